@@ -1,0 +1,78 @@
+//! Reads golden cases: what the original code computed, case by case.
+//!
+//! Included by the golden tests of several crates (`#[path]`); each uses a part of it.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// Names the folder whose cases are used instead of the project's own.
+const OTHER_FOLDER: &str = "TFNAS_GOLDEN";
+
+/// The cases of a file with one JSON object a line, given its name without extension; there is at least one.
+pub fn cases(name: &str) -> Vec<Value> {
+    let text = read(&format!("{name}.jsonl"));
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    let cases: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(!cases.is_empty(), "{name}: no cases");
+    cases
+}
+
+/// A file that is one JSON object, given its name without extension.
+pub fn document(name: &str) -> Value {
+    serde_json::from_str(&read(&format!("{name}.json"))).unwrap()
+}
+
+/// Says how many cases were checked, and fails if that is none.
+pub fn report(test: &str, checked: usize) {
+    println!("{test}: {checked} cases checked ({})", folder().display());
+    assert!(checked > 0, "{test}: no case was checked");
+}
+
+/// The name of a case.
+pub fn id(case: &Value) -> &str {
+    case["id"].as_str().unwrap()
+}
+
+/// A JSON array of f32.
+pub fn f32s(value: &Value) -> Vec<f32> {
+    let numbers = value.as_array().unwrap().iter();
+    numbers.map(|number| number.as_f64().unwrap() as f32).collect()
+}
+
+/// A JSON array of f64.
+pub fn f64s(value: &Value) -> Vec<f64> {
+    let numbers = value.as_array().unwrap().iter();
+    numbers.map(|number| number.as_f64().unwrap()).collect()
+}
+
+/// A JSON array of sizes, counts or indices.
+pub fn usizes(value: &Value) -> Vec<usize> {
+    let numbers = value.as_array().unwrap().iter();
+    numbers.map(|number| number.as_u64().unwrap() as usize).collect()
+}
+
+fn read(file: &str) -> String {
+    let plain = folder().join(file);
+    if plain.exists() {
+        return std::fs::read_to_string(plain).unwrap();
+    }
+    let packed = folder().join(format!("{file}.gz"));
+    let bytes = std::fs::read(&packed).unwrap_or_else(|error| panic!("{}: {error}", packed.display()));
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap();
+    text
+}
+
+/// The folder that the environment names (from the project's root where it is relative), else the project's own.
+fn folder() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let beside = |folder: &Path| package.ancestors().map(|parent| parent.join(folder)).find(|folder| folder.is_dir());
+    let (folder, whose) = match std::env::var_os(OTHER_FOLDER) {
+        Some(folder) => (PathBuf::from(folder), OTHER_FOLDER),
+        None => (PathBuf::from("tests/golden"), "the project"),
+    };
+    beside(&folder).unwrap_or_else(|| panic!("{whose}: there is no folder {}", folder.display()))
+}

@@ -1,0 +1,88 @@
+//! Which channels an operation keeps when its width changes.
+
+/// The channels of largest L1 norm of a depthwise kernel at full width, in ascending order.
+///
+/// * `depthwise`: `[E, 1, k, k]` f32, flattened; E is `max_width`.
+/// * `max_width`: channels of the full-width kernel.
+/// * `width`: how many channels to keep, at most `max_width`.
+///
+/// Of channels with equal norms the later ones are kept (which of them the original keeps, its sort leaves open); norms
+/// are summed in NumPy's order, so that nearly equal ones compare as they do there. A norm that is not a number counts as
+/// the largest.
+///
+/// Source: the end of the main loop in the authors' `train_search.py`.
+///
+/// # Panics
+/// If `depthwise` does not divide into `max_width` channels, or `width` is more than `max_width`.
+pub fn kept_channels(depthwise: &[f32], max_width: usize, width: usize) -> Vec<usize> {
+    assert!(
+        max_width > 0 && depthwise.len().is_multiple_of(max_width) && width <= max_width,
+        "keep {width} of {max_width} channels of {} weights",
+        depthwise.len()
+    );
+    let per_channel = (depthwise.len() / max_width).max(1);
+    let norms: Vec<f32> = depthwise.chunks_exact(per_channel).map(l1_norm).collect();
+    let mut order: Vec<usize> = (0..norms.len()).collect();
+    order.sort_by(|&a, &b| norms[a].total_cmp(&norms[b]));
+    let mut kept = order.split_off(norms.len() - width);
+    kept.sort_unstable();
+    kept
+}
+
+/// The sum of absolute values in f32, added in the order of NumPy's sum of up to 128 contiguous numbers: in sequence
+/// below 8, else in eight interleaved sums that are added pairwise, and then the remainder.
+fn l1_norm(channel: &[f32]) -> f32 {
+    const LANES: usize = 8;
+    if channel.len() < LANES {
+        return channel.iter().map(|weight| weight.abs()).sum();
+    }
+    let mut lanes = [0.0f32; LANES];
+    let chunks = channel.chunks_exact(LANES);
+    let remainder = chunks.remainder();
+    for chunk in chunks {
+        for (lane, weight) in lanes.iter_mut().zip(chunk) {
+            *lane += weight.abs();
+        }
+    }
+    let [a, b, c, d, e, f, g, h] = lanes;
+    let sum = ((a + b) + (c + d)) + ((e + f) + (g + h));
+    remainder.iter().fold(sum, |sum, weight| sum + weight.abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_channels_of_largest_norm_are_kept_in_ascending_order() {
+        let weights = [1.0, -1.0, 0.5, 0.5, -3.0, 0.0, 0.1, 0.2];
+        assert_eq!(kept_channels(&weights, 4, 2), [0, 2]);
+        assert_eq!(kept_channels(&weights, 4, 4), [0, 1, 2, 3]);
+        assert!(kept_channels(&weights, 4, 0).is_empty());
+    }
+
+    #[test]
+    fn of_equal_norms_the_later_are_kept() {
+        assert_eq!(kept_channels(&[1.0; 36], 4, 2), [2, 3]);
+    }
+
+    #[test]
+    fn a_norm_that_is_no_number_counts_as_the_largest() {
+        assert_eq!(kept_channels(&[9.0, -f32::NAN, 1.0], 3, 1), [1]);
+    }
+
+    /// `numpy.float32([2**24] + 8 * [1]).sum()` is 16777224: added one by one, no 1 would count.
+    #[test]
+    fn norms_are_added_in_numpys_order() {
+        let mut weights = [1.0f32; 9];
+        weights[0] = 16_777_216.0;
+        assert_eq!(l1_norm(&weights), 16_777_224.0);
+        assert_eq!(weights.iter().sum::<f32>(), 16_777_216.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "keep 5 of 4 channels")]
+    fn more_channels_than_there_are_cannot_be_kept() {
+        kept_channels(&[0.0; 4], 4, 5);
+    }
+}

@@ -1,0 +1,203 @@
+//! Latency of one block as a function of its width: knots, and straight lines between them.
+
+/// The largest width of a knot.
+const MAX_WIDTH: usize = 1 << 20;
+
+/// A width and its latency.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Knot {
+    /// Channels of the depthwise convolution.
+    pub width: usize,
+    /// Latency in milliseconds.
+    pub ms: f64,
+}
+
+/// Latency over width, known at knots.
+///
+/// * Between two knots: the straight line through them, computed as `(width - left) * slope + ms_left`.
+/// * Below the first knot: the straight line through the first and the last one, computed from the last as
+///   `ms_last - (last - width) * slope`. It may become zero or negative, and no search uses it.
+/// * Above the last knot: unknown.
+///
+/// In just this arithmetic, a knot every 8 channels from the input channels on gives every one of the 36,480 entries
+/// of either published table to the last bit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LatencyCurve {
+    knots: Vec<Knot>,
+}
+
+/// Why knots are no curve.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum CurveError {
+    /// Too few knots for a line.
+    #[error("{count} knots: a curve needs two or more")]
+    TooFew {
+        /// How many there are.
+        count: usize,
+    },
+    /// Widths that do not increase.
+    #[error("width {width} comes after width {previous}: widths must increase")]
+    Order {
+        /// The later knot's width.
+        width: usize,
+        /// The earlier knot's width.
+        previous: usize,
+    },
+    /// A width that no block has.
+    #[error("width {width}: it must be 1 to {MAX_WIDTH}")]
+    Width {
+        /// The width.
+        width: usize,
+    },
+    /// A latency that is no number.
+    #[error("width {width}: the latency is not a finite number")]
+    NotFinite {
+        /// The width.
+        width: usize,
+    },
+}
+
+impl LatencyCurve {
+    /// Checks knots: two or more, widths increasing, latencies finite.
+    ///
+    /// # Errors
+    /// [`CurveError`] names the first knot that is wrong.
+    pub fn new(knots: Vec<Knot>) -> Result<Self, CurveError> {
+        if knots.len() < 2 {
+            return Err(CurveError::TooFew { count: knots.len() });
+        }
+        let mut previous = 0;
+        for &Knot { width, ms } in &knots {
+            if width == 0 || width > MAX_WIDTH {
+                return Err(CurveError::Width { width });
+            }
+            if width <= previous {
+                return Err(CurveError::Order { width, previous });
+            }
+            if !ms.is_finite() {
+                return Err(CurveError::NotFinite { width });
+            }
+            previous = width;
+        }
+        Ok(Self { knots })
+    }
+
+    /// The knots, by increasing width.
+    pub fn knots(&self) -> &[Knot] {
+        &self.knots
+    }
+
+    /// The smallest width that is not extrapolated.
+    pub fn first_width(&self) -> usize {
+        self.first().width
+    }
+
+    /// The largest width that is known.
+    pub fn last_width(&self) -> usize {
+        self.last().width
+    }
+
+    /// Latency at a width, in milliseconds; `None` for 0 and above the last knot.
+    pub fn ms(&self, width: usize) -> Option<f64> {
+        if width == 0 || width > self.last_width() {
+            return None;
+        }
+        let after = self.knots.partition_point(|knot| knot.width <= width);
+        let Some(left) = after.checked_sub(1).map(|index| self.knots[index]) else {
+            let last = self.last();
+            let distance = (last.width - width) as f64;
+            return Some(last.ms - distance * slope(self.first(), last));
+        };
+        let Some(&right) = self.knots.get(after) else {
+            return Some(left.ms);
+        };
+        Some((width - left.width) as f64 * slope(left, right) + left.ms)
+    }
+
+    fn first(&self) -> Knot {
+        self.knots[0]
+    }
+
+    fn last(&self) -> Knot {
+        self.knots[self.knots.len() - 1]
+    }
+}
+
+/// Milliseconds per channel between two knots.
+fn slope(left: Knot, right: Knot) -> f64 {
+    (right.ms - left.ms) / (right.width - left.width) as f64
+}
+
+/// The non-decreasing sequence nearest to `values` in the sum of squares (pool-adjacent-violators).
+///
+/// What a wider block costs less, a measurement got wrong: this evens such pairs out before they become knots.
+pub fn monotone(values: &[f64]) -> Vec<f64> {
+    let mut pools: Vec<(f64, usize)> = Vec::with_capacity(values.len());
+    for &value in values {
+        let (mut sum, mut count) = (value, 1);
+        while let Some(&(previous_sum, previous_count)) = pools.last() {
+            if previous_sum / previous_count as f64 <= sum / count as f64 {
+                break;
+            }
+            pools.pop();
+            sum += previous_sum;
+            count += previous_count;
+        }
+        pools.push((sum, count));
+    }
+    let means = pools.into_iter();
+    means.flat_map(|(sum, count)| std::iter::repeat_n(sum / count as f64, count)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn curve(knots: &[(usize, f64)]) -> Result<LatencyCurve, CurveError> {
+        let knots = knots.iter().map(|&(width, ms)| Knot { width, ms });
+        LatencyCurve::new(knots.collect())
+    }
+
+    #[test]
+    fn latency_is_linear_between_knots_and_exact_on_them() {
+        let curve = curve(&[(8, 1.0), (16, 3.0), (24, 2.0)]).unwrap();
+        assert_eq!(curve.ms(8), Some(1.0));
+        assert_eq!(curve.ms(12), Some(2.0));
+        assert_eq!(curve.ms(16), Some(3.0));
+        assert_eq!(curve.ms(20), Some(2.5));
+        assert_eq!(curve.ms(24), Some(2.0));
+    }
+
+    #[test]
+    fn below_the_first_knot_the_overall_line_goes_on() {
+        let curve = curve(&[(8, 1.0), (16, 8.0), (24, 9.0)]).unwrap();
+        assert_eq!(curve.ms(7), Some(0.5));
+        assert_eq!(curve.ms(4), Some(-1.0));
+    }
+
+    #[test]
+    fn width_zero_and_widths_above_the_last_knot_are_unknown() {
+        let curve = curve(&[(8, 1.0), (16, 3.0)]).unwrap();
+        assert_eq!(curve.ms(0), None);
+        assert_eq!(curve.ms(17), None);
+    }
+
+    #[test]
+    fn wrong_knots_are_named() {
+        assert_eq!(curve(&[]), Err(CurveError::TooFew { count: 0 }));
+        assert_eq!(curve(&[(8, 1.0)]), Err(CurveError::TooFew { count: 1 }));
+        assert_eq!(curve(&[(8, 1.0), (8, 2.0)]), Err(CurveError::Order { width: 8, previous: 8 }));
+        assert_eq!(curve(&[(0, 1.0), (8, 2.0)]), Err(CurveError::Width { width: 0 }));
+        assert_eq!(curve(&[(8, 1.0), (16, f64::NAN)]), Err(CurveError::NotFinite { width: 16 }));
+    }
+
+    #[test]
+    fn monotone_keeps_what_increases_and_pools_what_does_not() {
+        assert_eq!(monotone(&[]), Vec::<f64>::new());
+        assert_eq!(monotone(&[1.0, 1.0, 4.0]), vec![1.0, 1.0, 4.0]);
+        assert_eq!(monotone(&[1.0, 3.0, 2.0, 4.0]), vec![1.0, 2.5, 2.5, 4.0]);
+        assert_eq!(monotone(&[3.0, 2.0, 1.0]), vec![2.0, 2.0, 2.0]);
+        assert_eq!(monotone(&[5.0, 6.0, 1.0]), vec![4.0, 4.0, 4.0]);
+    }
+}

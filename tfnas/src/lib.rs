@@ -1,0 +1,79 @@
+//! The TF-NAS method without tensors: everything of it that can be said with plain numbers.
+//!
+//! # The pieces
+//!
+//! * [`definition`], [`space`]: a search space as written, and checked; the shipped ones are
+//!   [`Space::imagenet`], [`Space::cifar`] and [`Space::small`].
+//! * [`widths`], [`architecture`]: the current width of every operation; one network of a space.
+//! * [`parse`]: from architecture parameters to the architecture that they prefer.
+//! * [`elasticity`], [`channels`]: fitting widths to a target latency, and the channels that are kept.
+//! * [`block_key`], [`curve`], [`table`]: latency by block and width, in milliseconds, with its text form
+//!   ([`table_text`]), the original's pickle ([`table_pickle`]), and what a table can reach ([`reachable`]).
+//! * [`random_architecture`]: random networks of a given latency, to compare with.
+//! * [`config`], [`config_text`]: the original's `model.config`.
+//! * [`cost`], [`schedule`]: parameters and FLOPs; learning rates, temperature, drop-connect rates.
+//! * [`pickle`]: Python pickles, read as data and never executed.
+//!
+//! # Names
+//!
+//! Axes, in the documentation of this crate and of those that build on it: N batch, C channels, H and W pixels, K
+//! candidate operations of a block, E mid channels of an operation (its width).
+//!
+//! What the original calls by other names (its code: `AberHu/TF-NAS`; its paper: arXiv 2008.05314):
+//!
+//! | original | here |
+//! |---|---|
+//! | stage, `stage1` … `stage6` | block group, from 0; `stage1.block2` in names that people or files read |
+//! | `PRIMITIVES`, `MBI_k3_e6_se` | [`Space::operations`], [`Operation`], `k3_e6_se` |
+//! | `MixedOP`, `MixedStage` | [`Block`], [`Group`] (their tensors live in another crate) |
+//! | `mid_channels`, `mc_num` | width |
+//! | `mc_num_dddict` | [`Widths`] |
+//! | `mc_maxnum_dddict` | [`Widths::max`] |
+//! | `mc_mask_dddict` | the channels that [`channels::kept_channels`] gives, for every operation |
+//! | `parsed_arch` with its widths | [`Architecture`] |
+//! | `parse_architecture` | [`parse::parse`] |
+//! | `lat_lookup`, `latency_gpu.pkl` | [`LatencyTable`] |
+//! | `lat_lookup_key_dddict` | [`Block::key`], [`BlockKey`] |
+//! | `get_lookup_latency` | [`LatencyTable::architecture_ms`], [`LatencyTable::config_ms`] |
+//! | `fit_mc_num_by_latency`, `bound_clip` | [`elasticity::refit`] |
+//! | `convert_latency_lookup` | [`curve::monotone`], [`LatencyCurve`] |
+//! | `NetworkCfg`, `model.config` | [`ModelConfig`] |
+//! | `calculate_FLOPs_in_M` | [`cost::flops`], not divided by a million |
+//! | `count_parameters_in_MB` | [`cost::parameters`], not divided by a million |
+//! | `T`, `T_decay` | [`schedule::temperature`] |
+//! | `drop_connect_rate * block_idx / block_count` | [`schedule::drop_connect_rates`] |
+
+pub mod architecture;
+pub mod block_key;
+pub mod channels;
+pub mod config;
+pub mod config_text;
+pub mod cost;
+pub mod curve;
+pub mod definition;
+pub mod elasticity;
+pub mod parse;
+pub mod pickle;
+mod published;
+pub mod random_architecture;
+pub mod reachable;
+pub mod schedule;
+pub mod space;
+mod space_check;
+mod spaces;
+pub mod table;
+pub mod table_pickle;
+pub mod table_text;
+pub mod widths;
+
+pub use architecture::{Architecture, ArchitectureError, Choice};
+pub use block_key::BlockKey;
+pub use config::{ConvConfig, LinearConfig, MbConvConfig, ModelConfig};
+pub use config_text::ConfigError;
+pub use curve::{Knot, LatencyCurve};
+pub use definition::{Activation, FeatureMix, FirstStem, Group, Operation, SecondStem, SpaceDefinition};
+pub use reachable::Reachable;
+pub use space::{Block, NeededRow, Space};
+pub use space_check::SpaceError;
+pub use table::{LatencyTable, TableError, TableHeader};
+pub use widths::{WidthError, Widths};

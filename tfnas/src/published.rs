@@ -1,0 +1,19 @@
+//! The two tables that the authors published, as this project ships them.
+
+use crate::table::LatencyTable;
+
+impl LatencyTable {
+    /// The authors' table of a Titan RTX, batch 32 (`latency_gpu.pkl` of AberHu/TF-NAS, MIT licence).
+    pub fn titan_rtx() -> Self {
+        shipped(include_str!("../../latency_tables/titan-rtx-b32.table"))
+    }
+
+    /// The authors' table of one thread of a Xeon Gold 6130, batch 1 (`latency_cpu.pkl` of AberHu/TF-NAS, MIT licence).
+    pub fn xeon_gold_6130() -> Self {
+        shipped(include_str!("../../latency_tables/xeon-gold-6130-b1.table"))
+    }
+}
+
+fn shipped(text: &str) -> LatencyTable {
+    LatencyTable::parse(text).expect("the shipped tables are checked by a test")
+}

@@ -1,0 +1,108 @@
+//! Random architectures of a given latency, to compare a searched one with.
+
+use tfnas_random::Stream;
+
+use crate::architecture::Architecture;
+use crate::elasticity::{RefitError, refit};
+use crate::space::Space;
+use crate::table::LatencyTable;
+
+/// How many random architectures are tried.
+const ATTEMPTS: usize = 10_000;
+
+/// Why there is no random architecture of a latency.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum RandomArchitectureError {
+    /// A tolerance that is no time.
+    #[error("the tolerance is {tolerance_ms} ms: it must be a number of milliseconds, not negative")]
+    Tolerance {
+        /// What it is.
+        tolerance_ms: f64,
+    },
+    /// None of many random architectures could be fitted.
+    #[error(
+        "none of {ATTEMPTS} random architectures could be fitted to {target_ms} ms, less at most {tolerance_ms} ms: take a target nearer to the middle of what the table can reach, or a larger tolerance"
+    )]
+    NotFound {
+        /// The target latency.
+        target_ms: f64,
+        /// How far below it was allowed.
+        tolerance_ms: f64,
+    },
+    /// The target, or the table, is wrong.
+    #[error(transparent)]
+    Refit(#[from] RefitError),
+}
+
+impl Architecture {
+    /// A random architecture whose latency is at most `target_ms` and at least `target_ms - tolerance_ms`
+    /// milliseconds.
+    ///
+    /// Depths and operations are uniformly random; the widths begin at their initial values and are fitted by
+    /// elasticity-scaling, as a search fits them. What cannot be fitted is drawn again.
+    ///
+    /// # Errors
+    /// [`RandomArchitectureError`].
+    pub fn random_near(
+        space: &Space,
+        table: &LatencyTable,
+        target_ms: f64,
+        tolerance_ms: f64,
+        stream: &mut Stream,
+    ) -> Result<Self, RandomArchitectureError> {
+        if !(tolerance_ms.is_finite() && tolerance_ms >= 0.0) {
+            return Err(RandomArchitectureError::Tolerance { tolerance_ms });
+        }
+        let wanted = target_ms - tolerance_ms..=target_ms;
+        for _ in 0..ATTEMPTS {
+            let drawn =
+                Self::drawn(space, stream, |block, operation, _| block.initial_width(&space.operations()[operation]));
+            let fitted = refit(space, &drawn, table, target_ms)?;
+            if wanted.contains(&fitted.after_ms) {
+                return Ok(fitted.architecture);
+            }
+        }
+        Err(RandomArchitectureError::NotFound { target_ms, tolerance_ms })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::collections::HashSet;
+    use tfnas_random::Purpose;
+
+    fn stream(index: u32) -> Stream {
+        Stream::new(0, Purpose::RandomArchitecture, 0, index)
+    }
+
+    #[test]
+    fn random_architectures_lie_just_under_the_target() {
+        let (space, table) = (Space::imagenet(), LatencyTable::titan_rtx());
+        let mut found = HashSet::new();
+        for index in 0..20 {
+            let near = || Architecture::random_near(&space, &table, 12.0, 0.05, &mut stream(index));
+            let architecture = near().unwrap();
+            let ms = table.architecture_ms(&space, &architecture).unwrap();
+            assert!((11.95..=12.0).contains(&ms), "{ms}");
+            assert_eq!(architecture, near().unwrap());
+            found.insert(architecture);
+        }
+        assert_eq!(found.len(), 20);
+    }
+
+    #[test]
+    fn what_cannot_be_found_is_an_error() {
+        let (space, table) = (Space::imagenet(), LatencyTable::titan_rtx());
+        let near = |target_ms, tolerance_ms| {
+            Architecture::random_near(&space, &table, target_ms, tolerance_ms, &mut stream(0)).unwrap_err()
+        };
+        let error = near(1.0, 0.1);
+        assert!(matches!(error, RandomArchitectureError::NotFound { .. }));
+        let error = near(12.0, f64::NAN);
+        assert!(matches!(error, RandomArchitectureError::Tolerance { .. }));
+        let error = near(-1.0, 0.1);
+        assert!(matches!(error, RandomArchitectureError::Refit(_)));
+    }
+}

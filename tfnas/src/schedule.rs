@@ -1,0 +1,78 @@
+//! What changes from epoch to epoch: learning rates and the temperature. Epochs count from 0.
+//!
+//! The original asks PyTorch's scheduler for its rate outside of a step, which gives other values in every version of
+//! PyTorch; these are the plain formulas that it means.
+
+/// The cosine schedule: from `base` in epoch 0 towards 0 after the last of `epochs`.
+///
+/// Source: `CosineAnnealingLR` in closed form, with `eta_min` 0.
+pub fn cosine(base: f64, epoch: usize, epochs: usize) -> f64 {
+    let progress = std::f64::consts::PI * epoch as f64 / epochs.max(1) as f64;
+    base * (1.0 + progress.cos()) / 2.0
+}
+
+/// The cosine schedule, with its first `warm_up` epochs scaled by `(epoch + 1) / warm_up`.
+///
+/// The published training warms up for 5 epochs where the batch is larger than 256, and not at all otherwise.
+///
+/// Source: the main loop of the authors' `train_eval.py`.
+pub fn cosine_with_warm_up(base: f64, epoch: usize, epochs: usize, warm_up: usize) -> f64 {
+    let rate = cosine(base, epoch, epochs);
+    if epoch < warm_up { rate * (epoch as f64 + 1.0) / warm_up as f64 } else { rate }
+}
+
+/// The temperature of the Gumbel-softmax in an epoch: `initial` until the architecture is trained, that is up to and
+/// including epoch `warm_up`, then times `decay` after every epoch.
+///
+/// Multiplied step by step, as in the original (published: 5.0, 0.96, 10 epochs).
+pub fn temperature(initial: f64, decay: f64, warm_up: usize, epoch: usize) -> f64 {
+    (warm_up..epoch).fold(initial, |temperature, _| temperature * decay)
+}
+
+/// The share of samples that skip each block: second stem first, growing linearly to `rate` at the last block.
+///
+/// * `kept_blocks`: blocks after the second stem; the result has one entry more.
+///
+/// Only blocks with a residual use theirs.
+///
+/// Source: `Network._make_stage` in the authors' `models/model_eval.py`.
+pub fn drop_connect_rates(rate: f64, kept_blocks: usize) -> Vec<f64> {
+    let count = kept_blocks + 1;
+    (1..=count).map(|index| rate * index as f64 / count as f64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cosine_falls_from_its_base_to_zero() {
+        assert_eq!(cosine(0.2, 0, 250), 0.2);
+        assert!((cosine(0.2, 125, 250) - 0.1).abs() < 1e-15);
+        assert!(cosine(0.2, 249, 250) < 1e-5);
+        assert_eq!(cosine(0.2, 0, 0), 0.2);
+    }
+
+    #[test]
+    fn the_warm_up_grows_linearly() {
+        let rate = |epoch| cosine_with_warm_up(0.2, epoch, 1_000_000, 5) / 0.2;
+        for (epoch, share) in [0.2, 0.4, 0.6, 0.8, 1.0, 1.0].into_iter().enumerate() {
+            assert!((rate(epoch) - share).abs() < 1e-6);
+        }
+        assert_eq!(cosine_with_warm_up(0.2, 3, 250, 0), cosine(0.2, 3, 250));
+    }
+
+    #[test]
+    fn the_temperature_falls_after_the_first_epoch_that_trains_the_architecture() {
+        assert_eq!(temperature(5.0, 0.5, 10, 0), 5.0);
+        assert_eq!(temperature(5.0, 0.5, 10, 10), 5.0);
+        assert_eq!(temperature(5.0, 0.5, 10, 11), 2.5);
+        assert_eq!(temperature(5.0, 0.5, 10, 13), 0.625);
+    }
+
+    #[test]
+    fn drop_connect_grows_linearly_from_the_second_stem_to_the_last_block() {
+        assert_eq!(drop_connect_rates(0.2, 3), [0.05, 0.1, 0.2 * 3.0 / 4.0, 0.2]);
+        assert_eq!(drop_connect_rates(0.2, 0), [0.2]);
+    }
+}

@@ -1,0 +1,290 @@
+//! The search space: what every network of it has in common, and what each block may choose.
+//!
+//! The paper's *stages* are called block groups here, because a stage is a stage of the pipeline: group `g` (from 0) is
+//! the original's `stage{g+1}`, block `b` of it (from 0) is `block{b+1}`.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+
+use crate::block_key::BlockKey;
+use crate::definition::{Activation, Group, Operation, SpaceDefinition};
+use crate::space_check::{SpaceError, check};
+
+/// A checked search space.
+///
+/// Whatever a space promises was checked once, in [`Space::new`]: sizes are positive and bounded, every width an
+/// operation may have is larger than its block's input channels (so that every block has its expand convolution).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Space {
+    definition: SpaceDefinition,
+    blocks: Vec<Block>,
+    /// Where each group begins in `blocks`, and at last their number.
+    starts: Vec<usize>,
+}
+
+impl Space {
+    /// Checks a definition.
+    ///
+    /// # Errors
+    /// [`SpaceError`] names the first field that is wrong, and what it may be.
+    pub fn new(definition: SpaceDefinition) -> Result<Self, SpaceError> {
+        check(&definition)?;
+        let mut blocks = Vec::new();
+        let mut starts = vec![0];
+        let mut in_channels = definition.second_stem.channels;
+        let mut size = halved(definition.resolution, definition.first_stem.stride);
+        for (group, shape) in definition.groups.iter().enumerate() {
+            for index in 0..shape.blocks {
+                let stride = if index == 0 { shape.stride } else { 1 };
+                blocks.push(Block {
+                    group,
+                    index,
+                    in_channels,
+                    out_channels: shape.channels,
+                    stride,
+                    activation: shape.activation,
+                    input_size: size,
+                });
+                in_channels = shape.channels;
+                size = halved(size, stride);
+            }
+            starts.push(blocks.len());
+        }
+        Ok(Self { definition, blocks, starts })
+    }
+
+    /// What the space was made from.
+    pub fn definition(&self) -> &SpaceDefinition {
+        &self.definition
+    }
+
+    /// The candidate operations of every block, in order.
+    pub fn operations(&self) -> &[Operation] {
+        &self.definition.operations
+    }
+
+    /// The block groups, in order.
+    pub fn groups(&self) -> &[Group] {
+        &self.definition.groups
+    }
+
+    /// The blocks of all groups, in order.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// The blocks of one group, in order; empty when there is no such group.
+    pub fn blocks_of(&self, group: usize) -> &[Block] {
+        match (self.starts.get(group), self.starts.get(group + 1)) {
+            (Some(&start), Some(&end)) => &self.blocks[start..end],
+            _ => &[],
+        }
+    }
+
+    /// Where a block stands among all blocks, for a group and an index that exist.
+    pub fn position(&self, group: usize, index: usize) -> usize {
+        self.starts[group] + index
+    }
+
+    /// The rows that a latency table must have for this space, each once, in the order of the blocks.
+    pub fn needed_rows(&self) -> Vec<NeededRow> {
+        let mut rows: Vec<NeededRow> = Vec::new();
+        let mut places: HashMap<BlockKey, usize> = HashMap::new();
+        for block in &self.blocks {
+            for operation in self.operations() {
+                let key = block.key(operation);
+                let place = *places.entry(key).or_insert(rows.len());
+                let (min_width, max_width) = block.widths(operation).into_inner();
+                match rows.get_mut(place) {
+                    Some(row) => {
+                        row.min_width = row.min_width.min(min_width);
+                        row.max_width = row.max_width.max(max_width);
+                    }
+                    None => rows.push(NeededRow { key, min_width, max_width }),
+                }
+            }
+        }
+        rows
+    }
+
+    /// Side of the feature map between the two stems, in pixels.
+    pub fn stem_size(&self) -> usize {
+        halved(self.definition.resolution, self.definition.first_stem.stride)
+    }
+
+    /// Side of the feature map after the last block, in pixels.
+    pub fn final_size(&self) -> usize {
+        self.blocks.last().map_or(self.stem_size(), Block::output_size)
+    }
+
+    /// Channels after the last block.
+    pub fn final_channels(&self) -> usize {
+        self.blocks.last().map_or(self.definition.second_stem.channels, |block| block.out_channels)
+    }
+}
+
+/// A row that a latency table must have for a space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeededRow {
+    /// The row.
+    pub key: BlockKey,
+    /// The smallest width that any operation of the space may have there.
+    pub min_width: usize,
+    /// The largest one.
+    pub max_width: usize,
+}
+
+/// A place for one operation, with what does not depend on the choice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Its group, from 0.
+    pub group: usize,
+    /// Its place in the group, from 0.
+    pub index: usize,
+    /// Input channels.
+    pub in_channels: usize,
+    /// Output channels.
+    pub out_channels: usize,
+    /// Stride of the depthwise convolution, 1 or 2.
+    pub stride: usize,
+    /// Activation.
+    pub activation: Activation,
+    /// Side of its input, in pixels.
+    pub input_size: usize,
+}
+
+impl Block {
+    /// The original's name of it, as `stage1.block2`.
+    pub fn name(&self) -> String {
+        format!("stage{}.block{}", self.group + 1, self.index + 1)
+    }
+
+    /// Side of its output, in pixels.
+    pub fn output_size(&self) -> usize {
+        halved(self.input_size, self.stride)
+    }
+
+    /// Whether the input is added to the output.
+    pub fn has_residual(&self) -> bool {
+        self.in_channels == self.out_channels && self.stride == 1
+    }
+
+    /// Squeeze-excite channels of an operation here; 0 without squeeze-excite.
+    pub fn se_channels(&self, operation: &Operation) -> usize {
+        operation.se_expand * self.in_channels
+    }
+
+    /// The width (channels of the depthwise convolution) that an operation starts with here.
+    pub fn initial_width(&self, operation: &Operation) -> usize {
+        operation.expand * self.in_channels
+    }
+
+    /// The largest width of an operation here.
+    pub fn max_width(&self, operation: &Operation) -> usize {
+        operation.max_expand * self.in_channels
+    }
+
+    /// The smallest width of an operation here: half of the largest, rounded down.
+    pub fn min_width(&self, operation: &Operation) -> usize {
+        self.max_width(operation) / 2
+    }
+
+    /// All widths that an operation may have here.
+    pub fn widths(&self, operation: &Operation) -> RangeInclusive<usize> {
+        self.min_width(operation)..=self.max_width(operation)
+    }
+
+    /// The row of a latency table for an operation here.
+    pub fn key(&self, operation: &Operation) -> BlockKey {
+        BlockKey {
+            input_size: self.input_size,
+            in_channels: self.in_channels,
+            se_channels: self.se_channels(operation),
+            out_channels: self.out_channels,
+            kernel: operation.kernel,
+            stride: self.stride,
+            activation: self.activation,
+        }
+    }
+}
+
+/// Side of a feature map after a convolution with an odd kernel, padding of half the kernel and this stride.
+pub(crate) fn halved(size: usize, stride: usize) -> usize {
+    size.div_ceil(stride)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_follow_the_groups_with_channels_strides_and_sizes() {
+        let space = Space::imagenet();
+        let shapes: Vec<_> =
+            space.blocks().iter().map(|b| (b.input_size, b.in_channels, b.out_channels, b.stride)).collect();
+        let expected = [
+            (112, 16, 24, 2),
+            (56, 24, 24, 1),
+            (56, 24, 40, 2),
+            (28, 40, 40, 1),
+            (28, 40, 40, 1),
+            (28, 40, 80, 2),
+            (14, 80, 80, 1),
+            (14, 80, 80, 1),
+            (14, 80, 80, 1),
+            (14, 80, 112, 1),
+            (14, 112, 112, 1),
+            (14, 112, 112, 1),
+            (14, 112, 112, 1),
+            (14, 112, 192, 2),
+            (7, 192, 192, 1),
+            (7, 192, 192, 1),
+            (7, 192, 192, 1),
+            (7, 192, 320, 1),
+        ];
+        assert_eq!(shapes, expected);
+        assert_eq!(space.stem_size(), 112);
+        assert_eq!(space.final_size(), 7);
+        assert_eq!(space.final_channels(), 320);
+    }
+
+    #[test]
+    fn blocks_of_a_group_are_found_by_it_and_by_position() {
+        let space = Space::imagenet();
+        let third = space.blocks_of(2);
+        assert_eq!(third.len(), 4);
+        assert_eq!(third[1].name(), "stage3.block2");
+        assert_eq!(space.blocks()[space.position(2, 1)], third[1]);
+        assert!(space.blocks_of(6).is_empty());
+    }
+
+    #[test]
+    fn a_residual_needs_equal_channels_and_no_stride() {
+        let space = Space::imagenet();
+        let residuals = space.blocks().iter().filter(|block| block.has_residual());
+        assert_eq!(residuals.count(), 12);
+        assert!(!space.blocks()[0].has_residual());
+    }
+
+    #[test]
+    fn widths_start_at_three_quarters_and_end_at_half_of_the_largest() {
+        let space = Space::imagenet();
+        let (block, operation) = (&space.blocks()[17], &space.operations()[5]);
+        assert_eq!(operation.name(), "k3_e6_se");
+        assert_eq!(block.min_width(operation), 768);
+        assert_eq!(block.initial_width(operation), 1152);
+        assert_eq!(block.max_width(operation), 1536);
+        assert_eq!(block.se_channels(operation), 384);
+        let key = block.key(operation).to_string();
+        assert_eq!(key, "MBInvertedResBlock_7_192_384_320_k3_s1_swish");
+    }
+
+    #[test]
+    fn needed_rows_are_unique_and_hold_the_widths_of_all_their_operations() {
+        let rows = Space::imagenet().needed_rows();
+        assert_eq!(rows.len(), 66);
+        let first = "MBInvertedResBlock_112_16_0_24_k3_s2_relu";
+        assert_eq!(rows[0].key.to_string(), first);
+        assert_eq!((rows[0].min_width, rows[0].max_width), (32, 128));
+    }
+}

@@ -1,0 +1,419 @@
+//! The latency table of one device: what a block of a given shape and width costs, in milliseconds.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+
+use crate::architecture::{Architecture, ArchitectureError};
+use crate::block_key::BlockKey;
+use crate::config::ModelConfig;
+use crate::curve::LatencyCurve;
+use crate::space::{Space, halved};
+use crate::widths::Widths;
+
+/// The most entries (widths from 1 to the last knot, over all keys) of a table.
+const MAX_ENTRIES: usize = 4_000_000;
+/// How many things an error about many of them names.
+const NAMED: usize = 3;
+
+/// Where a table comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableHeader {
+    /// Short name, as `titan-rtx-b32`.
+    pub name: String,
+    /// The device that was measured.
+    pub device: Option<String>,
+    /// Images per batch.
+    pub batch: Option<usize>,
+    /// Threads of the device's library.
+    pub threads: Option<usize>,
+    /// The framework that ran the blocks.
+    pub framework: Option<String>,
+    /// Who measured, or what the table was imported from.
+    pub source: Option<String>,
+    /// Terms under which the numbers may be used.
+    pub licence: Option<String>,
+}
+
+/// Latency by block and width, in milliseconds.
+///
+/// A network costs `base_ms` (both stems, feature mix, pooling and classifier) plus its blocks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LatencyTable {
+    header: TableHeader,
+    base_ms: f64,
+    curves: Vec<(BlockKey, LatencyCurve)>,
+    /// Where each key is in `curves`, which keep the order in which they came.
+    index: HashMap<BlockKey, usize>,
+}
+
+/// Why a table cannot be made or cannot answer.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum TableError {
+    /// A header entry that would not survive being written as one line.
+    #[error("the header's {field} must be one line of printable text")]
+    Header {
+        /// Name of the entry.
+        field: &'static str,
+    },
+    /// A base latency that is no time.
+    #[error("base_ms is {base_ms}: it must be a finite number of milliseconds, not negative")]
+    Base {
+        /// What it is.
+        base_ms: f64,
+    },
+    /// The same key twice.
+    #[error("the key {key} comes twice")]
+    DuplicateKey {
+        /// The key.
+        key: BlockKey,
+    },
+    /// More widths than any space has.
+    #[error("the table has more than {MAX_ENTRIES} entries")]
+    TooLarge,
+    /// A block that was never measured.
+    #[error("the table has no key {key}: measure it, or use a table made for this space and resolution")]
+    MissingKey {
+        /// The key.
+        key: BlockKey,
+    },
+    /// A width that was never measured.
+    #[error("the table knows {key} up to width {max}, not width {width}")]
+    MissingWidth {
+        /// The key.
+        key: BlockKey,
+        /// The width that was asked for.
+        width: usize,
+        /// The largest width that is known.
+        max: usize,
+    },
+    /// Blocks that a space needs and the table does not have.
+    #[error(
+        "the table lacks {} of the {needed} keys of this space ({}): use a table made for this space and resolution, or measure one",
+        .missing.len(), first(.missing)
+    )]
+    Incomplete {
+        /// What is missing, each with the widths that are needed.
+        missing: Vec<String>,
+        /// Number of keys that the space needs.
+        needed: usize,
+    },
+    /// An architecture of another space.
+    #[error(transparent)]
+    Architecture(#[from] ArchitectureError),
+}
+
+/// Neighbouring entries that cannot be latencies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspicious {
+    /// Their row.
+    pub key: BlockKey,
+    /// Their widths.
+    pub widths: RangeInclusive<usize>,
+    /// What is wrong with them.
+    pub problem: Problem,
+}
+
+/// What is wrong with an entry of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// Zero or negative.
+    NotPositive,
+    /// Less than the entry one channel narrower.
+    Decreasing,
+}
+
+impl LatencyTable {
+    /// A table from its parts, keys in the order in which they are to be written.
+    ///
+    /// # Errors
+    /// [`TableError::Header`], [`TableError::Base`], [`TableError::DuplicateKey`], [`TableError::TooLarge`].
+    pub fn new(header: TableHeader, base_ms: f64, curves: Vec<(BlockKey, LatencyCurve)>) -> Result<Self, TableError> {
+        header.check()?;
+        if !base_ms.is_finite() || base_ms < 0.0 {
+            return Err(TableError::Base { base_ms });
+        }
+        let mut index = HashMap::with_capacity(curves.len());
+        let mut entries = 0;
+        for (position, (key, curve)) in curves.iter().enumerate() {
+            if index.insert(*key, position).is_some() {
+                return Err(TableError::DuplicateKey { key: *key });
+            }
+            entries += curve.last_width();
+            if entries > MAX_ENTRIES {
+                return Err(TableError::TooLarge);
+            }
+        }
+        Ok(Self { header, base_ms, curves, index })
+    }
+
+    /// Where the table comes from.
+    pub fn header(&self) -> &TableHeader {
+        &self.header
+    }
+
+    /// Latency of both stems, feature mix, pooling and classifier, in milliseconds.
+    pub fn base_ms(&self) -> f64 {
+        self.base_ms
+    }
+
+    /// All rows, in the order in which they are written.
+    pub fn curves(&self) -> &[(BlockKey, LatencyCurve)] {
+        &self.curves
+    }
+
+    /// The row of one key.
+    ///
+    /// # Errors
+    /// [`TableError::MissingKey`].
+    pub fn curve(&self, key: &BlockKey) -> Result<&LatencyCurve, TableError> {
+        match self.index.get(key) {
+            Some(&position) => Ok(&self.curves[position].1),
+            None => Err(TableError::MissingKey { key: *key }),
+        }
+    }
+
+    /// Latency of one block at one width, in milliseconds.
+    ///
+    /// # Errors
+    /// [`TableError::MissingKey`] or [`TableError::MissingWidth`]: what is not known is never taken for free.
+    pub fn latency_ms(&self, key: &BlockKey, width: usize) -> Result<f64, TableError> {
+        let curve = self.curve(key)?;
+        curve.ms(width).ok_or(TableError::MissingWidth { key: *key, width, max: curve.last_width() })
+    }
+
+    /// Checks that the table was measured for every key and every width that a space may use.
+    ///
+    /// # Errors
+    /// [`TableError::Incomplete`] with all that is missing.
+    pub fn check_covers(&self, space: &Space) -> Result<(), TableError> {
+        let needed = space.needed_rows();
+        let lacking = needed.iter().filter(|row| {
+            !self
+                .curve(&row.key)
+                .is_ok_and(|curve| curve.first_width() <= row.min_width && row.max_width <= curve.last_width())
+        });
+        let missing: Vec<String> =
+            lacking.map(|row| format!("{} for widths {} to {}", row.key, row.min_width, row.max_width)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(TableError::Incomplete { missing, needed: needed.len() })
+    }
+
+    /// Latency of a network of a space: `base_ms`, then the kept blocks added in order, in milliseconds.
+    ///
+    /// # Errors
+    /// [`TableError::Architecture`] if it is none of the space; [`TableError::MissingKey`],
+    /// [`TableError::MissingWidth`].
+    pub fn architecture_ms(&self, space: &Space, architecture: &Architecture) -> Result<f64, TableError> {
+        architecture.check(space)?;
+        let mut ms = self.base_ms;
+        for (block, choice) in architecture.choices(space) {
+            let key = block.key(&space.operations()[choice.operation]);
+            ms += self.latency_ms(&key, choice.width)?;
+        }
+        Ok(ms)
+    }
+
+    /// Latency of a network of whatever space, given its `model.config`, in milliseconds.
+    ///
+    /// * `resolution`: side of the input image, in pixels.
+    ///
+    /// # Errors
+    /// [`TableError::MissingKey`], [`TableError::MissingWidth`].
+    pub fn config_ms(&self, config: &ModelConfig, resolution: usize) -> Result<f64, TableError> {
+        let mut ms = self.base_ms;
+        let mut size = halved(resolution, config.first_stem.stride);
+        size = halved(size, config.second_stem.stride);
+        for block in config.groups.iter().flatten() {
+            ms += self.latency_ms(&block.key(size), block.mid_channels)?;
+            size = halved(size, block.stride);
+        }
+        Ok(ms)
+    }
+
+    /// Latency of every operation of every block at its current width, `[block][operation]`, in milliseconds.
+    ///
+    /// # Errors
+    /// [`TableError::MissingKey`], [`TableError::MissingWidth`].
+    pub fn operations_ms(&self, space: &Space, widths: &Widths) -> Result<Vec<Vec<f64>>, TableError> {
+        let rows = space.blocks().iter().zip(widths.rows());
+        rows.map(|(block, row)| {
+            let operations = space.operations().iter().zip(row);
+            operations.map(|(operation, &width)| self.latency_ms(&block.key(operation), width)).collect()
+        })
+        .collect()
+    }
+
+    /// All entries, from width 1 to the last knot of every key, that are not positive or less than their narrower
+    /// neighbour.
+    pub fn suspicious(&self) -> Vec<Suspicious> {
+        let mut found: Vec<Suspicious> = Vec::new();
+        for (key, curve) in &self.curves {
+            let entry = |width| curve.ms(width).unwrap_or(f64::NAN);
+            let mut report = |problem, wrong: &dyn Fn(usize) -> bool| {
+                for width in (1..=curve.last_width()).filter(|&width| wrong(width)) {
+                    match found.last_mut() {
+                        Some(last) if last.key == *key && last.problem == problem && last.widths.end() + 1 == width => {
+                            last.widths = *last.widths.start()..=width;
+                        }
+                        _ => found.push(Suspicious { key: *key, widths: width..=width, problem }),
+                    }
+                }
+            };
+            report(Problem::NotPositive, &|width| entry(width) <= 0.0);
+            report(Problem::Decreasing, &|width| width > 1 && entry(width) < entry(width - 1));
+        }
+        found
+    }
+}
+
+impl TableHeader {
+    fn check(&self) -> Result<(), TableError> {
+        let texts = [
+            ("name", Some(&self.name)),
+            ("device", self.device.as_ref()),
+            ("framework", self.framework.as_ref()),
+            ("source", self.source.as_ref()),
+            ("licence", self.licence.as_ref()),
+        ];
+        for (field, text) in texts {
+            let Some(text) = text else { continue };
+            let trimmed = text.trim() == text && !text.is_empty();
+            if !trimmed || text.len() > 1000 || text.chars().any(char::is_control) {
+                return Err(TableError::Header { field });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first few of a list, for a message.
+fn first(items: &[String]) -> String {
+    let shown = items[..items.len().min(NAMED)].join("; ");
+    if items.len() > NAMED { format!("{shown}; and {} more", items.len() - NAMED) } else { shown }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{Knot, Operation};
+
+    fn header() -> TableHeader {
+        TableHeader { name: "test".to_owned(), ..TableHeader::default() }
+    }
+
+    fn curve(knots: &[(usize, f64)]) -> LatencyCurve {
+        let knots = knots.iter().map(|&(width, ms)| Knot { width, ms });
+        LatencyCurve::new(knots.collect()).unwrap()
+    }
+
+    /// A table of a space in which every block costs a hundredth of a millisecond per channel.
+    fn proportional(space: &Space) -> LatencyTable {
+        let rows = space.needed_rows().into_iter().map(|row| {
+            let knot = |width| (width, width as f64 / 100.0);
+            (row.key, curve(&[knot(row.min_width), knot(row.max_width)]))
+        });
+        LatencyTable::new(header(), 1.0, rows.collect()).unwrap()
+    }
+
+    #[test]
+    fn the_published_tables_cover_the_published_space_alone() {
+        for table in [LatencyTable::titan_rtx(), LatencyTable::xeon_gold_6130()] {
+            table.check_covers(&Space::imagenet()).unwrap();
+            assert_eq!(table.curves().len(), 66);
+            let error = table.check_covers(&Space::small()).unwrap_err().to_string();
+            let expected = "the table lacks 20 of the 20 keys of this space \
+                (MBInvertedResBlock_16_8_0_12_k3_s1_relu for widths 16 to 32; ";
+            assert!(error.starts_with(expected), "{error}");
+            assert!(error.contains("; and 17 more)"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_too_short_does_not_cover() {
+        let space = Space::small();
+        let whole = proportional(&space);
+        for widths in [(17, 32), (16, 31)] {
+            let mut curves = whole.curves().to_vec();
+            curves[0].1 = curve(&[(widths.0, 1.0), (widths.1, 2.0)]);
+            let table = LatencyTable::new(header(), 1.0, curves).unwrap();
+            let error = table.check_covers(&space).unwrap_err();
+            assert!(matches!(error, TableError::Incomplete { missing, .. } if missing.len() == 1));
+        }
+    }
+
+    #[test]
+    fn the_suspicious_entries_of_the_published_tables_are_those_known() {
+        for (table, count) in [(LatencyTable::titan_rtx(), 88), (LatencyTable::xeon_gold_6130(), 84)] {
+            let found = table.suspicious();
+            assert!(found.iter().all(|entries| entries.problem == Problem::NotPositive));
+            assert_eq!(found.into_iter().flat_map(|entries| entries.widths).count(), count);
+        }
+    }
+
+    #[test]
+    fn decreasing_entries_are_reported_as_ranges() {
+        let key = Space::small().blocks()[0].key(&Space::small().operations()[0]);
+        let falling = curve(&[(1, 1.0), (3, 3.0), (6, 0.0), (8, 4.0)]);
+        let table = LatencyTable::new(header(), 0.0, vec![(key, falling)]).unwrap();
+        let entries = |widths, problem| Suspicious { key, widths, problem };
+        let expected = [entries(6..=6, Problem::NotPositive), entries(4..=6, Problem::Decreasing)];
+        assert_eq!(table.suspicious(), expected);
+    }
+
+    #[test]
+    fn unknown_keys_and_widths_are_errors_not_zero() {
+        let (space, table) = (Space::imagenet(), LatencyTable::titan_rtx());
+        let key = space.blocks()[0].key(&space.operations()[0]);
+        let error = table.latency_ms(&key, 129).unwrap_err().to_string();
+        assert_eq!(error, format!("the table knows {key} up to width 128, not width 129"));
+        assert!(table.latency_ms(&key, 0).is_err());
+        let other = key_with_kernel(&space, 7);
+        let error = table.latency_ms(&other, 16).unwrap_err();
+        assert!(matches!(error, TableError::MissingKey { .. }));
+    }
+
+    fn key_with_kernel(space: &Space, kernel: usize) -> BlockKey {
+        let operation = Operation { kernel, ..space.operations()[0].clone() };
+        space.blocks()[0].key(&operation)
+    }
+
+    #[test]
+    fn operations_cost_what_their_widths_cost() {
+        let space = Space::small();
+        let ms = proportional(&space).operations_ms(&space, &Widths::initial(&space)).unwrap();
+        assert_eq!(ms.len(), space.blocks().len());
+        let expected = [24.0, 24.0, 48.0, 48.0].map(|width: f64| width / 100.0);
+        for (found, expected) in ms[0].iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn parts_that_are_no_table_are_refused() {
+        let key = key_with_kernel(&Space::small(), 3);
+        let row = || (key, curve(&[(1, 1.0), (2, 2.0)]));
+        let twice = LatencyTable::new(header(), 1.0, vec![row(), row()]);
+        assert_eq!(twice, Err(TableError::DuplicateKey { key }));
+        for base_ms in [-1.0, f64::NAN, f64::INFINITY] {
+            assert!(LatencyTable::new(header(), base_ms, vec![row()]).is_err());
+        }
+        for name in ["", " a", "a\nb", "a\u{7}"] {
+            let header = TableHeader { name: name.to_owned(), ..TableHeader::default() };
+            let table = LatencyTable::new(header, 1.0, Vec::new());
+            assert_eq!(table, Err(TableError::Header { field: "name" }));
+        }
+    }
+
+    #[test]
+    fn a_table_of_absurd_size_is_refused() {
+        let rows = (1..=5).map(|kernel| {
+            let long = curve(&[(1, 1.0), (1 << 20, 2.0)]);
+            (key_with_kernel(&Space::small(), kernel), long)
+        });
+        let table = LatencyTable::new(header(), 1.0, rows.collect());
+        assert_eq!(table, Err(TableError::TooLarge));
+    }
+}

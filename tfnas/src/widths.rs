@@ -1,0 +1,199 @@
+//! The current width of every operation of every block: what elasticity-scaling moves.
+
+use serde::Serialize;
+
+use crate::architecture::Architecture;
+use crate::definition::Operation;
+use crate::space::{Block, Space};
+
+/// One width per (block, operation), each within the bounds of its operation.
+///
+/// Written as the plain rows; rows that were read come back through [`Widths::new`], which checks them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Widths {
+    rows: Vec<Vec<usize>>,
+}
+
+/// Why numbers are not the widths of a space.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WidthError {
+    /// The rows, or the numbers in a row, are not as many as the space has.
+    #[error("{found} {what}, where the space has {expected}")]
+    Shape {
+        /// What was counted.
+        what: String,
+        /// How many there are.
+        found: usize,
+        /// How many there should be.
+        expected: usize,
+    },
+    /// A width outside the bounds of its operation.
+    #[error("{block}: width {width} of {operation}: it must be {min} to {max}")]
+    OutOfBounds {
+        /// Name of the block.
+        block: String,
+        /// Name of the operation.
+        operation: String,
+        /// The width.
+        width: usize,
+        /// The smallest width there.
+        min: usize,
+        /// The largest width there.
+        max: usize,
+    },
+}
+
+impl Widths {
+    /// The widths with which a search starts.
+    pub fn initial(space: &Space) -> Self {
+        Self::filled(space, Block::initial_width)
+    }
+
+    /// The largest widths: those of the supernet's weights.
+    pub fn max(space: &Space) -> Self {
+        Self::filled(space, Block::max_width)
+    }
+
+    /// Checks one row per block, one width per operation.
+    ///
+    /// # Errors
+    /// [`WidthError::Shape`] for other numbers of rows or entries, [`WidthError::OutOfBounds`] for the first width
+    /// that its operation cannot have.
+    pub fn new(space: &Space, rows: Vec<Vec<usize>>) -> Result<Self, WidthError> {
+        check_count("blocks have widths", rows.len(), space.blocks().len())?;
+        for (block, row) in space.blocks().iter().zip(&rows) {
+            let what = format!("operations of {} have widths", block.name());
+            check_count(&what, row.len(), space.operations().len())?;
+            for (operation, &width) in row.iter().enumerate() {
+                check_width(space, block, operation, width)?;
+            }
+        }
+        Ok(Self { rows })
+    }
+
+    /// The width of one operation of one block, both counted from 0 over the whole space.
+    ///
+    /// # Panics
+    /// If there is no such block or operation.
+    pub fn get(&self, block: usize, operation: usize) -> usize {
+        self.rows[block][operation]
+    }
+
+    /// Changes one width.
+    ///
+    /// # Errors
+    /// [`WidthError::OutOfBounds`] if the operation cannot have it; nothing is changed then.
+    ///
+    /// # Panics
+    /// If there is no such block or operation.
+    pub fn set(&mut self, space: &Space, block: usize, operation: usize, width: usize) -> Result<(), WidthError> {
+        check_width(space, &space.blocks()[block], operation, width)?;
+        self.rows[block][operation] = width;
+        Ok(())
+    }
+
+    /// Takes over the widths of an architecture of the same space, for the operations that it chose.
+    pub fn adopt(&mut self, space: &Space, architecture: &Architecture) {
+        for (block, choice) in architecture.choices(space) {
+            let row = &mut self.rows[space.position(block.group, block.index)];
+            row[choice.operation] = choice.width;
+        }
+    }
+
+    /// All widths, `[block][operation]`.
+    pub fn rows(&self) -> &[Vec<usize>] {
+        &self.rows
+    }
+
+    fn filled(space: &Space, width: impl Fn(&Block, &Operation) -> usize) -> Self {
+        let row = |block| {
+            let operations = space.operations().iter();
+            operations.map(|operation| width(block, operation)).collect()
+        };
+        Self { rows: space.blocks().iter().map(row).collect() }
+    }
+}
+
+/// Checks that an operation that exists may have this width in this block.
+pub(crate) fn check_width(space: &Space, block: &Block, operation: usize, width: usize) -> Result<(), WidthError> {
+    let operation = &space.operations()[operation];
+    let allowed = block.widths(operation);
+    if allowed.contains(&width) {
+        return Ok(());
+    }
+    Err(WidthError::OutOfBounds {
+        block: block.name(),
+        operation: operation.name(),
+        width,
+        min: *allowed.start(),
+        max: *allowed.end(),
+    })
+}
+
+fn check_count(what: &str, found: usize, expected: usize) -> Result<(), WidthError> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(WidthError::Shape { what: what.to_owned(), found, expected })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::Choice;
+
+    #[test]
+    fn initial_and_largest_widths_are_multiples_of_the_input_channels() {
+        let space = Space::imagenet();
+        assert_eq!(Widths::initial(&space).rows()[0], [48, 96, 48, 96, 48, 96, 48, 96]);
+        assert_eq!(Widths::max(&space).rows()[17][..2], [768, 1536]);
+    }
+
+    #[test]
+    fn a_width_outside_its_bounds_is_refused_and_changes_nothing() {
+        let space = Space::small();
+        let mut widths = Widths::initial(&space);
+        let before = widths.clone();
+        for width in [0, 15, 33] {
+            let error = widths.set(&space, 0, 0, width).unwrap_err().to_string();
+            let expected = format!("stage1.block1: width {width} of k3_e3: it must be 16 to 32");
+            assert_eq!(error, expected);
+        }
+        assert_eq!(widths, before);
+        widths.set(&space, 0, 0, 16).unwrap();
+        assert_eq!(widths.get(0, 0), 16);
+    }
+
+    #[test]
+    fn written_widths_are_read_back_and_checked() {
+        let space = Space::small();
+        let widths = Widths::initial(&space);
+        let text = serde_json::to_string(&widths).unwrap();
+        let rows: Vec<Vec<usize>> = serde_json::from_str(&text).unwrap();
+        assert_eq!(Widths::new(&space, rows.clone()).unwrap(), widths);
+
+        let error = Widths::new(&space, rows[1..].to_vec()).unwrap_err().to_string();
+        assert_eq!(error, "5 blocks have widths, where the space has 6");
+        let mut short = rows;
+        short[1].pop();
+        let error = Widths::new(&space, short).unwrap_err().to_string();
+        assert_eq!(error, "3 operations of stage2.block1 have widths, where the space has 4");
+    }
+
+    #[test]
+    fn adopting_an_architecture_changes_its_widths_alone() {
+        let space = Space::small();
+        let mut widths = Widths::initial(&space);
+        let choice = |operation, width| vec![Choice { operation, width }];
+        let groups = vec![choice(2, 40), choice(0, 25), choice(1, 33)];
+        let architecture = Architecture::new(&space, groups).unwrap();
+        widths.adopt(&space, &architecture);
+        let mut expected = Widths::initial(&space);
+        expected.set(&space, 0, 2, 40).unwrap();
+        expected.set(&space, 1, 0, 25).unwrap();
+        expected.set(&space, 3, 1, 33).unwrap();
+        assert_eq!(widths, expected);
+    }
+}
