@@ -1,0 +1,31 @@
+# The two commands of the README are `make run` and `make test`; `make help` lists the others.
+
+CARGO ?= cargo
+
+.PHONY: help setup build run test lint doc smoke bench soak deny
+
+help: ## lists these targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+setup: ## puts libtorch into .libtorch/ (once)
+	@ci/setup-libtorch
+
+build: setup ## builds planner and worker
+	$(CARGO) build --locked
+
+run: build ## runs the whole pipeline on the embedded default
+	$(CARGO) run --locked --quiet -- run all
+
+test: lint doc build ## formats, lints, documents, tests, and runs the smoke configuration
+	$(CARGO) test --locked --workspace
+	ci/smoke
+
+lint: setup
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+doc: setup
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
+
+deny: ## licences, bans and duplicates of the dependencies (needs cargo-deny)
+	$(CARGO) deny --offline check licenses bans sources

@@ -1,0 +1,263 @@
+//! The store and the ledger as one: open, look up, lock. What an attempt does is in `attempting.rs`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::attempt_file::{self, AttemptFile};
+use crate::durable;
+use crate::format::{self, FormatError};
+use crate::lock::{OwnLock, SharedLock};
+use crate::{
+    ActionKey, Attempt, AttemptFileError, AttemptId, Digest, FileError, Holder, KeyLock, Ledger, LedgerError,
+    ObjectError, OpenRun, Outcome, RunId, Store, Waiting,
+};
+
+/// The ledger's file in a cache's folder.
+pub(crate) const LEDGER: &str = "ledger.sqlite3";
+
+/// A folder with a store, its ledger and its locks; shared by any number of threads and processes.
+#[derive(Debug)]
+pub struct Cache {
+    pub(crate) store: Store,
+    pub(crate) ledger: Ledger,
+    /// Held while the cache is open to work with, so that nobody remakes the ledger under us; none where it is only
+    /// read.
+    _in_use: Option<SharedLock>,
+}
+
+/// What can go wrong with a cache.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// The folder as a whole.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A file in the cache's folder, or on its way there.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// An object that should be there.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    /// The record of an attempt.
+    #[error(transparent)]
+    Attempt(#[from] AttemptFileError),
+    /// A lock that is not the work's.
+    #[error("the lock held is that of key {}, and the work has key {}", locked.short(), key.short())]
+    WrongLock {
+        /// The key that is locked.
+        locked: ActionKey,
+        /// The key of the work.
+        key: ActionKey,
+    },
+    /// Two outputs of one name.
+    #[error("the output {name} is given twice")]
+    OutputTwice {
+        /// The name.
+        name: String,
+    },
+    /// An attempt or result that is not known.
+    #[error("there is no attempt {0}")]
+    NoAttempt(AttemptId),
+    /// Other processes have the cache open.
+    #[error("the store {} is in use by another process: try again when it has ended", path.display())]
+    InUse {
+        /// The cache's folder.
+        path: PathBuf,
+    },
+}
+
+/// The answer to a look-up.
+#[derive(Debug, Default)]
+pub struct Hit {
+    /// The newest result whose outputs are all there, unharmed.
+    pub result: Option<Attempt>,
+    /// Outputs of newer results that were missing or damaged: a person should be told.
+    pub lost: Vec<ObjectError>,
+}
+
+/// What a look-up does about what it finds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effects {
+    None,
+    /// Damaged objects are set aside, sound ones remembered.
+    Mend,
+}
+
+impl Cache {
+    /// Opens the cache in a folder to work with it, creating it if need be.
+    ///
+    /// # Errors
+    /// [`FormatError::Newer`] or [`LedgerError::Newer`] if a newer version made it (nothing was touched);
+    /// [`LedgerError::Damaged`]; [`CacheError::File`] if the folder cannot be written.
+    pub fn open(root: &Path) -> Result<Self, CacheError> {
+        let path = root.join(LEDGER);
+        // All that can be refused is refused before anything is written.
+        format::check(root)?;
+        Ledger::is_there(&path)?;
+        let store = Store::open(root)?;
+        let in_use = SharedLock::shared(&store.lock_file("ledger"))?;
+        check_ledger(&store, &path)?;
+        let ledger = Ledger::open(&path, &store.lock_file("setup"))?;
+        Ok(Self { store, ledger, _in_use: Some(in_use) })
+    }
+
+    /// Opens the cache in a folder to read it. Nothing is changed, and a folder that is not there reads as an empty
+    /// cache.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_to_read(root: &Path) -> Result<Self, CacheError> {
+        let store = Store::open_to_read(root)?;
+        let path = root.join(LEDGER);
+        check_ledger(&store, &path)?;
+        let ledger = Ledger::open_to_read(&path, &store.lock_file("setup"))?;
+        Ok(Self { store, ledger, _in_use: None })
+    }
+
+    /// Returns the store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Returns the ledger.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Looks up a result of `key` without any effect: nothing is set aside, nothing recorded. For plans.
+    ///
+    /// An output counts as there if its file is as it was when it was last hashed (size, times, inode); else it is
+    /// hashed now.
+    ///
+    /// # Errors
+    /// [`CacheError::Ledger`]; [`CacheError::File`] for an object that is there and cannot be read.
+    pub fn find(&self, key: &ActionKey) -> Result<Hit, CacheError> {
+        self.look_up(key, Effects::None)
+    }
+
+    /// Looks up a result of `key` to use it in `run`: it is recorded as used there, and `gc` leaves it alone while the
+    /// run is under way. Damaged objects are set aside.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub fn take(&self, run: &OpenRun, key: &ActionKey) -> Result<Hit, CacheError> {
+        loop {
+            let hit = self.look_up(key, Effects::Mend)?;
+            match &hit.result {
+                // Removed since we looked: look again.
+                Some(result) if !self.ledger.record_use(run.id(), &result.id)? => {}
+                _ => return Ok(hit),
+            }
+        }
+    }
+
+    fn look_up(&self, key: &ActionKey, effects: Effects) -> Result<Hit, CacheError> {
+        let mut hit = Hit::default();
+        for attempt in self.ledger.results(key)? {
+            if attempt.manifest.key() != *key {
+                let what = format!("the fields of attempt {} have another key than it says", attempt.id);
+                return Err(LedgerError::Damaged { path: self.ledger.path().to_owned(), what }.into());
+            }
+            let lost = self.lost_outputs(&attempt, effects)?;
+            if lost.is_empty() {
+                hit.result = Some(attempt);
+                break;
+            }
+            hit.lost.extend(lost);
+        }
+        Ok(hit)
+    }
+
+    fn lost_outputs(&self, attempt: &Attempt, effects: Effects) -> Result<Vec<ObjectError>, CacheError> {
+        let mut lost = Vec::new();
+        let mut sound = Vec::new();
+        for output in &attempt.outputs {
+            let remembered = self.ledger.sound_stamp(&output.digest)?;
+            match self.store.check(&output.digest, remembered.as_ref()) {
+                Ok(found) => sound.extend(found.stamp.map(|stamp| (output.digest, stamp))),
+                Err(ObjectError::File(error)) => return Err(error.into()),
+                Err(error) if effects == Effects::Mend => lost.push(self.store.set_aside(error)),
+                Err(error) => lost.push(error),
+            }
+        }
+        if effects == Effects::Mend {
+            self.ledger.remember_sound(&sound)?;
+        }
+        Ok(lost)
+    }
+
+    /// Hashes an object whole and returns its file; a damaged one is set aside first. What a worker or an export reads
+    /// goes through here.
+    ///
+    /// # Errors
+    /// [`CacheError::Object`]: missing, damaged or unreadable.
+    pub fn open_verified(&self, digest: &Digest) -> Result<PathBuf, CacheError> {
+        Ok(self.store.open_verified(digest)?)
+    }
+
+    /// Takes the lock of a key, so that no other process works on it. While another one does, `waiting` is called with
+    /// who that is, first at once and then a few times a second, and says whether to go on waiting; none is returned if
+    /// not. With the lock, [`take`](Self::take) again: whoever had it before has probably left a result.
+    ///
+    /// # Errors
+    /// [`CacheError::File`], [`CacheError::Ledger`].
+    pub fn lock(
+        &self,
+        key: &ActionKey,
+        waiting: &mut dyn FnMut(&Holder) -> Waiting,
+    ) -> Result<Option<KeyLock>, CacheError> {
+        let Some(lock) = OwnLock::wait(&self.store.key_lock_file(key), waiting)? else { return Ok(None) };
+        self.settle(key)?;
+        Ok(Some(KeyLock::new(*key, lock)))
+    }
+
+    /// Returns whether a process is at work on a key.
+    pub fn is_locked(&self, key: &ActionKey) -> bool {
+        OwnLock::is_held(&self.store.key_lock_file(key))
+    }
+
+    /// Returns whether a run without a recorded end is under way; if not, it was killed.
+    pub fn is_under_way(&self, run: RunId) -> bool {
+        OwnLock::is_held(&self.run_lock_file(run))
+    }
+
+    pub(crate) fn run_lock_file(&self, run: RunId) -> PathBuf {
+        self.store.lock_file(&format!("run-{run}"))
+    }
+
+    /// Gives attempts of a planner that was killed their end: the key's lock is ours, so nobody is at them.
+    pub(crate) fn settle(&self, key: &ActionKey) -> Result<(), CacheError> {
+        for attempt in self.ledger.attempts_of(key)?.into_iter().filter(|attempt| attempt.outcome.is_none()) {
+            let file = AttemptFile::path(&self.store, key, &attempt.id);
+            let attempt = match AttemptFile::read(&file) {
+                // Killed between the record of a result and its commit: all its bytes are in the store.
+                Ok(file) => file.attempt,
+                Err(_) => Attempt {
+                    outcome: Some(Outcome::Interrupted),
+                    cause: Some("its planner was killed, or the machine stopped".to_owned()),
+                    ..attempt
+                },
+            };
+            self.ledger.end_attempt(&attempt)?;
+            durable::remove_folder(&self.store.output_folder(&attempt.id))?;
+            let resume = self.store.resume_folder(key, attempt.purpose);
+            if attempt.outcome == Some(Outcome::Done) {
+                durable::remove_folder(&resume)?;
+            } else {
+                // Only if it holds no resume point.
+                let _ = fs::remove_dir(&resume);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A new ledger over old results would make `gc` remove them all.
+fn check_ledger(store: &Store, path: &Path) -> Result<(), CacheError> {
+    if Ledger::is_there(path)? || attempt_file::all(store)?.is_empty() {
+        return Ok(());
+    }
+    Err(LedgerError::Damaged { path: path.to_owned(), what: "it is not there, though results are".to_owned() }.into())
+}

@@ -1,0 +1,302 @@
+//! The identity of image folders, lists and files that no stage made: what is in them, not where they are or when they
+//! were written.
+//!
+//! A file is read only if it is not as it was when it was last read: size, times of modification and change, inode. A
+//! file that was written so shortly before it was read that another write could go unnoticed is read again next time.
+
+mod deep;
+mod manifest;
+mod memo;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::stamp::{Clock, Stamp, now_ns};
+use crate::{Digest, FileError};
+use memo::Memo;
+use walk::FoundFile;
+
+pub use deep::{FolderCheck, check_folders};
+pub use manifest::{FolderManifest, ManifestEntry};
+
+/// So many missing files are named.
+const NAMED: usize = 3;
+
+/// What is wrong with data that should be identified by its content.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// A file or folder cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A folder without files, or a list without names.
+    #[error("{} holds no files", path.display())]
+    Empty {
+        /// The folder or list.
+        path: PathBuf,
+    },
+    /// A name that is not UTF-8.
+    #[error("the folder {} holds a name that is not UTF-8: {name:?} (rename it)", path.display())]
+    Name {
+        /// The folder.
+        path: PathBuf,
+        /// The name, as far as it can be shown.
+        name: String,
+    },
+    /// A pipe, socket or device.
+    #[error("{} is neither a file nor a folder (remove it from the data)", path.display())]
+    NotAFile {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// A symbolic link to nothing.
+    #[error("{} is a symbolic link to what does not exist (remove or mend it)", path.display())]
+    DeadLink {
+        /// The link.
+        path: PathBuf,
+    },
+    /// A symbolic link to a folder that the link is in.
+    #[error("{} is inside itself, by way of a symbolic link (remove the link)", path.display())]
+    Loop {
+        /// The folder, by way of the link.
+        path: PathBuf,
+    },
+    /// Files that a list names and that are not there.
+    #[error("{} names {count} files that are not below {}, first {}", list.display(), root.display(), first.join(", "))]
+    Missing {
+        /// The list.
+        list: PathBuf,
+        /// Where its files should be.
+        root: PathBuf,
+        /// How many are not.
+        count: usize,
+        /// The first three.
+        first: Vec<String>,
+    },
+    /// Something writes there.
+    #[error("{} changed while it was read: run again when nothing writes there", path.display())]
+    Changed {
+        /// The file, or the folder.
+        path: PathBuf,
+    },
+}
+
+/// Data identified by its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputIdentity {
+    /// For a folder or list the digest of the manifest's text, for one file that of its bytes.
+    pub digest: Digest,
+    /// How many files it is.
+    pub files: u64,
+    /// Their size together.
+    pub bytes: u64,
+    /// How many files were read now; the others were as remembered.
+    pub hashed: u64,
+    /// The files.
+    pub manifest: FolderManifest,
+}
+
+/// Identifies a folder by the relative paths, sizes and digests of all files below it. Symbolic links are followed.
+///
+/// * `memos`: where to remember what was read, [`Store::folder_memos`](crate::Store::folder_memos); none to read
+///   everything and remember nothing.
+///
+/// # Errors
+/// [`FolderError`], naming the first file or folder that is in the way.
+pub fn identify_folder(root: &Path, memos: Option<&Path>) -> Result<InputIdentity, FolderError> {
+    let root = fs::canonicalize(root).map_err(FileError::of("open the folder", root))?;
+    let subject = Subject {
+        name: format!("folder {}", root.to_string_lossy()),
+        head: manifest::FOLDER.to_owned(),
+        files: &|| walk::walk(&root),
+        root: &root,
+        memos,
+    };
+    subject.identify()
+}
+
+/// Identifies a list and the files below `root` that it names: nothing else that lies there counts. Symbolic links are
+/// followed.
+///
+/// * `list`: the file with the list, identified by its bytes.
+/// * `paths`: what it names, relative to `root`.
+/// * `memos`: as for [`identify_folder`].
+///
+/// # Errors
+/// [`FolderError`], naming what is in the way; [`FolderError::Missing`] counts the files that are not there.
+pub fn identify_list<'a>(
+    list: &Path,
+    root: &Path,
+    paths: impl IntoIterator<Item = &'a str>,
+    memos: Option<&Path>,
+) -> Result<InputIdentity, FolderError> {
+    let (of_list, _) = Digest::of_file(list)?;
+    let root = fs::canonicalize(root).map_err(FileError::of("open the folder", root))?;
+    let mut paths: Vec<&str> = paths.into_iter().collect();
+    paths.par_sort_unstable();
+    paths.dedup();
+    if paths.is_empty() {
+        return Err(FolderError::Empty { path: list.to_owned() });
+    }
+    let subject = Subject {
+        name: format!("list {} {}", list.to_string_lossy(), root.to_string_lossy()),
+        head: format!("{} {of_list}", manifest::LIST),
+        files: &|| named_files(list, &root, &paths),
+        root: &root,
+        memos,
+    };
+    subject.identify()
+}
+
+/// Identifies one file by its bytes.
+///
+/// * `memos`: as for [`identify_folder`].
+///
+/// # Errors
+/// [`FolderError`].
+pub fn identify_file(path: &Path, memos: Option<&Path>) -> Result<InputIdentity, FolderError> {
+    let path = fs::canonicalize(path).map_err(FileError::of("open", path))?;
+    let name = path.file_name().unwrap_or_default();
+    let found = |stamp| FoundFile { path: name.to_string_lossy().into(), stamp };
+    let subject = Subject {
+        name: format!("file {}", path.to_string_lossy()),
+        head: manifest::FOLDER.to_owned(),
+        files: &|| Ok(vec![found(walk::stat(&path)?)]),
+        root: path.parent().unwrap_or(Path::new("/")),
+        memos,
+    };
+    let identity = subject.identify()?;
+    let digest = identity.manifest.entries.first().map(|entry| entry.digest);
+    Ok(InputIdentity { digest: digest.unwrap_or(identity.digest), ..identity })
+}
+
+fn named_files(list: &Path, root: &Path, paths: &[&str]) -> Result<Vec<FoundFile>, FolderError> {
+    let found: Vec<Result<FoundFile, FolderError>> = paths
+        .par_iter()
+        .with_min_len(256)
+        .map(|path| Ok(FoundFile { path: (*path).into(), stamp: walk::stat(&root.join(path))? }))
+        .collect();
+    let absent = |result: &Result<_, FolderError>| match result {
+        Err(FolderError::File(error)) => {
+            matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+        }
+        _ => false,
+    };
+    let missing: Vec<&str> =
+        paths.iter().zip(&found).filter(|(_, result)| absent(result)).map(|(path, _)| *path).collect();
+    if !missing.is_empty() {
+        return Err(FolderError::Missing {
+            list: list.to_owned(),
+            root: root.to_owned(),
+            count: missing.len(),
+            first: missing.iter().take(NAMED).map(|path| (*path).to_owned()).collect(),
+        });
+    }
+    found.into_iter().collect()
+}
+
+/// Data to be identified.
+struct Subject<'a> {
+    /// Under which it is remembered.
+    name: String,
+    /// The first line of its manifest.
+    head: String,
+    /// Finds its files, in byte order of their paths.
+    files: &'a (dyn Fn() -> Result<Vec<FoundFile>, FolderError> + Sync),
+    /// What their paths are relative to.
+    root: &'a Path,
+    memos: Option<&'a Path>,
+}
+
+impl Subject<'_> {
+    fn identify(&self) -> Result<InputIdentity, FolderError> {
+        let clock = Clock::of(self.root);
+        let started_ns = now_ns();
+        let found = (self.files)()?;
+        if found.is_empty() {
+            return Err(FolderError::Empty { path: self.root.to_owned() });
+        }
+        let memo = self.memos.and_then(|memos| Memo::load(memos, &self.name, &self.head));
+        let mut digests = remembered(&found, memo.as_ref());
+        let new: Vec<usize> = (0..found.len()).filter(|&index| digests[index].is_none()).collect();
+        let hashed: Vec<Digest> = new
+            .par_iter()
+            .with_max_len(64)
+            .map_init(Vec::new, |buffer, &index| self.hash(&found[index], buffer))
+            .collect::<Result<_, _>>()?;
+        for (&index, digest) in new.iter().zip(&hashed) {
+            digests[index] = Some(*digest);
+        }
+        let digests: Vec<Digest> = digests.into_iter().flatten().collect();
+        // Reading takes long: files may have come, gone or changed meanwhile.
+        if !new.is_empty() && (self.files)()? != found {
+            return Err(FolderError::Changed { path: self.root.to_owned() });
+        }
+
+        let unchanged = memo.as_ref().filter(|memo| new.is_empty() && memo.count == found.len() as u64);
+        let known = unchanged.and_then(|memo| memo.digest);
+        drop(memo);
+        let manifest = |found: Vec<FoundFile>| FolderManifest {
+            head: self.head.clone(),
+            entries: found
+                .into_iter()
+                .zip(&digests)
+                .map(|(file, digest)| ManifestEntry { path: file.path, bytes: file.stamp.bytes, digest: *digest })
+                .collect(),
+        };
+        let (digest, manifest) = match known {
+            Some(digest) => (digest, manifest(found)),
+            None => {
+                let stamps: Vec<Stamp> = found.iter().map(|file| file.stamp).collect();
+                let manifest = manifest(found);
+                let digest = manifest.digest();
+                if let Some(memos) = self.memos {
+                    let settled = stamps.iter().map(|stamp| stamp.is_settled(started_ns, clock));
+                    Memo::save(memos, &self.name, self.root, &manifest, &digest, stamps.iter().zip(settled));
+                }
+                (digest, manifest)
+            }
+        };
+        Ok(InputIdentity {
+            digest,
+            files: manifest.entries.len() as u64,
+            bytes: manifest.entries.iter().map(|entry| entry.bytes).sum(),
+            hashed: hashed.len() as u64,
+            manifest,
+        })
+    }
+
+    /// Hashes a file that is still as it was found, and stays so while it is read.
+    fn hash(&self, found: &FoundFile, buffer: &mut Vec<u8>) -> Result<Digest, FolderError> {
+        let path = self.root.join(&*found.path);
+        let mut file = File::open(&path).map_err(FileError::of("open", &path))?;
+        let is_as_found = |file: &File| -> Result<bool, FileError> {
+            Ok(Stamp::of(&file.metadata().map_err(FileError::of("read", &path))?) == found.stamp)
+        };
+        if !is_as_found(&file)? {
+            return Err(FolderError::Changed { path });
+        }
+        let (digest, _) = Digest::of_reader_with(&mut file, buffer).map_err(FileError::of("read", &path))?;
+        if !is_as_found(&file)? {
+            return Err(FolderError::Changed { path });
+        }
+        Ok(digest)
+    }
+}
+
+/// Returns the digest of each file that is as it was when it was remembered; both are in order of their paths.
+fn remembered(found: &[FoundFile], memo: Option<&Memo>) -> Vec<Option<Digest>> {
+    let mut known = memo.into_iter().flat_map(Memo::entries).peekable();
+    found
+        .iter()
+        .map(|file| {
+            while known.next_if(|entry| entry.path.as_bytes() < file.path.as_bytes()).is_some() {}
+            let entry = known.next_if(|entry| entry.path == &*file.path)?;
+            (entry.stamp == file.stamp).then_some(entry.digest)
+        })
+        .collect()
+}

@@ -1,0 +1,72 @@
+//! Reading again what was remembered: finds files whose bytes changed though the file system says that they did not.
+
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::memo::{Memo, Remembered};
+use super::walk;
+use crate::{Digest, FileError};
+
+/// What a check of one remembered folder, list or file found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FolderCheck {
+    /// What was checked: `folder`, `list` or `file`, and its path.
+    pub subject: String,
+    /// Files that were read.
+    pub read: u64,
+    /// Files that have changed since they were remembered, as the file system says too, or are gone: the next run takes
+    /// them as they are.
+    pub changed: u64,
+    /// Files with other bytes than when they were remembered, though the file system says that nobody wrote to them.
+    pub damaged: Vec<PathBuf>,
+}
+
+enum Found {
+    Sound,
+    Changed,
+    Damaged(PathBuf),
+}
+
+/// Reads every file that is remembered in `memos`, [`Store::folder_memos`](crate::Store::folder_memos), and compares
+/// its bytes with what they were.
+///
+/// # Errors
+/// [`FileError`] if the memos cannot be listed, or a file that is there cannot be read.
+pub fn check_folders(memos: &Path) -> Result<Vec<FolderCheck>, FileError> {
+    Memo::all(memos)?.iter().map(check).collect()
+}
+
+fn check(memo: &Memo) -> Result<FolderCheck, FileError> {
+    let entries: Vec<Remembered> = memo.entries().collect();
+    let found: Vec<Found> =
+        entries.par_iter().with_max_len(64).map(|entry| check_file(memo, entry)).collect::<Result<_, _>>()?;
+    let mut check = FolderCheck { subject: memo.subject.clone(), read: 0, changed: 0, damaged: Vec::new() };
+    for found in found {
+        match found {
+            Found::Sound => check.read += 1,
+            Found::Changed => check.changed += 1,
+            Found::Damaged(path) => {
+                check.read += 1;
+                check.damaged.push(path);
+            }
+        }
+    }
+    Ok(check)
+}
+
+fn check_file(memo: &Memo, entry: &Remembered) -> Result<Found, FileError> {
+    let path = memo.root.join(entry.path);
+    let as_remembered = || walk::stat(&path).is_ok_and(|stamp| stamp == entry.stamp);
+    if !as_remembered() {
+        return Ok(Found::Changed);
+    }
+    let (digest, _) = Digest::of_file(&path)?;
+    Ok(if digest == entry.digest {
+        Found::Sound
+    } else if as_remembered() {
+        Found::Damaged(path)
+    } else {
+        Found::Changed
+    })
+}

@@ -1,0 +1,173 @@
+//! What is remembered of a folder's files between runs, in one compact file a folder.
+//!
+//! ```text
+//! memo    the text `tfnas.memo.v1\n`, the BLAKE3 of all that follows, then:
+//!         text subject; text root, which the paths are relative to; text first line of the manifest;
+//!         32 bytes digest of the whole; count of the entries as u64 LE; the entries in byte order of their paths
+//! text    length in bytes as u32 LE, then UTF-8
+//! entry   text path; u64 LE size; i64 LE modified, i64 LE changed (nanoseconds since 1970); u64 LE inode;
+//!         32 bytes digest
+//! ```
+//!
+//! A memo only saves reading: one that is damaged, of another version or of another subject is as good as none.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::FolderManifest;
+use crate::digest::Hasher;
+use crate::stamp::Stamp;
+use crate::{Digest, FileError, durable};
+
+const MAGIC: &[u8] = b"tfnas.memo.v1\n";
+const HEAD: usize = MAGIC.len() + 32;
+
+/// In place of the time of change of a file that may change without its stamp changing: equal to none.
+const UNSETTLED: i64 = i64::MIN;
+
+/// A memo as it was read; its entries are decoded one after the other.
+pub(super) struct Memo {
+    bytes: Vec<u8>,
+    entries: usize,
+    /// What it is a memo of.
+    pub subject: String,
+    /// What its paths are relative to.
+    pub root: PathBuf,
+    head: String,
+    /// How many entries there are.
+    pub count: u64,
+    /// The digest of the whole, as it was then; none if the manifest began with another line.
+    pub digest: Option<Digest>,
+}
+
+/// An entry of a memo.
+pub(super) struct Remembered<'a> {
+    pub path: &'a str,
+    pub stamp: Stamp,
+    pub digest: Digest,
+}
+
+fn file(memos: &Path, subject: &str) -> PathBuf {
+    memos.join(format!("{}.memo", Digest::of_bytes(subject.as_bytes())))
+}
+
+impl Memo {
+    /// Reads the memo of a subject; none if there is none that can be used.
+    pub fn load(memos: &Path, subject: &str, head: &str) -> Option<Self> {
+        let memo = Self::read(&file(memos, subject))?;
+        let digest = memo.digest.filter(|_| memo.head == head);
+        (memo.subject == subject).then_some(Self { digest, ..memo })
+    }
+
+    /// Reads all memos that can be used.
+    pub fn all(memos: &Path) -> Result<Vec<Self>, FileError> {
+        let mut names = durable::names_in(memos)?;
+        names.sort();
+        Ok(names.into_iter().filter_map(|name| Self::read(&memos.join(name))).collect())
+    }
+
+    fn read(path: &Path) -> Option<Self> {
+        let bytes = fs::read(path).ok()?;
+        let (checksum, body) = bytes.strip_prefix(MAGIC)?.split_at_checked(32)?;
+        let mut hasher = Hasher::new();
+        hasher.update(body);
+        if hasher.finish().as_bytes() != checksum {
+            return None;
+        }
+        let mut reader = Reader { rest: body };
+        let mut text = || reader.text().map(str::to_owned);
+        let (subject, root, head) = (text()?, text()?, text()?);
+        let digest = Some(reader.digest()?);
+        let count = u64::from_le_bytes(reader.array()?);
+        let entries = bytes.len() - reader.rest.len();
+        Some(Self { subject, root: root.into(), head, entries, count, digest, bytes })
+    }
+
+    /// Returns the entries in order, up to the first that cannot be decoded.
+    pub fn entries(&self) -> impl Iterator<Item = Remembered<'_>> {
+        let mut reader = Reader { rest: &self.bytes[self.entries..] };
+        std::iter::from_fn(move || reader.entry())
+    }
+
+    /// Writes the memo of a subject. It need not survive a crash, so nothing is synced; one that cannot be written is
+    /// done without.
+    ///
+    /// * `stamps`: those of the manifest's files in their order, each with whether a later write must show in it.
+    pub fn save<'a>(
+        memos: &Path,
+        subject: &str,
+        root: &Path,
+        manifest: &FolderManifest,
+        digest: &Digest,
+        stamps: impl Iterator<Item = (&'a Stamp, bool)>,
+    ) {
+        let files = manifest.entries();
+        let mut bytes = Vec::with_capacity(HEAD + files.len() * 112);
+        bytes.extend(MAGIC);
+        bytes.extend([0; 32]);
+        push_text(&mut bytes, subject);
+        push_text(&mut bytes, &root.to_string_lossy());
+        push_text(&mut bytes, &manifest.head);
+        bytes.extend(digest.as_bytes());
+        bytes.extend((files.len() as u64).to_le_bytes());
+        for (file, (stamp, settled)) in files.iter().zip(stamps) {
+            push_text(&mut bytes, &file.path);
+            bytes.extend(stamp.bytes.to_le_bytes());
+            bytes.extend(stamp.modified_ns.to_le_bytes());
+            bytes.extend(if settled { stamp.changed_ns } else { UNSETTLED }.to_le_bytes());
+            bytes.extend(stamp.inode.to_le_bytes());
+            bytes.extend(file.digest.as_bytes());
+        }
+        let mut hasher = Hasher::new();
+        hasher.update(&bytes[HEAD..]);
+        bytes[MAGIC.len()..HEAD].copy_from_slice(hasher.finish().as_bytes());
+        if let Ok(mut new) = durable::start_file(memos)
+            && new.write_all(&bytes).is_ok()
+        {
+            let _ = new.persist(file(memos, subject));
+        }
+    }
+}
+
+fn push_text(bytes: &mut Vec<u8>, text: &str) {
+    bytes.extend((text.len() as u32).to_le_bytes());
+    bytes.extend(text.as_bytes());
+}
+
+/// Takes values off the front of bytes; none where there are too few.
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(count)?;
+        self.rest = rest;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        let length = u32::from_le_bytes(self.array()?);
+        std::str::from_utf8(self.take(length as usize)?).ok()
+    }
+
+    fn digest(&mut self) -> Option<Digest> {
+        self.array().map(Digest::from_bytes)
+    }
+
+    fn entry(&mut self) -> Option<Remembered<'a>> {
+        let path = self.text()?;
+        let stamp = Stamp {
+            bytes: u64::from_le_bytes(self.array()?),
+            modified_ns: i64::from_le_bytes(self.array()?),
+            changed_ns: i64::from_le_bytes(self.array()?),
+            inode: u64::from_le_bytes(self.array()?),
+        };
+        Some(Remembered { path, stamp, digest: self.digest()? })
+    }
+}

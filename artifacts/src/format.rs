@@ -1,0 +1,144 @@
+//! The file FORMAT at the top of a cache's folder: what the folder is, and which version of the layout it has.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::FileError;
+use crate::durable;
+
+/// The version of the layout that this code reads and writes.
+const VERSION: u32 = 1;
+
+const WORD: &str = "tfnas-store";
+
+/// What is wrong with the folder of a cache as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum FormatError {
+    /// A newer version of the tool made it.
+    #[error(
+        "the store {} has format {found}, and this version knows formats up to {VERSION}: nothing was touched; \
+         use the version that made it, or a newer one",
+        path.display()
+    )]
+    Newer {
+        /// The folder.
+        path: PathBuf,
+        /// Its version of the layout.
+        found: u32,
+    },
+    /// The folder holds other files.
+    #[error("{} is no store, and not empty: nothing was touched; name a new or empty folder", path.display())]
+    NotAStore {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The file does not say what it should.
+    #[error(
+        "{} does not say which format the store has: if the folder is a store of this version, write the line \
+         `{WORD} {VERSION}` there",
+        path.display()
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file or folder cannot be read or made.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// Checks the version of the store in `root`; returns whether there is a store.
+///
+/// # Errors
+/// [`FormatError`].
+pub(crate) fn check(root: &Path) -> Result<bool, FormatError> {
+    let path = root.join("FORMAT");
+    let text = match fs::read(&path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return check_empty(root).map(|()| false),
+        Err(error) => return Err(FileError::new("read", &path, error).into()),
+    };
+    let mut words = text.split_whitespace();
+    match (words.next(), words.next().and_then(|word| word.parse().ok()), words.next()) {
+        (Some(WORD), Some(VERSION), None) => Ok(true),
+        (Some(WORD), Some(found), _) if found > VERSION => Err(FormatError::Newer { path: root.to_owned(), found }),
+        _ => Err(FormatError::Unreadable { path }),
+    }
+}
+
+/// Makes `root` a store of this version.
+///
+/// # Errors
+/// [`FormatError::File`].
+pub(crate) fn create(root: &Path) -> Result<(), FormatError> {
+    durable::create_folder(root)?;
+    Ok(durable::write_file(&root.join("FORMAT"), format!("{WORD} {VERSION}\n").as_bytes(), root, durable::RECORD)?)
+}
+
+/// A folder of somebody else must not become a store: `gc` removes files.
+fn check_empty(root: &Path) -> Result<(), FormatError> {
+    match fs::metadata(root) {
+        Ok(metadata) if !metadata.is_dir() => {
+            return Err(FileError::new("use as a store", root, io::ErrorKind::NotADirectory.into()).into());
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(FileError::new("open", root, error).into()),
+    }
+    // Names that begin with a dot and `tmp` are another process's FORMAT on its way.
+    let expected = |name: &OsStr| name == "lost+found" || name.to_string_lossy().starts_with(".tmp");
+    if durable::names_in(root)?.iter().all(|name| expected(name)) {
+        Ok(())
+    } else if root.join("FORMAT").exists() {
+        // Another process has made it since we looked.
+        Ok(())
+    } else {
+        Err(FormatError::NotAStore { path: root.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_empty_or_absent_folder_becomes_a_store() {
+        let folder = tempfile::tempdir().unwrap();
+        for root in [folder.path().to_owned(), folder.path().join("a/b")] {
+            if root == folder.path() {
+                fs::create_dir(root.join("lost+found")).unwrap();
+            }
+            assert!(!check(&root).unwrap());
+            create(&root).unwrap();
+            assert!(check(&root).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_newer_store_is_refused_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("FORMAT"), "tfnas-store 7 more\n").unwrap();
+        let error = check(folder.path()).unwrap_err();
+        assert!(matches!(error, FormatError::Newer { found: 7, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_folder_with_other_files_is_no_store() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("thesis.tex"), "").unwrap();
+        assert!(matches!(check(folder.path()), Err(FormatError::NotAStore { .. })));
+        assert!(matches!(check(&folder.path().join("thesis.tex")), Err(FormatError::File(_))));
+    }
+
+    #[test]
+    fn a_damaged_format_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        for text in ["", "tfnas-store", "tfnas-store x", "tfnas-store 0", "\u{0}\u{0}"] {
+            fs::write(folder.path().join("FORMAT"), text).unwrap();
+            assert!(check(folder.path()).unwrap_err().to_string().contains("FORMAT"), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Removing old results together with their bytes.
+//!
+//! First the ledger forgets the results, in one transaction; then their records go, then the bytes that nothing
+//! mentions any more. So whatever instant a crash comes at, no look-up finds a result without bytes, and what is left
+//! over goes next time. Commits wait meanwhile: none can lose bytes it has just taken in.
+
+mod choose;
+
+use std::collections::{BTreeSet, HashSet};
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::attempt_file;
+use crate::durable::{self, names_in};
+use crate::ledger::Candidate;
+use crate::lock::{OwnLock, SharedLock, Tried};
+use crate::stamp::{Stamp, now_ns};
+use crate::{ActionKey, AttemptId, Cache, CacheError, Digest, Outcome, RunId};
+use choose::{bytes_of, choose};
+
+/// Nanoseconds after which a temporary file is nobody's any more: a day.
+const ABANDONED_NS: i64 = 24 * 3600 * 1_000_000_000;
+
+/// What to keep.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// So many results of each instance, those used last, and what they were made from; none: all.
+    pub keep_last: Option<usize>,
+    /// At most so many bytes of artifacts, even where `keep_last` would keep more: what was used longest ago goes
+    /// first; none: any number.
+    pub max_bytes: Option<u64>,
+}
+
+/// What was removed, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Removal {
+    /// The attempts, oldest first.
+    pub attempts: Vec<RemovedAttempt>,
+    /// Objects that no attempt mentions any more: how many.
+    pub objects: u64,
+    /// Their size together.
+    pub bytes: u64,
+    /// The size of the artifacts that stay; above what was asked for if pinned results or those in use need more.
+    pub bytes_kept: u64,
+}
+
+/// An attempt that was removed, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RemovedAttempt {
+    /// Its name.
+    pub id: AttemptId,
+    /// Its stage's instance.
+    pub instance: String,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// When it was made or last used, in milliseconds since 1970.
+    pub used_ms: i64,
+}
+
+impl Cache {
+    /// Says what [`gc`](Self::gc) would remove.
+    ///
+    /// # Errors
+    /// [`CacheError::Ledger`], [`CacheError::File`].
+    pub fn plan_gc(&self, retention: &Retention) -> Result<Removal, CacheError> {
+        let candidates = self.ledger.candidates()?;
+        let chosen = choose(&candidates, retention, |candidate| self.is_in_use(candidate));
+        self.remove_objects(&candidates, &chosen, |_| Ok(()))
+    }
+
+    /// Removes old results together with their bytes, and what killed processes left. Never what is pinned, or used by
+    /// a run under way, or what such a result was made from.
+    ///
+    /// # Errors
+    /// [`CacheError::Ledger`], [`CacheError::File`]; what was not removed then is removed next time.
+    pub fn gc(&self, retention: &Retention) -> Result<Removal, CacheError> {
+        let _no_commits = SharedLock::alone(&self.store.lock_file("objects"))?;
+        let (candidates, chosen) =
+            self.ledger.remove(|candidates| choose(candidates, retention, |candidate| self.is_in_use(candidate)))?;
+        self.remove_records()?;
+        let removal = self
+            .remove_objects(&candidates, &chosen, |digest| self.store.remove(digest).map(drop).map_err(Into::into))?;
+        self.remove_leftovers()?;
+        Ok(removal)
+    }
+
+    fn is_in_use(&self, candidate: &Candidate) -> bool {
+        let is_running = candidate.outcome.is_none() && self.is_locked(&candidate.key);
+        is_running || candidate.open_runs.iter().any(|run| self.is_under_way(*run))
+    }
+
+    /// Hands every object to `remove` that no attempt left mentions.
+    fn remove_objects(
+        &self,
+        candidates: &[Candidate],
+        chosen: &HashSet<i64>,
+        remove: impl Fn(&Digest) -> Result<(), CacheError>,
+    ) -> Result<Removal, CacheError> {
+        let left = || candidates.iter().filter(|candidate| !chosen.contains(&candidate.row));
+        let mentioned: HashSet<Digest> = left()
+            .flat_map(|candidate| candidate.outputs.iter().map(|(digest, _)| digest).chain(&candidate.inputs))
+            .copied()
+            .collect();
+        // A run under way may have taken something in that no attempt of it mentions yet.
+        let since_ns = self.oldest_open_run_ns()?;
+        let (mut objects, mut bytes) = (0, 0);
+        for (digest, size) in self.store.objects()? {
+            let is_new = || since_ns.is_some_and(|since| changed_ns(&self.store.path(&digest)) >= since);
+            if !mentioned.contains(&digest) && !is_new() {
+                remove(&digest)?;
+                objects += 1;
+                bytes += size;
+            }
+        }
+        let removed = candidates.iter().filter(|candidate| chosen.contains(&candidate.row));
+        let attempts = removed.map(|candidate| RemovedAttempt {
+            id: candidate.id.clone(),
+            instance: candidate.instance.clone(),
+            outcome: candidate.outcome,
+            used_ms: candidate.used_ms,
+        });
+        Ok(Removal { attempts: attempts.collect(), objects, bytes, bytes_kept: bytes_of(left()) })
+    }
+
+    fn oldest_open_run_ns(&self) -> Result<Option<i64>, CacheError> {
+        for run in self.ledger.runs_without_end()? {
+            if self.is_under_way(run)
+                && let Some(run) = self.ledger.run(run)?
+            {
+                return Ok(Some(run.started_ms.saturating_mul(1_000_000)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes the records, pins and logs of attempts that the ledger does not know.
+    fn remove_records(&self) -> Result<(), CacheError> {
+        for path in attempt_file::all(&self.store)? {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let Ok(id) = stem.parse::<AttemptId>() else { continue };
+            if self.ledger.attempt(&id)?.is_none() {
+                durable::remove_file(&path.with_extension("pin"))?;
+                durable::remove_file(&path)?;
+                if let Some(folder) = path.parent() {
+                    // Only if it was the key's last.
+                    let _ = fs::remove_dir(folder);
+                }
+            }
+        }
+        let logs = self.store.root().join("logs");
+        for name in names_in(&logs)? {
+            let name = name.to_string_lossy().into_owned();
+            let id = name.split('.').next().unwrap_or_default().parse::<AttemptId>();
+            if let Ok(id) = id
+                && self.ledger.attempt(&id)?.is_none()
+            {
+                durable::remove_file(&logs.join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what killed processes left: folders of attempts, temporary files, files of locks; and resume points of
+    /// keys that have a result, or are not known any more.
+    fn remove_leftovers(&self) -> Result<(), CacheError> {
+        // Each key's lock shows whether its attempt is alive, and taking it gives a dead one its end.
+        let unfinished: BTreeSet<ActionKey> = self.ledger.without_end()?.iter().map(|attempt| attempt.key).collect();
+        for key in unfinished {
+            if let Tried::Locked(lock) = OwnLock::try_new(&self.store.key_lock_file(&key))? {
+                self.settle(&key)?;
+                drop(lock);
+            }
+        }
+        let attempts = self.store.root().join("attempts");
+        for name in names_in(&attempts)? {
+            let id = name.to_string_lossy().parse::<AttemptId>();
+            if let Ok(id) = id
+                && self.ledger.attempt(&id)?.is_none_or(|attempt| attempt.outcome.is_some())
+            {
+                durable::remove_folder(&attempts.join(name))?;
+            }
+        }
+        let resume = self.store.root().join("resume");
+        for name in names_in(&resume)? {
+            let text = name.to_string_lossy();
+            if let Ok(key) = text.strip_suffix(".check").unwrap_or(&text).parse::<ActionKey>()
+                && let Tried::Locked(_lock) = OwnLock::try_new(&self.store.key_lock_file(&key))?
+                && self.ledger.last_of_key(&key)?.is_none_or(|outcome| outcome == Outcome::Done)
+            {
+                durable::remove_folder(&resume.join(&name))?;
+            }
+        }
+        let temporary = self.store.temporary();
+        for name in names_in(&temporary)? {
+            let path = temporary.join(name);
+            if changed_ns(&path) < now_ns() - ABANDONED_NS {
+                durable::remove_file(&path)?;
+            }
+        }
+        self.remove_lock_files()
+    }
+
+    fn remove_lock_files(&self) -> Result<(), CacheError> {
+        let locks = self.store.root().join("locks");
+        for name in names_in(&locks)? {
+            let text = name.to_string_lossy().into_owned();
+            let is_run = text.strip_prefix("run-").is_some_and(|number| number.parse().map(RunId).is_ok());
+            let is_key = text.strip_prefix("key-").is_some_and(|key| key.parse::<ActionKey>().is_ok());
+            if is_run || is_key {
+                // Taken and given back: that removes the file.
+                drop(OwnLock::try_new(&locks.join(name))?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns when a file's status last changed; the far past if it is gone.
+fn changed_ns(path: &Path) -> i64 {
+    fs::symlink_metadata(path).map_or(i64::MIN, |metadata| Stamp::of(&metadata).changed_ns)
+}

@@ -1,0 +1,156 @@
+//! Artifacts: who made them, who used them, what short names they go by.
+
+use rusqlite::{OptionalExtension, params};
+use serde::Serialize;
+
+use super::rows::{self, signed, unsigned};
+use super::{Ledger, LedgerError};
+use crate::stamp::Stamp;
+use crate::{Attempt, AttemptId, Digest, RunId};
+
+/// At most so many artifacts are named for a short text: then it is too short.
+const MOST_FOUND: i64 = 20;
+
+/// What a text may name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// A run, by its number.
+    Run(RunId),
+    /// An attempt, by its first digits.
+    Attempt(AttemptId),
+    /// An input or output of some attempt, by the first digits of its digest.
+    Artifact(Digest),
+}
+
+/// How much a ledger knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Runs.
+    pub runs: u64,
+    /// Attempts, however they ended.
+    pub attempts: u64,
+    /// Outputs of attempts.
+    pub outputs: u64,
+}
+
+impl Ledger {
+    /// Returns what a run's number, or the first digits of an attempt or a digest, may name: runs first, then attempts,
+    /// then artifacts, 20 of them at most.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn find(&self, text: &str) -> Result<Vec<Found>, LedgerError> {
+        self.read(|connection| {
+            let mut found = Vec::new();
+            if let Ok(number) = text.parse::<i64>()
+                && connection.prepare_cached("SELECT 1 FROM runs WHERE id = ?")?.exists([number])?
+            {
+                found.push(Found::Run(RunId(number)));
+            }
+            let Some((first, last)) = range_of_prefix(text) else { return Ok(found) };
+            // Digits sort before 'g', which is none.
+            let mut attempts = connection.prepare_cached(
+                "SELECT name FROM attempts WHERE name >= ? AND name < ? || 'g' ORDER BY name LIMIT ?",
+            )?;
+            for name in attempts.query_map(params![text, text, MOST_FOUND], |row| row.get(0))? {
+                found.push(Found::Attempt(name?));
+            }
+            let mut artifacts = connection.prepare_cached(
+                "SELECT digest FROM outputs WHERE digest BETWEEN ?1 AND ?2
+                 UNION SELECT digest FROM inputs WHERE digest BETWEEN ?1 AND ?2
+                 ORDER BY digest LIMIT ?3",
+            )?;
+            for digest in artifacts.query_map(params![first, last, MOST_FOUND], |row| row.get(0))? {
+                found.push(Found::Artifact(digest?));
+            }
+            Ok(found)
+        })
+    }
+
+    /// Returns the attempts that made an artifact, newest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn makers(&self, digest: &Digest) -> Result<Vec<Attempt>, LedgerError> {
+        let query = "WHERE a.id IN (SELECT attempt FROM outputs WHERE digest = ?) ORDER BY a.id DESC";
+        self.read(|connection| rows::attempts(connection, query, [digest]))
+    }
+
+    /// Returns the attempts that had an artifact as an input, newest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn users(&self, digest: &Digest) -> Result<Vec<Attempt>, LedgerError> {
+        let query = "WHERE a.id IN (SELECT attempt FROM inputs WHERE digest = ?) ORDER BY a.id DESC";
+        self.read(|connection| rows::attempts(connection, query, [digest]))
+    }
+
+    /// Returns how much the ledger knows. Counts every row: for people, not for each run.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn totals(&self) -> Result<Totals, LedgerError> {
+        self.read(|connection| {
+            let count = |table: &str| -> rusqlite::Result<u64> {
+                connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).map(unsigned)
+            };
+            Ok(Totals { runs: count("runs")?, attempts: count("attempts")?, outputs: count("outputs")? })
+        })
+    }
+
+    /// Returns every digest that is an output of a result, in order.
+    pub(crate) fn output_digests(&self) -> Result<Vec<Digest>, LedgerError> {
+        let query = "SELECT DISTINCT o.digest FROM outputs o ORDER BY o.digest";
+        self.read(|connection| connection.prepare(query)?.query_map([], |row| row.get(0))?.collect())
+    }
+
+    /// Returns what the file system said of an object when it was last found sound.
+    pub(crate) fn sound_stamp(&self, digest: &Digest) -> Result<Option<Stamp>, LedgerError> {
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT bytes, modified_ns, changed_ns, inode FROM sound WHERE digest = ?")?
+                .query_row([digest], |row| {
+                    Ok(Stamp {
+                        bytes: unsigned(row.get(0)?),
+                        modified_ns: row.get(1)?,
+                        changed_ns: row.get(2)?,
+                        // All 64 bits of an inode's number are in use on some file systems.
+                        inode: row.get::<_, i64>(3)?.cast_unsigned(),
+                    })
+                })
+                .optional()
+        })
+    }
+
+    /// Remembers what the file system says of objects that were just found sound.
+    pub(crate) fn remember_sound(&self, stamps: &[(Digest, Stamp)]) -> Result<(), LedgerError> {
+        if stamps.is_empty() {
+            return Ok(());
+        }
+        self.write(|transaction| {
+            let mut insert = transaction.prepare_cached(
+                "INSERT OR REPLACE INTO sound (digest, bytes, modified_ns, changed_ns, inode) VALUES (?, ?, ?, ?, ?)",
+            )?;
+            for (digest, stamp) in stamps {
+                insert.execute(params![
+                    digest,
+                    signed(stamp.bytes),
+                    stamp.modified_ns,
+                    stamp.changed_ns,
+                    stamp.inode.cast_signed()
+                ])?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Returns the first and the last digest that begin with these hexadecimal digits; none if they are no such digits, or
+/// none at all.
+fn range_of_prefix(text: &str) -> Option<(Digest, Digest)> {
+    let padded = |fill: &str| {
+        let missing = 64usize.checked_sub(text.len())?;
+        format!("{text}{}", fill.repeat(missing)).parse().ok()
+    };
+    if text.is_empty() { None } else { Some((padded("0")?, padded("f")?)) }
+}

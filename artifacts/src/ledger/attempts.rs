@@ -1,0 +1,240 @@
+//! Attempts: their start, their end, and the look-ups of a planner.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::rows::{self, signed, text_id, unsigned};
+use super::runs::insert_run;
+use super::{Ledger, LedgerError};
+use crate::stamp::now_ms;
+use crate::{ActionKey, Attempt, AttemptId, Outcome, Run, RunId};
+
+impl Ledger {
+    /// Returns an attempt.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn attempt(&self, id: &AttemptId) -> Result<Option<Attempt>, LedgerError> {
+        self.one("WHERE a.name = ?", params![id])
+    }
+
+    /// Returns the attempts that a run made, in order of their start.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn made_by(&self, run: RunId) -> Result<Vec<Attempt>, LedgerError> {
+        self.read(|connection| rows::attempts(connection, "WHERE a.run = ? ORDER BY a.id", [run]))
+    }
+
+    /// Returns the earlier results that a run used, in order of use.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn used_by(&self, run: RunId) -> Result<Vec<Attempt>, LedgerError> {
+        let query = "JOIN uses u ON u.attempt = a.id WHERE u.run = ? ORDER BY u.used_ms, a.id";
+        self.read(|connection| rows::attempts(connection, query, [run]))
+    }
+
+    /// Returns all attempts of a key, newest first, however they ended.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn attempts_of(&self, key: &ActionKey) -> Result<Vec<Attempt>, LedgerError> {
+        self.read(|connection| rows::attempts(connection, "WHERE a.key = ? ORDER BY a.id DESC", [key]))
+    }
+
+    /// Returns the newest attempt of an instance, however it ended.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn last_attempt(&self, instance: &str) -> Result<Option<Attempt>, LedgerError> {
+        self.one("WHERE a.instance = ? ORDER BY a.id DESC LIMIT 1", [instance])
+    }
+
+    /// Returns the result of an instance that was made or used last: what a new key is compared with, to explain why it
+    /// has none.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn last_result(&self, instance: &str) -> Result<Option<Attempt>, LedgerError> {
+        self.one(
+            "WHERE a.instance = ? AND a.outcome = 'done' AND a.purpose = 'run'
+             ORDER BY a.used_ms DESC, a.id DESC LIMIT 1",
+            [instance],
+        )
+    }
+
+    /// Returns the attempts without a recorded end, oldest first: under way, or of a planner that was killed.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn without_end(&self) -> Result<Vec<Attempt>, LedgerError> {
+        self.read(|connection| rows::attempts(connection, "WHERE a.outcome IS NULL ORDER BY a.id", []))
+    }
+
+    /// Returns every instance that was ever attempted.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn instances(&self) -> Result<Vec<String>, LedgerError> {
+        // Steps from one instance to the next by the index, instead of reading all attempts.
+        let query = "WITH RECURSIVE step (instance) AS (
+                         SELECT min(instance) FROM attempts
+                         UNION ALL
+                         SELECT (SELECT min(instance) FROM attempts WHERE instance > step.instance)
+                         FROM step WHERE step.instance IS NOT NULL
+                     )
+                     SELECT instance FROM step WHERE instance IS NOT NULL";
+        self.read(|connection| connection.prepare_cached(query)?.query_map([], |row| row.get(0))?.collect())
+    }
+
+    /// Returns how long an instance will probably take, in milliseconds: the median of its last five results, else of
+    /// its stage's; none without history.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn expected_ms(&self, instance: &str, stage: &str) -> Result<Option<u64>, LedgerError> {
+        let last_five = |connection: &Connection, condition: &str, name: &str| -> rusqlite::Result<Option<u64>> {
+            let query = format!(
+                "SELECT ended_ms - started_ms FROM attempts
+                 WHERE {condition} AND outcome = 'done' ORDER BY id DESC LIMIT 5"
+            );
+            let mut times: Vec<i64> =
+                connection.prepare_cached(&query)?.query_map([name], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            times.sort_unstable();
+            Ok(times.get(times.len() / 2).copied().map(unsigned))
+        };
+        self.read(|connection| match last_five(connection, "instance = ?", instance)? {
+            None => last_five(connection, "stage = ?", stage),
+            found => Ok(found),
+        })
+    }
+
+    fn one(&self, rest: &str, parameters: impl rusqlite::Params) -> Result<Option<Attempt>, LedgerError> {
+        self.read(|connection| Ok(rows::attempts(connection, rest, parameters)?.pop()))
+    }
+
+    /// Returns the results of a key, newest first; those of checks are not among them.
+    pub(crate) fn results(&self, key: &ActionKey) -> Result<Vec<Attempt>, LedgerError> {
+        let query = "WHERE a.key = ? AND a.outcome = 'done' AND a.purpose = 'run' ORDER BY a.id DESC";
+        self.read(|connection| rows::attempts(connection, query, [key]))
+    }
+
+    /// Returns how the newest attempt of a key ended, those of checks aside; none if there is none, or it has no end.
+    pub(crate) fn last_of_key(&self, key: &ActionKey) -> Result<Option<Outcome>, LedgerError> {
+        let query = "SELECT outcome FROM attempts WHERE key = ? AND purpose = 'run' ORDER BY id DESC LIMIT 1";
+        self.read(|connection| {
+            Ok(connection.prepare_cached(query)?.query_row([key], |row| row.get(0)).optional()?.flatten())
+        })
+    }
+
+    /// Records that a run uses a result; returns whether the result is still there.
+    pub(crate) fn record_use(&self, run: RunId, attempt: &AttemptId) -> Result<bool, LedgerError> {
+        self.write(|transaction| {
+            let now = now_ms();
+            let id: Option<i64> = transaction
+                .prepare_cached("UPDATE attempts SET used_ms = ? WHERE name = ? RETURNING id")?
+                .query_row(params![now, attempt], |row| row.get(0))
+                .optional()?;
+            let Some(id) = id else { return Ok(false) };
+            transaction
+                .prepare_cached("INSERT OR IGNORE INTO uses (run, attempt, used_ms) VALUES (?, ?, ?)")?
+                .execute(params![run, id, now])?;
+            Ok(true)
+        })
+    }
+
+    /// Records the start of an attempt.
+    pub(crate) fn begin_attempt(&self, attempt: &Attempt) -> Result<(), LedgerError> {
+        self.write(|transaction| insert_attempt(transaction, attempt))
+    }
+
+    /// Records the end of an attempt with its outputs, all at once; a result is on disk when this returns.
+    pub(crate) fn end_attempt(&self, attempt: &Attempt) -> Result<(), LedgerError> {
+        let changes = |transaction: &rusqlite::Transaction| {
+            let id: i64 = transaction
+                .prepare_cached(
+                    "UPDATE attempts SET ended_ms = ?1, used_ms = coalesce(?1, used_ms), outcome = ?2, cause = ?3,
+                                         metrics = ?4, peak_memory_bytes = ?5, cpu_ms = ?6
+                     WHERE name = ?7 RETURNING id",
+                )?
+                .query_row(
+                    params![
+                        attempt.ended_ms,
+                        attempt.outcome,
+                        attempt.cause,
+                        attempt.metrics.to_string(),
+                        attempt.usage.peak_memory_bytes.map(signed),
+                        attempt.usage.cpu_ms.map(signed),
+                        attempt.id,
+                    ],
+                    |row| row.get(0),
+                )?;
+            insert_outputs(transaction, id, attempt)
+        };
+        if attempt.outcome == Some(Outcome::Done) { self.write_durably(changes) } else { self.write(changes) }
+    }
+
+    /// Adds whole attempts that were recorded elsewhere, and their runs where these are given; those that are known are
+    /// passed over.
+    pub(crate) fn adopt(&self, records: &[(Attempt, Option<Run>)]) -> Result<(), LedgerError> {
+        self.write_durably(|transaction| {
+            for (attempt, run) in records {
+                if let Some(run) = run {
+                    insert_run(transaction, run, Some(run.id))?;
+                }
+                let known =
+                    transaction.prepare_cached("SELECT 1 FROM attempts WHERE name = ?")?.exists([&attempt.id])?;
+                if !known {
+                    insert_attempt(transaction, attempt)?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+fn insert_attempt(connection: &Connection, attempt: &Attempt) -> rusqlite::Result<()> {
+    let id = connection
+        .prepare_cached(
+            "INSERT INTO attempts (name, run, instance, stage, key, manifest, purpose, environment, tool,
+                                   source_revision, host, started_ms, used_ms, ended_ms, outcome,
+                                   cause, metrics, peak_memory_bytes, cpu_ms)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .insert(params![
+            attempt.id,
+            attempt.run,
+            attempt.instance,
+            attempt.stage,
+            attempt.key,
+            attempt.manifest.to_text(),
+            attempt.purpose,
+            text_id(connection, &attempt.environment.to_string())?,
+            attempt.tool,
+            attempt.source_revision,
+            attempt.host,
+            attempt.started_ms,
+            attempt.ended_ms.unwrap_or(attempt.started_ms),
+            attempt.ended_ms,
+            attempt.outcome,
+            attempt.cause,
+            attempt.metrics.to_string(),
+            attempt.usage.peak_memory_bytes.map(signed),
+            attempt.usage.cpu_ms.map(signed),
+        ])?;
+    let mut insert =
+        connection.prepare_cached("INSERT INTO inputs (attempt, port, digest, origin) VALUES (?, ?, ?, ?)")?;
+    for input in &attempt.inputs {
+        insert.execute(params![id, input.port, input.digest, input.origin])?;
+    }
+    insert_outputs(connection, id, attempt)
+}
+
+fn insert_outputs(connection: &Connection, id: i64, attempt: &Attempt) -> rusqlite::Result<()> {
+    let mut insert =
+        connection.prepare_cached("INSERT INTO outputs (attempt, name, digest, bytes) VALUES (?, ?, ?, ?)")?;
+    for output in &attempt.outputs {
+        insert.execute(params![id, output.name, output.digest, signed(output.bytes)])?;
+    }
+    Ok(())
+}

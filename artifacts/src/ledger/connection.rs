@@ -1,0 +1,235 @@
+//! Opening a ledger: its version is read before SQLite is let near it.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::{Ledger, LedgerError, schema};
+use crate::FileError;
+use crate::lock::SharedLock;
+
+/// How long a write waits for that of another process.
+pub(super) const BUSY_S: u64 = 60;
+
+/// SQLite's own cache of pages, in KiB; the default is too small for a million artifacts.
+const CACHE_KIB: i64 = 16 << 10;
+
+impl Ledger {
+    /// Opens the ledger at `path`, creating or migrating it if need be; `setup` is a file to lock meanwhile.
+    pub(crate) fn open(path: &Path, setup: &Path) -> Result<Self, LedgerError> {
+        let failed = |error| LedgerError::new(path, error);
+        let version = read_version(path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+        configure(&connection).map_err(failed)?;
+        let shared = crate::file_system::is_shared(path);
+        let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(failed)?;
+        // WAL mode is a property of the file, the other modes are the connection's: only that one change needs the file
+        // alone.
+        let ready = version == Some(schema::VERSION) && (journal == "wal") != shared;
+        let _alone = if ready { None } else { Some(SharedLock::alone(setup)?) };
+        if shared || !ready {
+            let wanted = if shared { "PRAGMA journal_mode = truncate" } else { "PRAGMA journal_mode = wal" };
+            connection.query_row(wanted, [], |_| Ok(())).map_err(failed)?;
+        }
+        if !ready {
+            schema::migrate(&mut connection).map_err(failed)?;
+            // So that the version stands in the file's header, where the next one to open it looks.
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(failed)?;
+        }
+        set_durable(&connection, shared).map_err(failed)?;
+        Self::new(path, connection, shared)
+    }
+
+    /// Opens the ledger at `path` to read it; an absent one reads as an empty one. One of an older version is migrated.
+    pub(crate) fn open_to_read(path: &Path, setup: &Path) -> Result<Self, LedgerError> {
+        let failed = |error| LedgerError::new(path, error);
+        let connection = match read_version(path)? {
+            None | Some(0) => {
+                let mut empty = Connection::open_in_memory().map_err(failed)?;
+                schema::migrate(&mut empty).map_err(failed)?;
+                empty
+            }
+            Some(schema::VERSION) => {
+                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                if is_unchangeable(path) {
+                    Connection::open_with_flags(immutable(path), flags | OpenFlags::SQLITE_OPEN_URI).map_err(failed)?
+                } else {
+                    Connection::open_with_flags(path, flags).map_err(failed)?
+                }
+            }
+            Some(_) => return Self::open(path, setup),
+        };
+        configure(&connection).map_err(failed)?;
+        Self::new(path, connection, false)
+    }
+
+    /// Returns whether there is a ledger at `path`, of this version or an older one; nothing is touched.
+    pub(crate) fn is_there(path: &Path) -> Result<bool, LedgerError> {
+        Ok(read_version(path)?.is_some())
+    }
+
+    fn new(path: &Path, connection: Connection, always_durable: bool) -> Result<Self, LedgerError> {
+        let found: u32 = connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(|error| LedgerError::new(path, error))?;
+        if found > schema::VERSION {
+            return Err(LedgerError::Newer { path: path.to_owned(), found });
+        }
+        Ok(Self { path: path.to_owned(), connection: Mutex::new(connection), always_durable })
+    }
+}
+
+/// Makes commits synced before they return; without it, in WAL mode, only checkpoints are.
+pub(super) fn set_durable(connection: &Connection, durable: bool) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "synchronous", if durable { "FULL" } else { "NORMAL" })
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::from_secs(BUSY_S))?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    // A checkpoint syncs: that of a short run is left to whichever commit finds a thousand pages to copy.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// Returns the files that SQLite keeps beside a ledger while it is used.
+pub(crate) fn companions(path: &Path) -> [PathBuf; 3] {
+    ["-wal", "-shm", "-journal"].map(|suffix| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    })
+}
+
+/// Returns whether nobody can be writing to the ledger here, so that it may be read without the files SQLite would make
+/// beside it.
+fn is_unchangeable(path: &Path) -> bool {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let writable = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok();
+    !writable && companions(path).iter().all(|file| fs::symlink_metadata(file).is_err())
+}
+
+/// Returns the address of a ledger that does not change, for SQLite.
+fn immutable(path: &Path) -> String {
+    let escaped: String = path
+        .to_string_lossy()
+        .chars()
+        .map(|letter| match letter {
+            '%' => "%25".to_owned(),
+            '?' => "%3f".to_owned(),
+            '#' => "%23".to_owned(),
+            other => other.to_string(),
+        })
+        .collect();
+    format!("file:{escaped}?immutable=1")
+}
+
+/// Reads the version from the file's header: of its 100 bytes the first 16 are a constant text, and 60 to 63
+/// `user_version`, big-endian. None if there is no ledger.
+fn read_version(path: &Path) -> Result<Option<u32>, LedgerError> {
+    let damaged = |what: &str| LedgerError::Damaged { path: path.to_owned(), what: what.to_owned() };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(FileError::new("open", path, error).into()),
+    };
+    let mut header = Vec::with_capacity(100);
+    file.take(100).read_to_end(&mut header).map_err(FileError::of("read", path))?;
+    if header.is_empty() {
+        // Left by a process that was killed when it had just made the file.
+        return Ok(None);
+    }
+    if !header.starts_with(b"SQLite format 3\0") {
+        return Err(damaged("it is no SQLite file"));
+    }
+    let version: [u8; 4] =
+        header.get(60..64).and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| damaged("it is cut off"))?;
+    match u32::from_be_bytes(version) {
+        found if found > schema::VERSION => Err(LedgerError::Newer { path: path.to_owned(), found }),
+        found => Ok(Some(found)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn ledger() -> (tempfile::TempDir, PathBuf, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, setup) = (folder.path().join("ledger.sqlite3"), folder.path().join("setup"));
+        (folder, path, setup)
+    }
+
+    #[test]
+    fn a_new_ledger_is_empty_and_opens_again() {
+        let (_folder, path, setup) = ledger();
+        for _ in 0..2 {
+            let ledger = Ledger::open(&path, &setup).unwrap();
+            assert!(ledger.runs(None, 10).unwrap().is_empty());
+            assert!(ledger.check().unwrap().is_empty());
+        }
+        assert_eq!(read_version(&path).unwrap(), Some(schema::VERSION));
+    }
+
+    #[test]
+    fn a_newer_ledger_is_refused_and_not_touched() {
+        let (folder, path, setup) = ledger();
+        drop(Ledger::open(&path, &setup).unwrap());
+        let connection = Connection::open(&path).unwrap();
+        connection.pragma_update(None, "user_version", 999).unwrap();
+        connection.close().unwrap();
+        let before = fs::read(&path).unwrap();
+        let names = || fs::read_dir(folder.path()).unwrap().count();
+        let count = names();
+        for result in [Ledger::open(&path, &setup), Ledger::open_to_read(&path, &setup)] {
+            assert!(matches!(result, Err(LedgerError::Newer { found: 999, .. })));
+        }
+        assert_eq!(fs::read(&path).unwrap(), before);
+        assert_eq!(names(), count);
+    }
+
+    #[test]
+    fn damage_is_named_with_the_way_to_recover() {
+        let (_folder, path, setup) = ledger();
+        drop(Ledger::open(&path, &setup).unwrap());
+        let good = fs::read(&path).unwrap();
+        for bad in [b"not a ledger at all".to_vec(), good[..50].to_vec(), good[..good.len() / 2].to_vec()] {
+            for companion in companions(&path) {
+                let _ = fs::remove_file(companion);
+            }
+            fs::write(&path, bad).unwrap();
+            let result = Ledger::open(&path, &setup).and_then(|ledger| ledger.runs(None, 1).map(drop));
+            let error = result.unwrap_err();
+            assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
+            assert!(error.to_string().contains("cache rebuild"));
+        }
+    }
+
+    #[test]
+    fn an_absent_ledger_reads_as_empty_and_stays_absent() {
+        let (folder, path, setup) = ledger();
+        let ledger = Ledger::open_to_read(&path, &setup).unwrap();
+        assert!(ledger.runs(None, 10).unwrap().is_empty());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn two_ledgers_made_at_once_are_one() {
+        let (_folder, path, setup) = ledger();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| Ledger::open(&path, &setup).unwrap().check().unwrap());
+            }
+        });
+    }
+}

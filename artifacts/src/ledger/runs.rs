@@ -1,0 +1,89 @@
+//! Runs: invocations of the tool.
+
+use rusqlite::params;
+
+use super::rows::{self, text_id};
+use super::{Ledger, LedgerError};
+use crate::stamp::now_ms;
+use crate::{NewRun, Outcome, Run, RunId};
+
+impl Ledger {
+    /// Returns a run.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn run(&self, id: RunId) -> Result<Option<Run>, LedgerError> {
+        self.read(|connection| Ok(rows::runs(connection, "WHERE r.id = ?", [id])?.pop()))
+    }
+
+    /// Returns the newest runs before `before`, or of all: at most `limit`, newest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn runs(&self, before: Option<RunId>, limit: usize) -> Result<Vec<Run>, LedgerError> {
+        let before = before.map_or(i64::MAX, |run| run.0);
+        self.read(|connection| {
+            rows::runs(connection, "WHERE r.id < ? ORDER BY r.id DESC LIMIT ?", params![before, limit as i64])
+        })
+    }
+
+    /// Returns the runs without a recorded end, oldest first: under way, or killed.
+    pub(crate) fn runs_without_end(&self) -> Result<Vec<RunId>, LedgerError> {
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT id FROM runs WHERE ended_ms IS NULL ORDER BY id")?
+                .query_map([], |row| row.get(0))?
+                .collect()
+        })
+    }
+
+    pub(crate) fn begin_run(&self, run: &NewRun, host: &str) -> Result<Run, LedgerError> {
+        let run = Run {
+            id: RunId(0),
+            arguments: run.arguments.clone(),
+            configuration: run.configuration.clone(),
+            tool: run.tool.clone(),
+            source_revision: run.source_revision.clone(),
+            host: host.to_owned(),
+            started_ms: now_ms(),
+            ended_ms: None,
+            outcome: None,
+        };
+        let id = self.write(|transaction| insert_run(transaction, &run, None))?;
+        Ok(Run { id, ..run })
+    }
+
+    pub(crate) fn end_run(&self, id: RunId, outcome: Outcome) -> Result<(), LedgerError> {
+        self.write(|transaction| {
+            transaction.prepare_cached("UPDATE runs SET ended_ms = ?, outcome = ? WHERE id = ?")?.execute(params![
+                now_ms(),
+                outcome,
+                id
+            ])?;
+            Ok(())
+        })
+    }
+}
+
+/// Adds a run, with a number of the ledger's or with its own; one whose number is taken is passed over.
+pub(super) fn insert_run(connection: &rusqlite::Connection, run: &Run, id: Option<RunId>) -> rusqlite::Result<RunId> {
+    let arguments = serde_json::Value::from(run.arguments.as_slice()).to_string();
+    connection
+        .prepare_cached(
+            "INSERT OR IGNORE INTO runs
+                 (id, arguments, configuration, tool, source_revision, host, started_ms, ended_ms, outcome)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            id,
+            arguments,
+            text_id(connection, &run.configuration)?,
+            run.tool,
+            run.source_revision,
+            run.host,
+            run.started_ms,
+            run.ended_ms,
+            run.outcome,
+        ])?;
+    Ok(id.unwrap_or_else(|| RunId(connection.last_insert_rowid())))
+}

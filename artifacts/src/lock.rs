@@ -1,0 +1,266 @@
+//! Locks of the kernel: released when their process ends, however it ends.
+//!
+//! Locks taken for a while (one a key, one a run) have a file each, removed by its holder. A file left by a killed
+//! process is not a lock, and is reused.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{io, thread};
+
+use crate::{ActionKey, FileError};
+
+/// How long a wait sleeps between two looks: short at first, for work that ends at once.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+/// The lock of an action key: no other process works on it. Released when dropped, and when the process dies.
+#[derive(Debug)]
+pub struct KeyLock {
+    key: ActionKey,
+    _lock: OwnLock,
+}
+
+impl KeyLock {
+    pub(crate) fn new(key: ActionKey, lock: OwnLock) -> Self {
+        Self { key, _lock: lock }
+    }
+
+    /// Returns the locked key.
+    pub fn key(&self) -> &ActionKey {
+        &self.key
+    }
+}
+
+/// Who holds a lock that is waited for, as far as it has said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process, on its host.
+    pub pid: Option<u32>,
+    /// Its host.
+    pub host: Option<String>,
+}
+
+/// Whether to go on waiting for a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiting {
+    /// Wait on.
+    GoOn,
+    /// Give up, because the user pressed Ctrl-C, say.
+    GiveUp,
+}
+
+/// An exclusive lock on a file that exists only for it.
+#[derive(Debug)]
+pub(crate) struct OwnLock {
+    path: PathBuf,
+    _file: File,
+}
+
+/// The answer to an attempt to lock.
+#[derive(Debug)]
+pub(crate) enum Tried {
+    Locked(OwnLock),
+    Held(Holder),
+}
+
+impl OwnLock {
+    /// Takes the lock if nobody has it.
+    pub fn try_new(path: &Path) -> Result<Tried, FileError> {
+        loop {
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path)
+                .map_err(FileError::of("open", path))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(Tried::Held(Holder::read(&mut file))),
+                Err(TryLockError::Error(source)) => return Err(FileError::new("lock", path, source)),
+            }
+            // The holder before us removes the file when it is done: then the lock is on a file that nobody else will
+            // open.
+            if is_same_file(&file, path) {
+                Holder::write(&mut file).map_err(FileError::of("write", path))?;
+                return Ok(Tried::Locked(Self { path: path.to_owned(), _file: file }));
+            }
+        }
+    }
+
+    /// Takes the lock, waiting for it as long as `waiting` says so; none if it gave up.
+    pub fn wait(path: &Path, waiting: &mut dyn FnMut(&Holder) -> Waiting) -> Result<Option<Self>, FileError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match Self::try_new(path)? {
+                Tried::Locked(lock) => return Ok(Some(lock)),
+                Tried::Held(holder) if waiting(&holder) == Waiting::GiveUp => return Ok(None),
+                Tried::Held(_) => {}
+            }
+            thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Returns whether a process holds the lock, without making its file.
+    pub fn is_held(path: &Path) -> bool {
+        match File::open(path) {
+            Ok(file) => matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)),
+            Err(_) => false,
+        }
+    }
+}
+
+impl Drop for OwnLock {
+    fn drop(&mut self) {
+        // Still locked here; where this fails the file stays, and is reused.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn is_same_file(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(ours), Ok(there)) => ours.ino() == there.ino() && ours.dev() == there.dev(),
+        _ => false,
+    }
+}
+
+impl Holder {
+    fn read(file: &mut File) -> Self {
+        let mut text = String::new();
+        // What the holder has not written yet is not known: no error.
+        let _ = file.take(4096).read_to_string(&mut text);
+        let mut words = text.split_whitespace();
+        Self { pid: words.next().and_then(|word| word.parse().ok()), host: words.next().map(str::to_owned) }
+    }
+
+    fn write(file: &mut File) -> io::Result<()> {
+        file.set_len(0)?;
+        file.rewind()?;
+        writeln!(file, "{} {}", std::process::id(), host_name())
+    }
+}
+
+/// Returns the name of this machine.
+pub(crate) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// A lock that many may share or one may have alone, on a file that stays.
+#[derive(Debug)]
+pub(crate) struct SharedLock {
+    _file: File,
+}
+
+impl SharedLock {
+    fn open(path: &Path) -> Result<File, FileError> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(FileError::of("open", path))
+    }
+
+    /// Waits until nobody has the lock alone.
+    pub fn shared(path: &Path) -> Result<Self, FileError> {
+        let file = Self::open(path)?;
+        retry(|| file.lock_shared()).map_err(FileError::of("lock", path))?;
+        Ok(Self { _file: file })
+    }
+
+    /// Waits until nobody has the lock.
+    pub fn alone(path: &Path) -> Result<Self, FileError> {
+        let file = Self::open(path)?;
+        retry(|| file.lock()).map_err(FileError::of("lock", path))?;
+        Ok(Self { _file: file })
+    }
+
+    /// Takes the lock alone if nobody has it.
+    pub fn try_alone(path: &Path) -> Result<Option<Self>, FileError> {
+        let file = Self::open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(FileError::new("lock", path, source)),
+        }
+    }
+}
+
+/// A signal that the process handles may interrupt a wait; the wait goes on.
+fn retry(mut lock: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    loop {
+        match lock() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn a_held_lock_says_who_holds_it_and_is_free_after() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let Tried::Locked(lock) = OwnLock::try_new(&path).unwrap() else { panic!("nobody holds it") };
+        let Tried::Held(holder) = OwnLock::try_new(&path).unwrap() else { panic!("it is held") };
+        assert_eq!(holder.pid, Some(std::process::id()));
+        assert!(OwnLock::is_held(&path));
+        drop(lock);
+        assert!(!path.exists(), "nothing is left");
+        assert!(!OwnLock::is_held(&path));
+        assert!(matches!(OwnLock::try_new(&path).unwrap(), Tried::Locked(_)));
+    }
+
+    #[test]
+    fn a_file_left_by_a_killed_process_is_no_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        fs::write(&path, "1 elsewhere\n").unwrap();
+        assert!(!OwnLock::is_held(&path));
+        assert!(matches!(OwnLock::try_new(&path).unwrap(), Tried::Locked(_)));
+    }
+
+    #[test]
+    fn waiting_ends_when_told_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let _held = OwnLock::try_new(&path).unwrap();
+        let mut looks = 0;
+        let lock = OwnLock::wait(&path, &mut |_| {
+            looks += 1;
+            if looks < 3 { Waiting::GoOn } else { Waiting::GiveUp }
+        });
+        assert!(lock.unwrap().is_none());
+        assert_eq!(looks, 3);
+    }
+
+    #[test]
+    fn one_thread_at_a_time_has_the_lock_though_its_file_comes_and_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let (inside, turns) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let _lock = OwnLock::wait(&path, &mut |_| Waiting::GoOn).unwrap().unwrap();
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        turns.fetch_add(1, Ordering::SeqCst);
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert_eq!(turns.into_inner(), 300);
+    }
+}

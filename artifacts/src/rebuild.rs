@@ -1,0 +1,117 @@
+//! Remaking the ledger from the records kept beside it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::attempt_file::{self, AttemptFile};
+use crate::cache::LEDGER;
+use crate::lock::SharedLock;
+use crate::stamp::now_ns;
+use crate::{
+    AttemptFileError, Cache, CacheError, FileError, FormatError, Ledger, LedgerError, ObjectError, Outcome, Store,
+    format,
+};
+
+/// What a ledger was remade from.
+#[derive(Debug)]
+pub struct Rebuilt {
+    /// The attempts that are in the new ledger.
+    pub attempts: u64,
+    /// How many of them are results.
+    pub results: u64,
+    /// Records that could not be read, and were passed over.
+    pub unreadable: Vec<AttemptFileError>,
+    /// Outputs of results that are missing or damaged (these are in quarantine now): no look-up finds those results.
+    pub lost: Vec<ObjectError>,
+    /// Where the old ledger is now; none if there was none.
+    pub old: Option<PathBuf>,
+}
+
+impl Cache {
+    /// Remakes the ledger of the cache in a folder from the records of its attempts, and checks every output that they
+    /// mention. The old ledger is set aside. What is not in the records is lost: runs that made nothing, how a run
+    /// ended, which results were used when.
+    ///
+    /// # Errors
+    /// [`CacheError::InUse`] while another process has the cache open; [`CacheError::Format`] if there is none;
+    /// [`LedgerError::Newer`]; [`CacheError::File`].
+    pub fn rebuild(root: &Path) -> Result<Rebuilt, CacheError> {
+        if !format::check(root)? {
+            return Err(FormatError::NotAStore { path: root.to_owned() }.into());
+        }
+        let path = root.join(LEDGER);
+        if let Err(error @ LedgerError::Newer { .. }) = Ledger::is_there(&path) {
+            return Err(error.into());
+        }
+        let store = Store::open(root)?;
+        let Some(_alone) = SharedLock::try_alone(&store.lock_file("ledger"))? else {
+            return Err(CacheError::InUse { path: root.to_owned() });
+        };
+
+        let files: Vec<Result<AttemptFile, AttemptFileError>> =
+            attempt_file::all(&store)?.par_iter().map(|path| AttemptFile::read(path)).collect();
+        let mut records = Vec::new();
+        let mut unreadable = Vec::new();
+        for file in files {
+            match file {
+                Ok(file) => records.push((file.attempt, file.run)),
+                Err(error) => unreadable.push(error),
+            }
+        }
+        records.sort_by(|(a, _), (b, _)| (a.started_ms, &a.id).cmp(&(b.started_ms, &b.id)));
+        let lost = lost_outputs(&store, &records);
+
+        // Made aside and renamed, so that a crash leaves the old ledger, or none, which is noticed.
+        let new = root.join("ledger.new");
+        for file in files_of(&new) {
+            crate::durable::remove_file(&file)?;
+        }
+        let ledger = Ledger::open(&new, &store.lock_file("setup"))?;
+        ledger.adopt(&records)?;
+        for (attempt, _) in &records {
+            let pin = AttemptFile::pin_path(&store, &attempt.key, &attempt.id);
+            if let Ok(reason) = fs::read_to_string(&pin) {
+                ledger.pin(&attempt.id, &reason)?;
+            }
+        }
+        ledger.close()?;
+        let old = set_aside(&path)?;
+        fs::rename(&new, &path).map_err(FileError::of("write", &path))?;
+        crate::durable::sync_parent(&path)?;
+        let results = records.iter().filter(|(attempt, _)| attempt.outcome == Some(Outcome::Done)).count();
+        Ok(Rebuilt { attempts: records.len() as u64, results: results as u64, unreadable, lost, old })
+    }
+}
+
+fn lost_outputs(store: &Store, records: &[(crate::Attempt, Option<crate::Run>)]) -> Vec<ObjectError> {
+    let mut digests: Vec<_> =
+        records.iter().flat_map(|(attempt, _)| attempt.outputs.iter().map(|output| output.digest)).collect();
+    digests.sort_unstable();
+    digests.dedup();
+    digests.par_iter().with_max_len(1).filter_map(|digest| store.open_verified(digest).err()).collect()
+}
+
+/// Moves a ledger, and what SQLite keeps beside it, out of the way. The ledger goes first: without the rest it could
+/// pass for a sound older one, while its absence is noticed.
+fn set_aside(path: &Path) -> Result<Option<PathBuf>, FileError> {
+    let suffix = format!("-damaged-{}", now_ns());
+    let mut old = None;
+    for file in files_of(path) {
+        let mut aside = file.as_os_str().to_owned();
+        aside.push(&suffix);
+        match fs::rename(&file, &aside) {
+            Ok(()) => old = old.or_else(|| Some(PathBuf::from(aside))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(FileError::new("set aside", &file, error)),
+        }
+    }
+    Ok(old)
+}
+
+/// Returns a ledger's file and those that SQLite keeps beside it.
+fn files_of(path: &Path) -> Vec<PathBuf> {
+    let companions = crate::ledger::companions(path);
+    std::iter::once(path.to_owned()).chain(companions).collect()
+}

@@ -1,0 +1,109 @@
+//! What the file system says of a file, to tell whether it can have changed since it was hashed.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const NANOSECONDS: i64 = 1_000_000_000;
+
+/// Size, times and inode of a file.
+///
+/// The time of the last status change is among them: no program can set it, so bytes exchanged for others of the same
+/// size and modification time show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub bytes: u64,
+    /// Nanoseconds since 1970 of the last modification.
+    pub modified_ns: i64,
+    /// Nanoseconds since 1970 of the last status change.
+    pub changed_ns: i64,
+    pub inode: u64,
+}
+
+/// How finely a file system tells times apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// This machine's clock stamps the files.
+    Local,
+    /// Another machine's does.
+    Remote,
+}
+
+impl Clock {
+    /// Returns which clock stamps the files below `path`.
+    pub fn of(path: &Path) -> Self {
+        if crate::file_system::is_shared(path) { Self::Remote } else { Self::Local }
+    }
+}
+
+impl Stamp {
+    pub fn of(metadata: &Metadata) -> Self {
+        Self {
+            bytes: metadata.len(),
+            modified_ns: join(metadata.mtime(), metadata.mtime_nsec()),
+            changed_ns: join(metadata.ctime(), metadata.ctime_nsec()),
+            inode: metadata.ino(),
+        }
+    }
+
+    /// Returns whether a later write must give another stamp, for a file read at `read_ns` or later.
+    ///
+    /// A file written just before it was read may be written again within the same tick of the file system's clock, and
+    /// look the same.
+    pub fn is_settled(&self, read_ns: i64, clock: Clock) -> bool {
+        // Whole seconds in both times: a file system that counts in seconds, or (FAT) in two.
+        let coarse = self.modified_ns % NANOSECONDS == 0 && self.changed_ns % NANOSECONDS == 0;
+        let tick_ns = match clock {
+            Clock::Local if !coarse => NANOSECONDS / 20,
+            Clock::Local | Clock::Remote => NANOSECONDS * 5 / 2,
+        };
+        self.modified_ns.max(self.changed_ns).saturating_add(tick_ns) < read_ns
+    }
+}
+
+/// Joins the seconds and nanoseconds of a time; beyond the year 2262 all times are equal.
+pub(crate) fn join(seconds: i64, nanoseconds: i64) -> i64 {
+    seconds.saturating_mul(NANOSECONDS).saturating_add(nanoseconds)
+}
+
+/// Returns the time now, in nanoseconds since 1970.
+pub(crate) fn now_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Returns the time now, in milliseconds since 1970.
+pub(crate) fn now_ms() -> i64 {
+    now_ns() / 1_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp(changed_ns: i64) -> Stamp {
+        Stamp { bytes: 1, modified_ns: changed_ns, changed_ns, inode: 1 }
+    }
+
+    #[test]
+    fn a_file_read_within_the_tick_of_its_writing_is_not_settled() {
+        let written = 1_700_000_000 * NANOSECONDS + 123;
+        assert!(!stamp(written).is_settled(written, Clock::Local));
+        assert!(!stamp(written).is_settled(written + NANOSECONDS / 50, Clock::Local));
+        assert!(stamp(written).is_settled(written + NANOSECONDS / 10, Clock::Local));
+    }
+
+    #[test]
+    fn whole_seconds_and_foreign_clocks_need_more_time() {
+        let second = 1_700_000_000 * NANOSECONDS;
+        assert!(!stamp(second).is_settled(second + NANOSECONDS, Clock::Local));
+        assert!(stamp(second).is_settled(second + 3 * NANOSECONDS, Clock::Local));
+        assert!(!stamp(second + 1).is_settled(second + NANOSECONDS, Clock::Remote));
+    }
+
+    #[test]
+    fn a_file_from_the_future_is_never_settled() {
+        assert!(!stamp(i64::MAX).is_settled(now_ns(), Clock::Local));
+    }
+}

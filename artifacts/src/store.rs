@@ -1,0 +1,454 @@
+//! The content-addressed store: immutable files, each named by the digest of what is in it.
+//!
+//! An object appears under its name whole and synced, or not at all. Whoever reads one hashes it first
+//! ([`Store::open_verified`]); a look-up may take the file system's word that a file is as it was when it was last
+//! hashed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use crate::digest::{Hasher, read_blocks};
+use crate::durable::{self, READ_ONLY};
+use crate::format::{self, FormatError};
+use crate::stamp::{Clock, Stamp, now_ns};
+use crate::{ActionKey, AttemptId, Digest, FileError, Purpose};
+
+/// The folders of a store; the head of the crate says what each is for.
+const FOLDERS: [&str; 9] =
+    ["attempts", "folders", "locks", "logs", "manifests", "objects", "quarantine", "resume", "tmp"];
+
+/// Immutable files named by digest, in a cache's folder.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    clock: Clock,
+}
+
+/// What is wrong with an object of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// It is not there.
+    #[error("artifact {} is not in the store: {} does not exist", digest.short(), path.display())]
+    Missing {
+        /// Its digest.
+        digest: Digest,
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// Its bytes have another digest.
+    #[error(
+        "artifact {} is damaged: the bytes in {} have the digest {}",
+        digest.short(), path.display(), found.short()
+    )]
+    Damaged {
+        /// Its digest.
+        digest: Digest,
+        /// The digest of the bytes that are there.
+        found: Digest,
+        /// Where the damaged bytes are now.
+        path: PathBuf,
+    },
+    /// Its file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// An object found unharmed.
+#[derive(Debug)]
+pub(crate) struct Sound {
+    pub path: PathBuf,
+    /// To be remembered, if the object was hashed now and no later write could go unnoticed.
+    pub stamp: Option<Stamp>,
+}
+
+impl Store {
+    /// Opens the store in `root`, creating it if need be.
+    pub(crate) fn open(root: &Path) -> Result<Self, FormatError> {
+        if !format::check(root)? {
+            format::create(root)?;
+        }
+        let store = Self { root: root.to_owned(), clock: Clock::of(root) };
+        for folder in FOLDERS {
+            durable::create_durable_folder(&root.join(folder))?;
+        }
+        store.check_writable()?;
+        Ok(store)
+    }
+
+    /// Opens the store in `root` to read it; it need not be there.
+    pub(crate) fn open_to_read(root: &Path) -> Result<Self, FormatError> {
+        format::check(root)?;
+        Ok(Self { root: root.to_owned(), clock: Clock::of(root) })
+    }
+
+    /// A store that cannot be written is better known now than after the first stage.
+    fn check_writable(&self) -> Result<(), FileError> {
+        rustix::fs::access(self.temporary(), rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
+            .map_err(|error| FileError::new("write to the store", &self.root, error.into()))
+    }
+
+    /// Returns the cache's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns where the object of a digest is, if it is there.
+    pub fn path(&self, digest: &Digest) -> PathBuf {
+        let name = digest.to_string();
+        self.root.join("objects").join(&name[..2]).join(&name[2..])
+    }
+
+    /// Returns whether there is an object of this name; its bytes are not looked at.
+    pub fn contains(&self, digest: &Digest) -> bool {
+        fs::symlink_metadata(self.path(digest)).is_ok_and(|metadata| metadata.is_file())
+    }
+
+    /// Returns where what is remembered of folders is kept; for [`identify_folder`](crate::identify_folder).
+    pub fn folder_memos(&self) -> PathBuf {
+        self.root.join("folders")
+    }
+
+    pub(crate) fn temporary(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    pub(crate) fn lock_file(&self, name: &str) -> PathBuf {
+        self.root.join("locks").join(name)
+    }
+
+    pub(crate) fn key_lock_file(&self, key: &ActionKey) -> PathBuf {
+        self.lock_file(&format!("key-{key}"))
+    }
+
+    pub(crate) fn output_folder(&self, attempt: &AttemptId) -> PathBuf {
+        self.root.join("attempts").join(attempt.as_str())
+    }
+
+    /// Returns the folder of a key's resume point. A check starts from nothing, so it has one of its own.
+    pub(crate) fn resume_folder(&self, key: &ActionKey, purpose: Purpose) -> PathBuf {
+        let name = match purpose {
+            Purpose::Run => key.to_string(),
+            Purpose::Check => format!("{key}.check"),
+        };
+        self.root.join("resume").join(name)
+    }
+
+    pub(crate) fn manifests(&self) -> PathBuf {
+        self.root.join("manifests")
+    }
+
+    pub(crate) fn manifest_folder(&self, key: &ActionKey) -> PathBuf {
+        self.manifests().join(key.to_string())
+    }
+
+    /// Returns the file that holds the log of an attempt's worker, if it wrote one.
+    pub fn log_file(&self, attempt: &AttemptId) -> PathBuf {
+        self.root.join("logs").join(format!("{attempt}.log"))
+    }
+
+    /// Copies a file into the store; returns its digest and size.
+    ///
+    /// # Errors
+    /// [`FileError`], naming the file that cannot be read or written.
+    pub fn ingest_file(&self, path: &Path) -> Result<(Digest, u64), FileError> {
+        let mut source = open_regular(path)?;
+        let mut target = durable::start_file(&self.temporary())?;
+        let mut hasher = Hasher::new();
+        let mut write_error = None;
+        let read = read_blocks(&mut source, &mut Vec::new(), |block| {
+            hasher.update(block);
+            target.write_all(block).map_err(|error| {
+                write_error = Some(error);
+                io::Error::other("the copy failed")
+            })
+        });
+        if let Some(error) = write_error {
+            return Err(FileError::new("write", target.path(), error));
+        }
+        let bytes = read.map_err(FileError::of("read", path))?;
+        let digest = hasher.finish();
+        durable::finish_file(target, &self.place_for(&digest)?, READ_ONLY)?;
+        Ok((digest, bytes))
+    }
+
+    /// Writes bytes into the store; returns their digest.
+    ///
+    /// # Errors
+    /// [`FileError`], naming the file that cannot be written.
+    pub fn ingest_bytes(&self, bytes: &[u8]) -> Result<Digest, FileError> {
+        let digest = Digest::of_bytes(bytes);
+        durable::write_file(&self.place_for(&digest)?, bytes, &self.temporary(), READ_ONLY)?;
+        Ok(digest)
+    }
+
+    /// Moves a file into the store, which nobody writes to any more; copies it where it cannot be moved.
+    pub(crate) fn adopt(&self, path: &Path) -> Result<(Digest, u64), FileError> {
+        let mut file = open_regular(path)?;
+        let before = file.metadata().map_err(FileError::of("read", path))?;
+        // A second name would be a way to change the object, another file system's file cannot be renamed.
+        let objects = self.root.join("objects");
+        let device = fs::metadata(&objects).map_err(FileError::of("open", &objects))?.dev();
+        if before.nlink() > 1 || before.dev() != device {
+            return self.ingest_file(path);
+        }
+        let (digest, bytes) = Digest::of_reader(&mut file).map_err(FileError::of("read", path))?;
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(READ_ONLY))
+            .map_err(FileError::of("set the mode of", path))?;
+        file.sync_all().map_err(FileError::of("write", path))?;
+        let place = self.place_for(&digest)?;
+        // Over an object of the same name, should there be one: if that one is damaged, this one is not.
+        fs::rename(path, &place).map_err(FileError::of("write", &place))?;
+        durable::sync_parent(&place)?;
+        Ok((digest, bytes))
+    }
+
+    /// Returns the path for a new object, in a folder that exists.
+    pub(crate) fn place_for(&self, digest: &Digest) -> Result<PathBuf, FileError> {
+        let path = self.path(digest);
+        if let Some(folder) = path.parent() {
+            durable::create_durable_folder(folder)?;
+        }
+        Ok(path)
+    }
+
+    /// Returns the object of a digest if it is sound. It is hashed, unless `remembered` says that it has not changed
+    /// since it was.
+    pub(crate) fn check(&self, digest: &Digest, remembered: Option<&Stamp>) -> Result<Sound, ObjectError> {
+        let path = self.path(digest);
+        let read_ns = now_ns();
+        let mut file = match open_regular(&path) {
+            Ok(file) => file,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Err(ObjectError::Missing { digest: *digest, path });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let stamp = Stamp::of(&file.metadata().map_err(FileError::of("read", &path))?);
+        if remembered == Some(&stamp) {
+            return Ok(Sound { path, stamp: None });
+        }
+        let (found, _) = Digest::of_reader(&mut file).map_err(FileError::of("read", &path))?;
+        if found != *digest {
+            return Err(ObjectError::Damaged { digest: *digest, found, path });
+        }
+        Ok(Sound { path, stamp: stamp.is_settled(read_ns, self.clock).then_some(stamp) })
+    }
+
+    /// Hashes an object whole and returns its file; a damaged one is set aside first. What anybody reads goes through
+    /// here.
+    ///
+    /// # Errors
+    /// [`ObjectError`]: missing, damaged, or unreadable.
+    pub fn open_verified(&self, digest: &Digest) -> Result<PathBuf, ObjectError> {
+        match self.check(digest, None) {
+            Ok(sound) => Ok(sound.path),
+            Err(error) => Err(self.set_aside(error)),
+        }
+    }
+
+    /// Moves a damaged object to the quarantine, and returns the error with its new place; other errors are returned as
+    /// they are.
+    pub(crate) fn set_aside(&self, error: ObjectError) -> ObjectError {
+        let ObjectError::Damaged { digest, found, path } = error else { return error };
+        let aside = self.root.join("quarantine").join(format!("{digest}-{}", now_ns()));
+        match fs::rename(&path, &aside) {
+            Ok(()) => ObjectError::Damaged { digest, found, path: aside },
+            // Another process was faster.
+            Err(rename) if rename.kind() == io::ErrorKind::NotFound => ObjectError::Missing { digest, path },
+            Err(rename) => FileError::new("move the damaged artifact", &path, rename).into(),
+        }
+    }
+
+    /// Writes an object to a file outside the store, verified on the way; the file appears whole or not at all.
+    ///
+    /// # Errors
+    /// [`ObjectError`].
+    pub fn export(&self, digest: &Digest, target: &Path) -> Result<(), ObjectError> {
+        let source = self.open_verified(digest)?;
+        let folder = match target.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let mut copy = durable::start_file(folder)?;
+        let mut file = open_regular(&source)?;
+        io::copy(&mut file, &mut copy).map_err(FileError::of("write", target))?;
+        let (found, _) = Digest::of_file(copy.path())?;
+        if found != *digest {
+            return Err(ObjectError::Damaged { digest: *digest, found, path: source });
+        }
+        Ok(durable::finish_file(copy, target, durable::RECORD)?)
+    }
+
+    /// Removes an object that may not be there; returns the bytes that this freed.
+    pub(crate) fn remove(&self, digest: &Digest) -> Result<u64, FileError> {
+        let path = self.path(digest);
+        let bytes = fs::symlink_metadata(&path).map(|metadata| metadata.len()).unwrap_or(0);
+        durable::remove_file(&path)?;
+        Ok(bytes)
+    }
+
+    /// Returns the digest and size of every object, in order of the digests. Files of other names are passed over.
+    ///
+    /// # Errors
+    /// [`FileError`], naming the folder that cannot be listed.
+    pub fn objects(&self) -> Result<Vec<(Digest, u64)>, FileError> {
+        let objects = self.root.join("objects");
+        let mut found = Vec::new();
+        for prefix in durable::names_in(&objects)? {
+            let folder = objects.join(&prefix);
+            let entries = fs::read_dir(&folder).map_err(FileError::of("list", &folder))?;
+            for entry in entries {
+                let entry = entry.map_err(FileError::of("list", &folder))?;
+                let name = format!("{}{}", prefix.to_string_lossy(), entry.file_name().to_string_lossy());
+                // One that is removed meanwhile is none.
+                if let (Ok(digest), Ok(metadata)) = (name.parse(), entry.metadata()) {
+                    found.push((digest, metadata.len()));
+                }
+            }
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+}
+
+/// Opens a regular file. Never follows a link, never waits for a pipe.
+pub(crate) fn open_regular(path: &Path) -> Result<File, FileError> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(i32::try_from(flags).expect("flags of open(2) are an int"))
+        .open(path)
+        .map_err(|error| match rustix::io::Errno::from_io_error(&error) {
+            Some(rustix::io::Errno::LOOP) => FileError::new("read", path, io::Error::other("it is a symbolic link")),
+            _ => FileError::new("open", path, error),
+        })?;
+    let metadata = file.metadata().map_err(FileError::of("open", path))?;
+    if !metadata.is_file() {
+        return Err(FileError::new("read", path, io::Error::other("it is not a regular file")));
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        (folder, store)
+    }
+
+    /// Overwrites an object in place, as a failing disk would, keeping size and modification time.
+    fn damage(path: &Path) {
+        let modified = fs::metadata(path).unwrap().modified().unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+        let mut bytes = fs::read(path).unwrap();
+        bytes[0] ^= 1;
+        fs::write(path, bytes).unwrap();
+        File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(READ_ONLY)).unwrap();
+    }
+
+    #[test]
+    fn what_goes_in_comes_out_under_its_digest_and_cannot_be_written() {
+        let (folder, store) = store();
+        let source = folder.path().join("weights");
+        fs::write(&source, b"weights").unwrap();
+        let (digest, bytes) = store.ingest_file(&source).unwrap();
+        assert_eq!((digest, bytes), (Digest::of_bytes(b"weights"), 7));
+        let path = store.open_verified(&digest).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"weights");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, READ_ONLY);
+        assert!(source.exists(), "a copy was taken");
+        assert_eq!(store.ingest_bytes(b"weights").unwrap(), digest);
+        assert_eq!(store.objects().unwrap(), [(digest, 7)]);
+        assert!(durable::names_in(&store.temporary()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_adopted_file_is_moved_and_one_with_a_second_name_is_copied() {
+        let (_folder, store) = store();
+        let attempt = store.root().join("attempts/x");
+        fs::create_dir(&attempt).unwrap();
+        let file = attempt.join("file");
+        fs::write(&file, b"one").unwrap();
+        let inode = fs::metadata(&file).unwrap().ino();
+        let (digest, _) = store.adopt(&file).unwrap();
+        assert_eq!(fs::metadata(store.path(&digest)).unwrap().ino(), inode);
+        assert!(!file.exists());
+
+        fs::write(&file, b"two").unwrap();
+        fs::hard_link(&file, attempt.join("other")).unwrap();
+        let (digest, _) = store.adopt(&file).unwrap();
+        fs::write(attempt.join("other"), b"bad").unwrap();
+        assert_eq!(fs::read(store.open_verified(&digest).unwrap()).unwrap(), b"two");
+    }
+
+    #[test]
+    fn links_folders_and_pipes_are_not_taken_in() {
+        let (folder, store) = store();
+        let link = folder.path().join("link");
+        symlink("/etc/passwd", &link).unwrap();
+        assert!(store.adopt(&link).unwrap_err().to_string().contains("symbolic link"));
+        assert!(store.ingest_file(folder.path()).unwrap_err().to_string().contains("regular file"));
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert!(store.ingest_file(&pipe).unwrap_err().to_string().contains("regular file"));
+    }
+
+    #[test]
+    fn damaged_bytes_of_the_same_size_and_time_are_found_and_set_aside() {
+        let (_folder, store) = store();
+        let digest = store.ingest_bytes(b"precious").unwrap();
+        let path = store.path(&digest);
+        let remembered = Stamp::of(&fs::metadata(&path).unwrap());
+        assert!(store.check(&digest, Some(&remembered)).unwrap().stamp.is_none(), "taken as it was");
+        damage(&path);
+        assert!(matches!(store.check(&digest, Some(&remembered)), Err(ObjectError::Damaged { .. })));
+        let error = store.open_verified(&digest).unwrap_err();
+        let ObjectError::Damaged { path: aside, found, .. } = &error else { panic!("{error}") };
+        assert_eq!(Digest::of_file(aside).unwrap().0, *found);
+        assert!(!path.exists());
+        assert!(matches!(store.open_verified(&digest), Err(ObjectError::Missing { .. })));
+        store.ingest_bytes(b"precious").unwrap();
+        store.open_verified(&digest).unwrap();
+    }
+
+    #[test]
+    fn taking_the_same_bytes_in_again_mends_a_damaged_object() {
+        let (_folder, store) = store();
+        let digest = store.ingest_bytes(b"precious").unwrap();
+        damage(&store.path(&digest));
+        store.ingest_bytes(b"precious").unwrap();
+        store.open_verified(&digest).unwrap();
+    }
+
+    #[test]
+    fn an_export_is_whole_and_verified() {
+        let (folder, store) = store();
+        let digest = store.ingest_bytes(b"model").unwrap();
+        let target = folder.path().join("model.bin");
+        store.export(&digest, &target).unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"model");
+        damage(&store.path(&digest));
+        fs::write(&target, b"older").unwrap();
+        assert!(store.export(&digest, &target).is_err());
+        assert_eq!(fs::read(&target).unwrap(), b"older");
+    }
+
+    #[test]
+    fn an_absent_store_reads_as_an_empty_one_and_stays_absent() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open_to_read(&folder.path().join("none")).unwrap();
+        assert!(store.objects().unwrap().is_empty());
+        assert!(matches!(store.open_verified(&Digest::of_bytes(b"")), Err(ObjectError::Missing { .. })));
+        assert!(!folder.path().join("none").exists());
+    }
+}

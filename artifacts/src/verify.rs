@@ -1,0 +1,71 @@
+//! Checking everything in a store.
+
+use std::collections::BTreeSet;
+
+use rayon::prelude::*;
+
+use crate::{Cache, CacheError, Digest, ObjectError};
+
+/// What a check of a whole store found.
+#[derive(Debug)]
+pub struct Verification {
+    /// Objects that were hashed.
+    pub objects: u64,
+    /// Their size together.
+    pub bytes: u64,
+    /// Damaged objects, now in quarantine, and unreadable ones; in order of their digests.
+    pub damaged: Vec<ObjectError>,
+    /// Outputs of recorded results that are not in the store, nor were before this check.
+    pub missing: Vec<Digest>,
+    /// What is wrong with the ledger's own structures.
+    pub ledger: Vec<String>,
+}
+
+impl Verification {
+    /// Returns whether all is as it should be.
+    pub fn is_sound(&self) -> bool {
+        self.damaged.is_empty() && self.missing.is_empty() && self.ledger.is_empty()
+    }
+}
+
+impl Cache {
+    /// Hashes every object, sets the damaged ones aside, and looks for every output that the ledger mentions.
+    /// `progress` is called from many threads with the size of each object when it has been hashed.
+    ///
+    /// # Errors
+    /// [`CacheError::Ledger`], [`CacheError::File`].
+    pub fn verify(&self, progress: &(dyn Fn(u64) + Sync)) -> Result<Verification, CacheError> {
+        let ledger = self.ledger.check()?;
+        let objects = self.store.objects()?;
+        let checked: Vec<Result<_, ObjectError>> = objects
+            .par_iter()
+            .with_max_len(1)
+            .map(|(digest, size)| {
+                let result = self.store.check(digest, None).map(|sound| sound.stamp.map(|stamp| (*digest, stamp)));
+                progress(*size);
+                result.map_err(|error| self.store.set_aside(error))
+            })
+            .collect();
+        let there: BTreeSet<Digest> = objects.iter().map(|(digest, _)| *digest).collect();
+        let mut sound = Vec::new();
+        let mut damaged = Vec::new();
+        for result in checked {
+            match result {
+                Ok(stamp) => sound.extend(stamp),
+                // Removed by another process since the objects were listed.
+                Err(ObjectError::Missing { .. }) => {}
+                Err(error) => damaged.push(error),
+            }
+        }
+        self.ledger.remember_sound(&sound)?;
+        // Those that came while we hashed are there too.
+        let is_missing = |digest: &Digest| !there.contains(digest) && !self.store.contains(digest);
+        Ok(Verification {
+            objects: objects.len() as u64,
+            bytes: objects.iter().map(|(_, size)| size).sum(),
+            damaged,
+            missing: self.ledger.output_digests()?.into_iter().filter(is_missing).collect(),
+            ledger,
+        })
+    }
+}

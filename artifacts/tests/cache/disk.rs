@@ -1,0 +1,129 @@
+//! File systems that are full or read-only, made of a mounted tmpfs; only root may mount one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tfnas_artifacts::{Cache, Outcome};
+
+use crate::work::{attempt, begin, failure, finish, make, manifest, new_run};
+
+/// A small file system of its own, unmounted when dropped.
+struct Mount {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Mount {
+    fn new(options: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mount");
+        fs::create_dir(&path).unwrap();
+        let mounted = mount(&["-t", "tmpfs", "-o", options, "tmpfs"], &path);
+        if !mounted {
+            println!("skipped: a tmpfs cannot be mounted here");
+        }
+        mounted.then_some(Self { _folder: folder, path })
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.path).status();
+    }
+}
+
+fn mount(arguments: &[&str], path: &Path) -> bool {
+    Command::new("mount").args(arguments).arg(path).output().is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn a_full_disk_fails_the_attempt_and_nothing_else() {
+    let Some(disk) = Mount::new("size=4m") else { return };
+    let root = disk.path.join("store");
+    let cache = Cache::open(&root).unwrap();
+    let run = cache.begin_run(&new_run()).unwrap();
+    let good = make(&cache, &run, "split", &manifest("split", 1, &[]));
+    let key = manifest("train", 1, &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let large = folder.path().join("weights");
+    fs::write(&large, vec![1; 8 << 20]).unwrap();
+    let mut open = begin(&cache, &run, attempt("train", key.clone()));
+    let error =
+        cache.commit(&mut open, &[("weights".into(), large.clone())], serde_json::json!({}), Default::default());
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("no space left") && error.contains(root.to_str().unwrap()), "{error}");
+    assert_eq!(fs::read_dir(root.join("tmp")).unwrap().count(), 0, "the half copy is gone");
+    cache.fail(open, failure(&error)).unwrap();
+    assert!(cache.store().ingest_file(&large).unwrap_err().to_string().contains("no space left"));
+    assert_eq!(cache.take(&run, &good.key).unwrap().result.unwrap().id, good.id);
+    assert!(cache.find(&key.key()).unwrap().result.is_none());
+    assert!(cache.verify(&|_| {}).unwrap().is_sound());
+}
+
+#[test]
+fn a_disk_that_fills_up_at_any_point_loses_no_result() {
+    let Some(disk) = Mount::new("size=3m") else { return };
+    let cache = Cache::open(&disk.path).unwrap();
+    let run = cache.begin_run(&new_run()).unwrap();
+    let mut kept = Vec::new();
+    let mut failures = 0;
+    for number in 0..400 {
+        let key = manifest("train", number, &[]);
+        let Ok(Some(lock)) = cache.lock(&key.key(), &mut |_| tfnas_artifacts::Waiting::GiveUp) else { continue };
+        let Ok(mut open) = cache.begin_attempt(&run, lock, attempt("train", key.clone())) else {
+            failures += 1;
+            continue;
+        };
+        let file = open.output_folder().join("out");
+        let written = fs::write(&file, vec![number as u8; 20_000]);
+        let committed = written
+            .is_ok()
+            .then(|| cache.commit(&mut open, &[("out".into(), file)], serde_json::json!({}), Default::default()));
+        match committed {
+            Some(Ok(attempt)) => kept.push(attempt),
+            _ => {
+                failures += 1;
+                let _ = cache.fail(open, failure("full"));
+            }
+        }
+    }
+    assert!(failures > 0 && !kept.is_empty());
+    for attempt in &kept {
+        assert_eq!(cache.find(&attempt.key).unwrap().result.as_ref(), Some(attempt));
+    }
+    assert!(cache.ledger().check().unwrap().is_empty());
+}
+
+#[test]
+fn a_read_only_store_can_be_read_and_says_that_it_cannot_be_written() {
+    let Some(disk) = Mount::new("size=4m") else { return };
+    let cache = Cache::open(&disk.path).unwrap();
+    let run = cache.begin_run(&new_run()).unwrap();
+    let key = manifest("split", 1, &[]);
+    make(&cache, &run, "split", &key);
+    cache.end_run(run, Outcome::Done).unwrap();
+    drop(cache);
+    assert!(mount(&["-o", "remount,ro"], &disk.path));
+    let error = Cache::open(&disk.path).unwrap_err().to_string();
+    assert!(error.contains("read-only") && error.contains(disk.path.to_str().unwrap()), "{error}");
+    let reader = Cache::open_to_read(&disk.path).unwrap();
+    assert!(reader.find(&key.key()).unwrap().result.is_some());
+    assert_eq!(reader.ledger().runs(None, 9).unwrap().len(), 1);
+}
+
+#[test]
+fn a_commit_to_a_store_on_another_disk_copies() {
+    let Some(disk) = Mount::new("size=4m") else { return };
+    let cache = Cache::open(&disk.path).unwrap();
+    let run = cache.begin_run(&new_run()).unwrap();
+    let key = manifest("split", 1, &[]);
+    let open = begin(&cache, &run, attempt("split", key.clone()));
+    assert!(finish(&cache, open, &[("out", vec![7; 100])]).is_ok());
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = folder.path().join("file");
+    fs::write(&elsewhere, "elsewhere").unwrap();
+    let mut open = begin(&cache, &run, attempt("split", manifest("split", 2, &[])));
+    cache.commit(&mut open, &[("out".into(), elsewhere)], serde_json::json!({}), Default::default()).unwrap();
+    assert!(cache.verify(&|_| {}).unwrap().is_sound());
+}

@@ -1,0 +1,103 @@
+use tfnas_artifacts::{Cache, Digest, Found, Outcome, RunId};
+
+use crate::work::{attempt, begin, failure, make, manifest, new_run, out};
+
+#[test]
+fn runs_are_listed_with_what_they_made_and_what_they_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    let first = cache.begin_run(&new_run()).unwrap();
+    let key = manifest("split", 1, &[]);
+    let made = make(&cache, &first, "split", &key);
+    let first_id = first.id();
+    assert!(cache.is_under_way(first_id));
+    cache.end_run(first, Outcome::Done).unwrap();
+    assert!(!cache.is_under_way(first_id));
+    let second = cache.begin_run(&new_run()).unwrap();
+    cache.take(&second, &key.key()).unwrap();
+    cache.take(&second, &key.key()).unwrap();
+    let ledger = cache.ledger();
+    assert_eq!(ledger.made_by(first_id).unwrap(), std::slice::from_ref(&made));
+    assert!(ledger.used_by(first_id).unwrap().is_empty());
+    assert_eq!(ledger.used_by(second.id()).unwrap()[0].id, made.id);
+    let runs = ledger.runs(None, 10).unwrap();
+    assert_eq!(runs.iter().map(|run| run.id).collect::<Vec<_>>(), [second.id(), first_id]);
+    assert_eq!(runs[1].outcome, Some(Outcome::Done));
+    assert_eq!(runs[1].arguments, ["run", "all"]);
+    assert_eq!(ledger.runs(Some(second.id()), 10).unwrap().len(), 1);
+    assert_eq!(ledger.run(RunId(99)).unwrap(), None);
+    assert_eq!(ledger.totals().unwrap().runs, 2);
+}
+
+#[test]
+fn short_names_find_runs_attempts_and_artifacts() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    let run = cache.begin_run(&new_run()).unwrap();
+    let data = Digest::of_bytes(b"images");
+    let made = make(&cache, &run, "split", &manifest("split", 1, &[("images", data)]));
+    let find = |text: &str| cache.ledger().find(text).unwrap();
+    assert!(find("1").contains(&Found::Run(run.id())));
+    assert_eq!(find(&made.id.as_str()[..10]), [Found::Attempt(made.id.clone())]);
+    assert_eq!(find(&out(&made).to_string()[..7]), [Found::Artifact(out(&made))]);
+    assert_eq!(find(&data.short()), [Found::Artifact(data)]);
+    for nothing in ["", "xyz", "ABCDEF", &"0".repeat(65), "0000000000"] {
+        assert!(find(nothing).is_empty(), "{nothing:?}");
+    }
+}
+
+#[test]
+fn lineage_is_everything_upstream_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    let run = cache.begin_run(&new_run()).unwrap();
+    let images = Digest::of_bytes(b"images");
+    let split = make(&cache, &run, "split", &manifest("split", 1, &[("images", images)]));
+    let lookup = make(&cache, &run, "lookup", &manifest("lookup", 1, &[]));
+    let inputs = [("list", out(&split)), ("table", out(&lookup))];
+    let search = make(&cache, &run, "search", &manifest("search", 1, &inputs));
+    let train =
+        make(&cache, &run, "train", &manifest("train", 1, &[("architecture", out(&search)), ("list", out(&split))]));
+    make(&cache, &run, "search", &manifest("search", 2, &inputs));
+    let lineage = cache.ledger().lineage(&out(&train)).unwrap();
+    let stages: Vec<&str> = lineage.attempts.iter().map(|attempt| attempt.stage.as_str()).collect();
+    assert_eq!(stages, ["split", "lookup", "search", "train"]);
+    assert_eq!(lineage.maker(&out(&split)).unwrap().id, split.id);
+    assert!(lineage.maker(&images).is_none());
+    assert_eq!(cache.ledger().users(&out(&split)).unwrap().len(), 3);
+    assert_eq!(cache.ledger().makers(&out(&split)).unwrap(), [split]);
+    assert!(cache.ledger().lineage(&images).unwrap().attempts.is_empty());
+    assert_eq!(cache.ledger().upstream(&search.id).unwrap().len(), 3);
+}
+
+#[test]
+fn expected_time_comes_from_the_instance_else_from_its_stage() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    let run = cache.begin_run(&new_run()).unwrap();
+    assert_eq!(cache.ledger().expected_ms("search@12", "search").unwrap(), None);
+    let made = make(&cache, &run, "search@12", &manifest("search", 1, &[]));
+    let open = begin(&cache, &run, attempt("search@15", manifest("search", 2, &[])));
+    cache.fail(open, failure("died at once")).unwrap();
+    assert_eq!(cache.ledger().expected_ms("search@12", "search").unwrap(), made.duration_ms());
+    assert_eq!(cache.ledger().expected_ms("search@15", "search").unwrap(), made.duration_ms());
+    assert_eq!(cache.ledger().expected_ms("train", "train").unwrap(), None);
+    assert_eq!(cache.ledger().instances().unwrap(), ["search@12", "search@15"]);
+}
+
+#[test]
+fn a_reader_sees_everything_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("store");
+    let nothing = Cache::open_to_read(&root).unwrap();
+    assert!(nothing.find(&manifest("split", 1, &[]).key()).unwrap().result.is_none());
+    assert!(!root.exists());
+    let cache = Cache::open(&root).unwrap();
+    let run = cache.begin_run(&new_run()).unwrap();
+    let key = manifest("split", 1, &[]);
+    make(&cache, &run, "split", &key);
+    let reader = Cache::open_to_read(&root).unwrap();
+    assert!(reader.find(&key.key()).unwrap().result.is_some());
+    assert_eq!(reader.ledger().runs(None, 5).unwrap().len(), 1);
+    assert!(reader.begin_run(&new_run()).is_err());
+}

@@ -1,0 +1,10 @@
+//! Tests of the store and the ledger together, as a planner uses them.
+#![allow(clippy::unwrap_used)]
+
+mod attempts;
+mod collection;
+mod crash;
+mod disk;
+mod history;
+mod recovery;
+mod work;

@@ -1,0 +1,164 @@
+use crate::RgbImage;
+use crate::decode::CHANNELS;
+
+/// Multiplies every value by `factor`: torchvision's `adjust_brightness` on a Pillow image, byte for byte.
+pub fn adjust_brightness(image: &mut RgbImage, factor: f64) {
+    blend_with_constant(image, 0, factor);
+}
+
+/// Moves every value away from the mean grey of the image, to `factor` times the distance: torchvision's
+/// `adjust_contrast` on a Pillow image, byte for byte.
+pub fn adjust_contrast(image: &mut RgbImage, factor: f64) {
+    let sum: u64 = image.pixels.chunks_exact(CHANNELS).map(|pixel| u64::from(grey(pixel))).sum();
+    let mean = sum as f64 / (image.pixels.len() / CHANNELS) as f64;
+    blend_with_constant(image, (mean + 0.5) as u8, factor);
+}
+
+/// Moves every value away from the grey of its pixel, to `factor` times the distance: torchvision's
+/// `adjust_saturation` on a Pillow image, byte for byte.
+pub fn adjust_saturation(image: &mut RgbImage, factor: f64) {
+    let factor = factor as f32;
+    for pixel in image.pixels.chunks_exact_mut(CHANNELS) {
+        let grey = grey(pixel);
+        for value in pixel {
+            *value = blended(grey, *value, factor);
+        }
+    }
+}
+
+/// Turns the hue of every pixel by `factor`, in turns: torchvision's `adjust_hue` on a Pillow image, byte for byte.
+///
+/// Hue and saturation are rounded to bytes on the way, so that a turn by 0 changes colours slightly too.
+pub fn adjust_hue(image: &mut RgbImage, factor: f64) {
+    let turn = (factor * 255.0) as i32 as u8;
+    for pixel in image.pixels.chunks_exact_mut(CHANNELS) {
+        let [hue, saturation, value] = hsv_of_rgb(pixel[0], pixel[1], pixel[2]);
+        pixel.copy_from_slice(&rgb_of_hsv(hue.wrapping_add(turn), saturation, value));
+    }
+}
+
+/// Pillow's grey of a pixel: ITU-R 601-2 luma in 16-bit fixed point.
+fn grey(pixel: &[u8]) -> u8 {
+    ((u32::from(pixel[0]) * 19595 + u32::from(pixel[1]) * 38470 + u32::from(pixel[2]) * 7471 + 0x8000) >> 16) as u8
+}
+
+/// Pillow's blend, in single precision: from `base` to `value` at factor 1, and beyond; cut, not rounded.
+fn blended(base: u8, value: u8, factor: f32) -> u8 {
+    (f32::from(base) + factor * (f32::from(value) - f32::from(base))) as u8
+}
+
+fn blend_with_constant(image: &mut RgbImage, base: u8, factor: f64) {
+    let table: [u8; 256] = std::array::from_fn(|value| blended(base, value as u8, factor as f32));
+    for value in &mut image.pixels {
+        *value = table[usize::from(*value)];
+    }
+}
+
+/// Pillow's conversion, whose mixture of single and double precision is part of its results.
+fn hsv_of_rgb(red: u8, green: u8, blue: u8) -> [u8; 3] {
+    let largest = red.max(green).max(blue);
+    let smallest = red.min(green).min(blue);
+    if largest == smallest {
+        return [0, 0, largest];
+    }
+    let range = f32::from(largest - smallest);
+    let saturation = range / f32::from(largest);
+    let below = |value: u8| f32::from(largest - value) / range;
+    let (red_below, green_below, blue_below) = (below(red), below(green), below(blue));
+    let sector = if red == largest {
+        blue_below - green_below
+    } else if green == largest {
+        (2.0 + f64::from(red_below) - f64::from(blue_below)) as f32
+    } else {
+        (4.0 + f64::from(green_below) - f64::from(red_below)) as f32
+    };
+    let turned = f64::from(sector) / 6.0 + 1.0;
+    let hue = if turned < 1.0 { turned } else { turned - 1.0 } as f32;
+    [(f64::from(hue) * 255.0) as u8, (f64::from(saturation) * 255.0) as u8, largest]
+}
+
+/// Pillow's conversion back.
+fn rgb_of_hsv(hue: u8, saturation: u8, value: u8) -> [u8; 3] {
+    if saturation == 0 {
+        return [value; 3];
+    }
+    let position = f64::from(hue) * 6.0 / 255.0;
+    let sector = position as u8;
+    let fraction = (position - f64::from(sector)) as f32;
+    let saturation = (f64::from(saturation) / 255.0) as f32;
+    let brightest = f64::from(value);
+    let darkest = rounded(brightest * (1.0 - f64::from(saturation)));
+    let falling = rounded(brightest * (1.0 - f64::from(saturation * fraction)));
+    let rising = rounded(brightest * (1.0 - f64::from(saturation) * (1.0 - f64::from(fraction))));
+    match sector % 6 {
+        0 => [value, rising, darkest],
+        1 => [falling, value, darkest],
+        2 => [darkest, value, rising],
+        3 => [darkest, falling, value],
+        4 => [rising, darkest, value],
+        _ => [value, darkest, falling],
+    }
+}
+
+/// To the nearest integer, a half upwards: as C's `round` for what is not negative, without a call of it.
+fn rounded(value: f64) -> u8 {
+    let whole = value as u8;
+    whole + u8::from(value - f64::from(whole) >= 0.5)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const SOURCE: [u8; 18] = [0, 53, 106, 37, 90, 143, 74, 127, 180, 91, 144, 197, 128, 181, 234, 165, 218, 15];
+
+    fn changed(change: fn(&mut RgbImage, f64), factor: f64) -> Vec<u8> {
+        let mut image = RgbImage::new(3, 2, SOURCE.to_vec()).unwrap();
+        change(&mut image, factor);
+        image.pixels
+    }
+
+    /// Values computed with torchvision 0.28 on Pillow 13.0.
+    #[test]
+    fn torchvision_computed_the_same_bytes() {
+        let brighter = [0, 79, 159, 55, 135, 214, 111, 190, 255, 136, 216, 255, 192, 255, 255, 247, 255, 22];
+        assert_eq!(changed(adjust_brightness, 1.5), brighter);
+        let flatter = [60, 87, 113, 79, 105, 132, 97, 124, 150, 106, 132, 159, 124, 151, 177, 143, 169, 68];
+        assert_eq!(changed(adjust_contrast, 0.5), flatter);
+        let richer = [0, 60, 150, 6, 97, 187, 43, 134, 224, 60, 151, 241, 97, 188, 255, 155, 245, 0];
+        assert_eq!(changed(adjust_saturation, 1.7), richer);
+        let turned = [106, 0, 77, 143, 37, 114, 180, 74, 151, 197, 91, 168, 234, 128, 205, 15, 211, 218];
+        assert_eq!(changed(adjust_hue, 0.3), turned);
+        let turned_back = [97, 106, 0, 134, 143, 37, 171, 180, 74, 188, 197, 91, 225, 234, 128, 192, 15, 218];
+        assert_eq!(changed(adjust_hue, -0.4), turned_back);
+        let turned_by_none = [0, 55, 106, 37, 92, 143, 74, 129, 180, 91, 146, 197, 128, 183, 234, 168, 218, 15];
+        assert_eq!(changed(adjust_hue, 0.0), turned_by_none);
+    }
+
+    #[test]
+    fn a_factor_of_one_changes_nothing() {
+        for change in [adjust_brightness, adjust_contrast, adjust_saturation] {
+            assert_eq!(changed(change, 1.0), SOURCE);
+        }
+    }
+
+    #[test]
+    fn a_factor_of_zero_leaves_black_or_grey() {
+        assert_eq!(changed(adjust_brightness, 0.0), [0; 18]);
+        let grey = changed(adjust_contrast, 0.0);
+        assert!(grey.iter().all(|&value| value == grey[0]));
+        assert!(
+            changed(adjust_saturation, 0.0).chunks_exact(3).all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2])
+        );
+    }
+
+    #[test]
+    fn factors_that_are_no_sensible_numbers_are_survived() {
+        for change in [adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue] {
+            for factor in [f64::NAN, f64::INFINITY, -1e300, 1e300] {
+                assert_eq!(changed(change, factor).len(), 18);
+            }
+        }
+    }
+}

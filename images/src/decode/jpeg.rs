@@ -1,0 +1,227 @@
+use turbojpeg::{Colorspace, DecompressHeader, Decompressor, Image, PixelFormat};
+
+use super::{CHANNELS, DecodeError, RgbImage, check_size};
+
+/// Scans of a progressive JPEG that are decoded. No encoder writes as many; a hostile file may, each scan of a few
+/// bytes costing a pass over the whole image.
+const MAX_SCANS: u32 = 500;
+
+/// Beginnings of the messages by which the decoder reports damage it passed over, as Pillow does too.
+const WARNINGS: [&str; 6] = [
+    "Corrupt JPEG data",
+    "Inconsistent progression sequence",
+    "Unknown Adobe color transform",
+    "Warning: unknown JFIF",
+    "Invalid SOS parameters",
+    "Application transferred too many scanlines",
+];
+
+/// Message of the decoder that had to invent the end of the file.
+const PREMATURE_END: &str = "Premature end of JPEG file";
+
+/// End of the decoder's message about bytes that it did not need.
+const LEFT_OVER_BEFORE_END: &str = "extraneous bytes before marker 0xd9";
+
+const START_OF_SCAN: u8 = 0xDA;
+const END_OF_IMAGE: u8 = 0xD9;
+const APP0: u8 = 0xE0;
+const APP14: u8 = 0xEE;
+const APP15: u8 = 0xEF;
+const COMMENT: u8 = 0xFE;
+
+/// Whether the bytes begin as a JPEG file does: a start-of-image marker, then another one.
+pub(super) fn is_jpeg(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0xFF, 0xD8, 0xFF])
+}
+
+/// Decodes with the slow integer DCT and smooth upsampling of colours: libjpeg's defaults, which Pillow keeps.
+pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
+    if has_end(bytes) {
+        decode_with_end(bytes, check_tolerated)
+    } else {
+        let ended = [bytes, &[0xFF, END_OF_IMAGE]].concat();
+        decode_with_end(&ended, check_only_end_missing)
+    }
+}
+
+/// Decodes a file that has an end; `check` judges how the decoder took its pixels.
+fn decode_with_end(
+    bytes: &[u8],
+    check: fn(&DecompressHeader, turbojpeg::Result<()>) -> Result<(), DecodeError>,
+) -> Result<RgbImage, DecodeError> {
+    let mut decompressor = Decompressor::new()?;
+    decompressor.set_scan_limit(MAX_SCANS)?;
+    // The header is read again before decoding and must raise no warning then.
+    let plain;
+    let (header, bytes) = match decompressor.read_header(bytes) {
+        Ok(header) => (header, bytes),
+        Err(_) => {
+            plain = with_plain_header(bytes);
+            (decompressor.read_header(&plain)?, plain.as_slice())
+        }
+    };
+    let (width, height) = (header.width, header.height);
+    check_size(width, height)?;
+    let format = match header.colorspace {
+        Colorspace::CMYK | Colorspace::YCCK => PixelFormat::CMYK,
+        _ => PixelFormat::RGB,
+    };
+    let pitch = width * format.size();
+    let mut pixels = vec![0; pitch * height];
+    let output = Image { pixels: pixels.as_mut_slice(), width, pitch, height, format };
+    check(&header, decompressor.decompress(bytes, output))?;
+    if format == PixelFormat::CMYK {
+        pixels = rgb_of_inverted_cmyk(&pixels);
+    }
+    Ok(RgbImage::new(width, height, pixels)?)
+}
+
+/// Passes over what was only a warning; the pixels are complete then.
+fn check_tolerated(_: &DecompressHeader, outcome: turbojpeg::Result<()>) -> Result<(), DecodeError> {
+    match outcome {
+        Err(turbojpeg::Error::TurboJpegError(message)) if message.starts_with(PREMATURE_END) => {
+            Err(DecodeError::Truncated)
+        }
+        Err(turbojpeg::Error::TurboJpegError(message))
+            if WARNINGS.iter().any(|warning| message.starts_with(warning)) =>
+        {
+            Ok(())
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Judges a file whose end was supplied: it was whole where more bytes were left over than the pixels needed, such as
+/// the zeros with which a camera fills the place of the end. Pillow decodes these; a progressive file it does not.
+fn check_only_end_missing(header: &DecompressHeader, outcome: turbojpeg::Result<()>) -> Result<(), DecodeError> {
+    match outcome {
+        Err(turbojpeg::Error::TurboJpegError(message))
+            if message.ends_with(LEFT_OVER_BEFORE_END) && !header.is_progressive =>
+        {
+            Ok(())
+        }
+        _ => Err(DecodeError::Truncated),
+    }
+}
+
+/// Pillow takes every CMYK JPEG for an inverted one, as Adobe writes them, and mixes without a colour profile.
+fn rgb_of_inverted_cmyk(cmyk: &[u8]) -> Vec<u8> {
+    let mut rgb = Vec::with_capacity(cmyk.len() / 4 * CHANNELS);
+    for pixel in cmyk.chunks_exact(4) {
+        let white = u32::from(pixel[3]);
+        rgb.extend(pixel[..CHANNELS].iter().map(|&value| {
+            let product = u32::from(255 - value) * white + 128;
+            let ink = (product + (product >> 8)) >> 8;
+            white.saturating_sub(ink) as u8
+        }));
+    }
+    rgb
+}
+
+/// A marker and where its segment lies: from its first 0xFF to the end of its payload.
+struct Segment<'a> {
+    marker: u8,
+    bytes: &'a [u8],
+}
+
+/// The markers of a file in order; bytes between segments, such as the data of scans, are passed over.
+struct Segments<'a> {
+    bytes: &'a [u8],
+    position: usize,
+}
+
+impl<'a> Segments<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, position: 0 }
+    }
+}
+
+impl<'a> Iterator for Segments<'a> {
+    type Item = Segment<'a>;
+
+    fn next(&mut self) -> Option<Segment<'a>> {
+        loop {
+            let rest = self.bytes.get(self.position..)?;
+            let start = self.position + rest.iter().position(|&byte| byte == 0xFF)?;
+            let marker = *self.bytes.get(start + 1)?;
+            let length = match marker {
+                // A stuffed zero belongs to the data of a scan, a further 0xFF to a marker padded with them.
+                0x00 => {
+                    self.position = start + 2;
+                    continue;
+                }
+                0xFF => {
+                    self.position = start + 1;
+                    continue;
+                }
+                0x01 | 0xD0..=END_OF_IMAGE => 0,
+                _ => {
+                    let length = self.bytes.get(start + 2..start + 4)?;
+                    usize::from(u16::from_be_bytes([length[0], length[1]]))
+                }
+            };
+            let end = start + 2 + length;
+            self.position = end;
+            return Some(Segment { marker, bytes: self.bytes.get(start..end)? });
+        }
+    }
+}
+
+/// Whether an end-of-image marker follows the first scan.
+fn has_end(bytes: &[u8]) -> bool {
+    let mut in_scan = false;
+    for segment in Segments::new(bytes) {
+        in_scan |= segment.marker == START_OF_SCAN;
+        if segment.marker == END_OF_IMAGE {
+            return in_scan;
+        }
+    }
+    false
+}
+
+/// The file without the parts of its header that are not needed and may be damaged: application data, comments, and
+/// bytes between segments. What decides the meaning of the colours is kept: the JFIF mark, and Adobe's with a transform
+/// that its number stands for in any decoder.
+fn with_plain_header(bytes: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut components = 3;
+    let mut adobe_transform = None;
+    let mut consumed = 0;
+    let mut segments = Segments::new(bytes);
+    while let Some(segment) = segments.next() {
+        if segment.marker == START_OF_SCAN {
+            consumed = segments.position - segment.bytes.len();
+            break;
+        }
+        match segment.marker {
+            APP0 if segment.bytes.get(4..9) == Some(b"JFIF\0") => {
+                let version = plain.len() + 9;
+                plain.extend_from_slice(segment.bytes);
+                if let Some(version) = plain.get_mut(version) {
+                    *version = 1;
+                }
+            }
+            APP14 if segment.bytes.get(4..9) == Some(b"Adobe") => {
+                plain.extend_from_slice(segment.bytes);
+                adobe_transform = (segment.bytes.len() > 15).then(|| plain.len() - segment.bytes.len() + 15);
+            }
+            APP0..=APP15 | COMMENT => {}
+            marker => {
+                if matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC) {
+                    components = segment.bytes.get(9).copied().unwrap_or(components);
+                }
+                plain.extend_from_slice(segment.bytes);
+            }
+        }
+    }
+    if let Some(transform) = adobe_transform.and_then(|position| plain.get_mut(position)) {
+        // Unknown transforms count as the usual ones: YCbCr for three components, YCCK for four.
+        *transform = match (components, *transform) {
+            (_, 0) => 0,
+            (4, _) => 2,
+            _ => 1,
+        };
+    }
+    plain.extend_from_slice(&bytes[consumed..]);
+    plain
+}

@@ -1,0 +1,385 @@
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use crate::{Entry, ImageList, ListError};
+
+/// What the name of an image ends with, in upper or lower case.
+pub const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp"];
+
+/// A folder of classes: each folder in it is a class, named by the folder, and holds its images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassFolders {
+    /// The names of the classes, in the order of their labels.
+    pub classes: Vec<String>,
+    /// The images; a label is an index in `classes`.
+    pub list: ImageList,
+}
+
+/// Class names that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ClassesError {
+    /// No name.
+    #[error("{0}: names no class; a line a class is expected")]
+    Empty(String),
+    /// Something that is not the name of a folder.
+    #[error("{name}, class {number}: {class:?} is not the name of a folder")]
+    Name {
+        /// Where the classes come from.
+        name: String,
+        /// The class, counted from 1: a line of a file.
+        number: usize,
+        /// What stands there.
+        class: String,
+    },
+    /// A name twice.
+    #[error("{name}, class {number}: {class:?} is there twice; name each class once")]
+    Duplicate {
+        /// Where the classes come from.
+        name: String,
+        /// The class, counted from 1: a line of a file.
+        number: usize,
+        /// The name.
+        class: String,
+    },
+}
+
+/// A folder that is no folder of classes.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// A folder or file that is missing or cannot be read.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Read {
+        /// What cannot be read.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// A name that is not Unicode.
+    #[error("{}: the name is not Unicode text; rename it", .0.display())]
+    NotUnicode(PathBuf),
+    /// A folder without folders.
+    #[error("{}: no classes: a folder of images for each class is expected in it", .0.display())]
+    NoClasses(PathBuf),
+    /// A class that is asked for and not there.
+    #[error("{}: no folder for class {class:?}{}", root.display(), others(*missing))]
+    MissingClass {
+        /// Where it should be.
+        root: PathBuf,
+        /// The first such class.
+        class: String,
+        /// How many there are.
+        missing: usize,
+    },
+    /// A class without images.
+    #[error("{}: no images in class {class:?}{} (they end in {}); add images or remove the folder",
+        root.display(), others(*empty), EXTENSIONS.join(", "))]
+    EmptyClass {
+        /// The folder of classes.
+        root: PathBuf,
+        /// The first such class.
+        class: String,
+        /// How many there are.
+        empty: usize,
+    },
+    /// A folder that symbolic links lead to a second time within a class.
+    #[error("{}: symbolic links lead to this folder twice; remove one", .0.display())]
+    ReachedTwice(PathBuf),
+    /// Named like an image, but a pipe, socket or device.
+    #[error("{}: named like an image, but not a file", .0.display())]
+    NotAFile(PathBuf),
+    /// Class names that cannot be used.
+    #[error(transparent)]
+    Classes(#[from] ClassesError),
+    /// Images that a list cannot hold.
+    #[error("{}: {source}", root.display())]
+    List {
+        /// The folder of classes.
+        root: PathBuf,
+        /// What is wrong.
+        source: ListError,
+    },
+}
+
+/// Finds the classes and images of a folder, as torchvision's `ImageFolder` does.
+///
+/// Each folder in `root` is a class, labelled in the order of the names (by code point); its images are the files with
+/// one of [`EXTENSIONS`] in it and below, ordered by folder, then by name. Symbolic links are followed.
+///
+/// # Errors
+/// [`FolderError`] where something cannot be read, there are no classes, or a class has no images.
+pub fn scan(root: &Path) -> Result<ClassFolders, FolderError> {
+    let mut classes = Vec::new();
+    for found in read(root)? {
+        if found.kind == Kind::Folder {
+            classes.push(found.name);
+        }
+    }
+    classes.sort_unstable();
+    if classes.is_empty() {
+        return Err(FolderError::NoClasses(root.to_owned()));
+    }
+    images_of(root, classes)
+}
+
+/// Finds the images of these classes only, labelled in the order given; whatever else is in `root` is not looked at.
+///
+/// # Errors
+/// As [`scan`], and for a class without a folder, without a usable name, or named twice.
+pub fn scan_classes(root: &Path, classes: &[String]) -> Result<ClassFolders, FolderError> {
+    check_classes(classes, "the classes")?;
+    fs::read_dir(root).map_err(|source| FolderError::Read { path: root.to_owned(), source })?;
+    let mut missing = classes.iter().filter(|class| !root.join(class).is_dir());
+    if let Some(class) = missing.next() {
+        let missing = 1 + missing.count();
+        return Err(FolderError::MissingClass { root: root.to_owned(), class: class.clone(), missing });
+    }
+    images_of(root, classes.to_vec())
+}
+
+/// Reads class names, a line each, in the order of their labels; `name` stands in the messages.
+///
+/// # Errors
+/// [`ClassesError`] for a line that is not the name of a folder (an empty one too, unless at the end), a name that is
+/// there twice, and where there is no name.
+pub fn parse_classes(text: &str, name: &str) -> Result<Vec<String>, ClassesError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_end();
+    let classes: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
+    check_classes(&classes, name)?;
+    Ok(classes)
+}
+
+fn check_classes(classes: &[String], name: &str) -> Result<(), ClassesError> {
+    if classes.is_empty() {
+        return Err(ClassesError::Empty(name.to_owned()));
+    }
+    let mut seen = HashSet::new();
+    for (index, class) in classes.iter().enumerate() {
+        let mut components = Path::new(class).components();
+        let one_folder = matches!(components.next(), Some(Component::Normal(folder)) if folder == class.as_str());
+        if !one_folder || class.contains(['\0', '\n', '\r']) {
+            return Err(ClassesError::Name { name: name.to_owned(), number: index + 1, class: class.clone() });
+        }
+        if !seen.insert(class) {
+            return Err(ClassesError::Duplicate { name: name.to_owned(), number: index + 1, class: class.clone() });
+        }
+    }
+    Ok(())
+}
+
+fn images_of(root: &Path, classes: Vec<String>) -> Result<ClassFolders, FolderError> {
+    let mut entries = Vec::new();
+    let mut empty = Vec::new();
+    for (label, class) in classes.iter().enumerate() {
+        let mut images = Vec::new();
+        collect(root, class.clone(), &mut HashSet::new(), &mut images)?;
+        if images.is_empty() {
+            empty.push(class);
+        }
+        images.sort_unstable();
+        let label = u32::try_from(label).unwrap_or(u32::MAX);
+        entries.extend(images.into_iter().map(|(folder, name)| Entry { path: format!("{folder}/{name}"), label }));
+    }
+    if let Some(&class) = empty.first() {
+        return Err(FolderError::EmptyClass { root: root.to_owned(), class: class.clone(), empty: empty.len() });
+    }
+    let list = ImageList::new(entries).map_err(|source| FolderError::List { root: root.to_owned(), source })?;
+    Ok(ClassFolders { classes, list })
+}
+
+/// Collects the images in a folder and below as (folder relative to the root, name).
+fn collect(
+    root: &Path,
+    class: String,
+    visited: &mut HashSet<PathBuf>,
+    images: &mut Vec<(String, String)>,
+) -> Result<(), FolderError> {
+    let mut folders = vec![class];
+    while let Some(folder) = folders.pop() {
+        let path = root.join(&folder);
+        let real = path.canonicalize().map_err(|source| FolderError::Read { path: path.clone(), source })?;
+        // Links in a circle would be walked for ever, and crossing ones for longer than anybody waits.
+        if !visited.insert(real) {
+            return Err(FolderError::ReachedTwice(path));
+        }
+        for found in read(&path)? {
+            match found.kind {
+                Kind::Folder => folders.push(format!("{folder}/{}", found.name)),
+                Kind::Image => images.push((folder.clone(), found.name)),
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Found {
+    name: String,
+    kind: Kind,
+}
+
+#[derive(PartialEq, Eq)]
+enum Kind {
+    Folder,
+    Image,
+}
+
+/// The folders and images in a folder, in no order.
+fn read(folder: &Path) -> Result<Vec<Found>, FolderError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| FolderError::Read { path, source }
+    };
+    let mut found = Vec::new();
+    for item in fs::read_dir(folder).map_err(failed(folder))? {
+        let item = item.map_err(failed(folder))?;
+        let path = item.path();
+        let is_image = has_image_extension(&path);
+        let mut file_type = item.file_type().map_err(failed(&path))?;
+        if file_type.is_symlink() {
+            match fs::metadata(&path) {
+                Ok(target) => file_type = target.file_type(),
+                Err(source) if is_image => return Err(FolderError::Read { path, source }),
+                Err(_) => continue,
+            }
+        }
+        let kind = match (file_type.is_dir(), is_image) {
+            (true, _) => Kind::Folder,
+            (false, true) if file_type.is_file() => Kind::Image,
+            (false, true) => return Err(FolderError::NotAFile(path)),
+            (false, false) => continue,
+        };
+        let name = item.file_name().into_string().map_err(|_| FolderError::NotUnicode(path))?;
+        found.push(Found { name, kind });
+    }
+    Ok(found)
+}
+
+/// Whether the name ends with one of the extensions; `.jpg` alone is one too, as in torchvision.
+fn has_image_extension(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    EXTENSIONS.iter().any(|extension| {
+        let start = name.len().checked_sub(extension.len());
+        start.is_some_and(|start| {
+            name[start..].eq_ignore_ascii_case(extension.as_bytes()) && start > 0 && name[start - 1] == b'.'
+        })
+    })
+}
+
+fn others(classes: usize) -> String {
+    if classes > 1 { format!(" and {} more", classes - 1) } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::os::unix::fs::symlink;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn folder(files: &[&str]) -> TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = root.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        root
+    }
+
+    fn names(classes: &[&str]) -> Vec<String> {
+        classes.iter().map(|&class| class.to_owned()).collect()
+    }
+
+    fn message(root: &Path) -> String {
+        scan(root).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn classes_are_labelled_in_the_order_of_their_names() {
+        let root = folder(&["b/1.jpg", "a/2.png", "Z/3.webp", "readme.jpg"]);
+        let scanned = scan(root.path()).unwrap();
+        assert_eq!(scanned.classes, ["Z", "a", "b"]);
+        assert_eq!(scanned.list.to_text(), "Z/3.webp 0\na/2.png 1\nb/1.jpg 2\n");
+    }
+
+    #[test]
+    fn images_are_ordered_by_folder_then_name_and_known_by_their_extension() {
+        let root =
+            folder(&["a/z.JPG", "a/m/b.TIFF", "a/b.Jpeg", "a/notes.txt", "a/jpg", "a/.hidden.png", "a/m/deep/c.bmp"]);
+        let scanned = scan(root.path()).unwrap();
+        assert_eq!(scanned.list.to_text(), "a/.hidden.png 0\na/b.Jpeg 0\na/z.JPG 0\na/m/b.TIFF 0\na/m/deep/c.bmp 0\n");
+    }
+
+    #[test]
+    fn chosen_classes_are_labelled_in_the_order_given() {
+        let root = folder(&["a/1.jpg", "b/1.jpg", "c/readme.txt"]);
+        let scanned = scan_classes(root.path(), &names(&["b", "a"])).unwrap();
+        assert_eq!(scanned.list.to_text(), "b/1.jpg 0\na/1.jpg 1\n");
+        let text = scan_classes(root.path(), &names(&["b", "y", "z"])).unwrap_err().to_string();
+        assert!(text.ends_with("no folder for class \"y\" and 1 more"), "{text}");
+        let twice = scan_classes(root.path(), &names(&["b", "b"]));
+        assert!(matches!(twice, Err(FolderError::Classes(ClassesError::Duplicate { number: 2, .. }))));
+        let escaping = scan_classes(root.path(), &names(&[".."]));
+        assert!(matches!(escaping, Err(FolderError::Classes(ClassesError::Name { .. }))));
+    }
+
+    #[test]
+    fn what_is_no_folder_of_classes_is_named() {
+        let root = folder(&["a/1.jpg", "b/readme.txt"]);
+        let text = message(root.path());
+        assert!(text.contains("no images in class \"b\" (they end in jpg, "), "{text}");
+        assert!(message(&root.path().join("missing")).contains("missing: cannot be read"));
+        assert!(message(&root.path().join("a/1.jpg")).contains("1.jpg: cannot be read"));
+        assert!(message(&root.path().join("a")).contains("no classes"));
+        let missing = scan_classes(&root.path().join("missing"), &names(&["a"]));
+        assert!(matches!(missing, Err(FolderError::Read { .. })));
+    }
+
+    #[test]
+    fn symbolic_links_are_followed_but_not_in_circles() {
+        let elsewhere = folder(&["x.jpg"]);
+        let root = folder(&["a/1.jpg"]);
+        symlink(elsewhere.path(), root.path().join("b")).unwrap();
+        symlink(elsewhere.path().join("x.jpg"), root.path().join("a/linked.jpg")).unwrap();
+        assert_eq!(scan(root.path()).unwrap().list.to_text(), "a/1.jpg 0\na/linked.jpg 0\nb/x.jpg 1\n");
+        symlink(root.path(), root.path().join("a/up")).unwrap();
+        assert!(matches!(scan(root.path()), Err(FolderError::ReachedTwice(_))));
+    }
+
+    #[test]
+    fn links_to_nowhere_and_pipes_named_like_images_are_refused() {
+        let root = folder(&["a/1.jpg"]);
+        let link = root.path().join("a/2.jpg");
+        symlink("/nowhere/at/all", &link).unwrap();
+        assert!(message(root.path()).contains("2.jpg: cannot be read"));
+        fs::remove_file(&link).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(&link).unwrap();
+        assert!(message(root.path()).contains("2.jpg: named like an image, but not a file"));
+    }
+
+    #[test]
+    fn names_that_are_not_text_are_refused() {
+        use std::os::unix::ffi::OsStrExt;
+        let root = folder(&["a/1.jpg"]);
+        fs::write(root.path().join("a").join(std::ffi::OsStr::from_bytes(b"\xff.jpg")), "").unwrap();
+        assert!(message(root.path()).contains("not Unicode"));
+        let root = folder(&["a/1\n.jpg"]);
+        assert!(matches!(scan(root.path()), Err(FolderError::List { .. })));
+    }
+
+    #[test]
+    fn class_files_hold_a_name_a_line() {
+        assert_eq!(parse_classes("n02\r\nred fox\n\n", "c.txt").unwrap(), ["n02", "red fox"]);
+        for text in ["", "\n \n"] {
+            assert!(matches!(parse_classes(text, "c.txt"), Err(ClassesError::Empty(_))));
+        }
+        for text in ["a\n\nb", "a\n..", "a\nb/c", "a\n/", "a\nb/", "a\nb\0"] {
+            assert!(matches!(parse_classes(text, "c.txt"), Err(ClassesError::Name { number: 2, .. })), "{text:?}");
+        }
+        let twice = parse_classes("a\nb\na", "c.txt").unwrap_err().to_string();
+        assert_eq!(twice, "c.txt, class 3: \"a\" is there twice; name each class once");
+    }
+}

@@ -1,0 +1,406 @@
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::path::{Component, Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::bounded_read::read_bounded;
+
+/// The largest label of a list; a classifier of a million classes is more likely a mistake.
+pub const MAX_LABEL: u32 = 999_999;
+
+/// The largest list file that is read, in bytes; ImageNet's is 45 MB.
+const MAX_LIST_BYTES: u64 = 1 << 30;
+
+/// The longest path of an image, in bytes: what the operating system accepts.
+const MAX_PATH_BYTES: usize = 4095;
+
+/// How many missing files are named.
+const NAMED_FILES: usize = 3;
+
+/// An image and its class.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Entry {
+    /// Where the image lies, relative to the root of the data, with `/` between folders.
+    pub path: String,
+    /// The class, from 0.
+    pub label: u32,
+}
+
+/// Images and their classes, each image once.
+///
+/// As a file, a line an image: the path relative to the root of the data, a space, the label. The label is the last
+/// field, so a path may hold spaces. Empty lines are skipped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageList {
+    entries: Vec<Entry>,
+}
+
+/// A list that names no images, or not clearly.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// A file that cannot be read.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Read {
+        /// The list.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// Bytes that are no text.
+    #[error("{name}, line {line}: not UTF-8 text")]
+    NotText {
+        /// The list.
+        name: String,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// No image at all.
+    #[error("{name}: names no image; a line an image is expected, `relative/path label`")]
+    Empty {
+        /// The list.
+        name: String,
+    },
+    /// A line of one field.
+    #[error("{place}: no label: expected `relative/path label`, found {found}")]
+    NoLabel {
+        /// Which line.
+        place: String,
+        /// The line, shortened.
+        found: String,
+    },
+    /// A last field that is no label.
+    #[error("{place}: the label is a whole number from 0 to {MAX_LABEL}, found {found}")]
+    Label {
+        /// Which line or entry.
+        place: String,
+        /// What stands there, shortened.
+        found: String,
+    },
+    /// A path that is not one of a file under the root.
+    #[error("{place}: {path} {problem}")]
+    Path {
+        /// Which line or entry.
+        place: String,
+        /// The path, shortened.
+        path: String,
+        /// What is wrong with it and what is right.
+        problem: &'static str,
+    },
+    /// An image twice, with the same label or another.
+    #[error("{place}: {path} stands at {first} already; name each image once")]
+    Duplicate {
+        /// Which line or entry.
+        place: String,
+        /// The image, shortened.
+        path: String,
+        /// Where it stands for the first time.
+        first: String,
+    },
+    /// Images that do not exist.
+    #[error(
+        "{missing} of {total} images of the list are not under {}: {}{}; check the root of the data",
+        root.display(),
+        first.join(", "),
+        if *missing > first.len() { ", …" } else { "" }
+    )]
+    MissingFiles {
+        /// Where they should be.
+        root: PathBuf,
+        /// How many are not there.
+        missing: usize,
+        /// How many the list names.
+        total: usize,
+        /// The first few that are not there.
+        first: Vec<String>,
+    },
+    /// A list shipped with this program that is not what was published.
+    #[error(
+        "{name}: not the list that was published; the program was built from altered files: build it again from a clean copy"
+    )]
+    Damaged {
+        /// The list.
+        name: &'static str,
+    },
+}
+
+impl ImageList {
+    /// Checks and keeps the entries, in their order.
+    ///
+    /// # Errors
+    /// [`ListError`] for the first entry whose path is not relative and plain (no `..`, `.`, `//`, line break), whose
+    /// label is above [`MAX_LABEL`] or whose path was there before; and where there is no entry.
+    pub fn new(entries: Vec<Entry>) -> Result<Self, ListError> {
+        Self::checked(entries, "the list", |position| format!("entry {}", position + 1))
+    }
+
+    /// Reads the lines of a list; `name` stands in the messages.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and for a line without a label, with the number of the line.
+    pub fn parse(text: &str, name: &str) -> Result<Self, ListError> {
+        let mut entries = Vec::new();
+        let mut lines = Vec::new();
+        for (index, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
+            let line = line.trim_matches(is_blank);
+            if line.is_empty() {
+                continue;
+            }
+            let place = || format!("{name}, line {}", index + 1);
+            let (path, label) =
+                line.rsplit_once(is_blank).ok_or_else(|| ListError::NoLabel { place: place(), found: shown(line) })?;
+            // `parse` alone would accept a plus sign.
+            let digits = label.bytes().all(|byte| byte.is_ascii_digit());
+            let label = label
+                .parse()
+                .ok()
+                .filter(|_| digits)
+                .ok_or_else(|| ListError::Label { place: place(), found: shown(label) })?;
+            entries.push(Entry { path: path.trim_end_matches(is_blank).to_owned(), label });
+            lines.push(index + 1);
+        }
+        Self::checked(entries, name, |position| format!("{name}, line {}", lines[position]))
+    }
+
+    /// Reads a list file and checks that every image exists under `root`.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse) and [`check_files`](Self::check_files), and where the file cannot be read as text.
+    pub fn read(list: &Path, root: &Path) -> Result<Self, ListError> {
+        let mut bytes = Vec::new();
+        read_bounded(list, MAX_LIST_BYTES, &mut bytes)
+            .map_err(|source| ListError::Read { path: list.to_owned(), source })?;
+        let name = list.display().to_string();
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            let before = &bytes[..error.valid_up_to()];
+            let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+            ListError::NotText { name: name.clone(), line }
+        })?;
+        let images = Self::parse(text, &name)?;
+        images.check_files(root)?;
+        Ok(images)
+    }
+
+    /// Checks that every image is a file under `root`.
+    ///
+    /// # Errors
+    /// [`ListError::MissingFiles`], with their number and the first three.
+    pub fn check_files(&self, root: &Path) -> Result<(), ListError> {
+        let missing: Vec<&Entry> = self.entries.par_iter().filter(|entry| !root.join(&entry.path).is_file()).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(ListError::MissingFiles {
+            root: root.to_owned(),
+            missing: missing.len(),
+            total: self.entries.len(),
+            first: missing.iter().take(NAMED_FILES).map(|entry| shown(&entry.path)).collect(),
+        })
+    }
+
+    /// Returns the entries in the order of the list.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Returns the number of images, at least 1.
+    #[expect(clippy::len_without_is_empty, reason = "a list is never empty")]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Returns the number of classes: the largest label and 1.
+    pub fn classes(&self) -> usize {
+        self.entries.iter().map(|entry| entry.label as usize + 1).max().unwrap_or(0)
+    }
+
+    /// Writes the list as a file holds it; [`parse`](Self::parse) gives it back.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        for Entry { path, label } in &self.entries {
+            writeln!(text, "{path} {label}").expect("a String accepts every write");
+        }
+        text
+    }
+
+    fn checked(entries: Vec<Entry>, name: &str, place: impl Fn(usize) -> String) -> Result<Self, ListError> {
+        if entries.is_empty() {
+            return Err(ListError::Empty { name: name.to_owned() });
+        }
+        let mut seen = HashMap::with_capacity(entries.len());
+        for (position, Entry { path, label }) in entries.iter().enumerate() {
+            if let Some(problem) = path_problem(path) {
+                return Err(ListError::Path { place: place(position), path: shown(path), problem });
+            }
+            if *label > MAX_LABEL {
+                return Err(ListError::Label { place: place(position), found: label.to_string() });
+            }
+            if let Some(first) = seen.insert(path.as_str(), position) {
+                return Err(ListError::Duplicate { place: place(position), path: shown(path), first: place(first) });
+            }
+        }
+        Ok(Self { entries })
+    }
+}
+
+/// What separates the fields of a line.
+fn is_blank(character: char) -> bool {
+    matches!(character, ' ' | '\t' | '\r')
+}
+
+/// Why a path does not name one file below the root, or would not survive being written as a line.
+fn path_problem(path: &str) -> Option<&'static str> {
+    if path.is_empty() {
+        return Some("is no path");
+    }
+    if path.len() > MAX_PATH_BYTES {
+        return Some("is longer than any path");
+    }
+    if path.contains(['\0', '\n', '\r']) || path.starts_with('\u{feff}') {
+        return Some("holds a control character; rename the file");
+    }
+    if path.trim_matches(is_blank) != path {
+        return Some("begins or ends with a blank; rename the file");
+    }
+    let mut length = 0;
+    for component in Path::new(path).components() {
+        match component {
+            Component::Normal(name) => length += name.len() + 1,
+            Component::ParentDir => return Some("leaves the root of the data; name files below it, without `..`"),
+            Component::RootDir | Component::Prefix(_) => {
+                return Some("is absolute; name it relative to the root of the data");
+            }
+            Component::CurDir => return Some("begins with `./`; leave that out"),
+        }
+    }
+    // What the components leave out: doubled and final slashes, `.` in the middle.
+    (length != path.len() + 1).then_some("holds `//`, `/./` or a final `/`; name each file in one way only")
+}
+
+/// A piece of somebody else's text, fit for a message: quoted, escaped, not longer than 80 characters.
+fn shown(text: &str) -> String {
+    const LONGEST: usize = 80;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tfnas_random::{Purpose, Stream};
+
+    use super::*;
+
+    fn entry(path: &str, label: u32) -> Entry {
+        Entry { path: path.to_owned(), label }
+    }
+
+    fn message(text: &str) -> String {
+        ImageList::parse(text, "train.txt").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_line_is_a_path_and_a_label() {
+        let list = ImageList::parse("n01/a.JPEG 0\nn02/b.JPEG 7\n", "train.txt").unwrap();
+        assert_eq!(list.entries(), [entry("n01/a.JPEG", 0), entry("n02/b.JPEG", 7)]);
+        assert_eq!((list.len(), list.classes()), (2, 8));
+    }
+
+    #[test]
+    fn the_label_is_the_last_field_so_paths_may_hold_spaces() {
+        let list = ImageList::parse("my photos/a 1 b.jpg 3", "train.txt").unwrap();
+        assert_eq!(list.entries(), [entry("my photos/a 1 b.jpg", 3)]);
+    }
+
+    #[test]
+    fn other_systems_line_ends_byte_order_marks_and_empty_lines_do_no_harm() {
+        let list = ImageList::parse("\u{feff}a.jpg 0\r\n\r\n  b.jpg\t1  \r\n", "train.txt").unwrap();
+        assert_eq!(list.entries(), [entry("a.jpg", 0), entry("b.jpg", 1)]);
+    }
+
+    #[test]
+    fn written_and_read_again_a_list_is_the_same() {
+        let list = ImageList::new(vec![entry("b c/d.png", 4), entry("ä/ö.png", 0)]).unwrap();
+        assert_eq!(ImageList::parse(&list.to_text(), "again").unwrap(), list);
+    }
+
+    #[test]
+    fn errors_name_the_line() {
+        assert_eq!(message("\n\n"), "train.txt: names no image; a line an image is expected, `relative/path label`");
+        assert!(message("a 0\n\nb").starts_with("train.txt, line 3: no label"));
+        for label in ["-1", "+1", "1.5", "x", "1000000", "4294967296", "99999999999999999999"] {
+            assert!(message(&format!("a 0\nb {label}")).starts_with("train.txt, line 2: the label is"), "{label}");
+        }
+        assert_eq!(
+            message("a 0\nb 0\na 1"),
+            "train.txt, line 3: \"a\" stands at train.txt, line 1 already; name each image once"
+        );
+    }
+
+    #[test]
+    fn paths_that_leave_the_root_or_name_a_file_twice_are_refused() {
+        for path in ["/etc/passwd", "../a", "a/../b", "a/..", "./a", "a/./b", "a//b", "a/", ".", "..", "a\0b"] {
+            assert!(matches!(ImageList::parse(&format!("{path} 0"), "l"), Err(ListError::Path { .. })), "{path}");
+        }
+        for path in ["", " a", "a ", "a\nb", "\u{feff}a", &"a".repeat(5000)] {
+            assert!(matches!(ImageList::new(vec![entry(path, 0)]), Err(ListError::Path { .. })), "{path}");
+        }
+        ImageList::parse("a..b/...c 0", "l").unwrap();
+    }
+
+    #[test]
+    fn messages_stay_short_and_printable() {
+        let text = message(&"\u{1b}[31m".repeat(100_000));
+        assert!(text.len() < 1000 && !text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn missing_files_are_counted_and_the_first_three_named() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("here.jpg"), "").unwrap();
+        std::fs::create_dir(root.path().join("folder.jpg")).unwrap();
+        let list = root.path().join("list.txt");
+        std::fs::write(&list, "a 0\nhere.jpg 0\nfolder.jpg 0\nb 0\nc 0\n").unwrap();
+        let text = ImageList::read(&list, root.path()).unwrap_err().to_string();
+        assert!(text.starts_with("4 of 5 images"), "{text}");
+        assert!(text.contains(r#""a", "folder.jpg", "b", …"#), "{text}");
+        std::fs::write(&list, "here.jpg 0").unwrap();
+        assert_eq!(ImageList::read(&list, root.path()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn files_that_are_no_lists_are_named() {
+        let root = tempfile::tempdir().unwrap();
+        let list = root.path().join("list.txt");
+        assert!(matches!(ImageList::read(&list, root.path()), Err(ListError::Read { .. })));
+        assert!(matches!(ImageList::read(root.path(), root.path()), Err(ListError::Read { .. })));
+        std::fs::write(&list, b"a 0\nb\xff 0\n").unwrap();
+        assert!(matches!(ImageList::read(&list, root.path()), Err(ListError::NotText { line: 2, .. })));
+    }
+
+    #[test]
+    fn ten_thousand_mutated_lists_are_read_or_refused() {
+        const PIECES: [&str; 12] = ["../", "/", "\0", " ", "\n", "\r", "\t", "4294967295", "-", "é", "\u{feff}", "."];
+        let original = "n01/a 1.JPEG 0\nn01/b.JPEG 0\nn02/c.JPEG 1\n";
+        let mut read = 0;
+        for index in 0..10_000 {
+            let mut stream = Stream::new(1, Purpose::Synthetic, 0, index);
+            let mut characters: Vec<char> = original.chars().collect();
+            for _ in 0..=stream.below(4) {
+                let start = stream.below(characters.len() as u64) as usize;
+                let end = (start + stream.below(3) as usize).min(characters.len());
+                let piece = PIECES[stream.below(PIECES.len() as u64) as usize];
+                characters.splice(start..end, piece.chars());
+            }
+            let text: String = characters.into_iter().collect();
+            if let Ok(list) = ImageList::parse(&text, "mutated") {
+                assert_eq!(ImageList::parse(&list.to_text(), "again").unwrap(), list);
+                read += 1;
+            }
+        }
+        assert!((100..9_900).contains(&read), "{read} of 10,000 were read");
+    }
+}

@@ -1,0 +1,287 @@
+use std::ops::Range;
+
+use crate::decode::{CHANNELS, RgbImage};
+
+/// Fraction bits of a weight: 32, less 8 of a pixel, less 2 to spare.
+const PRECISION_BITS: u32 = 32 - 8 - 2;
+/// One half, added before the fraction is cut off.
+const HALF: i32 = 1 << (PRECISION_BITS - 1);
+
+/// Part of a resized image, in its pixels.
+#[derive(Clone, Debug)]
+pub(crate) struct Window {
+    pub columns: Range<usize>,
+    pub rows: Range<usize>,
+}
+
+/// Resizes as Pillow's `resize((width, height), BILINEAR)` does, byte for byte: a triangle filter as wide as the
+/// reduction (so that every source pixel counts), fixed-point weights, each pass rounded to bytes.
+///
+/// A width or height of 0 is taken as 1.
+pub fn resize(image: &RgbImage, width: usize, height: usize) -> RgbImage {
+    resize_box(image, (0.0, 0.0, image.width as f64, image.height as f64), width, height)
+}
+
+/// As [`resize`], of the part (left, top, right, bottom) of the image: Pillow's `resize` with `box`.
+///
+/// The part is in source pixels, may cut through them, and is narrowed to the image. Source pixels just outside of it
+/// take part where the filter reaches them.
+pub fn resize_box(image: &RgbImage, part: (f64, f64, f64, f64), width: usize, height: usize) -> RgbImage {
+    let (width, height) = (width.max(1), height.max(1));
+    resize_window(image, part, (width, height), Window { columns: 0..width, rows: 0..height })
+}
+
+/// Copies a rectangle as Pillow's `crop` does: what lies outside of the image is black.
+///
+/// A width or height of 0 is taken as 1.
+pub fn crop(image: &RgbImage, left: i64, top: i64, width: usize, height: usize) -> RgbImage {
+    let (width, height) = (width.max(1), height.max(1));
+    let mut pixels = vec![0; width * height * CHANNELS];
+    let (source_columns, column) = overlap(left, width, image.width);
+    let (source_rows, row) = overlap(top, height, image.height);
+    let bytes = source_columns.len() * CHANNELS;
+    for (source_row, row) in source_rows.zip(row..) {
+        let from = (source_row * image.width + source_columns.start) * CHANNELS;
+        let to = (row * width + column) * CHANNELS;
+        pixels[to..to + bytes].copy_from_slice(&image.pixels[from..from + bytes]);
+    }
+    RgbImage { width, height, pixels }
+}
+
+/// Which of `size` source pixels the `length` pixels from `start` on cover, and the place of the first of them.
+fn overlap(start: i64, length: usize, size: usize) -> (Range<usize>, usize) {
+    let start = i128::from(start);
+    let end = start + length as i128;
+    let first = start.clamp(0, size as i128);
+    let last = end.clamp(first, size as i128);
+    (first as usize..last as usize, (first - start).clamp(0, length as i128) as usize)
+}
+
+/// The window of the image resized to `size` (width, height), without computing the rest of it.
+///
+/// The window must lie within `size` and not be empty.
+pub(crate) fn resize_window(
+    image: &RgbImage,
+    (left, top, right, bottom): (f64, f64, f64, f64),
+    (width, height): (usize, usize),
+    window: Window,
+) -> RgbImage {
+    let horizontal = Weights::new(image.width, (left, right), width, window.columns.clone());
+    let vertical = Weights::new(image.height, (top, bottom), height, window.rows.clone());
+    let source_columns = horizontal.reach();
+    let source_rows = vertical.reach();
+
+    // Each pass rounds, so their order shows. Pillow's rule, from the sizes of the whole images:
+    let fewer_rows = image.height as i64 - height as i64;
+    let fewer_columns = image.width as i64 - width as i64;
+    let vertical_first = fewer_rows > 0 && fewer_rows > fewer_columns * 2;
+
+    let source = Plane { pixels: &image.pixels, stride: image.width * CHANNELS };
+    let pixels = if vertical_first {
+        let narrowed = vertical_pass(source, &vertical, source_columns.clone());
+        let narrowed = Plane { pixels: &narrowed, stride: source_columns.len() * CHANNELS };
+        horizontal_pass(narrowed, &horizontal.shifted(source_columns.start), 0..window.rows.len())
+    } else {
+        let narrowed = horizontal_pass(source, &horizontal, source_rows.clone());
+        let narrowed = Plane { pixels: &narrowed, stride: window.columns.len() * CHANNELS };
+        vertical_pass(narrowed, &vertical.shifted(source_rows.start), 0..window.columns.len())
+    };
+    RgbImage { width: window.columns.len(), height: window.rows.len(), pixels }
+}
+
+/// Rows of pixels.
+#[derive(Clone, Copy)]
+struct Plane<'a> {
+    pixels: &'a [u8],
+    /// Bytes from one row to the next.
+    stride: usize,
+}
+
+/// The source pixels of one result, and their weights.
+struct Taps {
+    first: usize,
+    weights: Range<usize>,
+}
+
+/// The weights along one axis, for a range of its results.
+struct Weights {
+    taps: Vec<Taps>,
+    /// Weights of all taps, times 2^`PRECISION_BITS`.
+    fixed: Vec<i32>,
+}
+
+impl Weights {
+    /// For `size` source pixels of which those from `start` to `end` become `results` pixels.
+    fn new(size: usize, (start, end): (f64, f64), results: usize, wanted: Range<usize>) -> Self {
+        // Pillow hands the borders on in single precision.
+        let start = start.max(0.0).min(size as f64) as f32;
+        let end = end.max(f64::from(start)).min(size as f64) as f32;
+        let scale = f64::from(end - start) / results as f64;
+        let filter_scale = scale.max(1.0);
+        let inverse_filter_scale = 1.0 / filter_scale;
+
+        let mut taps = Vec::with_capacity(wanted.len());
+        let mut fixed = Vec::new();
+        let mut exact = Vec::new();
+        for result in wanted {
+            let center = f64::from(start) + (result as f64 + 0.5) * scale;
+            let first = ((center - filter_scale + 0.5) as usize).min(size - 1);
+            let after = ((center + filter_scale + 0.5) as usize).clamp(first + 1, size);
+            exact.clear();
+            exact.extend((first..after).map(|source| {
+                let distance = (source as f64 - center + 0.5) * inverse_filter_scale;
+                (1.0 - distance.abs()).max(0.0)
+            }));
+            let sum: f64 = exact.iter().sum();
+            let begin = fixed.len();
+            fixed.extend(exact.iter().map(|weight| {
+                let weight = if sum == 0.0 { *weight } else { weight / sum };
+                (0.5 + weight * f64::from(1u32 << PRECISION_BITS)) as i32
+            }));
+            taps.push(Taps { first, weights: begin..fixed.len() });
+        }
+        Self { taps, fixed }
+    }
+
+    /// The source pixels that have a weight.
+    fn reach(&self) -> Range<usize> {
+        let first = self.taps.iter().map(|taps| taps.first).min();
+        let after = self.taps.iter().map(|taps| taps.first + taps.weights.len()).max();
+        first.unwrap_or(0)..after.unwrap_or(0)
+    }
+
+    /// The same for a source whose first `offset` pixels were left out.
+    fn shifted(mut self, offset: usize) -> Self {
+        for taps in &mut self.taps {
+            taps.first -= offset;
+        }
+        self
+    }
+}
+
+/// Every row of `rows`, resized along itself.
+fn horizontal_pass(source: Plane<'_>, weights: &Weights, rows: Range<usize>) -> Vec<u8> {
+    let mut result = vec![0; rows.len() * weights.taps.len() * CHANNELS];
+    let mut results = result.chunks_exact_mut(CHANNELS);
+    for row in rows {
+        let row = &source.pixels[row * source.stride..][..source.stride];
+        for (taps, result) in weights.taps.iter().zip(&mut results) {
+            let mut sums = [HALF; CHANNELS];
+            let pixels = row[taps.first * CHANNELS..].chunks_exact(CHANNELS);
+            for (&weight, pixel) in weights.fixed[taps.weights.clone()].iter().zip(pixels) {
+                for (sum, &value) in sums.iter_mut().zip(pixel) {
+                    *sum = weighted(*sum, weight, value);
+                }
+            }
+            for (result, sum) in result.iter_mut().zip(sums) {
+                *result = rounded(sum);
+            }
+        }
+    }
+    result
+}
+
+/// The columns of `columns`, resized along themselves.
+fn vertical_pass(source: Plane<'_>, weights: &Weights, columns: Range<usize>) -> Vec<u8> {
+    let width = columns.len() * CHANNELS;
+    let mut result = Vec::with_capacity(weights.taps.len() * width);
+    let mut sums = vec![HALF; width];
+    for taps in &weights.taps {
+        sums.fill(HALF);
+        for (row, &weight) in (taps.first..).zip(&weights.fixed[taps.weights.clone()]) {
+            let row = &source.pixels[row * source.stride + columns.start * CHANNELS..][..width];
+            for (sum, &value) in sums.iter_mut().zip(row) {
+                *sum = weighted(*sum, weight, value);
+            }
+        }
+        result.extend(sums.iter().map(|&sum| rounded(sum)));
+    }
+    result
+}
+
+/// Adds without a check: weights are not negative and sum to about 2^22, so no sum leaves 31 bits.
+fn weighted(sum: i32, weight: i32, value: u8) -> i32 {
+    sum.wrapping_add(weight.wrapping_mul(i32::from(value)))
+}
+
+fn rounded(sum: i32) -> u8 {
+    (sum >> PRECISION_BITS).clamp(0, 255) as u8
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn image(width: usize, height: usize) -> RgbImage {
+        let value = |x: usize, y: usize, channel: usize| ((x * 37 + y * 91 + channel * 53) % 256) as u8;
+        let pixels = (0..height)
+            .flat_map(|y| (0..width).flat_map(move |x| (0..CHANNELS).map(move |channel| value(x, y, channel))))
+            .collect();
+        RgbImage::new(width, height, pixels).unwrap()
+    }
+
+    /// Values computed with Pillow 13.0.
+    #[test]
+    fn pillow_computed_the_same_bytes() {
+        let smaller = [81, 118, 150, 111, 155, 123, 160, 151, 157, 114, 120, 111, 87, 116, 140, 121, 153, 127];
+        assert_eq!(resize(&image(5, 4), 3, 2).pixels, smaller);
+        let larger = [
+            0, 53, 106, 19, 72, 125, 37, 90, 143, 46, 99, 152, 65, 118, 171, 83, 136, 189, 91, 144, 197, 110, 163, 216,
+            128, 181, 234,
+        ];
+        assert_eq!(resize(&image(2, 2), 3, 3).pixels, larger);
+        let rows_first = [108, 131, 135, 105, 128, 127, 136, 130, 132, 126, 145, 124];
+        assert_eq!(resize(&image(3, 9), 2, 2).pixels, rows_first);
+        let part = [127, 150, 147, 153, 170, 83, 115, 92, 106, 72, 123, 155];
+        assert_eq!(resize_box(&image(5, 4), (0.5, 1.0, 4.25, 3.5), 2, 2).pixels, part);
+    }
+
+    #[test]
+    fn the_same_size_changes_nothing() {
+        let source = image(13, 7);
+        assert_eq!(resize(&source, 13, 7), source);
+    }
+
+    #[test]
+    fn one_colour_stays_one_colour() {
+        for value in [0, 1, 127, 254, 255] {
+            let source = RgbImage::new(19, 31, vec![value; 19 * 31 * 3]).unwrap();
+            for (width, height) in [(1, 1), (7, 100), (64, 3), (19, 500)] {
+                assert!(resize(&source, width, height).pixels.iter().all(|&found| found == value));
+            }
+        }
+    }
+
+    #[test]
+    fn a_window_is_the_same_part_of_the_whole() {
+        for (source, width, height) in [(image(40, 30), 17, 23), (image(20, 90), 15, 11), (image(5, 6), 31, 29)] {
+            let whole = (0.0, 0.0, source.width as f64, source.height as f64);
+            let window = Window { columns: 3..12, rows: 5..9 };
+            let part = resize_window(&source, whole, (width, height), window);
+            assert_eq!(part, crop(&resize(&source, width, height), 3, 5, 9, 4));
+        }
+    }
+
+    #[test]
+    fn a_crop_beyond_the_image_is_black() {
+        let source = image(3, 2);
+        let part = crop(&source, -1, 1, 3, 2);
+        let mut expected = vec![0; 18];
+        expected[3..9].copy_from_slice(&source.pixels[9..15]);
+        assert_eq!(part.pixels, expected);
+        for (left, top) in [(3, 0), (-3, 0), (0, 2), (0, -2), (i64::MIN, i64::MAX), (i64::MAX, i64::MIN)] {
+            assert_eq!(crop(&source, left, top, 3, 2).pixels, [0; 18], "{left} {top}");
+        }
+    }
+
+    #[test]
+    fn parts_and_sizes_out_of_range_are_narrowed() {
+        let source = image(6, 6);
+        assert_eq!(resize_box(&source, (-4.0, -4.0, 60.0, 60.0), 3, 3), resize(&source, 3, 3));
+        assert_eq!(resize(&source, 0, 0).pixels.len(), 3);
+        for part in [(5.0, 5.0, 2.0, 2.0), (6.0, 6.0, 6.0, 6.0), (f64::NAN, 0.0, f64::INFINITY, f64::NAN)] {
+            assert_eq!(resize_box(&source, part, 4, 4).pixels.len(), 48, "{part:?}");
+        }
+    }
+}

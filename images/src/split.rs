@@ -1,0 +1,168 @@
+use tfnas_random::{Purpose, Stream};
+
+use crate::{Entry, ImageList, ListError};
+
+/// The images that train the weights and those that train the architecture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// Train the weights.
+    pub train: ImageList,
+    /// Train the architecture, and measure the super-network.
+    pub val: ImageList,
+}
+
+/// A list that cannot be split so.
+#[derive(Debug, thiserror::Error)]
+pub enum SplitError {
+    /// A share that leaves one side empty.
+    #[error("the share of the training side is above 0 and below 1, found {0}")]
+    Share(f64),
+    /// Too few images of each class are asked for.
+    #[error("at most {0} images a class: a split needs 2, one a side")]
+    PerClass(usize),
+    /// A class that one side would have to do without.
+    #[error(
+        "class {label} has a single image, {path:?}; a split needs 2, one a side: add images or leave the class out"
+    )]
+    SingleImage {
+        /// The class.
+        label: u32,
+        /// Its image.
+        path: String,
+    },
+    /// A side that is no list.
+    #[error(transparent)]
+    List(#[from] ListError),
+}
+
+/// Splits a list class by class.
+///
+/// The images of each class are shuffled, at most `per_class` of them are kept, and `train_share` of these, rounded to
+/// the nearest, train the weights; each side has at least one. The result depends on the images and the seed, not on
+/// the order of the list: both sides are sorted by label and path, and what one class holds does not change how another
+/// is split.
+///
+/// # Errors
+/// [`SplitError`] for a share not between 0 and 1, for `per_class` below 2, and for a class with a single image.
+pub fn split(list: &ImageList, train_share: f64, per_class: Option<usize>, seed: u64) -> Result<Split, SplitError> {
+    if !(train_share > 0.0 && train_share < 1.0) {
+        return Err(SplitError::Share(train_share));
+    }
+    if let Some(few @ 0..2) = per_class {
+        return Err(SplitError::PerClass(few));
+    }
+    let mut sorted: Vec<&Entry> = list.entries().iter().collect();
+    sorted.sort_unstable_by_key(|entry| (entry.label, &entry.path));
+
+    let mut train = Vec::new();
+    let mut val = Vec::new();
+    for class in sorted.chunk_by_mut(|first, second| first.label == second.label) {
+        let label = class[0].label;
+        if class.len() < 2 {
+            return Err(SplitError::SingleImage { label, path: class[0].path.clone() });
+        }
+        Stream::new(seed, Purpose::Split, 0, label).shuffle(class);
+        let kept = class.len().min(per_class.unwrap_or(usize::MAX));
+        let for_train = ((train_share * kept as f64).round() as usize).clamp(1, kept - 1);
+        train.extend(class[..for_train].iter().map(|&entry| entry.clone()));
+        val.extend(class[for_train..kept].iter().map(|&entry| entry.clone()));
+    }
+    Ok(Split { train: sorted_list(train)?, val: sorted_list(val)? })
+}
+
+fn sorted_list(mut entries: Vec<Entry>) -> Result<ImageList, ListError> {
+    entries.sort_unstable_by(|first, second| (first.label, &first.path).cmp(&(second.label, &second.path)));
+    ImageList::new(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// `counts[label]` images of each class.
+    fn list(counts: &[usize]) -> ImageList {
+        let classes = counts.iter().enumerate();
+        let entries = classes.flat_map(|(label, &count)| {
+            (0..count).map(move |image| Entry { path: format!("{label}/{image:03}.jpg"), label: label as u32 })
+        });
+        ImageList::new(entries.collect()).unwrap()
+    }
+
+    fn count(list: &ImageList, label: u32) -> usize {
+        list.entries().iter().filter(|entry| entry.label == label).count()
+    }
+
+    #[test]
+    fn every_class_is_shared_out_by_the_rounded_share() {
+        let split = split(&list(&[10, 13, 2]), 0.8, None, 1).unwrap();
+        assert_eq!([0, 1, 2].map(|label| count(&split.train, label)), [8, 10, 1]);
+        assert_eq!([0, 1, 2].map(|label| count(&split.val, label)), [2, 3, 1]);
+    }
+
+    #[test]
+    fn no_image_is_lost_or_on_both_sides() {
+        let list = list(&[50, 3]);
+        let split = split(&list, 0.3, None, 9).unwrap();
+        let images: HashSet<&Entry> = split.train.entries().iter().chain(split.val.entries()).collect();
+        assert_eq!(images.len(), split.train.len() + split.val.len());
+        assert_eq!(images, list.entries().iter().collect());
+    }
+
+    #[test]
+    fn both_sides_are_sorted_by_label_and_path_whatever_the_order_of_the_list() {
+        let list = list(&[12, 12]);
+        let reversed = ImageList::new(list.entries().iter().rev().cloned().collect()).unwrap();
+        let first = split(&list, 0.5, Some(8), 4).unwrap();
+        assert_eq!(split(&reversed, 0.5, Some(8), 4).unwrap(), first);
+        assert!(first.train.entries().is_sorted_by_key(|entry| (entry.label, entry.path.clone())));
+    }
+
+    #[test]
+    fn one_class_does_not_change_how_another_is_split() {
+        let alone = split(&list(&[20]), 0.5, None, 4).unwrap();
+        let together = split(&list(&[20, 30]), 0.5, None, 4).unwrap();
+        assert!(alone.train.entries().iter().eq(together.train.entries().iter().take(10)));
+    }
+
+    #[test]
+    fn the_seed_decides_and_is_pinned() {
+        let train = |seed| split(&list(&[10]), 0.5, None, seed).unwrap().train.to_text();
+        assert_ne!(train(1), train(2));
+        assert_eq!(train(1), "0/002.jpg 0\n0/003.jpg 0\n0/004.jpg 0\n0/006.jpg 0\n0/009.jpg 0\n");
+    }
+
+    #[test]
+    fn at_most_so_many_images_of_a_class_are_kept() {
+        let split = split(&list(&[100, 5]), 0.8, Some(10), 1).unwrap();
+        assert_eq!((count(&split.train, 0), count(&split.val, 0)), (8, 2));
+        assert_eq!((count(&split.train, 1), count(&split.val, 1)), (4, 1));
+    }
+
+    #[test]
+    fn extreme_shares_leave_an_image_on_each_side() {
+        for share in [1e-9, 1.0 - 1e-9] {
+            let split = split(&list(&[5]), share, None, 1).unwrap();
+            assert_eq!(split.train.len().min(split.val.len()), 1);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_split_is_named() {
+        for share in [0.0, 1.0, -0.5, f64::NAN, f64::INFINITY] {
+            assert!(matches!(split(&list(&[5]), share, None, 1), Err(SplitError::Share(_))));
+        }
+        assert!(matches!(split(&list(&[5]), 0.5, Some(1), 1), Err(SplitError::PerClass(1))));
+        let text = split(&list(&[5, 1]), 0.5, None, 1).unwrap_err().to_string();
+        assert!(text.starts_with("class 1 has a single image, \"1/000.jpg\""), "{text}");
+    }
+
+    #[test]
+    fn labels_without_images_are_passed_over() {
+        let split = split(&list(&[4, 0, 4]), 0.5, None, 1).unwrap();
+        assert_eq!((split.train.len(), split.train.classes()), (4, 3));
+    }
+}

@@ -1,0 +1,78 @@
+use clap::{Parser, Subcommand};
+use indicatif::MultiProgress;
+
+use crate::commands;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::options::Options;
+use crate::report;
+
+/// From a folder of images and a latency budget to a trained network
+///
+/// Six stages (split, lookup, search, parse, train, test), each run only when something it depends on has changed.
+#[derive(Parser, Debug)]
+#[command(name = "tfnas-pipeline", version, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 1 a stage failed, 2 usage or configuration, 130 interrupted.")]
+pub struct Cli {
+    #[command(flatten)]
+    options: Options,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Run(commands::run::Run),
+    Plan(commands::plan::Plan),
+    Status(commands::status::Status),
+    Explain(commands::explain::Explain),
+    Config(commands::config::Config),
+    Log(commands::log::Log),
+    Show(commands::show::Show),
+    Lineage(commands::lineage::Lineage),
+    Compare(commands::compare::Compare),
+    Check(commands::check::Check),
+    Export(commands::export::Export),
+    Table(commands::table::Table),
+    Cache(commands::cache::Cache),
+    Gc(commands::gc::Gc),
+    Init(commands::init::Init),
+    Doctor(commands::doctor::Doctor),
+    Completions(commands::completions::Completions),
+    Man(commands::man::Man),
+}
+
+/// Reads the command line, does what it says, and returns how the program ends.
+pub fn main() -> Exit {
+    let Cli { options, command } = Cli::parse();
+    let bars = MultiProgress::new();
+    report::set_up(options.log_format, options.verbose, &bars);
+    let done = match command {
+        Command::Run(run) => run.execute(&options, bars),
+        Command::Plan(plan) => plan.execute(&options),
+        Command::Status(status) => status.execute(&options),
+        Command::Explain(explain) => explain.execute(&options),
+        Command::Config(config) => config.execute(&options),
+        Command::Log(log) => log.execute(&options),
+        Command::Show(show) => show.execute(&options),
+        Command::Lineage(lineage) => lineage.execute(&options),
+        Command::Compare(compare) => compare.execute(&options),
+        Command::Check(check) => check.execute(&options, bars),
+        Command::Export(export) => export.execute(&options),
+        Command::Table(table) => table.execute(&options),
+        Command::Cache(cache) => cache.execute(&options),
+        Command::Gc(gc) => gc.execute(&options),
+        Command::Init(init) => init.execute(),
+        Command::Doctor(doctor) => doctor.execute(&options),
+        Command::Completions(completions) => completions.execute(),
+        Command::Man(man) => man.execute(),
+    };
+    done.unwrap_or_else(|CommandError { message, hint, exit }| {
+        match hint {
+            Some(hint) => tracing::error!(hint, "{message}"),
+            None => tracing::error!("{message}"),
+        }
+        exit
+    })
+}

@@ -1,0 +1,73 @@
+//! How the command line names an artifact.
+
+use tfnas_artifacts::{Cache, Digest, Found};
+
+use crate::commands::show::named;
+use crate::config::nearest::suggestion;
+use crate::error::CommandError;
+use crate::options::Options;
+use crate::plan::select;
+use crate::session::{Session, Setup, store_to_read};
+
+/// An artifact, and the store that it is in.
+pub struct Artifact {
+    /// The store.
+    pub cache: Cache,
+    /// Its digest.
+    pub digest: Digest,
+    /// The output's name, where it was named by that.
+    pub name: Option<String>,
+}
+
+/// Finds what `text` names: the first digits of a digest; or an output of the pipeline as it is configured now, as
+/// `model.config`, or `parse@12/model.config` where a list fans it out.
+///
+/// # Errors
+/// Nothing, or several things, of that name; and what is wrong with the configuration, the store or the data.
+pub fn find(options: &Options, text: &str) -> Result<Artifact, CommandError> {
+    let digits = text.len() >= 4 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if digits {
+        let cache = store_to_read(options)?;
+        return match named(&cache, text)? {
+            Found::Artifact(digest) => Ok(Artifact { cache, digest, name: None }),
+            _ => Err(CommandError::usage(format!("`{text}` names no artifact"))),
+        };
+    }
+    let setup = Setup::new(options)?;
+    let all = select(&setup.graph, &["all".to_owned()])?;
+    let mut session = setup.read()?;
+    session.identify(&all)?;
+    let outputs = outputs(&session)?;
+    let mut found: Vec<_> =
+        outputs.iter().filter(|(id, name, _)| *name == text || format!("{id}/{name}") == text).collect();
+    found.dedup_by_key(|(_, _, digest)| *digest);
+    match found[..] {
+        [(_, name, digest)] => {
+            let (name, digest) = (Some(name.clone()), *digest);
+            Ok(Artifact { cache: session.cache, digest, name })
+        }
+        [] => {
+            let known: Vec<String> = outputs.iter().map(|(id, name, _)| format!("{id}/{name}")).collect();
+            let hint = suggestion(text, known.iter().map(String::as_str));
+            Err(CommandError::usage(format!("there is no artifact `{text}`")).with_hint(hint))
+        }
+        _ => {
+            let ids: Vec<_> = found.iter().map(|(id, name, _)| format!("{id}/{name}")).collect();
+            Err(CommandError::usage(format!("`{text}` names several artifacts"))
+                .with_hint(format!("say one of {}", ids.join(", "))))
+        }
+    }
+}
+
+/// The outputs that are there of the pipeline as it is configured now: instance, name, digest.
+fn outputs(session: &Session) -> Result<Vec<(String, String, Digest)>, CommandError> {
+    let all = (0..session.graph.instances.len()).collect();
+    let plan = session.planner().plan(&all, &Default::default())?;
+    let results = plan.steps.iter().filter_map(|step| Some((step.instance, step.hit.as_ref()?)));
+    Ok(results
+        .flat_map(|(instance, hit)| {
+            let id = session.graph.instances[instance].id.clone();
+            hit.outputs.iter().map(move |output| (id.clone(), output.name.clone(), output.digest))
+        })
+        .collect())
+}

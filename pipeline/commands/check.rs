@@ -1,0 +1,173 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use clap::Args;
+use indicatif::MultiProgress;
+use serde::Serialize;
+use serde_json::Value;
+use tfnas_artifacts::{Attempt, NewRun, Outcome};
+
+use crate::error::CommandError;
+use crate::execute::{Runner, worker_program};
+use crate::exit::Exit;
+use crate::machine::build;
+use crate::options::Options;
+use crate::plan::select;
+use crate::report::{Columns, Reporter, print, print_json};
+use crate::session::{Session, Setup};
+
+/// Facts of the environment record that tell nothing about how the work is done.
+const IGNORED: [&str; 2] = ["worker", "source_revision"];
+
+/// Runs a stage again and says whether its outputs are the same bytes
+#[derive(Args, Debug)]
+pub struct Check {
+    /// A stage, or one instance of it (search@12)
+    #[arg(value_name = "STAGE")]
+    stage: String,
+
+    /// How often
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    repeat: u16,
+
+    /// The worker's program; without it tfnas-stage beside this program
+    #[arg(long, value_name = "FILE")]
+    worker: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Compared {
+    id: String,
+    attempt: String,
+    /// Fields of the environment record that differ; with none the bytes must be the same.
+    environment: Vec<String>,
+    outputs: Vec<ComparedOutput>,
+}
+
+#[derive(Serialize)]
+struct ComparedOutput {
+    name: String,
+    same: bool,
+    old: String,
+    new: Option<String>,
+}
+
+impl Check {
+    /// Runs the stage and compares.
+    ///
+    /// # Errors
+    /// A stage whose result is not there; a run that fails.
+    pub fn execute(&self, options: &Options, bars: MultiProgress) -> Result<Exit, CommandError> {
+        let setup = Setup::new(options)?;
+        let chosen = select(&setup.graph, std::slice::from_ref(&self.stage))?;
+        let program = worker_program(self.worker.as_deref())?;
+        let mut session = setup.write()?;
+        session.identify(&chosen)?;
+        let results = self.results(&session, &chosen)?;
+        let mut reporter = Reporter::new(bars, false, true);
+        let run = session.cache.begin_run(&NewRun {
+            arguments: std::env::args().skip(1).collect(),
+            configuration: session.configuration.effective().to_string(),
+            tool: build::TOOL.to_owned(),
+            source_revision: build::source_revision().map(str::to_owned),
+        })?;
+        let mut compared = Vec::new();
+        let mut exit = Exit::Done;
+        let planner = session.planner();
+        let forced = BTreeSet::new();
+        let runner =
+            Runner { planner: &planner, run: &run, program: &program, jobs: 1, forced: &forced, keep_going: false };
+        'all: for instance in &chosen {
+            for _ in 0..self.repeat {
+                let finished = runner.repeat(*instance, &results, &mut reporter)?;
+                if finished.stopped {
+                    exit = Exit::Interrupted;
+                    break 'all;
+                }
+                match (results.get(instance), finished.results.get(instance)) {
+                    (Some(old), Some(new)) if finished.failed.is_empty() => compared.push(compare(old, new)),
+                    _ => {
+                        exit = Exit::Failed;
+                        break 'all;
+                    }
+                }
+            }
+        }
+        let same = compared.iter().all(|compared| compared.outputs.iter().all(|output| output.same));
+        if exit == Exit::Done && !same {
+            exit = Exit::Failed;
+        }
+        let outcome = match exit {
+            Exit::Done => Outcome::Done,
+            Exit::Interrupted => Outcome::Interrupted,
+            Exit::Failed | Exit::Usage => Outcome::Failed,
+        };
+        session.cache.end_run(run, outcome)?;
+        if options.json {
+            print_json(&serde_json::json!({ "same": same, "repeats": compared }));
+        } else {
+            print(&text(&compared));
+        }
+        Ok(exit)
+    }
+
+    fn results(&self, session: &Session, chosen: &BTreeSet<usize>) -> Result<BTreeMap<usize, Attempt>, CommandError> {
+        let plan = session.planner().plan(chosen, &BTreeSet::new())?;
+        let results: BTreeMap<_, _> =
+            plan.steps.into_iter().filter_map(|step| Some((step.instance, step.hit?))).collect();
+        match chosen.iter().find(|instance| !results.contains_key(instance)) {
+            None => Ok(results),
+            Some(missing) => {
+                let id = &session.graph.instances[*missing].id;
+                Err(CommandError::usage(format!("{id} has no result to compare with"))
+                    .with_hint(format!("`run {id}` first")))
+            }
+        }
+    }
+}
+
+fn compare(old: &Attempt, new: &Attempt) -> Compared {
+    let outputs = old.outputs.iter().map(|output| {
+        let again = new.output(&output.name).map(|again| again.digest);
+        ComparedOutput {
+            name: output.name.clone(),
+            same: again == Some(output.digest),
+            old: output.digest.to_string(),
+            new: again.map(|digest| digest.to_string()),
+        }
+    });
+    Compared {
+        id: new.instance.clone(),
+        attempt: new.id.to_string(),
+        environment: differing(&old.environment, &new.environment),
+        outputs: outputs.collect(),
+    }
+}
+
+/// The names of the fields in which two records differ.
+fn differing(old: &Value, new: &Value) -> Vec<String> {
+    let fields = |record: &Value| record.as_object().cloned().unwrap_or_default();
+    let (old, new) = (fields(old), fields(new));
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    names
+        .into_iter()
+        .filter(|name| !IGNORED.contains(&name.as_str()) && old.get(*name) != new.get(*name))
+        .cloned()
+        .collect()
+}
+
+fn text(compared: &[Compared]) -> String {
+    let mut columns = Columns::plain(4);
+    for Compared { id, environment, outputs, .. } in compared {
+        let tested = if environment.is_empty() {
+            "in an equal environment".to_owned()
+        } else {
+            format!("in an environment with other {}", environment.join(", "))
+        };
+        for output in outputs {
+            let verdict = if output.same { "same bytes" } else { "other bytes" };
+            columns.row([id.as_str(), &output.name, verdict, &tested]);
+        }
+    }
+    columns.to_string()
+}

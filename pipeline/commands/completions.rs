@@ -1,0 +1,30 @@
+use clap::{Args, CommandFactory};
+use clap_complete::{Shell, generate};
+
+use crate::cli::Cli;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::report::print;
+
+/// Prints what a shell needs to complete this program's command line
+#[derive(Args, Debug)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+impl Completions {
+    /// Prints it.
+    ///
+    /// # Errors
+    /// None.
+    pub fn execute(&self) -> Result<Exit, CommandError> {
+        let mut command = Cli::command();
+        let name = command.get_name().to_owned();
+        let mut text = Vec::new();
+        generate(self.shell, &mut command, name, &mut text);
+        print(&String::from_utf8_lossy(&text));
+        Ok(Exit::Done)
+    }
+}

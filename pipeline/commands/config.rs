@@ -1,0 +1,55 @@
+use clap::Args;
+use serde_json::Value;
+
+use crate::config::{Configuration, schema};
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::options::Options;
+use crate::report::{Columns, print, print_json};
+
+/// Prints the effective configuration: every key, its value, and where it came from
+#[derive(Args, Debug)]
+pub struct Config {
+    /// Prints the JSON Schema of pipeline.yaml instead, for editors
+    #[arg(long)]
+    schema: bool,
+}
+
+impl Config {
+    /// Prints it.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration.
+    pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
+        if self.schema {
+            print_json(&schema());
+            return Ok(Exit::Done);
+        }
+        let configuration = Configuration::load(options.config.as_deref(), &options.sets)?;
+        let effective = configuration.effective();
+        if options.json {
+            print_json(&effective);
+        } else {
+            let mut columns = Columns::new(&["key", "value", "from"]);
+            rows("", &effective, &configuration, &mut columns);
+            print(&columns.to_string());
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn rows(above: &str, value: &Value, configuration: &Configuration, columns: &mut Columns) {
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            for (key, value) in map {
+                let key = if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
+                rows(&key, value, configuration, columns);
+            }
+        }
+        other => {
+            let origin = configuration.variants[0].origin_of(above).to_string();
+            let text = other.as_str().map_or_else(|| other.to_string(), str::to_owned);
+            columns.row([above, text.as_str(), origin.as_str()]);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::error::CommandError;
+use crate::execute::worker_program;
+use crate::exit::Exit;
+use crate::machine::{Device, build, cpu};
+use crate::options::Options;
+use crate::report::{Columns, print, print_json};
+use crate::session::Setup;
+
+/// Checks what a run needs: the worker and its libtorch, the device, the store, the configuration
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// The worker's program; without it tfnas-stage beside this program
+    #[arg(long, value_name = "FILE")]
+    worker: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Check {
+    what: &'static str,
+    ok: bool,
+    found: String,
+}
+
+impl Doctor {
+    /// Checks everything, and says what it found.
+    ///
+    /// # Errors
+    /// None: what is wrong is a line of the report, and the exit code.
+    pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
+        let mut checks = vec![
+            Check { what: "program", ok: true, found: format!("{}, {}", build::TOOL, build::RUSTC) },
+            Check { what: "machine", ok: true, found: format!("{}, {} cores", cpu::model(), cpu::cores()) },
+            check("worker", worker(self.worker.as_deref())),
+        ];
+        let setup = Setup::new(options);
+        let device = setup.as_ref().ok().and_then(|setup| setup.devices.first()).unwrap_or(&Device::Cpu);
+        checks.push(Check { what: "device", ok: true, found: format!("{device} ({})", device.model()) });
+        match setup {
+            Ok(setup) => {
+                let from = setup
+                    .configuration
+                    .file
+                    .as_ref()
+                    .map_or("embedded default".to_owned(), |file| file.display().to_string());
+                checks.push(Check { what: "configuration", ok: true, found: from });
+                let opened = setup.read().map(|session| session.cache.store().root().display().to_string());
+                checks.push(check("store", opened.map_err(|error| error.message)));
+            }
+            Err(error) => checks.push(Check { what: "configuration", ok: false, found: error.message }),
+        }
+        let well = checks.iter().all(|check| check.ok);
+        if options.json {
+            print_json(&serde_json::json!({ "checks": checks }));
+        } else {
+            let mut columns = Columns::plain(3);
+            for check in &checks {
+                columns.row([check.what, if check.ok { "ok" } else { "wrong" }, &check.found]);
+            }
+            print(&columns.to_string());
+        }
+        Ok(if well { Exit::Done } else { Exit::Usage })
+    }
+}
+
+fn check(what: &'static str, found: Result<String, String>) -> Check {
+    match found {
+        Ok(found) => Check { what, ok: true, found },
+        Err(found) => Check { what, ok: false, found },
+    }
+}
+
+/// Starts the worker: a libtorch that is missing or does not fit shows then.
+fn worker(named: Option<&Path>) -> Result<String, String> {
+    let program = worker_program(named).map_err(|error| error.to_string())?;
+    let shown = program.display();
+    let output = Command::new(&program).arg("--version").output().map_err(|error| format!("{shown}: {error}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(format!("{shown} does not start: {} {said}", output.status));
+    }
+    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let version = said.split_whitespace().nth(1).unwrap_or_default();
+    if version != build::VERSION {
+        return Err(format!("{shown} says `{said}`, this is {}: build both from the same source", build::TOOL));
+    }
+    Ok(format!("{shown}: {said}, libtorch {}", build::LIBTORCH))
+}

@@ -1,0 +1,68 @@
+use clap::Args;
+use serde::Serialize;
+
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::options::Options;
+use crate::plan::{Action, Because, chain, select};
+use crate::report::{print, print_json};
+use crate::session::Setup;
+
+/// Says why a stage would run: each field that changed, old and new, along the chain to its cause
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// A stage, or one instance of it (search@12)
+    #[arg(value_name = "STAGE")]
+    stage: String,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    id: String,
+    action: Action,
+    because: Vec<Because>,
+}
+
+impl Explain {
+    /// Prints the causes.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, the store or the data.
+    pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
+        let setup = Setup::new(options)?;
+        let chosen = select(&setup.graph, std::slice::from_ref(&self.stage))?;
+        let mut session = setup.read()?;
+        session.identify(&chosen)?;
+        let planner = session.planner();
+        let plan = planner.plan(&chosen, &Default::default())?;
+        let mut shown = Vec::new();
+        for step in plan.steps.iter().filter(|step| chosen.contains(&step.instance)) {
+            let id = session.graph.instances[step.instance].id.clone();
+            let because = chain(&planner, &plan, step.instance)?;
+            shown.push(Shown { id, action: step.action, because });
+        }
+        match (&shown[..], options.json) {
+            ([one], true) => print_json(one),
+            (several, true) => print_json(&serde_json::json!({ "stages": several })),
+            (several, false) => several.iter().for_each(|one| print(&text(one))),
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn text(shown: &Shown) -> String {
+    let Shown { id, action, because } = shown;
+    let mut text = match action {
+        Action::Run => format!("{id} would run\n"),
+        Action::Cached => format!("{id} is cached: no field of its key changed\n"),
+        Action::Unknown => format!("{id} is not known yet: what it reads will be made again\n"),
+    };
+    for cause in because {
+        let place = match (&cause.via, cause.field.starts_with("input ")) {
+            (Some(via), false) => format!("{via}: "),
+            _ => String::new(),
+        };
+        text.push_str(&format!("  {place}{cause}\n"));
+    }
+    text
+}

@@ -1,0 +1,94 @@
+use clap::Args;
+use tfnas_artifacts::{Cache, Outcome, Removal, Retention};
+
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::options::Options;
+use crate::report::{Columns, human, print, print_json};
+use crate::session::store_folder;
+
+/// Removes old results together with their bytes; never what is pinned or in use
+#[derive(Args, Debug)]
+pub struct Gc {
+    /// Keeps so many results of each instance, those used last, and what they were made from
+    #[arg(long, value_name = "N")]
+    keep_last: Option<usize>,
+
+    /// Keeps artifacts of at most this size together (500M, 20G); what was used longest ago goes first
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_size: Option<u64>,
+
+    /// Says what would be removed, and removes nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Gc {
+    /// Removes them.
+    ///
+    /// # Errors
+    /// What is wrong with the store.
+    pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
+        let retention = Retention { keep_last: self.keep_last, max_bytes: self.max_size };
+        let folder = store_folder(options);
+        let removal = if self.dry_run {
+            Cache::open_to_read(&folder)?.plan_gc(&retention)?
+        } else {
+            Cache::open(&folder)?.gc(&retention)?
+        };
+        if options.json {
+            print_json(&removal);
+        } else {
+            print(&text(&removal, self.dry_run));
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn text(removal: &Removal, dry_run: bool) -> String {
+    let mut columns = Columns::plain(4);
+    for attempt in &removal.attempts {
+        let outcome = attempt.outcome.map_or("not ended", Outcome::name);
+        let used = format!("last used {} UTC", human::moment(attempt.used_ms));
+        columns.row([attempt.instance.as_str(), attempt.id.as_str(), outcome, &used]);
+    }
+    let verb = if dry_run { "would remove" } else { "removed" };
+    format!(
+        "{columns}{verb} {} attempts and {} artifacts ({}); artifacts of {} stay\n",
+        removal.attempts.len(),
+        removal.objects,
+        human::bytes(removal.bytes),
+        human::bytes(removal.bytes_kept)
+    )
+}
+
+/// Reads a size as people write it: a number of bytes, or with K, M, G or T (of 1024).
+fn size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is no size: expected a number, as 500M or 20G");
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let number: f64 = digits.parse().map_err(|_| wrong())?;
+    let unit = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => 0,
+        "K" | "KB" | "KIB" => 1,
+        "M" | "MB" | "MIB" => 2,
+        "G" | "GB" | "GIB" => 3,
+        "T" | "TB" | "TIB" => 4,
+        _ => return Err(wrong()),
+    };
+    if number.is_finite() && number >= 0.0 { Ok((number * 1024f64.powi(unit)) as u64) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        assert_eq!(size("1000"), Ok(1000));
+        assert_eq!(size("1.5k"), Ok(1536));
+        assert_eq!(size("20GiB"), Ok(20 << 30));
+        for wrong in ["", "G", "-1", "3 parsecs", "NaN"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! One file a verb: its options, and what it does.
+
+mod artifact;
+pub mod cache;
+pub mod check;
+pub mod compare;
+pub mod completions;
+pub mod config;
+pub mod doctor;
+pub mod explain;
+pub mod export;
+pub mod gc;
+pub mod init;
+pub mod lineage;
+pub mod log;
+pub mod man;
+pub mod plan;
+pub mod run;
+pub mod show;
+pub mod status;
+pub mod table;

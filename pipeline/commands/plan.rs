@@ -1,0 +1,109 @@
+use std::collections::BTreeSet;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::options::Options;
+use crate::plan::{Action, Because, Graph, Plan as Steps, Step, select};
+use crate::report::{Columns, human, print, print_json};
+use crate::session::{Session, Setup};
+
+/// Says what would run and why, what is cached, and what is not known yet; runs nothing
+#[derive(Args, Debug)]
+pub struct Plan {
+    /// `all`, a stage, or one instance of it (search@12)
+    #[arg(default_value = "all", value_name = "STAGE")]
+    stages: Vec<String>,
+
+    /// Plans as if this stage were to run although its result is there; may be repeated
+    #[arg(long, value_name = "STAGE")]
+    force: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    stages: Vec<ShownStep<'a>>,
+}
+
+#[derive(Serialize)]
+struct ShownStep<'a> {
+    id: &'a str,
+    stage: &'static str,
+    action: Action,
+    key: Option<String>,
+    because: &'a [Because],
+    expected_s: Option<f64>,
+}
+
+impl Plan {
+    /// Prints the plan.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, the store or the data.
+    pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
+        let setup = Setup::new(options)?;
+        let chosen = select(&setup.graph, &self.stages)?;
+        let forced = select(&setup.graph, &self.force)?;
+        show(setup.read()?, &chosen, &forced, options.json)
+    }
+}
+
+/// Prints the plan of the instances chosen.
+///
+/// # Errors
+/// What is wrong with the store or the data.
+pub fn show(
+    mut session: Session,
+    chosen: &BTreeSet<usize>,
+    forced: &BTreeSet<usize>,
+    json: bool,
+) -> Result<Exit, CommandError> {
+    session.identify(chosen)?;
+    let plan = session.planner().plan(chosen, forced)?;
+    if json {
+        let stages = plan.steps.iter().map(|step| shown(&session.graph, step)).collect();
+        print_json(&Shown { stages });
+    } else {
+        print(&text(&session.graph, &plan));
+    }
+    Ok(Exit::Done)
+}
+
+fn shown<'a>(graph: &'a Graph, step: &'a Step) -> ShownStep<'a> {
+    let instance = &graph.instances[step.instance];
+    ShownStep {
+        id: &instance.id,
+        stage: instance.stage.name(),
+        action: step.action,
+        key: step.key().map(|key| key.to_string()),
+        because: &step.because,
+        expected_s: step.expected_s,
+    }
+}
+
+fn text(graph: &Graph, plan: &Steps) -> String {
+    let mut columns = Columns::new(&["stage", "action", ">expected", "because"]);
+    for step in &plan.steps {
+        let expected = match (step.action, step.expected_s) {
+            (Action::Cached, _) => String::new(),
+            (_, Some(seconds)) => human::duration(seconds),
+            (_, None) => "?".to_owned(),
+        };
+        let id = graph.instances[step.instance].id.as_str();
+        let mut causes = step.because.iter().map(ToString::to_string);
+        columns.row([id, step.action.name(), &expected, &causes.next().unwrap_or_default()]);
+        for cause in causes {
+            columns.row(["", "", "", &cause]);
+        }
+    }
+    let (seconds, known) = plan.expected_s();
+    let total = match (plan.steps.iter().all(|step| step.action == Action::Cached), known) {
+        (true, _) => "nothing to run".to_owned(),
+        (false, true) => format!("expected: {} at most", human::duration(seconds)),
+        (false, false) if seconds > 0.0 => format!("expected: more than {}", human::duration(seconds)),
+        (false, false) => "expected: not known, because it never ran here".to_owned(),
+    };
+    format!("{columns}{total}\n")
+}

@@ -1,0 +1,143 @@
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use clap::Args;
+use indicatif::MultiProgress;
+use tfnas_artifacts::{NewRun, Outcome};
+
+use crate::commands::plan;
+use crate::error::CommandError;
+use crate::execute::{Finished, Runner, worker_program};
+use crate::exit::Exit;
+use crate::generate;
+use crate::lock::{self, Lock};
+use crate::machine::build;
+use crate::options::Options;
+use crate::plan::{check, check_targets, select};
+use crate::report::{Reporter, found, print};
+use crate::session::{Session, Setup};
+
+/// Runs stages and what they need before them; what is there already is used
+#[derive(Args, Debug)]
+pub struct Run {
+    /// `all`, a stage, or one instance of it (search@12)
+    #[arg(required = true, value_name = "STAGE")]
+    stages: Vec<String>,
+
+    /// Runs this stage although its result is there; may be repeated
+    #[arg(long, value_name = "STAGE")]
+    force: Vec<String>,
+
+    /// Workers at a time
+    #[arg(long, short, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: u16,
+
+    /// Says what would run, and runs nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// After a failure, still starts what does not depend on it
+    #[arg(long)]
+    keep_going: bool,
+
+    /// Trains this architecture (a model.config) instead of the one found; as --set train.from=FILE
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+
+    /// Draws no progress bars
+    #[arg(long)]
+    no_progress: bool,
+
+    /// The worker's program; without it tfnas-stage beside this program
+    #[arg(long, value_name = "FILE")]
+    worker: Option<PathBuf>,
+}
+
+impl Run {
+    /// Runs the stages.
+    ///
+    /// # Errors
+    /// Whatever keeps the run from starting; a stage that fails later is told as it happens.
+    pub fn execute(&self, options: &Options, bars: MultiProgress) -> Result<Exit, CommandError> {
+        let mut options = options.clone();
+        if let Some(from) = &self.from {
+            // A path on the command line starts from the current folder, one in the configuration from its own.
+            let from = std::path::absolute(from).unwrap_or_else(|_| from.clone());
+            options.sets.push(format!("train.from={}", from.display()));
+        }
+        let setup = Setup::new(&options)?;
+        let chosen = select(&setup.graph, &self.stages)?;
+        let forced = select(&setup.graph, &self.force)?;
+        let needed = setup.graph.closure(chosen.iter().copied());
+        check(&setup.graph, needed.iter().copied(), &|path| generate::makes(&setup.configuration, path))?;
+        if self.dry_run {
+            return plan::show(setup.read()?, &chosen, &forced, options.json);
+        }
+        let program = worker_program(self.worker.as_deref())?;
+        if let Some(path) = lock::path(&setup.configuration) {
+            // One that cannot be read would otherwise be found after the work.
+            Lock::read(&path)?;
+        }
+        generate::ensure(&setup.configuration)?;
+        let mut session = setup.write()?;
+        session.identify(&chosen)?;
+        check_targets(&session.planner(), &needed)?;
+        let reporter = Reporter::new(bars, options.json, !self.no_progress);
+        self.run(&session, &program, &chosen, &forced, reporter, options.json)
+    }
+
+    fn run(
+        &self,
+        session: &Session,
+        program: &std::path::Path,
+        chosen: &BTreeSet<usize>,
+        forced: &BTreeSet<usize>,
+        mut reporter: Reporter,
+        json: bool,
+    ) -> Result<Exit, CommandError> {
+        let planner = session.planner();
+        let run = session.cache.begin_run(&NewRun {
+            arguments: std::env::args().skip(1).collect(),
+            configuration: session.configuration.effective().to_string(),
+            tool: build::TOOL.to_owned(),
+            source_revision: build::source_revision().map(str::to_owned),
+        })?;
+        let runner = Runner {
+            planner: &planner,
+            run: &run,
+            program,
+            jobs: self.jobs.into(),
+            forced,
+            keep_going: self.keep_going,
+        };
+        let executed = runner.execute(chosen, &mut reporter);
+        let (outcome, exit) = match &executed {
+            Ok(finished) => ending(finished),
+            Err(_) => (Outcome::Failed, Exit::Failed),
+        };
+        session.cache.end_run(run, outcome)?;
+        let finished = executed.map_err(|error| CommandError::failed(error.to_string()))?;
+        if let Some(path) = lock::path(&session.configuration) {
+            let old = Lock::read(&path)?;
+            let new = old.updated(&planner, &finished.results);
+            if new != old {
+                new.write(&path)?;
+            }
+        }
+        reporter.finished(planner.graph, &finished);
+        if exit == Exit::Done && !json {
+            print(&found(&planner, &finished));
+        }
+        Ok(exit)
+    }
+}
+
+fn ending(finished: &Finished) -> (Outcome, Exit) {
+    if finished.stopped {
+        (Outcome::Interrupted, Exit::Interrupted)
+    } else if finished.failed.is_empty() {
+        (Outcome::Done, Exit::Done)
+    } else {
+        (Outcome::Failed, Exit::Failed)
+    }
+}

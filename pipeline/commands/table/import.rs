@@ -1,0 +1,76 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use tfnas::TableHeader;
+
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::table;
+
+/// Writes a published table (a pickle, which is read and never executed) as readable knots
+#[derive(Args, Debug)]
+pub struct Import {
+    /// The table to read
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// The table to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+
+    /// Its short name; without it the file's
+    #[arg(long)]
+    name: Option<String>,
+
+    /// The device that was measured
+    #[arg(long)]
+    device: Option<String>,
+
+    /// Images a batch when it was measured
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+
+    /// Threads when it was measured
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+
+    /// Who measured it, or where it comes from
+    #[arg(long)]
+    source: Option<String>,
+
+    /// Terms under which the numbers may be used
+    #[arg(long)]
+    licence: Option<String>,
+}
+
+impl Import {
+    /// Reads the one and writes the other.
+    ///
+    /// # Errors
+    /// A file that is no table, or cannot be written.
+    pub fn execute(&self) -> Result<Exit, CommandError> {
+        let read = table::read(&self.file, || self.header())?;
+        let out = self.out.display();
+        std::fs::write(&self.out, read.to_text())
+            .map_err(|error| CommandError::usage(format!("cannot write {out}: {error}")))?;
+        let suspicious: usize = read.suspicious().iter().map(|range| range.widths.clone().count()).sum();
+        tracing::info!(
+            "wrote {out}: {} keys, {suspicious} suspicious entries (see `table verify`)",
+            read.curves().len()
+        );
+        Ok(Exit::Done)
+    }
+
+    fn header(&self) -> TableHeader {
+        let named = table::named_after(&self.file);
+        TableHeader {
+            name: self.name.clone().unwrap_or(named.name),
+            device: self.device.clone(),
+            batch: self.batch,
+            threads: self.threads,
+            framework: None,
+            source: self.source.clone().or(named.source),
+            licence: self.licence.clone(),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! `table …`: latency tables apart from any pipeline.
+
+mod diff;
+mod import;
+mod random;
+mod range;
+mod show;
+mod verify;
+
+use std::path::Path;
+
+use clap::{Args, Subcommand};
+use tfnas::LatencyTable;
+
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::options::Options;
+use crate::table;
+
+/// Latency tables: import, look at, check, compare
+#[derive(Args, Debug)]
+pub struct Table {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    Import(import::Import),
+    Show(show::Show),
+    Verify(verify::Verify),
+    Range(range::Range),
+    Diff(diff::Diff),
+    Random(random::Random),
+}
+
+impl Table {
+    /// Does the verb.
+    ///
+    /// # Errors
+    /// A file that is no table, or cannot be written.
+    pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
+        match &self.verb {
+            Verb::Import(import) => import.execute(),
+            Verb::Show(show) => show.execute(options),
+            Verb::Verify(verify) => verify.execute(options),
+            Verb::Range(range) => range.execute(options),
+            Verb::Diff(diff) => diff.execute(options),
+            Verb::Random(random) => random.execute(options),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<LatencyTable, CommandError> {
+    Ok(table::read(path, || table::named_after(path))?)
+}

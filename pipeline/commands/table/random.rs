@@ -1,0 +1,99 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use tfnas::{Architecture, ModelConfig, cost};
+use tfnas_random::{Purpose, Stream};
+
+use crate::commands::table::read;
+use crate::config::space_named;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::options::Options;
+use crate::report::{Columns, human, print, print_json};
+
+/// Draws random architectures of one latency, to compare a searched network with
+///
+/// Each is written as OUT/random-N.config; `run train test --from FILE` trains and tests one of them.
+#[derive(Args, Debug)]
+pub struct Random {
+    /// The table
+    #[arg(long, value_name = "FILE")]
+    table: PathBuf,
+
+    /// The space: a name, or a file that ends in .yaml
+    #[arg(long, default_value = "imagenet")]
+    space: String,
+
+    /// The largest latency, in milliseconds of the table
+    #[arg(long, value_name = "MS")]
+    target_lat_ms: f64,
+
+    /// How much faster than the target they may be, in milliseconds; without it 2 % of the target
+    #[arg(long, value_name = "MS")]
+    tolerance_ms: Option<f64>,
+
+    /// Seed of the draw
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+
+    /// How many
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    count: u32,
+
+    /// Classes of the network; without it those of the space
+    #[arg(long, value_name = "N")]
+    classes: Option<usize>,
+
+    /// The folder to write to
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+}
+
+impl Random {
+    /// Draws and writes them.
+    ///
+    /// # Errors
+    /// A file that is no table, a target that cannot be reached, a folder that cannot be written.
+    pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
+        let space = space_named(&self.space)?;
+        let table = read(&self.table)?;
+        let classes = self
+            .classes
+            .or(space.definition().classes)
+            .ok_or_else(|| CommandError::usage("the space leaves its classes out").with_hint("say --classes N"))?;
+        let tolerance_ms = self.tolerance_ms.unwrap_or(self.target_lat_ms * 0.02);
+        let resolution = space.definition().resolution;
+        let cannot =
+            |error: std::io::Error| CommandError::usage(format!("cannot write to {}: {error}", self.out.display()));
+        std::fs::create_dir_all(&self.out).map_err(cannot)?;
+        let mut drawn = Vec::new();
+        for index in 0..self.count {
+            let mut stream = Stream::new(self.seed, Purpose::RandomArchitecture, 0, index);
+            let architecture = Architecture::random_near(&space, &table, self.target_lat_ms, tolerance_ms, &mut stream)
+                .map_err(|error| CommandError::failed(format!("{}: {error}", self.table.display())))?;
+            let predicted_lat_ms = table
+                .architecture_ms(&space, &architecture)
+                .map_err(|error| CommandError::failed(format!("{}: {error}", self.table.display())))?;
+            let config = ModelConfig::from_architecture(&space, &architecture, classes)
+                .map_err(|error| CommandError::failed(error.to_string()))?;
+            let file = self.out.join(format!("random-{index}.config"));
+            std::fs::write(&file, config.to_text()).map_err(cannot)?;
+            drawn.push((file, predicted_lat_ms, cost::parameters(&config), cost::flops(&config, resolution)));
+        }
+        if options.json {
+            let networks = drawn.iter().map(|(file, predicted_lat_ms, parameters, flops)| {
+                json!({ "file": file, "predicted_lat_ms": predicted_lat_ms, "parameters": parameters, "flops": flops })
+            });
+            print_json(&json!({ "networks": networks.collect::<Vec<_>>() }));
+        } else {
+            let mut columns = Columns::new(&["file", ">predicted ms", ">parameters", ">multiply-adds"]);
+            for (file, ms, parameters, flops) in drawn {
+                let file = file.display().to_string();
+                columns.row([file, format!("{ms:.3}"), human::count(parameters as f64), human::count(flops as f64)]);
+            }
+            print(&columns.to_string());
+        }
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,43 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::commands::table::read;
+use crate::config::space_named;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::options::Options;
+use crate::report::{print, print_json};
+
+/// Says which latencies the networks of a space can have by a table
+#[derive(Args, Debug)]
+pub struct Range {
+    /// The table
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// The space: a name, or a file that ends in .yaml
+    #[arg(long, default_value = "imagenet")]
+    space: String,
+}
+
+impl Range {
+    /// Prints the smallest and the largest latency.
+    ///
+    /// # Errors
+    /// A file that is no table, a space that is none, a table without a key that the space needs.
+    pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
+        let space = space_named(&self.space)?;
+        let table = read(&self.file)?;
+        let reachable = table
+            .reachable_ms(&space)
+            .map_err(|error| CommandError::failed(format!("{}: {error}", self.file.display())))?;
+        if options.json {
+            print_json(&json!({ "min_ms": reachable.min_ms, "max_ms": reachable.max_ms }));
+        } else {
+            print(&format!("{:.3} to {:.3} ms\n", reachable.min_ms, reachable.max_ms));
+        }
+        Ok(Exit::Done)
+    }
+}

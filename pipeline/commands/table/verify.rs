@@ -1,0 +1,78 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use tfnas::table::Problem;
+
+use crate::commands::table::read;
+use crate::config::space_named;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::options::Options;
+use crate::report::{Columns, print, print_json};
+
+/// Entries that are listed; all are counted.
+const LISTED: usize = 20;
+
+/// Checks a table: entries that cannot be latencies, and keys or widths that a space needs and it lacks
+#[derive(Args, Debug)]
+pub struct Verify {
+    /// The table
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// The space that it is meant for: a name, or a file that ends in .yaml
+    #[arg(long)]
+    space: Option<String>,
+}
+
+impl Verify {
+    /// Prints what is wrong. Entries that no width of the space reaches are named too, and are no failure: published
+    /// tables have some.
+    ///
+    /// # Errors
+    /// A file that is no table, a space that is none.
+    pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
+        let table = read(&self.file)?;
+        let suspicious = table.suspicious();
+        let lacking = match &self.space {
+            Some(space) => table.check_covers(&space_named(space)?).err().map(|error| error.to_string()),
+            None => None,
+        };
+        let entries: usize = suspicious.iter().map(|range| range.widths.clone().count()).sum();
+        let exit = if lacking.is_some() { Exit::Failed } else { Exit::Done };
+        if options.json {
+            let listed = suspicious.iter().map(|entry| {
+                let widths = [entry.widths.start(), entry.widths.end()];
+                json!({ "key": entry.key.to_string(), "widths": widths, "problem": word(entry.problem) })
+            });
+            print_json(&json!({ "suspicious": listed.collect::<Vec<_>>(), "entries": entries, "lacking": lacking }));
+            return Ok(exit);
+        }
+        let mut columns = Columns::plain(3);
+        for entry in suspicious.iter().take(LISTED) {
+            columns.row([
+                entry.key.to_string(),
+                format!("widths {} to {}", entry.widths.start(), entry.widths.end()),
+                word(entry.problem).to_owned(),
+            ]);
+        }
+        let mut text = columns.to_string();
+        if suspicious.len() > LISTED {
+            text.push_str(&format!("and {} more rows\n", suspicious.len() - LISTED));
+        }
+        text.push_str(&format!("{} keys, {entries} suspicious entries\n", table.curves().len()));
+        if let Some(lacking) = lacking {
+            text.push_str(&format!("{lacking}\n"));
+        }
+        print(&text);
+        Ok(exit)
+    }
+}
+
+fn word(problem: Problem) -> &'static str {
+    match problem {
+        Problem::NotPositive => "not positive",
+        Problem::Decreasing => "less than at the width before",
+    }
+}

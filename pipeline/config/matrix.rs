@@ -1,0 +1,161 @@
+use std::collections::BTreeSet;
+
+use crate::config::{ConfigError, Content, Node, Origin};
+
+/// The section whose lists fan the pipeline out.
+pub const SECTION: &str = "matrix";
+/// The one key that may hold a list in its own place.
+pub const TARGET: &str = "search.target_lat_ms";
+/// More pipelines than anyone means.
+const MAX_COMBINATIONS: usize = 1000;
+
+/// A key with several values: each makes a pipeline of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Axis {
+    /// The dotted key.
+    pub key: String,
+    /// Its values, in the order written; two or more.
+    pub values: Vec<Node>,
+}
+
+impl Axis {
+    /// Returns how a value is written in an instance's name: the value for the target, with its key for others.
+    pub fn label(&self, value: usize) -> String {
+        let text = self.values[value].content.to_string();
+        if self.key == TARGET {
+            return text;
+        }
+        let key = self.key.rsplit('.').next().unwrap_or(&self.key);
+        format!("{key}={text}")
+    }
+}
+
+/// Takes the lists that fan out from the tree; a list of one value stays as that value.
+///
+/// # Errors
+/// [`ConfigError`] for a matrix that is no section of lists, an empty list, a value that stands in it twice or is
+/// itself a list or section, and for more pipelines than anyone means.
+pub fn take_axes(tree: &mut Node) -> Result<Vec<Axis>, ConfigError> {
+    let mut lists: Vec<(String, Origin, Vec<Node>)> = Vec::new();
+    if let Some(node) = tree.get(TARGET)
+        && let Content::List(values) = &node.content
+    {
+        lists.push((TARGET.to_owned(), node.origin.clone(), values.clone()));
+    }
+    if let Some(matrix) = tree.remove(SECTION) {
+        collect(&matrix.value, "", &mut lists)?;
+    }
+    let mut axes = Vec::new();
+    let mut combinations = 1usize;
+    for (key, origin, values) in lists {
+        if axes.iter().any(|axis: &Axis| axis.key == key) {
+            return Err(ConfigError::value(key, &origin, "has two lists: remove one of them"));
+        }
+        let mut seen = BTreeSet::new();
+        for value in &values {
+            if matches!(value.content, Content::List(_) | Content::Map(_) | Content::Null) {
+                let message = format!("a list of single values was expected, {} stands in it", value.content);
+                return Err(ConfigError::value(key, &value.origin, message));
+            }
+            if !seen.insert(value.content.to_string()) {
+                return Err(ConfigError::value(
+                    key,
+                    &value.origin,
+                    format!("{} stands twice in the list", value.content),
+                ));
+            }
+        }
+        combinations = combinations.saturating_mul(values.len());
+        if combinations > MAX_COMBINATIONS {
+            let message = format!("more than {MAX_COMBINATIONS} combinations of values: shorten the lists");
+            return Err(ConfigError::value(key, &origin, message));
+        }
+        match <[Node; 1]>::try_from(values) {
+            Ok([value]) => tree.set(&key, value),
+            Err(values) if values.is_empty() => {
+                return Err(ConfigError::value(key, &origin, "the list is empty: give one value or more"));
+            }
+            Err(values) => axes.push(Axis { key, values }),
+        }
+    }
+    Ok(axes)
+}
+
+/// Gathers the lists below `node`, whose keys may be dotted or nested.
+fn collect(node: &Node, above: &str, lists: &mut Vec<(String, Origin, Vec<Node>)>) -> Result<(), ConfigError> {
+    match &node.content {
+        Content::Map(entries) => entries.iter().try_for_each(|entry| {
+            let key = if above.is_empty() { entry.key.clone() } else { format!("{above}.{}", entry.key) };
+            collect(&entry.value, &key, lists)
+        }),
+        Content::List(values) if !above.is_empty() => {
+            lists.push((above.to_owned(), node.origin.clone(), values.clone()));
+            Ok(())
+        }
+        other => {
+            let key = if above.is_empty() { SECTION } else { above };
+            let message = format!("expected lists below `{SECTION}`, found {other}");
+            Err(ConfigError::value(key, &node.origin, message)
+                .with_hint("as `matrix: {search.target_lat_ms: [12, 15], seed: [0, 1]}`"))
+        }
+    }
+}
+
+/// Returns every choice of one value an axis, as positions in the lists; one empty choice when there are no axes.
+pub fn combinations(axes: &[Axis]) -> Vec<Vec<usize>> {
+    axes.iter().fold(vec![Vec::new()], |before, axis| {
+        before
+            .iter()
+            .flat_map(|chosen| {
+                (0..axis.values.len()).map(move |value| chosen.iter().copied().chain([value]).collect::<Vec<_>>())
+            })
+            .collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn axes(yaml: &str) -> Result<(Vec<Axis>, String), ConfigError> {
+        let mut tree = Node::parse(yaml, &|line| Origin::Embedded { line }).unwrap();
+        let axes = take_axes(&mut tree)?;
+        Ok((axes, tree.to_json().to_string()))
+    }
+
+    #[test]
+    fn a_list_of_targets_and_lists_below_matrix_are_axes() {
+        let (axes, _) = axes(
+            "search: {target_lat_ms: [12, 15.5]}\nmatrix:\n  train.lr: [0.1, 0.2]\n  train: {epochs: [3, 4, 5]}\n",
+        )
+        .unwrap();
+        let labels: Vec<Vec<String>> =
+            axes.iter().map(|axis| (0..axis.values.len()).map(|value| axis.label(value)).collect()).collect();
+        assert_eq!(labels, [vec!["12", "15.5"], vec!["lr=0.1", "lr=0.2"], vec!["epochs=3", "epochs=4", "epochs=5"]]);
+        assert_eq!(combinations(&axes).len(), 12);
+    }
+
+    #[test]
+    fn a_list_of_one_is_its_value() {
+        let (axes, tree) = axes("search: {target_lat_ms: [12]}\nmatrix: {seed: [3]}").unwrap();
+        assert_eq!((axes.len(), tree.as_str()), (0, r#"{"search":{"target_lat_ms":12},"seed":3}"#));
+        assert_eq!(combinations(&axes), [Vec::<usize>::new()]);
+    }
+
+    #[test]
+    fn lists_that_mean_nothing_are_errors() {
+        for yaml in [
+            "search: {target_lat_ms: []}",
+            "search: {target_lat_ms: [12, 12]}",
+            "search: {target_lat_ms: [12, [15]]}",
+            "search: {target_lat_ms: [12, 15]}\nmatrix: {search.target_lat_ms: [1, 2]}",
+            "matrix: [1, 2]",
+            "matrix: {seed: 4}",
+            "matrix: {seed: [1,2,3,4,5,6,7,8,9,10,11,12], threads: [1,2,3,4,5,6,7,8,9,10,11,12], train.epochs: [1,2,3,4,5,6,7,8]}",
+        ] {
+            assert!(axes(yaml).is_err(), "{yaml}");
+        }
+    }
+}

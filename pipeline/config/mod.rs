@@ -1,0 +1,23 @@
+//! The configuration: one YAML file, overrides from the command line, and where each value came from.
+
+mod error;
+mod load;
+mod matrix;
+pub mod nearest;
+mod node;
+mod origin;
+mod paths;
+mod schema;
+mod set;
+mod space;
+mod typing;
+
+pub use error::ConfigError;
+pub use load::{Configuration, FILE, Variant};
+pub use matrix::Axis;
+pub use node::{Content, Entry, Node, SyntaxError};
+pub use origin::Origin;
+pub use paths::resolve;
+pub use schema::schema;
+pub use space::space_named;
+pub use typing::TypeError;

@@ -1,0 +1,36 @@
+/// Returns the candidate that `word` was most probably meant to be, if any is near enough.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().max(word.len()) / 3)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Returns a hint for `word`, which is none of `candidates`: the nearest of them, or all.
+pub fn suggestion<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    match nearest(word, candidates.clone()) {
+        Some(candidate) => format!("did you mean `{candidate}`?"),
+        None => {
+            let all: Vec<_> = candidates.into_iter().collect();
+            format!("known: {}", all.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typing_error_finds_the_word_meant() {
+        assert_eq!(nearest("serach", ["split", "search", "parse"]), Some("search"));
+        assert_eq!(nearest("target_lat", ["epochs", "target_lat_ms"]), Some("target_lat_ms"));
+    }
+
+    #[test]
+    fn a_word_far_from_all_finds_none_and_all_are_named() {
+        assert_eq!(suggestion("banana", ["split", "lookup"]), "known: split, lookup");
+    }
+}

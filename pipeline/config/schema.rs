@@ -1,0 +1,40 @@
+use serde_json::{Value, json};
+use tfnas_stages::Config;
+
+use crate::config::matrix;
+
+/// Returns the JSON Schema of `pipeline.yaml`: that of one pipeline's configuration, with the lists that fan it out.
+pub fn schema() -> Value {
+    let mut schema = Config::schema();
+    schema["title"] = json!("pipeline.yaml");
+    schema["properties"][matrix::SECTION] = json!({
+        "description": "Keys, dotted or nested, with a list of values each: every combination is a pipeline of its own.",
+        "type": "object",
+    });
+    if let Some(target) = schema.pointer_mut("/$defs/SearchSection/properties/target_lat_ms") {
+        let one = json!({ "type": "number", "exclusiveMinimum": 0 });
+        let description = target["description"].clone();
+        let default = target["default"].clone();
+        *target = json!({
+            "description": description,
+            "default": default,
+            "anyOf": [one, { "type": "array", "items": one, "minItems": 1, "uniqueItems": true }],
+        });
+    }
+    schema
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_knows_every_section_its_defaults_and_what_they_mean() {
+        let schema = schema();
+        let epochs = &schema["$defs"]["TrainSection"]["properties"]["epochs"];
+        assert_eq!((&epochs["default"], &epochs["description"]), (&json!(250), &json!("Epochs.")));
+        assert_eq!(schema["$defs"]["TrainSection"]["additionalProperties"], json!(false));
+        assert!(schema["$defs"]["SearchSection"]["properties"]["target_lat_ms"]["anyOf"].is_array(), "{schema}");
+        assert_eq!(schema["properties"]["matrix"]["type"], "object");
+    }
+}

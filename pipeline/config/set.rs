@@ -1,0 +1,54 @@
+use std::sync::Arc;
+
+use crate::config::{ConfigError, Node, Origin};
+
+/// Applies one `--set key=value`; the value is YAML, so that lists and sections can be given too.
+///
+/// # Errors
+/// [`ConfigError`] when the text is no `key=value`, or the value no YAML.
+pub fn apply(tree: &mut Node, text: &str) -> Result<(), ConfigError> {
+    let wrong = || ConfigError::Set { text: text.to_owned() };
+    let (key, value) = text.split_once('=').ok_or_else(wrong)?;
+    let key = key.trim();
+    if key.is_empty() || key.split('.').any(str::is_empty) {
+        return Err(wrong());
+    }
+    let typed: Arc<str> = format!("--set {text}").into();
+    let origin = |_| Origin::CommandLine { text: Arc::clone(&typed) };
+    let mut node = Node::parse(value, &origin)
+        .map_err(|error| ConfigError::Syntax { place: typed.to_string(), message: error.message })?;
+    if value.trim().is_empty() {
+        node.content = crate::config::Content::Null;
+    }
+    tree.set(key, node);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn set(text: &str) -> Result<String, ConfigError> {
+        let mut tree = Node::empty(Origin::Default);
+        apply(&mut tree, text)?;
+        Ok(tree.to_json().to_string())
+    }
+
+    #[test]
+    fn a_value_is_typed_as_in_the_file() {
+        assert_eq!(set("search.target_lat_ms=12").unwrap(), r#"{"search":{"target_lat_ms":12}}"#);
+        assert_eq!(set("search.target_lat_ms=[12, 15]").unwrap(), r#"{"search":{"target_lat_ms":[12,15]}}"#);
+        assert_eq!(set("data.root=/a=b").unwrap(), r#"{"data":{"root":"/a=b"}}"#);
+        assert_eq!(set("lookup.import=").unwrap(), r#"{"lookup":{"import":null}}"#);
+    }
+
+    #[test]
+    fn what_is_no_key_and_value_is_an_error() {
+        for text in ["seed", "=1", "a..b=1", ".=1"] {
+            assert!(matches!(set(text), Err(ConfigError::Set { .. })), "{text}");
+        }
+        assert!(matches!(set("a=[1"), Err(ConfigError::Syntax { .. })));
+    }
+}

@@ -1,0 +1,319 @@
+use std::fmt;
+
+use serde::de::value::StrDeserializer;
+use serde::de::{self, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::forward_to_deserialize_any;
+
+use crate::config::nearest::suggestion;
+use crate::config::{Content, Entry, Node, Origin};
+
+/// A value that does not fit its key, or a key that no section has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TypeError {
+    /// The keys from the outermost to the one that is wrong.
+    path: Vec<String>,
+    /// Where the value or the key stands.
+    pub origin: Option<Origin>,
+    /// What is wrong, without the key and the place.
+    pub message: String,
+    /// The way out.
+    pub hint: Option<String>,
+    /// For an unknown key, those that its section has.
+    pub known: &'static [&'static str],
+}
+
+impl TypeError {
+    /// Returns the key as a dotted path, as `search.weights.lr` or `groups[2].channels`.
+    pub fn key(&self) -> String {
+        self.path.iter().rev().fold(String::new(), |mut key, part| {
+            if !key.is_empty() && !part.starts_with('[') {
+                key.push('.');
+            }
+            key.push_str(part);
+            key
+        })
+    }
+
+    fn new(message: String) -> Self {
+        Self { path: Vec::new(), origin: None, message, hint: None, known: &[] }
+    }
+
+    fn at(mut self, origin: &Origin) -> Self {
+        self.origin.get_or_insert_with(|| origin.clone());
+        self
+    }
+
+    fn below(mut self, part: String) -> Self {
+        self.path.push(part);
+        self
+    }
+}
+
+impl fmt::Display for TypeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for TypeError {}
+
+impl de::Error for TypeError {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::new(message.to_string())
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::new(format!("expected {}, found {}", plain(&expected.to_string()), described(found)))
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::invalid_type(found, expected)
+    }
+
+    fn invalid_length(length: usize, expected: &dyn de::Expected) -> Self {
+        Self::new(format!("expected {}, found {length} values", plain(&expected.to_string())))
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        Self {
+            hint: Some(suggestion(variant, expected.iter().copied())),
+            ..Self::new(format!("unknown value `{variant}`"))
+        }
+    }
+
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        let hint = Some(suggestion(field, expected.iter().copied()));
+        Self { hint, known: expected, ..Self::new("unknown key".to_owned()) }.below(field.to_owned())
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::new("is missing".to_owned()).below(field.to_owned())
+    }
+}
+
+/// serde's name of a type in words for people.
+fn plain(expected: &str) -> String {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or above".to_owned(),
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".to_owned(),
+        "f32" | "f64" => "a number".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "a string" => "text".to_owned(),
+        "path string" => "a path".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        other if other.starts_with("struct ") => "a section of keys".to_owned(),
+        other => other
+            .strip_prefix("an array of length ")
+            .map_or_else(|| other.to_owned(), |length| format!("a list of {length} values")),
+    }
+}
+
+fn described(found: Unexpected<'_>) -> String {
+    match found {
+        Unexpected::Bool(value) => format!("`{value}`"),
+        Unexpected::Unsigned(value) => format!("`{value}`"),
+        Unexpected::Signed(value) => format!("`{value}`"),
+        Unexpected::Float(value) => format!("`{value}`"),
+        Unexpected::Str(value) => format!("the text `{value}`"),
+        Unexpected::Unit | Unexpected::Option => "nothing".to_owned(),
+        Unexpected::Seq => "a list".to_owned(),
+        Unexpected::Map => "a section of keys".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+impl Node {
+    /// Reads the value as a `T`.
+    ///
+    /// # Errors
+    /// [`TypeError`] names the key and the place of the first thing that is no part of a `T`.
+    pub fn typed<'de, T: de::Deserialize<'de>>(&'de self) -> Result<T, TypeError> {
+        T::deserialize(self)
+    }
+
+    fn visit<'de, V: Visitor<'de>>(&'de self, visitor: V) -> Result<V::Value, TypeError> {
+        match &self.content {
+            Content::Null => visitor.visit_unit(),
+            Content::Bool(value) => visitor.visit_bool(*value),
+            Content::Integer(value) => match (u64::try_from(*value), i64::try_from(*value)) {
+                (Ok(value), _) => visitor.visit_u64(value),
+                (_, Ok(value)) => visitor.visit_i64(value),
+                _ => Err(TypeError::new(format!("the number {value} has too many digits"))),
+            },
+            Content::Float(value) => visitor.visit_f64(*value),
+            Content::Text(value) => visitor.visit_borrowed_str(value),
+            Content::List(items) => visitor.visit_seq(Items { items: items.iter().enumerate() }),
+            Content::Map(entries) => visitor.visit_map(Entries { entries: entries.iter(), value: None }),
+        }
+    }
+}
+
+impl<'de> de::Deserializer<'de> for &'de Node {
+    type Error = TypeError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+        self.visit(visitor).map_err(|error| error.at(&self.origin))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
+        match self.content {
+            Content::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    /// A section with nothing below its key has all defaults.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, TypeError> {
+        let read = match self.content {
+            Content::Null => visitor.visit_map(Entries { entries: [].iter(), value: None }),
+            // A struct would read a list as its fields in order, which no one means.
+            Content::List(_) => Err(de::Error::invalid_type(Unexpected::Seq, &"a section of keys")),
+            _ => self.visit(visitor),
+        };
+        read.map_err(|error| error.at(&self.origin))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, TypeError> {
+        let read = match &self.content {
+            Content::Text(text) => {
+                let variant: StrDeserializer<'_, TypeError> = text.as_str().into_deserializer();
+                visitor.visit_enum(variant)
+            }
+            other => Err(TypeError::new(format!("expected one of {}, found {other}", variants.join(", ")))),
+        };
+        read.map_err(|error| error.at(&self.origin))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
+        newtype_struct seq tuple tuple_struct map identifier ignored_any
+    }
+}
+
+struct Items<'de> {
+    items: std::iter::Enumerate<std::slice::Iter<'de, Node>>,
+}
+
+impl<'de> SeqAccess<'de> for Items<'de> {
+    type Error = TypeError;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, TypeError> {
+        let Some((index, node)) = self.items.next() else { return Ok(None) };
+        seed.deserialize(node).map(Some).map_err(|error| error.below(format!("[{index}]")))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.items.len())
+    }
+}
+
+struct Entries<'de> {
+    entries: std::slice::Iter<'de, Entry>,
+    value: Option<&'de Entry>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'de> {
+    type Error = TypeError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, TypeError> {
+        let Some(entry) = self.entries.next() else { return Ok(None) };
+        self.value = Some(entry);
+        let key: StrDeserializer<'_, TypeError> = entry.key.as_str().into_deserializer();
+        seed.deserialize(key).map(Some).map_err(|error| error.at(&entry.origin))
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, TypeError> {
+        let Some(entry) = self.value.take() else {
+            return Err(TypeError::new("a value was asked for before its key".to_owned()));
+        };
+        seed.deserialize(&entry.value).map_err(|error| error.below(entry.key.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::path::Path;
+
+    use tfnas_stages::Config;
+
+    use super::*;
+
+    fn error(yaml: &str) -> TypeError {
+        Node::parse(yaml, &Node::file_origin(Path::new("p.yaml"))).unwrap().typed::<Config>().unwrap_err()
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line_and_the_nearest_one() {
+        let error = error("data: {root: x}\nsearch:\n  epochs: 3\n  weights:\n    learning: 1\n    momentm: 0.5\n");
+        assert_eq!(error.key(), "search.weights.learning");
+        let error = self::error("data: {root: x}\nsearch:\n  target_lat: 15\n");
+        assert_eq!(
+            (error.key().as_str(), error.hint.as_deref()),
+            ("search.target_lat", Some("did you mean `target_lat_ms`?"))
+        );
+        assert_eq!(error.origin.unwrap().to_string(), "p.yaml:3");
+    }
+
+    #[test]
+    fn a_wrong_type_is_named_with_what_was_expected_and_found() {
+        let cases = [
+            (
+                "data: {root: x}\nsearch: {epochs: many}",
+                "search.epochs",
+                "expected a whole number, 0 or above, found the text `many`",
+            ),
+            (
+                "data: {root: x}\nsearch: {epochs: 2.5}",
+                "search.epochs",
+                "expected a whole number, 0 or above, found `2.5`",
+            ),
+            (
+                "data: {root: x}\nsearch: {epochs: -1}",
+                "search.epochs",
+                "expected a whole number, 0 or above, found `-1`",
+            ),
+            ("data: {root: x}\nsearch: [1, 2]", "search", "expected a section of keys, found a list"),
+            (
+                "data: {root: x}\nparse: {measure: maybe}",
+                "parse.measure",
+                "expected true or false, found the text `maybe`",
+            ),
+            (
+                "data: {root: x}\ntrain: {augment: {scale: [0.1]}}",
+                "train.augment.scale",
+                "expected a list of 2 values, found 1 values",
+            ),
+        ];
+        for (yaml, key, message) in cases {
+            let error = error(yaml);
+            assert_eq!((error.key().as_str(), error.message.as_str()), (key, message));
+        }
+    }
+
+    #[test]
+    fn an_unknown_word_names_the_nearest_one_and_a_missing_key_its_section() {
+        let error = error("data:\n  root: x\n  on_bad_image: skp\n");
+        assert_eq!((error.key().as_str(), error.hint.as_deref()), ("data.on_bad_image", Some("did you mean `skip`?")));
+        let error = self::error("seed: 1\ndata: {train: x}\n");
+        assert_eq!((error.key().as_str(), error.message.as_str()), ("data.root", "is missing"));
+        assert_eq!(error.origin.unwrap().to_string(), "p.yaml:2");
+    }
+
+    #[test]
+    fn a_section_with_nothing_below_it_has_its_defaults() {
+        let node = Node::parse("data: {root: x}\nsearch:\n", &|_| Origin::Default).unwrap();
+        assert_eq!(node.typed::<Config>().unwrap().search.epochs, 90);
+    }
+}

@@ -1,0 +1,141 @@
+use std::fmt;
+
+use tfnas_images::generated::GeneratedError;
+use tfnas_artifacts::{CacheError, FileError, LedgerError, ObjectError};
+
+use crate::config::ConfigError;
+use crate::execute::ProgramError;
+use crate::exit::Exit;
+use crate::lock::LockError;
+use crate::machine::DeviceError;
+use crate::plan::{InputError, PlanError, SelectError, TargetError};
+use crate::table::ReadTableError;
+
+/// An error as the user sees it: one message, the way out, and how the program ends.
+#[derive(Debug)]
+pub struct CommandError {
+    /// What is wrong, and where.
+    pub message: String,
+    /// The way out.
+    pub hint: Option<String>,
+    /// How the program ends.
+    pub exit: Exit,
+}
+
+impl CommandError {
+    /// An error of usage, configuration, data or store.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, exit: Exit::Usage }
+    }
+
+    /// A failure of what was asked for.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Failed, ..Self::usage(message) }
+    }
+
+    /// The same error with a way out.
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<ConfigError> for CommandError {
+    fn from(error: ConfigError) -> Self {
+        Self { hint: error.hint().map(str::to_owned), ..Self::usage(error.to_string()) }
+    }
+}
+
+impl From<SelectError> for CommandError {
+    fn from(error: SelectError) -> Self {
+        Self::usage(error.to_string()).with_hint(error.hint)
+    }
+}
+
+impl From<InputError> for CommandError {
+    fn from(error: InputError) -> Self {
+        let hint = match &error {
+            InputError::Missing { key, .. } => {
+                Some(format!("correct `{key}` (or `data.root`) in the configuration, or with --set"))
+            }
+            _ => None,
+        };
+        Self { hint, ..Self::usage(error.to_string()) }
+    }
+}
+
+impl From<DeviceError> for CommandError {
+    fn from(error: DeviceError) -> Self {
+        Self::usage(error.to_string()).with_hint("`--set device=cpu` computes on the CPU")
+    }
+}
+
+impl From<ProgramError> for CommandError {
+    fn from(error: ProgramError) -> Self {
+        Self::usage(error.to_string()).with_hint(ProgramError::HINT)
+    }
+}
+
+impl From<PlanError> for CommandError {
+    fn from(error: PlanError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+impl From<TargetError> for CommandError {
+    fn from(error: TargetError) -> Self {
+        let hint = match &error {
+            TargetError::Unreachable { .. } => Some("choose a target in this range, or another space or table"),
+            TargetError::Table { .. } => Some("leave `lookup.import` out to measure one on this machine"),
+            _ => None,
+        };
+        Self { hint: hint.map(str::to_owned), ..Self::usage(error.to_string()) }
+    }
+}
+
+impl From<GeneratedError> for CommandError {
+    fn from(error: GeneratedError) -> Self {
+        Self::usage(format!("data.generate: {error}"))
+    }
+}
+
+impl From<LockError> for CommandError {
+    fn from(error: LockError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+impl From<ReadTableError> for CommandError {
+    fn from(error: ReadTableError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+impl From<CacheError> for CommandError {
+    fn from(error: CacheError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+impl From<LedgerError> for CommandError {
+    fn from(error: LedgerError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+impl From<ObjectError> for CommandError {
+    fn from(error: ObjectError) -> Self {
+        Self::failed(error.to_string())
+    }
+}
+
+impl From<FileError> for CommandError {
+    fn from(error: FileError) -> Self {
+        Self::usage(error.to_string())
+    }
+}

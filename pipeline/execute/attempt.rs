@@ -1,0 +1,246 @@
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::Duration;
+
+use serde_json::Value;
+use tfnas_artifacts::{
+    Cache, CacheError, Digest, Failure, Holder, KeyManifest, NewAttempt, OpenAttempt, OpenRun, Purpose, Usage, Waiting,
+};
+use tfnas_stages::{CONTRACT, Input, Job, Stage};
+
+use crate::execute::death::{self, MemoryKills};
+use crate::execute::events::Mail;
+use crate::execute::happening::Failed;
+use crate::execute::heard::{Heard, Verdict};
+use crate::execute::process::Process;
+use crate::execute::{Ending, Happening, outputs};
+use crate::machine::{Device, build, record};
+use crate::plan::Because;
+
+/// How long a worker may take to end after its last word.
+const END_PATIENCE: Duration = Duration::from_secs(10);
+/// Everything needed to do one instance.
+pub struct Work<'a> {
+    /// The store and the ledger.
+    pub cache: &'a Cache,
+    /// The invocation.
+    pub run: &'a OpenRun,
+    /// The worker's program.
+    pub program: &'a Path,
+    /// The instance's name.
+    pub id: String,
+    /// Its stage.
+    pub stage: Stage,
+    /// Its parameters.
+    pub params: Value,
+    /// What identifies the work.
+    pub manifest: KeyManifest,
+    /// Outputs of other instances that it reads: port, position of the instance, digest.
+    pub made: Vec<(&'static str, usize, Digest)>,
+    /// Other data that it reads, by port.
+    pub given: BTreeMap<&'static str, Input>,
+    /// The device that computes.
+    pub device: Device,
+    /// Threads to compute with.
+    pub threads: usize,
+    /// Threads that decode images ahead.
+    pub data_workers: usize,
+    /// Seconds between resume points inside an epoch.
+    pub resume_every_s: f64,
+    /// Why it runs.
+    pub because: Vec<Because>,
+    /// How long it will probably take, in seconds.
+    pub expected_s: Option<f64>,
+    /// Whether a result that appears meanwhile is not to be used.
+    pub forced: bool,
+    /// What the attempt is for.
+    pub purpose: Purpose,
+}
+
+impl Work<'_> {
+    /// Does the work, or waits for whoever does; `tell` hears what happens.
+    pub fn perform(&self, inbox: &Receiver<Mail>, mail: Sender<Mail>, tell: &dyn Fn(Happening)) -> Ending {
+        match self.try_perform(inbox, mail, tell) {
+            Ok(ending) => ending,
+            Err(error) => Ending::Failed(Failed::new(error.to_string())),
+        }
+    }
+
+    fn try_perform(
+        &self,
+        inbox: &Receiver<Mail>,
+        mail: Sender<Mail>,
+        tell: &dyn Fn(Happening),
+    ) -> Result<Ending, CacheError> {
+        let inputs = match self.inputs()? {
+            Ok(inputs) => inputs,
+            Err(damaged) => return Ok(damaged),
+        };
+        let mut waited = false;
+        let mut waiting = |holder: &Holder| {
+            if !waited {
+                waited = true;
+                tell(Happening::Waiting { holder: named(holder) });
+            }
+            match inbox.try_recv() {
+                Ok(Mail::Stop | Mail::Kill) => Waiting::GiveUp,
+                _ => Waiting::GoOn,
+            }
+        };
+        let Some(lock) = self.cache.lock(&self.manifest.key(), &mut waiting)? else {
+            return Ok(Ending::Interrupted);
+        };
+        if self.purpose == Purpose::Run && (!self.forced || waited) {
+            // Whoever held the lock before has probably left a result.
+            if let Some(result) = self.cache.take(self.run, &self.manifest.key())?.result {
+                return Ok(Ending::Used(Box::new(result)));
+            }
+        }
+        let attempt = NewAttempt {
+            instance: self.id.clone(),
+            manifest: self.manifest.clone(),
+            origins: self.origins(),
+            environment: record(&self.device, self.threads, &BTreeMap::new()),
+            purpose: self.purpose,
+        };
+        let open = self.cache.begin_attempt(self.run, lock, attempt)?;
+        tell(Happening::Started {
+            key: self.manifest.key().to_string(),
+            attempt: open.id().to_string(),
+            because: self.because.clone(),
+            expected_s: self.expected_s,
+            log: open.log().to_owned(),
+        });
+        self.supervise(open, inputs, inbox, mail, tell)
+    }
+
+    /// The inputs as a worker is told of them, each output of another stage verified; or what is damaged.
+    fn inputs(&self) -> Result<Result<BTreeMap<String, Input>, Ending>, CacheError> {
+        let mut inputs: BTreeMap<String, Input> =
+            self.given.iter().map(|(port, input)| ((*port).to_owned(), input.clone())).collect();
+        for (port, upstream, digest) in &self.made {
+            let path = match self.cache.open_verified(digest) {
+                Ok(path) => std::path::absolute(&path).unwrap_or(path),
+                Err(CacheError::Object(error)) => {
+                    return Ok(Err(Ending::Damaged { upstream: *upstream, message: error.to_string() }));
+                }
+                Err(other) => return Err(other),
+            };
+            inputs.insert((*port).to_owned(), Input { path, list: None, digest: digest.to_string() });
+        }
+        Ok(Ok(inputs))
+    }
+
+    fn origins(&self) -> BTreeMap<String, String> {
+        let shown = |input: &Input| input.list.as_ref().unwrap_or(&input.path).display().to_string();
+        self.given.iter().map(|(port, input)| ((*port).to_owned(), shown(input))).collect()
+    }
+
+    fn job(&self, open: &OpenAttempt, inputs: BTreeMap<String, Input>) -> Job {
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Job {
+            contract: CONTRACT,
+            version: build::VERSION.to_owned(),
+            id: self.id.clone(),
+            stage: self.stage,
+            params: self.params.clone(),
+            inputs,
+            output_dir: absolute(open.output_folder()),
+            resume_dir: absolute(open.resume_folder()),
+            resume_every_s: self.resume_every_s,
+            device: self.device.to_string(),
+            threads: self.threads,
+            data_workers: self.data_workers,
+        }
+    }
+
+    /// Starts the worker, listens to it until it ends, and records how it ended.
+    fn supervise(
+        &self,
+        mut open: OpenAttempt,
+        inputs: BTreeMap<String, Input>,
+        inbox: &Receiver<Mail>,
+        mail: Sender<Mail>,
+        tell: &dyn Fn(Happening),
+    ) -> Result<Ending, CacheError> {
+        let log = open.log().to_owned();
+        let memory = MemoryKills::watch();
+        let mut heard = Heard::default();
+        let started = self.start(&open, inputs, mail);
+        let (verdict, usage) = match started {
+            Err(message) => (Verdict::Failed(Failed::new(message)), Usage::default()),
+            Ok(mut process) => {
+                heard.listen(&mut process, inbox, tell);
+                match process.finish(END_PATIENCE) {
+                    Ok((status, usage)) => {
+                        let killed = memory.happened();
+                        let death = || death::describe(status, killed, usage.peak_memory_bytes);
+                        (heard.verdict(status.code(), death), usage)
+                    }
+                    Err(error) => {
+                        let message = format!("cannot wait for the worker: {error}");
+                        (Verdict::Failed(Failed::new(message)), Usage::default())
+                    }
+                }
+            }
+        };
+        let metrics = heard.metrics();
+        let failure = |interrupted, cause: &str| Failure {
+            interrupted,
+            cause: cause.to_owned(),
+            metrics: metrics.clone(),
+            usage,
+        };
+        let failed = match verdict {
+            Verdict::Done => match outputs::collect(self.stage, open.output_folder()) {
+                Ok(outputs) => match self.cache.commit(&mut open, &outputs, metrics.clone(), usage) {
+                    Ok(attempt) => return Ok(Ending::Done(Box::new(attempt))),
+                    Err(error) => Failed::new(format!("its outputs cannot be kept: {error}")),
+                },
+                Err(message) => Failed::new(message),
+            },
+            Verdict::Interrupted => {
+                self.cache.fail(open, failure(true, "stopped"))?;
+                return Ok(Ending::Interrupted);
+            }
+            Verdict::Failed(failed) => failed,
+        };
+        let tail = death::tail(&log);
+        // The message that matters is the stage's: a ledger that cannot note it has told so in that message already.
+        let recorded = self.cache.fail(open, failure(false, &failed.message)).map(|_| ());
+        let message = match recorded {
+            Ok(()) => failed.message,
+            Err(error) => format!("{}; and this could not be recorded: {error}", failed.message),
+        };
+        Ok(Ending::Failed(Failed { message, hint: failed.hint, log: Some(log), tail }))
+    }
+
+    fn start(
+        &self,
+        open: &OpenAttempt,
+        inputs: BTreeMap<String, Input>,
+        mail: Sender<Mail>,
+    ) -> Result<Process, String> {
+        let job = self.job(open, inputs);
+        let path = open.log().with_extension("job.json");
+        let text = serde_json::to_string_pretty(&job).map_err(|error| format!("cannot write the job: {error}"))?;
+        fs::write(&path, text).map_err(|error| format!("cannot write the job {}: {error}", path.display()))?;
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(open.log())
+            .map_err(|error| format!("cannot write the log {}: {error}", open.log().display()))?;
+        Process::start(self.program, &path, log, self.threads, mail)
+            .map_err(|error| format!("cannot start the worker {}: {error}", self.program.display()))
+    }
+}
+
+fn named(holder: &Holder) -> String {
+    match (&holder.pid, &holder.host) {
+        (Some(pid), Some(host)) => format!("process {pid} on {host}"),
+        (Some(pid), None) => format!("process {pid}"),
+        _ => "another process".to_owned(),
+    }
+}

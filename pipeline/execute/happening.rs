@@ -1,0 +1,144 @@
+use std::path::PathBuf;
+
+use serde::Serialize;
+use tfnas_artifacts::{Attempt, Output};
+use tfnas_stages::Level;
+
+use crate::plan::Because;
+
+/// Something that happens to an instance during a run, as reports and `run --json` show it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Happening {
+    /// A result of its key is there and is used.
+    Cached {
+        /// The key.
+        key: String,
+    },
+    /// Another process works on its key.
+    Waiting {
+        /// Who that is, for people.
+        holder: String,
+    },
+    /// A worker begins.
+    Started {
+        /// The key.
+        key: String,
+        /// The attempt.
+        attempt: String,
+        /// Why it runs.
+        because: Vec<Because>,
+        /// How long it will probably take, in seconds.
+        expected_s: Option<f64>,
+        /// The file that keeps the worker's log.
+        log: PathBuf,
+    },
+    /// The worker goes on from a resume point.
+    Resumed {
+        /// From where.
+        at: String,
+    },
+    /// How far the worker is.
+    Progress {
+        /// What is being done.
+        phase: String,
+        /// Units done.
+        done: u64,
+        /// Units in all.
+        total: u64,
+        /// What a unit is.
+        unit: String,
+    },
+    /// One number over time.
+    Metric {
+        /// Its name.
+        name: String,
+        /// Epoch or step.
+        step: u64,
+        /// Its value.
+        value: f64,
+    },
+    /// A line for people.
+    Log {
+        /// How much it matters.
+        level: Level,
+        /// The line.
+        message: String,
+    },
+    /// It has a result.
+    Done {
+        /// The outputs.
+        outputs: Vec<Output>,
+        /// How long it took, in seconds.
+        duration_s: f64,
+        /// The largest resident set of the worker, in bytes.
+        peak_memory_bytes: Option<u64>,
+    },
+    /// Another process made the result while this one waited.
+    UsedResult {
+        /// The key.
+        key: String,
+    },
+    /// It has no result.
+    Failed {
+        /// What is wrong.
+        message: String,
+        /// The way out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+        /// The file that keeps the worker's log, where there was a worker.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        log: Option<PathBuf>,
+        /// The last lines of that log.
+        tail: Vec<String>,
+    },
+    /// It was stopped, and can go on later.
+    Interrupted,
+    /// Something that it reads is damaged and will be made again.
+    Remade {
+        /// The instance that makes it again.
+        upstream: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// How the work on an instance ended.
+#[derive(Debug)]
+pub enum Ending {
+    /// A worker did it.
+    Done(Box<Attempt>),
+    /// Another process did it meanwhile.
+    Used(Box<Attempt>),
+    /// It could not be done.
+    Failed(Failed),
+    /// It was stopped from outside.
+    Interrupted,
+    /// An input was damaged: the instance at this position has to run again first.
+    Damaged {
+        /// Position of the instance whose output it is.
+        upstream: usize,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// Why an instance has no result.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failed {
+    /// What is wrong.
+    pub message: String,
+    /// The way out.
+    pub hint: Option<String>,
+    /// The file that keeps the worker's log.
+    pub log: Option<PathBuf>,
+    /// Its last lines.
+    pub tail: Vec<String>,
+}
+
+impl Failed {
+    /// A failure that is told in one message.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), ..Self::default() }
+    }
+}

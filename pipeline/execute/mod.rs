@@ -1,0 +1,17 @@
+//! Doing what the plan says: workers as processes, their ends, and what they leave.
+
+mod attempt;
+mod death;
+mod events;
+mod happening;
+mod heard;
+mod interrupt;
+mod outputs;
+mod process;
+mod program;
+mod room;
+mod runner;
+
+pub use happening::{Ending, Happening};
+pub use program::{ProgramError, worker_program};
+pub use runner::{Finished, Runner};

@@ -1,0 +1,375 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::Scope;
+
+use tfnas_artifacts::{Attempt, KeyManifest, OpenRun, Purpose};
+use tfnas_stages::Stage;
+
+use crate::execute::attempt::Work;
+use crate::execute::events::Mail;
+use crate::execute::happening::Failed;
+use crate::execute::interrupt::Interrupts;
+use crate::execute::room::{Need, Room};
+use crate::execute::{Ending, Happening};
+use crate::machine::cpu;
+use crate::plan::{Because, From, PlanError, Planner};
+use crate::report::Reporter;
+
+/// How often an instance is started again because something it reads was damaged.
+const MAX_REPAIRS: usize = 2;
+
+/// Does instances and what they need, several at a time.
+pub struct Runner<'a> {
+    /// What to do.
+    pub planner: &'a Planner<'a>,
+    /// The invocation.
+    pub run: &'a OpenRun,
+    /// The worker's program.
+    pub program: &'a Path,
+    /// How many workers may run at a time.
+    pub jobs: usize,
+    /// Instances that run whatever is known.
+    pub forced: &'a BTreeSet<usize>,
+    /// Whether instances that do not depend on a failed one are still started after it.
+    pub keep_going: bool,
+}
+
+/// What became of a run.
+#[derive(Default)]
+pub struct Finished {
+    /// Results that are there now, by instance.
+    pub results: BTreeMap<usize, Attempt>,
+    /// Instances that a worker did, in the order of their ends.
+    pub ran: Vec<usize>,
+    /// Instances whose result was there.
+    pub cached: Vec<usize>,
+    /// Instances that failed.
+    pub failed: Vec<usize>,
+    /// Instances that were stopped.
+    pub interrupted: Vec<usize>,
+    /// Whether the user asked to end.
+    pub stopped: bool,
+}
+
+enum Message {
+    Happened(usize, Happening),
+    Ended(usize, Ending),
+    Interrupt,
+}
+
+impl<'a> Runner<'a> {
+    /// Does the instances chosen and what they need; `reporter` hears what happens.
+    ///
+    /// # Errors
+    /// [`PlanError`] when the store or the ledger cannot be used; whatever runs then is stopped first.
+    pub fn execute(&self, chosen: &BTreeSet<usize>, reporter: &mut Reporter) -> Result<Finished, PlanError> {
+        let needed = self.planner.graph.closure(chosen.iter().copied());
+        let mut state = State { open: needed, ..State::default() };
+        // What is there already needs no thread and no signal handler.
+        let first = self.settle(&mut state, reporter)?;
+        if first.is_some() {
+            self.work(&mut state, first, reporter)?;
+        }
+        Ok(state.finished)
+    }
+
+    /// Does one instance once more, although its result is there, to compare the two.
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn repeat(
+        &self,
+        instance: usize,
+        results: &BTreeMap<usize, Attempt>,
+        reporter: &mut Reporter,
+    ) -> Result<Finished, PlanError> {
+        let mut state = State::default();
+        state.finished.results = results.clone();
+        if let Some(manifest) = self.planner.manifest(instance, results)? {
+            let because = vec![Because::plain("to compare its outputs")];
+            let ready = self.ready(instance, manifest, because, Purpose::Check, results)?;
+            self.work(&mut state, Some(ready), reporter)?;
+        }
+        Ok(state.finished)
+    }
+
+    /// Listens to signals and workers until none is under way.
+    fn work(&self, state: &mut State, first: Option<Ready<'a>>, reporter: &mut Reporter) -> Result<(), PlanError> {
+        let (sender, inbox) = channel();
+        let for_signals = sender.clone();
+        let interrupts = Interrupts::listen(move || {
+            // The run may have ended meanwhile.
+            let _ = for_signals.send(Message::Interrupt);
+        });
+        if let Err(error) = &interrupts {
+            reporter.warn(&format!("Ctrl-C will end the run without a resume point: {error}"));
+        }
+        std::thread::scope(|scope| {
+            let ended = self.drive(scope, state, first, &sender, &inbox, reporter);
+            for running in state.running.values() {
+                // A worker that has ended meanwhile needs no request.
+                let _ = running.mail.send(Mail::Stop);
+            }
+            ended
+        })
+    }
+
+    fn drive<'scope, 'env: 'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, 'env>,
+        state: &mut State,
+        first: Option<Ready<'a>>,
+        sender: &Sender<Message>,
+        inbox: &Receiver<Message>,
+        reporter: &mut Reporter,
+    ) -> Result<(), PlanError>
+    where
+        'a: 'scope,
+    {
+        let mut next = first;
+        loop {
+            while let Some(ready) = next.take() {
+                self.start(scope, ready, state, sender);
+                next = self.settle(state, reporter)?;
+            }
+            if state.running.is_empty() {
+                return Ok(());
+            }
+            let Ok(message) = inbox.recv() else { return Ok(()) };
+            match message {
+                Message::Happened(instance, happening) => {
+                    reporter.happened(&self.planner.graph.instances[instance].id, &happening);
+                }
+                Message::Interrupt => self.interrupt(state, reporter),
+                Message::Ended(instance, ending) => {
+                    state.running.remove(&instance);
+                    self.ended(instance, ending, state, reporter);
+                    next = self.settle(state, reporter)?;
+                }
+            }
+        }
+    }
+
+    fn interrupt(&self, state: &mut State, reporter: &mut Reporter) {
+        let again = state.finished.stopped;
+        state.finished.stopped = true;
+        reporter.interrupting(again);
+        for running in state.running.values() {
+            // A worker that has ended meanwhile needs no request.
+            let _ = running.mail.send(if again { Mail::Kill } else { Mail::Stop });
+        }
+    }
+
+    /// Notes results that are there, until an instance is found that has to be done; none when there is none, or no
+    /// room for it.
+    fn settle(&self, state: &mut State, reporter: &mut Reporter) -> Result<Option<Ready<'a>>, PlanError> {
+        let graph = self.planner.graph;
+        let halted = state.finished.stopped || (!state.finished.failed.is_empty() && !self.keep_going);
+        let waiting: Vec<usize> = state.open.iter().copied().collect();
+        for instance in waiting {
+            let upstream = graph.upstream(instance);
+            if !upstream.iter().all(|before| state.finished.results.contains_key(before)) {
+                continue;
+            }
+            let Some(manifest) = self.planner.manifest(instance, &state.finished.results)? else { continue };
+            let forced = self.forced.contains(&instance);
+            let found = self.planner.cache.take(self.run, &manifest.key())?;
+            let id = &graph.instances[instance].id;
+            if let Some(result) = found.result.filter(|_| !forced) {
+                reporter.happened(id, &Happening::Cached { key: manifest.key().to_string() });
+                state.open.remove(&instance);
+                state.finished.cached.push(instance);
+                state.finished.results.insert(instance, result);
+                continue;
+            }
+            if halted || !self.fits(instance, state)? {
+                continue;
+            }
+            let because = self.planner.reasons(instance, &manifest, forced, &found.lost)?;
+            state.open.remove(&instance);
+            return Ok(Some(self.ready(instance, manifest, because, Purpose::Run, &state.finished.results)?));
+        }
+        Ok(None)
+    }
+
+    /// Whether an instance may start beside those that run.
+    fn fits(&self, instance: usize, state: &State) -> Result<bool, PlanError> {
+        if state.running.is_empty() {
+            return Ok(true);
+        }
+        let need = self.need(instance)?;
+        let room = Room::new(&self.planner.variant(instance).config.resources);
+        let running = state.running.values().map(|running| &running.need);
+        Ok(state.running.len() < self.jobs && room.fits(running, &need))
+    }
+
+    fn need(&self, instance: usize) -> Result<Need, PlanError> {
+        let planner = self.planner;
+        let node = &planner.graph.instances[instance];
+        let took = planner.cache.ledger().last_result(&node.id)?.and_then(|last| last.usage.peak_memory_bytes);
+        let need = Need {
+            cores: self.threads(instance),
+            memory_bytes: took.unwrap_or(0),
+            gpus: usize::from(planner.device(instance).kind() == "cuda"),
+            alone: planner.environment(instance).latency,
+        };
+        Ok(need.declared(&planner.variant(instance).config.resources, node.stage))
+    }
+
+    /// The threads that an instance computes with.
+    fn threads(&self, instance: usize) -> usize {
+        let config = &self.planner.variant(instance).config;
+        match self.planner.graph.instances[instance].stage {
+            // A latency is measured with the threads that it is meant for.
+            Stage::Lookup | Stage::Parse => config.lookup.threads,
+            _ if config.threads == 0 => cpu::cores(),
+            _ => config.threads,
+        }
+    }
+
+    fn ready(
+        &self,
+        instance: usize,
+        manifest: KeyManifest,
+        because: Vec<Because>,
+        purpose: Purpose,
+        results: &BTreeMap<usize, Attempt>,
+    ) -> Result<Ready<'a>, PlanError> {
+        let planner = self.planner;
+        let node = &planner.graph.instances[instance];
+        let config = &planner.variant(instance).config;
+        let mut made = Vec::new();
+        let mut given = BTreeMap::new();
+        for feed in &node.feeds {
+            match &feed.from {
+                From::Instance(upstream, output) => {
+                    let result = results.get(upstream).and_then(|attempt| attempt.output(output));
+                    if let Some(output) = result {
+                        made.push((feed.port, *upstream, output.digest));
+                    }
+                }
+                From::External(external) => {
+                    if let Some(resolved) = planner.externals.get(external) {
+                        given.insert(feed.port, resolved.input.clone());
+                    }
+                }
+            }
+        }
+        let expected_ms = planner.cache.ledger().expected_ms(&node.id, node.stage.name())?;
+        let work = Work {
+            cache: planner.cache,
+            run: self.run,
+            program: self.program,
+            id: node.id.clone(),
+            stage: node.stage,
+            params: node.params.clone(),
+            manifest,
+            made,
+            given,
+            device: planner.device(instance).clone(),
+            threads: self.threads(instance),
+            data_workers: config.data.workers,
+            resume_every_s: config.resume_every_s,
+            because,
+            expected_s: expected_ms.map(|ms| ms as f64 / 1e3),
+            forced: self.forced.contains(&instance),
+            purpose,
+        };
+        Ok(Ready { instance, need: self.need(instance)?, work })
+    }
+
+    fn start<'scope, 'env: 'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, 'env>,
+        ready: Ready<'a>,
+        state: &mut State,
+        sender: &Sender<Message>,
+    ) where
+        'a: 'scope,
+    {
+        let (mail, inbox) = channel();
+        let Ready { instance, need, work } = ready;
+        state.running.insert(instance, Running { mail: mail.clone(), need });
+        let sender = sender.clone();
+        scope.spawn(move || {
+            let tell = |happening| {
+                // The runner listens until the ending below.
+                let _ = sender.send(Message::Happened(instance, happening));
+            };
+            let ending = work.perform(&inbox, mail, &tell);
+            let _ = sender.send(Message::Ended(instance, ending));
+        });
+    }
+
+    fn ended(&self, instance: usize, ending: Ending, state: &mut State, reporter: &mut Reporter) {
+        let instances = &self.planner.graph.instances;
+        let id = &instances[instance].id;
+        let finished = &mut state.finished;
+        match ending {
+            Ending::Done(attempt) => {
+                reporter.happened(
+                    id,
+                    &Happening::Done {
+                        outputs: attempt.outputs.clone(),
+                        duration_s: attempt.duration_ms().unwrap_or_default() as f64 / 1e3,
+                        peak_memory_bytes: attempt.usage.peak_memory_bytes,
+                    },
+                );
+                finished.ran.push(instance);
+                finished.results.insert(instance, *attempt);
+            }
+            Ending::Used(attempt) => {
+                reporter.happened(id, &Happening::UsedResult { key: attempt.key.to_string() });
+                finished.cached.push(instance);
+                finished.results.insert(instance, *attempt);
+            }
+            Ending::Failed(Failed { message, hint, log, tail }) => {
+                reporter.happened(id, &Happening::Failed { message, hint, log, tail });
+                finished.failed.push(instance);
+            }
+            Ending::Interrupted => {
+                reporter.happened(id, &Happening::Interrupted);
+                finished.interrupted.push(instance);
+            }
+            Ending::Damaged { upstream, message } => {
+                let repairs = state.repairs.entry(upstream).or_default();
+                *repairs += 1;
+                if *repairs > MAX_REPAIRS {
+                    let message = format!("{message}, again after it was made anew");
+                    reporter.happened(id, &Happening::Failed { message, hint: None, log: None, tail: Vec::new() });
+                    finished.failed.push(instance);
+                    return;
+                }
+                let upstream_id = instances[upstream].id.clone();
+                reporter.happened(id, &Happening::Remade { upstream: upstream_id, message });
+                finished.results.remove(&upstream);
+                finished.cached.retain(|cached| *cached != upstream);
+                state.open.extend([upstream, instance]);
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    /// Instances that have no result yet and are not under way.
+    open: BTreeSet<usize>,
+    /// Those under way.
+    running: BTreeMap<usize, Running>,
+    /// How often the outputs of an instance were found damaged.
+    repairs: BTreeMap<usize, usize>,
+    finished: Finished,
+}
+
+struct Running {
+    /// Where mail to it goes.
+    mail: Sender<Mail>,
+    need: Need,
+}
+
+struct Ready<'a> {
+    instance: usize,
+    need: Need,
+    work: Work<'a>,
+}

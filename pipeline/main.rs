@@ -1,0 +1,20 @@
+//! Plans, explains, lists and audits; starts `tfnas-stage` for what must run.
+
+mod cli;
+mod commands;
+mod config;
+mod error;
+mod execute;
+mod exit;
+mod generate;
+mod lock;
+mod machine;
+mod options;
+mod plan;
+mod report;
+mod session;
+mod table;
+
+fn main() -> std::process::ExitCode {
+    cli::main().into()
+}

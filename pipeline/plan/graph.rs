@@ -1,0 +1,235 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use serde_json::Value;
+use tfnas_stages::{Source, Stage};
+
+use crate::config::{Axis, Configuration, Variant};
+
+/// Everything that the configuration asks for: one instance of each stage, or several where a list fans it out.
+pub struct Graph {
+    /// Each after those whose outputs it reads.
+    pub instances: Vec<Instance>,
+}
+
+/// One piece of work: a stage with its parameters and inputs.
+pub struct Instance {
+    /// The stage's name, or name and values when a list fans it out: `search@12`.
+    pub id: String,
+    /// The stage.
+    pub stage: Stage,
+    /// The position of its variant in the configuration; the first of them when several share it.
+    pub variant: usize,
+    /// Its parameters.
+    pub params: Value,
+    /// Its inputs.
+    pub feeds: Vec<Feed>,
+}
+
+/// An input of an instance.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Feed {
+    /// The port.
+    pub port: &'static str,
+    /// What it reads.
+    pub from: From,
+}
+
+/// Where an input comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum From {
+    /// An output of another instance, by the instance's position and the output's name.
+    Instance(usize, &'static str),
+    /// Something that no stage made.
+    External(External),
+}
+
+/// Data that no stage made.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum External {
+    /// A folder of class folders with images.
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The key of the configuration that names it.
+        key: &'static str,
+    },
+    /// The images that a list file names.
+    List {
+        /// The folder that the list's paths start from.
+        root: PathBuf,
+        /// The list.
+        path: PathBuf,
+        /// The key of the configuration that names it.
+        key: &'static str,
+    },
+    /// One file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The key of the configuration that names it.
+        key: &'static str,
+    },
+}
+
+impl Graph {
+    /// Works out the instances of all stages; variants of the configuration share what does not differ between them.
+    pub fn new(configuration: &Configuration) -> Self {
+        let mut instances: Vec<(Instance, BTreeSet<usize>)> = Vec::new();
+        for stage in Stage::ALL.iter().copied() {
+            // What tells the instances of a stage apart, and where each stands.
+            let mut known: BTreeMap<(String, Vec<Feed>, String), usize> = BTreeMap::new();
+            for (position, variant) in configuration.variants.iter().enumerate() {
+                let params = stage.params(&variant.config, variant.space.definition());
+                let feeds = feeds(stage, configuration, variant, position, &instances);
+                let device = String::from(variant.config.device);
+                let same = (params.to_string(), feeds.clone(), device);
+                let at = *known.entry(same).or_insert_with(|| {
+                    let id = String::new();
+                    instances.push((Instance { id, stage, variant: position, params, feeds }, BTreeSet::new()));
+                    instances.len() - 1
+                });
+                instances[at].1.insert(position);
+            }
+        }
+        for (instance, variants) in &mut instances {
+            instance.id = name(instance.stage, configuration, variants);
+        }
+        Self { instances: instances.into_iter().map(|(instance, _)| instance).collect() }
+    }
+
+    /// Returns the positions of the instances whose outputs this one reads.
+    pub fn upstream(&self, instance: usize) -> BTreeSet<usize> {
+        self.instances[instance]
+            .feeds
+            .iter()
+            .filter_map(|feed| match feed.from {
+                From::Instance(position, _) => Some(position),
+                From::External(_) => None,
+            })
+            .collect()
+    }
+
+    /// Returns `instances` and everything that they need before them.
+    pub fn closure(&self, instances: impl IntoIterator<Item = usize>) -> BTreeSet<usize> {
+        let mut needed = BTreeSet::new();
+        let mut open: Vec<usize> = instances.into_iter().collect();
+        while let Some(instance) = open.pop() {
+            if needed.insert(instance) {
+                open.extend(self.upstream(instance));
+            }
+        }
+        needed
+    }
+
+    /// Returns the position of the instance of that name.
+    pub fn by_id(&self, id: &str) -> Option<usize> {
+        self.instances.iter().position(|instance| instance.id == id)
+    }
+}
+
+fn feeds(
+    stage: Stage,
+    configuration: &Configuration,
+    variant: &Variant,
+    position: usize,
+    before: &[(Instance, BTreeSet<usize>)],
+) -> Vec<Feed> {
+    let config = &variant.config;
+    let root = configuration.resolve(&config.data.root);
+    let images = |images: &PathBuf, key| {
+        let path = root.join(images);
+        if path.is_file() { External::List { root: root.clone(), path, key } } else { External::Folder { path, key } }
+    };
+    let file = |path: Option<&std::path::Path>, key| External::File {
+        path: path.map(|path| configuration.resolve(path)).unwrap_or_default(),
+        key,
+    };
+    stage
+        .inputs(config)
+        .into_iter()
+        .map(|port| {
+            let from = match port.source {
+                Source::Output(of, output) => {
+                    let at = before
+                        .iter()
+                        .position(|(instance, variants)| instance.stage == of && variants.contains(&position))
+                        .expect("a stage reads outputs of stages before it, which every variant has");
+                    From::Instance(at, output)
+                }
+                Source::TrainImages => From::External(images(&config.data.train, "data.train")),
+                Source::TestImages => From::External(images(&config.data.test, "data.test")),
+                Source::ClassesFile => From::External(file(config.split.classes_file(), "split.classes")),
+                Source::TableFile => From::External(file(config.lookup.import.as_deref(), "lookup.import")),
+                Source::ArchitectureFile => From::External(file(config.train.from.as_deref(), "train.from")),
+            };
+            Feed { port: port.name, from }
+        })
+        .collect()
+}
+
+/// The stage's name, and the values of those lists on which all of the instance's variants agree.
+fn name(stage: Stage, configuration: &Configuration, variants: &BTreeSet<usize>) -> String {
+    let labels: Vec<String> = configuration
+        .axes
+        .iter()
+        .enumerate()
+        .filter_map(|(axis, values): (usize, &Axis)| {
+            let mut chosen = variants.iter().map(|variant| configuration.variants[*variant].chosen[axis]);
+            let first = chosen.next()?;
+            chosen.all(|value| value == first).then(|| values.label(first))
+        })
+        .collect();
+    if labels.is_empty() { stage.name().to_owned() } else { format!("{}@{}", stage.name(), labels.join(",")) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn ids(sets: &[&str]) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pipeline.yaml");
+        std::fs::write(&file, "data: {root: images}\nspace: small\nlookup: {import: t.table}\n").unwrap();
+        let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+        let configuration = Configuration::load(Some(&file), &sets).unwrap();
+        Graph::new(&configuration).instances.into_iter().map(|instance| instance.id).collect()
+    }
+
+    #[test]
+    fn without_lists_every_stage_has_one_instance_of_its_name() {
+        assert_eq!(ids(&[]), ["split", "lookup", "search", "parse", "train", "test"]);
+    }
+
+    #[test]
+    fn a_list_of_targets_shares_what_is_before_the_search() {
+        let expected = [
+            "split",
+            "lookup",
+            "search@12",
+            "search@15",
+            "parse@12",
+            "parse@15",
+            "train@12",
+            "train@15",
+            "test@12",
+            "test@15",
+        ];
+        assert_eq!(ids(&["search.target_lat_ms=[12, 15]"]), expected);
+    }
+
+    #[test]
+    fn only_what_depends_on_a_list_carries_its_values() {
+        let ids = ids(&["search.target_lat_ms=[12, 15]", "matrix.train.lr=[0.1, 0.2]"]);
+        assert!(ids.contains(&"search@12".to_owned()) && ids.contains(&"parse@15".to_owned()), "{ids:?}");
+        assert!(ids.contains(&"train@12,lr=0.1".to_owned()) && ids.contains(&"test@15,lr=0.2".to_owned()), "{ids:?}");
+        assert_eq!(ids.len(), 2 + 2 + 2 + 4 + 4);
+    }
+
+    #[test]
+    fn what_changes_speed_alone_fans_nothing_out() {
+        assert_eq!(ids(&["matrix.data.workers=[1, 3]"]).len(), 6);
+    }
+}

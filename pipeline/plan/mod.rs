@@ -1,0 +1,21 @@
+//! Which stages run, and why: the graph of instances, their keys, and what the ledger knows of them.
+
+mod action;
+mod because;
+mod chain;
+mod graph;
+mod input;
+mod key;
+mod planner;
+mod select;
+mod target;
+
+pub use action::{Action, Plan, Step};
+pub use because::{Because, Changes};
+pub use chain::chain;
+pub use graph::{External, From, Graph, Instance};
+pub use input::{ExternalInputs, InputError, check};
+use key::manifest;
+pub use planner::{PlanError, Planner};
+pub use select::{SelectError, select};
+pub use target::{TargetError, check_targets};

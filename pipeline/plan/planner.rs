@@ -1,0 +1,230 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use tfnas_artifacts::{Attempt, Cache, CacheError, Digest, KeyError, KeyManifest, LedgerError, ObjectError, Outcome};
+use tfnas_stages::Environment;
+
+use crate::config::{Configuration, Variant};
+use crate::machine::{Device, key_facts};
+use crate::plan::{Action, Because, Changes, ExternalInputs, From, Graph, Plan, Step, manifest};
+
+/// Works out what runs and why; has no effect on anything.
+pub struct Planner<'a> {
+    /// The configuration.
+    pub configuration: &'a Configuration,
+    /// Its instances.
+    pub graph: &'a Graph,
+    /// The device that each of the configuration's variants computes on.
+    pub devices: &'a [Device],
+    /// The data that no stage made.
+    pub externals: &'a ExternalInputs,
+    /// The store and the ledger.
+    pub cache: &'a Cache,
+}
+
+/// A plan that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Parameters without a canonical form.
+    #[error("{id}: {source}")]
+    Key {
+        /// The instance.
+        id: String,
+        /// What is wrong with which parameter.
+        source: KeyError,
+    },
+    /// The store or the ledger.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}
+
+impl std::convert::From<LedgerError> for PlanError {
+    fn from(error: LedgerError) -> Self {
+        Self::Cache(error.into())
+    }
+}
+
+impl Planner<'_> {
+    /// Returns the variant that an instance takes its configuration from.
+    pub fn variant(&self, instance: usize) -> &Variant {
+        &self.configuration.variants[self.graph.instances[instance].variant]
+    }
+
+    /// Returns the device that an instance computes on.
+    pub fn device(&self, instance: usize) -> &Device {
+        &self.devices[self.graph.instances[instance].variant]
+    }
+
+    /// Plans the instances chosen, and what they need before them; those of `forced` run whatever is known.
+    ///
+    /// # Errors
+    /// [`PlanError`].
+    pub fn plan(&self, chosen: &BTreeSet<usize>, forced: &BTreeSet<usize>) -> Result<Plan, PlanError> {
+        let mut results = BTreeMap::new();
+        let mut steps = Vec::new();
+        for instance in self.graph.closure(chosen.iter().copied()) {
+            let step = self.step(instance, &results, forced.contains(&instance))?;
+            if let Some(hit) = &step.hit {
+                results.insert(instance, hit.clone());
+            }
+            steps.push(step);
+        }
+        Ok(Plan { steps })
+    }
+
+    /// Plans one instance, given the results of those before it that are known.
+    fn step(&self, position: usize, results: &BTreeMap<usize, Attempt>, forced: bool) -> Result<Step, PlanError> {
+        let instance = &self.graph.instances[position];
+        let expected_ms = self.cache.ledger().expected_ms(&instance.id, instance.stage.name())?;
+        let step = Step {
+            instance: position,
+            action: Action::Unknown,
+            manifest: None,
+            hit: None,
+            because: Vec::new(),
+            expected_s: expected_ms.map(|ms| ms as f64 / 1e3),
+        };
+        let Some(manifest) = self.manifest(position, results)? else {
+            return Ok(Step { because: self.unknown_inputs(position, results)?, ..step });
+        };
+        let found = self.cache.find(&manifest.key())?;
+        let (action, hit, because) = match found.result {
+            Some(hit) if !forced => (Action::Cached, Some(hit), Vec::new()),
+            _ => (Action::Run, None, self.reasons(position, &manifest, forced, &found.lost)?),
+        };
+        Ok(Step { action, manifest: Some(manifest), hit, because, ..step })
+    }
+
+    /// Returns what identifies the work of an instance; none while an input is not known.
+    ///
+    /// # Errors
+    /// [`PlanError::Key`].
+    pub fn manifest(
+        &self,
+        position: usize,
+        results: &BTreeMap<usize, Attempt>,
+    ) -> Result<Option<KeyManifest>, PlanError> {
+        let facts = key_facts(self.environment(position), self.device(position));
+        match self.inputs(position, &|upstream, output| output_of(results, upstream, output)) {
+            Some(inputs) => self.manifest_of(position, &inputs, &facts).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the digests of an instance's inputs, given those of outputs; none while one is not known.
+    pub fn inputs(
+        &self,
+        position: usize,
+        output: &dyn Fn(usize, &str) -> Option<Digest>,
+    ) -> Option<BTreeMap<&'static str, Digest>> {
+        let feeds = &self.graph.instances[position].feeds;
+        feeds.iter().map(|feed| Some((feed.port, self.digest(&feed.from, output)?))).collect()
+    }
+
+    /// Returns which facts of the environment belong to the key of an instance.
+    pub fn environment(&self, position: usize) -> Environment {
+        self.graph.instances[position].stage.environment(&self.variant(position).config)
+    }
+
+    /// Returns what identifies the work of an instance with these inputs and facts of the environment.
+    ///
+    /// # Errors
+    /// [`PlanError::Key`].
+    pub fn manifest_of(
+        &self,
+        position: usize,
+        inputs: &BTreeMap<&'static str, Digest>,
+        facts: &BTreeMap<&'static str, String>,
+    ) -> Result<KeyManifest, PlanError> {
+        let instance = &self.graph.instances[position];
+        manifest(instance, inputs, facts).map_err(|source| PlanError::Key { id: instance.id.clone(), source })
+    }
+
+    fn digest(&self, from: &From, output: &dyn Fn(usize, &str) -> Option<Digest>) -> Option<Digest> {
+        match from {
+            From::Instance(upstream, name) => output(*upstream, name),
+            From::External(external) => self.externals.get(external).map(|resolved| resolved.digest),
+        }
+    }
+
+    /// Returns why an instance whose key is known has to run.
+    ///
+    /// # Errors
+    /// [`PlanError::Cache`].
+    pub fn reasons(
+        &self,
+        position: usize,
+        manifest: &KeyManifest,
+        forced: bool,
+        lost: &[ObjectError],
+    ) -> Result<Changes, PlanError> {
+        let instance = &self.graph.instances[position];
+        if forced {
+            let at = Some(format!("--force {}", instance.stage.name()));
+            return Ok(vec![Because { at, ..Because::plain("--force") }]);
+        }
+        if !lost.is_empty() {
+            return Ok(lost.iter().map(|error| Because::plain(error.to_string())).collect());
+        }
+        let key = manifest.key();
+        let ledger = self.cache.ledger();
+        let last = ledger.last_attempt(&instance.id)?;
+        if let Some(last) = last.filter(|last| last.key == key && last.outcome != Some(Outcome::Done)) {
+            // An attempt without an end is one whose planner was killed.
+            let outcome = last.outcome.unwrap_or(Outcome::Interrupted).name();
+            let cause = last.cause.map_or_else(|| outcome.to_owned(), |cause| format!("{outcome}: {cause}"));
+            return Ok(vec![Because { old: Some(cause.into()), ..Because::plain("outcome") }]);
+        }
+        let Some(last) = ledger.last_result(&instance.id)? else {
+            return Ok(vec![Because::plain("never ran")]);
+        };
+        if last.key == key {
+            return Ok(vec![Because::plain("its outputs are no longer in the store")]);
+        }
+        Ok(self.differences(position, &last.manifest, manifest))
+    }
+
+    /// Returns in what a manifest of an instance differs from an earlier one, and where each change comes from.
+    pub fn differences(&self, position: usize, old: &KeyManifest, new: &KeyManifest) -> Changes {
+        let stage = self.graph.instances[position].stage;
+        let changes = Because::differences(old, new, stage, self.variant(position));
+        changes.into_iter().map(|change| self.with_source(position, change)).collect()
+    }
+
+    /// Returns the inputs that are not known yet.
+    fn unknown_inputs(&self, position: usize, results: &BTreeMap<usize, Attempt>) -> Result<Changes, PlanError> {
+        let instance = &self.graph.instances[position];
+        let last = self.cache.ledger().last_result(&instance.id)?;
+        let known = |upstream, output: &str| output_of(results, upstream, output);
+        let unknown = instance.feeds.iter().filter(|feed| self.digest(&feed.from, &known).is_none());
+        Ok(unknown
+            .map(|feed| {
+                let old = last.as_ref().and_then(|last| last.manifest.inputs().get(feed.port));
+                let change = Because {
+                    old: old.map(|digest| digest.to_string().into()),
+                    ..Because::plain(format!("input {}", feed.port))
+                };
+                self.with_source(position, change)
+            })
+            .collect())
+    }
+
+    /// Adds to the change of an input where the input comes from.
+    fn with_source(&self, position: usize, change: Because) -> Because {
+        let port = change.field.strip_prefix("input ");
+        let feeds = &self.graph.instances[position].feeds;
+        match feeds.iter().find(|feed| Some(feed.port) == port).map(|feed| &feed.from) {
+            Some(From::Instance(upstream, _)) => {
+                Because { via: Some(self.graph.instances[*upstream].id.clone()), ..change }
+            }
+            Some(From::External(external)) => {
+                let at = format!("{} {}", external.key(), external.path().display());
+                Because { at: Some(at), ..change }
+            }
+            None => change,
+        }
+    }
+}
+
+fn output_of(results: &BTreeMap<usize, Attempt>, instance: usize, output: &str) -> Option<Digest> {
+    results.get(&instance)?.output(output).map(|output| output.digest)
+}

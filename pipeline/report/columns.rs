@@ -1,0 +1,71 @@
+use std::fmt;
+
+/// Text in columns: the first column to the left, numbers to the right.
+#[derive(Default)]
+pub struct Columns {
+    rows: Vec<Vec<String>>,
+    right: Vec<bool>,
+}
+
+impl Columns {
+    /// Begins a table; a heading that starts with `>` makes its column one of numbers, set to the right.
+    pub fn new(headings: &[&str]) -> Self {
+        let right = headings.iter().map(|heading| heading.starts_with('>')).collect();
+        let first = headings.iter().map(|heading| heading.trim_start_matches('>').to_owned()).collect();
+        Self { rows: vec![first], right }
+    }
+
+    /// Begins a table without headings, of this many columns set to the left.
+    pub fn plain(columns: usize) -> Self {
+        Self { rows: Vec::new(), right: vec![false; columns] }
+    }
+
+    /// Adds a row.
+    pub fn row<T: fmt::Display>(&mut self, cells: impl IntoIterator<Item = T>) {
+        self.rows.push(cells.into_iter().map(|cell| cell.to_string()).collect());
+    }
+}
+
+/// Writes one line a row, columns two blanks apart, without blanks at the ends of lines.
+impl fmt::Display for Columns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = |column: usize| {
+            self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.right.len()).map(width).collect();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (column, cell) in row.iter().enumerate() {
+                let width = widths.get(column).copied().unwrap_or(0);
+                if column > 0 {
+                    line.push_str("  ");
+                }
+                if self.right.get(column).copied().unwrap_or(false) {
+                    line.push_str(&format!("{cell:>width$}"));
+                } else {
+                    line.push_str(&format!("{cell:<width$}"));
+                }
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns text with every line two blanks to the right.
+pub fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let mut columns = Columns::new(&["stage", ">ms", "note"]);
+        columns.row(["search", "1.5", "a"]);
+        columns.row(["s", "12.25", ""]);
+        assert_eq!(columns.to_string(), "stage      ms  note\nsearch    1.5  a\ns       12.25\n");
+    }
+}

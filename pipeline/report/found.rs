@@ -1,0 +1,132 @@
+//! What a run found: the report at its end.
+
+use std::path::Path;
+
+use serde_json::Value;
+use tfnas_artifacts::{Attempt, Cache};
+
+use crate::execute::Finished;
+use crate::plan::{Graph, Planner};
+use crate::report::{Columns, Network, human, indented, networks};
+
+/// Outputs that are worth a path in the report.
+const SHOWN: [(&str, &str); 5] = [
+    ("latency table", "latency.table"),
+    ("architecture", "model.config"),
+    ("weights, best", "best.safetensors"),
+    ("weights, last", "last.safetensors"),
+    ("test", "test.json"),
+];
+
+/// Returns the report: each network found, what ran and what was cached, and where everything lies.
+pub fn found(planner: &Planner<'_>, finished: &Finished) -> String {
+    let (graph, cache) = (planner.graph, planner.cache);
+    let mut text: String = networks(graph, cache, &finished.results).iter().map(network).collect();
+    text.push_str(&stages(graph, finished));
+    text.push_str(&places(graph, cache, finished));
+    text
+}
+
+fn network(network: &Network) -> String {
+    let mut lines = Columns::plain(2);
+    if let Some(ms) = network.target_lat_ms {
+        lines.row(["target latency", &format!("{ms} ms")]);
+    }
+    if let Some(ms) = network.predicted_lat_ms {
+        let base = network.base_lat_ms.map(|ms| format!(", {ms:.3} ms of it outside the blocks")).unwrap_or_default();
+        lines.row(["predicted", &format!("{ms:.3} ms (sum of the table{base})")]);
+    }
+    lines.row(["measured", &measured(network)]);
+    if let (Some(parameters), Some(flops)) = (network.parameters, network.flops) {
+        lines.row(["parameters", &human::count(parameters as f64)]);
+        lines.row(["multiply-adds", &human::count(flops as f64)]);
+    }
+    if let Some(top1) = network.top1 {
+        let images = network.images.map(|images| format!(" of {images} images")).unwrap_or_default();
+        let skipped = network.skipped.filter(|skipped| *skipped > 0);
+        let skipped = skipped.map(|skipped| format!(", {skipped} that cannot be read skipped")).unwrap_or_default();
+        lines.row(["top-1", &format!("{:.2} %{images}{skipped}", top1 * 100.0)]);
+    }
+    if let Some(top5) = network.top5 {
+        lines.row(["top-5", &format!("{:.2} %", top5 * 100.0)]);
+    }
+    format!("found by {}\n{}{}\n", network.id, indented(&blocks(&network.blocks)), indented(&lines.to_string()))
+}
+
+/// The latency measured, and how far the sum of the table is from it.
+fn measured(network: &Network) -> String {
+    let Some(ms) = network.measured_lat_ms else { return "not measured".to_owned() };
+    let spread = match (network.measured_lat_ms_low, network.measured_lat_ms_high) {
+        (Some(low), Some(high)) => format!(" ({low:.3} to {high:.3})"),
+        _ => String::new(),
+    };
+    let off = network.predicted_lat_ms.filter(|_| ms > 0.0).map(|predicted| (predicted / ms - 1.0) * 100.0);
+    let off = off.map(|off| format!("; the sum of the table is {off:+.1} % off")).unwrap_or_default();
+    format!("{ms:.3} ms{spread}, the whole network on this machine{off}")
+}
+
+fn blocks(blocks: &[Value]) -> String {
+    let mut columns = Columns::new(&[
+        "block",
+        "operation",
+        ">in",
+        ">width",
+        ">out",
+        ">stride",
+        ">table ms",
+        ">parameters",
+        ">multiply-adds",
+    ]);
+    for block in blocks {
+        let text = |name: &str| block.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let whole = |name: &str| block.get(name).map(Value::to_string).unwrap_or_default();
+        let count = |name: &str| block.get(name).and_then(Value::as_f64).map(human::count).unwrap_or_default();
+        let ms = block.get("lat_ms").and_then(Value::as_f64).map(|ms| format!("{ms:.4}")).unwrap_or_default();
+        columns.row([
+            text("name"),
+            text("operation"),
+            whole("in_channels"),
+            whole("width"),
+            whole("out_channels"),
+            whole("stride"),
+            ms,
+            count("parameters"),
+            count("flops"),
+        ]);
+    }
+    columns.to_string()
+}
+
+fn stages(graph: &Graph, finished: &Finished) -> String {
+    let mut columns = Columns::plain(3);
+    for (position, instance) in graph.instances.iter().enumerate() {
+        let took = finished.results.get(&position).and_then(Attempt::duration_ms).map(|ms| ms as f64 / 1e3);
+        let time = took.map(human::duration).unwrap_or_default();
+        if finished.ran.contains(&position) {
+            columns.row([instance.id.as_str(), "ran", &time]);
+        } else if finished.cached.contains(&position) {
+            columns.row([instance.id.as_str(), "cached", &format!("(took {time})")]);
+        }
+    }
+    format!("stages\n{}\n", indented(&columns.to_string()))
+}
+
+fn places(graph: &Graph, cache: &Cache, finished: &Finished) -> String {
+    let mut columns = Columns::plain(2);
+    columns.row(["store".to_owned(), absolute(cache.store().root())]);
+    for (what, output) in SHOWN {
+        for (position, attempt) in &finished.results {
+            if let Some(output) = attempt.output(output) {
+                let id = &graph.instances[*position].id;
+                let label = id.split_once('@').map(|(_, values)| format!("{what} @{values}"));
+                let path = absolute(&cache.store().path(&output.digest));
+                columns.row([label.unwrap_or_else(|| what.to_owned()), path]);
+            }
+        }
+    }
+    format!("where\n{}", indented(&columns.to_string()))
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}

@@ -1,0 +1,116 @@
+use std::fmt;
+use std::io::{self, Write};
+
+use clap::ValueEnum;
+use indicatif::MultiProgress;
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::registry::LookupSpan;
+
+/// How log lines are written to standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Sets up the log of this process; `bars` are lifted while a line is written.
+pub fn set_up(format: LogFormat, verbosity: u8, bars: &MultiProgress) {
+    let level = match verbosity {
+        0 => LevelFilter::INFO,
+        1 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(AboveBars(bars.clone()));
+    // A second set-up in one process keeps the first.
+    let _ = match format {
+        LogFormat::Json => tracing::subscriber::set_global_default(
+            builder
+                .json()
+                .flatten_event(true)
+                .with_target(false)
+                .with_current_span(false)
+                .with_span_list(false)
+                .finish(),
+        ),
+        LogFormat::Text => tracing::subscriber::set_global_default(builder.event_format(Plain).finish()),
+    };
+}
+
+/// Standard error, above the progress bars.
+#[derive(Clone)]
+struct AboveBars(MultiProgress);
+
+impl Write for AboveBars {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.suspend(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+impl MakeWriter<'_> for AboveBars {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// Writes `instance: message`; only what is more or less than information says so.
+struct Plain;
+
+impl<S, N> FormatEvent<S, N> for Plain
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut line = Line::default();
+        event.record(&mut line);
+        match *event.metadata().level() {
+            Level::ERROR => write!(out, "error: ")?,
+            Level::WARN => write!(out, "warning: ")?,
+            _ => {}
+        }
+        if let Some(id) = &line.id {
+            write!(out, "{id}: ")?;
+        }
+        writeln!(out, "{}", line.message)?;
+        match &line.hint {
+            Some(hint) => writeln!(out, "  hint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The fields that a line shows.
+#[derive(Default)]
+struct Line {
+    message: String,
+    id: Option<String>,
+    hint: Option<String>,
+}
+
+impl Visit for Line {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.message = value.to_owned(),
+            "id" => self.id = Some(value.to_owned()),
+            "hint" => self.hint = Some(value.to_owned()),
+            _ => {}
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+}

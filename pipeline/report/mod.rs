@@ -1,0 +1,17 @@
+//! What a user sees: log lines and progress on standard error, events and tables on standard output.
+
+mod bars;
+mod columns;
+mod found;
+pub mod human;
+mod log;
+mod network;
+mod out;
+mod reporter;
+
+pub use columns::{Columns, indented};
+pub use found::found;
+pub use log::{LogFormat, set_up};
+pub use network::{Network, networks};
+pub use out::{print, print_json, print_json_line};
+pub use reporter::Reporter;

@@ -1,0 +1,138 @@
+use indicatif::MultiProgress;
+use serde::Serialize;
+use tfnas_stages::Level;
+
+use crate::execute::{Finished, Happening};
+use crate::plan::{Because, Graph};
+use crate::report::bars::{Bars, Progress};
+use crate::report::{human, print_json_line};
+
+/// Causes that one line names; `explain` names all.
+const CAUSES: usize = 3;
+
+/// Tells what happens during a run: events on standard output where they are wanted, talk on standard error.
+pub struct Reporter {
+    events: bool,
+    bars: Bars,
+}
+
+/// One line of `run --json`.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    happening: &'a Happening,
+    id: &'a str,
+}
+
+/// The last line of `run --json`.
+#[derive(Serialize)]
+struct Last<'a> {
+    event: &'static str,
+    ran: Vec<&'a str>,
+    cached: Vec<&'a str>,
+    failed: Vec<&'a str>,
+    interrupted: Vec<&'a str>,
+}
+
+impl Reporter {
+    /// Begins; `events` writes them on standard output as JSON lines, `bars` draws progress on a terminal.
+    pub fn new(multi: MultiProgress, events: bool, bars: bool) -> Self {
+        Self { events, bars: Bars::new(multi, bars) }
+    }
+
+    /// Tells one thing about an instance.
+    pub fn happened(&mut self, id: &str, happening: &Happening) {
+        if self.events {
+            print_json_line(&Line { happening, id });
+        }
+        match happening {
+            Happening::Cached { .. } => tracing::info!(id, "cached"),
+            Happening::Waiting { holder } => tracing::info!(id, "{holder} works on it: waiting for its result"),
+            Happening::Started { because, expected_s, .. } => {
+                let expected = expected_s.map(|seconds| format!(" (took {} before)", human::duration(seconds)));
+                tracing::info!(id, "runs: {}{}", causes(id, because), expected.unwrap_or_default());
+            }
+            Happening::Resumed { at } => tracing::info!(id, "goes on from {at}"),
+            Happening::Progress { phase, done, total, unit } => {
+                let progress = Progress { phase, done: *done, total: *total, unit };
+                if let Some(line) = self.bars.show(id, &progress) {
+                    tracing::info!(id, done, total, unit, "{line}");
+                }
+            }
+            Happening::Metric { name, step, value } => {
+                tracing::debug!(id, name, step, value, "{name} {value} at {step}")
+            }
+            Happening::Log { level, message } => match level {
+                Level::Debug => tracing::debug!(id, "{message}"),
+                Level::Info => tracing::info!(id, "{message}"),
+                Level::Warn => tracing::warn!(id, "{message}"),
+            },
+            Happening::Done { duration_s, peak_memory_bytes, .. } => {
+                self.bars.end(id);
+                let memory = peak_memory_bytes.map(|bytes| format!(", {} of memory at most", human::bytes(bytes)));
+                tracing::info!(id, "done in {}{}", human::duration(*duration_s), memory.unwrap_or_default());
+            }
+            Happening::UsedResult { .. } => tracing::info!(id, "cached: another process made it meanwhile"),
+            Happening::Failed { message, hint, log, tail } => {
+                self.bars.end(id);
+                let mut text = message.clone();
+                if !tail.is_empty() {
+                    text.push_str("\n  the end of its log:");
+                    tail.iter().for_each(|line| text.push_str(&format!("\n  | {line}")));
+                }
+                if let Some(log) = log {
+                    text.push_str(&format!("\n  log: {}", log.display()));
+                }
+                match hint {
+                    Some(hint) => tracing::error!(id, hint, "{text}"),
+                    None => tracing::error!(id, "{text}"),
+                }
+            }
+            Happening::Interrupted => {
+                self.bars.end(id);
+                tracing::info!(id, "interrupted; the next run goes on from its resume point");
+            }
+            Happening::Remade { upstream, message } => {
+                tracing::warn!(id, "{message}; {upstream} makes it again");
+            }
+        }
+    }
+
+    /// Tells that an end was asked for, for the first time or `again`.
+    pub fn interrupting(&mut self, again: bool) {
+        if again {
+            tracing::warn!("ending at once");
+        } else {
+            tracing::warn!("ending after a resume point; Ctrl-C again ends at once");
+        }
+    }
+
+    /// Tells something that may surprise.
+    pub fn warn(&mut self, message: &str) {
+        tracing::warn!("{message}");
+    }
+
+    /// Writes the last event.
+    pub fn finished(&mut self, graph: &Graph, finished: &Finished) {
+        if self.events {
+            let ids =
+                |instances: &[usize]| instances.iter().map(|instance| graph.instances[*instance].id.as_str()).collect();
+            print_json_line(&Last {
+                event: "finished",
+                ran: ids(&finished.ran),
+                cached: ids(&finished.cached),
+                failed: ids(&finished.failed),
+                interrupted: ids(&finished.interrupted),
+            });
+        }
+    }
+}
+
+/// Returns why an instance runs, on one line.
+pub fn causes(id: &str, because: &[Because]) -> String {
+    let mut text: Vec<String> = because.iter().take(CAUSES).map(ToString::to_string).collect();
+    if because.len() > CAUSES {
+        text.push(format!("and {} more (explain {id})", because.len() - CAUSES));
+    }
+    text.join("; ")
+}

@@ -1,0 +1,117 @@
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use tfnas_artifacts::Cache;
+
+use crate::config::Configuration;
+use crate::error::CommandError;
+use crate::generate;
+use crate::machine::Device;
+use crate::options::Options;
+use crate::plan::{ExternalInputs, Graph, Planner};
+
+/// The store's folder, beside the configuration.
+const STORE: &str = ".tfnas";
+
+/// What the configuration asks for, before any store is opened.
+pub struct Setup {
+    /// The configuration.
+    pub configuration: Configuration,
+    /// Its instances.
+    pub graph: Graph,
+    /// The device of each of the configuration's variants.
+    pub devices: Vec<Device>,
+    store: PathBuf,
+}
+
+/// What the configuration asks for, with the store and the data.
+pub struct Session {
+    /// The configuration.
+    pub configuration: Configuration,
+    /// Its instances.
+    pub graph: Graph,
+    /// The store and the ledger.
+    pub cache: Cache,
+    devices: Vec<Device>,
+    externals: ExternalInputs,
+}
+
+impl Setup {
+    /// Reads and checks the configuration.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, or a device that is not there.
+    pub fn new(options: &Options) -> Result<Self, CommandError> {
+        let configuration = Configuration::load(options.config.as_deref(), &options.sets)?;
+        let devices = configuration
+            .variants
+            .iter()
+            .map(|variant| Device::find(variant.config.device))
+            .collect::<Result<_, _>>()?;
+        let graph = Graph::new(&configuration);
+        let store = store_folder(options);
+        Ok(Self { configuration, graph, devices, store })
+    }
+
+    /// Opens the store to look at it; nothing is written.
+    ///
+    /// # Errors
+    /// A store that is newer or damaged.
+    pub fn read(self) -> Result<Session, CommandError> {
+        let cache = Cache::open_to_read(&self.store)?;
+        Ok(self.with(cache))
+    }
+
+    /// Opens the store to work with it.
+    ///
+    /// # Errors
+    /// A store that is newer, damaged, or cannot be written.
+    pub fn write(self) -> Result<Session, CommandError> {
+        let cache = Cache::open(&self.store)?;
+        Ok(self.with(cache))
+    }
+
+    fn with(self, cache: Cache) -> Session {
+        let Self { configuration, graph, devices, .. } = self;
+        Session { configuration, graph, cache, devices, externals: ExternalInputs::default() }
+    }
+}
+
+impl Session {
+    /// Identifies the data that these instances and those before them read.
+    ///
+    /// # Errors
+    /// What is missing or cannot be read.
+    pub fn identify(&mut self, instances: &BTreeSet<usize>) -> Result<(), CommandError> {
+        let needed = self.graph.closure(instances.iter().copied());
+        let memos = Some(self.cache.store().folder_memos()).filter(|memos| memos.is_dir());
+        let configuration = &self.configuration;
+        let generated = |path: &Path| generate::makes(configuration, path);
+        Ok(self.externals.identify(&self.graph, needed, memos.as_deref(), &generated)?)
+    }
+
+    /// Returns what plans this session's instances.
+    pub fn planner(&self) -> Planner<'_> {
+        Planner {
+            configuration: &self.configuration,
+            graph: &self.graph,
+            devices: &self.devices,
+            externals: &self.externals,
+            cache: &self.cache,
+        }
+    }
+}
+
+/// Returns the store's folder: the one named, or that beside the configuration file, which is not read.
+pub fn store_folder(options: &Options) -> PathBuf {
+    let base = options.config.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+    options.store.clone().unwrap_or_else(|| base.join(STORE))
+}
+
+/// Opens the store alone, to look at it: for commands that need no pipeline.
+///
+/// # Errors
+/// A store that is newer or damaged.
+pub fn store_to_read(options: &Options) -> Result<Cache, CommandError> {
+    Ok(Cache::open_to_read(&store_folder(options))?)
+}

@@ -1,0 +1,221 @@
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tfnas::SpaceDefinition;
+
+use crate::{LookupSection, ParseSection, Resources, SearchSection, SplitSection, Stage, TestSection, TrainSection};
+
+/// The effective configuration of one pipeline: what `pipeline.yaml` and `--set` say, defaults filled in.
+///
+/// Reading the file, its places (file, line, key) and a matrix of targets are the planner's; here a value stands for
+/// one pipeline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the images are.
+    pub data: DataSection,
+    /// The search space: imagenet, cifar, small, a file that ends in .yaml, or the space itself.
+    #[serde(default)]
+    #[schemars(with = "serde_json::Value")]
+    pub space: SpaceChoice,
+    /// What computes: cpu, cuda, cuda:N, or auto.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub device: DeviceChoice,
+    /// Threads that one worker computes with; 0 takes all cores.
+    #[serde(default)]
+    pub threads: usize,
+    /// Seed of every random number.
+    #[serde(default)]
+    pub seed: u64,
+    /// Seconds between resume points inside an epoch.
+    #[serde(default = "resume_every_s")]
+    pub resume_every_s: f64,
+    /// What stages that run side by side may use together.
+    #[serde(default)]
+    pub resources: Resources,
+    /// Dividing the training images for the search.
+    #[serde(default)]
+    pub split: SplitSection,
+    /// The latency table.
+    #[serde(default)]
+    pub lookup: LookupSection,
+    /// The search.
+    #[serde(default)]
+    pub search: SearchSection,
+    /// From the search's result to one architecture.
+    #[serde(default)]
+    pub parse: ParseSection,
+    /// Training the architecture found.
+    #[serde(default)]
+    pub train: TrainSection,
+    /// Testing it.
+    #[serde(default)]
+    pub test: TestSection,
+}
+
+/// Where the images are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DataSection {
+    /// The folder that holds them; relative to the configuration's own folder.
+    pub root: PathBuf,
+    /// Training images: a folder of class folders, or a list file, under `root`.
+    #[serde(default = "train_folder")]
+    pub train: PathBuf,
+    /// Test images: a folder of class folders, or a list file, under `root`.
+    #[serde(default = "test_folder")]
+    pub test: PathBuf,
+    /// What an image that cannot be read does.
+    #[serde(default)]
+    pub on_bad_image: OnBadImage,
+    /// Threads that decode ahead. Changes speed alone.
+    #[serde(default = "data_workers")]
+    pub workers: usize,
+    /// Short side to which evaluation resizes before the centre crop, in pixels; left out, 256/224 of the resolution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resize: Option<usize>,
+    /// Writes a generated image set to `root` at the first run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generate: Option<GenerateSection>,
+}
+
+fn resume_every_s() -> f64 {
+    60.0
+}
+
+fn train_folder() -> PathBuf {
+    "train".into()
+}
+
+fn test_folder() -> PathBuf {
+    "val".into()
+}
+
+fn data_workers() -> usize {
+    4
+}
+
+impl DataSection {
+    /// Returns the short side that evaluation resizes to, in pixels, for images cropped to `resolution`.
+    pub fn evaluation_resize(&self, resolution: usize) -> usize {
+        self.resize.unwrap_or_else(|| (resolution * 256).div_ceil(224))
+    }
+}
+
+/// The generated image set: ten classes of shapes, textures and colours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GenerateSection {
+    /// Side of the square images, in pixels.
+    pub size: usize,
+    /// Training images a class.
+    pub train_per_class: usize,
+    /// Test images a class.
+    pub test_per_class: usize,
+    /// Seed of the set, apart from the pipeline's.
+    pub seed: u64,
+}
+
+impl Default for GenerateSection {
+    fn default() -> Self {
+        Self { size: 32, train_per_class: 200, test_per_class: 50, seed: 0 }
+    }
+}
+
+/// What an image that cannot be read does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnBadImage {
+    /// It ends the stage, named.
+    #[default]
+    Error,
+    /// It is left out, and counted in the report.
+    Skip,
+}
+
+/// A space by name, or the space itself. (A file's name is resolved by the planner before this type is made.)
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum SpaceChoice {
+    /// One of the spaces that `tfnas` knows.
+    Named(String),
+    /// A user's own.
+    Own(Box<SpaceDefinition>),
+}
+
+impl Default for SpaceChoice {
+    fn default() -> Self {
+        Self::Named("imagenet".to_owned())
+    }
+}
+
+/// What computes: `cpu`, `cuda`, `cuda:N`, or `auto` (the first CUDA device where there is one, else the CPU).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum DeviceChoice {
+    /// The first CUDA device where there is one, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// One CUDA device.
+    Cuda(usize),
+}
+
+impl TryFrom<String> for DeviceChoice {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            other => other
+                .strip_prefix("cuda:")
+                .and_then(|index| index.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| format!("unknown device `{other}`: expected cpu, cuda, cuda:N or auto")),
+        }
+    }
+}
+
+impl From<DeviceChoice> for String {
+    fn from(device: DeviceChoice) -> Self {
+        match device {
+            DeviceChoice::Auto => "auto".to_owned(),
+            DeviceChoice::Cpu => "cpu".to_owned(),
+            DeviceChoice::Cuda(index) => format!("cuda:{index}"),
+        }
+    }
+}
+
+impl Config {
+    /// Returns the JSON Schema of one pipeline's configuration, as JSON.
+    pub fn schema() -> serde_json::Value {
+        schemars::schema_for!(Self).to_value()
+    }
+
+    /// Returns what is wrong with values that belong to no stage, as (dotted key, message); types are already right.
+    pub fn shared_problem(&self) -> Option<(String, String)> {
+        if !(self.resume_every_s > 0.0 && self.resume_every_s.is_finite()) {
+            let message = format!("must be above 0, not {}", self.resume_every_s);
+            return Some(("resume_every_s".to_owned(), message));
+        }
+        self.resources.problem().map(|(key, message)| (format!("resources.{key}"), message))
+    }
+
+    /// Returns what is wrong with the values of `stage`'s section, as (dotted key, message); types are already right.
+    pub fn problem(&self, stage: Stage) -> Option<(String, String)> {
+        let found = match stage {
+            Stage::Split => self.split.problem(),
+            Stage::Lookup => self.lookup.problem(),
+            Stage::Search => self.search.problem(),
+            Stage::Parse => self.parse.problem(),
+            Stage::Train => self.train.problem(),
+            Stage::Test => self.test.problem(),
+        };
+        found.map(|(key, message)| (format!("{}.{key}", stage.name()), message))
+    }
+}

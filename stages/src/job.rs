@@ -1,0 +1,171 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Stage;
+
+/// Version of the contract between planner and worker: the shapes of [`Job`] and [`Event`](crate::Event), and what
+/// the two do with them. A change of either raises it.
+///
+/// The planner writes the job to a file and starts `tfnas-stage run FILE`. The worker answers with one event a line on
+/// its standard output, the first of them `hello`; what it writes to standard error is kept as its log. The planner
+/// holds the worker's standard input open: a [`Stop`] line on it asks for a resume point and an orderly end, and its
+/// end means that the planner is gone, on which the worker ends at once. The worker leaves one file for each of the
+/// stage's outputs in the output folder, and never opens the store or the ledger.
+///
+/// Exit codes of the worker: 0 after `done`, 1 after `failed`, 2 for a job it cannot read, 130 after a stop.
+pub const CONTRACT: u32 = 1;
+
+/// One piece of work for a worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Job {
+    /// [`CONTRACT`] of the planner.
+    pub contract: u32,
+    /// Version of the planner; a worker of another version refuses the job.
+    pub version: String,
+    /// Instance of the stage, for messages: the stage's name, or name and target (`search@12`).
+    pub id: String,
+    /// The stage.
+    pub stage: Stage,
+    /// What [`Stage::params`] gave.
+    pub params: Value,
+    /// The inputs, by the names of their ports.
+    pub inputs: BTreeMap<String, Input>,
+    /// An empty folder that takes the outputs.
+    pub output_dir: PathBuf,
+    /// A folder kept over interrupted attempts of the same action key, for resume points.
+    pub resume_dir: PathBuf,
+    /// Seconds between resume points within an epoch.
+    pub resume_every_s: f64,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// Threads to compute with: at least 1.
+    pub threads: usize,
+    /// Threads that decode images ahead.
+    pub data_workers: usize,
+}
+
+/// An input of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// The file; for images, the folder that holds them.
+    pub path: PathBuf,
+    /// For images: the list file that names them, where the configuration names a list instead of class folders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<PathBuf>,
+    /// BLAKE3 of the content, in lower-case hexadecimal.
+    pub digest: String,
+}
+
+/// A line on the worker's standard input: make a resume point, then end with exit code 130.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "command")]
+pub enum Stop {
+    /// The only one there is.
+    Stop,
+}
+
+/// Why a job was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// The file could not be read.
+    #[error("cannot read the job {path}: {source}")]
+    Read {
+        /// The job's file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is no job.
+    #[error("{path} is not a job: {source}")]
+    Parse {
+        /// The job's file.
+        path: PathBuf,
+        /// Where and why it could not be read.
+        source: serde_json::Error,
+    },
+    /// Planner and worker are of different versions.
+    #[error(
+        "the planner is tfnas-pipeline {planner} (contract {planner_contract}), this worker is tfnas-stage {worker} \
+         (contract {CONTRACT}): build both from the same source"
+    )]
+    Version {
+        /// The planner's version.
+        planner: String,
+        /// The planner's contract.
+        planner_contract: u32,
+        /// The worker's version.
+        worker: String,
+    },
+}
+
+impl Job {
+    /// Reads a job, and refuses that of another version than `worker`.
+    ///
+    /// # Errors
+    /// Any [`JobError`].
+    pub fn read(path: &Path, worker: &str) -> Result<Self, JobError> {
+        #[derive(Deserialize)]
+        struct Versions {
+            contract: u32,
+            version: String,
+        }
+        let text = std::fs::read_to_string(path).map_err(|source| JobError::Read { path: path.to_owned(), source })?;
+        let parse = |source| JobError::Parse { path: path.to_owned(), source };
+        // The versions first: a job of another contract may have other fields.
+        let versions: Versions = serde_json::from_str(&text).map_err(parse)?;
+        if versions.contract != CONTRACT || versions.version != worker {
+            return Err(JobError::Version {
+                planner: versions.version,
+                planner_contract: versions.contract,
+                worker: worker.to_owned(),
+            });
+        }
+        serde_json::from_str(&text).map_err(parse)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn job() -> Job {
+        Job {
+            contract: CONTRACT,
+            version: "1.2.3".to_owned(),
+            id: "split".to_owned(),
+            stage: Stage::Split,
+            params: serde_json::json!({"seed": 1}),
+            inputs: BTreeMap::new(),
+            output_dir: "out".into(),
+            resume_dir: "resume".into(),
+            resume_every_s: 60.0,
+            device: "cpu".to_owned(),
+            threads: 1,
+            data_workers: 0,
+        }
+    }
+
+    #[test]
+    fn a_job_is_read_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("job.json");
+        std::fs::write(&path, serde_json::to_string(&job()).unwrap()).unwrap();
+        assert_eq!(Job::read(&path, "1.2.3").unwrap(), job());
+    }
+
+    #[test]
+    fn a_job_of_another_version_is_refused_even_when_its_fields_are_unknown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("job.json");
+        std::fs::write(&path, r#"{"contract": 99, "version": "9.0.0", "novel": true}"#).unwrap();
+        let message = Job::read(&path, "1.2.3").unwrap_err().to_string();
+        assert!(message.contains("9.0.0") && message.contains("1.2.3"), "{message}");
+    }
+}

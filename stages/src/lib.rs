@@ -1,0 +1,31 @@
+//! What each stage of the pipeline is: its section of the configuration, the parameters that identify its work, its
+//! named inputs and outputs, its revision; and the contract with the worker that does it ([`Job`], [`Event`]).
+//!
+//! One file a stage. Adding one is a file here, a file in the worker, and an entry in [`Stage`]: the command line, the
+//! planner and the documentation walk [`Stage::ALL`], and the compiler finds what is missing.
+
+mod augment;
+mod config;
+mod event;
+mod job;
+mod lookup;
+mod parse;
+mod resources;
+mod search;
+mod split;
+mod stage;
+mod test;
+mod train;
+
+pub use augment::{Augment, Crop};
+pub use config::{Config, DataSection, DeviceChoice, GenerateSection, OnBadImage, SpaceChoice};
+pub use event::{Event, Level, Metrics};
+pub use job::{CONTRACT, Input, Job, JobError, Stop};
+pub use lookup::{LookupParams, LookupSection};
+pub use parse::{ParseParams, ParseSection};
+pub use resources::{Resources, StageResources};
+pub use search::{ArchitectureOptimizer, SearchParams, SearchSection, WeightOptimizer};
+pub use split::{PublishedSplit, SplitParams, SplitSection};
+pub use stage::{Environment, InputPort, Source, Stage};
+pub use test::{TestParams, TestSection, WeightsChoice};
+pub use train::{Protocol, TrainParams, TrainSection};

@@ -1,0 +1,140 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tfnas::SpaceDefinition;
+
+use crate::{Augment, OnBadImage};
+
+/// SGD of the weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WeightOptimizer {
+    /// Learning rate of epoch 0; a cosine takes it to 0 over the epochs.
+    pub lr: f64,
+    /// Momentum.
+    pub momentum: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// Largest norm of the gradient; 0 leaves it as it is.
+    pub grad_clip: f64,
+}
+
+impl Default for WeightOptimizer {
+    fn default() -> Self {
+        Self { lr: 0.025, momentum: 0.9, weight_decay: 1e-5, grad_clip: 5.0 }
+    }
+}
+
+/// Adam of the architecture parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ArchitectureOptimizer {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay of the first and second moments.
+    pub betas: [f64; 2],
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// Largest norm of the gradient; 0 leaves it as it is.
+    pub grad_clip: f64,
+    /// An architecture step follows every this many weight steps.
+    pub every: usize,
+}
+
+impl Default for ArchitectureOptimizer {
+    fn default() -> Self {
+        Self { lr: 0.01, betas: [0.5, 0.999], weight_decay: 5e-4, grad_clip: 5.0, every: 2 }
+    }
+}
+
+/// `search:` in the configuration; the defaults are the published values (SPEC: section 2).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SearchSection {
+    /// Latency that the network found must meet, in milliseconds of the table.
+    pub target_lat_ms: f64,
+    /// Epochs.
+    pub epochs: usize,
+    /// First epochs, in which only weights are trained.
+    pub warmup_epochs: usize,
+    /// Images a step.
+    pub batch: usize,
+    /// SGD of the weights.
+    pub weights: WeightOptimizer,
+    /// Adam of the architecture parameters.
+    pub architecture: ArchitectureOptimizer,
+    /// Temperature of the Gumbel softmax at first.
+    pub temperature: f64,
+    /// Its factor after every epoch from the end of the warm-up on.
+    pub temperature_decay: f64,
+    /// Weight of `|latency / target - 1|` in the architecture's loss.
+    pub lambda_lat: f64,
+    /// Last epochs that also validate.
+    pub validate_last: usize,
+    /// Augmentation of the images that train the weights.
+    pub augment: Augment,
+}
+
+impl Default for SearchSection {
+    fn default() -> Self {
+        Self {
+            target_lat_ms: 15.0,
+            epochs: 90,
+            warmup_epochs: 10,
+            batch: 32,
+            weights: WeightOptimizer::default(),
+            architecture: ArchitectureOptimizer::default(),
+            temperature: 5.0,
+            temperature_decay: 0.96,
+            lambda_lat: 0.1,
+            validate_last: 5,
+            augment: Augment::default(),
+        }
+    }
+}
+
+impl SearchSection {
+    pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
+        let positive = |key, value: f64| {
+            (!(value > 0.0 && value.is_finite())).then(|| (key, format!("must be above 0, not {value}")))
+        };
+        let not_negative = |key, value: f64| {
+            (!(value >= 0.0 && value.is_finite())).then(|| (key, format!("must be 0 or above, not {value}")))
+        };
+        let at_least_one = |key, value: usize| (value == 0).then(|| (key, "must be at least 1, not 0".to_owned()));
+        positive("target_lat_ms", self.target_lat_ms)
+            .or_else(|| at_least_one("epochs", self.epochs))
+            .or_else(|| at_least_one("batch", self.batch))
+            .or_else(|| at_least_one("architecture.every", self.architecture.every))
+            .or_else(|| positive("temperature", self.temperature))
+            .or_else(|| positive("temperature_decay", self.temperature_decay))
+            .or_else(|| not_negative("lambda_lat", self.lambda_lat))
+            .or_else(|| positive("weights.lr", self.weights.lr))
+            .or_else(|| not_negative("weights.momentum", self.weights.momentum))
+            .or_else(|| not_negative("weights.weight_decay", self.weights.weight_decay))
+            .or_else(|| not_negative("weights.grad_clip", self.weights.grad_clip))
+            .or_else(|| positive("architecture.lr", self.architecture.lr))
+            .or_else(|| not_negative("architecture.weight_decay", self.architecture.weight_decay))
+            .or_else(|| not_negative("architecture.grad_clip", self.architecture.grad_clip))
+            .or_else(|| {
+                let wrong = self.architecture.betas.iter().any(|beta| !(0.0..1.0).contains(beta));
+                wrong.then(|| ("architecture.betas", "must lie in 0 to 1 (1 left out)".to_owned()))
+            })
+            .or_else(|| self.augment.problem().map(|(_, message)| ("augment", message)))
+    }
+}
+
+/// What identifies the work of `search`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SearchParams {
+    /// The space.
+    pub space: SpaceDefinition,
+    /// Seed of every draw.
+    pub seed: u64,
+    /// What an image that cannot be read does.
+    pub on_bad_image: OnBadImage,
+    /// Short side that evaluation resizes to, in pixels.
+    pub resize: usize,
+    /// The section.
+    pub search: SearchSection,
+}

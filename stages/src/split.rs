@@ -1,0 +1,70 @@
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The one list of classes that is known by name.
+const IMAGENET100: &str = "imagenet100";
+
+/// A split that was published, known by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PublishedSplit {
+    /// The 100 classes of ImageNet and the 80/20 lists of the original's search.
+    Imagenet100,
+}
+
+/// `split:` in the configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SplitSection {
+    /// Restricts the search to these classes: `imagenet100`, or a file with one class name a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<String>,
+    /// Takes a published split instead of drawing one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published: Option<PublishedSplit>,
+    /// Share of each class's images that trains the weights; the rest trains the architecture.
+    pub train_share: f64,
+    /// Takes at most this many images of a class, drawn by the seed; left out, all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_class: Option<usize>,
+}
+
+impl Default for SplitSection {
+    fn default() -> Self {
+        Self { classes: None, published: None, train_share: 0.8, per_class: None }
+    }
+}
+
+impl SplitSection {
+    pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
+        if !(self.train_share > 0.0 && self.train_share < 1.0) {
+            return Some(("train_share", format!("must lie between 0 and 1, not {}", self.train_share)));
+        }
+        if self.published.is_some() && (self.classes.is_some() || self.per_class.is_some()) {
+            return Some(("published", "names a whole split: remove `classes` and `per_class`".to_owned()));
+        }
+        if self.per_class.is_some_and(|count| count < 2) {
+            return Some(("per_class", "must be at least 2: one image for each side of the split".to_owned()));
+        }
+        None
+    }
+}
+
+/// What identifies the work of `split`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SplitParams {
+    /// Seed of the draw.
+    pub seed: u64,
+    /// The section.
+    pub split: SplitSection,
+}
+
+impl SplitSection {
+    /// Returns the file that `classes` names, where it names one.
+    pub fn classes_file(&self) -> Option<&Path> {
+        self.classes.as_deref().filter(|name| *name != IMAGENET100).map(Path::new)
+    }
+}

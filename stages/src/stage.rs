@@ -1,0 +1,330 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tfnas::SpaceDefinition;
+
+use crate::{
+    Config, LookupParams, ParseParams, Protocol, SearchParams, SplitParams, TestParams, TrainParams, TrainSection,
+    WeightsChoice,
+};
+
+/// A stage of the pipeline. The order of [`Stage::ALL`] is an order in which they can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Divides the training images into those that train the weights and those that train the architecture.
+    Split,
+    /// Makes the latency table.
+    Lookup,
+    /// Searches operations, depth and width under the latency target.
+    Search,
+    /// Turns the search's result into one architecture.
+    Parse,
+    /// Trains it.
+    Train,
+    /// Tests it.
+    Test,
+}
+
+/// Where an input comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// An output of an earlier stage, by its name.
+    Output(Stage, &'static str),
+    /// `data.train`: a folder of images, with the list file that names them where there is one.
+    TrainImages,
+    /// `data.test`, likewise.
+    TestImages,
+    /// The file that `split.classes` names.
+    ClassesFile,
+    /// The file that `lookup.import` names.
+    TableFile,
+    /// The `model.config` that `train.from` names.
+    ArchitectureFile,
+}
+
+/// A named input of a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InputPort {
+    /// The name under which the worker finds it; unique in its stage.
+    pub name: &'static str,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+/// Which facts of the environment make a stage's result another one, and so belong to its action key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Environment {
+    /// libtorch's version, and the kind of device that computes.
+    pub compute: bool,
+    /// The device's model and its frequency governor: where latency is measured.
+    pub latency: bool,
+}
+
+const fn from_stage(name: &'static str, stage: Stage) -> InputPort {
+    InputPort { name, source: Source::Output(stage, name) }
+}
+
+const TRAIN_IMAGES: InputPort = InputPort { name: "train_images", source: Source::TrainImages };
+const TEST_IMAGES: InputPort = InputPort { name: "test_images", source: Source::TestImages };
+
+impl Stage {
+    /// All stages, each after those whose outputs it reads.
+    pub const ALL: &'static [Self] = &[Self::Split, Self::Lookup, Self::Search, Self::Parse, Self::Train, Self::Test];
+
+    /// Returns the name that the command line, the configuration and the ledger use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Split => "split",
+            Self::Lookup => "lookup",
+            Self::Search => "search",
+            Self::Parse => "parse",
+            Self::Train => "train",
+            Self::Test => "test",
+        }
+    }
+
+    /// Returns the stage of that name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|stage| stage.name() == name)
+    }
+
+    /// Returns one line for help and documentation.
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::Split => "divides the training images, by class and seed",
+            Self::Lookup => "measures the latency table of the space on this machine, or imports one",
+            Self::Search => "searches operations, depth and width under the latency target",
+            Self::Parse => "turns the search's result into one architecture, and measures it",
+            Self::Train => "trains the architecture found",
+            Self::Test => "tests the trained network: top-1, top-5, per class",
+        }
+    }
+
+    /// Returns the number that is raised whenever the stage's code gives other results for equal parameters and inputs.
+    pub const fn revision(self) -> u32 {
+        match self {
+            Self::Split | Self::Lookup | Self::Search | Self::Parse | Self::Train | Self::Test => 1,
+        }
+    }
+
+    /// Returns the stage's inputs under this configuration.
+    pub fn inputs(self, config: &Config) -> Vec<InputPort> {
+        match self {
+            Self::Split => {
+                let mut ports = vec![TRAIN_IMAGES];
+                if config.split.classes_file().is_some() {
+                    ports.push(InputPort { name: "classes", source: Source::ClassesFile });
+                }
+                ports
+            }
+            Self::Lookup => match config.lookup.import {
+                Some(_) => vec![InputPort { name: "table", source: Source::TableFile }],
+                None => vec![from_stage("classes.txt", Self::Split)],
+            },
+            Self::Search => vec![
+                TRAIN_IMAGES,
+                from_stage("train.list", Self::Split),
+                from_stage("val.list", Self::Split),
+                from_stage("classes.txt", Self::Split),
+                from_stage("latency.table", Self::Lookup),
+            ],
+            Self::Parse => vec![
+                from_stage("search.json", Self::Search),
+                from_stage("latency.table", Self::Lookup),
+                from_stage(config.train.protocol.classes(), Self::Split),
+            ],
+            Self::Train => {
+                let mut ports = vec![config.train.architecture(), TRAIN_IMAGES];
+                match config.train.protocol {
+                    Protocol::Published => ports.extend([from_stage("all.list", Self::Split), TEST_IMAGES]),
+                    Protocol::HeldOut => {
+                        ports.extend([from_stage("train.list", Self::Split), from_stage("val.list", Self::Split)]);
+                    }
+                }
+                ports.push(from_stage(config.train.protocol.classes(), Self::Split));
+                ports
+            }
+            Self::Test => vec![
+                config.train.architecture(),
+                from_stage(config.test.weights.output(), Self::Train),
+                TEST_IMAGES,
+                from_stage(config.train.protocol.classes(), Self::Split),
+            ],
+        }
+    }
+
+    /// Returns the names of the stage's outputs: the files that a worker leaves in its output folder.
+    pub const fn outputs(self) -> &'static [&'static str] {
+        match self {
+            Self::Split => &["train.list", "val.list", "classes.txt", "all.list", "all_classes.txt", "split.json"],
+            Self::Lookup => &["latency.table", "lookup.json"],
+            Self::Search => &["search.json", "history.json", "search.safetensors"],
+            Self::Parse => &["model.config", "architecture.json"],
+            Self::Train => &["best.safetensors", "last.safetensors", "train.json"],
+            Self::Test => &["test.json"],
+        }
+    }
+
+    /// Returns the parameters that identify the stage's work, as JSON whose paths are the configuration's.
+    pub fn params(self, config: &Config, space: &SpaceDefinition) -> Value {
+        let space = space.clone();
+        let seed = config.seed;
+        let on_bad_image = config.data.on_bad_image;
+        let resize = config.data.evaluation_resize(space.resolution);
+        let value = match self {
+            Self::Split => {
+                let mut split = config.split.clone();
+                if split.classes_file().is_some() {
+                    // The file is an input, whose content counts, not its name.
+                    split.classes = Some("classes".to_owned());
+                }
+                serde_json::to_value(SplitParams { seed, split })
+            }
+            Self::Lookup => {
+                let measured = config.lookup.import.is_none();
+                serde_json::to_value(LookupParams {
+                    space,
+                    seed: if measured { seed } else { 0 },
+                    lookup: measured.then(|| config.lookup.clone()),
+                })
+            }
+            Self::Search => {
+                serde_json::to_value(SearchParams { space, seed, on_bad_image, resize, search: config.search.clone() })
+            }
+            Self::Parse => serde_json::to_value(ParseParams {
+                space,
+                target_lat_ms: config.search.target_lat_ms,
+                parse: config.parse.clone(),
+                batch: config.lookup.batch,
+                threads: config.lookup.threads,
+                seed,
+            }),
+            Self::Train => {
+                // The file is an input; its path says nothing of the work.
+                let train = TrainSection { from: None, ..config.train.clone() };
+                serde_json::to_value(TrainParams { space, seed, on_bad_image, resize, train })
+            }
+            Self::Test => serde_json::to_value(TestParams {
+                resolution: space.resolution,
+                resize,
+                on_bad_image,
+                protocol: config.train.protocol,
+                test: config.test.clone(),
+            }),
+        };
+        value.expect("parameters are plain structs of strings and finite numbers")
+    }
+
+    /// Returns which facts of the environment belong to the stage's action key under this configuration.
+    pub fn environment(self, config: &Config) -> Environment {
+        match self {
+            Self::Split => Environment::default(),
+            Self::Lookup => {
+                let measured = config.lookup.import.is_none();
+                Environment { compute: measured, latency: measured }
+            }
+            Self::Parse => Environment { compute: config.parse.measure, latency: config.parse.measure },
+            Self::Search | Self::Train | Self::Test => Environment { compute: true, latency: false },
+        }
+    }
+}
+
+impl Protocol {
+    /// Returns the split's output that names the classes which the derived network knows.
+    pub const fn classes(self) -> &'static str {
+        match self {
+            Self::Published => "all_classes.txt",
+            Self::HeldOut => "classes.txt",
+        }
+    }
+}
+
+impl TrainSection {
+    /// Returns where the architecture to train comes from.
+    const fn architecture(&self) -> InputPort {
+        match self.from {
+            Some(_) => InputPort { name: "model.config", source: Source::ArchitectureFile },
+            None => from_stage("model.config", Stage::Parse),
+        }
+    }
+}
+
+impl WeightsChoice {
+    /// Returns the training's output that holds these weights.
+    pub const fn output(self) -> &'static str {
+        match self {
+            Self::Best => "best.safetensors",
+            Self::Last => "last.safetensors",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn every_input_is_an_output_of_an_earlier_stage_or_named_data() {
+        let texts = [
+            r#"{"data": {"root": "x"}, "space": "small"}"#,
+            r#"{"data": {"root": "x"}, "lookup": {"import": "t"}, "split": {"classes": "c.txt"},
+                "train": {"protocol": "held_out"}, "test": {"weights": "last"}}"#,
+        ];
+        for config in texts.map(config) {
+            let mut before = BTreeSet::new();
+            for stage in Stage::ALL {
+                let mut names = BTreeSet::new();
+                for port in stage.inputs(&config) {
+                    assert!(names.insert(port.name), "{} reads {} twice", stage.name(), port.name);
+                    if let Source::Output(from, output) = port.source {
+                        assert!(before.contains(&from), "{} reads {}, which runs later", stage.name(), from.name());
+                        assert!(from.outputs().contains(&output), "{} has no output {output}", from.name());
+                    }
+                }
+                before.insert(*stage);
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_found_again() {
+        for stage in Stage::ALL {
+            assert_eq!(Stage::by_name(stage.name()), Some(*stage));
+        }
+    }
+
+    #[test]
+    fn every_stage_has_outputs_of_its_own() {
+        let outputs: Vec<_> = Stage::ALL.iter().flat_map(|stage| stage.outputs()).collect();
+        assert_eq!(outputs.len(), outputs.iter().collect::<BTreeSet<_>>().len());
+    }
+
+    #[test]
+    fn a_target_is_a_parameter_of_search_and_parse_alone() {
+        let space = tfnas::Space::small().definition().clone();
+        let one = config(r#"{"data": {"root": "x"}, "search": {"target_lat_ms": 12}}"#);
+        let other = config(r#"{"data": {"root": "x"}, "search": {"target_lat_ms": 13}}"#);
+        let changed: Vec<_> =
+            Stage::ALL.iter().filter(|stage| stage.params(&one, &space) != stage.params(&other, &space)).collect();
+        assert_eq!(changed, [&Stage::Search, &Stage::Parse]);
+    }
+
+    #[test]
+    fn where_the_images_lie_and_how_many_threads_work_is_no_parameter() {
+        let space = tfnas::Space::small().definition().clone();
+        let one = config(r#"{"data": {"root": "x", "workers": 1}, "threads": 1}"#);
+        let other = config(r#"{"data": {"root": "y", "workers": 3}, "threads": 2}"#);
+        for stage in Stage::ALL {
+            assert_eq!(stage.params(&one, &space), stage.params(&other, &space));
+        }
+    }
+}

@@ -1,0 +1,104 @@
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tfnas_stages::{Input, Job};
+use tch::Device;
+
+use crate::error::{Context as _, StageError};
+use crate::reporter::Reporter;
+use crate::stop::StopFlag;
+
+/// All that a stage sees of the world: its job, and ways to report and to be stopped.
+pub struct StageContext {
+    job: Job,
+    /// What computes.
+    pub device: Device,
+    /// Events for the planner.
+    pub report: Reporter,
+    /// Whether to stop.
+    pub stop: StopFlag,
+}
+
+impl StageContext {
+    /// A context for this job.
+    pub fn new(job: Job, device: Device, report: Reporter, stop: StopFlag) -> Self {
+        Self { job, device, report, stop }
+    }
+
+    /// Returns the job.
+    pub fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// Returns the stage's parameters.
+    ///
+    /// # Errors
+    /// If they are not what this stage takes: planner and worker differ.
+    pub fn params<P: DeserializeOwned>(&self) -> Result<P, StageError> {
+        P::deserialize(&self.job.params).context(format!("the job of {} has other parameters", self.job.id))
+    }
+
+    /// Returns the input of that port.
+    ///
+    /// # Errors
+    /// If the job has none: planner and worker differ.
+    pub fn input(&self, port: &str) -> Result<&Input, StageError> {
+        self.job
+            .inputs
+            .get(port)
+            .ok_or_else(|| StageError::new(format!("the job of {} has no input `{port}`", self.job.id)))
+    }
+
+    /// Returns the text of the file at that port.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is no UTF-8.
+    pub fn read_text(&self, port: &str) -> Result<String, StageError> {
+        let path = &self.input(port)?.path;
+        fs::read_to_string(path).map_err(|error| StageError::file("read", path, &error))
+    }
+
+    /// Returns the value in the JSON file at that port.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds something else.
+    pub fn read_json<V: DeserializeOwned>(&self, port: &str) -> Result<V, StageError> {
+        serde_json::from_str(&self.read_text(port)?).context(format!("input `{port}`"))
+    }
+
+    /// Returns the path at which the output of that name is to be left.
+    pub fn output(&self, name: &str) -> PathBuf {
+        self.job.output_dir.join(name)
+    }
+
+    /// Writes an output, to the disk.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_output(&self, name: &str, bytes: &[u8]) -> Result<(), StageError> {
+        write_synced(&self.output(name), bytes)
+    }
+
+    /// Writes an output as JSON that people can read.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_json<V: Serialize>(&self, name: &str, value: &V) -> Result<(), StageError> {
+        let mut text = serde_json::to_string_pretty(value).context(format!("output `{name}`"))?;
+        text.push('\n');
+        self.write_output(name, text.as_bytes())
+    }
+}
+
+/// Writes a file and waits until the disk has it.
+pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), StageError> {
+    let write = || {
+        let mut file = File::create(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(|error| StageError::file("write", path, &error))
+}

@@ -1,0 +1,127 @@
+//! From lists and folders to the batches that a step reads.
+
+use tch::{Device, Tensor};
+use tfnas_images::{
+    BadImage, Batches, BatchOptions, CropRule, EvalTransform, ImageList, ImageSource, Order, TrainTransform, Transform,
+    parse_classes, scan_classes,
+};
+use tfnas_stages::{Augment, Crop, OnBadImage};
+use tfnas_torch::preprocess::Preprocess;
+
+use crate::context::StageContext;
+use crate::error::{Context as _, StageError};
+
+/// Reads the class names at a port.
+pub fn classes(context: &StageContext, port: &str) -> Result<Vec<String>, StageError> {
+    parse_classes(&context.read_text(port)?, port).context(port)
+}
+
+/// The images of a split's list, which lie under the training images' root.
+pub fn listed(context: &StageContext, port: &str, on_bad: OnBadImage) -> Result<ImageSource, StageError> {
+    let list = ImageList::parse(&context.read_text(port)?, port).context(port)?;
+    Ok(ImageSource::new(&context.input("train_images")?.path, &list, bad_image(on_bad)))
+}
+
+/// The test images, labelled in the order of `classes`.
+pub fn test_images(context: &StageContext, classes: &[String], on_bad: OnBadImage) -> Result<ImageSource, StageError> {
+    let images = context.input("test_images")?;
+    let list = match &images.list {
+        Some(list) => ImageList::read(list, &images.path).context("data.test")?,
+        None => scan_classes(&images.path, classes).context("data.test")?.list,
+    };
+    Ok(ImageSource::new(&images.path, &list, bad_image(on_bad)))
+}
+
+fn bad_image(on_bad: OnBadImage) -> BadImage {
+    match on_bad {
+        OnBadImage::Error => BadImage::Error,
+        OnBadImage::Skip => BadImage::Skip,
+    }
+}
+
+/// The configuration's augmentation, at this resolution.
+pub fn train_transform(augment: &Augment, resolution: usize) -> TrainTransform {
+    TrainTransform {
+        resolution,
+        crop: match augment.crop {
+            Crop::RandomResized => CropRule::RandomResized { scale: augment.scale, ratio: augment.ratio },
+            Crop::Padded => CropRule::Padded { padding: augment.padding },
+        },
+        flip: augment.flip,
+        brightness: augment.brightness,
+        contrast: augment.contrast,
+        saturation: augment.saturation,
+        hue: augment.hue,
+    }
+}
+
+/// Options for a pass over images in order, resized and cropped.
+pub fn evaluation(resize: usize, resolution: usize, batch: usize, workers: usize) -> BatchOptions {
+    BatchOptions {
+        batch,
+        order: Order::Sequential,
+        transform: Transform::Eval(EvalTransform { resize, resolution }),
+        start_batch: 0,
+        workers,
+    }
+}
+
+/// A batch on the device.
+pub struct DeviceBatch {
+    /// `[N, 3, H, W]` f32, channels-last.
+    pub images: Tensor,
+    /// `[N]` i64.
+    pub labels: Tensor,
+    /// N.
+    pub count: usize,
+    /// How many more there would be had all been readable.
+    pub skipped: usize,
+}
+
+/// Batches of one pass, normalised on the device.
+pub struct Feed<'a> {
+    batches: Batches,
+    preprocess: &'a Preprocess,
+    classes: usize,
+}
+
+/// Normalises images of one resolution for one number of classes.
+pub struct Feeder {
+    preprocess: Preprocess,
+    classes: usize,
+}
+
+impl Feeder {
+    /// For images of `resolution` pixels a side and labels below `classes`.
+    pub fn new(resolution: usize, classes: usize, device: Device) -> Self {
+        Self { preprocess: Preprocess::new(resolution, device), classes }
+    }
+
+    /// One pass over images.
+    pub fn feed(&self, source: &ImageSource, options: &BatchOptions) -> Feed<'_> {
+        Feed { batches: source.batches(options), preprocess: &self.preprocess, classes: self.classes }
+    }
+}
+
+impl Iterator for Feed<'_> {
+    type Item = Result<DeviceBatch, StageError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = match self.batches.next()? {
+            Ok(batch) => batch,
+            Err(error) => {
+                return Some(Err(StageError::with_hint(
+                    error.to_string(),
+                    "repair or remove the file, or set data.on_bad_image: skip",
+                )));
+            }
+        };
+        let count = batch.labels.len();
+        let on_device = || {
+            let images = self.preprocess.images(&batch.pixels, count).context("batch")?;
+            let labels = self.preprocess.labels(&batch.labels, self.classes).context("batch")?;
+            Ok(DeviceBatch { images, labels, count, skipped: batch.skipped.len() })
+        };
+        Some(on_device())
+    }
+}

@@ -1,0 +1,120 @@
+//! `parse`: from the search's result to one architecture, what it costs, and how long it takes here.
+
+use serde::Serialize;
+use std::ops::ControlFlow;
+use tfnas::cost::{flops, layers, parameters};
+use tfnas::{LatencyTable, ModelConfig, Space, Widths, parse::parse};
+use tfnas_stages::{Metrics, ParseParams};
+use tfnas_torch::timing::{TimingOptions, time_networks};
+
+use crate::context::StageContext;
+use crate::error::{Context as _, StageResult};
+use crate::images::classes;
+use crate::lookup::timing_error;
+use crate::search::SearchResult;
+
+/// Passes whose times do not count.
+const WARM_UP_PASSES: usize = 5;
+/// The inputs that name the classes of the derived network; a job has one of them.
+const CLASSES: [&str; 2] = ["classes.txt", "all_classes.txt"];
+
+/// `architecture.json`.
+#[derive(Serialize)]
+struct Report {
+    space_resolution: usize,
+    classes: usize,
+    target_lat_ms: f64,
+    predicted_lat_ms: f64,
+    base_lat_ms: f64,
+    parameters: u64,
+    flops: u64,
+    blocks: Vec<BlockReport>,
+}
+
+/// One kept block.
+#[derive(Serialize)]
+struct BlockReport {
+    name: String,
+    operation: String,
+    kernel: usize,
+    se_channels: usize,
+    in_channels: usize,
+    width: usize,
+    out_channels: usize,
+    stride: usize,
+    lat_ms: f64,
+    parameters: u64,
+    flops: u64,
+}
+
+/// Runs the stage.
+pub fn run(context: &mut StageContext) -> StageResult {
+    let params: ParseParams = context.params()?;
+    let space = Space::new(params.space.clone()).context("space")?;
+    let table = LatencyTable::parse(&context.read_text("latency.table")?).context("latency.table")?;
+    let result: SearchResult = context.read_json("search.json")?;
+    let widths = Widths::new(&space, result.widths).context("search.json")?;
+    let architecture = parse(&space, &result.log_alphas, &result.betas, &widths).context("search.json")?;
+    let port = CLASSES.into_iter().find(|port| context.input(port).is_ok()).unwrap_or(CLASSES[0]);
+    let names = classes(context, port)?;
+    let classes = space.definition().classes.unwrap_or(names.len());
+    let config = ModelConfig::from_architecture(&space, &architecture, classes).context("search.json")?;
+    let resolution = space.definition().resolution;
+    let costs = layers(&config, resolution);
+
+    let mut blocks = Vec::with_capacity(architecture.block_count());
+    for (block, choice) in architecture.choices(&space) {
+        let operation = &space.operations()[choice.operation];
+        let name = block.name();
+        let cost = costs.iter().find(|cost| cost.name == name);
+        let se_channels = block.se_channels(operation);
+        let excite = if se_channels > 0 { "_se" } else { "" };
+        blocks.push(BlockReport {
+            operation: format!("k{}_e{}{excite}", operation.kernel, operation.expand),
+            kernel: operation.kernel,
+            se_channels,
+            in_channels: block.in_channels,
+            width: choice.width,
+            out_channels: block.out_channels,
+            stride: block.stride,
+            lat_ms: table.latency_ms(&block.key(operation), choice.width).context("latency.table")?,
+            parameters: cost.map_or(0, |cost| cost.parameters),
+            flops: cost.map_or(0, |cost| cost.flops),
+            name,
+        });
+    }
+    let report = Report {
+        space_resolution: resolution,
+        classes,
+        target_lat_ms: params.target_lat_ms,
+        predicted_lat_ms: table.architecture_ms(&space, &architecture).context("latency.table")?,
+        base_lat_ms: table.base_ms(),
+        parameters: parameters(&config),
+        flops: flops(&config, resolution),
+        blocks,
+    };
+    let mut metrics = Metrics::from([("predicted_lat_ms".to_owned(), report.predicted_lat_ms)]);
+    if params.parse.measure {
+        let options = TimingOptions {
+            batch: params.batch,
+            threads: params.threads,
+            passes: params.parse.passes,
+            warm_up_passes: WARM_UP_PASSES,
+            seed: params.seed,
+            device: context.device,
+        };
+        let stop = context.stop.clone();
+        let events = &mut context.report;
+        let times = time_networks(std::slice::from_ref(&config), resolution, &options, &mut |done, calls| {
+            events.progress("measuring the network", done as u64, calls as u64, "passes");
+            if stop.raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .map_err(timing_error)?;
+        metrics.insert("measured_lat_ms".to_owned(), times[0].median_ms);
+        metrics.insert("measured_lat_ms_low".to_owned(), times[0].low_ms);
+        metrics.insert("measured_lat_ms_high".to_owned(), times[0].high_ms);
+    }
+    context.write_output("model.config", config.to_text().as_bytes())?;
+    context.write_json("architecture.json", &report)?;
+    Ok(metrics)
+}

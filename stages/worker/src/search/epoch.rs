@@ -1,0 +1,231 @@
+use std::rc::Rc;
+
+use tfnas::schedule::{cosine, temperature};
+use tfnas_images::{BatchOptions, Order, Transform};
+use tfnas_random::{Purpose, Stream};
+use tfnas_torch::gumbel::{draw_noise, draw_remaining_path, gumbel_path};
+use tfnas_torch::loss::{Meter, Reading};
+use tfnas_torch::optim::{Adam, AdamSettings, Sgd, SgdSettings};
+use tfnas_torch::search_step::{LatencyObjective, architecture_step, weight_step};
+use tfnas_torch::supernet::{Latencies, Supernet};
+use tfnas_torch::{Module, NamedTensors, Role};
+
+use super::Search;
+use super::architecture_feed::ArchitectureFeed;
+use crate::error::{Context as _, StageError};
+use crate::images::{DeviceBatch, evaluation, train_transform};
+
+/// What Adam adds to the root of the mean of squares: PyTorch's default.
+const ADAM_EPSILON: f64 = 1e-8;
+
+/// One epoch of a search: a supernet of the current widths, and optimisers that begin afresh.
+pub struct Epoch {
+    pub supernet: Supernet,
+    pub lr: f64,
+    pub temperature: f64,
+    latencies: Latencies,
+    weight_optimiser: Sgd,
+    architecture_optimiser: Adam,
+    /// Losses summed over paths; hits of the Gumbel path.
+    weights: Meter,
+    /// Cross-entropies of the architecture steps.
+    architecture: Meter,
+    /// Their expected latencies, in the place of the loss.
+    latency: Meter,
+}
+
+impl Epoch {
+    /// The epoch that the search is in, at its beginning or as it was saved.
+    pub fn begin(search: &Search<'_>, resumed: Option<NamedTensors>) -> Result<Self, StageError> {
+        let section = &search.params.search;
+        let epoch = search.position.epoch;
+        let lr = cosine(section.weights.lr, epoch, section.epochs);
+        let supernet = search.state.slice();
+        let device = search.context.device;
+        let weight_settings = SgdSettings {
+            rate: lr,
+            momentum: section.weights.momentum,
+            weight_decay: section.weights.weight_decay,
+        };
+        let architecture_settings = AdamSettings {
+            rate: section.architecture.lr,
+            betas: (section.architecture.betas[0], section.architecture.betas[1]),
+            epsilon: ADAM_EPSILON,
+            weight_decay: section.architecture.weight_decay,
+        };
+        let mut epoch = Self {
+            lr,
+            temperature: temperature(section.temperature, section.temperature_decay, section.warmup_epochs, epoch),
+            latencies: Latencies::look_up(&search.table, &search.space, &search.state.widths(), device)
+                .context("latency.table")?,
+            weight_optimiser: Sgd::new(supernet.tensors(Role::Weight), weight_settings),
+            architecture_optimiser: Adam::new(supernet.tensors(Role::Architecture), architecture_settings),
+            supernet,
+            weights: Meter::new(),
+            architecture: Meter::new(),
+            latency: Meter::new(),
+        };
+        if let Some(saved) = resumed {
+            epoch.weight_optimiser.restore(&saved.under("weight_optimiser")).context("resume point")?;
+            epoch.architecture_optimiser.restore(&saved.under("architecture_optimiser")).context("resume point")?;
+            let meters = [
+                ("weights", &mut epoch.weights),
+                ("architecture", &mut epoch.architecture),
+                ("latency", &mut epoch.latency),
+            ];
+            for (name, meter) in meters {
+                *meter = saved
+                    .get(&format!("meter.{name}"))
+                    .and_then(|state| Meter::restore(state, device))
+                    .ok_or_else(|| StageError::new(format!("the resume point has no meter of {name}")))?;
+            }
+        }
+        Ok(epoch)
+    }
+
+    /// What a resume point in the middle of the epoch holds beside the supernet.
+    pub fn state(&self) -> NamedTensors {
+        let mut state = NamedTensors::new();
+        state.insert_all("weight_optimiser", self.weight_optimiser.state());
+        state.insert_all("architecture_optimiser", self.architecture_optimiser.state());
+        state.insert("meter.weights".to_owned(), self.weights.state());
+        state.insert("meter.architecture".to_owned(), self.architecture.state());
+        state.insert("meter.latency".to_owned(), self.latency.state());
+        state
+    }
+
+    /// Trains on what is left of the epoch's images: the weights on each batch, and after the warm-up the architecture
+    /// every so many steps.
+    pub fn train(&mut self, search: &mut Search<'_>) -> Result<(), StageError> {
+        let section = search.params.search.clone();
+        let seed = search.params.seed;
+        let epoch = search.position.epoch as u32;
+        let resolution = search.space.definition().resolution;
+        let workers = search.context.job().data_workers;
+        let options = BatchOptions {
+            batch: section.batch,
+            order: Order::Shuffled { seed, purpose: Purpose::Shuffle, epoch, round: 0 },
+            transform: Transform::Train {
+                transform: train_transform(&section.augment, resolution),
+                seed,
+                purpose: Purpose::Augment,
+                epoch,
+            },
+            start_batch: search.position.step,
+            workers,
+        };
+        let feeder = Rc::clone(&search.feeder);
+        let (train, val) = (search.train.clone(), search.val.clone());
+        let searches = search.position.epoch >= section.warmup_epochs;
+        let mut architecture_feed = searches.then(|| {
+            let options = evaluation(search.params.resize, resolution, section.batch, workers);
+            let first = search.position.step.div_ceil(section.architecture.every);
+            ArchitectureFeed::new(&feeder, &val, options, seed, epoch, first)
+        });
+        let mut log_alphas = self.supernet.read_log_alphas();
+        for batch in feeder.feed(&train, &options) {
+            let batch = batch?;
+            let step = search.position.step;
+            search.position.skipped += batch.skipped;
+            self.step_weights(search, &batch, &log_alphas, searches);
+            if let Some(feed) = architecture_feed.as_mut().filter(|_| step.is_multiple_of(section.architecture.every)) {
+                self.step_architecture(search, &feed.next()?);
+                log_alphas = self.supernet.read_log_alphas();
+            }
+            search.position.step += 1;
+            progress(search);
+            let stopped = search.context.stop.raised();
+            if stopped || search.keeper.is_due() {
+                search.save(Some(self))?;
+            }
+            if stopped {
+                return Err(StageError::Stopped);
+            }
+        }
+        Ok(())
+    }
+
+    fn step_weights(&mut self, search: &Search<'_>, batch: &DeviceBatch, log_alphas: &[Vec<f32>], two_paths: bool) {
+        if batch.count == 0 {
+            return;
+        }
+        let (blocks, operations) = (search.space.blocks().len(), search.space.operations().len());
+        let stream = |purpose| {
+            Stream::new(search.params.seed, purpose, search.position.epoch as u32, search.position.step as u32)
+        };
+        let noise = draw_noise(blocks, operations, &mut stream(Purpose::Gumbel));
+        let mut paths = vec![gumbel_path(log_alphas, &noise)];
+        if two_paths {
+            paths.push(draw_remaining_path(&paths[0], operations, &mut stream(Purpose::UniformPath)));
+        }
+        let grad_clip = search.params.search.weights.grad_clip;
+        let outcome =
+            weight_step(&self.supernet, &mut self.weight_optimiser, grad_clip, &batch.images, &batch.labels, &paths);
+        let loss: tch::Tensor = outcome.losses.iter().sum();
+        self.weights.add(&loss, &outcome.logits[0], &batch.labels);
+    }
+
+    fn step_architecture(&mut self, search: &Search<'_>, batch: &DeviceBatch) {
+        let section = &search.params.search;
+        let objective = LatencyObjective {
+            latencies: &self.latencies,
+            target_ms: section.target_lat_ms,
+            weight: section.lambda_lat,
+        };
+        let mut stream = Stream::new(
+            search.params.seed,
+            Purpose::ArchitectureGumbel,
+            search.position.epoch as u32,
+            search.position.step as u32,
+        );
+        let noise = draw_noise(search.space.blocks().len(), search.space.operations().len(), &mut stream);
+        let outcome = architecture_step(
+            &self.supernet,
+            &mut self.architecture_optimiser,
+            section.architecture.grad_clip,
+            &objective,
+            &batch.images,
+            &batch.labels,
+            &noise,
+            self.temperature,
+        );
+        self.architecture.add(&outcome.cross_entropy, &outcome.logits, &batch.labels);
+        self.latency.add(&outcome.latency_ms, &outcome.logits, &batch.labels);
+    }
+
+    /// Means of the weight steps.
+    ///
+    /// # Errors
+    /// If no image could be read, or the loss is no number any more.
+    pub fn trained(&self) -> Result<Reading, StageError> {
+        let reading =
+            self.weights.read().ok_or_else(|| StageError::new("none of the training images could be read"))?;
+        if reading.loss.is_finite() {
+            return Ok(reading);
+        }
+        Err(StageError::with_hint(
+            "the search diverged: the loss of its weights is not finite",
+            "lower search.weights.lr, or set search.weights.grad_clip",
+        ))
+    }
+
+    /// Mean cross-entropy of the architecture steps.
+    pub fn architecture_loss(&self) -> Option<f64> {
+        self.architecture.read().map(|reading| reading.loss)
+    }
+
+    /// Mean expected latency of the architecture steps, in milliseconds.
+    pub fn expected_lat_ms(&self) -> Option<f64> {
+        self.latency.read().map(|reading| reading.loss)
+    }
+}
+
+fn progress(search: &mut Search<'_>) {
+    let section = &search.params.search;
+    let an_epoch = search.train.len();
+    let epoch = search.position.epoch;
+    let done = epoch * an_epoch + (search.position.step * section.batch).min(an_epoch);
+    let total = section.epochs * an_epoch;
+    let phase = format!("epoch {} of {}", epoch + 1, section.epochs);
+    search.context.report.progress(&phase, done as u64, total as u64, "images");
+}

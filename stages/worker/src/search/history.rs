@@ -1,0 +1,100 @@
+//! What a search did, epoch by epoch: so that the choice can be judged afterwards.
+
+use serde::{Deserialize, Serialize};
+use tfnas::Choice;
+
+/// Mean entropy of the operations, as a share of its maximum, above which a search has not chosen anything.
+const UNDECIDED: f64 = 0.98;
+
+/// One epoch of a search.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// The epoch, from 0.
+    pub epoch: usize,
+    /// Learning rate of the weights.
+    pub lr: f64,
+    /// Temperature of the Gumbel softmax.
+    pub temperature: f64,
+    /// Mean loss of the weight steps.
+    pub train_loss: f64,
+    /// Top-1 of the weight steps' Gumbel paths, in percent.
+    pub train_top1: f64,
+    /// Mean cross-entropy of the architecture steps; none in the warm-up.
+    pub architecture_loss: Option<f64>,
+    /// Mean expected latency of the architecture steps, in milliseconds; none in the warm-up.
+    pub expected_lat_ms: Option<f64>,
+    /// Top-1 on the images that train the architecture, in percent; in the last epochs alone.
+    pub val_top1: Option<f64>,
+    /// Mean entropy of the operations' probabilities over the blocks, as a share of its maximum.
+    pub operation_entropy: f64,
+    /// The architecture that would be parsed after this epoch, `[group][kept block]`.
+    pub architecture: Vec<Vec<Choice>>,
+    /// Its latency before the widths were refitted, in milliseconds.
+    pub before_lat_ms: f64,
+    /// Its latency after, in milliseconds.
+    pub after_lat_ms: f64,
+    /// Blocks that the epoch before parsed alike (kept or not, and the operation), as a share of all blocks; none in
+    /// the first.
+    pub agreement: Option<f64>,
+}
+
+/// Returns the mean entropy of the operations over the blocks, as a share of its maximum.
+///
+/// * `log_alphas`: `[block][K]` log probabilities.
+pub fn operation_entropy(log_alphas: &[Vec<f32>]) -> f64 {
+    let entropy = |block: &Vec<f32>| -> f64 {
+        let terms = block.iter().map(|&log| f64::from(log).exp() * f64::from(log));
+        let most = (block.len() as f64).ln();
+        if most == 0.0 { 0.0 } else { -terms.sum::<f64>() / most }
+    };
+    log_alphas.iter().map(entropy).sum::<f64>() / log_alphas.len() as f64
+}
+
+/// Returns the share of blocks that two architectures of one space treat alike, whatever their widths.
+///
+/// * `depths`: the blocks of each group of the space.
+pub fn agreement(one: &[Vec<Choice>], other: &[Vec<Choice>], depths: &[usize]) -> f64 {
+    let operation = |groups: &[Vec<Choice>], group: usize, block: usize| {
+        groups.get(group).and_then(|group| group.get(block)).map(|choice| choice.operation)
+    };
+    let blocks = depths.iter().enumerate().flat_map(|(group, &depth)| (0..depth).map(move |block| (group, block)));
+    let alike = blocks.filter(|&(group, block)| operation(one, group, block) == operation(other, group, block)).count();
+    alike as f64 / depths.iter().sum::<usize>() as f64
+}
+
+/// Returns what a person must know of a search that ended undecided, where it did.
+pub fn indecision(last: &EpochRecord) -> Option<String> {
+    (last.operation_entropy > UNDECIDED).then(|| {
+        format!(
+            "the search has not chosen its operations: their mean entropy is {:.3} of its maximum. A short search needs \
+             a faster temperature decay, a higher search.architecture.lr or more architecture steps",
+            last.operation_entropy
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choice(operation: usize) -> Choice {
+        Choice { operation, width: 8 }
+    }
+
+    #[test]
+    fn entropy_is_one_where_all_operations_are_equal_and_zero_where_one_is_certain() {
+        let uniform = vec![vec![-(8f32.ln()); 8]; 3];
+        assert!((operation_entropy(&uniform) - 1.0).abs() < 1e-6);
+        let certain = vec![vec![0.0, -100.0, -100.0]];
+        assert!(operation_entropy(&certain) < 1e-9);
+        assert!(operation_entropy(&[vec![0.0]]).abs() < 1e-9, "one operation leaves nothing to choose");
+    }
+
+    #[test]
+    fn agreement_counts_blocks_that_are_dropped_alike() {
+        let one = [vec![choice(1), choice(2)], vec![choice(3)]];
+        let other = [vec![choice(1)], vec![choice(4)]];
+        // Of five blocks: the first is alike, the second is dropped in one, the third differs, two are dropped in both.
+        assert!((agreement(&one, &other, &[2, 3]) - 3.0 / 5.0).abs() < 1e-9);
+    }
+}

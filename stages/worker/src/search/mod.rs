@@ -1,0 +1,263 @@
+//! `search`: operations, depth and width under the latency target (SPEC: sections 2 and 3).
+
+mod architecture_feed;
+mod epoch;
+mod history;
+mod result;
+
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use tfnas::elasticity::refit;
+use tfnas::{LatencyTable, Space, parse::parse};
+use tfnas_images::ImageSource;
+use tfnas_random::{Purpose, Stream};
+use tfnas_stages::{Metrics, SearchParams};
+use tfnas_torch::NamedTensors;
+use tfnas_torch::full_state::FullState;
+use tfnas_torch::gumbel::{draw_noise, gumbel_path};
+use tfnas_torch::search_step::validate_path;
+use tfnas_torch::supernet::Supernet;
+use tfnas_torch::weights::write_file;
+
+use crate::context::StageContext;
+use crate::error::{Context as _, StageError, StageResult};
+use crate::evaluate::evaluate;
+use crate::images::{Feeder, classes, evaluation, listed};
+use crate::resume::ResumeFolder;
+use crate::search::epoch::Epoch;
+use crate::search::history::{EpochRecord, agreement, indecision, operation_entropy};
+pub use crate::search::result::SearchResult;
+use crate::state::StateKeeper;
+
+/// Where the search is; what a resume point holds beside tensors.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Position {
+    epoch: usize,
+    /// Weight steps of the epoch that are done.
+    step: usize,
+    /// Images of the epoch that could not be read.
+    skipped: usize,
+    history: Vec<EpochRecord>,
+}
+
+/// A search under way.
+struct Search<'a> {
+    context: &'a mut StageContext,
+    params: SearchParams,
+    space: Space,
+    table: LatencyTable,
+    classes: usize,
+    state: FullState,
+    position: Position,
+    feeder: Rc<Feeder>,
+    train: ImageSource,
+    val: ImageSource,
+    keeper: StateKeeper,
+}
+
+/// Runs the stage.
+pub fn run(context: &mut StageContext) -> StageResult {
+    let params: SearchParams = context.params()?;
+    let space = Space::new(params.space.clone()).context("space")?;
+    let table = LatencyTable::parse(&context.read_text("latency.table")?).context("latency.table")?;
+    check_target(context, &space, &table, params.search.target_lat_ms)?;
+    let names = classes(context, "classes.txt")?;
+    let train = listed(context, "train.list", params.on_bad_image)?;
+    let val = listed(context, "val.list", params.on_bad_image)?;
+    let job = context.job();
+    let keeper = StateKeeper::new(ResumeFolder::new(&job.resume_dir), job.resume_every_s);
+    let mut search = Search {
+        state: FullState::new(&space, names.len(), params.seed, context.device),
+        feeder: Rc::new(Feeder::new(space.definition().resolution, names.len(), context.device)),
+        classes: names.len(),
+        position: Position::default(),
+        train,
+        val,
+        keeper,
+        space,
+        table,
+        params,
+        context,
+    };
+    let mut under_way = search.resume()?;
+    while search.position.epoch < search.params.search.epochs {
+        search.epoch(under_way.take())?;
+    }
+    search.finish()
+}
+
+/// Says which latencies the table can reach, and refuses a target outside them.
+fn check_target(
+    context: &mut StageContext,
+    space: &Space,
+    table: &LatencyTable,
+    target_lat_ms: f64,
+) -> Result<(), StageError> {
+    let reachable = table.reachable_ms(space).context("latency.table")?;
+    context.report.info(format!(
+        "networks of this space take {:.4} to {:.4} ms by the table; the target is {target_lat_ms} ms",
+        reachable.min_ms, reachable.max_ms
+    ));
+    if target_lat_ms < reachable.min_ms || target_lat_ms > reachable.max_ms {
+        return Err(StageError::with_hint(
+            format!(
+                "search.target_lat_ms: {target_lat_ms} ms cannot be reached: networks of this space take {:.4} to {:.4} ms \
+                 by the table",
+                reachable.min_ms, reachable.max_ms
+            ),
+            "choose a target in that range (both are in milliseconds)",
+        ));
+    }
+    Ok(())
+}
+
+impl Search<'_> {
+    /// One epoch, from its beginning or from where a resume point left it.
+    fn epoch(&mut self, resumed: Option<NamedTensors>) -> Result<(), StageError> {
+        let mut epoch = Epoch::begin(self, resumed)?;
+        epoch.train(self)?;
+        self.state.scatter(&epoch.supernet);
+        let val_top1 = match self.validate(&epoch.supernet) {
+            Err(StageError::Stopped) => {
+                self.save(Some(&epoch))?;
+                return Err(StageError::Stopped);
+            }
+            found => found?,
+        };
+        let record = self.record(&epoch, val_top1)?;
+        self.tell(&record);
+        self.position.history.push(record);
+        self.position.epoch += 1;
+        self.position.step = 0;
+        self.position.skipped = 0;
+        self.save(None)
+    }
+
+    /// Parses the architecture, refits its widths after the warm-up, and sums the epoch up.
+    fn record(&mut self, epoch: &Epoch, val_top1: Option<f64>) -> Result<EpochRecord, StageError> {
+        let target_lat_ms = self.params.search.target_lat_ms;
+        let log_alphas = epoch.supernet.read_log_alphas();
+        let mut widths = self.state.widths();
+        let parsed = parse(&self.space, &log_alphas, &epoch.supernet.read_betas(), &widths).context("search")?;
+        let mut architecture = parsed;
+        let before_lat_ms = self.table.architecture_ms(&self.space, &architecture).context("latency.table")?;
+        let mut after_lat_ms = before_lat_ms;
+        if self.position.epoch >= self.params.search.warmup_epochs {
+            let fitted = refit(&self.space, &architecture, &self.table, target_lat_ms).context("elasticity")?;
+            after_lat_ms = fitted.after_ms;
+            architecture = fitted.architecture;
+            widths.adopt(&self.space, &architecture);
+            self.state.set_widths(&widths);
+        }
+        let depths: Vec<usize> = self.space.groups().iter().map(|group| group.blocks).collect();
+        let previous = self.position.history.last();
+        let trained = epoch.trained()?;
+        Ok(EpochRecord {
+            epoch: self.position.epoch,
+            lr: epoch.lr,
+            temperature: epoch.temperature,
+            train_loss: trained.loss,
+            train_top1: trained.top1,
+            architecture_loss: epoch.architecture_loss(),
+            expected_lat_ms: epoch.expected_lat_ms(),
+            val_top1,
+            operation_entropy: operation_entropy(&log_alphas),
+            agreement: previous.map(|record| agreement(&record.architecture, architecture.groups(), &depths)),
+            architecture: architecture.groups().to_vec(),
+            before_lat_ms,
+            after_lat_ms,
+        })
+    }
+
+    /// Top-1 on the images that train the architecture, along Gumbel paths; in the last epochs alone.
+    fn validate(&mut self, supernet: &Supernet) -> Result<Option<f64>, StageError> {
+        let section = &self.params.search;
+        let epoch = self.position.epoch;
+        if epoch + section.validate_last < section.epochs {
+            return Ok(None);
+        }
+        let workers = self.context.job().data_workers;
+        let options = evaluation(self.params.resize, self.space.definition().resolution, section.batch, workers);
+        let log_alphas = supernet.read_log_alphas();
+        let (blocks, operations) = (self.space.blocks().len(), self.space.operations().len());
+        let logits = |images: &tch::Tensor, batch: usize| {
+            let mut stream = Stream::new(self.params.seed, Purpose::ValidationGumbel, epoch as u32, batch as u32);
+            let path = gumbel_path(&log_alphas, &draw_noise(blocks, operations, &mut stream));
+            validate_path(supernet, images, &path)
+        };
+        let stop = &self.context.stop;
+        evaluate(&self.feeder, &self.val, &options, self.classes, stop, logits, |_| {}).map(|found| Some(found.reading.top1))
+    }
+
+    fn tell(&mut self, record: &EpochRecord) {
+        let step = record.epoch as u64;
+        let report = &mut self.context.report;
+        report.metric("train_loss", step, record.train_loss);
+        report.metric("after_lat_ms", step, record.after_lat_ms);
+        report.metric("operation_entropy", step, record.operation_entropy);
+        let agreement = record.agreement.map_or(String::new(), |share| format!(", {:.0} % as before", 100.0 * share));
+        report.info(format!(
+            "epoch {} of {}: train loss {:.4}, top-1 {:.2} %, operations' entropy {:.3}{agreement}; {} blocks, {:.4} ms",
+            record.epoch + 1,
+            self.params.search.epochs,
+            record.train_loss,
+            100.0 * record.train_top1,
+            record.operation_entropy,
+            record.architecture.iter().map(Vec::len).sum::<usize>(),
+            record.after_lat_ms
+        ));
+    }
+
+    /// Makes a resume point, of the middle of an epoch where one is under way.
+    fn save(&mut self, under_way: Option<&Epoch>) -> Result<(), StageError> {
+        let mut tensors = NamedTensors::new();
+        if let Some(epoch) = under_way {
+            self.state.scatter(&epoch.supernet);
+            tensors.insert_all("epoch", epoch.state());
+        }
+        tensors.insert_all("full", self.state.state());
+        let done = ((self.position.epoch as u64) << 32) + self.position.step as u64;
+        self.keeper.save(done, &self.position, tensors)
+    }
+
+    /// Goes to the last resume point, where there is one; returns the state of the epoch that it is in the middle of.
+    fn resume(&mut self) -> Result<Option<NamedTensors>, StageError> {
+        let Some((position, tensors)) = self.keeper.load::<Position>()? else { return Ok(None) };
+        self.state = FullState::restore(&self.space, self.classes, &tensors.under("full"), self.context.device)
+            .context("resume point")?;
+        self.context.report.resumed(format!("epoch {}, step {}", position.epoch + 1, position.step + 1));
+        let middle = position.step > 0;
+        self.position = position;
+        Ok(middle.then(|| tensors.under("epoch")))
+    }
+
+    fn finish(self) -> StageResult {
+        let last = self.position.history.last().ok_or_else(|| StageError::new("no epoch was searched"))?;
+        let target_lat_ms = self.params.search.target_lat_ms;
+        if let Some(warning) = indecision(last) {
+            self.context.report.warn(warning);
+        }
+        if last.after_lat_ms > target_lat_ms {
+            self.context.report.warn(format!(
+                "the architecture found takes {:.4} ms, above the target of {target_lat_ms} ms: its operations and depth \
+                 exceed it at their smallest widths. Search longer, or with a larger search.lambda_lat",
+                last.after_lat_ms
+            ));
+        }
+        let full = self.state.full();
+        let result = SearchResult {
+            log_alphas: full.read_log_alphas(),
+            betas: full.read_betas(),
+            widths: self.state.widths().rows().to_vec(),
+        };
+        self.context.write_json("search.json", &result)?;
+        self.context.write_json("history.json", &self.position.history)?;
+        let weights = self.context.output("search.safetensors");
+        write_file(&self.state.state(), &weights).context("search.safetensors")?;
+        Ok(Metrics::from([
+            ("operation_entropy".to_owned(), last.operation_entropy),
+            ("predicted_lat_ms".to_owned(), last.after_lat_ms),
+        ]))
+    }
+}

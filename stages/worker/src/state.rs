@@ -1,0 +1,58 @@
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tch::Tensor;
+use tfnas_torch::NamedTensors;
+use tfnas_torch::weights::{from_bytes, to_bytes};
+
+use crate::error::{Context as _, StageError};
+use crate::resume::ResumeFolder;
+
+/// Name of the tensor that holds the numbers which are no tensors: JSON, as bytes.
+const NUMBERS: &str = "numbers";
+
+/// Saves a stage's state: tensors, and plain numbers beside them, in one file.
+pub struct StateKeeper {
+    folder: ResumeFolder,
+    every: Duration,
+    last: Instant,
+}
+
+impl StateKeeper {
+    /// Keeps states in `folder`, within an epoch at most every `every_s` seconds.
+    pub fn new(folder: ResumeFolder, every_s: f64) -> Self {
+        let every = Duration::try_from_secs_f64(every_s).unwrap_or(Duration::MAX);
+        Self { folder, every, last: Instant::now() }
+    }
+
+    /// Returns the state of the furthest resume point, where there is one.
+    ///
+    /// # Errors
+    /// If the folder cannot be read, or holds the state of something else.
+    pub fn load<N: DeserializeOwned>(&self) -> Result<Option<(N, NamedTensors)>, StageError> {
+        let Some(bytes) = self.folder.latest()? else { return Ok(None) };
+        let tensors = from_bytes(&bytes).context("resume point")?;
+        let numbers = tensors.get(NUMBERS).ok_or_else(|| StageError::new("the resume point has no numbers"))?;
+        let mut json = vec![0u8; numbers.numel()];
+        numbers.copy_data(&mut json, numbers.numel());
+        Ok(Some((serde_json::from_slice(&json).context("resume point")?, tensors)))
+    }
+
+    /// Returns whether a resume point within an epoch is due.
+    pub fn is_due(&self) -> bool {
+        self.last.elapsed() >= self.every
+    }
+
+    /// Saves a state; `position` grows with the work done.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn save<N: Serialize>(&mut self, position: u64, numbers: &N, mut tensors: NamedTensors) -> Result<(), StageError> {
+        let json = serde_json::to_vec(numbers).context("resume point")?;
+        tensors.insert(NUMBERS.to_owned(), Tensor::from_slice(&json));
+        self.folder.save(position, &to_bytes(&tensors).context("resume point")?)?;
+        self.last = Instant::now();
+        Ok(())
+    }
+}

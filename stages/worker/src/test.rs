@@ -1,0 +1,73 @@
+//! `test`: the trained network on the test images.
+
+use serde::Serialize;
+use tfnas::ModelConfig;
+use tfnas_stages::{Metrics, TestParams};
+use tfnas_torch::derived::DerivedNetwork;
+use tfnas_torch::weights::{load, read_file};
+
+use crate::context::StageContext;
+use crate::error::{Context as _, StageResult};
+use crate::evaluate::evaluate;
+use crate::images::{Feeder, classes, evaluation, test_images};
+
+/// `test.json`; shares are of 1.
+#[derive(Serialize)]
+struct Report {
+    top1: f64,
+    top5: f64,
+    loss: f64,
+    images: i64,
+    skipped: usize,
+    classes: Vec<ClassReport>,
+}
+
+/// One class of it.
+#[derive(Serialize)]
+struct ClassReport {
+    name: String,
+    images: i64,
+    /// None for a class without images.
+    top1: Option<f64>,
+}
+
+/// Runs the stage.
+pub fn run(context: &mut StageContext) -> StageResult {
+    let params: TestParams = context.params()?;
+    let names = classes(context, params.protocol.classes())?;
+    let config = ModelConfig::parse(&context.read_text("model.config")?).context("model.config")?;
+    let network = DerivedNetwork::new(&config, context.device);
+    let weights = params.test.weights.output();
+    load(&network, &read_file(&context.input(weights)?.path).context(weights)?).context(weights)?;
+    let network = network.folded();
+
+    let source = test_images(context, &names, params.on_bad_image)?;
+    let feeder = Feeder::new(params.resolution, names.len(), context.device);
+    let options = evaluation(params.resize, params.resolution, params.test.batch, context.job().data_workers);
+    let total = source.len();
+    let mut done = 0;
+    let stop = context.stop.clone();
+    let report = &mut context.report;
+    let found = evaluate(&feeder, &source, &options, names.len(), &stop, |images, _| network.forward(images), |count| {
+        done += count;
+        report.progress("test", done as u64, total as u64, "images");
+    })?;
+    if found.skipped > 0 {
+        context.report.warn(format!("{} of {total} test images could not be read and were left out", found.skipped));
+    }
+    let per_class = names.into_iter().enumerate().map(|(label, name)| {
+        let images = found.class_images.get(label).copied().unwrap_or(0);
+        let hits = found.class_hits.get(label).copied().unwrap_or(0);
+        ClassReport { name, images, top1: (images > 0).then(|| hits as f64 / images as f64) }
+    });
+    let reading = found.reading;
+    context.write_json("test.json", &Report {
+        top1: reading.top1,
+        top5: reading.top5,
+        loss: reading.loss,
+        images: reading.count,
+        skipped: found.skipped,
+        classes: per_class.collect(),
+    })?;
+    Ok(Metrics::from([("top1".to_owned(), reading.top1), ("top5".to_owned(), reading.top5)]))
+}

@@ -1,0 +1,19 @@
+//! Runs one stage, in a process of its own: `tfnas-stage run JOB`, where the planner wrote the job.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    match arguments.as_slice() {
+        [verb, job] if verb == "run" => tfnas_worker::run(Path::new(job)),
+        [verb] if verb == "--version" => {
+            println!("tfnas-stage {} (contract {})", tfnas_worker::VERSION, tfnas_stages::CONTRACT);
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprintln!("tfnas-stage is started by tfnas-pipeline: tfnas-stage run JOB | --version");
+            ExitCode::from(2)
+        }
+    }
+}

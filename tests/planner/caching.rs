@@ -1,0 +1,195 @@
+//! What runs again and what does not.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::project::{Project, STAGES, actions};
+
+#[test]
+fn a_second_run_starts_no_worker_and_takes_no_time() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    assert_eq!(project.trace(), STAGES);
+    let fastest = (0..5).map(|_| project.good(&["run", "all"]).took).min().unwrap();
+    assert!(project.trace().is_empty());
+    assert!(fastest < Duration::from_millis(20), "a run without work took {fastest:?}");
+}
+
+#[test]
+fn a_new_target_runs_the_search_and_what_follows_it() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    project.trace();
+    project.edit("target_lat_ms: 1.0", "target_lat_ms: 0.9");
+    project.good(&["run", "all"]);
+    assert_eq!(project.trace(), ["search", "parse", "train", "test"]);
+}
+
+#[test]
+fn an_old_value_put_back_runs_nothing() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    project.good(&["run", "all", "--set", "search.epochs=3"]);
+    project.trace();
+    project.good(&["run", "all"]);
+    assert!(project.trace().is_empty());
+}
+
+#[test]
+fn worker_counts_and_the_place_of_the_data_run_nothing() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    project.trace();
+    fs::rename(project.path("images"), project.path("moved")).unwrap();
+    project.good(&["run", "all", "--set", "data.workers=3", "--set", "threads=2", "--set", "data.root=moved"]);
+    assert!(project.trace().is_empty());
+}
+
+#[test]
+fn parameters_of_one_stage_run_no_stage_before_it() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    project.trace();
+    project.good(&["run", "all", "--set", "train.lr=0.1"]);
+    assert_eq!(project.trace(), ["train", "test"]);
+    project.good(&["run", "all", "--set", "test.batch=7"]);
+    assert_eq!(project.trace(), ["test"]);
+}
+
+#[test]
+fn equal_outputs_stop_the_chain() {
+    let project = Project::new();
+    project.behave("split", "same");
+    project.good(&["run", "all"]);
+    project.trace();
+    project.behave("split", "same");
+    project.good(&["run", "all", "--set", "split.train_share=0.7"]);
+    assert_eq!(project.trace(), ["split"], "the same lists came out, so nothing else had to run");
+}
+
+#[test]
+fn a_changed_image_runs_what_read_it() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    project.trace();
+    project.write("images/val/a/0.jpg", "another picture");
+    project.good(&["run", "all"]);
+    assert_eq!(project.trace(), ["train", "test"]);
+    project.write("images/train/b/2.jpg", "another picture too");
+    project.good(&["run", "all"]);
+    assert_eq!(project.trace()[0], "split");
+}
+
+#[test]
+fn one_stage_runs_with_what_it_needs_and_then_alone() {
+    let project = Project::new();
+    project.good(&["run", "parse"]);
+    assert_eq!(project.trace(), ["split", "lookup", "search", "parse"]);
+    project.good(&["run", "all"]);
+    assert_eq!(project.trace(), ["train", "test"]);
+}
+
+#[test]
+fn force_runs_a_stage_whose_result_is_there_and_nothing_else() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    project.trace();
+    project.good(&["run", "all", "--force", "search"]);
+    assert_eq!(project.trace(), ["search"], "its outputs are the same bytes");
+}
+
+#[test]
+fn an_imported_table_makes_the_lookup_depend_on_its_content() {
+    let project = Project::new();
+    project.good(&["run", "lookup"]);
+    let table = project.json(&["status", "lookup"])["stages"][0]["outputs"][0]["path"].as_str().unwrap().to_owned();
+    fs::copy(table, project.path("a.table")).unwrap();
+    fs::copy(project.path("a.table"), project.path("b.table")).unwrap();
+    project.good(&["run", "all", "--set", "lookup.import=a.table"]);
+    project.trace();
+    project.good(&["run", "all", "--set", "lookup.import=b.table"]);
+    assert!(project.trace().is_empty(), "the same table under another name");
+}
+
+#[test]
+fn a_damaged_artifact_is_made_again_and_reported() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    project.trace();
+    let status = project.json(&["status", "search"]);
+    let path = status["stages"][0]["outputs"][0]["path"].as_str().unwrap();
+    let text = fs::read_to_string(path).unwrap();
+    let mut permissions = fs::metadata(path).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o644);
+    fs::set_permissions(path, permissions).unwrap();
+    fs::write(path, text.replace("search", "hcraes")).unwrap();
+    let ended = project.good(&["run", "all"]);
+    assert_eq!(project.trace(), ["search"], "{}", ended.err);
+    assert_eq!(fs::read_to_string(path).unwrap(), text);
+}
+
+#[test]
+fn an_artifact_that_is_gone_is_made_again() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    project.trace();
+    let status = project.json(&["status", "train"]);
+    fs::remove_file(status["stages"][0]["outputs"][0]["path"].as_str().unwrap()).unwrap();
+    let plan = project.json(&["plan"]);
+    assert_eq!(actions(&plan)[4], ("train".to_owned(), "run".to_owned()));
+    project.good(&["run", "all"]);
+    assert_eq!(project.trace(), ["train"]);
+}
+
+#[test]
+fn a_dry_run_and_a_plan_start_nothing_and_leave_nothing() {
+    let project = Project::new();
+    project.good(&["run", "all", "--dry-run"]);
+    project.good(&["plan"]);
+    project.good(&["status"]);
+    project.good(&["explain", "search"]);
+    project.good(&["log"]);
+    assert!(project.trace().is_empty());
+    assert!(!project.path(".tfnas").exists());
+}
+
+#[test]
+fn a_store_may_lie_elsewhere() {
+    let project = Project::new();
+    project.good(&["run", "split", "--store", "elsewhere/store"]);
+    assert!(project.path("elsewhere/store").exists() && !project.path(".tfnas").exists());
+}
+
+#[test]
+fn a_list_file_is_its_text_and_the_images_that_it_names() {
+    let project = Project::new();
+    project.write("images/train.list", "train/a/0.jpg 0\ntrain/b/0.jpg 1\n");
+    let run = ["run", "split", "--set", "data.train=train.list"];
+    project.good(&run);
+    project.trace();
+    project.write("images/train/a/2.jpg", "not in the list");
+    project.good(&run);
+    assert!(project.trace().is_empty());
+    project.write("images/train/a/0.jpg", "in the list");
+    project.good(&run);
+    assert_eq!(project.trace(), ["split"]);
+}
+
+#[test]
+fn images_are_generated_at_the_first_run_and_planned_before_it() {
+    let project = Project::new();
+    let generate = ["--set", "data.root=made", "--set", "data.test=test", "--set"];
+    let set = "data.generate={size: 16, train_per_class: 2, test_per_class: 1}";
+    let arguments = |verb: &[&'static str]| [verb, &generate, &[set]].concat();
+    let plan = project.json(&arguments(&["plan"]));
+    assert_eq!(actions(&plan)[0], ("split".to_owned(), "unknown".to_owned()));
+    assert!(!project.path("made").exists());
+    project.good(&arguments(&["run", "all"]));
+    assert!(project.path("made/train/disc").exists());
+    project.trace();
+    project.good(&arguments(&["run", "all"]));
+    assert!(project.trace().is_empty());
+    let other = set.replace("16", "24");
+    let ended = project.run(&[&["run", "all"][..], &generate, &[&other]].concat());
+    assert!(ended.code == Some(2) && ended.err.contains("other parameters"), "{}", ended.err);
+}

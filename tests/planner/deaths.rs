@@ -1,0 +1,112 @@
+//! Workers that die or misbehave.
+
+use std::fs;
+
+use crate::project::Project;
+
+/// Runs a search that goes wrong, and returns what was said.
+fn broken(behaviour: &str) -> (Project, String) {
+    let project = Project::new();
+    project.good(&["run", "lookup"]);
+    project.behave("search", behaviour);
+    let ended = project.run(&["run", "all"]);
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    (project, ended.err)
+}
+
+#[test]
+fn a_killed_worker_is_a_failed_stage_that_says_how_it_died() {
+    let (project, said) = broken("kill");
+    assert!(
+        said.contains("search: the worker was killed (SIGKILL), perhaps by the kernel for lack of memory"),
+        "{said}"
+    );
+    assert!(said.contains("| log of search"), "the end of the log is shown: {said}");
+    let log = said.lines().find_map(|line| line.trim().strip_prefix("log: ")).unwrap();
+    assert!(fs::read_to_string(project.path(log)).unwrap().contains("log of search"), "the log is kept");
+    let status = project.json(&["status"]);
+    assert_eq!(status["stages"][2]["outcome"], "failed");
+    assert_eq!(status["stages"][0]["outcome"], "done");
+}
+
+#[test]
+fn other_deaths_are_named_too() {
+    for (behaviour, words) in [
+        ("segfault", "segmentation fault (SIGSEGV)"),
+        ("abort", "aborted (SIGABRT)"),
+        ("exit 7", "exit code 7"),
+        ("forget", "did not say that it was done"),
+        ("fail", "the data is odd"),
+    ] {
+        let (_, said) = broken(behaviour);
+        assert!(said.contains(words), "{behaviour}: {said}");
+    }
+}
+
+#[test]
+fn the_stages_own_hint_is_shown() {
+    let (_, said) = broken("fail");
+    assert!(said.contains("hint: look at it"), "{said}");
+}
+
+#[test]
+fn a_failed_stage_runs_again_and_what_was_good_stays() {
+    let (project, _) = broken("kill");
+    project.trace();
+    let plan = project.json(&["plan"]);
+    assert!(plan["stages"][2]["because"][0]["old"].as_str().unwrap().contains("SIGKILL"), "{plan}");
+    project.good(&["run", "all"]);
+    assert_eq!(project.trace(), ["search", "parse", "train", "test"]);
+}
+
+#[test]
+fn a_failure_keeps_the_last_good_outputs() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    let before = project.objects();
+    project.behave("search", "kill");
+    assert_eq!(project.run(&["run", "all", "--force", "search"]).code, Some(1));
+    assert_eq!(project.objects(), before);
+    let status = project.json(&["status", "search"]);
+    assert_eq!(status["stages"][0]["outcome"], "failed");
+    assert_eq!(status["stages"][0]["outputs"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn a_worker_of_another_version_is_refused() {
+    let (_, said) = broken("version");
+    assert!(said.contains("tfnas-stage 9.9.9") && said.contains("build both from the same source"), "{said}");
+}
+
+#[test]
+fn a_program_that_is_no_worker_is_refused() {
+    let (_, said) = broken("noise");
+    assert!(said.contains("no tfnas-stage") && said.contains("Welcome!"), "{said}");
+    let project = Project::new();
+    let ended = project.run(&["run", "all", "--worker", "nowhere"]);
+    assert_eq!(ended.code, Some(2));
+}
+
+#[test]
+fn outputs_must_be_exactly_those_of_the_stage() {
+    let project = Project::new();
+    project.behave("lookup", "missing");
+    let ended = project.run(&["run", "lookup"]);
+    assert!(ended.code == Some(1) && ended.err.contains("left no latency.table"), "{}", ended.err);
+    project.behave("lookup", "more");
+    let ended = project.run(&["run", "lookup"]);
+    assert!(ended.code == Some(1) && ended.err.contains("core.1234"), "{}", ended.err);
+}
+
+#[test]
+fn after_a_failure_only_what_was_asked_for_goes_on() {
+    let project = Project::new();
+    project.edit("target_lat_ms: 1.0", "target_lat_ms: [0.8, 1.0]");
+    project.good(&["run", "lookup"]);
+    project.trace();
+    project.behave("search@0.8", "always fail");
+    assert_eq!(project.run(&["run", "all"]).code, Some(1));
+    assert_eq!(project.trace(), ["search@0.8"]);
+    assert_eq!(project.run(&["run", "all", "--keep-going"]).code, Some(1));
+    assert_eq!(project.trace(), ["search@0.8", "search@1", "parse@1", "train@1", "test@1"]);
+}

@@ -1,0 +1,143 @@
+//! Wrong input: one message that names the thing, its place and the way out, and everything as before.
+
+use std::fs;
+
+use crate::project::Project;
+
+/// Runs something wrong; it must say `words` in one message, and leave nothing behind.
+fn wrong(project: &Project, arguments: &[&str], words: &[&str]) {
+    let ended = project.run(arguments);
+    assert_eq!(ended.code, Some(2), "{arguments:?}: {}{}", ended.out, ended.err);
+    for word in words {
+        assert!(ended.err.contains(word), "`{word}` is missing from: {}", ended.err);
+    }
+    assert_eq!(ended.err.matches("error: ").count(), 1, "{}", ended.err);
+    assert!(!ended.err.contains("panicked") && !ended.err.contains("backtrace"), "{}", ended.err);
+    assert!(project.trace().is_empty(), "nothing was started");
+    assert!(!project.path(".tfnas").exists(), "nothing was written");
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest_one() {
+    let project = Project::new();
+    project.edit("target_lat_ms", "target_lat");
+    wrong(
+        &project,
+        &["run", "all"],
+        &["pipeline.yaml:14", "search.target_lat", "unknown key", "did you mean `target_lat_ms`"],
+    );
+    let project = Project::new();
+    wrong(&project, &["run", "all", "--set", "serch.epochs=3"], &["--set serch.epochs=3", "did you mean `search`"]);
+    wrong(&project, &["run", "all", "--set", "matrx.seed=[1]"], &["did you mean `matrix`"]);
+    wrong(&project, &["run", "all", "--set", "epochs"], &["expected key=value"]);
+}
+
+#[test]
+fn a_wrong_type_and_an_impossible_value_name_their_line() {
+    let project = Project::new();
+    project.edit("epochs: 2\ntrain", "epochs: many\ntrain");
+    wrong(&project, &["run", "all"], &["pipeline.yaml:15", "search.epochs", "a whole number", "`many`"]);
+    let project = Project::new();
+    project.edit("train_share: 0.8", "train_share: 1.8");
+    wrong(&project, &["run", "all"], &["pipeline.yaml:10", "split.train_share", "1.8"]);
+    wrong(&Project::new(), &["run", "all", "--set", "device=tpu"], &["device", "cpu, cuda"]);
+    wrong(&Project::new(), &["run", "all", "--set", "device=cuda:7"], &["cuda:7", "--set device=cpu"]);
+}
+
+#[test]
+fn text_that_is_no_yaml_names_its_line() {
+    let project = Project::new();
+    project.write("pipeline.yaml", "data:\n  root: [a\nspace: b\n");
+    wrong(&project, &["run", "all"], &["pipeline.yaml:3"]);
+    project.write("pipeline.yaml", "data: {root: a}\nseed: 1\nseed: 2\n");
+    wrong(&project, &["run", "all"], &["pipeline.yaml:3", "seed"]);
+    wrong(&project, &["run", "all", "--config", "other.yaml"], &["other.yaml"]);
+}
+
+#[test]
+fn an_unknown_stage_names_the_nearest_one() {
+    let project = Project::new();
+    wrong(&project, &["run", "serach"], &["no stage `serach`", "did you mean `search`"]);
+    wrong(&project, &["run", "all", "--force", "trian"], &["did you mean `train`"]);
+    wrong(&project, &["explain", "prase"], &["did you mean `parse`"]);
+}
+
+#[test]
+fn a_space_that_is_none_names_its_field() {
+    let project = Project::new();
+    wrong(&project, &["run", "all", "--set", "space=smal"], &["unknown space `smal`", "did you mean `small`"]);
+    wrong(&project, &["run", "all", "--set", "space=my.yaml"], &["my.yaml"]);
+    project.write("my.yaml", "resolution: 32\nfirst_stem: {channels: 8, stride: 1, activation: relu}\nsecond_stem: {channels: 8, activation: relu}\n\
+        operations: [{kernel: 4, expand: 3, max_expand: 4}]\ngroups: [{channels: 8, blocks: 1, stride: 2, activation: relu}]\n\
+        feature_mix: {channels: 16, activation: relu}\n");
+    wrong(&project, &["run", "all", "--set", "space=my.yaml"], &["my.yaml:4", "operations[0].kernel", "odd"]);
+}
+
+#[test]
+fn missing_images_fail_before_anything_starts() {
+    let project = Project::new();
+    wrong(&project, &["run", "all", "--set", "data.root=nowhere"], &["data.train", "nowhere/train", "does not exist"]);
+    fs::remove_dir_all(project.path("images/val")).unwrap();
+    wrong(&project, &["run", "all"], &["data.test", "images/val"]);
+    wrong(&project, &["run", "all", "--set", "lookup.import=no.table"], &["lookup.import", "no.table"]);
+}
+
+#[test]
+fn a_target_out_of_reach_is_refused_before_the_search_when_the_table_is_known() {
+    let project = Project::new();
+    project.good(&["run", "lookup"]);
+    project.trace();
+    let ended = project.run(&["run", "all", "--set", "search.target_lat_ms=900"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.err.contains("900 ms cannot be reached") && ended.err.contains(" ms"), "{}", ended.err);
+    assert!(project.trace().is_empty());
+}
+
+#[test]
+fn a_table_for_another_space_is_refused_before_anything_starts() {
+    let project = Project::new();
+    project.good(&["run", "lookup", "--store", "other"]);
+    project.trace();
+    let status = project.json(&["status", "lookup", "--store", "other"]);
+    let table = status["stages"][0]["outputs"][0]["path"].as_str().unwrap();
+    let import = format!("lookup.import={table}");
+    let arguments = ["run", "all", "--set", &import, "--set", "space=cifar", "--set", "search.target_lat_ms=10"];
+    let ended = project.run(&arguments);
+    assert!(ended.code == Some(2) && ended.err.contains("lacks"), "{}", ended.err);
+    project.write("no.table", "hello");
+    let ended = project.run(&["run", "all", "--set", "lookup.import=no.table"]);
+    assert!(ended.code == Some(2) && ended.err.contains("no.table") && ended.err.contains("line 1"), "{}", ended.err);
+}
+
+#[test]
+fn a_list_with_missing_images_says_how_many() {
+    let project = Project::new();
+    let text: String = (0..7).map(|image| format!("train/a/gone{image}.jpg 0\n")).collect();
+    project.write("images/train.list", &text);
+    let ended = project.run(&["run", "split", "--set", "data.train=train.list"]);
+    assert_eq!(ended.code, Some(2), "{}", ended.err);
+    assert!(
+        ended.err.contains('7') && ended.err.contains("gone0.jpg") && ended.err.contains("gone2.jpg"),
+        "{}",
+        ended.err
+    );
+    project.write("images/train.list", "../pipeline.yaml 0\n");
+    let ended = project.run(&["run", "split", "--set", "data.train=train.list"]);
+    assert!(ended.code == Some(2) && ended.err.contains("../pipeline.yaml"), "{}", ended.err);
+}
+
+#[test]
+fn a_store_that_cannot_be_written_says_so() {
+    let project = Project::new();
+    project.write("file", "");
+    let ended = project.run(&["run", "split", "--store", "file/store"]);
+    assert!(ended.code == Some(2) && ended.err.contains("file/store"), "{}", ended.err);
+    assert!(project.trace().is_empty());
+}
+
+#[test]
+fn generated_images_never_overwrite_other_files() {
+    let project = Project::new();
+    let generate = "data.generate={size: 16, train_per_class: 2, test_per_class: 1}";
+    wrong(&project, &["run", "split", "--set", generate], &["data.generate", "images", "generated"]);
+}

@@ -1,0 +1,111 @@
+//! Why something runs.
+
+use crate::project::{Project, actions, step};
+
+#[test]
+fn before_the_first_run_what_reads_nothing_made_runs_and_the_rest_is_unknown() {
+    let project = Project::new();
+    let plan = project.json(&["plan"]);
+    let expected = [
+        ("split", "run"),
+        ("lookup", "unknown"),
+        ("search", "unknown"),
+        ("parse", "unknown"),
+        ("train", "unknown"),
+        ("test", "unknown"),
+    ];
+    assert_eq!(actions(&plan), expected.map(|(id, action)| (id.to_owned(), action.to_owned())));
+    assert_eq!(step(&plan, "split")["because"][0]["field"], "never ran");
+    assert!(step(&plan, "search")["key"].is_null() && step(&plan, "search")["expected_s"].is_null());
+}
+
+#[test]
+fn a_plan_names_the_field_old_new_and_its_place() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    project.edit("target_lat_ms: 1.0", "target_lat_ms: 0.9");
+    let plan = project.json(&["plan"]);
+    let because = &step(&plan, "search")["because"];
+    assert_eq!(because.as_array().unwrap().len(), 1, "{because}");
+    assert_eq!(because[0]["field"], "search.target_lat_ms");
+    assert_eq!((because[0]["old"].as_f64(), because[0]["new"].as_f64()), (Some(1.0), Some(0.9)));
+    assert_eq!(because[0]["at"], "pipeline.yaml:14");
+    assert!(step(&plan, "search")["expected_s"].is_number());
+    assert_eq!(step(&plan, "parse")["action"], "unknown", "it never claims what it cannot know");
+    assert_eq!(step(&plan, "parse")["because"][0]["via"], "search");
+    assert_eq!(step(&plan, "split")["action"], "cached");
+}
+
+#[test]
+fn a_value_from_the_command_line_is_named_as_such() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    let plan = project.json(&["plan", "--set", "train.lr=0.1"]);
+    assert_eq!(step(&plan, "train")["because"][0]["at"], "--set train.lr=0.1");
+}
+
+#[test]
+fn an_explanation_follows_the_chain_to_the_cause() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    project.edit("epochs: 2\ntrain", "epochs: 3\ntrain");
+    let explained = project.json(&["explain", "test"]);
+    assert_eq!(explained["action"], "unknown");
+    let causes: Vec<(&str, &str)> = explained["because"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|cause| (cause["field"].as_str().unwrap(), cause["via"].as_str().unwrap_or("")))
+        .collect();
+    assert_eq!(causes.last(), Some(&("search.epochs", "search")), "{causes:?}");
+    let text = project.good(&["explain", "test"]).out;
+    assert!(text.contains("search.epochs 2 -> 3 (pipeline.yaml:15)"), "{text}");
+}
+
+#[test]
+fn an_explanation_after_the_cause_ran_finds_it_in_the_history() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    project.good(&["run", "search", "--set", "split.train_share=0.7"]);
+    let explained = project.json(&["explain", "parse", "--set", "split.train_share=0.7"]);
+    let because = explained["because"].as_array().unwrap();
+    assert!(
+        because.iter().any(|cause| cause["field"] == "input search.json" && cause["via"] == "search"),
+        "{explained}"
+    );
+    let cause = because.iter().find(|cause| cause["field"] == "split.train_share").unwrap();
+    assert_eq!(
+        (cause["old"].as_f64(), cause["new"].as_f64(), cause["via"].as_str()),
+        (Some(0.8), Some(0.7), Some("split"))
+    );
+}
+
+#[test]
+fn what_is_cached_is_explained_as_unchanged() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    let explained = project.json(&["explain", "search"]);
+    assert_eq!(explained["action"], "cached");
+    assert_eq!(explained["because"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn every_stage_that_runs_says_why_in_one_line() {
+    let project = Project::new();
+    let said = project.good(&["run", "all"]).err;
+    assert!(said.contains("split: runs: never ran"), "{said}");
+    project.edit("target_lat_ms: 1.0", "target_lat_ms: 0.9");
+    let said = project.good(&["run", "all"]).err;
+    assert!(said.contains("search: runs: search.target_lat_ms 1.0 -> 0.9 (pipeline.yaml:14)"), "{said}");
+    assert!(said.contains("split: cached"), "{said}");
+}
+
+#[test]
+fn a_forced_stage_says_so_and_what_follows_is_unknown() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    let plan = project.json(&["plan", "--force", "lookup"]);
+    assert_eq!(step(&plan, "lookup")["because"][0]["field"], "--force");
+    assert_eq!(step(&plan, "search")["action"], "unknown");
+    assert_eq!(step(&plan, "split")["action"], "cached");
+}

@@ -1,0 +1,226 @@
+//! A worker without libtorch that follows the contract, for the tests of the planner: what it leaves depends on its
+//! parameters and inputs alone, and it dies, hangs or misbehaves when told to.
+//!
+//! The folder that `FAKE_STAGE` names controls it: `trace` gets a line each time a stage starts; a file named like an
+//! instance (`search`, `search@12`) holds what to do instead of working, once (the file is taken away) or, when the word
+//! is `always`, each time: `kill`, `abort`, `segfault`, `exit N`, `fail`, `hang`, `wait`, `sleep MS`, `noise`, `version`, `missing`,
+//! `more`, `same`, `forget`. `pid` is the process under way. With `FAKE_STEP_MS` set, a stage takes [`STEPS`] steps of that
+//! long, each with a resume point after it.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, exit};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+use tfnas::{Knot, LatencyCurve, LatencyTable, SpaceDefinition, TableHeader};
+use tfnas_stages::{CONTRACT, Event, Job, Level, Stage};
+
+/// Steps of a stage.
+const STEPS: u64 = 8;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+enum FromPlanner {
+    Stop,
+    Gone,
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments == ["--version"] {
+        println!("tfnas-stage {VERSION}");
+        return;
+    }
+    let job = Job::read(Path::new(&arguments[1]), VERSION).unwrap();
+    let control = PathBuf::from(std::env::var_os("FAKE_STAGE").unwrap());
+    let mut trace = OpenOptions::new().create(true).append(true).open(control.join("trace")).unwrap();
+    writeln!(trace, "{}", job.id).unwrap();
+    fs::write(control.join("pid"), std::process::id().to_string()).unwrap();
+    let planner = listen();
+    eprintln!("log of {}", job.id);
+    let behaviour = behaviour(&control, &job.id);
+    let mut words = behaviour.split_whitespace();
+    let word = words.next().unwrap_or_default();
+    if word == "noise" {
+        println!("Welcome!");
+        thread::sleep(Duration::from_secs(60));
+    }
+    let version = if word == "version" { "9.9.9" } else { VERSION };
+    let environment = BTreeMap::from([("cpu_capability".to_owned(), "AVX2".to_owned())]);
+    say(&Event::Hello { contract: CONTRACT, version: version.to_owned(), environment });
+    let point = fs::read_to_string(job.resume_dir.join("point")).ok();
+    if let Some(point) = &point {
+        say(&Event::Resumed { at: point.clone() });
+    }
+    take_steps(&job, point.as_deref(), &planner);
+    for done in 0..=4 {
+        let phase = "epoch 1 of 1".to_owned();
+        say(&Event::Progress { phase, done, total: 4, unit: "images".to_owned() });
+    }
+    say(&Event::Metric { name: "loss".to_owned(), step: 1, value: 0.5 });
+    say(&Event::Log { level: Level::Info, message: "worked".to_owned() });
+    match word {
+        "kill" => signal("KILL"),
+        "abort" => std::process::abort(),
+        "segfault" => signal("SEGV"),
+        "exit" => exit(words.next().unwrap().parse().unwrap()),
+        "fail" => {
+            say(&Event::Failed { message: "the data is odd".to_owned(), hint: Some("look at it".to_owned()) });
+            exit(1);
+        }
+        "hang" => wait_to_be_killed(),
+        "wait" => wait(&planner, &job, &mut trace),
+        "sleep" => thread::sleep(Duration::from_millis(words.next().unwrap().parse().unwrap())),
+        "forget" => return,
+        _ => {}
+    }
+    work(&job, word);
+    say(&Event::Done { metrics: metrics(job.stage) });
+}
+
+/// Goes on from the resume point, if the stage takes time at all.
+fn take_steps(job: &Job, point: Option<&str>, planner: &Receiver<FromPlanner>) {
+    let Ok(step_ms) = std::env::var("FAKE_STEP_MS") else { return };
+    let pause = Duration::from_millis(step_ms.parse().unwrap());
+    let begun: u64 = point.map_or(0, |point| point.parse().unwrap());
+    for step in begun..STEPS {
+        if planner.recv_timeout(pause).is_ok() {
+            exit(130);
+        }
+        let half = job.resume_dir.join("half");
+        fs::write(&half, (step + 1).to_string()).unwrap();
+        fs::rename(half, job.resume_dir.join("point")).unwrap();
+    }
+}
+
+/// What to do instead of working.
+fn behaviour(control: &Path, id: &str) -> String {
+    let file = control.join(id);
+    let text = fs::read_to_string(&file).unwrap_or_default();
+    match text.strip_prefix("always ") {
+        Some(rest) => rest.to_owned(),
+        None => {
+            let _ = fs::remove_file(file);
+            text
+        }
+    }
+}
+
+fn say(event: &Event) {
+    println!("{}", serde_json::to_string(event).unwrap());
+}
+
+/// Listens to the planner; its silence means that it is gone.
+fn listen() -> Receiver<FromPlanner> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            if line.unwrap().contains("stop") {
+                sender.send(FromPlanner::Stop).unwrap();
+            }
+        }
+        sender.send(FromPlanner::Gone).unwrap();
+    });
+    receiver
+}
+
+/// Works until it is told to stop.
+fn wait(planner: &Receiver<FromPlanner>, job: &Job, trace: &mut fs::File) {
+    match planner.recv().unwrap() {
+        FromPlanner::Stop => {
+            fs::write(job.resume_dir.join("point"), "epoch 1").unwrap();
+            exit(130);
+        }
+        FromPlanner::Gone => {
+            writeln!(trace, "{} is alone", job.id).unwrap();
+            exit(1);
+        }
+    }
+}
+
+/// Hears nothing.
+fn wait_to_be_killed() {
+    thread::sleep(Duration::from_secs(600));
+    exit(9);
+}
+
+/// Dies of a signal. Rust's own handler of SEGV lets the first one pass.
+fn signal(name: &str) {
+    for _ in 0..2 {
+        Command::new("kill").args(["-s", name, &std::process::id().to_string()]).status().unwrap();
+    }
+    thread::sleep(Duration::from_secs(60));
+}
+
+fn work(job: &Job, word: &str) {
+    // What a real stage computes is a function of these alone.
+    let inputs: BTreeMap<_, _> = job.inputs.iter().map(|(port, input)| (port, &input.digest)).collect();
+    let seen = if word == "same" { json!(null) } else { json!({ "params": job.params, "inputs": inputs }) };
+    for output in job.stage.outputs() {
+        if word == "missing" && *output == "latency.table" {
+            continue;
+        }
+        let path = job.output_dir.join(output);
+        let text = match *output {
+            "latency.table" => table(job),
+            "architecture.json" => architecture(job).to_string(),
+            "test.json" => json!({ "top1": 0.75, "top5": 1.0, "images": 40, "skipped": 0, "seen": seen }).to_string(),
+            _ => json!({ "output": output, "seen": seen }).to_string(),
+        };
+        fs::write(path, text).unwrap();
+    }
+    if word == "more" {
+        fs::write(job.output_dir.join("core.1234"), "x").unwrap();
+    }
+}
+
+/// The table imported, or one that covers the space: a thousandth of a millisecond a channel.
+fn table(job: &Job) -> String {
+    if let Some(input) = job.inputs.get("table") {
+        return fs::read_to_string(&input.path).unwrap();
+    }
+    let definition: SpaceDefinition = serde_json::from_value(job.params["space"].clone()).unwrap();
+    let space = tfnas::Space::new(definition).unwrap();
+    let mut curves: BTreeMap<String, _> = BTreeMap::new();
+    for block in space.blocks() {
+        for operation in space.operations() {
+            let key = block.key(operation);
+            let largest = block.max_width(operation);
+            let knots = [1, largest].map(|width| Knot { width, ms: width as f64 * 1e-3 });
+            curves.entry(key.to_string()).or_insert((key, LatencyCurve::new(knots.to_vec()).unwrap()));
+        }
+    }
+    let header = TableHeader { name: "fake".to_owned(), ..TableHeader::default() };
+    LatencyTable::new(header, 0.5, curves.into_values().collect()).unwrap().to_text()
+}
+
+fn architecture(job: &Job) -> serde_json::Value {
+    json!({
+        "space_resolution": 32,
+        "target_lat_ms": job.params["target_lat_ms"],
+        "predicted_lat_ms": 0.9,
+        "parameters": 123_456,
+        "flops": 7_890_000,
+        "base_lat_ms": 0.5,
+        "blocks": [{
+            "name": "stage1.block1", "operation": "k3_e3_se", "kernel": 3, "se_channels": 8, "in_channels": 8, "width": 24,
+            "out_channels": 12, "stride": 2, "lat_ms": 0.4, "parameters": 1000, "flops": 20_000
+        }]
+    })
+}
+
+fn metrics(stage: Stage) -> BTreeMap<String, f64> {
+    match stage {
+        Stage::Parse => [("measured_lat_ms", 0.95), ("measured_lat_ms_low", 0.9), ("measured_lat_ms_high", 1.0)]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into(),
+        _ => BTreeMap::new(),
+    }
+}

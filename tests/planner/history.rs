@@ -1,0 +1,73 @@
+//! What became of earlier runs: compare, lineage, export, check.
+
+use std::fs;
+
+use crate::project::Project;
+
+#[test]
+fn results_of_all_targets_stand_side_by_side() {
+    let project = Project::new();
+    project.edit("target_lat_ms: 1.0", "target_lat_ms: [0.8, 1.0]");
+    project.good(&["run", "all"]);
+    let compared = project.json(&["compare"]);
+    let networks = compared["networks"].as_array().unwrap();
+    assert_eq!(
+        (networks.len(), &networks[0]["id"], networks[1]["target_lat_ms"].as_f64()),
+        (2, &"parse@0.8".into(), Some(1.0))
+    );
+    assert_eq!(networks[0]["top1"].as_f64(), Some(0.75));
+    let text = project.good(&["compare"]).out;
+    assert!(text.contains("parse@1") && text.contains("75.00"), "{text}");
+}
+
+#[test]
+fn an_artifact_is_exported_by_its_name_or_digest() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    project.good(&["export", "model.config", "out.config"]);
+    let status = project.json(&["status", "parse"]);
+    let output = &status["stages"][0]["outputs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|output| output["name"] == "model.config")
+        .unwrap()
+        .clone();
+    let stored = fs::read(output["path"].as_str().unwrap()).unwrap();
+    assert_eq!(fs::read(project.path("out.config")).unwrap(), stored);
+    fs::create_dir(project.path("out")).unwrap();
+    project.good(&["export", &output["digest"].as_str().unwrap()[..10], "out"]);
+    let ended = project.run(&["export", "modl.config", "x"]);
+    assert!(ended.code == Some(2) && ended.err.contains("did you mean `parse/model.config`"), "{}", ended.err);
+}
+
+#[test]
+fn a_lineage_goes_down_to_the_data() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    let text = project.good(&["lineage", "test.json"]).out;
+    for words in ["test.json", "by test", "by split", "by lookup", "images/train"] {
+        assert!(text.contains(words), "`{words}` is missing from\n{text}");
+    }
+    let dot = project.good(&["lineage", "test.json", "--format", "dot"]).out;
+    assert!(dot.starts_with("digraph") && dot.contains("label=\"search\"") && dot.matches("->").count() > 12, "{dot}");
+    let mermaid = project.good(&["lineage", "test.json", "--format", "mermaid"]).out;
+    assert!(mermaid.starts_with("flowchart LR") && mermaid.contains("[\"search\"]"), "{mermaid}");
+    assert_eq!(project.json(&["lineage", "test.json"])["attempts"].as_array().unwrap().len(), 6);
+}
+
+#[test]
+fn a_check_says_whether_a_repeat_gives_the_same_bytes() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    project.trace();
+    let checked = project.json_of(&["check", "search", "--repeat", "2"], 0);
+    assert_eq!((project.trace().len(), &checked["same"]), (2, &true.into()));
+    project.behave("search", "same");
+    let checked = project.json_of(&["check", "search"], 1);
+    assert_eq!(checked["repeats"][0]["outputs"][0]["same"], false);
+    project.trace();
+    project.good(&["run", "all"]);
+    assert!(project.trace().is_empty(), "the compared result is not used");
+    assert_eq!(project.run(&["check", "search", "--set", "search.epochs=9"]).code, Some(2));
+}

@@ -1,0 +1,49 @@
+//! `pipeline.lock`.
+
+use std::fs;
+
+use crate::project::Project;
+
+#[test]
+fn a_run_writes_what_it_gave_and_status_locked_agrees_without_a_store() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    let text = fs::read_to_string(project.path("pipeline.lock")).unwrap();
+    for words in ["  search:\n", "    key: ", "      latency.table: ", "      test.json: "] {
+        assert!(text.contains(words), "`{words}` is missing from\n{text}");
+    }
+    fs::remove_dir_all(project.path(".tfnas")).unwrap();
+    project.good(&["status", "--locked"]);
+    project.edit("target_lat_ms: 1.0", "target_lat_ms: 0.9");
+    let ended = project.run(&["status", "--locked"]);
+    assert!(
+        ended.code == Some(1) && ended.out.contains("search: its parameters are others"),
+        "{}{}",
+        ended.out,
+        ended.err
+    );
+    project.edit("target_lat_ms: 0.9", "target_lat_ms: 1.0");
+    project.write("images/val/a/0.jpg", "another picture");
+    let ended = project.run(&["status", "--locked"]);
+    assert!(ended.code == Some(1) && ended.out.contains("test: its input test_images is another one"), "{}", ended.out);
+}
+
+#[test]
+fn a_run_of_one_stage_leaves_the_others_as_they_were() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    let before = fs::read_to_string(project.path("pipeline.lock")).unwrap();
+    project.good(&["run", "split"]);
+    assert_eq!(fs::read_to_string(project.path("pipeline.lock")).unwrap(), before);
+}
+
+#[test]
+fn conflict_marks_are_found_before_anything_starts() {
+    let project = Project::new();
+    project.write("pipeline.lock", "version: 1\n<<<<<<< HEAD\n");
+    for arguments in [&["run", "all"][..], &["status", "--locked"]] {
+        let ended = project.run(arguments);
+        assert!(ended.code == Some(2) && ended.err.contains("pipeline.lock:2"), "{}", ended.err);
+    }
+    assert!(project.trace().is_empty());
+}

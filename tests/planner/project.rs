@@ -1,0 +1,228 @@
+//! A small project in a folder of its own, and the program run in it.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The program.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tfnas-pipeline");
+
+/// The configuration of most tests: everything small, nothing imported.
+pub const CONFIGURATION: &str = "\
+data:
+  root: images
+  train: train
+  test: val
+space: small
+device: cpu
+threads: 1
+seed: 3
+split:
+  train_share: 0.8
+lookup:
+  batch: 1
+search:
+  target_lat_ms: 1.0
+  epochs: 2
+train:
+  epochs: 2
+";
+
+/// The stages, in order.
+pub const STAGES: [&str; 6] = ["split", "lookup", "search", "parse", "train", "test"];
+
+/// A project whose worker is the fake one.
+pub struct Project {
+    folder: TempDir,
+}
+
+/// How the program ended.
+pub struct Ended {
+    /// Its exit code; none when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+    /// Wall time.
+    pub took: Duration,
+}
+
+impl Project {
+    /// A project with the usual configuration, and images that nobody decodes.
+    pub fn new() -> Self {
+        let project = Self { folder: tempfile::tempdir().unwrap() };
+        for class in ["train/a", "train/b", "val/a", "val/b"] {
+            for image in 0..3 {
+                project.write(&format!("images/{class}/{image}.jpg"), &format!("{class} {image}"));
+            }
+        }
+        project.write("pipeline.yaml", CONFIGURATION);
+        fs::create_dir(project.path("fake")).unwrap();
+        project
+    }
+
+    /// The project's folder, or something in it.
+    pub fn path(&self, below: &str) -> PathBuf {
+        self.folder.path().join(below)
+    }
+
+    /// Writes a file, with the folders above it.
+    pub fn write(&self, below: &str, text: &str) {
+        let path = self.path(below);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// Replaces text in the configuration.
+    pub fn edit(&self, old: &str, new: &str) {
+        let text = fs::read_to_string(self.path("pipeline.yaml")).unwrap();
+        assert!(text.contains(old), "{old} is not in the configuration");
+        self.write("pipeline.yaml", &text.replace(old, new));
+    }
+
+    /// Tells the fake worker what to do with an instance, once.
+    pub fn behave(&self, id: &str, what: &str) {
+        self.write(&format!("fake/{id}"), what);
+    }
+
+    /// The program, to be run in the project.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments).current_dir(self.folder.path()).env("FAKE_STAGE", self.path("fake"));
+        if matches!(arguments.first(), Some(&("run" | "check" | "doctor"))) {
+            command.arg("--worker").arg(fake_stage());
+        }
+        command
+    }
+
+    /// Runs the program to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ended {
+        let began = Instant::now();
+        let output = self.command(arguments).stdin(Stdio::null()).output().unwrap();
+        Ended::new(&output, began.elapsed())
+    }
+
+    /// Runs the program, which must do what it is told.
+    pub fn good(&self, arguments: &[&str]) -> Ended {
+        let ended = self.run(arguments);
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {}{}", ended.out, ended.err);
+        ended
+    }
+
+    /// Runs the program, which must print one JSON value.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        self.json_of(arguments, 0)
+    }
+
+    /// Runs the program, which must print one JSON value and end with this exit code.
+    pub fn json_of(&self, arguments: &[&str], code: i32) -> Value {
+        let mut arguments = arguments.to_vec();
+        arguments.push("--json");
+        let ended = self.run(&arguments);
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {}{}", ended.out, ended.err);
+        serde_json::from_str(&ended.out).unwrap()
+    }
+
+    /// Runs `run … --json` and returns its events.
+    pub fn events(&self, arguments: &[&str]) -> Vec<Value> {
+        let mut arguments = arguments.to_vec();
+        arguments.push("--json");
+        self.run(&arguments).out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Starts the program and returns when `said` stands in a line of its standard error.
+    pub fn start(&self, arguments: &[&str], said: &str) -> Running {
+        let mut child = self.command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut err = String::new();
+        loop {
+            let line = lines.next().expect("the program ended too early").unwrap();
+            err.push_str(&line);
+            err.push('\n');
+            if line.contains(said) {
+                break;
+            }
+        }
+        // The pipe is read on, so that the program never waits for a reader.
+        let reader = std::thread::spawn(move || {
+            let rest: Vec<String> = lines.map_while(Result::ok).collect();
+            format!("{err}{}", rest.join("\n"))
+        });
+        Running { child, reader }
+    }
+
+    /// The instances that were started since the last call, in the order of their starts.
+    pub fn trace(&self) -> Vec<String> {
+        let path = self.path("fake/trace");
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let _ = fs::remove_file(path);
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// The files of the store that hold results.
+    pub fn objects(&self) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        let mut open = vec![self.path(".tfnas/objects")];
+        while let Some(folder) = open.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if path.is_dir() { open.push(path) } else { files.push(path) }
+            }
+        }
+        files.sort();
+        files
+    }
+}
+
+impl Ended {
+    fn new(output: &Output, took: Duration) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr), took }
+    }
+}
+
+/// The program under way.
+pub struct Running {
+    child: Child,
+    reader: std::thread::JoinHandle<String>,
+}
+
+impl Running {
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    /// Waits for its end.
+    pub fn end(mut self) -> Ended {
+        let began = Instant::now();
+        let status = self.child.wait().unwrap();
+        let err = self.reader.join().unwrap();
+        Ended { code: status.code(), out: String::new(), err, took: began.elapsed() }
+    }
+}
+
+/// The fake worker, which cargo builds with the tests.
+fn fake_stage() -> PathBuf {
+    let path = Path::new(PROGRAM).parent().unwrap().join("examples/fake-stage");
+    assert!(path.exists(), "{} is not built: `cargo build --example fake-stage`", path.display());
+    path
+}
+
+/// The step of an instance in `plan --json`.
+pub fn step<'a>(plan: &'a Value, id: &str) -> &'a Value {
+    plan["stages"].as_array().unwrap().iter().find(|step| step["id"] == id).unwrap()
+}
+
+/// The actions in `plan --json`, in order.
+pub fn actions(plan: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    plan["stages"].as_array().unwrap().iter().map(|step| (text(&step["id"]), text(&step["action"]))).collect()
+}

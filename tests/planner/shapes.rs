@@ -1,0 +1,150 @@
+//! The JSON that other programs rely on, and what people read.
+
+use serde_json::{Value, json};
+
+use crate::project::{Project, STAGES};
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[test]
+fn a_plan_has_its_shape() {
+    let project = Project::new();
+    let plan = project.json(&["plan"]);
+    let step = &plan["stages"][0];
+    assert_eq!(keys(step), ["id", "stage", "action", "key", "because", "expected_s"]);
+    assert_eq!(step["key"].as_str().unwrap().len(), 64);
+    assert_eq!(keys(&step["because"][0]), ["field", "old", "new", "at", "via"]);
+}
+
+#[test]
+fn a_status_has_its_shape() {
+    let project = Project::new();
+    project.good(&["run", "split"]);
+    let status = project.json(&["status"]);
+    let ids: Vec<&str> =
+        status["stages"].as_array().unwrap().iter().map(|stage| stage["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, STAGES);
+    let split = &status["stages"][0];
+    assert!(keys(split).starts_with(&["id", "stage", "outcome", "key", "outputs"]), "{split}");
+    assert_eq!(keys(&split["outputs"][0]), ["name", "digest", "bytes", "path"]);
+    let path = split["outputs"][0]["path"].as_str().unwrap();
+    let digest = split["outputs"][0]["digest"].as_str().unwrap();
+    let bytes = std::fs::read(path).unwrap();
+    assert_eq!(blake3::hash(&bytes).to_hex().as_str(), digest);
+    assert_eq!(split["outputs"][0]["bytes"], bytes.len());
+    assert_eq!(status["stages"][1]["outcome"], "never");
+}
+
+#[test]
+fn events_of_a_run_are_lines_and_the_last_says_what_happened() {
+    let project = Project::new();
+    project.good(&["run", "search"]);
+    project.behave("train", "fail");
+    let events = project.events(&["run", "all"]);
+    let finished = json!({
+        "event": "finished", "ran": ["parse"], "cached": ["split", "lookup", "search"], "failed": ["train"], "interrupted": []
+    });
+    assert_eq!(events.last().unwrap(), &finished);
+    let of = |name: &str| events.iter().find(|event| event["event"] == name).unwrap();
+    assert_eq!(of("started")["id"], "parse");
+    assert_eq!(of("cached")["id"], "split");
+    assert_eq!(of("progress")["total"], 4);
+    assert_eq!(of("metric")["name"], "loss");
+    assert_eq!(of("done")["outputs"].as_array().unwrap().len(), 2);
+    assert_eq!(of("failed")["message"], "the data is odd");
+}
+
+#[test]
+fn the_configuration_is_printed_with_its_defaults_and_reads_back() {
+    let project = Project::new();
+    let config = project.json(&["config", "--set", "search.target_lat_ms=[12, 15]"]);
+    assert_eq!(config["search"]["target_lat_ms"], json!([12, 15]));
+    assert_eq!(config["train"]["batch"], 512);
+    assert_eq!(config["space"], "small");
+    project.write("again.yaml", &config.to_string());
+    assert_eq!(project.json(&["config", "--config", "again.yaml"]), config);
+    let text = project.good(&["config"]).out;
+    let line = text.lines().find(|line| line.starts_with("search.epochs")).unwrap();
+    assert!(line.ends_with("pipeline.yaml:15"), "{line}");
+}
+
+#[test]
+fn a_run_ends_with_what_was_found() {
+    let project = Project::new();
+    let out = project.good(&["run", "all"]).out;
+    for words in [
+        "stage1.block1",
+        "k3_e3_se",
+        "target latency  1 ms",
+        "0.900 ms",
+        "0.950 ms (0.900 to 1.000)",
+        "123.46 k",
+        "7.89 M",
+        "75.00 % of 40 images",
+        "search  ran",
+        "weights, best  /",
+    ] {
+        assert!(out.contains(words), "`{words}` is missing from\n{out}");
+    }
+    assert!(project.good(&["run", "all"]).out.contains("search  cached"));
+}
+
+#[test]
+fn log_and_show_tell_of_runs_attempts_and_artifacts() {
+    let project = Project::new();
+    project.good(&["run", "split"]);
+    project.behave("lookup", "kill");
+    project.run(&["run", "lookup"]);
+    let log = project.json(&["log"]);
+    let runs = log["runs"].as_array().unwrap();
+    assert_eq!((runs.len(), &runs[0]["outcome"], &runs[1]["outcome"]), (2, &json!("failed"), &json!("done")));
+    assert_eq!(
+        (&runs[0]["failed"], &runs[0]["cached"], &runs[1]["ran"]),
+        (&json!(["lookup"]), &json!(["split"]), &json!(["split"]))
+    );
+    let run = project.json(&["show", "latest"]);
+    let attempt = &run["made"][0];
+    assert!(attempt["cause"].as_str().unwrap().contains("SIGKILL"));
+    assert!(attempt["usage"]["peak_memory_bytes"].as_u64().unwrap() > 100_000);
+    assert_eq!(attempt["metrics"]["series"]["loss"], json!([[1, 0.5]]), "a failed stage keeps its metrics");
+    assert!(attempt["environment"]["cpu_model"].is_string());
+    let shown = project.json(&["show", attempt["id"].as_str().unwrap()]);
+    assert_eq!(shown["attempt"]["instance"], "lookup");
+    let status = project.json(&["status", "split"]);
+    let digest = status["stages"][0]["outputs"][0]["digest"].as_str().unwrap();
+    let artifact = project.json(&["show", &digest[..12]]);
+    assert_eq!(artifact["made_by"][0]["instance"], "split");
+    assert!(project.run(&["show", "99"]).code == Some(2));
+    project.good(&["log"]);
+    project.good(&["show", "1"]);
+}
+
+#[test]
+fn messages_can_be_json_lines() {
+    let project = Project::new();
+    let said = project.good(&["run", "split", "--log-format", "json"]).err;
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().any(|line| line["id"] == "split" && line["level"] == "INFO"), "{said}");
+    let said = project.run(&["run", "nothing", "--log-format", "json"]).err;
+    let line: Value = serde_json::from_str(said.trim()).unwrap();
+    assert_eq!(line["level"], "ERROR");
+}
+
+#[test]
+fn the_written_configuration_is_valid_and_is_not_written_over() {
+    let project = Project::new();
+    project.good(&["init", "new.yaml"]);
+    project.good(&["config", "--config", "new.yaml"]);
+    let ended = project.run(&["init", "new.yaml"]);
+    assert!(ended.code == Some(2) && ended.err.contains("is there already"), "{}", ended.err);
+}
+
+#[test]
+fn completions_and_manual_pages_are_written() {
+    let project = Project::new();
+    assert!(project.good(&["completions", "bash"]).out.contains("tfnas-pipeline"));
+    project.good(&["man", "--out", "man"]);
+    assert!(project.path("man/tfnas-pipeline-run.1").exists());
+}

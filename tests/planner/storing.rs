@@ -1,0 +1,80 @@
+//! The store as a whole: gc, verify, rebuild, and stores that cannot be used.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::project::{Project, STAGES};
+
+#[test]
+fn gc_removes_results_and_bytes_together() {
+    let project = Project::new();
+    for epochs in 1..=4 {
+        project.good(&["run", "all", "--set", &format!("search.epochs={epochs}")]);
+    }
+    let before = project.objects().len();
+    let planned = project.json(&["gc", "--keep-last", "1", "--dry-run"]);
+    assert_eq!((project.objects().len(), planned["attempts"].as_array().unwrap().len()), (before, 12));
+    let removed = project.json(&["gc", "--keep-last", "1"]);
+    assert_eq!(removed, planned);
+    assert!(project.objects().len() < before);
+    project.trace();
+    project.good(&["run", "all", "--set", "search.epochs=4"]);
+    assert!(project.trace().is_empty(), "what was used last is kept, with all it was made from");
+    project.good(&["run", "all", "--set", "search.epochs=1"]);
+    assert_eq!(project.trace(), ["search", "parse", "train", "test"]);
+    assert_eq!(project.run(&["gc", "--max-size", "3 parsecs"]).code, Some(2));
+}
+
+#[test]
+fn verify_finds_what_changed_with_size_and_time_kept() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    project.good(&["cache", "verify", "--deep"]);
+    let object = &project.objects()[0];
+    let modified = fs::metadata(object).unwrap().modified().unwrap();
+    let mut bytes = fs::read(object).unwrap();
+    bytes[0] ^= 1;
+    fs::set_permissions(object, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(object, bytes).unwrap();
+    fs::File::options().write(true).open(object).unwrap().set_modified(modified).unwrap();
+    let found = project.json_of(&["cache", "verify"], 1);
+    assert_eq!((found["sound"].as_bool(), found["damaged"].as_array().unwrap().len()), (Some(false), 1));
+    project.good(&["run", "all"]);
+    project.good(&["cache", "verify"]);
+}
+
+#[test]
+fn a_damaged_ledger_says_how_to_recover_and_does() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    project.trace();
+    fs::write(project.path(".tfnas/ledger.sqlite3"), "not a ledger").unwrap();
+    let ended = project.run(&["run", "all"]);
+    assert!(ended.code == Some(2) && ended.err.contains("cache rebuild"), "{}", ended.err);
+    let rebuilt = project.json(&["cache", "rebuild"]);
+    assert_eq!(rebuilt["results"].as_u64(), Some(STAGES.len() as u64));
+    project.good(&["run", "all"]);
+    assert!(project.trace().is_empty());
+}
+
+#[test]
+fn a_store_of_a_newer_version_is_not_touched() {
+    let project = Project::new();
+    project.good(&["run", "split"]);
+    let format = project.path(".tfnas/FORMAT");
+    let text = fs::read_to_string(&format).unwrap().replace('1', "99");
+    fs::write(&format, &text).unwrap();
+    for command in ["run", "plan"] {
+        let ended = project.run(&[command, "all"]);
+        assert!(ended.code == Some(2) && ended.err.contains("newer"), "{}", ended.err);
+    }
+    assert_eq!(fs::read_to_string(&format).unwrap(), text);
+}
+
+#[test]
+fn a_folder_that_is_no_store_is_left_alone() {
+    let project = Project::new();
+    let ended = project.run(&["run", "split", "--store", "images"]);
+    assert!(ended.code == Some(2) && ended.err.contains("no store"), "{}", ended.err);
+    assert_eq!(fs::read_dir(project.path("images")).unwrap().count(), 2);
+}

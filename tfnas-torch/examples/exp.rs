@@ -1,0 +1,118 @@
+//! Images a second of every kind of step, on one device, on generated images.
+//!
+//! `cargo run -p tfnas-torch --example throughput -- [space] [batch] [threads] [device]`; without arguments: small 64 2 cpu.
+//! On a CPU with glibc, run it with `MALLOC_MMAP_THRESHOLD_` and `MALLOC_TRIM_THRESHOLD_` both at 1000000000, as the workers
+//! do: else the allocator gives large blocks back after each use, and page faults eat the step.
+
+use std::time::Instant;
+
+use tch::{Device, Kind, Tensor};
+use tfnas::{Architecture, Knot, LatencyCurve, LatencyTable, ModelConfig, Space, TableHeader};
+use tfnas_random::{Purpose, Stream};
+use tfnas_torch::derived::DerivedNetwork;
+use tfnas_torch::device::{find_device, set_threads, synchronise};
+use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
+use tfnas_torch::full_state::FullState;
+use tfnas_torch::gumbel::{draw_noise, draw_remaining_path, gumbel_path};
+use tfnas_torch::initialise::initialise;
+use tfnas_torch::optim::{Adam, AdamSettings, Sgd, SgdSettings};
+use tfnas_torch::search_step::{LatencyObjective, architecture_step, weight_step};
+use tfnas_torch::supernet::Latencies;
+use tfnas_torch::train_step::train_step;
+use tfnas_torch::{Module, Role};
+
+const CLASSES: usize = 10;
+const REPEATS: usize = 8;
+const SGD: SgdSettings = SgdSettings { rate: 0.025, momentum: 0.9, weight_decay: 1e-5 };
+const ADAM: AdamSettings = AdamSettings { rate: 0.01, betas: (0.5, 0.999), epsilon: 1e-8, weight_decay: 5e-4 };
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let argument = |index, default: &str| std::env::args().nth(index).unwrap_or_else(|| default.to_owned());
+    let name = argument(1, "small");
+    let space = Space::by_name(&name).ok_or(format!("no space '{name}': {:?}", Space::names()))?;
+    let batch: usize = argument(2, "64").parse()?;
+    set_threads(argument(3, "2").parse()?);
+    let device = find_device(&argument(4, "cpu"))?;
+    println!("{name}, batch {batch}");
+    let size = space.definition().resolution as i64;
+    let rows = Tensor::randn([batch as i64, size, size, 3], (Kind::Float, device));
+    let images = rows.permute([0, 3, 1, 2]);
+    let labels = Tensor::randint(CLASSES as i64, [batch as i64], (Kind::Int64, device));
+    search(&space, &images, &labels)?;
+    train(&space, &images, &labels)
+}
+
+fn search(space: &Space, images: &Tensor, labels: &Tensor) -> Result<(), Box<dyn std::error::Error>> {
+    let device = images.device();
+    let supernet = FullState::new(space, CLASSES, 0, device).slice();
+    let table = flat_table(space)?;
+    let latencies = Latencies::look_up(&table, space, &tfnas::Widths::initial(space), device)?;
+    let (blocks, operations) = (space.blocks().len(), space.operations().len());
+    let noise = |step| draw_noise(blocks, operations, &mut Stream::new(0, Purpose::Gumbel, 0, step));
+    let mut sgd = Sgd::new(supernet.tensors(Role::Weight), SGD);
+    for (what, count) in [("weight step, one path", 1), ("weight step, two paths", 2)] {
+        rate(what, images, |step| {
+            let path = gumbel_path(&supernet.read_log_alphas(), &noise(step));
+            let other = draw_remaining_path(&path, operations, &mut Stream::new(0, Purpose::UniformPath, 0, step));
+            weight_step(&supernet, &mut sgd, 5.0, images, labels, &[path, other][..count]);
+        });
+    }
+    let mut adam = Adam::new(supernet.tensors(Role::Architecture), ADAM);
+    let objective = LatencyObjective { latencies: &latencies, target_ms: 10.0, weight: 0.1 };
+    rate("architecture step", images, |step| {
+        architecture_step(&supernet, &mut adam, 5.0, &objective, images, labels, &noise(step), 5.0);
+    });
+    Ok(())
+}
+
+fn train(space: &Space, images: &Tensor, labels: &Tensor) -> Result<(), Box<dyn std::error::Error>> {
+    let architecture = Architecture::random(space, &mut Stream::new(0, Purpose::RandomArchitecture, 0, 0));
+    let config = ModelConfig::from_architecture(space, &architecture, CLASSES)?;
+    let flops = tfnas::cost::flops(&config, space.definition().resolution);
+    println!("network of {:.1} million multiply-adds", flops as f64 / 1e6);
+    let network = DerivedNetwork::new(&config, images.device());
+    initialise(&network, 0);
+    let mut sgd = Sgd::new(network.tensors(Role::Weight), SGD);
+    let rates = DropRates { dropout: 0.2, drop_connect: 0.2 };
+    let samples = images.size()[0] as usize;
+    rate("training", images, |step| {
+        let masks = DropMasks::draw(&network, rates, samples, StepKey { seed: 0, epoch: 0, step });
+        let outcome = train_step(&network, &mut sgd, 5.0, 0.1, images, labels, &masks);
+        outcome.expect("the batch is larger than one image");
+    });
+    rate("evaluation", images, |_| drop(network.forward(images)));
+    let folded = network.folded();
+    rate("evaluation, folded", images, |_| drop(folded.forward(images)));
+    Ok(())
+}
+
+
+fn cpu() -> f64 {
+    let s = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let f: Vec<&str> = s.rsplit(')').next().unwrap().split_whitespace().collect();
+    (f[11].parse::<f64>().unwrap() + f[12].parse::<f64>().unwrap()) / 100.0
+}
+fn rate(what: &str, images: &Tensor, mut step: impl FnMut(u32)) {
+    if let Ok(only) = std::env::var("ONLY") { if !what.contains(&only) { return; } }
+    let _device: Device = images.device(); let _ = synchronise;let _ = Instant::now;
+    step(0);
+    let start = cpu();
+    let n: u32 = std::env::var("N").map(|n| n.parse().unwrap()).unwrap_or(8);
+    for index in 1..=n { step(index); }
+    let t = (cpu() - start) / n as f64;
+    println!("{what:<24} {:8.1} images/cpu-s  {:.1} ms", images.size()[0] as f64 / t, t*1e3);
+}
+
+/// A table in which every block costs the same.
+fn flat_table(space: &Space) -> Result<LatencyTable, Box<dyn std::error::Error>> {
+    let curve = |row: tfnas::NeededRow| {
+        let knot = |width| Knot { width, ms: 1.0 };
+        Ok::<_, Box<dyn std::error::Error>>((
+            row.key,
+            LatencyCurve::new(vec![knot(row.min_width), knot(row.max_width)])?,
+        ))
+    };
+    let curves = space.needed_rows().into_iter().map(curve).collect::<Result<_, _>>()?;
+    let header = TableHeader { name: "flat".to_owned(), ..TableHeader::default() };
+    Ok(LatencyTable::new(header, 1.0, curves)?)
+}

@@ -1,0 +1,125 @@
+//! A network of the space on its own: what is trained, tested and published.
+
+use tch::{Device, Tensor, no_grad};
+use tfnas::ModelConfig;
+
+use crate::drop_masks::DropMasks;
+use crate::layers::{Head, MbConv, Normalisation, Stem};
+use crate::named_tensors::{Module, Visitor, join};
+
+/// The network that a [`ModelConfig`] describes, its batch norms with affine part and running statistics.
+///
+/// Names and order of its tensors are those of the original's `state_dict`.
+#[derive(Debug)]
+pub struct DerivedNetwork {
+    config: ModelConfig,
+    stem: Stem,
+    groups: Vec<Vec<MbConv>>,
+    head: Head,
+}
+
+/// A derived network for evaluation alone: each batch norm is taken into the convolution before it.
+///
+/// Its logits are those of the network it was made of, up to rounding, for a third less time.
+#[derive(Debug)]
+pub struct FoldedNetwork(DerivedNetwork);
+
+impl DerivedNetwork {
+    /// The network with weights of 0; [`initialise`](crate::initialise::initialise) or
+    /// [`load`](crate::weights::load) gives it others.
+    pub fn new(config: &ModelConfig, device: Device) -> Self {
+        let normalisation = Normalisation::Affine;
+        let block = |block| MbConv::new(block, normalisation, device);
+        Self {
+            stem: Stem::new(&config.first_stem, &config.second_stem, normalisation, device),
+            groups: config.groups.iter().map(|group| group.iter().map(block).collect()).collect(),
+            head: Head::new(&config.feature_mix, &config.classifier, normalisation, device),
+            config: config.clone(),
+        }
+    }
+
+    /// What the network was made from.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Where the network lives.
+    pub fn device(&self) -> Device {
+        self.head.classifier.weight.device()
+    }
+
+    /// Logits `[N, classes]` of `x`, `[N, 3, H, W]`, with the running statistics; nothing is kept for a backward pass.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        no_grad(|| {
+            let first = self.stem.first.forward(x, false);
+            let x = self.blocks().fold(first, |x, block| block.forward(&x, false));
+            self.head.forward(&x, false)
+        })
+    }
+
+    /// Logits `[N, classes]` of `x`, `[N, 3, H, W]`, in training: with the statistics of the batch, which move the running
+    /// ones, and without what the masks leave out.
+    pub fn forward_training(&self, x: &Tensor, masks: &DropMasks) -> Tensor {
+        let first = self.stem.first.forward(x, true);
+        let blocks = self.blocks().zip(&masks.blocks);
+        let x = blocks.fold(first, |x, (block, keep)| match keep {
+            Some(keep) => block.forward_with_drop_connect(&x, keep),
+            None => block.forward(&x, true),
+        });
+        let features = self.head.features(&x, true);
+        let features = match &masks.classifier {
+            Some(keep) => features * keep,
+            None => features,
+        };
+        self.head.classifier.forward(&features)
+    }
+
+    /// The second stem and all blocks, in order.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = &MbConv> {
+        std::iter::once(&self.stem.second).chain(self.groups.iter().flatten())
+    }
+
+    /// Side of the feature map that the last batch norm reads, for images of this side.
+    pub(crate) fn final_size(&self, resolution: usize) -> usize {
+        let config = &self.config;
+        let blocks = std::iter::once(&config.second_stem).chain(config.groups.iter().flatten());
+        let strides = blocks.map(|block| block.stride);
+        std::iter::once(config.first_stem.stride)
+            .chain(strides)
+            .chain([config.feature_mix.stride])
+            .fold(resolution, usize::div_ceil)
+    }
+
+    /// A copy for evaluation, without batch norms.
+    pub fn folded(&self) -> FoldedNetwork {
+        let folded = || {
+            let group = |group: &Vec<MbConv>| group.iter().map(MbConv::folded).collect();
+            Some(FoldedNetwork(Self {
+                config: self.config.clone(),
+                stem: self.stem.folded()?,
+                groups: self.groups.iter().map(group).collect::<Option<_>>()?,
+                head: self.head.folded()?,
+            }))
+        };
+        folded().expect("a derived network is built with running statistics everywhere")
+    }
+}
+
+impl FoldedNetwork {
+    /// Logits `[N, classes]` of `x`, `[N, 3, H, W]`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        self.0.forward(x)
+    }
+}
+
+impl Module for DerivedNetwork {
+    fn visit(&self, prefix: &str, visitor: &mut Visitor<'_>) {
+        self.stem.visit(prefix, visitor);
+        for (group, blocks) in self.groups.iter().enumerate() {
+            for (index, block) in blocks.iter().enumerate() {
+                block.visit(&join(prefix, &format!("stage{}.{index}", group + 1)), visitor);
+            }
+        }
+        self.head.visit(prefix, visitor);
+    }
+}

@@ -1,0 +1,93 @@
+//! Gradients of a loss as values, and clipping them.
+
+use tch::Tensor;
+
+/// Added to the norm that clipping divides by, as in `torch.nn.utils.clip_grad_norm_`.
+const CLIP_EPSILON: f64 = 1e-6;
+
+/// Gradients of some parameters, in their order; none for a parameter that the loss does not depend on.
+pub type Gradients = Vec<Option<Tensor>>;
+
+/// The gradients of a scalar loss.
+///
+/// Nothing is accumulated: a parameter without a part in the loss (an operation that no path took) has no gradient,
+/// which for the optimisers is not the same as a gradient of 0.
+pub fn gradients(loss: &Tensor, parameters: &[Tensor]) -> Gradients {
+    Tensor::run_backward(&[loss], parameters, false, false)
+        .into_iter()
+        .map(|gradient| gradient.defined().then_some(gradient))
+        .collect()
+}
+
+/// Scales gradients so that their common Euclidean norm is at most `max_norm`; returns the norm before, `[]` f32.
+///
+/// As `torch.nn.utils.clip_grad_norm_`: the factor is `max_norm / (norm + 1e-6)`, at most 1. It stays on the device, so that
+/// nothing waits for it; gradients that are not finite stay so. A `max_norm` of 0
+/// leaves the gradients as they are.
+pub fn clip_by_global_norm(gradients: &mut Gradients, max_norm: f64) -> Tensor {
+    let norm = global_norm(gradients);
+    if max_norm == 0.0 {
+        return norm;
+    }
+    let factor = (max_norm / (&norm + CLIP_EPSILON)).clamp_max(1.0);
+    for gradient in gradients.iter_mut().flatten() {
+        *gradient = &*gradient * &factor;
+    }
+    norm
+}
+
+/// The Euclidean norm of all gradients together, `[]` f32: the norm of their norms; 0 where there is none.
+fn global_norm(gradients: &Gradients) -> Tensor {
+    let norms: Vec<Tensor> = gradients.iter().flatten().map(Tensor::norm).collect();
+    if norms.is_empty() {
+        return Tensor::from(0f32);
+    }
+    Tensor::stack(&norms, 0).norm()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaf(values: &[f32]) -> Tensor {
+        Tensor::from_slice(values).set_requires_grad(true)
+    }
+
+    #[test]
+    fn a_parameter_without_part_in_the_loss_has_no_gradient() {
+        let parameters = [leaf(&[3.0]), leaf(&[1.0])];
+        let found = gradients(&parameters[0].square().sum(None), &parameters);
+        assert_eq!(found[0].as_ref().map(|g| g.double_value(&[0])), Some(6.0));
+        assert!(found[1].is_none());
+    }
+
+    #[test]
+    fn clipping_scales_all_gradients_by_one_factor() {
+        let mut gradients = vec![Some(Tensor::from_slice(&[3f32])), None, Some(Tensor::from_slice(&[4f32]))];
+        let norm = clip_by_global_norm(&mut gradients, 1.0);
+        assert_eq!(norm.double_value(&[]), 5.0);
+        let clipped: Vec<f64> = gradients.iter().flatten().map(|g| g.double_value(&[0])).collect();
+        // 1 / (5 + 1e-6) in f32.
+        assert!((clipped[0] - 0.6).abs() < 1e-6 && (clipped[1] - 0.8).abs() < 1e-6);
+        assert!(clipped[0] < 0.6, "the epsilon makes the factor a little smaller");
+    }
+
+    #[test]
+    fn small_gradients_are_not_scaled_up() {
+        let mut gradients = vec![Some(Tensor::from_slice(&[0.3f32, 0.4]))];
+        clip_by_global_norm(&mut gradients, 5.0);
+        assert_eq!(gradients[0].as_ref().map(|g| g.double_value(&[0])), Some(f64::from(0.3f32)));
+    }
+
+    #[test]
+    fn a_largest_norm_of_zero_does_not_clip() {
+        let mut gradients = vec![Some(Tensor::from_slice(&[3f32, 4.0]))];
+        assert_eq!(clip_by_global_norm(&mut gradients, 0.0).double_value(&[]), 5.0);
+        assert_eq!(gradients[0].as_ref().map(|g| g.double_value(&[0])), Some(3.0));
+    }
+
+    #[test]
+    fn no_gradients_have_norm_zero() {
+        assert_eq!(clip_by_global_norm(&mut vec![None], 5.0).double_value(&[]), 0.0);
+    }
+}

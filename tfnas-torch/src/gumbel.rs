@@ -1,0 +1,126 @@
+//! Bi-sampling: Gumbel noise, the path that it chooses, a path through the other operations, and the relaxed sample.
+//!
+//! Paths are drawn on the host, where the step is put together; the relaxed sample is computed on the device, where it
+//! must be differentiable. Both take the noise as plain numbers `[block][operation]`.
+
+use tch::{Kind, Tensor};
+use tfnas_random::Stream;
+
+/// Gumbel noise, `[block][operation]`.
+pub type Noise = Vec<Vec<f32>>;
+
+/// The operation that each block takes, counted from 0.
+pub type Path = Vec<usize>;
+
+/// Draws standard Gumbel noise for every operation of every block, in order.
+pub fn draw_noise(blocks: usize, operations: usize, stream: &mut Stream) -> Noise {
+    let mut row = || (0..operations).map(|_| stream.gumbel() as f32).collect();
+    (0..blocks).map(|_| row()).collect()
+}
+
+/// The path of a Gumbel-softmax sample: of each block the operation with the largest `log_alpha + noise`.
+///
+/// The softmax at a temperature in between changes no order. The first of equals wins.
+pub fn gumbel_path(log_alphas: &[Vec<f32>], noise: &Noise) -> Path {
+    let rows = log_alphas.iter().zip(noise);
+    rows.map(|(log_alphas, noise)| {
+        let perturbed: Vec<f32> = log_alphas.iter().zip(noise).map(|(a, g)| a + g).collect();
+        first_largest(&perturbed)
+    })
+    .collect()
+}
+
+/// The most probable path: of each block the operation with the largest `log_alpha`, the first of equals.
+pub fn most_probable_path(log_alphas: &[Vec<f32>]) -> Path {
+    log_alphas.iter().map(|row| first_largest(row)).collect()
+}
+
+/// Draws a path uniformly among those that take no operation of `taken`.
+///
+/// A space of one operation leaves nothing to draw from: the result is `taken`.
+pub fn draw_remaining_path(taken: &Path, operations: usize, stream: &mut Stream) -> Path {
+    if operations < 2 {
+        return taken.clone();
+    }
+    let positions: Vec<usize> = taken.iter().map(|_| stream.below(operations as u64 - 1) as usize).collect();
+    remaining_path(taken, &positions)
+}
+
+/// The path that takes, of each block, the operation at this position in the ascending list of those not in `taken`.
+pub fn remaining_path(taken: &Path, positions: &[usize]) -> Path {
+    let blocks = taken.iter().zip(positions);
+    blocks.map(|(&taken, &position)| position + usize::from(position >= taken)).collect()
+}
+
+/// The relaxed sample softmax((`log_alphas` + noise) / temperature), `[blocks, operations]`, differentiable.
+///
+/// `log_alphas`: one `[operations]` f32 per block.
+pub fn relaxed_sample(log_alphas: &[&Tensor], noise: &Noise, temperature: f64) -> Tensor {
+    let log_alphas = Tensor::stack(log_alphas, 0);
+    let flat: Vec<f32> = noise.iter().flatten().copied().collect();
+    let noise = Tensor::from_slice(&flat).view_as(&log_alphas).to_device(log_alphas.device());
+    ((log_alphas + noise) / temperature).softmax(-1, Kind::Float)
+}
+
+fn first_largest(values: &[f32]) -> usize {
+    let mut best = 0;
+    for (index, value) in values.iter().enumerate() {
+        if *value > values[best] {
+            best = index;
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tfnas_random::Purpose;
+
+    #[test]
+    fn the_first_of_equal_operations_wins() {
+        assert_eq!(most_probable_path(&[vec![-2.0, -1.0, -1.0], vec![0.0, -1.0, 0.0]]), [1, 0]);
+        assert_eq!(gumbel_path(&[vec![-1.0, -2.0]], &vec![vec![0.0, 1.5]]), [1]);
+    }
+
+    #[test]
+    fn remaining_paths_reach_every_other_operation_and_never_a_taken_one() {
+        let taken = vec![0, 2, 3];
+        let mut seen = [[false; 4]; 3];
+        for index in 0..200 {
+            let mut stream = Stream::new(1, Purpose::UniformPath, 0, index);
+            for (block, operation) in draw_remaining_path(&taken, 4, &mut stream).into_iter().enumerate() {
+                seen[block][operation] = true;
+            }
+        }
+        for (block, &taken) in taken.iter().enumerate() {
+            let others: Vec<bool> = (0..4).map(|operation| operation != taken).collect();
+            assert_eq!(seen[block].to_vec(), others);
+        }
+    }
+
+    #[test]
+    fn one_operation_leaves_the_same_path() {
+        let mut stream = Stream::new(1, Purpose::UniformPath, 0, 0);
+        assert_eq!(draw_remaining_path(&vec![0, 0], 1, &mut stream), [0, 0]);
+    }
+
+    #[test]
+    fn the_relaxed_sample_is_a_distribution_that_sharpens_with_falling_temperature() {
+        let log_alphas = Tensor::from_slice(&[-1f32, -1.5, -2.0]);
+        let noise = vec![vec![0.1f32, 1.0, 0.0]];
+        let warm = relaxed_sample(&[&log_alphas], &noise, 5.0);
+        let cold = relaxed_sample(&[&log_alphas], &noise, 0.1);
+        assert!((warm.sum(Kind::Double).double_value(&[]) - 1.0).abs() < 1e-6);
+        assert!(cold.double_value(&[0, 1]) > 0.97 && warm.double_value(&[0, 1]) < 0.4);
+    }
+
+    #[test]
+    fn noise_has_the_mean_of_the_gumbel_distribution() {
+        let mut stream = Stream::new(3, Purpose::Gumbel, 0, 0);
+        let noise = draw_noise(100, 100, &mut stream);
+        let mean: f32 = noise.iter().flatten().sum::<f32>() / 1e4;
+        // Euler's constant; the standard deviation of this mean is 0.013.
+        assert!((mean - 0.5772).abs() < 0.05, "{mean}");
+    }
+}

@@ -1,0 +1,111 @@
+use tch::{Device, Kind, Tensor};
+
+use crate::named_tensors::{Module, Role, Visitor, join};
+
+/// Added to a variance before its root is taken.
+const EPSILON: f64 = 1e-5;
+/// Weight of the new batch in the running statistics: `running = 0.9 * running + 0.1 * batch`.
+const MOMENTUM: f64 = 0.1;
+
+/// Which batch norms a network is built with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Normalisation {
+    /// The statistics of the batch, always; nothing to learn: the supernet.
+    BatchStatistics,
+    /// Learnt weight and bias, running statistics for evaluation: a derived network.
+    Affine,
+}
+
+/// Batch norm over N, H and W for each channel.
+#[derive(Debug)]
+pub enum BatchNorm {
+    /// See [`Normalisation::BatchStatistics`].
+    BatchStatistics,
+    /// See [`Normalisation::Affine`]; all tensors `[C]` f32, but `batches`: `[]` i64, PyTorch's `num_batches_tracked`.
+    Affine {
+        /// Scale.
+        weight: Tensor,
+        /// Shift.
+        bias: Tensor,
+        /// Running mean.
+        mean: Tensor,
+        /// Running variance (unbiased).
+        variance: Tensor,
+        /// Batches seen.
+        batches: Tensor,
+    },
+    /// The identity: the convolution before it has taken the batch norm in.
+    Folded,
+}
+
+impl BatchNorm {
+    /// A batch norm for `channels` channels, the identity at first.
+    pub fn new(channels: usize, normalisation: Normalisation, device: Device) -> Self {
+        let shape = [channels as i64];
+        match normalisation {
+            Normalisation::BatchStatistics => Self::BatchStatistics,
+            Normalisation::Affine => Self::Affine {
+                weight: Tensor::ones(shape, (Kind::Float, device)).set_requires_grad(true),
+                bias: Tensor::zeros(shape, (Kind::Float, device)).set_requires_grad(true),
+                mean: Tensor::zeros(shape, (Kind::Float, device)),
+                variance: Tensor::ones(shape, (Kind::Float, device)),
+                batches: Tensor::zeros([0i64; 0], (Kind::Int64, device)),
+            },
+        }
+    }
+
+    /// Normalises `x`, `[N, C, H, W]`; in training with the statistics of the batch, which then move the running ones.
+    pub fn forward(&self, x: Tensor, training: bool) -> Tensor {
+        match self {
+            Self::BatchStatistics => batch_statistics_norm(&x, None),
+            Self::Affine { weight, bias, mean, variance, batches } => {
+                if training {
+                    let _ = batches.shallow_clone().g_add_scalar_(1);
+                }
+                x.batch_norm(Some(weight), Some(bias), Some(mean), Some(variance), training, MOMENTUM, EPSILON, true)
+            }
+            Self::Folded => x,
+        }
+    }
+
+    /// `factor` times the normalised `x`, in the one pass that normalising takes.
+    ///
+    /// `factor` is a scalar `[]`, differentiable. Only batch norms without an affine part can do this; the others return
+    /// the product in a second pass.
+    pub(crate) fn forward_scaled(&self, x: Tensor, factor: &Tensor) -> Tensor {
+        match self {
+            Self::BatchStatistics => batch_statistics_norm(&x, Some(factor)),
+            other => other.forward(x, true) * factor,
+        }
+    }
+
+    /// The per-channel scale and shift to which this batch norm comes in evaluation, f64 `[C]` each; none for one
+    /// without running statistics.
+    pub(crate) fn scale_and_shift(&self) -> Option<(Tensor, Tensor)> {
+        let Self::Affine { weight, bias, mean, variance, .. } = self else {
+            return None;
+        };
+        let double = |tensor: &Tensor| tensor.detach().to_kind(Kind::Double);
+        let scale = double(weight) / (double(variance) + EPSILON).sqrt();
+        let shift = double(bias) - double(mean) * &scale;
+        Some((scale, shift))
+    }
+}
+
+impl Module for BatchNorm {
+    fn visit(&self, prefix: &str, visitor: &mut Visitor<'_>) {
+        if let Self::Affine { weight, bias, mean, variance, batches } = self {
+            visitor(join(prefix, "weight"), weight, Role::Weight);
+            visitor(join(prefix, "bias"), bias, Role::Weight);
+            visitor(join(prefix, "running_mean"), mean, Role::Buffer);
+            visitor(join(prefix, "running_var"), variance, Role::Buffer);
+            visitor(join(prefix, "num_batches_tracked"), batches, Role::Buffer);
+        }
+    }
+}
+
+/// Normalises with the statistics of the batch; the result is multiplied by the scalar `factor` where there is one.
+fn batch_statistics_norm(x: &Tensor, factor: Option<&Tensor>) -> Tensor {
+    let weight = factor.map(|factor| factor.expand([x.size()[1]], false).contiguous());
+    x.batch_norm(weight.as_ref(), None::<&Tensor>, None, None, true, MOMENTUM, EPSILON, true)
+}

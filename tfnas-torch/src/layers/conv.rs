@@ -1,0 +1,80 @@
+use tch::{Device, Kind, Tensor};
+
+use crate::named_tensors::{Module, Role, Visitor, join};
+
+/// A convolution with a square odd kernel and padding of half of it.
+#[derive(Debug)]
+pub struct Conv {
+    /// `[out, in / groups, k, k]` f32.
+    pub(crate) weight: Tensor,
+    /// `[out]` f32.
+    pub(crate) bias: Option<Tensor>,
+    stride: i64,
+    padding: i64,
+    groups: i64,
+}
+
+impl Conv {
+    /// A convolution of weight 0, from all input channels to each output channel.
+    pub fn new(in_channels: usize, out_channels: usize, kernel: usize, stride: usize, device: Device) -> Self {
+        let shape = [out_channels, in_channels, kernel, kernel];
+        Self::of_weight(zeros(&shape, device), None, stride, 1)
+    }
+
+    /// A 1x1 convolution with bias, weight and bias 0.
+    pub fn pointwise_with_bias(in_channels: usize, out_channels: usize, device: Device) -> Self {
+        let weight = zeros(&[out_channels, in_channels, 1, 1], device);
+        Self::of_weight(weight, Some(zeros(&[out_channels], device)), 1, 1)
+    }
+
+    /// A depthwise convolution of weight 0: each channel on its own.
+    pub fn depthwise(channels: usize, kernel: usize, stride: usize, device: Device) -> Self {
+        let weight = zeros(&[channels, 1, kernel, kernel], device);
+        Self::of_weight(weight, None, stride, channels)
+    }
+
+    fn of_weight(weight: Tensor, bias: Option<Tensor>, stride: usize, groups: usize) -> Self {
+        let padding = weight.size()[2] / 2;
+        Self { weight, bias, stride: stride as i64, padding, groups: groups as i64 }
+    }
+
+    /// Convolves `x`, `[N, in, H, W]`; gives `[N, out, ceil(H / stride), ceil(W / stride)]`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.conv2d(&self.weight, self.bias.as_ref(), [self.stride; 2], [self.padding; 2], [1, 1], self.groups)
+    }
+
+    /// The same convolution without gradients.
+    pub(crate) fn detached(&self) -> Self {
+        self.with_tensors(self.weight.detach(), self.bias.as_ref().map(Tensor::detach))
+    }
+
+    /// This convolution followed by a scale and a shift of each output channel (f64 `[out]` each), as one.
+    pub(crate) fn folded(&self, scale: &Tensor, shift: &Tensor) -> Self {
+        let weight = self.weight.detach();
+        let scaled = weight.to_kind(Kind::Double) * scale.view([-1, 1, 1, 1]);
+        let shift = match &self.bias {
+            Some(bias) => bias.detach().to_kind(Kind::Double) * scale + shift,
+            None => shift.shallow_clone(),
+        };
+        self.with_tensors(scaled.to_kind(weight.kind()), Some(shift.to_kind(weight.kind())))
+    }
+
+    fn with_tensors(&self, weight: Tensor, bias: Option<Tensor>) -> Self {
+        Self { weight, bias, ..*self }
+    }
+}
+
+impl Module for Conv {
+    fn visit(&self, prefix: &str, visitor: &mut Visitor<'_>) {
+        visitor(join(prefix, "weight"), &self.weight, Role::Weight);
+        if let Some(bias) = &self.bias {
+            visitor(join(prefix, "bias"), bias, Role::Weight);
+        }
+    }
+}
+
+/// A trainable tensor of zeros, f32.
+pub(super) fn zeros(shape: &[usize], device: Device) -> Tensor {
+    let shape: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
+    Tensor::zeros(shape, (Kind::Float, device)).set_requires_grad(true)
+}

@@ -1,0 +1,109 @@
+use tch::{Device, Tensor};
+use tfnas::MbConvConfig;
+
+use super::batch_norm::Normalisation;
+use super::conv::Conv;
+use super::conv_layer::ConvLayer;
+use super::squeeze_excite::SqueezeExcite;
+use crate::named_tensors::{Module, Visitor, join};
+
+/// An inverted residual block: 1x1 expand, depthwise, optional squeeze-excite, 1x1 project, plus the input where the
+/// shapes are equal.
+#[derive(Debug)]
+pub struct MbConv {
+    pub(crate) expand: Option<ConvLayer>,
+    pub(crate) depthwise: ConvLayer,
+    pub(crate) squeeze_excite: Option<SqueezeExcite>,
+    pub(crate) project: ConvLayer,
+    has_residual: bool,
+}
+
+impl MbConv {
+    /// A block of weight 0.
+    pub fn new(config: &MbConvConfig, normalisation: Normalisation, device: Device) -> Self {
+        let activation = config.activation;
+        let layer = |conv, activation| ConvLayer::new(conv, normalisation, activation, device);
+        let width = if config.has_expansion() { config.mid_channels } else { config.in_channels };
+        let expand = config.has_expansion().then(|| {
+            let conv = Conv::new(config.in_channels, width, 1, 1, device);
+            layer(conv, Some(activation))
+        });
+        let depthwise = Conv::depthwise(width, config.kernel, config.stride, device);
+        let project = Conv::new(width, config.out_channels, 1, 1, device);
+        Self {
+            expand,
+            depthwise: layer(depthwise, Some(activation)),
+            squeeze_excite: (config.se_channels > 0)
+                .then(|| SqueezeExcite::new(width, config.se_channels, activation, device)),
+            project: layer(project, None),
+            has_residual: config.has_residual(),
+        }
+    }
+
+    /// The block's output for `x`, `[N, in, H, W]`: `[N, out, ceil(H / stride), ceil(W / stride)]`.
+    pub fn forward(&self, x: &Tensor, training: bool) -> Tensor {
+        let projected = self.project.forward(&self.mid(x, training), training);
+        if self.has_residual { projected + x } else { projected }
+    }
+
+    /// [`forward`](MbConv::forward) in training, in which some samples skip the block.
+    ///
+    /// `keep`: `[N, 1, 1, 1]` f32, 0 for a sample that skips, 1 / (probability to stay) for the others. Without effect in
+    /// a block that does not add its input.
+    pub(crate) fn forward_with_drop_connect(&self, x: &Tensor, keep: &Tensor) -> Tensor {
+        let projected = self.project.forward(&self.mid(x, true), true);
+        if self.has_residual { x.addcmul(&projected, keep) } else { projected }
+    }
+
+    /// `factor` (a scalar, differentiable) times the block's output without the input that a residual block adds, with
+    /// the statistics of the batch.
+    pub(crate) fn forward_scaled(&self, x: &Tensor, factor: &Tensor) -> Tensor {
+        let projected = self.project.conv.forward(&self.mid(x, true));
+        self.project.norm.forward_scaled(projected, factor)
+    }
+
+    /// Whether the block adds its input to its output.
+    pub(crate) fn has_residual(&self) -> bool {
+        self.has_residual
+    }
+
+    /// What the last convolution reads.
+    fn mid(&self, x: &Tensor, training: bool) -> Tensor {
+        let mid = match &self.expand {
+            Some(expand) => self.depthwise.forward(&expand.forward(x, training), training),
+            None => self.depthwise.forward(x, training),
+        };
+        match &self.squeeze_excite {
+            Some(squeeze_excite) => squeeze_excite.forward(&mid),
+            None => mid,
+        }
+    }
+
+    /// For evaluation: the block with its batch norms taken into its convolutions; none for one without running
+    /// statistics.
+    pub(crate) fn folded(&self) -> Option<Self> {
+        Some(Self {
+            expand: match &self.expand {
+                Some(expand) => Some(expand.folded()?),
+                None => None,
+            },
+            depthwise: self.depthwise.folded()?,
+            squeeze_excite: self.squeeze_excite.as_ref().map(SqueezeExcite::detached),
+            project: self.project.folded()?,
+            has_residual: self.has_residual,
+        })
+    }
+}
+
+impl Module for MbConv {
+    fn visit(&self, prefix: &str, visitor: &mut Visitor<'_>) {
+        if let Some(expand) = &self.expand {
+            expand.visit_conv_first(&join(prefix, "inverted_bottleneck"), visitor);
+        }
+        self.depthwise.visit_conv_first(&join(prefix, "depth_conv"), visitor);
+        if let Some(squeeze_excite) = &self.squeeze_excite {
+            squeeze_excite.visit(&join(prefix, "squeeze_excite"), visitor);
+        }
+        self.project.visit_conv_first(&join(prefix, "point_linear"), visitor);
+    }
+}

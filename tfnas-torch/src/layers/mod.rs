@@ -1,0 +1,23 @@
+//! The layers of both networks, each owning its tensors.
+//!
+//! Feature maps are f32, `[N, C, H, W]` in channels-last order. The names of the tensors, and their order, are those of the
+//! original's modules.
+
+mod activation;
+mod batch_norm;
+mod conv;
+mod conv_layer;
+mod head;
+mod linear;
+mod mb_conv;
+mod squeeze_excite;
+mod stem;
+
+pub use batch_norm::{BatchNorm, Normalisation};
+pub use conv::Conv;
+pub use conv_layer::ConvLayer;
+pub use head::Head;
+pub use linear::Linear;
+pub use mb_conv::MbConv;
+pub use squeeze_excite::SqueezeExcite;
+pub use stem::Stem;

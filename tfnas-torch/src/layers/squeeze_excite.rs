@@ -1,0 +1,44 @@
+use tch::{Device, Tensor};
+use tfnas::Activation;
+
+use super::activation::activate;
+use super::conv::Conv;
+use crate::named_tensors::{Module, Visitor, join};
+
+/// Multiplies each channel by a number in (0, 1) that it finds from the means of all channels.
+#[derive(Debug)]
+pub struct SqueezeExcite {
+    pub(crate) reduce: Conv,
+    pub(crate) expand: Conv,
+    activation: Activation,
+}
+
+impl SqueezeExcite {
+    /// From `channels` down to `se_channels` and back.
+    pub fn new(channels: usize, se_channels: usize, activation: Activation, device: Device) -> Self {
+        Self {
+            reduce: Conv::pointwise_with_bias(channels, se_channels, device),
+            expand: Conv::pointwise_with_bias(se_channels, channels, device),
+            activation,
+        }
+    }
+
+    /// `x`, `[N, C, H, W]`, with its channels rescaled.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let means = x.adaptive_avg_pool2d([1, 1]);
+        let reduced = activate(self.reduce.forward(&means), self.activation);
+        x * self.expand.forward(&reduced).sigmoid()
+    }
+
+    /// The same layer without gradients.
+    pub(crate) fn detached(&self) -> Self {
+        Self { reduce: self.reduce.detached(), expand: self.expand.detached(), activation: self.activation }
+    }
+}
+
+impl Module for SqueezeExcite {
+    fn visit(&self, prefix: &str, visitor: &mut Visitor<'_>) {
+        self.reduce.visit(&join(prefix, "conv_reduce"), visitor);
+        self.expand.visit(&join(prefix, "conv_expand"), visitor);
+    }
+}

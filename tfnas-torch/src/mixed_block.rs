@@ -1,0 +1,70 @@
+use tch::{Device, Kind, Tensor};
+use tfnas::{Block, MbConvConfig, Space};
+
+use crate::layers::{MbConv, Normalisation};
+use crate::named_tensors::{Module, Role, Visitor, join};
+
+/// A block of the supernet: all candidate operations, and how probable each is.
+#[derive(Debug)]
+pub struct MixedBlock {
+    /// `[K]` f32, a log-probability vector.
+    pub(crate) log_alphas: Tensor,
+    pub(crate) operations: Vec<MbConv>,
+}
+
+impl MixedBlock {
+    /// A block of weight 0 with equally probable operations of these widths.
+    pub fn new(space: &Space, block: &Block, widths: &[usize], device: Device) -> Self {
+        let operations: Vec<MbConv> = space
+            .operations()
+            .iter()
+            .zip(widths)
+            .map(|(operation, &width)| {
+                let config = MbConvConfig {
+                    in_channels: block.in_channels,
+                    mid_channels: width,
+                    se_channels: block.se_channels(operation),
+                    out_channels: block.out_channels,
+                    kernel: operation.kernel,
+                    stride: block.stride,
+                    activation: block.activation,
+                };
+                MbConv::new(&config, Normalisation::BatchStatistics, device)
+            })
+            .collect();
+        let alphas = Tensor::zeros([operations.len() as i64], (Kind::Float, device));
+        Self { log_alphas: alphas.log_softmax(-1, Kind::Float).set_requires_grad(true), operations }
+    }
+
+    /// The output of one operation.
+    pub fn forward_one(&self, x: &Tensor, operation: usize) -> Tensor {
+        self.operations[operation].forward(x, true)
+    }
+
+    /// The outputs of all operations, mixed by `weights`, `[K]` f32 with sum 1, differentiable.
+    ///
+    /// The input that a residual block adds is the same for all operations: it is added once, times the sum of the
+    /// weights. The factor of an operation's output is taken into its last batch norm, which has none of its own.
+    pub fn forward_mixed(&self, x: &Tensor, weights: &Tensor) -> Tensor {
+        let factors = weights.unbind(0);
+        let scaled = self.operations.iter().zip(&factors);
+        let mut outputs = scaled.map(|(operation, factor)| operation.forward_scaled(x, factor));
+        let residual = self.operations.iter().any(MbConv::has_residual);
+        let first = residual.then(|| x * weights.sum(Kind::Float));
+        let first = first.or_else(|| outputs.next());
+        let mut sum = first.expect("a space has at least one operation");
+        for output in outputs {
+            sum = sum.g_add_(&output);
+        }
+        sum
+    }
+}
+
+impl Module for MixedBlock {
+    fn visit(&self, prefix: &str, visitor: &mut Visitor<'_>) {
+        visitor(join(prefix, "log_alphas"), &self.log_alphas, Role::Architecture);
+        for (index, operation) in self.operations.iter().enumerate() {
+            operation.visit(&join(prefix, &format!("m_ops.{index}")), visitor);
+        }
+    }
+}

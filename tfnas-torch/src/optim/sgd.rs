@@ -1,0 +1,170 @@
+use tch::{Device, Kind, Tensor, no_grad};
+
+use super::{OptimiserStateError, check_names, take};
+use crate::gradient::Gradients;
+use crate::named_tensors::NamedTensors;
+
+/// Name of the state that a parameter has after its first step.
+const MOMENTUM_BUFFER: &str = "momentum_buffer";
+
+/// What an [`Sgd`] step does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SgdSettings {
+    /// Learning rate.
+    pub rate: f64,
+    /// Momentum: `buffer = momentum * buffer + gradient`, no dampening.
+    pub momentum: f64,
+    /// Weight decay, added to the gradient: `gradient + weight_decay * parameter`.
+    pub weight_decay: f64,
+}
+
+/// Stochastic gradient descent with momentum and weight decay (`torch.optim.SGD`).
+#[derive(Debug)]
+pub struct Sgd {
+    parameters: NamedTensors,
+    buffers: Vec<Option<Tensor>>,
+    settings: SgdSettings,
+}
+
+impl Sgd {
+    /// An optimiser of these parameters, without momentum yet. They are shared with the network that they are of.
+    pub fn new(parameters: NamedTensors, settings: SgdSettings) -> Self {
+        Self { buffers: parameters.iter().map(|_| None).collect(), parameters, settings }
+    }
+
+    /// The parameters, in the order in which [`step`](Sgd::step) wants their gradients.
+    pub fn parameters(&self) -> &NamedTensors {
+        &self.parameters
+    }
+
+    /// Sets the learning rate of the steps that follow.
+    pub fn set_rate(&mut self, rate: f64) {
+        self.settings.rate = rate;
+    }
+
+    /// Moves each parameter that has a gradient.
+    pub fn step(&mut self, gradients: &Gradients) {
+        let Some((_, first)) = self.parameters.iter().next() else {
+            return;
+        };
+        let (kind, device) = (first.kind(), first.device());
+        let decay = scalar(self.settings.weight_decay, kind, device);
+        let minus_rate = scalar(-self.settings.rate, kind, device);
+        let state = self.parameters.iter().zip(&mut self.buffers);
+        no_grad(|| {
+            for (((_, parameter), buffer), gradient) in state.zip(gradients) {
+                let Some(gradient) = gradient else { continue };
+                let mut parameter = parameter.shallow_clone();
+                let decayed = if self.settings.weight_decay == 0.0 {
+                    gradient.shallow_clone()
+                } else {
+                    gradient.addcmul(&parameter, &decay)
+                };
+                let direction = if self.settings.momentum == 0.0 {
+                    decayed
+                } else {
+                    advance(buffer, decayed, self.settings.momentum)
+                };
+                let _ = parameter.addcmul_(&direction, &minus_rate);
+            }
+        });
+    }
+
+    /// The state to save: `<parameter>.momentum_buffer` of each parameter that has been moved; shared, not copied.
+    pub fn state(&self) -> NamedTensors {
+        let named = self.parameters.iter().zip(&self.buffers);
+        named
+            .filter_map(|((name, _), buffer)| {
+                let buffer = buffer.as_ref()?.shallow_clone();
+                Some((format!("{name}.{MOMENTUM_BUFFER}"), buffer))
+            })
+            .collect()
+    }
+
+    /// Puts a saved state back.
+    ///
+    /// # Errors
+    /// [`OptimiserStateError`] for a state that is not of these parameters; the optimiser is as before then.
+    pub fn restore(&mut self, saved: &NamedTensors) -> Result<(), OptimiserStateError> {
+        check_names(&self.parameters, saved, &[MOMENTUM_BUFFER])?;
+        self.buffers = self
+            .parameters
+            .iter()
+            .map(|(name, parameter)| take(saved, &format!("{name}.{MOMENTUM_BUFFER}"), parameter))
+            .collect::<Result<_, _>>()?;
+        Ok(())
+    }
+}
+
+/// Moves a momentum buffer by a gradient and returns it; the first gradient becomes the buffer.
+fn advance(buffer: &mut Option<Tensor>, gradient: Tensor, momentum: f64) -> Tensor {
+    match buffer {
+        Some(buffer) => {
+            let _ = buffer.g_mul_scalar_(momentum).g_add_(&gradient);
+            buffer.shallow_clone()
+        }
+        None => {
+            let first = gradient.copy();
+            *buffer = Some(first.shallow_clone());
+            first
+        }
+    }
+}
+
+/// A number as a tensor `[]`: `addcmul` with it is one pass, where a product and a sum would be two.
+fn scalar(value: f64, kind: Kind, device: Device) -> Tensor {
+    Tensor::from(value).to_kind(kind).to_device(device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parameter(value: f32) -> NamedTensors {
+        [("w".to_owned(), Tensor::from_slice(&[value]).set_requires_grad(true))].into_iter().collect()
+    }
+
+    fn value(parameters: &NamedTensors) -> f64 {
+        parameters.iter().map(|(_, w)| w.double_value(&[0])).sum()
+    }
+
+    fn gradient(value: f32) -> Gradients {
+        vec![Some(Tensor::from_slice(&[value]))]
+    }
+
+    /// By hand: d = g + 0.01 w; b = d at first, then 0.9 b + d; w = w - 0.1 b.
+    #[test]
+    fn a_step_adds_decay_then_momentum_and_skips_what_has_no_gradient() {
+        let settings = SgdSettings { rate: 0.1, momentum: 0.9, weight_decay: 0.01 };
+        let mut sgd = Sgd::new(parameter(1.0), settings);
+        let gradients = [gradient(0.5), gradient(-0.25), vec![None], gradient(1.0)];
+        let expected = [0.949, 0.927151, 0.927151, 0.806559749];
+        for (gradients, expected) in gradients.iter().zip(expected) {
+            sgd.step(gradients);
+            assert!((value(sgd.parameters()) - expected).abs() < 1e-7);
+        }
+    }
+
+    #[test]
+    fn a_restored_state_goes_on_with_the_same_bytes() {
+        let settings = SgdSettings { rate: 0.1, momentum: 0.9, weight_decay: 0.0 };
+        let mut whole = Sgd::new(parameter(1.0), settings);
+        whole.step(&gradient(0.3));
+        let mut resumed = Sgd::new(parameter(value(whole.parameters()) as f32), settings);
+        resumed.restore(&whole.state()).expect("its own state");
+        whole.step(&gradient(0.7));
+        resumed.step(&gradient(0.7));
+        assert_eq!(value(whole.parameters()), value(resumed.parameters()));
+    }
+
+    #[test]
+    fn a_state_of_other_parameters_is_refused() {
+        let settings = SgdSettings { rate: 0.1, momentum: 0.9, weight_decay: 0.0 };
+        let mut sgd = Sgd::new(parameter(1.0), settings);
+        let saved = |name: &str, tensor| [(name.to_owned(), tensor)].into_iter().collect();
+        let other: NamedTensors = saved("v.momentum_buffer", Tensor::from_slice(&[1f32]));
+        assert!(matches!(sgd.restore(&other), Err(OptimiserStateError::Unexpected { .. })));
+        let longer: NamedTensors = saved("w.momentum_buffer", Tensor::from_slice(&[1f32, 2.0]));
+        assert!(matches!(sgd.restore(&longer), Err(OptimiserStateError::Shape { .. })));
+    }
+}

@@ -1,0 +1,120 @@
+//! From the bytes of a batch to what a network reads.
+
+use tch::{Device, Kind, Tensor};
+
+/// Mean of ImageNet's red, green and blue, of values in 0 to 1.
+pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+/// Standard deviation of the same.
+pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// Why bytes are no batch.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    /// Too many or too few bytes.
+    #[error("{found} bytes are no batch of {images} images of {size}x{size} RGB pixels, which has {}", .images * .size * .size * 3)]
+    Length {
+        /// Bytes given.
+        found: usize,
+        /// Images there should be.
+        images: usize,
+        /// Side of each, in pixels.
+        size: usize,
+    },
+    /// A label that is no class.
+    #[error("label {label} of image {position} of the batch: there are {classes} classes, from 0")]
+    Label {
+        /// The label.
+        label: i64,
+        /// Which image of the batch, from 0.
+        position: usize,
+        /// Number of classes.
+        classes: usize,
+    },
+}
+
+/// Normalises square images of one size, on one device.
+#[derive(Debug)]
+pub struct Preprocess {
+    size: usize,
+    device: Device,
+    /// The mean of every byte of a row of pixels, `[W * 3]` f32; so that normalising runs along whole rows.
+    mean: Tensor,
+    /// The standard deviation, likewise.
+    std: Tensor,
+}
+
+impl Preprocess {
+    /// For images of `size` x `size` pixels, with ImageNet's mean and standard deviation.
+    pub fn new(size: usize, device: Device) -> Self {
+        let row = |channels: [f32; 3]| Tensor::from_slice(&channels.repeat(size)).to_device(device);
+        Self { size, device, mean: row(IMAGENET_MEAN), std: row(IMAGENET_STD) }
+    }
+
+    /// Images for a network: `[N, 3, H, W]` f32, channels-last, on the device.
+    ///
+    /// `pixels`: N images, each H x W pixels row by row, three bytes (RGB) a pixel. They are copied once, as bytes.
+    ///
+    /// Values are `(x / 255 - mean) / std`, each operation rounded to f32, as torchvision's `ToTensor` and `Normalize`.
+    ///
+    /// # Errors
+    /// [`BatchError::Length`].
+    pub fn images(&self, pixels: &[u8], images: usize) -> Result<Tensor, BatchError> {
+        let size = self.size;
+        if images.checked_mul(size * size * 3) != Some(pixels.len()) {
+            return Err(BatchError::Length { found: pixels.len(), images, size });
+        }
+        let rows = [(images * size) as i64, (size * 3) as i64];
+        let bytes = Tensor::from_data_size(pixels, &rows, Kind::Uint8).to_device(self.device);
+        let values = bytes.to_kind(Kind::Float).g_div_scalar_(255.0).g_sub_(&self.mean).g_div_(&self.std);
+        Ok(values.view([images as i64, size as i64, size as i64, 3]).permute([0, 3, 1, 2]))
+    }
+
+    /// Labels for a loss: `[N]` i64, on the device.
+    ///
+    /// # Errors
+    /// [`BatchError::Label`] for the first that is no class.
+    pub fn labels(&self, labels: &[i64], classes: usize) -> Result<Tensor, BatchError> {
+        let is_class = |label: i64| usize::try_from(label).is_ok_and(|label| label < classes);
+        match labels.iter().position(|&label| !is_class(label)) {
+            Some(position) => Err(BatchError::Label { label: labels[position], position, classes }),
+            None => Ok(Tensor::from_slice(labels).to_device(self.device)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_value_is_divided_centred_and_scaled_in_that_order() {
+        let pixels: Vec<u8> = (0..2 * 4 * 4 * 3).map(|i| (i * 37 % 256) as u8).collect();
+        let images = Preprocess::new(4, Device::Cpu).images(&pixels, 2).unwrap();
+        assert_eq!(images.size(), [2, 3, 4, 4]);
+        for (index, &byte) in pixels.iter().enumerate() {
+            let (image, row, column, channel) = (index / 48, index / 12 % 4, index / 3 % 4, index % 3);
+            let position = [image, channel, row, column].map(|i| i as i64);
+            let expected = (f32::from(byte) / 255.0 - IMAGENET_MEAN[channel]) / IMAGENET_STD[channel];
+            assert_eq!(images.double_value(&position) as f32, expected);
+        }
+    }
+
+    #[test]
+    fn images_are_channels_last() {
+        let images = Preprocess::new(4, Device::Cpu).images(&[0; 96], 2).unwrap();
+        assert_eq!(images.stride(), [48, 1, 12, 3]);
+    }
+
+    #[test]
+    fn bytes_and_labels_that_do_not_fit_are_refused() {
+        let preprocess = Preprocess::new(4, Device::Cpu);
+        assert!(matches!(preprocess.images(&[0; 95], 2), Err(BatchError::Length { found: 95, .. })));
+        assert!(preprocess.images(&[], usize::MAX).is_err());
+        for label in [-1, 3, i64::MAX] {
+            let refused = preprocess.labels(&[0, label], 3);
+            assert_eq!(refused.map(|_| ()), Err(BatchError::Label { label, position: 1, classes: 3 }));
+        }
+        assert!(preprocess.labels(&[0, 2], 3).is_ok());
+    }
+}

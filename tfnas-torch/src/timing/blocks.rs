@@ -1,0 +1,188 @@
+use tch::no_grad;
+use tfnas::{Architecture, BlockKey, ModelConfig, Space};
+use tfnas_random::{Purpose, Stream};
+
+use super::input::Inputs;
+use super::network::check_memory;
+use super::piece::{Piece, check_block, weight_bytes};
+use super::stopwatch::Stopwatch;
+use super::{Progress, TimingError, TimingOptions, quantile};
+
+/// Bytes of weights that are held at a time. More requests are measured in several rounds.
+const ROUND_BYTES: f64 = 1.0e9;
+
+/// Measured latencies of the parts of networks, in milliseconds: medians over the passes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BlockTimes {
+    /// What every network of the space spends beside its blocks: both stems, feature mix, mean over pixels, classifier.
+    pub base_ms: f64,
+    /// Key, width and milliseconds of each request, in the order of the requests.
+    pub rows: Vec<(BlockKey, usize, f64)>,
+}
+
+/// Measures the blocks of these keys and widths, and what the networks of a space have in common.
+///
+/// * `classes`: outputs of the classifier.
+///
+/// The same request twice is measured twice.
+///
+/// # Errors
+/// [`TimingError`]; [`TimingError::Stopped`] as soon as `progress` breaks.
+pub fn time_blocks(
+    space: &Space,
+    classes: usize,
+    requests: &[(BlockKey, usize)],
+    options: &TimingOptions,
+    progress: &mut Progress<'_>,
+) -> Result<BlockTimes, TimingError> {
+    options.check()?;
+    if classes == 0 {
+        return Err(TimingError::Zero("the number of classes"));
+    }
+    for (key, width) in requests {
+        check_block(key, *width, options)?;
+    }
+    let rounds = round_count(requests).min(requests.len()).max(1);
+    let base = shared_pieces(space, classes, options)?;
+    let base_count = base.len();
+    let calls = (requests.len() + base_count) * (options.passes + options.warm_up_passes);
+    let mut stopwatch = Stopwatch::new(options, calls, progress);
+
+    let mut base_ms = 0.0;
+    let mut rows: Vec<_> = requests.iter().map(|&(key, width)| (key, width, f64::NAN)).collect();
+    let mut first = base;
+    for round in 0..rounds {
+        let mut pieces = std::mem::take(&mut first);
+        let shared = pieces.len();
+        let members = (round..requests.len()).step_by(rounds);
+        for request in members.clone() {
+            let (key, width) = &requests[request];
+            pieces.push(Piece::of_key(key, *width, options));
+        }
+        let medians = time_pieces(&pieces, round as u32, options, &mut stopwatch)?;
+        base_ms += medians[..shared].iter().sum::<f64>();
+        for (request, ms) in members.zip(&medians[shared..]) {
+            rows[request].2 = *ms;
+        }
+    }
+    Ok(BlockTimes { base_ms, rows })
+}
+
+/// In how many rounds the requests are measured.
+fn round_count(requests: &[(BlockKey, usize)]) -> usize {
+    let bytes: f64 = requests.iter().map(|(key, width)| weight_bytes(key, *width)).sum();
+    (bytes / ROUND_BYTES).ceil() as usize
+}
+
+/// What the networks of a space have in common.
+fn shared_pieces(space: &Space, classes: usize, options: &TimingOptions) -> Result<Vec<Piece>, TimingError> {
+    let mut stream = Stream::new(options.seed, Purpose::RandomArchitecture, 0, 0);
+    let any = Architecture::random(space, &mut stream);
+    let config = ModelConfig::from_architecture(space, &any, classes).expect("a random architecture is of its space");
+    check_memory(&config, space.definition().resolution, options)?;
+    Ok(Piece::shared(&config, space.definition().resolution, space.stem_size(), space.final_size(), options))
+}
+
+/// Calls every piece once a pass, in another order each time; gives the median of each in milliseconds.
+fn time_pieces(
+    pieces: &[Piece],
+    round: u32,
+    options: &TimingOptions,
+    stopwatch: &mut Stopwatch<'_, '_>,
+) -> Result<Vec<f64>, TimingError> {
+    let inputs = Inputs::new(pieces.iter().map(|piece| piece.input), options.batch, options.seed, options.device);
+    let mut times = vec![Vec::with_capacity(options.passes); pieces.len()];
+    let mut order: Vec<usize> = (0..pieces.len()).collect();
+    for pass in 0..options.warm_up_passes + options.passes {
+        Stream::new(options.seed, Purpose::Timing, round, pass as u32).shuffle(&mut order);
+        for &position in &order {
+            let piece = &pieces[position];
+            let ms = no_grad(|| {
+                let input = inputs.written(piece.input);
+                stopwatch.time_ms(|| piece.forward(&input))
+            })?;
+            if pass >= options.warm_up_passes {
+                times[position].push(ms);
+            }
+        }
+    }
+    Ok(times.into_iter().map(median).collect())
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    quantile(&values, 0.5)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::ops::ControlFlow;
+
+    use tch::Device;
+
+    use super::*;
+
+    const OPTIONS: TimingOptions =
+        TimingOptions { batch: 2, threads: 1, passes: 2, warm_up_passes: 1, seed: 3, device: Device::Cpu };
+
+    fn requests() -> Vec<(BlockKey, usize)> {
+        let rows = Space::small().needed_rows();
+        rows.iter().rev().take(4).flat_map(|row| [(row.key, row.max_width), (row.key, row.min_width)]).collect()
+    }
+
+    #[test]
+    fn every_request_gets_its_time_in_the_order_asked_for() {
+        let requests = requests();
+        let mut reports = Vec::new();
+        let times = time_blocks(&Space::small(), 10, &requests, &OPTIONS, &mut |done, total| {
+            reports.push((done, total));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        assert!(times.base_ms.is_finite() && times.base_ms > 0.0);
+        let asked: Vec<_> = times.rows.iter().map(|&(key, width, _)| (key, width)).collect();
+        assert_eq!(asked, requests);
+        assert!(times.rows.iter().all(|row| row.2.is_finite() && row.2 > 0.0));
+        let calls = (requests.len() + 5) * 3;
+        assert_eq!(reports.last(), Some(&(calls, calls)));
+    }
+
+    #[test]
+    fn without_requests_the_base_is_measured_alone() {
+        let times = time_blocks(&Space::small(), 10, &[], &OPTIONS, &mut |_, _| ControlFlow::Continue(())).unwrap();
+        assert!(times.base_ms > 0.0 && times.rows.is_empty());
+    }
+
+    #[test]
+    fn a_measurement_stops_when_asked_to() {
+        let stop = &mut |_: usize, _: usize| ControlFlow::Break(());
+        let stopped = time_blocks(&Space::small(), 10, &requests(), &OPTIONS, stop);
+        assert_eq!(stopped, Err(TimingError::Stopped));
+    }
+
+    #[test]
+    fn a_block_that_cannot_be_is_refused_before_anything_is_measured() {
+        let row = Space::small().needed_rows()[0];
+        let reach = |key: BlockKey, width: usize, options: &TimingOptions| {
+            let unreachable = &mut |_: usize, _: usize| ControlFlow::Break(());
+            time_blocks(&Space::small(), 10, &[(key, width)], options, unreachable)
+        };
+        let narrow = reach(row.key, row.key.in_channels - 1, &OPTIONS);
+        assert!(matches!(narrow, Err(TimingError::NoSuchBlock { .. })));
+        let even = reach(BlockKey { kernel: 4, ..row.key }, row.max_width, &OPTIONS);
+        assert!(matches!(even, Err(TimingError::NoSuchBlock { .. })));
+        let huge = reach(BlockKey { input_size: 1 << 20, ..row.key }, row.max_width, &OPTIONS);
+        assert!(matches!(huge, Err(TimingError::TooLarge { .. })));
+        let no_passes = reach(row.key, row.max_width, &TimingOptions { passes: 0, ..OPTIONS });
+        assert_eq!(no_passes, Err(TimingError::Zero("passes")));
+    }
+
+    #[test]
+    fn heavy_requests_are_spread_over_rounds() {
+        let key = BlockKey { in_channels: 4000, out_channels: 4000, ..Space::small().needed_rows()[0].key };
+        assert_eq!(round_count(&[(key, 8000); 2]), 1);
+        assert_eq!(round_count(&[(key, 8000); 20]), 6);
+    }
+}

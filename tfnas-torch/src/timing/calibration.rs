@@ -1,0 +1,137 @@
+/// How well the sum of blocks predicts whole networks.
+///
+/// A share is |predicted - measured| / measured: 0.01 is one percent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Calibration {
+    /// Mean share by which predictions are off.
+    pub mean_error: f64,
+    /// The largest of these shares.
+    pub worst_error: f64,
+    /// Spearman's rank correlation of predicted and measured, -1 to 1; NaN where either is all equal.
+    pub rank_correlation: f64,
+    /// `scale * predicted + offset_ms` is the line nearest to the measurements, in the sum of squared shares.
+    pub scale: f64,
+    /// See `scale`; in milliseconds.
+    pub offset_ms: f64,
+    /// Mean share by which that line is off.
+    pub fitted_mean_error: f64,
+    /// The largest of these shares.
+    pub fitted_worst_error: f64,
+    /// Predicted and measured latency of each network, in milliseconds.
+    pub networks: Vec<(f64, f64)>,
+}
+
+/// Compares predicted with measured latencies, in milliseconds, the measured ones positive.
+///
+/// Without networks all numbers are NaN. Networks that all have one prediction (or a single network) do not determine a line:
+/// their scale is 1, and the offset alone is fitted.
+pub fn calibrate(pairs: &[(f64, f64)]) -> Calibration {
+    let (mean_error, worst_error) = errors(pairs, |predicted| predicted);
+    let (scale, offset_ms) = nearest_line(pairs);
+    let (fitted_mean_error, fitted_worst_error) = errors(pairs, |predicted| scale * predicted + offset_ms);
+    Calibration {
+        mean_error,
+        worst_error,
+        rank_correlation: rank_correlation(pairs),
+        scale,
+        offset_ms,
+        fitted_mean_error,
+        fitted_worst_error,
+        networks: pairs.to_vec(),
+    }
+}
+
+/// Mean and largest share by which a function of the prediction is off.
+fn errors(pairs: &[(f64, f64)], predict: impl Fn(f64) -> f64) -> (f64, f64) {
+    let shares = pairs.iter().map(|&(predicted, measured)| (predict(predicted) - measured).abs() / measured);
+    let mean = shares.clone().sum::<f64>() / pairs.len() as f64;
+    (mean, shares.fold(f64::NAN, f64::max))
+}
+
+/// Scale and offset of least squared shares: a regression weighted by 1 / measured².
+fn nearest_line(pairs: &[(f64, f64)]) -> (f64, f64) {
+    let weighted = |value: fn(f64, f64) -> f64| -> f64 {
+        pairs.iter().map(|&(predicted, measured)| value(predicted, measured) / (measured * measured)).sum()
+    };
+    let weight = weighted(|_, _| 1.0);
+    let mean_predicted = weighted(|predicted, _| predicted) / weight;
+    let mean_measured = weighted(|_, measured| measured) / weight;
+    let mut variance = 0.0;
+    let mut covariance = 0.0;
+    for &(predicted, measured) in pairs {
+        let deviation = (predicted - mean_predicted) / (measured * measured);
+        variance += deviation * (predicted - mean_predicted);
+        covariance += deviation * (measured - mean_measured);
+    }
+    let determined = variance > f64::EPSILON * weighted(|predicted, _| predicted * predicted);
+    let scale = if determined { covariance / variance } else { 1.0 };
+    (scale, mean_measured - scale * mean_predicted)
+}
+
+/// Spearman's: the correlation of ranks, equal values sharing the mean of theirs.
+fn rank_correlation(pairs: &[(f64, f64)]) -> f64 {
+    let predicted = ranks(pairs.iter().map(|pair| pair.0).collect());
+    let measured = ranks(pairs.iter().map(|pair| pair.1).collect());
+    let middle = (pairs.len() as f64 - 1.0) / 2.0;
+    let product = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| (a - middle) * (b - middle)).sum() };
+    product(&predicted, &measured) / (product(&predicted, &predicted) * product(&measured, &measured)).sqrt()
+}
+
+/// The rank of each value, from 0.
+fn ranks(values: Vec<f64>) -> Vec<f64> {
+    let rank = |value: &f64| {
+        let below = values.iter().filter(|other| *other < value).count();
+        let equal = values.iter().filter(|other| *other == value).count();
+        below as f64 + (equal as f64 - 1.0) / 2.0
+    };
+    values.iter().map(rank).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(a: f64, b: f64) -> bool {
+        (a - b).abs() < 1e-9
+    }
+
+    #[test]
+    fn errors_are_shares_of_the_measured_latency() {
+        let calibration = calibrate(&[(9.0, 10.0), (22.0, 20.0), (40.0, 40.0)]);
+        assert!(close(calibration.mean_error, 0.2 / 3.0));
+        assert!(close(calibration.worst_error, 0.1));
+        assert!(close(calibration.rank_correlation, 1.0));
+        assert_eq!(calibration.networks.len(), 3);
+    }
+
+    #[test]
+    fn a_line_through_all_networks_is_found() {
+        let pairs: Vec<_> = [1.0, 2.0, 5.0, 7.0].iter().map(|&x| (x, 1.25 * x + 0.5)).collect();
+        let calibration = calibrate(&pairs);
+        assert!(close(calibration.scale, 1.25) && close(calibration.offset_ms, 0.5));
+        assert!(calibration.fitted_worst_error < 1e-9 && calibration.fitted_mean_error < 1e-9);
+        assert!(calibration.mean_error > 0.2);
+    }
+
+    #[test]
+    fn rank_correlation_follows_the_order_and_shares_equal_ranks() {
+        assert!(close(calibrate(&[(1.0, 3.0), (2.0, 2.0), (3.0, 1.0)]).rank_correlation, -1.0));
+        let tied = calibrate(&[(1.0, 1.0), (1.0, 2.0), (2.0, 3.0)]).rank_correlation;
+        assert!(close(tied, 0.75f64.sqrt()));
+    }
+
+    #[test]
+    fn one_network_fits_an_offset_alone() {
+        let calibration = calibrate(&[(3.0, 4.0)]);
+        assert!(close(calibration.scale, 1.0) && close(calibration.offset_ms, 1.0));
+        assert!(close(calibration.fitted_mean_error, 0.0));
+        assert!(calibration.rank_correlation.is_nan());
+    }
+
+    #[test]
+    fn no_networks_tell_nothing() {
+        let calibration = calibrate(&[]);
+        assert!(calibration.mean_error.is_nan() && calibration.worst_error.is_nan());
+        assert!(calibration.rank_correlation.is_nan());
+    }
+}

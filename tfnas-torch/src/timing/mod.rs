@@ -1,0 +1,137 @@
+//! Latency, measured the way it is spent: of blocks, and of whole networks.
+//!
+//! A latency table predicts a network by the sum of its blocks. That holds as far as a block is measured in the state in
+//! which a network finds it:
+//!
+//! * its weights are cold: every block is called once a pass, in an order shuffled for each pass, so that all the others
+//!   were called since;
+//! * its input is warm: the block before has just written it, and here `Inputs` writes it anew before each call;
+//! * its numbers are ordinary ones: weights are drawn so that activations keep their scale through a network
+//!   (`random_weights`), as with default weights they fade into denormal numbers, which take a CPU far longer;
+//! * blocks and networks are those of evaluation, channels-last, with folded batch norms
+//!   ([`MbConv`](crate::layers::MbConv), [`DerivedNetwork::folded`](crate::derived::DerivedNetwork::folded)).
+//!
+//! What remains is told by a [`Calibration`]: predictions beside measurements of whole networks.
+//!
+//! How memory is given back to the system matters as much, and is the process's business: with glibc, `mallopt` with
+//! `M_MMAP_THRESHOLD` and `M_TRIM_THRESHOLD` set high.
+
+mod blocks;
+mod calibration;
+mod input;
+mod network;
+mod piece;
+mod random_weights;
+mod stopwatch;
+
+use std::ops::ControlFlow;
+
+use tch::Device;
+use tfnas::BlockKey;
+
+pub use blocks::{BlockTimes, time_blocks};
+pub use calibration::{Calibration, calibrate};
+pub use network::{NetworkTime, time_network, time_networks};
+
+/// The most memory that one call may need, in bytes (64 GiB).
+const LARGEST_CALL: f64 = 64.0 * GIB;
+const GIB: f64 = (1u64 << 30) as f64;
+
+/// How latency is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimingOptions {
+    /// Images of a batch, at least 1.
+    pub batch: usize,
+    /// Threads that compute on a CPU, at least 1.
+    pub threads: usize,
+    /// Passes whose times count, at least 1. A latency is the median over them.
+    pub passes: usize,
+    /// Passes before them whose times do not count.
+    pub warm_up_passes: usize,
+    /// Seed of weights, inputs and orders.
+    pub seed: u64,
+    /// The device that is measured.
+    pub device: Device,
+}
+
+/// Is told, at most every tenth of a second, how many calls of how many are done; breaking stops the measurement.
+pub type Progress<'a> = dyn FnMut(usize, usize) -> ControlFlow<()> + 'a;
+
+/// Why nothing was measured.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TimingError {
+    /// The progress function asked for it.
+    #[error("the measurement was stopped")]
+    Stopped,
+    /// An option of 0 that must be at least 1.
+    #[error("timing: {0} must be at least 1")]
+    Zero(&'static str),
+    /// A key or width of which there is no block.
+    #[error(
+        "timing: there is no block {key} of width {width}: sizes and channels must be at least 1, the kernel odd, the width no less than the input channels"
+    )]
+    NoSuchBlock {
+        /// The key.
+        key: BlockKey,
+        /// The width.
+        width: usize,
+    },
+    /// More memory than any device has.
+    #[error("timing {what} at batch {batch} would need {gib} GiB for one call: use a smaller batch or resolution")]
+    TooLarge {
+        /// A key with its width, or "a network".
+        what: String,
+        /// Images of a batch.
+        batch: usize,
+        /// Memory of one call.
+        gib: u64,
+    },
+}
+
+impl TimingOptions {
+    fn check(&self) -> Result<(), TimingError> {
+        let options = [(self.batch, "the batch"), (self.threads, "the number of threads"), (self.passes, "passes")];
+        match options.iter().find(|(value, _)| *value == 0) {
+            Some((_, name)) => Err(TimingError::Zero(name)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses what could not be allocated anyway.
+    ///
+    /// * `floats`: numbers that one image needs.
+    fn check_memory(&self, what: impl FnOnce() -> String, floats: f64) -> Result<(), TimingError> {
+        let bytes = size_of::<f32>() as f64 * floats * self.batch as f64;
+        if bytes <= LARGEST_CALL {
+            return Ok(());
+        }
+        Err(TimingError::TooLarge { what: what(), batch: self.batch, gib: (bytes / GIB).ceil() as u64 })
+    }
+}
+
+/// The value below which a share of the sorted values lies, interpolated between neighbours; NaN for no values.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else {
+        return f64::NAN;
+    };
+    let place = share * last as f64;
+    let below = (place.floor() as usize).min(last);
+    let above = (below + 1).min(last);
+    sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_interpolate_between_neighbours() {
+        let sorted = [1.0, 2.0, 4.0, 8.0];
+        assert_eq!(quantile(&sorted, 0.0), 1.0);
+        assert_eq!(quantile(&sorted, 0.5), 3.0);
+        assert_eq!(quantile(&sorted, 0.75), 5.0);
+        assert_eq!(quantile(&sorted, 1.0), 8.0);
+        assert_eq!(quantile(&[3.0], 0.5), 3.0);
+        assert!(quantile(&[], 0.5).is_nan());
+    }
+}

@@ -1,0 +1,167 @@
+use std::ops::ControlFlow;
+
+use tfnas::ModelConfig;
+use tfnas_random::{Purpose, Stream};
+
+use super::input::Inputs;
+use super::piece::floats_of;
+use super::random_weights::{level, randomise};
+use super::stopwatch::Stopwatch;
+use super::{Progress, TimingError, TimingOptions, quantile};
+use crate::derived::{DerivedNetwork, FoldedNetwork};
+
+/// Which orders of [`Purpose::Timing`] are those of networks; the lower ones are those of blocks.
+const NETWORK_ORDERS: u32 = u32::MAX - 1;
+
+/// Measured latency of a whole network, in milliseconds for a batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NetworkTime {
+    /// Median over the passes.
+    pub median_ms: f64,
+    /// First quartile.
+    pub low_ms: f64,
+    /// Third quartile.
+    pub high_ms: f64,
+}
+
+/// Measures one network, called again and again.
+///
+/// # Errors
+/// See [`time_networks`].
+pub fn time_network(
+    config: &ModelConfig,
+    resolution: usize,
+    options: &TimingOptions,
+) -> Result<NetworkTime, TimingError> {
+    let one = std::slice::from_ref(config);
+    let times = time_networks(one, resolution, options, &mut |_, _| ControlFlow::Continue(()))?;
+    Ok(times[0])
+}
+
+/// Measures several networks: each is called once a pass, in an order shuffled for each pass, so that all of them meet the
+/// same weather.
+///
+/// * `resolution`: side of the images, in pixels.
+///
+/// All networks are in memory at once.
+///
+/// # Errors
+/// [`TimingError`]; [`TimingError::Stopped`] as soon as `progress` breaks.
+pub fn time_networks(
+    configs: &[ModelConfig],
+    resolution: usize,
+    options: &TimingOptions,
+    progress: &mut Progress<'_>,
+) -> Result<Vec<NetworkTime>, TimingError> {
+    options.check()?;
+    if resolution == 0 {
+        return Err(TimingError::Zero("the resolution"));
+    }
+    for config in configs {
+        check_memory(config, resolution, options)?;
+    }
+    let networks: Vec<FoldedNetwork> = configs.iter().map(|config| random_network(config, options)).collect();
+    let shapes: Vec<_> = configs.iter().map(|config| (config.first_stem.in_channels, resolution)).collect();
+    let inputs = Inputs::new(shapes.iter().copied(), options.batch, options.seed, options.device);
+    let passes = options.warm_up_passes + options.passes;
+    let mut stopwatch = Stopwatch::new(options, passes * networks.len(), progress);
+    let mut times = vec![Vec::with_capacity(options.passes); networks.len()];
+    let mut order: Vec<usize> = (0..networks.len()).collect();
+    for pass in 0..passes {
+        Stream::new(options.seed, Purpose::Timing, NETWORK_ORDERS, pass as u32).shuffle(&mut order);
+        for &position in &order {
+            let input = inputs.written(shapes[position]);
+            let ms = stopwatch.time_ms(|| networks[position].forward(&input))?;
+            if pass >= options.warm_up_passes {
+                times[position].push(ms);
+            }
+        }
+    }
+    Ok(times.into_iter().map(NetworkTime::of).collect())
+}
+
+impl NetworkTime {
+    fn of(mut ms: Vec<f64>) -> Self {
+        ms.sort_by(f64::total_cmp);
+        Self { median_ms: quantile(&ms, 0.5), low_ms: quantile(&ms, 0.25), high_ms: quantile(&ms, 0.75) }
+    }
+}
+
+/// The network for evaluation, with weights that keep the scale of activations.
+fn random_network(config: &ModelConfig, options: &TimingOptions) -> FoldedNetwork {
+    let network = DerivedNetwork::new(config, options.device);
+    randomise(&network, options.seed);
+    network.blocks().for_each(level);
+    network.folded()
+}
+
+/// Refuses a network with a block that is too large to be measured.
+pub(super) fn check_memory(
+    config: &ModelConfig,
+    resolution: usize,
+    options: &TimingOptions,
+) -> Result<(), TimingError> {
+    let mut size = resolution.div_ceil(config.first_stem.stride.max(1));
+    for block in std::iter::once(&config.second_stem).chain(config.groups.iter().flatten()) {
+        options.check_memory(|| "a network".to_owned(), floats_of(block, size))?;
+        size = size.div_ceil(block.stride.max(1));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tch::Device;
+    use tfnas::{Architecture, Space};
+
+    use super::*;
+
+    const OPTIONS: TimingOptions =
+        TimingOptions { batch: 2, threads: 1, passes: 3, warm_up_passes: 1, seed: 3, device: Device::Cpu };
+
+    fn configs(space: &Space) -> Vec<ModelConfig> {
+        let config = |index| {
+            let mut stream = Stream::new(5, Purpose::RandomArchitecture, 0, index);
+            let architecture = Architecture::random(space, &mut stream);
+            ModelConfig::from_architecture(space, &architecture, 10).unwrap()
+        };
+        (0..3).map(config).collect()
+    }
+
+    #[test]
+    fn each_network_gets_its_quartiles_in_order() {
+        let configs = configs(&Space::small());
+        let go_on = &mut |_: usize, _: usize| ControlFlow::Continue(());
+        let times = time_networks(&configs, 32, &OPTIONS, go_on).unwrap();
+        assert_eq!(times.len(), 3);
+        for time in times.into_iter().chain([time_network(&configs[0], 32, &OPTIONS).unwrap()]) {
+            assert!(0.0 < time.low_ms && time.low_ms <= time.median_ms && time.median_ms <= time.high_ms);
+            assert!(time.high_ms.is_finite());
+        }
+        assert_eq!(time_networks(&[], 32, &OPTIONS, go_on), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_measurement_stops_when_asked_to_and_refuses_what_cannot_be() {
+        let configs = configs(&Space::small());
+        let stopped = time_networks(&configs, 32, &OPTIONS, &mut |_, _| ControlFlow::Break(()));
+        assert_eq!(stopped, Err(TimingError::Stopped));
+        assert!(matches!(time_network(&configs[0], 1 << 20, &OPTIONS), Err(TimingError::TooLarge { .. })));
+        assert!(matches!(time_network(&configs[0], 0, &OPTIONS), Err(TimingError::Zero(_))));
+    }
+
+    #[test]
+    fn activations_keep_their_scale_through_deep_networks() {
+        for space in [Space::cifar(), Space::small()] {
+            let size = space.definition().resolution;
+            let inputs = Inputs::new([(3, size)].into_iter(), 2, 1, Device::Cpu);
+            for config in configs(&space) {
+                let logits = random_network(&config, &OPTIONS).forward(&inputs.written((3, size)));
+                let scale = logits.std(false).double_value(&[]);
+                assert!((1e-4..1e4).contains(&scale), "{scale}");
+            }
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! Named tensors in files (safetensors), and putting them into a network with every mismatch named.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView, View, serialize};
+use tch::{Kind, Tensor, no_grad};
+
+use crate::named_tensors::{Module, NamedTensors};
+
+/// The largest file that is read: well above a supernet of the largest space with the state of its optimiser.
+const MAX_FILE_BYTES: u64 = 16 << 30;
+/// How many mismatches an error prints; it holds all.
+const PRINTED_MISMATCHES: usize = 20;
+
+/// Why tensors cannot be read, written or used.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// The file cannot be read or written.
+    #[error("{}: {source}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is larger than any that makes sense.
+    #[error("{}: {bytes} bytes, more than the {MAX_FILE_BYTES} that weights may have", .path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
+    /// The bytes are no safetensors file.
+    #[error("not a readable safetensors file: {0}")]
+    Format(#[from] SafeTensorError),
+    /// A tensor of a dtype that has no place in a safetensors file, or none in libtorch.
+    #[error("'{name}' has the dtype {dtype}, which is not supported")]
+    Dtype {
+        /// Name of the tensor.
+        name: String,
+        /// Its dtype.
+        dtype: String,
+    },
+    /// libtorch could not make a tensor of the bytes.
+    #[error("'{name}': {source}")]
+    Tensor {
+        /// Name of the tensor.
+        name: String,
+        /// What libtorch said.
+        source: tch::TchError,
+    },
+    /// The tensors are not those of the network.
+    #[error("the tensors do not fit the network:{}", MismatchList(.0))]
+    Mismatch(Vec<Mismatch>),
+}
+
+/// One way in which tensors are not those of a network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// The network has it, the file does not.
+    #[error("missing: {name}")]
+    Missing {
+        /// Name of the tensor.
+        name: String,
+    },
+    /// The file has it, the network does not.
+    #[error("unexpected: {name}")]
+    Unexpected {
+        /// Name of the tensor.
+        name: String,
+    },
+    /// The shapes differ.
+    #[error("{name}: shape {found:?}, expected {expected:?}")]
+    Shape {
+        /// Name of the tensor.
+        name: String,
+        /// Shape in the file.
+        found: Vec<i64>,
+        /// Shape in the network.
+        expected: Vec<i64>,
+    },
+    /// The dtypes differ.
+    #[error("{name}: dtype {found:?}, expected {expected:?}")]
+    Dtype {
+        /// Name of the tensor.
+        name: String,
+        /// Dtype in the file.
+        found: Kind,
+        /// Dtype in the network.
+        expected: Kind,
+    },
+    /// Not all values are finite.
+    #[error("{name}: {count} values are NaN or infinite")]
+    NotFinite {
+        /// Name of the tensor.
+        name: String,
+        /// How many.
+        count: i64,
+    },
+}
+
+/// Prints mismatches, one a line, the first of many.
+struct MismatchList<'a>(&'a [Mismatch]);
+
+impl fmt::Display for MismatchList<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for mismatch in self.0.iter().take(PRINTED_MISMATCHES) {
+            write!(f, "\n  {mismatch}")?;
+        }
+        match self.0.len().saturating_sub(PRINTED_MISMATCHES) {
+            0 => Ok(()),
+            rest => write!(f, "\n  and {rest} more"),
+        }
+    }
+}
+
+/// Writes tensors into a module that has the same names, shapes and dtypes.
+///
+/// # Errors
+/// [`WeightsError::Mismatch`] with everything that is missing, unexpected, of another shape or dtype, or not finite; the
+/// module is as before then.
+pub fn load(module: &impl Module, tensors: &NamedTensors) -> Result<(), WeightsError> {
+    let state = module.state();
+    let mut mismatches = Vec::new();
+    for (name, expected) in state.iter() {
+        match tensors.get(name) {
+            Some(found) => mismatches.extend(compare(name, found, expected)),
+            None => mismatches.push(Mismatch::Missing { name: name.to_owned() }),
+        }
+    }
+    let unexpected = tensors.iter().filter(|(name, _)| state.get(name).is_none());
+    mismatches.extend(unexpected.map(|(name, _)| Mismatch::Unexpected { name: name.to_owned() }));
+    if !mismatches.is_empty() {
+        return Err(WeightsError::Mismatch(mismatches));
+    }
+    no_grad(|| {
+        for (name, own) in state.iter() {
+            if let Some(tensor) = tensors.get(name) {
+                own.shallow_clone().copy_(tensor);
+            }
+        }
+    });
+    Ok(())
+}
+
+/// In what a tensor is not what the network expects.
+fn compare(name: &str, found: &Tensor, expected: &Tensor) -> Option<Mismatch> {
+    let name = name.to_owned();
+    if found.size() != expected.size() {
+        let (found, expected) = (found.size(), expected.size());
+        return Some(Mismatch::Shape { name, found, expected });
+    }
+    if found.kind() != expected.kind() {
+        let (found, expected) = (found.kind(), expected.kind());
+        return Some(Mismatch::Dtype { name, found, expected });
+    }
+    let finite = found.isfinite().sum(Kind::Int64).int64_value(&[]);
+    let count = found.numel() as i64 - finite;
+    (count > 0).then_some(Mismatch::NotFinite { name, count })
+}
+
+/// The bytes of a safetensors file: for the same tensors always the same, whatever their order.
+///
+/// # Errors
+/// [`WeightsError::Dtype`] for a dtype that the format does not have.
+pub fn to_bytes(tensors: &NamedTensors) -> Result<Vec<u8>, WeightsError> {
+    let views: Vec<(&str, TensorBytes)> = tensors
+        .iter()
+        .map(|(name, tensor)| Ok((name, TensorBytes::of(name, tensor)?)))
+        .collect::<Result<_, WeightsError>>()?;
+    // One entry alone: the order of several would differ from process to process. Other readers look for it.
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    Ok(serialize(views, Some(metadata))?)
+}
+
+/// The tensors of a safetensors file, on the CPU, ordered by name.
+///
+/// # Errors
+/// [`WeightsError::Format`] for bytes that are no such file, [`WeightsError::Dtype`] for a dtype that libtorch does not
+/// have.
+pub fn from_bytes(bytes: &[u8]) -> Result<NamedTensors, WeightsError> {
+    let file = SafeTensors::deserialize(bytes)?;
+    let mut views = file.tensors();
+    views.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let tensor = |(name, view): (String, TensorView<'_>)| {
+        let tensor = tensor_of(&name, &view)?;
+        Ok((name, tensor))
+    };
+    views.into_iter().map(tensor).collect()
+}
+
+/// Writes a safetensors file: aside first, then renamed, so that there is never half of one.
+///
+/// # Errors
+/// [`WeightsError::File`] where the system refuses, else as [`to_bytes`].
+pub fn write_file(tensors: &NamedTensors, path: &Path) -> Result<(), WeightsError> {
+    let bytes = to_bytes(tensors)?;
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".part");
+    let aside = PathBuf::from(aside);
+    let write = || {
+        let mut file = fs::File::create(&aside)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        fs::rename(&aside, path)
+    };
+    write().map_err(|source| WeightsError::File { path: path.to_owned(), source })
+}
+
+/// Reads a safetensors file.
+///
+/// # Errors
+/// [`WeightsError::File`] or [`WeightsError::TooLarge`], else as [`from_bytes`].
+pub fn read_file(path: &Path) -> Result<NamedTensors, WeightsError> {
+    let wrap = |source| WeightsError::File { path: path.to_owned(), source };
+    let bytes = fs::metadata(path).map_err(wrap)?.len();
+    if bytes > MAX_FILE_BYTES {
+        return Err(WeightsError::TooLarge { path: path.to_owned(), bytes });
+    }
+    from_bytes(&fs::read(path).map_err(wrap)?)
+}
+
+/// A tensor as the format wants it.
+struct TensorBytes {
+    tensor: Tensor,
+    shape: Vec<usize>,
+    dtype: Dtype,
+}
+
+impl TensorBytes {
+    fn of(name: &str, tensor: &Tensor) -> Result<Self, WeightsError> {
+        let kind = tensor.kind();
+        let dtypes = DTYPES.iter().find(|(known, _)| *known == kind);
+        let &(_, dtype) =
+            dtypes.ok_or_else(|| WeightsError::Dtype { name: name.to_owned(), dtype: format!("{kind:?}") })?;
+        Ok(Self { tensor: tensor.detach(), shape: tensor.size().iter().map(|&size| size as usize).collect(), dtype })
+    }
+}
+
+impl View for TensorBytes {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let mut data = vec![0; self.data_len()];
+        self.tensor.copy_data_u8(&mut data, self.tensor.numel());
+        data.into()
+    }
+
+    fn data_len(&self) -> usize {
+        self.tensor.numel() * self.tensor.kind().elt_size_in_bytes()
+    }
+}
+
+/// The dtypes that both sides have.
+const DTYPES: [(Kind, Dtype); 10] = [
+    (Kind::Bool, Dtype::BOOL),
+    (Kind::Uint8, Dtype::U8),
+    (Kind::Int8, Dtype::I8),
+    (Kind::Int16, Dtype::I16),
+    (Kind::Int, Dtype::I32),
+    (Kind::Int64, Dtype::I64),
+    (Kind::Half, Dtype::F16),
+    (Kind::BFloat16, Dtype::BF16),
+    (Kind::Float, Dtype::F32),
+    (Kind::Double, Dtype::F64),
+];
+
+fn tensor_of(name: &str, view: &TensorView<'_>) -> Result<Tensor, WeightsError> {
+    let known = DTYPES.iter().find(|(_, dtype)| *dtype == view.dtype());
+    let &(kind, _) =
+        known.ok_or_else(|| WeightsError::Dtype { name: name.to_owned(), dtype: view.dtype().to_string() })?;
+    let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
+    Tensor::f_from_data_size(view.data(), &shape, kind)
+        .map_err(|source| WeightsError::Tensor { name: name.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::named_tensors::{Role, Visitor};
+
+    struct Pair(Tensor, Tensor);
+
+    impl Module for Pair {
+        fn visit(&self, _: &str, visitor: &mut Visitor<'_>) {
+            visitor("a".to_owned(), &self.0, Role::Weight);
+            visitor("b".to_owned(), &self.1, Role::Buffer);
+        }
+    }
+
+    fn pair() -> Pair {
+        Pair(Tensor::from_slice(&[1f32, 2.0]), Tensor::from(3i64))
+    }
+
+    fn named(entries: Vec<(&str, Tensor)>) -> NamedTensors {
+        entries.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect()
+    }
+
+    #[test]
+    fn tensors_come_back_from_bytes_with_shape_dtype_and_values() {
+        let back = from_bytes(&to_bytes(&pair().state()).unwrap()).unwrap();
+        assert!(back.get("a").unwrap().equal(&pair().0));
+        assert!(back.get("b").unwrap().equal(&pair().1));
+        assert_eq!(back.get("b").unwrap().dim(), 0);
+    }
+
+    #[test]
+    fn bytes_do_not_depend_on_the_order_of_the_tensors_or_on_their_strides() {
+        let matrix = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0]).view([2, 2]);
+        let strided = matrix.tr().contiguous().tr();
+        assert!(!strided.is_contiguous());
+        let one = named(vec![("x", matrix), ("y", Tensor::from(1i64))]);
+        let other = named(vec![("y", Tensor::from(1i64)), ("x", strided)]);
+        assert_eq!(to_bytes(&one).unwrap(), to_bytes(&other).unwrap());
+    }
+
+    #[test]
+    fn all_mismatches_are_named_at_once_and_nothing_is_changed() {
+        let module = pair();
+        let wrong = named(vec![("a", Tensor::from_slice(&[f32::NAN, 1.0])), ("c", Tensor::from(1i64))]);
+        let text = load(&module, &wrong).unwrap_err().to_string();
+        for part in ["a: 1 values are NaN", "missing: b", "unexpected: c"] {
+            assert!(text.contains(part), "{text}");
+        }
+        let wrong = named(vec![("a", Tensor::from(1f32)), ("b", Tensor::from(1f32))]);
+        let text = load(&module, &wrong).unwrap_err().to_string();
+        for part in ["a: shape [], expected [2]", "b: dtype Float, expected Int64"] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(module.0.equal(&pair().0));
+    }
+
+    #[test]
+    fn bytes_that_are_no_safetensors_file_are_refused() {
+        let good = to_bytes(&pair().state()).unwrap();
+        let mut long_header = good.clone();
+        long_header[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        for bytes in [&[][..], &good[..7], &good[..good.len() - 1], &long_header, b"PK\x03\x04...."] {
+            assert!(matches!(from_bytes(bytes), Err(WeightsError::Format(_))));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let error = read_file(Path::new("nowhere/weights.safetensors")).unwrap_err();
+        assert!(error.to_string().starts_with("nowhere/weights.safetensors: "));
+    }
+}
