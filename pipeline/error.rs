@@ -1,7 +1,7 @@
 use std::fmt;
 
-use tfnas_images::generated::GeneratedError;
 use tfnas_artifacts::{CacheError, FileError, LedgerError, ObjectError};
+use tfnas_images::generated::GeneratedError;
 
 use crate::config::ConfigError;
 use crate::execute::ProgramError;

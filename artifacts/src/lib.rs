@@ -36,6 +36,8 @@ mod ledger;
 mod lock;
 mod rebuild;
 mod record;
+#[cfg(feature = "remote")]
+mod remote;
 mod scalar;
 mod stamp;
 mod store;
@@ -60,6 +62,8 @@ pub use record::{
     Attempt, AttemptId, Failure, Input, NewAttempt, NewRun, Outcome, Output, ParseAttemptError, Purpose, Run, RunId,
     Usage,
 };
+#[cfg(feature = "remote")]
+pub use remote::{Pulled, Pushed, Remote, RemoteError};
 pub use scalar::{Scalar, ScalarError};
 pub use store::{ObjectError, Store};
 pub use verify::Verification;

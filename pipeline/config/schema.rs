@@ -12,7 +12,9 @@ pub fn schema() -> Value {
         "type": "object",
     });
     if let Some(target) = schema.pointer_mut("/$defs/SearchSection/properties/target_lat_ms") {
-        let one = json!({ "type": "number", "exclusiveMinimum": 0 });
+        let ms = json!({ "type": "number", "exclusiveMinimum": 0 });
+        let share = json!({ "type": "string", "pattern": "^[0-9.]+%$" });
+        let one = json!({ "anyOf": [ms, share] });
         let description = target["description"].clone();
         let default = target["default"].clone();
         *target = json!({

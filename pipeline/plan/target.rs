@@ -78,8 +78,8 @@ fn check_target(planner: &Planner<'_>, search: usize, path: &Path, table: &Laten
     let wrong = |source| TargetError::Table { table: path.to_owned(), source };
     table.check_covers(&variant.space).map_err(wrong)?;
     let reachable = table.reachable_ms(&variant.space).map_err(wrong)?;
-    let target_lat_ms = variant.config.search.target_lat_ms;
     let (smallest_ms, largest_ms) = (reachable.min_ms, reachable.max_ms);
+    let target_lat_ms = variant.config.search.target_lat_ms.in_range_ms(smallest_ms, largest_ms);
     if (smallest_ms..=largest_ms).contains(&target_lat_ms) {
         return Ok(());
     }

@@ -14,6 +14,7 @@ mod resources;
 mod search;
 mod split;
 mod stage;
+mod target;
 mod test;
 mod train;
 
@@ -27,5 +28,6 @@ pub use resources::{Resources, StageResources};
 pub use search::{ArchitectureOptimizer, SearchParams, SearchSection, WeightOptimizer};
 pub use split::{PublishedSplit, SplitParams, SplitSection};
 pub use stage::{Environment, InputPort, Source, Stage};
+pub use target::Target;
 pub use test::{TestParams, TestSection, WeightsChoice};
 pub use train::{Protocol, TrainParams, TrainSection};

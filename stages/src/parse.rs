@@ -2,6 +2,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tfnas::SpaceDefinition;
 
+use crate::Target;
+
 /// `parse:` in the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -30,8 +32,8 @@ impl ParseSection {
 pub struct ParseParams {
     /// The space.
     pub space: SpaceDefinition,
-    /// Latency that the network must meet, in milliseconds, for the report.
-    pub target_lat_ms: f64,
+    /// Latency that the network must meet, for the report.
+    pub target_lat_ms: Target,
     /// The section.
     pub parse: ParseSection,
     /// Images a forward pass, when measuring.

@@ -2,7 +2,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tfnas::SpaceDefinition;
 
-use crate::{Augment, OnBadImage};
+use crate::{Augment, OnBadImage, Target};
 
 /// SGD of the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -50,8 +50,10 @@ impl Default for ArchitectureOptimizer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SearchSection {
-    /// Latency that the network found must meet, in milliseconds of the table.
-    pub target_lat_ms: f64,
+    /// Latency that the network found must meet, in milliseconds of the table; or a share of the range that the table can
+    /// reach, as 40%.
+    #[schemars(with = "f64")]
+    pub target_lat_ms: Target,
     /// Epochs.
     pub epochs: usize,
     /// First epochs, in which only weights are trained.
@@ -77,7 +79,7 @@ pub struct SearchSection {
 impl Default for SearchSection {
     fn default() -> Self {
         Self {
-            target_lat_ms: 15.0,
+            target_lat_ms: Target::Ms(15.0),
             epochs: 90,
             warmup_epochs: 10,
             batch: 32,
@@ -101,7 +103,9 @@ impl SearchSection {
             (!(value >= 0.0 && value.is_finite())).then(|| (key, format!("must be 0 or above, not {value}")))
         };
         let at_least_one = |key, value: usize| (value == 0).then(|| (key, "must be at least 1, not 0".to_owned()));
-        positive("target_lat_ms", self.target_lat_ms)
+        self.target_lat_ms
+            .problem()
+            .map(|message| ("target_lat_ms", message))
             .or_else(|| at_least_one("epochs", self.epochs))
             .or_else(|| at_least_one("batch", self.batch))
             .or_else(|| at_least_one("architecture.every", self.architecture.every))

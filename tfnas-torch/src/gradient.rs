@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn small_gradients_are_not_scaled_up() {
         let mut gradients = vec![Some(Tensor::from_slice(&[0.3f32, 0.4]))];
-        clip_by_global_norm(&mut gradients, 5.0);
+        let _ = clip_by_global_norm(&mut gradients, 5.0);
         assert_eq!(gradients[0].as_ref().map(|g| g.double_value(&[0])), Some(f64::from(0.3f32)));
     }
 

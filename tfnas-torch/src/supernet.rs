@@ -103,7 +103,7 @@ impl Supernet {
             let here_ms = block_ms.narrow(0, first as i64, count as i64);
             let (output, group_ms) = group.forward_mixed(&x, &rows[first..first + count], &here_ms);
             x = output;
-            latency_ms = latency_ms + group_ms;
+            latency_ms += group_ms;
             first += count;
         }
         MixedOutput { logits: self.head.forward(&x, true), latency_ms }

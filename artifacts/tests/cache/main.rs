@@ -7,4 +7,6 @@ mod crash;
 mod disk;
 mod history;
 mod recovery;
+#[cfg(feature = "remote")]
+mod remote;
 mod work;

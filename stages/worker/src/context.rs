@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tfnas_stages::{Input, Job};
 use tch::Device;
+use tfnas_stages::{Input, Job};
 
 use crate::error::{Context as _, StageError};
 use crate::reporter::Reporter;

@@ -2,7 +2,7 @@
 
 use tch::{Device, Tensor};
 use tfnas_images::{
-    BadImage, Batches, BatchOptions, CropRule, EvalTransform, ImageList, ImageSource, Order, TrainTransform, Transform,
+    BadImage, BatchOptions, Batches, CropRule, EvalTransform, ImageList, ImageSource, Order, TrainTransform, Transform,
     parse_classes, scan_classes,
 };
 use tfnas_stages::{Augment, Crop, OnBadImage};

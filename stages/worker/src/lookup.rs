@@ -146,8 +146,10 @@ fn measure(
         device: context.device,
     };
     let rows = space.needed_rows();
-    let requests: Vec<Vec<(BlockKey, usize)>> =
-        rows.iter().map(|row| widths(row, section.widths_per_key).into_iter().map(|width| (row.key, width)).collect()).collect();
+    let requests: Vec<Vec<(BlockKey, usize)>> = rows
+        .iter()
+        .map(|row| widths(row, section.widths_per_key).into_iter().map(|width| (row.key, width)).collect())
+        .collect();
     let measured = measure_rows(context, space, classes, &requests, &options)?;
 
     let mut times = measured.rows_ms.iter().copied();

@@ -60,6 +60,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let classes = space.definition().classes.unwrap_or(names.len());
     let config = ModelConfig::from_architecture(&space, &architecture, classes).context("search.json")?;
     let resolution = space.definition().resolution;
+    let reachable = table.reachable_ms(&space).context("latency.table")?;
     let costs = layers(&config, resolution);
 
     let mut blocks = Vec::with_capacity(architecture.block_count());
@@ -86,7 +87,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let report = Report {
         space_resolution: resolution,
         classes,
-        target_lat_ms: params.target_lat_ms,
+        target_lat_ms: params.target_lat_ms.in_range_ms(reachable.min_ms, reachable.max_ms),
         predicted_lat_ms: table.architecture_ms(&space, &architecture).context("latency.table")?,
         base_lat_ms: table.base_ms(),
         parameters: parameters(&config),

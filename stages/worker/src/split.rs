@@ -71,13 +71,7 @@ fn find(context: &StageContext, params: &SplitParams) -> Result<Found, StageErro
         for list in [&lists.train, &lists.val] {
             list.check_files(root).context("split.published: imagenet100")?;
         }
-        return Ok(Found {
-            classes: imagenet100_classes(),
-            train: lists.train,
-            val: lists.val,
-            all_classes,
-            all,
-        });
+        return Ok(Found { classes: imagenet100_classes(), train: lists.train, val: lists.val, all_classes, all });
     }
     let (classes, list) = match &section.classes {
         None => (all_classes.clone(), all.clone()),
@@ -107,7 +101,10 @@ fn class_names(list: &ImageList) -> Vec<String> {
     let mut folders: BTreeMap<u32, Option<&str>> = BTreeMap::new();
     for entry in list.entries() {
         let folder = entry.path.rsplit_once('/').map(|(folder, _)| folder);
-        folders.entry(entry.label).and_modify(|known| *known = known.filter(|known| Some(*known) == folder)).or_insert(folder);
+        folders
+            .entry(entry.label)
+            .and_modify(|known| *known = known.filter(|known| Some(*known) == folder))
+            .or_insert(folder);
     }
     let names: Vec<String> = (0..list.classes() as u32)
         .map(|label| match folders.get(&label) {

@@ -48,7 +48,12 @@ impl StateKeeper {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn save<N: Serialize>(&mut self, position: u64, numbers: &N, mut tensors: NamedTensors) -> Result<(), StageError> {
+    pub fn save<N: Serialize>(
+        &mut self,
+        position: u64,
+        numbers: &N,
+        mut tensors: NamedTensors,
+    ) -> Result<(), StageError> {
         let json = serde_json::to_vec(numbers).context("resume point")?;
         tensors.insert(NUMBERS.to_owned(), Tensor::from_slice(&json));
         self.folder.save(position, &to_bytes(&tensors).context("resume point")?)?;

@@ -48,10 +48,18 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let mut done = 0;
     let stop = context.stop.clone();
     let report = &mut context.report;
-    let found = evaluate(&feeder, &source, &options, names.len(), &stop, |images, _| network.forward(images), |count| {
-        done += count;
-        report.progress("test", done as u64, total as u64, "images");
-    })?;
+    let found = evaluate(
+        &feeder,
+        &source,
+        &options,
+        names.len(),
+        &stop,
+        |images, _| network.forward(images),
+        |count| {
+            done += count;
+            report.progress("test", done as u64, total as u64, "images");
+        },
+    )?;
     if found.skipped > 0 {
         context.report.warn(format!("{} of {total} test images could not be read and were left out", found.skipped));
     }
@@ -61,13 +69,16 @@ pub fn run(context: &mut StageContext) -> StageResult {
         ClassReport { name, images, top1: (images > 0).then(|| hits as f64 / images as f64) }
     });
     let reading = found.reading;
-    context.write_json("test.json", &Report {
-        top1: reading.top1,
-        top5: reading.top5,
-        loss: reading.loss,
-        images: reading.count,
-        skipped: found.skipped,
-        classes: per_class.collect(),
-    })?;
+    context.write_json(
+        "test.json",
+        &Report {
+            top1: reading.top1,
+            top5: reading.top5,
+            loss: reading.loss,
+            images: reading.count,
+            skipped: found.skipped,
+            classes: per_class.collect(),
+        },
+    )?;
     Ok(Metrics::from([("top1".to_owned(), reading.top1), ("top5".to_owned(), reading.top5)]))
 }

@@ -299,14 +299,17 @@ impl Training<'_> {
         if skipped > 0 {
             self.context.report.warn(format!("{skipped} images could not be read and were left out of every epoch"));
         }
-        self.context.write_json("train.json", &Report {
-            protocol: self.params.train.protocol,
-            images: self.train.len(),
-            val_images: self.val.len(),
-            best_epoch,
-            best_top1,
-            epochs: &self.position.epochs,
-        })?;
+        self.context.write_json(
+            "train.json",
+            &Report {
+                protocol: self.params.train.protocol,
+                images: self.train.len(),
+                val_images: self.val.len(),
+                best_epoch,
+                best_top1,
+                epochs: &self.position.epochs,
+            },
+        )?;
         Ok(Metrics::from([("best_val_top1".to_owned(), best_top1)]))
     }
 }

@@ -42,11 +42,8 @@ impl Epoch {
         let lr = cosine(section.weights.lr, epoch, section.epochs);
         let supernet = search.state.slice();
         let device = search.context.device;
-        let weight_settings = SgdSettings {
-            rate: lr,
-            momentum: section.weights.momentum,
-            weight_decay: section.weights.weight_decay,
-        };
+        let weight_settings =
+            SgdSettings { rate: lr, momentum: section.weights.momentum, weight_decay: section.weights.weight_decay };
         let architecture_settings = AdamSettings {
             rate: section.architecture.lr,
             betas: (section.architecture.betas[0], section.architecture.betas[1]),
@@ -169,7 +166,7 @@ impl Epoch {
         let section = &search.params.search;
         let objective = LatencyObjective {
             latencies: &self.latencies,
-            target_ms: section.target_lat_ms,
+            target_ms: search.target_lat_ms,
             weight: section.lambda_lat,
         };
         let mut stream = Stream::new(

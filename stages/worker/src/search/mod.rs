@@ -12,7 +12,7 @@ use tfnas::elasticity::refit;
 use tfnas::{LatencyTable, Space, parse::parse};
 use tfnas_images::ImageSource;
 use tfnas_random::{Purpose, Stream};
-use tfnas_stages::{Metrics, SearchParams};
+use tfnas_stages::{Metrics, SearchParams, Target};
 use tfnas_torch::NamedTensors;
 use tfnas_torch::full_state::FullState;
 use tfnas_torch::gumbel::{draw_noise, gumbel_path};
@@ -45,6 +45,8 @@ struct Position {
 struct Search<'a> {
     context: &'a mut StageContext,
     params: SearchParams,
+    /// In milliseconds of the table.
+    target_lat_ms: f64,
     space: Space,
     table: LatencyTable,
     classes: usize,
@@ -61,7 +63,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let params: SearchParams = context.params()?;
     let space = Space::new(params.space.clone()).context("space")?;
     let table = LatencyTable::parse(&context.read_text("latency.table")?).context("latency.table")?;
-    check_target(context, &space, &table, params.search.target_lat_ms)?;
+    let target_lat_ms = target(context, &space, &table, params.search.target_lat_ms)?;
     let names = classes(context, "classes.txt")?;
     let train = listed(context, "train.list", params.on_bad_image)?;
     let val = listed(context, "val.list", params.on_bad_image)?;
@@ -78,6 +80,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
         space,
         table,
         params,
+        target_lat_ms,
         context,
     };
     let mut under_way = search.resume()?;
@@ -87,16 +90,12 @@ pub fn run(context: &mut StageContext) -> StageResult {
     search.finish()
 }
 
-/// Says which latencies the table can reach, and refuses a target outside them.
-fn check_target(
-    context: &mut StageContext,
-    space: &Space,
-    table: &LatencyTable,
-    target_lat_ms: f64,
-) -> Result<(), StageError> {
+/// Says which latencies the table can reach, refuses a target outside them, and returns it in milliseconds.
+fn target(context: &mut StageContext, space: &Space, table: &LatencyTable, wanted: Target) -> Result<f64, StageError> {
     let reachable = table.reachable_ms(space).context("latency.table")?;
+    let target_lat_ms = wanted.in_range_ms(reachable.min_ms, reachable.max_ms);
     context.report.info(format!(
-        "networks of this space take {:.4} to {:.4} ms by the table; the target is {target_lat_ms} ms",
+        "networks of this space take {:.4} to {:.4} ms by the table; the target is {target_lat_ms:.4} ms",
         reachable.min_ms, reachable.max_ms
     ));
     if target_lat_ms < reachable.min_ms || target_lat_ms > reachable.max_ms {
@@ -109,7 +108,7 @@ fn check_target(
             "choose a target in that range (both are in milliseconds)",
         ));
     }
-    Ok(())
+    Ok(target_lat_ms)
 }
 
 impl Search<'_> {
@@ -136,7 +135,7 @@ impl Search<'_> {
 
     /// Parses the architecture, refits its widths after the warm-up, and sums the epoch up.
     fn record(&mut self, epoch: &Epoch, val_top1: Option<f64>) -> Result<EpochRecord, StageError> {
-        let target_lat_ms = self.params.search.target_lat_ms;
+        let target_lat_ms = self.target_lat_ms;
         let log_alphas = epoch.supernet.read_log_alphas();
         let mut widths = self.state.widths();
         let parsed = parse(&self.space, &log_alphas, &epoch.supernet.read_betas(), &widths).context("search")?;
@@ -187,7 +186,8 @@ impl Search<'_> {
             validate_path(supernet, images, &path)
         };
         let stop = &self.context.stop;
-        evaluate(&self.feeder, &self.val, &options, self.classes, stop, logits, |_| {}).map(|found| Some(found.reading.top1))
+        evaluate(&self.feeder, &self.val, &options, self.classes, stop, logits, |_| {})
+            .map(|found| Some(found.reading.top1))
     }
 
     fn tell(&mut self, record: &EpochRecord) {
@@ -234,7 +234,7 @@ impl Search<'_> {
 
     fn finish(self) -> StageResult {
         let last = self.position.history.last().ok_or_else(|| StageError::new("no epoch was searched"))?;
-        let target_lat_ms = self.params.search.target_lat_ms;
+        let target_lat_ms = self.target_lat_ms;
         if let Some(warning) = indecision(last) {
             self.context.report.warn(warning);
         }

@@ -1,0 +1,104 @@
+use std::fmt;
+
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The latency that a network must meet: milliseconds, or a place in the range that the table can reach (`40%`), so that
+/// a configuration suits a table that is yet to be measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Target {
+    /// Milliseconds of the table.
+    Ms(f64),
+    /// Percent of the way from the fastest network of the space to the slowest.
+    Percent(f64),
+}
+
+impl Target {
+    /// Returns the target in milliseconds, where networks take `min_ms` to `max_ms`.
+    pub fn in_range_ms(self, min_ms: f64, max_ms: f64) -> f64 {
+        match self {
+            Self::Ms(ms) => ms,
+            Self::Percent(percent) => min_ms + (max_ms - min_ms) * percent / 100.0,
+        }
+    }
+
+    /// Returns what is wrong with the value.
+    pub(crate) fn problem(self) -> Option<String> {
+        match self {
+            Self::Ms(ms) if !(ms > 0.0 && ms.is_finite()) => Some(format!("must be above 0, not {ms}")),
+            Self::Percent(percent) if !(0.0..=100.0).contains(&percent) => {
+                Some(format!("must lie in 0% to 100%, not {percent}%"))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Serialize for Target {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Ms(ms) => serializer.serialize_f64(*ms),
+            Self::Percent(percent) => serializer.serialize_str(&format!("{percent}%")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Target {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TargetVisitor)
+    }
+}
+
+struct TargetVisitor;
+
+impl Visitor<'_> for TargetVisitor {
+    type Value = Target;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("milliseconds, or a share of the reachable range as `40%`")
+    }
+
+    fn visit_f64<E: de::Error>(self, ms: f64) -> Result<Target, E> {
+        Ok(Target::Ms(ms))
+    }
+
+    fn visit_u64<E: de::Error>(self, ms: u64) -> Result<Target, E> {
+        Ok(Target::Ms(ms as f64))
+    }
+
+    fn visit_i64<E: de::Error>(self, ms: i64) -> Result<Target, E> {
+        Ok(Target::Ms(ms as f64))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Target, E> {
+        let percent = text.strip_suffix('%').and_then(|number| number.trim().parse().ok());
+        percent.map(Target::Percent).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_target_is_a_number_or_a_percentage_and_comes_back_as_it_went() {
+        for (text, target) in [("12", Target::Ms(12.0)), ("12.5", Target::Ms(12.5)), ("\"40%\"", Target::Percent(40.0))]
+        {
+            let read: Target = serde_json::from_str(text).unwrap();
+            assert_eq!(read, target);
+            assert_eq!(serde_json::from_str::<Target>(&serde_json::to_string(&read).unwrap()).unwrap(), target);
+        }
+        for text in ["\"12\"", "\"12 ms\"", "true", "null", "[1]"] {
+            assert!(serde_json::from_str::<Target>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_percentage_lies_in_the_range_of_the_table() {
+        assert_eq!(Target::Percent(25.0).in_range_ms(2.0, 6.0), 3.0);
+        assert_eq!(Target::Ms(9.0).in_range_ms(2.0, 6.0), 9.0);
+        assert!(Target::Percent(101.0).problem().is_some() && Target::Ms(0.0).problem().is_some());
+    }
+}
