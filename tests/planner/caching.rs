@@ -1,18 +1,16 @@
 //! What runs again and what does not.
 
 use std::fs;
-use std::time::Duration;
 
 use crate::project::{Project, STAGES, actions};
 
 #[test]
-fn a_second_run_starts_no_worker_and_takes_no_time() {
+fn a_second_run_starts_no_worker() {
     let project = Project::new();
     project.good(&["run", "all"]);
     assert_eq!(project.trace(), STAGES);
-    let fastest = (0..5).map(|_| project.good(&["run", "all"]).took).min().unwrap();
+    project.good(&["run", "all"]);
     assert!(project.trace().is_empty());
-    assert!(fastest < Duration::from_millis(20), "a run without work took {fastest:?}");
 }
 
 #[test]

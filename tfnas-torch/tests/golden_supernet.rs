@@ -269,8 +269,8 @@ fn slice_and_scatter(space: &Space, case: &Value) -> String {
     let classes = case["num_classes"].as_u64().unwrap() as usize;
     let scheme = Scheme::of(case);
     let mut state = FullState::new(space, classes, 0, Device::Cpu);
-    fill(state.full(), &scheme, is_weight);
-    set_architecture(space, state.full(), case);
+    // Such a case lists no architecture parameters: the betas are by formula too, and a given path reads no log_alphas.
+    fill(state.full(), &scheme, |name| !name.ends_with("log_alphas"));
     let kept = space.blocks().iter().map(|block| {
         let (stage, name) = (format!("stage{}", block.group + 1), format!("block{}", block.index + 1));
         case["masks"][stage][name].as_array().unwrap().iter().map(usizes).collect()
