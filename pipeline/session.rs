@@ -1,12 +1,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use tfnas_artifacts::Cache;
+use tfnas_artifacts::{Cache, CacheError, NewRun, OpenRun};
 
 use crate::config::Configuration;
 use crate::error::CommandError;
 use crate::generate;
-use crate::machine::Device;
+use crate::machine::{Device, build};
 use crate::options::Options;
 use crate::plan::{ExternalInputs, Graph, Planner};
 
@@ -88,6 +88,19 @@ impl Session {
         let configuration = &self.configuration;
         let generated = |path: &Path| generate::makes(configuration, path);
         Ok(self.externals.identify(&self.graph, needed, memos.as_deref(), &generated)?)
+    }
+
+    /// Notes in the ledger that this invocation begins.
+    ///
+    /// # Errors
+    /// A ledger that cannot be written.
+    pub fn begin_run(&self) -> Result<OpenRun, CacheError> {
+        self.cache.begin_run(&NewRun {
+            arguments: std::env::args().skip(1).collect(),
+            configuration: self.configuration.effective().to_string(),
+            tool: build::TOOL.to_owned(),
+            source_revision: build::source_revision().map(str::to_owned),
+        })
     }
 
     /// Returns what plans this session's instances.

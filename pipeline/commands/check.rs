@@ -5,12 +5,11 @@ use clap::Args;
 use indicatif::MultiProgress;
 use serde::Serialize;
 use serde_json::Value;
-use tfnas_artifacts::{Attempt, NewRun, Outcome};
+use tfnas_artifacts::{Attempt, Outcome};
 
 use crate::error::CommandError;
 use crate::execute::{Runner, worker_program};
 use crate::exit::Exit;
-use crate::machine::build;
 use crate::options::Options;
 use crate::plan::select;
 use crate::report::{Columns, Reporter, print, print_json};
@@ -65,12 +64,7 @@ impl Check {
         session.identify(&chosen)?;
         let results = self.results(&session, &chosen)?;
         let mut reporter = Reporter::new(bars, false, true);
-        let run = session.cache.begin_run(&NewRun {
-            arguments: std::env::args().skip(1).collect(),
-            configuration: session.configuration.effective().to_string(),
-            tool: build::TOOL.to_owned(),
-            source_revision: build::source_revision().map(str::to_owned),
-        })?;
+        let run = session.begin_run()?;
         let mut compared = Vec::new();
         let mut exit = Exit::Done;
         let planner = session.planner();

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::MultiProgress;
-use tfnas_artifacts::{NewRun, Outcome};
+use tfnas_artifacts::Outcome;
 
 use crate::commands::plan;
 use crate::error::CommandError;
@@ -11,7 +11,6 @@ use crate::execute::{Finished, Runner, worker_program};
 use crate::exit::Exit;
 use crate::generate;
 use crate::lock::{self, Lock};
-use crate::machine::build;
 use crate::options::Options;
 use crate::plan::{check, check_targets, select};
 use crate::report::{Reporter, found, print};
@@ -96,12 +95,7 @@ impl Run {
         json: bool,
     ) -> Result<Exit, CommandError> {
         let planner = session.planner();
-        let run = session.cache.begin_run(&NewRun {
-            arguments: std::env::args().skip(1).collect(),
-            configuration: session.configuration.effective().to_string(),
-            tool: build::TOOL.to_owned(),
-            source_revision: build::source_revision().map(str::to_owned),
-        })?;
+        let run = session.begin_run()?;
         let runner = Runner {
             planner: &planner,
             run: &run,

@@ -16,7 +16,7 @@ pub enum Purpose {
     UniformPath = 5,
     /// Initial weights.
     Initialise = 6,
-    /// Seed of libtorch's generator for the dropout of one step.
+    /// Which inputs of the classifier one step leaves out.
     Dropout = 7,
     /// Which samples of a batch skip a block.
     DropConnect = 8,

@@ -38,6 +38,11 @@ impl Default for SplitSection {
 }
 
 impl SplitSection {
+    /// Returns the file that `classes` names, where it names one.
+    pub fn classes_file(&self) -> Option<&Path> {
+        self.classes.as_deref().filter(|name| *name != IMAGENET100).map(Path::new)
+    }
+
     pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
         if !(self.train_share > 0.0 && self.train_share < 1.0) {
             return Some(("train_share", format!("must lie between 0 and 1, not {}", self.train_share)));
@@ -60,11 +65,4 @@ pub struct SplitParams {
     pub seed: u64,
     /// The section.
     pub split: SplitSection,
-}
-
-impl SplitSection {
-    /// Returns the file that `classes` names, where it names one.
-    pub fn classes_file(&self) -> Option<&Path> {
-        self.classes.as_deref().filter(|name| *name != IMAGENET100).map(Path::new)
-    }
 }

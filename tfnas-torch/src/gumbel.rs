@@ -4,6 +4,7 @@
 //! must be differentiable. Both take the noise as plain numbers `[block][operation]`.
 
 use tch::{Kind, Tensor};
+use tfnas::parse::first_largest;
 use tfnas_random::Stream;
 
 /// Gumbel noise, `[block][operation]`.
@@ -60,16 +61,6 @@ pub fn relaxed_sample(log_alphas: &[&Tensor], noise: &Noise, temperature: f64) -
     let flat: Vec<f32> = noise.iter().flatten().copied().collect();
     let noise = Tensor::from_slice(&flat).view_as(&log_alphas).to_device(log_alphas.device());
     ((log_alphas + noise) / temperature).softmax(-1, Kind::Float)
-}
-
-fn first_largest(values: &[f32]) -> usize {
-    let mut best = 0;
-    for (index, value) in values.iter().enumerate() {
-        if *value > values[best] {
-            best = index;
-        }
-    }
-    best
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ fn check_vector(place: &str, values: &[f32], expected: usize) -> Result<(), Pars
 }
 
 /// Index of the first largest of some finite values.
-fn first_largest(values: &[f32]) -> usize {
+pub fn first_largest(values: &[f32]) -> usize {
     let mut best = 0;
     for (index, value) in values.iter().enumerate() {
         if *value > values[best] {

@@ -34,6 +34,21 @@ pub struct TableHeader {
     pub licence: Option<String>,
 }
 
+impl TableHeader {
+    /// What is known of the table beside its name, in the order of the text form.
+    pub fn details(&self) -> [(&'static str, Option<String>); 6] {
+        let number = |value: Option<usize>| value.map(|value| value.to_string());
+        [
+            ("device", self.device.clone()),
+            ("batch", number(self.batch)),
+            ("threads", number(self.threads)),
+            ("framework", self.framework.clone()),
+            ("source", self.source.clone()),
+            ("licence", self.licence.clone()),
+        ]
+    }
+}
+
 /// Latency by block and width, in milliseconds.
 ///
 /// A network costs `base_ms` (both stems, feature mix, pooling and classifier) plus its blocks.

@@ -150,18 +150,9 @@ impl LatencyTable {
     /// Writes the text form; [`LatencyTable::parse`] gives the same table back, to the last bit.
     pub fn to_text(&self) -> String {
         let header = self.header();
-        let number = |value: Option<usize>| value.map(|value| value.to_string());
-        let entries = [
-            ("name", Some(header.name.clone())),
-            ("unit", Some(UNIT.to_owned())),
-            ("device", header.device.clone()),
-            ("batch", number(header.batch)),
-            ("threads", number(header.threads)),
-            ("framework", header.framework.clone()),
-            ("source", header.source.clone()),
-            ("licence", header.licence.clone()),
-            ("base_ms", Some(self.base_ms().to_string())),
-        ];
+        let first = [("name", Some(header.name.clone())), ("unit", Some(UNIT.to_owned()))];
+        let last = [("base_ms", Some(self.base_ms().to_string()))];
+        let entries = first.into_iter().chain(header.details()).chain(last);
         let mut text = format!("{FIRST_LINE}\n");
         for (name, value) in entries {
             if let Some(value) = value {

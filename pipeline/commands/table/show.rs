@@ -45,16 +45,7 @@ impl Show {
         }
         let mut head = Columns::plain(2);
         head.row(["name", &header.name]);
-        let number = |value: Option<usize>| value.map(|value| value.to_string());
-        let rest = [
-            ("device", header.device.clone()),
-            ("batch", number(header.batch)),
-            ("threads", number(header.threads)),
-            ("framework", header.framework.clone()),
-            ("source", header.source.clone()),
-            ("licence", header.licence.clone()),
-        ];
-        for (name, value) in rest {
+        for (name, value) in header.details() {
             if let Some(value) = value {
                 head.row([name, &value]);
             }

@@ -1,5 +1,6 @@
 use std::fs::{self, File};
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -31,6 +32,12 @@ impl StageContext {
     /// Returns the job.
     pub fn job(&self) -> &Job {
         &self.job
+    }
+
+    /// Says how far a long piece of work is, and breaks it when the stage must stop.
+    pub fn go_on(&mut self, phase: &str, done: usize, total: usize, unit: &str) -> ControlFlow<()> {
+        self.report.progress(phase, done as u64, total as u64, unit);
+        if self.stop.raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// Returns the stage's parameters.

@@ -1,6 +1,8 @@
 use std::fmt::Display;
 use std::path::Path;
 
+use tfnas_torch::timing::TimingError;
+
 /// Why a stage ended without its outputs.
 #[derive(Debug)]
 pub enum StageError {
@@ -33,6 +35,15 @@ impl StageError {
     pub fn file(doing: &str, path: &Path, source: &std::io::Error) -> Self {
         let hint = (source.kind() == std::io::ErrorKind::StorageFull).then(|| "free some space".to_owned());
         Self::Failed { message: format!("cannot {doing} {}: {source}", path.display()), hint }
+    }
+}
+
+impl From<TimingError> for StageError {
+    fn from(error: TimingError) -> Self {
+        match error {
+            TimingError::Stopped => Self::Stopped,
+            error => Self::new(error.to_string()),
+        }
     }
 }
 

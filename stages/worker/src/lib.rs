@@ -53,20 +53,18 @@ pub fn run(job: &Path) -> ExitCode {
     let stop = StopFlag::watch();
     set_threads(job.threads);
     report.hello(environment::record(job.threads));
-    let device = find_device(&job.device);
-    let stage = job.stage;
-    let result = match device.context("device") {
-        Ok(device) => {
-            let mut context = StageContext::new(job, device, report, stop);
-            let result = perform(stage, &mut context);
-            report = context.report;
-            result
-        }
-        Err(error) => {
-            report = Reporter::new();
-            Err(error)
-        }
+    let device = match find_device(&job.device).context("device") {
+        Ok(device) => device,
+        Err(error) => return end(&mut report, Err(error)),
     };
+    let stage = job.stage;
+    let mut context = StageContext::new(job, device, report, stop);
+    let result = perform(stage, &mut context);
+    end(&mut context.report, result)
+}
+
+/// Says the last word on a job, and returns the exit code that goes with it.
+fn end(report: &mut Reporter, result: StageResult) -> ExitCode {
     match result {
         Ok(metrics) => {
             report.done(metrics);

@@ -1,7 +1,6 @@
 //! `lookup`: the latency table of the space, measured here or imported.
 
 use std::fs;
-use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 use tfnas::curve::monotone;
@@ -9,7 +8,7 @@ use tfnas::{Architecture, BlockKey, Knot, LatencyCurve, LatencyTable, ModelConfi
 use tfnas_random::{Purpose, Stream};
 use tfnas_stages::{LookupParams, LookupSection, Metrics};
 use tfnas_torch::NamedTensors;
-use tfnas_torch::timing::{Calibration, TimingError, TimingOptions, calibrate, time_blocks, time_networks};
+use tfnas_torch::timing::{Calibration, TimingOptions, calibrate, time_blocks, time_networks};
 
 use crate::context::StageContext;
 use crate::environment::cpu_model;
@@ -198,14 +197,10 @@ fn measure_rows(
     for rows in requests.chunks(ROWS_AT_ONCE) {
         let rows: Vec<_> = rows.iter().flatten().copied().collect();
         if before + rows.len() > measured.rows_ms.len() {
-            let stop = context.stop.clone();
-            let report = &mut context.report;
             let times = time_blocks(space, classes, &rows, options, &mut |done, calls| {
                 let blocks = before + done * rows.len() / calls.max(1);
-                report.progress("measuring blocks", blocks as u64, total as u64, "blocks");
-                if stop.raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            })
-            .map_err(timing_error)?;
+                context.go_on("measuring blocks", blocks, total, "blocks")
+            })?;
             // The parts that all networks share are measured with each chunk; the first time is as good as any.
             if before == 0 {
                 measured.base_ms = times.base_ms;
@@ -238,13 +233,9 @@ fn check(
     if configs.is_empty() {
         return Ok(None);
     }
-    let stop = context.stop.clone();
-    let report = &mut context.report;
     let times = time_networks(&configs, space.definition().resolution, options, &mut |done, calls| {
-        report.progress("checking on whole networks", done as u64, calls as u64, "calls");
-        if stop.raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })
-    .map_err(timing_error)?;
+        context.go_on("checking on whole networks", done, calls, "calls")
+    })?;
     let pairs: Vec<_> = predicted.into_iter().zip(times.iter().map(|time| time.median_ms)).collect();
     Ok(Some(calibrate(&pairs)))
 }
@@ -260,13 +251,6 @@ fn widths(row: &NeededRow, count: usize) -> Vec<usize> {
         widths = if only > row.key.in_channels { vec![only - 1, only] } else { vec![only, only + 1] };
     }
     widths
-}
-
-pub fn timing_error(error: TimingError) -> StageError {
-    match error {
-        TimingError::Stopped => StageError::Stopped,
-        error => StageError::new(error.to_string()),
-    }
 }
 
 impl From<Calibration> for Check {

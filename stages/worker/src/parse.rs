@@ -1,7 +1,6 @@
 //! `parse`: from the search's result to one architecture, what it costs, and how long it takes here.
 
 use serde::Serialize;
-use std::ops::ControlFlow;
 use tfnas::cost::{flops, layers, parameters};
 use tfnas::{LatencyTable, ModelConfig, Space, Widths, parse::parse};
 use tfnas_stages::{Metrics, ParseParams};
@@ -10,7 +9,6 @@ use tfnas_torch::timing::{TimingOptions, time_networks};
 use crate::context::StageContext;
 use crate::error::{Context as _, StageResult};
 use crate::images::classes;
-use crate::lookup::timing_error;
 use crate::search::SearchResult;
 
 /// Passes whose times do not count.
@@ -69,9 +67,8 @@ pub fn run(context: &mut StageContext) -> StageResult {
         let name = block.name();
         let cost = costs.iter().find(|cost| cost.name == name);
         let se_channels = block.se_channels(operation);
-        let excite = if se_channels > 0 { "_se" } else { "" };
         blocks.push(BlockReport {
-            operation: format!("k{}_e{}{excite}", operation.kernel, operation.expand),
+            operation: operation.name(),
             kernel: operation.kernel,
             se_channels,
             in_channels: block.in_channels,
@@ -104,13 +101,9 @@ pub fn run(context: &mut StageContext) -> StageResult {
             seed: params.seed,
             device: context.device,
         };
-        let stop = context.stop.clone();
-        let events = &mut context.report;
         let times = time_networks(std::slice::from_ref(&config), resolution, &options, &mut |done, calls| {
-            events.progress("measuring the network", done as u64, calls as u64, "passes");
-            if stop.raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })
-        .map_err(timing_error)?;
+            context.go_on("measuring the network", done, calls, "passes")
+        })?;
         metrics.insert("measured_lat_ms".to_owned(), times[0].median_ms);
         metrics.insert("measured_lat_ms_low".to_owned(), times[0].low_ms);
         metrics.insert("measured_lat_ms_high".to_owned(), times[0].high_ms);

@@ -44,6 +44,19 @@ impl StateKeeper {
         self.last.elapsed() >= self.every
     }
 
+    /// Saves the state in which `step` steps of an epoch are done.
+    ///
+    /// # Errors
+    /// As [`save`](StateKeeper::save).
+    pub fn save_epoch<N: Serialize>(
+        &mut self,
+        (epoch, step): (usize, usize),
+        numbers: &N,
+        tensors: NamedTensors,
+    ) -> Result<(), StageError> {
+        self.save(((epoch as u64) << 32) + step as u64, numbers, tensors)
+    }
+
     /// Saves a state; `position` grows with the work done.
     ///
     /// # Errors

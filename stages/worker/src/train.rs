@@ -203,16 +203,16 @@ impl Training<'_> {
         for batch in feeder.feed(&train, &options) {
             let batch = batch?;
             self.position.skipped += batch.skipped;
-            let key = StepKey { seed, epoch: epoch as u32, step: self.position.step as u32 };
-            let masks = DropMasks::draw(&self.network, rates, batch.count, key);
-            let optimiser = &mut self.optimiser;
-            let (images, labels) = (&batch.images, &batch.labels);
-            // A last batch of one image may have no variance: it is left out, as no batch norm can read it.
-            if batch.count > 0
-                && let Ok(outcome) =
-                    train_step(&self.network, optimiser, grad_clip, label_smoothing, images, labels, &masks)
-            {
-                self.meter.add(&outcome.loss, &outcome.logits, labels);
+            if batch.count > 0 {
+                let key = StepKey { seed, epoch: epoch as u32, step: self.position.step as u32 };
+                let masks = DropMasks::draw(&self.network, rates, batch.count, key);
+                let optimiser = &mut self.optimiser;
+                let (images, labels) = (&batch.images, &batch.labels);
+                let outcome = train_step(&self.network, optimiser, grad_clip, label_smoothing, images, labels, &masks);
+                // A last batch of one image may have no variance: it is left out, as no batch norm can read it.
+                if let Ok(outcome) = outcome {
+                    self.meter.add(&outcome.loss, &outcome.logits, labels);
+                }
             }
             self.position.step += 1;
             self.progress(self.position.step * options.batch);
@@ -271,8 +271,7 @@ impl Training<'_> {
         tensors.insert_all("best", self.best.state());
         tensors.insert_all("optimiser", self.optimiser.state());
         tensors.insert("meter".to_owned(), self.meter.state());
-        let done = ((self.position.epoch as u64) << 32) + self.position.step as u64;
-        self.keeper.save(done, &self.position, tensors)
+        self.keeper.save_epoch((self.position.epoch, self.position.step), &self.position, tensors)
     }
 
     fn resume(&mut self) -> Result<(), StageError> {

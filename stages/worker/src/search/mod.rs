@@ -217,8 +217,7 @@ impl Search<'_> {
             tensors.insert_all("epoch", epoch.state());
         }
         tensors.insert_all("full", self.state.state());
-        let done = ((self.position.epoch as u64) << 32) + self.position.step as u64;
-        self.keeper.save(done, &self.position, tensors)
+        self.keeper.save_epoch((self.position.epoch, self.position.step), &self.position, tensors)
     }
 
     /// Goes to the last resume point, where there is one; returns the state of the epoch that it is in the middle of.
