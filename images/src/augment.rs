@@ -1,8 +1,8 @@
 use tfnas_random::Stream;
 
 use crate::RgbImage;
-use crate::decode::CHANNELS;
 use crate::resize::{crop, resize};
+use crate::rgb_image::CHANNELS;
 
 mod colour;
 pub use colour::{adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation};

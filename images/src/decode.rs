@@ -1,63 +1,27 @@
-use std::io::Cursor;
-
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+use image::ImageFormat;
 use thiserror::Error;
 
-mod jpeg;
+use crate::rgb_image::{ImageSizeError, RgbImage};
 
-/// Bytes of a pixel: red, green, blue.
-pub(crate) const CHANNELS: usize = 3;
+mod gif;
+mod jpeg;
+mod pnm;
+mod raster;
+mod to_rgb;
 
 /// Images with more pixels are refused: a file of a few bytes may claim any size.
 ///
 /// Pillow's limit: beyond it `Image.open` raises `DecompressionBombError`.
 pub const MAX_PIXELS: usize = 178_956_970;
 
-/// Memory that decoding of one image may take beside its pixels, in bytes.
-const MAX_DECODER_BYTES: u64 = 2 << 30;
-
-/// An image in memory: rows from top to bottom, pixels from left to right, a byte each of red, green and blue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RgbImage {
-    /// Pixels of a row; at least 1.
-    pub width: usize,
-    /// Number of rows; at least 1.
-    pub height: usize,
-    /// `[height, width, 3]` bytes.
-    pub pixels: Vec<u8>,
-}
-
-/// The bytes given are not those of an image of the size given.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("an image of {width} x {height} pixels has width * height * 3 bytes and at least one pixel, not {bytes} bytes")]
-pub struct ImageSizeError {
-    /// The width said, in pixels.
-    pub width: usize,
-    /// The height said, in pixels.
-    pub height: usize,
-    /// The bytes given.
-    pub bytes: usize,
-}
-
-impl RgbImage {
-    /// The image of these `height * width * 3` bytes.
-    ///
-    /// # Errors
-    /// [`ImageSizeError`] if the number of bytes is another one, or zero.
-    pub fn new(width: usize, height: usize, pixels: Vec<u8>) -> Result<Self, ImageSizeError> {
-        let expected = width.checked_mul(height).and_then(|count| count.checked_mul(CHANNELS));
-        if pixels.is_empty() || expected != Some(pixels.len()) {
-            return Err(ImageSizeError { width, height, bytes: pixels.len() });
-        }
-        Ok(Self { width, height, pixels })
-    }
-}
-
 /// Why bytes are not an image.
 #[derive(Debug, Error)]
 pub enum DecodeError {
+    /// No byte at all.
+    #[error("the file is empty")]
+    Empty,
     /// The first bytes are those of no format read here.
-    #[error("not a JPEG, PNG, WebP, BMP, GIF or TIFF file")]
+    #[error("not a JPEG, PNG, WebP, BMP, GIF, TIFF or PNM file")]
     UnknownFormat,
     /// The data end before the image does.
     #[error("the file is truncated: the image data end too early")]
@@ -70,30 +34,50 @@ pub enum DecodeError {
         /// Number of rows.
         height: usize,
     },
-    /// A pixel format with no counterpart among 8-bit colours.
-    #[error("pixels of the kind {0} are not supported; convert the image to 8-bit RGB")]
+    /// A kind of image that is not read, or could not be read as Pillow does.
+    #[error("{0}; convert the image to 8-bit RGB")]
     Unsupported(String),
     /// The JPEG decoder gave up.
     #[error("broken JPEG data: {0}")]
     Jpeg(#[from] turbojpeg::Error),
+    /// The GIF decoder gave up.
+    #[error("broken GIF data: {0}")]
+    Gif(::gif::DecodingError),
+    /// The text or the values of a PNM file are not what they should be.
+    #[error("broken PNM data: {0}")]
+    Pnm(String),
     /// The decoder of another format gave up.
     #[error("broken image data: {0}")]
-    Other(#[from] image::ImageError),
+    Other(image::ImageError),
     /// The decoder delivered another number of bytes than its header announced.
     #[error(transparent)]
     Size(#[from] ImageSizeError),
 }
 
-/// Decodes a file to what Pillow's `Image.open(file).convert("RGB")` gives.
+/// Decodes a file to what torchvision's loader gives: Pillow's `Image.open(file).convert("RGB")`.
 ///
-/// The format is told from the content, never from a name. Transparency is dropped, of an animation the first frame is
-/// taken, and the orientation that EXIF may state is not applied. A JPEG equals Pillow's byte for byte; damage inside
-/// of it that Pillow passes over is passed over here too.
+/// The format is told from the content, never from a name. Transparency is dropped, of an animation the first picture
+/// is taken, and the orientation that EXIF may state is not applied (but that of a TIFF is, as by Pillow). Every byte
+/// equals Pillow's; what cannot be read so is refused. Damage inside of a JPEG that Pillow passes over is passed over
+/// here too.
 ///
 /// # Errors
-/// [`DecodeError`] if the bytes are no image, a broken, a truncated or an oversized one.
+/// [`DecodeError`] if the bytes are no image, a broken, a truncated, an oversized or an unsupported one.
 pub fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
-    if jpeg::is_jpeg(bytes) { jpeg::decode(bytes) } else { decode_other(bytes) }
+    if bytes.is_empty() {
+        return Err(DecodeError::Empty);
+    }
+    if jpeg::is_jpeg(bytes) {
+        return jpeg::decode(bytes);
+    }
+    match image::guess_format(bytes) {
+        Ok(ImageFormat::Gif) => gif::decode(bytes),
+        Ok(ImageFormat::Pnm) => pnm::decode(bytes),
+        Ok(format @ (ImageFormat::Png | ImageFormat::WebP | ImageFormat::Bmp | ImageFormat::Tiff)) => {
+            raster::decode(bytes, format)
+        }
+        _ => Err(DecodeError::UnknownFormat),
+    }
 }
 
 /// Refuses sizes beyond [`MAX_PIXELS`].
@@ -104,69 +88,17 @@ fn check_size(width: usize, height: usize) -> Result<(), DecodeError> {
     }
 }
 
-fn decode_other(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
-    let format = image::guess_format(bytes).map_err(|_| DecodeError::UnknownFormat)?;
-    if !matches!(format, ImageFormat::Png | ImageFormat::WebP | ImageFormat::Bmp | ImageFormat::Gif | ImageFormat::Tiff)
-    {
-        return Err(DecodeError::UnknownFormat);
-    }
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    let mut limits = image::Limits::default();
-    limits.max_alloc = Some(MAX_DECODER_BYTES);
-    reader.limits(limits);
-    let decoder = reader.into_decoder()?;
-    let (width, height) = decoder.dimensions();
-    let (width, height) = (width as usize, height as usize);
-    check_size(width, height)?;
-    let pixels = rgb_bytes(DynamicImage::from_decoder(decoder)?)?;
-    Ok(RgbImage::new(width, height, pixels)?)
-}
-
-/// Pillow's conversion to RGB: grey is repeated, alpha dropped, of 16 bits a channel the upper 8 are kept. A 16-bit grey
-/// value without alpha is clipped to 255 instead.
-fn rgb_bytes(image: DynamicImage) -> Result<Vec<u8>, DecodeError> {
-    Ok(match image {
-        DynamicImage::ImageRgb8(pixels) => pixels.into_raw(),
-        DynamicImage::ImageRgba8(pixels) => first_three(&pixels.into_raw(), |value| value),
-        DynamicImage::ImageLuma8(pixels) => repeated(&pixels.into_raw(), 1, |value| value),
-        DynamicImage::ImageLumaA8(pixels) => repeated(&pixels.into_raw(), 2, |value| value),
-        DynamicImage::ImageLuma16(pixels) => repeated(&pixels.into_raw(), 1, |value| value.min(255) as u8),
-        DynamicImage::ImageLumaA16(pixels) => repeated(&pixels.into_raw(), 2, upper_byte),
-        DynamicImage::ImageRgb16(pixels) => pixels.into_raw().into_iter().map(upper_byte).collect(),
-        DynamicImage::ImageRgba16(pixels) => first_three(&pixels.into_raw(), upper_byte),
-        other => return Err(DecodeError::Unsupported(format!("{:?}", other.color()))),
-    })
-}
-
-fn upper_byte(value: u16) -> u8 {
-    (value >> 8) as u8
-}
-
-/// Of pixels of four values the first three.
-fn first_three<T: Copy>(values: &[T], to_byte: impl Fn(T) -> u8) -> Vec<u8> {
-    let mut rgb = Vec::with_capacity(values.len() / 4 * CHANNELS);
-    for pixel in values.chunks_exact(4) {
-        rgb.extend(pixel[..CHANNELS].iter().map(|&value| to_byte(value)));
-    }
-    rgb
-}
-
-/// Of pixels of `step` values the first one, three times.
-fn repeated<T: Copy>(values: &[T], step: usize, to_byte: impl Fn(T) -> u8) -> Vec<u8> {
-    let mut rgb = Vec::with_capacity(values.len() / step * CHANNELS);
-    for pixel in values.chunks_exact(step) {
-        rgb.extend([to_byte(pixel[0]); CHANNELS]);
-    }
-    rgb
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used)]
 mod tests {
+    use std::io::Cursor;
+
+    use image::DynamicImage;
     use tfnas_random::{Purpose, Stream};
     use turbojpeg::{Image, PixelFormat, Subsamp};
 
     use super::*;
+    use crate::rgb_image::CHANNELS;
 
     fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
@@ -189,15 +121,6 @@ mod tests {
     /// Position of the first byte after this marker.
     fn after_marker(bytes: &[u8], marker: u8) -> usize {
         bytes.windows(2).position(|pair| pair == [0xFF, marker]).unwrap() + 2
-    }
-
-    #[test]
-    fn images_without_a_fitting_number_of_bytes_are_refused() {
-        assert!(RgbImage::new(2, 2, vec![0; 12]).is_ok());
-        for (width, height, bytes) in [(2, 2, 11), (0, 2, 0), (2, 0, 0), (usize::MAX, usize::MAX, 3)] {
-            let error = ImageSizeError { width, height, bytes };
-            assert_eq!(RgbImage::new(width, height, vec![0; bytes]), Err(error));
-        }
     }
 
     #[test]
@@ -235,7 +158,8 @@ mod tests {
 
     #[test]
     fn what_is_no_image_is_named_so() {
-        for bytes in [&b""[..], b"GI", b"<svg></svg>", &[0; 100]] {
+        assert!(matches!(decode(b""), Err(DecodeError::Empty)));
+        for bytes in [&b"GI"[..], b"<svg></svg>", b"P7", b"P9 1 1 255 a", &[0; 100]] {
             assert!(matches!(decode(bytes), Err(DecodeError::UnknownFormat)), "{bytes:?}");
         }
     }
@@ -307,6 +231,8 @@ mod tests {
         for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::WebP, ImageFormat::Gif] {
             seeds.push(encoded(photo(), format));
         }
+        seeds.push(b"P2 # grey\n3 2 15 1 2 3 4 5 6".to_vec());
+        seeds.push([&b"P6 24 17 255\n"[..], photo().as_raw()].concat());
         let mut decoded = 0;
         for index in 0..10_000 {
             let mut stream = Stream::new(1, Purpose::Synthetic, 0, index);

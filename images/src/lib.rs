@@ -1,23 +1,28 @@
 //! Image lists and folders, decoding, resizing as Pillow does, augmentation: plain buffers in and out.
 
 mod augment;
+mod batches;
 mod bounded_read;
 mod decode;
 mod folder;
 pub mod generated;
 mod list;
-mod loader;
+mod prefetch;
 mod published;
 mod resize;
+mod rgb_image;
+mod source;
 mod split;
 mod transform;
 
 pub use augment::*;
-pub use decode::{DecodeError, ImageSizeError, MAX_PIXELS, RgbImage, decode};
+pub use batches::*;
+pub use decode::{DecodeError, MAX_PIXELS, decode};
 pub use folder::*;
 pub use list::*;
-pub use loader::*;
 pub use published::*;
 pub use resize::*;
+pub use rgb_image::{ImageSizeError, RgbImage};
+pub use source::*;
 pub use split::*;
 pub use transform::*;

@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use crate::decode::{CHANNELS, RgbImage};
+use crate::rgb_image::{CHANNELS, RgbImage};
 
 /// Fraction bits of a weight: 32, less 8 of a pixel, less 2 to spare.
 const PRECISION_BITS: u32 = 32 - 8 - 2;

@@ -20,7 +20,7 @@ pub struct DerivedNetwork {
 
 /// A derived network for evaluation alone: each batch norm is taken into the convolution before it.
 ///
-/// Its logits are those of the network it was made of, up to rounding, for a third less time.
+/// Its logits are those of the network it was made of, up to rounding, in less time.
 #[derive(Debug)]
 pub struct FoldedNetwork(DerivedNetwork);
 

@@ -1,4 +1,94 @@
 //! The TF-NAS method on libtorch: supernet, derived network, losses, optimisers, training, timing of blocks.
+//!
+//! # The pieces
+//!
+//! * [`layers`]: convolutions, batch norms, inverted residual blocks; they own their tensors.
+//! * [`named_tensors`]: a network's tensors by the names of the original's `state_dict`, and what each is for ([`Role`]);
+//!   [`mod@initialise`]: their first values; [`weights`]: their files.
+//! * [`supernet`], [`gumbel`], [`search_step`], [`full_state`]: the search.
+//! * [`derived`], [`drop_masks`], [`mod@train_step`]: training and testing the network that was found.
+//! * [`loss`], [`gradient`], [`optim`]: what both share.
+//! * [`preprocess`], [`device`]: from bytes to tensors, and where they live.
+//! * [`timing`]: the latency of blocks and of whole networks.
+//!
+//! # An epoch of the search
+//!
+//! ```no_run
+//! # use tch::{Device, Tensor};
+//! # use tfnas::{LatencyTable, Space};
+//! # use tfnas_random::{Purpose, Stream};
+//! # use tfnas_torch::full_state::FullState;
+//! # use tfnas_torch::gumbel::{draw_noise, draw_remaining_path, gumbel_path};
+//! # use tfnas_torch::optim::{Adam, AdamSettings, Sgd, SgdSettings};
+//! # use tfnas_torch::search_step::{LatencyObjective, architecture_step, weight_step};
+//! # use tfnas_torch::supernet::Latencies;
+//! # use tfnas_torch::{Module, Role};
+//! # fn epoch(
+//! #     space: &Space, table: &LatencyTable, state: &mut FullState, seed: u64, epoch: u32, temperature: f64,
+//! #     weight_settings: SgdSettings, architecture_settings: AdamSettings, batches: Vec<[Tensor; 4]>, device: Device,
+//! # ) -> Result<(), tfnas::TableError> {
+//! let supernet = state.slice();
+//! let latencies = Latencies::look_up(table, space, &state.widths(), device)?;
+//! let objective = LatencyObjective { latencies: &latencies, target_ms: 15.0, weight: 0.1 };
+//! let mut weights = Sgd::new(supernet.tensors(Role::Weight), weight_settings);
+//! let mut architecture = Adam::new(supernet.tensors(Role::Architecture), architecture_settings);
+//! let (blocks, operations) = (space.blocks().len(), space.operations().len());
+//! let mut log_alphas = supernet.read_log_alphas();
+//! for (step, [images, labels, more_images, more_labels]) in (0..).zip(batches) {
+//!     let stream = |purpose| Stream::new(seed, purpose, epoch, step);
+//!     let path = gumbel_path(&log_alphas, &draw_noise(blocks, operations, &mut stream(Purpose::Gumbel)));
+//!     let other = draw_remaining_path(&path, operations, &mut stream(Purpose::UniformPath));
+//!     weight_step(&supernet, &mut weights, 5.0, &images, &labels, &[path, other]);
+//!     if step % 2 == 0 {
+//!         let noise = draw_noise(blocks, operations, &mut stream(Purpose::ArchitectureGumbel));
+//!         let (x, y) = (&more_images, &more_labels);
+//!         architecture_step(&supernet, &mut architecture, 5.0, &objective, x, y, &noise, temperature);
+//!         log_alphas = supernet.read_log_alphas();
+//!     }
+//! }
+//! state.scatter(&supernet);
+//! // Then tfnas::parse::parse, tfnas::elasticity::refit, Widths::adopt and state.set_widths.
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The first epochs give [`weight_step`](search_step::weight_step) one path, and take no architecture step.
+//!
+//! # An epoch of training
+//!
+//! ```no_run
+//! # use tch::Tensor;
+//! # use tfnas_torch::derived::DerivedNetwork;
+//! # use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
+//! # use tfnas_torch::loss::Meter;
+//! # use tfnas_torch::optim::Sgd;
+//! # use tfnas_torch::train_step::{BatchTooSmall, train_step};
+//! # fn epoch(
+//! #     network: &DerivedNetwork, optimiser: &mut Sgd, rate: f64, seed: u64, epoch: u32, batches: Vec<[Tensor; 2]>,
+//! # ) -> Result<(), BatchTooSmall> {
+//! optimiser.set_rate(rate);
+//! let rates = DropRates { dropout: 0.2, drop_connect: 0.2 };
+//! let mut meter = Meter::new();
+//! for (step, [images, labels]) in (0..).zip(batches) {
+//!     let masks = DropMasks::draw(network, rates, labels.size()[0] as usize, StepKey { seed, epoch, step });
+//!     let outcome = train_step(network, optimiser, 5.0, 0.1, &images, &labels, &masks)?;
+//!     meter.add(&outcome.loss, &outcome.logits, &labels);
+//! }
+//! let trained = meter.read(); // The first thing that waits for the device.
+//! let folded = network.folded(); // For validation and test.
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What all of it keeps to
+//!
+//! * Feature maps are f32, `[N, C, H, W]`, channels-last; axis letters as in [`tfnas`].
+//! * Random numbers come from [`tfnas_random`]'s streams, on the host; libtorch's generator has no part in a result. On a
+//!   CPU the same calls give the same bytes in every process with the same number of threads.
+//! * A step waits for nothing but its own computation: losses, norms and hits stay on the device until somebody reads
+//!   them. The one exception is reading `log_alphas` after an architecture step, as the next path is chosen on the host.
+//! * What a caller may get wrong is an error at the border (bytes, labels, files, states, tables). Inside, shapes fit by
+//!   construction; what libtorch itself reports there (memory running out) is a panic with its message.
 
 pub mod derived;
 pub mod device;

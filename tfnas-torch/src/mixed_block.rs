@@ -43,20 +43,18 @@ impl MixedBlock {
 
     /// The outputs of all operations, mixed by `weights`, `[K]` f32 with sum 1, differentiable.
     ///
-    /// The input that a residual block adds is the same for all operations: it is added once, times the sum of the
-    /// weights. The factor of an operation's output is taken into its last batch norm, which has none of its own.
+    /// The input that a residual block adds is the same for all operations, so it is added once.
     pub fn forward_mixed(&self, x: &Tensor, weights: &Tensor) -> Tensor {
-        let factors = weights.unbind(0);
-        let scaled = self.operations.iter().zip(&factors);
-        let mut outputs = scaled.map(|(operation, factor)| operation.forward_scaled(x, factor));
+        let branches = self.operations.iter().map(|operation| operation.branch(x, true));
         let residual = self.operations.iter().any(MbConv::has_residual);
-        let first = residual.then(|| x * weights.sum(Kind::Float));
-        let first = first.or_else(|| outputs.next());
-        let mut sum = first.expect("a space has at least one operation");
-        for output in outputs {
-            sum = sum.g_add_(&output);
+        let mut mixed = residual.then(|| x.shallow_clone());
+        for (branch, weight) in branches.zip(weights.unbind(0)) {
+            mixed = Some(match mixed {
+                Some(sum) => sum.addcmul(&branch, &weight),
+                None => branch * weight,
+            });
         }
-        sum
+        mixed.expect("a space has at least one operation")
     }
 }
 

@@ -210,3 +210,100 @@ fn rows_of(vectors: &[&Tensor]) -> Vec<Vec<f32>> {
     };
     vectors.iter().map(row).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::initialise::initialise;
+    use tch::Kind;
+    use tfnas::{Knot, LatencyCurve, TableHeader};
+
+    const CLASSES: usize = 5;
+
+    fn supernet() -> Supernet {
+        let space = Space::small();
+        let supernet = Supernet::new(&space, &Widths::initial(&space), CLASSES, Device::Cpu);
+        initialise(&supernet, 3);
+        supernet
+    }
+
+    fn images() -> Tensor {
+        let rows = Tensor::arange(3 * 32 * 32 * 3, (Kind::Float, Device::Cpu)).square().sin().view([3, 32, 32, 3]);
+        rows.permute([0, 3, 1, 2])
+    }
+
+    /// Every block costs a hundredth of a millisecond per channel, everything else one.
+    fn latencies() -> Latencies {
+        let space = Space::small();
+        let rows = space.needed_rows().into_iter().map(|row| {
+            let knots = [row.min_width, row.max_width].map(|width| Knot { width, ms: width as f64 / 100.0 });
+            (row.key, LatencyCurve::new(knots.to_vec()).unwrap())
+        });
+        let header = TableHeader { name: "test".to_owned(), ..TableHeader::default() };
+        let table = LatencyTable::new(header, 1.0, rows.collect()).unwrap();
+        Latencies::look_up(&table, &space, &Widths::initial(&space), Device::Cpu).unwrap()
+    }
+
+    /// Weights that put everything on the operations of a path.
+    fn certain(path: &Path) -> Tensor {
+        let operations = Space::small().operations().len() as i64;
+        let path: Vec<i64> = path.iter().map(|&operation| operation as i64).collect();
+        Tensor::from_slice(&path).one_hot(operations).to_kind(Kind::Float)
+    }
+
+    #[test]
+    fn a_mixture_of_one_operation_is_the_path_through_it() {
+        let supernet = supernet();
+        let path = vec![2, 0, 3, 1, 2, 0];
+        let mixed = supernet.forward_mixed(&images(), &certain(&path), &latencies()).logits;
+        assert!(mixed.allclose(&supernet.forward_path(&images(), &path), 1e-4, 1e-5, false));
+    }
+
+    #[test]
+    fn paths_together_are_the_paths_one_by_one() {
+        let supernet = supernet();
+        let paths = [vec![0; 6], vec![3, 2, 1, 0, 1, 2]];
+        for (logits, path) in supernet.forward_paths(&images(), &paths).iter().zip(&paths) {
+            assert!(logits.equal(&supernet.forward_path(&images(), path)));
+        }
+    }
+
+    #[test]
+    fn a_depth_costs_all_blocks_up_to_it() {
+        let supernet = supernet();
+        // Operation 0 starts with three times its block's input channels: 8; 12 and 16; 16, 32 and 32.
+        let widths = [[24.0].as_slice(), &[36.0, 48.0], &[48.0, 96.0, 96.0]];
+        for depth in 0..2 {
+            let certain_depth = |betas: &Tensor| {
+                let last = (betas.numel() as i64 - 1).min(depth);
+                no_grad(|| {
+                    let _ = betas.shallow_clone().fill_(-100.0);
+                    let _ = betas.get(last).fill_(0.0);
+                });
+                last as usize
+            };
+            let groups = supernet.betas().into_iter().zip(widths);
+            let blocks: f64 = groups.map(|(betas, widths)| widths[..=certain_depth(betas)].iter().sum::<f64>()).sum();
+            let output = supernet.forward_mixed(&images(), &certain(&vec![0; 6]), &latencies());
+            assert!((output.latency_ms.double_value(&[]) - (1.0 + blocks / 100.0)).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn operations_and_depths_begin_equally_probable() {
+        let supernet = supernet();
+        for row in supernet.read_log_alphas() {
+            assert!(row.iter().all(|&log| (log + 4f32.ln()).abs() < 1e-6), "{row:?}");
+        }
+        assert_eq!(supernet.read_betas(), [vec![0.0], vec![0.0; 2], vec![0.0; 3]]);
+    }
+
+    #[test]
+    fn frozen_weights_can_be_trained_again_afterwards() {
+        let supernet = supernet();
+        let trainable = || supernet.tensors(Role::Weight).iter().all(|(_, weight)| weight.requires_grad());
+        assert!(!supernet.with_frozen_weights(trainable));
+        assert!(trainable());
+    }
+}

@@ -1,5 +1,5 @@
 use crate::RgbImage;
-use crate::decode::CHANNELS;
+use crate::rgb_image::CHANNELS;
 
 /// Multiplies every value by `factor`: torchvision's `adjust_brightness` on a Pillow image, byte for byte.
 pub fn adjust_brightness(image: &mut RgbImage, factor: f64) {

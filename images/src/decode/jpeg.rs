@@ -1,6 +1,7 @@
 use turbojpeg::{Colorspace, DecompressHeader, Decompressor, Image, PixelFormat};
 
-use super::{CHANNELS, DecodeError, RgbImage, check_size};
+use super::{DecodeError, check_size, to_rgb};
+use crate::rgb_image::RgbImage;
 
 /// Scans of a progressive JPEG that are decoded. No encoder writes as many; a hostile file may, each scan of a few
 /// bytes costing a pass over the whole image.
@@ -71,7 +72,9 @@ fn decode_with_end(
     let output = Image { pixels: pixels.as_mut_slice(), width, pitch, height, format };
     check(&header, decompressor.decompress(bytes, output))?;
     if format == PixelFormat::CMYK {
-        pixels = rgb_of_inverted_cmyk(&pixels);
+        // Pillow takes every CMYK JPEG for an inverted one, as Adobe writes them.
+        pixels.iter_mut().for_each(|ink| *ink = !*ink);
+        pixels = to_rgb::cmyk(&pixels);
     }
     Ok(RgbImage::new(width, height, pixels)?)
 }
@@ -102,20 +105,6 @@ fn check_only_end_missing(header: &DecompressHeader, outcome: turbojpeg::Result<
         }
         _ => Err(DecodeError::Truncated),
     }
-}
-
-/// Pillow takes every CMYK JPEG for an inverted one, as Adobe writes them, and mixes without a colour profile.
-fn rgb_of_inverted_cmyk(cmyk: &[u8]) -> Vec<u8> {
-    let mut rgb = Vec::with_capacity(cmyk.len() / 4 * CHANNELS);
-    for pixel in cmyk.chunks_exact(4) {
-        let white = u32::from(pixel[3]);
-        rgb.extend(pixel[..CHANNELS].iter().map(|&value| {
-            let product = u32::from(255 - value) * white + 128;
-            let ink = (product + (product >> 8)) >> 8;
-            white.saturating_sub(ink) as u8
-        }));
-    }
-    rgb
 }
 
 /// A marker and where its segment lies: from its first 0xFF to the end of its payload.

@@ -57,7 +57,10 @@ impl BatchNorm {
     /// Normalises `x`, `[N, C, H, W]`; in training with the statistics of the batch, which then move the running ones.
     pub fn forward(&self, x: Tensor, training: bool) -> Tensor {
         match self {
-            Self::BatchStatistics => batch_statistics_norm(&x, None),
+            Self::BatchStatistics => {
+                let none = None::<&Tensor>;
+                x.batch_norm(none, none, none, none, true, MOMENTUM, EPSILON, true)
+            }
             Self::Affine { weight, bias, mean, variance, batches } => {
                 if training {
                     let _ = batches.shallow_clone().g_add_scalar_(1);
@@ -65,17 +68,6 @@ impl BatchNorm {
                 x.batch_norm(Some(weight), Some(bias), Some(mean), Some(variance), training, MOMENTUM, EPSILON, true)
             }
             Self::Folded => x,
-        }
-    }
-
-    /// `factor` times the normalised `x`, in the one pass that normalising takes.
-    ///
-    /// `factor` is a scalar `[]`, differentiable. Only batch norms without an affine part can do this; the others return
-    /// the product in a second pass.
-    pub(crate) fn forward_scaled(&self, x: Tensor, factor: &Tensor) -> Tensor {
-        match self {
-            Self::BatchStatistics => batch_statistics_norm(&x, Some(factor)),
-            other => other.forward(x, true) * factor,
         }
     }
 
@@ -102,10 +94,4 @@ impl Module for BatchNorm {
             visitor(join(prefix, "num_batches_tracked"), batches, Role::Buffer);
         }
     }
-}
-
-/// Normalises with the statistics of the batch; the result is multiplied by the scalar `factor` where there is one.
-fn batch_statistics_norm(x: &Tensor, factor: Option<&Tensor>) -> Tensor {
-    let weight = factor.map(|factor| factor.expand([x.size()[1]], false).contiguous());
-    x.batch_norm(weight.as_ref(), None::<&Tensor>, None, None, true, MOMENTUM, EPSILON, true)
 }

@@ -43,6 +43,11 @@ impl Conv {
         x.conv2d(&self.weight, self.bias.as_ref(), [self.stride; 2], [self.padding; 2], [1, 1], self.groups)
     }
 
+    /// What a 1x1 convolution makes of feature maps of one pixel, `[N, in]` to `[N, out]`: a linear layer, which costs less.
+    pub(crate) fn forward_pixel(&self, x: &Tensor) -> Tensor {
+        x.linear(&self.weight.flatten(1, -1), self.bias.as_ref())
+    }
+
     /// The same convolution without gradients.
     pub(crate) fn detached(&self) -> Self {
         self.with_tensors(self.weight.detach(), self.bias.as_ref().map(Tensor::detach))

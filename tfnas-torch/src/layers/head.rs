@@ -4,6 +4,7 @@ use tfnas::{ConvConfig, LinearConfig};
 use super::batch_norm::Normalisation;
 use super::conv_layer::ConvLayer;
 use super::linear::Linear;
+use super::pool::global_mean;
 use crate::named_tensors::{Module, Visitor, join};
 
 /// What follows the last block: `feature_mix_layer`, global mean, `classifier`.
@@ -34,8 +35,7 @@ impl Head {
 
     /// What the classifier reads: `[N, mix]`.
     pub(crate) fn features(&self, x: &Tensor, training: bool) -> Tensor {
-        let mixed = self.feature_mix.forward(x, training);
-        mixed.adaptive_avg_pool2d([1, 1]).flatten(1, -1)
+        global_mean(&self.feature_mix.forward(x, training))
     }
 
     /// For evaluation; none for a head without running statistics.

@@ -42,8 +42,8 @@ impl MbConv {
 
     /// The block's output for `x`, `[N, in, H, W]`: `[N, out, ceil(H / stride), ceil(W / stride)]`.
     pub fn forward(&self, x: &Tensor, training: bool) -> Tensor {
-        let projected = self.project.forward(&self.mid(x, training), training);
-        if self.has_residual { projected + x } else { projected }
+        let mut output = self.branch(x, training);
+        if self.has_residual { output.g_add_(x) } else { output }
     }
 
     /// [`forward`](MbConv::forward) in training, in which some samples skip the block.
@@ -51,32 +51,25 @@ impl MbConv {
     /// `keep`: `[N, 1, 1, 1]` f32, 0 for a sample that skips, 1 / (probability to stay) for the others. Without effect in
     /// a block that does not add its input.
     pub(crate) fn forward_with_drop_connect(&self, x: &Tensor, keep: &Tensor) -> Tensor {
-        let projected = self.project.forward(&self.mid(x, true), true);
-        if self.has_residual { x.addcmul(&projected, keep) } else { projected }
+        let output = self.branch(x, true);
+        if self.has_residual { x.addcmul(&output, keep) } else { output }
     }
 
-    /// `factor` (a scalar, differentiable) times the block's output without the input that a residual block adds, with
-    /// the statistics of the batch.
-    pub(crate) fn forward_scaled(&self, x: &Tensor, factor: &Tensor) -> Tensor {
-        let projected = self.project.conv.forward(&self.mid(x, true));
-        self.project.norm.forward_scaled(projected, factor)
-    }
-
-    /// Whether the block adds its input to its output.
-    pub(crate) fn has_residual(&self) -> bool {
-        self.has_residual
-    }
-
-    /// What the last convolution reads.
-    fn mid(&self, x: &Tensor, training: bool) -> Tensor {
+    /// The block's output without the input that a residual block adds.
+    pub(crate) fn branch(&self, x: &Tensor, training: bool) -> Tensor {
         let mid = match &self.expand {
             Some(expand) => self.depthwise.forward(&expand.forward(x, training), training),
             None => self.depthwise.forward(x, training),
         };
         match &self.squeeze_excite {
-            Some(squeeze_excite) => squeeze_excite.forward(&mid),
-            None => mid,
+            Some(squeeze_excite) => self.project.forward(&squeeze_excite.forward(&mid), training),
+            None => self.project.forward(&mid, training),
         }
+    }
+
+    /// Whether the block adds its input to its output.
+    pub(crate) fn has_residual(&self) -> bool {
+        self.has_residual
     }
 
     /// For evaluation: the block with its batch norms taken into its convolutions; none for one without running

@@ -10,6 +10,7 @@ mod conv_layer;
 mod head;
 mod linear;
 mod mb_conv;
+mod pool;
 mod squeeze_excite;
 mod stem;
 
@@ -19,5 +20,6 @@ pub use conv_layer::ConvLayer;
 pub use head::Head;
 pub use linear::Linear;
 pub use mb_conv::MbConv;
+pub(crate) use pool::global_mean;
 pub use squeeze_excite::SqueezeExcite;
 pub use stem::Stem;

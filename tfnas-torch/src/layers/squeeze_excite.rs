@@ -3,6 +3,7 @@ use tfnas::Activation;
 
 use super::activation::activate;
 use super::conv::Conv;
+use super::pool::global_mean;
 use crate::named_tensors::{Module, Visitor, join};
 
 /// Multiplies each channel by a number in (0, 1) that it finds from the means of all channels.
@@ -25,9 +26,9 @@ impl SqueezeExcite {
 
     /// `x`, `[N, C, H, W]`, with its channels rescaled.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let means = x.adaptive_avg_pool2d([1, 1]);
-        let reduced = activate(self.reduce.forward(&means), self.activation);
-        x * self.expand.forward(&reduced).sigmoid()
+        let reduced = activate(self.reduce.forward_pixel(&global_mean(x)), self.activation);
+        let factors = self.expand.forward_pixel(&reduced).sigmoid();
+        x * factors.unsqueeze(-1).unsqueeze(-1)
     }
 
     /// The same layer without gradients.

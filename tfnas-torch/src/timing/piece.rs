@@ -4,7 +4,7 @@ use tfnas::{BlockKey, ConvConfig, LinearConfig, MbConvConfig, ModelConfig};
 use super::input::MapShape;
 use super::random_weights::{level, randomise};
 use super::{TimingError, TimingOptions};
-use crate::layers::{ConvLayer, Linear, MbConv, Normalisation};
+use crate::layers::{ConvLayer, Linear, MbConv, Normalisation, global_mean};
 
 /// A part of a network that is timed on its own, for evaluation.
 pub(super) struct Piece {
@@ -73,7 +73,7 @@ impl Piece {
         match &self.layers {
             Layers::Convolution(layer) => layer.forward(x, false),
             Layers::Block(block) => block.forward(x, false),
-            Layers::Pool => x.adaptive_avg_pool2d([1, 1]),
+            Layers::Pool => global_mean(x),
             Layers::Classifier(linear) => linear.forward(&x.flatten(1, -1)),
         }
     }

@@ -1,0 +1,347 @@
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tfnas_random::{Purpose, Stream};
+
+use crate::prefetch::Prefetch;
+use crate::rgb_image::CHANNELS;
+use crate::{EvalTransform, ImageSource, LoadError, RgbImage, TrainTransform};
+
+/// Images that a thread makes at a time.
+const PORTION: usize = 16;
+
+/// Batches that may be ready, or in the making, before they are taken.
+const AHEAD: usize = 2;
+
+/// What is done to a decoded image.
+#[derive(Clone, Debug)]
+pub enum Transform {
+    /// Augmentation, drawn for (seed, purpose, epoch, place in the list).
+    Train {
+        /// How.
+        transform: TrainTransform,
+        /// Seed of the draws.
+        seed: u64,
+        /// Purpose of the draws.
+        purpose: Purpose,
+        /// Epoch of the draws.
+        epoch: u32,
+    },
+    /// Resize and centre crop.
+    Eval(EvalTransform),
+}
+
+/// In which order images come.
+#[derive(Clone, Copy, Debug)]
+pub enum Order {
+    /// As listed.
+    Sequential,
+    /// Shuffled anew for each (seed, purpose, epoch, round).
+    Shuffled {
+        /// Seed of the shuffle.
+        seed: u64,
+        /// Its purpose.
+        purpose: Purpose,
+        /// Its epoch.
+        epoch: u32,
+        /// Which pass over the images within the epoch.
+        round: u32,
+    },
+}
+
+/// How batches are made.
+#[derive(Clone, Debug)]
+pub struct BatchOptions {
+    /// Images a batch; the last one may be smaller.
+    pub batch: usize,
+    /// In which order.
+    pub order: Order,
+    /// What is done to each image.
+    pub transform: Transform,
+    /// Batches left out at the beginning: those of an interrupted epoch that are already done.
+    pub start_batch: usize,
+    /// Threads that decode ahead; 0 decodes where the batches are taken. Changes nothing but speed.
+    pub workers: usize,
+}
+
+/// Images for one step. All of them may have been skipped.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// `[N, H, W, 3]` RGB, row by row.
+    pub pixels: Vec<u8>,
+    /// `[N]`.
+    pub labels: Vec<i64>,
+    /// Images left out because they could not be decoded, by their paths in the list.
+    pub skipped: Vec<String>,
+}
+
+impl ImageSource {
+    /// Starts to make batches. Which images a batch holds, and how they are augmented, depends on the options alone,
+    /// never on the number of threads. At most two batches are held ready.
+    pub fn batches(&self, options: &BatchOptions) -> Batches {
+        let plan = Arc::new(Plan::new(self.clone(), options));
+        let left = options.start_batch.min(plan.batches())..plan.batches();
+        let (portions, ahead) = (left.len() * plan.portions, AHEAD * plan.portions);
+        let (making, first) = (Arc::clone(&plan), left.start * plan.portions);
+        let prefetch = Prefetch::new(options.workers, portions, ahead, move |portion| {
+            making.make(making.images_of_portion(first + portion))
+        });
+        Batches { plan, prefetch, left }
+    }
+}
+
+/// An iterator over batches, in order; ends after an error. Dropping it stops its threads.
+pub struct Batches {
+    plan: Arc<Plan>,
+    prefetch: Prefetch<Result<Batch, LoadError>>,
+    left: Range<usize>,
+}
+
+impl Iterator for Batches {
+    type Item = Result<Batch, LoadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let index = self.left.next()?;
+        let batch = if self.prefetch.threads() == 0 {
+            self.plan.make(self.plan.images_of_batch(index))
+        } else {
+            self.collect(index)
+        };
+        if batch.is_err() {
+            self.left = 0..0;
+        }
+        Some(batch)
+    }
+}
+
+impl Batches {
+    /// Joins the portions of a batch.
+    fn collect(&mut self, index: usize) -> Result<Batch, LoadError> {
+        let mut batch = self.plan.empty_batch(self.plan.images_of_batch(index).len());
+        for _ in 0..self.plan.portions {
+            let portion = self.prefetch.take().unwrap_or(Err(LoadError::Thread))?;
+            batch.pixels.extend_from_slice(&portion.pixels);
+            batch.labels.extend(portion.labels);
+            batch.skipped.extend(portion.skipped);
+        }
+        Ok(batch)
+    }
+}
+
+impl Drop for Batches {
+    fn drop(&mut self) {
+        // The threads are waited for when `prefetch` is dropped: this makes them leave the image they are at.
+        self.plan.stopped.store(true, Ordering::Relaxed);
+    }
+}
+
+/// All that says which batch holds what.
+struct Plan {
+    source: ImageSource,
+    /// Positions in the list, in the order of the epoch.
+    order: Vec<usize>,
+    batch: usize,
+    /// Portions of each batch; those of the last one may be small or empty.
+    portions: usize,
+    transform: Transform,
+    stopped: AtomicBool,
+}
+
+impl Plan {
+    fn new(source: ImageSource, options: &BatchOptions) -> Self {
+        let mut order: Vec<usize> = (0..source.len()).collect();
+        if let Order::Shuffled { seed, purpose, epoch, round } = options.order {
+            Stream::new(seed, purpose, epoch, round).shuffle(&mut order);
+        }
+        let batch = options.batch.clamp(1, order.len().max(1));
+        let portions = batch.div_ceil(PORTION);
+        let transform = options.transform.clone();
+        Self { source, order, batch, portions, transform, stopped: AtomicBool::new(false) }
+    }
+
+    fn batches(&self) -> usize {
+        self.order.len().div_ceil(self.batch)
+    }
+
+    /// Where the images of a batch lie in `order`.
+    fn images_of_batch(&self, index: usize) -> Range<usize> {
+        let start = index * self.batch;
+        start..(start + self.batch).min(self.order.len())
+    }
+
+    /// Where the images of a portion lie in `order`; portions are counted through all batches.
+    fn images_of_portion(&self, index: usize) -> Range<usize> {
+        let batch = self.images_of_batch(index / self.portions);
+        let start = (batch.start + index % self.portions * PORTION).min(batch.end);
+        start..(start + PORTION).min(batch.end)
+    }
+
+    /// A batch with room for `images`.
+    fn empty_batch(&self, images: usize) -> Batch {
+        let resolution = match &self.transform {
+            Transform::Train { transform, .. } => transform.resolution,
+            Transform::Eval(transform) => transform.resolution,
+        };
+        Batch {
+            pixels: Vec::with_capacity(images * resolution * resolution * CHANNELS),
+            labels: Vec::with_capacity(images),
+            skipped: Vec::new(),
+        }
+    }
+
+    fn make(&self, images: Range<usize>) -> Result<Batch, LoadError> {
+        let mut batch = self.empty_batch(images.len());
+        let mut file = Vec::new();
+        for &position in &self.order[images] {
+            if self.stopped.load(Ordering::Relaxed) {
+                break;
+            }
+            let entry = self.source.entry(position);
+            match self.source.with_image(position, &mut file, |image| self.transformed(image, position))? {
+                Some(image) => {
+                    batch.pixels.extend_from_slice(&image.pixels);
+                    batch.labels.push(i64::from(entry.label));
+                }
+                None => batch.skipped.push(entry.path.clone()),
+            }
+        }
+        Ok(batch)
+    }
+
+    fn transformed(&self, image: &RgbImage, position: usize) -> RgbImage {
+        match &self.transform {
+            Transform::Train { transform, seed, purpose, epoch } => {
+                let mut stream = Stream::new(*seed, *purpose, *epoch, position as u32);
+                let parameters = transform.draw(image.width, image.height, &mut stream);
+                transform.apply(image, &parameters)
+            }
+            Transform::Eval(transform) => transform.apply(image),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::{BadImage, Entry, ImageList};
+
+    /// Writes `count` small images of different colours, two classes in turn.
+    fn images(folder: &Path, count: usize) -> ImageList {
+        let entries = (0..count).map(|index| {
+            let path = format!("{index}.ppm");
+            let colour = [index as u8, 0, 255 - index as u8];
+            let text = [&b"P6 8 8 255\n"[..], &colour.repeat(64)].concat();
+            fs::write(folder.join(&path), text).unwrap();
+            Entry { path, label: (index % 2) as u32 }
+        });
+        ImageList::new(entries.collect()).unwrap()
+    }
+
+    fn options(workers: usize, batch: usize, start_batch: usize) -> BatchOptions {
+        let transform = TrainTransform { resolution: 6, ..TrainTransform::default() };
+        BatchOptions {
+            batch,
+            order: Order::Shuffled { seed: 1, purpose: Purpose::Shuffle, epoch: 2, round: 0 },
+            transform: Transform::Train { transform, seed: 1, purpose: Purpose::Augment, epoch: 2 },
+            start_batch,
+            workers,
+        }
+    }
+
+    fn collect(source: &ImageSource, options: &BatchOptions) -> Vec<Batch> {
+        source.batches(options).map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn batches_are_the_same_with_any_number_of_threads() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = images(folder.path(), 90);
+        let source = ImageSource::new(folder.path(), &list, BadImage::Error);
+        for (batch, sizes) in [(4, vec![4; 22]), (40, vec![40, 40]), (usize::MAX, vec![])] {
+            let alone = collect(&source, &options(0, batch, 0));
+            let last = 90 - sizes.iter().sum::<usize>();
+            let found: Vec<usize> = alone.iter().map(|batch| batch.labels.len()).collect();
+            assert_eq!(found, [sizes, vec![last]].concat());
+            assert!(alone.iter().all(|batch| batch.pixels.len() == batch.labels.len() * 6 * 6 * 3));
+            for workers in [1, 3, 100] {
+                // Decoded anew, not found in memory.
+                let fresh = ImageSource::new(folder.path(), &list, BadImage::Error);
+                assert_eq!(collect(&fresh, &options(workers, batch, 0)), alone);
+            }
+        }
+    }
+
+    #[test]
+    fn each_image_comes_once_an_epoch_in_its_own_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = ImageSource::new(folder.path(), &images(folder.path(), 50), BadImage::Error);
+        let plain = |order| BatchOptions {
+            order,
+            transform: Transform::Eval(EvalTransform { resize: 1, resolution: 1 }),
+            ..options(2, 7, 0)
+        };
+        let reds = |order| -> Vec<u8> {
+            let batches = collect(&source, &plain(order));
+            batches.iter().flat_map(|batch| batch.pixels.iter().step_by(3).copied()).collect()
+        };
+        let listed: Vec<u8> = (0..50).collect();
+        assert_eq!(reds(Order::Sequential), listed);
+        let shuffled = |epoch, round| reds(Order::Shuffled { seed: 1, purpose: Purpose::Shuffle, epoch, round });
+        for other in [shuffled(1, 0), shuffled(0, 1)] {
+            assert_ne!(other, shuffled(0, 0));
+            let mut sorted = other;
+            sorted.sort_unstable();
+            assert_eq!(sorted, listed);
+        }
+    }
+
+    #[test]
+    fn an_epoch_goes_on_where_it_was_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = ImageSource::new(folder.path(), &images(folder.path(), 70), BadImage::Error);
+        let whole = collect(&source, &options(2, 20, 0));
+        for workers in [0, 2] {
+            assert_eq!(collect(&source, &options(workers, 20, 2)), whole[2..]);
+            assert!(collect(&source, &options(workers, 20, 4)).is_empty());
+            assert!(collect(&source, &options(workers, 20, usize::MAX)).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_broken_image_is_named_or_left_out_as_wished() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = images(folder.path(), 60);
+        fs::write(folder.path().join("3.ppm"), b"no image").unwrap();
+        for workers in [0, 2] {
+            let strict = ImageSource::new(folder.path(), &list, BadImage::Error);
+            let mut batches = strict.batches(&options(workers, 20, 0)).skip_while(Result::is_ok);
+            let text = batches.next().unwrap().unwrap_err().to_string();
+            assert!(text.contains("3.ppm"), "{text}");
+            assert!(batches.next().is_none());
+            let lenient = ImageSource::new(folder.path(), &list, BadImage::Skip);
+            let batches = collect(&lenient, &options(workers, 20, 0));
+            let skipped: Vec<_> = batches.iter().flat_map(|batch| &batch.skipped).collect();
+            assert_eq!(skipped, ["3.ppm"]);
+            assert_eq!(batches.iter().map(|batch| batch.labels.len()).sum::<usize>(), 59);
+        }
+    }
+
+    #[test]
+    fn a_batch_of_broken_images_keeps_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = images(folder.path(), 9);
+        for index in 3..6 {
+            fs::write(folder.path().join(format!("{index}.ppm")), b"no image").unwrap();
+        }
+        let source = ImageSource::new(folder.path(), &list, BadImage::Skip);
+        let batches = collect(&source, &BatchOptions { order: Order::Sequential, ..options(2, 3, 0) });
+        assert_eq!(batches.iter().map(|batch| batch.labels.len()).collect::<Vec<_>>(), [3, 0, 3]);
+        assert_eq!(batches[1].skipped, ["3.ppm", "4.ppm", "5.ppm"]);
+    }
+}

@@ -1,0 +1,199 @@
+use super::{DecodeError, check_size, to_rgb};
+use crate::rgb_image::RgbImage;
+
+/// The longest number that is read.
+const MAX_DIGITS: usize = 10;
+
+/// Decodes a bitmap (P1, P4), greymap (P2, P5) or pixmap (P3, P6), written as text or in binary.
+pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
+    let kind = match bytes {
+        [b'P', kind @ b'1'..=b'6', separator, ..] if is_space(*separator) => *kind,
+        _ => return Err(DecodeError::UnknownFormat),
+    };
+    let mut file = File { bytes, position: 2 };
+    let (width, height) = (file.number()? as usize, file.number()? as usize);
+    check_size(width, height)?;
+    let pixels = match kind {
+        b'1' => to_rgb::grey(&file.bits(width * height)?, 1, |value| value),
+        b'4' => to_rgb::grey(&file.packed_bits(width, height)?, 1, |value| value),
+        b'2' | b'5' => {
+            let largest = file.largest()?;
+            let samples = file.samples(kind, width * height, largest)?;
+            // Pillow scales deep grey to 16 bits, and then clips it to 8.
+            let full = if largest > 255 { 65535 } else { 255 };
+            to_rgb::grey(&samples, 1, |sample| to_rgb::clipped(scaled(sample, largest, full)))
+        }
+        _ => {
+            let largest = file.largest()?;
+            let samples = file.samples(kind, width * height * 3, largest)?;
+            samples.into_iter().map(|sample| scaled(sample, largest, 255) as u8).collect()
+        }
+    };
+    Ok(RgbImage::new(width, height, pixels)?)
+}
+
+/// From 0 to `largest` onto 0 to `full`, rounded as Python does.
+fn scaled(sample: u16, largest: u16, full: u16) -> u16 {
+    let value = f64::from(sample) / f64::from(largest) * f64::from(full);
+    value.round_ties_even().min(f64::from(full)) as u16
+}
+
+fn is_space(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte == 0x0B
+}
+
+/// The file, from a position on.
+struct File<'a> {
+    bytes: &'a [u8],
+    position: usize,
+}
+
+impl File<'_> {
+    fn remaining(&self) -> &[u8] {
+        &self.bytes[self.position..]
+    }
+
+    /// The next byte outside of a comment; a comment reads as the end of its line.
+    fn next(&mut self) -> Option<u8> {
+        let byte = *self.bytes.get(self.position)?;
+        self.position += 1;
+        if byte != b'#' {
+            return Some(byte);
+        }
+        let length = self.remaining().iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+        self.position += length.map_or(self.remaining().len(), |length| length + 1);
+        Some(b'\n')
+    }
+
+    /// The next number, and the one space behind it.
+    fn number(&mut self) -> Result<u32, DecodeError> {
+        let mut digits = String::new();
+        while let Some(byte) = self.next() {
+            match byte {
+                b'0'..=b'9' if digits.len() < MAX_DIGITS => digits.push(char::from(byte)),
+                _ if is_space(byte) && digits.is_empty() => {}
+                _ if is_space(byte) => break,
+                _ => return Err(broken("there is no number where one is expected")),
+            }
+        }
+        if digits.is_empty() {
+            return Err(DecodeError::Truncated);
+        }
+        digits.parse().map_err(|_| broken(&format!("the number {digits} is too large")))
+    }
+
+    /// The largest value that a sample may have.
+    fn largest(&mut self) -> Result<u16, DecodeError> {
+        let number = self.number()?;
+        match u16::try_from(number) {
+            Ok(largest) if largest > 0 => Ok(largest),
+            _ => Err(broken(&format!("the largest value is between 1 and 65535, found {number}"))),
+        }
+    }
+
+    fn samples(&mut self, kind: u8, count: usize, largest: u16) -> Result<Vec<u16>, DecodeError> {
+        if matches!(kind, b'2' | b'3') {
+            self.text_samples(count, largest)
+        } else {
+            self.binary_samples(count, largest)
+        }
+    }
+
+    fn text_samples(&mut self, count: usize, largest: u16) -> Result<Vec<u16>, DecodeError> {
+        // A digit each, and a space between them: known before memory is taken.
+        if self.remaining().len() + 1 < 2 * count {
+            return Err(DecodeError::Truncated);
+        }
+        let mut samples = Vec::with_capacity(count);
+        for _ in 0..count {
+            let value = self.number()?;
+            match u16::try_from(value) {
+                Ok(sample) if sample <= largest => samples.push(sample),
+                _ => return Err(broken(&format!("no value is above {largest}, found {value}"))),
+            }
+        }
+        Ok(samples)
+    }
+
+    /// One byte a sample, or two, the upper one first, where the largest value needs them.
+    fn binary_samples(&mut self, count: usize, largest: u16) -> Result<Vec<u16>, DecodeError> {
+        let size = if largest > 255 { 2 } else { 1 };
+        let samples = self.remaining().get(..count * size).ok_or(DecodeError::Truncated)?;
+        let value = |sample: &[u8]| sample.iter().fold(0, |value, &byte| value << 8 | u16::from(byte));
+        Ok(samples.chunks_exact(size).map(value).collect())
+    }
+
+    /// Bits as text, with or without spaces; 1 is black.
+    fn bits(&mut self, count: usize) -> Result<Vec<u8>, DecodeError> {
+        if self.remaining().len() < count {
+            return Err(DecodeError::Truncated);
+        }
+        let mut grey = Vec::with_capacity(count);
+        while grey.len() < count {
+            match self.next().ok_or(DecodeError::Truncated)? {
+                b'0' => grey.push(255),
+                b'1' => grey.push(0),
+                byte if is_space(byte) => {}
+                _ => return Err(broken("a bit is neither 0 nor 1")),
+            }
+        }
+        Ok(grey)
+    }
+
+    /// Eight bits a byte, the first one uppermost, each row beginning with a byte; 1 is black.
+    fn packed_bits(&mut self, width: usize, height: usize) -> Result<Vec<u8>, DecodeError> {
+        let stride = width.div_ceil(8).max(1);
+        let rows = self.remaining().get(..stride * height).ok_or(DecodeError::Truncated)?;
+        let grey = |row: &[u8], x: usize| if row[x / 8] & (0x80 >> (x % 8)) == 0 { 255 } else { 0 };
+        Ok(rows.chunks_exact(stride).flat_map(|row| (0..width).map(move |x| grey(row, x))).collect())
+    }
+}
+
+fn broken(what: &str) -> DecodeError {
+    DecodeError::Pnm(what.to_owned())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn greys(bytes: &[u8]) -> Vec<u8> {
+        decode(bytes).unwrap().pixels.chunks_exact(3).map(|pixel| pixel[0]).collect()
+    }
+
+    #[test]
+    fn bitmaps_are_the_same_as_text_and_packed() {
+        let expected = [255, 0, 255, 0, 0, 255, 255, 0, 255, 255];
+        assert_eq!(greys(b"P1 # a comment\n5 2\n01011\n0 0 1 0\n0"), expected);
+        assert_eq!(greys(b"P4\n5 2\n\x58\x20"), expected);
+    }
+
+    #[test]
+    fn samples_are_scaled_to_a_byte() {
+        assert_eq!(greys(b"P2 3 1 15 0 7 15"), [0, 119, 255]);
+        assert_eq!(greys(b"P5 3 1 15\n\x00\x07\x0F"), [0, 119, 255]);
+        assert_eq!(decode(b"P3 1 1 1000 0 500 1000").unwrap().pixels, [0, 128, 255]);
+        assert_eq!(decode(b"P6 1 1 255\nabc").unwrap().pixels, b"abc");
+    }
+
+    #[test]
+    fn deep_grey_is_clipped() {
+        assert_eq!(greys(b"P5 3 1 65535\n\x00\x07\x00\xFF\x12\x34"), [7, 255, 255]);
+    }
+
+    #[test]
+    fn short_and_contradictory_files_are_refused() {
+        for bytes in [&b"P6 2 2 255\nabc"[..], b"P2 2 1 255 1", b"P1 4 1 010", b"P4 9 1\n\xFF", b"P5 1", b"P5 1 1 "] {
+            assert!(matches!(decode(bytes), Err(DecodeError::Truncated)), "{bytes:?}");
+        }
+        for bytes in
+            [&b"P5 1 1 0\na"[..], b"P5 1 1 70000\na", b"P2 1 1 9 10", b"P5 x 1 255", b"P1 1 1 2", b"P5 9999999999 1 1"]
+        {
+            assert!(matches!(decode(bytes), Err(DecodeError::Pnm(_))), "{bytes:?}");
+        }
+        assert!(matches!(decode(b"P5 0 1 255\n"), Err(DecodeError::Size(_))));
+        assert!(matches!(decode(b"P2 99999999 99999999 255\n"), Err(DecodeError::TooLarge { .. })));
+        assert!(matches!(decode(b"P7 1 1"), Err(DecodeError::UnknownFormat)));
+    }
+}

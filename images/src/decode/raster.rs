@@ -1,0 +1,200 @@
+use std::borrow::Cow;
+use std::io::{Cursor, ErrorKind};
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use tiff::tags::{CompressionMethod, Tag};
+
+use super::{DecodeError, check_size, to_rgb};
+use crate::rgb_image::RgbImage;
+
+/// Memory that decoding of one image may take beside its pixels, in bytes.
+const MAX_DECODER_BYTES: u64 = 2 << 30;
+
+/// The chunk that ends a PNG: no data, and their checksum.
+const PNG_END: [u8; 12] = *b"\0\0\0\0IEND\xAE\x42\x60\x82";
+
+/// Decodes a PNG, WebP, BMP or TIFF.
+pub(super) fn decode(bytes: &[u8], format: ImageFormat) -> Result<RgbImage, DecodeError> {
+    let bytes = if format == ImageFormat::Png { with_png_end(bytes) } else { Cow::Borrowed(bytes) };
+    let orientation = if format == ImageFormat::Tiff { check_tiff(&bytes)? } else { Orientation::NoTransforms };
+    let mut reader = ImageReader::with_format(Cursor::new(&*bytes), format);
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_DECODER_BYTES);
+    reader.limits(limits);
+    let decoder = reader.into_decoder().map_err(explained)?;
+    let (width, height) = decoder.dimensions();
+    check_size(width as usize, height as usize)?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(explained)?;
+    image.apply_orientation(orientation);
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let mut pixels = rgb_bytes(image, is_grey_png(&bytes))?;
+    if let Some(levels) = bmp_levels(&bytes) {
+        regrade(&mut pixels, levels);
+    }
+    Ok(RgbImage::new(width, height, pixels)?)
+}
+
+fn rgb_bytes(image: DynamicImage, grey_png: bool) -> Result<Vec<u8>, DecodeError> {
+    Ok(match image {
+        DynamicImage::ImageRgb8(pixels) => pixels.into_raw(),
+        DynamicImage::ImageRgba8(pixels) => to_rgb::without_alpha(&pixels, |value| value),
+        DynamicImage::ImageLuma8(pixels) => to_rgb::grey(&pixels, 1, |value| value),
+        DynamicImage::ImageLumaA8(pixels) => to_rgb::grey(&pixels, 2, |value| value),
+        DynamicImage::ImageLuma16(pixels) => to_rgb::grey(&pixels, 1, to_rgb::clipped),
+        // One value named transparent makes grey look like grey with alpha here; for Pillow it stays grey.
+        DynamicImage::ImageLumaA16(pixels) if grey_png => to_rgb::grey(&pixels, 2, to_rgb::clipped),
+        DynamicImage::ImageLumaA16(pixels) => to_rgb::grey(&pixels, 2, to_rgb::upper_byte),
+        DynamicImage::ImageRgb16(pixels) => pixels.iter().copied().map(to_rgb::upper_byte).collect(),
+        DynamicImage::ImageRgba16(pixels) => to_rgb::without_alpha(&pixels, to_rgb::upper_byte),
+        other => {
+            return Err(DecodeError::Unsupported(format!("pixels of the kind {:?} are not supported", other.color())));
+        }
+    })
+}
+
+/// A PNG whose last chunk is missing has all its pixels, and Pillow reads it.
+fn with_png_end(bytes: &[u8]) -> Cow<'_, [u8]> {
+    const LONGEST_TAIL: usize = 4096;
+    let tail = &bytes[bytes.len().saturating_sub(LONGEST_TAIL)..];
+    if tail.windows(PNG_END.len()).any(|window| window == PNG_END) {
+        return Cow::Borrowed(bytes);
+    }
+    Cow::Owned([bytes, &PNG_END].concat())
+}
+
+/// Whether the bytes are a PNG whose header says grey without alpha.
+fn is_grey_png(bytes: &[u8]) -> bool {
+    const COLOUR_TYPE: usize = 25;
+    bytes.starts_with(b"\x89PNG") && bytes.get(COLOUR_TYPE) == Some(&0)
+}
+
+/// Largest red, green and blue of a BMP with 16 bits a pixel.
+fn bmp_levels(bytes: &[u8]) -> Option<[u32; 3]> {
+    const BITS_PER_PIXEL: usize = 28;
+    const GREEN_MASK: usize = 58;
+    if !bytes.starts_with(b"BM") || bytes.get(BITS_PER_PIXEL..BITS_PER_PIXEL + 2) != Some(&[16, 0]) {
+        return None;
+    }
+    const COMPRESSION: usize = 30;
+    let has_masks = bytes.get(COMPRESSION) == Some(&3);
+    let six_bits_of_green = has_masks && bytes.get(GREEN_MASK..GREEN_MASK + 2) == Some(&[0xE0, 0x07]);
+    Some([31, if six_bits_of_green { 63 } else { 31 }, 31])
+}
+
+/// From values rounded when they were spread over a byte to values cut off, as Pillow spreads them.
+fn regrade(pixels: &mut [u8], levels: [u32; 3]) {
+    for pixel in pixels.chunks_exact_mut(levels.len()) {
+        for (value, largest) in pixel.iter_mut().zip(levels) {
+            let level = (u32::from(*value) * largest + 127) / 255;
+            *value = (level * 255 / largest) as u8;
+        }
+    }
+}
+
+/// Refuses a TIFF whose pixels would not be Pillow's, and returns its orientation.
+fn check_tiff(bytes: &[u8]) -> Result<Orientation, DecodeError> {
+    const ASSOCIATED_ALPHA: u16 = 1;
+    let broken = |error: tiff::TiffError| match error {
+        tiff::TiffError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => DecodeError::Truncated,
+        tiff::TiffError::UnsupportedError(error) => DecodeError::Unsupported(error.to_string()),
+        other => {
+            DecodeError::Other(ImageError::Decoding(image::error::DecodingError::new(ImageFormat::Tiff.into(), other)))
+        }
+    };
+    let mut decoder = tiff::decoder::Decoder::new(Cursor::new(bytes)).map_err(broken)?;
+    let compression = decoder.find_tag_unsigned::<u16>(Tag::Compression).map_err(broken)?;
+    let jpeg = [CompressionMethod::JPEG, CompressionMethod::ModernJPEG].map(|method| method.to_u16());
+    if compression.is_some_and(|compression| jpeg.contains(&compression)) {
+        return Err(DecodeError::Unsupported("JPEG compression within a TIFF is not supported".to_owned()));
+    }
+    let extra = decoder.find_tag_unsigned_vec::<u16>(Tag::ExtraSamples).map_err(broken)?;
+    if extra.is_some_and(|extra| extra.first() == Some(&ASSOCIATED_ALPHA)) {
+        return Err(DecodeError::Unsupported(
+            "a TIFF whose colours are multiplied with alpha is not supported".to_owned(),
+        ));
+    }
+    let orientation = decoder.find_tag_unsigned::<u8>(Tag::Orientation).ok().flatten();
+    Ok(orientation.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms))
+}
+
+fn explained(error: ImageError) -> DecodeError {
+    match error {
+        ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => DecodeError::Truncated,
+        ImageError::Unsupported(error) => DecodeError::Unsupported(error.to_string()),
+        other => DecodeError::Other(other),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used)]
+mod tests {
+    use super::super::{DecodeError, decode};
+    use super::*;
+
+    /// A BMP of one row of two pixels of 16 bits, with these masks.
+    fn bmp(masks: &[u32], pixels: [u16; 2]) -> Vec<u8> {
+        let offset = 54 + masks.len() as u32 * 4;
+        let mut bytes = b"BM".to_vec();
+        for field in [offset + 4, 0, offset, 40, 2, 1] {
+            bytes.extend(field.to_le_bytes());
+        }
+        bytes.extend([1, 0, 16, 0]);
+        for field in [if masks.is_empty() { 0 } else { 3 }, 4, 0, 0, 0, 0].iter().chain(masks) {
+            bytes.extend(field.to_le_bytes());
+        }
+        bytes.extend(pixels.into_iter().flat_map(u16::to_le_bytes));
+        bytes
+    }
+
+    /// A TIFF of 2 x 1 pixels of RGB with these additional tags, each a 16-bit number.
+    fn tiff(tags: &[(u16, u16)]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut encoder = tiff::encoder::TiffEncoder::new(Cursor::new(&mut bytes)).unwrap();
+        let mut image = encoder.new_image::<tiff::encoder::colortype::RGB8>(2, 1).unwrap();
+        for &(tag, value) in tags {
+            image.encoder().write_tag(Tag::Unknown(tag), value).unwrap();
+        }
+        image.write_data(&[1, 2, 3, 4, 5, 6]).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn five_and_six_bits_are_spread_over_a_byte_and_cut_off() {
+        let masks = [0xF800, 0x07E0, 0x001F];
+        assert_eq!(decode(&bmp(&[], [0x7FFF, 0x0443])).unwrap().pixels, [255, 255, 255, 8, 16, 24]);
+        assert_eq!(decode(&bmp(&masks, [0xFFFF, 0x0843])).unwrap().pixels, [255, 255, 255, 8, 8, 24]);
+    }
+
+    #[test]
+    fn a_png_without_its_last_chunk_is_whole_but_not_one_without_data() {
+        let image = image::RgbImage::from_fn(9, 7, |x, y| image::Rgb([x as u8, y as u8, 7]));
+        let mut whole = Cursor::new(Vec::new());
+        image.write_to(&mut whole, ImageFormat::Png).unwrap();
+        let whole = whole.into_inner();
+        let without_end = &whole[..whole.len() - PNG_END.len()];
+        assert_eq!(decode(without_end).unwrap().pixels, image.into_raw());
+        for length in 8..without_end.len() - 8 {
+            assert!(decode(&whole[..length]).is_err(), "{length} of {} bytes", whole.len());
+        }
+    }
+
+    #[test]
+    fn the_orientation_of_a_tiff_is_applied() {
+        const ORIENTATION: u16 = 274;
+        assert_eq!(decode(&tiff(&[])).unwrap().pixels, [1, 2, 3, 4, 5, 6]);
+        let turned = decode(&tiff(&[(ORIENTATION, 6)])).unwrap();
+        assert_eq!((turned.width, turned.height), (1, 2));
+        let mirrored = decode(&tiff(&[(ORIENTATION, 2)])).unwrap();
+        assert_eq!(mirrored.pixels, [4, 5, 6, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_cut_off_tiff_is_truncated_or_broken() {
+        let whole = tiff(&[]);
+        for length in 4..whole.len() {
+            assert!(decode(&whole[..length]).is_err(), "{length} of {} bytes", whole.len());
+        }
+        assert!(matches!(decode(&whole[..6]), Err(DecodeError::Truncated)));
+    }
+}

@@ -1,0 +1,55 @@
+use thiserror::Error;
+
+/// Bytes of a pixel: red, green, blue.
+pub(crate) const CHANNELS: usize = 3;
+
+/// An image in memory: rows from top to bottom, pixels from left to right, a byte each of red, green and blue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RgbImage {
+    /// Pixels of a row; at least 1.
+    pub width: usize,
+    /// Number of rows; at least 1.
+    pub height: usize,
+    /// `[height, width, 3]` bytes.
+    pub pixels: Vec<u8>,
+}
+
+/// The bytes given are not those of an image of the size given.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("an image of {width} x {height} pixels has width * height * 3 bytes and at least one pixel, not {bytes} bytes")]
+pub struct ImageSizeError {
+    /// The width said, in pixels.
+    pub width: usize,
+    /// The height said, in pixels.
+    pub height: usize,
+    /// The bytes given.
+    pub bytes: usize,
+}
+
+impl RgbImage {
+    /// The image of these `height * width * 3` bytes.
+    ///
+    /// # Errors
+    /// [`ImageSizeError`] if the number of bytes is another one, or zero.
+    pub fn new(width: usize, height: usize, pixels: Vec<u8>) -> Result<Self, ImageSizeError> {
+        let expected = width.checked_mul(height).and_then(|count| count.checked_mul(CHANNELS));
+        if pixels.is_empty() || expected != Some(pixels.len()) {
+            return Err(ImageSizeError { width, height, bytes: pixels.len() });
+        }
+        Ok(Self { width, height, pixels })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_without_a_fitting_number_of_bytes_are_refused() {
+        assert!(RgbImage::new(2, 2, vec![0; 12]).is_ok());
+        for (width, height, bytes) in [(2, 2, 11), (0, 2, 0), (2, 0, 0), (usize::MAX, usize::MAX, 3)] {
+            let error = ImageSizeError { width, height, bytes };
+            assert_eq!(RgbImage::new(width, height, vec![0; bytes]), Err(error));
+        }
+    }
+}

@@ -1,0 +1,192 @@
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::bounded_read::read_bounded;
+use crate::{DecodeError, Entry, ImageList, RgbImage, decode};
+
+/// Memory for decoded images that are kept from one epoch to the next, in bytes: a small set is decoded once.
+const KEPT_BYTES: usize = 256 << 20;
+
+/// The largest image file that is read, in bytes; the largest of ImageNet has 16 MB.
+const MAX_FILE_BYTES: u64 = 1 << 30;
+
+/// What is done about an image that cannot be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadImage {
+    /// It ends the loading, named.
+    Error,
+    /// Its batch is delivered without it.
+    Skip,
+}
+
+/// Why no batch could be delivered.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file could not be read.
+    #[error("cannot read the image {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is no image, or a broken one.
+    #[error("{} is not a whole image: {source}", path.display())]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: DecodeError,
+    },
+    /// The program failed over an image.
+    #[error("the image {} made this program fail: this is a bug, please report it with the file", path.display())]
+    Panic {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A thread ended without delivering.
+    #[error("a decoding thread ended without its images: this is a bug, please report it")]
+    Thread,
+}
+
+/// Images by list under a root, decoded on demand. A clone shares the images that are kept in memory.
+#[derive(Clone)]
+pub struct ImageSource(Arc<Images>);
+
+struct Images {
+    root: PathBuf,
+    entries: Vec<Entry>,
+    on_bad: BadImage,
+    kept: Vec<OnceLock<RgbImage>>,
+    kept_bytes: AtomicUsize,
+}
+
+impl ImageSource {
+    /// The images of `list` under `root`.
+    pub fn new(root: &Path, list: &ImageList, on_bad: BadImage) -> Self {
+        let entries = list.entries().to_vec();
+        let kept = entries.iter().map(|_| OnceLock::new()).collect();
+        Self(Arc::new(Images { root: root.to_owned(), entries, on_bad, kept, kept_bytes: AtomicUsize::new(0) }))
+    }
+
+    /// The number of images.
+    pub fn len(&self) -> usize {
+        self.0.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.entries.is_empty()
+    }
+
+    /// The image at a position of the list, and its class.
+    pub(crate) fn entry(&self, position: usize) -> &Entry {
+        &self.0.entries[position]
+    }
+
+    /// Calls `then` with the decoded image at `position`; `buffer` is memory for its file, used again and again.
+    /// Nothing is returned for an image that is to be skipped.
+    pub(crate) fn with_image<T>(
+        &self,
+        position: usize,
+        buffer: &mut Vec<u8>,
+        then: impl FnOnce(&RgbImage) -> T,
+    ) -> Result<Option<T>, LoadError> {
+        let images = &*self.0;
+        let path = || images.root.join(&images.entries[position].path);
+        match guarded(path, || images.with_image(position, buffer, then)) {
+            Err(LoadError::Decode { .. }) if images.on_bad == BadImage::Skip => Ok(None),
+            result => result.map(Some),
+        }
+    }
+}
+
+impl Images {
+    fn with_image<T>(
+        &self,
+        position: usize,
+        buffer: &mut Vec<u8>,
+        then: impl FnOnce(&RgbImage) -> T,
+    ) -> Result<T, LoadError> {
+        if let Some(image) = self.kept[position].get() {
+            return Ok(then(image));
+        }
+        let path = self.root.join(&self.entries[position].path);
+        if let Err(source) = read_bounded(&path, MAX_FILE_BYTES, buffer) {
+            return Err(LoadError::Read { path, source });
+        }
+        let image = decode(buffer).map_err(|source| LoadError::Decode { path, source })?;
+        let result = then(&image);
+        self.keep(position, image);
+        Ok(result)
+    }
+
+    /// Keeps an image where it seems that most of the set find room; a few out of many would save no time.
+    fn keep(&self, position: usize, image: RgbImage) {
+        const LARGER_THAN_OTHERS: usize = 4;
+        let bytes = image.pixels.len();
+        if bytes > KEPT_BYTES / self.entries.len() * LARGER_THAN_OTHERS {
+            return;
+        }
+        let is_room = self.kept_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= KEPT_BYTES;
+        // Another thread may have kept the same image meanwhile.
+        if !is_room || self.kept[position].set(image).is_err() {
+            self.kept_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Turns a panic over an image into an error that names it.
+fn guarded<T>(path: impl Fn() -> PathBuf, load: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadError> {
+    // What a panic may leave half done is thrown away with the batch.
+    catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| Err(LoadError::Panic { path: path() }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn source(root: &Path, names: &[&str], on_bad: BadImage) -> ImageSource {
+        let entries = names.iter().map(|name| Entry { path: (*name).to_owned(), label: 0 }).collect();
+        ImageSource::new(root, &ImageList::new(entries).unwrap(), on_bad)
+    }
+
+    fn width(source: &ImageSource, position: usize) -> Result<Option<usize>, LoadError> {
+        source.with_image(position, &mut Vec::new(), |image| image.width)
+    }
+
+    #[test]
+    fn an_image_is_decoded_once_and_kept_where_all_find_room() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a.ppm");
+        std::fs::write(&path, b"P6 2 1 255\nabcdef").unwrap();
+        let source = source(root.path(), &["a.ppm"], BadImage::Error);
+        assert_eq!(width(&source, 0).unwrap(), Some(2));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(width(&source.clone(), 0).unwrap(), Some(2));
+    }
+
+    #[test]
+    fn only_what_is_no_image_can_be_skipped_not_what_cannot_be_read() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("text.jpg"), "no image").unwrap();
+        let names = ["text.jpg", "missing.jpg"];
+        let lenient = source(root.path(), &names, BadImage::Skip);
+        assert_eq!(width(&lenient, 0).unwrap(), None);
+        assert!(matches!(width(&lenient, 1), Err(LoadError::Read { .. })));
+        let strict = source(root.path(), &names, BadImage::Error);
+        let text = width(&strict, 0).unwrap_err().to_string();
+        assert!(text.contains("text.jpg is not a whole image: not a JPEG"), "{text}");
+    }
+
+    #[test]
+    fn a_panic_over_an_image_names_it() {
+        let result = guarded(|| PathBuf::from("odd.jpg"), || -> Result<(), LoadError> { panic!("on purpose") });
+        assert!(result.unwrap_err().to_string().contains("odd.jpg"));
+    }
+}

@@ -1,0 +1,131 @@
+//! A run that stops in the middle of an epoch and goes on from what it saved ends with the bytes of one that did not stop.
+#![allow(clippy::unwrap_used)]
+
+use tch::{Device, Tensor};
+use tfnas::{Architecture, Knot, LatencyCurve, LatencyTable, ModelConfig, Space, TableHeader, Widths};
+use tfnas_random::{Purpose, Stream};
+use tfnas_torch::derived::DerivedNetwork;
+use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
+use tfnas_torch::full_state::FullState;
+use tfnas_torch::gumbel::{draw_noise, draw_remaining_path, gumbel_path};
+use tfnas_torch::initialise::initialise;
+use tfnas_torch::optim::{Adam, AdamSettings, Sgd, SgdSettings};
+use tfnas_torch::preprocess::Preprocess;
+use tfnas_torch::search_step::{LatencyObjective, architecture_step, weight_step};
+use tfnas_torch::supernet::{Latencies, Supernet};
+use tfnas_torch::train_step::train_step;
+use tfnas_torch::weights::{from_bytes, load, to_bytes};
+use tfnas_torch::{Module, NamedTensors, Role};
+
+const SEED: u64 = 5;
+const CLASSES: usize = 3;
+const BATCH: usize = 4;
+const SGD: SgdSettings = SgdSettings { rate: 0.05, momentum: 0.9, weight_decay: 1e-5 };
+const ADAM: AdamSettings = AdamSettings { rate: 0.01, betas: (0.5, 0.999), epsilon: 1e-8, weight_decay: 5e-4 };
+
+/// The images and labels of a step.
+fn batch(step: u32) -> (Tensor, Tensor) {
+    let size = Space::small().definition().resolution;
+    let mut stream = Stream::new(SEED, Purpose::Synthetic, 0, step);
+    let pixels: Vec<u8> = (0..BATCH * size * size * 3).map(|_| stream.below(256) as u8).collect();
+    let labels: Vec<i64> = (0..BATCH).map(|_| stream.below(CLASSES as u64) as i64).collect();
+    let preprocess = Preprocess::new(size, Device::Cpu);
+    (preprocess.images(&pixels, BATCH).unwrap(), preprocess.labels(&labels, CLASSES).unwrap())
+}
+
+/// Runs steps 0 to 3 without a stop, then with one in the middle; returns what both ended with.
+fn both<R>(begin: impl Fn(Option<&NamedTensors>) -> R, step: impl Fn(&mut R, u32), state: impl Fn(&R) -> NamedTensors) {
+    let mut whole = begin(None);
+    (0..4).for_each(|index| step(&mut whole, index));
+    let mut first = begin(None);
+    (0..2).for_each(|index| step(&mut first, index));
+    let saved = from_bytes(&to_bytes(&state(&first)).unwrap()).unwrap();
+    let mut second = begin(Some(&saved));
+    (2..4).for_each(|index| step(&mut second, index));
+    let (expected, found) = (to_bytes(&state(&whole)).unwrap(), to_bytes(&state(&second)).unwrap());
+    assert!(expected == found, "the resumed run ended with other bytes");
+    assert!(expected != to_bytes(&state(&first)).unwrap(), "the steps changed nothing");
+}
+
+#[test]
+fn training_resumes_to_the_same_bytes() {
+    let space = Space::small();
+    let architecture = Architecture::random(&space, &mut Stream::new(SEED, Purpose::RandomArchitecture, 0, 0));
+    let config = ModelConfig::from_architecture(&space, &architecture, CLASSES).unwrap();
+    both(
+        |saved| {
+            let network = DerivedNetwork::new(&config, Device::Cpu);
+            initialise(&network, SEED);
+            let mut optimiser = Sgd::new(network.tensors(Role::Weight), SGD);
+            if let Some(saved) = saved {
+                load(&network, &saved.under("network")).unwrap();
+                optimiser.restore(&saved.under("optimiser")).unwrap();
+            }
+            (network, optimiser)
+        },
+        |(network, optimiser), step| {
+            let (images, labels) = batch(step);
+            let rates = DropRates { dropout: 0.2, drop_connect: 0.2 };
+            let masks = DropMasks::draw(network, rates, BATCH, StepKey { seed: SEED, epoch: 0, step });
+            train_step(network, optimiser, 5.0, 0.1, &images, &labels, &masks).unwrap();
+        },
+        |(network, optimiser)| {
+            let mut state = NamedTensors::new();
+            state.insert_all("network", network.state());
+            state.insert_all("optimiser", optimiser.state());
+            state
+        },
+    );
+}
+
+#[test]
+fn a_search_resumes_to_the_same_bytes() {
+    let space = Space::small();
+    let widths = Widths::initial(&space);
+    let latencies = Latencies::look_up(&table(&space), &space, &widths, Device::Cpu).unwrap();
+    let (blocks, operations) = (space.blocks().len(), space.operations().len());
+    let optimisers = |supernet: &Supernet| {
+        (Sgd::new(supernet.tensors(Role::Weight), SGD), Adam::new(supernet.tensors(Role::Architecture), ADAM))
+    };
+    both(
+        |saved| {
+            let state = FullState::new(&space, CLASSES, SEED, Device::Cpu);
+            let supernet = state.slice();
+            let (mut weights, mut architecture) = optimisers(&supernet);
+            if let Some(saved) = saved {
+                load(&supernet, &saved.under("supernet")).unwrap();
+                weights.restore(&saved.under("weights")).unwrap();
+                architecture.restore(&saved.under("architecture")).unwrap();
+            }
+            (supernet, weights, architecture)
+        },
+        |(supernet, weights, architecture), step| {
+            let (images, labels) = batch(step);
+            let stream = |purpose| Stream::new(SEED, purpose, 0, step);
+            let noise = draw_noise(blocks, operations, &mut stream(Purpose::Gumbel));
+            let path = gumbel_path(&supernet.read_log_alphas(), &noise);
+            let other = draw_remaining_path(&path, operations, &mut stream(Purpose::UniformPath));
+            weight_step(supernet, weights, 5.0, &images, &labels, &[path, other]);
+            let noise = draw_noise(blocks, operations, &mut stream(Purpose::ArchitectureGumbel));
+            let objective = LatencyObjective { latencies: &latencies, target_ms: 3.0, weight: 0.1 };
+            architecture_step(supernet, architecture, 5.0, &objective, &images, &labels, &noise, 2.0);
+        },
+        |(supernet, weights, architecture)| {
+            let mut state = NamedTensors::new();
+            state.insert_all("supernet", supernet.state());
+            state.insert_all("weights", weights.state());
+            state.insert_all("architecture", architecture.state());
+            state
+        },
+    );
+}
+
+/// A table in which a block costs a hundredth of a millisecond per channel.
+fn table(space: &Space) -> LatencyTable {
+    let rows = space.needed_rows().into_iter().map(|row| {
+        let knots = [row.min_width, row.max_width].map(|width| Knot { width, ms: width as f64 / 100.0 });
+        (row.key, LatencyCurve::new(knots.to_vec()).unwrap())
+    });
+    let header = TableHeader { name: "test".to_owned(), ..TableHeader::default() };
+    LatencyTable::new(header, 1.0, rows.collect()).unwrap()
+}
