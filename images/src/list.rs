@@ -165,8 +165,18 @@ impl ImageList {
     /// Reads a list file and checks that every image exists under `root`.
     ///
     /// # Errors
-    /// As [`parse`](Self::parse) and [`check_files`](Self::check_files), and where the file cannot be read as text.
+    /// As [`read_alone`](Self::read_alone) and [`check_files`](Self::check_files).
     pub fn read(list: &Path, root: &Path) -> Result<Self, ListError> {
+        let images = Self::read_alone(list)?;
+        images.check_files(root)?;
+        Ok(images)
+    }
+
+    /// Reads a list file, whether or not its images exist.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), and where the file cannot be read as text.
+    pub fn read_alone(list: &Path) -> Result<Self, ListError> {
         let mut bytes = Vec::new();
         read_bounded(list, MAX_LIST_BYTES, &mut bytes)
             .map_err(|source| ListError::Read { path: list.to_owned(), source })?;
@@ -176,9 +186,7 @@ impl ImageList {
             let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
             ListError::NotText { name: name.clone(), line }
         })?;
-        let images = Self::parse(text, &name)?;
-        images.check_files(root)?;
-        Ok(images)
+        Self::parse(text, &name)
     }
 
     /// Checks that every image is a file under `root`.
@@ -186,7 +194,7 @@ impl ImageList {
     /// # Errors
     /// [`ListError::MissingFiles`], with their number and the first three.
     pub fn check_files(&self, root: &Path) -> Result<(), ListError> {
-        let missing: Vec<&Entry> = self.entries.par_iter().filter(|entry| !root.join(&entry.path).is_file()).collect();
+        let missing = self.missing_files(root);
         if missing.is_empty() {
             return Ok(());
         }
@@ -196,6 +204,11 @@ impl ImageList {
             total: self.entries.len(),
             first: missing.iter().take(NAMED_FILES).map(|entry| shown(&entry.path)).collect(),
         })
+    }
+
+    /// Returns the images that are no files under `root`, in the order of the list.
+    pub fn missing_files(&self, root: &Path) -> Vec<&Entry> {
+        self.entries.par_iter().filter(|entry| !root.join(&entry.path).is_file()).collect()
     }
 
     /// Returns the entries in the order of the list.
@@ -212,6 +225,15 @@ impl ImageList {
     /// Returns the number of classes: the largest label and 1.
     pub fn classes(&self) -> usize {
         self.entries.iter().map(|entry| entry.label as usize + 1).max().unwrap_or(0)
+    }
+
+    /// Returns the labels below the largest that no image has, in order.
+    pub fn unused_labels(&self) -> Vec<u32> {
+        let mut unused = vec![true; self.classes()];
+        for entry in &self.entries {
+            unused[entry.label as usize] = false;
+        }
+        (0..).zip(unused).filter_map(|(label, unused)| unused.then_some(label)).collect()
     }
 
     /// Writes the list as a file holds it; [`parse`](Self::parse) gives it back.
@@ -307,6 +329,13 @@ mod tests {
         let list = ImageList::parse("n01/a.JPEG 0\nn02/b.JPEG 7\n", "train.txt").unwrap();
         assert_eq!(list.entries(), [entry("n01/a.JPEG", 0), entry("n02/b.JPEG", 7)]);
         assert_eq!((list.len(), list.classes()), (2, 8));
+    }
+
+    #[test]
+    fn labels_without_images_are_known() {
+        let list = ImageList::new(vec![entry("a.jpg", 4), entry("b.jpg", 1), entry("c.jpg", 4)]).unwrap();
+        assert_eq!(list.unused_labels(), [0, 2, 3]);
+        assert!(ImageList::new(vec![entry("a.jpg", 0)]).unwrap().unused_labels().is_empty());
     }
 
     #[test]

@@ -37,8 +37,8 @@ pub enum SplitError {
 
 /// Splits a list class by class.
 ///
-/// The images of each class are shuffled, at most `per_class` of them are kept, and `train_share` of these, rounded to
-/// the nearest, train the weights; each side has at least one. The result depends on the images and the seed, not on
+/// The images of each class are shuffled, at most `per_class` of them are kept, and `train_share` of these, rounded down as
+/// in the original, train the weights; each side has at least one. The result depends on the images and the seed, not on
 /// the order of the list: both sides are sorted by label and path, and what one class holds does not change how another
 /// is split.
 ///
@@ -63,7 +63,7 @@ pub fn split(list: &ImageList, train_share: f64, per_class: Option<usize>, seed:
         }
         Stream::new(seed, Purpose::Split, 0, label).shuffle(class);
         let kept = class.len().min(per_class.unwrap_or(usize::MAX));
-        let for_train = ((train_share * kept as f64).round() as usize).clamp(1, kept - 1);
+        let for_train = ((train_share * kept as f64) as usize).clamp(1, kept - 1);
         train.extend(class[..for_train].iter().map(|&entry| entry.clone()));
         val.extend(class[for_train..kept].iter().map(|&entry| entry.clone()));
     }
@@ -97,9 +97,9 @@ mod tests {
     }
 
     #[test]
-    fn every_class_is_shared_out_by_the_rounded_share() {
-        let split = split(&list(&[10, 13, 2]), 0.8, None, 1).unwrap();
-        assert_eq!([0, 1, 2].map(|label| count(&split.train, label)), [8, 10, 1]);
+    fn every_class_is_shared_out_by_the_share_rounded_down() {
+        let split = split(&list(&[10, 14, 2]), 0.8, None, 1).unwrap();
+        assert_eq!([0, 1, 2].map(|label| count(&split.train, label)), [8, 11, 1]);
         assert_eq!([0, 1, 2].map(|label| count(&split.val, label)), [2, 3, 1]);
     }
 

@@ -1,6 +1,7 @@
 //! One file a verb: its options, and what it does.
 
 mod artifact;
+pub mod audit;
 pub mod cache;
 pub mod check;
 pub mod compare;
@@ -17,5 +18,6 @@ pub mod man;
 pub mod plan;
 pub mod run;
 pub mod show;
+pub mod split;
 pub mod status;
 pub mod table;

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use tfnas::{LatencyTable, TableError};
-use tfnas_stages::Stage;
+use tfnas_stages::{Stage, UnreachableTarget};
 
 use crate::plan::{Action, External, From, PlanError, Planner};
 use crate::table::{self, ReadTableError};
@@ -11,21 +11,14 @@ use crate::table::{self, ReadTableError};
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
     /// No network of the space has this latency.
-    #[error(
-        "{place}: search.target_lat_ms: {target_lat_ms} ms cannot be reached: by {}, networks of this space take \
-         {smallest_ms:.3} to {largest_ms:.3} ms", table.display()
-    )]
+    #[error("{place}: {source} (the table is {})", table.display())]
     Unreachable {
         /// Where the target stands.
         place: String,
-        /// The target.
-        target_lat_ms: f64,
         /// The table.
         table: PathBuf,
-        /// The fastest network.
-        smallest_ms: f64,
-        /// The slowest network.
-        largest_ms: f64,
+        /// The target, and what can be reached.
+        source: UnreachableTarget,
     },
     /// A table that does not know what the space needs.
     #[error("lookup.import: {}: {source}", table.display())]
@@ -78,17 +71,11 @@ fn check_target(planner: &Planner<'_>, search: usize, path: &Path, table: &Laten
     let wrong = |source| TargetError::Table { table: path.to_owned(), source };
     table.check_covers(&variant.space).map_err(wrong)?;
     let reachable = table.reachable_ms(&variant.space).map_err(wrong)?;
-    let (smallest_ms, largest_ms) = (reachable.min_ms, reachable.max_ms);
-    let target_lat_ms = variant.config.search.target_lat_ms.in_range_ms(smallest_ms, largest_ms);
-    if (smallest_ms..=largest_ms).contains(&target_lat_ms) {
-        return Ok(());
-    }
-    Err(TargetError::Unreachable {
+    let target = variant.config.search.target_lat_ms.within(&reachable);
+    target.map(|_| ()).map_err(|source| TargetError::Unreachable {
         place: variant.origin_of("search.target_lat_ms").to_string(),
-        target_lat_ms,
         table: path.to_owned(),
-        smallest_ms,
-        largest_ms,
+        source,
     })
 }
 

@@ -30,7 +30,10 @@ pub fn found(planner: &Planner<'_>, finished: &Finished) -> String {
 fn network(network: &Network) -> String {
     let mut lines = Columns::plain(2);
     if let Some(ms) = network.target_lat_ms {
-        lines.row(["target latency", &format!("{ms} ms")]);
+        let verdicts = [(network.predicted_lat_ms, "by the table"), (network.measured_lat_ms, "as measured")];
+        let verdicts: Vec<_> =
+            verdicts.iter().filter_map(|(found, by)| found.map(|found| verdict(ms, found, by))).collect();
+        lines.row(["target latency", &format!("{ms:.3} ms: {}", verdicts.join(", "))]);
     }
     if let Some(ms) = network.predicted_lat_ms {
         let base = network.base_lat_ms.map(|ms| format!(", {ms:.3} ms of it outside the blocks")).unwrap_or_default();
@@ -51,6 +54,12 @@ fn network(network: &Network) -> String {
         lines.row(["top-5", &format!("{:.2} %", top5 * 100.0)]);
     }
     format!("found by {}\n{}{}\n", network.id, indented(&blocks(&network.blocks)), indented(&lines.to_string()))
+}
+
+/// Whether a latency meets the target, and by how much.
+fn verdict(target_lat_ms: f64, found_ms: f64, by: &str) -> String {
+    let off = (found_ms / target_lat_ms - 1.0) * 100.0;
+    format!("{} {by} ({off:+.1} %)", if found_ms <= target_lat_ms { "met" } else { "missed" })
 }
 
 /// The latency measured, and how far the sum of the table is from it.

@@ -34,4 +34,6 @@ pub enum Purpose {
     ArchitectureGumbel = 14,
     /// Gumbel noise of the path that a validation batch takes.
     ValidationGumbel = 15,
+    /// Steps towards a network that has what a claim says.
+    Witness = 16,
 }

@@ -28,6 +28,6 @@ pub use resources::{Resources, StageResources};
 pub use search::{ArchitectureOptimizer, SearchParams, SearchSection, WeightOptimizer};
 pub use split::{PublishedSplit, SplitParams, SplitSection};
 pub use stage::{Environment, InputPort, Source, Stage};
-pub use target::Target;
+pub use target::{Target, UnreachableTarget};
 pub use test::{TestParams, TestSection, WeightsChoice};
 pub use train::{Protocol, TrainParams, TrainSection};

@@ -2,6 +2,7 @@ use std::fmt;
 
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tfnas::Reachable;
 
 /// The latency that a network must meet: milliseconds, or a place in the range that the table can reach (`40%`), so that
 /// a configuration suits a table that is yet to be measured.
@@ -13,12 +14,34 @@ pub enum Target {
     Percent(f64),
 }
 
+/// A latency that no network of the space has.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error(
+    "search.target_lat_ms: {target_lat_ms} ms cannot be reached: networks of this space take {min_ms:.4} to {max_ms:.4} ms \
+     by the table; choose a target in that range"
+)]
+pub struct UnreachableTarget {
+    target_lat_ms: f64,
+    min_ms: f64,
+    max_ms: f64,
+}
+
 impl Target {
-    /// Returns the target in milliseconds, where networks take `min_ms` to `max_ms`.
-    pub fn in_range_ms(self, min_ms: f64, max_ms: f64) -> f64 {
-        match self {
+    /// Returns the target in milliseconds.
+    ///
+    /// # Errors
+    /// [`UnreachableTarget`] where no network is so fast, or so slow.
+    pub fn within(self, reachable: &Reachable) -> Result<f64, UnreachableTarget> {
+        let (min_ms, max_ms) = (reachable.min_ms, reachable.max_ms);
+        let target_lat_ms = match self {
             Self::Ms(ms) => ms,
-            Self::Percent(percent) => min_ms + (max_ms - min_ms) * percent / 100.0,
+            // Rounding alone may leave the range.
+            Self::Percent(percent) => (min_ms + (max_ms - min_ms) * percent / 100.0).clamp(min_ms, max_ms),
+        };
+        if (min_ms..=max_ms).contains(&target_lat_ms) {
+            Ok(target_lat_ms)
+        } else {
+            Err(UnreachableTarget { target_lat_ms, min_ms, max_ms })
         }
     }
 
@@ -97,8 +120,14 @@ mod tests {
 
     #[test]
     fn a_percentage_lies_in_the_range_of_the_table() {
-        assert_eq!(Target::Percent(25.0).in_range_ms(2.0, 6.0), 3.0);
-        assert_eq!(Target::Ms(9.0).in_range_ms(2.0, 6.0), 9.0);
+        let space = tfnas::Space::imagenet();
+        let reachable = tfnas::LatencyTable::titan_rtx().reachable_ms(&space).unwrap();
+        let quarter = Target::Percent(25.0).within(&reachable).unwrap();
+        assert!((quarter - (0.75 * reachable.min_ms + 0.25 * reachable.max_ms)).abs() < 1e-9);
+        assert_eq!(Target::Percent(100.0).within(&reachable), Ok(reachable.max_ms));
+        assert_eq!(Target::Ms(15.0).within(&reachable), Ok(15.0));
+        let message = Target::Ms(900.0).within(&reachable).unwrap_err().to_string();
+        assert!(message.starts_with("search.target_lat_ms: 900 ms cannot be reached: networks"), "{message}");
         assert!(Target::Percent(101.0).problem().is_some() && Target::Ms(0.0).problem().is_some());
     }
 }

@@ -2,14 +2,17 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod auditing;
 mod caching;
 mod deaths;
+mod documented;
 mod errors;
 mod explaining;
 mod history;
 mod interrupts;
 mod killing;
 mod linking;
+mod lists;
 mod locking;
 mod matrix;
 mod project;

@@ -77,7 +77,7 @@ fn a_run_ends_with_what_was_found() {
     for words in [
         "stage1.block1",
         "k3_e3_se",
-        "target latency  1 ms",
+        "target latency  1.000 ms: met by the table (-10.0 %), met as measured (-5.0 %)",
         "0.900 ms",
         "0.950 ms (0.900 to 1.000)",
         "123.46 k",

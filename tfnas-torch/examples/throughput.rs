@@ -54,13 +54,15 @@ fn search(space: &Space, images: &Tensor, labels: &Tensor) -> Result<(), Box<dyn
         rate(what, images, |step| {
             let path = gumbel_path(&supernet.read_log_alphas(), &noise(step));
             let other = draw_remaining_path(&path, operations, &mut Stream::new(0, Purpose::UniformPath, 0, step));
-            weight_step(&supernet, &mut sgd, 5.0, images, labels, &[path, other][..count]);
+            weight_step(&supernet, &mut sgd, 5.0, images, labels, &[path, other][..count])
+                .expect("a batch of more than one image");
         });
     }
     let mut adam = Adam::new(supernet.tensors(Role::Architecture), ADAM);
     let objective = LatencyObjective { latencies: &latencies, target_ms: 10.0, weight: 0.1 };
     rate("architecture step", images, |step| {
-        architecture_step(&supernet, &mut adam, 5.0, &objective, images, labels, &noise(step), 5.0);
+        architecture_step(&supernet, &mut adam, 5.0, &objective, images, labels, &noise(step), 5.0)
+            .expect("a batch of more than one image");
     });
     Ok(())
 }

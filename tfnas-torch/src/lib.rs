@@ -26,7 +26,7 @@
 //! # fn epoch(
 //! #     space: &Space, table: &LatencyTable, state: &mut FullState, seed: u64, epoch: u32, temperature: f64,
 //! #     weight_settings: SgdSettings, architecture_settings: AdamSettings, batches: Vec<[Tensor; 4]>, device: Device,
-//! # ) -> Result<(), tfnas::TableError> {
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! let supernet = state.slice();
 //! let latencies = Latencies::look_up(table, space, &state.widths(), device)?;
 //! let objective = LatencyObjective { latencies: &latencies, target_ms: 15.0, weight: 0.1 };
@@ -38,11 +38,11 @@
 //!     let stream = |purpose| Stream::new(seed, purpose, epoch, step);
 //!     let path = gumbel_path(&log_alphas, &draw_noise(blocks, operations, &mut stream(Purpose::Gumbel)));
 //!     let other = draw_remaining_path(&path, operations, &mut stream(Purpose::UniformPath));
-//!     weight_step(&supernet, &mut weights, 5.0, &images, &labels, &[path, other]);
+//!     weight_step(&supernet, &mut weights, 5.0, &images, &labels, &[path, other])?;
 //!     if step % 2 == 0 {
 //!         let noise = draw_noise(blocks, operations, &mut stream(Purpose::ArchitectureGumbel));
 //!         let (x, y) = (&more_images, &more_labels);
-//!         architecture_step(&supernet, &mut architecture, 5.0, &objective, x, y, &noise, temperature);
+//!         architecture_step(&supernet, &mut architecture, 5.0, &objective, x, y, &noise, temperature)?;
 //!         log_alphas = supernet.read_log_alphas();
 //!     }
 //! }

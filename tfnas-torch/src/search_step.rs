@@ -7,6 +7,7 @@ use crate::gumbel::{Noise, Path, relaxed_sample};
 use crate::loss::cross_entropy;
 use crate::optim::{Adam, Sgd};
 use crate::supernet::{Latencies, Supernet};
+use crate::train_step::BatchTooSmall;
 
 /// What a weight step reports; all on the device.
 #[derive(Debug)]
@@ -26,6 +27,9 @@ pub struct WeightOutcome {
 /// * `optimiser`: of the supernet's [`Role::Weight`](crate::Role::Weight) tensors. Operations on no path stay as they are.
 ///
 /// Source: `train_wo_arch` and `train_w_arch` in the authors' `train_search.py`.
+///
+/// # Errors
+/// [`BatchTooSmall`] for one image whose feature map ends as 1x1; nothing is changed then.
 pub fn weight_step(
     supernet: &Supernet,
     optimiser: &mut Sgd,
@@ -33,18 +37,19 @@ pub fn weight_step(
     x: &Tensor,
     labels: &Tensor,
     paths: &[Path],
-) -> WeightOutcome {
+) -> Result<WeightOutcome, BatchTooSmall> {
+    BatchTooSmall::check(x, supernet.final_size)?;
     let logits = supernet.forward_paths(x, paths);
     let losses: Vec<Tensor> = logits.iter().map(|logits| cross_entropy(logits, labels, 0.0)).collect();
     let total: Tensor = losses.iter().sum();
     let mut gradients = gradients(&total, &optimiser.parameters().to_vec());
     let gradient_norm = clip_by_global_norm(&mut gradients, max_norm);
     optimiser.step(&gradients);
-    WeightOutcome {
+    Ok(WeightOutcome {
         logits: logits.iter().map(Tensor::detach).collect(),
         losses: losses.iter().map(Tensor::detach).collect(),
         gradient_norm,
-    }
+    })
 }
 
 /// What the architecture is searched for.
@@ -80,6 +85,9 @@ pub struct ArchitectureOutcome {
 /// * `optimiser`: of the supernet's [`Role::Architecture`](crate::Role::Architecture) tensors.
 ///
 /// Source: `train_w_arch` in the authors' `train_search.py`.
+///
+/// # Errors
+/// [`BatchTooSmall`] for one image whose feature map ends as 1x1; nothing is changed then.
 #[expect(clippy::too_many_arguments, reason = "a step is a supernet, an optimiser, a batch and what is sampled")]
 pub fn architecture_step(
     supernet: &Supernet,
@@ -90,8 +98,9 @@ pub fn architecture_step(
     labels: &Tensor,
     noise: &Noise,
     temperature: f64,
-) -> ArchitectureOutcome {
-    supernet.with_frozen_weights(|| {
+) -> Result<ArchitectureOutcome, BatchTooSmall> {
+    BatchTooSmall::check(x, supernet.final_size)?;
+    Ok(supernet.with_frozen_weights(|| {
         let weights = relaxed_sample(&supernet.log_alphas(), noise, temperature);
         let output = supernet.forward_mixed(x, &weights, objective.latencies);
         let cross_entropy = cross_entropy(&output.logits, labels, 0.0);
@@ -109,7 +118,7 @@ pub fn architecture_step(
             latency_loss: latency_loss.detach(),
             gradient_norm,
         }
-    })
+    }))
 }
 
 /// Logits `[N, classes]` of a path, nothing kept for a backward pass: the search's validation.

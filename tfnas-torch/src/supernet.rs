@@ -17,6 +17,8 @@ pub struct Supernet {
     pub(crate) stem: Stem,
     pub(crate) groups: Vec<MixedGroup>,
     pub(crate) head: Head,
+    /// Side of the feature map that the last batch norm reads, in pixels.
+    pub(crate) final_size: usize,
 }
 
 /// The latency of every operation at its current width, looked up once for the steps of an epoch.
@@ -62,6 +64,7 @@ impl Supernet {
             stem: Stem::new(&shared.first_stem, &shared.second_stem, normalisation, device),
             groups: (0..space.groups().len()).map(|group| MixedGroup::new(space, group, widths, device)).collect(),
             head: Head::new(&shared.feature_mix, &shared.classifier, normalisation, device),
+            final_size: space.final_size().div_ceil(shared.feature_mix.stride),
         }
     }
 

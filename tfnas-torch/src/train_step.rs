@@ -15,6 +15,13 @@ use crate::optim::Sgd;
 )]
 pub struct BatchTooSmall;
 
+impl BatchTooSmall {
+    /// Refuses one image, `x` being `[N, 3, H, W]`, of which a feature map of one pixel is left at the end.
+    pub(crate) fn check(x: &Tensor, final_size: usize) -> Result<(), Self> {
+        if x.size()[0] == 1 && final_size == 1 { Err(Self) } else { Ok(()) }
+    }
+}
+
 /// What a training step reports; all on the device.
 #[derive(Debug)]
 pub struct TrainOutcome {
@@ -46,10 +53,7 @@ pub fn train_step(
     labels: &Tensor,
     masks: &DropMasks,
 ) -> Result<TrainOutcome, BatchTooSmall> {
-    let size = x.size();
-    if size[0] == 1 && network.final_size(size[2] as usize) == 1 {
-        return Err(BatchTooSmall);
-    }
+    BatchTooSmall::check(x, network.final_size(x.size()[2] as usize))?;
     let logits = network.forward_training(x, masks);
     let loss = cross_entropy(&logits, labels, label_smoothing);
     let mut gradients = gradients(&loss, &optimiser.parameters().to_vec());

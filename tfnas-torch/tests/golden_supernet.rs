@@ -158,7 +158,8 @@ fn arch_step(space: &Space, case: &Value) -> String {
         &labels,
         &noise,
         number("T"),
-    );
+    )
+    .unwrap();
     let expected = &case["f64"];
     let one = |what: &str, found: &Tensor, sin, hash| {
         check(what, &values(found), &flat(&expected[what]), allowed(case, sin, hash))
@@ -220,7 +221,8 @@ fn full_search_step(space: &Space, case: &Value) -> String {
     let unsampled = case["f32"]["unsampled_tensor"].as_str().unwrap();
     let before = supernet.state().get(unsampled).unwrap().detach().copy();
     let clip = number("grad_clip");
-    let step = weight_step(&supernet, &mut optimiser, clip, &images, &labels(&case["weight_targets"]), &[taken, other]);
+    let step = weight_step(&supernet, &mut optimiser, clip, &images, &labels(&case["weight_targets"]), &[taken, other])
+        .unwrap();
     let one = |what: &str, found: &Tensor, sin, hash| {
         check(what, &values(found), &flat(&expected[what]), allowed(case, sin, hash))
     };
@@ -246,7 +248,8 @@ fn full_search_step(space: &Space, case: &Value) -> String {
         &labels(&case["arch_targets"]),
         &noise(space, &case["gumbel_noise_arch_pass"]),
         number("T"),
-    );
+    )
+    .unwrap();
     one("logits_a", &outcome.logits, 8e-3, 4e-6);
     one("expected_latency", &outcome.latency_ms, 2e-6, 7e-6);
     one("loss_a", &outcome.cross_entropy, 8e-3, 4e-6);

@@ -105,10 +105,10 @@ fn a_search_resumes_to_the_same_bytes() {
             let noise = draw_noise(blocks, operations, &mut stream(Purpose::Gumbel));
             let path = gumbel_path(&supernet.read_log_alphas(), &noise);
             let other = draw_remaining_path(&path, operations, &mut stream(Purpose::UniformPath));
-            weight_step(supernet, weights, 5.0, &images, &labels, &[path, other]);
+            weight_step(supernet, weights, 5.0, &images, &labels, &[path, other]).unwrap();
             let noise = draw_noise(blocks, operations, &mut stream(Purpose::ArchitectureGumbel));
             let objective = LatencyObjective { latencies: &latencies, target_ms: 3.0, weight: 0.1 };
-            architecture_step(supernet, architecture, 5.0, &objective, &images, &labels, &noise, 2.0);
+            architecture_step(supernet, architecture, 5.0, &objective, &images, &labels, &noise, 2.0).unwrap();
         },
         |(supernet, weights, architecture)| {
             let mut state = NamedTensors::new();

@@ -6,8 +6,8 @@
 
 use crate::architecture::{Architecture, ArchitectureError};
 use crate::block_key::BlockKey;
-use crate::definition::Activation;
-use crate::space::Space;
+use crate::definition::{Activation, Operation};
+use crate::space::{Block, Space};
 
 /// Channels of the input image.
 pub(crate) const IMAGE_CHANNELS: usize = 3;
@@ -47,6 +47,19 @@ pub struct MbConvConfig {
 }
 
 impl MbConvConfig {
+    /// The block of a space with an operation of a width.
+    pub fn of(block: &Block, operation: &Operation, width: usize) -> Self {
+        Self {
+            in_channels: block.in_channels,
+            mid_channels: width,
+            se_channels: block.se_channels(operation),
+            out_channels: block.out_channels,
+            kernel: operation.kernel,
+            stride: block.stride,
+            activation: block.activation,
+        }
+    }
+
     /// Whether there is an expand convolution.
     pub fn has_expansion(&self) -> bool {
         self.mid_channels > self.in_channels
@@ -113,15 +126,7 @@ impl ModelConfig {
         let mut groups: Vec<Vec<MbConvConfig>> = vec![Vec::new(); space.groups().len()];
         for (block, choice) in architecture.choices(space) {
             let operation = &space.operations()[choice.operation];
-            groups[block.group].push(MbConvConfig {
-                in_channels: block.in_channels,
-                mid_channels: choice.width,
-                se_channels: block.se_channels(operation),
-                out_channels: block.out_channels,
-                kernel: operation.kernel,
-                stride: block.stride,
-                activation: block.activation,
-            });
+            groups[block.group].push(MbConvConfig::of(block, operation, choice.width));
         }
         Ok(Self {
             first_stem: ConvConfig {

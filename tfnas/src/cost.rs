@@ -67,6 +67,13 @@ pub fn layers(config: &ModelConfig, resolution: usize) -> Vec<LayerCost> {
     layers
 }
 
+/// Multiply-adds of one inverted residual block for one image.
+///
+/// * `input_size`: side of its input, in pixels.
+pub fn block_flops(layer: &MbConvConfig, input_size: usize) -> u64 {
+    block(layer, input_size).0.flops
+}
+
 #[derive(Clone, Copy)]
 struct Cost {
     parameters: u64,

@@ -10,6 +10,7 @@
 //! * [`block_key`], [`curve`], [`table`]: latency by block and width, in milliseconds, with its text form
 //!   ([`table_text`]), the original's pickle ([`table_pickle`]), and what a table can reach ([`reachable`]).
 //! * [`random_architecture`]: random networks of a given latency, to compare with.
+//! * [`witness`]: a network that has the multiply-adds and latencies of a claim.
 //! * [`config`], [`config_text`]: the original's `model.config`.
 //! * [`cost`], [`schedule`]: parameters and FLOPs; learning rates, temperature, drop-connect rates.
 //! * [`pickle`]: Python pickles, read as data and never executed.
@@ -65,6 +66,7 @@ pub mod table;
 pub mod table_pickle;
 pub mod table_text;
 pub mod widths;
+pub mod witness;
 
 pub use architecture::{Architecture, ArchitectureError, Choice};
 pub use block_key::BlockKey;

@@ -27,6 +27,17 @@ impl Mount {
     }
 }
 
+impl Mount {
+    /// Waits until a megabyte is free: a process that another test is just starting may still hold a file that was removed.
+    fn wait_for_room(&self) {
+        let probe = self.path.join("probe");
+        while fs::write(&probe, vec![0; 1 << 20]).is_err() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        fs::remove_file(probe).unwrap();
+    }
+}
+
 impl Drop for Mount {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg(&self.path).status();
@@ -54,8 +65,10 @@ fn a_full_disk_fails_the_attempt_and_nothing_else() {
     let error = error.unwrap_err().to_string();
     assert!(error.contains("no space left") && error.contains(root.to_str().unwrap()), "{error}");
     assert_eq!(fs::read_dir(root.join("tmp")).unwrap().count(), 0, "the half copy is gone");
+    disk.wait_for_room();
     cache.fail(open, failure(&error)).unwrap();
     assert!(cache.store().ingest_file(&large).unwrap_err().to_string().contains("no space left"));
+    disk.wait_for_room();
     assert_eq!(cache.take(&run, &good.key).unwrap().result.unwrap().id, good.id);
     assert!(cache.find(&key.key()).unwrap().result.is_none());
     assert!(cache.verify(&|_| {}).unwrap().is_sound());

@@ -82,7 +82,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
         rows: table.curves().len(),
         min_reachable_ms: reachable.min_ms,
         max_reachable_ms: reachable.max_ms,
-        suspicious: table.suspicious().len(),
+        suspicious: suspicious(&table, &space),
         check: check.map(Check::from),
     };
     context.report.info(format!(
@@ -112,6 +112,19 @@ pub fn run(context: &mut StageContext) -> StageResult {
     context.write_output("latency.table", table.to_text().as_bytes())?;
     context.write_json("lookup.json", &report)?;
     Ok(metrics)
+}
+
+/// How many widths that the space may use have an entry that is not positive, or falls with the width.
+fn suspicious(table: &LatencyTable, space: &Space) -> usize {
+    let rows = space.needed_rows();
+    let used = |key: &BlockKey, width: &usize| {
+        rows.iter().any(|row| row.key == *key && (row.min_width..=row.max_width).contains(width))
+    };
+    table
+        .suspicious()
+        .iter()
+        .map(|entries| entries.widths.clone().filter(|width| used(&entries.key, width)).count())
+        .sum()
 }
 
 fn import(context: &StageContext) -> Result<LatencyTable, StageError> {

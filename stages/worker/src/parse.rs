@@ -7,7 +7,7 @@ use tfnas_stages::{Metrics, ParseParams};
 use tfnas_torch::timing::{TimingOptions, time_networks};
 
 use crate::context::StageContext;
-use crate::error::{Context as _, StageResult};
+use crate::error::{Context as _, StageError, StageResult};
 use crate::images::classes;
 use crate::search::SearchResult;
 
@@ -59,6 +59,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let config = ModelConfig::from_architecture(&space, &architecture, classes).context("search.json")?;
     let resolution = space.definition().resolution;
     let reachable = table.reachable_ms(&space).context("latency.table")?;
+    let target_lat_ms = params.target_lat_ms.within(&reachable).map_err(|error| StageError::new(error.to_string()))?;
     let costs = layers(&config, resolution);
 
     let mut blocks = Vec::with_capacity(architecture.block_count());
@@ -84,7 +85,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let report = Report {
         space_resolution: resolution,
         classes,
-        target_lat_ms: params.target_lat_ms.in_range_ms(reachable.min_ms, reachable.max_ms),
+        target_lat_ms,
         predicted_lat_ms: table.architecture_ms(&space, &architecture).context("latency.table")?,
         base_lat_ms: table.base_ms(),
         parameters: parameters(&config),

@@ -43,6 +43,15 @@ pub fn run(context: &mut StageContext) -> StageResult {
         "{} classes: {} images train the weights, {} the architecture",
         report.classes, report.train_images, report.val_images
     ));
+    let unused = found.all.unused_labels();
+    if let Some(first) = unused.first() {
+        context.report.warn(format!(
+            "data.train: {} of {} labels have no image, the first of them {first}; the classifier will have outputs for \
+             them. Labels count the classes from 0",
+            unused.len(),
+            report.all_classes
+        ));
+    }
     context.write_output("train.list", found.train.to_text().as_bytes())?;
     context.write_output("val.list", found.val.to_text().as_bytes())?;
     context.write_output("classes.txt", lines(&found.classes).as_bytes())?;

@@ -8,8 +8,8 @@ use super::piece::{Piece, check_block, weight_bytes};
 use super::stopwatch::Stopwatch;
 use super::{Progress, TimingError, TimingOptions, quantile};
 
-/// Bytes of weights that are held at a time. More requests are measured in several rounds.
-const ROUND_BYTES: f64 = 1.0e9;
+/// Bytes of weights that are held at a time. More requests are measured in several batches.
+const BATCH_BYTES: f64 = 1.0e9;
 
 /// Measured latencies of the parts of networks, in milliseconds: medians over the passes.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,36 +42,40 @@ pub fn time_blocks(
     for (key, width) in requests {
         check_block(key, *width, options)?;
     }
-    let rounds = round_count(requests).min(requests.len()).max(1);
+    let batches = batch_count(requests).min(requests.len()).max(1);
     let base = shared_pieces(space, classes, options)?;
-    let base_count = base.len();
-    let calls = (requests.len() + base_count) * (options.passes + options.warm_up_passes);
-    let mut stopwatch = Stopwatch::new(options, calls, progress);
+    let network = blocks_of_a_network(space);
+    let mut pieces = 0;
+    for batch in 0..batches {
+        let members = (batch..requests.len()).step_by(batches).len();
+        pieces += members + base.len() * members.div_ceil(network).max(1);
+    }
+    let mut stopwatch = Stopwatch::new(options, pieces * options.calls(), progress);
 
-    let mut base_ms = 0.0;
+    let mut base_times = vec![Vec::new(); base.len()];
     let mut rows: Vec<_> = requests.iter().map(|&(key, width)| (key, width, f64::NAN)).collect();
-    let mut first = base;
-    for round in 0..rounds {
-        let mut pieces = std::mem::take(&mut first);
-        let shared = pieces.len();
-        let members = (round..requests.len()).step_by(rounds);
-        for request in members.clone() {
-            let (key, width) = &requests[request];
-            pieces.push(Piece::of_key(key, *width, options));
-        }
-        let medians = time_pieces(&pieces, round as u32, options, &mut stopwatch)?;
-        base_ms += medians[..shared].iter().sum::<f64>();
-        for (request, ms) in members.zip(&medians[shared..]) {
-            rows[request].2 = *ms;
+    for batch in 0..batches {
+        let members = (batch..requests.len()).step_by(batches);
+        let pieces = members.clone().map(|request| Piece::of_key(&requests[request].0, requests[request].1, options));
+        let bench = Bench { base: &base, blocks: &pieces.collect::<Vec<_>>(), network };
+        let times = bench.time(batch as u32, options, &mut base_times, &mut stopwatch)?;
+        for (request, ms) in members.zip(times) {
+            rows[request].2 = ms;
         }
     }
-    Ok(BlockTimes { base_ms, rows })
+    Ok(BlockTimes { base_ms: base_times.into_iter().map(median).sum(), rows })
 }
 
-/// In how many rounds the requests are measured.
-fn round_count(requests: &[(BlockKey, usize)]) -> usize {
+/// In how many batches the requests are measured, so that their weights fit into memory.
+fn batch_count(requests: &[(BlockKey, usize)]) -> usize {
     let bytes: f64 = requests.iter().map(|(key, width)| weight_bytes(key, *width)).sum();
-    (bytes / ROUND_BYTES).ceil() as usize
+    (bytes / BATCH_BYTES).ceil() as usize
+}
+
+/// How many blocks a network of the space has, on average over depths.
+fn blocks_of_a_network(space: &Space) -> usize {
+    let twice: usize = (0..space.groups().len()).map(|group| 1 + space.blocks_of(group).len()).sum();
+    twice.div_ceil(2)
 }
 
 /// What the networks of a space have in common.
@@ -83,30 +87,58 @@ fn shared_pieces(space: &Space, classes: usize, options: &TimingOptions) -> Resu
     Ok(Piece::shared(&config, space.definition().resolution, space.stem_size(), space.final_size(), options))
 }
 
-/// Calls every piece once a pass, in another order each time; gives the median of each in milliseconds.
-fn time_pieces(
-    pieces: &[Piece],
-    round: u32,
-    options: &TimingOptions,
-    stopwatch: &mut Stopwatch<'_, '_>,
-) -> Result<Vec<f64>, TimingError> {
-    let inputs = Inputs::new(pieces.iter().map(|piece| piece.input), options.batch, options.seed, options.device);
-    let mut times = vec![Vec::with_capacity(options.passes); pieces.len()];
-    let mut order: Vec<usize> = (0..pieces.len()).collect();
-    for pass in 0..options.warm_up_passes + options.passes {
-        Stream::new(options.seed, Purpose::Timing, round, pass as u32).shuffle(&mut order);
-        for &position in &order {
-            let piece = &pieces[position];
-            let ms = no_grad(|| {
-                let input = inputs.written(piece.input);
-                stopwatch.time_ms(|| piece.forward(&input))
-            })?;
-            if pass >= options.warm_up_passes {
-                times[position].push(ms);
+/// Pieces that are measured together.
+struct Bench<'a> {
+    /// What every network has.
+    base: &'a [Piece],
+    blocks: &'a [Piece],
+    /// How many blocks a network has.
+    network: usize,
+}
+
+impl Bench<'_> {
+    /// At each visit the blocks are dealt into groups as large as a network. A group, with the base, runs several times, each
+    /// time in another order: first untimed, which leaves the caches as a network that is called again and again finds them.
+    ///
+    /// Gives the median of each block in milliseconds; `base_times` grows by the times of the base in each group.
+    fn time(
+        &self,
+        batch: u32,
+        options: &TimingOptions,
+        base_times: &mut [Vec<f64>],
+        stopwatch: &mut Stopwatch<'_, '_>,
+    ) -> Result<Vec<f64>, TimingError> {
+        let pieces: Vec<&Piece> = self.base.iter().chain(self.blocks).collect();
+        let inputs = Inputs::new(pieces.iter().map(|piece| piece.input), options.batch, options.seed, options.device);
+        let mut times = vec![Vec::with_capacity(options.passes); self.blocks.len()];
+        let mut deal: Vec<usize> = (self.base.len()..pieces.len()).collect();
+        for (visit, passes) in options.visits().enumerate() {
+            let mut stream = Stream::new(options.seed, Purpose::Timing, batch, visit as u32);
+            stream.shuffle(&mut deal);
+            // Without any block the base is measured alone.
+            let groups = deal.chunks(self.network).chain(deal.is_empty().then_some(&[][..]));
+            for group in groups {
+                let mut order: Vec<usize> = (0..self.base.len()).chain(group.iter().copied()).collect();
+                for pass in 0..options.warm_up_passes + passes {
+                    stream.shuffle(&mut order);
+                    for &position in &order {
+                        let piece = pieces[position];
+                        let ms = no_grad(|| {
+                            let input = inputs.of(piece.input);
+                            stopwatch.time_ms(|| piece.forward(input))
+                        })?;
+                        if pass >= options.warm_up_passes {
+                            match position.checked_sub(self.base.len()) {
+                                None => base_times[position].push(ms),
+                                Some(block) => times[block].push(ms),
+                            }
+                        }
+                    }
+                }
             }
         }
+        Ok(times.into_iter().map(median).collect())
     }
-    Ok(times.into_iter().map(median).collect())
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -145,7 +177,8 @@ mod tests {
         let asked: Vec<_> = times.rows.iter().map(|&(key, width, _)| (key, width)).collect();
         assert_eq!(asked, requests);
         assert!(times.rows.iter().all(|row| row.2.is_finite() && row.2 > 0.0));
-        let calls = (requests.len() + 5) * 3;
+        let groups = requests.len().div_ceil(blocks_of_a_network(&Space::small()));
+        let calls = (requests.len() + 5 * groups) * 3;
         assert_eq!(reports.last(), Some(&(calls, calls)));
     }
 
@@ -180,9 +213,9 @@ mod tests {
     }
 
     #[test]
-    fn heavy_requests_are_spread_over_rounds() {
+    fn heavy_requests_are_spread_over_batches() {
         let key = BlockKey { in_channels: 4000, out_channels: 4000, ..Space::small().needed_rows()[0].key };
-        assert_eq!(round_count(&[(key, 8000); 2]), 1);
-        assert_eq!(round_count(&[(key, 8000); 20]), 6);
+        assert_eq!(batch_count(&[(key, 8000); 2]), 1);
+        assert_eq!(batch_count(&[(key, 8000); 20]), 6);
     }
 }

@@ -25,9 +25,9 @@ impl Inputs {
         Self(inputs)
     }
 
-    /// The input of this shape, as if just written by the block before: its signs are turned.
-    pub(super) fn written(&self, shape: MapShape) -> Tensor {
-        self.0[&shape].shallow_clone().neg_()
+    /// The input of this shape.
+    pub(super) fn of(&self, shape: MapShape) -> &Tensor {
+        &self.0[&shape]
     }
 }
 

@@ -3,9 +3,9 @@
 //! A latency table predicts a network by the sum of its blocks. That holds as far as a block is measured in the state in
 //! which a network finds it:
 //!
-//! * its weights are cold: every block is called once a pass, in an order shuffled for each pass, so that all the others
-//!   were called since;
-//! * its input is warm: the block before has just written it, and here `Inputs` writes it anew before each call;
+//! * its weights are as cold as inside a network that is called again and again: between two calls of a block, as many
+//!   others run as a network has, and no more (a small network stays in a cache that a whole table does not fit into);
+//! * its input is warm, as the block before has just written it: blocks with inputs of the same shape read the same one;
 //! * its numbers are ordinary ones: weights are drawn so that activations keep their scale through a network
 //!   (`random_weights`), as with default weights they fade into denormal numbers, which take a CPU far longer;
 //! * blocks and networks are those of evaluation, channels-last, with folded batch norms
@@ -37,6 +37,10 @@ pub use network::{NetworkTime, time_network, time_networks};
 const LARGEST_CALL: f64 = 64.0 * GIB;
 const GIB: f64 = (1u64 << 30) as f64;
 
+/// Passes that count of one visit to a thing. Several visits spread over the whole measurement, so that a disturbance of the
+/// machine does not meet all calls of one thing.
+const VISIT: usize = 5;
+
 /// How latency is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimingOptions {
@@ -46,7 +50,7 @@ pub struct TimingOptions {
     pub threads: usize,
     /// Passes whose times count, at least 1. A latency is the median over them.
     pub passes: usize,
-    /// Passes before them whose times do not count.
+    /// Passes whose times do not count, before each five of those that do.
     pub warm_up_passes: usize,
     /// Seed of weights, inputs and orders.
     pub seed: u64,
@@ -89,6 +93,17 @@ pub enum TimingError {
 }
 
 impl TimingOptions {
+    /// How many passes count at each visit, first to last.
+    fn visits(&self) -> impl Iterator<Item = usize> + use<> {
+        let passes = self.passes;
+        (0..passes).step_by(VISIT).map(move |done| VISIT.min(passes - done))
+    }
+
+    /// How often a thing is called in all.
+    fn calls(&self) -> usize {
+        self.visits().map(|passes| self.warm_up_passes + passes).sum()
+    }
+
     fn check(&self) -> Result<(), TimingError> {
         let options = [(self.batch, "the batch"), (self.threads, "the number of threads"), (self.passes, "passes")];
         match options.iter().find(|(value, _)| *value == 0) {

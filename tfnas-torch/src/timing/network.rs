@@ -38,8 +38,8 @@ pub fn time_network(
     Ok(times[0])
 }
 
-/// Measures several networks: each is called once a pass, in an order shuffled for each pass, so that all of them meet the
-/// same weather.
+/// Measures several networks in turn, in an order shuffled for each visit, so that all of them meet the same weather. At each
+/// visit a network is called several times, first untimed: a network in use was the last to run before.
 ///
 /// * `resolution`: side of the images, in pixels.
 ///
@@ -63,17 +63,18 @@ pub fn time_networks(
     let networks: Vec<FoldedNetwork> = configs.iter().map(|config| random_network(config, options)).collect();
     let shapes: Vec<_> = configs.iter().map(|config| (config.first_stem.in_channels, resolution)).collect();
     let inputs = Inputs::new(shapes.iter().copied(), options.batch, options.seed, options.device);
-    let passes = options.warm_up_passes + options.passes;
-    let mut stopwatch = Stopwatch::new(options, passes * networks.len(), progress);
+    let mut stopwatch = Stopwatch::new(options, options.calls() * networks.len(), progress);
     let mut times = vec![Vec::with_capacity(options.passes); networks.len()];
     let mut order: Vec<usize> = (0..networks.len()).collect();
-    for pass in 0..passes {
-        Stream::new(options.seed, Purpose::Timing, NETWORK_ORDERS, pass as u32).shuffle(&mut order);
+    for (visit, passes) in options.visits().enumerate() {
+        Stream::new(options.seed, Purpose::Timing, NETWORK_ORDERS, visit as u32).shuffle(&mut order);
         for &position in &order {
-            let input = inputs.written(shapes[position]);
-            let ms = stopwatch.time_ms(|| networks[position].forward(&input))?;
-            if pass >= options.warm_up_passes {
-                times[position].push(ms);
+            for pass in 0..options.warm_up_passes + passes {
+                let input = inputs.of(shapes[position]);
+                let ms = stopwatch.time_ms(|| networks[position].forward(input))?;
+                if pass >= options.warm_up_passes {
+                    times[position].push(ms);
+                }
             }
         }
     }
@@ -158,7 +159,7 @@ mod tests {
             let size = space.definition().resolution;
             let inputs = Inputs::new([(3, size)].into_iter(), 2, 1, Device::Cpu);
             for config in configs(&space) {
-                let logits = random_network(&config, &OPTIONS).forward(&inputs.written((3, size)));
+                let logits = random_network(&config, &OPTIONS).forward(inputs.of((3, size)));
                 let scale = logits.std(false).double_value(&[]);
                 assert!((1e-4..1e4).contains(&scale), "{scale}");
             }

@@ -158,6 +158,8 @@ impl Epoch {
         let grad_clip = search.params.search.weights.grad_clip;
         let outcome =
             weight_step(&self.supernet, &mut self.weight_optimiser, grad_clip, &batch.images, &batch.labels, &paths);
+        // A last batch of one image may have no variance: it is left out, as no batch norm can read it.
+        let Ok(outcome) = outcome else { return };
         let loss: tch::Tensor = outcome.losses.iter().sum();
         self.weights.add(&loss, &outcome.logits[0], &batch.labels);
     }
@@ -186,6 +188,7 @@ impl Epoch {
             &noise,
             self.temperature,
         );
+        let Ok(outcome) = outcome else { return };
         self.architecture.add(&outcome.cross_entropy, &outcome.logits, &batch.labels);
         self.latency.add(&outcome.latency_ms, &outcome.logits, &batch.labels);
     }

@@ -33,6 +33,8 @@ pub struct EpochRecord {
     pub before_lat_ms: f64,
     /// Its latency after, in milliseconds.
     pub after_lat_ms: f64,
+    /// Images that train the weights and could not be read.
+    pub skipped: usize,
     /// Blocks that the epoch before parsed alike (kept or not, and the operation), as a share of all blocks; none in
     /// the first.
     pub agreement: Option<f64>,

@@ -93,21 +93,12 @@ pub fn run(context: &mut StageContext) -> StageResult {
 /// Says which latencies the table can reach, refuses a target outside them, and returns it in milliseconds.
 fn target(context: &mut StageContext, space: &Space, table: &LatencyTable, wanted: Target) -> Result<f64, StageError> {
     let reachable = table.reachable_ms(space).context("latency.table")?;
-    let target_lat_ms = wanted.in_range_ms(reachable.min_ms, reachable.max_ms);
     context.report.info(format!(
-        "networks of this space take {:.4} to {:.4} ms by the table; the target is {target_lat_ms:.4} ms",
+        "networks of this space take {:.4} to {:.4} ms by the table",
         reachable.min_ms, reachable.max_ms
     ));
-    if target_lat_ms < reachable.min_ms || target_lat_ms > reachable.max_ms {
-        return Err(StageError::with_hint(
-            format!(
-                "search.target_lat_ms: {target_lat_ms} ms cannot be reached: networks of this space take {:.4} to {:.4} ms \
-                 by the table",
-                reachable.min_ms, reachable.max_ms
-            ),
-            "choose a target in that range (both are in milliseconds)",
-        ));
-    }
+    let target_lat_ms = wanted.within(&reachable).map_err(|error| StageError::new(error.to_string()))?;
+    context.report.info(format!("the target is {target_lat_ms:.4} ms"));
     Ok(target_lat_ms)
 }
 
@@ -166,6 +157,7 @@ impl Search<'_> {
             architecture: architecture.groups().to_vec(),
             before_lat_ms,
             after_lat_ms,
+            skipped: self.position.skipped,
         })
     }
 
@@ -243,6 +235,10 @@ impl Search<'_> {
                  exceed it at their smallest widths. Search longer, or with a larger search.lambda_lat",
                 last.after_lat_ms
             ));
+        }
+        let skipped = self.position.history.iter().map(|record| record.skipped).max().unwrap_or(0);
+        if skipped > 0 {
+            self.context.report.warn(format!("{skipped} images could not be read and were left out of every epoch"));
         }
         let full = self.state.full();
         let result = SearchResult {

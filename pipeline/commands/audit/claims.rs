@@ -1,0 +1,150 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::Error as _;
+use tfnas::witness::Claimed;
+
+use crate::error::CommandError;
+
+/// The claims that come with the program, by name.
+const KNOWN: [(&str, &str); 1] = [("tf-nas", include_str!("../../../zoo/tf-nas.yaml"))];
+/// More bytes than any file of claims has.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// What is claimed of models: a file of claims.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claims {
+    /// Where the claims were published.
+    pub source: String,
+    /// The space of all models: a name, or a file.
+    pub space: String,
+    /// Outputs of their classifiers.
+    pub classes: usize,
+    /// The models, by name.
+    pub models: BTreeMap<String, ModelClaims>,
+}
+
+/// What is claimed of one model; what is left out is not claimed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelClaims {
+    /// Parameters, in millions.
+    pub parameters_m: Option<Decimal>,
+    /// Multiply-adds of one image, in millions.
+    pub multiply_adds_m: Option<Decimal>,
+    /// Milliseconds by table: the name of a published table, or a file.
+    #[serde(default)]
+    pub latency_ms: BTreeMap<String, Decimal>,
+    /// Top-1 in percent.
+    pub top1: Option<Decimal>,
+    /// Top-5 in percent.
+    pub top5: Option<Decimal>,
+}
+
+/// A number as it was printed.
+#[derive(Clone, Debug)]
+pub struct Decimal {
+    text: String,
+    value: f64,
+}
+
+impl Decimal {
+    /// The number, and half a unit of its last digit.
+    ///
+    /// * `unit`: what one of it is, as a million.
+    pub fn claimed(&self, unit: f64) -> Claimed {
+        let decimals = self.text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+        let half = 0.5 * 10f64.powi(-(decimals as i32));
+        // A hair more, as numbers that are exactly half a unit off in decimals need not be so in binary.
+        Claimed { value: self.value * unit, within: half * unit * (1.0 + 1e-9) }
+    }
+
+    /// A number to as many decimals.
+    pub fn alike(&self, value: f64) -> String {
+        let decimals = self.text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+        format!("{value:.decimals$}")
+    }
+}
+
+impl fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Decimal {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') && text.len() <= 20;
+        let value = text.parse().ok().filter(|_| plain);
+        let value =
+            value.ok_or_else(|| D::Error::custom(format!("{text:?} is not a number as printed, as \"18.03\"")))?;
+        Ok(Self { text, value })
+    }
+}
+
+impl Claims {
+    /// Reads the claims of this name or file.
+    ///
+    /// # Errors
+    /// A name that is unknown, a file that cannot be read or holds no claims.
+    pub fn read(name: &str) -> Result<Self, CommandError> {
+        let known = KNOWN.iter().find(|(known, _)| *known == name);
+        let text = match known {
+            Some((_, text)) => (*text).to_owned(),
+            None => Self::text(Path::new(name))?,
+        };
+        serde_saphyr::from_str(&text).map_err(|error| {
+            CommandError::usage(format!("{name}: {error}")).with_hint("`zoo/tf-nas.yaml` shows how claims are written")
+        })
+    }
+
+    fn text(path: &Path) -> Result<String, CommandError> {
+        let wrong = |problem: String| {
+            let names = KNOWN.map(|(name, _)| name).join(", ");
+            CommandError::usage(format!("cannot read the claims {}: {problem}", path.display()))
+                .with_hint(format!("name a file of claims, or those that come with the program: {names}"))
+        };
+        let length = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len();
+        if length > MAX_BYTES {
+            return Err(wrong(format!("more than {MAX_BYTES} bytes")));
+        }
+        std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn the_claims_that_come_with_the_program_are_those_of_six_models() {
+        let claims = Claims::read("tf-nas").unwrap();
+        assert_eq!(claims.models.len(), 6);
+        let model = &claims.models["TF-NAS-B"];
+        assert_eq!(model.latency_ms["xeon-gold-6130-b1"].to_string(), "72.10");
+        assert_eq!(model.multiply_adds_m.as_ref().unwrap().claimed(1e6).value, 361e6);
+    }
+
+    #[test]
+    fn a_claim_is_as_exact_as_its_last_digit() {
+        let decimal: Decimal = serde_json::from_str("\"10.20\"").unwrap();
+        let claimed = decimal.claimed(1.0);
+        assert!(claimed.agrees(10.205) && claimed.agrees(10.195) && !claimed.agrees(10.206));
+        assert_eq!(decimal.alike(10.2049), "10.20");
+        let whole: Decimal = serde_json::from_str("\"457\"").unwrap();
+        assert!(whole.claimed(1e6).agrees(457.4e6) && !whole.claimed(1e6).agrees(457.6e6));
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        for text in ["\"\"", "\"1e3\"", "\"-1\"", "\"1.2.3\"", "\"nan\"", "1.5"] {
+            assert!(serde_json::from_str::<Decimal>(text).is_err(), "{text}");
+        }
+    }
+}

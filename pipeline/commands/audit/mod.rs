@@ -1,0 +1,137 @@
+//! `audit --claims`: what published numbers say of models, held to what can be recomputed.
+
+mod claims;
+mod finding;
+mod network;
+mod reach;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+use tfnas::{LatencyTable, ModelConfig};
+
+use crate::commands::audit::claims::Claims;
+use crate::commands::audit::finding::{Verdict, table};
+use crate::config::{nearest, space_named};
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::options::Options;
+use crate::report::{print, print_json};
+use crate::table as latency;
+
+/// More bytes than any model.config has.
+const MAX_CONFIG_BYTES: u64 = 16 << 20;
+
+/// Holds published numbers to what can be recomputed: parameters, multiply-adds, latency by tables
+///
+/// With --config one model is checked claim by claim. Without it, each model is asked whether its space holds any network
+/// with the multiply-adds and all latencies that are claimed, and one is shown. The exit code is 0 when nothing differs, 1 when
+/// something does, 2 when nothing could be checked.
+#[derive(Args, Debug)]
+pub struct Audit {
+    /// The claims: tf-nas, or a file written as zoo/tf-nas.yaml is
+    #[arg(long, value_name = "NAME|FILE")]
+    claims: String,
+
+    /// The model of the claims; without it all of them
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+
+    /// The model's model.config
+    #[arg(long, value_name = "FILE", requires = "model")]
+    config: Option<PathBuf>,
+
+    /// Where the search for a network begins, without --config
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+/// The tables that claims name, with their names.
+type Tables = Vec<(String, LatencyTable)>;
+
+impl Audit {
+    /// Prints a finding for each claim.
+    ///
+    /// # Errors
+    /// Claims, a table, a space or a model.config that cannot be read; a model that the claims do not know.
+    pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
+        let claims = Claims::read(&self.claims)?;
+        let space = space_named(&claims.space)?;
+        let models: Vec<_> = match &self.model {
+            None => claims.models.iter().collect(),
+            Some(name) => vec![claims.models.get_key_value(name).ok_or_else(|| {
+                CommandError::usage(format!("{}: no claims of a model {name:?}", self.claims))
+                    .with_hint(nearest::suggestion(name, claims.models.keys().map(String::as_str)))
+            })?],
+        };
+        let config = self.config.as_deref().map(read_config).transpose()?;
+        let mut findings = Vec::new();
+        let mut witnesses = Vec::new();
+        for (name, model) in models {
+            let tables = tables(model)?;
+            match &config {
+                Some(config) => {
+                    findings.extend(network::check(name, model, config, space.definition().resolution, &tables));
+                }
+                None => {
+                    let reached = reach::check(name, model, &space, claims.classes, &tables, self.seed)?;
+                    findings.extend(reached.findings);
+                    witnesses.extend(reached.witness);
+                }
+            }
+        }
+        if options.json {
+            print_json(&json!({ "source": claims.source, "findings": findings, "witnesses": witnesses }));
+        } else {
+            let witnesses: String = witnesses.iter().map(|witness| format!("\n{witness}")).collect();
+            print(&format!("{}\n\n{}{witnesses}", claims.source, table(&findings)));
+        }
+        let checked = |finding: &&finding::Finding| !matches!(finding.verdict, Verdict::NotChecked { .. });
+        Ok(if findings.iter().any(|finding| finding.verdict == Verdict::Differs) {
+            Exit::Failed
+        } else if findings.iter().filter(checked).count() > 0 {
+            Exit::Done
+        } else {
+            Exit::Usage
+        })
+    }
+}
+
+fn read_config(path: &Path) -> Result<ModelConfig, CommandError> {
+    let wrong = |problem: String| CommandError::usage(format!("{}: {problem}", path.display()));
+    let length = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len();
+    if length > MAX_CONFIG_BYTES {
+        return Err(wrong(format!("more than {MAX_CONFIG_BYTES} bytes: this is no model.config")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    ModelConfig::parse(&text).map_err(|error| wrong(error.to_string()))
+}
+
+/// The tables by which a model's latencies are claimed: published ones by name, others by file.
+fn tables(model: &claims::ModelClaims) -> Result<Tables, CommandError> {
+    let read = |name: &String| {
+        let table = match name.as_str() {
+            "titan-rtx-b32" => LatencyTable::titan_rtx(),
+            "xeon-gold-6130-b1" => LatencyTable::xeon_gold_6130(),
+            file => latency::read(Path::new(file), || latency::named_after(Path::new(file)))?,
+        };
+        Ok((name.clone(), table))
+    };
+    model.latency_ms.keys().map(read).collect()
+}
+
+/// The claims that need images, or the device of the claim, of which nothing can be said from a model.config alone.
+fn not_from_a_config(name: &str, model: &claims::ModelClaims, why: &str) -> Vec<finding::Finding> {
+    let accuracies = [("top-1 (%)", &model.top1), ("top-5 (%)", &model.top5)];
+    let claimed = accuracies.into_iter().filter_map(|(claim, accuracy)| Some((claim, accuracy.as_ref()?)));
+    let not_checked = |(claim, accuracy): (&str, &claims::Decimal)| finding::Finding {
+        model: name.to_owned(),
+        claim: claim.to_owned(),
+        claimed: Some(accuracy.to_string()),
+        recomputed: None,
+        difference: None,
+        verdict: Verdict::NotChecked { why: why.to_owned() },
+    };
+    claimed.map(not_checked).collect()
+}

@@ -1,0 +1,149 @@
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::json;
+use tfnas_images::{ImageList, imagenet100, recognise};
+use tfnas_stages::PublishedSplit;
+
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::options::Options;
+use crate::plan::{External, From};
+use crate::report::{print, print_json};
+use crate::session::Setup;
+
+/// How many missing files are named without -v.
+const NAMED_FILES: usize = 10;
+/// The published split, as an option names it.
+const IMAGENET100: &str = "imagenet100";
+
+/// Says which images of the lists are missing under their root
+///
+/// The lists are those of the configuration (`data.train`, `data.test`, `split.published`), or the ones that --list names.
+/// `tfnas-pipeline run split` makes the split itself. The exit code is 1 when an image is missing.
+#[derive(Args, Debug)]
+pub struct Split {
+    /// Checks that every image of the lists is there
+    #[arg(long, required = true)]
+    verify: bool,
+
+    /// A list file, or imagenet100 for the two lists of the published split
+    #[arg(long, value_name = "FILE", requires = "root")]
+    list: Vec<String>,
+
+    /// The folder that the paths of --list start from
+    #[arg(long, value_name = "FOLDER", requires = "list")]
+    root: Option<PathBuf>,
+}
+
+/// A list and where its images should be.
+#[derive(Clone)]
+struct Listed {
+    name: String,
+    list: ImageList,
+    root: PathBuf,
+}
+
+/// What a list lacks.
+#[derive(Serialize)]
+struct Report {
+    list: String,
+    root: PathBuf,
+    images: usize,
+    classes: usize,
+    missing: Vec<String>,
+}
+
+impl Split {
+    /// Checks the lists and prints what they lack.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, or a list that cannot be read.
+    pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
+        let lists = match &self.root {
+            Some(root) => self.list.iter().map(|name| named(name, root)).collect::<Result<Vec<_>, _>>()?.concat(),
+            None => configured(options)?,
+        };
+        let reports: Vec<Report> = lists.iter().map(Listed::report).collect();
+        let missing: usize = reports.iter().map(|report| report.missing.len()).sum();
+        if options.json {
+            print_json(&json!({ "lists": reports }));
+        } else if reports.is_empty() {
+            print("the configuration names no list: its images are those of class folders\n");
+        } else {
+            let named = if options.verbose > 0 { usize::MAX } else { NAMED_FILES };
+            reports.iter().for_each(|report| print(&report.text(named)));
+        }
+        Ok(if missing == 0 { Exit::Done } else { Exit::Failed })
+    }
+}
+
+impl Listed {
+    fn report(&self) -> Report {
+        let missing = self.list.missing_files(&self.root);
+        Report {
+            list: self.name.clone(),
+            root: self.root.clone(),
+            images: self.list.len(),
+            classes: self.list.classes(),
+            missing: missing.into_iter().map(|entry| entry.path.clone()).collect(),
+        }
+    }
+}
+
+impl Report {
+    fn text(&self, named: usize) -> String {
+        let Self { list, root, images, classes, missing } = self;
+        let root = root.display();
+        if missing.is_empty() {
+            return format!("{list}: all {images} images of {classes} classes are under {root}\n");
+        }
+        let mut text = format!("{list}: {} of {images} images are not under {root}\n", missing.len());
+        missing.iter().take(named).for_each(|path| text.push_str(&format!("  {path}\n")));
+        if missing.len() > named {
+            text.push_str(&format!("  and {} more (-v names all)\n", missing.len() - named));
+        }
+        text
+    }
+}
+
+/// The lists that the configuration names.
+fn configured(options: &Options) -> Result<Vec<Listed>, CommandError> {
+    let setup = Setup::new(options)?;
+    let externals =
+        setup.graph.instances.iter().flat_map(|instance| &instance.feeds).filter_map(|feed| match &feed.from {
+            From::External(external) => Some(external),
+            _ => None,
+        });
+    let mut seen = std::collections::BTreeSet::new();
+    let mut lists = Vec::new();
+    for external in externals.filter(|external| seen.insert((*external).clone())) {
+        match external {
+            External::List { root, path, .. } => lists.extend(named(&path.display().to_string(), root)?),
+            External::Folder { path, key: "data.train" } if published(&setup) => {
+                lists.extend(named(IMAGENET100, path)?)
+            }
+            _ => {}
+        }
+    }
+    Ok(lists)
+}
+
+fn published(setup: &Setup) -> bool {
+    let mut variants = setup.configuration.variants.iter();
+    variants.any(|variant| variant.config.split.published == Some(PublishedSplit::Imagenet100))
+}
+
+/// The lists of this name: a file's, or both of the published split.
+fn named(name: &str, root: &Path) -> Result<Vec<Listed>, CommandError> {
+    let wrong = |error: tfnas_images::ListError| CommandError::usage(error.to_string());
+    let listed = |name: &str, list| Listed { name: name.to_owned(), list, root: root.to_owned() };
+    if name == IMAGENET100 {
+        let lists = imagenet100().map_err(wrong)?;
+        return Ok(vec![listed("imagenet100 train", lists.train), listed("imagenet100 val", lists.val)]);
+    }
+    let list = ImageList::read_alone(Path::new(name)).map_err(wrong)?;
+    let name = recognise(&list.to_text()).map_or(name.to_owned(), |known| format!("{name} ({known})"));
+    Ok(vec![listed(&name, list)])
+}

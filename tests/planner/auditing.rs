@@ -1,0 +1,68 @@
+//! Published numbers, held to what can be recomputed.
+
+use serde_json::Value;
+use tfnas::{Architecture, LatencyTable, ModelConfig, Space, cost};
+use tfnas_random::{Purpose, Stream};
+
+use crate::project::Project;
+
+/// Findings by claim.
+fn verdict<'a>(audit: &'a Value, claim: &str) -> &'a str {
+    let findings = audit["findings"].as_array().unwrap();
+    let finding = findings.iter().find(|finding| finding["claim"] == claim);
+    finding.unwrap_or_else(|| panic!("{claim}: {audit}"))["verdict"].as_str().unwrap()
+}
+
+/// A network of the published space in `model.config`, and claims of it, true but for the latency, in `claims.yaml`.
+fn project_with_claims() -> Project {
+    let project = Project::new();
+    let space = Space::imagenet();
+    let network = Architecture::random(&space, &mut Stream::new(1, Purpose::RandomArchitecture, 0, 0));
+    let config = ModelConfig::from_architecture(&space, &network, 1000).unwrap();
+    let ms = LatencyTable::titan_rtx().architecture_ms(&space, &network).unwrap();
+    project.write("model.config", &config.to_text());
+    let claims = format!(
+        "source: here\nspace: imagenet\nclasses: 1000\nmodels:\n  M:\n    parameters_m: \"{:.2}\"\n    \
+         multiply_adds_m: \"{:.0}\"\n    latency_ms: {{titan-rtx-b32: \"{:.2}\"}}\n    top1: \"70.1\"\n",
+        cost::parameters(&config) as f64 / 1e6,
+        cost::flops(&config, 224) as f64 / 1e6,
+        ms + 0.1
+    );
+    project.write("claims.yaml", &claims);
+    project
+}
+
+#[test]
+fn each_claim_of_a_model_gets_its_verdict_and_what_was_not_checked_is_said() {
+    let project = project_with_claims();
+    let arguments = ["audit", "--claims", "claims.yaml", "--model", "M", "--config", "model.config"];
+    let audit = project.json_of(&arguments, 1);
+    assert_eq!(verdict(&audit, "parameters (M)"), "agrees");
+    assert_eq!(verdict(&audit, "multiply-adds (M)"), "agrees");
+    assert_eq!(verdict(&audit, "ms by titan-rtx-b32"), "differs");
+    assert_eq!(verdict(&audit, "top-1 (%)"), "not_checked");
+    let ended = project.run(&arguments);
+    assert!(ended.out.contains("DIFFERS") && ended.out.contains("not checked: "), "{}", ended.out);
+}
+
+#[test]
+fn a_published_model_without_its_file_is_held_to_what_the_space_can_reach() {
+    let project = Project::new();
+    let audit = project.json(&["audit", "--claims", "tf-nas", "--model", "TF-NAS-B"]);
+    assert_eq!(verdict(&audit, "multiply-adds (M)"), "reachable");
+    assert_eq!(verdict(&audit, "ms by xeon-gold-6130-b1"), "reachable");
+    assert_eq!(verdict(&audit, "top-5 (%)"), "not_checked");
+    assert!(audit["witnesses"][0]["architecture"].as_array().unwrap().len() >= 6);
+}
+
+#[test]
+fn claims_and_models_that_are_not_there_are_named() {
+    let project = Project::new();
+    let ended = project.run(&["audit", "--claims", "tf-nas", "--model", "TF-NAS-E"]);
+    assert!(ended.code == Some(2) && ended.err.contains("TF-NAS-E"), "{}", ended.err);
+    let ended = project.run(&["audit", "--claims", "none.yaml"]);
+    assert!(ended.code == Some(2) && ended.err.contains("none.yaml"), "{}", ended.err);
+    project.write("bad.yaml", "source: x\nspace: imagenet\nclasses: 10\nmodels: {M: {top1: many}}\n");
+    let ended = project.run(&["audit", "--claims", "bad.yaml"]);
+    assert!(ended.code == Some(2) && ended.err.contains("\"many\" is not a number"), "{}", ended.err);
+}

@@ -1,0 +1,136 @@
+//! What the documentation names exists.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::project::Project;
+
+const FROM_THE_ORIGINAL: &str = include_str!("../../docs/from-the-original.md");
+
+/// Flags of the authors' scripts, by the heading that tells of them.
+const FLAGS: [(&str, &[&str]); 4] = [
+    (
+        "train_search.py",
+        &[
+            "img_root",
+            "train_list",
+            "val_list",
+            "lookup_path",
+            "save",
+            "print_freq",
+            "workers",
+            "epochs",
+            "batch_size",
+            "w_lr",
+            "w_mom",
+            "w_wd",
+            "a_lr",
+            "a_wd",
+            "a_beta1",
+            "a_beta2",
+            "grad_clip",
+            "T",
+            "T_decay",
+            "num_classes",
+            "seed",
+            "note",
+            "lambda_lat",
+            "target_lat",
+        ],
+    ),
+    ("parsing_model.py", &["model_path", "save_path", "lookup_path", "print_lat"]),
+    (
+        "train_eval.py and train_eval_amp.py",
+        &[
+            "train_root",
+            "val_root",
+            "train_list",
+            "val_list",
+            "model_path",
+            "config_path",
+            "save",
+            "snapshot",
+            "print_freq",
+            "workers",
+            "epochs",
+            "batch_size",
+            "lr",
+            "momentum",
+            "weight_decay",
+            "grad_clip",
+            "label_smooth",
+            "num_classes",
+            "dropout_rate",
+            "drop_connect_rate",
+            "local_rank",
+            "sync_bn",
+            "opt_level",
+            "keep_batchnorm_fp32",
+            "loss_scale",
+            "channels_last",
+            "seed",
+            "note",
+        ],
+    ),
+    (
+        "test.py",
+        &["val_root", "val_list", "model_path", "config_path", "weights", "workers", "batch_size", "num_classes"],
+    ),
+];
+
+/// The rows of the table under a heading: what stands in its two columns.
+fn rows(heading: &str) -> Vec<(String, String)> {
+    let title = format!("## {heading}\n");
+    let section = FROM_THE_ORIGINAL.split_once(&title).unwrap().1;
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |")?.split_once(" | "));
+    rows.map(|(flags, here)| (format!("`{flags}"), here.to_owned())).collect()
+}
+
+/// What stands between backquotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// Whether a schema has this key, dots between the names.
+fn has_key(schema: &Value, key: &str) -> bool {
+    let mut at = schema;
+    for name in key.split('.') {
+        if let Some(definition) = at.get("$ref").and_then(Value::as_str) {
+            at = schema.pointer(definition.trim_start_matches('#')).unwrap();
+        }
+        match at.get("properties").and_then(|properties| properties.get(name)) {
+            Some(property) => at = property,
+            None => return false,
+        }
+    }
+    true
+}
+
+#[test]
+fn every_flag_of_the_original_is_told_of_once() {
+    for (heading, flags) in FLAGS {
+        let rows = rows(heading);
+        let told: Vec<&str> = rows.iter().flat_map(|(flags, _)| quoted(flags)).collect();
+        let flags: BTreeSet<String> = flags.iter().map(|flag| format!("--{flag}")).collect();
+        assert_eq!(told.iter().map(|flag| (*flag).to_owned()).collect::<BTreeSet<_>>(), flags, "{heading}");
+        assert_eq!(told.len(), flags.len(), "{heading}: a flag twice");
+    }
+}
+
+#[test]
+fn every_key_that_stands_for_a_flag_is_in_the_schema() {
+    let schema: Value = serde_json::from_str(&Project::new().good(&["config", "--schema"]).out).unwrap();
+    let sections = schema["properties"].as_object().unwrap();
+    let mut keys = 0;
+    for (heading, _) in FLAGS {
+        for (flags, here) in rows(heading) {
+            for key in quoted(&here).filter(|text| sections.contains_key(text.split('.').next().unwrap())) {
+                assert!(has_key(&schema, key), "{heading}: {flags}: {key}");
+                keys += 1;
+            }
+        }
+    }
+    assert!(keys > 40, "{keys}");
+}
