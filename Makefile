@@ -27,5 +27,13 @@ lint: setup
 doc: setup
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
 
+soak: build ## kills planner and worker a hundred times each, where `make test` does so a few times
+	ci/soak
+
+bench: build ## measures speed beside DVC and Snakemake, which it installs in .bench/
+	$(CARGO) build --locked --package tfnas-artifacts --example identify
+	ci/bench/install-peers
+	python3 ci/bench
+
 deny: ## licences, bans and duplicates of the dependencies (needs cargo-deny)
 	$(CARGO) deny --offline check licenses bans sources

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use tfnas_artifacts::{CacheError, FileError, LedgerError, ObjectError};
+use tfnas_artifacts::{CacheError, FileError, LedgerError, ObjectError, RemoteError};
 use tfnas_images::generated::GeneratedError;
 
 use crate::config::ConfigError;
@@ -8,7 +8,7 @@ use crate::execute::ProgramError;
 use crate::exit::Exit;
 use crate::lock::LockError;
 use crate::machine::DeviceError;
-use crate::plan::{InputError, PlanError, SelectError, TargetError};
+use crate::plan::{InputError, NetworkError, PlanError, SelectError, TargetError};
 use crate::table::ReadTableError;
 
 /// An error as the user sees it: one message, the way out, and how the program ends.
@@ -87,6 +87,17 @@ impl From<PlanError> for CommandError {
     }
 }
 
+impl From<NetworkError> for CommandError {
+    fn from(error: NetworkError) -> Self {
+        let hint = match &error {
+            NetworkError::OtherSpace { .. } => Some("name its space under `space`"),
+            NetworkError::Misfits { .. } => Some("name the model.config of these weights: --from FILE"),
+            _ => None,
+        };
+        Self { hint: hint.map(str::to_owned), ..Self::usage(error.to_string()) }
+    }
+}
+
 impl From<TargetError> for CommandError {
     fn from(error: TargetError) -> Self {
         let hint = match &error {
@@ -131,6 +142,22 @@ impl From<LedgerError> for CommandError {
 impl From<ObjectError> for CommandError {
     fn from(error: ObjectError) -> Self {
         Self::failed(error.to_string())
+    }
+}
+
+impl From<RemoteError> for CommandError {
+    fn from(error: RemoteError) -> Self {
+        match error {
+            RemoteError::Stopped => Self {
+                exit: Exit::Interrupted,
+                ..Self::usage("interrupted; the same command goes on from what has come or gone")
+            },
+            RemoteError::Cache(CacheError::Object(error)) => error.into(),
+            RemoteError::Cache(error) => error.into(),
+            RemoteError::File(error) => error.into(),
+            error if error.is_usage() => Self::usage(error.to_string()),
+            error => Self::failed(error.to_string()),
+        }
     }
 }
 

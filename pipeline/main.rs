@@ -11,6 +11,7 @@ mod lock;
 mod machine;
 mod options;
 mod plan;
+mod remote;
 mod report;
 mod session;
 mod table;

@@ -95,12 +95,7 @@ impl Session {
     /// # Errors
     /// A ledger that cannot be written.
     pub fn begin_run(&self) -> Result<OpenRun, CacheError> {
-        self.cache.begin_run(&NewRun {
-            arguments: std::env::args().skip(1).collect(),
-            configuration: self.configuration.effective().to_string(),
-            tool: build::TOOL.to_owned(),
-            source_revision: build::source_revision().map(str::to_owned),
-        })
+        self.cache.begin_run(&new_run(self.configuration.effective().to_string()))
     }
 
     /// Returns what plans this session's instances.
@@ -112,6 +107,16 @@ impl Session {
             externals: &self.externals,
             cache: &self.cache,
         }
+    }
+}
+
+/// Returns what the ledger notes of this invocation when it begins.
+pub fn new_run(configuration: String) -> NewRun {
+    NewRun {
+        arguments: std::env::args().skip(1).collect(),
+        configuration,
+        tool: build::TOOL.to_owned(),
+        source_revision: build::source_revision().map(str::to_owned),
     }
 }
 

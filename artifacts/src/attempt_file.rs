@@ -146,6 +146,7 @@ mod tests {
         let attempt = Attempt {
             id: AttemptId::of(&Digest::of_bytes(b"id")),
             run: None,
+            remote: None,
             instance: "parse@12".into(),
             stage: "parse".into(),
             key: manifest.key(),

@@ -226,6 +226,7 @@ fn new_record(run: &Run, attempt: NewAttempt) -> Attempt {
     Attempt {
         id: AttemptId::of(&Digest::of_bytes(facts.as_bytes())),
         run: Some(run.id),
+        remote: None,
         instance,
         stage: manifest.stage().to_owned(),
         key,

@@ -13,6 +13,7 @@
 //! attempts/<attempt>/  where a worker leaves its outputs
 //! resume/<key>/        where a long stage keeps its resume point, until its key has a result
 //! folders/             what is remembered of image folders, so that unchanged files are not read again
+//! remotes/             what is remembered of remotes' objects, for the same reason
 //! tmp/  quarantine/    bytes on their way in; damaged objects, set aside
 //! locks/               files that kernel locks are taken on; their presence means nothing
 //! ```
@@ -63,7 +64,7 @@ pub use record::{
     Usage,
 };
 #[cfg(feature = "remote")]
-pub use remote::{Pulled, Pushed, Remote, RemoteError};
+pub use remote::{Pulled, Pushed, Pusher, Remote, RemoteError, Wanted};
 pub use scalar::{Scalar, ScalarError};
 pub use store::{ObjectError, Store};
 pub use verify::Verification;

@@ -226,6 +226,9 @@ pub struct Attempt {
     pub id: AttemptId,
     /// The run that made it; none if it was pulled from elsewhere.
     pub run: Option<RunId>,
+    /// The address of the remote that it was pulled from; none for what was made here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<String>,
     /// The stage's instance in the pipeline, such as `search@12`.
     pub instance: String,
     /// The stage.

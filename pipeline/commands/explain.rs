@@ -21,6 +21,9 @@ struct Shown {
     id: String,
     action: Action,
     because: Vec<Because>,
+    /// The remote that the result was pulled from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote: Option<String>,
 }
 
 impl Explain {
@@ -39,7 +42,8 @@ impl Explain {
         for step in plan.steps.iter().filter(|step| chosen.contains(&step.instance)) {
             let id = session.graph.instances[step.instance].id.clone();
             let because = chain(&planner, &plan, step.instance)?;
-            shown.push(Shown { id, action: step.action, because });
+            let remote = step.remote().map(str::to_owned);
+            shown.push(Shown { id, action: step.action, because, remote });
         }
         match (&shown[..], options.json) {
             ([one], true) => print_json(one),
@@ -51,12 +55,15 @@ impl Explain {
 }
 
 fn text(shown: &Shown) -> String {
-    let Shown { id, action, because } = shown;
+    let Shown { id, action, because, remote } = shown;
     let mut text = match action {
         Action::Run => format!("{id} would run\n"),
         Action::Cached => format!("{id} is cached: no field of its key changed\n"),
         Action::Unknown => format!("{id} is not known yet: what it reads will be made again\n"),
     };
+    if let Some(remote) = remote {
+        text.push_str(&format!("  its result was pulled from {remote}\n"));
+    }
     for cause in because {
         let place = match (&cause.via, cause.field.starts_with("input ")) {
             (Some(via), false) => format!("{via}: "),

@@ -31,6 +31,9 @@ struct ShownRun {
     run: Run,
     ran: Vec<String>,
     cached: Vec<String>,
+    /// Of those cached, what had been pulled from a remote.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pulled: Vec<String>,
     failed: Vec<String>,
 }
 
@@ -59,6 +62,7 @@ fn shown(cache: &Cache, run: Run) -> Result<ShownRun, CommandError> {
     Ok(ShownRun {
         run,
         ran: done.into_iter().map(|attempt| attempt.instance).collect(),
+        pulled: used.iter().filter(|used| used.remote.is_some()).map(|used| used.instance.clone()).collect(),
         cached: used.into_iter().map(|attempt| attempt.instance).collect(),
         failed: others.into_iter().map(|attempt| attempt.instance).collect(),
     })
@@ -66,7 +70,7 @@ fn shown(cache: &Cache, run: Run) -> Result<ShownRun, CommandError> {
 
 fn text(runs: &[ShownRun]) -> String {
     let mut columns = Columns::new(&[">run", "started (UTC)", ">took", "outcome", "ran", ">cached", "command"]);
-    for ShownRun { run, ran, cached, failed } in runs {
+    for ShownRun { run, ran, cached, pulled, failed } in runs {
         let took = run.ended_ms.map(|ended| human::duration((ended - run.started_ms) as f64 / 1e3));
         let mut did = ran.join(" ");
         if !failed.is_empty() {
@@ -78,7 +82,11 @@ fn text(runs: &[ShownRun]) -> String {
             took.unwrap_or_default(),
             run.outcome.map_or("not ended", Outcome::name).to_owned(),
             did.trim().to_owned(),
-            cached.len().to_string(),
+            if pulled.is_empty() {
+                cached.len().to_string()
+            } else {
+                format!("{}, {} pulled", cached.len(), pulled.len())
+            },
             run.arguments.join(" "),
         ]);
     }

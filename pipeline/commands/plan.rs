@@ -35,6 +35,9 @@ struct ShownStep<'a> {
     key: Option<String>,
     because: &'a [Because],
     expected_s: Option<f64>,
+    /// The remote that the result was pulled from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote: Option<&'a str>,
 }
 
 impl Plan {
@@ -80,6 +83,7 @@ fn shown<'a>(graph: &'a Graph, step: &'a Step) -> ShownStep<'a> {
         key: step.key().map(|key| key.to_string()),
         because: &step.because,
         expected_s: step.expected_s,
+        remote: step.remote(),
     }
 }
 
@@ -92,7 +96,8 @@ fn text(graph: &Graph, plan: &Steps) -> String {
             (_, None) => "?".to_owned(),
         };
         let id = graph.instances[step.instance].id.as_str();
-        let mut causes = step.because.iter().map(ToString::to_string);
+        let pulled = step.remote().map(|remote| format!("pulled from {remote}"));
+        let mut causes = step.because.iter().map(ToString::to_string).chain(pulled);
         columns.row([id, step.action.name(), &expected, &causes.next().unwrap_or_default()]);
         for cause in causes {
             columns.row(["", "", "", &cause]);

@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::generate;
 use crate::lock::{self, Lock};
 use crate::options::Options;
-use crate::plan::{check, check_targets, select};
+use crate::plan::{check, check_networks, check_targets, select};
 use crate::report::{Reporter, found, print};
 use crate::session::{Session, Setup};
 
@@ -43,6 +43,10 @@ pub struct Run {
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
 
+    /// Tests these weights (a .pth.tar or safetensors file) instead of trained ones; as --set test.weights=FILE
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+
     /// Draws no progress bars
     #[arg(long)]
     no_progress: bool,
@@ -59,10 +63,12 @@ impl Run {
     /// Whatever keeps the run from starting; a stage that fails later is told as it happens.
     pub fn execute(&self, options: &Options, bars: MultiProgress) -> Result<Exit, CommandError> {
         let mut options = options.clone();
-        if let Some(from) = &self.from {
-            // A path on the command line starts from the current folder, one in the configuration from its own.
-            let from = std::path::absolute(from).unwrap_or_else(|_| from.clone());
-            options.sets.push(format!("train.from={}", from.display()));
+        for (key, file) in [("train.from", &self.from), ("test.weights", &self.weights)] {
+            if let Some(file) = file {
+                // A path on the command line starts from the current folder, one in the configuration from its own.
+                let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+                options.sets.push(format!("{key}={}", file.display()));
+            }
         }
         let setup = Setup::new(&options)?;
         let chosen = select(&setup.graph, &self.stages)?;
@@ -81,6 +87,7 @@ impl Run {
         let mut session = setup.write()?;
         session.identify(&chosen)?;
         check_targets(&session.planner(), &needed)?;
+        check_networks(&session.planner(), &needed)?;
         let reporter = Reporter::new(bars, options.json, !self.no_progress);
         self.run(&session, &program, &chosen, &forced, reporter, options.json)
     }

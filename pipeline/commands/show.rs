@@ -115,6 +115,9 @@ fn attempt_text(cache: &Cache, attempt: &Attempt) -> String {
     let cause = attempt.cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
     columns.row(["outcome", &format!("{}{cause}", outcome(attempt))]);
     columns.row(["started", &format!("{} UTC on {}", human::moment(attempt.started_ms), attempt.host)]);
+    if let Some(remote) = &attempt.remote {
+        columns.row(["pulled from", remote]);
+    }
     if let Some(ms) = attempt.duration_ms() {
         columns.row(["took", &human::duration(ms as f64 / 1e3)]);
     }

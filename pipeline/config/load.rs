@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tfnas::Space;
+use tfnas_artifacts::Remote;
 use tfnas_stages::{Config, Stage};
 
 use crate::config::matrix::{self, Axis};
@@ -10,6 +11,8 @@ use crate::config::{ConfigError, Content, Node, Origin, TypeError, resolve, set,
 
 /// The file that is read when no other is named.
 pub const FILE: &str = "pipeline.yaml";
+/// The key that names the remote.
+const REMOTE: &str = "cache.remote";
 /// What runs where there is no file.
 pub const EMBEDDED: &str = include_str!("../default.yaml");
 
@@ -94,6 +97,10 @@ impl Variant {
         let (choice, space) = space::read(named.as_ref(), base)?;
         config.space = choice;
         let problems = Stage::ALL.iter().filter_map(|stage| config.problem(*stage));
+        if let Some(Err(error)) = config.cache.remote.as_deref().map(Remote::check_url) {
+            let origin = tree.origin_of(REMOTE).without_value(REMOTE);
+            return Err(ConfigError::value(REMOTE, &origin, error.to_string()));
+        }
         if let Some((key, message)) = config.shared_problem().into_iter().chain(problems).next() {
             return Err(ConfigError::value(&key, &tree.origin_of(&key), message));
         }

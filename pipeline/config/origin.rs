@@ -26,6 +26,16 @@ pub enum Origin {
     },
 }
 
+impl Origin {
+    /// Returns the same place without the value of `key`, which may be a secret.
+    pub fn without_value(self, key: &str) -> Self {
+        match self {
+            Self::CommandLine { .. } => Self::CommandLine { text: format!("--set {key}").into() },
+            other => other,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -14,6 +14,9 @@ pub enum Happening {
     Cached {
         /// The key.
         key: String,
+        /// The remote that the result was pulled from.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        remote: Option<String>,
     },
     /// Another process works on its key.
     Waiting {

@@ -12,6 +12,8 @@ mod program;
 mod room;
 mod runner;
 
+pub use death::describe as describe_death;
 pub use happening::{Ending, Happening};
+pub use interrupt::Interrupts;
 pub use program::{ProgramError, worker_program};
 pub use runner::{Finished, Runner};

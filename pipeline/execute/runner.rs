@@ -177,7 +177,8 @@ impl<'a> Runner<'a> {
             let found = self.planner.cache.take(self.run, &manifest.key())?;
             let id = &graph.instances[instance].id;
             if let Some(result) = found.result.filter(|_| !forced) {
-                reporter.happened(id, &Happening::Cached { key: manifest.key().to_string() });
+                let (key, remote) = (manifest.key().to_string(), result.remote.clone());
+                reporter.happened(id, &Happening::Cached { key, remote });
                 state.open.remove(&instance);
                 state.finished.cached.push(instance);
                 state.finished.results.insert(instance, result);

@@ -43,6 +43,11 @@ pub struct Step {
 }
 
 impl Step {
+    /// Returns the remote that the result to be used was pulled from; none for one that was made here.
+    pub fn remote(&self) -> Option<&str> {
+        self.hit.as_ref()?.remote.as_deref()
+    }
+
     /// Returns the action key, where it is known.
     pub fn key(&self) -> Option<ActionKey> {
         self.manifest.as_ref().map(KeyManifest::key)

@@ -161,6 +161,8 @@ fn feeds(
                 Source::TestImages => From::External(images(&config.data.test, "data.test")),
                 Source::ClassesFile => From::External(file(config.split.classes_file(), "split.classes")),
                 Source::TableFile => From::External(file(config.lookup.import.as_deref(), "lookup.import")),
+                Source::SearchFile => From::External(file(config.search.from.as_deref(), "search.from")),
+                Source::WeightsFile => From::External(file(config.test.weights.file(), "test.weights")),
                 Source::ArchitectureFile => From::External(file(config.train.from.as_deref(), "train.from")),
             };
             Feed { port: port.name, from }

@@ -6,9 +6,14 @@ use indicatif::MultiProgress;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+
+/// What the names of our own crates begin with.
+const OURS: &str = "tfnas";
 
 /// How log lines are written to standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -27,6 +32,9 @@ pub fn set_up(format: LogFormat, verbosity: u8, bars: &MultiProgress) {
         1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
+    // What libraries tell at length may name who is asking; what they do for us is told by our own lines.
+    let libraries = if verbosity == 0 { LevelFilter::ERROR } else { LevelFilter::INFO };
+    let filter = Targets::new().with_default(libraries).with_target(OURS, level);
     let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(AboveBars(bars.clone()));
     // A second set-up in one process keeps the first.
     let _ = match format {
@@ -37,9 +45,10 @@ pub fn set_up(format: LogFormat, verbosity: u8, bars: &MultiProgress) {
                 .with_target(false)
                 .with_current_span(false)
                 .with_span_list(false)
-                .finish(),
+                .finish()
+                .with(filter),
         ),
-        LogFormat::Text => tracing::subscriber::set_global_default(builder.event_format(Plain).finish()),
+        LogFormat::Text => tracing::subscriber::set_global_default(builder.event_format(Plain).finish().with(filter)),
     };
 }
 

@@ -46,7 +46,8 @@ impl Reporter {
             print_json_line(&Line { happening, id });
         }
         match happening {
-            Happening::Cached { .. } => tracing::info!(id, "cached"),
+            Happening::Cached { remote: None, .. } => tracing::info!(id, "cached"),
+            Happening::Cached { remote: Some(remote), .. } => tracing::info!(id, "cached (pulled from {remote})"),
             Happening::Waiting { holder } => tracing::info!(id, "{holder} works on it: waiting for its result"),
             Happening::Started { because, expected_s, .. } => {
                 let expected = expected_s.map(|seconds| format!(" (took {} before)", human::duration(seconds)));

@@ -35,6 +35,9 @@ pub struct Config {
     /// What stages that run side by side may use together.
     #[serde(default)]
     pub resources: Resources,
+    /// Where results are shared.
+    #[serde(default)]
+    pub cache: CacheSection,
     /// Dividing the training images for the search.
     #[serde(default)]
     pub split: SplitSection,
@@ -122,6 +125,16 @@ impl Default for GenerateSection {
     fn default() -> Self {
         Self { size: 32, train_per_class: 200, test_per_class: 50, seed: 0 }
     }
+}
+
+/// Where results are shared.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheSection {
+    /// The address that `cache push` and `cache pull` use: s3://bucket/path, gs://bucket/path, az://container/path or
+    /// file:///path. Changes no result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote: Option<String>,
 }
 
 /// What an image that cannot be read does.

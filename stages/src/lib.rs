@@ -19,7 +19,7 @@ mod test;
 mod train;
 
 pub use augment::{Augment, Crop};
-pub use config::{Config, DataSection, DeviceChoice, GenerateSection, OnBadImage, SpaceChoice};
+pub use config::{CacheSection, Config, DataSection, DeviceChoice, GenerateSection, OnBadImage, SpaceChoice};
 pub use event::{Event, Level, Metrics};
 pub use job::{CONTRACT, Input, Job, JobError, Stop};
 pub use lookup::{LookupParams, LookupSection};
@@ -27,7 +27,7 @@ pub use parse::{ParseParams, ParseSection};
 pub use resources::{Resources, StageResources};
 pub use search::{ArchitectureOptimizer, SearchParams, SearchSection, WeightOptimizer};
 pub use split::{PublishedSplit, SplitParams, SplitSection};
-pub use stage::{Environment, InputPort, Source, Stage};
+pub use stage::{Environment, InputPort, START, Source, Stage};
 pub use target::{Target, UnreachableTarget};
 pub use test::{TestParams, TestSection, WeightsChoice};
 pub use train::{Protocol, TrainParams, TrainSection};

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tfnas::SpaceDefinition;
@@ -50,6 +52,10 @@ impl Default for ArchitectureOptimizer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SearchSection {
+    /// What an earlier search left, to start from instead of initial weights: search.safetensors, or the original's
+    /// searched_model_NN.pth.tar. Relative to the configuration's own folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
     /// Latency that the network found must meet, in milliseconds of the table; or a share of the range that the table can
     /// reach, as 40%.
     #[schemars(with = "f64")]
@@ -79,6 +85,7 @@ pub struct SearchSection {
 impl Default for SearchSection {
     fn default() -> Self {
         Self {
+            from: None,
             target_lat_ms: Target::Ms(15.0),
             epochs: 90,
             warmup_epochs: 10,

@@ -4,8 +4,8 @@ use serde_json::Value;
 use tfnas::SpaceDefinition;
 
 use crate::{
-    Config, LookupParams, ParseParams, Protocol, SearchParams, SplitParams, TestParams, TrainParams, TrainSection,
-    WeightsChoice,
+    Config, LookupParams, ParseParams, Protocol, SearchParams, SearchSection, SplitParams, TestParams, TrainParams,
+    TrainSection, WeightsChoice,
 };
 
 /// A stage of the pipeline. The order of [`Stage::ALL`] is an order in which they can run.
@@ -39,8 +39,12 @@ pub enum Source {
     ClassesFile,
     /// The file that `lookup.import` names.
     TableFile,
+    /// The earlier search that `search.from` names.
+    SearchFile,
     /// The `model.config` that `train.from` names.
     ArchitectureFile,
+    /// The weights that `test.weights` names.
+    WeightsFile,
 }
 
 /// A named input of a stage.
@@ -66,6 +70,10 @@ const fn from_stage(name: &'static str, stage: Stage) -> InputPort {
 }
 
 const TRAIN_IMAGES: InputPort = InputPort { name: "train_images", source: Source::TrainImages };
+/// The port of the weights that a file gives to the test.
+const WEIGHTS: &str = "weights";
+/// The port of the earlier search that a search starts from.
+pub const START: &str = "start";
 const TEST_IMAGES: InputPort = InputPort { name: "test_images", source: Source::TestImages };
 
 impl Stage {
@@ -123,13 +131,19 @@ impl Stage {
                 Some(_) => vec![InputPort { name: "table", source: Source::TableFile }],
                 None => vec![from_stage("classes.txt", Self::Split)],
             },
-            Self::Search => vec![
-                TRAIN_IMAGES,
-                from_stage("train.list", Self::Split),
-                from_stage("val.list", Self::Split),
-                from_stage("classes.txt", Self::Split),
-                from_stage("latency.table", Self::Lookup),
-            ],
+            Self::Search => {
+                let mut ports = vec![
+                    TRAIN_IMAGES,
+                    from_stage("train.list", Self::Split),
+                    from_stage("val.list", Self::Split),
+                    from_stage("classes.txt", Self::Split),
+                    from_stage("latency.table", Self::Lookup),
+                ];
+                if config.search.from.is_some() {
+                    ports.push(InputPort { name: START, source: Source::SearchFile });
+                }
+                ports
+            }
             Self::Parse => vec![
                 from_stage("search.json", Self::Search),
                 from_stage("latency.table", Self::Lookup),
@@ -148,7 +162,7 @@ impl Stage {
             }
             Self::Test => vec![
                 config.train.architecture(),
-                from_stage(config.test.weights.output(), Self::Train),
+                config.test.weights.port(),
                 TEST_IMAGES,
                 from_stage(config.train.protocol.classes(), Self::Split),
             ],
@@ -191,7 +205,9 @@ impl Stage {
                 })
             }
             Self::Search => {
-                serde_json::to_value(SearchParams { space, seed, on_bad_image, resize, search: config.search.clone() })
+                // The file is an input; its path says nothing of the work.
+                let search = SearchSection { from: None, ..config.search.clone() };
+                serde_json::to_value(SearchParams { space, seed, on_bad_image, resize, search })
             }
             Self::Parse => serde_json::to_value(ParseParams {
                 space,
@@ -206,13 +222,15 @@ impl Stage {
                 let train = TrainSection { from: None, ..config.train.clone() };
                 serde_json::to_value(TrainParams { space, seed, on_bad_image, resize, train })
             }
-            Self::Test => serde_json::to_value(TestParams {
-                resolution: space.resolution,
-                resize,
-                on_bad_image,
-                protocol: config.train.protocol,
-                test: config.test.clone(),
-            }),
+            Self::Test => {
+                let mut test = config.test.clone();
+                if let WeightsChoice::File(_) = test.weights {
+                    // Likewise.
+                    test.weights = WeightsChoice::File(WEIGHTS.into());
+                }
+                let (resolution, protocol) = (space.resolution, config.train.protocol);
+                serde_json::to_value(TestParams { resolution, resize, on_bad_image, protocol, test })
+            }
         };
         value.expect("parameters are plain structs of strings and finite numbers")
     }
@@ -252,11 +270,12 @@ impl TrainSection {
 }
 
 impl WeightsChoice {
-    /// Returns the training's output that holds these weights.
-    pub const fn output(self) -> &'static str {
+    /// Returns the test's input that holds these weights: an output of the training, or a file of the user's.
+    pub const fn port(&self) -> InputPort {
         match self {
-            Self::Best => "best.safetensors",
-            Self::Last => "last.safetensors",
+            Self::Best => from_stage("best.safetensors", Stage::Train),
+            Self::Last => from_stage("last.safetensors", Stage::Train),
+            Self::File(_) => InputPort { name: WEIGHTS, source: Source::WeightsFile },
         }
     }
 }
@@ -279,6 +298,8 @@ mod tests {
             r#"{"data": {"root": "x"}, "space": "small"}"#,
             r#"{"data": {"root": "x"}, "lookup": {"import": "t"}, "split": {"classes": "c.txt"},
                 "train": {"protocol": "held_out"}, "test": {"weights": "last"}}"#,
+            r#"{"data": {"root": "x"}, "search": {"from": "s.pth.tar"}, "train": {"from": "model.config"},
+                "test": {"weights": "w.pth.tar"}}"#,
         ];
         for config in texts.map(config) {
             let mut before = BTreeSet::new();
@@ -317,6 +338,25 @@ mod tests {
         let changed: Vec<_> =
             Stage::ALL.iter().filter(|stage| stage.params(&one, &space) != stage.params(&other, &space)).collect();
         assert_eq!(changed, [&Stage::Search, &Stage::Parse]);
+    }
+
+    #[test]
+    fn a_file_of_weights_takes_the_place_of_the_training_and_its_path_is_no_parameter() {
+        let space = tfnas::Space::small().definition().clone();
+        let with = |weights: &str, from: &str| {
+            let text = r#"{"data": {"root": "x"}, "test": {"weights": "WEIGHTS"}, "search": {"from": "FROM"}}"#;
+            config(&text.replace("WEIGHTS", weights).replace("FROM", from))
+        };
+        let (one, other, best) = (with("a.pth.tar", "s"), with("b/c.safetensors", "t"), with("best", "s"));
+        for stage in Stage::ALL {
+            assert_eq!(stage.params(&one, &space), stage.params(&other, &space));
+        }
+        assert_ne!(Stage::Test.params(&one, &space), Stage::Test.params(&best, &space));
+        let reads_training = |config| {
+            let ports = Stage::Test.inputs(config);
+            ports.iter().any(|port| matches!(port.source, Source::Output(Stage::Train, _)))
+        };
+        assert!(!reads_training(&one) && reads_training(&best));
     }
 
     #[test]

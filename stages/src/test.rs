@@ -1,17 +1,51 @@
+use std::path::{Path, PathBuf};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{OnBadImage, Protocol};
 
-/// Which of the training's two checkpoints is tested.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+/// Which weights are tested: `best`, `last`, or a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub enum WeightsChoice {
-    /// The epoch of the best validation.
+    /// The training's epoch of the best validation.
     #[default]
     Best,
-    /// The last epoch.
+    /// The training's last epoch.
     Last,
+    /// A `.pth.tar` or safetensors file, relative to the configuration's own folder.
+    File(PathBuf),
+}
+
+impl WeightsChoice {
+    /// Returns the file, where it is one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Best | Self::Last => None,
+        }
+    }
+}
+
+impl From<String> for WeightsChoice {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "best" => Self::Best,
+            "last" => Self::Last,
+            file => Self::File(file.into()),
+        }
+    }
+}
+
+impl From<WeightsChoice> for String {
+    fn from(choice: WeightsChoice) -> Self {
+        match choice {
+            WeightsChoice::Best => "best".to_owned(),
+            WeightsChoice::Last => "last".to_owned(),
+            WeightsChoice::File(path) => path.to_string_lossy().into_owned(),
+        }
+    }
 }
 
 /// `test:` in the configuration.
@@ -20,7 +54,8 @@ pub enum WeightsChoice {
 pub struct TestSection {
     /// Images a forward pass.
     pub batch: usize,
-    /// Which checkpoint is tested.
+    /// Which weights are tested: the training's best or last epoch, or a .pth.tar or safetensors file.
+    #[schemars(with = "String")]
     pub weights: WeightsChoice,
 }
 

@@ -1,4 +1,5 @@
-//! Runs one stage, in a process of its own: `tfnas-stage run JOB`, where the planner wrote the job.
+//! Runs one stage, in a process of its own: `tfnas-stage run JOB`, where the planner wrote the job; or writes a network as
+//! TorchScript (`tfnas_worker::torchscript`).
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -7,12 +8,15 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     match arguments.as_slice() {
         [verb, job] if verb == "run" => tfnas_worker::run(Path::new(job)),
+        [verb, request @ ..] if verb == "torchscript" => tfnas_worker::torchscript(request),
         [verb] if verb == "--version" => {
             println!("tfnas-stage {} (contract {})", tfnas_worker::VERSION, tfnas_stages::CONTRACT);
             ExitCode::SUCCESS
         }
         _ => {
-            eprintln!("tfnas-stage is started by tfnas-pipeline: tfnas-stage run JOB | --version");
+            eprintln!(
+                "tfnas-stage is started by tfnas-pipeline: tfnas-stage run JOB | torchscript REQUEST | --version"
+            );
             ExitCode::from(2)
         }
     }

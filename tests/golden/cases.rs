@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 /// Names the folder whose cases are used instead of the project's own.
-const OTHER_FOLDER: &str = "TFNAS_GOLDEN";
+pub const OTHER_FOLDER: &str = "TFNAS_GOLDEN";
 
 /// The cases of a file with one JSON object a line, given its name without extension; there is at least one.
 pub fn cases(name: &str) -> Vec<Value> {
@@ -55,19 +55,34 @@ pub fn usizes(value: &Value) -> Vec<usize> {
 }
 
 fn read(file: &str) -> String {
-    let plain = folder().join(file);
+    String::from_utf8(bytes(&folder(), file)).unwrap()
+}
+
+/// The bytes of a file in a folder, compressed there (and then called `.gz`) or not.
+pub fn bytes(folder: &Path, file: &str) -> Vec<u8> {
+    let plain = folder.join(file);
     if plain.exists() {
-        return std::fs::read_to_string(plain).unwrap();
+        return std::fs::read(plain).unwrap();
     }
-    let packed = folder().join(format!("{file}.gz"));
-    let bytes = std::fs::read(&packed).unwrap_or_else(|error| panic!("{}: {error}", packed.display()));
-    let mut text = String::new();
-    flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap();
-    text
+    let packed = folder.join(format!("{file}.gz"));
+    let packed = std::fs::read(&packed).unwrap_or_else(|error| panic!("{}: {error}", packed.display()));
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// The names of the files in a folder with this ending, as they are called uncompressed, in order.
+pub fn files(folder: &Path, ending: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let names = entries.map(name).map(|name| name.trim_end_matches(".gz").to_owned());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(ending)).collect();
+    names.sort();
+    names
 }
 
 /// The folder that the environment names (from the project's root where it is relative), else the project's own.
-fn folder() -> PathBuf {
+pub fn folder() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let beside = |folder: &Path| package.ancestors().map(|parent| parent.join(folder)).find(|folder| folder.is_dir());
     let (folder, whose) = match std::env::var_os(OTHER_FOLDER) {

@@ -3,9 +3,9 @@
 //!
 //! The folder that `FAKE_STAGE` names controls it: `trace` gets a line each time a stage starts; a file named like an
 //! instance (`search`, `search@12`) holds what to do instead of working, once (the file is taken away) or, when the word
-//! is `always`, each time: `kill`, `abort`, `segfault`, `exit N`, `fail`, `hang`, `wait`, `sleep MS`, `noise`, `version`, `missing`,
-//! `more`, `same`, `forget`. `pid` is the process under way. With `FAKE_STEP_MS` set, a stage takes [`STEPS`] steps of that
-//! long, each with a resume point after it.
+//! is `always`, each time: `kill`, `abort`, `segfault`, `exit N`, `fail`, `hang`, `wait`, `hold`, `noise`, `version`,
+//! `missing`, `more`, `same`, `forget`. What holds goes on when there is a file `go`, and says so in the trace. With
+//! `FAKE_STEP_MS` set, a stage takes [`STEPS`] steps of that long, each with a resume point after it.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
@@ -42,7 +42,6 @@ fn main() {
     let control = PathBuf::from(std::env::var_os("FAKE_STAGE").unwrap());
     let mut trace = OpenOptions::new().create(true).append(true).open(control.join("trace")).unwrap();
     writeln!(trace, "{}", job.id).unwrap();
-    fs::write(control.join("pid"), std::process::id().to_string()).unwrap();
     let planner = listen();
     eprintln!("log of {}", job.id);
     let behaviour = behaviour(&control, &job.id);
@@ -77,7 +76,7 @@ fn main() {
         }
         "hang" => wait_to_be_killed(),
         "wait" => wait(&planner, &job, &mut trace),
-        "sleep" => thread::sleep(Duration::from_millis(words.next().unwrap().parse().unwrap())),
+        "hold" => hold(&planner, &control.join("go"), &job.id, &mut trace),
         "forget" => return,
         _ => {}
     }
@@ -143,6 +142,16 @@ fn wait(planner: &Receiver<FromPlanner>, job: &Job, trace: &mut fs::File) {
             exit(1);
         }
     }
+}
+
+/// Works until there is a file, or the planner wants no more.
+fn hold(planner: &Receiver<FromPlanner>, file: &Path, id: &str, trace: &mut fs::File) {
+    while !file.exists() {
+        if planner.recv_timeout(Duration::from_millis(5)).is_ok() {
+            exit(130);
+        }
+    }
+    writeln!(trace, "{id} goes on").unwrap();
 }
 
 /// Hears nothing.

@@ -1,8 +1,7 @@
 //! Ctrl-C, and planners that are killed.
 
-use std::time::{Duration, Instant};
-
 use crate::project::Project;
+use crate::waiting::wait_until;
 
 #[test]
 fn ctrl_c_asks_for_a_resume_point_and_the_next_run_goes_on_from_it() {
@@ -30,13 +29,12 @@ fn a_request_to_end_is_heard_like_ctrl_c() {
 fn a_second_ctrl_c_kills() {
     let project = Project::new();
     project.behave("search", "hang");
-    let running = project.start(&["run", "all"], "search: worked");
+    let mut running = project.start(&["run", "all"], "search: worked");
     running.signal("INT");
-    std::thread::sleep(Duration::from_millis(200));
+    running.wait_for("Ctrl-C again ends at once");
     running.signal("INT");
     let ended = running.end();
-    assert_eq!(ended.code, Some(130));
-    assert!(ended.took < Duration::from_secs(10));
+    assert!(ended.code == Some(130) && ended.err.contains("ending at once"), "{}", ended.err);
 }
 
 #[test]
@@ -46,13 +44,8 @@ fn no_worker_outlives_its_planner() {
     let running = project.start(&["run", "all"], "search: worked");
     running.signal("KILL");
     assert_eq!(running.end().code, None);
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let mut trace = Vec::new();
-    while !trace.contains(&"search is alone".to_owned()) {
-        assert!(Instant::now() < deadline, "the worker still runs");
-        std::thread::sleep(Duration::from_millis(20));
-        trace.extend(project.trace());
-    }
+    wait_until("the worker has ended too", || project.started().contains(&"search is alone".to_owned()));
+    project.trace();
     let ended = project.good(&["run", "all"]);
     assert_eq!(project.trace(), ["search", "parse", "train", "test"], "{}", ended.err);
 }

@@ -8,15 +8,23 @@ mod deaths;
 mod documented;
 mod errors;
 mod explaining;
+mod exporting;
+#[path = "../golden/formula.rs"]
+mod formula;
 mod history;
 mod interrupts;
-mod killing;
 mod linking;
 mod lists;
 mod locking;
 mod matrix;
+#[path = "../../onnx/tests/common/weights.rs"]
+mod network_weights;
 mod project;
+mod remotes;
 mod several;
 mod shapes;
 mod storing;
 mod tables;
+#[path = "../support/waiting.rs"]
+mod waiting;
+mod weights;

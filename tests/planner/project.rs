@@ -4,10 +4,12 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::waiting::HUNG_AFTER;
 
 /// The program.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tfnas-pipeline");
@@ -49,8 +51,6 @@ pub struct Ended {
     pub out: String,
     /// Standard error.
     pub err: String,
-    /// Wall time.
-    pub took: Duration,
 }
 
 impl Project {
@@ -103,9 +103,7 @@ impl Project {
 
     /// Runs the program to its end.
     pub fn run(&self, arguments: &[&str]) -> Ended {
-        let began = Instant::now();
-        let output = self.command(arguments).stdin(Stdio::null()).output().unwrap();
-        Ended::new(&output, began.elapsed())
+        Ended::new(&self.command(arguments).stdin(Stdio::null()).output().unwrap())
     }
 
     /// Runs the program, which must do what it is told.
@@ -139,30 +137,26 @@ impl Project {
     /// Starts the program and returns when `said` stands in a line of its standard error.
     pub fn start(&self, arguments: &[&str], said: &str) -> Running {
         let mut child = self.command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut err = String::new();
-        loop {
-            let line = lines.next().expect("the program ended too early").unwrap();
-            err.push_str(&line);
-            err.push('\n');
-            if line.contains(said) {
-                break;
-            }
-        }
-        // The pipe is read on, so that the program never waits for a reader.
-        let reader = std::thread::spawn(move || {
-            let rest: Vec<String> = lines.map_while(Result::ok).collect();
-            format!("{err}{}", rest.join("\n"))
-        });
-        Running { child, reader }
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (sender, heard) = channel();
+        // The pipe is always read, so that the program never waits for a reader.
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let mut running = Running { child, heard, err: String::new() };
+        running.wait_for(said);
+        running
     }
 
-    /// The instances that were started since the last call, in the order of their starts.
-    pub fn trace(&self) -> Vec<String> {
-        let path = self.path("fake/trace");
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        let _ = fs::remove_file(path);
+    /// The instances that were started since the last call of `trace`, in the order of their starts.
+    pub fn started(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.path("fake/trace")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
+    }
+
+    /// As `started`, and the next call begins anew; nothing may run meanwhile.
+    pub fn trace(&self) -> Vec<String> {
+        let started = self.started();
+        let _ = fs::remove_file(self.path("fake/trace"));
+        started
     }
 
     /// The files of the store that hold results.
@@ -181,16 +175,20 @@ impl Project {
 }
 
 impl Ended {
-    fn new(output: &Output, took: Duration) -> Self {
+    /// What the program said.
+    pub fn new(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr), took }
+        Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
     }
 }
 
 /// The program under way.
 pub struct Running {
     child: Child,
-    reader: std::thread::JoinHandle<String>,
+    /// Lines of its standard error, as they come.
+    heard: Receiver<String>,
+    /// What it has said so far.
+    err: String,
 }
 
 impl Running {
@@ -200,12 +198,36 @@ impl Running {
         assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
     }
 
+    /// Waits until `said` stands in a line of its standard error.
+    pub fn wait_for(&mut self, said: &str) {
+        while let Some(line) = self.next_line() {
+            if line.contains(said) {
+                return;
+            }
+        }
+        panic!("the program ended and never said `{said}`: {}", self.err);
+    }
+
     /// Waits for its end.
     pub fn end(mut self) -> Ended {
-        let began = Instant::now();
-        let status = self.child.wait().unwrap();
-        let err = self.reader.join().unwrap();
-        Ended { code: status.code(), out: String::new(), err, took: began.elapsed() }
+        while self.next_line().is_some() {}
+        Ended { code: self.child.wait().unwrap().code(), out: String::new(), err: self.err }
+    }
+
+    fn next_line(&mut self) -> Option<String> {
+        use std::sync::mpsc::RecvTimeoutError::{Disconnected, Timeout};
+        match self.heard.recv_timeout(HUNG_AFTER) {
+            Ok(line) => {
+                self.err.push_str(&line);
+                self.err.push('\n');
+                Some(line)
+            }
+            Err(Disconnected) => None,
+            Err(Timeout) => {
+                let _ = self.child.kill();
+                panic!("the program hangs; it said: {}", self.err)
+            }
+        }
     }
 }
 

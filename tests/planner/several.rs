@@ -1,53 +1,63 @@
-//! Several planners on one store.
+//! Several planners on one store, and several workers of one planner.
 
 use crate::project::Project;
+use crate::waiting::wait_until;
+
+/// A project in which two searches may start at once, and hold until there is a file `fake/go`.
+fn two_searches_that_hold() -> Project {
+    let project = Project::new();
+    project.edit("target_lat_ms: 1.0", "target_lat_ms: [0.8, 1.0]");
+    project.good(&["run", "lookup"]);
+    project.trace();
+    for id in ["search@0.8", "search@1"] {
+        project.behave(id, "hold");
+    }
+    project
+}
 
 #[test]
 fn one_planner_works_and_the_other_waits_and_uses_its_result() {
     let project = Project::new();
     project.good(&["run", "lookup"]);
     project.trace();
-    project.behave("search", "sleep 700");
+    project.behave("search", "hold");
     let first = project.start(&["run", "search"], "search: worked");
-    let second = project.good(&["run", "search"]);
-    assert!(second.err.contains("search: process") && second.err.contains("waiting for its result"), "{}", second.err);
-    assert!(second.err.contains("another process made it"), "{}", second.err);
+    let second = project.start(&["run", "search"], "waiting for its result");
+    project.write("fake/go", "");
     assert_eq!(first.end().code, Some(0));
-    assert_eq!(project.trace(), ["search"]);
+    let second = second.end();
+    assert!(second.err.contains("search: process"), "{}", second.err);
+    assert!(second.code == Some(0) && second.err.contains("another process made it"), "{}", second.err);
+    assert_eq!(project.trace(), ["search", "search goes on"]);
 }
 
 #[test]
 fn a_planner_that_waits_can_be_interrupted() {
     let project = Project::new();
     project.good(&["run", "lookup"]);
-    project.behave("search", "sleep 1500");
+    project.behave("search", "hold");
     let first = project.start(&["run", "search"], "search: worked");
     let second = project.start(&["run", "search"], "waiting for its result");
     second.signal("INT");
     assert_eq!(second.end().code, Some(130));
+    project.write("fake/go", "");
     assert_eq!(first.end().code, Some(0));
 }
 
 #[test]
 fn independent_stages_run_side_by_side() {
-    let project = Project::new();
-    project.edit("target_lat_ms: 1.0", "target_lat_ms: [0.8, 1.0]");
-    project.good(&["run", "lookup"]);
-    for id in ["search@0.8", "search@1"] {
-        project.behave(id, "sleep 800");
-    }
-    let ended = project.good(&["run", "search", "-j", "2"]);
-    assert!(ended.took.as_millis() < 1500, "{:?}", ended.took);
+    let project = two_searches_that_hold();
+    let running = project.start(&["run", "search", "-j", "2"], "worked");
+    wait_until("both have started before either went on", || project.started().len() == 2);
+    project.write("fake/go", "");
+    assert_eq!(running.end().code, Some(0));
 }
 
 #[test]
 fn declared_cores_bound_what_runs_side_by_side() {
-    let project = Project::new();
-    project.edit("target_lat_ms: 1.0", "target_lat_ms: [0.8, 1.0]");
-    project.good(&["run", "lookup"]);
-    for id in ["search@0.8", "search@1"] {
-        project.behave(id, "sleep 400");
-    }
-    let ended = project.good(&["run", "search", "-j", "2", "--set", "resources.cores=1"]);
-    assert!(ended.took.as_millis() > 800, "{:?}", ended.took);
+    let project = two_searches_that_hold();
+    let running = project.start(&["run", "search", "-j", "2", "--set", "resources.cores=1"], "worked");
+    project.write("fake/go", "");
+    assert_eq!(running.end().code, Some(0));
+    assert_eq!(project.trace(), ["search@0.8", "search@0.8 goes on", "search@1", "search@1 goes on"]);
 }

@@ -26,6 +26,24 @@ fn gc_removes_results_and_bytes_together() {
 }
 
 #[test]
+fn gc_never_removes_what_is_pinned() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    let pins = project.json(&["cache", "pin", "latest", "--reason", "in the paper"]);
+    assert_eq!(pins["pins"].as_array().unwrap().len(), STAGES.len());
+    assert_eq!(pins["pins"][0]["reason"], "in the paper");
+    project.good(&["run", "all", "--set", "search.epochs=7"]);
+    let removed = project.json(&["gc", "--keep-last", "0", "--max-size", "0"]);
+    assert_eq!(removed["attempts"].as_array().unwrap().len(), 4);
+    project.trace();
+    project.good(&["run", "all"]);
+    assert!(project.trace().is_empty());
+    assert_eq!(project.json(&["cache", "unpin", "1"])["pins"], serde_json::json!([]));
+    project.good(&["gc", "--max-size", "0"]);
+    assert!(project.objects().is_empty());
+}
+
+#[test]
 fn verify_finds_what_changed_with_size_and_time_kept() {
     let project = Project::new();
     project.good(&["run", "all"]);

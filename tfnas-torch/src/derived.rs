@@ -1,8 +1,11 @@
 //! A network of the space on its own: what is trained, tested and published.
 
+use std::rc::Rc;
+
 use tch::{Device, Tensor, no_grad};
 use tfnas::ModelConfig;
 
+use crate::data_parallel::SharedStatistics;
 use crate::drop_masks::DropMasks;
 use crate::layers::{Head, MbConv, Normalisation, Stem};
 use crate::named_tensors::{Module, Visitor, join};
@@ -77,6 +80,15 @@ impl DerivedNetwork {
     /// The second stem and all blocks, in order.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = &MbConv> {
         std::iter::once(&self.stem.second).chain(self.groups.iter().flatten())
+    }
+
+    /// Takes the statistics of every batch norm in training from all ranks' batches together.
+    pub(crate) fn share_statistics(&mut self, statistics: &Rc<SharedStatistics>) {
+        let blocks = std::iter::once(&mut self.stem.second).chain(self.groups.iter_mut().flatten());
+        let layers = blocks.flat_map(MbConv::layers_mut);
+        for layer in [&mut self.stem.first, &mut self.head.feature_mix].into_iter().chain(layers) {
+            layer.norm.share_statistics(statistics);
+        }
     }
 
     /// Side of the feature map that the last batch norm reads, for images of this side.

@@ -56,6 +56,14 @@ impl DropMasks {
         Self { classifier: mask(&[samples, features], rates.dropout, &mut dropout, device), blocks: blocks.collect() }
     }
 
+    /// The masks of `count` of the samples, from `first` on: those of one rank.
+    ///
+    /// So the ranks of a step leave out what one process would that has all its samples.
+    pub fn of_samples(&self, first: usize, count: usize) -> Self {
+        let part = |mask: &Option<Tensor>| mask.as_ref().map(|mask| mask.narrow(0, first as i64, count as i64));
+        Self { classifier: part(&self.classifier), blocks: self.blocks.iter().map(part).collect() }
+    }
+
     /// Masks that leave out nothing.
     pub fn none(network: &DerivedNetwork) -> Self {
         Self { classifier: None, blocks: network.blocks().map(|_| None).collect() }

@@ -5,6 +5,7 @@
 
 use tch::{Device, Kind, Tensor, no_grad};
 use tfnas::channels::kept_channels;
+use tfnas::checkpoint::KeptChannels;
 use tfnas::{Block, Space, WidthError, Widths};
 
 use crate::initialise::initialise;
@@ -25,9 +26,6 @@ const WIDTH_AXIS: [(&str, i64); 6] = [
 
 /// Ending of the names of the kept channels in a saved state.
 const KEPT: &str = "kept_channels";
-
-/// The channels that each operation keeps, `[block][operation]`, ascending.
-pub type KeptChannels = Vec<Vec<Vec<usize>>>;
 
 /// Full-width weights, architecture parameters, and which channels are in use.
 #[derive(Debug)]
@@ -146,11 +144,7 @@ impl FullState {
     /// `kept_channels`, i64. Shared, not copied.
     pub fn state(&self) -> NamedTensors {
         let mut state = self.full.state();
-        for (block, row) in self.space.blocks().iter().zip(&self.kept) {
-            for (operation, channels) in row.iter().enumerate() {
-                state.insert(list_name(block, operation), index_tensor(channels));
-            }
-        }
+        insert_kept(&mut state, &self.space, &self.kept);
         state
     }
 
@@ -234,6 +228,15 @@ fn check_channels(channels: &[usize], max: usize) -> Result<(), String> {
     match channels.last() {
         Some(&last) if last >= max => Err(format!("channel {last}, where there are {max}")),
         _ => Ok(()),
+    }
+}
+
+/// Adds the lists of kept channels to the tensors of a supernet.
+pub(crate) fn insert_kept(state: &mut NamedTensors, space: &Space, kept: &KeptChannels) {
+    for (block, row) in space.blocks().iter().zip(kept) {
+        for (operation, channels) in row.iter().enumerate() {
+            state.insert(list_name(block, operation), index_tensor(channels));
+        }
     }
 }
 

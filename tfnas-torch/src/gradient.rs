@@ -37,7 +37,7 @@ pub fn clip_by_global_norm(gradients: &mut Gradients, max_norm: f64) -> Tensor {
 }
 
 /// The Euclidean norm of all gradients together, `[]` f32: the norm of their norms; 0 where there is none.
-fn global_norm(gradients: &Gradients) -> Tensor {
+pub(crate) fn global_norm(gradients: &Gradients) -> Tensor {
     let norms: Vec<Tensor> = gradients.iter().flatten().map(Tensor::norm).collect();
     if norms.is_empty() {
         return Tensor::from(0f32);

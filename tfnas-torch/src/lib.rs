@@ -5,8 +5,9 @@
 //! * [`layers`]: convolutions, batch norms, inverted residual blocks; they own their tensors.
 //! * [`named_tensors`]: a network's tensors by the names of the original's `state_dict`, and what each is for ([`Role`]);
 //!   [`mod@initialise`]: their first values; [`weights`]: their files.
-//! * [`supernet`], [`gumbel`], [`search_step`], [`full_state`]: the search.
-//! * [`derived`], [`drop_masks`], [`mod@train_step`]: training and testing the network that was found.
+//! * [`supernet`], [`gumbel`], [`search_step`], [`full_state`]: the search; [`search_checkpoint`]: what it may start from.
+//! * [`derived`], [`drop_masks`], [`mod@train_step`]: training and testing the network that was found; [`trainer`],
+//!   [`mixed_precision`], [`data_parallel`]: in lower precision, and on several ranks.
 //! * [`loss`], [`gradient`], [`optim`]: what both share.
 //! * [`preprocess`], [`device`]: from bytes to tensors, and where they live.
 //! * [`timing`]: the latency of blocks and of whole networks.
@@ -90,6 +91,7 @@
 //! * What a caller may get wrong is an error at the border (bytes, labels, files, states, tables). Inside, shapes fit by
 //!   construction; what libtorch itself reports there (memory running out) is a panic with its message.
 
+pub mod data_parallel;
 pub mod derived;
 pub mod device;
 pub mod drop_masks;
@@ -101,13 +103,16 @@ pub mod layers;
 pub mod loss;
 mod mixed_block;
 mod mixed_group;
+pub mod mixed_precision;
 pub mod named_tensors;
 pub mod optim;
 pub mod preprocess;
+pub mod search_checkpoint;
 pub mod search_step;
 pub mod supernet;
 pub mod timing;
 pub mod train_step;
+pub mod trainer;
 pub mod weights;
 
 pub use named_tensors::{Module, NamedTensors, Role};

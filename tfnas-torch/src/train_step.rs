@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use crate::derived::DerivedNetwork;
 use crate::drop_masks::DropMasks;
-use crate::gradient::{clip_by_global_norm, gradients};
+use crate::gradient::{Gradients, clip_by_global_norm, global_norm, gradients};
 use crate::loss::cross_entropy;
 use crate::optim::Sgd;
 
@@ -33,6 +33,26 @@ pub struct TrainOutcome {
     pub gradient_norm: Tensor,
 }
 
+impl TrainOutcome {
+    /// Leaves the optimiser as it is.
+    pub(crate) fn left_out(gradients: &Gradients, logits: &Tensor, loss: &Tensor) -> Self {
+        Self { logits: logits.detach(), loss: loss.detach(), gradient_norm: global_norm(gradients) }
+    }
+
+    /// Clips the gradients, and lets the optimiser step.
+    pub(crate) fn of_step(
+        optimiser: &mut Sgd,
+        max_norm: f64,
+        mut gradients: Gradients,
+        logits: &Tensor,
+        loss: &Tensor,
+    ) -> Self {
+        let gradient_norm = clip_by_global_norm(&mut gradients, max_norm);
+        optimiser.step(&gradients);
+        Self { logits: logits.detach(), loss: loss.detach(), gradient_norm }
+    }
+}
+
 /// Trains a network on a batch.
 ///
 /// * `optimiser`: of the network's [`Role::Weight`](crate::Role::Weight) tensors.
@@ -56,8 +76,6 @@ pub fn train_step(
     BatchTooSmall::check(x, network.final_size(x.size()[2] as usize))?;
     let logits = network.forward_training(x, masks);
     let loss = cross_entropy(&logits, labels, label_smoothing);
-    let mut gradients = gradients(&loss, &optimiser.parameters().to_vec());
-    let gradient_norm = clip_by_global_norm(&mut gradients, max_norm);
-    optimiser.step(&gradients);
-    Ok(TrainOutcome { logits: logits.detach(), loss: loss.detach(), gradient_norm })
+    let gradients = gradients(&loss, &optimiser.parameters().to_vec());
+    Ok(TrainOutcome::of_step(optimiser, max_norm, gradients, &logits, &loss))
 }

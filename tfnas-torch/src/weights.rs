@@ -1,21 +1,19 @@
-//! Named tensors in files (safetensors), and putting them into a network with every mismatch named.
+//! Named tensors in files (safetensors; `.pth.tar` to read), and putting them into a network with every mismatch named.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView, View, serialize};
+use safetensors::tensor::{Dtype as SafetensorsDtype, SafeTensorError, View, serialize};
 use tch::{Kind, Tensor, no_grad};
+use tfnas::checkpoint::{Dtype, Misfit, Misfits, PlainTensor, WeightsFile, WeightsFileError};
 
 use crate::named_tensors::{Module, NamedTensors};
 
 /// The largest file that is read: well above a supernet of the largest space with the state of its optimiser.
 const MAX_FILE_BYTES: u64 = 16 << 30;
-/// How many mismatches an error prints; it holds all.
-const PRINTED_MISMATCHES: usize = 20;
 
 /// Why tensors cannot be read, written or used.
 #[derive(Debug, thiserror::Error)]
@@ -36,10 +34,13 @@ pub enum WeightsError {
         /// Its size.
         bytes: u64,
     },
-    /// The bytes are no safetensors file.
-    #[error("not a readable safetensors file: {0}")]
-    Format(#[from] SafeTensorError),
-    /// A tensor of a dtype that has no place in a safetensors file, or none in libtorch.
+    /// The bytes are neither a safetensors file nor a `.pth.tar`.
+    #[error(transparent)]
+    Format(#[from] WeightsFileError),
+    /// The tensors have no place in a safetensors file.
+    #[error("cannot be written as safetensors: {0}")]
+    Unwritable(#[from] SafeTensorError),
+    /// A tensor of a dtype that has no place in a safetensors file.
     #[error("'{name}' has the dtype {dtype}, which is not supported")]
     Dtype {
         /// Name of the tensor.
@@ -56,88 +57,28 @@ pub enum WeightsError {
         source: tch::TchError,
     },
     /// The tensors are not those of the network.
-    #[error("the tensors do not fit the network:{}", MismatchList(.0))]
-    Mismatch(Vec<Mismatch>),
-}
-
-/// One way in which tensors are not those of a network.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Mismatch {
-    /// The network has it, the file does not.
-    #[error("missing: {name}")]
-    Missing {
-        /// Name of the tensor.
-        name: String,
-    },
-    /// The file has it, the network does not.
-    #[error("unexpected: {name}")]
-    Unexpected {
-        /// Name of the tensor.
-        name: String,
-    },
-    /// The shapes differ.
-    #[error("{name}: shape {found:?}, expected {expected:?}")]
-    Shape {
-        /// Name of the tensor.
-        name: String,
-        /// Shape in the file.
-        found: Vec<i64>,
-        /// Shape in the network.
-        expected: Vec<i64>,
-    },
-    /// The dtypes differ.
-    #[error("{name}: dtype {found:?}, expected {expected:?}")]
-    Dtype {
-        /// Name of the tensor.
-        name: String,
-        /// Dtype in the file.
-        found: Kind,
-        /// Dtype in the network.
-        expected: Kind,
-    },
-    /// Not all values are finite.
-    #[error("{name}: {count} values are NaN or infinite")]
-    NotFinite {
-        /// Name of the tensor.
-        name: String,
-        /// How many.
-        count: i64,
-    },
-}
-
-/// Prints mismatches, one a line, the first of many.
-struct MismatchList<'a>(&'a [Mismatch]);
-
-impl fmt::Display for MismatchList<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for mismatch in self.0.iter().take(PRINTED_MISMATCHES) {
-            write!(f, "\n  {mismatch}")?;
-        }
-        match self.0.len().saturating_sub(PRINTED_MISMATCHES) {
-            0 => Ok(()),
-            rest => write!(f, "\n  and {rest} more"),
-        }
-    }
+    #[error(transparent)]
+    Misfits(#[from] Misfits),
 }
 
 /// Writes tensors into a module that has the same names, shapes and dtypes.
 ///
 /// # Errors
-/// [`WeightsError::Mismatch`] with everything that is missing, unexpected, of another shape or dtype, or not finite; the
+/// [`WeightsError::Misfits`] with everything that is missing, unexpected, of another shape or dtype, or not finite; the
 /// module is as before then.
 pub fn load(module: &impl Module, tensors: &NamedTensors) -> Result<(), WeightsError> {
     let state = module.state();
-    let mut mismatches = Vec::new();
+    let mut misfits = Vec::new();
     for (name, expected) in state.iter() {
         match tensors.get(name) {
-            Some(found) => mismatches.extend(compare(name, found, expected)),
-            None => mismatches.push(Mismatch::Missing { name: name.to_owned() }),
+            Some(found) => misfits.extend(misfit(name, found, expected)),
+            None => misfits.push(Misfit::Missing { name: name.to_owned() }),
         }
     }
     let unexpected = tensors.iter().filter(|(name, _)| state.get(name).is_none());
-    mismatches.extend(unexpected.map(|(name, _)| Mismatch::Unexpected { name: name.to_owned() }));
-    if !mismatches.is_empty() {
-        return Err(WeightsError::Mismatch(mismatches));
+    misfits.extend(unexpected.map(|(name, _)| Misfit::Unexpected { name: name.to_owned() }));
+    if !misfits.is_empty() {
+        return Err(Misfits(misfits).into());
     }
     no_grad(|| {
         for (name, own) in state.iter() {
@@ -150,19 +91,22 @@ pub fn load(module: &impl Module, tensors: &NamedTensors) -> Result<(), WeightsE
 }
 
 /// In what a tensor is not what the network expects.
-fn compare(name: &str, found: &Tensor, expected: &Tensor) -> Option<Mismatch> {
+fn misfit(name: &str, found: &Tensor, expected: &Tensor) -> Option<Misfit> {
     let name = name.to_owned();
     if found.size() != expected.size() {
-        let (found, expected) = (found.size(), expected.size());
-        return Some(Mismatch::Shape { name, found, expected });
+        return Some(Misfit::Shape { name, found: shape_of(found), expected: shape_of(expected) });
     }
     if found.kind() != expected.kind() {
-        let (found, expected) = (found.kind(), expected.kind());
-        return Some(Mismatch::Dtype { name, found, expected });
+        let named = |tensor: &Tensor| dtype_of(tensor.kind()).map_or("of another kind", Dtype::name);
+        return Some(Misfit::Dtype { name, found: named(found), expected: named(expected) });
     }
     let finite = found.isfinite().sum(Kind::Int64).int64_value(&[]);
-    let count = found.numel() as i64 - finite;
-    (count > 0).then_some(Mismatch::NotFinite { name, count })
+    let count = found.numel() - finite as usize;
+    (count > 0).then_some(Misfit::NotFinite { name, count })
+}
+
+fn shape_of(tensor: &Tensor) -> Vec<usize> {
+    tensor.size().iter().map(|&size| size as usize).collect()
 }
 
 /// The bytes of a safetensors file: for the same tensors always the same, whatever their order.
@@ -179,20 +123,17 @@ pub fn to_bytes(tensors: &NamedTensors) -> Result<Vec<u8>, WeightsError> {
     Ok(serialize(views, Some(metadata))?)
 }
 
-/// The tensors of a safetensors file, on the CPU, ordered by name.
+/// The tensors of a safetensors file, ordered by name, or of a `.pth.tar`, in its order; on the CPU.
 ///
 /// # Errors
-/// [`WeightsError::Format`] for bytes that are no such file, [`WeightsError::Dtype`] for a dtype that libtorch does not
-/// have.
+/// [`WeightsError::Format`] for bytes that are no such file.
 pub fn from_bytes(bytes: &[u8]) -> Result<NamedTensors, WeightsError> {
-    let file = SafeTensors::deserialize(bytes)?;
-    let mut views = file.tensors();
-    views.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let tensor = |(name, view): (String, TensorView<'_>)| {
-        let tensor = tensor_of(&name, &view)?;
+    let file = WeightsFile::read(bytes)?;
+    let tensor = |(name, plain): (String, PlainTensor<'_>)| {
+        let tensor = tensor_of(&name, &plain)?;
         Ok((name, tensor))
     };
-    views.into_iter().map(tensor).collect()
+    file.state_dict.tensors.into_iter().map(tensor).collect()
 }
 
 /// Writes a safetensors file: aside first, then renamed, so that there is never half of one.
@@ -213,38 +154,42 @@ pub fn write_file(tensors: &NamedTensors, path: &Path) -> Result<(), WeightsErro
     write().map_err(|source| WeightsError::File { path: path.to_owned(), source })
 }
 
-/// Reads a safetensors file.
+/// Reads a safetensors file or a `.pth.tar`.
 ///
 /// # Errors
 /// [`WeightsError::File`] or [`WeightsError::TooLarge`], else as [`from_bytes`].
 pub fn read_file(path: &Path) -> Result<NamedTensors, WeightsError> {
+    from_bytes(&read_file_bytes(path)?)
+}
+
+/// The bytes of a file with weights, which may not be larger than any of them.
+pub(crate) fn read_file_bytes(path: &Path) -> Result<Vec<u8>, WeightsError> {
     let wrap = |source| WeightsError::File { path: path.to_owned(), source };
     let bytes = fs::metadata(path).map_err(wrap)?.len();
     if bytes > MAX_FILE_BYTES {
         return Err(WeightsError::TooLarge { path: path.to_owned(), bytes });
     }
-    from_bytes(&fs::read(path).map_err(wrap)?)
+    fs::read(path).map_err(wrap)
 }
 
 /// A tensor as the format wants it.
 struct TensorBytes {
     tensor: Tensor,
     shape: Vec<usize>,
-    dtype: Dtype,
+    dtype: SafetensorsDtype,
 }
 
 impl TensorBytes {
     fn of(name: &str, tensor: &Tensor) -> Result<Self, WeightsError> {
         let kind = tensor.kind();
-        let dtypes = DTYPES.iter().find(|(known, _)| *known == kind);
-        let &(_, dtype) =
-            dtypes.ok_or_else(|| WeightsError::Dtype { name: name.to_owned(), dtype: format!("{kind:?}") })?;
-        Ok(Self { tensor: tensor.detach(), shape: tensor.size().iter().map(|&size| size as usize).collect(), dtype })
+        let unknown = || WeightsError::Dtype { name: name.to_owned(), dtype: format!("{kind:?}") };
+        let dtype = dtype_of(kind).ok_or_else(unknown)?.to_safetensors();
+        Ok(Self { tensor: tensor.detach(), shape: shape_of(tensor), dtype })
     }
 }
 
 impl View for TensorBytes {
-    fn dtype(&self) -> Dtype {
+    fn dtype(&self) -> SafetensorsDtype {
         self.dtype
     }
 
@@ -265,24 +210,28 @@ impl View for TensorBytes {
 
 /// The dtypes that both sides have.
 const DTYPES: [(Kind, Dtype); 10] = [
-    (Kind::Bool, Dtype::BOOL),
+    (Kind::Bool, Dtype::Bool),
     (Kind::Uint8, Dtype::U8),
     (Kind::Int8, Dtype::I8),
     (Kind::Int16, Dtype::I16),
     (Kind::Int, Dtype::I32),
     (Kind::Int64, Dtype::I64),
     (Kind::Half, Dtype::F16),
-    (Kind::BFloat16, Dtype::BF16),
+    (Kind::BFloat16, Dtype::Bf16),
     (Kind::Float, Dtype::F32),
     (Kind::Double, Dtype::F64),
 ];
 
-fn tensor_of(name: &str, view: &TensorView<'_>) -> Result<Tensor, WeightsError> {
-    let known = DTYPES.iter().find(|(_, dtype)| *dtype == view.dtype());
-    let &(kind, _) =
-        known.ok_or_else(|| WeightsError::Dtype { name: name.to_owned(), dtype: view.dtype().to_string() })?;
-    let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
-    Tensor::f_from_data_size(view.data(), &shape, kind)
+fn dtype_of(kind: Kind) -> Option<Dtype> {
+    DTYPES.iter().find(|(known, _)| *known == kind).map(|(_, dtype)| *dtype)
+}
+
+/// A copy of a tensor in a file.
+fn tensor_of(name: &str, plain: &PlainTensor<'_>) -> Result<Tensor, WeightsError> {
+    let known = DTYPES.iter().find(|(_, dtype)| *dtype == plain.dtype());
+    let &(kind, _) = known.expect("DTYPES has every dtype of a file");
+    let shape: Vec<i64> = plain.shape().iter().map(|&size| size as i64).collect();
+    Tensor::f_from_data_size(&plain.bytes(), &shape, kind)
         .map_err(|source| WeightsError::Tensor { name: name.to_owned(), source })
 }
 
@@ -337,7 +286,7 @@ mod tests {
         }
         let wrong = named(vec![("a", Tensor::from(1f32)), ("b", Tensor::from(1f32))]);
         let text = load(&module, &wrong).unwrap_err().to_string();
-        for part in ["a: shape [], expected [2]", "b: dtype Float, expected Int64"] {
+        for part in ["a: shape [], expected [2]", "b: dtype float32, expected int64"] {
             assert!(text.contains(part), "{text}");
         }
         assert!(module.0.equal(&pair().0));

@@ -11,9 +11,11 @@
 //!   ([`table_text`]), the original's pickle ([`table_pickle`]), and what a table can reach ([`reachable`]).
 //! * [`random_architecture`]: random networks of a given latency, to compare with.
 //! * [`witness`]: a network that has the multiply-adds and latencies of a claim.
-//! * [`config`], [`config_text`]: the original's `model.config`.
+//! * [`config`], [`config_text`]: the original's `model.config`; [`config_space`]: which network of a space it is;
+//!   [`state_shapes`]: the tensors of the network.
 //! * [`cost`], [`schedule`]: parameters and FLOPs; learning rates, temperature, drop-connect rates.
-//! * [`pickle`]: Python pickles, read as data and never executed.
+//! * [`pickle`]: Python pickles, read as data and never executed; [`checkpoint`]: named tensors in `.pth.tar` and
+//!   safetensors files, as bytes.
 //!
 //! # Names
 //!
@@ -47,7 +49,9 @@
 pub mod architecture;
 pub mod block_key;
 pub mod channels;
+pub mod checkpoint;
 pub mod config;
+pub mod config_space;
 pub mod config_text;
 pub mod cost;
 pub mod curve;
@@ -62,6 +66,7 @@ pub mod schedule;
 pub mod space;
 mod space_check;
 mod spaces;
+pub mod state_shapes;
 pub mod table;
 pub mod table_pickle;
 pub mod table_text;

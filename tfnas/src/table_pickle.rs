@@ -128,7 +128,6 @@ impl LatencyTable {
     pub fn to_pickle(&self) -> Vec<u8> {
         let mut writer = PickleWriter::new();
         writer.global(ORDERED_DICT.0, ORDERED_DICT.1);
-        let ordered_dict = writer.memorise();
         writer.empty_tuple();
         writer.reduce();
         writer.mark();
@@ -136,7 +135,7 @@ impl LatencyTable {
         writer.float(self.base_ms());
         for (key, curve) in self.curves() {
             writer.text(&key.to_string());
-            writer.recall(ordered_dict);
+            writer.global(ORDERED_DICT.0, ORDERED_DICT.1);
             writer.empty_tuple();
             writer.reduce();
             writer.mark();

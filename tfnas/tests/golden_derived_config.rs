@@ -1,4 +1,4 @@
-//! The derived network on paper, against the original: `model.config`, parameters, FLOPs, latency, drop-connect.
+//! The derived network on paper, against the original: `model.config`, tensors, parameters, FLOPs, latency, drop-connect.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../tests/golden/cases.rs"]
@@ -6,7 +6,9 @@ mod cases;
 #[path = "../../tests/golden/search.rs"]
 mod search;
 
+use serde_json::{Value, json};
 use tfnas::schedule::drop_connect_rates;
+use tfnas::state_shapes::state_shapes;
 use tfnas::{LatencyTable, ModelConfig, Space, cost};
 
 #[test]
@@ -35,6 +37,9 @@ fn golden_derived_config() {
             assert_eq!(by_space, by_config, "{id}");
             assert!((by_space - expected).abs() <= 1e-9, "{id}: {by_space}, expected {expected}");
         }
+
+        let shapes = state_shapes(&config).into_iter().map(|tensor| json!([tensor.name, tensor.shape]));
+        assert_eq!(shapes.collect::<Value>(), case["state_dict_shapes"], "{id}");
 
         let rates = drop_connect_rates(0.2, architecture.block_count());
         assert_eq!(rates, cases::f64s(&case["drop_connect_rates_at_0_2"]), "{id}");

@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use super::Retention;
 use crate::ledger::Candidate;
-use crate::{Digest, Outcome};
+use crate::{Digest, Outcome, Purpose};
 
 /// Returns the rows of the attempts to remove. What is pinned or in use stays, and so does everything that what stays
 /// was made from.
@@ -40,12 +40,14 @@ pub(super) fn bytes_of<'a>(candidates: impl Iterator<Item = &'a Candidate>) -> u
     sizes.values().sum()
 }
 
-/// The newest `count` results of each instance by their last use, and as many of its attempts without a result.
+/// The newest `count` results of each instance by their last use; as many of its attempts without a result; and as many
+/// of those made to be compared, which must not push out the results that they were compared with.
 fn keep_last(candidates: &[Candidate], count: usize) -> Vec<bool> {
-    let mut groups: HashMap<(&str, bool), Vec<usize>> = HashMap::new();
+    let mut groups: HashMap<(&str, bool, bool), Vec<usize>> = HashMap::new();
     for (index, candidate) in candidates.iter().enumerate() {
         let is_result = candidate.outcome == Some(Outcome::Done);
-        groups.entry((&candidate.instance, is_result)).or_default().push(index);
+        let is_check = candidate.purpose == Purpose::Check;
+        groups.entry((&candidate.instance, is_result, is_check)).or_default().push(index);
     }
     let mut kept = vec![false; candidates.len()];
     for mut group in groups.into_values() {
@@ -156,6 +158,7 @@ mod tests {
             id: AttemptId::of(&digest(&row.to_string())),
             key: digest(instance).into(),
             instance: instance.to_owned(),
+            purpose: Purpose::Run,
             outcome: Some(Outcome::Done),
             used_ms: row,
             pinned: false,
@@ -233,6 +236,15 @@ mod tests {
         assert_eq!(bytes_of(candidates.iter()), 10);
         assert_eq!(removed(&candidates, None, Some(9)), [1, 2]);
         assert_eq!(removed(&candidates, None, Some(10)), [] as [i64; 0]);
+    }
+
+    #[test]
+    fn a_check_does_not_push_out_the_result_that_it_checked() {
+        let mut candidates =
+            vec![result(1, "a", &[], &["x"]), result(2, "a", &[], &["y"]), result(3, "a", &[], &["y"])];
+        candidates[1].purpose = Purpose::Check;
+        candidates[2].purpose = Purpose::Check;
+        assert_eq!(removed(&candidates, Some(1), None), [2]);
     }
 
     #[test]

@@ -71,6 +71,15 @@ impl Ledger {
         self.read(|connection| rows::attempts(connection, "WHERE a.outcome IS NULL ORDER BY a.id", []))
     }
 
+    /// Returns the names of all results, oldest first; those of checks are not among them.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn all_results(&self) -> Result<Vec<AttemptId>, LedgerError> {
+        let query = "SELECT name FROM attempts WHERE outcome = 'done' AND purpose = 'run' ORDER BY id";
+        self.read(|connection| connection.prepare_cached(query)?.query_map([], |row| row.get(0))?.collect())
+    }
+
     /// Returns every instance that was ever attempted.
     ///
     /// # Errors
@@ -196,14 +205,15 @@ impl Ledger {
 fn insert_attempt(connection: &Connection, attempt: &Attempt) -> rusqlite::Result<()> {
     let id = connection
         .prepare_cached(
-            "INSERT INTO attempts (name, run, instance, stage, key, manifest, purpose, environment, tool,
+            "INSERT INTO attempts (name, run, remote, instance, stage, key, manifest, purpose, environment, tool,
                                    source_revision, host, started_ms, used_ms, ended_ms, outcome,
                                    cause, metrics, peak_memory_bytes, cpu_ms)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .insert(params![
             attempt.id,
             attempt.run,
+            attempt.remote,
             attempt.instance,
             attempt.stage,
             attempt.key,

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::rows::unsigned;
 use super::{Ledger, LedgerError};
-use crate::{ActionKey, AttemptId, Digest, Outcome, RunId};
+use crate::{ActionKey, AttemptId, Digest, Outcome, Purpose, RunId};
 
 /// An attempt, as far as it matters for its removal.
 #[derive(Debug, Clone)]
@@ -15,6 +15,7 @@ pub(crate) struct Candidate {
     pub id: AttemptId,
     pub key: ActionKey,
     pub instance: String,
+    pub purpose: Purpose,
     pub outcome: Option<Outcome>,
     /// When it was made or last used, in milliseconds since 1970.
     pub used_ms: i64,
@@ -63,7 +64,7 @@ impl Ledger {
 
 fn candidates(connection: &Connection) -> rusqlite::Result<Vec<Candidate>> {
     let mut statement = connection.prepare(
-        "SELECT a.id, a.name, a.key, a.instance, a.outcome, a.used_ms, p.attempt IS NOT NULL
+        "SELECT a.id, a.name, a.key, a.instance, a.outcome, a.used_ms, p.attempt IS NOT NULL, a.purpose
          FROM attempts a LEFT JOIN pins p ON p.attempt = a.id ORDER BY a.id",
     )?;
     let rows = statement.query_map([], |row| {
@@ -75,6 +76,7 @@ fn candidates(connection: &Connection) -> rusqlite::Result<Vec<Candidate>> {
             outcome: row.get(4)?,
             used_ms: row.get(5)?,
             pinned: row.get(6)?,
+            purpose: row.get(7)?,
             open_runs: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),

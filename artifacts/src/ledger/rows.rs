@@ -154,7 +154,7 @@ pub(super) fn attempts(connection: &Connection, rest: &str, parameters: impl Par
         "SELECT a.id, a.name, a.run, a.instance, a.stage, a.key, a.manifest, a.purpose,
                 (SELECT text FROM texts WHERE id = a.environment),
                 a.tool, a.source_revision, a.host, a.started_ms, a.ended_ms, a.outcome, a.cause,
-                a.metrics, a.peak_memory_bytes, a.cpu_ms
+                a.metrics, a.peak_memory_bytes, a.cpu_ms, a.remote
          FROM attempts a {rest}"
     );
     let mut statement = connection.prepare_cached(&query)?;
@@ -175,6 +175,7 @@ fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
     Ok(Attempt {
         id: row.get(1)?,
         run: row.get(2)?,
+        remote: row.get(19)?,
         instance: row.get(3)?,
         stage: row.get(4)?,
         key: row.get(5)?,

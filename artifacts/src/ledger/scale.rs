@@ -32,6 +32,7 @@ fn attempt(run: i64, position: i64) -> Attempt {
     Attempt {
         id: AttemptId::of(&digest(position, u64::MAX)),
         run: Some(RunId(run)),
+        remote: None,
         instance: stage.clone(),
         stage,
         key: manifest.key(),

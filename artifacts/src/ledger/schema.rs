@@ -6,7 +6,8 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Never edited once released: what changes is added at the end.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 -- Texts that many rows share: configurations and records of the environment.
 CREATE TABLE texts (
     id INTEGER PRIMARY KEY,
@@ -100,7 +101,12 @@ CREATE TABLE pins (
     reason TEXT NOT NULL,
     pinned_ms INTEGER NOT NULL
 ) STRICT;
-"];
+",
+    "
+-- The address of the remote that a result was pulled from; none for what was made here.
+ALTER TABLE attempts ADD COLUMN remote TEXT;
+",
+];
 
 /// The version that this code reads and writes.
 pub(crate) const VERSION: u32 = MIGRATIONS.len() as u32;
@@ -136,6 +142,6 @@ mod tests {
     fn a_released_migration_never_changes() {
         let digests: Vec<String> =
             MIGRATIONS.iter().map(|text| crate::Digest::of_bytes(text.as_bytes()).short()).collect();
-        assert_eq!(digests, ["d8f7066833c3"]);
+        assert_eq!(digests, ["d8f7066833c3", "03d3f60ab8fe"]);
     }
 }

@@ -1,126 +1,199 @@
 //! Pushing results to a remote.
 
 use std::fs::File;
+use std::time::Duration;
 
 use object_store::path::Path;
-use object_store::{ObjectStoreExt, WriteMultipart};
+use object_store::{ObjectMeta, ObjectStoreExt, WriteMultipart};
 
-use super::{FORMAT, PART_BYTES, Remote, RemoteError};
-use crate::attempt_file::AttemptFile;
+use super::client::{PART_BYTES, part_bytes};
+use super::seen::Seen;
+use super::{Remote, RemoteError, record};
 use crate::digest::{Hasher, read_blocks};
-use crate::{Attempt, Cache, CacheError, Digest, FileError, ObjectError, Outcome, Output};
+use crate::{Attempt, Cache, CacheError, Digest, FileError, ObjectError, Output};
 
 /// Parts of one object that are on their way at once.
 const PARTS_AT_ONCE: usize = 4;
 
-/// What a push did.
+/// How long a server may take to forget the parts of an upload that is given up.
+const ABORT: Duration = Duration::from_secs(5);
+
+/// Pushes results of one store to one remote; shared by any number of threads.
+#[derive(Debug)]
+pub struct Pusher<'a> {
+    remote: &'a Remote,
+    cache: &'a Cache,
+    seen: Seen,
+}
+
+/// What a push of one result did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pushed {
-    /// Results that are on the remote now and were not before.
-    pub results: u64,
-    /// Objects that were sent; the others were there.
+    /// Whether its record was written: it was not there, or could not be read.
+    pub recorded: bool,
+    /// Objects that were sent: they were not there, or were not what their names say.
     pub objects: u64,
     /// Their size together.
     pub bytes: u64,
 }
 
-impl Remote {
-    /// Sends results with their outputs. Each output is hashed first; a damaged one is set aside and ends the push.
-    /// `progress` is called with the size of each object that has been sent or was there.
+impl Pushed {
+    /// Returns whether all was there already.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl<'a> Pusher<'a> {
+    /// Prepares to push; nothing is sent yet.
+    pub fn new(remote: &'a Remote, cache: &'a Cache) -> Self {
+        Self { remote, cache, seen: Seen::open(cache.store(), remote) }
+    }
+
+    /// Sends a result, `progress` being called with the number of bytes that have gone. Each output is hashed before it
+    /// goes, and what is on the remote then, or was before, is read back and hashed; the record is written last.
     ///
     /// # Errors
-    /// [`RemoteError::Request`]; [`RemoteError::Cache`] for an output that is missing or damaged on this side. What was
-    /// sent until then stays, and is not sent again.
-    pub fn push(&self, cache: &Cache, results: &[Attempt], progress: &dyn Fn(u64)) -> Result<Pushed, RemoteError> {
+    /// [`RemoteError::Request`]; [`RemoteError::Cache`] for an output that is missing or damaged on this side;
+    /// [`RemoteError::WrongBytes`] if the remote gives back something else than it was sent. What was sent until then
+    /// stays, and is not sent again.
+    pub fn push(&self, result: &Attempt, progress: &dyn Fn(u64)) -> Result<Pushed, RemoteError> {
+        self.remote.mark()?;
         let mut pushed = Pushed::default();
-        let format = self.path(["FORMAT"]);
-        if self.size(&format)?.is_none() {
-            self.put(&format, FORMAT.into())?;
-        }
-        for result in results.iter().filter(|attempt| attempt.outcome == Some(Outcome::Done)) {
-            for output in &result.outputs {
-                if self.send(cache, output)? {
-                    pushed.objects += 1;
-                    pushed.bytes += output.bytes;
-                }
-                progress(output.bytes);
+        for output in &result.outputs {
+            if !self.is_there(output)? {
+                self.send(output, progress)?;
+                pushed.objects += 1;
+                pushed.bytes += output.bytes;
             }
-            // The record goes last: whoever finds it finds all that it mentions.
-            let record = self.record(&result.key, &result.id);
-            if self.size(&record)?.is_none() {
-                let run = match result.run {
-                    Some(run) => cache.ledger().run(run).map_err(CacheError::from)?,
-                    None => None,
-                };
-                self.put(&record, AttemptFile::new(result.clone(), run).to_text().into_bytes())?;
-                pushed.results += 1;
+        }
+        if !self.has_record(result)? {
+            self.remote.put(&self.remote.record(&result.key, &result.id), record::to_bytes(result))?;
+            pushed.recorded = true;
+        }
+        Ok(pushed)
+    }
+
+    /// Says what [`push`](Self::push) would do. Sizes are compared, bytes are not read.
+    ///
+    /// # Errors
+    /// [`RemoteError::Request`].
+    pub fn compare(&self, result: &Attempt) -> Result<Pushed, RemoteError> {
+        let mut pushed = Pushed { recorded: !self.has_record(result)?, ..Pushed::default() };
+        for output in &result.outputs {
+            if self.head(output)?.is_none() {
+                pushed.objects += 1;
+                pushed.bytes += output.bytes;
             }
         }
         Ok(pushed)
     }
 
-    /// Sends an object that is not there; returns whether it was sent.
-    fn send(&self, cache: &Cache, output: &Output) -> Result<bool, RemoteError> {
-        let path = self.object(&output.digest);
-        if self.size(&path)? == Some(output.bytes) {
-            return Ok(false);
-        }
-        let file = cache.open_verified(&output.digest)?;
-        let mut source = File::open(&file).map_err(FileError::of("open", &file))?;
-        if output.bytes <= PART_BYTES {
-            let mut bytes = Vec::new();
-            read_blocks(&mut source, &mut Vec::new(), |block| {
-                bytes.extend_from_slice(block);
-                Ok(())
-            })
-            .map_err(FileError::of("read", &file))?;
-            check(&output.digest, Digest::of_bytes(&bytes), &file)?;
-            self.put(&path, bytes)?;
-        } else {
-            self.send_in_parts(&mut source, &file, &output.digest, &path)?;
-        }
-        Ok(true)
+    /// Returns whether the remote has a record of the result that can be read. That of a newer version is one.
+    fn has_record(&self, result: &Attempt) -> Result<bool, RemoteError> {
+        let path = self.remote.record(&result.key, &result.id);
+        let Some(bytes) = self.remote.get(&path)? else { return Ok(false) };
+        Ok(match record::from_bytes(&bytes, &self.remote.place(&path)) {
+            Ok(there) => there.id == result.id && there.key == result.key && there.outputs == result.outputs,
+            Err(RemoteError::NewerRecord { .. }) => true,
+            Err(_) => false,
+        })
     }
 
-    /// Sends a large object; it appears on the remote only if what was sent has its digest.
+    /// Returns what the remote says of an object; none if it is not there, or has another size.
+    fn head(&self, output: &Output) -> Result<Option<ObjectMeta>, RemoteError> {
+        Ok(self.remote.head(&self.remote.object(&output.digest))?.filter(|there| there.size == output.bytes))
+    }
+
+    /// Returns whether an object is on the remote, and is what its name says.
+    fn is_there(&self, output: &Output) -> Result<bool, RemoteError> {
+        let Some(there) = self.head(output)? else { return Ok(false) };
+        let tag = there.e_tag.as_deref();
+        if self.seen.is_sound(&output.digest, tag) {
+            return Ok(true);
+        }
+        let found = self.remote.read(&there.location, output.bytes, &mut |_| Ok(()))?;
+        if found == output.digest {
+            self.seen.remember(&output.digest, tag);
+        }
+        Ok(found == output.digest)
+    }
+
+    /// Sends an object, and reads it back.
+    fn send(&self, output: &Output, progress: &dyn Fn(u64)) -> Result<(), RemoteError> {
+        let path = self.remote.object(&output.digest);
+        let file = self.cache.open_verified(&output.digest)?;
+        let mut source = File::open(&file).map_err(FileError::of("open", &file))?;
+        let tag = if output.bytes <= PART_BYTES {
+            let bytes = read_whole(&mut source, output, &file)?;
+            let tag = self.remote.put(&path, bytes)?.e_tag;
+            progress(output.bytes);
+            tag
+        } else {
+            self.send_in_parts(&mut source, &file, output, &path, progress)?
+        };
+        let found = self.remote.read(&path, output.bytes, &mut |_| Ok(()))?;
+        if found != output.digest {
+            let place = self.remote.place(&path);
+            return Err(RemoteError::WrongBytes { digest: output.digest, found, place });
+        }
+        self.seen.remember(&output.digest, tag.as_deref());
+        Ok(())
+    }
+
+    /// Sends a large object; it appears on the remote only if what was sent has its digest. Returns its entity tag.
     fn send_in_parts(
         &self,
         source: &mut File,
         file: &std::path::Path,
-        digest: &Digest,
+        output: &Output,
         path: &Path,
-    ) -> Result<(), RemoteError> {
-        let failed = |source| self.failed("write", path, source);
-        let upload = self.runtime.block_on(self.store.put_multipart(path)).map_err(failed)?;
+        progress: &dyn Fn(u64),
+    ) -> Result<Option<String>, RemoteError> {
+        let remote = self.remote;
+        let upload = remote.ask("write", path, remote.store.put_multipart(path))?;
         // Parts are sent by tasks, which are made within the runtime.
-        let _within = self.runtime.enter();
-        let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES as usize);
+        let _within = remote.runtime.enter();
+        let part = usize::try_from(part_bytes(output.bytes)).unwrap_or(usize::MAX);
+        let mut upload = WriteMultipart::new_with_chunk_size(upload, part);
         let mut hasher = Hasher::new();
         let mut refused = None;
         let read = read_blocks(source, &mut Vec::new(), |block| {
             hasher.update(block);
-            let ready = self.runtime.block_on(upload.wait_for_capacity(PARTS_AT_ONCE));
-            ready.map_err(|error| {
+            if let Err(error) = remote.ask("write", path, upload.wait_for_capacity(PARTS_AT_ONCE)) {
                 refused = Some(error);
-                std::io::Error::other("the remote refused a part")
-            })?;
+                return Err(std::io::Error::other("the remote refused a part"));
+            }
             upload.write(block);
+            progress(block.len() as u64);
             Ok(())
         });
         let sound = match (refused, read) {
-            (Some(error), _) => Err(failed(error)),
+            (Some(error), _) => Err(error),
             (None, Err(error)) => Err(FileError::new("read", file, error).into()),
-            (None, Ok(_)) => check(digest, hasher.finish(), file),
+            (None, Ok(_)) => check(&output.digest, hasher.finish(), file),
         };
         match sound {
-            Ok(()) => self.runtime.block_on(upload.finish()).map(drop).map_err(failed),
+            Ok(()) => Ok(remote.ask("write", path, upload.finish())?.e_tag),
             Err(error) => {
                 // The error that matters is the first; what is left of the upload, providers remove.
-                let _ = self.runtime.block_on(upload.abort());
+                let _ = remote.runtime.block_on(async { tokio::time::timeout(ABORT, upload.abort()).await });
                 Err(error)
             }
         }
     }
+}
+
+/// Reads a small object whole.
+fn read_whole(source: &mut File, output: &Output, file: &std::path::Path) -> Result<Vec<u8>, RemoteError> {
+    let mut bytes = Vec::new();
+    read_blocks(source, &mut Vec::new(), |block| {
+        bytes.extend_from_slice(block);
+        Ok(())
+    })
+    .map_err(FileError::of("read", file))?;
+    check(&output.digest, Digest::of_bytes(&bytes), file)?;
+    Ok(bytes)
 }
 
 /// What was read to be sent must be what was checked just before.

@@ -140,3 +140,30 @@ fn a_commit_to_a_store_on_another_disk_copies() {
     cache.commit(&mut open, &[("out".into(), elsewhere)], serde_json::json!({}), Default::default()).unwrap();
     assert!(cache.verify(&|_| {}).unwrap().is_sound());
 }
+
+#[cfg(feature = "remote")]
+#[test]
+fn a_read_only_remote_can_be_pulled_from_and_says_that_it_cannot_be_written() {
+    use tfnas_artifacts::{Pusher, Remote, RemoteError, Wanted};
+
+    let Some(disk) = Mount::new("size=4m") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(&folder.path().join("here")).unwrap();
+    let run = cache.begin_run(&new_run()).unwrap();
+    let pushed = make(&cache, &run, "split", &manifest("split", 1, &[]));
+    let other = make(&cache, &run, "split", &manifest("split", 2, &[]));
+    let url = format!("file://{}", disk.path.display());
+    let remote = Remote::open(&url, [], Default::default()).unwrap();
+    Pusher::new(&remote, &cache).push(&pushed, &|_| {}).unwrap();
+    assert!(mount(&["-o", "remount,ro"], &disk.path));
+    let remote = Remote::open(&url, [], Default::default()).unwrap();
+    let pusher = Pusher::new(&remote, &cache);
+    assert!(pusher.push(&pushed, &|_| {}).unwrap().is_nothing());
+    let error = pusher.push(&other, &|_| {}).unwrap_err();
+    assert!(matches!(error, RemoteError::Request { .. }), "{error}");
+    let error = error.to_string();
+    assert!(error.contains(&format!("cannot write {url}/objects")) && error.contains("can be written"), "{error}");
+    let there = Cache::open(&folder.path().join("there")).unwrap();
+    let wanted = Wanted { key: &pushed.key, outputs: &["out"] };
+    assert!(remote.pull(&there, wanted, &|_| {}).unwrap().result.is_some());
+}

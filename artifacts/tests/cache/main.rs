@@ -9,4 +9,6 @@ mod history;
 mod recovery;
 #[cfg(feature = "remote")]
 mod remote;
+#[cfg(feature = "remote")]
+mod remote_server;
 mod work;

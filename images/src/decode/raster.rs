@@ -3,7 +3,9 @@ use std::io::{Cursor, ErrorKind};
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use tiff::decoder::{Decoder, DecodingResult};
 use tiff::tags::{CompressionMethod, Tag};
+use tiff::{ColorType, TiffError};
 
 use super::{DecodeError, check_size, to_rgb};
 use crate::rgb_image::RgbImage;
@@ -17,7 +19,7 @@ const PNG_END: [u8; 12] = *b"\0\0\0\0IEND\xAE\x42\x60\x82";
 /// Decodes a PNG, WebP, BMP or TIFF.
 pub(super) fn decode(bytes: &[u8], format: ImageFormat) -> Result<RgbImage, DecodeError> {
     let bytes = if format == ImageFormat::Png { with_png_end(bytes) } else { Cow::Borrowed(bytes) };
-    let orientation = if format == ImageFormat::Tiff { check_tiff(&bytes)? } else { Orientation::NoTransforms };
+    let tiff = if format == ImageFormat::Tiff { check_tiff(&bytes)? } else { Tiff::default() };
     let mut reader = ImageReader::with_format(Cursor::new(&*bytes), format);
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_DECODER_BYTES);
@@ -25,8 +27,9 @@ pub(super) fn decode(bytes: &[u8], format: ImageFormat) -> Result<RgbImage, Deco
     let decoder = reader.into_decoder().map_err(explained)?;
     let (width, height) = decoder.dimensions();
     check_size(width as usize, height as usize)?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(explained)?;
-    image.apply_orientation(orientation);
+    let mut image =
+        if tiff.has_inks { mixed_inks(&bytes)? } else { DynamicImage::from_decoder(decoder).map_err(explained)? };
+    image.apply_orientation(tiff.orientation);
     let (width, height) = (image.width() as usize, image.height() as usize);
     let mut pixels = rgb_bytes(image, is_grey_png(&bytes))?;
     if let Some(levels) = bmp_levels(&bytes) {
@@ -92,17 +95,24 @@ fn regrade(pixels: &mut [u8], levels: [u32; 3]) {
     }
 }
 
-/// Refuses a TIFF whose pixels would not be Pillow's, and returns its orientation.
-fn check_tiff(bytes: &[u8]) -> Result<Orientation, DecodeError> {
+/// What the tags of a TIFF say beside its pixels.
+struct Tiff {
+    orientation: Orientation,
+    /// Whether the pixels are inks (CMYK), which `image` mixes otherwise than Pillow.
+    has_inks: bool,
+}
+
+impl Default for Tiff {
+    fn default() -> Self {
+        Self { orientation: Orientation::NoTransforms, has_inks: false }
+    }
+}
+
+/// Refuses a TIFF whose pixels would not be Pillow's.
+fn check_tiff(bytes: &[u8]) -> Result<Tiff, DecodeError> {
     const ASSOCIATED_ALPHA: u16 = 1;
-    let broken = |error: tiff::TiffError| match error {
-        tiff::TiffError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => DecodeError::Truncated,
-        tiff::TiffError::UnsupportedError(error) => DecodeError::Unsupported(error.to_string()),
-        other => {
-            DecodeError::Other(ImageError::Decoding(image::error::DecodingError::new(ImageFormat::Tiff.into(), other)))
-        }
-    };
-    let mut decoder = tiff::decoder::Decoder::new(Cursor::new(bytes)).map_err(broken)?;
+    const INKS_APART: u16 = 2;
+    let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(broken)?;
     let compression = decoder.find_tag_unsigned::<u16>(Tag::Compression).map_err(broken)?;
     let jpeg = [CompressionMethod::JPEG, CompressionMethod::ModernJPEG].map(|method| method.to_u16());
     if compression.is_some_and(|compression| jpeg.contains(&compression)) {
@@ -114,8 +124,38 @@ fn check_tiff(bytes: &[u8]) -> Result<Orientation, DecodeError> {
             "a TIFF whose colours are multiplied with alpha is not supported".to_owned(),
         ));
     }
+    let has_inks = matches!(decoder.colortype().map_err(broken)?, ColorType::CMYK(_) | ColorType::CMYKA(_));
+    let planes = decoder.find_tag_unsigned::<u16>(Tag::PlanarConfiguration).map_err(broken)?;
+    if has_inks && planes == Some(INKS_APART) {
+        return Err(DecodeError::Unsupported("a TIFF with each ink apart is not supported".to_owned()));
+    }
     let orientation = decoder.find_tag_unsigned::<u8>(Tag::Orientation).ok().flatten();
-    Ok(orientation.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms))
+    let orientation = orientation.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms);
+    Ok(Tiff { orientation, has_inks })
+}
+
+/// Decodes a TIFF of inks as Pillow does.
+fn mixed_inks(bytes: &[u8]) -> Result<DynamicImage, DecodeError> {
+    let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(broken)?;
+    let (width, height) = decoder.dimensions().map_err(broken)?;
+    let (ColorType::CMYK(8), DecodingResult::U8(inks)) =
+        (decoder.colortype().map_err(broken)?, decoder.read_image().map_err(broken)?)
+    else {
+        return Err(DecodeError::Unsupported("a TIFF of inks other than CMYK with 8 bits is not supported".to_owned()));
+    };
+    let pixels = image::RgbImage::from_raw(width, height, to_rgb::cmyk(&inks));
+    pixels.map(DynamicImage::ImageRgb8).ok_or(DecodeError::Truncated)
+}
+
+/// An error of the TIFF decoder as ours.
+fn broken(error: TiffError) -> DecodeError {
+    match error {
+        TiffError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => DecodeError::Truncated,
+        TiffError::UnsupportedError(error) => DecodeError::Unsupported(error.to_string()),
+        other => {
+            DecodeError::Other(ImageError::Decoding(image::error::DecodingError::new(ImageFormat::Tiff.into(), other)))
+        }
+    }
 }
 
 fn explained(error: ImageError) -> DecodeError {
@@ -187,6 +227,16 @@ mod tests {
         assert_eq!((turned.width, turned.height), (1, 2));
         let mirrored = decode(&tiff(&[(ORIENTATION, 2)])).unwrap();
         assert_eq!(mirrored.pixels, [4, 5, 6, 1, 2, 3]);
+    }
+
+    /// As Pillow 13.0 has it: inks take light away, each share of it rounded.
+    #[test]
+    fn inks_of_a_tiff_are_mixed_as_those_of_a_jpeg() {
+        let inks = [0, 0, 0, 0, 255, 0, 0, 0, 10, 20, 30, 40, 9, 9, 9, 255];
+        let mut bytes = Vec::new();
+        let mut encoder = tiff::encoder::TiffEncoder::new(Cursor::new(&mut bytes)).unwrap();
+        encoder.write_image::<tiff::encoder::colortype::CMYK8>(2, 2, &inks).unwrap();
+        assert_eq!(decode(&bytes).unwrap().pixels, [255, 255, 255, 0, 255, 255, 207, 198, 190, 0, 0, 0]);
     }
 
     #[test]

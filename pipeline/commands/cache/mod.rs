@@ -1,15 +1,19 @@
 //! `cache …`: the store as a whole.
 
+mod pin;
+mod pull;
+mod push;
 mod rebuild;
 mod verify;
 
 use clap::{Args, Subcommand};
+use indicatif::MultiProgress;
 
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
 
-/// The store as a whole: check it, remake its ledger
+/// The store as a whole: check it, share its results, pin them, remake its ledger
 #[derive(Args, Debug)]
 pub struct Cache {
     #[command(subcommand)]
@@ -19,6 +23,10 @@ pub struct Cache {
 #[derive(Subcommand, Debug)]
 enum Verb {
     Verify(verify::Verify),
+    Push(push::Push),
+    Pull(pull::Pull),
+    Pin(pin::Pin),
+    Unpin(pin::Unpin),
     Rebuild(rebuild::Rebuild),
 }
 
@@ -26,10 +34,14 @@ impl Cache {
     /// Does the verb.
     ///
     /// # Errors
-    /// What is wrong with the store.
-    pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
+    /// What is wrong with the store, or with the remote.
+    pub fn execute(&self, options: &Options, bars: &MultiProgress) -> Result<Exit, CommandError> {
         match &self.verb {
             Verb::Verify(verify) => verify.execute(options),
+            Verb::Push(push) => push.execute(options, bars),
+            Verb::Pull(pull) => pull.execute(options, bars),
+            Verb::Pin(pin) => pin.execute(options),
+            Verb::Unpin(unpin) => unpin.execute(options),
             Verb::Rebuild(rebuild) => rebuild.execute(options),
         }
     }

@@ -1,6 +1,7 @@
 //! `table …`: latency tables apart from any pipeline.
 
 mod diff;
+mod export;
 mod import;
 mod random;
 mod range;
@@ -17,7 +18,7 @@ use crate::exit::Exit;
 use crate::options::Options;
 use crate::table;
 
-/// Latency tables: import, look at, check, compare
+/// Latency tables: import, export, look at, check, compare
 #[derive(Args, Debug)]
 pub struct Table {
     #[command(subcommand)]
@@ -27,6 +28,7 @@ pub struct Table {
 #[derive(Subcommand, Debug)]
 enum Verb {
     Import(import::Import),
+    Export(export::Export),
     Show(show::Show),
     Verify(verify::Verify),
     Range(range::Range),
@@ -42,6 +44,7 @@ impl Table {
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         match &self.verb {
             Verb::Import(import) => import.execute(),
+            Verb::Export(export) => export.execute(),
             Verb::Show(show) => show.execute(options),
             Verb::Verify(verify) => verify.execute(options),
             Verb::Range(range) => range.execute(options),

@@ -9,6 +9,7 @@ mod error;
 mod evaluate;
 mod images;
 mod lookup;
+mod network;
 mod parse;
 mod reporter;
 mod resume;
@@ -17,6 +18,7 @@ mod split;
 mod state;
 mod stop;
 mod test;
+mod torchscript;
 mod train;
 
 use std::path::Path;
@@ -29,6 +31,8 @@ use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::reporter::Reporter;
 use crate::stop::StopFlag;
+
+pub use torchscript::torchscript;
 
 /// Version of the worker, which must be the planner's.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

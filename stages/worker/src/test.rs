@@ -1,7 +1,6 @@
 //! `test`: the trained network on the test images.
 
 use serde::Serialize;
-use tfnas::ModelConfig;
 use tfnas_stages::{Metrics, TestParams};
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::weights::{load, read_file};
@@ -10,6 +9,7 @@ use crate::context::StageContext;
 use crate::error::{Context as _, StageResult};
 use crate::evaluate::evaluate;
 use crate::images::{Feeder, classes, evaluation, test_images};
+use crate::network::model_config;
 
 /// `test.json`; shares are of 1.
 #[derive(Serialize)]
@@ -35,10 +35,11 @@ struct ClassReport {
 pub fn run(context: &mut StageContext) -> StageResult {
     let params: TestParams = context.params()?;
     let names = classes(context, params.protocol.classes())?;
-    let config = ModelConfig::parse(&context.read_text("model.config")?).context("model.config")?;
+    let config = model_config(context, names.len())?;
     let network = DerivedNetwork::new(&config, context.device);
-    let weights = params.test.weights.output();
-    load(&network, &read_file(&context.input(weights)?.path).context(weights)?).context(weights)?;
+    let weights = &context.input(params.test.weights.port().name)?.path;
+    let tensors = read_file(weights).context("the weights")?;
+    load(&network, &tensors).context(format!("the weights {}", weights.display()))?;
     let network = network.folded();
 
     let source = test_images(context, &names, params.on_bad_image)?;

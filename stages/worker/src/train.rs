@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
-use tfnas::ModelConfig;
 use tfnas::schedule::cosine_with_warm_up;
 use tfnas_images::{BatchOptions, ImageSource, Order, Transform};
 use tfnas_random::Purpose;
@@ -22,6 +21,7 @@ use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::evaluate::{Evaluation, evaluate};
 use crate::images::{Feeder, classes, evaluation, listed, test_images, train_transform};
+use crate::network::model_config;
 use crate::resume::ResumeFolder;
 use crate::state::StateKeeper;
 
@@ -87,17 +87,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let params: TrainParams = context.params()?;
     let section = &params.train;
     let names = classes(context, section.protocol.classes())?;
-    let config = ModelConfig::parse(&context.read_text("model.config")?).context("model.config")?;
-    if config.classifier.out_features != names.len() {
-        return Err(StageError::with_hint(
-            format!(
-                "model.config has a classifier of {} classes, the images have {}",
-                config.classifier.out_features,
-                names.len()
-            ),
-            "set space.classes to the classes of the data, or leave it out",
-        ));
-    }
+    let config = model_config(context, names.len())?;
     let (train, val) = match section.protocol {
         Protocol::Published => {
             (listed(context, "all.list", params.on_bad_image)?, test_images(context, &names, params.on_bad_image)?)

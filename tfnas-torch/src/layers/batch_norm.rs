@@ -1,5 +1,9 @@
-use tch::{Device, Kind, Tensor};
+use std::rc::Rc;
 
+use tch::{Device, Kind, Tensor};
+use tfnas_c10d::BatchNormTensors;
+
+use crate::data_parallel::SharedStatistics;
 use crate::named_tensors::{Module, Role, Visitor, join};
 
 /// Added to a variance before its root is taken.
@@ -33,6 +37,8 @@ pub enum BatchNorm {
         variance: Tensor,
         /// Batches seen.
         batches: Tensor,
+        /// Where the statistics in training are those of all ranks' batches together.
+        shared: Option<Rc<SharedStatistics>>,
     },
     /// The identity: the convolution before it has taken the batch norm in.
     Folded,
@@ -50,6 +56,7 @@ impl BatchNorm {
                 mean: Tensor::zeros(shape, (Kind::Float, device)),
                 variance: Tensor::ones(shape, (Kind::Float, device)),
                 batches: Tensor::zeros([0i64; 0], (Kind::Int64, device)),
+                shared: None,
             },
         }
     }
@@ -61,13 +68,33 @@ impl BatchNorm {
                 let none = None::<&Tensor>;
                 x.batch_norm(none, none, none, none, true, MOMENTUM, EPSILON, true)
             }
-            Self::Affine { weight, bias, mean, variance, batches } => {
+            Self::Affine { weight, bias, mean, variance, batches, shared } => {
                 if training {
                     let _ = batches.shallow_clone().g_add_scalar_(1);
+                }
+                if let (Some(shared), true) = (shared, training) {
+                    return shared.batch_norm(
+                        &x,
+                        &BatchNormTensors {
+                            weight,
+                            bias,
+                            running_mean: mean,
+                            running_variance: variance,
+                            momentum: MOMENTUM,
+                            epsilon: EPSILON,
+                        },
+                    );
                 }
                 x.batch_norm(Some(weight), Some(bias), Some(mean), Some(variance), training, MOMENTUM, EPSILON, true)
             }
             Self::Folded => x,
+        }
+    }
+
+    /// Takes the statistics in training from all ranks' batches together; without effect on one without running statistics.
+    pub(crate) fn share_statistics(&mut self, statistics: &Rc<SharedStatistics>) {
+        if let Self::Affine { shared, .. } = self {
+            *shared = Some(Rc::clone(statistics));
         }
     }
 
@@ -86,7 +113,7 @@ impl BatchNorm {
 
 impl Module for BatchNorm {
     fn visit(&self, prefix: &str, visitor: &mut Visitor<'_>) {
-        if let Self::Affine { weight, bias, mean, variance, batches } = self {
+        if let Self::Affine { weight, bias, mean, variance, batches, .. } = self {
             visitor(join(prefix, "weight"), weight, Role::Weight);
             visitor(join(prefix, "bias"), bias, Role::Weight);
             visitor(join(prefix, "running_mean"), mean, Role::Buffer);

@@ -67,6 +67,11 @@ impl MbConv {
         }
     }
 
+    /// The convolutions with their batch norms.
+    pub(crate) fn layers_mut(&mut self) -> impl Iterator<Item = &mut ConvLayer> {
+        self.expand.iter_mut().chain([&mut self.depthwise, &mut self.project])
+    }
+
     /// Whether the block adds its input to its output.
     pub(crate) fn has_residual(&self) -> bool {
         self.has_residual

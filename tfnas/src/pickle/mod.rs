@@ -10,14 +10,16 @@
 //! cycle: a tree of copies could grow exponentially. Time and memory are proportional to the length of the stream,
 //! within [`Limits`].
 //!
-//! * `reader`: the stack machine; `opcode`: the bytes it knows; `text`: the line formats of protocol 0; `limits`: what
-//!   it refuses, and why.
+//! * `cursor`: the stream; `reader`: what each opcode does; `stack`: with what; `opcode`: the bytes it knows; `text`: the
+//!   line formats of protocol 0; `limits`: what it refuses, and why.
 //! * `value`: the arena and how to look at it.
 //! * `writer`: what the project writes itself, in protocol 2.
 
+mod cursor;
 mod limits;
 mod opcode;
 mod reader;
+mod stack;
 #[cfg(test)]
 mod tests;
 mod text;

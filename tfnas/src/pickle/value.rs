@@ -117,6 +117,22 @@ impl Pickle {
         }
     }
 
+    /// The ids of the objects outside the stream, one for each time that one was referred to anew.
+    pub fn persistent_ids(&self) -> impl Iterator<Item = ValueId> {
+        self.values.iter().filter_map(|value| match value {
+            Value::Persistent(id) => Some(*id),
+            _ => None,
+        })
+    }
+
+    /// Module, name and arguments of a call of a global without keywords; `None` for anything else.
+    pub fn call(&self, id: ValueId) -> Option<(&str, &str, &[ValueId])> {
+        let Value::Call(call) = self.value(id) else { return None };
+        let Value::Global { module, name } = self.value(call.function) else { return None };
+        let arguments = self.sequence(call.arguments)?;
+        call.keywords.is_none().then_some((module.as_str(), name.as_str(), arguments))
+    }
+
     /// Whether this is the global `module.name`.
     pub fn is_global(&self, id: ValueId, module: &str, name: &str) -> bool {
         matches!(self.value(id), Value::Global { module: m, name: n } if m == module && n == name)

@@ -1,5 +1,7 @@
 //! Writing pickles of protocol 2, which every Python that the original runs on can load.
 
+use std::collections::HashMap;
+
 use super::opcode as op;
 
 /// Writes values in the order in which a loader builds them.
@@ -9,6 +11,7 @@ use super::opcode as op;
 pub struct PickleWriter {
     bytes: Vec<u8>,
     memorised: u32,
+    globals: HashMap<(&'static str, &'static str), MemoIndex>,
 }
 
 /// A value that can be written again by reference.
@@ -19,7 +22,7 @@ impl PickleWriter {
     /// Begins a pickle.
     #[expect(clippy::new_without_default, reason = "an empty pickle is no default value of anything")]
     pub fn new() -> Self {
-        Self { bytes: vec![op::PROTO, 2], memorised: 0 }
+        Self { bytes: vec![op::PROTO, 2], memorised: 0, globals: HashMap::new() }
     }
 
     /// A text.
@@ -50,15 +53,35 @@ impl PickleWriter {
         self.bytes.extend(value.to_be_bytes());
     }
 
-    /// A name to import; neither part may hold a line feed.
-    pub fn global(&mut self, module: &str, name: &str) {
+    /// A name to import, written out the first time; neither part may hold a line feed.
+    pub fn global(&mut self, module: &'static str, name: &'static str) {
+        if let Some(&index) = self.globals.get(&(module, name)) {
+            return self.recall(index);
+        }
         self.bytes.push(op::GLOBAL);
         self.bytes.extend(format!("{module}\n{name}\n").as_bytes());
+        let index = self.memorise();
+        self.globals.insert((module, name), index);
     }
 
     /// An empty tuple.
     pub fn empty_tuple(&mut self) {
         self.bytes.push(op::EMPTY_TUPLE);
+    }
+
+    /// Ends a series of values: they become one tuple.
+    pub fn tuple(&mut self) {
+        self.bytes.push(op::TUPLE);
+    }
+
+    /// `True` or `False`.
+    pub fn bool(&mut self, value: bool) {
+        self.bytes.push(if value { op::NEWTRUE } else { op::NEWFALSE });
+    }
+
+    /// The object outside the pickle whose id is on top.
+    pub fn persistent(&mut self) {
+        self.bytes.push(op::BINPERSID);
     }
 
     /// An empty dictionary.

@@ -12,10 +12,11 @@ use tfnas::elasticity::refit;
 use tfnas::{LatencyTable, Space, parse::parse};
 use tfnas_images::ImageSource;
 use tfnas_random::{Purpose, Stream};
-use tfnas_stages::{Metrics, SearchParams, Target};
+use tfnas_stages::{Metrics, START, SearchParams, Target};
 use tfnas_torch::NamedTensors;
 use tfnas_torch::full_state::FullState;
 use tfnas_torch::gumbel::{draw_noise, gumbel_path};
+use tfnas_torch::search_checkpoint::read_search;
 use tfnas_torch::search_step::validate_path;
 use tfnas_torch::supernet::Supernet;
 use tfnas_torch::weights::write_file;
@@ -70,7 +71,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let job = context.job();
     let keeper = StateKeeper::new(ResumeFolder::new(&job.resume_dir), job.resume_every_s);
     let mut search = Search {
-        state: FullState::new(&space, names.len(), params.seed, context.device),
+        state: start(context, &space, names.len(), params.seed)?,
         feeder: Rc::new(Feeder::new(space.definition().resolution, names.len(), context.device)),
         classes: names.len(),
         position: Position::default(),
@@ -88,6 +89,17 @@ pub fn run(context: &mut StageContext) -> StageResult {
         search.epoch(under_way.take())?;
     }
     search.finish()
+}
+
+/// The state before the first epoch: what an earlier search left where the job has one, else initial weights.
+fn start(context: &mut StageContext, space: &Space, classes: usize, seed: u64) -> Result<FullState, StageError> {
+    let Ok(earlier) = context.input(START) else {
+        return Ok(FullState::new(space, classes, seed, context.device));
+    };
+    let path = earlier.path.clone();
+    let state = read_search(&path, space, classes, context.device).context(path.display())?;
+    context.report.info(format!("the search starts from {}", path.display()));
+    Ok(state)
 }
 
 /// Says which latencies the table can reach, refuses a target outside them, and returns it in milliseconds.

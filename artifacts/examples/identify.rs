@@ -1,0 +1,39 @@
+//! Identifies a folder as a planner does, and prints what that took as JSON: `identify FOLDER MEMOS`.
+//!
+//! MEMOS is a folder to remember in what was read, so that a second call reads nothing again.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::json;
+use tfnas_artifacts::identify_folder;
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let [folder, memos] = arguments.as_slice() else { return Err("usage: identify FOLDER MEMOS".into()) };
+    fs::create_dir_all(memos)?;
+    let began = Instant::now();
+    let found = identify_folder(Path::new(folder), Some(Path::new(memos)))?;
+    let seconds = began.elapsed().as_secs_f64();
+    let found = json!({
+        "files": found.files,
+        "bytes": found.bytes,
+        "read": found.hashed,
+        "digest": found.digest.to_string(),
+        "seconds": seconds,
+        "peak_memory_bytes": peak_memory_bytes()?,
+    });
+    println!("{found}");
+    Ok(())
+}
+
+/// The largest resident set of this process so far.
+fn peak_memory_bytes() -> Result<u64, Failure> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("the kernel tells no VmHWM")?;
+    let kib: u64 = line.trim().trim_end_matches("kB").trim_end().parse()?;
+    Ok(kib << 10)
+}

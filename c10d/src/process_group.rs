@@ -1,0 +1,277 @@
+//! Process groups: what several ranks compute together.
+
+use std::ffi::{CString, c_int};
+use std::ptr::null;
+use std::time::Duration;
+
+use tch::{Tensor, no_grad};
+
+use crate::environment::Environment;
+use crate::failure::{Cause, CollectiveError};
+use crate::raw::{
+    self, Failure, Message, Owned, RawGroup, call, make_tensor, make_tensors, milliseconds, tensor_pointer,
+    tensor_pointers,
+};
+use crate::store::Store;
+
+/// Whether this build has NCCL: whether the libtorch that it was built with has CUDA.
+pub const NCCL_COMPILED: bool = cfg!(nccl);
+
+/// How an all-reduce combines the ranks' tensors, entry by entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReduceOperation {
+    /// Their sum.
+    Sum,
+    /// Their mean; of floating-point tensors.
+    Mean,
+    /// The largest.
+    Max,
+}
+
+/// What a batch norm has beside its input; all tensors `[C]` f32.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNormTensors<'a> {
+    /// Scale.
+    pub weight: &'a Tensor,
+    /// Shift.
+    pub bias: &'a Tensor,
+    /// Running mean, which the batch moves.
+    pub running_mean: &'a Tensor,
+    /// Running variance (unbiased), which the batch moves.
+    pub running_variance: &'a Tensor,
+    /// Weight of the batch in the running statistics: `running = (1 - momentum) * running + momentum * batch`.
+    pub momentum: f64,
+    /// Added to the variance before its root is taken.
+    pub epsilon: f64,
+}
+
+/// The ranks of a store, connected.
+///
+/// All ranks must call the same functions in the same order; each function says what else they must agree on. Each blocks
+/// until this rank's part is done, or the timeout of the group is over.
+#[derive(Debug)]
+pub struct ProcessGroup {
+    raw: Owned<RawGroup>,
+    rank: usize,
+    world_size: usize,
+    timeout: Duration,
+}
+
+// SAFETY: c10d's groups have no tie to a thread.
+unsafe impl Send for ProcessGroup {}
+
+impl ProcessGroup {
+    /// A group on CPUs, by gloo. All ranks of the environment must make it; `timeout` is also that of each collective.
+    ///
+    /// Gloo talks through the network interface of this host's own name, or the one that GLOO_SOCKET_IFNAME names; and on
+    /// loopback alone where the ranks meet there.
+    ///
+    /// # Errors
+    /// [`CollectiveError`] where the ranks cannot be connected in time.
+    pub fn gloo(store: &Store, environment: &Environment, timeout: Duration) -> Result<Self, CollectiveError> {
+        let master = environment.master();
+        let loopback = master.is_loopback().then(|| CString::new(master.host.as_str()).ok()).flatten();
+        let address = loopback.as_deref().map_or(null(), std::ffi::CStr::as_ptr);
+        Self::connect(environment, timeout, "process group (gloo)", |rank, size, group, message| {
+            // SAFETY: store and address outlive the call; the shim writes a group of its `new`.
+            unsafe { raw::c10d_gloo_new(store.as_ptr(), rank, size, milliseconds(timeout), address, group, message) }
+        })
+    }
+
+    /// A group on GPUs, by NCCL; each rank computes on the GPU of its local rank. As for [`gloo`](ProcessGroup::gloo)
+    /// otherwise, but that a collective has only been put in the GPU's queue when it returns.
+    ///
+    /// # Errors
+    /// [`CollectiveError`] where the ranks cannot be connected in time, and always where this build has no NCCL
+    /// ([`NCCL_COMPILED`]).
+    pub fn nccl(store: &Store, environment: &Environment, timeout: Duration) -> Result<Self, CollectiveError> {
+        const NAME: &str = "process group (nccl)";
+        #[cfg(nccl)]
+        return Self::connect(environment, timeout, NAME, |rank, size, group, message| {
+            // SAFETY: the store outlives the call; the shim writes a group of its `new`.
+            unsafe { raw::c10d_nccl_new(store.as_ptr(), rank, size, milliseconds(timeout), group, message) }
+        });
+        #[cfg(not(nccl))]
+        {
+            let _ = (store, timeout);
+            let message =
+                "this build has no NCCL, since its libtorch has no CUDA; use the CPU, or build with the CUDA libtorch";
+            let (rank, world_size) = (environment.rank(), environment.world_size());
+            let cause = Cause::Refused { message: message.to_owned() };
+            Err(CollectiveError { rank, world_size, operation: NAME, cause })
+        }
+    }
+
+    fn connect(
+        environment: &Environment,
+        timeout: Duration,
+        operation: &'static str,
+        make: impl FnOnce(c_int, c_int, *mut *mut RawGroup, Message) -> c_int,
+    ) -> Result<Self, CollectiveError> {
+        let (rank, world_size) = (environment.rank(), environment.world_size());
+        let small = |number| c_int::try_from(number).expect("an environment's ranks fit in 32 bits");
+        // SAFETY: `make` is one of the two above, and the group is freed as the shim says.
+        let raw = unsafe {
+            Owned::make(raw::c10d_group_free, |group, message| make(small(rank), small(world_size), group, message))
+        };
+        let raw = raw.map_err(|failure| CollectiveError::new((rank, world_size), operation, timeout, failure))?;
+        Ok(Self { raw, rank, world_size, timeout })
+    }
+
+    /// Number of this rank, from 0.
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// How many ranks there are.
+    pub fn world_size(&self) -> usize {
+        self.world_size
+    }
+
+    /// Combines the ranks' tensors of one shape and dtype, and puts the result, the same bytes everywhere, in place of each.
+    ///
+    /// Autograd does not see it: for a gradient use [`sum_over_ranks`](ProcessGroup::sum_over_ranks).
+    ///
+    /// # Errors
+    /// [`CollectiveError`]; the tensor's values are undefined then.
+    pub fn all_reduce(&self, tensor: &mut Tensor, operation: ReduceOperation) -> Result<(), CollectiveError> {
+        const NAME: &str = "all_reduce";
+        if operation == ReduceOperation::Mean && !tensor.is_floating_point() {
+            return Err(self.refused(NAME, format!("there is no mean of {:?} tensors", tensor.kind())));
+        }
+        // `c10d::ReduceOp::RedOpType`. The mean is a sum first: gloo has none of its own.
+        let number = match operation {
+            ReduceOperation::Sum | ReduceOperation::Mean => 0,
+            ReduceOperation::Max => 4,
+        };
+        self.collective(NAME, |group, message| {
+            // SAFETY: the tensor outlives the call.
+            unsafe { raw::c10d_all_reduce(group, tensor_pointer(tensor), number, message) }
+        })?;
+        if operation == ReduceOperation::Mean {
+            no_grad(|| {
+                let _ = tensor.detach().g_div_scalar_(self.world_size as f64);
+            });
+        }
+        Ok(())
+    }
+
+    /// Writes the values of rank `root` into the tensors of all other ranks; number, shapes and dtypes must be the same.
+    ///
+    /// The tensors' memory is written, so a network whose parameters and buffers they share has the values. Few large
+    /// transfers are made of many small tensors.
+    ///
+    /// # Errors
+    /// [`CollectiveError`]; the tensors' values are undefined then.
+    pub fn broadcast(&self, tensors: &[Tensor], root: usize) -> Result<(), CollectiveError> {
+        const NAME: &str = "broadcast";
+        let pointers = tensor_pointers(tensors);
+        let root = match c_int::try_from(root) {
+            Ok(small) if root < self.world_size => small,
+            _ => return Err(self.refused(NAME, format!("there is no rank {root}"))),
+        };
+        self.collective(NAME, |group, message| {
+            // SAFETY: the tensors outlive the call.
+            unsafe { raw::c10d_broadcast(group, pointers.as_ptr(), pointers.len(), root, message) }
+        })
+    }
+
+    /// The tensors of all ranks, of one shape and dtype, by rank.
+    ///
+    /// # Errors
+    /// [`CollectiveError`].
+    pub fn all_gather(&self, tensor: &Tensor) -> Result<Vec<Tensor>, CollectiveError> {
+        // SAFETY: the shim writes one tensor a rank.
+        let gathered = unsafe {
+            make_tensors(self.world_size, |gathered, message| {
+                raw::c10d_all_gather(self.raw.as_ptr(), tensor_pointer(tensor), gathered, message)
+            })
+        };
+        gathered.map_err(|failure| self.failed("all_gather", failure))
+    }
+
+    /// The sum of the ranks' tensors, of one shape and dtype, as autograd sees it: the gradient of a rank's tensor is the sum of
+    /// the gradients that all ranks have for the sum.
+    ///
+    /// The backward pass is a collective too: all ranks must come to it, in the same order. It fails as other functions of
+    /// autograd do: as an error of [`Reducer::backward`](crate::Reducer::backward), and in tch's own `backward` a panic.
+    ///
+    /// # Errors
+    /// [`CollectiveError`].
+    pub fn sum_over_ranks(&self, tensor: &Tensor) -> Result<Tensor, CollectiveError> {
+        // SAFETY: the shim writes one tensor.
+        let sum = unsafe {
+            make_tensor(|sum, message| {
+                raw::c10d_sum_over_ranks(self.raw.as_ptr(), tensor_pointer(tensor), sum, message)
+            })
+        };
+        sum.map_err(|failure| self.failed("sum_over_ranks", failure))
+    }
+
+    /// Batch norm in training, with the statistics of all ranks' batches together: `x`, `[N, C, …]`, normalised.
+    ///
+    /// As one process would have it that holds all batches, up to rounding; the ranks' batches may be of different sizes.
+    /// The forward and the backward pass are a collective each; for the latter see
+    /// [`sum_over_ranks`](ProcessGroup::sum_over_ranks). `x` may be of a lower precision than f32.
+    ///
+    /// # Errors
+    /// [`CollectiveError`].
+    pub fn batch_norm(&self, x: &Tensor, norm: &BatchNormTensors<'_>) -> Result<Tensor, CollectiveError> {
+        let BatchNormTensors { weight, bias, running_mean, running_variance, momentum, epsilon } = *norm;
+        // SAFETY: all tensors outlive the call; the shim writes one tensor.
+        let y = unsafe {
+            make_tensor(|y, message| {
+                raw::c10d_batch_norm(
+                    self.raw.as_ptr(),
+                    tensor_pointer(x),
+                    tensor_pointer(weight),
+                    tensor_pointer(bias),
+                    tensor_pointer(running_mean),
+                    tensor_pointer(running_variance),
+                    momentum,
+                    epsilon,
+                    y,
+                    message,
+                )
+            })
+        };
+        y.map_err(|failure| self.failed("batch_norm", failure))
+    }
+
+    /// Waits until all ranks are here.
+    ///
+    /// # Errors
+    /// [`CollectiveError`]; with gloo that of rank 0 names every rank that has not come.
+    pub fn barrier(&self) -> Result<(), CollectiveError> {
+        self.collective("barrier", |group, message| {
+            // SAFETY: the group outlives the call.
+            unsafe { raw::c10d_barrier(group, milliseconds(self.timeout), message) }
+        })
+    }
+
+    /// The C++ group, for a call.
+    pub(crate) fn as_ptr(&self) -> *mut RawGroup {
+        self.raw.as_ptr()
+    }
+
+    /// What a failure in this group means.
+    pub(crate) fn failed(&self, operation: &'static str, failure: Failure) -> CollectiveError {
+        CollectiveError::new((self.rank, self.world_size), operation, self.timeout, failure)
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    fn refused(&self, operation: &'static str, message: String) -> CollectiveError {
+        CollectiveError { rank: self.rank, world_size: self.world_size, operation, cause: Cause::Refused { message } }
+    }
+
+    fn collective(
+        &self,
+        operation: &'static str,
+        function: impl FnOnce(*mut RawGroup, Message) -> c_int,
+    ) -> Result<(), CollectiveError> {
+        call(|message| function(self.raw.as_ptr(), message)).map_err(|failure| self.failed(operation, failure))
+    }
+}

@@ -1,0 +1,310 @@
+//! The functions of the C++ shim, and what a call of one comes to.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr::NonNull;
+use std::time::Duration;
+
+use tch::Tensor;
+use torch_sys::C_tensor;
+
+/// A C++ object behind a pointer.
+macro_rules! opaque {
+    ($($(#[$doc:meta])* $name:ident),+) => {
+        $($(#[$doc])* #[repr(C)] #[derive(Debug)] pub struct $name { _private: [u8; 0] })+
+    };
+}
+
+opaque! {
+    /// `c10::intrusive_ptr<c10d::Store>`.
+    RawStore,
+    /// `c10::intrusive_ptr<c10d::ProcessGroup>`.
+    RawGroup,
+    /// A `c10d::Reducer` and its parameters.
+    RawReducer
+}
+
+/// `AutocastBefore` of the shim.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct AutocastBefore {
+    device_type: i8,
+    enabled: bool,
+    dtype: i8,
+}
+
+/// Where a failing function leaves its text.
+pub type Message = *mut *mut c_char;
+
+unsafe extern "C" {
+    fn c10d_free(memory: *mut c_void);
+
+    pub fn c10d_store_new(
+        host: *const c_char,
+        port: u16,
+        is_server: bool,
+        timeout_ms: i64,
+        store: *mut *mut RawStore,
+        bound_port: *mut u16,
+        message: Message,
+    ) -> c_int;
+    pub fn c10d_store_prefixed(
+        store: *mut RawStore,
+        prefix: *const c_char,
+        prefixed: *mut *mut RawStore,
+        message: Message,
+    ) -> c_int;
+    pub fn c10d_store_free(store: *mut RawStore);
+    pub fn c10d_store_set(
+        store: *mut RawStore,
+        key: *const c_char,
+        value: *const u8,
+        length: usize,
+        message: Message,
+    ) -> c_int;
+    pub fn c10d_store_get(
+        store: *mut RawStore,
+        key: *const c_char,
+        value: *mut *mut u8,
+        length: *mut usize,
+        message: Message,
+    ) -> c_int;
+    pub fn c10d_store_add(
+        store: *mut RawStore,
+        key: *const c_char,
+        amount: i64,
+        sum: *mut i64,
+        message: Message,
+    ) -> c_int;
+    pub fn c10d_store_wait(store: *mut RawStore, key: *const c_char, timeout_ms: i64, message: Message) -> c_int;
+    pub fn c10d_store_check(store: *mut RawStore, key: *const c_char, is_there: *mut bool, message: Message) -> c_int;
+
+    pub fn c10d_gloo_new(
+        store: *mut RawStore,
+        rank: c_int,
+        size: c_int,
+        timeout_ms: i64,
+        address: *const c_char,
+        group: *mut *mut RawGroup,
+        message: Message,
+    ) -> c_int;
+    #[cfg(nccl)]
+    pub fn c10d_nccl_new(
+        store: *mut RawStore,
+        rank: c_int,
+        size: c_int,
+        timeout_ms: i64,
+        group: *mut *mut RawGroup,
+        message: Message,
+    ) -> c_int;
+    pub fn c10d_group_free(group: *mut RawGroup);
+    pub fn c10d_all_reduce(group: *mut RawGroup, tensor: *mut C_tensor, operation: c_int, message: Message) -> c_int;
+    pub fn c10d_broadcast(
+        group: *mut RawGroup,
+        tensors: *const *mut C_tensor,
+        count: usize,
+        root: c_int,
+        message: Message,
+    ) -> c_int;
+    pub fn c10d_all_gather(
+        group: *mut RawGroup,
+        tensor: *mut C_tensor,
+        gathered: *mut *mut C_tensor,
+        message: Message,
+    ) -> c_int;
+    pub fn c10d_barrier(group: *mut RawGroup, timeout_ms: i64, message: Message) -> c_int;
+    pub fn c10d_sum_over_ranks(
+        group: *mut RawGroup,
+        tensor: *mut C_tensor,
+        sum: *mut *mut C_tensor,
+        message: Message,
+    ) -> c_int;
+
+    pub fn c10d_batch_norm(
+        group: *mut RawGroup,
+        x: *mut C_tensor,
+        weight: *mut C_tensor,
+        bias: *mut C_tensor,
+        running_mean: *mut C_tensor,
+        running_variance: *mut C_tensor,
+        momentum: f64,
+        epsilon: f64,
+        y: *mut *mut C_tensor,
+        message: Message,
+    ) -> c_int;
+
+    pub fn c10d_reducer_new(
+        group: *mut RawGroup,
+        parameters: *const *mut C_tensor,
+        count: usize,
+        first_bucket_bytes: usize,
+        bucket_bytes: usize,
+        find_unused: bool,
+        reducer: *mut *mut RawReducer,
+        message: Message,
+    ) -> c_int;
+    pub fn c10d_reducer_free(reducer: *mut RawReducer);
+    pub fn c10d_reducer_backward(
+        reducer: *mut RawReducer,
+        loss: *mut C_tensor,
+        gradients: *mut *mut C_tensor,
+        message: Message,
+    ) -> c_int;
+
+    pub fn c10d_autocast_enter(is_cuda: bool, dtype: i8, before: *mut AutocastBefore, message: Message) -> c_int;
+    pub fn c10d_autocast_leave(before: *const AutocastBefore);
+    pub fn c10d_unscale(
+        gradients: *const *mut C_tensor,
+        count: usize,
+        found_inf: *mut C_tensor,
+        inverse_scale: *mut C_tensor,
+        message: Message,
+    ) -> c_int;
+}
+
+/// What kind of exception a function of the shim has caught.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `c10d::TimeoutError`.
+    TimedOut,
+    /// Another `c10::DistNetworkError`.
+    Network,
+    /// `c10::DistStoreError`: a key that nobody has set in time.
+    Store,
+    /// Anything else.
+    Other,
+}
+
+/// An exception that a function of the shim has caught.
+#[derive(Debug)]
+pub struct Failure {
+    pub kind: Kind,
+    pub message: String,
+}
+
+/// Calls a function of the shim, which gets a place for its message.
+pub fn call(function: impl FnOnce(Message) -> c_int) -> Result<(), Failure> {
+    let mut message = std::ptr::null_mut();
+    let kind = match function(&mut message) {
+        0 => return Ok(()),
+        1 => Kind::TimedOut,
+        2 => Kind::Network,
+        3 => Kind::Store,
+        _ => Kind::Other,
+    };
+    Err(Failure { kind, message: take_message(message) })
+}
+
+/// The text that a failing function left, which is freed.
+fn take_message(message: *mut c_char) -> String {
+    if message.is_null() {
+        return "no memory for the message".to_owned();
+    }
+    // SAFETY: a failing function leaves a text that ends in a zero byte, and nobody else has its pointer.
+    let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
+    // SAFETY: it is of `strdup`, and not used again.
+    unsafe { c10d_free(message.cast()) };
+    text.trim_end().to_owned()
+}
+
+/// The bytes that `c10d_store_get` left, which are freed.
+///
+/// # Safety
+/// `value` is that function's, `length` bytes long, and not used again.
+pub unsafe fn take_bytes(value: *mut u8, length: usize) -> Vec<u8> {
+    // SAFETY: so the caller promises; the memory is never null, even for no bytes.
+    let bytes = unsafe { std::slice::from_raw_parts(value, length) }.to_vec();
+    // SAFETY: it is of `malloc`, and not used again.
+    unsafe { c10d_free(value.cast()) };
+    bytes
+}
+
+/// A C++ object that is freed with its owner.
+#[derive(Debug)]
+pub struct Owned<T> {
+    pointer: NonNull<T>,
+    free: unsafe extern "C" fn(*mut T),
+}
+
+impl<T> Owned<T> {
+    /// Takes what `make` writes to the place that it gets, if it does not fail.
+    ///
+    /// # Safety
+    /// Unless it fails, `make` writes a pointer that nobody else frees and that `free` frees.
+    pub unsafe fn make(
+        free: unsafe extern "C" fn(*mut T),
+        make: impl FnOnce(*mut *mut T, Message) -> c_int,
+    ) -> Result<Self, Failure> {
+        let mut pointer = std::ptr::null_mut();
+        call(|message| make(&mut pointer, message))?;
+        let pointer = NonNull::new(pointer)
+            .ok_or_else(|| Failure { kind: Kind::Other, message: "the shim made nothing".to_owned() })?;
+        Ok(Self { pointer, free })
+    }
+
+    /// The object, for a call.
+    pub fn as_ptr(&self) -> *mut T {
+        self.pointer.as_ptr()
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        // SAFETY: `make`'s caller has promised that `free` frees it; nobody uses it after its owner.
+        unsafe { (self.free)(self.pointer.as_ptr()) };
+    }
+}
+
+/// A tensor for a call. What the shim writes to is the tensor's memory, which tch shares between tensors too.
+pub fn tensor_pointer(tensor: &Tensor) -> *mut C_tensor {
+    tensor.as_ptr().cast_mut()
+}
+
+/// Tensors for a call.
+pub fn tensor_pointers<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Vec<*mut C_tensor> {
+    tensors.into_iter().map(tensor_pointer).collect()
+}
+
+/// A tensor that a function of the shim makes, at the place that it gets.
+///
+/// # Safety
+/// Unless it fails, `make` writes a tensor that nobody else frees.
+pub unsafe fn make_tensor(make: impl FnOnce(*mut *mut C_tensor, Message) -> c_int) -> Result<Tensor, Failure> {
+    let mut pointer = std::ptr::null_mut();
+    call(|message| make(&mut pointer, message))?;
+    // SAFETY: it is an `at::Tensor` of C++'s `new`, which is what tch's own are, and becomes one tensor.
+    Ok(unsafe { Tensor::from_ptr(pointer) })
+}
+
+/// Tensors that a function of the shim makes: `count` of them, at the place that it gets.
+///
+/// # Safety
+/// Unless it fails, `make` writes `count` tensors that nobody else frees.
+pub unsafe fn make_tensors(
+    count: usize,
+    make: impl FnOnce(*mut *mut C_tensor, Message) -> c_int,
+) -> Result<Vec<Tensor>, Failure> {
+    let mut pointers = vec![std::ptr::null_mut(); count];
+    call(|message| make(pointers.as_mut_ptr(), message))?;
+    // SAFETY: each is an `at::Tensor` of C++'s `new`, which is what tch's own are, and becomes one tensor.
+    Ok(pointers.into_iter().map(|pointer| unsafe { Tensor::from_ptr(pointer) }).collect())
+}
+
+/// A duration for the shim, at least a millisecond: there 0 means for ever.
+pub fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2).clamp(1, MOST_MILLISECONDS)
+}
+
+/// A year: C++ adds a timeout to a time of day in nanoseconds, which must not overflow.
+const MOST_MILLISECONDS: i64 = 365 * 24 * 3600 * 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_duration_means_for_ever() {
+        assert_eq!(milliseconds(Duration::ZERO), 1);
+        assert_eq!(milliseconds(Duration::from_micros(2500)), 2);
+        assert_eq!(milliseconds(Duration::MAX), MOST_MILLISECONDS);
+    }
+}

@@ -1,0 +1,316 @@
+//! How the ranks of one attempt find each other in a store.
+//!
+//! torchrun's agent keeps its store, with all keys, when it starts workers anew, and the number of the attempt in their
+//! environment need not be the same on two machines. So each attempt gets keys of its own, under a number that rank 0 draws:
+//!
+//! * a rank draws a number n from `arrivals` and sets `arrival/n` to "rank world_size";
+//! * rank 0 draws the attempt's number from `attempts`, and answers every arrival by `answer/n`: the number of the
+//!   attempt, or what is wrong with the arrival;
+//! * a rank that has its answer adds 1 to `attempt/<number>/here/<rank>`; when all have, rank 0 lets all go on.
+//!
+//! An arrival of a worker that is gone is answered too, and read by nobody.
+
+use std::collections::BTreeSet;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::environment::Environment;
+use crate::store::{Store, StoreError};
+
+const ARRIVALS: &str = "arrivals";
+const ATTEMPTS: &str = "attempts";
+/// Set when all are here.
+const ALL_HERE: &str = "all_here";
+/// First word of an answer to an arrival that cannot be of this attempt.
+const REFUSED: &str = "refused: ";
+
+/// How long rank 0 rests between two looks at the store.
+const PAUSE: Duration = Duration::from_millis(5);
+/// How long rank 0 waits for a refused rank to read its answer, before the store ends with it.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Why ranks have not met.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RendezvousError {
+    /// The store fails.
+    #[error("rank {rank} of {world_size}, meeting the others: {source}")]
+    Store {
+        /// This rank.
+        rank: usize,
+        /// How many there should be.
+        world_size: usize,
+        /// What the store says.
+        source: StoreError,
+    },
+    /// Ranks that did not come.
+    #[error(
+        "rank 0 of {world_size}, meeting the others: {} did not come within {} s: not started, ended, or hanging{}",
+        ranks(.missing), .timeout.as_secs_f64(), refusals(.refused)
+    )]
+    Missing {
+        /// How many there should be.
+        world_size: usize,
+        /// The ranks that did not come.
+        missing: Vec<usize>,
+        /// How long rank 0 has waited.
+        timeout: Duration,
+        /// What was wrong with processes that did come.
+        refused: Vec<String>,
+    },
+    /// Ranks that do not belong together.
+    #[error("rank {rank} of {world_size}, meeting the others: {why}")]
+    Refused {
+        /// This rank.
+        rank: usize,
+        /// How many there should be.
+        world_size: usize,
+        /// What does not fit.
+        why: String,
+    },
+}
+
+/// Meets the other ranks, and returns a store of this attempt alone.
+///
+/// Rank 0 holds the server, unless torchrun's agent does; it lives as long as the store returned, and what is made of it.
+/// Blocks until all ranks are here, at most the timeout.
+///
+/// # Errors
+/// [`RendezvousError`]; from rank 0 it names who is missing, or whose WORLD_SIZE is another one.
+pub fn rendezvous(environment: &Environment, timeout: Duration) -> Result<Store, RendezvousError> {
+    let meeting = Meeting { environment, deadline: Instant::now() + timeout, timeout };
+    if environment.rank() == 0 { meeting.receive() } else { meeting.arrive() }
+}
+
+struct Meeting<'a> {
+    environment: &'a Environment,
+    deadline: Instant,
+    timeout: Duration,
+}
+
+impl Meeting<'_> {
+    /// Rank 0's part.
+    fn receive(&self) -> Result<Store, RendezvousError> {
+        let master = self.environment.master();
+        let agent = self.environment.uses_agent_store();
+        let opened = if agent { Store::connect(master, self.left()) } else { Store::host(master, self.left()) };
+        let store = self.checked(opened)?;
+        let attempt = self.checked(store.add(ATTEMPTS, 1))?;
+        let own = self.checked(store.prefixed(&attempt_prefix(attempt)))?;
+
+        let mut missing: BTreeSet<usize> = (1..self.environment.world_size()).collect();
+        let mut answered = BTreeSet::new();
+        let mut refused = Vec::new();
+        while !missing.is_empty() {
+            for (number, why) in self.checked(self.answer(&store, attempt, &mut answered))? {
+                // A store that outlives its workers may hold an arrival of an earlier attempt, with another number of ranks.
+                if !agent {
+                    let _ = store.wait(&read_key(number), FAREWELL);
+                    return Err(self.refusal(why));
+                }
+                refused.push(why);
+            }
+            let mut here = Vec::new();
+            for &rank in &missing {
+                if self.checked(own.has(&here_key(rank)))? {
+                    here.push(rank);
+                }
+            }
+            missing.retain(|rank| !here.contains(rank));
+            if !missing.is_empty() && Instant::now() > self.deadline {
+                let (world_size, timeout) = (self.environment.world_size(), self.timeout);
+                return Err(RendezvousError::Missing {
+                    world_size,
+                    missing: missing.into_iter().collect(),
+                    timeout,
+                    refused,
+                });
+            }
+            if !missing.is_empty() {
+                sleep(PAUSE);
+            }
+        }
+        self.checked(own.set(ALL_HERE, b""))?;
+        Ok(own)
+    }
+
+    /// Answers the arrivals that have no answer yet; returns number and fault of those that are not of this attempt.
+    fn answer(
+        &self,
+        store: &Store,
+        attempt: i64,
+        answered: &mut BTreeSet<i64>,
+    ) -> Result<Vec<(i64, String)>, StoreError> {
+        let mut refused = Vec::new();
+        let arrivals = store.add(ARRIVALS, 0)?;
+        for number in 1..=arrivals {
+            if answered.contains(&number) || !store.has(&arrival_key(number))? {
+                continue;
+            }
+            let arrival = store.get(&arrival_key(number), FAREWELL)?;
+            let answer = match self.fault(&String::from_utf8_lossy(&arrival)) {
+                Some(why) => {
+                    refused.push((number, why.clone()));
+                    format!("{REFUSED}{why}")
+                }
+                None => attempt.to_string(),
+            };
+            store.set(&answer_key(number), answer.as_bytes())?;
+            answered.insert(number);
+        }
+        Ok(refused)
+    }
+
+    /// What is wrong with an arrival, "rank world_size".
+    fn fault(&self, arrival: &str) -> Option<String> {
+        let own = self.environment.world_size();
+        let Some((rank, world_size)) = arrival.split_once(' ') else {
+            return Some(format!("a process came as {arrival:?}: is it of another version?"));
+        };
+        (world_size.parse() != Ok(own)).then(|| {
+            format!("WORLD_SIZE is {own} on rank 0, but {world_size} on rank {rank}; it must be the same on all")
+        })
+    }
+
+    /// The part of another rank than 0.
+    fn arrive(&self) -> Result<Store, RendezvousError> {
+        let environment = self.environment;
+        let rank = environment.rank();
+        let store = self.checked(Store::connect(environment.master(), self.left()))?;
+        let number = self.checked(store.add(ARRIVALS, 1))?;
+        let arrival = format!("{rank} {}", environment.world_size());
+        self.checked(store.set(&arrival_key(number), arrival.as_bytes()))?;
+        let answer = self.checked(store.get(&answer_key(number), self.left()))?;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        if let Some(why) = answer.strip_prefix(REFUSED) {
+            // Only tells rank 0 that it need not wait.
+            let _ = store.set(&read_key(number), b"");
+            return Err(self.refusal(why.to_owned()));
+        }
+        let Ok(attempt) = answer.parse() else {
+            return Err(self.refusal(format!("rank 0 answered {answer:?}: is it of another version?")));
+        };
+        let own = self.checked(store.prefixed(&attempt_prefix(attempt)))?;
+        if self.checked(own.add(&here_key(rank), 1))? > 1 {
+            return Err(self.refusal(format!("two processes have RANK {rank}")));
+        }
+        self.checked(own.wait(ALL_HERE, self.left()))?;
+        Ok(own)
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    fn checked<T>(&self, result: Result<T, StoreError>) -> Result<T, RendezvousError> {
+        let (rank, world_size) = (self.environment.rank(), self.environment.world_size());
+        result.map_err(|source| RendezvousError::Store { rank, world_size, source })
+    }
+
+    fn refusal(&self, why: String) -> RendezvousError {
+        let (rank, world_size) = (self.environment.rank(), self.environment.world_size());
+        RendezvousError::Refused { rank, world_size, why }
+    }
+}
+
+fn arrival_key(number: i64) -> String {
+    format!("arrival/{number}")
+}
+
+fn answer_key(number: i64) -> String {
+    format!("answer/{number}")
+}
+
+/// Set by a refused rank that has read its answer.
+fn read_key(number: i64) -> String {
+    format!("answer/{number}/read")
+}
+
+fn attempt_prefix(attempt: i64) -> String {
+    format!("attempt/{attempt}")
+}
+
+fn here_key(rank: usize) -> String {
+    format!("here/{rank}")
+}
+
+/// "rank 1" or "ranks 1, 3".
+fn ranks(missing: &[usize]) -> String {
+    let list: Vec<String> = missing.iter().map(usize::to_string).collect();
+    format!("{} {}", if missing.len() == 1 { "rank" } else { "ranks" }, list.join(", "))
+}
+
+fn refusals(refused: &[String]) -> String {
+    refused.iter().map(|why| format!("; {why}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::environment::Address;
+    use std::thread;
+
+    const TIMEOUT: Duration = Duration::from_secs(10);
+
+    fn environment(rank: usize, world_size: usize, port: u16, agent: bool) -> Environment {
+        let master = Address { host: "127.0.0.1".to_owned(), port };
+        Environment::new(rank, world_size, rank, master, agent).expect("a rank of a world")
+    }
+
+    /// A store as torchrun's agent holds it.
+    fn agent() -> Store {
+        Store::host(&Address { host: "127.0.0.1".to_owned(), port: 0 }, TIMEOUT).expect("a free port")
+    }
+
+    /// What all ranks of a world get of a meeting in an agent's store.
+    fn meet(agent: &Store, world_size: usize) -> Vec<Store> {
+        let port = agent.address().port;
+        let ranks = (0..world_size).map(|rank| {
+            thread::spawn(move || {
+                rendezvous(&environment(rank, world_size, port, true), TIMEOUT).expect("all are here")
+            })
+        });
+        let ranks: Vec<_> = ranks.collect();
+        ranks.into_iter().map(|rank| rank.join().expect("no panic")).collect()
+    }
+
+    #[test]
+    fn each_attempt_has_keys_of_its_own_in_a_store_that_outlives_it() {
+        let agent = agent();
+        let first = meet(&agent, 3);
+        first[2].set("job", b"old").unwrap();
+        assert_eq!(first[0].get("job", TIMEOUT).unwrap(), b"old");
+        let second = meet(&agent, 2);
+        assert!(!second[1].has("job").unwrap());
+        second[0].set("job", b"new").unwrap();
+        assert_eq!(second[1].get("job", TIMEOUT).unwrap(), b"new");
+    }
+
+    #[test]
+    fn a_rank_that_does_not_come_is_named() {
+        let agent = agent();
+        let alone = environment(0, 3, agent.address().port, true);
+        let error = rendezvous(&alone, Duration::from_millis(100)).expect_err("nobody else comes").to_string();
+        assert!(error.contains("ranks 1, 2 did not come"), "{error}");
+    }
+
+    #[test]
+    fn an_arrival_that_was_never_finished_disturbs_nobody() {
+        let agent = agent();
+        agent.add(ARRIVALS, 1).unwrap();
+        assert_eq!(meet(&agent, 2).len(), 2);
+    }
+
+    #[test]
+    fn another_world_size_is_told_to_both_ranks() {
+        let agent = agent();
+        let port = agent.address().port;
+        let other = thread::spawn(move || rendezvous(&environment(1, 3, port, true), TIMEOUT));
+        let rank_0 = rendezvous(&environment(0, 2, port, true), Duration::from_millis(500));
+        for error in [rank_0, other.join().expect("no panic")] {
+            let text = error.expect_err("they do not fit").to_string();
+            assert!(text.contains("WORLD_SIZE is 2 on rank 0, but 3 on rank 1"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! c10d's TCPStore: keys and values that all ranks see.
+//!
+//! One process holds the server, on all addresses of its machine and without authentication, as torchrun's does: the
+//! network is trusted. Values are small and few: who is there, what is to be done. Tensors go by collectives.
+
+use std::ffi::{CString, c_char};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use crate::environment::Address;
+use crate::raw::{self, Failure, Kind, Owned, RawStore, call, milliseconds};
+
+/// What c10d writes where a port is taken.
+const TAKEN: [&str; 2] = ["EADDRINUSE", "address already in use"];
+
+/// How much longer than c10d's own timeout a connection may take.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A connection to a store, and the server where it is held here.
+#[derive(Debug)]
+pub struct Store {
+    raw: Owned<RawStore>,
+    address: Address,
+}
+
+// SAFETY: c10d's stores have no tie to a thread.
+unsafe impl Send for Store {}
+
+/// Why a store has not done what it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Another program listens where the server should.
+    #[error(
+        "the store cannot listen on port {port}, since another program does; choose another MASTER_PORT, or end that program"
+    )]
+    PortInUse {
+        /// The port.
+        port: u16,
+    },
+    /// No server.
+    #[error(
+        "no store answers at {address} within {} s: rank 0 must be running there, and MASTER_ADDR and MASTER_PORT must be the same on all ranks ({message})",
+        .timeout.as_secs_f64()
+    )]
+    Unreachable {
+        /// Where it should be.
+        address: Address,
+        /// How long this process has tried.
+        timeout: Duration,
+        /// What c10d says.
+        message: String,
+    },
+    /// A key that nobody has set in time.
+    #[error("nobody has set '{key}' in the store at {address} within {} s", .timeout.as_secs_f64())]
+    NotSet {
+        /// Where the store is.
+        address: Address,
+        /// The key.
+        key: String,
+        /// How long this process has waited.
+        timeout: Duration,
+    },
+    /// The server is gone.
+    #[error("the store at {address} no longer answers: rank 0, or the launcher that holds it, has ended ({message})")]
+    Lost {
+        /// Where it was.
+        address: Address,
+        /// What c10d says.
+        message: String,
+    },
+    /// A key, prefix or host that C++ could not read.
+    #[error("{text:?} has a zero byte, which no name in a store may have")]
+    ZeroByte {
+        /// The name.
+        text: String,
+    },
+}
+
+impl Store {
+    /// Starts a server on a port of this machine, 0 for one that is free, and connects to it.
+    ///
+    /// # Errors
+    /// [`StoreError::PortInUse`]; [`StoreError::Unreachable`] where `master` names another machine.
+    pub fn host(master: &Address, timeout: Duration) -> Result<Self, StoreError> {
+        Self::open(master, true, timeout)
+    }
+
+    /// Connects to the server that another process holds, or will hold before the timeout.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreachable`].
+    pub fn connect(master: &Address, timeout: Duration) -> Result<Self, StoreError> {
+        // c10d's timeout does not cover a program that takes the connection and then says nothing. The thread that talks to
+        // such a one is left behind.
+        let (sender, receiver) = channel();
+        let address = master.clone();
+        thread::spawn(move || {
+            let _ = sender.send(Self::open(&address, false, timeout));
+        });
+        receiver.recv_timeout(timeout.saturating_add(GRACE)).unwrap_or_else(|_| {
+            let message = "what listens there does not answer as a store does".to_owned();
+            Err(StoreError::Unreachable { address: master.clone(), timeout, message })
+        })
+    }
+
+    fn open(master: &Address, is_server: bool, timeout: Duration) -> Result<Self, StoreError> {
+        let host = name(&master.host)?;
+        let mut port = master.port;
+        let (asked, wait) = (master.port, milliseconds(timeout));
+        // SAFETY: the shim writes a store of its `new` and the port; `host` ends in a zero byte and outlives the call.
+        let raw = unsafe {
+            Owned::make(raw::c10d_store_free, |store, message| {
+                raw::c10d_store_new(host.as_ptr(), asked, is_server, wait, store, &mut port, message)
+            })
+        };
+        let raw = raw.map_err(|failure| match failure.message {
+            message if is_server && TAKEN.iter().any(|text| message.contains(text)) => {
+                StoreError::PortInUse { port: asked }
+            }
+            message => StoreError::Unreachable { address: master.clone(), timeout, message },
+        })?;
+        Ok(Self { raw, address: Address { host: master.host.clone(), port } })
+    }
+
+    /// The same store, in which every key begins with `prefix`. It keeps the connection, and the server, alive.
+    ///
+    /// # Errors
+    /// [`StoreError::ZeroByte`].
+    pub fn prefixed(&self, prefix: &str) -> Result<Self, StoreError> {
+        let prefix = name(prefix)?;
+        // SAFETY: the shim writes a store of its `new`; store and prefix outlive the call.
+        let raw = unsafe {
+            Owned::make(raw::c10d_store_free, |prefixed, message| {
+                raw::c10d_store_prefixed(self.raw.as_ptr(), prefix.as_ptr(), prefixed, message)
+            })
+        };
+        let raw = raw.map_err(|failure| self.lost(failure))?;
+        Ok(Self { raw, address: self.address.clone() })
+    }
+
+    /// Where the server listens.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Sets a key to a value.
+    ///
+    /// # Errors
+    /// [`StoreError::Lost`], [`StoreError::ZeroByte`].
+    pub fn set(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
+        self.with_key(key, |store, key, message| {
+            // SAFETY: all pointers are of things that outlive the call.
+            unsafe { raw::c10d_store_set(store, key, value.as_ptr(), value.len(), message) }
+        })
+    }
+
+    /// The value of a key; waits until somebody has set it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotSet`] after the timeout, [`StoreError::Lost`], [`StoreError::ZeroByte`].
+    pub fn get(&self, key: &str, timeout: Duration) -> Result<Vec<u8>, StoreError> {
+        self.wait(key, timeout)?;
+        let (mut value, mut length) = (std::ptr::null_mut(), 0);
+        self.with_key(key, |store, key, message| {
+            // SAFETY: all pointers are of things that outlive the call.
+            unsafe { raw::c10d_store_get(store, key, &mut value, &mut length, message) }
+        })?;
+        // SAFETY: the call has not failed, so it has written both.
+        Ok(unsafe { raw::take_bytes(value, length) })
+    }
+
+    /// Adds to the number that a key holds, 0 at first, in one step that no other process can interrupt; returns the sum.
+    ///
+    /// # Errors
+    /// [`StoreError::Lost`], [`StoreError::ZeroByte`].
+    pub fn add(&self, key: &str, amount: i64) -> Result<i64, StoreError> {
+        let mut sum = 0;
+        self.with_key(key, |store, key, message| {
+            // SAFETY: all pointers are of things that outlive the call.
+            unsafe { raw::c10d_store_add(store, key, amount, &mut sum, message) }
+        })?;
+        Ok(sum)
+    }
+
+    /// Waits until somebody has set a key.
+    ///
+    /// # Errors
+    /// [`StoreError::NotSet`] after the timeout, [`StoreError::Lost`], [`StoreError::ZeroByte`].
+    pub fn wait(&self, key: &str, timeout: Duration) -> Result<(), StoreError> {
+        let c_key = name(key)?;
+        // SAFETY: all pointers are of things that outlive the call.
+        let waited = call(|message| unsafe {
+            raw::c10d_store_wait(self.raw.as_ptr(), c_key.as_ptr(), milliseconds(timeout), message)
+        });
+        waited.map_err(|failure| match failure.kind {
+            Kind::Store | Kind::TimedOut => {
+                StoreError::NotSet { address: self.address.clone(), key: key.to_owned(), timeout }
+            }
+            Kind::Network | Kind::Other => self.lost(failure),
+        })
+    }
+
+    /// Whether somebody has set a key.
+    ///
+    /// # Errors
+    /// [`StoreError::Lost`], [`StoreError::ZeroByte`].
+    pub fn has(&self, key: &str) -> Result<bool, StoreError> {
+        let mut is_there = false;
+        self.with_key(key, |store, key, message| {
+            // SAFETY: all pointers are of things that outlive the call.
+            unsafe { raw::c10d_store_check(store, key, &mut is_there, message) }
+        })?;
+        Ok(is_there)
+    }
+
+    /// The C++ store, for a call.
+    pub(crate) fn as_ptr(&self) -> *mut RawStore {
+        self.raw.as_ptr()
+    }
+
+    fn with_key(
+        &self,
+        key: &str,
+        function: impl FnOnce(*mut RawStore, *const c_char, raw::Message) -> std::ffi::c_int,
+    ) -> Result<(), StoreError> {
+        let key = name(key)?;
+        call(|message| function(self.raw.as_ptr(), key.as_ptr(), message)).map_err(|failure| self.lost(failure))
+    }
+
+    fn lost(&self, failure: Failure) -> StoreError {
+        StoreError::Lost { address: self.address.clone(), message: failure.message }
+    }
+}
+
+/// A name for C++.
+pub(crate) fn name(text: &str) -> Result<CString, StoreError> {
+    CString::new(text).map_err(|_| StoreError::ZeroByte { text: text.to_owned() })
+}
+
+/// What makes c10d write to standard error is tested in processes of its own (`tests/processes/faults.rs`).
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(200);
+
+    fn store() -> Store {
+        let free = Address { host: "127.0.0.1".to_owned(), port: 0 };
+        Store::host(&free, Duration::from_secs(10)).expect("a free port")
+    }
+
+    #[test]
+    fn what_one_connection_sets_another_gets() {
+        let server = store();
+        let client = Store::connect(server.address(), Duration::from_secs(10)).expect("a server");
+        client.set("a", b"\0 any bytes \xff").unwrap();
+        assert_eq!(server.get("a", SHORT).unwrap(), b"\0 any bytes \xff");
+        client.set("empty", b"").unwrap();
+        assert_eq!(server.get("empty", SHORT).unwrap(), b"");
+        assert!(server.has("a").unwrap() && !server.has("b").unwrap());
+    }
+
+    #[test]
+    fn additions_count_for_all() {
+        let server = store();
+        let client = Store::connect(server.address(), Duration::from_secs(10)).expect("a server");
+        assert_eq!(server.add("n", 2).unwrap(), 2);
+        assert_eq!(client.add("n", -5).unwrap(), -3);
+    }
+
+    #[test]
+    fn a_prefix_keeps_keys_apart() {
+        let store = store();
+        let (first, second) = (store.prefixed("1").unwrap(), store.prefixed("2").unwrap());
+        first.set("key", b"first").unwrap();
+        assert!(!second.has("key").unwrap());
+        drop(store);
+        assert_eq!(first.get("key", SHORT).unwrap(), b"first", "the server lives with the prefixed store");
+    }
+
+    #[test]
+    fn a_port_in_use_is_a_clear_error() {
+        let taken = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let master = Address { host: "127.0.0.1".to_owned(), port };
+        assert_eq!(Store::host(&master, SHORT).expect_err("it is taken"), StoreError::PortInUse { port });
+    }
+
+    #[test]
+    fn a_zero_byte_in_a_key_is_refused() {
+        assert!(matches!(store().set("a\0b", b""), Err(StoreError::ZeroByte { .. })));
+    }
+}

@@ -1,0 +1,51 @@
+//! What a rank does, by the name of its scenario.
+
+use std::time::Duration;
+
+use tfnas_c10d::{Environment, ProcessGroup, Store, rendezvous};
+
+use crate::world::SCENARIO;
+use crate::{collectives, faults, gradients};
+
+/// Timeout of scenarios in which nothing goes wrong.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A rank that has met the others.
+pub struct Member {
+    pub environment: Environment,
+    pub store: Store,
+    pub group: ProcessGroup,
+}
+
+/// Meets the other ranks and connects to them.
+pub fn join(timeout: Duration) -> Member {
+    let environment = Environment::read().unwrap().expect("only other tests start this one");
+    let store = rendezvous(&environment, TIMEOUT).unwrap();
+    let group = ProcessGroup::gloo(&store, &environment, timeout).unwrap();
+    Member { environment, store, group }
+}
+
+#[test]
+#[ignore = "a rank of other tests"]
+fn run() {
+    tch::set_num_threads(1);
+    match std::env::var(SCENARIO).expect("only other tests start this one").as_str() {
+        "all_reduce" => collectives::all_reduce(),
+        "broadcast" => collectives::broadcast(),
+        "all_gather" => collectives::all_gather(),
+        "sum_over_ranks" => gradients::sum_over_ranks(),
+        "batch_norm" => gradients::batch_norm(),
+        "reducer" => gradients::reducer(),
+        "unused" => gradients::unused(),
+        "used_by_all" => gradients::used_by_all(),
+        "one_leaves" => faults::one_leaves(),
+        "one_dies" => faults::one_dies(),
+        "one_hangs" => faults::one_hangs(),
+        "other_shapes" => faults::other_shapes(),
+        "meet" => faults::meet(TIMEOUT),
+        "meet_soon" => faults::meet(faults::SHORT),
+        "store" => faults::store(),
+        "no_nccl" => faults::no_nccl(),
+        unknown => panic!("no scenario {unknown}"),
+    }
+}

@@ -1,0 +1,72 @@
+"""Measures what the planner and the store take, beside other tools on the same machine, in one run.
+
+Prints a table, and writes everything as JSON to .bench/bench.json. A figure beyond its limit is a verdict, not an
+error: the exit code is 1 only if something could not be measured.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import folders
+import ledger
+import noop
+import report
+from measure import Bench, Figure, Unmeasured
+
+SOURCE = Path(__file__).resolve().parents[2]
+
+PARTS = {
+    "noop": noop.measure,
+    "files": folders.measure_files,
+    "entries": folders.measure_entries,
+    "ledger": ledger.measure,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="ci/bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; without one, all")
+    parser.add_argument("--few", type=int, default=5, help="runs of what takes seconds (5)")
+    parser.add_argument("--many", type=int, default=21, help="runs of what takes milliseconds (21)")
+    arguments = parser.parse_args()
+    unknown = set(arguments.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+
+    folder = SOURCE / ".bench"
+    peers = folder / "peers"
+    work = Path(tempfile.mkdtemp(prefix="work-", dir=folder))
+    bench = Bench(programs(), peers, work, SOURCE, arguments.few, arguments.many)
+    figures: list[Figure] = []
+    unmeasured: dict[str, str] = {}
+    try:
+        for name in arguments.parts or PARTS:
+            print(f"measuring: {name}", file=sys.stderr)
+            try:
+                figures += PARTS[name](bench)
+            except (Unmeasured, OSError) as error:
+                unmeasured[name] = str(error)
+    finally:
+        shutil.rmtree(work)
+
+    found = report.as_json(figures, unmeasured, sorted(path.name for path in peers.iterdir()))
+    (folder / "bench.json").write_text(json.dumps(found, indent=2) + "\n")
+    print(report.table(figures, unmeasured))
+    print(f"{found['machine']['cpu']}, {found['machine']['cores']} cores; as JSON: {folder / 'bench.json'}")
+    return 1 if unmeasured else 0
+
+
+def programs() -> Path:
+    """The folder that cargo builds into."""
+    command = ["cargo", "metadata", "--no-deps", "--offline", "--format-version", "1"]
+    metadata = subprocess.run(command, cwd=SOURCE, check=True, capture_output=True, text=True).stdout
+    return Path(json.loads(metadata)["target_directory"]) / "debug"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Runs programs and times them."""
+
+import json
+import statistics
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class Unmeasured(Exception):
+    """Something could not be measured; the message says why."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a program took."""
+
+    seconds: float
+    output: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number, and what it should be at most."""
+
+    name: str
+    unit: str
+    value: float
+    limit: float | None = None
+    # What the value is the median of; of a ratio, nothing.
+    samples: list[float] = field(default_factory=list)
+
+    @classmethod
+    def median(cls, name: str, unit: str, samples: list[float], limit: float | None = None) -> "Figure":
+        return cls(name, unit, statistics.median(samples), limit, samples)
+
+    @property
+    def verdict(self) -> str:
+        if self.limit is None:
+            return ""
+        return "met" if self.value <= self.limit else "MISSED"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where everything is, and how often things are repeated."""
+
+    # Holds the built programs.
+    programs: Path
+    # Holds the peers, one folder each.
+    peers: Path
+    # An empty folder on the disk that is measured.
+    work: Path
+    # The project's sources.
+    source: Path
+    # Runs of what takes seconds.
+    few: int
+    # Runs of what takes milliseconds.
+    many: int
+
+    def pipeline(self, *arguments: str) -> list[str]:
+        return [str(self.programs / "tfnas-pipeline"), *arguments]
+
+
+def run(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> Ran:
+    """Runs a program to its end, which must be a good one; what it writes goes to a file."""
+    with tempfile.TemporaryFile(mode="w+") as output:
+        began = time.perf_counter()
+        ended = subprocess.run(
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        )
+        seconds = time.perf_counter() - began
+        output.seek(0)
+        text = output.read()
+    if ended.returncode != 0:
+        raise Unmeasured(f"{' '.join(command)} ended with {ended.returncode}: {text[-2000:]}")
+    return Ran(seconds, text)
+
+
+def query(command: list[str], folder: Path):
+    """Returns the JSON that a program prints."""
+    ended = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if ended.returncode != 0:
+        raise Unmeasured(f"{' '.join(command)} ended with {ended.returncode}: {ended.stderr[-2000:]}")
+    return json.loads(ended.stdout)

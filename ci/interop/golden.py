@@ -1,0 +1,76 @@
+"""Networks of the original with weights and images by formula (tests/golden/formula.rs), and the logits that it computed."""
+
+import gzip
+import json
+import math
+import zlib
+
+import numpy as np
+
+from programs import SOURCE
+
+
+def cases():
+    """The cases of tests/golden/derived.jsonl."""
+    with gzip.open(SOURCE / "tests/golden/derived.jsonl.gz", "rt") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def with_classes(case, classes):
+    """Text of the case's model.config, and the shapes of its state, with another number of classes."""
+    config = json.loads(case["config_text"])
+    config["classifier"]["out_features"] = classes
+    shapes = {name: list(shape) for name, shape in case["state_dict_shapes"]}
+    for name in ["classifier.linear.weight", "classifier.linear.bias"]:
+        shapes[name][0] = classes
+    return json.dumps(config, indent=4), shapes
+
+
+def sequence(text, count):
+    """The hashed sequence in [-1, 1) of a name."""
+    with np.errstate(over="ignore"):
+        start = np.uint64((zlib.crc32(text.encode()) << 32) + 0x9E3779B97F4A7C15 & (1 << 64) - 1)
+        z = np.arange(count, dtype=np.uint64) + start
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return (z >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1
+
+
+def weights(shapes, salt):
+    """The state that the formula gives."""
+    return {name: tensor(name, shape, salt) for name, shape in shapes.items()}
+
+
+def tensor(name, shape, salt):
+    if name.endswith("num_batches_tracked"):
+        return np.zeros(shape, np.int64)
+    s = sequence(salt + name, math.prod(shape))
+    if name.endswith("bn.weight"):
+        values = 1 + 0.1 * s
+    elif name.endswith("running_var"):
+        values = 1 + 0.2 * s
+    elif name.endswith(("bn.bias", "running_mean")):
+        values = 0.1 * s
+    elif name.endswith("weight"):
+        values = math.sqrt(2 / math.prod(shape[1:])) * s
+    else:
+        values = 0.05 * s
+    return values.astype(np.float32).reshape(shape)
+
+
+def images(shape, salt):
+    """The images that the formula gives."""
+    return (math.sqrt(3) * sequence(salt + "input", math.prod(shape))).astype(np.float32).reshape(shape)
+
+
+def write_safetensors(path, tensors):
+    """Writes named arrays as a safetensors file."""
+    dtypes = {np.dtype(np.float32): "F32", np.dtype(np.int64): "I64"}
+    header, data = {}, b""
+    for name, values in sorted(tensors.items(), key=lambda entry: (entry[1].dtype == np.float32, entry[0])):
+        begin, data = len(data), data + values.tobytes()
+        header[name] = {"dtype": dtypes[values.dtype], "shape": values.shape, "data_offsets": [begin, len(data)]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)

@@ -1,0 +1,101 @@
+//! Gives the pixels that this library makes of image files, for programs that compare them with their own.
+//!
+//! Each line of standard input is a request as JSON; each gets a line of standard output, `{"width", "height"}` or
+//! `{"error"}`. The pixels, three bytes (RGB) each, row by row, go to the file `out`.
+//!
+//! ```json
+//! {"image": "a.jpg", "out": "a.rgb"}
+//! {"image": "a.jpg", "out": "a.rgb", "evaluate": {"resize": 256, "resolution": 224}}
+//! {"image": "a.jpg", "out": "a.rgb", "train": {"resolution": 224, "crop": [10, 20, 300, 200], "flip": true,
+//!  "colours": [["hue", 0.1], ["contrast", 1.3]]}}
+//! ```
+//!
+//! `crop` is left, top, width and height; the colours are changed in the order in which they stand.
+
+use std::error::Error;
+use std::io::{BufRead, Write};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde_json::json;
+use tfnas_images::{ColourChange, CropArea, EvalTransform, RgbImage, TrainParameters, TrainTransform, decode};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    image: PathBuf,
+    out: PathBuf,
+    evaluate: Option<Evaluate>,
+    train: Option<Train>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Evaluate {
+    resize: usize,
+    resolution: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Train {
+    resolution: usize,
+    crop: (i64, i64, usize, usize),
+    flip: bool,
+    colours: Vec<(Colour, f64)>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Colour {
+    Brightness,
+    Contrast,
+    Saturation,
+    Hue,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut stdout = std::io::stdout().lock();
+    for line in std::io::stdin().lock().lines() {
+        let request: Request = serde_json::from_str(&line?)?;
+        let answer = match pixels(&request) {
+            Ok(image) => {
+                std::fs::write(&request.out, &image.pixels)?;
+                json!({ "width": image.width, "height": image.height })
+            }
+            Err(error) => json!({ "error": error.to_string() }),
+        };
+        writeln!(stdout, "{answer}")?;
+        stdout.flush()?;
+    }
+    Ok(())
+}
+
+fn pixels(request: &Request) -> Result<RgbImage, Box<dyn Error>> {
+    let mut image = decode(&std::fs::read(&request.image)?)?;
+    if let Some(Evaluate { resize, resolution }) = &request.evaluate {
+        image = EvalTransform { resize: *resize, resolution: *resolution }.apply(&image);
+    }
+    if let Some(train) = &request.train {
+        image = train.apply(&image);
+    }
+    Ok(image)
+}
+
+impl Train {
+    fn apply(&self, image: &RgbImage) -> RgbImage {
+        let (left, top, width, height) = self.crop;
+        let colours = self.colours.iter().map(|&(colour, factor)| match colour {
+            Colour::Brightness => ColourChange::Brightness(factor),
+            Colour::Contrast => ColourChange::Contrast(factor),
+            Colour::Saturation => ColourChange::Saturation(factor),
+            Colour::Hue => ColourChange::Hue(factor),
+        });
+        let parameters = TrainParameters {
+            crop: CropArea { left, top, width, height },
+            flip: self.flip,
+            colours: colours.collect(),
+        };
+        TrainTransform { resolution: self.resolution, ..TrainTransform::default() }.apply(image, &parameters)
+    }
+}

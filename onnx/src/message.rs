@@ -1,0 +1,219 @@
+//! The messages of ONNX that a convolutional network needs, with the field numbers of `onnx.proto`.
+//!
+//! Source: <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>. That file is in the proto2 syntax, in which lists of
+//! numbers are not packed.
+
+use prost::{Enumeration, Message, Oneof};
+
+/// `ModelProto`: the whole file.
+#[derive(Clone, PartialEq, Message)]
+pub struct Model {
+    /// Version of the format, apart from the operators.
+    #[prost(int64, tag = "1")]
+    pub ir_version: i64,
+    /// The program that wrote the file.
+    #[prost(string, tag = "2")]
+    pub producer_name: String,
+    /// Its version.
+    #[prost(string, tag = "3")]
+    pub producer_version: String,
+    /// The network.
+    #[prost(message, optional, tag = "7")]
+    pub graph: Option<Graph>,
+    /// The versions of the operators.
+    #[prost(message, repeated, tag = "8")]
+    pub opset_import: Vec<OperatorSet>,
+    /// What else is known of the network.
+    #[prost(message, repeated, tag = "14")]
+    pub metadata_props: Vec<Entry>,
+}
+
+/// `OperatorSetIdProto`.
+#[derive(Clone, PartialEq, Message)]
+pub struct OperatorSet {
+    /// Empty for the standard's own operators.
+    #[prost(string, tag = "1")]
+    pub domain: String,
+    /// The version.
+    #[prost(int64, tag = "2")]
+    pub version: i64,
+}
+
+/// `StringStringEntryProto`.
+#[derive(Clone, PartialEq, Message)]
+pub struct Entry {
+    /// The name.
+    #[prost(string, tag = "1")]
+    pub key: String,
+    /// What it has.
+    #[prost(string, tag = "2")]
+    pub value: String,
+}
+
+/// `GraphProto`: nodes in an order in which they can run.
+#[derive(Clone, PartialEq, Message)]
+pub struct Graph {
+    /// The nodes.
+    #[prost(message, repeated, tag = "1")]
+    pub node: Vec<Node>,
+    /// The graph's name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// The weights.
+    #[prost(message, repeated, tag = "5")]
+    pub initializer: Vec<Tensor>,
+    /// What the graph is given.
+    #[prost(message, repeated, tag = "11")]
+    pub input: Vec<ValueInfo>,
+    /// What it gives.
+    #[prost(message, repeated, tag = "12")]
+    pub output: Vec<ValueInfo>,
+}
+
+/// `NodeProto`: one use of an operator.
+#[derive(Clone, PartialEq, Message)]
+pub struct Node {
+    /// Values that it reads: of the graph's inputs, initializers and earlier nodes.
+    #[prost(string, repeated, tag = "1")]
+    pub input: Vec<String>,
+    /// Values that it gives.
+    #[prost(string, repeated, tag = "2")]
+    pub output: Vec<String>,
+    /// The node's name.
+    #[prost(string, tag = "3")]
+    pub name: String,
+    /// The operator.
+    #[prost(string, tag = "4")]
+    pub op_type: String,
+    /// Its attributes.
+    #[prost(message, repeated, tag = "5")]
+    pub attribute: Vec<Attribute>,
+}
+
+/// `AttributeProto`.
+#[derive(Clone, PartialEq, Message)]
+pub struct Attribute {
+    /// The attribute's name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its value, where that is a float.
+    #[prost(float, tag = "2")]
+    pub f: f32,
+    /// Its value, where that is an integer.
+    #[prost(int64, tag = "3")]
+    pub i: i64,
+    /// Its value, where that is a list of integers.
+    #[prost(int64, repeated, packed = "false", tag = "8")]
+    pub ints: Vec<i64>,
+    /// Which of them.
+    #[prost(enumeration = "AttributeType", tag = "20")]
+    pub r#type: i32,
+}
+
+/// `AttributeProto.AttributeType`, those that are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Enumeration)]
+#[repr(i32)]
+pub enum AttributeType {
+    /// None.
+    Undefined = 0,
+    /// `f`.
+    Float = 1,
+    /// `i`.
+    Int = 2,
+    /// `ints`.
+    Ints = 7,
+}
+
+/// `TensorProto`.
+#[derive(Clone, PartialEq, Message)]
+pub struct Tensor {
+    /// The sizes.
+    #[prost(int64, repeated, packed = "false", tag = "1")]
+    pub dims: Vec<i64>,
+    /// The type of the elements.
+    #[prost(enumeration = "DataType", tag = "2")]
+    pub data_type: i32,
+    /// The value's name.
+    #[prost(string, tag = "8")]
+    pub name: String,
+    /// The elements row by row, little-endian.
+    #[prost(bytes = "vec", tag = "9")]
+    pub raw_data: Vec<u8>,
+}
+
+/// `TensorProto.DataType`, those that are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Enumeration)]
+#[repr(i32)]
+pub enum DataType {
+    /// None.
+    Undefined = 0,
+    /// f32.
+    Float = 1,
+}
+
+/// `ValueInfoProto`: the name and type of an input or output.
+#[derive(Clone, PartialEq, Message)]
+pub struct ValueInfo {
+    /// The value's name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its type.
+    #[prost(message, optional, tag = "2")]
+    pub r#type: Option<Type>,
+}
+
+/// `TypeProto`, of tensors alone.
+#[derive(Clone, PartialEq, Message)]
+pub struct Type {
+    /// The type of a tensor.
+    #[prost(message, optional, tag = "1")]
+    pub tensor_type: Option<TensorType>,
+}
+
+/// `TypeProto.Tensor`.
+#[derive(Clone, PartialEq, Message)]
+pub struct TensorType {
+    /// The type of the elements.
+    #[prost(enumeration = "DataType", tag = "1")]
+    pub elem_type: i32,
+    /// The sizes.
+    #[prost(message, optional, tag = "2")]
+    pub shape: Option<Shape>,
+}
+
+/// `TensorShapeProto`.
+#[derive(Clone, PartialEq, Message)]
+pub struct Shape {
+    /// One for each axis.
+    #[prost(message, repeated, tag = "1")]
+    pub dim: Vec<Dimension>,
+}
+
+/// `TensorShapeProto.Dimension`.
+#[derive(Clone, PartialEq, Message)]
+pub struct Dimension {
+    /// The size.
+    #[prost(oneof = "Size", tags = "1, 2")]
+    pub value: Option<Size>,
+}
+
+/// The size of an axis.
+#[derive(Clone, PartialEq, Oneof)]
+pub enum Size {
+    /// Always this.
+    #[prost(int64, tag = "1")]
+    Fixed(i64),
+    /// Any, and the same wherever the name stands.
+    #[prost(string, tag = "2")]
+    Named(String),
+}
+
+impl Model {
+    /// Reads an ONNX file.
+    ///
+    /// # Errors
+    /// What the decoder says of bytes that are none.
+    pub fn parse(bytes: &[u8]) -> Result<Self, prost::DecodeError> {
+        Self::decode(bytes)
+    }
+}

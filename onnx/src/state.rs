@@ -1,0 +1,28 @@
+use std::collections::BTreeMap;
+
+use tfnas::ModelConfig;
+use tfnas::checkpoint::{Misfits, StateDict};
+use tfnas::state_shapes::state_shapes;
+
+/// The f32 tensors of a network, by the names of the original's `state_dict`: each there, of its shape, and finite.
+#[derive(Clone, Debug)]
+pub struct State {
+    tensors: BTreeMap<String, Vec<f32>>,
+}
+
+impl State {
+    /// Takes the tensors of the network that a configuration describes: its weights, biases and running statistics.
+    ///
+    /// # Errors
+    /// [`Misfits`] with everything that is missing, unexpected, of another shape or dtype, or not finite.
+    pub fn of(config: &ModelConfig, weights: &StateDict<'_>) -> Result<Self, Misfits> {
+        weights.check(&state_shapes(config))?;
+        let tensors = weights.tensors.iter().filter_map(|(name, tensor)| Some((name.clone(), tensor.to_f32()?)));
+        Ok(Self { tensors: tensors.collect() })
+    }
+
+    /// The elements of a tensor that the configuration asks for, row by row.
+    pub(crate) fn values(&self, name: &str) -> &[f32] {
+        &self.tensors[name]
+    }
+}

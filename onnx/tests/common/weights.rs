@@ -1,0 +1,53 @@
+//! Weights by formula, as a file would hold them.
+//!
+//! Included by the tests of several crates (`#[path]`), which have `formula` too.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use tfnas::ModelConfig;
+use tfnas::checkpoint::{Dtype, PlainTensor, StateDict};
+use tfnas::state_shapes::{TensorShape, state_shapes};
+
+use crate::formula::Scheme;
+
+/// Named tensors, and the bytes that they are made of.
+pub struct Weights {
+    tensors: Vec<(TensorShape, Vec<u8>)>,
+}
+
+impl Weights {
+    /// Every tensor of a network.
+    pub fn of(config: &ModelConfig, scheme: &Scheme) -> Self {
+        let tensor = |tensor: TensorShape| {
+            let bytes = match tensor.dtype {
+                Dtype::F32 => bytes(&scheme.tensor(&tensor.name, &tensor.shape)),
+                dtype => vec![0; dtype.size() * tensor.shape.iter().product::<usize>()],
+            };
+            (tensor, bytes)
+        };
+        Self { tensors: state_shapes(config).into_iter().map(tensor).collect() }
+    }
+
+    /// As a file is read.
+    pub fn state_dict(&self) -> StateDict<'_> {
+        let tensors = self.tensors.iter().map(|(TensorShape { name, shape, dtype }, bytes)| {
+            (name.clone(), PlainTensor::contiguous(*dtype, shape.clone(), bytes).unwrap())
+        });
+        StateDict { tensors: tensors.collect(), module_prefix: false }
+    }
+
+    /// Leaves a tensor out.
+    pub fn remove(&mut self, name: &str) {
+        self.tensors.retain(|(tensor, _)| tensor.name != name);
+    }
+
+    /// Adds a tensor, or replaces the one of that name.
+    pub fn set(&mut self, name: &str, shape: &[usize], values: &[f32]) {
+        self.remove(name);
+        let tensor = TensorShape { name: name.to_owned(), shape: shape.to_vec(), dtype: Dtype::F32 };
+        self.tensors.push((tensor, bytes(values)));
+    }
+}
+
+fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}

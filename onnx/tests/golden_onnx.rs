@@ -1,0 +1,51 @@
+//! ONNX files of the original's networks, run by an interpreter: their logits are those that the original computed.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../tests/golden/cases.rs"]
+mod cases;
+#[path = "../../tests/golden/formula.rs"]
+mod formula;
+#[path = "common/interpreter.rs"]
+mod interpreter;
+#[path = "common/weights.rs"]
+mod weights;
+
+use formula::Scheme;
+use interpreter::{Tensor, run};
+use tfnas::ModelConfig;
+use tfnas_onnx::message::Model;
+use tfnas_onnx::{Normalisation, Origin, State, to_onnx};
+use weights::Weights;
+
+/// The input of which one image is run.
+const INPUT: [usize; 4] = [1, 3, 64, 64];
+/// How far a logit may be off: six times what the original's own f32 is off its f64.
+const TOLERANCE: f64 = 2.4e-7;
+/// Cases that are run: each is a whole network of the published space.
+const CASES: usize = 4;
+
+#[test]
+fn golden_onnx() {
+    let cases = cases::cases("derived");
+    for case in cases.iter().take(CASES) {
+        let mut config = ModelConfig::parse(case["config_text"].as_str().unwrap()).unwrap();
+        let half = &case["n10_64_hash"];
+        let expected = cases::f64s(&half["f64"]["eval_logits_b2"][0]);
+        config.classifier.out_features = expected.len();
+        let scheme = Scheme::of(half);
+        let weights = Weights::of(&config, &scheme);
+        let state = State::of(&config, &weights.state_dict()).unwrap();
+        for normalisation in [Normalisation::Kept, Normalisation::Folded] {
+            let origin = Origin { producer: "test", version: "0", properties: &[] };
+            let file = to_onnx(&config, &state, INPUT[2], normalisation, origin).unwrap();
+            let input = Tensor { shape: INPUT.to_vec(), values: scheme.input(INPUT.iter().product()) };
+            let logits = run(&Model::parse(&file).unwrap(), input).values;
+            let differences =
+                logits.iter().zip(&expected).map(|(found, expected)| (f64::from(*found) - expected).abs());
+            let largest = differences.fold(0.0, f64::max);
+            println!("{} {normalisation:?}: {largest:.1e}", cases::id(case));
+            assert!(logits.len() == expected.len() && largest <= TOLERANCE, "{}: {largest}", cases::id(case));
+        }
+    }
+    cases::report("golden_onnx", cases.len().min(CASES));
+}

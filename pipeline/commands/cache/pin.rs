@@ -1,0 +1,92 @@
+use clap::Args;
+use serde::Serialize;
+use tfnas_artifacts::{AttemptId, Cache};
+
+use crate::commands::results::named_results;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::options::Options;
+use crate::report::{Columns, print, print_json};
+use crate::session::{store_folder, store_to_read};
+
+/// Keeps results, and what they were made from, whatever `gc` removes; lists what is kept
+#[derive(Args, Debug)]
+pub struct Pin {
+    /// What a run made or used (its number, or `latest`), or one attempt; without it nothing is pinned
+    #[arg(value_name = "RUN")]
+    what: Option<String>,
+
+    /// Why, for those who wonder later
+    #[arg(long, default_value = "pinned by hand", value_name = "TEXT")]
+    reason: String,
+}
+
+/// Lets `gc` remove results again
+#[derive(Args, Debug)]
+pub struct Unpin {
+    /// What a run made or used (its number, or `latest`), or one attempt
+    #[arg(value_name = "RUN")]
+    what: String,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    pins: Vec<ShownPin>,
+}
+
+#[derive(Serialize)]
+struct ShownPin {
+    id: String,
+    attempt: AttemptId,
+    reason: String,
+}
+
+impl Pin {
+    /// Pins them, and prints all pins.
+    ///
+    /// # Errors
+    /// What is wrong with the store, or a name that nothing has.
+    pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
+        let cache = match &self.what {
+            None => store_to_read(options)?,
+            Some(what) => {
+                let cache = Cache::open(&store_folder(options))?;
+                for result in named_results(&cache, what)? {
+                    cache.pin(&result.id, &self.reason)?;
+                }
+                cache
+            }
+        };
+        show(&cache, options.json)
+    }
+}
+
+impl Unpin {
+    /// Unpins them, and prints the pins that are left.
+    ///
+    /// # Errors
+    /// As [`Pin::execute`].
+    pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
+        let cache = Cache::open(&store_folder(options))?;
+        for result in named_results(&cache, &self.what)? {
+            cache.unpin(&result.id)?;
+        }
+        show(&cache, options.json)
+    }
+}
+
+fn show(cache: &Cache, json: bool) -> Result<Exit, CommandError> {
+    let mut pins = Vec::new();
+    for (attempt, reason) in cache.ledger().pins()? {
+        let id = cache.ledger().attempt(&attempt)?.map(|attempt| attempt.instance).unwrap_or_default();
+        pins.push(ShownPin { id, attempt, reason });
+    }
+    if json {
+        print_json(&Shown { pins });
+    } else {
+        let mut columns = Columns::plain(3);
+        pins.iter().for_each(|pin| columns.row([pin.id.as_str(), pin.attempt.as_str(), &pin.reason]));
+        print(&columns.to_string());
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,199 @@
+use clap::Args;
+use indicatif::MultiProgress;
+use serde::Serialize;
+use tfnas_artifacts::{ActionKey, AttemptId, Cache, Pulled, Wanted};
+
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::generate;
+use crate::options::Options;
+use crate::plan::select;
+use crate::remote::{Connection, EXIT_CODES, Needed, Pulling, RemoteOptions, State, each, needed};
+use crate::report::{Columns, human, print, print_json};
+use crate::session::{Setup, new_run, store_folder};
+
+/// Fetches results from a remote: those that the pipeline needs as it is configured now, and that are not here
+#[derive(Args, Debug)]
+#[command(after_help = EXIT_CODES)]
+pub struct Pull {
+    /// `all`, a stage, or one instance of it (search@12), with what it needs before it
+    #[arg(default_value = "all", value_name = "STAGE")]
+    stages: Vec<String>,
+
+    /// The newest result of every key that the remote has, needed or not
+    #[arg(long, conflicts_with = "stages")]
+    all: bool,
+
+    #[command(flatten)]
+    remote: RemoteOptions,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    remote: String,
+    dry_run: bool,
+    results: Vec<ShownResult>,
+}
+
+#[derive(Serialize)]
+struct ShownResult {
+    id: Option<String>,
+    key: Option<ActionKey>,
+    attempt: Option<AttemptId>,
+    action: Action,
+    objects: u64,
+    bytes: u64,
+    /// Newer results that could not be used, and why not.
+    refused: Vec<String>,
+}
+
+/// What becomes of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Action {
+    /// It comes.
+    Pull,
+    /// It was here.
+    Here,
+    /// The remote has none.
+    Absent,
+    /// The remote has some, and none can be used.
+    Refused,
+    /// Its key is not known, because a result before it is nowhere.
+    Unknown,
+}
+
+impl Pull {
+    /// Fetches them.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, the data, the store, the address or the remote; results that could not be
+    /// used, once all others are here.
+    pub fn execute(&self, options: &Options, bars: &MultiProgress) -> Result<Exit, CommandError> {
+        let connection = self.remote.open(options)?;
+        let results = if self.all {
+            self.everything(options, &connection, bars)?
+        } else {
+            self.needed(options, &connection, bars)?
+        };
+        let shown = Shown { remote: connection.remote.url().to_owned(), dry_run: self.remote.dry_run, results };
+        if options.json {
+            print_json(&shown);
+        } else {
+            print(&text(&shown));
+        }
+        let mut refused = Vec::new();
+        for result in &shown.results {
+            match result.action {
+                Action::Refused => refused.extend(&result.refused),
+                _ => result.refused.iter().for_each(|why| tracing::warn!("an older result is used: {why}")),
+            }
+        }
+        if refused.is_empty() {
+            return Ok(Exit::Done);
+        }
+        let lines: Vec<&str> = refused.into_iter().map(String::as_str).collect();
+        Err(CommandError::failed(lines.join("\n")).with_hint("`run` makes what could not be pulled"))
+    }
+
+    /// Fetches what the configuration needs.
+    fn needed(
+        &self,
+        options: &Options,
+        connection: &Connection,
+        bars: &MultiProgress,
+    ) -> Result<Vec<ShownResult>, CommandError> {
+        let setup = Setup::new(options)?;
+        let chosen = select(&setup.graph, &self.stages)?;
+        let mut session = if self.remote.dry_run {
+            setup.read()?
+        } else {
+            generate::ensure(&setup.configuration)?;
+            setup.write()?
+        };
+        session.identify(&chosen)?;
+        let begin = || session.begin_run();
+        let pulling = Pulling::new(&connection.remote, &session.cache, self.remote.dry_run, &begin, bars);
+        let found = needed(&session.planner(), &chosen, connection.jobs, &|wanted| pulling.ask(wanted));
+        let found = pulling.end(found)?;
+        let shown = |needed: Needed| {
+            let id = Some(session.graph.instances[needed.instance].id.clone());
+            match needed.state {
+                State::Here(result) => ShownResult::new(id, needed.key, Action::Here, Some(result.id)),
+                State::Unknown => ShownResult::new(id, needed.key, Action::Unknown, None),
+                State::Asked(pulled) => ShownResult::asked(id, needed.key, *pulled),
+            }
+        };
+        Ok(found.into_iter().map(shown).collect())
+    }
+
+    /// Fetches all that there is.
+    fn everything(
+        &self,
+        options: &Options,
+        connection: &Connection,
+        bars: &MultiProgress,
+    ) -> Result<Vec<ShownResult>, CommandError> {
+        let folder = store_folder(options);
+        let cache = if self.remote.dry_run { Cache::open_to_read(&folder)? } else { Cache::open(&folder)? };
+        let keys = connection.remote.keys()?;
+        let begin = || cache.begin_run(&new_run(String::new()));
+        let pulling = Pulling::new(&connection.remote, &cache, self.remote.dry_run, &begin, bars);
+        let results = each(&keys, connection.jobs, |key| {
+            if let Some(here) = cache.find(key)?.result {
+                return Ok(ShownResult::new(Some(here.instance), Some(*key), Action::Here, Some(here.id)));
+            }
+            let pulled = pulling.ask(Wanted { key, outputs: &[] })?;
+            let id = pulled.result.as_ref().map(|result| result.instance.clone());
+            Ok(ShownResult::asked(id, Some(*key), pulled))
+        });
+        pulling.end(results)
+    }
+}
+
+impl ShownResult {
+    fn new(id: Option<String>, key: Option<ActionKey>, action: Action, attempt: Option<AttemptId>) -> Self {
+        Self { id, key, attempt, action, objects: 0, bytes: 0, refused: Vec::new() }
+    }
+
+    fn asked(id: Option<String>, key: Option<ActionKey>, pulled: Pulled) -> Self {
+        let Pulled { result, objects, bytes, refused } = pulled;
+        let action = match &result {
+            Some(_) => Action::Pull,
+            None if refused.is_empty() => Action::Absent,
+            None => Action::Refused,
+        };
+        let name = |id: &Option<String>| id.as_ref().map(|id| format!("{id}: ")).unwrap_or_default();
+        let refused = refused.iter().map(|error| format!("{}{error}", name(&id))).collect();
+        Self { objects, bytes, refused, ..Self::new(id, key, action, result.map(|result| result.id)) }
+    }
+}
+
+fn text(shown: &Shown) -> String {
+    let verb = if shown.dry_run { "would pull" } else { "pulled" };
+    let mut columns = Columns::plain(3);
+    let (mut results, mut objects, mut bytes) = (0, 0, 0);
+    for result in &shown.results {
+        let what = match result.action {
+            Action::Pull => {
+                results += 1;
+                objects += result.objects;
+                bytes += result.bytes;
+                format!("{verb} with {} artifacts ({})", result.objects, human::bytes(result.bytes))
+            }
+            Action::Here => "here already".to_owned(),
+            Action::Absent => "not on the remote".to_owned(),
+            Action::Refused => "on the remote, and cannot be used".to_owned(),
+            Action::Unknown => "not known until what it reads is here".to_owned(),
+        };
+        let id = result.id.clone().or(result.key.map(|key| key.short())).unwrap_or_default();
+        let attempt = result.attempt.as_ref().map(AttemptId::as_str).unwrap_or_default();
+        columns.row([id.as_str(), attempt, &what]);
+    }
+    format!(
+        "{columns}{verb} {results} of {} results with {objects} artifacts ({}) from {}\n",
+        shown.results.len(),
+        human::bytes(bytes),
+        shown.remote
+    )
+}

@@ -1,0 +1,136 @@
+use clap::Args;
+use indicatif::MultiProgress;
+use serde::Serialize;
+use tfnas_artifacts::{Attempt, AttemptId, Cache, Pushed, Pusher, RemoteError};
+
+use crate::commands::results::named_results;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::options::Options;
+use crate::remote::{EXIT_CODES, Moved, RemoteOptions, each};
+use crate::report::{Columns, human, print, print_json};
+use crate::session::store_to_read;
+
+/// Sends results with their artifacts to a remote; what is there already is checked, and sent again where it is damaged
+#[derive(Args, Debug)]
+#[command(after_help = EXIT_CODES)]
+pub struct Push {
+    /// What a run made or used, or one attempt; `latest` is the last run
+    #[arg(default_value = "latest", value_name = "RUN")]
+    what: String,
+
+    /// Every result of the store
+    #[arg(long, conflicts_with = "what")]
+    all: bool,
+
+    #[command(flatten)]
+    remote: RemoteOptions,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    remote: String,
+    dry_run: bool,
+    results: Vec<ShownResult>,
+}
+
+#[derive(Serialize)]
+struct ShownResult {
+    id: String,
+    attempt: AttemptId,
+    key: String,
+    /// `push`, `there` or `refused`.
+    action: &'static str,
+    objects: u64,
+    bytes: u64,
+    why: Option<String>,
+}
+
+impl Push {
+    /// Sends them.
+    ///
+    /// # Errors
+    /// What is wrong with the store, the address, or the remote; results that could not be sent because their artifacts
+    /// are damaged here, once all others are there.
+    pub fn execute(&self, options: &Options, bars: &MultiProgress) -> Result<Exit, CommandError> {
+        let cache = store_to_read(options)?;
+        let results = self.results(&cache)?;
+        let connection = self.remote.open(options)?;
+        let remote = &connection.remote;
+        let pusher = Pusher::new(remote, &cache);
+        let moved = Moved::new(bars);
+        let shown = each(&results, connection.jobs, |id| {
+            let result = result(&cache, id)?;
+            let pushed = if self.remote.dry_run {
+                pusher.compare(&result)
+            } else {
+                pusher.push(&result, &|bytes| moved.add(bytes))
+            };
+            shown(&result, pushed)
+        })?;
+        drop(moved);
+        let shown = Shown { remote: remote.url().to_owned(), dry_run: self.remote.dry_run, results: shown };
+        if options.json {
+            print_json(&shown);
+        } else {
+            print(&text(&shown));
+        }
+        let refused: Vec<&str> = shown.results.iter().filter_map(|result| result.why.as_deref()).collect();
+        match refused[..] {
+            [] => Ok(Exit::Done),
+            _ => {
+                Err(CommandError::failed(refused.join("\n")).with_hint("`run` makes again what is damaged or missing"))
+            }
+        }
+    }
+
+    fn results(&self, cache: &Cache) -> Result<Vec<AttemptId>, CommandError> {
+        if self.all {
+            return Ok(cache.ledger().all_results()?);
+        }
+        Ok(named_results(cache, &self.what)?.into_iter().map(|result| result.id).collect())
+    }
+}
+
+fn result(cache: &Cache, id: &AttemptId) -> Result<Attempt, CommandError> {
+    let removed = || CommandError::failed(format!("attempt {id} was removed meanwhile"));
+    cache.ledger().attempt(id)?.ok_or_else(removed)
+}
+
+fn shown(result: &Attempt, pushed: Result<Pushed, RemoteError>) -> Result<ShownResult, CommandError> {
+    let (action, Pushed { objects, bytes, .. }, why) = match pushed {
+        Ok(pushed) if pushed.is_nothing() => ("there", pushed, None),
+        Ok(pushed) => ("push", pushed, None),
+        Err(error) if error.is_of_one_result() => {
+            ("refused", Pushed::default(), Some(format!("{}: {error}", result.instance)))
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let (id, attempt) = (result.instance.clone(), result.id.clone());
+    Ok(ShownResult { id, attempt, key: result.key.to_string(), action, objects, bytes, why })
+}
+
+fn text(shown: &Shown) -> String {
+    let verb = if shown.dry_run { "would send" } else { "sent" };
+    let mut columns = Columns::plain(3);
+    let (mut results, mut objects, mut bytes) = (0, 0, 0);
+    for result in &shown.results {
+        let what = match result.action {
+            "push" => {
+                results += 1;
+                objects += result.objects;
+                bytes += result.bytes;
+                format!("{verb} with {} artifacts ({})", result.objects, human::bytes(result.bytes))
+            }
+            "there" => "there already".to_owned(),
+            _ => "not sent".to_owned(),
+        };
+        columns.row([result.id.as_str(), result.attempt.as_str(), &what]);
+    }
+    format!(
+        "{columns}{verb} {results} of {} results with {objects} artifacts ({}) to {}\n",
+        shown.results.len(),
+        human::bytes(bytes),
+        shown.remote
+    )
+}

@@ -1,0 +1,182 @@
+//! `export`: artifacts as they are, and the trained network for other programs.
+
+mod deliver;
+mod network;
+mod onnx;
+mod preprocessing;
+mod torchscript;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use tfnas_artifacts::Digest;
+
+use crate::commands::artifact;
+use crate::commands::export::deliver::Delivery;
+use crate::commands::export::network::{Named, Network};
+use crate::error::CommandError;
+use crate::execute::worker_program;
+use crate::exit::Exit;
+use crate::options::Options;
+use crate::report::print_json;
+
+/// Side of the images of a network that comes from files, in pixels, where nothing else is said.
+const PUBLISHED_RESOLUTION: u16 = 224;
+
+/// Writes an artifact out to a file, verified on the way; with --format the trained network, for other programs
+///
+/// `export model.config FILE` writes an artifact as it is.
+///
+/// `export FILE --format onnx` writes the network that the present configuration found and trained (the weights that
+/// `test.weights` names), and beside it FILE.preprocessing.json: what an image must go through, and the names of the
+/// classes. With --model and --weights it is a network from files.
+#[derive(Args, Debug)]
+#[command(allow_missing_positional = true)]
+pub struct Export {
+    /// An output's name (model.config, parse@12/model.config), or the first digits of a digest; with --format a stage of the
+    /// run that is meant (train@12), needed where a list fans it out
+    #[arg(value_name = "ARTIFACT")]
+    artifact: Option<String>,
+
+    /// The file to write, or a folder that is there
+    #[arg(value_name = "PATH")]
+    path: PathBuf,
+
+    /// The format of a network: onnx for ONNX Runtime and others, torchscript for PyTorch
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<Format>,
+
+    /// Takes each batch norm into the convolution before it: equal logits up to rounding, in less time
+    #[arg(long, requires = "format")]
+    fold: bool,
+
+    /// The model.config of another network than the configuration's
+    #[arg(long, value_name = "FILE", requires = "format", requires = "weights", conflicts_with = "artifact")]
+    model: Option<PathBuf>,
+
+    /// Its weights: safetensors, or a .pth.tar
+    #[arg(long, value_name = "FILE", requires = "model")]
+    weights: Option<PathBuf>,
+
+    /// The names of its classes, a line each
+    #[arg(long, value_name = "FILE", requires = "model")]
+    classes: Option<PathBuf>,
+
+    /// The side of its images, in pixels; without it 224
+    #[arg(long, value_name = "PIXELS", requires = "model", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    resolution: Option<u16>,
+
+    /// The short side to which an image is resized before the crop, in pixels; without it 256/224 of the resolution
+    #[arg(long, value_name = "PIXELS", requires = "model", value_parser = clap::value_parser!(u16).range(1..))]
+    resize: Option<u16>,
+
+    /// The worker's program, which writes TorchScript; without it tfnas-stage beside this program
+    #[arg(long, value_name = "FILE", requires = "format")]
+    worker: Option<PathBuf>,
+}
+
+/// A format that other programs read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// ONNX.
+    Onnx,
+    /// TorchScript.
+    Torchscript,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Onnx => "onnx",
+            Self::Torchscript => "torchscript",
+        })
+    }
+}
+
+impl Format {
+    /// The file's name where only a folder is given.
+    fn file_name(self) -> &'static str {
+        match self {
+            Self::Onnx => "network.onnx",
+            Self::Torchscript => "network.pt",
+        }
+    }
+}
+
+impl Export {
+    /// Writes it.
+    ///
+    /// # Errors
+    /// An artifact or a trained network that is not there or damaged, weights that do not fit, a file that cannot be written.
+    pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
+        match (self.format, &self.artifact) {
+            (Some(format), _) => self.write_network(format, options),
+            (None, Some(name)) => self.write_artifact(name, options),
+            (None, None) => Err(CommandError::usage("nothing to export is named")
+                .with_hint("name an artifact (`export model.config FILE`), or a --format for the trained network")),
+        }
+    }
+
+    fn write_artifact(&self, name: &str, options: &Options) -> Result<Exit, CommandError> {
+        let artifact = artifact::find(options, name)?;
+        let path = self.target(&artifact.name.unwrap_or_else(|| artifact.digest.to_string()));
+        artifact.cache.store().export(&artifact.digest, &path)?;
+        tracing::info!("wrote {} ({})", path.display(), artifact.digest.short());
+        if options.json {
+            print_json(&json!({ "file": path.display().to_string(), "digest": artifact.digest.to_string() }));
+        }
+        Ok(Exit::Done)
+    }
+
+    fn write_network(&self, format: Format, options: &Options) -> Result<Exit, CommandError> {
+        let network = self.network(options)?;
+        let delivery = Delivery::to(&self.target(format.file_name()))?;
+        match format {
+            Format::Onnx => delivery.write(&onnx::bytes(&network, self.fold)?)?,
+            Format::Torchscript => {
+                let worker = worker_program(self.worker.as_deref())?;
+                torchscript::write(&worker, &network, self.fold, &delivery)?;
+            }
+        }
+        let (digest, bytes) = Digest::of_file(&delivery.aside())?;
+        let described = preprocessing::describe(&network, format, self.fold, &delivery.file_name(), &digest);
+        let (file, description) = delivery.finish(&described)?;
+        tracing::info!("wrote {} ({}) and {}", file.display(), digest.short(), description.display());
+        if options.json {
+            print_json(&json!({
+                "file": file.display().to_string(),
+                "preprocessing": description.display().to_string(),
+                "format": format.to_string(),
+                "batch_norm": preprocessing::batch_norm(self.fold),
+                "bytes": bytes,
+                "digest": digest.to_string(),
+                "model_config_digest": network.config_digest.to_string(),
+                "weights_digest": network.weights_digest.to_string(),
+            }));
+        }
+        Ok(Exit::Done)
+    }
+
+    /// The network that is meant, its weights held to its configuration.
+    fn network(&self, options: &Options) -> Result<Network, CommandError> {
+        let named = match (&self.model, &self.weights) {
+            (Some(model), Some(weights)) => Named::from_files(
+                model,
+                weights,
+                self.classes.as_deref(),
+                usize::from(self.resolution.unwrap_or(PUBLISHED_RESOLUTION)),
+                self.resize.map(usize::from),
+            ),
+            _ => Named::configured(options, self.artifact.as_deref())?,
+        };
+        named.read()
+    }
+
+    /// The file to write: that named, or `name` in the folder named.
+    fn target(&self, name: &str) -> PathBuf {
+        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        if path.is_dir() { path.join(Path::new(name)) } else { path }
+    }
+}

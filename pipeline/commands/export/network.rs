@@ -1,0 +1,203 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use tfnas::ModelConfig;
+use tfnas::checkpoint::{WeightsFile, WeightsFormat, to_safetensors};
+use tfnas_artifacts::{Attempt, Digest};
+use tfnas_images::parse_classes;
+use tfnas_onnx::State;
+use tfnas_stages::Stage;
+
+use crate::error::CommandError;
+use crate::options::Options;
+use crate::plan::{From, select};
+use crate::session::{Session, Setup};
+
+/// More bytes than any model.config or list of classes has.
+const MAX_TEXT_BYTES: u64 = 16 << 20;
+/// More bytes than any network has.
+const MAX_WEIGHTS_BYTES: u64 = 64 << 30;
+
+/// The files of a network, and what its images go through.
+pub struct Named {
+    config: PathBuf,
+    weights: PathBuf,
+    classes: Option<PathBuf>,
+    resolution: usize,
+    resize: usize,
+}
+
+/// A network, read and checked.
+pub struct Network {
+    /// Its `model.config`.
+    pub config: ModelConfig,
+    /// The file that it was read from.
+    pub config_file: PathBuf,
+    /// Digest of that file.
+    pub config_digest: Digest,
+    /// Its weights.
+    pub state: State,
+    /// The file that they were read from.
+    pub weights_file: PathBuf,
+    /// Digest of that file.
+    pub weights_digest: Digest,
+    /// The weights as a safetensors file, where theirs is none.
+    pub converted: Option<Vec<u8>>,
+    /// Names of its classes in the order of its outputs, where they are known; perhaps not of the last ones.
+    pub classes: Option<Vec<String>>,
+    /// Side of its images, in pixels.
+    pub resolution: usize,
+    /// Short side to which they are resized before the crop, in pixels.
+    pub resize: usize,
+}
+
+impl Named {
+    /// A network from files.
+    pub fn from_files(
+        config: &Path,
+        weights: &Path,
+        classes: Option<&Path>,
+        resolution: usize,
+        resize: Option<usize>,
+    ) -> Self {
+        // What `data.resize` is where it is left out.
+        let resize = resize.unwrap_or_else(|| (resolution * 256).div_ceil(224));
+        Self {
+            config: config.to_owned(),
+            weights: weights.to_owned(),
+            classes: classes.map(Path::to_owned),
+            resolution,
+            resize,
+        }
+    }
+
+    /// The network that the present configuration found and trained; `stage` tells which, where a list fans it out.
+    ///
+    /// # Errors
+    /// None, or several, of that name; stages that have no result yet; what is wrong with configuration, store or data.
+    pub fn configured(options: &Options, stage: Option<&str>) -> Result<Self, CommandError> {
+        let setup = Setup::new(options)?;
+        let test = the_one_test(&setup, stage)?;
+        let mut session = setup.read()?;
+        session.identify(&BTreeSet::from([test]))?;
+        let planner = session.planner();
+        let plan = planner.plan(&BTreeSet::from([test]), &BTreeSet::new())?;
+        let results = plan.steps.into_iter().filter_map(|step| Some((step.instance, step.hit?))).collect();
+        let variant = planner.variant(test);
+        let input = |port: &str| input(&session, test, port, &results);
+        let resolution = variant.space.definition().resolution;
+        let weights = input(variant.config.test.weights.port().name)?;
+        Ok(Self {
+            config: input("model.config")?,
+            weights,
+            classes: Some(input(variant.config.train.protocol.classes())?),
+            resolution,
+            resize: variant.config.data.evaluation_resize(resolution),
+        })
+    }
+
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// Files that cannot be read, or are not what they should be; weights that do not fit.
+    pub fn read(self) -> Result<Network, CommandError> {
+        let config_bytes = read(&self.config, MAX_TEXT_BYTES)?;
+        let config = ModelConfig::parse(&text(&self.config, &config_bytes)?).map_err(in_file(&self.config))?;
+        let weights_bytes = read(&self.weights, MAX_WEIGHTS_BYTES)?;
+        let weights = WeightsFile::read(&weights_bytes).map_err(in_file(&self.weights))?;
+        let state = State::of(&config, &weights.state_dict).map_err(|misfits| {
+            in_file(&self.weights)(misfits).with_hint(format!("the network is that of {}", self.config.display()))
+        })?;
+        let is_safetensors = weights.format == WeightsFormat::Safetensors;
+        let converted = (!is_safetensors).then(|| to_safetensors(&weights.state_dict.tensors)).transpose();
+        let classes = self.classes.as_deref().map(|path| names(path, config.classifier.out_features)).transpose()?;
+        Ok(Network {
+            state,
+            config_digest: Digest::of_bytes(&config_bytes),
+            weights_digest: Digest::of_bytes(&weights_bytes),
+            converted: converted.map_err(in_file(&self.weights))?,
+            config,
+            config_file: self.config,
+            weights_file: self.weights,
+            classes,
+            resolution: self.resolution,
+            resize: self.resize,
+        })
+    }
+}
+
+/// The instance of `test` that is meant: its inputs are what is exported.
+fn the_one_test(setup: &Setup, stage: Option<&str>) -> Result<usize, CommandError> {
+    let graph = &setup.graph;
+    let chosen = select(graph, &[stage.unwrap_or("all").to_owned()])?;
+    let tests: Vec<usize> = (0..graph.instances.len())
+        .filter(|&position| graph.instances[position].stage == Stage::Test)
+        .filter(|&position| !graph.closure([position]).is_disjoint(&chosen))
+        .collect();
+    match tests[..] {
+        [test] => Ok(test),
+        _ => {
+            let ids: Vec<&str> = tests.iter().map(|&position| graph.instances[position].id.as_str()).collect();
+            let hint = format!("say which before the file: one of {}", ids.join(", "));
+            Err(CommandError::usage(format!("the configuration has {} networks", tests.len())).with_hint(hint))
+        }
+    }
+}
+
+/// The file that an instance reads at a port.
+fn input(
+    session: &Session,
+    instance: usize,
+    port: &str,
+    results: &BTreeMap<usize, Attempt>,
+) -> Result<PathBuf, CommandError> {
+    let graph = &session.graph;
+    let feed = graph.instances[instance].feeds.iter().find(|feed| feed.port == port);
+    match &feed.expect("the ports are those of the stage").from {
+        From::External(external) => Ok(external.path().to_owned()),
+        From::Instance(upstream, output) => {
+            let digest = results.get(upstream).and_then(|result| result.output(output)).map(|output| output.digest);
+            let id = &graph.instances[*upstream].id;
+            let digest = digest.ok_or_else(|| {
+                CommandError::usage(format!("{id} has no result to export")).with_hint(format!("`run {id}` first"))
+            })?;
+            Ok(session.cache.store().open_verified(&digest)?)
+        }
+    }
+}
+
+/// The names of the classes: those of the first outputs, if not of all.
+fn names(path: &Path, outputs: usize) -> Result<Vec<String>, CommandError> {
+    let bytes = read(path, MAX_TEXT_BYTES)?;
+    let names = parse_classes(&text(path, &bytes)?, &path.display().to_string());
+    let names = names.map_err(|error| CommandError::usage(error.to_string()))?;
+    if names.len() > outputs {
+        return Err(in_file(path)(format!("{} classes, and the network has {outputs} outputs", names.len())));
+    }
+    if names.len() < outputs {
+        tracing::warn!("{}: {} classes: the other of the {outputs} outputs have no name", path.display(), names.len());
+    }
+    Ok(names)
+}
+
+fn read(path: &Path, most: u64) -> Result<Vec<u8>, CommandError> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
+    read.map_err(in_file(path))?;
+    if bytes.len() as u64 > most {
+        return Err(in_file(path)(format!("more than {most} bytes")));
+    }
+    Ok(bytes)
+}
+
+fn text(path: &Path, bytes: &[u8]) -> Result<String, CommandError> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| in_file(path)("this is no text"))
+}
+
+/// What is wrong with a file, as the user sees it.
+fn in_file<E: std::fmt::Display>(path: &Path) -> impl Fn(E) -> CommandError {
+    let path = path.display().to_string();
+    move |error| CommandError::usage(format!("{path}: {error}"))
+}

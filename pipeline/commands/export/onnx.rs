@@ -1,0 +1,23 @@
+use tfnas_onnx::{Normalisation, Origin, to_onnx};
+
+use super::network::Network;
+use super::preprocessing::batch_norm;
+use crate::error::CommandError;
+use crate::machine::build;
+
+/// The network as an ONNX file, which says what it was made from.
+///
+/// # Errors
+/// A network too large for one file.
+pub fn bytes(network: &Network, fold: bool) -> Result<Vec<u8>, CommandError> {
+    let properties = [
+        ("tool", build::TOOL.to_owned()),
+        ("model_config_blake3", network.config_digest.to_string()),
+        ("weights_blake3", network.weights_digest.to_string()),
+        ("batch_norm", batch_norm(fold).to_owned()),
+    ];
+    let origin = Origin { producer: "tfnas-pipeline", version: build::VERSION, properties: &properties };
+    let normalisation = if fold { Normalisation::Folded } else { Normalisation::Kept };
+    to_onnx(&network.config, &network.state, network.resolution, normalisation, origin)
+        .map_err(|error| CommandError::failed(error.to_string()))
+}

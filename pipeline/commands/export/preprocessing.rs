@@ -1,0 +1,64 @@
+use serde_json::{Value, json};
+use tfnas_artifacts::Digest;
+use tfnas_onnx::{IMAGES, LOGITS};
+
+use super::Format;
+use super::network::Network;
+use crate::machine::build;
+
+/// ImageNet's mean and standard deviation of red, green and blue in 0 to 1, with which all networks are trained.
+const MEAN: [f64; 3] = [0.485, 0.456, 0.406];
+const STD: [f64; 3] = [0.229, 0.224, 0.225];
+
+/// What became of the batch norms, in a word.
+pub fn batch_norm(fold: bool) -> &'static str {
+    if fold { "folded" } else { "kept" }
+}
+
+/// What a program that runs the file must know: what an image goes through, step by step, what goes in and comes out, and
+/// what the file was made from.
+pub fn describe(network: &Network, format: Format, fold: bool, file: &str, digest: &Digest) -> Value {
+    let Network { resolution, resize, .. } = network;
+    json!({
+        "model": {
+            "file": file,
+            "format": format.to_string(),
+            "batch_norm": batch_norm(fold),
+            "blake3": digest.to_string(),
+            "model_config_blake3": network.config_digest.to_string(),
+            "weights_blake3": network.weights_digest.to_string(),
+            "tool": build::TOOL,
+        },
+        "input": { "name": IMAGES, "dtype": "float32", "layout": "NCHW", "shape": ["N", 3, resolution, resolution] },
+        "output": {
+            "name": LOGITS,
+            "dtype": "float32",
+            "shape": ["N", network.config.classifier.out_features],
+            "classes": network.classes,
+        },
+        "steps": [
+            {
+                "step": "decode",
+                "to": "8-bit RGB",
+                "exif_orientation": "not applied",
+                "transparency": "dropped",
+                "as": "PIL.Image.open(file).convert('RGB')",
+            },
+            {
+                "step": "resize",
+                "short_side": resize,
+                "filter": "bilinear",
+                "antialias": true,
+                "as": format!("torchvision.transforms.Resize({resize}) of a PIL image"),
+            },
+            {
+                "step": "centre_crop",
+                "side": resolution,
+                "as": format!("torchvision.transforms.CenterCrop({resolution})"),
+            },
+            { "step": "divide", "by": 255 },
+            { "step": "normalise", "mean": MEAN, "std": STD, "as": "(x - mean) / std" },
+            { "step": "transpose", "from": "HWC", "to": "CHW" },
+        ],
+    })
+}

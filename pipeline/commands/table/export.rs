@@ -1,0 +1,34 @@
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::commands::table::read;
+use crate::error::CommandError;
+use crate::exit::Exit;
+
+/// Writes a table as the pickle that the original's code loads: every width of every key, in milliseconds
+#[derive(Args, Debug)]
+pub struct Export {
+    /// The table to read
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// The pickle to write
+    #[arg(value_name = "OUT")]
+    out: PathBuf,
+}
+
+impl Export {
+    /// Reads the one and writes the other.
+    ///
+    /// # Errors
+    /// A file that is no table, or cannot be written.
+    pub fn execute(&self) -> Result<Exit, CommandError> {
+        let table = read(&self.file)?;
+        let out = self.out.display();
+        std::fs::write(&self.out, table.to_pickle())
+            .map_err(|error| CommandError::usage(format!("cannot write {out}: {error}")))?;
+        tracing::info!("wrote {out}: {} keys", table.curves().len());
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,73 @@
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use tfnas::checkpoint::{StateDict, WeightsFile, to_safetensors, write_pth};
+
+use crate::commands::weights::{read, write, wrong};
+use crate::error::CommandError;
+use crate::exit::Exit;
+
+/// What goes before every name for a network in a `DataParallel`.
+const MODULE: &str = "module.";
+
+/// Writes the tensors of a .pth.tar or safetensors file in the other format, or the same
+///
+/// A .pth.tar is written as PyTorch writes it since 1.6, with the tensors under `state_dict`; names lose the `module.`
+/// that the original's files have. What else a checkpoint holds (epoch, optimiser) is left out.
+#[derive(Args, Debug)]
+pub struct Convert {
+    /// The file to read
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+
+    /// The file to write; its name ends in .safetensors, .pth.tar, .pth or .pt
+    #[arg(value_name = "OUT")]
+    output: PathBuf,
+
+    /// Writes names with `module.` before them, as the original's scripts load them
+    #[arg(long)]
+    data_parallel: bool,
+}
+
+/// The formats that can be written.
+enum Format {
+    Safetensors,
+    Pth,
+}
+
+impl Convert {
+    /// Reads the one and writes the other.
+    ///
+    /// # Errors
+    /// A file without weights, an ending that says no format, or a file that cannot be written.
+    pub fn execute(&self) -> Result<Exit, CommandError> {
+        let format = format_of(&self.output)?;
+        let bytes = read(&self.input)?;
+        let file = WeightsFile::read(&bytes).map_err(|error| wrong(&self.input, error))?;
+        let StateDict { mut tensors, .. } = file.state_dict;
+        if self.data_parallel {
+            tensors = tensors.into_iter().map(|(name, tensor)| (format!("{MODULE}{name}"), tensor)).collect();
+        }
+        let written = match format {
+            Format::Safetensors => to_safetensors(&tensors).map_err(|error| wrong(&self.output, error))?,
+            Format::Pth => write_pth(Vec::new(), &tensors).map_err(|error| wrong(&self.output, error))?,
+        };
+        write(&self.output, &written)?;
+        let (count, output) = (tensors.len(), self.output.display());
+        tracing::info!("wrote {output}: {count} tensors of a {} file", file.format);
+        Ok(Exit::Done)
+    }
+}
+
+fn format_of(path: &Path) -> Result<Format, CommandError> {
+    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+    if ends(&[".safetensors"]) {
+        Ok(Format::Safetensors)
+    } else if ends(&[".pth.tar", ".pth", ".pt"]) {
+        Ok(Format::Pth)
+    } else {
+        let message = format!("{}: the ending says no format that can be written", path.display());
+        Err(CommandError::usage(message).with_hint("end it in .safetensors or .pth.tar"))
+    }
+}

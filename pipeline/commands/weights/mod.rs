@@ -1,0 +1,66 @@
+//! `weights …`: files with weights apart from any pipeline.
+
+mod convert;
+mod parse;
+mod show;
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::options::Options;
+
+/// Files with weights: .pth.tar of PyTorch, which is read and never executed, and safetensors
+#[derive(Args, Debug)]
+pub struct Weights {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    Show(show::Show),
+    Convert(convert::Convert),
+    Parse(parse::Parse),
+}
+
+impl Weights {
+    /// Does the verb.
+    ///
+    /// # Errors
+    /// A file that has no weights, or cannot be written.
+    pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
+        match &self.verb {
+            Verb::Show(show) => show.execute(options),
+            Verb::Convert(convert) => convert.execute(),
+            Verb::Parse(parse) => parse.execute(options),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
+    fs::read(path).map_err(|error| CommandError::usage(format!("cannot read {}: {error}", path.display())))
+}
+
+/// Gives an error of a file's content the file's name.
+fn wrong(path: &Path, error: impl std::fmt::Display) -> CommandError {
+    CommandError::usage(format!("{}: {error}", path.display()))
+}
+
+/// Writes a file aside and renames it, so that there is never half of one.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".part");
+    let aside = PathBuf::from(aside);
+    let write = || {
+        let mut file = File::create(&aside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&aside, path)
+    };
+    write().map_err(|error| CommandError::usage(format!("cannot write {}: {error}", path.display())))
+}

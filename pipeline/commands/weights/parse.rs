@@ -1,0 +1,70 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use tfnas::checkpoint::Checkpoint;
+use tfnas::{ModelConfig, cost};
+
+use crate::commands::weights::{read, write, wrong};
+use crate::config::space_named;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::options::Options;
+use crate::report::{human, print, print_json};
+
+/// The classes of the networks that the original parses.
+const PUBLISHED_CLASSES: usize = 1000;
+
+/// Writes the model.config that a search of the original (searched_model_NN.pth.tar) prefers, as the original parses it
+#[derive(Args, Debug)]
+pub struct Parse {
+    /// The search's checkpoint
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// The space: a name, or a file that ends in .yaml
+    #[arg(long, default_value = "imagenet")]
+    space: String,
+
+    /// Classes of the network; without it those of the space, or 1000 as in the original
+    #[arg(long, value_name = "N")]
+    classes: Option<usize>,
+
+    /// The model.config to write; without it standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+impl Parse {
+    /// Parses and writes.
+    ///
+    /// # Errors
+    /// A file that is no search of the space, or one that cannot be written.
+    pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
+        let space = space_named(&self.space)?;
+        let bytes = read(&self.file)?;
+        let checkpoint = Checkpoint::parse(&bytes).map_err(|error| wrong(&self.file, error))?;
+        let search = checkpoint.search(&space).map_err(|error| wrong(&self.file, error))?;
+        let architecture = search.architecture(&space).map_err(|error| wrong(&self.file, error))?;
+        let classes = self.classes.or(space.definition().classes).unwrap_or(PUBLISHED_CLASSES);
+        let config = ModelConfig::from_architecture(&space, &architecture, classes);
+        let config = config.map_err(|error| wrong(&self.file, error))?;
+        let (parameters, flops) = (cost::parameters(&config), cost::flops(&config, space.definition().resolution));
+        let (count, text) = (human::count, config.to_text());
+        tracing::info!("{} parameters, {} multiply-adds", count(parameters as f64), count(flops as f64));
+        match &self.out {
+            Some(out) => write(out, text.as_bytes())?,
+            None if !options.json => print(&text),
+            None => {}
+        }
+        if options.json {
+            print_json(&json!({
+                "architecture": architecture,
+                "config": text,
+                "parameters": parameters,
+                "flops": flops,
+            }));
+        }
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,106 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+use tfnas::checkpoint::{Checkpoint, Field, StateDict, WeightsFile, WeightsFormat};
+use tfnas_artifacts::Digest;
+
+use crate::commands::weights::{read, wrong};
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::options::Options;
+use crate::report::{Columns, human, print, print_json};
+
+/// Shows the tensors of a file: names, dtypes, shapes, and those that are not finite
+#[derive(Args, Debug)]
+pub struct Show {
+    /// The file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+impl Show {
+    /// Prints them.
+    ///
+    /// # Errors
+    /// A file without weights.
+    pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
+        let bytes = read(&self.file)?;
+        let (format, state, fields) = contents(&bytes).map_err(|error| wrong(&self.file, error))?;
+        let digest = Digest::of_bytes(&bytes);
+        if options.json {
+            let tensors = state.tensors.iter().map(|(name, tensor)| {
+                json!({
+                    "name": name,
+                    "dtype": tensor.dtype().name(),
+                    "shape": tensor.shape(),
+                    "not_finite": tensor.not_finite(),
+                    "digest": Digest::of_bytes(&tensor.bytes()).to_string(),
+                })
+            });
+            print_json(&json!({
+                "format": format.to_string(),
+                "digest": digest.to_string(),
+                "bytes": bytes.len(),
+                "module_prefix": state.module_prefix,
+                "fields": fields.into_iter().map(|(name, field)| (name, as_json(field))).collect::<Map<_, _>>(),
+                "tensors": tensors.collect::<Vec<_>>(),
+            }));
+            return Ok(Exit::Done);
+        }
+        let elements: usize = state.tensors.iter().map(|(_, tensor)| tensor.elements()).sum();
+        let mut head = Columns::plain(2);
+        head.row(["format", &format.to_string()]);
+        head.row(["digest", &digest.to_string()]);
+        head.row(["size", &human::bytes(bytes.len() as u64)]);
+        head.row(["names", if state.module_prefix { "begin with module., left out here" } else { "as they are" }]);
+        for (name, field) in fields {
+            head.row([name, as_text(field)]);
+        }
+        head.row(["numbers", &human::count(elements as f64)]);
+        let mut rows = Columns::new(&["name", "dtype", "shape", ">not finite"]);
+        for (name, tensor) in &state.tensors {
+            let not_finite = Some(tensor.not_finite()).filter(|count| *count > 0);
+            rows.row([
+                name.clone(),
+                tensor.dtype().to_string(),
+                format!("{:?}", tensor.shape()),
+                not_finite.map(|count| count.to_string()).unwrap_or_default(),
+            ]);
+        }
+        print(&format!("{head}\n{rows}"));
+        Ok(Exit::Done)
+    }
+}
+
+/// What a file has beside its tensors.
+type Fields = Vec<(String, Field)>;
+
+fn contents(bytes: &[u8]) -> Result<(WeightsFormat, StateDict<'_>, Fields), Box<dyn std::error::Error>> {
+    if WeightsFormat::of(bytes) == Some(WeightsFormat::Safetensors) {
+        let file = WeightsFile::read(bytes)?;
+        return Ok((file.format, file.state_dict, Vec::new()));
+    }
+    let checkpoint = Checkpoint::parse(bytes)?;
+    Ok((checkpoint.format(), checkpoint.state_dict()?, checkpoint.fields()))
+}
+
+fn as_json(field: Field) -> Value {
+    match field {
+        Field::Number(number) => json!(number),
+        Field::Text(text) => json!(text),
+        Field::Bool(value) => json!(value),
+        Field::None => Value::Null,
+        Field::Other(kind) => json!({ "kind": kind }),
+    }
+}
+
+fn as_text(field: Field) -> String {
+    match field {
+        Field::Number(number) => number.to_string(),
+        Field::Text(text) => text.escape_debug().to_string(),
+        Field::Bool(value) => value.to_string(),
+        Field::None => "none".to_owned(),
+        Field::Other(kind) => format!("({kind})"),
+    }
+}

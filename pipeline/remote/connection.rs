@@ -1,0 +1,83 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+use tfnas_artifacts::Remote;
+
+use crate::config::Configuration;
+use crate::error::CommandError;
+use crate::execute::Interrupts;
+use crate::options::Options;
+
+/// The exit code of [`Exit::Interrupted`](crate::exit::Exit::Interrupted).
+const INTERRUPTED: i32 = 130;
+
+/// What the help of these commands says of their exit codes.
+pub const EXIT_CODES: &str = "Exit codes: 0 done, 1 the remote cannot be reached, or refuses, or a result cannot be \
+                              used or sent, 2 usage, configuration, data or store, 130 interrupted.\n\
+                              Credentials are taken from the environment (AWS_…, GOOGLE_…, AZURE_…) and kept nowhere.";
+
+/// Options of the commands that speak with a remote.
+#[derive(Args, Debug)]
+pub struct RemoteOptions {
+    /// The remote's address (s3://bucket/path, gs://…, az://…, file:///path); without it cache.remote
+    #[arg(long, value_name = "URL")]
+    remote: Option<String>,
+
+    /// Results that come or go at a time
+    #[arg(long, short, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: u16,
+
+    /// Says what would come or go, and moves nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// A remote that is open. While it lives, Ctrl-C ends what is under way, and not this process.
+pub struct Connection {
+    /// The remote.
+    pub remote: Remote,
+    /// Results that come or go at a time.
+    pub jobs: usize,
+    _interrupts: Option<Interrupts>,
+}
+
+impl RemoteOptions {
+    /// Opens the remote that is named on the command line, else in the configuration. Credentials are those of the
+    /// environment.
+    ///
+    /// # Errors
+    /// No address, or a wrong one; a remote that cannot be reached, refuses, or is none.
+    pub fn open(&self, options: &Options) -> Result<Connection, CommandError> {
+        let url = match &self.remote {
+            Some(url) => url.clone(),
+            None => configured(options)?,
+        };
+        Remote::check_url(&url)?;
+        let stopped = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&stopped);
+        // Without a handler Ctrl-C ends the process, which is as safe and less polite.
+        let interrupts = Interrupts::listen(move || {
+            if flag.swap(true, Ordering::Relaxed) {
+                // Work on this side, such as hashing images, hears of nothing.
+                std::process::exit(INTERRUPTED);
+            }
+            tracing::warn!("ending; Ctrl-C again ends at once");
+        })
+        .ok();
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            // What a provider reads is text.
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let remote = Remote::open(&url, environment, stopped)?;
+        Ok(Connection { remote, jobs: self.jobs.into(), _interrupts: interrupts })
+    }
+}
+
+fn configured(options: &Options) -> Result<String, CommandError> {
+    let configuration = Configuration::load(options.config.as_deref(), &options.sets)?;
+    configuration.variants[0].config.cache.remote.clone().ok_or_else(|| {
+        CommandError::usage("no remote is named")
+            .with_hint("`--remote URL`, or `cache: {remote: URL}` in the configuration")
+    })
+}

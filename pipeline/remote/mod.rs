@@ -1,0 +1,13 @@
+//! Results that come from a remote or go there.
+
+mod connection;
+mod moved;
+mod needed;
+mod pulling;
+mod several;
+
+pub use connection::{Connection, EXIT_CODES, RemoteOptions};
+pub use moved::Moved;
+pub use needed::{Needed, State, needed};
+pub use pulling::Pulling;
+pub use several::each;

@@ -1,0 +1,81 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use tfnas_artifacts::{ActionKey, Attempt, Pulled, Wanted};
+
+use crate::error::CommandError;
+use crate::plan::Planner;
+use crate::remote::each;
+
+/// One instance of the plan, and where its result is.
+pub struct Needed {
+    /// The instance's position in the graph.
+    pub instance: usize,
+    /// Its action key, where it is known.
+    pub key: Option<ActionKey>,
+    /// Where its result is.
+    pub state: State,
+}
+
+/// Where the result of an instance is.
+pub enum State {
+    /// In the store already.
+    Here(Box<Attempt>),
+    /// What the remote had.
+    Asked(Box<Pulled>),
+    /// Its inputs are not known: a result before it is nowhere.
+    Unknown,
+}
+
+impl State {
+    fn result(&self) -> Option<&Attempt> {
+        match self {
+            Self::Here(result) => Some(result),
+            Self::Asked(pulled) => pulled.result.as_ref(),
+            Self::Unknown => None,
+        }
+    }
+}
+
+/// Finds the results of the instances chosen and of those before them, and asks the remote for those that are not here.
+/// The key of an instance is known when the outputs of those before it are: so results are found level by level, `jobs`
+/// at a time.
+///
+/// # Errors
+/// What is wrong with the store; and what `ask` says.
+pub fn needed(
+    planner: &Planner<'_>,
+    chosen: &BTreeSet<usize>,
+    jobs: usize,
+    ask: &(dyn Fn(Wanted<'_>) -> Result<Pulled, CommandError> + Sync),
+) -> Result<Vec<Needed>, CommandError> {
+    let mut open = planner.graph.closure(chosen.iter().copied());
+    let mut results: BTreeMap<usize, Attempt> = BTreeMap::new();
+    let mut settled = BTreeMap::new();
+    loop {
+        let mut ready = Vec::new();
+        for instance in &open {
+            if let Some(manifest) = planner.manifest(*instance, &results)? {
+                ready.push((*instance, manifest.key()));
+            }
+        }
+        if ready.is_empty() {
+            break;
+        }
+        let states = each(&ready, jobs, |(instance, key)| {
+            if let Some(here) = planner.cache.find(key)?.result {
+                return Ok(State::Here(Box::new(here)));
+            }
+            let outputs = planner.graph.instances[*instance].stage.outputs();
+            Ok(State::Asked(Box::new(ask(Wanted { key, outputs })?)))
+        })?;
+        for ((instance, key), state) in ready.into_iter().zip(states) {
+            open.remove(&instance);
+            if let Some(result) = state.result() {
+                results.insert(instance, result.clone());
+            }
+            settled.insert(instance, Needed { instance, key: Some(key), state });
+        }
+    }
+    settled.extend(open.into_iter().map(|instance| (instance, Needed { instance, key: None, state: State::Unknown })));
+    Ok(settled.into_values().collect())
+}

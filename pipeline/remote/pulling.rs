@@ -1,0 +1,79 @@
+use std::sync::{Mutex, PoisonError};
+
+use indicatif::MultiProgress;
+use tfnas_artifacts::{Cache, CacheError, OpenRun, Outcome, Pulled, Remote, Wanted};
+
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::remote::Moved;
+use crate::report::human;
+
+/// Results on their way from a remote into a store. The ledger notes them as used by an invocation of their own, so that
+/// `log` tells where they came from, and `gc` leaves alone what has come while the rest is on its way.
+pub struct Pulling<'a> {
+    remote: &'a Remote,
+    cache: &'a Cache,
+    dry_run: bool,
+    begin: &'a (dyn Fn() -> Result<OpenRun, CacheError> + Sync),
+    /// Begun when the remote is asked for the first time.
+    run: Mutex<Option<OpenRun>>,
+    moved: Moved,
+}
+
+impl<'a> Pulling<'a> {
+    /// Prepares; `begin` notes in the ledger that the invocation begins.
+    pub fn new(
+        remote: &'a Remote,
+        cache: &'a Cache,
+        dry_run: bool,
+        begin: &'a (dyn Fn() -> Result<OpenRun, CacheError> + Sync),
+        bars: &MultiProgress,
+    ) -> Self {
+        Self { remote, cache, dry_run, begin, run: Mutex::new(None), moved: Moved::new(bars) }
+    }
+
+    /// Fetches the newest result that the remote has of a key; in a dry run, looks for it.
+    ///
+    /// # Errors
+    /// What is wrong with the remote or the store.
+    pub fn ask(&self, wanted: Wanted<'_>) -> Result<Pulled, CommandError> {
+        if self.dry_run {
+            return Ok(self.remote.look(self.cache, wanted)?);
+        }
+        self.with_run(|_| Ok(()))?;
+        let pulled = self.remote.pull(self.cache, wanted, &|bytes| self.moved.add(bytes))?;
+        if let Some(result) = &pulled.result {
+            self.with_run(|run| self.cache.take(run, wanted.key).map(drop))?;
+            let id = result.instance.as_str();
+            tracing::info!(id, "pulled with {} artifacts ({})", pulled.objects, human::bytes(pulled.bytes));
+        }
+        Ok(pulled)
+    }
+
+    fn with_run(&self, work: impl FnOnce(&OpenRun) -> Result<(), CacheError>) -> Result<(), CacheError> {
+        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*run {
+            Some(run) => work(run),
+            None => work(run.insert((self.begin)()?)),
+        }
+    }
+
+    /// Notes how the invocation ended, and hands on what it ended with.
+    ///
+    /// # Errors
+    /// That of `ended`, else a ledger that cannot be written.
+    pub fn end<T>(self, ended: Result<T, CommandError>) -> Result<T, CommandError> {
+        let outcome = match &ended {
+            Ok(_) => Outcome::Done,
+            Err(CommandError { exit: Exit::Interrupted, .. }) => Outcome::Interrupted,
+            Err(_) => Outcome::Failed,
+        };
+        let noted = match self.run.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(run) => self.cache.end_run(run, outcome),
+            None => Ok(()),
+        };
+        let value = ended?;
+        noted?;
+        Ok(value)
+    }
+}

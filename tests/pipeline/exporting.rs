@@ -1,0 +1,40 @@
+//! The trained network, written for other programs.
+
+use std::fs;
+
+use serde_json::Value;
+use tfnas_onnx::message::Model;
+
+use crate::project::{Project, Worker};
+
+#[test]
+fn the_trained_network_is_exported_and_from_its_files_the_same_one() {
+    let project = Project::new(Worker::Real);
+    project.good(&["run", "train"]);
+    project.good(&["export", "model.config", "model.config"]);
+    project.good(&["export", "best.safetensors", "best.safetensors"]);
+    let files = ["--model", "model.config", "--weights", "best.safetensors", "--resolution", "16", "--resize", "16"];
+    let bytes = |name: &str| fs::read(project.folder().join(name)).unwrap();
+    for format in ["onnx", "torchscript"] {
+        for options in [&[][..], &["--fold"]] {
+            project.good(&[&["export", "found", "--format", format], options].concat());
+            project.good(&[&["export", "again", "--format", format], options, &files].concat());
+            assert!(bytes("found") == bytes("again"), "{format} {options:?}");
+        }
+    }
+    project.good(&["export", "found", "--format", "onnx"]);
+    let last = ["--set", "test.weights=last"];
+    project.good(&[&["export", "last", "--format", "onnx"][..], &last].concat());
+    let made_from = |name: &str| {
+        let properties = Model::parse(&bytes(name)).unwrap().metadata_props;
+        properties.into_iter().find(|entry| entry.key == "weights_blake3").unwrap().value
+    };
+    let digests = project.digests(&[]);
+    assert_eq!(made_from("found"), digests["train/best.safetensors"]);
+    assert_eq!(made_from("last"), digests["train/last.safetensors"]);
+
+    let description: Value = serde_json::from_slice(&bytes("found.preprocessing.json")).unwrap();
+    assert_eq!(description["steps"][1]["short_side"], 16);
+    let classes = description["output"]["classes"].as_array().unwrap();
+    assert_eq!(classes.len() as u64, description["output"]["shape"][1].as_u64().unwrap());
+}

@@ -1,0 +1,81 @@
+//! A store on a disk without room, made of a mounted tmpfs; only root may mount one.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::project::{ARTIFACTS, Ended, Project, Worker};
+
+/// Bytes of room that runs are given, one after the other, before they have all: none, too little to begin a search, too
+/// little for its resume points.
+const ROOMS: [u64; 3] = [0, 64 << 10, 128 << 10];
+
+/// A file system of 16 MiB, unmounted when dropped.
+struct Disk {
+    _folder: TempDir,
+    path: PathBuf,
+}
+
+impl Disk {
+    /// None where it cannot be mounted.
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk");
+        fs::create_dir(&path).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=16m", "tmpfs"]).arg(&path);
+        let mounted = mount.output().is_ok_and(|output| output.status.success());
+        mounted.then_some(Self { _folder: folder, path })
+    }
+
+    /// Fills it but for this many bytes.
+    fn leave(&self, room: u64) {
+        let ballast = self.path.join("ballast");
+        let mut file = File::create(&ballast).unwrap();
+        while file.write_all(&[1; 4096]).is_ok() {}
+        let length = file.metadata().unwrap().len();
+        file.set_len(length - room).unwrap();
+    }
+
+    fn clear(&self) {
+        fs::remove_file(self.path.join("ballast")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.path).status();
+    }
+}
+
+#[test]
+fn a_full_disk_fails_the_run_clearly_and_with_room_the_next_one_ends_as_if_it_had_not_been() {
+    let Some(disk) = Disk::mount() else {
+        println!("skipped: a tmpfs cannot be mounted here");
+        return;
+    };
+    let undisturbed = Project::new(Worker::Real);
+    undisturbed.good(&["run", "all"]);
+    let store = disk.path.join("store");
+    let store = ["--store", store.to_str().unwrap()];
+    let project = Project::new(Worker::Real);
+    let run = |arguments: &[&str]| -> Ended { project.run(&[arguments, &store].concat()) };
+    assert_eq!(run(&["run", "lookup"]).code, Some(0));
+    let before = project.digests(&store);
+    for room in ROOMS {
+        disk.leave(room);
+        let full = run(&["run", "all"]);
+        disk.clear();
+        assert!(matches!(full.code, Some(1 | 2)), "with {room} bytes of room: {}", full.err);
+        assert!(full.err.contains("o space left"), "with {room} bytes of room: {}", full.err);
+        let after = project.digests(&store);
+        assert!(before.iter().all(|(name, digest)| after.get(name) == Some(digest)), "results are lost: {after:?}");
+        assert_eq!(run(&["cache", "verify"]).code, Some(0));
+    }
+    assert_eq!(run(&["run", "all"]).code, Some(0));
+    let digests = project.digests(&store);
+    assert_eq!((digests.len(), digests), (ARTIFACTS, undisturbed.digests(&[])));
+}

@@ -1,0 +1,142 @@
+//! Planner and worker killed at any moment: the next run ends as if nothing had happened.
+//!
+//! `TFNAS_KILLS` says how many projects are killed. The moments are drawn by a fixed seed, spread over the time that an
+//! undisturbed run takes; each is counted from the start of its stage, so that a busy machine kills there too.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tfnas_random::{Purpose, Stream};
+
+use crate::processes::{send, workers};
+use crate::project::{ARTIFACTS, Project, Worker};
+use crate::waiting::wait_until;
+
+/// Of the moments.
+const SEED: u64 = 7;
+
+/// What happened over all projects.
+#[derive(Debug, Default)]
+struct Count {
+    /// Runs that were killed before they had ended.
+    killed: u32,
+    /// Stages that went on from a resume point.
+    resumed: usize,
+    /// Those of them that went on inside an epoch.
+    inside_an_epoch: usize,
+}
+
+/// An undisturbed run.
+struct Undisturbed {
+    digests: BTreeMap<String, String>,
+    /// Each stage with the seconds that it took, in order.
+    stages: Vec<(String, f64)>,
+}
+
+impl Undisturbed {
+    fn run(worker: Worker) -> Self {
+        let project = Project::new(worker);
+        let events = project.good(&["run", "all", "--json"]).out;
+        let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let done = events.filter(|event| event["event"] == "done");
+        let stages =
+            done.map(|event| (event["id"].as_str().unwrap().to_owned(), event["duration_s"].as_f64().unwrap()));
+        let undisturbed = Self { stages: stages.collect(), digests: project.digests(&[]) };
+        assert_eq!((undisturbed.stages.len(), undisturbed.digests.len()), (6, ARTIFACTS));
+        undisturbed
+    }
+
+    /// The stage that is under way when this share of the time is over, and since when it is.
+    fn moment(&self, share: f64) -> (&str, Duration) {
+        let mut left = share * self.stages.iter().map(|(_, seconds)| seconds).sum::<f64>();
+        for (stage, seconds) in &self.stages {
+            if left < *seconds {
+                return (stage, Duration::from_secs_f64(left));
+            }
+            left -= seconds;
+        }
+        (&self.stages.last().unwrap().0, Duration::ZERO)
+    }
+}
+
+/// Kills runs of `kills` projects, and compares what the run after that leaves with an undisturbed one.
+fn kill_and_run_again(worker: Worker, kills: u32) {
+    let kills = std::env::var("TFNAS_KILLS").map_or(kills, |kills| kills.parse().unwrap());
+    let undisturbed = Undisturbed::run(worker);
+    let mut count = Count::default();
+    for index in 0..kills {
+        let project = Project::new(worker);
+        let mut stream = Stream::new(SEED, Purpose::Timing, 0, index);
+        let mut shares = vec![(f64::from(index) + stream.uniform()) / f64::from(kills)];
+        // What goes on from a resume point must survive a kill too.
+        if stream.below(2) == 0 {
+            shares.push(stream.between(shares[0], 1.0));
+        }
+        for share in shares {
+            count.killed += u32::from(kill(&project, undisturbed.moment(share), &mut stream));
+        }
+        finish(&project, &undisturbed.digests, &mut count, index);
+    }
+    println!("{worker:?}, {kills} projects: {count:?}");
+    assert!(count.killed > 0, "no run was really killed");
+}
+
+/// Starts a run and kills its planner, its worker, or both so long after the start of that stage; returns whether it
+/// had not ended before.
+fn kill(project: &Project, (stage, after): (&str, Duration), stream: &mut Stream) -> bool {
+    let mut run = project.command(&["run", "all", "--json"]);
+    let mut planner = run.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(planner.stdout.take().unwrap()).lines().map_while(Result::ok);
+    lines.find(|line| {
+        let event: Value = serde_json::from_str(line).unwrap();
+        event["id"] == stage && (event["event"] == "started" || event["event"] == "cached")
+    });
+    // The pipe is read on, so that the planner never waits for a reader.
+    thread::spawn(move || lines.for_each(drop));
+    thread::sleep(after);
+    let victims = stream.below(3);
+    if victims != 0 {
+        workers(project.folder()).into_iter().for_each(|worker| send(Signal::KILL, worker));
+    }
+    if victims != 1 {
+        planner.kill().unwrap();
+    }
+    wait_until("the planner has ended", || planner.try_wait().unwrap().is_some());
+    wait_until("no worker outlives its planner", || workers(project.folder()).is_empty());
+    !planner.wait().unwrap().success()
+}
+
+/// Runs a project to its end, which must be that of the undisturbed one.
+fn finish(project: &Project, expected: &BTreeMap<String, String>, count: &mut Count, index: u32) {
+    project.good(&["plan"]);
+    let said = project.good(&["run", "all"]).err;
+    for at in said.lines().filter_map(|line| line.split_once(": goes on from ")).map(|(_, at)| at) {
+        count.resumed += 1;
+        count.inside_an_epoch += usize::from(at.contains(", step") && !at.ends_with(", step 1"));
+    }
+    assert_eq!(project.digests(&[]), *expected, "after kill {index}\n{said}");
+    project.good(&["cache", "verify"]);
+    // A kill between a commit and the removal of what it no longer needs leaves that to `gc`.
+    project.good(&["gc", "--keep-last", "1"]);
+    for folder in ["attempts", "resume", "tmp"] {
+        let mut left = fs::read_dir(project.folder().join(".tfnas").join(folder)).unwrap();
+        assert!(left.next().is_none(), "something is left in {folder} after kill {index}");
+    }
+    assert_eq!(project.digests(&[]), *expected, "after gc {index}");
+}
+
+#[test]
+fn after_a_kill_at_any_moment_the_next_run_ends_with_the_undisturbed_digests() {
+    kill_and_run_again(Worker::Real, 4);
+}
+
+#[test]
+fn between_short_steps_of_a_worker_the_planner_too_is_killed_at_any_moment() {
+    kill_and_run_again(Worker::Fake { step_ms: 1 }, 12);
+}

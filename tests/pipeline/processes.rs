@@ -1,0 +1,25 @@
+//! Processes, as the kernel lists them.
+
+use std::fs;
+use std::path::Path;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Returns the workers of a project: the processes in its folder that were started on a job. One that has ended and
+/// waits to be reaped is in no folder any more.
+pub fn workers(folder: &Path) -> Vec<u32> {
+    let folder = fs::canonicalize(folder).unwrap();
+    let is_worker = |pid: &u32| {
+        let is_in_folder = fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|current| current == folder);
+        // Arguments end with a zero byte.
+        is_in_folder && fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.ends_with(b".job.json\0"))
+    };
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_worker).collect()
+}
+
+/// Sends a signal to a process, which may have ended by itself.
+pub fn send(signal: Signal, pid: u32) {
+    let pid = Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    let _ = kill_process(pid, signal);
+}

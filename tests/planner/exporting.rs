@@ -1,0 +1,166 @@
+//! Networks written for other programs.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+use tfnas::checkpoint::{to_safetensors, write_pth};
+use tfnas::{Architecture, ModelConfig, Space};
+use tfnas_onnx::message::Model;
+use tfnas_random::{Purpose, Stream};
+
+use crate::formula::Scheme;
+use crate::network_weights::Weights;
+use crate::project::Project;
+
+const FROM_FILES: [&str; 6] = ["--model", "model.config", "--weights", "w.safetensors", "--resolution", "32"];
+
+/// A project with the files of a network of four classes.
+fn project() -> Project {
+    let project = Project::new();
+    let config = config();
+    project.write("model.config", &config.to_text());
+    fs::write(project.path("w.safetensors"), to_safetensors(&weights(&config).state_dict().tensors).unwrap()).unwrap();
+    project.write("classes.txt", "cat\ndog\nnewt\nyak\n");
+    project
+}
+
+fn config() -> ModelConfig {
+    let space = Space::small();
+    let architecture = Architecture::random(&space, &mut Stream::new(0, Purpose::RandomArchitecture, 0, 0));
+    ModelConfig::from_architecture(&space, &architecture, 4).unwrap()
+}
+
+fn weights(config: &ModelConfig) -> Weights {
+    Weights::of(config, &Scheme::Hash { salt: String::new() })
+}
+
+fn described(project: &Project, file: &str) -> Value {
+    serde_json::from_str(&fs::read_to_string(project.path(&format!("{file}.preprocessing.json"))).unwrap()).unwrap()
+}
+
+/// Files in the project's folder.
+fn files(project: &Project) -> Vec<String> {
+    let entries = fs::read_dir(project.path("")).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn a_network_from_files_becomes_an_onnx_file_and_a_description() {
+    let project = project();
+    let arguments =
+        [&["export", "net.onnx", "--format", "onnx", "--fold", "--classes", "classes.txt"], &FROM_FILES[..]];
+    let told = project.json(&arguments.concat());
+    let bytes = fs::read(project.path("net.onnx")).unwrap();
+    let model = Model::parse(&bytes).unwrap();
+    let said = |key: &str| model.metadata_props.iter().find(|entry| entry.key == key).unwrap().value.clone();
+    assert!(said("tool").starts_with("tfnas-pipeline "));
+    let digest = |file: &str| blake3::hash(&fs::read(project.path(file)).unwrap()).to_string();
+    assert_eq!(said("weights_blake3"), digest("w.safetensors"));
+    assert_eq!(said("model_config_blake3"), digest("model.config"));
+    assert_eq!(told["digest"], digest("net.onnx"));
+    assert_eq!((told["bytes"].as_u64(), &told["batch_norm"]), (Some(bytes.len() as u64), &Value::from("folded")));
+
+    let description = described(&project, "net.onnx");
+    assert_eq!(description["model"]["blake3"], told["digest"]);
+    assert_eq!(description["input"]["shape"], serde_json::json!(["N", 3, 32, 32]));
+    assert_eq!(description["output"]["classes"], serde_json::json!(["cat", "dog", "newt", "yak"]));
+    let steps: Vec<&str> =
+        description["steps"].as_array().unwrap().iter().map(|s| s["step"].as_str().unwrap()).collect();
+    assert_eq!(steps, ["decode", "resize", "centre_crop", "divide", "normalise", "transpose"]);
+    assert_eq!(description["steps"][1]["short_side"], 37);
+}
+
+#[test]
+fn a_pth_tar_gives_the_same_network() {
+    let project = project();
+    let pth = write_pth(Vec::new(), &weights(&config()).state_dict().tensors).unwrap();
+    fs::write(project.path("w.pth.tar"), pth).unwrap();
+    let graph = |file: &str, weights: &str| {
+        let arguments = ["export", file, "--format", "onnx", "--model", "model.config", "--weights", weights];
+        project.good(&arguments);
+        Model::parse(&fs::read(project.path(file)).unwrap()).unwrap().graph
+    };
+    assert_eq!(graph("a.onnx", "w.safetensors"), graph("b.onnx", "w.pth.tar"));
+}
+
+#[test]
+fn weights_that_do_not_fit_are_all_named_and_nothing_is_written() {
+    let project = project();
+    let mut weights = weights(&config());
+    weights.remove("first_stem.conv.weight");
+    weights.set("classifier.linear.bias", &[9], &[0.0; 9]);
+    weights.set("head.bias", &[1], &[0.0]);
+    fs::write(project.path("w.safetensors"), to_safetensors(&weights.state_dict().tensors).unwrap()).unwrap();
+    fs::write(project.path("net.onnx"), "the last one").unwrap();
+    for format in ["onnx", "torchscript"] {
+        let ended = project.run(&[&["export", "net.onnx", "--format", format], &FROM_FILES[..]].concat());
+        assert_eq!(ended.code, Some(2), "{}", ended.err);
+        for part in ["w.safetensors", "missing: first_stem.conv.weight", "bias: shape [9], expected [4]", "head.bias"] {
+            assert!(ended.err.contains(part), "{}", ended.err);
+        }
+    }
+    assert_eq!(fs::read_to_string(project.path("net.onnx")).unwrap(), "the last one");
+    assert!(files(&project).iter().all(|name| !name.contains("export-") && !name.contains("preprocessing")));
+}
+
+#[test]
+fn what_cannot_be_exported_says_why() {
+    let project = project();
+    project.write("five.txt", "a\nb\nc\nd\ne\n");
+    project.write("empty.safetensors", "");
+    let onnx = |words: &[&str]| project.run(&[&["export", "net.onnx", "--format", "onnx"], words].concat());
+    for (ended, parts) in [
+        (project.run(&["export", "net.onnx"]), ["--format", "name an artifact"]),
+        (project.run(&["export", "net.onnx", "--fold"]), ["required", "--format"]),
+        (onnx(&["--model", "model.config"]), ["required", "--weights"]),
+        (onnx(&["--model", "no.config", "--weights", "w.safetensors"]), ["no.config", "No such file"]),
+        (onnx(&["--model", "w.safetensors", "--weights", "w.safetensors"]), ["w.safetensors", "no text"]),
+        (onnx(&["--model", "model.config", "--weights", "empty.safetensors"]), ["empty.safetensors", "empty"]),
+        (onnx(&[&FROM_FILES[..], &["--classes", "five.txt"]].concat()), ["five.txt", "5 classes"]),
+        (onnx(&[]), ["train has no result", "run train"]),
+        (
+            project.run(&[&["export", "none/net.onnx", "--format", "onnx"], &FROM_FILES[..]].concat()),
+            ["there is no folder", "make the folder first"],
+        ),
+    ] {
+        assert_eq!(ended.code, Some(2), "{}", ended.err);
+        assert!(parts.iter().all(|part| ended.err.contains(part)), "{}", ended.err);
+    }
+}
+
+#[test]
+fn of_several_networks_one_must_be_named() {
+    let project = project();
+    project.edit("target_lat_ms: 1.0", "target_lat_ms: [12, 15]");
+    let ended = project.run(&["export", "net.onnx", "--format", "onnx"]);
+    assert!(ended.code == Some(2) && ended.err.contains("test@12, test@15"), "{}", ended.err);
+    for name in ["train@15", "test@15", "parse@15"] {
+        let ended = project.run(&["export", name, "net.onnx", "--format", "onnx"]);
+        assert!(ended.err.contains("train@15 has no result"), "{}", ended.err);
+    }
+}
+
+#[test]
+fn torchscript_is_what_the_worker_leaves_and_its_death_is_told() {
+    let project = project();
+    let worker = |name: &str, script: &str| {
+        project.write(name, &format!("#!/bin/sh\n{script}\n"));
+        fs::set_permissions(project.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+        let worker = format!("./{name}");
+        project.run(&[&["export", "net.pt", "--format", "torchscript", "--worker", &worker], &FROM_FILES[..]].concat())
+    };
+    // Its arguments: torchscript VERSION MODEL_CONFIG WEIGHTS RESOLUTION kept|folded OUTPUT.
+    let ended = worker("writes", r#"[ "$1 $5 $6" = "torchscript 32 kept" ] && cat "$3" "$4" > "$7""#);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let both = [fs::read(project.path("model.config")).unwrap(), fs::read(project.path("w.safetensors")).unwrap()];
+    assert!(fs::read(project.path("net.pt")).unwrap() == both.concat());
+    assert_eq!(described(&project, "net.pt")["model"]["format"], "torchscript");
+
+    let ended = worker("refuses", "echo out of luck >&2; exit 1");
+    assert!(ended.code == Some(1) && ended.err.contains("out of luck"), "{}", ended.err);
+    let ended = worker("dies", "kill -9 $$");
+    assert!(ended.code == Some(1) && ended.err.contains("SIGKILL"), "{}", ended.err);
+    let ended = worker("forgets", "exit 0");
+    assert!(ended.code != Some(0), "{}", ended.err);
+}

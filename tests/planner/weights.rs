@@ -1,0 +1,149 @@
+//! Weights and networks of the user's own: what is looked at without a pipeline, and inputs like any other in one.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use tfnas::checkpoint::{Dtype, PlainTensor, write_pth};
+use tfnas::state_shapes::state_shapes;
+use tfnas::{Architecture, ModelConfig, Space};
+use tfnas_random::{Purpose, Stream};
+
+use crate::project::{Project, step};
+
+/// A network of a space.
+fn config(space: &Space) -> ModelConfig {
+    let architecture = Architecture::random(space, &mut Stream::new(0, Purpose::RandomArchitecture, 0, 0));
+    ModelConfig::from_architecture(space, &architecture, 2).unwrap()
+}
+
+/// A `.pth.tar` with the tensors of a network, all 0, after `change`.
+fn weights(config: &ModelConfig, change: impl Fn(&mut Vec<(String, PlainTensor<'_>)>)) -> Vec<u8> {
+    let zeros = vec![0; 1 << 20];
+    let tensor = |dtype: Dtype, shape: Vec<usize>| {
+        let length = shape.iter().product::<usize>() * dtype.size();
+        PlainTensor::contiguous(dtype, shape, &zeros[..length]).unwrap()
+    };
+    let shapes = state_shapes(config).into_iter();
+    let mut tensors =
+        shapes.map(|shape| (format!("module.{}", shape.name), tensor(shape.dtype, shape.shape))).collect();
+    change(&mut tensors);
+    write_pth(Vec::new(), &tensors).unwrap()
+}
+
+fn project() -> Project {
+    let project = Project::new();
+    let config = config(&Space::small());
+    project.write("model.config", &config.to_text());
+    fs::write(project.path("w.pth.tar"), weights(&config, |_| {})).unwrap();
+    project
+}
+
+const TEST: [&str; 6] = ["run", "test", "--from", "model.config", "--weights", "w.pth.tar"];
+
+#[test]
+fn weights_are_shown_and_converted_both_ways() {
+    let project = project();
+    let shown = project.json(&["weights", "show", "w.pth.tar"]);
+    assert_eq!((&shown["format"], &shown["module_prefix"]), (&json!("pth.tar (zip archive)"), &json!(true)));
+    assert_eq!(shown["tensors"][0]["name"], "first_stem.bn.weight");
+    project.good(&["weights", "convert", "w.pth.tar", "w.safetensors"]);
+    project.good(&["weights", "convert", "w.safetensors", "back.pth.tar", "--data-parallel"]);
+    let sorted = |shown: &Value| {
+        let mut tensors = shown["tensors"].as_array().unwrap().clone();
+        tensors.sort_by_key(|tensor| tensor["name"].as_str().map(str::to_owned));
+        tensors
+    };
+    for file in ["w.safetensors", "back.pth.tar"] {
+        assert_eq!(sorted(&project.json(&["weights", "show", file])), sorted(&shown), "{file}");
+    }
+    let text = project.good(&["weights", "show", "back.pth.tar"]).out;
+    assert!(text.contains("classifier.linear.bias") && text.contains("float32"), "{text}");
+    for (input, output, expected) in
+        [("w.pth.tar", "w.bin", "no format"), ("model.config", "w.pth", "no checkpoint"), ("none", "w.pth", "none")]
+    {
+        let ended = project.run(&["weights", "convert", input, output]);
+        assert!(ended.code == Some(2) && ended.err.contains(expected), "{}", ended.err);
+    }
+}
+
+#[test]
+fn a_file_of_weights_is_an_input_with_its_digest_and_needs_no_training() {
+    let project = project();
+    project.good(&TEST);
+    assert_eq!(project.trace(), ["split", "test"]);
+    let digest = project.json(&["weights", "show", "w.pth.tar"])["digest"].clone();
+    project.good(&TEST);
+    assert_eq!(project.trace(), Vec::<String>::new());
+
+    let config = config(&Space::small());
+    let other = weights(&config, |tensors| tensors.reverse());
+    fs::write(project.path("w.pth.tar"), other).unwrap();
+    let sets = ["--set", "train.from=model.config", "--set", "test.weights=w.pth.tar"];
+    let plan = project.json(&[&["plan", "test"], &sets[..]].concat());
+    let because = &step(&plan, "test")["because"][0];
+    assert_eq!((&because["field"], &because["old"]), (&json!("input weights"), &digest));
+    assert!(because["at"].as_str().unwrap().starts_with("test.weights"), "{because}");
+    project.good(&TEST);
+    assert_eq!(project.trace(), ["test"]);
+}
+
+#[test]
+fn all_misfits_of_weights_are_named_before_anything_runs() {
+    let project = project();
+    let wrong = weights(&config(&Space::small()), |tensors| {
+        tensors.retain(|(name, _)| name != "module.classifier.linear.weight");
+        for (name, tensor) in tensors.iter_mut() {
+            match name.as_str() {
+                "module.classifier.linear.bias" => {
+                    *tensor = PlainTensor::contiguous(Dtype::F32, vec![2], &[0, 0, 0xc0, 0x7f, 0, 0, 0, 0]).unwrap();
+                }
+                "module.first_stem.bn.weight" => {
+                    *tensor = PlainTensor::contiguous(Dtype::F32, vec![1], &[0; 4]).unwrap();
+                }
+                "module.first_stem.bn.num_batches_tracked" => {
+                    *tensor = PlainTensor::contiguous(Dtype::F32, vec![], &[0; 4]).unwrap();
+                }
+                _ => {}
+            }
+        }
+        tensors.push(("module.extra".to_owned(), PlainTensor::contiguous(Dtype::U8, vec![1], &[0]).unwrap()));
+    });
+    fs::write(project.path("w.pth.tar"), wrong).unwrap();
+    let ended = project.run(&TEST);
+    assert_eq!(ended.code, Some(2));
+    for expected in [
+        "missing: classifier.linear.weight",
+        "unexpected: extra",
+        "first_stem.bn.weight: shape [1], expected [12]",
+        "first_stem.bn.num_batches_tracked: dtype float32, expected int64",
+        "classifier.linear.bias: 1 values are NaN or infinite",
+    ] {
+        assert!(ended.err.contains(expected), "{expected}: {}", ended.err);
+    }
+    assert_eq!(project.trace(), Vec::<String>::new());
+}
+
+#[test]
+fn a_network_of_another_space_is_refused_before_anything_runs() {
+    let project = project();
+    project.write("model.config", &config(&Space::cifar()).to_text());
+    let ended = project.run(&["run", "train", "--from", "model.config"]);
+    assert!(ended.code == Some(2) && ended.err.contains("of another space"), "{}", ended.err);
+    project.write("model.config", "{}");
+    let ended = project.run(&["run", "train", "--from", "model.config"]);
+    assert!(ended.code == Some(2) && ended.err.contains("train.from"), "{}", ended.err);
+    assert_eq!(project.trace(), Vec::<String>::new());
+}
+
+#[test]
+fn a_search_that_starts_from_a_file_has_it_as_an_input() {
+    let project = Project::new();
+    project.write("search.safetensors", "a search");
+    let sets = ["--set", "search.from=search.safetensors"];
+    project.good(&[&["run", "search"], &sets[..]].concat());
+    project.write("search.safetensors", "another");
+    let plan = project.json(&[&["plan", "search"], &sets[..]].concat());
+    assert_eq!(step(&plan, "search")["because"][0]["field"], "input start");
+    let ended = project.run(&["run", "search", "--set", "search.from=nothing"]);
+    assert!(ended.code == Some(2) && ended.err.contains("search.from"), "{}", ended.err);
+}

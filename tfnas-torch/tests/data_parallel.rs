@@ -1,0 +1,149 @@
+//! Several ranks, each with its part of every batch, train the network that one process trains on the whole batches.
+#![allow(clippy::unwrap_used)]
+
+mod synthetic;
+#[path = "../../c10d/tests/support/world.rs"]
+mod world;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tch::{Device, Kind, Tensor};
+use tfnas_c10d::{Environment, ProcessGroup, rendezvous};
+use tfnas_torch::data_parallel::DataParallel;
+use tfnas_torch::mixed_precision::MixedPrecision;
+use tfnas_torch::optim::Sgd;
+use tfnas_torch::train_step::train_step;
+use tfnas_torch::trainer::Trainer;
+use tfnas_torch::weights::{read_file, write_file};
+use tfnas_torch::{Module, NamedTensors, Role};
+
+use synthetic::{BATCH, SEED, SGD, batch, masks, network};
+use world::{environment, free_port, say, start};
+
+const STEPS: u32 = 20;
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Where a rank leaves its network.
+const FOLDER: &str = "TFNAS_TEST_FOLDER";
+
+/// Trains on whole batches; losses by step, and the network.
+fn train_alone() -> (Vec<f64>, NamedTensors) {
+    tch::set_num_threads(1);
+    let network = network(SEED);
+    let mut optimiser = Sgd::new(network.tensors(Role::Weight), SGD);
+    let losses = (0..STEPS).map(|step| {
+        let (x, labels) = batch(step);
+        let outcome = train_step(&network, &mut optimiser, 5.0, 0.1, &x, &labels, &masks(&network, step));
+        outcome.unwrap().loss.double_value(&[])
+    });
+    (losses.collect(), network.state())
+}
+
+/// Trains on this rank's part of the batches, says its losses, and leaves its network.
+fn train_together(shares_statistics: bool) {
+    let environment = Environment::read().unwrap().expect("a rank");
+    let store = rendezvous(&environment, TIMEOUT).unwrap();
+    let group = ProcessGroup::gloo(&store, &environment, TIMEOUT).unwrap();
+    let rank = environment.rank();
+    // Only rank 0 has the right weights at first.
+    let mut network = network(SEED + rank as u64);
+    let mut trainer = Trainer {
+        ranks: Some(DataParallel::new(group, &mut network, shares_statistics).unwrap()),
+        optimiser: Sgd::new(network.tensors(Role::Weight), SGD),
+        max_norm: 5.0,
+        label_smoothing: 0.1,
+        precision: MixedPrecision::none(Device::Cpu),
+    };
+    let count = BATCH / environment.world_size();
+    let first = rank * count;
+    for step in 0..STEPS {
+        let (x, labels) = batch(step);
+        let [x, labels] = [x, labels].map(|tensor| tensor.narrow(0, first as i64, count as i64));
+        let masks = masks(&network, step).of_samples(first, count);
+        let outcome = trainer.step(&network, &x, &labels, &masks).unwrap();
+        say(outcome.loss.double_value(&[]));
+    }
+    let ranks = trainer.ranks.unwrap();
+    ranks.share_buffers(&network).unwrap();
+    let folder = PathBuf::from(std::env::var_os(FOLDER).expect("only other tests start this one"));
+    write_file(&network.state(), &left_by(&folder, rank)).unwrap();
+    ranks.group().barrier().unwrap();
+}
+
+fn left_by(folder: &Path, rank: usize) -> PathBuf {
+    folder.join(format!("{rank}.safetensors"))
+}
+
+mod rank {
+    #[test]
+    #[ignore = "a rank of other tests"]
+    fn run() {
+        tch::set_num_threads(1);
+        match std::env::var(crate::world::SCENARIO).expect("only other tests start this one").as_str() {
+            "shared" => super::train_together(true),
+            "own" => super::train_together(false),
+            unknown => panic!("no scenario {unknown}"),
+        }
+    }
+}
+
+/// What ranks left behind.
+struct Trained {
+    /// By rank, by step.
+    losses: Vec<Vec<f64>>,
+    /// By rank, the bytes of its network's file.
+    files: Vec<Vec<u8>>,
+    network: NamedTensors,
+}
+
+fn on_ranks(scenario: &str, world_size: usize) -> Trained {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let start = |rank| start(scenario, &environment(rank, world_size, port), &[(FOLDER, folder.path().as_os_str())]);
+    let ranks: Vec<_> = (0..world_size).map(start).collect();
+    let ended: Vec<_> = ranks.into_iter().map(world::Rank::finish).collect();
+    let losses = ended.iter().map(|rank| {
+        assert!(rank.is_success, "{}", rank.output);
+        rank.said.iter().map(|loss| loss.parse().unwrap()).collect()
+    });
+    Trained {
+        losses: losses.collect(),
+        files: (0..world_size).map(|rank| std::fs::read(left_by(folder.path(), rank)).unwrap()).collect(),
+        network: read_file(&left_by(folder.path(), 0)).unwrap(),
+    }
+}
+
+/// The largest difference of two networks' entries, and where; of the running variances, which may be large, relative to the largest.
+fn largest_difference(one: &NamedTensors, other: &NamedTensors) -> (f64, String) {
+    let differences = one.iter().map(|(name, tensor)| {
+        let largest = |tensor: Tensor| tensor.abs().max().double_value(&[]);
+        let [one, other] = [tensor, other.get(name).unwrap()].map(|tensor| tensor.to_kind(Kind::Double));
+        let unit = if name.ends_with("running_var") { largest(one.shallow_clone()).max(1.0) } else { 1.0 };
+        (largest(one - other) / unit, name.to_owned())
+    });
+    differences.fold((0.0, String::new()), |largest, next| if next.0 > largest.0 { next } else { largest })
+}
+
+#[test]
+fn two_ranks_with_shared_statistics_train_as_one_process_does() {
+    let (losses, network) = train_alone();
+    let ranks = on_ranks("shared", 2);
+    for (step, alone) in losses.iter().enumerate() {
+        let together = (ranks.losses[0][step] + ranks.losses[1][step]) / 2.0;
+        assert!((together - alone).abs() < 1e-5, "step {step}: {together} on two ranks, {alone} alone");
+    }
+    assert!(losses[STEPS as usize - 1] < 0.9 * losses[0], "{losses:?}");
+    let (difference, name) = largest_difference(&network, &ranks.network);
+    assert!(difference < 1e-5, "{name} differs by {difference}");
+    assert!(ranks.files[0] == ranks.files[1], "the ranks have other bytes");
+    assert!(on_ranks("shared", 2).files == ranks.files, "a second run has other bytes");
+}
+
+#[test]
+fn with_statistics_of_their_own_ranks_still_have_the_same_network() {
+    let ranks = on_ranks("own", 2);
+    assert!(ranks.files[0] == ranks.files[1], "the ranks have other bytes");
+    let (difference, _) = largest_difference(&train_alone().1, &ranks.network);
+    assert!(difference > 1e-5, "their statistics are those of half the batch: {difference}");
+}

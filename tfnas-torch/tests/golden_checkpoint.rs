@@ -1,0 +1,116 @@
+//! Checkpoints that PyTorch and the original's code wrote, in both containers: every tensor bit for bit, the logits of the
+//! network that has them, and both formats from one another.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../tests/golden/cases.rs"]
+mod cases;
+mod common;
+#[path = "../../tests/golden/formula.rs"]
+mod formula;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use common::{check, flat, input, values};
+use formula::Scheme;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tch::Device;
+use tfnas::ModelConfig;
+use tfnas::checkpoint::{Checkpoint, Field, StateDict, WeightsFile, to_safetensors, write_pth};
+use tfnas_torch::derived::DerivedNetwork;
+use tfnas_torch::weights::{from_bytes, load};
+
+/// The original's f32 is 6e-7 off its f64, on the same input; sums run in another order here.
+const LOGITS: f64 = 4e-6;
+
+#[test]
+fn golden_checkpoint() {
+    let mut checked = 0;
+    for folder in folders() {
+        let expected: Value = serde_json::from_slice(&cases::bytes(&folder, "expected.json")).unwrap();
+        let config = String::from_utf8(cases::bytes(&folder, "model.config")).unwrap();
+        let config = ModelConfig::parse(&config).unwrap();
+        for file in cases::files(&folder, ".pth.tar") {
+            let bytes = cases::bytes(&folder, &file);
+            check_tensors(&file, &bytes, &expected);
+            let logits = check_logits(&file, &bytes, &config, &expected);
+            check_conversion(&file, &bytes);
+            println!("{}: logits off by {logits:.0e}", folder.join(&file).display());
+            checked += 1;
+        }
+    }
+    cases::report("golden_checkpoint", checked);
+}
+
+/// The project's cases, and those at the sizes of the published space where they lie beside the project.
+fn folders() -> Vec<PathBuf> {
+    let own = cases::folder().join("checkpoint");
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/golden/checkpoint");
+    if std::env::var_os(cases::OTHER_FOLDER).is_some() {
+        return vec![own];
+    }
+    if !beside.is_dir() {
+        println!("SKIPPED: the full-size checkpoints are not in ../shared/golden/checkpoint beside the project");
+        return vec![own];
+    }
+    vec![own, beside]
+}
+
+fn check_tensors(file: &str, bytes: &[u8], expected: &Value) {
+    let checkpoint = Checkpoint::parse(bytes).unwrap();
+    let StateDict { tensors, module_prefix } = checkpoint.state_dict().unwrap();
+    assert!(module_prefix, "{file}");
+    let names: Vec<String> = tensors.iter().map(|(name, _)| format!("module.{name}")).collect();
+    let described = expected["state_dict"].as_object().unwrap();
+    assert_eq!(names, described.keys().cloned().collect::<Vec<_>>(), "{file}");
+    for (name, tensor) in &tensors {
+        let described = &described[&format!("module.{name}")];
+        let digest = Sha256::digest(tensor.bytes()).iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").unwrap();
+            text
+        });
+        assert_eq!(json!(tensor.shape()), described["shape"], "{file}: {name}");
+        assert_eq!(tensor.dtype().name(), described["dtype"], "{file}: {name}");
+        assert_eq!(json!(digest), described["sha256_le_bytes"], "{file}: {name}");
+    }
+    for (name, field) in checkpoint.fields() {
+        if let Field::Number(number) = field {
+            assert_eq!(Some(number), expected[&name].as_f64(), "{file}: {name}");
+        }
+    }
+}
+
+/// How far the logits are off.
+fn check_logits(file: &str, bytes: &[u8], config: &ModelConfig, expected: &Value) -> f64 {
+    let network = DerivedNetwork::new(config, Device::Cpu);
+    load(&network, &from_bytes(bytes).unwrap()).unwrap();
+    let images = input(&Scheme::Sin, &shape(&expected["input"]));
+    let expected = flat(&expected["eval_logits_f64"]);
+    check(&format!("{file}, folded"), &values(&network.folded().forward(&images)), &expected, LOGITS);
+    check(file, &values(&network.forward(&images)), &expected, LOGITS)
+}
+
+/// The shape in `sin formula (2,3,64,64)`.
+fn shape(input: &Value) -> Value {
+    let text = input.as_str().unwrap();
+    let inner = text.split_once('(').unwrap().1.trim_end_matches(')');
+    inner.split(',').map(|size| size.trim().parse::<u64>().unwrap()).collect()
+}
+
+/// To safetensors, from that to a `.pth.tar`, and back: the same tensors, and the same bytes again.
+fn check_conversion(file: &str, bytes: &[u8]) {
+    let original = WeightsFile::read(bytes).unwrap().state_dict.tensors;
+    let safetensors = to_safetensors(&original).unwrap();
+    let read = WeightsFile::read(&safetensors).unwrap().state_dict.tensors;
+    let pth = write_pth(Vec::new(), &read).unwrap();
+    let again = WeightsFile::read(&pth).unwrap().state_dict.tensors;
+    assert_eq!(again.len(), original.len(), "{file}");
+    for (name, tensor) in &original {
+        let (_, found) = again.iter().find(|(found, _)| found == name).unwrap();
+        assert_eq!((found.dtype(), found.shape()), (tensor.dtype(), tensor.shape()), "{file}: {name}");
+        assert_eq!(found.bytes(), tensor.bytes(), "{file}: {name}");
+    }
+    assert_eq!(to_safetensors(&again).unwrap(), safetensors, "{file}");
+    assert_eq!(write_pth(Vec::new(), &again).unwrap(), pth, "{file}");
+}

@@ -1,0 +1,97 @@
+//! Training in bf16 and f16 on a CPU.
+#![allow(clippy::unwrap_used)]
+
+mod synthetic;
+
+use tch::{Device, Kind, Tensor};
+use tfnas_c10d::Precision;
+use tfnas_torch::drop_masks::DropMasks;
+use tfnas_torch::mixed_precision::MixedPrecision;
+use tfnas_torch::optim::Sgd;
+use tfnas_torch::trainer::Trainer;
+use tfnas_torch::weights::to_bytes;
+use tfnas_torch::{Module, NamedTensors, Role};
+
+use synthetic::{SEED, SGD, batch, masks, network};
+
+/// A trainer of a network; none, said aloud, where this CPU cannot train in the precision.
+fn trainer(network: &impl Module, precision: Precision) -> Option<Trainer> {
+    tch::set_num_threads(1);
+    let precision = match MixedPrecision::new(precision, Device::Cpu) {
+        Ok(precision) => precision,
+        Err(error) => {
+            assert!(error.to_string().contains("use bf16 or f32"), "{error}");
+            eprintln!("NOT TESTED HERE: {error}");
+            return None;
+        }
+    };
+    let optimiser = Sgd::new(network.tensors(Role::Weight), SGD);
+    Some(Trainer { optimiser, max_norm: 5.0, label_smoothing: 0.1, precision, ranks: None })
+}
+
+fn losses(precision: Precision, steps: u32) -> Option<Vec<f64>> {
+    let network = network(SEED);
+    let mut trainer = trainer(&network, precision)?;
+    let losses = (0..steps).map(|step| {
+        let (x, labels) = batch(step);
+        let outcome = trainer.step(&network, &x, &labels, &masks(&network, step)).unwrap();
+        assert_eq!((outcome.logits.kind(), outcome.loss.kind()), (Kind::Float, Kind::Float));
+        outcome.loss.double_value(&[])
+    });
+    let losses = losses.collect();
+    let is_f32 = |(_, tensor): (&str, &Tensor)| tensor.kind() == Kind::Float;
+    assert!(network.tensors(Role::Weight).iter().all(is_f32), "the weights stay f32");
+    Some(losses)
+}
+
+#[test]
+fn the_network_computes_in_the_precision_asked_for() {
+    for precision in [Precision::F32, Precision::Bf16, Precision::F16] {
+        let network = network(SEED);
+        let Some(trainer) = trainer(&network, precision) else { continue };
+        let (x, _) = batch(0);
+        let pass = || network.forward_training(&x, &DropMasks::none(&network));
+        assert_eq!(trainer.precision.forward(pass).kind(), precision.kind());
+    }
+}
+
+/// bf16 has 8 bits, f16 11: the losses of a step differ by about so much, and the steps pull them apart.
+#[test]
+fn a_short_training_in_lower_precision_follows_that_in_f32() {
+    let expected = losses(Precision::F32, 10).unwrap();
+    assert!(expected[9] < 0.95 * expected[0], "{expected:?}");
+    for (precision, first, all) in [(Precision::Bf16, 0.02, 0.1), (Precision::F16, 0.004, 0.1)] {
+        let Some(found) = losses(precision, 10) else { continue };
+        for (step, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let tolerance = if step == 0 { first } else { all };
+            assert!((found - expected).abs() < tolerance, "{precision:?}, step {step}: {found}, in f32 {expected}");
+        }
+    }
+}
+
+#[test]
+fn a_step_whose_f16_gradients_overflow_is_left_out_and_the_scale_falls() {
+    let network = network(SEED);
+    let Some(mut trainer) = trainer(&network, Precision::F16) else { return };
+    let scale = |trainer: &Trainer| trainer.precision.state().get("scale").unwrap().double_value(&[]);
+    let state = |scale: f64| -> NamedTensors {
+        [("scale", Tensor::from(scale)), ("good_steps", Tensor::from(0i64))]
+            .map(|(n, t)| (n.to_owned(), t))
+            .into_iter()
+            .collect()
+    };
+    // More than f16's largest number, whatever the loss.
+    let huge = 2f64.powi(40);
+    trainer.precision.restore(&state(huge)).unwrap();
+    let weights = || to_bytes(&network.tensors(Role::Weight)).unwrap();
+    let before = weights();
+    let (x, labels) = batch(0);
+    let outcome = trainer.step(&network, &x, &labels, &masks(&network, 0)).unwrap();
+    assert!(!outcome.gradient_norm.double_value(&[]).is_finite());
+    assert!(weights() == before, "the weights have moved");
+    assert_eq!(scale(&trainer), huge / 2.0);
+    trainer.precision.restore(&state(1024.0)).unwrap();
+    trainer.step(&network, &x, &labels, &masks(&network, 0)).unwrap();
+    assert!(weights() != before, "a good step moves them");
+    assert_eq!(scale(&trainer), 1024.0);
+}

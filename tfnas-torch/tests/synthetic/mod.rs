@@ -1,0 +1,53 @@
+//! A network and batches from which it can learn something.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use tch::{Device, Tensor};
+use tfnas::{Activation, Architecture, ModelConfig, Space};
+use tfnas_random::{Purpose, Stream};
+use tfnas_torch::derived::DerivedNetwork;
+use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
+use tfnas_torch::initialise::initialise;
+use tfnas_torch::optim::SgdSettings;
+use tfnas_torch::preprocess::Preprocess;
+
+/// Seed of everything.
+pub const SEED: u64 = 5;
+/// Classes of the images.
+pub const CLASSES: usize = 4;
+/// Images of a step.
+pub const BATCH: usize = 16;
+/// How the network is trained.
+pub const SGD: SgdSettings = SgdSettings { rate: 0.02, momentum: 0.9, weight_decay: 1e-5 };
+
+/// Images and labels of a step: each class has a brightness of its own, so that there is something to learn.
+pub fn batch(step: u32) -> (Tensor, Tensor) {
+    let size = Space::small().definition().resolution;
+    let mut stream = Stream::new(SEED, Purpose::Synthetic, 0, step);
+    let labels: Vec<i64> = (0..BATCH).map(|_| stream.below(CLASSES as u64) as i64).collect();
+    let pixels = labels.iter().flat_map(|&label| vec![label as u64 * 50; size * size * 3]);
+    let pixels: Vec<u8> = pixels.map(|brightness| (brightness + stream.below(100)) as u8).collect();
+    let preprocess = Preprocess::new(size, Device::Cpu);
+    (preprocess.images(&pixels, BATCH).unwrap(), preprocess.labels(&labels, CLASSES).unwrap())
+}
+
+/// A network with the weights of a seed, and smooth activations: at the kink of a ReLU a rounding becomes a jump of the gradient, and
+/// another order of the same samples in one process already has other losses after some steps.
+pub fn network(seed: u64) -> DerivedNetwork {
+    let space = Space::small();
+    let architecture = Architecture::random(&space, &mut Stream::new(SEED, Purpose::RandomArchitecture, 0, 0));
+    let mut config = ModelConfig::from_architecture(&space, &architecture, CLASSES).unwrap();
+    let layers = [&mut config.first_stem, &mut config.feature_mix].into_iter().map(|layer| &mut layer.activation);
+    let blocks = std::iter::once(&mut config.second_stem).chain(config.groups.iter_mut().flatten());
+    for activation in layers.chain(blocks.map(|block| &mut block.activation)) {
+        *activation = Activation::Swish;
+    }
+    let network = DerivedNetwork::new(&config, Device::Cpu);
+    initialise(&network, seed);
+    network
+}
+
+/// What a step leaves out.
+pub fn masks(network: &DerivedNetwork, step: u32) -> DropMasks {
+    let rates = DropRates { dropout: 0.2, drop_connect: 0.2 };
+    DropMasks::draw(network, rates, BATCH, StepKey { seed: SEED, epoch: 0, step })
+}

@@ -1,0 +1,122 @@
+use super::archive::ArchiveError;
+use crate::pickle::PickleError;
+
+/// How many names an error prints.
+const PRINTED_NAMES: usize = 8;
+/// How many characters of a name an error prints.
+const PRINTED_CHARACTERS: usize = 100;
+
+/// Why bytes are no checkpoint that can be used.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum CheckpointError {
+    /// Neither of the two containers.
+    #[error("this is no checkpoint of torch.save: {0}")]
+    Unknown(&'static str),
+    /// The zip archive.
+    #[error("the zip archive of the checkpoint: {0}")]
+    Archive(#[from] ArchiveError),
+    /// A pickle in the checkpoint.
+    #[error("{part}: {source}")]
+    Pickle {
+        /// Which one.
+        part: &'static str,
+        /// What is wrong with it.
+        source: PickleError,
+    },
+    /// Written on a machine whose numbers have their largest byte first.
+    #[error("the checkpoint is big-endian, which is not supported: load and save it again on another machine")]
+    BigEndian,
+    /// The older container is damaged, or of a version of its own.
+    #[error("the older container of the checkpoint: {0}")]
+    Legacy(&'static str),
+    /// A storage that is not what the pickle says.
+    #[error("storage '{key}': {problem}")]
+    Storage {
+        /// Its key.
+        key: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The checkpoint holds no dictionary of tensors.
+    #[error(
+        "the checkpoint has no 'state_dict', and is none itself: it holds {found}. Save model.state_dict(), \
+         alone or under that key"
+    )]
+    NoStateDict {
+        /// What it holds.
+        found: String,
+    },
+    /// An entry of the state dict that is no tensor, or one that cannot be.
+    #[error("'{name}': {problem}")]
+    Tensor {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A name that is no text.
+    #[error("the state dict has {found} as a name: names must be strings")]
+    Name {
+        /// What it has.
+        found: &'static str,
+    },
+    /// A name that comes twice.
+    #[error("the state dict has '{name}' twice")]
+    RepeatedName {
+        /// The name.
+        name: String,
+    },
+    /// Tensors that have the same storage so often that they would fill any disk.
+    #[error("the tensors would have {bytes} bytes, in a file of {file}: they repeat the same storages")]
+    Repeating {
+        /// Bytes of all tensors.
+        bytes: usize,
+        /// Bytes of the file.
+        file: usize,
+    },
+}
+
+impl CheckpointError {
+    /// Says what bytes are that are neither of the containers.
+    pub(super) fn unknown(bytes: &[u8]) -> Self {
+        /// Where a tar archive says what it is.
+        const TAR: std::ops::Range<usize> = 257..262;
+        Self::Unknown(match bytes {
+            [] => "it is empty",
+            _ if bytes.get(TAR) == Some(b"ustar") => {
+                "it is a tar archive, as PyTorch wrote before 0.1.10: load and save it with a later one"
+            }
+            [0x80, ..] => "it is a pickle alone, without the storages of tensors",
+            [0x1f, 0x8b, ..] => "it is compressed with gzip: unpack it first",
+            _ => "it begins neither as a zip archive nor with the older format's magic number",
+        })
+    }
+
+    /// An error in the pickle that holds the checkpoint.
+    pub(super) fn in_pickle(source: PickleError) -> Self {
+        Self::Pickle { part: "the checkpoint's pickle", source }
+    }
+
+    pub(super) fn storage(key: &str, problem: impl Into<String>) -> Self {
+        Self::Storage { key: printed(key), problem: problem.into() }
+    }
+
+    pub(super) fn tensor(name: &str, problem: impl Into<String>) -> Self {
+        Self::Tensor { name: printed(name), problem: problem.into() }
+    }
+}
+
+/// A name out of a file, as an error may print it.
+pub(super) fn printed(name: &str) -> String {
+    name.escape_debug().take(PRINTED_CHARACTERS).collect()
+}
+
+/// The first of many names.
+pub(super) fn printed_names<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let rest = names.len().saturating_sub(PRINTED_NAMES);
+    let mut first: Vec<String> = names.take(PRINTED_NAMES).map(|name| format!("'{}'", printed(name))).collect();
+    if rest > 0 {
+        first.push(format!("{rest} more"));
+    }
+    first.join(", ")
+}

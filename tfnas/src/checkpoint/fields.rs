@@ -1,0 +1,75 @@
+use super::Checkpoint;
+use super::state_dict::STATE_DICT;
+use crate::pickle::{Pickle, Value, ValueId};
+
+/// What stands beside the tensors of a checkpoint, as far as it can be said in a word.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Field {
+    /// A number; NumPy's scalars and PyTorch's tensors of one element too.
+    Number(f64),
+    /// A text.
+    Text(String),
+    /// `True` or `False`.
+    Bool(bool),
+    /// `None`.
+    None,
+    /// Anything else: what it is.
+    Other(&'static str),
+}
+
+impl Checkpoint<'_> {
+    /// The entries at the top of the checkpoint beside its tensors (`epoch`, `best_acc_top1`, …), in order; none where the checkpoint is
+    /// the state dict itself.
+    pub fn fields(&self) -> Vec<(String, Field)> {
+        if self.entry(STATE_DICT).is_none() {
+            return Vec::new();
+        }
+        let pairs = self.pickle.mapping(self.pickle.root()).unwrap_or_default().into_iter();
+        let field = |(name, value)| Some((self.pickle.text(name)?.to_owned(), self.field(value)));
+        pairs.filter_map(field).filter(|(name, _)| name != STATE_DICT).collect()
+    }
+
+    fn field(&self, id: ValueId) -> Field {
+        let pickle = &self.pickle;
+        match pickle.value(id) {
+            Value::None => Field::None,
+            Value::Bool(value) => Field::Bool(*value),
+            Value::Text(text) => Field::Text(text.clone()),
+            _ => match pickle.number(id).or_else(|| numpy_scalar(pickle, id)).or_else(|| self.tensor_scalar(id)) {
+                Some(number) => Field::Number(number),
+                None => Field::Other(pickle.kind(id)),
+            },
+        }
+    }
+
+    fn tensor_scalar(&self, id: ValueId) -> Option<f64> {
+        let tensor = super::rebuild::tensor(&self.pickle, &self.storages, id, "").ok()?;
+        let [element] = tensor.to_f32()?[..] else { return None };
+        Some(element.into())
+    }
+}
+
+/// The number in a call of NumPy's `scalar(dtype, bytes)`, of the dtypes that accuracies and epochs have.
+fn numpy_scalar(pickle: &Pickle, id: ValueId) -> Option<f64> {
+    let ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar", [dtype, bytes]) = pickle.call(id)? else {
+        return None;
+    };
+    let ("numpy", "dtype", [dtype, ..]) = pickle.call(*dtype)? else { return None };
+    let bytes = byte_string(pickle, *bytes)?;
+    Some(match pickle.text(*dtype)? {
+        "f8" => f64::from_le_bytes(bytes.try_into().ok()?),
+        "f4" => f32::from_le_bytes(bytes.try_into().ok()?).into(),
+        "i8" => i64::from_le_bytes(bytes.try_into().ok()?) as f64,
+        "i4" => i32::from_le_bytes(bytes.try_into().ok()?).into(),
+        _ => return None,
+    })
+}
+
+/// Bytes, also as protocol 2 writes them: a text to be encoded in Latin-1.
+fn byte_string(pickle: &Pickle, id: ValueId) -> Option<Vec<u8>> {
+    if let Value::Bytes(bytes) = pickle.value(id) {
+        return Some(bytes.clone());
+    }
+    let ("_codecs", "encode", [text, _encoding]) = pickle.call(id)? else { return None };
+    pickle.text(*text)?.chars().map(|character| u8::try_from(u32::from(character)).ok()).collect()
+}

@@ -1,0 +1,96 @@
+//! safetensors, in and out.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use safetensors::tensor::{Dtype as SafetensorsDtype, SafeTensorError, SafeTensors, View, serialize};
+
+use super::dtype::Dtype;
+use super::error::printed;
+use super::state_dict::StateDict;
+use super::tensor::PlainTensor;
+
+/// Bytes of the length at the beginning of a file; the header after it is a JSON object.
+const LENGTH_BYTES: usize = 8;
+/// The longest header: a hundred times that of the largest supernet.
+const MAX_HEADER: u64 = 16 << 20;
+
+/// Why bytes are no safetensors file, or tensors cannot become one.
+#[derive(Debug, thiserror::Error)]
+pub enum SafetensorsError {
+    /// The file is damaged, or cannot be written.
+    #[error("not a usable safetensors file: {0}")]
+    Format(#[from] SafeTensorError),
+    /// A header that is longer than any.
+    #[error("not a usable safetensors file: its header would have {bytes} bytes, more than {MAX_HEADER}")]
+    Header {
+        /// Its length.
+        bytes: u64,
+    },
+    /// A tensor that networks of this method do not have.
+    #[error("'{name}': {problem}")]
+    Tensor {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// Whether bytes begin as a safetensors file does.
+pub(super) fn recognises(bytes: &[u8]) -> bool {
+    bytes.get(LENGTH_BYTES) == Some(&b'{')
+}
+
+/// Reads the tensors of a file, ordered by name.
+pub(super) fn read(bytes: &[u8]) -> Result<StateDict<'_>, SafetensorsError> {
+    if let Some(length) = bytes.first_chunk::<LENGTH_BYTES>().map(|length| u64::from_le_bytes(*length))
+        && length > MAX_HEADER
+    {
+        return Err(SafetensorsError::Header { bytes: length });
+    }
+    let file = SafeTensors::deserialize(bytes)?;
+    let mut names = file.names();
+    names.sort_unstable();
+    let tensor = |name: &str| {
+        let view = file.tensor(name)?;
+        let wrong = |problem| SafetensorsError::Tensor { name: printed(name), problem };
+        let dtype = Dtype::from_safetensors(view.dtype());
+        let dtype = dtype.ok_or_else(|| wrong(format!("the dtype {} is not supported", view.dtype())))?;
+        let tensor = PlainTensor::contiguous(dtype, view.shape().to_vec(), view.data());
+        Ok((name.to_owned(), tensor.ok_or_else(|| wrong(format!("it cannot have the shape {:?}", view.shape())))?))
+    };
+    let tensors = names.into_iter().map(tensor).collect::<Result<_, SafetensorsError>>()?;
+    StateDict::new(tensors).map_err(|name| {
+        let problem = "it comes twice".to_owned();
+        SafetensorsError::Tensor { name: printed(&name), problem }
+    })
+}
+
+/// The bytes of a safetensors file; for the same tensors always the same, whatever their order.
+///
+/// # Errors
+/// [`SafetensorsError::Format`] for a header that would be too long.
+pub fn to_safetensors(tensors: &[(String, PlainTensor<'_>)]) -> Result<Vec<u8>, SafetensorsError> {
+    // One entry alone: the order of several would differ from process to process. Other readers look for it.
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    Ok(serialize(tensors.iter().map(|(name, tensor)| (name, tensor)), Some(metadata))?)
+}
+
+impl View for &PlainTensor<'_> {
+    fn dtype(&self) -> SafetensorsDtype {
+        PlainTensor::dtype(self).to_safetensors()
+    }
+
+    fn shape(&self) -> &[usize] {
+        PlainTensor::shape(self)
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.bytes()
+    }
+
+    fn data_len(&self) -> usize {
+        self.byte_count()
+    }
+}

@@ -1,0 +1,206 @@
+use std::borrow::Cow;
+
+use super::dtype::Dtype;
+
+/// More dimensions than any tensor has.
+const MAX_DIMENSIONS: usize = 64;
+
+/// A tensor as bytes: a piece of a file, and how to walk through it.
+#[derive(Clone, Debug)]
+pub struct PlainTensor<'a> {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    /// Elements from one index to the next, for each dimension.
+    strides: Vec<usize>,
+    /// From the first element to the end of the storage.
+    storage: &'a [u8],
+    elements: usize,
+}
+
+impl<'a> PlainTensor<'a> {
+    /// A tensor that lies in order, row by row, and is all of `bytes`; none for another number of bytes than its shape
+    /// and dtype ask for.
+    pub fn contiguous(dtype: Dtype, shape: Vec<usize>, bytes: &'a [u8]) -> Option<Self> {
+        let strides = row_by_row(&shape);
+        let tensor = Self::strided(dtype, shape, strides?, 0, bytes).ok()?;
+        (tensor.byte_count() == bytes.len()).then_some(tensor)
+    }
+
+    /// A tensor in a storage, its first element at `offset`; an error says what cannot be.
+    ///
+    /// It may not have more elements than the storage: one that repeats elements could have more than any memory holds.
+    pub(super) fn strided(
+        dtype: Dtype,
+        shape: Vec<usize>,
+        strides: Vec<usize>,
+        offset: usize,
+        storage: &'a [u8],
+    ) -> Result<Self, String> {
+        if shape.len() != strides.len() || shape.len() > MAX_DIMENSIONS {
+            return Err(format!("{} sizes and {} strides", shape.len(), strides.len()));
+        }
+        let stored = storage.len() / dtype.size();
+        let elements = shape.iter().try_fold(1usize, |product, size| product.checked_mul(*size));
+        let Some(elements) = elements.filter(|elements| *elements <= stored) else {
+            return Err(format!("shape {shape:?} has more elements than the storage, which has {stored}"));
+        };
+        let last = shape.iter().zip(&strides).try_fold(offset, |last, (size, stride)| {
+            let steps = size.saturating_sub(1).checked_mul(*stride)?;
+            last.checked_add(steps)
+        });
+        let within = elements == 0 || last.is_some_and(|last| last < stored);
+        let first = storage.get(offset.saturating_mul(dtype.size())..).or((elements == 0).then_some(&[]));
+        match first.filter(|_| within) {
+            Some(storage) => Ok(Self { dtype, shape, strides, storage, elements }),
+            None => Err(format!(
+                "shape {shape:?} with strides {strides:?} from element {offset} lies outside the storage, which has \
+                 {stored}"
+            )),
+        }
+    }
+
+    /// The type of its elements.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// Its sizes; none for a scalar.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// How many elements it has.
+    pub fn elements(&self) -> usize {
+        self.elements
+    }
+
+    /// How many bytes they are.
+    pub fn byte_count(&self) -> usize {
+        self.elements * self.dtype.size()
+    }
+
+    /// Its elements row by row, little-endian: those of the file where they lie so, else a copy.
+    pub fn bytes(&self) -> Cow<'a, [u8]> {
+        let is_in_order = || {
+            let sizes = self.shape.iter().zip(&self.strides).zip(self.row_by_row());
+            sizes.into_iter().all(|((size, stride), row)| *size == 1 || *stride == row)
+        };
+        if self.elements == 0 || is_in_order() {
+            return Cow::Borrowed(&self.storage[..self.byte_count()]);
+        }
+        let size = self.dtype.size();
+        let mut bytes = Vec::with_capacity(self.byte_count());
+        let mut index = vec![0; self.shape.len()];
+        for _ in 0..self.elements {
+            let at: usize = index.iter().zip(&self.strides).map(|(index, stride)| index * stride).sum();
+            bytes.extend_from_slice(&self.storage[at * size..][..size]);
+            advance(&mut index, &self.shape);
+        }
+        bytes.into()
+    }
+
+    /// Its elements as f32; none of another dtype.
+    pub fn to_f32(&self) -> Option<Vec<f32>> {
+        if self.dtype != Dtype::F32 {
+            return None;
+        }
+        let bytes = self.bytes();
+        Some(bytes.as_chunks::<4>().0.iter().map(|element| f32::from_le_bytes(*element)).collect())
+    }
+
+    /// The strides of a tensor of its shape that lies in order.
+    pub(super) fn row_by_row(&self) -> Vec<usize> {
+        row_by_row(&self.shape).unwrap_or_else(|| vec![1; self.shape.len()])
+    }
+
+    /// How many of its elements are NaN or infinite.
+    pub fn not_finite(&self) -> usize {
+        // The exponent's bits, all set in what is not finite, end below the sign.
+        let exponent: u64 = match self.dtype {
+            Dtype::F64 => 0x7ff0 << 48,
+            Dtype::F32 => 0x7f80 << 16,
+            Dtype::Bf16 => 0x7f80,
+            Dtype::F16 => 0x7c00,
+            _ => return 0,
+        };
+        let element = |element: &[u8]| element.iter().rev().fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
+        self.bytes().chunks_exact(self.dtype.size()).filter(|bytes| element(bytes) & exponent == exponent).count()
+    }
+}
+
+/// Strides of a tensor that lies in order; none for a shape of too many elements.
+fn row_by_row(shape: &[usize]) -> Option<Vec<usize>> {
+    let mut strides = vec![1; shape.len()];
+    for dimension in (1..shape.len()).rev() {
+        strides[dimension - 1] = shape[dimension].max(1).checked_mul(strides[dimension])?;
+    }
+    Some(strides)
+}
+
+/// Goes to the next index, the last dimension fastest.
+fn advance(index: &mut [usize], shape: &[usize]) {
+    for (index, size) in index.iter_mut().zip(shape).rev() {
+        *index += 1;
+        if *index < *size {
+            return;
+        }
+        *index = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn tensor(shape: &[usize], strides: &[usize], offset: usize) -> Result<PlainTensor<'static>, String> {
+        PlainTensor::strided(Dtype::U8, shape.to_vec(), strides.to_vec(), offset, &[0, 1, 2, 3, 4, 5])
+    }
+
+    #[test]
+    fn elements_come_row_by_row_whatever_the_strides() {
+        for (shape, strides, offset, expected) in [
+            (&[2, 3][..], &[3, 1][..], 0, &[0, 1, 2, 3, 4, 5][..]),
+            (&[3, 2], &[1, 3], 0, &[0, 3, 1, 4, 2, 5]),
+            (&[1, 3], &[77, 1], 2, &[2, 3, 4]),
+            (&[], &[], 4, &[4]),
+            (&[0, 3], &[3, 1], 6, &[]),
+            (&[2, 2], &[1, 1], 0, &[0, 1, 1, 2]),
+        ] {
+            assert_eq!(tensor(shape, strides, offset).unwrap().bytes(), expected, "{shape:?} {strides:?}");
+        }
+    }
+
+    #[test]
+    fn what_lies_outside_its_storage_or_repeats_it_is_refused() {
+        for (shape, strides, offset) in [
+            (&[7][..], &[1][..], 0),
+            (&[3], &[1], 4),
+            (&[2, 2], &[5, 1], 0),
+            (&[1 << 40], &[0], 0),
+            (&[1 << 40, 1 << 40], &[0, 0], 0),
+            (&[2], &[usize::MAX], 1),
+            (&[3, 2], &[1], 0),
+            (&[1], &[1], usize::MAX),
+            (&[1], &[1], 6),
+        ] {
+            assert!(tensor(shape, strides, offset).is_err(), "{shape:?} {strides:?} {offset}");
+        }
+        assert!(tensor(&[1; 65], &[1; 65], 0).is_err());
+    }
+
+    #[test]
+    fn elements_that_are_not_finite_are_counted() {
+        let count = |dtype, bytes: &[u8]| {
+            PlainTensor::contiguous(dtype, vec![bytes.len() / dtype.size()], bytes).unwrap().not_finite()
+        };
+        let f32s: Vec<u8> =
+            [1.0, f32::NAN, f32::INFINITY, -f32::INFINITY].iter().flat_map(|x| x.to_le_bytes()).collect();
+        assert_eq!(count(Dtype::F32, &f32s), 3);
+        assert_eq!(count(Dtype::F64, &f64::NAN.to_le_bytes()), 1);
+        assert_eq!(count(Dtype::F64, &f64::MAX.to_le_bytes()), 0);
+        assert_eq!(count(Dtype::F16, &[0x00, 0x7c, 0xff, 0x7b, 0x01, 0xfe]), 2);
+        assert_eq!(count(Dtype::Bf16, &[0x80, 0x7f, 0x7f, 0x7f]), 1);
+        assert_eq!(count(Dtype::I64, &[0xff; 8]), 0);
+    }
+}

@@ -1,0 +1,76 @@
+use std::fmt;
+
+use super::error::CheckpointError;
+use super::safetensors::SafetensorsError;
+use super::state_dict::StateDict;
+use super::{Checkpoint, archive, legacy, safetensors};
+
+/// The format of a file with weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeightsFormat {
+    /// `torch.save` since PyTorch 1.6: a zip archive.
+    PthZip,
+    /// `torch.save` before it: pickles and storages one after another.
+    PthLegacy,
+    /// safetensors.
+    Safetensors,
+}
+
+impl WeightsFormat {
+    /// The format that bytes begin as; none for anything else.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        if bytes.starts_with(archive::MAGIC) {
+            Some(Self::PthZip)
+        } else if legacy::recognises(bytes) {
+            Some(Self::PthLegacy)
+        } else {
+            safetensors::recognises(bytes).then_some(Self::Safetensors)
+        }
+    }
+}
+
+impl fmt::Display for WeightsFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PthZip => "pth.tar (zip archive)",
+            Self::PthLegacy => "pth.tar (before PyTorch 1.6)",
+            Self::Safetensors => "safetensors",
+        })
+    }
+}
+
+/// Why bytes are no file with weights.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsFileError {
+    /// A `.pth.tar`, or nothing that is known.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A safetensors file.
+    #[error(transparent)]
+    Safetensors(#[from] SafetensorsError),
+}
+
+/// The named tensors of a `.pth.tar` or a safetensors file.
+#[derive(Clone, Debug)]
+pub struct WeightsFile<'a> {
+    /// The format.
+    pub format: WeightsFormat,
+    /// The tensors.
+    pub state_dict: StateDict<'a>,
+}
+
+impl<'a> WeightsFile<'a> {
+    /// Reads either format, by how the bytes begin.
+    ///
+    /// # Errors
+    /// [`WeightsFileError`].
+    pub fn read(bytes: &'a [u8]) -> Result<Self, WeightsFileError> {
+        match WeightsFormat::of(bytes) {
+            Some(format @ WeightsFormat::Safetensors) => Ok(Self { format, state_dict: safetensors::read(bytes)? }),
+            _ => {
+                let checkpoint = Checkpoint::parse(bytes)?;
+                Ok(Self { format: checkpoint.format(), state_dict: checkpoint.state_dict()? })
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Whether a `model.config` is a network of a space, and which.
+
+use std::fmt::Debug;
+
+use crate::architecture::{Architecture, Choice};
+use crate::config::{MbConvConfig, ModelConfig};
+use crate::space::{Block, Space};
+
+/// In what a network is none of a space.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place} has {found}, in this space {expected}: the network is one of another space")]
+pub struct OtherSpace {
+    /// The part of the network.
+    pub place: String,
+    /// What it has there.
+    pub found: String,
+    /// What a network of the space has there.
+    pub expected: String,
+}
+
+impl Architecture {
+    /// The architecture that a network of a space has. The number of classes is free.
+    ///
+    /// # Errors
+    /// [`OtherSpace`] with the first part that no network of the space has.
+    pub fn of_config(space: &Space, config: &ModelConfig) -> Result<Self, OtherSpace> {
+        same("the network", "stages", config.groups.len(), space.groups().len())?;
+        let mut groups = Vec::with_capacity(config.groups.len());
+        for (group, found) in config.groups.iter().enumerate() {
+            let blocks = space.blocks_of(group);
+            if found.len() > blocks.len() {
+                let place = format!("stage{}", group + 1);
+                return Err(other(&place, format!("{} blocks", found.len()), format!("1 to {}", blocks.len())));
+            }
+            let choices = blocks.iter().zip(found).map(|(block, found)| choice(space, block, found));
+            groups.push(choices.collect::<Result<_, _>>()?);
+        }
+        let nothing = |error: crate::ArchitectureError| other("the network", error.to_string(), "none such".to_owned());
+        let architecture = Self::new(space, groups).map_err(nothing)?;
+        let classes = config.classifier.out_features;
+        let expected = ModelConfig::from_architecture(space, &architecture, classes).map_err(nothing)?;
+        same("first_stem", "", &config.first_stem, &expected.first_stem)?;
+        same("second_stem", "", &config.second_stem, &expected.second_stem)?;
+        same("feature_mix_layer", "", &config.feature_mix, &expected.feature_mix)?;
+        same("classifier", "", &config.classifier, &expected.classifier)?;
+        Ok(architecture)
+    }
+}
+
+/// The operation and width of a block.
+fn choice(space: &Space, block: &Block, found: &MbConvConfig) -> Result<Choice, OtherSpace> {
+    let place = block.name();
+    same(&place, "input channels", found.in_channels, block.in_channels)?;
+    same(&place, "output channels", found.out_channels, block.out_channels)?;
+    same(&place, "as its stride", found.stride, block.stride)?;
+    same(&place, "as its activation", found.activation, block.activation)?;
+    let fits = |operation: &crate::Operation| {
+        let widths = block.widths(operation);
+        operation.kernel == found.kernel
+            && block.se_channels(operation) == found.se_channels
+            && widths.contains(&found.mid_channels)
+    };
+    let operation = space.operations().iter().position(fits);
+    let operation = operation.ok_or_else(|| {
+        let (kernel, width, se) = (found.kernel, found.mid_channels, found.se_channels);
+        let allowed = space.operations().iter().map(|operation| {
+            let widths = block.widths(operation);
+            let se = block.se_channels(operation);
+            format!("kernel {}, {} to {} channels, squeeze-excite {se}", operation.kernel, widths.start(), widths.end())
+        });
+        let allowed: Vec<String> = allowed.collect();
+        other(&place, format!("kernel {kernel}, {width} channels, squeeze-excite {se}"), allowed.join("; "))
+    })?;
+    Ok(Choice { operation, width: found.mid_channels })
+}
+
+fn same<T: PartialEq + Debug>(place: &str, what: &str, found: T, expected: T) -> Result<(), OtherSpace> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(other(place, format!("{found:?} {what}").trim_end().to_owned(), format!("{expected:?}")))
+}
+
+fn other(place: &str, found: String, expected: String) -> OtherSpace {
+    OtherSpace { place: place.to_owned(), found, expected }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use tfnas_random::{Purpose, Stream};
+
+    #[test]
+    fn a_network_of_a_space_gives_its_architecture_back() {
+        for space in [Space::imagenet(), Space::cifar(), Space::small()] {
+            for index in 0..50 {
+                let mut stream = Stream::new(0, Purpose::RandomArchitecture, 0, index);
+                let architecture = Architecture::random(&space, &mut stream);
+                let config = ModelConfig::from_architecture(&space, &architecture, 7).unwrap();
+                let found = Architecture::of_config(&space, &config).unwrap();
+                let again = ModelConfig::from_architecture(&space, &found, 7).unwrap();
+                assert_eq!(again, config);
+            }
+        }
+    }
+
+    #[test]
+    fn a_network_of_another_space_is_refused_with_its_place() {
+        let mut stream = Stream::new(0, Purpose::RandomArchitecture, 0, 0);
+        let cifar = Architecture::random(&Space::cifar(), &mut stream);
+        let config = ModelConfig::from_architecture(&Space::cifar(), &cifar, 10).unwrap();
+        let error = Architecture::of_config(&Space::imagenet(), &config).unwrap_err();
+        assert_eq!(error.place, "stage1.block1");
+        assert!(error.to_string().contains("8 input channels, in this space 16"), "{error}");
+        let error = Architecture::of_config(&Space::small(), &config).unwrap_err();
+        assert!(error.to_string().starts_with("the network has 6 stages, in this space 3"), "{error}");
+    }
+}

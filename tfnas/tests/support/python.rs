@@ -1,0 +1,25 @@
+//! A Python to compare with.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::process::Command;
+
+/// Names the Python that has PyTorch, where that is not `python3`.
+const OTHER_PYTHON: &str = "TFNAS_PYTHON";
+
+/// A Python that imports `module`; none, said aloud, where there is no such.
+pub fn python_with(module: &str) -> Option<String> {
+    let python = std::env::var(OTHER_PYTHON).unwrap_or_else(|_| "python3".to_owned());
+    let imports = Command::new(&python).args(["-W", "ignore", "-c", &format!("import {module}")]).output();
+    if imports.is_ok_and(|output| output.status.success()) {
+        return Some(python);
+    }
+    println!("SKIPPED: {python} has no {module}; {OTHER_PYTHON} names another Python");
+    None
+}
+
+/// Runs a program, which must succeed, and returns what it prints.
+pub fn run(python: &str, program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(python).args(["-W", "ignore", "-c", program]).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
