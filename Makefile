@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help setup build run test lint doc smoke bench soak deny
+.PHONY: help setup build run test lint doc soak bench interop deny
 
 help: ## lists these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -34,6 +34,11 @@ bench: build ## measures speed beside DVC and Snakemake, which it installs in .b
 	$(CARGO) build --locked --package tfnas-artifacts --example identify
 	ci/bench/install-peers
 	python3 ci/bench
+
+interop: build ## compares with PyTorch, ONNX Runtime, Pillow and torchvision, which it installs in .interop/
+	ci/interop/set-up
+	$(CARGO) build --locked --package tfnas-worker --package tfnas-images --example logits --example pixels
+	.interop/bin/python -B ci/interop
 
 deny: ## licences, bans and duplicates of the dependencies (needs cargo-deny)
 	$(CARGO) deny --offline check licenses bans sources

@@ -13,7 +13,9 @@ const MARKER: &str = "generated.json";
 
 /// Whether the configuration generates what lies at `path`.
 pub fn makes(configuration: &Configuration, path: &Path) -> bool {
-    sets(configuration).iter().any(|(root, _)| path.starts_with(root))
+    let folders =
+        sets(configuration).into_iter().flat_map(|(root, _)| generated::FOLDERS.map(|folder| root.join(folder)));
+    folders.into_iter().any(|folder| path.starts_with(folder))
 }
 
 /// Writes what the configuration generates, where it is not there yet.

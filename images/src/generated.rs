@@ -195,6 +195,9 @@ impl GeneratedSet {
     }
 }
 
+/// The folders of a set, below its root: of the training images, and of the test images.
+pub const FOLDERS: [&str; 2] = ["train", "test"];
+
 #[derive(Clone, Copy)]
 enum Side {
     Train,
@@ -203,9 +206,10 @@ enum Side {
 
 impl Side {
     fn folder(self) -> &'static Path {
+        let [train, test] = FOLDERS;
         Path::new(match self {
-            Self::Train => "train",
-            Self::Test => "test",
+            Self::Train => train,
+            Self::Test => test,
         })
     }
 }

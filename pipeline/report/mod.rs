@@ -12,6 +12,6 @@ mod reporter;
 pub use columns::{Columns, indented};
 pub use found::found;
 pub use log::{LogFormat, set_up};
-pub use network::{Network, networks};
+pub use network::{Network, json_output, networks};
 pub use out::{print, print_json, print_json_line};
 pub use reporter::Reporter;

@@ -60,8 +60,8 @@ fn downstream(graph: &Graph, of: usize, stage: Stage) -> Option<usize> {
 }
 
 fn network(id: &str, cache: &Cache, parse: &Attempt, test: Option<&Attempt>) -> Option<Network> {
-    let architecture = json(cache, parse, "architecture.json")?;
-    let tested = test.and_then(|test| json(cache, test, "test.json")).unwrap_or_default();
+    let architecture = json_output(cache, parse, "architecture.json")?;
+    let tested = test.and_then(|test| json_output(cache, test, "test.json")).unwrap_or_default();
     let number = |of: &Value, name: &str| of.get(name).and_then(Value::as_f64);
     let whole = |of: &Value, name: &str| of.get(name).and_then(Value::as_u64);
     Some(Network {
@@ -83,7 +83,7 @@ fn network(id: &str, cache: &Cache, parse: &Attempt, test: Option<&Attempt>) -> 
 }
 
 /// Reads an output that is JSON; none where it is not there.
-fn json(cache: &Cache, attempt: &Attempt, output: &str) -> Option<Value> {
+pub fn json_output(cache: &Cache, attempt: &Attempt, output: &str) -> Option<Value> {
     let digest = &attempt.output(output)?.digest;
     let path = cache.open_verified(digest).ok()?;
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()

@@ -124,7 +124,8 @@ fn finish(project: &Project, expected: &BTreeMap<String, String>, count: &mut Co
     project.good(&["cache", "verify"]);
     // A kill between a commit and the removal of what it no longer needs leaves that to `gc`.
     project.good(&["gc", "--keep-last", "1"]);
-    for folder in ["attempts", "resume", "tmp"] {
+    // What was half written stays in `tmp` for a day, as it may be another planner's.
+    for folder in ["attempts", "resume"] {
         let mut left = fs::read_dir(project.folder().join(".tfnas").join(folder)).unwrap();
         assert!(left.next().is_none(), "something is left in {folder} after kill {index}");
     }

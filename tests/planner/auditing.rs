@@ -66,3 +66,24 @@ fn claims_and_models_that_are_not_there_are_named() {
     let ended = project.run(&["audit", "--claims", "bad.yaml"]);
     assert!(ended.code == Some(2) && ended.err.contains("\"many\" is not a number"), "{}", ended.err);
 }
+
+#[test]
+fn the_accuracy_of_weights_is_that_of_their_test_in_the_store() {
+    let project = Project::new();
+    let space = Space::small();
+    let network = Architecture::random(&space, &mut Stream::new(0, Purpose::RandomArchitecture, 0, 0));
+    let config = ModelConfig::from_architecture(&space, &network, 2).unwrap();
+    project.write("model.config", &config.to_text());
+    std::fs::write(project.path("w.pth.tar"), crate::weights::weights(&config, |_| {})).unwrap();
+    let claims = "source: here\nspace: small\nclasses: 2\nmodels: {M: {top1: \"75\", top5: \"12\"}}\n";
+    project.write("claims.yaml", claims);
+    let arguments =
+        ["audit", "--claims", "claims.yaml", "--model", "M", "--config", "model.config", "--weights", "w.pth.tar"];
+    assert_eq!(verdict(&project.json_of(&arguments, 2), "top-1 (%)"), "not_checked");
+    project.good(&["run", "test", "--from", "model.config", "--weights", "w.pth.tar"]);
+    let audit = project.json_of(&arguments, 1);
+    assert_eq!((verdict(&audit, "top-1 (%)"), verdict(&audit, "top-5 (%)")), ("agrees", "differs"));
+    std::fs::write(project.path("w.pth.tar"), crate::weights::weights(&config, |tensors| tensors.truncate(1))).unwrap();
+    let ended = project.run(&arguments);
+    assert!(ended.code == Some(1) && ended.err.contains("missing: "), "{}", ended.err);
+}

@@ -141,3 +141,11 @@ fn generated_images_never_overwrite_other_files() {
     let generate = "data.generate={size: 16, train_per_class: 2, test_per_class: 1}";
     wrong(&project, &["run", "split", "--set", generate], &["data.generate", "images", "generated"]);
 }
+
+#[test]
+fn a_folder_that_nothing_generates_is_missing_even_where_images_are_generated() {
+    let project = Project::new();
+    let sets = ["data.generate={size: 16, train_per_class: 2, test_per_class: 1}", "data.root=made", "data.test=val"];
+    let arguments = [&["run", "all"][..], &sets.map(|set| ["--set", set]).concat()].concat();
+    wrong(&project, &arguments, &["data.test", "made/val"]);
+}

@@ -17,7 +17,7 @@ fn config(space: &Space) -> ModelConfig {
 }
 
 /// A `.pth.tar` with the tensors of a network, all 0, after `change`.
-fn weights(config: &ModelConfig, change: impl Fn(&mut Vec<(String, PlainTensor<'_>)>)) -> Vec<u8> {
+pub fn weights(config: &ModelConfig, change: impl Fn(&mut Vec<(String, PlainTensor<'_>)>)) -> Vec<u8> {
     let zeros = vec![0; 1 << 20];
     let tensor = |dtype: Dtype, shape: Vec<usize>| {
         let length = shape.iter().product::<usize>() * dtype.size();

@@ -4,6 +4,7 @@ mod claims;
 mod finding;
 mod network;
 mod reach;
+mod tested;
 
 use std::path::{Path, PathBuf};
 
@@ -23,9 +24,9 @@ use crate::table as latency;
 /// More bytes than any model.config has.
 const MAX_CONFIG_BYTES: u64 = 16 << 20;
 
-/// Holds published numbers to what can be recomputed: parameters, multiply-adds, latency by tables
+/// Holds published numbers to what can be recomputed: parameters, multiply-adds, latency by tables, accuracy
 ///
-/// With --config one model is checked claim by claim. Without it, each model is asked whether its space holds any network
+/// With --config one model is checked claim by claim, its accuracy where --weights were tested in this store. Without it, each model is asked whether its space holds any network
 /// with the multiply-adds and all latencies that are claimed, and one is shown. The exit code is 0 when nothing differs, 1 when
 /// something does, 2 when nothing could be checked.
 #[derive(Args, Debug)]
@@ -41,6 +42,10 @@ pub struct Audit {
     /// The model's model.config
     #[arg(long, value_name = "FILE", requires = "model")]
     config: Option<PathBuf>,
+
+    /// The model's weights, .pth.tar or safetensors: they must fit, and a test of them in this store tells their accuracy
+    #[arg(long, value_name = "FILE", requires = "config")]
+    weights: Option<PathBuf>,
 
     /// Where the search for a network begins, without --config
     #[arg(long, default_value_t = 0)]
@@ -65,14 +70,22 @@ impl Audit {
                     .with_hint(nearest::suggestion(name, claims.models.keys().map(String::as_str)))
             })?],
         };
-        let config = self.config.as_deref().map(read_config).transpose()?;
+        let config = match &self.config {
+            None => None,
+            Some(path) => {
+                let config = read_config(path)?;
+                let accuracy = tested::look_up(&config, path, self.weights.as_deref(), options)?;
+                Some((config, accuracy))
+            }
+        };
         let mut findings = Vec::new();
         let mut witnesses = Vec::new();
         for (name, model) in models {
             let tables = tables(model)?;
             match &config {
-                Some(config) => {
-                    findings.extend(network::check(name, model, config, space.definition().resolution, &tables));
+                Some((config, accuracy)) => {
+                    let resolution = space.definition().resolution;
+                    findings.extend(network::check(name, model, config, resolution, &tables, accuracy));
                 }
                 None => {
                     let reached = reach::check(name, model, &space, claims.classes, &tables, self.seed)?;

@@ -4,6 +4,7 @@ use tfnas::{LatencyTable, ModelConfig};
 use super::claims::{Decimal, ModelClaims};
 use super::finding::{Finding, Verdict};
 use super::not_from_a_config;
+use super::tested::Accuracy;
 
 /// A million: the unit in which counts are claimed.
 const MILLION: f64 = 1e6;
@@ -17,6 +18,7 @@ pub fn check(
     config: &ModelConfig,
     resolution: usize,
     tables: &[(String, LatencyTable)],
+    accuracy: &Accuracy,
 ) -> Vec<Finding> {
     let mut findings = vec![
         compare(name, "parameters (M)", model.parameters_m.as_ref(), MILLION, Ok(parameters(config) as f64)),
@@ -32,7 +34,13 @@ pub fn check(
         let found = table.config_ms(config, resolution).map_err(|error| error.to_string());
         findings.push(compare(name, &format!("ms by {table_name}"), model.latency_ms.get(table_name), 1.0, found));
     }
-    findings.extend(not_from_a_config(name, model, "no weights and images were given"));
+    match accuracy {
+        Accuracy::Unknown(why) => findings.extend(not_from_a_config(name, model, why)),
+        Accuracy::Tested { top1, top5 } => {
+            findings.push(compare(name, "top-1 (%)", model.top1.as_ref(), 1.0, Ok(100.0 * top1)));
+            findings.push(compare(name, "top-5 (%)", model.top5.as_ref(), 1.0, Ok(100.0 * top5)));
+        }
+    }
     findings
 }
 

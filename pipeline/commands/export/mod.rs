@@ -7,7 +7,7 @@ mod preprocessing;
 mod torchscript;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -177,6 +177,6 @@ impl Export {
     /// The file to write: that named, or `name` in the folder named.
     fn target(&self, name: &str) -> PathBuf {
         let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
-        if path.is_dir() { path.join(Path::new(name)) } else { path }
+        if path.is_dir() { path.join(name) } else { path }
     }
 }
