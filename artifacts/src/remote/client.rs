@@ -104,7 +104,11 @@ impl Remote {
     /// Returns whether anything lies below the remote's address; in a folder, hidden files are nothing.
     pub(super) fn holds_anything(&self) -> Result<bool, RemoteError> {
         if let Some(folder) = self.address.folder() {
-            let is_nothing = |name: &OsString| name == "lost+found" || name.to_string_lossy().starts_with('.');
+            // `FORMAT#1` is what another first push is just writing, before it gets its name.
+            let is_nothing = |name: &OsString| {
+                let name = name.to_string_lossy();
+                name == "lost+found" || name.starts_with('.') || name.starts_with("FORMAT#")
+            };
             return Ok(!names_in(&folder)?.iter().all(is_nothing));
         }
         let prefix = self.address.prefix.clone();
