@@ -37,7 +37,6 @@ mod ledger;
 mod lock;
 mod rebuild;
 mod record;
-#[cfg(feature = "remote")]
 mod remote;
 mod scalar;
 mod stamp;
@@ -63,7 +62,6 @@ pub use record::{
     Attempt, AttemptId, Failure, Input, NewAttempt, NewRun, Outcome, Output, ParseAttemptError, Purpose, Run, RunId,
     Usage,
 };
-#[cfg(feature = "remote")]
 pub use remote::{Pulled, Pushed, Pusher, Remote, RemoteError, Wanted};
 pub use scalar::{Scalar, ScalarError};
 pub use store::{ObjectError, Store};

@@ -141,7 +141,6 @@ fn a_commit_to_a_store_on_another_disk_copies() {
     assert!(cache.verify(&|_| {}).unwrap().is_sound());
 }
 
-#[cfg(feature = "remote")]
 #[test]
 fn a_read_only_remote_can_be_pulled_from_and_says_that_it_cannot_be_written() {
     use tfnas_artifacts::{Pusher, Remote, RemoteError, Wanted};

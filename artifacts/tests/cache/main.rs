@@ -7,8 +7,6 @@ mod crash;
 mod disk;
 mod history;
 mod recovery;
-#[cfg(feature = "remote")]
 mod remote;
-#[cfg(feature = "remote")]
 mod remote_server;
 mod work;
