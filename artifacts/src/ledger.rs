@@ -26,6 +26,7 @@ pub use artifacts::{Found, Totals};
 pub(crate) use connection::companions;
 pub use lineage::Lineage;
 pub(crate) use removal::Candidate;
+pub use runs::RunSummary;
 
 /// The record of every run and attempt; shared by any number of threads and processes.
 #[derive(Debug)]

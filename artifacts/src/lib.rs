@@ -55,7 +55,7 @@ pub use folder::{
 pub use format::FormatError;
 pub use gc::{Removal, RemovedAttempt, Retention};
 pub use key::{ActionKey, Field, FieldChange, KeyError, KeyManifest};
-pub use ledger::{Found, Ledger, LedgerError, Lineage, Totals};
+pub use ledger::{Found, Ledger, LedgerError, Lineage, RunSummary, Totals};
 pub use lock::{Holder, KeyLock, Waiting};
 pub use rebuild::Rebuilt;
 pub use record::{

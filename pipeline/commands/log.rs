@@ -1,6 +1,6 @@
 use clap::Args;
 use serde::Serialize;
-use tfnas_artifacts::{Cache, Outcome, Run, RunId};
+use tfnas_artifacts::{Cache, Outcome, Run, RunId, RunSummary};
 
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -56,15 +56,14 @@ impl Log {
 }
 
 fn shown(cache: &Cache, run: Run) -> Result<ShownRun, CommandError> {
-    let made = cache.ledger().made_by(run.id)?;
-    let used = cache.ledger().used_by(run.id)?;
-    let (done, others): (Vec<_>, Vec<_>) = made.into_iter().partition(|made| made.outcome == Some(Outcome::Done));
+    let RunSummary { made, used } = cache.ledger().summary(run.id)?;
+    let (done, others): (Vec<_>, Vec<_>) = made.into_iter().partition(|(_, outcome)| *outcome == Some(Outcome::Done));
     Ok(ShownRun {
         run,
-        ran: done.into_iter().map(|attempt| attempt.instance).collect(),
-        pulled: used.iter().filter(|used| used.remote.is_some()).map(|used| used.instance.clone()).collect(),
-        cached: used.into_iter().map(|attempt| attempt.instance).collect(),
-        failed: others.into_iter().map(|attempt| attempt.instance).collect(),
+        ran: done.into_iter().map(|(instance, _)| instance).collect(),
+        pulled: used.iter().filter(|(_, pulled)| *pulled).map(|(instance, _)| instance.clone()).collect(),
+        cached: used.into_iter().map(|(instance, _)| instance).collect(),
+        failed: others.into_iter().map(|(instance, _)| instance).collect(),
     })
 }
 

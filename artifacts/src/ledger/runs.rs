@@ -7,6 +7,15 @@ use super::{Ledger, LedgerError};
 use crate::stamp::now_ms;
 use crate::{NewRun, Outcome, Run, RunId};
 
+/// What a run did, without what is known of each attempt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunSummary {
+    /// Instances that it made attempts of, with their outcome; none for what has not ended.
+    pub made: Vec<(String, Option<Outcome>)>,
+    /// Instances whose earlier results it used, and whether those had been pulled from a remote.
+    pub used: Vec<(String, bool)>,
+}
+
 impl Ledger {
     /// Returns a run.
     ///
@@ -24,6 +33,27 @@ impl Ledger {
         let before = before.map_or(i64::MAX, |run| run.0);
         self.read(|connection| {
             rows::runs(connection, "WHERE r.id < ? ORDER BY r.id DESC LIMIT ?", params![before, limit as i64])
+        })
+    }
+
+    /// Returns what a run did, in order: much sooner than [`made_by`](Self::made_by) and [`used_by`](Self::used_by).
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn summary(&self, run: RunId) -> Result<RunSummary, LedgerError> {
+        self.read(|connection| {
+            let made = connection
+                .prepare_cached("SELECT instance, outcome FROM attempts WHERE run = ? ORDER BY id")?
+                .query_map([run], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<Result<_, _>>()?;
+            let used = connection
+                .prepare_cached(
+                    "SELECT a.instance, a.remote IS NOT NULL FROM uses u JOIN attempts a ON a.id = u.attempt
+                     WHERE u.run = ? ORDER BY u.used_ms, a.id",
+                )?
+                .query_map([run], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<Result<_, _>>()?;
+            Ok(RunSummary { made, used })
         })
     }
 
