@@ -276,7 +276,15 @@ impl Draft {
         };
         let path = parent.join(format!(".{}.generating", name.to_string_lossy()));
         loop {
-            fs::create_dir_all(&path).map_err(failed(&path))?;
+            if let Err(error) = fs::create_dir_all(&path) {
+                // It was there, and whoever had made it has renamed it before it was looked at.
+                let gone = error.kind() == io::ErrorKind::AlreadyExists
+                    && found(fs::symlink_metadata(&path)).map_err(failed(&path))?.is_none_or(|there| there.is_dir());
+                if gone {
+                    continue;
+                }
+                return Err(failed(&path)(error));
+            }
             let Some(lock) = found(File::open(&path)).map_err(failed(&path))? else { continue };
             lock.lock().map_err(failed(&path))?;
             // Whoever held the lock has renamed the folder meanwhile, or another one was made in its place.
