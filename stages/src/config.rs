@@ -103,8 +103,13 @@ fn data_workers() -> usize {
 impl DataSection {
     /// Returns the short side that evaluation resizes to, in pixels, for images cropped to `resolution`.
     pub fn evaluation_resize(&self, resolution: usize) -> usize {
-        self.resize.unwrap_or_else(|| (resolution * 256).div_ceil(224))
+        self.resize.unwrap_or_else(|| published_resize(resolution))
     }
+}
+
+/// Returns the short side that evaluation resizes to where nothing else is said: to a crop's side as 256 to 224.
+pub fn published_resize(resolution: usize) -> usize {
+    (resolution * 256).div_ceil(224)
 }
 
 /// The generated image set: ten classes of shapes, textures and colours.

@@ -19,7 +19,9 @@ mod test;
 mod train;
 
 pub use augment::{Augment, Crop};
-pub use config::{CacheSection, Config, DataSection, DeviceChoice, GenerateSection, OnBadImage, SpaceChoice};
+pub use config::{
+    CacheSection, Config, DataSection, DeviceChoice, GenerateSection, OnBadImage, SpaceChoice, published_resize,
+};
 pub use event::{Event, Level, Metrics};
 pub use job::{CONTRACT, Input, Job, JobError, Stop};
 pub use lookup::{LookupParams, LookupSection};

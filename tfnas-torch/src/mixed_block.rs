@@ -20,16 +20,7 @@ impl MixedBlock {
             .iter()
             .zip(widths)
             .map(|(operation, &width)| {
-                let config = MbConvConfig {
-                    in_channels: block.in_channels,
-                    mid_channels: width,
-                    se_channels: block.se_channels(operation),
-                    out_channels: block.out_channels,
-                    kernel: operation.kernel,
-                    stride: block.stride,
-                    activation: block.activation,
-                };
-                MbConv::new(&config, Normalisation::BatchStatistics, device)
+                MbConv::new(&MbConvConfig::of(block, operation, width), Normalisation::BatchStatistics, device)
             })
             .collect();
         let alphas = Tensor::zeros([operations.len() as i64], (Kind::Float, device));

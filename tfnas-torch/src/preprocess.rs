@@ -1,11 +1,7 @@
 //! From the bytes of a batch to what a network reads.
 
 use tch::{Device, Kind, Tensor};
-
-/// Mean of ImageNet's red, green and blue, of values in 0 to 1.
-pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-/// Standard deviation of the same.
-pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
+use tfnas::normalisation::{IMAGENET_MEAN, IMAGENET_STD};
 
 /// Why bytes are no batch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +43,12 @@ impl Preprocess {
     /// For images of `size` x `size` pixels, with ImageNet's mean and standard deviation.
     pub fn new(size: usize, device: Device) -> Self {
         let row = |channels: [f32; 3]| Tensor::from_slice(&channels.repeat(size)).to_device(device);
-        Self { size, device, mean: row(IMAGENET_MEAN), std: row(IMAGENET_STD) }
+        Self {
+            size,
+            device,
+            mean: row(IMAGENET_MEAN.map(|mean| mean as f32)),
+            std: row(IMAGENET_STD.map(|std| std as f32)),
+        }
     }
 
     /// Images for a network: `[N, 3, H, W]` f32, channels-last, on the device.
@@ -95,7 +96,7 @@ mod tests {
         for (index, &byte) in pixels.iter().enumerate() {
             let (image, row, column, channel) = (index / 48, index / 12 % 4, index / 3 % 4, index % 3);
             let position = [image, channel, row, column].map(|i| i as i64);
-            let expected = (f32::from(byte) / 255.0 - IMAGENET_MEAN[channel]) / IMAGENET_STD[channel];
+            let expected = (f32::from(byte) / 255.0 - IMAGENET_MEAN[channel] as f32) / IMAGENET_STD[channel] as f32;
             assert_eq!(images.double_value(&position) as f32, expected);
         }
     }

@@ -13,6 +13,7 @@
 //! * [`witness`]: a network that has the multiply-adds and latencies of a claim.
 //! * [`config`], [`config_text`]: the original's `model.config`; [`config_space`]: which network of a space it is;
 //!   [`state_shapes`]: the tensors of the network.
+//! * [`normalisation`]: mean and standard deviation of the images' colours.
 //! * [`cost`], [`schedule`]: parameters and FLOPs; learning rates, temperature, drop-connect rates.
 //! * [`pickle`]: Python pickles, read as data and never executed; [`checkpoint`]: named tensors in `.pth.tar` and
 //!   safetensors files, as bytes.
@@ -57,6 +58,7 @@ pub mod cost;
 pub mod curve;
 pub mod definition;
 pub mod elasticity;
+pub mod normalisation;
 pub mod parse;
 pub mod pickle;
 mod published;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 use tfnas::{LatencyTable, ModelConfig};
+use tfnas_artifacts::Digest;
 
 use crate::commands::audit::claims::Claims;
 use crate::commands::audit::finding::{Verdict, table};
@@ -73,8 +74,8 @@ impl Audit {
         let config = match &self.config {
             None => None,
             Some(path) => {
-                let config = read_config(path)?;
-                let accuracy = tested::look_up(&config, path, self.weights.as_deref(), options)?;
+                let (config, digest) = read_config(path)?;
+                let accuracy = tested::look_up(&config, &digest, self.weights.as_deref(), options)?;
                 Some((config, accuracy))
             }
         };
@@ -111,14 +112,15 @@ impl Audit {
     }
 }
 
-fn read_config(path: &Path) -> Result<ModelConfig, CommandError> {
+fn read_config(path: &Path) -> Result<(ModelConfig, Digest), CommandError> {
     let wrong = |problem: String| CommandError::usage(format!("{}: {problem}", path.display()));
     let length = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len();
     if length > MAX_CONFIG_BYTES {
         return Err(wrong(format!("more than {MAX_CONFIG_BYTES} bytes: this is no model.config")));
     }
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    ModelConfig::parse(&text).map_err(|error| wrong(error.to_string()))
+    let config = ModelConfig::parse(&text).map_err(|error| wrong(error.to_string()))?;
+    Ok((config, Digest::of_bytes(text.as_bytes())))
 }
 
 /// The tables by which a model's latencies are claimed: published ones by name, others by file.

@@ -30,7 +30,7 @@ pub enum Accuracy {
 /// Weights that cannot be read, or do not fit; a store that cannot be read.
 pub fn look_up(
     config: &ModelConfig,
-    config_path: &Path,
+    config_digest: &Digest,
     weights: Option<&Path>,
     options: &Options,
 ) -> Result<Accuracy, CommandError> {
@@ -45,13 +45,11 @@ pub fn look_up(
             .with_hint("they are the weights of another network")
     })?;
 
-    let digest = |path: &Path| Digest::of_file(path).map(|(digest, _)| digest).map_err(CommandError::from);
-    let (config_digest, weights_digest) = (digest(config_path)?, digest(weights)?);
     let cache = store_to_read(options)?;
-    let mut tests = cache.ledger().users(&weights_digest)?.into_iter().filter(|attempt| {
+    let mut tests = cache.ledger().users(&Digest::of_bytes(&bytes))?.into_iter().filter(|attempt| {
         attempt.stage == "test"
             && attempt.outcome == Some(Outcome::Done)
-            && attempt.inputs.iter().any(|input| input.digest == config_digest)
+            && attempt.inputs.iter().any(|input| input.digest == *config_digest)
     });
     let found = tests.find_map(|test| {
         let tested = json_output(&cache, &test, "test.json")?;

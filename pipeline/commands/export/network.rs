@@ -8,7 +8,7 @@ use tfnas::checkpoint::{WeightsFile, WeightsFormat, to_safetensors};
 use tfnas_artifacts::{Attempt, Digest};
 use tfnas_images::parse_classes;
 use tfnas_onnx::State;
-use tfnas_stages::Stage;
+use tfnas_stages::{Stage, published_resize};
 
 use crate::error::CommandError;
 use crate::options::Options;
@@ -62,8 +62,7 @@ impl Named {
         resolution: usize,
         resize: Option<usize>,
     ) -> Self {
-        // What `data.resize` is where it is left out.
-        let resize = resize.unwrap_or_else(|| (resolution * 256).div_ceil(224));
+        let resize = resize.unwrap_or_else(|| published_resize(resolution));
         Self {
             config: config.to_owned(),
             weights: weights.to_owned(),

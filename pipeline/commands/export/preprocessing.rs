@@ -1,14 +1,11 @@
 use serde_json::{Value, json};
+use tfnas::normalisation::{IMAGENET_MEAN, IMAGENET_STD};
 use tfnas_artifacts::Digest;
 use tfnas_onnx::{IMAGES, LOGITS};
 
 use super::Format;
 use super::network::Network;
 use crate::machine::build;
-
-/// ImageNet's mean and standard deviation of red, green and blue in 0 to 1, with which all networks are trained.
-const MEAN: [f64; 3] = [0.485, 0.456, 0.406];
-const STD: [f64; 3] = [0.229, 0.224, 0.225];
 
 /// What became of the batch norms, in a word.
 pub fn batch_norm(fold: bool) -> &'static str {
@@ -57,7 +54,7 @@ pub fn describe(network: &Network, format: Format, fold: bool, file: &str, diges
                 "as": format!("torchvision.transforms.CenterCrop({resolution})"),
             },
             { "step": "divide", "by": 255 },
-            { "step": "normalise", "mean": MEAN, "std": STD, "as": "(x - mean) / std" },
+            { "step": "normalise", "mean": IMAGENET_MEAN, "std": IMAGENET_STD, "as": "(x - mean) / std" },
             { "step": "transpose", "from": "HWC", "to": "CHW" },
         ],
     })
