@@ -13,6 +13,11 @@ pub enum Exit {
     Interrupted,
 }
 
+impl Exit {
+    /// The number of [`Exit::Interrupted`].
+    pub const INTERRUPTED: i32 = 130;
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         match exit {

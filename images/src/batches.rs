@@ -50,11 +50,36 @@ pub enum Order {
     },
 }
 
+/// The part of every batch that one of several processes has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Number of the process, from 0.
+    pub rank: usize,
+    /// How many there are; at least 1.
+    pub world_size: usize,
+    /// Whether all parts of a batch have as many images: where they do not come out even, the batch's first images come
+    /// once more at its end. Without it every image comes once, and a part may be empty.
+    pub even: bool,
+}
+
+impl Shard {
+    /// The part of a batch of images.
+    fn of(self, batch: &[usize]) -> impl Iterator<Item = usize> + '_ {
+        let Self { rank, world_size, even } = self;
+        let count = batch.len().div_ceil(world_size);
+        let end = (rank + 1) * count;
+        let end = if even { end } else { end.min(batch.len()) };
+        (rank * count..end).map(|index| batch[index % batch.len()])
+    }
+}
+
 /// How batches are made.
 #[derive(Clone, Debug)]
 pub struct BatchOptions {
     /// Images a batch; the last one may be smaller.
     pub batch: usize,
+    /// The part of each batch that is made; none for the whole.
+    pub shard: Option<Shard>,
     /// In which order.
     pub order: Order,
     /// What is done to each image.
@@ -139,9 +164,10 @@ impl Drop for Batches {
 /// All that says which batch holds what.
 struct Plan {
     source: ImageSource,
-    /// Positions in the list, in the order of the epoch.
+    /// Positions in the list, in the order of the epoch; of this process's part alone.
     order: Vec<usize>,
-    batch: usize,
+    /// Where each batch begins in `order`, and the end.
+    bounds: Vec<usize>,
     /// Portions of each batch; those of the last one may be small or empty.
     portions: usize,
     transform: Transform,
@@ -154,20 +180,29 @@ impl Plan {
         if let Order::Shuffled { seed, purpose, epoch, round } = options.order {
             Stream::new(seed, purpose, epoch, round).shuffle(&mut order);
         }
-        let batch = options.batch.clamp(1, order.len().max(1));
-        let portions = batch.div_ceil(PORTION);
+        let batches = order.chunks(options.batch.max(1));
+        let mut part = Vec::with_capacity(order.len());
+        let mut bounds = vec![0];
+        for batch in batches {
+            match options.shard {
+                Some(shard) => part.extend(shard.of(batch)),
+                None => part.extend_from_slice(batch),
+            }
+            bounds.push(part.len());
+        }
+        let largest = bounds.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
+        let portions = largest.div_ceil(PORTION).max(1);
         let transform = options.transform.clone();
-        Self { source, order, batch, portions, transform, stopped: AtomicBool::new(false) }
+        Self { source, order: part, bounds, portions, transform, stopped: AtomicBool::new(false) }
     }
 
     fn batches(&self) -> usize {
-        self.order.len().div_ceil(self.batch)
+        self.bounds.len() - 1
     }
 
     /// Where the images of a batch lie in `order`.
     fn images_of_batch(&self, index: usize) -> Range<usize> {
-        let start = index * self.batch;
-        start..(start + self.batch).min(self.order.len())
+        self.bounds[index]..self.bounds[index + 1]
     }
 
     /// Where the images of a portion lie in `order`; portions are counted through all batches.
@@ -247,6 +282,7 @@ mod tests {
         let transform = TrainTransform { resolution: 6, ..TrainTransform::default() };
         BatchOptions {
             batch,
+            shard: None,
             order: Order::Shuffled { seed: 1, purpose: Purpose::Shuffle, epoch: 2, round: 0 },
             transform: Transform::Train { transform, seed: 1, purpose: Purpose::Augment, epoch: 2 },
             start_batch,
@@ -310,6 +346,31 @@ mod tests {
             assert_eq!(collect(&source, &options(workers, 20, 2)), whole[2..]);
             assert!(collect(&source, &options(workers, 20, 4)).is_empty());
             assert!(collect(&source, &options(workers, 20, usize::MAX)).is_empty());
+        }
+    }
+
+    #[test]
+    fn the_parts_of_several_processes_are_the_whole_and_even_only_by_repetition() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = ImageSource::new(folder.path(), &images(folder.path(), 50), BadImage::Error);
+        let transform = Transform::Eval(EvalTransform { resize: 1, resolution: 1 });
+        let reds = |shard| -> Vec<Vec<u8>> {
+            let options = BatchOptions { shard, transform: transform.clone(), ..options(2, 9, 0) };
+            let batches = collect(&source, &options);
+            batches.iter().map(|batch| batch.pixels.iter().step_by(3).copied().collect()).collect()
+        };
+        let whole = reds(None);
+        for world_size in [1, 2, 3, 4] {
+            for even in [false, true] {
+                let parts: Vec<_> = (0..world_size).map(|rank| reds(Some(Shard { rank, world_size, even }))).collect();
+                for (number, batch) in whole.iter().enumerate() {
+                    let joined: Vec<u8> = parts.iter().flat_map(|part| part[number].clone()).collect();
+                    let repeated = if even { batch.len().next_multiple_of(world_size) - batch.len() } else { 0 };
+                    let expected: Vec<u8> = batch.iter().chain(batch.iter().cycle().take(repeated)).copied().collect();
+                    assert_eq!(joined, expected, "batch {number} on {world_size} processes");
+                    assert!(!even || parts.iter().all(|part| part[number].len() == parts[0][number].len()));
+                }
+            }
         }
     }
 

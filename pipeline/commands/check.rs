@@ -69,8 +69,15 @@ impl Check {
         let mut exit = Exit::Done;
         let planner = session.planner();
         let forced = BTreeSet::new();
-        let runner =
-            Runner { planner: &planner, run: &run, program: &program, jobs: 1, forced: &forced, keep_going: false };
+        let runner = Runner {
+            planner: &planner,
+            run: &run,
+            program: &program,
+            jobs: 1,
+            place: None,
+            forced: &forced,
+            keep_going: false,
+        };
         'all: for instance in &chosen {
             for _ in 0..self.repeat {
                 let finished = runner.repeat(*instance, &results, &mut reporter)?;

@@ -7,7 +7,7 @@ use tfnas_artifacts::Outcome;
 
 use crate::commands::plan;
 use crate::error::CommandError;
-use crate::execute::{Finished, Runner, worker_program};
+use crate::execute::{Finished, Place, Runner, worker_program};
 use crate::exit::Exit;
 use crate::generate;
 use crate::lock::{self, Lock};
@@ -47,6 +47,10 @@ pub struct Run {
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
 
+    /// Trains by this many processes of this machine; as --set ranks.processes=N
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    nproc: Option<u16>,
+
     /// Draws no progress bars
     #[arg(long)]
     no_progress: bool,
@@ -57,7 +61,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Runs the stages.
+    /// Runs the stages. Under torchrun that is rank 0's part; the other ranks lend their workers to it.
     ///
     /// # Errors
     /// Whatever keeps the run from starting; a stage that fails later is told as it happens.
@@ -69,6 +73,17 @@ impl Run {
                 let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
                 options.sets.push(format!("{key}={}", file.display()));
             }
+        }
+        let place = Place::read()?;
+        match (self.nproc, place) {
+            (Some(_), Some(_)) => {
+                return Err(CommandError::usage("--nproc under a launcher that has set RANK and WORLD_SIZE itself")
+                    .with_hint("leave --nproc out, or unset the two"));
+            }
+            (Some(processes), None) => options.sets.push(format!("ranks.processes={processes}")),
+            (None, Some(place)) if place.rank > 0 => return place.lend(&worker_program(self.worker.as_deref())?),
+            (None, Some(place)) => options.sets.push(format!("ranks.processes={}", place.world_size)),
+            (None, None) => {}
         }
         let setup = Setup::new(&options)?;
         let chosen = select(&setup.graph, &self.stages)?;
@@ -89,7 +104,11 @@ impl Run {
         check_targets(&session.planner(), &needed)?;
         check_networks(&session.planner(), &needed)?;
         let reporter = Reporter::new(bars, options.json, !self.no_progress);
-        self.run(&session, &program, &chosen, &forced, reporter, options.json)
+        let exit = self.run(&session, &program, &chosen, &forced, place, reporter, options.json)?;
+        if let Some(place) = place.filter(|place| exit == Exit::Done && place.world_size > 1) {
+            place.release(&program)?;
+        }
+        Ok(exit)
     }
 
     fn run(
@@ -98,6 +117,7 @@ impl Run {
         program: &std::path::Path,
         chosen: &BTreeSet<usize>,
         forced: &BTreeSet<usize>,
+        place: Option<Place>,
         mut reporter: Reporter,
         json: bool,
     ) -> Result<Exit, CommandError> {
@@ -108,6 +128,7 @@ impl Run {
             run: &run,
             program,
             jobs: self.jobs.into(),
+            place,
             forced,
             keep_going: self.keep_going,
         };

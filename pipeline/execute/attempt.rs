@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
@@ -14,7 +16,8 @@ use crate::execute::death::{self, MemoryKills};
 use crate::execute::events::Mail;
 use crate::execute::happening::Failed;
 use crate::execute::heard::{Heard, Verdict};
-use crate::execute::process::Process;
+use crate::execute::process::{Process, Start};
+use crate::execute::ranks::{Meeting, OtherRanks, together};
 use crate::execute::{Ending, Happening, outputs};
 use crate::machine::{Device, build, record};
 use crate::plan::Because;
@@ -49,6 +52,10 @@ pub struct Work<'a> {
     pub data_workers: usize,
     /// Seconds between resume points inside an epoch.
     pub resume_every_s: f64,
+    /// Processes that this planner starts for the work.
+    pub processes: usize,
+    /// Seconds that a rank waits for the others.
+    pub rank_timeout_s: f64,
     /// Why it runs.
     pub because: Vec<Because>,
     /// How long it will probably take, in seconds.
@@ -153,6 +160,7 @@ impl Work<'_> {
             device: self.device.to_string(),
             threads: self.threads,
             data_workers: self.data_workers,
+            rank_timeout_s: self.rank_timeout_s,
         }
     }
 
@@ -171,13 +179,20 @@ impl Work<'_> {
         let started = self.start(&open, inputs, mail);
         let (verdict, usage) = match started {
             Err(message) => (Verdict::Failed(Failed::new(message)), Usage::default()),
-            Ok(mut process) => {
+            Ok((mut process, others)) => {
                 heard.listen(&mut process, inbox, tell);
-                match process.finish(END_PATIENCE) {
-                    Ok((status, usage)) => {
+                let ended = process.finish(END_PATIENCE).and_then(|ended| Ok((ended, others.end()?)));
+                match ended {
+                    Ok(((status, usage), (of_others, fault))) => {
+                        let usage = together(usage, of_others);
                         let killed = memory.happened();
                         let death = || death::describe(status, killed, usage.peak_memory_bytes);
-                        (heard.verdict(status.code(), death), usage)
+                        let verdict = match heard.verdict(status.code(), death) {
+                            // The one that is to blame knows more.
+                            Verdict::Failed(failed) if failed.peer => Verdict::Failed(fault.unwrap_or(failed)),
+                            verdict => verdict,
+                        };
+                        (verdict, usage)
                     }
                     Err(error) => {
                         let message = format!("cannot wait for the worker: {error}");
@@ -214,7 +229,7 @@ impl Work<'_> {
             Ok(()) => failed.message,
             Err(error) => format!("{}; and this could not be recorded: {error}", failed.message),
         };
-        Ok(Ending::Failed(Failed { message, hint: failed.hint, log: Some(log), tail }))
+        Ok(Ending::Failed(Failed { message, log: Some(log), tail, ..failed }))
     }
 
     fn start(
@@ -222,7 +237,7 @@ impl Work<'_> {
         open: &OpenAttempt,
         inputs: BTreeMap<String, Input>,
         mail: Sender<Mail>,
-    ) -> Result<Process, String> {
+    ) -> Result<(Process, OtherRanks), String> {
         let job = self.job(open, inputs);
         let path = open.log().with_extension("job.json");
         let text = serde_json::to_string_pretty(&job).map_err(|error| format!("cannot write the job: {error}"))?;
@@ -232,8 +247,22 @@ impl Work<'_> {
             .append(true)
             .open(open.log())
             .map_err(|error| format!("cannot write the log {}: {error}", open.log().display()))?;
-        Process::start(self.program, &path, log, self.threads, mail)
+        self.start_ranks(&path, log, mail)
             .map_err(|error| format!("cannot start the worker {}: {error}", self.program.display()))
+    }
+
+    /// Starts rank 0 on a job, and the others beside it.
+    fn start_ranks(&self, job: &Path, log: File, mail: Sender<Mail>) -> io::Result<(Process, OtherRanks)> {
+        let (program, threads) = (self.program, self.threads);
+        let (variables, others) = if self.processes > 1 {
+            let meeting = Meeting::new(self.processes)?;
+            (meeting.variables(0), OtherRanks::start(&meeting, program, &log, threads)?)
+        } else {
+            (Vec::new(), OtherRanks::none())
+        };
+        let arguments = [OsStr::new("run"), job.as_os_str()];
+        let start = Start { program, arguments: &arguments, variables: &variables, log, threads };
+        Ok((Process::start(start, mail)?, others))
     }
 }
 

@@ -137,6 +137,8 @@ pub struct Failed {
     pub log: Option<PathBuf>,
     /// Its last lines.
     pub tail: Vec<String>,
+    /// Whether the worker knows no more than that another rank does not do its part.
+    pub peer: bool,
 }
 
 impl Failed {

@@ -118,7 +118,7 @@ impl Heard {
             Event::Log { level, message } => tell(Happening::Log { level, message }),
             Event::Resumed { at } => tell(Happening::Resumed { at }),
             Event::Done { metrics } => self.done = Some(metrics),
-            Event::Failed { message, hint } => self.failed = Some(Failed { hint, ..Failed::new(message) }),
+            Event::Failed { message, hint, peer } => self.failed = Some(Failed { hint, peer, ..Failed::new(message) }),
         }
         true
     }

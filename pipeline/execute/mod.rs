@@ -9,11 +9,14 @@ mod interrupt;
 mod outputs;
 mod process;
 mod program;
+mod ranks;
 mod room;
 mod runner;
+mod torchrun;
 
 pub use death::describe as describe_death;
 pub use happening::{Ending, Happening};
 pub use interrupt::Interrupts;
 pub use program::{ProgramError, worker_program};
 pub use runner::{Finished, Runner};
+pub use torchrun::Place;

@@ -1,5 +1,6 @@
 //! A worker's process.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
@@ -21,6 +22,20 @@ use crate::execute::events::{Mail, forward};
 const ALLOCATOR: [(&str, &str); 2] =
     [("MALLOC_MMAP_THRESHOLD_", "1000000000"), ("MALLOC_TRIM_THRESHOLD_", "1000000000")];
 
+/// How a worker is started.
+pub struct Start<'a> {
+    /// Its program.
+    pub program: &'a Path,
+    /// What the program is told.
+    pub arguments: &'a [&'a OsStr],
+    /// Variables that it gets beside this process's own.
+    pub variables: &'a [(&'static str, String)],
+    /// What takes its standard error.
+    pub log: File,
+    /// Threads that it computes with.
+    pub threads: usize,
+}
+
 /// A worker under way.
 pub struct Process {
     child: Child,
@@ -29,19 +44,20 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a worker on a job; what it says arrives as mail, what it writes to standard error in `log`.
+    /// Starts a worker; what it says arrives as mail.
     ///
     /// It has a process group of its own, so that Ctrl-C in the terminal reaches the planner alone, which asks for an
     /// orderly end, and so that its own children end with it.
     ///
     /// # Errors
     /// Those of the system.
-    pub fn start(program: &Path, job: &Path, log: File, threads: usize, mail: Sender<Mail>) -> io::Result<Self> {
+    pub fn start(start: Start<'_>, mail: Sender<Mail>) -> io::Result<Self> {
+        let Start { program, arguments, variables, log, threads } = start;
         let mut child = Command::new(program)
-            .arg("run")
-            .arg(job)
+            .args(arguments)
             .envs(ALLOCATOR)
             .env("OMP_NUM_THREADS", threads.to_string())
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)

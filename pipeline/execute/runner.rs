@@ -11,7 +11,7 @@ use crate::execute::events::Mail;
 use crate::execute::happening::Failed;
 use crate::execute::interrupt::Interrupts;
 use crate::execute::room::{Need, Room};
-use crate::execute::{Ending, Happening};
+use crate::execute::{Ending, Happening, Place};
 use crate::machine::cpu;
 use crate::plan::{Because, From, PlanError, Planner};
 use crate::report::Reporter;
@@ -29,6 +29,8 @@ pub struct Runner<'a> {
     pub program: &'a Path,
     /// How many workers may run at a time.
     pub jobs: usize,
+    /// Which of several planners this is, where a launcher has started several.
+    pub place: Option<Place>,
     /// Instances that run whatever is known.
     pub forced: &'a BTreeSet<usize>,
     /// Whether instances that do not depend on a failed one are still started after it.
@@ -209,22 +211,33 @@ impl<'a> Runner<'a> {
         let planner = self.planner;
         let node = &planner.graph.instances[instance];
         let took = planner.cache.ledger().last_result(&node.id)?.and_then(|last| last.usage.peak_memory_bytes);
+        let processes = self.processes(instance);
         let need = Need {
-            cores: self.threads(instance),
+            cores: self.threads(instance) * processes,
             memory_bytes: took.unwrap_or(0),
-            gpus: usize::from(planner.device(instance).kind() == "cuda"),
+            gpus: if planner.device(instance).kind() == "cuda" { processes } else { 0 },
             alone: planner.environment(instance).latency,
         };
         Ok(need.declared(&planner.variant(instance).config.resources, node.stage))
     }
 
-    /// The threads that an instance computes with.
+    /// The processes that this planner starts for an instance.
+    fn processes(&self, instance: usize) -> usize {
+        let together = self.planner.graph.instances[instance].stage.runs_on_ranks() && self.place.is_none();
+        if together { self.planner.variant(instance).config.ranks.processes } else { 1 }
+    }
+
+    /// The threads that each process of an instance computes with.
     fn threads(&self, instance: usize) -> usize {
         let config = &self.planner.variant(instance).config;
-        match self.planner.graph.instances[instance].stage {
+        let stage = self.planner.graph.instances[instance].stage;
+        match stage {
             // A latency is measured with the threads that it is meant for.
             Stage::Lookup | Stage::Parse => config.lookup.threads,
-            _ if config.threads == 0 => cpu::cores(),
+            _ if config.threads == 0 => match self.place {
+                Some(place) if stage.runs_on_ranks() => place.threads(),
+                _ => (cpu::cores() / self.processes(instance)).max(1),
+            },
             _ => config.threads,
         }
     }
@@ -272,6 +285,8 @@ impl<'a> Runner<'a> {
             threads: self.threads(instance),
             data_workers: config.data.workers,
             resume_every_s: config.resume_every_s,
+            processes: self.processes(instance),
+            rank_timeout_s: config.ranks.timeout_s,
             because,
             expected_s: expected_ms.map(|ms| ms as f64 / 1e3),
             forced: self.forced.contains(&instance),
@@ -325,7 +340,7 @@ impl<'a> Runner<'a> {
                 finished.cached.push(instance);
                 finished.results.insert(instance, *attempt);
             }
-            Ending::Failed(Failed { message, hint, log, tail }) => {
+            Ending::Failed(Failed { message, hint, log, tail, peer: _ }) => {
                 reporter.happened(id, &Happening::Failed { message, hint, log, tail });
                 finished.failed.push(instance);
             }

@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tfnas::SpaceDefinition;
 
-use crate::{LookupSection, ParseSection, Resources, SearchSection, SplitSection, Stage, TestSection, TrainSection};
+use crate::{
+    LookupSection, ParseSection, Ranks, Resources, SearchSection, SplitSection, Stage, TestSection, TrainSection,
+};
 
 /// The effective configuration of one pipeline: what `pipeline.yaml` and `--set` say, defaults filled in.
 ///
@@ -35,6 +37,9 @@ pub struct Config {
     /// What stages that run side by side may use together.
     #[serde(default)]
     pub resources: Resources,
+    /// Processes that train together.
+    #[serde(default)]
+    pub ranks: Ranks,
     /// Where results are shared.
     #[serde(default)]
     pub cache: CacheSection,
@@ -221,7 +226,8 @@ impl Config {
             let message = format!("must be above 0, not {}", self.resume_every_s);
             return Some(("resume_every_s".to_owned(), message));
         }
-        self.resources.problem().map(|(key, message)| (format!("resources.{key}"), message))
+        let resources = self.resources.problem().map(|(key, message)| (format!("resources.{key}"), message));
+        resources.or_else(|| self.ranks.problem().map(|(key, message)| (format!("ranks.{key}"), message)))
     }
 
     /// Returns what is wrong with the values of `stage`'s section, as (dotted key, message); types are already right.

@@ -74,7 +74,14 @@ pub enum Event {
         /// The way out, where there is one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         hint: Option<String>,
+        /// Whether all that this rank knows is that another one does not do its part: that one knows why.
+        #[serde(default, skip_serializing_if = "is_false")]
+        peer: bool,
     },
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 #[cfg(test)]

@@ -15,8 +15,17 @@ use crate::Stage;
 /// end means that the planner is gone, on which the worker ends at once. The worker leaves one file for each of the
 /// stage's outputs in the output folder, and never opens the store or the ledger.
 ///
-/// Exit codes of the worker: 0 after `done`, 1 after `failed`, 2 for a job it cannot read, 130 after a stop.
-pub const CONTRACT: u32 = 1;
+/// Where several processes do a job ([`Stage::runs_on_ranks`]), each has torchrun's variables in its environment. That of rank 0
+/// is started as above; it alone writes outputs and resume points. The others are started as `tfnas-stage join`: each gets the
+/// job from rank 0 over the store, takes part in it, and says nothing but, where it fails, `failed`. `tfnas-stage release`
+/// on rank 0 tells those that wait for a job that none will come.
+///
+/// Exit codes of the worker: 0 after `done`, 1 after `failed`, 2 for a job it cannot read, [`NO_MORE_JOBS`] after a release, 130
+/// after a stop.
+pub const CONTRACT: u32 = 2;
+
+/// Exit code of a rank that was told that no job will come.
+pub const NO_MORE_JOBS: u8 = 3;
 
 /// One piece of work for a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,6 +55,8 @@ pub struct Job {
     pub threads: usize,
     /// Threads that decode images ahead.
     pub data_workers: usize,
+    /// Seconds that a rank waits for the others, where several processes do the job.
+    pub rank_timeout_s: f64,
 }
 
 /// An input of a job.
@@ -118,15 +129,24 @@ impl Job {
         let parse = |source| JobError::Parse { path: path.to_owned(), source };
         // The versions first: a job of another contract may have other fields.
         let versions: Versions = serde_json::from_str(&text).map_err(parse)?;
-        if versions.contract != CONTRACT || versions.version != worker {
-            return Err(JobError::Version {
-                planner: versions.version,
-                planner_contract: versions.contract,
-                worker: worker.to_owned(),
-            });
-        }
+        same_version(versions.contract, &versions.version, worker)?;
         serde_json::from_str(&text).map_err(parse)
     }
+
+    /// Refuses a job of another version than `worker`.
+    ///
+    /// # Errors
+    /// [`JobError::Version`].
+    pub fn check_version(&self, worker: &str) -> Result<(), JobError> {
+        same_version(self.contract, &self.version, worker)
+    }
+}
+
+fn same_version(contract: u32, planner: &str, worker: &str) -> Result<(), JobError> {
+    if contract == CONTRACT && planner == worker {
+        return Ok(());
+    }
+    Err(JobError::Version { planner: planner.to_owned(), planner_contract: contract, worker: worker.to_owned() })
 }
 
 #[cfg(test)]
@@ -149,6 +169,7 @@ mod tests {
             device: "cpu".to_owned(),
             threads: 1,
             data_workers: 0,
+            rank_timeout_s: 20.0,
         }
     }
 

@@ -10,6 +10,8 @@ mod event;
 mod job;
 mod lookup;
 mod parse;
+mod precision;
+mod ranks;
 mod resources;
 mod search;
 mod split;
@@ -23,9 +25,11 @@ pub use config::{
     CacheSection, Config, DataSection, DeviceChoice, GenerateSection, OnBadImage, SpaceChoice, published_resize,
 };
 pub use event::{Event, Level, Metrics};
-pub use job::{CONTRACT, Input, Job, JobError, Stop};
+pub use job::{CONTRACT, Input, Job, JobError, NO_MORE_JOBS, Stop};
 pub use lookup::{LookupParams, LookupSection};
 pub use parse::{ParseParams, ParseSection};
+pub use precision::Precision;
+pub use ranks::{RankParams, Ranks};
 pub use resources::{Resources, StageResources};
 pub use search::{ArchitectureOptimizer, SearchParams, SearchSection, WeightOptimizer};
 pub use split::{PublishedSplit, SplitParams, SplitSection};

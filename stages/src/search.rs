@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tfnas::SpaceDefinition;
 
-use crate::{Augment, OnBadImage, Target};
+use crate::{Augment, OnBadImage, Precision, Target};
 
 /// SGD of the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -80,6 +80,9 @@ pub struct SearchSection {
     pub validate_last: usize,
     /// Augmentation of the images that train the weights.
     pub augment: Augment,
+    /// What the forward passes of weight and architecture steps compute in; weights, optimisers, latencies and validation
+    /// stay f32.
+    pub precision: Precision,
 }
 
 impl Default for SearchSection {
@@ -97,6 +100,7 @@ impl Default for SearchSection {
             lambda_lat: 0.1,
             validate_last: 5,
             augment: Augment::default(),
+            precision: Precision::default(),
         }
     }
 }

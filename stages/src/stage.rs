@@ -4,8 +4,8 @@ use serde_json::Value;
 use tfnas::SpaceDefinition;
 
 use crate::{
-    Config, LookupParams, ParseParams, Protocol, SearchParams, SearchSection, SplitParams, TestParams, TrainParams,
-    TrainSection, WeightsChoice,
+    Config, LookupParams, ParseParams, Protocol, RankParams, SearchParams, SearchSection, SplitParams, TestParams,
+    TrainParams, TrainSection, WeightsChoice,
 };
 
 /// A stage of the pipeline. The order of [`Stage::ALL`] is an order in which they can run.
@@ -107,6 +107,11 @@ impl Stage {
             Self::Train => "trains the architecture found",
             Self::Test => "tests the trained network: top-1, top-5, per class",
         }
+    }
+
+    /// Returns whether several processes can do the stage together.
+    pub const fn runs_on_ranks(self) -> bool {
+        matches!(self, Self::Train)
     }
 
     /// Returns the number that is raised whenever the stage's code gives other results for equal parameters and inputs.
@@ -220,7 +225,9 @@ impl Stage {
             Self::Train => {
                 // The file is an input; its path says nothing of the work.
                 let train = TrainSection { from: None, ..config.train.clone() };
-                serde_json::to_value(TrainParams { space, seed, on_bad_image, resize, train })
+                let processes = config.ranks.processes;
+                let ranks = (processes > 1 && !train.sync_bn).then_some(RankParams { processes });
+                serde_json::to_value(TrainParams { space, seed, on_bad_image, resize, train, ranks })
             }
             Self::Test => {
                 let mut test = config.test.clone();

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tfnas::SpaceDefinition;
 
-use crate::{Augment, OnBadImage};
+use crate::{Augment, OnBadImage, Precision, RankParams};
 
 /// Which images train the network found, and which choose its best epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -49,6 +49,11 @@ pub struct TrainSection {
     pub drop_connect: f64,
     /// Augmentation.
     pub augment: Augment,
+    /// What the forward pass computes in; weights, their optimiser and evaluation stay f32.
+    pub precision: Precision,
+    /// On several ranks: batch norm over all ranks' images of a step, as one process has it; false takes those of each rank,
+    /// as the original does with several GPUs.
+    pub sync_bn: bool,
 }
 
 impl Default for TrainSection {
@@ -67,6 +72,8 @@ impl Default for TrainSection {
             dropout: 0.2,
             drop_connect: 0.2,
             augment: Augment::default(),
+            precision: Precision::default(),
+            sync_bn: true,
         }
     }
 }
@@ -107,4 +114,7 @@ pub struct TrainParams {
     pub resize: usize,
     /// The section.
     pub train: TrainSection,
+    /// The ranks, where each has batch norms of its own: several, without `sync_bn`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<RankParams>,
 }

@@ -1,5 +1,5 @@
-//! Runs one stage, in a process of its own: `tfnas-stage run JOB`, where the planner wrote the job; or writes a network as
-//! TorchScript (`tfnas_worker::torchscript`).
+//! Runs one stage, in a process of its own: `tfnas-stage run JOB`, where the planner wrote the job, and `tfnas-stage join` on the
+//! other ranks, where several processes do it; or writes a network as TorchScript (`tfnas_worker::torchscript`).
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,6 +8,8 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     match arguments.as_slice() {
         [verb, job] if verb == "run" => tfnas_worker::run(Path::new(job)),
+        [verb] if verb == "join" => tfnas_worker::join(),
+        [verb] if verb == "release" => tfnas_worker::release(),
         [verb, request @ ..] if verb == "torchscript" => tfnas_worker::torchscript(request),
         [verb] if verb == "--version" => {
             println!("tfnas-stage {} (contract {})", tfnas_worker::VERSION, tfnas_stages::CONTRACT);
@@ -15,7 +17,8 @@ fn main() -> ExitCode {
         }
         _ => {
             eprintln!(
-                "tfnas-stage is started by tfnas-pipeline: tfnas-stage run JOB | torchscript REQUEST | --version"
+                "tfnas-stage is started by tfnas-pipeline: tfnas-stage run JOB | join | release | torchscript REQUEST | \
+                 --version"
             );
             ExitCode::from(2)
         }

@@ -9,5 +9,6 @@ mod full_disk;
 mod killing;
 mod processes;
 mod project;
+mod ranks;
 #[path = "../support/waiting.rs"]
 mod waiting;

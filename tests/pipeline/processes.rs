@@ -8,14 +8,23 @@ use rustix::process::{Pid, Signal, kill_process};
 /// Returns the workers of a project: the processes in its folder that were started on a job. One that has ended and
 /// waits to be reaped is in no folder any more.
 pub fn workers(folder: &Path) -> Vec<u32> {
+    processes(folder, b".job.json\0")
+}
+
+/// Returns the workers of a project that are ranks above 0 of a job.
+pub fn other_ranks(folder: &Path) -> Vec<u32> {
+    processes(folder, b"\0join\0")
+}
+
+/// The processes in a folder whose arguments, each of which ends with a zero byte, end so.
+fn processes(folder: &Path, ending: &[u8]) -> Vec<u32> {
     let folder = fs::canonicalize(folder).unwrap();
-    let is_worker = |pid: &u32| {
+    let is_one = |pid: &u32| {
         let is_in_folder = fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|current| current == folder);
-        // Arguments end with a zero byte.
-        is_in_folder && fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.ends_with(b".job.json\0"))
+        is_in_folder && fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.ends_with(ending))
     };
     let entries = fs::read_dir("/proc").unwrap().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_worker).collect()
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_one).collect()
 }
 
 /// Sends a signal to a process, which may have ended by itself.

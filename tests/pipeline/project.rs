@@ -114,7 +114,8 @@ impl Project {
 }
 
 impl Ended {
-    fn new(output: &Output) -> Self {
+    /// What became of a process.
+    pub fn new(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
     }

@@ -71,7 +71,11 @@ fn main() {
         "segfault" => signal("SEGV"),
         "exit" => exit(words.next().unwrap().parse().unwrap()),
         "fail" => {
-            say(&Event::Failed { message: "the data is odd".to_owned(), hint: Some("look at it".to_owned()) });
+            say(&Event::Failed {
+                message: "the data is odd".to_owned(),
+                hint: Some("look at it".to_owned()),
+                peer: false,
+            });
             exit(1);
         }
         "hang" => wait_to_be_killed(),

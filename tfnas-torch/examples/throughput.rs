@@ -16,9 +16,9 @@ use tfnas_torch::full_state::FullState;
 use tfnas_torch::gumbel::{draw_noise, draw_remaining_path, gumbel_path};
 use tfnas_torch::initialise::initialise;
 use tfnas_torch::optim::{Adam, AdamSettings, Sgd, SgdSettings};
-use tfnas_torch::search_step::{LatencyObjective, architecture_step, weight_step};
+use tfnas_torch::search_step::{LatencyObjective, Optimisation, architecture_step, weight_step};
 use tfnas_torch::supernet::Latencies;
-use tfnas_torch::train_step::train_step;
+use tfnas_torch::trainer::Trainer;
 use tfnas_torch::{Module, Role};
 
 const CLASSES: usize = 10;
@@ -49,19 +49,20 @@ fn search(space: &Space, images: &Tensor, labels: &Tensor) -> Result<(), Box<dyn
     let latencies = Latencies::look_up(&table, space, &tfnas::Widths::initial(space), device)?;
     let (blocks, operations) = (space.blocks().len(), space.operations().len());
     let noise = |step| draw_noise(blocks, operations, &mut Stream::new(0, Purpose::Gumbel, 0, step));
-    let mut sgd = Sgd::new(supernet.tensors(Role::Weight), SGD);
+    let mut weights = Optimisation::in_f32(Sgd::new(supernet.tensors(Role::Weight), SGD), 5.0, device);
     for (what, count) in [("weight step, one path", 1), ("weight step, two paths", 2)] {
         rate(what, images, |step| {
             let path = gumbel_path(&supernet.read_log_alphas(), &noise(step));
             let other = draw_remaining_path(&path, operations, &mut Stream::new(0, Purpose::UniformPath, 0, step));
-            weight_step(&supernet, &mut sgd, 5.0, images, labels, &[path, other][..count])
+            weight_step(&supernet, &mut weights, images, labels, &[path, other][..count])
                 .expect("a batch of more than one image");
         });
     }
-    let mut adam = Adam::new(supernet.tensors(Role::Architecture), ADAM);
+    let adam = Adam::new(supernet.tensors(Role::Architecture), ADAM);
+    let mut architecture = Optimisation::in_f32(adam, 5.0, device);
     let objective = LatencyObjective { latencies: &latencies, target_ms: 10.0, weight: 0.1 };
     rate("architecture step", images, |step| {
-        architecture_step(&supernet, &mut adam, 5.0, &objective, images, labels, &noise(step), 5.0)
+        architecture_step(&supernet, &mut architecture, &objective, images, labels, &noise(step), 5.0)
             .expect("a batch of more than one image");
     });
     Ok(())
@@ -74,12 +75,13 @@ fn train(space: &Space, images: &Tensor, labels: &Tensor) -> Result<(), Box<dyn 
     println!("network of {:.1} million multiply-adds", flops as f64 / 1e6);
     let network = DerivedNetwork::new(&config, images.device());
     initialise(&network, 0);
-    let mut sgd = Sgd::new(network.tensors(Role::Weight), SGD);
+    let optimiser = Sgd::new(network.tensors(Role::Weight), SGD);
+    let mut trainer = Trainer::alone(optimiser, 5.0, 0.1, images.device());
     let rates = DropRates { dropout: 0.2, drop_connect: 0.2 };
     let samples = images.size()[0] as usize;
     rate("training", images, |step| {
         let masks = DropMasks::draw(&network, rates, samples, StepKey { seed: 0, epoch: 0, step });
-        let outcome = train_step(&network, &mut sgd, 5.0, 0.1, images, labels, &masks);
+        let outcome = trainer.step(&network, images, labels, &masks);
         outcome.expect("the batch is larger than one image");
     });
     rate("evaluation", images, |_| drop(network.forward(images)));

@@ -7,10 +7,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use tch::Tensor;
+use tch::{Kind, Tensor, no_grad};
 use tfnas_c10d::{BatchNormTensors, CollectiveError, ProcessGroup, Reducer, ReducerSettings};
 
 use crate::derived::DerivedNetwork;
+use crate::drop_masks::DropMasks;
 use crate::gradient::Gradients;
 use crate::named_tensors::{Module, Role};
 
@@ -37,7 +38,8 @@ impl DataParallel {
         shares_statistics: bool,
     ) -> Result<Self, CollectiveError> {
         // The reducer compares the shapes of all ranks, which a broadcast does not.
-        let reducer = Reducer::new(&group, &network.tensors(Role::Weight).to_vec(), ReducerSettings::default())?;
+        let mut reducer = Reducer::new(&group, &network.tensors(Role::Weight).to_vec(), ReducerSettings::default())?;
+        order_buckets(&mut reducer, network)?;
         group.broadcast(&network.state().to_vec(), 0)?;
         let group = Rc::new(group);
         let statistics = shares_statistics.then(|| Rc::new(SharedStatistics::new(Rc::clone(&group))));
@@ -76,6 +78,22 @@ impl DataParallel {
     pub fn share_buffers(&self, network: &DerivedNetwork) -> Result<(), CollectiveError> {
         self.group.broadcast(&network.tensors(Role::Buffer).to_vec(), 0)
     }
+}
+
+/// One backward pass that counts for nothing: c10d orders its buckets by the first one. So every step that counts adds up in the
+/// same order, in a training that goes on from a saved state too.
+fn order_buckets(reducer: &mut Reducer, network: &DerivedNetwork) -> Result<(), CollectiveError> {
+    let before: Vec<Tensor> = network.tensors(Role::Buffer).iter().map(|(_, buffer)| buffer.copy()).collect();
+    // The smallest images that no layer makes less than a pixel of; two of them, for the sake of batch norm.
+    let images = Tensor::zeros([2, 3, 32, 32], (Kind::Float, network.device()));
+    let logits = network.forward_training(&images, &DropMasks::none(network));
+    reducer.backward(&logits.sum(Kind::Float))?;
+    no_grad(|| {
+        for ((_, buffer), before) in network.tensors(Role::Buffer).iter().zip(&before) {
+            buffer.shallow_clone().copy_(before);
+        }
+    });
+    Ok(())
 }
 
 /// What the batch norms of a network compute together with those of the other ranks.

@@ -6,8 +6,8 @@
 //! * [`named_tensors`]: a network's tensors by the names of the original's `state_dict`, and what each is for ([`Role`]);
 //!   [`mod@initialise`]: their first values; [`weights`]: their files.
 //! * [`supernet`], [`gumbel`], [`search_step`], [`full_state`]: the search; [`search_checkpoint`]: what it may start from.
-//! * [`derived`], [`drop_masks`], [`mod@train_step`]: training and testing the network that was found; [`trainer`],
-//!   [`mixed_precision`], [`data_parallel`]: in lower precision, and on several ranks.
+//! * [`derived`], [`drop_masks`], [`trainer`]: training and testing the network that was found; [`mixed_precision`],
+//!   [`data_parallel`]: in lower precision, and on several ranks.
 //! * [`loss`], [`gradient`], [`optim`]: what both share.
 //! * [`preprocess`], [`device`]: from bytes to tensors, and where they live.
 //! * [`timing`]: the latency of blocks and of whole networks.
@@ -21,7 +21,7 @@
 //! # use tfnas_torch::full_state::FullState;
 //! # use tfnas_torch::gumbel::{draw_noise, draw_remaining_path, gumbel_path};
 //! # use tfnas_torch::optim::{Adam, AdamSettings, Sgd, SgdSettings};
-//! # use tfnas_torch::search_step::{LatencyObjective, architecture_step, weight_step};
+//! # use tfnas_torch::search_step::{LatencyObjective, Optimisation, architecture_step, weight_step};
 //! # use tfnas_torch::supernet::Latencies;
 //! # use tfnas_torch::{Module, Role};
 //! # fn epoch(
@@ -31,19 +31,21 @@
 //! let supernet = state.slice();
 //! let latencies = Latencies::look_up(table, space, &state.widths(), device)?;
 //! let objective = LatencyObjective { latencies: &latencies, target_ms: 15.0, weight: 0.1 };
-//! let mut weights = Sgd::new(supernet.tensors(Role::Weight), weight_settings);
-//! let mut architecture = Adam::new(supernet.tensors(Role::Architecture), architecture_settings);
+//! let weights = Sgd::new(supernet.tensors(Role::Weight), weight_settings);
+//! let mut weights = Optimisation::in_f32(weights, 5.0, device);
+//! let architecture = Adam::new(supernet.tensors(Role::Architecture), architecture_settings);
+//! let mut architecture = Optimisation::in_f32(architecture, 5.0, device);
 //! let (blocks, operations) = (space.blocks().len(), space.operations().len());
 //! let mut log_alphas = supernet.read_log_alphas();
 //! for (step, [images, labels, more_images, more_labels]) in (0..).zip(batches) {
 //!     let stream = |purpose| Stream::new(seed, purpose, epoch, step);
 //!     let path = gumbel_path(&log_alphas, &draw_noise(blocks, operations, &mut stream(Purpose::Gumbel)));
 //!     let other = draw_remaining_path(&path, operations, &mut stream(Purpose::UniformPath));
-//!     weight_step(&supernet, &mut weights, 5.0, &images, &labels, &[path, other])?;
+//!     weight_step(&supernet, &mut weights, &images, &labels, &[path, other])?;
 //!     if step % 2 == 0 {
 //!         let noise = draw_noise(blocks, operations, &mut stream(Purpose::ArchitectureGumbel));
 //!         let (x, y) = (&more_images, &more_labels);
-//!         architecture_step(&supernet, &mut architecture, 5.0, &objective, x, y, &noise, temperature)?;
+//!         architecture_step(&supernet, &mut architecture, &objective, x, y, &noise, temperature)?;
 //!         log_alphas = supernet.read_log_alphas();
 //!     }
 //! }
@@ -62,17 +64,16 @@
 //! # use tfnas_torch::derived::DerivedNetwork;
 //! # use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
 //! # use tfnas_torch::loss::Meter;
-//! # use tfnas_torch::optim::Sgd;
-//! # use tfnas_torch::train_step::{BatchTooSmall, train_step};
+//! # use tfnas_torch::trainer::{Trainer, TrainStepError};
 //! # fn epoch(
-//! #     network: &DerivedNetwork, optimiser: &mut Sgd, rate: f64, seed: u64, epoch: u32, batches: Vec<[Tensor; 2]>,
-//! # ) -> Result<(), BatchTooSmall> {
-//! optimiser.set_rate(rate);
+//! #     network: &DerivedNetwork, trainer: &mut Trainer, rate: f64, seed: u64, epoch: u32, batches: Vec<[Tensor; 2]>,
+//! # ) -> Result<(), TrainStepError> {
+//! trainer.optimiser.set_rate(rate);
 //! let rates = DropRates { dropout: 0.2, drop_connect: 0.2 };
 //! let mut meter = Meter::new();
 //! for (step, [images, labels]) in (0..).zip(batches) {
 //!     let masks = DropMasks::draw(network, rates, labels.size()[0] as usize, StepKey { seed, epoch, step });
-//!     let outcome = train_step(network, optimiser, 5.0, 0.1, &images, &labels, &masks)?;
+//!     let outcome = trainer.step(network, &images, &labels, &masks)?;
 //!     meter.add(&outcome.loss, &outcome.logits, &labels);
 //! }
 //! let trained = meter.read(); // The first thing that waits for the device.
@@ -91,6 +92,7 @@
 //! * What a caller may get wrong is an error at the border (bytes, labels, files, states, tables). Inside, shapes fit by
 //!   construction; what libtorch itself reports there (memory running out) is a panic with its message.
 
+mod batch_too_small;
 pub mod data_parallel;
 pub mod derived;
 pub mod device;
@@ -111,8 +113,8 @@ pub mod search_checkpoint;
 pub mod search_step;
 pub mod supernet;
 pub mod timing;
-pub mod train_step;
 pub mod trainer;
 pub mod weights;
 
+pub use batch_too_small::BatchTooSmall;
 pub use named_tensors::{Module, NamedTensors, Role};

@@ -1,6 +1,7 @@
 //! The loss of a classification, and how many of it are right.
 
 use tch::{Device, Kind, Reduction, Tensor};
+use tfnas_c10d::{CollectiveError, ProcessGroup, ReduceOperation};
 
 /// Labels to leave out of the loss: none has this value.
 const NO_LABEL: i64 = -100;
@@ -85,6 +86,16 @@ impl Meter {
         let count = state.double_value(&[3]) as i64;
         let sums = state.narrow(0, 0, 3).to_kind(Kind::Double).to_device(device).copy();
         Some(Self { sums: (count > 0).then_some(sums), count })
+    }
+
+    /// What the meters of all ranks have seen together. All ranks must call it; it blocks until they have.
+    ///
+    /// # Errors
+    /// [`CollectiveError`].
+    pub fn over_ranks(&self, ranks: &ProcessGroup, device: Device) -> Result<Self, CollectiveError> {
+        let mut state = self.state().to_device(device);
+        ranks.all_reduce(&mut state, ReduceOperation::Sum)?;
+        Ok(Self::restore(&state, device).expect("the sum of states is one"))
     }
 
     /// Means so far; waits for the device. None before the first sample.

@@ -1,13 +1,85 @@
 //! One step of the search: of the weights, or of the architecture.
 
-use tch::{Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
+use tfnas_c10d::grad_scaler::GradScalerError;
 
-use crate::gradient::{clip_by_global_norm, gradients};
+use crate::batch_too_small::BatchTooSmall;
+use crate::gradient::{Gradients, clip_by_global_norm, global_norm, gradients};
 use crate::gumbel::{Noise, Path, relaxed_sample};
 use crate::loss::cross_entropy;
-use crate::optim::{Adam, Sgd};
+use crate::mixed_precision::{MixedPrecision, MixedPrecisionStateError};
+use crate::named_tensors::NamedTensors;
+use crate::optim::{Adam, Optimiser, OptimiserStateError, Sgd};
 use crate::supernet::{Latencies, Supernet};
-use crate::train_step::BatchTooSmall;
+
+/// How a step moves some parameters of the supernet.
+#[derive(Debug)]
+pub struct Optimisation<O> {
+    /// Of these parameters.
+    pub optimiser: O,
+    /// What the gradients are clipped to; 0 leaves them as they are.
+    pub max_norm: f64,
+    /// Precision of the forward pass.
+    pub precision: MixedPrecision,
+}
+
+/// Why a step has not been taken.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchStepError {
+    /// One image whose feature map ends as 1x1; nothing is changed then.
+    #[error(transparent)]
+    BatchTooSmall(#[from] BatchTooSmall),
+    /// Gradients that cannot be unscaled.
+    #[error(transparent)]
+    Scaler(#[from] GradScalerError),
+}
+
+/// Why a saved state cannot be restored.
+#[derive(Debug, thiserror::Error)]
+pub enum OptimisationStateError {
+    /// That of the optimiser.
+    #[error(transparent)]
+    Optimiser(#[from] OptimiserStateError),
+    /// That of the precision.
+    #[error(transparent)]
+    Precision(#[from] MixedPrecisionStateError),
+}
+
+impl<O: Optimiser> Optimisation<O> {
+    /// In f32 throughout.
+    pub fn in_f32(optimiser: O, max_norm: f64, device: Device) -> Self {
+        Self { optimiser, max_norm, precision: MixedPrecision::none(device) }
+    }
+
+    /// The state to save: that of the optimiser, and of the loss scale where the precision has one.
+    pub fn state(&self) -> NamedTensors {
+        let mut state = NamedTensors::new();
+        state.insert_all("optimiser", self.optimiser.state());
+        state.insert_all("precision", self.precision.state());
+        state
+    }
+
+    /// Puts a saved state back.
+    ///
+    /// # Errors
+    /// [`OptimisationStateError`].
+    pub fn restore(&mut self, saved: &NamedTensors) -> Result<(), OptimisationStateError> {
+        self.optimiser.restore(&saved.under("optimiser"))?;
+        Ok(self.precision.restore(&saved.under("precision"))?)
+    }
+
+    /// Moves the parameters by the gradients of a loss `[]`; the gradients' norm before clipping, `[]`, and whether they
+    /// were finite, without which f16 does not step.
+    fn step(&mut self, loss: &Tensor) -> Result<(Tensor, bool), GradScalerError> {
+        let mut gradients: Gradients = gradients(&self.precision.scaled(loss), &self.optimiser.parameters().to_vec());
+        if !self.precision.unscale(&gradients)? {
+            return Ok((global_norm(&gradients), false));
+        }
+        let norm = clip_by_global_norm(&mut gradients, self.max_norm);
+        self.optimiser.step(&gradients);
+        Ok((norm, true))
+    }
+}
 
 /// What a weight step reports; all on the device.
 #[derive(Debug)]
@@ -24,27 +96,25 @@ pub struct WeightOutcome {
 ///
 /// * `x`: `[N, 3, H, W]` f32; `labels`: `[N]` i64.
 /// * `paths`: one path in the first epochs; then the Gumbel path, and one through other operations.
-/// * `optimiser`: of the supernet's [`Role::Weight`](crate::Role::Weight) tensors. Operations on no path stay as they are.
+/// * `weights`: of the supernet's [`Role::Weight`](crate::Role::Weight) tensors. Operations on no path stay as they are.
 ///
 /// Source: `train_wo_arch` and `train_w_arch` in the authors' `train_search.py`.
 ///
 /// # Errors
-/// [`BatchTooSmall`] for one image whose feature map ends as 1x1; nothing is changed then.
+/// [`SearchStepError`].
 pub fn weight_step(
     supernet: &Supernet,
-    optimiser: &mut Sgd,
-    max_norm: f64,
+    weights: &mut Optimisation<Sgd>,
     x: &Tensor,
     labels: &Tensor,
     paths: &[Path],
-) -> Result<WeightOutcome, BatchTooSmall> {
+) -> Result<WeightOutcome, SearchStepError> {
     BatchTooSmall::check(x, supernet.final_size)?;
-    let logits = supernet.forward_paths(x, paths);
+    let logits = weights.precision.forward(|| supernet.forward_paths(x, paths));
+    let logits: Vec<Tensor> = logits.iter().map(|logits| logits.to_kind(Kind::Float)).collect();
     let losses: Vec<Tensor> = logits.iter().map(|logits| cross_entropy(logits, labels, 0.0)).collect();
     let total: Tensor = losses.iter().sum();
-    let mut gradients = gradients(&total, &optimiser.parameters().to_vec());
-    let gradient_norm = clip_by_global_norm(&mut gradients, max_norm);
-    optimiser.step(&gradients);
+    let (gradient_norm, _) = weights.step(&total)?;
     Ok(WeightOutcome {
         logits: logits.iter().map(Tensor::detach).collect(),
         losses: losses.iter().map(Tensor::detach).collect(),
@@ -82,43 +152,42 @@ pub struct ArchitectureOutcome {
 ///
 /// * `x`: `[N, 3, H, W]` f32; `labels`: `[N]` i64: of the images that train the architecture.
 /// * `noise`, `temperature`: of the relaxed sample by which the operations are mixed.
-/// * `optimiser`: of the supernet's [`Role::Architecture`](crate::Role::Architecture) tensors.
+/// * `architecture`: of the supernet's [`Role::Architecture`](crate::Role::Architecture) tensors.
 ///
 /// Source: `train_w_arch` in the authors' `train_search.py`.
 ///
 /// # Errors
-/// [`BatchTooSmall`] for one image whose feature map ends as 1x1; nothing is changed then.
-#[expect(clippy::too_many_arguments, reason = "a step is a supernet, an optimiser, a batch and what is sampled")]
+/// [`SearchStepError`].
 pub fn architecture_step(
     supernet: &Supernet,
-    optimiser: &mut Adam,
-    max_norm: f64,
+    architecture: &mut Optimisation<Adam>,
     objective: &LatencyObjective<'_>,
     x: &Tensor,
     labels: &Tensor,
     noise: &Noise,
     temperature: f64,
-) -> Result<ArchitectureOutcome, BatchTooSmall> {
+) -> Result<ArchitectureOutcome, SearchStepError> {
     BatchTooSmall::check(x, supernet.final_size)?;
-    Ok(supernet.with_frozen_weights(|| {
+    supernet.with_frozen_weights(|| {
         let weights = relaxed_sample(&supernet.log_alphas(), noise, temperature);
-        let output = supernet.forward_mixed(x, &weights, objective.latencies);
-        let cross_entropy = cross_entropy(&output.logits, labels, 0.0);
+        let output = architecture.precision.forward(|| supernet.forward_mixed(x, &weights, objective.latencies));
+        let logits = output.logits.to_kind(Kind::Float);
+        let cross_entropy = cross_entropy(&logits, labels, 0.0);
         let deviation = (&output.latency_ms / objective.target_ms - 1.0).abs();
         let latency_loss = deviation * objective.weight;
         let loss = &cross_entropy + &latency_loss;
-        let mut gradients = gradients(&loss, &optimiser.parameters().to_vec());
-        let gradient_norm = clip_by_global_norm(&mut gradients, max_norm);
-        optimiser.step(&gradients);
-        supernet.normalise_architecture();
-        ArchitectureOutcome {
-            logits: output.logits.detach(),
+        let (gradient_norm, has_moved) = architecture.step(&loss)?;
+        if has_moved {
+            supernet.normalise_architecture();
+        }
+        Ok(ArchitectureOutcome {
+            logits: logits.detach(),
             cross_entropy: cross_entropy.detach(),
             latency_ms: output.latency_ms.detach(),
             latency_loss: latency_loss.detach(),
             gradient_norm,
-        }
-    }))
+        })
+    })
 }
 
 /// Logits `[N, classes]` of a path, nothing kept for a backward pass: the search's validation.

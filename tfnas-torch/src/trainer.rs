@@ -1,17 +1,48 @@
 //! Steps of training in any precision, on one rank or on several.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use tfnas_c10d::CollectiveError;
 use tfnas_c10d::grad_scaler::GradScalerError;
 
+use crate::batch_too_small::BatchTooSmall;
 use crate::data_parallel::DataParallel;
 use crate::derived::DerivedNetwork;
 use crate::drop_masks::DropMasks;
-use crate::gradient::gradients;
+use crate::gradient::{Gradients, clip_by_global_norm, global_norm, gradients};
 use crate::loss::cross_entropy;
 use crate::mixed_precision::MixedPrecision;
-use crate::optim::Sgd;
-use crate::train_step::{BatchTooSmall, TrainOutcome};
+use crate::optim::{Optimiser, Sgd};
+
+/// What a training step reports; all on the device.
+#[derive(Debug)]
+pub struct TrainOutcome {
+    /// `[N, classes]`.
+    pub logits: Tensor,
+    /// Cross-entropy with label smoothing, `[]`.
+    pub loss: Tensor,
+    /// Norm of the gradients before clipping, `[]`.
+    pub gradient_norm: Tensor,
+}
+
+impl TrainOutcome {
+    /// Leaves the optimiser as it is.
+    pub(crate) fn left_out(gradients: &Gradients, logits: &Tensor, loss: &Tensor) -> Self {
+        Self { logits: logits.detach(), loss: loss.detach(), gradient_norm: global_norm(gradients) }
+    }
+
+    /// Clips the gradients, and lets the optimiser step.
+    pub(crate) fn of_step(
+        optimiser: &mut Sgd,
+        max_norm: f64,
+        mut gradients: Gradients,
+        logits: &Tensor,
+        loss: &Tensor,
+    ) -> Self {
+        let gradient_norm = clip_by_global_norm(&mut gradients, max_norm);
+        optimiser.step(&gradients);
+        Self { logits: logits.detach(), loss: loss.detach(), gradient_norm }
+    }
+}
 
 /// Everything of a training step but its network and its data.
 #[derive(Debug)]
@@ -43,12 +74,19 @@ pub enum TrainStepError {
 }
 
 impl Trainer {
+    /// One process that trains in f32.
+    pub fn alone(optimiser: Sgd, max_norm: f64, label_smoothing: f64, device: Device) -> Self {
+        Self { optimiser, max_norm, label_smoothing, precision: MixedPrecision::none(device), ranks: None }
+    }
+
     /// Trains a network on a batch, of which each rank has its part: as many samples on each.
     ///
     /// * `x`: `[N, 3, H, W]` f32; `labels`: `[N]` i64; `masks`: of these N samples.
     ///
     /// The outcome's logits (f32) and loss are of this rank's samples, the gradient's norm is of all. In f16 a step whose gradients
     /// are not all finite is left out: only running statistics and the loss scale have moved then.
+    ///
+    /// Source: `train` in the authors' `train_eval.py`.
     ///
     /// # Errors
     /// [`TrainStepError::BatchTooSmall`] for one image whose feature map ends as 1x1, where no other rank's are added to its

@@ -13,7 +13,6 @@ use tfnas_c10d::{Environment, ProcessGroup, rendezvous};
 use tfnas_torch::data_parallel::DataParallel;
 use tfnas_torch::mixed_precision::MixedPrecision;
 use tfnas_torch::optim::Sgd;
-use tfnas_torch::train_step::train_step;
 use tfnas_torch::trainer::Trainer;
 use tfnas_torch::weights::{read_file, write_file};
 use tfnas_torch::{Module, NamedTensors, Role};
@@ -31,10 +30,10 @@ const FOLDER: &str = "TFNAS_TEST_FOLDER";
 fn train_alone() -> (Vec<f64>, NamedTensors) {
     tch::set_num_threads(1);
     let network = network(SEED);
-    let mut optimiser = Sgd::new(network.tensors(Role::Weight), SGD);
+    let mut trainer = Trainer::alone(Sgd::new(network.tensors(Role::Weight), SGD), 5.0, 0.1, Device::Cpu);
     let losses = (0..STEPS).map(|step| {
         let (x, labels) = batch(step);
-        let outcome = train_step(&network, &mut optimiser, 5.0, 0.1, &x, &labels, &masks(&network, step));
+        let outcome = trainer.step(&network, &x, &labels, &masks(&network, step));
         outcome.unwrap().loss.double_value(&[])
     });
     (losses.collect(), network.state())

@@ -16,7 +16,7 @@ use tfnas::ModelConfig;
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::drop_masks::DropMasks;
 use tfnas_torch::optim::{Sgd, SgdSettings};
-use tfnas_torch::train_step::train_step;
+use tfnas_torch::trainer::Trainer;
 use tfnas_torch::{Module, Role};
 
 /// How far a result may be off the original's in f64.
@@ -119,12 +119,12 @@ fn train_once(half: &Value, config: &ModelConfig, tolerances: &Tolerances) -> St
 
     let settings =
         SgdSettings { rate: number("lr"), momentum: number("momentum"), weight_decay: number("weight_decay") };
-    let mut optimiser = Sgd::new(network.tensors(Role::Weight), settings);
+    let optimiser = Sgd::new(network.tensors(Role::Weight), settings);
+    let mut trainer = Trainer::alone(optimiser, number("grad_clip"), number("label_smooth"), Device::Cpu);
     let images = input(&scheme, &half["train_input"]);
     let labels = labels(&half["targets"]);
     let masks = DropMasks::none(&network);
-    let (clip, smoothing) = (number("grad_clip"), number("label_smooth"));
-    let outcome = train_step(&network, &mut optimiser, clip, smoothing, &images, &labels, &masks).unwrap();
+    let outcome = trainer.step(&network, &images, &labels, &masks).unwrap();
     let train = compare("train logits", &outcome.logits, &expected["train_logits_b4"], tolerances.train_logits);
     let loss = compare("loss", &outcome.loss, &expected["loss"], tolerances.loss);
     let norm = outcome.gradient_norm.double_value(&[]);

@@ -17,8 +17,8 @@ use tch::{Device, Tensor, no_grad};
 use tfnas::{LatencyTable, Space, Widths};
 use tfnas_torch::full_state::FullState;
 use tfnas_torch::gumbel::{Noise, Path, gumbel_path, most_probable_path, remaining_path};
-use tfnas_torch::optim::{Adam, AdamSettings, Sgd, SgdSettings};
-use tfnas_torch::search_step::{LatencyObjective, architecture_step, validate_path, weight_step};
+use tfnas_torch::optim::{Adam, AdamSettings, Optimiser as _, Sgd, SgdSettings};
+use tfnas_torch::search_step::{LatencyObjective, Optimisation, architecture_step, validate_path, weight_step};
 use tfnas_torch::supernet::{Latencies, Supernet};
 use tfnas_torch::{Module, Role};
 
@@ -145,21 +145,12 @@ fn arch_step(space: &Space, case: &Value) -> String {
     let number = |name: &str| case[name].as_f64().unwrap();
     let objective =
         LatencyObjective { latencies: &latencies, target_ms: number("target_lat"), weight: number("lambda_lat") };
-    let mut optimiser = adam(&supernet, case);
+    let mut architecture = Optimisation::in_f32(adam(&supernet, case), number("grad_clip"), Device::Cpu);
     let images = input(&Scheme::of(case), &case["input"]);
     let labels = labels(&case["targets"]);
     let noise = noise(space, &case["gumbel_noise"]);
-    let outcome = architecture_step(
-        &supernet,
-        &mut optimiser,
-        number("grad_clip"),
-        &objective,
-        &images,
-        &labels,
-        &noise,
-        number("T"),
-    )
-    .unwrap();
+    let outcome =
+        architecture_step(&supernet, &mut architecture, &objective, &images, &labels, &noise, number("T")).unwrap();
     let expected = &case["f64"];
     let one = |what: &str, found: &Tensor, sin, hash| {
         check(what, &values(found), &flat(&expected[what]), allowed(case, sin, hash))
@@ -171,7 +162,7 @@ fn arch_step(space: &Space, case: &Value) -> String {
     one("loss_lat", &outcome.latency_loss, 1e-7, 1e-7);
     let mut gradients = 0.0;
     if case["scheme"] == "hash" {
-        gradients = check_gradients(space, &optimiser, case, expected);
+        gradients = check_gradients(space, &architecture.optimiser, case, expected);
         let norm = outcome.gradient_norm.double_value(&[]);
         check_relative("norm", norm, expected["arch_grad_norm"].as_f64().unwrap(), 10.0 * 2e-4);
     }
@@ -216,13 +207,14 @@ fn full_search_step(space: &Space, case: &Value) -> String {
 
     let sgd = |name: &str| case["sgd"][name].as_f64().unwrap();
     let settings = SgdSettings { rate: sgd("lr"), momentum: sgd("momentum"), weight_decay: sgd("weight_decay") };
-    let mut optimiser = Sgd::new(supernet.tensors(Role::Weight), settings);
+    let clip = number("grad_clip");
+    let optimiser = Sgd::new(supernet.tensors(Role::Weight), settings);
+    let mut weights = Optimisation::in_f32(optimiser, clip, Device::Cpu);
     let images = input(&scheme, &case["weight_input"]);
     let unsampled = case["f32"]["unsampled_tensor"].as_str().unwrap();
     let before = supernet.state().get(unsampled).unwrap().detach().copy();
-    let clip = number("grad_clip");
-    let step = weight_step(&supernet, &mut optimiser, clip, &images, &labels(&case["weight_targets"]), &[taken, other])
-        .unwrap();
+    let step =
+        weight_step(&supernet, &mut weights, &images, &labels(&case["weight_targets"]), &[taken, other]).unwrap();
     let one = |what: &str, found: &Tensor, sin, hash| {
         check(what, &values(found), &flat(&expected[what]), allowed(case, sin, hash))
     };
@@ -241,8 +233,7 @@ fn full_search_step(space: &Space, case: &Value) -> String {
         LatencyObjective { latencies: &latencies, target_ms: number("target_lat"), weight: number("lambda_lat") };
     let outcome = architecture_step(
         &supernet,
-        &mut adam(&supernet, case),
-        clip,
+        &mut Optimisation::in_f32(adam(&supernet, case), clip, Device::Cpu),
         &objective,
         &input(&scheme, &case["arch_input"]),
         &labels(&case["arch_targets"]),

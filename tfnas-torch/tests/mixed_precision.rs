@@ -4,15 +4,21 @@
 mod synthetic;
 
 use tch::{Device, Kind, Tensor};
+use tfnas::{Knot, LatencyCurve, LatencyTable, NeededRow, Space, TableHeader, Widths};
 use tfnas_c10d::Precision;
+use tfnas_random::{Purpose, Stream};
 use tfnas_torch::drop_masks::DropMasks;
+use tfnas_torch::full_state::FullState;
+use tfnas_torch::gumbel::draw_noise;
 use tfnas_torch::mixed_precision::MixedPrecision;
-use tfnas_torch::optim::Sgd;
+use tfnas_torch::optim::{Adam, AdamSettings, Sgd};
+use tfnas_torch::search_step::{LatencyObjective, Optimisation, architecture_step, weight_step};
+use tfnas_torch::supernet::Latencies;
 use tfnas_torch::trainer::Trainer;
 use tfnas_torch::weights::to_bytes;
 use tfnas_torch::{Module, NamedTensors, Role};
 
-use synthetic::{SEED, SGD, batch, masks, network};
+use synthetic::{CLASSES, SEED, SGD, batch, masks, network};
 
 /// A trainer of a network; none, said aloud, where this CPU cannot train in the precision.
 fn trainer(network: &impl Module, precision: Precision) -> Option<Trainer> {
@@ -26,7 +32,7 @@ fn trainer(network: &impl Module, precision: Precision) -> Option<Trainer> {
         }
     };
     let optimiser = Sgd::new(network.tensors(Role::Weight), SGD);
-    Some(Trainer { optimiser, max_norm: 5.0, label_smoothing: 0.1, precision, ranks: None })
+    Some(Trainer { precision, ..Trainer::alone(optimiser, 5.0, 0.1, Device::Cpu) })
 }
 
 fn losses(precision: Precision, steps: u32) -> Option<Vec<f64>> {
@@ -94,4 +100,50 @@ fn a_step_whose_f16_gradients_overflow_is_left_out_and_the_scale_falls() {
     trainer.step(&network, &x, &labels, &masks(&network, 0)).unwrap();
     assert!(weights() != before, "a good step moves them");
     assert_eq!(scale(&trainer), 1024.0);
+}
+
+/// The losses of a weight step and of an architecture step, and the latency expected in the latter, in milliseconds.
+fn search_steps(precision: Precision) -> Option<[f64; 3]> {
+    tch::set_num_threads(1);
+    let space = Space::small();
+    let table = flat_table(&space);
+    let latencies = Latencies::look_up(&table, &space, &Widths::initial(&space), Device::Cpu).unwrap();
+    let supernet = FullState::new(&space, CLASSES, SEED, Device::Cpu).slice();
+    let precision = || MixedPrecision::new(precision, Device::Cpu).ok();
+    let weights = Sgd::new(supernet.tensors(Role::Weight), SGD);
+    let mut weights = Optimisation { precision: precision()?, ..Optimisation::in_f32(weights, 5.0, Device::Cpu) };
+    let adam = AdamSettings { rate: 0.01, betas: (0.5, 0.999), epsilon: 1e-8, weight_decay: 5e-4 };
+    let adam = Adam::new(supernet.tensors(Role::Architecture), adam);
+    let mut architecture = Optimisation { precision: precision()?, ..Optimisation::in_f32(adam, 5.0, Device::Cpu) };
+    let (x, labels) = batch(0);
+    let path = vec![0; space.blocks().len()];
+    let weight_loss = weight_step(&supernet, &mut weights, &x, &labels, &[path]).unwrap().losses[0].double_value(&[]);
+    let before = supernet.read_log_alphas();
+    let noise = draw_noise(before.len(), before[0].len(), &mut Stream::new(SEED, Purpose::Gumbel, 0, 0));
+    let objective = LatencyObjective { latencies: &latencies, target_ms: 3.0, weight: 0.1 };
+    let step = architecture_step(&supernet, &mut architecture, &objective, &x, &labels, &noise, 5.0).unwrap();
+    assert_ne!(supernet.read_log_alphas(), before, "the architecture has moved");
+    assert_eq!((step.logits.kind(), step.latency_ms.kind()), (Kind::Float, Kind::Float));
+    Some([weight_loss, step.cross_entropy.double_value(&[]), step.latency_ms.double_value(&[])])
+}
+
+#[test]
+fn a_search_in_lower_precision_has_about_the_losses_and_exactly_the_latencies_of_f32() {
+    let [weights, architecture, latency_ms] = search_steps(Precision::F32).unwrap();
+    for precision in [Precision::Bf16, Precision::F16] {
+        let Some(found) = search_steps(precision) else { continue };
+        assert!((found[0] - weights).abs() < 0.05, "{precision:?}: {} and {weights}", found[0]);
+        assert!((found[1] - architecture).abs() < 0.1, "{precision:?}: {} and {architecture}", found[1]);
+        assert_eq!(found[2], latency_ms, "{precision:?}");
+    }
+}
+
+/// A table in which every block costs a millisecond.
+fn flat_table(space: &Space) -> LatencyTable {
+    let curve = |row: NeededRow| {
+        let knots = [row.min_width, row.max_width].map(|width| Knot { width, ms: 1.0 });
+        (row.key, LatencyCurve::new(knots.to_vec()).unwrap())
+    };
+    let header = TableHeader { name: "flat".to_owned(), ..TableHeader::default() };
+    LatencyTable::new(header, 1.0, space.needed_rows().into_iter().map(curve).collect()).unwrap()
 }

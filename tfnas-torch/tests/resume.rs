@@ -9,11 +9,11 @@ use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
 use tfnas_torch::full_state::FullState;
 use tfnas_torch::gumbel::{draw_noise, draw_remaining_path, gumbel_path};
 use tfnas_torch::initialise::initialise;
-use tfnas_torch::optim::{Adam, AdamSettings, Sgd, SgdSettings};
+use tfnas_torch::optim::{Adam, AdamSettings, Optimiser as _, Sgd, SgdSettings};
 use tfnas_torch::preprocess::Preprocess;
-use tfnas_torch::search_step::{LatencyObjective, architecture_step, weight_step};
+use tfnas_torch::search_step::{LatencyObjective, Optimisation, architecture_step, weight_step};
 use tfnas_torch::supernet::{Latencies, Supernet};
-use tfnas_torch::train_step::train_step;
+use tfnas_torch::trainer::Trainer;
 use tfnas_torch::weights::{from_bytes, load, to_bytes};
 use tfnas_torch::{Module, NamedTensors, Role};
 
@@ -56,23 +56,24 @@ fn training_resumes_to_the_same_bytes() {
         |saved| {
             let network = DerivedNetwork::new(&config, Device::Cpu);
             initialise(&network, SEED);
-            let mut optimiser = Sgd::new(network.tensors(Role::Weight), SGD);
+            let optimiser = Sgd::new(network.tensors(Role::Weight), SGD);
+            let mut trainer = Trainer::alone(optimiser, 5.0, 0.1, Device::Cpu);
             if let Some(saved) = saved {
                 load(&network, &saved.under("network")).unwrap();
-                optimiser.restore(&saved.under("optimiser")).unwrap();
+                trainer.optimiser.restore(&saved.under("optimiser")).unwrap();
             }
-            (network, optimiser)
+            (network, trainer)
         },
-        |(network, optimiser), step| {
+        |(network, trainer), step| {
             let (images, labels) = batch(step);
             let rates = DropRates { dropout: 0.2, drop_connect: 0.2 };
             let masks = DropMasks::draw(network, rates, BATCH, StepKey { seed: SEED, epoch: 0, step });
-            train_step(network, optimiser, 5.0, 0.1, &images, &labels, &masks).unwrap();
+            trainer.step(network, &images, &labels, &masks).unwrap();
         },
-        |(network, optimiser)| {
+        |(network, trainer)| {
             let mut state = NamedTensors::new();
             state.insert_all("network", network.state());
-            state.insert_all("optimiser", optimiser.state());
+            state.insert_all("optimiser", trainer.optimiser.state());
             state
         },
     );
@@ -85,7 +86,9 @@ fn a_search_resumes_to_the_same_bytes() {
     let latencies = Latencies::look_up(&table(&space), &space, &widths, Device::Cpu).unwrap();
     let (blocks, operations) = (space.blocks().len(), space.operations().len());
     let optimisers = |supernet: &Supernet| {
-        (Sgd::new(supernet.tensors(Role::Weight), SGD), Adam::new(supernet.tensors(Role::Architecture), ADAM))
+        let weights = Sgd::new(supernet.tensors(Role::Weight), SGD);
+        let architecture = Adam::new(supernet.tensors(Role::Architecture), ADAM);
+        (Optimisation::in_f32(weights, 5.0, Device::Cpu), Optimisation::in_f32(architecture, 5.0, Device::Cpu))
     };
     both(
         |saved| {
@@ -105,10 +108,10 @@ fn a_search_resumes_to_the_same_bytes() {
             let noise = draw_noise(blocks, operations, &mut stream(Purpose::Gumbel));
             let path = gumbel_path(&supernet.read_log_alphas(), &noise);
             let other = draw_remaining_path(&path, operations, &mut stream(Purpose::UniformPath));
-            weight_step(supernet, weights, 5.0, &images, &labels, &[path, other]).unwrap();
+            weight_step(supernet, weights, &images, &labels, &[path, other]).unwrap();
             let noise = draw_noise(blocks, operations, &mut stream(Purpose::ArchitectureGumbel));
             let objective = LatencyObjective { latencies: &latencies, target_ms: 3.0, weight: 0.1 };
-            architecture_step(supernet, architecture, 5.0, &objective, &images, &labels, &noise, 2.0).unwrap();
+            architecture_step(supernet, architecture, &objective, &images, &labels, &noise, 2.0).unwrap();
         },
         |(supernet, weights, architecture)| {
             let mut state = NamedTensors::new();

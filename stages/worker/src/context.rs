@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tch::Device;
+use tfnas_c10d::ProcessGroup;
 use tfnas_stages::{Input, Job};
 
 use crate::error::{Context as _, StageError};
@@ -21,12 +22,14 @@ pub struct StageContext {
     pub report: Reporter,
     /// Whether to stop.
     pub stop: StopFlag,
+    /// The ranks that do the job together, where there are several.
+    pub ranks: Option<ProcessGroup>,
 }
 
 impl StageContext {
     /// A context for this job.
-    pub fn new(job: Job, device: Device, report: Reporter, stop: StopFlag) -> Self {
-        Self { job, device, report, stop }
+    pub fn new(job: Job, device: Device, report: Reporter, stop: StopFlag, ranks: Option<ProcessGroup>) -> Self {
+        Self { job, device, report, stop, ranks }
     }
 
     /// Returns the job.

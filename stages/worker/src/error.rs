@@ -1,7 +1,10 @@
 use std::fmt::Display;
 use std::path::Path;
 
+use tfnas_c10d::rendezvous::RendezvousError;
+use tfnas_c10d::{Cause, CollectiveError};
 use tfnas_torch::timing::TimingError;
+use tfnas_torch::trainer::TrainStepError;
 
 /// Why a stage ended without its outputs.
 #[derive(Debug)]
@@ -14,6 +17,8 @@ pub enum StageError {
         message: String,
         /// The way out, where there is one.
         hint: Option<String>,
+        /// Whether all that is known here is that another rank does not do its part.
+        peer: bool,
     },
 }
 
@@ -23,18 +28,18 @@ pub type StageResult = Result<tfnas_stages::Metrics, StageError>;
 impl StageError {
     /// A failure without a hint.
     pub fn new(message: impl Into<String>) -> Self {
-        Self::Failed { message: message.into(), hint: None }
+        Self::Failed { message: message.into(), hint: None, peer: false }
     }
 
     /// A failure and its way out.
     pub fn with_hint(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Failed { message: message.into(), hint: Some(hint.into()) }
+        Self::Failed { message: message.into(), hint: Some(hint.into()), peer: false }
     }
 
     /// A failed operation on a file.
     pub fn file(doing: &str, path: &Path, source: &std::io::Error) -> Self {
         let hint = (source.kind() == std::io::ErrorKind::StorageFull).then(|| "free some space".to_owned());
-        Self::Failed { message: format!("cannot {doing} {}: {source}", path.display()), hint }
+        Self::Failed { message: format!("cannot {doing} {}: {source}", path.display()), hint, peer: false }
     }
 }
 
@@ -42,6 +47,29 @@ impl From<TimingError> for StageError {
     fn from(error: TimingError) -> Self {
         match error {
             TimingError::Stopped => Self::Stopped,
+            error => Self::new(error.to_string()),
+        }
+    }
+}
+
+impl From<CollectiveError> for StageError {
+    fn from(error: CollectiveError) -> Self {
+        let peer = !matches!(error.cause, Cause::Refused { .. });
+        Self::Failed { message: error.to_string(), hint: None, peer }
+    }
+}
+
+impl From<RendezvousError> for StageError {
+    fn from(error: RendezvousError) -> Self {
+        let peer = matches!(error, RendezvousError::Missing { .. });
+        Self::Failed { message: error.to_string(), hint: None, peer }
+    }
+}
+
+impl From<TrainStepError> for StageError {
+    fn from(error: TrainStepError) -> Self {
+        match error {
+            TrainStepError::Collective(error) => error.into(),
             error => Self::new(error.to_string()),
         }
     }

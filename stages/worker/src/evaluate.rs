@@ -1,4 +1,5 @@
 use tch::{Kind, Tensor};
+use tfnas_c10d::{ProcessGroup, ReduceOperation};
 use tfnas_images::{BatchOptions, ImageSource};
 use tfnas_torch::loss::{Meter, Reading, cross_entropy, hits};
 
@@ -19,51 +20,48 @@ pub struct Evaluation {
 }
 
 /// Evaluates logits over one pass; `logits` gets the images and the batch's number, `each` the images done.
+///
+/// Where there are ranks, each passes over its own images, and all learn what was found over those of all.
 pub fn evaluate(
     feeder: &Feeder,
     source: &ImageSource,
     options: &BatchOptions,
-    classes: usize,
+    ranks: Option<&ProcessGroup>,
     stop: &StopFlag,
     logits: impl Fn(&Tensor, usize) -> Tensor,
     mut each: impl FnMut(usize),
 ) -> Result<Evaluation, StageError> {
+    let (classes, device) = (feeder.classes(), feeder.device());
     let mut meter = Meter::new();
-    let mut class_images: Option<Tensor> = None;
-    let mut class_hits: Option<Tensor> = None;
+    // Images and hits of each class, and at the end how many were left out.
+    let mut counts = Tensor::zeros([2 * classes as i64 + 1], (Kind::Int64, device));
     let mut skipped = 0;
     for (index, batch) in feeder.feed(source, options).enumerate() {
         if stop.raised() {
             return Err(StageError::Stopped);
         }
         let batch = batch?;
-        skipped += batch.skipped;
+        skipped += batch.skipped as i64;
         each(batch.count + batch.skipped);
         if batch.count == 0 {
             continue;
         }
         let output = logits(&batch.images, index);
         meter.add(&cross_entropy(&output, &batch.labels, 0.0), &output, &batch.labels);
-        let count = |labels: &Tensor| labels.bincount(None::<&Tensor>, classes as i64);
         let right = batch.labels.masked_select(&hits(&output, &batch.labels, 1));
-        add(&mut class_images, count(&batch.labels));
-        add(&mut class_hits, count(&right));
+        let of_class = [&batch.labels, &right].map(|labels| labels.bincount(None::<&Tensor>, classes as i64));
+        let _ = counts.narrow(0, 0, 2 * classes as i64).g_add_(&Tensor::cat(&of_class, 0));
+    }
+    let _ = counts.get(2 * classes as i64).fill_(skipped);
+    if let Some(ranks) = ranks {
+        meter = meter.over_ranks(ranks, device)?;
+        ranks.all_reduce(&mut counts, ReduceOperation::Sum)?;
     }
     let reading = meter.read().ok_or_else(|| StageError::new("none of the images could be read"))?;
-    Ok(Evaluation { reading, class_images: numbers(class_images), class_hits: numbers(class_hits), skipped })
-}
-
-fn add(sum: &mut Option<Tensor>, count: Tensor) {
-    *sum = Some(match sum.take() {
-        Some(sum) => sum + count,
-        None => count,
-    });
-}
-
-fn numbers(counts: Option<Tensor>) -> Vec<i64> {
-    counts.map_or_else(Vec::new, |counts| {
-        let mut values = vec![0i64; counts.numel()];
-        counts.to_kind(Kind::Int64).copy_data(&mut values, counts.numel());
-        values
-    })
+    let mut numbers = vec![0i64; counts.numel()];
+    counts.copy_data(&mut numbers, counts.numel());
+    let skipped = numbers.pop().unwrap_or_default();
+    let class_hits = numbers.split_off(classes);
+    let skipped = usize::try_from(skipped).unwrap_or_default();
+    Ok(Evaluation { reading, class_images: numbers, class_hits, skipped })
 }

@@ -59,6 +59,7 @@ pub fn train_transform(augment: &Augment, resolution: usize) -> TrainTransform {
 pub fn evaluation(resize: usize, resolution: usize, batch: usize, workers: usize) -> BatchOptions {
     BatchOptions {
         batch,
+        shard: None,
         order: Order::Sequential,
         transform: Transform::Eval(EvalTransform { resize, resolution }),
         start_batch: 0,
@@ -78,6 +79,31 @@ pub struct DeviceBatch {
     pub skipped: usize,
 }
 
+impl DeviceBatch {
+    /// The batch with as many images as it would have had all been readable: the first ones come again in their place, so that
+    /// every rank does its part of a step.
+    ///
+    /// # Errors
+    /// If none could be read.
+    pub fn filled_up(self) -> Result<Self, StageError> {
+        if self.skipped == 0 {
+            return Ok(self);
+        }
+        if self.count == 0 {
+            return Err(StageError::with_hint(
+                format!("none of the {} images that this rank has in a step could be read", self.skipped),
+                "repair or remove them, or train with a larger batch or on fewer ranks",
+            ));
+        }
+        let planned = self.count + self.skipped;
+        let places: Vec<i64> = (0..planned).map(|place| (place % self.count) as i64).collect();
+        let places = Tensor::from_slice(&places).to_device(self.images.device());
+        // The memory's own order is [N, H, W, 3], and stays so.
+        let images = self.images.permute([0, 2, 3, 1]).index_select(0, &places).permute([0, 3, 1, 2]);
+        Ok(Self { images, labels: self.labels.index_select(0, &places), ..self })
+    }
+}
+
 /// Batches of one pass, normalised on the device.
 pub struct Feed<'a> {
     batches: Batches,
@@ -88,13 +114,24 @@ pub struct Feed<'a> {
 /// Normalises images of one resolution for one number of classes.
 pub struct Feeder {
     preprocess: Preprocess,
+    device: Device,
     classes: usize,
 }
 
 impl Feeder {
     /// For images of `resolution` pixels a side and labels below `classes`.
     pub fn new(resolution: usize, classes: usize, device: Device) -> Self {
-        Self { preprocess: Preprocess::new(resolution, device), classes }
+        Self { preprocess: Preprocess::new(resolution, device), device, classes }
+    }
+
+    /// The number of classes.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// The device that batches are on.
+    pub fn device(&self) -> Device {
+        self.device
     }
 
     /// One pass over images.

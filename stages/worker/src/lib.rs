@@ -11,6 +11,8 @@ mod images;
 mod lookup;
 mod network;
 mod parse;
+mod precision;
+mod ranks;
 mod reporter;
 mod resume;
 mod search;
@@ -24,7 +26,8 @@ mod train;
 use std::path::Path;
 use std::process::ExitCode;
 
-use tfnas_stages::{Job, JobError, Stage};
+use tfnas_c10d::ProcessGroup;
+use tfnas_stages::{Job, JobError, NO_MORE_JOBS, Stage};
 use tfnas_torch::device::{find_device, set_threads};
 
 use crate::context::StageContext;
@@ -50,21 +53,38 @@ pub fn run(job: &Path) -> ExitCode {
             if matches!(error, JobError::Version { .. }) {
                 report.hello(environment::record(0));
             }
-            report.failed(error.to_string(), None);
+            report.failed(error.to_string(), None, false);
             return ExitCode::from(2);
         }
     };
     let stop = StopFlag::watch();
     set_threads(job.threads);
     report.hello(environment::record(job.threads));
-    let device = match find_device(&job.device).context("device") {
-        Ok(device) => device,
-        Err(error) => return end(&mut report, Err(error)),
+    let result = ranks::lead(&job).and_then(|ranks| perform(report.clone(), job, ranks, stop));
+    end(&mut report, result)
+}
+
+/// Does a rank's part of the job that rank 0 has: waits for it, and says nothing but why it fails.
+pub fn join() -> ExitCode {
+    let mut report = Reporter::of_failures();
+    let stop = StopFlag::watch();
+    let result = match ranks::join() {
+        Ok(Some((job, group))) => {
+            set_threads(job.threads);
+            perform(report.clone(), job, Some(group), stop)
+        }
+        Ok(None) => return ExitCode::from(NO_MORE_JOBS),
+        Err(error) => Err(error),
     };
-    let stage = job.stage;
-    let mut context = StageContext::new(job, device, report, stop);
-    let result = perform(stage, &mut context);
-    end(&mut context.report, result)
+    end(&mut report, result)
+}
+
+/// Tells the other ranks that no job will come.
+pub fn release() -> ExitCode {
+    match ranks::release() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => end(&mut Reporter::of_failures(), Err(error)),
+    }
 }
 
 /// Says the last word on a job, and returns the exit code that goes with it.
@@ -75,14 +95,17 @@ fn end(report: &mut Reporter, result: StageResult) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(StageError::Stopped) => ExitCode::from(STOPPED),
-        Err(StageError::Failed { message, hint }) => {
-            report.failed(message, hint);
+        Err(StageError::Failed { message, hint, peer }) => {
+            report.failed(message, hint, peer);
             ExitCode::FAILURE
         }
     }
 }
 
-fn perform(stage: Stage, context: &mut StageContext) -> StageResult {
+fn perform(report: Reporter, job: Job, ranks: Option<ProcessGroup>, stop: StopFlag) -> StageResult {
+    let device = find_device(&ranks::device_of(&job, ranks.as_ref())?).context("device")?;
+    let stage = job.stage;
+    let context = &mut StageContext::new(job, device, report, stop, ranks);
     match stage {
         Stage::Split => split::run(context),
         Stage::Lookup => lookup::run(context),

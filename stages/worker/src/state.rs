@@ -2,7 +2,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
+use tfnas_c10d::ProcessGroup;
 use tfnas_torch::NamedTensors;
 use tfnas_torch::weights::{from_bytes, to_bytes};
 
@@ -31,12 +32,30 @@ impl StateKeeper {
     /// # Errors
     /// If the folder cannot be read, or holds the state of something else.
     pub fn load<N: DeserializeOwned>(&self) -> Result<Option<(N, NamedTensors)>, StageError> {
-        let Some(bytes) = self.folder.latest()? else { return Ok(None) };
-        let tensors = from_bytes(&bytes).context("resume point")?;
+        self.folder.latest()?.map(|bytes| Self::read(&bytes)).transpose()
+    }
+
+    /// The state of rank 0's furthest resume point, on all ranks, where there is one. All ranks must call it.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); and if the ranks do not all come.
+    pub fn load_on_ranks<N: DeserializeOwned>(
+        &self,
+        ranks: &ProcessGroup,
+        device: Device,
+    ) -> Result<Option<(N, NamedTensors)>, StageError> {
+        // Another rank may see an older folder than rank 0: files travel slowly between machines.
+        let point = if ranks.rank() == 0 { self.folder.latest()? } else { None };
+        let bytes = broadcast_bytes(point.as_deref().unwrap_or_default(), ranks, device)?;
+        if bytes.is_empty() { Ok(None) } else { Self::read(&bytes).map(Some) }
+    }
+
+    fn read<N: DeserializeOwned>(bytes: &[u8]) -> Result<(N, NamedTensors), StageError> {
+        let tensors = from_bytes(bytes).context("resume point")?;
         let numbers = tensors.get(NUMBERS).ok_or_else(|| StageError::new("the resume point has no numbers"))?;
         let mut json = vec![0u8; numbers.numel()];
         numbers.copy_data(&mut json, numbers.numel());
-        Ok(Some((serde_json::from_slice(&json).context("resume point")?, tensors)))
+        Ok((serde_json::from_slice(&json).context("resume point")?, tensors))
     }
 
     /// Returns whether a resume point within an epoch is due.
@@ -73,4 +92,22 @@ impl StateKeeper {
         self.last = Instant::now();
         Ok(())
     }
+}
+
+/// The bytes of rank 0, on all ranks.
+fn broadcast_bytes(own: &[u8], ranks: &ProcessGroup, device: Device) -> Result<Vec<u8>, StageError> {
+    let length = Tensor::from_slice(&[own.len() as i64]).to_device(device);
+    ranks.broadcast(&[length.shallow_clone()], 0)?;
+    let length = length.int64_value(&[0]);
+    if length == 0 {
+        return Ok(Vec::new());
+    }
+    let bytes = match ranks.rank() {
+        0 => Tensor::from_slice(own).to_device(device),
+        _ => Tensor::zeros([length], (Kind::Uint8, device)),
+    };
+    ranks.broadcast(&[bytes.shallow_clone()], 0)?;
+    let mut all = vec![0u8; bytes.numel()];
+    bytes.copy_data(&mut all, bytes.numel());
+    Ok(all)
 }

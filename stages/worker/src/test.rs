@@ -53,7 +53,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
         &feeder,
         &source,
         &options,
-        names.len(),
+        None,
         &stop,
         |images, _| network.forward(images),
         |count| {

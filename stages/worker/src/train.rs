@@ -3,30 +3,37 @@
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 use tfnas::schedule::cosine_with_warm_up;
-use tfnas_images::{BatchOptions, ImageSource, Order, Transform};
+use tfnas_c10d::{ProcessGroup, ReduceOperation};
+use tfnas_images::{BatchOptions, ImageSource, Order, Shard, Transform};
 use tfnas_random::Purpose;
-use tfnas_stages::{Metrics, Protocol, TrainParams};
+use tfnas_stages::{Metrics, Protocol, TrainParams, TrainSection};
+use tfnas_torch::data_parallel::DataParallel;
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
 use tfnas_torch::initialise::initialise;
-use tfnas_torch::loss::Meter;
-use tfnas_torch::optim::{Sgd, SgdSettings};
-use tfnas_torch::train_step::train_step;
+use tfnas_torch::loss::{Meter, Reading};
+use tfnas_torch::optim::{Optimiser as _, Sgd, SgdSettings};
+use tfnas_torch::trainer::{TrainStepError, Trainer};
 use tfnas_torch::weights::{load, write_file};
 use tfnas_torch::{Module, NamedTensors, Role};
 
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::evaluate::{Evaluation, evaluate};
-use crate::images::{Feeder, classes, evaluation, listed, test_images, train_transform};
+use crate::images::{DeviceBatch, Feeder, classes, evaluation, listed, test_images, train_transform};
 use crate::network::model_config;
+use crate::precision::mixed_precision;
 use crate::resume::ResumeFolder;
 use crate::state::StateKeeper;
 
 /// The batch above which the learning rate warms up (SPEC: section 5).
 const WARM_UP_ABOVE_BATCH: usize = 256;
+
+/// On a GPU the ranks agree on whether to stop or save at every this many steps: the host waits for the GPU then. On a CPU it
+/// always does.
+const AGREE_EVERY_ON_GPU: usize = 32;
 
 /// One epoch; shares are of 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,19 +73,26 @@ struct Report<'a> {
     epochs: &'a [EpochRecord],
 }
 
+/// What is to be done after a step.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wish {
+    stop: bool,
+    save: bool,
+}
+
 /// A training under way.
 struct Training<'a> {
     context: &'a mut StageContext,
     params: TrainParams,
     network: DerivedNetwork,
     best: DerivedNetwork,
-    optimiser: Sgd,
+    trainer: Trainer,
+    /// What this rank has seen of the epoch; of that before the last resume point, rank 0 has the share of all.
     meter: Meter,
     position: Position,
     feeder: Rc<Feeder>,
     train: ImageSource,
     val: ImageSource,
-    classes: usize,
     keeper: StateKeeper,
 }
 
@@ -96,19 +110,28 @@ pub fn run(context: &mut StageContext) -> StageResult {
             (listed(context, "train.list", params.on_bad_image)?, listed(context, "val.list", params.on_bad_image)?)
         }
     };
-    let network = DerivedNetwork::new(&config, context.device);
+    let mut network = DerivedNetwork::new(&config, context.device);
     initialise(&network, params.seed);
     let settings = SgdSettings { rate: section.lr, momentum: section.momentum, weight_decay: section.weight_decay };
+    let trainer = Trainer {
+        optimiser: Sgd::new(network.tensors(Role::Weight), settings),
+        max_norm: section.grad_clip,
+        label_smoothing: section.label_smoothing,
+        precision: mixed_precision("train.precision", section.precision, context.device)?,
+        ranks: match context.ranks.take() {
+            Some(group) => Some(on_ranks(group, &mut network, section)?),
+            None => None,
+        },
+    };
     let job = context.job();
     let keeper = StateKeeper::new(ResumeFolder::new(&job.resume_dir), job.resume_every_s);
     let mut training = Training {
-        optimiser: Sgd::new(network.tensors(Role::Weight), settings),
+        trainer,
         best: DerivedNetwork::new(&config, context.device),
         network,
         meter: Meter::new(),
         position: Position::default(),
         feeder: Rc::new(Feeder::new(params.space.resolution, names.len(), context.device)),
-        classes: names.len(),
         train,
         val,
         keeper,
@@ -122,15 +145,47 @@ pub fn run(context: &mut StageContext) -> StageResult {
     training.finish()
 }
 
+/// Prepares a network for training on ranks.
+fn on_ranks(
+    group: ProcessGroup,
+    network: &mut DerivedNetwork,
+    section: &TrainSection,
+) -> Result<DataParallel, StageError> {
+    let ranks = group.world_size();
+    if !section.batch.is_multiple_of(ranks) {
+        return Err(StageError::with_hint(
+            format!("train.batch is {}, which {ranks} ranks cannot share evenly", section.batch),
+            format!("choose a multiple of {ranks}, or another number of ranks"),
+        ));
+    }
+    Ok(DataParallel::new(group, network, section.sync_bn)?)
+}
+
 impl Training<'_> {
+    /// The ranks that train together, where there are several.
+    fn group(&self) -> Option<&ProcessGroup> {
+        self.trainer.ranks.as_ref().map(DataParallel::group)
+    }
+
+    /// This rank and how many there are.
+    fn rank_of(&self) -> (usize, usize) {
+        self.group().map_or((0, 1), |group| (group.rank(), group.world_size()))
+    }
+
+    /// This rank's part of every batch.
+    fn shard(&self, even: bool) -> Option<Shard> {
+        let group = self.group()?;
+        Some(Shard { rank: group.rank(), world_size: group.world_size(), even })
+    }
+
     fn epoch(&mut self) -> Result<(), StageError> {
         let epoch = self.position.epoch;
         let section = self.params.train.clone();
         let warm_up = if section.batch > WARM_UP_ABOVE_BATCH { section.warmup_epochs } else { 0 };
         let lr = cosine_with_warm_up(section.lr, epoch, section.epochs, warm_up);
-        self.optimiser.set_rate(lr);
+        self.trainer.optimiser.set_rate(lr);
         self.train_images(epoch)?;
-        let trained = self.meter.read().ok_or_else(|| StageError::new("none of the training images could be read"))?;
+        let trained = self.gather()?.ok_or_else(|| StageError::new("none of the training images could be read"))?;
         let found = match self.validate() {
             Err(StageError::Stopped) => {
                 self.save()?;
@@ -176,6 +231,7 @@ impl Training<'_> {
         let seed = self.params.seed;
         let options = BatchOptions {
             batch: section.batch,
+            shard: self.shard(true),
             order: Order::Shuffled { seed, purpose: Purpose::Shuffle, epoch: epoch as u32, round: 0 },
             transform: Transform::Train {
                 transform: train_transform(&section.augment, self.params.space.resolution),
@@ -187,46 +243,92 @@ impl Training<'_> {
             workers: self.context.job().data_workers,
         };
         let rates = DropRates { dropout: section.dropout, drop_connect: section.drop_connect };
-        let (grad_clip, label_smoothing) = (section.grad_clip, section.label_smoothing);
         let feeder = Rc::clone(&self.feeder);
         let train = self.train.clone();
         for batch in feeder.feed(&train, &options) {
             let batch = batch?;
             self.position.skipped += batch.skipped;
-            if batch.count > 0 {
-                let key = StepKey { seed, epoch: epoch as u32, step: self.position.step as u32 };
-                let masks = DropMasks::draw(&self.network, rates, batch.count, key);
-                let optimiser = &mut self.optimiser;
-                let (images, labels) = (&batch.images, &batch.labels);
-                let outcome = train_step(&self.network, optimiser, grad_clip, label_smoothing, images, labels, &masks);
-                // A last batch of one image may have no variance: it is left out, as no batch norm can read it.
-                if let Ok(outcome) = outcome {
-                    self.meter.add(&outcome.loss, &outcome.logits, labels);
-                }
-            }
+            let key = StepKey { seed, epoch: epoch as u32, step: self.position.step as u32 };
+            self.step(batch, rates, key)?;
             self.position.step += 1;
             self.progress(self.position.step * options.batch);
-            let stopped = self.context.stop.raised();
-            if stopped || self.keeper.is_due() {
+            let Wish { stop, save } = self.agreed_wish()?;
+            if stop || save {
+                self.gather()?;
                 self.save()?;
             }
-            if stopped {
+            if stop {
                 return Err(StageError::Stopped);
             }
         }
         Ok(())
     }
 
+    /// One step, on this rank's images of it.
+    fn step(&mut self, batch: DeviceBatch, rates: DropRates, key: StepKey) -> Result<(), StageError> {
+        let (rank, world_size) = self.rank_of();
+        let read = batch.count;
+        let batch = if world_size > 1 { batch.filled_up()? } else { batch };
+        let count = batch.labels.size()[0] as usize;
+        if count == 0 {
+            return Ok(());
+        }
+        let masks = DropMasks::draw(&self.network, rates, count * world_size, key).of_samples(rank * count, count);
+        let outcome = match self.trainer.step(&self.network, &batch.images, &batch.labels, &masks) {
+            // A last batch of one image may have no variance: it is left out, as no batch norm can read it.
+            Err(TrainStepError::BatchTooSmall(_)) => return Ok(()),
+            outcome => outcome?,
+        };
+        let first = |tensor: &Tensor| tensor.narrow(0, 0, read as i64);
+        self.meter.add(&outcome.loss, &first(&outcome.logits), &first(&batch.labels));
+        Ok(())
+    }
+
+    /// Whether to stop and whether to save, after a step: what this process wants, and where there are ranks what any of them
+    /// wants, which all learn after the same step.
+    fn agreed_wish(&mut self) -> Result<Wish, StageError> {
+        let (rank, _) = self.rank_of();
+        let own = Wish { stop: self.context.stop.raised(), save: rank == 0 && self.keeper.is_due() };
+        let Some(group) = self.group() else { return Ok(own) };
+        let device = self.context.device;
+        if device.is_cuda() && !self.position.step.is_multiple_of(AGREE_EVERY_ON_GPU) {
+            return Ok(Wish::default());
+        }
+        let mut wishes = Tensor::from_slice(&[i64::from(own.stop), i64::from(own.save)]).to_device(device);
+        group.all_reduce(&mut wishes, ReduceOperation::Max)?;
+        Ok(Wish { stop: wishes.int64_value(&[0]) > 0, save: wishes.int64_value(&[1]) > 0 })
+    }
+
+    /// Gives rank 0 what all ranks have seen of the epoch, and returns it on all; without ranks that is this process's own.
+    fn gather(&mut self) -> Result<Option<Reading>, StageError> {
+        let device = self.context.device;
+        let Some(group) = self.group() else { return Ok(self.meter.read()) };
+        let is_first = group.rank() == 0;
+        let together = self.meter.over_ranks(group, device)?;
+        let mut skipped = Tensor::from_slice(&[self.position.skipped as i64]).to_device(device);
+        group.all_reduce(&mut skipped, ReduceOperation::Sum)?;
+        let reading = together.read();
+        self.meter = if is_first { together } else { Meter::new() };
+        self.position.skipped = if is_first { skipped.to_kind(Kind::Int64).int64_value(&[0]) as usize } else { 0 };
+        Ok(reading)
+    }
+
     fn validate(&mut self) -> Result<Evaluation, StageError> {
-        let options = evaluation(
-            self.params.resize,
-            self.params.space.resolution,
-            self.params.train.batch,
-            self.context.job().data_workers,
-        );
+        let options = BatchOptions {
+            shard: self.shard(false),
+            ..evaluation(
+                self.params.resize,
+                self.params.space.resolution,
+                self.params.train.batch,
+                self.context.job().data_workers,
+            )
+        };
+        if let Some(ranks) = &self.trainer.ranks {
+            ranks.share_buffers(&self.network)?;
+        }
         let network = self.network.folded();
         let logits = |images: &Tensor, _| network.forward(images);
-        evaluate(&self.feeder, &self.val, &options, self.classes, &self.context.stop, logits, |_| {})
+        evaluate(&self.feeder, &self.val, &options, self.group(), &self.context.stop, logits, |_| {})
     }
 
     /// Says how far the training is: `done` images of this epoch.
@@ -255,24 +357,39 @@ impl Training<'_> {
         ));
     }
 
+    /// Makes a resume point, which rank 0 alone writes.
     fn save(&mut self) -> Result<(), StageError> {
+        if self.rank_of().0 > 0 {
+            return Ok(());
+        }
         let mut tensors = NamedTensors::new();
         tensors.insert_all("network", self.network.state());
         tensors.insert_all("best", self.best.state());
-        tensors.insert_all("optimiser", self.optimiser.state());
+        tensors.insert_all("optimiser", self.trainer.optimiser.state());
+        tensors.insert_all("precision", self.trainer.precision.state());
         tensors.insert("meter".to_owned(), self.meter.state());
         self.keeper.save_epoch((self.position.epoch, self.position.step), &self.position, tensors)
     }
 
     fn resume(&mut self) -> Result<(), StageError> {
-        let Some((position, tensors)) = self.keeper.load::<Position>()? else { return Ok(()) };
+        let found = match self.group() {
+            Some(group) => self.keeper.load_on_ranks::<Position>(group, self.context.device)?,
+            None => self.keeper.load::<Position>()?,
+        };
+        let Some((mut position, tensors)) = found else { return Ok(()) };
         load(&self.network, &tensors.under("network")).context("resume point")?;
         load(&self.best, &tensors.under("best")).context("resume point")?;
-        self.optimiser.restore(&tensors.under("optimiser")).context("resume point")?;
+        self.trainer.optimiser.restore(&tensors.under("optimiser")).context("resume point")?;
+        self.trainer.precision.restore(&tensors.under("precision")).context("resume point")?;
         self.meter = tensors
             .get("meter")
             .and_then(|state| Meter::restore(state, self.context.device))
             .ok_or_else(|| StageError::new("the resume point has no meter"))?;
+        if self.rank_of().0 > 0 {
+            // Rank 0 has the share of all.
+            self.meter = Meter::new();
+            position.skipped = 0;
+        }
         self.context.report.resumed(format!("epoch {}, step {}", position.epoch + 1, position.step + 1));
         self.position = position;
         Ok(())
@@ -281,13 +398,14 @@ impl Training<'_> {
     fn finish(self) -> StageResult {
         let best_epoch = self.position.best_epoch.ok_or_else(|| StageError::new("no epoch was trained"))?;
         let best_top1 = self.position.epochs[best_epoch].val_top1;
+        if self.rank_of().0 > 0 {
+            return Ok(Metrics::new());
+        }
         for (name, network) in [("best.safetensors", &self.best), ("last.safetensors", &self.network)] {
             write_file(&network.state(), &self.context.output(name)).context(name)?;
         }
         let skipped: usize = self.position.epochs.iter().map(|record| record.skipped).max().unwrap_or(0);
-        if skipped > 0 {
-            self.context.report.warn(format!("{skipped} images could not be read and were left out of every epoch"));
-        }
+        self.context.report.skipped(skipped);
         self.context.write_json(
             "train.json",
             &Report {

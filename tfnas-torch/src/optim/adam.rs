@@ -1,6 +1,6 @@
 use tch::{Tensor, no_grad};
 
-use super::{OptimiserStateError, check_names, take};
+use super::{Optimiser, OptimiserStateError, check_names, take};
 use crate::gradient::Gradients;
 use crate::named_tensors::NamedTensors;
 
@@ -43,14 +43,14 @@ impl Adam {
     pub fn new(parameters: NamedTensors, settings: AdamSettings) -> Self {
         Self { moments: parameters.iter().map(|_| None).collect(), parameters, settings }
     }
+}
 
-    /// The parameters, in the order in which [`step`](Adam::step) wants their gradients.
-    pub fn parameters(&self) -> &NamedTensors {
+impl Optimiser for Adam {
+    fn parameters(&self) -> &NamedTensors {
         &self.parameters
     }
 
-    /// Moves each parameter that has a gradient.
-    pub fn step(&mut self, gradients: &Gradients) {
+    fn step(&mut self, gradients: &Gradients) {
         let state = self.parameters.iter().zip(&mut self.moments);
         no_grad(|| {
             for (((_, parameter), moments), gradient) in state.zip(gradients) {
@@ -67,9 +67,8 @@ impl Adam {
         });
     }
 
-    /// The state to save: `<parameter>.exp_avg`, `.exp_avg_sq` and `.step` (i64) of each parameter that has been moved;
-    /// shared, not copied.
-    pub fn state(&self) -> NamedTensors {
+    /// `<parameter>.exp_avg`, `.exp_avg_sq` and `.step` (i64) of each parameter that has been moved.
+    fn state(&self) -> NamedTensors {
         let mut state = NamedTensors::new();
         for ((name, _), moments) in self.parameters.iter().zip(&self.moments) {
             let Some(moments) = moments else { continue };
@@ -80,11 +79,7 @@ impl Adam {
         state
     }
 
-    /// Puts a saved state back.
-    ///
-    /// # Errors
-    /// [`OptimiserStateError`] for a state that is not of these parameters; the optimiser is as before then.
-    pub fn restore(&mut self, saved: &NamedTensors) -> Result<(), OptimiserStateError> {
+    fn restore(&mut self, saved: &NamedTensors) -> Result<(), OptimiserStateError> {
         check_names(&self.parameters, saved, &[EXP_AVG, EXP_AVG_SQ, STEP])?;
         self.moments = self
             .parameters

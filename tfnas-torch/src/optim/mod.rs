@@ -9,7 +9,26 @@ mod sgd;
 pub use adam::{Adam, AdamSettings};
 pub use sgd::{Sgd, SgdSettings};
 
+use crate::gradient::Gradients;
 use crate::named_tensors::NamedTensors;
+
+/// What moves some parameters along their gradients.
+pub trait Optimiser {
+    /// The parameters, in the order in which [`step`](Optimiser::step) wants their gradients.
+    fn parameters(&self) -> &NamedTensors;
+
+    /// Moves each parameter that has a gradient.
+    fn step(&mut self, gradients: &Gradients);
+
+    /// The state to save, of each parameter that has been moved; shared, not copied.
+    fn state(&self) -> NamedTensors;
+
+    /// Puts a saved state back.
+    ///
+    /// # Errors
+    /// [`OptimiserStateError`] for a state that is not of these parameters; the optimiser is as before then.
+    fn restore(&mut self, saved: &NamedTensors) -> Result<(), OptimiserStateError>;
+}
 
 /// Why a saved state is not one of this optimiser.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

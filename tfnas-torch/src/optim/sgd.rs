@@ -1,6 +1,6 @@
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::{OptimiserStateError, check_names, take};
+use super::{Optimiser, OptimiserStateError, check_names, take};
 use crate::gradient::Gradients;
 use crate::named_tensors::NamedTensors;
 
@@ -32,18 +32,18 @@ impl Sgd {
         Self { buffers: parameters.iter().map(|_| None).collect(), parameters, settings }
     }
 
-    /// The parameters, in the order in which [`step`](Sgd::step) wants their gradients.
-    pub fn parameters(&self) -> &NamedTensors {
-        &self.parameters
-    }
-
     /// Sets the learning rate of the steps that follow.
     pub fn set_rate(&mut self, rate: f64) {
         self.settings.rate = rate;
     }
+}
 
-    /// Moves each parameter that has a gradient.
-    pub fn step(&mut self, gradients: &Gradients) {
+impl Optimiser for Sgd {
+    fn parameters(&self) -> &NamedTensors {
+        &self.parameters
+    }
+
+    fn step(&mut self, gradients: &Gradients) {
         let Some((_, first)) = self.parameters.iter().next() else {
             return;
         };
@@ -70,8 +70,8 @@ impl Sgd {
         });
     }
 
-    /// The state to save: `<parameter>.momentum_buffer` of each parameter that has been moved; shared, not copied.
-    pub fn state(&self) -> NamedTensors {
+    /// `<parameter>.momentum_buffer` of each parameter that has been moved.
+    fn state(&self) -> NamedTensors {
         let named = self.parameters.iter().zip(&self.buffers);
         named
             .filter_map(|((name, _), buffer)| {
@@ -81,11 +81,7 @@ impl Sgd {
             .collect()
     }
 
-    /// Puts a saved state back.
-    ///
-    /// # Errors
-    /// [`OptimiserStateError`] for a state that is not of these parameters; the optimiser is as before then.
-    pub fn restore(&mut self, saved: &NamedTensors) -> Result<(), OptimiserStateError> {
+    fn restore(&mut self, saved: &NamedTensors) -> Result<(), OptimiserStateError> {
         check_names(&self.parameters, saved, &[MOMENTUM_BUFFER])?;
         self.buffers = self
             .parameters

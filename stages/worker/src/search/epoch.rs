@@ -6,7 +6,7 @@ use tfnas_random::{Purpose, Stream};
 use tfnas_torch::gumbel::{draw_noise, draw_remaining_path, gumbel_path};
 use tfnas_torch::loss::{Meter, Reading};
 use tfnas_torch::optim::{Adam, AdamSettings, Sgd, SgdSettings};
-use tfnas_torch::search_step::{LatencyObjective, architecture_step, weight_step};
+use tfnas_torch::search_step::{LatencyObjective, Optimisation, SearchStepError, architecture_step, weight_step};
 use tfnas_torch::supernet::{Latencies, Supernet};
 use tfnas_torch::{Module, NamedTensors, Role};
 
@@ -14,6 +14,7 @@ use super::Search;
 use super::architecture_feed::ArchitectureFeed;
 use crate::error::{Context as _, StageError};
 use crate::images::{DeviceBatch, evaluation, train_transform};
+use crate::precision::mixed_precision;
 
 /// What Adam adds to the root of the mean of squares: PyTorch's default.
 const ADAM_EPSILON: f64 = 1e-8;
@@ -24,8 +25,8 @@ pub struct Epoch {
     pub lr: f64,
     pub temperature: f64,
     latencies: Latencies,
-    weight_optimiser: Sgd,
-    architecture_optimiser: Adam,
+    weight_optimisation: Optimisation<Sgd>,
+    architecture_optimisation: Optimisation<Adam>,
     /// Losses summed over paths; hits of the Gumbel path.
     weights: Meter,
     /// Cross-entropies of the architecture steps.
@@ -50,21 +51,30 @@ impl Epoch {
             epsilon: ADAM_EPSILON,
             weight_decay: section.architecture.weight_decay,
         };
+        let precision = || mixed_precision("search.precision", section.precision, device);
         let mut epoch = Self {
             lr,
             temperature: temperature(section.temperature, section.temperature_decay, section.warmup_epochs, epoch),
             latencies: Latencies::look_up(&search.table, &search.space, &search.state.widths(), device)
                 .context("latency.table")?,
-            weight_optimiser: Sgd::new(supernet.tensors(Role::Weight), weight_settings),
-            architecture_optimiser: Adam::new(supernet.tensors(Role::Architecture), architecture_settings),
+            weight_optimisation: Optimisation {
+                optimiser: Sgd::new(supernet.tensors(Role::Weight), weight_settings),
+                max_norm: section.weights.grad_clip,
+                precision: precision()?,
+            },
+            architecture_optimisation: Optimisation {
+                optimiser: Adam::new(supernet.tensors(Role::Architecture), architecture_settings),
+                max_norm: section.architecture.grad_clip,
+                precision: precision()?,
+            },
             supernet,
             weights: Meter::new(),
             architecture: Meter::new(),
             latency: Meter::new(),
         };
         if let Some(saved) = resumed {
-            epoch.weight_optimiser.restore(&saved.under("weight_optimiser")).context("resume point")?;
-            epoch.architecture_optimiser.restore(&saved.under("architecture_optimiser")).context("resume point")?;
+            epoch.weight_optimisation.restore(&saved.under("weights")).context("resume point")?;
+            epoch.architecture_optimisation.restore(&saved.under("architecture")).context("resume point")?;
             let meters = [
                 ("weights", &mut epoch.weights),
                 ("architecture", &mut epoch.architecture),
@@ -83,8 +93,8 @@ impl Epoch {
     /// What a resume point in the middle of the epoch holds beside the supernet.
     pub fn state(&self) -> NamedTensors {
         let mut state = NamedTensors::new();
-        state.insert_all("weight_optimiser", self.weight_optimiser.state());
-        state.insert_all("architecture_optimiser", self.architecture_optimiser.state());
+        state.insert_all("weights", self.weight_optimisation.state());
+        state.insert_all("architecture", self.architecture_optimisation.state());
         state.insert("meter.weights".to_owned(), self.weights.state());
         state.insert("meter.architecture".to_owned(), self.architecture.state());
         state.insert("meter.latency".to_owned(), self.latency.state());
@@ -101,6 +111,7 @@ impl Epoch {
         let workers = search.context.job().data_workers;
         let options = BatchOptions {
             batch: section.batch,
+            shard: None,
             order: Order::Shuffled { seed, purpose: Purpose::Shuffle, epoch, round: 0 },
             transform: Transform::Train {
                 transform: train_transform(&section.augment, resolution),
@@ -124,9 +135,9 @@ impl Epoch {
             let batch = batch?;
             let step = search.position.step;
             search.position.skipped += batch.skipped;
-            self.step_weights(search, &batch, &log_alphas, searches);
+            self.step_weights(search, &batch, &log_alphas, searches)?;
             if let Some(feed) = architecture_feed.as_mut().filter(|_| step.is_multiple_of(section.architecture.every)) {
-                self.step_architecture(search, &feed.next()?);
+                self.step_architecture(search, &feed.next()?)?;
                 log_alphas = self.supernet.read_log_alphas();
             }
             search.position.step += 1;
@@ -142,9 +153,15 @@ impl Epoch {
         Ok(())
     }
 
-    fn step_weights(&mut self, search: &Search<'_>, batch: &DeviceBatch, log_alphas: &[Vec<f32>], two_paths: bool) {
+    fn step_weights(
+        &mut self,
+        search: &Search<'_>,
+        batch: &DeviceBatch,
+        log_alphas: &[Vec<f32>],
+        two_paths: bool,
+    ) -> Result<(), StageError> {
         if batch.count == 0 {
-            return;
+            return Ok(());
         }
         let (blocks, operations) = (search.space.blocks().len(), search.space.operations().len());
         let stream = |purpose| {
@@ -155,16 +172,15 @@ impl Epoch {
         if two_paths {
             paths.push(draw_remaining_path(&paths[0], operations, &mut stream(Purpose::UniformPath)));
         }
-        let grad_clip = search.params.search.weights.grad_clip;
-        let outcome =
-            weight_step(&self.supernet, &mut self.weight_optimiser, grad_clip, &batch.images, &batch.labels, &paths);
-        // A last batch of one image may have no variance: it is left out, as no batch norm can read it.
-        let Ok(outcome) = outcome else { return };
-        let loss: tch::Tensor = outcome.losses.iter().sum();
-        self.weights.add(&loss, &outcome.logits[0], &batch.labels);
+        let outcome = weight_step(&self.supernet, &mut self.weight_optimisation, &batch.images, &batch.labels, &paths);
+        if let Some(outcome) = taken(outcome)? {
+            let loss: tch::Tensor = outcome.losses.iter().sum();
+            self.weights.add(&loss, &outcome.logits[0], &batch.labels);
+        }
+        Ok(())
     }
 
-    fn step_architecture(&mut self, search: &Search<'_>, batch: &DeviceBatch) {
+    fn step_architecture(&mut self, search: &Search<'_>, batch: &DeviceBatch) -> Result<(), StageError> {
         let section = &search.params.search;
         let objective = LatencyObjective {
             latencies: &self.latencies,
@@ -180,17 +196,18 @@ impl Epoch {
         let noise = draw_noise(search.space.blocks().len(), search.space.operations().len(), &mut stream);
         let outcome = architecture_step(
             &self.supernet,
-            &mut self.architecture_optimiser,
-            section.architecture.grad_clip,
+            &mut self.architecture_optimisation,
             &objective,
             &batch.images,
             &batch.labels,
             &noise,
             self.temperature,
         );
-        let Ok(outcome) = outcome else { return };
-        self.architecture.add(&outcome.cross_entropy, &outcome.logits, &batch.labels);
-        self.latency.add(&outcome.latency_ms, &outcome.logits, &batch.labels);
+        if let Some(outcome) = taken(outcome)? {
+            self.architecture.add(&outcome.cross_entropy, &outcome.logits, &batch.labels);
+            self.latency.add(&outcome.latency_ms, &outcome.logits, &batch.labels);
+        }
+        Ok(())
     }
 
     /// Means of the weight steps.
@@ -217,6 +234,15 @@ impl Epoch {
     /// Mean expected latency of the architecture steps, in milliseconds.
     pub fn expected_lat_ms(&self) -> Option<f64> {
         self.latency.read().map(|reading| reading.loss)
+    }
+}
+
+/// What came of a step. A last batch of one image may have no variance: it is left out, as no batch norm can read it.
+fn taken<T>(outcome: Result<T, SearchStepError>) -> Result<Option<T>, StageError> {
+    match outcome {
+        Ok(outcome) => Ok(Some(outcome)),
+        Err(SearchStepError::BatchTooSmall(_)) => Ok(None),
+        Err(error) => Err(StageError::new(error.to_string())),
     }
 }
 

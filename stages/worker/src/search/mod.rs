@@ -190,8 +190,7 @@ impl Search<'_> {
             validate_path(supernet, images, &path)
         };
         let stop = &self.context.stop;
-        evaluate(&self.feeder, &self.val, &options, self.classes, stop, logits, |_| {})
-            .map(|found| Some(found.reading.top1))
+        evaluate(&self.feeder, &self.val, &options, None, stop, logits, |_| {}).map(|found| Some(found.reading.top1))
     }
 
     fn tell(&mut self, record: &EpochRecord) {
@@ -249,9 +248,7 @@ impl Search<'_> {
             ));
         }
         let skipped = self.position.history.iter().map(|record| record.skipped).max().unwrap_or(0);
-        if skipped > 0 {
-            self.context.report.warn(format!("{skipped} images could not be read and were left out of every epoch"));
-        }
+        self.context.report.skipped(skipped);
         let full = self.state.full();
         let result = SearchResult {
             log_alphas: full.read_log_alphas(),

@@ -1,0 +1,20 @@
+use tch::Device;
+use tfnas_stages::Precision;
+use tfnas_torch::mixed_precision::MixedPrecision;
+
+use crate::error::StageError;
+
+/// The precision that a section asks for, on a device; `key` is the configuration's, for the error.
+///
+/// # Errors
+/// If the device cannot train in it.
+pub fn mixed_precision(key: &str, precision: Precision, device: Device) -> Result<MixedPrecision, StageError> {
+    let asked = match precision {
+        Precision::F32 => tfnas_c10d::Precision::F32,
+        Precision::Bf16 => tfnas_c10d::Precision::Bf16,
+        Precision::F16 => tfnas_c10d::Precision::F16,
+    };
+    MixedPrecision::new(asked, device).map_err(|error| {
+        StageError::with_hint(format!("{key}: {error}"), format!("set {key} to bf16 or f32, or compute on a GPU"))
+    })
+}

@@ -1,0 +1,146 @@
+//! Several processes train together.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::process::{Child, Stdio};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::processes::{other_ranks, send, workers};
+use crate::project::{Ended, Project, Worker};
+use crate::waiting::wait_until;
+
+/// A training by two processes, whether its result is there or not.
+const TWO: &[&str] = &["run", "train", "--force", "train", "--nproc", "2"];
+
+/// A project whose architecture is found.
+fn project() -> Project {
+    let project = Project::new(Worker::Real);
+    project.good(&["run", "parse"]);
+    project
+}
+
+fn trained(project: &Project) -> BTreeMap<String, String> {
+    let mut digests = project.digests(&[]);
+    digests.retain(|name, _| name.starts_with("train/"));
+    assert_eq!(digests.len(), 3);
+    digests
+}
+
+fn report(project: &Project) -> Value {
+    let stages = project.status(&[]);
+    let train = stages.iter().find(|stage| stage["id"] == "train").unwrap();
+    let outputs = train["outputs"].as_array().unwrap();
+    let output = outputs.iter().find(|output| output["name"] == "train.json").unwrap();
+    serde_json::from_slice(&fs::read(project.folder().join(output["path"].as_str().unwrap())).unwrap()).unwrap()
+}
+
+/// Starts a training of two processes, waits until it is in its second epoch, and does something to its rank 1.
+fn disturb(project: &Project, arguments: &[&str], disturbance: Signal) -> Ended {
+    let command = [TWO, &["--json"], arguments].concat();
+    let planner = project.command(&command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let folder = fs::canonicalize(project.folder()).unwrap();
+    let resume = folder.join(".tfnas/resume");
+    let in_the_second_epoch = || {
+        let points = fs::read_dir(&resume).into_iter().flatten().flatten().flat_map(|key| fs::read_dir(key.path()));
+        // The position of a point: epochs above, steps below 32 bits.
+        points.flatten().flatten().any(|point| {
+            let name = point.file_name().to_string_lossy().into_owned();
+            name.split('-').next().and_then(|position| position.parse::<u64>().ok()).is_some_and(|at| at >> 32 > 0)
+        })
+    };
+    wait_until("the training is in its second epoch", in_the_second_epoch);
+    other_ranks(&folder).into_iter().for_each(|rank| send(disturbance, rank));
+    let ended = Ended::new(&planner.wait_with_output().unwrap());
+    wait_until("no rank outlives its planner", || workers(&folder).is_empty() && other_ranks(&folder).is_empty());
+    ended
+}
+
+#[test]
+fn two_processes_train_the_network_of_one_up_to_rounding_and_each_time_the_same_one() {
+    let project = project();
+    project.good(&["run", "train"]);
+    let alone = report(&project);
+    project.good(TWO);
+    let (first, together) = (trained(&project), report(&project));
+    project.good(TWO);
+    assert_eq!(trained(&project), first, "the same training has other bytes");
+    for number in ["images", "val_images"] {
+        assert_eq!(alone[number], together[number], "{number}");
+    }
+    let loss = |report: &Value| report["epochs"][0]["train_loss"].as_f64().unwrap();
+    assert!((loss(&alone) - loss(&together)).abs() < 1e-2, "{} and {}", loss(&alone), loss(&together));
+
+    // A rank that dies is named, and the next run ends as if it had not.
+    let failed = disturb(&project, &[], Signal::KILL);
+    assert_eq!(failed.code, Some(1), "{}", failed.err);
+    assert!(failed.err.contains("rank 1 of 2: the worker was killed (SIGKILL)"), "{}", failed.err);
+    let resumed = project.good(TWO).err;
+    assert!(resumed.contains("goes on from epoch"), "{resumed}");
+    assert_eq!(trained(&project), first, "after a rank was killed");
+}
+
+#[test]
+fn a_rank_that_hangs_is_named_and_ended() {
+    let project = project();
+    let failed = disturb(&project, &["--set", "ranks.timeout_s=1"], Signal::STOP);
+    assert_eq!(failed.code, Some(1), "{}", failed.err);
+    assert!(failed.err.contains("rank 1 of 2 did not do its part in time"), "{}", failed.err);
+}
+
+/// A planner as torchrun would start it as one of two.
+fn under_a_launcher(project: &Project, rank: usize, port: u16) -> Child {
+    let mut command = project.command(&["run", "train"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env("RANK", rank.to_string()).env("LOCAL_RANK", rank.to_string());
+    command.env("WORLD_SIZE", "2").env("LOCAL_WORLD_SIZE", "2");
+    command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", port.to_string());
+    command.spawn().unwrap()
+}
+
+#[test]
+fn planners_that_a_launcher_starts_train_together_and_rank_0_alone_has_the_store() {
+    let project = Project::new(Worker::Real);
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let planners = [1, 0].map(|rank| under_a_launcher(&project, rank, port));
+    let [other, first] = planners.map(|planner| Ended::new(&planner.wait_with_output().unwrap()));
+    assert_eq!((first.code, other.code), (Some(0), Some(0)), "{}\n{}", first.err, other.err);
+    assert!(other.out.is_empty(), "{}", other.out);
+    let launched = trained(&project);
+    project.good(TWO);
+    assert_eq!(trained(&project), launched, "--nproc trains another network");
+}
+
+#[test]
+fn what_ranks_cannot_do_is_said_before_or_by_the_one_that_cannot() {
+    let project = project();
+    let uneven = project.run(&["run", "train", "--nproc", "3"]);
+    assert_eq!(uneven.code, Some(1));
+    assert!(uneven.err.contains("train.batch is 16, which 3 ranks cannot share evenly"), "{}", uneven.err);
+    let missing = project.command(&["run", "train"]).env("RANK", "0").output().unwrap();
+    let missing = Ended::new(&missing);
+    assert_eq!(missing.code, Some(2));
+    assert!(missing.err.contains("WORLD_SIZE is not set, but RANK"), "{}", missing.err);
+    let both = project.command(TWO).env("RANK", "0").env("WORLD_SIZE", "2").output().unwrap();
+    assert!(Ended::new(&both).err.contains("--nproc under a launcher"));
+}
+
+#[test]
+fn a_training_in_bf16_is_another_one_and_repeats_itself() {
+    let project = project();
+    project.good(&["run", "train"]);
+    let exact = trained(&project);
+    let precision = ["--set", "train.precision=bf16"];
+    project.good(&[&["run", "train"], precision.as_slice()].concat());
+    let half = project.digests(&precision);
+    project.good(&[&["run", "train", "--force", "train"], precision.as_slice()].concat());
+    assert_eq!(project.digests(&precision), half);
+    assert_ne!(half["train/last.safetensors"], exact["train/last.safetensors"]);
+    let because = project.good(&[&["explain", "train"], precision.as_slice()].concat()).out;
+    assert!(!because.contains("error"), "{because}");
+    let unsupported = project.run(&["run", "train", "--set", "train.precision=f16"]);
+    // Some CPUs can.
+    assert!(unsupported.code == Some(0) || unsupported.err.contains("train.precision"), "{}", unsupported.err);
+}
