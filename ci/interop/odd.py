@@ -8,8 +8,6 @@ import numpy as np
 from PIL import Image
 
 WIDTH, HEIGHT = 53, 37
-# Files that this project refuses rather than read otherwise than Pillow.
-REFUSED = ["palette.tif"]
 
 
 def write_all(folder):
@@ -99,20 +97,22 @@ def png(values, bits, kind, passes=ONE_PASS):
     def chunk(name, data):
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
-    def packed(row):
-        if bits >= 8:
-            return row.astype(">u2" if bits == 16 else "u1").tobytes()
-        padded = np.pad(row, (0, -len(row) % (8 // bits))).reshape(-1, 8 // bits)
-        shifts = np.arange(8 - bits, -1, -bits)
-        return (padded.astype(int) << shifts).sum(1).astype(np.uint8).tobytes()
-
     rows = b""
     for row, column, down, right in passes:
         for line in values[row::down, column::right]:
             # No filter.
-            rows += b"\0" + packed(line.flatten())
+            rows += b"\0" + packed(line.flatten(), bits)
     header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], bits, kind, 0, 0, int(passes is ADAM7))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def packed(row, bits):
+    """The bytes of a row of values, the first one uppermost."""
+    if bits >= 8:
+        return row.astype(">u2" if bits == 16 else "u1").tobytes()
+    padded = np.pad(row, (0, -len(row) % (8 // bits))).reshape(-1, 8 // bits)
+    shifts = np.arange(8 - bits, -1, -bits)
+    return (padded.astype(int) << shifts).sum(1).astype(np.uint8).tobytes()
 
 
 def gifs():
@@ -147,6 +147,10 @@ def others():
         "rgba.tif": saved(rgba, "TIFF"),
         "cmyk.tif": saved(picture("CMYK"), "TIFF"),
         "palette.tif": saved(rgb.quantize(40), "TIFF"),
+        "palette-lzw.tif": saved(rgb.quantize(256), "TIFF", compression="tiff_lzw"),
+        "palette-turned.tif": saved(rgb.quantize(7), "TIFF", tiffinfo=turned),
+        "palette-4-bits.tif": palette_tiff(4),
+        "palette-1-bit.tif": palette_tiff(1),
         "turned.tif": saved(rgb, "TIFF", tiffinfo=turned),
         "grey-16.tif": saved(Image.fromarray(pixels(1, top=65536, dtype=np.uint16)[:, :, 0]), "TIFF"),
         "binary.ppm": saved(rgb, "PPM"),
@@ -158,6 +162,20 @@ def others():
         "of-100.ppm": b"P6 %d %d 100\n" % (WIDTH, HEIGHT) + pixels(3, top=101).tobytes(),
         "of-1000.pgm": b"P5 %d %d 1000\n" % (WIDTH, HEIGHT) + pixels(1, top=1001, dtype=">u2").tobytes(),
     }
+
+
+def palette_tiff(bits):
+    """A TIFF of the other byte order with a palette of 16-bit colours and several values a byte."""
+    rows = b"".join(packed(row.flatten(), bits) for row in pixels(1, top=1 << bits))
+    colours = np.random.default_rng(bits).integers(0, 65536, 3 << bits).astype(">u2").tobytes()
+    # Width, height, bits, no compression, a palette, where the rows are, one value a pixel, their number and bytes.
+    fields = {256: WIDTH, 257: HEIGHT, 258: bits, 259: 1, 262: 3, 273: 8, 277: 1, 278: HEIGHT, 279: len(rows)}
+    long = 4
+    entries = [struct.pack(">HHII", tag, long, 1, value) for tag, value in fields.items()]
+    short = 3
+    entries.append(struct.pack(">HHII", 320, short, 3 << bits, 8 + len(rows)))
+    head = b"MM\0*" + struct.pack(">I", 8 + len(rows) + len(colours))
+    return head + rows + colours + struct.pack(">H", len(entries)) + b"".join(entries) + bytes(4)
 
 
 def text(magic, values, largest):

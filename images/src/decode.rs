@@ -5,6 +5,7 @@ use crate::rgb_image::{ImageSizeError, RgbImage};
 
 mod gif;
 mod jpeg;
+mod palette;
 mod pnm;
 mod raster;
 mod to_rgb;
@@ -94,11 +95,9 @@ mod tests {
     use std::io::Cursor;
 
     use image::DynamicImage;
-    use tfnas_random::{Purpose, Stream};
     use turbojpeg::{Image, PixelFormat, Subsamp};
 
     use super::*;
-    use crate::rgb_image::CHANNELS;
 
     fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
@@ -219,42 +218,12 @@ mod tests {
         let size = after_marker(&bytes, 0xC0) + 3;
         bytes[size..size + 4].fill(0xF0);
         assert!(matches!(decode(&bytes), Err(DecodeError::TooLarge { width: 0xF0F0, height: 0xF0F0 })));
+        // Within the limit, and yet more than so few bytes can hold.
+        bytes[size..size + 4].copy_from_slice(&[0x30, 0, 0x30, 0]);
+        assert!(matches!(decode(&bytes), Err(DecodeError::Truncated)));
         let mut bytes = encoded(photo(), ImageFormat::Bmp);
         bytes[18..22].copy_from_slice(&60_000u32.to_le_bytes());
         bytes[22..26].copy_from_slice(&60_000u32.to_le_bytes());
         assert!(matches!(decode(&bytes), Err(DecodeError::TooLarge { .. } | DecodeError::Other(_))));
-    }
-
-    #[test]
-    fn ten_thousand_damaged_files_are_decoded_or_refused() {
-        let mut seeds = vec![jpeg(PixelFormat::RGB), jpeg(PixelFormat::GRAY), jpeg(PixelFormat::CMYK)];
-        for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::WebP, ImageFormat::Gif] {
-            seeds.push(encoded(photo(), format));
-        }
-        seeds.push(b"P2 # grey\n3 2 15 1 2 3 4 5 6".to_vec());
-        seeds.push([&b"P6 24 17 255\n"[..], photo().as_raw()].concat());
-        let mut decoded = 0;
-        for index in 0..10_000 {
-            let mut stream = Stream::new(1, Purpose::Synthetic, 0, index);
-            let mut bytes = seeds[index as usize % seeds.len()].clone();
-            for _ in 0..=stream.below(6) {
-                let position = stream.below(bytes.len() as u64) as usize;
-                match stream.below(8) {
-                    0 => bytes.truncate(position.max(1)),
-                    1 => bytes.insert(position, stream.next_u32() as u8),
-                    2 => drop(bytes.remove(position)),
-                    3 => bytes[position] = 0xFF,
-                    _ => bytes[position] ^= 1 << stream.below(8),
-                }
-                if bytes.is_empty() {
-                    break;
-                }
-            }
-            if let Ok(image) = decode(&bytes) {
-                assert_eq!(image.pixels.len(), image.width * image.height * CHANNELS);
-                decoded += 1;
-            }
-        }
-        assert!((1000..9500).contains(&decoded), "{decoded} decoded");
     }
 }

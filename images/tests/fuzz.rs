@@ -1,11 +1,15 @@
-//! Image lists against damaged input: a list or an error, never a panic, always soon, in bounded memory.
+//! Image lists and images against damaged input: what they hold or an error, never a panic, always soon, in bounded memory.
 #![allow(clippy::unwrap_used)]
+
+use std::io::Cursor;
 
 #[path = "../../tfnas/tests/support/damage.rs"]
 mod damage;
 
 use damage::{check_memory, damaged, inputs};
-use tfnas_images::{ImageList, parse_classes};
+use image::{DynamicImage, ImageFormat, RgbImage};
+use tfnas_images::{ImageList, decode, parse_classes};
+use turbojpeg::{Image, PixelFormat, Subsamp};
 
 const LIST: &str = "n01440764/n01440764_10026.JPEG 0\nn01440764/n01440764_10027.JPEG 0\na folder/an image.png 1\n";
 const CLASSES: &str = "n01440764\nn01443537\nn01484850\n";
@@ -31,4 +35,57 @@ fn damaged_class_names_are_read_or_refused() {
         }
     }
     check_memory();
+}
+
+/// A picture of a few colours.
+fn picture() -> RgbImage {
+    RgbImage::from_fn(24, 17, |x, y| image::Rgb([(x * 10) as u8, (y * 14) as u8, (x * y) as u8]))
+}
+
+fn encoded(format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    DynamicImage::from(picture()).write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+fn jpeg(format: PixelFormat, chroma: Subsamp) -> Vec<u8> {
+    let pitch = 24 * format.size();
+    let pixels: Vec<u8> = (0..pitch * 17).map(|index| (index * 7 % 256) as u8).collect();
+    let image = Image { pixels: pixels.as_slice(), width: 24, pitch, height: 17, format };
+    turbojpeg::compress(image, 90, chroma).unwrap().to_vec()
+}
+
+/// Damages these files in turn, every second one in its first bytes alone, where the header is; some are decoded all the same.
+fn decode_damaged(files: &[Vec<u8>]) {
+    const HEADER: usize = 160;
+    let mut decoded = 0;
+    for index in 0..inputs() {
+        let file = &files[index as usize % files.len()];
+        let (head, tail) = file.split_at(if index % 2 == 0 { file.len().min(HEADER) } else { file.len() });
+        let bytes = [damaged(head, index), tail.to_vec()].concat();
+        if let Ok(image) = decode(&bytes) {
+            assert_eq!(image.pixels.len(), image.width * image.height * 3);
+            decoded += 1;
+        }
+    }
+    assert!((inputs() / 20..inputs()).contains(&decoded), "{decoded} decoded");
+    check_memory();
+}
+
+#[test]
+fn damaged_jpegs_are_decoded_or_refused() {
+    decode_damaged(&[
+        jpeg(PixelFormat::RGB, Subsamp::Sub2x2),
+        jpeg(PixelFormat::GRAY, Subsamp::Gray),
+        jpeg(PixelFormat::CMYK, Subsamp::None),
+    ]);
+}
+
+#[test]
+fn damaged_images_of_other_formats_are_decoded_or_refused() {
+    use ImageFormat::{Bmp, Gif, Png, Tiff, WebP};
+    let mut files: Vec<_> = [Png, Bmp, Tiff, WebP, Gif].map(encoded).into();
+    files.push(b"P2 # grey\n3 2 15 1 2 3 4 5 6".to_vec());
+    files.push([&b"P6 24 17 255\n"[..], picture().as_raw()].concat());
+    decode_damaged(&files);
 }

@@ -4,10 +4,10 @@ use std::io::{Cursor, ErrorKind};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use tiff::decoder::{Decoder, DecodingResult};
-use tiff::tags::{CompressionMethod, Tag};
+use tiff::tags::{CompressionMethod, PhotometricInterpretation, Tag};
 use tiff::{ColorType, TiffError};
 
-use super::{DecodeError, check_size, to_rgb};
+use super::{DecodeError, check_size, palette, to_rgb};
 use crate::rgb_image::RgbImage;
 
 /// Memory that decoding of one image may take beside its pixels, in bytes.
@@ -20,15 +20,11 @@ const PNG_END: [u8; 12] = *b"\0\0\0\0IEND\xAE\x42\x60\x82";
 pub(super) fn decode(bytes: &[u8], format: ImageFormat) -> Result<RgbImage, DecodeError> {
     let bytes = if format == ImageFormat::Png { with_png_end(bytes) } else { Cow::Borrowed(bytes) };
     let tiff = if format == ImageFormat::Tiff { check_tiff(&bytes)? } else { Tiff::default() };
-    let mut reader = ImageReader::with_format(Cursor::new(&*bytes), format);
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(MAX_DECODER_BYTES);
-    reader.limits(limits);
-    let decoder = reader.into_decoder().map_err(explained)?;
-    let (width, height) = decoder.dimensions();
-    check_size(width as usize, height as usize)?;
-    let mut image =
-        if tiff.has_inks { mixed_inks(&bytes)? } else { DynamicImage::from_decoder(decoder).map_err(explained)? };
+    let mut image = match tiff.values {
+        TiffValues::Light => plain(&bytes, format)?,
+        TiffValues::Inks => mixed_inks(&bytes)?,
+        TiffValues::Places => palette::decode(&bytes)?,
+    };
     image.apply_orientation(tiff.orientation);
     let (width, height) = (image.width() as usize, image.height() as usize);
     let mut pixels = rgb_bytes(image, is_grey_png(&bytes))?;
@@ -36,6 +32,18 @@ pub(super) fn decode(bytes: &[u8], format: ImageFormat) -> Result<RgbImage, Deco
         regrade(&mut pixels, levels);
     }
     Ok(RgbImage::new(width, height, pixels)?)
+}
+
+/// Decodes what `image` decodes as Pillow does.
+fn plain(bytes: &[u8], format: ImageFormat) -> Result<DynamicImage, DecodeError> {
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_DECODER_BYTES);
+    reader.limits(limits);
+    let decoder = reader.into_decoder().map_err(explained)?;
+    let (width, height) = decoder.dimensions();
+    check_size(width as usize, height as usize)?;
+    DynamicImage::from_decoder(decoder).map_err(explained)
 }
 
 fn rgb_bytes(image: DynamicImage, grey_png: bool) -> Result<Vec<u8>, DecodeError> {
@@ -98,13 +106,22 @@ fn regrade(pixels: &mut [u8], levels: [u32; 3]) {
 /// What the tags of a TIFF say beside its pixels.
 struct Tiff {
     orientation: Orientation,
-    /// Whether the pixels are inks (CMYK), which `image` mixes otherwise than Pillow.
-    has_inks: bool,
+    values: TiffValues,
+}
+
+/// What the values of a TIFF stand for.
+enum TiffValues {
+    /// Light: grey, or red, green and blue.
+    Light,
+    /// Inks (CMYK), which `image` mixes otherwise than Pillow.
+    Inks,
+    /// Places in a palette.
+    Places,
 }
 
 impl Default for Tiff {
     fn default() -> Self {
-        Self { orientation: Orientation::NoTransforms, has_inks: false }
+        Self { orientation: Orientation::NoTransforms, values: TiffValues::Light }
     }
 }
 
@@ -112,6 +129,7 @@ impl Default for Tiff {
 fn check_tiff(bytes: &[u8]) -> Result<Tiff, DecodeError> {
     const ASSOCIATED_ALPHA: u16 = 1;
     const INKS_APART: u16 = 2;
+    const LOWEST_BIT_FIRST: u16 = 2;
     let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(broken)?;
     let compression = decoder.find_tag_unsigned::<u16>(Tag::Compression).map_err(broken)?;
     let jpeg = [CompressionMethod::JPEG, CompressionMethod::ModernJPEG].map(|method| method.to_u16());
@@ -124,20 +142,30 @@ fn check_tiff(bytes: &[u8]) -> Result<Tiff, DecodeError> {
             "a TIFF whose colours are multiplied with alpha is not supported".to_owned(),
         ));
     }
+    if decoder.find_tag_unsigned::<u16>(Tag::FillOrder).map_err(broken)? == Some(LOWEST_BIT_FIRST) {
+        return Err(DecodeError::Unsupported(
+            "a TIFF whose bytes begin with their lowest bit is not supported".to_owned(),
+        ));
+    }
+    let orientation = decoder.find_tag_unsigned::<u8>(Tag::Orientation).ok().flatten();
+    let orientation = orientation.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms);
+    let interpretation = decoder.find_tag_unsigned::<u16>(Tag::PhotometricInterpretation).map_err(broken)?;
+    if interpretation == Some(PhotometricInterpretation::RGBPalette.to_u16()) {
+        return Ok(Tiff { orientation, values: TiffValues::Places });
+    }
     let has_inks = matches!(decoder.colortype().map_err(broken)?, ColorType::CMYK(_) | ColorType::CMYKA(_));
     let planes = decoder.find_tag_unsigned::<u16>(Tag::PlanarConfiguration).map_err(broken)?;
     if has_inks && planes == Some(INKS_APART) {
         return Err(DecodeError::Unsupported("a TIFF with each ink apart is not supported".to_owned()));
     }
-    let orientation = decoder.find_tag_unsigned::<u8>(Tag::Orientation).ok().flatten();
-    let orientation = orientation.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms);
-    Ok(Tiff { orientation, has_inks })
+    Ok(Tiff { orientation, values: if has_inks { TiffValues::Inks } else { TiffValues::Light } })
 }
 
 /// Decodes a TIFF of inks as Pillow does.
 fn mixed_inks(bytes: &[u8]) -> Result<DynamicImage, DecodeError> {
     let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(broken)?;
     let (width, height) = decoder.dimensions().map_err(broken)?;
+    check_size(width as usize, height as usize)?;
     let (ColorType::CMYK(8), DecodingResult::U8(inks)) =
         (decoder.colortype().map_err(broken)?, decoder.read_image().map_err(broken)?)
     else {
@@ -148,7 +176,7 @@ fn mixed_inks(bytes: &[u8]) -> Result<DynamicImage, DecodeError> {
 }
 
 /// An error of the TIFF decoder as ours.
-fn broken(error: TiffError) -> DecodeError {
+pub(super) fn broken(error: TiffError) -> DecodeError {
     match error {
         TiffError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => DecodeError::Truncated,
         TiffError::UnsupportedError(error) => DecodeError::Unsupported(error.to_string()),
