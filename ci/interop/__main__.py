@@ -6,6 +6,7 @@ Runs in the environment that ci/interop/set-up makes. The exit code is 1 when so
 import argparse
 import os
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import pictures
 import programs
 from report import Report
 
+# Of so many photographs of 32 x 32 pixels one is compared.
+THUMBNAIL_STEP = 10
 PARTS = {"networks": networks.compare, "pictures": pictures.compare}
 
 
@@ -29,7 +32,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for name, compare in PARTS.items():
             if not arguments.parts or name in arguments.parts:
-                compare(report, Path(folder), photos())
+                compare(report, Path(folder), photos(), thumbnails(Path(folder)))
     return report.finish()
 
 
@@ -40,6 +43,18 @@ def photos():
     if not files:
         print(f"no photographs in {folder}: only generated images are compared")
     return files
+
+
+def thumbnails(folder):
+    """Every so many-th of the photographs of 32 x 32 pixels in TFNAS_THUMBNAILS, an archive; without it the one beside the project."""
+    archive = Path(os.environ.get("TFNAS_THUMBNAILS", programs.SOURCE.parent / "shared/data/cifar10-jpg.tar.xz"))
+    if not archive.exists():
+        print(f"{archive} is not there: no thumbnails are compared")
+        return []
+    with tarfile.open(archive) as files:
+        members = [member for member in files.getmembers() if member.isfile()][::THUMBNAIL_STEP]
+        files.extractall(folder / "thumbnails", members, filter="data")
+    return [folder / "thumbnails" / member.name for member in members]
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ BATCH_NORMS = {"kept": [], "folded": ["--fold"]}
 BATCHES = [1, 3]
 
 
-def compare(report, folder, photos):
+def compare(report, folder, photos, _thumbnails):
     """Exports two networks of the published space, with 10 classes and with 1000, and runs them elsewhere."""
     cases = golden.cases()
     original(report, folder / "original", cases[0])

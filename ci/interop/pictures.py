@@ -4,8 +4,9 @@ import random
 import warnings
 
 import numpy as np
-from PIL import Image
+import torch
 from torchvision import transforms
+from torchvision.datasets.folder import default_loader
 from torchvision.transforms import functional
 
 import odd
@@ -16,56 +17,68 @@ EVALUATIONS = [(256, 224), (36, 32), (32, 32), (20, 27), (7, 8)]
 # Augmentations of each image, each with parameters of its own.
 DRAWS = 3
 BILINEAR = transforms.InterpolationMode.BILINEAR
+# The changes of colours in the order in which ColorJitter numbers them.
+COLOURS = ["brightness", "contrast", "saturation", "hue"]
+# Width of the border of a padded crop, in pixels.
+PADDING = 4
 
 
-def compare(report, folder, photos):
-    """Odd images made here, and photographs."""
+def compare(report, folder, photos, thumbnails):
+    """Odd images made here, photographs, and photographs of 32 x 32 pixels."""
     # That of a palette with transparency, which `convert` drops as it should.
     warnings.filterwarnings("ignore", "Palette images with Transparency")
     pixels = Pixels(folder)
-    for file in odd.write_all(folder / "odd") + photos:
-        kind = "photographs" if file in photos else "odd images"
-        image, found = Image.open(file).convert("RGB"), pixels.of(file)
-        if file.name in odd.REFUSED:
-            report.count(f"{kind} refused", isinstance(found, str), f"{file.name} is read")
-            continue
-        same(report, f"{kind} decoded", file.name, image, found)
-        for resize, resolution in EVALUATIONS:
-            expected = transforms.CenterCrop(resolution)(transforms.Resize(resize, BILINEAR)(image))
-            found = pixels.of(file, evaluate={"resize": resize, "resolution": resolution})
-            same(report, f"{kind} evaluated", f"{file.name} {resize} {resolution}", expected, found)
-        for draw in range(DRAWS):
-            parameters = drawn(f"{file.name} {draw}", *image.size)
-            expected = augmented(image, **parameters)
-            same(report, f"{kind} augmented", f"{file.name} {parameters}", expected, pixels.of(file, train=parameters))
+    kinds = {"odd images": odd.write_all(folder / "odd"), "photographs": photos, "thumbnails": thumbnails}
+    for kind, files in kinds.items():
+        for file in files:
+            compare_one(report, pixels, kind, file)
     pixels.close()
 
 
+def compare_one(report, pixels, kind, file):
+    """One image: decoded by torchvision's loader, evaluated, and augmented several times."""
+    image = default_loader(file)
+    same(report, f"{kind} decoded", file.name, image, pixels.of(file))
+    for resize, resolution in EVALUATIONS:
+        expected = transforms.CenterCrop(resolution)(transforms.Resize(resize, BILINEAR)(image))
+        found = pixels.of(file, evaluate={"resize": resize, "resolution": resolution})
+        same(report, f"{kind} evaluated", f"{file.name} {resize} {resolution}", expected, found)
+    for draw in range(DRAWS):
+        parameters = drawn(f"{file.name} {draw}", *image.size)
+        expected = augmented(image, **parameters)
+        same(report, f"{kind} augmented", f"{file.name} {parameters}", expected, pixels.of(file, train=parameters))
+
+
 def drawn(seed, width, height):
-    """Parameters of an augmentation, some of which crop beyond the image."""
+    """Parameters of an augmentation: a crop to be resized, or, of every fourth, a padded one where the image is large enough."""
     draw = random.Random(seed)
     crop_width, crop_height = draw.randint(1, width), draw.randint(1, height)
     left, top = draw.randint(0, width - crop_width), draw.randint(0, height - crop_height)
     resolution = draw.choice([32, 97, 224])
-    if draw.random() < 0.25:
-        # As from an image with a border.
-        left, top, crop_width, crop_height = -draw.randint(0, 4), -draw.randint(0, 4), resolution, resolution
-    colours = [("hue", draw.uniform(-0.5, 0.5))]
-    colours += [(name, draw.uniform(0, 2)) for name in ["brightness", "contrast", "saturation"]]
+    if draw.random() < 0.25 and min(width, height) + 2 * PADDING >= resolution:
+        left, top = (draw.randint(-PADDING, size + PADDING - resolution) for size in [width, height])
+        crop_width = crop_height = resolution
+    colours = [(name, draw.uniform(-0.5, 0.5) if name == "hue" else draw.uniform(0, 2)) for name in COLOURS]
     draw.shuffle(colours)
     crop = [left, top, crop_width, crop_height]
     return {"resolution": resolution, "crop": crop, "flip": draw.random() < 0.5, "colours": colours}
 
 
 def augmented(image, resolution, crop, flip, colours):
-    """What torchvision does with these parameters."""
+    """What torchvision's transforms make of an image where they draw these parameters."""
     left, top, width, height = crop
-    image = functional.resized_crop(image, top, left, height, width, [resolution, resolution], BILINEAR)
-    if flip:
-        image = functional.hflip(image)
-    for name, factor in colours:
-        image = getattr(functional, f"adjust_{name}")(image, factor)
-    return image
+    if (width, height) == (resolution, resolution):
+        cropped = transforms.RandomCrop(resolution, padding=PADDING)
+        drawn = (top + PADDING, left + PADDING, height, width)
+    else:
+        cropped, drawn = transforms.RandomResizedCrop(resolution, interpolation=BILINEAR), (top, left, height, width)
+    cropped.get_params = lambda *_: drawn
+    jittered = transforms.ColorJitter()
+    order = torch.tensor([COLOURS.index(name) for name, _ in colours])
+    factors = dict(colours)
+    jittered.get_params = lambda *_: (order, *(factors[name] for name in COLOURS))
+    image = cropped(image)
+    return jittered(functional.hflip(image) if flip else image)
 
 
 def same(report, kind, what, expected, found):

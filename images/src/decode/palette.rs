@@ -17,6 +17,9 @@ const LITTLE_ENDIAN: &[u8; 4] = b"II*\0";
 const BIG_ENDIAN: &[u8; 4] = b"MM\0*";
 /// Bytes of a directory's entry: tag, type, count and value.
 const ENTRY_BYTES: usize = 12;
+/// The types of a field's value: 16 bits, which lie first in its four bytes, and 32 bits.
+const SHORT: u16 = 3;
+const LONG: u16 = 4;
 /// The compressions that know nothing of how values are interpreted.
 const COMPRESSIONS: [CompressionMethod; 5] = [
     CompressionMethod::None,
@@ -76,10 +79,14 @@ fn as_grey(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
     for entry in 0..usize::from(short(directory)?) {
         let at = directory + 2 + entry * ENTRY_BYTES;
         if short(at)? == Tag::PhotometricInterpretation.to_u16() {
-            let value = grey.get_mut(at + 8..at + 10).ok_or(DecodeError::Truncated)?;
             let interpretation = PhotometricInterpretation::BlackIsZero.to_u16();
-            let interpretation = if little { interpretation.to_le_bytes() } else { interpretation.to_be_bytes() };
-            value.copy_from_slice(&interpretation);
+            let value = match (short(at + 2)?, little) {
+                (SHORT, false) => u32::from(interpretation) << 16,
+                (SHORT | LONG, _) => u32::from(interpretation),
+                _ => return Err(unsupported("an interpretation that is no number")),
+            };
+            let value = if little { value.to_le_bytes() } else { value.to_be_bytes() };
+            grey.get_mut(at + 8..at + ENTRY_BYTES).ok_or(DecodeError::Truncated)?.copy_from_slice(&value);
             return Ok(grey);
         }
     }
