@@ -8,6 +8,7 @@ use crate::execute::ProgramError;
 use crate::exit::Exit;
 use crate::lock::LockError;
 use crate::machine::DeviceError;
+use crate::network_file::NetworkFileError;
 use crate::plan::{InputError, NetworkError, PlanError, SelectError, TargetError};
 use crate::table::ReadTableError;
 
@@ -91,10 +92,18 @@ impl From<NetworkError> for CommandError {
     fn from(error: NetworkError) -> Self {
         let hint = match &error {
             NetworkError::OtherSpace { .. } => Some("name its space under `space`"),
-            NetworkError::Misfits { .. } => Some("name the model.config of these weights: --from FILE"),
+            NetworkError::File { source, .. } if matches!(**source, NetworkFileError::Misfits { .. }) => {
+                Some("name the model.config of these weights: --from FILE")
+            }
             _ => None,
         };
         Self { hint: hint.map(str::to_owned), ..Self::usage(error.to_string()) }
+    }
+}
+
+impl From<NetworkFileError> for CommandError {
+    fn from(error: NetworkFileError) -> Self {
+        Self::usage(error.to_string())
     }
 }
 

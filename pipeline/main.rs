@@ -1,5 +1,6 @@
 //! Plans, explains, lists and audits; starts `tfnas-stage` for what must run.
 
+mod bounded;
 mod cli;
 mod commands;
 mod config;
@@ -9,6 +10,7 @@ mod exit;
 mod generate;
 mod lock;
 mod machine;
+mod network_file;
 mod options;
 mod plan;
 mod remote;

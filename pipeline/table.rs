@@ -1,12 +1,12 @@
 //! Latency tables from files, in any of the forms in which they exist.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use tfnas::table_pickle::TablePickleError;
 use tfnas::table_text::TableTextError;
 use tfnas::{LatencyTable, TableHeader};
+
+use crate::bounded;
 
 /// More bytes than any table has.
 const MAX_BYTES: u64 = 256 << 20;
@@ -23,12 +23,6 @@ pub enum ReadTableError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
-    },
-    /// It has more bytes than any table.
-    #[error("{}: more than {MAX_BYTES} bytes: this is no latency table", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
     },
     /// It is no text.
     #[error("{}: neither text nor a pickle: this is no latency table", path.display())]
@@ -60,7 +54,8 @@ pub enum ReadTableError {
 /// # Errors
 /// [`ReadTableError`].
 pub fn read(path: &Path, header: impl FnOnce() -> TableHeader) -> Result<LatencyTable, ReadTableError> {
-    let bytes = bytes(path)?;
+    let bytes =
+        bounded::read(path, MAX_BYTES).map_err(|source| ReadTableError::Read { path: path.to_owned(), source })?;
     let path = || path.to_owned();
     if bytes.first() == Some(&PICKLE) {
         return LatencyTable::from_pickle(&bytes, header())
@@ -75,15 +70,4 @@ pub fn named_after(path: &Path) -> TableHeader {
     let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let file = path.file_name().map(|file| file.to_string_lossy().into_owned());
     TableHeader { name, source: file.map(|file| format!("imported from {file}")), ..TableHeader::default() }
-}
-
-fn bytes(path: &Path) -> Result<Vec<u8>, ReadTableError> {
-    let wrong = |source| ReadTableError::Read { path: path.to_owned(), source };
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(wrong)?;
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(wrong)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(ReadTableError::TooLarge { path: path.to_owned() });
-    }
-    Ok(bytes)
 }

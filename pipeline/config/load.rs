@@ -5,12 +5,15 @@ use tfnas::Space;
 use tfnas_artifacts::Remote;
 use tfnas_stages::{Config, Stage};
 
+use crate::bounded;
 use crate::config::matrix::{self, Axis};
 use crate::config::nearest::suggestion;
 use crate::config::{ConfigError, Content, Node, Origin, TypeError, resolve, set, space};
 
 /// The file that is read when no other is named.
 pub const FILE: &str = "pipeline.yaml";
+/// More bytes than any configuration has.
+pub(super) const MAX_BYTES: u64 = 16 << 20;
 /// The key that names the remote.
 const REMOTE: &str = "cache.remote";
 /// What runs where there is no file.
@@ -56,6 +59,11 @@ impl Configuration {
         for text in sets {
             set::apply(&mut tree, text)?;
         }
+        Self::of(tree, file)
+    }
+
+    /// Checks what was said in `file`, or elsewhere.
+    pub(super) fn of(mut tree: Node, file: Option<&Path>) -> Result<Self, ConfigError> {
         let base = file.and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
         let axes = matrix::take_axes(&mut tree)?;
         let variants = matrix::combinations(&axes)
@@ -123,7 +131,7 @@ impl Variant {
 }
 
 fn read_file(path: &Path) -> Result<Node, ConfigError> {
-    let yaml = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+    let yaml = bounded::read_text(path, MAX_BYTES).map_err(|source| ConfigError::Read {
         what: "configuration",
         path: path.to_owned(),
         source,

@@ -3,6 +3,8 @@ use std::path::Path;
 use tfnas::{Space, SpaceDefinition, SpaceError};
 use tfnas_stages::SpaceChoice;
 
+use crate::bounded;
+use crate::config::load::MAX_BYTES;
 use crate::config::nearest::suggestion;
 use crate::config::{ConfigError, Content, Node, Origin, resolve};
 
@@ -18,7 +20,7 @@ pub fn read(node: Option<&Node>, base: &Path) -> Result<(SpaceChoice, Space), Co
     match &node.content {
         Content::Text(text) if is_file(text) => {
             let path = resolve(base, Path::new(text));
-            let yaml = std::fs::read_to_string(&path).map_err(|source| ConfigError::Read {
+            let yaml = bounded::read_text(&path, MAX_BYTES).map_err(|source| ConfigError::Read {
                 what: "space",
                 path: path.clone(),
                 source,

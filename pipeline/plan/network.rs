@@ -1,35 +1,23 @@
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use tfnas::checkpoint::{Misfits, WeightsFile, WeightsFileError};
 use tfnas::config_space::OtherSpace;
-use tfnas::state_shapes::state_shapes;
-use tfnas::{Architecture, ConfigError, ModelConfig};
+use tfnas::{Architecture, ModelConfig};
 use tfnas_stages::{Source, Stage};
 
+use crate::network_file::{ConfigFile, NetworkFileError, WeightsBytes};
 use crate::plan::{Action, External, From, PlanError, Planner};
 
 /// What is wrong with a network or weights of the user's, found before anything starts.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
-    /// A file that cannot be read.
-    #[error("{key}: cannot read {}: {source}", path.display())]
-    Read {
+    /// A file that cannot be read, or is not what it should be.
+    #[error("{key}: {source}")]
+    File {
         /// The key that names it.
         key: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A file that is no `model.config`.
-    #[error("train.from: {}: {source}", path.display())]
-    Config {
-        /// The file.
-        path: PathBuf,
         /// What is wrong with it.
-        source: ConfigError,
+        source: Box<NetworkFileError>,
     },
     /// A network of another space than the configuration's.
     #[error("train.from: {}: {source}", path.display())]
@@ -38,22 +26,6 @@ pub enum NetworkError {
         path: PathBuf,
         /// In what.
         source: OtherSpace,
-    },
-    /// A file without weights.
-    #[error("test.weights: {}: {source}", path.display())]
-    Weights {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: WeightsFileError,
-    },
-    /// Weights of another network.
-    #[error("test.weights: {}: {source}", path.display())]
-    Misfits {
-        /// The file.
-        path: PathBuf,
-        /// In what.
-        source: Misfits,
     },
     /// The ledger.
     #[error(transparent)]
@@ -81,21 +53,20 @@ pub fn check_networks(planner: &Planner<'_>, instances: &BTreeSet<usize>) -> Res
 }
 
 fn network(planner: &Planner<'_>, instance: usize, path: &Path) -> Result<ModelConfig, NetworkError> {
-    let at = || path.to_owned();
-    let read = fs::read_to_string(path);
-    let text = read.map_err(|source| NetworkError::Read { key: "train.from", path: at(), source })?;
-    let config = ModelConfig::parse(&text).map_err(|source| NetworkError::Config { path: at(), source })?;
-    Architecture::of_config(&planner.variant(instance).space, &config)
-        .map_err(|source| NetworkError::OtherSpace { path: at(), source })?;
-    Ok(config)
+    let read = ConfigFile::read(path).map_err(in_file("train.from"))?;
+    Architecture::of_config(&planner.variant(instance).space, &read.config)
+        .map_err(|source| NetworkError::OtherSpace { path: path.to_owned(), source })?;
+    Ok(read.config)
 }
 
 fn check_weights(config: &ModelConfig, path: &Path) -> Result<(), NetworkError> {
-    let at = || path.to_owned();
-    let bytes = fs::read(path).map_err(|source| NetworkError::Read { key: "test.weights", path: at(), source })?;
-    let weights = WeightsFile::read(&bytes).map_err(|source| NetworkError::Weights { path: at(), source })?;
-    let checked = weights.state_dict.check(&state_shapes(config));
-    checked.map_err(|source| NetworkError::Misfits { path: at(), source })
+    let checked = WeightsBytes::read(path).and_then(|weights| weights.parse_for(config).map(drop));
+    checked.map_err(in_file("test.weights"))
+}
+
+/// Says which key names the file that is wrong.
+fn in_file(key: &'static str) -> impl Fn(NetworkFileError) -> NetworkError {
+    move |source| NetworkError::File { key, source: Box::new(source) }
 }
 
 /// The file that an instance reads from this source.

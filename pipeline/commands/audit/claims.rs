@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::Error as _;
 use tfnas::witness::Claimed;
 
+use crate::bounded;
 use crate::error::CommandError;
 
 /// The claims that come with the program, by name.
@@ -103,16 +104,12 @@ impl Claims {
     }
 
     fn text(path: &Path) -> Result<String, CommandError> {
-        let wrong = |problem: String| {
+        let wrong = |problem: std::io::Error| {
             let names = KNOWN.map(|(name, _)| name).join(", ");
             CommandError::usage(format!("cannot read the claims {}: {problem}", path.display()))
                 .with_hint(format!("name a file of claims, or those that come with the program: {names}"))
         };
-        let length = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len();
-        if length > MAX_BYTES {
-            return Err(wrong(format!("more than {MAX_BYTES} bytes")));
-        }
-        std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))
+        bounded::read_text(path, MAX_BYTES).map_err(wrong)
     }
 }
 

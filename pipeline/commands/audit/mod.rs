@@ -10,20 +10,17 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
-use tfnas::{LatencyTable, ModelConfig};
-use tfnas_artifacts::Digest;
+use tfnas::LatencyTable;
 
 use crate::commands::audit::claims::Claims;
 use crate::commands::audit::finding::{Verdict, table};
 use crate::config::{nearest, space_named};
 use crate::error::CommandError;
 use crate::exit::Exit;
+use crate::network_file::ConfigFile;
 use crate::options::Options;
 use crate::report::{print, print_json};
 use crate::table as latency;
-
-/// More bytes than any model.config has.
-const MAX_CONFIG_BYTES: u64 = 16 << 20;
 
 /// Holds published numbers to what can be recomputed: parameters, multiply-adds, latency by tables, accuracy
 ///
@@ -74,18 +71,18 @@ impl Audit {
         let config = match &self.config {
             None => None,
             Some(path) => {
-                let (config, digest) = read_config(path)?;
-                let accuracy = tested::look_up(&config, &digest, self.weights.as_deref(), options)?;
-                Some((config, accuracy))
+                let file = ConfigFile::read(path)?;
+                let accuracy = tested::look_up(&file, path, self.weights.as_deref(), options)?;
+                Some((file.config, accuracy))
             }
         };
         let mut findings = Vec::new();
         let mut witnesses = Vec::new();
+        let resolution = space.definition().resolution;
         for (name, model) in models {
             let tables = tables(model)?;
             match &config {
                 Some((config, accuracy)) => {
-                    let resolution = space.definition().resolution;
                     findings.extend(network::check(name, model, config, resolution, &tables, accuracy));
                 }
                 None => {
@@ -110,17 +107,6 @@ impl Audit {
             Exit::Usage
         })
     }
-}
-
-fn read_config(path: &Path) -> Result<(ModelConfig, Digest), CommandError> {
-    let wrong = |problem: String| CommandError::usage(format!("{}: {problem}", path.display()));
-    let length = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len();
-    if length > MAX_CONFIG_BYTES {
-        return Err(wrong(format!("more than {MAX_CONFIG_BYTES} bytes: this is no model.config")));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    let config = ModelConfig::parse(&text).map_err(|error| wrong(error.to_string()))?;
-    Ok((config, Digest::of_bytes(text.as_bytes())))
 }
 
 /// The tables by which a model's latencies are claimed: published ones by name, others by file.

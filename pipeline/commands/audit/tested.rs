@@ -1,12 +1,9 @@
-use std::fs;
 use std::path::Path;
 
-use tfnas::ModelConfig;
-use tfnas::checkpoint::WeightsFile;
-use tfnas::state_shapes::state_shapes;
-use tfnas_artifacts::{Digest, Outcome};
+use tfnas_artifacts::Outcome;
 
 use crate::error::CommandError;
+use crate::network_file::{ConfigFile, NetworkFileError, WeightsBytes};
 use crate::options::Options;
 use crate::report::json_output;
 use crate::session::store_to_read;
@@ -29,27 +26,27 @@ pub enum Accuracy {
 /// # Errors
 /// Weights that cannot be read, or do not fit; a store that cannot be read.
 pub fn look_up(
-    config: &ModelConfig,
-    config_digest: &Digest,
+    network: &ConfigFile,
+    network_path: &Path,
     weights: Option<&Path>,
     options: &Options,
 ) -> Result<Accuracy, CommandError> {
-    let Some(weights) = weights else {
-        return Ok(Accuracy::Unknown("no weights were given".to_owned()));
+    let Some(path) = weights else {
+        return Ok(Accuracy::Unknown("no weights were given: --weights FILE".to_owned()));
     };
-    let wrong = |error: String| CommandError::usage(format!("{}: {error}", weights.display()));
-    let bytes = fs::read(weights).map_err(|error| wrong(error.to_string()))?;
-    let file = WeightsFile::read(&bytes).map_err(|error| wrong(error.to_string()))?;
-    file.state_dict.check(&state_shapes(config)).map_err(|misfits| {
-        CommandError::failed(format!("{}: {misfits}", weights.display()))
-            .with_hint("they are the weights of another network")
+    let weights = WeightsBytes::read(path)?;
+    weights.parse_for(&network.config).map_err(|error| match error {
+        NetworkFileError::Misfits { .. } => {
+            CommandError::failed(error.to_string()).with_hint("they are the weights of another network")
+        }
+        error => error.into(),
     })?;
 
     let cache = store_to_read(options)?;
-    let mut tests = cache.ledger().users(&Digest::of_bytes(&bytes))?.into_iter().filter(|attempt| {
+    let mut tests = cache.ledger().users(&weights.digest())?.into_iter().filter(|attempt| {
         attempt.stage == "test"
             && attempt.outcome == Some(Outcome::Done)
-            && attempt.inputs.iter().any(|input| input.digest == *config_digest)
+            && attempt.inputs.iter().any(|input| input.digest == network.digest)
     });
     let found = tests.find_map(|test| {
         let tested = json_output(&cache, &test, "test.json")?;
@@ -57,8 +54,10 @@ pub fn look_up(
     });
     Ok(match found {
         Some((top1, top5)) => Accuracy::Tested { top1, top5 },
-        None => Accuracy::Unknown(
-            "no test of these weights in this store: `run test --from … --weights …` makes one".to_owned(),
-        ),
+        None => Accuracy::Unknown(format!(
+            "no test of these weights in this store: `run test --from {} --weights {}` makes one, on the images of `data`",
+            network_path.display(),
+            path.display()
+        )),
     })
 }

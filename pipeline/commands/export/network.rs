@@ -1,24 +1,22 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use tfnas::ModelConfig;
-use tfnas::checkpoint::{WeightsFile, WeightsFormat, to_safetensors};
+use tfnas::checkpoint::{WeightsFormat, to_safetensors};
 use tfnas_artifacts::{Attempt, Digest};
 use tfnas_images::parse_classes;
 use tfnas_onnx::State;
 use tfnas_stages::{Stage, published_resize};
 
+use crate::bounded;
 use crate::error::CommandError;
+use crate::network_file::{ConfigFile, WeightsBytes};
 use crate::options::Options;
 use crate::plan::{From, select};
 use crate::session::{Session, Setup};
 
-/// More bytes than any model.config or list of classes has.
-const MAX_TEXT_BYTES: u64 = 16 << 20;
-/// More bytes than any network has.
-const MAX_WEIGHTS_BYTES: u64 = 64 << 30;
+/// More bytes than any list of classes has.
+const MAX_CLASSES_BYTES: u64 = 16 << 20;
 
 /// The files of a network, and what its images go through.
 pub struct Named {
@@ -102,10 +100,9 @@ impl Named {
     /// # Errors
     /// Files that cannot be read, or are not what they should be; weights that do not fit.
     pub fn read(self) -> Result<Network, CommandError> {
-        let config_bytes = read(&self.config, MAX_TEXT_BYTES)?;
-        let config = ModelConfig::parse(&text(&self.config, &config_bytes)?).map_err(in_file(&self.config))?;
-        let weights_bytes = read(&self.weights, MAX_WEIGHTS_BYTES)?;
-        let weights = WeightsFile::read(&weights_bytes).map_err(in_file(&self.weights))?;
+        let ConfigFile { config, digest: config_digest } = ConfigFile::read(&self.config)?;
+        let weights_bytes = WeightsBytes::read(&self.weights)?;
+        let weights = weights_bytes.parse()?;
         let state = State::of(&config, &weights.state_dict).map_err(|misfits| {
             in_file(&self.weights)(misfits).with_hint(format!("the network is that of {}", self.config.display()))
         })?;
@@ -114,8 +111,8 @@ impl Named {
         let classes = self.classes.as_deref().map(|path| names(path, config.classifier.out_features)).transpose()?;
         Ok(Network {
             state,
-            config_digest: Digest::of_bytes(&config_bytes),
-            weights_digest: Digest::of_bytes(&weights_bytes),
+            config_digest,
+            weights_digest: weights_bytes.digest(),
             converted: converted.map_err(in_file(&self.weights))?,
             config,
             config_file: self.config,
@@ -169,8 +166,8 @@ fn input(
 
 /// The names of the classes: those of the first outputs, if not of all.
 fn names(path: &Path, outputs: usize) -> Result<Vec<String>, CommandError> {
-    let bytes = read(path, MAX_TEXT_BYTES)?;
-    let names = parse_classes(&text(path, &bytes)?, &path.display().to_string());
+    let text = bounded::read_text(path, MAX_CLASSES_BYTES).map_err(in_file(path))?;
+    let names = parse_classes(&text, &path.display().to_string());
     let names = names.map_err(|error| CommandError::usage(error.to_string()))?;
     if names.len() > outputs {
         return Err(in_file(path)(format!("{} classes, and the network has {outputs} outputs", names.len())));
@@ -179,20 +176,6 @@ fn names(path: &Path, outputs: usize) -> Result<Vec<String>, CommandError> {
         tracing::warn!("{}: {} classes: the other of the {outputs} outputs have no name", path.display(), names.len());
     }
     Ok(names)
-}
-
-fn read(path: &Path, most: u64) -> Result<Vec<u8>, CommandError> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
-    read.map_err(in_file(path))?;
-    if bytes.len() as u64 > most {
-        return Err(in_file(path)(format!("more than {most} bytes")));
-    }
-    Ok(bytes)
-}
-
-fn text(path: &Path, bytes: &[u8]) -> Result<String, CommandError> {
-    String::from_utf8(bytes.to_vec()).map_err(|_| in_file(path)("this is no text"))
 }
 
 /// What is wrong with a file, as the user sees it.

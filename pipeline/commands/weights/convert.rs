@@ -1,11 +1,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tfnas::checkpoint::{StateDict, WeightsFile, to_safetensors, write_pth};
+use tfnas::checkpoint::{StateDict, to_safetensors, write_pth};
 
-use crate::commands::weights::{read, write, wrong};
+use crate::commands::weights::{write, wrong};
 use crate::error::CommandError;
 use crate::exit::Exit;
+use crate::network_file::WeightsBytes;
 
 /// What goes before every name for a network in a `DataParallel`.
 const MODULE: &str = "module.";
@@ -42,8 +43,8 @@ impl Convert {
     /// A file without weights, an ending that says no format, or a file that cannot be written.
     pub fn execute(&self) -> Result<Exit, CommandError> {
         let format = format_of(&self.output)?;
-        let bytes = read(&self.input)?;
-        let file = WeightsFile::read(&bytes).map_err(|error| wrong(&self.input, error))?;
+        let bytes = WeightsBytes::read(&self.input)?;
+        let file = bytes.parse()?;
         let StateDict { mut tensors, .. } = file.state_dict;
         if self.data_parallel {
             tensors = tensors.into_iter().map(|(name, tensor)| (format!("{MODULE}{name}"), tensor)).collect();

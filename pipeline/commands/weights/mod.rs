@@ -42,10 +42,6 @@ impl Weights {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
-    fs::read(path).map_err(|error| CommandError::usage(format!("cannot read {}: {error}", path.display())))
-}
-
 /// Gives an error of a file's content the file's name.
 fn wrong(path: &Path, error: impl std::fmt::Display) -> CommandError {
     CommandError::usage(format!("{}: {error}", path.display()))

@@ -5,10 +5,11 @@ use serde_json::json;
 use tfnas::checkpoint::Checkpoint;
 use tfnas::{ModelConfig, cost};
 
-use crate::commands::weights::{read, write, wrong};
+use crate::commands::weights::{write, wrong};
 use crate::config::space_named;
 use crate::error::CommandError;
 use crate::exit::Exit;
+use crate::network_file::WeightsBytes;
 use crate::options::Options;
 use crate::report::{human, print, print_json};
 
@@ -42,8 +43,8 @@ impl Parse {
     /// A file that is no search of the space, or one that cannot be written.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let space = space_named(&self.space)?;
-        let bytes = read(&self.file)?;
-        let checkpoint = Checkpoint::parse(&bytes).map_err(|error| wrong(&self.file, error))?;
+        let bytes = WeightsBytes::read(&self.file)?;
+        let checkpoint = Checkpoint::parse(bytes.bytes()).map_err(|error| wrong(&self.file, error))?;
         let search = checkpoint.search(&space).map_err(|error| wrong(&self.file, error))?;
         let architecture = search.architecture(&space).map_err(|error| wrong(&self.file, error))?;
         let classes = self.classes.or(space.definition().classes).unwrap_or(PUBLISHED_CLASSES);

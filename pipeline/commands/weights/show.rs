@@ -5,9 +5,10 @@ use serde_json::{Map, Value, json};
 use tfnas::checkpoint::{Checkpoint, Field, StateDict, WeightsFile, WeightsFormat};
 use tfnas_artifacts::Digest;
 
-use crate::commands::weights::{read, wrong};
+use crate::commands::weights::wrong;
 use crate::error::CommandError;
 use crate::exit::Exit;
+use crate::network_file::WeightsBytes;
 use crate::options::Options;
 use crate::report::{Columns, human, print, print_json};
 
@@ -25,9 +26,10 @@ impl Show {
     /// # Errors
     /// A file without weights.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
-        let bytes = read(&self.file)?;
-        let (format, state, fields) = contents(&bytes).map_err(|error| wrong(&self.file, error))?;
-        let digest = Digest::of_bytes(&bytes);
+        let file = WeightsBytes::read(&self.file)?;
+        let bytes = file.bytes();
+        let (format, state, fields) = contents(bytes).map_err(|error| wrong(&self.file, error))?;
+        let digest = file.digest();
         if options.json {
             let tensors = state.tensors.iter().map(|(name, tensor)| {
                 json!({

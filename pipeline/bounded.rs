@@ -1,0 +1,45 @@
+//! Files of the user's, read no further than any of their kind goes: one that never ends is an error, not the end of memory.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
+
+/// Reads a file of at most this many bytes.
+///
+/// # Errors
+/// Those of the system; [`ErrorKind::FileTooLarge`] for a file with more bytes.
+pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, format!("it has more than {most} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Reads a text of at most this many bytes.
+///
+/// # Errors
+/// As [`read`]; [`ErrorKind::InvalidData`] for bytes that are no UTF-8 text.
+pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
+    let no_text = |_| io::Error::new(ErrorKind::InvalidData, "it is no text");
+    String::from_utf8(read(path, most)?).map_err(no_text)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_up_to_its_bound_and_a_text_must_be_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, b"abc\xFF").unwrap();
+        assert_eq!(read(&path, 4).unwrap(), b"abc\xFF");
+        assert_eq!(read(&path, 3).unwrap_err().kind(), ErrorKind::FileTooLarge);
+        assert_eq!(read_text(&path, 4).unwrap_err().kind(), ErrorKind::InvalidData);
+        assert_eq!(read_text(Path::new("/dev/zero"), 1 << 10).unwrap_err().kind(), ErrorKind::FileTooLarge);
+    }
+}
