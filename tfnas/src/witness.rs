@@ -123,11 +123,24 @@ struct Walk<'a> {
     goals: &'a [Claimed],
     groups: Vec<Vec<Choice>>,
     sums: Vec<f64>,
+    /// What the present step has changed so far, to be undone if it leads too far away.
+    changes: Vec<Change>,
+}
+
+/// One change of a network, and what undoes it.
+enum Change {
+    /// A block chose otherwise.
+    Chosen { group: usize, index: usize, before: Choice },
+    /// A group lost its last block.
+    Dropped { group: usize, before: Choice },
+    /// A group got another block.
+    Added { group: usize },
 }
 
 impl<'a> Walk<'a> {
     fn new(space: &'a Space, shares: &'a Shares, goals: &'a [Claimed], begin: &Architecture, shared: &[f64]) -> Self {
-        let mut walk = Self { space, shares, goals, groups: begin.groups().to_vec(), sums: shared.to_vec() };
+        let (groups, sums) = (begin.groups().to_vec(), shared.to_vec());
+        let mut walk = Self { space, shares, goals, groups, sums, changes: Vec::new() };
         for group in 0..walk.groups.len() {
             for index in 0..walk.groups[group].len() {
                 walk.add(group, index, walk.groups[group][index], 1.0);
@@ -139,13 +152,15 @@ impl<'a> Walk<'a> {
     /// Walks until the network has all that is claimed; false if it never has.
     fn arrives(&mut self, stream: &mut Stream) -> bool {
         let mut distance = self.distance();
+        let mut sums_before = self.sums.clone();
         for step in 0..STEPS {
             if distance <= 1.0 {
                 return true;
             }
             let left = 1.0 - f64::from(step) / f64::from(STEPS);
             let threshold = 1.0 + (FIRST_THRESHOLD - 1.0) * left * left;
-            let before = (self.groups.clone(), self.sums.clone());
+            self.changes.clear();
+            sums_before.clone_from(&self.sums);
             match stream.below(10) {
                 0 => self.change_depth(stream),
                 1 | 2 => self.change_operation(stream),
@@ -159,7 +174,9 @@ impl<'a> Walk<'a> {
             if now <= distance * threshold {
                 distance = now;
             } else {
-                (self.groups, self.sums) = before;
+                self.undo();
+                // What was added and taken away again need not be what it was, in floating point.
+                self.sums.clone_from(&sums_before);
             }
         }
         distance <= 1.0
@@ -171,6 +188,17 @@ impl<'a> Walk<'a> {
         off.fold(0.0, f64::max)
     }
 
+    /// Takes the changes of the present step back, the last one first; the sums are not touched.
+    fn undo(&mut self) {
+        while let Some(change) = self.changes.pop() {
+            match change {
+                Change::Chosen { group, index, before } => self.groups[group][index] = before,
+                Change::Dropped { group, before } => self.groups[group].push(before),
+                Change::Added { group } => drop(self.groups[group].pop()),
+            }
+        }
+    }
+
     fn change_depth(&mut self, stream: &mut Stream) {
         let group = stream.below(self.groups.len() as u64) as usize;
         let depth = self.groups[group].len();
@@ -178,11 +206,13 @@ impl<'a> Walk<'a> {
             if depth > 1 {
                 let dropped = self.groups[group].pop().expect("the group has more than one block");
                 self.add(group, depth - 1, dropped, -1.0);
+                self.changes.push(Change::Dropped { group, before: dropped });
             }
         } else if depth < self.space.blocks_of(group).len() {
             let choice = self.any_choice(group, depth, stream);
             self.groups[group].push(choice);
             self.add(group, depth, choice, 1.0);
+            self.changes.push(Change::Added { group });
         }
     }
 
@@ -219,6 +249,7 @@ impl<'a> Walk<'a> {
         let before = std::mem::replace(&mut self.groups[group][index], choice);
         self.add(group, index, before, -1.0);
         self.add(group, index, choice, 1.0);
+        self.changes.push(Change::Chosen { group, index, before });
     }
 
     /// Adds what a block chose to the sums, or takes it away.
