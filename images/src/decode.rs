@@ -15,6 +15,11 @@ mod to_rgb;
 /// Pillow's limit: beyond it `Image.open` raises `DecompressionBombError`.
 pub const MAX_PIXELS: usize = 178_956_970;
 
+/// More pixels than a byte of a photograph stands for, in any format: a file of a few bytes may also be one colour all over.
+const MAX_PIXELS_PER_BYTE: usize = 4096;
+/// So many pixels are read from however few bytes.
+const ALWAYS_ALLOWED: usize = 8 << 20;
+
 /// Why bytes are not an image.
 #[derive(Debug, Error)]
 pub enum DecodeError {
@@ -34,6 +39,16 @@ pub enum DecodeError {
         width: usize,
         /// Number of rows.
         height: usize,
+    },
+    /// The image has so many pixels for its bytes that it was made to fill the memory, or lacks most of them.
+    #[error("{width} x {height} pixels in {bytes} bytes: the file is truncated, or no photograph")]
+    TooFewBytes {
+        /// Pixels of a row.
+        width: usize,
+        /// Number of rows.
+        height: usize,
+        /// Bytes of the file.
+        bytes: usize,
     },
     /// A kind of image that is not read, or could not be read as Pillow does.
     #[error("{0}; convert the image to 8-bit RGB")]
@@ -59,7 +74,7 @@ pub enum DecodeError {
 ///
 /// The format is told from the content, never from a name. Transparency is dropped, of an animation the first picture
 /// is taken, and the orientation that EXIF may state is not applied (but that of a TIFF is, as by Pillow). Every byte
-/// equals Pillow's; what cannot be read so is refused. Damage inside of a JPEG that Pillow passes over is passed over
+/// equals Pillow's; what cannot be read so is refused, and so is a size that only a file made for it has. Damage inside of a JPEG that Pillow passes over is passed over
 /// here too.
 ///
 /// # Errors
@@ -81,10 +96,12 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
     }
 }
 
-/// Refuses sizes beyond [`MAX_PIXELS`].
-fn check_size(width: usize, height: usize) -> Result<(), DecodeError> {
+/// Refuses sizes beyond [`MAX_PIXELS`], and those that a file of so many bytes has no reason to have.
+fn check_size(width: usize, height: usize, bytes: usize) -> Result<(), DecodeError> {
+    let plausible = ALWAYS_ALLOWED.max(bytes.saturating_mul(MAX_PIXELS_PER_BYTE));
     match width.checked_mul(height) {
-        Some(count) if count <= MAX_PIXELS => Ok(()),
+        Some(count) if count <= MAX_PIXELS.min(plausible) => Ok(()),
+        Some(count) if count <= MAX_PIXELS => Err(DecodeError::TooFewBytes { width, height, bytes }),
         _ => Err(DecodeError::TooLarge { width, height }),
     }
 }
@@ -218,9 +235,9 @@ mod tests {
         let size = after_marker(&bytes, 0xC0) + 3;
         bytes[size..size + 4].fill(0xF0);
         assert!(matches!(decode(&bytes), Err(DecodeError::TooLarge { width: 0xF0F0, height: 0xF0F0 })));
-        // Within the limit, and yet more than so few bytes can hold.
+        // Within the limit, and yet too much for so few bytes.
         bytes[size..size + 4].copy_from_slice(&[0x30, 0, 0x30, 0]);
-        assert!(matches!(decode(&bytes), Err(DecodeError::Truncated)));
+        assert!(matches!(decode(&bytes), Err(DecodeError::TooFewBytes { width: 0x3000, height: 0x3000, .. })));
         let mut bytes = encoded(photo(), ImageFormat::Bmp);
         bytes[18..22].copy_from_slice(&60_000u32.to_le_bytes());
         bytes[22..26].copy_from_slice(&60_000u32.to_le_bytes());

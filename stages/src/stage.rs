@@ -118,7 +118,8 @@ impl Stage {
     pub const fn revision(self) -> u32 {
         match self {
             Self::Parse => 1,
-            Self::Split | Self::Lookup | Self::Search | Self::Train | Self::Test => 2,
+            Self::Split | Self::Lookup => 2,
+            Self::Search | Self::Train | Self::Test => 3,
         }
     }
 

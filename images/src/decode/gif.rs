@@ -17,7 +17,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
     let uncovered = frame.transparent.unwrap_or(0);
     // A picture that leaves its screen enlarges it.
     let (width, height) = (screen.0.max(left + frame_width), screen.1.max(top + frame_height));
-    check_size(width, height)?;
+    check_size(width, height, bytes.len())?;
 
     let mut indices = vec![0; frame_width * frame_height];
     if !indices.is_empty() {

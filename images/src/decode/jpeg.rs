@@ -7,10 +7,6 @@ use crate::rgb_image::RgbImage;
 /// bytes costing a pass over the whole image.
 const MAX_SCANS: u32 = 500;
 
-/// More pixels than a byte of a file can stand for: each block of 64 has a bit or more, in a component that may have an eighth
-/// of the pixels. (A file that is coded arithmetically may have fewer.)
-const MAX_PIXELS_PER_BYTE: usize = 8 * 64 * 8;
-
 /// Beginnings of the messages by which the decoder reports damage it passed over, as Pillow does too.
 const WARNINGS: [&str; 6] = [
     "Corrupt JPEG data",
@@ -66,10 +62,7 @@ fn decode_with_end(
         }
     };
     let (width, height) = (header.width, header.height);
-    check_size(width, height)?;
-    if width * height / MAX_PIXELS_PER_BYTE > bytes.len() && !is_arithmetic(bytes) {
-        return Err(DecodeError::Truncated);
-    }
+    check_size(width, height, bytes.len())?;
     let format = match header.colorspace {
         Colorspace::CMYK | Colorspace::YCCK => PixelFormat::CMYK,
         _ => PixelFormat::RGB,
@@ -173,12 +166,6 @@ fn has_end(bytes: &[u8]) -> bool {
         }
     }
     false
-}
-
-/// Whether the frame is one of arithmetic coding.
-fn is_arithmetic(bytes: &[u8]) -> bool {
-    let mut markers = Segments::new(bytes).map(|segment| segment.marker).take_while(|&marker| marker != START_OF_SCAN);
-    markers.any(|marker| matches!(marker, 0xC9..=0xCB | 0xCD..=0xCF))
 }
 
 /// The file without the parts of its header that are not needed and may be damaged: application data, comments, and

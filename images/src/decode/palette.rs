@@ -34,7 +34,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<DynamicImage, DecodeError> {
     let grey = as_grey(bytes)?;
     let mut decoder = Decoder::new(Cursor::new(&grey)).map_err(broken)?;
     let (width, height) = decoder.dimensions().map_err(broken)?;
-    check_size(width as usize, height as usize)?;
+    check_size(width as usize, height as usize, bytes.len())?;
     let compression = decoder.find_tag_unsigned::<u16>(Tag::Compression).map_err(broken)?;
     let compression = compression.map_or(CompressionMethod::None, CompressionMethod::from_u16_exhaustive);
     let bits = match decoder.colortype().map_err(broken)? {

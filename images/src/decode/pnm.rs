@@ -12,7 +12,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
     };
     let mut file = File { bytes, position: 2 };
     let (width, height) = (file.number()? as usize, file.number()? as usize);
-    check_size(width, height)?;
+    check_size(width, height, bytes.len())?;
     let pixels = match kind {
         b'1' => to_rgb::grey(&file.bits(width * height)?, 1, |value| value),
         b'4' => to_rgb::grey(&file.packed_bits(width, height)?, 1, |value| value),

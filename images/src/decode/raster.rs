@@ -42,7 +42,7 @@ fn plain(bytes: &[u8], format: ImageFormat) -> Result<DynamicImage, DecodeError>
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(explained)?;
     let (width, height) = decoder.dimensions();
-    check_size(width as usize, height as usize)?;
+    check_size(width as usize, height as usize, bytes.len())?;
     DynamicImage::from_decoder(decoder).map_err(explained)
 }
 
@@ -165,7 +165,7 @@ fn check_tiff(bytes: &[u8]) -> Result<Tiff, DecodeError> {
 fn mixed_inks(bytes: &[u8]) -> Result<DynamicImage, DecodeError> {
     let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(broken)?;
     let (width, height) = decoder.dimensions().map_err(broken)?;
-    check_size(width as usize, height as usize)?;
+    check_size(width as usize, height as usize, bytes.len())?;
     let (ColorType::CMYK(8), DecodingResult::U8(inks)) =
         (decoder.colortype().map_err(broken)?, decoder.read_image().map_err(broken)?)
     else {
