@@ -1,6 +1,8 @@
 //! The configuration: one YAML file, overrides from the command line, and where each value came from.
 
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod load;
 mod matrix;
 pub mod nearest;
