@@ -4,7 +4,7 @@ use tfnas_artifacts::{CacheError, FileError, LedgerError, ObjectError, RemoteErr
 use tfnas_images::generated::GeneratedError;
 
 use crate::config::ConfigError;
-use crate::execute::ProgramError;
+use crate::execute::{AskError, ProgramError};
 use crate::exit::Exit;
 use crate::lock::LockError;
 use crate::machine::DeviceError;
@@ -79,6 +79,12 @@ impl From<DeviceError> for CommandError {
 impl From<ProgramError> for CommandError {
     fn from(error: ProgramError) -> Self {
         Self::usage(error.to_string()).with_hint(ProgramError::HINT)
+    }
+}
+
+impl From<AskError> for CommandError {
+    fn from(error: AskError) -> Self {
+        Self::failed(error.to_string())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Doing what the plan says: workers as processes, their ends, and what they leave.
 
+mod ask;
 mod attempt;
 mod death;
 mod events;
@@ -14,7 +15,7 @@ mod room;
 mod runner;
 mod torchrun;
 
-pub use death::describe as describe_death;
+pub use ask::{AskError, ask_worker};
 pub use happening::{Ending, Happening};
 pub use interrupt::Interrupts;
 pub use program::{ProgramError, worker_program};

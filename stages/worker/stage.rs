@@ -1,5 +1,6 @@
 //! Runs one stage, in a process of its own: `tfnas-stage run JOB`, where the planner wrote the job, and `tfnas-stage join` on the
-//! other ranks, where several processes do it; or writes a network as TorchScript (`tfnas_worker::torchscript`).
+//! other ranks, where several processes do it; or writes a network as TorchScript (`tfnas_worker::torchscript`), or measures one
+//! (`tfnas_worker::latency`).
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,6 +12,7 @@ fn main() -> ExitCode {
         [verb] if verb == "join" => tfnas_worker::join(),
         [verb] if verb == "release" => tfnas_worker::release(),
         [verb, request @ ..] if verb == "torchscript" => tfnas_worker::torchscript(request),
+        [verb, request @ ..] if verb == "latency" => tfnas_worker::latency(request),
         [verb] if verb == "--version" => {
             println!("tfnas-stage {} (contract {})", tfnas_worker::VERSION, tfnas_stages::CONTRACT);
             ExitCode::SUCCESS
@@ -18,7 +20,7 @@ fn main() -> ExitCode {
         _ => {
             eprintln!(
                 "tfnas-stage is started by tfnas-pipeline: tfnas-stage run JOB | join | release | torchscript REQUEST | \
-                 --version"
+                 latency REQUEST | --version"
             );
             ExitCode::from(2)
         }

@@ -1,5 +1,8 @@
 //! Published numbers, held to what can be recomputed.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::Value;
 use tfnas::{Architecture, LatencyTable, ModelConfig, Space, cost};
 use tfnas_random::{Purpose, Stream};
@@ -43,6 +46,35 @@ fn each_claim_of_a_model_gets_its_verdict_and_what_was_not_checked_is_said() {
     assert_eq!(verdict(&audit, "top-1 (%)"), "not_checked");
     let ended = project.run(&arguments);
     assert!(ended.out.contains("DIFFERS") && ended.out.contains("not checked: "), "{}", ended.out);
+}
+
+#[test]
+fn a_latency_measured_here_stands_beside_the_claims_and_is_compared_with_none_of_another_device() {
+    let project = project_with_claims();
+    let script = r#"#!/bin/sh
+echo "$@" >> asked
+[ "$1 $4 $5 $6" = "latency 224 32 1" ] || exit 9
+echo '{"median_ms": 12.5, "low_ms": 12.4, "high_ms": 12.6}'
+"#;
+    project.write("worker", script);
+    fs::set_permissions(project.path("worker"), fs::Permissions::from_mode(0o755)).unwrap();
+    let arguments = ["audit", "--claims", "claims.yaml", "--model", "M", "--config", "model.config"];
+    let claim = "ms here, batch 32, threads 1 (titan-rtx-b32)";
+    let audit = project.json_of(&arguments, 1);
+    assert_eq!(verdict(&audit, claim), "not_checked");
+    assert!(audit.to_string().contains("--measure measures it"), "{audit}");
+
+    let measure = ["--measure", "--device", "cpu", "--worker", "./worker"];
+    let audit = project.json_of(&[&arguments[..], &measure].concat(), 1);
+    assert_eq!(verdict(&audit, claim), "not_comparable");
+    let ended = project.run(&[&arguments[..], &measure].concat());
+    assert!(ended.out.contains("12.5000") && ended.out.contains("another device"), "{}", ended.out);
+    assert_eq!(fs::read_to_string(project.path("asked")).unwrap().lines().count(), 2);
+
+    let ended = project.run(&[&arguments[..], &measure, &["--batch", "2"]].concat());
+    assert!(ended.code == Some(1) && ended.err.contains("exit code 9"), "{}", ended.err);
+    let ended = project.run(&["audit", "--claims", "tf-nas", "--measure"]);
+    assert!(ended.code == Some(2) && ended.err.contains("--config"), "{}", ended.err);
 }
 
 #[test]

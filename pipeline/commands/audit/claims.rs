@@ -53,6 +53,11 @@ pub struct Decimal {
 }
 
 impl Decimal {
+    /// The number.
+    pub fn value(&self) -> f64 {
+        self.value
+    }
+
     /// The number, and half a unit of its last digit.
     ///
     /// * `unit`: what one of it is, as a million.

@@ -14,6 +14,11 @@ pub enum Verdict {
     Reachable,
     /// No such network was found, which proves nothing.
     NotFound,
+    /// A number was found, of which the claim says nothing.
+    NotComparable {
+        /// Why.
+        why: String,
+    },
     /// Nothing was recomputed.
     NotChecked {
         /// Why.
@@ -40,12 +45,18 @@ pub struct Finding {
 }
 
 impl Verdict {
+    /// Whether the claim was held to something.
+    pub fn is_of_a_check(&self) -> bool {
+        !matches!(self, Self::NotComparable { .. } | Self::NotChecked { .. })
+    }
+
     fn text(&self) -> String {
         match self {
             Self::Agrees => "agrees".to_owned(),
             Self::Differs => "DIFFERS".to_owned(),
             Self::Reachable => "reachable".to_owned(),
             Self::NotFound => "no network found, which proves nothing".to_owned(),
+            Self::NotComparable { why } => format!("not comparable: {why}"),
             Self::NotChecked { why } => format!("not checked: {why}"),
         }
     }

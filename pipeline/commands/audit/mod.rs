@@ -2,6 +2,7 @@
 
 mod claims;
 mod finding;
+mod measured;
 mod network;
 mod reach;
 mod tested;
@@ -24,7 +25,8 @@ use crate::table as latency;
 
 /// Holds published numbers to what can be recomputed: parameters, multiply-adds, latency by tables, accuracy
 ///
-/// With --config one model is checked claim by claim, its accuracy where --weights were tested in this store. Without it, each model is asked whether its space holds any network
+/// With --config one model is checked claim by claim, its accuracy where --weights were tested in this store, its latency on this
+/// machine where --measure asks for it. Without --config, each model is asked whether its space holds any network
 /// with the multiply-adds and all latencies that are claimed, and one is shown. The exit code is 0 when nothing differs, 1 when
 /// something does, 2 when nothing could be checked.
 #[derive(Args, Debug)]
@@ -44,6 +46,9 @@ pub struct Audit {
     /// The model's weights, .pth.tar or safetensors: they must fit, and a test of them in this store tells their accuracy
     #[arg(long, value_name = "FILE", requires = "config")]
     weights: Option<PathBuf>,
+
+    #[command(flatten)]
+    measure: measured::Measure,
 
     /// Where the search for a network begins, without --config
     #[arg(long, default_value_t = 0)]
@@ -91,6 +96,7 @@ impl Audit {
                     witnesses.extend(reached.witness);
                 }
             }
+            findings.extend(self.measure.check(name, model, self.config.as_deref(), resolution, &tables)?);
         }
         if options.json {
             print_json(&json!({ "source": claims.source, "findings": findings, "witnesses": witnesses }));
@@ -98,10 +104,9 @@ impl Audit {
             let witnesses: String = witnesses.iter().map(|witness| format!("\n{witness}")).collect();
             print(&format!("{}\n\n{}{witnesses}", claims.source, table(&findings)));
         }
-        let checked = |finding: &&finding::Finding| !matches!(finding.verdict, Verdict::NotChecked { .. });
         Ok(if findings.iter().any(|finding| finding.verdict == Verdict::Differs) {
             Exit::Failed
-        } else if findings.iter().filter(checked).count() > 0 {
+        } else if findings.iter().any(|finding| finding.verdict.is_of_a_check()) {
             Exit::Done
         } else {
             Exit::Usage

@@ -1,12 +1,10 @@
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use super::deliver::Delivery;
 use super::network::Network;
 use super::preprocessing::batch_norm;
 use crate::error::CommandError;
-use crate::execute::describe_death;
-use crate::machine::build;
+use crate::execute::ask_worker;
 
 /// Lets the worker, which has libtorch, write the network as a TorchScript file.
 ///
@@ -21,24 +19,13 @@ pub fn write(worker: &Path, network: &Network, fold: bool, delivery: &Delivery) 
             path
         }
     };
-    let ended = Command::new(worker)
-        .args(["torchscript", build::VERSION])
-        .arg(&network.config_file)
-        .arg(weights)
-        .arg(network.resolution.to_string())
-        .arg(batch_norm(fold))
-        .arg(delivery.aside())
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| CommandError::failed(format!("cannot start {}: {error}", worker.display())))?;
-    if ended.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&ended.stderr);
-    let said = said.trim();
-    // The worker's own words, where it has not died without any.
-    Err(CommandError::failed(match ended.status.code() {
-        Some(_) if !said.is_empty() => said.to_owned(),
-        _ => format!("{}\n{said}", describe_death(ended.status, false, None)).trim().to_owned(),
-    }))
+    let request = [
+        network.config_file.clone().into(),
+        weights.into(),
+        network.resolution.to_string().into(),
+        batch_norm(fold).into(),
+        delivery.aside().into(),
+    ];
+    ask_worker(worker, "torchscript", &request)?;
+    Ok(())
 }

@@ -8,6 +8,7 @@ mod environment;
 mod error;
 mod evaluate;
 mod images;
+mod latency;
 mod lookup;
 mod network;
 mod parse;
@@ -35,6 +36,7 @@ use crate::error::{Context as _, StageError, StageResult};
 use crate::reporter::Reporter;
 use crate::stop::StopFlag;
 
+pub use latency::latency;
 pub use torchscript::torchscript;
 
 /// Version of the worker, which must be the planner's.

@@ -9,10 +9,9 @@ use tfnas_torch::timing::{TimingOptions, time_networks};
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::images::classes;
+use crate::latency::WARM_UP_PASSES;
 use crate::search::SearchResult;
 
-/// Passes whose times do not count.
-const WARM_UP_PASSES: usize = 5;
 /// The inputs that name the classes of the derived network; a job has one of them.
 const CLASSES: [&str; 2] = ["classes.txt", "all_classes.txt"];
 

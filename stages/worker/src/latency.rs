@@ -1,0 +1,123 @@
+//! `latency`: how long a whole network takes here, without a pipeline around it.
+
+use std::ffi::OsString;
+use std::fs::read_to_string;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::json;
+use tfnas::ModelConfig;
+use tfnas_torch::device::find_device;
+use tfnas_torch::timing::{NetworkTime, TimingOptions, time_network};
+
+use crate::VERSION;
+use crate::error::{Context as _, StageError};
+
+/// Passes whose times do not count, before each five of those that do.
+pub(crate) const WARM_UP_PASSES: usize = 5;
+
+/// What is asked for: `VERSION MODEL_CONFIG RESOLUTION BATCH THREADS PASSES SEED DEVICE`, the version being the planner's.
+struct Request {
+    config: PathBuf,
+    /// Side of the images, in pixels.
+    resolution: usize,
+    batch: usize,
+    threads: usize,
+    passes: usize,
+    seed: u64,
+    device: String,
+}
+
+/// Measures what the arguments after `latency` ask for and writes it on standard output, as JSON: `median_ms`, `low_ms` and
+/// `high_ms` (the quartiles) of a batch, as `parse` measures them. Says on standard error why it cannot.
+///
+/// Exit codes: 0 when it is measured, 1 when it cannot be, 2 for arguments that are no request.
+pub fn latency(arguments: &[OsString]) -> ExitCode {
+    let Some(request) = Request::parse(arguments) else {
+        eprintln!(
+            "expected VERSION MODEL_CONFIG RESOLUTION BATCH THREADS PASSES SEED DEVICE, of tfnas-pipeline {VERSION}"
+        );
+        return ExitCode::from(2);
+    };
+    match request.perform() {
+        Ok(NetworkTime { median_ms, low_ms, high_ms }) => {
+            println!("{}", json!({ "median_ms": median_ms, "low_ms": low_ms, "high_ms": high_ms }));
+            ExitCode::SUCCESS
+        }
+        Err(StageError::Failed { message, .. }) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+        Err(StageError::Stopped) => ExitCode::FAILURE,
+    }
+}
+
+impl Request {
+    fn parse(arguments: &[OsString]) -> Option<Self> {
+        let [version, config, resolution, batch, threads, passes, seed, device] = arguments else { return None };
+        let at_least_one = |word: &OsString| word.to_str()?.parse().ok().filter(|number: &usize| *number > 0);
+        (version == VERSION).then_some(Self {
+            config: config.into(),
+            resolution: at_least_one(resolution)?,
+            batch: at_least_one(batch)?,
+            threads: at_least_one(threads)?,
+            passes: at_least_one(passes)?,
+            seed: seed.to_str()?.parse().ok()?,
+            device: device.to_str()?.to_owned(),
+        })
+    }
+
+    fn perform(&self) -> Result<NetworkTime, StageError> {
+        let text = read_to_string(&self.config).context(self.config.display())?;
+        let config = ModelConfig::parse(&text).context(self.config.display())?;
+        let options = TimingOptions {
+            batch: self.batch,
+            threads: self.threads,
+            passes: self.passes,
+            warm_up_passes: WARM_UP_PASSES,
+            seed: self.seed,
+            device: find_device(&self.device).context("device")?,
+        };
+        Ok(time_network(&config, self.resolution, &options)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tfnas::{Architecture, Space};
+    use tfnas_random::{Purpose, Stream};
+
+    use super::*;
+
+    fn request(words: [&str; 8]) -> Option<Request> {
+        Request::parse(&words.map(OsString::from))
+    }
+
+    #[test]
+    fn a_network_in_a_file_is_measured() {
+        let folder = tempfile::tempdir().unwrap();
+        let space = Space::small();
+        let architecture = Architecture::random(&space, &mut Stream::new(4, Purpose::RandomArchitecture, 0, 0));
+        let config = ModelConfig::from_architecture(&space, &architecture, 5).unwrap();
+        let path = folder.path().join("model.config");
+        std::fs::write(&path, config.to_text()).unwrap();
+        let words = [VERSION, path.to_str().unwrap(), "32", "2", "1", "3", "0", "cpu"];
+        let time = request(words).unwrap().perform().unwrap();
+        assert!(0.0 < time.low_ms && time.low_ms <= time.median_ms && time.median_ms <= time.high_ms);
+
+        let too_large = [VERSION, path.to_str().unwrap(), "1000000", "2", "1", "3", "0", "cpu"];
+        assert!(request(too_large).unwrap().perform().is_err());
+        let no_device = [VERSION, path.to_str().unwrap(), "32", "2", "1", "3", "0", "gpu"];
+        assert!(request(no_device).unwrap().perform().is_err());
+    }
+
+    #[test]
+    fn a_request_of_another_version_or_of_no_image_is_none() {
+        assert!(request([VERSION, "c", "224", "1", "1", "51", "0", "cpu"]).is_some());
+        assert!(request(["0.0.0", "c", "224", "1", "1", "51", "0", "cpu"]).is_none());
+        assert!(request([VERSION, "c", "224", "0", "1", "51", "0", "cpu"]).is_none());
+        assert!(request([VERSION, "c", "224", "1", "1", "many", "0", "cpu"]).is_none());
+    }
+}
