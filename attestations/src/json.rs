@@ -1,0 +1,146 @@
+//! JSON as it is signed and checked: bounded, and with no key twice in an object.
+//!
+//! A reader that takes the first of two equal keys and one that takes the last see two documents in one; whoever checks
+//! a document must not see another than whoever uses it.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+/// A text that is not the JSON that is expected.
+#[derive(Debug, thiserror::Error)]
+pub enum JsonError {
+    /// It is larger than anything of its kind.
+    #[error("it has {bytes} bytes, more than the {most} that are read")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// What is read at most.
+        most: usize,
+    },
+    /// It is no JSON, has a key twice, or holds other fields than it should.
+    #[error("{0}")]
+    Text(#[from] serde_json::Error),
+}
+
+/// Reads a value of at most `most` bytes of JSON.
+///
+/// # Errors
+/// [`JsonError`]; also where an object, however deep, has a key twice.
+pub fn read<T: DeserializeOwned>(bytes: &[u8], most: usize) -> Result<T, JsonError> {
+    if bytes.len() > most {
+        return Err(JsonError::TooLarge { bytes: bytes.len(), most });
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = Unique.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(serde_json::from_value(value)?)
+}
+
+/// Returns a value as JSON in one line without its end; fields in the order of their declaration.
+pub(crate) fn to_line(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("these are plain structs, and maps with text keys")
+}
+
+/// Returns a value as indented JSON with a newline at its end.
+pub(crate) fn to_text(value: &impl Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(value).expect("these are plain structs, and maps with text keys");
+    text.push('\n');
+    text
+}
+
+/// Reads any value, in which no object has a key twice.
+struct Unique;
+
+impl<'de> DeserializeSeed<'de> for Unique {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Unique {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(Unique)? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if map.contains_key(&key) {
+                return Err(A::Error::custom(format_args!("the key {key:?} is there twice")));
+            }
+            let value = entries.next_value_seed(Unique)?;
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn error(text: &str) -> String {
+        read::<Value>(text.as_bytes(), 1000).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_value_comes_back_as_it_was() {
+        let text = r#"{"b":[1,-2,0.1,true,null,"\u00e4"],"a":{"b":{}}}"#;
+        let value: Value = read(text.as_bytes(), text.len()).unwrap();
+        assert_eq!(value, serde_json::from_str::<Value>(text).unwrap());
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_is_refused_however_deep() {
+        assert!(error(r#"{"a":1,"a":1}"#).contains("\"a\" is there twice"));
+        assert!(error(r#"[{"b":[{"a":1,"\u0061":2}]}]"#).contains("\"a\" is there twice"));
+    }
+
+    #[test]
+    fn what_is_too_large_too_deep_or_followed_by_something_is_refused() {
+        assert!(error(&" ".repeat(1001)).contains("1001 bytes, more than the 1000"));
+        assert!(error(&"[".repeat(500)).contains("recursion"));
+        assert!(error("{} {}").contains("trailing"));
+        assert!(error("").contains("EOF"));
+    }
+}

@@ -1,0 +1,95 @@
+use std::io;
+
+/// A key that cannot be read, written or used. `place` is the file, or where the text came from.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// A file that cannot be opened, read or written.
+    #[error("cannot {action} the key {place}: {source}")]
+    File {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file.
+        place: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is something under a name that a key is to be written to.
+    #[error("{place} exists, and a key is never overwritten: name another file, or move this one away")]
+    Exists {
+        /// The file.
+        place: String,
+    },
+    /// A private key that others can read.
+    #[error("the private key {place} can be read by others (its mode is {mode:04o}): `chmod 600 {place}`")]
+    Mode {
+        /// The file.
+        place: String,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// A folder, a device, or a file that is far too large.
+    #[error("{place} is no key: it is {what}")]
+    NotAKeyFile {
+        /// The file.
+        place: String,
+        /// What it is.
+        what: &'static str,
+    },
+    /// A text that is not that of a key in PEM.
+    #[error("{place} is no key: expected the PEM text of a {wanted}")]
+    NotPem {
+        /// Where it came from.
+        place: String,
+        /// What was expected.
+        wanted: &'static str,
+    },
+    /// A public key where a private one is needed, or the other way round.
+    #[error("{place} is a {found}, and a {wanted} is needed here")]
+    OtherKind {
+        /// Where it came from.
+        place: String,
+        /// What it is.
+        found: &'static str,
+        /// What was expected.
+        wanted: &'static str,
+    },
+    /// A private key with a password.
+    #[error(
+        "the private key {place} is encrypted: remove its password (`openssl pkcs8 -in {place} -out FILE`) and protect \
+         the file by its mode"
+    )]
+    Encrypted {
+        /// Where it came from.
+        place: String,
+    },
+    /// A private key in the older format of OpenSSL.
+    #[error(
+        "the private key {place} is in the older format of OpenSSL, and PKCS#8 is needed: `openssl pkcs8 -topk8 \
+         -nocrypt -in {place} -out FILE`"
+    )]
+    Older {
+        /// Where it came from.
+        place: String,
+    },
+    /// A key of another algorithm or curve.
+    #[error("the key {place} is of another kind ({found}): ECDSA keys on the curve P-256 are used here")]
+    Algorithm {
+        /// Where it came from.
+        place: String,
+        /// The algorithm or curve.
+        found: String,
+    },
+    /// A PEM text whose content is damaged.
+    #[error("the {kind} {place} is damaged: {why}")]
+    Damaged {
+        /// What it says to be.
+        kind: &'static str,
+        /// Where it came from.
+        place: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The system has no random numbers.
+    #[error("the system gives no random numbers to make a key of")]
+    NoRandomness,
+}

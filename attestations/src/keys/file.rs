@@ -1,0 +1,78 @@
+//! Files of keys: read within bounds and by one handle, written once.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use p256::elliptic_curve::zeroize::Zeroizing;
+
+use super::KeyError;
+
+/// A key's PEM text has some 240 bytes; explanations may stand around it.
+const MOST_BYTES: u64 = 64 << 10;
+
+/// The permissions of group and others.
+const OF_OTHERS: u32 = 0o077;
+
+/// Who may read a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Readers {
+    Owner,
+    Anybody,
+}
+
+/// Reads a key's text, which is wiped from memory when it is dropped.
+pub(super) fn read(path: &Path, readers: Readers) -> Result<Zeroizing<String>, KeyError> {
+    let place = path.display().to_string();
+    let failed = |action| {
+        let place = place.clone();
+        move |source| KeyError::File { action, place, source }
+    };
+    // Opening a pipe would wait for somebody to write to it.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits();
+    let flags = i32::try_from(flags).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed("open"))?;
+    let metadata = file.metadata().map_err(failed("look at"))?;
+    if !metadata.is_file() {
+        return Err(KeyError::NotAKeyFile { place, what: "no regular file" });
+    }
+    let mode = metadata.permissions().mode() & 0o7777;
+    if readers == Readers::Owner && mode & OF_OTHERS != 0 {
+        return Err(KeyError::Mode { place, mode });
+    }
+    let mut bytes =
+        Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len().min(MOST_BYTES)).unwrap_or(0) + 1));
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed("read"))?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(KeyError::NotAKeyFile { place, what: "far too large" });
+    }
+    match str::from_utf8(&bytes) {
+        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+        Err(_) => Err(KeyError::NotAKeyFile { place, what: "no text" }),
+    }
+}
+
+/// Writes a key's text to a file that does not exist yet, and that has its mode from the beginning.
+pub(super) fn write(path: &Path, text: &str, readers: Readers) -> Result<(), KeyError> {
+    let place = path.display().to_string();
+    let mode = if readers == Readers::Owner { 0o600 } else { 0o644 };
+    let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        sync_folder(path)
+    });
+    written.map_err(|source| match source.kind() {
+        ErrorKind::AlreadyExists => KeyError::Exists { place },
+        _ => KeyError::File { action: "write", place, source },
+    })
+}
+
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        // Some file systems have no such operation.
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
+        result => result,
+    }
+}

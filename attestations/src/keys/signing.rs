@@ -1,0 +1,75 @@
+use std::fmt;
+use std::path::Path;
+
+use p256::ecdsa::DerSignature;
+use p256::ecdsa::signature::Signer;
+use p256::elliptic_curve::Generate;
+use p256::elliptic_curve::zeroize::Zeroizing;
+use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey, LineEnding};
+
+use super::file::{self, Readers};
+use super::{KeyError, PublicKey, pem};
+
+/// A private key. It is wiped from memory when it is dropped, and cannot be printed.
+#[derive(Clone)]
+pub struct SigningKey(p256::ecdsa::SigningKey);
+
+impl SigningKey {
+    /// Makes a key of the system's random numbers.
+    ///
+    /// # Errors
+    /// [`KeyError::NoRandomness`].
+    pub fn generate() -> Result<Self, KeyError> {
+        p256::ecdsa::SigningKey::try_generate().map(Self).map_err(|_| KeyError::NoRandomness)
+    }
+
+    /// Reads a PEM text (PKCS#8); `place` is for the error.
+    ///
+    /// # Errors
+    /// [`KeyError`]: what it is instead.
+    pub fn from_pem(text: &str, place: &str) -> Result<Self, KeyError> {
+        let document = pem::private(text, place)?;
+        p256::ecdsa::SigningKey::from_pkcs8_der(document.as_bytes()).map(Self).map_err(|error| KeyError::Damaged {
+            kind: pem::PRIVATE,
+            place: place.to_owned(),
+            why: error.to_string(),
+        })
+    }
+
+    /// Reads a file that its owner alone may read.
+    ///
+    /// # Errors
+    /// [`KeyError::Mode`]; the file that cannot be read, or what it is instead.
+    pub fn read(path: &Path) -> Result<Self, KeyError> {
+        Self::from_pem(&file::read(path, Readers::Owner)?, &path.display().to_string())
+    }
+
+    /// Writes it to a file that does not exist yet, and that its owner alone may read (mode 0600).
+    ///
+    /// # Errors
+    /// [`KeyError::Exists`], [`KeyError::File`].
+    pub fn write(&self, path: &Path) -> Result<(), KeyError> {
+        file::write(path, &self.to_pem(), Readers::Owner)
+    }
+
+    /// Returns the public key that belongs to it.
+    pub fn public(&self) -> PublicKey {
+        PublicKey::new(*self.0.verifying_key())
+    }
+
+    fn to_pem(&self) -> Zeroizing<String> {
+        self.0.to_pkcs8_pem(LineEnding::LF).expect("a key on the curve has an encoding")
+    }
+
+    /// Signs the SHA-256 of `message`: DER, and the same each time (RFC 6979).
+    pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
+        let signature: DerSignature = self.0.sign(message);
+        signature.as_bytes().to_vec()
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey(of {:?})", self.public())
+    }
+}

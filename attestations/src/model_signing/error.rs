@@ -1,0 +1,85 @@
+use super::NameError;
+use crate::dsse::DsseError;
+use crate::json::JsonError;
+use crate::statement::StatementError;
+
+/// A text that is no bundle, or a bundle that proves nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// It is no JSON of a bundle.
+    #[error("no Sigstore bundle: {0}")]
+    Json(#[from] JsonError),
+    /// A bundle of another version.
+    #[error("the bundle has the media type {found:?}, and {wanted:?} is known here")]
+    MediaType {
+        /// Its type.
+        found: String,
+        /// The one that is known.
+        wanted: &'static str,
+    },
+    /// A bundle that was not made with a key.
+    #[error("the bundle was signed with {what}, and not with a key alone: verify it with `model_signing`")]
+    NotByKey {
+        /// With what.
+        what: &'static str,
+    },
+    /// A bundle that says to be signed by another key.
+    #[error("the bundle was signed with another key: it names {found}, and the key given is {wanted}")]
+    OtherKey {
+        /// The SHA-256 of the PEM text of the key that it names.
+        found: String,
+        /// That of the key given.
+        wanted: String,
+    },
+    /// A bundle with no signature, or with several.
+    #[error("the bundle has {found} signatures instead of one")]
+    Signatures {
+        /// How many.
+        found: usize,
+    },
+    /// The envelope, its signature, or the statement in it.
+    #[error("the bundle: {0}")]
+    Statement(#[from] StatementError),
+    /// A way to list or hash files that is not known here.
+    #[error("the bundle's {field} is {found:?}, and {wanted:?} is known here: verify it with `model_signing`")]
+    Serialization {
+        /// The field.
+        field: &'static str,
+        /// What it says.
+        found: String,
+        /// What is known.
+        wanted: &'static str,
+    },
+    /// Another number of subjects than one.
+    #[error("the bundle is about {found} models instead of one")]
+    Subjects {
+        /// How many.
+        found: usize,
+    },
+    /// A digest of the whole that is not that of its parts.
+    #[error("the bundle contradicts itself: the digest of the model is not that of its files")]
+    Root,
+    /// A name that is not that of a file in the model.
+    #[error("the list of files: {0}")]
+    Name(#[from] NameError),
+    /// The same name twice.
+    #[error("the list of files names {name:?} twice")]
+    Doubled {
+        /// The name.
+        name: String,
+    },
+    /// A file that is also to be left out.
+    #[error("the list of files names {name:?}, which {path:?} leaves out")]
+    Ignored {
+        /// The name.
+        name: String,
+        /// The path that covers it.
+        path: String,
+    },
+}
+
+impl From<DsseError> for BundleError {
+    fn from(error: DsseError) -> Self {
+        Self::Statement(error.into())
+    }
+}

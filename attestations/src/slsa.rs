@@ -1,0 +1,101 @@
+//! SLSA provenance v1: what was built, of what, by whom and when. The predicate of an in-toto statement.
+//!
+//! As <https://slsa.dev/spec/v1.0/provenance> specifies it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+use crate::Timestamp;
+use crate::statement::{ResourceDescriptor, Statement};
+
+/// What a statement that holds a [`Provenance`] says to hold.
+pub const PREDICATE_TYPE: &str = "https://slsa.dev/provenance/v1";
+
+/// Where the subjects of a statement come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Provenance {
+    /// What was to be built, of what.
+    pub build_definition: BuildDefinition,
+    /// How that went.
+    pub run_details: RunDetails,
+}
+
+/// What was to be built, of what.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildDefinition {
+    /// What the parameters mean: a URI.
+    pub build_type: String,
+    /// What the user chose.
+    pub external_parameters: Map<String, Value>,
+    /// What the builder chose.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub internal_parameters: Map<String, Value>,
+    /// What was read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resolved_dependencies: Vec<ResourceDescriptor>,
+}
+
+/// How a build went.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunDetails {
+    /// Who built.
+    pub builder: Builder,
+    /// Which build it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<BuildMetadata>,
+    /// What came out beside the subjects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub byproducts: Vec<ResourceDescriptor>,
+}
+
+/// Who built.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Builder {
+    /// What is trusted to have built as it says: a URI.
+    pub id: String,
+    /// The versions of its parts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub version: BTreeMap<String, String>,
+    /// What it itself is made of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub builder_dependencies: Vec<ResourceDescriptor>,
+}
+
+/// Which build it was.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildMetadata {
+    /// Its name among the builder's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invocation_id: Option<String>,
+    /// When it started, as [`Timestamp`] writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_on: Option<String>,
+    /// When it ended, as [`Timestamp`] writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_on: Option<String>,
+}
+
+impl BuildMetadata {
+    /// Names a build, and when it was.
+    pub fn new(invocation_id: impl Into<String>, started: Option<Timestamp>, finished: Option<Timestamp>) -> Self {
+        Self {
+            invocation_id: Some(invocation_id.into()),
+            started_on: started.map(|moment| moment.to_string()),
+            finished_on: finished.map(|moment| moment.to_string()),
+        }
+    }
+}
+
+impl Provenance {
+    /// Says of these files that they come from there.
+    pub fn of(self, subject: Vec<ResourceDescriptor>) -> Statement {
+        let predicate = serde_json::to_value(&self).expect("these are plain structs, and maps with text keys");
+        Statement::new(subject, PREDICATE_TYPE, predicate)
+    }
+}

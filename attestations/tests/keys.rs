@@ -1,0 +1,175 @@
+//! Files of keys: those of this crate, those that `openssl` writes, and those that are something else.
+#![allow(clippy::unwrap_used)]
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, Mode};
+use tfnas_attestations::Sha256Digest;
+use tfnas_attestations::keys::{KeyError, PublicKey, SigningKey};
+use tfnas_attestations::statement::{ResourceDescriptor, Statement};
+
+/// Written by `openssl ecparam -name prime256v1 -genkey -noout | openssl pkcs8 -topk8 -nocrypt`, for these tests alone.
+const PRIVATE: &str = include_str!("keys/p256.pem");
+/// By `openssl pkey -pubout`.
+const PUBLIC: &str = include_str!("keys/p256.pub");
+/// By `openssl pkey -pubin -outform DER | sha256sum`.
+const FINGERPRINT: &str = include_str!("keys/p256.fingerprint");
+
+fn private(text: &str) -> Result<SigningKey, KeyError> {
+    SigningKey::from_pem(text, "key.pem")
+}
+
+fn public(text: &str) -> Result<PublicKey, KeyError> {
+    PublicKey::from_pem(text, "key.pub")
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn a_key_of_openssl_is_read_and_has_the_fingerprint_that_openssl_and_sha256sum_give() {
+    let key = private(PRIVATE).unwrap();
+    assert_eq!(key.public(), public(PUBLIC).unwrap());
+    assert_eq!(key.public().fingerprint().to_string(), FINGERPRINT.trim());
+    assert_eq!(key.public().to_pem(), PUBLIC);
+    assert_eq!(private(&format!("for tests\r\n{}", PRIVATE.replace('\n', "\r\n"))).unwrap().public(), key.public());
+}
+
+#[test]
+fn a_key_that_was_written_is_read_again_and_no_other_has_its_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, public_file) = (folder.path().join("key"), folder.path().join("key.pub"));
+    let key = SigningKey::generate().unwrap();
+    key.write(&file).unwrap();
+    key.public().write(&public_file).unwrap();
+    assert_eq!((mode(&file), mode(&public_file) & 0o600), (0o600, 0o600));
+    assert_eq!(SigningKey::read(&file).unwrap().public(), key.public());
+    assert_eq!(PublicKey::read(&public_file).unwrap(), key.public());
+    assert_ne!(SigningKey::generate().unwrap().public(), key.public());
+}
+
+#[test]
+fn a_key_is_never_written_over_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, link) = (folder.path().join("key"), folder.path().join("link"));
+    let key = SigningKey::generate().unwrap();
+    fs::write(&file, "something").unwrap();
+    symlink(folder.path().join("nowhere"), &link).unwrap();
+    for path in [&file, &link] {
+        assert!(matches!(key.write(path), Err(KeyError::Exists { .. })));
+        assert!(matches!(key.public().write(path), Err(KeyError::Exists { .. })));
+    }
+    assert_eq!(fs::read(&file).unwrap(), b"something");
+    assert!(!folder.path().join("nowhere").exists());
+    let error = key.write(&folder.path().join("no/folder")).unwrap_err().to_string();
+    assert!(error.contains("no/folder") && error.contains("cannot write"), "{error}");
+}
+
+#[test]
+fn a_private_key_that_others_can_read_is_refused_also_behind_a_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, link) = (folder.path().join("key"), folder.path().join("link"));
+    fs::write(&file, PRIVATE).unwrap();
+    symlink(&file, &link).unwrap();
+    for bad in [0o644, 0o640, 0o604, 0o620, 0o601] {
+        fs::set_permissions(&file, Permissions::from_mode(bad)).unwrap();
+        for path in [&file, &link] {
+            let error = SigningKey::read(path).unwrap_err().to_string();
+            let place = path.display();
+            assert!(error.contains(&format!("its mode is {bad:04o}")), "{error}");
+            assert!(error.contains(&format!("chmod 600 {place}")), "{error}");
+        }
+    }
+    for good in [0o600, 0o400] {
+        fs::set_permissions(&file, Permissions::from_mode(good)).unwrap();
+        SigningKey::read(&file).unwrap();
+        SigningKey::read(&link).unwrap();
+    }
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    fs::write(&file, PUBLIC).unwrap();
+    PublicKey::read(&link).unwrap();
+}
+
+#[test]
+fn what_is_no_file_of_a_key_is_refused_by_name_and_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let file = |name: &str, bytes: &[u8]| -> PathBuf {
+        fs::write(path(name), bytes).unwrap();
+        fs::set_permissions(path(name), Permissions::from_mode(0o600)).unwrap();
+        path(name)
+    };
+    fs::create_dir(path("folder")).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, path("pipe"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let cases = [
+        (path("nothing"), "cannot open"),
+        (path("folder"), "no regular file"),
+        (path("pipe"), "no regular file"),
+        (file("large", &vec![b'-'; 1 << 20]), "far too large"),
+        (file("bytes", &[0xff; 100]), "no text"),
+        (file("empty", b""), "expected the PEM text"),
+        (PathBuf::from("/dev/null"), "no regular file"),
+    ];
+    for (path, words) in cases {
+        for error in [SigningKey::read(&path).unwrap_err(), PublicKey::read(&path).unwrap_err()] {
+            let error = error.to_string();
+            assert!(error.contains(words) && error.contains(&path.display().to_string()), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_key_of_another_kind_is_told_by_name() {
+    let error = |text: &str| private(text).unwrap_err().to_string();
+    let error_public = |text: &str| public(text).unwrap_err().to_string();
+    assert!(error(PUBLIC).contains("key.pem is a public key, and a private key"));
+    assert!(error_public(PRIVATE).contains("key.pub is a private key, and a public key"));
+    for (kind, found) in
+        [("rsa", "RSA"), ("p384", "the curve P-384"), ("ed25519", "Ed25519"), ("secp256k1", "secp256k1")]
+    {
+        let text = |end: &str| fs::read_to_string(format!("tests/keys/{kind}.{end}")).unwrap();
+        assert!(error(&text("pem")).contains(found), "{}", error(&text("pem")));
+        assert!(error_public(&text("pub")).contains(found), "{}", error_public(&text("pub")));
+    }
+    assert!(error(include_str!("keys/encrypted.pem")).contains("remove its password"));
+    assert!(error(include_str!("keys/sec1.pem")).contains("openssl pkcs8 -topk8"));
+    assert!(error("-----BEGIN RSA PRIVATE KEY-----\n-----END RSA PRIVATE KEY-----").contains("RSA"));
+    assert!(error("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----").contains("is a certificate"));
+    assert!(error("-----BEGIN PRIVATE KEY-----").contains("expected the PEM text"));
+}
+
+#[test]
+fn a_damaged_key_is_said_to_be_damaged() {
+    for index in 0..PRIVATE.trim_end().len() {
+        let mut bytes = PRIVATE.as_bytes().to_vec();
+        bytes[index] = if bytes[index] == b'A' { b'B' } else { b'A' };
+        if let Ok(key) = private(str::from_utf8(&bytes).unwrap()) {
+            // Of the secret number, any digits are a key; of what stands beside it, none.
+            assert_ne!(key.public(), private(PRIVATE).unwrap().public(), "{index}");
+        }
+    }
+    let last = PUBLIC.lines().nth(2).unwrap();
+    let cut = PUBLIC.replace(&format!("{last}\n"), "");
+    assert!(public(&cut).is_err());
+}
+
+#[test]
+fn a_private_key_is_not_printed() {
+    let key = private(PRIVATE).unwrap();
+    assert_eq!(format!("{key:?}"), format!("SigningKey(of PublicKey({}))", FINGERPRINT.trim()));
+}
+
+#[test]
+fn the_same_key_signs_the_same_statement_with_the_same_bytes() {
+    let statement = Statement::new(
+        vec![ResourceDescriptor::file("a", &Sha256Digest::of_bytes(b"a"))],
+        "https://example.org/nothing",
+        serde_json::json!({"a": 1}),
+    );
+    let sign = || statement.sign(&private(PRIVATE).unwrap()).to_json();
+    assert_eq!(sign(), sign());
+    assert_ne!(sign(), statement.sign(&SigningKey::generate().unwrap()).to_json());
+}

@@ -1,0 +1,145 @@
+//! Bundles of signed lists of files; whether other programs agree is in `other_verifiers.rs`.
+#![allow(clippy::unwrap_used)]
+
+use serde_json::{Value, json};
+use tfnas_attestations::Sha256Digest;
+use tfnas_attestations::dsse::Envelope;
+use tfnas_attestations::keys::SigningKey;
+use tfnas_attestations::model_signing::{Bundle, BundleError, Manifest, SignedFile};
+use tfnas_attestations::statement::PAYLOAD_TYPE;
+
+fn key() -> SigningKey {
+    SigningKey::from_pem(include_str!("keys/p256.pem"), "key").unwrap()
+}
+
+fn file(name: &str, content: &str) -> SignedFile {
+    SignedFile { name: name.to_owned(), sha256: Sha256Digest::of_bytes(content.as_bytes()) }
+}
+
+fn files() -> Vec<SignedFile> {
+    vec![file("sub/b", "b"), file("a", "a"), file("sub-b", "c"), file("ä ü", "d")]
+}
+
+fn manifest() -> Manifest {
+    Manifest::new("model", files(), vec!["model.sig".to_owned(), ".git".to_owned()]).unwrap()
+}
+
+/// The bundle of the manifest with another statement, signed by the key.
+fn with_statement(change: impl Fn(&mut Value)) -> BundleError {
+    let bundle = Bundle::sign(&manifest(), &key());
+    let mut statement: Value = serde_json::from_slice(bundle.envelope().unverified_payload()).unwrap();
+    change(&mut statement);
+    let envelope = Envelope::sign(PAYLOAD_TYPE, statement.to_string().into_bytes(), &key());
+    let mut written: Value = serde_json::from_str(&bundle.to_json()).unwrap();
+    written["dsseEnvelope"] = serde_json::from_str(&envelope.to_json()).unwrap();
+    Bundle::from_json(written.to_string().as_bytes()).unwrap().verify(&key().public()).unwrap_err()
+}
+
+/// The bundle of the manifest with something else at a place.
+fn with(pointer: &str, value: Value) -> Result<Manifest, BundleError> {
+    let mut written: Value = serde_json::from_str(&Bundle::sign(&manifest(), &key()).to_json()).unwrap();
+    *written.pointer_mut(pointer).unwrap() = value;
+    Bundle::from_json(written.to_string().as_bytes())?.verify(&key().public())
+}
+
+#[test]
+fn a_bundle_comes_back_with_its_files_in_order() {
+    let bundle = Bundle::sign(&manifest(), &key());
+    let read = Bundle::from_json(bundle.to_json().as_bytes()).unwrap();
+    assert_eq!(read, bundle);
+    let verified = read.verify(&key().public()).unwrap();
+    assert_eq!(verified, manifest());
+    let names: Vec<&str> = verified.files().iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(names, ["a", "sub/b", "sub-b", "ä ü"]);
+    assert_eq!((verified.model(), verified.follows_symlinks()), ("model", false));
+    assert_eq!(verified.ignored(), [".git", "model.sig"]);
+    let mut reversed = files();
+    reversed.reverse();
+    let again = Manifest::new("model", reversed, vec![".git".to_owned(), "model.sig".to_owned()]).unwrap();
+    assert_eq!(Bundle::sign(&again, &key()).to_json(), bundle.to_json());
+}
+
+#[test]
+fn every_file_that_is_not_as_signed_is_named() {
+    let differences = |found: &[SignedFile]| -> Vec<String> {
+        manifest().compare(found).differences.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(differences(&files()), [""; 0]);
+    let mut found = files();
+    found[1] = file("a", "other");
+    found.remove(2);
+    found.push(file("new", "x"));
+    found.push(file("a", "a"));
+    found.push(file("../a", "a"));
+    found.push(file("/etc/passwd", "a"));
+    found.push(file("c:\\a", "a"));
+    let said = differences(&found);
+    for (name, words) in [
+        ("a", "was changed"),
+        ("a", "given twice"),
+        ("sub-b", "is missing"),
+        ("new", "was not signed"),
+        ("../a", "out of a folder"),
+        ("/etc/passwd", "absolute"),
+        ("c:\\a", "backslash"),
+    ] {
+        let name = format!("{name:?}");
+        assert!(said.iter().any(|line| line.starts_with(&name) && line.contains(words)), "{name} {words}: {said:#?}");
+    }
+    assert_eq!(said.len(), 7, "{said:#?}");
+    let ignored = [files(), vec![file("model.sig", "x"), file(".git/config", "y"), file(".github", "z")]].concat();
+    let comparison = manifest().compare(&ignored);
+    assert_eq!(comparison.ignored, [".git/config", "model.sig"]);
+    assert_eq!(comparison.differences.len(), 1);
+}
+
+#[test]
+fn a_list_with_a_name_twice_or_one_that_leads_elsewhere_is_not_signed() {
+    let error = |names: &[&str], ignored: &[&str]| {
+        let files = names.iter().map(|name| file(name, name)).collect();
+        let ignored = ignored.iter().map(ToString::to_string).collect();
+        Manifest::new("model", files, ignored).unwrap_err().to_string()
+    };
+    assert!(error(&["a", "b", "a"], &[]).contains("\"a\" twice"));
+    for bad in ["../a", "/a", "a\\b", "a//b", "", "a/./b", "a/"] {
+        assert!(error(&["a", bad], &[]).contains(&format!("{bad:?}")), "{bad}");
+    }
+    assert!(error(&["a/b"], &["a"]).contains("leaves out"));
+}
+
+#[test]
+fn a_signed_list_that_does_not_hold_together_is_refused() {
+    let said = |change: &dyn Fn(&mut Value)| with_statement(change).to_string();
+    assert!(said(&|s| s["predicate"]["resources"][0]["name"] = json!("../a")).contains("\"../a\""));
+    assert!(said(&|s| s["predicate"]["resources"][0]["name"] = json!("sub-b")).contains("\"sub-b\" twice"));
+    assert!(said(&|s| s["predicate"]["resources"][0]["digest"] = json!("00")).contains("digest"));
+    assert!(said(&|s| s["predicate"]["resources"][0]["algorithm"] = json!("md5")).contains("md5"));
+    assert!(said(&|s| drop(s["predicate"]["resources"].as_array_mut().unwrap().pop())).contains("contradicts itself"));
+    assert!(said(&|s| s["subject"][0]["digest"]["sha256"] = json!("00")).contains("contradicts itself"));
+    assert!(said(&|s| s["subject"] = json!([s["subject"][0], s["subject"][0]])).contains("2 models"));
+    assert!(said(&|s| s["predicate"]["serialization"]["method"] = json!("shards")).contains("shards"));
+    assert!(said(&|s| s["predicate"]["serialization"]["hash_type"] = json!("blake3")).contains("blake3"));
+    assert!(said(&|s| s["predicate"]["serialization"]["ignore_paths"] = json!(["sub"])).contains("leaves out"));
+    assert!(said(&|s| s["predicateType"] = json!("https://model_signing/Digests/v0.1")).contains("Digests/v0.1"));
+    assert!(said(&|s| drop(s["predicate"].as_object_mut().unwrap().remove("resources"))).contains("resources"));
+}
+
+#[test]
+fn a_bundle_that_is_none_or_by_another_key_is_refused() {
+    let said = |pointer: &str, value: Value| with(pointer, value).unwrap_err().to_string();
+    assert!(said("/mediaType", json!("application/json")).contains("application/json"));
+    assert!(said("/verificationMaterial/publicKey/hint", json!("0")).contains("another key"));
+    assert!(said("/verificationMaterial", json!({"certificate": {"rawBytes": ""}})).contains("a certificate"));
+    assert!(said("/verificationMaterial", json!({"x509CertificateChain": {}})).contains("a certificate"));
+    assert!(said("/verificationMaterial", json!({})).contains("does not name"));
+    assert!(said("/dsseEnvelope", Value::Null).contains("no envelope"));
+    assert!(said("/dsseEnvelope/signatures", json!([])).contains("0 signatures"));
+    assert!(said("/dsseEnvelope/payload", json!("e30=")).contains("none of its signatures"));
+    assert!(said("/dsseEnvelope", json!(1)).contains("no DSSE envelope"));
+    // As versions of the program before 1.0 wrote it, with the key inside, which nobody should believe.
+    with("/verificationMaterial/publicKey", json!({"rawBytes": "AAAA", "keyDetails": "x"})).unwrap();
+    let bundle = Bundle::sign(&manifest(), &SigningKey::generate().unwrap());
+    assert!(matches!(bundle.verify(&key().public()), Err(BundleError::OtherKey { .. })));
+    let text = bundle.to_json().replace("\"tlogEntries\"", "\"publicKey\"");
+    assert!(Bundle::from_json(text.as_bytes()).unwrap_err().to_string().contains("twice"));
+}

@@ -1,0 +1,106 @@
+//! Statements about files, and SLSA provenance as one of them.
+#![allow(clippy::unwrap_used)]
+
+use serde_json::{Map, Value, json};
+use tfnas_attestations::dsse::Envelope;
+use tfnas_attestations::keys::SigningKey;
+use tfnas_attestations::slsa::{self, BuildDefinition, BuildMetadata, Builder, Provenance, RunDetails};
+use tfnas_attestations::statement::{PAYLOAD_TYPE, ResourceDescriptor, Statement};
+use tfnas_attestations::{Sha256Digest, Timestamp};
+
+fn key() -> SigningKey {
+    SigningKey::from_pem(include_str!("keys/p256.pem"), "key").unwrap()
+}
+
+fn file(name: &str) -> ResourceDescriptor {
+    ResourceDescriptor::file(name, &Sha256Digest::of_bytes(name.as_bytes()))
+}
+
+fn map(value: Value) -> Map<String, Value> {
+    value.as_object().unwrap().clone()
+}
+
+fn provenance() -> Provenance {
+    Provenance {
+        build_definition: BuildDefinition {
+            build_type: "https://example.org/training/v1".to_owned(),
+            external_parameters: map(json!({"epochs": 3, "rate": 0.1})),
+            internal_parameters: map(json!({"threads": 2})),
+            resolved_dependencies: vec![file("train.lst")],
+        },
+        run_details: RunDetails {
+            builder: Builder {
+                id: "https://example.org/pipeline".to_owned(),
+                version: [("pipeline".to_owned(), "0.1.0".to_owned())].into(),
+                builder_dependencies: Vec::new(),
+            },
+            metadata: Some(BuildMetadata::new("7", Timestamp::from_ms(0), Timestamp::from_ms(1500))),
+            byproducts: vec![file("log")],
+        },
+    }
+}
+
+#[test]
+fn provenance_is_written_as_slsa_names_its_fields() {
+    let statement = provenance().of(vec![file("weights.safetensors")]);
+    let value: Value = serde_json::from_str(&statement.to_json()).unwrap();
+    let digest = |name: &str| json!({"sha256": Sha256Digest::of_bytes(name.as_bytes())});
+    let expected = json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": "weights.safetensors", "digest": digest("weights.safetensors")}],
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": {
+            "buildDefinition": {
+                "buildType": "https://example.org/training/v1",
+                "externalParameters": {"epochs": 3, "rate": 0.1},
+                "internalParameters": {"threads": 2},
+                "resolvedDependencies": [{"name": "train.lst", "digest": digest("train.lst")}],
+            },
+            "runDetails": {
+                "builder": {"id": "https://example.org/pipeline", "version": {"pipeline": "0.1.0"}},
+                "metadata": {
+                    "invocationId": "7",
+                    "startedOn": "1970-01-01T00:00:00Z",
+                    "finishedOn": "1970-01-01T00:00:01.5Z",
+                },
+                "byproducts": [{"name": "log", "digest": digest("log")}],
+            },
+        },
+    });
+    assert_eq!(value, expected);
+}
+
+#[test]
+fn a_signed_statement_comes_back_and_holds_what_was_said() {
+    let statement = provenance().of(vec![file("a"), file("b")]);
+    let envelope = Envelope::from_json(statement.sign(&key()).to_json().as_bytes()).unwrap();
+    let read = Statement::verified(&envelope, &key().public()).unwrap();
+    assert_eq!(read, statement);
+    assert_eq!(read.predicate::<Provenance>(slsa::PREDICATE_TYPE).unwrap(), provenance());
+    assert_eq!(read.subject[0].sha256().unwrap(), Sha256Digest::of_bytes(b"a"));
+    let error = read.predicate::<Provenance>("https://example.org/other").unwrap_err().to_string();
+    assert!(error.contains("slsa.dev") && error.contains("example.org/other"), "{error}");
+}
+
+#[test]
+fn what_is_no_statement_is_refused_although_it_is_signed() {
+    let error = |value: Value, payload_type: &str| {
+        let envelope = Envelope::sign(payload_type, value.to_string().into_bytes(), &key());
+        Statement::verified(&envelope, &key().public()).unwrap_err().to_string()
+    };
+    let good: Value = serde_json::from_str(&provenance().of(vec![file("a")]).to_json()).unwrap();
+    let change = |pointer: &str, value: Value| {
+        let mut statement = good.clone();
+        *statement.pointer_mut(pointer).unwrap() = value;
+        error(statement, PAYLOAD_TYPE)
+    };
+    assert!(change("/_type", json!("https://in-toto.io/Statement/v0.1")).contains("Statement/v0.1"));
+    assert!(change("/subject", json!([])).contains("about nothing"));
+    assert!(change("/subject/0/digest", json!({})).contains("about a, which no digest names"));
+    assert!(change("/subject/0/digest", json!(7)).contains("no in-toto statement"));
+    assert!(error(json!([1]), PAYLOAD_TYPE).contains("no in-toto statement"));
+    assert!(error(good.clone(), "application/json").contains("application/json"));
+    let other = SigningKey::generate().unwrap();
+    let envelope = provenance().of(vec![file("a")]).sign(&other);
+    assert!(Statement::verified(&envelope, &key().public()).is_err());
+}
