@@ -29,7 +29,8 @@ impl OpenRun {
     }
 }
 
-/// An attempt under way, which holds the lock of its key. Dropped before its end, it counts as interrupted.
+/// An attempt under way, which holds the lock of its key. Dropped before its end, it counts as interrupted, unless it
+/// is [detached](Cache::begin_detached).
 #[derive(Debug)]
 pub struct OpenAttempt {
     record: Attempt,
@@ -37,6 +38,8 @@ pub struct OpenAttempt {
     output_folder: PathBuf,
     resume_folder: PathBuf,
     log: PathBuf,
+    /// Where the attempt's worker and its planners meet, when it outlives them.
+    detached: Option<PathBuf>,
     _lock: KeyLock,
 }
 
@@ -64,6 +67,15 @@ impl OpenAttempt {
     /// Returns the file that the worker's log goes to.
     pub fn log(&self) -> &Path {
         &self.log
+    }
+
+    /// Returns the folder where planners and a worker that outlives them meet.
+    pub fn detached_folder(&self) -> Option<&Path> {
+        self.detached.as_deref()
+    }
+
+    pub(crate) fn detach(&mut self, folder: PathBuf) {
+        self.detached = Some(folder);
     }
 }
 
@@ -95,14 +107,7 @@ impl Cache {
         if record.key != *lock.key() {
             return Err(CacheError::WrongLock { locked: *lock.key(), key: record.key });
         }
-        let open = OpenAttempt {
-            output_folder: self.store.output_folder(&record.id),
-            resume_folder: self.store.resume_folder(&record.key, record.purpose),
-            log: self.store.log_file(&record.id),
-            run: run.run.clone(),
-            record,
-            _lock: lock,
-        };
+        let open = self.opened(record, run.run.clone(), lock);
         if self.is_resume_stale(&open.record)? {
             durable::remove_folder(&open.resume_folder)?;
         }
@@ -110,6 +115,18 @@ impl Cache {
         durable::create_folder(&open.output_folder)?;
         durable::create_folder(&open.resume_folder)?;
         Ok(open)
+    }
+
+    pub(crate) fn opened(&self, record: Attempt, run: Run, lock: KeyLock) -> OpenAttempt {
+        OpenAttempt {
+            output_folder: self.store.output_folder(&record.id),
+            resume_folder: self.store.resume_folder(&record.key, record.purpose),
+            log: self.store.log_file(&record.id),
+            run,
+            record,
+            detached: None,
+            _lock: lock,
+        }
     }
 
     /// Returns whether a resume point that is there has served already: a crash may come between a commit and its
@@ -155,6 +172,9 @@ impl Cache {
         // The result stands: what is left behind here is in nobody's way, and `gc` removes it.
         let _ = fs::remove_dir_all(&attempt.output_folder);
         let _ = fs::remove_dir_all(&attempt.resume_folder);
+        if let Some(folder) = &attempt.detached {
+            let _ = fs::remove_dir_all(folder);
+        }
         Ok(record)
     }
 
@@ -179,6 +199,8 @@ impl Cache {
         let _ = fs::remove_dir(&attempt.resume_folder);
         let written = AttemptFile::new(record.clone(), Some(attempt.run)).write(&self.store);
         self.ledger.end_attempt(&record)?;
+        // After the end is recorded: with the folder gone and no end it would count as killed.
+        attempt.detached.as_deref().map(durable::remove_folder).transpose()?;
         written?;
         Ok(record)
     }

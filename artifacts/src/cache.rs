@@ -6,14 +6,12 @@ use std::path::{Path, PathBuf};
 use crate::attempt_file::{self, AttemptFile};
 use crate::durable;
 use crate::format::{self, FormatError};
+use crate::ledger_place::{self, LedgerPlaceError};
 use crate::lock::{OwnLock, SharedLock};
 use crate::{
     ActionKey, Attempt, AttemptFileError, AttemptId, Digest, FileError, Holder, KeyLock, Ledger, LedgerError,
     ObjectError, OpenRun, Outcome, RunId, Store, Waiting,
 };
-
-/// The ledger's file in a cache's folder.
-pub(crate) const LEDGER: &str = "ledger.sqlite3";
 
 /// A folder with a store, its ledger and its locks; shared by any number of threads and processes.
 #[derive(Debug)]
@@ -34,6 +32,9 @@ pub enum CacheError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// Where the ledger is.
+    #[error(transparent)]
+    LedgerPlace(#[from] LedgerPlaceError),
     /// A file in the cache's folder, or on its way there.
     #[error(transparent)]
     File(#[from] FileError),
@@ -60,6 +61,15 @@ pub enum CacheError {
     /// An attempt or result that is not known.
     #[error("there is no attempt {0}")]
     NoAttempt(AttemptId),
+    /// An attempt is under way without a planner.
+    #[error(
+        "an attempt is under way on another machine: cancel its job, which {} names, and remove that folder",
+        path.display()
+    )]
+    UnderWay {
+        /// The attempt's folder.
+        path: PathBuf,
+    },
     /// Other processes have the cache open.
     #[error("the store {} is in use by another process: try again when it has ended", path.display())]
     InUse {
@@ -92,11 +102,21 @@ impl Cache {
     /// [`FormatError::Newer`] or [`LedgerError::Newer`] if a newer version made it (nothing was touched);
     /// [`LedgerError::Damaged`]; [`CacheError::File`] if the folder cannot be written.
     pub fn open(root: &Path) -> Result<Self, CacheError> {
-        let path = root.join(LEDGER);
+        Self::open_with_ledger(root, None)
+    }
+
+    /// Opens the cache in a folder to work with it, with its ledger at `ledger` instead of in the folder. The store
+    /// keeps where that is, so that everyone who opens it finds it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`LedgerPlaceError`] if the store has a ledger at another place.
+    pub fn open_with_ledger(root: &Path, ledger: Option<&Path>) -> Result<Self, CacheError> {
         // All that can be refused is refused before anything is written.
         format::check(root)?;
+        let path = ledger_place::wanted(root, ledger)?;
         Ledger::is_there(&path)?;
         let store = Store::open(root)?;
+        ledger_place::keep(root, &path)?;
         let in_use = SharedLock::shared(&store.lock_file("ledger"))?;
         check_ledger(&store, &path)?;
         let ledger = Ledger::open(&path, &store.lock_file("setup"))?;
@@ -110,7 +130,7 @@ impl Cache {
     /// As [`open`](Self::open).
     pub fn open_to_read(root: &Path) -> Result<Self, CacheError> {
         let store = Store::open_to_read(root)?;
-        let path = root.join(LEDGER);
+        let path = ledger_place::of(root)?;
         check_ledger(&store, &path)?;
         let ledger = Ledger::open_to_read(&path, &store.lock_file("setup"))?;
         Ok(Self { store, ledger, _in_use: None })
@@ -227,9 +247,11 @@ impl Cache {
         self.store.lock_file(&format!("run-{run}"))
     }
 
-    /// Gives attempts of a planner that was killed their end: the key's lock is ours, so nobody is at them.
+    /// Gives attempts of a planner that was killed their end: the key's lock is ours, so nobody is at them but workers
+    /// that outlive their planner.
     pub(crate) fn settle(&self, key: &ActionKey) -> Result<(), CacheError> {
-        for attempt in self.ledger.attempts_of(key)?.into_iter().filter(|attempt| attempt.outcome.is_none()) {
+        let open = self.ledger.attempts_of(key)?.into_iter().filter(|attempt| attempt.outcome.is_none());
+        for attempt in open.filter(|attempt| !self.is_detached(attempt)) {
             let file = AttemptFile::path(&self.store, key, &attempt.id);
             let attempt = match AttemptFile::read(&file) {
                 // Killed between the record of a result and its commit: all its bytes are in the store.

@@ -24,11 +24,23 @@ const SHARED: &[(&str, u32)] = &[
     ("WekaFS", 0x0118_1221),
 ];
 
+/// Returns the magic number of the file system of `path`, or of the nearest folder above it that exists.
+pub(crate) fn magic(path: &Path) -> Option<u32> {
+    // The name of a file in the current folder has the empty path above it.
+    let here = |path: &Path| if path.as_os_str().is_empty() { Path::new(".").to_owned() } else { path.to_owned() };
+    let facts = path.ancestors().find_map(|path| rustix::fs::statfs(&here(path)).ok())?;
+    // The field is signed on some platforms; all magic numbers fit in 32 bits.
+    Some(facts.f_type as u32)
+}
+
+/// Returns the name of the network or parallel file system that has this magic number; none for local ones.
+pub(crate) fn shared_name(magic: u32) -> Option<&'static str> {
+    SHARED.iter().find(|(_, shared)| *shared == magic).map(|(name, _)| *name)
+}
+
 /// Returns whether `path`, or the nearest folder above it that exists, is on a network or parallel file system.
 pub(crate) fn is_shared(path: &Path) -> bool {
-    let magic = path.ancestors().find_map(|path| rustix::fs::statfs(path).ok()).map(|facts| facts.f_type);
-    // The field is signed on some platforms; all magic numbers fit in 32 bits.
-    magic.is_some_and(|magic| SHARED.iter().any(|(_, shared)| *shared == magic as u32))
+    magic(path).and_then(shared_name).is_some()
 }
 
 #[cfg(test)]
@@ -38,5 +50,17 @@ mod tests {
     #[test]
     fn the_folder_for_temporary_files_is_local_even_below_what_exists() {
         assert!(!is_shared(&std::env::temp_dir().join("not/there")));
+        assert_eq!(magic(Path::new("not-there")), magic(Path::new(".")), "a bare name lies in the current folder");
+    }
+
+    #[test]
+    fn file_systems_that_other_machines_write_to_are_known_by_their_numbers() {
+        for (magic, name) in [(0x6969, "NFS"), (0xff53_4d42, "CIFS"), (0x0bd0_0bd0, "Lustre"), (0x4750_4653, "GPFS")] {
+            assert_eq!(shared_name(magic), Some(name));
+        }
+        // ext4, XFS, btrfs, tmpfs, overlayfs.
+        for local in [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630] {
+            assert_eq!(shared_name(local), None, "{local:#x}");
+        }
     }
 }

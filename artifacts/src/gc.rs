@@ -87,7 +87,8 @@ impl Cache {
     }
 
     fn is_in_use(&self, candidate: &Candidate) -> bool {
-        let is_running = candidate.outcome.is_none() && self.is_locked(&candidate.key);
+        let is_detached = || self.store.detached_folder(&candidate.id).is_dir();
+        let is_running = candidate.outcome.is_none() && (self.is_locked(&candidate.key) || is_detached());
         is_running || candidate.open_runs.iter().any(|run| self.is_under_way(*run))
     }
 
@@ -180,6 +181,13 @@ impl Cache {
                 && self.ledger.attempt(&id)?.is_none_or(|attempt| attempt.outcome.is_some())
             {
                 durable::remove_folder(&attempts.join(name))?;
+            }
+        }
+        let under_way = self.detached_folders()?;
+        for name in names_in(&self.store.detached())? {
+            let folder = self.store.detached().join(name);
+            if !under_way.contains(&folder) {
+                durable::remove_folder(&folder)?;
             }
         }
         let resume = self.store.root().join("resume");

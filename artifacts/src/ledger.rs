@@ -8,6 +8,7 @@
 mod artifacts;
 mod attempts;
 mod connection;
+mod journal;
 mod lineage;
 mod pins;
 mod removal;
@@ -24,6 +25,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use artifacts::{Found, Totals};
 pub(crate) use connection::companions;
+use journal::Journal;
 pub use lineage::Lineage;
 pub(crate) use removal::Candidate;
 pub use runs::RunSummary;
@@ -75,6 +77,21 @@ pub enum LedgerError {
         /// The ledger.
         path: PathBuf,
     },
+    /// Its file system does not lock files as SQLite needs it.
+    #[error(
+        "the ledger {} cannot be locked: {what}. Its file system ({file_system}) does not lock files between processes, \
+         or its lock server does not answer: have it mounted with locks (Lustre: -o flock; NFS: without nolock), or put \
+         the ledger on another file system that all planners share, with `ledger: FILE` in the configuration",
+        path.display()
+    )]
+    Locking {
+        /// The ledger.
+        path: PathBuf,
+        /// What its file system is.
+        file_system: String,
+        /// What SQLite said.
+        what: String,
+    },
     /// Its file system is full.
     #[error(
         "cannot write the ledger {}: no space left on the file system (free some, or remove old results with `gc`)",
@@ -115,6 +132,8 @@ impl LedgerError {
         match source.sqlite_error_code() {
             Some(Code::DatabaseCorrupt | Code::NotADatabase) => Self::Damaged { path, what: source.to_string() },
             Some(Code::DatabaseBusy | Code::DatabaseLocked) => Self::Busy { path },
+            Some(Code::FileLockingProtocolFailed) => Self::locking(path, &source),
+            Some(Code::SystemIoFailure) if is_of_locks(&source) => Self::locking(path, &source),
             Some(Code::DiskFull) => Self::Full { path },
             Some(Code::ReadOnly | Code::CannotOpen | Code::PermissionDenied) => {
                 Self::Access { path, what: source.to_string() }
@@ -124,6 +143,29 @@ impl LedgerError {
             None => Self::Damaged { path, what: source.to_string() },
         }
     }
+
+    fn locking(path: PathBuf, source: &rusqlite::Error) -> Self {
+        let magic = crate::file_system::magic(&path);
+        let known = magic.and_then(crate::file_system::shared_name).map(str::to_owned);
+        let file_system = known.or(magic.map(|magic| format!("of type {magic:#x}"))).unwrap_or("unknown".to_owned());
+        Self::Locking { path, file_system, what: source.to_string() }
+    }
+}
+
+/// Returns whether an input or output error is one of locks.
+fn is_of_locks(error: &rusqlite::Error) -> bool {
+    use rusqlite::ffi;
+    let codes = [
+        ffi::SQLITE_IOERR_LOCK,
+        ffi::SQLITE_IOERR_UNLOCK,
+        ffi::SQLITE_IOERR_RDLOCK,
+        ffi::SQLITE_IOERR_BLOCKED,
+        ffi::SQLITE_IOERR_CHECKRESERVEDLOCK,
+        ffi::SQLITE_IOERR_SHMLOCK,
+        ffi::SQLITE_IOERR_SHMMAP,
+        ffi::SQLITE_IOERR_SHMOPEN,
+    ];
+    error.sqlite_error().is_some_and(|error| codes.contains(&error.extended_code))
 }
 
 impl Ledger {
@@ -188,5 +230,24 @@ impl Ledger {
         let value = changes(&transaction)?;
         transaction.commit()?;
         Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_without_locks_is_named_with_the_way_out() {
+        for code in [rusqlite::ffi::SQLITE_PROTOCOL, rusqlite::ffi::SQLITE_IOERR_LOCK] {
+            let source = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+            let error = LedgerError::new(&std::env::temp_dir().join("ledger.sqlite3"), source);
+            assert!(matches!(error, LedgerError::Locking { .. }), "{error}");
+            let text = error.to_string();
+            assert!(text.contains("-o flock") && text.contains("`ledger: FILE`"), "{text}");
+        }
+        let other = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_READ);
+        let error = LedgerError::new(Path::new("ledger"), rusqlite::Error::SqliteFailure(other, None));
+        assert!(matches!(error, LedgerError::Sqlite { .. }));
     }
 }

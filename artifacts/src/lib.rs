@@ -7,10 +7,12 @@
 //! ```text
 //! FORMAT               the version of this layout
 //! ledger.sqlite3       the ledger; remade from manifests/ and objects/ when it is damaged
+//! ledger.path          where the ledger is instead, when it was put elsewhere
 //! objects/<2>/<62>     artifacts, read-only, named by digest
 //! manifests/<key>/     one readable record per finished attempt, <attempt>.json, and its pin, <attempt>.pin
 //! logs/<attempt>.log   what the worker of an attempt wrote
 //! attempts/<attempt>/  where a worker leaves its outputs
+//! detached/<attempt>/  of an attempt whose worker outlives its planner: its job, and what it says; gone when it has ended
 //! resume/<key>/        where a long stage keeps its resume point, until its key has a result
 //! folders/             what is remembered of image folders, so that unchanged files are not read again
 //! remotes/             what is remembered of remotes' objects, for the same reason
@@ -25,6 +27,7 @@
 mod attempt_file;
 mod attempting;
 mod cache;
+mod detached;
 mod digest;
 mod durable;
 mod file_error;
@@ -34,6 +37,7 @@ mod format;
 mod gc;
 mod key;
 mod ledger;
+mod ledger_place;
 mod lock;
 mod rebuild;
 mod record;
@@ -56,6 +60,7 @@ pub use format::FormatError;
 pub use gc::{Removal, RemovedAttempt, Retention};
 pub use key::{ActionKey, Field, FieldChange, KeyError, KeyManifest};
 pub use ledger::{Found, Ledger, LedgerError, Lineage, RunSummary, Totals};
+pub use ledger_place::LedgerPlaceError;
 pub use lock::{Holder, KeyLock, Waiting};
 pub use rebuild::Rebuilt;
 pub use record::{

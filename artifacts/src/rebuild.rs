@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use crate::attempt_file::{self, AttemptFile};
-use crate::cache::LEDGER;
+use crate::ledger_place;
 use crate::lock::SharedLock;
 use crate::stamp::now_ns;
 use crate::{
@@ -35,13 +35,14 @@ impl Cache {
     /// ended, which results were used when.
     ///
     /// # Errors
-    /// [`CacheError::InUse`] while another process has the cache open; [`CacheError::Format`] if there is none;
+    /// [`CacheError::InUse`] while another process has the cache open; [`CacheError::UnderWay`] while a worker is at an
+    /// attempt without a planner; [`CacheError::Format`] if there is none;
     /// [`LedgerError::Newer`]; [`CacheError::File`].
     pub fn rebuild(root: &Path) -> Result<Rebuilt, CacheError> {
         if !format::check(root)? {
             return Err(FormatError::NotAStore { path: root.to_owned() }.into());
         }
-        let path = root.join(LEDGER);
+        let path = ledger_place::of(root)?;
         if let Err(error @ LedgerError::Newer { .. }) = Ledger::is_there(&path) {
             return Err(error.into());
         }
@@ -49,6 +50,10 @@ impl Cache {
         let Some(_alone) = SharedLock::try_alone(&store.lock_file("ledger"))? else {
             return Err(CacheError::InUse { path: root.to_owned() });
         };
+        // The new ledger would not know of them, and their outputs would be nobody's.
+        if let Some(under_way) = crate::durable::names_in(&store.detached())?.into_iter().next() {
+            return Err(CacheError::UnderWay { path: store.detached().join(under_way) });
+        }
 
         let files: Vec<Result<AttemptFile, AttemptFileError>> =
             attempt_file::all(&store)?.par_iter().map(|path| AttemptFile::read(path)).collect();
@@ -64,7 +69,7 @@ impl Cache {
         let lost = lost_outputs(&store, &records);
 
         // Made aside and renamed, so that a crash leaves the old ledger, or none, which is noticed.
-        let new = root.join("ledger.new");
+        let new = path.with_extension("new");
         for file in files_of(&new) {
             crate::durable::remove_file(&file)?;
         }

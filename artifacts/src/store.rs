@@ -18,8 +18,8 @@ use crate::stamp::{Clock, Stamp, now_ns};
 use crate::{ActionKey, AttemptId, Digest, FileError, Purpose};
 
 /// The folders of a store; the head of the crate says what each is for.
-const FOLDERS: [&str; 9] =
-    ["attempts", "folders", "locks", "logs", "manifests", "objects", "quarantine", "resume", "tmp"];
+const FOLDERS: [&str; 10] =
+    ["attempts", "detached", "folders", "locks", "logs", "manifests", "objects", "quarantine", "resume", "tmp"];
 
 /// Immutable files named by digest, in a cache's folder.
 #[derive(Debug)]
@@ -126,6 +126,20 @@ impl Store {
 
     pub(crate) fn output_folder(&self, attempt: &AttemptId) -> PathBuf {
         self.root.join("attempts").join(attempt.as_str())
+    }
+
+    pub(crate) fn detached(&self) -> PathBuf {
+        self.root.join("detached")
+    }
+
+    pub(crate) fn detached_folder(&self, attempt: &AttemptId) -> PathBuf {
+        self.detached().join(attempt.as_str())
+    }
+
+    /// Returns whether other machines can write the store's file system, and may see a change some seconds after it was
+    /// made.
+    pub fn is_shared(&self) -> bool {
+        self.clock == Clock::Remote
     }
 
     /// Returns the folder of a key's resume point. A check starts from nothing, so it has one of its own.

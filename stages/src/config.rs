@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use tfnas::SpaceDefinition;
 
 use crate::{
-    LookupSection, ParseSection, Ranks, Resources, SearchSection, SplitSection, Stage, TestSection, TrainSection,
+    Executor, LookupSection, ParseSection, Ranks, Resources, SearchSection, SlurmSection, SplitSection, Stage,
+    TestSection, TrainSection,
 };
 
 /// The effective configuration of one pipeline: what `pipeline.yaml` and `--set` say, defaults filled in.
@@ -40,6 +41,16 @@ pub struct Config {
     /// Processes that train together.
     #[serde(default)]
     pub ranks: Ranks,
+    /// Who starts workers: local (this machine), or slurm (the queue of a cluster).
+    #[serde(default)]
+    pub executor: Executor,
+    /// What is asked of the cluster.
+    #[serde(default)]
+    pub slurm: SlurmSection,
+    /// The file of the ledger, where that is not in the store: on a file system that SQLite works better on. Relative
+    /// to the configuration's own folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<PathBuf>,
     /// Where results are shared.
     #[serde(default)]
     pub cache: CacheSection,
@@ -227,7 +238,39 @@ impl Config {
             return Some(("resume_every_s".to_owned(), message));
         }
         let resources = self.resources.problem().map(|(key, message)| (format!("resources.{key}"), message));
-        resources.or_else(|| self.ranks.problem().map(|(key, message)| (format!("ranks.{key}"), message)))
+        let ranks = || self.ranks.problem().map(|(key, message)| (format!("ranks.{key}"), message));
+        resources.or_else(ranks).or_else(|| self.cluster_problem())
+    }
+
+    /// Returns what is wrong with what is said of the cluster.
+    fn cluster_problem(&self) -> Option<(String, String)> {
+        if let Some((key, message)) = self.slurm.problem() {
+            return Some((format!("slurm.{key}"), message));
+        }
+        if self.executor == Executor::Local {
+            return None;
+        }
+        let measures = |stage: &Stage| stage.environment(self).latency;
+        if self.device == DeviceChoice::Auto {
+            let message = "auto is what this machine has, and a node of the cluster computes: write cpu or cuda";
+            return Some(("device".to_owned(), message.to_owned()));
+        }
+        if let Some(stage) = Stage::ALL.iter().find(|stage| self.threads == 0 && !measures(stage))
+            && self.slurm.request(*stage).cores.is_none()
+        {
+            let message = "0 takes all cores of this machine, and a node of the cluster computes: write how many, or \
+                           `slurm.cores`";
+            return Some(("threads".to_owned(), message.to_owned()));
+        }
+        let measuring = Stage::ALL.iter().find(|stage| measures(stage))?;
+        self.slurm.device_model.is_none().then(|| {
+            let message = format!(
+                "is needed: {} measures a latency, which belongs to the model of the nodes' device (or leave that out, \
+                 with `lookup.import` and `parse.measure: false`)",
+                measuring.name()
+            );
+            ("slurm.device_model".to_owned(), message)
+        })
     }
 
     /// Returns what is wrong with the values of `stage`'s section, as (dotted key, message); types are already right.

@@ -7,8 +7,11 @@
 mod augment;
 mod config;
 mod event;
+mod executor;
 mod job;
+mod last_word;
 mod lookup;
+pub mod machine;
 mod parse;
 mod precision;
 mod ranks;
@@ -25,7 +28,9 @@ pub use config::{
     CacheSection, Config, DataSection, DeviceChoice, GenerateSection, OnBadImage, SpaceChoice, published_resize,
 };
 pub use event::{Event, Level, Metrics};
+pub use executor::{Executor, SlurmRequest, SlurmSection, SlurmStage};
 pub use job::{CONTRACT, Input, Job, JobError, NO_MORE_JOBS, Stop};
+pub use last_word::{LastWord, Submission, TurnState, detached};
 pub use lookup::{LookupParams, LookupSection};
 pub use parse::{ParseParams, ParseSection};
 pub use precision::Precision;

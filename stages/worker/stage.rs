@@ -1,6 +1,6 @@
-//! Runs one stage, in a process of its own: `tfnas-stage run JOB`, where the planner wrote the job, and `tfnas-stage join` on the
-//! other ranks, where several processes do it; or writes a network as TorchScript (`tfnas_worker::torchscript`), or measures one
-//! (`tfnas_worker::latency`).
+//! Runs one stage, in a process of its own: `tfnas-stage run JOB`, where the planner wrote the job, or `tfnas-stage
+//! detached FOLDER SUBMISSION` where it need not be there, and `tfnas-stage join` on the other ranks, where several processes do
+//! it; or writes a network as TorchScript (`tfnas_worker::torchscript`), or measures one (`tfnas_worker::latency`).
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,18 +11,24 @@ fn main() -> ExitCode {
         [verb, job] if verb == "run" => tfnas_worker::run(Path::new(job)),
         [verb] if verb == "join" => tfnas_worker::join(),
         [verb] if verb == "release" => tfnas_worker::release(),
+        [verb, folder, number] if verb == "detached" => match number.to_str().and_then(|number| number.parse().ok()) {
+            Some(number) => tfnas_worker::run_detached(Path::new(folder), number),
+            None => usage(),
+        },
         [verb, request @ ..] if verb == "torchscript" => tfnas_worker::torchscript(request),
         [verb, request @ ..] if verb == "latency" => tfnas_worker::latency(request),
         [verb] if verb == "--version" => {
             println!("tfnas-stage {} (contract {})", tfnas_worker::VERSION, tfnas_stages::CONTRACT);
             ExitCode::SUCCESS
         }
-        _ => {
-            eprintln!(
-                "tfnas-stage is started by tfnas-pipeline: tfnas-stage run JOB | join | release | torchscript REQUEST | \
-                 latency REQUEST | --version"
-            );
-            ExitCode::from(2)
-        }
+        _ => usage(),
     }
+}
+
+fn usage() -> ExitCode {
+    eprintln!(
+        "tfnas-stage is started by tfnas-pipeline: tfnas-stage run JOB | detached FOLDER SUBMISSION | join | release | \
+         torchscript REQUEST | latency REQUEST | --version"
+    );
+    ExitCode::from(2)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Ledger, LedgerError, schema};
+use super::{Journal, Ledger, LedgerError, schema};
 use crate::FileError;
 use crate::lock::SharedLock;
 
@@ -22,28 +22,31 @@ const CACHE_KIB: i64 = 16 << 10;
 impl Ledger {
     /// Opens the ledger at `path`, creating or migrating it if need be; `setup` is a file to lock meanwhile.
     pub(crate) fn open(path: &Path, setup: &Path) -> Result<Self, LedgerError> {
+        Self::open_with(path, setup, Journal::of(path))
+    }
+
+    /// As [`open`](Self::open), with this journal.
+    fn open_with(path: &Path, setup: &Path, wanted: Journal) -> Result<Self, LedgerError> {
         let failed = |error| LedgerError::new(path, error);
         let version = read_version(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
         configure(&connection).map_err(failed)?;
-        let shared = crate::file_system::is_shared(path);
         let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(failed)?;
-        // WAL mode is a property of the file, the other modes are the connection's: only that one change needs the file
-        // alone.
-        let ready = version == Some(schema::VERSION) && (journal == "wal") != shared;
+        // To change into or out of WAL mode needs the file alone.
+        let ready = version == Some(schema::VERSION) && wanted.is(&journal);
         let _alone = if ready { None } else { Some(SharedLock::alone(setup)?) };
-        if shared || !ready {
-            let wanted = if shared { "PRAGMA journal_mode = truncate" } else { "PRAGMA journal_mode = wal" };
-            connection.query_row(wanted, [], |_| Ok(())).map_err(failed)?;
+        if wanted == Journal::Truncate || !ready {
+            wanted.set(&connection).map_err(failed)?;
         }
         if !ready {
             schema::migrate(&mut connection).map_err(failed)?;
             // So that the version stands in the file's header, where the next one to open it looks.
             connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(failed)?;
         }
-        set_durable(&connection, shared).map_err(failed)?;
-        Self::new(path, connection, shared)
+        let always_durable = wanted == Journal::Truncate;
+        set_durable(&connection, always_durable).map_err(failed)?;
+        Self::new(path, connection, always_durable)
     }
 
     /// Opens the ledger at `path` to read it; an absent one reads as an empty one. One of an older version is migrated.
@@ -173,8 +176,9 @@ mod tests {
     #[test]
     fn a_new_ledger_is_empty_and_opens_again() {
         let (_folder, path, setup) = ledger();
-        for _ in 0..2 {
-            let ledger = Ledger::open(&path, &setup).unwrap();
+        // From one journal to the other and back, as when a store is moved to another file system.
+        for journal in [Journal::Wal, Journal::Wal, Journal::Truncate, Journal::Truncate, Journal::Wal] {
+            let ledger = Ledger::open_with(&path, &setup, journal).unwrap();
             assert!(ledger.runs(None, 10).unwrap().is_empty());
             assert!(ledger.check().unwrap().is_empty());
         }
@@ -225,11 +229,39 @@ mod tests {
 
     #[test]
     fn two_ledgers_made_at_once_are_one() {
-        let (_folder, path, setup) = ledger();
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| Ledger::open(&path, &setup).unwrap().check().unwrap());
+        for journal in [Journal::Wal, Journal::Truncate] {
+            let (_folder, path, setup) = ledger();
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| Ledger::open_with(&path, &setup, journal).unwrap().check().unwrap());
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn runs_are_recorded_and_read_back_with_either_journal_by_several_at_once() {
+        for journal in [Journal::Wal, Journal::Truncate] {
+            let (_folder, path, setup) = ledger();
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        let ledger = Ledger::open_with(&path, &setup, journal).unwrap();
+                        for _ in 0..10 {
+                            let run = ledger.begin_run(&crate::NewRun::default(), "host").unwrap();
+                            ledger.end_run(run.id, crate::Outcome::Done).unwrap();
+                        }
+                    });
+                }
+            });
+            let ledger = Ledger::open_to_read(&path, &setup).unwrap();
+            let runs = ledger.runs(None, 100).unwrap();
+            assert_eq!(runs.len(), 40, "{journal:?}");
+            assert!(runs.iter().all(|run| run.outcome == Some(crate::Outcome::Done)));
+            // What is left beside it: nothing, or an empty journal.
+            if journal == Journal::Truncate {
+                assert!(companions(&path).iter().all(|file| fs::metadata(file).map_or(0, |facts| facts.len()) == 0));
             }
-        });
+        }
     }
 }

@@ -1,4 +1,7 @@
 use std::collections::BTreeMap;
+use std::path::Path;
+
+use tfnas_stages::machine;
 
 /// Facts of this process that the planner cannot know, for its record of the environment.
 pub fn record(threads: usize) -> BTreeMap<String, String> {
@@ -9,9 +12,17 @@ pub fn record(threads: usize) -> BTreeMap<String, String> {
     facts
 }
 
-/// The CPU's name, as the system gives it.
-pub fn cpu_model() -> String {
-    let facts = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = facts.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    model.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
+/// Facts of this machine, for a planner on another one; `device` is `cpu` or `cuda:N`.
+pub fn of_machine(device: &str) -> BTreeMap<String, String> {
+    let cuda = device.strip_prefix("cuda:").and_then(|index| index.parse::<usize>().ok());
+    let device_model = match cuda {
+        None => machine::cpu_model(),
+        Some(index) => {
+            let models = machine::cuda_models(Path::new(machine::CUDA_DRIVER));
+            models.into_iter().nth(index).unwrap_or_else(|| "unknown".to_owned())
+        }
+    };
+    let facts =
+        [("device_model", device_model), ("cpu_model", machine::cpu_model()), ("governor", machine::governor())];
+    facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -4,6 +4,7 @@
 //! happens in events.
 
 mod context;
+mod detached;
 mod environment;
 mod error;
 mod evaluate;
@@ -36,6 +37,7 @@ use crate::error::{Context as _, StageError, StageResult};
 use crate::reporter::Reporter;
 use crate::stop::StopFlag;
 
+pub use detached::run_detached;
 pub use latency::latency;
 pub use torchscript::torchscript;
 
@@ -60,7 +62,6 @@ pub fn run(job: &Path) -> ExitCode {
         }
     };
     let stop = StopFlag::watch();
-    set_threads(job.threads);
     report.hello(environment::record(job.threads));
     let result = ranks::lead(&job).and_then(|ranks| perform(report.clone(), job, ranks, stop));
     end(&mut report, result)
@@ -71,10 +72,7 @@ pub fn join() -> ExitCode {
     let mut report = Reporter::of_failures();
     let stop = StopFlag::watch();
     let result = match ranks::join() {
-        Ok(Some((job, group))) => {
-            set_threads(job.threads);
-            perform(report.clone(), job, Some(group), stop)
-        }
+        Ok(Some((job, group))) => perform(report.clone(), job, Some(group), stop),
         Ok(None) => return ExitCode::from(NO_MORE_JOBS),
         Err(error) => Err(error),
     };
@@ -105,6 +103,7 @@ fn end(report: &mut Reporter, result: StageResult) -> ExitCode {
 }
 
 fn perform(report: Reporter, job: Job, ranks: Option<ProcessGroup>, stop: StopFlag) -> StageResult {
+    set_threads(job.threads);
     let device = find_device(&ranks::device_of(&job, ranks.as_ref())?).context("device")?;
     let stage = job.stage;
     let context = &mut StageContext::new(job, device, report, stop, ranks);

@@ -11,7 +11,6 @@ use tfnas_torch::NamedTensors;
 use tfnas_torch::timing::{Calibration, TimingOptions, calibrate, time_blocks, time_networks};
 
 use crate::context::StageContext;
-use crate::environment::cpu_model;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::images::classes;
 use crate::resume::ResumeFolder;
@@ -172,7 +171,7 @@ fn measure(
         curves.push((row[0].0, LatencyCurve::new(knots).context("measured row")?));
     }
     let device = match context.device {
-        tch::Device::Cpu => cpu_model(),
+        tch::Device::Cpu => tfnas_stages::machine::cpu_model(),
         _ => context.job().device.clone(),
     };
     let header = TableHeader {

@@ -1,8 +1,9 @@
-use std::io::BufRead;
+use std::io::{self, BufRead};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::{Signal, getpid, kill_process};
+use signal_hook::consts::{SIGTERM, SIGUSR1};
 use tfnas_stages::Stop;
 
 /// Whether the planner has asked for a resume point and an orderly end.
@@ -25,6 +26,19 @@ impl StopFlag {
             let _ = kill_process(getpid(), Signal::KILL);
         });
         flag
+    }
+
+    /// Raises the flag when a signal asks for an end: the batch signal before a time limit (SIGUSR1), or the end of a job
+    /// (SIGTERM), after which little time is left.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn on_signals() -> io::Result<Self> {
+        let flag = Self(Arc::default());
+        for signal in [SIGUSR1, SIGTERM] {
+            signal_hook::flag::register(signal, flag.0.clone())?;
+        }
+        Ok(flag)
     }
 
     /// Returns whether the stage must stop.

@@ -1,0 +1,57 @@
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::file_system;
+
+/// How SQLite makes the ledger's commits whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Journal {
+    /// A write-ahead log: readers and one writer at once, by memory that processes of one machine share.
+    Wal,
+    /// A rollback journal, cut to nothing by each commit, and every commit synced: the one way that works between
+    /// machines.
+    Truncate,
+}
+
+impl Journal {
+    /// Returns the journal for a file system with this magic number; one that is not known counts as local.
+    pub fn on(magic: Option<u32>) -> Self {
+        match magic.and_then(file_system::shared_name) {
+            Some(_) => Self::Truncate,
+            None => Self::Wal,
+        }
+    }
+
+    /// Returns the journal for a ledger at `path`.
+    pub fn of(path: &Path) -> Self {
+        Self::on(file_system::magic(path))
+    }
+
+    /// Returns whether this is the journal that a connection has, by SQLite's word for its mode.
+    pub fn is(self, mode: &str) -> bool {
+        // WAL is a property of the file, the other modes are the connection's.
+        (mode == "wal") == (self == Self::Wal)
+    }
+
+    /// Makes it the connection's journal.
+    pub fn set(self, connection: &Connection) -> rusqlite::Result<()> {
+        let mode = match self {
+            Self::Wal => "PRAGMA journal_mode = wal",
+            Self::Truncate => "PRAGMA journal_mode = truncate",
+        };
+        connection.query_row(mode, [], |_| Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_follows_from_the_file_system_alone() {
+        let (ext4, nfs, gpfs, beegfs) = (0xef53, 0x6969, 0x4750_4653, 0x1983_0326);
+        assert_eq!([None, Some(ext4)].map(Journal::on), [Journal::Wal; 2]);
+        assert_eq!([nfs, gpfs, beegfs].map(|magic| Journal::on(Some(magic))), [Journal::Truncate; 3]);
+    }
+}

@@ -1,0 +1,79 @@
+//! Where a store's ledger is: in its folder, or, for the sake of a file system that suits SQLite better, elsewhere.
+//!
+//! Elsewhere, the file `ledger.path` in the store's folder says where: one line, an absolute path. So commands that read
+//! no configuration find it too.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::{FileError, durable};
+
+/// The ledger's file in a store's folder.
+const LEDGER: &str = "ledger.sqlite3";
+/// The file that says where it is instead.
+const POINTER: &str = "ledger.path";
+
+/// A store whose ledger is not where it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerPlaceError {
+    /// It has one at another place.
+    #[error(
+        "the ledger of the store {} is {}, not {}: to move it, end all planners, move the file there, and remove {}",
+        root.display(), found.display(), wanted.display(), root.join(POINTER).display()
+    )]
+    Elsewhere {
+        /// The store.
+        root: PathBuf,
+        /// Where its ledger is.
+        found: PathBuf,
+        /// Where it should be.
+        wanted: PathBuf,
+    },
+    /// The file that says where it is does not.
+    #[error("{} does not hold one absolute path: write there where the ledger is", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// Returns where the ledger of the store in `root` is.
+pub(crate) fn of(root: &Path) -> Result<PathBuf, LedgerPlaceError> {
+    let pointer = root.join(POINTER);
+    match fs::read_to_string(&pointer) {
+        Ok(text) => match text.strip_suffix('\n').map(Path::new) {
+            Some(path) if path.is_absolute() && !text.trim_end().contains('\n') => Ok(path.to_owned()),
+            _ => Err(LedgerPlaceError::Unreadable { path: pointer }),
+        },
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(root.join(LEDGER)),
+        Err(error) => Err(FileError::new("read", &pointer, error).into()),
+    }
+}
+
+/// Returns where the ledger is to be, given what was asked for.
+pub(crate) fn wanted(root: &Path, asked: Option<&Path>) -> Result<PathBuf, LedgerPlaceError> {
+    let found = of(root)?;
+    let Some(asked) = asked else { return Ok(found) };
+    let asked = std::path::absolute(asked).map_err(FileError::of("find", asked))?;
+    // A ledger that nobody has made yet may lie anywhere.
+    if found == asked || !found.exists() && !root.join(POINTER).exists() {
+        return Ok(asked);
+    }
+    Err(LedgerPlaceError::Elsewhere { root: root.to_owned(), found, wanted: asked })
+}
+
+/// Notes in the store where its ledger is, if that is not in its folder.
+pub(crate) fn keep(root: &Path, path: &Path) -> Result<(), LedgerPlaceError> {
+    if of(root)? == path {
+        return Ok(());
+    }
+    let text = format!("{}\n", path.display());
+    if let Some(folder) = path.parent() {
+        durable::create_folder(folder)?;
+    }
+    Ok(durable::write_file(&root.join(POINTER), text.as_bytes(), root, durable::RECORD)?)
+}

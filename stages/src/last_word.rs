@@ -1,0 +1,168 @@
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Metrics;
+
+/// Files in the folder where planners and a worker that outlives them meet. The planner writes the job and who may do
+/// it; the worker appends its events, and keeps how far it is in its last word.
+pub mod detached {
+    /// The job.
+    pub const JOB: &str = "job.json";
+    /// [`Submission`](crate::Submission): which of the submissions may do it.
+    pub const SUBMISSION: &str = "submission.json";
+    /// The worker's events, one a line, of all its turns.
+    pub const EVENTS: &str = "events.jsonl";
+    /// [`LastWord`](crate::LastWord).
+    pub const LAST_WORD: &str = "last_word.json";
+}
+
+/// What a worker that outlives its planner has said last of itself: written whole, under another name first, at the
+/// begin and at the end of each of its turns. A planner that reads it needs nobody else's account of how the job ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LastWord {
+    /// Which submission of the job this is, from 1.
+    pub submission: u32,
+    /// How often the queue has started this submission again (`SLURM_RESTART_COUNT`).
+    pub restart: u32,
+    /// The machine.
+    pub host: String,
+    /// The word itself.
+    #[serde(flatten)]
+    pub state: TurnState,
+}
+
+/// How far a worker's turn is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "state")]
+pub enum TurnState {
+    /// At work; or it died without a word.
+    Running,
+    /// The outputs lie in the output folder, complete and synced.
+    Done {
+        /// What the stage found, apart from its outputs.
+        metrics: Metrics,
+    },
+    /// The stage cannot be done.
+    Failed {
+        /// What is wrong, and where.
+        message: String,
+        /// The way out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+    },
+    /// A signal asked for an end, and the worker has ended.
+    Interrupted {
+        /// What went wrong after the signal, as when another rank had ended first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+}
+
+/// Which submission of a job may do it, as the planner notes before it submits. A job that reaches a node although its
+/// planner has given it up, because the controller had not answered, finds another number here and ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submission {
+    /// From 1; 0 before the first.
+    pub number: u32,
+    /// The name by which the queue knows it; unlike any other submission's.
+    pub name: String,
+    /// The queue's number of the job, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// How many submissions before it came no further than their resume point.
+    #[serde(default)]
+    pub without_progress: u32,
+    /// The resume points that were there when it was submitted.
+    #[serde(default)]
+    pub resume_points: Vec<String>,
+}
+
+impl LastWord {
+    /// Returns the last word in `folder`; none before the first.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn read(folder: &Path) -> io::Result<Option<Self>> {
+        read(&folder.join(detached::LAST_WORD))
+    }
+
+    /// Writes it, whole and synced, or not at all.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn write(&self, folder: &Path) -> io::Result<()> {
+        write(&folder.join(detached::LAST_WORD), self)
+    }
+}
+
+impl Submission {
+    /// Returns what is noted in `folder`; none before the first.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn read(folder: &Path) -> io::Result<Option<Self>> {
+        read(&folder.join(detached::SUBMISSION))
+    }
+
+    /// Notes it, whole and synced, or not at all.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn write(&self, folder: &Path) -> io::Result<()> {
+        write(&folder.join(detached::SUBMISSION), self)
+    }
+}
+
+fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> io::Result<Option<T>> {
+    match fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::other),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    let half: PathBuf = path.with_extension(format!("{}.half", std::process::id()));
+    let mut file = fs::File::create(&half)?;
+    file.write_all(&serde_json::to_vec(value)?)?;
+    file.sync_all()?;
+    fs::rename(&half, path)?;
+    match path.parent().map(fs::File::open) {
+        Some(folder) => match folder?.sync_all() {
+            // Some file systems have no such operation: there a rename is as durable as it gets.
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+            synced => synced,
+        },
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_last_word_is_read_as_it_was_written_and_leaves_nothing_half() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(LastWord::read(folder.path()).unwrap(), None);
+        let states = [
+            TurnState::Running,
+            TurnState::Done { metrics: [("top1".to_owned(), 0.5)].into() },
+            TurnState::Failed { message: "the data is odd".to_owned(), hint: None },
+            TurnState::Interrupted { error: Some("rank 1 is gone".to_owned()) },
+        ];
+        for state in states {
+            let word = LastWord { submission: 2, restart: 1, host: "n1".to_owned(), state };
+            word.write(folder.path()).unwrap();
+            assert_eq!(LastWord::read(folder.path()).unwrap(), Some(word));
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        fs::write(folder.path().join(detached::LAST_WORD), "{").unwrap();
+        assert!(LastWord::read(folder.path()).is_err());
+    }
+}

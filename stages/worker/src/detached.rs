@@ -1,0 +1,113 @@
+//! A worker that outlives its planner: started by the queue of a cluster, it says what happens in files, and hears in
+//! signals that it is to end.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use tfnas_stages::{Job, LastWord, Submission, TurnState, detached};
+
+use crate::error::{StageError, StageResult};
+use crate::reporter::Reporter;
+use crate::stop::StopFlag;
+use crate::{STOPPED, VERSION, environment, perform, ranks};
+
+/// Set by Slurm when it starts a job again.
+const RESTARTS: &str = "SLURM_RESTART_COUNT";
+
+/// Does the job in this folder as submission `number`, unless another one has come after it, or this one has done it
+/// already and was started again. What goes wrong before the stage begins is told on standard error.
+pub fn run_detached(folder: &Path, number: u32) -> ExitCode {
+    match begin(folder, number) {
+        Ok(Some(turn)) => turn.take(),
+        Ok(None) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("tfnas-stage: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One start of a worker on a job: the queue may start the same submission several times.
+struct Turn<'a> {
+    folder: &'a Path,
+    word: LastWord,
+    report: Reporter,
+    stop: StopFlag,
+}
+
+fn begin(folder: &Path, number: u32) -> Result<Option<Turn<'_>>, String> {
+    let stop = StopFlag::on_signals().map_err(|error| format!("cannot listen to signals: {error}"))?;
+    let shown = folder.display();
+    let wanted = Submission::read(folder).map_err(|error| format!("cannot read what {shown} asks for: {error}"))?;
+    match wanted {
+        None => {
+            eprintln!("tfnas-stage: {shown} asks for nothing any more");
+            return Ok(None);
+        }
+        Some(wanted) if wanted.number != number => {
+            eprintln!("tfnas-stage: submission {number} was given up for submission {}", wanted.number);
+            return Ok(None);
+        }
+        Some(_) => {}
+    }
+    let before = LastWord::read(folder).map_err(|error| format!("cannot read the last word in {shown}: {error}"))?;
+    if before.is_some_and(|word| word.submission == number && matches!(word.state, TurnState::Done { .. })) {
+        eprintln!("tfnas-stage: it is done already");
+        return Ok(None);
+    }
+    let restart = std::env::var(RESTARTS).ok().and_then(|count| count.parse().ok()).unwrap_or(0);
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let word = LastWord { submission: number, restart, host, state: TurnState::Running };
+    word.write(folder).map_err(|error| format!("cannot write to {shown}: {error}"))?;
+    let events = folder.join(detached::EVENTS);
+    let report = Reporter::to_file(&events).map_err(|error| format!("cannot write {}: {error}", events.display()))?;
+    Ok(Some(Turn { folder, word, report, stop }))
+}
+
+impl Turn<'_> {
+    fn take(mut self) -> ExitCode {
+        let result = self.work();
+        let (state, code) = match result {
+            Ok(metrics) => {
+                self.report.done(metrics.clone());
+                (TurnState::Done { metrics }, ExitCode::SUCCESS)
+            }
+            Err(StageError::Stopped) => (TurnState::Interrupted { error: None }, ExitCode::from(STOPPED)),
+            // What goes wrong after the signal may have gone wrong because of it: the next turn will show.
+            Err(StageError::Failed { message, .. }) if self.stop.raised() => {
+                (TurnState::Interrupted { error: Some(message) }, ExitCode::from(STOPPED))
+            }
+            Err(StageError::Failed { message, hint, peer }) => {
+                self.report.failed(message.clone(), hint.clone(), peer);
+                (TurnState::Failed { message, hint }, ExitCode::FAILURE)
+            }
+        };
+        self.word.state = state;
+        if let Err(error) = self.word.write(self.folder) {
+            eprintln!("tfnas-stage: cannot write the last word to {}: {error}", self.folder.display());
+            return ExitCode::FAILURE;
+        }
+        code
+    }
+
+    fn work(&mut self) -> StageResult {
+        let job = Job::read(&self.folder.join(detached::JOB), VERSION);
+        let mut facts = environment::record(job.as_ref().map_or(0, |job| job.threads));
+        facts.extend(environment::of_machine(job.as_ref().map_or("cpu", |job| job.device.as_str())));
+        facts.insert("host".to_owned(), self.word.host.clone());
+        self.report.hello(facts);
+        let job = job.map_err(|error| StageError::new(error.to_string()))?;
+        // An earlier turn may have been broken off while it wrote its outputs.
+        empty(&job.output_dir).map_err(|error| StageError::file("empty", &job.output_dir, &error))?;
+        let ranks = ranks::lead(&job)?;
+        perform(self.report.clone(), job, ranks, self.stop.clone())
+    }
+}
+
+fn empty(folder: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        fs::remove_file(entry?.path())?;
+    }
+    Ok(())
+}
