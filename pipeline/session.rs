@@ -43,11 +43,8 @@ impl Setup {
     /// What is wrong with the configuration, or a device that is not there.
     pub fn new(options: &Options) -> Result<Self, CommandError> {
         let configuration = Configuration::load(options.config.as_deref(), &options.sets)?;
-        let devices = configuration
-            .variants
-            .iter()
-            .map(|variant| Device::find(variant.config.device))
-            .collect::<Result<_, _>>()?;
+        let devices =
+            configuration.variants.iter().map(|variant| Device::of(&variant.config)).collect::<Result<_, _>>()?;
         let graph = Graph::new(&configuration);
         let store = store_folder(options);
         Ok(Self { configuration, graph, devices, store })
@@ -67,7 +64,9 @@ impl Setup {
     /// # Errors
     /// A store that is newer, damaged, or cannot be written.
     pub fn write(self) -> Result<Session, CommandError> {
-        let cache = Cache::open(&self.store)?;
+        let ledger = self.configuration.variants[0].config.ledger.as_ref();
+        let ledger = ledger.map(|path| self.configuration.resolve(path));
+        let cache = Cache::open_with_ledger(&self.store, ledger.as_deref())?;
         Ok(self.with(cache))
     }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use clap::Args;
 use indicatif::MultiProgress;
 use tfnas_artifacts::Outcome;
+use tfnas_stages::{Config, Executor};
 
 use crate::commands::plan;
 use crate::error::CommandError;
@@ -27,9 +28,9 @@ pub struct Run {
     #[arg(long, value_name = "STAGE")]
     force: Vec<String>,
 
-    /// Workers at a time
-    #[arg(long, short, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    jobs: u16,
+    /// Workers at a time; without it one, or on a cluster slurm.max_jobs
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
 
     /// Says what would run, and runs nothing
     #[arg(long)]
@@ -127,8 +128,8 @@ impl Run {
             planner: &planner,
             run: &run,
             program,
-            jobs: self.jobs.into(),
             place,
+            jobs: self.jobs.map_or_else(|| at_a_time(&session.configuration.variants[0].config), usize::from),
             forced,
             keep_going: self.keep_going,
         };
@@ -151,6 +152,14 @@ impl Run {
             print(&found(&planner, &finished));
         }
         Ok(exit)
+    }
+}
+
+/// How many workers run at a time where the command line does not say.
+fn at_a_time(config: &Config) -> usize {
+    match config.executor {
+        Executor::Local => 1,
+        Executor::Slurm => config.slurm.max_jobs,
     }
 }
 

@@ -67,7 +67,7 @@ impl Status {
             let (last, result) = history(&session.cache, step, &instance.id)?;
             let outcome = last.as_ref().map_or("never", |last| match last.outcome {
                 Some(outcome) => outcome.name(),
-                None if session.cache.is_locked(&last.key) => "running",
+                None if session.cache.is_locked(&last.key) || session.cache.is_detached(last) => "running",
                 // Its planner was killed.
                 None => Outcome::Interrupted.name(),
             });

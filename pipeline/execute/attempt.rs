@@ -10,7 +10,7 @@ use serde_json::Value;
 use tfnas_artifacts::{
     Cache, CacheError, Digest, Failure, Holder, KeyManifest, NewAttempt, OpenAttempt, OpenRun, Purpose, Usage, Waiting,
 };
-use tfnas_stages::{CONTRACT, Input, Job, Stage};
+use tfnas_stages::{CONTRACT, Executor, Input, Job, Stage};
 
 use crate::execute::death::{self, MemoryKills};
 use crate::execute::events::Mail;
@@ -18,6 +18,7 @@ use crate::execute::happening::Failed;
 use crate::execute::heard::{Heard, Verdict};
 use crate::execute::process::{Process, Start};
 use crate::execute::ranks::{Meeting, OtherRanks, together};
+use crate::execute::slurm::{self, Queue};
 use crate::execute::{Ending, Happening, outputs};
 use crate::machine::{Device, build, record};
 use crate::plan::Because;
@@ -56,6 +57,10 @@ pub struct Work<'a> {
     pub processes: usize,
     /// Seconds that a rank waits for the others.
     pub rank_timeout_s: f64,
+    /// Who starts the worker.
+    pub executor: Executor,
+    /// How it is queued, where that is the cluster.
+    pub queue: Queue,
     /// Why it runs.
     pub because: Vec<Because>,
     /// How long it will probably take, in seconds.
@@ -92,7 +97,7 @@ impl Work<'_> {
                 tell(Happening::Waiting { holder: named(holder) });
             }
             match inbox.try_recv() {
-                Ok(Mail::Stop | Mail::Kill) => Waiting::GiveUp,
+                Ok(Mail::Stop | Mail::Kill | Mail::Leave) => Waiting::GiveUp,
                 _ => Waiting::GoOn,
             }
         };
@@ -105,14 +110,29 @@ impl Work<'_> {
                 return Ok(Ending::Used(Box::new(result)));
             }
         }
-        let attempt = NewAttempt {
+        let there = self.cache.detached_attempt(&self.manifest.key(), self.purpose)?;
+        // One that is in the queue already is followed, whoever starts workers by now.
+        if self.executor == Executor::Slurm || there.is_some() {
+            return slurm::perform(self, lock, there, inputs, inbox, tell);
+        }
+        let open = self.cache.begin_attempt(self.run, lock, self.attempt())?;
+        self.tell_start(&open, tell);
+        self.supervise(open, inputs, inbox, mail, tell)
+    }
+
+    /// What the ledger notes of an attempt when it begins.
+    pub fn attempt(&self) -> NewAttempt {
+        NewAttempt {
             instance: self.id.clone(),
             manifest: self.manifest.clone(),
             origins: self.origins(),
             environment: record(&self.device, self.threads, &BTreeMap::new()),
             purpose: self.purpose,
-        };
-        let open = self.cache.begin_attempt(self.run, lock, attempt)?;
+        }
+    }
+
+    /// Tells that an attempt begins.
+    pub fn tell_start(&self, open: &OpenAttempt, tell: &dyn Fn(Happening)) {
         tell(Happening::Started {
             key: self.manifest.key().to_string(),
             attempt: open.id().to_string(),
@@ -120,7 +140,6 @@ impl Work<'_> {
             expected_s: self.expected_s,
             log: open.log().to_owned(),
         });
-        self.supervise(open, inputs, inbox, mail, tell)
     }
 
     /// The inputs as a worker is told of them, each output of another stage verified; or what is damaged.
@@ -145,7 +164,8 @@ impl Work<'_> {
         self.given.iter().map(|(port, input)| ((*port).to_owned(), shown(input))).collect()
     }
 
-    fn job(&self, open: &OpenAttempt, inputs: BTreeMap<String, Input>) -> Job {
+    /// Returns the job for a worker, with the folders for its outputs and its resume points.
+    pub fn job(&self, output: &Path, resume: &Path, inputs: BTreeMap<String, Input>) -> Job {
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Job {
             contract: CONTRACT,
@@ -154,8 +174,8 @@ impl Work<'_> {
             stage: self.stage,
             params: self.params.clone(),
             inputs,
-            output_dir: absolute(open.output_folder()),
-            resume_dir: absolute(open.resume_folder()),
+            output_dir: absolute(output),
+            resume_dir: absolute(resume),
             resume_every_s: self.resume_every_s,
             device: self.device.to_string(),
             threads: self.threads,
@@ -167,13 +187,12 @@ impl Work<'_> {
     /// Starts the worker, listens to it until it ends, and records how it ended.
     fn supervise(
         &self,
-        mut open: OpenAttempt,
+        open: OpenAttempt,
         inputs: BTreeMap<String, Input>,
         inbox: &Receiver<Mail>,
         mail: Sender<Mail>,
         tell: &dyn Fn(Happening),
     ) -> Result<Ending, CacheError> {
-        let log = open.log().to_owned();
         let memory = MemoryKills::watch();
         let mut heard = Heard::default();
         let started = self.start(&open, inputs, mail);
@@ -201,7 +220,21 @@ impl Work<'_> {
                 }
             }
         };
-        let metrics = heard.metrics();
+        self.conclude(open, verdict, heard.metrics(), usage)
+    }
+
+    /// Records how an attempt ended, and keeps its outputs where it has any.
+    ///
+    /// # Errors
+    /// [`CacheError`] when an end without outputs cannot be recorded.
+    pub fn conclude(
+        &self,
+        mut open: OpenAttempt,
+        verdict: Verdict,
+        metrics: Value,
+        usage: Usage,
+    ) -> Result<Ending, CacheError> {
+        let log = open.log().to_owned();
         let failure = |interrupted, cause: &str| Failure {
             interrupted,
             cause: cause.to_owned(),
@@ -238,7 +271,7 @@ impl Work<'_> {
         inputs: BTreeMap<String, Input>,
         mail: Sender<Mail>,
     ) -> Result<(Process, OtherRanks), String> {
-        let job = self.job(open, inputs);
+        let job = self.job(open.output_folder(), open.resume_folder(), inputs);
         let path = open.log().with_extension("job.json");
         let text = serde_json::to_string_pretty(&job).map_err(|error| format!("cannot write the job: {error}"))?;
         fs::write(&path, text).map_err(|error| format!("cannot write the job {}: {error}", path.display()))?;

@@ -19,6 +19,8 @@ pub enum Mail {
     Stop,
     /// The user wants an end at once.
     Kill,
+    /// The planner ends, and what can go on without it is to go on.
+    Leave,
 }
 
 /// Reads a worker's standard output to its end, and passes on what it says.

@@ -36,6 +36,34 @@ pub enum Happening {
         /// The file that keeps the worker's log.
         log: PathBuf,
     },
+    /// An earlier planner began it, and it went on without one.
+    TakenUp {
+        /// The key.
+        key: String,
+        /// The attempt.
+        attempt: String,
+        /// Its job in the queue of the cluster, where that is known.
+        job: Option<String>,
+        /// The file that keeps the worker's log.
+        log: PathBuf,
+    },
+    /// It is in the queue of the cluster.
+    Submitted {
+        /// The job.
+        job: String,
+        /// How often it has been submitted.
+        submission: u32,
+    },
+    /// Its job waits in the queue.
+    Queued {
+        /// The job.
+        job: String,
+        /// Slurm's word for why.
+        reason: String,
+        /// What that means, where it will not go away by itself.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        obstacle: Option<String>,
+    },
     /// The worker goes on from a resume point.
     Resumed {
         /// From where.
@@ -97,6 +125,11 @@ pub enum Happening {
     },
     /// It was stopped, and can go on later.
     Interrupted,
+    /// It goes on without this planner.
+    Left {
+        /// Its job, where that is known.
+        job: Option<String>,
+    },
     /// Something that it reads is damaged and will be made again.
     Remade {
         /// The instance that makes it again.
@@ -117,6 +150,11 @@ pub enum Ending {
     Failed(Failed),
     /// It was stopped from outside.
     Interrupted,
+    /// It goes on without this planner, in the queue of the cluster.
+    Left {
+        /// Its job, where that is known.
+        job: Option<String>,
+    },
     /// An input was damaged: the instance at this position has to run again first.
     Damaged {
         /// Position of the instance whose output it is.

@@ -32,6 +32,8 @@ pub enum Verdict {
 #[derive(Default)]
 pub struct Heard {
     greeted: bool,
+    /// How often the worker has begun: in the queue of a cluster more than once.
+    turns: usize,
     done: Option<Metrics>,
     failed: Option<Failed>,
     stopped: bool,
@@ -62,7 +64,8 @@ impl Heard {
                 Ok(Mail::Noise(line)) => {
                     tell(Happening::Log { level: Level::Debug, message: line });
                 }
-                Ok(Mail::Stop) => {
+                // A worker of this machine does not outlive its planner.
+                Ok(Mail::Stop | Mail::Leave) => {
                     self.stopped = true;
                     process.stop();
                     deadline = Some(Instant::now() + STOP_PATIENCE);
@@ -89,10 +92,12 @@ impl Heard {
     }
 
     /// Takes one event; false when the worker is not to go on.
-    fn hear(&mut self, event: Event, tell: &dyn Fn(Happening)) -> bool {
+    pub fn hear(&mut self, event: Event, tell: &dyn Fn(Happening)) -> bool {
         match event {
             Event::Hello { contract, version, environment } => {
                 self.greeted = true;
+                self.turns += 1;
+                (self.done, self.failed) = (None, None);
                 self.environment = environment;
                 if contract != CONTRACT || version != build::VERSION {
                     self.failed = Some(Failed {
@@ -108,6 +113,10 @@ impl Heard {
             Event::Progress { phase, done, total, unit } => tell(Happening::Progress { phase, done, total, unit }),
             Event::Metric { name, step, value } => {
                 let series = self.series.entry(name.clone()).or_default();
+                // A later turn begins before the place at which the one before it ended.
+                while self.turns > 1 && series.last().is_some_and(|(last, _)| *last >= step) {
+                    series.pop();
+                }
                 if series.len() < MAX_SERIES {
                     series.push((step, value));
                 } else {
@@ -121,6 +130,11 @@ impl Heard {
             Event::Failed { message, hint, peer } => self.failed = Some(Failed { hint, peer, ..Failed::new(message) }),
         }
         true
+    }
+
+    /// Returns why the worker was refused, or what it said that it failed of.
+    pub fn take_failure(&mut self) -> Option<Failed> {
+        self.failed.take()
     }
 
     /// Returns what came of it, once the worker has ended: with this exit code, or by a death that `death` describes.

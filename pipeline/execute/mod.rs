@@ -13,6 +13,7 @@ mod program;
 mod ranks;
 mod room;
 mod runner;
+mod slurm;
 mod torchrun;
 
 pub use ask::{AskError, ask_worker};

@@ -19,7 +19,7 @@ use crate::execute::events::{Mail, forward};
 
 /// Freed memory stays with the worker instead of going back to the kernel after each step: page faults would take half
 /// of it. It needs both thresholds; either alone is slower than neither.
-pub(super) const ALLOCATOR: [(&str, &str); 2] =
+pub const ALLOCATOR: [(&str, &str); 2] =
     [("MALLOC_MMAP_THRESHOLD_", "1000000000"), ("MALLOC_TRIM_THRESHOLD_", "1000000000")];
 
 /// How a worker is started.

@@ -4,13 +4,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Scope;
 
 use tfnas_artifacts::{Attempt, KeyManifest, OpenRun, Purpose};
-use tfnas_stages::Stage;
+use tfnas_stages::{Executor, Stage};
 
 use crate::execute::attempt::Work;
 use crate::execute::events::Mail;
 use crate::execute::happening::Failed;
-use crate::execute::interrupt::Interrupts;
+use crate::execute::interrupt::{Interrupt, Interrupts};
 use crate::execute::room::{Need, Room};
+use crate::execute::slurm::Queue;
 use crate::execute::{Ending, Happening, Place};
 use crate::machine::cpu;
 use crate::plan::{Because, From, PlanError, Planner};
@@ -57,7 +58,7 @@ pub struct Finished {
 enum Message {
     Happened(usize, Happening),
     Ended(usize, Ending),
-    Interrupt,
+    Interrupt(Interrupt),
 }
 
 impl<'a> Runner<'a> {
@@ -100,9 +101,9 @@ impl<'a> Runner<'a> {
     fn work(&self, state: &mut State, first: Option<Ready<'a>>, reporter: &mut Reporter) -> Result<(), PlanError> {
         let (sender, inbox) = channel();
         let for_signals = sender.clone();
-        let interrupts = Interrupts::listen(move || {
+        let interrupts = Interrupts::listen(move |interrupt| {
             // The run may have ended meanwhile.
-            let _ = for_signals.send(Message::Interrupt);
+            let _ = for_signals.send(Message::Interrupt(interrupt));
         });
         if let Err(error) = &interrupts {
             reporter.warn(&format!("Ctrl-C will end the run without a resume point: {error}"));
@@ -111,7 +112,7 @@ impl<'a> Runner<'a> {
             let ended = self.drive(scope, state, first, &sender, &inbox, reporter);
             for running in state.running.values() {
                 // A worker that has ended meanwhile needs no request.
-                let _ = running.mail.send(Mail::Stop);
+                let _ = running.mail.send(Mail::Leave);
             }
             ended
         })
@@ -143,7 +144,14 @@ impl<'a> Runner<'a> {
                 Message::Happened(instance, happening) => {
                     reporter.happened(&self.planner.graph.instances[instance].id, &happening);
                 }
-                Message::Interrupt => self.interrupt(state, reporter),
+                Message::Interrupt(Interrupt::End) => self.interrupt(state, reporter),
+                Message::Interrupt(Interrupt::Hangup) => {
+                    state.finished.stopped = true;
+                    for running in state.running.values() {
+                        // A worker that has ended meanwhile needs no request.
+                        let _ = running.mail.send(Mail::Leave);
+                    }
+                }
                 Message::Ended(instance, ending) => {
                     state.running.remove(&instance);
                     self.ended(instance, ending, state, reporter);
@@ -201,6 +209,10 @@ impl<'a> Runner<'a> {
         if state.running.is_empty() {
             return Ok(true);
         }
+        // What there is room for on a cluster is for its queue to say.
+        if self.planner.variant(instance).config.executor == Executor::Slurm {
+            return Ok(state.running.len() < self.jobs);
+        }
         let need = self.need(instance)?;
         let room = Room::new(&self.planner.variant(instance).config.resources);
         let running = state.running.values().map(|running| &running.need);
@@ -223,8 +235,10 @@ impl<'a> Runner<'a> {
 
     /// The processes that this planner starts for an instance.
     fn processes(&self, instance: usize) -> usize {
-        let together = self.planner.graph.instances[instance].stage.runs_on_ranks() && self.place.is_none();
-        if together { self.planner.variant(instance).config.ranks.processes } else { 1 }
+        let config = &self.planner.variant(instance).config;
+        let stage = self.planner.graph.instances[instance].stage;
+        let starts_all = self.place.is_none() && config.executor == Executor::Local;
+        if starts_all { config.processes(stage) } else { 1 }
     }
 
     /// The threads that each process of an instance computes with.
@@ -234,6 +248,9 @@ impl<'a> Runner<'a> {
         match stage {
             // A latency is measured with the threads that it is meant for.
             Stage::Lookup | Stage::Parse => config.lookup.threads,
+            _ if config.threads == 0 && config.executor == Executor::Slurm => {
+                config.slurm.request(stage).cores.unwrap_or(1)
+            }
             _ if config.threads == 0 => match self.place {
                 Some(place) if stage.runs_on_ranks() => place.threads(),
                 _ => (cpu::cores() / self.processes(instance)).max(1),
@@ -287,6 +304,8 @@ impl<'a> Runner<'a> {
             resume_every_s: config.resume_every_s,
             processes: self.processes(instance),
             rank_timeout_s: config.ranks.timeout_s,
+            executor: config.executor,
+            queue: Queue::new(&config.slurm, node.stage, planner.environment(instance).latency),
             because,
             expected_s: expected_ms.map(|ms| ms as f64 / 1e3),
             forced: self.forced.contains(&instance),
@@ -346,6 +365,10 @@ impl<'a> Runner<'a> {
             }
             Ending::Interrupted => {
                 reporter.happened(id, &Happening::Interrupted);
+                finished.interrupted.push(instance);
+            }
+            Ending::Left { job } => {
+                reporter.happened(id, &Happening::Left { job });
                 finished.interrupted.push(instance);
             }
             Ending::Damaged { upstream, message } => {

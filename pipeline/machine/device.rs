@@ -1,13 +1,10 @@
 use std::fmt;
-use std::fs;
 use std::path::Path;
 
-use tfnas_stages::DeviceChoice;
+use tfnas_stages::machine::{CUDA_DRIVER as DRIVER, cuda_models};
+use tfnas_stages::{Config, DeviceChoice, Executor};
 
 use crate::machine::{build, cpu};
-
-/// Where the kernel's driver lists the CUDA devices. The planner links no libtorch that it could ask.
-const DRIVER: &str = "/proc/driver/nvidia/gpus";
 
 /// The device that computes, found without libtorch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +17,15 @@ pub enum Device {
         index: usize,
         /// What the driver calls it.
         model: String,
+    },
+    /// The device of a node of a cluster, as the configuration declares it.
+    OfNode {
+        /// The number of the CUDA device; none for the CPU.
+        cuda: Option<usize>,
+        /// Its model, where it is declared.
+        model: Option<String>,
+        /// The governor of its CPU.
+        governor: String,
     },
 }
 
@@ -43,7 +49,25 @@ pub enum DeviceError {
 }
 
 impl Device {
-    /// Finds the device that the configuration asks for.
+    /// Returns the device that a pipeline computes on: one of this machine, or of a node of a cluster.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find); what nodes have is not looked for.
+    pub fn of(config: &Config) -> Result<Self, DeviceError> {
+        if config.executor == Executor::Local {
+            return Self::find(config.device);
+        }
+        let cuda = match config.device {
+            DeviceChoice::Cuda(index) if !build::libtorch_has_cuda() => return Err(DeviceError::NoCuda { index }),
+            DeviceChoice::Cuda(index) => Some(index),
+            // A configuration that queues its work says which it is.
+            DeviceChoice::Cpu | DeviceChoice::Auto => None,
+        };
+        let (model, governor) = (config.slurm.device_model.clone(), config.slurm.governor.clone());
+        Ok(Self::OfNode { cuda, model, governor })
+    }
+
+    /// Finds the device of this machine that the configuration asks for.
     ///
     /// # Errors
     /// [`DeviceError`] for a CUDA device that is not there or cannot be used.
@@ -68,8 +92,8 @@ impl Device {
     /// Returns `cpu` or `cuda`: devices of one kind give the same results, within a tolerance.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Cpu => "cpu",
-            Self::Cuda { .. } => "cuda",
+            Self::Cpu | Self::OfNode { cuda: None, .. } => "cpu",
+            Self::Cuda { .. } | Self::OfNode { cuda: Some(_), .. } => "cuda",
         }
     }
 
@@ -78,6 +102,15 @@ impl Device {
         match self {
             Self::Cpu => cpu::model(),
             Self::Cuda { model, .. } => model.clone(),
+            Self::OfNode { model, .. } => model.clone().unwrap_or_else(|| "not declared".to_owned()),
+        }
+    }
+
+    /// Returns the frequency governor of its CPU, which a latency belongs to as well.
+    pub fn governor(&self) -> String {
+        match self {
+            Self::Cpu | Self::Cuda { .. } => cpu::governor(),
+            Self::OfNode { governor, .. } => governor.clone(),
         }
     }
 }
@@ -86,43 +119,15 @@ impl Device {
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Cpu => f.write_str("cpu"),
-            Self::Cuda { index, .. } => write!(f, "cuda:{index}"),
+            Self::Cpu | Self::OfNode { cuda: None, .. } => f.write_str("cpu"),
+            Self::Cuda { index, .. } | Self::OfNode { cuda: Some(index), .. } => write!(f, "cuda:{index}"),
         }
     }
-}
-
-/// The models of the CUDA devices, in order of their bus addresses.
-fn cuda_models(driver: &Path) -> Vec<String> {
-    let Ok(folders) = fs::read_dir(driver) else { return Vec::new() };
-    let mut folders: Vec<_> = folders.flatten().map(|entry| entry.path()).collect();
-    folders.sort();
-    folders
-        .iter()
-        .map(|folder| {
-            let text = fs::read_to_string(folder.join("information")).unwrap_or_default();
-            let model = text.lines().find_map(|line| line.strip_prefix("Model:"));
-            model.map_or("unknown", str::trim).to_owned()
-        })
-        .collect()
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
-
-    #[test]
-    fn the_driver_names_the_models_of_its_devices() {
-        let driver = tempfile::tempdir().unwrap();
-        for (bus, model) in [("0000:81:00.0", "B"), ("0000:01:00.0", "A 100")] {
-            fs::create_dir(driver.path().join(bus)).unwrap();
-            fs::write(driver.path().join(bus).join("information"), format!("Model: \t\t {model}\nIRQ: 4\n")).unwrap();
-        }
-        assert_eq!(cuda_models(driver.path()), ["A 100", "B"]);
-        assert!(cuda_models(&driver.path().join("none")).is_empty());
-    }
 
     #[test]
     fn a_device_that_is_not_there_is_an_error() {

@@ -18,13 +18,28 @@ pub fn key_facts(declared: Environment, device: &Device) -> BTreeMap<&'static st
     }
     if declared.latency {
         facts.insert("device_model", device.model());
-        facts.insert("governor", cpu::governor());
+        facts.insert("governor", device.governor());
     }
     facts
 }
 
 /// Returns the whole environment of an attempt, for its record: with an equal one a repeat gives the same bytes.
+///
+/// What computes on a node of a cluster tells of its machine itself: its words are kept with the metrics, as `worker`.
 pub fn record(device: &Device, threads: usize, worker: &BTreeMap<String, String>) -> Value {
+    if let Device::OfNode { .. } = device {
+        return json!({
+            "tool": build::TOOL,
+            "source_revision": build::source_revision(),
+            "rustc": build::RUSTC,
+            "libtorch": build::LIBTORCH,
+            "device": device.to_string(),
+            "device_model": device.model(),
+            "executor": "slurm",
+            "threads": threads,
+            "worker": worker,
+        });
+    }
     json!({
         "tool": build::TOOL,
         "source_revision": build::source_revision(),

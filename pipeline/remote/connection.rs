@@ -57,7 +57,7 @@ impl RemoteOptions {
         let stopped = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&stopped);
         // Without a handler Ctrl-C ends the process, which is as safe and less polite.
-        let interrupts = Interrupts::listen(move || {
+        let interrupts = Interrupts::listen(move |_| {
             if flag.swap(true, Ordering::Relaxed) {
                 // Work on this side, such as hashing images, hears of nothing.
                 std::process::exit(INTERRUPTED);

@@ -53,6 +53,18 @@ impl Reporter {
                 let expected = expected_s.map(|seconds| format!(" (took {} before)", human::duration(seconds)));
                 tracing::info!(id, "runs: {}{}", causes(id, because), expected.unwrap_or_default());
             }
+            Happening::TakenUp { job: Some(job), .. } => tracing::info!(id, "job {job} is at it already: following it"),
+            Happening::TakenUp { job: None, .. } => {
+                tracing::info!(id, "was submitted by an earlier run: looking for it")
+            }
+            Happening::Submitted { job, submission: 1 } => tracing::info!(id, "is job {job} of the cluster"),
+            Happening::Submitted { job, submission } => {
+                tracing::info!(id, "is job {job} of the cluster (submission {submission})");
+            }
+            Happening::Queued { job, reason, obstacle: None } => tracing::info!(id, "job {job} waits ({reason})"),
+            Happening::Queued { job, reason, obstacle: Some(obstacle) } => {
+                tracing::warn!(id, "job {job} waits ({reason}): {obstacle}");
+            }
             Happening::Resumed { at } => tracing::info!(id, "goes on from {at}"),
             Happening::Progress { phase, done, total, unit } => {
                 let progress = Progress { phase, done: *done, total: *total, unit };
@@ -92,6 +104,13 @@ impl Reporter {
             Happening::Interrupted => {
                 self.bars.end(id);
                 tracing::info!(id, "interrupted; the next run goes on from its resume point");
+            }
+            Happening::Left { job } => {
+                self.bars.end(id);
+                match job {
+                    Some(job) => tracing::info!(id, "goes on as job {job}; the next run follows it"),
+                    None => tracing::info!(id, "may have been submitted; the next run looks for it"),
+                }
             }
             Happening::Remade { upstream, message } => {
                 tracing::warn!(id, "{message}; {upstream} makes it again");

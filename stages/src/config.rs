@@ -231,6 +231,18 @@ impl Config {
         schemars::schema_for!(Self).to_value()
     }
 
+    /// Returns how many processes do a stage together.
+    pub fn processes(&self, stage: Stage) -> usize {
+        match self.executor {
+            _ if !stage.runs_on_ranks() => 1,
+            Executor::Local => self.ranks.processes,
+            Executor::Slurm => {
+                let request = self.slurm.request(stage);
+                request.nodes * request.ranks_per_node
+            }
+        }
+    }
+
     /// Returns what is wrong with values that belong to no stage, as (dotted key, message); types are already right.
     pub fn shared_problem(&self) -> Option<(String, String)> {
         if !(self.resume_every_s > 0.0 && self.resume_every_s.is_finite()) {

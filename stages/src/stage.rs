@@ -226,7 +226,7 @@ impl Stage {
             Self::Train => {
                 // The file is an input; its path says nothing of the work.
                 let train = TrainSection { from: None, ..config.train.clone() };
-                let processes = config.ranks.processes;
+                let processes = config.processes(self);
                 let ranks = (processes > 1 && !train.sync_bn).then_some(RankParams { processes });
                 serde_json::to_value(TrainParams { space, seed, on_bad_image, resize, train, ranks })
             }

@@ -9,7 +9,10 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     match arguments.as_slice() {
         [verb, job] if verb == "run" => tfnas_worker::run(Path::new(job)),
-        [verb] if verb == "join" => tfnas_worker::join(),
+        [verb] if verb == "join" => tfnas_worker::join(tfnas_worker::Planner::HoldsStandardInput),
+        [verb, detached] if verb == "join" && detached == "--detached" => {
+            tfnas_worker::join(tfnas_worker::Planner::SendsSignals)
+        }
         [verb] if verb == "release" => tfnas_worker::release(),
         [verb, folder, number] if verb == "detached" => match number.to_str().and_then(|number| number.parse().ok()) {
             Some(number) => tfnas_worker::run_detached(Path::new(folder), number),

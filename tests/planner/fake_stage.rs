@@ -4,10 +4,13 @@
 //! The folder that `FAKE_STAGE` names controls it: `trace` gets a line each time a stage starts; a file named like an
 //! instance (`search`, `search@12`) holds what to do instead of working, once (the file is taken away) or, when the word
 //! is `always`, each time: `kill`, `abort`, `segfault`, `exit N`, `fail`, `hang`, `wait`, `hold`, `noise`, `version`,
-//! `missing`, `more`, `same`, `forget`. What holds goes on when there is a file `go`, and says so in the trace. With
+//! `missing`, `more`, `same`, `forget`, `other` (another device). What holds goes on when there is a file `go`, and says so in the trace. With
 //! `FAKE_STEP_MS` set, a stage takes [`STEPS`] steps of that long, each with a resume point after it.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+
+#[path = "fake_detached.rs"]
+mod detached;
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -38,6 +41,9 @@ fn main() {
         println!("tfnas-stage {VERSION}");
         return;
     }
+    if arguments[0] == "detached" {
+        detached::run(Path::new(&arguments[1]), arguments[2].parse().unwrap());
+    }
     let job = Job::read(Path::new(&arguments[1]), VERSION).unwrap();
     let control = PathBuf::from(std::env::var_os("FAKE_STAGE").unwrap());
     let mut trace = OpenOptions::new().create(true).append(true).open(control.join("trace")).unwrap();
@@ -52,7 +58,9 @@ fn main() {
         thread::sleep(Duration::from_secs(60));
     }
     let version = if word == "version" { "9.9.9" } else { VERSION };
-    let environment = BTreeMap::from([("cpu_capability".to_owned(), "AVX2".to_owned())]);
+    let device = if word == "other" { "another" } else { "declared" };
+    let environment = [("cpu_capability", "AVX2"), ("device_model", device), ("governor", "none"), ("host", "n1")];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     say(&Event::Hello { contract: CONTRACT, version: version.to_owned(), environment });
     let point = fs::read_to_string(job.resume_dir.join("point")).ok();
     if let Some(point) = &point {

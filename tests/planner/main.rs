@@ -23,6 +23,7 @@ mod project;
 mod remotes;
 mod several;
 mod shapes;
+mod slurm;
 mod storing;
 mod tables;
 #[path = "../support/waiting.rs"]

@@ -136,14 +136,7 @@ impl Project {
 
     /// Starts the program and returns when `said` stands in a line of its standard error.
     pub fn start(&self, arguments: &[&str], said: &str) -> Running {
-        let mut child = self.command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let (sender, heard) = channel();
-        // The pipe is always read, so that the program never waits for a reader.
-        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let mut running = Running { child, heard, err: String::new() };
-        running.wait_for(said);
-        running
+        Running::start(self.command(arguments), said)
     }
 
     /// The instances that were started since the last call of `trace`, in the order of their starts.
@@ -192,6 +185,18 @@ pub struct Running {
 }
 
 impl Running {
+    /// Starts the program and returns when `said` stands in a line of its standard error.
+    pub fn start(mut command: Command, said: &str) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (sender, heard) = channel();
+        // The pipe is always read, so that the program never waits for a reader.
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let mut running = Self { child, heard, err: String::new() };
+        running.wait_for(said);
+        running
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();

@@ -67,10 +67,26 @@ pub fn run(job: &Path) -> ExitCode {
     end(&mut report, result)
 }
 
+/// How a worker is told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planner {
+    /// By a line on standard input, which the planner holds open as long as it is there.
+    HoldsStandardInput,
+    /// By signals; the planner need not be there.
+    SendsSignals,
+}
+
 /// Does a rank's part of the job that rank 0 has: waits for it, and says nothing but why it fails.
-pub fn join() -> ExitCode {
+pub fn join(planner: Planner) -> ExitCode {
     let mut report = Reporter::of_failures();
-    let stop = StopFlag::watch();
+    let stop = match planner {
+        Planner::HoldsStandardInput => Ok(StopFlag::watch()),
+        Planner::SendsSignals => StopFlag::on_signals().context("cannot listen to signals"),
+    };
+    let stop = match stop {
+        Ok(stop) => stop,
+        Err(error) => return end(&mut report, Err(error)),
+    };
     let result = match ranks::join() {
         Ok(Some((job, group))) => perform(report.clone(), job, Some(group), stop),
         Ok(None) => return ExitCode::from(NO_MORE_JOBS),

@@ -1,0 +1,123 @@
+#!/bin/sh
+# Slurm for tests of the planner: sbatch, squeue or scancel, by the name that it is called by, with its queue in the folder
+# that FAKE_SLURM names. A job has a folder jobs/N with its name, state, reason, exit status and process.
+#
+# The test controls it by files: `down` (nothing answers), `lost` (the next sbatch submits, but its answer is lost), `late`
+# (the next sbatch answers nothing and submits nothing), `refuse` (the next sbatch is refused, in these words), `hold` (jobs
+# wait, for this reason, until it is gone), `jobs/N/forgotten` (the controller knows the job no more). `end N STATE` ends a
+# job as Slurm would, and `end N REQUEUE` starts it again.
+set -u
+cd "$FAKE_SLURM" || exit 1
+mkdir -p jobs
+
+silent() {
+  echo "$1: error: Unable to contact slurm controller (connect failure)" >&2
+  exit 1
+}
+
+# What becomes of a job, in a process that outlives whoever submitted it.
+job() {
+  cd "jobs/$1" || exit 1
+  restarts=0
+  while :; do
+    while [ -e ../../hold ] && [ ! -e verdict ]; do cp ../../hold reason; sleep 0.02; done
+    if [ -e verdict ]; then break; fi
+    echo RUNNING >state
+    echo None >reason
+    # The queue's own variables alone tell a second start from the first.
+    [ "$restarts" = 0 ] || export SLURM_RESTART_COUNT="$restarts"
+    SLURM_JOB_ID="$1" sh ./script >>"$(cat output)" 2>&1 </dev/null &
+    echo $! >pid
+    wait $!
+    code=$?
+    rm -f pid
+    if [ "$(cat verdict 2>/dev/null)" != REQUEUE ]; then break; fi
+    rm -f verdict
+    echo BeginTime >reason
+    echo PENDING >state
+    restarts=$((restarts + 1))
+  done
+  case ${code:-0} in
+    134 | 137 | 139 | 143) echo $((code - 128)) >status ;;
+    *) echo $((${code:-0} * 256)) >status ;;
+  esac
+  if [ -e verdict ]; then cp verdict state; elif [ "$code" = 0 ]; then echo COMPLETED >state; else
+    echo NonZeroExitCode >reason
+    echo FAILED >state
+  fi
+}
+
+end() {
+  [ -d "jobs/$1" ] && case $(cat "jobs/$1/state") in PENDING | RUNNING) ;; *) false ;; esac || return 0
+  echo "$2" >"jobs/$1/verdict"
+  if [ -e "jobs/$1/pid" ]; then kill -TERM "$(cat "jobs/$1/pid")"; fi
+}
+
+case ${0##*/} in
+  sbatch)
+    [ ! -e down ] || silent sbatch
+    if [ -e late ]; then
+      rm late
+      echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2
+      exit 1
+    fi
+    if [ -e refuse ]; then
+      echo "sbatch: error: Batch job submission failed: $(cat refuse)" >&2
+      rm refuse
+      exit 1
+    fi
+    number=1
+    until mkdir "jobs/$number" 2>/dev/null; do number=$((number + 1)); done
+    echo "$@" >"jobs/$number/arguments"
+    for argument; do
+      case $argument in
+        --job-name=*) echo "${argument#*=}" >"jobs/$number/name" ;;
+        --output=*) echo "${argument#*=}" >"jobs/$number/output" ;;
+      esac
+    done
+    cp "$argument" "jobs/$number/script"
+    echo PENDING >"jobs/$number/state"
+    echo None >"jobs/$number/reason"
+    echo 0 >"jobs/$number/status"
+    setsid "$FAKE_SLURM/bin/job" "$number" >/dev/null 2>&1 </dev/null &
+    if [ -e lost ]; then
+      rm lost
+      echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2
+      exit 1
+    fi
+    echo "$number"
+    ;;
+  job) job "$1" ;;
+  end) end "$1" "$2" ;;
+  squeue)
+    [ ! -e down ] || silent squeue
+    while [ $# -gt 0 ]; do
+      case $1 in
+        --name)
+          for folder in jobs/*; do
+            if [ "$(cat "$folder/name" 2>/dev/null)" = "$2" ]; then echo "${folder#jobs/}"; fi
+          done
+          exit 0
+          ;;
+        --jobs)
+          if [ ! -d "jobs/$2" ] || [ -e "jobs/$2/forgotten" ]; then
+            echo "slurm_load_jobs error: Invalid job id specified" >&2
+            exit 1
+          fi
+          echo "$(cat "jobs/$2/state") $(cat "jobs/$2/status") $(cat "jobs/$2/reason")"
+          exit 0
+          ;;
+      esac
+      shift
+    done
+    ;;
+  scancel)
+    [ ! -e down ] || silent scancel
+    echo "$@" >>scancel.log
+    if [ "$1" = --batch ]; then
+      [ ! -e "jobs/$3/pid" ] || kill -USR1 "$(cat "jobs/$3/pid")"
+    else
+      end "$1" CANCELLED
+    fi
+    ;;
+esac

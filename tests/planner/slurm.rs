@@ -1,0 +1,442 @@
+//! `executor: slurm`, on a queue that is made of files (`fake_slurm.sh`).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::project::{Ended, Project, Running};
+use crate::waiting::wait_until;
+
+/// What is said of the cluster; the governor is that of the machine, since no node declares one here.
+const CLUSTER: &str = "\
+executor: slurm
+slurm:
+  poll_s: 0.05
+  device_model: declared
+parse:
+  measure: false
+";
+
+/// A project whose stages are jobs.
+struct Cluster {
+    project: Project,
+}
+
+impl Cluster {
+    fn new() -> Self {
+        let project = Project::new();
+        let text = fs::read_to_string(project.path("pipeline.yaml")).unwrap();
+        project.write("pipeline.yaml", &format!("{text}{CLUSTER}"));
+        project.write("slurm/bin/job", include_str!("fake_slurm.sh"));
+        let program = project.path("slurm/bin/job");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        for name in ["sbatch", "squeue", "scancel", "end"] {
+            symlink("job", project.path("slurm/bin").join(name)).unwrap();
+        }
+        Self { project }
+    }
+
+    fn with_environment(&self, mut command: Command) -> Command {
+        let path = format!("{}:{}", self.project.path("slurm/bin").display(), std::env::var("PATH").unwrap());
+        command.env("PATH", path).env("FAKE_SLURM", self.project.path("slurm"));
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        Ended::new(&self.with_environment(self.project.command(arguments)).output().unwrap())
+    }
+
+    fn good(&self, arguments: &[&str]) -> Ended {
+        let ended = self.run(arguments);
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {}{}", ended.out, ended.err);
+        ended
+    }
+
+    fn start(&self, arguments: &[&str], said: &str) -> Running {
+        Running::start(self.with_environment(self.project.command(arguments)), said)
+    }
+
+    /// Ends a job as Slurm would.
+    fn end(&self, job: u32, state: &str) {
+        let mut command = self.with_environment(Command::new(self.project.path("slurm/bin/end")));
+        assert!(command.args([job.to_string().as_str(), state]).status().unwrap().success());
+    }
+
+    /// Writes a file that the queue or a job of it obeys.
+    fn queue(&self, file: &str, text: &str) {
+        self.project.write(&format!("slurm/{file}"), text);
+    }
+
+    fn answer_again(&self, file: &str) {
+        fs::remove_file(self.project.path(&format!("slurm/{file}"))).unwrap();
+    }
+
+    /// How many jobs were submitted.
+    fn jobs(&self) -> usize {
+        fs::read_dir(self.project.path("slurm/jobs")).map_or(0, |jobs| jobs.count())
+    }
+
+    fn of_job(&self, job: u32, file: &str) -> String {
+        fs::read_to_string(self.project.path(&format!("slurm/jobs/{job}/{file}"))).unwrap_or_default().trim().to_owned()
+    }
+
+    /// The digest of every artifact, by stage and name.
+    fn digests(&self) -> BTreeMap<String, String> {
+        digests(&self.project)
+    }
+
+    /// Nothing of an attempt is left under way, and no job.
+    fn assert_nothing_is_left(&self) {
+        for folder in ["detached", "attempts"] {
+            let left = fs::read_dir(self.project.path(&format!(".tfnas/{folder}"))).unwrap().count();
+            assert_eq!(left, 0, "something is left in {folder}");
+        }
+        let over = |job: &u32| !["PENDING", "RUNNING"].contains(&self.of_job(*job, "state").as_str());
+        wait_until("all jobs have ended", || (1..=self.jobs() as u32).all(|job| over(&job)));
+    }
+}
+
+fn digests(project: &Project) -> BTreeMap<String, String> {
+    let status = project.json(&["status"]);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let stages = status["stages"].as_array().unwrap().clone();
+    let outputs =
+        stages.iter().flat_map(|stage| {
+            stage["outputs"].as_array().unwrap().iter().map(move |output| {
+                (format!("{}/{}", text(&stage["id"]), text(&output["name"])), text(&output["digest"]))
+            })
+        });
+    outputs.collect()
+}
+
+/// The digests of the same project, undisturbed and on this machine.
+fn undisturbed() -> BTreeMap<String, String> {
+    let project = Project::new();
+    let text = fs::read_to_string(project.path("pipeline.yaml")).unwrap();
+    project.write("pipeline.yaml", &format!("{text}parse:\n  measure: false\n"));
+    project.good(&["run", "all"]);
+    digests(&project)
+}
+
+/// A project whose search is under way, as job 3.
+fn with_a_search(behaviour: &str) -> (Cluster, Running) {
+    let cluster = Cluster::new();
+    cluster.good(&["run", "split", "lookup"]);
+    cluster.project.behave("search", behaviour);
+    let running = cluster.start(&["run", "all"], "search: worked");
+    (cluster, running)
+}
+
+#[test]
+fn each_stage_is_a_job_and_the_results_are_those_of_this_machine() {
+    let cluster = Cluster::new();
+    let events = cluster.good(&["run", "all", "--json"]).out;
+    let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |name: &str| events.iter().filter(|event| event["event"] == name).count();
+    assert_eq!((cluster.jobs(), of("submitted"), of("done"), of("metric")), (6, 6, 6, 6));
+    assert_eq!(cluster.digests(), undisturbed());
+    cluster.assert_nothing_is_left();
+    assert!(cluster.of_job(2, "arguments").contains("--exclusive"), "a latency is measured alone");
+    assert!(!cluster.of_job(3, "arguments").contains("--exclusive"));
+    let again = cluster.good(&["run", "all", "--json"]).out;
+    assert!(again.contains("\"ran\":[]") && cluster.jobs() == 6, "{again}");
+}
+
+#[test]
+fn the_log_of_a_job_is_kept_and_shown_when_it_fails() {
+    let cluster = Cluster::new();
+    cluster.project.behave("split", "fail");
+    let ended = cluster.run(&["run", "split"]);
+    assert!(ended.code == Some(1) && ended.err.contains("the data is odd"), "{}", ended.err);
+    assert!(ended.err.contains("hint: look at it") && ended.err.contains("| log of split"), "{}", ended.err);
+    cluster.assert_nothing_is_left();
+    cluster.good(&["run", "split"]);
+}
+
+#[test]
+fn a_worker_that_dies_is_a_failed_stage_that_says_how() {
+    for (behaviour, words) in [("kill", "SIGKILL"), ("exit 7", "exit code 7"), ("forget", "not said that it was done")]
+    {
+        let cluster = Cluster::new();
+        cluster.project.behave("split", behaviour);
+        let ended = cluster.run(&["run", "split"]);
+        assert!(ended.code == Some(1) && ended.err.contains(words), "{behaviour}: {}", ended.err);
+        assert_eq!(cluster.project.json(&["status", "split"])["stages"][0]["outcome"], "failed");
+        cluster.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn a_refused_job_is_a_failure_in_the_queues_words() {
+    let cluster = Cluster::new();
+    cluster.queue("refuse", "Invalid partition name specified");
+    let ended = cluster.run(&["run", "split"]);
+    assert!(ended.code == Some(1) && ended.err.contains("Invalid partition name specified"), "{}", ended.err);
+    cluster.assert_nothing_is_left();
+}
+
+#[test]
+fn a_device_that_is_not_the_declared_one_measures_nothing() {
+    let cluster = Cluster::new();
+    cluster.project.behave("lookup", "other device");
+    let ended = cluster.run(&["run", "lookup"]);
+    let words = "the device_model of n1 is `another`, and slurm.device_model says `declared`";
+    assert!(ended.code == Some(1) && ended.err.contains(words), "{}", ended.err);
+    cluster.assert_nothing_is_left();
+}
+
+#[test]
+fn ctrl_c_asks_for_a_resume_point_and_the_next_run_goes_on_from_it() {
+    let (cluster, running) = with_a_search("wait");
+    running.signal("INT");
+    let ended = running.end();
+    assert!(ended.code == Some(130) && ended.err.contains("search: interrupted"), "{}", ended.err);
+    assert_eq!(fs::read_to_string(cluster.project.path("slurm/scancel.log")).unwrap(), "--batch --signal=USR1 3\n");
+    cluster.assert_nothing_is_left();
+    assert!(cluster.good(&["run", "all"]).err.contains("search: goes on from epoch 1"));
+    assert_eq!(cluster.digests(), undisturbed());
+}
+
+#[test]
+fn ctrl_c_takes_a_waiting_job_out_of_the_queue() {
+    let cluster = Cluster::new();
+    cluster.queue("hold", "Priority");
+    let running = cluster.start(&["run", "split"], "waits (Priority)");
+    running.signal("INT");
+    assert_eq!(running.end().code, Some(130));
+    assert_eq!(cluster.of_job(1, "state"), "CANCELLED");
+    assert!(cluster.project.trace().is_empty());
+    cluster.assert_nothing_is_left();
+}
+
+#[test]
+fn a_second_ctrl_c_cancels_at_once() {
+    let (cluster, mut running) = with_a_search("hang");
+    running.signal("INT");
+    running.wait_for("Ctrl-C again ends at once");
+    running.signal("INT");
+    assert_eq!(running.end().code, Some(130));
+    assert_eq!(cluster.of_job(3, "verdict"), "CANCELLED");
+    cluster.assert_nothing_is_left();
+}
+
+#[test]
+fn a_killed_planner_leaves_its_job_and_the_next_run_follows_it() {
+    let (cluster, running) = with_a_search("hold");
+    running.signal("KILL");
+    running.end();
+    assert_eq!(cluster.project.json(&["status", "search"])["stages"][0]["outcome"], "running");
+    cluster.good(&["gc", "--keep-last", "1"]);
+    cluster.project.trace();
+    let second = cluster.start(&["run", "all"], "search: job 3 is at it already");
+    cluster.project.write("fake/go", "");
+    let ended = second.end();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert_eq!(cluster.project.trace(), ["search goes on", "parse", "train", "test"]);
+    assert!(!ended.err.contains("search: worked"), "what an earlier planner has told is not told again: {}", ended.err);
+    assert_eq!((cluster.jobs(), cluster.digests()), (6, undisturbed()));
+    cluster.assert_nothing_is_left();
+}
+
+#[test]
+fn a_closed_terminal_leaves_the_job_too_and_its_end_is_found_later() {
+    let (cluster, running) = with_a_search("hold");
+    running.signal("HUP");
+    let ended = running.end();
+    assert!(ended.code == Some(130) && ended.err.contains("search: goes on as job 3"), "{}", ended.err);
+    cluster.project.write("fake/go", "");
+    wait_until("the job has ended without a planner", || cluster.of_job(3, "state") == "COMPLETED");
+    // By then the controller has forgotten it.
+    cluster.queue("jobs/3/forgotten", "");
+    cluster.good(&["run", "all"]);
+    assert_eq!((cluster.jobs(), cluster.digests()), (6, undisturbed()));
+    cluster.assert_nothing_is_left();
+}
+
+#[test]
+fn a_submission_whose_answer_was_lost_is_found_by_its_name() {
+    let cluster = Cluster::new();
+    cluster.queue("lost", "");
+    let ended = cluster.good(&["run", "split"]);
+    assert!(ended.err.contains("does not answer") && ended.err.contains("answers again"), "{}", ended.err);
+    assert_eq!(cluster.jobs(), 1);
+    cluster.assert_nothing_is_left();
+}
+
+#[test]
+fn a_submission_that_never_arrived_is_made_again() {
+    let cluster = Cluster::new();
+    cluster.queue("late", "");
+    let ended = cluster.good(&["run", "split"]);
+    assert!(ended.err.contains("split: is job 1 of the cluster (submission 2)"), "{}", ended.err);
+    cluster.assert_nothing_is_left();
+}
+
+#[test]
+fn a_planner_killed_between_submission_and_answer_loses_no_job() {
+    let cluster = Cluster::new();
+    cluster.queue("down", "");
+    let running = cluster.start(&["run", "split"], "does not answer");
+    running.signal("KILL");
+    running.end();
+    cluster.answer_again("down");
+    let ended = cluster.good(&["run", "split"]);
+    assert!(ended.err.contains("was submitted by an earlier run: looking for it"), "{}", ended.err);
+    assert_eq!((cluster.jobs(), cluster.project.trace().len()), (1, 1));
+    cluster.assert_nothing_is_left();
+}
+
+#[test]
+fn a_submission_that_was_given_up_does_nothing_when_it_arrives() {
+    let (cluster, running) = with_a_search("hold");
+    let folder = fs::read_dir(cluster.project.path(".tfnas/detached")).unwrap().next().unwrap().unwrap().path();
+    // The queue starts a copy of the first submission, after a second one was made.
+    let note = fs::read_to_string(folder.join("submission.json")).unwrap().replace("\"number\":1", "\"number\":2");
+    cluster.project.trace();
+    fs::write(folder.join("submission.json"), note).unwrap();
+    let output = cluster.with_environment(Command::new("sh")).env("FAKE_STAGE", cluster.project.path("fake"));
+    drop(output);
+    let mut late = cluster.with_environment(Command::new("sh"));
+    let late = late.arg(folder.join("batch.sh")).env("FAKE_STAGE", cluster.project.path("fake")).output().unwrap();
+    assert!(late.status.success() && String::from_utf8_lossy(&late.stderr).contains("was given up"), "{late:?}");
+    assert!(cluster.project.trace().is_empty());
+    running.signal("INT");
+    running.end();
+}
+
+#[test]
+fn a_silent_controller_is_waited_for_and_the_work_goes_on_meanwhile() {
+    let (cluster, mut running) = with_a_search("hold");
+    cluster.queue("down", "");
+    running.wait_for("does not answer");
+    cluster.project.write("fake/go", "");
+    // The worker's own word ends the search; the next stage waits for the controller.
+    running.wait_for("search: done");
+    cluster.answer_again("down");
+    let ended = running.end();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert_eq!(ended.err.matches("search: the cluster's controller does not answer").count(), 1, "{}", ended.err);
+    assert_eq!(cluster.digests(), undisturbed());
+    cluster.assert_nothing_is_left();
+}
+
+#[test]
+fn a_job_that_ends_before_its_time_goes_on_from_its_resume_point() {
+    for state in ["TIMEOUT", "PREEMPTED", "NODE_FAIL"] {
+        let (cluster, mut running) = with_a_search("wait");
+        cluster.end(3, state);
+        running.wait_for("it is submitted again");
+        let ended = running.end();
+        assert_eq!(ended.code, Some(0), "{state}: {}", ended.err);
+        assert!(ended.err.contains("search: goes on from epoch 1"), "{state}: {}", ended.err);
+        assert_eq!((cluster.jobs(), cluster.digests()), (7, undisturbed()), "{state}");
+        cluster.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn a_job_that_the_queue_starts_again_stays_the_same_job() {
+    let (cluster, mut running) = with_a_search("wait");
+    cluster.end(3, "REQUEUE");
+    running.wait_for("started again");
+    let ended = running.end();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.err.contains("search: goes on from epoch 1"), "{}", ended.err);
+    assert_eq!((cluster.jobs(), cluster.digests()), (6, undisturbed()));
+    cluster.assert_nothing_is_left();
+}
+
+#[test]
+fn a_job_that_comes_no_further_is_not_submitted_for_ever() {
+    let (cluster, mut running) = with_a_search("always hold");
+    for job in 3..6 {
+        wait_until("the job runs", || cluster.of_job(job, "pid") != "");
+        wait_until("its worker listens", || cluster.project.started().len() as u32 >= job - 2 + 2);
+        cluster.end(job, "TIMEOUT");
+        if job < 5 {
+            running.wait_for("it is submitted again");
+        }
+    }
+    let ended = running.end();
+    assert!(ended.code == Some(1) && ended.err.contains("3 submissions in a row came no further"), "{}", ended.err);
+    assert!(ended.err.contains("slurm.time_min"), "{}", ended.err);
+    cluster.assert_nothing_is_left();
+}
+
+#[test]
+fn a_job_that_somebody_cancels_is_a_failure_that_says_so() {
+    let (cluster, running) = with_a_search("wait");
+    cluster.end(3, "CANCELLED");
+    let ended = running.end();
+    assert!(ended.code == Some(1) && ended.err.contains("search: job 3 was cancelled"), "{}", ended.err);
+    cluster.assert_nothing_is_left();
+    assert!(cluster.good(&["run", "all"]).err.contains("search: goes on from epoch 1"));
+}
+
+#[test]
+fn what_uses_too_much_memory_is_told_the_way_out() {
+    let (cluster, running) = with_a_search("hang");
+    cluster.queue("jobs/3/verdict", "OUT_OF_MEMORY");
+    let worker = cluster.of_job(3, "pid");
+    assert!(Command::new("kill").args(["-s", "KILL", &worker]).status().unwrap().success());
+    let ended = running.end();
+    assert!(ended.code == Some(1) && ended.err.contains("slurm.memory_gib"), "{}", ended.err);
+    cluster.assert_nothing_is_left();
+}
+
+#[test]
+fn an_obstacle_is_told_from_a_queue() {
+    let cluster = Cluster::new();
+    cluster.queue("hold", "AssocMaxJobsLimit");
+    let mut running = cluster.start(&["run", "split"], "job 1 waits (AssocMaxJobsLimit): a limit of the account");
+    cluster.answer_again("hold");
+    running.wait_for("split: done");
+    assert_eq!(running.end().code, Some(0));
+}
+
+#[test]
+fn targets_are_submitted_side_by_side_under_a_limit() {
+    let cluster = Cluster::new();
+    cluster.project.edit("target_lat_ms: 1.0", "target_lat_ms: [0.8, 0.9, 1.0]");
+    cluster.project.edit("poll_s: 0.05", "poll_s: 0.05\n  max_jobs: 2");
+    cluster.good(&["run", "lookup"]);
+    cluster.queue("hold", "Priority");
+    let mut running = cluster.start(&["run", "search"], "waits (Priority)");
+    running.wait_for("waits (Priority)");
+    assert_eq!(cluster.jobs(), 2 + 2, "two of three");
+    cluster.answer_again("hold");
+    assert_eq!(running.end().code, Some(0));
+    assert_eq!(cluster.jobs(), 2 + 3);
+}
+
+#[test]
+fn what_only_this_machine_knows_must_be_said_of_the_nodes() {
+    let cluster = Cluster::new();
+    for (set, key) in [
+        ("device=auto", "device"),
+        ("threads=0", "threads"),
+        ("slurm.device_model=null", "slurm.device_model"),
+        ("slurm.warn_s=0", "slurm.warn_s"),
+        ("slurm.stages.test.nodes=2", "slurm.stages.test.nodes"),
+    ] {
+        let ended = cluster.run(&["run", "all", "--set", set]);
+        assert!(ended.code == Some(2) && ended.err.contains(key), "{set}: {}", ended.err);
+    }
+    assert_eq!(cluster.jobs(), 0);
+}
+
+#[test]
+fn the_cluster_is_in_no_key() {
+    let project = Project::new();
+    project.edit("seed: 3", "seed: 3\nparse: {measure: false}");
+    project.good(&["run", "split", "search"]);
+    let text = fs::read_to_string(project.path("pipeline.yaml")).unwrap();
+    project.write("pipeline.yaml", &format!("{text}executor: slurm\nslurm: {{partition: x, device_model: m}}\n"));
+    let plan = project.json(&["plan", "split", "search"]);
+    let actions: Vec<_> = plan["stages"].as_array().unwrap().iter().map(|step| step["action"].clone()).collect();
+    // A table that was measured here is not one of that device.
+    assert_eq!(actions, ["cached", "run", "unknown"], "{plan}");
+}
