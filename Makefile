@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help setup build run test lint doc soak bench interop deny
+.PHONY: help setup build run test lint doc soak cluster bench interop deny
 
 help: ## lists these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -29,6 +29,9 @@ doc: setup
 
 soak: build ## kills planner and worker a hundred times each, where `make test` does so a few times
 	ci/soak
+
+cluster: build ## runs whole pipelines as jobs of a Slurm cluster on this machine (Debian: slurm-wlm, munge)
+	ci/with-slurm $(CARGO) test --locked --test pipeline -- --ignored --test-threads 1 slurm_
 
 bench: build ## measures speed beside DVC and Snakemake, which it installs in .bench/
 	$(CARGO) build --locked --package tfnas-artifacts --example identify

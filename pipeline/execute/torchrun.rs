@@ -74,7 +74,7 @@ impl Place {
     pub fn lend(self, program: &Path) -> Result<Exit, CommandError> {
         let (sender, inbox) = channel();
         let for_signals = sender.clone();
-        let _interrupts = Interrupts::listen(move || {
+        let _interrupts = Interrupts::listen(move |_| {
             // The last job may have ended meanwhile.
             let _ = for_signals.send(Mail::Kill);
         });

@@ -10,5 +10,6 @@ mod killing;
 mod processes;
 mod project;
 mod ranks;
+mod slurm;
 #[path = "../support/waiting.rs"]
 mod waiting;

@@ -55,6 +55,11 @@ pub struct Ended {
 }
 
 impl Project {
+    /// Writes more into the configuration.
+    pub fn configure(&self, more: &str) {
+        fs::write(self.folder().join("pipeline.yaml"), format!("{CONFIGURATION}{more}")).unwrap();
+    }
+
     /// A project that has not run yet.
     pub fn new(worker: Worker) -> Self {
         let folder = tempfile::tempdir().unwrap();

@@ -15,15 +15,24 @@ silent() {
   exit 1
 }
 
+# Writes a word into a file, whole or not at all.
+put() {
+  echo "$2" >"$1.$$"
+  mv "$1.$$" "$1"
+}
+
 # What becomes of a job, in a process that outlives whoever submitted it.
 job() {
   cd "jobs/$1" || exit 1
   restarts=0
   while :; do
-    while [ -e ../../hold ] && [ ! -e verdict ]; do cp ../../hold reason; sleep 0.02; done
+    while [ -e ../../hold ] && [ ! -e verdict ]; do
+      put reason "$(cat ../../hold 2>/dev/null)"
+      sleep 0.02
+    done
     if [ -e verdict ]; then break; fi
-    echo RUNNING >state
-    echo None >reason
+    put state RUNNING
+    put reason None
     # The queue's own variables alone tell a second start from the first.
     [ "$restarts" = 0 ] || export SLURM_RESTART_COUNT="$restarts"
     SLURM_JOB_ID="$1" sh ./script >>"$(cat output)" 2>&1 </dev/null &
@@ -33,24 +42,27 @@ job() {
     rm -f pid
     if [ "$(cat verdict 2>/dev/null)" != REQUEUE ]; then break; fi
     rm -f verdict
-    echo BeginTime >reason
-    echo PENDING >state
+    put reason BeginTime
+    put state PENDING
     restarts=$((restarts + 1))
   done
   case ${code:-0} in
-    134 | 137 | 139 | 143) echo $((code - 128)) >status ;;
-    *) echo $((${code:-0} * 256)) >status ;;
+    134 | 137 | 139 | 143) put status $((code - 128)) ;;
+    *) put status $((${code:-0} * 256)) ;;
   esac
-  if [ -e verdict ]; then cp verdict state; elif [ "$code" = 0 ]; then echo COMPLETED >state; else
-    echo NonZeroExitCode >reason
-    echo FAILED >state
+  if [ -e verdict ]; then put state "$(cat verdict)"; elif [ "$code" = 0 ]; then put state COMPLETED; else
+    put reason NonZeroExitCode
+    put state FAILED
   fi
 }
 
 end() {
   [ -d "jobs/$1" ] && case $(cat "jobs/$1/state") in PENDING | RUNNING) ;; *) false ;; esac || return 0
-  echo "$2" >"jobs/$1/verdict"
-  if [ -e "jobs/$1/pid" ]; then kill -TERM "$(cat "jobs/$1/pid")"; fi
+  put "jobs/$1/verdict" "$2"
+  pid=$(cat "jobs/$1/pid" 2>/dev/null) || return 0
+  kill -TERM "$pid"
+  # What does not obey is killed, with its children.
+  (sleep 1; kill -0 "$pid" && pkill -KILL -P "$pid"; kill -KILL "$pid") >/dev/null 2>&1 &
 }
 
 case ${0##*/} in

@@ -230,12 +230,12 @@ fn a_killed_planner_leaves_its_job_and_the_next_run_follows_it() {
     running.end();
     assert_eq!(cluster.project.json(&["status", "search"])["stages"][0]["outcome"], "running");
     cluster.good(&["gc", "--keep-last", "1"]);
-    cluster.project.trace();
     let second = cluster.start(&["run", "all"], "search: job 3 is at it already");
     cluster.project.write("fake/go", "");
     let ended = second.end();
     assert_eq!(ended.code, Some(0), "{}", ended.err);
-    assert_eq!(cluster.project.trace(), ["search goes on", "parse", "train", "test"]);
+    let started = ["split", "lookup", "search", "search goes on", "parse", "train", "test"];
+    assert_eq!(cluster.project.trace(), started);
     assert!(!ended.err.contains("search: worked"), "what an earlier planner has told is not told again: {}", ended.err);
     assert_eq!((cluster.jobs(), cluster.digests()), (6, undisturbed()));
     cluster.assert_nothing_is_left();
@@ -297,8 +297,6 @@ fn a_submission_that_was_given_up_does_nothing_when_it_arrives() {
     let note = fs::read_to_string(folder.join("submission.json")).unwrap().replace("\"number\":1", "\"number\":2");
     cluster.project.trace();
     fs::write(folder.join("submission.json"), note).unwrap();
-    let output = cluster.with_environment(Command::new("sh")).env("FAKE_STAGE", cluster.project.path("fake"));
-    drop(output);
     let mut late = cluster.with_environment(Command::new("sh"));
     let late = late.arg(folder.join("batch.sh")).env("FAKE_STAGE", cluster.project.path("fake")).output().unwrap();
     assert!(late.status.success() && String::from_utf8_lossy(&late.stderr).contains("was given up"), "{late:?}");
@@ -379,9 +377,7 @@ fn a_job_that_somebody_cancels_is_a_failure_that_says_so() {
 #[test]
 fn what_uses_too_much_memory_is_told_the_way_out() {
     let (cluster, running) = with_a_search("hang");
-    cluster.queue("jobs/3/verdict", "OUT_OF_MEMORY");
-    let worker = cluster.of_job(3, "pid");
-    assert!(Command::new("kill").args(["-s", "KILL", &worker]).status().unwrap().success());
+    cluster.end(3, "OUT_OF_MEMORY");
     let ended = running.end();
     assert!(ended.code == Some(1) && ended.err.contains("slurm.memory_gib"), "{}", ended.err);
     cluster.assert_nothing_is_left();

@@ -121,6 +121,8 @@ struct Follower<'a> {
     /// Whether the queue may have the submission although its answer has not come.
     unsure: bool,
     word: Option<LastWord>,
+    /// The start of a worker that was told last: which submission, and which start of it.
+    told_start: Option<(u32, u32)>,
     tail: Tail,
     heard: Heard,
     /// Why the worker is not to go on.
@@ -163,6 +165,7 @@ impl<'a> Follower<'a> {
             unsure: submission.number > 0 && submission.job.is_none(),
             submission,
             word: None,
+            told_start: None,
             heard: Heard::default(),
             refused: None,
             wish: Wish::GoOn,
@@ -497,9 +500,10 @@ impl<'a> Follower<'a> {
         // What cannot be read now, as where another machine replaces it, is read next time.
         if let Ok(word) = LastWord::read(&self.folder) {
             let word = word.filter(|word| word.submission == self.submission.number);
-            if let Some(LastWord { host, restart, state: TurnState::Running, .. }) = &word
-                && word != self.word
+            if let Some(LastWord { host, restart, submission, .. }) = &word
+                && self.told_start != Some((*submission, *restart))
             {
+                self.told_start = Some((*submission, *restart));
                 let again = if *restart > 0 { ", started again" } else { "" };
                 let job = self.submission.job.as_deref().unwrap_or_default();
                 let message = format!("job {job} runs on {host}{again}");

@@ -1,0 +1,246 @@
+//! Whole pipelines as jobs of a real Slurm cluster, which `ci/with-slurm` starts on this machine: `make cluster`.
+//!
+//! Whatever happens to a job, its controller or its planner, the digests are those of an undisturbed run on this machine,
+//! and no job and no process is left.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tfnas_stages::machine;
+
+use crate::processes::send;
+use crate::project::{ARTIFACTS, Project, Worker};
+use crate::waiting::wait_until;
+
+/// Long enough for a job to be met while it trains.
+const LONGER: [&str; 2] = ["--set", "train.epochs=60"];
+
+/// A project whose stages are jobs.
+fn cluster() -> Project {
+    let project = Project::new(Worker::Real);
+    let (model, governor) = (machine::cpu_model(), machine::governor());
+    project.configure(&format!(
+        "executor: slurm\nslurm:\n  poll_s: 1\n  time_min: 10\n  device_model: \"{model}\"\n  governor: \"{governor}\"\n"
+    ));
+    project
+}
+
+/// The digests of an undisturbed run on this machine.
+fn undisturbed() -> &'static BTreeMap<String, String> {
+    static DIGESTS: OnceLock<BTreeMap<String, String>> = OnceLock::new();
+    DIGESTS.get_or_init(|| {
+        let project = Project::new(Worker::Real);
+        project.good(&[&["run", "all"], LONGER.as_slice()].concat());
+        project.digests(&LONGER)
+    })
+}
+
+/// A run under way.
+struct Run {
+    planner: Child,
+    events: std::io::Lines<BufReader<ChildStdout>>,
+    said: PathBuf,
+}
+
+impl Run {
+    fn start(project: &Project) -> Self {
+        let said = project.folder().join("said");
+        let mut command = project.command(&[&["run", "all", "--json"], LONGER.as_slice()].concat());
+        let errors = fs::OpenOptions::new().create(true).append(true).open(&said).unwrap();
+        let mut planner = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
+        let events = BufReader::new(planner.stdout.take().unwrap()).lines();
+        Self { planner, events, said }
+    }
+
+    /// Waits for an event of a stage, and returns it.
+    fn wait_for(&mut self, stage: &str, name: &str) -> Value {
+        for line in self.events.by_ref().map_while(Result::ok) {
+            let event: Value = serde_json::from_str(&line).unwrap();
+            if event["id"] == stage && event["event"] == name {
+                return event;
+            }
+        }
+        panic!("{stage} never had the event {name}: {}", fs::read_to_string(&self.said).unwrap());
+    }
+
+    /// Waits until it trains, and returns the job.
+    fn wait_for_training(&mut self) -> String {
+        let job = self.wait_for("train", "submitted")["job"].as_str().unwrap().to_owned();
+        // A loss is told at the end of an epoch, after a resume point.
+        self.wait_for("train", "metric");
+        job
+    }
+
+    /// Waits for its end; returns its exit code and what it has said.
+    fn end(mut self) -> (Option<i32>, String) {
+        self.events.by_ref().for_each(drop);
+        let code = self.planner.wait().unwrap().code();
+        (code, fs::read_to_string(&self.said).unwrap())
+    }
+}
+
+fn slurm(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Processes that work in a project's store.
+fn workers(project: &Project) -> usize {
+    let folder = fs::canonicalize(project.folder()).unwrap().display().to_string();
+    let lines =
+        fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    lines.filter(|line| String::from_utf8_lossy(line).contains(&format!("detached\0{folder}"))).count()
+}
+
+/// Runs what is left to do, and compares the result with that of an undisturbed run.
+fn finish(project: &Project) {
+    project.good(&[&["run", "all"], LONGER.as_slice()].concat());
+    assert_eq!(project.digests(&LONGER), *undisturbed());
+    assert_nothing_is_left(project);
+}
+
+fn assert_nothing_is_left(project: &Project) {
+    for folder in ["attempts", "detached", "resume"] {
+        let left = fs::read_dir(project.folder().join(".tfnas").join(folder)).unwrap().count();
+        assert_eq!(left, 0, "something is left in {folder}");
+    }
+    wait_until("no job is left", || slurm("squeue", &["--noheader"]).is_empty());
+    assert_eq!(workers(project), 0, "a process is left");
+}
+
+fn controller() -> u32 {
+    let folder =
+        PathBuf::from(std::env::var_os("SLURM_CONF").expect("run by ci/with-slurm")).with_file_name("slurmctld.pid");
+    fs::read_to_string(folder).unwrap().trim().parse().unwrap()
+}
+
+#[test]
+#[ignore = "needs a Slurm cluster: make cluster"]
+fn slurm_gives_the_digests_of_this_machine() {
+    let project = cluster();
+    let mut run = Run::start(&project);
+    run.wait_for("test", "done");
+    let (code, said) = run.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(project.digests(&LONGER).len(), ARTIFACTS);
+    finish(&project);
+}
+
+#[test]
+#[ignore = "needs a Slurm cluster: make cluster"]
+fn slurm_job_that_is_cancelled_is_a_clear_failure_and_goes_on_in_the_next_run() {
+    let project = cluster();
+    let mut run = Run::start(&project);
+    let job = run.wait_for_training();
+    slurm("scancel", &[&job]);
+    let (code, said) = run.end();
+    assert!(code == Some(1) && said.contains(&format!("train: job {job} was cancelled")), "{said}");
+    assert_eq!(workers(&project), 0, "a process is left");
+    finish(&project);
+}
+
+#[test]
+#[ignore = "needs a Slurm cluster: make cluster"]
+fn slurm_job_that_is_requeued_goes_on_from_its_resume_point() {
+    let project = cluster();
+    let mut run = Run::start(&project);
+    let job = run.wait_for_training();
+    slurm("scontrol", &["requeue", &job]);
+    run.wait_for("train", "resumed");
+    let (code, said) = run.end();
+    assert!(code == Some(0) && said.contains("started again") && !said.contains("submission 2"), "{said}");
+    finish(&project);
+}
+
+#[test]
+#[ignore = "needs a Slurm cluster: make cluster"]
+fn slurm_job_that_is_warned_ends_and_goes_on_in_another() {
+    let project = cluster();
+    let mut run = Run::start(&project);
+    let job = run.wait_for_training();
+    // What Slurm sends `warn_s` before the time limit.
+    slurm("scancel", &["--batch", "--signal=USR1", &job]);
+    run.wait_for("train", "resumed");
+    let (code, said) = run.end();
+    assert!(code == Some(0) && said.contains("submission 2"), "{said}");
+    finish(&project);
+}
+
+#[test]
+#[ignore = "needs a Slurm cluster: make cluster"]
+fn slurm_job_that_runs_into_its_time_limit_goes_on_in_another() {
+    let project = cluster();
+    let mut run = Run::start(&project);
+    let job = run.wait_for_training();
+    // Frozen, so that it cannot be done before the controller looks at time limits; SIGCONT comes with the end.
+    let folder = project.folder().display().to_string();
+    let frozen = Command::new("pkill").args(["-STOP", "-f", &format!("detached {folder}")]).status().unwrap();
+    assert!(frozen.success());
+    slurm("scontrol", &["update", &format!("JobId={job}"), "EndTime=now"]);
+    run.wait_for("train", "resumed");
+    let (code, said) = run.end();
+    assert!(code == Some(0) && said.contains("time limit") && said.contains("submission 2"), "{said}");
+    finish(&project);
+}
+
+#[test]
+#[ignore = "needs a Slurm cluster: make cluster"]
+fn slurm_controller_that_is_down_for_a_minute_is_waited_for() {
+    let project = cluster();
+    let mut run = Run::start(&project);
+    run.wait_for_training();
+    // Deaf for half of it, gone for the other.
+    send(Signal::STOP, controller());
+    thread::sleep(Duration::from_secs(30));
+    let old = controller();
+    send(Signal::TERM, old);
+    send(Signal::CONT, old);
+    wait_until("the controller has ended", || !PathBuf::from(format!("/proc/{old}/exe")).exists());
+    thread::sleep(Duration::from_secs(30));
+    assert!(Command::new("slurmctld").status().unwrap().success());
+    let (code, said) = run.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("does not answer") && said.contains("answers again"), "{said}");
+    wait_until("the nodes are back", || slurm("sinfo", &["-h", "-N", "-o", "%T"]) == "idle\nidle");
+    finish(&project);
+}
+
+#[test]
+#[ignore = "needs a Slurm cluster: make cluster"]
+fn slurm_job_of_a_killed_planner_is_followed_by_the_next() {
+    let project = cluster();
+    let mut run = Run::start(&project);
+    let job = run.wait_for_training();
+    send(Signal::KILL, run.planner.id());
+    assert_eq!(run.end().0, None);
+    assert_eq!(workers(&project), 1, "the job goes on");
+    let mut run = Run::start(&project);
+    assert_eq!(run.wait_for("train", "taken_up")["job"], job.as_str());
+    let (code, said) = run.end();
+    let submitted = said.matches("train: is job ").count();
+    assert!(code == Some(0) && submitted == 1, "{said}");
+    finish(&project);
+}
+
+#[test]
+#[ignore = "needs a Slurm cluster: make cluster"]
+fn slurm_job_gets_a_resume_point_before_ctrl_c_ends_it() {
+    let project = cluster();
+    let mut run = Run::start(&project);
+    run.wait_for_training();
+    send(Signal::INT, run.planner.id());
+    let (code, said) = run.end();
+    assert!(code == Some(130) && said.contains("train: interrupted"), "{said}");
+    assert_eq!(workers(&project), 0, "a process is left");
+    finish(&project);
+    assert!(!said.contains("cancelled"), "{said}");
+}
