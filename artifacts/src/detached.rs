@@ -4,8 +4,6 @@
 //! there, an attempt without an end is under way, planner or not: whoever locks its key takes it up again instead of
 //! giving it an end, and `gc` leaves it and what it reads alone. Its end removes the folder.
 
-use std::path::PathBuf;
-
 use crate::{
     ActionKey, Attempt, AttemptId, Cache, CacheError, KeyLock, LedgerError, NewAttempt, OpenAttempt, OpenRun, Purpose,
     durable,
@@ -58,9 +56,8 @@ impl Cache {
         attempt.outcome.is_none() && self.store.detached_folder(&attempt.id).is_dir()
     }
 
-    /// Returns the folders of all attempts that are under way without needing a planner.
-    pub(crate) fn detached_folders(&self) -> Result<Vec<PathBuf>, LedgerError> {
-        let open = self.ledger.without_end()?.into_iter();
-        Ok(open.filter(|open| self.is_detached(open)).map(|open| self.store.detached_folder(&open.id)).collect())
+    /// Returns the attempts that are under way without needing a planner.
+    pub(crate) fn all_detached(&self) -> Result<Vec<Attempt>, LedgerError> {
+        Ok(self.ledger.without_end()?.into_iter().filter(|open| self.is_detached(open)).collect())
     }
 }

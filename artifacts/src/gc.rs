@@ -183,17 +183,19 @@ impl Cache {
                 durable::remove_folder(&attempts.join(name))?;
             }
         }
-        let under_way = self.detached_folders()?;
-        for name in names_in(&self.store.detached())? {
-            let folder = self.store.detached().join(name);
-            if !under_way.contains(&folder) {
-                durable::remove_folder(&folder)?;
+        // Listed first: an attempt is in the ledger before it has its folder.
+        let detached = names_in(&self.store.detached())?;
+        let under_way = self.all_detached()?;
+        for name in detached {
+            if !under_way.iter().any(|attempt| attempt.id.as_str() == name) {
+                durable::remove_folder(&self.store.detached().join(name))?;
             }
         }
         let resume = self.store.root().join("resume");
         for name in names_in(&resume)? {
             let text = name.to_string_lossy();
             if let Ok(key) = text.strip_suffix(".check").unwrap_or(&text).parse::<ActionKey>()
+                && !under_way.iter().any(|attempt| attempt.key == key)
                 && let Tried::Locked(_lock) = OwnLock::try_new(&self.store.key_lock_file(&key))?
                 && self.ledger.last_of_key(&key)?.is_none_or(|outcome| outcome == Outcome::Done)
             {

@@ -19,7 +19,8 @@ const POINTER: &str = "ledger.path";
 pub enum LedgerPlaceError {
     /// It has one at another place.
     #[error(
-        "the ledger of the store {} is {}, not {}: to move it, end all planners, move the file there, and remove {}",
+        "the ledger of the store {} is {}, not {}: to move it, end all planners, move the file there with those beside it that \
+         SQLite keeps (-wal, -shm, -journal), and remove {}",
         root.display(), found.display(), wanted.display(), root.join(POINTER).display()
     )]
     Elsewhere {

@@ -3,6 +3,7 @@ use std::process::Command;
 
 use clap::Args;
 use serde::Serialize;
+use tfnas_stages::Executor;
 
 use crate::error::CommandError;
 use crate::execute::worker_program;
@@ -49,6 +50,9 @@ impl Doctor {
                     .as_ref()
                     .map_or("embedded default".to_owned(), |file| file.display().to_string());
                 checks.push(Check { what: "configuration", ok: true, found: from });
+                if setup.configuration.variants[0].config.executor == Executor::Slurm {
+                    checks.push(check("cluster", cluster()));
+                }
                 let opened = setup.read().map(|session| session.cache.store().root().display().to_string());
                 checks.push(check("store", opened.map_err(|error| error.message)));
             }
@@ -73,6 +77,19 @@ fn check(what: &'static str, found: Result<String, String>) -> Check {
         Ok(found) => Check { what, ok: true, found },
         Err(found) => Check { what, ok: false, found },
     }
+}
+
+/// Asks for the controller, by the program that submits: it finds the cluster's configuration, or says why not.
+fn cluster() -> Result<String, String> {
+    let missing = |error| format!("sbatch: {error}: `executor: slurm` needs Slurm's programs on this machine");
+    let version = Command::new("sbatch").arg("--version").output().map_err(missing)?;
+    let answer = Command::new("sinfo").args(["--noheader", "--format=%P"]).output().map_err(missing)?;
+    if !answer.status.success() {
+        return Err(String::from_utf8_lossy(&answer.stderr).trim().to_owned());
+    }
+    let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
+    let partitions = String::from_utf8_lossy(&answer.stdout).split_whitespace().collect::<Vec<_>>().join(", ");
+    Ok(format!("{version}, partitions {partitions}"))
 }
 
 /// Starts the worker: a libtorch that is missing or does not fit shows then.

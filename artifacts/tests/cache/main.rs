@@ -4,7 +4,9 @@
 mod attempts;
 mod collection;
 mod crash;
+mod detached;
 mod disk;
+mod elsewhere;
 mod history;
 mod recovery;
 mod remote;

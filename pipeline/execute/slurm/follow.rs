@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use crate::execute::events::Mail;
 use crate::execute::happening::Failed;
 use crate::execute::heard::{self, Heard};
 use crate::execute::slurm::controller::{self, Answer, Question};
+use crate::execute::slurm::fault;
 use crate::execute::slurm::request::name;
 use crate::execute::slurm::script::script;
 use crate::execute::slurm::state::{Sight, obstacle};
@@ -195,7 +197,9 @@ impl<'a> Follower<'a> {
                 }
                 Judgement::Failed(failed) => {
                     self.see_out()?;
-                    return Err(Stop::Failed(failed));
+                    let several = self.work.queue.request.tasks() > 1;
+                    let fault = several.then(|| fault::of_another_rank(&self.log)).flatten();
+                    return Err(Stop::Failed(fault.unwrap_or(failed)));
                 }
                 Judgement::Interrupted => return Err(Stop::Interrupted),
                 Judgement::Again(because) => self.again(&because)?,
@@ -205,7 +209,12 @@ impl<'a> Follower<'a> {
 
     fn write(&self, file: &str, bytes: &[u8]) -> Result<(), Stop> {
         let path = self.folder.join(file);
-        fs::write(&path, bytes).map_err(|error| self.unable(format!("cannot write {}: {error}", path.display())))
+        let write = || -> io::Result<()> {
+            let mut file = fs::File::create(&path)?;
+            file.write_all(bytes)?;
+            file.sync_all()
+        };
+        write().map_err(|error| self.unable(format!("cannot write {}: {error}", path.display())))
     }
 
     /// What this planner cannot do: the end of the attempt, unless a job may be under way.
@@ -360,7 +369,8 @@ impl<'a> Follower<'a> {
             match judge(&job, word, sight.as_ref(), self.wish != Wish::GoOn) {
                 Some(verdict) if verdict.certain => return Ok(verdict.judgement),
                 Some(verdict) => {
-                    if doubt.get_or_insert_with(Instant::now).elapsed() >= self.unseen {
+                    // Who ends it at once does not wait for a word that would be thrown away.
+                    if doubt.get_or_insert_with(Instant::now).elapsed() >= self.unseen || self.wish == Wish::Kill {
                         return Ok(verdict.judgement);
                     }
                 }

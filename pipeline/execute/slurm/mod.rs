@@ -13,6 +13,7 @@
 //! against the worker's word, and `follow` does one attempt from its first submission to its end.
 
 mod controller;
+mod fault;
 mod follow;
 mod request;
 mod script;

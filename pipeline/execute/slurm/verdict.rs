@@ -44,6 +44,7 @@ pub fn judge(job: &str, word: Option<&TurnState>, sight: Option<&Sight>, stoppin
         // Until the controller says so, it may be about to begin again.
         (_, None | Some(Sight::Waiting { .. } | Sight::Active)) => None,
         (Some(TurnState::Interrupted { error }), Some(sight)) => certain(interrupted(job, error.as_deref(), sight)),
+        (None, Some(_)) if stopping => certain(Judgement::Interrupted),
         (_, Some(_)) if stopping => probable(Judgement::Interrupted),
         (Some(TurnState::Running), Some(Sight::Gone)) => probable(Judgement::Again(format!(
             "the cluster knows job {job} no more, and its worker has left no last word"
