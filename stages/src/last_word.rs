@@ -53,9 +53,9 @@ pub enum TurnState {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         hint: Option<String>,
     },
-    /// A signal asked for an end, and the worker has ended.
+    /// A signal asked for an end, or another rank was lost, and the worker has ended.
     Interrupted {
-        /// What went wrong after the signal, as when another rank had ended first.
+        /// What went wrong: all that this rank knows of the other, or what followed the signal.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<String>,
     },

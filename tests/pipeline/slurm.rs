@@ -25,10 +25,19 @@ const LONGER: [&str; 2] = ["--set", "train.epochs=60"];
 
 /// A project whose stages are jobs.
 fn cluster() -> Project {
+    cluster_with("")
+}
+
+/// A project that trains on two nodes.
+fn two_nodes() -> Project {
+    cluster_with("  stages: {train: {nodes: 2}}\n")
+}
+
+fn cluster_with(more: &str) -> Project {
     let project = Project::new(Worker::Real);
     let (model, governor) = (machine::cpu_model(), machine::governor());
     project.configure(&format!(
-        "executor: slurm\nslurm:\n  poll_s: 1\n  time_min: 10\n  device_model: \"{model}\"\n  governor: \"{governor}\"\n"
+        "executor: slurm\nslurm:\n  poll_s: 1\n  time_min: 10\n  device_model: \"{model}\"\n  governor: \"{governor}\"\n{more}"
     ));
     project
 }
@@ -39,6 +48,16 @@ fn undisturbed() -> &'static BTreeMap<String, String> {
     DIGESTS.get_or_init(|| {
         let project = Project::new(Worker::Real);
         project.good(&[&["run", "all"], LONGER.as_slice()].concat());
+        project.digests(&LONGER)
+    })
+}
+
+/// The same, trained by two processes of this machine.
+fn undisturbed_pair() -> &'static BTreeMap<String, String> {
+    static DIGESTS: OnceLock<BTreeMap<String, String>> = OnceLock::new();
+    DIGESTS.get_or_init(|| {
+        let project = Project::new(Worker::Real);
+        project.good(&[&["run", "all", "--nproc", "2"], LONGER.as_slice()].concat());
         project.digests(&LONGER)
     })
 }
@@ -93,18 +112,32 @@ fn slurm(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// Processes that work in a project's store.
+/// The command lines of the processes in a project's folder that are workers or start them.
+fn commands(project: &Project) -> Vec<(u32, String)> {
+    let folder = fs::canonicalize(project.folder()).unwrap();
+    let of = |pid: u32| {
+        let is_in_folder = fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|current| current == folder);
+        let line = fs::read(format!("/proc/{pid}/cmdline")).ok().filter(|_| is_in_folder)?;
+        Some((pid, String::from_utf8_lossy(&line).replace('\0', " ")))
+    };
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let found = entries.filter_map(|entry| of(entry.file_name().to_str()?.parse().ok()?));
+    found.filter(|(_, line)| line.contains("tfnas-stage")).collect()
+}
+
+/// How many there are.
 fn workers(project: &Project) -> usize {
-    let folder = fs::canonicalize(project.folder()).unwrap().display().to_string();
-    let lines =
-        fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
-    lines.filter(|line| String::from_utf8_lossy(line).contains(&format!("detached\0{folder}"))).count()
+    commands(project).len()
 }
 
 /// Runs what is left to do, and compares the result with that of an undisturbed run.
 fn finish(project: &Project) {
+    finish_as(project, undisturbed());
+}
+
+fn finish_as(project: &Project, undisturbed: &BTreeMap<String, String>) {
     project.good(&[&["run", "all"], LONGER.as_slice()].concat());
-    assert_eq!(project.digests(&LONGER), *undisturbed());
+    assert_eq!(project.digests(&LONGER), *undisturbed);
     assert_nothing_is_left(project);
 }
 
@@ -243,4 +276,35 @@ fn slurm_job_gets_a_resume_point_before_ctrl_c_ends_it() {
     assert_eq!(workers(&project), 0, "a process is left");
     finish(&project);
     assert!(!said.contains("cancelled"), "{said}");
+}
+
+#[test]
+#[ignore = "needs a Slurm cluster: make cluster"]
+fn slurm_ranks_on_two_nodes_train_as_two_processes_of_one_machine() {
+    let project = two_nodes();
+    let mut run = Run::start(&project);
+    let job = run.wait_for_training();
+    assert_eq!(slurm("squeue", &["--noheader", "--jobs", &job, "--format", "%D"]), "2");
+    slurm("scontrol", &["requeue", &job]);
+    run.wait_for("train", "resumed");
+    let (code, said) = run.end();
+    assert!(code == Some(0) && said.contains("started again"), "{said}");
+    finish_as(&project, undisturbed_pair());
+}
+
+#[test]
+#[ignore = "needs a Slurm cluster: make cluster"]
+fn slurm_rank_that_is_killed_fails_its_stage_and_leaves_no_other() {
+    let project = two_nodes();
+    let mut run = Run::start(&project);
+    run.wait_for_training();
+    let ends_as_rank = |line: &str| line.ends_with("/tfnas-stage join --detached ");
+    let ranks: Vec<u32> =
+        commands(&project).into_iter().filter(|(_, line)| ends_as_rank(line)).map(|(pid, _)| pid).collect();
+    assert_eq!(ranks.len(), 1, "one rank beside rank 0");
+    send(Signal::KILL, ranks[0]);
+    let (code, said) = run.end();
+    assert!(code == Some(1) && said.contains("rank 1"), "{said}");
+    assert_eq!(workers(&project), 0, "a process is left");
+    finish_as(&project, undisturbed_pair());
 }

@@ -64,11 +64,13 @@ fn interrupted(job: &str, error: Option<&str>, sight: &Sight) -> Judgement {
     };
     match (state, error) {
         ("CANCELLED", _) => cancelled(job),
-        // A rank that fails by itself ends the others by a signal.
+        // A rank that fails by itself ends the others by a signal, or by being gone.
         ("FAILED", Some(error)) => Judgement::Failed(Failed::new(error)),
         ("TIMEOUT" | "DEADLINE", _) => Judgement::Again(format!("job {job} ran into its time limit")),
         ("PREEMPTED", _) => Judgement::Again(format!("job {job} was preempted")),
-        _ => Judgement::Again(format!("job {job} was told to end, as before its time limit")),
+        ("NODE_FAIL", _) => Judgement::Again(format!("a node of job {job} failed")),
+        (_, Some(error)) => Judgement::Again(format!("job {job} has ended ({error})")),
+        (_, None) => Judgement::Again(format!("job {job} was told to end, as before its time limit")),
     }
 }
 

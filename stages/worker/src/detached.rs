@@ -74,8 +74,9 @@ impl Turn<'_> {
                 (TurnState::Done { metrics }, ExitCode::SUCCESS)
             }
             Err(StageError::Stopped) => (TurnState::Interrupted { error: None }, ExitCode::from(STOPPED)),
-            // What goes wrong after the signal may have gone wrong because of it: the next turn will show.
-            Err(StageError::Failed { message, .. }) if self.stop.raised() => {
+            // What goes wrong after the signal may have gone wrong because of it, as what another rank's end did: the queue
+            // knows whether the job was ended, or a node lost.
+            Err(StageError::Failed { message, peer, .. }) if peer || self.stop.raised() => {
                 (TurnState::Interrupted { error: Some(message) }, ExitCode::from(STOPPED))
             }
             Err(StageError::Failed { message, hint, peer }) => {
