@@ -16,9 +16,10 @@ build: setup ## builds planner and worker
 run: build ## runs the whole pipeline on the embedded default
 	$(CARGO) run --locked --quiet -- run all
 
-test: lint doc build ## formats, lints, documents, tests, and runs the smoke configuration
+test: lint doc build ## formats, lints, documents, tests, runs the smoke configuration, and a part of `make interop`
 	$(CARGO) test --locked --workspace
 	ci/smoke
+	ci/interop/run --quick
 
 lint: setup
 	$(CARGO) fmt --all --check
@@ -39,9 +40,7 @@ bench: build ## measures speed beside DVC and Snakemake, which it installs in .b
 	python3 ci/bench
 
 interop: build ## compares with PyTorch, ONNX Runtime, Pillow and torchvision, which it installs in .interop/
-	ci/interop/set-up
-	$(CARGO) build --locked --package tfnas-worker --package tfnas-images --example logits --example pixels
-	.interop/bin/python -B ci/interop
+	ci/interop/run
 
 deny: ## licences, bans and duplicates of the dependencies (needs cargo-deny)
 	$(CARGO) deny --offline check licenses bans sources

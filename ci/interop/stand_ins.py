@@ -1,12 +1,12 @@
 """Makes PyTorch's CUDA build, the only one on PyPI, importable where NVIDIA's libraries are not installed.
 
 `libtorch_python` and `libtorch_cuda` are linked with libraries of several gigabytes that nothing on a CPU calls. Each gets a
-stand-in that has the functions they look for, all of which abort. Runs inside the environment that holds the torch package;
-needs a C compiler and nm.
+stand-in that has the functions they look for, all of which abort. Its argument is the folder that holds the
+torch package; needs a C compiler and nm.
 """
 
 import subprocess
-import sysconfig
+import sys
 import tempfile
 from pathlib import Path
 
@@ -29,7 +29,7 @@ USERS = ["libtorch_cuda.so", "libtorch_python.so", "libtorch_nvshmem.so", "libc1
 
 
 def main():
-    packages = Path(sysconfig.get_path("purelib"))
+    packages = Path(sys.argv[1])
     missing = undefined_symbols(packages / "torch/lib")
     # Where the package's own search path leads.
     target = packages / "nvidia/cu13/lib"

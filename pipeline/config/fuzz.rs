@@ -46,7 +46,7 @@ fn read(text: &str) -> Result<Configuration, String> {
 #[test]
 fn damaged_configurations_are_read_or_refused() {
     assert_eq!(read(CONFIGURATION).map(|read| read.variants.len()), Ok(6));
-    for (index, text) in (0..inputs()).zip([EMBEDDED, CONFIGURATION, LAUGHS].iter().cycle()) {
+    for (index, text) in (0..inputs()).zip([EMBEDDED, CONFIGURATION].iter().cycle()) {
         match read(&String::from_utf8_lossy(&damaged(text.as_bytes(), index))) {
             Ok(configuration) => assert!(!configuration.variants.is_empty()),
             Err(message) => assert!(!message.is_empty()),
