@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help setup build run test lint doc soak cluster bench interop deny
+.PHONY: help setup build run test lint doc soak cluster bench interop attest deny
 
 help: ## lists these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -16,8 +16,9 @@ build: setup ## builds planner and worker
 run: build ## runs the whole pipeline on the embedded default
 	$(CARGO) run --locked --quiet -- run all
 
-test: lint doc build ## formats, lints, documents, tests, runs the smoke configuration, and a part of `make interop`
+test: lint doc build ## formats, lints, documents, tests, also with other verifiers, runs the smoke configuration, and a part of `make interop`
 	$(CARGO) test --locked --workspace
+	ci/attestations/run
 	ci/smoke
 	ci/interop/run --quick
 
@@ -41,6 +42,9 @@ bench: build ## measures speed beside DVC and Snakemake, which it installs in .b
 
 interop: build ## compares with PyTorch, ONNX Runtime, Pillow and torchvision, which it installs in .interop/
 	ci/interop/run
+
+attest: ## signs for other people's verifiers and verifies what they sign; installs them in .attestations/
+	ci/attestations/run
 
 deny: ## licences, bans and duplicates of the dependencies (needs cargo-deny)
 	$(CARGO) deny --offline check licenses bans sources

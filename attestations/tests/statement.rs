@@ -1,43 +1,19 @@
 //! Statements about files, and SLSA provenance as one of them.
 #![allow(clippy::unwrap_used)]
 
-use serde_json::{Map, Value, json};
+#[path = "support/provenance.rs"]
+mod provenance;
+
+use provenance::{file, provenance};
+use serde_json::{Value, json};
+use tfnas_attestations::Sha256Digest;
 use tfnas_attestations::dsse::Envelope;
 use tfnas_attestations::keys::SigningKey;
-use tfnas_attestations::slsa::{self, BuildDefinition, BuildMetadata, Builder, Provenance, RunDetails};
-use tfnas_attestations::statement::{PAYLOAD_TYPE, ResourceDescriptor, Statement};
-use tfnas_attestations::{Sha256Digest, Timestamp};
+use tfnas_attestations::slsa::{self, Provenance};
+use tfnas_attestations::statement::{PAYLOAD_TYPE, Statement};
 
 fn key() -> SigningKey {
     SigningKey::from_pem(include_str!("keys/p256.pem"), "key").unwrap()
-}
-
-fn file(name: &str) -> ResourceDescriptor {
-    ResourceDescriptor::file(name, &Sha256Digest::of_bytes(name.as_bytes()))
-}
-
-fn map(value: Value) -> Map<String, Value> {
-    value.as_object().unwrap().clone()
-}
-
-fn provenance() -> Provenance {
-    Provenance {
-        build_definition: BuildDefinition {
-            build_type: "https://example.org/training/v1".to_owned(),
-            external_parameters: map(json!({"epochs": 3, "rate": 0.1})),
-            internal_parameters: map(json!({"threads": 2})),
-            resolved_dependencies: vec![file("train.lst")],
-        },
-        run_details: RunDetails {
-            builder: Builder {
-                id: "https://example.org/pipeline".to_owned(),
-                version: [("pipeline".to_owned(), "0.1.0".to_owned())].into(),
-                builder_dependencies: Vec::new(),
-            },
-            metadata: Some(BuildMetadata::new("7", Timestamp::from_ms(0), Timestamp::from_ms(1500))),
-            byproducts: vec![file("log")],
-        },
-    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Quantities as people read them.
 
+use tfnas_attestations::Timestamp;
+
 /// Returns a number of bytes with a binary unit.
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -47,22 +49,10 @@ pub fn count(count: f64) -> String {
     format!("{value:.2}{unit}")
 }
 
-/// Returns milliseconds since 1970 as a date and time, UTC.
+/// Returns milliseconds since 1970 as a date and time, UTC; empty for what no calendar holds.
 pub fn moment(unix_ms: i64) -> String {
-    let seconds = unix_ms.div_euclid(1000);
-    let (day, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Days since 0000-03-01, in eras of 400 years (H. Hinnant, "chrono-compatible low-level date algorithms").
-    let shifted = day + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day_of_month = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day_of_month:02} {hour:02}:{minute:02}:{second:02}")
+    let text = Timestamp::from_ms(unix_ms).map(|moment| moment.to_string()).unwrap_or_default();
+    text.split(['.', 'Z']).next().unwrap_or_default().replace('T', " ")
 }
 
 #[cfg(test)]
@@ -87,5 +77,6 @@ mod tests {
         assert_eq!(moment(0), "1970-01-01 00:00:00");
         assert_eq!(moment(951_827_696_789), "2000-02-29 12:34:56");
         assert_eq!(moment(1_767_225_599_000), "2025-12-31 23:59:59");
+        assert_eq!(moment(i64::MAX), "");
     }
 }

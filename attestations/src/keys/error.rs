@@ -20,7 +20,7 @@ pub enum KeyError {
         place: String,
     },
     /// A private key that others can read.
-    #[error("the private key {place} can be read by others (its mode is {mode:04o}): `chmod 600 {place}`")]
+    #[error("the private key {place} is open to others (its mode is {mode:04o}): `chmod 600 {place}`")]
     Mode {
         /// The file.
         place: String,

@@ -15,6 +15,13 @@ const MOST_BYTES: u64 = 64 << 10;
 /// The permissions of group and others.
 const OF_OTHERS: u32 = 0o077;
 
+/// A key's text, which is wiped from memory when it is dropped.
+pub(super) struct KeyText {
+    pub text: Zeroizing<String>,
+    /// The permissions of its file.
+    mode: u32,
+}
+
 /// Who may read a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Readers {
@@ -22,8 +29,8 @@ pub(super) enum Readers {
     Anybody,
 }
 
-/// Reads a key's text, which is wiped from memory when it is dropped.
-pub(super) fn read(path: &Path, readers: Readers) -> Result<Zeroizing<String>, KeyError> {
+/// Reads a key's text.
+pub(super) fn read(path: &Path) -> Result<KeyText, KeyError> {
     let place = path.display().to_string();
     let failed = |action| {
         let place = place.clone();
@@ -37,10 +44,6 @@ pub(super) fn read(path: &Path, readers: Readers) -> Result<Zeroizing<String>, K
     if !metadata.is_file() {
         return Err(KeyError::NotAKeyFile { place, what: "no regular file" });
     }
-    let mode = metadata.permissions().mode() & 0o7777;
-    if readers == Readers::Owner && mode & OF_OTHERS != 0 {
-        return Err(KeyError::Mode { place, mode });
-    }
     let mut bytes =
         Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len().min(MOST_BYTES)).unwrap_or(0) + 1));
     file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed("read"))?;
@@ -48,8 +51,21 @@ pub(super) fn read(path: &Path, readers: Readers) -> Result<Zeroizing<String>, K
         return Err(KeyError::NotAKeyFile { place, what: "far too large" });
     }
     match str::from_utf8(&bytes) {
-        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+        Ok(text) => {
+            let mode = metadata.permissions().mode() & 0o7777;
+            Ok(KeyText { text: Zeroizing::new(text.to_owned()), mode })
+        }
         Err(_) => Err(KeyError::NotAKeyFile { place, what: "no text" }),
+    }
+}
+
+impl KeyText {
+    /// Checks that nobody but its owner can read or change the file.
+    pub fn check_private(&self, path: &Path) -> Result<(), KeyError> {
+        match self.mode & OF_OTHERS {
+            0 => Ok(()),
+            _ => Err(KeyError::Mode { place: path.display().to_string(), mode: self.mode }),
+        }
     }
 }
 

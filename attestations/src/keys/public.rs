@@ -36,7 +36,7 @@ impl PublicKey {
     /// # Errors
     /// [`KeyError`]: the file that cannot be read, or what it is instead.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
-        Self::from_pem(&file::read(path, Readers::Anybody)?, &path.display().to_string())
+        Self::from_pem(&file::read(path)?.text, &path.display().to_string())
     }
 
     /// Writes it to a file that does not exist yet.

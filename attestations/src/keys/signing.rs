@@ -41,7 +41,11 @@ impl SigningKey {
     /// # Errors
     /// [`KeyError::Mode`]; the file that cannot be read, or what it is instead.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
-        Self::from_pem(&file::read(path, Readers::Owner)?, &path.display().to_string())
+        let read = file::read(path)?;
+        // What is no private key is said to be so, whoever can read it.
+        let key = Self::from_pem(&read.text, &path.display().to_string())?;
+        read.check_private(path)?;
+        Ok(key)
     }
 
     /// Writes it to a file that does not exist yet, and that its owner alone may read (mode 0600).
