@@ -1,6 +1,7 @@
 use std::fmt;
 
 use tfnas_artifacts::{CacheError, FileError, LedgerError, ObjectError, RemoteError};
+use tfnas_attestations::keys::KeyError;
 use tfnas_images::generated::GeneratedError;
 
 use crate::config::ConfigError;
@@ -173,6 +174,12 @@ impl From<RemoteError> for CommandError {
             error if error.is_usage() => Self::usage(error.to_string()),
             error => Self::failed(error.to_string()),
         }
+    }
+}
+
+impl From<KeyError> for CommandError {
+    fn from(error: KeyError) -> Self {
+        Self::usage(error.to_string())
     }
 }
 

@@ -12,6 +12,7 @@ pub mod explain;
 pub mod export;
 pub mod gc;
 pub mod init;
+pub mod keys;
 pub mod lineage;
 pub mod log;
 pub mod man;

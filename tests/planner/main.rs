@@ -13,6 +13,7 @@ mod exporting;
 mod formula;
 mod history;
 mod interrupts;
+mod keys;
 mod linking;
 mod lists;
 mod locking;

@@ -1,0 +1,36 @@
+//! `keys …`: keys that sign results and publications.
+
+mod generate;
+mod show;
+
+use clap::{Args, Subcommand};
+
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::options::Options;
+
+/// Keys that sign results and publications: ECDSA P-256, as openssl and `model_signing` read them
+#[derive(Args, Debug)]
+pub struct Keys {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    Generate(generate::Generate),
+    Show(show::Show),
+}
+
+impl Keys {
+    /// Does the verb.
+    ///
+    /// # Errors
+    /// A file that is no key, or cannot be written.
+    pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
+        match &self.verb {
+            Verb::Generate(generate) => generate.execute(options),
+            Verb::Show(show) => show.execute(options),
+        }
+    }
+}
