@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use tfnas_artifacts::{Cache, CacheError, NewRun, OpenRun};
+use tfnas_artifacts::{Cache, CacheError, NewRun, OpenRun, Trust};
 
 use crate::config::Configuration;
 use crate::error::CommandError;
@@ -9,6 +9,7 @@ use crate::generate;
 use crate::machine::{Device, build};
 use crate::options::Options;
 use crate::plan::{ExternalInputs, Graph, Planner};
+use crate::remote::trusted;
 
 /// The store's folder, beside the configuration.
 const STORE: &str = ".tfnas";
@@ -22,6 +23,7 @@ pub struct Setup {
     /// The device of each of the configuration's variants.
     pub devices: Vec<Device>,
     store: PathBuf,
+    trust: Option<Trust>,
 }
 
 /// What the configuration asks for, with the store and the data.
@@ -40,14 +42,14 @@ impl Setup {
     /// Reads and checks the configuration.
     ///
     /// # Errors
-    /// What is wrong with the configuration, or a device that is not there.
+    /// What is wrong with the configuration or the keys that it trusts, or a device that is not there.
     pub fn new(options: &Options) -> Result<Self, CommandError> {
         let configuration = Configuration::load(options.config.as_deref(), &options.sets)?;
         let devices =
             configuration.variants.iter().map(|variant| Device::of(&variant.config)).collect::<Result<_, _>>()?;
         let graph = Graph::new(&configuration);
-        let store = store_folder(options);
-        Ok(Self { configuration, graph, devices, store })
+        let (store, trust) = (store_folder(options), trusted(&configuration)?);
+        Ok(Self { configuration, graph, devices, store, trust })
     }
 
     /// Opens the store to look at it; nothing is written.
@@ -71,7 +73,8 @@ impl Setup {
     }
 
     fn with(self, cache: Cache) -> Session {
-        let Self { configuration, graph, devices, .. } = self;
+        let Self { configuration, graph, devices, trust, .. } = self;
+        let cache = cache.trusting(trust);
         Session { configuration, graph, cache, devices, externals: ExternalInputs::default() }
     }
 }

@@ -8,9 +8,10 @@ use crate::durable;
 use crate::format::{self, FormatError};
 use crate::ledger_place::{self, LedgerPlaceError};
 use crate::lock::{OwnLock, SharedLock};
+use crate::trust::Refused;
 use crate::{
     ActionKey, Attempt, AttemptFileError, AttemptId, Digest, FileError, Holder, KeyLock, Ledger, LedgerError,
-    ObjectError, OpenRun, Outcome, RunId, Store, Waiting,
+    ObjectError, OpenRun, Outcome, RunId, Store, Trust, Untrusted, Waiting,
 };
 
 /// A folder with a store, its ledger and its locks; shared by any number of threads and processes.
@@ -18,6 +19,8 @@ use crate::{
 pub struct Cache {
     pub(crate) store: Store,
     pub(crate) ledger: Ledger,
+    /// Whose results are used; none where everybody's are.
+    trust: Option<Trust>,
     /// Held while the cache is open to work with, so that nobody remakes the ledger under us; none where it is only
     /// read.
     _in_use: Option<SharedLock>,
@@ -85,6 +88,9 @@ pub struct Hit {
     pub result: Option<Attempt>,
     /// Outputs of newer results that were missing or damaged: a person should be told.
     pub lost: Vec<ObjectError>,
+    /// Results that came from elsewhere, or would have, and that nobody who is trusted vouches for; none where there is one
+    /// to use.
+    pub untrusted: Vec<Untrusted>,
 }
 
 /// What a look-up does about what it finds.
@@ -120,7 +126,7 @@ impl Cache {
         let in_use = SharedLock::shared(&store.lock_file("ledger"))?;
         check_ledger(&store, &path)?;
         let ledger = Ledger::open(&path, &store.lock_file("setup"))?;
-        Ok(Self { store, ledger, _in_use: Some(in_use) })
+        Ok(Self { store, ledger, trust: None, _in_use: Some(in_use) })
     }
 
     /// Opens the cache in a folder to read it. Nothing is changed, and a folder that is not there reads as an empty
@@ -133,7 +139,17 @@ impl Cache {
         let path = ledger_place::of(root)?;
         check_ledger(&store, &path)?;
         let ledger = Ledger::open_to_read(&path, &store.lock_file("setup"))?;
-        Ok(Self { store, ledger, _in_use: None })
+        Ok(Self { store, ledger, trust: None, _in_use: None })
+    }
+
+    /// Uses of results from elsewhere only those that one of these keys has signed. What was made here is always used.
+    pub fn trusting(self, trust: Option<Trust>) -> Self {
+        Self { trust, ..self }
+    }
+
+    /// Returns whose results are used; none where everybody's are.
+    pub fn trust(&self) -> Option<&Trust> {
+        self.trust.as_ref()
     }
 
     /// Returns the store.
@@ -180,14 +196,37 @@ impl Cache {
                 let what = format!("the fields of attempt {} have another key than it says", attempt.id);
                 return Err(LedgerError::Damaged { path: self.ledger.path().to_owned(), what }.into());
             }
+            if let Some(trust) = &self.trust
+                && let Some(untrusted) = trust.distrusts(&self.store, &attempt)?
+            {
+                hit.untrusted.push(untrusted);
+                continue;
+            }
             let lost = self.lost_outputs(&attempt, effects)?;
             if lost.is_empty() {
+                hit.untrusted.clear();
                 hit.result = Some(attempt);
-                break;
+                return Ok(hit);
             }
             hit.lost.extend(lost);
         }
+        if let Some(trust) = &self.trust {
+            hit.untrusted.extend(Refused::recall(&self.store, key, trust));
+        }
         Ok(hit)
+    }
+
+    /// Removes what was pulled under the name of a result and is another one: somebody had changed it on the way.
+    pub(crate) fn forget_other(&self, result: &Attempt) -> Result<(), CacheError> {
+        let Some(known) = self.ledger.attempt(&result.id)? else { return Ok(()) };
+        let shared = |attempt: &Attempt| Attempt { run: None, remote: None, ..attempt.clone() };
+        if known.remote.is_some() && shared(&known) != shared(result) {
+            self.ledger.remove(|candidates| {
+                candidates.iter().filter(|candidate| candidate.id == result.id).map(|candidate| candidate.row).collect()
+            })?;
+            durable::remove_file(&AttemptFile::path(&self.store, &known.key, &known.id))?;
+        }
+        Ok(())
     }
 
     fn lost_outputs(&self, attempt: &Attempt, effects: Effects) -> Result<Vec<ObjectError>, CacheError> {

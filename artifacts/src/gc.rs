@@ -17,6 +17,7 @@ use crate::durable::{self, names_in};
 use crate::ledger::Candidate;
 use crate::lock::{OwnLock, SharedLock, Tried};
 use crate::stamp::{Stamp, now_ns};
+use crate::trust;
 use crate::{ActionKey, AttemptId, Cache, CacheError, Digest, Outcome, RunId};
 use choose::{bytes_of, choose};
 
@@ -145,6 +146,11 @@ impl Cache {
                 durable::remove_file(&path.with_extension("pin"))?;
                 durable::remove_file(&path)?;
                 if let Some(folder) = path.parent() {
+                    for name in names_in(folder)? {
+                        if name.to_str().is_some_and(|name| trust::is_of(name, &id)) {
+                            durable::remove_file(&folder.join(name))?;
+                        }
+                    }
                     // Only if it was the key's last.
                     let _ = fs::remove_dir(folder);
                 }

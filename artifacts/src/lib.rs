@@ -9,13 +9,15 @@
 //! ledger.sqlite3       the ledger; remade from manifests/ and objects/ when it is damaged
 //! ledger.path          where the ledger is instead, when it was put elsewhere
 //! objects/<2>/<62>     artifacts, read-only, named by digest
-//! manifests/<key>/     one readable record per finished attempt, <attempt>.json, and its pin, <attempt>.pin
+//! manifests/<key>/     one readable record per finished attempt, <attempt>.json, its pin, <attempt>.pin, and signatures that
+//!                      it was pulled with, <attempt>.<fingerprint>.sig
 //! logs/<attempt>.log   what the worker of an attempt wrote
 //! attempts/<attempt>/  where a worker leaves its outputs
 //! detached/<attempt>/  of an attempt whose worker outlives its planner: its job, and what it says; gone when it has ended
 //! resume/<key>/        where a long stage keeps its resume point, until its key has a result
 //! folders/             what is remembered of image folders, so that unchanged files are not read again
-//! remotes/             what is remembered of remotes' objects, for the same reason
+//! remotes/             what is remembered of remotes' objects, for the same reason, and refused/<key>: which results of them
+//!                      nobody vouches for who is trusted
 //! tmp/  quarantine/    bytes on their way in; damaged objects, set aside
 //! locks/               files that kernel locks are taken on; their presence means nothing
 //! ```
@@ -45,6 +47,7 @@ mod remote;
 mod scalar;
 mod stamp;
 mod store;
+mod trust;
 mod verify;
 
 pub use attempt_file::AttemptFileError;
@@ -70,4 +73,5 @@ pub use record::{
 pub use remote::{Pulled, Pushed, Pusher, Remote, RemoteError, Wanted};
 pub use scalar::{Scalar, ScalarError};
 pub use store::{ObjectError, Store};
+pub use trust::{Distrust, Trust, Untrusted};
 pub use verify::Verification;

@@ -4,13 +4,14 @@
 //! FORMAT                         the version of this layout
 //! objects/<2>/<62>               artifacts, named by digest
 //! results/<key>/<attempt>.json   the record of each result, as in a store's manifests/
+//! results/<key>/<attempt>.<fingerprint>.sig   who vouches for a record: a statement about its bytes, signed by a key
 //! ```
 //!
 //! A record is written after all objects that it mentions have been read back and hashed, and a pulled result is
 //! recorded after all its objects have come and have been hashed: so there is never a hit whose bytes are missing,
-//! whenever a push or a pull ends. What comes from a remote is believed only as far as its digest goes. A record names
-//! its own format, and is never written again while it can be read: so what vouches for its bytes can stand beside it
-//! under another ending.
+//! whenever a push or a pull ends. What comes from a remote is believed only as far as its digest goes, and a record
+//! as far as its signature, where the cache trusts keys. A record names its own format, and is not written again while it
+//! can be read, unless what is there is not what is signed.
 
 mod address;
 mod client;

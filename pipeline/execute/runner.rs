@@ -184,9 +184,9 @@ impl<'a> Runner<'a> {
             }
             let Some(manifest) = self.planner.manifest(instance, &state.finished.results)? else { continue };
             let forced = self.forced.contains(&instance);
-            let found = self.planner.cache.take(self.run, &manifest.key())?;
+            let mut found = self.planner.cache.take(self.run, &manifest.key())?;
             let id = &graph.instances[instance].id;
-            if let Some(result) = found.result.filter(|_| !forced) {
+            if let Some(result) = found.result.take().filter(|_| !forced) {
                 let (key, remote) = (manifest.key().to_string(), result.remote.clone());
                 reporter.happened(id, &Happening::Cached { key, remote });
                 state.open.remove(&instance);
@@ -197,7 +197,7 @@ impl<'a> Runner<'a> {
             if halted || !self.fits(instance, state)? {
                 continue;
             }
-            let because = self.planner.reasons(instance, &manifest, forced, &found.lost)?;
+            let because = self.planner.reasons(instance, &manifest, forced, &found)?;
             state.open.remove(&instance);
             return Ok(Some(self.ready(instance, manifest, because, Purpose::Run, &state.finished.results)?));
         }

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use tfnas_artifacts::{Attempt, Cache, CacheError, Digest, KeyError, KeyManifest, LedgerError, ObjectError, Outcome};
+use tfnas_artifacts::{Attempt, Cache, CacheError, Digest, Hit, KeyError, KeyManifest, LedgerError, Outcome};
 use tfnas_stages::Environment;
 
 use crate::config::{Configuration, Variant};
@@ -87,9 +87,9 @@ impl Planner<'_> {
             return Ok(Step { because: self.unknown_inputs(position, results)?, ..step });
         };
         let found = self.cache.find(&manifest.key())?;
-        let (action, hit, because) = match found.result {
-            Some(hit) if !forced => (Action::Cached, Some(hit), Vec::new()),
-            _ => (Action::Run, None, self.reasons(position, &manifest, forced, &found.lost)?),
+        let (action, hit, because) = match &found.result {
+            Some(hit) if !forced => (Action::Cached, Some(hit.clone()), Vec::new()),
+            _ => (Action::Run, None, self.reasons(position, &manifest, forced, &found)?),
         };
         Ok(Step { action, manifest: Some(manifest), hit, because, ..step })
     }
@@ -146,7 +146,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Returns why an instance whose key is known has to run.
+    /// Returns why an instance whose key is known has to run, given what was found of that key.
     ///
     /// # Errors
     /// [`PlanError::Cache`].
@@ -155,15 +155,17 @@ impl Planner<'_> {
         position: usize,
         manifest: &KeyManifest,
         forced: bool,
-        lost: &[ObjectError],
+        found: &Hit,
     ) -> Result<Changes, PlanError> {
         let instance = &self.graph.instances[position];
         if forced {
             let at = Some(format!("--force {}", instance.stage.name()));
             return Ok(vec![Because { at, ..Because::plain("--force") }]);
         }
-        if !lost.is_empty() {
-            return Ok(lost.iter().map(|error| Because::plain(error.to_string())).collect());
+        if !found.untrusted.is_empty() || !found.lost.is_empty() {
+            let untrusted = found.untrusted.iter().map(ToString::to_string);
+            let lost = found.lost.iter().map(ToString::to_string);
+            return Ok(untrusted.chain(lost).map(Because::plain).collect());
         }
         let key = manifest.key();
         let ledger = self.cache.ledger();

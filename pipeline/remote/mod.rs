@@ -1,12 +1,14 @@
 //! Results that come from a remote or go there.
 
 mod connection;
+mod keys;
 mod moved;
 mod needed;
 mod pulling;
 mod several;
 
 pub use connection::{Connection, EXIT_CODES, RemoteOptions};
+pub use keys::{sign_key, trusted};
 pub use moved::Moved;
 pub use needed::{Needed, State, needed};
 pub use pulling::Pulling;

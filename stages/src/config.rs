@@ -156,6 +156,13 @@ pub struct CacheSection {
     /// file:///path. Changes no result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote: Option<String>,
+    /// The file of a private key, which signs what `cache push` sends. Changes no result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sign_key: Option<PathBuf>,
+    /// The files of public keys: of results from elsewhere, only those that one of them has signed are used. Without it all
+    /// are. Changes no result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Vec<PathBuf>>,
 }
 
 /// What an image that cannot be read does.

@@ -27,6 +27,7 @@ mod shapes;
 mod slurm;
 mod storing;
 mod tables;
+mod trusting;
 #[path = "../support/waiting.rs"]
 mod waiting;
 mod weights;

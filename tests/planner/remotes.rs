@@ -200,7 +200,7 @@ fn a_run_an_attempt_or_everything_can_be_pushed() {
     let attempt = here.json(&["show", "2"])["made"][0]["id"].as_str().unwrap().to_owned();
     assert_eq!(became(&here.json(&shared.at(&["cache", "push", &attempt]))), [("lookup", "push")]);
     assert_eq!(became(&here.json(&shared.at(&["cache", "push", "--all"]))), [("split", "there"), ("lookup", "there")]);
-    assert_wrong(&here.run(&shared.at(&["cache", "push", "99"])), 2, &["99"]);
+    assert_wrong(&here.run(&shared.at(&["cache", "push", "98765"])), 2, &["98765"]);
     assert_wrong(&Project::new().run(&shared.at(&["cache", "push"])), 2, &["no run"]);
 }
 

@@ -1,6 +1,6 @@
 //! What can go wrong with a remote: always with its place and the way out, and never with a credential.
 
-use crate::{AttemptFileError, CacheError, Digest, FileError};
+use crate::{AttemptFileError, CacheError, Digest, FileError, Untrusted};
 
 use super::address::{Address, Provider};
 use super::{VERSION, WORD};
@@ -118,6 +118,9 @@ pub enum RemoteError {
         /// In which way.
         what: String,
     },
+    /// A result that nobody who is trusted vouches for.
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
     /// Somebody asked for an end.
     #[error("stopped")]
     Stopped,
@@ -138,6 +141,7 @@ impl RemoteError {
             | Self::Record(_)
             | Self::NewerRecord { .. }
             | Self::OtherRecord { .. }
+            | Self::Untrusted(_)
             | Self::Cache(CacheError::Object(
                 crate::ObjectError::Missing { .. } | crate::ObjectError::Damaged { .. },
             )) => true,

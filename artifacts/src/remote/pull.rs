@@ -9,7 +9,8 @@ use super::{Remote, RemoteError, record};
 use crate::attempt_file::{AttemptFile, MOST_BYTES};
 use crate::durable::{self, READ_ONLY};
 use crate::lock::SharedLock;
-use crate::{ActionKey, Attempt, Cache, CacheError, FileError, Output};
+use crate::trust::{self, Refused, Signature, Untrusted};
+use crate::{ActionKey, Attempt, AttemptId, Cache, CacheError, FileError, Output, Trust};
 
 /// Of the results that a remote has of one key, so many are tried, the newest first.
 const MOST_TRIED: usize = 8;
@@ -36,6 +37,16 @@ pub struct Pulled {
     pub refused: Vec<RemoteError>,
 }
 
+/// A record on the remote, and what stands beside it.
+struct Found {
+    record: ObjectMeta,
+    signatures: Vec<ObjectMeta>,
+}
+
+fn names(objects: &[ObjectMeta]) -> Vec<String> {
+    objects.iter().filter_map(|object| object.location.filename()).map(str::to_owned).collect()
+}
+
 impl Remote {
     /// Returns every key that the remote has results of.
     ///
@@ -54,7 +65,7 @@ impl Remote {
     /// [`RemoteError::Request`]; [`RemoteError::Cache`] for this side.
     pub fn look(&self, cache: &Cache, wanted: Wanted<'_>) -> Result<Pulled, RemoteError> {
         let mut pulled = Pulled::default();
-        let (result, refused) = self.newest(wanted, &mut |result| {
+        let (result, refused) = self.newest(cache, wanted, &mut |result, _| {
             for output in &result.outputs {
                 self.check_size(output)?;
             }
@@ -69,7 +80,8 @@ impl Remote {
         Ok(Pulled { result, refused, ..pulled })
     }
 
-    /// Fetches the newest result of a key with its outputs. Every object is hashed before it is taken; a result with a
+    /// Fetches the newest result of a key with its outputs, and where a cache [trusts](Cache::trusting) keys, the newest that
+    /// one of them has signed. Every object is hashed before it is taken; a result with a
     /// wrong or missing one is refused, and leaves nothing behind that a look-up finds. What came whole of an
     /// interrupted pull does not come again. `progress` is called with the number of bytes that came.
     ///
@@ -78,20 +90,30 @@ impl Remote {
     /// this side.
     pub fn pull(&self, cache: &Cache, wanted: Wanted<'_>, progress: &dyn Fn(u64)) -> Result<Pulled, RemoteError> {
         let mut pulled = Pulled::default();
-        let (result, refused) = self.newest(wanted, &mut |result| self.take(cache, result, &mut pulled, progress))?;
+        let (result, refused) = self.newest(cache, wanted, &mut |result, signature| {
+            self.take(cache, result, signature, &mut pulled, progress)
+        })?;
+        if let Some(trust) = cache.trust() {
+            let untrusted = refused.iter().filter_map(|error| match error {
+                RemoteError::Untrusted(untrusted) => Some(untrusted.clone()),
+                _ => None,
+            });
+            Refused::remember(cache.store(), wanted.key, trust, untrusted.filter(|_| result.is_none()).collect());
+        }
         Ok(Pulled { result, refused, ..pulled })
     }
 
-    /// Tries the results of a key until `with` takes one.
+    /// Tries the results of a key until `with` takes one, with the signature that makes it one to believe.
     fn newest(
         &self,
+        cache: &Cache,
         wanted: Wanted<'_>,
-        with: &mut dyn FnMut(&Attempt) -> Result<(), RemoteError>,
+        with: &mut dyn FnMut(&Attempt, Option<&Signature>) -> Result<(), RemoteError>,
     ) -> Result<(Option<Attempt>, Vec<RemoteError>), RemoteError> {
         let mut refused = Vec::new();
-        for found in self.newest_records(wanted.key)? {
-            let tried = self.read_record(wanted, &found).and_then(|result| {
-                with(&result)?;
+        for found in self.newest_records(wanted.key, cache.trust())? {
+            let tried = self.read_record(wanted, &found, cache.trust()).and_then(|(result, signature)| {
+                with(&result, signature.as_ref())?;
                 Ok(result)
             });
             match tried {
@@ -103,31 +125,74 @@ impl Remote {
         Ok((None, refused))
     }
 
-    fn newest_records(&self, key: &ActionKey) -> Result<Vec<ObjectMeta>, RemoteError> {
+    /// Returns the newest records of a key with the names of their signatures. However many unsigned ones somebody puts
+    /// there, those that say to be signed by a trusted key are among them.
+    fn newest_records(&self, key: &ActionKey, trust: Option<&Trust>) -> Result<Vec<Found>, RemoteError> {
         let folder = self.results(key);
         let listed = self.ask(LIST, &folder, self.store.list_with_delimiter(Some(&folder)))?;
-        let mut records = listed.objects;
-        records.retain(|record| record.location.extension() == Some("json"));
+        let (mut records, others): (Vec<ObjectMeta>, Vec<ObjectMeta>) =
+            listed.objects.into_iter().partition(|object| object.location.extension() == Some("json"));
         records.sort_by(|a, b| (b.last_modified, &b.location).cmp(&(a.last_modified, &a.location)));
-        records.truncate(MOST_TRIED);
-        Ok(records)
+        let mut left = [MOST_TRIED; 2];
+        let found = records.into_iter().filter_map(|record| {
+            let stem = record.location.filename()?.strip_suffix(".json")?.to_owned();
+            let of_record = |object: &&ObjectMeta| {
+                object.location.filename().is_some_and(|name| name.starts_with(&stem) && name.ends_with(".sig"))
+            };
+            let signatures: Vec<ObjectMeta> = others.iter().filter(of_record).cloned().collect();
+            let trusted = match (trust, stem.parse::<AttemptId>()) {
+                (Some(trust), Ok(id)) => trust.file_names(&id),
+                _ => Vec::new(),
+            };
+            let is_trusted = names(&signatures).iter().any(|name| trusted.contains(name));
+            let left = &mut left[usize::from(is_trusted)];
+            *left = left.checked_sub(1)?;
+            Some(Found { record, signatures })
+        });
+        Ok(found.collect())
     }
 
-    fn read_record(&self, wanted: Wanted<'_>, found: &ObjectMeta) -> Result<Attempt, RemoteError> {
-        let place = self.place(&found.location);
+    fn read_record(
+        &self,
+        wanted: Wanted<'_>,
+        found: &Found,
+        trust: Option<&Trust>,
+    ) -> Result<(Attempt, Option<Signature>), RemoteError> {
+        let path = &found.record.location;
+        let place = self.place(path);
         let other = |what: String| RemoteError::OtherRecord { place: place.clone(), what };
-        if found.size > MOST_BYTES {
+        if found.record.size > MOST_BYTES {
             return Err(other("it is far too large".to_owned()));
         }
-        let bytes = self.get(&found.location)?.ok_or_else(|| other("it was removed just now".to_owned()))?;
+        let bytes = self.get(path)?.ok_or_else(|| other("it was removed just now".to_owned()))?;
         let result = record::from_bytes(&bytes, &place)?;
+        let signature = trust.map(|trust| self.signature(trust, &bytes, &result, found)).transpose()?;
         if result.key != *wanted.key {
             return Err(other("it is no result of the key that it stands under".to_owned()));
         }
         match wanted.outputs.iter().find(|name| result.output(name).is_none()) {
             Some(missing) => Err(other(format!("its result has no {missing}"))),
-            None => Ok(result),
+            None => Ok((result, signature)),
         }
+    }
+
+    /// Returns the signature of a record by a key that is trusted.
+    fn signature(
+        &self,
+        trust: &Trust,
+        record: &[u8],
+        result: &Attempt,
+        found: &Found,
+    ) -> Result<Signature, RemoteError> {
+        let read = &mut |name: &str| -> Result<Vec<u8>, RemoteError> {
+            let object = found.signatures.iter().find(|object| object.location.filename() == Some(name));
+            match object.filter(|object| object.size <= trust::MOST_BYTES) {
+                Some(object) => Ok(self.get(&object.location)?.unwrap_or_default()),
+                None => Ok(Vec::new()),
+            }
+        };
+        let vouched = trust.vouched(Some(record), result, &names(&found.signatures), read)?;
+        vouched.map_err(|why| RemoteError::Untrusted(Untrusted { place: self.place(&found.record.location), why }))
     }
 
     /// Takes a result into the cache: all its objects first, then its record.
@@ -135,6 +200,7 @@ impl Remote {
         &self,
         cache: &Cache,
         result: &Attempt,
+        signature: Option<&Signature>,
         pulled: &mut Pulled,
         progress: &dyn Fn(u64),
     ) -> Result<(), RemoteError> {
@@ -153,8 +219,14 @@ impl Remote {
                 continue;
             }
             let result = Attempt { remote: Some(self.url().to_owned()), ..result.clone() };
+            if signature.is_some() {
+                cache.forget_other(&result)?;
+            }
             if !AttemptFile::path(store, &result.key, &result.id).exists() {
                 AttemptFile::new(result.clone(), None).write(store)?;
+            }
+            if let Some(signature) = signature {
+                signature.keep(store, &result)?;
             }
             return Ok(cache.ledger().adopt(&[(result, None)]).map_err(CacheError::from)?);
         }

@@ -10,7 +10,9 @@ use super::client::{PART_BYTES, part_bytes};
 use super::seen::Seen;
 use super::{Remote, RemoteError, record};
 use crate::digest::{Hasher, read_blocks};
+use crate::trust::{self, Signature};
 use crate::{Attempt, Cache, CacheError, Digest, FileError, ObjectError, Output};
+use tfnas_attestations::keys::SigningKey;
 
 /// Parts of one object that are on their way at once.
 const PARTS_AT_ONCE: usize = 4;
@@ -24,6 +26,7 @@ pub struct Pusher<'a> {
     remote: &'a Remote,
     cache: &'a Cache,
     seen: Seen,
+    key: Option<&'a SigningKey>,
 }
 
 /// What a push of one result did.
@@ -35,6 +38,8 @@ pub struct Pushed {
     pub objects: u64,
     /// Their size together.
     pub bytes: u64,
+    /// Signatures that were written: they were not there, or were other ones.
+    pub signatures: u64,
 }
 
 impl Pushed {
@@ -47,7 +52,13 @@ impl Pushed {
 impl<'a> Pusher<'a> {
     /// Prepares to push; nothing is sent yet.
     pub fn new(remote: &'a Remote, cache: &'a Cache) -> Self {
-        Self { remote, cache, seen: Seen::open(cache.store(), remote) }
+        Self { remote, cache, seen: Seen::open(cache.store(), remote), key: None }
+    }
+
+    /// Signs what this store has made with a key. What was pulled into it is somebody else's: its signatures go on with it,
+    /// and it gets no other.
+    pub fn signing(self, key: Option<&'a SigningKey>) -> Self {
+        Self { key, ..self }
     }
 
     /// Sends a result, `progress` being called with the number of bytes that have gone. Each output is hashed before it
@@ -67,7 +78,13 @@ impl<'a> Pusher<'a> {
                 pushed.bytes += output.bytes;
             }
         }
-        if !self.has_record(result)? {
+        // A record without its signature would be refused, a signature without its record is nothing.
+        let is_there = self.has_record(result)?;
+        for signature in self.absent_signatures(result)? {
+            self.remote.put(&self.beside(result, &signature.name), signature.bytes)?;
+            pushed.signatures += 1;
+        }
+        if !is_there {
             self.remote.put(&self.remote.record(&result.key, &result.id), record::to_bytes(result))?;
             pushed.recorded = true;
         }
@@ -80,6 +97,7 @@ impl<'a> Pusher<'a> {
     /// [`RemoteError::Request`].
     pub fn compare(&self, result: &Attempt) -> Result<Pushed, RemoteError> {
         let mut pushed = Pushed { recorded: !self.has_record(result)?, ..Pushed::default() };
+        pushed.signatures = self.absent_signatures(result)?.len() as u64;
         for output in &result.outputs {
             if self.head(output)?.is_none() {
                 pushed.objects += 1;
@@ -93,11 +111,45 @@ impl<'a> Pusher<'a> {
     fn has_record(&self, result: &Attempt) -> Result<bool, RemoteError> {
         let path = self.remote.record(&result.key, &result.id);
         let Some(bytes) = self.remote.get(&path)? else { return Ok(false) };
+        if self.key.is_some() && bytes == record::to_bytes(result) {
+            return Ok(true);
+        }
         Ok(match record::from_bytes(&bytes, &self.remote.place(&path)) {
+            // What is signed are its bytes, which somebody may have changed.
+            Ok(_) if self.signs(result) => false,
+            Err(error @ RemoteError::NewerRecord { .. }) if self.signs(result) => return Err(error),
             Ok(there) => there.id == result.id && there.key == result.key && there.outputs == result.outputs,
             Err(RemoteError::NewerRecord { .. }) => true,
             Err(_) => false,
         })
+    }
+
+    fn signs(&self, result: &Attempt) -> bool {
+        self.key.is_some() && result.remote.is_none()
+    }
+
+    /// Returns the signatures of a result that the remote lacks, or has other ones of.
+    fn absent_signatures(&self, result: &Attempt) -> Result<Vec<Signature>, RemoteError> {
+        let store = self.cache.store();
+        let mut signatures = Vec::new();
+        for name in trust::names(store, result)? {
+            let bytes = trust::local(store, result, &name)?;
+            signatures.push(Signature { name, bytes });
+        }
+        if let Some(key) = self.key.filter(|_| self.signs(result)) {
+            signatures.push(trust::sign(&record::to_bytes(result), result, key));
+        }
+        let mut absent = Vec::new();
+        for signature in signatures {
+            if self.remote.get(&self.beside(result, &signature.name))?.as_ref() != Some(&signature.bytes) {
+                absent.push(signature);
+            }
+        }
+        Ok(absent)
+    }
+
+    fn beside(&self, result: &Attempt, name: &str) -> Path {
+        self.remote.results(&result.key).join(name)
     }
 
     /// Returns what the remote says of an object; none if it is not there, or has another size.

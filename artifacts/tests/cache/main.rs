@@ -11,4 +11,5 @@ mod history;
 mod recovery;
 mod remote;
 mod remote_server;
+mod remote_trust;
 mod work;

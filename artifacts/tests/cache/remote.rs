@@ -29,11 +29,11 @@ impl Sites {
         Self { folder, here, there }
     }
 
-    fn shared(&self) -> PathBuf {
+    pub fn shared(&self) -> PathBuf {
         self.folder.path().join("shared")
     }
 
-    fn remote(&self) -> Remote {
+    pub fn remote(&self) -> Remote {
         open(&self.shared()).unwrap()
     }
 
@@ -67,7 +67,7 @@ impl Sites {
         self.shared().join("objects").join(&name[..2]).join(&name[2..])
     }
 
-    fn record(&self, result: &Attempt) -> PathBuf {
+    pub fn record(&self, result: &Attempt) -> PathBuf {
         self.shared().join("results").join(result.key.to_string()).join(format!("{}.json", result.id))
     }
 
@@ -150,7 +150,7 @@ fn a_large_object_goes_and_comes_in_parts() {
     let bytes = several_parts();
     let result = sites.make(&manifest("train", 1, &[]), bytes.clone());
     let pushed = sites.push_all(std::slice::from_ref(&result))[0];
-    assert_eq!(pushed, Pushed { recorded: true, objects: 1, bytes: bytes.len() as u64 });
+    assert_eq!(pushed, Pushed { recorded: true, objects: 1, bytes: bytes.len() as u64, signatures: 0 });
     let came = Cell::new(0);
     let wanted = Wanted { key: &result.key, outputs: &["out"] };
     sites.remote().pull(&sites.there, wanted, &|bytes| came.set(came.get() + bytes)).unwrap().result.unwrap();
@@ -163,7 +163,7 @@ fn a_dry_run_moves_nothing_and_tells_what_would_come_and_go() {
     let sites = Sites::new();
     let result = sites.make(&manifest("train", 1, &[]), vec![5; 300]);
     let remote = sites.remote();
-    let expected = Pushed { recorded: true, objects: 1, bytes: 300 };
+    let expected = Pushed { recorded: true, objects: 1, bytes: 300, signatures: 0 };
     assert_eq!(Pusher::new(&remote, &sites.here).compare(&result).unwrap(), expected);
     assert_eq!(fs::read_dir(sites.shared()).unwrap().count(), 0);
     sites.push_all(std::slice::from_ref(&result));

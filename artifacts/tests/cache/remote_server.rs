@@ -35,7 +35,7 @@ fn s3_takes_results_and_gives_them_back() {
     let pusher = Pusher::new(&remote, &sites.here);
     for result in [&small, &large] {
         let pushed = pusher.push(result, &|_| {}).unwrap();
-        assert_eq!(pushed, Pushed { recorded: true, objects: 1, bytes: result.outputs[0].bytes });
+        assert_eq!(pushed, Pushed { recorded: true, objects: 1, bytes: result.outputs[0].bytes, signatures: 0 });
         assert!(pusher.push(result, &|_| {}).unwrap().is_nothing());
     }
     let remote = open("a path/results", &[]).unwrap();

@@ -3,12 +3,13 @@ use indicatif::MultiProgress;
 use serde::Serialize;
 use tfnas_artifacts::{ActionKey, AttemptId, Cache, Pulled, Wanted};
 
+use crate::config::Configuration;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::generate;
 use crate::options::Options;
 use crate::plan::select;
-use crate::remote::{Connection, EXIT_CODES, Needed, Pulling, RemoteOptions, State, each, needed};
+use crate::remote::{Connection, EXIT_CODES, Needed, Pulling, RemoteOptions, State, each, needed, trusted};
 use crate::report::{Columns, human, print, print_json};
 use crate::session::{Setup, new_run, store_folder};
 
@@ -135,7 +136,9 @@ impl Pull {
         bars: &MultiProgress,
     ) -> Result<Vec<ShownResult>, CommandError> {
         let folder = store_folder(options);
+        let trust = trusted(&Configuration::load(options.config.as_deref(), &options.sets)?)?;
         let cache = if self.remote.dry_run { Cache::open_to_read(&folder)? } else { Cache::open(&folder)? };
+        let cache = cache.trusting(trust);
         let keys = connection.remote.keys()?;
         let begin = || cache.begin_run(&new_run(String::new()));
         let pulling = Pulling::new(&connection.remote, &cache, self.remote.dry_run, &begin, bars);

@@ -4,14 +4,16 @@ use serde::Serialize;
 use tfnas_artifacts::{Attempt, AttemptId, Cache, Pushed, Pusher, RemoteError};
 
 use crate::commands::results::named_results;
+use crate::config::Configuration;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::remote::{EXIT_CODES, Moved, RemoteOptions, each};
+use crate::remote::{EXIT_CODES, Moved, RemoteOptions, each, sign_key};
 use crate::report::{Columns, human, print, print_json};
 use crate::session::store_to_read;
 
-/// Sends results with their artifacts to a remote; what is there already is checked, and sent again where it is damaged
+/// Sends results with their artifacts to a remote, signed where `cache.sign_key` names a key; what is there already is
+/// checked, and sent again where it is damaged
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_CODES)]
 pub struct Push {
@@ -43,6 +45,7 @@ struct ShownResult {
     action: &'static str,
     objects: u64,
     bytes: u64,
+    signatures: u64,
     why: Option<String>,
 }
 
@@ -50,14 +53,15 @@ impl Push {
     /// Sends them.
     ///
     /// # Errors
-    /// What is wrong with the store, the address, or the remote; results that could not be sent because their artifacts
+    /// What is wrong with the store, the key, the address, or the remote; results that could not be sent because their artifacts
     /// are damaged here, once all others are there.
     pub fn execute(&self, options: &Options, bars: &MultiProgress) -> Result<Exit, CommandError> {
+        let key = sign_key(&Configuration::load(options.config.as_deref(), &options.sets)?)?;
         let cache = store_to_read(options)?;
         let results = self.results(&cache)?;
         let connection = self.remote.open(options)?;
         let remote = &connection.remote;
-        let pusher = Pusher::new(remote, &cache);
+        let pusher = Pusher::new(remote, &cache).signing(key.as_ref());
         let moved = Moved::new(bars);
         let shown = each(&results, connection.jobs, |id| {
             let result = result(&cache, id)?;
@@ -98,7 +102,7 @@ fn result(cache: &Cache, id: &AttemptId) -> Result<Attempt, CommandError> {
 }
 
 fn shown(result: &Attempt, pushed: Result<Pushed, RemoteError>) -> Result<ShownResult, CommandError> {
-    let (action, Pushed { objects, bytes, .. }, why) = match pushed {
+    let (action, Pushed { objects, bytes, signatures, .. }, why) = match pushed {
         Ok(pushed) if pushed.is_nothing() => ("there", pushed, None),
         Ok(pushed) => ("push", pushed, None),
         Err(error) if error.is_of_one_result() => {
@@ -107,7 +111,7 @@ fn shown(result: &Attempt, pushed: Result<Pushed, RemoteError>) -> Result<ShownR
         Err(error) => return Err(error.into()),
     };
     let (id, attempt) = (result.instance.clone(), result.id.clone());
-    Ok(ShownResult { id, attempt, key: result.key.to_string(), action, objects, bytes, why })
+    Ok(ShownResult { id, attempt, key: result.key.to_string(), action, objects, bytes, signatures, why })
 }
 
 fn text(shown: &Shown) -> String {
@@ -120,7 +124,8 @@ fn text(shown: &Shown) -> String {
                 results += 1;
                 objects += result.objects;
                 bytes += result.bytes;
-                format!("{verb} with {} artifacts ({})", result.objects, human::bytes(result.bytes))
+                let signed = if result.signatures > 0 { ", signed" } else { "" };
+                format!("{verb} with {} artifacts ({}){signed}", result.objects, human::bytes(result.bytes))
             }
             "there" => "there already".to_owned(),
             _ => "not sent".to_owned(),

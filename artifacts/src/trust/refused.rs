@@ -1,0 +1,46 @@
+//! Which results the last pull of a key did not believe, so that others can say why there is none:
+//! `remotes/refused/<key>`. What cannot be remembered is not; the files may be removed at any time.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Trust, Untrusted};
+use crate::durable::{self, RECORD};
+use crate::{ActionKey, Store};
+
+/// What a pull refused, and whom it trusted.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Refused {
+    trusted: Vec<String>,
+    results: Vec<Untrusted>,
+}
+
+impl Refused {
+    /// Remembers what was refused of a key, which may be nothing.
+    pub fn remember(store: &Store, key: &ActionKey, trust: &Trust, results: Vec<Untrusted>) {
+        let path = path(store, key);
+        if results.is_empty() {
+            let _ = durable::remove_file(&path);
+            return;
+        }
+        let refused = Self { trusted: trust.fingerprints(), results };
+        if let (Ok(bytes), Some(folder)) = (serde_json::to_vec(&refused), path.parent()) {
+            let _ = durable::create_folder(folder);
+            let _ = durable::write_file(&path, &bytes, &store.temporary(), RECORD);
+        }
+    }
+
+    /// Returns what was refused of a key when the same keys were trusted.
+    pub fn recall(store: &Store, key: &ActionKey, trust: &Trust) -> Vec<Untrusted> {
+        let read = fs::read(path(store, key)).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
+        read.filter(|refused| refused.trusted == trust.fingerprints())
+            .map(|refused| refused.results)
+            .unwrap_or_default()
+    }
+}
+
+fn path(store: &Store, key: &ActionKey) -> PathBuf {
+    store.root().join("remotes").join("refused").join(key.to_string())
+}

@@ -1,0 +1,38 @@
+use std::path::Path;
+
+use tfnas_artifacts::Trust;
+use tfnas_attestations::keys::{KeyError, PublicKey, SigningKey};
+
+use crate::config::Configuration;
+use crate::error::CommandError;
+
+/// Returns whose results the configuration trusts; none where it trusts everybody's.
+///
+/// # Errors
+/// A file that is no public key, or a list without one.
+pub fn trusted(configuration: &Configuration) -> Result<Option<Trust>, CommandError> {
+    let Some(files) = &configuration.variants[0].config.cache.trust else { return Ok(None) };
+    if files.is_empty() {
+        return Err(CommandError::usage(
+            "cache.trust: it names no key, so that no result from elsewhere could be used",
+        )
+        .with_hint("name the files of public keys, or leave it out to use everybody's results"));
+    }
+    let read = |file: &Path| PublicKey::read(&configuration.resolve(file)).map_err(|error| of("cache.trust", &error));
+    Ok(Some(Trust::in_keys(files.iter().map(|file| read(file)).collect::<Result<_, _>>()?)))
+}
+
+/// Returns the key that signs what is pushed, where the configuration names one.
+///
+/// # Errors
+/// A file that is no private key, or one that others can read.
+pub fn sign_key(configuration: &Configuration) -> Result<Option<SigningKey>, CommandError> {
+    let file = configuration.variants[0].config.cache.sign_key.as_deref();
+    let read =
+        |file: &Path| SigningKey::read(&configuration.resolve(file)).map_err(|error| of("cache.sign_key", &error));
+    file.map(read).transpose()
+}
+
+fn of(key: &str, error: &KeyError) -> CommandError {
+    CommandError::usage(format!("{key}: {error}"))
+}
