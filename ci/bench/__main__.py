@@ -1,4 +1,4 @@
-"""Measures what the planner and the store take, beside other tools on the same machine, in one run.
+"""Measures what planner, store and ranks take, beside other tools on the same machine, in one run.
 
 Prints a table, and writes everything as JSON to .bench/bench.json. A figure beyond its limit is a verdict, not an
 error: the exit code is 1 only if something could not be measured.
@@ -16,6 +16,7 @@ import folders
 import ledger
 import noop
 import report
+import scaling
 from measure import Bench, Figure, Unmeasured
 
 SOURCE = Path(__file__).resolve().parents[2]
@@ -25,6 +26,7 @@ PARTS = {
     "files": folders.measure_files,
     "entries": folders.measure_entries,
     "ledger": ledger.measure,
+    "scaling": scaling.measure,
 }
 
 

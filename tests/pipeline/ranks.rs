@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
-use std::process::{Child, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::processes::{other_ranks, send, workers};
-use crate::project::{Ended, Project, Worker};
+use crate::project::{Ended, PROGRAM, Project, Worker};
 use crate::waiting::wait_until;
 
 /// A training by two processes, whether its result is there or not.
@@ -37,25 +38,66 @@ fn report(project: &Project) -> Value {
     serde_json::from_slice(&fs::read(project.folder().join(output["path"].as_str().unwrap())).unwrap()).unwrap()
 }
 
+/// Whether there is a resume point of a second epoch in this project.
+fn is_in_the_second_epoch(project: &Path) -> bool {
+    let keys = fs::read_dir(project.join(".tfnas/resume")).into_iter().flatten().flatten();
+    let points = keys.flat_map(|key| fs::read_dir(key.path())).flatten().flatten();
+    // The position of a point: epochs above, steps below 32 bits.
+    let position = |name: String| name.split('-').next().and_then(|position| position.parse::<u64>().ok());
+    let mut positions = points.filter_map(|point| position(point.file_name().to_string_lossy().into_owned()));
+    positions.any(|position| position >> 32 > 0)
+}
+
 /// Starts a training of two processes, waits until it is in its second epoch, and does something to its rank 1.
 fn disturb(project: &Project, arguments: &[&str], disturbance: Signal) -> Ended {
     let command = [TWO, &["--json"], arguments].concat();
     let planner = project.command(&command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let folder = fs::canonicalize(project.folder()).unwrap();
-    let resume = folder.join(".tfnas/resume");
-    let in_the_second_epoch = || {
-        let points = fs::read_dir(&resume).into_iter().flatten().flatten().flat_map(|key| fs::read_dir(key.path()));
-        // The position of a point: epochs above, steps below 32 bits.
-        points.flatten().flatten().any(|point| {
-            let name = point.file_name().to_string_lossy().into_owned();
-            name.split('-').next().and_then(|position| position.parse::<u64>().ok()).is_some_and(|at| at >> 32 > 0)
-        })
-    };
-    wait_until("the training is in its second epoch", in_the_second_epoch);
+    wait_until("the training is in its second epoch", || is_in_the_second_epoch(&folder));
     other_ranks(&folder).into_iter().for_each(|rank| send(disturbance, rank));
     let ended = Ended::new(&planner.wait_with_output().unwrap());
     wait_until("no rank outlives its planner", || workers(&folder).is_empty() && other_ranks(&folder).is_empty());
     ended
+}
+
+/// torchrun with two processes of the program, each of which is told `arguments`; needs PyTorch where PYTHONPATH leads.
+fn torchrun(project: &Project, options: &[&str], arguments: &[&str]) -> Command {
+    let mut command = Command::new("python3");
+    command.args(["-m", "torch.distributed.run", "--no-python", "--nproc-per-node", "2"]).args(options);
+    command.arg(PROGRAM).args(arguments).current_dir(project.folder()).env("TMPDIR", project.folder());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+#[ignore = "needs torchrun: `make interop`"]
+fn torchrun_trains_what_nproc_does_also_after_a_restart() {
+    let project = project();
+    project.good(TWO);
+    let expected = trained(&project);
+
+    let launched = Ended::new(&torchrun(&project, &[], &TWO[..4]).output().unwrap());
+    assert_eq!(launched.code, Some(0), "{}", launched.err);
+    assert_eq!(trained(&project), expected);
+
+    let restarts = torchrun(&project, &["--max-restarts", "1"], &TWO[..4]).spawn().unwrap();
+    let folder = fs::canonicalize(project.folder()).unwrap();
+    wait_until("the training is in its second epoch", || is_in_the_second_epoch(&folder));
+    other_ranks(&folder).into_iter().for_each(|rank| send(Signal::KILL, rank));
+    let restarted = Ended::new(&restarts.wait_with_output().unwrap());
+    assert_eq!(restarted.code, Some(0), "{}", restarted.err);
+    assert!(restarted.err.contains("goes on from epoch"), "{}", restarted.err);
+    assert_eq!(trained(&project), expected, "after a restart");
+}
+
+#[test]
+#[ignore = "needs torchrun: `make interop`"]
+fn torchrun_ends_with_the_error_of_the_rank_that_failed() {
+    let project = project();
+    let uneven = torchrun(&project, &[], &["run", "train", "--set", "train.batch=15"]).output().unwrap();
+    let uneven = Ended::new(&uneven);
+    assert_eq!(uneven.code, Some(1));
+    assert!(uneven.err.contains("train.batch is 15, which 2 ranks cannot share evenly"), "{}", uneven.err);
 }
 
 #[test]

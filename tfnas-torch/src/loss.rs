@@ -47,6 +47,12 @@ pub struct Reading {
     pub count: i64,
 }
 
+impl Clone for Meter {
+    fn clone(&self) -> Self {
+        Self { sums: self.sums.as_ref().map(Tensor::copy), count: self.count }
+    }
+}
+
 impl Meter {
     /// A meter that has seen nothing.
     pub fn new() -> Self {

@@ -22,6 +22,7 @@ mod split;
 mod state;
 mod stop;
 mod test;
+mod together;
 mod torchscript;
 mod train;
 

@@ -3,17 +3,17 @@
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 use tfnas::schedule::cosine_with_warm_up;
-use tfnas_c10d::{ProcessGroup, ReduceOperation};
-use tfnas_images::{BatchOptions, ImageSource, Order, Shard, Transform};
+use tfnas_c10d::ProcessGroup;
+use tfnas_images::{BatchOptions, ImageSource, Order, Transform};
 use tfnas_random::Purpose;
 use tfnas_stages::{Metrics, Protocol, TrainParams, TrainSection};
 use tfnas_torch::data_parallel::DataParallel;
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
 use tfnas_torch::initialise::initialise;
-use tfnas_torch::loss::{Meter, Reading};
+use tfnas_torch::loss::Meter;
 use tfnas_torch::optim::{Optimiser as _, Sgd, SgdSettings};
 use tfnas_torch::trainer::{TrainStepError, Trainer};
 use tfnas_torch::weights::{load, write_file};
@@ -27,13 +27,10 @@ use crate::network::model_config;
 use crate::precision::mixed_precision;
 use crate::resume::ResumeFolder;
 use crate::state::StateKeeper;
+use crate::together::{Seen, Together, Wish};
 
 /// The batch above which the learning rate warms up (SPEC: section 5).
 const WARM_UP_ABOVE_BATCH: usize = 256;
-
-/// On a GPU the ranks agree on whether to stop or save at every this many steps: the host waits for the GPU then. On a CPU it
-/// always does.
-const AGREE_EVERY_ON_GPU: usize = 32;
 
 /// One epoch; shares are of 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,13 +70,6 @@ struct Report<'a> {
     epochs: &'a [EpochRecord],
 }
 
-/// What is to be done after a step.
-#[derive(Clone, Copy, Debug, Default)]
-struct Wish {
-    stop: bool,
-    save: bool,
-}
-
 /// A training under way.
 struct Training<'a> {
     context: &'a mut StageContext,
@@ -88,7 +78,7 @@ struct Training<'a> {
     best: DerivedNetwork,
     trainer: Trainer,
     /// What this rank has seen of the epoch; of that before the last resume point, rank 0 has the share of all.
-    meter: Meter,
+    seen: Seen,
     position: Position,
     feeder: Rc<Feeder>,
     train: ImageSource,
@@ -129,7 +119,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
         trainer,
         best: DerivedNetwork::new(&config, context.device),
         network,
-        meter: Meter::new(),
+        seen: Seen::default(),
         position: Position::default(),
         feeder: Rc::new(Feeder::new(params.space.resolution, names.len(), context.device)),
         train,
@@ -162,20 +152,9 @@ fn on_ranks(
 }
 
 impl Training<'_> {
-    /// The ranks that train together, where there are several.
-    fn group(&self) -> Option<&ProcessGroup> {
-        self.trainer.ranks.as_ref().map(DataParallel::group)
-    }
-
-    /// This rank and how many there are.
-    fn rank_of(&self) -> (usize, usize) {
-        self.group().map_or((0, 1), |group| (group.rank(), group.world_size()))
-    }
-
-    /// This rank's part of every batch.
-    fn shard(&self, even: bool) -> Option<Shard> {
-        let group = self.group()?;
-        Some(Shard { rank: group.rank(), world_size: group.world_size(), even })
+    /// This process among the ranks that train together.
+    fn together(&self) -> Together<'_> {
+        Together::new(self.trainer.ranks.as_ref().map(DataParallel::group), self.context.device)
     }
 
     fn epoch(&mut self) -> Result<(), StageError> {
@@ -185,7 +164,10 @@ impl Training<'_> {
         let lr = cosine_with_warm_up(section.lr, epoch, section.epochs, warm_up);
         self.trainer.optimiser.set_rate(lr);
         self.train_images(epoch)?;
-        let trained = self.gather()?.ok_or_else(|| StageError::new("none of the training images could be read"))?;
+        let trained = self.gather()?;
+        let skipped = trained.skipped;
+        let trained =
+            trained.meter.read().ok_or_else(|| StageError::new("none of the training images could be read"))?;
         let found = match self.validate() {
             Err(StageError::Stopped) => {
                 self.save()?;
@@ -202,7 +184,7 @@ impl Training<'_> {
             val_loss: found.reading.loss,
             val_top1: found.reading.top1,
             val_top5: found.reading.top5,
-            skipped: self.position.skipped + found.skipped,
+            skipped: skipped + found.skipped,
         };
         if !record.train_loss.is_finite() || !record.val_loss.is_finite() {
             return Err(StageError::with_hint(
@@ -220,8 +202,7 @@ impl Training<'_> {
         self.position.epochs.push(record);
         self.position.epoch += 1;
         self.position.step = 0;
-        self.position.skipped = 0;
-        self.meter = Meter::new();
+        self.seen = Seen::default();
         self.save()
     }
 
@@ -231,7 +212,7 @@ impl Training<'_> {
         let seed = self.params.seed;
         let options = BatchOptions {
             batch: section.batch,
-            shard: self.shard(true),
+            shard: self.together().shard(true),
             order: Order::Shuffled { seed, purpose: Purpose::Shuffle, epoch: epoch as u32, round: 0 },
             transform: Transform::Train {
                 transform: train_transform(&section.augment, self.params.space.resolution),
@@ -247,12 +228,15 @@ impl Training<'_> {
         let train = self.train.clone();
         for batch in feeder.feed(&train, &options) {
             let batch = batch?;
-            self.position.skipped += batch.skipped;
+            self.seen.skipped += batch.skipped;
             let key = StepKey { seed, epoch: epoch as u32, step: self.position.step as u32 };
             self.step(batch, rates, key)?;
             self.position.step += 1;
             self.progress(self.position.step * options.batch);
-            let Wish { stop, save } = self.agreed_wish()?;
+            let together = self.together();
+            let save = together.is_first() && self.keeper.is_due();
+            let own = Wish { stop: self.context.stop.raised(), save };
+            let Wish { stop, save } = together.agree(own, self.position.step)?;
             if stop || save {
                 self.gather()?;
                 self.save()?;
@@ -266,7 +250,7 @@ impl Training<'_> {
 
     /// One step, on this rank's images of it.
     fn step(&mut self, batch: DeviceBatch, rates: DropRates, key: StepKey) -> Result<(), StageError> {
-        let (rank, world_size) = self.rank_of();
+        let (rank, world_size) = (self.together().rank(), self.together().world_size());
         let read = batch.count;
         let batch = if world_size > 1 { batch.filled_up()? } else { batch };
         let count = batch.labels.size()[0] as usize;
@@ -280,42 +264,20 @@ impl Training<'_> {
             outcome => outcome?,
         };
         let first = |tensor: &Tensor| tensor.narrow(0, 0, read as i64);
-        self.meter.add(&outcome.loss, &first(&outcome.logits), &first(&batch.labels));
+        self.seen.meter.add(&outcome.loss, &first(&outcome.logits), &first(&batch.labels));
         Ok(())
     }
 
-    /// Whether to stop and whether to save, after a step: what this process wants, and where there are ranks what any of them
-    /// wants, which all learn after the same step.
-    fn agreed_wish(&mut self) -> Result<Wish, StageError> {
-        let (rank, _) = self.rank_of();
-        let own = Wish { stop: self.context.stop.raised(), save: rank == 0 && self.keeper.is_due() };
-        let Some(group) = self.group() else { return Ok(own) };
-        let device = self.context.device;
-        if device.is_cuda() && !self.position.step.is_multiple_of(AGREE_EVERY_ON_GPU) {
-            return Ok(Wish::default());
-        }
-        let mut wishes = Tensor::from_slice(&[i64::from(own.stop), i64::from(own.save)]).to_device(device);
-        group.all_reduce(&mut wishes, ReduceOperation::Max)?;
-        Ok(Wish { stop: wishes.int64_value(&[0]) > 0, save: wishes.int64_value(&[1]) > 0 })
-    }
-
-    /// Gives rank 0 what all ranks have seen of the epoch, and returns it on all; without ranks that is this process's own.
-    fn gather(&mut self) -> Result<Option<Reading>, StageError> {
-        let device = self.context.device;
-        let Some(group) = self.group() else { return Ok(self.meter.read()) };
-        let is_first = group.rank() == 0;
-        let together = self.meter.over_ranks(group, device)?;
-        let mut skipped = Tensor::from_slice(&[self.position.skipped as i64]).to_device(device);
-        group.all_reduce(&mut skipped, ReduceOperation::Sum)?;
-        let reading = together.read();
-        self.meter = if is_first { together } else { Meter::new() };
-        self.position.skipped = if is_first { skipped.to_kind(Kind::Int64).int64_value(&[0]) as usize } else { 0 };
-        Ok(reading)
+    /// Gives rank 0 what all ranks have seen of the epoch, and returns it on all.
+    fn gather(&mut self) -> Result<Seen, StageError> {
+        let all = self.together().gather(&self.seen)?;
+        self.seen = if self.together().is_first() { all.clone() } else { Seen::default() };
+        Ok(all)
     }
 
     fn validate(&mut self) -> Result<Evaluation, StageError> {
         let options = BatchOptions {
-            shard: self.shard(false),
+            shard: self.together().shard(false),
             ..evaluation(
                 self.params.resize,
                 self.params.space.resolution,
@@ -328,7 +290,7 @@ impl Training<'_> {
         }
         let network = self.network.folded();
         let logits = |images: &Tensor, _| network.forward(images);
-        evaluate(&self.feeder, &self.val, &options, self.group(), &self.context.stop, logits, |_| {})
+        evaluate(&self.feeder, &self.val, &options, self.together().group(), &self.context.stop, logits, |_| {})
     }
 
     /// Says how far the training is: `done` images of this epoch.
@@ -359,37 +321,36 @@ impl Training<'_> {
 
     /// Makes a resume point, which rank 0 alone writes.
     fn save(&mut self) -> Result<(), StageError> {
-        if self.rank_of().0 > 0 {
+        if !self.together().is_first() {
             return Ok(());
         }
+        self.position.skipped = self.seen.skipped;
         let mut tensors = NamedTensors::new();
         tensors.insert_all("network", self.network.state());
         tensors.insert_all("best", self.best.state());
         tensors.insert_all("optimiser", self.trainer.optimiser.state());
         tensors.insert_all("precision", self.trainer.precision.state());
-        tensors.insert("meter".to_owned(), self.meter.state());
+        tensors.insert("meter".to_owned(), self.seen.meter.state());
         self.keeper.save_epoch((self.position.epoch, self.position.step), &self.position, tensors)
     }
 
     fn resume(&mut self) -> Result<(), StageError> {
-        let found = match self.group() {
+        let found = match self.together().group() {
             Some(group) => self.keeper.load_on_ranks::<Position>(group, self.context.device)?,
             None => self.keeper.load::<Position>()?,
         };
-        let Some((mut position, tensors)) = found else { return Ok(()) };
+        let Some((position, tensors)) = found else { return Ok(()) };
         load(&self.network, &tensors.under("network")).context("resume point")?;
         load(&self.best, &tensors.under("best")).context("resume point")?;
         self.trainer.optimiser.restore(&tensors.under("optimiser")).context("resume point")?;
         self.trainer.precision.restore(&tensors.under("precision")).context("resume point")?;
-        self.meter = tensors
+        let meter = tensors
             .get("meter")
             .and_then(|state| Meter::restore(state, self.context.device))
             .ok_or_else(|| StageError::new("the resume point has no meter"))?;
-        if self.rank_of().0 > 0 {
-            // Rank 0 has the share of all.
-            self.meter = Meter::new();
-            position.skipped = 0;
-        }
+        // Rank 0 has the share of all.
+        let first = self.together().is_first();
+        self.seen = if first { Seen { meter, skipped: position.skipped } } else { Seen::default() };
         self.context.report.resumed(format!("epoch {}, step {}", position.epoch + 1, position.step + 1));
         self.position = position;
         Ok(())
@@ -398,7 +359,7 @@ impl Training<'_> {
     fn finish(self) -> StageResult {
         let best_epoch = self.position.best_epoch.ok_or_else(|| StageError::new("no epoch was trained"))?;
         let best_top1 = self.position.epochs[best_epoch].val_top1;
-        if self.rank_of().0 > 0 {
+        if !self.together().is_first() {
             return Ok(Metrics::new());
         }
         for (name, network) in [("best.safetensors", &self.best), ("last.safetensors", &self.network)] {

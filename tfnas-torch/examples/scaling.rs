@@ -1,0 +1,73 @@
+//! Images a second of training on several processes, as one of them: each is given torchrun's variables.
+//!
+//! `scaling SPACE BATCH STEPS THREADS STATISTICS`: BATCH is that of all processes together; STATISTICS is `shared` or `own` (batch
+//! norm), or `alone`, where each process trains its part without a word to the others. Without the variables a single
+//! process trains. Rank 0 prints JSON: the median time of a step, images a second, and what a step exchanges.
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use tch::{Device, Kind, Tensor};
+use tfnas::{Architecture, ModelConfig, Space};
+use tfnas_c10d::{Environment, ProcessGroup, rendezvous};
+use tfnas_random::{Purpose, Stream};
+use tfnas_torch::data_parallel::DataParallel;
+use tfnas_torch::derived::DerivedNetwork;
+use tfnas_torch::device::set_threads;
+use tfnas_torch::drop_masks::DropMasks;
+use tfnas_torch::initialise::initialise;
+use tfnas_torch::optim::{Sgd, SgdSettings};
+use tfnas_torch::trainer::Trainer;
+use tfnas_torch::{Module, Role};
+
+const CLASSES: usize = 10;
+const SGD: SgdSettings = SgdSettings { rate: 0.025, momentum: 0.9, weight_decay: 1e-5 };
+/// Steps before those that count.
+const WARM_UP: usize = 2;
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [space, batch, steps, threads, statistics] = arguments.as_slice() else {
+        return Err("scaling SPACE BATCH STEPS THREADS shared|own|alone".into());
+    };
+    let space = Space::by_name(space).ok_or(format!("no space '{space}': {:?}", Space::names()))?;
+    let (batch, steps): (usize, usize) = (batch.parse()?, steps.parse()?);
+    set_threads(threads.parse()?);
+    let environment = Environment::read()?;
+    let (rank, world_size) = environment.as_ref().map_or((0, 1), |ranks| (ranks.rank(), ranks.world_size()));
+
+    let architecture = Architecture::random(&space, &mut Stream::new(0, Purpose::RandomArchitecture, 0, 0));
+    let config = ModelConfig::from_architecture(&space, &architecture, CLASSES)?;
+    let mut network = DerivedNetwork::new(&config, Device::Cpu);
+    initialise(&network, 0);
+    let mut trainer = Trainer::alone(Sgd::new(network.tensors(Role::Weight), SGD), 5.0, 0.1, Device::Cpu);
+    if let Some(environment) = environment.filter(|_| statistics != "alone") {
+        let group = ProcessGroup::gloo(&rendezvous(&environment, TIMEOUT)?, &environment, TIMEOUT)?;
+        trainer.ranks = Some(DataParallel::new(group, &mut network, statistics == "shared")?);
+    }
+
+    let (part, size) = ((batch / world_size) as i64, space.definition().resolution as i64);
+    let rows = Tensor::randn([part, size, size, 3], (Kind::Float, Device::Cpu));
+    let images = rows.permute([0, 3, 1, 2]);
+    let labels = Tensor::randint(CLASSES as i64, [part], (Kind::Int64, Device::Cpu));
+    let masks = DropMasks::none(&network);
+    let mut times = Vec::new();
+    for _ in 0..WARM_UP + steps {
+        let began = Instant::now();
+        trainer.step(&network, &images, &labels, &masks)?;
+        times.push(began.elapsed().as_secs_f64());
+    }
+    times.drain(..WARM_UP);
+    times.sort_by(f64::total_cmp);
+    let step_s = times[times.len() / 2];
+    if rank == 0 {
+        let numbers = |role| network.tensors(role).iter().map(|(_, tensor)| tensor.numel()).sum::<usize>();
+        println!(
+            r#"{{"step_s": {step_s}, "images_per_s": {}, "gradient_bytes": {}, "ranks": {world_size}}}"#,
+            batch as f64 / step_s,
+            4 * numbers(Role::Weight)
+        );
+    }
+    Ok(())
+}
