@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
 
-/// A moment in milliseconds since 1970, UTC, of the years 0 to 9999; written as in RFC 3339 (`2026-01-31T12:00:00.5Z`).
+/// A moment in milliseconds since 1970, UTC, of the years 0 to 9999; written as in RFC 3339 (`2026-01-31T12:00:00.500Z`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 
@@ -17,6 +17,11 @@ impl Timestamp {
         // The first moment of the year 0 and that of the year 10000.
         const YEARS_MS: std::ops::Range<i64> = -719_528 * DAY_MS..2_932_897 * DAY_MS;
         YEARS_MS.contains(&ms).then_some(Self(ms))
+    }
+
+    /// Returns the same moment with its offset in digits, which some readers want.
+    pub(crate) fn with_offset(self) -> String {
+        self.to_string().replace('Z', "+00:00")
     }
 
     /// Returns its year, month and day.
@@ -42,7 +47,7 @@ impl fmt::Display for Timestamp {
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
         if ms > 0 {
-            f.write_str(format!(".{ms:03}").trim_end_matches('0'))?;
+            write!(f, ".{ms:03}")?;
         }
         f.write_str("Z")
     }
@@ -64,6 +69,7 @@ mod tests {
         let text = |ms| Timestamp::from_ms(ms).map(|moment| moment.to_string());
         assert_eq!(text(0).unwrap(), "1970-01-01T00:00:00Z");
         assert_eq!(text(1_709_210_096_789).unwrap(), "2024-02-29T12:34:56.789Z");
+        assert_eq!(Timestamp::from_ms(1500).unwrap().with_offset(), "1970-01-01T00:00:01.500+00:00");
         assert_eq!(text(-1).unwrap(), "1969-12-31T23:59:59.999Z");
         assert_eq!((text(i64::MAX), text(i64::MIN)), (None, None));
         assert_eq!(text(253_402_300_799_999).unwrap(), "9999-12-31T23:59:59.999Z");

@@ -39,8 +39,8 @@ fn what_made_which_files_of_which_is_said() {
         train["object"],
         json!([{"@id": "lists/train.lst"}, {"@id": "#run/train/epochs"}, {"@id": "#run/train/layers"}])
     );
-    assert_eq!(train["result"], json!([{"@id": "a%20b%23%C3%A4.safetensors"}]));
-    assert_eq!(train["startTime"], "1970-01-01T00:00:01Z");
+    assert_eq!(train["result"], json!({"@id": "a%20b%23%C3%A4.safetensors"}));
+    assert_eq!(train["startTime"], "1970-01-01T00:00:01+00:00");
     assert_eq!(entity(&graph, train["instrument"]["@id"].as_str().unwrap())["@type"], "SoftwareApplication");
     assert_eq!(entity(&graph, "./a:b.txt")["name"], "a:b.txt");
     assert_eq!(entity(&graph, "#run/train/layers")["value"], "[1,2]");
@@ -59,8 +59,8 @@ fn every_address_is_described_once() {
     unique.sort_unstable();
     unique.dedup();
     assert_eq!(unique.len(), ids.len());
-    let outside = ["https://w3id.org/ro/crate/1.1", "http://schema.org/CompletedActionStatus"];
-    for address in graph.iter().flat_map(references).filter(|address| !outside.contains(address)) {
+    let specification = "https://w3id.org/ro/crate/1.1";
+    for address in graph.iter().flat_map(references).filter(|address| *address != specification) {
         assert!(ids.contains(&address), "{address}");
     }
     assert_eq!(small().to_json().unwrap(), small().to_json().unwrap());

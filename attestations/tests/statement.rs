@@ -37,7 +37,7 @@ fn provenance_is_written_as_slsa_names_its_fields() {
                 "metadata": {
                     "invocationId": "7",
                     "startedOn": "1970-01-01T00:00:00Z",
-                    "finishedOn": "1970-01-01T00:00:01.5Z",
+                    "finishedOn": "1970-01-01T00:00:01.500Z",
                 },
                 "byproducts": [{"name": "log", "digest": digest("log")}],
             },

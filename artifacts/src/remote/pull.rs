@@ -37,6 +37,9 @@ pub struct Pulled {
     pub refused: Vec<RemoteError>,
 }
 
+/// What takes a result, with the signature that makes it one to believe where that is asked for.
+type Taking<'a> = dyn FnMut(&Attempt, Option<&Signature>) -> Result<(), RemoteError> + 'a;
+
 /// A record on the remote, and what stands beside it.
 struct Found {
     record: ObjectMeta,
@@ -108,7 +111,7 @@ impl Remote {
         &self,
         cache: &Cache,
         wanted: Wanted<'_>,
-        with: &mut dyn FnMut(&Attempt, Option<&Signature>) -> Result<(), RemoteError>,
+        with: &mut Taking<'_>,
     ) -> Result<(Option<Attempt>, Vec<RemoteError>), RemoteError> {
         let mut refused = Vec::new();
         for found in self.newest_records(wanted.key, cache.trust())? {

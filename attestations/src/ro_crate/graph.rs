@@ -8,6 +8,8 @@ use super::{Agent, Crate, CrateError, FILE_NAME, File, RunOfTool};
 use crate::model_signing::check_name;
 
 const SPECIFICATION: &str = "https://w3id.org/ro/crate/1.1";
+/// What became of each run.
+const COMPLETED: &str = "http://schema.org/CompletedActionStatus";
 const PROFILE: &str = "https://w3id.org/ro/wfrun/process/0.5";
 
 /// Returns every entity: the file itself, the folder, the profile, then files, the program, and what it did.
@@ -27,11 +29,11 @@ pub(super) fn graph(described: &Crate) -> Result<Vec<Value>, CrateError> {
             "@type": "Dataset",
             "name": name,
             "description": description,
-            "datePublished": published,
+            "datePublished": published.with_offset(),
             "license": reference(license),
             "conformsTo": reference(PROFILE),
-            "hasPart": files.iter().map(|file| reference(&address(&file.name))).collect::<Vec<_>>(),
-            "mentions": runs.iter().map(runs_of).collect::<Vec<_>>(),
+            "hasPart": one_or_several(files.iter().map(|file| reference(&address(&file.name)))),
+            "mentions": one_or_several(runs.iter().map(runs_of)),
         }),
         json!({"@id": PROFILE, "@type": "CreativeWork", "name": "Process Run Crate", "version": "0.5"}),
         json!({"@id": license, "@type": "CreativeWork", "name": license, "url": license}),
@@ -72,7 +74,7 @@ fn entity_of_file(file: &File) -> Value {
 }
 
 fn entity_of_run(run: &RunOfTool, tool: &str) -> Value {
-    let files = |names: &[String]| names.iter().map(|name| reference(&address(name))).collect::<Vec<_>>();
+    let files = |names: &[String]| -> Vec<Value> { names.iter().map(|name| reference(&address(name))).collect() };
     let parameters = run.parameters.iter().map(|parameter| reference(&parameter_address(run, &parameter.name)));
     let mut entity = Map::new();
     let mut set = |key: &str, value: Value| entity.insert(key.to_owned(), value);
@@ -81,18 +83,18 @@ fn entity_of_run(run: &RunOfTool, tool: &str) -> Value {
     set("name", run.name.as_str().into());
     set("description", run.description.as_str().into());
     set("instrument", reference(tool));
-    set("object", files(&run.read).into_iter().chain(parameters).collect());
-    set("result", files(&run.made).into());
+    set("object", one_or_several(files(&run.read).into_iter().chain(parameters)));
+    set("result", one_or_several(files(&run.made).into_iter()));
     if let Some(started) = run.started {
-        set("startTime", started.to_string().into());
+        set("startTime", started.with_offset().into());
     }
     if let Some(ended) = run.ended {
-        set("endTime", ended.to_string().into());
+        set("endTime", ended.with_offset().into());
     }
     if let Some(agent) = &run.agent {
         set("agent", reference(&agent.id));
     }
-    set("actionStatus", reference("http://schema.org/CompletedActionStatus"));
+    set("actionStatus", COMPLETED.into());
     Value::Object(entity)
 }
 
@@ -117,6 +119,12 @@ fn check(described: &Crate) -> Result<(), CrateError> {
         }
     }
     Ok(())
+}
+
+/// RO-Crate wants no list of one.
+fn one_or_several(values: impl Iterator<Item = Value>) -> Value {
+    let mut values: Vec<Value> = values.collect();
+    if values.len() == 1 { values.remove(0) } else { Value::Array(values) }
 }
 
 fn reference(id: &str) -> Value {

@@ -3,6 +3,9 @@
 //! RO-Crate 1.1 with the profile Process Run Crate 0.5: which program made which files of the folder, of which others, and
 //! when. See <https://www.researchobject.org/ro-crate/specification/1.1/> and <https://w3id.org/ro/wfrun/process/0.5>.
 //! Entities are named by relative addresses; the same description gives the same bytes.
+//!
+//! PyPI's `roc-validator` finds everything that both require, and all that they recommend but an author and a publisher,
+//! which a folder need not have. It wants the two contexts from the network, or in its cache.
 
 mod graph;
 mod part;
