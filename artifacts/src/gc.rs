@@ -17,7 +17,7 @@ use crate::durable::{self, names_in};
 use crate::ledger::Candidate;
 use crate::lock::{OwnLock, SharedLock, Tried};
 use crate::stamp::{Stamp, now_ns};
-use crate::trust;
+use crate::trust::{self, Refused};
 use crate::{ActionKey, AttemptId, Cache, CacheError, Digest, Outcome, RunId};
 use choose::{bytes_of, choose};
 
@@ -208,6 +208,9 @@ impl Cache {
                 durable::remove_folder(&resume.join(&name))?;
             }
         }
+        Refused::forget_settled(&self.store, |key| {
+            Ok(self.ledger.last_of_key(key)?.is_some_and(|outcome| outcome == Outcome::Done))
+        })?;
         let temporary = self.store.temporary();
         for name in names_in(&temporary)? {
             let path = temporary.join(name);

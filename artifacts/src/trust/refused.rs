@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Trust, Untrusted};
 use crate::durable::{self, RECORD};
-use crate::{ActionKey, Store};
+use crate::{ActionKey, CacheError, Store};
 
 /// What a pull refused, and whom it trusted.
 #[derive(Serialize, Deserialize)]
@@ -39,8 +39,28 @@ impl Refused {
             .map(|refused| refused.results)
             .unwrap_or_default()
     }
+
+    /// Removes what is remembered of keys that have a result.
+    pub fn forget_settled(
+        store: &Store,
+        has_result: impl Fn(&ActionKey) -> Result<bool, CacheError>,
+    ) -> Result<(), CacheError> {
+        let folder = folder(store);
+        for name in durable::names_in(&folder)? {
+            if let Ok(key) = name.to_string_lossy().parse()
+                && has_result(&key)?
+            {
+                durable::remove_file(&folder.join(name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn folder(store: &Store) -> PathBuf {
+    store.root().join("remotes").join("refused")
 }
 
 fn path(store: &Store, key: &ActionKey) -> PathBuf {
-    store.root().join("remotes").join("refused").join(key.to_string())
+    folder(store).join(key.to_string())
 }

@@ -4,6 +4,8 @@
 mod attempts;
 mod collection;
 mod crash;
+#[path = "../../../tfnas/tests/support/damage.rs"]
+mod damage;
 mod detached;
 mod disk;
 mod elsewhere;

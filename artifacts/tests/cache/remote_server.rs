@@ -5,9 +5,11 @@ use std::sync::Arc;
 use object_store::ObjectStoreExt;
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
-use tfnas_artifacts::{Attempt, Pushed, Pusher, Remote, RemoteError};
+use tfnas_artifacts::{Attempt, Distrust, Pushed, Pusher, Remote, RemoteError, Untrusted};
+use tfnas_attestations::keys::SigningKey;
 
 use crate::remote::{Sites, pull, several_parts};
+use crate::remote_trust::trusting;
 use crate::work::{make, manifest, new_run, out};
 
 fn bucket() -> String {
@@ -67,6 +69,26 @@ fn s3_with_wrong_bytes_is_found_out_by_pull_and_push() {
     let pushed = Pusher::new(&remote, &sites.here).push(&result, &|_| {}).unwrap();
     assert_eq!((pushed.recorded, pushed.objects), (false, 1));
     pull(&remote, &sites.there, &result.key).result.unwrap();
+}
+
+#[test]
+#[ignore = "needs a server: ci/with-s3"]
+fn s3_keeps_signatures_beside_results() {
+    let sites = Sites::new();
+    let key = SigningKey::generate().unwrap();
+    let there = trusting(&sites, &[&key]);
+    let result = sites.make(&manifest("split", 3, &[]), vec![3; 1000]);
+    let remote = open("signed", &[]).unwrap();
+    Pusher::new(&remote, &sites.here).push(&result, &|_| {}).unwrap();
+    let pulled = pull(&remote, &there, &result.key);
+    let [RemoteError::Untrusted(Untrusted { place, why: Distrust::Unsigned })] = &pulled.refused[..] else {
+        panic!("{pulled:?}")
+    };
+    assert!(place.starts_with("s3://") && place.contains(result.id.as_str()), "{place}");
+    let pusher = Pusher::new(&remote, &sites.here).signing(Some(&key));
+    assert_eq!(pusher.push(&result, &|_| {}).unwrap(), Pushed { signatures: 1, ..Pushed::default() });
+    assert!(pusher.push(&result, &|_| {}).unwrap().is_nothing());
+    assert_eq!(pull(&remote, &there, &result.key).result.unwrap().id, result.id);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use tfnas_artifacts::{Attempt, Cache, Digest, Pulled, Pushed, Pusher, Retention,
 use tfnas_attestations::dsse::Envelope;
 use tfnas_attestations::keys::SigningKey;
 
+use crate::damage::damaged;
 use crate::remote::{Sites, pull};
 use crate::work::{make, manifest, new_run, out};
 
@@ -88,7 +89,8 @@ impl Signed {
     }
 }
 
-fn trusting(sites: &Sites, keys: &[&SigningKey]) -> Cache {
+/// The other store, which uses only what these keys have signed.
+pub fn trusting(sites: &Sites, keys: &[&SigningKey]) -> Cache {
     let trust = Trust::in_keys(keys.iter().map(|key| key.public()).collect());
     Cache::open(sites.there.store().root()).unwrap().trusting(Some(trust))
 }
@@ -178,6 +180,26 @@ fn a_signature_of_another_result_or_by_another_key_does_not_count() {
 }
 
 #[test]
+fn of_many_damages_to_record_and_signature_none_lets_another_result_in() {
+    let signed = Signed::pushed();
+    let (record, signature) = (signed.record(0), signed.signature(0, &signed.key));
+    let (good, good_signature) = (fs::read(&record).unwrap(), fs::read(&signature).unwrap());
+    for index in 0..300 {
+        fs::write(&record, damaged(&good, index)).unwrap();
+        let pulled = signed.pull(0);
+        assert!(pulled.result.is_none() || damaged(&good, index) == good, "record, damage {index}");
+        fs::write(&record, &good).unwrap();
+        fs::write(&signature, damaged(&good_signature, index)).unwrap();
+        if let Some(pulled) = signed.pull(0).result {
+            // A name of the key, which proves nothing, or the space around; what is signed is the same.
+            assert_eq!((&pulled.outputs, &pulled.metrics), (&signed.results[0].outputs, &signed.results[0].metrics));
+        }
+        fs::write(&signature, &good_signature).unwrap();
+    }
+    signed.assert_taken();
+}
+
+#[test]
 fn a_whole_signed_result_under_another_key_is_refused() {
     let signed = Signed::pushed();
     let folder = signed.record(0).parent().unwrap().to_owned();
@@ -260,4 +282,24 @@ fn signatures_go_with_the_results_that_they_are_of() {
     signed.there.gc(&none).unwrap();
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
     assert!(!signed.there.store().contains(&out(&signed.results[0])));
+}
+
+#[test]
+fn why_a_result_was_refused_is_forgotten_once_there_is_another() {
+    let signed = Signed::new();
+    signed.push(None);
+    signed.assert_refused("it is not signed");
+    let other = trusting(&signed.sites, &[&signed.key, &SigningKey::generate().unwrap()]);
+    let key = &signed.results[0].key;
+    assert!(other.find(key).unwrap().untrusted.is_empty(), "nobody tried with these keys");
+    let remembered = || fs::read_dir(signed.there.store().root().join("remotes/refused")).unwrap().count();
+    let keep = Retention::default();
+    signed.there.gc(&keep).unwrap();
+    assert_eq!(remembered(), 1);
+    let run = signed.there.begin_run(&new_run()).unwrap();
+    make(&signed.there, &run, "split", &manifest("split", 0, &[]));
+    let found = signed.there.find(key).unwrap();
+    assert!(found.result.is_some() && found.untrusted.is_empty());
+    signed.there.gc(&keep).unwrap();
+    assert_eq!(remembered(), 0);
 }
