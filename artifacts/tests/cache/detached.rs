@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tfnas_artifacts::{AttemptId, Cache, CacheError, KeyManifest, Outcome, Purpose, Retention, Waiting};
 
-use crate::work::{attempt, content, failure, finish, make, manifest, new_run, out};
+use crate::work::{attempt, content, failure, finish, make, manifest, new_run, out, rebuild};
 
 const NOTHING: Retention = Retention { keep_last: Some(0), max_bytes: None };
 
@@ -78,6 +78,6 @@ fn a_ledger_is_not_remade_while_it_is_under_way() {
     let folder = tempfile::tempdir().unwrap();
     let (cache, _, id, _) = left(folder.path());
     drop(cache);
-    let Err(error @ CacheError::UnderWay { .. }) = Cache::rebuild(folder.path()) else { panic!("it was remade") };
+    let Err(error @ CacheError::UnderWay { .. }) = rebuild(folder.path()) else { panic!("it was remade") };
     assert!(error.to_string().contains(id.as_str()), "{error}");
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use tfnas_artifacts::{Cache, CacheError, LedgerPlaceError};
 
-use crate::work::{make, manifest, new_run};
+use crate::work::{make, manifest, new_run, rebuild};
 
 #[test]
 fn a_ledger_put_elsewhere_is_found_by_whoever_opens_the_store() {
@@ -22,7 +22,7 @@ fn a_ledger_put_elsewhere_is_found_by_whoever_opens_the_store() {
     }
     // Damaged, it is remade where it was.
     fs::write(&ledger, "no ledger").unwrap();
-    assert_eq!(Cache::rebuild(&root).unwrap().results, 1);
+    assert_eq!(rebuild(&root).unwrap().results, 1);
     assert!(Cache::open(&root).unwrap().find(&key.key()).unwrap().result.is_some());
     assert!(ledger.is_file() && !root.join("ledger.sqlite3").exists());
 }

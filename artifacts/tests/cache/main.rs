@@ -14,4 +14,6 @@ mod recovery;
 mod remote;
 mod remote_server;
 mod remote_trust;
+#[path = "../../../tests/support/waiting.rs"]
+mod waiting;
 mod work;

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tfnas_artifacts::{Cache, CacheError, LedgerError, Outcome, Retention};
 
-use crate::work::{attempt, begin, damage, failure, make, manifest, new_run, out};
+use crate::work::{attempt, begin, damage, failure, make, manifest, new_run, out, rebuild};
 
 #[test]
 fn a_ledger_is_remade_from_the_records_beside_it() {
@@ -28,7 +28,7 @@ fn a_ledger_is_remade_from_the_records_beside_it() {
     assert!(error.to_string().contains("cache rebuild"), "{error}");
     fs::write(folder.path().join("manifests").join(train.key.to_string()).join("bad.json"), "{").unwrap();
 
-    let rebuilt = Cache::rebuild(folder.path()).unwrap();
+    let rebuilt = rebuild(folder.path()).unwrap();
     assert_eq!((rebuilt.attempts, rebuilt.results, rebuilt.lost.len()), (3, 2, 0));
     assert_eq!(rebuilt.unreadable.len(), 1);
     assert!(rebuilt.old.unwrap().exists());
@@ -56,7 +56,7 @@ fn a_ledger_that_was_deleted_is_not_begun_anew_over_old_results() {
     for result in [Cache::open(folder.path()), Cache::open_to_read(folder.path())] {
         assert!(matches!(result, Err(CacheError::Ledger(LedgerError::Damaged { .. }))));
     }
-    assert_eq!(Cache::rebuild(folder.path()).unwrap().results, 1);
+    assert_eq!(rebuild(folder.path()).unwrap().results, 1);
     let cache = Cache::open(folder.path()).unwrap();
     cache.gc(&Retention { keep_last: Some(1), max_bytes: None }).unwrap();
     assert!(cache.find(&made.key).unwrap().result.is_some());
@@ -71,7 +71,7 @@ fn a_result_whose_bytes_are_damaged_is_remade_after_a_rebuild() {
     cache.end_run(run, Outcome::Done).unwrap();
     damage(&cache.store().path(&out(&made)));
     drop(cache);
-    assert_eq!(Cache::rebuild(folder.path()).unwrap().lost.len(), 1);
+    assert_eq!(rebuild(folder.path()).unwrap().lost.len(), 1);
     let cache = Cache::open(folder.path()).unwrap();
     assert!(cache.find(&made.key).unwrap().result.is_none());
 }
@@ -108,7 +108,7 @@ fn a_store_of_a_newer_version_is_not_touched() {
     fs::remove_dir(root.join("tmp")).unwrap();
     assert!(Cache::open(&root).unwrap_err().to_string().contains("newer"));
     assert!(Cache::open_to_read(&root).is_err());
-    assert!(Cache::rebuild(&root).is_err());
+    assert!(rebuild(&root).is_err());
     assert_eq!(fs::read_to_string(root.join("FORMAT")).unwrap(), newer);
     assert!(!root.join("tmp").exists());
 }

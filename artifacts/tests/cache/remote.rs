@@ -11,7 +11,7 @@ use tfnas_artifacts::{
     Retention, Wanted,
 };
 
-use crate::work::{attempt, begin, damage, finish, make, manifest, new_run, out};
+use crate::work::{attempt, begin, damage, finish, make, manifest, new_run, out, rebuild};
 
 /// Two stores and a remote between them.
 pub struct Sites {
@@ -133,7 +133,7 @@ fn where_a_result_came_from_outlives_the_ledger_and_does_not_go_on() {
     let root = sites.there.store().root().to_owned();
     let Sites { folder, there, .. } = sites;
     drop(there);
-    Cache::rebuild(&root).unwrap();
+    rebuild(&root).unwrap();
     let there = Cache::open(&root).unwrap();
     let found = there.find(&result.key).unwrap().result.unwrap();
     assert_eq!(found.remote, Some(url(&folder.path().join("shared"))));

@@ -6,9 +6,25 @@ use std::path::Path;
 
 use serde_json::json;
 use tfnas_artifacts::{
-    Attempt, Cache, CacheError, Digest, Failure, KeyManifest, NewAttempt, NewRun, OpenAttempt, OpenRun, Purpose, Usage,
-    Waiting,
+    Attempt, Cache, CacheError, Digest, Failure, KeyManifest, NewAttempt, NewRun, OpenAttempt, OpenRun, Purpose,
+    Rebuilt, Usage, Waiting,
 };
+
+use crate::waiting::wait_until;
+
+/// Remakes the ledger of a cache that this test has closed. Another test that starts a process may hold its lock for a moment:
+/// a new process has all files of this one until its own program begins.
+pub fn rebuild(root: &Path) -> Result<Rebuilt, CacheError> {
+    let mut rebuilt = Cache::rebuild(root);
+    wait_until("the cache is closed", || {
+        let in_use = matches!(rebuilt, Err(CacheError::InUse { .. }));
+        if in_use {
+            rebuilt = Cache::rebuild(root);
+        }
+        !in_use
+    });
+    rebuilt
+}
 
 pub fn new_run() -> NewRun {
     NewRun {
