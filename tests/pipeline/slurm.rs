@@ -215,9 +215,7 @@ fn slurm_job_that_runs_into_its_time_limit_goes_on_in_another() {
     let mut run = Run::start(&project);
     let job = run.wait_for_training();
     // Frozen, so that it cannot be done before the controller looks at time limits; SIGCONT comes with the end.
-    let folder = project.folder().display().to_string();
-    let frozen = Command::new("pkill").args(["-STOP", "-f", &format!("detached {folder}")]).status().unwrap();
-    assert!(frozen.success());
+    commands(&project).iter().for_each(|(pid, _)| send(Signal::STOP, *pid));
     slurm("scontrol", &["update", &format!("JobId={job}"), "EndTime=now"]);
     run.wait_for("train", "resumed");
     let (code, said) = run.end();

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::project::Project;
 
 const FROM_THE_ORIGINAL: &str = include_str!("../../docs/from-the-original.md");
+const CLUSTERS: &str = include_str!("../../docs/clusters.md");
 
 /// Flags of the authors' scripts, by the heading that tells of them.
 const FLAGS: [(&str, &[&str]); 4] = [
@@ -133,4 +134,14 @@ fn every_key_that_stands_for_a_flag_is_in_the_schema() {
         }
     }
     assert!(keys > 40, "{keys}");
+}
+
+#[test]
+fn every_key_of_the_cluster_is_told_of() {
+    let schema: Value = serde_json::from_str(&Project::new().good(&["config", "--schema"]).out).unwrap();
+    let table = CLUSTERS.split_once("| key | what | left out |\n").unwrap().1;
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+    let told: BTreeSet<&str> = rows.flat_map(|row| quoted(row.split(" | ").next().unwrap())).collect();
+    let keys = schema["$defs"]["SlurmSection"]["properties"].as_object().unwrap().keys();
+    assert_eq!(told, keys.map(String::as_str).filter(|key| *key != "stages").collect::<BTreeSet<_>>());
 }

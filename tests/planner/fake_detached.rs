@@ -53,7 +53,7 @@ pub fn run(folder: &Path, number: u32) -> ! {
     let status = child.wait().unwrap();
     let state = match last {
         Some(Event::Done { metrics }) => TurnState::Done { metrics },
-        Some(Event::Failed { message, hint, peer: _ }) => TurnState::Failed { message, hint },
+        Some(Event::Failed { message, hint, .. }) => TurnState::Failed { message, hint },
         _ if status.code() == Some(130) => TurnState::Interrupted { error: None },
         // It died without a last word.
         _ => exit(status.code().unwrap_or_else(|| 128 + status.signal().unwrap())),

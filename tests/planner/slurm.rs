@@ -290,6 +290,23 @@ fn a_planner_killed_between_submission_and_answer_loses_no_job() {
 }
 
 #[test]
+fn a_result_whose_job_nobody_knows_any_more_is_taken() {
+    let (cluster, running) = with_a_search("hold");
+    running.signal("KILL");
+    running.end();
+    let folder = fs::read_dir(cluster.project.path(".tfnas/detached")).unwrap().next().unwrap().unwrap().path();
+    // The answer to the submission was lost with the planner, and the queue forgets the job once it has ended.
+    let note = fs::read_to_string(folder.join("submission.json")).unwrap().replace(",\"job\":\"3\"", "");
+    fs::write(folder.join("submission.json"), note).unwrap();
+    cluster.project.write("fake/go", "");
+    wait_until("the job has ended", || cluster.of_job(3, "state") == "COMPLETED");
+    cluster.queue("jobs/3/name", "another");
+    cluster.good(&["run", "search"]);
+    assert_eq!((cluster.jobs(), cluster.project.trace()), (3, ["split", "lookup", "search", "search goes on"].map(str::to_owned).to_vec()));
+    cluster.assert_nothing_is_left();
+}
+
+#[test]
 fn a_submission_that_was_given_up_does_nothing_when_it_arrives() {
     let (cluster, running) = with_a_search("hold");
     let folder = fs::read_dir(cluster.project.path(".tfnas/detached")).unwrap().next().unwrap().unwrap().path();

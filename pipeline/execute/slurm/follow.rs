@@ -201,7 +201,10 @@ impl<'a> Follower<'a> {
                     let fault = several.then(|| fault::of_another_rank(&self.log)).flatten();
                     return Err(Stop::Failed(fault.unwrap_or(failed)));
                 }
-                Judgement::Interrupted => return Err(Stop::Interrupted),
+                Judgement::Interrupted => {
+                    self.see_out()?;
+                    return Err(Stop::Interrupted);
+                }
                 Judgement::Again(because) => self.again(&because)?,
             }
         }
@@ -259,6 +262,11 @@ impl<'a> Follower<'a> {
     fn submit(&mut self) -> Result<(), Stop> {
         loop {
             if self.unsure {
+                self.listen();
+                if matches!(self.word, Some(LastWord { state: TurnState::Done { .. } | TurnState::Failed { .. }, .. })) {
+                    // It has come and gone; by now the queue may have forgotten it.
+                    return Ok(());
+                }
                 match self.find()? {
                     Some(job) => return self.submitted(job),
                     // One that the controller takes in later will find that it has been given up.
@@ -310,7 +318,7 @@ impl<'a> Follower<'a> {
             match self.answer(question)? {
                 Answer::Said(text) => {
                     self.heard_controller();
-                    return Ok(text.lines().next_back().and_then(job_number));
+                    return Ok(job_number(&text));
                 }
                 Answer::Refused(text) | Answer::Silence(text) => self.silence(&text),
             }
@@ -450,7 +458,7 @@ impl<'a> Follower<'a> {
 
     /// Lets a job end whose worker has said its last word, and cancels it where it does not: none is left behind.
     fn see_out(&mut self) -> Result<(), Stop> {
-        let job = self.submission.job.clone().unwrap_or_default();
+        let Some(job) = self.submission.job.clone() else { return Ok(()) };
         let begun = Instant::now();
         let mut pause = LOOK_EVERY[0];
         loop {
@@ -611,9 +619,9 @@ struct EndRequest {
     killed: Option<Instant>,
 }
 
-/// Reads a job's number as sbatch and squeue write it: `12`, or `12;cluster`.
+/// Reads a job's number as sbatch and squeue write it, in the last line: `12`, or `12;cluster`.
 fn job_number(text: &str) -> Option<String> {
-    let number = text.trim().split([';', ' ']).next()?;
+    let number = text.lines().next_back()?.trim().split([';', ' ']).next()?;
     (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then(|| number.to_owned())
 }
 
@@ -631,4 +639,18 @@ fn points(folder: &Path) -> Vec<String> {
         .collect();
     points.sort();
     points
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jobs_number_is_the_last_line_and_nothing_else_is_one() {
+        assert_eq!(job_number("12").as_deref(), Some("12"));
+        assert_eq!(job_number("Welcome to the cluster\n12;north\n").as_deref(), Some("12"));
+        for noise in ["", "Submitted", "12a", "\n"] {
+            assert_eq!(job_number(noise), None, "{noise}");
+        }
+    }
 }
