@@ -302,7 +302,10 @@ fn a_result_whose_job_nobody_knows_any_more_is_taken() {
     wait_until("the job has ended", || cluster.of_job(3, "state") == "COMPLETED");
     cluster.queue("jobs/3/name", "another");
     cluster.good(&["run", "search"]);
-    assert_eq!((cluster.jobs(), cluster.project.trace()), (3, ["split", "lookup", "search", "search goes on"].map(str::to_owned).to_vec()));
+    assert_eq!(
+        (cluster.jobs(), cluster.project.trace()),
+        (3, ["split", "lookup", "search", "search goes on"].map(str::to_owned).to_vec())
+    );
     cluster.assert_nothing_is_left();
 }
 

@@ -198,8 +198,8 @@ impl<'a> Follower<'a> {
                 Judgement::Failed(failed) => {
                     self.see_out()?;
                     let several = self.work.queue.request.tasks() > 1;
-                    let fault = several.then(|| fault::of_another_rank(&self.log)).flatten();
-                    return Err(Stop::Failed(fault.unwrap_or(failed)));
+                    let failed = if several { fault::of_another_rank(&self.log, failed) } else { failed };
+                    return Err(Stop::Failed(failed));
                 }
                 Judgement::Interrupted => {
                     self.see_out()?;
@@ -263,7 +263,8 @@ impl<'a> Follower<'a> {
         loop {
             if self.unsure {
                 self.listen();
-                if matches!(self.word, Some(LastWord { state: TurnState::Done { .. } | TurnState::Failed { .. }, .. })) {
+                if matches!(self.word, Some(LastWord { state: TurnState::Done { .. } | TurnState::Failed { .. }, .. }))
+                {
                     // It has come and gone; by now the queue may have forgotten it.
                     return Ok(());
                 }
