@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::project::Project;
 
 const FROM_THE_ORIGINAL: &str = include_str!("../../docs/from-the-original.md");
-const CLUSTERS: &str = include_str!("../../docs/clusters.md");
+const CLUSTERS: &str = include_str!("../../docs/many-processes.md");
 
 /// Flags of the authors' scripts, by the heading that tells of them.
 const FLAGS: [(&str, &[&str]); 4] = [
