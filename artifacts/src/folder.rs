@@ -22,7 +22,7 @@ use memo::Memo;
 use walk::FoundFile;
 
 pub use deep::{FolderCheck, check_folders};
-pub use manifest::{FolderManifest, ManifestEntry};
+pub use manifest::{FolderManifest, ManifestEntry, ParseManifestError};
 
 /// So many missing files are named.
 const NAMED: usize = 3;

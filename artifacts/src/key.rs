@@ -197,6 +197,21 @@ impl KeyManifest {
         &self.stage
     }
 
+    /// Returns the revision of the stage's code.
+    pub fn revision(&self) -> u32 {
+        self.revision
+    }
+
+    /// Returns the parameters: dotted path and value, in byte order of the paths.
+    pub fn parameter_values(&self) -> &BTreeMap<String, Scalar> {
+        &self.parameters
+    }
+
+    /// Returns the facts of the environment, by name.
+    pub fn environment_facts(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
     /// Returns the inputs: port and digest, in order of the ports.
     pub fn inputs(&self) -> &BTreeMap<String, Digest> {
         &self.inputs

@@ -16,6 +16,7 @@
 //! detached/<attempt>/  of an attempt whose worker outlives its planner: its job, and what it says; gone when it has ended
 //! resume/<key>/        where a long stage keeps its resume point, until its key has a result
 //! folders/             what is remembered of image folders, so that unchanged files are not read again
+//! programs/            what is remembered of the programs and libraries that did the work, likewise
 //! remotes/             what is remembered of remotes' objects, for the same reason, and refused/<key>: which results of them
 //!                      nobody vouches for who is trusted
 //! tmp/  quarantine/    bytes on their way in; damaged objects, set aside
@@ -56,8 +57,8 @@ pub use cache::{Cache, CacheError, Hit};
 pub use digest::{Digest, ParseDigestError};
 pub use file_error::FileError;
 pub use folder::{
-    FolderCheck, FolderError, FolderManifest, InputIdentity, ManifestEntry, check_folders, identify_file,
-    identify_folder, identify_list,
+    FolderCheck, FolderError, FolderManifest, InputIdentity, ManifestEntry, ParseManifestError, check_folders,
+    identify_file, identify_folder, identify_list,
 };
 pub use format::FormatError;
 pub use gc::{Removal, RemovedAttempt, Retention};

@@ -18,8 +18,19 @@ use crate::stamp::{Clock, Stamp, now_ns};
 use crate::{ActionKey, AttemptId, Digest, FileError, Purpose};
 
 /// The folders of a store; the head of the crate says what each is for.
-const FOLDERS: [&str; 10] =
-    ["attempts", "detached", "folders", "locks", "logs", "manifests", "objects", "quarantine", "resume", "tmp"];
+const FOLDERS: [&str; 11] = [
+    "attempts",
+    "detached",
+    "folders",
+    "locks",
+    "logs",
+    "manifests",
+    "objects",
+    "programs",
+    "quarantine",
+    "resume",
+    "tmp",
+];
 
 /// Immutable files named by digest, in a cache's folder.
 #[derive(Debug)]
@@ -110,6 +121,11 @@ impl Store {
     /// Returns where what is remembered of folders is kept; for [`identify_folder`](crate::identify_folder).
     pub fn folder_memos(&self) -> PathBuf {
         self.root.join("folders")
+    }
+
+    /// Returns where what is remembered of programs and libraries is kept; for [`identify_file`](crate::identify_file).
+    pub fn program_memos(&self) -> PathBuf {
+        self.root.join("programs")
     }
 
     pub(crate) fn temporary(&self) -> PathBuf {

@@ -35,7 +35,49 @@ pub struct ManifestEntry {
     pub digest: Digest,
 }
 
+/// A text that is no manifest of a folder or list, or is not written as [`FolderManifest::to_text`] writes it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {what}")]
+pub struct ParseManifestError {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub what: &'static str,
+}
+
 impl FolderManifest {
+    /// Reads what [`to_text`](Self::to_text) wrote, and nothing else: the same text comes out again.
+    ///
+    /// # Errors
+    /// [`ParseManifestError`].
+    pub fn parse(text: &str) -> Result<Self, ParseManifestError> {
+        let wrong = |line, what| ParseManifestError { line, what };
+        let Some(body) = text.strip_suffix('\n') else {
+            return Err(wrong(text.matches('\n').count() + 1, "the last line does not end"));
+        };
+        let mut lines = body.split('\n');
+        let head = lines.next().unwrap_or_default();
+        let of_list = head.strip_prefix(LIST).and_then(|rest| rest.strip_prefix(' '));
+        if head != FOLDER && of_list.is_none_or(|digest| digest.parse::<Digest>().is_err()) {
+            return Err(wrong(1, "it names no manifest of a folder or list"));
+        }
+        let mut entries: Vec<ManifestEntry> = Vec::new();
+        for (index, text) in lines.enumerate() {
+            let line = index + 2;
+            let entry = entry(text).ok_or_else(|| wrong(line, "digest, size and path were expected"))?;
+            if entries.last().is_some_and(|last| last.path.as_bytes() >= entry.path.as_bytes()) {
+                return Err(wrong(line, "its path does not come after the one before"));
+            }
+            entries.push(entry);
+        }
+        Ok(Self { head: head.to_owned(), entries })
+    }
+
+    /// Returns the digest of the list that this is a manifest of; none for one of a folder.
+    pub fn list(&self) -> Option<Digest> {
+        self.head.strip_prefix(LIST)?.trim_start().parse().ok()
+    }
+
     /// Returns the files, in byte order of their paths.
     pub fn entries(&self) -> &[ManifestEntry] {
         &self.entries
@@ -72,5 +114,80 @@ impl FolderManifest {
             }
         }
         out(&chunk);
+    }
+}
+
+/// Reads a line of a manifest.
+fn entry(line: &str) -> Option<ManifestEntry> {
+    let (digest, rest) = line.split_once(' ')?;
+    let (bytes, path) = rest.split_once(' ')?;
+    let size: u64 = bytes.parse().ok()?;
+    // `parse` alone would accept other spellings of the number.
+    if path.is_empty() || size.to_string() != bytes || path.contains('\r') {
+        return None;
+    }
+    Some(ManifestEntry { path: unescaped(path)?.into(), bytes: size, digest: digest.parse().ok()? })
+}
+
+/// A path as it is, from how it is written.
+fn unescaped(text: &str) -> Option<String> {
+    let mut path = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        path.push(match character {
+            '\\' => match characters.next()? {
+                '\\' => '\\',
+                'n' => '\n',
+                'r' => '\r',
+                _ => return None,
+            },
+            plain => plain,
+        });
+    }
+    Some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn manifest() -> FolderManifest {
+        let entry =
+            |path: &str| ManifestEntry { path: path.into(), bytes: 12, digest: Digest::of_bytes(path.as_bytes()) };
+        FolderManifest { head: FOLDER.to_owned(), entries: vec![entry("a b/1.jpg"), entry("a\\b"), entry("b\n\r")] }
+    }
+
+    #[test]
+    fn a_manifest_comes_back_from_its_text() {
+        assert_eq!(FolderManifest::parse(&manifest().to_text()), Ok(manifest()));
+        let digest = Digest::of_bytes(b"list");
+        let list = FolderManifest { head: format!("{LIST} {digest}"), ..manifest() };
+        assert_eq!(FolderManifest::parse(&list.to_text()).unwrap().list(), Some(digest));
+        assert_eq!(manifest().list(), None);
+    }
+
+    #[test]
+    fn a_text_that_is_written_otherwise_is_refused() {
+        let text = manifest().to_text();
+        let swapped: String = {
+            let mut lines: Vec<&str> = text.lines().collect();
+            lines.swap(1, 2);
+            lines.iter().map(|line| format!("{line}\n")).collect()
+        };
+        let others = [
+            swapped,
+            text.replace(" 12 ", " 012 "),
+            text.replace(" 12 ", " +12 "),
+            text.replace("folder.v1", "folder.v2"),
+            text.replace("\\n", "\\x"),
+            text.trim_end().to_owned(),
+            format!("{text}\n"),
+            String::new(),
+        ];
+        for other in others {
+            assert!(FolderManifest::parse(&other).is_err(), "{other}");
+        }
     }
 }
