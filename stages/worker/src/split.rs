@@ -104,8 +104,8 @@ fn find(context: &StageContext, params: &SplitParams) -> Result<Found, StageErro
     Ok(Found { classes, train: parts.train, val: parts.val, all_classes, all })
 }
 
-/// Names of the classes of a list: the folder that all images of a label lie in, or the label itself where they lie in
-/// several, or two labels in one.
+/// Names of the classes of a list: the last name of the folder that all images of a label lie in, or the label itself where
+/// they lie in several, or two labels in folders of one name.
 fn class_names(list: &ImageList) -> Vec<String> {
     let mut folders: BTreeMap<u32, Option<&str>> = BTreeMap::new();
     for entry in list.entries() {
@@ -117,7 +117,7 @@ fn class_names(list: &ImageList) -> Vec<String> {
     }
     let names: Vec<String> = (0..list.classes() as u32)
         .map(|label| match folders.get(&label) {
-            Some(Some(folder)) => (*folder).to_owned(),
+            Some(Some(folder)) => folder.rsplit('/').next().unwrap_or(folder).to_owned(),
             _ => label.to_string(),
         })
         .collect();
@@ -127,4 +127,28 @@ fn class_names(list: &ImageList) -> Vec<String> {
 
 fn lines(names: &[String]) -> String {
     names.iter().map(|name| format!("{name}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn names(list: &str) -> Vec<String> {
+        class_names(&ImageList::parse(list, "list").unwrap())
+    }
+
+    #[test]
+    fn a_class_of_a_list_is_named_by_its_folder_wherever_that_lies() {
+        assert_eq!(names("cat/1.jpg 0\ncat/2.jpg 0\ndog/1.jpg 1\n"), ["cat", "dog"]);
+        assert_eq!(names("train/cat/1.jpg 0\ntrain/dog/1.jpg 1\n"), ["cat", "dog"]);
+    }
+
+    #[test]
+    fn classes_that_no_folder_names_are_named_by_their_labels() {
+        assert_eq!(names("a/1.jpg 0\nb/1.jpg 0\nc/1.jpg 1\n"), ["0", "c"]);
+        assert_eq!(names("a/cat/1.jpg 0\nb/cat/1.jpg 1\n"), ["0", "1"]);
+        assert_eq!(names("1.jpg 0\n"), ["0"]);
+    }
 }
