@@ -4,19 +4,16 @@ use std::path::PathBuf;
 use clap::Args;
 use indicatif::MultiProgress;
 use serde::Serialize;
-use serde_json::Value;
 use tfnas_artifacts::{Attempt, Outcome};
 
 use crate::error::CommandError;
 use crate::execute::{Runner, worker_program};
 use crate::exit::Exit;
+use crate::machine::differing_facts;
 use crate::options::Options;
 use crate::plan::select;
 use crate::report::{Columns, Reporter, print, print_json};
 use crate::session::{Session, Setup};
-
-/// Facts of the environment record that tell nothing about how the work is done.
-const IGNORED: [&str; 2] = ["worker", "source_revision"];
 
 /// Runs a stage again and says whether its outputs are the same bytes
 #[derive(Args, Debug)]
@@ -140,21 +137,9 @@ fn compare(old: &Attempt, new: &Attempt) -> Compared {
     Compared {
         id: new.instance.clone(),
         attempt: new.id.to_string(),
-        environment: differing(&old.environment, &new.environment),
+        environment: differing_facts(&old.environment, &new.environment),
         outputs: outputs.collect(),
     }
-}
-
-/// The names of the fields in which two records differ.
-fn differing(old: &Value, new: &Value) -> Vec<String> {
-    let fields = |record: &Value| record.as_object().cloned().unwrap_or_default();
-    let (old, new) = (fields(old), fields(new));
-    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    names
-        .into_iter()
-        .filter(|name| !IGNORED.contains(&name.as_str()) && old.get(*name) != new.get(*name))
-        .cloned()
-        .collect()
 }
 
 fn text(compared: &[Compared]) -> String {

@@ -53,7 +53,9 @@ pub struct Work<'a> {
     pub data_workers: usize,
     /// Seconds between resume points inside an epoch.
     pub resume_every_s: f64,
-    /// Processes that this planner starts for the work.
+    /// Processes that do the work together.
+    pub ranks: usize,
+    /// Those of them that this planner starts.
     pub processes: usize,
     /// Seconds that a rank waits for the others.
     pub rank_timeout_s: f64,
@@ -126,7 +128,13 @@ impl Work<'_> {
             instance: self.id.clone(),
             manifest: self.manifest.clone(),
             origins: self.origins(),
-            environment: record(&self.device, self.threads, &BTreeMap::new()),
+            environment: record(
+                &self.device,
+                self.threads,
+                self.ranks,
+                self.program,
+                &self.cache.store().program_memos(),
+            ),
             purpose: self.purpose,
         }
     }
@@ -220,6 +228,7 @@ impl Work<'_> {
                 }
             }
         };
+        heard.identify_libtorch(&self.cache.store().program_memos());
         self.conclude(open, verdict, heard.metrics(), usage)
     }
 

@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tfnas_stages::{CONTRACT, Event, Level, Metrics};
+use tfnas_artifacts::identify_file;
+use tfnas_stages::{CONTRACT, Event, LIBTORCH_FILE, Level, Metrics};
 
 use crate::execute::Happening;
 use crate::execute::events::Mail;
@@ -153,6 +155,17 @@ impl Heard {
             return Verdict::Failed(Failed::new("the worker ended and did not say that it was done"));
         }
         Verdict::Failed(Failed::new(death()))
+    }
+
+    /// Puts the digest of the libtorch that the worker has loaded in the place of where it lies.
+    ///
+    /// * `memos`: where digests of programs are remembered, so that each is read once.
+    pub fn identify_libtorch(&mut self, memos: &Path) {
+        if let Some(file) = self.environment.remove(LIBTORCH_FILE)
+            && let Ok(found) = identify_file(Path::new(&file), Some(memos))
+        {
+            self.environment.insert("libtorch_cpu_blake3".to_owned(), found.digest.to_string());
+        }
     }
 
     /// What the ledger keeps of it.

@@ -302,6 +302,7 @@ impl<'a> Runner<'a> {
             threads: self.threads(instance),
             data_workers: config.data.workers,
             resume_every_s: config.resume_every_s,
+            ranks: config.processes(node.stage),
             processes: self.processes(instance),
             rank_timeout_s: config.ranks.timeout_s,
             executor: config.executor,

@@ -6,4 +6,4 @@ mod device;
 mod record;
 
 pub use device::{Device, DeviceError};
-pub use record::{key_facts, record};
+pub use record::{differing_facts, key_facts, record};

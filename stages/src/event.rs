@@ -2,6 +2,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// The fact of [`Event::Hello`] that names the file of the libtorch that the worker has loaded. It is identified by its
+/// digest, and its place is not kept.
+pub const LIBTORCH_FILE: &str = "libtorch_file";
+
 /// Numbers that a stage reports, by name; a time's name says its unit.
 pub type Metrics = BTreeMap<String, f64>;
 
@@ -27,7 +31,7 @@ pub enum Event {
         contract: u32,
         /// Version of the worker.
         version: String,
-        /// Facts for the environment record (`libtorch`, `cpu_capability`, `threads`…).
+        /// Facts for the environment record ([`LIBTORCH_FILE`], `worker_threads`, `cudnn`…).
         environment: BTreeMap<String, String>,
     },
     /// How far the work is. `done` may jump forward after a resume.

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
-use tfnas_stages::machine;
+use tfnas_stages::{LIBTORCH_FILE, machine};
 
 /// Facts of this process that the planner cannot know, for its record of the environment.
 pub fn record(threads: usize) -> BTreeMap<String, String> {
@@ -9,6 +10,7 @@ pub fn record(threads: usize) -> BTreeMap<String, String> {
     facts.insert("worker_threads".to_owned(), threads.to_string());
     facts.insert("cuda_devices".to_owned(), tch::Cuda::device_count().to_string());
     facts.insert("cudnn".to_owned(), tch::Cuda::cudnn_is_available().to_string());
+    facts.extend(libtorch_file().map(|file| (LIBTORCH_FILE.to_owned(), file)));
     facts
 }
 
@@ -25,4 +27,12 @@ pub fn of_machine(device: &str) -> BTreeMap<String, String> {
     let facts =
         [("device_model", device_model), ("cpu_model", machine::cpu_model()), ("governor", machine::governor())];
     facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The file that libtorch's code was loaded from.
+fn libtorch_file() -> Option<String> {
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    // The path is the sixth field, and may hold blanks.
+    let mut files = maps.lines().filter_map(|line| line.find('/').map(|start| &line[start..]));
+    files.find(|file| file.ends_with("/libtorch_cpu.so")).map(str::to_owned)
 }
