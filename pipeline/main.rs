@@ -13,6 +13,7 @@ mod machine;
 mod network_file;
 mod options;
 mod plan;
+mod publication;
 mod remote;
 mod report;
 mod session;

@@ -17,6 +17,7 @@ pub mod lineage;
 pub mod log;
 pub mod man;
 pub mod plan;
+pub mod publish;
 mod results;
 pub mod run;
 pub mod show;

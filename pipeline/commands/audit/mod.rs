@@ -1,7 +1,10 @@
-//! `audit --claims`: what published numbers say of models, held to what can be recomputed.
+//! `audit`: a published folder, a file with weights, or published numbers, held to what can be recomputed.
 
+mod checkpoint;
+mod checks;
 mod claims;
 mod finding;
+mod folder;
 mod measured;
 mod network;
 mod reach;
@@ -10,9 +13,11 @@ mod tested;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::json;
+use indicatif::MultiProgress;
+use serde_json::{Value, json};
 use tfnas::LatencyTable;
 
+use crate::commands::audit::checks::Checks;
 use crate::commands::audit::claims::Claims;
 use crate::commands::audit::finding::{Verdict, table};
 use crate::config::{nearest, space_named};
@@ -23,24 +28,39 @@ use crate::options::Options;
 use crate::report::{print, print_json};
 use crate::table as latency;
 
-/// Holds published numbers to what can be recomputed: parameters, multiply-adds, latency by tables, accuracy
+/// Says how far a published network, or published numbers, can be trusted, and what was not checked
 ///
+/// `audit DIR` checks a folder that `publish` made, level by level: L0 its files are those of its manifest, L1 the key given
+/// with --key has signed them, L2 its lineage closes, L3 what follows from its files is as they say, and with --replay L4 the test,
+/// L5 other stages, run again, give the same. The exit code is 0 when all is well, 1 when something was tampered with, 2 when
+/// something that was asked for could not be checked.
+///
+/// `audit FILE` says what can be said of weights alone, and whether this store knows them.
+///
+/// `audit --claims` holds published numbers to what can be recomputed: parameters, multiply-adds, latency by tables, accuracy.
 /// With --config one model is checked claim by claim, its accuracy where --weights were tested in this store, its latency on this
 /// machine where --measure asks for it. Without --config, each model is asked whether its space holds any network
 /// with the multiply-adds and all latencies that are claimed, and one is shown. The exit code is 0 when nothing differs, 1 when
 /// something does, 2 when nothing could be checked.
 #[derive(Args, Debug)]
 pub struct Audit {
+    /// A folder that `publish` made, or a file with weights: .pth.tar or safetensors
+    #[arg(value_name = "DIR|FILE", required_unless_present = "claims")]
+    path: Option<PathBuf>,
+
+    #[command(flatten)]
+    folder: folder::FolderOptions,
+
     /// The claims: tf-nas, or a file written as zoo/tf-nas.yaml is
-    #[arg(long, value_name = "NAME|FILE")]
-    claims: String,
+    #[arg(long, value_name = "NAME|FILE", required_unless_present = "path")]
+    claims: Option<String>,
 
     /// The model of the claims; without it all of them
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "claims")]
     model: Option<String>,
 
     /// The model's model.config
-    #[arg(long, value_name = "FILE", requires = "model")]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
     /// The model's weights, .pth.tar or safetensors: they must fit, and a test of them in this store tells their accuracy
@@ -59,17 +79,60 @@ pub struct Audit {
 type Tables = Vec<(String, LatencyTable)>;
 
 impl Audit {
-    /// Prints a finding for each claim.
+    /// Prints what was found of the folder, the weights, or each claim.
     ///
     /// # Errors
-    /// Claims, a table, a space or a model.config that cannot be read; a model that the claims do not know.
-    pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
-        let claims = Claims::read(&self.claims)?;
+    /// What cannot be read, or is not what it should be; a model that the claims do not know.
+    pub fn execute(&self, options: &Options, bars: MultiProgress) -> Result<Exit, CommandError> {
+        match (&self.path, &self.claims) {
+            (Some(path), None) if path.is_dir() && self.config.is_some() => Err(CommandError::usage(format!(
+                "{} is a folder, which has its own model.config: --config is of a file with weights",
+                path.display()
+            ))),
+            (Some(path), None) if path.is_dir() => folder::audit(path, &self.folder, options, bars),
+            (Some(path), Some(_)) if path.is_dir() => Err(CommandError::usage(format!(
+                "{} is a folder: --claims are of numbers, or of a file with weights",
+                path.display()
+            ))),
+            (Some(path), claims) => {
+                let config = self.config.as_deref().map(ConfigFile::read).transpose()?;
+                let checks = checkpoint::audit(path, config.as_ref().map(|file| &file.config), options)?;
+                match claims {
+                    Some(claims) => self.numbers(claims, Some((path, checks)), options),
+                    None => {
+                        if options.json {
+                            print_json(&checks.to_json());
+                        } else {
+                            print(&checks.to_string());
+                        }
+                        Ok(checks.exit())
+                    }
+                }
+            }
+            (None, Some(claims)) => self.numbers(claims, None, options),
+            (None, None) => Err(CommandError::usage("name a folder, a file with weights, or --claims")),
+        }
+    }
+
+    /// Prints a finding for each claim, after what was found of the weights alone where there are some.
+    fn numbers(
+        &self,
+        claims: &str,
+        checked: Option<(&PathBuf, Checks)>,
+        options: &Options,
+    ) -> Result<Exit, CommandError> {
+        if self.config.is_some() && self.model.is_none() {
+            return Err(CommandError::usage("--config needs --model: of which of the claims' models is it?"));
+        }
+        let weights = checked.as_ref().filter(|_| self.config.is_some()).map(|(path, _)| path.as_path());
+        let weights = self.weights.as_deref().or(weights);
+        let claimed = claims;
+        let claims = Claims::read(claims)?;
         let space = space_named(&claims.space)?;
         let models: Vec<_> = match &self.model {
             None => claims.models.iter().collect(),
             Some(name) => vec![claims.models.get_key_value(name).ok_or_else(|| {
-                CommandError::usage(format!("{}: no claims of a model {name:?}", self.claims))
+                CommandError::usage(format!("{claimed}: no claims of a model {name:?}"))
                     .with_hint(nearest::suggestion(name, claims.models.keys().map(String::as_str)))
             })?],
         };
@@ -77,7 +140,7 @@ impl Audit {
             None => None,
             Some(path) => {
                 let file = ConfigFile::read(path)?;
-                let accuracy = tested::look_up(&file, path, self.weights.as_deref(), options)?;
+                let accuracy = tested::look_up(&file, path, weights, options)?;
                 Some((file.config, accuracy))
             }
         };
@@ -99,12 +162,20 @@ impl Audit {
             findings.extend(self.measure.check(name, model, self.config.as_deref(), resolution, &tables)?);
         }
         if options.json {
-            print_json(&json!({ "source": claims.source, "findings": findings, "witnesses": witnesses }));
+            let mut value = json!({ "source": claims.source, "findings": findings, "witnesses": witnesses });
+            if let (Some((_, checks)), Value::Object(value)) = (&checked, &mut value) {
+                value.insert("weights".to_owned(), checks.to_json());
+            }
+            print_json(&value);
         } else {
+            if let Some((_, checks)) = &checked {
+                print(&format!("{checks}\n"));
+            }
             let witnesses: String = witnesses.iter().map(|witness| format!("\n{witness}")).collect();
             print(&format!("{}\n\n{}{witnesses}", claims.source, table(&findings)));
         }
-        Ok(if findings.iter().any(|finding| finding.verdict == Verdict::Differs) {
+        let weights_differ = checked.is_some_and(|(_, checks)| checks.exit() == Exit::Failed);
+        Ok(if weights_differ || findings.iter().any(|finding| finding.verdict == Verdict::Differs) {
             Exit::Failed
         } else if findings.iter().any(|finding| finding.verdict.is_of_a_check()) {
             Exit::Done

@@ -1,0 +1,95 @@
+//! `audit FILE`: what can be said of weights whose origin nobody tells.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use tfnas::ModelConfig;
+use tfnas::checkpoint::WeightsFile;
+use tfnas::state_shapes::state_shapes;
+use tfnas_artifacts::{Attempt, Digest, Outcome};
+use tfnas_attestations::Sha256Digest;
+
+use super::checks::Checks;
+use crate::error::CommandError;
+use crate::options::Options;
+use crate::session::store_to_read;
+
+/// More bytes than any weights have.
+const MAX_BYTES: u64 = 64 << 30;
+/// Attempts of a store that are named.
+const NAMED: usize = 3;
+
+/// Checks a file with weights by itself, against a network where there is one, and looks for it in the store.
+///
+/// # Errors
+/// A file that cannot be read, or is no file with weights; a store that cannot be read.
+pub fn audit(path: &Path, config: Option<&ModelConfig>, options: &Options) -> Result<Checks, CommandError> {
+    let wrong = |error: String| CommandError::usage(format!("{}: {error}", path.display()));
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes));
+    read.map_err(|error| wrong(error.to_string()))?;
+    let file = WeightsFile::read(&bytes).map_err(|error| wrong(error.to_string()))?;
+    let mut checks = Checks::default();
+    let tensors = &file.state_dict.tensors;
+    let values: usize = tensors.iter().map(|(_, tensor)| tensor.elements()).sum();
+    checks.pass(
+        None,
+        "format",
+        format!("{}, {} tensors, {values} values, nothing in it was executed", file.format, tensors.len()),
+    );
+    let odd = tensors.iter().find(|(_, tensor)| tensor.not_finite() > 0);
+    match odd {
+        None => checks.pass(None, "values", "all are finite"),
+        Some((name, tensor)) => {
+            checks.fail(None, "values", format!("{} of {name} are NaN or infinite", tensor.not_finite()));
+        }
+    }
+    match config.map(|config| file.state_dict.check(&state_shapes(config))) {
+        None => checks.skip(None, "network", "no model.config was given: --config"),
+        Some(Ok(())) => {
+            checks.pass(None, "network", "every tensor has the name, shape and type that model.config asks for")
+        }
+        Some(Err(misfits)) => {
+            let first = misfits.0.first().map(ToString::to_string).unwrap_or_default();
+            checks.fail(None, "network", format!("{} misfits with model.config, first {first}", misfits.0.len()));
+        }
+    }
+    let digest = Digest::of_bytes(&bytes);
+    let sha256 = Sha256Digest::of_bytes(&bytes);
+    checks.pass(None, "digest", format!("BLAKE3 {digest}, SHA-256 {sha256}"));
+    ledger(&digest, options, &mut checks)?;
+    checks.skip(
+        None,
+        "origin",
+        "who made it, and from what, a file of weights alone does not say: `publish` makes what does",
+    );
+    Ok(checks)
+}
+
+/// Which attempts of this store made or read the file.
+fn ledger(digest: &Digest, options: &Options, checks: &mut Checks) -> Result<(), CommandError> {
+    // Here --config names a model.config, beside which no store lies.
+    let cache = store_to_read(&Options { config: None, ..options.clone() })?;
+    let makers = cache.ledger().makers(digest)?;
+    let users = cache.ledger().users(digest)?;
+    let done = |attempt: &&Attempt| attempt.outcome == Some(Outcome::Done);
+    let named = |attempt: &Attempt| match (attempt.run, &attempt.remote) {
+        (Some(run), _) => format!("{} of run {run}", attempt.instance),
+        (None, Some(remote)) => format!("{} pulled from {remote}", attempt.instance),
+        (None, None) => attempt.instance.clone(),
+    };
+    let list = |attempts: &[Attempt]| {
+        let names: Vec<String> = attempts.iter().filter(done).take(NAMED).map(named).collect();
+        names.join(", ")
+    };
+    let known = [("made by", list(&makers)), ("read by", list(&users))];
+    let known: Vec<String> =
+        known.iter().filter(|(_, names)| !names.is_empty()).map(|(how, names)| format!("{how} {names}")).collect();
+    if known.is_empty() {
+        checks.skip(None, "ledger", format!("no attempt in {} made or read it", cache.store().root().display()));
+    } else {
+        checks.pass(None, "ledger", known.join("; "));
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! `audit DIR`: how far a published network can be trusted, and what was not checked.
+
+mod facts;
+mod files;
+mod lineage;
+mod replay;
+mod signature;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use indicatif::MultiProgress;
+
+use super::checks::{Checks, Level};
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::options::Options;
+use crate::publication::Contents;
+use crate::report::{print, print_json};
+
+use files::Folder;
+
+/// What the checks of a publication need beside it.
+#[derive(Args, Debug)]
+pub struct FolderOptions {
+    /// The public key that must have signed a published folder; take it from its owner, never from the folder
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+
+    /// Runs this part of a publication again and compares: the test, the training and test, the search, or all stages
+    #[arg(long, value_enum, value_name = "PART")]
+    replay: Option<Replay>,
+
+    /// The folder of the images to replay with (data.root); others of its keys with --set data.train=... and data.test=...
+    #[arg(long, value_name = "DIR", requires = "replay")]
+    data: Option<PathBuf>,
+
+    /// The worker's program for a replay; without it tfnas-stage beside this program
+    #[arg(long, value_name = "FILE")]
+    worker: Option<PathBuf>,
+}
+
+/// What is run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Replay {
+    /// The test.
+    Test,
+    /// The training and the test.
+    Train,
+    /// The search, and the parsing of what it found.
+    Search,
+    /// Every stage that can repeat.
+    All,
+}
+
+/// Checks a published folder, level by level, and prints what was found.
+///
+/// # Errors
+/// A key that cannot be read, a folder that is none or holds no publication.
+pub fn audit(
+    path: &Path,
+    folder: &FolderOptions,
+    options: &Options,
+    bars: MultiProgress,
+) -> Result<Exit, CommandError> {
+    let key = signature::key(folder.key.as_deref())?;
+    let mut checks = Checks::default();
+    let found = Folder::open(path, &mut checks)?;
+    signature::check(&found, key.as_ref(), &mut checks);
+    if found.sound {
+        read(&found, folder, options, bars, &mut checks);
+    } else {
+        for level in [Level::L2, Level::L3, Level::L4, Level::L5] {
+            checks.skip(level, "everything", "the files are not those of the manifest");
+        }
+    }
+    checks.sort();
+    if options.json {
+        print_json(&checks.to_json());
+    } else {
+        print(&checks.to_string());
+    }
+    Ok(checks.exit())
+}
+
+/// Checks what the files say.
+fn read(found: &Folder, folder: &FolderOptions, options: &Options, bars: MultiProgress, checks: &mut Checks) {
+    let contents = match Contents::read(&|name| found.read(name)) {
+        Ok(contents) => contents,
+        Err(error) => return checks.fail(Level::L2, "provenance", error),
+    };
+    lineage::check(found, &contents, checks);
+    facts::check(found, &contents, checks);
+    if checks.failed(Level::L2) || checks.failed(Level::L3) {
+        for level in [Level::L4, Level::L5] {
+            checks.skip(level, "replay", "what it would be compared with is not what it should be");
+        }
+        return;
+    }
+    replay::check(found, &contents, folder, options, bars, checks);
+}

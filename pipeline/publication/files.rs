@@ -1,0 +1,65 @@
+//! The names of a publication's files.
+
+use tfnas_stages::Stage;
+
+/// Names that do not depend on a stage.
+pub mod names {
+    /// The model card.
+    pub const CARD: &str = "README.md";
+    /// The weights.
+    pub const WEIGHTS: &str = "weights.safetensors";
+    /// The network.
+    pub const CONFIG: &str = "model.config";
+    /// Its description.
+    pub const ARCHITECTURE: &str = "architecture.json";
+    /// The latency table.
+    pub const TABLE: &str = "latency.table";
+    /// The configuration of the run.
+    pub const CONFIGURATION: &str = "configuration.json";
+    /// What is said of the data.
+    pub const DATA: &str = "data.json";
+    /// The test's result.
+    pub const TEST: &str = "metrics/test.json";
+    /// The latency measured.
+    pub const MEASURED: &str = "metrics/parse.json";
+    /// What the search ended with.
+    pub const SEARCH: &str = "search/search.json";
+    /// Its history.
+    pub const HISTORY: &str = "search/history.json";
+    /// The list of the test images.
+    pub const TEST_LIST: &str = "lists/test.list";
+    /// The digests of the training images.
+    pub const TRAIN_IMAGES: &str = "lists/train_images.manifest";
+    /// The digests of the test images.
+    pub const TEST_IMAGES: &str = "lists/test_images.manifest";
+    /// The crate's description.
+    pub const CRATE: &str = "ro-crate-metadata.json";
+    /// The manifest.
+    pub const MANIFEST: &str = "manifest.json";
+    /// The in-toto Statement.
+    pub const STATEMENT: &str = "provenance/statement.json";
+    /// The Statement in a signed envelope.
+    pub const ENVELOPE: &str = "provenance/statement.dsse.json";
+    /// The OpenSSF Model Signing bundle.
+    pub const SIGNATURE: &str = "model.sig";
+
+    /// The record of a stage.
+    pub fn record(stage: tfnas_stages::Stage) -> String {
+        format!("provenance/{}.json", stage.name())
+    }
+}
+
+/// Returns the file that holds a stage's output; none where its bytes are not published.
+///
+/// * `weights`: which of the training's outputs was tested.
+pub fn file_of(stage: Stage, output: &str, weights: &str) -> Option<String> {
+    let folder = match (stage, output) {
+        (Stage::Search, "search.safetensors") => return None,
+        (Stage::Train, "train.json") | (Stage::Test, _) => "metrics/",
+        (Stage::Train, output) => return (output == weights).then(|| names::WEIGHTS.to_owned()),
+        (Stage::Split, _) => "lists/",
+        (Stage::Search, _) => "search/",
+        (Stage::Lookup | Stage::Parse, _) => "",
+    };
+    Some(format!("{folder}{output}"))
+}
