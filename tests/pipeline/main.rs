@@ -4,12 +4,16 @@
 
 mod deaths;
 mod determinism;
+mod documented;
 mod exporting;
 mod full_disk;
 mod killing;
 mod processes;
 mod project;
+mod published;
+mod publishing;
 mod ranks;
 mod slurm;
+mod tampering;
 #[path = "../support/waiting.rs"]
 mod waiting;

@@ -21,6 +21,7 @@ mod matrix;
 #[path = "../../onnx/tests/common/weights.rs"]
 mod network_weights;
 mod project;
+mod publishing;
 mod remotes;
 mod several;
 mod shapes;

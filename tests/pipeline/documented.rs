@@ -1,0 +1,40 @@
+//! The commands of the page about publishing, run one after the other.
+
+use crate::project::{Project, Worker};
+
+const PAGE: &str = include_str!("../../docs/publish-and-audit.md");
+
+/// The commands of the page, in order.
+fn commands() -> Vec<Vec<&'static str>> {
+    let lines = PAGE.lines().filter_map(|line| line.strip_prefix("    tfnas-pipeline "));
+    lines.map(|line| line.split_whitespace().collect()).collect()
+}
+
+#[test]
+fn every_command_of_the_page_does_what_it_says() {
+    let project = Project::new(Worker::Real);
+    let commands = commands();
+    assert!(commands.len() > 8, "{commands:?}");
+    for arguments in &commands {
+        let ended = project.good(arguments);
+        let expected = match arguments[..] {
+            ["audit", "published", .., "all" | "train"] => "ok, reached L5",
+            ["audit", "published", .., "test"] => "ok, reached L4",
+            ["audit", "published", ..] => "ok, reached L3",
+            ["audit", _, "--config", _] => "ok\n",
+            _ => "",
+        };
+        assert!(ended.out.contains(expected), "{arguments:?}: {}", ended.out);
+    }
+    for verb in ["run", "keys", "publish", "audit"] {
+        assert!(commands.iter().any(|arguments| arguments[0] == verb), "{verb}");
+    }
+}
+
+#[test]
+fn every_file_of_a_publication_is_told_of() {
+    for name in crate::published::demo().copy("signed").files() {
+        let folder = name.split_once('/').map(|(folder, _)| format!("`{folder}/`"));
+        assert!(PAGE.contains(&format!("`{name}`")) || folder.is_some_and(|folder| PAGE.contains(&folder)), "{name}");
+    }
+}

@@ -1,0 +1,161 @@
+//! A run of the real worker, published once, and copies of it to be tampered with.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tfnas_attestations::Sha256Digest;
+use tfnas_attestations::keys::SigningKey;
+
+use crate::project::{Ended, PROGRAM, Project, Worker};
+
+/// The run, its keys, and its publications.
+pub struct Demo {
+    pub project: Project,
+}
+
+/// A publication that nobody else reads or writes.
+pub struct Copy {
+    folder: TempDir,
+}
+
+/// Makes the run once for all tests.
+pub fn demo() -> &'static Demo {
+    static DEMO: OnceLock<Demo> = OnceLock::new();
+    DEMO.get_or_init(|| {
+        let project = Project::new(Worker::Real);
+        for name in ["key", "other"] {
+            let key = SigningKey::generate().unwrap();
+            key.write(&project.folder().join(format!("{name}.pem"))).unwrap();
+            key.public().write(&project.folder().join(format!("{name}.pub"))).unwrap();
+        }
+        project.good(&["run", "all"]);
+        project.good(&["publish", "latest", "--out", "plain"]);
+        project.good(&["publish", "latest", "--out", "signed", "--sign-key", "key.pem"]);
+        Demo { project }
+    })
+}
+
+impl Demo {
+    /// The file of a key.
+    pub fn key(&self, name: &str) -> PathBuf {
+        self.project.folder().join(name)
+    }
+
+    /// A copy of a publication.
+    pub fn copy(&self, name: &str) -> Copy {
+        let folder = tempfile::tempdir().unwrap();
+        copy_folder(&self.project.folder().join(name), &folder.path().join("published"));
+        Copy { folder }
+    }
+}
+
+impl Copy {
+    /// The publication, or a file in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        let root = self.folder.path().join("published");
+        if name.is_empty() { root } else { root.join(name) }
+    }
+
+    /// Audits it, with these arguments too, in an empty folder.
+    pub fn audit(&self, arguments: &[&str]) -> (i32, Value) {
+        let ended = audit(self.folder.path(), &[&["audit", "published", "--json"], arguments].concat());
+        let report = serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("{}{}", ended.out, ended.err));
+        (ended.code.unwrap(), report)
+    }
+
+    /// Audits it with the key that signed it.
+    pub fn audit_signed(&self) -> (i32, Value) {
+        self.audit(&["--key", demo().key("key.pub").to_str().unwrap()])
+    }
+
+    /// All files, by name.
+    pub fn files(&self) -> Vec<String> {
+        let mut names: Vec<String> = contents(&self.path("")).into_keys().collect();
+        names.sort();
+        names
+    }
+
+    /// Reads a file as JSON.
+    pub fn json(&self, name: &str) -> Value {
+        serde_json::from_slice(&fs::read(self.path(name)).unwrap()).unwrap()
+    }
+
+    /// Writes JSON as a publication does, and makes the manifest and the Statement fit.
+    pub fn forge(&self, name: &str, value: &Value) {
+        fs::write(self.path(name), format!("{}\n", serde_json::to_string_pretty(value).unwrap())).unwrap();
+        self.remake();
+    }
+
+    /// Makes the manifest and the Statement fit the files again, as a forger would.
+    pub fn remake(&self) {
+        let mut manifest = self.json("manifest.json");
+        for entry in manifest["files"].as_array_mut().unwrap() {
+            let bytes = fs::read(self.path(entry["name"].as_str().unwrap())).unwrap();
+            entry["bytes"] = bytes.len().into();
+            entry["sha256"] = Sha256Digest::of_bytes(&bytes).to_string().into();
+            entry["blake3"] = blake3::hash(&bytes).to_hex().to_string().into();
+        }
+        let text = format!("{}\n", serde_json::to_string_pretty(&manifest).unwrap());
+        fs::write(self.path("manifest.json"), text).unwrap();
+        let mut statement = self.json("provenance/statement.json");
+        for subject in statement["subject"].as_array_mut().unwrap() {
+            let bytes = fs::read(self.path(subject["name"].as_str().unwrap())).unwrap();
+            subject["digest"]["sha256"] = Sha256Digest::of_bytes(&bytes).to_string().into();
+            subject["digest"]["blake3"] = blake3::hash(&bytes).to_hex().to_string().into();
+        }
+        fs::write(self.path("provenance/statement.json"), statement.to_string()).unwrap();
+    }
+}
+
+/// Runs an audit in a folder.
+pub fn audit(folder: &Path, arguments: &[&str]) -> Ended {
+    let mut command = Command::new(PROGRAM);
+    Ended::new(&command.args(arguments).current_dir(folder).stdin(Stdio::null()).output().unwrap())
+}
+
+/// Checks that an audit found tampering, and that some failed check names `name`.
+pub fn assert_found((code, report): (i32, Value), name: &str) {
+    assert_eq!((code, report["verdict"].as_str().unwrap()), (1, "tampered"), "{name}: {report:#}");
+    let failed = |check: &&Value| check["outcome"] == "failed";
+    let names =
+        |check: &Value| check["what"].as_str().unwrap().contains(name) || check["why"].as_str().unwrap().contains(name);
+    let found = report["checks"].as_array().unwrap().iter().filter(failed).any(names);
+    assert!(found, "{name} is not named: {report:#}");
+}
+
+/// The outcome of the check of that name.
+pub fn outcome<'a>(report: &'a Value, what: &str) -> &'a str {
+    let check = report["checks"].as_array().unwrap().iter().find(|check| check["what"] == what);
+    check.unwrap_or_else(|| panic!("{what}: {report:#}"))["outcome"].as_str().unwrap()
+}
+
+/// The bytes of every file below a folder, by name.
+pub fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(here) = open.pop() {
+        for entry in fs::read_dir(here).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+                found.insert(name, fs::read(path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    for (name, bytes) in contents(from) {
+        let path = to.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+}

@@ -1,0 +1,200 @@
+//! A run of the real worker, published and audited.
+
+use std::fs;
+
+use crate::project::{Project, Worker};
+use crate::published::{audit, contents, demo, outcome};
+
+#[test]
+fn a_published_run_reaches_the_facts_without_its_images_and_says_what_was_not_checked() {
+    let (code, report) = demo().copy("plain").audit(&[]);
+    assert_eq!((code, report["verdict"].as_str(), report["level"].as_str()), (0, Some("ok"), Some("L3")), "{report:#}");
+    assert_eq!(outcome(&report, "signature"), "not_checked");
+    assert_eq!(outcome(&report, "test again"), "not_checked");
+    assert_eq!(outcome(&report, "search/search.safetensors, train/last.safetensors"), "not_checked");
+    let text = audit(demo().project.folder(), &["audit", "plain"]);
+    assert!(text.out.contains("reached L3") && text.out.contains("who made it was not checked"), "{}", text.out);
+}
+
+#[test]
+fn a_signature_is_checked_with_the_key_that_the_auditor_brings() {
+    let demo = demo();
+    let (code, report) = demo.copy("signed").audit_signed();
+    assert_eq!((code, report["level"].as_str()), (0, Some("L3")), "{report:#}");
+    assert_eq!(outcome(&report, "model.sig"), "passed");
+    assert_eq!(outcome(&report, "provenance/statement.dsse.json"), "passed");
+    let (code, report) = demo.copy("signed").audit(&["--key", demo.key("other.pub").to_str().unwrap()]);
+    assert_eq!((code, report["level"].as_str()), (1, Some("L0")), "{report:#}");
+    let (code, report) = demo.copy("plain").audit(&["--key", demo.key("key.pub").to_str().unwrap()]);
+    assert_eq!((code, outcome(&report, "signature")), (1, "failed"), "{report:#}");
+}
+
+#[test]
+fn a_replay_of_every_stage_gives_the_same_bytes() {
+    // The published configuration generates the images, so no others are needed.
+    let (code, report) = demo().copy("plain").audit(&["--replay", "all"]);
+    assert_eq!((code, report["level"].as_str()), (0, Some("L5")), "{report:#}");
+    for stage in ["split", "lookup", "search", "parse", "train", "test"] {
+        assert_eq!(outcome(&report, &format!("{stage} again")), "passed", "{report:#}");
+    }
+}
+
+#[test]
+fn a_replay_takes_the_auditors_images_and_refuses_others() {
+    let demo = demo();
+    let images = demo.project.folder().join("images");
+    let copy = demo.copy("plain");
+    let (code, report) = copy.audit(&["--replay", "test", "--data", images.to_str().unwrap()]);
+    assert_eq!((code, report["level"].as_str()), (0, Some("L4")), "{report:#}");
+    let (code, report) = copy.audit(&["--replay", "test", "--data", images.to_str().unwrap(), "--set", "threads=2"]);
+    assert_eq!((code, report["level"].as_str()), (0, Some("L4")), "{report:#}");
+    let checks = report["checks"].as_array().unwrap();
+    let test = checks.iter().find(|check| check["what"] == "test again").unwrap();
+    assert!(test["why"].as_str().unwrap().contains("other threads"), "{test}");
+    let (code, report) = copy.audit(&["--replay", "test", "--set", "seed=3"]);
+    assert_eq!((code, outcome(&report, "test again")), (2, "not_checked"), "{report:#}");
+
+    let others = Project::new(Worker::Real);
+    others.good(&["run", "split", "--set", "data.generate.seed=1"]);
+    let images = others.folder().join("images");
+    let (code, report) = copy.audit(&["--replay", "test", "--data", images.to_str().unwrap()]);
+    assert_eq!((code, report["verdict"].as_str(), report["level"].as_str()), (2, Some("unchecked"), Some("L3")));
+    assert_eq!(outcome(&report, "test again"), "not_checked");
+    let (code, report) = copy.audit(&["--replay", "test", "--data", "/nowhere"]);
+    assert_eq!((code, report["verdict"].as_str()), (2, Some("unchecked")), "{report:#}");
+}
+
+#[test]
+fn the_same_run_gives_the_same_bytes() {
+    let project = &demo().project;
+    project.good(&["publish", "latest", "--out", "again"]);
+    project.good(&["publish", "1/test", "--out", "again-signed", "--sign-key", "key.pem"]);
+    for (one, other) in [("plain", "again"), ("signed", "again-signed")] {
+        let (one, other) = (contents(&project.folder().join(one)), contents(&project.folder().join(other)));
+        assert!(one == other, "{:?}", one.keys().find(|name| one.get(*name) != other.get(*name)));
+    }
+}
+
+#[test]
+fn a_publication_names_no_machine_no_user_and_no_place() {
+    let project = &demo().project;
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let secrets = [project.folder().to_str().unwrap(), env!("CARGO_MANIFEST_DIR"), host.trim(), "PRIVATE KEY"];
+    for (name, bytes) in contents(&project.folder().join("signed")) {
+        let text = String::from_utf8_lossy(&bytes);
+        // A shorter name stands in many texts by chance.
+        for secret in secrets.into_iter().filter(|secret| secret.len() > 4) {
+            assert!(!text.contains(secret), "{name} holds {secret}");
+        }
+        assert!(!text.contains("/home/") && !text.contains("/root/"), "{name} holds a home folder");
+    }
+}
+
+#[test]
+fn the_published_configuration_makes_the_same_keys() {
+    let project = &demo().project;
+    let images = format!("data.root={}", project.folder().join("images").display());
+    let arguments = ["--config", "plain/configuration.json", "--store", ".tfnas", "--set", &images];
+    let digests = project.digests(&arguments);
+    assert_eq!(digests, project.digests(&[]));
+}
+
+#[test]
+fn a_file_of_weights_alone_is_told_of_and_found_in_the_store() {
+    let project = &demo().project;
+    let arguments = ["audit", "plain/weights.safetensors", "--json", "--store", ".tfnas"];
+    let ended = project.good(&arguments);
+    let report: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((outcome(&report, "ledger"), outcome(&report, "network")), ("passed", "not_checked"));
+    assert_eq!(outcome(&report, "origin"), "not_checked");
+    let ended = project.good(&[&arguments[..], &["--config", "plain/model.config"]].concat());
+    let report: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(outcome(&report, "network"), "passed");
+}
+
+#[test]
+fn other_programs_verify_the_signatures_and_read_the_statement() {
+    let Some(python) = std::env::var_os("TFNAS_ATTESTATIONS_PYTHON") else {
+        println!("SKIPPED: TFNAS_ATTESTATIONS_PYTHON names no Python with other verifiers (ci/attestations/run)");
+        return;
+    };
+    let folder = demo().project.folder();
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(&python);
+        let output = command.args(arguments).current_dir(folder).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let verify = |key: &str| {
+        let verb = ["-m", "model_signing", "verify", "key", "signed"];
+        run(&[&verb[..], &["--signature", "signed/model.sig", "--public_key", key]].concat())
+    };
+    let (verified, said) = verify("key.pub");
+    assert!(verified, "{said}");
+    assert!(!verify("other.pub").0);
+    let verifiers = concat!(env!("CARGO_MANIFEST_DIR"), "/ci/attestations/verifiers.py");
+    let (verified, said) = run(&[verifiers, "verify-envelope", "signed/provenance/statement.dsse.json", "key.pub"]);
+    assert!(verified && said == fs::read_to_string(folder.join("signed/provenance/statement.json")).unwrap(), "{said}");
+    let (read, said) = run(&[verifiers, "check-provenance", "signed/provenance/statement.json"]);
+    assert!(read, "{said}");
+}
+
+#[test]
+fn one_network_of_several_is_published_with_its_own_configuration() {
+    let project = Project::new(Worker::Real);
+    project.good(&["run", "all", "--set", "search.target_lat_ms=[50%, 90%]"]);
+    let ended = project.run(&["publish", "latest", "--out", "published"]);
+    assert!(ended.code == Some(2) && ended.err.contains("1/test@90%"), "{}", ended.err);
+    project.good(&["publish", "test@90%", "--out", "published"]);
+    let configuration = fs::read_to_string(project.folder().join("published/configuration.json")).unwrap();
+    assert!(configuration.contains("\"target_lat_ms\": \"90%\""), "{configuration}");
+    let ended = project.good(&["audit", "published"]);
+    assert!(ended.out.contains("ok, reached L3"), "{}", ended.out);
+}
+
+#[test]
+fn a_run_on_list_files_with_held_out_images_is_published_and_replayed() {
+    let project = Project::new(Worker::Real);
+    project.good(&["run", "split"]);
+    let images = project.folder().join("images");
+    let names = |folder: &std::path::Path| {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = entries.collect();
+        names.sort();
+        names
+    };
+    for part in ["train", "test"] {
+        let mut list = String::new();
+        for (label, class) in names(&images.join(part)).iter().enumerate() {
+            for image in names(&images.join(part).join(class)) {
+                list.push_str(&format!("{part}/{class}/{image} {label}\n"));
+            }
+        }
+        fs::write(images.join(format!("{part}.list")), list).unwrap();
+    }
+    let lists = ["data.train=train.list", "data.test=test.list", "data.generate=", "train.protocol=held_out"];
+    let sets: Vec<&str> = lists.iter().flat_map(|set| ["--set", set]).collect();
+    project.good(&[&["run", "all"], &sets[..]].concat());
+    project.good(&[&["publish", "latest", "--out", "published"], &sets[..]].concat());
+    let card = fs::read_to_string(project.folder().join("published/README.md")).unwrap();
+    assert!(card.contains("held-out"), "{card}");
+    // Without images there is nothing to replay with: this set was not generated.
+    assert_eq!(project.run(&["audit", "published", "--replay", "test"]).code, Some(2));
+    let ended = project.good(&["audit", "published", "--replay", "all", "--data", "images"]);
+    assert!(ended.out.contains("ok, reached L5"), "{}", ended.out);
+
+    // An image of the test among those of the training, under another name.
+    let copied = names(&images.join("test")).remove(0);
+    let image = names(&images.join("test").join(&copied)).remove(0);
+    fs::copy(images.join("test").join(&copied).join(&image), images.join("train").join(&copied).join("copied.png"))
+        .unwrap();
+    let list = fs::read_to_string(images.join("train.list")).unwrap();
+    fs::write(images.join("train.list"), format!("{list}train/{copied}/copied.png 0\n")).unwrap();
+    let ended = project.run(&[&["publish", "latest", "--out", "again"], &sets[..]].concat());
+    assert!(ended.code == Some(2) && ended.err.contains("are not those that the run read"), "{}", ended.err);
+    project.good(&[&["run", "all"], &sets[..]].concat());
+    let ended = project.run(&[&["publish", "latest", "--out", "again"], &sets[..]].concat());
+    assert!(ended.code == Some(2) && ended.err.contains("share images: 1 by content, 0 by name"), "{}", ended.err);
+    project.good(&[&["publish", "latest", "--out", "again", "--allow-overlap"], &sets[..]].concat());
+    let ended = project.good(&["audit", "again"]);
+    assert!(ended.out.contains("images stand in two lists"), "{}", ended.out);
+}

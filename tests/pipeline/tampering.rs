@@ -1,0 +1,259 @@
+//! Publications that were tampered with: each is found, and what was done is named.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+use serde_json::Value;
+use tfnas_random::{Purpose, Stream};
+
+use crate::published::{assert_found, demo};
+
+/// Changes of single bytes, unless `TFNAS_TAMPERINGS` says otherwise.
+const CHANGES: u32 = 100;
+
+#[test]
+fn a_change_of_any_byte_of_any_file_is_found() {
+    let changes = std::env::var("TFNAS_TAMPERINGS").map_or(CHANGES, |count| count.parse().unwrap());
+    let copy = demo().copy("signed");
+    let files = copy.files();
+    for change in 0..changes {
+        let mut stream = Stream::new(7, Purpose::Shuffle, change, 0);
+        // Each file in its turn, so that small ones are hit as often as large ones.
+        let name = &files[change as usize % files.len()];
+        let whole = fs::read(copy.path(name)).unwrap();
+        let mut changed = whole.clone();
+        let at = stream.below(whole.len() as u64) as usize;
+        changed[at] ^= 1 << stream.below(8);
+        fs::write(copy.path(name), changed).unwrap();
+        assert_found(copy.audit_signed(), name);
+        fs::write(copy.path(name), whole).unwrap();
+    }
+    assert_eq!(copy.audit_signed().0, 0);
+}
+
+#[test]
+fn a_hostile_publication_is_refused_and_never_a_crash() {
+    let copy = demo().copy("plain");
+    let files: Vec<String> = copy
+        .files()
+        .into_iter()
+        .filter(|name| !["manifest.json", "provenance/statement.json"].contains(&name.as_str()))
+        .collect();
+    for change in 0..CHANGES {
+        let mut stream = Stream::new(8, Purpose::Shuffle, change, 0);
+        let name = &files[change as usize % files.len()];
+        let whole = fs::read(copy.path(name)).unwrap();
+        let mut changed = whole.clone();
+        let at = stream.below(whole.len() as u64) as usize;
+        match stream.below(3) {
+            0 => changed[at] = stream.next_u32() as u8,
+            1 => changed.truncate(at),
+            _ => changed.splice(at..at, b"99999999999".iter().copied()).for_each(drop),
+        }
+        fs::write(copy.path(name), changed).unwrap();
+        copy.remake();
+        // What no other file holds, as a fact of the environment, may be forged where nobody signed.
+        let (code, report) = copy.audit(&[]);
+        assert!(matches!(code, 0 | 1), "{name}: {report:#}");
+        fs::write(copy.path(name), whole).unwrap();
+    }
+}
+
+#[test]
+fn without_a_key_too_a_change_of_any_file_but_a_signature_is_found() {
+    let copy = demo().copy("plain");
+    for name in copy.files() {
+        let whole = fs::read(copy.path(&name)).unwrap();
+        let mut changed = whole.clone();
+        let at = changed.len() / 2;
+        changed[at] ^= 1;
+        fs::write(copy.path(&name), changed).unwrap();
+        assert_found(copy.audit(&[]), &name);
+        fs::write(copy.path(&name), whole).unwrap();
+    }
+}
+
+#[test]
+fn every_file_removed_renamed_or_swapped_is_found() {
+    let copy = demo().copy("signed");
+    let files = copy.files();
+    for (index, name) in files.iter().enumerate() {
+        let aside = copy.path("").with_file_name("aside");
+        fs::rename(copy.path(name), &aside).unwrap();
+        assert_found(copy.audit_signed(), name);
+        fs::rename(&aside, copy.path("renamed")).unwrap();
+        assert_found(copy.audit_signed(), name);
+        assert_found(copy.audit_signed(), if name == "manifest.json" { name } else { "renamed" });
+        fs::rename(copy.path("renamed"), copy.path(name)).unwrap();
+
+        // Two files of the same bytes can change places.
+        let bytes = |name: &String| fs::read(copy.path(name)).unwrap();
+        let others = files.iter().cycle().skip(index + 1);
+        let other = others.take(files.len()).find(|other| bytes(other) != bytes(name)).unwrap();
+        let swap = || {
+            fs::rename(copy.path(name), &aside).unwrap();
+            fs::rename(copy.path(other), copy.path(name)).unwrap();
+            fs::rename(&aside, copy.path(other)).unwrap();
+        };
+        swap();
+        // Where the manifest is not what it says, nothing can be held to it.
+        let named = if other == "manifest.json" { other } else { name };
+        assert_found(copy.audit_signed(), named);
+        swap();
+    }
+    assert_eq!(copy.audit_signed().0, 0);
+}
+
+#[test]
+fn a_file_folder_or_link_that_does_not_belong_there_is_found() {
+    let copy = demo().copy("signed");
+    for name in ["extra", "lists/extra", ".hidden", "provenance/more.json"] {
+        fs::write(copy.path(name), "x").unwrap();
+        assert_found(copy.audit_signed(), name);
+        fs::remove_file(copy.path(name)).unwrap();
+    }
+    fs::create_dir(copy.path("empty")).unwrap();
+    assert_found(copy.audit_signed(), "empty");
+    fs::remove_dir(copy.path("empty")).unwrap();
+
+    assert!(Command::new("mkfifo").arg(copy.path("pipe")).status().unwrap().success());
+    assert_found(copy.audit_signed(), "pipe");
+    fs::remove_file(copy.path("pipe")).unwrap();
+
+    let outside = copy.path("").with_file_name("outside");
+    fs::rename(copy.path("model.config"), &outside).unwrap();
+    symlink(&outside, copy.path("model.config")).unwrap();
+    assert_found(copy.audit_signed(), "model.config");
+    fs::remove_file(copy.path("model.config")).unwrap();
+    fs::rename(&outside, copy.path("model.config")).unwrap();
+
+    fs::rename(copy.path("lists"), &outside).unwrap();
+    symlink(&outside, copy.path("lists")).unwrap();
+    assert_found(copy.audit_signed(), "lists");
+}
+
+#[test]
+fn a_lineage_with_one_forged_digest_is_found_though_the_manifest_fits() {
+    let copy = demo().copy("plain");
+    let mut forged = 0;
+    for stage in ["split", "lookup", "search", "parse", "train", "test"] {
+        let name = format!("provenance/{stage}.json");
+        let whole = copy.json(&name);
+        for pointer in digests(&whole, String::new()) {
+            let mut value = whole.clone();
+            let place = value.pointer_mut(&pointer).unwrap();
+            let digest = place.as_str().unwrap().to_owned();
+            let other = if digest.starts_with('0') { "1" } else { "0" };
+            *place = Value::from(format!("{other}{}", &digest[1..]));
+            copy.forge(&name, &value);
+            let (code, report) = copy.audit(&[]);
+            assert_eq!(code, 1, "{name}{pointer}: {report:#}");
+            forged += 1;
+        }
+        copy.forge(&name, &whole);
+    }
+    assert!(forged > 50, "{forged}");
+    assert_eq!(copy.audit(&[]).0, 0);
+}
+
+/// The places of all digests in a record, but those of the environment, which nothing else holds.
+fn digests(value: &Value, at: String) -> Vec<String> {
+    match value {
+        Value::String(text) if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) => vec![at],
+        Value::Array(list) => {
+            list.iter().enumerate().flat_map(|(index, value)| digests(value, format!("{at}/{index}"))).collect()
+        }
+        Value::Object(map) => map
+            .iter()
+            .filter(|(name, _)| !["environment", "metrics"].contains(&name.as_str()))
+            .flat_map(|(name, value)| digests(value, format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn a_forged_fact_is_found_though_the_manifest_fits() {
+    let forgeries: [(&str, &str, Value); 9] = [
+        ("metrics/test.json", "/top1", Value::from(0.999)),
+        ("provenance/test.json", "/metrics/top1", Value::from(0.999)),
+        ("architecture.json", "/parameters", Value::from(1)),
+        ("architecture.json", "/predicted_lat_ms", Value::from(0.1)),
+        ("data.json", "/test_images_looked_at/training_epochs", Value::from(0)),
+        ("data.json", "/overlaps/0/by_content", Value::from(7)),
+        ("configuration.json", "/seed", Value::from(9)),
+        ("metrics/parse.json", "/measured_lat_ms", Value::from(0.01)),
+        ("search/history.json", "/0/after_lat_ms", Value::from(0.01)),
+    ];
+    for (name, pointer, forged) in forgeries {
+        let copy = demo().copy("plain");
+        let mut value = copy.json(name);
+        *value.pointer_mut(pointer).unwrap() = forged;
+        copy.forge(name, &value);
+        let (code, report) = copy.audit(&[]);
+        assert_eq!((code, report["verdict"].as_str()), (1, Some("tampered")), "{name}{pointer}: {report:#}");
+        assert_found((code, report), name.rsplit('/').next().unwrap().split('.').next().unwrap());
+    }
+}
+
+#[test]
+fn a_card_that_says_more_than_the_test_is_found_though_the_manifest_fits() {
+    let copy = demo().copy("plain");
+    let card = fs::read_to_string(copy.path("README.md")).unwrap();
+    let line = card.lines().find(|line| line.starts_with("| top-1 |")).unwrap();
+    fs::write(copy.path("README.md"), card.replace(line, "| top-1 | 99.00 % of 20 test images |")).unwrap();
+    copy.remake();
+    assert_found(copy.audit(&[]), "README.md");
+    let line = card.lines().find(|line| line.trim_start().starts_with("value: ")).unwrap();
+    fs::write(copy.path("README.md"), card.replace(line, "      value: 0.99")).unwrap();
+    copy.remake();
+    assert_found(copy.audit(&[]), "accuracy in the card");
+}
+
+#[test]
+fn a_publication_signed_by_another_or_with_an_old_signature_is_found() {
+    let demo = demo();
+    demo.project.good(&["publish", "latest", "--out", "by-another", "--sign-key", "other.pem"]);
+    assert_found(demo.copy("by-another").audit_signed(), "model.sig");
+
+    demo.project.good(&["publish", "latest", "--out", "old", "--name", "old", "--sign-key", "key.pem"]);
+    let copy = demo.copy("signed");
+    let old = demo.copy("old");
+    for name in ["model.sig", "provenance/statement.dsse.json"] {
+        fs::copy(old.path(name), copy.path(name)).unwrap();
+        assert_found(copy.audit_signed(), name);
+    }
+
+    // All that a forger can make fit without the key.
+    let copy = demo.copy("signed");
+    let mut report = copy.json("metrics/test.json");
+    report["loss"] = Value::from(0.25);
+    copy.forge("metrics/test.json", &report);
+    assert_found(copy.audit_signed(), "metrics/test.json");
+}
+
+#[test]
+fn a_manifest_that_names_a_file_twice_or_outside_is_refused() {
+    let copy = demo().copy("plain");
+    let whole = copy.json("manifest.json");
+    let text = fs::read_to_string(copy.path("manifest.json")).unwrap();
+    let write = |value: &Value| {
+        fs::write(copy.path("manifest.json"), format!("{}\n", serde_json::to_string_pretty(value).unwrap())).unwrap();
+    };
+    let mut twice = whole.clone();
+    let first = twice["files"][0].clone();
+    twice["files"].as_array_mut().unwrap().insert(0, first);
+    write(&twice);
+    assert_found(copy.audit(&[]), "is named twice");
+    for name in ["../outside", "/etc/passwd", "a/../../b"] {
+        let mut outside = whole.clone();
+        outside["files"][0]["name"] = Value::from(name);
+        write(&outside);
+        assert_found(copy.audit(&[]), name);
+    }
+    fs::write(copy.path("manifest.json"), text.replacen("\"bytes\":", "\"bytes\": 1,\n      \"bytes\":", 1)).unwrap();
+    assert_found(copy.audit(&[]), "duplicate field");
+    fs::write(copy.path("manifest.json"), "{").unwrap();
+    assert_found(copy.audit(&[]), "manifest.json");
+}

@@ -1,0 +1,126 @@
+//! What `publish` and `audit` refuse, with a worker whose artifacts are none of a network.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::project::Project;
+
+/// Runs `publish`, which must refuse with these words, and leave nothing.
+fn refused(project: &Project, arguments: &[&str], code: i32, words: &[&str]) {
+    let ended = project.run(&[&["publish"], arguments, &["--out", "out"]].concat());
+    assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.err);
+    for word in words {
+        assert!(ended.err.contains(word), "{word}: {}", ended.err);
+    }
+    let left = fs::read_dir(project.path("")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(!left.into_iter().any(|name| name == "out" || name.starts_with(".publish")), "{arguments:?}");
+}
+
+#[test]
+fn an_incomplete_run_is_refused_and_what_is_missing_named() {
+    let project = Project::new();
+    refused(&project, &["latest"], 2, &["there is no run yet"]);
+    project.good(&["run", "search"]);
+    refused(&project, &["latest"], 2, &["run 1 is incomplete", "parse, train, test"]);
+    refused(&project, &["7"], 2, &["there is no run 7"]);
+    refused(&project, &["test@9"], 2, &["names no run"]);
+}
+
+#[test]
+fn a_run_of_several_networks_must_be_told_which() {
+    let project = Project::new();
+    project.good(&["run", "all", "--set", "search.target_lat_ms=[1.0, 2.0]"]);
+    refused(&project, &["latest"], 2, &["2 networks", "1/test@1", "1/test@2"]);
+    // Which network is meant is clear; that the fake worker's is none is found later.
+    for named in ["1/test@2", "test@2", "search@2", "latest/train@2"] {
+        refused(&project, &[named], 2, &["no folder for class"]);
+    }
+    refused(&project, &["1/test@3"], 2, &["no result of a test of test@3"]);
+}
+
+#[test]
+fn a_given_network_or_weights_are_refused_as_no_run_made_them() {
+    let project = Project::new();
+    let config = {
+        use tfnas::{Architecture, ModelConfig, Space};
+        use tfnas_random::{Purpose, Stream};
+        let space = Space::small();
+        let network = Architecture::random(&space, &mut Stream::new(0, Purpose::RandomArchitecture, 0, 0));
+        ModelConfig::from_architecture(&space, &network, 2).unwrap()
+    };
+    project.write("model.config", &config.to_text());
+    fs::write(project.path("w.pth.tar"), crate::weights::weights(&config, |_| {})).unwrap();
+    project.good(&["run", "test", "--from", "model.config"]);
+    refused(&project, &["latest"], 2, &["was given (train.from)"]);
+    project.good(&["run", "test", "--from", "model.config", "--weights", "w.pth.tar"]);
+    refused(&project, &["latest"], 2, &["(train.from)"]);
+}
+
+#[test]
+fn a_damaged_artifact_is_refused_and_named() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    let digest = {
+        let status = project.json(&["status"]);
+        let train = status["stages"].as_array().unwrap().iter().find(|stage| stage["id"] == "train").unwrap().clone();
+        let outputs = train["outputs"].as_array().unwrap().clone();
+        outputs.iter().find(|output| output["name"] == "best.safetensors").unwrap()["path"].as_str().unwrap().to_owned()
+    };
+    fs::set_permissions(&digest, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&digest, "x").unwrap();
+    refused(&project, &["latest"], 1, &["best.safetensors of train", "is damaged"]);
+    refused(&project, &["latest"], 1, &["best.safetensors of train", "is not in the store"]);
+}
+
+#[test]
+fn a_place_that_is_taken_or_missing_is_refused_before_anything_is_read() {
+    let project = Project::new();
+    project.write("taken/file", "x");
+    let ended = project.run(&["publish", "latest", "--out", "taken"]);
+    assert!(ended.code == Some(2) && ended.err.contains("is not empty"), "{}", ended.err);
+    let ended = project.run(&["publish", "latest", "--out", "no/such/folder"]);
+    assert!(ended.code == Some(2) && ended.err.contains("there is no folder"), "{}", ended.err);
+    refused(&project, &["latest", "--sign-key", "none.pem"], 2, &["none.pem"]);
+    refused(&project, &["latest", "--license", "my own"], 2, &["no identifier of SPDX"]);
+}
+
+#[test]
+fn what_is_no_publication_is_not_audited() {
+    let project = Project::new();
+    project.write("folder/file", "x");
+    for (arguments, word) in [
+        (&["audit", "folder"][..], "is no published network"),
+        (&["audit", "none"], "none"),
+        (&["audit", "folder/file"], "folder/file"),
+        (&["audit", "folder", "--claims", "tf-nas"], "is a folder"),
+        (&["audit"], "required"),
+        (&["audit", "folder", "--key", "none.pub"], "none.pub"),
+    ] {
+        let ended = project.run(arguments);
+        assert!(ended.code == Some(2) && ended.err.contains(word), "{arguments:?}: {}", ended.err);
+    }
+}
+
+#[test]
+fn weights_alone_are_held_to_a_network_and_claims_come_after() {
+    let project = Project::new();
+    use tfnas::{Architecture, ModelConfig, Space};
+    use tfnas_random::{Purpose, Stream};
+    let space = Space::small();
+    let network = Architecture::random(&space, &mut Stream::new(0, Purpose::RandomArchitecture, 0, 0));
+    let config = ModelConfig::from_architecture(&space, &network, 2).unwrap();
+    project.write("model.config", &config.to_text());
+    fs::write(project.path("w.pth.tar"), crate::weights::weights(&config, |_| {})).unwrap();
+    let audit = project.json(&["audit", "w.pth.tar", "--config", "model.config"]);
+    assert_eq!((&audit["verdict"], &audit["level"]), (&"ok".into(), &serde_json::Value::Null));
+    let claims = "source: here\nspace: small\nclasses: 2\nmodels: {M: {top1: \"75\"}}\n";
+    project.write("claims.yaml", claims);
+    let claimed = ["audit", "w.pth.tar", "--config", "model.config", "--claims", "claims.yaml", "--model", "M"];
+    let audit = project.json_of(&claimed, 2);
+    assert_eq!(audit["weights"]["verdict"], "ok");
+    assert_eq!(audit["findings"][0]["verdict"], "not_checked");
+
+    fs::write(project.path("w.pth.tar"), crate::weights::weights(&config, |tensors| tensors.truncate(1))).unwrap();
+    let audit = project.json_of(&["audit", "w.pth.tar", "--config", "model.config"], 1);
+    assert_eq!(audit["verdict"], "tampered");
+}
