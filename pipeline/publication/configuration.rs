@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use tfnas::Space;
 use tfnas_artifacts::KeyManifest;
 use tfnas_stages::{
-    Config, DataSection, DeviceChoice, LookupParams, LookupSection, ParseParams, START, SearchParams, SpaceChoice,
-    SplitParams, Stage, TestParams, TrainParams,
+    Config, DataSection, DeviceChoice, LookupParams, LookupSection, ParseParams, Ranks, START, SearchParams,
+    SpaceChoice, SplitParams, Stage, TestParams, TrainParams,
 };
 
 use crate::publication::{StageRecord, names};
@@ -36,7 +36,8 @@ pub fn configuration(records: &BTreeMap<Stage, StageRecord>, data: &DataSection)
     let test: TestParams = params(records, Stage::Test)?;
     let trained = record(records, Stage::Train)?;
     let device = trained.fact("device").ok_or("the training's record names no device")?;
-    let threads = trained.environment.get("threads").and_then(Value::as_u64).unwrap_or(0);
+    let number =
+        |name: &str| trained.environment.get(name).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
     let mut section = search.search;
     if record(records, Stage::Search)?.input(START).is_some() {
         section.from = Some(NOT_PUBLISHED.into());
@@ -59,10 +60,15 @@ pub fn configuration(records: &BTreeMap<Stage, StageRecord>, data: &DataSection)
         },
         space: space(train.space),
         device: DeviceChoice::try_from(device.to_owned())?,
-        threads: usize::try_from(threads).unwrap_or(0),
+        threads: number("threads").unwrap_or(0),
         seed: train.seed,
         resume_every_s: 60.0,
         resources: Default::default(),
+        // As many as trained it: the bytes of a result depend on it.
+        ranks: Ranks { processes: number("ranks").unwrap_or(1).max(1), ..Ranks::default() },
+        executor: Default::default(),
+        slurm: Default::default(),
+        ledger: None,
         cache: Default::default(),
         split: split.split,
         lookup: lookup.lookup.unwrap_or(imported),

@@ -117,8 +117,15 @@ fn replay(
             cache: &cache,
         };
         let forced = BTreeSet::new();
-        let runner =
-            Runner { planner: &planner, run: &run, program: &program, jobs: 1, forced: &forced, keep_going: false };
+        let runner = Runner {
+            planner: &planner,
+            run: &run,
+            program: &program,
+            jobs: 1,
+            place: None,
+            forced: &forced,
+            keep_going: false,
+        };
         let finished = runner.repeat(position, &results, &mut reporter)?;
         match finished.results.get(&position).filter(|_| finished.failed.is_empty() && !finished.stopped) {
             Some(again) if finished.ran.contains(&position) => compare(contents, stage, &cache, again, checks),
