@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use serde::Deserialize;
@@ -36,10 +36,6 @@ pub struct Measure {
     /// The device to measure: cpu, cuda, cuda:N or auto
     #[arg(long, value_name = "DEVICE", requires = "measure", value_parser = device, default_value = "auto")]
     device: DeviceChoice,
-
-    /// The worker's program, which measures; without it tfnas-stage beside this program
-    #[arg(long, value_name = "FILE", requires = "measure")]
-    worker: Option<PathBuf>,
 }
 
 fn device(text: &str) -> Result<DeviceChoice, String> {
@@ -63,6 +59,7 @@ impl Measure {
     /// Measures the network of a `model.config` beside each latency that is claimed of it; says so where it does not.
     ///
     /// * `config`: the file.
+    /// * `worker`: what measures, where it is not the program beside this one.
     /// * `resolution`: side of its images, in pixels.
     ///
     /// # Errors
@@ -72,6 +69,7 @@ impl Measure {
         name: &str,
         model: &ModelClaims,
         config: Option<&Path>,
+        worker: Option<&Path>,
         resolution: usize,
         tables: &[(String, LatencyTable)],
     ) -> Result<Vec<Finding>, CommandError> {
@@ -79,7 +77,9 @@ impl Measure {
         let here = match config {
             None => Err("no model.config was given"),
             Some(_) if !self.measure => Err("--measure measures it"),
-            Some(config) => Ok(self.measure(config, resolution, tables.iter().map(|(_, table)| with(table)))?),
+            Some(config) => {
+                Ok(self.measure(config, worker, resolution, tables.iter().map(|(_, table)| with(table)))?)
+            }
         };
         let finding = |(table_name, table): &(String, LatencyTable)| {
             let conditions = with(table);
@@ -116,10 +116,11 @@ impl Measure {
     fn measure(
         &self,
         config: &Path,
+        worker: Option<&Path>,
         resolution: usize,
         wanted: impl Iterator<Item = Conditions>,
     ) -> Result<(String, BTreeMap<Conditions, f64>), CommandError> {
-        let worker = worker_program(self.worker.as_deref())?;
+        let worker = worker_program(worker)?;
         let device = Device::find(self.device)?;
         let mut times = BTreeMap::new();
         for conditions in wanted {

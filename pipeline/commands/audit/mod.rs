@@ -70,6 +70,10 @@ pub struct Audit {
     #[command(flatten)]
     measure: measured::Measure,
 
+    /// The worker's program, for a replay or a measurement; without it tfnas-stage beside this program
+    #[arg(long, value_name = "FILE")]
+    worker: Option<PathBuf>,
+
     /// Where the search for a network begins, without --config
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -89,7 +93,10 @@ impl Audit {
                 "{} is a folder, which has its own model.config: --config is of a file with weights",
                 path.display()
             ))),
-            (Some(path), None) if path.is_dir() => folder::audit(path, &self.folder, options, bars),
+            (Some(path), None) if path.is_dir() => {
+                let asked = folder::Asked { folder: &self.folder, worker: self.worker.as_deref(), options };
+                folder::audit(path, &asked, bars)
+            }
             (Some(path), Some(_)) if path.is_dir() => Err(CommandError::usage(format!(
                 "{} is a folder: --claims are of numbers, or of a file with weights",
                 path.display()
@@ -159,7 +166,14 @@ impl Audit {
                     witnesses.extend(reached.witness);
                 }
             }
-            findings.extend(self.measure.check(name, model, self.config.as_deref(), resolution, &tables)?);
+            findings.extend(self.measure.check(
+                name,
+                model,
+                self.config.as_deref(),
+                self.worker.as_deref(),
+                resolution,
+                &tables,
+            )?);
         }
         if options.json {
             let mut value = json!({ "source": claims.source, "findings": findings, "witnesses": witnesses });

@@ -34,10 +34,17 @@ pub struct FolderOptions {
     /// The folder of the images to replay with (data.root); others of its keys with --set data.train=... and data.test=...
     #[arg(long, value_name = "DIR", requires = "replay")]
     data: Option<PathBuf>,
+}
 
-    /// The worker's program for a replay; without it tfnas-stage beside this program
-    #[arg(long, value_name = "FILE")]
-    worker: Option<PathBuf>,
+/// All that is asked of an audit of a folder.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// What is of folders alone.
+    pub folder: &'a FolderOptions,
+    /// The worker's program for a replay, where it is not the one beside this program.
+    pub worker: Option<&'a Path>,
+    /// Options that every command takes.
+    pub options: &'a Options,
 }
 
 /// What is run again.
@@ -57,25 +64,20 @@ pub enum Replay {
 ///
 /// # Errors
 /// A key that cannot be read, a folder that is none or holds no publication.
-pub fn audit(
-    path: &Path,
-    folder: &FolderOptions,
-    options: &Options,
-    bars: MultiProgress,
-) -> Result<Exit, CommandError> {
-    let key = signature::key(folder.key.as_deref())?;
+pub fn audit(path: &Path, asked: &Asked<'_>, bars: MultiProgress) -> Result<Exit, CommandError> {
+    let key = signature::key(asked.folder.key.as_deref())?;
     let mut checks = Checks::default();
     let found = Folder::open(path, &mut checks)?;
     signature::check(&found, key.as_ref(), &mut checks);
     if found.sound {
-        read(&found, folder, options, bars, &mut checks);
+        read(&found, asked, bars, &mut checks);
     } else {
         for level in [Level::L2, Level::L3, Level::L4, Level::L5] {
             checks.skip(level, "everything", "the files are not those of the manifest");
         }
     }
     checks.sort();
-    if options.json {
+    if asked.options.json {
         print_json(&checks.to_json());
     } else {
         print(&checks.to_string());
@@ -84,7 +86,7 @@ pub fn audit(
 }
 
 /// Checks what the files say.
-fn read(found: &Folder, folder: &FolderOptions, options: &Options, bars: MultiProgress, checks: &mut Checks) {
+fn read(found: &Folder, asked: &Asked<'_>, bars: MultiProgress, checks: &mut Checks) {
     let contents = match Contents::read(&|name| found.read(name)) {
         Ok(contents) => contents,
         Err(error) => return checks.fail(Level::L2, "provenance", error),
@@ -97,5 +99,5 @@ fn read(found: &Folder, folder: &FolderOptions, options: &Options, bars: MultiPr
         }
         return;
     }
-    replay::check(found, &contents, folder, options, bars, checks);
+    replay::check(found, &contents, asked, bars, checks);
 }

@@ -14,13 +14,12 @@ use tfnas_stages::{START, Stage};
 
 use super::super::checks::{Checks, Level};
 use super::files::Folder;
-use super::{FolderOptions, Replay};
+use super::{Asked, Replay};
 use crate::config::Configuration;
 use crate::error::CommandError;
 use crate::execute::{Runner, worker_program};
 use crate::generate;
 use crate::machine::{Device, differing_facts};
-use crate::options::Options;
 use crate::plan::{ExternalInputs, From, Graph, Planner};
 use crate::publication::{Contents, TestFacts, file_of, names};
 use crate::report::{Reporter, json_output};
@@ -45,22 +44,15 @@ impl Replay {
 }
 
 /// Replays what was asked for, and says what was not.
-pub fn check(
-    folder: &Folder,
-    contents: &Contents,
-    asked: &FolderOptions,
-    options: &Options,
-    bars: MultiProgress,
-    checks: &mut Checks,
-) {
-    let stages = asked.replay.map_or(&[][..], Replay::stages);
+pub fn check(folder: &Folder, contents: &Contents, asked: &Asked<'_>, bars: MultiProgress, checks: &mut Checks) {
+    let stages = asked.folder.replay.map_or(&[][..], Replay::stages);
     for stage in Stage::ALL.iter().filter(|stage| !stages.contains(stage)) {
         checks.skip(level(*stage), format!("{} again", stage.name()), "it was not asked for: --replay");
     }
     if stages.is_empty() {
         return;
     }
-    if let Err(error) = replay(folder, contents, stages, asked, options, bars, checks) {
+    if let Err(error) = replay(folder, contents, stages, asked, bars, checks) {
         let hint = error.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
         for stage in stages {
             checks.skip_asked(level(*stage), format!("{} again", stage.name()), format!("{}{hint}", error.message));
@@ -76,15 +68,14 @@ fn replay(
     folder: &Folder,
     contents: &Contents,
     stages: &[Stage],
-    asked: &FolderOptions,
-    options: &Options,
+    asked: &Asked<'_>,
     bars: MultiProgress,
     checks: &mut Checks,
 ) -> Result<(), CommandError> {
-    let program = worker_program(asked.worker.as_deref())?;
+    let program = worker_program(asked.worker)?;
     let scratch = tempfile::Builder::new().prefix("tfnas-replay-").tempdir();
     let scratch = scratch.map_err(|error| CommandError::usage(format!("cannot make a temporary folder: {error}")))?;
-    let configuration = configuration(folder, contents, asked, options, scratch.path())?;
+    let configuration = configuration(folder, contents, asked, scratch.path())?;
     let graph = Graph::new(&configuration);
     let devices = vec![Device::find(configuration.variants[0].config.device)?];
     let cache = Cache::open(&scratch.path().join("store"))?;
@@ -143,15 +134,14 @@ fn replay(
 fn configuration(
     folder: &Folder,
     contents: &Contents,
-    asked: &FolderOptions,
-    options: &Options,
+    asked: &Asked<'_>,
     scratch: &Path,
 ) -> Result<Configuration, CommandError> {
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let names_data = |set: &String| set.starts_with("data.");
-    let root = match &asked.data {
+    let root = match &asked.folder.data {
         Some(root) => Some(absolute(root)),
-        None if options.sets.iter().any(names_data) => None,
+        None if asked.options.sets.iter().any(names_data) => None,
         // A generated set is the same one wherever it is made.
         None if contents.config.data.generate.is_some() => Some(scratch.join("images")),
         None => {
@@ -159,15 +149,15 @@ fn configuration(
         }
     };
     let mut sets: Vec<String> = root.iter().map(|root| set("data.root", root)).collect();
-    if asked.data.is_some() {
+    if asked.folder.data.is_some() {
         sets.push("data.generate=".to_owned());
     }
     let is_local = |set: &String| names_data(set) || set.starts_with("device=") || set.starts_with("threads=");
-    if let Some(other) = options.sets.iter().find(|set| !is_local(set)) {
+    if let Some(other) = asked.options.sets.iter().find(|set| !is_local(set)) {
         return Err(CommandError::usage(format!("--set {other}: a replay takes the published configuration"))
             .with_hint("only data.root, data.train, data.test, device and threads may be said otherwise"));
     }
-    sets.extend(options.sets.iter().cloned());
+    sets.extend(asked.options.sets.iter().cloned());
     let configuration = Configuration::load(Some(&folder.path(names::CONFIGURATION)), &sets)?;
     generate::ensure(&configuration)?;
     Ok(configuration)
