@@ -524,8 +524,8 @@ impl<'a> Follower<'a> {
             {
                 self.told_start = Some((*submission, *restart));
                 let again = if *restart > 0 { ", started again" } else { "" };
-                let job = self.submission.job.as_deref().unwrap_or_default();
-                let message = format!("job {job} runs on {host}{again}");
+                let job = self.submission.job.as_ref().map_or("its job".to_owned(), |job| format!("job {job}"));
+                let message = format!("{job} runs on {host}{again}");
                 (self.tell)(Happening::Log { level: Level::Info, message });
             }
             self.word = word;
