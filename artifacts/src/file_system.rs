@@ -28,7 +28,7 @@ const SHARED: &[(&str, u32)] = &[
 pub(crate) fn magic(path: &Path) -> Option<u32> {
     // The name of a file in the current folder has the empty path above it.
     let here = |path: &Path| if path.as_os_str().is_empty() { Path::new(".").to_owned() } else { path.to_owned() };
-    let facts = path.ancestors().find_map(|path| rustix::fs::statfs(&here(path)).ok())?;
+    let facts = path.ancestors().find_map(|path| rustix::fs::statfs(here(path)).ok())?;
     // The field is signed on some platforms; all magic numbers fit in 32 bits.
     Some(facts.f_type as u32)
 }

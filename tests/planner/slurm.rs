@@ -376,7 +376,7 @@ fn a_job_that_the_queue_starts_again_stays_the_same_job() {
 fn a_job_that_comes_no_further_is_not_submitted_for_ever() {
     let (cluster, mut running) = with_a_search("always hold");
     for job in 3..6 {
-        wait_until("the job runs", || cluster.of_job(job, "pid") != "");
+        wait_until("the job runs", || !cluster.of_job(job, "pid").is_empty());
         wait_until("its worker listens", || cluster.project.started().len() as u32 >= job - 2 + 2);
         cluster.end(job, "TIMEOUT");
         if job < 5 {
