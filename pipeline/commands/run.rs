@@ -61,6 +61,14 @@ pub struct Run {
     worker: Option<PathBuf>,
 }
 
+/// What a run does, and who does it.
+struct Work {
+    chosen: BTreeSet<usize>,
+    forced: BTreeSet<usize>,
+    program: PathBuf,
+    place: Option<Place>,
+}
+
 impl Run {
     /// Runs the stages. Under torchrun that is rank 0's part; the other ranks lend their workers to it.
     ///
@@ -105,35 +113,27 @@ impl Run {
         check_targets(&session.planner(), &needed)?;
         check_networks(&session.planner(), &needed)?;
         let reporter = Reporter::new(bars, options.json, !self.no_progress);
-        let exit = self.run(&session, &program, &chosen, &forced, place, reporter, options.json)?;
+        let work = Work { chosen, forced, program, place };
+        let exit = self.run(&session, &work, reporter, options.json)?;
         if let Some(place) = place.filter(|place| exit == Exit::Done && place.world_size > 1) {
-            place.release(&program)?;
+            place.release(&work.program)?;
         }
         Ok(exit)
     }
 
-    fn run(
-        &self,
-        session: &Session,
-        program: &std::path::Path,
-        chosen: &BTreeSet<usize>,
-        forced: &BTreeSet<usize>,
-        place: Option<Place>,
-        mut reporter: Reporter,
-        json: bool,
-    ) -> Result<Exit, CommandError> {
+    fn run(&self, session: &Session, work: &Work, mut reporter: Reporter, json: bool) -> Result<Exit, CommandError> {
         let planner = session.planner();
         let run = session.begin_run()?;
         let runner = Runner {
             planner: &planner,
             run: &run,
-            program,
-            place,
+            program: &work.program,
+            place: work.place,
             jobs: self.jobs.map_or_else(|| at_a_time(&session.configuration.variants[0].config), usize::from),
-            forced,
+            forced: &work.forced,
             keep_going: self.keep_going,
         };
-        let executed = runner.execute(chosen, &mut reporter);
+        let executed = runner.execute(&work.chosen, &mut reporter);
         let (outcome, exit) = match &executed {
             Ok(finished) => ending(finished),
             Err(_) => (Outcome::Failed, Exit::Failed),
