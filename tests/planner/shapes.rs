@@ -116,7 +116,7 @@ fn log_and_show_tell_of_runs_attempts_and_artifacts() {
     let digest = status["stages"][0]["outputs"][0]["digest"].as_str().unwrap();
     let artifact = project.json(&["show", &digest[..12]]);
     assert_eq!(artifact["made_by"][0]["instance"], "split");
-    assert!(project.run(&["show", "99"]).code == Some(2));
+    assert!(project.run(&["show", "98765"]).code == Some(2));
     project.good(&["log"]);
     project.good(&["show", "1"]);
 }
