@@ -138,8 +138,8 @@ impl Card<'_> {
             architecture.space_resolution, architecture.classes, self.tool
         ));
         line("| | |\n|---|---|".to_owned());
-        line(format!("| latency asked for | {} ms |", number(architecture.target_lat_ms)));
-        line(format!("| latency by the table `{}` | {} ms |", self.table, number(architecture.predicted_lat_ms)));
+        line(format!("| latency asked for | {} ms |", milliseconds(architecture.target_lat_ms)));
+        line(format!("| latency by the table `{}` | {} ms |", self.table, milliseconds(architecture.predicted_lat_ms)));
         line(format!("| latency measured, whole network | {} |", latency(measured)));
         line(format!("| parameters | {} |", architecture.parameters));
         line(format!("| multiply-adds of one image | {} |", architecture.flops));
@@ -188,10 +188,10 @@ fn latency(measured: &Measured) -> String {
     let Measured { measured_lat_ms, measured_lat_ms_low, measured_lat_ms_high, device_model, .. } = measured;
     let Some(ms) = measured_lat_ms else { return "not measured".to_owned() };
     let spread = match (measured_lat_ms_low, measured_lat_ms_high) {
-        (Some(low), Some(high)) => format!(" ({} to {})", number(*low), number(*high)),
+        (Some(low), Some(high)) => format!(" ({} to {})", milliseconds(*low), milliseconds(*high)),
         _ => String::new(),
     };
-    format!("{} ms{spread} on {}", number(*ms), device_model.as_deref().unwrap_or("an unknown device"))
+    format!("{} ms{spread} on {}", milliseconds(*ms), device_model.as_deref().unwrap_or("an unknown device"))
 }
 
 fn protocol(train: &TrainFacts, weights: &str) -> String {
@@ -255,6 +255,11 @@ fn source(revision: Option<&str>) -> String {
 /// A number as JSON has it, so that it is the same one for all who read it.
 fn number(value: f64) -> String {
     serde_json::to_string(&value).expect("a number is no map")
+}
+
+/// A latency as people read it; the other files have all its digits.
+fn milliseconds(value: f64) -> String {
+    format!("{value:.4}")
 }
 
 /// A text as YAML and JSON have it.

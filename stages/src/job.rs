@@ -15,6 +15,10 @@ use crate::Stage;
 /// end means that the planner is gone, on which the worker ends at once. The worker leaves one file for each of the
 /// stage's outputs in the output folder, and never opens the store or the ledger.
 ///
+/// Where the planner need not be there (a cluster), the worker is started as `tfnas-stage detached FOLDER SUBMISSION`: it finds the
+/// job in that folder, appends its events to a file there, leaves its last word in another ([`LastWord`](crate::LastWord)), and
+/// hears in signals that it is to end.
+///
 /// Where several processes do a job ([`Stage::runs_on_ranks`]), each has torchrun's variables in its environment. That of rank 0
 /// is started as above; it alone writes outputs and resume points. The others are started as `tfnas-stage join`: each gets the
 /// job from rank 0 over the store, takes part in it, and says nothing but, where it fails, `failed`. `tfnas-stage release`

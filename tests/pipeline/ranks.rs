@@ -133,8 +133,8 @@ fn a_rank_that_hangs_is_named_and_ended() {
 }
 
 /// A planner as torchrun would start it as one of two.
-fn under_a_launcher(project: &Project, rank: usize, port: u16) -> Child {
-    let mut command = project.command(&["run", "train"]);
+fn under_a_launcher(project: &Project, rank: usize, port: u16, arguments: &[&str]) -> Child {
+    let mut command = project.command(&[&["run", "train"], arguments].concat());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command.env("RANK", rank.to_string()).env("LOCAL_RANK", rank.to_string());
     command.env("WORLD_SIZE", "2").env("LOCAL_WORLD_SIZE", "2");
@@ -146,7 +146,7 @@ fn under_a_launcher(project: &Project, rank: usize, port: u16) -> Child {
 fn planners_that_a_launcher_starts_train_together_and_rank_0_alone_has_the_store() {
     let project = Project::new(Worker::Real);
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let planners = [1, 0].map(|rank| under_a_launcher(&project, rank, port));
+    let planners = [1, 0].map(|rank| under_a_launcher(&project, rank, port, &[]));
     let [other, first] = planners.map(|planner| Ended::new(&planner.wait_with_output().unwrap()));
     assert_eq!((first.code, other.code), (Some(0), Some(0)), "{}\n{}", first.err, other.err);
     assert!(other.out.is_empty(), "{}", other.out);
@@ -165,6 +165,20 @@ fn what_ranks_cannot_do_is_said_before_or_by_the_one_that_cannot() {
     let missing = Ended::new(&missing);
     assert_eq!(missing.code, Some(2));
     assert!(missing.err.contains("WORLD_SIZE is not set, but RANK"), "{}", missing.err);
+    let impatient = ["--set", "ranks.timeout_s=1"];
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let first = |port| {
+        let planner = under_a_launcher(&project, 0, port, &impatient);
+        let ended = Ended::new(&planner.wait_with_output().unwrap());
+        assert_eq!(ended.code, Some(1), "{}", ended.err);
+        ended.err
+    };
+    let in_use = first(port);
+    assert!(in_use.contains("choose another MASTER_PORT"), "{in_use}");
+    drop(taken);
+    let alone = first(port);
+    assert!(alone.contains("rank 1 did not come within 1 s"), "{alone}");
     let both = project.command(TWO).env("RANK", "0").env("WORLD_SIZE", "2").output().unwrap();
     assert!(Ended::new(&both).err.contains("--nproc under a launcher"));
 }

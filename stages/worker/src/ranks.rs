@@ -167,3 +167,56 @@ fn group(store: &Store, environment: &Environment, job: &Job) -> Result<ProcessG
 fn gloo(store: &Store, environment: &Environment, timeout: Duration) -> Result<ProcessGroup, StageError> {
     Ok(ProcessGroup::gloo(store, environment, timeout)?)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::BTreeMap;
+
+    use tfnas_c10d::environment::Address;
+    use tfnas_stages::{CONTRACT, Input, Stage};
+
+    use super::*;
+
+    fn job(list: &Path, digest: &str) -> Job {
+        let input = Input { path: list.to_owned(), list: None, digest: digest.to_owned() };
+        Job {
+            contract: CONTRACT,
+            version: crate::VERSION.to_owned(),
+            id: "train".to_owned(),
+            stage: Stage::Train,
+            params: serde_json::Value::Null,
+            inputs: BTreeMap::from([("train.list".to_owned(), input)]),
+            output_dir: "out".into(),
+            resume_dir: "resume".into(),
+            resume_every_s: 60.0,
+            device: "cpu".to_owned(),
+            threads: 1,
+            data_workers: 0,
+            rank_timeout_s: 1.0,
+        }
+    }
+
+    fn refused(job: Job) -> String {
+        let master = Address { host: "127.0.0.1".to_owned(), port: 1 };
+        let rank = Environment::new(1, 2, 1, master, false).unwrap();
+        match on_this_rank(job, &rank) {
+            Err(StageError::Failed { message, .. }) => message,
+            other => format!("{:?}", other.map(|job| job.id)),
+        }
+    }
+
+    #[test]
+    fn a_rank_takes_no_part_with_other_inputs_or_another_version_than_rank_0() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join("list");
+        std::fs::write(&list, "a/1.jpg 0\n").unwrap();
+        let digest = blake3::hash(b"a/1.jpg 0\n").to_hex().to_string();
+        assert_eq!(refused(job(&list, &digest)), "Ok(\"train\")");
+        let other = refused(job(&list, &"0".repeat(64)));
+        assert!(other.contains("rank 1 of 2: ") && other.contains("is not the train.list of rank 0"), "{other}");
+        let version = refused(Job { version: "9.9.9".to_owned(), ..job(&list, &digest) });
+        assert!(version.contains("rank 1 of 2: the planner is tfnas-pipeline 9.9.9"), "{version}");
+    }
+}
