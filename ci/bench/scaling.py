@@ -40,11 +40,14 @@ def measure(bench: Bench) -> list[Figure]:
         raise Unmeasured("two processes need two cores")
     steps: dict[Setting, list[float]] = {setting: [] for setting in SETTINGS}
     gradients = 0
+    exchanges: list[float] = []
     for _ in range(bench.few):
         for setting in SETTINGS:
             found = train(bench, setting)
             steps[setting].append(found["step_s"])
             gradients = found["gradient_bytes"]
+            if setting is SHARED:
+                exchanges.append(1e3 * found["exchange_s"])
     medians = {setting: statistics.median(found) for setting, found in steps.items()}
     rates = [
         Figure.median(f"{SPACE}, batch {BATCH}: {setting.name}", "images/s", [BATCH / step for step in found])
@@ -59,6 +62,7 @@ def measure(bench: Bench) -> list[Figure]:
         Figure("a step of 2 processes, batch norms of their own, over one of 1", "x", medians[OWN] / medians[ONE], LIMIT),
         Figure("a step of 2 processes, batch norm over both, over one of 1", "x", medians[SHARED] / medians[ONE], LIMIT),
         *waits,
+        Figure.median("an all-reduce of 257 numbers", "ms", exchanges),
         Figure("gradients of a step", "MB", gradients / 1e6),
     ]
 

@@ -2,14 +2,15 @@
 //!
 //! `scaling SPACE BATCH STEPS THREADS STATISTICS`: BATCH is that of all processes together; STATISTICS is `shared` or `own` (batch
 //! norm), or `alone`, where each process trains its part without a word to the others. Without the variables a single
-//! process trains. Rank 0 prints JSON: the median time of a step, images a second, and what a step exchanges.
+//! process trains. Rank 0 prints JSON: the median time of a step, images a second, the bytes of its gradients, and how long the ranks
+//! take to exchange so little that nothing but the waiting counts.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
 
 use tch::{Device, Kind, Tensor};
 use tfnas::{Architecture, ModelConfig, Space};
-use tfnas_c10d::{Environment, ProcessGroup, rendezvous};
+use tfnas_c10d::{Environment, ProcessGroup, ReduceOperation, rendezvous};
 use tfnas_random::{Purpose, Stream};
 use tfnas_torch::data_parallel::DataParallel;
 use tfnas_torch::derived::DerivedNetwork;
@@ -59,15 +60,35 @@ fn main() -> Result<(), Box<dyn Error>> {
         times.push(began.elapsed().as_secs_f64());
     }
     times.drain(..WARM_UP);
-    times.sort_by(f64::total_cmp);
-    let step_s = times[times.len() / 2];
+    let step_s = median(times);
+    let exchange_s = match &trainer.ranks {
+        Some(ranks) => exchange_s(ranks.group())?,
+        None => 0.0,
+    };
     if rank == 0 {
         let numbers = |role| network.tensors(role).iter().map(|(_, tensor)| tensor.numel()).sum::<usize>();
         println!(
-            r#"{{"step_s": {step_s}, "images_per_s": {}, "gradient_bytes": {}, "ranks": {world_size}}}"#,
+            r#"{{"step_s": {step_s}, "images_per_s": {}, "gradient_bytes": {}, "exchange_s": {exchange_s}}}"#,
             batch as f64 / step_s,
             4 * numbers(Role::Weight)
         );
     }
     Ok(())
+}
+
+/// The median time of an all-reduce of what a batch norm exchanges, in seconds.
+fn exchange_s(group: &ProcessGroup) -> Result<f64, Box<dyn Error>> {
+    let mut statistics = Tensor::zeros([257], (Kind::Double, Device::Cpu));
+    let mut times = Vec::new();
+    for _ in 0..200 {
+        let began = Instant::now();
+        group.all_reduce(&mut statistics, ReduceOperation::Sum)?;
+        times.push(began.elapsed().as_secs_f64());
+    }
+    Ok(median(times))
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
 }
