@@ -130,6 +130,9 @@ fn a_rank_that_hangs_is_named_and_ended() {
     let failed = disturb(&project, &["--set", "ranks.timeout_s=1"], Signal::STOP);
     assert_eq!(failed.code, Some(1), "{}", failed.err);
     assert!(failed.err.contains("rank 1 of 2 did not do its part in time"), "{}", failed.err);
+    // Another number of processes goes on from where these two were.
+    let alone = project.good(&["run", "train"]).err;
+    assert!(alone.contains("goes on from epoch"), "{alone}");
 }
 
 /// A planner as torchrun would start it as one of two.
