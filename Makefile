@@ -36,7 +36,7 @@ cluster: build ## runs whole pipelines as jobs of a Slurm cluster on this machin
 	ci/with-slurm $(CARGO) test --locked --test pipeline -- --ignored --test-threads 1 slurm_
 
 bench: build ## measures speed beside DVC and Snakemake, which it installs in .bench/
-	$(CARGO) build --locked --package tfnas-artifacts --package tfnas-torch --example identify --example scaling
+	$(CARGO) build --locked --workspace --examples
 	ci/bench/install-peers
 	python3 ci/bench
 
