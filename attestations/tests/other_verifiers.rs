@@ -1,6 +1,6 @@
 //! Other people's programs and this crate, each verifying what the other has signed.
 //!
-//! `TFNAS_ATTESTATIONS_PYTHON` names a Python that has them, as `ci/attestations/set-up` makes one; without it nothing is
+//! `TFNAS_ATTESTATIONS_PYTHON` names a Python that finds them, as `ci/attestations/run` has one; without it nothing is
 //! tested here, and the tests say so. What they hold a document to: `model_signing` reads bundles by the types of Sigstore's
 //! protobuf specification (PyPI's sigstore-models), `in-toto-attestation` statements and SLSA provenance by the protobuf
 //! definitions of <https://github.com/in-toto/attestation>.
