@@ -143,9 +143,7 @@ impl Ended {
         match &self.failed {
             Some(Event::Failed { peer: true, .. }) => None,
             Some(Event::Failed { message, hint, .. }) => {
-                // Errors of collectives name their rank themselves.
-                let message = if message.starts_with(&rank) { message.clone() } else { format!("{rank}: {message}") };
-                Some(Failed { hint: hint.clone(), ..Failed::new(message) })
+                Some(Failed { hint: hint.clone(), ..Failed::new(said_by(&rank, message)) })
             }
             _ if self.was_killed => Some(Failed {
                 hint: Some("`ranks.timeout_s` is how long the others wait for a slow one".to_owned()),
@@ -155,6 +153,11 @@ impl Ended {
             _ => Some(Failed::new(format!("{rank}: {}", death::describe(self.status, false, None)))),
         }
     }
+}
+
+/// What a rank said, with its name: errors of collectives have it themselves.
+pub fn said_by(rank: &str, message: &str) -> String {
+    if message.starts_with(rank) { message.to_owned() } else { format!("{rank}: {message}") }
 }
 
 /// What two processes used together.

@@ -17,6 +17,7 @@ use crate::execute::death;
 use crate::execute::events::Mail;
 use crate::execute::interrupt::Interrupts;
 use crate::execute::process::{Process, Start};
+use crate::execute::ranks::said_by;
 use crate::exit::Exit;
 use crate::machine::cpu;
 
@@ -92,10 +93,8 @@ impl Place {
             if interrupted || status.code() == Some(Exit::INTERRUPTED) {
                 return Ok(Exit::Interrupted);
             }
-            match self.verdict(failed, status) {
-                Ok(true) => {}
-                Ok(false) => return Ok(Exit::Done),
-                Err(error) => return Err(error),
+            if !self.verdict(failed, status)? {
+                return Ok(Exit::Done);
             }
         }
     }
@@ -104,10 +103,7 @@ impl Place {
     fn verdict(self, failed: Option<(String, Option<String>)>, status: ExitStatus) -> Result<bool, CommandError> {
         let rank = format!("rank {} of {}", self.rank, self.world_size);
         match (failed, status.code()) {
-            (Some((message, hint)), _) => {
-                let message = if message.starts_with(&rank) { message } else { format!("{rank}: {message}") };
-                Err(CommandError { hint, ..CommandError::failed(message) })
-            }
+            (Some((message, hint)), _) => Err(CommandError { hint, ..CommandError::failed(said_by(&rank, &message)) }),
             (None, Some(0)) => Ok(true),
             (None, Some(code)) if code == i32::from(NO_MORE_JOBS) => Ok(false),
             (None, _) => Err(CommandError::failed(format!("{rank}: {}", death::describe(status, false, None)))),

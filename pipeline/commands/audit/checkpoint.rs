@@ -1,22 +1,18 @@
 //! `audit FILE`: what can be said of weights whose origin nobody tells.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use tfnas::ModelConfig;
-use tfnas::checkpoint::WeightsFile;
 use tfnas::state_shapes::state_shapes;
 use tfnas_artifacts::{Attempt, Digest, Outcome};
 use tfnas_attestations::Sha256Digest;
 
 use super::checks::Checks;
 use crate::error::CommandError;
+use crate::network_file::WeightsBytes;
 use crate::options::Options;
 use crate::session::store_to_read;
 
-/// More bytes than any weights have.
-const MAX_BYTES: u64 = 64 << 30;
 /// Attempts of a store that are named.
 const NAMED: usize = 3;
 
@@ -25,11 +21,8 @@ const NAMED: usize = 3;
 /// # Errors
 /// A file that cannot be read, or is no file with weights; a store that cannot be read.
 pub fn audit(path: &Path, config: Option<&ModelConfig>, options: &Options) -> Result<Checks, CommandError> {
-    let wrong = |error: String| CommandError::usage(format!("{}: {error}", path.display()));
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes));
-    read.map_err(|error| wrong(error.to_string()))?;
-    let file = WeightsFile::read(&bytes).map_err(|error| wrong(error.to_string()))?;
+    let bytes = WeightsBytes::read(path)?;
+    let file = bytes.parse()?;
     let mut checks = Checks::default();
     let tensors = &file.state_dict.tensors;
     let values: usize = tensors.iter().map(|(_, tensor)| tensor.elements()).sum();
@@ -55,8 +48,8 @@ pub fn audit(path: &Path, config: Option<&ModelConfig>, options: &Options) -> Re
             checks.fail(None, "network", format!("{} misfits with model.config, first {first}", misfits.0.len()));
         }
     }
-    let digest = Digest::of_bytes(&bytes);
-    let sha256 = Sha256Digest::of_bytes(&bytes);
+    let digest = bytes.digest();
+    let sha256 = Sha256Digest::of_bytes(bytes.bytes());
     checks.pass(None, "digest", format!("BLAKE3 {digest}, SHA-256 {sha256}"));
     ledger(&digest, options, &mut checks)?;
     checks.skip(

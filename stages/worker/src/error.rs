@@ -1,5 +1,6 @@
 use std::fmt::Display;
 use std::path::Path;
+use std::process::ExitCode;
 
 use tfnas_c10d::rendezvous::RendezvousError;
 use tfnas_c10d::{Cause, CollectiveError};
@@ -72,6 +73,18 @@ impl From<TrainStepError> for StageError {
             TrainStepError::Collective(error) => error.into(),
             error => Self::new(error.to_string()),
         }
+    }
+}
+
+/// The exit code of an answer outside a pipeline; says on standard error why there is none.
+pub fn answered(result: Result<(), StageError>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(StageError::Failed { message, .. }) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+        Err(StageError::Stopped) => ExitCode::FAILURE,
     }
 }
 

@@ -11,7 +11,7 @@ use tfnas_torch::device::find_device;
 use tfnas_torch::timing::{NetworkTime, TimingOptions, time_network};
 
 use crate::VERSION;
-use crate::error::{Context as _, StageError};
+use crate::error::{Context as _, StageError, answered};
 
 /// Passes whose times do not count, before each five of those that do.
 pub(crate) const WARM_UP_PASSES: usize = 5;
@@ -39,17 +39,9 @@ pub fn latency(arguments: &[OsString]) -> ExitCode {
         );
         return ExitCode::from(2);
     };
-    match request.perform() {
-        Ok(NetworkTime { median_ms, low_ms, high_ms }) => {
-            println!("{}", json!({ "median_ms": median_ms, "low_ms": low_ms, "high_ms": high_ms }));
-            ExitCode::SUCCESS
-        }
-        Err(StageError::Failed { message, .. }) => {
-            eprintln!("{message}");
-            ExitCode::FAILURE
-        }
-        Err(StageError::Stopped) => ExitCode::FAILURE,
-    }
+    answered(request.perform().map(|NetworkTime { median_ms, low_ms, high_ms }| {
+        println!("{}", json!({ "median_ms": median_ms, "low_ms": low_ms, "high_ms": high_ms }));
+    }))
 }
 
 impl Request {

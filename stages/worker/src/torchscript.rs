@@ -16,7 +16,7 @@ use tfnas_torch::device::set_threads;
 use tfnas_torch::weights::{load, read_file};
 
 use crate::VERSION;
-use crate::error::{Context as _, StageError};
+use crate::error::{Context as _, StageError, answered};
 
 /// The class of the module in the file.
 const MODULE: &str = "tfnas";
@@ -42,14 +42,7 @@ pub fn torchscript(arguments: &[OsString]) -> ExitCode {
         eprintln!("expected VERSION MODEL_CONFIG WEIGHTS RESOLUTION kept|folded OUTPUT, of tfnas-pipeline {VERSION}");
         return ExitCode::from(2);
     };
-    match request.perform() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(StageError::Failed { message, .. }) => {
-            eprintln!("{message}");
-            ExitCode::FAILURE
-        }
-        Err(StageError::Stopped) => ExitCode::FAILURE,
-    }
+    answered(request.perform())
 }
 
 impl Request {
