@@ -36,4 +36,6 @@ pub enum Purpose {
     ValidationGumbel = 15,
     /// Steps towards a network that has what a claim says.
     Witness = 16,
+    /// Candidates of a selection: uniform draws, samples of a search, mutations.
+    Select = 17,
 }

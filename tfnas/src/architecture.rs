@@ -20,8 +20,9 @@ pub struct Choice {
 
 /// The kept blocks of every group, at least one each, with their choices.
 ///
-/// Written as the plain lists; lists that were read come back through [`Architecture::new`], which checks them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+/// Written as the plain lists. An architecture that was read with serde has not been checked against a space:
+/// [`check`](Architecture::check) does so.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Architecture {
     groups: Vec<Vec<Choice>>,

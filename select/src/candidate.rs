@@ -1,0 +1,95 @@
+use serde::{Deserialize, Serialize};
+use tfnas::{Architecture, LatencyTable, Space};
+
+/// What a search prefers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SearchResult {
+    /// Per block, log-probabilities of its operations.
+    pub log_alphas: Vec<Vec<f32>>,
+    /// Per block group, one number a block: `softmax` of them gives the probabilities of its depths.
+    pub betas: Vec<Vec<f32>>,
+    /// The architecture that they prefer, fitted to the target.
+    pub architecture: Architecture,
+}
+
+/// What is to be selected from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    /// The search space.
+    pub space: Space,
+    /// The latencies of its blocks.
+    pub table: LatencyTable,
+    /// The latency that every candidate meets, in milliseconds.
+    pub target_ms: f64,
+    /// Seed of all draws.
+    pub seed: u64,
+    /// The search before the selection, if there was one.
+    pub search: Option<SearchResult>,
+}
+
+/// Where a candidate comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Origin {
+    /// Drawn uniformly: depths, operations.
+    Uniform,
+    /// Made by a rule.
+    Rule,
+    /// The architecture that the search prefers.
+    SearchParse,
+    /// Sampled from the search's probabilities.
+    SearchSample,
+    /// Proposed by the regression.
+    Proposal {
+        /// Which round, from 0.
+        round: usize,
+    },
+    /// Drawn uniformly in a round of proposals.
+    ProposalUniform {
+        /// Which round, from 0.
+        round: usize,
+    },
+}
+
+impl Origin {
+    /// Whether it was drawn uniformly, whatever was known.
+    pub fn is_uniform(self) -> bool {
+        matches!(self, Self::Uniform | Self::ProposalUniform { .. })
+    }
+
+    /// Whether it comes from the search.
+    pub fn is_from_search(self) -> bool {
+        matches!(self, Self::SearchParse | Self::SearchSample)
+    }
+}
+
+/// One architecture that may be selected.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Candidate {
+    /// Its number, from 0 in the order of creation.
+    pub id: usize,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// What people call it: its rule, or its origin with a number.
+    pub name: String,
+    /// The architecture, whose latency is at most the target.
+    pub architecture: Architecture,
+    /// Latency by the table, in milliseconds.
+    pub predicted_ms: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn origins_are_written_in_snake_case_with_a_kind() {
+        let text = serde_json::to_string(&Origin::ProposalUniform { round: 2 }).unwrap();
+        assert_eq!(text, "{\"kind\":\"proposal_uniform\",\"round\":2}");
+        assert_eq!(serde_json::to_string(&Origin::SearchParse).unwrap(), "{\"kind\":\"search_parse\"}");
+        let read: Origin = serde_json::from_str(&text).unwrap();
+        assert!(read.is_uniform() && !read.is_from_search());
+    }
+}

@@ -1,0 +1,92 @@
+use tfnas::elasticity::refit;
+use tfnas::{Architecture, LatencyTable, Space, TableError};
+
+use crate::error::SelectError;
+use crate::genes::Genes;
+
+/// Share of the target that an architecture must reach at its largest widths.
+const SMALLEST_SHARE: f64 = 0.8;
+
+/// Fits architectures to one target latency.
+pub(crate) struct Fitter<'a> {
+    space: &'a Space,
+    table: &'a LatencyTable,
+    target_ms: f64,
+    /// What a candidate takes at least.
+    least_ms: f64,
+    /// Latency at the smallest and at the largest width, `[block][operation]`.
+    bounds: Vec<Vec<(f64, f64)>>,
+}
+
+/// An architecture of the target latency.
+pub(crate) struct Fitted {
+    pub(crate) architecture: Architecture,
+    pub(crate) ms: f64,
+}
+
+impl<'a> Fitter<'a> {
+    /// # Errors
+    /// [`SelectError::Unreachable`], or [`SelectError::Table`] for a table that lacks rows of the space.
+    pub(crate) fn new(space: &'a Space, table: &'a LatencyTable, target_ms: f64) -> Result<Self, SelectError> {
+        let reachable = table.reachable_ms(space)?;
+        if !target_ms.is_finite() || target_ms < reachable.min_ms {
+            return Err(SelectError::Unreachable { target_ms, min_ms: reachable.min_ms });
+        }
+        let row = |block: &tfnas::Block| -> Result<Vec<(f64, f64)>, TableError> {
+            let operations = space.operations().iter();
+            operations
+                .map(|operation| {
+                    let curve = table.curve(&block.key(operation))?;
+                    let (min, max) = block.widths(operation).into_inner();
+                    let ms = |width| curve.ms(width).unwrap_or(f64::NAN);
+                    Ok((ms(min), ms(max)))
+                })
+                .collect()
+        };
+        let bounds = space.blocks().iter().map(row).collect::<Result<_, _>>()?;
+        let least_ms = SMALLEST_SHARE * target_ms.min(reachable.max_ms);
+        Ok(Self { space, table, target_ms, least_ms, bounds })
+    }
+
+    pub(crate) fn space(&self) -> &'a Space {
+        self.space
+    }
+
+    pub(crate) fn table(&self) -> &'a LatencyTable {
+        self.table
+    }
+
+    /// The genes with widths fitted to the target; `None` if they exceed it at their smallest widths, or stay far
+    /// below it at their largest.
+    pub(crate) fn fit(&self, genes: &Genes) -> Result<Option<Fitted>, SelectError> {
+        self.rough(genes)
+    }
+
+    /// As [`fit`](Self::fit), but only nearly so: fast enough for thousands, to choose from.
+    pub(crate) fn rough(&self, genes: &Genes) -> Result<Option<Fitted>, SelectError> {
+        if !self.may_fit(genes) {
+            return Ok(None);
+        }
+        let fitted = refit(self.space, &genes.architecture(self.space)?, self.table, self.target_ms)?;
+        let fits = (self.least_ms..=self.target_ms).contains(&fitted.after_ms);
+        Ok(fits.then_some(Fitted { architecture: fitted.architecture, ms: fitted.after_ms }))
+    }
+
+    /// An architecture, changed as little as needed until it meets the target.
+    pub(crate) fn fit_changed(&self, architecture: &Architecture) -> Result<Fitted, SelectError> {
+        let fitted = refit(self.space, architecture, self.table, self.target_ms)?;
+        Ok(Fitted { architecture: fitted.architecture, ms: fitted.after_ms })
+    }
+
+    /// Whether the target lies between the latencies at the smallest and at the largest widths, or not far above.
+    fn may_fit(&self, genes: &Genes) -> bool {
+        let mut range = (self.table.base_ms(), self.table.base_ms());
+        for (group, operations) in genes.0.iter().enumerate() {
+            for (index, &operation) in operations.iter().enumerate() {
+                let (min, max) = self.bounds[self.space.position(group, index)][operation];
+                range = (range.0 + min, range.1 + max);
+            }
+        }
+        range.0 <= self.target_ms && range.1 >= self.least_ms
+    }
+}

@@ -1,0 +1,61 @@
+use tfnas::{Architecture, ArchitectureError, Choice, Space};
+
+/// What an architecture chose beside its widths: the operation of each kept block, `[group][kept block]`.
+///
+/// Two architectures of one latency with the same genes differ by the rounding of their widths at most: they count as
+/// the same.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Genes(pub(crate) Vec<Vec<usize>>);
+
+impl Genes {
+    pub(crate) fn of(architecture: &Architecture) -> Self {
+        let groups = architecture.groups().iter();
+        Self(groups.map(|choices| choices.iter().map(|choice| choice.operation).collect()).collect())
+    }
+
+    /// The number of genes in which two differ: depths of groups, and operations of the blocks that both keep.
+    pub(crate) fn distance(&self, other: &Self) -> usize {
+        let groups = self.0.iter().zip(&other.0);
+        groups.fold(0, |sum, (a, b)| {
+            let operations = a.iter().zip(b).filter(|(a, b)| a != b).count();
+            sum + operations + usize::from(a.len() != b.len())
+        })
+    }
+
+    /// The architecture with these genes and the widths with which a search starts.
+    pub(crate) fn architecture(&self, space: &Space) -> Result<Architecture, ArchitectureError> {
+        let groups = self.0.iter().enumerate().map(|(group, operations)| {
+            let blocks = space.blocks_of(group).iter().zip(operations);
+            let choices = blocks.filter_map(|(block, &operation)| {
+                let width = block.initial_width(space.operations().get(operation)?);
+                Some(Choice { operation, width })
+            });
+            choices.collect()
+        });
+        Architecture::new(space, groups.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn distance_counts_depths_and_operations_of_common_blocks() {
+        let a = Genes(vec![vec![0], vec![1, 2], vec![3]]);
+        let distance = |groups: [&[usize]; 3]| a.distance(&Genes(groups.map(<[usize]>::to_vec).to_vec()));
+        assert_eq!(distance([&[0], &[1, 2], &[3]]), 0);
+        assert_eq!(distance([&[1], &[1, 2], &[3]]), 1);
+        assert_eq!(distance([&[0], &[1], &[3]]), 1, "a removed block is one change, of the depth");
+        assert_eq!(distance([&[0], &[2], &[3, 0, 0]]), 3);
+    }
+
+    #[test]
+    fn an_architecture_has_its_genes_back() {
+        let space = Space::small();
+        let genes = Genes(vec![vec![3], vec![0, 1], vec![2]]);
+        let architecture = genes.architecture(&space).unwrap();
+        assert_eq!(Genes::of(&architecture), genes);
+    }
+}
