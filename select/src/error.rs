@@ -1,4 +1,5 @@
 use tfnas::elasticity::RefitError;
+use tfnas::exact_fit::ExactFitError;
 use tfnas::{ArchitectureError, TableError};
 
 use crate::settings::SettingsError;
@@ -9,6 +10,12 @@ pub enum SelectError {
     /// Settings that are wrong, or that turn the selection off.
     #[error("the settings of the selection are wrong: {0}")]
     Settings(#[from] SettingsError),
+    /// A target that is no time.
+    #[error("the target latency is {target_ms} ms: it must be a positive number")]
+    Target {
+        /// What it is.
+        target_ms: f64,
+    },
     /// A target that no network of the space meets.
     #[error(
         "no network of the space meets the target of {target_ms} ms: the fastest one takes {min_ms} ms\n  hint: use a target of at least {min_ms} ms"
@@ -43,9 +50,12 @@ pub enum SelectError {
     /// An architecture of another space.
     #[error(transparent)]
     Architecture(#[from] ArchitectureError),
-    /// Widths that cannot be fitted.
+    /// An architecture that cannot be fitted to the target.
     #[error(transparent)]
-    Fit(#[from] RefitError),
+    Fit(#[from] ExactFitError),
+    /// Widths that cannot be scaled.
+    #[error(transparent)]
+    Scale(#[from] RefitError),
     /// Scores of other candidates than those of the step.
     #[error("scores of candidates {found:?} where the step trains {expected:?}")]
     Candidates {

@@ -56,7 +56,7 @@ impl<'a> FirstDraw<'a> {
 
     fn add_parse(&mut self, search: &SearchResult) -> Result<(), SelectError> {
         search.architecture.check(self.fitter.space())?;
-        let fitted = self.fitter.fit_changed(&search.architecture)?;
+        let fitted = self.fitter.fit_changed(&search.architecture, Some(search))?;
         self.push(Origin::SearchParse, "the search's choice".to_owned(), Genes::of(&fitted.architecture), fitted);
         Ok(())
     }
@@ -118,7 +118,7 @@ impl<'a> FirstDraw<'a> {
                 break;
             }
             let genes = uniform(self.fitter.space(), &mut draw.stream(self.seed, attempt as u32));
-            let fitted = self.fitter.fit_changed(&genes.architecture(self.fitter.space())?)?;
+            let fitted = self.fitter.fit_changed(&genes.architecture(self.fitter.space())?, None)?;
             let genes = Genes::of(&fitted.architecture);
             if !self.seen.contains(&genes) {
                 let number = self.found.len() + 1;

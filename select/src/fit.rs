@@ -1,6 +1,8 @@
 use tfnas::elasticity::refit;
+use tfnas::exact_fit::{Preferences, fit_exactly};
 use tfnas::{Architecture, LatencyTable, Space, TableError};
 
+use crate::candidate::SearchResult;
 use crate::error::SelectError;
 use crate::genes::Genes;
 
@@ -26,10 +28,13 @@ pub(crate) struct Fitted {
 
 impl<'a> Fitter<'a> {
     /// # Errors
-    /// [`SelectError::Unreachable`], or [`SelectError::Table`] for a table that lacks rows of the space.
+    /// [`SelectError::Target`], [`SelectError::Unreachable`], or [`SelectError::Table`] for a table that lacks rows of the space.
     pub(crate) fn new(space: &'a Space, table: &'a LatencyTable, target_ms: f64) -> Result<Self, SelectError> {
+        if !(target_ms.is_finite() && target_ms > 0.0) {
+            return Err(SelectError::Target { target_ms });
+        }
         let reachable = table.reachable_ms(space)?;
-        if !target_ms.is_finite() || target_ms < reachable.min_ms {
+        if target_ms < reachable.min_ms {
             return Err(SelectError::Unreachable { target_ms, min_ms: reachable.min_ms });
         }
         let row = |block: &tfnas::Block| -> Result<Vec<(f64, f64)>, TableError> {
@@ -37,7 +42,7 @@ impl<'a> Fitter<'a> {
             operations
                 .map(|operation| {
                     let curve = table.curve(&block.key(operation))?;
-                    let (min, max) = block.widths(operation).into_inner();
+                    let (min, max) = (block.min_width(operation), block.max_width(operation));
                     let ms = |width| curve.ms(width).unwrap_or(f64::NAN);
                     Ok((ms(min), ms(max)))
                 })
@@ -59,7 +64,12 @@ impl<'a> Fitter<'a> {
     /// The genes with widths fitted to the target; `None` if they exceed it at their smallest widths, or stay far
     /// below it at their largest.
     pub(crate) fn fit(&self, genes: &Genes) -> Result<Option<Fitted>, SelectError> {
-        self.rough(genes)
+        if !self.may_fit(genes) {
+            return Ok(None);
+        }
+        let fitted = fit_exactly(self.space, &genes.architecture(self.space)?, self.table, self.target_ms, None)?;
+        let fits = fitted.changes.is_empty() && (self.least_ms..=self.target_ms).contains(&fitted.after_ms);
+        Ok(fits.then_some(Fitted { architecture: fitted.architecture, ms: fitted.after_ms }))
     }
 
     /// As [`fit`](Self::fit), but only nearly so: fast enough for thousands, to choose from.
@@ -72,9 +82,15 @@ impl<'a> Fitter<'a> {
         Ok(fits.then_some(Fitted { architecture: fitted.architecture, ms: fitted.after_ms }))
     }
 
-    /// An architecture, changed as little as needed until it meets the target.
-    pub(crate) fn fit_changed(&self, architecture: &Architecture) -> Result<Fitted, SelectError> {
-        let fitted = refit(self.space, architecture, self.table, self.target_ms)?;
+    /// An architecture, changed as little as needed until it meets the target: first what the search prefers least.
+    pub(crate) fn fit_changed(
+        &self,
+        architecture: &Architecture,
+        search: Option<&SearchResult>,
+    ) -> Result<Fitted, SelectError> {
+        let preferences =
+            search.map(|search| Preferences { log_alphas: &search.log_alphas, betas: &search.betas });
+        let fitted = fit_exactly(self.space, architecture, self.table, self.target_ms, preferences.as_ref())?;
         Ok(Fitted { architecture: fitted.architecture, ms: fitted.after_ms })
     }
 

@@ -48,7 +48,7 @@ impl Proposer<'_> {
     pub(crate) fn propose(&self, count: usize) -> Result<(Vec<Proposed>, bool), SelectError> {
         let pool = self.pool()?;
         let mut proposed = Vec::new();
-        let wanted = count - (count as f64 * crate::tune("UNI", 0.25)) as usize;
+        let wanted = count - count / UNIFORM_EVERY;
         let mut distance = self.min_distance;
         let mut chosen = vec![false; pool.len()];
         while proposed.len() < wanted && distance > 0 {
@@ -73,7 +73,7 @@ impl Proposer<'_> {
     fn pool(&self) -> Result<Vec<Member>, SelectError> {
         let mut seen: BTreeSet<Genes> = self.known.iter().cloned().collect();
         let mut pool = Vec::new();
-        let uniform_count = if self.leaders.is_empty() { self.pool } else { (self.pool as f64 * crate::tune("POOLU", 0.5)) as usize };
+        let uniform_count = if self.leaders.is_empty() { self.pool } else { self.pool / POOL_UNIFORM_EVERY };
         let space = self.fitter.space();
         let uniform = |_, stream: &mut Stream| uniform(space, stream);
         self.fill(&mut pool, uniform_count, Draw::Pool { round: self.round }, &mut seen, uniform)?;

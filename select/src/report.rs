@@ -67,15 +67,10 @@ fn regression(selection: &Selection) -> RegressionReport {
         })
         .collect();
     coefficients.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
-    let first = |state: &State| state.rungs.first().map(|score| score.signal);
-    let (targets, predictions): (Vec<f64>, Vec<f64>) = selection
-        .state
-        .iter()
-        .zip(ridge.left_out())
-        .filter_map(|(state, &prediction)| Some((first(state)?, prediction)))
-        .unzip();
+    let (sound, signals) = selection.first_signals();
+    let predictions: Vec<f64> = sound.iter().map(|&id| ridge.left_out()[id]).collect();
     RegressionReport {
-        leave_one_out_spearman: spearman(&targets, &predictions),
+        leave_one_out_spearman: spearman(&signals, &predictions),
         candidates: selection.state.len(),
         coefficients,
     }

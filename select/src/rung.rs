@@ -37,11 +37,11 @@ impl Rung {
     /// more its own training says.
     fn signal_weight(self) -> f64 {
         if self.is_last {
-            crate::tune("W2", 0.9)
+            0.9
         } else if self.index == 0 {
-            crate::tune("W0", 0.5)
+            0.5
         } else {
-            crate::tune("W1", 0.65)
+            0.65
         }
     }
 

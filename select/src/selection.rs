@@ -177,9 +177,7 @@ impl Selection {
 
     /// A regression on the first rung, over all candidates.
     pub(crate) fn ridge(&self) -> Ridge {
-        let rung = self.rung(0);
-        let (sound, _) = self.sound(&(0..self.candidates.len()).collect::<Vec<_>>());
-        let signals = rung.signals(&self.trainings(&sound));
+        let (sound, signals) = self.first_signals();
         // Whatever diverged has the highest loss.
         let mut targets = vec![f64::INFINITY; self.candidates.len()];
         for (id, signal) in sound.into_iter().zip(signals) {
@@ -187,6 +185,19 @@ impl Selection {
         }
         let rows: Vec<Vec<f64>> = self.state.iter().map(|state| state.features.clone()).collect();
         Ridge::fit(&rows, &targets)
+    }
+
+    /// The candidates that finished the first rung, and what their trainings say of it, whatever came later.
+    pub(crate) fn first_signals(&self) -> (Vec<usize>, Vec<f64>) {
+        let rung = self.rung(0);
+        let first = |id: usize| {
+            let epochs = &self.state[id].epochs;
+            &epochs[..epochs.len().min(rung.epochs)]
+        };
+        let sound: Vec<usize> = (0..self.candidates.len()).filter(|&id| !diverged(first(id))).collect();
+        let trainings: Vec<&[EpochScore]> = sound.iter().map(|&id| first(id)).collect();
+        let signals = rung.signals(&trainings);
+        (sound, signals)
     }
 
     pub(crate) fn trainings(&self, ids: &[usize]) -> Vec<&[EpochScore]> {
@@ -265,7 +276,7 @@ impl Selection {
             return Err(SelectError::AllDiverged { count: ids.len() });
         }
         let ridge = self.ridge();
-        let predictions: Vec<f64> = sound.iter().map(|&id| if crate::tune("LOO", 1.0) > 0.5 { ridge.left_out()[id] } else { ridge.predict(&self.state[id].features) }).collect();
+        let predictions: Vec<f64> = sound.iter().map(|&id| ridge.left_out()[id]).collect();
         let scores = rung.scores(&self.trainings(&sound), &predictions);
         let blended: Vec<f64> = scores.iter().map(|score| score.blended).collect();
         Ok(order(&blended).into_iter().map(|at| (sound[at], scores[at])).collect())
@@ -275,7 +286,7 @@ impl Selection {
     fn propose(&mut self, round: usize) -> Result<(), SelectError> {
         let count = self.settings.proposals[round];
         let ranked = self.ranked(self.rung(0), &(0..self.candidates.len()).collect::<Vec<_>>())?;
-        let leaders = (self.candidates.len() / crate::tune("LEADER", 6.0) as usize).max(MIN_LEADERS);
+        let leaders = (self.candidates.len() / LEADER_EVERY).max(MIN_LEADERS);
         let leaders: Vec<usize> = ranked.iter().take(leaders).map(|(id, _)| *id).collect();
         let known: Vec<Genes> = self.state.iter().map(|state| state.genes.clone()).collect();
         let (proposed, is_nearer) = {
