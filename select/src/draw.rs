@@ -89,7 +89,8 @@ pub(crate) fn rules(space: &Space) -> Vec<Rule> {
             });
             let genes = Genes(groups.collect());
             if rules.iter().all(|rule| rule.genes != genes) {
-                let depth = ["a quarter of the blocks", "half of the blocks", "three quarters of the blocks", "all blocks"];
+                let depth =
+                    ["a quarter of the blocks", "half of the blocks", "three quarters of the blocks", "all blocks"];
                 rules.push(Rule { name: format!("{} in {}", operation.name(), depth[quarters - 1]), genes });
             }
         }

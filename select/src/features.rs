@@ -141,9 +141,7 @@ mod tests {
     #[test]
     fn weights_read_as_advice() {
         let features = features(&Space::imagenet());
-        let words = |name: &str, weight| {
-            features.iter().find(|feature| feature.name == name).unwrap().words(weight)
-        };
+        let words = |name: &str, weight| features.iter().find(|feature| feature.name == name).unwrap().words(weight);
         assert_eq!(words("stage4.depth", 0.3), "stage 4: fewer blocks are better");
         assert_eq!(words("stage2.large_kernels", -0.3), "stage 2: more 5x5 kernels are better");
         assert_eq!(words("depth_squared", 0.1), "network: a medium number of blocks is better");

@@ -43,7 +43,8 @@ impl<'a> FirstDraw<'a> {
             check(&problem.space, search)?;
             self.add_parse(search)?;
             let share = (settings.candidates as f64 * settings.from_search).round() as usize;
-            let of_search = |space: &Space, stream: &mut Stream| sample(space, &search.log_alphas, &search.betas, stream);
+            let of_search =
+                |space: &Space, stream: &mut Stream| sample(space, &search.log_alphas, &search.betas, stream);
             self.add_draws(share, Draw::Search, Origin::SearchSample, of_search)?;
         }
         self.add_rules(settings.rules.min(settings.candidates - self.found.len()))?;

@@ -88,8 +88,7 @@ impl<'a> Fitter<'a> {
         architecture: &Architecture,
         search: Option<&SearchResult>,
     ) -> Result<Fitted, SelectError> {
-        let preferences =
-            search.map(|search| Preferences { log_alphas: &search.log_alphas, betas: &search.betas });
+        let preferences = search.map(|search| Preferences { log_alphas: &search.log_alphas, betas: &search.betas });
         let fitted = fit_exactly(self.space, architecture, self.table, self.target_ms, preferences.as_ref())?;
         Ok(Fitted { architecture: fitted.architecture, ms: fitted.after_ms })
     }

@@ -58,7 +58,8 @@ impl Ridge {
     /// The predicted score of features, each clamped to the range of the rows that were fitted: low is good where
     /// low targets are.
     pub(crate) fn predict(&self, row: &[f64]) -> f64 {
-        let clamped = |column: &Column| (row[column.feature].clamp(column.low, column.high) - column.mean) / column.deviation;
+        let clamped =
+            |column: &Column| (row[column.feature].clamp(column.low, column.high) - column.mean) / column.deviation;
         self.columns.iter().fold(0.0, |sum, column| sum + column.weight * clamped(column))
     }
 
@@ -106,13 +107,7 @@ struct Solution {
 }
 
 /// The weights at one penalty, and the exact errors of leaving each row out (intercept included, standardization not).
-fn solve(
-    gram: &[Vec<f64>],
-    moments: &[f64],
-    penalty: f64,
-    rows: &[Vec<f64>],
-    scores: &[f64],
-) -> Option<Solution> {
+fn solve(gram: &[Vec<f64>], moments: &[f64], penalty: f64, rows: &[Vec<f64>], scores: &[f64]) -> Option<Solution> {
     let mut penalized = gram.to_vec();
     for (index, row) in penalized.iter_mut().enumerate() {
         row[index] += penalty;
@@ -165,7 +160,6 @@ fn backward(factor: &[Vec<f64>], right: &[f64]) -> Vec<f64> {
     x
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,9 +198,8 @@ mod tests {
         let all: Vec<Vec<f64>> = rows.iter().map(|row| standardize(&columns, row)).collect();
         let center = mean(&targets);
         let centered: Vec<f64> = targets.iter().map(|target| target - center).collect();
-        let fit = |rows: &[Vec<f64>], targets: &[f64]| {
-            solve(&gram(rows, 4), &moments(rows, targets, 4), 5.0, rows, targets)
-        };
+        let fit =
+            |rows: &[Vec<f64>], targets: &[f64]| solve(&gram(rows, 4), &moments(rows, targets, 4), 5.0, rows, targets);
         let Some(whole) = fit(&all, &centered) else { panic!("not positive definite") };
         // Without row 7, with an unpenalized intercept: center what is left.
         let keep = |at: &usize| *at != 7;
@@ -217,8 +210,7 @@ mod tests {
             left.iter().map(|&i| all[i].iter().zip(&means).map(|(x, mean)| x - mean).collect()).collect();
         let scores: Vec<f64> = left.iter().map(|&i| centered[i] - middle).collect();
         let Some(part) = fit(&shifted, &scores) else { panic!("not positive definite") };
-        let prediction =
-            (0..4).fold(middle, |sum, j| sum + part.weights[j] * (all[7][j] - means[j]));
+        let prediction = (0..4).fold(middle, |sum, j| sum + part.weights[j] * (all[7][j] - means[j]));
         assert!((centered[7] - prediction - whole.errors[7]).abs() < 1e-9);
     }
 

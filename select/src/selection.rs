@@ -67,9 +67,15 @@ pub(crate) struct State {
 #[derive(Clone, Debug)]
 enum Phase {
     /// Candidates from `from` on are trained for the first rung; then the round of proposals of this number follows.
-    Propose { from: usize, round: usize },
+    Propose {
+        from: usize,
+        round: usize,
+    },
     /// These are trained for a rung after the first.
-    Rung { index: usize, ids: Vec<usize> },
+    Rung {
+        index: usize,
+        ids: Vec<usize>,
+    },
     Finished,
 }
 
@@ -237,9 +243,11 @@ impl Selection {
                     expected,
                 });
             }
-            let changed = self.state[id].epochs.iter().zip(epochs).find(|(before, after)| {
-                before.train_loss.to_bits() != after.train_loss.to_bits()
-            });
+            let changed = self.state[id]
+                .epochs
+                .iter()
+                .zip(epochs)
+                .find(|(before, after)| before.train_loss.to_bits() != after.train_loss.to_bits());
             if let Some((score, _)) = changed {
                 return Err(SelectError::Changed { id, epoch: score.epoch });
             }
@@ -318,7 +326,8 @@ impl Selection {
             ));
         }
         for (index, proposal) in proposed.into_iter().enumerate() {
-            let origin = if proposal.is_uniform { Origin::ProposalUniform { round } } else { Origin::Proposal { round } };
+            let origin =
+                if proposal.is_uniform { Origin::ProposalUniform { round } } else { Origin::Proposal { round } };
             let name = format!("round {} proposal {}", round + 1, index + 1);
             self.add(origin, name, proposal.genes, proposal.fitted)?;
         }

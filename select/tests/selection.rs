@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use landscape::{World, table};
 use tfnas::{Architecture, LatencyTable, Space};
-use tfnas_select::{EpochScore, Origin, Outcome, Problem, SearchResult, SelectError, Selection, Settings, Step, Training};
+use tfnas_select::{
+    EpochScore, Origin, Outcome, Problem, SearchResult, SelectError, Selection, Settings, Step, Training,
+};
 
 fn settings() -> Settings {
     Settings {
@@ -29,7 +31,8 @@ fn problem() -> Problem {
 /// A search that is sure of operation 3 everywhere and of the first block of each group.
 fn search(space: &Space, sure: f32) -> SearchResult {
     let logits = |n: usize, best: usize| (0..n).map(|k| if k == best { sure } else { 0.0 }).collect::<Vec<f32>>();
-    let widths = |block: &tfnas::Block| tfnas::Choice { operation: 3, width: block.initial_width(&space.operations()[3]) };
+    let widths =
+        |block: &tfnas::Block| tfnas::Choice { operation: 3, width: block.initial_width(&space.operations()[3]) };
     let groups = (0..space.groups().len()).map(|group| vec![widths(&space.blocks_of(group)[0])]);
     SearchResult {
         log_alphas: space.blocks().iter().map(|_| logits(space.operations().len(), 3)).collect(),

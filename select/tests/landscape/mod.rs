@@ -82,8 +82,7 @@ impl<'a> Landscape<'a> {
         let blocks = space.blocks().iter().map(|_| (0..operations).map(|_| stream.normal()).collect()).collect();
         let best_depth = stream.between(0.3, 0.7) * space.blocks().len() as f64;
         let scales = [(0.0, 1.0); 3];
-        let mut landscape =
-            Self { world, seed, explained, groups, blocks, best_depth, scales, reference: Vec::new() };
+        let mut landscape = Self { world, seed, explained, groups, blocks, best_depth, scales, reference: Vec::new() };
         let parts: Vec<[f64; 3]> = world.reference.iter().map(|network| landscape.parts(network)).collect();
         for part in 0..3 {
             let n = parts.len() as f64;
