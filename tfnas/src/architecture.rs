@@ -106,8 +106,7 @@ impl Architecture {
     pub fn random(space: &Space, stream: &mut Stream) -> Self {
         Self::drawn(space, stream, |block, operation, stream| {
             let widths = block.widths(&space.operations()[operation]);
-            let span = widths.end() - widths.start() + 1;
-            widths.start() + stream.below(span as u64) as usize
+            widths.at(stream.below(widths.count() as u64) as usize)
         })
     }
 

@@ -58,7 +58,7 @@ fn choice(space: &Space, block: &Block, found: &MbConvConfig) -> Result<Choice, 
         let widths = block.widths(operation);
         operation.kernel == found.kernel
             && block.se_channels(operation) == found.se_channels
-            && widths.contains(&found.mid_channels)
+            && widths.contains(found.mid_channels)
     };
     let operation = space.operations().iter().position(fits);
     let operation = operation.ok_or_else(|| {
@@ -66,7 +66,7 @@ fn choice(space: &Space, block: &Block, found: &MbConvConfig) -> Result<Choice, 
         let allowed = space.operations().iter().map(|operation| {
             let widths = block.widths(operation);
             let se = block.se_channels(operation);
-            format!("kernel {}, {} to {} channels, squeeze-excite {se}", operation.kernel, widths.start(), widths.end())
+            format!("kernel {}, {widths} channels, squeeze-excite {se}", operation.kernel)
         });
         let allowed: Vec<String> = allowed.collect();
         other(&place, format!("kernel {kernel}, {width} channels, squeeze-excite {se}"), allowed.join("; "))

@@ -135,4 +135,15 @@ pub struct SpaceDefinition {
     pub groups: Vec<Group>,
     /// The 1x1 convolution before pooling.
     pub feature_mix: FeatureMix,
+    /// Widths are multiples of this, 1 to 64; hardware likes multiples of 8.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub width_step: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(step: &usize) -> bool {
+    *step == 1
 }

@@ -2,10 +2,11 @@
 //!
 //! Over the target, all widths shrink together until the latency has come down to it, then the later groups grow again
 //! into what is left: groups 2 to 6, 3 to 6, and so on. Under the target, all grow first. A width moves in proportion
-//! to its size and stays between half its operation's maximum and the maximum.
+//! to its size, in multiples of the space's step, and stays between half its operation's maximum and the maximum.
 
 use serde::Serialize;
 
+use crate::allowed_widths::AllowedWidths;
 use crate::architecture::Architecture;
 use crate::curve::LatencyCurve;
 use crate::space::Space;
@@ -105,8 +106,7 @@ struct Fit<'a> {
 
 struct KeptBlock<'a> {
     group: usize,
-    min: usize,
-    max: usize,
+    allowed: AllowedWidths,
     curve: &'a LatencyCurve,
 }
 
@@ -122,10 +122,10 @@ impl<'a> Fit<'a> {
         for (block, choice) in architecture.choices(space) {
             let operation = &space.operations()[choice.operation];
             let key = block.key(operation);
-            let (min, max) = block.widths(operation).into_inner();
+            let allowed = block.widths(operation);
             // A curve knows all widths up to its last: this is the one look-up that can fail.
-            table.latency_ms(&key, max)?;
-            blocks.push(KeptBlock { group: block.group, min, max, curve: table.curve(&key)? });
+            table.latency_ms(&key, allowed.max())?;
+            blocks.push(KeptBlock { group: block.group, allowed, curve: table.curve(&key)? });
             widths.push(choice.width);
         }
         Ok(Self { base_ms: table.base_ms(), target_ms, blocks, widths })
@@ -165,12 +165,14 @@ impl<'a> Fit<'a> {
     }
 
     /// How far each block from `first` on moves at a time: its width as a multiple of the smallest one, rounded to
-    /// the nearest integer, ties to even.
+    /// the nearest integer, ties to even, in steps of the space.
     fn steps(&self, first: usize) -> Vec<usize> {
         let widths = &self.widths[first..];
         let smallest = widths.iter().copied().min().unwrap_or(1) as f64;
-        let step = |&width: &usize| (width as f64 / smallest).round_ties_even() as usize;
-        widths.iter().map(step).collect()
+        let step = |(block, &width): (&KeptBlock<'_>, &usize)| {
+            (width as f64 / smallest).round_ties_even() as usize * block.allowed.step()
+        };
+        self.blocks[first..].iter().zip(widths).map(step).collect()
     }
 
     /// The widths after one step of the blocks from `first` on, and whether one of these is strictly inside its
@@ -180,8 +182,9 @@ impl<'a> Fit<'a> {
         let mut any_inside = false;
         let blocks = self.blocks[first..].iter().zip(steps);
         for (width, (block, &step)) in widths[first..].iter_mut().zip(blocks) {
-            *width = step_of(*width, step).clamp(block.min, block.max);
-            any_inside |= block.min < *width && *width < block.max;
+            let (min, max) = (block.allowed.min(), block.allowed.max());
+            *width = step_of(*width, step).clamp(min, max);
+            any_inside |= min < *width && *width < max;
         }
         (widths, any_inside)
     }

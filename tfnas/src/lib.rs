@@ -4,9 +4,10 @@
 //!
 //! * [`definition`], [`space`]: a search space as written, and checked; the shipped ones are
 //!   [`Space::imagenet`], [`Space::cifar`] and [`Space::small`].
-//! * [`widths`], [`architecture`]: the current width of every operation; one network of a space.
+//! * [`allowed_widths`], [`widths`], [`architecture`]: which widths there are; the current width of every operation; one network of a space.
 //! * [`parse`]: from architecture parameters to the architecture that they prefer.
 //! * [`elasticity`], [`channels`]: fitting widths to a target latency, and the channels that are kept.
+//! * [`exact_fit`]: widths, and where they do not suffice operations and depth, fitted until the target is met.
 //! * [`block_key`], [`curve`], [`table`]: latency by block and width, in milliseconds, with its text form
 //!   ([`table_text`]), the original's pickle ([`table_pickle`]), and what a table can reach ([`reachable`]).
 //! * [`random_architecture`]: random networks of a given latency, to compare with.
@@ -47,6 +48,7 @@
 //! | `T`, `T_decay` | [`schedule::temperature`] |
 //! | `drop_connect_rate * block_idx / block_count` | [`schedule::drop_connect_rates`] |
 
+pub mod allowed_widths;
 pub mod architecture;
 pub mod block_key;
 pub mod channels;
@@ -58,6 +60,7 @@ pub mod cost;
 pub mod curve;
 pub mod definition;
 pub mod elasticity;
+pub mod exact_fit;
 pub mod normalisation;
 pub mod parse;
 pub mod pickle;
@@ -75,6 +78,7 @@ pub mod table_text;
 pub mod widths;
 pub mod witness;
 
+pub use allowed_widths::AllowedWidths;
 pub use architecture::{Architecture, ArchitectureError, Choice};
 pub use block_key::BlockKey;
 pub use config::{ConvConfig, LinearConfig, MbConvConfig, ModelConfig};

@@ -52,17 +52,10 @@ pub fn parse(
     betas: &[Vec<f32>],
     widths: &Widths,
 ) -> Result<Architecture, ParseError> {
-    check_count("blocks have log_alphas", log_alphas.len(), space.blocks().len())?;
-    check_count("block groups have betas", betas.len(), space.groups().len())?;
+    check_parameters(space, log_alphas, betas)?;
     check_count("blocks have widths", widths.rows().len(), space.blocks().len())?;
-    for (block, values) in space.blocks().iter().zip(log_alphas) {
-        let place = format!("{}.log_alphas", block.name());
-        check_vector(&place, values, space.operations().len())?;
-    }
     let mut groups = Vec::with_capacity(betas.len());
     for (group, values) in betas.iter().enumerate() {
-        let place = format!("stage{}.betas", group + 1);
-        check_vector(&place, values, space.blocks_of(group).len())?;
         let depth = first_largest(&softmax(values)) + 1;
         let choices = (0..depth).map(|index| {
             let position = space.position(group, index);
@@ -73,6 +66,21 @@ pub fn parse(
         groups.push(choices.collect());
     }
     Ok(Architecture::new(space, groups)?)
+}
+
+/// Checks that there is one vector per block and group, of the right length and finite.
+pub(crate) fn check_parameters(space: &Space, log_alphas: &[Vec<f32>], betas: &[Vec<f32>]) -> Result<(), ParseError> {
+    check_count("blocks have log_alphas", log_alphas.len(), space.blocks().len())?;
+    check_count("block groups have betas", betas.len(), space.groups().len())?;
+    for (block, values) in space.blocks().iter().zip(log_alphas) {
+        let place = format!("{}.log_alphas", block.name());
+        check_vector(&place, values, space.operations().len())?;
+    }
+    for (group, values) in betas.iter().enumerate() {
+        let place = format!("stage{}.betas", group + 1);
+        check_vector(&place, values, space.blocks_of(group).len())?;
+    }
+    Ok(())
 }
 
 fn check_count(what: &str, found: usize, expected: usize) -> Result<(), ParseError> {

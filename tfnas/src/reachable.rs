@@ -1,6 +1,8 @@
 //! The latencies between which the networks of a space lie.
 
+use crate::allowed_widths::AllowedWidths;
 use crate::architecture::{Architecture, Choice};
+use crate::curve::LatencyCurve;
 use crate::space::{Block, Space};
 use crate::table::{LatencyTable, TableError};
 
@@ -72,10 +74,9 @@ impl LatencyTable {
         for (operation, candidate) in space.operations().iter().enumerate() {
             let key = block.key(candidate);
             let allowed = block.widths(candidate);
-            let knots = self.curve(&key)?.knots().iter().map(|knot| knot.width);
-            let ends = [*allowed.start(), *allowed.end()];
-            for width in knots.filter(|width| allowed.contains(width)).chain(ends) {
-                let ms = self.latency_ms(&key, width)?;
+            let curve = self.curve(&key)?;
+            for width in corners(curve, allowed) {
+                let ms = curve.ms(width).ok_or(TableError::MissingWidth { key, width, max: curve.last_width() })?;
                 if best.as_ref().is_none_or(|best| better(ms, best.ms)) {
                     let choice = Choice { operation, width };
                     best = Some(Extreme { ms, choice });
@@ -84,6 +85,21 @@ impl LatencyTable {
         }
         Ok(best.expect("a checked space has operations"))
     }
+}
+
+/// The widths at which a curve may be at its least or most over `allowed`: its ends, and the neighbors of every knot.
+pub(crate) fn corners(curve: &LatencyCurve, allowed: AllowedWidths) -> impl Iterator<Item = usize> + use<'_> {
+    let inside = curve
+        .knots()
+        .iter()
+        .map(|knot| knot.width)
+        .filter(move |width| (allowed.min()..=allowed.max()).contains(width));
+    let knots = inside.flat_map(move |width| {
+        let below = allowed.at_most(width);
+        let above = if below < width { allowed.at_most(width + allowed.step()) } else { below };
+        [below, above]
+    });
+    knots.chain([allowed.min(), allowed.max()])
 }
 
 #[cfg(test)]
@@ -115,7 +131,7 @@ mod tests {
             for block in space.blocks_of(group) {
                 let all = space.operations().iter().flat_map(|operation| {
                     let key = block.key(operation);
-                    block.widths(operation).map(move |width| table.latency_ms(&key, width).unwrap())
+                    block.widths(operation).iter().map(move |width| table.latency_ms(&key, width).unwrap())
                 });
                 let all: Vec<f64> = all.collect();
                 low += all.iter().copied().fold(f64::INFINITY, f64::min);

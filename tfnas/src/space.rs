@@ -4,8 +4,8 @@
 //! the original's `stage{g+1}`, block `b` of it (from 0) is `block{b+1}`.
 
 use std::collections::HashMap;
-use std::ops::RangeInclusive;
 
+use crate::allowed_widths::AllowedWidths;
 use crate::block_key::BlockKey;
 use crate::definition::{Activation, Group, Operation, SpaceDefinition};
 use crate::space_check::{SpaceError, check};
@@ -44,6 +44,7 @@ impl Space {
                     stride,
                     activation: shape.activation,
                     input_size: size,
+                    width_step: definition.width_step,
                 });
                 in_channels = shape.channels;
                 size = halved(size, stride);
@@ -94,7 +95,8 @@ impl Space {
             for operation in self.operations() {
                 let key = block.key(operation);
                 let place = *places.entry(key).or_insert(rows.len());
-                let (min_width, max_width) = block.widths(operation).into_inner();
+                let widths = block.widths(operation);
+                let (min_width, max_width) = (widths.min(), widths.max());
                 match rows.get_mut(place) {
                     Some(row) => {
                         row.min_width = row.min_width.min(min_width);
@@ -151,6 +153,8 @@ pub struct Block {
     pub activation: Activation,
     /// Side of its input, in pixels.
     pub input_size: usize,
+    /// Widths are multiples of this.
+    pub width_step: usize,
 }
 
 impl Block {
@@ -174,24 +178,27 @@ impl Block {
         operation.se_expand * self.in_channels
     }
 
-    /// The width (channels of the depthwise convolution) that an operation starts with here.
+    /// The width (channels of the depthwise convolution) that an operation starts with here: its expansion of the input
+    /// channels, rounded to the space's step.
     pub fn initial_width(&self, operation: &Operation) -> usize {
-        operation.expand * self.in_channels
+        self.widths(operation).nearest(operation.expand * self.in_channels)
     }
 
     /// The largest width of an operation here.
     pub fn max_width(&self, operation: &Operation) -> usize {
-        operation.max_expand * self.in_channels
+        self.widths(operation).max()
     }
 
-    /// The smallest width of an operation here: half of the largest, rounded down.
+    /// The smallest width of an operation here.
     pub fn min_width(&self, operation: &Operation) -> usize {
-        self.max_width(operation) / 2
+        self.widths(operation).min()
     }
 
-    /// All widths that an operation may have here.
-    pub fn widths(&self, operation: &Operation) -> RangeInclusive<usize> {
-        self.min_width(operation)..=self.max_width(operation)
+    /// All widths that an operation may have here: the multiples of the space's step from half of its largest expansion,
+    /// rounded down, to that expansion.
+    pub fn widths(&self, operation: &Operation) -> AllowedWidths {
+        allowed_widths(self.in_channels, operation, self.width_step)
+            .expect("a checked space has a width for each operation")
     }
 
     /// The row of a latency table for an operation here.
@@ -206,6 +213,13 @@ impl Block {
             activation: self.activation,
         }
     }
+}
+
+/// The widths of an operation in a block of this many input channels; `None` if no multiple of the step lies between its
+/// bounds.
+pub(crate) fn allowed_widths(in_channels: usize, operation: &Operation, step: usize) -> Option<AllowedWidths> {
+    let max = operation.max_expand * in_channels;
+    AllowedWidths::new(max / 2, max, step)
 }
 
 /// Side of a feature map after a convolution with an odd kernel, padding of half the kernel and this stride.

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use crate::definition::SpaceDefinition;
-use crate::space::halved;
+use crate::space::{allowed_widths, halved};
 
 /// The largest input image, in pixels a side.
 const MAX_RESOLUTION: usize = 2048;
@@ -20,6 +20,8 @@ const MAX_EXPAND: usize = 32;
 const MIN_MAX_EXPAND: usize = 3;
 /// The most operations, groups, and blocks of one group.
 const MAX_COUNT: usize = 64;
+/// The largest step between widths.
+const MAX_WIDTH_STEP: usize = 64;
 /// The most weights of a supernet: 4 GB in f32.
 const MAX_SUPERNET_WEIGHTS: u64 = 1_000_000_000;
 
@@ -100,6 +102,24 @@ pub enum SpaceError {
         /// Path of the field.
         field: String,
     },
+    /// An operation that has no width at all.
+    #[error(
+        "width_step is {step}: operations[{operation}] ({name}) has no multiple of it between {min} and {max}, its widths in a block of {in_channels} input channels; use a smaller step or more channels"
+    )]
+    NoWidth {
+        /// The step.
+        step: usize,
+        /// The operation.
+        operation: usize,
+        /// Its name.
+        name: String,
+        /// Its smallest width, not rounded.
+        min: usize,
+        /// Its largest width, not rounded.
+        max: usize,
+        /// Input channels of the block.
+        in_channels: usize,
+    },
     /// A supernet that no machine would hold.
     #[error(
         "the supernet of this space would have {weights} weights, more than {MAX_SUPERNET_WEIGHTS}: use fewer channels, blocks or operations"
@@ -129,6 +149,7 @@ pub(crate) fn check(definition: &SpaceDefinition) -> Result<(), SpaceError> {
     check_groups(definition)?;
     within("feature_mix.channels", definition.feature_mix.channels, 1..=MAX_CHANNELS)?;
     check_expansion(definition)?;
+    check_width_step(definition)?;
     check_strides(definition)?;
     let weights = supernet_weights(definition);
     if weights > MAX_SUPERNET_WEIGHTS {
@@ -190,6 +211,28 @@ fn check_expansion(definition: &SpaceDefinition) -> Result<(), SpaceError> {
                 value: operation.max_expand,
                 in_channels: narrowest,
             });
+        }
+    }
+    Ok(())
+}
+
+/// Every operation of every block must keep a width when widths are multiples of the step.
+fn check_width_step(definition: &SpaceDefinition) -> Result<(), SpaceError> {
+    let step = definition.width_step;
+    within("width_step", step, 1..=MAX_WIDTH_STEP)?;
+    for (in_channels, _) in block_inputs(definition) {
+        for (index, operation) in definition.operations.iter().enumerate() {
+            if allowed_widths(in_channels, operation, step).is_none() {
+                let max = operation.max_expand * in_channels;
+                return Err(SpaceError::NoWidth {
+                    step,
+                    operation: index,
+                    name: operation.name(),
+                    min: max / 2,
+                    max,
+                    in_channels,
+                });
+            }
         }
     }
     Ok(())
@@ -324,6 +367,23 @@ mod tests {
             d.operations[0].max_expand = 3;
         });
         assert!(error.contains("its 1 input channels"), "{error}");
+    }
+
+    #[test]
+    fn a_step_that_leaves_an_operation_no_width_is_refused() {
+        for step in [0, 65, usize::MAX] {
+            let error = error_after(|d| d.width_step = step);
+            assert_eq!(error, format!("width_step is {step}: it must be 1 to 64"));
+        }
+        let error = error_after(|d| d.width_step = 37);
+        let expected = "width_step is 37: operations[0] (k3_e3) has no multiple of it between 16 and 32, its widths in \
+                        a block of 8 input channels";
+        assert!(error.starts_with(expected), "{error}");
+        for step in [8, 16, 32] {
+            let mut definition = Space::small().definition().clone();
+            definition.width_step = step;
+            Space::new(definition).unwrap();
+        }
     }
 
     #[test]

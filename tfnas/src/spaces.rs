@@ -22,6 +22,7 @@ impl Space {
                 group(320, 1, 1, Swish),
             ],
             feature_mix: feature_mix(1280, Swish),
+            width_step: 1,
         })
     }
 
@@ -42,6 +43,7 @@ impl Space {
                 group(128, 1, 1, Swish),
             ],
             feature_mix: feature_mix(512, Swish),
+            width_step: 1,
         })
     }
 
@@ -60,6 +62,7 @@ impl Space {
             ],
             groups: vec![group(12, 1, 1, Relu), group(16, 2, 2, Swish), group(32, 3, 2, Swish)],
             feature_mix: feature_mix(96, Swish),
+            width_step: 1,
         })
     }
 

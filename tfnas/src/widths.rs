@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::allowed_widths::AllowedWidths;
 use crate::architecture::Architecture;
 use crate::definition::Operation;
 use crate::space::{Block, Space};
@@ -28,8 +29,8 @@ pub enum WidthError {
         /// How many there should be.
         expected: usize,
     },
-    /// A width outside the bounds of its operation.
-    #[error("{block}: width {width} of {operation}: it must be {min} to {max}")]
+    /// A width that its operation cannot have.
+    #[error("{block}: width {width} of {operation}: it must be {allowed}")]
     OutOfBounds {
         /// Name of the block.
         block: String,
@@ -37,10 +38,8 @@ pub enum WidthError {
         operation: String,
         /// The width.
         width: usize,
-        /// The smallest width there.
-        min: usize,
-        /// The largest width there.
-        max: usize,
+        /// The widths that it may have there.
+        allowed: AllowedWidths,
     },
 }
 
@@ -119,16 +118,10 @@ impl Widths {
 pub(crate) fn check_width(space: &Space, block: &Block, operation: usize, width: usize) -> Result<(), WidthError> {
     let operation = &space.operations()[operation];
     let allowed = block.widths(operation);
-    if allowed.contains(&width) {
+    if allowed.contains(width) {
         return Ok(());
     }
-    Err(WidthError::OutOfBounds {
-        block: block.name(),
-        operation: operation.name(),
-        width,
-        min: *allowed.start(),
-        max: *allowed.end(),
-    })
+    Err(WidthError::OutOfBounds { block: block.name(), operation: operation.name(), width, allowed })
 }
 
 fn check_count(what: &str, found: usize, expected: usize) -> Result<(), WidthError> {

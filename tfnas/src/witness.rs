@@ -67,7 +67,7 @@ pub fn find_network(
 
 /// What each choice of each block adds to each number of the claim.
 struct Shares {
-    /// `[block][operation][width - smallest width]`: multiply-adds, then milliseconds by each table.
+    /// `[block][operation][position among its widths]`: multiply-adds, then milliseconds by each table.
     blocks: Vec<Vec<Vec<Vec<f64>>>>,
 }
 
@@ -82,7 +82,7 @@ impl Shares {
             for operation in space.operations() {
                 let key = block.key(operation);
                 let mut widths = Vec::new();
-                for width in block.widths(operation) {
+                for width in block.widths(operation).iter() {
                     let layer = MbConvConfig::of(block, operation, width);
                     let mut share = vec![block_flops(&layer, block.input_size) as f64];
                     for (table, _) in latencies {
@@ -228,9 +228,9 @@ impl<'a> Walk<'a> {
         let Choice { operation, width } = self.groups[group][index];
         let allowed = self.space.blocks_of(group)[index].widths(&self.space.operations()[operation]);
         let reach = 1u64 << stream.below(7);
-        let by = 1 + stream.below(reach) as usize;
+        let by = (1 + stream.below(reach) as usize) * allowed.step();
         let moved = if stream.below(2) == 0 { width.saturating_sub(by) } else { width + by };
-        self.choose(group, index, Choice { operation, width: moved.clamp(*allowed.start(), *allowed.end()) });
+        self.choose(group, index, Choice { operation, width: moved.clamp(allowed.min(), allowed.max()) });
     }
 
     fn any_block(&self, stream: &mut Stream) -> (usize, usize) {
@@ -241,7 +241,7 @@ impl<'a> Walk<'a> {
     fn any_choice(&self, group: usize, index: usize, stream: &mut Stream) -> Choice {
         let operation = stream.below(self.space.operations().len() as u64) as usize;
         let allowed = self.space.blocks_of(group)[index].widths(&self.space.operations()[operation]);
-        let width = allowed.start() + stream.below((allowed.end() - allowed.start() + 1) as u64) as usize;
+        let width = allowed.at(stream.below(allowed.count() as u64) as usize);
         Choice { operation, width }
     }
 
@@ -255,8 +255,8 @@ impl<'a> Walk<'a> {
     /// Adds what a block chose to the sums, or takes it away.
     fn add(&mut self, group: usize, index: usize, choice: Choice, sign: f64) {
         let position = self.space.position(group, index);
-        let smallest = self.space.blocks()[position].min_width(&self.space.operations()[choice.operation]);
-        let share = &self.shares.blocks[position][choice.operation][choice.width - smallest];
+        let allowed = self.space.blocks()[position].widths(&self.space.operations()[choice.operation]);
+        let share = &self.shares.blocks[position][choice.operation][allowed.position(choice.width)];
         for (sum, share) in self.sums.iter_mut().zip(share) {
             *sum += sign * share;
         }

@@ -1,0 +1,134 @@
+//! Fitting a network to a target latency that is always met.
+//!
+//! Elasticity-scaling ([`refit`](crate::elasticity::refit)) moves all widths together, so it ends a step away from the
+//! target, and above the target where operations and depth exceed it at their smallest widths. [`fit_exactly`] closes
+//! both gaps: it changes operations and depth until the network can meet the target, scales the widths as published, and
+//! then moves one width, a pair of widths, or all of them until the latency lies at most [`TOLERANCE`] below the target.
+
+mod change;
+mod give_way;
+mod stairs;
+
+pub use change::Change;
+
+use crate::architecture::Architecture;
+use crate::elasticity::{RefitError, refit};
+use crate::parse::{ParseError, check_parameters};
+use crate::space::Space;
+use crate::table::{LatencyTable, TableError};
+use give_way::GiveWay;
+use stairs::Staircases;
+
+/// How far below the target a fitted network may be where its widths can be adjusted, as a share of the target.
+pub const TOLERANCE: f64 = 1e-3;
+
+/// What a search prefers, to choose what gives way.
+#[derive(Clone, Copy, Debug)]
+pub struct Preferences<'a> {
+    /// Log-probabilities of the operations, `[block][K]`.
+    pub log_alphas: &'a [Vec<f32>],
+    /// Weights of the depths before the softmax, `[group][block]`.
+    pub betas: &'a [Vec<f32>],
+}
+
+/// A network that meets a target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExactFit {
+    /// The network.
+    pub architecture: Architecture,
+    /// Latency before, in milliseconds.
+    pub before_ms: f64,
+    /// Latency after, in milliseconds; at most the target.
+    pub after_ms: f64,
+    /// The operations and depths that were changed, in the order of the blocks; empty where widths sufficed.
+    pub changes: Vec<Change>,
+}
+
+/// Why a network cannot be fitted.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ExactFitError {
+    /// A target that is no time.
+    #[error("the target latency is {target_ms} ms: it must be positive")]
+    Target {
+        /// What it is.
+        target_ms: f64,
+    },
+    /// No network of the space is so fast.
+    #[error(
+        "no network of this space meets a target of {target_ms} ms: by the table the fastest one takes {fastest_ms:.4} ms"
+    )]
+    Unreachable {
+        /// The target latency.
+        target_ms: f64,
+        /// Latency of the fastest network of the space.
+        fastest_ms: f64,
+    },
+    /// Preferences of another space, or that are not finite.
+    #[error(transparent)]
+    Preferences(#[from] ParseError),
+    /// An architecture of another space, or what the table does not know.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+/// Fits `architecture` to `target_ms` milliseconds: at most the target, and at most [`TOLERANCE`] below it wherever
+/// widths can be adjusted so. A network that is faster than the target at its largest widths ends at these.
+///
+/// * Operations and depth stay as they are if some widths of them meet the target. Otherwise they are changed one at a
+///   time until this is so: an operation of a kept block to a faster one, or a group to fewer blocks; first the change
+///   that loses the least log-probability per millisecond that it saves at the smallest latencies. Without
+///   `preferences` all choices are equally probable: then the change comes first that alone suffices and saves the
+///   least beyond, or else the one that saves the most, so that as little as possible is changed.
+/// * A width is not used where a larger one is at least as fast, as measured curves need not grow with the width.
+/// * A network that is near enough keeps its widths. Otherwise elasticity-scaling comes first, from the current widths
+///   (a changed operation starts at its initial width). Then,
+///   until the tolerance is met: the move of one width that closes most of the gap; the mildest pair of moves that
+///   closes it, or the pair that closes most of it; the best combination of all widths.
+///
+/// The result depends on the arguments alone.
+///
+/// # Errors
+/// [`ExactFitError`]. Every target that [`LatencyTable::reachable_ms`] contains is met.
+pub fn fit_exactly(
+    space: &Space,
+    architecture: &Architecture,
+    table: &LatencyTable,
+    target_ms: f64,
+    preferences: Option<&Preferences<'_>>,
+) -> Result<ExactFit, ExactFitError> {
+    if !(target_ms.is_finite() && target_ms > 0.0) {
+        return Err(ExactFitError::Target { target_ms });
+    }
+    if let Some(preferences) = preferences {
+        check_parameters(space, preferences.log_alphas, preferences.betas)?;
+    }
+    let before_ms = table.architecture_ms(space, architecture)?;
+    let mut possible = architecture.clone();
+    let mut stairs = Staircases::new(space, &possible, table, target_ms)?;
+    if !stairs.can_fit() {
+        possible = GiveWay::new(space, table, preferences)?.until_fit(architecture, target_ms)?;
+        stairs = Staircases::new(space, &possible, table, target_ms)?;
+    }
+    if !stairs.take_largest_if_fit() {
+        stairs.take(space, &possible);
+        if !(stairs.is_near() && before_ms <= target_ms) {
+            let scaled = match refit(space, &possible, table, target_ms) {
+                Ok(scaled) => scaled.architecture,
+                Err(RefitError::Table(error)) => return Err(error.into()),
+                Err(RefitError::Target { target_ms }) => return Err(ExactFitError::Target { target_ms }),
+            };
+            stairs.take(space, &scaled);
+            stairs.close_gap();
+        }
+    }
+    let fitted = possible.with_widths(&stairs.widths());
+    Ok(ExactFit {
+        before_ms,
+        after_ms: table.architecture_ms(space, &fitted)?,
+        changes: change::changes(space, architecture, &fitted),
+        architecture: fitted,
+    })
+}
+
+#[cfg(test)]
+mod tests;
