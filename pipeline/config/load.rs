@@ -97,6 +97,7 @@ impl Variant {
     fn new(tree: &Node, axes: &[Axis], chosen: Vec<usize>, base: &Path) -> Result<Self, ConfigError> {
         let mut tree = tree.clone();
         for (axis, value) in axes.iter().zip(&chosen) {
+            space::open_for(&mut tree, &axis.key);
             tree.set(&axis.key, axis.values[*value].clone());
         }
         let mut typed = tree.clone();
@@ -104,6 +105,7 @@ impl Variant {
         let mut config: Config = typed.typed().map_err(|error| wrong_type(&tree, &error))?;
         let (choice, space) = space::read(named.as_ref(), base)?;
         config.space = choice;
+        config.search.fit = Some(config.search.fit_in(space.definition()));
         let problems = Stage::ALL.iter().filter_map(|stage| config.problem(*stage));
         if let Some(Err(error)) = config.cache.remote.as_deref().map(Remote::check_url) {
             let origin = tree.origin_of(REMOTE).without_value(REMOTE);

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::config::{ConfigError, Node, Origin};
+use crate::config::{ConfigError, Node, Origin, space};
 
 /// Applies one `--set key=value`; the value is YAML, so that lists and sections can be given too.
 ///
@@ -20,6 +20,7 @@ pub fn apply(tree: &mut Node, text: &str) -> Result<(), ConfigError> {
     if value.trim().is_empty() {
         node.content = crate::config::Content::Null;
     }
+    space::open_for(tree, key);
     tree.set(key, node);
     Ok(())
 }

@@ -1,14 +1,16 @@
 use std::path::Path;
 
+use serde::Deserialize;
 use tfnas::{Space, SpaceDefinition, SpaceError};
 use tfnas_stages::SpaceChoice;
 
 use crate::bounded;
 use crate::config::load::MAX_BYTES;
 use crate::config::nearest::suggestion;
-use crate::config::{ConfigError, Content, Node, Origin, resolve};
+use crate::config::{ConfigError, Content, Entry, Node, Origin, resolve};
 
-/// Returns the space that `space:` says, and how the configuration named it: by a known name, a file, or in full.
+/// Returns the space that `space:` says, and how the configuration named it: by a known name, a file, either of them with
+/// a `width_step`, or in full.
 ///
 /// # Errors
 /// [`ConfigError`] for a name that is unknown, a file that cannot be read, and a definition that is no space: the
@@ -31,6 +33,7 @@ pub fn read(node: Option<&Node>, base: &Path) -> Result<(SpaceChoice, Space), Co
             defined(&node, "")
         }
         Content::Text(name) => named(name, &node.origin),
+        Content::Map(entries) if is_based(entries) => based(node, base),
         Content::Map(_) => defined(node, "space"),
         other => {
             let message = format!("expected a name, a file or the space itself, found {other}");
@@ -52,6 +55,53 @@ pub fn space_named(text: &str) -> Result<Space, ConfigError> {
 /// Whether a text under `space:` names a file rather than a known space.
 fn is_file(text: &str) -> bool {
     text.contains('/') || Path::new(text).extension().is_some_and(|end| end == "yaml" || end == "yml")
+}
+
+/// A space by name or file, with widths in steps.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Based {
+    width_step: Option<usize>,
+}
+
+/// The keys of `space: {base: cifar, width_step: 8}`.
+const BASE: &str = "base";
+const WIDTH_STEP: &str = "width_step";
+
+/// Whether a space is another one with widths in steps, rather than a whole definition.
+fn is_based(entries: &[Entry]) -> bool {
+    let step_alone = !entries.is_empty() && entries.iter().all(|entry| entry.key == WIDTH_STEP);
+    step_alone || entries.iter().any(|entry| entry.key == BASE)
+}
+
+fn based(node: &Node, base: &Path) -> Result<(SpaceChoice, Space), ConfigError> {
+    let mut rest = node.clone();
+    let origin = rest.remove(BASE).map(|entry| entry.value);
+    let (choice, space) = match &origin {
+        None => read(None, base)?,
+        Some(text) if matches!(text.content, Content::Text(_)) => read(Some(text), base)?,
+        Some(other) => {
+            let message = format!("expected a name or a file, found {}", other.content);
+            return Err(ConfigError::value("space.base", &other.origin, message));
+        }
+    };
+    let Based { width_step } = rest.typed().map_err(|error| ConfigError::wrong_type("space", &error))?;
+    let step = width_step.unwrap_or(space.definition().width_step);
+    if step == space.definition().width_step {
+        return Ok((choice, space));
+    }
+    let definition = SpaceDefinition { width_step: step, ..space.definition().clone() };
+    let stepped = Space::new(definition.clone()).map_err(|error| not_a_space(node, "space", &error))?;
+    Ok((SpaceChoice::Own(Box::new(definition)), stepped))
+}
+
+/// Makes `space: cifar` a map with this name as its base, so that `space.width_step` can be set beside it.
+pub fn open_for(tree: &mut Node, key: &str) {
+    let inside = [BASE, WIDTH_STEP].iter().any(|inside| key.strip_prefix("space.") == Some(inside));
+    let Some(name) = tree.get("space").filter(|node| matches!(node.content, Content::Text(_))).cloned() else { return };
+    if inside {
+        tree.set("space.base", name);
+    }
 }
 
 fn named(name: &str, origin: &Origin) -> Result<(SpaceChoice, Space), ConfigError> {
@@ -84,6 +134,7 @@ fn field(error: &SpaceError) -> String {
         | SpaceError::InitialWidth { field, .. }
         | SpaceError::NoExpansion { field, .. }
         | SpaceError::NothingToStride { field } => field.clone(),
+        SpaceError::NoWidth { .. } => WIDTH_STEP.to_owned(),
         SpaceError::DuplicateOperation { second, .. } => format!("operations[{second}]"),
         _ => String::new(),
     }

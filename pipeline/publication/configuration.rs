@@ -38,7 +38,9 @@ pub fn configuration(records: &BTreeMap<Stage, StageRecord>, data: &DataSection)
     let device = trained.fact("device").ok_or("the training's record names no device")?;
     let number =
         |name: &str| trained.environment.get(name).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
+    let fit = search.fit();
     let mut section = search.search;
+    section.fit = Some(fit);
     if record(records, Stage::Search)?.input(START).is_some() {
         section.from = Some(NOT_PUBLISHED.into());
     }

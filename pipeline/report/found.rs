@@ -35,6 +35,9 @@ fn network(network: &Network) -> String {
             verdicts.iter().filter_map(|(found, by)| found.map(|found| verdict(ms, found, by))).collect();
         lines.row(["target latency", &format!("{ms:.3} ms: {}", verdicts.join(", "))]);
     }
+    if !network.changed.is_empty() {
+        lines.row(["changed to meet it", &network.changed.join(", ")]);
+    }
     if let Some(ms) = network.predicted_lat_ms {
         let base = network.base_lat_ms.map(|ms| format!(", {ms:.3} ms of it outside the blocks")).unwrap_or_default();
         lines.row(["predicted", &format!("{ms:.3} ms (sum of the table{base})")]);

@@ -36,6 +36,9 @@ pub struct Network {
     pub images: Option<u64>,
     /// Test images that could not be read.
     pub skipped: Option<u64>,
+    /// What was changed of the architecture that the search prefers, so that the target is met.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<String>,
     /// Its blocks, as `architecture.json` has them.
     pub blocks: Vec<Value>,
 }
@@ -78,6 +81,11 @@ fn network(id: &str, cache: &Cache, parse: &Attempt, test: Option<&Attempt>) -> 
         top5: number(&tested, "top5"),
         images: whole(&tested, "images"),
         skipped: whole(&tested, "skipped"),
+        changed: architecture
+            .get("changed")
+            .and_then(Value::as_array)
+            .map(|changes| changes.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+            .unwrap_or_default(),
         blocks: architecture.get("blocks").and_then(Value::as_array).cloned().unwrap_or_default(),
     })
 }

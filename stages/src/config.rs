@@ -18,7 +18,8 @@ use crate::{
 pub struct Config {
     /// Where the images are.
     pub data: DataSection,
-    /// The search space: imagenet, cifar, small, a file that ends in .yaml, or the space itself.
+    /// The search space: imagenet, cifar, small, a file that ends in .yaml, or the space itself. `{base: cifar, width_step:
+    /// 8}` is a named space whose widths are multiples of 8.
     #[serde(default)]
     #[schemars(with = "serde_json::Value")]
     pub space: SpaceChoice,

@@ -8,6 +8,7 @@ mod augment;
 mod config;
 mod event;
 mod executor;
+mod fit;
 mod job;
 mod last_word;
 mod lookup;
@@ -29,6 +30,7 @@ pub use config::{
 };
 pub use event::{Event, LIBTORCH_FILE, Level, Metrics};
 pub use executor::{Executor, SlurmRequest, SlurmSection, SlurmStage};
+pub use fit::Fit;
 pub use job::{CONTRACT, Input, Job, JobError, NO_MORE_JOBS, Stop};
 pub use last_word::{LastWord, Submission, TurnState, detached};
 pub use lookup::{LookupParams, LookupSection};

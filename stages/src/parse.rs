@@ -2,12 +2,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tfnas::SpaceDefinition;
 
-use crate::Target;
+use crate::{Fit, Target};
 
 /// `parse:` in the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ParseSection {
+    /// exact fits what the search found to the target once more, changing operations and depth where needed: for a search
+    /// with `fit: published` that misses it. Default: takes the architecture as it is, and fails if it misses the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fit: Option<Fit>,
     /// Whether the network found is also measured here, with the batch and threads of `lookup`.
     pub measure: bool,
     /// Timed passes of the whole network; its latency is their median.
@@ -16,7 +20,7 @@ pub struct ParseSection {
 
 impl Default for ParseSection {
     fn default() -> Self {
-        Self { measure: true, passes: 51 }
+        Self { fit: None, measure: true, passes: 51 }
     }
 }
 
@@ -32,7 +36,7 @@ impl ParseSection {
 pub struct ParseParams {
     /// The space.
     pub space: SpaceDefinition,
-    /// Latency that the network must meet, for the report.
+    /// Latency that the network must meet.
     pub target_lat_ms: Target,
     /// The section.
     pub parse: ParseSection,

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tfnas::SpaceDefinition;
 
-use crate::{Augment, OnBadImage, Precision, Target};
+use crate::{Augment, Fit, OnBadImage, Precision, Target};
 
 /// SGD of the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -60,6 +60,10 @@ pub struct SearchSection {
     /// reach, as 40%.
     #[schemars(with = "f64")]
     pub target_lat_ms: Target,
+    /// How the architecture is fitted to the target after every epoch from the end of the warm-up on: exact always meets
+    /// it, published may miss it. Default: published for the published space (imagenet), exact for all others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fit: Option<Fit>,
     /// Epochs.
     pub epochs: usize,
     /// First epochs, in which only weights are trained.
@@ -90,6 +94,7 @@ impl Default for SearchSection {
         Self {
             from: None,
             target_lat_ms: Target::Ms(15.0),
+            fit: None,
             epochs: 90,
             warmup_epochs: 10,
             batch: 32,
@@ -106,6 +111,11 @@ impl Default for SearchSection {
 }
 
 impl SearchSection {
+    /// Returns how architectures are fitted in this space.
+    pub fn fit_in(&self, space: &SpaceDefinition) -> Fit {
+        self.fit.unwrap_or_else(|| Fit::default_in(space))
+    }
+
     pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
         let positive = |key, value: f64| {
             (!(value > 0.0 && value.is_finite())).then(|| (key, format!("must be above 0, not {value}")))
@@ -150,6 +160,13 @@ pub struct SearchParams {
     pub on_bad_image: OnBadImage,
     /// Short side that evaluation resizes to, in pixels.
     pub resize: usize,
-    /// The section.
+    /// The section, whose `fit` is left out where it is `published`.
     pub search: SearchSection,
+}
+
+impl SearchParams {
+    /// Returns how architectures are fitted.
+    pub fn fit(&self) -> Fit {
+        self.search.fit.unwrap_or(Fit::Published)
+    }
 }

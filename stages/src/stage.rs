@@ -4,7 +4,7 @@ use serde_json::Value;
 use tfnas::SpaceDefinition;
 
 use crate::{
-    Config, LookupParams, ParseParams, Protocol, RankParams, SearchParams, SearchSection, SplitParams, TestParams,
+    Config, Fit, LookupParams, ParseParams, Protocol, RankParams, SearchParams, SearchSection, SplitParams, TestParams,
     TrainParams, TrainSection, WeightsChoice,
 };
 
@@ -117,8 +117,7 @@ impl Stage {
     /// Returns the number that is raised whenever the stage's code gives other results for equal parameters and inputs.
     pub const fn revision(self) -> u32 {
         match self {
-            Self::Parse => 1,
-            Self::Split | Self::Lookup => 2,
+            Self::Parse | Self::Split | Self::Lookup => 2,
             Self::Search | Self::Train | Self::Test => 3,
         }
     }
@@ -212,7 +211,9 @@ impl Stage {
             }
             Self::Search => {
                 // The file is an input; its path says nothing of the work.
-                let search = SearchSection { from: None, ..config.search.clone() };
+                // A key without `fit` is one of a search that fits as published, whatever the default of its space.
+                let fit = Some(config.search.fit_in(&space)).filter(|fit| *fit != Fit::Published);
+                let search = SearchSection { from: None, fit, ..config.search.clone() };
                 serde_json::to_value(SearchParams { space, seed, on_bad_image, resize, search })
             }
             Self::Parse => serde_json::to_value(ParseParams {
@@ -346,6 +347,21 @@ mod tests {
         let changed: Vec<_> =
             Stage::ALL.iter().filter(|stage| stage.params(&one, &space) != stage.params(&other, &space)).collect();
         assert_eq!(changed, [&Stage::Search, &Stage::Parse]);
+    }
+
+    #[test]
+    fn the_default_fit_and_the_same_one_in_words_are_one_key() {
+        let (imagenet, small) = (tfnas::Space::imagenet(), tfnas::Space::small());
+        let with = |fit: &str| config(&r#"{"data": {"root": "x"}, "search": {FIT}}"#.replace("FIT", fit));
+        let (default, exact) = (with(""), with(r#""fit": "exact""#));
+        let published = with(r#""fit": "published""#);
+        let key = |config: &Config, space: &tfnas::Space| Stage::Search.params(config, space.definition());
+        assert_eq!(key(&default, &imagenet), key(&published, &imagenet));
+        assert!(key(&default, &imagenet)["search"].get("fit").is_none(), "as before there was a choice");
+        assert_eq!(key(&default, &small), key(&exact, &small));
+        assert_eq!(key(&default, &small)["search"]["fit"], "exact");
+        assert_ne!(key(&exact, &imagenet), key(&published, &imagenet));
+        assert!(key(&published, &small)["search"].get("fit").is_none());
     }
 
     #[test]

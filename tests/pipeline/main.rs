@@ -15,5 +15,6 @@ mod publishing;
 mod ranks;
 mod slurm;
 mod tampering;
+mod targets;
 #[path = "../support/waiting.rs"]
 mod waiting;

@@ -74,6 +74,23 @@ fn a_space_that_is_none_names_its_field() {
 }
 
 #[test]
+fn a_step_of_widths_that_does_not_fit_its_space_names_its_key() {
+    let project = Project::new();
+    for (set, words) in [
+        ("space.width_step=37", ["space", "width_step is 37: operations[0]", "use a smaller step"]),
+        ("space.width_step=0", ["space", "width_step is 0: it must be 1 to 64", "--set"]),
+        ("space.width_step=wide", ["space.width_step", "wide", "--set"]),
+        ("space={base: smal, width_step: 8}", ["unknown space `smal`", "did you mean `small`", "--set"]),
+        ("space={base: small, width_steps: 8}", ["space.width_steps", "width_step", "--set"]),
+        ("space={base: [small], width_step: 8}", ["space.base", "expected a name or a file", "--set"]),
+        ("space={base: small.yaml, width_step: 8}", ["small.yaml", "space", "read"]),
+        ("search.fit=close", ["search.fit", "exact", "published"]),
+    ] {
+        wrong(&project, &["run", "all", "--set", set], &words);
+    }
+}
+
+#[test]
 fn missing_images_fail_before_anything_starts() {
     let project = Project::new();
     wrong(&project, &["run", "all", "--set", "data.root=nowhere"], &["data.train", "nowhere/train", "does not exist"]);

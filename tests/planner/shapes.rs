@@ -71,6 +71,30 @@ fn the_configuration_is_printed_with_its_defaults_and_reads_back() {
 }
 
 #[test]
+fn a_named_space_takes_a_step_of_widths_and_is_the_named_one_without_it() {
+    let project = Project::new();
+    let space = |set: &str| project.json(&["config", "--set", set])["space"].clone();
+    let stepped = space("space.width_step=8");
+    assert_eq!((&stepped["width_step"], &stepped["resolution"]), (&json!(8), &json!(32)));
+    assert_eq!(stepped["operations"].as_array().unwrap().len(), 4, "of the small space, which pipeline.yaml names");
+    assert_eq!(space("space={base: small, width_step: 8}"), stepped);
+    assert_eq!(space("space={base: small, width_step: 1}"), "small");
+    let matrix = project.json(&["plan", "--set", "matrix={space.width_step: [1, 8]}"]);
+    assert!(matrix.to_string().contains("width_step"), "{matrix}");
+}
+
+#[test]
+fn how_architectures_are_fitted_depends_on_the_space() {
+    let project = Project::new();
+    let fit = |sets: &[&str]| project.json(&[&["config"], sets].concat())["search"]["fit"].clone();
+    assert_eq!(fit(&[]), "exact");
+    assert_eq!(fit(&["--set", "search.fit=published"]), "published");
+    assert_eq!(fit(&["--set", "space=imagenet"]), "published");
+    assert_eq!(fit(&["--set", "space=imagenet", "--set", "search.fit=exact"]), "exact");
+    assert_eq!(fit(&["--set", "space={base: imagenet, width_step: 8}"]), "exact");
+}
+
+#[test]
 fn a_run_ends_with_what_was_found() {
     let project = Project::new();
     let out = project.good(&["run", "all"]).out;

@@ -9,7 +9,7 @@ mod change;
 mod give_way;
 mod stairs;
 
-pub use change::Change;
+pub use change::{Change, changes};
 
 use crate::architecture::Architecture;
 use crate::elasticity::{RefitError, refit};
@@ -125,7 +125,7 @@ pub fn fit_exactly(
     Ok(ExactFit {
         before_ms,
         after_ms: table.architecture_ms(space, &fitted)?,
-        changes: change::changes(space, architecture, &fitted),
+        changes: changes(space, architecture, &fitted),
         architecture: fitted,
     })
 }

@@ -4,6 +4,7 @@ use tfnas_random::Stream;
 
 use crate::architecture::Architecture;
 use crate::elasticity::{RefitError, refit};
+use crate::exact_fit::{ExactFitError, fit_exactly};
 use crate::space::Space;
 use crate::table::LatencyTable;
 
@@ -32,6 +33,9 @@ pub enum RandomArchitectureError {
     /// The target, or the table, is wrong.
     #[error(transparent)]
     Refit(#[from] RefitError),
+    /// Likewise, in a space whose widths go in steps.
+    #[error(transparent)]
+    Fit(#[from] ExactFitError),
 }
 
 impl Architecture {
@@ -39,7 +43,7 @@ impl Architecture {
     /// milliseconds.
     ///
     /// Depths and operations are uniformly random; the widths begin at their initial values and are fitted by
-    /// elasticity-scaling, as a search fits them. What cannot be fitted is drawn again.
+    /// elasticity-scaling, as a search fits them; where widths go in steps, one by one after it. What cannot be fitted is drawn again.
     ///
     /// # Errors
     /// [`RandomArchitectureError`].
@@ -57,9 +61,19 @@ impl Architecture {
         for _ in 0..ATTEMPTS {
             let drawn =
                 Self::drawn(space, stream, |block, operation, _| block.initial_width(&space.operations()[operation]));
-            let fitted = refit(space, &drawn, table, target_ms)?;
-            if wanted.contains(&fitted.after_ms) {
-                return Ok(fitted.architecture);
+            let (fitted, ms) = if space.definition().width_step == 1 {
+                let fitted = refit(space, &drawn, table, target_ms)?;
+                (fitted.architecture, fitted.after_ms)
+            } else {
+                // Steps of all widths at once are too coarse to come near a target.
+                match fit_exactly(space, &drawn, table, target_ms, None) {
+                    Ok(fitted) if fitted.changes.is_empty() => (fitted.architecture, fitted.after_ms),
+                    Ok(_) | Err(ExactFitError::Unreachable { .. }) => continue,
+                    Err(error) => return Err(error.into()),
+                }
+            };
+            if wanted.contains(&ms) {
+                return Ok(fitted);
             }
         }
         Err(RandomArchitectureError::NotFound { target_ms, tolerance_ms })
@@ -90,6 +104,18 @@ mod tests {
             found.insert(architecture);
         }
         assert_eq!(found.len(), 20);
+    }
+
+    #[test]
+    fn in_steps_too_they_lie_just_under_the_target() {
+        let definition = crate::SpaceDefinition { width_step: 8, ..Space::imagenet().definition().clone() };
+        let (space, table) = (Space::new(definition).unwrap(), LatencyTable::titan_rtx());
+        for index in 0..20 {
+            let architecture = Architecture::random_near(&space, &table, 12.0, 0.05, &mut stream(index)).unwrap();
+            let ms = table.architecture_ms(&space, &architecture).unwrap();
+            assert!((11.95..=12.0).contains(&ms), "{ms}");
+            assert!(architecture.groups().iter().flatten().all(|choice| choice.width % 8 == 0));
+        }
     }
 
     #[test]

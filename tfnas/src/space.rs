@@ -102,7 +102,7 @@ impl Space {
                         row.min_width = row.min_width.min(min_width);
                         row.max_width = row.max_width.max(max_width);
                     }
-                    None => rows.push(NeededRow { key, min_width, max_width }),
+                    None => rows.push(NeededRow { key, min_width, max_width, width_step: block.width_step }),
                 }
             }
         }
@@ -134,6 +134,8 @@ pub struct NeededRow {
     pub min_width: usize,
     /// The largest one.
     pub max_width: usize,
+    /// The space uses multiples of this alone.
+    pub width_step: usize,
 }
 
 /// A place for one operation, with what does not depend on the choice.
@@ -229,6 +231,7 @@ pub(crate) fn halved(size: usize, stride: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -291,6 +294,23 @@ mod tests {
         assert_eq!(block.se_channels(operation), 384);
         let key = block.key(operation).to_string();
         assert_eq!(key, "MBInvertedResBlock_7_192_384_320_k3_s1_swish");
+    }
+
+    #[test]
+    fn widths_in_steps_are_multiples_of_the_step_between_the_same_bounds() {
+        let definition = SpaceDefinition { width_step: 8, ..Space::cifar().definition().clone() };
+        let space = Space::new(definition).unwrap();
+        for (block, plain) in space.blocks().iter().zip(Space::cifar().blocks()) {
+            for operation in space.operations() {
+                let (stepped, all) = (block.widths(operation), plain.widths(operation));
+                assert!(stepped.iter().all(|width| width % 8 == 0 && all.contains(width)));
+                assert_eq!(stepped.count(), all.iter().filter(|width| width % 8 == 0).count());
+                assert!(block.initial_width(operation).abs_diff(plain.initial_width(operation)) <= 4);
+            }
+        }
+        for row in space.needed_rows() {
+            assert!(row.width_step == 8 && row.min_width % 8 == 0 && row.max_width % 8 == 0);
+        }
     }
 
     #[test]

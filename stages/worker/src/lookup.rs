@@ -256,7 +256,9 @@ fn check(
 fn widths(row: &NeededRow, count: usize) -> Vec<usize> {
     let span = row.max_width - row.min_width;
     let steps = count.max(2) - 1;
-    let mut widths: Vec<usize> = (0..=steps).map(|step| row.min_width + span * step / steps).collect();
+    // Widths between the steps of the space are never used.
+    let rounded = |width: usize| width / row.width_step * row.width_step;
+    let mut widths: Vec<usize> = (0..=steps).map(|step| rounded(row.min_width + span * step / steps)).collect();
     widths.dedup();
     // A curve has two knots even where a row has one width.
     if let [only] = widths[..] {
@@ -289,9 +291,10 @@ mod tests {
     #[test]
     fn widths_are_spread_between_both_ends_each_once() {
         let key = Space::small().needed_rows()[0].key;
-        let row = |min_width, max_width| NeededRow { key, min_width, max_width };
+        let row = |min_width, max_width| NeededRow { key, min_width, max_width, width_step: 1 };
         assert_eq!(widths(&row(24, 48), 5), [24, 30, 36, 42, 48]);
         assert_eq!(widths(&row(24, 26), 9), [24, 25, 26]);
         assert_eq!(widths(&row(64, 64), 5).len(), 2);
+        assert_eq!(widths(&NeededRow { width_step: 8, ..row(24, 48) }, 9), [24, 32, 40, 48]);
     }
 }

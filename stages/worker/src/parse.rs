@@ -2,15 +2,16 @@
 
 use serde::Serialize;
 use tfnas::cost::{flops, layers, parameters};
-use tfnas::{LatencyTable, ModelConfig, Space, Widths, parse::parse};
-use tfnas_stages::{Metrics, ParseParams};
+use tfnas::exact_fit::{Preferences, changes, fit_exactly};
+use tfnas::{Architecture, LatencyTable, ModelConfig, Space};
+use tfnas_stages::{Fit, Metrics, ParseParams};
 use tfnas_torch::timing::{TimingOptions, time_networks};
 
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::images::classes;
 use crate::latency::WARM_UP_PASSES;
-use crate::search::SearchResult;
+use crate::search::{SearchResult, missed};
 
 /// The inputs that name the classes of the derived network; a job has one of them.
 const CLASSES: [&str; 2] = ["classes.txt", "all_classes.txt"];
@@ -25,6 +26,9 @@ struct Report {
     base_lat_ms: f64,
     parameters: u64,
     flops: u64,
+    /// What was changed of the architecture that the search prefers, so that it meets the target.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changed: Vec<String>,
     blocks: Vec<BlockReport>,
 }
 
@@ -50,15 +54,14 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let space = Space::new(params.space.clone()).context("space")?;
     let table = LatencyTable::parse(&context.read_text("latency.table")?).context("latency.table")?;
     let result: SearchResult = context.read_json("search.json")?;
-    let widths = Widths::new(&space, result.widths).context("search.json")?;
-    let architecture = parse(&space, &result.log_alphas, &result.betas, &widths).context("search.json")?;
+    let reachable = table.reachable_ms(&space).context("latency.table")?;
+    let target_lat_ms = params.target_lat_ms.within(&reachable).map_err(|error| StageError::new(error.to_string()))?;
+    let architecture = fitted(context, &params, &space, &table, &result, target_lat_ms)?;
     let port = CLASSES.into_iter().find(|port| context.input(port).is_ok()).unwrap_or(CLASSES[0]);
     let names = classes(context, port)?;
     let classes = space.definition().classes.unwrap_or(names.len());
     let config = ModelConfig::from_architecture(&space, &architecture, classes).context("search.json")?;
     let resolution = space.definition().resolution;
-    let reachable = table.reachable_ms(&space).context("latency.table")?;
-    let target_lat_ms = params.target_lat_ms.within(&reachable).map_err(|error| StageError::new(error.to_string()))?;
     let costs = layers(&config, resolution);
 
     let mut blocks = Vec::with_capacity(architecture.block_count());
@@ -89,6 +92,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
         base_lat_ms: table.base_ms(),
         parameters: parameters(&config),
         flops: flops(&config, resolution),
+        changed: changes(&space, &result.preferred(&space)?, &architecture).iter().map(ToString::to_string).collect(),
         blocks,
     };
     let mut metrics = Metrics::from([("predicted_lat_ms".to_owned(), report.predicted_lat_ms)]);
@@ -111,4 +115,39 @@ pub fn run(context: &mut StageContext) -> StageResult {
     context.write_output("model.config", config.to_text().as_bytes())?;
     context.write_json("architecture.json", &report)?;
     Ok(metrics)
+}
+
+/// Returns the architecture that the search hands on, which meets the target: as it is, or fitted where `parse.fit` asks
+/// for it.
+///
+/// # Errors
+/// Returns an error if it misses the target.
+fn fitted(
+    context: &mut StageContext,
+    params: &ParseParams,
+    space: &Space,
+    table: &LatencyTable,
+    result: &SearchResult,
+    target_lat_ms: f64,
+) -> Result<Architecture, StageError> {
+    let found = result.architecture(space)?;
+    if params.parse.fit == Some(Fit::Exact) {
+        let preferences = Preferences { log_alphas: &result.log_alphas, betas: &result.betas };
+        let fitted = fit_exactly(space, &found, table, target_lat_ms, Some(&preferences)).context("search.json")?;
+        if !fitted.changes.is_empty() {
+            let changed: Vec<String> = fitted.changes.iter().map(ToString::to_string).collect();
+            let missed = missed(fitted.before_ms, target_lat_ms);
+            context.report.warn(format!("{missed}; it was changed to meet it: {}", changed.join(", ")));
+        }
+        return Ok(fitted.architecture);
+    }
+    let found_ms = table.architecture_ms(space, &found).context("latency.table")?;
+    if found_ms <= target_lat_ms {
+        return Ok(found);
+    }
+    Err(StageError::with_hint(
+        missed(found_ms, target_lat_ms),
+        "search with `search.fit: exact`, which always meets the target; or keep this search and set `parse.fit: exact`, \
+         which changes operations and depth of what it found until they do",
+    ))
 }

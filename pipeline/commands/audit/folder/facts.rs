@@ -4,10 +4,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use tfnas::checkpoint::WeightsFile;
 use tfnas::cost::{flops, parameters};
+use tfnas::exact_fit::{Preferences, fit_exactly};
 use tfnas::parse::parse;
 use tfnas::state_shapes::state_shapes;
-use tfnas::{Architecture, ModelConfig, Widths};
-use tfnas_stages::{Protocol, Stage};
+use tfnas::{Architecture, Choice, ModelConfig, Widths};
+use tfnas_stages::{Fit, Protocol, Stage};
 
 use super::super::checks::{Checks, Level};
 use super::files::Folder;
@@ -23,6 +24,9 @@ struct SearchResult {
     log_alphas: Vec<Vec<f32>>,
     betas: Vec<Vec<f32>>,
     widths: Vec<Vec<usize>>,
+    /// What an exact fit made of the architecture that the probabilities prefer.
+    #[serde(default)]
+    architecture: Option<Vec<Vec<Choice>>>,
 }
 
 /// Checks everything of the level.
@@ -65,11 +69,23 @@ fn near(found: f64, said: f64) -> bool {
 
 /// The network is the one that the search's probabilities and widths prefer.
 fn found_by_search(folder: &Folder, contents: &Contents) -> Result<String, String> {
-    let Contents { space, network, .. } = contents;
+    let Contents { space, network, table, config, .. } = contents;
     let result: SearchResult =
         serde_json::from_slice(&folder.read(names::SEARCH)?).map_err(|error| error.to_string())?;
     let widths = Widths::new(space, result.widths).map_err(|error| error.to_string())?;
-    let found = parse(space, &result.log_alphas, &result.betas, &widths).map_err(|error| error.to_string())?;
+    let preferred = parse(space, &result.log_alphas, &result.betas, &widths).map_err(|error| error.to_string())?;
+    let handed_on = match result.architecture {
+        Some(fitted) => Architecture::new(space, fitted).map_err(|error| error.to_string())?,
+        None => preferred,
+    };
+    let found = if config.parse.fit == Some(Fit::Exact) {
+        let target = reachable_target(contents)?;
+        let preferences = Preferences { log_alphas: &result.log_alphas, betas: &result.betas };
+        let fitted = fit_exactly(space, &handed_on, table, target, Some(&preferences));
+        fitted.map_err(|error| error.to_string())?.architecture
+    } else {
+        handed_on
+    };
     let classes = network.classifier.out_features;
     let expected = ModelConfig::from_architecture(space, &found, classes).map_err(|error| error.to_string())?;
     if expected.to_text().as_bytes() != folder.read(names::CONFIG)? {
@@ -96,6 +112,10 @@ fn history(contents: &Contents) -> Result<String, String> {
     }
     let own = Architecture::of_config(space, network).map_err(|error| error.to_string())?;
     match history.last() {
+        // The parse may have fitted it once more.
+        Some(_) if config.parse.fit == Some(Fit::Exact) => {
+            Ok(format!("{} epochs, each with the latency of its network by the table", history.len()))
+        }
         Some(last) if last.architecture == own.groups() => {
             Ok(format!("{} epochs, the last with this network, each with its latency by the table", history.len()))
         }
@@ -104,7 +124,7 @@ fn history(contents: &Contents) -> Result<String, String> {
 }
 
 fn architecture(contents: &Contents) -> Result<String, String> {
-    let Contents { space, network, table, architecture, config, .. } = contents;
+    let Contents { space, network, table, architecture, .. } = contents;
     let resolution = space.definition().resolution;
     let whole = [
         ("space_resolution", architecture.space_resolution as u64, resolution as u64),
@@ -115,8 +135,7 @@ fn architecture(contents: &Contents) -> Result<String, String> {
     if let Some((name, said, found)) = whole.into_iter().find(|(_, said, found)| said != found) {
         return Err(format!("{name} is {found}, and it says {said}"));
     }
-    let reachable = table.reachable_ms(space).map_err(|error| error.to_string())?;
-    let target = config.search.target_lat_ms.within(&reachable).map_err(|error| error.to_string())?;
+    let target = reachable_target(contents)?;
     let predicted = table.config_ms(network, resolution).map_err(|error| error.to_string())?;
     let times = [
         ("target_lat_ms", architecture.target_lat_ms, target),
@@ -130,6 +149,12 @@ fn architecture(contents: &Contents) -> Result<String, String> {
             architecture.parameters, architecture.flops
         )),
     }
+}
+
+/// The target, in milliseconds of the table.
+fn reachable_target(contents: &Contents) -> Result<f64, String> {
+    let reachable = contents.table.reachable_ms(&contents.space).map_err(|error| error.to_string())?;
+    contents.config.search.target_lat_ms.within(&reachable).map_err(|error| error.to_string())
 }
 
 fn weights(folder: &Folder, contents: &Contents) -> Result<String, String> {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tfnas::Choice;
+use tfnas::exact_fit::Change;
 
 /// Mean entropy of the operations, as a share of its maximum, above which a search has not chosen anything.
 const UNDECIDED: f64 = 0.98;
@@ -33,6 +34,9 @@ pub struct EpochRecord {
     pub before_lat_ms: f64,
     /// Its latency after, in milliseconds.
     pub after_lat_ms: f64,
+    /// The operations and depths that the fit changed, so that the target is met.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
     /// Images that train the weights and could not be read.
     pub skipped: usize,
     /// Blocks that the epoch before parsed alike (kept or not, and the operation), as a share of all blocks; none in
@@ -62,6 +66,18 @@ pub fn agreement(one: &[Vec<Choice>], other: &[Vec<Choice>], depths: &[usize]) -
     let blocks = depths.iter().enumerate().flat_map(|(group, &depth)| (0..depth).map(move |block| (group, block)));
     let alike = blocks.filter(|&(group, block)| operation(one, group, block) == operation(other, group, block)).count();
     alike as f64 / depths.iter().sum::<usize>() as f64
+}
+
+/// Returns what the fit of the last epoch changed, in words, where it changed anything.
+pub fn what_gave_way(last: &EpochRecord, target_lat_ms: f64) -> Option<String> {
+    let changes: Vec<String> = last.changes.iter().map(ToString::to_string).collect();
+    (!changes.is_empty()).then(|| {
+        format!(
+            "the architecture that the search prefers exceeds the target of {target_lat_ms:.4} ms even at its smallest \
+             widths; it was changed to meet it: {}. Search longer, or with a larger search.lambda_lat",
+            changes.join(", ")
+        )
+    })
 }
 
 /// Returns what a person must know of a search that ended undecided, where it did.

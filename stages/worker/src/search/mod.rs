@@ -9,10 +9,11 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use tfnas::elasticity::refit;
+use tfnas::exact_fit::{Preferences, fit_exactly};
 use tfnas::{LatencyTable, Space, parse::parse};
 use tfnas_images::ImageSource;
 use tfnas_random::{Purpose, Stream};
-use tfnas_stages::{Metrics, START, SearchParams, Target};
+use tfnas_stages::{Fit, Metrics, START, SearchParams, Target};
 use tfnas_torch::NamedTensors;
 use tfnas_torch::full_state::FullState;
 use tfnas_torch::gumbel::{draw_noise, gumbel_path};
@@ -27,7 +28,7 @@ use crate::evaluate::evaluate;
 use crate::images::{Feeder, classes, evaluation, listed};
 use crate::resume::ResumeFolder;
 use crate::search::epoch::Epoch;
-use crate::search::history::{EpochRecord, agreement, indecision, operation_entropy};
+use crate::search::history::{EpochRecord, agreement, indecision, operation_entropy, what_gave_way};
 pub use crate::search::result::SearchResult;
 use crate::state::StateKeeper;
 
@@ -91,6 +92,13 @@ pub fn run(context: &mut StageContext) -> StageResult {
     search.finish()
 }
 
+/// Returns what is wrong with an architecture that is slower than its target.
+pub fn missed(found_ms: f64, target_lat_ms: f64) -> String {
+    format!(
+        "the architecture takes {found_ms:.4} ms, above the target of {target_lat_ms:.4} ms, even at its smallest widths"
+    )
+}
+
 /// The state before the first epoch: what an earlier search left where the job has one, else initial weights.
 fn start(context: &mut StageContext, space: &Space, classes: usize, seed: u64) -> Result<FullState, StageError> {
     let Ok(earlier) = context.input(START) else {
@@ -141,14 +149,30 @@ impl Search<'_> {
         let target_lat_ms = self.target_lat_ms;
         let log_alphas = epoch.supernet.read_log_alphas();
         let mut widths = self.state.widths();
-        let parsed = parse(&self.space, &log_alphas, &epoch.supernet.read_betas(), &widths).context("search")?;
+        let betas = epoch.supernet.read_betas();
+        let parsed = parse(&self.space, &log_alphas, &betas, &widths).context("search")?;
         let mut architecture = parsed;
         let before_lat_ms = self.table.architecture_ms(&self.space, &architecture).context("latency.table")?;
         let mut after_lat_ms = before_lat_ms;
-        if self.position.epoch >= self.params.search.warmup_epochs {
-            let fitted = refit(&self.space, &architecture, &self.table, target_lat_ms).context("elasticity")?;
-            after_lat_ms = fitted.after_ms;
-            architecture = fitted.architecture;
+        let mut changes = Vec::new();
+        let fit = self.params.fit();
+        let is_last = self.position.epoch + 1 == self.params.search.epochs;
+        // A search that is nothing but warm-up hands on an architecture that meets the target too.
+        if self.position.epoch >= self.params.search.warmup_epochs || (is_last && fit == Fit::Exact) {
+            match fit {
+                Fit::Published => {
+                    let fitted = refit(&self.space, &architecture, &self.table, target_lat_ms).context("elasticity")?;
+                    (architecture, after_lat_ms) = (fitted.architecture, fitted.after_ms);
+                }
+                Fit::Exact => {
+                    let preferences = Preferences { log_alphas: &log_alphas, betas: &betas };
+                    let fitted =
+                        fit_exactly(&self.space, &architecture, &self.table, target_lat_ms, Some(&preferences))
+                            .context("elasticity")?;
+                    (architecture, after_lat_ms) = (fitted.architecture, fitted.after_ms);
+                    changes = fitted.changes;
+                }
+            }
             widths.adopt(&self.space, &architecture);
             self.state.set_widths(&widths);
         }
@@ -169,6 +193,7 @@ impl Search<'_> {
             architecture: architecture.groups().to_vec(),
             before_lat_ms,
             after_lat_ms,
+            changes,
             skipped: self.position.skipped,
         })
     }
@@ -240,12 +265,11 @@ impl Search<'_> {
         if let Some(warning) = indecision(last) {
             self.context.report.warn(warning);
         }
+        if let Some(warning) = what_gave_way(last, target_lat_ms) {
+            self.context.report.warn(warning);
+        }
         if last.after_lat_ms > target_lat_ms {
-            self.context.report.warn(format!(
-                "the architecture found takes {:.4} ms, above the target of {target_lat_ms} ms: its operations and depth \
-                 exceed it at their smallest widths. Search longer, or with a larger search.lambda_lat",
-                last.after_lat_ms
-            ));
+            self.context.report.warn(missed(last.after_lat_ms, target_lat_ms));
         }
         let skipped = self.position.history.iter().map(|record| record.skipped).max().unwrap_or(0);
         self.context.report.skipped(skipped);
@@ -254,6 +278,7 @@ impl Search<'_> {
             log_alphas: full.read_log_alphas(),
             betas: full.read_betas(),
             widths: self.state.widths().rows().to_vec(),
+            architecture: (self.params.fit() == Fit::Exact).then(|| last.architecture.clone()),
         };
         self.context.write_json("search.json", &result)?;
         self.context.write_json("history.json", &self.position.history)?;

@@ -1,0 +1,79 @@
+//! A network that is handed on meets its target.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::project::{Project, Worker};
+
+/// Few networks of the space meet this target, at whatever widths.
+const TIGHT: &str = "search.target_lat_ms=1%";
+
+/// Runs all up to the parse, and returns `architecture.json` with what was said.
+fn parsed(project: &Project, sets: &[&str]) -> (Value, String) {
+    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+    let said = project.good(&[&["run", "parse", "--set", "parse.measure=false"], &sets[..]].concat()).err;
+    let path = project.folder().join("architecture.json");
+    let _ = fs::remove_file(&path);
+    let export = ["export", "architecture.json", "architecture.json", "--set", "parse.measure=false"];
+    project.good(&[&export, &sets[..]].concat());
+    (serde_json::from_slice(&fs::read(path).unwrap()).unwrap(), said)
+}
+
+/// Checks that the network meets its target.
+fn assert_met(architecture: &Value) {
+    let ms = |name: &str| architecture[name].as_f64().unwrap();
+    assert!(ms("predicted_lat_ms") <= ms("target_lat_ms"), "{architecture}");
+}
+
+#[test]
+fn an_exact_search_meets_every_target_and_says_what_gave_way() {
+    let project = Project::new(Worker::Real);
+    for target in ["1%", "30%", "70%", "100%"] {
+        let (architecture, said) = parsed(&project, &[&format!("search.target_lat_ms={target}")]);
+        assert_met(&architecture);
+        if let Some(change) = architecture["changed"].as_array().and_then(|changes| changes.last()) {
+            assert!(said.contains("it was changed to meet it: "), "{said}");
+            assert!(said.contains(change.as_str().unwrap()), "{said}");
+        }
+    }
+    // A search of warm-up alone hands on a network that meets the target too.
+    assert_met(&parsed(&project, &[TIGHT, "search.warmup_epochs=3"]).0);
+}
+
+#[test]
+fn a_published_search_that_misses_its_target_fails_in_the_parse_and_is_kept() {
+    let project = Project::new(Worker::Real);
+    let published = [TIGHT, "search.fit=published", "search.lambda_lat=0"];
+    let sets: Vec<&str> = published.iter().flat_map(|set| ["--set", set]).collect();
+    let failed = project.run(&[&["run", "all"], &sets[..]].concat());
+    assert_eq!(failed.code, Some(1), "{}", failed.err);
+    for words in ["parse", "above the target of", "even at its smallest widths", "`search.fit: exact`", "`parse.fit: exact`"]
+    {
+        assert!(failed.err.contains(words), "`{words}` is missing from: {}", failed.err);
+    }
+    let outcome = |id: &str| {
+        let stages = project.status(&sets);
+        stages.iter().find(|stage| stage["id"] == id).map(|stage| stage["outputs"].as_array().unwrap().len())
+    };
+    assert_eq!((outcome("search"), outcome("parse"), outcome("train")), (Some(3), Some(0), Some(0)));
+
+    let (architecture, said) = parsed(&project, &[&published[..], &["parse.fit=exact"]].concat());
+    assert_met(&architecture);
+    assert!(!architecture["changed"].as_array().unwrap().is_empty(), "{architecture}");
+    assert!(said.contains("it was changed to meet it: stage"), "{said}");
+    assert_eq!(project.status(&sets).iter().filter(|stage| stage["id"] == "search").count(), 1);
+}
+
+#[test]
+fn widths_in_steps_are_searched_fitted_and_trained() {
+    let project = Project::new(Worker::Real);
+    let sets = ["space.width_step=4", "search.target_lat_ms=40%"];
+    let (architecture, _) = parsed(&project, &sets);
+    assert_met(&architecture);
+    for block in architecture["blocks"].as_array().unwrap() {
+        assert_eq!(block["width"].as_u64().unwrap() % 4, 0, "{block}");
+    }
+    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+    project.good(&[&["run", "all"], &sets[..]].concat());
+}
