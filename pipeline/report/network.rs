@@ -6,6 +6,7 @@ use tfnas_artifacts::{Attempt, Cache};
 use tfnas_stages::Stage;
 
 use crate::plan::Graph;
+use crate::report::Selection;
 
 /// A network that was found, with all that is known of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -36,6 +37,8 @@ pub struct Network {
     pub images: Option<u64>,
     /// Test images that could not be read.
     pub skipped: Option<u64>,
+    /// How it was selected, where `select` ran.
+    pub selected: Option<Selection>,
     /// Its blocks, as `architecture.json` has them.
     pub blocks: Vec<Value>,
 }
@@ -48,9 +51,15 @@ pub fn networks(graph: &Graph, cache: &Cache, results: &BTreeMap<usize, Attempt>
         .filter_map(|position| {
             let parse = results.get(&position)?;
             let test = downstream(graph, position, Stage::Test).and_then(|test| results.get(&test));
-            network(&graph.instances[position].id, cache, parse, test)
+            let select = upstream(graph, position, Stage::Select).and_then(|select| results.get(&select));
+            network(&graph.instances[position].id, cache, select, parse, test)
         })
         .collect()
+}
+
+/// The instance of a stage whose outputs another reads.
+fn upstream(graph: &Graph, of: usize, stage: Stage) -> Option<usize> {
+    graph.upstream(of).into_iter().find(|position| graph.instances[*position].stage == stage)
 }
 
 /// The first instance of a stage that depends on another, directly or not.
@@ -59,7 +68,11 @@ fn downstream(graph: &Graph, of: usize, stage: Stage) -> Option<usize> {
         .find(|position| graph.instances[*position].stage == stage && graph.closure([*position]).contains(&of))
 }
 
-fn network(id: &str, cache: &Cache, parse: &Attempt, test: Option<&Attempt>) -> Option<Network> {
+fn network(
+    id: &str,
+    cache: &Cache,
+    select: Option<&Attempt>,
+    parse: &Attempt, test: Option<&Attempt>) -> Option<Network> {
     let architecture = json_output(cache, parse, "architecture.json")?;
     let tested = test.and_then(|test| json_output(cache, test, "test.json")).unwrap_or_default();
     let number = |of: &Value, name: &str| of.get(name).and_then(Value::as_f64);
@@ -78,6 +91,7 @@ fn network(id: &str, cache: &Cache, parse: &Attempt, test: Option<&Attempt>) -> 
         top5: number(&tested, "top5"),
         images: whole(&tested, "images"),
         skipped: whole(&tested, "skipped"),
+        selected: select.and_then(|select| Selection::read(cache, select)),
         blocks: architecture.get("blocks").and_then(Value::as_array).cloned().unwrap_or_default(),
     })
 }

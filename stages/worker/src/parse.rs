@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 use tfnas::cost::{flops, layers, parameters};
-use tfnas::{LatencyTable, ModelConfig, Space, Widths, parse::parse};
-use tfnas_stages::{Metrics, ParseParams};
+use tfnas::{Architecture, LatencyTable, ModelConfig, Space, Widths, parse::parse};
+use tfnas_stages::{Metrics, ParseParams, Selected};
 use tfnas_torch::timing::{TimingOptions, time_networks};
 
 use crate::context::StageContext;
@@ -14,6 +14,9 @@ use crate::search::SearchResult;
 
 /// The inputs that name the classes of the derived network; a job has one of them.
 const CLASSES: [&str; 2] = ["classes.txt", "all_classes.txt"];
+
+/// The input that holds what `select` chose, where the configuration runs it.
+const SELECTED: &str = "selected.json";
 
 /// `architecture.json`.
 #[derive(Serialize)]
@@ -49,13 +52,18 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let params: ParseParams = context.params()?;
     let space = Space::new(params.space.clone()).context("space")?;
     let table = LatencyTable::parse(&context.read_text("latency.table")?).context("latency.table")?;
-    let result: SearchResult = context.read_json("search.json")?;
-    let widths = Widths::new(&space, result.widths).context("search.json")?;
-    let architecture = parse(&space, &result.log_alphas, &result.betas, &widths).context("search.json")?;
+    let architecture = if context.input(SELECTED).is_ok() {
+        let selected: Selected = context.read_json(SELECTED)?;
+        Architecture::new(&space, selected.architecture).context(SELECTED)?
+    } else {
+        let result: SearchResult = context.read_json("search.json")?;
+        let widths = Widths::new(&space, result.widths).context("search.json")?;
+        parse(&space, &result.log_alphas, &result.betas, &widths).context("search.json")?
+    };
     let port = CLASSES.into_iter().find(|port| context.input(port).is_ok()).unwrap_or(CLASSES[0]);
     let names = classes(context, port)?;
     let classes = space.definition().classes.unwrap_or(names.len());
-    let config = ModelConfig::from_architecture(&space, &architecture, classes).context("search.json")?;
+    let config = ModelConfig::from_architecture(&space, &architecture, classes).context("architecture")?;
     let resolution = space.definition().resolution;
     let reachable = table.reachable_ms(&space).context("latency.table")?;
     let target_lat_ms = params.target_lat_ms.within(&reachable).map_err(|error| StageError::new(error.to_string()))?;
