@@ -5,7 +5,7 @@ use tfnas_artifacts::{Attempt, Cache, Digest, Found, Outcome, Run, RunId};
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{Columns, human, indented, print, print_json};
+use crate::report::{Columns, candidate_table, candidates, human, indented, print, print_json};
 use crate::session::store_to_read;
 
 /// Shows a run, an attempt or an artifact: inputs, outputs, parameters, environment, time, memory
@@ -161,6 +161,10 @@ fn attempt_text(cache: &Cache, attempt: &Attempt) -> String {
     section("key fields", fields.map(|(field, value)| [field.to_string(), value, String::new()]).collect());
     section("metrics", flat(&attempt.metrics));
     section("environment", flat(&attempt.environment));
+    if let Some(report) = candidates(cache, attempt) {
+        let table = indented(&candidate_table(&report.selection));
+        text.push_str(&format!("\ncandidates, best first\n{table}"));
+    }
     text
 }
 

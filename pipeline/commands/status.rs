@@ -36,6 +36,8 @@ struct ShownStage {
     outputs: Vec<ShownOutput>,
     cause: Option<String>,
     ended_ms: Option<i64>,
+    /// How long the result took to make, in seconds.
+    took_s: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -76,6 +78,7 @@ impl Status {
                 stage: instance.stage.name(),
                 outcome,
                 key: step.key().or(last.as_ref().map(|last| last.key)).map(|key| key.to_string()),
+                took_s: result.as_ref().and_then(Attempt::duration_ms).map(|ms| ms as f64 / 1e3),
                 outputs: result.map(|result| outputs(&session.cache, &result)).unwrap_or_default(),
                 cause: last.as_ref().and_then(|last| last.cause.clone()),
                 ended_ms: last.and_then(|last| last.ended_ms),

@@ -106,6 +106,7 @@ impl Variant {
         let (choice, space) = space::read(named.as_ref(), base)?;
         config.space = choice;
         config.search.fit = Some(config.search.fit_in(space.definition()));
+        config.select.resolve(&space);
         let problems = Stage::ALL.iter().filter_map(|stage| config.problem(*stage));
         if let Some(Err(error)) = config.cache.remote.as_deref().map(Remote::check_url) {
             let origin = tree.origin_of(REMOTE).without_value(REMOTE);

@@ -236,9 +236,19 @@ impl<'a> Runner<'a> {
     /// The processes that this planner starts for an instance.
     fn processes(&self, instance: usize) -> usize {
         let config = &self.planner.variant(instance).config;
-        let stage = self.planner.graph.instances[instance].stage;
         let starts_all = self.place.is_none() && config.executor == Executor::Local;
-        if starts_all { config.processes(stage) } else { 1 }
+        if starts_all { self.ranks(instance) } else { 1 }
+    }
+
+    /// The processes that do an instance together, whoever starts them.
+    fn ranks(&self, instance: usize) -> usize {
+        let config = &self.planner.variant(instance).config;
+        let stage = self.planner.graph.instances[instance].stage;
+        match config.processes(stage) {
+            0 if self.planner.device(instance).kind() == "cuda" => config.resources.gpus.unwrap_or(1).max(1),
+            0 => config.resources.cores.unwrap_or_else(cpu::cores).min(cpu::cores()).max(1),
+            processes => processes,
+        }
     }
 
     /// The threads that each process of an instance computes with.
@@ -246,6 +256,8 @@ impl<'a> Runner<'a> {
         let config = &self.planner.variant(instance).config;
         let stage = self.planner.graph.instances[instance].stage;
         match stage {
+            // A candidate's weights depend on the number of threads, and must not depend on the machine.
+            Stage::Select => 1,
             // A latency is measured with the threads that it is meant for.
             Stage::Lookup | Stage::Parse => config.lookup.threads,
             _ if config.threads == 0 && config.executor == Executor::Slurm => {
@@ -302,7 +314,7 @@ impl<'a> Runner<'a> {
             threads: self.threads(instance),
             data_workers: config.data.workers,
             resume_every_s: config.resume_every_s,
-            ranks: config.processes(node.stage),
+            ranks: self.ranks(instance),
             processes: self.processes(instance),
             rank_timeout_s: config.ranks.timeout_s,
             executor: config.executor,

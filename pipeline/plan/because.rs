@@ -92,6 +92,10 @@ fn configuration_key(stage: Stage, parameter: &str) -> String {
         (Stage::Parse, "target_lat_ms") => "search.target_lat_ms",
         (Stage::Parse, "batch") => "lookup.batch",
         (Stage::Parse, "threads") => "lookup.threads",
+        (Stage::Select, "target_lat_ms") => "search.target_lat_ms",
+        (Stage::Select, parameter) if parameter.starts_with("recipe.") => {
+            return parameter.replacen("recipe.", "train.", 1);
+        }
         _ => parameter,
     };
     key.to_owned()

@@ -80,6 +80,9 @@ impl Graph {
             // What tells the instances of a stage apart, and where each stands.
             let mut known: BTreeMap<(String, Vec<Feed>, String), usize> = BTreeMap::new();
             for (position, variant) in configuration.variants.iter().enumerate() {
+                if !stage.is_enabled(&variant.config) {
+                    continue;
+                }
                 let params = stage.params(&variant.config, variant.space.definition());
                 let feeds = feeds(stage, configuration, variant, position, &instances);
                 let device = String::from(variant.config.device);
@@ -202,7 +205,8 @@ mod tests {
 
     #[test]
     fn without_lists_every_stage_has_one_instance_of_its_name() {
-        assert_eq!(ids(&[]), ["split", "lookup", "search", "parse", "train", "test"]);
+        assert_eq!(ids(&[]), ["split", "lookup", "search", "select", "parse", "train", "test"]);
+        assert_eq!(ids(&["select.candidates=0"]), ["split", "lookup", "search", "parse", "train", "test"]);
     }
 
     #[test]
@@ -212,6 +216,8 @@ mod tests {
             "lookup",
             "search@12",
             "search@15",
+            "select@12",
+            "select@15",
             "parse@12",
             "parse@15",
             "train@12",
@@ -227,11 +233,11 @@ mod tests {
         let ids = ids(&["search.target_lat_ms=[12, 15]", "matrix.train.lr=[0.1, 0.2]"]);
         assert!(ids.contains(&"search@12".to_owned()) && ids.contains(&"parse@15".to_owned()), "{ids:?}");
         assert!(ids.contains(&"train@12,lr=0.1".to_owned()) && ids.contains(&"test@15,lr=0.2".to_owned()), "{ids:?}");
-        assert_eq!(ids.len(), 2 + 2 + 2 + 4 + 4);
+        assert_eq!(ids.len(), 2 + 2 + 4 + 4 + 4 + 4, "select trains as train does");
     }
 
     #[test]
     fn what_changes_speed_alone_fans_nothing_out() {
-        assert_eq!(ids(&["matrix.data.workers=[1, 3]"]).len(), 6);
+        assert_eq!(ids(&["matrix.data.workers=[1, 3]"]).len(), 7);
     }
 }

@@ -10,7 +10,7 @@ use tfnas::Space;
 use tfnas_artifacts::KeyManifest;
 use tfnas_stages::{
     Config, DataSection, DeviceChoice, LookupParams, LookupSection, ParseParams, Ranks, START, SearchParams,
-    SpaceChoice, SplitParams, Stage, TestParams, TrainParams,
+    SelectParams, SelectSection, SpaceChoice, SplitParams, Stage, TestParams, TrainParams,
 };
 
 use crate::publication::{StageRecord, names};
@@ -31,6 +31,11 @@ pub fn configuration(records: &BTreeMap<Stage, StageRecord>, data: &DataSection)
     let split: SplitParams = params(records, Stage::Split)?;
     let lookup: LookupParams = params(records, Stage::Lookup)?;
     let search: SearchParams = params(records, Stage::Search)?;
+    // A run without `select` has no record of it.
+    let select = match records.get(&Stage::Select) {
+        Some(_) => params::<SelectParams>(records, Stage::Select)?.select,
+        None => SelectSection { candidates: Some(0), ..SelectSection::default() },
+    };
     let parse: ParseParams = params(records, Stage::Parse)?;
     let train: TrainParams = params(records, Stage::Train)?;
     let test: TestParams = params(records, Stage::Test)?;
@@ -75,6 +80,7 @@ pub fn configuration(records: &BTreeMap<Stage, StageRecord>, data: &DataSection)
         split: split.split,
         lookup: lookup.lookup.unwrap_or(imported),
         search: section,
+        select,
         parse: parse.parse,
         train: train.train,
         test: test.test,

@@ -49,11 +49,11 @@ impl Contents {
     /// # Errors
     /// What is wrong with the first that cannot be read, with its name.
     pub fn read(reader: Reader<'_>) -> Result<Self, String> {
-        let records = Stage::ALL
-            .iter()
-            .map(|stage| Ok((*stage, exact(reader, &names::record(*stage))?)))
-            .collect::<Result<_, String>>()?;
         let config: Config = exact(reader, names::CONFIGURATION)?;
+        let records = config
+            .stages()
+            .map(|stage| Ok((stage, exact(reader, &names::record(stage))?)))
+            .collect::<Result<_, String>>()?;
         let data: Data = exact(reader, names::DATA)?;
         let space = match &config.space {
             SpaceChoice::Named(name) => Space::by_name(name),
@@ -84,7 +84,7 @@ impl Contents {
 
     /// Returns the record of a stage.
     pub fn record(&self, stage: Stage) -> &StageRecord {
-        self.records.get(&stage).expect("there is one of each stage")
+        self.records.get(&stage).expect("there is one of each stage that the configuration runs")
     }
 
     /// Writes the model card.

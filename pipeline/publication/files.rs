@@ -26,6 +26,10 @@ pub mod names {
     pub const SEARCH: &str = "search/search.json";
     /// Its history.
     pub const HISTORY: &str = "search/history.json";
+    /// The candidates that the selection compared.
+    pub const CANDIDATES: &str = "select/candidates.json";
+    /// The architecture that it chose.
+    pub const SELECTED: &str = "select/selected.json";
     /// The list of the test images.
     pub const TEST_LIST: &str = "lists/test.list";
     /// The digests of the training images.
@@ -59,6 +63,7 @@ pub fn file_of(stage: Stage, output: &str, weights: &str) -> Option<String> {
         (Stage::Train, output) => return (output == weights).then(|| names::WEIGHTS.to_owned()),
         (Stage::Split, _) => "lists/",
         (Stage::Search, _) => "search/",
+        (Stage::Select, _) => "select/",
         (Stage::Lookup | Stage::Parse, _) => "",
     };
     Some(format!("{folder}{output}"))

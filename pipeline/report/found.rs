@@ -10,8 +10,9 @@ use crate::plan::{Graph, Planner};
 use crate::report::{Columns, Network, human, indented, networks};
 
 /// Outputs that are worth a path in the report.
-const SHOWN: [(&str, &str); 5] = [
+const SHOWN: [(&str, &str); 6] = [
     ("latency table", "latency.table"),
+    ("candidates", "candidates.json"),
     ("architecture", "model.config"),
     ("weights, best", "best.safetensors"),
     ("weights, last", "last.safetensors"),
@@ -43,6 +44,9 @@ fn network(network: &Network) -> String {
         lines.row(["predicted", &format!("{ms:.3} ms (sum of the table{base})")]);
     }
     lines.row(["measured", &measured(network)]);
+    if let Some(selected) = &network.selected {
+        selected.lines().into_iter().for_each(|line| lines.row(line));
+    }
     if let (Some(parameters), Some(flops)) = (network.parameters, network.flops) {
         lines.row(["parameters", &human::count(parameters as f64)]);
         lines.row(["multiply-adds", &human::count(flops as f64)]);

@@ -8,6 +8,7 @@ mod log;
 mod network;
 mod out;
 mod reporter;
+mod selection;
 
 pub use columns::{Columns, indented};
 pub use found::found;
@@ -15,3 +16,4 @@ pub use log::{LogFormat, set_up};
 pub use network::{Network, json_output, networks};
 pub use out::{print, print_json, print_json_line};
 pub use reporter::Reporter;
+pub use selection::{Selection, candidate_table, candidates};

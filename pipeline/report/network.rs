@@ -6,6 +6,7 @@ use tfnas_artifacts::{Attempt, Cache};
 use tfnas_stages::Stage;
 
 use crate::plan::Graph;
+use crate::report::Selection;
 
 /// A network that was found, with all that is known of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -39,6 +40,8 @@ pub struct Network {
     /// What was changed of the architecture that the search prefers, so that the target is met.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changed: Vec<String>,
+    /// How it was selected, where `select` ran.
+    pub selected: Option<Selection>,
     /// Its blocks, as `architecture.json` has them.
     pub blocks: Vec<Value>,
 }
@@ -51,9 +54,15 @@ pub fn networks(graph: &Graph, cache: &Cache, results: &BTreeMap<usize, Attempt>
         .filter_map(|position| {
             let parse = results.get(&position)?;
             let test = downstream(graph, position, Stage::Test).and_then(|test| results.get(&test));
-            network(&graph.instances[position].id, cache, parse, test)
+            let select = upstream(graph, position, Stage::Select).and_then(|select| results.get(&select));
+            network(&graph.instances[position].id, cache, select, parse, test)
         })
         .collect()
+}
+
+/// The instance of a stage whose outputs another reads.
+fn upstream(graph: &Graph, of: usize, stage: Stage) -> Option<usize> {
+    graph.upstream(of).into_iter().find(|position| graph.instances[*position].stage == stage)
 }
 
 /// The first instance of a stage that depends on another, directly or not.
@@ -62,7 +71,11 @@ fn downstream(graph: &Graph, of: usize, stage: Stage) -> Option<usize> {
         .find(|position| graph.instances[*position].stage == stage && graph.closure([*position]).contains(&of))
 }
 
-fn network(id: &str, cache: &Cache, parse: &Attempt, test: Option<&Attempt>) -> Option<Network> {
+fn network(
+    id: &str,
+    cache: &Cache,
+    select: Option<&Attempt>,
+    parse: &Attempt, test: Option<&Attempt>) -> Option<Network> {
     let architecture = json_output(cache, parse, "architecture.json")?;
     let tested = test.and_then(|test| json_output(cache, test, "test.json")).unwrap_or_default();
     let number = |of: &Value, name: &str| of.get(name).and_then(Value::as_f64);
@@ -86,6 +99,7 @@ fn network(id: &str, cache: &Cache, parse: &Attempt, test: Option<&Attempt>) -> 
             .and_then(Value::as_array)
             .map(|changes| changes.iter().filter_map(Value::as_str).map(str::to_owned).collect())
             .unwrap_or_default(),
+        selected: select.and_then(|select| Selection::read(cache, select)),
         blocks: architecture.get("blocks").and_then(Value::as_array).cloned().unwrap_or_default(),
     })
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tfnas::SpaceDefinition;
 
 use crate::{
-    Executor, LookupSection, ParseSection, Ranks, Resources, SearchSection, SlurmSection, SplitSection, Stage,
+    Executor, LookupSection, ParseSection, Ranks, Resources, SearchSection, SelectSection, SlurmSection, SplitSection, Stage,
     TestSection, TrainSection,
 };
 
@@ -64,6 +64,9 @@ pub struct Config {
     /// The search.
     #[serde(default)]
     pub search: SearchSection,
+    /// Choosing among architectures of the target latency by short trainings.
+    #[serde(default)]
+    pub select: SelectSection,
     /// From the search's result to one architecture.
     #[serde(default)]
     pub parse: ParseSection,
@@ -239,10 +242,16 @@ impl Config {
         schemars::schema_for!(Self).to_value()
     }
 
-    /// Returns how many processes do a stage together.
+    /// Returns the stages that this configuration runs, in an order in which they can.
+    pub fn stages(&self) -> impl Iterator<Item = Stage> + '_ {
+        Stage::ALL.iter().copied().filter(|stage| stage.is_enabled(self))
+    }
+
+    /// Returns how many processes do a stage together; 0 where that is for the machine that runs them to say.
     pub fn processes(&self, stage: Stage) -> usize {
         match self.executor {
             _ if !stage.runs_on_ranks() => 1,
+            Executor::Local if stage == Stage::Select => self.select.parallel,
             Executor::Local => self.ranks.processes,
             Executor::Slurm => {
                 let request = self.slurm.request(stage);
@@ -282,7 +291,7 @@ impl Config {
                            `slurm.cores`";
             return Some(("threads".to_owned(), message.to_owned()));
         }
-        let measuring = Stage::ALL.iter().find(|stage| measures(stage))?;
+        let measuring = self.stages().find(measures)?;
         self.slurm.device_model.is_none().then(|| {
             let message = format!(
                 "is needed: {} measures a latency, which belongs to the model of the nodes' device (or leave that out, \
@@ -299,6 +308,7 @@ impl Config {
             Stage::Split => self.split.problem(),
             Stage::Lookup => self.lookup.problem(),
             Stage::Search => self.search.problem(),
+            Stage::Select => self.select.problem(),
             Stage::Parse => self.parse.problem(),
             Stage::Train => self.train.problem(),
             Stage::Test => self.test.problem(),

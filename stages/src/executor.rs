@@ -166,9 +166,9 @@ impl SlurmSection {
     /// Returns what a job of `stage` asks for.
     pub fn request(&self, stage: Stage) -> SlurmRequest {
         let own = self.stages.get(&stage).cloned().unwrap_or_default();
-        // Training alone is divided among tasks.
+        // Other stages have one task.
         let (nodes, ranks) = match stage {
-            Stage::Train => (own.nodes.or(self.nodes), own.ranks_per_node.or(self.ranks_per_node)),
+            Stage::Select | Stage::Train => (own.nodes.or(self.nodes), own.ranks_per_node.or(self.ranks_per_node)),
             _ => (None, None),
         };
         SlurmRequest {
@@ -195,13 +195,13 @@ impl SlurmSection {
             return own("poll_s", format!("must be above 0, not {}", self.poll_s));
         }
         for (stage, asked) in &self.stages {
-            if *stage == Stage::Train {
+            if stage.runs_on_ranks() {
                 continue;
             }
             for (key, value) in [("nodes", asked.nodes), ("ranks_per_node", asked.ranks_per_node)] {
                 if value.is_some_and(|value| value != 1) {
                     let key = format!("stages.{}.{key}", stage.name());
-                    return Some((key, "must be 1: only training is divided among tasks".to_owned()));
+                    return Some((key, "must be 1: only select and train are divided among tasks".to_owned()));
                 }
             }
         }

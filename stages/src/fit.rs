@@ -1,6 +1,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tfnas::{Space, SpaceDefinition};
+use tfnas::SpaceDefinition;
+
+use crate::is_published;
 
 /// How an architecture is fitted to the target latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -17,14 +19,14 @@ pub enum Fit {
 impl Fit {
     /// Returns the default in a space: as published in the published one, whatever its classes; exact in all others.
     pub fn default_in(space: &SpaceDefinition) -> Self {
-        let published = Space::imagenet();
-        let with_classes = SpaceDefinition { classes: space.classes, ..published.definition().clone() };
-        if *space == with_classes { Self::Published } else { Self::Exact }
+        if is_published(space) { Self::Published } else { Self::Exact }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tfnas::Space;
+
     use super::*;
 
     #[test]

@@ -4,8 +4,8 @@ use serde_json::Value;
 use tfnas::SpaceDefinition;
 
 use crate::{
-    Config, Fit, LookupParams, ParseParams, Protocol, RankParams, SearchParams, SearchSection, SplitParams, TestParams,
-    TrainParams, TrainSection, WeightsChoice,
+    Config, Fit, LookupParams, ParseParams, Protocol, RankParams, Recipe, SearchParams, SearchSection, SelectParams,
+    SelectSection, SplitParams, TestParams, TrainParams, TrainSection, WeightsChoice,
 };
 
 /// A stage of the pipeline. The order of [`Stage::ALL`] is an order in which they can run.
@@ -18,6 +18,8 @@ pub enum Stage {
     Lookup,
     /// Searches operations, depth and width under the latency target.
     Search,
+    /// Chooses among architectures of the target latency by short trainings.
+    Select,
     /// Turns the search's result into one architecture.
     Parse,
     /// Trains it.
@@ -78,7 +80,7 @@ const TEST_IMAGES: InputPort = InputPort { name: "test_images", source: Source::
 
 impl Stage {
     /// All stages, each after those whose outputs it reads.
-    pub const ALL: &'static [Self] = &[Self::Split, Self::Lookup, Self::Search, Self::Parse, Self::Train, Self::Test];
+    pub const ALL: &'static [Self] = &[Self::Split, Self::Lookup, Self::Search, Self::Select, Self::Parse, Self::Train, Self::Test];
 
     /// Returns the name that the command line, the configuration and the ledger use.
     pub const fn name(self) -> &'static str {
@@ -86,6 +88,7 @@ impl Stage {
             Self::Split => "split",
             Self::Lookup => "lookup",
             Self::Search => "search",
+            Self::Select => "select",
             Self::Parse => "parse",
             Self::Train => "train",
             Self::Test => "test",
@@ -103,6 +106,7 @@ impl Stage {
             Self::Split => "divides the training images, by class and seed",
             Self::Lookup => "measures the latency table of the space on this machine, or imports one",
             Self::Search => "searches operations, depth and width under the latency target",
+            Self::Select => "chooses among architectures of the target latency by short trainings",
             Self::Parse => "turns the search's result into one architecture, and measures it",
             Self::Train => "trains the architecture found",
             Self::Test => "tests the trained network: top-1, top-5, per class",
@@ -111,12 +115,26 @@ impl Stage {
 
     /// Returns whether several processes can do the stage together.
     pub const fn runs_on_ranks(self) -> bool {
-        matches!(self, Self::Train)
+        matches!(self, Self::Select | Self::Train)
+    }
+
+    /// Returns whether a configuration can turn the stage off.
+    pub const fn is_optional(self) -> bool {
+        matches!(self, Self::Select)
+    }
+
+    /// Returns whether this configuration runs the stage.
+    pub fn is_enabled(self, config: &Config) -> bool {
+        match self {
+            Self::Select => config.select.is_enabled(),
+            _ => true,
+        }
     }
 
     /// Returns the number that is raised whenever the stage's code gives other results for equal parameters and inputs.
     pub const fn revision(self) -> u32 {
         match self {
+            Self::Select => 1,
             Self::Parse | Self::Split | Self::Lookup => 2,
             Self::Search | Self::Train | Self::Test => 3,
         }
@@ -149,8 +167,20 @@ impl Stage {
                 }
                 ports
             }
-            Self::Parse => vec![
+            Self::Select => vec![
+                TRAIN_IMAGES,
+                from_stage("train.list", Self::Split),
+                from_stage("val.list", Self::Split),
+                from_stage("classes.txt", Self::Split),
+                from_stage("latency.table", Self::Lookup),
                 from_stage("search.json", Self::Search),
+            ],
+            Self::Parse => vec![
+                if config.select.is_enabled() {
+                    from_stage("selected.json", Self::Select)
+                } else {
+                    from_stage("search.json", Self::Search)
+                },
                 from_stage("latency.table", Self::Lookup),
                 from_stage(config.train.protocol.classes(), Self::Split),
             ],
@@ -180,6 +210,7 @@ impl Stage {
             Self::Split => &["train.list", "val.list", "classes.txt", "all.list", "all_classes.txt", "split.json"],
             Self::Lookup => &["latency.table", "lookup.json"],
             Self::Search => &["search.json", "history.json", "search.safetensors"],
+            Self::Select => &["selected.json", "candidates.json"],
             Self::Parse => &["model.config", "architecture.json"],
             Self::Train => &["best.safetensors", "last.safetensors", "train.json"],
             Self::Test => &["test.json"],
@@ -216,6 +247,15 @@ impl Stage {
                 let search = SearchSection { from: None, fit, ..config.search.clone() };
                 serde_json::to_value(SearchParams { space, seed, on_bad_image, resize, search })
             }
+            Self::Select => serde_json::to_value(SelectParams {
+                space,
+                seed,
+                target_lat_ms: config.search.target_lat_ms,
+                on_bad_image,
+                resize,
+                select: SelectSection { parallel: 0, ..config.select.clone() },
+                recipe: Recipe::from(&config.train),
+            }),
             Self::Parse => serde_json::to_value(ParseParams {
                 space,
                 target_lat_ms: config.search.target_lat_ms,
@@ -253,7 +293,7 @@ impl Stage {
                 Environment { compute: measured, latency: measured }
             }
             Self::Parse => Environment { compute: config.parse.measure, latency: config.parse.measure },
-            Self::Search | Self::Train | Self::Test => Environment { compute: true, latency: false },
+            Self::Search | Self::Select | Self::Train | Self::Test => Environment { compute: true, latency: false },
         }
     }
 }
@@ -340,13 +380,13 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_a_parameter_of_search_and_parse_alone() {
+    fn a_target_is_a_parameter_of_search_select_and_parse_alone() {
         let space = tfnas::Space::small().definition().clone();
         let one = config(r#"{"data": {"root": "x"}, "search": {"target_lat_ms": 12}}"#);
         let other = config(r#"{"data": {"root": "x"}, "search": {"target_lat_ms": 13}}"#);
         let changed: Vec<_> =
             Stage::ALL.iter().filter(|stage| stage.params(&one, &space) != stage.params(&other, &space)).collect();
-        assert_eq!(changed, [&Stage::Search, &Stage::Parse]);
+        assert_eq!(changed, [&Stage::Search, &Stage::Select, &Stage::Parse]);
     }
 
     #[test]

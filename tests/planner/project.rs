@@ -31,11 +31,13 @@ lookup:
 search:
   target_lat_ms: 1.0
   epochs: 2
+select:
+  candidates: 0
 train:
   epochs: 2
 ";
 
-/// The stages, in order.
+/// The stages of this configuration, in order.
 pub const STAGES: [&str; 6] = ["split", "lookup", "search", "parse", "train", "test"];
 
 /// A project whose worker is the fake one.

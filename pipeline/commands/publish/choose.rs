@@ -67,7 +67,7 @@ pub fn choose(cache: &Cache, what: &str) -> Result<Chosen, CommandError> {
         chosen.inputs.insert(stage, inputs);
         chosen.attempts.insert(stage, attempt);
     }
-    match Stage::ALL.iter().find(|stage| !chosen.attempts.contains_key(stage)) {
+    match Stage::ALL.iter().find(|stage| !stage.is_optional() && !chosen.attempts.contains_key(stage)) {
         None => Ok(chosen),
         Some(missing) => Err(incomplete(run, &[*missing])),
     }
@@ -122,7 +122,11 @@ fn the_one_test(run: RunId, results: &Results, instance: Option<&str>) -> Result
         [test] => Ok(test.clone()),
         [] => {
             let is_there = |stage: &Stage| results.values().any(|attempt| attempt.stage == stage.name());
-            let missing: Vec<Stage> = Stage::ALL.iter().copied().filter(|stage| !is_there(stage)).collect();
+            let missing: Vec<Stage> = Stage::ALL
+                .iter()
+                .copied()
+                .filter(|stage| !stage.is_optional() && !is_there(stage))
+                .collect();
             match instance {
                 Some(instance) if missing.is_empty() => {
                     Err(CommandError::usage(format!("run {run} has no result of a test of {instance}"))

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tch::Device;
-use tfnas_c10d::ProcessGroup;
 use tfnas_stages::{Input, Job};
 
 use crate::error::{Context as _, StageError};
+use crate::ranks::Peers;
 use crate::reporter::Reporter;
 use crate::stop::StopFlag;
 
@@ -22,14 +22,14 @@ pub struct StageContext {
     pub report: Reporter,
     /// Whether to stop.
     pub stop: StopFlag,
-    /// The ranks that do the job together, where there are several.
-    pub ranks: Option<ProcessGroup>,
+    /// The other processes that do the job, if there are any.
+    pub peers: Option<Peers>,
 }
 
 impl StageContext {
     /// A context for this job.
-    pub fn new(job: Job, device: Device, report: Reporter, stop: StopFlag, ranks: Option<ProcessGroup>) -> Self {
-        Self { job, device, report, stop, ranks }
+    pub fn new(job: Job, device: Device, report: Reporter, stop: StopFlag, peers: Option<Peers>) -> Self {
+        Self { job, device, report, stop, peers }
     }
 
     /// Returns the job.

@@ -18,6 +18,7 @@ mod ranks;
 mod reporter;
 mod resume;
 mod search;
+mod select;
 mod split;
 mod state;
 mod stop;
@@ -29,12 +30,12 @@ mod train;
 use std::path::Path;
 use std::process::ExitCode;
 
-use tfnas_c10d::ProcessGroup;
 use tfnas_stages::{Job, JobError, NO_MORE_JOBS, Stage};
 use tfnas_torch::device::{find_device, set_threads};
 
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
+use crate::ranks::Peers;
 use crate::reporter::Reporter;
 use crate::stop::StopFlag;
 
@@ -89,7 +90,7 @@ pub fn join(planner: Planner) -> ExitCode {
         Err(error) => return end(&mut report, Err(error)),
     };
     let result = match ranks::join() {
-        Ok(Some((job, group))) => perform(report.clone(), job, Some(group), stop),
+        Ok(Some((job, peers))) => perform(report.clone(), job, Some(peers), stop),
         Ok(None) => return ExitCode::from(NO_MORE_JOBS),
         Err(error) => Err(error),
     };
@@ -119,15 +120,16 @@ fn end(report: &mut Reporter, result: StageResult) -> ExitCode {
     }
 }
 
-fn perform(report: Reporter, job: Job, ranks: Option<ProcessGroup>, stop: StopFlag) -> StageResult {
+fn perform(report: Reporter, job: Job, peers: Option<Peers>, stop: StopFlag) -> StageResult {
     set_threads(job.threads);
-    let device = find_device(&ranks::device_of(&job, ranks.as_ref())?).context("device")?;
+    let device = find_device(&ranks::device_of(&job, peers.as_ref())?).context("device")?;
     let stage = job.stage;
-    let context = &mut StageContext::new(job, device, report, stop, ranks);
+    let context = &mut StageContext::new(job, device, report, stop, peers);
     match stage {
         Stage::Split => split::run(context),
         Stage::Lookup => lookup::run(context),
         Stage::Search => search::run(context),
+        Stage::Select => select::run(context),
         Stage::Parse => parse::run(context),
         Stage::Train => train::run(context),
         Stage::Test => test::run(context),

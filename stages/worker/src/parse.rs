@@ -4,7 +4,7 @@ use serde::Serialize;
 use tfnas::cost::{flops, layers, parameters};
 use tfnas::exact_fit::{Preferences, changes, fit_exactly};
 use tfnas::{Architecture, LatencyTable, ModelConfig, Space};
-use tfnas_stages::{Fit, Metrics, ParseParams};
+use tfnas_stages::{Fit, Metrics, ParseParams, Selected};
 use tfnas_torch::timing::{TimingOptions, time_networks};
 
 use crate::context::StageContext;
@@ -15,6 +15,9 @@ use crate::search::{SearchResult, missed};
 
 /// The inputs that name the classes of the derived network; a job has one of them.
 const CLASSES: [&str; 2] = ["classes.txt", "all_classes.txt"];
+
+/// The input that holds what `select` chose, where the configuration runs it.
+const SELECTED: &str = "selected.json";
 
 /// `architecture.json`.
 #[derive(Serialize)]
@@ -53,14 +56,21 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let params: ParseParams = context.params()?;
     let space = Space::new(params.space.clone()).context("space")?;
     let table = LatencyTable::parse(&context.read_text("latency.table")?).context("latency.table")?;
-    let result: SearchResult = context.read_json("search.json")?;
     let reachable = table.reachable_ms(&space).context("latency.table")?;
     let target_lat_ms = params.target_lat_ms.within(&reachable).map_err(|error| StageError::new(error.to_string()))?;
-    let architecture = fitted(context, &params, &space, &table, &result, target_lat_ms)?;
+    let (architecture, changed) = if context.input(SELECTED).is_ok() {
+        let selected: Selected = context.read_json(SELECTED)?;
+        (Architecture::new(&space, selected.architecture).context(SELECTED)?, Vec::new())
+    } else {
+        let result: SearchResult = context.read_json("search.json")?;
+        let architecture = fitted(context, &params, &space, &table, &result, target_lat_ms)?;
+        let changed = changes(&space, &result.preferred(&space)?, &architecture);
+        (architecture, changed.iter().map(ToString::to_string).collect())
+    };
     let port = CLASSES.into_iter().find(|port| context.input(port).is_ok()).unwrap_or(CLASSES[0]);
     let names = classes(context, port)?;
     let classes = space.definition().classes.unwrap_or(names.len());
-    let config = ModelConfig::from_architecture(&space, &architecture, classes).context("search.json")?;
+    let config = ModelConfig::from_architecture(&space, &architecture, classes).context("architecture")?;
     let resolution = space.definition().resolution;
     let costs = layers(&config, resolution);
 
@@ -92,7 +102,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
         base_lat_ms: table.base_ms(),
         parameters: parameters(&config),
         flops: flops(&config, resolution),
-        changed: changes(&space, &result.preferred(&space)?, &architecture).iter().map(ToString::to_string).collect(),
+        changed,
         blocks,
     };
     let mut metrics = Metrics::from([("predicted_lat_ms".to_owned(), report.predicted_lat_ms)]);

@@ -7,9 +7,29 @@ use serde::{Deserialize, Serialize};
 use tfnas_c10d::rendezvous::RendezvousError;
 use tfnas_c10d::store::StoreError;
 use tfnas_c10d::{Environment, ProcessGroup, Store, rendezvous};
-use tfnas_stages::Job;
+use tfnas_stages::{Job, Stage};
 
 use crate::error::{Context as _, StageError};
+
+/// How the processes that do a job together work with each other.
+pub enum Peers {
+    /// They train one network together.
+    Group(ProcessGroup),
+    /// They share tasks that do not depend on each other.
+    Tasks(TaskStore),
+}
+
+/// One process of several that share tasks.
+pub struct TaskStore {
+    /// The store, whose keys are those of this attempt alone.
+    pub store: Store,
+    /// Number of this process, from 0.
+    pub rank: usize,
+    /// Number of processes.
+    pub world_size: usize,
+    /// How long a process may not be heard of.
+    pub timeout: Duration,
+}
 
 /// Key of what rank 0 tells the others.
 const WORD: &str = "word";
@@ -44,7 +64,7 @@ fn environment() -> Result<Option<Environment>, StageError> {
 ///
 /// # Errors
 /// If the others do not come in time, or this is not rank 0.
-pub fn lead(job: &Job) -> Result<Option<ProcessGroup>, StageError> {
+pub fn lead(job: &Job) -> Result<Option<Peers>, StageError> {
     if !job.stage.runs_on_ranks() {
         return Ok(None);
     }
@@ -58,14 +78,14 @@ pub fn lead(job: &Job) -> Result<Option<ProcessGroup>, StageError> {
     let timeout = timeout(job);
     let store = rendezvous(&environment, timeout)?;
     tell(&store, &Word::Job(Box::new(job.clone())))?;
-    group(&store, &environment, job).map(Some)
+    peers(store, &environment, job).map(Some)
 }
 
 /// Another rank's part: waits for a job, and for the other ranks that do it. None where no job will come.
 ///
 /// # Errors
 /// If this is no rank above 0, rank 0 is lost, or its job cannot be done here.
-pub fn join() -> Result<Option<(Job, ProcessGroup)>, StageError> {
+pub fn join() -> Result<Option<(Job, Peers)>, StageError> {
     let environment = environment()?.filter(|environment| environment.rank() > 0).ok_or_else(|| {
         StageError::new("`join` is for ranks above 0 of several: RANK and WORLD_SIZE do not say that this is one")
     })?;
@@ -78,8 +98,8 @@ pub fn join() -> Result<Option<(Job, ProcessGroup)>, StageError> {
         }
         Word::Job(job) => {
             let job = on_this_rank(*job, &environment)?;
-            let group = group(&store, &environment, &job)?;
-            Ok(Some((job, group)))
+            let peers = peers(store, &environment, &job)?;
+            Ok(Some((job, peers)))
         }
     }
 }
@@ -150,11 +170,19 @@ fn digest(path: &Path) -> std::io::Result<String> {
 }
 
 /// The device of a rank: where ranks compute on GPUs, each has the one of its local rank.
-pub fn device_of(job: &Job, ranks: Option<&ProcessGroup>) -> Result<String, StageError> {
+pub fn device_of(job: &Job, ranks: Option<&Peers>) -> Result<String, StageError> {
     if ranks.is_none() || !job.device.starts_with("cuda") {
         return Ok(job.device.clone());
     }
     Ok(environment()?.map_or_else(|| job.device.clone(), |environment| format!("cuda:{}", environment.local_rank())))
+}
+
+fn peers(store: Store, environment: &Environment, job: &Job) -> Result<Peers, StageError> {
+    if job.stage == Stage::Select {
+        let (rank, world_size) = (environment.rank(), environment.world_size());
+        return Ok(Peers::Tasks(TaskStore { store, rank, world_size, timeout: timeout(job) }));
+    }
+    group(&store, environment, job).map(Peers::Group)
 }
 
 fn group(store: &Store, environment: &Environment, job: &Job) -> Result<ProcessGroup, StageError> {
@@ -175,7 +203,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use tfnas_c10d::environment::Address;
-    use tfnas_stages::{CONTRACT, Input, Stage};
+    use tfnas_stages::{CONTRACT, Input};
 
     use super::*;
 

@@ -25,12 +25,13 @@ use crate::evaluate::{Evaluation, evaluate};
 use crate::images::{DeviceBatch, Feeder, classes, evaluation, listed, test_images, train_transform};
 use crate::network::model_config;
 use crate::precision::mixed_precision;
+use crate::ranks::Peers;
 use crate::resume::ResumeFolder;
 use crate::state::StateKeeper;
 use crate::together::{Seen, Together, Wish};
 
 /// The batch above which the learning rate warms up (SPEC: section 5).
-const WARM_UP_ABOVE_BATCH: usize = 256;
+pub const WARM_UP_ABOVE_BATCH: usize = 256;
 
 /// One epoch; shares are of 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,9 +109,9 @@ pub fn run(context: &mut StageContext) -> StageResult {
         max_norm: section.grad_clip,
         label_smoothing: section.label_smoothing,
         precision: mixed_precision("train.precision", section.precision, context.device)?,
-        ranks: match context.ranks.take() {
-            Some(group) => Some(on_ranks(group, &mut network, section)?),
-            None => None,
+        ranks: match context.peers.take() {
+            Some(Peers::Group(group)) => Some(on_ranks(group, &mut network, section)?),
+            Some(Peers::Tasks(_)) | None => None,
         },
     };
     let job = context.job();

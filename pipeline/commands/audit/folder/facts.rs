@@ -12,6 +12,7 @@ use tfnas_stages::{Fit, Protocol, Stage};
 
 use super::super::checks::{Checks, Level};
 use super::files::Folder;
+use super::selection;
 use crate::machine::build;
 use crate::publication::{Contents, Looks, front_matter, measured, names};
 
@@ -78,9 +79,12 @@ fn found_by_search(folder: &Folder, contents: &Contents) -> Result<String, Strin
         Some(fitted) => Architecture::new(space, fitted).map_err(|error| error.to_string())?,
         None => preferred,
     };
+    let preferences = Preferences { log_alphas: &result.log_alphas, betas: &result.betas };
+    if config.select.is_enabled() {
+        return selection::check(folder, contents, reachable_target(contents)?, &handed_on, preferences);
+    }
     let found = if config.parse.fit == Some(Fit::Exact) {
         let target = reachable_target(contents)?;
-        let preferences = Preferences { log_alphas: &result.log_alphas, betas: &result.betas };
         let fitted = fit_exactly(space, &handed_on, table, target, Some(&preferences));
         fitted.map_err(|error| error.to_string())?.architecture
     } else {
@@ -112,8 +116,8 @@ fn history(contents: &Contents) -> Result<String, String> {
     }
     let own = Architecture::of_config(space, network).map_err(|error| error.to_string())?;
     match history.last() {
-        // The parse may have fitted it once more.
-        Some(_) if config.parse.fit == Some(Fit::Exact) => {
+        // The parse may have fitted it once more, or another architecture was selected.
+        Some(_) if config.parse.fit == Some(Fit::Exact) || config.select.is_enabled() => {
             Ok(format!("{} epochs, each with the latency of its network by the table", history.len()))
         }
         Some(last) if last.architecture == own.groups() => {

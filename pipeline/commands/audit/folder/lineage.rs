@@ -14,7 +14,7 @@ use crate::publication::{
 
 /// Checks everything of the level.
 pub fn check(folder: &Folder, contents: &Contents, checks: &mut Checks) {
-    for stage in Stage::ALL.iter().copied() {
+    for stage in contents.config.stages() {
         let record = contents.record(stage);
         let name = names::record(stage);
         let made = sound(record, stage)

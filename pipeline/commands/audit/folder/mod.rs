@@ -4,6 +4,7 @@ mod facts;
 mod files;
 mod lineage;
 mod replay;
+mod selection;
 mod signature;
 
 use std::path::{Path, PathBuf};

@@ -37,7 +37,7 @@ impl Replay {
         match self {
             Self::Test => &[Stage::Test],
             Self::Train => &[Stage::Train, Stage::Test],
-            Self::Search => &[Stage::Search, Stage::Parse],
+            Self::Search => &[Stage::Search, Stage::Select, Stage::Parse],
             Self::All => Stage::ALL,
         }
     }
@@ -45,17 +45,18 @@ impl Replay {
 
 /// Replays what was asked for, and says what was not.
 pub fn check(folder: &Folder, contents: &Contents, asked: &Asked<'_>, bars: MultiProgress, checks: &mut Checks) {
-    let stages = asked.folder.replay.map_or(&[][..], Replay::stages);
-    for stage in Stage::ALL.iter().filter(|stage| !stages.contains(stage)) {
-        checks.skip(level(*stage), format!("{} again", stage.name()), "it was not asked for: --replay");
+    let asked_for = asked.folder.replay.map_or(&[][..], Replay::stages);
+    let stages: Vec<Stage> = contents.config.stages().filter(|stage| asked_for.contains(stage)).collect();
+    for stage in contents.config.stages().filter(|stage| !stages.contains(stage)) {
+        checks.skip(level(stage), format!("{} again", stage.name()), "it was not asked for: --replay");
     }
     if stages.is_empty() {
         return;
     }
-    if let Err(error) = replay(folder, contents, stages, asked, bars, checks) {
+    if let Err(error) = replay(folder, contents, &stages, asked, bars, checks) {
         let hint = error.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
         for stage in stages {
-            checks.skip_asked(level(*stage), format!("{} again", stage.name()), format!("{}{hint}", error.message));
+            checks.skip_asked(level(stage), format!("{} again", stage.name()), format!("{}{hint}", error.message));
         }
     }
 }

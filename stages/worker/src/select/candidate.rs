@@ -1,0 +1,278 @@
+//! Trains one candidate for some epochs, continuing where its last checkpoint ends.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tfnas::schedule::cosine_with_warm_up;
+use tfnas::{Architecture, ModelConfig, Space};
+use tfnas_images::{BatchOptions, ImageSource, Order, Transform};
+use tfnas_random::Purpose;
+use tfnas_select::EpochScore;
+use tfnas_stages::SelectParams;
+use tfnas_torch::derived::DerivedNetwork;
+use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
+use tfnas_torch::initialise::initialise;
+use tfnas_torch::loss::Meter;
+use tfnas_torch::optim::{Optimiser as _, Sgd, SgdSettings};
+use tfnas_torch::trainer::{TrainStepError, Trainer};
+use tfnas_torch::weights::load;
+use tfnas_torch::{Module, NamedTensors, Role};
+
+use crate::error::{Context as _, StageError};
+use crate::evaluate::evaluate;
+use crate::images::{Feeder, evaluation, train_transform};
+use crate::precision::mixed_precision;
+use crate::resume::ResumeFolder;
+use crate::state::StateKeeper;
+use crate::stop::StopFlag;
+use crate::train::WARM_UP_ABOVE_BATCH;
+
+/// What candidates have in common: data, recipe and seed. All start from the same seed and see the same images in the same
+/// order with the same augmentation, so that their losses differ by their architectures alone.
+pub struct Candidates<'a> {
+    pub params: &'a SelectParams,
+    pub space: &'a Space,
+    pub classes: usize,
+    pub loader: Feeder,
+    pub train: ImageSource,
+    pub val: ImageSource,
+    /// The folder that has one folder of checkpoints for each candidate.
+    pub checkpoints: PathBuf,
+    pub checkpoint_every_s: f64,
+    pub data_workers: usize,
+}
+
+/// Called after every batch with the number of images that it had; returns whether to stop.
+pub type OnBatch<'a> = &'a mut dyn FnMut(usize) -> Result<bool, StageError>;
+
+/// How far a candidate has been trained; what a checkpoint holds beside tensors.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Progress {
+    /// Steps of the current epoch that are done.
+    step: usize,
+    /// Complete epochs.
+    scores: Vec<EpochScore>,
+    /// Whether a loss was not finite: the candidate is not trained any further.
+    diverged: bool,
+}
+
+/// A candidate's network and optimizer.
+struct Training {
+    network: DerivedNetwork,
+    trainer: Trainer,
+    meter: Meter,
+    progress: Progress,
+    checkpoints: StateKeeper,
+}
+
+impl Candidates<'_> {
+    /// Trains a candidate until `epochs` epochs are done in all, and returns the scores of all of them. An epoch that ends
+    /// a rung has validation scores too.
+    ///
+    /// # Errors
+    /// Returns [`StageError::Stopped`], with a checkpoint written, when `on_batch` asks to stop; and an error if images
+    /// cannot be read or checkpoints cannot be written.
+    pub fn train(
+        &self,
+        id: usize,
+        architecture: &Architecture,
+        epochs: usize,
+        stop: &StopFlag,
+        on_batch: OnBatch<'_>,
+    ) -> Result<Vec<EpochScore>, StageError> {
+        let checkpoints = self.checkpoints_of(id)?;
+        let saved = checkpoints.load::<Progress>()?;
+        if let Some((progress, _)) = &saved
+            && (progress.scores.len() >= epochs || progress.diverged)
+        {
+            return Ok(padded(&progress.scores, epochs));
+        }
+        let mut training = self.begin(architecture, checkpoints)?;
+        if let Some((progress, tensors)) = saved {
+            training.restore(progress, &tensors, self.loader.device())?;
+        }
+        while training.progress.scores.len() < epochs && !training.progress.diverged {
+            self.epoch(&mut training, stop, on_batch)?;
+        }
+        Ok(padded(&training.progress.scores, epochs))
+    }
+
+    /// Removes the tensors of a candidate that is not trained any further, and keeps its scores.
+    ///
+    /// # Errors
+    /// Returns an error if its checkpoint cannot be read or written.
+    pub fn retire(&self, id: usize) -> Result<(), StageError> {
+        let mut checkpoints = self.checkpoints_of(id)?;
+        match checkpoints.load::<Progress>()? {
+            Some((progress, tensors)) if tensors.len() > 1 => {
+                // Beyond every position that training writes, so that it is the latest.
+                checkpoints.save(u64::MAX, &progress, NamedTensors::new())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn checkpoints_of(&self, id: usize) -> Result<StateKeeper, StageError> {
+        let folder = folder_of(&self.checkpoints, id);
+        fs::create_dir_all(&folder).map_err(|error| StageError::file("create", &folder, &error))?;
+        Ok(StateKeeper::new(ResumeFolder::new(&folder), self.checkpoint_every_s))
+    }
+
+    /// The candidate before its first step.
+    fn begin(&self, architecture: &Architecture, checkpoints: StateKeeper) -> Result<Training, StageError> {
+        let recipe = &self.params.recipe;
+        let config = ModelConfig::from_architecture(self.space, architecture, self.classes).context("candidate")?;
+        let network = DerivedNetwork::new(&config, self.loader.device());
+        initialise(&network, self.params.seed);
+        let settings = SgdSettings { rate: recipe.lr, momentum: recipe.momentum, weight_decay: recipe.weight_decay };
+        let trainer = Trainer {
+            optimiser: Sgd::new(network.tensors(Role::Weight), settings),
+            max_norm: recipe.grad_clip,
+            label_smoothing: recipe.label_smoothing,
+            precision: mixed_precision("train.precision", recipe.precision, self.loader.device())?,
+            ranks: None,
+        };
+        Ok(Training { network, trainer, meter: Meter::new(), progress: Progress::default(), checkpoints })
+    }
+
+    /// Trains what is left of the current epoch, and scores it.
+    fn epoch(&self, training: &mut Training, stop: &StopFlag, on_batch: OnBatch<'_>) -> Result<(), StageError> {
+        let recipe = &self.params.recipe;
+        let rungs = &self.params.select.rungs;
+        let epoch = training.progress.scores.len();
+        let total = rungs.last().copied().unwrap_or(epoch + 1);
+        let warm_up = if recipe.batch > WARM_UP_ABOVE_BATCH { recipe.warmup_epochs } else { 0 };
+        training.trainer.optimiser.set_rate(cosine_with_warm_up(recipe.lr, epoch, total, warm_up));
+        let seed = self.params.seed;
+        let options = BatchOptions {
+            batch: recipe.batch,
+            shard: None,
+            order: Order::Shuffled { seed, purpose: Purpose::Shuffle, epoch: epoch as u32, round: 0 },
+            transform: Transform::Train {
+                transform: train_transform(&recipe.augment, self.params.space.resolution),
+                seed,
+                purpose: Purpose::Augment,
+                epoch: epoch as u32,
+            },
+            start_batch: training.progress.step,
+            workers: self.data_workers,
+        };
+        let rates = DropRates { dropout: recipe.dropout, drop_connect: recipe.drop_connect };
+        for batch in self.loader.feed(&self.train, &options) {
+            let batch = batch?;
+            if batch.count > 0 {
+                let key = StepKey { seed, epoch: epoch as u32, step: training.progress.step as u32 };
+                let masks = DropMasks::draw(&training.network, rates, batch.count, key);
+                match training.trainer.step(&training.network, &batch.images, &batch.labels, &masks) {
+                    // Batch norm cannot compute a variance from a last batch of one image.
+                    Err(TrainStepError::BatchTooSmall(_)) => {}
+                    outcome => {
+                        let outcome = outcome?;
+                        training.meter.add(&outcome.loss, &outcome.logits, &batch.labels);
+                    }
+                }
+            }
+            training.progress.step += 1;
+            let stopped = on_batch(batch.count + batch.skipped)?;
+            if stopped || training.checkpoints.is_due() {
+                training.save()?;
+            }
+            if stopped {
+                return Err(StageError::Stopped);
+            }
+        }
+        let trained =
+            training.meter.read().ok_or_else(|| StageError::new("none of the training images could be read"))?;
+        let mut score = EpochScore { epoch: epoch + 1, train_loss: trained.loss, val_loss: None, val_top1: None };
+        if rungs.contains(&(epoch + 1)) && trained.loss.is_finite() {
+            match self.validate(training, stop, on_batch) {
+                Err(StageError::Stopped) => {
+                    training.save()?;
+                    return Err(StageError::Stopped);
+                }
+                found => {
+                    let (loss, top1) = found?;
+                    score.val_loss = Some(loss);
+                    score.val_top1 = Some(top1);
+                }
+            }
+        }
+        training.progress.diverged = !score.train_loss.is_finite();
+        training.progress.scores.push(score);
+        training.progress.step = 0;
+        training.meter = Meter::new();
+        training.save()
+    }
+
+    /// Mean loss and top-1 on the images that the search validates on.
+    fn validate(
+        &self,
+        training: &Training,
+        stop: &StopFlag,
+        on_batch: OnBatch<'_>,
+    ) -> Result<(f64, f64), StageError> {
+        let options =
+            evaluation(self.params.resize, self.params.space.resolution, self.params.recipe.batch, self.data_workers);
+        let network = training.network.folded();
+        let mut failed = None;
+        let found = evaluate(
+            &self.loader,
+            &self.val,
+            &options,
+            None,
+            stop,
+            |images, _| network.forward(images),
+            |_| {
+                // Peers must hear of this process while it validates; the images count for no progress.
+                if let Err(error) = on_batch(0) {
+                    failed.get_or_insert(error);
+                }
+            },
+        );
+        match failed {
+            Some(error) => Err(error),
+            None => found.map(|found| (found.reading.loss, found.reading.top1)),
+        }
+    }
+}
+
+impl Training {
+    fn save(&mut self) -> Result<(), StageError> {
+        let mut tensors = NamedTensors::new();
+        tensors.insert_all("network", self.network.state());
+        tensors.insert_all("optimiser", self.trainer.optimiser.state());
+        tensors.insert_all("precision", self.trainer.precision.state());
+        tensors.insert("meter".to_owned(), self.meter.state());
+        let position = (self.progress.scores.len(), self.progress.step);
+        self.checkpoints.save_epoch(position, &self.progress, tensors)
+    }
+
+    fn restore(&mut self, progress: Progress, saved: &NamedTensors, device: tch::Device) -> Result<(), StageError> {
+        load(&self.network, &saved.under("network")).context("checkpoint")?;
+        self.trainer.optimiser.restore(&saved.under("optimiser")).context("checkpoint")?;
+        self.trainer.precision.restore(&saved.under("precision")).context("checkpoint")?;
+        self.meter = saved
+            .get("meter")
+            .and_then(|state| Meter::restore(state, device))
+            .ok_or_else(|| StageError::new("the checkpoint of a candidate has no meter"))?;
+        self.progress = progress;
+        Ok(())
+    }
+}
+
+/// The folder of a candidate's checkpoints.
+fn folder_of(checkpoints: &Path, id: usize) -> PathBuf {
+    checkpoints.join(format!("candidate-{id:05}"))
+}
+
+/// The scores of the first `epochs` epochs; a candidate that diverged has its last score for the epochs that it misses.
+fn padded(scores: &[EpochScore], epochs: usize) -> Vec<EpochScore> {
+    let mut padded: Vec<EpochScore> = scores.iter().take(epochs).cloned().collect();
+    while let Some(last) = padded.last().filter(|_| padded.len() < epochs) {
+        let mut missed = last.clone();
+        missed.epoch += 1;
+        padded.push(missed);
+    }
+    padded
+}
