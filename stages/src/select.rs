@@ -192,7 +192,7 @@ mod tests {
             (serde_json::json!({ "candidates": 8, "rungs": [0, 1, 2] }), "rungs"),
             (serde_json::json!({ "candidates": 8, "rungs": [3, 1, 15] }), "rungs"),
             (serde_json::json!({ "candidates": 8, "keep": [4] }), "keep"),
-            (serde_json::json!({ "candidates": 8, "proposals": [], "keep": [8, 2] }), "keep"),
+            (serde_json::json!({ "candidates": 8, "proposals": [], "keep": [9, 2] }), "keep"),
             (serde_json::json!({ "candidates": 8, "keep": [4, 0] }), "keep"),
             (serde_json::json!({ "candidates": 8, "keep": [4, 5] }), "keep"),
             (serde_json::json!({ "candidates": 8, "from_search": 1.5 }), "from_search"),
