@@ -167,15 +167,15 @@ def others():
 def palette_tiff(bits):
     """Return a big-endian TIFF with a palette of 16-bit colors and several values per byte."""
     rows = b"".join(packed(row.flatten(), bits) for row in pixels(1, top=1 << bits))
-    colours = np.random.default_rng(bits).integers(0, 65536, 3 << bits).astype(">u2").tobytes()
+    colors = np.random.default_rng(bits).integers(0, 65536, 3 << bits).astype(">u2").tobytes()
     # Width, height, bits, no compression, a palette, offset of the rows, one value per pixel, number and bytes of the rows.
     fields = {256: WIDTH, 257: HEIGHT, 258: bits, 259: 1, 262: 3, 273: 8, 277: 1, 278: HEIGHT, 279: len(rows)}
     long = 4
     entries = [struct.pack(">HHII", tag, long, 1, value) for tag, value in fields.items()]
     short = 3
     entries.append(struct.pack(">HHII", 320, short, 3 << bits, 8 + len(rows)))
-    head = b"MM\0*" + struct.pack(">I", 8 + len(rows) + len(colours))
-    return head + rows + colours + struct.pack(">H", len(entries)) + b"".join(entries) + bytes(4)
+    head = b"MM\0*" + struct.pack(">I", 8 + len(rows) + len(colors))
+    return head + rows + colors + struct.pack(">H", len(entries)) + b"".join(entries) + bytes(4)
 
 
 def text(magic, values, largest):

@@ -18,7 +18,7 @@ EVALUATIONS = [(256, 224), (36, 32), (32, 32), (20, 27), (7, 8)]
 DRAWS = 3
 BILINEAR = transforms.InterpolationMode.BILINEAR
 # Color changes in the order of ColorJitter's numbers.
-COLOURS = ["brightness", "contrast", "saturation", "hue"]
+COLORS = ["brightness", "contrast", "saturation", "hue"]
 # Width of the border of a padded crop, in pixels.
 PADDING = 4
 
@@ -58,13 +58,13 @@ def drawn(seed, width, height):
     if draw.random() < 0.25 and min(width, height) + 2 * PADDING >= resolution:
         left, top = (draw.randint(-PADDING, size + PADDING - resolution) for size in [width, height])
         crop_width = crop_height = resolution
-    colours = [(name, draw.uniform(-0.5, 0.5) if name == "hue" else draw.uniform(0, 2)) for name in COLOURS]
-    draw.shuffle(colours)
+    colors = [(name, draw.uniform(-0.5, 0.5) if name == "hue" else draw.uniform(0, 2)) for name in COLORS]
+    draw.shuffle(colors)
     crop = [left, top, crop_width, crop_height]
-    return {"resolution": resolution, "crop": crop, "flip": draw.random() < 0.5, "colours": colours}
+    return {"resolution": resolution, "crop": crop, "flip": draw.random() < 0.5, "colors": colors}
 
 
-def augmented(image, resolution, crop, flip, colours):
+def augmented(image, resolution, crop, flip, colors):
     """Return what torchvision's transforms give for an image with these parameters."""
     left, top, width, height = crop
     if (width, height) == (resolution, resolution):
@@ -74,9 +74,9 @@ def augmented(image, resolution, crop, flip, colours):
         cropped, drawn = transforms.RandomResizedCrop(resolution, interpolation=BILINEAR), (top, left, height, width)
     cropped.get_params = lambda *_: drawn
     jittered = transforms.ColorJitter()
-    order = torch.tensor([COLOURS.index(name) for name, _ in colours])
-    factors = dict(colours)
-    jittered.get_params = lambda *_: (order, *(factors[name] for name in COLOURS))
+    order = torch.tensor([COLORS.index(name) for name, _ in colors])
+    factors = dict(colors)
+    jittered.get_params = lambda *_: (order, *(factors[name] for name in COLORS))
     image = cropped(image)
     return jittered(functional.hflip(image) if flip else image)
 
