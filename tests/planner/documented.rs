@@ -9,6 +9,7 @@ use crate::project::{Project, STAGES};
 const FROM_THE_ORIGINAL: &str = include_str!("../../docs/from-the-original.md");
 const CLUSTERS: &str = include_str!("../../docs/many-processes.md");
 const REFERENCE: &str = include_str!("../../docs/reference.md");
+const README: &str = include_str!("../../README.md");
 const GUIDE: &str = include_str!("../../docs/guide.md");
 const CACHE_KEYS: &str = include_str!("../../docs/cache-keys.md");
 
@@ -207,5 +208,16 @@ fn the_page_on_cache_keys_names_every_field_of_a_key() {
         for fact in manifest["environment"].as_object().unwrap().keys() {
             assert!(quoted.contains(fact.as_str()), "{stage}: environment {fact}");
         }
+    }
+}
+
+#[test]
+fn the_configurations_in_the_readme_and_the_guide_are_valid() {
+    let project = Project::new();
+    for text in [section(README, "## Your own photos"), section(GUIDE, "## Configuration")] {
+        let lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+        assert!(lines.len() >= 5, "{lines:?}");
+        project.write("documented.yaml", &lines.join("\n"));
+        project.good(&["config", "--config", "documented.yaml"]);
     }
 }
