@@ -1,50 +1,51 @@
-# The two commands of the README are `make run` and `make test`; `make help` lists the others.
+# The README documents `make run` and `make test`. `make help` lists all targets.
 
 CARGO ?= cargo
 
 .PHONY: help setup build run test lint doc soak cluster bench interop attest deny
 
-help: ## lists these targets
+help: ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
-setup: ## puts libtorch into .libtorch/ (once)
+setup: ## install libtorch into .libtorch/ (once)
 	@ci/setup-libtorch
 
-build: setup ## builds planner and worker
+build: setup ## build the planner and the worker
 	$(CARGO) build --locked
 
-run: build ## runs the whole pipeline on the embedded default
+run: build ## run the whole pipeline on the embedded default
 	$(CARGO) run --locked --quiet -- run all
 
-test: lint doc build ## formats, lints, documents, tests, also with other verifiers, runs the smoke configuration, and a part of `make interop`
+test: lint doc build ## run all checks and tests: lint, doc, unit and end-to-end tests, attest, the smoke run, a short interop
 	$(CARGO) test --locked --workspace
 	ci/attestations/run
 	ci/smoke
 	ci/interop/run --quick
 
-lint: setup
+lint: setup ## check formatting, clippy lints, and the links of the documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	ci/check-links
 
-doc: setup
+doc: setup ## build the API documentation; warnings are errors
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
 
-soak: build ## kills planner and worker a hundred times each, where `make test` does so a few times
+soak: build ## run the long kill, tamper and fuzz tests, and the tests against an S3 server
 	ci/soak
 
-cluster: build ## runs whole pipelines as jobs of a Slurm cluster on this machine (Debian: slurm-wlm, munge)
+cluster: build ## run whole pipelines as jobs of a Slurm cluster on this machine (needs Debian's slurm-wlm and munge)
 	ci/with-slurm $(CARGO) test --locked --test pipeline -- --ignored --test-threads 1 slurm_
 
-bench: build ## measures speed beside DVC and Snakemake, which it installs in .bench/
+bench: build ## measure speed beside DVC and Snakemake, which are installed in .bench/
 	$(CARGO) build --locked --workspace --examples
 	ci/bench/install-peers
 	python3 ci/bench
 
-interop: build ## compares with PyTorch, ONNX Runtime, Pillow and torchvision, which it installs in .interop/
+interop: build ## compare with PyTorch, ONNX Runtime, Pillow and torchvision, which are installed in .interop/
 	ci/interop/run
 
-attest: ## signs for other people's verifiers and verifies what they sign; installs them in .attestations/
+attest: ## verify signatures with external tools, in both directions; the tools are installed in .attestations/
 	ci/attestations/run
 
-deny: ## licences, bans and duplicates of the dependencies (needs cargo-deny)
+deny: ## check licenses, bans and duplicates of the dependencies (needs cargo-deny)
 	$(CARGO) deny --offline check licenses bans sources

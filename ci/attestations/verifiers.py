@@ -1,9 +1,9 @@
-"""Verifies and signs with other people's programs: verifiers.py VERB ARGUMENT…
+"""Verify and sign with external programs: verifiers.py VERB ARGUMENT…
 
 verify-envelope ENVELOPE KEY.pub    securesystemslib verifies a DSSE envelope; prints its payload
 sign-envelope KEY.pem TYPE          securesystemslib signs standard input; prints the envelope
-check-statement STATEMENT           in-toto-attestation reads a statement with no unknown field, and validates it
-check-provenance STATEMENT          the same, and its predicate as SLSA provenance v1; prints how long the build took
+check-statement STATEMENT           in-toto-attestation validates a statement and refuses unknown fields
+check-provenance STATEMENT          the same, with SLSA provenance v1 as its predicate; prints the duration of the build
 """
 
 import json
@@ -22,7 +22,7 @@ from securesystemslib.signer import CryptoSigner, SSlibKey
 def verify_envelope(file, key_file):
     written = json.loads(Path(file).read_text())
     key = serialization.load_pem_public_key(Path(key_file).read_bytes())
-    # A signature counts for the library only if it is named as the key is; reading takes the name out of the document.
+    # The library accepts a signature only under the key ID of the key; from_dict removes the ID from the document.
     keyid = written["signatures"][0]["keyid"]
     envelope = Envelope.from_dict(written)
     envelope.verify([SSlibKey.from_crypto(key, keyid=keyid)], 1)

@@ -1,7 +1,7 @@
-"""Measures what planner, store and ranks take, beside other tools on the same machine, in one run.
+"""Measure the speed of planner, store and ranks, and of other tools on the same machine, in one run.
 
-Prints a table, and writes everything as JSON to .bench/bench.json. A figure beyond its limit is a verdict, not an
-error: the exit code is 1 only if something could not be measured.
+Print a table, and write all figures as JSON to .bench/bench.json. A figure above its limit is reported as missed, but is
+not an error: the exit code is 1 only if something could not be measured.
 """
 
 import argparse
@@ -32,9 +32,9 @@ PARTS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="ci/bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; without one, all")
-    parser.add_argument("--few", type=int, default=5, help="runs of what takes seconds (5)")
-    parser.add_argument("--many", type=int, default=21, help="runs of what takes milliseconds (21)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
+    parser.add_argument("--few", type=int, default=5, help="runs of benchmarks that take seconds (default: 5)")
+    parser.add_argument("--many", type=int, default=21, help="runs of benchmarks that take milliseconds (default: 21)")
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - set(PARTS)
     if unknown:
@@ -64,7 +64,7 @@ def main() -> int:
 
 
 def programs() -> Path:
-    """The folder that cargo builds into."""
+    """Return the folder with the built programs."""
     command = ["cargo", "metadata", "--no-deps", "--offline", "--format-version", "1"]
     metadata = subprocess.run(command, cwd=SOURCE, check=True, capture_output=True, text=True).stdout
     return Path(json.loads(metadata)["target_directory"]) / "debug"

@@ -1,4 +1,4 @@
-"""Image folders: how long it takes to know what is in them, for the first time and again."""
+"""Measure how long it takes to identify image folders, the first time and again."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ def measure_files(bench: Bench) -> list[Figure]:
 
 
 def measure_entries(bench: Bench) -> list[Figure]:
-    # What is in them does not matter to a second look, and a million blocks of the disk are spared.
+    # The content does not matter when files are unchanged; empty files need no disk blocks.
     entries = make_files(bench.work / "entries", ENTRIES, 0)
     memos = bench.work / "memos-of-entries"
     identify(bench, entries, memos, read=ENTRIES)
@@ -67,7 +67,7 @@ def make_files(root: Path, files: int, size: int) -> Path:
 
 
 def identify(bench: Bench, folder: Path, memos: Path, read: int) -> dict:
-    """Identifies a folder in a process of its own, which must read so many files."""
+    """Identify a folder in a separate process, which must read this number of files."""
     command = [str(bench.programs / "examples/identify"), str(folder), str(memos)]
     found = json.loads(run(command, bench.work).output)
     if found["read"] != read:
@@ -76,7 +76,7 @@ def identify(bench: Bench, folder: Path, memos: Path, read: int) -> dict:
 
 
 def dvc_add(bench: Bench, images: Path) -> float:
-    """The seconds of `dvc add` in a project that is new, with a cache that is empty."""
+    """Return the seconds of `dvc add` in a new project with an empty cache."""
     project = bench.work / "dvc-add"
     project.mkdir()
     peers.begin_dvc(bench, project)

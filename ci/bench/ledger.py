@@ -33,7 +33,7 @@ def measure(bench: Bench) -> list[Figure]:
     shutil.copy(bench.source / "ci/smoke.yaml", folder / "pipeline.yaml")
     run(bench.pipeline("run", "all", "--store", "one-run"), folder)
     with closing(sqlite3.connect(folder / "one-run/ledger.sqlite3")) as ledger:
-        # So that everything is in the one file that is copied.
+        # Checkpoint the write-ahead log, since only the database file is copied.
         ledger.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     shutil.copytree(folder / "one-run", folder / "long")
     with closing(sqlite3.connect(folder / "long/ledger.sqlite3")) as ledger:
@@ -58,8 +58,8 @@ def measure(bench: Bench) -> list[Figure]:
 
 
 def fill(ledger: sqlite3.Connection) -> None:
-    """Adds runs like the one run there, whose attempts have keys, inputs and outputs of their own."""
-    # The result of the pipeline that is asked about stays; what is added comes after it.
+    """Add runs like the existing one, whose attempts have their own keys, inputs and outputs."""
+    # Keep the result that the commands ask for, and add the others after it.
     ((template_run,),) = ledger.execute("SELECT id FROM runs")
     templates = [attempt for (attempt,) in ledger.execute("SELECT id FROM attempts ORDER BY id")]
     attempt = templates[-1]
@@ -75,7 +75,7 @@ def fill(ledger: sqlite3.Connection) -> None:
                     "id": attempt,
                     "name": secrets.token_hex(8),
                     "run": run_id,
-                    # What is beyond the six stages are other instances of them.
+                    # Attempts beyond the six stages are further instances of these stages.
                     "suffix": f"@{position}" if position >= len(templates) else "",
                     "key": secrets.token_bytes(32),
                     "later_ms": later_ms,

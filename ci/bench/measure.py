@@ -1,4 +1,4 @@
-"""Runs programs and times them."""
+"""Run programs and measure their time."""
 
 import json
 import statistics
@@ -15,7 +15,7 @@ class Unmeasured(Exception):
 
 @dataclass(frozen=True)
 class Ran:
-    """What a program took."""
+    """Time and output of a program."""
 
     seconds: float
     output: str
@@ -23,13 +23,13 @@ class Ran:
 
 @dataclass(frozen=True)
 class Figure:
-    """One number, and what it should be at most."""
+    """A measured value and its limit."""
 
     name: str
     unit: str
     value: float
     limit: float | None = None
-    # What the value is the median of; of a ratio, nothing.
+    # The samples whose median is the value; empty for a ratio.
     samples: list[float] = field(default_factory=list)
 
     @classmethod
@@ -45,19 +45,19 @@ class Figure:
 
 @dataclass(frozen=True)
 class Bench:
-    """Where everything is, and how often things are repeated."""
+    """Folders of a benchmark, and the number of repetitions."""
 
-    # Holds the built programs.
+    # The built programs.
     programs: Path
-    # Holds the peers, one folder each.
+    # The programs to compare with, one folder each.
     peers: Path
-    # An empty folder on the disk that is measured.
+    # An empty folder on the disk to measure.
     work: Path
-    # The project's sources.
+    # The source folder of this project.
     source: Path
-    # Runs of what takes seconds.
+    # Runs of benchmarks that take seconds.
     few: int
-    # Runs of what takes milliseconds.
+    # Runs of benchmarks that take milliseconds.
     many: int
 
     def pipeline(self, *arguments: str) -> list[str]:
@@ -65,7 +65,7 @@ class Bench:
 
 
 def run(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> Ran:
-    """Runs a program to its end, which must be a good one; what it writes goes to a file."""
+    """Run a program, which must succeed, with its output in a temporary file."""
     with tempfile.TemporaryFile(mode="w+") as output:
         began = time.perf_counter()
         ended = subprocess.run(
@@ -80,7 +80,7 @@ def run(command: list[str], folder: Path, environment: dict[str, str] | None = N
 
 
 def query(command: list[str], folder: Path):
-    """Returns the JSON that a program prints."""
+    """Return the JSON that a program prints."""
     ended = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if ended.returncode != 0:
         raise Unmeasured(f"{' '.join(command)} ended with {ended.returncode}: {ended.stderr[-2000:]}")

@@ -1,4 +1,4 @@
-"""A run that finds nothing to do, beside other pipelines over the same six steps, with the same files."""
+"""Measure a run with nothing to do, and the same six steps with the same files in other tools."""
 
 import json
 import os
@@ -15,7 +15,7 @@ LIMIT_SHARE_OF_DVC = 1 / 25
 
 @dataclass(frozen=True)
 class Step:
-    """A stage as any pipeline sees it: files in, files out."""
+    """A stage with its input and output files."""
 
     name: str
     inputs: list[str]
@@ -58,7 +58,7 @@ def expect(ran: Ran, words: str) -> float:
 
 
 def steps_of(shown: dict, folder: Path) -> list[Step]:
-    """The steps of a run, from what the ledger says of it."""
+    """Return the steps of a run from the ledger."""
     makers = {output["digest"]: output["name"] for attempt in shown["made"] for output in attempt["outputs"]}
     steps = []
     for attempt in shown["made"]:
@@ -73,7 +73,7 @@ def steps_of(shown: dict, folder: Path) -> list[Step]:
 
 
 def peer_project(bench: Bench, name: str, ours: Path, steps: list[Step], made: dict) -> Path:
-    """A folder with the same images, configuration and results."""
+    """Create a folder with the same images, configuration and results."""
     folder = bench.work / name
     (folder / "made").mkdir(parents=True)
     shutil.copy(ours / "pipeline.yaml", folder)
@@ -113,5 +113,5 @@ def snakemake_project(bench: Bench, ours: Path, steps: list[Step], made: dict) -
 
 
 def quoted(texts: list[str]) -> str:
-    """Texts as Python writes them, with commas between."""
+    """Format strings as a comma-separated list of Python literals."""
     return ", ".join(json.dumps(text) for text in texts)

@@ -1,4 +1,4 @@
-"""The programs that are compared with, where ci/bench/install-peers puts them."""
+"""Run the programs that the benchmarks compare with, as installed by ci/bench/install-peers."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ def dvc(bench: Bench, folder: Path, *arguments: str) -> Ran:
 
 
 def begin_dvc(bench: Bench, folder: Path) -> None:
-    """Begins a project that knows nothing yet."""
+    """Create an empty DVC project."""
     shutil.rmtree(home(bench), ignore_errors=True)
     dvc(bench, folder, "init", "--no-scm")
     dvc(bench, folder, "config", "core.check_update", "false")
@@ -27,7 +27,7 @@ def home(bench: Bench) -> Path:
 
 
 def environment(bench: Bench, peer: str) -> dict[str, str]:
-    """Nothing of the user's own settings, and no call to anybody."""
+    """Return an environment without the user's settings and without network access by the tools."""
     (folder,) = bench.peers.glob(f"{peer}-*")
     return {
         **os.environ,

@@ -1,4 +1,4 @@
-"""What was measured, for people and for programs."""
+"""Format the results as a table and as JSON."""
 
 import os
 import platform

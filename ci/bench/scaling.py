@@ -1,4 +1,4 @@
-"""Training on two processes of one thread beside one process of two threads, and what a step waits for its peer."""
+"""Measure training on two processes of one thread and on one process of two threads, and the time spent waiting."""
 
 import json
 import os
@@ -14,13 +14,13 @@ BATCH = 64
 STEPS = 8
 # Two processes should have at least 0.95 of the images a second that one has.
 LIMIT = 1 / 0.95
-# What workers are started with, too: freed memory stays with the process.
+# The same setting as for workers: freed memory stays with the process.
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "1000000000"}
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How the same batch is trained."""
+    """A way to train the same batch."""
 
     name: str
     ranks: int

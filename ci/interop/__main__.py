@@ -1,6 +1,6 @@
-"""Compares with other people's programs: exported networks in ONNX Runtime and PyTorch, images in Pillow and torchvision.
+"""Compare exported networks with ONNX Runtime and PyTorch, and images with Pillow and torchvision.
 
-Needs the packages that ci/interop/set-up installs. The exit code is 1 when something differs.
+This needs the packages that ci/interop/set-up installs. The exit code is 1 if something differs.
 """
 
 import argparse
@@ -15,17 +15,17 @@ import pictures
 import programs
 from report import Report
 
-# Of so many photographs of 32 x 32 pixels one is compared.
+# Compare one of this number of 32x32 photos.
 THUMBNAIL_STEP = 10
-# Of so many of all these photographs a quick comparison takes one.
+# With --quick, compare one of this number of photos.
 QUICK_STEP = 15
 PARTS = {"networks": networks.compare, "pictures": pictures.compare}
 
 
 def main():
     parser = argparse.ArgumentParser(prog="ci/interop", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; without one, all")
-    parser.add_argument("--quick", action="store_true", help="compares every fifteenth photograph alone")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="compare only every fifteenth photo")
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - set(PARTS)
     if unknown:
@@ -42,19 +42,19 @@ def main():
 
 
 def photos():
-    """Photographs: in TFNAS_PHOTOS, or in ../shared/data/photos beside the project; perhaps none."""
+    """Return the photos in TFNAS_PHOTOS or ../shared/data/photos, if any."""
     folder = Path(os.environ.get("TFNAS_PHOTOS", programs.SOURCE.parent / "shared/data/photos"))
     files = sorted(file for file in folder.glob("*") if file.suffix.lower() in [".jpg", ".jpeg", ".png"])
     if not files:
-        print(f"no photographs in {folder}: only generated images are compared")
+        print(f"no photos in {folder}: only generated images are compared")
     return files
 
 
 def extracted(folder):
-    """Every so many-th of the photographs of 32 x 32 pixels in TFNAS_THUMBNAILS, an archive; without it the one beside the project."""
+    """Return every tenth 32x32 photo of the archive TFNAS_THUMBNAILS, or of the one beside the project."""
     archive = Path(os.environ.get("TFNAS_THUMBNAILS", programs.SOURCE.parent / "shared/data/cifar10-jpg.tar.xz"))
     if not archive.exists():
-        print(f"{archive} is not there: no thumbnails are compared")
+        print(f"{archive} does not exist: no 32x32 photos are compared")
         return []
     with tarfile.open(archive) as files:
         members = [member for member in files.getmembers() if member.isfile()][::THUMBNAIL_STEP]

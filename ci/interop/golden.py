@@ -1,4 +1,4 @@
-"""Networks of the original with weights and images by formula (tests/golden/formula.rs), and the logits that it computed."""
+"""Networks of the original with weights and images from a formula (tests/golden/formula.rs), and the logits it computed."""
 
 import gzip
 import json
@@ -11,13 +11,13 @@ from programs import SOURCE
 
 
 def cases():
-    """The cases of tests/golden/derived.jsonl."""
+    """Return the cases of tests/golden/derived.jsonl."""
     with gzip.open(SOURCE / "tests/golden/derived.jsonl.gz", "rt") as lines:
         return [json.loads(line) for line in lines]
 
 
 def with_classes(case, classes):
-    """Text of the case's model.config, and the shapes of its state, with another number of classes."""
+    """Return the model.config of a case and the shapes of its state, with another number of classes."""
     config = json.loads(case["config_text"])
     config["classifier"]["out_features"] = classes
     shapes = {name: list(shape) for name, shape in case["state_dict_shapes"]}
@@ -27,7 +27,7 @@ def with_classes(case, classes):
 
 
 def sequence(text, count):
-    """The hashed sequence in [-1, 1) of a name."""
+    """Return the hashed sequence in [-1, 1) of a name."""
     with np.errstate(over="ignore"):
         start = np.uint64((zlib.crc32(text.encode()) << 32) + 0x9E3779B97F4A7C15 & (1 << 64) - 1)
         z = np.arange(count, dtype=np.uint64) + start
@@ -38,7 +38,7 @@ def sequence(text, count):
 
 
 def weights(shapes, salt):
-    """The state that the formula gives."""
+    """Return the state from the formula."""
     return {name: tensor(name, shape, salt) for name, shape in shapes.items()}
 
 
@@ -60,12 +60,12 @@ def tensor(name, shape, salt):
 
 
 def images(shape, salt):
-    """The images that the formula gives."""
+    """Return the images from the formula."""
     return (math.sqrt(3) * sequence(salt + "input", math.prod(shape))).astype(np.float32).reshape(shape)
 
 
 def write_safetensors(path, tensors):
-    """Writes named arrays as a safetensors file."""
+    """Write named arrays as a safetensors file."""
     dtypes = {np.dtype(np.float32): "F32", np.dtype(np.int64): "I64"}
     header, data = {}, b""
     for name, values in sorted(tensors.items(), key=lambda entry: (entry[1].dtype == np.float32, entry[0])):

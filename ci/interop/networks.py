@@ -1,4 +1,4 @@
-"""Exported networks in ONNX Runtime and PyTorch: their logits against ours, and against the original's."""
+"""Compare the logits of exported networks in ONNX Runtime and PyTorch with ours and with those of the original."""
 
 import json
 
@@ -12,7 +12,7 @@ from torchvision import transforms
 import golden
 from programs import LOGITS, PIPELINE, run_json
 
-# Of the largest logit: the programs sum in other orders.
+# Relative to the largest logit: the programs add in different orders.
 TOLERANCE = 1e-4
 FORMATS = ["onnx", "torchscript"]
 BATCH_NORMS = {"kept": [], "folded": ["--fold"]}
@@ -20,14 +20,14 @@ BATCHES = [1, 3]
 
 
 def compare(report, folder, photos, _thumbnails):
-    """Exports two networks of the published space, with 10 classes and with 1000, and runs them elsewhere."""
+    """Export two networks of the published space, with 10 and with 1000 classes, and run them in other programs."""
     cases = golden.cases()
     original(report, folder / "original", cases[0])
     ours(report, folder / "ours", cases[1], photos)
 
 
 def original(report, folder, case):
-    """Against the logits that the original computed of images by formula."""
+    """Compare with the logits that the original computed for images from the formula."""
     half = case["n10_64_hash"]
     expected = np.array(half["f64"]["eval_logits_b2"])
     network = Exported(folder, case, expected.shape[1], half["salt"], resolution=64)
@@ -38,7 +38,7 @@ def original(report, folder, case):
 
 
 def ours(report, folder, case, photos):
-    """Against the logits that this project computes of photographs, or of noise where there are none."""
+    """Compare with the logits that this project computes for photos, or for noise if there are no photos."""
     files = photos[: max(BATCHES)] or [noise(folder, index) for index in range(max(BATCHES))]
     network = Exported(folder, case, 1000, "interop:", resolution=224)
     expected = run_json(LOGITS, network.config, network.weights, 224, 256, *files)
@@ -51,7 +51,7 @@ def ours(report, folder, case, photos):
 
 
 class Exported:
-    """A network with weights by formula, in every form in which it can be exported."""
+    """A network with weights from the formula, in every form in which it can be exported."""
 
     def __init__(self, folder, case, classes, salt, resolution):
         folder.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ class Exported:
                 run_json(PIPELINE, "export", file, "--format", format, *options, *named)
 
     def runs(self):
-        """Name of each form, and what computes its logits."""
+        """Return the name of each form, and a function that computes its logits."""
         for batch_norm in BATCH_NORMS:
             yield f"{batch_norm}.onnx", onnx_runtime(self.folder / f"{batch_norm}.onnx")
             yield f"{batch_norm}.torchscript", pytorch(self.folder / f"{batch_norm}.torchscript")
@@ -90,7 +90,7 @@ def pytorch(file):
 
 
 def prepared(file, steps):
-    """An image as the description beside an exported file says, step by step."""
+    """Prepare an image as the description beside an exported file says."""
     x = None
     for step in steps:
         match step["step"]:
@@ -112,7 +112,7 @@ def prepared(file, steps):
 
 
 def noise(folder, index):
-    """A colourful picture, as a file."""
+    """Write a colorful image to a file."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"noise-{index}.png"
     pixels = np.random.default_rng(index).integers(0, 256, (30, 40, 3), np.uint8)

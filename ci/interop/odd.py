@@ -1,4 +1,4 @@
-"""Odd image files, made here: what photographs do not cover."""
+"""Generate odd image files, which photos do not cover."""
 
 import io
 import struct
@@ -11,7 +11,7 @@ WIDTH, HEIGHT = 53, 37
 
 
 def write_all(folder):
-    """Writes them and returns their files."""
+    """Write the files and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for name, content in {**jpegs(), **pngs(), **gifs(), **others(), **shapes()}.items():
@@ -21,7 +21,7 @@ def write_all(folder):
 
 
 def pixels(channels, width=WIDTH, height=HEIGHT, top=256, dtype=np.uint8):
-    """Smooth colours with some noise, `[height, width, channels]`."""
+    """Return smooth colors with some noise, `[height, width, channels]`."""
     y, x, c = np.mgrid[0:height, 0:width, 0:channels]
     waves = 0.5 + 0.4 * np.sin(x / 7 + c) * np.cos(y / 5 - 2 * c)
     noise = np.random.default_rng(channels).uniform(-0.1, 0.1, waves.shape)
@@ -29,14 +29,14 @@ def pixels(channels, width=WIDTH, height=HEIGHT, top=256, dtype=np.uint8):
 
 
 def picture(mode, width=WIDTH, height=HEIGHT):
-    """A Pillow image of a mode."""
+    """Return a Pillow image of a mode."""
     channels = len(Image.new(mode, (1, 1)).getbands())
     values = pixels(channels, width, height)
     return Image.fromarray(values[:, :, 0] if channels == 1 else values, mode)
 
 
 def saved(image, format, **options):
-    """The bytes of an image file that Pillow writes."""
+    """Return the bytes of an image file that Pillow writes."""
     file = io.BytesIO()
     image.save(file, format, **options)
     return file.getvalue()
@@ -92,7 +92,7 @@ ONE_PASS = [(0, 0, 1, 1)]
 
 
 def png(values, bits, kind, passes=ONE_PASS):
-    """A PNG of a form that Pillow does not write; `kind` is the format's number for the channels."""
+    """Return a PNG of a form that Pillow does not write; `kind` is the color type of the format."""
 
     def chunk(name, data):
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -107,7 +107,7 @@ def png(values, bits, kind, passes=ONE_PASS):
 
 
 def packed(row, bits):
-    """The bytes of a row of values, the first one uppermost."""
+    """Pack a row of values into bytes, the first value in the highest bits."""
     if bits >= 8:
         return row.astype(">u2" if bits == 16 else "u1").tobytes()
     padded = np.pad(row, (0, -len(row) % (8 // bits))).reshape(-1, 8 // bits)
@@ -165,21 +165,21 @@ def others():
 
 
 def palette_tiff(bits):
-    """A TIFF of the other byte order with a palette of 16-bit colours and several values a byte."""
+    """Return a big-endian TIFF with a palette of 16-bit colors and several values per byte."""
     rows = b"".join(packed(row.flatten(), bits) for row in pixels(1, top=1 << bits))
-    colours = np.random.default_rng(bits).integers(0, 65536, 3 << bits).astype(">u2").tobytes()
-    # Width, height, bits, no compression, a palette, where the rows are, one value a pixel, their number and bytes.
+    colors = np.random.default_rng(bits).integers(0, 65536, 3 << bits).astype(">u2").tobytes()
+    # Width, height, bits, no compression, a palette, offset of the rows, one value per pixel, number and bytes of the rows.
     fields = {256: WIDTH, 257: HEIGHT, 258: bits, 259: 1, 262: 3, 273: 8, 277: 1, 278: HEIGHT, 279: len(rows)}
     long = 4
     entries = [struct.pack(">HHII", tag, long, 1, value) for tag, value in fields.items()]
     short = 3
     entries.append(struct.pack(">HHII", 320, short, 3 << bits, 8 + len(rows)))
-    head = b"MM\0*" + struct.pack(">I", 8 + len(rows) + len(colours))
-    return head + rows + colours + struct.pack(">H", len(entries)) + b"".join(entries) + bytes(4)
+    head = b"MM\0*" + struct.pack(">I", 8 + len(rows) + len(colors))
+    return head + rows + colors + struct.pack(">H", len(entries)) + b"".join(entries) + bytes(4)
 
 
 def text(magic, values, largest):
-    """A PNM file in words."""
+    """Return a PNM file in text form."""
     words = " ".join(map(str, values.flatten())).encode()
     return magic + b"\n# made for a comparison\n%d %d\n%d\n" % (values.shape[1], values.shape[0], largest) + words + b"\n"
 

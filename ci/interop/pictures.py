@@ -1,4 +1,4 @@
-"""Decoding, evaluation's resize and crop, and the augmentations, byte for byte against Pillow and torchvision."""
+"""Compare decoding, the resize and crop of evaluation, and augmentations with Pillow and torchvision, byte by byte."""
 
 import random
 import warnings
@@ -12,20 +12,20 @@ from torchvision.transforms import functional
 import odd
 from programs import Pixels
 
-# Short side and crop; the last two leave a black border.
+# Short side and crop size; the last two give a black border.
 EVALUATIONS = [(256, 224), (36, 32), (32, 32), (20, 27), (7, 8)]
-# Augmentations of each image, each with parameters of its own.
+# Augmentations of each image, each with its own parameters.
 DRAWS = 3
 BILINEAR = transforms.InterpolationMode.BILINEAR
-# The changes of colours in the order in which ColorJitter numbers them.
-COLOURS = ["brightness", "contrast", "saturation", "hue"]
+# Color changes in the order of ColorJitter's numbers.
+COLORS = ["brightness", "contrast", "saturation", "hue"]
 # Width of the border of a padded crop, in pixels.
 PADDING = 4
 
 
 def compare(report, folder, photos, thumbnails):
-    """Odd images made here, photographs, and photographs of 32 x 32 pixels."""
-    # That of a palette with transparency, which `convert` drops as it should.
+    """Compare generated odd images, photos, and 32x32 photos."""
+    # Pillow warns about a palette with transparency, which `convert` drops as intended.
     warnings.filterwarnings("ignore", "Palette images with Transparency")
     pixels = Pixels(folder)
     kinds = {"odd images": odd.write_all(folder / "odd"), "photographs": photos, "thumbnails": thumbnails}
@@ -36,7 +36,7 @@ def compare(report, folder, photos, thumbnails):
 
 
 def compare_one(report, pixels, kind, file):
-    """One image: decoded by torchvision's loader, evaluated, and augmented several times."""
+    """Compare one image: decoded, prepared for evaluation, and augmented several times."""
     image = default_loader(file)
     same(report, f"{kind} decoded", file.name, image, pixels.of(file))
     for resize, resolution in EVALUATIONS:
@@ -50,7 +50,7 @@ def compare_one(report, pixels, kind, file):
 
 
 def drawn(seed, width, height):
-    """Parameters of an augmentation: a crop to be resized, or, of every fourth, a padded one where the image is large enough."""
+    """Draw the parameters of an augmentation: a resized crop, or every fourth time a padded crop if the image is large enough."""
     draw = random.Random(seed)
     crop_width, crop_height = draw.randint(1, width), draw.randint(1, height)
     left, top = draw.randint(0, width - crop_width), draw.randint(0, height - crop_height)
@@ -58,14 +58,14 @@ def drawn(seed, width, height):
     if draw.random() < 0.25 and min(width, height) + 2 * PADDING >= resolution:
         left, top = (draw.randint(-PADDING, size + PADDING - resolution) for size in [width, height])
         crop_width = crop_height = resolution
-    colours = [(name, draw.uniform(-0.5, 0.5) if name == "hue" else draw.uniform(0, 2)) for name in COLOURS]
-    draw.shuffle(colours)
+    colors = [(name, draw.uniform(-0.5, 0.5) if name == "hue" else draw.uniform(0, 2)) for name in COLORS]
+    draw.shuffle(colors)
     crop = [left, top, crop_width, crop_height]
-    return {"resolution": resolution, "crop": crop, "flip": draw.random() < 0.5, "colours": colours}
+    return {"resolution": resolution, "crop": crop, "flip": draw.random() < 0.5, "colors": colors}
 
 
-def augmented(image, resolution, crop, flip, colours):
-    """What torchvision's transforms make of an image where they draw these parameters."""
+def augmented(image, resolution, crop, flip, colors):
+    """Return what torchvision's transforms give for an image with these parameters."""
     left, top, width, height = crop
     if (width, height) == (resolution, resolution):
         cropped = transforms.RandomCrop(resolution, padding=PADDING)
@@ -74,15 +74,15 @@ def augmented(image, resolution, crop, flip, colours):
         cropped, drawn = transforms.RandomResizedCrop(resolution, interpolation=BILINEAR), (top, left, height, width)
     cropped.get_params = lambda *_: drawn
     jittered = transforms.ColorJitter()
-    order = torch.tensor([COLOURS.index(name) for name, _ in colours])
-    factors = dict(colours)
-    jittered.get_params = lambda *_: (order, *(factors[name] for name in COLOURS))
+    order = torch.tensor([COLORS.index(name) for name, _ in colors])
+    factors = dict(colors)
+    jittered.get_params = lambda *_: (order, *(factors[name] for name in COLORS))
     image = cropped(image)
     return jittered(functional.hflip(image) if flip else image)
 
 
 def same(report, kind, what, expected, found):
-    """Compares an image of Pillow's with (width, height, bytes), or an error's text."""
+    """Compare an image of Pillow with (width, height, bytes) or the text of an error."""
     if isinstance(found, str):
         report.count(kind, False, f"{what}: refused: {found}")
         return

@@ -1,4 +1,4 @@
-"""The project's own programs, as cargo has built them."""
+"""Run the programs of this project that cargo has built."""
 
 import json
 import os
@@ -14,14 +14,14 @@ PIXELS = BUILT / "examples/pixels"
 
 
 def check_built():
-    """Ends the program where one of them is missing."""
+    """Exit if one of them is missing."""
     for program in [PIPELINE, LOGITS, PIXELS]:
         if not program.exists():
             raise SystemExit(f"{program} is not built: `make interop` builds it")
 
 
 def run_json(program, *arguments):
-    """What a program prints, as JSON; ends with its words where it fails."""
+    """Return the JSON that a program prints; exit with its error if it fails."""
     command = [str(program), *map(str, arguments)]
     ended = subprocess.run(command, capture_output=True, text=True)
     if ended.returncode != 0:
@@ -30,14 +30,14 @@ def run_json(program, *arguments):
 
 
 class Pixels:
-    """`pixels` under way: what this project makes of image files."""
+    """A running `pixels` process, which decodes and transforms image files with this project."""
 
     def __init__(self, folder):
         self.out = Path(folder, "pixels.rgb")
         self.process = subprocess.Popen([PIXELS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def of(self, image, **what):
-        """(width, height, bytes), or the error's text; `what` is `evaluate` or `train`, or nothing for decoding alone."""
+        """Return (width, height, bytes) or the text of an error; `what` is `evaluate`, `train`, or empty to decode only."""
         print(json.dumps({"image": str(image), "out": str(self.out), **what}), file=self.process.stdin, flush=True)
         answer = json.loads(self.process.stdout.readline())
         if "error" in answer:

@@ -1,10 +1,10 @@
-//! The commands of the page about publishing, run one after the other.
+//! Runs the commands of the page about publishing, one after the other.
 
 use crate::project::{Project, Worker};
 
 const PAGE: &str = include_str!("../../docs/publish-and-audit.md");
 
-/// The commands of the page, in order.
+/// Returns the commands of the page, in order.
 fn commands() -> Vec<Vec<&'static str>> {
     let lines = PAGE.lines().filter_map(|line| line.strip_prefix("    tfnas-pipeline "));
     lines.map(|line| line.split_whitespace().collect()).collect()

@@ -1,13 +1,17 @@
-//! What the documentation names exists.
+//! The documentation names only what exists, and its commands run.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::project::Project;
+use crate::project::{Project, STAGES};
 
 const FROM_THE_ORIGINAL: &str = include_str!("../../docs/from-the-original.md");
 const CLUSTERS: &str = include_str!("../../docs/many-processes.md");
+const REFERENCE: &str = include_str!("../../docs/reference.md");
+const README: &str = include_str!("../../README.md");
+const GUIDE: &str = include_str!("../../docs/guide.md");
+const CACHE_KEYS: &str = include_str!("../../docs/cache-keys.md");
 
 /// Flags of the authors' scripts, by the heading that tells of them.
 const FLAGS: [(&str, &[&str]); 4] = [
@@ -139,9 +143,81 @@ fn every_key_that_stands_for_a_flag_is_in_the_schema() {
 #[test]
 fn every_key_of_the_cluster_is_told_of() {
     let schema: Value = serde_json::from_str(&Project::new().good(&["config", "--schema"]).out).unwrap();
-    let table = CLUSTERS.split_once("| key | what | left out |\n").unwrap().1;
+    let table = CLUSTERS.split_once("| key | meaning | default |\n").unwrap().1;
     let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
     let told: BTreeSet<&str> = rows.flat_map(|row| quoted(row.split(" | ").next().unwrap())).collect();
     let keys = schema["$defs"]["SlurmSection"]["properties"].as_object().unwrap().keys();
     assert_eq!(told, keys.map(String::as_str).filter(|key| *key != "stages").collect::<BTreeSet<_>>());
+}
+
+/// The part of a page under a heading, up to the next heading of the same level.
+fn section<'a>(page: &'a str, heading: &str) -> &'a str {
+    let marks = heading.split(' ').next().unwrap();
+    let rest = page.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no heading `{heading}`")).1;
+    rest.split(&format!("\n{marks} ")).next().unwrap()
+}
+
+#[test]
+fn the_reference_has_a_row_for_every_command() {
+    let help = Project::new().good(&["--help"]).out;
+    let listed = help.split_once("Commands:\n").unwrap().1.split("\n\n").next().unwrap();
+    let words = |line: &str| line.split_whitespace().next().unwrap_or_default().to_owned();
+    let listed: BTreeSet<String> = listed.lines().filter(|line| line.starts_with("  ")).map(words).collect();
+    let listed: BTreeSet<String> = listed.into_iter().filter(|name| !name.is_empty() && name != "help").collect();
+    let table = section(REFERENCE, "## Commands").split_once("| command | what it does |\n").unwrap().1;
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+    let told: BTreeSet<String> = rows.map(|row| words(row.trim_start_matches("| `"))).collect();
+    let told: BTreeSet<String> = told.iter().map(|name| name.trim_end_matches('`').to_owned()).collect();
+    assert_eq!(told, listed);
+}
+
+#[test]
+fn every_command_of_the_guide_runs() {
+    let project = Project::new();
+    let lines = section(GUIDE, "## Daily commands").lines().filter_map(|line| line.strip_prefix("    tfnas-pipeline "));
+    let commands: Vec<Vec<&str>> =
+        lines.map(|line| line.split('#').next().unwrap().split_whitespace().collect()).collect();
+    assert!(commands.len() > 6, "{commands:?}");
+    for arguments in &commands {
+        project.good(arguments);
+    }
+}
+
+#[test]
+fn the_page_on_cache_keys_names_every_field_of_a_key() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    let run = project.json(&["show", "latest"]);
+    let attempts = run["made"].as_array().unwrap();
+    assert_eq!(attempts.len(), STAGES.len());
+    for attempt in attempts {
+        let stage = attempt["stage"].as_str().unwrap();
+        let manifest = &attempt["manifest"];
+        let text = section(CACHE_KEYS, &format!("### {stage}"));
+        assert!(text.contains(&format!("Revision {}.", manifest["revision"])), "{stage}: {}", manifest["revision"]);
+        let quoted: BTreeSet<&str> = quoted(text).collect();
+        // A section is named as a whole where all of it is in the key.
+        let named = |name: &str| quoted.iter().any(|word| name == *word || name.starts_with(&format!("{word}.")));
+        for parameter in manifest["parameters"].as_object().unwrap().keys() {
+            assert!(named(parameter), "{stage}: parameter {parameter}");
+        }
+        let classes = |port: &str| text.contains("class names") && port.ends_with("classes.txt");
+        for port in manifest["inputs"].as_object().unwrap().keys() {
+            assert!(quoted.contains(port.as_str()) || classes(port), "{stage}: input {port}");
+        }
+        for fact in manifest["environment"].as_object().unwrap().keys() {
+            assert!(quoted.contains(fact.as_str()), "{stage}: environment {fact}");
+        }
+    }
+}
+
+#[test]
+fn the_configurations_in_the_readme_and_the_guide_are_valid() {
+    let project = Project::new();
+    for text in [section(README, "## Your own photos"), section(GUIDE, "## Configuration")] {
+        let lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+        assert!(lines.len() >= 5, "{lines:?}");
+        project.write("documented.yaml", &lines.join("\n"));
+        project.good(&["config", "--config", "documented.yaml"]);
+    }
 }
