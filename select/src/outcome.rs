@@ -88,7 +88,8 @@ pub struct Coefficient {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Percentile {
-    /// Lower end of the interval, in percent; it covers the share of worse random architectures with probability 0.8.
+    /// Lower end of an 80 % interval (Wilson) of the share of worse random architectures, in percent. The choice among
+    /// many candidates is not accounted for: it flatters.
     pub low: f64,
     /// Upper end, in percent.
     pub high: f64,

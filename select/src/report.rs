@@ -93,7 +93,7 @@ fn percentile(selection: &Selection, winner: usize) -> Percentile {
     let (low, high) = wilson_80(better_than, of);
     let epochs = selection.settings.rungs[0];
     let basis = format!(
-        "better than {better_than} of {of} uniform draws of the same latency by training and regression after epoch {epochs}; 80 % interval"
+        "better than {better_than} of {of} uniform draws of the same latency by training and regression after epoch {epochs} (80 % interval); the choice used the same scores, so the true share may be lower"
     );
     Percentile { low: 100.0 * low, high: 100.0 * high, better_than, of, basis }
 }

@@ -54,8 +54,8 @@ impl Rung {
         }
         let summed = self.epochs <= SUMMED_EPOCHS;
         let signal = |scores: &&[EpochScore]| {
-            let losses = scores.iter().map(|score| score.train_loss);
-            if summed { losses.sum() } else { losses.last().unwrap_or(f64::NAN) }
+            let mut losses = scores.iter().map(|score| score.train_loss);
+            if summed { losses.sum() } else { losses.next_back().unwrap_or(f64::NAN) }
         };
         trainings.iter().map(signal).collect()
     }

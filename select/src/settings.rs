@@ -147,12 +147,13 @@ mod tests {
 
     #[test]
     fn contradictions_are_named_with_their_setting() {
-        let error = |change: &dyn Fn(&mut Settings)| {
+        type Change<'a> = &'a dyn Fn(&mut Settings);
+        let error = |change: Change<'_>| {
             let mut settings = Settings::default();
             change(&mut settings);
             settings.validate().unwrap_err().to_string()
         };
-        let cases: [(&dyn Fn(&mut Settings), &str); 17] = [
+        let cases: [(Change<'_>, &str); 17] = [
             (&|s| s.rungs = vec![1, 3, 3], "rungs: [1, 3, 3] must increase"),
             (&|s| s.rungs = vec![3, 1, 15], "rungs: [3, 1, 15] must increase"),
             (&|s| s.rungs = vec![0, 1, 15], "rungs: [0, 1, 15] must be 1 to"),

@@ -28,6 +28,8 @@ fn problem() -> Problem {
     World::imagenet(2).problem
 }
 
+type Scores = BTreeMap<usize, Vec<EpochScore>>;
+
 /// A search that is sure of operation 3 everywhere and of the first block of each group.
 fn search(space: &Space, sure: f32) -> SearchResult {
     let logits = |n: usize, best: usize| (0..n).map(|k| if k == best { sure } else { 0.0 }).collect::<Vec<f32>>();
@@ -57,7 +59,7 @@ fn trainings(selection: &Selection) -> Vec<Training> {
     }
 }
 
-fn scores(selection: &Selection, of: &dyn Fn(usize, usize) -> Vec<EpochScore>) -> BTreeMap<usize, Vec<EpochScore>> {
+fn scores(selection: &Selection, of: &dyn Fn(usize, usize) -> Vec<EpochScore>) -> Scores {
     trainings(selection).into_iter().rev().map(|training| (training.id, of(training.id, training.epochs))).collect()
 }
 
@@ -206,7 +208,7 @@ fn a_training_may_end_where_it_diverged() {
 fn scores_that_are_not_those_of_the_step_are_refused_and_change_nothing() {
     let mut selection = Selection::new(problem(), settings()).unwrap();
     let good = scores(&selection, &losses);
-    let mut error_after = |change: &dyn Fn(&mut BTreeMap<usize, Vec<EpochScore>>)| {
+    let mut error_after = |change: &dyn Fn(&mut Scores)| {
         let mut scores = good.clone();
         change(&mut scores);
         selection.record(scores).unwrap_err()
