@@ -13,6 +13,7 @@ mod project;
 mod published;
 mod publishing;
 mod ranks;
+mod selecting;
 mod slurm;
 mod tampering;
 mod targets;

@@ -13,7 +13,7 @@ use tfnas::{Knot, LatencyCurve, LatencyTable, Space, SpaceDefinition, TableHeade
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tfnas-pipeline");
 
 /// The artifacts of a whole run.
-pub const ARTIFACTS: usize = 17;
+pub const ARTIFACTS: usize = 19;
 
 /// Everything small. Each step has a resume point, so that stages are also broken off in the middle of an epoch.
 const CONFIGURATION: &str = "\
@@ -25,6 +25,7 @@ resume_every_s: 0.001
 split:  {train_share: 0.5}
 lookup: {import: latency.table}
 search: {target_lat_ms: 50%, epochs: 3, warmup_epochs: 1, batch: 8, validate_last: 1, augment: {crop: padded, padding: 2}}
+select: {candidates: 4, proposals: [2], rungs: [1, 2], keep: [2], rules: 1, pool: 30, min_distance: 1, parallel: 1}
 parse:  {passes: 3}
 train:  {epochs: 3, batch: 16, augment: {crop: padded, padding: 2}}
 ";

@@ -34,7 +34,7 @@ fn a_replay_of_every_stage_gives_the_same_bytes() {
     // The published configuration generates the images, so no others are needed.
     let (code, report) = demo().copy("plain").audit(&["--replay", "all"]);
     assert_eq!((code, report["level"].as_str()), (0, Some("L5")), "{report:#}");
-    for stage in ["split", "lookup", "search", "parse", "train", "test"] {
+    for stage in ["split", "lookup", "search", "select", "parse", "train", "test"] {
         assert_eq!(outcome(&report, &format!("{stage} again")), "passed", "{report:#}");
     }
 }

@@ -137,7 +137,7 @@ fn a_file_folder_or_link_that_does_not_belong_there_is_found() {
 fn a_lineage_with_one_forged_digest_is_found_though_the_manifest_fits() {
     let copy = demo().copy("plain");
     let mut forged = 0;
-    for stage in ["split", "lookup", "search", "parse", "train", "test"] {
+    for stage in ["split", "lookup", "search", "select", "parse", "train", "test"] {
         let name = format!("provenance/{stage}.json");
         let whole = copy.json(&name);
         for pointer in digests(&whole, String::new()) {

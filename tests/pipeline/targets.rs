@@ -8,6 +8,8 @@ use crate::project::{Project, Worker};
 
 /// Few networks of the space meet this target, at whatever widths.
 const TIGHT: &str = "search.target_lat_ms=1%";
+/// Candidates all meet the target: these tests are about what the search hands on.
+const UNSELECTED: &str = "select.candidates=0";
 
 /// Runs all up to the parse, and returns `architecture.json` with what was said.
 fn parsed(project: &Project, sets: &[&str]) -> (Value, String) {
@@ -30,7 +32,7 @@ fn assert_met(architecture: &Value) {
 fn an_exact_search_meets_every_target_and_says_what_gave_way() {
     let project = Project::new(Worker::Real);
     for target in ["1%", "30%", "70%", "100%"] {
-        let (architecture, said) = parsed(&project, &[&format!("search.target_lat_ms={target}")]);
+        let (architecture, said) = parsed(&project, &[UNSELECTED, &format!("search.target_lat_ms={target}")]);
         assert_met(&architecture);
         if let Some(change) = architecture["changed"].as_array().and_then(|changes| changes.last()) {
             assert!(said.contains("it was changed to meet it: "), "{said}");
@@ -38,13 +40,13 @@ fn an_exact_search_meets_every_target_and_says_what_gave_way() {
         }
     }
     // A search of warm-up alone hands on a network that meets the target too.
-    assert_met(&parsed(&project, &[TIGHT, "search.warmup_epochs=3"]).0);
+    assert_met(&parsed(&project, &[UNSELECTED, TIGHT, "search.warmup_epochs=3"]).0);
 }
 
 #[test]
 fn a_published_search_that_misses_its_target_fails_in_the_parse_and_is_kept() {
     let project = Project::new(Worker::Real);
-    let published = [TIGHT, "search.fit=published", "search.lambda_lat=0"];
+    let published = [UNSELECTED, TIGHT, "search.fit=published", "search.lambda_lat=0"];
     let sets: Vec<&str> = published.iter().flat_map(|set| ["--set", set]).collect();
     let failed = project.run(&[&["run", "all"], &sets[..]].concat());
     assert_eq!(failed.code, Some(1), "{}", failed.err);

@@ -1,0 +1,115 @@
+//! Candidates that are trained side by side, interrupted and resumed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::processes::{other_ranks, send, workers};
+use crate::project::{Ended, Project, Worker};
+use crate::waiting::wait_until;
+
+fn selected(project: &Project) -> BTreeMap<String, String> {
+    let mut digests = project.digests(&[]);
+    digests.retain(|name, _| name.starts_with("select/"));
+    assert_eq!(digests.len(), 2);
+    digests
+}
+
+/// The project's `candidates.json`.
+fn report(project: &Project) -> Value {
+    let stages = project.status(&[]);
+    let select = stages.iter().find(|stage| stage["id"] == "select").unwrap();
+    let outputs = select["outputs"].as_array().unwrap();
+    let output = outputs.iter().find(|output| output["name"] == "candidates.json").unwrap();
+    serde_json::from_slice(&fs::read(project.folder().join(output["path"].as_str().unwrap())).unwrap()).unwrap()
+}
+
+/// What an undisturbed selection ends with.
+fn undisturbed() -> BTreeMap<String, String> {
+    let project = Project::new(Worker::Real);
+    project.good(&["run", "select"]);
+    selected(&project)
+}
+
+/// Whether any candidate of the project has a checkpoint.
+fn has_candidate_checkpoint(project: &Path) -> bool {
+    let keys = fs::read_dir(project.join(".tfnas/resume")).into_iter().flatten().flatten();
+    let candidates = keys.flat_map(|key| fs::read_dir(key.path().join("candidates"))).flatten().flatten();
+    let mut checkpoints = candidates.flat_map(|candidate| fs::read_dir(candidate.path())).flatten().flatten();
+    checkpoints.any(|file| file.path().extension().is_some_and(|ending| ending == "resume"))
+}
+
+/// Starts a selection by two processes, and does something to it once a candidate has a checkpoint.
+fn disturb(project: &Project, disturbance: impl FnOnce(&Path, u32)) -> Ended {
+    let mut command = project.command(&["run", "select", "--set", "select.parallel=2"]);
+    let planner = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let folder = fs::canonicalize(project.folder()).unwrap();
+    wait_until("a candidate has a checkpoint", || has_candidate_checkpoint(&folder));
+    disturbance(&folder, planner.id());
+    let ended = Ended::new(&planner.wait_with_output().unwrap());
+    wait_until("no rank outlives its planner", || workers(&folder).is_empty() && other_ranks(&folder).is_empty());
+    ended
+}
+
+#[test]
+fn a_selection_does_not_depend_on_how_many_candidates_are_trained_at_once() {
+    let expected = undisturbed();
+    for processes in [2, 3] {
+        let project = Project::new(Worker::Real);
+        project.good(&["run", "select", "--set", &format!("select.parallel={processes}")]);
+        assert_eq!(selected(&project), expected, "{processes} processes");
+    }
+}
+
+#[test]
+fn a_selection_whose_planner_or_worker_is_killed_ends_with_the_undisturbed_digests() {
+    let expected = undisturbed();
+    let project = Project::new(Worker::Real);
+    disturb(&project, |_, planner| send(Signal::KILL, planner));
+    disturb(&project, |folder, _| workers(folder).into_iter().for_each(|worker| send(Signal::KILL, worker)));
+    project.good(&["run", "select", "--set", "select.parallel=2"]);
+    assert_eq!(selected(&project), expected);
+}
+
+#[test]
+fn a_rank_that_is_killed_fails_the_selection_by_name_and_the_next_run_resumes() {
+    let expected = undisturbed();
+    let project = Project::new(Worker::Real);
+    let failed = disturb(&project, |folder, _| {
+        other_ranks(folder).into_iter().for_each(|rank| send(Signal::KILL, rank));
+    });
+    // The selection may have ended before the signal.
+    if failed.code != Some(0) {
+        assert_eq!(failed.code, Some(1), "{}", failed.err);
+        assert!(failed.err.contains("rank 1 of 2"), "{}", failed.err);
+    }
+    project.good(&["run", "select"]);
+    assert_eq!(selected(&project), expected);
+}
+
+#[test]
+fn every_candidate_meets_the_target_and_the_selected_one_is_trained() {
+    let project = Project::new(Worker::Real);
+    let ended = project.good(&["run", "all"]);
+    let report = report(&project);
+    let target = report["target_lat_ms"].as_f64().unwrap();
+    let ranking = report["selection"]["ranking"].as_array().unwrap();
+    assert!(ranking.len() >= 3, "{report}");
+    for candidate in ranking {
+        assert!(candidate["predicted_ms"].as_f64().unwrap() <= target, "{candidate}");
+    }
+    assert!(ranking.iter().any(|candidate| candidate["origin"]["kind"] == "search_parse"), "{report}");
+    for words in ["selected", "search's choice", "percentile", "candidates"] {
+        assert!(ended.out.contains(words), "`{words}` is missing from: {}", ended.out);
+    }
+    let select = project.status(&["select"])[0]["key"].as_str().unwrap().to_owned();
+    let log = project.good(&["show", "latest"]).out;
+    let attempt = log.lines().find(|line| line.contains("select") && line.contains(&select[..8])).unwrap();
+    let attempt = attempt.split_whitespace().nth(2).unwrap();
+    let shown = project.good(&["show", attempt]).out;
+    assert!(shown.contains("candidates, best first"), "{shown}");
+}
