@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help setup build run test lint doc soak cluster bench interop attest deny
+.PHONY: quality help setup build run test lint doc soak cluster bench interop attest deny
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -46,6 +46,9 @@ interop: build ## compare with PyTorch, ONNX Runtime, Pillow and torchvision, wh
 
 attest: ## verify signatures with external tools, in both directions; the tools are installed in .attestations/
 	ci/attestations/run
+
+quality: build ## compare found networks with random ones of the same latency on real images (hours; see docs/selection.md)
+	python3 ci/quality
 
 deny: ## check licenses, bans and duplicates of the dependencies (needs cargo-deny)
 	$(CARGO) deny --offline check licenses bans sources
