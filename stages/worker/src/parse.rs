@@ -146,7 +146,7 @@ fn fitted(
         let fitted = fit_exactly(space, &found, table, target_lat_ms, Some(&preferences)).context("search.json")?;
         if !fitted.changes.is_empty() {
             let changed: Vec<String> = fitted.changes.iter().map(ToString::to_string).collect();
-            let missed = missed(fitted.before_ms, target_lat_ms);
+            let missed = missed(space, &found, fitted.before_ms, target_lat_ms);
             context.report.warn(format!("{missed}; it was changed to meet it: {}", changed.join(", ")));
         }
         return Ok(fitted.architecture);
@@ -156,7 +156,7 @@ fn fitted(
         return Ok(found);
     }
     Err(StageError::with_hint(
-        missed(found_ms, target_lat_ms),
+        missed(space, &found, found_ms, target_lat_ms),
         "search with `search.fit: exact`, which always meets the target; or keep this search and set `parse.fit: exact`, \
          which changes operations and depth of what it found until they do",
     ))

@@ -109,6 +109,31 @@ mod tests {
     }
 
     #[test]
+    fn what_the_fit_changed_is_said_in_words() {
+        let mut record = EpochRecord {
+            epoch: 0,
+            lr: 0.1,
+            temperature: 1.0,
+            train_loss: 1.0,
+            train_top1: 0.5,
+            architecture_loss: None,
+            expected_lat_ms: None,
+            val_top1: None,
+            operation_entropy: 0.5,
+            architecture: vec![vec![choice(0)]],
+            before_lat_ms: 2.0,
+            after_lat_ms: 1.0,
+            changes: Vec::new(),
+            skipped: 0,
+            agreement: None,
+        };
+        assert_eq!(what_gave_way(&record, 1.0), None);
+        record.changes = vec![Change::Depth { group: 3, from: 4, to: 3 }];
+        let said = what_gave_way(&record, 1.0).unwrap_or_default();
+        assert!(said.contains("it was changed to meet it: stage4: 4 -> 3 blocks."), "{said}");
+    }
+
+    #[test]
     fn agreement_counts_blocks_that_are_dropped_alike() {
         let one = [vec![choice(1), choice(2)], vec![choice(3)]];
         let other = [vec![choice(1)], vec![choice(4)]];

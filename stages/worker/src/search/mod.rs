@@ -10,7 +10,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 use tfnas::elasticity::refit;
 use tfnas::exact_fit::{Preferences, fit_exactly};
-use tfnas::{LatencyTable, Space, parse::parse};
+use tfnas::{Architecture, LatencyTable, Space, parse::parse};
 use tfnas_images::ImageSource;
 use tfnas_random::{Purpose, Stream};
 use tfnas_stages::{Fit, Metrics, START, SearchParams, Target};
@@ -93,10 +93,12 @@ pub fn run(context: &mut StageContext) -> StageResult {
 }
 
 /// Returns what is wrong with an architecture that is slower than its target.
-pub fn missed(found_ms: f64, target_lat_ms: f64) -> String {
-    format!(
-        "the architecture takes {found_ms:.4} ms, above the target of {target_lat_ms:.4} ms, even at its smallest widths"
-    )
+pub fn missed(space: &Space, architecture: &Architecture, found_ms: f64, target_lat_ms: f64) -> String {
+    let smallest = architecture
+        .choices(space)
+        .all(|(block, choice)| choice.width == block.min_width(&space.operations()[choice.operation]));
+    let at_smallest = if smallest { ", even at its smallest widths" } else { "" };
+    format!("the architecture takes {found_ms:.4} ms, above the target of {target_lat_ms:.4} ms{at_smallest}")
 }
 
 /// The state before the first epoch: what an earlier search left where the job has one, else initial weights.
@@ -269,7 +271,8 @@ impl Search<'_> {
             self.context.report.warn(warning);
         }
         if last.after_lat_ms > target_lat_ms {
-            self.context.report.warn(missed(last.after_lat_ms, target_lat_ms));
+            let found = Architecture::new(&self.space, last.architecture.clone()).context("search")?;
+            self.context.report.warn(missed(&self.space, &found, last.after_lat_ms, target_lat_ms));
         }
         let skipped = self.position.history.iter().map(|record| record.skipped).max().unwrap_or(0);
         self.context.report.skipped(skipped);

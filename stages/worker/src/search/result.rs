@@ -42,3 +42,33 @@ impl SearchResult {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn the_architecture_that_was_fitted_is_handed_on_in_place_of_the_preferred_one() {
+        let space = Space::small();
+        let mut result = SearchResult {
+            log_alphas: vec![vec![0.0; 4]; 6],
+            betas: vec![vec![0.0], vec![0.0, 1.0], vec![0.0, 0.0, 1.0]],
+            widths: Widths::initial(&space).rows().to_vec(),
+            architecture: None,
+        };
+        let preferred = result.preferred(&space).unwrap();
+        assert_eq!(preferred.block_count(), 6);
+        assert_eq!(result.architecture(&space).unwrap(), preferred);
+        assert!(!serde_json::to_string(&result).unwrap().contains("architecture"), "as published searches write it");
+
+        let mut groups = preferred.groups().to_vec();
+        groups[2].truncate(1);
+        result.architecture = Some(groups.clone());
+        let read: SearchResult = serde_json::from_str(&serde_json::to_string(&result).unwrap()).unwrap();
+        assert_eq!(read.architecture(&space).unwrap().groups(), groups);
+        result.architecture.as_mut().unwrap()[0][0].width = 1;
+        assert!(result.architecture(&space).is_err());
+    }
+}
