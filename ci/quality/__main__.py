@@ -47,6 +47,8 @@ def main() -> int:
                         help="holds cifar10-jpg.tar.xz and cifar10-more-test.tar.xz (../shared/data)")
     parser.add_argument("--table", type=Path, metavar="FILE", help="a latency table of the space; without it one is measured, once")
     parser.add_argument("--work", type=Path, default=SOURCE / ".quality", metavar="FOLDER", help="keeps images and results (.quality)")
+    parser.add_argument("--program", type=Path, default=SOURCE / "target" / "debug" / "tfnas-pipeline", metavar="FILE",
+                        help="the program (target/debug/tfnas-pipeline)")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="random networks that train side by side, one thread each (2)")
     parser.add_argument("--random", type=int, metavar="N", help="random networks, instead of the preset's number")
     parser.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="search seeds, instead of the preset's")
@@ -56,8 +58,9 @@ def main() -> int:
     preset["random"] = arguments.random or preset["random"]
     preset["seeds"] = arguments.seeds or preset["seeds"]
 
+    arguments.work = arguments.work.resolve()
     images = unpacked(arguments.images, arguments.work / "images")
-    pipeline = Pipeline(SOURCE, arguments.work, images, preset["sets"], arguments.jobs)
+    pipeline = Pipeline(SOURCE, arguments.program, arguments.work, images, preset["sets"], arguments.jobs)
     pipeline.use_table(arguments.table)
     report = measure(pipeline, preset, not arguments.skip_search_alone)
     report["preset"] = arguments.preset

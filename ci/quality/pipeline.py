@@ -16,8 +16,9 @@ TOLERANCE = 0.01
 class Pipeline:
     """The built pipeline on one set of images, with one latency table and one store."""
 
-    def __init__(self, source: Path, work: Path, images: Path, sets: list[str], jobs: int) -> None:
+    def __init__(self, source: Path, program: Path, work: Path, images: Path, sets: list[str], jobs: int) -> None:
         self.source = source
+        self.program = program.resolve()
         self.work = work
         self.images = images
         self.jobs = jobs
@@ -114,8 +115,7 @@ class Pipeline:
 
     def run(self, *arguments: str, sets: list[str] | None = None) -> str:
         """Runs the program; what it prints on standard output."""
-        program = self.source / "target" / "debug" / "tfnas-pipeline"
-        command = [str(program), *arguments]
+        command = [str(self.program), *arguments]
         if arguments[0] in ("run", "status"):
             command += ["--config", str(self.source / "configs" / "cifar10.yaml"), "--store", str(self.work / "store")]
             for value in [*self.sets, *(sets or [])]:
