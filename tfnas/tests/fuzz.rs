@@ -11,7 +11,7 @@ mod legacy_checkpoint;
 use damage::{check_memory, damaged, inputs};
 use legacy_checkpoint::{Named, legacy_checkpoint};
 use tfnas::checkpoint::{Checkpoint, Dtype, PlainTensor, WeightsFile, to_safetensors, write_pth};
-use tfnas::pickle::{self, Limits};
+use tfnas::pickle::{self, Foreign, Limits};
 use tfnas::{Architecture, LatencyTable, ModelConfig, Space, TableHeader};
 use tfnas_random::{Purpose, Stream};
 
@@ -52,15 +52,19 @@ fn damaged_pickles_of_tables_are_read_or_refused() {
 fn random_opcodes_are_read_or_refused() {
     const OPCODES: &[u8] = b"(.012FIJKLMNPQRSTUVXabcd}eghijl]opqrstu)GBC\n\x00\x01\x02\x80\x81\x85\x86\x87\
         \x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96";
-    let limits = Limits { globals: &[("a", "b")], ..Limits::default() };
+    let refused = Limits { globals: &[("a", "b")], ..Limits::default() };
+    let opaque = Limits { foreign: Foreign::Opaque, ..Limits::default() };
     for index in 0..inputs() {
         let mut stream = Stream::new(0, Purpose::Synthetic, 2, index);
         let length = stream.below(60);
         let opcode = |_| OPCODES[stream.below(OPCODES.len() as u64) as usize];
         let bytes: Vec<u8> = (0..length).map(opcode).collect();
-        if let Ok(pickle) = pickle::parse(&bytes, &limits) {
-            pickle.mapping(pickle.root());
-            assert!(!pickle.kind(pickle.root()).is_empty());
+        for limits in [&refused, &opaque] {
+            if let Ok(pickle) = pickle::parse(&bytes, limits) {
+                pickle.mapping(pickle.root());
+                pickle.made_by(pickle.root());
+                assert!(!pickle.kind(pickle.root()).is_empty());
+            }
         }
     }
     check_memory();
@@ -73,6 +77,8 @@ fn a_megabyte_of_one_opcode_ends_within_the_limits() {
             let mut bytes = beginning.to_vec();
             bytes.resize(1 << 20, opcode);
             assert!(pickle::parse(&bytes, &Limits::default()).is_err() || opcode == b'.');
+            let opaque = Limits { foreign: Foreign::Opaque, ..Limits::default() };
+            assert!(pickle::parse(&bytes, &opaque).is_err() || opcode == b'.');
         }
     }
     check_memory();
@@ -168,7 +174,10 @@ fn damaged_checkpoints_of_searches_are_read_or_refused() {
     for index in 0..inputs() {
         let bytes = damaged(&file, index);
         if let Ok(checkpoint) = Checkpoint::parse(&bytes) {
-            checkpoint.fields();
+            if let Ok(state) = checkpoint.state_dict() {
+                checkpoint.fields(&state);
+            }
+            checkpoint.foreign();
             if let Ok(search) = checkpoint.search(&space) {
                 let _ = search.architecture(&space);
             }

@@ -34,35 +34,43 @@ impl StateDict<'_> {
     /// [`Misfits`]: what is missing, unexpected, of another shape or kind of numbers, not finite, or too large for its
     /// new dtype; in the order of the network, then of the file.
     pub fn fit(&mut self, network: &[TensorShape]) -> Result<Conversions, Misfits> {
-        let expected: HashMap<&str, &TensorShape> =
+        let (conversions, mut too_large) = self.converted(network);
+        let Err(Misfits(mut misfits)) = self.check(network) else { return Ok(conversions) };
+        for misfit in &mut misfits {
+            if let Misfit::NotFinite { name, .. } = misfit
+                && let Some(large) = too_large.remove(name)
+            {
+                *misfit = large;
+            }
+        }
+        Err(Misfits(misfits))
+    }
+
+    /// Converts what has name and shape of a tensor of the network, and leaves everything else as it is.
+    pub fn convert(&mut self, network: &[TensorShape]) -> Conversions {
+        self.converted(network).0
+    }
+
+    /// What was converted, and by name what was too large for that.
+    fn converted(&mut self, network: &[TensorShape]) -> (Conversions, HashMap<String, Misfit>) {
+        let network: HashMap<&str, &TensorShape> =
             network.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
         let mut conversions = Conversions::default();
         let mut too_large = HashMap::new();
         for (name, tensor) in &mut self.tensors {
-            let Some(expected) = expected.get(name.as_str()) else { continue };
-            if tensor.shape() != expected.shape || tensor.dtype() == expected.dtype {
+            let Some(TensorShape { shape, dtype, .. }) = network.get(name.as_str()) else { continue };
+            if tensor.shape() != shape || tensor.dtype() == *dtype {
                 continue;
             }
-            let Some((converted, overflowed)) = converted(tensor, expected.dtype) else { continue };
-            if overflowed > 0 {
-                too_large.insert(name.clone(), (overflowed, tensor.dtype().name(), expected.dtype.name()));
+            let Some((new, count)) = converted(tensor, *dtype) else { continue };
+            let (found, expected) = (tensor.dtype().name(), dtype.name());
+            if count > 0 {
+                too_large.insert(name.clone(), Misfit::TooLarge { name: name.clone(), count, found, expected });
             }
-            *conversions.0.entry((tensor.dtype().name(), expected.dtype.name())).or_default() += 1;
-            *tensor = converted;
+            *conversions.0.entry((found, expected)).or_default() += 1;
+            *tensor = new;
         }
-        match self.check(network) {
-            Ok(()) => Ok(conversions),
-            Err(Misfits(mut misfits)) => {
-                for misfit in &mut misfits {
-                    if let Misfit::NotFinite { name, .. } = misfit
-                        && let Some((count, found, expected)) = too_large.remove(name)
-                    {
-                        *misfit = Misfit::TooLarge { name: std::mem::take(name), count, found, expected };
-                    }
-                }
-                Err(Misfits(misfits))
-            }
-        }
+        (conversions, too_large)
     }
 }
 

@@ -32,6 +32,8 @@ mod dtype;
 mod error;
 mod fields;
 mod find;
+#[cfg(test)]
+mod found_tests;
 mod legacy;
 mod misfit;
 mod prefix;

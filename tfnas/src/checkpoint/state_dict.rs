@@ -32,6 +32,11 @@ pub struct StateDict<'a> {
 }
 
 impl<'a> StateDict<'a> {
+    /// Tensors as they are, of no file.
+    pub fn of(tensors: Vec<(String, PlainTensor<'a>)>) -> Self {
+        Self { tensors, prefix: String::new(), key: String::new(), others: Vec::new(), is_named: false }
+    }
+
     /// Takes off the names what every one begins with by a wrapper's doing; none for a name that comes twice, which is
     /// returned.
     pub(super) fn new(mut tensors: Vec<(String, PlainTensor<'a>)>, wanted: &Wanted<'_>) -> Result<Self, String> {
@@ -44,9 +49,7 @@ impl<'a> StateDict<'a> {
         let mut names = HashSet::new();
         match tensors.iter().find(|(name, _)| !names.insert(name.as_str())).map(|(name, _)| name.clone()) {
             Some(repeated) => Err(repeated),
-            None => {
-                Ok(Self { tensors, prefix, key: String::new(), others: Vec::new(), is_named: wanted.key.is_some() })
-            }
+            None => Ok(Self { prefix, is_named: wanted.key.is_some(), ..Self::of(tensors) }),
         }
     }
 
