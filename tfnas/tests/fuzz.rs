@@ -10,8 +10,9 @@ mod legacy_checkpoint;
 
 use damage::{check_memory, damaged, inputs};
 use legacy_checkpoint::{Named, legacy_checkpoint};
-use tfnas::checkpoint::{Checkpoint, Dtype, PlainTensor, WeightsFile, to_safetensors, write_pth};
+use tfnas::checkpoint::{Checkpoint, Dtype, PlainTensor, Wanted, WeightsFile, to_safetensors, write_pth};
 use tfnas::pickle::{self, Foreign, Limits};
+use tfnas::state_shapes::TensorShape;
 use tfnas::{Architecture, LatencyTable, ModelConfig, Space, TableHeader};
 use tfnas_random::{Purpose, Stream};
 
@@ -164,6 +165,41 @@ fn damaged_archives_of_checkpoints_are_read_or_refused() {
 #[test]
 fn damaged_safetensors_are_read_or_refused() {
     read_damaged_weights(&with_tensors(|tensors| to_safetensors(tensors).unwrap()));
+}
+
+/// `{"args": argparse.Namespace(lr=1), "ema": {"module": {"w": float16 of two}}}` in the container before PyTorch 1.6.
+const WITH_CODE: [&[u8]; 7] = [
+    b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.",
+    b"\x80\x02}X\x0d\0\0\0little_endian\x88s.",
+    b"\x80\x02}(X\x04\0\0\0argscargparse\nNamespace\n)\x81}X\x02\0\0\0lrK\x01sb",
+    b"X\x03\0\0\0ema}X\x06\0\0\0module}X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n(",
+    b"(X\x07\0\0\0storagectorch\nHalfStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x02tQK\0K\x02\x85K\x01\x85\x89}tRssu.",
+    b"\x80\x02(X\x01\0\0\x000t.",
+    b"\x02\0\0\0\0\0\0\0\0\x3e\0\xc0",
+];
+
+#[test]
+fn damaged_checkpoints_with_objects_of_code_are_read_or_refused() {
+    let file = WITH_CODE.concat();
+    let network = [TensorShape { name: "w".to_owned(), shape: vec![2], dtype: Dtype::F32 }];
+    let wanted = Wanted { network: Some(&network), key: None };
+    let mut read = WeightsFile::find(&file, &wanted).unwrap().state_dict;
+    read.fit(&network).unwrap();
+    assert_eq!((read.key.as_str(), read.tensors[0].1.to_f32()), ("ema.module", Some(vec![1.5, -2.0])));
+    for index in 0..inputs() {
+        let bytes = damaged(&file, index);
+        let Ok(checkpoint) = Checkpoint::parse(&bytes) else { continue };
+        checkpoint.foreign();
+        for key in [None, Some("ema.module"), Some("ema.module.w")] {
+            let _ = checkpoint.find(&Wanted { network: None, key });
+        }
+        if let Ok(mut state) = checkpoint.find(&wanted) {
+            checkpoint.fields(&state);
+            state.choice();
+            let _ = state.fit(&network);
+        }
+    }
+    check_memory();
 }
 
 #[test]
