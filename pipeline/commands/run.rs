@@ -88,7 +88,8 @@ impl Run {
             }
         }
         if let Some(key) = &self.weights_key {
-            options.sets.push(format!("test.weights_key={key}"));
+            // As text, whatever it looks like.
+            options.sets.push(format!("test.weights_key={}", serde_json::Value::from(key.as_str())));
         }
         let place = Place::read()?;
         match (self.nproc, place) {
