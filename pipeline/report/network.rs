@@ -75,7 +75,9 @@ fn network(
     id: &str,
     cache: &Cache,
     select: Option<&Attempt>,
-    parse: &Attempt, test: Option<&Attempt>) -> Option<Network> {
+    parse: &Attempt,
+    test: Option<&Attempt>,
+) -> Option<Network> {
     let architecture = json_output(cache, parse, "architecture.json")?;
     let tested = test.and_then(|test| json_output(cache, test, "test.json")).unwrap_or_default();
     let number = |of: &Value, name: &str| of.get(name).and_then(Value::as_f64);

@@ -59,7 +59,9 @@ impl Selection {
         let Percentile { low, high, better_than, of, .. } = &self.percentile;
         rows.push(row(
             "estimate",
-            format!("percentile {low:.0} to {high:.0} of random networks (better than {better_than} of {of} candidates)"),
+            format!(
+                "percentile {low:.0} to {high:.0} of random networks (better than {better_than} of {of} candidates)"
+            ),
         ));
         if let Some(margin) = self.margin {
             rows.push(row("margin", format!("{margin:.1} times the noise of a score ahead of the second")));
@@ -84,7 +86,14 @@ pub fn candidates(cache: &Cache, attempt: &Attempt) -> Option<SelectReport> {
 /// A table of all candidates, best first.
 pub fn candidate_table(selection: &Outcome) -> String {
     let mut columns = Columns::new(&[
-        ">rank", "candidate", ">predicted ms", ">blocks", ">epochs", ">train loss", ">val loss", ">val top-1",
+        ">rank",
+        "candidate",
+        ">predicted ms",
+        ">blocks",
+        ">epochs",
+        ">train loss",
+        ">val loss",
+        ">val top-1",
     ]);
     for ranked in &selection.ranking {
         let last = ranked.epochs.last();

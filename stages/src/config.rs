@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use tfnas::SpaceDefinition;
 
 use crate::{
-    Executor, LookupSection, ParseSection, Ranks, Resources, SearchSection, SelectSection, SlurmSection, SplitSection, Stage,
-    TestSection, TrainSection,
+    Executor, LookupSection, ParseSection, Ranks, Resources, SearchSection, SelectSection, SlurmSection, SplitSection,
+    Stage, TestSection, TrainSection,
 };
 
 /// The effective configuration of one pipeline: what `pipeline.yaml` and `--set` say, defaults filled in.

@@ -80,7 +80,8 @@ const TEST_IMAGES: InputPort = InputPort { name: "test_images", source: Source::
 
 impl Stage {
     /// All stages, each after those whose outputs it reads.
-    pub const ALL: &'static [Self] = &[Self::Split, Self::Lookup, Self::Search, Self::Select, Self::Parse, Self::Train, Self::Test];
+    pub const ALL: &'static [Self] =
+        &[Self::Split, Self::Lookup, Self::Search, Self::Select, Self::Parse, Self::Train, Self::Test];
 
     /// Returns the name that the command line, the configuration and the ledger use.
     pub const fn name(self) -> &'static str {

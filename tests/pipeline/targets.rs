@@ -48,7 +48,8 @@ fn a_published_search_that_misses_its_target_fails_in_the_parse_and_is_kept() {
     let sets: Vec<&str> = published.iter().flat_map(|set| ["--set", set]).collect();
     let failed = project.run(&[&["run", "all"], &sets[..]].concat());
     assert_eq!(failed.code, Some(1), "{}", failed.err);
-    for words in ["parse", "above the target of", "even at its smallest widths", "`search.fit: exact`", "`parse.fit: exact`"]
+    for words in
+        ["parse", "above the target of", "even at its smallest widths", "`search.fit: exact`", "`parse.fit: exact`"]
     {
         assert!(failed.err.contains(words), "`{words}` is missing from: {}", failed.err);
     }

@@ -122,11 +122,8 @@ fn the_one_test(run: RunId, results: &Results, instance: Option<&str>) -> Result
         [test] => Ok(test.clone()),
         [] => {
             let is_there = |stage: &Stage| results.values().any(|attempt| attempt.stage == stage.name());
-            let missing: Vec<Stage> = Stage::ALL
-                .iter()
-                .copied()
-                .filter(|stage| !stage.is_optional() && !is_there(stage))
-                .collect();
+            let missing: Vec<Stage> =
+                Stage::ALL.iter().copied().filter(|stage| !stage.is_optional() && !is_there(stage)).collect();
             match instance {
                 Some(instance) if missing.is_empty() => {
                     Err(CommandError::usage(format!("run {run} has no result of a test of {instance}"))

@@ -13,6 +13,8 @@ use crate::state_shapes::TensorShape;
 
 /// How deep tensors may lie in dictionaries and lists.
 const DEPTH: usize = 16;
+/// How many keys more may lead to a dictionary that another key leads to as well.
+const ALIASES: usize = 8;
 /// Of tensors that fit equally, or of which nothing more is known, those under the first of these keys are meant.
 const USUAL_KEYS: [&str; 12] = [
     STATE_DICT,
@@ -104,9 +106,17 @@ impl<'a> Checkpoint<'a> {
         let mut seen = HashSet::from([pickle.root()]);
         let mut nodes = vec![Node { id: pickle.root(), parent: None, key: Key::Index(0), depth: 0 }];
         let mut next = 0;
+        let mut aliases = 0;
         while let Some(&Node { id, depth, .. }) = nodes.get(next) {
             let mut child = |key, id| {
-                if depth < DEPTH && is_container(id) && seen.insert(id) {
+                if depth >= DEPTH || !is_container(id) {
+                    return;
+                }
+                let is_new = seen.insert(id);
+                // The same dictionary under another key at the top, which may be the usual one.
+                let is_alias = !is_new && depth == 0 && id != pickle.root() && aliases < ALIASES;
+                aliases += usize::from(is_alias);
+                if is_new || is_alias {
                     nodes.push(Node { id, parent: Some(next), key, depth: depth + 1 });
                 }
             };
@@ -159,9 +169,8 @@ impl<'a> Checkpoint<'a> {
             })
             .collect();
         // An average may have a counter more than what it is the average of.
-        let whole = |fit: &Fit| 10 * fit.0.0;
         let most = fits.iter().filter(|fit| !fit.2).map(|fit| fit.0.0).max();
-        let is_needless = |fit: &Fit| fit.2 && shapes.is_none() && most.is_some_and(|most| whole(fit) <= 11 * most);
+        let is_needless = |fit: &Fit| fit.2 && shapes.is_none() && most.is_some_and(|most| fit.0.0 <= most + 1);
         let eligible = fits.iter().enumerate().filter(|(_, fit)| !is_needless(fit));
         eligible.min_by_key(|(_, fit)| **fit).map(|(at, _)| at)
     }

@@ -123,6 +123,7 @@ fn without_a_network_the_most_tensors_are_meant_and_of_as_many_the_usual_ones() 
         (&[("model_ema", state("", 10)), ("net", state("", 10))], "net"),
         (&[("other", state("", 3)), ("state_dict", state("", 3)), ("model", state("", 3))], "state_dict"),
         (&[("model_ema", [state("module.", 11)].concat()), ("net", state("", 10))], "net"),
+        (&[("model_ema", state("module.", 4)), ("net", state("", 3))], "net"),
         (&[("ema", state("", 9)), ("head", state("", 2))], "ema"),
     ] {
         let bytes = file(&dict(entries));
@@ -133,6 +134,14 @@ fn without_a_network_the_most_tensors_are_meant_and_of_as_many_the_usual_ones() 
             assert!(choice.contains(&format!("'{other}'")), "{choice}");
         }
     }
+}
+
+#[test]
+fn tensors_under_two_keys_are_named_by_the_usual_one() {
+    let shared = [&b"}("[..], &text("ema"), &state("", 2), b"q\x05", &text("state_dict"), b"h\x05u"].concat();
+    let bytes = file(&shared);
+    let found = find(&bytes, &Wanted::default()).unwrap();
+    assert_eq!((found.key.as_str(), found.others.as_slice()), ("state_dict", &[("ema".to_owned(), 2)][..]));
 }
 
 #[test]

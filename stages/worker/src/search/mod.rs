@@ -120,7 +120,12 @@ fn start(
 }
 
 /// Says which latencies the table can reach, refuses a target outside them, and returns it in milliseconds.
-pub fn target(context: &mut StageContext, space: &Space, table: &LatencyTable, wanted: Target) -> Result<f64, StageError> {
+pub fn target(
+    context: &mut StageContext,
+    space: &Space,
+    table: &LatencyTable,
+    wanted: Target,
+) -> Result<f64, StageError> {
     let reachable = table.reachable_ms(space).context("latency.table")?;
     context.report.info(format!(
         "networks of this space take {:.4} to {:.4} ms by the table",

@@ -206,12 +206,7 @@ impl Candidates<'_> {
     }
 
     /// Mean loss and top-1 on the images that the search validates on.
-    fn validate(
-        &self,
-        training: &Training,
-        stop: &StopFlag,
-        on_batch: OnBatch<'_>,
-    ) -> Result<(f64, f64), StageError> {
+    fn validate(&self, training: &Training, stop: &StopFlag, on_batch: OnBatch<'_>) -> Result<(f64, f64), StageError> {
         let options =
             evaluation(self.params.resize, self.params.space.resolution, self.params.recipe.batch, self.data_workers);
         let network = training.network.folded();

@@ -134,10 +134,8 @@ impl Leader<'_> {
             self.selection.record(scores).context("select")?;
         }
         self.team.finish()?;
-        let outcome = self
-            .selection
-            .outcome()
-            .ok_or_else(|| StageError::new("the selection ended without an outcome"))?;
+        let outcome =
+            self.selection.outcome().ok_or_else(|| StageError::new("the selection ended without an outcome"))?;
         self.finish(outcome)
     }
 
@@ -151,16 +149,13 @@ impl Leader<'_> {
         let stop = context.stop.clone();
         let report = &mut context.report;
         let mut start = None;
-        let scores = team.lead(
-            tasks.to_vec(),
-            &mut |task, on_batch| train(candidates, task, &stop, on_batch),
-            &mut |count| {
+        let scores =
+            team.lead(tasks.to_vec(), &mut |task, on_batch| train(candidates, task, &stop, on_batch), &mut |count| {
                 // The count goes on over the rounds.
                 let start = *start.get_or_insert(count);
                 report.progress(&phase, (done + count - start).min(total), total, "images");
                 stop.raised()
-            },
-        )?;
+            })?;
         trained.extend(tasks.iter().map(|task| (task.id, task.epochs)));
         Ok(scores)
     }
@@ -185,9 +180,10 @@ impl Leader<'_> {
         let losses: Vec<f64> = scores.values().filter_map(last).filter(|loss| loss.is_finite()).collect();
         let epochs = tasks.iter().map(|task| task.epochs).max().unwrap_or_default();
         let diverged = scores.len() - losses.len();
-        let range = losses.iter().copied().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), loss| {
-            (f64::min(low, loss), f64::max(high, loss))
-        });
+        let range = losses
+            .iter()
+            .copied()
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), loss| (f64::min(low, loss), f64::max(high, loss)));
         let diverged = if diverged > 0 { format!(", {diverged} diverged") } else { String::new() };
         self.context.report.info(format!(
             "{} candidates after epoch {epochs}: train loss {:.4} to {:.4}{diverged}",
@@ -201,7 +197,12 @@ impl Leader<'_> {
         let candidates = self.selection.candidates();
         let winner = &candidates[outcome.winner];
         let report = &mut self.context.report;
-        report.info(format!("selected {} ({}), {:.4} ms", winner.name, describe_origin(winner.origin), winner.predicted_ms));
+        report.info(format!(
+            "selected {} ({}), {:.4} ms",
+            winner.name,
+            describe_origin(winner.origin),
+            winner.predicted_ms
+        ));
         if let Some(rank) = outcome.search_parse_rank {
             report.info(format!("the architecture that the search prefers ranks {rank} of {}", candidates.len()));
         }

@@ -177,12 +177,7 @@ impl TaskStore {
     }
 
     /// Tells the others that this rank is at work, and learns whether all are to stop.
-    fn after_batch(
-        &self,
-        count: usize,
-        on_progress: OnProgress<'_>,
-        watch: &mut Watch,
-    ) -> Result<bool, StageError> {
+    fn after_batch(&self, count: usize, on_progress: OnProgress<'_>, watch: &mut Watch) -> Result<bool, StageError> {
         lost(self, self.store.add(&beat_key(self.rank), 1))?;
         let images = lost(self, self.store.add(IMAGES, count as i64))?;
         let own = on_progress(u64::try_from(images).unwrap_or_default());
