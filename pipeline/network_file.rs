@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tfnas::checkpoint::{Misfits, WeightsFile, WeightsFileError};
+use tfnas::checkpoint::{Conversions, Misfits, Wanted, WeightsFile, WeightsFileError};
 use tfnas::state_shapes::state_shapes;
 use tfnas::{ConfigError, ModelConfig};
 use tfnas_artifacts::Digest;
@@ -100,25 +100,39 @@ impl WeightsBytes {
         Digest::of_bytes(&self.bytes)
     }
 
-    /// The tensors in them.
+    /// The tensors in them: those under a key, those that fit a network best, or the most that stand together.
     ///
     /// # Errors
     /// [`NetworkFileError::Weights`].
-    pub fn parse(&self) -> Result<WeightsFile<'_>, NetworkFileError> {
-        WeightsFile::read(&self.bytes).map_err(|source| NetworkFileError::Weights { path: self.path.clone(), source })
+    pub fn parse(&self, wanted: &Wanted<'_>) -> Result<WeightsFile<'_>, NetworkFileError> {
+        WeightsFile::find(&self.bytes, wanted)
+            .map_err(|source| NetworkFileError::Weights { path: self.path.clone(), source })
     }
 
-    /// The tensors in them, which must be those of a network.
+    /// The tensors in them under a key, or else wherever they stand, which must be those of a network; converted to its
+    /// dtypes.
     ///
     /// # Errors
     /// [`NetworkFileError::Weights`]; [`NetworkFileError::Misfits`] with everything that is missing, unexpected, of another
-    /// shape or dtype, or not finite.
-    pub fn parse_for(&self, config: &ModelConfig) -> Result<WeightsFile<'_>, NetworkFileError> {
-        let file = self.parse()?;
-        file.state_dict
-            .check(&state_shapes(config))
-            .map_err(|source| NetworkFileError::Misfits { path: self.path.clone(), source })?;
-        Ok(file)
+    /// shape or kind of numbers, or not finite.
+    pub fn parse_for(
+        &self,
+        config: &ModelConfig,
+        key: Option<&str>,
+    ) -> Result<(WeightsFile<'_>, Conversions), NetworkFileError> {
+        let network = state_shapes(config);
+        let mut file = self.parse(&Wanted { key, network: Some(&network) })?;
+        let conversions = file.state_dict.fit(&network);
+        let conversions =
+            conversions.map_err(|source| NetworkFileError::Misfits { path: self.path.clone(), source })?;
+        Ok((file, conversions))
+    }
+
+    /// Says which of the file's tensors were taken, where that is a choice, and what was converted.
+    pub fn tell(&self, file: &WeightsFile<'_>, conversions: &Conversions) {
+        for note in file.state_dict.choice().into_iter().chain(conversions.in_words()) {
+            tracing::info!("{}: {note}", self.path.display());
+        }
     }
 }
 
@@ -148,7 +162,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("w.pth.tar");
         std::fs::write(&path, "no weights").unwrap();
-        let error = WeightsBytes::read(&path).unwrap().parse().unwrap_err();
+        let error = WeightsBytes::read(&path).unwrap().parse(&Wanted::default()).unwrap_err();
         assert!(matches!(error, NetworkFileError::Weights { .. }) && error.to_string().contains("w.pth.tar"));
     }
 }

@@ -4,6 +4,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rustix::fs::{FileType, Mode};
 use tfnas_attestations::Sha256Digest;
@@ -12,6 +13,10 @@ use tfnas_attestations::statement::{ResourceDescriptor, Statement};
 
 /// Written by `openssl ecparam -name prime256v1 -genkey -noout | openssl pkcs8 -topk8 -nocrypt`, for these tests alone.
 const PRIVATE: &str = include_str!("keys/p256.pem");
+/// The same key by `openssl ecparam -name prime256v1 -genkey -noout`.
+const SEC1: &str = include_str!("keys/sec1.pem");
+/// What `openssl ecparam -name prime256v1 -genkey` writes before it.
+const PARAMETERS: &str = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
 /// By `openssl pkey -pubout`.
 const PUBLIC: &str = include_str!("keys/p256.pub");
 /// By `openssl pkey -pubin -outform DER | sha256sum`.
@@ -36,6 +41,57 @@ fn a_key_of_openssl_is_read_and_has_the_fingerprint_that_openssl_and_sha256sum_g
     assert_eq!(key.public().fingerprint().to_string(), FINGERPRINT.trim());
     assert_eq!(key.public().to_pem(), PUBLIC);
     assert_eq!(private(&format!("for tests\r\n{}", PRIVATE.replace('\n', "\r\n"))).unwrap().public(), key.public());
+}
+
+#[test]
+fn a_key_in_the_older_format_of_openssl_is_the_same_key() {
+    let expected = private(PRIVATE).unwrap().public();
+    let without_public = include_str!("keys/sec1-no-public.pem");
+    for text in [
+        SEC1,
+        without_public,
+        &format!("{PARAMETERS}{SEC1}"),
+        &format!("for tests\n{PARAMETERS}\n{SEC1}").replace('\n', "\r\n"),
+    ] {
+        assert_eq!(private(text).unwrap().public(), expected, "{text}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key.pem");
+    fs::write(&file, format!("{PARAMETERS}{SEC1}")).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    assert!(matches!(SigningKey::read(&file), Err(KeyError::Mode { .. })));
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(SigningKey::read(&file).unwrap().public(), expected);
+}
+
+#[test]
+fn a_key_that_openssl_makes_now_is_read_as_its_guides_make_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, public_key) = (folder.path().join("key.pem"), folder.path().join("key.pub"));
+    let openssl = |arguments: &[&str]| Command::new("openssl").args(arguments).output();
+    let (key_path, public_path) = (key.to_str().unwrap(), public_key.to_str().unwrap());
+    for form in [&["-noout"][..], &[]] {
+        let arguments = [&["ecparam", "-name", "prime256v1", "-genkey", "-out", key_path], form].concat();
+        if !openssl(&arguments).is_ok_and(|output| output.status.success()) {
+            println!("SKIPPED: there is no openssl");
+            return;
+        }
+        fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+        assert!(openssl(&["ec", "-in", key_path, "-pubout", "-out", public_path]).unwrap().status.success());
+        assert_eq!(SigningKey::read(&key).unwrap().public(), PublicKey::read(&public_key).unwrap());
+    }
+}
+
+#[test]
+fn a_damaged_key_of_the_older_format_is_said_to_be_damaged() {
+    let lines: Vec<&str> = SEC1.lines().collect();
+    for without in 1..lines.len() - 1 {
+        let cut: Vec<&str> = lines.iter().enumerate().filter(|(at, _)| *at != without).map(|(_, line)| *line).collect();
+        assert!(private(&cut.join("\n")).is_err(), "{without}");
+    }
+    // The numbers of another key's public part.
+    let other = SEC1.replace("oUQDQgAE9P3", "oUQDQgAE9P4");
+    assert!(other == SEC1 || private(&other).is_err());
 }
 
 #[test]
@@ -135,7 +191,14 @@ fn a_key_of_another_kind_is_told_by_name() {
         assert!(error_public(&text("pub")).contains(found), "{}", error_public(&text("pub")));
     }
     assert!(error(include_str!("keys/encrypted.pem")).contains("remove its password"));
-    assert!(error(include_str!("keys/sec1.pem")).contains("openssl pkcs8 -topk8"));
+    let encrypted = error(include_str!("keys/sec1-encrypted.pem"));
+    assert!(encrypted.contains("remove its password (`openssl pkcs8 -topk8 -nocrypt -in key.pem"), "{encrypted}");
+    assert!(error(include_str!("keys/sec1-p384.pem")).contains("the curve P-384"));
+    assert!(error(include_str!("keys/sec1-explicit.pem")).contains("-param_enc named_curve"));
+    assert!(error(include_str!("keys/explicit.pem")).contains("-param_enc named_curve"));
+    assert!(error(PARAMETERS).contains("is a curve without a key"));
+    assert!(error(&PARAMETERS.replace("-----END", "-----END OF")).contains("expected the PEM text"));
+    assert!(error_public(SEC1).contains("key.pub is a private key, and a public key"));
     assert!(error("-----BEGIN RSA PRIVATE KEY-----\n-----END RSA PRIVATE KEY-----").contains("RSA"));
     assert!(error("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----").contains("is a certificate"));
     assert!(error("-----BEGIN PRIVATE KEY-----").contains("expected the PEM text"));

@@ -48,6 +48,10 @@ pub struct Run {
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
 
+    /// Where these weights stand in their file: keys joined by dots, as model_ema.module; as --set test.weights_key=KEY
+    #[arg(long, value_name = "KEY", requires = "weights")]
+    weights_key: Option<String>,
+
     /// Trains by this many processes of this machine; as --set ranks.processes=N
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     nproc: Option<u16>,
@@ -82,6 +86,10 @@ impl Run {
                 let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
                 options.sets.push(format!("{key}={}", file.display()));
             }
+        }
+        if let Some(key) = &self.weights_key {
+            // As text, whatever it looks like.
+            options.sets.push(format!("test.weights_key={}", serde_json::Value::from(key.as_str())));
         }
         let place = Place::read()?;
         match (self.nproc, place) {

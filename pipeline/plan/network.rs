@@ -46,7 +46,8 @@ pub fn check_networks(planner: &Planner<'_>, instances: &BTreeSet<usize>) -> Res
         let Some(path) = file_of(planner, instance, Source::ArchitectureFile) else { continue };
         let config = network(planner, instance, path)?;
         if let Some(path) = file_of(planner, instance, Source::WeightsFile) {
-            check_weights(&config, path)?;
+            let key = planner.variant(instance).config.test.weights_key.as_deref();
+            check_weights(&config, path, key)?;
         }
     }
     Ok(())
@@ -59,8 +60,8 @@ fn network(planner: &Planner<'_>, instance: usize, path: &Path) -> Result<ModelC
     Ok(read.config)
 }
 
-fn check_weights(config: &ModelConfig, path: &Path) -> Result<(), NetworkError> {
-    let checked = WeightsBytes::read(path).and_then(|weights| weights.parse_for(config).map(drop));
+fn check_weights(config: &ModelConfig, path: &Path, key: Option<&str>) -> Result<(), NetworkError> {
+    let checked = WeightsBytes::read(path).and_then(|weights| weights.parse_for(config, key).map(drop));
     checked.map_err(in_file("test.weights"))
 }
 

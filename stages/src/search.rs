@@ -56,6 +56,10 @@ pub struct SearchSection {
     /// searched_model_NN.pth.tar. Relative to the configuration's own folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<PathBuf>,
+    /// Where the weights stand in that file: keys from the outermost on, joined by dots. Without it they are found by what
+    /// the space has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_key: Option<String>,
     /// Latency that the network found must meet, in milliseconds of the table; or a share of the range that the table can
     /// reach, as 40%.
     #[schemars(with = "f64")]
@@ -93,6 +97,7 @@ impl Default for SearchSection {
     fn default() -> Self {
         Self {
             from: None,
+            from_key: None,
             target_lat_ms: Target::Ms(15.0),
             fit: None,
             epochs: 90,
@@ -145,6 +150,10 @@ impl SearchSection {
                 wrong.then(|| ("architecture.betas", "must lie in 0 to 1 (1 left out)".to_owned()))
             })
             .or_else(|| self.augment.problem().map(|(_, message)| ("augment", message)))
+            .or_else(|| {
+                let alone = self.from_key.is_some() && self.from.is_none();
+                alone.then(|| ("from_key", "is of the file that search.from names, and it names none".to_owned()))
+            })
     }
 }
 

@@ -57,17 +57,25 @@ pub struct TestSection {
     /// Which weights are tested: the training's best or last epoch, or a .pth.tar or safetensors file.
     #[schemars(with = "String")]
     pub weights: WeightsChoice,
+    /// Where the weights stand in that file: keys from the outermost on, joined by dots, as model_ema.module. Without it they
+    /// are found by what the network has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights_key: Option<String>,
 }
 
 impl Default for TestSection {
     fn default() -> Self {
-        Self { batch: 256, weights: WeightsChoice::default() }
+        Self { batch: 256, weights: WeightsChoice::default(), weights_key: None }
     }
 }
 
 impl TestSection {
     pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
-        (self.batch == 0).then(|| ("batch", "must be at least 1, not 0".to_owned()))
+        if self.batch == 0 {
+            return Some(("batch", "must be at least 1, not 0".to_owned()));
+        }
+        let alone = self.weights_key.is_some() && self.weights.file().is_none();
+        alone.then(|| ("weights_key", "is of a file that test.weights names, and it names none".to_owned()))
     }
 }
 

@@ -3,8 +3,8 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use tfnas::checkpoint::{Dtype, PlainTensor, write_pth};
-use tfnas::state_shapes::state_shapes;
+use tfnas::checkpoint::{Dtype, PlainTensor, WeightsFile, to_safetensors, write_pth};
+use tfnas::state_shapes::{TensorShape, state_shapes};
 use tfnas::{Architecture, ModelConfig, Space};
 use tfnas_random::{Purpose, Stream};
 
@@ -101,7 +101,7 @@ fn all_misfits_of_weights_are_named_before_anything_runs() {
                     *tensor = PlainTensor::contiguous(Dtype::F32, vec![1], &[0; 4]).unwrap();
                 }
                 "module.first_stem.bn.num_batches_tracked" => {
-                    *tensor = PlainTensor::contiguous(Dtype::F32, vec![], &[0; 4]).unwrap();
+                    *tensor = PlainTensor::contiguous(Dtype::F32, vec![], &[0, 0, 0, 0x3f]).unwrap();
                 }
                 _ => {}
             }
@@ -121,6 +121,66 @@ fn all_misfits_of_weights_are_named_before_anything_runs() {
         assert!(ended.err.contains(expected), "{expected}: {}", ended.err);
     }
     assert_eq!(project.trace(), Vec::<String>::new());
+}
+
+/// The tensors of a network as safetensors, their floats as another dtype that is all 0 too.
+fn floats_as(config: &ModelConfig, dtype: Dtype) -> Vec<u8> {
+    let zeros = vec![0; 2 << 20];
+    let tensor = |shape: TensorShape| {
+        let dtype = if shape.dtype == Dtype::F32 { dtype } else { Dtype::I32 };
+        let length = shape.shape.iter().product::<usize>() * dtype.size();
+        (shape.name, PlainTensor::contiguous(dtype, shape.shape, &zeros[..length]).unwrap())
+    };
+    to_safetensors(&state_shapes(config).into_iter().map(tensor).collect::<Vec<_>>()).unwrap()
+}
+
+#[test]
+fn weights_of_another_float_are_converted_where_a_network_needs_them() {
+    let project = project();
+    let config = config(&Space::small());
+    for (dtype, name) in [(Dtype::F16, "float16"), (Dtype::Bf16, "bfloat16"), (Dtype::F64, "float64")] {
+        fs::write(project.path("w.safetensors"), floats_as(&config, dtype)).unwrap();
+        let audit = ["audit", "w.safetensors", "--config", "model.config"];
+        let audited = project.good(&audit).out;
+        assert!(audited.contains(&format!("from {name} to float32")), "{audited}");
+        assert!(audited.contains("from int32 to int64"), "{audited}");
+        project.good(&["run", "test", "--from", "model.config", "--weights", "w.safetensors"]);
+        assert_eq!(project.trace().last().unwrap(), "test");
+        project.good(&["weights", "convert", "w.safetensors", "same.pth.tar"]);
+        let shown = project.json(&["weights", "show", "same.pth.tar"]);
+        assert_eq!(shown["tensors"][0]["dtype"], name);
+    }
+}
+
+#[test]
+fn a_key_chooses_weights_and_is_part_of_what_identifies_a_test_only_where_it_is_set() {
+    let project = project();
+    let config = config(&Space::small());
+    let bytes = fs::read(project.path("w.pth.tar")).unwrap();
+    let state = WeightsFile::read(&bytes).unwrap().state_dict;
+    let under =
+        |key: &str| state.tensors.iter().map(|(name, tensor)| (format!("{key}.{name}"), tensor.clone())).collect();
+    let both: Vec<_> = [under("net_a"), under("net_b")].into_iter().flat_map(|tensors: Vec<_>| tensors).collect();
+    fs::write(project.path("both.safetensors"), to_safetensors(&both).unwrap()).unwrap();
+    let test = ["run", "test", "--from", "model.config", "--weights", "both.safetensors"];
+    let ended = project.run(&test);
+    assert!(ended.code == Some(2) && ended.err.contains("unexpected: net_a."), "{}", ended.err);
+    project.good(&[&test[..], &["--weights-key", "net_b"]].concat());
+    let shown = project.json(&["weights", "show", "both.safetensors", "--key", "net_a"]);
+    assert_eq!(shown["tensors"].as_array().unwrap().len(), state_shapes(&config).len());
+    let ended = project.run(&["weights", "show", "both.safetensors", "--key", "net_c"]);
+    assert!(ended.code == Some(2) && ended.err.contains("net_c"), "{}", ended.err);
+    let ended = project.run(&["plan", "test", "--set", "test.weights_key=model"]);
+    assert!(ended.code == Some(2) && ended.err.contains("test.weights_key"), "{}", ended.err);
+    let ended = project.run(&["plan", "test", "--set", "search.from_key=model"]);
+    assert!(ended.code == Some(2) && ended.err.contains("search.from_key"), "{}", ended.err);
+    project.good(&TEST);
+    let plan = project.json(&["plan", "test", "--set", "train.from=model.config", "--set", "test.weights=w.pth.tar"]);
+    assert!(step(&plan, "test")["because"].as_array().is_none_or(Vec::is_empty), "{plan}");
+    let sets =
+        ["--set", "train.from=model.config", "--set", "test.weights=w.pth.tar", "--set", "test.weights_key=state_dict"];
+    let plan = project.json(&[&["plan", "test"], &sets[..]].concat());
+    assert!(step(&plan, "test")["because"][0]["field"].as_str().unwrap().contains("weights_key"), "{plan}");
 }
 
 #[test]

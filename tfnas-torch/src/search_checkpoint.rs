@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use tch::Device;
-use tfnas::Space;
-use tfnas::checkpoint::{Checkpoint, SearchCheckpointError, WeightsFormat};
+use tfnas::checkpoint::{Checkpoint, SearchCheckpointError, Wanted, WeightsFile, WeightsFormat};
+use tfnas::{Space, Widths};
 
 use crate::full_state::{FullState, FullStateError, insert_kept};
-use crate::named_tensors::NamedTensors;
-use crate::weights::{WeightsError, from_bytes, read_file_bytes};
+use crate::supernet::Supernet;
+use crate::weights::{WeightsError, notes, read_file_bytes, shapes_of, tensors_of};
 
 /// Why a file is no state of a search.
 #[derive(Debug, thiserror::Error)]
@@ -24,24 +24,39 @@ pub enum SearchFileError {
     State(#[from] FullStateError),
 }
 
-/// Reads the full-width state of a search: `search.safetensors`, or the original's `searched_model_NN.pth.tar`.
-///
-/// # Errors
-/// [`SearchFileError`] for a file that is none, or is one of another space or number of classes.
-pub fn read_search(path: &Path, space: &Space, classes: usize, device: Device) -> Result<FullState, SearchFileError> {
-    let bytes = read_file_bytes(path)?;
-    let state = match WeightsFormat::of(&bytes) {
-        Some(WeightsFormat::PthZip | WeightsFormat::PthLegacy) => with_masks(&bytes, space)?,
-        Some(WeightsFormat::Safetensors) | None => from_bytes(&bytes)?,
-    };
-    Ok(FullState::restore(space, classes, &state, device)?)
+/// A file that a search may start from.
+#[derive(Clone, Copy, Debug)]
+pub struct SearchFile<'f> {
+    /// The file: `search.safetensors`, or the original's `searched_model_NN.pth.tar`.
+    pub path: &'f Path,
+    /// Where its tensors stand; without it they are found by what the space has.
+    pub key: Option<&'f str>,
 }
 
-/// The tensors of a checkpoint of the original, and as lists of channels the masks beside them.
-fn with_masks(bytes: &[u8], space: &Space) -> Result<NamedTensors, SearchFileError> {
-    let checkpoint = Checkpoint::parse(bytes).map_err(SearchCheckpointError::from)?;
-    let search = checkpoint.search(space)?;
-    let mut state = from_bytes(bytes)?;
-    insert_kept(&mut state, space, &search.kept);
-    Ok(state)
+impl SearchFile<'_> {
+    /// Reads the full-width state of a search, and what there is to say about how it was read.
+    ///
+    /// # Errors
+    /// [`SearchFileError`] for a file that is none, or is one of another space or number of classes.
+    pub fn read(
+        &self,
+        space: &Space,
+        classes: usize,
+        device: Device,
+    ) -> Result<(FullState, Vec<String>), SearchFileError> {
+        let bytes = read_file_bytes(self.path)?;
+        let network = shapes_of(&Supernet::new(space, &Widths::max(space), classes, Device::Cpu));
+        let wanted = Wanted { key: self.key, network: Some(&network) };
+        let mut file = WeightsFile::find(&bytes, &wanted).map_err(WeightsError::from)?;
+        // What does not fit is named when the state is restored, with the lists of channels.
+        let conversions = file.state_dict.convert(&network);
+        let notes = notes(&file.state_dict, &conversions);
+        let mut tensors = tensors_of(file.state_dict)?;
+        if file.format != WeightsFormat::Safetensors {
+            let checkpoint = Checkpoint::parse(&bytes).map_err(SearchCheckpointError::from)?;
+            let search = checkpoint.search_under(space, self.key)?;
+            insert_kept(&mut tensors, space, &search.kept);
+        }
+        Ok((FullState::restore(space, classes, &tensors, device)?, notes))
+    }
 }

@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype as SafetensorsDtype, SafeTensorError, View, serialize};
 use tch::{Kind, Tensor, no_grad};
-use tfnas::checkpoint::{Dtype, Misfit, Misfits, PlainTensor, WeightsFile, WeightsFileError};
+use tfnas::checkpoint::{
+    Conversions, Dtype, Misfit, Misfits, PlainTensor, StateDict, Wanted, WeightsFile, WeightsFileError,
+};
+use tfnas::state_shapes::TensorShape;
 
 use crate::named_tensors::{Module, NamedTensors};
 
@@ -128,12 +131,16 @@ pub fn to_bytes(tensors: &NamedTensors) -> Result<Vec<u8>, WeightsError> {
 /// # Errors
 /// [`WeightsError::Format`] for bytes that are no such file.
 pub fn from_bytes(bytes: &[u8]) -> Result<NamedTensors, WeightsError> {
-    let file = WeightsFile::read(bytes)?;
+    tensors_of(WeightsFile::read(bytes)?.state_dict)
+}
+
+/// libtorch's tensors of a file's.
+pub(crate) fn tensors_of(state: StateDict<'_>) -> Result<NamedTensors, WeightsError> {
     let tensor = |(name, plain): (String, PlainTensor<'_>)| {
         let tensor = tensor_of(&name, &plain)?;
         Ok((name, tensor))
     };
-    file.state_dict.tensors.into_iter().map(tensor).collect()
+    state.tensors.into_iter().map(tensor).collect()
 }
 
 /// Writes a safetensors file: aside first, then renamed, so that there is never half of one.
@@ -160,6 +167,35 @@ pub fn write_file(tensors: &NamedTensors, path: &Path) -> Result<(), WeightsErro
 /// [`WeightsError::File`] or [`WeightsError::TooLarge`], else as [`from_bytes`].
 pub fn read_file(path: &Path) -> Result<NamedTensors, WeightsError> {
     from_bytes(&read_file_bytes(path)?)
+}
+
+/// Reads a file with weights into a module, whose own they become: those under `key`, or those that fit it best, in the
+/// module's dtypes. Returns what there is to say about how they were read.
+///
+/// # Errors
+/// As [`read_file`] and [`load`].
+pub fn load_file(module: &impl Module, path: &Path, key: Option<&str>) -> Result<Vec<String>, WeightsError> {
+    let bytes = read_file_bytes(path)?;
+    let network = shapes_of(module);
+    let mut state = WeightsFile::find(&bytes, &Wanted { key, network: Some(&network) })?.state_dict;
+    let conversions = state.fit(&network)?;
+    let notes = notes(&state, &conversions);
+    load(module, &tensors_of(state)?)?;
+    Ok(notes)
+}
+
+/// The tensors of a module, as a file is held to them.
+pub(crate) fn shapes_of(module: &impl Module) -> Vec<TensorShape> {
+    let shape = |(name, tensor): (&str, &Tensor)| {
+        let dtype = dtype_of(tensor.kind())?;
+        Some(TensorShape { name: name.to_owned(), shape: shape_of(tensor), dtype })
+    };
+    module.state().iter().filter_map(shape).collect()
+}
+
+/// Which of a file's tensors were taken, and what was converted.
+pub(crate) fn notes(state: &StateDict<'_>, conversions: &Conversions) -> Vec<String> {
+    state.choice().into_iter().chain(conversions.in_words()).collect()
 }
 
 /// The bytes of a file with weights, which may not be larger than any of them.

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tch::Device;
 use tfnas::ModelConfig;
-use tfnas::checkpoint::{Checkpoint, Field, StateDict, WeightsFile, to_safetensors, write_pth};
+use tfnas::checkpoint::{Checkpoint, Field, WeightsFile, to_safetensors, write_pth};
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::weights::{from_bytes, load};
 
@@ -59,12 +59,12 @@ fn folders() -> Vec<PathBuf> {
 
 fn check_tensors(file: &str, bytes: &[u8], expected: &Value) {
     let checkpoint = Checkpoint::parse(bytes).unwrap();
-    let StateDict { tensors, module_prefix } = checkpoint.state_dict().unwrap();
-    assert!(module_prefix, "{file}");
-    let names: Vec<String> = tensors.iter().map(|(name, _)| format!("module.{name}")).collect();
+    let state = checkpoint.state_dict().unwrap();
+    assert_eq!(state.prefix, "module.", "{file}");
+    let names: Vec<String> = state.tensors.iter().map(|(name, _)| format!("module.{name}")).collect();
     let described = expected["state_dict"].as_object().unwrap();
     assert_eq!(names, described.keys().cloned().collect::<Vec<_>>(), "{file}");
-    for (name, tensor) in &tensors {
+    for (name, tensor) in &state.tensors {
         let described = &described[&format!("module.{name}")];
         let digest = Sha256::digest(tensor.bytes()).iter().fold(String::new(), |mut text, byte| {
             write!(text, "{byte:02x}").unwrap();
@@ -74,7 +74,7 @@ fn check_tensors(file: &str, bytes: &[u8], expected: &Value) {
         assert_eq!(tensor.dtype().name(), described["dtype"], "{file}: {name}");
         assert_eq!(json!(digest), described["sha256_le_bytes"], "{file}: {name}");
     }
-    for (name, field) in checkpoint.fields() {
+    for (name, field) in checkpoint.fields(&state) {
         if let Field::Number(number) = field {
             assert_eq!(Some(number), expected[&name].as_f64(), "{file}: {name}");
         }

@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor};
 use tfnas::{Space, Widths};
 use tfnas_torch::Module;
 use tfnas_torch::full_state::FullState;
-use tfnas_torch::search_checkpoint::read_search;
+use tfnas_torch::search_checkpoint::SearchFile;
 use tfnas_torch::weights::write_file;
 
 const CLASSES: usize = 3;
@@ -66,7 +66,8 @@ fn assert_same(found: &FullState, expected: &FullState) {
 }
 
 fn read(path: &Path, space: &Space, classes: usize) -> Result<FullState, String> {
-    read_search(path, space, classes, Device::Cpu).map_err(|error| error.to_string())
+    let wanted = SearchFile { path, key: None };
+    wanted.read(space, classes, Device::Cpu).map(|(state, _)| state).map_err(|error| error.to_string())
 }
 
 #[test]

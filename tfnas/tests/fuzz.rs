@@ -10,8 +10,9 @@ mod legacy_checkpoint;
 
 use damage::{check_memory, damaged, inputs};
 use legacy_checkpoint::{Named, legacy_checkpoint};
-use tfnas::checkpoint::{Checkpoint, Dtype, PlainTensor, WeightsFile, to_safetensors, write_pth};
-use tfnas::pickle::{self, Limits};
+use tfnas::checkpoint::{Checkpoint, Dtype, PlainTensor, Wanted, WeightsFile, to_safetensors, write_pth};
+use tfnas::pickle::{self, Foreign, Limits};
+use tfnas::state_shapes::TensorShape;
 use tfnas::{Architecture, LatencyTable, ModelConfig, Space, TableHeader};
 use tfnas_random::{Purpose, Stream};
 
@@ -52,15 +53,19 @@ fn damaged_pickles_of_tables_are_read_or_refused() {
 fn random_opcodes_are_read_or_refused() {
     const OPCODES: &[u8] = b"(.012FIJKLMNPQRSTUVXabcd}eghijl]opqrstu)GBC\n\x00\x01\x02\x80\x81\x85\x86\x87\
         \x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96";
-    let limits = Limits { globals: &[("a", "b")], ..Limits::default() };
+    let refused = Limits { globals: &[("a", "b")], ..Limits::default() };
+    let opaque = Limits { foreign: Foreign::Opaque, ..Limits::default() };
     for index in 0..inputs() {
         let mut stream = Stream::new(0, Purpose::Synthetic, 2, index);
         let length = stream.below(60);
         let opcode = |_| OPCODES[stream.below(OPCODES.len() as u64) as usize];
         let bytes: Vec<u8> = (0..length).map(opcode).collect();
-        if let Ok(pickle) = pickle::parse(&bytes, &limits) {
-            pickle.mapping(pickle.root());
-            assert!(!pickle.kind(pickle.root()).is_empty());
+        for limits in [&refused, &opaque] {
+            if let Ok(pickle) = pickle::parse(&bytes, limits) {
+                pickle.mapping(pickle.root());
+                pickle.made_by(pickle.root());
+                assert!(!pickle.kind(pickle.root()).is_empty());
+            }
         }
     }
     check_memory();
@@ -73,6 +78,8 @@ fn a_megabyte_of_one_opcode_ends_within_the_limits() {
             let mut bytes = beginning.to_vec();
             bytes.resize(1 << 20, opcode);
             assert!(pickle::parse(&bytes, &Limits::default()).is_err() || opcode == b'.');
+            let opaque = Limits { foreign: Foreign::Opaque, ..Limits::default() };
+            assert!(pickle::parse(&bytes, &opaque).is_err() || opcode == b'.');
         }
     }
     check_memory();
@@ -160,6 +167,41 @@ fn damaged_safetensors_are_read_or_refused() {
     read_damaged_weights(&with_tensors(|tensors| to_safetensors(tensors).unwrap()));
 }
 
+/// `{"args": argparse.Namespace(lr=1), "ema": {"module": {"w": float16 of two}}}` in the container before PyTorch 1.6.
+const WITH_CODE: [&[u8]; 7] = [
+    b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.",
+    b"\x80\x02}X\x0d\0\0\0little_endian\x88s.",
+    b"\x80\x02}(X\x04\0\0\0argscargparse\nNamespace\n)\x81}X\x02\0\0\0lrK\x01sb",
+    b"X\x03\0\0\0ema}X\x06\0\0\0module}X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n(",
+    b"(X\x07\0\0\0storagectorch\nHalfStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x02tQK\0K\x02\x85K\x01\x85\x89}tRssu.",
+    b"\x80\x02(X\x01\0\0\x000t.",
+    b"\x02\0\0\0\0\0\0\0\0\x3e\0\xc0",
+];
+
+#[test]
+fn damaged_checkpoints_with_objects_of_code_are_read_or_refused() {
+    let file = WITH_CODE.concat();
+    let network = [TensorShape { name: "w".to_owned(), shape: vec![2], dtype: Dtype::F32 }];
+    let wanted = Wanted { network: Some(&network), key: None };
+    let mut read = WeightsFile::find(&file, &wanted).unwrap().state_dict;
+    read.fit(&network).unwrap();
+    assert_eq!((read.key.as_str(), read.tensors[0].1.to_f32()), ("ema.module", Some(vec![1.5, -2.0])));
+    for index in 0..inputs() {
+        let bytes = damaged(&file, index);
+        let Ok(checkpoint) = Checkpoint::parse(&bytes) else { continue };
+        checkpoint.foreign();
+        for key in [None, Some("ema.module"), Some("ema.module.w")] {
+            let _ = checkpoint.find(&Wanted { network: None, key });
+        }
+        if let Ok(mut state) = checkpoint.find(&wanted) {
+            checkpoint.fields(&state);
+            state.choice();
+            let _ = state.fit(&network);
+        }
+    }
+    check_memory();
+}
+
 #[test]
 fn damaged_checkpoints_of_searches_are_read_or_refused() {
     let space = Space::small();
@@ -168,7 +210,10 @@ fn damaged_checkpoints_of_searches_are_read_or_refused() {
     for index in 0..inputs() {
         let bytes = damaged(&file, index);
         if let Ok(checkpoint) = Checkpoint::parse(&bytes) {
-            checkpoint.fields();
+            if let Ok(state) = checkpoint.state_dict() {
+                checkpoint.fields(&state);
+            }
+            checkpoint.foreign();
             if let Ok(search) = checkpoint.search(&space) {
                 let _ = search.architecture(&space);
             }

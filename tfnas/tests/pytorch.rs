@@ -51,6 +51,13 @@ torch.save(checkpoint, sys.argv[2], _use_new_zipfile_serialization=False)
 torch.save({**checkpoint, 'state_dict': {'module.' + name: tensor for name, tensor in state.items()}}, sys.argv[3])
 torch.save(state, sys.argv[4])
 torch.save(torch.nn.Linear(2, 2), sys.argv[5])
+import argparse, datetime, pathlib, types
+code = {'args': argparse.Namespace(lr=0.1, out=pathlib.Path('/x')), 'more': types.SimpleNamespace(a=1),
+        'when': datetime.datetime.now(), 'optimizer': torch.optim.AdamW(torch.nn.Linear(2, 2).parameters()),
+        'complex': torch.complex(torch.ones(2), torch.ones(2)), 'float8': torch.ones(2).to(torch.float8_e4m3fn)}
+code['scheduler'] = torch.optim.lr_scheduler.CosineAnnealingLR(code['optimizer'], 10)
+torch.save({**code, 'state': {'model': state}}, sys.argv[6])
+torch.save({**code, 'model_ema': {'module': state}}, sys.argv[7], _use_new_zipfile_serialization=False)
 raw = lambda tensor: tensor.detach().contiguous().view(-1).view(torch.uint8).tolist() if tensor.numel() else []
 print(json.dumps([[n, str(t.dtype)[6:], list(t.shape), raw(t)] for n, t in state.items()]))
 ";
@@ -93,7 +100,8 @@ fn pytorch_loads_what_is_written_here_without_executing_it() {
 fn what_pytorch_writes_is_read_here_with_equal_bytes() {
     let Some(python) = python_with("torch") else { return };
     let folder = tempfile::tempdir().unwrap();
-    let files = ["zip", "legacy", "module", "bare", "network"].map(|name| folder.path().join(name));
+    let files =
+        ["zip", "legacy", "module", "bare", "network", "code", "code_legacy"].map(|name| folder.path().join(name));
     let paths = files.each_ref().map(|file| file.to_str().unwrap());
     let saved: Value = serde_json::from_str(&run(&python, SAVE, &paths)).unwrap();
     for (index, file) in files[..4].iter().enumerate() {
@@ -102,8 +110,8 @@ fn what_pytorch_writes_is_read_here_with_equal_bytes() {
         let state = checkpoint.state_dict().unwrap();
         let read: Value = state.tensors.iter().map(|(name, tensor)| described(name, tensor)).collect();
         assert_eq!(read, saved, "{}", file.display());
-        assert_eq!(state.module_prefix, index == 2);
-        let fields = checkpoint.fields();
+        assert_eq!(state.module_prefix(), index == 2);
+        let fields = checkpoint.fields(&state);
         let field = |name: &str| fields.iter().find(|(found, _)| found == name).map(|(_, field)| field.clone());
         if index < 3 {
             for (name, expected) in [
@@ -119,8 +127,16 @@ fn what_pytorch_writes_is_read_here_with_equal_bytes() {
             assert!(fields.is_empty());
         }
     }
+    for (file, key) in files[5..].iter().zip(["state.model", "model_ema.module"]) {
+        let bytes = std::fs::read(file).unwrap();
+        let checkpoint = Checkpoint::parse(&bytes).unwrap();
+        let state = checkpoint.state_dict().unwrap();
+        let read: Value = state.tensors.iter().map(|(name, tensor)| described(name, tensor)).collect();
+        assert_eq!((&read, state.key.as_str()), (&saved, key), "{}", file.display());
+        assert!(checkpoint.foreign().contains(&"argparse.Namespace".to_owned()));
+    }
     let network = std::fs::read(&files[4]).unwrap();
-    let error = Checkpoint::parse(&network).unwrap_err();
-    assert!(matches!(error, CheckpointError::Pickle { .. }), "{error}");
+    let error = Checkpoint::parse(&network).unwrap().state_dict().unwrap_err();
+    assert!(matches!(error, CheckpointError::WholeModule { .. }), "{error}");
     assert!(error.to_string().contains("torch.nn.modules.linear.Linear"), "{error}");
 }

@@ -55,24 +55,27 @@ pub enum KeyError {
     },
     /// A private key with a password.
     #[error(
-        "the private key {place} is encrypted: remove its password (`openssl pkcs8 -in {place} -out FILE`) and protect \
-         the file by its mode"
+        "the private key {place} is encrypted: remove its password (`openssl pkcs8 -topk8 -nocrypt -in {place} -out FILE`) \
+         and protect the file by its mode"
     )]
     Encrypted {
         /// Where it came from.
         place: String,
     },
-    /// A private key in the older format of OpenSSL.
+    /// A key on a curve that is given by its numbers.
     #[error(
-        "the private key {place} is in the older format of OpenSSL, and PKCS#8 is needed: `openssl pkcs8 -topk8 \
-         -nocrypt -in {place} -out FILE`"
+        "the key {place} gives its curve by all its numbers instead of its name: `openssl ec -in {place} \
+         -param_enc named_curve -out FILE`, then `openssl pkcs8 -topk8 -nocrypt -in FILE -out FILE.pem`"
     )]
-    Older {
+    Explicit {
         /// Where it came from.
         place: String,
     },
     /// A key of another algorithm or curve.
-    #[error("the key {place} is of another kind ({found}): ECDSA keys on the curve P-256 are used here")]
+    #[error(
+        "the key {place} is of another kind ({found}): ECDSA keys on the curve P-256 are used here, as `keys generate` makes \
+         them"
+    )]
     Algorithm {
         /// Where it came from.
         place: String,

@@ -1,12 +1,16 @@
 //! What a PEM text says to be, so that a wrong file is told by name.
 
+use p256::SecretKey;
 use p256::elliptic_curve::zeroize::Zeroizing;
-use p256::pkcs8::der::{Decode, Document, SecretDocument};
-use p256::pkcs8::{AlgorithmIdentifierRef, ObjectIdentifier, PrivateKeyInfoRef, SubjectPublicKeyInfoRef};
+use p256::pkcs8::der::asn1::{AnyRef, ContextSpecific, OctetStringRef};
+use p256::pkcs8::der::{self, Decode, Document, Reader, SecretDocument, SliceReader, Tag, TagNumber, Tagged};
+use p256::pkcs8::{
+    AlgorithmIdentifierRef, DecodePrivateKey, ObjectIdentifier, PrivateKeyInfoRef, SubjectPublicKeyInfoRef,
+};
 
 use super::KeyError;
 
-pub(super) const PRIVATE: &str = "private key (PKCS#8)";
+pub(super) const PRIVATE: &str = "private key";
 pub(super) const PUBLIC: &str = "public key";
 
 /// Algorithms whose keys are met in files of this kind.
@@ -25,39 +29,77 @@ const KNOWN: &[(&str, &str)] = &[
 const ELLIPTIC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 
-/// Returns the block of a text that holds a key; what stands around it is ignored, as RFC 7468 allows.
+/// What OpenSSL writes before a private key to name its curve, which the key names itself.
+const PARAMETERS: &str = "EC PARAMETERS";
+
+/// Returns the block of a text that holds a key; what stands around it is ignored, as RFC 7468 allows, and so is the block of
+/// the curve that OpenSSL writes before a key.
 fn block<'a>(text: &'a str, place: &str, wanted: &'static str) -> Result<(&'a str, &'a str), KeyError> {
     let not_pem = || KeyError::NotPem { place: place.to_owned(), wanted };
-    let begin = text.find("-----BEGIN ").ok_or_else(not_pem)?;
-    let text = &text[begin..];
-    let label = text["-----BEGIN ".len()..].split("-----").next().unwrap_or_default();
-    let end = format!("-----END {label}-----");
-    let length = text.find(&end).ok_or_else(not_pem)? + end.len();
-    Ok((label, &text[..length]))
+    let mut rest = text;
+    let mut last = None;
+    while let Some(begin) = rest.find("-----BEGIN ") {
+        let text = &rest[begin..];
+        let label = text["-----BEGIN ".len()..].split("-----").next().unwrap_or_default();
+        let end = format!("-----END {label}-----");
+        let length = text.find(&end).ok_or_else(not_pem)? + end.len();
+        let found = (label, &text[..length]);
+        if label != PARAMETERS {
+            return Ok(found);
+        }
+        last = Some(found);
+        rest = &text[length..];
+    }
+    last.ok_or_else(not_pem)
 }
 
-/// Returns the DER document of a private key.
-pub(super) fn private(text: &str, place: &str) -> Result<SecretDocument, KeyError> {
+/// Returns a private key, of PKCS#8 or of SEC 1, the older format of OpenSSL.
+pub(super) fn private(text: &str, place: &str) -> Result<SecretKey, KeyError> {
     let place = || place.to_owned();
     let (label, block) = block(text, &place(), PRIVATE)?;
     match label {
-        "PRIVATE KEY" => {}
+        // As the older formats say that they have a password.
+        _ if block.contains("Proc-Type:") && block.contains("ENCRYPTED") => {
+            return Err(KeyError::Encrypted { place: place() });
+        }
+        "PRIVATE KEY" | "EC PRIVATE KEY" => {}
         "ENCRYPTED PRIVATE KEY" => return Err(KeyError::Encrypted { place: place() }),
-        "EC PRIVATE KEY" | "RSA PRIVATE KEY" | "DSA PRIVATE KEY" | "EC PARAMETERS" => {
-            let is_rsa = label.starts_with("RSA") || label.starts_with("DSA");
-            if is_rsa {
-                return Err(KeyError::Algorithm { place: place(), found: label[..3].to_owned() });
-            }
-            return Err(KeyError::Older { place: place() });
+        "RSA PRIVATE KEY" | "DSA PRIVATE KEY" => {
+            return Err(KeyError::Algorithm { place: place(), found: label[..3].to_owned() });
         }
         other => return Err(other_kind(other, place(), PRIVATE)),
     }
     let damaged = |why: String| KeyError::Damaged { kind: PRIVATE, place: place(), why };
     // The library wants lines of 64 characters that end alike.
     let (_, document) = SecretDocument::from_pem(&plain(block)).map_err(|error| damaged(error.to_string()))?;
-    let info = PrivateKeyInfoRef::from_der(document.as_bytes()).map_err(|error| damaged(error.to_string()))?;
-    check_algorithm(&info.algorithm, place())?;
-    Ok(document)
+    let bytes = document.as_bytes();
+    if label == "PRIVATE KEY" {
+        let info = PrivateKeyInfoRef::from_der(bytes).map_err(|error| damaged(error.to_string()))?;
+        check_algorithm(&info.algorithm, place())?;
+        return SecretKey::from_pkcs8_der(bytes).map_err(|error| damaged(error.to_string()));
+    }
+    match curve(bytes).map_err(|error| damaged(error.to_string()))? {
+        Some(named) if named.tag() == Tag::ObjectIdentifier => {
+            let curve = named.decode_as::<ObjectIdentifier>().map_err(|error| damaged(error.to_string()))?;
+            if curve != P256 {
+                return Err(algorithm(curve, place()));
+            }
+        }
+        Some(_) => return Err(KeyError::Explicit { place: place() }),
+        None => return Err(damaged("it does not name its curve".to_owned())),
+    }
+    SecretKey::from_sec1_der(bytes).map_err(|error| damaged(error.to_string()))
+}
+
+/// Returns the curve of a private key of SEC 1, where it says one: its name, or all its numbers.
+fn curve(bytes: &[u8]) -> Result<Option<AnyRef<'_>>, der::Error> {
+    SliceReader::new(bytes)?.sequence(|reader| {
+        u8::decode(reader)?;
+        <&OctetStringRef>::decode(reader)?;
+        let curve = ContextSpecific::<AnyRef<'_>>::decode_explicit(reader, TagNumber(0))?;
+        ContextSpecific::<AnyRef<'_>>::decode_explicit(reader, TagNumber(1))?;
+        Ok(curve.map(|curve| curve.value))
+    })
 }
 
 /// Returns the DER document of a public key.
@@ -88,7 +130,8 @@ fn plain(block: &str) -> Zeroizing<String> {
 
 fn other_kind(label: &str, place: String, wanted: &'static str) -> KeyError {
     let found = match label {
-        "PUBLIC KEY" => "public key",
+        "PUBLIC KEY" | "RSA PUBLIC KEY" => "public key",
+        PARAMETERS => "curve without a key",
         "CERTIFICATE" => "certificate",
         "OPENSSH PRIVATE KEY" => "private key of OpenSSH",
         label if label.ends_with("PRIVATE KEY") => "private key",
@@ -98,13 +141,17 @@ fn other_kind(label: &str, place: String, wanted: &'static str) -> KeyError {
 }
 
 fn check_algorithm(algorithm: &AlgorithmIdentifierRef<'_>, place: String) -> Result<(), KeyError> {
-    let curve = algorithm.parameters_oid().ok();
-    let found = match curve {
-        Some(P256) if algorithm.oid == ELLIPTIC => return Ok(()),
-        Some(curve) if algorithm.oid == ELLIPTIC => curve,
-        _ => algorithm.oid,
-    };
+    match algorithm.parameters_oid().ok() {
+        _ if algorithm.oid != ELLIPTIC => Err(self::algorithm(algorithm.oid, place)),
+        Some(P256) => Ok(()),
+        Some(curve) => Err(self::algorithm(curve, place)),
+        None => Err(KeyError::Explicit { place }),
+    }
+}
+
+/// Says which algorithm or curve a key is of that is none of ours.
+fn algorithm(found: ObjectIdentifier, place: String) -> KeyError {
     let found = found.to_string();
     let known = KNOWN.iter().find(|(oid, _)| *oid == found).map(|(_, name)| (*name).to_owned());
-    Err(KeyError::Algorithm { place, found: known.unwrap_or(found) })
+    KeyError::Algorithm { place, found: known.unwrap_or(found) }
 }

@@ -5,7 +5,7 @@ use p256::ecdsa::DerSignature;
 use p256::ecdsa::signature::Signer;
 use p256::elliptic_curve::Generate;
 use p256::elliptic_curve::zeroize::Zeroizing;
-use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey, LineEnding};
+use p256::pkcs8::{EncodePrivateKey, LineEnding};
 
 use super::file::{self, Readers};
 use super::{KeyError, PublicKey, pem};
@@ -23,17 +23,12 @@ impl SigningKey {
         p256::ecdsa::SigningKey::try_generate().map(Self).map_err(|_| KeyError::NoRandomness)
     }
 
-    /// Reads a PEM text (PKCS#8); `place` is for the error.
+    /// Reads a PEM text (PKCS#8, or SEC 1 as `openssl ecparam -genkey` writes it); `place` is for the error.
     ///
     /// # Errors
     /// [`KeyError`]: what it is instead.
     pub fn from_pem(text: &str, place: &str) -> Result<Self, KeyError> {
-        let document = pem::private(text, place)?;
-        p256::ecdsa::SigningKey::from_pkcs8_der(document.as_bytes()).map(Self).map_err(|error| KeyError::Damaged {
-            kind: pem::PRIVATE,
-            place: place.to_owned(),
-            why: error.to_string(),
-        })
+        Ok(Self(pem::private(text, place)?.into()))
     }
 
     /// Reads a file that its owner alone may read.

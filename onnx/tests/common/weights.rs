@@ -32,7 +32,7 @@ impl Weights {
         let tensors = self.tensors.iter().map(|(TensorShape { name, shape, dtype }, bytes)| {
             (name.clone(), PlainTensor::contiguous(*dtype, shape.clone(), bytes).unwrap())
         });
-        StateDict { tensors: tensors.collect(), module_prefix: false }
+        StateDict::of(tensors.collect())
     }
 
     /// Leaves a tensor out.

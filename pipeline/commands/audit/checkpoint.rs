@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use tfnas::ModelConfig;
+use tfnas::checkpoint::{Checkpoint, Wanted, WeightsFormat};
 use tfnas::state_shapes::state_shapes;
 use tfnas_artifacts::{Attempt, Digest, Outcome};
 use tfnas_attestations::Sha256Digest;
@@ -13,16 +14,22 @@ use crate::network_file::WeightsBytes;
 use crate::options::Options;
 use crate::session::store_to_read;
 
-/// Attempts of a store that are named.
+/// Attempts of a store, and names in a pickle, that are printed.
 const NAMED: usize = 3;
 
 /// Checks a file with weights by itself, against a network where there is one, and looks for it in the store.
 ///
 /// # Errors
 /// A file that cannot be read, or is no file with weights; a store that cannot be read.
-pub fn audit(path: &Path, config: Option<&ModelConfig>, options: &Options) -> Result<Checks, CommandError> {
+pub fn audit(
+    path: &Path,
+    config: Option<&ModelConfig>,
+    key: Option<&str>,
+    options: &Options,
+) -> Result<Checks, CommandError> {
     let bytes = WeightsBytes::read(path)?;
-    let file = bytes.parse()?;
+    let network = config.map(state_shapes);
+    let mut file = bytes.parse(&Wanted { key, network: network.as_deref() })?;
     let mut checks = Checks::default();
     let tensors = &file.state_dict.tensors;
     let values: usize = tensors.iter().map(|(_, tensor)| tensor.elements()).sum();
@@ -31,6 +38,13 @@ pub fn audit(path: &Path, config: Option<&ModelConfig>, options: &Options) -> Re
         "format",
         format!("{}, {} tensors, {values} values, nothing in it was executed", file.format, tensors.len()),
     );
+    if let Some(choice) = file.state_dict.choice() {
+        checks.pass(None, "tensors", choice);
+    }
+    let code = foreign(bytes.bytes());
+    if !code.is_empty() {
+        checks.pass(None, "code", format!("names {} beside the tensors, which was not executed", code.join(", ")));
+    }
     let odd = tensors.iter().find(|(_, tensor)| tensor.not_finite() > 0);
     match odd {
         None => checks.pass(None, "values", "all are finite"),
@@ -38,10 +52,14 @@ pub fn audit(path: &Path, config: Option<&ModelConfig>, options: &Options) -> Re
             checks.fail(None, "values", format!("{} of {name} are NaN or infinite", tensor.not_finite()));
         }
     }
-    match config.map(|config| file.state_dict.check(&state_shapes(config))) {
+    match network.map(|network| file.state_dict.fit(&network)) {
         None => checks.skip(None, "network", "no model.config was given: --config"),
-        Some(Ok(())) => {
-            checks.pass(None, "network", "every tensor has the name, shape and type that model.config asks for")
+        Some(Ok(conversions)) => {
+            let fits = "every tensor has the name, shape and type that model.config asks for";
+            match conversions.in_words() {
+                None => checks.pass(None, "network", fits),
+                Some(converted) => checks.pass(None, "network", format!("{fits}, once {converted}")),
+            }
         }
         Some(Err(misfits)) => {
             let first = misfits.0.first().map(ToString::to_string).unwrap_or_default();
@@ -58,6 +76,20 @@ pub fn audit(path: &Path, config: Option<&ModelConfig>, options: &Options) -> Re
         "who made it, and from what, a file of weights alone does not say: `publish` makes what does",
     );
     Ok(checks)
+}
+
+/// The first names of code that a pickle has beside its tensors.
+fn foreign(bytes: &[u8]) -> Vec<String> {
+    if WeightsFormat::of(bytes) == Some(WeightsFormat::Safetensors) {
+        return Vec::new();
+    }
+    let mut names = Checkpoint::parse(bytes).map(|checkpoint| checkpoint.foreign()).unwrap_or_default();
+    let rest = names.len().saturating_sub(NAMED);
+    if rest > 0 {
+        names.truncate(NAMED);
+        names.push(format!("{rest} more"));
+    }
+    names
 }
 
 /// Which attempts of this store made or read the file.

@@ -67,6 +67,10 @@ pub struct Audit {
     #[arg(long, value_name = "FILE", requires = "config")]
     weights: Option<PathBuf>,
 
+    /// Where the weights stand in their file: keys joined by dots, as model_ema.module; without it they are found
+    #[arg(long, value_name = "KEY")]
+    weights_key: Option<String>,
+
     #[command(flatten)]
     measure: measured::Measure,
 
@@ -103,7 +107,12 @@ impl Audit {
             ))),
             (Some(path), claims) => {
                 let config = self.config.as_deref().map(ConfigFile::read).transpose()?;
-                let checks = checkpoint::audit(path, config.as_ref().map(|file| &file.config), options)?;
+                let checks = checkpoint::audit(
+                    path,
+                    config.as_ref().map(|file| &file.config),
+                    self.weights_key.as_deref(),
+                    options,
+                )?;
                 match claims {
                     Some(claims) => self.numbers(claims, Some((path, checks)), options),
                     None => {
@@ -147,7 +156,7 @@ impl Audit {
             None => None,
             Some(path) => {
                 let file = ConfigFile::read(path)?;
-                let accuracy = tested::look_up(&file, path, weights, options)?;
+                let accuracy = tested::look_up(&file, path, weights, self.weights_key.as_deref(), options)?;
                 Some((file.config, accuracy))
             }
         };

@@ -29,18 +29,20 @@ pub fn look_up(
     network: &ConfigFile,
     network_path: &Path,
     weights: Option<&Path>,
+    key: Option<&str>,
     options: &Options,
 ) -> Result<Accuracy, CommandError> {
     let Some(path) = weights else {
         return Ok(Accuracy::Unknown("no weights were given: --weights FILE".to_owned()));
     };
     let weights = WeightsBytes::read(path)?;
-    weights.parse_for(&network.config).map_err(|error| match error {
+    let (file, conversions) = weights.parse_for(&network.config, key).map_err(|error| match error {
         NetworkFileError::Misfits { .. } => {
             CommandError::failed(error.to_string()).with_hint("they are the weights of another network")
         }
         error => error.into(),
     })?;
+    weights.tell(&file, &conversions);
 
     let cache = store_to_read(options)?;
     let mut tests = cache.ledger().users(&weights.digest())?.into_iter().filter(|attempt| {

@@ -60,6 +60,10 @@ pub struct Export {
     #[arg(long, value_name = "FILE", requires = "model")]
     weights: Option<PathBuf>,
 
+    /// Where the weights stand in their file: keys joined by dots, as model_ema.module; without it they are found
+    #[arg(long, value_name = "KEY", requires = "weights")]
+    weights_key: Option<String>,
+
     /// The names of its classes, a line each
     #[arg(long, value_name = "FILE", requires = "model")]
     classes: Option<PathBuf>,
@@ -164,7 +168,7 @@ impl Export {
         let named = match (&self.model, &self.weights) {
             (Some(model), Some(weights)) => Named::from_files(
                 model,
-                weights,
+                (weights, self.weights_key.as_deref()),
                 self.classes.as_deref(),
                 usize::from(self.resolution.unwrap_or(PUBLISHED_RESOLUTION)),
                 self.resize.map(usize::from),

@@ -22,6 +22,8 @@ const MAX_CLASSES_BYTES: u64 = 16 << 20;
 pub struct Named {
     config: PathBuf,
     weights: PathBuf,
+    /// Where they stand in their file.
+    weights_key: Option<String>,
     classes: Option<PathBuf>,
     resolution: usize,
     resize: usize,
@@ -41,7 +43,7 @@ pub struct Network {
     pub weights_file: PathBuf,
     /// Digest of that file.
     pub weights_digest: Digest,
-    /// The weights as a safetensors file, where theirs is none.
+    /// The weights as a safetensors file of the network's names and dtypes, where theirs is none.
     pub converted: Option<Vec<u8>>,
     /// Names of its classes in the order of its outputs, where they are known; perhaps not of the last ones.
     pub classes: Option<Vec<String>>,
@@ -55,7 +57,7 @@ impl Named {
     /// A network from files.
     pub fn from_files(
         config: &Path,
-        weights: &Path,
+        weights: (&Path, Option<&str>),
         classes: Option<&Path>,
         resolution: usize,
         resize: Option<usize>,
@@ -63,7 +65,8 @@ impl Named {
         let resize = resize.unwrap_or_else(|| published_resize(resolution));
         Self {
             config: config.to_owned(),
-            weights: weights.to_owned(),
+            weights: weights.0.to_owned(),
+            weights_key: weights.1.map(str::to_owned),
             classes: classes.map(Path::to_owned),
             resolution,
             resize,
@@ -89,6 +92,7 @@ impl Named {
         Ok(Self {
             config: input("model.config")?,
             weights,
+            weights_key: variant.config.test.weights_key.clone(),
             classes: Some(input(variant.config.train.protocol.classes())?),
             resolution,
             resize: variant.config.data.evaluation_resize(resolution),
@@ -102,12 +106,17 @@ impl Named {
     pub fn read(self) -> Result<Network, CommandError> {
         let ConfigFile { config, digest: config_digest } = ConfigFile::read(&self.config)?;
         let weights_bytes = WeightsBytes::read(&self.weights)?;
-        let weights = weights_bytes.parse()?;
-        let state = State::of(&config, &weights.state_dict).map_err(|misfits| {
-            in_file(&self.weights)(misfits).with_hint(format!("the network is that of {}", self.config.display()))
+        let fitted = weights_bytes.parse_for(&config, self.weights_key.as_deref());
+        let (weights, conversions) = fitted.map_err(|error| {
+            CommandError::from(error).with_hint(format!("the network is that of {}", self.config.display()))
         })?;
-        let is_safetensors = weights.format == WeightsFormat::Safetensors;
-        let converted = (!is_safetensors).then(|| to_safetensors(&weights.state_dict.tensors)).transpose();
+        weights_bytes.tell(&weights, &conversions);
+        let state = State::of(&config, &weights.state_dict).map_err(in_file(&self.weights))?;
+        let as_in_file = weights.format == WeightsFormat::Safetensors
+            && weights.state_dict.prefix.is_empty()
+            && weights.state_dict.key.is_empty()
+            && conversions.in_words().is_none();
+        let converted = (!as_in_file).then(|| to_safetensors(&weights.state_dict.tensors)).transpose();
         let classes = self.classes.as_deref().map(|path| names(path, config.classifier.out_features)).transpose()?;
         Ok(Network {
             state,

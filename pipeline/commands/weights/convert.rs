@@ -1,9 +1,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tfnas::checkpoint::{StateDict, to_safetensors, write_pth};
+use tfnas::checkpoint::{Conversions, StateDict, to_safetensors, write_pth};
 
-use crate::commands::weights::{write, wrong};
+use crate::commands::weights::{KeyOption, write, wrong};
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::network_file::WeightsBytes;
@@ -14,7 +14,7 @@ const MODULE: &str = "module.";
 /// Writes the tensors of a .pth.tar or safetensors file in the other format, or the same
 ///
 /// A .pth.tar is written as PyTorch writes it since 1.6, with the tensors under `state_dict`; names lose the `module.`
-/// that the original's files have. What else a checkpoint holds (epoch, optimiser) is left out.
+/// that the original's files have, and what else wrappers put before all of them. What else a checkpoint holds (epoch, optimiser) is left out.
 #[derive(Args, Debug)]
 pub struct Convert {
     /// The file to read
@@ -28,6 +28,9 @@ pub struct Convert {
     /// Writes names with `module.` before them, as the original's scripts load them
     #[arg(long)]
     data_parallel: bool,
+
+    #[command(flatten)]
+    key: KeyOption,
 }
 
 /// The formats that can be written.
@@ -44,7 +47,8 @@ impl Convert {
     pub fn execute(&self) -> Result<Exit, CommandError> {
         let format = format_of(&self.output)?;
         let bytes = WeightsBytes::read(&self.input)?;
-        let file = bytes.parse()?;
+        let file = bytes.parse(&self.key.wanted())?;
+        bytes.tell(&file, &Conversions::default());
         let StateDict { mut tensors, .. } = file.state_dict;
         if self.data_parallel {
             tensors = tensors.into_iter().map(|(name, tensor)| (format!("{MODULE}{name}"), tensor)).collect();

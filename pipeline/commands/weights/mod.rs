@@ -9,6 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use tfnas::checkpoint::Wanted;
 
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -39,6 +40,21 @@ impl Weights {
             Verb::Convert(convert) => convert.execute(),
             Verb::Parse(parse) => parse.execute(options),
         }
+    }
+}
+
+/// Which of a file's tensors are meant.
+#[derive(Args, Debug)]
+struct KeyOption {
+    /// Where the tensors stand in the file: keys from the outermost on, joined by dots, as model_ema.module; without it the
+    /// most tensors that stand together are taken, and of as many those under state_dict or model
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+}
+
+impl KeyOption {
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted { key: self.key.as_deref(), network: None }
     }
 }
 

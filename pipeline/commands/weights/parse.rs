@@ -5,7 +5,7 @@ use serde_json::json;
 use tfnas::checkpoint::Checkpoint;
 use tfnas::{ModelConfig, cost};
 
-use crate::commands::weights::{write, wrong};
+use crate::commands::weights::{KeyOption, write, wrong};
 use crate::config::space_named;
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -34,6 +34,9 @@ pub struct Parse {
     /// The model.config to write; without it standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+
+    #[command(flatten)]
+    key: KeyOption,
 }
 
 impl Parse {
@@ -45,7 +48,8 @@ impl Parse {
         let space = space_named(&self.space)?;
         let bytes = WeightsBytes::read(&self.file)?;
         let checkpoint = Checkpoint::parse(bytes.bytes()).map_err(|error| wrong(&self.file, error))?;
-        let search = checkpoint.search(&space).map_err(|error| wrong(&self.file, error))?;
+        let search =
+            checkpoint.search_under(&space, self.key.wanted().key).map_err(|error| wrong(&self.file, error))?;
         let architecture = search.architecture(&space).map_err(|error| wrong(&self.file, error))?;
         let classes = self.classes.or(space.definition().classes).unwrap_or(PUBLISHED_CLASSES);
         let config = ModelConfig::from_architecture(&space, &architecture, classes);

@@ -2,10 +2,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Map, Value, json};
-use tfnas::checkpoint::{Checkpoint, Field, StateDict, WeightsFile, WeightsFormat};
+use tfnas::checkpoint::{Checkpoint, Field, StateDict, Wanted, WeightsFile, WeightsFormat};
 use tfnas_artifacts::Digest;
 
-use crate::commands::weights::wrong;
+use crate::commands::weights::{KeyOption, wrong};
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::network_file::WeightsBytes;
@@ -18,6 +18,9 @@ pub struct Show {
     /// The file
     #[arg(value_name = "FILE")]
     file: PathBuf,
+
+    #[command(flatten)]
+    key: KeyOption,
 }
 
 impl Show {
@@ -28,7 +31,8 @@ impl Show {
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let file = WeightsBytes::read(&self.file)?;
         let bytes = file.bytes();
-        let (format, state, fields) = contents(bytes).map_err(|error| wrong(&self.file, error))?;
+        let Contents { format, state, fields, foreign } =
+            contents(bytes, &self.key.wanted()).map_err(|error| wrong(&self.file, error))?;
         let digest = file.digest();
         if options.json {
             let tensors = state.tensors.iter().map(|(name, tensor)| {
@@ -44,7 +48,11 @@ impl Show {
                 "format": format.to_string(),
                 "digest": digest.to_string(),
                 "bytes": bytes.len(),
-                "module_prefix": state.module_prefix,
+                "module_prefix": state.module_prefix(),
+                "prefix": state.prefix,
+                "key": state.key,
+                "others": state.others.iter().map(|(key, tensors)| json!({ "key": key, "tensors": tensors })).collect::<Vec<_>>(),
+                "not_executed": foreign,
                 "fields": fields.into_iter().map(|(name, field)| (name, as_json(field))).collect::<Map<_, _>>(),
                 "tensors": tensors.collect::<Vec<_>>(),
             }));
@@ -55,7 +63,16 @@ impl Show {
         head.row(["format", &format.to_string()]);
         head.row(["digest", &digest.to_string()]);
         head.row(["size", &human::bytes(bytes.len() as u64)]);
-        head.row(["names", if state.module_prefix { "begin with module., left out here" } else { "as they are" }]);
+        head.row(["names", &names(&state.prefix)]);
+        if !state.key.is_empty() {
+            head.row(["key", &state.key.escape_debug().to_string()]);
+        }
+        for (key, tensors) in &state.others {
+            head.row(["also", &format!("{} ({tensors} tensors; --key)", key.escape_debug())]);
+        }
+        if !foreign.is_empty() {
+            head.row(["not executed", &foreign.join(", ")]);
+        }
         for (name, field) in fields {
             head.row([name, as_text(field)]);
         }
@@ -75,16 +92,33 @@ impl Show {
     }
 }
 
-/// What a file has beside its tensors.
-type Fields = Vec<(String, Field)>;
+/// How the names of a file differ from those that are shown.
+fn names(prefix: &str) -> String {
+    match prefix {
+        "" => "as they are".to_owned(),
+        prefix => format!("begin with {}, left out here", prefix.escape_debug()),
+    }
+}
 
-fn contents(bytes: &[u8]) -> Result<(WeightsFormat, StateDict<'_>, Fields), Box<dyn std::error::Error>> {
+/// What is in a file.
+struct Contents<'a> {
+    format: WeightsFormat,
+    state: StateDict<'a>,
+    /// What it has beside its tensors.
+    fields: Vec<(String, Field)>,
+    /// The names of code in it.
+    foreign: Vec<String>,
+}
+
+fn contents<'a>(bytes: &'a [u8], wanted: &Wanted<'_>) -> Result<Contents<'a>, Box<dyn std::error::Error>> {
     if WeightsFormat::of(bytes) == Some(WeightsFormat::Safetensors) {
-        let file = WeightsFile::read(bytes)?;
-        return Ok((file.format, file.state_dict, Vec::new()));
+        let WeightsFile { format, state_dict: state } = WeightsFile::find(bytes, wanted)?;
+        return Ok(Contents { format, state, fields: Vec::new(), foreign: Vec::new() });
     }
     let checkpoint = Checkpoint::parse(bytes)?;
-    Ok((checkpoint.format(), checkpoint.state_dict()?, checkpoint.fields()))
+    let state = checkpoint.find(wanted)?;
+    let fields = checkpoint.fields(&state);
+    Ok(Contents { format: checkpoint.format(), state, fields, foreign: checkpoint.foreign() })
 }
 
 fn as_json(field: Field) -> Value {

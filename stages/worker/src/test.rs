@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tfnas_stages::{Metrics, TestParams};
 use tfnas_torch::derived::DerivedNetwork;
-use tfnas_torch::weights::{load, read_file};
+use tfnas_torch::weights::load_file;
 
 use crate::context::StageContext;
 use crate::error::{Context as _, StageResult};
@@ -37,9 +37,11 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let names = classes(context, params.protocol.classes())?;
     let config = model_config(context, names.len())?;
     let network = DerivedNetwork::new(&config, context.device);
-    let weights = &context.input(params.test.weights.port().name)?.path;
-    let tensors = read_file(weights).context("the weights")?;
-    load(&network, &tensors).context(format!("the weights {}", weights.display()))?;
+    let weights = context.input(params.test.weights.port().name)?.path.clone();
+    let notes = load_file(&network, &weights, params.test.weights_key.as_deref());
+    for note in notes.context(format!("the weights {}", weights.display()))? {
+        context.report.info(format!("{}: {note}", weights.display()));
+    }
     let network = network.folded();
 
     let source = test_images(context, &names, params.on_bad_image)?;

@@ -47,6 +47,11 @@ impl Dtype {
         self.row().1
     }
 
+    /// The dtype of that name in PyTorch.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        DTYPES.iter().find(|row| row.1 == name).map(|row| row.0)
+    }
+
     /// Bytes of an element.
     pub fn size(self) -> usize {
         self.row().4

@@ -39,12 +39,29 @@ pub enum CheckpointError {
     },
     /// The checkpoint holds no dictionary of tensors.
     #[error(
-        "the checkpoint has no 'state_dict', and is none itself: it holds {found}. Save model.state_dict(), \
-         alone or under that key"
+        "the checkpoint has no 'state_dict', no other dictionary of names and tensors, and is none itself: it holds \
+         {found}. Save model.state_dict(), alone or under that key"
     )]
     NoStateDict {
         /// What it holds.
         found: String,
+    },
+    /// A network that was saved as an object instead of its tensors.
+    #[error(
+        "the checkpoint holds a whole module ({class}), which is code, and was not run: load it where its class is known, \
+         and save model.state_dict()"
+    )]
+    WholeModule {
+        /// Its class.
+        class: String,
+    },
+    /// No tensors where the caller said they stand.
+    #[error("the checkpoint has no tensors under '{key}': {places}")]
+    NoKey {
+        /// What the caller said.
+        key: String,
+        /// Where there are some, in words.
+        places: String,
     },
     /// An entry of the state dict that is no tensor, or one that cannot be.
     #[error("'{name}': {problem}")]

@@ -1,5 +1,7 @@
 use super::Checkpoint;
-use super::state_dict::STATE_DICT;
+use super::error::printed;
+use super::state_dict::{StateDict, name};
+use super::storages::foreign_names;
 use crate::pickle::{Pickle, Value, ValueId};
 
 /// What stands beside the tensors of a checkpoint, as far as it can be said in a word.
@@ -14,19 +16,28 @@ pub enum Field {
     /// `None`.
     None,
     /// Anything else: what it is.
-    Other(&'static str),
+    Other(String),
 }
 
 impl Checkpoint<'_> {
-    /// The entries at the top of the checkpoint beside its tensors (`epoch`, `best_acc_top1`, …), in order; none where the checkpoint is
-    /// the state dict itself.
-    pub fn fields(&self) -> Vec<(String, Field)> {
-        if self.entry(STATE_DICT).is_none() {
+    /// The entries at the top of the checkpoint beside its tensors (`epoch`, `best_acc_top1`, …), in order; none where the
+    /// checkpoint is the state dict itself.
+    pub fn fields(&self, state: &StateDict<'_>) -> Vec<(String, Field)> {
+        let is_of_tensors =
+            |key: &str| state.key.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        if state.key.is_empty() {
             return Vec::new();
         }
         let pairs = self.pickle.mapping(self.pickle.root()).unwrap_or_default().into_iter();
-        let field = |(name, value)| Some((self.pickle.text(name)?.to_owned(), self.field(value)));
-        pairs.filter_map(field).filter(|(name, _)| name != STATE_DICT).collect()
+        let field = |(key, value)| Some((name(&self.pickle, key)?, value));
+        let beside = pairs.filter_map(field).filter(|(key, _)| !is_of_tensors(key));
+        beside.map(|(key, value)| (key.to_owned(), self.field(value))).collect()
+    }
+
+    /// The names of code that a checkpoint has beside its tensors, sorted: none of it was run.
+    pub fn foreign(&self) -> Vec<String> {
+        let names = foreign_names(&self.pickle).into_iter();
+        names.map(|(module, name)| format!("{}.{}", printed(module), printed(name))).collect()
     }
 
     fn field(&self, id: ValueId) -> Field {
@@ -37,7 +48,7 @@ impl Checkpoint<'_> {
             Value::Text(text) => Field::Text(text.clone()),
             _ => match pickle.number(id).or_else(|| numpy_scalar(pickle, id)).or_else(|| self.tensor_scalar(id)) {
                 Some(number) => Field::Number(number),
-                None => Field::Other(pickle.kind(id)),
+                None => Field::Other(self.described(id)),
             },
         }
     }

@@ -75,9 +75,9 @@ impl<'a> Stream<'a> {
         keys: &'k Pickle,
     ) -> Result<HashMap<&'k str, &'a [u8]>, CheckpointError> {
         let mut sizes = HashMap::new();
-        for id in checkpoint.persistent_ids() {
-            let reference = Reference::read(checkpoint, id)?;
-            sizes.insert(reference.key, reference.dtype.size());
+        for reference in Reference::all(checkpoint) {
+            let reference = reference?;
+            sizes.insert(reference.key, reference.class.size);
         }
         let listed = keys.sequence(keys.root()).ok_or(CheckpointError::Legacy("its storages' keys are no list"))?;
         let mut storages = HashMap::new();

@@ -49,6 +49,18 @@ pub enum Misfit {
         /// How many.
         count: usize,
     },
+    /// Values that the network's dtype cannot hold.
+    #[error("{name}: {count} values are too large for {expected} ({found} in the file)")]
+    TooLarge {
+        /// Name of the tensor.
+        name: String,
+        /// How many.
+        count: usize,
+        /// Dtype in the file, as PyTorch calls it.
+        found: &'static str,
+        /// Dtype in the network.
+        expected: &'static str,
+    },
 }
 
 /// All misfits of a file, one a line, the first of very many.
@@ -73,7 +85,7 @@ impl fmt::Display for Lines<'_> {
 }
 
 impl StateDict<'_> {
-    /// Checks that these are the tensors of a network, and that their values are finite.
+    /// Checks that these are the tensors of a network, to the dtype ([`fit`](Self::fit) converts), and that their values are finite.
     ///
     /// # Errors
     /// [`Misfits`]: all of them, in the order of the network, then of the file.

@@ -2,8 +2,8 @@
 //!
 //! What `torch.save` writes is a pickle beside raw storages. In the pickle a tensor is a call
 //! (`torch._utils._rebuild_tensor_v2`) with sizes, strides and a reference to a storage; the calls are looked at as
-//! data, and whatever is not in the vocabulary of tensors is refused by name (see [`crate::pickle`]). Two containers
-//! hold pickle and storages:
+//! data. Whatever is not in the vocabulary of tensors (arguments, schedulers, configurations) is an opaque value, which
+//! matters only where a tensor would be made of it (see [`crate::pickle`]). Two containers hold pickle and storages:
 //!
 //! * since PyTorch 1.6 a zip archive, `NAME/data.pkl` and `NAME/data/KEY`, all stored without compression (`archive`);
 //! * before it, one stream: a magic number, a version, the byte order, the pickle, the list of keys, the storages
@@ -14,7 +14,9 @@
 //!
 //! # The pieces
 //!
-//! * [`Checkpoint`]: a `.pth.tar`, its `state_dict`, its other fields, and the search in it ([`SearchCheckpoint`]).
+//! * [`Checkpoint`]: a `.pth.tar`, its tensors, its other fields, and the search in it ([`SearchCheckpoint`]).
+//! * `find`: which of its dictionaries holds the tensors that are [`Wanted`]; `prefix`: what wrappers put before their names;
+//!   `convert`: from other dtypes to a network's ([`StateDict::fit`]).
 //! * [`WeightsFile`]: the named tensors of either format, which can be checked against those of a network ([`Misfits`]); [`PlainTensor`], [`Dtype`]: what they are.
 //! * [`write_pth`], [`to_safetensors`]: both formats again.
 //! * `archive`, `legacy`: the containers; `storages`: what references lead to; `rebuild`: from calls to tensors;
@@ -25,11 +27,16 @@
 
 mod archive;
 mod archive_writer;
+mod convert;
 mod dtype;
 mod error;
 mod fields;
+mod find;
+#[cfg(test)]
+mod found_tests;
 mod legacy;
 mod misfit;
+mod prefix;
 mod rebuild;
 mod safetensors;
 mod search;
@@ -42,9 +49,11 @@ mod weights_file;
 mod writer;
 
 pub use archive::ArchiveError;
+pub use convert::Conversions;
 pub use dtype::Dtype;
 pub use error::CheckpointError;
 pub use fields::Field;
+pub use find::Wanted;
 pub use misfit::{Misfit, Misfits};
 pub use search::{KeptChannels, SearchCheckpoint, SearchCheckpointError};
 pub use state_dict::StateDict;
@@ -71,8 +80,7 @@ impl<'a> Checkpoint<'a> {
     /// Parses what `torch.save` wrote, in either container.
     ///
     /// # Errors
-    /// [`CheckpointError`] for bytes that are none, are damaged, or would import or call anything but what makes
-    /// tensors.
+    /// [`CheckpointError`] for bytes that are none, or are damaged.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, CheckpointError> {
         let (format, (pickle, storages)) = match WeightsFormat::of(bytes) {
             Some(format @ WeightsFormat::PthZip) => (format, archive::read(bytes)?),

@@ -1,11 +1,27 @@
 //! From the calls by which a pickle makes tensors to the tensors.
 
-use super::error::CheckpointError;
-use super::storages::{Reference, Storages};
-use super::tensor::PlainTensor;
+use super::dtype::Dtype;
+use super::error::{CheckpointError, printed};
+use super::storages::{Reference, StorageClass, Storages};
+use super::tensor::{MAX_DIMENSIONS, PlainTensor};
 use crate::pickle::{Pickle, Value, ValueId};
 
 const MODULE: &str = "torch._utils";
+/// The module of the call that makes a tensor with attributes, or of a class of its own.
+const TENSOR_MODULE: &str = "torch._tensor";
+/// The classes of tensors whose values are those of a plain tensor.
+const PLAIN_CLASSES: [(&str, &str); 3] =
+    [("torch", "Tensor"), ("torch.nn.parameter", "Parameter"), ("torch.nn.parameter", "Buffer")];
+/// How many calls of one tensor may lie in each other: a parameter, a tensor with attributes, the tensor.
+const NESTED_CALLS: usize = 4;
+
+/// Whether a value is a call that makes a tensor, of whatever kind.
+pub(super) fn is_tensor(pickle: &Pickle, id: ValueId) -> bool {
+    matches!(pickle.value(id), Value::Call(_))
+        && pickle.made_by(id).is_some_and(|(module, name)| {
+            (module == MODULE || module == TENSOR_MODULE) && name.starts_with("_rebuild_")
+        })
+}
 
 /// The tensor that a value is, named `name` in errors.
 ///
@@ -18,15 +34,15 @@ pub(super) fn tensor<'a>(
     name: &str,
 ) -> Result<PlainTensor<'a>, CheckpointError> {
     let wrong = |problem: String| CheckpointError::tensor(name, problem);
-    let call = call(pickle, parameter_data(pickle, id).unwrap_or(id));
-    let call = call.ok_or_else(|| wrong(format!("it is {}, not a tensor", pickle.kind(id))))?;
+    let call = call(pickle, id).map_err(wrong)?;
     let numbers = |id, what: &str| {
         sizes(pickle, id).ok_or_else(|| wrong(format!("its {what} are no tuple of numbers that are not negative")))
     };
     let Value::Persistent(reference) = pickle.value(call.storage) else {
         return Err(wrong("it has no storage".to_owned()));
     };
-    let (dtype, storage) = storages.get(&Reference::read(pickle, *reference)?)?;
+    let (class, storage) = storages.get(&Reference::read(pickle, *reference)?)?;
+    let dtype = dtype(pickle, class, call.dtype).map_err(wrong)?;
     let offset = pickle.int(call.offset).and_then(|offset| usize::try_from(offset).ok());
     let offset = offset.ok_or_else(|| wrong("its offset is no number of elements".to_owned()))?;
     let (shape, strides) = (numbers(call.shape, "sizes")?, numbers(call.strides, "strides")?);
@@ -40,23 +56,64 @@ struct RebuildCall {
     offset: ValueId,
     shape: ValueId,
     strides: ValueId,
+    /// The dtype, where the storage does not say it.
+    dtype: Option<ValueId>,
 }
 
-fn call(pickle: &Pickle, id: ValueId) -> Option<RebuildCall> {
-    match pickle.call(id)? {
-        (MODULE, "_rebuild_tensor" | "_rebuild_tensor_v2", [storage, offset, shape, strides, ..]) => {
-            Some(RebuildCall { storage: *storage, offset: *offset, shape: *shape, strides: *strides })
+/// The call that makes the tensor itself, through those that make a parameter of it; an error says what else it is.
+fn call(pickle: &Pickle, id: ValueId) -> Result<RebuildCall, String> {
+    let mut made = pickle.call(id);
+    let mut deepest = id;
+    for _ in 0..NESTED_CALLS {
+        match made {
+            Some((MODULE, "_rebuild_tensor" | "_rebuild_tensor_v2", [storage, offset, shape, strides, ..])) => {
+                let (storage, offset, shape, strides) = (*storage, *offset, *shape, *strides);
+                return Ok(RebuildCall { storage, offset, shape, strides, dtype: None });
+            }
+            Some((MODULE, "_rebuild_tensor_v3", [storage, offset, shape, strides, _, _, dtype, ..])) => {
+                let (storage, offset, shape, strides) = (*storage, *offset, *shape, *strides);
+                return Ok(RebuildCall { storage, offset, shape, strides, dtype: Some(*dtype) });
+            }
+            Some((MODULE, "_rebuild_parameter" | "_rebuild_parameter_with_state", [data, ..])) => {
+                made = pickle.call(*data);
+                deepest = *data;
+            }
+            Some((TENSOR_MODULE, "_rebuild_from_type_v2", [function, class, arguments, ..])) => {
+                let class = pickle.made_by(*class).ok_or("its class is no class")?;
+                if !PLAIN_CLASSES.contains(&class) {
+                    return Err(format!("it is made by {}, which is not read", named(class)));
+                }
+                made = pickle.made_by(*function).zip(pickle.sequence(*arguments)).map(|((m, n), a)| (m, n, a));
+            }
+            _ => break,
         }
-        _ => None,
+    }
+    Err(match pickle.made_by(deepest) {
+        Some(name) if is_tensor(pickle, deepest) => {
+            format!("it is made by {}, which is not read: save a plain tensor of its values", named(name))
+        }
+        Some(name) => format!("it is an object of {}, not a tensor", named(name)),
+        None => format!("it is {}, not a tensor", pickle.kind(deepest)),
+    })
+}
+
+/// The type of a tensor's elements; an error says which one is not supported.
+fn dtype(pickle: &Pickle, class: StorageClass, said: Option<ValueId>) -> Result<Dtype, String> {
+    let unsupported = |dtype: &str| format!("its dtype {dtype} is not supported: save it as float32");
+    let Some(said) = said.filter(|_| class.is_untyped()) else {
+        return class.dtype.ok_or_else(|| unsupported(class.elements));
+    };
+    match pickle.value(said) {
+        Value::Global { module, name } if module == "torch" => {
+            Dtype::named(name).ok_or_else(|| unsupported(&printed(name)))
+        }
+        _ => Err("its dtype is none of PyTorch's".to_owned()),
     }
 }
 
-/// The tensor in a parameter.
-fn parameter_data(pickle: &Pickle, id: ValueId) -> Option<ValueId> {
-    match pickle.call(id)? {
-        (MODULE, "_rebuild_parameter", [data, ..]) => Some(*data),
-        _ => None,
-    }
+/// A global's name, as an error may print it.
+fn named((module, name): (&str, &str)) -> String {
+    format!("{}.{}", printed(module), printed(name))
 }
 
 /// A tuple of numbers, or a `torch.Size` of one.
@@ -65,6 +122,7 @@ fn sizes(pickle: &Pickle, id: ValueId) -> Option<Vec<usize>> {
         Some(("torch", "Size", [numbers])) => *numbers,
         _ => id,
     };
-    let numbers = pickle.sequence(numbers)?.iter();
+    // A pickle may use its longest tuple again and again.
+    let numbers = pickle.sequence(numbers)?.iter().take(MAX_DIMENSIONS + 1);
     numbers.map(|number| usize::try_from(pickle.int(*number)?).ok()).collect()
 }

@@ -7,6 +7,7 @@ use safetensors::tensor::{Dtype as SafetensorsDtype, SafeTensorError, SafeTensor
 
 use super::dtype::Dtype;
 use super::error::printed;
+use super::find::Wanted;
 use super::state_dict::StateDict;
 use super::tensor::PlainTensor;
 
@@ -27,6 +28,12 @@ pub enum SafetensorsError {
         /// Its length.
         bytes: u64,
     },
+    /// No tensors where the caller said they stand.
+    #[error("no tensor's name begins with '{key}.'")]
+    NoKey {
+        /// What the caller said.
+        key: String,
+    },
     /// A tensor that networks of this method do not have.
     #[error("'{name}': {problem}")]
     Tensor {
@@ -42,29 +49,40 @@ pub(super) fn recognises(bytes: &[u8]) -> bool {
     bytes.get(LENGTH_BYTES) == Some(&b'{')
 }
 
-/// Reads the tensors of a file, ordered by name.
-pub(super) fn read(bytes: &[u8]) -> Result<StateDict<'_>, SafetensorsError> {
+/// Reads the wanted tensors of a file, ordered by name: a key is what names begin with.
+pub(super) fn read<'a>(bytes: &'a [u8], wanted: &Wanted<'_>) -> Result<StateDict<'a>, SafetensorsError> {
     if let Some(length) = bytes.first_chunk::<LENGTH_BYTES>().map(|length| u64::from_le_bytes(*length))
         && length > MAX_HEADER
     {
         return Err(SafetensorsError::Header { bytes: length });
     }
     let file = SafeTensors::deserialize(bytes)?;
-    let mut names = file.names();
+    let in_key = |name: &str| match wanted.key {
+        Some(key) => name.strip_prefix(key).and_then(|rest| rest.strip_prefix('.')).map(str::to_owned),
+        None => Some(name.to_owned()),
+    };
+    let mut names: Vec<(String, &str)> =
+        file.names().into_iter().filter_map(|name| Some((in_key(name)?, name))).collect();
+    if let Some(key) = wanted.key
+        && names.is_empty()
+    {
+        return Err(SafetensorsError::NoKey { key: printed(key) });
+    }
     names.sort_unstable();
-    let tensor = |name: &str| {
+    let tensor = |(short, name): (String, &str)| {
         let view = file.tensor(name)?;
         let wrong = |problem| SafetensorsError::Tensor { name: printed(name), problem };
         let dtype = Dtype::from_safetensors(view.dtype());
         let dtype = dtype.ok_or_else(|| wrong(format!("the dtype {} is not supported", view.dtype())))?;
         let tensor = PlainTensor::contiguous(dtype, view.shape().to_vec(), view.data());
-        Ok((name.to_owned(), tensor.ok_or_else(|| wrong(format!("it cannot have the shape {:?}", view.shape())))?))
+        Ok((short, tensor.ok_or_else(|| wrong(format!("it cannot have the shape {:?}", view.shape())))?))
     };
     let tensors = names.into_iter().map(tensor).collect::<Result<_, SafetensorsError>>()?;
-    StateDict::new(tensors).map_err(|name| {
+    let state = StateDict::new(tensors, wanted).map_err(|name| {
         let problem = "it comes twice".to_owned();
         SafetensorsError::Tensor { name: printed(&name), problem }
-    })
+    })?;
+    Ok(StateDict { key: wanted.key.unwrap_or_default().to_owned(), ..state })
 }
 
 /// The bytes of a safetensors file; for the same tensors always the same, whatever their order.

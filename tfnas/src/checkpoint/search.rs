@@ -2,7 +2,9 @@
 //! use, `mc_mask_dddict`.
 
 use super::Checkpoint;
+use super::dtype::Dtype;
 use super::error::{CheckpointError, printed};
+use super::find::Wanted;
 use super::rebuild::tensor;
 use super::state_dict::StateDict;
 use super::tensor::PlainTensor;
@@ -10,6 +12,7 @@ use crate::architecture::Architecture;
 use crate::parse::{ParseError, parse};
 use crate::pickle::ValueId;
 use crate::space::{Block, Space};
+use crate::state_shapes::TensorShape;
 use crate::widths::{WidthError, Widths};
 
 /// The entry with the masks.
@@ -83,10 +86,18 @@ impl<'a> Checkpoint<'a> {
     /// # Errors
     /// [`SearchCheckpointError`] for a checkpoint without one, or with one of another space.
     pub fn search(&self, space: &Space) -> Result<SearchCheckpoint, SearchCheckpointError> {
+        self.search_under(space, None)
+    }
+
+    /// The search in the checkpoint, its tensors under a key, or where they fit the space best.
+    ///
+    /// # Errors
+    /// [`SearchCheckpointError`] for a checkpoint without one, or with one of another space.
+    pub fn search_under(&self, space: &Space, key: Option<&str>) -> Result<SearchCheckpoint, SearchCheckpointError> {
         let kept = self.kept(space)?;
         let widths = kept.iter().map(|row| row.iter().map(Vec::len).collect());
         let widths = Widths::new(space, widths.collect())?;
-        let state = self.state_dict()?;
+        let state = self.find(&Wanted { key, network: Some(&parameters(space)) })?;
         let log_alphas = space.blocks().iter().map(|block| vector(&state, format!("{}.log_alphas", block.name())));
         let betas = (1..=space.groups().len()).map(|group| vector(&state, format!("stage{group}.betas")));
         Ok(SearchCheckpoint {
@@ -100,7 +111,7 @@ impl<'a> Checkpoint<'a> {
     /// The channels that the masks keep: a dictionary by `stage1`, of dictionaries by `block2`, of dictionaries by
     /// operation, of masks.
     fn kept(&self, space: &Space) -> Result<KeptChannels, SearchCheckpointError> {
-        let masks = self.entry(MASKS).ok_or(SearchCheckpointError::NoMasks)?;
+        let masks = self.entry_anywhere(MASKS).ok_or(SearchCheckpointError::NoMasks)?;
         let groups = self.exactly(masks, space.groups().len(), "", "stage")?;
         let mut kept = Vec::with_capacity(space.blocks().len());
         for (group, blocks) in groups.into_iter().enumerate() {
@@ -158,12 +169,22 @@ impl<'a> Checkpoint<'a> {
     }
 }
 
+/// The architecture parameters of a search of the space.
+fn parameters(space: &Space) -> Vec<TensorShape> {
+    let vector = |name: String, length: usize| TensorShape { name, shape: vec![length], dtype: Dtype::F32 };
+    let operations = space.operations().len();
+    let log_alphas = space.blocks().iter().map(|block| vector(format!("{}.log_alphas", block.name()), operations));
+    let groups = 0..space.groups().len();
+    let betas = groups.map(|group| vector(format!("stage{}.betas", group + 1), space.blocks_of(group).len()));
+    log_alphas.chain(betas).collect()
+}
+
 /// The channels whose mask is 1, of a mask that has only 0 beside it.
 fn kept_channels(mask: &PlainTensor<'_>, channels: usize) -> Result<Vec<usize>, String> {
     if *mask.shape() != [channels] {
         return Err(format!("shape {:?}, where the operation has {channels} channels", mask.shape()));
     }
-    let values = mask.to_f32().ok_or_else(|| format!("dtype {}, expected float32", mask.dtype()))?;
+    let values = mask.to_f32().ok_or_else(|| format!("dtype {}, expected floats", mask.dtype()))?;
     if let Some(value) = values.iter().find(|value| **value != 0.0 && **value != 1.0) {
         return Err(format!("it has {value}, where a mask has 0 and 1"));
     }
@@ -175,7 +196,7 @@ fn vector(state: &StateDict<'_>, name: String) -> Result<Vec<f32>, SearchCheckpo
     let values = match found {
         None => Err("missing".to_owned()),
         Some((_, tensor)) if tensor.shape().len() != 1 => Err(format!("shape {:?}, expected one size", tensor.shape())),
-        Some((_, tensor)) => tensor.to_f32().ok_or_else(|| format!("dtype {}, expected float32", tensor.dtype())),
+        Some((_, tensor)) => tensor.to_f32().ok_or_else(|| format!("dtype {}, expected floats", tensor.dtype())),
     };
     values.map_err(|problem| SearchCheckpointError::Parameters { name: printed(&name), problem })
 }

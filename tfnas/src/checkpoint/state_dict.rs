@@ -1,101 +1,134 @@
 use std::collections::HashSet;
 
 use super::Checkpoint;
-use super::error::{CheckpointError, printed, printed_names};
+use super::error::{CheckpointError, printed};
+use super::find::Wanted;
+use super::prefix;
 use super::rebuild::tensor;
 use super::tensor::PlainTensor;
-use crate::pickle::{Value, ValueId};
+use crate::pickle::{Pickle, Value, ValueId};
 
-/// The entry that holds the tensors.
+/// The entry that the original's checkpoints have their tensors in.
 pub(super) const STATE_DICT: &str = "state_dict";
-/// What `DataParallel` puts before every name.
-const MODULE: &str = "module.";
+/// The longest name of a tensor, in bytes: several times that of any.
+const LONGEST_NAME: usize = 1000;
 /// Bytes of all tensors, for each byte of the file: tensors may share a storage.
 const SHARING: usize = 4;
 
 /// The named tensors of a file, in its order.
 #[derive(Clone, Debug)]
 pub struct StateDict<'a> {
-    /// Names, without `module.`, and tensors; no name comes twice.
+    /// Names, without what wrappers put before them, and tensors; no name comes twice.
     pub tensors: Vec<(String, PlainTensor<'a>)>,
-    /// Whether every name began with `module.` in the file.
-    pub module_prefix: bool,
+    /// What every name began with in the file: `module.` of `DataParallel`, `_orig_mod.` of `torch.compile`, others.
+    pub prefix: String,
+    /// Where the tensors stand in the file: the keys from the outermost on, with a dot between them; empty for a file that
+    /// has nothing else.
+    pub key: String,
+    /// Where else in the file there are tensors, and how many.
+    pub others: Vec<(String, usize)>,
+    /// Whether the caller said where the tensors stand.
+    pub(super) is_named: bool,
 }
 
 impl<'a> StateDict<'a> {
-    /// Takes `module.` off the names where every one begins with it, as `DataParallel` writes them; none for a name that
-    /// comes twice, which is returned.
-    pub(super) fn new(mut tensors: Vec<(String, PlainTensor<'a>)>) -> Result<Self, String> {
-        let module_prefix = !tensors.is_empty() && tensors.iter().all(|(name, _)| name.starts_with(MODULE));
-        if module_prefix {
-            for (name, _) in &mut tensors {
-                name.drain(..MODULE.len());
-            }
+    /// Tensors as they are, of no file.
+    pub fn of(tensors: Vec<(String, PlainTensor<'a>)>) -> Self {
+        Self { tensors, prefix: String::new(), key: String::new(), others: Vec::new(), is_named: false }
+    }
+
+    /// Takes off the names what every one begins with by a wrapper's doing; none for a name that comes twice, which is
+    /// returned.
+    pub(super) fn new(mut tensors: Vec<(String, PlainTensor<'a>)>, wanted: &Wanted<'_>) -> Result<Self, String> {
+        let names: Vec<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
+        let prefix = prefix::common(&names, wanted).to_owned();
+        tensors.retain(|(name, _)| name.starts_with(&prefix));
+        for (name, _) in &mut tensors {
+            name.drain(..prefix.len());
         }
         let mut names = HashSet::new();
         match tensors.iter().find(|(name, _)| !names.insert(name.as_str())).map(|(name, _)| name.clone()) {
             Some(repeated) => Err(repeated),
-            None => Ok(Self { tensors, module_prefix }),
+            None => Ok(Self { prefix, is_named: wanted.key.is_some(), ..Self::of(tensors) }),
         }
+    }
+
+    /// Whether every name began with the `module.` that `DataParallel` writes.
+    pub fn module_prefix(&self) -> bool {
+        self.prefix.split_inclusive('.').any(|part| part == prefix::MODULE)
+    }
+
+    /// Which of a file's tensors these are, where that is a choice.
+    pub fn choice(&self) -> Option<String> {
+        /// How many other places a message names.
+        const PRINTED: usize = 4;
+        let counted = |key: &str, count: usize| match key {
+            "" => format!("beside them all ({count} tensors)"),
+            key => format!("under '{}' ({count} tensors)", printed(key)),
+        };
+        if self.is_named || (self.others.is_empty() && matches!(self.key.as_str(), "" | STATE_DICT)) {
+            return None;
+        }
+        let mut text = format!("uses the weights {}", counted(&self.key, self.tensors.len()));
+        if !self.others.is_empty() {
+            let others = self.others.iter().take(PRINTED).map(|(key, count)| counted(key, *count));
+            text.push_str(&format!("; others are {}", others.collect::<Vec<_>>().join(", ")));
+        }
+        match self.others.len().saturating_sub(PRINTED) {
+            0 => {}
+            rest => text.push_str(&format!(" and in {rest} more places")),
+        }
+        Some(text)
     }
 }
 
 impl<'a> Checkpoint<'a> {
-    /// The tensors of the checkpoint: its `state_dict`, or all of it where it is one.
+    /// The tensors of the checkpoint, wherever in it they stand.
     ///
     /// # Errors
     /// [`CheckpointError`] for a checkpoint without tensors, or with one that cannot be.
     pub fn state_dict(&self) -> Result<StateDict<'a>, CheckpointError> {
-        let mut tensors = Vec::new();
+        self.find(&Wanted::default())
+    }
+
+    /// The tensors of a dictionary's entries.
+    pub(super) fn tensors(
+        &self,
+        entries: &[(&str, ValueId)],
+        wanted: &Wanted<'_>,
+    ) -> Result<StateDict<'a>, CheckpointError> {
+        let mut names = HashSet::new();
+        if let Some((name, _)) = entries.iter().find(|(name, _)| !names.insert(*name)) {
+            return Err(CheckpointError::RepeatedName { name: printed(name) });
+        }
+        let mut tensors = Vec::with_capacity(entries.len());
         let mut bytes = 0usize;
-        for (name, id) in self.state_dict_entries()? {
-            let tensor = tensor(&self.pickle, &self.storages, id, name)?;
+        for (name, id) in entries {
+            let tensor = tensor(&self.pickle, &self.storages, *id, name)?;
             bytes = bytes.saturating_add(tensor.byte_count());
             if bytes > self.length.saturating_mul(SHARING) {
                 return Err(CheckpointError::Repeating { bytes, file: self.length });
             }
-            tensors.push((name.to_owned(), tensor));
+            tensors.push(((*name).to_owned(), tensor));
         }
-        StateDict::new(tensors).map_err(|name| CheckpointError::RepeatedName { name: printed(&name) })
-    }
-
-    /// Names and values of the state dict.
-    fn state_dict_entries(&self) -> Result<Vec<(&str, ValueId)>, CheckpointError> {
-        let pickle = &self.pickle;
-        let entries = match self.entry(STATE_DICT) {
-            Some(entry) => pickle.mapping(entry),
-            None => self.bare_state_dict(),
-        };
-        let entries = entries.ok_or_else(|| CheckpointError::NoStateDict { found: self.contents() })?;
-        let named = |(name, value)| {
-            let text = pickle.text(name);
-            text.map(|text| (text, value)).ok_or_else(|| CheckpointError::Name { found: pickle.kind(name) })
-        };
-        entries.into_iter().map(named).collect()
-    }
-
-    /// The pairs of the whole checkpoint, if they look like tensors by name.
-    fn bare_state_dict(&self) -> Option<Vec<(ValueId, ValueId)>> {
-        let pairs = self.pickle.mapping(self.pickle.root())?;
-        let tensors = pairs.iter().all(|(_, value)| matches!(self.pickle.value(*value), Value::Call(_)));
-        (tensors && !pairs.is_empty()).then_some(pairs)
+        StateDict::new(tensors, wanted).map_err(|name| CheckpointError::RepeatedName { name: printed(&name) })
     }
 
     /// The value of an entry at the top; of several of one name the last, as in Python.
     pub(super) fn entry(&self, wanted: &str) -> Option<ValueId> {
         let pairs = self.pickle.mapping(self.pickle.root())?;
-        let named = pairs.into_iter().rev().find(|(name, _)| self.pickle.text(*name) == Some(wanted));
+        let named = pairs.into_iter().rev().find(|(key, _)| name(&self.pickle, *key) == Some(wanted));
         named.map(|(_, value)| value)
     }
+}
 
-    /// What the checkpoint holds, in words.
-    fn contents(&self) -> String {
-        let pickle = &self.pickle;
-        let pairs = pickle.mapping(pickle.root()).unwrap_or_default();
-        let names: Vec<&str> = pairs.iter().filter_map(|(name, _)| pickle.text(*name)).collect();
-        match names.as_slice() {
-            [] => pickle.kind(pickle.root()).to_owned(),
-            names => printed_names(names.iter().copied()),
-        }
-    }
+/// The name that a key is, of those that are not longer than any.
+pub(super) fn name(pickle: &Pickle, key: ValueId) -> Option<&str> {
+    // A pickle may use its longest text again and again.
+    let length = match pickle.value(key) {
+        Value::Text(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        _ => return None,
+    };
+    (length <= LONGEST_NAME).then(|| pickle.text(key)).flatten()
 }

@@ -1,18 +1,25 @@
 //! What a checkpoint's pickle may name, and the storages that its references lead to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::dtype::Dtype;
 use super::error::CheckpointError;
-use crate::pickle::{Limits, Pickle, Value, ValueId};
+use crate::pickle::{Foreign, Limits, Pickle, Value, ValueId};
 
-/// All that a checkpoint's pickle may name: what makes tensors, and the scalars that stand beside them. Nothing of it is
-/// ever called.
+/// What a checkpoint's pickle names for tensors and the scalars beside them. Everything else in it is foreign. Nothing of
+/// either is ever called.
 const VOCABULARY: &[(&str, &str)] = &[
     ("collections", "OrderedDict"),
+    ("collections", "defaultdict"),
     ("torch._utils", "_rebuild_tensor"),
     ("torch._utils", "_rebuild_tensor_v2"),
+    ("torch._utils", "_rebuild_tensor_v3"),
     ("torch._utils", "_rebuild_parameter"),
+    ("torch._utils", "_rebuild_parameter_with_state"),
+    ("torch._tensor", "_rebuild_from_type_v2"),
+    ("torch", "Tensor"),
+    ("torch.nn.parameter", "Parameter"),
+    ("torch.nn.parameter", "Buffer"),
     ("torch", "DoubleStorage"),
     ("torch", "FloatStorage"),
     ("torch", "HalfStorage"),
@@ -41,9 +48,74 @@ const VOCABULARY: &[(&str, &str)] = &[
     ("_codecs", "encode"),
 ];
 
-/// What a checkpoint's pickle may contain.
+/// What a checkpoint's pickle may contain: foreign objects too, which are opaque.
 pub(super) fn pickle_limits() -> Limits<'static> {
-    Limits { globals: VOCABULARY, ..Limits::default() }
+    Limits { globals: VOCABULARY, foreign: Foreign::Opaque, ..Limits::default() }
+}
+
+/// What a pickle names beside the vocabulary, sorted.
+pub(super) fn foreign_names(pickle: &Pickle) -> BTreeSet<(&str, &str)> {
+    pickle.globals().filter(|global| !VOCABULARY.contains(global) && !STORAGES.contains(global)).collect()
+}
+
+/// Storages of elements that networks of this method do not have. Only their size matters here: in the older container
+/// storages follow each other, and those behind one of these must be found.
+const OTHER_STORAGES: &[StorageClass] = &[
+    StorageClass { name: "UntypedStorage", elements: "bytes", dtype: None, size: 1 },
+    StorageClass { name: "ComplexFloatStorage", elements: "complex64", dtype: None, size: 8 },
+    StorageClass { name: "ComplexDoubleStorage", elements: "complex128", dtype: None, size: 16 },
+    StorageClass { name: "QInt8Storage", elements: "qint8", dtype: None, size: 1 },
+    StorageClass { name: "QUInt8Storage", elements: "quint8", dtype: None, size: 1 },
+    StorageClass { name: "QInt32Storage", elements: "qint32", dtype: None, size: 4 },
+    StorageClass { name: "QUInt4x2Storage", elements: "quint4x2", dtype: None, size: 1 },
+    StorageClass { name: "QUInt2x4Storage", elements: "quint2x4", dtype: None, size: 1 },
+];
+
+/// The globals of [`OTHER_STORAGES`].
+const STORAGES: &[(&str, &str)] = &[
+    ("torch.storage", "UntypedStorage"),
+    ("torch", "UntypedStorage"),
+    ("torch", "ComplexFloatStorage"),
+    ("torch", "ComplexDoubleStorage"),
+    ("torch", "QInt8Storage"),
+    ("torch", "QUInt8Storage"),
+    ("torch", "QInt32Storage"),
+    ("torch", "QUInt4x2Storage"),
+    ("torch", "QUInt2x4Storage"),
+];
+
+/// One of PyTorch's classes for storages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StorageClass {
+    name: &'static str,
+    /// What its elements are, in PyTorch's words.
+    pub(super) elements: &'static str,
+    /// Their type; none for such as no tensor here has.
+    pub(super) dtype: Option<Dtype>,
+    /// Bytes of an element.
+    pub(super) size: usize,
+}
+
+impl StorageClass {
+    /// The bytes alone, whose dtype the tensor says.
+    pub(super) fn is_untyped(self) -> bool {
+        self.name == "UntypedStorage"
+    }
+
+    fn of(module: &str, name: &str) -> Option<Self> {
+        if module == "torch"
+            && let Some(dtype) = Dtype::of_storage(name)
+        {
+            return Some(Self {
+                name: dtype.storage(),
+                elements: dtype.name(),
+                dtype: Some(dtype),
+                size: dtype.size(),
+            });
+        }
+        let known = STORAGES.contains(&(module, name));
+        OTHER_STORAGES.iter().find(|class| known && class.name == name).copied()
+    }
 }
 
 /// What a reference of a pickle says of a storage: `("storage", torch.FloatStorage, key, location, elements)`, and in the
@@ -51,13 +123,23 @@ pub(super) fn pickle_limits() -> Limits<'static> {
 /// when it was saved, and says nothing of its bytes.
 pub(super) struct Reference<'p> {
     pub(super) key: &'p str,
-    pub(super) dtype: Dtype,
+    pub(super) class: StorageClass,
     elements: usize,
     /// The first element, and how many, of the part that is meant.
     part: Option<(usize, usize)>,
 }
 
 impl<'p> Reference<'p> {
+    /// References of a pickle to storages. A module that was pickled as a whole refers to its source too, in the older
+    /// container, which is left out.
+    pub(super) fn all(pickle: &'p Pickle) -> impl Iterator<Item = Result<Self, CheckpointError>> {
+        let is_source = |id: &ValueId| {
+            let kind = pickle.sequence(*id).and_then(|parts| parts.first());
+            kind.is_some_and(|kind| pickle.text(*kind) == Some("module"))
+        };
+        pickle.persistent_ids().filter(move |id| !is_source(id)).map(|id| Self::read(pickle, id))
+    }
+
     pub(super) fn read(pickle: &'p Pickle, id: ValueId) -> Result<Self, CheckpointError> {
         let wrong = |problem: &str| CheckpointError::storage("?", problem);
         let Some([kind, class, key, _location, elements, rest @ ..]) = pickle.sequence(id) else {
@@ -71,8 +153,8 @@ impl<'p> Reference<'p> {
         let Value::Global { module, name } = pickle.value(*class) else {
             return Err(wrong("its class is no class"));
         };
-        let dtype = Dtype::of_storage(name).filter(|_| module == "torch");
-        let dtype = dtype.ok_or_else(|| wrong("its class is none of PyTorch's storages"))?;
+        let class = StorageClass::of(module, name);
+        let class = class.ok_or_else(|| wrong("its class is none of PyTorch's storages"))?;
         let count = |id| pickle.int(id).and_then(|count| usize::try_from(count).ok());
         let elements = count(*elements).ok_or_else(|| wrong("its size is no number of elements"))?;
         let part = match rest {
@@ -86,19 +168,19 @@ impl<'p> Reference<'p> {
             .ok_or_else(|| wrong("a part of it is no tuple of key, first element and size"))?,
             _ => return Err(wrong("the reference has more parts than are known")),
         };
-        Ok(Self { key, dtype, elements, part })
+        Ok(Self { key, class, elements, part })
     }
 
     /// Bytes of the whole storage.
     pub(super) fn bytes(&self) -> Option<usize> {
-        self.elements.checked_mul(self.dtype.size())
+        self.elements.checked_mul(self.class.size)
     }
 }
 
 /// One storage.
 #[derive(Clone, Copy, Debug)]
 struct Storage<'a> {
-    dtype: Dtype,
+    class: StorageClass,
     bytes: &'a [u8],
 }
 
@@ -115,32 +197,33 @@ impl<'a> Storages<'a> {
         mut find: impl FnMut(&str) -> Result<&'a [u8], CheckpointError>,
     ) -> Result<Self, CheckpointError> {
         let mut by_key: HashMap<String, Storage<'a>> = HashMap::new();
-        for id in pickle.persistent_ids() {
-            let reference = Reference::read(pickle, id)?;
+        for reference in Reference::all(pickle) {
+            let reference = reference?;
             let wrong = |problem: String| Err(CheckpointError::storage(reference.key, problem));
             let found = match by_key.get(reference.key) {
                 Some(storage) => *storage,
-                None => Storage { dtype: reference.dtype, bytes: find(reference.key)? },
+                None => Storage { class: reference.class, bytes: find(reference.key)? },
             };
-            if found.dtype != reference.dtype {
-                return wrong(format!("it is {} in one place, {} in another", found.dtype, reference.dtype));
+            if found.class != reference.class {
+                let (one, other) = (found.class.elements, reference.class.elements);
+                return wrong(format!("it is {one} in one place, {other} in another"));
             }
             if Some(found.bytes.len()) != reference.bytes() {
-                let (elements, dtype) = (reference.elements, reference.dtype);
-                return wrong(format!("{} bytes, where {elements} of {dtype} are expected", found.bytes.len()));
+                let (elements, class) = (reference.elements, reference.class.elements);
+                return wrong(format!("{} bytes, where {elements} of {class} are expected", found.bytes.len()));
             }
             by_key.insert(reference.key.to_owned(), found);
         }
         Ok(Self { by_key })
     }
 
-    /// The dtype and bytes that a reference leads to.
-    pub(super) fn get(&self, reference: &Reference<'_>) -> Result<(Dtype, &'a [u8]), CheckpointError> {
+    /// The class and bytes that a reference leads to.
+    pub(super) fn get(&self, reference: &Reference<'_>) -> Result<(StorageClass, &'a [u8]), CheckpointError> {
         let wrong = |problem: &str| CheckpointError::storage(reference.key, problem);
         let storage = self.by_key.get(reference.key).ok_or_else(|| wrong("it is not in the checkpoint"))?;
-        let Some((first, elements)) = reference.part else { return Ok((storage.dtype, storage.bytes)) };
-        let size = storage.dtype.size();
+        let Some((first, elements)) = reference.part else { return Ok((storage.class, storage.bytes)) };
+        let size = storage.class.size;
         let part = || storage.bytes.get(first.checked_mul(size)?..)?.get(..elements.checked_mul(size)?);
-        Ok((storage.dtype, part().ok_or_else(|| wrong("a part of it lies outside"))?))
+        Ok((storage.class, part().ok_or_else(|| wrong("a part of it lies outside"))?))
     }
 }

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use super::dtype::Dtype;
 
 /// More dimensions than any tensor has.
-const MAX_DIMENSIONS: usize = 64;
+pub(super) const MAX_DIMENSIONS: usize = 64;
 
 /// A tensor as bytes: a piece of a file, and how to walk through it.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub struct PlainTensor<'a> {
     /// Elements from one index to the next, for each dimension.
     strides: Vec<usize>,
     /// From the first element to the end of the storage.
-    storage: &'a [u8],
+    storage: Cow<'a, [u8]>,
     elements: usize,
 }
 
@@ -24,6 +24,14 @@ impl<'a> PlainTensor<'a> {
         let strides = row_by_row(&shape);
         let tensor = Self::strided(dtype, shape, strides?, 0, bytes).ok()?;
         (tensor.byte_count() == bytes.len()).then_some(tensor)
+    }
+
+    /// A tensor that lies in order, row by row, with elements of its own.
+    pub(super) fn owned(dtype: Dtype, shape: &[usize], bytes: Vec<u8>) -> Option<Self> {
+        let strides = row_by_row(shape)?;
+        let elements = bytes.len() / dtype.size();
+        let fits = shape.iter().try_fold(1usize, |product, size| product.checked_mul(*size)) == Some(elements);
+        fits.then(|| Self { dtype, shape: shape.to_vec(), strides, storage: bytes.into(), elements })
     }
 
     /// A tensor in a storage, its first element at `offset`; an error says what cannot be.
@@ -51,7 +59,7 @@ impl<'a> PlainTensor<'a> {
         let within = elements == 0 || last.is_some_and(|last| last < stored);
         let first = storage.get(offset.saturating_mul(dtype.size())..).or((elements == 0).then_some(&[]));
         match first.filter(|_| within) {
-            Some(storage) => Ok(Self { dtype, shape, strides, storage, elements }),
+            Some(storage) => Ok(Self { dtype, shape, strides, storage: storage.into(), elements }),
             None => Err(format!(
                 "shape {shape:?} with strides {strides:?} from element {offset} lies outside the storage, which has \
                  {stored}"
@@ -80,7 +88,7 @@ impl<'a> PlainTensor<'a> {
     }
 
     /// Its elements row by row, little-endian: those of the file where they lie so, else a copy.
-    pub fn bytes(&self) -> Cow<'a, [u8]> {
+    pub fn bytes(&self) -> Cow<'_, [u8]> {
         let is_in_order = || {
             let sizes = self.shape.iter().zip(&self.strides).zip(self.row_by_row());
             sizes.into_iter().all(|((size, stride), row)| *size == 1 || *stride == row)
@@ -99,13 +107,32 @@ impl<'a> PlainTensor<'a> {
         bytes.into()
     }
 
-    /// Its elements as f32; none of another dtype.
+    /// Its elements as f32, rounded where they are float64; none of integers.
     pub fn to_f32(&self) -> Option<Vec<f32>> {
-        if self.dtype != Dtype::F32 {
-            return None;
-        }
         let bytes = self.bytes();
-        Some(bytes.as_chunks::<4>().0.iter().map(|element| f32::from_le_bytes(*element)).collect())
+        Some(match self.dtype {
+            Dtype::F32 => bytes.as_chunks().0.iter().map(|element| f32::from_le_bytes(*element)).collect(),
+            Dtype::F64 => bytes.as_chunks().0.iter().map(|element| f64::from_le_bytes(*element) as f32).collect(),
+            Dtype::F16 => bytes.as_chunks().0.iter().map(|element| half(u16::from_le_bytes(*element))).collect(),
+            Dtype::Bf16 => {
+                let widened = |element: &[u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(*element)) << 16);
+                bytes.as_chunks().0.iter().map(widened).collect()
+            }
+            _ => return None,
+        })
+    }
+
+    /// Its elements as i64; none of floats.
+    pub(super) fn to_i64(&self) -> Option<Vec<i64>> {
+        let bytes = self.bytes();
+        Some(match self.dtype {
+            Dtype::I64 => bytes.as_chunks().0.iter().map(|element| i64::from_le_bytes(*element)).collect(),
+            Dtype::I32 => bytes.as_chunks().0.iter().map(|element| i32::from_le_bytes(*element).into()).collect(),
+            Dtype::I16 => bytes.as_chunks().0.iter().map(|element| i16::from_le_bytes(*element).into()).collect(),
+            Dtype::I8 => bytes.iter().map(|element| i8::from_le_bytes([*element]).into()).collect(),
+            Dtype::U8 | Dtype::Bool => bytes.iter().map(|element| i64::from(*element)).collect(),
+            _ => return None,
+        })
     }
 
     /// The strides of a tensor of its shape that lies in order.
@@ -125,6 +152,23 @@ impl<'a> PlainTensor<'a> {
         };
         let element = |element: &[u8]| element.iter().rev().fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
         self.bytes().chunks_exact(self.dtype.size()).filter(|bytes| element(bytes) & exponent == exponent).count()
+    }
+}
+
+/// The value of a float16, which f32 has exactly.
+fn half(bits: u16) -> f32 {
+    /// From the exponent of a float16 to that of a float32, in the bits of a float32.
+    const REBIAS: u32 = (127 - 15) << 23;
+    let sign = u32::from(bits & 0x8000) << 16;
+    let magnitude = u32::from(bits & 0x7fff) << 13;
+    match bits & 0x7c00 {
+        0x7c00 => f32::from_bits(sign | 0x7f80_0000 | magnitude),
+        0 => {
+            // Zero, or a number below the smallest of full precision: a multiple of 2^-24.
+            let value = f32::from(bits & 0x03ff) * (1.0 / 16_777_216.0);
+            f32::from_bits(sign | value.to_bits())
+        }
+        _ => f32::from_bits(sign | (magnitude + REBIAS)),
     }
 }
 
@@ -187,6 +231,36 @@ mod tests {
             assert!(tensor(shape, strides, offset).is_err(), "{shape:?} {strides:?} {offset}");
         }
         assert!(tensor(&[1; 65], &[1; 65], 0).is_err());
+    }
+
+    #[test]
+    fn every_kind_of_float_is_read_as_f32() {
+        let values = |dtype, bytes: &[u8]| {
+            let tensor = PlainTensor::contiguous(dtype, vec![bytes.len() / dtype.size()], bytes).unwrap();
+            tensor.to_f32().unwrap()
+        };
+        let halves = [0x3c00u16, 0xc000, 0x0001, 0x83ff, 0x7bff, 0x0400, 0x7c00, 0xfc00, 0x3555, 0x8000];
+        let halves: Vec<u8> = halves.iter().flat_map(|bits| bits.to_le_bytes()).collect();
+        let expected = [
+            1.0,
+            -2.0,
+            2f32.powi(-24),
+            -1023.0 * 2f32.powi(-24),
+            65504.0,
+            2f32.powi(-14),
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            0.333_251_95,
+            -0.0,
+        ];
+        let read = values(Dtype::F16, &halves);
+        assert_eq!(read.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), expected.map(f32::to_bits));
+        assert!(values(Dtype::F16, &[0x01, 0x7e])[0].is_nan());
+        assert_eq!(values(Dtype::Bf16, &[0x80, 0x3f, 0x20, 0xc0]), [1.0, -2.5]);
+        assert_eq!(values(Dtype::F64, &0.1f64.to_le_bytes()), [0.1f32]);
+        assert_eq!(values(Dtype::F64, &1e300f64.to_le_bytes()), [f32::INFINITY]);
+        let whole = PlainTensor::contiguous(Dtype::I8, vec![2], &[0xff, 3]).unwrap();
+        assert_eq!((whole.to_i64(), whole.to_f32()), (Some(vec![-1, 3]), None));
     }
 
     #[test]

@@ -234,7 +234,7 @@ fn names_that_come_twice_and_storages_that_repeat_are_refused() {
 }
 
 #[test]
-fn what_would_run_something_is_refused_by_name() {
+fn what_would_run_something_alone_holds_no_tensors_and_is_named() {
     for (pickle, name) in [
         (&b"cos\nsystem\n(S'harm'\ntR."[..], "os.system"),
         (b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93\x8c\x011\x85R.", "builtins.eval"),
@@ -268,7 +268,7 @@ fn values_that_are_no_tensors_are_named() {
     deep.push(b'N');
     deep.extend(b"tR".repeat(10_000));
     deep.extend(b"ss.");
-    assert_refused(&archive(&[("x/data.pkl", &deep)]), "not a tensor");
+    assert_refused(&archive(&[("x/data.pkl", &deep)]), "which is not read");
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn a_file_says_its_format_and_both_formats_give_equal_tensors() {
     for (file, format, order) in files {
         let read = WeightsFile::read(&file).unwrap();
         assert_eq!(read.format, format);
-        assert!(read.state_dict.module_prefix);
+        assert_eq!(read.state_dict.prefix, "module.");
         let names: Vec<&str> = read.state_dict.tensors.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, order);
         for (name, tensor) in &read.state_dict.tensors {

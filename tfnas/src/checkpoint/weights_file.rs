@@ -1,6 +1,7 @@
 use std::fmt;
 
 use super::error::CheckpointError;
+use super::find::Wanted;
 use super::safetensors::SafetensorsError;
 use super::state_dict::StateDict;
 use super::{Checkpoint, archive, legacy, safetensors};
@@ -60,16 +61,26 @@ pub struct WeightsFile<'a> {
 }
 
 impl<'a> WeightsFile<'a> {
-    /// Reads either format, by how the bytes begin.
+    /// Reads either format, by how the bytes begin; all tensors, or the most of them that stand together.
     ///
     /// # Errors
     /// [`WeightsFileError`].
     pub fn read(bytes: &'a [u8]) -> Result<Self, WeightsFileError> {
+        Self::find(bytes, &Wanted::default())
+    }
+
+    /// Reads the wanted tensors of either format. Their dtypes stay as they are ([`StateDict::fit`] converts them).
+    ///
+    /// # Errors
+    /// [`WeightsFileError`].
+    pub fn find(bytes: &'a [u8], wanted: &Wanted<'_>) -> Result<Self, WeightsFileError> {
         match WeightsFormat::of(bytes) {
-            Some(format @ WeightsFormat::Safetensors) => Ok(Self { format, state_dict: safetensors::read(bytes)? }),
+            Some(format @ WeightsFormat::Safetensors) => {
+                Ok(Self { format, state_dict: safetensors::read(bytes, wanted)? })
+            }
             _ => {
                 let checkpoint = Checkpoint::parse(bytes)?;
-                Ok(Self { format: checkpoint.format(), state_dict: checkpoint.state_dict()? })
+                Ok(Self { format: checkpoint.format(), state_dict: checkpoint.find(wanted)? })
             }
         }
     }

@@ -12,12 +12,24 @@ pub struct Limits<'a> {
     pub values: usize,
     /// The globals that may be named, as (module, name).
     pub globals: &'a [(&'a str, &'a str)],
+    /// What other globals do.
+    pub foreign: Foreign,
+}
+
+/// What a global does that the caller did not name beforehand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Foreign {
+    /// The stream is refused.
+    #[default]
+    Refused,
+    /// It is read as an inert value like any other, and so is what the stream makes with it.
+    Opaque,
 }
 
 impl Default for Limits<'_> {
-    /// 32 MiB, half a million values, no globals.
+    /// 32 MiB, half a million values, no globals, and a refusal of any other.
     fn default() -> Self {
-        Self { bytes: 32 << 20, values: 500_000, globals: &[] }
+        Self { bytes: 32 << 20, values: 500_000, globals: &[], foreign: Foreign::Refused }
     }
 }
 
@@ -33,6 +45,12 @@ pub enum PickleError {
     /// More values than allowed.
     #[error("the pickle has more than {limit} values")]
     TooManyValues {
+        /// The limit.
+        limit: usize,
+    },
+    /// Names of globals that are longer together than the longest stream: they repeat the same text.
+    #[error("the names in the pickle have more than {limit} bytes together")]
+    Names {
         /// The limit.
         limit: usize,
     },

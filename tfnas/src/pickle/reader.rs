@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::cursor::{Cursor, LONGEST_LINE};
-use super::limits::{Limits, NEWEST_PROTOCOL, PickleError};
+use super::limits::{Foreign, Limits, NEWEST_PROTOCOL, PickleError};
 use super::opcode as op;
 use super::text::{quoted, raw_unicode_escape};
 use super::value::{Pickle, Value, ValueId};
@@ -21,6 +21,7 @@ pub fn parse(bytes: &[u8], limits: &Limits<'_>) -> Result<Pickle, PickleError> {
         pushes: 0,
         marks: Vec::new(),
         memo: HashMap::new(),
+        name_bytes: 0,
     };
     let root = machine.run()?;
     Ok(Pickle { values: machine.values, root, length: machine.cursor.at() })
@@ -37,6 +38,8 @@ pub(super) struct Machine<'a> {
     /// Heights of the stack at which marks were set.
     pub(super) marks: Vec<usize>,
     pub(super) memo: HashMap<u64, ValueId>,
+    /// Bytes of the names of all globals.
+    name_bytes: usize,
 }
 
 impl Machine<'_> {
@@ -265,7 +268,18 @@ impl Machine<'_> {
                 self.push(Value::Persistent(id))?;
             }
 
-            op::EXT1 | op::EXT2 | op::EXT4 => return Err(self.cursor.outside("an extension registry")),
+            op::EXT1 => {
+                let code = self.cursor.byte()?.into();
+                self.extension(code)?;
+            }
+            op::EXT2 => {
+                let code = u16::from_le_bytes(self.cursor.array()?).into();
+                self.extension(code)?;
+            }
+            op::EXT4 => {
+                let code = u32::from_le_bytes(self.cursor.array()?);
+                self.extension(code)?;
+            }
             op::NEXT_BUFFER | op::READONLY_BUFFER => {
                 return Err(self.cursor.outside("a buffer outside the stream"));
             }
@@ -296,8 +310,22 @@ impl Machine<'_> {
         self.global(module, name)
     }
 
-    fn global(&self, module: String, name: String) -> Result<Value, PickleError> {
-        if self.limits.globals.contains(&(&*module, &*name)) {
+    /// Pushes a global that only the registry of the program that wrote the stream can name.
+    fn extension(&mut self, code: u32) -> Result<(), PickleError> {
+        if self.limits.foreign == Foreign::Refused {
+            return Err(self.cursor.outside("an extension registry"));
+        }
+        let global = self.global("copyreg".to_owned(), format!("extension {code}"))?;
+        self.push(global)
+    }
+
+    fn global(&mut self, module: String, name: String) -> Result<Value, PickleError> {
+        // A stream may name its longest text again and again.
+        self.name_bytes = self.name_bytes.saturating_add(module.len() + name.len());
+        if self.name_bytes > self.limits.bytes {
+            return Err(PickleError::Names { limit: self.limits.bytes });
+        }
+        if self.limits.foreign == Foreign::Opaque || self.limits.globals.contains(&(&*module, &*name)) {
             return Ok(Value::Global { module, name });
         }
         let shortened = |text: String| text.escape_debug().take(100).collect();

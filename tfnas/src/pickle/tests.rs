@@ -1,7 +1,7 @@
 //! Streams of every opcode, and streams that are refused.
 #![allow(clippy::unwrap_used)]
 
-use super::{Limits, Pickle, PickleError, Value, parse};
+use super::{Foreign, Limits, Pickle, PickleError, Value, parse};
 
 fn read(bytes: &[u8]) -> Result<Pickle, PickleError> {
     let globals = &[("torch", "Size"), ("collections", "OrderedDict")];
@@ -170,6 +170,45 @@ fn names_that_were_not_allowed_are_refused() {
     }
 }
 
+fn read_opaque(bytes: &[u8]) -> Result<Pickle, PickleError> {
+    parse(bytes, &Limits { foreign: Foreign::Opaque, ..Limits::default() })
+}
+
+#[test]
+fn names_that_are_foreign_are_opaque_values_where_the_caller_says_so() {
+    for (bytes, module, name) in [
+        (&b"cos\nsystem\n(S'harm'\ntR."[..], "os", "system"),
+        (
+            b"\x80\x04\x8c\x08argparse\x8c\x09Namespace\x93)\x81}\x8c\x02lrG?\xf8\0\0\0\0\0\0sb.",
+            "argparse",
+            "Namespace",
+        ),
+        (b"\x80\x04\x8c\x07pathlib\x8c\x09PosixPath\x93\x8c\x01a\x85}\x92.", "pathlib", "PosixPath"),
+        (b"(S'harm'\nios\nsystem\n.", "os", "system"),
+        (b"(cos\nsystem\nS'harm'\no.", "os", "system"),
+        (b"\x82\x07)R.", "copyreg", "extension 7"),
+        (b"\x83\x07\0)R.", "copyreg", "extension 7"),
+        (b"\x84\x07\0\0\0)R.", "copyreg", "extension 7"),
+    ] {
+        let pickle = read_opaque(bytes).unwrap();
+        let Value::Call(call) = pickle.value(pickle.root()) else {
+            panic!("not a call");
+        };
+        assert!(pickle.is_global(call.function, module, name), "{module}.{name}");
+    }
+    for bytes in [&b"\x97."[..], b"\x98."] {
+        assert!(matches!(read_opaque(bytes), Err(PickleError::Outside { .. })));
+    }
+}
+
+#[test]
+fn a_long_name_is_not_repeated_beyond_the_length_of_a_stream() {
+    let name = [b"\x8d".to_vec(), 900u64.to_le_bytes().to_vec(), vec![b'x'; 900], b"\x94".to_vec()].concat();
+    let stream = [name, b"h\0h\0\x93".repeat(10), b".".to_vec()].concat();
+    let limits = Limits { bytes: 2000, foreign: Foreign::Opaque, ..Limits::default() };
+    assert_eq!(parse(&stream, &limits), Err(PickleError::Names { limit: 2000 }));
+}
+
 #[test]
 fn what_lies_outside_the_stream_is_refused() {
     for bytes in [&b"\x82\x01."[..], b"\x83\x01\0.", b"\x84\x01\0\0\0.", b"\x97.", b"\x98."] {
@@ -237,7 +276,7 @@ fn claimed_lengths_beyond_the_end_are_not_allocated() {
 
 #[test]
 fn limits_hold() {
-    let limits = Limits { bytes: 100, values: 10, globals: &[] };
+    let limits = Limits { bytes: 100, values: 10, ..Limits::default() };
     let too_many = Err(PickleError::TooManyValues { limit: 10 });
     for opcode in [b'N', b'(', b']'] {
         assert_eq!(parse(&[opcode; 50], &limits), too_many);

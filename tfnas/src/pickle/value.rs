@@ -138,15 +138,20 @@ impl Pickle {
         matches!(self.value(id), Value::Global { module: m, name: n } if m == module && n == name)
     }
 
-    /// The pairs of a `dict` or a `collections.OrderedDict`, in order; `None` for anything else.
+    /// The pairs of a `dict`, `collections.OrderedDict` or `collections.defaultdict`, in order; `None` for anything else.
     pub fn mapping(&self, id: ValueId) -> Option<Vec<(ValueId, ValueId)>> {
         let call = match self.value(id) {
             Value::Dict(pairs) => return Some(pairs.clone()),
             Value::Call(call) => call,
             _ => return None,
         };
-        let ordered = self.is_global(call.function, "collections", "OrderedDict");
-        if !ordered || !call.appended.is_empty() || call.keywords.is_some() {
+        if !call.appended.is_empty() || call.keywords.is_some() {
+            return None;
+        }
+        if self.is_global(call.function, "collections", "defaultdict") {
+            return Some(call.items.clone());
+        }
+        if !self.is_global(call.function, "collections", "OrderedDict") {
             return None;
         }
         // Written as OrderedDict() and items set later, or (Python 2) as OrderedDict([[key, value], …]).
@@ -167,6 +172,26 @@ impl Pickle {
             [key, value] => Some((*key, *value)),
             _ => None,
         }
+    }
+
+    /// Module and name of a global, or of what a call would call; `None` for anything else.
+    pub fn made_by(&self, id: ValueId) -> Option<(&str, &str)> {
+        let global = match self.value(id) {
+            Value::Call(call) => call.function,
+            _ => id,
+        };
+        match self.value(global) {
+            Value::Global { module, name } => Some((module, name)),
+            _ => None,
+        }
+    }
+
+    /// Module and name of each global in the stream, as often as it is named.
+    pub fn globals(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().filter_map(|value| match value {
+            Value::Global { module, name } => Some((module.as_str(), name.as_str())),
+            _ => None,
+        })
     }
 
     /// What a value is, in a word, for messages.

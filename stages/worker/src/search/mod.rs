@@ -17,7 +17,7 @@ use tfnas_stages::{Fit, Metrics, START, SearchParams, Target};
 use tfnas_torch::NamedTensors;
 use tfnas_torch::full_state::FullState;
 use tfnas_torch::gumbel::{draw_noise, gumbel_path};
-use tfnas_torch::search_checkpoint::read_search;
+use tfnas_torch::search_checkpoint::SearchFile;
 use tfnas_torch::search_step::validate_path;
 use tfnas_torch::supernet::Supernet;
 use tfnas_torch::weights::write_file;
@@ -72,7 +72,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let job = context.job();
     let keeper = StateKeeper::new(ResumeFolder::new(&job.resume_dir), job.resume_every_s);
     let mut search = Search {
-        state: start(context, &space, names.len(), params.seed)?,
+        state: start(context, &space, names.len(), &params)?,
         feeder: Rc::new(Feeder::new(space.definition().resolution, names.len(), context.device)),
         classes: names.len(),
         position: Position::default(),
@@ -102,12 +102,21 @@ pub fn missed(space: &Space, architecture: &Architecture, found_ms: f64, target_
 }
 
 /// The state before the first epoch: what an earlier search left where the job has one, else initial weights.
-fn start(context: &mut StageContext, space: &Space, classes: usize, seed: u64) -> Result<FullState, StageError> {
+fn start(
+    context: &mut StageContext,
+    space: &Space,
+    classes: usize,
+    params: &SearchParams,
+) -> Result<FullState, StageError> {
     let Ok(earlier) = context.input(START) else {
-        return Ok(FullState::new(space, classes, seed, context.device));
+        return Ok(FullState::new(space, classes, params.seed, context.device));
     };
     let path = earlier.path.clone();
-    let state = read_search(&path, space, classes, context.device).context(path.display())?;
+    let file = SearchFile { path: &path, key: params.search.from_key.as_deref() };
+    let (state, notes) = file.read(space, classes, context.device).context(path.display())?;
+    for note in notes {
+        context.report.info(format!("{}: {note}", path.display()));
+    }
     context.report.info(format!("the search starts from {}", path.display()));
     Ok(state)
 }

@@ -1,0 +1,171 @@
+//! Tensors of other dtypes than a network's, made its own as PyTorch's `load_state_dict` does.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::dtype::Dtype;
+use super::misfit::{Misfit, Misfits};
+use super::state_dict::StateDict;
+use super::tensor::PlainTensor;
+use crate::state_shapes::TensorShape;
+
+/// The largest number of a float16.
+const F16_MAX: f32 = 65504.0;
+
+/// The tensors of a file that were converted, by the dtype that they had, and the one that they have now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conversions(BTreeMap<(&'static str, &'static str), usize>);
+
+impl Conversions {
+    /// What was converted, where anything was.
+    pub fn in_words(&self) -> Option<String> {
+        let counts = self.0.iter().map(|((from, to), count)| {
+            let tensors = if *count == 1 { "tensor" } else { "tensors" };
+            format!("{count} {tensors} from {from} to {to}")
+        });
+        let counts: Vec<String> = counts.collect();
+        (!counts.is_empty()).then(|| format!("converted {}", counts.join(", ")))
+    }
+}
+
+impl StateDict<'_> {
+    /// Makes these the tensors of a network: floats of another width become its own, whole numbers likewise.
+    ///
+    /// # Errors
+    /// [`Misfits`]: what is missing, unexpected, of another shape or kind of numbers, not finite, or too large for its
+    /// new dtype; in the order of the network, then of the file.
+    pub fn fit(&mut self, network: &[TensorShape]) -> Result<Conversions, Misfits> {
+        let (conversions, mut too_large) = self.converted(network);
+        let Err(Misfits(mut misfits)) = self.check(network) else { return Ok(conversions) };
+        for misfit in &mut misfits {
+            if let Misfit::NotFinite { name, .. } = misfit
+                && let Some(large) = too_large.remove(name)
+            {
+                *misfit = large;
+            }
+        }
+        Err(Misfits(misfits))
+    }
+
+    /// Converts what has name and shape of a tensor of the network, and leaves everything else as it is.
+    pub fn convert(&mut self, network: &[TensorShape]) -> Conversions {
+        self.converted(network).0
+    }
+
+    /// What was converted, and by name what was too large for that.
+    fn converted(&mut self, network: &[TensorShape]) -> (Conversions, HashMap<String, Misfit>) {
+        let network: HashMap<&str, &TensorShape> =
+            network.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+        let mut conversions = Conversions::default();
+        let mut too_large = HashMap::new();
+        for (name, tensor) in &mut self.tensors {
+            let Some(TensorShape { shape, dtype, .. }) = network.get(name.as_str()) else { continue };
+            if tensor.shape() != shape || tensor.dtype() == *dtype {
+                continue;
+            }
+            let Some((new, count)) = converted(tensor, *dtype) else { continue };
+            let (found, expected) = (tensor.dtype().name(), dtype.name());
+            if count > 0 {
+                too_large.insert(name.clone(), Misfit::TooLarge { name: name.clone(), count, found, expected });
+            }
+            *conversions.0.entry((found, expected)).or_default() += 1;
+            *tensor = new;
+        }
+        (conversions, too_large)
+    }
+}
+
+/// A tensor in another dtype, and how many of its numbers are too large for it; none for dtypes of another kind.
+fn converted<'a>(tensor: &PlainTensor<'_>, to: Dtype) -> Option<(PlainTensor<'a>, usize)> {
+    let (bytes, overflowed) = match to {
+        Dtype::F32 => {
+            let values = tensor.to_f32()?;
+            let infinite = values.iter().filter(|value| !value.is_finite()).count();
+            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            (bytes, infinite.saturating_sub(tensor.not_finite()))
+        }
+        Dtype::I64 => {
+            let values = tensor.to_i64().or_else(|| whole_numbers(tensor))?;
+            (values.iter().flat_map(|value| value.to_le_bytes()).collect(), 0)
+        }
+        _ => return None,
+    };
+    Some((PlainTensor::owned(to, tensor.shape(), bytes)?, overflowed))
+}
+
+/// Counters that were converted to floats with everything else. One beyond the range of a float16 became infinite there,
+/// and is taken as the largest; none for numbers that are not whole.
+fn whole_numbers(tensor: &PlainTensor<'_>) -> Option<Vec<i64>> {
+    /// Up to here a float32 has every whole number.
+    const EXACT: f32 = 16_777_216.0;
+    let whole = |value: f32| match value {
+        f32::INFINITY if tensor.dtype() == Dtype::F16 => Some(F16_MAX as i64),
+        value if value.fract() == 0.0 && value.abs() <= EXACT => Some(value as i64),
+        _ => None,
+    };
+    tensor.to_f32()?.into_iter().map(whole).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::checkpoint::Wanted;
+
+    fn state(tensors: &[(&str, Dtype, Vec<u8>)]) -> StateDict<'static> {
+        let tensor = |(name, dtype, bytes): &(&str, Dtype, Vec<u8>)| {
+            let shape = [bytes.len() / dtype.size()];
+            ((*name).to_owned(), PlainTensor::owned(*dtype, &shape, bytes.clone()).unwrap())
+        };
+        StateDict::new(tensors.iter().map(tensor).collect(), &Wanted::default()).unwrap()
+    }
+
+    fn expected(name: &str, dtype: Dtype) -> TensorShape {
+        TensorShape { name: name.to_owned(), shape: vec![1], dtype }
+    }
+
+    #[test]
+    fn floats_and_whole_numbers_of_another_width_become_the_networks() {
+        let mut state = state(&[
+            ("a", Dtype::F16, vec![0x00, 0x3e]),
+            ("b", Dtype::Bf16, vec![0xc0, 0x3f]),
+            ("c", Dtype::F64, 1.5f64.to_le_bytes().to_vec()),
+            ("d", Dtype::I32, vec![7, 0, 0, 0]),
+            ("e", Dtype::F16, vec![0x00, 0x7c]),
+            ("f", Dtype::F32, 7f32.to_le_bytes().to_vec()),
+        ]);
+        let network = ["a", "b", "c"].map(|name| expected(name, Dtype::F32));
+        let counters = ["d", "e", "f"].map(|name| expected(name, Dtype::I64));
+        let conversions = state.fit(&[network, counters].concat()).unwrap();
+        assert_eq!(
+            conversions.in_words().unwrap(),
+            "converted 1 tensor from bfloat16 to float32, 1 tensor from float16 to float32, 1 tensor from float16 to \
+             int64, 1 tensor from float32 to int64, 1 tensor from float64 to float32, 1 tensor from int32 to int64"
+        );
+        for (_, tensor) in &state.tensors[..3] {
+            assert_eq!(tensor.bytes(), &1.5f32.to_le_bytes()[..]);
+        }
+        let counters = state.tensors[3..].iter().map(|(_, tensor)| tensor.to_i64().unwrap()[0]);
+        assert_eq!(counters.collect::<Vec<_>>(), [7, 65504, 7]);
+    }
+
+    #[test]
+    fn what_already_fits_is_not_converted() {
+        let mut state = state(&[("a", Dtype::F32, vec![0; 4])]);
+        assert_eq!(state.fit(&[expected("a", Dtype::F32)]).unwrap().in_words(), None);
+    }
+
+    #[test]
+    fn numbers_that_a_dtype_cannot_hold_are_named() {
+        for (dtype, bytes, to, message) in [
+            (Dtype::F64, 1e300f64.to_le_bytes().to_vec(), Dtype::F32, "a: 1 values are too large for float32 (float64"),
+            (Dtype::F64, f64::NAN.to_le_bytes().to_vec(), Dtype::F32, "a: 1 values are NaN or infinite"),
+            (Dtype::F16, vec![0x00, 0x7c], Dtype::F32, "a: 1 values are NaN or infinite"),
+            (Dtype::I64, vec![0; 8], Dtype::F32, "a: dtype int64, expected float32"),
+            (Dtype::F32, 0.5f32.to_le_bytes().to_vec(), Dtype::I64, "a: dtype float32, expected int64"),
+            (Dtype::F64, f64::INFINITY.to_le_bytes().to_vec(), Dtype::I64, "a: dtype float64, expected int64"),
+        ] {
+            let error = state(&[("a", dtype, bytes)]).fit(&[expected("a", to)]).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
+    }
+}

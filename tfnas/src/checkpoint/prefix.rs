@@ -1,0 +1,69 @@
+//! What wrappers put before the names of a network's tensors.
+
+use super::find::Wanted;
+
+/// What `DataParallel` and `DistributedDataParallel` put before every name.
+pub(super) const MODULE: &str = "module.";
+/// What wrappers put before every name: those two, `torch.compile`, and networks that are an attribute of something else.
+const WRAPPERS: [&str; 6] = [MODULE, "_orig_mod.", "model.", "net.", "network.", "backbone."];
+/// The counter that `torch.optim.swa_utils.AveragedModel` has beside the network, whose names then begin with `module.`.
+const AVERAGED: &str = "n_averaged";
+
+/// What all names begin with by a wrapper's doing; of a known network also another attribute's name that it does not have
+/// itself. The counter of an averaged model does not count.
+pub(super) fn common<'n>(names: &[&'n str], wanted: &Wanted<'_>) -> &'n str {
+    let is_counter = |name: &&str| *name == AVERAGED;
+    let is_averaged = names.iter().filter(|name| is_counter(name)).count() == 1
+        && names.iter().all(|name| is_counter(name) || name.starts_with(MODULE));
+    let names: Vec<&str> = names.iter().copied().filter(|name| !(is_averaged && is_counter(name))).collect();
+    let Some(first) = names.first() else { return "" };
+    let mut length = 0;
+    while let Some(dot) = first[length..].find('.') {
+        let part = &first[length..=length + dot];
+        let is_own = wanted.network.is_some_and(|network| network.iter().any(|tensor| tensor.name.starts_with(part)));
+        let is_wrapper = WRAPPERS.contains(&part) || wanted.network.is_some();
+        let has_part = |name: &&str| name[length..].strip_prefix(part).is_some_and(|rest| !rest.is_empty());
+        if is_own || !is_wrapper || !names.iter().all(has_part) {
+            break;
+        }
+        length += part.len();
+    }
+    &first[..length]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::Dtype;
+    use crate::state_shapes::TensorShape;
+
+    #[test]
+    fn what_wrappers_put_before_every_name_is_found_however_often() {
+        for (names, expected) in [
+            (&["module.a.w", "module.b"][..], "module."),
+            (&["_orig_mod.a", "_orig_mod.b"], "_orig_mod."),
+            (&["module._orig_mod.a"], "module._orig_mod."),
+            (&["_orig_mod.module.a", "_orig_mod.module.b"], "_orig_mod.module."),
+            (&["module.module.net.a", "module.module.net.b"], "module.module.net."),
+            (&["model.a", "model.b"], "model."),
+            (&["n_averaged", "module.a", "module.b"], "module."),
+            (&["module.a", "b"], ""),
+            (&["module.model.a", "module.b"], "module."),
+            (&["model.", "model.a"], ""),
+            (&["stage.a", "stage.b"], ""),
+            (&["n_averaged"], ""),
+            (&[], ""),
+        ] {
+            assert_eq!(common(names, &Wanted::default()), expected, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_known_network_any_attribute_is_a_wrapper_but_for_its_own() {
+        let tensor = |name: &str| TensorShape { name: name.to_owned(), shape: Vec::new(), dtype: Dtype::F32 };
+        let network = [tensor("net.a"), tensor("net.b")];
+        let wanted = Wanted { network: Some(&network), key: None };
+        assert_eq!(common(&["student.net.a", "student.net.b"], &wanted), "student.");
+        assert_eq!(common(&["net.a", "net.b"], &wanted), "");
+    }
+}
