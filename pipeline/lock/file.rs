@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -133,10 +132,7 @@ impl Lock {
     /// [`LockError::File`].
     pub fn write(&self, path: &Path) -> Result<(), LockError> {
         let wrong = |source| LockError::File { action: "write", path: path.to_owned(), source };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = tempfile::Builder::new().prefix(".pipeline.lock").tempfile_in(folder).map_err(wrong)?;
-        file.write_all(self.text().as_bytes()).map_err(wrong)?;
-        file.persist(path).map(drop).map_err(|error| wrong(error.error))
+        tfnas_fs::write_atomic(path, self.text().as_bytes()).map_err(wrong)
     }
 
     /// The file's text: digests and names alone, which YAML takes as they are, but for the quotes of names that hold

@@ -78,7 +78,7 @@ impl Random {
             let config = ModelConfig::from_architecture(&space, &architecture, classes)
                 .map_err(|error| CommandError::failed(error.to_string()))?;
             let file = self.out.join(format!("random-{index}.config"));
-            std::fs::write(&file, config.to_text()).map_err(cannot)?;
+            tfnas_fs::write_atomic(&file, config.to_text().as_bytes()).map_err(cannot)?;
             drawn.push((file, predicted_lat_ms, cost::parameters(&config), cost::flops(&config, resolution)));
         }
         if options.json {

@@ -200,12 +200,7 @@ impl<'a> Follower<'a> {
 
     fn write(&self, file: &str, bytes: &[u8]) -> Result<(), Stop> {
         let path = self.folder.join(file);
-        let write = || -> io::Result<()> {
-            let mut file = fs::File::create(&path)?;
-            file.write_all(bytes)?;
-            file.sync_all()
-        };
-        write().map_err(|error| self.unable(format!("cannot write {}: {error}", path.display())))
+        tfnas_fs::write_synced(&path, bytes).map_err(|error| self.unable(format!("cannot write {}: {error}", path.display())))
     }
 
     /// What this planner cannot do: the end of the attempt, unless a job may be under way.
