@@ -35,6 +35,14 @@ pub enum ConfigError {
         /// The way out.
         hint: Option<String>,
     },
+    /// A path that would become part of the configuration, and is not text.
+    #[error("{option}: the path {path:?} is not UTF-8 text, as a configuration must be")]
+    NotText {
+        /// The option that names it.
+        option: &'static str,
+        /// The path.
+        path: PathBuf,
+    },
     /// `--set` of something that is no `key=value`.
     #[error("--set {text}: expected key=value, as `--set search.target_lat_ms=12`")]
     Set {
@@ -83,6 +91,7 @@ impl ConfigError {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Value { hint, .. } => hint.as_deref(),
+            Self::NotText { .. } => Some("rename the file or folder, or name a symbolic link to it"),
             _ => None,
         }
     }

@@ -95,7 +95,9 @@ impl Lock {
             return Err(LockError::Conflict { path: path.to_owned(), line: line + 1 });
         }
         let form = |what: String| LockError::Form { path: path.to_owned(), what };
-        let node = Node::parse(&text, &|line| Origin::Embedded { line }).map_err(|error| form(error.to_string()))?;
+        let node = Node::parse(&text, &|line| Origin::Embedded { line }).map_err(|error| {
+            form(error.line.map_or_else(|| error.to_string(), |line| format!("line {line}: {error}")))
+        })?;
         let lock: Self = node.typed().map_err(|error: TypeError| form(format!("{}: {error}", error.key())))?;
         if lock.version != VERSION {
             return Err(form(format!("it has version {}, this program knows version {VERSION}", lock.version)));

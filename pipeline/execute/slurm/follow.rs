@@ -4,7 +4,7 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -135,6 +135,10 @@ impl<'a> Follower<'a> {
     ) -> Result<Self, String> {
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let folder = absolute(open.detached_folder().ok_or("the attempt has no folder to meet its worker in")?);
+        if folder.to_str().is_none() {
+            // The batch script and Slurm's options are text.
+            return Err(format!("executor: slurm needs a store whose path is UTF-8 text, not {folder:?}"));
+        }
         let submission = Submission::read(&folder)
             .map_err(|error| format!("cannot read what was submitted, {}: {error}", folder.display()))?
             .unwrap_or_default();
