@@ -77,8 +77,7 @@ impl Run {
     /// Whatever keeps the run from starting; a stage that fails later is told as it happens.
     pub fn execute(&self, options: &Options, bars: MultiProgress) -> Result<Exit, CommandError> {
         let mut options = options.clone();
-        for (key, option, file) in
-            [("train.from", "--from", &self.from), ("test.weights", "--weights", &self.weights)]
+        for (key, option, file) in [("train.from", "--from", &self.from), ("test.weights", "--weights", &self.weights)]
         {
             if let Some(file) = file {
                 // A path on the command line starts from the current folder, one in the configuration from its own.

@@ -24,7 +24,7 @@ pub enum ConfigError {
         message: String,
     },
     /// A key or value that is wrong.
-    #[error("{place}: {key}: {message}")]
+    #[error("{place}: {}{message}", if key.is_empty() { String::new() } else { format!("{key}: ") })]
     Value {
         /// Where it stands: file and line, or the option.
         place: String,

@@ -72,7 +72,8 @@ impl Node {
             return Ok(Self::empty(origin(1)));
         }
         let options = serde_saphyr::options! { with_snippet: false };
-        let raw: Spanned<Raw> = serde_saphyr::from_str_with_options(yaml, options).map_err(|error| SyntaxError::of(&error))?;
+        let raw: Spanned<Raw> =
+            serde_saphyr::from_str_with_options(yaml, options).map_err(|error| SyntaxError::of(&error))?;
         Ok(Self::from_raw(raw, origin))
     }
 

@@ -20,12 +20,16 @@ fn message(error: &Error) -> String {
         }
         Error::NonFiniteFloat { value, .. } => return format!("`{value}` is not a finite number"),
         Error::Budget { breach, .. } => return budget(breach),
-        Error::Message { msg, .. } => return format!("not valid YAML: {}", first_line(msg)),
+        Error::Message { msg, .. } | Error::ExternalMessage { msg, .. } => return scanned(first_line(msg)),
         Error::DuplicateMappingKey { key: None, .. } => "a key is given twice in the same section",
-        Error::MultipleDocuments { .. } => "a second document begins here, but the file must hold one: remove the `---`",
+        Error::MultipleDocuments { .. } => {
+            "a second document begins here, but the file must hold one: remove the `---`"
+        }
         Error::InvalidUtf8Input => "the text is not UTF-8",
         Error::Eof { .. } => "the text ends too early",
-        Error::UnknownAnchor { .. } => "the alias (`*name`) refers to an anchor (`&name`) that is not defined before it",
+        Error::UnknownAnchor { .. } => {
+            "the alias (`*name`) refers to an anchor (`&name`) that is not defined before it"
+        }
         Error::RecursiveReferencesRequireWeakTypes { .. } => "an anchor (`&name`) contains an alias of itself",
         Error::AliasReplayCounterOverflow { .. }
         | Error::AliasReplayLimitExceeded { .. }
@@ -49,6 +53,18 @@ fn message(error: &Error) -> String {
 }
 
 const KEYS: &str = "a key must be text, not a list, a section or nothing";
+
+/// What the scanner says, or what it means.
+fn scanned(text: &str) -> String {
+    let lower = text.to_lowercase();
+    if lower.contains("tab") && !lower.contains("table") {
+        "a tab in the indentation: YAML takes spaces alone".to_owned()
+    } else if ["recursion", "nesting", "nested", "depth"].iter().any(|word| lower.contains(word)) {
+        "the values are nested too deeply".to_owned()
+    } else {
+        format!("not valid YAML: {text}")
+    }
+}
 
 /// A text that would take too much memory or time to read.
 fn budget(breach: &serde_saphyr::budget::BudgetBreach) -> String {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use tfnas_stages::machine::{cpu_field as field, first_cpu};
 use crate::machine::CpuLimit;
+use tfnas_stages::machine::{cpu_field as field, first_cpu};
 
 pub use tfnas_stages::machine::{cpu_model as model, governor};
 

@@ -18,14 +18,12 @@ pub struct CpuLimit {
 impl CpuLimit {
     /// Reads the limits of this process.
     pub fn of_process() -> Self {
-        let mask = rustix::thread::sched_getaffinity(None).map(|set| set.count() as usize).unwrap_or(0);
-        let fallback = || std::thread::available_parallelism().map_or(1, Into::into);
-        let affinity = if mask > 0 { mask } else { fallback() };
-        let online = std::fs::read_to_string("/proc/stat").map_or(0, |text| {
-            text.lines().filter(|line| line.starts_with("cpu") && !line.starts_with("cpu ")).count()
-        });
         let file = |path: &Path| std::fs::read_to_string(path).ok();
         let text = |path: &str| file(Path::new(path)).unwrap_or_default();
+        let fallback = || std::thread::available_parallelism().map_or(1, Into::into);
+        let affinity = allowed(&text("/proc/self/status")).unwrap_or_else(fallback);
+        let is_cpu = |line: &&str| line.starts_with("cpu") && !line.starts_with("cpu ");
+        let online = text("/proc/stat").lines().filter(is_cpu).count();
         let quota = quota(&text("/proc/self/cgroup"), &text("/proc/self/mountinfo"), &file);
         Self { affinity, online: online.max(affinity), quota }
     }
@@ -46,6 +44,17 @@ impl fmt::Display for CpuLimit {
         }
         self.quota.map_or(Ok(()), |quota| write!(f, ", quota {quota:.2} CPUs"))
     }
+}
+
+/// Returns the number of CPUs in the affinity, as `/proc/self/status` lists them: `Cpus_allowed_list: 0-3,6`.
+fn allowed(status: &str) -> Option<usize> {
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    let counts = list.trim().split(',').map(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
+        last.checked_sub(first).map(|between| between + 1)
+    });
+    counts.sum::<Option<usize>>().filter(|count| *count > 0)
 }
 
 /// Returns the smallest quota of the control groups that `/proc/self/cgroup` names, and of those above them.
@@ -115,10 +124,16 @@ mod tests {
 ";
 
     fn found(groups: &str, mounts: &str, files: &[(&str, &str)]) -> Option<f64> {
-        let read = |path: &Path| {
-            files.iter().find(|(name, _)| Path::new(name) == path).map(|(_, text)| (*text).to_owned())
-        };
+        let read =
+            |path: &Path| files.iter().find(|(name, _)| Path::new(name) == path).map(|(_, text)| (*text).to_owned());
         quota(groups, mounts, &read)
+    }
+
+    #[test]
+    fn the_cpus_of_the_affinity_are_counted() {
+        assert_eq!(allowed("Cpus_allowed:\tff\nCpus_allowed_list:\t0-3,6,8-9\nMems_allowed:\t1\n"), Some(7));
+        assert_eq!(allowed("Cpus_allowed_list:\t5\n"), Some(1));
+        assert_eq!([allowed(""), allowed("Cpus_allowed_list:\t3-1\n"), allowed("Cpus_allowed_list:\tx\n")], [None; 3]);
     }
 
     #[test]

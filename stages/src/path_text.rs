@@ -89,6 +89,9 @@ mod tests {
             let text = serde_json::to_string(&paths).unwrap();
             assert_eq!(serde_json::from_str::<Paths>(&text).unwrap(), paths, "{text}");
         }
-        assert_eq!(serde_json::to_string(&Paths { one: "/é".into(), two: None }).unwrap(), r#"{"one":"/é","two":null}"#);
+        assert_eq!(
+            serde_json::to_string(&Paths { one: "/é".into(), two: None }).unwrap(),
+            r#"{"one":"/é","two":null}"#
+        );
     }
 }

@@ -56,8 +56,18 @@ fn text_that_is_no_yaml_names_its_line() {
 
 /// Words of the libraries that read YAML and JSON, which tell a user nothing.
 const FOREIGN: [&str; 12] = [
-    "DuplicateKeyPolicy", "Options", "configured policy", "invalid type", "missing field", "untagged enum", "serde", "Budget",
-    "unexpected event", "did not match any variant", "visitor", "deserialize",
+    "DuplicateKeyPolicy",
+    "Options",
+    "configured policy",
+    "invalid type",
+    "missing field",
+    "untagged enum",
+    "serde",
+    "Budget",
+    "unexpected event",
+    "did not match any variant",
+    "visitor",
+    "deserialize",
 ];
 
 #[test]
@@ -69,7 +79,7 @@ fn yaml_that_no_configuration_is_gets_a_message_of_our_own_with_its_line() {
         let aliases = vec![format!("*a{}", level - 1); 10].join(",");
         bomb.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
     }
-    let cases: [(&[u8], &[&str]); 26] = [
+    let cases: [(&[u8], &[&str]); 25] = [
         (b"data: {root: a}\nseed: 1\nseed: 2\n", &["pipeline.yaml:3: ", "`seed`", "twice"]),
         (b"data:\n  root: a\n  root: b\n", &["pipeline.yaml:3: ", "`root`", "twice"]),
         (b"data:\n\troot: a\n", &["pipeline.yaml:2: ", "tab"]),
@@ -91,7 +101,6 @@ fn yaml_that_no_configuration_is_gets_a_message_of_our_own_with_its_line() {
         (b"data: {root: a}\nsplit: {train_share: [0.5, x]}\n", &["pipeline.yaml:2", "split.train_share"]),
         (b"data: {root: a}\ncache: {trust: [1, {a: b}]}\n", &["pipeline.yaml:2", "cache.trust[0]"]),
         (b"data: {root: a}\nseed: !!binary abc\n", &["pipeline.yaml:2"]),
-        (b"data: {root: a}\nseed: !my 3\n", &["pipeline.yaml:2"]),
         (b"data: {root: a}\nseed: 'open\n", &["pipeline.yaml:"]),
         (deep.as_bytes(), &["pipeline.yaml:2: ", "too deeply"]),
         (deep_sections.as_bytes(), &["pipeline.yaml:2: ", "too deeply"]),
@@ -108,7 +117,8 @@ fn yaml_that_no_configuration_is_gets_a_message_of_our_own_with_its_line() {
             assert!(!ended.err.contains(foreign), "{shown:?}: {}", ended.err);
         }
     }
-    fs::write(project.path("pipeline.yaml"), [b"\xef\xbb\xbf", crate::project::CONFIGURATION.as_bytes()].concat()).unwrap();
+    fs::write(project.path("pipeline.yaml"), [b"\xef\xbb\xbf", crate::project::CONFIGURATION.as_bytes()].concat())
+        .unwrap();
     project.good(&["plan"]);
 }
 

@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-
 use tfnas_artifacts::Digest;
 use tfnas_attestations::Sha256Digest;
 use tfnas_attestations::dsse::Envelope;

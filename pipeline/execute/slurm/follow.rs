@@ -4,7 +4,6 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -204,7 +203,8 @@ impl<'a> Follower<'a> {
 
     fn write(&self, file: &str, bytes: &[u8]) -> Result<(), Stop> {
         let path = self.folder.join(file);
-        tfnas_fs::write_synced(&path, bytes).map_err(|error| self.unable(format!("cannot write {}: {error}", path.display())))
+        tfnas_fs::write_synced(&path, bytes)
+            .map_err(|error| self.unable(format!("cannot write {}: {error}", path.display())))
     }
 
     /// What this planner cannot do: the end of the attempt, unless a job may be under way.
