@@ -22,8 +22,11 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// As [`read`]; [`ErrorKind::InvalidData`] for bytes that are no UTF-8 text.
 pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
-    let no_text = |_| io::Error::new(ErrorKind::InvalidData, "it is no text");
-    String::from_utf8(read(path, most)?).map_err(no_text)
+    String::from_utf8(read(path, most)?).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        io::Error::new(ErrorKind::InvalidData, format!("line {line} is not UTF-8 text"))
+    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::commands;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report;
+use crate::report::{self, LogFormat, out};
 
 /// From a folder of images and a latency budget to a trained network
 ///
@@ -50,8 +50,15 @@ enum Command {
 
 /// Reads the command line, does what it says, and returns how the program ends.
 pub fn main() -> Exit {
-    let Cli { options, command } = Cli::parse();
+    let parsed = Cli::try_parse();
     let bars = MultiProgress::new();
+    let Cli { options, command } = match parsed {
+        Ok(cli) => cli,
+        Err(message) => {
+            report::set_up(LogFormat::Text, 0, &bars);
+            return explain(&message);
+        }
+    };
     report::set_up(options.log_format, options.verbose, &bars);
     let done = match command {
         Command::Run(run) => run.execute(&options, bars),
@@ -78,11 +85,28 @@ pub fn main() -> Exit {
         Command::Completions(completions) => completions.execute(),
         Command::Man(man) => man.execute(),
     };
-    done.unwrap_or_else(|CommandError { message, hint, exit }| {
-        match hint {
-            Some(hint) => tracing::error!(hint, "{message}"),
-            None => tracing::error!("{message}"),
-        }
-        exit
-    })
+    let exit = done.unwrap_or_else(report_error);
+    match out::check() {
+        // What an interrupted run could not print matters less than that it can go on.
+        Err(error) if exit != Exit::Interrupted => report_error(error),
+        _ => exit,
+    }
+}
+
+/// Prints help, the version, or what is wrong with the command line.
+fn explain(message: &clap::Error) -> Exit {
+    let written = message.print();
+    if message.use_stderr() {
+        return Exit::Usage;
+    }
+    out::record(written);
+    out::check().map_or_else(report_error, |()| Exit::Done)
+}
+
+fn report_error(CommandError { message, hint, exit }: CommandError) -> Exit {
+    match hint {
+        Some(hint) => tracing::error!(hint, "{message}"),
+        None => tracing::error!("{message}"),
+    }
+    exit
 }

@@ -4,6 +4,7 @@ mod bounded;
 mod cli;
 mod commands;
 mod config;
+mod configured;
 mod error;
 mod execute;
 mod exit;

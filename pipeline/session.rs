@@ -115,7 +115,7 @@ impl Session {
 /// Returns what the ledger notes of this invocation when it begins.
 pub fn new_run(configuration: String) -> NewRun {
     NewRun {
-        arguments: std::env::args().skip(1).collect(),
+        arguments: std::env::args_os().skip(1).map(|argument| argument.display().to_string()).collect(),
         configuration,
         tool: build::TOOL.to_owned(),
         source_revision: build::source_revision().map(str::to_owned),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{self, RECORD};
+use crate::durable::{self, Access};
 use crate::{ActionKey, Attempt, AttemptId, FileError, Run, Store};
 
 /// No record is larger; a file that is, is not one.
@@ -77,7 +77,7 @@ impl AttemptFile {
     pub fn write(&self, store: &Store) -> Result<(), FileError> {
         let path = Self::path(store, &self.attempt.key, &self.attempt.id);
         durable::create_durable_folder(&store.manifest_folder(&self.attempt.key))?;
-        durable::write_file(&path, self.to_text().as_bytes(), &store.temporary(), RECORD)
+        durable::write_file(&path, self.to_text().as_bytes(), &store.temporary(), Access::Writable)
     }
 
     pub fn read(path: &Path) -> Result<Self, AttemptFileError> {

@@ -213,7 +213,7 @@ impl Cache {
         let key = self.key_of(attempt)?;
         let path = AttemptFile::pin_path(&self.store, &key, attempt);
         durable::create_durable_folder(&self.store.manifest_folder(&key))?;
-        durable::write_file(&path, reason.as_bytes(), &self.store.temporary(), durable::RECORD)?;
+        durable::write_file(&path, reason.as_bytes(), &self.store.temporary(), durable::Access::Writable)?;
         if self.ledger.pin(attempt, reason)? { Ok(()) } else { Err(CacheError::NoAttempt(attempt.clone())) }
     }
 

@@ -1,19 +1,21 @@
 //! Writing files so that a crash leaves the old one, the new one, or none: never half of one.
 
-use std::fs::{self, File, Permissions};
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use tempfile::NamedTempFile;
+use tfnas_fs::NamedTempFile;
 
 use crate::FileError;
 
-/// The mode of objects: nobody writes to them.
-pub(crate) const READ_ONLY: u32 = 0o444;
-
-/// The mode of records, which a person may read and a program replaces whole.
-pub(crate) const RECORD: u32 = 0o644;
+/// Who may write to a finished file; who may read it follows from the umask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Nobody: objects.
+    ReadOnly,
+    /// Who the umask allows: records, which a program replaces whole.
+    Writable,
+}
 
 /// Makes a folder and those above it.
 pub(crate) fn create_folder(path: &Path) -> Result<(), FileError> {
@@ -31,32 +33,27 @@ pub(crate) fn create_durable_folder(path: &Path) -> Result<(), FileError> {
 
 /// Starts a file in `temporary`, a folder of the same file system as its later place.
 pub(crate) fn start_file(temporary: &Path) -> Result<NamedTempFile, FileError> {
-    NamedTempFile::new_in(temporary).map_err(FileError::of("create a file in", temporary))
+    tfnas_fs::new_file_in(temporary).map_err(FileError::of("create a file in", temporary))
 }
 
-/// Gives a finished temporary file its mode, syncs it, and renames it to `path`, which is durable from then on.
-pub(crate) fn finish_file(file: NamedTempFile, path: &Path, mode: u32) -> Result<(), FileError> {
-    file.as_file().set_permissions(Permissions::from_mode(mode)).map_err(FileError::of("set the mode of", path))?;
-    file.as_file().sync_all().map_err(FileError::of("write", path))?;
-    file.persist(path).map_err(|error| FileError::new("write", path, error.error))?;
-    sync_parent(path)
+/// Syncs a finished temporary file and renames it to `path`, which is durable from then on.
+pub(crate) fn finish_file(file: NamedTempFile, path: &Path, access: Access) -> Result<(), FileError> {
+    if access == Access::ReadOnly {
+        tfnas_fs::make_read_only(file.as_file()).map_err(FileError::of("set the mode of", path))?;
+    }
+    tfnas_fs::finish(file, path).map_err(FileError::of("write", path))
 }
 
 /// Writes a whole file durably, by way of `temporary`.
-pub(crate) fn write_file(path: &Path, bytes: &[u8], temporary: &Path, mode: u32) -> Result<(), FileError> {
+pub(crate) fn write_file(path: &Path, bytes: &[u8], temporary: &Path, access: Access) -> Result<(), FileError> {
     let mut file = start_file(temporary)?;
     file.write_all(bytes).map_err(FileError::of("write", path))?;
-    finish_file(file, path, mode)
+    finish_file(file, path, access)
 }
 
 /// Syncs the folder that holds `path`, so that a name just made there survives a crash.
 pub(crate) fn sync_parent(path: &Path) -> Result<(), FileError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    match File::open(folder).and_then(|folder| folder.sync_all()) {
-        // Some file systems have no such operation: there a rename is as durable as it gets.
-        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
-        result => result.map_err(FileError::of("sync", folder)),
-    }
+    tfnas_fs::sync_parent(path).map_err(FileError::of("sync the folder of", path))
 }
 
 /// Removes a file that may not be there.

@@ -74,7 +74,12 @@ pub(crate) fn check(root: &Path) -> Result<bool, FormatError> {
 /// [`FormatError::File`].
 pub(crate) fn create(root: &Path) -> Result<(), FormatError> {
     durable::create_folder(root)?;
-    Ok(durable::write_file(&root.join("FORMAT"), format!("{WORD} {VERSION}\n").as_bytes(), root, durable::RECORD)?)
+    Ok(durable::write_file(
+        &root.join("FORMAT"),
+        format!("{WORD} {VERSION}\n").as_bytes(),
+        root,
+        durable::Access::Writable,
+    )?)
 }
 
 /// A folder of somebody else must not become a store: `gc` removes files.

@@ -3,8 +3,10 @@
 //! Elsewhere, the file `ledger.path` in the store's folder says where: one line, an absolute path. So commands that read
 //! no configuration find it too.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::{FileError, durable};
@@ -45,9 +47,9 @@ pub enum LedgerPlaceError {
 /// Returns where the ledger of the store in `root` is.
 pub(crate) fn of(root: &Path) -> Result<PathBuf, LedgerPlaceError> {
     let pointer = root.join(POINTER);
-    match fs::read_to_string(&pointer) {
-        Ok(text) => match text.strip_suffix('\n').map(Path::new) {
-            Some(path) if path.is_absolute() && !text.trim_end().contains('\n') => Ok(path.to_owned()),
+    match fs::read(&pointer) {
+        Ok(line) => match line.strip_suffix(b"\n").map(|path| Path::new(OsStr::from_bytes(path))) {
+            Some(path) if path.is_absolute() && !path.as_os_str().as_bytes().contains(&b'\n') => Ok(path.to_owned()),
             _ => Err(LedgerPlaceError::Unreadable { path: pointer }),
         },
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(root.join(LEDGER)),
@@ -72,9 +74,10 @@ pub(crate) fn keep(root: &Path, path: &Path) -> Result<(), LedgerPlaceError> {
     if of(root)? == path {
         return Ok(());
     }
-    let text = format!("{}\n", path.display());
+    // The path's own bytes: it need not be text.
+    let line = [path.as_os_str().as_bytes(), b"\n"].concat();
     if let Some(folder) = path.parent() {
         durable::create_folder(folder)?;
     }
-    Ok(durable::write_file(&root.join(POINTER), text.as_bytes(), root, durable::RECORD)?)
+    Ok(durable::write_file(&root.join(POINTER), &line, root, durable::Access::Writable)?)
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use crate::digest::{Hasher, read_blocks};
-use crate::durable::{self, READ_ONLY};
+use crate::durable::{self, Access};
 use crate::format::{self, FormatError};
 use crate::stamp::{Clock, Stamp, now_ns};
 use crate::{ActionKey, AttemptId, Digest, FileError, Purpose};
@@ -201,7 +201,7 @@ impl Store {
         }
         let bytes = read.map_err(FileError::of("read", path))?;
         let digest = hasher.finish();
-        durable::finish_file(target, &self.place_for(&digest)?, READ_ONLY)?;
+        durable::finish_file(target, &self.place_for(&digest)?, Access::ReadOnly)?;
         Ok((digest, bytes))
     }
 
@@ -211,7 +211,7 @@ impl Store {
     /// [`FileError`], naming the file that cannot be written.
     pub fn ingest_bytes(&self, bytes: &[u8]) -> Result<Digest, FileError> {
         let digest = Digest::of_bytes(bytes);
-        durable::write_file(&self.place_for(&digest)?, bytes, &self.temporary(), READ_ONLY)?;
+        durable::write_file(&self.place_for(&digest)?, bytes, &self.temporary(), Access::ReadOnly)?;
         Ok(digest)
     }
 
@@ -226,8 +226,7 @@ impl Store {
             return self.ingest_file(path);
         }
         let (digest, bytes) = Digest::of_reader(&mut file).map_err(FileError::of("read", path))?;
-        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(READ_ONLY))
-            .map_err(FileError::of("set the mode of", path))?;
+        tfnas_fs::make_read_only(&file).map_err(FileError::of("set the mode of", path))?;
         file.sync_all().map_err(FileError::of("write", path))?;
         let place = self.place_for(&digest)?;
         // Over an object of the same name, should there be one: if that one is damaged, this one is not.
@@ -310,7 +309,7 @@ impl Store {
         if found != *digest {
             return Err(ObjectError::Damaged { digest: *digest, found, path: source });
         }
-        Ok(durable::finish_file(copy, target, durable::RECORD)?)
+        Ok(durable::finish_file(copy, target, Access::Writable)?)
     }
 
     /// Removes an object that may not be there; returns the bytes that this freed.
@@ -383,7 +382,7 @@ mod tests {
         bytes[0] ^= 1;
         fs::write(path, bytes).unwrap();
         File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(READ_ONLY)).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o444)).unwrap();
     }
 
     #[test]
@@ -395,7 +394,7 @@ mod tests {
         assert_eq!((digest, bytes), (Digest::of_bytes(b"weights"), 7));
         let path = store.open_verified(&digest).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"weights");
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, READ_ONLY);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o222, 0);
         assert!(source.exists(), "a copy was taken");
         assert_eq!(store.ingest_bytes(b"weights").unwrap(), digest);
         assert_eq!(store.objects().unwrap(), [(digest, 7)]);

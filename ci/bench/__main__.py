@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import contention
 import folders
 import ledger
 import noop
@@ -27,6 +28,7 @@ PARTS = {
     "entries": folders.measure_entries,
     "ledger": ledger.measure,
     "scaling": scaling.measure,
+    "contention": contention.measure,
 }
 
 

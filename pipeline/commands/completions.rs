@@ -4,7 +4,7 @@ use clap_complete::{Shell, generate};
 use crate::cli::Cli;
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::report::print;
+use crate::report::out::print_bytes;
 
 /// Prints what a shell needs to complete this program's command line
 #[derive(Args, Debug)]
@@ -24,7 +24,7 @@ impl Completions {
         let name = command.get_name().to_owned();
         let mut text = Vec::new();
         generate(self.shell, &mut command, name, &mut text);
-        print(&String::from_utf8_lossy(&text));
+        print_bytes(&text);
         Ok(Exit::Done)
     }
 }

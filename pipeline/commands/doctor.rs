@@ -8,7 +8,7 @@ use tfnas_stages::Executor;
 use crate::error::CommandError;
 use crate::execute::worker_program;
 use crate::exit::Exit;
-use crate::machine::{Device, build, cpu};
+use crate::machine::{CpuLimit, Device, build, cpu};
 use crate::options::Options;
 use crate::report::{Columns, print, print_json};
 use crate::session::Setup;
@@ -36,7 +36,7 @@ impl Doctor {
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let mut checks = vec![
             Check { what: "program", ok: true, found: format!("{}, {}", build::TOOL, build::RUSTC) },
-            Check { what: "machine", ok: true, found: format!("{}, {} cores", cpu::model(), cpu::cores()) },
+            Check { what: "machine", ok: true, found: format!("{}, {}", cpu::model(), CpuLimit::of_process()) },
             check("worker", worker(self.worker.as_deref())),
         ];
         let setup = Setup::new(options);

@@ -7,6 +7,7 @@ use tfnas_artifacts::Outcome;
 use tfnas_stages::{Config, Executor};
 
 use crate::commands::plan;
+use crate::config::of_path;
 use crate::error::CommandError;
 use crate::execute::{Finished, Place, Runner, worker_program};
 use crate::exit::Exit;
@@ -80,11 +81,12 @@ impl Run {
     /// Whatever keeps the run from starting; a stage that fails later is told as it happens.
     pub fn execute(&self, options: &Options, bars: MultiProgress) -> Result<Exit, CommandError> {
         let mut options = options.clone();
-        for (key, file) in [("train.from", &self.from), ("test.weights", &self.weights)] {
+        for (key, option, file) in [("train.from", "--from", &self.from), ("test.weights", "--weights", &self.weights)]
+        {
             if let Some(file) = file {
                 // A path on the command line starts from the current folder, one in the configuration from its own.
                 let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
-                options.sets.push(format!("{key}={}", file.display()));
+                options.sets.push(of_path(key, option, &file)?);
             }
         }
         if let Some(key) = &self.weights_key {

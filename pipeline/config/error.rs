@@ -24,7 +24,7 @@ pub enum ConfigError {
         message: String,
     },
     /// A key or value that is wrong.
-    #[error("{place}: {key}: {message}")]
+    #[error("{place}: {}{message}", if key.is_empty() { String::new() } else { format!("{key}: ") })]
     Value {
         /// Where it stands: file and line, or the option.
         place: String,
@@ -34,6 +34,14 @@ pub enum ConfigError {
         message: String,
         /// The way out.
         hint: Option<String>,
+    },
+    /// A path that would become part of the configuration, and is not text.
+    #[error("{option}: the path {path:?} is not UTF-8 text, as a configuration must be")]
+    NotText {
+        /// The option that names it.
+        option: &'static str,
+        /// The path.
+        path: PathBuf,
     },
     /// `--set` of something that is no `key=value`.
     #[error("--set {text}: expected key=value, as `--set search.target_lat_ms=12`")]
@@ -83,6 +91,7 @@ impl ConfigError {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Value { hint, .. } => hint.as_deref(),
+            Self::NotText { .. } => Some("rename the file or folder, or name a symbolic link to it"),
             _ => None,
         }
     }

@@ -12,6 +12,7 @@ mod paths;
 mod schema;
 mod set;
 mod space;
+mod syntax;
 mod typing;
 
 pub use error::ConfigError;
@@ -21,5 +22,6 @@ pub use node::{Content, Entry, Node, SyntaxError};
 pub use origin::Origin;
 pub use paths::resolve;
 pub use schema::schema;
+pub use set::of_path;
 pub use space::space_named;
 pub use typing::TypeError;

@@ -72,10 +72,8 @@ impl Node {
             return Ok(Self::empty(origin(1)));
         }
         let options = serde_saphyr::options! { with_snippet: false };
-        let raw: Spanned<Raw> = serde_saphyr::from_str_with_options(yaml, options).map_err(|error| SyntaxError {
-            line: error.location().map(|location| location.line()).filter(|line| *line > 0),
-            message: without_location(&error),
-        })?;
+        let raw: Spanned<Raw> =
+            serde_saphyr::from_str_with_options(yaml, options).map_err(|error| SyntaxError::of(&error))?;
         Ok(Self::from_raw(raw, origin))
     }
 
@@ -196,14 +194,6 @@ impl fmt::Display for Content {
             Self::Map(_) => f.write_str("a section of keys"),
         }
     }
-}
-
-/// The message of a YAML error without the place, which is told apart from it.
-fn without_location(error: &serde_saphyr::Error) -> String {
-    let text = error.without_snippet().to_string();
-    let first = text.lines().next().unwrap_or_default();
-    let end = first.find(" at line ").unwrap_or(first.len());
-    first[..end].trim().to_owned()
 }
 
 /// Any YAML value, with the places of its parts.

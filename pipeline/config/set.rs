@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{ConfigError, Node, Origin, space};
@@ -23,6 +24,17 @@ pub fn apply(tree: &mut Node, text: &str) -> Result<(), ConfigError> {
     space::open_for(tree, key);
     tree.set(key, node);
     Ok(())
+}
+
+/// Returns the text of a `--set` that gives a key the path which an option names.
+///
+/// # Errors
+/// Returns an error if the path is not UTF-8 text, as all of a configuration is.
+pub fn of_path(key: &str, option: &'static str, path: &Path) -> Result<String, ConfigError> {
+    match path.to_str() {
+        Some(text) => Ok(format!("{key}={text}")),
+        None => Err(ConfigError::NotText { option, path: path.to_owned() }),
+    }
 }
 
 #[cfg(test)]

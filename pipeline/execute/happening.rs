@@ -1,6 +1,6 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tfnas_artifacts::{Attempt, Output};
 use tfnas_stages::Level;
 
@@ -34,6 +34,7 @@ pub enum Happening {
         /// How long it will probably take, in seconds.
         expected_s: Option<f64>,
         /// The file that keeps the worker's log.
+        #[serde(serialize_with = "shown")]
         log: PathBuf,
     },
     /// An earlier planner began it, and it went on without one.
@@ -45,6 +46,7 @@ pub enum Happening {
         /// Its job in the queue of the cluster, where that is known.
         job: Option<String>,
         /// The file that keeps the worker's log.
+        #[serde(serialize_with = "shown")]
         log: PathBuf,
     },
     /// It is in the queue of the cluster.
@@ -118,7 +120,7 @@ pub enum Happening {
         #[serde(skip_serializing_if = "Option::is_none")]
         hint: Option<String>,
         /// The file that keeps the worker's log, where there was a worker.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown_if_any")]
         log: Option<PathBuf>,
         /// The last lines of that log.
         tail: Vec<String>,
@@ -184,4 +186,13 @@ impl Failed {
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), ..Self::default() }
     }
+}
+
+/// Writes a path as people see it: it need not be text.
+fn shown<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
+fn shown_if_any<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_deref().map(|path| path.display().to_string()).serialize(serializer)
 }

@@ -22,6 +22,19 @@ use crate::execute::events::{Mail, forward};
 pub const ALLOCATOR: [(&str, &str); 2] =
     [("MALLOC_MMAP_THRESHOLD_", "1000000000"), ("MALLOC_TRIM_THRESHOLD_", "1000000000")];
 
+/// How often a thread of libgomp looks for work before it sleeps: about half a millisecond. libgomp's own 300,000 looks
+/// (5 ms and more) hold the CPU while the thread that is waited for needs it, on a machine that others use too; without
+/// any, each operation of a network would wake threads. `ci/bench contention` measures both.
+pub const SPINS: (&str, &str) = ("GOMP_SPINCOUNT", "30000");
+
+/// Variables by which a user chooses how threads wait; none of them is overridden.
+pub const WAITING: [&str; 2] = ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY"];
+
+/// Returns how the threads of a worker shall wait, unless the user has chosen.
+pub fn waiting() -> Option<(&'static str, &'static str)> {
+    WAITING.iter().all(|name| std::env::var_os(name).is_none_or(|value| value.is_empty())).then_some(SPINS)
+}
+
 /// How a worker is started.
 pub struct Start<'a> {
     /// Its program.
@@ -56,6 +69,7 @@ impl Process {
         let mut child = Command::new(program)
             .args(arguments)
             .envs(ALLOCATOR)
+            .envs(waiting())
             .env("OMP_NUM_THREADS", threads.to_string())
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())

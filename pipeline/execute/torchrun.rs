@@ -41,7 +41,7 @@ impl Place {
     /// # Errors
     /// One of the variables is missing or is no number.
     pub fn read() -> Result<Option<Self>, CommandError> {
-        Self::of(|name| std::env::var(name).ok())
+        Self::of(|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
     }
 
     fn of(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, CommandError> {

@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -96,7 +95,9 @@ impl Lock {
             return Err(LockError::Conflict { path: path.to_owned(), line: line + 1 });
         }
         let form = |what: String| LockError::Form { path: path.to_owned(), what };
-        let node = Node::parse(&text, &|line| Origin::Embedded { line }).map_err(|error| form(error.to_string()))?;
+        let node = Node::parse(&text, &|line| Origin::Embedded { line }).map_err(|error| {
+            form(error.line.map_or_else(|| error.to_string(), |line| format!("line {line}: {error}")))
+        })?;
         let lock: Self = node.typed().map_err(|error: TypeError| form(format!("{}: {error}", error.key())))?;
         if lock.version != VERSION {
             return Err(form(format!("it has version {}, this program knows version {VERSION}", lock.version)));
@@ -133,10 +134,7 @@ impl Lock {
     /// [`LockError::File`].
     pub fn write(&self, path: &Path) -> Result<(), LockError> {
         let wrong = |source| LockError::File { action: "write", path: path.to_owned(), source };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = tempfile::Builder::new().prefix(".pipeline.lock").tempfile_in(folder).map_err(wrong)?;
-        file.write_all(self.text().as_bytes()).map_err(wrong)?;
-        file.persist(path).map(drop).map_err(|error| wrong(error.error))
+        tfnas_fs::write_atomic(path, self.text().as_bytes()).map_err(wrong)
     }
 
     /// The file's text: digests and names alone, which YAML takes as they are, but for the quotes of names that hold

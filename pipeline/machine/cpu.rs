@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use crate::machine::CpuLimit;
 use tfnas_stages::machine::{cpu_field as field, first_cpu};
+
 pub use tfnas_stages::machine::{cpu_model as model, governor};
 
 /// Returns the instruction sets that numeric code chooses by, in alphabetical order.
@@ -26,7 +28,7 @@ pub fn kernel() -> String {
         .map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
 }
 
-/// Returns the number of CPUs that this process may use; at least 1.
+/// Returns the number of CPUs that this process may use, as its affinity and its control groups say; at least 1.
 pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, Into::into)
+    CpuLimit::of_process().cores()
 }

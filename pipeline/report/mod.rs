@@ -6,7 +6,7 @@ mod found;
 pub mod human;
 mod log;
 mod network;
-mod out;
+pub mod out;
 mod reporter;
 mod selection;
 

@@ -1,13 +1,27 @@
 //! Standard output, which holds data: the only place that writes there.
+//!
+//! A command that cannot write its output still finishes its work; the first error is kept, and [`check`] reports it at
+//! the end of the program.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::sync::OnceLock;
 
 use serde::Serialize;
 
-/// Writes text. A reader that has gone away (`| head`) is no error.
+use crate::error::CommandError;
+
+/// The first error of writing to standard output.
+static FAILURE: OnceLock<std::io::Error> = OnceLock::new();
+
+/// Writes text. A reader that has gone away (`| head`) is not an error.
 pub fn print(text: &str) {
+    print_bytes(text.as_bytes());
+}
+
+/// Writes bytes, which need not be text.
+pub fn print_bytes(bytes: &[u8]) {
     let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    record(stdout.write_all(bytes).and_then(|()| stdout.flush()));
 }
 
 /// Writes a value as indented JSON.
@@ -20,4 +34,22 @@ pub fn print_json(value: &impl Serialize) {
 pub fn print_json_line(value: &impl Serialize) {
     let text = serde_json::to_string(value).expect("what is printed has text keys and finite numbers");
     print(&format!("{text}\n"));
+}
+
+/// Keeps the error of a write to standard output for [`check`].
+pub fn record(written: std::io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        let _ = FAILURE.set(error);
+    }
+}
+
+/// Returns an error if something could not be written to standard output since the program started.
+pub fn check() -> Result<(), CommandError> {
+    match FAILURE.get() {
+        None => Ok(()),
+        Some(error) => Err(CommandError::usage(format!("cannot write to standard output: {error}"))
+            .with_hint("the output is incomplete; free space or write to another place, and run the command again")),
+    }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Stage;
+use crate::{Stage, path_text};
 
 /// Version of the contract between planner and worker: the shapes of [`Job`] and [`Event`](crate::Event), and what
 /// the two do with them. A change of either raises it.
@@ -48,8 +48,10 @@ pub struct Job {
     /// The inputs, by the names of their ports.
     pub inputs: BTreeMap<String, Input>,
     /// An empty folder that takes the outputs.
+    #[serde(with = "path_text")]
     pub output_dir: PathBuf,
     /// A folder kept over interrupted attempts of the same action key, for resume points.
+    #[serde(with = "path_text")]
     pub resume_dir: PathBuf,
     /// Seconds between resume points within an epoch.
     pub resume_every_s: f64,
@@ -68,9 +70,10 @@ pub struct Job {
 #[serde(deny_unknown_fields)]
 pub struct Input {
     /// The file; for images, the folder that holds them.
+    #[serde(with = "path_text")]
     pub path: PathBuf,
     /// For images: the list file that names them, where the configuration names a list instead of class folders.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "path_text::option", skip_serializing_if = "Option::is_none")]
     pub list: Option<PathBuf>,
     /// BLAKE3 of the content, in lower-case hexadecimal.
     pub digest: String,

@@ -1,6 +1,6 @@
 use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -125,19 +125,7 @@ fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> io::Result<Option<T>> {
 }
 
 fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    let half: PathBuf = path.with_extension(format!("{}.half", std::process::id()));
-    let mut file = fs::File::create(&half)?;
-    file.write_all(&serde_json::to_vec(value)?)?;
-    file.sync_all()?;
-    fs::rename(&half, path)?;
-    match path.parent().map(fs::File::open) {
-        Some(folder) => match folder?.sync_all() {
-            // Some file systems have no such operation: there a rename is as durable as it gets.
-            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
-            synced => synced,
-        },
-        None => Ok(()),
-    }
+    tfnas_fs::write_atomic(path, &serde_json::to_vec(value)?)
 }
 
 #[cfg(test)]

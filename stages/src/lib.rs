@@ -14,6 +14,7 @@ mod last_word;
 mod lookup;
 pub mod machine;
 mod parse;
+mod path_text;
 mod precision;
 mod ranks;
 mod resources;

@@ -21,17 +21,23 @@ fn main() -> ExitCode {
         [verb, request @ ..] if verb == "torchscript" => tfnas_worker::torchscript(request),
         [verb, request @ ..] if verb == "latency" => tfnas_worker::latency(request),
         [verb] if verb == "--version" => {
-            println!("tfnas-stage {} (contract {})", tfnas_worker::VERSION, tfnas_stages::CONTRACT);
-            ExitCode::SUCCESS
+            let version = format!("tfnas-stage {} (contract {})", tfnas_worker::VERSION, tfnas_stages::CONTRACT);
+            match tfnas_worker::print_line(&version) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    tfnas_worker::complain(&format!("tfnas-stage: cannot write to standard output: {error}"));
+                    ExitCode::from(2)
+                }
+            }
         }
         _ => usage(),
     }
 }
 
 fn usage() -> ExitCode {
-    eprintln!(
+    tfnas_worker::complain(
         "tfnas-stage is started by tfnas-pipeline: tfnas-stage run JOB | detached FOLDER SUBMISSION | join | release | \
-         torchscript REQUEST | latency REQUEST | --version"
+         torchscript REQUEST | latency REQUEST | --version",
     );
     ExitCode::from(2)
 }

@@ -54,6 +54,102 @@ fn text_that_is_no_yaml_names_its_line() {
     wrong(&project, &["run", "all", "--config", "other.yaml"], &["other.yaml"]);
 }
 
+/// Words of the libraries that read YAML and JSON, which tell a user nothing.
+const FOREIGN: [&str; 12] = [
+    "DuplicateKeyPolicy",
+    "Options",
+    "configured policy",
+    "invalid type",
+    "missing field",
+    "untagged enum",
+    "serde",
+    "Budget",
+    "unexpected event",
+    "did not match any variant",
+    "visitor",
+    "deserialize",
+];
+
+#[test]
+fn yaml_that_no_configuration_is_gets_a_message_of_our_own_with_its_line() {
+    let deep = format!("data: {{root: a}}\nsearch: {}1{}\n", "[".repeat(5000), "]".repeat(5000));
+    let deep_sections = format!("data: {{root: a}}\nsearch: {}1{}\n", "{a: ".repeat(5000), "}".repeat(5000));
+    let mut bomb = "data: {root: a}\na0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
+    for level in 1..10 {
+        let aliases = vec![format!("*a{}", level - 1); 10].join(",");
+        bomb.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
+    }
+    let cases: [(&[u8], &[&str]); 25] = [
+        (b"data: {root: a}\nseed: 1\nseed: 2\n", &["pipeline.yaml:3: ", "`seed`", "twice"]),
+        (b"data:\n  root: a\n  root: b\n", &["pipeline.yaml:3: ", "`root`", "twice"]),
+        (b"data:\n\troot: a\n", &["pipeline.yaml:2: ", "tab"]),
+        (b"data: {root: a}\nsearch:\n  lr: .nan\n", &["pipeline.yaml:3: ", "`.nan`", "finite"]),
+        (b"data: {root: a}\nseed: -.inf\n", &["pipeline.yaml:2: ", "finite"]),
+        (b"data: {root: a}\nseed: *no\n", &["pipeline.yaml:2: ", "anchor"]),
+        (b"data: &d {root: *d}\n", &["pipeline.yaml:1: ", "anchor"]),
+        (b"data: {root: a}\n---\nseed: 1\n", &["pipeline.yaml:", "document"]),
+        (b"data: {root: a}\n? [a, b]\n: 1\n", &["pipeline.yaml:2: ", "key must be text"]),
+        (b"data: {root: a}\n? {a: b}\n: 1\n", &["pipeline.yaml:2: ", "key must be text"]),
+        (b"data: {root: a}\n~: 1\n", &["pipeline.yaml:2: "]),
+        (b"data: {root: a}\n1: 1\n", &["pipeline.yaml:2: ", "unknown key"]),
+        (b"data: {root: \xff}\n", &["pipeline.yaml", "line 1", "UTF-8"]),
+        (b"data: {root: a}\nspace: \xc3\n", &["pipeline.yaml", "line 2", "UTF-8"]),
+        (b"", &["data", "missing"]),
+        (b"\n# nothing\n", &["data", "missing"]),
+        (b"just text\n", &["pipeline.yaml:1", "section of keys"]),
+        (b"- a\n- b\n", &["pipeline.yaml:1", "section of keys"]),
+        (b"data: {root: a}\nsplit: {train_share: [0.5, x]}\n", &["pipeline.yaml:2", "split.train_share"]),
+        (b"data: {root: a}\ncache: {trust: [1, {a: b}]}\n", &["pipeline.yaml:2", "cache.trust[0]"]),
+        (b"data: {root: a}\nseed: !!binary abc\n", &["pipeline.yaml:2"]),
+        (b"data: {root: a}\nseed: 'open\n", &["pipeline.yaml:"]),
+        (deep.as_bytes(), &["pipeline.yaml:2: ", "too deeply"]),
+        (deep_sections.as_bytes(), &["pipeline.yaml:2: ", "too deeply"]),
+        (bomb.as_bytes(), &["pipeline.yaml:", "too many"]),
+    ];
+    let project = Project::new();
+    for (yaml, words) in cases {
+        fs::write(project.path("pipeline.yaml"), yaml).unwrap();
+        let ended = project.run(&["plan"]);
+        let shown = String::from_utf8_lossy(&yaml[..yaml.len().min(80)]);
+        println!("{shown:?} -> {}", ended.err);
+        wrong(&project, &["plan"], words);
+        for foreign in FOREIGN {
+            assert!(!ended.err.contains(foreign), "{shown:?}: {}", ended.err);
+        }
+    }
+    fs::write(project.path("pipeline.yaml"), [b"\xef\xbb\xbf", crate::project::CONFIGURATION.as_bytes()].concat())
+        .unwrap();
+    project.good(&["plan"]);
+}
+
+#[test]
+fn values_on_the_command_line_get_the_same_messages() {
+    let project = Project::new();
+    for (set, words) in [
+        ("search={epochs: 1, epochs: 2}", "`epochs` is given twice"),
+        ("train.lr=.inf", "finite"),
+        ("seed=*a", "anchor"),
+    ] {
+        wrong(&project, &["plan", "--set", set], &["--set", words]);
+    }
+}
+
+#[test]
+fn other_yaml_files_get_the_same_messages() {
+    let project = Project::new();
+    project.write("my.yaml", "resolution: 32\nresolution: 64\n");
+    wrong(&project, &["plan", "--set", "space=my.yaml"], &["my.yaml:2: ", "`resolution`", "twice"]);
+    project.write("pipeline.lock", "version: 1\nversion: 1\nstages: {}\n");
+    let ended = project.run(&["status", "--locked"]);
+    assert!(ended.code == Some(2) && ended.err.contains("line 2: the key `version` is given twice"), "{}", ended.err);
+    project.write("claims.yaml", "source: a\nsource: b\n");
+    let ended = project.run(&["audit", "--claims", "claims.yaml"]);
+    assert!(ended.code == Some(2) && ended.err.contains("claims.yaml:2: the key `source`"), "{}", ended.err);
+    project.write("claims.yaml", "source: [1]\n");
+    let ended = project.run(&["audit", "--claims", "claims.yaml"]);
+    assert!(ended.code == Some(2) && ended.err.contains("claims.yaml:1: source: expected text"), "{}", ended.err);
+}
+
 #[test]
 fn an_unknown_stage_names_the_nearest_one() {
     let project = Project::new();

@@ -36,13 +36,13 @@ enum FromPlanner {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
     if arguments == ["--version"] {
         println!("tfnas-stage {VERSION}");
         return;
     }
     if arguments[0] == "detached" {
-        detached::run(Path::new(&arguments[1]), arguments[2].parse().unwrap());
+        detached::run(Path::new(&arguments[1]), arguments[2].to_str().unwrap().parse().unwrap());
     }
     let job = Job::read(Path::new(&arguments[1]), VERSION).unwrap();
     let control = PathBuf::from(std::env::var_os("FAKE_STAGE").unwrap());

@@ -17,6 +17,7 @@ mod keys;
 mod linking;
 mod lists;
 mod locking;
+mod machine;
 mod matrix;
 #[path = "../../onnx/tests/common/weights.rs"]
 mod network_weights;

@@ -7,7 +7,7 @@ use tfnas::{Knot, LatencyCurve, LatencyTable, Space, TableHeader};
 use crate::project::Project;
 
 /// A table that covers the small space: `per_channel` milliseconds a channel.
-fn table(per_channel: f64) -> LatencyTable {
+pub fn table(per_channel: f64) -> LatencyTable {
     let space = Space::small();
     let mut curves: Vec<(tfnas::BlockKey, LatencyCurve)> = Vec::new();
     for block in space.blocks() {
@@ -78,6 +78,41 @@ fn random_architectures_of_one_latency_are_written() {
     assert!(networks.iter().all(|network| network["predicted_lat_ms"].as_f64() <= target.parse().ok()), "{drawn}");
     assert!(fs::read_to_string(project.path("random/random-2.config")).unwrap().contains("first_stem"));
     assert_eq!(project.json(&arguments), drawn, "the seed decides");
+}
+
+#[test]
+fn space_and_classes_are_those_of_the_configuration_unless_they_are_named() {
+    let project = Project::new();
+    fs::write(project.path("t.table"), table(1e-3).to_text()).unwrap();
+    assert_eq!(
+        project.json(&["table", "range", "t.table"]),
+        project.json(&["table", "range", "t.table", "--space", "small"]),
+        "the configuration names the space"
+    );
+    let range = project.json(&["table", "range", "t.table"]);
+    let target = (range["min_ms"].as_f64().unwrap() + range["max_ms"].as_f64().unwrap()) / 2.0;
+    let target = format!("{target:.3}");
+    let random = |out: &str, more: &[&str]| {
+        let mut arguments =
+            vec!["table", "random", "--table", "t.table", "--target-lat-ms", &target, "--count", "1", "--out", out];
+        arguments.extend(more);
+        project.run(&arguments)
+    };
+    let config = |out: &str| fs::read_to_string(project.path(out).join("random-0.config")).unwrap();
+    assert_eq!(random("known", &[]).code, Some(0));
+    assert_eq!(random("named", &["--classes", "2"]).code, Some(0));
+    assert_eq!(config("known"), config("named"), "the images have two classes");
+    // Images that are not there any more: `split` knows.
+    project.good(&["run", "split"]);
+    fs::rename(project.path("images"), project.path("elsewhere")).unwrap();
+    let ended = random("split", &[]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert_eq!(fs::read_to_string(project.path("split/random-0.config")).is_ok(), true);
+    // Nobody knows.
+    fs::remove_file(project.path("pipeline.yaml")).unwrap();
+    let ended = random("none", &["--space", "small"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.err.contains("--classes N") && ended.err.contains("--config FILE"), "{}", ended.err);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype as SafetensorsDtype, SafeTensorError, View, serialize};
@@ -149,16 +149,7 @@ pub(crate) fn tensors_of(state: StateDict<'_>) -> Result<NamedTensors, WeightsEr
 /// [`WeightsError::File`] where the system refuses, else as [`to_bytes`].
 pub fn write_file(tensors: &NamedTensors, path: &Path) -> Result<(), WeightsError> {
     let bytes = to_bytes(tensors)?;
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".part");
-    let aside = PathBuf::from(aside);
-    let write = || {
-        let mut file = fs::File::create(&aside)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        fs::rename(&aside, path)
-    };
-    write().map_err(|source| WeightsError::File { path: path.to_owned(), source })
+    tfnas_fs::write_atomic(path, &bytes).map_err(|source| WeightsError::File { path: path.to_owned(), source })
 }
 
 /// Reads a safetensors file or a `.pth.tar`.

@@ -1,7 +1,8 @@
 //! Opening a ledger: its version is read before SQLite is let near it.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -29,7 +30,12 @@ impl Ledger {
     fn open_with(path: &Path, setup: &Path, wanted: Journal) -> Result<Self, LedgerError> {
         let failed = |error| LedgerError::new(path, error);
         let version = read_version(path)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        if version.is_none() {
+            // SQLite gives a new file mode 0644 whatever the umask allows, and those beside it that of the file.
+            let new = OpenOptions::new().append(true).create(true).open(path);
+            new.map_err(FileError::of("create", path))?;
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
         configure(&connection).map_err(failed)?;
         let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(failed)?;
@@ -124,13 +130,12 @@ fn is_unchangeable(path: &Path) -> bool {
 /// Returns the address of a ledger that does not change, for SQLite.
 fn immutable(path: &Path) -> String {
     let escaped: String = path
-        .to_string_lossy()
-        .chars()
-        .map(|letter| match letter {
-            '%' => "%25".to_owned(),
-            '?' => "%3f".to_owned(),
-            '#' => "%23".to_owned(),
-            other => other.to_string(),
+        .as_os_str()
+        .as_bytes()
+        .iter()
+        .map(|byte| match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => char::from(*byte).to_string(),
+            other => format!("%{other:02x}"),
         })
         .collect();
     format!("file:{escaped}?immutable=1")

@@ -7,7 +7,7 @@ use object_store::ObjectMeta;
 use super::error::LIST;
 use super::{Remote, RemoteError, record};
 use crate::attempt_file::{AttemptFile, MOST_BYTES};
-use crate::durable::{self, READ_ONLY};
+use crate::durable::{self, Access};
 use crate::lock::SharedLock;
 use crate::trust::{self, Refused, Signature, Untrusted};
 use crate::{ActionKey, Attempt, AttemptId, Cache, CacheError, FileError, Output, Trust};
@@ -249,7 +249,7 @@ impl Remote {
         if found != output.digest {
             return Err(RemoteError::WrongBytes { digest: output.digest, found, place: self.place(&path) });
         }
-        Ok(durable::finish_file(file, &cache.store().place_for(&output.digest)?, READ_ONLY)?)
+        Ok(durable::finish_file(file, &cache.store().place_for(&output.digest)?, Access::ReadOnly)?)
     }
 
     /// Checks that an object is there with the size that the record says, so that no more is fetched than it should

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Trust, Untrusted};
-use crate::durable::{self, RECORD};
+use crate::durable::{self, Access};
 use crate::{ActionKey, CacheError, Store};
 
 /// What a pull refused, and whom it trusted.
@@ -28,7 +28,7 @@ impl Refused {
         let refused = Self { trusted: trust.fingerprints(), results };
         if let (Ok(bytes), Some(folder)) = (serde_json::to_vec(&refused), path.parent()) {
             let _ = durable::create_folder(folder);
-            let _ = durable::write_file(&path, &bytes, &store.temporary(), RECORD);
+            let _ = durable::write_file(&path, &bytes, &store.temporary(), Access::Writable);
         }
     }
 

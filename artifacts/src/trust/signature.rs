@@ -9,7 +9,7 @@ use tfnas_attestations::keys::{PublicKey, SigningKey};
 use tfnas_attestations::statement::{ResourceDescriptor, Statement};
 
 use super::Distrust;
-use crate::durable::{self, RECORD};
+use crate::durable::{self, Access};
 use crate::{ActionKey, Attempt, AttemptId, FileError, Output, Store};
 
 /// What such a statement says: that its signer made the result of the record, or stands up for it.
@@ -92,7 +92,7 @@ impl Signature {
     /// Keeps the signature of a result that was pulled.
     pub(crate) fn keep(&self, store: &Store, result: &Attempt) -> Result<(), FileError> {
         let path = store.manifest_folder(&result.key).join(&self.name);
-        durable::write_file(&path, &self.bytes, &store.temporary(), RECORD)
+        durable::write_file(&path, &self.bytes, &store.temporary(), Access::Writable)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Files of keys: read within bounds and by one handle, written once.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -72,23 +72,14 @@ impl KeyText {
 /// Writes a key's text to a file that does not exist yet, and that has its mode from the beginning.
 pub(super) fn write(path: &Path, text: &str, readers: Readers) -> Result<(), KeyError> {
     let place = path.display().to_string();
-    let mode = if readers == Readers::Owner { 0o600 } else { 0o644 };
+    let mode = if readers == Readers::Owner { 0o600 } else { 0o666 };
     let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        sync_folder(path)
+        tfnas_fs::sync_parent(path)
     });
     written.map_err(|source| match source.kind() {
         ErrorKind::AlreadyExists => KeyError::Exists { place },
         _ => KeyError::File { action: "write", place, source },
     })
-}
-
-fn sync_folder(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match File::open(folder).and_then(|folder| folder.sync_all()) {
-        // Some file systems have no such operation.
-        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
-        result => result,
-    }
 }

@@ -7,6 +7,7 @@ use serde::de::Error as _;
 use tfnas::witness::Claimed;
 
 use crate::bounded;
+use crate::config::{ConfigError, Node};
 use crate::error::CommandError;
 
 /// The claims that come with the program, by name.
@@ -103,9 +104,12 @@ impl Claims {
             Some((_, text)) => (*text).to_owned(),
             None => Self::text(Path::new(name))?,
         };
-        serde_saphyr::from_str(&text).map_err(|error| {
-            CommandError::usage(format!("{name}: {error}")).with_hint("`zoo/tf-nas.yaml` shows how claims are written")
-        })
+        let wrong = |error: ConfigError| {
+            CommandError::usage(error.to_string()).with_hint("`zoo/tf-nas.yaml` shows how claims are written")
+        };
+        let origin = Node::file_origin(Path::new(name));
+        let node = Node::parse(&text, &origin).map_err(|error| wrong(ConfigError::syntax(name, &error)))?;
+        node.typed().map_err(|error| wrong(ConfigError::wrong_type("", &error)))
     }
 
     fn text(path: &Path) -> Result<String, CommandError> {

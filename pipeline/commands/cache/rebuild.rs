@@ -27,7 +27,7 @@ impl Rebuild {
                 "results": rebuilt.results,
                 "unreadable": unreadable,
                 "lost": lost,
-                "old": rebuilt.old,
+                "old": rebuilt.old.as_ref().map(|old| old.display().to_string()),
             }));
         } else {
             let mut text = String::new();

@@ -1,9 +1,9 @@
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tempfile::TempDir;
+use tfnas_fs::TempDir;
 
 use crate::error::CommandError;
 
@@ -33,7 +33,7 @@ impl Delivery {
             ))
             .with_hint("make the folder first"));
         }
-        let aside = tempfile::Builder::new().prefix(".export-").tempdir_in(folder);
+        let aside = tfnas_fs::new_folder_in(folder, ".export-");
         let folder = aside.map_err(|error| cannot_write(target, &error))?;
         Ok(Self { target: target.to_owned(), folder })
     }
@@ -66,12 +66,7 @@ impl Delivery {
     /// # Errors
     /// Those of the system.
     pub fn write_at(&self, path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
-        let write = || {
-            let mut file = File::create(path)?;
-            file.write_all(bytes)?;
-            file.sync_all()
-        };
-        write().map_err(|error| cannot_write(&self.target, &error))
+        tfnas_fs::write_synced(path, bytes).map_err(|error| cannot_write(&self.target, &error))
     }
 
     /// Puts the description and, last, the file in their places; returns both, the file first.

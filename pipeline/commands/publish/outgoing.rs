@@ -2,24 +2,19 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
 use tfnas_artifacts::Digest;
 use tfnas_attestations::Sha256Digest;
 use tfnas_attestations::dsse::Envelope;
 use tfnas_attestations::keys::SigningKey;
 use tfnas_attestations::model_signing::{Bundle, Manifest as SignedManifest, SignedFile};
 use tfnas_attestations::statement::PAYLOAD_TYPE;
+use tfnas_fs::TempDir;
 
 use crate::commands::publish::gather::{Gathered, Source};
 use crate::error::CommandError;
 use crate::publication::{FileEntry, Manifest, names, research_object, statement};
-
-/// The modes of a folder and a file that all may read.
-const FOLDER_MODE: u32 = 0o755;
-const FILE_MODE: u32 = 0o644;
 
 /// A folder that is not in its place yet.
 pub struct Outgoing {
@@ -57,7 +52,7 @@ impl Outgoing {
             return Err(CommandError::usage(format!("--out: there is no folder {}", parent.display()))
                 .with_hint("make the folder first"));
         }
-        let aside = tempfile::Builder::new().prefix(".publish-").tempdir_in(parent);
+        let aside = tfnas_fs::new_folder_in(parent, ".publish-");
         let aside = aside.map_err(|error| cannot_write(&target, &error))?;
         Ok(Self { target, aside })
     }
@@ -122,7 +117,6 @@ impl Outgoing {
             }
         }
         let mut file = File::open(&path).map_err(wrong)?;
-        file.set_permissions(fs::Permissions::from_mode(FILE_MODE)).map_err(wrong)?;
         file.sync_all().map_err(wrong)?;
         let (sha256, bytes) = Sha256Digest::of_reader(&mut file).map_err(wrong)?;
         let (blake3, _) = Digest::of_file(&path)?;
@@ -138,7 +132,6 @@ impl Outgoing {
         let wrong = |error: io::Error| cannot_write(&self.target, &error);
         let mut open = vec![self.aside.path().to_owned()];
         while let Some(folder) = open.pop() {
-            fs::set_permissions(&folder, fs::Permissions::from_mode(FOLDER_MODE)).map_err(wrong)?;
             for entry in fs::read_dir(&folder).map_err(wrong)? {
                 let path = entry.map_err(wrong)?.path();
                 if path.is_dir() {

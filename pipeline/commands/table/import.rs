@@ -51,7 +51,7 @@ impl Import {
     pub fn execute(&self) -> Result<Exit, CommandError> {
         let read = table::read(&self.file, || self.header())?;
         let out = self.out.display();
-        std::fs::write(&self.out, read.to_text())
+        tfnas_fs::write_atomic(&self.out, read.to_text().as_bytes())
             .map_err(|error| CommandError::usage(format!("cannot write {out}: {error}")))?;
         let suspicious: usize = read.suspicious().iter().map(|range| range.widths.clone().count()).sum();
         tracing::info!(

@@ -6,7 +6,7 @@ use tfnas::{Architecture, ModelConfig, cost};
 use tfnas_random::{Purpose, Stream};
 
 use crate::commands::table::read;
-use crate::config::space_named;
+use crate::configured;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
@@ -21,9 +21,9 @@ pub struct Random {
     #[arg(long, value_name = "FILE")]
     table: PathBuf,
 
-    /// The space: a name, or a file that ends in .yaml
-    #[arg(long, default_value = "imagenet")]
-    space: String,
+    /// The space: a name, or a file that ends in .yaml [default: that of the configuration, else imagenet]
+    #[arg(long)]
+    space: Option<String>,
 
     /// The largest latency, in milliseconds of the table
     #[arg(long, value_name = "MS")]
@@ -41,7 +41,7 @@ pub struct Random {
     #[arg(long, default_value_t = 5, value_name = "N")]
     count: u32,
 
-    /// Classes of the network; without it those of the space
+    /// Classes of the network [default: those of the space, else of the configuration's images]
     #[arg(long, value_name = "N")]
     classes: Option<usize>,
 
@@ -56,12 +56,17 @@ impl Random {
     /// # Errors
     /// A file that is no table, a target that cannot be reached, a folder that cannot be written.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
-        let space = space_named(&self.space)?;
+        let space = configured::space(options, self.space.as_deref())?;
         let table = read(&self.table)?;
-        let classes = self
-            .classes
-            .or(space.definition().classes)
-            .ok_or_else(|| CommandError::usage("the space leaves its classes out").with_hint("say --classes N"))?;
+        let classes = match self.classes.or(space.definition().classes) {
+            Some(classes) => classes,
+            None => configured::of_configuration(options)?.ok_or_else(|| {
+                let message = "the number of classes is not known: the space does not say it, and there is no \
+                               configuration with images";
+                CommandError::usage(message)
+                    .with_hint("pass --classes N, or name the configuration of the images: --config FILE")
+            })?,
+        };
         let tolerance_ms = self.tolerance_ms.unwrap_or(self.target_lat_ms * 0.02);
         let resolution = space.definition().resolution;
         let cannot =
@@ -78,12 +83,12 @@ impl Random {
             let config = ModelConfig::from_architecture(&space, &architecture, classes)
                 .map_err(|error| CommandError::failed(error.to_string()))?;
             let file = self.out.join(format!("random-{index}.config"));
-            std::fs::write(&file, config.to_text()).map_err(cannot)?;
+            tfnas_fs::write_atomic(&file, config.to_text().as_bytes()).map_err(cannot)?;
             drawn.push((file, predicted_lat_ms, cost::parameters(&config), cost::flops(&config, resolution)));
         }
         if options.json {
             let networks = drawn.iter().map(|(file, predicted_lat_ms, parameters, flops)| {
-                json!({ "file": file, "predicted_lat_ms": predicted_lat_ms, "parameters": parameters, "flops": flops })
+                json!({ "file": file.display().to_string(), "predicted_lat_ms": predicted_lat_ms, "parameters": parameters, "flops": flops })
             });
             print_json(&json!({ "networks": networks.collect::<Vec<_>>() }));
         } else {

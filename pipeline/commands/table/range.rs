@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::commands::table::read;
-use crate::config::space_named;
+use crate::configured;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
@@ -17,9 +17,9 @@ pub struct Range {
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// The space: a name, or a file that ends in .yaml
-    #[arg(long, default_value = "imagenet")]
-    space: String,
+    /// The space: a name, or a file that ends in .yaml [default: that of the configuration, else imagenet]
+    #[arg(long)]
+    space: Option<String>,
 }
 
 impl Range {
@@ -28,7 +28,7 @@ impl Range {
     /// # Errors
     /// A file that is no table, a space that is none, a table without a key that the space needs.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
-        let space = space_named(&self.space)?;
+        let space = configured::space(options, self.space.as_deref())?;
         let table = read(&self.file)?;
         let reachable = table
             .reachable_ms(&space)

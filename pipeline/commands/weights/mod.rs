@@ -4,9 +4,7 @@ mod convert;
 mod parse;
 mod show;
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Args, Subcommand};
 use tfnas::checkpoint::Wanted;
@@ -65,14 +63,6 @@ fn wrong(path: &Path, error: impl std::fmt::Display) -> CommandError {
 
 /// Writes a file aside and renames it, so that there is never half of one.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".part");
-    let aside = PathBuf::from(aside);
-    let write = || {
-        let mut file = File::create(&aside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&aside, path)
-    };
-    write().map_err(|error| CommandError::usage(format!("cannot write {}: {error}", path.display())))
+    tfnas_fs::write_atomic(path, bytes)
+        .map_err(|error| CommandError::usage(format!("cannot write {}: {error}", path.display())))
 }

@@ -4,7 +4,6 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -135,6 +134,10 @@ impl<'a> Follower<'a> {
     ) -> Result<Self, String> {
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let folder = absolute(open.detached_folder().ok_or("the attempt has no folder to meet its worker in")?);
+        if folder.to_str().is_none() {
+            // The batch script and Slurm's options are text.
+            return Err(format!("executor: slurm needs a store whose path is UTF-8 text, not {folder:?}"));
+        }
         let submission = Submission::read(&folder)
             .map_err(|error| format!("cannot read what was submitted, {}: {error}", folder.display()))?
             .unwrap_or_default();
@@ -200,12 +203,8 @@ impl<'a> Follower<'a> {
 
     fn write(&self, file: &str, bytes: &[u8]) -> Result<(), Stop> {
         let path = self.folder.join(file);
-        let write = || -> io::Result<()> {
-            let mut file = fs::File::create(&path)?;
-            file.write_all(bytes)?;
-            file.sync_all()
-        };
-        write().map_err(|error| self.unable(format!("cannot write {}: {error}", path.display())))
+        tfnas_fs::write_synced(&path, bytes)
+            .map_err(|error| self.unable(format!("cannot write {}: {error}", path.display())))
     }
 
     /// What this planner cannot do: the end of the attempt, unless a job may be under way.

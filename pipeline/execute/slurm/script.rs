@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use crate::execute::process::ALLOCATOR;
+use crate::execute::process::{ALLOCATOR, SPINS, WAITING};
 
 /// A free port is not known before the job starts, and all ranks must know the same: it follows from the job's number.
 /// Below the ports that systems give to whoever asks for any.
@@ -25,6 +25,9 @@ pub fn script(id: &str, worker: &Path, folder: &Path, number: u32, threads: usiz
         text.push_str(&format!("export {name}={value}\n"));
     }
     text.push_str(&format!("export OMP_NUM_THREADS={threads}\n"));
+    let (name, spins) = SPINS;
+    let chosen = WAITING.map(|name| format!("${{{name}-}}")).concat();
+    text.push_str(&format!("if [ -z \"{chosen}\" ]; then export {name}={spins}; fi\n"));
     let (worker, folder) = (quoted(worker), quoted(folder));
     if tasks == 1 {
         text.push_str(&format!("exec {worker} detached {folder} {number}\n"));

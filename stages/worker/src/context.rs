@@ -1,5 +1,4 @@
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -105,10 +104,5 @@ impl StageContext {
 
 /// Writes a file and waits until the disk has it.
 pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), StageError> {
-    let write = || {
-        let mut file = File::create(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().map_err(|error| StageError::file("write", path, &error))
+    tfnas_fs::write_synced(path, bytes).map_err(|error| StageError::file("write", path, &error))
 }

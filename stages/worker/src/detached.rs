@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use tfnas_stages::{Job, LastWord, Submission, TurnState, detached};
 
+use crate::console::complain;
 use crate::error::{StageError, StageResult};
 use crate::reporter::Reporter;
 use crate::stop::StopFlag;
@@ -22,7 +23,7 @@ pub fn run_detached(folder: &Path, number: u32) -> ExitCode {
         Ok(Some(turn)) => turn.take(),
         Ok(None) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("tfnas-stage: {message}");
+            complain(&format!("tfnas-stage: {message}"));
             ExitCode::FAILURE
         }
     }
@@ -42,18 +43,18 @@ fn begin(folder: &Path, number: u32) -> Result<Option<Turn<'_>>, String> {
     let wanted = Submission::read(folder).map_err(|error| format!("cannot read what {shown} asks for: {error}"))?;
     match wanted {
         None => {
-            eprintln!("tfnas-stage: {shown} asks for nothing any more");
+            complain(&format!("tfnas-stage: {shown} asks for nothing any more"));
             return Ok(None);
         }
         Some(wanted) if wanted.number != number => {
-            eprintln!("tfnas-stage: submission {number} was given up for submission {}", wanted.number);
+            complain(&format!("tfnas-stage: submission {number} was given up for submission {}", wanted.number));
             return Ok(None);
         }
         Some(_) => {}
     }
     let before = LastWord::read(folder).map_err(|error| format!("cannot read the last word in {shown}: {error}"))?;
     if before.is_some_and(|word| word.submission == number && matches!(word.state, TurnState::Done { .. })) {
-        eprintln!("tfnas-stage: it is done already");
+        complain("tfnas-stage: it is done already");
         return Ok(None);
     }
     let restart = std::env::var(RESTARTS).ok().and_then(|count| count.parse().ok()).unwrap_or(0);
@@ -86,7 +87,7 @@ impl Turn<'_> {
         };
         self.word.state = state;
         if let Err(error) = self.word.write(self.folder) {
-            eprintln!("tfnas-stage: cannot write the last word to {}: {error}", self.folder.display());
+            complain(&format!("tfnas-stage: cannot write the last word to {}: {error}", self.folder.display()));
             return ExitCode::FAILURE;
         }
         code

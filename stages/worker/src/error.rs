@@ -7,6 +7,8 @@ use tfnas_c10d::{Cause, CollectiveError};
 use tfnas_torch::timing::TimingError;
 use tfnas_torch::trainer::TrainStepError;
 
+use crate::console::complain;
+
 /// Why a stage ended without its outputs.
 #[derive(Debug)]
 pub enum StageError {
@@ -81,7 +83,7 @@ pub fn answered(result: Result<(), StageError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(StageError::Failed { message, .. }) => {
-            eprintln!("{message}");
+            complain(&message);
             ExitCode::FAILURE
         }
         Err(StageError::Stopped) => ExitCode::FAILURE,

@@ -11,6 +11,7 @@ use tfnas_torch::device::find_device;
 use tfnas_torch::timing::{NetworkTime, TimingOptions, time_network};
 
 use crate::VERSION;
+use crate::console::{complain, print_line};
 use crate::error::{Context as _, StageError, answered};
 
 /// Passes whose times do not count, before each five of those that do.
@@ -34,13 +35,14 @@ struct Request {
 /// Exit codes: 0 when it is measured, 1 when it cannot be, 2 for arguments that are no request.
 pub fn latency(arguments: &[OsString]) -> ExitCode {
     let Some(request) = Request::parse(arguments) else {
-        eprintln!(
+        complain(&format!(
             "expected VERSION MODEL_CONFIG RESOLUTION BATCH THREADS PASSES SEED DEVICE, of tfnas-pipeline {VERSION}"
-        );
+        ));
         return ExitCode::from(2);
     };
-    answered(request.perform().map(|NetworkTime { median_ms, low_ms, high_ms }| {
-        println!("{}", json!({ "median_ms": median_ms, "low_ms": low_ms, "high_ms": high_ms }));
+    answered(request.perform().and_then(|NetworkTime { median_ms, low_ms, high_ms }| {
+        let times = json!({ "median_ms": median_ms, "low_ms": low_ms, "high_ms": high_ms });
+        print_line(&times.to_string()).context("cannot write to standard output")
     }))
 }
 

@@ -3,6 +3,7 @@
 //! One file a stage. The contract with the planner is `tfnas-stages`'s: [`run`] reads the job, does it, and says what
 //! happens in events.
 
+mod console;
 mod context;
 mod detached;
 mod environment;
@@ -39,6 +40,7 @@ use crate::ranks::Peers;
 use crate::reporter::Reporter;
 use crate::stop::StopFlag;
 
+pub use console::{complain, print_line};
 pub use detached::run_detached;
 pub use latency::latency;
 pub use torchscript::torchscript;

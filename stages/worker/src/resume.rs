@@ -1,5 +1,4 @@
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::error::StageError;
@@ -47,14 +46,8 @@ impl ResumeFolder {
     pub fn save(&self, position: u64, bytes: &[u8]) -> Result<(), StageError> {
         let digest = blake3::hash(bytes).to_hex();
         let path = self.folder.join(format!("{position:020}-{digest}.{ENDING}"));
-        let write = || {
-            let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-            file.write_all(bytes)?;
-            file.as_file().sync_all()?;
-            file.persist(&path)?;
-            fs::File::open(&self.folder)?.sync_all()
-        };
-        write().map_err(|error| StageError::file("write the resume point", &path, &error))?;
+        tfnas_fs::write_atomic(&path, bytes)
+            .map_err(|error| StageError::file("write the resume point", &path, &error))?;
         for earlier in self.points()?.iter().filter(|earlier| **earlier != path) {
             fs::remove_file(earlier).map_err(|error| StageError::file("remove", earlier, &error))?;
         }

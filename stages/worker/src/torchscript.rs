@@ -16,6 +16,7 @@ use tfnas_torch::device::set_threads;
 use tfnas_torch::weights::{load, read_file};
 
 use crate::VERSION;
+use crate::console::complain;
 use crate::error::{Context as _, StageError, answered};
 
 /// The class of the module in the file.
@@ -39,7 +40,9 @@ struct Request {
 /// Exit codes: 0 when it is written, 1 when it cannot be, 2 for arguments that are no request.
 pub fn torchscript(arguments: &[OsString]) -> ExitCode {
     let Some(request) = Request::parse(arguments) else {
-        eprintln!("expected VERSION MODEL_CONFIG WEIGHTS RESOLUTION kept|folded OUTPUT, of tfnas-pipeline {VERSION}");
+        complain(&format!(
+            "expected VERSION MODEL_CONFIG WEIGHTS RESOLUTION kept|folded OUTPUT, of tfnas-pipeline {VERSION}"
+        ));
         return ExitCode::from(2);
     };
     answered(request.perform())

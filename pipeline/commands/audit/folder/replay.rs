@@ -149,7 +149,7 @@ fn configuration(
             return Err(CommandError::usage("no images were given").with_hint("--data FOLDER names those of the run"));
         }
     };
-    let mut sets: Vec<String> = root.iter().map(|root| set("data.root", root)).collect();
+    let mut sets: Vec<String> = root.iter().map(|root| set("data.root", root)).collect::<Result<_, _>>()?;
     if asked.folder.data.is_some() {
         sets.push("data.generate=".to_owned());
     }
@@ -165,8 +165,12 @@ fn configuration(
 }
 
 /// An override whose value is a path, whatever stands in it.
-fn set(key: &str, path: &Path) -> String {
-    format!("{key}={}", Value::from(path.display().to_string()))
+fn set(key: &str, path: &Path) -> Result<String, CommandError> {
+    let text = path.to_str().ok_or_else(|| {
+        CommandError::usage(format!("--data: the path {path:?} is not UTF-8 text, as a configuration must be"))
+            .with_hint("rename the folder, or name a symbolic link to it")
+    })?;
+    Ok(format!("{key}={}", Value::from(text)))
 }
 
 /// Puts what is published into a store, and returns the results that stages before others left.

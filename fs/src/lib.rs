@@ -1,0 +1,160 @@
+//! Writing files whole or not at all.
+//!
+//! | function | use |
+//! |---|---|
+//! | [`write_atomic`] | a file that replaces an older one: readers see the old bytes or the new bytes |
+//! | [`new_file_in`], [`finish`] | the same in two steps, for content that is streamed or checked before it appears |
+//! | [`write_synced`] | a file in a folder that appears whole itself |
+//! | [`make_read_only`] | a file that nobody changes any more |
+//! | [`sync_parent`] | a name that must survive a crash |
+//!
+//! Every file gets mode 0666 and every folder 0777 less the umask, as from any other program, so that a group can share
+//! a store. (`tempfile` on its own makes files that only their owner can read.) Private keys are not written here.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+pub use tempfile::{NamedTempFile, TempDir};
+
+/// Mode of a new file, before the umask.
+const FILE: u32 = 0o666;
+/// Mode of a new folder, before the umask.
+const FOLDER: u32 = 0o777;
+/// The bits of a mode that allow writing.
+const WRITE: u32 = 0o222;
+
+/// Creates a temporary file in `folder`, which must be on the file system of its later place. It is removed when
+/// dropped, unless it is passed to [`finish`].
+///
+/// # Errors
+/// Returns an error if the file cannot be created.
+pub fn new_file_in(folder: &Path) -> io::Result<NamedTempFile> {
+    tempfile::Builder::new().permissions(Permissions::from_mode(FILE)).tempfile_in(folder)
+}
+
+/// Creates a temporary folder in `folder`, whose name starts with `prefix`. It is removed when dropped.
+///
+/// # Errors
+/// Returns an error if the folder cannot be created.
+pub fn new_folder_in(folder: &Path, prefix: &str) -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix(prefix).permissions(Permissions::from_mode(FOLDER)).tempdir_in(folder)
+}
+
+/// Syncs a temporary file and renames it to `path`; on success the file survives a crash.
+///
+/// # Errors
+/// Returns an error if the file cannot be synced or renamed; nothing has changed at `path` then.
+pub fn finish(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    sync_parent(path)
+}
+
+/// Writes a whole file: at any time `path` holds the old bytes or the new ones. A symbolic link is followed; a pipe or
+/// a device (`/dev/stdout`) is written to as it is.
+///
+/// # Errors
+/// Returns an error if the file cannot be written; `path` is unchanged then.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let target = match fs::metadata(path) {
+        Ok(found) if !found.is_file() => return OpenOptions::new().write(true).open(path)?.write_all(bytes),
+        Ok(_) => fs::canonicalize(path)?,
+        Err(_) => path.to_owned(),
+    };
+    let mut file = new_file_in(&parent(&target))?;
+    file.write_all(bytes)?;
+    finish(file, &target)
+}
+
+/// Writes a file and syncs it. After a crash it may be cut off.
+///
+/// # Errors
+/// Returns an error if the file cannot be written.
+pub fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Takes the write permissions from a file; who may read it stays as it is.
+///
+/// # Errors
+/// Returns an error if the mode cannot be changed.
+pub fn make_read_only(file: &File) -> io::Result<()> {
+    let mode = file.metadata()?.permissions().mode();
+    file.set_permissions(Permissions::from_mode(mode & 0o777 & !WRITE))
+}
+
+/// Syncs the folder that holds `path`, so that a name just created there survives a crash.
+///
+/// # Errors
+/// Returns an error if the folder cannot be opened or synced.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
+    match File::open(parent(path)).and_then(|folder| folder.sync_all()) {
+        // Some file systems have no such operation: there a rename is as durable as it gets.
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+        result => result,
+    }
+}
+
+fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn files_and_folders_have_the_modes_that_other_programs_give_theirs() {
+        let folder = tempfile::tempdir().unwrap();
+        let (plain, below) = (folder.path().join("plain"), folder.path().join("below"));
+        fs::write(&plain, "x").unwrap();
+        fs::create_dir(&below).unwrap();
+        let path = folder.path().join("atomic");
+        write_atomic(&path, b"x").unwrap();
+        assert_eq!(mode(&path), mode(&plain));
+        assert_eq!(mode(new_folder_in(folder.path(), ".aside-").unwrap().path()), mode(&below));
+        make_read_only(&File::open(&path).unwrap()).unwrap();
+        assert_eq!(mode(&path), mode(&plain) & !WRITE);
+    }
+
+    #[test]
+    fn a_file_is_replaced_through_a_link_and_nothing_else_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("file"), folder.path().join("link"));
+        write_atomic(&path, b"old").unwrap();
+        symlink("file", &link).unwrap();
+        write_atomic(&link, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_device_is_written_to_and_not_replaced() {
+        write_atomic(Path::new("/dev/null"), b"x").unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+        assert_eq!(write_atomic(Path::new("/dev/full"), b"x").unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = write_atomic(&folder.path().join("none/file"), b"x").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+}

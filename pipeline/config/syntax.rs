@@ -1,0 +1,86 @@
+//! What is wrong with a YAML text, in this program's words: the parser's own speak of its programming interface.
+
+use serde_saphyr::Error;
+
+use crate::config::SyntaxError;
+
+impl SyntaxError {
+    /// Returns the error of a text that the parser refuses.
+    pub(super) fn of(error: &Error) -> Self {
+        let line = error.location().map(|location| location.line()).filter(|line| *line > 0);
+        Self { line, message: message(error) }
+    }
+}
+
+fn message(error: &Error) -> String {
+    let fixed = match error {
+        Error::WithSnippet { error, .. } | Error::AliasError { error, .. } => return message(error),
+        Error::DuplicateMappingKey { key: Some(key), .. } => {
+            return format!("the key `{key}` is given twice in the same section");
+        }
+        Error::NonFiniteFloat { value, .. } => return format!("`{value}` is not a finite number"),
+        Error::Budget { breach, .. } => return budget(breach),
+        Error::Message { msg, .. } | Error::ExternalMessage { msg, .. } => return scanned(first_line(msg)),
+        Error::DuplicateMappingKey { key: None, .. } => "a key is given twice in the same section",
+        Error::MultipleDocuments { .. } => {
+            "a second document begins here, but the file must hold one: remove the `---`"
+        }
+        Error::InvalidUtf8Input => "the text is not UTF-8",
+        Error::Eof { .. } => "the text ends too early",
+        Error::UnknownAnchor { .. } => {
+            "the alias (`*name`) refers to an anchor (`&name`) that is not defined before it"
+        }
+        Error::RecursiveReferencesRequireWeakTypes { .. } => "an anchor (`&name`) contains an alias of itself",
+        Error::AliasReplayCounterOverflow { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => "the aliases (`*name`) expand to too many values",
+        Error::MergeValueNotMapOrSeqOfMaps { .. } => "`<<` must be followed by a section, or a list of sections",
+        Error::MergeKeyNotAllowed { .. } => "`<<` is not allowed here",
+        Error::Unexpected { expected, .. } if expected.contains("key") => KEYS,
+        Error::NullIntoString { .. }
+        | Error::UnexpectedContainerEndWhileReadingKeyNode { .. }
+        | Error::SerdeInvalidType { .. }
+        | Error::Unexpected { .. }
+        | Error::TaggedScalarCannotDeserializeIntoString { .. } => KEYS,
+        Error::UnsupportedTag { tag, .. } => return format!("the tag `{tag}` is not supported: write the value alone"),
+        Error::InvalidBinaryBase64 { .. }
+        | Error::BinaryNotUtf8 { .. }
+        | Error::BytesNotSupportedMissingBinaryTag { .. } => "binary values (`!!binary`) are not supported: write text",
+        _ => "not valid YAML",
+    };
+    fixed.to_owned()
+}
+
+const KEYS: &str = "a key must be text, not a list, a section or nothing";
+
+/// What the scanner says, or what it means.
+fn scanned(text: &str) -> String {
+    let lower = text.to_lowercase();
+    if lower.contains("tab") && !lower.contains("table") {
+        "a tab in the indentation: YAML takes spaces alone".to_owned()
+    } else if ["recursion", "nesting", "nested", "depth"].iter().any(|word| lower.contains(word)) {
+        "the values are nested too deeply".to_owned()
+    } else {
+        format!("not valid YAML: {text}")
+    }
+}
+
+/// A text that would take too much memory or time to read.
+fn budget(breach: &serde_saphyr::budget::BudgetBreach) -> String {
+    use serde_saphyr::budget::BudgetBreach as Breach;
+
+    match breach {
+        Breach::Depth { .. } => "the values are nested too deeply",
+        Breach::Aliases { .. } | Breach::Anchors { .. } => "the text has too many anchors and aliases",
+        Breach::Documents { .. } => "the text has more than one document",
+        _ => "the text has too many values for a configuration",
+    }
+    .to_owned()
+}
+
+/// The scanner's description of what it met, without the place and what follows it.
+fn first_line(text: &str) -> &str {
+    let first = text.lines().next().unwrap_or_default();
+    first[..first.find(" at line ").unwrap_or(first.len())].trim()
+}

@@ -1,0 +1,108 @@
+//! What options leave out and the configuration knows: the space, and the number of classes.
+
+use std::path::Path;
+
+use tfnas::Space;
+use tfnas_artifacts::ObjectError;
+use tfnas_images::{ImageList, generated, imagenet100_classes, parse_classes, scan};
+use tfnas_stages::{Config, Protocol, PublishedSplit, Stage};
+
+use crate::bounded;
+use crate::config::{Configuration, FILE, space_named};
+use crate::error::CommandError;
+use crate::options::Options;
+use crate::session::Setup;
+
+/// The space where neither an option nor a configuration names one.
+const PUBLISHED_SPACE: &str = "imagenet";
+/// More bytes than any list of classes has.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// Returns the space that `--space` names; without it that of the configuration file, where there is one, else that of
+/// the paper.
+///
+/// # Errors
+/// Returns an error for a space that is unknown, or a configuration that is wrong.
+pub fn space(options: &Options, named: Option<&str>) -> Result<Space, CommandError> {
+    match named {
+        Some(name) => Ok(space_named(name)?),
+        None if has_file(options) => {
+            let mut configuration = Configuration::load(options.config.as_deref(), &options.sets)?;
+            Ok(configuration.variants.swap_remove(0).space)
+        }
+        None => Ok(space_named(PUBLISHED_SPACE)?),
+    }
+}
+
+/// Returns the number of classes of the networks that the configuration file trains: as the images say, or, where they
+/// are not there, as `split` found it. Returns `None` if there is no configuration file, or nobody knows yet.
+///
+/// # Errors
+/// Returns an error for a configuration that is wrong, or images, lists or a store that cannot be read.
+pub fn of_configuration(options: &Options) -> Result<Option<usize>, CommandError> {
+    if !has_file(options) {
+        return Ok(None);
+    }
+    let setup = Setup::new(options)?;
+    match in_data(&setup.configuration)? {
+        Some(count) => Ok(Some(count)),
+        None => in_store(setup),
+    }
+}
+
+fn has_file(options: &Options) -> bool {
+    options.config.is_some() || Path::new(FILE).exists()
+}
+
+fn in_data(configuration: &Configuration) -> Result<Option<usize>, CommandError> {
+    let config = &configuration.variants[0].config;
+    if let Some(count) = restricted(configuration, config)? {
+        return Ok(Some(count));
+    }
+    let wrong = |error: &dyn std::error::Error| CommandError::usage(format!("data.train: {error}"));
+    let images = configuration.resolve(&config.data.root).join(&config.data.train);
+    if images.is_file() {
+        let list = ImageList::read_alone(&images).map_err(|error| wrong(&error))?;
+        return Ok(Some(list.classes()));
+    }
+    if images.is_dir() {
+        return Ok(Some(scan(&images).map_err(|error| wrong(&error))?.classes.len()));
+    }
+    Ok(config.data.generate.as_ref().map(|_| generated::CLASSES.len()))
+}
+
+/// The classes that `split` keeps, where the networks are trained on those alone.
+fn restricted(configuration: &Configuration, config: &Config) -> Result<Option<usize>, CommandError> {
+    if config.train.protocol == Protocol::Published {
+        return Ok(None);
+    }
+    if let Some(file) = config.split.classes_file() {
+        let path = configuration.resolve(file);
+        let wrong = |error: &dyn std::fmt::Display| CommandError::usage(format!("split.classes: {error}"));
+        let text = bounded::read_text(&path, MAX_BYTES)
+            .map_err(|error| wrong(&format!("cannot read {}: {error}", path.display())))?;
+        let names = parse_classes(&text, &path.display().to_string()).map_err(|error| wrong(&error))?;
+        return Ok(Some(names.len()));
+    }
+    let published = config.split.published == Some(PublishedSplit::Imagenet100);
+    Ok((published || config.split.classes.is_some()).then(|| imagenet100_classes().len()))
+}
+
+fn in_store(setup: Setup) -> Result<Option<usize>, CommandError> {
+    let session = setup.read()?;
+    let output = session.configuration.variants[0].config.train.protocol.classes();
+    let split = session.graph.instances.iter().find(|instance| instance.stage == Stage::Split);
+    let Some(result) = split.map(|split| session.cache.ledger().last_result(&split.id)).transpose()?.flatten() else {
+        return Ok(None);
+    };
+    let Some(classes) = result.outputs.iter().find(|found| found.name == output) else { return Ok(None) };
+    match session.cache.store().open_verified(&classes.digest) {
+        Ok(path) => {
+            let text = bounded::read_text(&path, MAX_BYTES)
+                .map_err(|error| CommandError::usage(format!("cannot read {}: {error}", path.display())))?;
+            Ok(Some(text.lines().count()))
+        }
+        Err(ObjectError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
