@@ -352,8 +352,7 @@ mod tests {
 
     #[test]
     fn images_are_ordered_by_folder_then_name_and_known_by_their_extension() {
-        let root =
-            folder(&["a/z.JPG", "a/m/b.TIFF", "a/b.Jpeg", "a/notes.txt", "a/jpg", "a/f.GIF", "a/m/deep/c.bmp"]);
+        let root = folder(&["a/z.JPG", "a/m/b.TIFF", "a/b.Jpeg", "a/notes.txt", "a/jpg", "a/f.GIF", "a/m/deep/c.bmp"]);
         let scanned = scan(root.path()).unwrap();
         assert_eq!(scanned.list.to_text(), "a/b.Jpeg 0\na/f.GIF 0\na/z.JPG 0\na/m/b.TIFF 0\na/m/deep/c.bmp 0\n");
         let paths = ["a/b.Jpeg", "a/f.GIF", "a/z.JPG", "a/m/b.TIFF", "a/m/deep/c.bmp"];
@@ -401,7 +400,10 @@ mod tests {
         let root = folder(&["a/1.jpg", "b/readme.txt", "c/x.heic", "d/y.HEIC", "e/.hidden.jpg"]);
         let text = message(root.path());
         assert!(text.contains("no images in 4 classes: \"b\", \"c\", \"d\", \"e\" (they end in jpg, "), "{text}");
-        assert!(text.contains("remove the folders. 2 files in formats that are not read are left out: 2 .heic"), "{text}");
+        assert!(
+            text.contains("remove the folders. 2 files in formats that are not read are left out: 2 .heic"),
+            "{text}"
+        );
         let root = folder(&["a/1.jpg"]);
         for class in 0..200 {
             fs::create_dir(root.path().join(format!("empty{class:03}"))).unwrap();

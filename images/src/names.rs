@@ -9,10 +9,10 @@ pub const EXTENSIONS: [&str; 10] = ["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "
 
 /// Extensions of photos, drawings and videos that are not read.
 const UNREAD: [&str; 58] = [
-    "3fr", "3gp", "ai", "arw", "avi", "avif", "avifs", "cr2", "cr3", "crw", "cur", "dcr", "dds", "dng", "eps", "erf", "exr",
-    "hdr", "heic", "heics", "heif", "hif", "ico", "iiq", "insp", "j2k", "jfif", "jp2", "jpe", "jpf", "jxl", "jxr", "kdc",
-    "m4v", "mkv", "mov", "mp4", "mpg", "mpo", "mrw", "nef", "nrw", "orf", "pdf", "pef", "psd", "raf", "raw", "rw2", "rwl",
-    "sr2", "srf", "srw", "svg", "tga", "webm", "wmv", "x3f",
+    "3fr", "3gp", "ai", "arw", "avi", "avif", "avifs", "cr2", "cr3", "crw", "cur", "dcr", "dds", "dng", "eps", "erf",
+    "exr", "hdr", "heic", "heics", "heif", "hif", "ico", "iiq", "insp", "j2k", "jfif", "jp2", "jpe", "jpf", "jxl",
+    "jxr", "kdc", "m4v", "mkv", "mov", "mp4", "mpg", "mpo", "mrw", "nef", "nrw", "orf", "pdf", "pef", "psd", "raf",
+    "raw", "rw2", "rwl", "sr2", "srf", "srw", "svg", "tga", "webm", "wmv", "x3f",
 ];
 
 /// The longest of [`UNREAD`], in bytes.
@@ -63,8 +63,7 @@ pub fn is_ignored(name: &[u8]) -> bool {
         return true;
     }
     // Most names begin otherwise than any of these.
-    let begins_as_one =
-        name.first().is_some_and(|first| b"#$@_adefilnprstz~".contains(&first.to_ascii_lowercase()));
+    let begins_as_one = name.first().is_some_and(|first| b"#$@_adefilnprstz~".contains(&first.to_ascii_lowercase()));
     begins_as_one
         && name.len() <= LONGEST
         && SYSTEM_NAMES.iter().any(|system| name.eq_ignore_ascii_case(system.as_bytes()))
@@ -72,9 +71,13 @@ pub fn is_ignored(name: &[u8]) -> bool {
 
 /// Returns whether the name ends with one of [`EXTENSIONS`].
 pub fn has_image_extension(name: &[u8]) -> bool {
-    extension(name).is_some_and(|extension| {
-        EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known.as_bytes()))
-    })
+    extension(name)
+        .is_some_and(|extension| EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known.as_bytes())))
+}
+
+/// Returns whether a file of this name is an image that earlier versions passed over.
+pub fn is_newly_read(name: &[u8]) -> bool {
+    extension(name).is_some_and(|extension| extension.eq_ignore_ascii_case(b"gif"))
 }
 
 /// Returns the extension of a photo, drawing or video in a format that is not read, in lower case; nothing for any other
@@ -136,7 +139,8 @@ impl UnreadFormats {
         }
         ways.push("others: `magick a.ext a.png` (ImageMagick)");
         if ways.len() == 1 {
-            return "convert them to JPEG or PNG to use them, for example with `magick a.ext a.png` (ImageMagick)".to_owned();
+            return "convert them to JPEG or PNG to use them, for example with `magick a.ext a.png` (ImageMagick)"
+                .to_owned();
         }
         format!("convert them to JPEG or PNG to use them ({})", ways.join("; "))
     }
@@ -146,7 +150,8 @@ impl fmt::Display for UnreadFormats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut counts: Vec<_> = self.0.iter().collect();
         counts.sort_by_key(|&(extension, count)| (std::cmp::Reverse(*count), *extension));
-        let counts: Vec<String> = counts.into_iter().map(|(extension, count)| format!("{count} .{extension}")).collect();
+        let counts: Vec<String> =
+            counts.into_iter().map(|(extension, count)| format!("{count} .{extension}")).collect();
         let (noun, verb) = if self.files() == 1 { ("file", "is") } else { ("files", "are") };
         write!(
             f,
@@ -195,7 +200,8 @@ mod tests {
 
     #[test]
     fn ordinary_names_are_not_ignored() {
-        for name in ["", "cat", "_", "__cat__", "@home", "#1", "$5", "found", "thumbs", "a.git", "desktop", "recycling"] {
+        for name in ["", "cat", "_", "__cat__", "@home", "#1", "$5", "found", "thumbs", "a.git", "desktop", "recycling"]
+        {
             assert!(!is_ignored(name.as_bytes()), "{name}");
         }
         assert!(!is_ignored(b"\xff") && !is_ignored(b"macosx"));

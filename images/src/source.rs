@@ -153,8 +153,8 @@ impl Images {
         if let Err(source) = read_bounded(&path, MAX_FILE_BYTES, buffer) {
             return Err(LoadError::Read { path, source });
         }
-        let image = decode_oriented(buffer, self.reading.orientation)
-            .map_err(|source| LoadError::Decode { path, source })?;
+        let image =
+            decode_oriented(buffer, self.reading.orientation).map_err(|source| LoadError::Decode { path, source })?;
         let result = then(&image);
         self.keep(position, image);
         Ok(result)
@@ -176,7 +176,10 @@ impl Images {
 }
 
 /// Turns a panic over an image into an error that names it.
-pub(crate) fn guarded<T>(path: impl Fn() -> PathBuf, load: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadError> {
+pub(crate) fn guarded<T>(
+    path: impl Fn() -> PathBuf,
+    load: impl FnOnce() -> Result<T, LoadError>,
+) -> Result<T, LoadError> {
     // What a panic may leave half done is thrown away with the batch.
     catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| Err(LoadError::Panic { path: path() }))
 }

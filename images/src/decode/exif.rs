@@ -64,7 +64,9 @@ fn of_png(bytes: &[u8]) -> Metadata {
     // Length, type, data, checksum.
     while let Some((length, after)) = rest.split_first_chunk::<4>() {
         let length = u32::from_be_bytes(*length) as usize;
-        let (Some(kind), Some(data)) = (after.get(..4), after.get(4..).and_then(|data| data.get(..length))) else { break };
+        let (Some(kind), Some(data)) = (after.get(..4), after.get(4..).and_then(|data| data.get(..length))) else {
+            break;
+        };
         match kind {
             b"eXIf" => metadata.exif = Some(data.to_vec()),
             b"tEXt" | b"zTXt" | b"iTXt" => match text(kind, data) {
@@ -242,8 +244,13 @@ mod tests {
 
     fn jpeg() -> Vec<u8> {
         let pixels = pixels();
-        let image =
-            Image { pixels: pixels.as_slice(), width: WIDTH, pitch: WIDTH * 3, height: HEIGHT, format: PixelFormat::RGB };
+        let image = Image {
+            pixels: pixels.as_slice(),
+            width: WIDTH,
+            pitch: WIDTH * 3,
+            height: HEIGHT,
+            format: PixelFormat::RGB,
+        };
         turbojpeg::compress(image, 90, Subsamp::Sub2x2).unwrap().to_vec()
     }
 
@@ -346,7 +353,8 @@ mod tests {
         for value in 1..=8 {
             assert_turned(&png_with(b"eXIf", &little(value), true), value, "before the pixels");
             assert_turned(&png_with(b"eXIf", &little(value), false), value, "behind the pixels");
-            let hex: String = [b"Exif\0\0", &little(value)[..]].concat().iter().map(|byte| format!("{byte:02x}")).collect();
+            let hex: String =
+                [b"Exif\0\0", &little(value)[..]].concat().iter().map(|byte| format!("{byte:02x}")).collect();
             let text = format!("Raw profile type exif\0\nexif\n      32\n{}\n{}\n", &hex[..20], &hex[20..]);
             assert_turned(&png_with(b"tEXt", text.as_bytes(), true), value, "a raw profile");
             let mut webp = encoded(ImageFormat::WebP);

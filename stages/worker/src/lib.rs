@@ -3,6 +3,7 @@
 //! One file a stage. The contract with the planner is `tfnas-stages`'s: [`run`] reads the job, does it, and says what
 //! happens in events.
 
+mod check;
 mod context;
 mod detached;
 mod environment;
@@ -124,6 +125,7 @@ fn perform(report: Reporter, job: Job, ranks: Option<ProcessGroup>, stop: StopFl
     let device = find_device(&ranks::device_of(&job, ranks.as_ref())?).context("device")?;
     let stage = job.stage;
     let context = &mut StageContext::new(job, device, report, stop, ranks);
+    check::run(context)?;
     match stage {
         Stage::Split => split::run(context),
         Stage::Lookup => lookup::run(context),
