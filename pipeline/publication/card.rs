@@ -333,6 +333,7 @@ mod tests {
             train: &train,
             weights: "best",
             data: &data,
+            exif_orientation: ExifOrientation::Ignore,
             search_epochs: 3,
             entropy: 0.5,
             tool: "tfnas-pipeline 0",
@@ -341,6 +342,12 @@ mod tests {
         };
         text(&mut card);
         card.text()
+    }
+
+    #[test]
+    fn a_card_says_where_the_orientation_of_photos_was_applied() {
+        assert!(!card(|_| {}).contains("EXIF"));
+        assert!(card(|card| card.exif_orientation = ExifOrientation::Apply).contains("EXIF orientation"));
     }
 
     #[test]
