@@ -20,7 +20,7 @@ const LONGEST_UNREAD: usize = 5;
 
 /// Folders and files that systems and tools put beside data, in lower case. Names that begin with a dot need no place
 /// here.
-const SYSTEM_NAMES: [&str; 32] = [
+const SYSTEM_NAMES: [&str; 30] = [
     "#recycle",
     "#snapshot",
     "$recycle.bin",
@@ -43,8 +43,6 @@ const SYSTEM_NAMES: [&str; 32] = [
     "lost+found",
     "network trash folder",
     "picasa.ini",
-    "recycled",
-    "recycler",
     "system volume information",
     "temporary items",
     "thevolumesettingsfolder",
@@ -63,7 +61,7 @@ pub fn is_ignored(name: &[u8]) -> bool {
         return true;
     }
     // Most names begin otherwise than any of these.
-    let begins_as_one = name.first().is_some_and(|first| b"#$@_adefilnprstz~".contains(&first.to_ascii_lowercase()));
+    let begins_as_one = name.first().is_some_and(|first| b"#$@_adefilnpstz~".contains(&first.to_ascii_lowercase()));
     begins_as_one
         && name.len() <= LONGEST
         && SYSTEM_NAMES.iter().any(|system| name.eq_ignore_ascii_case(system.as_bytes()))
@@ -200,7 +198,7 @@ mod tests {
 
     #[test]
     fn ordinary_names_are_not_ignored() {
-        for name in ["", "cat", "_", "__cat__", "@home", "#1", "$5", "found", "thumbs", "a.git", "desktop", "recycling"]
+        for name in ["", "cat", "_", "__cat__", "@home", "#1", "$5", "found", "thumbs", "a.git", "desktop", "recycled"]
         {
             assert!(!is_ignored(name.as_bytes()), "{name}");
         }
