@@ -134,41 +134,40 @@ fn of_webp(bytes: &[u8]) -> Metadata {
     metadata
 }
 
-/// Reads the orientation out of EXIF. Nothing where the tag is not there; a value that says nothing where it is no
-/// whole number.
+/// Reads the orientation out of EXIF. Nothing where the tag is not there, and XMP is asked; a value that says nothing where
+/// it is no whole number, or the bytes are no EXIF.
 fn stated_by_exif(mut exif: &[u8]) -> Option<Option<u8>> {
     while let Some(rest) = exif.strip_prefix(b"Exif\0\0") {
         exif = rest;
     }
-    let little = match exif.get(..4)? {
-        b"II*\0" | b"II\0*" => true,
-        b"MM\0*" | b"MM*\0" => false,
-        _ => return None,
+    if exif.is_empty() {
+        return None;
+    }
+    let little = match exif.get(..4) {
+        Some(b"II*\0" | b"II\0*") => true,
+        Some(b"MM\0*" | b"MM*\0") => false,
+        _ => return Some(None),
     };
     let file = Tiff { bytes: exif, little };
-    let directory = file.long(4)? as usize;
-    let mut stated = None;
+    let Some(directory) = file.long(4) else { return Some(None) };
+    let directory = directory as usize;
     for entry in 0..usize::from(file.short(directory)?) {
         let at = directory.checked_add(2 + entry * 12)?;
         // What stands before the end of a directory that is cut off counts.
-        let (Some(tag), Some(kind), Some(count), Some(_)) =
-            (file.short(at), file.short(at + 2), file.long(at + 4), file.long(at + 8))
-        else {
-            break;
-        };
+        let (tag, kind, count, value) = (file.short(at)?, file.short(at + 2)?, file.long(at + 4)?, file.long(at + 8)?);
         let Some(size) = size_of(kind) else { continue };
-        let Some(size) = size.checked_mul(count as usize) else { break };
-        if size > 4 {
-            let end = (file.long(at + 8)? as usize).checked_add(size);
-            if end.is_none_or(|end| end > exif.len()) {
-                break;
-            }
+        let size = size.checked_mul(count as usize)?;
+        // A value of up to four bytes stands in the entry itself, a larger one elsewhere.
+        let place = if size > 4 { value as usize } else { at + 8 };
+        if place.checked_add(size).is_none_or(|end| end > exif.len()) {
+            return None;
         }
+        // Of several equal tags the first counts, and of several values of one.
         if tag == ORIENTATION && size > 0 {
-            stated = Some(file.whole_number(kind, count, at + 8));
+            return Some(file.whole_number(kind, place));
         }
     }
-    stated
+    None
 }
 
 /// Bytes of a value of a type; none for types that do not exist.
@@ -198,15 +197,17 @@ impl Tiff<'_> {
         Some(if self.little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
     }
 
-    /// The value at a place, if it is one whole number of a byte's size.
-    fn whole_number(&self, kind: u16, count: u32, at: usize) -> Option<u8> {
-        if count != 1 {
-            return None;
-        }
+    /// The number at a place, if it is a whole one of a byte's size.
+    fn whole_number(&self, kind: u16, place: usize) -> Option<u8> {
         match kind {
-            3 | 8 => self.short(at).and_then(|value| value.try_into().ok()),
-            4 | 9 | 13 => self.long(at).and_then(|value| value.try_into().ok()),
-            6 => self.bytes.get(at).copied(),
+            3 | 8 => self.short(place).and_then(|value| value.try_into().ok()),
+            4 | 9 | 13 => self.long(place).and_then(|value| value.try_into().ok()),
+            6 => self.bytes.get(place).copied(),
+            16 => {
+                let (low, high) = if self.little { (0, 4) } else { (4, 0) };
+                let upper = self.long(place + high)?;
+                self.long(place + low).filter(|_| upper == 0).and_then(|value| value.try_into().ok())
+            }
             _ => None,
         }
     }
@@ -373,16 +374,20 @@ mod tests {
         const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
         let attribute = segment(XMP, b"<x tiff:Orientation=\"6\"/>");
         let element = segment(XMP, b"<tiff:Orientation>8</tiff:Orientation>");
-        let exif = segment(b"Exif\0\0", &little(3));
         assert_turned(&with_segments(std::slice::from_ref(&attribute)), 6, "an attribute");
         assert_turned(&with_segments(&[element]), 8, "an element");
-        assert_turned(&with_segments(&[attribute, exif]), 3, "EXIF comes first");
+        for (bytes, expected) in
+            [(little(3), 3), (little(0), 1), (little(3)[..15].to_vec(), 6), (b"XX*\0....".to_vec(), 1)]
+        {
+            let exif = segment(b"Exif\0\0", &bytes);
+            assert_turned(&with_segments(&[exif, attribute.clone()]), expected, "EXIF comes first");
+        }
         let text = b"XML:com.adobe.xmp\0\0\0\0\0<x tiff:Orientation=\"5\"/>";
         assert_turned(&png_with(b"iTXt", text, true), 5, "png");
     }
 
     #[test]
-    fn a_long_exif_goes_on_in_the_next_segment_and_the_last_of_equal_tags_counts() {
+    fn a_long_exif_goes_on_in_the_next_segment_and_the_first_of_equal_tags_and_values_counts() {
         let whole = little(6);
         let parts = [segment(b"Exif\0\0", &whole[..15]), segment(b"Exif\0\0", &whole[15..])];
         assert_turned(&with_segments(&parts), 6, "two segments");
@@ -390,7 +395,12 @@ mod tests {
         twice[8] = 2;
         let entry = little(8)[10..22].to_vec();
         twice.splice(22..22, entry);
-        assert_turned(&jpeg_with(&twice), 8, "the tag twice");
+        assert_turned(&jpeg_with(&twice), 6, "the tag twice");
+        assert_turned(&jpeg_with(&exif(b"II", 3, 2, [6, 0, 8, 0])), 6, "two values");
+        let elsewhere = [exif(b"II", 3, 3, [26, 0, 0, 0]), vec![5, 0, 6, 0, 7, 0]].concat();
+        assert_turned(&jpeg_with(&elsewhere), 5, "three values, which stand elsewhere");
+        let long = [exif(b"II", 16, 1, [26, 0, 0, 0]), vec![6, 0, 0, 0, 0, 0, 0, 0]].concat();
+        assert_turned(&jpeg_with(&long), 6, "eight bytes");
     }
 
     #[test]
@@ -405,7 +415,8 @@ mod tests {
             (little(0), "value 0"),
             (little(9), "value 9"),
             (exif(b"II", 3, 1, [6, 1, 0, 0]), "value 262"),
-            (exif(b"II", 3, 2, [6, 0, 6, 0]), "two values"),
+            (exif(b"II", 3, 3, [200, 0, 0, 0]), "three values nowhere"),
+            (exif(b"II", 3, 0, [6, 0, 0, 0]), "no value"),
             (exif(b"II", 2, 1, *b"6\0\0\0"), "text"),
             (exif(b"II", 99, 1, [6, 0, 0, 0]), "an unknown type"),
             (exif(b"II", 3, u32::MAX, [6, 0, 0, 0]), "a count without end"),
