@@ -92,6 +92,11 @@ impl Session {
         Ok(self.externals.identify(&self.graph, needed, memos.as_deref(), &generated)?)
     }
 
+    /// Says on standard error what is left out of the folders of images that were identified.
+    pub fn tell_left_out(&self) {
+        self.externals.tell_left_out();
+    }
+
     /// Notes in the ledger that this invocation begins.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use serde_json::json;
-use tfnas_artifacts::identify_folder;
+use tfnas_artifacts::{FolderRules, identify_folder};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -16,7 +16,7 @@ fn main() -> Result<(), Failure> {
     let [folder, memos] = arguments.as_slice() else { return Err("usage: identify FOLDER MEMOS".into()) };
     fs::create_dir_all(memos)?;
     let began = Instant::now();
-    let found = identify_folder(Path::new(folder), Some(Path::new(memos)))?;
+    let found = identify_folder(Path::new(folder), &FolderRules::default(), Some(Path::new(memos)))?;
     let seconds = began.elapsed().as_secs_f64();
     let found = json!({
         "files": found.files,

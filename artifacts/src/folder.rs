@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use crate::stamp::{Clock, Stamp, now_ns};
 use crate::{Digest, FileError};
 use memo::Memo;
-use walk::FoundFile;
+use walk::{FoundFile, FoundFiles};
 
 pub use deep::{FolderCheck, check_folders};
 pub use manifest::{FolderManifest, ManifestEntry, ParseManifestError};
@@ -85,6 +85,23 @@ pub enum FolderError {
     },
 }
 
+/// Which files of a folder count, by their names as bytes, which need be no UTF-8.
+#[derive(Debug, Clone, Copy)]
+pub struct FolderRules {
+    /// Whether a file or folder of this name, at any depth, is no part of the data.
+    pub is_ignored: fn(&[u8]) -> bool,
+    /// Whether a file of this name is data today and was passed over by earlier versions: with such a file a folder has
+    /// another identity than it had then.
+    pub is_new: fn(&[u8]) -> bool,
+}
+
+impl Default for FolderRules {
+    /// Everything counts.
+    fn default() -> Self {
+        Self { is_ignored: |_| false, is_new: |_| false }
+    }
+}
+
 /// Data identified by its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputIdentity {
@@ -96,23 +113,27 @@ pub struct InputIdentity {
     pub bytes: u64,
     /// How many files were read now; the others were as remembered.
     pub hashed: u64,
+    /// How many files and folders the rules left out; what lies in such a folder is not counted.
+    pub ignored: u64,
     /// The files.
     pub manifest: FolderManifest,
 }
 
 /// Identifies a folder by the relative paths, sizes and digests of all files below it. Symbolic links are followed.
 ///
+/// * `rules`: which files count.
 /// * `memos`: where to remember what was read, [`Store::folder_memos`](crate::Store::folder_memos); none to read
 ///   everything and remember nothing.
 ///
 /// # Errors
 /// [`FolderError`], naming the first file or folder that is in the way.
-pub fn identify_folder(root: &Path, memos: Option<&Path>) -> Result<InputIdentity, FolderError> {
+pub fn identify_folder(root: &Path, rules: &FolderRules, memos: Option<&Path>) -> Result<InputIdentity, FolderError> {
     let root = fs::canonicalize(root).map_err(FileError::of("open the folder", root))?;
     let subject = Subject {
         name: format!("folder {}", root.to_string_lossy()),
         head: manifest::FOLDER.to_owned(),
-        files: &|| walk::walk(&root),
+        is_new: rules.is_new,
+        files: &|| walk::walk(&root, rules.is_ignored),
         root: &root,
         memos,
     };
@@ -145,7 +166,8 @@ pub fn identify_list<'a>(
     let subject = Subject {
         name: format!("list {} {}", list.to_string_lossy(), root.to_string_lossy()),
         head: format!("{} {of_list}", manifest::LIST),
-        files: &|| named_files(list, &root, &paths),
+        is_new: |_| false,
+        files: &|| named_files(list, &root, &paths).map(FoundFiles::from),
         root: &root,
         memos,
     };
@@ -165,7 +187,8 @@ pub fn identify_file(path: &Path, memos: Option<&Path>) -> Result<InputIdentity,
     let subject = Subject {
         name: format!("file {}", path.to_string_lossy()),
         head: manifest::FOLDER.to_owned(),
-        files: &|| Ok(vec![found(walk::stat(&path)?)]),
+        is_new: |_| false,
+        files: &|| Ok(vec![found(walk::stat(&path)?)].into()),
         root: path.parent().unwrap_or(Path::new("/")),
         memos,
     };
@@ -205,8 +228,10 @@ struct Subject<'a> {
     name: String,
     /// The first line of its manifest.
     head: String,
-    /// Finds its files, in byte order of their paths.
-    files: &'a (dyn Fn() -> Result<Vec<FoundFile>, FolderError> + Sync),
+    /// Whether a file of this name gives a folder's manifest another first line.
+    is_new: fn(&[u8]) -> bool,
+    /// Finds its files.
+    files: &'a (dyn Fn() -> Result<FoundFiles, FolderError> + Sync),
     /// What their paths are relative to.
     root: &'a Path,
     memos: Option<&'a Path>,
@@ -216,11 +241,13 @@ impl Subject<'_> {
     fn identify(&self) -> Result<InputIdentity, FolderError> {
         let clock = Clock::of(self.root);
         let started_ns = now_ns();
-        let found = (self.files)()?;
+        let FoundFiles { files: found, ignored } = (self.files)()?;
         if found.is_empty() {
             return Err(FolderError::Empty { path: self.root.to_owned() });
         }
-        let memo = self.memos.and_then(|memos| Memo::load(memos, &self.name, &self.head));
+        let has_new = found.iter().any(|file| (self.is_new)(file.name().as_bytes()));
+        let head = if has_new { manifest::FOLDER_WITH_NEW } else { self.head.as_str() };
+        let memo = self.memos.and_then(|memos| Memo::load(memos, &self.name, head));
         let mut digests = remembered(&found, memo.as_ref());
         let new: Vec<usize> = (0..found.len()).filter(|&index| digests[index].is_none()).collect();
         let hashed: Vec<Digest> = new
@@ -233,7 +260,7 @@ impl Subject<'_> {
         }
         let digests: Vec<Digest> = digests.into_iter().flatten().collect();
         // Reading takes long: files may have come, gone or changed meanwhile.
-        if !new.is_empty() && (self.files)()? != found {
+        if !new.is_empty() && (self.files)()?.files != found {
             return Err(FolderError::Changed { path: self.root.to_owned() });
         }
 
@@ -241,7 +268,7 @@ impl Subject<'_> {
         let known = unchanged.and_then(|memo| memo.digest);
         drop(memo);
         let manifest = |found: Vec<FoundFile>| FolderManifest {
-            head: self.head.clone(),
+            head: head.to_owned(),
             entries: found
                 .into_iter()
                 .zip(&digests)
@@ -266,6 +293,7 @@ impl Subject<'_> {
             files: manifest.entries.len() as u64,
             bytes: manifest.entries.iter().map(|entry| entry.bytes).sum(),
             hashed: hashed.len() as u64,
+            ignored,
             manifest,
         })
     }

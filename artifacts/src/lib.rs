@@ -57,8 +57,8 @@ pub use cache::{Cache, CacheError, Hit};
 pub use digest::{Digest, ParseDigestError};
 pub use file_error::FileError;
 pub use folder::{
-    FolderCheck, FolderError, FolderManifest, InputIdentity, ManifestEntry, ParseManifestError, check_folders,
-    identify_file, identify_folder, identify_list,
+    FolderCheck, FolderError, FolderManifest, FolderRules, InputIdentity, ManifestEntry, ParseManifestError,
+    check_folders, identify_file, identify_folder, identify_list,
 };
 pub use format::FormatError;
 pub use gc::{Removal, RemovedAttempt, Retention};

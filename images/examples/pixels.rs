@@ -10,7 +10,7 @@
 //!  "colours": [["hue", 0.1], ["contrast", 1.3]]}}
 //! ```
 //!
-//! `crop` is left, top, width and height; the colours are changed in the order in which they stand.
+//! With `"exif_orientation": "apply"` a photo is turned upright as its metadata say. `crop` is left, top, width and height; the colours are changed in the order in which they stand.
 
 use std::error::Error;
 use std::io::{BufRead, Write};
@@ -18,15 +18,27 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde_json::json;
-use tfnas_images::{ColourChange, CropArea, EvalTransform, RgbImage, TrainParameters, TrainTransform, decode};
+use tfnas_images::{
+    ColourChange, CropArea, EvalTransform, ExifOrientation, RgbImage, TrainParameters, TrainTransform, decode_oriented,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Request {
     image: PathBuf,
     out: PathBuf,
+    #[serde(default)]
+    exif_orientation: Orientation,
     evaluate: Option<Evaluate>,
     train: Option<Train>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Orientation {
+    #[default]
+    Ignore,
+    Apply,
 }
 
 #[derive(Deserialize)]
@@ -72,7 +84,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn pixels(request: &Request) -> Result<RgbImage, Box<dyn Error>> {
-    let mut image = decode(&std::fs::read(&request.image)?)?;
+    let orientation = match request.exif_orientation {
+        Orientation::Ignore => ExifOrientation::Ignore,
+        Orientation::Apply => ExifOrientation::Apply,
+    };
+    let mut image = decode_oriented(&std::fs::read(&request.image)?, orientation)?;
     if let Some(Evaluate { resize, resolution }) = &request.evaluate {
         image = EvalTransform { resize: *resize, resolution: *resolution }.apply(&image);
     }

@@ -3,7 +3,12 @@ use thiserror::Error;
 
 use crate::rgb_image::{ImageSizeError, RgbImage};
 
+pub(crate) use header::looks_whole;
+
+mod content;
+mod exif;
 mod gif;
+mod header;
 mod jpeg;
 mod palette;
 mod pnm;
@@ -29,6 +34,9 @@ pub enum DecodeError {
     /// The first bytes are those of no format read here.
     #[error("not a JPEG, PNG, WebP, BMP, GIF, TIFF or PNM file")]
     UnknownFormat,
+    /// The first bytes are those of something else that is known.
+    #[error("not a JPEG, PNG, WebP, BMP, GIF, TIFF or PNM file: its content is {0}")]
+    OtherContent(&'static str),
     /// The data end before the image does.
     #[error("the file is truncated: the image data end too early")]
     Truncated,
@@ -92,8 +100,30 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
         Ok(format @ (ImageFormat::Png | ImageFormat::WebP | ImageFormat::Bmp | ImageFormat::Tiff)) => {
             raster::decode(bytes, format)
         }
-        _ => Err(DecodeError::UnknownFormat),
+        _ => Err(content::unread(bytes).map_or(DecodeError::UnknownFormat, DecodeError::OtherContent)),
     }
+}
+
+/// What is done about the orientation that the metadata of a photo state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExifOrientation {
+    /// Nothing, as torchvision's loader does.
+    #[default]
+    Ignore,
+    /// The pixels are turned and mirrored so that the photo is upright, as Pillow's `ImageOps.exif_transpose` does.
+    Apply,
+}
+
+/// Decodes a file as [`decode`] does, and then does what is to be done about its orientation.
+///
+/// # Errors
+/// As [`decode`]; metadata that make no sense are no error.
+pub fn decode_oriented(bytes: &[u8], orientation: ExifOrientation) -> Result<RgbImage, DecodeError> {
+    let image = decode(bytes)?;
+    Ok(match orientation {
+        ExifOrientation::Ignore => image,
+        ExifOrientation::Apply => image.turned(exif::orientation(bytes)),
+    })
 }
 
 /// Refuses sizes beyond [`MAX_PIXELS`], and those that a file of so many bytes has no reason to have.
@@ -175,9 +205,11 @@ mod tests {
     #[test]
     fn what_is_no_image_is_named_so() {
         assert!(matches!(decode(b""), Err(DecodeError::Empty)));
-        for bytes in [&b"GI"[..], b"<svg></svg>", b"P7", b"P9 1 1 255 a", &[0; 100]] {
+        for bytes in [&b"GI"[..], b"P7", b"P9 1 1 255 a", &[0; 100]] {
             assert!(matches!(decode(bytes), Err(DecodeError::UnknownFormat)), "{bytes:?}");
         }
+        let text = decode(b"<!DOCTYPE html><html>404</html>").unwrap_err().to_string();
+        assert_eq!(text, "not a JPEG, PNG, WebP, BMP, GIF, TIFF or PNM file: its content is an HTML page");
     }
 
     #[test]

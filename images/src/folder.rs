@@ -2,10 +2,10 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use crate::{Entry, ImageList, ListError};
+use crate::{EXTENSIONS, Entry, ImageList, ListError, UnreadFormats, has_image_extension, is_ignored};
 
-/// What the name of an image ends with, in upper or lower case.
-pub const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp"];
+/// How many names of classes one message holds.
+const NAMED_CLASSES: usize = 50;
 
 /// A folder of classes: each folder in it is a class, named by the folder, and holds its images.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,16 +71,24 @@ pub enum FolderError {
         /// How many there are.
         missing: usize,
     },
-    /// A class without images.
-    #[error("{}: no images in class {class:?}{} (they end in {}); add images or remove the folder",
-        root.display(), others(*empty), EXTENSIONS.join(", "))]
-    EmptyClass {
+    /// Classes without images.
+    #[error("{}: no images in {} (they end in {}); add images or remove {}{}", root.display(), named(classes),
+        EXTENSIONS.join(", "), if classes.len() == 1 { "the folder" } else { "the folders" }, in_them(unread))]
+    EmptyClasses {
         /// The folder of classes.
         root: PathBuf,
-        /// The first such class.
+        /// All such classes.
+        classes: Vec<String>,
+        /// What lies in them in formats that are not read.
+        unread: UnreadFormats,
+    },
+    /// A class that is asked for, and named as what is left out of every folder.
+    #[error("{}: class {class:?} is named like a hidden or system folder, which is never read; rename it", root.display())]
+    IgnoredClass {
+        /// Where it is.
+        root: PathBuf,
+        /// The class.
         class: String,
-        /// How many there are.
-        empty: usize,
     },
     /// A folder that symbolic links lead to a second time within a class.
     #[error("{}: symbolic links lead to this folder twice; remove one", .0.display())]
@@ -104,22 +112,40 @@ pub enum FolderError {
 /// Finds the classes and images of a folder, as torchvision's `ImageFolder` does.
 ///
 /// Each folder in `root` is a class, labelled in the order of the names (by code point); its images are the files with
-/// one of [`EXTENSIONS`] in it and below, ordered by folder, then by name. Symbolic links are followed.
+/// one of [`EXTENSIONS`] in it and below, ordered by folder, then by name. Symbolic links are followed. Unlike there,
+/// hidden and system folders and files ([`is_ignored`]) are left out.
 ///
 /// # Errors
 /// [`FolderError`] where something cannot be read, there are no classes, or a class has no images.
 pub fn scan(root: &Path) -> Result<ClassFolders, FolderError> {
-    let mut classes = Vec::new();
-    for found in read(root)? {
-        if found.kind == Kind::Folder {
-            classes.push(found.name);
-        }
-    }
-    classes.sort_unstable();
+    let classes = class_names(root)?;
     if classes.is_empty() {
         return Err(FolderError::NoClasses(root.to_owned()));
     }
     images_of(root, classes)
+}
+
+/// Finds the paths of all images of a folder of classes, relative to it and in order; classes may be empty, and there may
+/// be none.
+///
+/// # Errors
+/// [`FolderError`] where something cannot be read.
+pub fn image_paths(root: &Path) -> Result<Vec<String>, FolderError> {
+    let mut images = Vec::new();
+    for class in class_names(root)? {
+        collect(root, class, &mut HashSet::new(), &mut images, &mut UnreadFormats::default())?;
+    }
+    images.sort_unstable();
+    Ok(images.into_iter().map(|(folder, name)| format!("{folder}/{name}")).collect())
+}
+
+/// The folders in `root`, in the order of their names.
+fn class_names(root: &Path) -> Result<Vec<String>, FolderError> {
+    let found = read(root, &mut UnreadFormats::default())?;
+    let folders = found.into_iter().filter(|found| found.kind == Kind::Folder);
+    let mut classes: Vec<String> = folders.map(|found| found.name).collect();
+    classes.sort_unstable();
+    Ok(classes)
 }
 
 /// Finds the images of these classes only, labelled in the order given; whatever else is in `root` is not looked at.
@@ -128,6 +154,9 @@ pub fn scan(root: &Path) -> Result<ClassFolders, FolderError> {
 /// As [`scan`], and for a class without a folder, without a usable name, or named twice.
 pub fn scan_classes(root: &Path, classes: &[String]) -> Result<ClassFolders, FolderError> {
     check_classes(classes, "the classes")?;
+    if let Some(class) = classes.iter().find(|class| is_ignored(class.as_bytes())) {
+        return Err(FolderError::IgnoredClass { root: root.to_owned(), class: class.clone() });
+    }
     fs::read_dir(root).map_err(|source| FolderError::Read { path: root.to_owned(), source })?;
     let mut missing = classes.iter().filter(|class| !root.join(class).is_dir());
     if let Some(class) = missing.next() {
@@ -170,18 +199,21 @@ fn check_classes(classes: &[String], name: &str) -> Result<(), ClassesError> {
 fn images_of(root: &Path, classes: Vec<String>) -> Result<ClassFolders, FolderError> {
     let mut entries = Vec::new();
     let mut empty = Vec::new();
+    let mut unread = UnreadFormats::default();
     for (label, class) in classes.iter().enumerate() {
         let mut images = Vec::new();
-        collect(root, class.clone(), &mut HashSet::new(), &mut images)?;
+        let mut unread_here = UnreadFormats::default();
+        collect(root, class.clone(), &mut HashSet::new(), &mut images, &mut unread_here)?;
         if images.is_empty() {
-            empty.push(class);
+            empty.push(class.clone());
+            unread.add(unread_here);
         }
         images.sort_unstable();
         let label = u32::try_from(label).unwrap_or(u32::MAX);
         entries.extend(images.into_iter().map(|(folder, name)| Entry { path: format!("{folder}/{name}"), label }));
     }
-    if let Some(&class) = empty.first() {
-        return Err(FolderError::EmptyClass { root: root.to_owned(), class: class.clone(), empty: empty.len() });
+    if !empty.is_empty() {
+        return Err(FolderError::EmptyClasses { root: root.to_owned(), classes: empty, unread });
     }
     let list = ImageList::new(entries).map_err(|source| FolderError::List { root: root.to_owned(), source })?;
     Ok(ClassFolders { classes, list })
@@ -193,6 +225,7 @@ fn collect(
     class: String,
     visited: &mut HashSet<PathBuf>,
     images: &mut Vec<(String, String)>,
+    unread: &mut UnreadFormats,
 ) -> Result<(), FolderError> {
     let mut folders = vec![class];
     while let Some(folder) = folders.pop() {
@@ -202,7 +235,7 @@ fn collect(
         if !visited.insert(real) {
             return Err(FolderError::ReachedTwice(path));
         }
-        for found in read(&path)? {
+        for found in read(&path, unread)? {
             match found.kind {
                 Kind::Folder => folders.push(format!("{folder}/{}", found.name)),
                 Kind::Image => images.push((folder.clone(), found.name)),
@@ -223,8 +256,8 @@ enum Kind {
     Image,
 }
 
-/// The folders and images in a folder, in no order.
-fn read(folder: &Path) -> Result<Vec<Found>, FolderError> {
+/// The folders and images in a folder, in no order; counts the files in formats that are not read.
+fn read(folder: &Path, unread: &mut UnreadFormats) -> Result<Vec<Found>, FolderError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| FolderError::Read { path, source }
@@ -232,8 +265,12 @@ fn read(folder: &Path) -> Result<Vec<Found>, FolderError> {
     let mut found = Vec::new();
     for item in fs::read_dir(folder).map_err(failed(folder))? {
         let item = item.map_err(failed(folder))?;
+        let name = item.file_name();
+        if is_ignored(name.as_encoded_bytes()) {
+            continue;
+        }
         let path = item.path();
-        let is_image = has_image_extension(&path);
+        let is_image = has_image_extension(name.as_encoded_bytes());
         let mut file_type = item.file_type().map_err(failed(&path))?;
         if file_type.is_symlink() {
             match fs::metadata(&path) {
@@ -246,23 +283,31 @@ fn read(folder: &Path) -> Result<Vec<Found>, FolderError> {
             (true, _) => Kind::Folder,
             (false, true) if file_type.is_file() => Kind::Image,
             (false, true) => return Err(FolderError::NotAFile(path)),
-            (false, false) => continue,
+            (false, false) => {
+                unread.count(name.as_encoded_bytes());
+                continue;
+            }
         };
-        let name = item.file_name().into_string().map_err(|_| FolderError::NotUnicode(path))?;
+        let name = name.into_string().map_err(|_| FolderError::NotUnicode(path))?;
         found.push(Found { name, kind });
     }
     Ok(found)
 }
 
-/// Whether the name ends with one of the extensions; `.jpg` alone is one too, as in torchvision.
-fn has_image_extension(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-    EXTENSIONS.iter().any(|extension| {
-        let start = name.len().checked_sub(extension.len());
-        start.is_some_and(|start| {
-            name[start..].eq_ignore_ascii_case(extension.as_bytes()) && start > 0 && name[start - 1] == b'.'
-        })
-    })
+/// Classes by name, many of them shortened.
+fn named(classes: &[String]) -> String {
+    if let [class] = classes {
+        return format!("class {class:?}");
+    }
+    let names: Vec<String> = classes.iter().take(NAMED_CLASSES).map(|class| format!("{class:?}")).collect();
+    let more = classes.len() - names.len();
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{} classes: {}{rest}", classes.len(), names.join(", "))
+}
+
+/// What empty classes hold in formats that are not read.
+fn in_them(unread: &UnreadFormats) -> String {
+    if unread.is_empty() { String::new() } else { format!(". {unread}") }
 }
 
 fn others(classes: usize) -> String {
@@ -307,10 +352,65 @@ mod tests {
 
     #[test]
     fn images_are_ordered_by_folder_then_name_and_known_by_their_extension() {
-        let root =
-            folder(&["a/z.JPG", "a/m/b.TIFF", "a/b.Jpeg", "a/notes.txt", "a/jpg", "a/.hidden.png", "a/m/deep/c.bmp"]);
+        let root = folder(&["a/z.JPG", "a/m/b.TIFF", "a/b.Jpeg", "a/notes.txt", "a/jpg", "a/f.GIF", "a/m/deep/c.bmp"]);
         let scanned = scan(root.path()).unwrap();
-        assert_eq!(scanned.list.to_text(), "a/.hidden.png 0\na/b.Jpeg 0\na/z.JPG 0\na/m/b.TIFF 0\na/m/deep/c.bmp 0\n");
+        assert_eq!(scanned.list.to_text(), "a/b.Jpeg 0\na/f.GIF 0\na/z.JPG 0\na/m/b.TIFF 0\na/m/deep/c.bmp 0\n");
+        let paths = ["a/b.Jpeg", "a/f.GIF", "a/z.JPG", "a/m/b.TIFF", "a/m/deep/c.bmp"];
+        assert_eq!(image_paths(root.path()).unwrap(), paths);
+    }
+
+    #[test]
+    fn hidden_and_system_folders_are_no_classes_and_such_files_no_images_at_any_depth() {
+        use std::os::unix::ffi::OsStrExt;
+        let root = folder(&["a/1.jpg", "a/deep/2.jpg"]);
+        let clean = scan(root.path()).unwrap();
+        let system = [
+            ".ipynb_checkpoints",
+            "__MACOSX",
+            "@eaDir",
+            ".Trash-1000",
+            ".git",
+            "$RECYCLE.BIN",
+            "System Volume Information",
+            "lost+found",
+            "#recycle",
+            "@Recycle",
+            ".AppleDouble",
+        ];
+        for below in ["", "a/", "a/deep/"] {
+            for folder in system {
+                let folder = root.path().join(format!("{below}{folder}"));
+                fs::create_dir(&folder).unwrap();
+                fs::write(folder.join("1.jpg"), "").unwrap();
+            }
+            for file in ["._1.jpg", ".DS_Store", "Thumbs.db", "desktop.ini", ".hidden.png"] {
+                fs::write(root.path().join(format!("{below}{file}")), "").unwrap();
+            }
+            symlink("/nowhere/at/all", root.path().join(format!("{below}.dead.jpg"))).unwrap();
+            fs::write(root.path().join(below).join(std::ffi::OsStr::from_bytes(b".\xff.jpg")), "").unwrap();
+        }
+        assert_eq!(scan(root.path()).unwrap(), clean);
+        assert_eq!(scan_classes(root.path(), &names(&["a"])).unwrap(), clean);
+        let asked = scan_classes(root.path(), &names(&["a", ".git"])).unwrap_err();
+        assert!(matches!(&asked, FolderError::IgnoredClass { class, .. } if class == ".git"), "{asked}");
+    }
+
+    #[test]
+    fn all_empty_classes_are_named_and_many_shortened() {
+        let root = folder(&["a/1.jpg", "b/readme.txt", "c/x.heic", "d/y.HEIC", "e/.hidden.jpg"]);
+        let text = message(root.path());
+        assert!(text.contains("no images in 4 classes: \"b\", \"c\", \"d\", \"e\" (they end in jpg, "), "{text}");
+        assert!(
+            text.contains("remove the folders. 2 files in formats that are not read are left out: 2 .heic"),
+            "{text}"
+        );
+        let root = folder(&["a/1.jpg"]);
+        for class in 0..200 {
+            fs::create_dir(root.path().join(format!("empty{class:03}"))).unwrap();
+        }
+        let text = message(root.path());
+        assert!(text.contains("200 classes: \"empty000\"") && text.contains("\"empty049\" and 150 more"), "{text}");
+        assert!(image_paths(root.path()).unwrap() == ["a/1.jpg"]);
     }
 
     #[test]

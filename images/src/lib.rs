@@ -3,10 +3,12 @@
 mod augment;
 mod batches;
 mod bounded_read;
+mod check;
 mod decode;
 mod folder;
 pub mod generated;
 mod list;
+mod names;
 mod prefetch;
 mod published;
 mod resize;
@@ -17,9 +19,11 @@ mod transform;
 
 pub use augment::*;
 pub use batches::*;
-pub use decode::{DecodeError, MAX_PIXELS, decode};
+pub use check::*;
+pub use decode::{DecodeError, ExifOrientation, MAX_PIXELS, decode, decode_oriented};
 pub use folder::*;
 pub use list::*;
+pub use names::*;
 pub use published::*;
 pub use resize::*;
 pub use rgb_image::{ImageSizeError, RgbImage};

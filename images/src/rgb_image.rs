@@ -1,3 +1,5 @@
+use image::DynamicImage;
+use image::metadata::Orientation;
 use thiserror::Error;
 
 /// Bytes of a pixel: red, green, blue.
@@ -37,6 +39,22 @@ impl RgbImage {
             return Err(ImageSizeError { width, height, bytes: pixels.len() });
         }
         Ok(Self { width, height, pixels })
+    }
+
+    /// The image turned and mirrored.
+    pub(crate) fn turned(self, orientation: Orientation) -> Self {
+        if orientation == Orientation::NoTransforms {
+            return self;
+        }
+        let size = [self.width, self.height].map(u32::try_from);
+        let [Ok(width), Ok(height)] = size else { return self };
+        let Some(pixels) = image::RgbImage::from_raw(width, height, self.pixels) else {
+            unreachable!("an image has as many bytes as its size says");
+        };
+        let mut image = DynamicImage::ImageRgb8(pixels);
+        image.apply_orientation(orientation);
+        let (width, height) = (image.width() as usize, image.height() as usize);
+        Self { width, height, pixels: image.into_rgb8().into_raw() }
     }
 }
 

@@ -1,17 +1,18 @@
+use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::bounded_read::read_bounded;
-use crate::{DecodeError, Entry, ImageList, RgbImage, decode};
+use crate::{DecodeError, Entry, ExifOrientation, ImageList, RgbImage, decode_oriented};
 
 /// Memory for decoded images that are kept from one epoch to the next, in bytes: a small set is decoded once.
 const KEPT_BYTES: usize = 256 << 20;
 
 /// The largest image file that is read, in bytes; the largest of ImageNet has 16 MB.
-const MAX_FILE_BYTES: u64 = 1 << 30;
+pub(crate) const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// What is done about an image that cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,22 @@ pub enum BadImage {
     Error,
     /// Its batch is delivered without it.
     Skip,
+}
+
+/// How images are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// What is done about one that cannot be decoded.
+    pub on_bad: BadImage,
+    /// What is done about the orientation that its metadata state.
+    pub orientation: ExifOrientation,
+}
+
+impl From<BadImage> for Reading {
+    /// Without a look at the orientation.
+    fn from(on_bad: BadImage) -> Self {
+        Self { on_bad, orientation: ExifOrientation::Ignore }
+    }
 }
 
 /// Why no batch could be delivered.
@@ -59,17 +76,32 @@ pub struct ImageSource(Arc<Images>);
 struct Images {
     root: PathBuf,
     entries: Vec<Entry>,
-    on_bad: BadImage,
+    reading: Reading,
+    /// The images that were skipped, by their positions.
+    skipped: Mutex<BTreeSet<usize>>,
     kept: Vec<OnceLock<RgbImage>>,
     kept_bytes: AtomicUsize,
 }
 
 impl ImageSource {
     /// The images of `list` under `root`.
-    pub fn new(root: &Path, list: &ImageList, on_bad: BadImage) -> Self {
+    pub fn new(root: &Path, list: &ImageList, reading: impl Into<Reading>) -> Self {
         let entries = list.entries().to_vec();
         let kept = entries.iter().map(|_| OnceLock::new()).collect();
-        Self(Arc::new(Images { root: root.to_owned(), entries, on_bad, kept, kept_bytes: AtomicUsize::new(0) }))
+        Self(Arc::new(Images {
+            root: root.to_owned(),
+            entries,
+            reading: reading.into(),
+            skipped: Mutex::default(),
+            kept,
+            kept_bytes: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Returns the images that were skipped so far, by their paths in the list and in its order.
+    pub fn skipped(&self) -> Vec<&str> {
+        let skipped = self.0.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        skipped.iter().map(|&position| self.0.entries[position].path.as_str()).collect()
     }
 
     /// The number of images.
@@ -98,7 +130,10 @@ impl ImageSource {
         let images = &*self.0;
         let path = || images.root.join(&images.entries[position].path);
         match guarded(path, || images.with_image(position, buffer, then)) {
-            Err(LoadError::Decode { .. }) if images.on_bad == BadImage::Skip => Ok(None),
+            Err(LoadError::Decode { .. }) if images.reading.on_bad == BadImage::Skip => {
+                images.skipped.lock().unwrap_or_else(PoisonError::into_inner).insert(position);
+                Ok(None)
+            }
             result => result.map(Some),
         }
     }
@@ -118,7 +153,8 @@ impl Images {
         if let Err(source) = read_bounded(&path, MAX_FILE_BYTES, buffer) {
             return Err(LoadError::Read { path, source });
         }
-        let image = decode(buffer).map_err(|source| LoadError::Decode { path, source })?;
+        let image =
+            decode_oriented(buffer, self.reading.orientation).map_err(|source| LoadError::Decode { path, source })?;
         let result = then(&image);
         self.keep(position, image);
         Ok(result)
@@ -140,7 +176,10 @@ impl Images {
 }
 
 /// Turns a panic over an image into an error that names it.
-fn guarded<T>(path: impl Fn() -> PathBuf, load: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadError> {
+pub(crate) fn guarded<T>(
+    path: impl Fn() -> PathBuf,
+    load: impl FnOnce() -> Result<T, LoadError>,
+) -> Result<T, LoadError> {
     // What a panic may leave half done is thrown away with the batch.
     catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| Err(LoadError::Panic { path: path() }))
 }
@@ -178,6 +217,7 @@ mod tests {
         let names = ["text.jpg", "missing.jpg"];
         let lenient = source(root.path(), &names, BadImage::Skip);
         assert_eq!(width(&lenient, 0).unwrap(), None);
+        assert_eq!(lenient.skipped(), ["text.jpg"]);
         assert!(matches!(width(&lenient, 1), Err(LoadError::Read { .. })));
         let strict = source(root.path(), &names, BadImage::Error);
         let text = width(&strict, 0).unwrap_err().to_string();

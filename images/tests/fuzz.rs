@@ -8,7 +8,7 @@ mod damage;
 
 use damage::{check_memory, damaged, inputs};
 use image::{DynamicImage, ImageFormat, RgbImage};
-use tfnas_images::{ImageList, decode, parse_classes};
+use tfnas_images::{ExifOrientation, ImageList, decode_oriented, parse_classes};
 use turbojpeg::{Image, PixelFormat, Subsamp};
 
 const LIST: &str = "n01440764/n01440764_10026.JPEG 0\nn01440764/n01440764_10027.JPEG 0\na folder/an image.png 1\n";
@@ -63,7 +63,7 @@ fn decode_damaged(files: &[Vec<u8>]) {
         let file = &files[index as usize % files.len()];
         let (head, tail) = file.split_at(if index % 2 == 0 { file.len().min(HEADER) } else { file.len() });
         let bytes = [damaged(head, index), tail.to_vec()].concat();
-        if let Ok(image) = decode(&bytes) {
+        if let Ok(image) = decode_oriented(&bytes, ExifOrientation::Apply) {
             assert_eq!(image.pixels.len(), image.width * image.height * 3);
             decoded += 1;
         }

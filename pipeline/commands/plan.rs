@@ -64,6 +64,7 @@ pub fn show(
     json: bool,
 ) -> Result<Exit, CommandError> {
     session.identify(chosen)?;
+    session.tell_left_out();
     let plan = session.planner().plan(chosen, forced)?;
     if json {
         let stages = plan.steps.iter().map(|step| shown(&session.graph, step)).collect();

@@ -120,6 +120,7 @@ impl Run {
         generate::ensure(&setup.configuration)?;
         let mut session = setup.write()?;
         session.identify(&chosen)?;
+        session.tell_left_out();
         check_targets(&session.planner(), &needed)?;
         check_networks(&session.planner(), &needed)?;
         let reporter = Reporter::new(bars, options.json, !self.no_progress);

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tfnas_artifacts::{
     Cache, CacheError, Digest, Failure, Holder, KeyManifest, NewAttempt, OpenAttempt, OpenRun, Purpose, Usage, Waiting,
 };
-use tfnas_stages::{CONTRACT, Executor, Input, Job, Stage};
+use tfnas_stages::{CONTRACT, Executor, ImageCheck, Input, Job, Stage};
 
 use crate::execute::death::{self, MemoryKills};
 use crate::execute::events::Mail;
@@ -45,6 +45,8 @@ pub struct Work<'a> {
     pub made: Vec<(&'static str, usize, Digest)>,
     /// Other data that it reads, by port.
     pub given: BTreeMap<&'static str, Input>,
+    /// Images that the worker looks at first.
+    pub check: Option<ImageCheck>,
     /// The device that computes.
     pub device: Device,
     /// Threads to compute with.
@@ -189,6 +191,7 @@ impl Work<'_> {
             threads: self.threads,
             data_workers: self.data_workers,
             rank_timeout_s: self.rank_timeout_s,
+            check: self.check.clone(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod ask;
 mod attempt;
+mod check;
 mod death;
 mod events;
 mod happening;

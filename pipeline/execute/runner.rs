@@ -3,10 +3,11 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Scope;
 
-use tfnas_artifacts::{Attempt, KeyManifest, OpenRun, Purpose};
+use tfnas_artifacts::{Attempt, Digest, KeyManifest, OpenRun, Purpose};
 use tfnas_stages::{Executor, Stage};
 
 use crate::execute::attempt::Work;
+use crate::execute::check::{self, Unchecked};
 use crate::execute::events::Mail;
 use crate::execute::happening::Failed;
 use crate::execute::interrupt::{Interrupt, Interrupts};
@@ -153,7 +154,10 @@ impl<'a> Runner<'a> {
                     }
                 }
                 Message::Ended(instance, ending) => {
-                    state.running.remove(&instance);
+                    let running = state.running.remove(&instance);
+                    if let (Ending::Done(_), Some(running)) = (&ending, running) {
+                        check::note(&self.planner.cache.store().folder_memos(), &running.unchecked);
+                    }
                     self.ended(instance, ending, state, reporter);
                     next = self.settle(state, reporter)?;
                 }
@@ -300,6 +304,11 @@ impl<'a> Runner<'a> {
             }
         }
         let expected_ms = planner.cache.ledger().expected_ms(&node.id, node.stage.name())?;
+        let memos = planner.cache.store().folder_memos();
+        // The ranks of a training wait for each other only for a while.
+        let looks = purpose == Purpose::Run && config.processes(node.stage) == 1;
+        let unchecked = looks.then(|| Unchecked::of(planner, instance, &memos)).flatten();
+        let (check, unchecked) = unchecked.map(|unchecked| (unchecked.check, unchecked.digests)).unzip();
         let work = Work {
             cache: planner.cache,
             run: self.run,
@@ -310,6 +319,7 @@ impl<'a> Runner<'a> {
             manifest,
             made,
             given,
+            check,
             device: planner.device(instance).clone(),
             threads: self.threads(instance),
             data_workers: config.data.workers,
@@ -324,7 +334,7 @@ impl<'a> Runner<'a> {
             forced: self.forced.contains(&instance),
             purpose,
         };
-        Ok(Ready { instance, need: self.need(instance)?, work })
+        Ok(Ready { instance, need: self.need(instance)?, unchecked: unchecked.unwrap_or_default(), work })
     }
 
     fn start<'scope, 'env: 'scope>(
@@ -337,8 +347,8 @@ impl<'a> Runner<'a> {
         'a: 'scope,
     {
         let (mail, inbox) = channel();
-        let Ready { instance, need, work } = ready;
-        state.running.insert(instance, Running { mail: mail.clone(), need });
+        let Ready { instance, need, unchecked, work } = ready;
+        state.running.insert(instance, Running { mail: mail.clone(), need, unchecked });
         let sender = sender.clone();
         scope.spawn(move || {
             let tell = |happening| {
@@ -418,10 +428,13 @@ struct Running {
     /// Where mail to it goes.
     mail: Sender<Mail>,
     need: Need,
+    /// Images that are whole once it is done.
+    unchecked: Vec<Digest>,
 }
 
 struct Ready<'a> {
     instance: usize,
     need: Need,
+    unchecked: Vec<Digest>,
     work: Work<'a>,
 }

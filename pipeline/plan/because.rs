@@ -85,6 +85,7 @@ fn short(value: &Value) -> String {
 /// The key of the configuration that a parameter of a stage stands for: those of other sections are named without them.
 fn configuration_key(stage: Stage, parameter: &str) -> String {
     let key = match (stage, parameter) {
+        (_, "exif_orientation") => "data.exif_orientation",
         (_, "on_bad_image") => "data.on_bad_image",
         (_, "resize") => "data.resize",
         (Stage::Test, "resolution") => "space.resolution",

@@ -1,10 +1,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use tfnas_artifacts::{Digest, FolderError, InputIdentity, identify_file, identify_folder, identify_list};
+use tfnas_artifacts::{Digest, FolderError, FolderRules, InputIdentity, identify_file, identify_folder, identify_list};
+use tfnas_images::{UnreadFormats, is_ignored, is_newly_read};
 use tfnas_stages::Input;
 
 use crate::plan::{External, From, Graph};
+
+/// Which files of an image folder count: all but hidden and system ones.
+pub const IMAGE_FOLDER: FolderRules = FolderRules { is_ignored, is_new: is_newly_read };
 
 /// The data that no stage made, identified by its content, each read once.
 #[derive(Default)]
@@ -23,6 +27,28 @@ pub struct Resolved {
     pub files: u64,
     /// Their size together.
     pub bytes: u64,
+    /// What an image folder holds beside images.
+    pub left_out: LeftOut,
+}
+
+/// What is left out of a folder of images.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Hidden and system files and folders.
+    pub ignored: u64,
+    /// Photos in formats that are not read.
+    pub unread: UnreadFormats,
+}
+
+impl LeftOut {
+    /// Counts what a folder holds.
+    fn of(identity: &InputIdentity) -> Self {
+        let mut unread = UnreadFormats::default();
+        for entry in identity.manifest.entries() {
+            unread.count(entry.path.rsplit('/').next().unwrap_or(&entry.path).as_bytes());
+        }
+        Self { ignored: identity.ignored, unread }
+    }
 }
 
 /// Data that is not there, or cannot be read.
@@ -97,6 +123,22 @@ impl ExternalInputs {
 }
 
 impl ExternalInputs {
+    /// Says on standard error what is left out of folders of images.
+    pub fn tell_left_out(&self) {
+        for (external, resolved) in &self.known {
+            let Some(Resolved { left_out: LeftOut { ignored, unread }, .. }) = resolved else { continue };
+            let key = external.key();
+            match ignored {
+                0 => {}
+                1 => tracing::info!("{key}: ignored 1 hidden or system file or folder"),
+                _ => tracing::info!("{key}: ignored {ignored} hidden or system files and folders"),
+            }
+            if !unread.is_empty() {
+                tracing::warn!("{key}: {unread}");
+            }
+        }
+    }
+
     /// Returns all that was asked about.
     pub fn known(&self) -> impl Iterator<Item = &External> {
         self.known.keys()
@@ -162,9 +204,13 @@ fn resolve(
     }
     let content = |source| InputError::Content { key, source };
     let (identity, list) = match external {
-        External::Folder { .. } => (identify_folder(path, memos).map_err(content)?, None),
+        External::Folder { .. } => (identify_folder(path, &IMAGE_FOLDER, memos).map_err(content)?, None),
         External::File { .. } => (identify_file(path, memos).map_err(content)?, None),
         External::List { root, .. } => (identify_images(root, path, memos, key)?, Some(path.to_owned())),
+    };
+    let left_out = match external {
+        External::Folder { .. } => LeftOut::of(&identity),
+        _ => LeftOut::default(),
     };
     let InputIdentity { digest, files, bytes, .. } = identity;
     let path = match external {
@@ -174,7 +220,7 @@ fn resolve(
     // A worker may run in another folder.
     let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
     let input = Input { path: absolute(path), list: list.map(absolute), digest: digest.to_string() };
-    Ok(Some(Resolved { input, digest, files, bytes }))
+    Ok(Some(Resolved { input, digest, files, bytes, left_out }))
 }
 
 /// A list's content is the list and the images that it names, not what else lies in their folder.

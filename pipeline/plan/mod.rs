@@ -15,7 +15,7 @@ pub use action::{Action, Plan, Step};
 pub use because::{Because, Changes};
 pub use chain::chain;
 pub use graph::{External, From, Graph, Instance};
-pub use input::{ExternalInputs, InputError, check};
+pub use input::{ExternalInputs, IMAGE_FOLDER, InputError, check};
 use key::manifest;
 pub use network::{NetworkError, check_networks};
 pub use planner::{PlanError, Planner};

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
-use tfnas_stages::Protocol;
+use tfnas_stages::{ExifOrientation, Protocol};
 
 use crate::machine::build;
 use crate::publication::facts::{ArchitectureFacts, TestFacts, TrainFacts};
@@ -32,6 +32,8 @@ pub struct Card<'a> {
     pub weights: &'a str,
     /// The data.
     pub data: &'a Data,
+    /// What was done about the orientation that the metadata of photos state.
+    pub exif_orientation: ExifOrientation,
     /// Epochs of the search.
     pub search_epochs: usize,
     /// Mean entropy of the operations after its last epoch, as a share of its maximum.
@@ -165,6 +167,12 @@ impl Card<'_> {
                 "* {what} images: `{}`, {} files, BLAKE3 of their manifest `{}`.",
                 images.name, images.files, images.blake3
             ));
+        }
+        if self.exif_orientation == ExifOrientation::Apply {
+            line(
+                "* Photos were turned upright as their EXIF orientation says, as `PIL.ImageOps.exif_transpose` does."
+                    .to_owned(),
+            );
         }
         line("\nThe images are not part of this folder; `lists/` has the digest of each.".to_owned());
 
@@ -325,6 +333,7 @@ mod tests {
             train: &train,
             weights: "best",
             data: &data,
+            exif_orientation: ExifOrientation::Ignore,
             search_epochs: 3,
             entropy: 0.5,
             tool: "tfnas-pipeline 0",
@@ -333,6 +342,12 @@ mod tests {
         };
         text(&mut card);
         card.text()
+    }
+
+    #[test]
+    fn a_card_says_where_the_orientation_of_photos_was_applied() {
+        assert!(!card(|_| {}).contains("EXIF"));
+        assert!(card(|card| card.exif_orientation = ExifOrientation::Apply).contains("EXIF orientation"));
     }
 
     #[test]

@@ -61,6 +61,7 @@ pub fn configuration(records: &BTreeMap<Stage, StageRecord>, data: &DataSection)
             train: public(&data.train),
             test: public(&data.test),
             on_bad_image: train.on_bad_image,
+            exif_orientation: train.exif_orientation,
             workers: DATA_WORKERS,
             resize: Some(train.resize),
             generate: data.generate.clone(),

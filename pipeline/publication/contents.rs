@@ -102,6 +102,7 @@ impl Contents {
             train: &self.train,
             weights: weights.strip_suffix(".safetensors").unwrap_or(weights),
             data: &self.data,
+            exif_orientation: self.config.data.exif_orientation,
             search_epochs: self.history.len(),
             entropy: self.history.last().map_or(1.0, |epoch| epoch.operation_entropy),
             tool: &tested.tool,

@@ -93,6 +93,9 @@ pub struct DataSection {
     /// What an image that cannot be read does.
     #[serde(default)]
     pub on_bad_image: OnBadImage,
+    /// What is done about the orientation that the metadata of photos state: ignore, as the original does, or apply.
+    #[serde(default, skip_serializing_if = "ExifOrientation::is_ignore")]
+    pub exif_orientation: ExifOrientation,
     /// Threads that decode ahead. Changes speed alone.
     #[serde(default = "data_workers")]
     pub workers: usize,
@@ -178,6 +181,24 @@ pub enum OnBadImage {
     Error,
     /// It is left out, and counted in the report.
     Skip,
+}
+
+/// What is done about the orientation that the metadata (EXIF) of a photo state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ExifOrientation {
+    /// Nothing: pixels are taken as they are stored, as in the original.
+    #[default]
+    Ignore,
+    /// Photos are turned and mirrored so that they are upright, as Pillow's `ImageOps.exif_transpose` does.
+    Apply,
+}
+
+impl ExifOrientation {
+    /// Returns whether nothing is done; parameters then do not mention it.
+    pub fn is_ignore(&self) -> bool {
+        *self == Self::Ignore
+    }
 }
 
 /// A space by name, or the space itself. (A file's name is resolved by the planner before this type is made.)

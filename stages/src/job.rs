@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Stage, path_text};
+use crate::{OnBadImage, Stage, path_text};
 
 /// Version of the contract between planner and worker: the shapes of [`Job`] and [`Event`](crate::Event), and what
 /// the two do with them. A change of either raises it.
@@ -26,7 +26,7 @@ use crate::{Stage, path_text};
 ///
 /// Exit codes of the worker: 0 after `done`, 1 after `failed`, 2 for a job it cannot read, [`NO_MORE_JOBS`] after a release, 130
 /// after a stop.
-pub const CONTRACT: u32 = 2;
+pub const CONTRACT: u32 = 3;
 
 /// Exit code of a rank that was told that no job will come.
 pub const NO_MORE_JOBS: u8 = 3;
@@ -63,6 +63,32 @@ pub struct Job {
     pub data_workers: usize,
     /// Seconds that a rank waits for the others, where several processes do the job.
     pub rank_timeout_s: f64,
+    /// Images to look at before anything else, where nobody has done so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<ImageCheck>,
+}
+
+/// Images that a worker looks at before its own work: they need not be inputs of its stage, and no result depends on them.
+/// Those that cannot be read are found before hours were computed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageCheck {
+    /// Whether an image that cannot be read fails the job.
+    pub on_bad_image: OnBadImage,
+    /// The images.
+    pub sets: Vec<CheckedSet>,
+}
+
+/// A folder or list of images to look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckedSet {
+    /// The key of the configuration that names it, for messages.
+    pub key: String,
+    /// Where it is.
+    pub input: Input,
+    /// The file that takes the names of all images that cannot be read, and why.
+    pub report: PathBuf,
 }
 
 /// An input of a job.
@@ -177,6 +203,7 @@ mod tests {
             threads: 1,
             data_workers: 0,
             rank_timeout_s: 20.0,
+            check: None,
         }
     }
 

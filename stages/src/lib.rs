@@ -29,12 +29,13 @@ mod train;
 
 pub use augment::{Augment, Crop};
 pub use config::{
-    CacheSection, Config, DataSection, DeviceChoice, GenerateSection, OnBadImage, SpaceChoice, published_resize,
+    CacheSection, Config, DataSection, DeviceChoice, ExifOrientation, GenerateSection, OnBadImage, SpaceChoice,
+    published_resize,
 };
 pub use event::{Event, LIBTORCH_FILE, Level, Metrics};
 pub use executor::{Executor, SlurmRequest, SlurmSection, SlurmStage};
 pub use fit::Fit;
-pub use job::{CONTRACT, Input, Job, JobError, NO_MORE_JOBS, Stop};
+pub use job::{CONTRACT, CheckedSet, ImageCheck, Input, Job, JobError, NO_MORE_JOBS, Stop};
 pub use last_word::{LastWord, Submission, TurnState, detached};
 pub use lookup::{LookupParams, LookupSection};
 pub use parse::{ParseParams, ParseSection};

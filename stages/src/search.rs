@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tfnas::SpaceDefinition;
 
-use crate::{Augment, Fit, OnBadImage, Precision, Target};
+use crate::{Augment, ExifOrientation, Fit, OnBadImage, Precision, Target};
 
 /// SGD of the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -167,6 +167,9 @@ pub struct SearchParams {
     pub seed: u64,
     /// What an image that cannot be read does.
     pub on_bad_image: OnBadImage,
+    /// What is done about the orientation that the metadata of photos state.
+    #[serde(default, skip_serializing_if = "ExifOrientation::is_ignore")]
+    pub exif_orientation: ExifOrientation,
     /// Short side that evaluation resizes to, in pixels.
     pub resize: usize,
     /// The section, whose `fit` is left out where it is `published`.

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use tfnas::{Space, SpaceDefinition};
 use tfnas_select::Settings;
 
-use crate::{Augment, OnBadImage, Precision, Target, TrainSection};
+use crate::{Augment, ExifOrientation, OnBadImage, Precision, Target, TrainSection};
 
 /// Candidates where the configuration does not say how many, in spaces other than the published one.
 const DEFAULT_CANDIDATES: usize = 48;
@@ -150,6 +150,9 @@ pub struct SelectParams {
     pub target_lat_ms: Target,
     /// What an image that cannot be read does.
     pub on_bad_image: OnBadImage,
+    /// What is done about the orientation that the metadata of photos state.
+    #[serde(default, skip_serializing_if = "ExifOrientation::is_ignore")]
+    pub exif_orientation: ExifOrientation,
     /// Short side that evaluation resizes to, in pixels.
     pub resize: usize,
     /// The section; `parallel` is 0, as it changes no result.

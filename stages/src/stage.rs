@@ -223,6 +223,7 @@ impl Stage {
         let space = space.clone();
         let seed = config.seed;
         let on_bad_image = config.data.on_bad_image;
+        let exif_orientation = config.data.exif_orientation;
         let resize = config.data.evaluation_resize(space.resolution);
         let value = match self {
             Self::Split => {
@@ -246,13 +247,14 @@ impl Stage {
                 // A key without `fit` is one of a search that fits as published, whatever the default of its space.
                 let fit = Some(config.search.fit_in(&space)).filter(|fit| *fit != Fit::Published);
                 let search = SearchSection { from: None, fit, ..config.search.clone() };
-                serde_json::to_value(SearchParams { space, seed, on_bad_image, resize, search })
+                serde_json::to_value(SearchParams { space, seed, on_bad_image, exif_orientation, resize, search })
             }
             Self::Select => serde_json::to_value(SelectParams {
                 space,
                 seed,
                 target_lat_ms: config.search.target_lat_ms,
                 on_bad_image,
+                exif_orientation,
                 resize,
                 select: SelectSection { parallel: 0, ..config.select.clone() },
                 recipe: Recipe::from(&config.train),
@@ -270,7 +272,7 @@ impl Stage {
                 let train = TrainSection { from: None, ..config.train.clone() };
                 let processes = config.processes(self);
                 let ranks = (processes > 1 && !train.sync_bn).then_some(RankParams { processes });
-                serde_json::to_value(TrainParams { space, seed, on_bad_image, resize, train, ranks })
+                serde_json::to_value(TrainParams { space, seed, on_bad_image, exif_orientation, resize, train, ranks })
             }
             Self::Test => {
                 let mut test = config.test.clone();
@@ -279,7 +281,7 @@ impl Stage {
                     test.weights = WeightsChoice::File(WEIGHTS.into());
                 }
                 let (resolution, protocol) = (space.resolution, config.train.protocol);
-                serde_json::to_value(TestParams { resolution, resize, on_bad_image, protocol, test })
+                serde_json::to_value(TestParams { resolution, resize, on_bad_image, exif_orientation, protocol, test })
             }
         };
         value.expect("parameters are plain structs of strings and finite numbers")
@@ -422,6 +424,22 @@ mod tests {
             ports.iter().any(|port| matches!(port.source, Source::Output(Stage::Train, _)))
         };
         assert!(!reads_training(&one) && reads_training(&best));
+    }
+
+    #[test]
+    fn the_orientation_is_a_parameter_of_the_stages_that_read_pixels_and_only_where_it_is_applied() {
+        let space = tfnas::Space::small().definition().clone();
+        let plain = config(r#"{"data": {"root": "x"}}"#);
+        let ignored = config(r#"{"data": {"root": "x", "exif_orientation": "ignore"}}"#);
+        let applied = config(r#"{"data": {"root": "x", "exif_orientation": "apply"}}"#);
+        for stage in Stage::ALL {
+            assert_eq!(stage.params(&plain, &space), stage.params(&ignored, &space));
+            assert!(stage.params(&plain, &space).get("exif_orientation").is_none());
+        }
+        let changed: Vec<_> =
+            Stage::ALL.iter().filter(|stage| stage.params(&plain, &space) != stage.params(&applied, &space)).collect();
+        assert_eq!(changed, [&Stage::Search, &Stage::Select, &Stage::Train, &Stage::Test]);
+        assert_eq!(Stage::Test.params(&applied, &space)["exif_orientation"], "apply");
     }
 
     #[test]

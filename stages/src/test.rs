@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{OnBadImage, Protocol};
+use crate::{ExifOrientation, OnBadImage, Protocol};
 
 /// Which weights are tested: `best`, `last`, or a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +89,9 @@ pub struct TestParams {
     pub resize: usize,
     /// What an image that cannot be read does.
     pub on_bad_image: OnBadImage,
+    /// What is done about the orientation that the metadata of photos state.
+    #[serde(default, skip_serializing_if = "ExifOrientation::is_ignore")]
+    pub exif_orientation: ExifOrientation,
     /// Which classes the network knows: the split's, or all of the training images.
     pub protocol: Protocol,
     /// The section.

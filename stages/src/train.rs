@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tfnas::SpaceDefinition;
 
-use crate::{Augment, OnBadImage, Precision, RankParams};
+use crate::{Augment, ExifOrientation, OnBadImage, Precision, RankParams};
 
 /// Which images train the network found, and which choose its best epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -110,6 +110,9 @@ pub struct TrainParams {
     pub seed: u64,
     /// What an image that cannot be read does.
     pub on_bad_image: OnBadImage,
+    /// What is done about the orientation that the metadata of photos state.
+    #[serde(default, skip_serializing_if = "ExifOrientation::is_ignore")]
+    pub exif_orientation: ExifOrientation,
     /// Short side that evaluation resizes to, in pixels.
     pub resize: usize,
     /// The section.

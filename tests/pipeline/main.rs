@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod bad_images;
 mod deaths;
 mod determinism;
 mod documented;

@@ -9,6 +9,7 @@ mod documented;
 mod errors;
 mod explaining;
 mod exporting;
+mod folders;
 #[path = "../golden/formula.rs"]
 mod formula;
 mod history;

@@ -8,6 +8,9 @@ use crate::digest::Hasher;
 /// The first line of a folder's manifest; changing the format means another one.
 pub(super) const FOLDER: &str = "tfnas.folder.v1";
 
+/// The first line of the manifest of a folder with files that earlier versions passed over.
+pub(super) const FOLDER_WITH_NEW: &str = "tfnas.folder.v2";
+
 /// The first word of a list's manifest; the digest of the list follows it.
 pub(super) const LIST: &str = "tfnas.list.v1";
 
@@ -58,7 +61,7 @@ impl FolderManifest {
         let mut lines = body.split('\n');
         let head = lines.next().unwrap_or_default();
         let of_list = head.strip_prefix(LIST).and_then(|rest| rest.strip_prefix(' '));
-        if head != FOLDER && of_list.is_none_or(|digest| digest.parse::<Digest>().is_err()) {
+        if head != FOLDER && head != FOLDER_WITH_NEW && of_list.is_none_or(|digest| digest.parse::<Digest>().is_err()) {
             return Err(wrong(1, "it names no manifest of a folder or list"));
         }
         let mut entries: Vec<ManifestEntry> = Vec::new();
@@ -162,6 +165,8 @@ mod tests {
     #[test]
     fn a_manifest_comes_back_from_its_text() {
         assert_eq!(FolderManifest::parse(&manifest().to_text()), Ok(manifest()));
+        let with_new = FolderManifest { head: FOLDER_WITH_NEW.to_owned(), ..manifest() };
+        assert_eq!(FolderManifest::parse(&with_new.to_text()), Ok(with_new));
         let digest = Digest::of_bytes(b"list");
         let list = FolderManifest { head: format!("{LIST} {digest}"), ..manifest() };
         assert_eq!(FolderManifest::parse(&list.to_text()).unwrap().list(), Some(digest));
@@ -180,7 +185,7 @@ mod tests {
             swapped,
             text.replace(" 12 ", " 012 "),
             text.replace(" 12 ", " +12 "),
-            text.replace("folder.v1", "folder.v2"),
+            text.replace("folder.v1", "folder.v3"),
             text.replace("\\n", "\\x"),
             text.trim_end().to_owned(),
             format!("{text}\n"),

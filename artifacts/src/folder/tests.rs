@@ -11,6 +11,10 @@ struct Data {
     memos: PathBuf,
 }
 
+/// Names that begin with a dot are ignored, and those that end in `.new` are new.
+const RULES: FolderRules =
+    FolderRules { is_ignored: |name| name.starts_with(b"."), is_new: |name| name.ends_with(b".new") };
+
 /// Two classes with two images each.
 fn data() -> Data {
     let folder = tempfile::tempdir().unwrap();
@@ -27,7 +31,7 @@ fn data() -> Data {
 
 impl Data {
     fn identify(&self) -> Result<InputIdentity, FolderError> {
-        identify_folder(&self.root, Some(&self.memos))
+        identify_folder(&self.root, &RULES, Some(&self.memos))
     }
 
     /// Waits until what was written last is told apart from what is written next.
@@ -64,7 +68,7 @@ fn unchanged_files_are_not_read_again_and_changed_ones_alone_are() {
     fs::remove_file(data.root.join("dog/0.jpg")).unwrap();
     let fewer = data.settle();
     assert_eq!(fewer.files, 3);
-    assert_eq!(fewer.digest, identify_folder(&data.root, None).unwrap().digest);
+    assert_eq!(fewer.digest, identify_folder(&data.root, &RULES, None).unwrap().digest);
 }
 
 #[test]
@@ -246,4 +250,38 @@ fn one_file_is_identified_by_its_bytes() {
     let again = identify_file(&path, Some(&data.memos)).unwrap();
     assert_eq!((again.digest, again.hashed), (identity.digest, 0));
     assert!(matches!(identify_file(&data.root, None), Err(FolderError::NotAFile { .. })));
+}
+
+#[test]
+fn ignored_files_and_folders_change_nothing_wherever_they_appear_and_are_counted() {
+    let data = data();
+    let clean = data.settle();
+    assert_eq!(clean.ignored, 0);
+    fs::create_dir_all(data.root.join("cat/.git/objects")).unwrap();
+    fs::write(data.root.join("cat/.git/objects/1"), "x").unwrap();
+    fs::write(data.root.join(".DS_Store"), "x").unwrap();
+    fs::write(data.root.join("dog/._0.jpg"), "x").unwrap();
+    symlink("/nowhere/at/all", data.root.join("dog/.dead")).unwrap();
+    symlink(&data.root, data.root.join("dog/.up")).unwrap();
+    fs::write(data.root.join(std::ffi::OsStr::from_bytes(b".\xff")), "x").unwrap();
+    let again = data.identify().unwrap();
+    assert_eq!((again.digest, again.files, again.ignored, again.hashed), (clean.digest, 4, 6, 0));
+    assert_eq!(again.manifest, clean.manifest);
+    fs::remove_dir_all(data.root.join("cat")).unwrap();
+    fs::remove_dir_all(data.root.join("dog")).unwrap();
+    assert!(matches!(data.identify(), Err(FolderError::Empty { .. })), "nothing else is there");
+}
+
+#[test]
+fn a_file_that_earlier_versions_passed_over_gives_the_folder_another_identity() {
+    let data = data();
+    fs::write(data.root.join("cat/2.new"), "cat 2").unwrap();
+    let with_new = data.settle();
+    assert!(with_new.manifest.to_text().starts_with("tfnas.folder.v2\n"));
+    assert_eq!(with_new.digest, Digest::of_bytes(with_new.manifest.to_text().as_bytes()));
+    let again = data.identify().unwrap();
+    assert_eq!((again.digest, again.hashed), (with_new.digest, 0));
+    let everything_as_before = identify_folder(&data.root, &FolderRules::default(), None).unwrap();
+    assert_ne!(everything_as_before.digest, with_new.digest);
+    assert!(everything_as_before.manifest.to_text().starts_with("tfnas.folder.v1\n"));
 }

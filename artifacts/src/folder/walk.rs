@@ -27,6 +27,28 @@ pub(super) struct FoundFile {
     pub stamp: Stamp,
 }
 
+impl FoundFile {
+    /// The last name of its path.
+    pub fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(super) struct FoundFiles {
+    /// In byte order of their paths.
+    pub files: Vec<FoundFile>,
+    /// How many files and folders were left out.
+    pub ignored: u64,
+}
+
+impl From<Vec<FoundFile>> for FoundFiles {
+    fn from(files: Vec<FoundFile>) -> Self {
+        Self { files, ignored: 0 }
+    }
+}
+
 /// A folder still to be read.
 struct Folder {
     path: PathBuf,
@@ -48,15 +70,18 @@ enum Entry {
     Folder(Folder),
 }
 
-/// Returns every file below `root`, in byte order of the relative paths.
-pub(super) fn walk(root: &Path) -> Result<Vec<FoundFile>, FolderError> {
+/// Returns every file below `root`; names that are `ignored` are passed over, with what lies below them.
+pub(super) fn walk(root: &Path, is_ignored: fn(&[u8]) -> bool) -> Result<FoundFiles, FolderError> {
     let mut files = Vec::new();
+    let mut ignored = 0;
     let mut level = vec![Folder { path: root.to_owned(), prefix: String::new(), above: None }];
     // Level by level, so that neither depth nor width costs stack or open files.
     while !level.is_empty() {
-        let read: Vec<Vec<Entry>> = level.par_iter().map(read_folder).collect::<Result<_, _>>()?;
+        let read: Vec<(Vec<Entry>, u64)> =
+            level.par_iter().map(|folder| read_folder(folder, is_ignored)).collect::<Result<_, _>>()?;
         level = Vec::new();
-        for entry in read.into_iter().flatten() {
+        ignored += read.iter().map(|(_, ignored)| ignored).sum::<u64>();
+        for entry in read.into_iter().flat_map(|(entries, _)| entries) {
             match entry {
                 Entry::File(file) => files.push(file),
                 Entry::Folder(folder) => level.push(folder),
@@ -65,10 +90,11 @@ pub(super) fn walk(root: &Path) -> Result<Vec<FoundFile>, FolderError> {
     }
     // What was read is made of long sorted stretches, which a stable sort makes use of.
     files.par_sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
-    Ok(files)
+    Ok(FoundFiles { files, ignored })
 }
 
-fn read_folder(folder: &Folder) -> Result<Vec<Entry>, FolderError> {
+/// What is in a folder, and how many names were passed over.
+fn read_folder(folder: &Folder, is_ignored: fn(&[u8]) -> bool) -> Result<(Vec<Entry>, u64), FolderError> {
     let failed = |error: rustix::io::Errno| FileError::new("read the folder", &folder.path, error.into());
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let handle = rustix::fs::open(&folder.path, flags, Mode::empty()).map_err(failed)?;
@@ -82,12 +108,18 @@ fn read_folder(folder: &Folder) -> Result<Vec<Entry>, FolderError> {
     }
     let here = Arc::new(Above { device: facts.st_dev, inode: facts.st_ino, above: folder.above.clone() });
 
-    let mut names = names(&handle, folder)?;
+    let (mut names, ignored) = names(&handle, folder, is_ignored)?;
     names.par_sort_unstable();
-    names.par_iter().with_min_len(LEAST_SHARE).map(|(name, kind)| entry(&handle, folder, &here, name, *kind)).collect()
+    let entries = names.par_iter().with_min_len(LEAST_SHARE);
+    let entries = entries.map(|(name, kind)| entry(&handle, folder, &here, name, *kind)).collect::<Result<_, _>>()?;
+    Ok((entries, ignored))
 }
 
-fn names(handle: &OwnedFd, folder: &Folder) -> Result<Vec<(Box<str>, FileKind)>, FolderError> {
+/// Names in a folder, each with its kind.
+type Names = Vec<(Box<str>, FileKind)>;
+
+fn names(handle: &OwnedFd, folder: &Folder, is_ignored: fn(&[u8]) -> bool) -> Result<(Names, u64), FolderError> {
+    let mut ignored = 0;
     let mut buffer = [const { MaybeUninit::uninit() }; 32 << 10];
     let mut directory = RawDir::new(handle, &mut buffer);
     let mut names = Vec::new();
@@ -95,6 +127,10 @@ fn names(handle: &OwnedFd, folder: &Folder) -> Result<Vec<(Box<str>, FileKind)>,
         let entry = entry.map_err(|error| FileError::new("read the folder", &folder.path, error.into()))?;
         let name: &CStr = entry.file_name();
         if name == c"." || name == c".." {
+            continue;
+        }
+        if is_ignored(name.to_bytes()) {
+            ignored += 1;
             continue;
         }
         let kind = if entry.file_type() == FileType::Directory { FileKind::Folder } else { FileKind::Other };
@@ -106,7 +142,7 @@ fn names(handle: &OwnedFd, folder: &Folder) -> Result<Vec<(Box<str>, FileKind)>,
             }
         }
     }
-    Ok(names)
+    Ok((names, ignored))
 }
 
 /// What a folder says about a name in it, which spares asking for what is a folder itself.

@@ -26,6 +26,7 @@ const LEFT_OVER_BEFORE_END: &str = "extraneous bytes before marker 0xd9";
 const START_OF_SCAN: u8 = 0xDA;
 const END_OF_IMAGE: u8 = 0xD9;
 const APP0: u8 = 0xE0;
+const APP1: u8 = 0xE1;
 const APP14: u8 = 0xEE;
 const APP15: u8 = 0xEF;
 const COMMENT: u8 = 0xFE;
@@ -154,6 +155,14 @@ impl<'a> Iterator for Segments<'a> {
             return Some(Segment { marker, bytes: self.bytes.get(start..end)? });
         }
     }
+}
+
+/// The payloads of the APP1 segments before the first scan, which hold EXIF and XMP.
+pub(super) fn app1_payloads(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    Segments::new(bytes)
+        .take_while(|segment| segment.marker != START_OF_SCAN)
+        .filter(|segment| segment.marker == APP1)
+        .filter_map(|segment| segment.bytes.get(4..))
 }
 
 /// Whether an end-of-image marker follows the first scan.

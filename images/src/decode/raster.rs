@@ -1,5 +1,5 @@
 use std::borrow::Cow;
-use std::io::{Cursor, ErrorKind};
+use std::io::{Cursor, ErrorKind, Read, Seek};
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
@@ -14,12 +14,12 @@ use crate::rgb_image::RgbImage;
 const MAX_DECODER_BYTES: u64 = 2 << 30;
 
 /// The chunk that ends a PNG: no data, and their checksum.
-const PNG_END: [u8; 12] = *b"\0\0\0\0IEND\xAE\x42\x60\x82";
+pub(super) const PNG_END: [u8; 12] = *b"\0\0\0\0IEND\xAE\x42\x60\x82";
 
 /// Decodes a PNG, WebP, BMP or TIFF.
 pub(super) fn decode(bytes: &[u8], format: ImageFormat) -> Result<RgbImage, DecodeError> {
     let bytes = if format == ImageFormat::Png { with_png_end(bytes) } else { Cow::Borrowed(bytes) };
-    let tiff = if format == ImageFormat::Tiff { check_tiff(&bytes)? } else { Tiff::default() };
+    let tiff = if format == ImageFormat::Tiff { check_tiff(Cursor::new(&bytes))? } else { Tiff::default() };
     let mut image = match tiff.values {
         TiffValues::Light => plain(&bytes, format)?,
         TiffValues::Inks => mixed_inks(&bytes)?,
@@ -104,7 +104,7 @@ fn regrade(pixels: &mut [u8], levels: [u32; 3]) {
 }
 
 /// What the tags of a TIFF say beside its pixels.
-struct Tiff {
+pub(super) struct Tiff {
     orientation: Orientation,
     values: TiffValues,
 }
@@ -126,11 +126,11 @@ impl Default for Tiff {
 }
 
 /// Refuses a TIFF whose pixels would not be Pillow's.
-fn check_tiff(bytes: &[u8]) -> Result<Tiff, DecodeError> {
+pub(super) fn check_tiff(file: impl Read + Seek) -> Result<Tiff, DecodeError> {
     const ASSOCIATED_ALPHA: u16 = 1;
     const INKS_APART: u16 = 2;
     const LOWEST_BIT_FIRST: u16 = 2;
-    let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(broken)?;
+    let mut decoder = Decoder::new(file).map_err(broken)?;
     let compression = decoder.find_tag_unsigned::<u16>(Tag::Compression).map_err(broken)?;
     let jpeg = [CompressionMethod::JPEG, CompressionMethod::ModernJPEG].map(|method| method.to_u16());
     if compression.is_some_and(|compression| jpeg.contains(&compression)) {

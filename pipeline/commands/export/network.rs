@@ -6,7 +6,7 @@ use tfnas::checkpoint::{WeightsFormat, to_safetensors};
 use tfnas_artifacts::{Attempt, Digest};
 use tfnas_images::parse_classes;
 use tfnas_onnx::State;
-use tfnas_stages::{Stage, published_resize};
+use tfnas_stages::{ExifOrientation, Stage, published_resize};
 
 use crate::bounded;
 use crate::error::CommandError;
@@ -27,6 +27,7 @@ pub struct Named {
     classes: Option<PathBuf>,
     resolution: usize,
     resize: usize,
+    exif_orientation: ExifOrientation,
 }
 
 /// A network, read and checked.
@@ -51,6 +52,8 @@ pub struct Network {
     pub resolution: usize,
     /// Short side to which they are resized before the crop, in pixels.
     pub resize: usize,
+    /// What is done about the orientation that the metadata of photos state.
+    pub exif_orientation: ExifOrientation,
 }
 
 impl Named {
@@ -70,6 +73,7 @@ impl Named {
             classes: classes.map(Path::to_owned),
             resolution,
             resize,
+            exif_orientation: ExifOrientation::default(),
         }
     }
 
@@ -96,6 +100,7 @@ impl Named {
             classes: Some(input(variant.config.train.protocol.classes())?),
             resolution,
             resize: variant.config.data.evaluation_resize(resolution),
+            exif_orientation: variant.config.data.exif_orientation,
         })
     }
 
@@ -129,6 +134,7 @@ impl Named {
             classes,
             resolution: self.resolution,
             resize: self.resize,
+            exif_orientation: self.exif_orientation,
         })
     }
 }

@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 use tfnas::normalisation::{IMAGENET_MEAN, IMAGENET_STD};
 use tfnas_artifacts::Digest;
 use tfnas_onnx::{IMAGES, LOGITS};
+use tfnas_stages::ExifOrientation;
 
 use super::Format;
 use super::network::Network;
@@ -16,6 +17,10 @@ pub fn batch_norm(fold: bool) -> &'static str {
 /// what the file was made from.
 pub fn describe(network: &Network, format: Format, fold: bool, file: &str, digest: &Digest) -> Value {
     let Network { resolution, resize, .. } = network;
+    let (orientation, decode) = match network.exif_orientation {
+        ExifOrientation::Ignore => ("not applied", "PIL.Image.open(file).convert('RGB')"),
+        ExifOrientation::Apply => ("applied", "PIL.ImageOps.exif_transpose(PIL.Image.open(file)).convert('RGB')"),
+    };
     json!({
         "model": {
             "file": file,
@@ -37,9 +42,9 @@ pub fn describe(network: &Network, format: Format, fold: bool, file: &str, diges
             {
                 "step": "decode",
                 "to": "8-bit RGB",
-                "exif_orientation": "not applied",
+                "exif_orientation": orientation,
                 "transparency": "dropped",
-                "as": "PIL.Image.open(file).convert('RGB')",
+                "as": decode,
             },
             {
                 "step": "resize",

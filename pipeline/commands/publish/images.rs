@@ -8,6 +8,7 @@ use tfnas_stages::DataSection;
 
 use crate::config::Configuration;
 use crate::error::CommandError;
+use crate::plan::IMAGE_FOLDER;
 use crate::publication::{Images, public_path};
 
 /// Images as a run read them.
@@ -68,7 +69,7 @@ pub fn find(
         let images = ImageList::read(&path, &root).map_err(|error| wrong(error.to_string()))?;
         identify_list(&path, &root, images.entries().iter().map(|entry| entry.path.as_str()), memos)
     } else {
-        identify_folder(&path, memos)
+        identify_folder(&path, &IMAGE_FOLDER, memos)
     };
     let identity = identity.map_err(|error| wrong(error.to_string()))?;
     if identity.digest != wanted {

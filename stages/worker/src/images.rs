@@ -2,10 +2,10 @@
 
 use tch::{Device, Tensor};
 use tfnas_images::{
-    BadImage, BatchOptions, Batches, CropRule, EvalTransform, ImageList, ImageSource, Order, TrainTransform, Transform,
-    parse_classes, scan_classes,
+    BadImage, BatchOptions, Batches, CropRule, EvalTransform, ExifOrientation, ImageList, ImageSource, Order, Reading,
+    TrainTransform, Transform, parse_classes, scan_classes,
 };
-use tfnas_stages::{Augment, Crop, OnBadImage};
+use tfnas_stages::{Augment, Crop, ExifOrientation as OrientationChoice, OnBadImage};
 use tfnas_torch::preprocess::Preprocess;
 
 use crate::context::StageContext;
@@ -17,25 +17,32 @@ pub fn classes(context: &StageContext, port: &str) -> Result<Vec<String>, StageE
 }
 
 /// The images of a split's list, which lie under the training images' root.
-pub fn listed(context: &StageContext, port: &str, on_bad: OnBadImage) -> Result<ImageSource, StageError> {
+pub fn listed(context: &StageContext, port: &str, reading: Reading) -> Result<ImageSource, StageError> {
     let list = ImageList::parse(&context.read_text(port)?, port).context(port)?;
-    Ok(ImageSource::new(&context.input("train_images")?.path, &list, bad_image(on_bad)))
+    Ok(ImageSource::new(&context.input("train_images")?.path, &list, reading))
 }
 
 /// The test images, labelled in the order of `classes`.
-pub fn test_images(context: &StageContext, classes: &[String], on_bad: OnBadImage) -> Result<ImageSource, StageError> {
+pub fn test_images(context: &StageContext, classes: &[String], reading: Reading) -> Result<ImageSource, StageError> {
     let images = context.input("test_images")?;
     let list = match &images.list {
         Some(list) => ImageList::read(list, &images.path).context("data.test")?,
         None => scan_classes(&images.path, classes).context("data.test")?.list,
     };
-    Ok(ImageSource::new(&images.path, &list, bad_image(on_bad)))
+    Ok(ImageSource::new(&images.path, &list, reading))
 }
 
-fn bad_image(on_bad: OnBadImage) -> BadImage {
-    match on_bad {
-        OnBadImage::Error => BadImage::Error,
-        OnBadImage::Skip => BadImage::Skip,
+/// How the configuration wants images to be read.
+pub fn reading(on_bad: OnBadImage, orientation: OrientationChoice) -> Reading {
+    Reading {
+        on_bad: match on_bad {
+            OnBadImage::Error => BadImage::Error,
+            OnBadImage::Skip => BadImage::Skip,
+        },
+        orientation: match orientation {
+            OrientationChoice::Ignore => ExifOrientation::Ignore,
+            OrientationChoice::Apply => ExifOrientation::Apply,
+        },
     }
 }
 

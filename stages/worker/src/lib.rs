@@ -3,6 +3,7 @@
 //! One file a stage. The contract with the planner is `tfnas-stages`'s: [`run`] reads the job, does it, and says what
 //! happens in events.
 
+mod check;
 mod console;
 mod context;
 mod detached;
@@ -127,6 +128,7 @@ fn perform(report: Reporter, job: Job, peers: Option<Peers>, stop: StopFlag) -> 
     let device = find_device(&ranks::device_of(&job, peers.as_ref())?).context("device")?;
     let stage = job.stage;
     let context = &mut StageContext::new(job, device, report, stop, peers);
+    check::run(context)?;
     match stage {
         Stage::Split => split::run(context),
         Stage::Lookup => lookup::run(context),

@@ -222,6 +222,7 @@ mod tests {
             device: "cpu".to_owned(),
             threads: 1,
             data_workers: 0,
+            check: None,
             rank_timeout_s: 1.0,
         }
     }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use tfnas_stages::{CONTRACT, Event, Level, Metrics};
 
+use crate::check::{NAMED_IN_WARNINGS, first};
+
 /// Shortest time between two progress events: a terminal shows no more.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// The same where events are kept in a file, each synced to a disk that others use too.
@@ -93,11 +95,24 @@ impl Reporter {
         self.send(&Event::Done { metrics });
     }
 
-    /// Several images were left out of each epoch.
-    pub fn skipped(&mut self, images: usize) {
+    /// Several images were left out of each epoch, among them these.
+    pub fn skipped(&mut self, images: usize, names: &[&str]) {
         if images > 0 {
-            self.warn(format!("{images} images could not be read and were left out of every epoch"));
+            let names = self.named(names);
+            self.warn(format!("{images} images could not be read and were left out of every epoch{names}"));
         }
+    }
+
+    /// The first of the images that were left out, for a message; the log gets all.
+    pub fn named(&self, names: &[&str]) -> String {
+        if names.is_empty() || self.says_failures_alone {
+            return String::new();
+        }
+        for name in names {
+            eprintln!("left out: {name:?}");
+        }
+        let all = if names.len() > NAMED_IN_WARNINGS { " (its log names all)" } else { "" };
+        format!(": {}{all}", first(names))
     }
 
     /// The stage cannot be done; `peer` as in [`Event::Failed`].

@@ -8,7 +8,7 @@ use tfnas_torch::weights::load_file;
 use crate::context::StageContext;
 use crate::error::{Context as _, StageResult};
 use crate::evaluate::evaluate;
-use crate::images::{Feeder, classes, evaluation, test_images};
+use crate::images::{Feeder, classes, evaluation, reading, test_images};
 use crate::network::model_config;
 
 /// `test.json`; shares are of 1.
@@ -44,7 +44,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
     }
     let network = network.folded();
 
-    let source = test_images(context, &names, params.on_bad_image)?;
+    let source = test_images(context, &names, reading(params.on_bad_image, params.exif_orientation))?;
     let feeder = Feeder::new(params.resolution, names.len(), context.device);
     let options = evaluation(params.resize, params.resolution, params.test.batch, context.job().data_workers);
     let total = source.len();
@@ -64,24 +64,26 @@ pub fn run(context: &mut StageContext) -> StageResult {
         },
     )?;
     if found.skipped > 0 {
-        context.report.warn(format!("{} of {total} test images could not be read and were left out", found.skipped));
+        let skipped = context.report.named(&source.skipped());
+        let count = found.skipped;
+        context.report.warn(format!("{count} of {total} test images could not be read and were left out{skipped}"));
     }
     let per_class = names.into_iter().enumerate().map(|(label, name)| {
         let images = found.class_images.get(label).copied().unwrap_or(0);
         let hits = found.class_hits.get(label).copied().unwrap_or(0);
         ClassReport { name, images, top1: (images > 0).then(|| hits as f64 / images as f64) }
     });
-    let reading = found.reading;
+    let found_reading = found.reading;
     context.write_json(
         "test.json",
         &Report {
-            top1: reading.top1,
-            top5: reading.top5,
-            loss: reading.loss,
-            images: reading.count,
+            top1: found_reading.top1,
+            top5: found_reading.top5,
+            loss: found_reading.loss,
+            images: found_reading.count,
             skipped: found.skipped,
             classes: per_class.collect(),
         },
     )?;
-    Ok(Metrics::from([("top1".to_owned(), reading.top1), ("top5".to_owned(), reading.top5)]))
+    Ok(Metrics::from([("top1".to_owned(), found_reading.top1), ("top5".to_owned(), found_reading.top5)]))
 }

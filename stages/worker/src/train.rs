@@ -22,7 +22,7 @@ use tfnas_torch::{Module, NamedTensors, Role};
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::evaluate::{Evaluation, evaluate};
-use crate::images::{DeviceBatch, Feeder, classes, evaluation, listed, test_images, train_transform};
+use crate::images::{DeviceBatch, Feeder, classes, evaluation, listed, reading, test_images, train_transform};
 use crate::network::model_config;
 use crate::precision::mixed_precision;
 use crate::ranks::Peers;
@@ -93,13 +93,10 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let section = &params.train;
     let names = classes(context, section.protocol.classes())?;
     let config = model_config(context, names.len())?;
+    let reading = reading(params.on_bad_image, params.exif_orientation);
     let (train, val) = match section.protocol {
-        Protocol::Published => {
-            (listed(context, "all.list", params.on_bad_image)?, test_images(context, &names, params.on_bad_image)?)
-        }
-        Protocol::HeldOut => {
-            (listed(context, "train.list", params.on_bad_image)?, listed(context, "val.list", params.on_bad_image)?)
-        }
+        Protocol::Published => (listed(context, "all.list", reading)?, test_images(context, &names, reading)?),
+        Protocol::HeldOut => (listed(context, "train.list", reading)?, listed(context, "val.list", reading)?),
     };
     let mut network = DerivedNetwork::new(&config, context.device);
     initialise(&network, params.seed);
@@ -367,7 +364,8 @@ impl Training<'_> {
             write_file(&network.state(), &self.context.output(name)).context(name)?;
         }
         let skipped: usize = self.position.epochs.iter().map(|record| record.skipped).max().unwrap_or(0);
-        self.context.report.skipped(skipped);
+        let names = [self.train.skipped(), self.val.skipped()].concat();
+        self.context.report.skipped(skipped, &names);
         self.context.write_json(
             "train.json",
             &Report {

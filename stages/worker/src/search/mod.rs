@@ -25,7 +25,7 @@ use tfnas_torch::weights::write_file;
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::evaluate::evaluate;
-use crate::images::{Feeder, classes, evaluation, listed};
+use crate::images::{Feeder, classes, evaluation, listed, reading};
 use crate::resume::ResumeFolder;
 use crate::search::epoch::Epoch;
 use crate::search::history::{EpochRecord, agreement, indecision, operation_entropy, what_gave_way};
@@ -67,8 +67,9 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let table = LatencyTable::parse(&context.read_text("latency.table")?).context("latency.table")?;
     let target_lat_ms = target(context, &space, &table, params.search.target_lat_ms)?;
     let names = classes(context, "classes.txt")?;
-    let train = listed(context, "train.list", params.on_bad_image)?;
-    let val = listed(context, "val.list", params.on_bad_image)?;
+    let reading = reading(params.on_bad_image, params.exif_orientation);
+    let train = listed(context, "train.list", reading)?;
+    let val = listed(context, "val.list", reading)?;
     let job = context.job();
     let keeper = StateKeeper::new(ResumeFolder::new(&job.resume_dir), job.resume_every_s);
     let mut search = Search {
@@ -289,7 +290,8 @@ impl Search<'_> {
             self.context.report.warn(missed(&self.space, &found, last.after_lat_ms, target_lat_ms));
         }
         let skipped = self.position.history.iter().map(|record| record.skipped).max().unwrap_or(0);
-        self.context.report.skipped(skipped);
+        let names = [self.train.skipped(), self.val.skipped()].concat();
+        self.context.report.skipped(skipped, &names);
         let full = self.state.full();
         let result = SearchResult {
             log_alphas: full.read_log_alphas(),

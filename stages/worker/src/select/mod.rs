@@ -15,7 +15,7 @@ use tfnas_stages::{Metrics, SelectParams, SelectReport, Selected};
 
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
-use crate::images::{Feeder, classes, listed};
+use crate::images::{Feeder, classes, listed, reading};
 use crate::ranks::Peers;
 use crate::search::{SearchResult, target};
 use crate::select::candidate::Candidates;
@@ -30,13 +30,14 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let space = Space::new(params.space.clone()).context("space")?;
     let names = classes(context, "classes.txt")?;
     let job = context.job();
+    let reading = reading(params.on_bad_image, params.exif_orientation);
     let candidates = Candidates {
         params: &params,
         space: &space,
         classes: space.definition().classes.unwrap_or(names.len()),
         loader: Feeder::new(space.definition().resolution, names.len(), context.device),
-        train: listed(context, "train.list", params.on_bad_image)?,
-        val: listed(context, "val.list", params.on_bad_image)?,
+        train: listed(context, "train.list", reading)?,
+        val: listed(context, "val.list", reading)?,
         checkpoints: job.resume_dir.join(CHECKPOINTS),
         checkpoint_every_s: job.resume_every_s,
         data_workers: job.data_workers,

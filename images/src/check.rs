@@ -1,0 +1,209 @@
+//! Finds the images of a set that cannot be read, before anything is computed with them.
+
+use std::fs::File;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use crate::bounded_read::read_bounded;
+use crate::decode::looks_whole;
+use crate::source::{MAX_FILE_BYTES, guarded};
+use crate::{LoadError, decode};
+
+/// Images that are looked at between two reports of progress.
+const PORTION: usize = 512;
+
+/// An image that cannot be read.
+#[derive(Debug)]
+pub struct UnreadableImage {
+    /// Its path, as it was given.
+    pub path: String,
+    /// What is wrong.
+    pub error: LoadError,
+}
+
+impl UnreadableImage {
+    /// Returns whether the file is no whole image, which can be left out; else it could not be read at all.
+    pub fn is_broken(&self) -> bool {
+        matches!(self.error, LoadError::Decode { .. })
+    }
+
+    /// Returns what is wrong, without the path.
+    pub fn reason(&self) -> String {
+        match &self.error {
+            LoadError::Decode { source, .. } => source.to_string(),
+            LoadError::Read { source, .. } => format!("cannot be read: {source}"),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// Looks at the header and the end of every image below `root`, several at a time, and returns those that cannot be read,
+/// in the order given. An image whose header or end is odd is decoded, so that no image is listed that could be read;
+/// damage between the two is not found.
+///
+/// * `progress`: called with the number of images done; nothing is returned when it breaks.
+pub fn check_images<P: AsRef<str> + Sync>(
+    root: &Path,
+    paths: &[P],
+    mut progress: impl FnMut(usize) -> ControlFlow<()>,
+) -> Option<Vec<UnreadableImage>> {
+    let mut unreadable = Vec::new();
+    let mut done = 0;
+    for portion in paths.chunks(PORTION) {
+        let found: Vec<_> = portion
+            .par_iter()
+            .map_init(Vec::new, |buffer, path| {
+                let path = path.as_ref();
+                let error = check(&root.join(path), buffer).err()?;
+                Some(UnreadableImage { path: path.to_owned(), error })
+            })
+            .collect();
+        unreadable.extend(found.into_iter().flatten());
+        done += portion.len();
+        if progress(done).is_break() {
+            return None;
+        }
+    }
+    Some(unreadable)
+}
+
+fn check(path: &Path, buffer: &mut Vec<u8>) -> Result<(), LoadError> {
+    guarded(
+        || path.to_owned(),
+        || {
+            let read = |source| LoadError::Read { path: path.to_owned(), source };
+            if looks_whole_at(path).map_err(read)? {
+                return Ok(());
+            }
+            read_bounded(path, MAX_FILE_BYTES, buffer).map_err(read)?;
+            decode(buffer).map(|_| ()).map_err(|source| LoadError::Decode { path: path.to_owned(), source })
+        },
+    )
+}
+
+/// Whether a regular file looks whole; one that is too large or no regular file is for whoever reads it to refuse.
+fn looks_whole_at(path: &Path) -> io::Result<bool> {
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
+        return Ok(false);
+    }
+    Ok(looks_whole(&File::open(path)?, metadata.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::fs;
+
+    use image::{DynamicImage, ImageFormat};
+    use turbojpeg::{Image, PixelFormat, Subsamp};
+
+    use super::*;
+
+    /// A picture in every format that is read, large enough to have a header, pixels and an end.
+    fn pictures() -> Vec<(&'static str, Vec<u8>)> {
+        let photo = image::RgbImage::from_fn(64, 48, |x, y| {
+            image::Rgb([(x * 4) as u8, (y * 5) as u8, (x * y * 7 % 251) as u8])
+        });
+        let photo = DynamicImage::from(photo);
+        let formats = [
+            ("a.png", ImageFormat::Png),
+            ("a.bmp", ImageFormat::Bmp),
+            ("a.tif", ImageFormat::Tiff),
+            ("a.webp", ImageFormat::WebP),
+            ("a.gif", ImageFormat::Gif),
+            ("a.ppm", ImageFormat::Pnm),
+        ];
+        let mut pictures: Vec<_> = formats
+            .into_iter()
+            .map(|(name, format)| {
+                let mut bytes = io::Cursor::new(Vec::new());
+                let picture = if format == ImageFormat::Gif { photo.to_rgba8().into() } else { photo.clone() };
+                if format == ImageFormat::Pnm {
+                    let mut text = b"P6 64 48 255\n".to_vec();
+                    text.extend(photo.to_rgb8().into_raw());
+                    return (name, text);
+                }
+                picture.write_to(&mut bytes, format).unwrap();
+                (name, bytes.into_inner())
+            })
+            .collect();
+        let pixels = photo.to_rgb8().into_raw();
+        let image = Image { pixels: pixels.as_slice(), width: 64, pitch: 192, height: 48, format: PixelFormat::RGB };
+        pictures.push(("a.jpg", turbojpeg::compress(image, 90, Subsamp::Sub2x2).unwrap().to_vec()));
+        pictures
+    }
+
+    fn unreadable(root: &Path, paths: &[&str]) -> Vec<UnreadableImage> {
+        check_images(root, paths, |_| ControlFlow::Continue(())).unwrap()
+    }
+
+    #[test]
+    fn whole_images_of_every_format_are_readable_and_all_others_are_listed_at_once() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| fs::write(root.path().join(name), bytes).unwrap();
+        let mut names = Vec::new();
+        for (name, bytes) in pictures() {
+            write(name, &bytes);
+            names.push(name.to_owned());
+        }
+        write("empty.jpg", b"");
+        write("page.jpg", b"<!DOCTYPE html><html></html>");
+        write("words.png", b"no image");
+        names.extend(["empty.jpg", "page.jpg", "words.png", "missing.jpg"].map(str::to_owned));
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let found = unreadable(root.path(), &names);
+        let paths: Vec<&str> = found.iter().map(|image| image.path.as_str()).collect();
+        assert_eq!(paths, ["empty.jpg", "page.jpg", "words.png", "missing.jpg"]);
+        assert_eq!(found[0].reason(), "the file is empty");
+        assert!(found[1].reason().ends_with("its content is an HTML page"), "{}", found[1].reason());
+        assert!(found[2].is_broken() && !found[3].is_broken());
+    }
+
+    #[test]
+    fn a_file_cut_off_anywhere_is_listed_if_and_only_if_it_is_not_decoded() {
+        let root = tempfile::tempdir().unwrap();
+        for (name, bytes) in pictures() {
+            for length in (0..bytes.len()).step_by(bytes.len() / 60 + 1).chain(bytes.len() - 13..=bytes.len()) {
+                fs::write(root.path().join(name), &bytes[..length]).unwrap();
+                let is_listed = !unreadable(root.path(), &[name]).is_empty();
+                assert_eq!(is_listed, decode(&bytes[..length]).is_err(), "{name}, {length} of {} bytes", bytes.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_photo_with_a_long_header_looks_whole_and_an_embedded_preview_is_not_its_end() {
+        let root = tempfile::tempdir().unwrap();
+        let photo = pictures().pop().unwrap().1;
+        let preview = [&[0xFF, 0xE2, 0xFF, 0xFE][..], &[7; 0xFFFC]].concat();
+        let mut segments = preview.repeat(5);
+        // A whole picture in the metadata.
+        segments.extend([0xFF, 0xE1]);
+        segments.extend((photo.len() as u16 + 2).to_be_bytes());
+        segments.extend(&photo);
+        let whole = [&photo[..2], &segments, &photo[2..]].concat();
+        let path = root.path().join("a.jpg");
+        fs::write(&path, &whole).unwrap();
+        assert!(looks_whole_at(&path).unwrap());
+        fs::write(&path, &whole[..whole.len() - 40]).unwrap();
+        assert!(!looks_whole_at(&path).unwrap());
+        assert_eq!(unreadable(root.path(), &["a.jpg"]).len(), 1);
+    }
+
+    #[test]
+    fn a_check_ends_when_it_is_told_to() {
+        let root = tempfile::tempdir().unwrap();
+        let names: Vec<String> = (0..PORTION * 3).map(|index| format!("{index}.jpg")).collect();
+        let mut seen = Vec::new();
+        let found = check_images(root.path(), &names, |done| {
+            seen.push(done);
+            if done > PORTION { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert!(found.is_none() && seen == [PORTION, 2 * PORTION]);
+    }
+}

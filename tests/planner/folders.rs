@@ -1,0 +1,106 @@
+//! What lies in image folders beside images, and what a worker is told to look at first.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::project::Project;
+
+/// What a worker was told to look at: the keys of the sets, for the job that names this stage last.
+fn looked_at(project: &Project, id: &str) -> Vec<String> {
+    let jobs = fs::read_dir(project.path(".tfnas/logs")).unwrap().map(|entry| entry.unwrap().path());
+    let mut jobs: Vec<_> = jobs.filter(|path| path.to_string_lossy().ends_with(".job.json")).collect();
+    jobs.sort_by_key(|path| fs::metadata(path).unwrap().modified().unwrap());
+    let jobs = jobs.iter().map(|path| serde_json::from_slice::<Value>(&fs::read(path).unwrap()).unwrap());
+    let last = jobs.filter(|job| job["id"] == id).next_back().unwrap();
+    let sets = last["check"]["sets"].as_array().cloned().unwrap_or_default();
+    sets.iter().map(|set| set["key"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn hidden_and_system_files_that_appear_change_nothing_and_are_counted_on_one_line() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    project.trace();
+    for file in
+        [".DS_Store", "a/Thumbs.db", "a/._0.jpg", ".ipynb_checkpoints/0.jpg", "@eaDir/b/c/0.jpg", "b/__MACOSX/._0.jpg"]
+    {
+        project.write(&format!("images/train/{file}"), "x");
+    }
+    project.write("images/val/$RECYCLE.BIN/0.jpg", "x");
+    let ended = project.good(&["run", "all"]);
+    assert!(project.trace().is_empty(), "nothing had to run again");
+    for line in [
+        "data.train: ignored 6 hidden or system files and folders",
+        "data.test: ignored 1 hidden or system file or folder",
+    ] {
+        assert_eq!(ended.err.matches(line).count(), 1, "{}", ended.err);
+    }
+    assert!(project.good(&["plan"]).err.contains("data.train: ignored 6 hidden"));
+}
+
+#[test]
+fn photos_in_formats_that_are_not_read_are_counted_by_extension() {
+    let project = Project::new();
+    for file in ["a/1.HEIC", "a/2.heic", "b/3.NEF", "b/4.avif", "b/notes.txt"] {
+        project.write(&format!("images/train/{file}"), "x");
+    }
+    for arguments in [["plan", "all"], ["run", "split"]] {
+        let ended = project.good(&arguments);
+        let said = "data.train: 4 files in formats that are not read are left out: 2 .heic, 1 .avif, 1 .nef; ";
+        assert_eq!(ended.err.matches(said).count(), 1, "{}", ended.err);
+        assert!(ended.err.contains("heif-convert") && ended.err.contains("avifdec"), "{}", ended.err);
+    }
+    fs::create_dir(project.path("images/train/.git")).unwrap();
+    assert!(!project.good(&["plan", "--json"]).out.contains("ignored"));
+}
+
+#[test]
+fn a_gif_is_an_image_now_and_gives_its_folder_another_identity() {
+    let project = Project::new();
+    project.good(&["run", "split"]);
+    project.trace();
+    project.write("images/train/a/3.GIF", "x");
+    project.good(&["run", "split"]);
+    assert_eq!(project.trace(), ["split"]);
+}
+
+#[test]
+fn the_orientation_of_photos_belongs_to_the_stages_that_read_pixels_and_only_where_it_is_applied() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    project.trace();
+    project.good(&["run", "all", "--set", "data.exif_orientation=ignore"]);
+    assert!(project.trace().is_empty(), "it is the default");
+    let why = project.good(&["explain", "search", "--set", "data.exif_orientation=apply"]).out;
+    assert!(why.contains("data.exif_orientation") && why.contains("apply"), "{why}");
+    project.good(&["run", "all", "--set", "data.exif_orientation=apply"]);
+    assert_eq!(project.trace(), ["search", "parse", "train", "test"]);
+    let ended = project.run(&["run", "all", "--set", "data.exif_orientation=aply"]);
+    assert!(ended.code == Some(2) && ended.err.contains("did you mean `apply`"), "{}", ended.err);
+}
+
+#[test]
+fn images_are_looked_at_once_by_the_first_worker_of_a_run() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    assert_eq!(looked_at(&project, "split"), ["data.train", "data.test"]);
+    assert!(looked_at(&project, "search").is_empty() && looked_at(&project, "train").is_empty());
+    project.good(&["run", "all", "--set", "seed=9"]);
+    assert!(looked_at(&project, "split").is_empty(), "the same images");
+    project.write("images/val/a/0.jpg", "another picture");
+    project.good(&["run", "all"]);
+    assert_eq!(looked_at(&project, "train"), ["data.test"]);
+}
+
+#[test]
+fn images_that_a_failed_worker_looked_at_or_that_may_be_skipped_are_looked_at_again() {
+    let project = Project::new();
+    project.behave("split", "fail");
+    assert_eq!(project.run(&["run", "all"]).code, Some(1));
+    project.good(&["run", "split", "--set", "data.on_bad_image=skip"]);
+    assert_eq!(looked_at(&project, "split"), ["data.train"], "the test images are not needed in this run");
+    project.good(&["run", "all"]);
+    assert_eq!(looked_at(&project, "search"), ["data.train", "data.test"]);
+    assert!(looked_at(&project, "train").is_empty());
+}
