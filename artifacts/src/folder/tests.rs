@@ -174,19 +174,20 @@ fn what_cannot_be_identified_is_named() {
 #[test]
 fn a_folder_that_changes_while_it_is_read_is_refused() {
     let data = data();
-    let subject = |files: &(dyn Fn() -> Result<Vec<FoundFile>, FolderError> + Sync)| {
-        Subject { name: String::new(), head: String::new(), files, root: &data.root, memos: None }.identify()
+    let subject = |files: &(dyn Fn() -> Result<FoundFiles, FolderError> + Sync)| {
+        let (name, head) = (String::new(), String::new());
+        Subject { name, head, is_new: RULES.is_new, files, root: &data.root, memos: None }.identify()
     };
     let walks = std::sync::atomic::AtomicUsize::new(0);
     let growing = || {
         if walks.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 1 {
             fs::write(data.root.join("cat/new.jpg"), "new").unwrap();
         }
-        walk::walk(&data.root)
+        walk::walk(&data.root, RULES.is_ignored)
     };
     assert!(matches!(subject(&growing), Err(FolderError::Changed { .. })));
     let rewritten = || {
-        let found = walk::walk(&data.root);
+        let found = walk::walk(&data.root, RULES.is_ignored);
         fs::write(data.root.join("dog/0.jpg"), "longer than before").unwrap();
         found
     };

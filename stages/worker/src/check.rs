@@ -18,7 +18,7 @@ pub const NAMED_IN_WARNINGS: usize = 5;
 /// Looks at the images that the job says nobody has looked at, and fails where some cannot be read and may not be skipped.
 pub fn run(context: &mut StageContext) -> Result<(), StageError> {
     let Some(check) = context.job().check.clone() else { return Ok(()) };
-    if context.ranks.is_some() {
+    if context.peers.is_some() {
         return Ok(());
     }
     let mut problems = Vec::new();
