@@ -11,8 +11,8 @@ fn looked_at(project: &Project, id: &str) -> Vec<String> {
     let jobs = fs::read_dir(project.path(".tfnas/logs")).unwrap().map(|entry| entry.unwrap().path());
     let mut jobs: Vec<_> = jobs.filter(|path| path.to_string_lossy().ends_with(".job.json")).collect();
     jobs.sort_by_key(|path| fs::metadata(path).unwrap().modified().unwrap());
-    let jobs = jobs.iter().map(|path| serde_json::from_slice::<Value>(&fs::read(path).unwrap()).unwrap());
-    let last = jobs.filter(|job| job["id"] == id).next_back().unwrap();
+    let mut jobs = jobs.iter().map(|path| serde_json::from_slice::<Value>(&fs::read(path).unwrap()).unwrap());
+    let last = jobs.rfind(|job| job["id"] == id).unwrap();
     let sets = last["check"]["sets"].as_array().cloned().unwrap_or_default();
     sets.iter().map(|set| set["key"].as_str().unwrap().to_owned()).collect()
 }
