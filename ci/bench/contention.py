@@ -28,7 +28,7 @@ def measure(bench: Bench) -> list[Figure]:
     run(bench.pipeline("run", "all"), folder)
     seconds: dict[tuple[str, str], list[float]] = {}
     for _ in range(bench.few):
-        for waiting in ("ours", "libgomp"):
+        for waiting in ("tfnas", "libgomp"):
             seconds.setdefault((waiting, "alone"), []).append(search(bench, folder, waiting))
             with busy(cores()):
                 seconds.setdefault((waiting, "busy"), []).append(search(bench, folder, waiting))
@@ -40,12 +40,12 @@ def measure(bench: Bench) -> list[Figure]:
     names = {"alone": "alone", "busy": f"beside {cores()} busy processes"}
     return [
         *(
-            Figure(f"search {names[load]}, {waiting}'s waiting", "s", medians[waiting, load], None, found)
+            Figure(f"search {names[load]}, waiting as {waiting}", "s", medians[waiting, load], None, found)
             for (waiting, load), found in seconds.items()
         ),
-        Figure.median("search: busy over alone", "x", pairs(("ours", "busy"), ("ours", "alone")), BUSY_LIMIT),
-        Figure.median("the same with libgomp's waiting", "x", pairs(("libgomp", "busy"), ("libgomp", "alone"))),
-        Figure.median("search alone: ours over libgomp's", "x", pairs(("ours", "alone"), ("libgomp", "alone")), QUIET_LIMIT),
+        Figure.median("search: busy over alone", "x", pairs(("tfnas", "busy"), ("tfnas", "alone")), BUSY_LIMIT),
+        Figure.median("search: busy over alone, waiting as libgomp", "x", pairs(("libgomp", "busy"), ("libgomp", "alone"))),
+        Figure.median("search alone: tfnas over libgomp", "x", pairs(("tfnas", "alone"), ("libgomp", "alone")), QUIET_LIMIT),
     ]
 
 

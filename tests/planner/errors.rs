@@ -35,7 +35,7 @@ fn an_unknown_key_names_the_nearest_one() {
 #[test]
 fn a_wrong_type_and_an_impossible_value_name_their_line() {
     let project = Project::new();
-    project.edit("epochs: 2\ntrain", "epochs: many\ntrain");
+    project.edit("epochs: 2\nselect", "epochs: many\nselect");
     wrong(&project, &["run", "all"], &["pipeline.yaml:15", "search.epochs", "a whole number", "`many`"]);
     let project = Project::new();
     project.edit("train_share: 0.8", "train_share: 1.8");

@@ -160,7 +160,7 @@ fn files_for_others_follow_the_umask() {
             let ended = shell(&project, &umask_then, arguments);
             assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.err);
         }
-        for name in ["t.pkl", "u.table", "key.pub", "new.yaml"] {
+        for name in ["t.pkl", "u.table", "key.pem.pub", "new.yaml"] {
             assert_eq!(mode(&project.path(name)), file, "umask {umask}: {name}");
         }
         assert_eq!(mode(&project.path("key.pem")), 0o600, "a private key is its owner's alone");
