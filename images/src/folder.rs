@@ -137,6 +137,30 @@ pub fn scan_classes(root: &Path, classes: &[String]) -> Result<ClassFolders, Fol
     images_of(root, classes.to_vec())
 }
 
+/// Finds the images of those of these classes that have a folder with images in `root`, labelled in the order given;
+/// whatever else is in `root` is not looked at.
+///
+/// # Errors
+/// Returns an error as [`scan_classes`], but not for classes without a folder or without images unless that is all of them.
+pub fn scan_known_classes(root: &Path, classes: &[String]) -> Result<ImageList, FolderError> {
+    check_classes(classes, "the classes")?;
+    fs::read_dir(root).map_err(|source| FolderError::Read { path: root.to_owned(), source })?;
+    let mut entries = Vec::new();
+    for (label, class) in classes.iter().enumerate().filter(|(_, class)| root.join(class).is_dir()) {
+        entries.extend(images_of_class(root, class, label)?);
+    }
+    if entries.is_empty() {
+        let class = classes.first().cloned().unwrap_or_default();
+        return Err(FolderError::MissingClass { root: root.to_owned(), class, missing: classes.len() });
+    }
+    ImageList::new(entries).map_err(|source| FolderError::List { root: root.to_owned(), source })
+}
+
+/// Returns whether a path relative to a folder of classes is that of an image in a class.
+pub fn is_class_image(path: &str) -> bool {
+    path.contains('/') && has_image_extension(Path::new(path))
+}
+
 /// Reads class names, a line each, in the order of their labels; `name` stands in the messages.
 ///
 /// # Errors
@@ -171,20 +195,26 @@ fn images_of(root: &Path, classes: Vec<String>) -> Result<ClassFolders, FolderEr
     let mut entries = Vec::new();
     let mut empty = Vec::new();
     for (label, class) in classes.iter().enumerate() {
-        let mut images = Vec::new();
-        collect(root, class.clone(), &mut HashSet::new(), &mut images)?;
+        let images = images_of_class(root, class, label)?;
         if images.is_empty() {
             empty.push(class);
         }
-        images.sort_unstable();
-        let label = u32::try_from(label).unwrap_or(u32::MAX);
-        entries.extend(images.into_iter().map(|(folder, name)| Entry { path: format!("{folder}/{name}"), label }));
+        entries.extend(images);
     }
     if let Some(&class) = empty.first() {
         return Err(FolderError::EmptyClass { root: root.to_owned(), class: class.clone(), empty: empty.len() });
     }
     let list = ImageList::new(entries).map_err(|source| FolderError::List { root: root.to_owned(), source })?;
     Ok(ClassFolders { classes, list })
+}
+
+/// Returns the images of one class, ordered by folder, then by name.
+fn images_of_class(root: &Path, class: &str, label: usize) -> Result<Vec<Entry>, FolderError> {
+    let mut images = Vec::new();
+    collect(root, class.to_owned(), &mut HashSet::new(), &mut images)?;
+    images.sort_unstable();
+    let label = u32::try_from(label).unwrap_or(u32::MAX);
+    Ok(images.into_iter().map(|(folder, name)| Entry { path: format!("{folder}/{name}"), label }).collect())
 }
 
 /// Collects the images in a folder and below as (folder relative to the root, name).
@@ -324,6 +354,15 @@ mod tests {
         assert!(matches!(twice, Err(FolderError::Classes(ClassesError::Duplicate { number: 2, .. }))));
         let escaping = scan_classes(root.path(), &names(&[".."]));
         assert!(matches!(escaping, Err(FolderError::Classes(ClassesError::Name { .. }))));
+    }
+
+    #[test]
+    fn known_classes_without_images_are_passed_over_and_keep_their_labels() {
+        let root = folder(&["a/1.jpg", "c/readme.txt", "d/1.jpg", "other/1.jpg"]);
+        let list = scan_known_classes(root.path(), &names(&["d", "b", "c", "a"])).unwrap();
+        assert_eq!(list.to_text(), "d/1.jpg 0\na/1.jpg 3\n");
+        let none = scan_known_classes(root.path(), &names(&["b", "c"]));
+        assert!(matches!(none, Err(FolderError::MissingClass { missing: 2, .. })));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod augment;
 mod batches;
 mod bounded_read;
+mod class_names;
 mod decode;
 mod folder;
 pub mod generated;
@@ -13,10 +14,12 @@ mod resize;
 mod rgb_image;
 mod source;
 mod split;
+mod test_draw;
 mod transform;
 
 pub use augment::*;
 pub use batches::*;
+pub use class_names::*;
 pub use decode::{DecodeError, MAX_PIXELS, decode};
 pub use folder::*;
 pub use list::*;
@@ -25,4 +28,5 @@ pub use resize::*;
 pub use rgb_image::{ImageSizeError, RgbImage};
 pub use source::*;
 pub use split::*;
+pub use test_draw::*;
 pub use transform::*;
