@@ -164,7 +164,10 @@ mod tests {
     #[test]
     fn a_share_beside_test_images_is_refused() {
         let text = refused(&["train/a"], "data: {root: images, test: t}\nsplit: {test_share: 0.1}\n");
-        assert!(text.contains(":2: split.test_share: ") && text.contains("`data.test` names test images (t)"), "{text}");
+        assert!(
+            text.contains(":2: split.test_share: ") && text.contains("`data.test` names test images (t)"),
+            "{text}"
+        );
         let text = refused(&["train/a", "val/a"], "data: {root: images}\nsplit:\n  test_share: 0.1\n");
         assert!(text.contains(":3: split.test_share: ") && text.contains("data.test: null"), "{text}");
     }

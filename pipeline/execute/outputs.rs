@@ -16,7 +16,8 @@ pub fn collect(stage: Stage, params: &Value, folder: &Path) -> Result<Vec<(Strin
         let entry = entry.map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
         left.insert(entry.file_name().to_string_lossy().into_owned());
     }
-    let expected: BTreeSet<String> = stage.outputs(SplitParams::draw_test(params)).iter().map(|name| (*name).to_owned()).collect();
+    let expected: BTreeSet<String> =
+        stage.outputs(SplitParams::draw_test(params)).iter().map(|name| (*name).to_owned()).collect();
     if let Some(missing) = expected.difference(&left).next() {
         return Err(format!("the worker said that it was done, and left no {missing}"));
     }

@@ -1,7 +1,7 @@
 //! Checks of the test images against the training images, made from the digests of both before anything runs.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 use tfnas_artifacts::Digest;
@@ -94,7 +94,9 @@ impl TestImagesError {
                  be too high)"
             }
             Self::Spelling { .. } => "rename the class folders of one side, so that a class has the same name on both",
-            Self::NoClass { .. } => "name the folder of class folders, or the list file, of these classes with `data.test`",
+            Self::NoClass { .. } => {
+                "name the folder of class folders, or the list file, of these classes with `data.test`"
+            }
             Self::Label { .. } => "number the classes of both lists alike",
         }
     }
@@ -194,7 +196,11 @@ fn of_instance(planner: &Planner<'_>, at: usize, config: &Config) -> Result<Rema
     let train = split.and_then(|split| read_by(planner, split, "train_images"));
     let side = |external: Option<&External>| {
         let external = external?;
-        Some(Side { path: external.path().to_owned(), images: planner.externals.images(external)?, external: external.clone() })
+        Some(Side {
+            path: external.path().to_owned(),
+            images: planner.externals.images(external)?,
+            external: external.clone(),
+        })
     };
     let (Some(train), Some(test)) = (side(train), side(read_by(planner, at, "test_images"))) else {
         return Ok(Remarks::default());
@@ -321,11 +327,7 @@ fn compare_classes(test: &Side<'_>, known: &[String], all: &[String]) -> Result<
             Some(_) => left_out,
             None => test.folders().into_iter().map(str::to_owned).collect(),
         };
-        return Err(TestImagesError::NoClass {
-            path: test.path.clone(),
-            training: known.to_vec(),
-            test: test_classes,
-        });
+        return Err(TestImagesError::NoClass { path: test.path.clone(), training: known.to_vec(), test: test_classes });
     }
     if !untested.is_empty() {
         let message = format!(
@@ -368,10 +370,7 @@ fn folded(name: &str) -> String {
 }
 
 /// Refuses a list whose folders are training classes of other labels.
-fn check_labels(
-    folders: &std::collections::BTreeMap<u32, &str>,
-    known: &[String],
-) -> Result<(), TestImagesError> {
+fn check_labels(folders: &std::collections::BTreeMap<u32, &str>, known: &[String]) -> Result<(), TestImagesError> {
     let labels: HashMap<&str, usize> = known.iter().enumerate().map(|(label, name)| (name.as_str(), label)).collect();
     // Without a folder of its own for each label, the names of the folders do not tell classes.
     let distinct: HashSet<&str> = folders.values().copied().collect();

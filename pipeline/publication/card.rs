@@ -172,7 +172,10 @@ impl Card<'_> {
         }
         if let Some((share, seed)) = self.drawn {
             let drawn = human::drawn_test_images(share, seed, data.train.is_list);
-            line(format!("* {} test images: {drawn}; `lists/test.list` names them, and no other list does.", test.images));
+            line(format!(
+                "* {} test images: {drawn}; `lists/test.list` names them, and no other list does.",
+                test.images
+            ));
         }
         if !test.untested.is_empty() {
             line(format!(

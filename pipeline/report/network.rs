@@ -103,7 +103,10 @@ fn network(
             .map(|changes| changes.iter().filter_map(Value::as_str).map(str::to_owned).collect())
             .unwrap_or_default(),
         selected: select.and_then(|select| Selection::read(cache, select)),
-        untested: tested.get("untested").and_then(|names| serde_json::from_value(names.clone()).ok()).unwrap_or_default(),
+        untested: tested
+            .get("untested")
+            .and_then(|names| serde_json::from_value(names.clone()).ok())
+            .unwrap_or_default(),
         blocks: architecture.get("blocks").and_then(Value::as_array).cloned().unwrap_or_default(),
     })
 }

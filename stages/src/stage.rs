@@ -374,7 +374,11 @@ mod tests {
                     assert!(names.insert(port.name), "{} reads {} twice", stage.name(), port.name);
                     if let Source::Output(from, output) = port.source {
                         assert!(before.contains(&from), "{} reads {}, which runs later", stage.name(), from.name());
-                        assert!(from.outputs(config.draws_test()).contains(&output), "{} has no output {output}", from.name());
+                        assert!(
+                            from.outputs(config.draws_test()).contains(&output),
+                            "{} has no output {output}",
+                            from.name()
+                        );
                     }
                 }
                 before.insert(*stage);
@@ -454,7 +458,8 @@ mod tests {
     fn the_share_of_the_test_is_a_parameter_of_the_split_alone_and_only_where_it_is_drawn() {
         let space = tfnas::Space::small().definition().clone();
         let plain = config(r#"{"data": {"root": "x"}}"#);
-        let drawn = config(r#"{"data": {"root": "x", "test": null, "allow_overlap": true}, "split": {"test_share": 0.15}}"#);
+        let drawn =
+            config(r#"{"data": {"root": "x", "test": null, "allow_overlap": true}, "split": {"test_share": 0.15}}"#);
         let changed: Vec<_> =
             Stage::ALL.iter().filter(|stage| stage.params(&plain, &space) != stage.params(&drawn, &space)).collect();
         assert_eq!(changed, [&Stage::Split]);

@@ -216,8 +216,11 @@ fn tested(folder: &Folder, contents: &Contents) -> Result<u64, String> {
     if config.draws_test() && !contents.data.train.is_list {
         let file = format!("lists/{}", config.train.protocol.classes());
         let text = String::from_utf8(folder.read(&file)?).map_err(|_| format!("{file}: no text"))?;
-        let known: HashSet<String> = parse_classes(&text, &file).map_err(|error| error.to_string())?.into_iter().collect();
-        return Ok(entries.filter(|entry| entry.path.split('/').next().is_some_and(|class| known.contains(class))).count() as u64);
+        let known: HashSet<String> =
+            parse_classes(&text, &file).map_err(|error| error.to_string())?.into_iter().collect();
+        return Ok(entries
+            .filter(|entry| entry.path.split('/').next().is_some_and(|class| known.contains(class)))
+            .count() as u64);
     }
     Ok(entries.filter(|entry| (entry.label as usize) < contents.network.classifier.out_features).count() as u64)
 }
