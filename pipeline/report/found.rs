@@ -60,7 +60,11 @@ fn network(network: &Network) -> String {
         let skipped = network.skipped.filter(|skipped| *skipped > 0);
         let skipped = skipped.map(|skipped| format!(", {skipped} that cannot be read skipped")).unwrap_or_default();
         let untested = network.untested.len();
-        let untested = if untested > 0 { format!(", {untested} classes without test images") } else { String::new() };
+        let untested = match untested {
+            0 => String::new(),
+            1 => ", 1 class without test images".to_owned(),
+            more => format!(", {more} classes without test images"),
+        };
         lines.row(["top-1", &format!("{:.2} %{images}{skipped}{untested}", top1 * 100.0)]);
     }
     if let Some(top5) = network.top5 {

@@ -17,5 +17,6 @@ mod selecting;
 mod slurm;
 mod tampering;
 mod targets;
+mod test_images;
 #[path = "../support/waiting.rs"]
 mod waiting;

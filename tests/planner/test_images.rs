@@ -151,6 +151,20 @@ fn images_of_training_among_the_test_images_are_named_before_anything_runs() {
 }
 
 #[test]
+fn drawn_test_images_that_are_also_left_for_training_are_a_warning() {
+    let project = unnamed();
+    fs::remove_dir_all(project.path("images/val")).unwrap();
+    assert_eq!(project.json(&["plan"])["warnings"], json!([]));
+    // Whichever of the three is drawn, its copies are left.
+    for image in 0..3 {
+        project.write(&format!("images/train/a/{image}.jpg"), "one image");
+    }
+    let plan = project.json(&["plan"]);
+    assert_eq!(kinds(&plan, "warnings"), ["overlap"]);
+    assert!(message(&plan, "warnings").starts_with("1 of 2 test images have the same content"), "{plan}");
+}
+
+#[test]
 fn the_same_folder_twice_names_the_first_five_and_the_number() {
     let project = Project::new();
     let ended = project.run(&["plan", "--set", "data.test=train"]);
