@@ -146,8 +146,11 @@ pub fn scan_known_classes(root: &Path, classes: &[String]) -> Result<ImageList, 
     check_classes(classes, "the classes")?;
     fs::read_dir(root).map_err(|source| FolderError::Read { path: root.to_owned(), source })?;
     let mut entries = Vec::new();
-    for (label, class) in classes.iter().enumerate().filter(|(_, class)| root.join(class).is_dir()) {
-        entries.extend(images_of_class(root, class, label)?);
+    for (label, class) in (0..).zip(classes).filter(|(_, class)| root.join(class).is_dir()) {
+        let mut images = Vec::new();
+        collect(root, class.clone(), &mut HashSet::new(), &mut images)?;
+        images.sort_unstable();
+        entries.extend(images.into_iter().map(|(folder, name)| Entry { path: format!("{folder}/{name}"), label }));
     }
     if entries.is_empty() {
         let class = classes.first().cloned().unwrap_or_default();
@@ -195,26 +198,20 @@ fn images_of(root: &Path, classes: Vec<String>) -> Result<ClassFolders, FolderEr
     let mut entries = Vec::new();
     let mut empty = Vec::new();
     for (label, class) in classes.iter().enumerate() {
-        let images = images_of_class(root, class, label)?;
+        let mut images = Vec::new();
+        collect(root, class.clone(), &mut HashSet::new(), &mut images)?;
         if images.is_empty() {
             empty.push(class);
         }
-        entries.extend(images);
+        images.sort_unstable();
+        let label = u32::try_from(label).unwrap_or(u32::MAX);
+        entries.extend(images.into_iter().map(|(folder, name)| Entry { path: format!("{folder}/{name}"), label }));
     }
     if let Some(&class) = empty.first() {
         return Err(FolderError::EmptyClass { root: root.to_owned(), class: class.clone(), empty: empty.len() });
     }
     let list = ImageList::new(entries).map_err(|source| FolderError::List { root: root.to_owned(), source })?;
     Ok(ClassFolders { classes, list })
-}
-
-/// Returns the images of one class, ordered by folder, then by name.
-fn images_of_class(root: &Path, class: &str, label: usize) -> Result<Vec<Entry>, FolderError> {
-    let mut images = Vec::new();
-    collect(root, class.to_owned(), &mut HashSet::new(), &mut images)?;
-    images.sort_unstable();
-    let label = u32::try_from(label).unwrap_or(u32::MAX);
-    Ok(images.into_iter().map(|(folder, name)| Entry { path: format!("{folder}/{name}"), label }).collect())
 }
 
 /// Collects the images in a folder and below as (folder relative to the root, name).
