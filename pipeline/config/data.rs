@@ -82,8 +82,13 @@ fn is_part(name: &str) -> bool {
 /// The folders in a folder that are not hidden, sorted.
 fn folders(root: &Path) -> Vec<String> {
     let entries = fs::read_dir(root).into_iter().flatten().flatten();
+    // A root may hold a million images; only links need a look at what they lead to.
+    let is_folder = |entry: &fs::DirEntry| match entry.file_type() {
+        Ok(kind) if kind.is_symlink() => entry.path().is_dir(),
+        kind => kind.is_ok_and(|kind| kind.is_dir()),
+    };
     let mut names: Vec<String> = entries
-        .filter(|entry| entry.path().is_dir())
+        .filter(is_folder)
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .filter(|name| !name.starts_with('.'))
         .collect();
