@@ -131,7 +131,7 @@ mod tests {
     fn the_seed_decides_and_is_pinned() {
         let test = |seed| draw_test(&list(&[20]), 0.15, seed).unwrap().test.to_text();
         assert_ne!(test(1), test(2));
-        assert_eq!(test(1), "PINNED");
+        assert_eq!(test(1), "0/001.jpg 0\n0/003.jpg 0\n0/005.jpg 0\n");
     }
 
     #[test]

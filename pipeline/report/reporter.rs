@@ -32,9 +32,12 @@ struct Last<'a> {
     cached: Vec<&'a str>,
     failed: Vec<&'a str>,
     interrupted: Vec<&'a str>,
-    /// `notes` and `warnings`.
-    #[serde(flatten)]
-    remarks: &'a Remarks,
+    /// What was found of the data; left out where that is nothing.
+    #[serde(skip_serializing_if = "<[Remark]>::is_empty")]
+    notes: &'a [Remark],
+    /// Likewise.
+    #[serde(skip_serializing_if = "<[Remark]>::is_empty")]
+    warnings: &'a [Remark],
 }
 
 /// A line of `run --json` about the data.
@@ -170,7 +173,8 @@ impl Reporter {
                 cached: ids(&finished.cached),
                 failed: ids(&finished.failed),
                 interrupted: ids(&finished.interrupted),
-                remarks,
+                notes: &remarks.notes,
+                warnings: &remarks.warnings,
             });
         }
     }
