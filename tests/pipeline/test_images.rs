@@ -77,7 +77,7 @@ fn a_class_without_test_images_is_reported_as_untested() {
     let report: Value = serde_json::from_slice(&fs::read(published.join("metrics/test.json")).unwrap()).unwrap();
     assert_eq!(report["untested"], serde_json::json!([class]));
     let classes = report["classes"].as_array().unwrap();
-    let untested = classes.iter().find(|found| found["name"] == Value::from(class.clone())).unwrap();
+    let untested = classes.iter().find(|found| found["name"] == class.as_str()).unwrap();
     assert_eq!((&untested["images"], &untested["top1"]), (&Value::from(0), &Value::Null));
     let card = fs::read_to_string(published.join("README.md")).unwrap();
     assert!(card.contains("1 of 10 classes have no test images"), "{card}");
