@@ -1,16 +1,18 @@
 use std::fmt;
+use std::path::Path;
 
 use tfnas_artifacts::{CacheError, FileError, LedgerError, ObjectError, RemoteError};
 use tfnas_attestations::keys::KeyError;
 use tfnas_images::generated::GeneratedError;
 
 use crate::config::ConfigError;
+use crate::config::data::test_folders;
 use crate::execute::{AskError, ProgramError};
 use crate::exit::Exit;
 use crate::lock::LockError;
 use crate::machine::DeviceError;
 use crate::network_file::NetworkFileError;
-use crate::plan::{InputError, NetworkError, PlanError, SelectError, TargetError};
+use crate::plan::{InputError, NetworkError, PlanError, SelectError, TargetError, TestImagesError};
 use crate::table::ReadTableError;
 
 /// An error as the user sees it: one message, the way out, and how the program ends.
@@ -62,6 +64,7 @@ impl From<SelectError> for CommandError {
 impl From<InputError> for CommandError {
     fn from(error: InputError) -> Self {
         let hint = match &error {
+            InputError::Missing { key: "data.test", path } => Some(missing_test_images(path)),
             InputError::Missing { key, .. } => {
                 Some(format!("correct `{key}` (or `data.root`) in the configuration, or with --set"))
             }
@@ -69,6 +72,17 @@ impl From<InputError> for CommandError {
         };
         Self { hint, ..Self::usage(error.to_string()) }
     }
+}
+
+/// The way out where there are no test images: folders beside them that may be meant.
+fn missing_test_images(path: &Path) -> String {
+    let folders = path.parent().map(test_folders).unwrap_or_default();
+    let named = folders.first().map(|folder| format!("`data.test: {folder}` names a folder that exists; "));
+    format!(
+        "{}correct `data.test` (or `data.root`) in the configuration, or with --set; `data.test: null` draws test images \
+         from the training images",
+        named.unwrap_or_default()
+    )
 }
 
 impl From<DeviceError> for CommandError {
@@ -122,6 +136,12 @@ impl From<TargetError> for CommandError {
             _ => None,
         };
         Self { hint: hint.map(str::to_owned), ..Self::usage(error.to_string()) }
+    }
+}
+
+impl From<TestImagesError> for CommandError {
+    fn from(error: TestImagesError) -> Self {
+        Self::usage(error.to_string()).with_hint(error.hint())
     }
 }
 

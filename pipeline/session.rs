@@ -8,7 +8,7 @@ use crate::error::CommandError;
 use crate::generate;
 use crate::machine::{Device, build};
 use crate::options::Options;
-use crate::plan::{ExternalInputs, Graph, Planner};
+use crate::plan::{ExternalInputs, Graph, Planner, Remarks, check_test_images};
 use crate::remote::trusted;
 
 /// The store's folder, beside the configuration.
@@ -95,6 +95,20 @@ impl Session {
     /// Says on standard error what is left out of the folders of images that were identified.
     pub fn tell_left_out(&self) {
         self.externals.tell_left_out();
+    }
+
+    /// Identifies the data as [`identify`](Self::identify), and checks the test images against the training images.
+    ///
+    /// # Errors
+    /// Returns an error if data is missing or cannot be read, if training and test share images, or if their classes have
+    /// other names.
+    pub fn identify_and_check(&mut self, instances: &BTreeSet<usize>) -> Result<Remarks, CommandError> {
+        self.externals.keep_images();
+        self.identify(instances)?;
+        let needed = self.graph.closure(instances.iter().copied());
+        let checked = check_test_images(&self.planner(), &needed);
+        self.externals.forget_images();
+        Ok(checked?)
     }
 
     /// Notes in the ledger that this invocation begins.

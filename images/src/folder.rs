@@ -166,6 +166,33 @@ pub fn scan_classes(root: &Path, classes: &[String]) -> Result<ClassFolders, Fol
     images_of(root, classes.to_vec())
 }
 
+/// Finds the images of those of these classes that have a folder with images in `root`, labelled in the order given;
+/// whatever else is in `root` is not looked at.
+///
+/// # Errors
+/// Returns an error as [`scan_classes`], but not for classes without a folder or without images unless that is all of them.
+pub fn scan_known_classes(root: &Path, classes: &[String]) -> Result<ImageList, FolderError> {
+    check_classes(classes, "the classes")?;
+    fs::read_dir(root).map_err(|source| FolderError::Read { path: root.to_owned(), source })?;
+    let mut entries = Vec::new();
+    for (label, class) in (0..).zip(classes).filter(|(_, class)| root.join(class).is_dir()) {
+        let mut images = Vec::new();
+        collect(root, class.clone(), &mut HashSet::new(), &mut images, &mut UnreadFormats::default())?;
+        images.sort_unstable();
+        entries.extend(images.into_iter().map(|(folder, name)| Entry { path: format!("{folder}/{name}"), label }));
+    }
+    if entries.is_empty() {
+        let class = classes.first().cloned().unwrap_or_default();
+        return Err(FolderError::MissingClass { root: root.to_owned(), class, missing: classes.len() });
+    }
+    ImageList::new(entries).map_err(|source| FolderError::List { root: root.to_owned(), source })
+}
+
+/// Returns whether a path relative to a folder of classes is that of an image in a class.
+pub fn is_class_image(path: &str) -> bool {
+    path.contains('/') && has_image_extension(path.as_bytes())
+}
+
 /// Reads class names, a line each, in the order of their labels; `name` stands in the messages.
 ///
 /// # Errors
@@ -424,6 +451,15 @@ mod tests {
         assert!(matches!(twice, Err(FolderError::Classes(ClassesError::Duplicate { number: 2, .. }))));
         let escaping = scan_classes(root.path(), &names(&[".."]));
         assert!(matches!(escaping, Err(FolderError::Classes(ClassesError::Name { .. }))));
+    }
+
+    #[test]
+    fn known_classes_without_images_are_passed_over_and_keep_their_labels() {
+        let root = folder(&["a/1.jpg", "c/readme.txt", "d/1.jpg", "other/1.jpg"]);
+        let list = scan_known_classes(root.path(), &names(&["d", "b", "c", "a"])).unwrap();
+        assert_eq!(list.to_text(), "d/1.jpg 0\na/1.jpg 3\n");
+        let none = scan_known_classes(root.path(), &names(&["b", "c"]));
+        assert!(matches!(none, Err(FolderError::MissingClass { missing: 2, .. })));
     }
 
     #[test]

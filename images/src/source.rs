@@ -114,6 +114,11 @@ impl ImageSource {
         self.0.entries.is_empty()
     }
 
+    /// The classes of the images, in the order of the list.
+    pub fn labels(&self) -> impl Iterator<Item = u32> {
+        self.0.entries.iter().map(|entry| entry.label)
+    }
+
     /// The image at a position of the list, and its class.
     pub(crate) fn entry(&self, position: usize) -> &Entry {
         &self.0.entries[position]

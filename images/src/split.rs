@@ -20,19 +20,30 @@ pub enum SplitError {
     /// Too few images of each class are asked for.
     #[error("at most {0} images a class: a split needs 2, one a side")]
     PerClass(usize),
-    /// A class that one side would have to do without.
-    #[error(
-        "class {label} has a single image, {path:?}; a split needs 2, one a side: add images or leave the class out"
-    )]
-    SingleImage {
-        /// The class.
-        label: u32,
-        /// Its image.
-        path: String,
-    },
+    /// Classes that one side would have to do without.
+    #[error("{}; a split needs 2, one a side: add images or leave the class out", single_images(.0))]
+    SingleImage(
+        /// The only image of each such class.
+        Vec<Entry>,
+    ),
     /// A side that is no list.
     #[error(transparent)]
     List(#[from] ListError),
+}
+
+/// How many classes with a single image are named.
+const NAMED_CLASSES: usize = 50;
+
+/// Names classes by their only images.
+fn single_images(images: &[Entry]) -> String {
+    if let [Entry { path, label }] = images {
+        return format!("class {label} has a single image, {path:?}");
+    }
+    let named: Vec<String> =
+        images.iter().take(NAMED_CLASSES).map(|Entry { path, label }| format!("{label} ({path:?})")).collect();
+    let more = images.len().saturating_sub(NAMED_CLASSES);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{} classes have a single image: {}{more}", images.len(), named.join(", "))
 }
 
 /// Splits a list class by class.
@@ -43,7 +54,7 @@ pub enum SplitError {
 /// is split.
 ///
 /// # Errors
-/// [`SplitError`] for a share not between 0 and 1, for `per_class` below 2, and for a class with a single image.
+/// [`SplitError`] for a share not between 0 and 1, for `per_class` below 2, and for classes with a single image.
 pub fn split(list: &ImageList, train_share: f64, per_class: Option<usize>, seed: u64) -> Result<Split, SplitError> {
     if !(train_share > 0.0 && train_share < 1.0) {
         return Err(SplitError::Share(train_share));
@@ -56,16 +67,21 @@ pub fn split(list: &ImageList, train_share: f64, per_class: Option<usize>, seed:
 
     let mut train = Vec::new();
     let mut val = Vec::new();
+    let mut single = Vec::new();
     for class in sorted.chunk_by_mut(|first, second| first.label == second.label) {
         let label = class[0].label;
         if class.len() < 2 {
-            return Err(SplitError::SingleImage { label, path: class[0].path.clone() });
+            single.push(class[0].clone());
+            continue;
         }
         Stream::new(seed, Purpose::Split, 0, label).shuffle(class);
         let kept = class.len().min(per_class.unwrap_or(usize::MAX));
         let for_train = ((train_share * kept as f64) as usize).clamp(1, kept - 1);
         train.extend(class[..for_train].iter().map(|&entry| entry.clone()));
         val.extend(class[for_train..kept].iter().map(|&entry| entry.clone()));
+    }
+    if !single.is_empty() {
+        return Err(SplitError::SingleImage(single));
     }
     Ok(Split { train: sorted_list(train)?, val: sorted_list(val)? })
 }
@@ -158,6 +174,11 @@ mod tests {
         assert!(matches!(split(&list(&[5]), 0.5, Some(1), 1), Err(SplitError::PerClass(1))));
         let text = split(&list(&[5, 1]), 0.5, None, 1).unwrap_err().to_string();
         assert!(text.starts_with("class 1 has a single image, \"1/000.jpg\""), "{text}");
+        let text = split(&list(&[1, 5, 1]), 0.5, None, 1).unwrap_err().to_string();
+        let both = "2 classes have a single image: 0 (\"0/000.jpg\"), 2 (\"2/000.jpg\")";
+        assert!(text.starts_with(both), "{text}");
+        let text = split(&list(&[1; 60]), 0.5, None, 1).unwrap_err().to_string();
+        assert!(text.contains("49 (\"49/000.jpg\") and 10 more;"), "{text}");
     }
 
     #[test]

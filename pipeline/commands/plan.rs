@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::plan::{Action, Because, Graph, Plan as Steps, Step, select};
+use crate::plan::{Action, Because, Graph, Plan as Steps, Remarks, Step, select};
 use crate::report::{Columns, human, print, print_json};
 use crate::session::{Session, Setup};
 
@@ -25,6 +25,9 @@ pub struct Plan {
 #[derive(Serialize)]
 struct Shown<'a> {
     stages: Vec<ShownStep<'a>>,
+    /// `notes` and `warnings`, each a list of `kind` and `message`.
+    #[serde(flatten)]
+    remarks: &'a Remarks,
 }
 
 #[derive(Serialize)]
@@ -63,14 +66,15 @@ pub fn show(
     forced: &BTreeSet<usize>,
     json: bool,
 ) -> Result<Exit, CommandError> {
-    session.identify(chosen)?;
+    let remarks = session.identify_and_check(chosen)?;
     session.tell_left_out();
     let plan = session.planner().plan(chosen, forced)?;
     if json {
         let stages = plan.steps.iter().map(|step| shown(&session.graph, step)).collect();
-        print_json(&Shown { stages });
+        print_json(&Shown { stages, remarks: &remarks });
     } else {
         print(&text(&session.graph, &plan));
+        print(&remarks.text());
     }
     Ok(Exit::Done)
 }

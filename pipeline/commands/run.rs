@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::generate;
 use crate::lock::{self, Lock};
 use crate::options::Options;
-use crate::plan::{check, check_networks, check_targets, select};
+use crate::plan::{Remarks, check, check_networks, check_targets, select};
 use crate::report::{Reporter, found, print};
 use crate::session::{Session, Setup};
 
@@ -72,6 +72,7 @@ struct Work {
     forced: BTreeSet<usize>,
     program: PathBuf,
     place: Option<Place>,
+    remarks: Remarks,
 }
 
 impl Run {
@@ -119,12 +120,13 @@ impl Run {
         }
         generate::ensure(&setup.configuration)?;
         let mut session = setup.write()?;
-        session.identify(&chosen)?;
+        let remarks = session.identify_and_check(&chosen)?;
         session.tell_left_out();
         check_targets(&session.planner(), &needed)?;
         check_networks(&session.planner(), &needed)?;
-        let reporter = Reporter::new(bars, options.json, !self.no_progress);
-        let work = Work { chosen, forced, program, place };
+        let mut reporter = Reporter::new(bars, options.json, !self.no_progress);
+        reporter.remarks(&remarks);
+        let work = Work { chosen, forced, program, place, remarks };
         let exit = self.run(&session, &work, reporter, options.json)?;
         if let Some(place) = place.filter(|place| exit == Exit::Done && place.world_size > 1) {
             place.release(&work.program)?;
@@ -158,9 +160,9 @@ impl Run {
                 new.write(&path)?;
             }
         }
-        reporter.finished(planner.graph, &finished);
+        reporter.finished(planner.graph, &finished, &work.remarks);
         if exit == Exit::Done && !json {
-            print(&found(&planner, &finished));
+            print(&found(&planner, &finished, &work.remarks));
         }
         Ok(exit)
     }

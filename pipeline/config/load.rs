@@ -8,7 +8,7 @@ use tfnas_stages::{Config, Stage};
 use crate::bounded;
 use crate::config::matrix::{self, Axis};
 use crate::config::nearest::suggestion;
-use crate::config::{ConfigError, Content, Node, Origin, TypeError, resolve, set, space};
+use crate::config::{ConfigError, Content, Node, Origin, TypeError, data, resolve, set, space};
 
 /// The file that is read when no other is named.
 pub const FILE: &str = "pipeline.yaml";
@@ -107,6 +107,7 @@ impl Variant {
         config.space = choice;
         config.search.fit = Some(config.search.fit_in(space.definition()));
         config.select.resolve(&space);
+        data::settle(&mut config, &tree, base)?;
         let problems = Stage::ALL.iter().filter_map(|stage| config.problem(*stage));
         if let Some(Err(error)) = config.cache.remote.as_deref().map(Remote::check_url) {
             let origin = tree.origin_of(REMOTE).without_value(REMOTE);

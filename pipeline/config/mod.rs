@@ -1,5 +1,6 @@
 //! The configuration: one YAML file, overrides from the command line, and where each value came from.
 
+pub mod data;
 mod error;
 #[cfg(test)]
 mod fuzz;

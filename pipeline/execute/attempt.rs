@@ -254,7 +254,7 @@ impl Work<'_> {
             usage,
         };
         let failed = match verdict {
-            Verdict::Done => match outputs::collect(self.stage, open.output_folder()) {
+            Verdict::Done => match outputs::collect(self.stage, &self.params, open.output_folder()) {
                 Ok(outputs) => match self.cache.commit(&mut open, &outputs, metrics.clone(), usage) {
                     Ok(attempt) => return Ok(Ending::Done(Box::new(attempt))),
                     Err(error) => Failed::new(format!("its outputs cannot be kept: {error}")),

@@ -2,20 +2,22 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tfnas_stages::Stage;
+use serde_json::Value;
+use tfnas_stages::{SplitParams, Stage};
 
 /// Returns the outputs that a worker left, by name; exactly those that the stage has.
 ///
 /// # Errors
 /// A message that names what is missing, or what should not be there.
-pub fn collect(stage: Stage, folder: &Path) -> Result<Vec<(String, PathBuf)>, String> {
+pub fn collect(stage: Stage, params: &Value, folder: &Path) -> Result<Vec<(String, PathBuf)>, String> {
     let entries = fs::read_dir(folder).map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
     let mut left = BTreeSet::new();
     for entry in entries {
         let entry = entry.map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
         left.insert(entry.file_name().to_string_lossy().into_owned());
     }
-    let expected: BTreeSet<String> = stage.outputs().iter().map(|name| (*name).to_owned()).collect();
+    let expected: BTreeSet<String> =
+        stage.outputs(SplitParams::draw_test(params)).iter().map(|name| (*name).to_owned()).collect();
     if let Some(missing) = expected.difference(&left).next() {
         return Err(format!("the worker said that it was done, and left no {missing}"));
     }
@@ -44,7 +46,7 @@ mod tests {
         for name in names {
             fs::write(folder.path().join(name), "x").unwrap();
         }
-        collect(Stage::Lookup, folder.path())
+        collect(Stage::Lookup, &Value::Null, folder.path())
     }
 
     #[test]
@@ -59,6 +61,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("latency.table"), "x").unwrap();
         std::os::unix::fs::symlink("/etc/hostname", folder.path().join("lookup.json")).unwrap();
-        assert!(collect(Stage::Lookup, folder.path()).unwrap_err().contains("lookup.json"));
+        assert!(collect(Stage::Lookup, &Value::Null, folder.path()).unwrap_err().contains("lookup.json"));
     }
 }

@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tfnas_stages::{Source, Stage};
+use tfnas_stages::{DataSection, Source, Stage};
 
 use crate::config::{Axis, Configuration, Variant};
 
@@ -140,11 +140,11 @@ fn feeds(
 ) -> Vec<Feed> {
     let config = &variant.config;
     let root = configuration.resolve(&config.data.root);
-    let images = |images: &PathBuf, key| {
+    let images = |images: &Path, key| {
         let path = root.join(images);
         if path.is_file() { External::List { root: root.clone(), path, key } } else { External::Folder { path, key } }
     };
-    let file = |path: Option<&std::path::Path>, key| External::File {
+    let file = |path: Option<&Path>, key| External::File {
         path: path.map(|path| configuration.resolve(path)).unwrap_or_default(),
         key,
     };
@@ -161,7 +161,10 @@ fn feeds(
                     From::Instance(at, output)
                 }
                 Source::TrainImages => From::External(images(&config.data.train, "data.train")),
-                Source::TestImages => From::External(images(&config.data.test, "data.test")),
+                Source::TestImages => {
+                    let test = config.data.test.as_deref().unwrap_or(Path::new(DataSection::TEST));
+                    From::External(images(test, "data.test"))
+                }
                 Source::ClassesFile => From::External(file(config.split.classes_file(), "split.classes")),
                 Source::TableFile => From::External(file(config.lookup.import.as_deref(), "lookup.import")),
                 Source::SearchFile => From::External(file(config.search.from.as_deref(), "search.from")),

@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use tfnas_artifacts::{Digest, FolderError, FolderRules, InputIdentity, identify_file, identify_folder, identify_list};
-use tfnas_images::{UnreadFormats, is_ignored, is_newly_read};
+use tfnas_artifacts::{
+    Digest, FolderError, FolderManifest, FolderRules, InputIdentity, identify_file, identify_folder, identify_list,
+};
+use tfnas_images::{ImageList, UnreadFormats, is_ignored, is_newly_read};
 use tfnas_stages::Input;
 
 use crate::plan::{External, From, Graph};
@@ -14,6 +16,17 @@ pub const IMAGE_FOLDER: FolderRules = FolderRules { is_ignored, is_new: is_newly
 #[derive(Default)]
 pub struct ExternalInputs {
     known: BTreeMap<External, Option<Resolved>>,
+    /// Image by image; none where nobody wants that.
+    images: Option<BTreeMap<External, IdentifiedImages>>,
+}
+
+/// Images whose content is known, one by one.
+#[derive(Debug)]
+pub struct IdentifiedImages {
+    /// All files.
+    pub manifest: FolderManifest,
+    /// The list that names them, where there is one.
+    pub list: Option<ImageList>,
 }
 
 /// Data whose content is known.
@@ -108,7 +121,15 @@ impl ExternalInputs {
                 if let From::External(external) = &feed.from
                     && !matches!(self.known.get(external), Some(Some(_)))
                 {
-                    let resolved = resolve(external, memos, generated)?;
+                    let resolved = match resolve(external, memos, generated)? {
+                        None => None,
+                        Some((resolved, images)) => {
+                            if let (Some(kept), Some(images)) = (&mut self.images, images) {
+                                kept.insert(external.clone(), images);
+                            }
+                            Some(resolved)
+                        }
+                    };
                     self.known.insert(external.clone(), resolved);
                 }
             }
@@ -137,6 +158,21 @@ impl ExternalInputs {
                 tracing::warn!("{key}: {unread}");
             }
         }
+    }
+
+    /// Keeps the digest of each image that is identified from now on, until [`forget_images`](Self::forget_images).
+    pub fn keep_images(&mut self) {
+        self.images.get_or_insert_default();
+    }
+
+    /// Frees the memory of the digests of images.
+    pub fn forget_images(&mut self) {
+        self.images = None;
+    }
+
+    /// Returns the images of an input, if they are kept.
+    pub fn images(&self, external: &External) -> Option<&IdentifiedImages> {
+        self.images.as_ref()?.get(external)
     }
 
     /// Returns all that was asked about.
@@ -197,22 +233,28 @@ fn resolve(
     external: &External,
     memos: Option<&Path>,
     generated: &dyn Fn(&Path) -> bool,
-) -> Result<Option<Resolved>, InputError> {
+) -> Result<Option<(Resolved, Option<IdentifiedImages>)>, InputError> {
     let (key, path) = (external.key(), external.path());
     if !check_one(external, generated)? {
         return Ok(None);
     }
     let content = |source| InputError::Content { key, source };
-    let (identity, list) = match external {
+    let (identity, named) = match external {
         External::Folder { .. } => (identify_folder(path, &IMAGE_FOLDER, memos).map_err(content)?, None),
         External::File { .. } => (identify_file(path, memos).map_err(content)?, None),
-        External::List { root, .. } => (identify_images(root, path, memos, key)?, Some(path.to_owned())),
+        External::List { root, .. } => {
+            let (identity, named) = identify_images(root, path, memos, key)?;
+            (identity, Some(named))
+        }
     };
     let left_out = match external {
         External::Folder { .. } => LeftOut::of(&identity),
         _ => LeftOut::default(),
     };
-    let InputIdentity { digest, files, bytes, .. } = identity;
+    let list = named.is_some().then(|| path.to_owned());
+    let InputIdentity { digest, files, bytes, manifest, .. } = identity;
+    let is_file = matches!(external, External::File { .. });
+    let images = (!is_file).then_some(IdentifiedImages { manifest, list: named });
     let path = match external {
         External::List { root, .. } => root.clone(),
         _ => path.to_owned(),
@@ -220,7 +262,7 @@ fn resolve(
     // A worker may run in another folder.
     let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
     let input = Input { path: absolute(path), list: list.map(absolute), digest: digest.to_string() };
-    Ok(Some(Resolved { input, digest, files, bytes, left_out }))
+    Ok(Some((Resolved { input, digest, files, bytes, left_out }, images)))
 }
 
 /// A list's content is the list and the images that it names, not what else lies in their folder.
@@ -229,8 +271,9 @@ fn identify_images(
     list: &Path,
     memos: Option<&Path>,
     key: &'static str,
-) -> Result<InputIdentity, InputError> {
-    let images = tfnas_images::ImageList::read(list, root).map_err(|source| InputError::List { key, source })?;
+) -> Result<(InputIdentity, ImageList), InputError> {
+    let images = ImageList::read(list, root).map_err(|source| InputError::List { key, source })?;
     let paths = images.entries().iter().map(|entry| entry.path.as_str());
-    identify_list(list, root, paths, memos).map_err(|source| InputError::Content { key, source })
+    let identity = identify_list(list, root, paths, memos).map_err(|source| InputError::Content { key, source })?;
+    Ok((identity, images))
 }

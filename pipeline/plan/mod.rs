@@ -10,14 +10,16 @@ mod network;
 mod planner;
 mod select;
 mod target;
+mod test_images;
 
 pub use action::{Action, Plan, Step};
 pub use because::{Because, Changes};
 pub use chain::chain;
 pub use graph::{External, From, Graph, Instance};
-pub use input::{ExternalInputs, IMAGE_FOLDER, InputError, check};
+pub use input::{ExternalInputs, IMAGE_FOLDER, IdentifiedImages, InputError, check};
 use key::manifest;
 pub use network::{NetworkError, check_networks};
 pub use planner::{PlanError, Planner};
 pub use select::{SelectError, select};
 pub use target::{TargetError, check_targets};
+pub use test_images::{Remark, Remarks, TestImagesError, check_test_images};

@@ -8,6 +8,7 @@ use tfnas_stages::{ExifOrientation, Protocol};
 use crate::machine::build;
 use crate::publication::facts::{ArchitectureFacts, TestFacts, TrainFacts};
 use crate::publication::{Data, Measured};
+use crate::report::human;
 
 /// Where the licences of SPDX's list are described.
 pub const LICENCES: &str = "https://spdx.org/licenses/";
@@ -34,6 +35,8 @@ pub struct Card<'a> {
     pub data: &'a Data,
     /// What was done about the orientation that the metadata of photos state.
     pub exif_orientation: ExifOrientation,
+    /// Share of each class and seed, where the test images were drawn from the training images.
+    pub drawn: Option<(f64, u64)>,
     /// Epochs of the search.
     pub search_epochs: usize,
     /// Mean entropy of the operations after its last epoch, as a share of its maximum.
@@ -162,7 +165,8 @@ impl Card<'_> {
         line(format!("* {}", overlaps(data)));
 
         line("\n## Data\n".to_owned());
-        for (what, images) in [("Training", &data.train), ("Test", &data.test)] {
+        let others = self.drawn.is_none().then_some(("Test", &data.test));
+        for (what, images) in [("Training", &data.train)].into_iter().chain(others) {
             line(format!(
                 "* {what} images: `{}`, {} files, BLAKE3 of their manifest `{}`.",
                 images.name, images.files, images.blake3
@@ -173,6 +177,21 @@ impl Card<'_> {
                 "* Photos were turned upright as their EXIF orientation says, as `PIL.ImageOps.exif_transpose` does."
                     .to_owned(),
             );
+        }
+        if let Some((share, seed)) = self.drawn {
+            let drawn = human::drawn_test_images(share, seed, data.train.is_list);
+            line(format!(
+                "* {} test images: {drawn}; `lists/test.list` names them, and no other list does.",
+                test.images
+            ));
+        }
+        if !test.untested.is_empty() {
+            line(format!(
+                "* **{} of {} classes have no test images**, so the accuracy above says nothing of them: {}.",
+                test.untested.len(),
+                architecture.classes,
+                test.untested.join(", ")
+            ));
         }
         line("\nThe images are not part of this folder; `lists/` has the digest of each.".to_owned());
 
@@ -314,7 +333,7 @@ mod tests {
             measured_lat_ms_high: None,
             device_model: None,
         };
-        let test = TestFacts { top1: 0.75, top5: 1.0, loss: 0.5, images: 40, skipped: 0 };
+        let test = TestFacts { top1: 0.75, top5: 1.0, loss: 0.5, images: 40, skipped: 0, untested: Vec::new() };
         let train = TrainFacts {
             protocol: Protocol::HeldOut,
             images: 8,
@@ -334,6 +353,7 @@ mod tests {
             weights: "best",
             data: &data,
             exif_orientation: ExifOrientation::Ignore,
+            drawn: None,
             search_epochs: 3,
             entropy: 0.5,
             tool: "tfnas-pipeline 0",
@@ -370,6 +390,9 @@ mod tests {
         );
         let text = card(|card| card.source_revision = Some("abc-dirty"));
         assert!(text.contains("with changes that are in no revision"), "{text}");
+        let text = card(|card| card.drawn = Some((0.15, 7)));
+        let drawn = "40 test images: test images drawn from the training folder: 15 % of each class, seed 7";
+        assert!(text.contains(drawn) && !text.contains("`val`"), "{text}");
         let train = TrainFacts {
             protocol: Protocol::Published,
             images: 8,

@@ -59,7 +59,11 @@ pub fn configuration(records: &BTreeMap<Stage, StageRecord>, data: &DataSection)
         data: DataSection {
             root: public(&data.root),
             train: public(&data.train),
-            test: public(&data.test),
+            test: match split.split.test_share {
+                None => Some(public(data.test.as_deref().unwrap_or(Path::new(DataSection::TEST)))),
+                Some(_) => None,
+            },
+            allow_overlap: data.allow_overlap,
             on_bad_image: train.on_bad_image,
             exif_orientation: train.exif_orientation,
             workers: DATA_WORKERS,

@@ -103,6 +103,7 @@ impl Contents {
             weights: weights.strip_suffix(".safetensors").unwrap_or(weights),
             data: &self.data,
             exif_orientation: self.config.data.exif_orientation,
+            drawn: self.config.split.test_share.map(|share| (share, self.config.seed)),
             search_epochs: self.history.len(),
             entropy: self.history.last().map_or(1.0, |epoch| epoch.operation_entropy),
             tool: &tested.tool,
@@ -132,7 +133,11 @@ pub fn lists(reader: Reader<'_>, data: &Data) -> Result<ImageLists, String> {
         Ok::<_, String>(NamedList { name, list })
     };
     let manifest = |name: &str| FolderManifest::parse(&text(reader, name)?).map_err(|error| format!("{name}: {error}"));
-    let folder = |images: &Images| (!images.is_list).then(|| folder_name(std::path::Path::new(&images.name)));
+    let folder = |images: &Images| {
+        let name = (!images.is_list).then(|| folder_name(std::path::Path::new(&images.name)));
+        // Class folders directly under the root have the names that a list gives them.
+        name.filter(|name| !name.is_empty())
+    };
     Ok(ImageLists {
         train: vec![list("train.list")?, list("val.list")?, list(ALL)?],
         test: list("test.list")?,

@@ -67,6 +67,9 @@ pub struct TestFacts {
     pub images: u64,
     /// Images that could not be read.
     pub skipped: u64,
+    /// Classes without test images.
+    #[serde(default)]
+    pub untested: Vec<String>,
 }
 
 /// What of `train.json` is told.

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tfnas_artifacts::{ActionKey, Attempt, Pulled, Wanted};
+use tfnas_stages::SplitParams;
 
 use crate::error::CommandError;
 use crate::plan::Planner;
@@ -65,7 +66,8 @@ pub fn needed(
             if let Some(here) = planner.cache.find(key)?.result {
                 return Ok(State::Here(Box::new(here)));
             }
-            let outputs = planner.graph.instances[*instance].stage.outputs();
+            let instance = &planner.graph.instances[*instance];
+            let outputs = instance.stage.outputs(SplitParams::draw_test(&instance.params));
             Ok(State::Asked(Box::new(ask(Wanted { key, outputs })?)))
         })?;
         for ((instance, key), state) in ready.into_iter().zip(states) {

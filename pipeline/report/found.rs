@@ -6,7 +6,7 @@ use serde_json::Value;
 use tfnas_artifacts::{Attempt, Cache};
 
 use crate::execute::Finished;
-use crate::plan::{Graph, Planner};
+use crate::plan::{Graph, Planner, Remarks};
 use crate::report::{Columns, Network, human, indented, networks};
 
 /// Outputs that are worth a path in the report.
@@ -20,9 +20,13 @@ const SHOWN: [(&str, &str); 6] = [
 ];
 
 /// Returns the report: each network found, what ran and what was cached, and where everything lies.
-pub fn found(planner: &Planner<'_>, finished: &Finished) -> String {
+pub fn found(planner: &Planner<'_>, finished: &Finished, remarks: &Remarks) -> String {
     let (graph, cache) = (planner.graph, planner.cache);
     let mut text: String = networks(graph, cache, &finished.results).iter().map(network).collect();
+    let said = remarks.text();
+    if !said.is_empty() {
+        text.push_str(&format!("data\n{}\n", indented(&said)));
+    }
     text.push_str(&stages(graph, finished));
     text.push_str(&places(graph, cache, finished));
     text
@@ -55,7 +59,13 @@ fn network(network: &Network) -> String {
         let images = network.images.map(|images| format!(" of {images} images")).unwrap_or_default();
         let skipped = network.skipped.filter(|skipped| *skipped > 0);
         let skipped = skipped.map(|skipped| format!(", {skipped} that cannot be read skipped")).unwrap_or_default();
-        lines.row(["top-1", &format!("{:.2} %{images}{skipped}", top1 * 100.0)]);
+        let untested = network.untested.len();
+        let untested = match untested {
+            0 => String::new(),
+            1 => ", 1 class without test images".to_owned(),
+            more => format!(", {more} classes without test images"),
+        };
+        lines.row(["top-1", &format!("{:.2} %{images}{skipped}{untested}", top1 * 100.0)]);
     }
     if let Some(top5) = network.top5 {
         lines.row(["top-5", &format!("{:.2} %", top5 * 100.0)]);

@@ -17,6 +17,13 @@ pub fn bytes(bytes: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// Returns how test images were drawn from the training images, of a list or a folder.
+pub fn drawn_test_images(share: f64, seed: u64, is_list: bool) -> String {
+    let from = if is_list { "list" } else { "folder" };
+    let percent = (share * 1e4).round() / 1e2;
+    format!("test images drawn from the training {from}: {percent} % of each class, seed {seed}")
+}
+
 /// Returns a time in seconds with the units that fit it.
 pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {

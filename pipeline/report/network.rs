@@ -42,6 +42,9 @@ pub struct Network {
     pub changed: Vec<String>,
     /// How it was selected, where `select` ran.
     pub selected: Option<Selection>,
+    /// Classes without test images.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub untested: Vec<String>,
     /// Its blocks, as `architecture.json` has them.
     pub blocks: Vec<Value>,
 }
@@ -102,6 +105,10 @@ fn network(
             .map(|changes| changes.iter().filter_map(Value::as_str).map(str::to_owned).collect())
             .unwrap_or_default(),
         selected: select.and_then(|select| Selection::read(cache, select)),
+        untested: tested
+            .get("untested")
+            .and_then(|names| serde_json::from_value(names.clone()).ok())
+            .unwrap_or_default(),
         blocks: architecture.get("blocks").and_then(Value::as_array).cloned().unwrap_or_default(),
     })
 }

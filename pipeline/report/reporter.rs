@@ -3,7 +3,7 @@ use serde::Serialize;
 use tfnas_stages::Level;
 
 use crate::execute::{Finished, Happening};
-use crate::plan::{Because, Graph};
+use crate::plan::{Because, Graph, Remark, Remarks};
 use crate::report::bars::{Bars, Progress};
 use crate::report::{human, print_json_line};
 
@@ -32,6 +32,20 @@ struct Last<'a> {
     cached: Vec<&'a str>,
     failed: Vec<&'a str>,
     interrupted: Vec<&'a str>,
+    /// What was found of the data; left out where that is nothing.
+    #[serde(skip_serializing_if = "<[Remark]>::is_empty")]
+    notes: &'a [Remark],
+    /// Likewise.
+    #[serde(skip_serializing_if = "<[Remark]>::is_empty")]
+    warnings: &'a [Remark],
+}
+
+/// A line of `run --json` about the data.
+#[derive(Serialize)]
+struct DataLine<'a> {
+    event: &'static str,
+    #[serde(flatten)]
+    remark: &'a Remark,
 }
 
 impl Reporter {
@@ -132,8 +146,24 @@ impl Reporter {
         tracing::warn!("{message}");
     }
 
+    /// Tells what was found of the data before anything runs.
+    pub fn remarks(&mut self, remarks: &Remarks) {
+        for (event, remarks) in [("note", &remarks.notes), ("warning", &remarks.warnings)] {
+            for remark in remarks {
+                if self.events {
+                    print_json_line(&DataLine { event, remark });
+                }
+                if event == "note" {
+                    tracing::info!("{}", remark.message);
+                } else {
+                    tracing::warn!("{}", remark.message);
+                }
+            }
+        }
+    }
+
     /// Writes the last event.
-    pub fn finished(&mut self, graph: &Graph, finished: &Finished) {
+    pub fn finished(&mut self, graph: &Graph, finished: &Finished, remarks: &Remarks) {
         if self.events {
             let ids =
                 |instances: &[usize]| instances.iter().map(|instance| graph.instances[*instance].id.as_str()).collect();
@@ -143,6 +173,8 @@ impl Reporter {
                 cached: ids(&finished.cached),
                 failed: ids(&finished.failed),
                 interrupted: ids(&finished.interrupted),
+                notes: &remarks.notes,
+                warnings: &remarks.warnings,
             });
         }
     }

@@ -38,4 +38,6 @@ pub enum Purpose {
     Witness = 16,
     /// Candidates of a selection: uniform draws, samples of a search, mutations.
     Select = 17,
+    /// Which images of a class are kept for the test.
+    TestDraw = 18,
 }

@@ -87,9 +87,13 @@ pub struct DataSection {
     /// Training images: a folder of class folders, or a list file, under `root`.
     #[serde(default = "train_folder")]
     pub train: PathBuf,
-    /// Test images: a folder of class folders, or a list file, under `root`.
+    /// Test images: a folder of class folders, or a list file, under `root`; null to draw them from the training images
+    /// (`split.test_share`).
     #[serde(default = "test_folder")]
-    pub test: PathBuf,
+    pub test: Option<PathBuf>,
+    /// Runs although training and test images have the same content. Changes no result.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub allow_overlap: bool,
     /// What an image that cannot be read does.
     #[serde(default)]
     pub on_bad_image: OnBadImage,
@@ -112,11 +116,16 @@ fn resume_every_s() -> f64 {
 }
 
 fn train_folder() -> PathBuf {
-    "train".into()
+    DataSection::TRAIN.into()
 }
 
-fn test_folder() -> PathBuf {
-    "val".into()
+fn test_folder() -> Option<PathBuf> {
+    Some(DataSection::TEST.into())
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn data_workers() -> usize {
@@ -124,6 +133,11 @@ fn data_workers() -> usize {
 }
 
 impl DataSection {
+    /// The folder of training images under the root, where none is named.
+    pub const TRAIN: &str = "train";
+    /// The folder of test images under the root, where none is named.
+    pub const TEST: &str = "val";
+
     /// Returns the short side that evaluation resizes to, in pixels, for images cropped to `resolution`.
     pub fn evaluation_resize(&self, resolution: usize) -> usize {
         self.resize.unwrap_or_else(|| published_resize(resolution))
@@ -258,6 +272,11 @@ impl From<DeviceChoice> for String {
 }
 
 impl Config {
+    /// Returns whether the test images are drawn from the training images.
+    pub fn draws_test(&self) -> bool {
+        self.split.test_share.is_some()
+    }
+
     /// Returns the JSON Schema of one pipeline's configuration, as JSON.
     pub fn schema() -> serde_json::Value {
         schemars::schema_for!(Self).to_value()

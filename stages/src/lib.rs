@@ -46,7 +46,7 @@ pub use search::{ArchitectureOptimizer, SearchParams, SearchSection, WeightOptim
 pub use select::{Recipe, SelectParams, SelectSection, is_published};
 pub use selected::{SelectReport, Selected};
 pub use split::{PublishedSplit, SplitParams, SplitSection};
-pub use stage::{Environment, InputPort, START, Source, Stage};
+pub use stage::{Environment, InputPort, START, Source, Stage, TEST_LIST};
 pub use target::{Target, UnreachableTarget};
 pub use test::{TestParams, TestSection, WeightsChoice};
 pub use train::{Protocol, TrainParams, TrainSection};

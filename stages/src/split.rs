@@ -29,15 +29,22 @@ pub struct SplitSection {
     /// Takes at most this many images of a class, drawn by the seed; left out, all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_class: Option<usize>,
+    /// Share of each class's training images that is kept for the test and never used for anything else. Default: 0.15
+    /// where there are no test images (`data.test` is null, or not set and the folder `val` does not exist).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_share: Option<f64>,
 }
 
 impl Default for SplitSection {
     fn default() -> Self {
-        Self { classes: None, published: None, train_share: 0.8, per_class: None }
+        Self { classes: None, published: None, train_share: 0.8, per_class: None, test_share: None }
     }
 }
 
 impl SplitSection {
+    /// Share of each class's images that is drawn for the test, where there are no test images and none is set.
+    pub const TEST_SHARE: f64 = 0.15;
+
     /// Returns the file that `classes` names, where it names one.
     pub fn classes_file(&self) -> Option<&Path> {
         self.classes.as_deref().filter(|name| *name != IMAGENET100).map(Path::new)
@@ -46,6 +53,15 @@ impl SplitSection {
     pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
         if !(self.train_share > 0.0 && self.train_share < 1.0) {
             return Some(("train_share", format!("must lie between 0 and 1, not {}", self.train_share)));
+        }
+        if let Some(share) = self.test_share.filter(|share| !(*share > 0.0 && *share < 1.0)) {
+            let message =
+                format!("must lie between 0 and 1, not {share}; name test images with `data.test` to draw none");
+            return Some(("test_share", message));
+        }
+        if self.published.is_some() && self.test_share.is_some() {
+            let message = "has fixed lists, from which no test images can be drawn: name test images with `data.test`";
+            return Some(("published", message.to_owned()));
         }
         if self.published.is_some() && (self.classes.is_some() || self.per_class.is_some()) {
             return Some(("published", "names a whole split: remove `classes` and `per_class`".to_owned()));
@@ -65,4 +81,11 @@ pub struct SplitParams {
     pub seed: u64,
     /// The section.
     pub split: SplitSection,
+}
+
+impl SplitParams {
+    /// Returns whether these parameters are those of a split that draws the test images.
+    pub fn draw_test(params: &serde_json::Value) -> bool {
+        params.pointer("/split/test_share").is_some_and(|share| !share.is_null())
+    }
 }

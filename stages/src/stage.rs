@@ -76,6 +76,8 @@ const TRAIN_IMAGES: InputPort = InputPort { name: "train_images", source: Source
 const WEIGHTS: &str = "weights";
 /// The port of the earlier search that a search starts from.
 pub const START: &str = "start";
+/// The split's output and the port that hold the list of test images, where they are drawn from the training images.
+pub const TEST_LIST: &str = "test.list";
 const TEST_IMAGES: InputPort = InputPort { name: "test_images", source: Source::TestImages };
 
 impl Stage {
@@ -188,7 +190,10 @@ impl Stage {
             Self::Train => {
                 let mut ports = vec![config.train.architecture(), TRAIN_IMAGES];
                 match config.train.protocol {
-                    Protocol::Published => ports.extend([from_stage("all.list", Self::Split), TEST_IMAGES]),
+                    Protocol::Published => {
+                        let test = if config.draws_test() { from_stage(TEST_LIST, Self::Split) } else { TEST_IMAGES };
+                        ports.extend([from_stage("all.list", Self::Split), test]);
+                    }
                     Protocol::HeldOut => {
                         ports.extend([from_stage("train.list", Self::Split), from_stage("val.list", Self::Split)]);
                     }
@@ -196,18 +201,27 @@ impl Stage {
                 ports.push(from_stage(config.train.protocol.classes(), Self::Split));
                 ports
             }
-            Self::Test => vec![
-                config.train.architecture(),
-                config.test.weights.port(),
-                TEST_IMAGES,
-                from_stage(config.train.protocol.classes(), Self::Split),
-            ],
+            Self::Test => {
+                let mut ports = vec![config.train.architecture(), config.test.weights.port()];
+                if config.draws_test() {
+                    ports.extend([TRAIN_IMAGES, from_stage(TEST_LIST, Self::Split)]);
+                } else {
+                    ports.push(TEST_IMAGES);
+                }
+                ports.push(from_stage(config.train.protocol.classes(), Self::Split));
+                ports
+            }
         }
     }
 
     /// Returns the names of the stage's outputs: the files that a worker leaves in its output folder.
-    pub const fn outputs(self) -> &'static [&'static str] {
+    ///
+    /// * `draws_test`: whether the split draws the test images, which makes one output more.
+    pub const fn outputs(self, draws_test: bool) -> &'static [&'static str] {
         match self {
+            Self::Split if draws_test => {
+                &["train.list", "val.list", "classes.txt", "all.list", "all_classes.txt", "split.json", TEST_LIST]
+            }
             Self::Split => &["train.list", "val.list", "classes.txt", "all.list", "all_classes.txt", "split.json"],
             Self::Lookup => &["latency.table", "lookup.json"],
             Self::Search => &["search.json", "history.json", "search.safetensors"],
@@ -352,6 +366,8 @@ mod tests {
                 "train": {"protocol": "held_out"}, "test": {"weights": "last"}}"#,
             r#"{"data": {"root": "x"}, "search": {"from": "s.pth.tar"}, "train": {"from": "model.config"},
                 "test": {"weights": "w.pth.tar"}}"#,
+            r#"{"data": {"root": "x", "test": null}, "split": {"test_share": 0.15}}"#,
+            r#"{"data": {"root": "x", "test": null}, "split": {"test_share": 0.15}, "train": {"protocol": "held_out"}}"#,
         ];
         for config in texts.map(config) {
             let mut before = BTreeSet::new();
@@ -361,7 +377,11 @@ mod tests {
                     assert!(names.insert(port.name), "{} reads {} twice", stage.name(), port.name);
                     if let Source::Output(from, output) = port.source {
                         assert!(before.contains(&from), "{} reads {}, which runs later", stage.name(), from.name());
-                        assert!(from.outputs().contains(&output), "{} has no output {output}", from.name());
+                        assert!(
+                            from.outputs(config.draws_test()).contains(&output),
+                            "{} has no output {output}",
+                            from.name()
+                        );
                     }
                 }
                 before.insert(*stage);
@@ -378,7 +398,7 @@ mod tests {
 
     #[test]
     fn every_stage_has_outputs_of_its_own() {
-        let outputs: Vec<_> = Stage::ALL.iter().flat_map(|stage| stage.outputs()).collect();
+        let outputs: Vec<_> = Stage::ALL.iter().flat_map(|stage| stage.outputs(true)).collect();
         assert_eq!(outputs.len(), outputs.iter().collect::<BTreeSet<_>>().len());
     }
 
@@ -440,6 +460,32 @@ mod tests {
             Stage::ALL.iter().filter(|stage| stage.params(&plain, &space) != stage.params(&applied, &space)).collect();
         assert_eq!(changed, [&Stage::Search, &Stage::Select, &Stage::Train, &Stage::Test]);
         assert_eq!(Stage::Test.params(&applied, &space)["exif_orientation"], "apply");
+    }
+
+    #[test]
+    fn test_images_that_are_drawn_are_a_list_of_the_split_and_no_other_images() {
+        let drawn = config(r#"{"data": {"root": "x", "test": null}, "split": {"test_share": 0.15}}"#);
+        for stage in [Stage::Train, Stage::Test] {
+            let ports = stage.inputs(&drawn);
+            assert!(ports.contains(&InputPort { name: TEST_LIST, source: Source::Output(Stage::Split, TEST_LIST) }));
+            assert!(ports.contains(&TRAIN_IMAGES) && !ports.contains(&TEST_IMAGES));
+        }
+        assert!(!Stage::Split.outputs(false).contains(&TEST_LIST));
+    }
+
+    #[test]
+    fn the_share_of_the_test_is_a_parameter_of_the_split_alone_and_only_where_it_is_drawn() {
+        let space = tfnas::Space::small().definition().clone();
+        let plain = config(r#"{"data": {"root": "x"}}"#);
+        let drawn =
+            config(r#"{"data": {"root": "x", "test": null, "allow_overlap": true}, "split": {"test_share": 0.15}}"#);
+        let changed: Vec<_> =
+            Stage::ALL.iter().filter(|stage| stage.params(&plain, &space) != stage.params(&drawn, &space)).collect();
+        assert_eq!(changed, [&Stage::Split]);
+        assert!(!SplitParams::draw_test(&Stage::Split.params(&plain, &space)));
+        assert!(SplitParams::draw_test(&Stage::Split.params(&drawn, &space)));
+        let said = Stage::Split.params(&plain, &space);
+        assert_eq!(said, serde_json::json!({"seed": 0, "split": {"train_share": 0.8}}));
     }
 
     #[test]

@@ -18,5 +18,6 @@ mod selecting;
 mod slurm;
 mod tampering;
 mod targets;
+mod test_images;
 #[path = "../support/waiting.rs"]
 mod waiting;

@@ -191,7 +191,9 @@ fn a_run_on_list_files_with_held_out_images_is_published_and_replayed() {
     fs::write(images.join("train.list"), format!("{list}train/{copied}/copied.png 0\n")).unwrap();
     let ended = project.run(&[&["publish", "latest", "--out", "again"], &sets[..]].concat());
     assert!(ended.code == Some(2) && ended.err.contains("are not those that the run read"), "{}", ended.err);
-    project.good(&[&["run", "all"], &sets[..]].concat());
+    let ended = project.run(&[&["run", "all"], &sets[..]].concat());
+    assert!(ended.code == Some(2) && ended.err.contains("1 of 20 test images have the same content"), "{}", ended.err);
+    project.good(&[&["run", "all", "--set", "data.allow_overlap=true"], &sets[..]].concat());
     let ended = project.run(&[&["publish", "latest", "--out", "again"], &sets[..]].concat());
     assert!(ended.code == Some(2) && ended.err.contains("share images: 1 by content, 0 by name"), "{}", ended.err);
     project.good(&[&["publish", "latest", "--out", "again", "--allow-overlap"], &sets[..]].concat());

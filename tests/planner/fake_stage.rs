@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tfnas::{Knot, LatencyCurve, LatencyTable, SpaceDefinition, TableHeader};
-use tfnas_stages::{CONTRACT, Event, Job, Level, Stage};
+use tfnas_stages::{CONTRACT, Event, Job, Level, SplitParams, Stage};
 
 /// Steps of a stage.
 const STEPS: u64 = 8;
@@ -184,7 +184,7 @@ fn work(job: &Job, word: &str) {
     // What a real stage computes is a function of these alone.
     let inputs: BTreeMap<_, _> = job.inputs.iter().map(|(port, input)| (port, &input.digest)).collect();
     let seen = if word == "same" { json!(null) } else { json!({ "params": job.params, "inputs": inputs }) };
-    for output in job.stage.outputs() {
+    for output in job.stage.outputs(SplitParams::draw_test(&job.params)) {
         if word == "missing" && *output == "latency.table" {
             continue;
         }

@@ -30,6 +30,7 @@ mod shapes;
 mod slurm;
 mod storing;
 mod tables;
+mod test_images;
 mod trusting;
 #[path = "../support/waiting.rs"]
 mod waiting;

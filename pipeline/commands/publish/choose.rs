@@ -163,7 +163,7 @@ fn not_made(run: RunId, attempt: &Attempt, port: &str, before: Stage) -> Command
 
 /// The stage that makes what a port reads; none for data.
 fn maker(port: &str) -> Option<Stage> {
-    Stage::ALL.iter().copied().find(|stage| stage.outputs().contains(&port))
+    Stage::ALL.iter().copied().find(|stage| stage.outputs(true).contains(&port))
 }
 
 /// The key of the configuration that names what a port reads.
@@ -208,6 +208,7 @@ mod tests {
     fn every_output_is_told_from_data_by_its_port() {
         assert_eq!(maker("latency.table"), Some(Stage::Lookup));
         assert_eq!(maker("classes.txt"), Some(Stage::Split));
+        assert_eq!(maker("test.list"), Some(Stage::Split));
         for port in ["train_images", "test_images", "classes", "table", START, "weights"] {
             assert_eq!(maker(port), None);
             assert!(key(port).contains('.'), "{port}");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tfnas_artifacts::{Attempt, Cache, Digest, Outcome};
-use tfnas_stages::{Protocol, Stage};
+use tfnas_stages::{Protocol, Stage, TEST_LIST};
 
 use crate::commands::publish::choose::Chosen;
 use crate::commands::publish::images::{Found, Which, find};
@@ -59,14 +59,18 @@ pub fn gather(cache: &Cache, chosen: &Chosen, options: &Options) -> Result<Gathe
         find(&present, data, which, wanted, memos.as_deref())
     };
     let train = found(Which::Train, Stage::Split, "train_images")?;
-    let test = found(Which::Test, Stage::Test, "test_images")?;
-    let classes = read(&files, &format!("lists/{}", config.train.protocol.classes()));
-    let classes = String::from_utf8(classes.map_err(CommandError::usage)?).unwrap_or_default();
-    files.insert(names::TEST_LIST.to_owned(), Source::Bytes(test.list(&classes)?));
-    for (name, found) in [(names::TRAIN_IMAGES, &train), (names::TEST_IMAGES, &test)] {
+    let other = if config.draws_test() { None } else { Some(found(Which::Test, Stage::Test, "test_images")?) };
+    if let Some(test) = &other {
+        let classes = read(&files, &format!("lists/{}", config.train.protocol.classes()));
+        let classes = String::from_utf8(classes.map_err(CommandError::usage)?).unwrap_or_default();
+        files.insert(names::TEST_LIST.to_owned(), Source::Bytes(test.list(&classes)?));
+    }
+    // Test images that are drawn are some of the training images, and their list is an output of the split.
+    let test = other.as_ref().unwrap_or(&train);
+    for (name, found) in [(names::TRAIN_IMAGES, &train), (names::TEST_IMAGES, test)] {
         files.insert(name.to_owned(), Source::Bytes(found.manifest.to_text().into_bytes()));
     }
-    let described = described(cache, chosen, &files, &train, &test, config.train.protocol)?;
+    let described = described(cache, chosen, &files, &train, test, config.train.protocol)?;
     files.insert(names::DATA.to_owned(), Source::Bytes(canonical(&described).into_bytes()));
     let contents = Contents::read(&|name| read(&files, name)).map_err(|error| unreadable(chosen, &error))?;
     Ok(Gathered { files, contents })
@@ -132,7 +136,7 @@ fn described(
         test: test.images.clone(),
         lists: Vec::new(),
         overlaps: Vec::new(),
-        test_images_looked_at: looks(cache, chosen, test.images.blake3, protocol)?,
+        test_images_looked_at: looks(cache, chosen, protocol)?,
     };
     let reader = |name: &str| read(files, name);
     let lists = lists(&reader, &data).map_err(wrong)?;
@@ -146,13 +150,16 @@ fn described(
 }
 
 /// How often the test images were looked at until the end of this run's test: what came later is not its own.
-fn looks(cache: &Cache, chosen: &Chosen, images: Digest, protocol: Protocol) -> Result<Looks, CommandError> {
+fn looks(cache: &Cache, chosen: &Chosen, protocol: Protocol) -> Result<Looks, CommandError> {
     let test = &chosen.attempts[&Stage::Test];
+    let port = |port: &str| test.inputs.iter().find(|input| input.port == port);
+    let read = port("test_images").or_else(|| port(TEST_LIST)).ok_or_else(|| unreadable(chosen, "test_images"))?;
+    let images = read.digest;
     let readers = cache.ledger().users(&images)?;
     let count = |stage: Stage| {
         let of_stage = readers.iter().filter(|attempt| attempt.stage == stage.name());
         let until = of_stage.filter(|attempt| {
-            let reads = attempt.inputs.iter().any(|input| input.port == "test_images" && input.digest == images);
+            let reads = attempt.inputs.iter().any(|input| input.port == read.port && input.digest == images);
             reads && attempt.outcome == Some(Outcome::Done) && attempt.ended_ms <= test.ended_ms
         });
         until.count() as u64

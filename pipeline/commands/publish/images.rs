@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tfnas_artifacts::{Digest, FolderManifest, identify_folder, identify_list};
-use tfnas_images::{ImageList, parse_classes, scan_classes};
+use tfnas_images::{ImageList, parse_classes, scan_known_classes};
 use tfnas_stages::DataSection;
 
 use crate::config::Configuration;
@@ -56,8 +56,8 @@ pub fn find(
     let hint = "name the images of that run: --set data.root=FOLDER, or its --config";
     let root = configuration.resolve(&data.root);
     let named = match which {
-        Which::Train => &data.train,
-        Which::Test => &data.test,
+        Which::Train => data.train.as_path(),
+        Which::Test => data.test.as_deref().unwrap_or(Path::new(DataSection::TEST)),
     };
     let path = root.join(named);
     let wrong = |error: String| CommandError::usage(format!("{key}: {error}")).with_hint(hint);
@@ -100,7 +100,8 @@ impl Found {
         }
         let names = parse_classes(classes, "the names of the classes");
         let names = names.map_err(|error| CommandError::usage(error.to_string()))?;
-        let found = scan_classes(&self.folder, &names).map_err(|error| CommandError::usage(error.to_string()))?;
-        Ok(found.list.to_text().into_bytes())
+        // As the stages do: a class without test images is not tested.
+        let list = scan_known_classes(&self.folder, &names).map_err(|error| CommandError::usage(error.to_string()))?;
+        Ok(list.to_text().into_bytes())
     }
 }

@@ -219,7 +219,9 @@ impl<'a> Follower<'a> {
     /// Waits until the outputs that the worker has left are seen here.
     fn take(&mut self, metrics: Metrics) -> Result<(), Stop> {
         let since = Instant::now();
-        while outputs::collect(self.work.stage, &self.output).is_err() && since.elapsed() < self.unseen {
+        while outputs::collect(self.work.stage, &self.work.params, &self.output).is_err()
+            && since.elapsed() < self.unseen
+        {
             self.rest(self.look_every);
         }
         self.listen();

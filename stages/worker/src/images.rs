@@ -1,11 +1,13 @@
 //! From lists and folders to the batches that a step reads.
 
+use std::collections::{HashMap, HashSet};
+
 use tch::{Device, Tensor};
 use tfnas_images::{
-    BadImage, BatchOptions, Batches, CropRule, EvalTransform, ExifOrientation, ImageList, ImageSource, Order, Reading,
-    TrainTransform, Transform, parse_classes, scan_classes,
+    BadImage, BatchOptions, Batches, CropRule, Entry, EvalTransform, ExifOrientation, ImageList, ImageSource, Order,
+    Reading, TrainTransform, Transform, parse_classes, scan_known_classes,
 };
-use tfnas_stages::{Augment, Crop, ExifOrientation as OrientationChoice, OnBadImage};
+use tfnas_stages::{Augment, Crop, ExifOrientation as OrientationChoice, OnBadImage, TEST_LIST};
 use tfnas_torch::preprocess::Preprocess;
 
 use crate::context::StageContext;
@@ -22,14 +24,46 @@ pub fn listed(context: &StageContext, port: &str, reading: Reading) -> Result<Im
     Ok(ImageSource::new(&context.input("train_images")?.path, &list, reading))
 }
 
-/// The test images, labelled in the order of `classes`.
+/// The test images, labelled in the order of `classes`; those of other classes are left out.
 pub fn test_images(context: &StageContext, classes: &[String], reading: Reading) -> Result<ImageSource, StageError> {
-    let images = context.input("test_images")?;
-    let list = match &images.list {
-        Some(list) => ImageList::read(list, &images.path).context("data.test")?,
-        None => scan_classes(&images.path, classes).context("data.test")?.list,
+    let (root, list) = if context.job().inputs.contains_key(TEST_LIST) {
+        let images = context.input("train_images")?;
+        let list = ImageList::parse(&context.read_text(TEST_LIST)?, TEST_LIST).context(TEST_LIST)?;
+        // Class folders may be a choice of those that were drawn from, and have other labels.
+        let list = if images.list.is_none() { labelled(&list, classes)? } else { list };
+        (&images.path, list)
+    } else {
+        let images = context.input("test_images")?;
+        let list = match &images.list {
+            Some(list) => known(&ImageList::read(list, &images.path).context("data.test")?, classes.len())?,
+            None => scan_known_classes(&images.path, classes).context("data.test")?,
+        };
+        (&images.path, list)
     };
-    Ok(ImageSource::new(&images.path, &list, reading))
+    Ok(ImageSource::new(root, &list, reading))
+}
+
+/// The classes of which there are no images.
+pub fn untested(source: &ImageSource, classes: &[String]) -> Vec<String> {
+    let tested: HashSet<u32> = source.labels().collect();
+    let without = classes.iter().zip(0u32..).filter(|(_, label)| !tested.contains(label));
+    without.map(|(name, _)| name.clone()).collect()
+}
+
+/// The images of these classes, by the names of their folders.
+fn labelled(list: &ImageList, classes: &[String]) -> Result<ImageList, StageError> {
+    let labels: HashMap<&str, u32> = classes.iter().map(String::as_str).zip(0..).collect();
+    let entries = list.entries().iter().filter_map(|entry| {
+        let label = *labels.get(entry.path.split('/').next()?)?;
+        Some(Entry { path: entry.path.clone(), label })
+    });
+    ImageList::new(entries.collect()).context("the test images of these classes")
+}
+
+/// The images of labels that the network knows.
+fn known(list: &ImageList, classes: usize) -> Result<ImageList, StageError> {
+    let entries = list.entries().iter().filter(|entry| (entry.label as usize) < classes);
+    ImageList::new(entries.cloned().collect()).context("data.test: images of the training classes")
 }
 
 /// How the configuration wants images to be read.
@@ -167,5 +201,27 @@ impl Iterator for Feed<'_> {
             Ok(DeviceBatch { images, labels, count, skipped: batch.skipped.len() })
         };
         Some(on_device())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn drawn_test_images_are_those_of_the_chosen_classes_with_their_labels() {
+        let list = ImageList::parse("cat/1.jpg 0\ndog/a/1.jpg 1\nfox/1.jpg 2\n", "list").unwrap();
+        let classes = ["fox".to_owned(), "cat".to_owned()];
+        assert_eq!(labelled(&list, &classes).unwrap().to_text(), "cat/1.jpg 1\nfox/1.jpg 0\n");
+        assert!(labelled(&list, &["owl".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn test_images_of_labels_beyond_the_classes_are_left_out() {
+        let list = ImageList::parse("a.jpg 2\nb.jpg 1\n", "list").unwrap();
+        assert_eq!(known(&list, 2).unwrap().to_text(), "b.jpg 1\n");
+        assert!(known(&list, 1).is_err());
     }
 }

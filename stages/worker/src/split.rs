@@ -1,21 +1,30 @@
 //! `split`: which images train the weights, which the architecture, and which classes there are.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 
 use serde::Serialize;
-use tfnas_images::{ImageList, imagenet100, imagenet100_classes, parse_classes, scan, scan_classes, split};
-use tfnas_stages::{Metrics, PublishedSplit, SplitParams};
+use tfnas_images::{
+    FEWEST_WITH_TEST, ImageList, class_names, draw_test, imagenet100, imagenet100_classes, parse_classes, scan,
+    scan_classes, split,
+};
+use tfnas_stages::{Metrics, PublishedSplit, SplitParams, TEST_LIST};
 
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 
-/// The images of the search and their classes, and all images with all classes.
+/// How many classes are named.
+const NAMED_CLASSES: usize = 20;
+
+/// The images of the search and their classes, all images that train with all classes, and those drawn for the test.
 struct Found {
     classes: Vec<String>,
     train: ImageList,
     val: ImageList,
     all_classes: Vec<String>,
     all: ImageList,
+    test: Option<ImageList>,
+    /// Classes that are too small to give a test image.
+    untested: Vec<String>,
 }
 
 /// `split.json`.
@@ -26,6 +35,9 @@ struct Report {
     val_images: usize,
     all_classes: usize,
     all_images: usize,
+    /// Images drawn for the test, where there are no others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test_images: Option<usize>,
 }
 
 /// Runs the stage.
@@ -38,11 +50,31 @@ pub fn run(context: &mut StageContext) -> StageResult {
         val_images: found.val.len(),
         all_classes: found.all_classes.len(),
         all_images: found.all.len(),
+        test_images: found.test.as_ref().map(ImageList::len),
     };
     context.report.info(format!(
         "{} classes: {} images train the weights, {} the architecture",
         report.classes, report.train_images, report.val_images
     ));
+    if let (Some(images), Some(share)) = (report.test_images, params.split.test_share) {
+        let seed = params.seed;
+        context.report.info(format!(
+            "{images} test images drawn from the training images: {} % of each class, seed {seed}",
+            (share * 1e4).round() / 1e2
+        ));
+    }
+    if !found.untested.is_empty() {
+        let named: Vec<&str> = found.untested.iter().take(NAMED_CLASSES).map(String::as_str).collect();
+        let more = found.untested.len() - named.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        context.report.warn(format!(
+            "{} of {} classes have fewer than {FEWEST_WITH_TEST} images, so none of them is drawn for the test and they are \
+             not tested: {}{more}",
+            found.untested.len(),
+            report.all_classes,
+            named.join(", ")
+        ));
+    }
     let unused = found.all.unused_labels();
     if let Some(first) = unused.first() {
         context.report.warn(format!(
@@ -57,6 +89,9 @@ pub fn run(context: &mut StageContext) -> StageResult {
     context.write_output("classes.txt", lines(&found.classes).as_bytes())?;
     context.write_output("all.list", found.all.to_text().as_bytes())?;
     context.write_output("all_classes.txt", lines(&found.all_classes).as_bytes())?;
+    if let Some(test) = &found.test {
+        context.write_output(TEST_LIST, test.to_text().as_bytes())?;
+    }
     context.write_json("split.json", &report)?;
     Ok(Metrics::new())
 }
@@ -75,12 +110,28 @@ fn find(context: &StageContext, params: &SplitParams) -> Result<Found, StageErro
             (folders.classes, folders.list)
         }
     };
+    let (all, test, untested) = match section.test_share {
+        None => (all, None, Vec::new()),
+        Some(share) => {
+            let drawn = draw_test(&all, share, params.seed).context("split.test_share")?;
+            let names = drawn.untested.iter().filter_map(|label| all_classes.get(*label as usize).cloned());
+            (drawn.rest, Some(drawn.test), names.collect())
+        }
+    };
     if section.published == Some(PublishedSplit::Imagenet100) {
         let lists = imagenet100().context("split.published")?;
         for list in [&lists.train, &lists.val] {
             list.check_files(root).context("split.published: imagenet100")?;
         }
-        return Ok(Found { classes: imagenet100_classes(), train: lists.train, val: lists.val, all_classes, all });
+        return Ok(Found {
+            classes: imagenet100_classes(),
+            train: lists.train,
+            val: lists.val,
+            all_classes,
+            all,
+            test,
+            untested,
+        });
     }
     let (classes, list) = match &section.classes {
         None => (all_classes.clone(), all.clone()),
@@ -97,58 +148,21 @@ fn find(context: &StageContext, params: &SplitParams) -> Result<Found, StageErro
                 Err(_) => imagenet100_classes(),
             };
             let folders = scan_classes(root, &wanted).context("split.classes")?;
-            (folders.classes, folders.list)
+            (folders.classes, without(folders.list, test.as_ref())?)
         }
     };
     let parts = split(&list, section.train_share, section.per_class, params.seed).context("split")?;
-    Ok(Found { classes, train: parts.train, val: parts.val, all_classes, all })
+    Ok(Found { classes, train: parts.train, val: parts.val, all_classes, all, test, untested })
 }
 
-/// Names of the classes of a list: the last name of the folder that all images of a label lie in, or the label itself where
-/// they lie in several, or two labels in folders of one name.
-fn class_names(list: &ImageList) -> Vec<String> {
-    let mut folders: BTreeMap<u32, Option<&str>> = BTreeMap::new();
-    for entry in list.entries() {
-        let folder = entry.path.rsplit_once('/').map(|(folder, _)| folder);
-        folders
-            .entry(entry.label)
-            .and_modify(|known| *known = known.filter(|known| Some(*known) == folder))
-            .or_insert(folder);
-    }
-    let names: Vec<String> = (0..list.classes() as u32)
-        .map(|label| match folders.get(&label) {
-            Some(Some(folder)) => folder.rsplit('/').next().unwrap_or(folder).to_owned(),
-            _ => label.to_string(),
-        })
-        .collect();
-    let distinct: std::collections::BTreeSet<_> = names.iter().collect();
-    if distinct.len() == names.len() { names } else { (0..names.len()).map(|label| label.to_string()).collect() }
+/// The images of a list that are not kept for the test.
+fn without(list: ImageList, test: Option<&ImageList>) -> Result<ImageList, StageError> {
+    let Some(test) = test else { return Ok(list) };
+    let kept: HashSet<&str> = test.entries().iter().map(|entry| entry.path.as_str()).collect();
+    let rest = list.entries().iter().filter(|entry| !kept.contains(entry.path.as_str())).cloned().collect();
+    ImageList::new(rest).context("split.classes")
 }
 
 fn lines(names: &[String]) -> String {
     names.iter().map(|name| format!("{name}\n")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-
-    fn names(list: &str) -> Vec<String> {
-        class_names(&ImageList::parse(list, "list").unwrap())
-    }
-
-    #[test]
-    fn a_class_of_a_list_is_named_by_its_folder_wherever_that_lies() {
-        assert_eq!(names("cat/1.jpg 0\ncat/2.jpg 0\ndog/1.jpg 1\n"), ["cat", "dog"]);
-        assert_eq!(names("train/cat/1.jpg 0\ntrain/dog/1.jpg 1\n"), ["cat", "dog"]);
-    }
-
-    #[test]
-    fn classes_that_no_folder_names_are_named_by_their_labels() {
-        assert_eq!(names("a/1.jpg 0\nb/1.jpg 0\nc/1.jpg 1\n"), ["0", "c"]);
-        assert_eq!(names("a/cat/1.jpg 0\nb/cat/1.jpg 1\n"), ["0", "1"]);
-        assert_eq!(names("1.jpg 0\n"), ["0"]);
-    }
 }

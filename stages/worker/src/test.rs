@@ -8,7 +8,7 @@ use tfnas_torch::weights::load_file;
 use crate::context::StageContext;
 use crate::error::{Context as _, StageResult};
 use crate::evaluate::evaluate;
-use crate::images::{Feeder, classes, evaluation, reading, test_images};
+use crate::images::{Feeder, classes, evaluation, reading, test_images, untested};
 use crate::network::model_config;
 
 /// `test.json`; shares are of 1.
@@ -19,6 +19,9 @@ struct Report {
     loss: f64,
     images: i64,
     skipped: usize,
+    /// Classes without test images.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    untested: Vec<String>,
     classes: Vec<ClassReport>,
 }
 
@@ -45,6 +48,10 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let network = network.folded();
 
     let source = test_images(context, &names, reading(params.on_bad_image, params.exif_orientation))?;
+    let untested = untested(&source, &names);
+    if !untested.is_empty() {
+        context.report.warn(format!("{} of {} classes have no test images", untested.len(), names.len()));
+    }
     let feeder = Feeder::new(params.resolution, names.len(), context.device);
     let options = evaluation(params.resize, params.resolution, params.test.batch, context.job().data_workers);
     let total = source.len();
@@ -82,6 +89,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
             loss: found_reading.loss,
             images: found_reading.count,
             skipped: found.skipped,
+            untested,
             classes: per_class.collect(),
         },
     )?;

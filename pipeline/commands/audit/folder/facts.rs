@@ -1,5 +1,7 @@
 //! L3: what follows from the files is as they say.
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 use serde_json::Value;
 use tfnas::checkpoint::WeightsFile;
@@ -8,6 +10,7 @@ use tfnas::exact_fit::{Preferences, fit_exactly};
 use tfnas::parse::parse;
 use tfnas::state_shapes::state_shapes;
 use tfnas::{Architecture, Choice, ModelConfig, Widths};
+use tfnas_images::parse_classes;
 use tfnas_stages::{Fit, Protocol, Stage};
 
 use super::super::checks::{Checks, Level};
@@ -36,7 +39,7 @@ pub fn check(folder: &Folder, contents: &Contents, checks: &mut Checks) {
     checks.note(Level::L3, names::HISTORY, history(contents));
     checks.note(Level::L3, names::ARCHITECTURE, architecture(contents));
     checks.note(Level::L3, names::WEIGHTS, weights(folder, contents));
-    checks.note(Level::L3, "metrics/train.json", training(contents));
+    checks.note(Level::L3, "metrics/train.json", training(folder, contents));
     checks.note(Level::L3, names::TEST, test(folder, contents));
     checks.note(Level::L3, names::MEASURED, latency(contents));
     checks.note(Level::L3, "lists", lists(contents));
@@ -171,7 +174,7 @@ fn weights(folder: &Folder, contents: &Contents) -> Result<String, String> {
     Ok(format!("{} tensors of the network's shapes, all values finite", file.state_dict.tensors.len()))
 }
 
-fn training(contents: &Contents) -> Result<String, String> {
+fn training(folder: &Folder, contents: &Contents) -> Result<String, String> {
     let Contents { train, config, lists, data, .. } = contents;
     if train.protocol != config.train.protocol {
         return Err("its protocol is not that of the configuration".to_owned());
@@ -182,7 +185,7 @@ fn training(contents: &Contents) -> Result<String, String> {
     let list =
         |name: &str| lists.train.iter().find(|named| named.name == name).map_or(0, |named| named.list.len() as u64);
     let (images, val_images) = match train.protocol {
-        Protocol::Published => (list("all.list"), lists.test.list.len() as u64),
+        Protocol::Published => (list("all.list"), tested(folder, contents)?),
         Protocol::HeldOut => (list("train.list"), list("val.list")),
     };
     if (train.images, train.val_images) != (images, val_images) {
@@ -205,6 +208,23 @@ fn training(contents: &Contents) -> Result<String, String> {
     Ok(format!("epoch {} of {} is the best on {val_images} images", first + 1, tops.len()))
 }
 
+/// How many images of the test's list are of classes that the network knows.
+fn tested(folder: &Folder, contents: &Contents) -> Result<u64, String> {
+    let (config, list) = (&contents.config, &contents.lists.test.list);
+    let entries = list.entries().iter();
+    // A drawn list has the labels of all classes, also where the network knows a choice of them.
+    if config.draws_test() && !contents.data.train.is_list {
+        let file = format!("lists/{}", config.train.protocol.classes());
+        let text = String::from_utf8(folder.read(&file)?).map_err(|_| format!("{file}: no text"))?;
+        let known: HashSet<String> =
+            parse_classes(&text, &file).map_err(|error| error.to_string())?.into_iter().collect();
+        return Ok(entries
+            .filter(|entry| entry.path.split('/').next().is_some_and(|class| known.contains(class)))
+            .count() as u64);
+    }
+    Ok(entries.filter(|entry| (entry.label as usize) < contents.network.classifier.out_features).count() as u64)
+}
+
 /// `test.json` is what the record says, and its classes add up.
 fn test(folder: &Folder, contents: &Contents) -> Result<String, String> {
     let said = &contents.test;
@@ -214,7 +234,7 @@ fn test(folder: &Folder, contents: &Contents) -> Result<String, String> {
             return Err(format!("{name} is not that of the record"));
         }
     }
-    let images = contents.lists.test.list.len() as u64;
+    let images = tested(folder, contents)?;
     if said.images + said.skipped != images {
         return Err(format!("it tells of {} images, and the list names {images}", said.images + said.skipped));
     }

@@ -53,7 +53,8 @@ fn sound(record: &StageRecord, stage: Stage) -> Result<(), String> {
     if !inputs.iter().map(|input| (&input.port, &input.digest)).eq(manifest.inputs()) {
         return Err("its inputs are not those of its key".to_owned());
     }
-    let mut expected: Vec<&str> = stage.outputs().to_vec();
+    let draws_test = manifest.parameter_values().contains_key("split.test_share");
+    let mut expected: Vec<&str> = stage.outputs(draws_test).to_vec();
     expected.sort_unstable();
     if !outputs.iter().map(|output| output.name.as_str()).eq(expected) {
         return Err("its outputs are not those of the stage".to_owned());
@@ -184,8 +185,12 @@ fn data(folder: &Folder, contents: &Contents) -> Result<String, String> {
             return Err(format!("what it says of {} is not so", said.file));
         }
     }
+    let draws_test = contents.config.draws_test();
+    if draws_test && data.test != data.train {
+        return Err("its test images are drawn from the training images, and are said to be others".to_owned());
+    }
     let of_list = folder.manifest.file(names::TEST_LIST).map(|file| file.blake3);
-    if lists.test_images.list().is_some() && lists.test_images.list() != of_list {
+    if !draws_test && lists.test_images.list().is_some() && lists.test_images.list() != of_list {
         return Err(format!("{} is not the list that the test read", names::TEST_LIST));
     }
     Ok("digests of images and lists are those of the files beside them".to_owned())

@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn in_another_environment_a_test_may_differ_by_the_tolerance_and_no_more() {
-        let said = TestFacts { top1: 0.75, top5: 0.9, loss: 1.0, images: 10_000, skipped: 0 };
+        let said = TestFacts { top1: 0.75, top5: 0.9, loss: 1.0, images: 10_000, skipped: 0, untested: Vec::new() };
         let with = |top1: f64, loss: f64| alike(&said, &json!({ "top1": top1, "top5": 0.9, "loss": loss }));
         assert!(with(0.751, 1.005).is_ok());
         assert!(with(0.753, 1.0).unwrap_err().contains("top1 is 0.753"));

@@ -1,0 +1,111 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
+
+use tfnas_images::class_folders;
+
+use crate::plan::test_images::side::Side;
+use crate::plan::test_images::{Remarks, TestImagesError, named, quoted};
+
+/// A class with two names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherSpelling {
+    /// In the test images.
+    pub test: String,
+    /// In the training images.
+    pub training: String,
+}
+
+impl fmt::Display for OtherSpelling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { test, training } = self;
+        let difference =
+            if test.to_lowercase() == training.to_lowercase() { "case" } else { "spaces, hyphens or underscores" };
+        write!(f, "`{test}` is `{training}` in the training images (they differ in {difference})")
+    }
+}
+
+/// Compares the classes of the test images with those of the network, and with `all` classes of the training images.
+pub fn compare_classes(test: &Side<'_>, known: &[String], all: &[String]) -> Result<Remarks, TestImagesError> {
+    let mut remarks = Remarks::default();
+    let (untested, left_out): (Vec<String>, Vec<String>) = match &test.images.list {
+        Some(list) => {
+            check_labels(&class_folders(list), known)?;
+            let labels: BTreeSet<usize> = list.entries().iter().map(|entry| entry.label as usize).collect();
+            let without = known.iter().enumerate().filter(|(label, _)| !labels.contains(label));
+            let beyond = labels.range(known.len()..).map(|label| format!("label {label}"));
+            (without.map(|(_, name)| name.clone()).collect(), beyond.collect())
+        }
+        None => {
+            let folders = test.folders();
+            check_spelling(&folders, known)?;
+            let is_known: HashSet<&str> = known.iter().chain(all).map(String::as_str).collect();
+            let without = known.iter().filter(|name| !folders.contains(name.as_str())).cloned();
+            let beyond = folders.iter().filter(|name| !is_known.contains(*name)).map(|name| (*name).to_owned());
+            (without.collect(), beyond.collect())
+        }
+    };
+    if untested.len() == known.len() {
+        let test_classes = match &test.images.list {
+            Some(_) => left_out,
+            None => test.folders().into_iter().map(str::to_owned).collect(),
+        };
+        return Err(TestImagesError::NoClass { path: test.path.clone(), training: known.to_vec(), test: test_classes });
+    }
+    if !untested.is_empty() {
+        let message = format!(
+            "{} of {} training classes have no test images and are not tested: {}",
+            untested.len(),
+            known.len(),
+            named(untested.iter().map(quoted))
+        );
+        remarks.warn("untested_classes", message);
+    }
+    if !left_out.is_empty() {
+        let message = format!(
+            "{} of the test images are not among the training classes, and their images are left out: {}",
+            if left_out.len() == 1 { "1 class".to_owned() } else { format!("{} classes", left_out.len()) },
+            named(left_out.iter().map(quoted))
+        );
+        remarks.warn("unknown_test_classes", message);
+    }
+    Ok(remarks)
+}
+
+/// Refuses test folders that are probably meant to be a training class of nearly the same name.
+fn check_spelling(folders: &BTreeSet<&str>, known: &[String]) -> Result<(), TestImagesError> {
+    let names: HashSet<&str> = known.iter().map(String::as_str).collect();
+    let folded: HashMap<String, &String> = known.iter().map(|name| (folded(name), name)).collect();
+    let pairs: Vec<OtherSpelling> = folders
+        .iter()
+        .filter(|folder| !names.contains(*folder))
+        .filter_map(|folder| {
+            let training = (*folded.get(&self::folded(folder))?).clone();
+            Some(OtherSpelling { test: (*folder).to_owned(), training })
+        })
+        .collect();
+    if pairs.is_empty() { Ok(()) } else { Err(TestImagesError::Spelling { pairs }) }
+}
+
+/// A name without what people write in different ways.
+fn folded(name: &str) -> String {
+    name.to_lowercase().chars().filter(|character| !matches!(character, ' ' | '-' | '_')).collect()
+}
+
+/// Refuses a list whose folders are training classes of other labels.
+fn check_labels(folders: &BTreeMap<u32, &str>, known: &[String]) -> Result<(), TestImagesError> {
+    let labels: HashMap<&str, usize> = known.iter().enumerate().map(|(label, name)| (name.as_str(), label)).collect();
+    // Without a folder of its own for each label, the names of the folders do not tell classes.
+    let distinct: HashSet<&str> = folders.values().copied().collect();
+    if distinct.len() != folders.len() {
+        return Ok(());
+    }
+    for (&label, &test) in folders {
+        let label = label as usize;
+        if let (Some(training), Some(&other)) = (known.get(label), labels.get(test))
+            && other != label
+        {
+            return Err(TestImagesError::Label { label, training: training.clone(), test: test.to_owned(), other });
+        }
+    }
+    Ok(())
+}

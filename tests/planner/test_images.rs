@@ -1,0 +1,284 @@
+//! Test images against training images, before anything runs; and test images that are drawn.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::project::{Ended, Project, actions, step};
+
+/// A project whose configuration names neither training nor test images.
+fn unnamed() -> Project {
+    let project = Project::new();
+    project.edit("  train: train\n  test: val\n", "");
+    project
+}
+
+/// `plan` and `run all` must refuse with these words; nothing starts.
+fn refused(project: &Project, sets: &[&str], words: &[&str]) {
+    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+    for verb in [&["plan"][..], &["run", "all"]] {
+        let ended = project.run(&[verb, &sets].concat());
+        assert_eq!(ended.code, Some(2), "{}{}", ended.out, ended.err);
+        words.iter().for_each(|word| assert!(ended.err.contains(word), "{word}: {}", ended.err));
+    }
+    assert!(project.trace().is_empty());
+}
+
+fn kinds(plan: &Value, of: &str) -> Vec<String> {
+    plan[of].as_array().unwrap().iter().map(|remark| remark["kind"].as_str().unwrap().to_owned()).collect()
+}
+
+fn message(plan: &Value, of: &str) -> String {
+    plan[of][0]["message"].as_str().unwrap().to_owned()
+}
+
+const DRAWN: &str = "test images drawn from the training folder: 15 % of each class, seed 3";
+
+#[test]
+fn without_a_test_folder_the_test_images_are_drawn_and_every_report_says_so() {
+    let project = unnamed();
+    fs::remove_dir_all(project.path("images/val")).unwrap();
+    let plan = project.json(&["plan"]);
+    assert_eq!(plan["notes"], json!([{ "kind": "test_images_drawn", "message": DRAWN }]));
+    assert_eq!(plan["warnings"], json!([]));
+    assert!(project.good(&["plan"]).out.contains(DRAWN));
+    let ended = project.good(&["run", "all"]);
+    assert!(ended.out.contains(&format!("data\n  {DRAWN}\n")), "{}", ended.out);
+    assert_eq!(project.trace().len(), 6);
+    let status = project.json(&["status"]);
+    let outputs = step(&status, "split")["outputs"].as_array().unwrap();
+    assert!(outputs.iter().any(|output| output["name"] == "test.list"), "{outputs:?}");
+    // Nothing changes, so nothing runs; another share is another split.
+    project.good(&["run", "all"]);
+    assert!(project.trace().is_empty());
+    let plan = project.json(&["plan", "--set", "split.test_share=0.3"]);
+    assert_eq!(step(&plan, "split")["because"][0]["field"], "split.test_share");
+}
+
+#[test]
+fn events_of_a_run_have_the_notes_and_warnings() {
+    let project = unnamed();
+    fs::remove_dir_all(project.path("images/val")).unwrap();
+    let events = project.events(&["run", "split"]);
+    assert_eq!(events[0], json!({ "event": "note", "kind": "test_images_drawn", "message": DRAWN }));
+    let last = events.last().unwrap();
+    assert_eq!((kinds(last, "notes"), last.get("warnings")), (vec!["test_images_drawn".to_owned()], None));
+}
+
+#[test]
+fn a_test_folder_that_exists_keeps_keys_and_outputs_as_they_are() {
+    let (named, unnamed) = (Project::new(), unnamed());
+    let keys = |project: &Project| step(&project.json(&["plan"]), "split")["key"].clone();
+    assert_eq!(keys(&named), keys(&unnamed));
+    let plan = unnamed.json(&["plan"]);
+    assert_eq!((&plan["notes"], &plan["warnings"]), (&json!([]), &json!([])));
+    unnamed.good(&["run", "split"]);
+    let status = unnamed.json(&["status"]);
+    assert_eq!(step(&status, "split")["outputs"].as_array().unwrap().len(), 6);
+}
+
+#[test]
+fn class_folders_may_be_directly_under_the_root_or_named_by_a_list() {
+    let project = unnamed();
+    for part in ["train", "val"] {
+        fs::remove_dir_all(project.path("images").join(part)).unwrap();
+    }
+    for image in 0..4 {
+        project.write(&format!("images/cat/{image}.jpg"), &format!("cat {image}"));
+        project.write(&format!("images/dog/{image}.jpg"), &format!("dog {image}"));
+    }
+    assert_eq!(message(&project.json(&["plan"]), "notes"), DRAWN);
+    project.good(&["run", "all"]);
+    assert_eq!(project.trace().len(), 6);
+    let config = project.json(&["config"]);
+    assert_eq!((&config["data"]["train"], &config["data"]["test"]), (&json!("."), &Value::Null));
+    project.write("images/my.list", "cat/0.jpg 0\ncat/1.jpg 0\ncat/2.jpg 0\ndog/0.jpg 1\ndog/1.jpg 1\n");
+    let plan = project.json(&["plan", "--set", "data.train=my.list"]);
+    assert_eq!(message(&plan, "notes"), DRAWN.replace("folder", "list"));
+}
+
+#[test]
+fn a_folder_that_is_probably_meant_is_named_and_nothing_is_drawn() {
+    let project = unnamed();
+    fs::rename(project.path("images/val"), project.path("images/test")).unwrap();
+    let ended = project.run(&["run", "all"]);
+    assert!(ended.code == Some(2) && ended.err.contains("images/val does not exist"), "{}", ended.err);
+    assert!(ended.err.contains("`data.test: test`") && ended.err.contains("`data.test: null`"), "{}", ended.err);
+    project.good(&["run", "all", "--set", "data.test=test"]);
+    let plan = project.json(&["plan", "--set", "data.test=null"]);
+    assert_eq!(kinds(&plan, "notes"), ["test_images_drawn"]);
+}
+
+#[test]
+fn a_share_of_the_test_is_held_to_what_can_be_drawn() {
+    let project = unnamed();
+    refused(&project, &["split.test_share=0.2"], &["split.test_share", "images/val", "`data.test: null`"]);
+    refused(&project, &["split.test_share=0.2", "data.test=val"], &["split.test_share", "`data.test`"]);
+    fs::remove_dir_all(project.path("images/val")).unwrap();
+    for share in ["0", "1", "1.5", "-1"] {
+        let set = format!("split.test_share={share}");
+        refused(&project, &[&set], &["split.test_share", "must lie between 0 and 1"]);
+    }
+    refused(&project, &["split.published=imagenet100"], &["split.published", "data.test"]);
+}
+
+#[test]
+fn images_of_training_among_the_test_images_are_named_before_anything_runs() {
+    let project = Project::new();
+    project.write("images/val/a/copy of 1.jpg", "train/a 1");
+    refused(
+        &project,
+        &[],
+        &[
+            "1 of 7 test images have the same content as training images",
+            "images/val/a/copy of 1.jpg = images/train/a/1.jpg",
+            "data.allow_overlap: true",
+        ],
+    );
+    // The search reads no test images.
+    project.good(&["plan", "search"]);
+    let key = |sets: &[&str]| step(&project.json(&[&["plan", "split"], sets].concat()), "split")["key"].clone();
+    assert_eq!(key(&[]), key(&["--set", "data.allow_overlap=true"]));
+    let plan = project.json(&["plan", "--set", "data.allow_overlap=true"]);
+    assert_eq!(kinds(&plan, "warnings"), ["overlap"]);
+    let ended = project.good(&["run", "all", "--set", "data.allow_overlap=true"]);
+    let said = "warning: 1 of 7 test images have the same content as training images";
+    assert!(ended.out.contains(said) && ended.err.contains("1 of 7 test images"), "{}{}", ended.out, ended.err);
+    project.trace();
+    fs::remove_file(project.path("images/val/a/copy of 1.jpg")).unwrap();
+    project.good(&["run", "all"]);
+    assert_eq!(project.trace(), ["train", "test"]);
+}
+
+#[test]
+fn drawn_test_images_that_are_also_left_for_training_are_a_warning() {
+    let project = unnamed();
+    fs::remove_dir_all(project.path("images/val")).unwrap();
+    assert_eq!(project.json(&["plan"])["warnings"], json!([]));
+    // Whichever of the three is drawn, its copies are left.
+    for image in 0..3 {
+        project.write(&format!("images/train/a/{image}.jpg"), "one image");
+    }
+    let plan = project.json(&["plan"]);
+    assert_eq!(kinds(&plan, "warnings"), ["overlap"]);
+    assert!(message(&plan, "warnings").starts_with("1 of 2 test images have the same content"), "{plan}");
+}
+
+#[test]
+fn the_same_folder_twice_names_the_first_five_and_the_number() {
+    let project = Project::new();
+    let ended = project.run(&["plan", "--set", "data.test=train"]);
+    assert_eq!(ended.code, Some(2), "{}", ended.err);
+    assert!(ended.err.contains("6 of 6 test images"), "{}", ended.err);
+    assert_eq!(ended.err.matches("images/train/").count(), 10, "{}", ended.err);
+    assert!(ended.err.contains(", …"), "{}", ended.err);
+}
+
+#[test]
+fn files_that_are_not_images_and_images_of_other_classes_do_not_overlap() {
+    let project = Project::new();
+    for part in ["train", "val"] {
+        project.write(&format!("images/{part}/a/README.txt"), "the same");
+        project.write(&format!("images/{part}/labels.jpg"), "the same");
+        project.write(&format!("images/{part}/b/empty.jpg"), "");
+    }
+    project.write("images/val/other/0.jpg", "train/a 0");
+    let plan = project.json(&["plan"]);
+    assert_eq!(kinds(&plan, "warnings"), ["unknown_test_classes"]);
+}
+
+#[test]
+fn lists_that_share_images_are_refused_too() {
+    let project = Project::new();
+    project.write("images/train.list", "train/a/0.jpg 0\ntrain/b/0.jpg 1\nval/a/2.jpg 0\n");
+    project.write("images/test.list", "val/a/2.jpg 0\nval/b/2.jpg 1\n");
+    let lists = ["data.train=train.list", "data.test=test.list"];
+    refused(&project, &lists, &["1 of 2 test images", "images/val/a/2.jpg = images/val/a/2.jpg"]);
+}
+
+#[test]
+fn classes_that_differ_in_case_are_an_error_that_says_so() {
+    let project = Project::new();
+    fs::rename(project.path("images/val/a"), project.path("images/val/A")).unwrap();
+    refused(&project, &[], &["data.test", "`A` is `a` in the training images", "differ in case"]);
+    fs::rename(project.path("images/val/b"), project.path("images/val/B")).unwrap();
+    refused(&project, &[], &["`A` is `a`", "`B` is `b`"]);
+    let project = Project::new();
+    fs::rename(project.path("images/train/a"), project.path("images/train/red fox")).unwrap();
+    fs::rename(project.path("images/val/a"), project.path("images/val/red_fox")).unwrap();
+    refused(&project, &[], &["`red_fox` is `red fox`", "spaces, hyphens or underscores"]);
+}
+
+#[test]
+fn a_class_without_test_images_and_one_too_many_are_warnings() {
+    let project = Project::new();
+    fs::remove_dir_all(project.path("images/val/b")).unwrap();
+    project.write("images/val/c/0.jpg", "val/c 0");
+    project.write("images/val/d/readme.txt", "no class");
+    let plan = project.json(&["plan"]);
+    assert_eq!(kinds(&plan, "warnings"), ["untested_classes", "unknown_test_classes"]);
+    let text = project.good(&["plan"]).out;
+    assert!(text.contains("warning: 1 of 2 training classes have no test images and are not tested: `b`"), "{text}");
+    assert!(text.contains("warning: 1 class of the test images") && text.contains("left out: `c`\n"), "{text}");
+    let ended: Ended = project.good(&["run", "all"]);
+    assert!(ended.out.contains("are not tested: `b`"), "{}", ended.out);
+    project.trace();
+    fs::remove_dir_all(project.path("images/val/a")).unwrap();
+    refused(&project, &[], &["data.test", "has no images of the 2 training classes", "`c`"]);
+}
+
+#[test]
+fn a_choice_of_classes_is_tested_alone_and_the_others_are_no_surprise() {
+    let project = Project::new();
+    project.write("classes.txt", "a\n");
+    let sets = ["--set", "split.classes=classes.txt", "--set", "train.protocol=held_out"];
+    let plan = project.json(&[&["plan"], &sets[..]].concat());
+    assert_eq!((kinds(&plan, "notes"), kinds(&plan, "warnings")), (vec![], vec![]));
+    fs::remove_dir_all(project.path("images/val/b")).unwrap();
+    let plan = project.json(&[&["plan"], &sets[..]].concat());
+    assert!(kinds(&plan, "warnings").is_empty(), "{plan}");
+    // The published protocol trains on all classes.
+    let plan = project.json(&["plan", "--set", "split.classes=classes.txt"]);
+    assert_eq!(kinds(&plan, "warnings"), ["untested_classes"]);
+}
+
+#[test]
+fn labels_of_a_test_list_are_held_to_the_training_classes() {
+    let project = Project::new();
+    let plan = |list: &str| {
+        project.write("images/test.list", list);
+        project.run(&["plan", "--json", "--set", "data.test=test.list"])
+    };
+    let good = |list: &str| -> Value { serde_json::from_str(&plan(list).out).unwrap() };
+    assert!(kinds(&good("val/a/0.jpg 0\nval/b/0.jpg 1\n"), "warnings").is_empty());
+    assert_eq!(kinds(&good("val/a/0.jpg 0\n"), "warnings"), ["untested_classes"]);
+    let beyond = good("val/a/0.jpg 0\nval/b/0.jpg 1\nval/b/1.jpg 7\n");
+    assert_eq!(kinds(&beyond, "warnings"), ["unknown_test_classes"]);
+    assert!(message(&beyond, "warnings").contains("label 7"), "{beyond}");
+    let swapped = plan("val/a/0.jpg 1\nval/b/0.jpg 0\n");
+    assert_eq!(swapped.code, Some(2), "{}", swapped.out);
+    assert!(swapped.err.contains("label 0 is class `a`"), "{}", swapped.err);
+    let none = plan("val/a/0.jpg 5\n");
+    assert!(none.code == Some(2) && none.err.contains("no images of the 2 training classes"), "{}", none.err);
+}
+
+#[test]
+fn a_test_of_given_weights_is_checked_too() {
+    use tfnas::{Architecture, ModelConfig, Space};
+    use tfnas_random::{Purpose, Stream};
+    let project = Project::new();
+    let space = Space::small();
+    let network = Architecture::random(&space, &mut Stream::new(0, Purpose::RandomArchitecture, 0, 0));
+    let config = ModelConfig::from_architecture(&space, &network, 2).unwrap();
+    project.write("model.config", &config.to_text());
+    fs::write(project.path("w.pth.tar"), crate::weights::weights(&config, |_| {})).unwrap();
+    let run = ["run", "test", "--from", "model.config", "--weights", "w.pth.tar"];
+    project.good(&run);
+    fs::rename(project.path("images/val/a"), project.path("images/val/A")).unwrap();
+    project.trace();
+    let ended = project.run(&run);
+    assert!(ended.code == Some(2) && ended.err.contains("differ in case"), "{}", ended.err);
+    assert!(project.trace().is_empty());
+    let plan = project.json(&["plan", "search"]);
+    assert_eq!(actions(&plan).len(), 3);
+}
