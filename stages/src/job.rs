@@ -88,6 +88,7 @@ pub struct CheckedSet {
     /// Where it is.
     pub input: Input,
     /// The file that takes the names of all images that cannot be read, and why.
+    #[serde(with = "path_text")]
     pub report: PathBuf,
 }
 

@@ -1,7 +1,7 @@
 //! Images that cannot be read: all of them are named before anything is computed.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::project::{Project, Worker};
 
@@ -22,7 +22,7 @@ fn project() -> Project {
     project
 }
 
-fn short(path: &PathBuf) -> String {
+fn short(path: &Path) -> String {
     let parts: Vec<_> = path.iter().rev().take(2).map(|part| part.to_str().unwrap()).collect();
     format!("{}/{}", parts[1], parts[0])
 }

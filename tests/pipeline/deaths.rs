@@ -53,6 +53,6 @@ fn a_worker_killed_or_crashed_is_a_failed_stage_that_says_how_it_died_and_keeps_
         assert_eq!(run.planner.wait().unwrap().code(), Some(1));
         let outcomes = project.status(&["--set", "search.epochs=1000000"]);
         let outcomes: Vec<&str> = outcomes.iter().map(|stage| stage["outcome"].as_str().unwrap()).collect();
-        assert_eq!(outcomes, ["done", "done", "failed", "never", "never", "never"]);
+        assert_eq!(outcomes, ["done", "done", "failed", "never", "never", "never", "never"]);
     }
 }

@@ -115,7 +115,7 @@ fn what_cannot_be_exported_says_why() {
         (project.run(&["export", "net.onnx", "--fold"]), ["required", "--format"]),
         (onnx(&["--model", "model.config"]), ["required", "--weights"]),
         (onnx(&["--model", "no.config", "--weights", "w.safetensors"]), ["no.config", "No such file"]),
-        (onnx(&["--model", "w.safetensors", "--weights", "w.safetensors"]), ["w.safetensors", "no text"]),
+        (onnx(&["--model", "w.safetensors", "--weights", "w.safetensors"]), ["w.safetensors", "is not UTF-8 text"]),
         (onnx(&["--model", "model.config", "--weights", "empty.safetensors"]), ["empty.safetensors", "empty"]),
         (onnx(&[&FROM_FILES[..], &["--classes", "five.txt"]].concat()), ["five.txt", "5 classes"]),
         (onnx(&[]), ["train has no result", "run train"]),

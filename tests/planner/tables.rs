@@ -107,7 +107,7 @@ fn space_and_classes_are_those_of_the_configuration_unless_they_are_named() {
     fs::rename(project.path("images"), project.path("elsewhere")).unwrap();
     let ended = random("split", &[]);
     assert_eq!(ended.code, Some(0), "{}", ended.err);
-    assert_eq!(fs::read_to_string(project.path("split/random-0.config")).is_ok(), true);
+    assert!(fs::read_to_string(project.path("split/random-0.config")).is_ok());
     // Nobody knows.
     fs::remove_file(project.path("pipeline.yaml")).unwrap();
     let ended = random("none", &["--space", "small"]);

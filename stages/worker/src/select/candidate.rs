@@ -265,7 +265,7 @@ fn folder_of(checkpoints: &Path, id: usize) -> PathBuf {
 fn padded(scores: &[EpochScore], epochs: usize) -> Vec<EpochScore> {
     let mut padded: Vec<EpochScore> = scores.iter().take(epochs).cloned().collect();
     while let Some(last) = padded.last().filter(|_| padded.len() < epochs) {
-        let mut missed = last.clone();
+        let mut missed = *last;
         missed.epoch += 1;
         padded.push(missed);
     }
