@@ -48,7 +48,7 @@ fn a_value_from_the_command_line_is_named_as_such() {
 fn an_explanation_follows_the_chain_to_the_cause() {
     let project = Project::new();
     project.good(&["run", "all"]);
-    project.edit("epochs: 2\ntrain", "epochs: 3\ntrain");
+    project.edit("epochs: 2\nselect", "epochs: 3\nselect");
     let explained = project.json(&["explain", "test"]);
     assert_eq!(explained["action"], "unknown");
     let causes: Vec<(&str, &str)> = explained["because"]

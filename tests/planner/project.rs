@@ -26,13 +26,13 @@ threads: 1
 seed: 3
 split:
   train_share: 0.8
-select:
-  candidates: 0
 lookup:
   batch: 1
 search:
   target_lat_ms: 1.0
   epochs: 2
+select:
+  candidates: 0
 train:
   epochs: 2
 ";
