@@ -1,6 +1,6 @@
 //! Fitting a network to a target latency that is always met.
 //!
-//! Elasticity-scaling ([`refit`](crate::elasticity::refit)) moves all widths together, so it ends a step away from the
+//! Elasticity-scaling ([`refit`]) moves all widths together, so it ends a step away from the
 //! target, and above the target where operations and depth exceed it at their smallest widths. [`fit_exactly`] closes
 //! both gaps: it changes operations and depth until the network can meet the target, scales the widths as published, and
 //! then moves one width, a pair of widths, or all of them until the latency lies at most [`TOLERANCE`] below the target.
