@@ -26,7 +26,7 @@ pub struct Outcome {
     pub percentile: Percentile,
     /// How far the best candidate is ahead of the second in the last rung, in units of the noise of a score (how far
     /// training and validation loss disagree about the candidates), or in standard deviations of the scores where the
-    /// noise is not known. `None` if a single candidate reached the end.
+    /// noise is not known. `None` if fewer than five candidates reached the end: their losses often agree by chance.
     pub margin: Option<f64>,
     /// What a reader should know: fewer candidates than asked for, trainings that diverged.
     pub notes: Vec<String>,

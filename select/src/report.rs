@@ -98,13 +98,20 @@ fn percentile(selection: &Selection, winner: usize) -> Percentile {
     Percentile { low: 100.0 * low, high: 100.0 * high, better_than, of, basis }
 }
 
+/// Candidates in the last rung from which the noise of a score can be estimated: the losses of fewer often agree by chance.
+const ENOUGH_FOR_NOISE: usize = 5;
+/// The smallest noise of a score, in standard deviations of the scores.
+const SMALLEST_NOISE: f64 = 0.05;
+
 /// The distance of the best two in the last rung.
 fn margin(selection: &Selection, order: &[usize]) -> Option<f64> {
     let last = selection.settings.rungs.len() - 1;
     let finished: Vec<usize> =
         order.iter().copied().filter(|&id| selection.state[id].rungs.len() == last + 1).collect();
     let score = |id: usize| selection.state[id].rungs[last].blended;
-    let (&best, &second) = (finished.first()?, finished.get(1)?);
-    let noise = selection.rung(last).noise(&selection.trainings(&finished)).unwrap_or(1.0);
-    Some((score(second) - score(best)) / noise)
+    if finished.len() < ENOUGH_FOR_NOISE {
+        return None;
+    }
+    let noise = selection.rung(last).noise(&selection.trainings(&finished)).unwrap_or(1.0).max(SMALLEST_NOISE);
+    Some((score(finished[1]) - score(finished[0])) / noise)
 }

@@ -161,7 +161,7 @@ fn ranks_follow_the_rungs() {
     }
     assert_eq!(outcome.rung_spearman.len(), 2);
     assert!(outcome.rung_spearman[0] > 0.9, "the losses keep their order");
-    assert!(outcome.margin.unwrap() >= 0.0);
+    assert_eq!(outcome.margin, None, "too few candidates finished to know the noise");
     let weights: Vec<f64> = outcome.regression.coefficients.iter().map(|c| c.weight.abs()).collect();
     assert!(weights.is_sorted_by(|a, b| a >= b));
     assert_eq!(outcome.regression.candidates, 26);
