@@ -84,8 +84,9 @@ pub fn what_gave_way(last: &EpochRecord, target_lat_ms: f64) -> Option<String> {
 pub fn indecision(last: &EpochRecord) -> Option<String> {
     (last.operation_entropy > UNDECIDED).then(|| {
         format!(
-            "the search has not chosen its operations: their mean entropy is {:.3} of its maximum. A short search needs \
-             a faster temperature decay, a higher search.architecture.lr or more architecture steps",
+            "the search did not converge: operation probabilities are still close to uniform (mean entropy {:.2} of the \
+             maximum). A short search needs a faster temperature decay, a higher search.architecture.lr or more \
+             architecture steps; `select` does not depend on it",
             last.operation_entropy
         )
     })

@@ -86,6 +86,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
         target_lat_ms,
         context,
     };
+    search.describe_budget();
     let mut under_way = search.resume()?;
     while search.position.epoch < search.params.search.epochs {
         search.epoch(under_way.take())?;
@@ -139,7 +140,24 @@ pub fn target(
     Ok(target_lat_ms)
 }
 
+/// Architecture steps of the published search: 80 epochs of about 3,200 batches, an architecture step after every second.
+const PUBLISHED_ARCHITECTURE_STEPS: usize = 128_000;
+
 impl Search<'_> {
+    /// Reports how many steps the search has to choose with, before it takes hours.
+    fn describe_budget(&mut self) {
+        let section = &self.params.search;
+        let epochs = section.epochs.saturating_sub(section.warmup_epochs);
+        let steps = epochs * self.train.len().div_ceil(section.batch).div_ceil(section.architecture.every);
+        let choices: usize = self.space.blocks().len() * self.space.operations().len();
+        self.context.report.info(format!(
+            "{steps} architecture steps on {} images choose among {choices} operations of {} blocks (the published search \
+             takes about {PUBLISHED_ARCHITECTURE_STEPS})",
+            self.val.len(),
+            self.space.blocks().len(),
+        ));
+    }
+
     /// One epoch, from its beginning or from where a resume point left it.
     fn epoch(&mut self, resumed: Option<NamedTensors>) -> Result<(), StageError> {
         let mut epoch = Epoch::begin(self, resumed)?;
