@@ -7,10 +7,10 @@
 //! {"image": "a.jpg", "out": "a.rgb"}
 //! {"image": "a.jpg", "out": "a.rgb", "evaluate": {"resize": 256, "resolution": 224}}
 //! {"image": "a.jpg", "out": "a.rgb", "train": {"resolution": 224, "crop": [10, 20, 300, 200], "flip": true,
-//!  "colours": [["hue", 0.1], ["contrast", 1.3]]}}
+//!  "colors": [["hue", 0.1], ["contrast", 1.3]]}}
 //! ```
 //!
-//! With `"exif_orientation": "apply"` a photo is turned upright as its metadata say. `crop` is left, top, width and height; the colours are changed in the order in which they stand.
+//! With `"exif_orientation": "apply"` a photo is turned upright as its metadata say. `crop` is left, top, width and height; colors are changed in the given order.
 
 use std::error::Error;
 use std::io::{BufRead, Write};
@@ -54,12 +54,12 @@ struct Train {
     resolution: usize,
     crop: (i64, i64, usize, usize),
     flip: bool,
-    colours: Vec<(Colour, f64)>,
+    colors: Vec<(Color, f64)>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Colour {
+enum Color {
     Brightness,
     Contrast,
     Saturation,
@@ -101,17 +101,14 @@ fn pixels(request: &Request) -> Result<RgbImage, Box<dyn Error>> {
 impl Train {
     fn apply(&self, image: &RgbImage) -> RgbImage {
         let (left, top, width, height) = self.crop;
-        let colours = self.colours.iter().map(|&(colour, factor)| match colour {
-            Colour::Brightness => ColourChange::Brightness(factor),
-            Colour::Contrast => ColourChange::Contrast(factor),
-            Colour::Saturation => ColourChange::Saturation(factor),
-            Colour::Hue => ColourChange::Hue(factor),
+        let colors = self.colors.iter().map(|&(color, factor)| match color {
+            Color::Brightness => ColourChange::Brightness(factor),
+            Color::Contrast => ColourChange::Contrast(factor),
+            Color::Saturation => ColourChange::Saturation(factor),
+            Color::Hue => ColourChange::Hue(factor),
         });
-        let parameters = TrainParameters {
-            crop: CropArea { left, top, width, height },
-            flip: self.flip,
-            colours: colours.collect(),
-        };
+        let parameters =
+            TrainParameters { crop: CropArea { left, top, width, height }, flip: self.flip, colours: colors.collect() };
         TrainTransform { resolution: self.resolution, ..TrainTransform::default() }.apply(image, &parameters)
     }
 }
