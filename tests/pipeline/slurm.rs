@@ -306,3 +306,17 @@ fn slurm_rank_that_is_killed_fails_its_stage_and_leaves_no_other() {
     assert_eq!(workers(&project), 0, "a process is left");
     finish_as(&project, undisturbed_pair());
 }
+
+#[test]
+#[ignore = "needs a Slurm cluster: make cluster"]
+fn slurm_candidates_on_two_nodes_give_the_digests_of_this_machine() {
+    let select = |project: &Project| {
+        project.good(&["run", "select"]);
+        let mut digests = project.digests(&[]);
+        digests.retain(|name, _| name.starts_with("select/"));
+        assert_eq!(digests.len(), 2);
+        digests
+    };
+    let cluster = cluster_with("  stages: {select: {nodes: 2}}\n");
+    assert_eq!(select(&cluster), select(&Project::new(Worker::Real)));
+}
