@@ -3,7 +3,7 @@ use tfnas_artifacts::{Attempt, Cache};
 use tfnas_select::{Origin, Outcome, Percentile};
 use tfnas_stages::{SelectReport, Stage};
 
-use crate::report::Columns;
+use crate::report::{Columns, json_output};
 
 /// The output of `select` that has every candidate.
 const CANDIDATES: &str = "candidates.json";
@@ -79,8 +79,7 @@ pub fn candidates(cache: &Cache, attempt: &Attempt) -> Option<SelectReport> {
     if attempt.stage != Stage::Select.name() {
         return None;
     }
-    let path = cache.open_verified(&attempt.output(CANDIDATES)?.digest).ok()?;
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    serde_json::from_value(json_output(cache, attempt, CANDIDATES)?).ok()
 }
 
 /// A table of all candidates, best first.

@@ -5,9 +5,6 @@ use tfnas_select::Settings;
 
 use crate::{Augment, ExifOrientation, OnBadImage, Precision, Target, TrainSection};
 
-/// Candidates where the configuration does not say how many, in spaces other than the published one.
-const DEFAULT_CANDIDATES: usize = 48;
-
 /// `select:` in the configuration: short trainings that choose among architectures of the target latency.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -37,17 +34,9 @@ pub struct SelectSection {
 
 impl Default for SelectSection {
     fn default() -> Self {
-        Self {
-            candidates: None,
-            proposals: vec![16, 16, 16],
-            rungs: vec![1, 3, 15],
-            keep: vec![20, 6],
-            from_search: 0.25,
-            rules: 5,
-            pool: 4000,
-            min_distance: 3,
-            parallel: 0,
-        }
+        let Settings { candidates: _, proposals, rungs, keep, from_search, rules, pool, min_distance } =
+            Settings::default();
+        Self { candidates: None, proposals, rungs, keep, from_search, rules, pool, min_distance, parallel: 0 }
     }
 }
 
@@ -60,7 +49,7 @@ impl SelectSection {
     /// Sets the number of candidates where the configuration leaves it out.
     pub fn resolve(&mut self, space: &Space) {
         if self.candidates.is_none() {
-            self.candidates = Some(if is_published(space.definition()) { 0 } else { DEFAULT_CANDIDATES });
+            self.candidates = Some(if is_published(space.definition()) { 0 } else { Settings::default().candidates });
         }
     }
 
