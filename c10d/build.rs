@@ -35,6 +35,7 @@ fn main() {
         build.flag("-isystem").flag(include);
     }
     if lib.join("libtorch_cuda.so").exists() {
+        build.define("TFNAS_CUDA", None);
         let folders = cuda_includes(&lib);
         match NCCL_NEEDS.iter().find(|header| !folders.iter().any(|folder| folder.join(header).exists())) {
             None => {

@@ -9,6 +9,7 @@
 //!   batch norm over ranks.
 //! * [`reducer`]: a backward pass whose gradients are averaged over ranks while it goes on.
 //! * [`mod@autocast`], [`grad_scaler`]: bf16 and f16.
+//! * [`cuda`]: numerics, memory, time and copies of CUDA devices, and optimizer steps on many tensors at once.
 //!
 //! # A step on many processes
 //!
@@ -58,6 +59,7 @@
 #![warn(clippy::undocumented_unsafe_blocks)]
 
 pub mod autocast;
+pub mod cuda;
 pub mod environment;
 mod failure;
 pub mod grad_scaler;

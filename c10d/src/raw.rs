@@ -20,7 +20,11 @@ opaque! {
     /// `c10::intrusive_ptr<c10d::ProcessGroup>`.
     RawGroup,
     /// A `c10d::Reducer` and its parameters.
-    RawReducer
+    RawReducer,
+    /// `c10::Event`.
+    RawEvent,
+    /// `c10::Stream`.
+    RawStream
 }
 
 /// `AutocastBefore` of the shim.
@@ -159,6 +163,49 @@ unsafe extern "C" {
         inverse_scale: *mut C_tensor,
         message: Message,
     ) -> c_int;
+
+    pub fn c10d_cuda_is_linked() -> bool;
+    pub fn c10d_cuda_numerics(tf32: bool, message: Message) -> c_int;
+    pub fn c10d_cuda_peak_memory(device: i8, bytes: *mut u64, message: Message) -> c_int;
+    pub fn c10d_cuda_reset_peak_memory(device: i8, message: Message) -> c_int;
+    pub fn c10d_event_record(device: i8, event: *mut *mut RawEvent, message: Message) -> c_int;
+    pub fn c10d_event_free(event: *mut RawEvent);
+    pub fn c10d_event_elapsed_ms(
+        start: *mut RawEvent,
+        end: *mut RawEvent,
+        milliseconds: *mut f64,
+        message: Message,
+    ) -> c_int;
+    pub fn c10d_copy_stream_new(device: i8, stream: *mut *mut RawStream, message: Message) -> c_int;
+    pub fn c10d_copy_stream_free(stream: *mut RawStream);
+    pub fn c10d_copy_begin(
+        stream: *mut RawStream,
+        source: *mut C_tensor,
+        copy: *mut *mut C_tensor,
+        done: *mut *mut RawEvent,
+        message: Message,
+    ) -> c_int;
+    pub fn c10d_copy_await(copy: *mut C_tensor, done: *mut RawEvent, message: Message) -> c_int;
+    pub fn c10d_fused_sgd(
+        parameters: *const *mut C_tensor,
+        gradients: *const *mut C_tensor,
+        buffers: *const *mut C_tensor,
+        count: usize,
+        rate: f64,
+        momentum: f64,
+        weight_decay: f64,
+        is_first: bool,
+        message: Message,
+    ) -> c_int;
+    pub fn c10d_clip(
+        gradients: *const *mut C_tensor,
+        count: usize,
+        max_norm: f64,
+        epsilon: f64,
+        norm: *mut *mut C_tensor,
+        clipped: *mut *mut C_tensor,
+        message: Message,
+    ) -> c_int;
 }
 
 /// What kind of exception a function of the shim has caught.
@@ -236,6 +283,15 @@ impl<T> Owned<T> {
     ) -> Result<Self, Failure> {
         let mut pointer = std::ptr::null_mut();
         call(|message| make(&mut pointer, message))?;
+        // SAFETY: so the caller promises.
+        unsafe { Self::take(pointer, free) }
+    }
+
+    /// Takes an object that the shim has made.
+    ///
+    /// # Safety
+    /// Nobody else frees the object, and `free` does.
+    pub unsafe fn take(pointer: *mut T, free: unsafe extern "C" fn(*mut T)) -> Result<Self, Failure> {
         let pointer = NonNull::new(pointer)
             .ok_or_else(|| Failure { kind: Kind::Other, message: "the shim made nothing".to_owned() })?;
         Ok(Self { pointer, free })

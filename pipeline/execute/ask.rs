@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::death;
-use super::process::{ALLOCATOR, waiting};
+use super::process::{ALLOCATOR, CUBLAS, waiting};
 use crate::machine::build;
 
 /// Why the worker did not do what it was asked.
@@ -34,6 +34,7 @@ pub fn ask_worker(worker: &Path, verb: &str, arguments: &[OsString]) -> Result<V
         .args([verb, build::VERSION])
         .args(arguments)
         .envs(ALLOCATOR)
+        .envs([CUBLAS])
         .envs(waiting())
         .stdin(Stdio::null())
         .output()

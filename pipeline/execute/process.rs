@@ -22,6 +22,9 @@ use crate::execute::events::{Mail, forward};
 pub const ALLOCATOR: [(&str, &str); 2] =
     [("MALLOC_MMAP_THRESHOLD_", "1000000000"), ("MALLOC_TRIM_THRESHOLD_", "1000000000")];
 
+/// Lets cuBLAS compute the same bytes in every run. It reads this before its first use; a worker without CUDA ignores it.
+pub const CUBLAS: (&str, &str) = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8");
+
 /// How often a thread of libgomp looks for work before it sleeps: about half a millisecond. libgomp's own 300,000 looks
 /// (5 ms and more) hold the CPU while the thread that is waited for needs it, on a machine that others use too; without
 /// any, each operation of a network would wake threads. `ci/bench contention` measures both.
@@ -69,6 +72,7 @@ impl Process {
         let mut child = Command::new(program)
             .args(arguments)
             .envs(ALLOCATOR)
+            .envs([CUBLAS])
             .envs(waiting())
             .env("OMP_NUM_THREADS", threads.to_string())
             .envs(variables.iter().map(|(name, value)| (name, value)))

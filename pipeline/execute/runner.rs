@@ -228,13 +228,24 @@ impl<'a> Runner<'a> {
         let node = &planner.graph.instances[instance];
         let took = planner.cache.ledger().last_result(&node.id)?.and_then(|last| last.usage.peak_memory_bytes);
         let processes = self.processes(instance);
+        let resources = &planner.variant(instance).config.resources;
+        let gpus = match planner.device(instance).kind() {
+            "cuda" if node.stage == Stage::Select => processes.min(self.gpus(instance)),
+            "cuda" => processes,
+            _ => 0,
+        };
         let need = Need {
             cores: self.threads(instance) * processes,
             memory_bytes: took.unwrap_or(0),
-            gpus: if planner.device(instance).kind() == "cuda" { processes } else { 0 },
+            gpus,
             alone: planner.environment(instance).latency,
         };
-        Ok(need.declared(&planner.variant(instance).config.resources, node.stage))
+        Ok(need.declared(resources, node.stage))
+    }
+
+    /// The GPUs that stages may use at a time. Candidates of a selection share them; ranks of a training do not.
+    fn gpus(&self, instance: usize) -> usize {
+        self.planner.variant(instance).config.resources.gpus.unwrap_or(1).max(1)
     }
 
     /// The processes that this planner starts for an instance.
@@ -249,7 +260,7 @@ impl<'a> Runner<'a> {
         let config = &self.planner.variant(instance).config;
         let stage = self.planner.graph.instances[instance].stage;
         match config.processes(stage) {
-            0 if self.planner.device(instance).kind() == "cuda" => config.resources.gpus.unwrap_or(1).max(1),
+            0 if self.planner.device(instance).kind() == "cuda" => self.gpus(instance),
             0 => config.resources.cores.unwrap_or_else(cpu::cores).min(cpu::cores()).max(1),
             processes => processes,
         }

@@ -1,13 +1,19 @@
 //! Images a second of every kind of step, on one device, on generated images.
 //!
-//! `cargo run -p tfnas-torch --example throughput -- [space] [batch] [threads] [device]`; without arguments: small 64 2 cpu.
-//! On a CPU with glibc, run it with `MALLOC_MMAP_THRESHOLD_` and `MALLOC_TRIM_THRESHOLD_` both at 1000000000, as the workers
-//! do: else the allocator gives large blocks back after each use, and page faults eat the step.
+//! `cargo run -p tfnas-torch --example throughput -- [SPACE] [BATCH] [THREADS] [DEVICE] [PRECISION] [CONFIG] [KIND]`;
+//! without arguments: small 64 2 cpu f32, and a random network of the space. CONFIG is a model.config; KIND is `train` or `all`. PRECISION is f32, tf32 (on
+//! a GPU), bf16 or f16. On a CPU with glibc, set `MALLOC_MMAP_THRESHOLD_` and `MALLOC_TRIM_THRESHOLD_` both to 1000000000,
+//! as the workers do: else the allocator gives large blocks back after each use, and page faults eat the step.
+//!
+//! Prints the rate of the median step, each with a wait for the device at its end; the rate of many steps with one wait
+//! at the end of all; and on a GPU the peak memory of tensors.
 
 use std::time::Instant;
 
 use tch::{Device, Kind, Tensor};
 use tfnas::{Architecture, Knot, LatencyCurve, LatencyTable, ModelConfig, Space, TableHeader};
+use tfnas_c10d::Precision;
+use tfnas_c10d::cuda::{peak_memory, reset_peak_memory, set_numerics};
 use tfnas_random::{Purpose, Stream};
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::device::{find_device, set_threads, synchronise};
@@ -15,14 +21,15 @@ use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
 use tfnas_torch::full_state::FullState;
 use tfnas_torch::gumbel::{draw_noise, draw_remaining_path, gumbel_path};
 use tfnas_torch::initialise::initialise;
+use tfnas_torch::mixed_precision::MixedPrecision;
 use tfnas_torch::optim::{Adam, AdamSettings, Sgd, SgdSettings};
 use tfnas_torch::search_step::{LatencyObjective, Optimisation, architecture_step, weight_step};
 use tfnas_torch::supernet::Latencies;
 use tfnas_torch::trainer::Trainer;
 use tfnas_torch::{Module, Role};
 
-const CLASSES: usize = 10;
-const REPEATS: usize = 8;
+const REPEATS: usize = 10;
+const WARM_UP: usize = 3;
 const SGD: SgdSettings = SgdSettings { rate: 0.025, momentum: 0.9, weight_decay: 1e-5 };
 const ADAM: AdamSettings = AdamSettings { rate: 0.01, betas: (0.5, 0.999), epsilon: 1e-8, weight_decay: 5e-4 };
 
@@ -33,23 +40,48 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let batch: usize = argument(2, "64").parse()?;
     set_threads(argument(3, "2").parse()?);
     let device = find_device(&argument(4, "cpu"))?;
-    println!("{name}, batch {batch}");
+    let precision_name = argument(5, "f32");
+    if device.is_cuda() {
+        set_numerics(precision_name == "tf32")?;
+    }
+    let precision = match precision_name.as_str() {
+        "f32" | "tf32" => Precision::F32,
+        "bf16" => Precision::Bf16,
+        "f16" => Precision::F16,
+        other => return Err(format!("no precision '{other}'").into()),
+    };
+    let classes = space.definition().classes.unwrap_or(10);
+    let config = match std::env::args().nth(6) {
+        Some(path) => ModelConfig::parse(&std::fs::read_to_string(path)?)?,
+        None => {
+            let architecture = Architecture::random(&space, &mut Stream::new(0, Purpose::RandomArchitecture, 0, 0));
+            ModelConfig::from_architecture(&space, &architecture, classes)?
+        }
+    };
+    println!("{name}, batch {batch}, {precision_name}");
     let size = space.definition().resolution as i64;
     let rows = Tensor::randn([batch as i64, size, size, 3], (Kind::Float, device));
     let images = rows.permute([0, 3, 1, 2]);
-    let labels = Tensor::randint(CLASSES as i64, [batch as i64], (Kind::Int64, device));
-    search(&space, &images, &labels)?;
-    train(&space, &images, &labels)
+    let labels = Tensor::randint(config.classifier.out_features as i64, [batch as i64], (Kind::Int64, device));
+    train(&config, precision, &images, &labels)?;
+    if argument(7, "all") == "train" { Ok(()) } else { search(&space, precision, &images, &labels) }
 }
 
-fn search(space: &Space, images: &Tensor, labels: &Tensor) -> Result<(), Box<dyn std::error::Error>> {
+fn search(
+    space: &Space,
+    precision: Precision,
+    images: &Tensor,
+    labels: &Tensor,
+) -> Result<(), Box<dyn std::error::Error>> {
     let device = images.device();
-    let supernet = FullState::new(space, CLASSES, 0, device).slice();
+    let classes = 1 + labels.max().int64_value(&[]) as usize;
+    let supernet = FullState::new(space, classes, 0, device).slice();
     let table = flat_table(space)?;
     let latencies = Latencies::look_up(&table, space, &tfnas::Widths::initial(space), device)?;
     let (blocks, operations) = (space.blocks().len(), space.operations().len());
     let noise = |step| draw_noise(blocks, operations, &mut Stream::new(0, Purpose::Gumbel, 0, step));
     let mut weights = Optimisation::in_f32(Sgd::new(supernet.tensors(Role::Weight), SGD), 5.0, device);
+    weights.precision = MixedPrecision::new(precision, device)?;
     for (what, count) in [("weight step, one path", 1), ("weight step, two paths", 2)] {
         rate(what, images, |step| {
             let path = gumbel_path(&supernet.read_log_alphas(), &noise(step));
@@ -60,6 +92,7 @@ fn search(space: &Space, images: &Tensor, labels: &Tensor) -> Result<(), Box<dyn
     }
     let adam = Adam::new(supernet.tensors(Role::Architecture), ADAM);
     let mut architecture = Optimisation::in_f32(adam, 5.0, device);
+    architecture.precision = MixedPrecision::new(precision, device)?;
     let objective = LatencyObjective { latencies: &latencies, target_ms: 10.0, weight: 0.1 };
     rate("architecture step", images, |step| {
         architecture_step(&supernet, &mut architecture, &objective, images, labels, &noise(step), 5.0)
@@ -68,15 +101,19 @@ fn search(space: &Space, images: &Tensor, labels: &Tensor) -> Result<(), Box<dyn
     Ok(())
 }
 
-fn train(space: &Space, images: &Tensor, labels: &Tensor) -> Result<(), Box<dyn std::error::Error>> {
-    let architecture = Architecture::random(space, &mut Stream::new(0, Purpose::RandomArchitecture, 0, 0));
-    let config = ModelConfig::from_architecture(space, &architecture, CLASSES)?;
-    let flops = tfnas::cost::flops(&config, space.definition().resolution);
+fn train(
+    config: &ModelConfig,
+    precision: Precision,
+    images: &Tensor,
+    labels: &Tensor,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let flops = tfnas::cost::flops(config, images.size()[2] as usize);
     println!("network of {:.1} million multiply-adds", flops as f64 / 1e6);
-    let network = DerivedNetwork::new(&config, images.device());
+    let network = DerivedNetwork::new(config, images.device());
     initialise(&network, 0);
     let optimiser = Sgd::new(network.tensors(Role::Weight), SGD);
     let mut trainer = Trainer::alone(optimiser, 5.0, 0.1, images.device());
+    trainer.precision = MixedPrecision::new(precision, images.device())?;
     let rates = DropRates { dropout: 0.2, drop_connect: 0.2 };
     let samples = images.size()[0] as usize;
     rate("training", images, |step| {
@@ -84,24 +121,31 @@ fn train(space: &Space, images: &Tensor, labels: &Tensor) -> Result<(), Box<dyn 
         let outcome = trainer.step(&network, images, labels, &masks);
         outcome.expect("the batch is larger than one image");
     });
-    rate("evaluation", images, |_| drop(network.forward(images)));
+    rate("evaluation", images, |_| drop(trainer.precision.forward(|| network.forward(images))));
     let folded = network.folded();
-    rate("evaluation, folded", images, |_| drop(folded.forward(images)));
+    rate("evaluation, folded", images, |_| drop(trainer.precision.forward(|| folded.forward(images))));
     Ok(())
 }
 
-/// Runs a step a few times and prints the rate of the fastest run.
+/// Runs a step several times and prints its rates.
 fn rate(what: &str, images: &Tensor, mut step: impl FnMut(u32)) {
     let device: Device = images.device();
-    step(0);
-    let mut best = f64::INFINITY;
-    for index in 1..=REPEATS {
+    (0..WARM_UP).for_each(|index| step(index as u32));
+    synchronise(device);
+    // Without CUDA there is no peak to reset.
+    let _ = reset_peak_memory(device);
+    let mut timed = |count: usize| {
         let start = Instant::now();
-        step(index as u32);
+        (0..count).for_each(|index| step(index as u32));
         synchronise(device);
-        best = best.min(start.elapsed().as_secs_f64());
-    }
-    println!("{what:<24} {:8.1} images/s", images.size()[0] as f64 / best);
+        start.elapsed().as_secs_f64()
+    };
+    let mut steps: Vec<f64> = (0..REPEATS).map(|_| timed(1)).collect();
+    steps.sort_by(f64::total_cmp);
+    let pipelined = timed(REPEATS) / REPEATS as f64;
+    let [median, pipelined] = [steps[REPEATS / 2], pipelined].map(|seconds| images.size()[0] as f64 / seconds);
+    let memory = peak_memory(device).map_or_else(|_| String::new(), |bytes| format!(", {} MiB", bytes >> 20));
+    println!("{what:<24} {median:8.1} images/s, pipelined {pipelined:8.1}{memory}");
 }
 
 /// A table in which every block costs the same.

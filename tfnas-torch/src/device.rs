@@ -1,6 +1,7 @@
 //! The device tensors live on, and the number of threads that compute on a CPU.
 
 use tch::{Cuda, Device};
+use tfnas_c10d::cuda::device_count;
 
 /// Why a device cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,8 +32,7 @@ pub enum DeviceError {
 /// # Errors
 /// [`DeviceError`] for another word, and for a GPU that is not there.
 pub fn find_device(name: &str) -> Result<Device, DeviceError> {
-    let count = usize::try_from(Cuda::device_count()).unwrap_or(0);
-    choose_device(name, count)
+    choose_device(name, device_count())
 }
 
 /// [`find_device`] on a machine with `count` GPUs.

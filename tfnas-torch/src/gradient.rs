@@ -1,6 +1,7 @@
 //! Gradients of a loss as values, and clipping them.
 
 use tch::Tensor;
+use tfnas_c10d::cuda;
 
 /// Added to the norm that clipping divides by, as in `torch.nn.utils.clip_grad_norm_`.
 const CLIP_EPSILON: f64 = 1e-6;
@@ -25,6 +26,9 @@ pub fn gradients(loss: &Tensor, parameters: &[Tensor]) -> Gradients {
 /// nothing waits for it; gradients that are not finite stay so. A `max_norm` of 0
 /// leaves the gradients as they are.
 pub fn clip_by_global_norm(gradients: &mut Gradients, max_norm: f64) -> Tensor {
+    if let Some(norm) = clip_on_cuda(gradients, max_norm) {
+        return norm;
+    }
     let norm = global_norm(gradients);
     if max_norm == 0.0 {
         return norm;
@@ -34,6 +38,19 @@ pub fn clip_by_global_norm(gradients: &mut Gradients, max_norm: f64) -> Tensor {
         *gradient = &*gradient * &factor;
     }
     norm
+}
+
+/// [`clip_by_global_norm`] in a few kernels for all gradients; none where they are not on a CUDA device.
+fn clip_on_cuda(gradients: &mut Gradients, max_norm: f64) -> Option<Tensor> {
+    let list: Vec<Tensor> = gradients.iter().flatten().map(Tensor::shallow_clone).collect();
+    if !list.first()?.device().is_cuda() {
+        return None;
+    }
+    let (norm, clipped) = cuda::clip(&list, max_norm, CLIP_EPSILON).unwrap_or_else(|error| panic!("{error}"));
+    for (gradient, clipped) in gradients.iter_mut().flatten().zip(clipped) {
+        *gradient = clipped;
+    }
+    Some(norm)
 }
 
 /// The Euclidean norm of all gradients together, `[]` f32: the norm of their norms; 0 where there is none.

@@ -55,19 +55,20 @@ impl Preprocess {
     ///
     /// `pixels`: N images, each H x W pixels row by row, three bytes (RGB) a pixel. They are copied once, as bytes.
     ///
-    /// Values are `(x / 255 - mean) / std`, each operation rounded to f32, as torchvision's `ToTensor` and `Normalize`.
-    ///
     /// # Errors
     /// [`BatchError::Length`].
     pub fn images(&self, pixels: &[u8], images: usize) -> Result<Tensor, BatchError> {
-        let size = self.size;
-        if images.checked_mul(size * size * 3) != Some(pixels.len()) {
-            return Err(BatchError::Length { found: pixels.len(), images, size });
-        }
-        let rows = [(images * size) as i64, (size * 3) as i64];
-        let bytes = Tensor::from_data_size(pixels, &rows, Kind::Uint8).to_device(self.device);
-        let values = bytes.to_kind(Kind::Float).g_div_scalar_(255.0).g_sub_(&self.mean).g_div_(&self.std);
-        Ok(values.view([images as i64, size as i64, size as i64, 3]).permute([0, 3, 1, 2]))
+        Ok(self.normalize(&pixel_rows(pixels, images, self.size)?))
+    }
+
+    /// Images for a network from [`pixel_rows`], on any device: `[N, 3, H, W]` f32, channels-last, on this device.
+    ///
+    /// Values are `(x / 255 - mean) / std`, each operation rounded to f32, as torchvision's `ToTensor` and `Normalize`.
+    pub fn normalize(&self, rows: &Tensor) -> Tensor {
+        let size = self.size as i64;
+        let mut values = rows.to_device(self.device).to_kind(Kind::Float);
+        let values = values.g_div_scalar_(255.0).g_sub_(&self.mean).g_div_(&self.std);
+        values.view([-1, size, size, 3]).permute([0, 3, 1, 2])
     }
 
     /// Labels for a loss: `[N]` i64, on the device.
@@ -75,11 +76,30 @@ impl Preprocess {
     /// # Errors
     /// [`BatchError::Label`] for the first that is no class.
     pub fn labels(&self, labels: &[i64], classes: usize) -> Result<Tensor, BatchError> {
-        let is_class = |label: i64| usize::try_from(label).is_ok_and(|label| label < classes);
-        match labels.iter().position(|&label| !is_class(label)) {
-            Some(position) => Err(BatchError::Label { label: labels[position], position, classes }),
-            None => Ok(Tensor::from_slice(labels).to_device(self.device)),
-        }
+        Ok(checked_labels(labels, classes)?.to_device(self.device))
+    }
+}
+
+/// The pixels of images of `size` x `size` pixels on the CPU, a row of them in each row: `[N * H, W * 3]` u8.
+///
+/// # Errors
+/// [`BatchError::Length`].
+pub fn pixel_rows(pixels: &[u8], images: usize, size: usize) -> Result<Tensor, BatchError> {
+    if images.checked_mul(size * size * 3) != Some(pixels.len()) {
+        return Err(BatchError::Length { found: pixels.len(), images, size });
+    }
+    Ok(Tensor::from_data_size(pixels, &[(images * size) as i64, (size * 3) as i64], Kind::Uint8))
+}
+
+/// Labels below a number of classes: `[N]` i64, on the CPU.
+///
+/// # Errors
+/// [`BatchError::Label`] for the first that is no class.
+pub fn checked_labels(labels: &[i64], classes: usize) -> Result<Tensor, BatchError> {
+    let is_class = |label: i64| usize::try_from(label).is_ok_and(|label| label < classes);
+    match labels.iter().position(|&label| !is_class(label)) {
+        Some(position) => Err(BatchError::Label { label: labels[position], position, classes }),
+        None => Ok(Tensor::from_slice(labels)),
     }
 }
 

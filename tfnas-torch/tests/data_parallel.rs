@@ -1,6 +1,8 @@
 //! Several ranks, each with its part of every batch, train the network that one process trains on the whole batches.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/device.rs"]
+mod device;
 mod synthetic;
 #[path = "../../c10d/tests/support/world.rs"]
 mod world;
@@ -8,7 +10,7 @@ mod world;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 use tfnas_c10d::{Environment, ProcessGroup, rendezvous};
 use tfnas_torch::data_parallel::DataParallel;
 use tfnas_torch::mixed_precision::MixedPrecision;
@@ -17,6 +19,7 @@ use tfnas_torch::trainer::Trainer;
 use tfnas_torch::weights::{read_file, write_file};
 use tfnas_torch::{Module, NamedTensors, Role};
 
+use device::device;
 use synthetic::{BATCH, SEED, SGD, batch, masks, network};
 use world::{environment, free_port, say, start};
 
@@ -30,7 +33,7 @@ const FOLDER: &str = "TFNAS_TEST_FOLDER";
 fn train_alone() -> (Vec<f64>, NamedTensors) {
     tch::set_num_threads(1);
     let network = network(SEED);
-    let mut trainer = Trainer::alone(Sgd::new(network.tensors(Role::Weight), SGD), 5.0, 0.1, Device::Cpu);
+    let mut trainer = Trainer::alone(Sgd::new(network.tensors(Role::Weight), SGD), 5.0, 0.1, device());
     let losses = (0..STEPS).map(|step| {
         let (x, labels) = batch(step);
         let outcome = trainer.step(&network, &x, &labels, &masks(&network, step));
@@ -52,7 +55,7 @@ fn train_together(shares_statistics: bool) {
         optimiser: Sgd::new(network.tensors(Role::Weight), SGD),
         max_norm: 5.0,
         label_smoothing: 0.1,
-        precision: MixedPrecision::none(Device::Cpu),
+        precision: MixedPrecision::none(device()),
     };
     let count = BATCH / environment.world_size();
     let first = rank * count;

@@ -8,10 +8,10 @@ mod common;
 #[path = "../../tests/golden/formula.rs"]
 mod formula;
 
-use common::{check, check_relative, fill, flat, input, labels, sum_and_l2, values};
+use common::{check, check_relative, device, fill, flat, input, labels, sum_and_l2, values};
 use formula::Scheme;
 use serde_json::{Value, json};
-use tch::{Device, Tensor};
+use tch::Tensor;
 use tfnas::ModelConfig;
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::drop_masks::DropMasks;
@@ -74,13 +74,13 @@ fn golden_derived() {
 fn network(config: &ModelConfig, classes: usize, scheme: &Scheme) -> DerivedNetwork {
     let mut config = config.clone();
     config.classifier.out_features = classes;
-    let network = DerivedNetwork::new(&config, Device::Cpu);
+    let network = DerivedNetwork::new(&config, device());
     fill(&network, scheme, |_| true);
     network
 }
 
 fn check_state(case: &Value, config: &ModelConfig) {
-    let network = DerivedNetwork::new(config, Device::Cpu);
+    let network = DerivedNetwork::new(config, device());
     let state = network.state();
     let found = state.iter().map(|(name, tensor)| json!([name, tensor.size()])).collect();
     assert_eq!(Value::Array(found), case["state_dict_shapes"], "{}", cases::id(case));
@@ -120,7 +120,7 @@ fn train_once(half: &Value, config: &ModelConfig, tolerances: &Tolerances) -> St
     let settings =
         SgdSettings { rate: number("lr"), momentum: number("momentum"), weight_decay: number("weight_decay") };
     let optimiser = Sgd::new(network.tensors(Role::Weight), settings);
-    let mut trainer = Trainer::alone(optimiser, number("grad_clip"), number("label_smooth"), Device::Cpu);
+    let mut trainer = Trainer::alone(optimiser, number("grad_clip"), number("label_smooth"), device());
     let images = input(&scheme, &half["train_input"]);
     let labels = labels(&half["targets"]);
     let masks = DropMasks::none(&network);

@@ -10,10 +10,10 @@ mod formula;
 mod search;
 
 use cases::{f32s, usizes};
-use common::{check, check_relative, fill, flat, input, labels, sum_and_l2, tensor, values};
+use common::{check, check_relative, device, fill, flat, input, labels, sum_and_l2, tensor, values};
 use formula::Scheme;
 use serde_json::Value;
-use tch::{Device, Tensor, no_grad};
+use tch::{Tensor, no_grad};
 use tfnas::{LatencyTable, Space, Widths};
 use tfnas_torch::full_state::FullState;
 use tfnas_torch::gumbel::{Noise, Path, gumbel_path, most_probable_path, remaining_path};
@@ -52,7 +52,7 @@ fn allowed(case: &Value, sin: f64, hash: f64) -> f64 {
 fn supernet(space: &Space, case: &Value) -> Supernet {
     let widths = search::widths(space, case);
     let classes = case["num_classes"].as_u64().unwrap() as usize;
-    let supernet = Supernet::new(space, &widths, classes, Device::Cpu);
+    let supernet = Supernet::new(space, &widths, classes, device());
     fill(&supernet, &Scheme::of(case), is_weight);
     set_architecture(space, &supernet, case);
     supernet
@@ -88,7 +88,7 @@ fn latencies(space: &Space, case: &Value) -> Latencies {
         "cpu" => LatencyTable::xeon_gold_6130(),
         other => panic!("unknown table {other}"),
     };
-    Latencies::look_up(&table, space, &search::widths(space, case), Device::Cpu).unwrap()
+    Latencies::look_up(&table, space, &search::widths(space, case), device()).unwrap()
 }
 
 fn adam(supernet: &Supernet, case: &Value) -> Adam {
@@ -145,7 +145,7 @@ fn arch_step(space: &Space, case: &Value) -> String {
     let number = |name: &str| case[name].as_f64().unwrap();
     let objective =
         LatencyObjective { latencies: &latencies, target_ms: number("target_lat"), weight: number("lambda_lat") };
-    let mut architecture = Optimisation::in_f32(adam(&supernet, case), number("grad_clip"), Device::Cpu);
+    let mut architecture = Optimisation::in_f32(adam(&supernet, case), number("grad_clip"), device());
     let images = input(&Scheme::of(case), &case["input"]);
     let labels = labels(&case["targets"]);
     let noise = noise(space, &case["gumbel_noise"]);
@@ -209,7 +209,7 @@ fn full_search_step(space: &Space, case: &Value) -> String {
     let settings = SgdSettings { rate: sgd("lr"), momentum: sgd("momentum"), weight_decay: sgd("weight_decay") };
     let clip = number("grad_clip");
     let optimiser = Sgd::new(supernet.tensors(Role::Weight), settings);
-    let mut weights = Optimisation::in_f32(optimiser, clip, Device::Cpu);
+    let mut weights = Optimisation::in_f32(optimiser, clip, device());
     let images = input(&scheme, &case["weight_input"]);
     let unsampled = case["f32"]["unsampled_tensor"].as_str().unwrap();
     let before = supernet.state().get(unsampled).unwrap().detach().copy();
@@ -233,7 +233,7 @@ fn full_search_step(space: &Space, case: &Value) -> String {
         LatencyObjective { latencies: &latencies, target_ms: number("target_lat"), weight: number("lambda_lat") };
     let outcome = architecture_step(
         &supernet,
-        &mut Optimisation::in_f32(adam(&supernet, case), clip, Device::Cpu),
+        &mut Optimisation::in_f32(adam(&supernet, case), clip, device()),
         &objective,
         &input(&scheme, &case["arch_input"]),
         &labels(&case["arch_targets"]),
@@ -263,7 +263,7 @@ fn full_search_step(space: &Space, case: &Value) -> String {
 fn slice_and_scatter(space: &Space, case: &Value) -> String {
     let classes = case["num_classes"].as_u64().unwrap() as usize;
     let scheme = Scheme::of(case);
-    let mut state = FullState::new(space, classes, 0, Device::Cpu);
+    let mut state = FullState::new(space, classes, 0, device());
     // Such a case lists no architecture parameters: the betas are by formula too, and a given path reads no log_alphas.
     fill(state.full(), &scheme, |name| !name.ends_with("log_alphas"));
     let kept = space.blocks().iter().map(|block| {

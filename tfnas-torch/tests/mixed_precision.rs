@@ -1,9 +1,11 @@
 //! Training in bf16 and f16 on a CPU.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/device.rs"]
+mod device;
 mod synthetic;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 use tfnas::{Knot, LatencyCurve, LatencyTable, NeededRow, Space, TableHeader, Widths};
 use tfnas_c10d::Precision;
 use tfnas_random::{Purpose, Stream};
@@ -18,12 +20,13 @@ use tfnas_torch::trainer::Trainer;
 use tfnas_torch::weights::to_bytes;
 use tfnas_torch::{Module, NamedTensors, Role};
 
+use device::device;
 use synthetic::{CLASSES, SEED, SGD, batch, masks, network};
 
 /// A trainer of a network; none, said aloud, where this CPU cannot train in the precision.
 fn trainer(network: &impl Module, precision: Precision) -> Option<Trainer> {
     tch::set_num_threads(1);
-    let precision = match MixedPrecision::new(precision, Device::Cpu) {
+    let precision = match MixedPrecision::new(precision, device()) {
         Ok(precision) => precision,
         Err(error) => {
             assert!(error.to_string().contains("use bf16 or f32"), "{error}");
@@ -32,7 +35,7 @@ fn trainer(network: &impl Module, precision: Precision) -> Option<Trainer> {
         }
     };
     let optimiser = Sgd::new(network.tensors(Role::Weight), SGD);
-    Some(Trainer { precision, ..Trainer::alone(optimiser, 5.0, 0.1, Device::Cpu) })
+    Some(Trainer { precision, ..Trainer::alone(optimiser, 5.0, 0.1, device()) })
 }
 
 fn losses(precision: Precision, steps: u32) -> Option<Vec<f64>> {
@@ -107,14 +110,14 @@ fn search_steps(precision: Precision) -> Option<[f64; 3]> {
     tch::set_num_threads(1);
     let space = Space::small();
     let table = flat_table(&space);
-    let latencies = Latencies::look_up(&table, &space, &Widths::initial(&space), Device::Cpu).unwrap();
-    let supernet = FullState::new(&space, CLASSES, SEED, Device::Cpu).slice();
-    let precision = || MixedPrecision::new(precision, Device::Cpu).ok();
+    let latencies = Latencies::look_up(&table, &space, &Widths::initial(&space), device()).unwrap();
+    let supernet = FullState::new(&space, CLASSES, SEED, device()).slice();
+    let precision = || MixedPrecision::new(precision, device()).ok();
     let weights = Sgd::new(supernet.tensors(Role::Weight), SGD);
-    let mut weights = Optimisation { precision: precision()?, ..Optimisation::in_f32(weights, 5.0, Device::Cpu) };
+    let mut weights = Optimisation { precision: precision()?, ..Optimisation::in_f32(weights, 5.0, device()) };
     let adam = AdamSettings { rate: 0.01, betas: (0.5, 0.999), epsilon: 1e-8, weight_decay: 5e-4 };
     let adam = Adam::new(supernet.tensors(Role::Architecture), adam);
-    let mut architecture = Optimisation { precision: precision()?, ..Optimisation::in_f32(adam, 5.0, Device::Cpu) };
+    let mut architecture = Optimisation { precision: precision()?, ..Optimisation::in_f32(adam, 5.0, device()) };
     let (x, labels) = batch(0);
     let path = vec![0; space.blocks().len()];
     let weight_loss = weight_step(&supernet, &mut weights, &x, &labels, &[path]).unwrap().losses[0].double_value(&[]);

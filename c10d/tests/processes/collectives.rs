@@ -2,6 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 use tfnas_c10d::ReduceOperation::{Max, Mean, Sum};
+use tfnas_c10d::{Environment, ProcessGroup, Reducer, ReducerSettings, rendezvous};
 
 use crate::rank::{Member, TIMEOUT, join};
 use crate::world::{say, succeed};
@@ -94,5 +95,34 @@ pub fn all_gather() {
 fn an_all_gather_gives_every_rank_all_tensors_in_order() {
     for said in succeed("all_gather", 3) {
         assert_eq!(said, ["[[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]]"]);
+    }
+}
+
+/// A rank alone, as there may be one GPU: NCCL gives each rank one of its own.
+pub fn nccl() {
+    let environment = Environment::read().unwrap().expect("only other tests start this one");
+    let store = rendezvous(&environment, TIMEOUT).unwrap();
+    let group = ProcessGroup::nccl(&store, &environment, TIMEOUT).unwrap();
+    let on_gpu = |tensor: Tensor| tensor.to_device(Device::Cuda(0));
+    let mut tensor = on_gpu(counting(3, &[2], Kind::Float));
+    group.all_reduce(&mut tensor, Mean).unwrap();
+    group.broadcast(&[tensor.shallow_clone()], 0).unwrap();
+    let gathered = group.all_gather(&tensor).unwrap();
+    say(format!("{:?}", numbers(&gathered[0])));
+    let weight = on_gpu(counting(1, &[2], Kind::Float)).set_requires_grad(true);
+    let mut reducer = Reducer::new(&group, &[weight.shallow_clone()], ReducerSettings::default()).unwrap();
+    let gradients = reducer.backward(&weight.square().sum(Kind::Float)).unwrap();
+    say(format!("{:?}", gradients[0].as_ref().map(numbers)));
+    group.barrier().unwrap();
+}
+
+#[test]
+fn a_rank_computes_by_nccl_where_there_is_a_gpu() {
+    if !tfnas_c10d::NCCL_COMPILED || !tch::Cuda::is_available() {
+        eprintln!("NOT TESTED HERE: NCCL needs a libtorch with CUDA, and a GPU");
+        return;
+    }
+    for said in succeed("nccl", 1) {
+        assert_eq!(said, ["[3.0, 4.0]", "Some([2.0, 4.0])"]);
     }
 }

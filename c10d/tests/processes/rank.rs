@@ -32,6 +32,7 @@ fn run() {
     match std::env::var(SCENARIO).expect("only other tests start this one").as_str() {
         "all_reduce" => collectives::all_reduce(),
         "broadcast" => collectives::broadcast(),
+        "nccl" => collectives::nccl(),
         "all_gather" => collectives::all_gather(),
         "sum_over_ranks" => gradients::sum_over_ranks(),
         "batch_norm" => gradients::batch_norm(),

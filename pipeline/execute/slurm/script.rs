@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use crate::execute::process::{ALLOCATOR, SPINS, WAITING};
+use crate::execute::process::{ALLOCATOR, CUBLAS, SPINS, WAITING};
 
 /// A free port is not known before the job starts, and all ranks must know the same: it follows from the job's number.
 /// Below the ports that systems give to whoever asks for any.
@@ -21,7 +21,7 @@ exec "$1" join --detached
 /// obeys them. Until then the warning before the time limit is ignored: by default it would end the process.
 pub fn script(id: &str, worker: &Path, folder: &Path, number: u32, threads: usize, tasks: usize) -> String {
     let mut text = format!("#!/bin/sh\n# {id}, submission {number}; written by tfnas-pipeline.\ntrap '' USR1\n");
-    for (name, value) in ALLOCATOR {
+    for (name, value) in ALLOCATOR.into_iter().chain([CUBLAS]) {
         text.push_str(&format!("export {name}={value}\n"));
     }
     text.push_str(&format!("export OMP_NUM_THREADS={threads}\n"));

@@ -2,6 +2,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
 
+use tfnas_c10d::cuda::CudaError;
 use tfnas_c10d::rendezvous::RendezvousError;
 use tfnas_c10d::{Cause, CollectiveError};
 use tfnas_torch::timing::TimingError;
@@ -59,6 +60,12 @@ impl From<CollectiveError> for StageError {
     fn from(error: CollectiveError) -> Self {
         let peer = !matches!(error.cause, Cause::Refused { .. });
         Self::Failed { message: error.to_string(), hint: None, peer }
+    }
+}
+
+impl From<CudaError> for StageError {
+    fn from(error: CudaError) -> Self {
+        Self::new(error.to_string())
     }
 }
 

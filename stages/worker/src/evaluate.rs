@@ -48,9 +48,10 @@ pub fn evaluate(
         }
         let output = logits(&batch.images, index);
         meter.add(&cross_entropy(&output, &batch.labels, 0.0), &output, &batch.labels);
-        let right = batch.labels.masked_select(&hits(&output, &batch.labels, 1));
-        let of_class = [&batch.labels, &right].map(|labels| labels.bincount(None::<&Tensor>, classes as i64));
-        let _ = counts.narrow(0, 0, 2 * classes as i64).g_add_(&Tensor::cat(&of_class, 0));
+        // Nothing here waits for the device, as a selection of the hits would.
+        let of_class = Tensor::cat(&[&batch.labels, &(&batch.labels + classes as i64)], 0);
+        let right = hits(&output, &batch.labels, 1).to_kind(Kind::Int64);
+        let _ = counts.index_add_(0, &of_class, &Tensor::cat(&[&right.ones_like(), &right], 0));
     }
     let _ = counts.get(2 * classes as i64).fill_(skipped);
     if let Some(ranks) = ranks {

@@ -1,17 +1,19 @@
 //! From lists and folders to the batches that a step reads.
 
 use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use tch::{Device, Tensor};
 use tfnas_images::{
-    BadImage, BatchOptions, Batches, CropRule, Entry, EvalTransform, ExifOrientation, ImageList, ImageSource, Order,
-    Reading, TrainTransform, Transform, parse_classes, scan_known_classes,
+    BadImage, Batch, BatchOptions, Batches, CropRule, Entry, EvalTransform, ExifOrientation, ImageList, ImageSource,
+    LoadError, Order, Reading, TrainTransform, Transform, parse_classes, scan_known_classes,
 };
 use tfnas_stages::{Augment, Crop, ExifOrientation as OrientationChoice, OnBadImage, TEST_LIST};
 use tfnas_torch::preprocess::Preprocess;
 
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError};
+use crate::upload::{RawBatch, Upload};
 
 /// Reads the class names at a port.
 pub fn classes(context: &StageContext, port: &str) -> Result<Vec<String>, StageError> {
@@ -145,16 +147,26 @@ impl DeviceBatch {
     }
 }
 
-/// Batches of one pass, normalised on the device.
+/// Batches of one pass, normalized on the device.
 pub struct Feed<'a> {
-    batches: Batches,
-    preprocess: &'a Preprocess,
-    classes: usize,
+    source: Source,
+    feeder: &'a Feeder,
+    waited: Duration,
 }
 
-/// Normalises images of one resolution for one number of classes.
+enum Source {
+    /// Batches that are normalized where they were decoded.
+    OnHost(Batches),
+    /// Batches that are copied to the device ahead of their use.
+    Uploaded(Upload),
+    /// The reason why there are none.
+    Failed(Option<StageError>),
+}
+
+/// Normalizes images of one resolution for one number of classes.
 pub struct Feeder {
     preprocess: Preprocess,
+    resolution: usize,
     device: Device,
     classes: usize,
 }
@@ -162,7 +174,7 @@ pub struct Feeder {
 impl Feeder {
     /// For images of `resolution` pixels a side and labels below `classes`.
     pub fn new(resolution: usize, classes: usize, device: Device) -> Self {
-        Self { preprocess: Preprocess::new(resolution, device), device, classes }
+        Self { preprocess: Preprocess::new(resolution, device), resolution, device, classes }
     }
 
     /// The number of classes.
@@ -177,7 +189,31 @@ impl Feeder {
 
     /// One pass over images.
     pub fn feed(&self, source: &ImageSource, options: &BatchOptions) -> Feed<'_> {
-        Feed { batches: source.batches(options), preprocess: &self.preprocess, classes: self.classes }
+        let batches = source.batches(options);
+        let source = if self.device.is_cuda() {
+            match Upload::start(batches, self.device, self.resolution, self.classes) {
+                Ok(upload) => Source::Uploaded(upload),
+                Err(error) => Source::Failed(Some(error)),
+            }
+        } else {
+            Source::OnHost(batches)
+        };
+        Feed { source, feeder: self, waited: Duration::ZERO }
+    }
+}
+
+impl Feed<'_> {
+    /// Returns how long the caller has waited for images so far.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    fn on_device(&self, batch: &Batch) -> Result<DeviceBatch, StageError> {
+        let (count, skipped) = (batch.labels.len(), batch.skipped.len());
+        let Feeder { preprocess, classes, .. } = self.feeder;
+        let images = preprocess.images(&batch.pixels, count).context("batch")?;
+        let labels = preprocess.labels(&batch.labels, *classes).context("batch")?;
+        Ok(DeviceBatch { images, labels, count, skipped })
     }
 }
 
@@ -185,23 +221,29 @@ impl Iterator for Feed<'_> {
     type Item = Result<DeviceBatch, StageError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = match self.batches.next()? {
-            Ok(batch) => batch,
-            Err(error) => {
-                return Some(Err(StageError::with_hint(
-                    error.to_string(),
-                    "repair or remove the file, or set data.on_bad_image: skip",
-                )));
+        let start = Instant::now();
+        match &mut self.source {
+            Source::OnHost(batches) => {
+                let batch = batches.next()?.map_err(unreadable);
+                self.waited += start.elapsed();
+                Some(batch.and_then(|batch| self.on_device(&batch)))
             }
-        };
-        let count = batch.labels.len();
-        let on_device = || {
-            let images = self.preprocess.images(&batch.pixels, count).context("batch")?;
-            let labels = self.preprocess.labels(&batch.labels, self.classes).context("batch")?;
-            Ok(DeviceBatch { images, labels, count, skipped: batch.skipped.len() })
-        };
-        Some(on_device())
+            Source::Uploaded(upload) => {
+                let batch = upload.take()?;
+                self.waited += start.elapsed();
+                Some(batch.map(|RawBatch { rows, labels, count, skipped }| {
+                    let images = self.feeder.preprocess.normalize(&rows);
+                    DeviceBatch { images, labels, count, skipped }
+                }))
+            }
+            Source::Failed(error) => error.take().map(Err),
+        }
     }
+}
+
+/// The error for an image that cannot be read.
+pub fn unreadable(error: LoadError) -> StageError {
+    StageError::with_hint(error.to_string(), "repair or remove the file, or set data.on_bad_image: skip")
 }
 
 #[cfg(test)]

@@ -28,10 +28,12 @@ mod test;
 mod together;
 mod torchscript;
 mod train;
+mod upload;
 
 use std::path::Path;
 use std::process::ExitCode;
 
+use tfnas_c10d::cuda::set_numerics;
 use tfnas_stages::{Job, JobError, NO_MORE_JOBS, Stage};
 use tfnas_torch::device::{find_device, set_threads};
 
@@ -126,6 +128,9 @@ fn end(report: &mut Reporter, result: StageResult) -> ExitCode {
 fn perform(report: Reporter, job: Job, peers: Option<Peers>, stop: StopFlag) -> StageResult {
     set_threads(job.threads);
     let device = find_device(&ranks::device_of(&job, peers.as_ref())?).context("device")?;
+    if device.is_cuda() {
+        set_numerics(false)?;
+    }
     let stage = job.stage;
     let context = &mut StageContext::new(job, device, report, stop, peers);
     check::run(context)?;

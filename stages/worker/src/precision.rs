@@ -1,4 +1,5 @@
 use tch::Device;
+use tfnas_c10d::cuda::set_numerics;
 use tfnas_stages::Precision;
 use tfnas_torch::mixed_precision::MixedPrecision;
 
@@ -9,8 +10,17 @@ use crate::error::StageError;
 /// # Errors
 /// If the device cannot train in it.
 pub fn mixed_precision(key: &str, precision: Precision, device: Device) -> Result<MixedPrecision, StageError> {
+    let tf32 = precision == Precision::Tf32;
+    if device.is_cuda() {
+        set_numerics(tf32)?;
+    } else if tf32 {
+        return Err(StageError::with_hint(
+            format!("{key}: tf32 is a mode of NVIDIA GPUs, and this stage computes on a CPU"),
+            format!("set {key} to f32 or bf16, or device to cuda"),
+        ));
+    }
     let asked = match precision {
-        Precision::F32 => tfnas_c10d::Precision::F32,
+        Precision::F32 | Precision::Tf32 => tfnas_c10d::Precision::F32,
         Precision::Bf16 => tfnas_c10d::Precision::Bf16,
         Precision::F16 => tfnas_c10d::Precision::F16,
     };

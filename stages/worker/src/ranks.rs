@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tfnas_c10d::cuda::device_count;
 use tfnas_c10d::rendezvous::RendezvousError;
 use tfnas_c10d::store::StoreError;
 use tfnas_c10d::{Environment, ProcessGroup, Store, rendezvous};
@@ -169,12 +170,18 @@ fn digest(path: &Path) -> std::io::Result<String> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// The device of a rank: where ranks compute on GPUs, each has the one of its local rank.
+/// The device of a rank: where ranks compute on GPUs, each has the one of its local rank. Processes that share tasks may
+/// share GPUs too.
 pub fn device_of(job: &Job, ranks: Option<&Peers>) -> Result<String, StageError> {
     if ranks.is_none() || !job.device.starts_with("cuda") {
         return Ok(job.device.clone());
     }
-    Ok(environment()?.map_or_else(|| job.device.clone(), |environment| format!("cuda:{}", environment.local_rank())))
+    let Some(environment) = environment()? else { return Ok(job.device.clone()) };
+    let index = match ranks {
+        Some(Peers::Tasks(_)) => environment.local_rank() % device_count().max(1),
+        _ => environment.local_rank(),
+    };
+    Ok(format!("cuda:{index}"))
 }
 
 fn peers(store: Store, environment: &Environment, job: &Job) -> Result<Peers, StageError> {

@@ -1,6 +1,7 @@
 //! `train`: the derived network, from random weights to its best and last checkpoint.
 
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -161,11 +162,13 @@ impl Training<'_> {
         let warm_up = if section.batch > WARM_UP_ABOVE_BATCH { section.warmup_epochs } else { 0 };
         let lr = cosine_with_warm_up(section.lr, epoch, section.epochs, warm_up);
         self.trainer.optimiser.set_rate(lr);
-        self.train_images(epoch)?;
+        let began = Instant::now();
+        let waited = self.train_images(epoch)?;
         let trained = self.gather()?;
         let skipped = trained.skipped;
         let trained =
             trained.meter.read().ok_or_else(|| StageError::new("none of the training images could be read"))?;
+        let data_wait = waited.as_secs_f64() / began.elapsed().as_secs_f64();
         let found = match self.validate() {
             Err(StageError::Stopped) => {
                 self.save()?;
@@ -190,7 +193,7 @@ impl Training<'_> {
                 "lower train.lr, or set train.grad_clip",
             ));
         }
-        self.tell(&record);
+        self.tell(&record, data_wait);
         let best = self.position.best_epoch.map(|best| self.position.epochs[best].val_top1);
         // The first of equals stays the best.
         if best.is_none_or(|best| record.val_top1 > best) {
@@ -204,8 +207,8 @@ impl Training<'_> {
         self.save()
     }
 
-    /// Trains on what is left of the epoch's images.
-    fn train_images(&mut self, epoch: usize) -> Result<(), StageError> {
+    /// Trains on what is left of the epoch's images; returns how long it has waited for them.
+    fn train_images(&mut self, epoch: usize) -> Result<Duration, StageError> {
         let section = &self.params.train;
         let seed = self.params.seed;
         let options = BatchOptions {
@@ -224,7 +227,8 @@ impl Training<'_> {
         let rates = DropRates { dropout: section.dropout, drop_connect: section.drop_connect };
         let feeder = Rc::clone(&self.feeder);
         let train = self.train.clone();
-        for batch in feeder.feed(&train, &options) {
+        let mut feed = feeder.feed(&train, &options);
+        while let Some(batch) = feed.next() {
             let batch = batch?;
             self.seen.skipped += batch.skipped;
             let key = StepKey { seed, epoch: epoch as u32, step: self.position.step as u32 };
@@ -243,7 +247,7 @@ impl Training<'_> {
                 return Err(StageError::Stopped);
             }
         }
-        Ok(())
+        Ok(feed.waited())
     }
 
     /// One step, on this rank's images of it.
@@ -301,19 +305,22 @@ impl Training<'_> {
         self.context.report.progress(&phase, done as u64, (epochs * an_epoch) as u64, "images");
     }
 
-    fn tell(&mut self, record: &EpochRecord) {
+    /// * `data_wait`: the share of the training's time that it waited for images.
+    fn tell(&mut self, record: &EpochRecord, data_wait: f64) {
         let step = record.epoch as u64;
         let report = &mut self.context.report;
         report.metric("train_loss", step, record.train_loss);
         report.metric("val_loss", step, record.val_loss);
         report.metric("val_top1", step, record.val_top1);
+        report.metric("data_wait", step, data_wait);
         report.info(format!(
-            "epoch {} of {}: lr {:.4}, train loss {:.4}, validation top-1 {:.2} %",
+            "epoch {} of {}: lr {:.4}, train loss {:.4}, validation top-1 {:.2} %; {:.0} % of the time waiting for images",
             record.epoch + 1,
             self.params.train.epochs,
             record.lr,
             record.train_loss,
-            100.0 * record.val_top1
+            100.0 * record.val_top1,
+            100.0 * data_wait
         ));
     }
 

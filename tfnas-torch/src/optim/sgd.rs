@@ -1,4 +1,5 @@
 use tch::{Device, Kind, Tensor, no_grad};
+use tfnas_c10d::cuda::{SgdStep, fused_sgd};
 
 use super::{Optimiser, OptimiserStateError, check_names, take};
 use crate::gradient::Gradients;
@@ -38,6 +39,33 @@ impl Sgd {
     }
 }
 
+impl Sgd {
+    /// A step on a CUDA device, in a few kernels for all parameters: one for each would take longer to launch than to run.
+    fn step_fused(&mut self, gradients: &Gradients) {
+        let SgdSettings { rate, momentum, weight_decay } = self.settings;
+        for is_first in [false, true] {
+            let (mut moved, mut along, mut momenta) = (Vec::new(), Vec::new(), Vec::new());
+            for (((_, parameter), buffer), gradient) in self.parameters.iter().zip(&mut self.buffers).zip(gradients) {
+                let Some(gradient) = gradient else { continue };
+                if momentum == 0.0 {
+                    if is_first {
+                        continue;
+                    }
+                } else if buffer.is_none() == is_first {
+                    let buffer = buffer.get_or_insert_with(|| no_grad(|| parameter.detach().empty_like()));
+                    momenta.push(buffer.shallow_clone());
+                } else {
+                    continue;
+                }
+                moved.push(parameter.shallow_clone());
+                along.push(gradient.shallow_clone());
+            }
+            let step = SgdStep { rate, momentum, weight_decay, is_first };
+            fused_sgd(&moved, &along, &momenta, step).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+}
+
 impl Optimiser for Sgd {
     fn parameters(&self) -> &NamedTensors {
         &self.parameters
@@ -48,6 +76,10 @@ impl Optimiser for Sgd {
             return;
         };
         let (kind, device) = (first.kind(), first.device());
+        if device.is_cuda() {
+            self.step_fused(gradients);
+            return;
+        }
         let decay = scalar(self.settings.weight_decay, kind, device);
         let minus_rate = scalar(-self.settings.rate, kind, device);
         let state = self.parameters.iter().zip(&mut self.buffers);

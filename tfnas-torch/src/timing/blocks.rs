@@ -121,17 +121,19 @@ impl Bench<'_> {
                 let mut order: Vec<usize> = (0..self.base.len()).chain(group.iter().copied()).collect();
                 for pass in 0..options.warm_up_passes + passes {
                     stream.shuffle(&mut order);
-                    for &position in &order {
-                        let piece = pieces[position];
-                        let ms = no_grad(|| {
-                            let input = inputs.of(piece.input);
-                            stopwatch.time_ms(|| piece.forward(input))
-                        })?;
-                        if pass >= options.warm_up_passes {
-                            match position.checked_sub(self.base.len()) {
-                                None => base_times[position].push(ms),
-                                Some(block) => times[block].push(ms),
-                            }
+                    let pass_ms = no_grad(|| {
+                        stopwatch.time_each_ms(order.len(), |place| {
+                            let piece = pieces[order[place]];
+                            piece.forward(inputs.of(piece.input))
+                        })
+                    })?;
+                    if pass < options.warm_up_passes {
+                        continue;
+                    }
+                    for (&position, ms) in order.iter().zip(pass_ms) {
+                        match position.checked_sub(self.base.len()) {
+                            None => base_times[position].push(ms),
+                            Some(block) => times[block].push(ms),
                         }
                     }
                 }

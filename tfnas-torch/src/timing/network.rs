@@ -69,13 +69,10 @@ pub fn time_networks(
     for (visit, passes) in options.visits().enumerate() {
         Stream::new(options.seed, Purpose::Timing, NETWORK_ORDERS, visit as u32).shuffle(&mut order);
         for &position in &order {
-            for pass in 0..options.warm_up_passes + passes {
-                let input = inputs.of(shapes[position]);
-                let ms = stopwatch.time_ms(|| networks[position].forward(input))?;
-                if pass >= options.warm_up_passes {
-                    times[position].push(ms);
-                }
-            }
+            let input = inputs.of(shapes[position]);
+            let calls = options.warm_up_passes + passes;
+            let visit_ms = stopwatch.time_each_ms(calls, |_| networks[position].forward(input))?;
+            times[position].extend(&visit_ms[options.warm_up_passes..]);
         }
     }
     Ok(times.into_iter().map(NetworkTime::of).collect())

@@ -1,12 +1,16 @@
 //! Golden tensors: filling a network by formula, and comparing with what the original computed.
 #![allow(dead_code, clippy::unwrap_used)]
 
+mod device;
+
 use serde_json::Value;
 use tch::{Device, Kind, Tensor, no_grad};
 use tfnas_torch::Module;
 
 use crate::cases::{f32s, f64s};
 use crate::formula::Scheme;
+
+pub use device::device;
 
 /// Gives every tensor of a network the value that the formula has for its name and shape, of the names that `wanted` lets
 /// through.
@@ -25,13 +29,13 @@ pub fn input(scheme: &Scheme, shape: &Value) -> Tensor {
     let shape: Vec<i64> = shape.as_array().unwrap().iter().map(|size| size.as_i64().unwrap()).collect();
     let values = scheme.input(shape.iter().product::<i64>() as usize);
     let rows = Tensor::from_slice(&values).view(shape.as_slice());
-    rows.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+    rows.to_device(device()).permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
 
 /// Labels of a case.
 pub fn labels(value: &Value) -> Tensor {
     let labels: Vec<i64> = value.as_array().unwrap().iter().map(|label| label.as_i64().unwrap()).collect();
-    Tensor::from_slice(&labels)
+    Tensor::from_slice(&labels).to_device(device())
 }
 
 /// A JSON array of numbers, or of such arrays, flattened, f64.
@@ -51,6 +55,9 @@ pub fn values(tensor: &Tensor) -> Vec<f64> {
     values
 }
 
+/// Multiplies all tolerances, to see by how much a result is off.
+const TOLERANCE_FACTOR: &str = "TFNAS_TEST_TOLERANCE_FACTOR";
+
 /// Fails where `found` is further than `tolerance` from `expected`; returns the largest difference.
 #[track_caller]
 pub fn check(what: &str, found: &[f64], expected: &[f64], tolerance: f64) -> f64 {
@@ -60,6 +67,8 @@ pub fn check(what: &str, found: &[f64], expected: &[f64], tolerance: f64) -> f64
         assert!(!difference.is_nan(), "{what}: not a number");
         largest.max(difference)
     });
+    let factor = std::env::var(TOLERANCE_FACTOR).map_or(1.0, |factor| factor.parse::<f64>().unwrap());
+    let tolerance = factor * tolerance;
     assert!(largest <= tolerance, "{what}: off by {largest:e}, allowed {tolerance:e}");
     largest
 }

@@ -1,7 +1,7 @@
 //! A network and batches from which it can learn something.
 #![allow(dead_code, clippy::unwrap_used)]
 
-use tch::{Device, Tensor};
+use tch::Tensor;
 use tfnas::{Activation, Architecture, ModelConfig, Space};
 use tfnas_random::{Purpose, Stream};
 use tfnas_torch::derived::DerivedNetwork;
@@ -9,6 +9,8 @@ use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
 use tfnas_torch::initialise::initialise;
 use tfnas_torch::optim::SgdSettings;
 use tfnas_torch::preprocess::Preprocess;
+
+use crate::device::device;
 
 /// Seed of everything.
 pub const SEED: u64 = 5;
@@ -26,7 +28,7 @@ pub fn batch(step: u32) -> (Tensor, Tensor) {
     let labels: Vec<i64> = (0..BATCH).map(|_| stream.below(CLASSES as u64) as i64).collect();
     let pixels = labels.iter().flat_map(|&label| vec![label as u64 * 50; size * size * 3]);
     let pixels: Vec<u8> = pixels.map(|brightness| (brightness + stream.below(100)) as u8).collect();
-    let preprocess = Preprocess::new(size, Device::Cpu);
+    let preprocess = Preprocess::new(size, device());
     (preprocess.images(&pixels, BATCH).unwrap(), preprocess.labels(&labels, CLASSES).unwrap())
 }
 
@@ -41,7 +43,7 @@ pub fn network(seed: u64) -> DerivedNetwork {
     for activation in layers.chain(blocks.map(|block| &mut block.activation)) {
         *activation = Activation::Swish;
     }
-    let network = DerivedNetwork::new(&config, Device::Cpu);
+    let network = DerivedNetwork::new(&config, device());
     initialise(&network, seed);
     network
 }

@@ -1,0 +1,75 @@
+use std::ptr::null_mut;
+
+use tch::{Device, Tensor};
+
+use crate::cuda::{CudaError, index_of};
+use crate::raw::{self, Owned, RawEvent, RawStream, call, tensor_pointer};
+
+const OPERATION: &str = "copy to a CUDA device";
+
+/// A queue of a CUDA device beside the one that computes: copies in it go on while the device computes.
+#[derive(Debug)]
+pub struct CopyStream {
+    raw: Owned<RawStream>,
+    device: Device,
+}
+
+/// A copy that may still be under way.
+#[derive(Debug)]
+pub struct PendingCopy {
+    copy: Tensor,
+    done: Owned<RawEvent>,
+}
+
+// SAFETY: a stream is a number of libtorch's, which belongs to no thread.
+unsafe impl Send for CopyStream {}
+
+// SAFETY: CUDA's events belong to no thread, and libtorch names their device at every call.
+unsafe impl Send for PendingCopy {}
+
+impl CopyStream {
+    /// Returns a copy stream of this device.
+    ///
+    /// # Errors
+    /// [`CudaError`]; also for a device that is not a CUDA device.
+    pub fn new(device: Device) -> Result<Self, CudaError> {
+        let index = index_of(device, OPERATION)?;
+        // SAFETY: the shim writes a stream of its `new`, which is freed as the shim says.
+        let raw = unsafe {
+            Owned::make(raw::c10d_copy_stream_free, |stream, message| raw::c10d_copy_stream_new(index, stream, message))
+        };
+        Ok(Self { raw: raw.map_err(CudaError::of(OPERATION))?, device })
+    }
+
+    /// Starts to copy a CPU tensor to the device, without waiting for it: through pinned memory.
+    ///
+    /// # Errors
+    /// [`CudaError`].
+    pub fn begin(&self, source: &Tensor) -> Result<PendingCopy, CudaError> {
+        let pinned = source.pin_memory(self.device);
+        let (mut copy, mut done) = (null_mut(), null_mut());
+        // SAFETY: stream and source outlive the call. libtorch keeps the pinned memory until the copy has ended.
+        call(|message| unsafe {
+            raw::c10d_copy_begin(self.raw.as_ptr(), tensor_pointer(&pinned), &mut copy, &mut done, message)
+        })
+        .map_err(CudaError::of(OPERATION))?;
+        // SAFETY: it is an `at::Tensor` of C++'s `new`, which is what tch's own are, and becomes one tensor.
+        let copy = unsafe { Tensor::from_ptr(copy) };
+        // SAFETY: it is an event of the shim's `new`, which is freed as the shim says.
+        let done = unsafe { Owned::take(done, raw::c10d_event_free) }.map_err(CudaError::of(OPERATION))?;
+        Ok(PendingCopy { copy, done })
+    }
+}
+
+impl PendingCopy {
+    /// Returns the tensor on the device. What is queued there from now on waits for the copy; the caller does not.
+    ///
+    /// # Errors
+    /// [`CudaError`].
+    pub fn take(self) -> Result<Tensor, CudaError> {
+        // SAFETY: tensor and event outlive the call.
+        call(|message| unsafe { raw::c10d_copy_await(tensor_pointer(&self.copy), self.done.as_ptr(), message) })
+            .map_err(CudaError::of(OPERATION))?;
+        Ok(self.copy)
+    }
+}

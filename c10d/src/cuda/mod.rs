@@ -1,0 +1,110 @@
+//! What training on a CUDA device needs beside tch: numerics, memory, time, copies, and operations on many tensors at once.
+//!
+//! Everything here compiles without CUDA, and returns a [`CudaError`] where libtorch finds no CUDA device.
+
+mod copy_stream;
+mod event;
+mod multi_tensor;
+
+use tch::Device;
+
+use crate::raw::{self, Failure, call};
+
+pub use copy_stream::{CopyStream, PendingCopy};
+pub use event::Event;
+pub use multi_tensor::{SgdStep, clip, fused_sgd};
+
+/// A call that libtorch refused or could not complete.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{operation}: {message}")]
+pub struct CudaError {
+    /// The operation that failed.
+    pub operation: &'static str,
+    /// The message of libtorch.
+    pub message: String,
+}
+
+impl CudaError {
+    fn of(operation: &'static str) -> impl FnOnce(Failure) -> Self {
+        move |failure| Self { operation, message: failure.message }
+    }
+}
+
+/// Returns how many CUDA devices libtorch finds; 0 in a build without CUDA.
+///
+/// A program must call this function, not tch's, at least once: the call makes the linker keep libtorch's CUDA part.
+pub fn device_count() -> usize {
+    // SAFETY: the shim answers from a constant.
+    let is_linked = unsafe { raw::c10d_cuda_is_linked() };
+    if is_linked { usize::try_from(tch::Cuda::device_count()).unwrap_or(0) } else { 0 }
+}
+
+/// Sets how convolutions and matrix products compute on CUDA devices, for the whole process: in TF32 or in IEEE f32, with
+/// algorithms that give the same bytes in every run.
+///
+/// cuBLAS is deterministic only with CUBLAS_WORKSPACE_CONFIG set before its first use; that is up to the environment of
+/// the process.
+///
+/// # Errors
+/// [`CudaError`].
+pub fn set_numerics(tf32: bool) -> Result<(), CudaError> {
+    // SAFETY: the shim sets flags of libtorch's global context.
+    call(|message| unsafe { raw::c10d_cuda_numerics(tf32, message) }).map_err(CudaError::of("CUDA numerics"))
+}
+
+/// Returns the largest number of bytes that tensors on this device have used at a time, since the process started or since
+/// [`reset_peak_memory`].
+///
+/// # Errors
+/// [`CudaError`]; also for a device that is not a CUDA device.
+pub fn peak_memory(device: Device) -> Result<u64, CudaError> {
+    const OPERATION: &str = "peak memory";
+    let index = index_of(device, OPERATION)?;
+    let mut bytes = 0;
+    // SAFETY: the shim writes a number.
+    call(|message| unsafe { raw::c10d_cuda_peak_memory(index, &mut bytes, message) })
+        .map_err(CudaError::of(OPERATION))?;
+    Ok(bytes)
+}
+
+/// Starts to measure [`peak_memory`] anew.
+///
+/// # Errors
+/// [`CudaError`]; also for a device that is not a CUDA device.
+pub fn reset_peak_memory(device: Device) -> Result<(), CudaError> {
+    const OPERATION: &str = "peak memory";
+    let index = index_of(device, OPERATION)?;
+    // SAFETY: the shim changes a counter of the allocator.
+    call(|message| unsafe { raw::c10d_cuda_reset_peak_memory(index, message) }).map_err(CudaError::of(OPERATION))
+}
+
+fn index_of(device: Device, operation: &'static str) -> Result<i8, CudaError> {
+    let refused = |message: String| CudaError { operation, message };
+    let Device::Cuda(index) = device else {
+        return Err(refused(format!("{device:?} is not a CUDA device")));
+    };
+    if device_count() == 0 {
+        return Err(refused("libtorch finds no CUDA device".to_owned()));
+    }
+    i8::try_from(index).map_err(|_| refused(format!("there is no CUDA device {index}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cpu_has_no_cuda_memory_events_or_copy_streams() {
+        assert!(peak_memory(Device::Cpu).is_err());
+        assert!(reset_peak_memory(Device::Cpu).is_err());
+        assert!(Event::record(Device::Cpu).is_err());
+        assert!(CopyStream::new(Device::Cpu).is_err());
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_is_an_error() {
+        let absent = Device::Cuda(1000);
+        assert!(peak_memory(absent).is_err_and(|error| error.to_string().starts_with("peak memory: ")));
+        assert!(CopyStream::new(absent).is_err());
+    }
+}

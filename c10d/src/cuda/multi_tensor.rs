@@ -1,0 +1,118 @@
+use tch::Tensor;
+
+use crate::cuda::CudaError;
+use crate::raw::{self, call, tensor_pointers};
+
+/// What a step of [`fused_sgd`] does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SgdStep {
+    /// Learning rate.
+    pub rate: f64,
+    /// Momentum: `buffer = momentum * buffer + gradient`, no dampening.
+    pub momentum: f64,
+    /// Weight decay, added to the gradient.
+    pub weight_decay: f64,
+    /// Whether the buffers have no value yet: then the gradients become theirs.
+    pub is_first: bool,
+}
+
+/// Moves parameters along their gradients, all in a few kernels (`torch.optim.SGD(fused=True)`).
+///
+/// * `parameters`, `gradients`: of one dtype, on one CUDA device, pair by pair of one shape.
+/// * `buffers`: of momentum, one a parameter and laid out like it; none where there is no momentum.
+///
+/// # Errors
+/// [`CudaError`]; the parameters' values are undefined then.
+pub fn fused_sgd(
+    parameters: &[Tensor],
+    gradients: &[Tensor],
+    buffers: &[Tensor],
+    step: SgdStep,
+) -> Result<(), CudaError> {
+    const OPERATION: &str = "fused SGD";
+    let needed = if step.momentum == 0.0 { 0 } else { parameters.len() };
+    if gradients.len() != parameters.len() || buffers.len() != needed {
+        let message = "as many gradients and buffers as parameters are needed".to_owned();
+        return Err(CudaError { operation: OPERATION, message });
+    }
+    if parameters.is_empty() {
+        return Ok(());
+    }
+    let (moved, along, momenta) = (tensor_pointers(parameters), tensor_pointers(gradients), tensor_pointers(buffers));
+    let SgdStep { rate, momentum, weight_decay, is_first } = step;
+    // SAFETY: all tensors outlive the call; the lists are as long as the shim reads them, as checked above.
+    call(|message| unsafe {
+        raw::c10d_fused_sgd(
+            moved.as_ptr(),
+            along.as_ptr(),
+            momenta.as_ptr(),
+            moved.len(),
+            rate,
+            momentum,
+            weight_decay,
+            is_first,
+            message,
+        )
+    })
+    .map_err(CudaError::of(OPERATION))
+}
+
+/// Returns the Euclidean norm of all gradients together, `[]`; and, where `max_norm` is above 0, the gradients times
+/// `max_norm / (norm + epsilon)`, at most 1, in a few kernels. Nothing waits for the device.
+///
+/// * `gradients`: at least one, of one dtype, on one device.
+///
+/// # Errors
+/// [`CudaError`].
+pub fn clip(gradients: &[Tensor], max_norm: f64, epsilon: f64) -> Result<(Tensor, Vec<Tensor>), CudaError> {
+    let pointers = tensor_pointers(gradients);
+    let count = if max_norm > 0.0 { gradients.len() } else { 0 };
+    let mut norm = std::ptr::null_mut();
+    let mut clipped = vec![std::ptr::null_mut(); count];
+    // SAFETY: the gradients outlive the call; the shim writes the norm, and as many tensors as there is room for.
+    call(|message| unsafe {
+        let (norm, clipped) = (&mut norm, clipped.as_mut_ptr());
+        raw::c10d_clip(pointers.as_ptr(), pointers.len(), max_norm, epsilon, norm, clipped, message)
+    })
+    .map_err(CudaError::of("clipping gradients"))?;
+    // SAFETY: each is an `at::Tensor` of C++'s `new`, which is what tch's own are, and becomes one tensor.
+    let tensor = |pointer| unsafe { Tensor::from_ptr(pointer) };
+    Ok((tensor(norm), clipped.into_iter().map(tensor).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn gradients_are_scaled_to_the_largest_norm_and_never_up() {
+        let gradients = [Tensor::from_slice(&[3f32]), Tensor::from_slice(&[4f32, 0.0])];
+        let (norm, clipped) = clip(&gradients, 1.0, 0.0).unwrap();
+        assert_eq!(norm.double_value(&[]), 5.0);
+        assert!((clipped[1].double_value(&[0]) - 0.8).abs() < 1e-6);
+        let (_, unchanged) = clip(&gradients, 10.0, 0.0).unwrap();
+        assert_eq!(unchanged[0].double_value(&[0]), 3.0);
+        let (norm, none) = clip(&gradients, 0.0, 0.0).unwrap();
+        assert_eq!((norm.double_value(&[]), none.len()), (5.0, 0));
+    }
+
+    /// By hand: d = g + 0.01 w; b = d at first, then 0.9 b + d; w = w - 0.1 b.
+    #[test]
+    fn a_fused_step_adds_decay_then_momentum() {
+        let weight = [Tensor::from_slice(&[1f32])];
+        let buffer = [weight[0].zeros_like()];
+        let step = |is_first| SgdStep { rate: 0.1, momentum: 0.9, weight_decay: 0.01, is_first };
+        fused_sgd(&weight, &[Tensor::from_slice(&[0.5f32])], &buffer, step(true)).unwrap();
+        assert!((weight[0].double_value(&[0]) - 0.949).abs() < 1e-6);
+        fused_sgd(&weight, &[Tensor::from_slice(&[-0.25f32])], &buffer, step(false)).unwrap();
+        assert!((buffer[0].double_value(&[0]) - (0.9 * 0.51 - 0.25 + 0.00949)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn lists_of_different_lengths_are_refused() {
+        let step = SgdStep { rate: 0.1, momentum: 0.9, weight_decay: 0.0, is_first: true };
+        assert!(fused_sgd(&[Tensor::from_slice(&[1f32])], &[], &[], step).is_err());
+    }
+}

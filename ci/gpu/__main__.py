@@ -1,0 +1,84 @@
+"""Proves on a machine with a GPU that everything runs there, and measures it: python3 ci/gpu --report report.json
+
+Runs the built programs: those of a bundle (ci/gpu/bundle), which lie beside this folder and run against the PyTorch that is
+installed, or those in target/. Takes about 8 minutes on an H100. Each part is independent of the others; one that fails is
+reported, and the next one runs. --device cpu runs the same on small sizes, to test this script where there is no GPU.
+"""
+
+import argparse
+import json
+import sys
+import time
+import traceback
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+import golden  # noqa: E402
+import loading  # noqa: E402
+import machine  # noqa: E402
+import pipelines  # noqa: E402
+import throughput  # noqa: E402
+from programs import Programs, Skipped  # noqa: E402
+
+PARTS = {
+    "machine": machine.describe,
+    "golden_derived": golden.derived,
+    "golden_supernet": golden.supernet,
+    "mixed_precision": golden.mixed_precision,
+    "ranks_gloo": golden.two_ranks_by_gloo,
+    "rank_nccl": golden.one_rank_by_nccl,
+    "pipeline": pipelines.whole,
+    "determinism": pipelines.deterministic,
+    "killed": pipelines.killed,
+    "precisions": pipelines.precisions,
+    "loading": loading.share_of_waiting,
+    "throughput": throughput.beside_pytorch,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="ci/gpu", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--report", type=Path, default=Path("gpu.json"), help="the file to write (default: gpu.json)")
+    parser.add_argument("--programs", type=Path, help="the folder of the built programs")
+    parser.add_argument("--images", type=Path, help="a folder with train/, test/ and photos/, each with class folders")
+    parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
+    parser.add_argument("--only", nargs="+", choices=list(PARTS), metavar="PART", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--limit-s", type=float, default=480, help="start no part after this many seconds (default: 480)")
+    options = parser.parse_args()
+
+    programs = Programs.find(HERE.parent.parent, options.programs, options.images, options.device)
+    began = time.monotonic()
+    report: dict = {"device": options.device, "parts": {}}
+    failed = 0
+    for name in options.only or PARTS:
+        if time.monotonic() - began > options.limit_s:
+            outcome = {"outcome": "skipped", "reason": "no time left"}
+        else:
+            outcome = run(PARTS[name], programs)
+        failed += outcome["outcome"] == "failed"
+        report["parts"][name] = outcome
+        report["seconds"] = round(time.monotonic() - began, 1)
+        # After every part, so that an interrupted run leaves what it has.
+        options.report.write_text(json.dumps(report, indent=1) + "\n")
+        print(f"== {name}: {outcome['outcome']} in {outcome.get('seconds', 0):.1f} s", flush=True)
+        print(json.dumps({key: value for key, value in outcome.items() if key != "outcome"}), flush=True)
+    print(f"ci/gpu: {len(report['parts']) - failed} passed or skipped, {failed} failed, {report['seconds']:.0f} s")
+    return 1 if failed else 0
+
+
+def run(part, programs: Programs) -> dict:
+    """What a part found; what is wrong with it, where it failed."""
+    start = time.monotonic()
+    try:
+        outcome = {"outcome": "passed", **part(programs)}
+    except Skipped as skipped:
+        outcome = {"outcome": "skipped", "reason": str(skipped)}
+    except Exception as error:  # A report of the other parts is worth more than a traceback.
+        outcome = {"outcome": "failed", "reason": str(error)[-4000:], "where": traceback.format_exc(limit=-1)[-400:]}
+    return {**outcome, "seconds": round(time.monotonic() - start, 1)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

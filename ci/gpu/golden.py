@@ -1,0 +1,57 @@
+"""The project's tests of networks and ranks, on this device."""
+
+import re
+
+from programs import Failed, Programs, Skipped
+
+
+def derived(programs: Programs) -> dict:
+    """The derived network's golden cases."""
+    return cases(programs, "golden_derived")
+
+
+def supernet(programs: Programs) -> dict:
+    """The supernet's golden cases."""
+    return cases(programs, "golden_supernet")
+
+
+def cases(programs: Programs, name: str) -> dict:
+    """Each case's largest differences from the original in f64; the tolerances are those of a CPU."""
+    try:
+        wrote = programs.run(name, "--nocapture")
+    except Failed as failed:
+        # How far off is it?
+        wrote = programs.run(name, "--nocapture", TFNAS_TEST_TOLERANCE_FACTOR="1000")
+        raise Failed(f"{str(failed)[-400:]}\nwith 1000 times the tolerances: {lines(wrote)}") from None
+    return {"cases": lines(wrote)}
+
+
+def lines(wrote: str) -> list[str]:
+    return [line for line in wrote.splitlines() if re.search(r"\de-\d\d?|\d+ cases", line)]
+
+
+def passed(wrote: str) -> dict:
+    found = re.findall(r"test result: ok\. (\d+) passed", wrote)
+    if found == [] or found == ["0"]:
+        raise Failed(wrote[-2000:])
+    return {"tests": int(found[-1]), "said": [line for line in wrote.splitlines() if "NOT TESTED" in line]}
+
+
+def mixed_precision(programs: Programs) -> dict:
+    """Training and search in bf16 and f16 with a gradient scaler."""
+    return passed(programs.run("mixed_precision", "--nocapture", "--test-threads=1"))
+
+
+def two_ranks_by_gloo(programs: Programs) -> dict:
+    """Two ranks on one device, by gloo, train what one process does."""
+    return passed(programs.run("data_parallel", "--nocapture", "--test-threads=1"))
+
+
+def one_rank_by_nccl(programs: Programs) -> dict:
+    """The collectives and the reducer, by NCCL."""
+    if not programs.is_cuda:
+        raise Skipped("NCCL computes on GPUs")
+    found = passed(programs.run("processes", "--nocapture", "collectives::a_rank_computes_by_nccl"))
+    if found["said"]:
+        raise Failed(str(found["said"]))
+    return found

@@ -1,0 +1,68 @@
+"""Whether the decoders keep the device busy."""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+from programs import Programs, Skipped
+
+CONFIGURATION = """\
+data:   {{root: images, train: train, test: train, resize: 256, workers: {workers}}}
+space:  {space}
+device: {device}
+threads: 1
+split:  {{train_share: 0.9}}
+train:  {{protocol: held_out, epochs: {epochs}, batch: {batch}, precision: {precision}}}
+"""
+
+
+def share_of_waiting(programs: Programs) -> dict:
+    """Trains a network of the published size on photos; how long each step waits for them, by the number of decoders."""
+    photos = programs.images / "photos" if programs.images else None
+    if photos is None or not photos.is_dir():
+        raise Skipped("no photos: --images FOLDER with photos/CLASS/*")
+    copies, batch, epochs = (12, 128, 3) if programs.is_cuda else (1, 16, 1)
+    # Of 1000 classes, one for each label that the network has: two have images.
+    found: dict = {"photos": sum(1 for _ in photos.glob("*/*")) * copies}
+    cores = os.cpu_count() or 1
+    for workers in sorted({max(1, cores // 4), cores}):
+        for precision in ("f32", "bf16") if programs.is_cuda else ("f32",):
+            folder = programs.work / f"loading-{workers}-{precision}"
+            folder.mkdir()
+            copy(photos, folder / "images/train", copies)
+            (folder / "network.config").write_text(of_classes(programs.root / "ci/gpu/imagenet.config", photos))
+            text = CONFIGURATION.format(
+                workers=workers,
+                space="imagenet",
+                device=programs.device,
+                epochs=epochs,
+                batch=batch,
+                precision=precision,
+            )
+            (folder / "pipeline.yaml").write_text(text)
+            wrote = programs.pipeline(folder, "run", "train", "--from", "network.config", "--no-progress")
+            stages = programs.status(folder, "--set", "train.from=network.config")
+            seconds = next(stage["took_s"] for stage in stages if stage["id"] == "train")
+            found[f"{workers} decoders, {precision}"] = {
+                "waiting_percent": [int(share) for share in re.findall(r"(\d+) % of the time waiting for images", wrote)],
+                "train_s": seconds,
+                "images_per_s": round(found["photos"] * 0.9 * epochs / seconds, 1),
+            }
+    return found
+
+
+def copy(photos: Path, target: Path, copies: int) -> None:
+    for source in photos.glob("*/*"):
+        folder = target / source.parent.name
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(copies):
+            shutil.copyfile(source, folder / f"{number}-{source.name}")
+
+
+def of_classes(config: Path, photos: Path) -> str:
+    """A model.config with as many classes as there are folders."""
+    network = json.loads(config.read_text())
+    network["classifier"]["out_features"] = sum(1 for folder in photos.iterdir() if folder.is_dir())
+    return json.dumps(network)

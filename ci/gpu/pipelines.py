@@ -1,0 +1,186 @@
+"""Whole pipelines on this device: all stages, twice, killed, and in every precision."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from programs import Failed, Programs, Skipped
+
+CONFIGURATION = """\
+data:   {{{data}, resize: 32, workers: 4}}
+space:  {space}
+device: {device}
+threads: 1
+resume_every_s: 0.5
+lookup: {{{lookup}}}
+search: {{target_lat_ms: 40%, epochs: 3, warmup_epochs: 1, batch: 64, validate_last: 1, augment: {{crop: padded, padding: 4}}}}
+select: {{candidates: 6, proposals: [2], rungs: [1, 2], keep: [2], rules: 1, pool: 100, parallel: 2}}
+parse:  {{passes: 20}}
+train:  {{protocol: held_out, epochs: 4, batch: 64, augment: {{crop: padded, padding: 4}}}}
+"""
+
+
+def project(programs: Programs, name: str, table: Path | None = None) -> Path:
+    """A project on the bundle's small images, or on generated ones."""
+    folder = programs.work / name
+    folder.mkdir()
+    if programs.images:
+        data = f"root: {programs.images}, train: train, test: test"
+    else:
+        data = "root: generated, train: train, test: test, generate: {train_per_class: 60, test_per_class: 20}"
+    measured = "batch: 32, widths_per_key: 2, passes: 10, check_networks: 8"
+    lookup = f"import: {table}" if table else measured
+    space = "cifar" if programs.is_cuda else "small"
+    text = CONFIGURATION.format(data=data, space=space, device=programs.device, lookup=lookup)
+    (folder / "pipeline.yaml").write_text(text)
+    return folder
+
+
+def digests(programs: Programs, folder: Path) -> dict[str, str]:
+    """The digests of all outputs."""
+    stages = programs.status(folder)
+    # Measured again in every run.
+    measured = {"measured.json", "architecture.json"}
+    return {
+        f"{stage['id']}/{output['name']}": output["digest"]
+        for stage in stages
+        for output in stage["outputs"]
+        if output["name"] not in measured
+    }
+
+
+def whole(programs: Programs) -> dict:
+    """All seven stages, with a measured latency table; then the network as ONNX, and the table for the other parts."""
+    folder = project(programs, "whole")
+    wrote = programs.pipeline(folder, "run", "all", "--no-progress")
+    stages = programs.status(folder)
+    found: dict = {stage["id"]: stage["took_s"] for stage in stages}
+    again = json.loads(programs.pipeline(folder, "run", "all", "--json", only_output=True).splitlines()[-1])
+    if again["ran"]:
+        raise Failed(f"the second run ran {again['ran']}")
+    outputs = {output["name"]: Path(output["path"]) for stage in stages for output in stage["outputs"]}
+    path = lambda name: outputs[name] if outputs[name].is_absolute() else folder / outputs[name]  # noqa: E731
+    lookup = json.loads(path("lookup.json").read_text())
+    found["table_check"] = {key: lookup["check"][key] for key in lookup["check"]} | {"device": lookup["device"]}
+    shutil.copyfile(path("latency.table"), programs.work / "latency.table")
+    shutil.copyfile(path("model.config"), programs.work / "model.config")
+    programs.pipeline(folder, "export", "network.onnx", "--format", "onnx")
+    found["onnx_bytes"] = (folder / "network.onnx").stat().st_size
+    found["onnx"] = run_onnx(folder / "network.onnx")
+    found["said"] = [line.strip() for line in wrote.splitlines() if line.strip()][-14:]
+    return found
+
+
+def run_onnx(path: Path) -> str:
+    """Whether ONNX Runtime reads the network, where it is installed."""
+    try:
+        import numpy
+        import onnxruntime
+    except ImportError:
+        return "ONNX Runtime is not installed"
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    entry = session.get_inputs()[0]
+    shape = [size if isinstance(size, int) else 2 for size in entry.shape]
+    logits = session.run(None, {entry.name: numpy.zeros(shape, numpy.float32)})[0]
+    return f"{entry.name} {shape} to {list(logits.shape)}"
+
+
+def table_of(programs: Programs) -> Path:
+    """The table that the whole pipeline has measured."""
+    table = programs.work / "latency.table"
+    if not table.exists():
+        folder = project(programs, "table")
+        programs.pipeline(folder, "run", "lookup", "--no-progress")
+        outputs = {output["name"]: output["path"] for stage in programs.status(folder) for output in stage["outputs"]}
+        shutil.copyfile(folder / outputs["latency.table"], table)
+    return table
+
+
+def deterministic(programs: Programs) -> dict:
+    """Two empty stores end with the same digests."""
+    first, second = (project(programs, name, table_of(programs)) for name in ("one", "two"))
+    for folder in (first, second):
+        programs.pipeline(folder, "run", "all", "--no-progress")
+    return compared(digests(programs, first), digests(programs, second))
+
+
+def compared(one: dict[str, str], other: dict[str, str]) -> dict:
+    different = sorted(name for name in one if one[name] != other.get(name))
+    if different or len(one) != len(other):
+        raise Failed(f"{len(different)} of {len(one)} artifacts differ: {different}")
+    return {"equal_artifacts": len(one)}
+
+
+def killed(programs: Programs) -> dict:
+    """Workers killed in the middle of search, select and train: the next runs end with the undisturbed digests."""
+    reference = programs.work / "one"
+    if not (reference / ".tfnas").exists():
+        raise Skipped("the part `determinism` has not run")
+    folder = project(programs, "killed", table_of(programs))
+    kills = []
+    for stage in ("search", "select", "train"):
+        planner = subprocess.Popen(
+            [str(programs.program("tfnas-pipeline")), "run", "all", "--json"],
+            cwd=folder,
+            env=programs.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        seen = 0
+        for line in planner.stdout:
+            event = json.loads(line)
+            seen += event.get("event") == "progress" and event.get("id") == stage
+            # Some steps in, so that there is a checkpoint to go on from.
+            if seen == 5:
+                kills.append({"stage": stage, "workers": kill_workers(folder)})
+                break
+        planner.stdout.read()
+        planner.wait()
+    wrote = programs.pipeline(folder, "run", "all", "--no-progress")
+    resumed = [line.strip() for line in wrote.splitlines() if re.search("resum", line)]
+    return compared(digests(programs, reference), digests(programs, folder)) | {"kills": kills, "resumed": resumed}
+
+
+def kill_workers(folder: Path) -> int:
+    """Kills the workers of a project's planner; returns how many there were."""
+    killed_workers = 0
+    for process in Path("/proc").iterdir():
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+        except (OSError, ValueError):
+            continue
+        if words[0].endswith(b"/tfnas-stage"):
+            os.kill(int(process.name), signal.SIGKILL)
+            killed_workers += 1
+    return killed_workers
+
+
+def precisions(programs: Programs) -> dict:
+    """Training in each precision, its time and its losses."""
+    config = programs.work / "model.config"
+    if not config.exists():
+        raise Skipped("the part `pipeline` has not run")
+    found = {}
+    for precision in ("f32", "tf32", "bf16", "f16") if programs.is_cuda else ("f32", "bf16"):
+        folder = project(programs, f"precision-{precision}", table_of(programs))
+        start = time.monotonic()
+        arguments = ["--from", str(config), "--set", f"train.precision={precision}", "--no-progress"]
+        wrote = programs.pipeline(folder, "run", "test", *arguments)
+        sets = ["--set", f"train.from={config}", "--set", f"train.precision={precision}"]
+        outputs = {}
+        for stage in programs.status(folder, *sets):
+            outputs |= {output["name"]: folder / output["path"] for output in stage["outputs"]}
+        trained = json.loads(outputs["train.json"].read_text())
+        found[precision] = {
+            "seconds": round(time.monotonic() - start, 1),
+            "train_loss": [round(epoch["train_loss"], 4) for epoch in trained["epochs"]],
+            "val_top1": [round(epoch["val_top1"], 3) for epoch in trained["epochs"]],
+            "said": [line.strip() for line in wrote.splitlines() if "waiting" in line][-1:],
+        }
+    return found

@@ -1,0 +1,95 @@
+"""The built programs, and the environment that they run in."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class Skipped(Exception):
+    """A part that cannot run here."""
+
+
+class Failed(Exception):
+    """A program that failed, with the end of what it wrote."""
+
+
+@dataclass
+class Programs:
+    """Where the programs are, and what they compute on."""
+
+    root: Path
+    folder: Path
+    images: Path | None
+    device: str
+    work: Path
+    environment: dict = field(default_factory=dict)
+
+    @classmethod
+    def find(cls, root: Path, folder: Path | None, images: Path | None, device: str) -> "Programs":
+        """The programs of a bundle, or those that cargo has built."""
+        bundled = root / "programs"
+        folder = folder or (bundled if bundled.is_dir() else root / "target/debug")
+        images = images or (root / "images" if (root / "images").is_dir() else None)
+        environment = {**os.environ, "TFNAS_GOLDEN": str(root / "tests/golden"), "TFNAS_TEST_DEVICE": device}
+        torch = importlib.util.find_spec("torch")
+        if folder == bundled and torch and torch.origin:
+            libraries = Path(torch.origin).parent / "lib"
+            environment["LD_LIBRARY_PATH"] = f"{libraries}:{environment.get('LD_LIBRARY_PATH', '')}"
+        # What the planner gives its workers.
+        environment |= {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "MALLOC_MMAP_THRESHOLD_": "1000000000"}
+        environment["MALLOC_TRIM_THRESHOLD_"] = "1000000000"
+        return cls(root, folder, images, device, Path(tempfile.mkdtemp(prefix="tfnas-gpu-")), environment)
+
+    @property
+    def is_cuda(self) -> bool:
+        return self.device == "cuda"
+
+    def program(self, name: str) -> Path:
+        """The newest program of this name: cargo gives tests names with a hash."""
+        found = [path for path in (self.folder / name, self.folder / "examples" / name) if path.is_file()]
+        found += [path for path in self.folder.glob(f"deps/{name}-*") if path.suffix == "" and os.access(path, os.X_OK)]
+        if not found:
+            raise Skipped(f"{name} is not built in {self.folder}")
+        return max(found, key=lambda path: path.stat().st_mtime)
+
+    def run(
+        self,
+        name: str,
+        *arguments: str,
+        cwd: Path | None = None,
+        limit_s: float = 240,
+        only_output: bool = False,
+        **variables: str,
+    ) -> str:
+        """What a program wrote, on standard output and, unless told otherwise, on standard error."""
+        command = [str(self.program(name)), *arguments]
+        try:
+            ended = subprocess.run(
+                command,
+                cwd=cwd or self.work,
+                env=self.environment | variables,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE if only_output else subprocess.STDOUT,
+                timeout=limit_s,
+                text=True,
+                errors="replace",
+            )
+        except subprocess.TimeoutExpired as error:
+            wrote = error.output.decode(errors="replace") if isinstance(error.output, bytes) else error.output or ""
+            raise Failed(f"{name} took longer than {limit_s} s: {wrote[-2000:]}") from None
+        wrote = ended.stdout + (ended.stderr or "")
+        if ended.returncode != 0:
+            raise Failed(f"{name} {' '.join(arguments)} ended with {ended.returncode}: {wrote[-3000:]}")
+        return ended.stdout
+
+    def pipeline(self, folder: Path, *arguments: str, **options) -> str:
+        """What tfnas-pipeline wrote in a project's folder."""
+        return self.run("tfnas-pipeline", *arguments, cwd=folder, **options)
+
+    def status(self, folder: Path, *arguments: str) -> list[dict]:
+        """The stages of a project."""
+        return json.loads(self.pipeline(folder, "status", "--json", *arguments, only_output=True))["stages"]
