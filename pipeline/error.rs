@@ -87,7 +87,13 @@ fn missing_test_images(path: &Path) -> String {
 
 impl From<DeviceError> for CommandError {
     fn from(error: DeviceError) -> Self {
-        Self::usage(error.to_string()).with_hint("`--set device=cpu` computes on the CPU")
+        let hint = match error {
+            DeviceError::NoCuda { .. } => {
+                "`TFNAS_LIBTORCH=cuda make build` installs libtorch with CUDA; `--set device=cpu` computes on the CPU"
+            }
+            DeviceError::NoDriver { .. } | DeviceError::Missing { .. } => "`--set device=cpu` computes on the CPU",
+        };
+        Self::usage(error.to_string()).with_hint(hint)
     }
 }
 

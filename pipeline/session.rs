@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use tfnas_artifacts::{Cache, CacheError, NewRun, OpenRun, Trust};
+use tfnas_stages::Executor;
 
 use crate::config::Configuration;
 use crate::error::CommandError;
@@ -90,6 +91,20 @@ impl Session {
         let configuration = &self.configuration;
         let generated = |path: &Path| generate::makes(configuration, path);
         Ok(self.externals.identify(&self.graph, needed, memos.as_deref(), &generated)?)
+    }
+
+    /// Warns of a GPU that `device: auto` does not use.
+    pub fn tell_unused_gpu(&self) {
+        let config = &self.configuration.variants[0].config;
+        if config.executor == Executor::Local
+            && let Some(model) = Device::unused_gpu(config.device)
+        {
+            tracing::warn!(
+                "{model} is not used: libtorch {} was installed without CUDA (`TFNAS_LIBTORCH=cuda make build` installs it \
+                 with CUDA; `device: cpu` chooses the CPU)",
+                build::LIBTORCH
+            );
+        }
     }
 
     /// Says on standard error what is left out of the folders of images that were identified.

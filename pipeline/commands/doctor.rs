@@ -4,6 +4,7 @@ use std::process::Command;
 use clap::Args;
 use serde::Serialize;
 use tfnas_stages::Executor;
+use tfnas_stages::machine::{CUDA_DRIVER, cuda_models};
 
 use crate::error::CommandError;
 use crate::execute::worker_program;
@@ -42,6 +43,7 @@ impl Doctor {
         let setup = Setup::new(options);
         let device = setup.as_ref().ok().and_then(|setup| setup.devices.first()).unwrap_or(&Device::Cpu);
         checks.push(Check { what: "device", ok: true, found: format!("{device} ({})", device.model()) });
+        checks.push(Check { what: "gpu", ok: true, found: gpus() });
         match setup {
             Ok(setup) => {
                 let from = setup
@@ -76,6 +78,23 @@ fn check(what: &'static str, found: Result<String, String>) -> Check {
     match found {
         Ok(found) => Check { what, ok: true, found },
         Err(found) => Check { what, ok: false, found },
+    }
+}
+
+/// Says which GPUs the driver lists, and whether libtorch can use them.
+fn gpus() -> String {
+    let libtorch = if build::libtorch_has_cuda() { "with CUDA" } else { "without CUDA" };
+    let libtorch = format!("libtorch {} {libtorch}", build::LIBTORCH);
+    if !Path::new(CUDA_DRIVER).exists() {
+        return format!("no NVIDIA driver is loaded; {libtorch}");
+    }
+    let models = cuda_models(Path::new(CUDA_DRIVER));
+    match models.first() {
+        None => format!("the NVIDIA driver lists no device; {libtorch}"),
+        Some(_) if !build::libtorch_has_cuda() => {
+            format!("{}; {libtorch}: `TFNAS_LIBTORCH=cuda make build` installs it with CUDA", models.join(", "))
+        }
+        Some(_) => format!("{}; {libtorch}", models.join(", ")),
     }
 }
 

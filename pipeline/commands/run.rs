@@ -122,6 +122,7 @@ impl Run {
         let mut session = setup.write()?;
         let remarks = session.identify_and_check(&chosen)?;
         session.tell_left_out();
+        session.tell_unused_gpu();
         check_targets(&session.planner(), &needed)?;
         check_networks(&session.planner(), &needed)?;
         let mut reporter = Reporter::new(bars, options.json, !self.no_progress);

@@ -32,15 +32,21 @@ pub enum Device {
 /// A device that is not there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
-    /// No driver, or no device.
-    #[error("device cuda:{index} is not there: this machine has {found} CUDA devices (looked in {DRIVER})")]
+    /// The NVIDIA driver is not loaded.
+    #[error("device cuda:{index} is not there: no NVIDIA driver is loaded ({DRIVER} does not exist)")]
+    NoDriver {
+        /// The number asked for.
+        index: usize,
+    },
+    /// The driver has no device of this number.
+    #[error("device cuda:{index} is not there: the NVIDIA driver lists {found} devices in {DRIVER}")]
     Missing {
         /// The number asked for.
         index: usize,
         /// How many there are.
         found: usize,
     },
-    /// libtorch is built for the CPU alone.
+    /// libtorch is installed without CUDA.
     #[error("device cuda:{index} cannot be used: libtorch {} was installed without CUDA", build::LIBTORCH)]
     NoCuda {
         /// The number asked for.
@@ -85,8 +91,15 @@ impl Device {
         match choice {
             DeviceChoice::Auto => Ok(Self::Cpu),
             _ if index < models.len() => Err(DeviceError::NoCuda { index }),
+            _ if !Path::new(DRIVER).exists() => Err(DeviceError::NoDriver { index }),
             _ => Err(DeviceError::Missing { index, found: models.len() }),
         }
+    }
+
+    /// Returns the model of a GPU that `auto` leaves unused because libtorch was installed without CUDA.
+    pub fn unused_gpu(choice: DeviceChoice) -> Option<String> {
+        let wanted = choice == DeviceChoice::Auto && !build::libtorch_has_cuda();
+        wanted.then(|| cuda_models(Path::new(DRIVER)).into_iter().next()).flatten()
     }
 
     /// Returns `cpu` or `cuda`: devices of one kind give the same results, within a tolerance.

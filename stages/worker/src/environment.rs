@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use tch::Device;
 use tfnas_stages::{LIBTORCH_FILE, machine};
 
 /// Facts of this process that the planner cannot know, for its record of the environment.
@@ -16,17 +17,18 @@ pub fn record(threads: usize) -> BTreeMap<String, String> {
 
 /// Facts of this machine, for a planner on another one; `device` is `cpu` or `cuda:N`.
 pub fn of_machine(device: &str) -> BTreeMap<String, String> {
-    let cuda = device.strip_prefix("cuda:").and_then(|index| index.parse::<usize>().ok());
-    let device_model = match cuda {
-        None => machine::cpu_model(),
-        Some(index) => {
-            let models = machine::cuda_models(Path::new(machine::CUDA_DRIVER));
-            models.into_iter().nth(index).unwrap_or_else(|| "unknown".to_owned())
-        }
-    };
+    let cuda = device.strip_prefix("cuda:").and_then(|index| index.parse().ok());
+    let device_model = device_model(cuda.map_or(Device::Cpu, Device::Cuda));
     let facts =
         [("device_model", device_model), ("cpu_model", machine::cpu_model()), ("governor", machine::governor())];
     facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The model of a device of this machine.
+pub fn device_model(device: Device) -> String {
+    let Device::Cuda(index) = device else { return machine::cpu_model() };
+    let models = machine::cuda_models(Path::new(machine::CUDA_DRIVER));
+    models.into_iter().nth(index).unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// The file that libtorch's code was loaded from.

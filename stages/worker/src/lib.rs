@@ -14,6 +14,7 @@ mod images;
 mod latency;
 mod lookup;
 mod network;
+mod out_of_memory;
 mod parse;
 mod precision;
 mod ranks;
@@ -134,7 +135,7 @@ fn perform(report: Reporter, job: Job, peers: Option<Peers>, stop: StopFlag) -> 
     let stage = job.stage;
     let context = &mut StageContext::new(job, device, report, stop, peers);
     check::run(context)?;
-    match stage {
+    out_of_memory::caught(stage, || match stage {
         Stage::Split => split::run(context),
         Stage::Lookup => lookup::run(context),
         Stage::Search => search::run(context),
@@ -142,5 +143,5 @@ fn perform(report: Reporter, job: Job, peers: Option<Peers>, stop: StopFlag) -> 
         Stage::Parse => parse::run(context),
         Stage::Train => train::run(context),
         Stage::Test => test::run(context),
-    }
+    })
 }

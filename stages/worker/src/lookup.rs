@@ -11,6 +11,7 @@ use tfnas_torch::NamedTensors;
 use tfnas_torch::timing::{Calibration, TimingOptions, calibrate, time_blocks, time_networks};
 
 use crate::context::StageContext;
+use crate::environment::device_model;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::images::classes;
 use crate::resume::ResumeFolder;
@@ -170,10 +171,7 @@ fn measure(
         let knots = row.iter().zip(monotone(&times)).map(|(&(_, width), ms)| Knot { width, ms }).collect();
         curves.push((row[0].0, LatencyCurve::new(knots).context("measured row")?));
     }
-    let device = match context.device {
-        tch::Device::Cpu => tfnas_stages::machine::cpu_model(),
-        _ => context.job().device.clone(),
-    };
+    let device = device_model(context.device);
     let header = TableHeader {
         name: "measured".to_owned(),
         device: Some(device),
