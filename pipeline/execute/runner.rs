@@ -286,6 +286,17 @@ impl<'a> Runner<'a> {
         }
     }
 
+    /// The threads by which each process of an instance decodes images.
+    fn data_workers(&self, instance: usize) -> usize {
+        let config = &self.planner.variant(instance).config;
+        let stage = self.planner.graph.instances[instance].stage;
+        let cores = match config.executor {
+            Executor::Slurm => config.slurm.request(stage).cores.unwrap_or(1),
+            Executor::Local => cpu::cores() / self.processes(instance).max(1),
+        };
+        config.data.workers.threads(self.planner.device(instance).kind() == "cuda", cores)
+    }
+
     fn ready(
         &self,
         instance: usize,
@@ -333,7 +344,7 @@ impl<'a> Runner<'a> {
             check,
             device: planner.device(instance).clone(),
             threads: self.threads(instance),
-            data_workers: config.data.workers,
+            data_workers: self.data_workers(instance),
             resume_every_s: config.resume_every_s,
             ranks: self.ranks(instance),
             processes: self.processes(instance),

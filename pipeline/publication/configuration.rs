@@ -9,17 +9,14 @@ use serde_json::{Map, Value};
 use tfnas::Space;
 use tfnas_artifacts::KeyManifest;
 use tfnas_stages::{
-    Config, DataSection, DeviceChoice, LookupParams, LookupSection, ParseParams, Ranks, START, SearchParams,
-    SelectParams, SelectSection, SpaceChoice, SplitParams, Stage, TestParams, TrainParams,
+    Config, DataSection, DataWorkers, DeviceChoice, LookupParams, LookupSection, ParseParams, Ranks, START,
+    SearchParams, SelectParams, SelectSection, SpaceChoice, SplitParams, Stage, TestParams, TrainParams,
 };
 
 use crate::publication::{StageRecord, names};
 
 /// In place of a file that is an input of the work and is not published.
 const NOT_PUBLISHED: &str = "not-published";
-
-/// Threads that decode ahead: a number that changes no result is published as one.
-const DATA_WORKERS: usize = 4;
 
 /// Returns the configuration of these stages: one record for each.
 ///
@@ -66,7 +63,7 @@ pub fn configuration(records: &BTreeMap<Stage, StageRecord>, data: &DataSection)
             allow_overlap: data.allow_overlap,
             on_bad_image: train.on_bad_image,
             exif_orientation: train.exif_orientation,
-            workers: DATA_WORKERS,
+            workers: DataWorkers::Auto,
             resize: Some(train.resize),
             generate: data.generate.clone(),
         },

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use tfnas::SpaceDefinition;
 
 use crate::{
-    Executor, LookupSection, ParseSection, Ranks, Resources, SearchSection, SelectSection, SlurmSection, SplitSection,
-    Stage, TestSection, TrainSection,
+    DataWorkers, Executor, LookupSection, ParseSection, Ranks, Resources, SearchSection, SelectSection, SlurmSection,
+    SplitSection, Stage, TestSection, TrainSection,
 };
 
 /// The effective configuration of one pipeline: what `pipeline.yaml` and `--set` say, defaults filled in.
@@ -100,9 +100,10 @@ pub struct DataSection {
     /// What is done about the orientation that the metadata of photos state: ignore, as the original does, or apply.
     #[serde(default, skip_serializing_if = "ExifOrientation::is_ignore")]
     pub exif_orientation: ExifOrientation,
-    /// Threads that decode ahead. Changes speed alone.
-    #[serde(default = "data_workers")]
-    pub workers: usize,
+    /// Threads that decode and augment images ahead, or auto: all cores for a GPU, four threads where the CPU computes.
+    /// Changes speed alone.
+    #[serde(default)]
+    pub workers: DataWorkers,
     /// Short side to which evaluation resizes before the centre crop, in pixels; left out, 256/224 of the resolution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resize: Option<usize>,
@@ -126,10 +127,6 @@ fn test_folder() -> Option<PathBuf> {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_false(value: &bool) -> bool {
     !value
-}
-
-fn data_workers() -> usize {
-    4
 }
 
 impl DataSection {

@@ -6,6 +6,7 @@
 
 mod augment;
 mod config;
+mod data_workers;
 mod event;
 mod executor;
 mod fit;
@@ -32,6 +33,7 @@ pub use config::{
     CacheSection, Config, DataSection, DeviceChoice, ExifOrientation, GenerateSection, OnBadImage, SpaceChoice,
     published_resize,
 };
+pub use data_workers::DataWorkers;
 pub use event::{Event, LIBTORCH_FILE, Level, Metrics};
 pub use executor::{Executor, SlurmRequest, SlurmSection, SlurmStage};
 pub use fit::Fit;
