@@ -15,17 +15,15 @@ pub struct LookupSection {
     pub batch: usize,
     /// Threads that compute, when measuring.
     pub threads: usize,
-    /// Widths measured for each key, spread over what the space allows; between them the table is linear.
-    pub widths_per_key: usize,
-    /// Timed passes over all blocks; a latency is the median over passes.
-    pub passes: usize,
-    /// Whole random networks on which the table is checked.
+    /// Seconds to measure for: blocks inside random networks of the space. Longer until each block was measured four times.
+    pub budget_s: f64,
+    /// Other random networks, measured as a whole among them, on which the table is checked.
     pub check_networks: usize,
 }
 
 impl Default for LookupSection {
     fn default() -> Self {
-        Self { import: None, batch: 1, threads: 1, widths_per_key: 5, passes: 21, check_networks: 5 }
+        Self { import: None, batch: 1, threads: 1, budget_s: 120.0, check_networks: 20 }
     }
 }
 
@@ -34,10 +32,10 @@ impl LookupSection {
         let at_least = |key, value: usize, least: usize| {
             (value < least).then(|| (key, format!("must be at least {least}, not {value}")))
         };
-        at_least("batch", self.batch, 1)
-            .or_else(|| at_least("threads", self.threads, 1))
-            .or_else(|| at_least("widths_per_key", self.widths_per_key, 2))
-            .or_else(|| at_least("passes", self.passes, 1))
+        at_least("batch", self.batch, 1).or_else(|| at_least("threads", self.threads, 1)).or_else(|| {
+            let sensible = (0.0..=86_400.0).contains(&self.budget_s);
+            (!sensible).then(|| ("budget_s", format!("must lie in 0 to 86400, not {}", self.budget_s)))
+        })
     }
 }
 

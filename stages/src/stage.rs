@@ -138,8 +138,8 @@ impl Stage {
     pub const fn revision(self) -> u32 {
         match self {
             Self::Select => 1,
-            Self::Parse | Self::Split | Self::Lookup => 2,
-            Self::Search | Self::Train | Self::Test => 3,
+            Self::Parse | Self::Split => 2,
+            Self::Lookup | Self::Search | Self::Train | Self::Test => 3,
         }
     }
 

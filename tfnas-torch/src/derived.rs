@@ -122,6 +122,22 @@ impl FoldedNetwork {
     pub fn forward(&self, x: &Tensor) -> Tensor {
         self.0.forward(x)
     }
+
+    /// [`forward`](FoldedNetwork::forward), which calls `done` after each part: the first stem, the second stem and each block,
+    /// and the rest.
+    pub(crate) fn forward_in_parts(&self, x: &Tensor, mut done: impl FnMut()) -> Tensor {
+        no_grad(|| {
+            let mut x = self.0.stem.first.forward(x, false);
+            done();
+            for block in self.0.blocks() {
+                x = block.forward(&x, false);
+                done();
+            }
+            let logits = self.0.head.forward(&x, false);
+            done();
+            logits
+        })
+    }
 }
 
 impl Module for DerivedNetwork {

@@ -88,5 +88,5 @@ pub use definition::{Activation, FeatureMix, FirstStem, Group, Operation, Second
 pub use reachable::Reachable;
 pub use space::{Block, NeededRow, Space};
 pub use space_check::SpaceError;
-pub use table::{LatencyTable, TableError, TableHeader};
+pub use table::{LatencyTable, TableCheck, TableError, TableHeader};
 pub use widths::{WidthError, Widths};

@@ -1,7 +1,9 @@
 //! The latency table of one device: what a block of a given shape and width costs, in milliseconds.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 use crate::architecture::{Architecture, ArchitectureError};
 use crate::block_key::BlockKey;
@@ -16,7 +18,7 @@ const MAX_ENTRIES: usize = 4_000_000;
 const NAMED: usize = 3;
 
 /// Where a table comes from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TableHeader {
     /// Short name, as `titan-rtx-b32`.
     pub name: String,
@@ -32,11 +34,57 @@ pub struct TableHeader {
     pub source: Option<String>,
     /// Terms under which the numbers may be used.
     pub licence: Option<String>,
+    /// How far its sums were from whole networks.
+    pub check: Option<TableCheck>,
+}
+
+/// How far the sums of a table were from whole networks, measured together with it; errors are shares of 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TableCheck {
+    /// How many networks.
+    pub networks: usize,
+    /// Mean of |predicted - measured| / measured.
+    pub mean_error: f64,
+    /// 95 % of the networks are within this error.
+    pub p95_error: f64,
+    /// The mean error of the measurement itself, where it is known.
+    pub noise_floor: Option<f64>,
+}
+
+/// `mean 0.012, p95 0.031, noise 0.009, networks 20`
+impl fmt::Display for TableCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "mean {:.4}, p95 {:.4}", self.mean_error, self.p95_error)?;
+        if let Some(noise) = self.noise_floor {
+            write!(f, ", noise {noise:.4}")?;
+        }
+        write!(f, ", networks {}", self.networks)
+    }
+}
+
+impl FromStr for TableCheck {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let share = |text: &str| text.parse::<f64>().ok().filter(|share| (0.0..=1e6).contains(share)).ok_or(());
+        let mut check = Self { networks: 0, mean_error: f64::NAN, p95_error: f64::NAN, noise_floor: None };
+        for entry in text.split(", ") {
+            match entry.split_once(' ').ok_or(())? {
+                ("mean", number) => check.mean_error = share(number)?,
+                ("p95", number) => check.p95_error = share(number)?,
+                ("noise", number) => check.noise_floor = Some(share(number)?),
+                ("networks", number) => check.networks = number.parse().map_err(|_| ())?,
+                _ => return Err(()),
+            }
+        }
+        let complete = check.networks > 0 && !check.mean_error.is_nan() && !check.p95_error.is_nan();
+        if complete { Ok(check) } else { Err(()) }
+    }
 }
 
 impl TableHeader {
     /// What is known of the table beside its name, in the order of the text form.
-    pub fn details(&self) -> [(&'static str, Option<String>); 6] {
+    pub fn details(&self) -> [(&'static str, Option<String>); 7] {
         let number = |value: Option<usize>| value.map(|value| value.to_string());
         [
             ("device", self.device.clone()),
@@ -45,6 +93,7 @@ impl TableHeader {
             ("framework", self.framework.clone()),
             ("source", self.source.clone()),
             ("licence", self.licence.clone()),
+            ("check", self.check.map(|check| check.to_string())),
         ]
     }
 }
@@ -185,6 +234,13 @@ impl LatencyTable {
             Some(&position) => Ok(&self.curves[position].1),
             None => Err(TableError::MissingKey { key: *key }),
         }
+    }
+
+    /// The same table, whose header says how far its sums were from whole networks.
+    #[must_use]
+    pub fn with_check(mut self, check: TableCheck) -> Self {
+        self.header.check = Some(check);
+        self
     }
 
     /// Latency of one block at one width, in milliseconds.

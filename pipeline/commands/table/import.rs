@@ -71,6 +71,7 @@ impl Import {
             framework: None,
             source: self.source.clone().or(named.source),
             licence: self.licence.clone(),
+            check: None,
         }
     }
 }

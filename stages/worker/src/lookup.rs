@@ -1,14 +1,14 @@
 //! `lookup`: the latency table of the space, measured here or imported.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use tfnas::curve::monotone;
-use tfnas::{Architecture, BlockKey, Knot, LatencyCurve, LatencyTable, ModelConfig, NeededRow, Space, TableHeader};
+use tfnas::{Architecture, BlockKey, LatencyTable, Space, TableCheck, TableHeader};
 use tfnas_random::{Purpose, Stream};
 use tfnas_stages::{LookupParams, LookupSection, Metrics};
 use tfnas_torch::NamedTensors;
-use tfnas_torch::timing::{Calibration, TimingOptions, calibrate, time_blocks, time_networks};
+use tfnas_torch::timing::{Calibration, CheckTime, InPlace, Round, TimingOptions, calibrate, fit, samples_of};
 
 use crate::context::StageContext;
 use crate::environment::device_model;
@@ -17,19 +17,24 @@ use crate::images::classes;
 use crate::resume::ResumeFolder;
 use crate::state::StateKeeper;
 
-/// Rows measured between two resume points: enough for the caches to be as cold as inside a network.
-const ROWS_AT_ONCE: usize = 48;
-/// Passes whose times do not count.
+/// Timed passes of each visit to a network; its times are their medians.
+const PASSES: usize = 9;
+/// Passes of each visit whose times do not count.
 const WARM_UP_PASSES: usize = 2;
+/// Samples that each row gets, however long that takes.
+const LEAST_SAMPLES: usize = 4;
+/// The time between two resume points.
+const BETWEEN_SAVES: Duration = Duration::from_secs(5);
+/// A noise floor from which on a user should look for a quieter machine.
+const LOUD: f64 = 0.02;
 /// First byte of a pickle of protocol 2 and above, which no text begins with.
 const PICKLE: u8 = 0x80;
 
-/// Times of rows measured so far: what a resume point holds.
+/// What was measured so far: what a resume point holds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Measured {
-    base_ms: f64,
-    /// Milliseconds of each request, in order.
-    rows_ms: Vec<f64>,
+    rounds: Vec<Round>,
+    spent_s: f64,
 }
 
 /// `lookup.json`.
@@ -49,11 +54,20 @@ struct Report {
     check: Option<Check>,
 }
 
-/// How far sums of rows are from whole networks.
+/// How far sums of rows are from whole networks that no row was measured in; errors are shares of 1.
 #[derive(Serialize)]
 struct Check {
     mean_error: f64,
+    /// 95 % of the networks are within this error.
+    p95_error: f64,
     worst_error: f64,
+    /// Mean of predicted over measured, less 1.
+    bias: f64,
+    /// The mean error of the measurement itself, from its odd and even visits of each network; none after one visit each.
+    noise_floor: Option<f64>,
+    rounds: usize,
+    /// Rounds that do not count, because the machine was disturbed.
+    rounds_dropped: usize,
     /// None where predictions or measurements are all equal.
     rank_correlation: Option<f64>,
     scale: f64,
@@ -83,7 +97,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
         min_reachable_ms: reachable.min_ms,
         max_reachable_ms: reachable.max_ms,
         suspicious: suspicious(&table, &space),
-        check: check.map(Check::from),
+        check,
     };
     context.report.info(format!(
         "{} rows; networks of this space take {:.4} to {:.4} ms",
@@ -98,14 +112,28 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let mut metrics = Metrics::new();
     if let Some(check) = &report.check {
         context.report.info(format!(
-            "sums of blocks beside {} whole networks: off by {:.1} % on average, {:.1} % at worst; fitted with one scale \
-             and offset {:.1} %, {:.1} %",
-            check.networks.len(),
+            "predicted latencies are off by {:.1} % on average from {} other networks (95 % within {:.1} %, bias {:+.1} %)",
             100.0 * check.mean_error,
-            100.0 * check.worst_error,
-            100.0 * check.fitted_mean_error,
-            100.0 * check.fitted_worst_error
+            check.networks.len(),
+            100.0 * check.p95_error,
+            100.0 * check.bias,
         ));
+        if let Some(noise_floor) = check.noise_floor {
+            context.report.info(format!(
+                "the measurement itself is off by {:.1} % on average; {} of {} rounds were disturbed",
+                100.0 * noise_floor,
+                check.rounds_dropped,
+                check.rounds
+            ));
+            if noise_floor > LOUD {
+                context.report.warn(format!(
+                    "this machine is too noisy for exact latencies (the same network differs by {:.1} % between measurements): \
+                     stop other programs, or raise lookup.budget_s",
+                    200.0 * noise_floor
+                ));
+            }
+            metrics.insert("table_noise_floor".to_owned(), noise_floor);
+        }
         metrics.insert("table_mean_error".to_owned(), check.mean_error);
         metrics.insert("table_worst_error".to_owned(), check.worst_error);
     }
@@ -144,7 +172,7 @@ fn measure(
     space: &Space,
     section: &LookupSection,
     seed: u64,
-) -> Result<(LatencyTable, Option<Calibration>), StageError> {
+) -> Result<(LatencyTable, Option<Check>), StageError> {
     let classes = match space.definition().classes {
         Some(classes) => classes,
         None => classes(context, "classes.txt")?.len(),
@@ -152,124 +180,131 @@ fn measure(
     let options = TimingOptions {
         batch: section.batch,
         threads: section.threads,
-        passes: section.passes,
+        passes: PASSES,
         warm_up_passes: WARM_UP_PASSES,
         seed,
         device: context.device,
     };
-    let rows = space.needed_rows();
-    let requests: Vec<Vec<(BlockKey, usize)>> = rows
-        .iter()
-        .map(|row| widths(row, section.widths_per_key).into_iter().map(|width| (row.key, width)).collect())
+    let checked: Vec<Architecture> = (0..section.check_networks)
+        .map(|index| Architecture::random(space, &mut Stream::new(seed, Purpose::RandomArchitecture, 0, index as u32)))
         .collect();
-    let measured = measure_rows(context, space, classes, &requests, &options)?;
-
-    let mut times = measured.rows_ms.iter().copied();
-    let mut curves = Vec::with_capacity(rows.len());
-    for row in &requests {
-        let times: Vec<f64> = times.by_ref().take(row.len()).collect();
-        let knots = row.iter().zip(monotone(&times)).map(|(&(_, width), ms)| Knot { width, ms }).collect();
-        curves.push((row[0].0, LatencyCurve::new(knots).context("measured row")?));
-    }
-    let device = device_model(context.device);
+    let in_place = InPlace::new(space, classes, &checked, options)?;
+    let measured = measure_rounds(context, space, &in_place, section.budget_s)?;
+    let fitted = fit(&space.needed_rows(), &measured.rounds)
+        .ok_or_else(|| StageError::new("no round of the measurement counts"))?;
     let header = TableHeader {
         name: "measured".to_owned(),
-        device: Some(device),
+        device: Some(device_model(context.device)),
         batch: Some(section.batch),
         threads: Some(section.threads),
         framework: Some("libtorch".to_owned()),
         source: Some(format!("tfnas-pipeline {}", crate::VERSION)),
         ..TableHeader::default()
     };
-    let table = LatencyTable::new(header, measured.base_ms, curves).context("measured table")?;
-    let check = check(context, space, &table, classes, section.check_networks, &options)?;
+    let table = LatencyTable::new(header, fitted.base_ms, fitted.curves).context("measured table")?;
+    let check = check(space, &table, &checked, &fitted.checks, &measured, fitted.dropped)?;
+    let table = match &check {
+        Some(check) => table.with_check(check.summary()),
+        None => table,
+    };
     Ok((table, check))
 }
 
-/// Times all requests, some rows at a time, from the last resume point on.
-fn measure_rows(
+/// Measures rounds from the last resume point on, until the time is used and each row has enough samples.
+fn measure_rounds(
     context: &mut StageContext,
     space: &Space,
-    classes: usize,
-    requests: &[Vec<(BlockKey, usize)>],
-    options: &TimingOptions,
+    in_place: &InPlace<'_>,
+    budget_s: f64,
 ) -> Result<Measured, StageError> {
     let mut keeper = StateKeeper::new(ResumeFolder::new(&context.job().resume_dir), 0.0);
     let mut measured = match keeper.load::<Measured>()? {
         Some((measured, _)) => {
-            context.report.resumed(format!("block {}", measured.rows_ms.len() + 1));
+            context.report.resumed(format!("round {}", measured.rounds.len() + 1));
             measured
         }
         None => Measured::default(),
     };
-    let total: usize = requests.iter().map(Vec::len).sum();
-    let mut before = 0;
-    for rows in requests.chunks(ROWS_AT_ONCE) {
-        let rows: Vec<_> = rows.iter().flatten().copied().collect();
-        if before + rows.len() > measured.rows_ms.len() {
-            let times = time_blocks(space, classes, &rows, options, &mut |done, calls| {
-                let blocks = before + done * rows.len() / calls.max(1);
-                context.go_on("measuring blocks", blocks, total, "blocks")
-            })?;
-            // The parts that all networks share are measured with each chunk; the first time is as good as any.
-            if before == 0 {
-                measured.base_ms = times.base_ms;
-            }
-            measured.rows_ms.extend(times.rows.iter().map(|&(_, _, ms)| ms));
-            keeper.save(measured.rows_ms.len() as u64, &measured, NamedTensors::new())?;
+    let rows = space.needed_rows();
+    let before_s = measured.spent_s;
+    let start = Instant::now();
+    let mut saved = Instant::now();
+    loop {
+        let samples = samples_of(&rows, &measured.rounds);
+        let covered = samples.iter().filter(|&&count| count >= LEAST_SAMPLES).count();
+        let done_s = measured.spent_s.min(budget_s) as usize;
+        let flow = if measured.spent_s < budget_s {
+            context.go_on("measuring random networks", done_s, budget_s.ceil() as usize, "s")
+        } else {
+            context.go_on("measuring rare blocks", covered, rows.len(), "blocks")
+        };
+        let complete = measured.spent_s >= budget_s && covered == rows.len();
+        if flow.is_break() || complete || saved.elapsed() >= BETWEEN_SAVES {
+            keeper.save(measured.rounds.len() as u64, &measured, NamedTensors::new())?;
+            saved = Instant::now();
         }
-        before += rows.len();
+        if flow.is_break() {
+            return Err(StageError::Stopped);
+        }
+        if complete {
+            return Ok(measured);
+        }
+        measured.rounds.push(in_place.round(measured.rounds.len() as u32, &samples));
+        measured.spent_s = before_s + start.elapsed().as_secs_f64();
     }
-    Ok(measured)
 }
 
-/// Compares the table's sums with whole random networks.
+/// Compares the table's sums with the check networks.
 fn check(
-    context: &mut StageContext,
     space: &Space,
     table: &LatencyTable,
-    classes: usize,
-    count: usize,
-    options: &TimingOptions,
-) -> Result<Option<Calibration>, StageError> {
-    let mut predicted = Vec::with_capacity(count);
-    let mut configs = Vec::with_capacity(count);
-    for index in 0..count {
-        let mut stream = Stream::new(options.seed, Purpose::RandomArchitecture, 0, index as u32);
-        let architecture = Architecture::random(space, &mut stream);
-        predicted.push(table.architecture_ms(space, &architecture).context("latency.table")?);
-        configs.push(ModelConfig::from_architecture(space, &architecture, classes).context("random network")?);
-    }
-    if configs.is_empty() {
+    checked: &[Architecture],
+    times: &[CheckTime],
+    measured: &Measured,
+    dropped: usize,
+) -> Result<Option<Check>, StageError> {
+    let predict = |time: &CheckTime| {
+        let predicted = table.architecture_ms(space, &checked[time.network]).context("latency.table")?;
+        Ok((predicted, time.ms))
+    };
+    let pairs: Vec<(f64, f64)> = times.iter().map(predict).collect::<Result<_, StageError>>()?;
+    if pairs.is_empty() {
         return Ok(None);
     }
-    let times = time_networks(&configs, space.definition().resolution, options, &mut |done, calls| {
-        context.go_on("checking on whole networks", done, calls, "calls")
-    })?;
-    let pairs: Vec<_> = predicted.into_iter().zip(times.iter().map(|time| time.median_ms)).collect();
-    Ok(Some(calibrate(&pairs)))
+    let differences: Vec<f64> = times.iter().filter_map(|time| time.difference).collect();
+    // The error of a median is half the difference of the medians of two halves, on average.
+    let noise = differences.iter().sum::<f64>() / differences.len().max(1) as f64 / 2.0;
+    Ok(Some(Check {
+        noise_floor: (!differences.is_empty()).then_some(noise),
+        rounds: measured.rounds.len(),
+        rounds_dropped: dropped,
+        ..Check::from(calibrate(&pairs))
+    }))
 }
 
-/// The widths at which a row is measured: spread evenly, both ends among them.
-fn widths(row: &NeededRow, count: usize) -> Vec<usize> {
-    let span = row.max_width - row.min_width;
-    let steps = count.max(2) - 1;
-    // Widths between the steps of the space are never used.
-    let rounded = |width: usize| width / row.width_step * row.width_step;
-    let mut widths: Vec<usize> = (0..=steps).map(|step| rounded(row.min_width + span * step / steps)).collect();
-    widths.dedup();
-    // A curve has two knots even where a row has one width.
-    if let [only] = widths[..] {
-        widths = if only > row.key.in_channels { vec![only - 1, only] } else { vec![only, only + 1] };
+impl Check {
+    fn summary(&self) -> TableCheck {
+        // As many digits as the text of a table has.
+        let rounded = |share: f64| (1e4 * share).round() / 1e4;
+        TableCheck {
+            networks: self.networks.len(),
+            mean_error: rounded(self.mean_error),
+            p95_error: rounded(self.p95_error),
+            noise_floor: self.noise_floor.map(rounded),
+        }
     }
-    widths
 }
 
 impl From<Calibration> for Check {
     fn from(found: Calibration) -> Self {
         Self {
             mean_error: found.mean_error,
+            p95_error: found.p95_error,
             worst_error: found.worst_error,
+            bias: found.bias,
+            noise_floor: None,
+            rounds: 0,
+            rounds_dropped: 0,
             rank_correlation: Some(found.rank_correlation).filter(|value| value.is_finite()),
             scale: found.scale,
             offset_ms: found.offset_ms,
@@ -277,22 +312,5 @@ impl From<Calibration> for Check {
             fitted_worst_error: found.fitted_worst_error,
             networks: found.networks,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-
-    #[test]
-    fn widths_are_spread_between_both_ends_each_once() {
-        let key = Space::small().needed_rows()[0].key;
-        let row = |min_width, max_width| NeededRow { key, min_width, max_width, width_step: 1 };
-        assert_eq!(widths(&row(24, 48), 5), [24, 30, 36, 42, 48]);
-        assert_eq!(widths(&row(24, 26), 9), [24, 25, 26]);
-        assert_eq!(widths(&row(64, 64), 5).len(), 2);
-        assert_eq!(widths(&NeededRow { width_step: 8, ..row(24, 48) }, 9), [24, 32, 40, 48]);
     }
 }

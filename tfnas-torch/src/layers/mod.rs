@@ -20,6 +20,5 @@ pub use conv_layer::ConvLayer;
 pub use head::Head;
 pub use linear::Linear;
 pub use mb_conv::MbConv;
-pub(crate) use pool::global_mean;
 pub use squeeze_excite::SqueezeExcite;
 pub use stem::Stem;

@@ -1,3 +1,5 @@
+use super::quantile;
+
 /// How well the sum of blocks predicts whole networks.
 ///
 /// A share is |predicted - measured| / measured: 0.01 is one percent.
@@ -5,8 +7,12 @@
 pub struct Calibration {
     /// Mean share by which predictions are off.
     pub mean_error: f64,
+    /// The share that 95 % of them do not exceed.
+    pub p95_error: f64,
     /// The largest of these shares.
     pub worst_error: f64,
+    /// Mean of predicted / measured - 1.
+    pub bias: f64,
     /// Spearman's rank correlation of predicted and measured, -1 to 1; NaN where either is all equal.
     pub rank_correlation: f64,
     /// `scale * predicted + offset_ms` is the line nearest to the measurements, in the sum of squared shares.
@@ -28,10 +34,14 @@ pub struct Calibration {
 pub fn calibrate(pairs: &[(f64, f64)]) -> Calibration {
     let (mean_error, worst_error) = errors(pairs, |predicted| predicted);
     let (scale, offset_ms) = nearest_line(pairs);
+    let mut sorted: Vec<f64> = pairs.iter().map(|(predicted, measured)| (predicted / measured - 1.0).abs()).collect();
+    sorted.sort_by(f64::total_cmp);
     let (fitted_mean_error, fitted_worst_error) = errors(pairs, |predicted| scale * predicted + offset_ms);
     Calibration {
         mean_error,
+        p95_error: quantile(&sorted, 0.95),
         worst_error,
+        bias: pairs.iter().map(|(predicted, measured)| predicted / measured - 1.0).sum::<f64>() / pairs.len() as f64,
         rank_correlation: rank_correlation(pairs),
         scale,
         offset_ms,

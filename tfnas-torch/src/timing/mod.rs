@@ -1,36 +1,35 @@
-//! Latency, measured the way it is spent: of blocks, and of whole networks.
+//! Latency, measured the way it is spent: of blocks inside networks, and of whole networks.
 //!
 //! A latency table predicts a network by the sum of its blocks. That holds as far as a block is measured in the state in
-//! which a network finds it:
+//! which a network finds it, so blocks are timed [in place](InPlace):
 //!
-//! * its weights are as cold as inside a network that is called again and again: between two calls of a block, as many
-//!   others run as a network has, and no more (a small network stays in a cache that a whole table does not fit into);
-//! * its input is warm, as the block before has just written it: blocks with inputs of the same shape read the same one;
-//! * its numbers are ordinary ones: weights are drawn so that activations keep their scale through a network
+//! * inside random networks of the space, with caches as cold and inputs as warm as there;
+//! * with ordinary numbers: weights are drawn so that activations keep their scale through a network
 //!   (`random_weights`), as with default weights they fade into denormal numbers, which take a CPU far longer;
-//! * blocks and networks are those of evaluation, channels-last, with folded batch norms
-//!   ([`MbConv`](crate::layers::MbConv), [`DerivedNetwork::folded`](crate::derived::DerivedNetwork::folded)).
+//! * in networks for evaluation, channels-last, with folded batch norms
+//!   ([`DerivedNetwork::folded`](crate::derived::DerivedNetwork::folded)).
 //!
-//! What remains is told by a [`Calibration`]: predictions beside measurements of whole networks.
+//! What remains is told by a [`Calibration`]: predictions beside measurements of other networks, made in the same minutes, and
+//! how far two measurements of the same network are apart.
 //!
 //! How memory is given back to the system matters as much, and is the process's business: with glibc, `mallopt` with
 //! `M_MMAP_THRESHOLD` and `M_TRIM_THRESHOLD` set high.
 
-mod blocks;
 mod calibration;
+mod fit;
+mod in_place;
 mod input;
 mod network;
-mod piece;
 mod random_weights;
 mod stopwatch;
 
 use std::ops::ControlFlow;
 
 use tch::Device;
-use tfnas::BlockKey;
 
-pub use blocks::{BlockTimes, time_blocks};
 pub use calibration::{Calibration, calibrate};
+pub use fit::{CheckTime, Fitted, fit};
+pub use in_place::{InPlace, Round, Sample, samples_of};
 pub use network::{NetworkTime, time_network, time_networks};
 
 /// The most memory that one call may need, in bytes (64 GiB).
@@ -70,20 +69,10 @@ pub enum TimingError {
     /// An option of 0 that must be at least 1.
     #[error("timing: {0} must be at least 1")]
     Zero(&'static str),
-    /// A key or width of which there is no block.
-    #[error(
-        "timing: there is no block {key} of width {width}: sizes and channels must be at least 1, the kernel odd, the width no less than the input channels"
-    )]
-    NoSuchBlock {
-        /// The key.
-        key: BlockKey,
-        /// The width.
-        width: usize,
-    },
     /// More memory than any device has.
     #[error("timing {what} at batch {batch} would need {gib} GiB for one call: use a smaller batch or resolution")]
     TooLarge {
-        /// A key with its width, or "a network".
+        /// "a network".
         what: String,
         /// Images of a batch.
         batch: usize,
@@ -122,6 +111,11 @@ impl TimingOptions {
         }
         Err(TimingError::TooLarge { what: what(), batch: self.batch, gib: (bytes / GIB).ceil() as u64 })
     }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    quantile(&values, 0.5)
 }
 
 /// The value below which a share of the sorted values lies, interpolated between neighbours; NaN for no values.

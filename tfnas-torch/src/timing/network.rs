@@ -1,10 +1,9 @@
 use std::ops::ControlFlow;
 
-use tfnas::ModelConfig;
+use tfnas::{MbConvConfig, ModelConfig};
 use tfnas_random::{Purpose, Stream};
 
 use super::input::Inputs;
-use super::piece::floats_of;
 use super::random_weights::{level, randomise};
 use super::stopwatch::Stopwatch;
 use super::{Progress, TimingError, TimingOptions, quantile};
@@ -86,7 +85,7 @@ impl NetworkTime {
 }
 
 /// The network for evaluation, with weights that keep the scale of activations.
-fn random_network(config: &ModelConfig, options: &TimingOptions) -> FoldedNetwork {
+pub(super) fn random_network(config: &ModelConfig, options: &TimingOptions) -> FoldedNetwork {
     let network = DerivedNetwork::new(config, options.device);
     randomise(&network, options.seed);
     network.blocks().for_each(level);
@@ -105,6 +104,20 @@ pub(super) fn check_memory(
         size = size.div_ceil(block.stride.max(1));
     }
     Ok(())
+}
+
+/// Numbers in input, weights and feature maps of a block for one image, about.
+fn floats_of(config: &MbConvConfig, input_size: usize) -> f64 {
+    let area = (input_size as f64).powi(2);
+    let width = config.mid_channels as f64;
+    let channels = (config.in_channels + config.out_channels) as f64;
+    area * (channels + 2.0 * width) + weights_of(config)
+}
+
+/// Weights of a block, batch norms left out.
+fn weights_of(config: &MbConvConfig) -> f64 {
+    let reads = (config.in_channels + config.out_channels + 2 * config.se_channels) as f64;
+    config.mid_channels as f64 * (reads + (config.kernel as f64).powi(2))
 }
 
 #[cfg(test)]

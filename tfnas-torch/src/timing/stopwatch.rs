@@ -12,7 +12,7 @@ const BETWEEN_REPORTS: Duration = Duration::from_millis(100);
 /// Times calls with the wanted number of threads, which lasts as long as the stopwatch does, and reports progress.
 pub(super) struct Stopwatch<'a, 'b> {
     device: Device,
-    threads_before: usize,
+    _threads: Threads,
     progress: &'a mut Progress<'b>,
     done: usize,
     total: usize,
@@ -24,7 +24,7 @@ impl<'a, 'b> Stopwatch<'a, 'b> {
     pub(super) fn new(options: &TimingOptions, total: usize, progress: &'a mut Progress<'b>) -> Self {
         Self {
             device: options.device,
-            threads_before: set_threads(options.threads),
+            _threads: Threads::set(options.threads),
             progress,
             done: 0,
             total,
@@ -78,8 +78,19 @@ fn on_cpu(count: usize, mut call: impl FnMut(usize) -> Tensor) -> Vec<f64> {
     (0..count).map(time).collect()
 }
 
-impl Drop for Stopwatch<'_, '_> {
+/// The number of threads that compute, as long as this lives.
+pub(super) struct Threads {
+    before: usize,
+}
+
+impl Threads {
+    pub(super) fn set(threads: usize) -> Self {
+        Self { before: set_threads(threads) }
+    }
+}
+
+impl Drop for Threads {
     fn drop(&mut self) {
-        set_threads(self.threads_before);
+        set_threads(self.before);
     }
 }

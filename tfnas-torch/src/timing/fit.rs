@@ -1,0 +1,258 @@
+//! From rounds of measurements to latencies of blocks: a curve over the width for each row.
+
+use tfnas::curve::monotone;
+use tfnas::{BlockKey, Knot, LatencyCurve, NeededRow};
+
+use super::in_place::{Round, samples_of};
+use super::median;
+
+/// Rounds before and after a round whose reference times are smoothed with its own.
+const WINDOW: usize = 2;
+/// A round counts only if its reference is no further than this share from those around it.
+const LARGEST_JUMP: f64 = 0.15;
+/// Samples from which on a row gets a knot in the middle of its widths.
+const SAMPLES_OF_THREE_KNOTS: usize = 12;
+/// Residuals beyond this many standard deviations count less: Huber's weights.
+const HUBER: f64 = 1.5;
+/// From the median of absolute residuals to the standard deviation of normal ones.
+const MEDIAN_TO_SD: f64 = 1.4826;
+const ITERATIONS: usize = 10;
+
+/// What the rounds say together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fitted {
+    /// What every network of the space takes beside its blocks, in milliseconds.
+    pub base_ms: f64,
+    /// Each row's latency over its width.
+    pub curves: Vec<(BlockKey, LatencyCurve)>,
+    /// What the check networks took.
+    pub checks: Vec<CheckTime>,
+    /// Rounds that do not count, because the machine was disturbed.
+    pub dropped: usize,
+}
+
+/// Measured latency of a check network.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CheckTime {
+    /// Which one.
+    pub network: usize,
+    /// The median over its visits, in milliseconds.
+    pub ms: f64,
+    /// By which share of it the medians of the odd and the even visits differ; none after a single visit.
+    pub difference: Option<f64>,
+}
+
+/// Fits a curve for each row; none where a row has no sample.
+///
+/// * `rows`: the space's [needed rows](tfnas::Space::needed_rows).
+///
+/// Each time is divided by the reference's around it, so that a drift of the machine cancels, and multiplied by the median of all
+/// references. A curve is a robust least-squares fit (Huber's weights) of the values at two or three widths, made
+/// non-decreasing.
+pub fn fit(rows: &[NeededRow], rounds: &[Round]) -> Option<Fitted> {
+    let references: Vec<f64> = rounds.iter().map(|round| round.reference_ms).collect();
+    let smooth = |index: usize| {
+        let window = index.saturating_sub(WINDOW)..(index + WINDOW + 1).min(references.len());
+        median(references[window].to_vec())
+    };
+    let overall_ms = median(references.clone());
+    let all: Vec<(&Round, f64)> = rounds.iter().enumerate().map(|(index, round)| (round, smooth(index))).collect();
+    let is_steady = |(round, around): &&(&Round, f64)| (round.reference_ms / around - 1.0).abs() <= LARGEST_JUMP;
+    let steady: Vec<(&Round, f64)> = all.iter().filter(is_steady).copied().collect();
+    // A disturbed sample is better than none.
+    let is_complete = samples_of(rows, steady.iter().map(|(round, _)| *round)).iter().all(|&count| count > 0);
+    let counted: Vec<(&Round, f64)> = (if is_complete { &steady } else { &all })
+        .iter()
+        .map(|(round, around)| (*round, overall_ms / around))
+        .collect();
+    let mut samples: Vec<Vec<(f64, f64)>> = vec![Vec::new(); rows.len()];
+    let mut base = Vec::new();
+    let mut checks: Vec<(usize, Vec<f64>)> = Vec::new();
+    for (round, factor) in &counted {
+        base.extend(round.base_ms.iter().map(|ms| ms * factor));
+        for sample in &round.samples {
+            samples[sample.row].push((sample.width as f64, sample.ms * factor));
+        }
+        for &(network, ms) in &round.checks {
+            match checks.iter_mut().find(|(known, _)| *known == network) {
+                Some((_, times)) => times.push(ms * factor),
+                None => checks.push((network, vec![ms * factor])),
+            }
+        }
+    }
+    checks.sort_by_key(|(network, _)| *network);
+    let curves = rows.iter().zip(&samples).map(|(row, samples)| Some((row.key, curve(row, samples)?)));
+    Some(Fitted {
+        base_ms: median(base),
+        curves: curves.collect::<Option<_>>()?,
+        checks: checks.into_iter().map(|(network, times)| CheckTime::of(network, &times)).collect(),
+        dropped: rounds.len() - counted.len(),
+    })
+}
+
+impl CheckTime {
+    fn of(network: usize, times: &[f64]) -> Self {
+        let ms = median(times.to_vec());
+        let half = |first: usize| median(times.iter().skip(first).step_by(2).copied().collect());
+        let difference = (times.len() > 1).then(|| (half(0) - half(1)).abs() / ms);
+        Self { network, ms, difference }
+    }
+}
+
+/// The latency of a row over its width.
+fn curve(row: &NeededRow, samples: &[(f64, f64)]) -> Option<LatencyCurve> {
+    let least_ms = samples.iter().map(|sample| sample.1).reduce(f64::min)?;
+    let (low, high) = (row.min_width, row.max_width);
+    if low == high {
+        // A curve has two knots even where a row has one width.
+        let ms = median(samples.iter().map(|sample| sample.1).collect());
+        let widths = if low > row.key.in_channels { [low - 1, low] } else { [low, low + 1] };
+        return LatencyCurve::new(widths.map(|width| Knot { width, ms }).to_vec()).ok();
+    }
+    let middle = (low + high) / 2 / row.width_step * row.width_step;
+    let bend = samples.len() >= SAMPLES_OF_THREE_KNOTS && low < middle && middle < high;
+    let widths = if bend { vec![low, middle, high] } else { vec![low, high] };
+    let values = monotone(&robust_fit(&widths, samples));
+    // An extrapolated value may be too low, and a latency is never zero.
+    let knots = widths.iter().zip(values).map(|(&width, ms)| Knot { width, ms: ms.max(least_ms / 2.0) });
+    LatencyCurve::new(knots.collect()).ok()
+}
+
+/// The values at some widths for which the lines between them are nearest to the samples.
+fn robust_fit(widths: &[usize], samples: &[(f64, f64)]) -> Vec<f64> {
+    let rows: Vec<(Vec<f64>, f64)> = samples.iter().map(|&(width, ms)| (hats(widths, width), ms)).collect();
+    let mut weights = vec![1.0; rows.len()];
+    let mut values = Vec::new();
+    for _ in 0..ITERATIONS {
+        values = weighted_least_squares(&rows, &weights, widths.len());
+        let residual = |(hats, ms): &(Vec<f64>, f64)| (ms - dot(hats, &values)).abs();
+        let residuals: Vec<f64> = rows.iter().map(residual).collect();
+        let deviation = MEDIAN_TO_SD * median(residuals.clone());
+        for (weight, residual) in weights.iter_mut().zip(&residuals) {
+            *weight = if *residual <= HUBER * deviation { 1.0 } else { HUBER * deviation / residual };
+        }
+    }
+    values
+}
+
+/// How much each knot has in the value at a width, on straight lines through the knots.
+fn hats(widths: &[usize], width: f64) -> Vec<f64> {
+    let last = widths.len() - 2;
+    let segment = (0..last).find(|&segment| width <= widths[segment + 1] as f64).unwrap_or(last);
+    let (left, right) = (widths[segment] as f64, widths[segment + 1] as f64);
+    let place = (width - left) / (right - left);
+    let mut hats = vec![0.0; widths.len()];
+    hats[segment] = 1.0 - place;
+    hats[segment + 1] = place;
+    hats
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Solves the normal equations, with so little ridge towards the weighted mean that only knots without samples feel it.
+fn weighted_least_squares(rows: &[(Vec<f64>, f64)], weights: &[f64], count: usize) -> Vec<f64> {
+    const RIDGE: f64 = 1e-6;
+    let total: f64 = weights.iter().sum();
+    let mean = rows.iter().zip(weights).map(|((_, ms), weight)| ms * weight).sum::<f64>() / total;
+    let mut matrix = vec![vec![0.0; count + 1]; count];
+    for (line, row) in matrix.iter_mut().enumerate() {
+        row[line] = RIDGE * total;
+        row[count] = RIDGE * total * mean;
+    }
+    for ((hats, ms), weight) in rows.iter().zip(weights) {
+        for (line, row) in matrix.iter_mut().enumerate() {
+            for column in 0..count {
+                row[column] += weight * hats[line] * hats[column];
+            }
+            row[count] += weight * hats[line] * ms;
+        }
+    }
+    // The matrix is symmetric and positive definite, so elimination needs no pivots.
+    for pivot in 0..count {
+        for line in pivot + 1..count {
+            let factor = matrix[line][pivot] / matrix[pivot][pivot];
+            for column in pivot..=count {
+                matrix[line][column] -= factor * matrix[pivot][column];
+            }
+        }
+    }
+    let mut values = vec![0.0; count];
+    for line in (0..count).rev() {
+        let known = dot(&matrix[line][line + 1..count], &values[line + 1..]);
+        values[line] = (matrix[line][count] - known) / matrix[line][line];
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tfnas::Space;
+
+    use super::super::in_place::Sample;
+    use super::*;
+
+    fn row(min_width: usize, max_width: usize) -> NeededRow {
+        NeededRow { key: Space::small().needed_rows()[0].key, min_width, max_width, width_step: 1 }
+    }
+
+    fn round(reference_ms: f64, samples: &[(usize, f64)]) -> Round {
+        let samples = samples.iter().map(|&(width, ms)| Sample { row: 0, width, ms }).collect();
+        Round { reference_ms, base_ms: vec![0.5 * reference_ms], samples, checks: vec![(0, 2.0 * reference_ms)] }
+    }
+
+    #[test]
+    fn a_line_is_found_again_in_spite_of_drift_and_of_disturbed_calls() {
+        let rounds: Vec<Round> = (0..40)
+            .map(|number| {
+                // The machine becomes half as fast, and one call in ten takes three times as long.
+                let speed = 1.0 + f64::from(number) / 40.0;
+                let width = 20 + (number as usize * 7) % 21;
+                let disturbed = if number % 10 == 3 { 3.0 } else { 1.0 };
+                round(speed, &[(width, speed * disturbed * (0.1 + 0.01 * width as f64))])
+            })
+            .collect();
+        let fitted = fit(&[row(20, 40)], &rounds).unwrap();
+        let curve = &fitted.curves[0].1;
+        // In units of the median speed, 1.4875.
+        for width in [20, 30, 40] {
+            let expected = 1.4875 * (0.1 + 0.01 * width as f64);
+            assert!((curve.ms(width).unwrap() / expected - 1.0).abs() < 0.02, "{width}");
+        }
+        assert!((fitted.base_ms / (0.5 * 1.4875) - 1.0).abs() < 0.02);
+        assert!((fitted.checks[0].ms / (2.0 * 1.4875) - 1.0).abs() < 0.02);
+        assert!(fitted.checks[0].difference.unwrap() < 0.02);
+    }
+
+    #[test]
+    fn a_round_during_which_the_machine_was_disturbed_does_not_count() {
+        let mut rounds = vec![round(1.0, &[(20, 0.3), (40, 0.5)]); 7];
+        rounds[3] = round(1.5, &[(20, 9.0), (40, 9.0)]);
+        let fitted = fit(&[row(20, 40)], &rounds).unwrap();
+        assert_eq!(fitted.dropped, 1);
+        assert!((fitted.curves[0].1.ms(40).unwrap() - 0.5).abs() < 1e-4);
+    }
+
+    #[test]
+    fn curves_never_fall_and_are_never_zero() {
+        let rounds = vec![round(1.0, &[(20, 0.5), (30, 0.4), (40, 0.3)]); 6];
+        let curve = fit(&[row(20, 40)], &rounds).unwrap().curves.remove(0).1;
+        assert!(curve.knots().windows(2).all(|pair| pair[0].ms <= pair[1].ms));
+        let steep = vec![round(1.0, &[(39, 0.1), (40, 10.0)]); 6];
+        let curve = fit(&[row(20, 40)], &steep).unwrap().curves.remove(0).1;
+        assert!(curve.knots().iter().all(|knot| knot.ms > 0.0));
+    }
+
+    #[test]
+    fn one_sample_or_one_width_is_enough_and_none_is_not() {
+        let fitted = fit(&[row(20, 40)], &[round(1.0, &[(30, 0.4)])]).unwrap();
+        assert!((fitted.curves[0].1.ms(30).unwrap() - 0.4).abs() < 1e-6);
+        assert_eq!(fitted.checks[0].difference, None);
+        let single = fit(&[row(24, 24)], &[round(1.0, &[(24, 0.4)])]).unwrap();
+        assert_eq!(single.curves[0].1.ms(24), Some(0.4));
+        assert_eq!(fit(&[row(20, 40)], &[round(1.0, &[])]), None);
+    }
+}
