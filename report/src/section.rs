@@ -39,6 +39,8 @@ pub enum Part {
     Folded(String, String, Table),
     /// Commands or text to copy, with what they are for.
     Code(String, String),
+    /// Text to copy, to be opened by the reader, and what it is.
+    FoldedCode(String, String),
     /// Markup of this crate.
     Markup(Markup),
 }
@@ -101,6 +103,9 @@ impl Part {
             Self::Table(_, table) => table.html(),
             Self::Folded(_, summary, table) => table.folded(summary),
             Self::Code(purpose, code) => html! { p class="purpose" { (purpose) } pre tabindex="0" { code { (code) } } },
+            Self::FoldedCode(what, code) => {
+                html! { details { summary { (what) } pre tabindex="0" { code { (code) } } } }
+            }
             Self::Markup(markup) => markup.clone(),
         }
     }

@@ -4,6 +4,9 @@ use std::fmt::Write as _;
 /// Width of an average character, as a share of the font's size.
 const CHARACTER: f64 = 0.56;
 
+/// What a file has around its figure, in pixels.
+const MARGIN: f64 = 14.0;
+
 /// A place or a length in pixels, written with one digit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Px(pub f64);
@@ -45,15 +48,16 @@ impl Drawing {
     /// Returns the drawing as a file of its own, in light colors on white.
     pub fn file(&self, title: &str, description: &str) -> String {
         let styles = super::file_styles();
+        let (width, height) = (self.width + 2.0 * MARGIN, self.height + 2.0 * MARGIN);
         let svg = html! {
             svg xmlns="http://www.w3.org/2000/svg" class="chart"
-                viewBox={ "0 0 " (Px(self.width)) " " (Px(self.height)) }
-                width=(Px(self.width)) height=(Px(self.height)) role="img"
+                viewBox={ (Px(-MARGIN)) " " (Px(-MARGIN)) " " (Px(width)) " " (Px(height)) }
+                width=(Px(width)) height=(Px(height)) role="img"
                 aria-labelledby="title desc" {
                 title id="title" { (title) }
                 desc id="desc" { (description) }
                 style { (PreEscaped(styles)) }
-                rect class="paper" width=(Px(self.width)) height=(Px(self.height)) {}
+                rect class="paper" x=(Px(-MARGIN)) y=(Px(-MARGIN)) width=(Px(width)) height=(Px(height)) {}
                 (self.body)
             }
         };

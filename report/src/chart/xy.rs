@@ -93,7 +93,7 @@ pub enum Guide {
     Vertical(f64, String),
     /// A line between two points, with a text at its upper end.
     Between((f64, f64), (f64, f64), String),
-    /// A vertical band, with a text at its upper end.
+    /// A vertical band, with a text at its lower end.
     Band(f64, f64, String),
 }
 
@@ -132,11 +132,11 @@ impl XyChart {
         let area = self.area(top);
         let body = html! {
             (self.legend_markup(&legend, area.left))
-            (self.bands(&area))
-            (self.axes(&area))
             (self.guides(&area))
+            (self.axes(&area))
             @for series in &self.series { (lines(series, &area)) }
             @for series in &self.series { (marks(series, &area)) }
+            (self.guide_texts(&area))
             @for series in &self.series { (labels(series, &area)) }
         };
         Drawing { width: self.width, height: self.height, body }
@@ -148,9 +148,13 @@ impl XyChart {
         let ys = points().map(|point| point.y).chain(self.y.include.iter().copied());
         let y = Scale::new(ys, self.y.unit, ((self.height - top) / 40.0) as usize);
         let widest = y.ticks().iter().map(|(_, text)| text_width(text, 12.0)).fold(0.0, f64::max);
-        let (left, right) = (widest + 14.0, self.width - 14.0);
+        let left = widest + 14.0;
         let bottom = self.height - 42.0;
-        let x = Scale::new(xs, self.x.unit, ((right - left) / 70.0) as usize).between(left, right);
+        let x = Scale::new(xs, self.x.unit, ((self.width - left) / 70.0) as usize);
+        // The last text is set around the end of the axis.
+        let last = x.ticks().last().map_or(0.0, |(_, text)| text_width(text, 12.0));
+        let right = self.width - (last / 2.0 + 2.0).max(14.0);
+        let x = x.between(left, right);
         Area { left, right, top, bottom, x, y: y.between(bottom, top) }
     }
 
@@ -214,58 +218,68 @@ impl XyChart {
         }
     }
 
-    fn bands(&self, area: &Area) -> Markup {
+    /// The lines and bands of the guides, below the data.
+    fn guides(&self, area: &Area) -> Markup {
         html! {
             @for guide in &self.guides {
-                @if let Guide::Band(from, to, text) = guide {
-                    @let (from, to) = (clamped(area, *from), clamped(area, *to));
-                    rect class="band" x=(Px(from)) y=(Px(area.top)) width=(Px(to - from))
-                        height=(Px(area.bottom - area.top)) {}
-                    text class="small" x=(Px(from + 4.0)) y=(Px(area.top + 12.0)) { (text) }
+                @match guide {
+                    Guide::Horizontal(value, _) => {
+                        path class="guide" d={ "M" (Px(area.left)) " " (Px(area.y.at(*value))) "H" (Px(area.right)) } {}
+                    }
+                    Guide::Vertical(value, _) => {
+                        path class="guide" d={ "M" (Px(area.x.at(*value))) " " (Px(area.top)) "V" (Px(area.bottom)) } {}
+                    }
+                    Guide::Between(from, to, _) => {
+                        @let (from, to) = (area.place(*from), area.place(*to));
+                        path class="guide" d={ "M" (Px(from.0)) " " (Px(from.1)) "L" (Px(to.0)) " " (Px(to.1)) } {}
+                    }
+                    Guide::Band(from, to, _) => {
+                        @let (from, to) = (area.clamped(*from), area.clamped(*to));
+                        rect class="band" x=(Px(from)) y=(Px(area.top)) width=(Px(to - from))
+                            height=(Px(area.bottom - area.top)) {}
+                    }
                 }
             }
         }
     }
 
-    fn guides(&self, area: &Area) -> Markup {
-        let upper = |text: &str, x: f64| {
-            let fits = x + 4.0 + text_width(text, 11.0) < self.width;
-            html! {
-                text class={ "small ink halo" @if !fits { " end" } } x=(Px(if fits { x + 4.0 } else { x - 4.0 }))
-                    y=(Px(area.top + 12.0)) { (text) }
-            }
+    /// The texts of the guides, above the data.
+    fn guide_texts(&self, area: &Area) -> Markup {
+        let text = |x: f64, y: f64, from_right: bool, text: &str| {
+            html! { text class={ "small ink halo" @if from_right { " end" } } x=(Px(x)) y=(Px(y)) { (text) } }
         };
         html! {
             @for guide in &self.guides {
                 @match guide {
-                    Guide::Horizontal(value, text) => {
-                        @let y = area.y.at(*value);
-                        path class="guide" d={ "M" (Px(area.left)) " " (Px(y)) "H" (Px(area.right)) } {}
-                        text class="small end ink halo" x=(Px(area.right)) y=(Px(y - 5.0)) { (text) }
-                    }
-                    Guide::Vertical(value, text) => {
+                    Guide::Horizontal(value, words) => (text(area.right, area.y.at(*value) - 5.0, true, words)),
+                    Guide::Vertical(value, words) => {
                         @let x = area.x.at(*value);
-                        path class="guide" d={ "M" (Px(x)) " " (Px(area.top)) "V" (Px(area.bottom)) } {}
-                        (upper(text, x))
+                        @let turned = x + 4.0 + text_width(words, 11.0) > self.width;
+                        (text(if turned { x - 4.0 } else { x + 4.0 }, area.top + 12.0, turned, words))
                     }
-                    Guide::Between(from, to, text) => {
-                        @let (from, to) = ((area.x.at(from.0), area.y.at(from.1)), (area.x.at(to.0), area.y.at(to.1)));
-                        path class="guide" d={ "M" (Px(from.0)) " " (Px(from.1)) "L" (Px(to.0)) " " (Px(to.1)) } {}
-                        text class="small end ink halo" x=(Px(to.0 - 8.0)) y=(Px(to.1 + 12.0)) { (text) }
+                    Guide::Between(_, to, words) => {
+                        @let (x, y) = area.place(*to);
+                        (text(x - 8.0, y + 12.0, true, words))
                     }
-                    Guide::Band(..) => {}
+                    Guide::Band(from, _, words) => (text(area.clamped(*from) + 5.0, area.bottom - 7.0, false, words)),
                 }
             }
         }
+    }
+}
+
+impl Area {
+    fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
+        (self.x.at(x), self.y.at(y))
+    }
+
+    fn clamped(&self, value: f64) -> f64 {
+        self.x.at(value).clamp(self.left, self.right)
     }
 }
 
 fn is_finite(point: &Point) -> bool {
     point.x.is_finite() && point.y.is_finite()
-}
-
-fn clamped(area: &Area, value: f64) -> f64 {
-    area.x.at(value).clamp(area.left, area.right)
 }
 
 fn dash(series: &Series) -> Option<&'static str> {

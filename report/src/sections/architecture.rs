@@ -1,6 +1,6 @@
 use maud::{Markup, html};
 
-use crate::chart::{Drawing, Px, text_width};
+use crate::chart::{Drawing, Px};
 use crate::network::Network;
 use crate::outputs::{ArchitectureReport, BlockReport};
 use crate::section::{Figure, Part, Section};
@@ -10,11 +10,11 @@ use crate::text::{count, counted, ms, percent, shortened};
 /// The height of a row, in pixels.
 const ROW: f64 = 30.0;
 /// Where the columns begin, in pixels.
-const COLUMNS: [f64; 5] = [0.0, 118.0, 232.0, 392.0, 690.0];
+const COLUMNS: [f64; 5] = [0.0, 124.0, 244.0, 412.0, 720.0];
 /// The longest bar of a width and of a latency, in pixels.
-const BARS: [f64; 2] = [190.0, 120.0];
+const BARS: [f64; 2] = [200.0, 140.0];
 /// The width of the drawing, in pixels.
-const WIDTH: f64 = 910.0;
+const WIDTH: f64 = 1000.0;
 
 /// Returns the section on the architecture, or none where none was parsed.
 pub fn architecture(network: &Network) -> Option<Section> {
@@ -169,7 +169,6 @@ fn latency(lat_ms: f64, total: Option<f64>, slowest: f64, y: f64) -> Markup {
     let length = if slowest > 0.0 { (lat_ms / slowest).clamp(0.0, 1.0) * BARS[1] } else { 0.0 };
     let share = total.map(|total| format!(", {:.0} %", 100.0 * lat_ms / total)).unwrap_or_default();
     let text = format!("{lat_ms:.3} ms{share}");
-    debug_assert!(COLUMNS[4] + BARS[1] + 7.0 + text_width("0.000 ms, 00 %", 12.0) < WIDTH + 20.0);
     html! {
         rect class="fill2" x=(Px(COLUMNS[4])) y=(Px(y + 3.0)) width=(Px(length)) height="16" rx="2" {}
         text class="ink" x=(Px(COLUMNS[4] + length + 7.0)) y=(Px(y + 15.5)) { (text) }

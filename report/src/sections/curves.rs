@@ -53,8 +53,8 @@ pub fn figure(
     });
     let epochs: Vec<f64> = curves.iter().flat_map(|curve| &curve.values).map(|(epoch, _)| (epoch + 1) as f64).collect();
     let chart = XyChart {
-        width: 460.0,
-        height: 260.0,
+        width: 520.0,
+        height: 280.0,
         x: Axis::new("epoch", Unit::Whole).including(&epochs),
         y: Axis::new(words.axis, unit).including(include),
         series: series.collect(),

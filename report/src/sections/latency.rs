@@ -28,7 +28,7 @@ fn words(lookup: &Lookup) -> String {
     let reach = reach.map(|(min, max)| format!(" Networks of the space take {min:.3} to {max:.3} ms by the table."));
     let base = lookup.base_ms.map(|base| format!(" Layers outside the blocks take {}.", ms(base)));
     format!(
-        "The table `{}` was {}{device} and has {}.{}{}",
+        "The table “{}” was {}{device} and has {}.{}{}",
         lookup.name,
         lookup.origin,
         counted(lookup.rows, "row"),
@@ -89,7 +89,7 @@ fn figure(id: String, networks: &[(f64, f64)], result: Option<(f64, f64)>) -> Fi
         id,
         title: "Predicted against measured latency".to_owned(),
         description: format!("Scatter chart of {}.{description}", counted(networks.len(), "check network")),
-        note: "On the dashed line the prediction is exact; below it the table is too slow.".to_owned(),
+        note: "On the dashed line the prediction is exact; below it the prediction is too high.".to_owned(),
         drawing: chart.draw(),
         table,
     }
@@ -119,7 +119,7 @@ mod tests {
         ));
         let html = section.map(|section| section.html().into_string()).unwrap_or_default();
         assert!(
-            html.contains("`&lt;t&gt;`") && html.contains("CPU &amp; co") && html.contains("off by 10.0 % on average")
+            html.contains("“&lt;t&gt;”") && html.contains("CPU &amp; co") && html.contains("off by 10.0 % on average")
         );
     }
 

@@ -32,7 +32,7 @@ fn figure(run: &RunFacts) -> Figure {
         color: STATES.iter().find(|(state, _)| *state == stage.state).map_or(1, |(_, color)| *color),
     };
     let bars = Bars {
-        width: 860.0,
+        width: 1000.0,
         label: "seconds that the result took to make".to_owned(),
         unit: Unit::Plain,
         include: Vec::new(),

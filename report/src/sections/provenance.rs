@@ -31,9 +31,7 @@ pub fn provenance(run: &RunFacts) -> Section {
         }
     }
     if !run.configuration.is_empty() {
-        section
-            .parts
-            .push(Part::Code("The effective configuration, with its defaults:".to_owned(), run.configuration.clone()));
+        section.parts.push(Part::FoldedCode("Effective configuration".to_owned(), run.configuration.clone()));
     }
     section
 }

@@ -116,7 +116,7 @@ pub fn over_time(id: String, history: &[SearchEpoch], names: &Names) -> Option<F
     }
     let changes = cells.iter().flat_map(|row| row.windows(2)).filter(|pair| pair[0] != pair[1]).count();
     let choices = names.operations.clone();
-    let timeline = Timeline { width: 900.0, rows, label: "epoch".to_owned(), choices, cells };
+    let timeline = Timeline { width: 1000.0, rows, label: "epoch".to_owned(), choices, cells };
     Some(Figure {
         id,
         title: "Architecture after each epoch".to_owned(),

@@ -7,7 +7,7 @@ use super::select_figures::{Cost, curves, regression, scatter};
 use crate::network::Network;
 use crate::section::{Part, Section};
 use crate::table::{Cell, Table};
-use crate::text::{count, counted, number, percent};
+use crate::text::{count, counted, percent};
 
 /// Findings of the regression that are told in words.
 const FINDINGS: usize = 5;
@@ -33,7 +33,7 @@ pub fn select(network: &Network) -> Option<Section> {
         "What the regression of the first rung learned from {} (rank correlation with candidates that it was not fitted \
          to: {}):",
         counted(learned.candidates, "candidate"),
-        number(learned.leave_one_out_spearman)
+        two(learned.leave_one_out_spearman)
     )));
     let findings = learned.coefficients.iter().take(FINDINGS);
     section.parts.push(Part::List(findings.map(|one| format!("{} ({:+.2})", one.words, one.weight)).collect()));
@@ -66,13 +66,17 @@ fn standing(report: &SelectReport) -> String {
     let selection = &report.selection;
     let percentile = &selection.percentile;
     let margin = match selection.margin {
-        Some(margin) => format!(" Its distance to the second is {} times the noise of a score.", number(margin)),
+        Some(margin) => format!(" Its distance to the second is {} times the noise of a score.", two(margin)),
         None => String::new(),
     };
     format!(
         "The chosen one is estimated to be better than {:.0} to {:.0} % of random networks of this latency: {}.{margin}",
         percentile.low, percentile.high, percentile.basis
     )
+}
+
+fn two(value: f64) -> String {
+    if value.is_finite() { format!("{value:.2}") } else { "–".to_owned() }
 }
 
 /// An origin in words.

@@ -207,7 +207,7 @@ pub fn regression(network: &Network, report: &SelectReport) -> Option<Figure> {
     let first = largest.first()?;
     let bars = Bars {
         width: 520.0,
-        label: "change of the loss; negative is good".to_owned(),
+        label: "change of the loss".to_owned(),
         unit: Unit::Plain,
         include: Vec::new(),
         bars: largest
@@ -232,7 +232,8 @@ pub fn regression(network: &Network, report: &SelectReport) -> Option<Figure> {
         id: network.id("regression"),
         title: "What matters for the loss".to_owned(),
         description: format!("Bar chart of the {} largest weights of the regression. The largest: {}.", largest.len(), first.words),
-        note: "By how much the loss (as a standard normal quantile of its rank) changes with one standard deviation of a feature."
+        note: "By how much the loss (as a standard normal quantile of its rank) changes with one standard deviation of a feature: to \
+               the left (blue) the loss falls, to the right (orange) it rises."
             .to_owned(),
         drawing: bars.draw(),
         table,

@@ -55,11 +55,11 @@ fn words(train: &Training) -> String {
     let best =
         best.map(|top1| format!(" Epoch {} has the best validation: top-1 {}.", train.best_epoch + 1, percent(top1)));
     let validated = match train.protocol.as_str() {
-        "published" => "validated on the test images, as published",
-        _ => "validated on images that are held out of the training",
+        "published" => "test images, as published",
+        _ => "images held out of the training",
     };
     format!(
-        "Trained for {} on {}, {validated} ({}).{}",
+        "Trained for {} on {}, validated on {} {validated}.{}",
         counted(train.epochs.len(), "epoch"),
         counted(train.images, "image"),
         train.val_images,
