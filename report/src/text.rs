@@ -12,13 +12,21 @@ pub fn count(count: f64) -> String {
     };
     let digits = if value.abs() < 10.0 { 2 } else { 1 };
     let text = format!("{value:.digits$}");
-    let text = if digits == 2 { text.strip_suffix('0').unwrap_or(&text).to_owned() } else { text };
+    let text = text.trim_end_matches('0').trim_end_matches('.');
     format!("{text}{unit}")
 }
 
 /// Returns a latency in milliseconds with its unit.
 pub fn ms(ms: f64) -> String {
-    if ms.is_finite() { format!("{ms:.3} ms") } else { "–".to_owned() }
+    if !ms.is_finite() {
+        return "–".to_owned();
+    }
+    let digits = match ms.abs() {
+        size if size >= 100.0 => 1,
+        size if size >= 10.0 => 2,
+        _ => 3,
+    };
+    format!("{ms:.digits$} ms")
 }
 
 /// Returns a share of 1 in percent.
@@ -43,13 +51,26 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// Returns a noun with its count: `1 epoch`, `12 epochs`.
+/// Returns a whole number with a comma between thousands.
+pub fn whole(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Returns a noun with its count: `1 epoch`, `12,000 images`.
 pub fn counted(count: usize, one: &str) -> String {
     let plural = match one {
         "class" => "classes".to_owned(),
         one => format!("{one}s"),
     };
-    format!("{count} {}", if count == 1 { one.to_owned() } else { plural })
+    format!("{} {}", whole(count as u64), if count == 1 { one.to_owned() } else { plural })
 }
 
 /// Returns at most `most` characters of a text, with `…` where it was longer.
@@ -60,11 +81,15 @@ pub fn shortened(text: &str, most: usize) -> String {
     text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// Returns text without the control characters that neither HTML nor XML may contain; each becomes U+FFFD.
+/// Returns text without the control characters that neither HTML nor XML may contain, and without those that reverse the
+/// text after them; each becomes U+FFFD.
 pub fn clean(text: &str) -> String {
-    let allowed = |char: char| !char.is_control() || matches!(char, '\n' | '\t' | '\r');
-    let allowed = |char: char| allowed(char) && !matches!(char, '\u{fffe}' | '\u{ffff}');
-    text.chars().map(|char| if allowed(char) { char } else { char::REPLACEMENT_CHARACTER }).collect()
+    let forbidden = |char: char| match char {
+        '\n' | '\t' | '\r' => false,
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}' => true,
+        char => char.is_control(),
+    };
+    text.chars().map(|char| if forbidden(char) { char::REPLACEMENT_CHARACTER } else { char }).collect()
 }
 
 /// Returns a name as part of an id or a file's name: lower-case letters and digits, everything else as `-`.
@@ -88,7 +113,7 @@ mod tests {
     fn counts_have_a_unit_and_few_digits() {
         let texts = [0.0, 950.0, 4264.0, 48_138.0, 1.55e6, 4.57e9, f64::NAN].map(count);
         assert_eq!(texts, ["0", "950", "4.26 k", "48.1 k", "1.55 M", "4.57 G", "–"]);
-        assert_eq!([count(2e6), count(-1.5e3)], ["2.0 M", "-1.5 k"]);
+        assert_eq!([count(2e6), count(-1.5e3)], ["2 M", "-1.5 k"]);
     }
 
     #[test]
@@ -101,6 +126,7 @@ mod tests {
 
     #[test]
     fn control_characters_are_replaced_and_others_stay() {
+        assert_eq!(clean("\u{202e}abc\u{2066}"), "\u{fffd}abc\u{fffd}");
         assert_eq!(clean("a\u{0}b\u{1b}[0m\nö\u{7f}"), "a\u{fffd}b\u{fffd}[0m\nö\u{fffd}");
     }
 

@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(texts(&Scale::new([0.13, 0.87], Unit::Plain, 5)), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
         assert_eq!(texts(&Scale::new([0.1, 0.69], Unit::Percent, 4)), ["0", "20", "40", "60", "80"]);
         assert_eq!(texts(&Scale::new([1.0, 12.0], Unit::Whole, 6)), ["2", "4", "6", "8", "10", "12"]);
-        assert_eq!(texts(&Scale::new([1.2e6, 3.4e6], Unit::Count, 3)), ["1.0 M", "2.0 M", "3.0 M", "4.0 M"]);
+        assert_eq!(texts(&Scale::new([1.2e6, 3.4e6], Unit::Count, 3)), ["1 M", "2 M", "3 M", "4 M"]);
         assert_eq!(texts(&Scale::new([-1.2, 1.0], Unit::Plain, 4)), ["-2", "-1", "0", "1"]);
     }
 

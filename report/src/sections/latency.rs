@@ -25,7 +25,7 @@ pub fn latency(network: &Network) -> Option<Section> {
 fn words(lookup: &Lookup) -> String {
     let device = lookup.device.as_ref().map(|device| format!(" on {device}")).unwrap_or_default();
     let reach = lookup.min_reachable_ms.zip(lookup.max_reachable_ms);
-    let reach = reach.map(|(min, max)| format!(" Networks of the space take {min:.3} to {max:.3} ms by the table."));
+    let reach = reach.map(|(min, max)| format!(" Networks of the space take {} to {} by the table.", ms(min), ms(max)));
     let base = lookup.base_ms.map(|base| format!(" Layers outside the blocks take {}.", ms(base)));
     format!(
         "The table “{}” was {}{device} and has {}.{}{}",

@@ -5,7 +5,7 @@ use crate::network::Network;
 use crate::run::RunFacts;
 use crate::section::{Figure, Part, Section};
 use crate::table::{Cell, Table};
-use crate::text::{count, counted, ms, percent, signed_percent};
+use crate::text::{count, counted, ms, percent, signed_percent, whole};
 
 /// Returns the first section: the run, and what it found.
 pub fn overview(run: &RunFacts, networks: &[Network]) -> Section {
@@ -171,7 +171,7 @@ fn table(networks: &[Network]) -> Table {
             Cell::number(architecture.map(|found| found.flops as f64), count),
             Cell::number(test.and_then(|test| test.top1), percent),
             Cell::number(test.and_then(|test| test.top5), percent),
-            Cell::number(test.map(|test| test.images as f64), |images| images.to_string()),
+            Cell::number(test.map(|test| test.images as f64), |images| whole(images as u64)),
         ]);
     }
     table

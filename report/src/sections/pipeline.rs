@@ -24,16 +24,26 @@ pub fn pipeline(run: &RunFacts) -> Option<Section> {
     Some(section)
 }
 
+/// The unit of time for the longest stage, and its seconds.
+fn unit(run: &RunFacts) -> (&'static str, f64) {
+    match run.stages.iter().filter_map(|stage| stage.seconds).fold(0.0, f64::max) {
+        longest if longest >= 7200.0 => ("hours", 3600.0),
+        longest if longest >= 300.0 => ("minutes", 60.0),
+        _ => ("seconds", 1.0),
+    }
+}
+
 fn figure(run: &RunFacts) -> Figure {
+    let (name, seconds) = unit(run);
     let bar = |stage: &StageRun| Bar {
         label: stage.instance.clone(),
-        value: stage.seconds.unwrap_or(f64::NAN),
+        value: stage.seconds.map_or(f64::NAN, |took| took / seconds),
         text: format!("{} ({})", stage.took, stage.state),
         color: STATES.iter().find(|(state, _)| *state == stage.state).map_or(1, |(_, color)| *color),
     };
     let bars = Bars {
         width: 1000.0,
-        label: "seconds that the result took to make".to_owned(),
+        label: format!("{name} that the result took to make"),
         unit: Unit::Plain,
         include: Vec::new(),
         bars: run.stages.iter().map(bar).collect(),
@@ -71,6 +81,13 @@ fn table(run: &RunFacts) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_stages_are_measured_in_minutes_or_hours() {
+        let stage = |seconds| StageRun { seconds: Some(seconds), ..StageRun::default() };
+        let unit = |seconds| unit(&RunFacts { stages: vec![stage(1.0), stage(seconds)], ..RunFacts::default() }).0;
+        assert_eq!([unit(0.1), unit(299.0), unit(300.0), unit(90_000.0)], ["seconds", "seconds", "minutes", "hours"]);
+    }
 
     #[test]
     fn what_ran_what_was_cached_and_what_failed_is_counted() {

@@ -7,7 +7,7 @@ use super::select_figures::{Cost, curves, regression, scatter};
 use crate::network::Network;
 use crate::section::{Part, Section};
 use crate::table::{Cell, Table};
-use crate::text::{count, counted, percent};
+use crate::text::{count, counted, ms, percent, whole};
 
 /// Findings of the regression that are told in words.
 const FINDINGS: usize = 5;
@@ -52,11 +52,11 @@ fn words(report: &SelectReport) -> String {
     let chosen = winner.map(|winner| format!(" Chosen: {} ({}).", winner.name, origin(winner.origin)));
     let searched = selection.search_parse_rank.map(|rank| format!(" The search's own choice has rank {rank}."));
     format!(
-        "{} that meet the target of {:.3} ms were trained on {} and validated on {}.{}{}",
+        "{} that meet the target of {} were trained on {} and validated on {}.{}{}",
         counted(selection.ranking.len(), "candidate"),
-        report.target_lat_ms,
+        ms(report.target_lat_ms),
         counted(report.images, "image"),
-        report.val_images,
+        whole(report.val_images as u64),
         chosen.unwrap_or_default(),
         searched.unwrap_or_default()
     )

@@ -1,4 +1,4 @@
-use crate::chart::{Axis, Bar, Bars, Guide, Point, Series, Unit, XyChart};
+use crate::chart::{Axis, Bar, Bars, Drawing, Guide, Point, Series, Unit, XyChart};
 use crate::network::Network;
 use crate::outputs::{Test, TestClass};
 use crate::section::{Figure, Part, Section};
@@ -7,8 +7,8 @@ use crate::text::{counted, percent};
 
 /// Classes up to which each has a bar.
 const BARS: usize = 60;
-/// With more classes, how many of the worst and of the best are named.
-const NAMED: usize = 15;
+/// With more classes, how many of the worst have a bar.
+const WORST: usize = 25;
 
 /// Returns the section on the test, or none where nothing was tested.
 pub fn test(network: &Network) -> Option<Section> {
@@ -20,13 +20,13 @@ pub fn test(network: &Network) -> Option<Section> {
         let top1 = |class: &TestClass| class.top1.unwrap_or(f64::INFINITY);
         top1(one).total_cmp(&top1(other)).then(one.name.cmp(&other.name))
     });
-    let id = network.id("classes");
-    if !classes.is_empty() {
-        section.parts.push(Part::Wide(if classes.len() <= BARS {
-            bars(id, test, &classes)
-        } else {
-            many(id, test, &classes)
-        }));
+    if classes.len() > BARS {
+        section.parts.push(Part::Wide(many(network.id("classes"), test, &classes)));
+        let words = Words { id: network.id("worst-classes"), title: format!("The {WORST} worst classes") };
+        section.parts.push(Part::Wide(bars(words, test, &classes[..WORST])));
+    } else if !classes.is_empty() {
+        let words = Words { id: network.id("classes"), title: "Accuracy of each class".to_owned() };
+        section.parts.push(Part::Wide(bars(words, test, &classes)));
     }
     section.parts.push(Part::Text(
         "The test writes the accuracy of each class, but no prediction of a single image, so there is no confusion matrix \
@@ -37,7 +37,6 @@ pub fn test(network: &Network) -> Option<Section> {
 }
 
 fn words(test: &Test) -> String {
-    let share = |value: Option<f64>| value.map_or("–".to_owned(), percent);
     let skipped = match test.skipped {
         0 => String::new(),
         skipped => format!(" {} could not be read and were left out.", counted(skipped as usize, "image")),
@@ -59,63 +58,56 @@ fn bar(class: &TestClass) -> Bar {
     }
 }
 
-fn bars(id: String, test: &Test, classes: &[&TestClass]) -> Figure {
+/// What a figure is called.
+struct Words {
+    id: String,
+    title: String,
+}
+
+fn bars(words: Words, test: &Test, classes: &[&TestClass]) -> Figure {
     let drawing = Bars {
-        width: 700.0,
+        width: 760.0,
         label: "top-1, %".to_owned(),
         unit: Unit::Percent,
         include: vec![1.0],
         bars: classes.iter().map(|class| bar(class)).collect(),
     };
-    figure(id, test, classes, drawing.draw(), "Bar chart", "")
+    figure(words, test, classes, drawing.draw(), "Bar chart")
 }
 
-/// So many classes that they are a curve, with the worst and the best named.
+/// So many classes that they are one curve.
 fn many(id: String, test: &Test, classes: &[&TestClass]) -> Figure {
-    let tested: Vec<&&TestClass> = classes.iter().filter(|class| class.top1.is_some()).collect();
-    let points = tested.iter().enumerate().map(|(index, class)| Point {
+    let tested = classes.iter().filter(|class| class.top1.is_some());
+    let points = tested.enumerate().map(|(index, class)| Point {
         x: (index + 1) as f64,
         y: class.top1.unwrap_or(f64::NAN),
-        title: format!("{}: {}", class.name, class.top1.map_or("–".to_owned(), percent)),
+        title: format!("{}: {}", class.name, share(class.top1)),
         ..Point::default()
     });
     let mut series = Series::marks("", 0, points.collect());
     series.mark = 2.5;
     let guides = test.top1.map(|top1| Guide::Horizontal(top1, format!("all classes {}", percent(top1))));
     let chart = XyChart {
-        width: 860.0,
+        width: 1000.0,
         height: 320.0,
         x: Axis::new("class, from the worst to the best", Unit::Whole),
         y: Axis::new("top-1, %", Unit::Percent).including(&[0.0, 1.0]),
         series: vec![series],
         guides: guides.into_iter().collect(),
     };
-    let named = |classes: &mut dyn Iterator<Item = &&&TestClass>| {
-        classes
-            .map(|class| format!("{} {}", class.name, class.top1.map_or("–".to_owned(), percent)))
-            .collect::<Vec<_>>()
-    };
-    let worst = named(&mut tested.iter().take(NAMED)).join(", ");
-    let best = named(&mut tested.iter().rev().take(NAMED)).join(", ");
-    figure(id, test, classes, chart.draw(), "Scatter chart", &format!("Worst: {worst}. Best: {best}."))
+    let words = Words { id, title: "Accuracy of all classes".to_owned() };
+    figure(words, test, classes, chart.draw(), "Scatter chart")
 }
 
-fn figure(
-    id: String,
-    test: &Test,
-    classes: &[&TestClass],
-    drawing: crate::chart::Drawing,
-    kind: &str,
-    note: &str,
-) -> Figure {
+fn figure(words: Words, test: &Test, classes: &[&TestClass], drawing: Drawing, kind: &str) -> Figure {
     let ends = match (classes.first(), classes.iter().rev().find(|class| class.top1.is_some())) {
         (Some(worst), Some(best)) => {
-            let said = |class: &TestClass| format!("{} ({})", class.name, class.top1.map_or("–".to_owned(), percent));
-            format!(" The worst is {}, the best {}.", said(worst), said(best))
+            let said = |class: &TestClass| format!("{} ({})", class.name, share(class.top1));
+            format!(" The worst is {}, the best of them {}.", said(worst), said(best))
         }
         _ => String::new(),
     };
-    let mut table = Table::new("Accuracy of each class, worst first", &["class", ">test images", ">top-1"]);
+    let mut table = Table::new(&words.title, &["class", ">test images", ">top-1"]);
     for class in classes {
         table.row([
             Cell::from(class.name.as_str()),
@@ -123,18 +115,19 @@ fn figure(
             Cell::number(class.top1, percent),
         ]);
     }
+    let all = share(test.top1);
     Figure {
-        id,
-        title: "Accuracy of each class".to_owned(),
-        description: format!(
-            "{kind} of the top-1 of {}, {} over all.{ends}",
-            counted(classes.len(), "class"),
-            test.top1.map_or("–".to_owned(), percent)
-        ),
-        note: note.to_owned(),
+        id: words.id,
+        title: words.title,
+        description: format!("{kind} of the top-1 of {}; {all} over all.{ends}", counted(classes.len(), "class")),
+        note: String::new(),
         drawing,
         table,
     }
+}
+
+fn share(value: Option<f64>) -> String {
+    value.map_or("–".to_owned(), percent)
 }
 
 #[cfg(test)]
@@ -163,10 +156,10 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_classes_are_one_chart_with_the_worst_and_best_named() {
+    fn a_thousand_classes_are_one_curve_and_bars_of_the_worst() {
         let html = html(1000);
-        assert_eq!(html.matches("<svg").count(), 1);
-        assert!(html.contains("Worst: ") && html.contains("alert(999)") && html.contains("(1000 rows)"));
+        assert_eq!(html.matches("<svg").count(), 2);
+        assert!(html.contains("The 25 worst classes") && html.contains("alert(999)") && html.contains("(1,000 rows)"));
     }
 
     #[test]

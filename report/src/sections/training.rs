@@ -3,7 +3,7 @@ use crate::chart::{Guide, Unit};
 use crate::network::Network;
 use crate::outputs::{Training, TrainingEpoch};
 use crate::section::{Part, Section};
-use crate::text::{counted, percent};
+use crate::text::{counted, percent, whole};
 
 /// Returns the section on the training, or none where nothing was trained.
 pub fn training(network: &Network) -> Option<Section> {
@@ -62,7 +62,7 @@ fn words(train: &Training) -> String {
         "Trained for {} on {}, validated on {} {validated}.{}",
         counted(train.epochs.len(), "epoch"),
         counted(train.images, "image"),
-        train.val_images,
+        whole(train.val_images as u64),
         best.unwrap_or_default()
     )
 }
