@@ -29,7 +29,23 @@ pub fn networks(cache: &Cache, parts: &[Part]) -> Vec<Network> {
     let results = Results { done, closures };
     let anchors = ANCHORS.into_iter().map(|stage| results.of(stage)).find(|anchors| !anchors.is_empty());
     let anchors = anchors.unwrap_or_default();
-    anchors.into_iter().map(|anchor| network(cache, &results, anchor)).collect()
+    let mut networks: Vec<Network> = anchors.into_iter().map(|anchor| network(cache, &results, anchor)).collect();
+    tell_apart(&mut networks);
+    networks
+}
+
+/// Names networks by their targets where several are found and a name is missing: a list reuses results that were made
+/// before there was a list.
+fn tell_apart(networks: &mut [Network]) {
+    if networks.len() < 2 {
+        return;
+    }
+    for (index, network) in networks.iter_mut().enumerate().filter(|(_, network)| network.label.is_empty()) {
+        network.label = match network.target_ms() {
+            Some(target) => format!("{target}"),
+            None => format!("network {}", index + 1),
+        };
+    }
 }
 
 impl<'a> Results<'a> {

@@ -60,7 +60,8 @@ pub struct SearchResult {
 pub struct ArchitectureReport {
     /// Side of the images, in pixels.
     pub space_resolution: usize,
-    /// Classes.
+    /// Classes; 0 if that is not known.
+    #[serde(default)]
     pub classes: usize,
     /// Latency that it had to meet, in milliseconds.
     pub target_lat_ms: Option<f64>,

@@ -20,10 +20,10 @@ const WIDTH: f64 = 1000.0;
 pub fn architecture(network: &Network) -> Option<Section> {
     let found = network.architecture.get()?;
     let mut section = Section::new(&network.id("architecture"), &network.heading("Architecture"));
+    let classes = if found.classes > 0 { format!(" and {}", counted(found.classes, "class")) } else { String::new() };
     section.parts.push(Part::Text(format!(
-        "{} for images of {size}×{size} pixels and {}: {} parameters, {} multiply-adds.",
+        "{} for images of {size}×{size} pixels{classes}: {} parameters, {} multiply-adds.",
         counted(found.blocks.len(), "block"),
-        counted(found.classes, "class"),
         count(found.parameters as f64),
         count(found.flops as f64),
         size = found.space_resolution,

@@ -152,7 +152,7 @@ fn candidates(network: &Network, report: &SelectReport) -> Table {
 /// The multiply-adds of a candidate; none if it is not of the space that is known.
 pub fn multiply_adds(network: &Network, ranked: &Ranked) -> Option<f64> {
     let space = network.space.as_ref()?;
-    let classes = network.architecture.get().map_or(1, |architecture| architecture.classes);
+    let classes = network.architecture.get().map_or(1, |architecture| architecture.classes.max(1));
     let config = tfnas::ModelConfig::from_architecture(space, &ranked.architecture, classes).ok()?;
     Some(tfnas::cost::flops(&config, space.definition().resolution) as f64)
 }
