@@ -244,6 +244,11 @@ impl<T> Output<T> {
         }
     }
 
+    /// Returns whether the run has none.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+
     /// Returns why it cannot be read.
     pub fn problem(&self) -> Option<&str> {
         match self {

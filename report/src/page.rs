@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn what_is_missing_and_what_cannot_be_read_is_told() {
         let html = matrix(&[""]).html();
-        assert!(html.contains("No output of this run: search, selection, architecture, test, latency"), "{html}");
+        assert!(html.contains("No output of this run: search, selection, architecture, latency</li>"), "{html}");
         assert!(html.contains("test.json cannot be read: line 1 is &lt;cut&gt;"));
         assert!(Report::default().html().contains("No stage of this run has a result that can be shown."));
     }

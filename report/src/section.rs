@@ -96,9 +96,9 @@ impl Part {
         match self {
             Self::Text(text) => html! { p { (text) } },
             Self::List(items) => html! { ul { @for item in items { li { (item) } } } },
-            Self::Wide(figure) => figure.html("wide"),
+            Self::Wide(figure) => figure.html(true),
             Self::Grid(figures) => {
-                html! { div class="grid-of-figures" { @for figure in figures { (figure.html("")) } } }
+                html! { div class="grid-of-figures" { @for figure in figures { (figure.html(false)) } } }
             }
             Self::Table(_, table) => table.html(),
             Self::Folded(_, summary, table) => table.folded(summary),
@@ -112,14 +112,20 @@ impl Part {
 }
 
 impl Figure {
-    fn html(&self, class: &str) -> Markup {
+    /// The figure as HTML; a wide one scrolls on narrow screens, the others become smaller.
+    fn html(&self, wide: bool) -> Markup {
+        let drawing = self.drawing.inline(&self.id, &self.title, &self.description);
         html! {
-            figure id=(self.id) class=[Some(class).filter(|class| !class.is_empty())] {
+            figure id=(self.id) class=[wide.then_some("wide")] {
                 figcaption {
                     h3 { (self.title) }
                     @if !self.note.is_empty() { p { (self.note) } }
                 }
-                div class="plot" { (self.drawing.inline(&self.id, &self.title, &self.description)) }
+                @if wide {
+                    div class="plot" role="group" aria-label=(self.title) tabindex="0" { (drawing) }
+                } @else {
+                    div class="plot" { (drawing) }
+                }
                 (self.table.folded("Numbers"))
             }
         }

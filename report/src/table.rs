@@ -96,7 +96,7 @@ impl Table {
     /// Returns the table as HTML, in a box that scrolls on narrow screens.
     pub fn html(&self) -> Markup {
         html! {
-            div class="scroll" role="region" aria-label=(self.caption) tabindex="0" {
+            div class="scroll" role="group" aria-label=(self.caption) tabindex="0" {
                 table {
                     caption { (self.caption) }
                     thead { tr { @for (name, numeric) in &self.columns { th scope="col" class=[number(*numeric)] { (name) } } } }

@@ -38,6 +38,7 @@ impl Scale {
             let around = if low == 0.0 { 1.0 } else { low.abs() / 2.0 };
             (low, high) = match unit {
                 Unit::Whole => (low, high + 1.0),
+                Unit::Percent if (0.0..=1.0).contains(&low) => ((low - 0.1).max(0.0), (high + 0.1).min(1.0)),
                 _ => (low - around, high + around),
             };
         }
@@ -122,6 +123,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn one_share_stays_between_0_and_100_percent() {
+        assert_eq!(texts(&Scale::new([0.84], Unit::Percent, 5)), ["70", "75", "80", "85", "90", "95"]);
+        let ends = |share: f64| Scale::new([share], Unit::Percent, 5).ticks();
+        assert!(ends(0.0).iter().chain(&ends(1.0)).all(|(tick, _)| (-1e-9..=1.000_001).contains(tick)));
     }
 
     #[test]

@@ -24,14 +24,15 @@ use crate::section::Section;
 
 /// Returns the sections of one network, and the names of those for which there is no output.
 pub fn of_network(network: &Network) -> (Vec<Section>, Vec<&'static str>) {
+    let unsearched = network.search.is_absent() && network.history.is_absent();
     let sections = [
-        ("search", search::search(network)),
-        ("selection", select::select(network)),
-        ("architecture", architecture::architecture(network)),
-        ("training", training::training(network)),
-        ("test", test::test(network)),
-        ("latency", latency(network)),
+        ("search", unsearched, search::search(network)),
+        ("selection", network.select.is_absent(), select::select(network)),
+        ("architecture", network.architecture.is_absent(), architecture::architecture(network)),
+        ("training", network.train.is_absent(), training::training(network)),
+        ("test", network.test.is_absent(), test::test(network)),
+        ("latency", network.lookup.is_absent(), latency(network)),
     ];
-    let missing = sections.iter().filter(|(_, section)| section.is_none()).map(|(name, _)| *name).collect();
-    (sections.into_iter().filter_map(|(_, section)| section).collect(), missing)
+    let missing = sections.iter().filter(|(_, absent, _)| *absent).map(|(name, _, _)| *name).collect();
+    (sections.into_iter().filter_map(|(_, _, section)| section).collect(), missing)
 }
