@@ -48,7 +48,7 @@ pub fn network(label: &str) -> Network {
         train: read(&json!({
             "protocol": "published", "images": 128_000, "val_images": 5000, "best_epoch": 243, "best_top1": 0.84,
             "epochs": (0..250).map(|n| { let t = f64::from(n) / 250.0; json!({
-                "epoch": n, "lr": 0.1 * (1.0 + (3.14 * t).cos()), "train_loss": 5.0 - 3.2 * t.sqrt(), "train_top1": 0.8 * t.sqrt(),
+                "epoch": n, "lr": 0.1 * (1.0 + (std::f64::consts::PI * t).cos()), "train_loss": 5.0 - 3.2 * t.sqrt(), "train_top1": 0.8 * t.sqrt(),
                 "train_top5": 0.9, "val_loss": 4.6 - 3.3 * t.sqrt() + 0.1 * wave(n), "val_top1": 0.84 * t.sqrt(), "val_top5": 0.95 * t.sqrt().sqrt(),
                 "skipped": 0}) }).collect::<Vec<_>>(),
         })),
