@@ -80,7 +80,7 @@ impl Report {
     }
 }
 
-/// Whether a run has no result at all, as one that was pulled or whose results are gone.
+/// Whether a run neither made nor used a result.
 fn did_nothing(cache: &Cache, run: &Run) -> bool {
     cache.ledger().summary(run.id).is_ok_and(|summary| summary.made.is_empty() && summary.used.is_empty())
 }

@@ -190,7 +190,8 @@ impl Run {
         match page::write_beside(&session.cache, id) {
             Ok(path) => Some(std::path::absolute(&path).unwrap_or(path)),
             Err(error) => {
-                reporter.warn(&format!("the page of the run is not written: {error} (`report {id}` tries again)"));
+                reporter
+                    .warn(&format!("cannot write the report of run {id}: {error}; `report {id}` writes it elsewhere"));
                 None
             }
         }

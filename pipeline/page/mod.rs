@@ -37,7 +37,7 @@ impl Part {
 /// Reads everything that the page of a run shows.
 ///
 /// # Errors
-/// A ledger that cannot be read. An output that cannot be read is told on the page.
+/// Returns an error if the ledger cannot be read. The page lists outputs that cannot be read.
 pub fn gather(cache: &Cache, run: &Run) -> Result<Report, LedgerError> {
     let parts = parts(cache, run)?;
     Ok(Report { run: facts::run(cache, run, &parts), networks: networks::networks(cache, &parts) })

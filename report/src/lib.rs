@@ -31,7 +31,7 @@
 //! let page = report.html();
 //! assert!(page.starts_with("<!DOCTYPE html>") && page.contains("Top-1 67.0 %"));
 //! assert!(page.contains("&lt;star&gt;"), "names are escaped");
-//! assert!(page.contains("No output of this run: search"), "what is missing is told");
+//! assert!(page.contains("No output of this run: search"), "the page lists what is missing");
 //! let names: Vec<String> = report.files().into_iter().map(|file| file.name).collect();
 //! assert!(names.contains(&"classes.svg".to_owned()) && names.contains(&"classes.csv".to_owned()));
 //! ```

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_and_what_cannot_be_read_is_told() {
+    fn missing_and_unreadable_outputs_are_listed() {
         let html = matrix(&[""]).html();
         assert!(html.contains("No output of this run: search, selection, architecture, latency</li>"), "{html}");
         assert!(html.contains("test.json cannot be read: line 1 is &lt;cut&gt;"));

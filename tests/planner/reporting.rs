@@ -34,7 +34,7 @@ fn a_page_that_cannot_be_written_is_a_warning() {
     project.write(".tfnas/reports", "a file");
     let ended = project.good(&["run", "all"]);
     assert!(
-        ended.err.contains("the page of the run is not written") && ended.err.contains("report 2"),
+        ended.err.contains("cannot write the report of run 2") && ended.err.contains("`report 2`"),
         "{}",
         ended.err
     );
@@ -42,7 +42,7 @@ fn a_page_that_cannot_be_written_is_a_warning() {
 }
 
 #[test]
-fn a_page_has_every_stage_and_says_what_is_missing() {
+fn a_page_has_every_stage_and_lists_what_is_missing() {
     let project = Project::new();
     project.good(&["run", "all"]);
     project.good(&["report"]);
@@ -82,7 +82,7 @@ fn figures_and_tables_are_files_of_their_own() {
 }
 
 #[test]
-fn what_is_no_run_and_what_cannot_be_written_is_said() {
+fn unknown_runs_and_paths_that_cannot_be_written_are_errors() {
     let project = Project::new();
     let ended = project.run(&["report"]);
     assert_eq!(ended.code, Some(2));
@@ -125,7 +125,7 @@ fn names_of_files_are_text_on_the_page() {
 }
 
 #[test]
-fn a_damaged_output_is_told_on_the_page() {
+fn a_damaged_output_is_reported_on_the_page() {
     let project = Project::new();
     project.good(&["run", "all"]);
     let status = project.json(&["status", "test"]);

@@ -40,7 +40,7 @@ pub struct Point {
     pub x: f64,
     /// Value on the vertical axis.
     pub y: f64,
-    /// What a pointer on the mark tells.
+    /// The tooltip of its mark.
     pub title: String,
     /// A text beside the mark.
     pub label: Option<String>,

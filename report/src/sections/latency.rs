@@ -11,6 +11,7 @@ pub fn latency(network: &Network) -> Option<Section> {
     let mut section = Section::new(&network.id("latency"), &network.heading("Latency"));
     section.parts.push(Part::Text(words(lookup)));
     let result = network.predicted_ms().zip(network.measured_ms());
+    section.parts.extend(result.map(|(predicted, measured)| Part::Text(found(network, predicted, measured))));
     let networks = lookup.check.as_ref().map(|check| check.networks.as_slice()).unwrap_or_default();
     if networks.is_empty() && result.is_none() {
         return Some(section);
@@ -34,6 +35,19 @@ fn words(lookup: &Lookup) -> String {
         counted(lookup.rows, "row"),
         reach.unwrap_or_default(),
         base.unwrap_or_default()
+    )
+}
+
+/// The latency of the network that was found.
+fn found(network: &Network, predicted: f64, measured: f64) -> String {
+    let quartiles = network.measured.and_then(|measured| measured.low.zip(measured.high));
+    let quartiles = quartiles.map(|(low, high)| format!(" (half of the passes: {} to {})", ms(low), ms(high)));
+    format!(
+        "The network of this run takes {}{}; the table predicts {}, which is {} off.",
+        ms(measured),
+        quartiles.unwrap_or_default(),
+        ms(predicted),
+        signed_percent(predicted / measured - 1.0)
     )
 }
 
@@ -128,6 +142,15 @@ mod tests {
         let html = latency(&network("null")).map(|section| section.html().into_string()).unwrap_or_default();
         assert!(html.contains("20 rows") && !html.contains("<svg"));
         assert!(latency(&Network::default()).is_none());
+    }
+
+    #[test]
+    fn the_network_that_was_found_is_compared_in_words() {
+        let network =
+            Network { measured: Some(Measured { median: 0.5, low: Some(0.4), high: Some(0.6) }), ..network("null") };
+        let said = found(&network, 0.6, 0.5);
+        let expected = "takes 0.500 ms (half of the passes: 0.400 ms to 0.600 ms); the table predicts 0.600 ms, which is +20.0 % off.";
+        assert!(said.ends_with(expected), "{said}");
     }
 
     #[test]

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ran_what_was_cached_and_what_failed_is_counted() {
+    fn stages_that_ran_were_cached_or_failed_are_counted() {
         let stage =
             |state: &str| StageRun { instance: "<search>".to_owned(), state: state.to_owned(), ..StageRun::default() };
         let run = RunFacts { stages: vec![stage("ran"), stage("cached"), stage("failed")], ..RunFacts::default() };

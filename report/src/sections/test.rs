@@ -28,11 +28,8 @@ pub fn test(network: &Network) -> Option<Section> {
         let words = Words { id: network.id("classes"), title: "Accuracy of each class".to_owned() };
         section.parts.push(Part::Wide(bars(words, test, &classes)));
     }
-    section.parts.push(Part::Text(
-        "The test writes the accuracy of each class, but no prediction of a single image, so there is no confusion matrix \
-         and there are no examples of mistakes."
-            .to_owned(),
-    ));
+    let absent = "The test does not record predictions of single images, so there is no confusion matrix and no list of mistakes.";
+    section.parts.push(Part::Text(absent.to_owned()));
     Some(section)
 }
 
@@ -163,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn no_class_and_no_image_are_told() {
+    fn classes_without_images_are_marked() {
         assert!(html(0).contains("top-5 –") && !html(0).contains("<svg"));
         assert!(html(3).contains("no test image"));
     }

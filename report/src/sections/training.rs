@@ -21,7 +21,12 @@ pub fn training(network: &Network) -> Option<Section> {
     let words = |name: &str, title, axis, note| Words { id: network.id(name), title, axis, note };
     let figures = [
         figure(
-            words("training-loss", "Loss", "cross-entropy", "Label smoothing raises the training loss."),
+            words(
+                "training-loss",
+                "Loss",
+                "cross-entropy",
+                "The training loss includes label smoothing, if the configuration asks for it.",
+            ),
             Unit::Plain,
             &[curve("training", |epoch| epoch.train_loss), curve("validation", |epoch| epoch.val_loss)],
             &[],
