@@ -13,7 +13,10 @@ pub fn provenance(run: &RunFacts) -> Section {
          environment, each file by its BLAKE3 digest.",
         if run.tool.is_empty() { "an unknown program" } else { &run.tool }
     )));
-    section.parts.push(Part::Code("Reproduce the run in another store:".to_owned(), reproduce(run)));
+    section.parts.push(Part::Code(
+        "Reproduce the run in another store (latencies are measured again):".to_owned(),
+        reproduce(run),
+    ));
     section.parts.push(Part::Code(
         "Check one stage: run it again and compare its outputs byte by byte:".to_owned(),
         "tfnas-pipeline check train".to_owned(),

@@ -9,8 +9,10 @@ use crate::section::{Part, Section};
 use crate::table::{Cell, Table};
 use crate::text::{count, counted, ms, percent, whole};
 
-/// Findings of the regression that are told in words.
+/// Findings of the regression that are named in words.
 const FINDINGS: usize = 5;
+/// The rank correlation below which findings of the regression may be chance.
+const WEAK: f64 = 0.3;
 
 /// Returns the section on the selection, or none where it did not run.
 pub fn select(network: &Network) -> Option<Section> {
@@ -29,11 +31,13 @@ pub fn select(network: &Network) -> Option<Section> {
     ];
     section.parts.push(Part::Grid(figures.into_iter().flatten().collect()));
     let learned = &report.selection.regression;
+    let rank = learned.leave_one_out_spearman;
+    let care = if rank < WEAK { ". That is little: the findings may be chance" } else { "" };
     section.parts.push(Part::Text(format!(
         "What the regression of the first rung learned from {} (rank correlation with candidates that it was not fitted \
-         to: {}):",
+         to: {}){care}:",
         counted(learned.candidates, "candidate"),
-        two(learned.leave_one_out_spearman)
+        two(rank)
     )));
     let findings = learned.coefficients.iter().take(FINDINGS);
     section.parts.push(Part::List(findings.map(|one| format!("{} ({:+.2})", one.words, one.weight)).collect()));
@@ -49,10 +53,13 @@ pub fn select(network: &Network) -> Option<Section> {
 fn words(report: &SelectReport) -> String {
     let selection = &report.selection;
     let winner = selection.ranking.iter().find(|ranked| ranked.id == selection.winner);
-    let chosen = winner.map(|winner| format!(" Chosen: {} ({}).", winner.name, origin(winner.origin)));
+    let chosen = winner.map(|winner| match origin(winner.origin) {
+        origin if winner.name.starts_with(&origin) => format!(" Chosen: {}.", winner.name),
+        origin => format!(" Chosen: {} ({origin}).", winner.name),
+    });
     let searched = selection.search_parse_rank.map(|rank| format!(" The search's own choice has rank {rank}."));
     format!(
-        "{} that meet the target of {} were trained on {} and validated on {}.{}{}",
+        "Trained {} within the target of {} on {}, validated on {}.{}{}",
         counted(selection.ranking.len(), "candidate"),
         ms(report.target_lat_ms),
         counted(report.images, "image"),
@@ -205,7 +212,7 @@ pub mod tests {
     fn one_candidate_is_a_selection() {
         let html = section(&[("rule <1>", r#"{"kind": "rule"}"#, 2, false)]).html().into_string();
         assert!(
-            html.contains("1 candidate that meet")
+            html.contains("Trained 1 candidate within the target of 0.600 ms")
                 && html.contains("rule &lt;1&gt;")
                 && html.contains("one &lt;diverged&gt;")
         );
