@@ -13,6 +13,7 @@ mod lock;
 mod machine;
 mod network_file;
 mod options;
+mod page;
 mod plan;
 mod publication;
 mod remote;

@@ -14,6 +14,7 @@
 //! logs/<attempt>.log   what the worker of an attempt wrote
 //! attempts/<attempt>/  where a worker leaves its outputs
 //! detached/<attempt>/  of an attempt whose worker outlives its planner: its job, and what it says; gone when it has ended
+//! reports/<run>.html   the page about a run; written by `run all`, never removed by `gc`
 //! resume/<key>/        where a long stage keeps its resume point, until its key has a result
 //! folders/             what is remembered of image folders, so that unchanged files are not read again
 //! programs/            what is remembered of the programs and libraries that did the work, likewise

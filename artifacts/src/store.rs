@@ -15,7 +15,7 @@ use crate::digest::{Hasher, read_blocks};
 use crate::durable::{self, Access};
 use crate::format::{self, FormatError};
 use crate::stamp::{Clock, Stamp, now_ns};
-use crate::{ActionKey, AttemptId, Digest, FileError, Purpose};
+use crate::{ActionKey, AttemptId, Digest, FileError, Purpose, RunId};
 
 /// The folders of a store; the head of the crate says what each is for.
 const FOLDERS: [&str; 11] = [
@@ -126,6 +126,11 @@ impl Store {
     /// Returns where what is remembered of programs and libraries is kept; for [`identify_file`](crate::identify_file).
     pub fn program_memos(&self) -> PathBuf {
         self.root.join("programs")
+    }
+
+    /// Returns the file that holds the page of a run, if one was written.
+    pub fn report_file(&self, run: RunId) -> PathBuf {
+        self.root.join("reports").join(format!("{run}.html"))
     }
 
     pub(crate) fn temporary(&self) -> PathBuf {

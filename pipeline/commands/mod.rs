@@ -18,6 +18,7 @@ pub mod log;
 pub mod man;
 pub mod plan;
 pub mod publish;
+pub mod report;
 mod results;
 pub mod run;
 pub mod show;

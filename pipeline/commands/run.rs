@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::MultiProgress;
-use tfnas_artifacts::Outcome;
+use tfnas_artifacts::{Outcome, RunId};
 use tfnas_stages::{Config, Executor};
 
 use crate::commands::plan;
@@ -14,6 +14,7 @@ use crate::exit::Exit;
 use crate::generate;
 use crate::lock::{self, Lock};
 use crate::options::Options;
+use crate::page;
 use crate::plan::{Remarks, check, check_networks, check_targets, select};
 use crate::report::{Reporter, found, print};
 use crate::session::{Session, Setup};
@@ -152,6 +153,7 @@ impl Run {
             Ok(finished) => ending(finished),
             Err(_) => (Outcome::Failed, Exit::Failed),
         };
+        let id = run.id();
         session.cache.end_run(run, outcome)?;
         let finished = executed.map_err(|error| CommandError::failed(error.to_string()))?;
         if let Some(path) = lock::path(&session.configuration) {
@@ -161,11 +163,38 @@ impl Run {
                 new.write(&path)?;
             }
         }
-        reporter.finished(planner.graph, &finished, &work.remarks);
+        let page = self.page(session, work, &finished, exit, id, &mut reporter);
+        reporter.finished(planner.graph, &finished, &work.remarks, page.as_deref());
         if exit == Exit::Done && !json {
-            print(&found(&planner, &finished, &work.remarks));
+            print(&found(&planner, &finished, &work.remarks, page.as_deref()));
         }
         Ok(exit)
+    }
+}
+
+impl Run {
+    /// Writes the page of a run of all stages that did something; a page that cannot be written is a warning.
+    fn page(
+        &self,
+        session: &Session,
+        work: &Work,
+        finished: &Finished,
+        exit: Exit,
+        id: RunId,
+        reporter: &mut Reporter,
+    ) -> Option<PathBuf> {
+        let all = work.chosen.len() == session.graph.instances.len();
+        if exit != Exit::Done || finished.ran.is_empty() || !all {
+            return None;
+        }
+        match page::write_beside(&session.cache, id) {
+            Ok(path) => Some(std::path::absolute(&path).unwrap_or(path)),
+            Err(error) => {
+                reporter
+                    .warn(&format!("cannot write the report of run {id}: {error}; `report {id}` writes it elsewhere"));
+                None
+            }
+        }
     }
 }
 

@@ -116,8 +116,8 @@ fn params<P: DeserializeOwned>(records: &BTreeMap<Stage, StageRecord>, stage: St
     serde_json::from_value(value).map_err(|error| format!("the parameters of {}: {error}", stage.name()))
 }
 
-/// Parameters as they were before a key manifest took them apart (`groups[2].channels`).
-fn unflattened(manifest: &KeyManifest) -> Value {
+/// Returns parameters as they were before a key manifest took them apart (`groups[2].channels`).
+pub fn unflattened(manifest: &KeyManifest) -> Value {
     let mut whole = Value::Object(Map::new());
     for (path, scalar) in manifest.parameter_values() {
         let mut here = &mut whole;

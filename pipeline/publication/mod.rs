@@ -36,7 +36,7 @@ mod stage_record;
 mod statement;
 
 pub use card::{Card, FrontMatter, front_matter};
-pub use configuration::{configuration, public as public_path};
+pub use configuration::{configuration, public as public_path, unflattened};
 pub use contents::{Contents, lists, weights};
 pub use data::{Data, Images, ListDigest, Looks, Overlap};
 pub use facts::{Measured, TestFacts, measured};

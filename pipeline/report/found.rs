@@ -19,8 +19,9 @@ const SHOWN: [(&str, &str); 6] = [
     ("test", "test.json"),
 ];
 
-/// Returns the report: each network found, what ran and what was cached, and where everything lies.
-pub fn found(planner: &Planner<'_>, finished: &Finished, remarks: &Remarks) -> String {
+/// Returns the report: each network found, what ran and what was cached, and where everything lies, the page of the run
+/// among it.
+pub fn found(planner: &Planner<'_>, finished: &Finished, remarks: &Remarks, page: Option<&Path>) -> String {
     let (graph, cache) = (planner.graph, planner.cache);
     let mut text: String = networks(graph, cache, &finished.results).iter().map(network).collect();
     let said = remarks.text();
@@ -28,7 +29,7 @@ pub fn found(planner: &Planner<'_>, finished: &Finished, remarks: &Remarks) -> S
         text.push_str(&format!("data\n{}\n", indented(&said)));
     }
     text.push_str(&stages(graph, finished));
-    text.push_str(&places(graph, cache, finished));
+    text.push_str(&places(graph, cache, finished, page));
     text
 }
 
@@ -137,9 +138,12 @@ fn stages(graph: &Graph, finished: &Finished) -> String {
     format!("stages\n{}\n", indented(&columns.to_string()))
 }
 
-fn places(graph: &Graph, cache: &Cache, finished: &Finished) -> String {
+fn places(graph: &Graph, cache: &Cache, finished: &Finished, page: Option<&Path>) -> String {
     let mut columns = Columns::plain(2);
     columns.row(["store".to_owned(), absolute(cache.store().root())]);
+    if let Some(page) = page {
+        columns.row(["report".to_owned(), page.display().to_string()]);
+    }
     for (what, output) in SHOWN {
         for (position, attempt) in &finished.results {
             if let Some(output) = attempt.output(output) {

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use indicatif::MultiProgress;
 use serde::Serialize;
 use tfnas_stages::Level;
@@ -38,6 +40,9 @@ struct Last<'a> {
     /// Likewise.
     #[serde(skip_serializing_if = "<[Remark]>::is_empty")]
     warnings: &'a [Remark],
+    /// The page of the run, if one was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<String>,
 }
 
 /// A line of `run --json` about the data.
@@ -163,7 +168,7 @@ impl Reporter {
     }
 
     /// Writes the last event.
-    pub fn finished(&mut self, graph: &Graph, finished: &Finished, remarks: &Remarks) {
+    pub fn finished(&mut self, graph: &Graph, finished: &Finished, remarks: &Remarks, page: Option<&Path>) {
         if self.events {
             let ids =
                 |instances: &[usize]| instances.iter().map(|instance| graph.instances[*instance].id.as_str()).collect();
@@ -175,6 +180,7 @@ impl Reporter {
                 interrupted: ids(&finished.interrupted),
                 notes: &remarks.notes,
                 warnings: &remarks.warnings,
+                report: page.map(|page| page.display().to_string()),
             });
         }
     }

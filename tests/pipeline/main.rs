@@ -14,6 +14,7 @@ mod project;
 mod published;
 mod publishing;
 mod ranks;
+mod reporting;
 mod selecting;
 mod slurm;
 mod tampering;

@@ -25,6 +25,7 @@ mod network_weights;
 mod project;
 mod publishing;
 mod remotes;
+mod reporting;
 mod several;
 mod shapes;
 mod slurm;

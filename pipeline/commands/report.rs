@@ -1,0 +1,97 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use tfnas_artifacts::{Cache, Found, Outcome, Run};
+
+use crate::commands::show::named;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::options::Options;
+use crate::page::{PageError, gather, write_figures, write_page};
+use crate::report::print_json;
+use crate::session::store_to_read;
+
+/// Runs that are looked at for the last one that finished.
+const LOOKED_AT: usize = 1000;
+
+/// Write an HTML page about a run: result, search, selection, network, training, test, latency, provenance
+///
+/// The page is one file that needs no network. It has the figures of what the run's stages wrote, each with its numbers
+/// as a table.
+#[derive(Args, Debug)]
+pub struct Report {
+    /// A run's number, or `latest`; default: the last run that finished
+    #[arg(value_name = "RUN")]
+    run: Option<String>,
+
+    /// The file to write
+    #[arg(long, short, default_value = "report.html", value_name = "FILE")]
+    output: PathBuf,
+
+    /// Write also each figure as SVG and each table as CSV into this folder
+    #[arg(long, value_name = "FOLDER")]
+    figures: Option<PathBuf>,
+}
+
+impl Report {
+    /// Writes the page.
+    ///
+    /// # Errors
+    /// A store that cannot be read, a run that is not there, a file that cannot be written.
+    pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
+        let cache = store_to_read(options)?;
+        let run = self.run(&cache)?;
+        let report = gather(&cache, &run)?;
+        let output = std::path::absolute(&self.output).unwrap_or_else(|_| self.output.clone());
+        write_page(&report, &output)?;
+        let figures = match &self.figures {
+            Some(folder) => write_figures(&report, folder)?,
+            None => Vec::new(),
+        };
+        tracing::info!("wrote {}", output.display());
+        if let Some(folder) = &self.figures {
+            tracing::info!("wrote {} figures and tables to {}", figures.len(), folder.display());
+        }
+        if options.json {
+            let figures: Vec<String> = figures.iter().map(|file| file.display().to_string()).collect();
+            print_json(&json!({ "run": run.id, "file": output.display().to_string(), "figures": figures }));
+        }
+        Ok(Exit::Done)
+    }
+
+    fn run(&self, cache: &Cache) -> Result<Run, CommandError> {
+        let Some(what) = &self.run else {
+            let finished = cache.ledger().runs(None, LOOKED_AT)?.into_iter();
+            let finished =
+                finished.filter(|run| run.outcome == Some(Outcome::Done)).find(|run| !did_nothing(cache, run));
+            return finished.ok_or_else(|| {
+                CommandError::usage("there is no finished run in this store").with_hint("`run all` makes one")
+            });
+        };
+        match named(cache, what)? {
+            Found::Run(id) => {
+                let run = cache.ledger().run(id)?;
+                run.ok_or_else(|| CommandError::usage(format!("there is no run {id}")))
+            }
+            Found::Attempt(_) | Found::Artifact(_) => Err(CommandError::usage(format!("`{what}` is not a run"))
+                .with_hint("`log` lists the runs; `show` prints attempts and artifacts")),
+        }
+    }
+}
+
+/// Whether a run neither made nor used a result.
+fn did_nothing(cache: &Cache, run: &Run) -> bool {
+    cache.ledger().summary(run.id).is_ok_and(|summary| summary.made.is_empty() && summary.used.is_empty())
+}
+
+impl From<PageError> for CommandError {
+    fn from(error: PageError) -> Self {
+        match error {
+            PageError::Folder { .. } => Self::usage(error.to_string()).with_hint("name a file: --output report.html"),
+            PageError::Write { .. } => Self::failed(error.to_string()),
+            PageError::Ledger(error) => error.into(),
+            PageError::NoRun(_) => Self::usage(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+use std::path::Path;
+
+use serde_json::Value;
+use tfnas_artifacts::{Attempt, Cache, Outcome, Run};
+use tfnas_report::{Artifact, RunFacts, StageRun};
+
+use super::Part;
+use crate::report::human;
+
+/// The configuration that is read where the command line names none.
+const CONFIGURATION: &str = "pipeline.yaml";
+
+/// Returns what is known of the run itself.
+pub fn run(cache: &Cache, run: &Run, parts: &[Part]) -> RunFacts {
+    let took = run.ended_ms.map(|ended| human::duration((ended - run.started_ms) as f64 / 1e3));
+    RunFacts {
+        id: run.id.to_string(),
+        command: run.arguments.clone(),
+        configuration_name: configuration_name(&run.arguments, cache.store().root()),
+        configuration: indented(&run.configuration),
+        outcome: run.outcome.map_or("not ended", Outcome::name).to_owned(),
+        started: format!("{} UTC", human::moment(run.started_ms)),
+        took: took.unwrap_or_default(),
+        host: run.host.clone(),
+        tool: run.tool.clone(),
+        source_revision: run.source_revision.clone().unwrap_or_default(),
+        stages: parts.iter().map(stage).collect(),
+    }
+}
+
+/// The file that the command line of a run names, the one beside the store, or the embedded default.
+fn configuration_name(arguments: &[String], store: &Path) -> String {
+    let mut named = None;
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        match word.strip_prefix("--config") {
+            Some("") => named = words.next().cloned(),
+            Some(rest) if rest.starts_with('=') => named = Some(rest[1..].to_owned()),
+            _ if word == "-c" => named = words.next().cloned(),
+            _ => {}
+        }
+    }
+    let beside = store.parent().is_some_and(|folder| folder.join(CONFIGURATION).is_file());
+    named.unwrap_or_else(|| if beside { CONFIGURATION.to_owned() } else { "embedded default".to_owned() })
+}
+
+/// JSON over several lines; other text as it is.
+fn indented(json: &str) -> String {
+    let value: Result<Value, _> = serde_json::from_str(json);
+    value.and_then(|value| serde_json::to_string_pretty(&value)).unwrap_or_else(|_| json.to_owned())
+}
+
+fn stage(part: &Part) -> StageRun {
+    let attempt = &part.attempt;
+    let seconds = attempt.duration_ms().map(|ms| ms as f64 / 1e3);
+    let inputs = attempt.inputs.iter().filter_map(|input| {
+        let name = input.origin.clone()?;
+        Some(Artifact { name, digest: input.digest.to_string(), size: String::new() })
+    });
+    let outputs = attempt.outputs.iter().map(|output| Artifact {
+        name: output.name.clone(),
+        digest: output.digest.to_string(),
+        size: human::bytes(output.bytes),
+    });
+    StageRun {
+        instance: attempt.instance.clone(),
+        state: state(part).to_owned(),
+        seconds,
+        took: seconds.map_or("unknown".to_owned(), human::duration),
+        memory: attempt.usage.peak_memory_bytes.map(human::bytes).unwrap_or_default(),
+        key: attempt.key.to_string(),
+        attempt: attempt.id.as_str().to_owned(),
+        cause: attempt.cause.clone().unwrap_or_default(),
+        inputs: inputs.collect(),
+        outputs: outputs.collect(),
+        environment: environment(attempt),
+        seed: attempt.manifest.parameter_values().get("seed").map(ToString::to_string),
+    }
+}
+
+/// What became of a stage in this run.
+fn state(part: &Part) -> &'static str {
+    match (part.made, &part.attempt.remote) {
+        (false, Some(_)) => "pulled",
+        (false, None) => "cached",
+        (true, _) if part.is_done() => "ran",
+        (true, _) => part.attempt.outcome.map_or("not ended", Outcome::name),
+    }
+}
+
+/// The facts of the environment, those of the worker among them.
+fn environment(attempt: &Attempt) -> Vec<(String, String)> {
+    let entries = |value: &Value, prefix: &str| -> Vec<(String, String)> {
+        let entries = value.as_object().into_iter().flatten();
+        let known = entries.filter(|(_, value)| !value.is_object() && !value.is_null());
+        known.map(|(name, value)| (format!("{prefix}{name}"), text(value))).collect()
+    };
+    let worker = attempt.metrics.get("worker").map(|worker| entries(worker, "worker: ")).unwrap_or_default();
+    [entries(&attempt.environment, ""), worker].concat()
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(text).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_configuration_has_the_name_that_the_command_line_gives_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join(".tfnas");
+        let name = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            configuration_name(&words, &store)
+        };
+        assert_eq!(name(&["run", "all", "--config", "a b.yaml"]), "a b.yaml");
+        assert_eq!(name(&["-c", "x.yaml", "run", "all"]), "x.yaml");
+        assert_eq!(name(&["--config=x.yaml", "run", "all"]), "x.yaml");
+        assert_eq!(name(&["run", "all", "--config"]), "embedded default");
+        assert_eq!(name(&["run", "all"]), "embedded default");
+        std::fs::write(folder.path().join(CONFIGURATION), "").unwrap();
+        assert_eq!(name(&["run", "all"]), "pipeline.yaml");
+    }
+
+    #[test]
+    fn a_configuration_is_indented_and_other_text_stays() {
+        assert_eq!(indented("{\"seed\":0}"), "{\n  \"seed\": 0\n}");
+        assert_eq!(indented("seed: 0"), "seed: 0");
+    }
+}

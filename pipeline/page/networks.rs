@@ -1,0 +1,137 @@
+//! Which attempts of a run belong to one network: those that it was made from, and those that were made from it.
+
+use std::collections::BTreeSet;
+
+use tfnas::{Space, SpaceDefinition};
+use tfnas_artifacts::Cache;
+use tfnas_report::{Network, Output};
+use tfnas_stages::Stage;
+
+use super::Part;
+use crate::bounded;
+use crate::publication::unflattened;
+
+/// Stages that may be what a network is named after: the first one of which the run has a result.
+const ANCHORS: [Stage; 6] = [Stage::Parse, Stage::Train, Stage::Test, Stage::Select, Stage::Search, Stage::Lookup];
+/// The most bytes of an output that a page shows.
+const MAX_OUTPUT: u64 = 64 << 20;
+
+/// The results of a run, and what each was made from.
+struct Results<'a> {
+    done: Vec<&'a Part>,
+    closures: Vec<BTreeSet<usize>>,
+}
+
+/// Returns the networks of a run: one of each target of a matrix.
+pub fn networks(cache: &Cache, parts: &[Part]) -> Vec<Network> {
+    let done: Vec<&Part> = parts.iter().filter(|part| part.is_done()).collect();
+    let closures = (0..done.len()).map(|position| closure(&done, position)).collect();
+    let results = Results { done, closures };
+    let anchors = ANCHORS.into_iter().map(|stage| results.of(stage)).find(|anchors| !anchors.is_empty());
+    let anchors = anchors.unwrap_or_default();
+    let mut networks: Vec<Network> = anchors.into_iter().map(|anchor| network(cache, &results, anchor)).collect();
+    tell_apart(&mut networks);
+    networks
+}
+
+/// Names networks by their targets where several are found and a name is missing: a list reuses results that were made
+/// before there was a list.
+fn tell_apart(networks: &mut [Network]) {
+    if networks.len() < 2 {
+        return;
+    }
+    for (index, network) in networks.iter_mut().enumerate().filter(|(_, network)| network.label.is_empty()) {
+        network.label = match network.target_ms() {
+            Some(target) => format!("{target}"),
+            None => format!("network {}", index + 1),
+        };
+    }
+}
+
+impl<'a> Results<'a> {
+    /// The positions of the results of a stage.
+    fn of(&self, stage: Stage) -> Vec<usize> {
+        (0..self.done.len()).filter(|position| self.done[*position].stage() == Some(stage)).collect()
+    }
+
+    /// The result of a stage that another was made from, or that was made from it; of several that of the same label.
+    fn related(&self, to: usize, stage: Stage) -> Option<&'a Part> {
+        let mut related = self.of(stage);
+        related.retain(|other| self.closures[to].contains(other) || self.closures[*other].contains(&to));
+        let same = related.iter().find(|other| self.done[**other].label() == self.done[to].label());
+        same.or(related.first()).map(|other| self.done[*other])
+    }
+}
+
+/// An attempt and everything whose outputs it was made from, directly or not.
+fn closure(done: &[&Part], of: usize) -> BTreeSet<usize> {
+    let mut found = BTreeSet::from([of]);
+    let mut open = vec![of];
+    while let Some(position) = open.pop() {
+        let inputs = &done[position].attempt.inputs;
+        for (other, part) in done.iter().enumerate() {
+            let made = |output: &tfnas_artifacts::Output| inputs.iter().any(|input| input.digest == output.digest);
+            // Stages run in this order; equal bytes of a later one are a coincidence.
+            if other < position && part.attempt.outputs.iter().any(made) && found.insert(other) {
+                open.push(other);
+            }
+        }
+    }
+    found
+}
+
+fn network(cache: &Cache, results: &Results<'_>, anchor: usize) -> Network {
+    let related = |stage: Stage| results.related(anchor, stage);
+    let parse = related(Stage::Parse);
+    let measured = parse.and_then(|parse| serde_json::from_value(parse.attempt.metrics.clone()).ok());
+    let lookup = read(cache, related(Stage::Lookup), "lookup.json");
+    let search = related(Stage::Search);
+    Network {
+        label: results.done[anchor].label().to_owned(),
+        space: Stage::ALL.iter().filter_map(|stage| related(*stage)).find_map(space),
+        lookup: lookup.output(),
+        search: read(cache, search, "search.json").output(),
+        history: read(cache, search, "history.json").output(),
+        select: read(cache, related(Stage::Select), "candidates.json").output(),
+        architecture: read(cache, parse, "architecture.json").output(),
+        measured,
+        train: read(cache, related(Stage::Train), "train.json").output(),
+        test: read(cache, related(Stage::Test), "test.json").output(),
+    }
+}
+
+/// The space of a stage, out of its key.
+fn space(part: &Part) -> Option<Space> {
+    let definition = unflattened(&part.attempt.manifest).get("space")?.clone();
+    let definition: SpaceDefinition = serde_json::from_value(definition).ok()?;
+    Space::new(definition).ok()
+}
+
+/// The bytes of an output, or why there are none.
+enum Bytes {
+    Absent,
+    Unreadable(String),
+    Read(Vec<u8>),
+}
+
+fn read(cache: &Cache, part: Option<&Part>, output: &str) -> Bytes {
+    let Some(output) = part.and_then(|part| part.attempt.output(output)) else { return Bytes::Absent };
+    let path = match cache.open_verified(&output.digest) {
+        Ok(path) => path,
+        Err(error) => return Bytes::Unreadable(error.to_string()),
+    };
+    match bounded::read(&path, MAX_OUTPUT) {
+        Ok(bytes) => Bytes::Read(bytes),
+        Err(error) => Bytes::Unreadable(error.to_string()),
+    }
+}
+
+impl Bytes {
+    fn output<T: for<'a> serde::Deserialize<'a>>(&self) -> Output<T> {
+        match self {
+            Self::Absent => Output::Absent,
+            Self::Unreadable(why) => Output::Unreadable(why.clone()),
+            Self::Read(bytes) => Output::from_json(bytes),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+use maud::html;
+
+use super::{Drawing, Px, text_width};
+use crate::text::shortened;
+
+/// The height of a row, in pixels.
+const ROW: f64 = 24.0;
+/// The widest a cell gets, in pixels.
+const WIDEST: f64 = 96.0;
+/// The narrowest cell that has its value as a text.
+const READABLE: f64 = 30.0;
+/// A share from which on the text of a cell has the color of the paper.
+const DARK: f64 = 0.55;
+
+/// Shares of 1 in rows and columns: the larger, the darker.
+#[derive(Clone, Debug)]
+pub struct HeatMap {
+    /// The widest that it may be, in pixels.
+    pub width: f64,
+    /// Names of the rows.
+    pub rows: Vec<String>,
+    /// Names of the columns.
+    pub columns: Vec<String>,
+    /// What the columns are.
+    pub label: String,
+    /// `[row][column]`; a cell without a value is empty.
+    pub cells: Vec<Vec<Option<f64>>>,
+    /// The cell of each row that has a frame.
+    pub picked: Vec<Option<usize>>,
+}
+
+impl HeatMap {
+    /// Draws the cells.
+    pub fn draw(&self) -> Drawing {
+        let rows: Vec<String> = self.rows.iter().map(|row| shortened(row, 24)).collect();
+        let left = rows.iter().map(|row| text_width(row, 12.0)).fold(20.0, f64::max) + 12.0;
+        let cell = ((self.width - left - 4.0) / self.columns.len().max(1) as f64).clamp(12.0, WIDEST);
+        let longest = self.columns.iter().map(|column| text_width(column, 11.0)).fold(0.0, f64::max);
+        let slanted = longest > cell - 2.0;
+        let top = if slanted { longest * 0.72 + 26.0 } else { 38.0 };
+        let spread = if slanted { longest * 0.7 } else { 0.0 };
+        let width = left + cell * self.columns.len() as f64 + 4.0 + spread;
+        let body = html! {
+            text class="small" x="0" y="12" { (self.label) }
+            @for (index, column) in self.columns.iter().enumerate() {
+                @let x = left + (index as f64 + 0.5) * cell;
+                @if slanted {
+                    text class="small ink" transform={ "translate(" (Px(x)) " " (Px(top - 8.0)) ") rotate(-45)" } { (column) }
+                } @else {
+                    text class="small ink middle" x=(Px(x)) y=(Px(top - 8.0)) { (column) }
+                }
+            }
+            @for (index, row) in rows.iter().enumerate() {
+                @let y = top + index as f64 * ROW;
+                text class="end ink" x=(Px(left - 8.0)) y=(Px(y + 16.0)) { (row) }
+                @for (column, value) in self.cells.get(index).into_iter().flatten().enumerate() {
+                    @let (x, value) = (left + column as f64 * cell, value.filter(|value| value.is_finite()));
+                    @let name = self.columns.get(column).map(String::as_str).unwrap_or_default();
+                    rect class="empty" x=(Px(x)) y=(Px(y)) width=(Px(cell)) height=(Px(ROW)) {}
+                    @if let Some(value) = value {
+                        @let percent = format!("{:.0}", value * 100.0);
+                        rect class="heat" x=(Px(x + 0.5)) y=(Px(y + 0.5)) width=(Px(cell - 1.0)) height=(Px(ROW - 1.0))
+                            fill-opacity=(format!("{:.2}", value.clamp(0.0, 1.0))) {
+                            title { (self.rows[index]) ", " (name) ": " (percent) " %" }
+                        }
+                        @if cell >= READABLE {
+                            text class={ "small middle " (if value > DARK { "inverse" } else { "ink" }) }
+                                x=(Px(x + cell / 2.0)) y=(Px(y + 16.0)) { (percent) }
+                        }
+                    }
+                }
+                @if let Some(Some(column)) = self.picked.get(index) {
+                    rect class="pick" x=(Px(left + *column as f64 * cell + 1.0)) y=(Px(y + 1.0)) width=(Px(cell - 2.0))
+                        height=(Px(ROW - 2.0)) rx="2" {}
+                }
+            }
+        };
+        Drawing { width, height: top + rows.len() as f64 * ROW + 4.0, body }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(columns: usize, value: f64) -> String {
+        let map = HeatMap {
+            width: 600.0,
+            rows: vec!["<stage1>".to_owned()],
+            columns: (0..columns).map(|index| format!("k{index}")).collect(),
+            label: "operation".to_owned(),
+            cells: vec![vec![Some(value); columns]],
+            picked: vec![Some(0)],
+        };
+        map.draw().body.into_string()
+    }
+
+    #[test]
+    fn cells_have_their_value_where_there_is_room() {
+        assert!(map(4, 0.5).contains(">50</text>"));
+        assert!(!map(40, 0.5).contains(">50</text>"));
+        assert!(map(40, 0.5).contains("k0: 50 %"), "the title has it");
+    }
+
+    #[test]
+    fn a_value_that_is_no_number_is_an_empty_cell() {
+        let drawn = map(3, f64::NAN);
+        assert!(!drawn.contains("heat") && !drawn.contains("NaN") && drawn.contains("&lt;stage1&gt;"));
+    }
+
+    #[test]
+    fn shares_outside_of_zero_to_one_stay_colors() {
+        assert!(map(1, 7.0).contains("fill-opacity=\"1.00\""));
+    }
+}

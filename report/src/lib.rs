@@ -1,0 +1,55 @@
+//! The report of a run: one HTML page that opens anywhere, each figure also as SVG, each table also as CSV.
+//!
+//! The caller reads the outputs of the stages from its store and passes them as plain values; this crate knows no store and
+//! opens no file. A section whose stages wrote nothing is left out, and the page says so.
+//!
+//! The page loads nothing from elsewhere and runs no script. It follows the reader's light or dark theme, prints, and is
+//! usable by keyboard and screen reader: each figure has a title, a description in words, and its numbers as a table.
+//!
+//! | section | what it shows |
+//! |---|---|
+//! | result | accuracy, latency against the target, size |
+//! | pipeline | stages: what ran, what came from the cache, how long it took |
+//! | search | probabilities of operations and depths, and what the search did epoch by epoch |
+//! | selection | candidates: cost, score, training; what the regression learned |
+//! | architecture | the network, block by block |
+//! | training, test | curves over epochs; accuracy of each class |
+//! | latency | predicted against measured |
+//! | provenance | digests, keys, seeds, environment; commands that reproduce and audit |
+//!
+//! # Example
+//!
+//! ```
+//! use tfnas_report::{Network, Output, Report, RunFacts};
+//!
+//! let test = br#"{"top1": 0.67, "top5": 0.97, "loss": 0.9, "images": 500, "skipped": 0,
+//!     "classes": [{"name": "<star>", "images": 50, "top1": 0.54}]}"#;
+//! let report = Report {
+//!     run: RunFacts { id: "3".to_owned(), outcome: "done".to_owned(), ..RunFacts::default() },
+//!     networks: vec![Network { test: Output::from_json(test), ..Network::default() }],
+//! };
+//! let page = report.html();
+//! assert!(page.starts_with("<!DOCTYPE html>") && page.contains("Top-1 67.0 %"));
+//! assert!(page.contains("&lt;star&gt;"), "names are escaped");
+//! assert!(page.contains("No output of this run: search"), "the page lists what is missing");
+//! let names: Vec<String> = report.files().into_iter().map(|file| file.name).collect();
+//! assert!(names.contains(&"classes.svg".to_owned()) && names.contains(&"classes.csv".to_owned()));
+//! ```
+
+mod chart;
+mod network;
+mod outputs;
+mod page;
+mod run;
+mod section;
+mod sections;
+mod table;
+mod text;
+
+pub use network::Network;
+pub use outputs::{
+    ArchitectureReport, BlockReport, Lookup, Measured, Output, SearchEpoch, SearchResult, TableCheck, Test, TestClass,
+    Training, TrainingEpoch,
+};
+pub use page::ReportFile;
+pub use run::{Artifact, Report, RunFacts, StageRun};

@@ -1,0 +1,163 @@
+use crate::chart::{Axis, Guide, Point, Series, Shape, Unit, XyChart};
+use crate::network::Network;
+use crate::outputs::{Lookup, TableCheck};
+use crate::section::{Figure, Part, Section};
+use crate::table::{Cell, Table};
+use crate::text::{counted, ms, percent, signed_percent};
+
+/// Returns the section on the latency table and its error, or none where there is no table.
+pub fn latency(network: &Network) -> Option<Section> {
+    let lookup = network.lookup.get()?;
+    let mut section = Section::new(&network.id("latency"), &network.heading("Latency"));
+    section.parts.push(Part::Text(words(lookup)));
+    let result = network.predicted_ms().zip(network.measured_ms());
+    section.parts.extend(result.map(|(predicted, measured)| Part::Text(found(network, predicted, measured))));
+    let networks = lookup.check.as_ref().map(|check| check.networks.as_slice()).unwrap_or_default();
+    if networks.is_empty() && result.is_none() {
+        return Some(section);
+    }
+    if let Some(check) = lookup.check.as_ref().filter(|check| !check.networks.is_empty()) {
+        section.parts.push(Part::Text(checked(check)));
+    }
+    section.parts.push(Part::Wide(figure(network.id("predicted-measured"), networks, result)));
+    Some(section)
+}
+
+fn words(lookup: &Lookup) -> String {
+    let device = lookup.device.as_ref().map(|device| format!(" on {device}")).unwrap_or_default();
+    let reach = lookup.min_reachable_ms.zip(lookup.max_reachable_ms);
+    let reach = reach.map(|(min, max)| format!(" Networks of the space take {} to {} by the table.", ms(min), ms(max)));
+    let base = lookup.base_ms.map(|base| format!(" Layers outside the blocks take {}.", ms(base)));
+    format!(
+        "The table “{}” was {}{device} and has {}.{}{}",
+        lookup.name,
+        lookup.origin,
+        counted(lookup.rows, "row"),
+        reach.unwrap_or_default(),
+        base.unwrap_or_default()
+    )
+}
+
+/// The latency of the network that was found.
+fn found(network: &Network, predicted: f64, measured: f64) -> String {
+    let quartiles = network.measured.and_then(|measured| measured.low.zip(measured.high));
+    let quartiles = quartiles.map(|(low, high)| format!(" (half of the passes: {} to {})", ms(low), ms(high)));
+    format!(
+        "The network of this run takes {}{}; the table predicts {}, which is {} off.",
+        ms(measured),
+        quartiles.unwrap_or_default(),
+        ms(predicted),
+        signed_percent(predicted / measured - 1.0)
+    )
+}
+
+fn checked(check: &TableCheck) -> String {
+    let share = |value: Option<f64>| value.map_or("–".to_owned(), percent);
+    let rank = check.rank_correlation.map(|rank| format!("; their order agrees with a rank correlation of {rank:.2}"));
+    format!(
+        "Beside {}, sums of the table are off by {} on average and by {} at worst{}.",
+        counted(check.networks.len(), "random whole network"),
+        share(check.mean_error),
+        share(check.worst_error),
+        rank.unwrap_or_default()
+    )
+}
+
+fn figure(id: String, networks: &[(f64, f64)], result: Option<(f64, f64)>) -> Figure {
+    let error = |predicted: f64, measured: f64| predicted / measured - 1.0;
+    let mut table = Table::new(
+        "Predicted and measured latency",
+        &["network", ">predicted, ms", ">measured, ms", ">error of the prediction"],
+    );
+    let mut points = Vec::new();
+    let named = networks.iter().enumerate().map(|(index, pair)| (format!("check network {}", index + 1), *pair));
+    for (name, (predicted, measured)) in named.chain(result.map(|pair| ("this network".to_owned(), pair))) {
+        let off = error(predicted, measured);
+        table.row([
+            Cell::from(name.as_str()),
+            Cell::number(Some(predicted), |ms| format!("{ms:.3}")),
+            Cell::number(Some(measured), |ms| format!("{ms:.3}")),
+            Cell::number(Some(off), signed_percent),
+        ]);
+        let title = format!("{name}: predicted {}, measured {} ({})", ms(predicted), ms(measured), signed_percent(off));
+        points.push(Point { x: predicted, y: measured, title, ..Point::default() });
+    }
+    let mut chosen = Series::marks("this network", 1, points.split_off(networks.len()));
+    chosen.shape = Shape::Star;
+    let description = chosen.points.first().map(|point| format!(" {}.", point.title)).unwrap_or_default();
+    let places = networks.iter().copied().chain(result);
+    let all: Vec<f64> =
+        places.flat_map(|(predicted, measured)| [predicted, measured]).filter(|ms| ms.is_finite()).collect();
+    let (low, high) = all.iter().fold((f64::INFINITY, 0.0f64), |(low, high), ms| (low.min(*ms), high.max(*ms)));
+    let mut series = vec![Series::marks("check networks", 0, points), chosen];
+    series.retain(|series| !series.points.is_empty());
+    let chart = XyChart {
+        width: 560.0,
+        height: 420.0,
+        x: Axis::new("predicted by the table, ms", Unit::Plain).including(&[low, high]),
+        y: Axis::new("measured on the whole network, ms", Unit::Plain).including(&[low, high]),
+        series,
+        guides: vec![Guide::Between((low, low), (high, high), "exact".to_owned())],
+    };
+    Figure {
+        id,
+        title: "Predicted against measured latency".to_owned(),
+        description: format!("Scatter chart of {}.{description}", counted(networks.len(), "check network")),
+        note: "On the dashed line the prediction is exact; below it the prediction is too high.".to_owned(),
+        drawing: chart.draw(),
+        table,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outputs::{Measured, Output};
+
+    fn network(check: &str) -> Network {
+        let json = format!(
+            r#"{{"origin": "measured", "name": "<t>", "device": "CPU & co", "base_ms": 0.1, "rows": 20,
+                "min_reachable_ms": 0.3, "max_reachable_ms": 1.2, "suspicious": 0, "check": {check}}}"#
+        );
+        Network { lookup: Output::from_json(json.as_bytes()), ..Network::default() }
+    }
+
+    #[test]
+    fn check_networks_have_their_error() {
+        let check = r#"{"mean_error": 0.1, "worst_error": 0.2, "rank_correlation": null, "scale": 1.0, "offset_ms": 0.0,
+            "fitted_mean_error": 0.0, "fitted_worst_error": 0.0, "networks": [[0.5, 0.4], [0.6, 0.8]]}"#;
+        let section = latency(&network(check));
+        let csv = section.as_ref().and_then(|section| section.tables().next()).map(|(_, table)| table.csv());
+        assert!(csv.is_some_and(
+            |csv| csv.contains("check network 1,0.5,0.4,0.25") && csv.contains("check network 2,0.6,0.8,-0.25")
+        ));
+        let html = section.map(|section| section.html().into_string()).unwrap_or_default();
+        assert!(
+            html.contains("“&lt;t&gt;”") && html.contains("CPU &amp; co") && html.contains("off by 10.0 % on average")
+        );
+    }
+
+    #[test]
+    fn an_imported_table_without_a_measured_network_has_words_alone() {
+        let html = latency(&network("null")).map(|section| section.html().into_string()).unwrap_or_default();
+        assert!(html.contains("20 rows") && !html.contains("<svg"));
+        assert!(latency(&Network::default()).is_none());
+    }
+
+    #[test]
+    fn the_network_that_was_found_is_compared_in_words() {
+        let network =
+            Network { measured: Some(Measured { median: 0.5, low: Some(0.4), high: Some(0.6) }), ..network("null") };
+        let said = found(&network, 0.6, 0.5);
+        let expected = "takes 0.500 ms (half of the passes: 0.400 ms to 0.600 ms); the table predicts 0.600 ms, which is +20.0 % off.";
+        assert!(said.ends_with(expected), "{said}");
+    }
+
+    #[test]
+    fn a_result_that_was_not_really_measured_is_left_out() {
+        let mut network = network("null");
+        network.measured = Some(Measured { median: 0.0, low: None, high: None });
+        let html = latency(&network).map(|section| section.html().into_string()).unwrap_or_default();
+        assert!(!html.contains("<svg") && !html.contains("inf"));
+    }
+}

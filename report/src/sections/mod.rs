@@ -1,0 +1,38 @@
+//! The sections of the page, one a file: each makes figures and tables of what its stages wrote, and nothing where they
+//! wrote nothing.
+
+mod architecture;
+mod curves;
+mod latency;
+mod overview;
+mod pipeline;
+mod provenance;
+mod search;
+mod search_choices;
+mod select;
+mod select_figures;
+mod test;
+mod training;
+
+pub use latency::latency;
+pub use overview::overview;
+pub use pipeline::pipeline;
+pub use provenance::provenance;
+
+use crate::network::Network;
+use crate::section::Section;
+
+/// Returns the sections of one network, and the names of those for which there is no output.
+pub fn of_network(network: &Network) -> (Vec<Section>, Vec<&'static str>) {
+    let unsearched = network.search.is_absent() && network.history.is_absent();
+    let sections = [
+        ("search", unsearched, search::search(network)),
+        ("selection", network.select.is_absent(), select::select(network)),
+        ("architecture", network.architecture.is_absent(), architecture::architecture(network)),
+        ("training", network.train.is_absent(), training::training(network)),
+        ("test", network.test.is_absent(), test::test(network)),
+        ("latency", network.lookup.is_absent(), latency(network)),
+    ];
+    let missing = sections.iter().filter(|(_, absent, _)| *absent).map(|(name, _, _)| *name).collect();
+    (sections.into_iter().filter_map(|(_, _, section)| section).collect(), missing)
+}

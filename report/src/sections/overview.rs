@@ -1,0 +1,230 @@
+use maud::{Markup, html};
+
+use crate::chart::{Axis, Point, Series, Unit, XyChart};
+use crate::network::Network;
+use crate::run::RunFacts;
+use crate::section::{Figure, Part, Section};
+use crate::table::{Cell, Table};
+use crate::text::{count, counted, ms, percent, signed_percent, whole};
+
+/// Returns the first section: the run, and what it found.
+pub fn overview(run: &RunFacts, networks: &[Network]) -> Section {
+    let mut section = Section::new("result", "Result");
+    if let [network] = networks {
+        section.parts.push(Part::Text(line(network)));
+        section.parts.push(Part::Markup(tiles(network)));
+    } else if !networks.is_empty() {
+        section.parts.extend(tradeoff(networks).map(Part::Wide));
+        section.parts.push(Part::Table("networks".to_owned(), table(networks)));
+    }
+    section.parts.push(Part::Markup(facts(run)));
+    section
+}
+
+/// The result in a sentence.
+fn line(network: &Network) -> String {
+    let tested = network.test.get().map(|test| {
+        let share = |value: Option<f64>| value.map_or("–".to_owned(), percent);
+        format!(
+            "top-1 {}, top-5 {} on {}",
+            share(test.top1),
+            share(test.top5),
+            counted(test.images as usize, "test image")
+        )
+    });
+    let latency = match (network.measured_ms(), network.predicted_ms()) {
+        (Some(measured), _) => Some(format!("measured latency {}", ms(measured))),
+        (None, Some(predicted)) => Some(format!("latency {} by the table", ms(predicted))),
+        (None, None) => None,
+    };
+    let against = latency.zip(network.target_ms()).map(|(latency, target)| {
+        let met = network.measured_ms().or(network.predicted_ms()).is_some_and(|found| found <= target);
+        format!("{latency}; the target of {} is {}", ms(target), if met { "met" } else { "missed" })
+    });
+    let said: Vec<String> = [tested, against].into_iter().flatten().collect();
+    if said.is_empty() { "The run has no tested network.".to_owned() } else { upper(&format!("{}.", said.join(", "))) }
+}
+
+fn upper(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// The numbers that a reader looks for first.
+fn tiles(network: &Network) -> Markup {
+    let test = network.test.get();
+    let target = network.target_ms();
+    let verdict = |found: Option<f64>| {
+        let (found, target) = found.zip(target)?;
+        let word = if found <= target { "met" } else { "missed" };
+        Some((word, format!("target {word} ({})", signed_percent(found / target - 1.0))))
+    };
+    let architecture = network.architecture.get();
+    let share = |value: Option<f64>| value.map(percent);
+    let images = test.map(|test| ("", counted(test.images as usize, "test image")));
+    let size =
+        |value: fn(&crate::outputs::ArchitectureReport) -> u64| architecture.map(|found| count(value(found) as f64));
+    let tiles = [
+        ("top-1", share(test.and_then(|test| test.top1)), images.clone()),
+        ("top-5", share(test.and_then(|test| test.top5)), images),
+        ("target", target.map(ms), None),
+        ("predicted", network.predicted_ms().map(ms), verdict(network.predicted_ms())),
+        ("measured", network.measured_ms().map(ms), verdict(network.measured_ms())),
+        ("parameters", size(|found| found.parameters), None),
+        ("multiply-adds", size(|found| found.flops), None),
+    ];
+    html! {
+        dl class="tiles" {
+            @for (name, value, note) in tiles {
+                @if let Some(value) = value {
+                    div {
+                        dt { (name) }
+                        dd class="value" { (value) }
+                        @if let Some((class, note)) = note { dd class=(class) { (note) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The run in a list of facts.
+fn facts(run: &RunFacts) -> Markup {
+    let command = format!("tfnas-pipeline {}", run.command.join(" "));
+    let facts = [
+        ("run", run.id.as_str()),
+        ("configuration", &run.configuration_name),
+        ("command", &command),
+        ("outcome", &run.outcome),
+        ("started", &run.started),
+        ("took", &run.took),
+        ("machine", &run.host),
+        ("program", &run.tool),
+        ("source revision", &run.source_revision),
+    ];
+    html! {
+        dl class="facts" {
+            @for (name, value) in facts {
+                @if !value.is_empty() { div { dt { (name) } dd dir="auto" { (value) } } }
+            }
+        }
+    }
+}
+
+/// A figure of accuracy against latency over the targets of a matrix; none where nothing was tested.
+fn tradeoff(networks: &[Network]) -> Option<Figure> {
+    let mut points: Vec<Point> = networks
+        .iter()
+        .filter_map(|network| {
+            let (x, y) = (network.measured_ms().or(network.predicted_ms())?, network.test.get()?.top1?);
+            let title = format!("{}: {}, top-1 {}", network.label, ms(x), percent(y));
+            Some(Point { x, y, title, label: Some(network.label.clone()), ringed: false })
+        })
+        .collect();
+    points.sort_by(|one, other| one.x.total_cmp(&other.x));
+    if points.is_empty() {
+        return None;
+    }
+    let mut table = Table::new("Accuracy against latency", &["network", ">latency, ms", ">top-1"]);
+    for point in &points {
+        let label = point.label.clone().unwrap_or_default();
+        table.row([
+            Cell::from(label),
+            Cell::number(Some(point.x), |ms| format!("{ms:.3}")),
+            Cell::number(Some(point.y), percent),
+        ]);
+    }
+    let description: Vec<String> = points.iter().map(|point| point.title.clone()).collect();
+    let mut series = Series::line("", 0, points);
+    (series.mark, series.line) = (5.0, Some("thin"));
+    let chart = XyChart {
+        width: 700.0,
+        height: 380.0,
+        x: Axis::new("latency (measured, else by the table), ms", Unit::Plain),
+        y: Axis::new("top-1 on the test images, %", Unit::Percent),
+        series: vec![series],
+        guides: Vec::new(),
+    };
+    Some(Figure {
+        id: "networks-tradeoff".to_owned(),
+        title: "Accuracy against latency".to_owned(),
+        description: format!("Line chart. {}.", description.join("; ")),
+        note: String::new(),
+        drawing: chart.draw(),
+        table,
+    })
+}
+
+fn table(networks: &[Network]) -> Table {
+    let headings = [
+        "network",
+        ">target, ms",
+        ">predicted, ms",
+        ">measured, ms",
+        ">parameters",
+        ">multiply-adds",
+        ">top-1",
+        ">top-5",
+        ">test images",
+    ];
+    let mut table = Table::new("Networks", &headings);
+    let three = |ms: f64| format!("{ms:.3}");
+    for network in networks {
+        let (architecture, test) = (network.architecture.get(), network.test.get());
+        table.row([
+            Cell::from(network.label.as_str()),
+            Cell::number(network.target_ms(), three),
+            Cell::number(network.predicted_ms(), three),
+            Cell::number(network.measured_ms(), three),
+            Cell::number(architecture.map(|found| found.parameters as f64), count),
+            Cell::number(architecture.map(|found| found.flops as f64), count),
+            Cell::number(test.and_then(|test| test.top1), percent),
+            Cell::number(test.and_then(|test| test.top5), percent),
+            Cell::number(test.map(|test| test.images as f64), |images| whole(images as u64)),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outputs::{Measured, Output};
+
+    fn network(label: &str, measured: f64) -> Network {
+        let architecture = br#"{"space_resolution": 32, "classes": 2, "target_lat_ms": 0.8, "predicted_lat_ms": 0.7, "base_lat_ms": 0.1,
+            "parameters": 48138, "flops": 1555874, "blocks": []}"#;
+        let test = br#"{"top1": 0.67, "top5": 0.97, "loss": 1.0, "images": 500, "skipped": 0, "classes": []}"#;
+        Network {
+            label: label.to_owned(),
+            architecture: Output::from_json(architecture),
+            test: Output::from_json(test),
+            measured: Some(Measured { median: measured, low: None, high: None }),
+            ..Network::default()
+        }
+    }
+
+    #[test]
+    fn a_target_is_met_or_missed_by_what_was_measured() {
+        let said = line(&network("", 0.9));
+        assert_eq!(
+            said,
+            "Top-1 67.0 %, top-5 97.0 % on 500 test images, measured latency 0.900 ms; the target of 0.800 ms is missed."
+        );
+        let html = overview(&RunFacts::default(), &[network("", 0.5)]).html().into_string();
+        assert!(html.contains("the target of 0.800 ms is met") && html.contains("target met (-37.5 %)"), "{html}");
+    }
+
+    #[test]
+    fn networks_of_a_matrix_are_a_figure_and_a_table() {
+        let section = overview(&RunFacts::default(), &[network("12", 0.9), network("<15>", 0.5)]);
+        assert_eq!((section.figures().count(), section.tables().count()), (1, 2));
+        assert!(section.html().into_string().contains("&lt;15&gt;"));
+    }
+
+    #[test]
+    fn a_run_that_found_nothing_says_so() {
+        let html = overview(&RunFacts { id: "3".to_owned(), ..RunFacts::default() }, &[Network::default()]).html();
+        assert!(html.into_string().contains("The run has no tested network."));
+    }
+}

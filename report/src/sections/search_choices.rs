@@ -1,0 +1,203 @@
+//! What a search prefers: operations and depths at its end, and what it would have chosen after each epoch.
+
+use tfnas::Space;
+
+use crate::chart::{HeatMap, Timeline};
+use crate::outputs::{SearchEpoch, SearchResult};
+use crate::section::Figure;
+use crate::table::{Cell, Table};
+use crate::text::percent;
+
+/// Names of blocks and operations, with their places.
+pub struct Names {
+    /// Group and index of each block.
+    blocks: Vec<(usize, usize)>,
+    operations: Vec<String>,
+}
+
+impl Names {
+    /// Returns the names of a space; without one, blocks and operations are counted.
+    pub fn new(space: Option<&Space>, result: Option<&SearchResult>) -> Self {
+        if let Some(space) = space {
+            return Self {
+                blocks: space.blocks().iter().map(|block| (block.group, block.index)).collect(),
+                operations: space.operations().iter().map(tfnas::Operation::name).collect(),
+            };
+        }
+        let betas = result.map(|result| result.betas.as_slice()).unwrap_or_default();
+        let blocks =
+            betas.iter().enumerate().flat_map(|(group, betas)| (0..betas.len()).map(move |index| (group, index)));
+        let count = result.and_then(|result| result.log_alphas.iter().map(Vec::len).max()).unwrap_or(0);
+        Self { blocks: blocks.collect(), operations: (1..=count).map(|number| format!("operation {number}")).collect() }
+    }
+
+    fn block(&self, position: usize) -> String {
+        match self.blocks.get(position) {
+            Some((group, index)) => format!("stage{}.block{}", group + 1, index + 1),
+            None => format!("block {}", position + 1),
+        }
+    }
+}
+
+/// Returns a figure of the probabilities of the operations in each block.
+pub fn operations(id: String, result: &SearchResult, names: &Names) -> Option<Figure> {
+    if result.log_alphas.is_empty() {
+        return None;
+    }
+    let probability = |log: &Option<f64>| log.map(f64::exp).filter(|probability| probability.is_finite());
+    let cells: Vec<Vec<Option<f64>>> =
+        result.log_alphas.iter().map(|block| block.iter().map(probability).collect()).collect();
+    let rows: Vec<String> = (0..cells.len()).map(|position| names.block(position)).collect();
+    let columns = columns(&names.operations, &cells);
+    let picked: Vec<Option<usize>> = cells.iter().map(|cells| largest(cells)).collect();
+    let said = rows.iter().zip(&picked).zip(&cells).filter_map(|((row, picked), cells)| {
+        let picked = (*picked)?;
+        Some(format!("{row} {} ({})", columns[picked], percent(cells[picked]?)))
+    });
+    let description =
+        format!("Heat map of blocks and operations. Most probable: {}.", said.collect::<Vec<_>>().join(", "));
+    let table = table("Probability of each operation", "block", &rows, &columns, &cells);
+    let label = "operation; probability in %".to_owned();
+    let map = HeatMap { width: 620.0, rows, columns, label, cells, picked };
+    Some(Figure {
+        id,
+        title: "Operations at the end of the search".to_owned(),
+        description,
+        note: "A frame marks the most probable operation of a block. The search writes probabilities of its last epoch only."
+            .to_owned(),
+        drawing: map.draw(),
+        table,
+    })
+}
+
+/// Returns a figure of the probabilities of the depths of each block group.
+pub fn depths(id: String, result: &SearchResult) -> Option<Figure> {
+    let deepest = result.betas.iter().map(Vec::len).max().filter(|deepest| *deepest > 0)?;
+    let cells: Vec<Vec<Option<f64>>> = result.betas.iter().map(|betas| softmax(betas)).collect();
+    let rows: Vec<String> = (1..=cells.len()).map(|group| format!("stage{group}")).collect();
+    let columns: Vec<String> = (1..=deepest).map(|depth| depth.to_string()).collect();
+    let picked: Vec<Option<usize>> = cells.iter().map(|cells| largest(cells)).collect();
+    let said = rows.iter().zip(&picked).filter_map(|(row, picked)| Some(format!("{row} {}", columns[(*picked)?])));
+    let description =
+        format!("Heat map of block groups and depths. Most probable blocks: {}.", said.collect::<Vec<_>>().join(", "));
+    let table = table("Probability of each depth", "block group", &rows, &columns, &cells);
+    let label = "blocks that are kept; probability in %".to_owned();
+    let map = HeatMap { width: 420.0, rows, columns, label, cells, picked };
+    Some(Figure {
+        id,
+        title: "Depths at the end of the search".to_owned(),
+        description,
+        note: "A frame marks the most probable depth of a block group.".to_owned(),
+        drawing: map.draw(),
+        table,
+    })
+}
+
+/// Returns a figure of the architecture that would have been parsed after each epoch.
+pub fn over_time(id: String, history: &[SearchEpoch], names: &Names) -> Option<Figure> {
+    if names.blocks.is_empty() || history.iter().all(|epoch| epoch.architecture.is_empty()) {
+        return None;
+    }
+    let choice = |epoch: &SearchEpoch, (group, index): (usize, usize)| {
+        epoch.architecture.get(group).and_then(|blocks| blocks.get(index)).map(|choice| choice.operation)
+    };
+    let cells: Vec<Vec<Option<usize>>> =
+        names.blocks.iter().map(|place| history.iter().map(|epoch| choice(epoch, *place)).collect()).collect();
+    let rows: Vec<String> = (0..cells.len()).map(|position| names.block(position)).collect();
+    let headings: Vec<&str> = std::iter::once(">epoch").chain(rows.iter().map(String::as_str)).collect();
+    let mut table = Table::new("Operation of each block after each epoch", &headings);
+    let name = |choice: Option<usize>| match choice {
+        Some(choice) => names.operations.get(choice).cloned().unwrap_or_else(|| format!("operation {}", choice + 1)),
+        None => "dropped".to_owned(),
+    };
+    for (column, epoch) in history.iter().enumerate() {
+        let choices = cells.iter().map(|row| Cell::from(name(row[column])));
+        table.row(std::iter::once(Cell::count(epoch.epoch + 1)).chain(choices));
+    }
+    let changes = cells.iter().flat_map(|row| row.windows(2)).filter(|pair| pair[0] != pair[1]).count();
+    let choices = names.operations.clone();
+    let timeline = Timeline { width: 1000.0, rows, label: "epoch".to_owned(), choices, cells };
+    Some(Figure {
+        id,
+        title: "Architecture after each epoch".to_owned(),
+        description: format!(
+            "Timeline of the operation of each of {} blocks over {} epochs: {changes} changes from one epoch to the next.",
+            names.blocks.len(),
+            history.len()
+        ),
+        note: "The operation that would have been parsed; an empty field is a block that is dropped.".to_owned(),
+        drawing: timeline.draw(),
+        table,
+    })
+}
+
+fn columns(names: &[String], cells: &[Vec<Option<f64>>]) -> Vec<String> {
+    let count = cells.iter().map(Vec::len).max().unwrap_or(0);
+    (0..count).map(|index| names.get(index).cloned().unwrap_or_else(|| format!("operation {}", index + 1))).collect()
+}
+
+fn table(caption: &str, what: &str, rows: &[String], columns: &[String], cells: &[Vec<Option<f64>>]) -> Table {
+    let headings: Vec<String> = columns.iter().map(|column| format!(">{column}")).collect();
+    let headings: Vec<&str> = std::iter::once(what).chain(headings.iter().map(String::as_str)).collect();
+    let mut table = Table::new(caption, &headings);
+    for (row, cells) in rows.iter().zip(cells) {
+        let shown = (0..columns.len()).map(|column| Cell::number(cells.get(column).copied().flatten(), percent));
+        table.row(std::iter::once(Cell::from(row.as_str())).chain(shown));
+    }
+    table
+}
+
+/// The first largest of the values that are known.
+fn largest(values: &[Option<f64>]) -> Option<usize> {
+    let mut best: Option<(usize, f64)> = None;
+    for (index, value) in values.iter().enumerate().filter_map(|(index, value)| Some((index, (*value)?))) {
+        if best.is_none_or(|(_, most)| value > most) {
+            best = Some((index, value));
+        }
+    }
+    best.map(|(index, _)| index)
+}
+
+/// Probabilities from weights; none where a weight is missing.
+fn softmax(weights: &[Option<f64>]) -> Vec<Option<f64>> {
+    let known: Option<Vec<f64>> = weights.iter().copied().collect();
+    let Some(known) = known.filter(|known| known.iter().all(|weight| weight.is_finite())) else {
+        return vec![None; weights.len()];
+    };
+    let most = known.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let shares: Vec<f64> = known.iter().map(|weight| (weight - most).exp()).collect();
+    let sum: f64 = shares.iter().sum();
+    shares.iter().map(|share| Some(share / sum)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probabilities_of_depths_add_up_and_large_weights_do_not_overflow() {
+        let shares = softmax(&[Some(1000.0), Some(1000.0)]);
+        assert_eq!(shares, [Some(0.5), Some(0.5)]);
+        assert_eq!(softmax(&[Some(1.0), None]), [None, None]);
+    }
+
+    #[test]
+    fn the_first_of_equal_values_is_picked() {
+        assert_eq!(largest(&[None, Some(0.2), Some(0.4), Some(0.4)]), Some(2));
+        assert_eq!(largest(&[None]), None);
+    }
+
+    #[test]
+    fn the_published_space_has_a_row_for_each_block() {
+        let space = Space::imagenet();
+        let (blocks, operations) = (space.blocks().len(), space.operations().len());
+        let result = SearchResult {
+            log_alphas: vec![vec![Some(-(operations as f64).ln()); operations]; blocks],
+            betas: space.groups().iter().map(|group| vec![Some(0.0); group.blocks]).collect(),
+        };
+        let names = Names::new(Some(&space), Some(&result));
+        let figure = super::operations("o".to_owned(), &result, &names);
+        assert_eq!(figure.map(|figure| figure.table.len()), Some(blocks));
+        assert!(super::depths("d".to_owned(), &result).is_some_and(|figure| figure.table.csv().contains("25")));
+    }
+}

@@ -1,0 +1,167 @@
+use crate::chart::{Axis, Bar, Bars, Drawing, Guide, Point, Series, Unit, XyChart};
+use crate::network::Network;
+use crate::outputs::{Test, TestClass};
+use crate::section::{Figure, Part, Section};
+use crate::table::{Cell, Table};
+use crate::text::{counted, percent};
+
+/// Classes up to which each has a bar.
+const BARS: usize = 60;
+/// With more classes, how many of the worst have a bar.
+const WORST: usize = 25;
+
+/// Returns the section on the test, or none where nothing was tested.
+pub fn test(network: &Network) -> Option<Section> {
+    let test = network.test.get()?;
+    let mut section = Section::new(&network.id("test"), &network.heading("Test"));
+    section.parts.push(Part::Text(words(test)));
+    let mut classes: Vec<&TestClass> = test.classes.iter().collect();
+    classes.sort_by(|one, other| {
+        let top1 = |class: &TestClass| class.top1.unwrap_or(f64::INFINITY);
+        top1(one).total_cmp(&top1(other)).then(one.name.cmp(&other.name))
+    });
+    if classes.len() > BARS {
+        section.parts.push(Part::Wide(many(network.id("classes"), test, &classes)));
+        let words = Words { id: network.id("worst-classes"), title: format!("The {WORST} worst classes") };
+        section.parts.push(Part::Wide(bars(words, test, &classes[..WORST])));
+    } else if !classes.is_empty() {
+        let words = Words { id: network.id("classes"), title: "Accuracy of each class".to_owned() };
+        section.parts.push(Part::Wide(bars(words, test, &classes)));
+    }
+    let absent = "The test does not record predictions of single images, so there is no confusion matrix and no list of mistakes.";
+    section.parts.push(Part::Text(absent.to_owned()));
+    Some(section)
+}
+
+fn words(test: &Test) -> String {
+    let skipped = match test.skipped {
+        0 => String::new(),
+        skipped => format!(" {} could not be read and were left out.", counted(skipped as usize, "image")),
+    };
+    format!(
+        "Top-1 {}, top-5 {} on {}.{skipped}",
+        share(test.top1),
+        share(test.top5),
+        counted(test.images as usize, "test image")
+    )
+}
+
+fn bar(class: &TestClass) -> Bar {
+    Bar {
+        label: class.name.clone(),
+        value: class.top1.unwrap_or(f64::NAN),
+        text: class.top1.map_or("no test image".to_owned(), percent),
+        color: 0,
+    }
+}
+
+/// What a figure is called.
+struct Words {
+    id: String,
+    title: String,
+}
+
+fn bars(words: Words, test: &Test, classes: &[&TestClass]) -> Figure {
+    let drawing = Bars {
+        width: 760.0,
+        label: "top-1, %".to_owned(),
+        unit: Unit::Percent,
+        include: vec![1.0],
+        bars: classes.iter().map(|class| bar(class)).collect(),
+    };
+    figure(words, test, classes, drawing.draw(), "Bar chart")
+}
+
+/// So many classes that they are one curve.
+fn many(id: String, test: &Test, classes: &[&TestClass]) -> Figure {
+    let tested = classes.iter().filter(|class| class.top1.is_some());
+    let points = tested.enumerate().map(|(index, class)| Point {
+        x: (index + 1) as f64,
+        y: class.top1.unwrap_or(f64::NAN),
+        title: format!("{}: {}", class.name, share(class.top1)),
+        ..Point::default()
+    });
+    let mut series = Series::marks("", 0, points.collect());
+    series.mark = 2.5;
+    let guides = test.top1.map(|top1| Guide::Horizontal(top1, format!("all classes {}", percent(top1))));
+    let chart = XyChart {
+        width: 1000.0,
+        height: 320.0,
+        x: Axis::new("class, from the worst to the best", Unit::Whole),
+        y: Axis::new("top-1, %", Unit::Percent).including(&[0.0, 1.0]),
+        series: vec![series],
+        guides: guides.into_iter().collect(),
+    };
+    let words = Words { id, title: "Accuracy of all classes".to_owned() };
+    figure(words, test, classes, chart.draw(), "Scatter chart")
+}
+
+fn figure(words: Words, test: &Test, classes: &[&TestClass], drawing: Drawing, kind: &str) -> Figure {
+    let ends = match (classes.first(), classes.iter().rev().find(|class| class.top1.is_some())) {
+        (Some(worst), Some(best)) => {
+            let said = |class: &TestClass| format!("{} ({})", class.name, share(class.top1));
+            format!(" The worst is {}, the best of them {}.", said(worst), said(best))
+        }
+        _ => String::new(),
+    };
+    let mut table = Table::new(&words.title, &["class", ">test images", ">top-1"]);
+    for class in classes {
+        table.row([
+            Cell::from(class.name.as_str()),
+            Cell::count(class.images as usize),
+            Cell::number(class.top1, percent),
+        ]);
+    }
+    let all = share(test.top1);
+    Figure {
+        id: words.id,
+        title: words.title,
+        description: format!("{kind} of the top-1 of {}; {all} over all.{ends}", counted(classes.len(), "class")),
+        note: String::new(),
+        drawing,
+        table,
+    }
+}
+
+fn share(value: Option<f64>) -> String {
+    value.map_or("–".to_owned(), percent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outputs::Output;
+
+    fn html(classes: usize) -> String {
+        let classes = (0..classes).map(|index| TestClass {
+            name: format!("<script>alert({index})</script> & \"Größe\""),
+            images: 5,
+            top1: (index != 1).then(|| index as f64 / 1000.0),
+        });
+        let test = Test { top1: Some(0.5), top5: None, loss: None, images: 50, skipped: 2, classes: classes.collect() };
+        let network = Network { test: Output::Read(test), ..Network::default() };
+        super::test(&network).map(|section| section.html().into_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn names_of_classes_are_escaped_wherever_they_appear() {
+        for classes in [3, 200] {
+            let html = html(classes);
+            assert!(!html.contains("<script>") && html.contains("&lt;script&gt;alert(0)"), "{classes}");
+            assert!(html.contains("2 images could not be read"));
+        }
+    }
+
+    #[test]
+    fn a_thousand_classes_are_one_curve_and_bars_of_the_worst() {
+        let html = html(1000);
+        assert_eq!(html.matches("<svg").count(), 2);
+        assert!(html.contains("The 25 worst classes") && html.contains("alert(999)") && html.contains("(1,000 rows)"));
+    }
+
+    #[test]
+    fn classes_without_images_are_marked() {
+        assert!(html(0).contains("top-5 –") && !html(0).contains("<svg"));
+        assert!(html(3).contains("no test image"));
+    }
+}

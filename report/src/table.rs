@@ -1,0 +1,175 @@
+use maud::{Markup, html};
+
+use crate::text::{clean, counted};
+
+/// One cell of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// A text.
+    Text(String),
+    /// A number, and how a reader sees it; a file has it in full.
+    Number(f64, String),
+    /// Nothing is known.
+    Missing,
+}
+
+impl Cell {
+    /// Makes a number that may be missing, written by `show`.
+    pub fn number(value: Option<f64>, show: impl FnOnce(f64) -> String) -> Self {
+        value.filter(|value| value.is_finite()).map_or(Self::Missing, |value| Self::Number(value, show(value)))
+    }
+
+    /// Makes a count.
+    pub fn count(value: usize) -> Self {
+        Self::Number(value as f64, value.to_string())
+    }
+
+    fn shown(&self) -> &str {
+        match self {
+            Self::Text(text) | Self::Number(_, text) => text,
+            Self::Missing => "–",
+        }
+    }
+
+    fn in_file(&self) -> String {
+        match self {
+            Self::Text(text) => clean(text),
+            Self::Number(value, _) => value.to_string(),
+            Self::Missing => String::new(),
+        }
+    }
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+/// A table with headings.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Table {
+    /// What it shows.
+    pub caption: String,
+    columns: Vec<(String, bool)>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// Begins a table; a heading that starts with `>` makes its column one of numbers, set to the right.
+    pub fn new(caption: &str, headings: &[&str]) -> Self {
+        let column = |heading: &&str| match heading.strip_prefix('>') {
+            Some(name) => (name.to_owned(), true),
+            None => ((*heading).to_owned(), false),
+        };
+        Self { caption: caption.to_owned(), columns: headings.iter().map(column).collect(), rows: Vec::new() }
+    }
+
+    /// Adds a row.
+    pub fn row<C: Into<Cell>>(&mut self, cells: impl IntoIterator<Item = C>) {
+        self.rows.push(cells.into_iter().map(Into::into).collect());
+    }
+
+    /// Returns whether it has no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Returns how many rows it has.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Returns the table as CSV (RFC 4180): a line of headings, numbers in full, empty fields for what is not known.
+    pub fn csv(&self) -> String {
+        let line =
+            |cells: &mut dyn Iterator<Item = String>| cells.map(|cell| quoted(&cell)).collect::<Vec<_>>().join(",");
+        let mut text = line(&mut self.columns.iter().map(|(name, _)| name.clone()));
+        text.push_str("\r\n");
+        for row in &self.rows {
+            text.push_str(&line(&mut row.iter().map(Cell::in_file)));
+            text.push_str("\r\n");
+        }
+        text
+    }
+
+    /// Returns the table as HTML, in a box that scrolls on narrow screens.
+    pub fn html(&self) -> Markup {
+        html! {
+            div class="scroll" role="group" aria-label=(self.caption) tabindex="0" {
+                table {
+                    caption { (self.caption) }
+                    thead { tr { @for (name, numeric) in &self.columns { th scope="col" class=[number(*numeric)] { (name) } } } }
+                    tbody {
+                        @for row in &self.rows {
+                            tr {
+                                @for (index, cell) in row.iter().enumerate() {
+                                    @let numeric = self.columns.get(index).is_some_and(|column| column.1);
+                                    @if index == 0 && !numeric {
+                                        th scope="row" dir="auto" { (cell.shown()) }
+                                    } @else {
+                                        td class=[number(numeric)] dir="auto" { (cell.shown()) }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Returns the table as HTML, to be opened by the reader.
+    pub fn folded(&self, summary: &str) -> Markup {
+        html! {
+            details {
+                summary { (summary) " (" (counted(self.len(), "row")) ")" }
+                (self.html())
+            }
+        }
+    }
+}
+
+fn number(numeric: bool) -> Option<&'static str> {
+    numeric.then_some("number")
+}
+
+/// A field of a CSV file.
+fn quoted(field: &str) -> String {
+    if field.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new("per <class>", &["class", ">top-1"]);
+        table.row([
+            Cell::from("<script>alert(\"1\")</script>, &"),
+            Cell::number(Some(0.1 + 0.2), |_| "30.0 %".to_owned()),
+        ]);
+        table.row([Cell::from("Größe\u{0}"), Cell::number(Some(f64::NAN), |_| "NaN".to_owned())]);
+        table
+    }
+
+    #[test]
+    fn csv_quotes_what_it_must_and_has_numbers_in_full() {
+        let lines =
+            ["class,top-1", "\"<script>alert(\"\"1\"\")</script>, &\",0.30000000000000004", "Größe\u{fffd},", ""];
+        assert_eq!(table().csv(), lines.join("\r\n"));
+    }
+
+    #[test]
+    fn html_escapes_cells_and_marks_numbers() {
+        let html = table().html().into_string();
+        assert!(!html.contains("<script>") && html.contains("&lt;script&gt;alert(&quot;1&quot;)"), "{html}");
+        assert!(html.contains("<td class=\"number\" dir=\"auto\">30.0 %</td>"), "{html}");
+        assert!(html.contains(">–</td>"), "{html}");
+        assert!(table().folded("Numbers").into_string().contains("<summary>Numbers (2 rows)</summary>"));
+    }
+}

@@ -1,0 +1,159 @@
+//! The page about a run.
+
+use std::fs;
+
+use crate::project::{Project, STAGES};
+
+fn page(project: &Project, name: &str) -> String {
+    fs::read_to_string(project.path(name)).unwrap()
+}
+
+#[test]
+fn a_run_of_all_stages_has_a_page_in_its_store_unless_it_did_nothing() {
+    let project = Project::new();
+    let said = project.good(&["run", "all"]).out;
+    let path = project.path(".tfnas/reports/1.html").canonicalize().unwrap();
+    let line = said.lines().find(|line| line.trim_start().starts_with("report ")).unwrap();
+    assert!(line.ends_with(&path.display().to_string()), "{line}");
+    assert!(page(&project, ".tfnas/reports/1.html").contains("<h1>Report of run 1</h1>"));
+
+    assert!(!project.good(&["run", "all"]).out.contains("reports"));
+    project.good(&["run", "test", "--force", "test"]);
+    assert_eq!(fs::read_dir(project.path(".tfnas/reports")).unwrap().count(), 1);
+
+    let last = project.events(&["run", "all", "--force", "test"]).pop().unwrap();
+    assert!(last["report"].as_str().unwrap().ends_with(".tfnas/reports/4.html"), "{last}");
+    project.good(&["gc", "--keep-last", "1"]);
+    assert!(project.path(".tfnas/reports/1.html").exists());
+}
+
+#[test]
+fn a_page_that_cannot_be_written_is_a_warning() {
+    let project = Project::new();
+    project.good(&["run", "split"]);
+    project.write(".tfnas/reports", "a file");
+    let ended = project.good(&["run", "all"]);
+    assert!(
+        ended.err.contains("cannot write the report of run 2") && ended.err.contains("`report 2`"),
+        "{}",
+        ended.err
+    );
+    assert!(ended.out.contains("found by parse"), "{}", ended.out);
+}
+
+#[test]
+fn a_page_has_every_stage_and_lists_what_is_missing() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    project.good(&["report"]);
+    let html = page(&project, "report.html");
+    for stage in STAGES {
+        assert!(html.contains(&format!("<th scope=\"row\" dir=\"auto\">{stage}</th>")), "{stage}");
+    }
+    for text in ["Top-1 75.0 %", "measured latency 0.950 ms", "the target of 1.000 ms is met", "7 of 7"] {
+        assert_eq!(html.contains(text), text != "7 of 7", "{text}");
+    }
+    // The fake worker writes no history and no training.
+    assert!(html.contains("history.json cannot be read") && html.contains("train.json cannot be read"));
+    assert!(html.contains("No output of this run: selection</li>"));
+    let counted = |run: &str| {
+        project.good(&["report", run]);
+        page(&project, "report.html")
+    };
+    project.good(&["run", "all", "--force", "test"]);
+    assert!(counted("latest").contains("1 of 6 stages ran, 5 came from the cache."));
+    assert!(counted("1").contains("6 of 6 stages ran, 0 came from the cache."));
+}
+
+#[test]
+fn figures_and_tables_are_files_of_their_own() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    let written = project.json(&["report", "1", "--output", "page.html", "--figures", "a/figures"]);
+    assert_eq!(written["run"], 1);
+    assert!(written["file"].as_str().unwrap().ends_with("/page.html"));
+    let files = written["figures"].as_array().unwrap();
+    assert_eq!(files.len(), fs::read_dir(project.path("a/figures")).unwrap().count());
+    for name in ["stages.svg", "stages.csv", "blocks.svg", "artifacts.csv"] {
+        assert!(project.path("a/figures").join(name).exists(), "{name}");
+    }
+    let csv = page(&project, "a/figures/stages.csv");
+    assert!(csv.starts_with("stage,state,seconds,") && csv.lines().count() == 1 + STAGES.len(), "{csv}");
+}
+
+#[test]
+fn unknown_runs_and_paths_that_cannot_be_written_are_errors() {
+    let project = Project::new();
+    let ended = project.run(&["report"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended.err.contains("there is no finished run in this store") && ended.err.contains("`run all`"),
+        "{}",
+        ended.err
+    );
+    assert!(!project.path(".tfnas").exists() && !project.path("report.html").exists());
+
+    project.behave("lookup", "fail");
+    assert_eq!(project.run(&["run", "all"]).code, Some(1));
+    assert_eq!(project.run(&["report"]).code, Some(2), "the only run has failed");
+    project.good(&["report", "1"]);
+    assert!(page(&project, "report.html").contains("1 of 2 stages ran, 0 came from the cache, 1 did not finish."));
+
+    project.good(&["run", "all"]);
+    let attempt = project.json(&["show", "latest"])["made"][0]["id"].as_str().unwrap().to_owned();
+    for (arguments, code, said) in [
+        (&["report", "99"][..], 2, "nothing in this store is called `99`"),
+        (&["report", &attempt], 2, "is not a run"),
+        (&["report", "--output", "images"], 2, "is a folder"),
+        (&["report", "--output", "none/report.html"], 1, "cannot write"),
+        (&["report", "--output", "r.html", "--figures", "pipeline.yaml"], 1, "cannot write"),
+    ] {
+        let ended = project.run(arguments);
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.err);
+        assert!(ended.err.contains(said), "{arguments:?}: {}", ended.err);
+    }
+}
+
+#[test]
+fn names_of_files_are_text_on_the_page() {
+    let project = Project::new();
+    let name = "<img src=x> & \"Größe\".yaml";
+    project.write(name, &fs::read_to_string(project.path("pipeline.yaml")).unwrap());
+    project.good(&["run", "all", "--config", name]);
+    let html = page(&project, ".tfnas/reports/1.html");
+    assert!(!html.contains("<img") && html.contains("<p>&lt;img src=x&gt; &amp; &quot;Größe&quot;.yaml</p>"));
+}
+
+#[test]
+fn a_damaged_output_is_reported_on_the_page() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    let status = project.json(&["status", "test"]);
+    let path = status["stages"][0]["outputs"][0]["path"].as_str().unwrap().to_owned();
+    let bytes = fs::read(&path).unwrap();
+    for damage in [Some("{\"top1\": 1.0}"), None] {
+        fs::remove_file(&path).unwrap_or_default();
+        if let Some(text) = damage {
+            fs::write(&path, text).unwrap();
+        }
+        project.good(&["report"]);
+        let html = page(&project, "report.html");
+        assert!(html.contains("test.json cannot be read") && html.contains("Measured latency 0.950 ms"), "{damage:?}");
+        assert!(!html.contains("Top-1"), "nothing of damaged bytes is shown");
+    }
+    fs::write(&path, bytes).unwrap();
+    project.good(&["report"]);
+    assert!(page(&project, "report.html").contains("Top-1 75.0 %"));
+}
+
+#[test]
+fn a_list_of_targets_is_one_page_with_all_networks() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    project.good(&["run", "all", "--set", "search.target_lat_ms=[0.8, 1.0]"]);
+    let html = page(&project, ".tfnas/reports/2.html");
+    // The network of 1 ms was found before there was a list.
+    for text in ["id=\"networks-tradeoff\"", "Architecture (0.8)", "Architecture (1)", "Test (0.8)", "Test (1)"] {
+        assert!(html.contains(text), "{text}");
+    }
+}
