@@ -228,7 +228,7 @@ impl Training<'_> {
         let feeder = Rc::clone(&self.feeder);
         let train = self.train.clone();
         let mut feed = feeder.feed(&train, &options);
-        while let Some(batch) = feed.next() {
+        for batch in feed.by_ref() {
             let batch = batch?;
             self.seen.skipped += batch.skipped;
             let key = StepKey { seed, epoch: epoch as u32, step: self.position.step as u32 };

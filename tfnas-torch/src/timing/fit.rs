@@ -171,11 +171,11 @@ fn weighted_least_squares(rows: &[(Vec<f64>, f64)], weights: &[f64], count: usiz
     }
     // The matrix is symmetric and positive definite, so elimination needs no pivots.
     for pivot in 0..count {
-        for line in pivot + 1..count {
-            let factor = matrix[line][pivot] / matrix[pivot][pivot];
-            for column in pivot..=count {
-                matrix[line][column] -= factor * matrix[pivot][column];
-            }
+        let (above, below) = matrix.split_at_mut(pivot + 1);
+        let pivot_row = &above[pivot];
+        for row in below {
+            let factor = row[pivot] / pivot_row[pivot];
+            row.iter_mut().zip(pivot_row).for_each(|(entry, known)| *entry -= factor * known);
         }
     }
     let mut values = vec![0.0; count];

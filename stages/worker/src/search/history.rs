@@ -18,13 +18,13 @@ pub struct EpochRecord {
     pub temperature: f64,
     /// Mean loss of the weight steps.
     pub train_loss: f64,
-    /// Top-1 of the weight steps' Gumbel paths, in percent.
+    /// Top-1 of the weight steps' Gumbel paths, as a share of 1.
     pub train_top1: f64,
     /// Mean cross-entropy of the architecture steps; none in the warm-up.
     pub architecture_loss: Option<f64>,
     /// Mean expected latency of the architecture steps, in milliseconds; none in the warm-up.
     pub expected_lat_ms: Option<f64>,
-    /// Top-1 on the images that train the architecture, in percent; in the last epochs alone.
+    /// Top-1 on the images that train the architecture, as a share of 1; in the last epochs alone.
     pub val_top1: Option<f64>,
     /// Mean entropy of the operations' probabilities over the blocks, as a share of its maximum.
     pub operation_entropy: f64,
