@@ -2,7 +2,7 @@
 
 import re
 
-from programs import Failed, Programs, Skipped
+from programs import Failed, Programs, Skipped, TookTooLong
 
 
 def derived(programs: Programs) -> dict:
@@ -18,7 +18,9 @@ def supernet(programs: Programs) -> dict:
 def cases(programs: Programs, name: str) -> dict:
     """Each case's largest differences from the original in f64; the tolerances are those of a CPU."""
     try:
-        wrote = programs.run(name, "--nocapture")
+        wrote = programs.run(name, "--nocapture", limit_s=180)
+    except TookTooLong:
+        raise
     except Failed as failed:
         # How far off is it?
         wrote = programs.run(name, "--nocapture", TFNAS_TEST_TOLERANCE_FACTOR="1000")

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from programs import Failed, Programs, Skipped
@@ -18,7 +19,7 @@ device: {device}
 threads: 1
 resume_every_s: 0.5
 lookup: {{{lookup}}}
-search: {{target_lat_ms: 40%, epochs: 3, warmup_epochs: 1, batch: 64, validate_last: 1, augment: {{crop: padded, padding: 4}}}}
+search: {{target_lat_ms: 40%, epochs: 2, warmup_epochs: 1, batch: 64, validate_last: 1, augment: {{crop: padded, padding: 4}}}}
 select: {{candidates: 6, proposals: [2], rungs: [1, 2], keep: [2], rules: 1, pool: 100, parallel: 2}}
 parse:  {{passes: 20}}
 train:  {{protocol: held_out, epochs: 4, batch: 64, augment: {{crop: padded, padding: 4}}}}
@@ -102,11 +103,19 @@ def table_of(programs: Programs) -> Path:
 
 
 def deterministic(programs: Programs) -> dict:
-    """Two empty stores end with the same digests."""
-    first, second = (project(programs, name, table_of(programs)) for name in ("one", "two"))
-    for folder in (first, second):
-        programs.pipeline(folder, "run", "all", "--no-progress")
-    return compared(digests(programs, first), digests(programs, second))
+    """Two empty stores, and one whose workers are killed on the way, end with the same digests."""
+    table = table_of(programs)
+    first, second, third = (project(programs, name, table) for name in ("one", "two", "killed"))
+    with ThreadPoolExecutor() as together:
+        runs = [together.submit(programs.pipeline, folder, "run", "all", "--no-progress") for folder in (first, second)]
+        kills = together.submit(killed, programs, third).result()
+        for run in runs:
+            run.result()
+    reference = digests(programs, first)
+    return {
+        "two_stores": compared(reference, digests(programs, second)),
+        "killed_and_resumed": compared(reference, digests(programs, third)) | kills,
+    }
 
 
 def compared(one: dict[str, str], other: dict[str, str]) -> dict:
@@ -116,12 +125,8 @@ def compared(one: dict[str, str], other: dict[str, str]) -> dict:
     return {"equal_artifacts": len(one)}
 
 
-def killed(programs: Programs) -> dict:
-    """Workers killed in the middle of search, select and train: the next runs end with the undisturbed digests."""
-    reference = programs.work / "one"
-    if not (reference / ".tfnas").exists():
-        raise Skipped("the part `determinism` has not run")
-    folder = project(programs, "killed", table_of(programs))
+def killed(programs: Programs, folder: Path) -> dict:
+    """Kills workers in the middle of search, select and train, and runs on to the end."""
     kills = []
     for stage in ("search", "select", "train"):
         planner = subprocess.Popen(
@@ -143,21 +148,20 @@ def killed(programs: Programs) -> dict:
         planner.stdout.read()
         planner.wait()
     wrote = programs.pipeline(folder, "run", "all", "--no-progress")
-    resumed = [line.strip() for line in wrote.splitlines() if re.search("resum", line)]
-    return compared(digests(programs, reference), digests(programs, folder)) | {"kills": kills, "resumed": resumed}
+    return {"kills": kills, "resumed": [line.strip() for line in wrote.splitlines() if re.search("resum", line)]}
 
 
 def kill_workers(folder: Path) -> int:
-    """Kills the workers of a project's planner; returns how many there were."""
+    """Kills the workers of a project; returns how many there were."""
     killed_workers = 0
     for process in Path("/proc").iterdir():
         try:
             words = (process / "cmdline").read_bytes().split(b"\0")
+            if words[0].endswith(b"/tfnas-stage") and os.readlink(process / "cwd") == str(folder):
+                os.kill(int(process.name), signal.SIGKILL)
+                killed_workers += 1
         except (OSError, ValueError):
             continue
-        if words[0].endswith(b"/tfnas-stage"):
-            os.kill(int(process.name), signal.SIGKILL)
-            killed_workers += 1
     return killed_workers
 
 
@@ -166,21 +170,24 @@ def precisions(programs: Programs) -> dict:
     config = programs.work / "model.config"
     if not config.exists():
         raise Skipped("the part `pipeline` has not run")
-    found = {}
-    for precision in ("f32", "tf32", "bf16", "f16") if programs.is_cuda else ("f32", "bf16"):
-        folder = project(programs, f"precision-{precision}", table_of(programs))
-        start = time.monotonic()
-        arguments = ["--from", str(config), "--set", f"train.precision={precision}", "--no-progress"]
-        wrote = programs.pipeline(folder, "run", "test", *arguments)
-        sets = ["--set", f"train.from={config}", "--set", f"train.precision={precision}"]
-        outputs = {}
-        for stage in programs.status(folder, *sets):
-            outputs |= {output["name"]: folder / output["path"] for output in stage["outputs"]}
-        trained = json.loads(outputs["train.json"].read_text())
-        found[precision] = {
-            "seconds": round(time.monotonic() - start, 1),
-            "train_loss": [round(epoch["train_loss"], 4) for epoch in trained["epochs"]],
-            "val_top1": [round(epoch["val_top1"], 3) for epoch in trained["epochs"]],
-            "said": [line.strip() for line in wrote.splitlines() if "waiting" in line][-1:],
-        }
-    return found
+    wanted = ("f32", "tf32", "bf16", "f16") if programs.is_cuda else ("f32", "bf16")
+    with ThreadPoolExecutor() as together:
+        return dict(zip(wanted, together.map(lambda precision: trained(programs, config, precision), wanted)))
+
+
+def trained(programs: Programs, config: Path, precision: str) -> dict:
+    folder = project(programs, f"precision-{precision}", table_of(programs))
+    start = time.monotonic()
+    arguments = ["--from", str(config), "--set", f"train.precision={precision}", "--no-progress"]
+    wrote = programs.pipeline(folder, "run", "test", *arguments)
+    sets = ["--set", f"train.from={config}", "--set", f"train.precision={precision}"]
+    outputs = {}
+    for stage in programs.status(folder, *sets):
+        outputs |= {output["name"]: folder / output["path"] for output in stage["outputs"]}
+    epochs = json.loads(outputs["train.json"].read_text())["epochs"]
+    return {
+        "seconds": round(time.monotonic() - start, 1),
+        "train_loss": [round(epoch["train_loss"], 4) for epoch in epochs],
+        "val_top1": [round(epoch["val_top1"], 3) for epoch in epochs],
+        "said": [line.strip() for line in wrote.splitlines() if "waiting" in line][-1:],
+    }

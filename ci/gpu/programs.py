@@ -17,6 +17,10 @@ class Failed(Exception):
     """A program that failed, with the end of what it wrote."""
 
 
+class TookTooLong(Failed):
+    """A program that was ended at its time limit."""
+
+
 @dataclass
 class Programs:
     """Where the programs are, and what they compute on."""
@@ -80,7 +84,7 @@ class Programs:
             )
         except subprocess.TimeoutExpired as error:
             wrote = error.output.decode(errors="replace") if isinstance(error.output, bytes) else error.output or ""
-            raise Failed(f"{name} took longer than {limit_s} s: {wrote[-2000:]}") from None
+            raise TookTooLong(f"{name} took longer than {limit_s} s: {wrote[-4000:]}") from None
         wrote = ended.stdout + (ended.stderr or "")
         if ended.returncode != 0:
             raise Failed(f"{name} {' '.join(arguments)} ended with {ended.returncode}: {wrote[-3000:]}")
