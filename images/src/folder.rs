@@ -139,6 +139,18 @@ pub fn image_paths(root: &Path) -> Result<Vec<String>, FolderError> {
     Ok(images.into_iter().map(|(folder, name)| format!("{folder}/{name}")).collect())
 }
 
+/// Finds the paths of all images at any depth below a folder, relative to it and in order; there may be none.
+///
+/// # Errors
+/// [`FolderError`] where something cannot be read.
+pub fn all_images(root: &Path) -> Result<Vec<String>, FolderError> {
+    let found = read(root, &mut UnreadFormats::default())?.into_iter();
+    let mut images: Vec<String> = found.filter(|found| found.kind == Kind::Image).map(|found| found.name).collect();
+    images.extend(image_paths(root)?);
+    images.sort_unstable();
+    Ok(images)
+}
+
 /// The folders in `root`, in the order of their names.
 fn class_names(root: &Path) -> Result<Vec<String>, FolderError> {
     let found = read(root, &mut UnreadFormats::default())?;

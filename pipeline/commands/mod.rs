@@ -17,6 +17,7 @@ pub mod lineage;
 pub mod log;
 pub mod man;
 pub mod plan;
+pub mod predict;
 pub mod publish;
 pub mod report;
 mod results;

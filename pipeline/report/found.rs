@@ -46,7 +46,8 @@ fn network(network: &Network) -> String {
     }
     if let Some(ms) = network.predicted_lat_ms {
         let base = network.base_lat_ms.map(|ms| format!(", {ms:.3} ms of it outside the blocks")).unwrap_or_default();
-        lines.row(["predicted", &format!("{ms:.3} ms (sum of the table{base})")]);
+        let error = network.predicted_lat_error.map(|share| format!(" ±{:.1} %", 100.0 * share)).unwrap_or_default();
+        lines.row(["predicted", &format!("{ms:.3} ms{error} (sum of the table{base})")]);
     }
     lines.row(["measured", &measured(network)]);
     if let Some(selected) = &network.selected {

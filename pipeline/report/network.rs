@@ -17,6 +17,9 @@ pub struct Network {
     pub target_lat_ms: Option<f64>,
     /// Its latency by the table, in milliseconds.
     pub predicted_lat_ms: Option<f64>,
+    /// The mean error of the table's predictions, as a share of 1, where the table was measured here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predicted_lat_error: Option<f64>,
     /// The part of it outside the blocks, in milliseconds.
     pub base_lat_ms: Option<f64>,
     /// Its latency measured whole, in milliseconds.
@@ -57,8 +60,9 @@ pub fn networks(graph: &Graph, cache: &Cache, results: &BTreeMap<usize, Attempt>
         .filter_map(|position| {
             let parse = results.get(&position)?;
             let test = downstream(graph, position, Stage::Test).and_then(|test| results.get(&test));
-            let select = upstream(graph, position, Stage::Select).and_then(|select| results.get(&select));
-            network(&graph.instances[position].id, cache, select, parse, test)
+            let [lookup, select] = [Stage::Lookup, Stage::Select]
+                .map(|stage| upstream(graph, position, stage).and_then(|instance| results.get(&instance)));
+            network(&graph.instances[position].id, cache, [lookup, select], parse, test)
         })
         .collect()
 }
@@ -77,7 +81,7 @@ fn downstream(graph: &Graph, of: usize, stage: Stage) -> Option<usize> {
 fn network(
     id: &str,
     cache: &Cache,
-    select: Option<&Attempt>,
+    [lookup, select]: [Option<&Attempt>; 2],
     parse: &Attempt,
     test: Option<&Attempt>,
 ) -> Option<Network> {
@@ -89,6 +93,9 @@ fn network(
         id: id.to_owned(),
         target_lat_ms: number(&architecture, "target_lat_ms"),
         predicted_lat_ms: number(&architecture, "predicted_lat_ms"),
+        predicted_lat_error: lookup
+            .and_then(|lookup| json_output(cache, lookup, "lookup.json"))
+            .and_then(|report| report.pointer("/check/mean_error")?.as_f64()),
         base_lat_ms: number(&architecture, "base_lat_ms"),
         measured_lat_ms: number(&parse.metrics, "measured_lat_ms"),
         measured_lat_ms_low: number(&parse.metrics, "measured_lat_ms_low"),

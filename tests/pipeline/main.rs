@@ -9,6 +9,7 @@ mod documented;
 mod exporting;
 mod full_disk;
 mod killing;
+mod predicting;
 mod processes;
 mod project;
 mod published;

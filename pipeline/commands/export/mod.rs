@@ -1,7 +1,7 @@
 //! `export`: artifacts as they are, and the trained network for other programs.
 
 mod deliver;
-mod network;
+pub mod network;
 mod onnx;
 mod preprocessing;
 mod torchscript;

@@ -17,6 +17,7 @@ mod network;
 mod out_of_memory;
 mod parse;
 mod precision;
+mod predict;
 mod ranks;
 mod reporter;
 mod resume;
@@ -47,6 +48,7 @@ use crate::stop::StopFlag;
 pub use console::{complain, print_line};
 pub use detached::run_detached;
 pub use latency::latency;
+pub use predict::predict;
 pub use torchscript::torchscript;
 
 /// Version of the worker, which must be the planner's.

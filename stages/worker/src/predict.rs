@@ -1,0 +1,146 @@
+//! `predict`: classes of images, without a pipeline around it.
+
+use std::ffi::OsString;
+use std::fs::read_to_string;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread;
+
+use tch::{Kind, Tensor};
+use tfnas::ModelConfig;
+use tfnas_c10d::cuda::set_numerics;
+use tfnas_images::{EvalTransform, ExifOrientation, RgbImage, decode_oriented};
+use tfnas_stages::{ExifOrientation as OrientationChoice, PredictImage, PredictRequest, Prediction};
+use tfnas_torch::derived::{DerivedNetwork, FoldedNetwork};
+use tfnas_torch::device::{find_device, set_threads};
+use tfnas_torch::preprocess::Preprocess;
+use tfnas_torch::weights::{load, read_file};
+
+use crate::VERSION;
+use crate::console::{complain, print_line};
+use crate::error::{Context as _, StageError, answered};
+
+/// The largest image file that is read, in bytes.
+const MAX_FILE_BYTES: u64 = 1 << 30;
+
+/// Classifies the images of the request in the file that the arguments after `predict` name (`VERSION FILE`, the version being
+/// the planner's); writes one [`Prediction`] as JSON on each line of standard output.
+///
+/// Exit codes: 0 when all images have an answer, 1 for a network that cannot be used, 2 for arguments that are not a request.
+pub fn predict(arguments: &[OsString]) -> ExitCode {
+    let file = match arguments {
+        [version, file] if version == VERSION => PathBuf::from(file),
+        _ => {
+            complain(&format!("expected VERSION FILE, of tfnas-pipeline {VERSION}"));
+            return ExitCode::from(2);
+        }
+    };
+    answered(answer(&file))
+}
+
+fn answer(file: &Path) -> Result<(), StageError> {
+    let text = read_to_string(file).context(file.display())?;
+    let request: PredictRequest = serde_json::from_str(&text).context(file.display())?;
+    set_threads(request.threads);
+    let device = find_device(&request.device).context("device")?;
+    if device.is_cuda() {
+        set_numerics(false)?;
+    }
+    let config = read_to_string(&request.config).context(request.config.display())?;
+    let config = ModelConfig::parse(&config).context(request.config.display())?;
+    let network = DerivedNetwork::new(&config, device);
+    load(&network, &read_file(&request.weights).context("weights")?).context(request.weights.display())?;
+    let classifier = Classifier {
+        network: network.folded(),
+        preprocess: Preprocess::new(request.resolution, device),
+        reader: Reader {
+            transform: EvalTransform { resize: request.resize, resolution: request.resolution },
+            orientation: match request.exif_orientation {
+                OrientationChoice::Ignore => ExifOrientation::Ignore,
+                OrientationChoice::Apply => ExifOrientation::Apply,
+            },
+        },
+        threads: request.threads.max(1),
+        top: request.top,
+    };
+    for images in request.images.chunks(request.batch.max(1)) {
+        for prediction in classifier.predict(images)? {
+            let line = serde_json::to_string(&prediction).context("prediction")?;
+            print_line(&line).context("cannot write to standard output")?;
+        }
+    }
+    Ok(())
+}
+
+struct Classifier {
+    network: FoldedNetwork,
+    preprocess: Preprocess,
+    reader: Reader,
+    threads: usize,
+    top: usize,
+}
+
+/// Reads image files as the test does.
+struct Reader {
+    transform: EvalTransform,
+    orientation: ExifOrientation,
+}
+
+impl Classifier {
+    fn predict(&self, images: &[PredictImage]) -> Result<Vec<Prediction>, StageError> {
+        let read = self.reader.read_all(images, self.threads);
+        let pixels: Vec<u8> = read.iter().flatten().flat_map(|image| image.pixels.iter().copied()).collect();
+        let count = read.iter().flatten().count();
+        let mut rows = Vec::new();
+        if count > 0 {
+            let batch = self.preprocess.images(&pixels, count).context("batch")?;
+            let probabilities = self.network.forward(&batch).softmax(-1, Kind::Double);
+            let top = (self.top as i64).min(probabilities.size()[1]);
+            let (values, classes) = probabilities.topk(top, 1, true, true);
+            rows = numbers(&values).into_iter().zip(numbers(&classes)).collect();
+        }
+        let mut rows = rows.into_iter();
+        let prediction = |read: Result<RgbImage, String>| match read {
+            Ok(_) => {
+                let (values, classes) = rows.next().expect("a row for each image that was read");
+                Prediction::Classes(classes.into_iter().map(|class| class as usize).zip(values).collect())
+            }
+            Err(error) => Prediction::Error(error),
+        };
+        Ok(read.into_iter().map(prediction).collect())
+    }
+}
+
+impl Reader {
+    /// Reads images on several threads.
+    fn read_all(&self, images: &[PredictImage], threads: usize) -> Vec<Result<RgbImage, String>> {
+        let each = images.len().div_ceil(threads).max(1);
+        thread::scope(|scope| {
+            let part = |images: &'_ [PredictImage]| images.iter().map(|image| self.read(&image.0)).collect::<Vec<_>>();
+            let parts: Vec<_> = images.chunks(each).map(|images| scope.spawn(move || part(images))).collect();
+            // A decoder that panics has met an image that it does not understand: that is its answer for all of its part.
+            let lost = |images: &[PredictImage]| vec![Err("the decoder panicked".to_owned()); images.len()];
+            let joined = parts.into_iter().zip(images.chunks(each));
+            joined.flat_map(|(part, images)| part.join().unwrap_or_else(|_| lost(images))).collect()
+        })
+    }
+
+    fn read(&self, path: &Path) -> Result<RgbImage, String> {
+        let length = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
+        if length > MAX_FILE_BYTES {
+            return Err(format!("the file has {length} bytes, more than any image"));
+        }
+        let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+        let image = decode_oriented(&bytes, self.orientation).map_err(|error| error.to_string())?;
+        Ok(self.transform.apply(&image))
+    }
+}
+
+/// The rows of a matrix.
+fn numbers(matrix: &Tensor) -> Vec<Vec<f64>> {
+    let columns = matrix.size()[1] as usize;
+    let flat = matrix.to_kind(Kind::Double).to_device(tch::Device::Cpu).reshape([-1]);
+    let mut values = vec![0f64; flat.numel()];
+    flat.copy_data(&mut values, flat.numel());
+    values.chunks(columns.max(1)).map(<[f64]>::to_vec).collect()
+}
