@@ -9,7 +9,7 @@ use crate::report::{self, LogFormat, out};
 
 /// From a folder of images and a latency budget to a trained network
 ///
-/// Six stages (split, lookup, search, parse, train, test), each run only when something it depends on has changed.
+/// Seven stages (split, lookup, search, select, parse, train, test). A stage reruns only when its cache key changes.
 #[derive(Parser, Debug)]
 #[command(name = "tfnas-pipeline", version, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 done, 1 a stage failed, 2 usage or configuration, 130 interrupted.")]

@@ -7,27 +7,27 @@ use crate::report::LogFormat;
 /// Options that every command takes.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// The configuration; without it pipeline.yaml in this folder, or the embedded default
+    /// The configuration file [default: pipeline.yaml in this folder, else the embedded default]
     #[arg(long, short, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Overrides one value of the configuration, as search.target_lat_ms=12; may be repeated
+    /// Override a configuration value, for example search.target_lat_ms=12; may be repeated
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
 
-    /// The folder of results and history; without it .tfnas beside the configuration
+    /// The folder of results and history [default: .tfnas beside the configuration file]
     #[arg(long, global = true, value_name = "FOLDER")]
     pub store: Option<PathBuf>,
 
-    /// Writes JSON on standard output
+    /// Print JSON on standard output
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// Says more on standard error; twice says all
+    /// Increase log verbosity (-v: info, -vv: debug)
     #[arg(long, short, global = true, action = ArgAction::Count)]
     pub verbose: u8,
 
-    /// How messages on standard error are written
+    /// The format of messages on standard error
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
 }

@@ -15,7 +15,7 @@ use crate::plan::select;
 use crate::report::{Columns, Reporter, print, print_json};
 use crate::session::{Session, Setup};
 
-/// Runs a stage again and says whether its outputs are the same bytes
+/// Rerun a stage and check that its outputs are identical
 #[derive(Args, Debug)]
 pub struct Check {
     /// A stage, or one instance of it (search@12)

@@ -10,7 +10,7 @@ use crate::plan::select;
 use crate::report::{Columns, human, networks, print, print_json};
 use crate::session::Setup;
 
-/// Prints the networks found so far side by side: latency, parameters, multiply-adds, accuracy
+/// Compare the networks found so far: latency, parameters, multiply-adds, accuracy
 #[derive(Args, Debug)]
 pub struct Compare {}
 

@@ -6,7 +6,7 @@ use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::report::out::print_bytes;
 
-/// Prints what a shell needs to complete this program's command line
+/// Print the completion script of a shell
 #[derive(Args, Debug)]
 pub struct Completions {
     /// The shell

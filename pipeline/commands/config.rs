@@ -7,7 +7,7 @@ use crate::exit::Exit;
 use crate::options::Options;
 use crate::report::{Columns, print, print_json};
 
-/// Prints the effective configuration: every key, its value, and where it came from
+/// Print the effective configuration: every key, its value, and where the value came from
 #[derive(Args, Debug)]
 pub struct Config {
     /// Prints the JSON Schema of pipeline.yaml instead, for editors

@@ -14,10 +14,10 @@ use crate::options::Options;
 use crate::report::{Columns, print, print_json};
 use crate::session::Setup;
 
-/// Checks what a run needs: the worker and its libtorch, the device, the store, the configuration
+/// Check what a run needs: the worker and its libtorch, the device, the store, the configuration
 #[derive(Args, Debug)]
 pub struct Doctor {
-    /// The worker's program; without it tfnas-stage beside this program
+    /// The worker's program [default: tfnas-stage beside this program]
     #[arg(long, value_name = "FILE")]
     worker: Option<PathBuf>,
 }

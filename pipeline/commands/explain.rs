@@ -8,7 +8,7 @@ use crate::plan::{Action, Because, chain, select};
 use crate::report::{print, print_json};
 use crate::session::Setup;
 
-/// Says why a stage would run: each field that changed, old and new, along the chain to its cause
+/// Explain why a stage would rerun: the fields that changed, their old and new values, and where the change came from
 #[derive(Args, Debug)]
 pub struct Explain {
     /// A stage, or one instance of it (search@12)

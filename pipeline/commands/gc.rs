@@ -7,7 +7,7 @@ use crate::options::Options;
 use crate::report::{Columns, human, print, print_json};
 use crate::session::store_folder;
 
-/// Removes old results together with their bytes; never what is pinned or in use
+/// Remove old results and their artifacts, except those that are pinned or in use
 #[derive(Args, Debug)]
 pub struct Gc {
     /// Keeps so many results of each instance, those used last, and what they were made from

@@ -11,7 +11,7 @@ use crate::exit::Exit;
 /// What is written: every key that a first user changes, and what it does.
 const TEMPLATE: &str = include_str!("../template.yaml");
 
-/// Writes a commented pipeline.yaml to begin with
+/// Write a commented pipeline.yaml to start from
 #[derive(Args, Debug)]
 pub struct Init {
     /// The file to write

@@ -10,14 +10,14 @@ use crate::exit::Exit;
 use crate::options::Options;
 use crate::report::{human, print, print_json};
 
-/// Shows everything that an artifact was made from, down to the data that no stage made
+/// Show everything that an artifact was made from, down to the input data
 #[derive(Args, Debug)]
 pub struct Lineage {
     /// An output's name (model.config, parse@12/model.config), or the first digits of a digest
     #[arg(value_name = "ARTIFACT")]
     artifact: String,
 
-    /// As what
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

@@ -8,7 +8,7 @@ use crate::options::Options;
 use crate::report::{Columns, human, print, print_json};
 use crate::session::store_to_read;
 
-/// Lists the runs of this store, newest first
+/// List the runs of this store, newest first
 #[derive(Args, Debug)]
 pub struct Log {
     /// How many

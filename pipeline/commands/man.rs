@@ -6,7 +6,7 @@ use crate::cli::Cli;
 use crate::error::CommandError;
 use crate::exit::Exit;
 
-/// Writes the manual pages of this program, one for each command
+/// Write the manual pages, one for each command
 #[derive(Args, Debug)]
 pub struct Man {
     /// The folder to write to

@@ -10,7 +10,7 @@ use crate::plan::{Action, Because, Graph, Plan as Steps, Remarks, Step, select};
 use crate::report::{Columns, human, print, print_json};
 use crate::session::{Session, Setup};
 
-/// Says what would run and why, what is cached, and what is not known yet; runs nothing
+/// Show which stages would run and why, and which are cached; run nothing
 #[derive(Args, Debug)]
 pub struct Plan {
     /// `all`, a stage, or one instance of it (search@12)

@@ -19,46 +19,46 @@ use crate::plan::{Remarks, check, check_networks, check_targets, select};
 use crate::report::{Reporter, found, print};
 use crate::session::{Session, Setup};
 
-/// Runs stages and what they need before them; what is there already is used
+/// Run stages and their dependencies; reuse cached results
 #[derive(Args, Debug)]
 pub struct Run {
     /// `all`, a stage, or one instance of it (search@12)
     #[arg(required = true, value_name = "STAGE")]
     stages: Vec<String>,
 
-    /// Runs this stage although its result is there; may be repeated
+    /// Rerun this stage even if its result is cached; may be repeated
     #[arg(long, value_name = "STAGE")]
     force: Vec<String>,
 
-    /// Workers at a time; without it one, or on a cluster slurm.max_jobs
+    /// The number of workers at a time [default: 1, on a cluster slurm.max_jobs]
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
 
-    /// Says what would run, and runs nothing
+    /// Show what would run, and run nothing
     #[arg(long)]
     dry_run: bool,
 
-    /// After a failure, still starts what does not depend on it
+    /// After a failure, continue with the stages that do not depend on it
     #[arg(long)]
     keep_going: bool,
 
-    /// Trains this architecture (a model.config) instead of the one found; as --set train.from=FILE
+    /// Train this architecture (a model.config) instead of the one found; the same as --set train.from=FILE
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
 
-    /// Tests these weights (a .pth.tar or safetensors file) instead of trained ones; as --set test.weights=FILE
+    /// Test these weights (a .pth.tar or safetensors file) instead of trained ones; the same as --set test.weights=FILE
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
 
-    /// Where these weights stand in their file: keys joined by dots, as model_ema.module; as --set test.weights_key=KEY
+    /// Where these weights are in their file: keys joined by dots (model_ema.module); the same as --set test.weights_key=KEY
     #[arg(long, value_name = "KEY", requires = "weights")]
     weights_key: Option<String>,
 
-    /// Trains by this many processes of this machine; as --set ranks.processes=N
+    /// Train with this many processes on this machine; the same as --set ranks.processes=N
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     nproc: Option<u16>,
 
-    /// Draws no progress bars
+    /// Do not show progress bars
     #[arg(long)]
     no_progress: bool,
 

@@ -8,7 +8,7 @@ use crate::options::Options;
 use crate::report::{Columns, candidate_table, candidates, human, indented, print, print_json};
 use crate::session::store_to_read;
 
-/// Shows a run, an attempt or an artifact: inputs, outputs, parameters, environment, time, memory
+/// Show a run, an attempt or an artifact: inputs, outputs, parameters, environment, time, memory
 #[derive(Args, Debug)]
 pub struct Show {
     /// A run's number, or the first digits of an attempt or of an artifact's digest; `latest` is the last run

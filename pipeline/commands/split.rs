@@ -18,7 +18,7 @@ const NAMED_FILES: usize = 10;
 /// The published split, as an option names it.
 const IMAGENET100: &str = "imagenet100";
 
-/// Says which images of the lists are missing under their root
+/// List the images of the lists that do not exist
 ///
 /// The lists are those of the configuration (`data.train`, `data.test`, `split.published`), or the ones that --list names.
 /// `tfnas-pipeline run split` makes the split itself. The exit code is 1 when an image is missing.

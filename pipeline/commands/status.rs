@@ -10,7 +10,7 @@ use crate::plan::{Step, select};
 use crate::report::{Columns, human, print, print_json};
 use crate::session::{Session, Setup};
 
-/// Says what became of each stage as it is configured now, and where its outputs are
+/// Show the last result of each stage of the current configuration, and where its outputs are
 #[derive(Args, Debug)]
 pub struct Status {
     /// `all`, a stage, or one instance of it (search@12)

@@ -28,20 +28,19 @@ use crate::options::Options;
 use crate::report::{print, print_json};
 use crate::table as latency;
 
-/// Says how far a published network, or published numbers, can be trusted, and what was not checked
+/// Verify a published network or published numbers, and list what was not verified
 ///
-/// `audit DIR` checks a folder that `publish` made, level by level: L0 its files are those of its manifest, L1 the key given
-/// with --key has signed them, L2 its lineage closes, L3 what follows from its files is as they say, and with --replay L4 the test,
-/// L5 other stages, run again, give the same. The exit code is 0 when all is well, 1 when something was tampered with, 2 when
-/// something that was asked for could not be checked.
+/// `audit DIR` verifies a folder that `publish` wrote, level by level. L0: the files match the manifest. L1: the key given
+/// with --key signed them. L2: the lineage is complete. L3: everything that can be recomputed from the files matches. With
+/// --replay, L4: the test gives the same result. L5: other stages give the same results. The exit code is 0 if everything matches,
+/// 1 if something was tampered with, and 2 if a requested check could not be made.
 ///
-/// `audit FILE` says what can be said of weights alone, and whether this store knows them.
+/// `audit FILE` describes a weights file, and looks for it in this store.
 ///
-/// `audit --claims` holds published numbers to what can be recomputed: parameters, multiply-adds, latency by tables, accuracy.
-/// With --config one model is checked claim by claim, its accuracy where --weights were tested in this store, its latency on this
-/// machine where --measure asks for it. Without --config, each model is asked whether its space holds any network
-/// with the multiply-adds and all latencies that are claimed, and one is shown. The exit code is 0 when nothing differs, 1 when
-/// something does, 2 when nothing could be checked.
+/// `audit --claims` compares published numbers with recomputed ones: parameters, multiply-adds, latency by tables, accuracy.
+/// With --config it checks one model: its accuracy if this store has tested --weights, and its latency on this machine with
+/// --measure. Without --config it searches the space of each model for a network with the claimed multiply-adds and
+/// latencies, and prints one. The exit code is 0 if nothing differs, 1 if something does, and 2 if nothing could be checked.
 #[derive(Args, Debug)]
 pub struct Audit {
     /// A folder that `publish` made, or a file with weights: .pth.tar or safetensors

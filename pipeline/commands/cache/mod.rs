@@ -13,7 +13,7 @@ use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
 
-/// The store as a whole: check it, share its results, pin them, remake its ledger
+/// Verify the store, share and pin its results, rebuild its ledger
 #[derive(Args, Debug)]
 pub struct Cache {
     #[command(subcommand)]

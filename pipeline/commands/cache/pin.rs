@@ -9,22 +9,22 @@ use crate::options::Options;
 use crate::report::{Columns, print, print_json};
 use crate::session::{store_folder, store_to_read};
 
-/// Keeps results, and what they were made from, whatever `gc` removes; lists what is kept
+/// Protect results, and everything they were made from, from `gc`; list what is protected
 #[derive(Args, Debug)]
 pub struct Pin {
-    /// What a run made or used (its number, or `latest`), or one attempt; without it nothing is pinned
+    /// A run (its number, or `latest`), whose results are pinned, or an attempt; without it, only list the pins
     #[arg(value_name = "RUN")]
     what: Option<String>,
 
-    /// Why, for those who wonder later
+    /// A note that says why
     #[arg(long, default_value = "pinned by hand", value_name = "TEXT")]
     reason: String,
 }
 
-/// Lets `gc` remove results again
+/// Allow `gc` to remove results again
 #[derive(Args, Debug)]
 pub struct Unpin {
-    /// What a run made or used (its number, or `latest`), or one attempt
+    /// A run (its number, or `latest`), or an attempt
     #[arg(value_name = "RUN")]
     what: String,
 }

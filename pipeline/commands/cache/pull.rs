@@ -13,15 +13,15 @@ use crate::remote::{Connection, EXIT_CODES, Needed, Pulling, RemoteOptions, Stat
 use crate::report::{Columns, human, print, print_json};
 use crate::session::{Setup, new_run, store_folder};
 
-/// Fetches results from a remote: those that the pipeline needs as it is configured now, and that are not here
+/// Download results from a remote that the current configuration needs and the store does not have
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_CODES)]
 pub struct Pull {
-    /// `all`, a stage, or one instance of it (search@12), with what it needs before it
+    /// `all`, a stage, or one instance of it (search@12), with its dependencies
     #[arg(default_value = "all", value_name = "STAGE")]
     stages: Vec<String>,
 
-    /// The newest result of every key that the remote has, needed or not
+    /// Download the newest result of every key on the remote
     #[arg(long, conflicts_with = "stages")]
     all: bool,
 

@@ -12,16 +12,16 @@ use crate::remote::{EXIT_CODES, Moved, RemoteOptions, each, sign_key};
 use crate::report::{Columns, human, print, print_json};
 use crate::session::store_to_read;
 
-/// Sends results with their artifacts to a remote, signed where `cache.sign_key` names a key; what is there already is
-/// checked, and sent again where it is damaged
+/// Upload results with their artifacts to a remote, signed if `cache.sign_key` names a key; results that are already there
+/// are verified, and uploaded again if they are damaged
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_CODES)]
 pub struct Push {
-    /// What a run made or used, or one attempt; `latest` is the last run
+    /// A run (its number, or `latest`), whose results are uploaded, or an attempt
     #[arg(default_value = "latest", value_name = "RUN")]
     what: String,
 
-    /// Every result of the store
+    /// Upload every result of the store
     #[arg(long, conflicts_with = "what")]
     all: bool,
 

@@ -8,7 +8,7 @@ use crate::options::Options;
 use crate::report::{print, print_json};
 use crate::session::store_folder;
 
-/// Remakes a damaged ledger from the store's artifacts and the records kept beside them
+/// Rebuild a damaged ledger from the artifacts of the store and the records beside them
 #[derive(Args, Debug)]
 pub struct Rebuild {}
 

@@ -9,10 +9,10 @@ use crate::plan::{External, ExternalInputs, select};
 use crate::report::{human, print, print_json};
 use crate::session::{Setup, store_folder};
 
-/// Hashes every artifact again, sets damaged ones aside, and looks for missing ones
+/// Verify the checksum of every artifact, quarantine damaged ones, and list missing ones
 #[derive(Args, Debug)]
 pub struct Verify {
-    /// Also reads the configuration's image folders whole, to see whether a file changed unnoticed
+    /// Also hash all images of the configuration, to find files that changed without a new modification time
     #[arg(long)]
     deep: bool,
 }

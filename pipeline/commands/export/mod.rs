@@ -25,7 +25,7 @@ use crate::report::print_json;
 /// Side of the images of a network that comes from files, in pixels, where nothing else is said.
 const PUBLISHED_RESOLUTION: u16 = 224;
 
-/// Writes an artifact out to a file, verified on the way; with --format the trained network, for other programs
+/// Write an artifact to a file, or with --format the trained network for other programs
 ///
 /// `export model.config FILE` writes an artifact as it is.
 ///
@@ -40,7 +40,7 @@ pub struct Export {
     #[arg(value_name = "ARTIFACT")]
     artifact: Option<String>,
 
-    /// The file to write, or a folder that is there
+    /// The file to write, or an existing folder
     #[arg(value_name = "PATH")]
     path: PathBuf,
 
@@ -48,7 +48,7 @@ pub struct Export {
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<Format>,
 
-    /// Takes each batch norm into the convolution before it: equal logits up to rounding, in less time
+    /// Fold each batch norm into the convolution before it: faster, and equal logits up to rounding
     #[arg(long, requires = "format")]
     fold: bool,
 
@@ -60,23 +60,23 @@ pub struct Export {
     #[arg(long, value_name = "FILE", requires = "model")]
     weights: Option<PathBuf>,
 
-    /// Where the weights stand in their file: keys joined by dots, as model_ema.module; without it they are found
+    /// Where the weights are in their file: keys joined by dots (model_ema.module); found without this option
     #[arg(long, value_name = "KEY", requires = "weights")]
     weights_key: Option<String>,
 
-    /// The names of its classes, a line each
+    /// The names of its classes, one on each line
     #[arg(long, value_name = "FILE", requires = "model")]
     classes: Option<PathBuf>,
 
-    /// The side of its images, in pixels; without it 224
+    /// The side of its images, in pixels [default: 224]
     #[arg(long, value_name = "PIXELS", requires = "model", value_parser = clap::value_parser!(u16).range(1..=4096))]
     resolution: Option<u16>,
 
-    /// The short side to which an image is resized before the crop, in pixels; without it 256/224 of the resolution
+    /// The short side to which an image is resized before the crop, in pixels [default: 256/224 of the resolution]
     #[arg(long, value_name = "PIXELS", requires = "model", value_parser = clap::value_parser!(u16).range(1..))]
     resize: Option<u16>,
 
-    /// The worker's program, which writes TorchScript; without it tfnas-stage beside this program
+    /// The worker's program, which writes TorchScript [default: tfnas-stage beside this program]
     #[arg(long, value_name = "FILE", requires = "format")]
     worker: Option<PathBuf>,
 }

@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::options::Options;
 use crate::report::{print, print_json};
 
-/// Makes a key: FILE holds the private one and is for its owner alone, FILE.pub the public one, for everybody
+/// Create a key pair: FILE has the private key and is readable by its owner only, FILE.pub has the public key
 #[derive(Args, Debug)]
 pub struct Generate {
     /// The file of the private key; neither it nor FILE.pub may exist

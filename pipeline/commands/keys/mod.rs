@@ -9,7 +9,7 @@ use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
 
-/// Keys that sign results and publications: ECDSA P-256, as openssl and `model_signing` read them
+/// Create and show keys that sign results and publications (ECDSA P-256, readable by openssl and `model_signing`)
 #[derive(Args, Debug)]
 pub struct Keys {
     #[command(subcommand)]

@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::options::Options;
 use crate::report::{print, print_json};
 
-/// Says what kind of key a file holds, and its fingerprint: the SHA-256 of the public key's DER encoding
+/// Show the kind of a key and its fingerprint (the SHA-256 of the public key's DER encoding)
 #[derive(Args, Debug)]
 pub struct Show {
     /// The file of a private or a public key

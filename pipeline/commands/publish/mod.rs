@@ -21,7 +21,7 @@ use crate::publication::Overlap;
 use crate::report::print_json;
 use crate::session::store_to_read;
 
-/// Writes a run to a folder that anybody can check: weights, network, provenance, model card
+/// Write a run to a folder that others can verify: weights, network, provenance, model card
 ///
 /// The run must have a result of every stage, and its images must lie where the configuration says. The folder appears
 /// whole or not at all; it names no machine, no user and no absolute path, and the same run gives the same bytes. With
@@ -32,23 +32,23 @@ pub struct Publish {
     #[arg(value_name = "RUN")]
     run: String,
 
-    /// The folder to write; it must not be there, or be empty
+    /// The folder to write; it must not exist, or be empty
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 
-    /// Signs it with this private key (`keys generate` makes one)
+    /// Sign the folder with this private key (create one with `keys generate`)
     #[arg(long, value_name = "FILE")]
     sign_key: Option<PathBuf>,
 
-    /// What the model card calls the model; without it the target latency says
+    /// The name of the model in the model card [default: made from the target latency]
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
 
-    /// The licence of the weights, as SPDX names it (MIT, CC-BY-4.0)
+    /// The license of the weights, as SPDX names it (MIT, CC-BY-4.0)
     #[arg(long, value_name = "ID")]
     license: Option<String>,
 
-    /// Publishes although images stand in two of the training, validation and test lists; the card says how many
+    /// Publish even if images are in several of the training, validation and test lists; the model card says how many
     #[arg(long)]
     allow_overlap: bool,
 }

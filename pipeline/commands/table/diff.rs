@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::options::Options;
 use crate::report::{Columns, print, print_json};
 
-/// Compares two tables key by key
+/// Compare two tables key by key
 #[derive(Args, Debug)]
 pub struct Diff {
     /// One table

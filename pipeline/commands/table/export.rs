@@ -6,7 +6,7 @@ use crate::commands::table::read;
 use crate::error::CommandError;
 use crate::exit::Exit;
 
-/// Writes a table as the pickle that the original's code loads: every width of every key, in milliseconds
+/// Write a table as a pickle for the original's code: every width of every key, in milliseconds
 #[derive(Args, Debug)]
 pub struct Export {
     /// The table to read

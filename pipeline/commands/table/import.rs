@@ -7,7 +7,7 @@ use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::table;
 
-/// Writes a published table (a pickle, which is read and never executed) as readable knots
+/// Convert a published table (a pickle, read and never executed) to the text format
 #[derive(Args, Debug)]
 pub struct Import {
     /// The table to read

@@ -18,7 +18,7 @@ use crate::exit::Exit;
 use crate::options::Options;
 use crate::table;
 
-/// Latency tables: import, export, look at, check, compare
+/// Import, export, show, check and compare latency tables
 #[derive(Args, Debug)]
 pub struct Table {
     #[command(subcommand)]

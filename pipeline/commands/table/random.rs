@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::options::Options;
 use crate::report::{Columns, human, print, print_json};
 
-/// Draws random architectures of one latency, to compare a searched network with
+/// Draw random architectures of one latency, as a baseline for a searched network
 ///
 /// Each is written as OUT/random-N.config; `run train test --from FILE` trains and tests one of them.
 #[derive(Args, Debug)]

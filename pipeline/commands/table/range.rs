@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::options::Options;
 use crate::report::{print, print_json};
 
-/// Says which latencies the networks of a space can have by a table
+/// Show the range of predicted latencies of a space's networks
 #[derive(Args, Debug)]
 pub struct Range {
     /// The table

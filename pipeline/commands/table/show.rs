@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::options::Options;
 use crate::report::{Columns, print, print_json};
 
-/// Shows where a table comes from, and each key with its widths and latencies
+/// Show the origin of a table, and each key with its widths and latencies
 #[derive(Args, Debug)]
 pub struct Show {
     /// The table

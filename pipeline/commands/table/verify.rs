@@ -14,7 +14,7 @@ use crate::report::{Columns, print, print_json};
 /// Entries that are listed; all are counted.
 const LISTED: usize = 20;
 
-/// Checks a table: entries that cannot be latencies, and keys or widths that a space needs and it lacks
+/// Check a table for entries that cannot be latencies, and for keys or widths of a space that are missing
 #[derive(Args, Debug)]
 pub struct Verify {
     /// The table

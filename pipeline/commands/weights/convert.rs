@@ -11,7 +11,7 @@ use crate::network_file::WeightsBytes;
 /// What goes before every name for a network in a `DataParallel`.
 const MODULE: &str = "module.";
 
-/// Writes the tensors of a .pth.tar or safetensors file in the other format, or the same
+/// Convert weights between .pth.tar and safetensors
 ///
 /// A .pth.tar is written as PyTorch writes it since 1.6, with the tensors under `state_dict`; names lose the `module.`
 /// that the original's files have, and what else wrappers put before all of them. What else a checkpoint holds (epoch, optimiser) is left out.

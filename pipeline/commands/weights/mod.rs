@@ -13,7 +13,7 @@ use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
 
-/// Files with weights: .pth.tar of PyTorch, which is read and never executed, and safetensors
+/// Show and convert weights: PyTorch's .pth.tar (read, never executed) and safetensors
 #[derive(Args, Debug)]
 pub struct Weights {
     #[command(subcommand)]

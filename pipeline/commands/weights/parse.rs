@@ -16,7 +16,7 @@ use crate::report::{human, print, print_json};
 /// The classes of the networks that the original parses.
 const PUBLISHED_CLASSES: usize = 1000;
 
-/// Writes the model.config that a search of the original (searched_model_NN.pth.tar) prefers, as the original parses it
+/// Write the model.config of a search checkpoint of the original (searched_model_NN.pth.tar), as the original parses it
 #[derive(Args, Debug)]
 pub struct Parse {
     /// The search's checkpoint

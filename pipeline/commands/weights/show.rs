@@ -12,7 +12,7 @@ use crate::network_file::WeightsBytes;
 use crate::options::Options;
 use crate::report::{Columns, human, print, print_json};
 
-/// Shows the tensors of a file: names, dtypes, shapes, and those that are not finite
+/// Show the tensors of a file: names, dtypes, shapes, and values that are not finite
 #[derive(Args, Debug)]
 pub struct Show {
     /// The file

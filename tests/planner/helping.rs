@@ -1,0 +1,72 @@
+//! The help texts, as users read them.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::project::PROGRAM;
+
+/// Set to write the file anew, so that a change of the help is reviewed with the code.
+const UPDATE: &str = "TFNAS_UPDATE_SNAPSHOTS";
+const FILE: &str = "tests/planner/help.txt";
+
+fn help(command: &[String]) -> String {
+    let output = Command::new(PROGRAM).args(command).arg("--help").env("COLUMNS", "120").output().unwrap();
+    assert!(output.status.success(), "{command:?}");
+    let lines: Vec<_> =
+        String::from_utf8(output.stdout).unwrap().lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n")
+}
+
+/// The names of the commands that a help text lists.
+fn commands(text: &str) -> Vec<String> {
+    let listed = text.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let names = listed.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").map(str::to_owned).collect()
+}
+
+fn collect(command: &[String], text: &mut String) {
+    let help = help(command);
+    writeln!(
+        text,
+        "$ tfnas-pipeline {}--help\n{help}\n",
+        command.iter().map(|word| format!("{word} ")).collect::<String>()
+    )
+    .unwrap();
+    for name in commands(&help) {
+        collect(&[command, &[name]].concat(), text);
+    }
+}
+
+#[test]
+fn help_texts_are_those_of_the_snapshot() {
+    let mut text = String::new();
+    collect(&[], &mut text);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
+    if std::env::var_os(UPDATE).is_some() {
+        fs::write(&file, &text).unwrap();
+    }
+    let expected = fs::read_to_string(&file).unwrap_or_default();
+    let different = text.lines().zip(expected.lines()).find(|(found, expected)| found != expected);
+    assert!(
+        text == expected,
+        "the help differs from {FILE} ({different:?}): if that is intended, write the file anew with {UPDATE}=1 and review it"
+    );
+}
+
+#[test]
+fn every_command_begins_with_what_it_does() {
+    let mut text = String::new();
+    collect(&[], &mut text);
+    // "Runs stages" describes; "Run stages" says what the command does for the user.
+    for line in
+        text.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   ") && !line.starts_with("  -"))
+    {
+        let mut words = line.split_whitespace();
+        if let (Some(_), Some(verb)) = (words.next(), words.next()) {
+            let describes = ["Says", "Shows", "Prints", "Writes", "Lists", "Makes", "Checks", "Runs", "Removes"];
+            assert!(!describes.contains(&verb), "{line}");
+        }
+    }
+}
