@@ -22,11 +22,11 @@ pub struct Check {
     #[arg(value_name = "STAGE")]
     stage: String,
 
-    /// How often
+    /// How many times to rerun the stage
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     repeat: u16,
 
-    /// The worker's program; without it tfnas-stage beside this program
+    /// The worker's program [default: tfnas-stage beside this program]
     #[arg(long, value_name = "FILE")]
     worker: Option<PathBuf>,
 }

@@ -10,15 +10,15 @@ use crate::session::store_folder;
 /// Remove old results and their artifacts, except those that are pinned or in use
 #[derive(Args, Debug)]
 pub struct Gc {
-    /// Keeps so many results of each instance, those used last, and what they were made from
+    /// Keep this many results of each instance, those used last, and everything they were made from
     #[arg(long, value_name = "N")]
     keep_last: Option<usize>,
 
-    /// Keeps artifacts of at most this size together (500M, 20G); what was used longest ago goes first
+    /// Keep artifacts up to this total size (500M, 20G); remove the least recently used first
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_size: Option<u64>,
 
-    /// Says what would be removed, and removes nothing
+    /// Show what would be removed, and remove nothing
     #[arg(long)]
     dry_run: bool,
 }

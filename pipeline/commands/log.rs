@@ -11,11 +11,11 @@ use crate::session::store_to_read;
 /// List the runs of this store, newest first
 #[derive(Args, Debug)]
 pub struct Log {
-    /// How many
+    /// The number of runs to list
     #[arg(long, short = 'n', default_value_t = 20, value_name = "N")]
     limit: usize,
 
-    /// Only runs before this one
+    /// Only list runs before this one
     #[arg(long, value_name = "RUN")]
     before: Option<i64>,
 }

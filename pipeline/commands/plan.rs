@@ -17,7 +17,7 @@ pub struct Plan {
     #[arg(default_value = "all", value_name = "STAGE")]
     stages: Vec<String>,
 
-    /// Plans as if this stage were to run although its result is there; may be repeated
+    /// Plan as if this stage were forced to rerun; may be repeated
     #[arg(long, value_name = "STAGE")]
     force: Vec<String>,
 }

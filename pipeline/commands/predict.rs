@@ -54,7 +54,7 @@ pub struct Predict {
     #[arg(long, value_name = "FILE", requires = "model")]
     weights: Option<PathBuf>,
 
-    /// Where the weights stand in their file: keys joined by dots (model_ema.module); found without this option
+    /// Where the weights are in their file: keys joined by dots (model_ema.module); found without this option
     #[arg(long, value_name = "KEY", requires = "weights")]
     weights_key: Option<String>,
 

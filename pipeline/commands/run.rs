@@ -62,7 +62,7 @@ pub struct Run {
     #[arg(long)]
     no_progress: bool,
 
-    /// The worker's program; without it tfnas-stage beside this program
+    /// The worker's program [default: tfnas-stage beside this program]
     #[arg(long, value_name = "FILE")]
     worker: Option<PathBuf>,
 }

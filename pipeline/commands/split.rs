@@ -24,7 +24,7 @@ const IMAGENET100: &str = "imagenet100";
 /// `tfnas-pipeline run split` makes the split itself. The exit code is 1 when an image is missing.
 #[derive(Args, Debug)]
 pub struct Split {
-    /// Checks that every image of the lists is there
+    /// Check that every image of the lists exists
     #[arg(long, required = true)]
     verify: bool,
 

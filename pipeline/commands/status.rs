@@ -17,7 +17,7 @@ pub struct Status {
     #[arg(default_value = "all", value_name = "STAGE")]
     stages: Vec<String>,
 
-    /// Fails when pipeline.lock is not what the configuration and the data give; needs no store
+    /// Fail if pipeline.lock does not match the configuration and the data; needs no store
     #[arg(long)]
     locked: bool,
 }

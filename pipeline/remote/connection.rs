@@ -20,15 +20,15 @@ pub const EXIT_CODES: &str = "Exit codes: 0 done, 1 the remote cannot be reached
 /// Options of the commands that speak with a remote.
 #[derive(Args, Debug)]
 pub struct RemoteOptions {
-    /// The remote's address (s3://bucket/path, gs://…, az://…, file:///path); without it cache.remote
+    /// The address of the remote (s3://bucket/path, gs://…, az://…, file:///path) [default: cache.remote]
     #[arg(long, value_name = "URL")]
     remote: Option<String>,
 
-    /// Results that come or go at a time
+    /// The number of results to transfer at a time
     #[arg(long, short, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
 
-    /// Says what would come or go, and moves nothing
+    /// Show what would be transferred, and transfer nothing
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -37,7 +37,7 @@ pub struct RemoteOptions {
 pub struct Connection {
     /// The remote.
     pub remote: Remote,
-    /// Results that come or go at a time.
+    /// The number of results to transfer at a time.
     pub jobs: usize,
     _interrupts: Option<Interrupts>,
 }

@@ -21,15 +21,15 @@ const FRAMEWORK: &str = "libtorch";
 /// Whether and how the whole network is measured on this machine.
 #[derive(Args, Debug)]
 pub struct Measure {
-    /// Measures the latency of the whole network on this machine, with the batch and threads of each claimed latency
+    /// Measure the latency of the whole network on this machine, with the batch size and threads of each claimed latency
     #[arg(long, requires = "config")]
     measure: bool,
 
-    /// Images of a batch instead, when measuring
+    /// The batch size for --measure [default: that of each claim]
     #[arg(long, value_name = "N", requires = "measure", value_parser = clap::value_parser!(u16).range(1..))]
     batch: Option<u16>,
 
-    /// Threads instead, when measuring
+    /// The number of threads for --measure [default: that of each claim]
     #[arg(long, value_name = "N", requires = "measure", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
 

@@ -54,7 +54,7 @@ pub struct Audit {
     #[arg(long, value_name = "NAME|FILE", required_unless_present = "path")]
     claims: Option<String>,
 
-    /// The model of the claims; without it all of them
+    /// The model of the claims [default: all of them]
     #[arg(long, value_name = "NAME", requires = "claims")]
     model: Option<String>,
 
@@ -66,18 +66,18 @@ pub struct Audit {
     #[arg(long, value_name = "FILE", requires = "config")]
     weights: Option<PathBuf>,
 
-    /// Where the weights stand in their file: keys joined by dots, as model_ema.module; without it they are found
+    /// Where the weights are in their file: keys joined by dots (model_ema.module); found without this option
     #[arg(long, value_name = "KEY")]
     weights_key: Option<String>,
 
     #[command(flatten)]
     measure: measured::Measure,
 
-    /// The worker's program, for a replay or a measurement; without it tfnas-stage beside this program
+    /// The worker's program, for a replay or a measurement [default: tfnas-stage beside this program]
     #[arg(long, value_name = "FILE")]
     worker: Option<PathBuf>,
 
-    /// Where the search for a network begins, without --config
+    /// The seed of the search for a network, without --config
     #[arg(long, default_value_t = 0)]
     seed: u64,
 }

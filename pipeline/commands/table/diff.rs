@@ -12,11 +12,11 @@ use crate::report::{Columns, print, print_json};
 /// Compare two tables key by key
 #[derive(Args, Debug)]
 pub struct Diff {
-    /// One table
+    /// The first table
     #[arg(value_name = "OLD")]
     old: PathBuf,
 
-    /// The other
+    /// The other table
     #[arg(value_name = "NEW")]
     new: PathBuf,
 }

@@ -18,7 +18,7 @@ pub struct Import {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 
-    /// Its short name; without it the file's
+    /// The short name of the table [default: the name of the file]
     #[arg(long)]
     name: Option<String>,
 
@@ -26,11 +26,11 @@ pub struct Import {
     #[arg(long)]
     device: Option<String>,
 
-    /// Images a batch when it was measured
+    /// The batch size of the measurement
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
 
-    /// Threads when it was measured
+    /// The number of threads of the measurement
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 

@@ -29,19 +29,19 @@ pub struct Random {
     #[arg(long, value_name = "MS")]
     target_lat_ms: f64,
 
-    /// How much faster than the target they may be, in milliseconds; without it 2 % of the target
+    /// How much faster than the target they may be, in milliseconds [default: 2 % of the target]
     #[arg(long, value_name = "MS")]
     tolerance_ms: Option<f64>,
 
-    /// Seed of the draw
+    /// The seed of the draw
     #[arg(long, default_value_t = 0)]
     seed: u64,
 
-    /// How many
+    /// The number of architectures
     #[arg(long, default_value_t = 5, value_name = "N")]
     count: u32,
 
-    /// Classes of the network [default: those of the space, else of the configuration's images]
+    /// The number of classes [default: that of the space, else of the configuration's images]
     #[arg(long, value_name = "N")]
     classes: Option<usize>,
 

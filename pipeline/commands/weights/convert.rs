@@ -25,7 +25,7 @@ pub struct Convert {
     #[arg(value_name = "OUT")]
     output: PathBuf,
 
-    /// Writes names with `module.` before them, as the original's scripts load them
+    /// Prefix names with `module.`, as the original's scripts load them
     #[arg(long)]
     data_parallel: bool,
 

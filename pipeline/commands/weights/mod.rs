@@ -44,7 +44,7 @@ impl Weights {
 /// Which of a file's tensors are meant.
 #[derive(Args, Debug)]
 struct KeyOption {
-    /// Where the tensors stand in the file: keys from the outermost on, joined by dots, as model_ema.module; without it the
+    /// Where the tensors are in the file: keys from the outermost on, joined by dots, as model_ema.module; without it the
     /// most tensors that stand together are taken, and of as many those under state_dict or model
     #[arg(long, value_name = "KEY")]
     key: Option<String>,

@@ -27,11 +27,11 @@ pub struct Parse {
     #[arg(long, default_value = "imagenet")]
     space: String,
 
-    /// Classes of the network; without it those of the space, or 1000 as in the original
+    /// The number of classes [default: that of the space, else 1000 as in the original]
     #[arg(long, value_name = "N")]
     classes: Option<usize>,
 
-    /// The model.config to write; without it standard output
+    /// The model.config to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 

@@ -28,7 +28,7 @@ pub struct FolderOptions {
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
 
-    /// Runs this part of a publication again and compares: the test, the training and test, the search, or all stages
+    /// Rerun a part of a publication and compare: the test, the training and test, the search, or all stages
     #[arg(long, value_enum, value_name = "PART")]
     replay: Option<Replay>,
 
