@@ -65,9 +65,10 @@ impl From<InputError> for CommandError {
     fn from(error: InputError) -> Self {
         let hint = match &error {
             InputError::Missing { key: "data.test", path } => Some(missing_test_images(path)),
-            InputError::Missing { key, .. } => {
+            InputError::Missing { key, .. } if key.starts_with("data.") => {
                 Some(format!("correct `{key}` (or `data.root`) in the configuration, or with --set"))
             }
+            InputError::Missing { key, .. } => Some(format!("correct `{key}` in the configuration, or with --set")),
             _ => None,
         };
         Self { hint, ..Self::usage(error.to_string()) }

@@ -14,7 +14,11 @@ pub fn suggestion<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str> 
         Some(candidate) => format!("did you mean `{candidate}`?"),
         None => {
             let all: Vec<_> = candidates.into_iter().collect();
-            format!("known: {}", all.join(", "))
+            if all.is_empty() {
+                "there are none yet: `run all` first".to_owned()
+            } else {
+                format!("known: {}", all.join(", "))
+            }
         }
     }
 }

@@ -209,7 +209,7 @@ impl<'de> SeqAccess<'de> for Items<'de> {
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, TypeError> {
         let Some((index, node)) = self.items.next() else { return Ok(None) };
-        seed.deserialize(node).map(Some).map_err(|error| error.below(format!("[{index}]")))
+        seed.deserialize(node).map(Some).map_err(|error| error.at(&node.origin).below(format!("[{index}]")))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -236,7 +236,8 @@ impl<'de> MapAccess<'de> for Entries<'de> {
         let Some(entry) = self.value.take() else {
             return Err(TypeError::new("a value was asked for before its key".to_owned()));
         };
-        seed.deserialize(&entry.value).map_err(|error| error.below(entry.key.clone()))
+        // A value that is converted after it was read knows its own place no more.
+        seed.deserialize(&entry.value).map_err(|error| error.at(&entry.value.origin).below(entry.key.clone()))
     }
 }
 

@@ -34,7 +34,7 @@ impl LookupSection {
         };
         at_least("batch", self.batch, 1).or_else(|| at_least("threads", self.threads, 1)).or_else(|| {
             let sensible = (0.0..=86_400.0).contains(&self.budget_s);
-            (!sensible).then(|| ("budget_s", format!("must lie in 0 to 86400, not {}", self.budget_s)))
+            (!sensible).then(|| ("budget_s", format!("must be between 0 and 86400, not {}", self.budget_s)))
         })
     }
 }

@@ -52,7 +52,7 @@ fn what_is_no_key_or_is_open_to_others_is_an_error_of_usage() {
     let project = Project::new();
     project.good(&["keys", "generate", "--out", "key"]);
     fs::set_permissions(project.path("key"), fs::Permissions::from_mode(0o640)).unwrap();
-    for (file, words) in [("key", "chmod 600 key"), ("pipeline.yaml", "pipeline.yaml is no key"), ("none", "none")] {
+    for (file, words) in [("key", "chmod 600 key"), ("pipeline.yaml", "pipeline.yaml is not a key"), ("none", "none")] {
         let ended = project.run(&["keys", "show", file]);
         assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{}", ended.err);
         assert!(ended.err.contains(words), "{}", ended.err);

@@ -12,6 +12,7 @@ mod exporting;
 mod folders;
 #[path = "../golden/formula.rs"]
 mod formula;
+mod gallery;
 mod helping;
 mod history;
 mod interrupts;

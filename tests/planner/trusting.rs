@@ -165,7 +165,7 @@ fn keys_that_cannot_be_used_are_errors_of_usage_and_nothing_is_touched() {
     fails(&["plan", "--set=cache.trust=[nothing.pub]"], &["cache.trust", "nothing.pub", "No such file"]);
     fails(&["run", "all", "--set=cache.trust=[key]"], &["cache.trust", "key is a private key"]);
     fails(&["explain", "search", "--set=cache.trust=[]"], &["cache.trust", "names no key"]);
-    fails(&["cache", "pull", "--all", "--set=cache.trust=[pipeline.yaml]"], &["cache.trust", "is no key"]);
+    fails(&["cache", "pull", "--all", "--set=cache.trust=[pipeline.yaml]"], &["cache.trust", "is not a key"]);
     fails(&["plan", "--set=cache.trust=key.pub"], &["cache.trust"]);
     fails(&["cache", "push", "--set=cache.sign_key=key.pub"], &["cache.sign_key", "is a public key"]);
     fs::set_permissions(project.path("key"), fs::Permissions::from_mode(0o644)).unwrap();

@@ -28,7 +28,7 @@ pub enum KeyError {
         mode: u32,
     },
     /// A folder, a device, or a file that is far too large.
-    #[error("{place} is no key: it is {what}")]
+    #[error("{place} is not a key: it is {what}")]
     NotAKeyFile {
         /// The file.
         place: String,
@@ -36,7 +36,7 @@ pub enum KeyError {
         what: &'static str,
     },
     /// A text that is not that of a key in PEM.
-    #[error("{place} is no key: expected the PEM text of a {wanted}")]
+    #[error("{place} is not a key: expected the PEM text of a {wanted}")]
     NotPem {
         /// Where it came from.
         place: String,

@@ -27,6 +27,9 @@ impl fmt::Display for OtherSpelling {
 /// Compares the classes of the test images with those of the network, and with `all` classes of the training images.
 pub fn compare_classes(test: &Side<'_>, known: &[String], all: &[String]) -> Result<Remarks, TestImagesError> {
     let mut remarks = Remarks::default();
+    if known.is_empty() {
+        return Err(TestImagesError::NoTrainingClass);
+    }
     let (untested, left_out): (Vec<String>, Vec<String>) = match &test.images.list {
         Some(list) => {
             check_labels(&class_folders(list), known)?;

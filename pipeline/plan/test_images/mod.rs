@@ -58,6 +58,9 @@ pub enum TestImagesError {
         /// Each name in the test images, and in the training images.
         pairs: Vec<OtherSpelling>,
     },
+    /// Training images without classes.
+    #[error("data.train: the training images have no class folders")]
+    NoTrainingClass,
     /// No class in common.
     #[error(
         "data.test: {} has no images of the {} training classes ({}); its classes are {}",
@@ -100,6 +103,9 @@ impl TestImagesError {
                  be too high)"
             }
             Self::Spelling { .. } => "rename the class folders of one side, so that a class has the same name on both",
+            Self::NoTrainingClass => {
+                "put the images of each class in a folder of its own, and name the folder of these folders with `data.train`"
+            }
             Self::NoClass { .. } => {
                 "name the folder of class folders, or the list file, of these classes with `data.test`"
             }
