@@ -26,7 +26,6 @@ const CASES: &[Case] = &[
     ("no configuration file", |_| (), &["run", "all", "--config", "none.yaml"]),
     ("an unknown space", |p| p.edit("space: small", "space: smal"), &["run", "all"]),
     ("an unknown device", |_| (), &["run", "all", "--set", "device=tpu"]),
-    ("a GPU that is not there", |_| (), &["run", "all", "--set", "device=cuda:7"]),
     ("a wrong number of data workers", |_| (), &["run", "all", "--set", "data.workers=all"]),
     ("a budget that is no time", |_| (), &["run", "all", "--set", "lookup.budget_s=-1"]),
     ("no images", |p| fs::remove_dir_all(p.path("images")).unwrap(), &["run", "all"]),
