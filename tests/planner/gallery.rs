@@ -2,13 +2,9 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
 
 use crate::project::Project;
-
-/// Set to write the file anew.
-const UPDATE: &str = "TFNAS_UPDATE_SNAPSHOTS";
-const FILE: &str = "tests/planner/errors.txt";
+use crate::snapshot;
 
 /// What is wrong, in a project of its own.
 type Case = (&'static str, fn(&Project), &'static [&'static str]);
@@ -61,14 +57,5 @@ fn error_messages_are_those_of_the_gallery() {
             .unwrap();
         writeln!(text, "{}\n", err.join("\n")).unwrap();
     }
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
-    if std::env::var_os(UPDATE).is_some() {
-        fs::write(&file, &text).unwrap();
-    }
-    let expected = fs::read_to_string(&file).unwrap_or_default();
-    let different = text.lines().zip(expected.lines()).find(|(found, expected)| found != expected);
-    assert!(
-        text == expected,
-        "messages differ from {FILE} ({different:?}): if that is intended, write the file anew with {UPDATE}=1 and review it"
-    );
+    snapshot::check("errors.txt", &text);
 }

@@ -1,15 +1,10 @@
 //! The help texts, as users read them.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use crate::project::PROGRAM;
-
-/// Set to write the file anew, so that a change of the help is reviewed with the code.
-const UPDATE: &str = "TFNAS_UPDATE_SNAPSHOTS";
-const FILE: &str = "tests/planner/help.txt";
+use crate::snapshot;
 
 fn help(command: &[String]) -> String {
     let output = Command::new(PROGRAM).args(command).arg("--help").env("COLUMNS", "120").output().unwrap();
@@ -43,16 +38,7 @@ fn collect(command: &[String], text: &mut String) {
 fn help_texts_are_those_of_the_snapshot() {
     let mut text = String::new();
     collect(&[], &mut text);
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
-    if std::env::var_os(UPDATE).is_some() {
-        fs::write(&file, &text).unwrap();
-    }
-    let expected = fs::read_to_string(&file).unwrap_or_default();
-    let different = text.lines().zip(expected.lines()).find(|(found, expected)| found != expected);
-    assert!(
-        text == expected,
-        "the help differs from {FILE} ({different:?}): if that is intended, write the file anew with {UPDATE}=1 and review it"
-    );
+    snapshot::check("help.txt", &text);
 }
 
 #[test]

@@ -31,6 +31,7 @@ mod reporting;
 mod several;
 mod shapes;
 mod slurm;
+mod snapshot;
 mod storing;
 mod tables;
 mod test_images;

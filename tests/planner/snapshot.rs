@@ -1,0 +1,22 @@
+//! Texts that users read, kept in files, so that a change of their language is reviewed with the code.
+
+use std::fs;
+use std::path::Path;
+
+/// Set to write the files anew.
+const UPDATE: &str = "TFNAS_UPDATE_SNAPSHOTS";
+
+/// Fails if a text differs from that of a file of this folder.
+#[track_caller]
+pub fn check(name: &str, text: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/planner").join(name);
+    if std::env::var_os(UPDATE).is_some() {
+        fs::write(&file, text).unwrap();
+    }
+    let expected = fs::read_to_string(&file).unwrap_or_default();
+    let different = text.lines().zip(expected.lines()).find(|(found, expected)| found != expected);
+    assert!(
+        text == expected,
+        "{name} differs ({different:?}): if that is intended, write the file anew with {UPDATE}=1 and review it"
+    );
+}
