@@ -9,7 +9,8 @@ use tempfile::tempdir;
 use tfnas_images::{all_images, has_image_extension};
 use tfnas_stages::{DeviceChoice, PredictImage, PredictRequest, Prediction};
 
-use crate::commands::export::network::{Named, Network};
+use crate::commands::export::files::NetworkFiles;
+use crate::commands::export::network::Network;
 use crate::error::CommandError;
 use crate::execute::{ask_worker, worker_program};
 use crate::exit::Exit;
@@ -21,9 +22,6 @@ use crate::report::{Columns, print, print_json};
 const AT_ONCE: usize = 10_000;
 /// Images in a forward pass.
 const BATCH: usize = 32;
-/// The side of images where neither an option nor the configuration says it, in pixels.
-const PUBLISHED_RESOLUTION: u16 = 224;
-
 /// Classify images with the trained network
 ///
 /// Use the network that the configuration has trained, or the one that --model and --weights name. Images are resized and cropped
@@ -46,29 +44,8 @@ pub struct Predict {
     #[arg(long, value_name = "STAGE", conflicts_with = "model")]
     stage: Option<String>,
 
-    /// The model.config of another network than the configuration's
-    #[arg(long, value_name = "FILE", requires = "weights")]
-    model: Option<PathBuf>,
-
-    /// The weights of this network: safetensors, or a .pth.tar
-    #[arg(long, value_name = "FILE", requires = "model")]
-    weights: Option<PathBuf>,
-
-    /// Where the weights are in their file: keys joined by dots (model_ema.module); found without this option
-    #[arg(long, value_name = "KEY", requires = "weights")]
-    weights_key: Option<String>,
-
-    /// The names of the classes, one on each line
-    #[arg(long, value_name = "FILE", requires = "model")]
-    classes: Option<PathBuf>,
-
-    /// The side of the images that the network reads, in pixels [default: 224]
-    #[arg(long, value_name = "PIXELS", requires = "model", value_parser = clap::value_parser!(u16).range(1..=4096))]
-    resolution: Option<u16>,
-
-    /// The short side to which an image is resized before the crop, in pixels [default: 256/224 of the resolution]
-    #[arg(long, value_name = "PIXELS", requires = "model", value_parser = clap::value_parser!(u16).range(1..))]
-    resize: Option<u16>,
+    #[command(flatten)]
+    network: NetworkFiles,
 
     /// The device to compute on [default: that of the configuration; with --model, auto]
     #[arg(long, value_name = "DEVICE", value_parser = device)]
@@ -118,10 +95,10 @@ impl Predict {
     /// cannot be read is an answer of its own, and the exit code is 1.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let files = self.files()?;
-        let network = self.network(options)?;
+        let network = self.network.or_configured(options, self.stage.as_deref())?.read()?;
         let choice = match self.device {
             Some(choice) => choice,
-            None if self.model.is_some() => DeviceChoice::Auto,
+            None if self.network.are_named() => DeviceChoice::Auto,
             None => crate::session::Setup::new(options)?.configuration.variants[0].config.device,
         };
         let device = Device::find(choice)?;
@@ -164,20 +141,6 @@ impl Predict {
             }
         }
         Ok(files)
-    }
-
-    fn network(&self, options: &Options) -> Result<Network, CommandError> {
-        let named = match (&self.model, &self.weights) {
-            (Some(model), Some(weights)) => Named::from_files(
-                model,
-                (weights, self.weights_key.as_deref()),
-                self.classes.as_deref(),
-                usize::from(self.resolution.unwrap_or(PUBLISHED_RESOLUTION)),
-                self.resize.map(usize::from),
-            ),
-            _ => Named::configured(options, self.stage.as_deref())?,
-        };
-        named.read()
     }
 
     fn ask(

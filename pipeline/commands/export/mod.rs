@@ -1,6 +1,7 @@
 //! `export`: artifacts as they are, and the trained network for other programs.
 
 mod deliver;
+pub mod files;
 pub mod network;
 mod onnx;
 mod preprocessing;
@@ -15,15 +16,12 @@ use tfnas_artifacts::Digest;
 
 use crate::commands::artifact;
 use crate::commands::export::deliver::Delivery;
-use crate::commands::export::network::{Named, Network};
+use crate::commands::export::files::NetworkFiles;
 use crate::error::CommandError;
 use crate::execute::worker_program;
 use crate::exit::Exit;
 use crate::options::Options;
 use crate::report::print_json;
-
-/// Side of the images of a network that comes from files, in pixels, where nothing else is said.
-const PUBLISHED_RESOLUTION: u16 = 224;
 
 /// Write an artifact to a file, or with --format the trained network for other programs
 ///
@@ -52,29 +50,8 @@ pub struct Export {
     #[arg(long, requires = "format")]
     fold: bool,
 
-    /// The model.config of another network than the configuration's
-    #[arg(long, value_name = "FILE", requires = "format", requires = "weights", conflicts_with = "artifact")]
-    model: Option<PathBuf>,
-
-    /// Its weights: safetensors, or a .pth.tar
-    #[arg(long, value_name = "FILE", requires = "model")]
-    weights: Option<PathBuf>,
-
-    /// Where the weights are in their file: keys joined by dots (model_ema.module); found without this option
-    #[arg(long, value_name = "KEY", requires = "weights")]
-    weights_key: Option<String>,
-
-    /// The names of its classes, one on each line
-    #[arg(long, value_name = "FILE", requires = "model")]
-    classes: Option<PathBuf>,
-
-    /// The side of its images, in pixels [default: 224]
-    #[arg(long, value_name = "PIXELS", requires = "model", value_parser = clap::value_parser!(u16).range(1..=4096))]
-    resolution: Option<u16>,
-
-    /// The short side to which an image is resized before the crop, in pixels [default: 256/224 of the resolution]
-    #[arg(long, value_name = "PIXELS", requires = "model", value_parser = clap::value_parser!(u16).range(1..))]
-    resize: Option<u16>,
+    #[command(flatten)]
+    files: NetworkFiles,
 
     /// The worker's program, which writes TorchScript [default: tfnas-stage beside this program]
     #[arg(long, value_name = "FILE", requires = "format")]
@@ -116,6 +93,14 @@ impl Export {
     /// An artifact or a trained network that is not there or damaged, weights that do not fit, a file that cannot be written.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         match (self.format, &self.artifact) {
+            (None, _) if self.files.are_named() => {
+                Err(CommandError::usage("--model is for a network, and no --format is given")
+                    .with_hint("add --format onnx or --format torchscript"))
+            }
+            (Some(_), Some(stage)) if self.files.are_named() => {
+                Err(CommandError::usage(format!("--model names the network, and so does {stage}"))
+                    .with_hint("leave one of the two out"))
+            }
             (Some(format), _) => self.write_network(format, options),
             (None, Some(name)) => self.write_artifact(name, options),
             (None, None) => Err(CommandError::usage("nothing to export is named")
@@ -135,7 +120,7 @@ impl Export {
     }
 
     fn write_network(&self, format: Format, options: &Options) -> Result<Exit, CommandError> {
-        let network = self.network(options)?;
+        let network = self.files.or_configured(options, self.artifact.as_deref())?.read()?;
         let delivery = Delivery::to(&self.target(format.file_name()))?;
         match format {
             Format::Onnx => delivery.write(&onnx::bytes(&network, self.fold)?)?,
@@ -161,21 +146,6 @@ impl Export {
             }));
         }
         Ok(Exit::Done)
-    }
-
-    /// The network that is meant, its weights held to its configuration.
-    fn network(&self, options: &Options) -> Result<Network, CommandError> {
-        let named = match (&self.model, &self.weights) {
-            (Some(model), Some(weights)) => Named::from_files(
-                model,
-                (weights, self.weights_key.as_deref()),
-                self.classes.as_deref(),
-                usize::from(self.resolution.unwrap_or(PUBLISHED_RESOLUTION)),
-                self.resize.map(usize::from),
-            ),
-            _ => Named::configured(options, self.artifact.as_deref())?,
-        };
-        named.read()
     }
 
     /// The file to write: that named, or `name` in the folder named.

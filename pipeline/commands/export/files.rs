@@ -1,0 +1,63 @@
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::commands::export::network::Named;
+use crate::error::CommandError;
+use crate::options::Options;
+
+/// Side of the images of a network that comes from files, in pixels, where nothing else is said.
+const PUBLISHED_RESOLUTION: u16 = 224;
+
+/// The files of another network than the configuration's.
+#[derive(Args, Debug)]
+pub struct NetworkFiles {
+    /// The model.config of another network than the configuration's
+    #[arg(long, value_name = "FILE", requires = "weights")]
+    model: Option<PathBuf>,
+
+    /// The weights of this network: safetensors, or a .pth.tar
+    #[arg(long, value_name = "FILE", requires = "model")]
+    weights: Option<PathBuf>,
+
+    /// Where the weights are in their file: keys joined by dots (model_ema.module); found without this option
+    #[arg(long, value_name = "KEY", requires = "weights")]
+    weights_key: Option<String>,
+
+    /// The names of the classes, one on each line
+    #[arg(long, value_name = "FILE", requires = "model")]
+    classes: Option<PathBuf>,
+
+    /// The side of the images that the network reads, in pixels [default: 224]
+    #[arg(long, value_name = "PIXELS", requires = "model", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    resolution: Option<u16>,
+
+    /// The short side to which an image is resized before the crop, in pixels [default: 256/224 of the resolution]
+    #[arg(long, value_name = "PIXELS", requires = "model", value_parser = clap::value_parser!(u16).range(1..))]
+    resize: Option<u16>,
+}
+
+impl NetworkFiles {
+    /// Returns whether files are named.
+    pub fn are_named(&self) -> bool {
+        self.model.is_some()
+    }
+
+    /// Returns the network of these files, or without any the one that the configuration has trained; `stage` says which, where the
+    /// configuration has several.
+    ///
+    /// # Errors
+    /// As [`Named::configured`].
+    pub fn or_configured(&self, options: &Options, stage: Option<&str>) -> Result<Named, CommandError> {
+        match (&self.model, &self.weights) {
+            (Some(model), Some(weights)) => Ok(Named::from_files(
+                model,
+                (weights, self.weights_key.as_deref()),
+                self.classes.as_deref(),
+                usize::from(self.resolution.unwrap_or(PUBLISHED_RESOLUTION)),
+                self.resize.map(usize::from),
+            )),
+            _ => Named::configured(options, stage),
+        }
+    }
+}
