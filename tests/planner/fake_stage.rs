@@ -47,7 +47,7 @@ fn main() {
     let job = Job::read(Path::new(&arguments[1]), VERSION).unwrap();
     let control = PathBuf::from(std::env::var_os("FAKE_STAGE").unwrap());
     let mut trace = OpenOptions::new().create(true).append(true).open(control.join("trace")).unwrap();
-    writeln!(trace, "{}", job.id).unwrap();
+    note(&mut trace, &job.id);
     let planner = listen();
     eprintln!("log of {}", job.id);
     let behaviour = behaviour(&control, &job.id);
@@ -142,6 +142,11 @@ fn listen() -> Receiver<FromPlanner> {
     receiver
 }
 
+/// Appends a line to the trace, which workers share: in one write, so that lines of two do not mix.
+fn note(trace: &mut fs::File, line: &str) {
+    trace.write_all(format!("{line}\n").as_bytes()).unwrap();
+}
+
 /// Works until it is told to stop.
 fn wait(planner: &Receiver<FromPlanner>, job: &Job, trace: &mut fs::File) {
     match planner.recv().unwrap() {
@@ -150,7 +155,7 @@ fn wait(planner: &Receiver<FromPlanner>, job: &Job, trace: &mut fs::File) {
             exit(130);
         }
         FromPlanner::Gone => {
-            writeln!(trace, "{} is alone", job.id).unwrap();
+            note(trace, &format!("{} is alone", job.id));
             exit(1);
         }
     }
@@ -163,7 +168,7 @@ fn hold(planner: &Receiver<FromPlanner>, file: &Path, id: &str, trace: &mut fs::
             exit(130);
         }
     }
-    writeln!(trace, "{id} goes on").unwrap();
+    note(trace, &format!("{id} goes on"));
 }
 
 /// Hears nothing.
