@@ -1,12 +1,11 @@
 use std::collections::HashMap;
-use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use tch::{Device, Tensor};
+use tch::Tensor;
 use tfnas::{Architecture, BlockKey, ModelConfig, NeededRow, Space};
-use tfnas_c10d::cuda::Event;
 use tfnas_random::{Purpose, Stream};
 
+use super::clock::Clock;
 use super::input::Inputs;
 use super::network::{check_memory, random_network};
 use super::stopwatch::Threads;
@@ -193,38 +192,6 @@ impl<'a> InPlace<'a> {
     }
 }
 
-/// Takes the time at some points of a pass; on a CUDA device without waiting for it.
-enum Clock {
-    Cpu(Vec<Instant>),
-    Cuda(Device, Vec<Event>),
-}
-
-impl Clock {
-    fn start(device: Device) -> Self {
-        let mut clock = if device.is_cuda() { Self::Cuda(device, Vec::new()) } else { Self::Cpu(Vec::new()) };
-        clock.mark();
-        clock
-    }
-
-    fn mark(&mut self) {
-        match self {
-            Self::Cpu(marks) => marks.push(Instant::now()),
-            Self::Cuda(device, marks) => marks.push(Event::record(*device).unwrap_or_else(|error| panic!("{error}"))),
-        }
-    }
-
-    /// Milliseconds between each mark and the next.
-    fn read_ms(&self) -> Vec<f64> {
-        match self {
-            Self::Cpu(marks) => marks.windows(2).map(|pair| 1e3 * (pair[1] - pair[0]).as_secs_f64()).collect(),
-            Self::Cuda(_, marks) => {
-                let ms = |pair: &[Event]| pair[0].elapsed_ms(&pair[1]).unwrap_or_else(|error| panic!("{error}"));
-                marks.windows(2).map(ms).collect()
-            }
-        }
-    }
-}
-
 /// Returns how many samples each row has.
 pub fn samples_of<'a>(rows: &[NeededRow], rounds: impl IntoIterator<Item = &'a Round>) -> Vec<usize> {
     let mut counts = vec![0; rows.len()];
@@ -237,6 +204,8 @@ pub fn samples_of<'a>(rows: &[NeededRow], rounds: impl IntoIterator<Item = &'a R
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use tch::Device;
 
     use super::super::fit;
     use super::*;

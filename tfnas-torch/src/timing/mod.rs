@@ -16,6 +16,7 @@
 //! `M_MMAP_THRESHOLD` and `M_TRIM_THRESHOLD` set high.
 
 mod calibration;
+mod clock;
 mod fit;
 mod in_place;
 mod input;

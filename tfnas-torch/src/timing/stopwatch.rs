@@ -1,8 +1,8 @@
 use std::time::{Duration, Instant};
 
 use tch::{Device, Tensor};
-use tfnas_c10d::cuda::Event;
 
+use super::clock::Clock;
 use super::{Progress, TimingError, TimingOptions};
 use crate::device::set_threads;
 
@@ -33,16 +33,17 @@ impl<'a, 'b> Stopwatch<'a, 'b> {
     }
 
     /// Milliseconds of each of `count` calls in a row; `call` gets their numbers.
-    ///
-    /// On a CPU that is the time until a result is there; giving its memory back counts, as the next block would do it. On a
-    /// CUDA device the calls are queued one behind the other, as those of a network are, and the device itself takes the
-    /// time between them: a host that waited for each would measure how long a kernel takes to launch.
     pub(super) fn time_each_ms(
         &mut self,
         count: usize,
-        call: impl FnMut(usize) -> Tensor,
+        mut call: impl FnMut(usize) -> Tensor,
     ) -> Result<Vec<f64>, TimingError> {
-        let times = if self.device.is_cuda() { self.on_cuda(count, call) } else { on_cpu(count, call) };
+        let mut clock = Clock::start(self.device);
+        for index in 0..count {
+            drop(call(index));
+            clock.mark();
+        }
+        let times = clock.read_ms();
         self.done += count;
         if self.done == self.total || self.reported.elapsed() >= BETWEEN_REPORTS {
             self.report()?;
@@ -50,32 +51,11 @@ impl<'a, 'b> Stopwatch<'a, 'b> {
         Ok(times)
     }
 
-    fn on_cuda(&self, count: usize, mut call: impl FnMut(usize) -> Tensor) -> Vec<f64> {
-        let record = || Event::record(self.device).unwrap_or_else(|error| panic!("{error}"));
-        let mut events = Vec::with_capacity(count + 1);
-        events.push(record());
-        for index in 0..count {
-            drop(call(index));
-            events.push(record());
-        }
-        let between = |pair: &[Event]| pair[0].elapsed_ms(&pair[1]).unwrap_or_else(|error| panic!("{error}"));
-        events.windows(2).map(between).collect()
-    }
-
     fn report(&mut self) -> Result<(), TimingError> {
         let flow = (self.progress)(self.done, self.total);
         self.reported = Instant::now();
         if flow.is_break() { Err(TimingError::Stopped) } else { Ok(()) }
     }
-}
-
-fn on_cpu(count: usize, mut call: impl FnMut(usize) -> Tensor) -> Vec<f64> {
-    let time = |index| {
-        let start = Instant::now();
-        drop(call(index));
-        1e3 * start.elapsed().as_secs_f64()
-    };
-    (0..count).map(time).collect()
 }
 
 /// The number of threads that compute, as long as this lives.
