@@ -154,12 +154,7 @@ impl Images {
         if let Some(image) = self.kept[position].get() {
             return Ok(then(image));
         }
-        let path = self.root.join(&self.entries[position].path);
-        if let Err(source) = read_bounded(&path, MAX_FILE_BYTES, buffer) {
-            return Err(LoadError::Read { path, source });
-        }
-        let image =
-            decode_oriented(buffer, self.reading.orientation).map_err(|source| LoadError::Decode { path, source })?;
+        let image = read(&self.root.join(&self.entries[position].path), self.reading.orientation, buffer)?;
         let result = then(&image);
         self.keep(position, image);
         Ok(result)
@@ -178,6 +173,19 @@ impl Images {
             self.kept_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
+}
+
+/// Reads and decodes an image file.
+///
+/// # Errors
+/// [`LoadError`]; also where the decoder panics.
+pub fn read_image(path: &Path, orientation: ExifOrientation) -> Result<RgbImage, LoadError> {
+    guarded(|| path.to_owned(), || read(path, orientation, &mut Vec::new()))
+}
+
+fn read(path: &Path, orientation: ExifOrientation, buffer: &mut Vec<u8>) -> Result<RgbImage, LoadError> {
+    read_bounded(path, MAX_FILE_BYTES, buffer).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+    decode_oriented(buffer, orientation).map_err(|source| LoadError::Decode { path: path.to_owned(), source })
 }
 
 /// Turns a panic over an image into an error that names it.

@@ -75,10 +75,15 @@ pub fn reading(on_bad: OnBadImage, orientation: OrientationChoice) -> Reading {
             OnBadImage::Error => BadImage::Error,
             OnBadImage::Skip => BadImage::Skip,
         },
-        orientation: match orientation {
-            OrientationChoice::Ignore => ExifOrientation::Ignore,
-            OrientationChoice::Apply => ExifOrientation::Apply,
-        },
+        orientation: exif_orientation(orientation),
+    }
+}
+
+/// What the configuration wants done about the orientation of photos.
+pub fn exif_orientation(choice: OrientationChoice) -> ExifOrientation {
+    match choice {
+        OrientationChoice::Ignore => ExifOrientation::Ignore,
+        OrientationChoice::Apply => ExifOrientation::Apply,
     }
 }
 

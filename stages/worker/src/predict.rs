@@ -9,8 +9,8 @@ use std::thread;
 use tch::{Kind, Tensor};
 use tfnas::ModelConfig;
 use tfnas_c10d::cuda::set_numerics;
-use tfnas_images::{EvalTransform, ExifOrientation, RgbImage, decode_oriented};
-use tfnas_stages::{ExifOrientation as OrientationChoice, PredictImage, PredictRequest, Prediction};
+use tfnas_images::{EvalTransform, ExifOrientation, LoadError, RgbImage, read_image};
+use tfnas_stages::{PredictImage, PredictRequest, Prediction};
 use tfnas_torch::derived::{DerivedNetwork, FoldedNetwork};
 use tfnas_torch::device::{find_device, set_threads};
 use tfnas_torch::preprocess::Preprocess;
@@ -19,9 +19,7 @@ use tfnas_torch::weights::{load, read_file};
 use crate::VERSION;
 use crate::console::{complain, print_line};
 use crate::error::{Context as _, StageError, answered};
-
-/// The largest image file that is read, in bytes.
-const MAX_FILE_BYTES: u64 = 1 << 30;
+use crate::images::exif_orientation;
 
 /// Classifies the images of the request in the file that the arguments after `predict` name (`VERSION FILE`, the version being
 /// the planner's); writes one [`Prediction`] as JSON on each line of standard output.
@@ -55,10 +53,7 @@ fn answer(file: &Path) -> Result<(), StageError> {
         preprocess: Preprocess::new(request.resolution, device),
         reader: Reader {
             transform: EvalTransform { resize: request.resize, resolution: request.resolution },
-            orientation: match request.exif_orientation {
-                OrientationChoice::Ignore => ExifOrientation::Ignore,
-                OrientationChoice::Apply => ExifOrientation::Apply,
-            },
+            orientation: exif_orientation(request.exif_orientation),
         },
         threads: request.threads.max(1),
         top: request.top,
@@ -118,20 +113,20 @@ impl Reader {
         thread::scope(|scope| {
             let part = |images: &'_ [PredictImage]| images.iter().map(|image| self.read(&image.0)).collect::<Vec<_>>();
             let parts: Vec<_> = images.chunks(each).map(|images| scope.spawn(move || part(images))).collect();
-            // A decoder that panics has met an image that it does not understand: that is its answer for all of its part.
-            let lost = |images: &[PredictImage]| vec![Err("the decoder panicked".to_owned()); images.len()];
+            // A panic outside of the decoder, whose own are errors of their images.
+            let lost = |images: &[PredictImage]| vec![Err("the reader panicked".to_owned()); images.len()];
             let joined = parts.into_iter().zip(images.chunks(each));
             joined.flat_map(|(part, images)| part.join().unwrap_or_else(|_| lost(images))).collect()
         })
     }
 
     fn read(&self, path: &Path) -> Result<RgbImage, String> {
-        let length = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-        if length > MAX_FILE_BYTES {
-            return Err(format!("the file has {length} bytes, more than any image"));
-        }
-        let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-        let image = decode_oriented(&bytes, self.orientation).map_err(|error| error.to_string())?;
+        // The answer stands beside the image's name, so that the error need not repeat it.
+        let image = read_image(path, self.orientation).map_err(|error| match error {
+            LoadError::Read { source, .. } => source.to_string(),
+            LoadError::Decode { source, .. } => source.to_string(),
+            other => other.to_string(),
+        })?;
         Ok(self.transform.apply(&image))
     }
 }
