@@ -32,7 +32,8 @@ fn error_of(stage: Stage, panic: &(dyn Any + Send)) -> Option<StageError> {
         Stage::Select => "lower select.parallel or train.batch, or set train.precision: bf16",
         Stage::Train => "lower train.batch, or set train.precision: bf16",
         Stage::Lookup | Stage::Parse => "lower lookup.batch",
-        Stage::Split | Stage::Test => "lower train.batch",
+        Stage::Test => "lower test.batch",
+        Stage::Split => "free some memory",
     };
     Some(StageError::with_hint(format!("memory ran out: {message}"), hint))
 }
