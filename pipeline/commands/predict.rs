@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 use tempfile::tempdir;
 use tfnas_images::{all_images, has_image_extension};
+use tfnas_report::csv_field;
 use tfnas_stages::{DeviceChoice, PredictImage, PredictRequest, Prediction};
 
 use crate::commands::export::files::NetworkFiles;
@@ -217,31 +218,20 @@ fn table(answers: &[Answer]) -> String {
 fn csv(answers: &[Answer]) -> String {
     let mut text = String::from("image,rank,class,probability,error\n");
     for answer in answers {
-        let image = field(&answer.image);
+        let image = csv_field(&answer.image);
         if let Some(error) = &answer.error {
-            text.push_str(&format!("{image},,,,{}\n", field(error)));
+            text.push_str(&format!("{image},,,,{}\n", csv_field(error)));
         }
         for (rank, class) in answer.classes.iter().enumerate() {
-            text.push_str(&format!("{image},{},{},{:.6},\n", rank + 1, field(&class.class), class.probability));
+            text.push_str(&format!("{image},{},{},{:.6},\n", rank + 1, csv_field(&class.class), class.probability));
         }
     }
     text
 }
 
-/// A field of a CSV file (RFC 4180).
-fn field(text: &str) -> String {
-    if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn fields_with_commas_and_quotes_are_quoted() {
-        assert_eq!(field("a b"), "a b");
-        assert_eq!(field("a,\"b\""), "\"a,\"\"b\"\"\"");
-    }
 
     #[test]
     fn an_image_that_cannot_be_read_has_a_line_of_its_own() {

@@ -53,3 +53,4 @@ pub use outputs::{
 };
 pub use page::ReportFile;
 pub use run::{Artifact, Report, RunFacts, StageRun};
+pub use table::csv_field;

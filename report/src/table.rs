@@ -83,7 +83,7 @@ impl Table {
     /// Returns the table as CSV (RFC 4180): a line of headings, numbers in full, empty fields for what is not known.
     pub fn csv(&self) -> String {
         let line =
-            |cells: &mut dyn Iterator<Item = String>| cells.map(|cell| quoted(&cell)).collect::<Vec<_>>().join(",");
+            |cells: &mut dyn Iterator<Item = String>| cells.map(|cell| csv_field(&cell)).collect::<Vec<_>>().join(",");
         let mut text = line(&mut self.columns.iter().map(|(name, _)| name.clone()));
         text.push_str("\r\n");
         for row in &self.rows {
@@ -134,8 +134,8 @@ fn number(numeric: bool) -> Option<&'static str> {
     numeric.then_some("number")
 }
 
-/// A field of a CSV file.
-fn quoted(field: &str) -> String {
+/// Returns a field of a CSV file, quoted where it must be (RFC 4180).
+pub fn csv_field(field: &str) -> String {
     if field.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", field.replace('"', "\"\""))
     } else {
@@ -171,5 +171,11 @@ mod tests {
         assert!(html.contains("<td class=\"number\" dir=\"auto\">30.0 %</td>"), "{html}");
         assert!(html.contains(">–</td>"), "{html}");
         assert!(table().folded("Numbers").into_string().contains("<summary>Numbers (2 rows)</summary>"));
+    }
+
+    #[test]
+    fn fields_with_commas_and_quotes_are_quoted() {
+        assert_eq!(csv_field("a b"), "a b");
+        assert_eq!(csv_field("a,\"b\""), "\"a,\"\"b\"\"\"");
     }
 }

@@ -19,7 +19,7 @@ pub struct SgdStep {
 /// Moves parameters along their gradients, all in a few kernels (`torch.optim.SGD(fused=True)`).
 ///
 /// * `parameters`, `gradients`: of one dtype, on one CUDA device, pair by pair of one shape.
-/// * `buffers`: of momentum, one a parameter and laid out like it; none where there is no momentum.
+/// * `buffers`: the momentum buffers, one for each parameter and with its strides; empty without momentum.
 ///
 /// # Errors
 /// [`CudaError`]; the parameters' values are undefined then.

@@ -84,7 +84,7 @@ impl Series {
     }
 }
 
-/// A line across the chart that is no data: a target, a border.
+/// A reference line across the chart, such as a target or a border.
 #[derive(Clone, Debug)]
 pub enum Guide {
     /// A horizontal line, with a text at its right end.
