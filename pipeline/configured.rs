@@ -4,11 +4,11 @@ use std::path::Path;
 
 use tfnas::Space;
 use tfnas_artifacts::ObjectError;
+use tfnas_fs::read_text_limited;
 use tfnas_images::{ImageList, generated, imagenet100_classes, parse_classes, scan};
+use tfnas_planner::config::{Configuration, FILE, space_named};
 use tfnas_stages::{Config, Protocol, PublishedSplit, Stage};
 
-use crate::bounded;
-use crate::config::{Configuration, FILE, space_named};
 use crate::error::CommandError;
 use crate::options::Options;
 use crate::session::Setup;
@@ -79,7 +79,7 @@ fn restricted(configuration: &Configuration, config: &Config) -> Result<Option<u
     if let Some(file) = config.split.classes_file() {
         let path = configuration.resolve(file);
         let wrong = |error: &dyn std::fmt::Display| CommandError::usage(format!("split.classes: {error}"));
-        let text = bounded::read_text(&path, MAX_BYTES)
+        let text = read_text_limited(&path, MAX_BYTES)
             .map_err(|error| wrong(&format!("cannot read {}: {error}", path.display())))?;
         let names = parse_classes(&text, &path.display().to_string()).map_err(|error| wrong(&error))?;
         return Ok(Some(names.len()));
@@ -98,7 +98,7 @@ fn in_store(setup: Setup) -> Result<Option<usize>, CommandError> {
     let Some(classes) = result.outputs.iter().find(|found| found.name == output) else { return Ok(None) };
     match session.cache.store().open_verified(&classes.digest) {
         Ok(path) => {
-            let text = bounded::read_text(&path, MAX_BYTES)
+            let text = read_text_limited(&path, MAX_BYTES)
                 .map_err(|error| CommandError::usage(format!("cannot read {}: {error}", path.display())))?;
             Ok(Some(text.lines().count()))
         }

@@ -3,17 +3,17 @@ use std::path::Path;
 
 use tfnas_artifacts::{CacheError, FileError, LedgerError, ObjectError, RemoteError};
 use tfnas_attestations::keys::KeyError;
+use tfnas_executor::{LauncherError, ProgramError, QueryError};
 use tfnas_images::generated::GeneratedError;
+use tfnas_planner::config::ConfigError;
+use tfnas_planner::config::data::test_folders;
+use tfnas_planner::lock::LockError;
+use tfnas_planner::machine::DeviceError;
+use tfnas_planner::network_file::NetworkFileError;
+use tfnas_planner::plan::{InputError, NetworkError, PlanError, SelectError, TargetError, TestImagesError};
+use tfnas_planner::table_file::ReadTableError;
 
-use crate::config::ConfigError;
-use crate::config::data::test_folders;
-use crate::execute::{AskError, ProgramError};
 use crate::exit::Exit;
-use crate::lock::LockError;
-use crate::machine::DeviceError;
-use crate::network_file::NetworkFileError;
-use crate::plan::{InputError, NetworkError, PlanError, SelectError, TargetError, TestImagesError};
-use crate::table::ReadTableError;
 
 /// An error as the user sees it: one message, the way out, and how the program ends.
 #[derive(Debug)]
@@ -104,9 +104,21 @@ impl From<ProgramError> for CommandError {
     }
 }
 
-impl From<AskError> for CommandError {
-    fn from(error: AskError) -> Self {
+impl From<QueryError> for CommandError {
+    fn from(error: QueryError) -> Self {
         Self::failed(error.to_string())
+    }
+}
+
+impl From<LauncherError> for CommandError {
+    fn from(error: LauncherError) -> Self {
+        let message = error.to_string();
+        match error {
+            LauncherError::Variable { hint, .. } => Self::usage(message).with_hint(hint),
+            LauncherError::Start { .. } => Self::usage(message),
+            LauncherError::Worker { hint, .. } => Self { hint, ..Self::failed(message) },
+            LauncherError::ShutDown(_) => Self::failed(message),
+        }
     }
 }
 

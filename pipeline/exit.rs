@@ -13,18 +13,13 @@ pub enum Exit {
     Interrupted,
 }
 
-impl Exit {
-    /// The number of [`Exit::Interrupted`].
-    pub const INTERRUPTED: i32 = 130;
-}
-
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         match exit {
             Exit::Done => 0.into(),
             Exit::Failed => 1.into(),
             Exit::Usage => 2.into(),
-            Exit::Interrupted => 130.into(),
+            Exit::Interrupted => tfnas_stages::INTERRUPTED.into(),
         }
     }
 }

@@ -2,15 +2,16 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use tfnas_artifacts::{Cache, CacheError, NewRun, OpenRun, Trust};
+use tfnas_planner::config::Configuration;
+use tfnas_planner::generated_images;
+use tfnas_planner::machine::{Device, build};
+use tfnas_planner::plan::{ExternalInputs, Graph, Planner, Remarks, check_test_images};
 use tfnas_stages::Executor;
 
-use crate::config::Configuration;
 use crate::error::CommandError;
-use crate::generate;
-use crate::machine::{Device, build};
 use crate::options::Options;
-use crate::plan::{ExternalInputs, Graph, Planner, Remarks, check_test_images};
 use crate::remote::trusted;
+use crate::source_revision::source_revision;
 
 /// The store's folder, beside the configuration.
 const STORE: &str = ".tfnas";
@@ -89,7 +90,7 @@ impl Session {
         let needed = self.graph.closure(instances.iter().copied());
         let memos = Some(self.cache.store().folder_memos()).filter(|memos| memos.is_dir());
         let configuration = &self.configuration;
-        let generated = |path: &Path| generate::makes(configuration, path);
+        let generated = |path: &Path| generated_images::makes(configuration, path);
         Ok(self.externals.identify(&self.graph, needed, memos.as_deref(), &generated)?)
     }
 
@@ -152,7 +153,7 @@ pub fn new_run(configuration: String) -> NewRun {
         arguments: std::env::args_os().skip(1).map(|argument| argument.display().to_string()).collect(),
         configuration,
         tool: build::TOOL.to_owned(),
-        source_revision: build::source_revision().map(str::to_owned),
+        source_revision: source_revision().map(str::to_owned),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Writing files whole or not at all.
+//! Writing files whole or not at all, and reading files of users with a size limit.
 //!
 //! | function | use |
 //! |---|---|
@@ -7,6 +7,7 @@
 //! | [`write_synced`] | a file in a folder that appears whole itself |
 //! | [`make_read_only`] | a file that nobody changes any more |
 //! | [`sync_parent`] | a name that must survive a crash |
+//! | [`read_limited`], [`read_text_limited`] | a file that comes from a user: at most so many bytes |
 //!
 //! Every file gets mode 0666 and every folder 0777 less the umask, as from any other program, so that a group can share
 //! a store. (`tempfile` on its own makes files that only their owner can read.) Private keys are not written here.
@@ -16,6 +17,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+mod read_limited;
+
+pub use read_limited::{read_limited, read_text_limited};
 pub use tempfile::{NamedTempFile, TempDir};
 
 /// Mode of a new file, before the umask.

@@ -1,12 +1,12 @@
 //! How the command line names an artifact.
 
 use tfnas_artifacts::{Cache, Digest, Found};
+use tfnas_planner::config::nearest::suggestion;
+use tfnas_planner::plan::select;
 
 use crate::commands::show::named;
-use crate::config::nearest::suggestion;
 use crate::error::CommandError;
 use crate::options::Options;
-use crate::plan::select;
 use crate::session::{Session, Setup, store_to_read};
 
 /// An artifact, and the store that it is in.

@@ -5,15 +5,16 @@ use clap::Args;
 use indicatif::MultiProgress;
 use serde::Serialize;
 use tfnas_artifacts::{Attempt, Outcome};
+use tfnas_executor::{Runner, worker_program};
+use tfnas_planner::machine::differing_facts;
+use tfnas_planner::plan::select;
 
 use crate::error::CommandError;
-use crate::execute::{Runner, worker_program};
 use crate::exit::Exit;
-use crate::machine::differing_facts;
 use crate::options::Options;
-use crate::plan::select;
 use crate::report::{Columns, Reporter, print, print_json};
 use crate::session::{Session, Setup};
+use crate::source_revision::source_revision;
 
 /// Rerun a stage and check that its outputs are identical
 #[derive(Args, Debug)]
@@ -70,8 +71,9 @@ impl Check {
             planner: &planner,
             run: &run,
             program: &program,
+            source_revision: source_revision(),
             jobs: 1,
-            place: None,
+            launcher: None,
             forced: &forced,
             keep_going: false,
         };

@@ -2,12 +2,13 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use serde_json::json;
+use tfnas_humanize as humanize;
+use tfnas_planner::plan::select;
 
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::plan::select;
-use crate::report::{Columns, human, networks, print, print_json};
+use crate::report::{Columns, networks, print, print_json};
 use crate::session::Setup;
 
 /// Compare the networks found so far: latency, parameters, multiply-adds, accuracy
@@ -44,7 +45,7 @@ impl Compare {
         ]);
         let ms = |ms: Option<f64>| ms.map_or("-".to_owned(), |ms| format!("{ms:.3}"));
         let percent = |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{:.2}", share * 100.0));
-        let count = |count: Option<u64>| count.map_or("-".to_owned(), |count| human::count(count as f64));
+        let count = |count: Option<u64>| count.map_or("-".to_owned(), |count| humanize::count(count as f64));
         for network in &networks {
             columns.row([
                 network.id.clone(),

@@ -1,7 +1,7 @@
 use clap::Args;
 use serde_json::Value;
+use tfnas_planner::config::{Configuration, schema};
 
-use crate::config::{Configuration, schema};
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;

@@ -3,13 +3,13 @@ use std::process::Command;
 
 use clap::Args;
 use serde::Serialize;
+use tfnas_executor::worker_program;
+use tfnas_planner::machine::{CpuLimit, Device, build, cpu};
 use tfnas_stages::Executor;
 use tfnas_stages::machine::{CUDA_DRIVER, cuda_models};
 
 use crate::error::CommandError;
-use crate::execute::worker_program;
 use crate::exit::Exit;
-use crate::machine::{CpuLimit, Device, build, cpu};
 use crate::options::Options;
 use crate::report::{Columns, print, print_json};
 use crate::session::Setup;

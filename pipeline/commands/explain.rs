@@ -1,10 +1,10 @@
 use clap::Args;
 use serde::Serialize;
+use tfnas_planner::plan::{Action, Because, chain, select};
 
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::plan::{Action, Because, chain, select};
 use crate::report::{print, print_json};
 use crate::session::Setup;
 

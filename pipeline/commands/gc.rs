@@ -1,10 +1,11 @@
 use clap::Args;
 use tfnas_artifacts::{Cache, Outcome, Removal, Retention};
+use tfnas_humanize as humanize;
 
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{Columns, human, print, print_json};
+use crate::report::{Columns, print, print_json};
 use crate::session::store_folder;
 
 /// Remove old results and their artifacts, except those that are pinned or in use
@@ -49,7 +50,7 @@ fn text(removal: &Removal, dry_run: bool) -> String {
     let mut columns = Columns::plain(4);
     for attempt in &removal.attempts {
         let outcome = attempt.outcome.map_or("not ended", Outcome::name);
-        let used = format!("last used {} UTC", human::moment(attempt.used_ms));
+        let used = format!("last used {} UTC", humanize::moment(attempt.used_ms));
         columns.row([attempt.instance.as_str(), attempt.id.as_str(), outcome, &used]);
     }
     let verb = if dry_run { "would remove" } else { "removed" };
@@ -57,8 +58,8 @@ fn text(removal: &Removal, dry_run: bool) -> String {
         "{columns}{verb} {} attempts and {} artifacts ({}); artifacts of {} stay\n",
         removal.attempts.len(),
         removal.objects,
-        human::bytes(removal.bytes),
-        human::bytes(removal.bytes_kept)
+        humanize::bytes(removal.bytes),
+        humanize::bytes(removal.bytes_kept)
     )
 }
 

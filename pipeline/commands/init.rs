@@ -3,8 +3,8 @@ use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 use clap::Args;
+use tfnas_planner::config::FILE;
 
-use crate::config::FILE;
 use crate::error::CommandError;
 use crate::exit::Exit;
 

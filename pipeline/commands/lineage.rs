@@ -3,12 +3,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use tfnas_artifacts::{Attempt, Digest, Lineage as Graph};
+use tfnas_humanize as humanize;
 
 use crate::commands::artifact;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{human, print, print_json};
+use crate::report::{print, print_json};
 
 /// Show everything that an artifact was made from, down to the input data
 #[derive(Args, Debug)]
@@ -70,7 +71,7 @@ fn tree(graph: &Graph, root: &Digest) -> String {
             text.push_str(&format!("{indent}{port} {} {}\n", digest.short(), origin.unwrap_or_default()));
             continue;
         };
-        let when = human::moment(attempt.started_ms);
+        let when = humanize::moment(attempt.started_ms);
         text.push_str(&format!(
             "{indent}{name} {} by {} ({when} UTC, attempt {})",
             digest.short(),

@@ -1,11 +1,12 @@
 use clap::Args;
 use serde::Serialize;
 use tfnas_artifacts::{Cache, Outcome, Run, RunId, RunSummary};
+use tfnas_humanize as humanize;
 
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{Columns, human, print, print_json};
+use crate::report::{Columns, print, print_json};
 use crate::session::store_to_read;
 
 /// List the runs of this store, newest first
@@ -70,14 +71,14 @@ fn shown(cache: &Cache, run: Run) -> Result<ShownRun, CommandError> {
 fn text(runs: &[ShownRun]) -> String {
     let mut columns = Columns::new(&[">run", "started (UTC)", ">took", "outcome", "ran", ">cached", "command"]);
     for ShownRun { run, ran, cached, pulled, failed } in runs {
-        let took = run.ended_ms.map(|ended| human::duration((ended - run.started_ms) as f64 / 1e3));
+        let took = run.ended_ms.map(|ended| humanize::duration((ended - run.started_ms) as f64 / 1e3));
         let mut did = ran.join(" ");
         if !failed.is_empty() {
             did.push_str(&format!(" (not done: {})", failed.join(" ")));
         }
         columns.row([
             run.id.to_string(),
-            human::moment(run.started_ms),
+            humanize::moment(run.started_ms),
             took.unwrap_or_default(),
             run.outcome.map_or("not ended", Outcome::name).to_owned(),
             did.trim().to_owned(),

@@ -2,12 +2,13 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 use serde::Serialize;
+use tfnas_humanize as humanize;
+use tfnas_planner::plan::{Action, Because, Graph, Plan as Steps, Remarks, Step, select};
 
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::plan::{Action, Because, Graph, Plan as Steps, Remarks, Step, select};
-use crate::report::{Columns, human, print, print_json};
+use crate::report::{Columns, print, print_json};
 use crate::session::{Session, Setup};
 
 /// Show which stages would run and why, and which are cached; run nothing
@@ -97,7 +98,7 @@ fn text(graph: &Graph, plan: &Steps) -> String {
     for step in &plan.steps {
         let expected = match (step.action, step.expected_s) {
             (Action::Cached, _) => String::new(),
-            (_, Some(seconds)) => human::duration(seconds),
+            (_, Some(seconds)) => humanize::duration(seconds),
             (_, None) => "?".to_owned(),
         };
         let id = graph.instances[step.instance].id.as_str();
@@ -111,8 +112,8 @@ fn text(graph: &Graph, plan: &Steps) -> String {
     let (seconds, known) = plan.expected_s();
     let total = match (plan.steps.iter().all(|step| step.action == Action::Cached), known) {
         (true, _) => "nothing to run".to_owned(),
-        (false, true) => format!("expected: {} at most", human::duration(seconds)),
-        (false, false) if seconds > 0.0 => format!("expected: more than {}", human::duration(seconds)),
+        (false, true) => format!("expected: {} at most", humanize::duration(seconds)),
+        (false, false) if seconds > 0.0 => format!("expected: more than {}", humanize::duration(seconds)),
         (false, false) => "expected: not known, because it never ran here".to_owned(),
     };
     format!("{columns}{total}\n")

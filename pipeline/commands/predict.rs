@@ -6,16 +6,16 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::json;
 use tempfile::tempdir;
+use tfnas_executor::{query_worker, worker_program};
 use tfnas_images::{all_images, has_image_extension};
+use tfnas_planner::machine::{Device, cpu};
 use tfnas_report::csv_field;
 use tfnas_stages::{DeviceChoice, PredictImage, PredictRequest, Prediction};
 
 use crate::commands::export::files::NetworkFiles;
 use crate::commands::export::network::Network;
 use crate::error::CommandError;
-use crate::execute::{ask_worker, worker_program};
 use crate::exit::Exit;
-use crate::machine::{Device, cpu};
 use crate::options::Options;
 use crate::report::{Columns, print, print_json};
 
@@ -175,7 +175,7 @@ impl Predict {
         };
         let text = serde_json::to_string(&request).map_err(|error| CommandError::failed(error.to_string()))?;
         let request = write("request.json", text.as_bytes())?;
-        let answer = ask_worker(worker, "predict", &[request.into()])?;
+        let answer = query_worker(worker, "predict", &[request.into()])?;
         let text = String::from_utf8_lossy(&answer);
         let predictions: Result<Vec<Prediction>, _> = text.lines().map(serde_json::from_str).collect();
         let predictions = predictions

@@ -4,20 +4,21 @@ use std::path::PathBuf;
 use clap::Args;
 use indicatif::MultiProgress;
 use tfnas_artifacts::{Outcome, RunId};
+use tfnas_executor::{Finished, LauncherRank, RankEnd, RunObserver, Runner, worker_program};
+use tfnas_planner::config::of_path;
+use tfnas_planner::generated_images;
+use tfnas_planner::lock::{self, Lock};
+use tfnas_planner::plan::{Remarks, check, check_networks, check_targets, select};
 use tfnas_stages::{Config, Executor};
 
 use crate::commands::plan;
-use crate::config::of_path;
 use crate::error::CommandError;
-use crate::execute::{Finished, Place, Runner, worker_program};
 use crate::exit::Exit;
-use crate::generate;
-use crate::lock::{self, Lock};
 use crate::options::Options;
 use crate::page;
-use crate::plan::{Remarks, check, check_networks, check_targets, select};
 use crate::report::{Reporter, found, print};
 use crate::session::{Session, Setup};
+use crate::source_revision::source_revision;
 
 /// Run stages and their dependencies; reuse cached results
 #[derive(Args, Debug)]
@@ -72,7 +73,7 @@ struct Work {
     chosen: BTreeSet<usize>,
     forced: BTreeSet<usize>,
     program: PathBuf,
-    place: Option<Place>,
+    launcher: Option<LauncherRank>,
     remarks: Remarks,
 }
 
@@ -95,22 +96,27 @@ impl Run {
             // As text, whatever it looks like.
             options.sets.push(format!("test.weights_key={}", serde_json::Value::from(key.as_str())));
         }
-        let place = Place::read()?;
-        match (self.nproc, place) {
+        let launcher = LauncherRank::read()?;
+        match (self.nproc, launcher) {
             (Some(_), Some(_)) => {
                 return Err(CommandError::usage("--nproc under a launcher that has set RANK and WORLD_SIZE itself")
                     .with_hint("leave --nproc out, or unset the two"));
             }
             (Some(processes), None) => options.sets.push(format!("ranks.processes={processes}")),
-            (None, Some(place)) if place.rank > 0 => return place.lend(&worker_program(self.worker.as_deref())?),
-            (None, Some(place)) => options.sets.push(format!("ranks.processes={}", place.world_size)),
+            (None, Some(launcher)) if launcher.rank > 0 => {
+                return Ok(match launcher.serve(&worker_program(self.worker.as_deref())?)? {
+                    RankEnd::Done => Exit::Done,
+                    RankEnd::Interrupted => Exit::Interrupted,
+                });
+            }
+            (None, Some(launcher)) => options.sets.push(format!("ranks.processes={}", launcher.world_size)),
             (None, None) => {}
         }
         let setup = Setup::new(&options)?;
         let chosen = select(&setup.graph, &self.stages)?;
         let forced = select(&setup.graph, &self.force)?;
         let needed = setup.graph.closure(chosen.iter().copied());
-        check(&setup.graph, needed.iter().copied(), &|path| generate::makes(&setup.configuration, path))?;
+        check(&setup.graph, needed.iter().copied(), &|path| generated_images::makes(&setup.configuration, path))?;
         if self.dry_run {
             return plan::show(setup.read()?, &chosen, &forced, options.json);
         }
@@ -119,7 +125,7 @@ impl Run {
             // One that cannot be read would otherwise be found after the work.
             Lock::read(&path)?;
         }
-        generate::ensure(&setup.configuration)?;
+        generated_images::ensure(&setup.configuration)?;
         let mut session = setup.write()?;
         let remarks = session.identify_and_check(&chosen)?;
         session.tell_left_out();
@@ -128,10 +134,10 @@ impl Run {
         check_networks(&session.planner(), &needed)?;
         let mut reporter = Reporter::new(bars, options.json, !self.no_progress);
         reporter.remarks(&remarks);
-        let work = Work { chosen, forced, program, place, remarks };
+        let work = Work { chosen, forced, program, launcher, remarks };
         let exit = self.run(&session, &work, reporter, options.json)?;
-        if let Some(place) = place.filter(|place| exit == Exit::Done && place.world_size > 1) {
-            place.release(&work.program)?;
+        if let Some(launcher) = launcher.filter(|launcher| exit == Exit::Done && launcher.world_size > 1) {
+            launcher.shut_down(&work.program)?;
         }
         Ok(exit)
     }
@@ -143,7 +149,8 @@ impl Run {
             planner: &planner,
             run: &run,
             program: &work.program,
-            place: work.place,
+            source_revision: source_revision(),
+            launcher: work.launcher,
             jobs: self.jobs.map_or_else(|| at_a_time(&session.configuration.variants[0].config), usize::from),
             forced: &work.forced,
             keep_going: self.keep_going,

@@ -1,11 +1,12 @@
 use clap::Args;
 use serde_json::{Value, json};
 use tfnas_artifacts::{Attempt, Cache, Digest, Found, Outcome, Run, RunId};
+use tfnas_humanize as humanize;
 
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{Columns, candidate_table, candidates, human, indented, print, print_json};
+use crate::report::{Columns, candidate_table, candidates, indented, print, print_json};
 use crate::session::store_to_read;
 
 /// Show a run, an attempt or an artifact: inputs, outputs, parameters, environment, time, memory
@@ -81,7 +82,7 @@ fn show_run(cache: &Cache, id: RunId) -> Result<(Value, String), CommandError> {
     for (heading, attempts) in [("made", &made), ("used", &used)] {
         let mut columns = Columns::plain(5);
         for attempt in attempts {
-            let took = attempt.duration_ms().map(|ms| human::duration(ms as f64 / 1e3)).unwrap_or_default();
+            let took = attempt.duration_ms().map(|ms| humanize::duration(ms as f64 / 1e3)).unwrap_or_default();
             columns.row([&attempt.instance, outcome(attempt), attempt.id.as_str(), &attempt.key.short(), &took]);
         }
         if !attempts.is_empty() {
@@ -95,7 +96,7 @@ fn run_text(run: &Run) -> String {
     let mut columns = Columns::plain(2);
     columns.row(["run", &run.id.to_string()]);
     columns.row(["command", &run.arguments.join(" ")]);
-    columns.row(["started", &format!("{} UTC on {}", human::moment(run.started_ms), run.host)]);
+    columns.row(["started", &format!("{} UTC on {}", humanize::moment(run.started_ms), run.host)]);
     columns.row(["outcome", run.outcome.map_or("not ended", Outcome::name)]);
     columns.row(["tool", &run.tool]);
     columns.row(["source", run.source_revision.as_deref().unwrap_or("not known")]);
@@ -114,18 +115,18 @@ fn attempt_text(cache: &Cache, attempt: &Attempt) -> String {
     columns.row(["key", &attempt.key.to_string()]);
     let cause = attempt.cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
     columns.row(["outcome", &format!("{}{cause}", outcome(attempt))]);
-    columns.row(["started", &format!("{} UTC on {}", human::moment(attempt.started_ms), attempt.host)]);
+    columns.row(["started", &format!("{} UTC on {}", humanize::moment(attempt.started_ms), attempt.host)]);
     if let Some(remote) = &attempt.remote {
         columns.row(["pulled from", remote]);
     }
     if let Some(ms) = attempt.duration_ms() {
-        columns.row(["took", &human::duration(ms as f64 / 1e3)]);
+        columns.row(["took", &humanize::duration(ms as f64 / 1e3)]);
     }
     if let Some(bytes) = attempt.usage.peak_memory_bytes {
-        columns.row(["memory", &format!("{} at most", human::bytes(bytes))]);
+        columns.row(["memory", &format!("{} at most", humanize::bytes(bytes))]);
     }
     if let Some(ms) = attempt.usage.cpu_ms {
-        columns.row(["CPU time", &human::duration(ms as f64 / 1e3)]);
+        columns.row(["CPU time", &humanize::duration(ms as f64 / 1e3)]);
     }
     columns.row(["tool", &attempt.tool]);
     columns.row(["source", attempt.source_revision.as_deref().unwrap_or("not known")]);
@@ -151,7 +152,7 @@ fn attempt_text(cache: &Cache, attempt: &Attempt) -> String {
             .map(|output| {
                 [
                     output.name.clone(),
-                    format!("{} {}", output.digest.short(), human::bytes(output.bytes)),
+                    format!("{} {}", output.digest.short(), humanize::bytes(output.bytes)),
                     place(&output.digest),
                 ]
             })
@@ -186,7 +187,7 @@ fn show_artifact(cache: &Cache, digest: &Digest) -> Result<(Value, String), Comm
     let mut columns = Columns::plain(2);
     columns.row(["artifact", &digest.to_string()]);
     columns.row(["path", &path.display().to_string()]);
-    columns.row(["size", &bytes.map_or("not in the store".to_owned(), human::bytes)]);
+    columns.row(["size", &bytes.map_or("not in the store".to_owned(), humanize::bytes)]);
     for maker in &makers {
         let names = maker.outputs.iter().filter(|output| output.digest == *digest).map(|output| output.name.as_str());
         let names: Vec<_> = names.collect();

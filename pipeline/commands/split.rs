@@ -4,12 +4,12 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 use tfnas_images::{ImageList, imagenet100, recognise};
+use tfnas_planner::plan::{External, From};
 use tfnas_stages::PublishedSplit;
 
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::plan::{External, From};
 use crate::report::{print, print_json};
 use crate::session::Setup;
 

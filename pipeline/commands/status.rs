@@ -1,13 +1,14 @@
 use clap::Args;
 use serde::Serialize;
 use tfnas_artifacts::{Attempt, Cache, Outcome};
+use tfnas_humanize as humanize;
+use tfnas_planner::lock::{self, Difference, Lock};
+use tfnas_planner::plan::{Step, select};
 
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::lock::{self, Difference, Lock};
 use crate::options::Options;
-use crate::plan::{Step, select};
-use crate::report::{Columns, human, print, print_json};
+use crate::report::{Columns, print, print_json};
 use crate::session::{Session, Setup};
 
 /// Show the last result of each stage of the current configuration, and where its outputs are
@@ -138,14 +139,14 @@ fn outputs(cache: &Cache, result: &Attempt) -> Vec<ShownOutput> {
 fn text(stages: &[ShownStage]) -> String {
     let mut columns = Columns::new(&["stage", "outcome", "ended (UTC)", "output", ">size", "path"]);
     for stage in stages {
-        let ended = stage.ended_ms.map(human::moment).unwrap_or_default();
+        let ended = stage.ended_ms.map(humanize::moment).unwrap_or_default();
         let cause = stage.cause.clone().unwrap_or_default();
         let mut first = [stage.id.as_str(), stage.outcome, &ended];
         if stage.outputs.is_empty() {
             columns.row([first[0], first[1], first[2], &cause]);
         }
         for output in &stage.outputs {
-            let size = human::bytes(output.bytes);
+            let size = humanize::bytes(output.bytes);
             columns.row([first[0], first[1], first[2], &output.name, &size, &output.path]);
             first = [""; 3];
         }

@@ -2,24 +2,24 @@ use std::path::Path;
 
 use serde_json::Value;
 use tfnas_artifacts::{Attempt, Cache, Outcome, Run};
+use tfnas_humanize as humanize;
 use tfnas_report::{Artifact, RunFacts, StageRun};
 
 use super::Part;
-use crate::report::human;
 
 /// The configuration that is read where the command line names none.
 const CONFIGURATION: &str = "pipeline.yaml";
 
 /// Returns what is known of the run itself.
 pub fn run(cache: &Cache, run: &Run, parts: &[Part]) -> RunFacts {
-    let took = run.ended_ms.map(|ended| human::duration((ended - run.started_ms) as f64 / 1e3));
+    let took = run.ended_ms.map(|ended| humanize::duration((ended - run.started_ms) as f64 / 1e3));
     RunFacts {
         id: run.id.to_string(),
         command: run.arguments.clone(),
         configuration_name: configuration_name(&run.arguments, cache.store().root()),
         configuration: indented(&run.configuration),
         outcome: run.outcome.map_or("not ended", Outcome::name).to_owned(),
-        started: format!("{} UTC", human::moment(run.started_ms)),
+        started: format!("{} UTC", humanize::moment(run.started_ms)),
         took: took.unwrap_or_default(),
         host: run.host.clone(),
         tool: run.tool.clone(),
@@ -60,14 +60,14 @@ fn stage(part: &Part) -> StageRun {
     let outputs = attempt.outputs.iter().map(|output| Artifact {
         name: output.name.clone(),
         digest: output.digest.to_string(),
-        size: human::bytes(output.bytes),
+        size: humanize::bytes(output.bytes),
     });
     StageRun {
         instance: attempt.instance.clone(),
         state: state(part).to_owned(),
         seconds,
-        took: seconds.map_or("unknown".to_owned(), human::duration),
-        memory: attempt.usage.peak_memory_bytes.map(human::bytes).unwrap_or_default(),
+        took: seconds.map_or("unknown".to_owned(), humanize::duration),
+        memory: attempt.usage.peak_memory_bytes.map(humanize::bytes).unwrap_or_default(),
         key: attempt.key.to_string(),
         attempt: attempt.id.as_str().to_owned(),
         cause: attempt.cause.clone().unwrap_or_default(),

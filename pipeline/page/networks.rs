@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use tfnas::{Space, SpaceDefinition};
 use tfnas_artifacts::Cache;
+use tfnas_fs::read_limited;
 use tfnas_report::{Network, Output};
 use tfnas_stages::Stage;
 
 use super::Part;
-use crate::bounded;
 use crate::publication::unflattened;
 
 /// Stages that may be what a network is named after: the first one of which the run has a result.
@@ -120,7 +120,7 @@ fn read(cache: &Cache, part: Option<&Part>, output: &str) -> Bytes {
         Ok(path) => path,
         Err(error) => return Bytes::Unreadable(error.to_string()),
     };
-    match bounded::read(&path, MAX_OUTPUT) {
+    match read_limited(&path, MAX_OUTPUT) {
         Ok(bytes) => Bytes::Read(bytes),
         Err(error) => Bytes::Unreadable(error.to_string()),
     }

@@ -3,12 +3,11 @@
 use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
-use tfnas_stages::{ExifOrientation, Protocol};
+use tfnas_planner::machine::build;
+use tfnas_stages::{ExifOrientation, Protocol, SplitSection};
 
-use crate::machine::build;
 use crate::publication::facts::{ArchitectureFacts, TestFacts, TrainFacts};
 use crate::publication::{Data, Measured};
-use crate::report::human;
 
 /// Where the licences of SPDX's list are described.
 pub const LICENCES: &str = "https://spdx.org/licenses/";
@@ -179,7 +178,7 @@ impl Card<'_> {
             );
         }
         if let Some((share, seed)) = self.drawn {
-            let drawn = human::drawn_test_images(share, seed, data.train.is_list);
+            let drawn = SplitSection::describe_drawn_test(share, seed, data.train.is_list);
             line(format!(
                 "* {} test images: {drawn}; `lists/test.list` names them, and no other list does.",
                 test.images

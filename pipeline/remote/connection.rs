@@ -3,14 +3,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use tfnas_artifacts::Remote;
+use tfnas_executor::Interrupts;
+use tfnas_planner::config::Configuration;
+use tfnas_stages::INTERRUPTED;
 
-use crate::config::Configuration;
 use crate::error::CommandError;
-use crate::execute::Interrupts;
 use crate::options::Options;
-
-/// The exit code of [`Exit::Interrupted`](crate::exit::Exit::Interrupted).
-const INTERRUPTED: i32 = 130;
 
 /// What the help of these commands says of their exit codes.
 pub const EXIT_CODES: &str = "Exit codes: 0 done, 1 the remote cannot be reached, or refuses, or a result cannot be \
@@ -60,7 +58,7 @@ impl RemoteOptions {
         let interrupts = Interrupts::listen(move |_| {
             if flag.swap(true, Ordering::Relaxed) {
                 // Work on this side, such as hashing images, hears of nothing.
-                std::process::exit(INTERRUPTED);
+                std::process::exit(INTERRUPTED.into());
             }
             tracing::warn!("ending; Ctrl-C again ends at once");
         })

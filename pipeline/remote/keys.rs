@@ -2,8 +2,8 @@ use std::path::Path;
 
 use tfnas_artifacts::Trust;
 use tfnas_attestations::keys::{KeyError, PublicKey, SigningKey};
+use tfnas_planner::config::Configuration;
 
-use crate::config::Configuration;
 use crate::error::CommandError;
 
 /// Returns whose results the configuration trusts; none where it trusts everybody's.

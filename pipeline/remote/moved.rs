@@ -2,8 +2,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-
-use crate::report::human;
+use tfnas_humanize as humanize;
 
 /// Between two lines, where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -44,7 +43,7 @@ impl Moved {
         if so_far.1.elapsed() >= LINE_EVERY {
             so_far.1 = Instant::now();
             let rate = so_far.0 as f64 / self.began.elapsed().as_secs_f64();
-            tracing::info!("{} moved, {}/s", human::bytes(so_far.0), human::bytes(rate as u64));
+            tracing::info!("{} moved, {}/s", humanize::bytes(so_far.0), humanize::bytes(rate as u64));
         }
     }
 }

@@ -1,10 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tfnas_artifacts::{ActionKey, Attempt, Pulled, Wanted};
+use tfnas_planner::plan::Planner;
 use tfnas_stages::SplitParams;
 
 use crate::error::CommandError;
-use crate::plan::Planner;
 use crate::remote::each;
 
 /// One instance of the plan, and where its result is.

@@ -2,11 +2,11 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::MultiProgress;
 use tfnas_artifacts::{Cache, CacheError, OpenRun, Outcome, Pulled, Remote, Wanted};
+use tfnas_humanize as humanize;
 
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::remote::Moved;
-use crate::report::human;
 
 /// Results on their way from a remote into a store. The ledger notes them as used by an invocation of their own, so that
 /// `log` tells where they came from, and `gc` leaves alone what has come while the rest is on its way.
@@ -45,7 +45,7 @@ impl<'a> Pulling<'a> {
         if let Some(result) = &pulled.result {
             self.with_run(|run| self.cache.take(run, wanted.key).map(drop))?;
             let id = result.instance.as_str();
-            tracing::info!(id, "pulled with {} artifacts ({})", pulled.objects, human::bytes(pulled.bytes));
+            tracing::info!(id, "pulled with {} artifacts ({})", pulled.objects, humanize::bytes(pulled.bytes));
         }
         Ok(pulled)
     }

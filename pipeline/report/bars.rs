@@ -3,8 +3,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-
-use crate::report::human;
+use tfnas_humanize as humanize;
 
 /// Between two progress lines of one instance, where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -103,7 +102,7 @@ fn line(progress: &Progress<'_>, moved: u64, seconds: f64) -> String {
     if moved > 0 && seconds > 0.0 {
         let rate = moved as f64 / seconds;
         let left = total.saturating_sub(*done) as f64 / rate;
-        text.push_str(&format!(", {rate:.1} {unit}/s, {} left", human::duration(left)));
+        text.push_str(&format!(", {rate:.1} {unit}/s, {} left", humanize::duration(left)));
     }
     text
 }

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use serde_json::Value;
 use tfnas_artifacts::{Attempt, Cache};
+use tfnas_executor::Finished;
+use tfnas_humanize as humanize;
+use tfnas_planner::plan::{Graph, Planner, Remarks};
 
-use crate::execute::Finished;
-use crate::plan::{Graph, Planner, Remarks};
-use crate::report::{Columns, Network, human, indented, networks};
+use crate::report::{Columns, Network, indented, networks};
 
 /// Outputs that are worth a path in the report.
 const SHOWN: [(&str, &str); 6] = [
@@ -54,8 +55,8 @@ fn network(network: &Network) -> String {
         selected.lines().into_iter().for_each(|line| lines.row(line));
     }
     if let (Some(parameters), Some(flops)) = (network.parameters, network.flops) {
-        lines.row(["parameters", &human::count(parameters as f64)]);
-        lines.row(["multiply-adds", &human::count(flops as f64)]);
+        lines.row(["parameters", &humanize::count(parameters as f64)]);
+        lines.row(["multiply-adds", &humanize::count(flops as f64)]);
     }
     if let Some(top1) = network.top1 {
         let images = network.images.map(|images| format!(" of {images} images")).unwrap_or_default();
@@ -108,7 +109,7 @@ fn blocks(blocks: &[Value]) -> String {
     for block in blocks {
         let text = |name: &str| block.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let whole = |name: &str| block.get(name).map(Value::to_string).unwrap_or_default();
-        let count = |name: &str| block.get(name).and_then(Value::as_f64).map(human::count).unwrap_or_default();
+        let count = |name: &str| block.get(name).and_then(Value::as_f64).map(humanize::count).unwrap_or_default();
         let ms = block.get("lat_ms").and_then(Value::as_f64).map(|ms| format!("{ms:.4}")).unwrap_or_default();
         columns.row([
             text("name"),
@@ -129,7 +130,7 @@ fn stages(graph: &Graph, finished: &Finished) -> String {
     let mut columns = Columns::plain(3);
     for (position, instance) in graph.instances.iter().enumerate() {
         let took = finished.results.get(&position).and_then(Attempt::duration_ms).map(|ms| ms as f64 / 1e3);
-        let time = took.map(human::duration).unwrap_or_default();
+        let time = took.map(humanize::duration).unwrap_or_default();
         if finished.ran.contains(&position) {
             columns.row([instance.id.as_str(), "ran", &time]);
         } else if finished.cached.contains(&position) {

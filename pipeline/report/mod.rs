@@ -3,7 +3,6 @@
 mod bars;
 mod columns;
 mod found;
-pub mod human;
 mod log;
 mod network;
 pub mod out;

@@ -3,9 +3,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 use tfnas_artifacts::{Attempt, Cache};
+use tfnas_planner::plan::Graph;
 use tfnas_stages::Stage;
 
-use crate::plan::Graph;
 use crate::report::Selection;
 
 /// A network that was found, with all that is known of it.

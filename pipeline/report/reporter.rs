@@ -2,12 +2,13 @@ use std::path::Path;
 
 use indicatif::MultiProgress;
 use serde::Serialize;
+use tfnas_executor::{Finished, RunEvent, RunObserver};
+use tfnas_humanize as humanize;
+use tfnas_planner::plan::{Because, Graph, Remark, Remarks};
 use tfnas_stages::Level;
 
-use crate::execute::{Finished, Happening};
-use crate::plan::{Because, Graph, Remark, Remarks};
 use crate::report::bars::{Bars, Progress};
-use crate::report::{human, print_json_line};
+use crate::report::print_json_line;
 
 /// Causes that one line names; `explain` names all.
 const CAUSES: usize = 3;
@@ -22,7 +23,7 @@ pub struct Reporter {
 #[derive(Serialize)]
 struct Line<'a> {
     #[serde(flatten)]
-    happening: &'a Happening,
+    event: &'a RunEvent,
     id: &'a str,
 }
 
@@ -59,98 +60,6 @@ impl Reporter {
         Self { events, bars: Bars::new(multi, bars) }
     }
 
-    /// Tells one thing about an instance.
-    pub fn happened(&mut self, id: &str, happening: &Happening) {
-        if self.events {
-            print_json_line(&Line { happening, id });
-        }
-        match happening {
-            Happening::Cached { remote: None, .. } => tracing::info!(id, "cached"),
-            Happening::Cached { remote: Some(remote), .. } => tracing::info!(id, "cached (pulled from {remote})"),
-            Happening::Waiting { holder } => tracing::info!(id, "{holder} works on it: waiting for its result"),
-            Happening::Started { because, expected_s, .. } => {
-                let expected = expected_s.map(|seconds| format!(" (took {} before)", human::duration(seconds)));
-                tracing::info!(id, "runs: {}{}", causes(id, because), expected.unwrap_or_default());
-            }
-            Happening::TakenUp { job: Some(job), .. } => tracing::info!(id, "job {job} is at it already: following it"),
-            Happening::TakenUp { job: None, .. } => {
-                tracing::info!(id, "was submitted by an earlier run: looking for it")
-            }
-            Happening::Submitted { job, submission: 1 } => tracing::info!(id, "is job {job} of the cluster"),
-            Happening::Submitted { job, submission } => {
-                tracing::info!(id, "is job {job} of the cluster (submission {submission})");
-            }
-            Happening::Queued { job, reason, obstacle: None } => tracing::info!(id, "job {job} waits ({reason})"),
-            Happening::Queued { job, reason, obstacle: Some(obstacle) } => {
-                tracing::warn!(id, "job {job} waits ({reason}): {obstacle}");
-            }
-            Happening::Resumed { at } => tracing::info!(id, "goes on from {at}"),
-            Happening::Progress { phase, done, total, unit } => {
-                let progress = Progress { phase, done: *done, total: *total, unit };
-                if let Some(line) = self.bars.show(id, &progress) {
-                    tracing::info!(id, done, total, unit, "{line}");
-                }
-            }
-            Happening::Metric { name, step, value } => {
-                tracing::debug!(id, name, step, value, "{name} {value} at {step}")
-            }
-            Happening::Log { level, message } => match level {
-                Level::Debug => tracing::debug!(id, "{message}"),
-                Level::Info => tracing::info!(id, "{message}"),
-                Level::Warn => tracing::warn!(id, "{message}"),
-            },
-            Happening::Done { duration_s, peak_memory_bytes, .. } => {
-                self.bars.end(id);
-                let memory = peak_memory_bytes.map(|bytes| format!(", {} of memory at most", human::bytes(bytes)));
-                tracing::info!(id, "done in {}{}", human::duration(*duration_s), memory.unwrap_or_default());
-            }
-            Happening::UsedResult { .. } => tracing::info!(id, "cached: another process made it meanwhile"),
-            Happening::Failed { message, hint, log, tail } => {
-                self.bars.end(id);
-                let mut text = message.clone();
-                if !tail.is_empty() {
-                    text.push_str("\n  the end of its log:");
-                    tail.iter().for_each(|line| text.push_str(&format!("\n  | {line}")));
-                }
-                if let Some(log) = log {
-                    text.push_str(&format!("\n  log: {}", log.display()));
-                }
-                match hint {
-                    Some(hint) => tracing::error!(id, hint, "{text}"),
-                    None => tracing::error!(id, "{text}"),
-                }
-            }
-            Happening::Interrupted => {
-                self.bars.end(id);
-                tracing::info!(id, "interrupted; the next run goes on from its resume point");
-            }
-            Happening::Left { job } => {
-                self.bars.end(id);
-                match job {
-                    Some(job) => tracing::info!(id, "goes on as job {job}; the next run follows it"),
-                    None => tracing::info!(id, "may have been submitted; the next run looks for it"),
-                }
-            }
-            Happening::Remade { upstream, message } => {
-                tracing::warn!(id, "{message}; {upstream} makes it again");
-            }
-        }
-    }
-
-    /// Tells that an end was asked for, for the first time or `again`.
-    pub fn interrupting(&mut self, again: bool) {
-        if again {
-            tracing::warn!("ending at once");
-        } else {
-            tracing::warn!("ending after a resume point; Ctrl-C again ends at once");
-        }
-    }
-
-    /// Tells something that may surprise.
-    pub fn warn(&mut self, message: &str) {
-        tracing::warn!("{message}");
-    }
-
     /// Tells what was found of the data before anything runs.
     pub fn remarks(&mut self, remarks: &Remarks) {
         for (event, remarks) in [("note", &remarks.notes), ("warning", &remarks.warnings)] {
@@ -183,6 +92,99 @@ impl Reporter {
                 report: page.map(|page| page.display().to_string()),
             });
         }
+    }
+}
+
+impl RunObserver for Reporter {
+    fn event(&mut self, id: &str, event: &RunEvent) {
+        if self.events {
+            print_json_line(&Line { event, id });
+        }
+        match event {
+            RunEvent::Cached { remote: None, .. } => tracing::info!(id, "cached"),
+            RunEvent::Cached { remote: Some(remote), .. } => tracing::info!(id, "cached (pulled from {remote})"),
+            RunEvent::Waiting { holder } => tracing::info!(id, "{holder} works on it: waiting for its result"),
+            RunEvent::Started { because, expected_s, .. } => {
+                let expected = expected_s.map(|seconds| format!(" (took {} before)", humanize::duration(seconds)));
+                tracing::info!(id, "runs: {}{}", causes(id, because), expected.unwrap_or_default());
+            }
+            RunEvent::Reattached { job: Some(job), .. } => {
+                tracing::info!(id, "job {job} is at it already: following it")
+            }
+            RunEvent::Reattached { job: None, .. } => {
+                tracing::info!(id, "was submitted by an earlier run: looking for it")
+            }
+            RunEvent::Submitted { job, submission: 1 } => tracing::info!(id, "is job {job} of the cluster"),
+            RunEvent::Submitted { job, submission } => {
+                tracing::info!(id, "is job {job} of the cluster (submission {submission})");
+            }
+            RunEvent::Queued { job, reason, obstacle: None } => tracing::info!(id, "job {job} waits ({reason})"),
+            RunEvent::Queued { job, reason, obstacle: Some(obstacle) } => {
+                tracing::warn!(id, "job {job} waits ({reason}): {obstacle}");
+            }
+            RunEvent::Resumed { at } => tracing::info!(id, "goes on from {at}"),
+            RunEvent::Progress { phase, done, total, unit } => {
+                let progress = Progress { phase, done: *done, total: *total, unit };
+                if let Some(line) = self.bars.show(id, &progress) {
+                    tracing::info!(id, done, total, unit, "{line}");
+                }
+            }
+            RunEvent::Metric { name, step, value } => {
+                tracing::debug!(id, name, step, value, "{name} {value} at {step}")
+            }
+            RunEvent::Log { level, message } => match level {
+                Level::Debug => tracing::debug!(id, "{message}"),
+                Level::Info => tracing::info!(id, "{message}"),
+                Level::Warn => tracing::warn!(id, "{message}"),
+            },
+            RunEvent::Done { duration_s, peak_memory_bytes, .. } => {
+                self.bars.end(id);
+                let memory = peak_memory_bytes.map(|bytes| format!(", {} of memory at most", humanize::bytes(bytes)));
+                tracing::info!(id, "done in {}{}", humanize::duration(*duration_s), memory.unwrap_or_default());
+            }
+            RunEvent::UsedResult { .. } => tracing::info!(id, "cached: another process made it meanwhile"),
+            RunEvent::Failed { message, hint, log, tail } => {
+                self.bars.end(id);
+                let mut text = message.clone();
+                if !tail.is_empty() {
+                    text.push_str("\n  the end of its log:");
+                    tail.iter().for_each(|line| text.push_str(&format!("\n  | {line}")));
+                }
+                if let Some(log) = log {
+                    text.push_str(&format!("\n  log: {}", log.display()));
+                }
+                match hint {
+                    Some(hint) => tracing::error!(id, hint, "{text}"),
+                    None => tracing::error!(id, "{text}"),
+                }
+            }
+            RunEvent::Interrupted => {
+                self.bars.end(id);
+                tracing::info!(id, "interrupted; the next run goes on from its resume point");
+            }
+            RunEvent::Detached { job } => {
+                self.bars.end(id);
+                match job {
+                    Some(job) => tracing::info!(id, "goes on as job {job}; the next run follows it"),
+                    None => tracing::info!(id, "may have been submitted; the next run looks for it"),
+                }
+            }
+            RunEvent::Remade { upstream, message } => {
+                tracing::warn!(id, "{message}; {upstream} makes it again");
+            }
+        }
+    }
+
+    fn interrupting(&mut self, again: bool) {
+        if again {
+            tracing::warn!("ending at once");
+        } else {
+            tracing::warn!("ending after a resume point; Ctrl-C again ends at once");
+        }
+    }
+
+    fn warn(&mut self, message: &str) {
+        tracing::warn!("{message}");
     }
 }
 

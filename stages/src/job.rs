@@ -24,12 +24,15 @@ use crate::{OnBadImage, Stage, path_text};
 /// job from rank 0 over the store, takes part in it, and says nothing but, where it fails, `failed`. `tfnas-stage release`
 /// on rank 0 tells those that wait for a job that none will come.
 ///
-/// Exit codes of the worker: 0 after `done`, 1 after `failed`, 2 for a job it cannot read, [`NO_MORE_JOBS`] after a release, 130
-/// after a stop.
+/// Exit codes of the worker: 0 after `done`, 1 after `failed`, 2 for a job it cannot read, [`NO_MORE_JOBS`] after a release,
+/// [`INTERRUPTED`] after a stop.
 pub const CONTRACT: u32 = 3;
 
 /// Exit code of a rank that was told that no job will come.
 pub const NO_MORE_JOBS: u8 = 3;
+
+/// Exit code of planner and worker after an interrupt: 128 and the number of SIGINT, as shells count.
+pub const INTERRUPTED: u8 = 130;
 
 /// One piece of work for a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -38,7 +38,7 @@ pub use data_workers::DataWorkers;
 pub use event::{Event, LIBTORCH_FILE, Level, Metrics};
 pub use executor::{Executor, SlurmRequest, SlurmSection, SlurmStage};
 pub use fit::Fit;
-pub use job::{CONTRACT, CheckedSet, ImageCheck, Input, Job, JobError, NO_MORE_JOBS, Stop};
+pub use job::{CONTRACT, CheckedSet, INTERRUPTED, ImageCheck, Input, Job, JobError, NO_MORE_JOBS, Stop};
 pub use last_word::{LastWord, Submission, TurnState, detached};
 pub use lookup::{LookupParams, LookupSection};
 pub use parse::{ParseParams, ParseSection};

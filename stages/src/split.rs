@@ -50,6 +50,16 @@ impl SplitSection {
         self.classes.as_deref().filter(|name| *name != IMAGENET100).map(Path::new)
     }
 
+    /// Returns how test images are drawn from the training images, in words.
+    ///
+    /// * `share`: the share of each class, of 1.
+    /// * `is_list`: whether a list file names the training images.
+    pub fn describe_drawn_test(share: f64, seed: u64, is_list: bool) -> String {
+        let from = if is_list { "list" } else { "folder" };
+        let percent = (share * 1e4).round() / 1e2;
+        format!("test images drawn from the training {from}: {percent} % of each class, seed {seed}")
+    }
+
     pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
         if !(self.train_share > 0.0 && self.train_share < 1.0) {
             return Some(("train_share", format!("must lie between 0 and 1, not {}", self.train_share)));

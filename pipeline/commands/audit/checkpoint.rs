@@ -7,10 +7,10 @@ use tfnas::checkpoint::{Checkpoint, Wanted, WeightsFormat};
 use tfnas::state_shapes::state_shapes;
 use tfnas_artifacts::{Attempt, Digest, Outcome};
 use tfnas_attestations::Sha256Digest;
+use tfnas_planner::network_file::WeightsBytes;
 
 use super::checks::Checks;
 use crate::error::CommandError;
-use crate::network_file::WeightsBytes;
 use crate::options::Options;
 use crate::session::store_to_read;
 

@@ -5,9 +5,9 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::Error as _;
 use tfnas::witness::Claimed;
+use tfnas_fs::read_text_limited;
+use tfnas_planner::config::{ConfigError, Node};
 
-use crate::bounded;
-use crate::config::{ConfigError, Node};
 use crate::error::CommandError;
 
 /// The claims that come with the program, by name.
@@ -118,7 +118,7 @@ impl Claims {
             CommandError::usage(format!("cannot read the claims {}: {problem}", path.display()))
                 .with_hint(format!("name a file of claims, or those that come with the program: {names}"))
         };
-        bounded::read_text(path, MAX_BYTES).map_err(wrong)
+        read_text_limited(path, MAX_BYTES).map_err(wrong)
     }
 }
 

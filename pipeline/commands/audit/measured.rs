@@ -4,13 +4,13 @@ use std::path::Path;
 use clap::Args;
 use serde::Deserialize;
 use tfnas::{LatencyTable, TableHeader};
+use tfnas_executor::{query_worker, worker_program};
+use tfnas_planner::machine::{Device, build};
 use tfnas_stages::{DeviceChoice, ParseSection};
 
 use super::claims::ModelClaims;
 use super::finding::{Finding, Verdict};
 use crate::error::CommandError;
-use crate::execute::{ask_worker, worker_program};
-use crate::machine::{Device, build};
 
 /// By how much of a claim a measurement on the claimed device may miss it: the sum of a table's blocks misses the whole network
 /// by up to so much.
@@ -132,7 +132,7 @@ impl Measure {
             let passes = ParseSection::default().passes;
             let numbers = [resolution, batch, threads, passes].map(|number| number.to_string().into());
             let request = [&[config.into()], &numbers[..], &["0".into(), device.to_string().into()]].concat();
-            let answer = ask_worker(&worker, "latency", &request)?;
+            let answer = query_worker(&worker, "latency", &request)?;
             let measured: Measured = serde_json::from_slice(&answer)
                 .map_err(|error| CommandError::failed(format!("{}: no latency: {error}", worker.display())))?;
             times.insert(conditions, measured.median_ms);

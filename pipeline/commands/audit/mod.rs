@@ -16,17 +16,17 @@ use clap::Args;
 use indicatif::MultiProgress;
 use serde_json::{Value, json};
 use tfnas::LatencyTable;
+use tfnas_planner::config::{nearest, space_named};
+use tfnas_planner::network_file::ConfigFile;
+use tfnas_planner::table_file as latency;
 
 use crate::commands::audit::checks::Checks;
 use crate::commands::audit::claims::Claims;
 use crate::commands::audit::finding::{Verdict, table};
-use crate::config::{nearest, space_named};
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::network_file::ConfigFile;
 use crate::options::Options;
 use crate::report::{print, print_json};
-use crate::table as latency;
 
 /// Verify a published network or published numbers, and list what was not verified
 ///

@@ -1,9 +1,9 @@
 use std::path::Path;
 
 use tfnas_artifacts::Outcome;
+use tfnas_planner::network_file::{ConfigFile, NetworkFileError, WeightsBytes};
 
 use crate::error::CommandError;
-use crate::network_file::{ConfigFile, NetworkFileError, WeightsBytes};
 use crate::options::Options;
 use crate::report::json_output;
 use crate::session::store_to_read;

@@ -2,15 +2,16 @@ use clap::Args;
 use indicatif::MultiProgress;
 use serde::Serialize;
 use tfnas_artifacts::{ActionKey, AttemptId, Cache, Pulled, Wanted};
+use tfnas_humanize as humanize;
+use tfnas_planner::config::Configuration;
+use tfnas_planner::generated_images;
+use tfnas_planner::plan::select;
 
-use crate::config::Configuration;
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::generate;
 use crate::options::Options;
-use crate::plan::select;
 use crate::remote::{Connection, EXIT_CODES, Needed, Pulling, RemoteOptions, State, each, needed, trusted};
-use crate::report::{Columns, human, print, print_json};
+use crate::report::{Columns, print, print_json};
 use crate::session::{Setup, new_run, store_folder};
 
 /// Download results from a remote that the current configuration needs and the store does not have
@@ -109,7 +110,7 @@ impl Pull {
         let mut session = if self.remote.dry_run {
             setup.read()?
         } else {
-            generate::ensure(&setup.configuration)?;
+            generated_images::ensure(&setup.configuration)?;
             setup.write()?
         };
         session.identify(&chosen)?;
@@ -182,7 +183,7 @@ fn text(shown: &Shown) -> String {
                 results += 1;
                 objects += result.objects;
                 bytes += result.bytes;
-                format!("{verb} with {} artifacts ({})", result.objects, human::bytes(result.bytes))
+                format!("{verb} with {} artifacts ({})", result.objects, humanize::bytes(result.bytes))
             }
             Action::Here => "here already".to_owned(),
             Action::Absent => "not on the remote".to_owned(),
@@ -196,7 +197,7 @@ fn text(shown: &Shown) -> String {
     format!(
         "{columns}{verb} {results} of {} results with {objects} artifacts ({}) from {}\n",
         shown.results.len(),
-        human::bytes(bytes),
+        humanize::bytes(bytes),
         shown.remote
     )
 }

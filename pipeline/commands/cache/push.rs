@@ -2,14 +2,15 @@ use clap::Args;
 use indicatif::MultiProgress;
 use serde::Serialize;
 use tfnas_artifacts::{Attempt, AttemptId, Cache, Pushed, Pusher, RemoteError};
+use tfnas_humanize as humanize;
+use tfnas_planner::config::Configuration;
 
 use crate::commands::results::named_results;
-use crate::config::Configuration;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
 use crate::remote::{EXIT_CODES, Moved, RemoteOptions, each, sign_key};
-use crate::report::{Columns, human, print, print_json};
+use crate::report::{Columns, print, print_json};
 use crate::session::store_to_read;
 
 /// Upload results with their artifacts to a remote, signed if `cache.sign_key` names a key; results that are already there
@@ -125,7 +126,7 @@ fn text(shown: &Shown) -> String {
                 objects += result.objects;
                 bytes += result.bytes;
                 let signed = if result.signatures > 0 { ", signed" } else { "" };
-                format!("{verb} with {} artifacts ({}){signed}", result.objects, human::bytes(result.bytes))
+                format!("{verb} with {} artifacts ({}){signed}", result.objects, humanize::bytes(result.bytes))
             }
             "there" => "there already".to_owned(),
             _ => "not sent".to_owned(),
@@ -135,7 +136,7 @@ fn text(shown: &Shown) -> String {
     format!(
         "{columns}{verb} {results} of {} results with {objects} artifacts ({}) to {}\n",
         shown.results.len(),
-        human::bytes(bytes),
+        humanize::bytes(bytes),
         shown.remote
     )
 }

@@ -1,12 +1,13 @@
 use clap::Args;
 use serde_json::json;
 use tfnas_artifacts::Cache;
+use tfnas_humanize as humanize;
+use tfnas_planner::plan::{External, ExternalInputs, select};
 
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::plan::{External, ExternalInputs, select};
-use crate::report::{human, print, print_json};
+use crate::report::{print, print_json};
 use crate::session::{Setup, store_folder};
 
 /// Verify the checksum of every artifact, quarantine damaged ones, and list missing ones
@@ -44,7 +45,7 @@ impl Verify {
             found.missing.iter().for_each(|digest| text.push_str(&format!("artifact {digest} is missing\n")));
             found.ledger.iter().for_each(|line| text.push_str(&format!("the ledger: {line}\n")));
             changed.iter().for_each(|path| text.push_str(&format!("{path} changed unnoticed\n")));
-            text.push_str(&format!("{} artifacts of {} read", found.objects, human::bytes(found.bytes)));
+            text.push_str(&format!("{} artifacts of {} read", found.objects, humanize::bytes(found.bytes)));
             text.push_str(if sound {
                 ": all is as it should be\n"
             } else {

@@ -13,12 +13,12 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use tfnas_artifacts::Digest;
+use tfnas_executor::worker_program;
 
 use crate::commands::artifact;
 use crate::commands::export::deliver::Delivery;
 use crate::commands::export::files::NetworkFiles;
 use crate::error::CommandError;
-use crate::execute::worker_program;
 use crate::exit::Exit;
 use crate::options::Options;
 use crate::report::print_json;

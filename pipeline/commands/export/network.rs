@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 use tfnas::ModelConfig;
 use tfnas::checkpoint::{WeightsFormat, to_safetensors};
 use tfnas_artifacts::{Attempt, Digest};
+use tfnas_fs::read_text_limited;
 use tfnas_images::parse_classes;
 use tfnas_onnx::State;
+use tfnas_planner::network_file::{ConfigFile, WeightsBytes};
+use tfnas_planner::plan::{From, select};
 use tfnas_stages::{ExifOrientation, Stage, published_resize};
 
-use crate::bounded;
 use crate::error::CommandError;
-use crate::network_file::{ConfigFile, WeightsBytes};
 use crate::options::Options;
-use crate::plan::{From, select};
 use crate::session::{Session, Setup};
 
 /// More bytes than any list of classes has.
@@ -181,7 +181,7 @@ fn input(
 
 /// The names of the classes: those of the first outputs, if not of all.
 fn names(path: &Path, outputs: usize) -> Result<Vec<String>, CommandError> {
-    let text = bounded::read_text(path, MAX_CLASSES_BYTES).map_err(in_file(path))?;
+    let text = read_text_limited(path, MAX_CLASSES_BYTES).map_err(in_file(path))?;
     let names = parse_classes(&text, &path.display().to_string());
     let names = names.map_err(|error| CommandError::usage(error.to_string()))?;
     if names.len() > outputs {

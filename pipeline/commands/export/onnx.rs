@@ -1,9 +1,9 @@
 use tfnas_onnx::{Normalisation, Origin, to_onnx};
+use tfnas_planner::machine::build;
 
 use super::network::Network;
 use super::preprocessing::batch_norm;
 use crate::error::CommandError;
-use crate::machine::build;
 
 /// The network as an ONNX file, which says what it was made from.
 ///

@@ -2,11 +2,11 @@ use serde_json::{Value, json};
 use tfnas::normalisation::{IMAGENET_MEAN, IMAGENET_STD};
 use tfnas_artifacts::Digest;
 use tfnas_onnx::{IMAGES, LOGITS};
+use tfnas_planner::machine::build;
 use tfnas_stages::ExifOrientation;
 
 use super::Format;
 use super::network::Network;
-use crate::machine::build;
 
 /// What became of the batch norms, in a word.
 pub fn batch_norm(fold: bool) -> &'static str {

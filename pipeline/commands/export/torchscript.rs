@@ -1,10 +1,11 @@
 use std::path::Path;
 
+use tfnas_executor::query_worker;
+
 use super::deliver::Delivery;
 use super::network::Network;
 use super::preprocessing::batch_norm;
 use crate::error::CommandError;
-use crate::execute::ask_worker;
 
 /// Lets the worker, which has libtorch, write the network as a TorchScript file.
 ///
@@ -26,6 +27,6 @@ pub fn write(worker: &Path, network: &Network, fold: bool, delivery: &Delivery) 
         batch_norm(fold).into(),
         delivery.aside().into(),
     ];
-    ask_worker(worker, "torchscript", &request)?;
+    query_worker(worker, "torchscript", &request)?;
     Ok(())
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tfnas_artifacts::{Attempt, Cache, Digest, Outcome};
+use tfnas_planner::config::Configuration;
 use tfnas_stages::{Protocol, Stage, TEST_LIST};
 
 use crate::commands::publish::choose::Chosen;
 use crate::commands::publish::images::{Found, Which, find};
-use crate::config::Configuration;
 use crate::error::CommandError;
 use crate::options::Options;
 use crate::publication::{

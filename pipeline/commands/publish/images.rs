@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use tfnas_artifacts::{Digest, FolderManifest, identify_folder, identify_list};
 use tfnas_images::{ImageList, parse_classes, scan_known_classes};
+use tfnas_planner::config::Configuration;
+use tfnas_planner::plan::IMAGE_FOLDER;
 use tfnas_stages::DataSection;
 
-use crate::config::Configuration;
 use crate::error::CommandError;
-use crate::plan::IMAGE_FOLDER;
 use crate::publication::{Images, public_path};
 
 /// Images as a run read them.

@@ -2,10 +2,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use tfnas::TableHeader;
+use tfnas_planner::table_file;
 
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::table;
 
 /// Convert a published table (a pickle, read and never executed) to the text format
 #[derive(Args, Debug)]
@@ -49,7 +49,7 @@ impl Import {
     /// # Errors
     /// A file that is no table, or cannot be written.
     pub fn execute(&self) -> Result<Exit, CommandError> {
-        let read = table::read(&self.file, || self.header())?;
+        let read = table_file::read(&self.file, || self.header())?;
         let out = self.out.display();
         tfnas_fs::write_atomic(&self.out, read.to_text().as_bytes())
             .map_err(|error| CommandError::usage(format!("cannot write {out}: {error}")))?;
@@ -62,7 +62,7 @@ impl Import {
     }
 
     fn header(&self) -> TableHeader {
-        let named = table::named_after(&self.file);
+        let named = table_file::named_after(&self.file);
         TableHeader {
             name: self.name.clone().unwrap_or(named.name),
             device: self.device.clone(),

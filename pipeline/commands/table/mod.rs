@@ -12,11 +12,11 @@ use std::path::Path;
 
 use clap::{Args, Subcommand};
 use tfnas::LatencyTable;
+use tfnas_planner::table_file;
 
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::table;
 
 /// Import, export, show, check and compare latency tables
 #[derive(Args, Debug)]
@@ -55,5 +55,5 @@ impl Table {
 }
 
 fn read(path: &Path) -> Result<LatencyTable, CommandError> {
-    Ok(table::read(path, || table::named_after(path))?)
+    Ok(table_file::read(path, || table_file::named_after(path))?)
 }

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 use tfnas::{Architecture, ModelConfig, cost};
+use tfnas_humanize as humanize;
 use tfnas_random::{Purpose, Stream};
 
 use crate::commands::table::read;
@@ -10,7 +11,7 @@ use crate::configured;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{Columns, human, print, print_json};
+use crate::report::{Columns, print, print_json};
 
 /// Draw random architectures of one latency, as a baseline for a searched network
 ///
@@ -95,7 +96,12 @@ impl Random {
             let mut columns = Columns::new(&["file", ">predicted ms", ">parameters", ">multiply-adds"]);
             for (file, ms, parameters, flops) in drawn {
                 let file = file.display().to_string();
-                columns.row([file, format!("{ms:.3}"), human::count(parameters as f64), human::count(flops as f64)]);
+                columns.row([
+                    file,
+                    format!("{ms:.3}"),
+                    humanize::count(parameters as f64),
+                    humanize::count(flops as f64),
+                ]);
             }
             print(&columns.to_string());
         }

@@ -3,9 +3,9 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 use tfnas::table::Problem;
+use tfnas_planner::config::space_named;
 
 use crate::commands::table::read;
-use crate::config::space_named;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;

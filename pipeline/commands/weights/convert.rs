@@ -2,11 +2,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tfnas::checkpoint::{Conversions, StateDict, to_safetensors, write_pth};
+use tfnas_planner::network_file::WeightsBytes;
 
 use crate::commands::weights::{KeyOption, write, wrong};
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::network_file::WeightsBytes;
 
 /// What goes before every name for a network in a `DataParallel`.
 const MODULE: &str = "module.";

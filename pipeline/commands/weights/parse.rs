@@ -4,14 +4,15 @@ use clap::Args;
 use serde_json::json;
 use tfnas::checkpoint::Checkpoint;
 use tfnas::{ModelConfig, cost};
+use tfnas_humanize as humanize;
+use tfnas_planner::config::space_named;
+use tfnas_planner::network_file::WeightsBytes;
 
 use crate::commands::weights::{KeyOption, write, wrong};
-use crate::config::space_named;
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::network_file::WeightsBytes;
 use crate::options::Options;
-use crate::report::{human, print, print_json};
+use crate::report::{print, print_json};
 
 /// The classes of the networks that the original parses.
 const PUBLISHED_CLASSES: usize = 1000;
@@ -55,7 +56,7 @@ impl Parse {
         let config = ModelConfig::from_architecture(&space, &architecture, classes);
         let config = config.map_err(|error| wrong(&self.file, error))?;
         let (parameters, flops) = (cost::parameters(&config), cost::flops(&config, space.definition().resolution));
-        let (count, text) = (human::count, config.to_text());
+        let (count, text) = (humanize::count, config.to_text());
         tracing::info!("{} parameters, {} multiply-adds", count(parameters as f64), count(flops as f64));
         match &self.out {
             Some(out) => write(out, text.as_bytes())?,

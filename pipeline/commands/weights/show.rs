@@ -4,13 +4,14 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use tfnas::checkpoint::{Checkpoint, Field, StateDict, Wanted, WeightsFile, WeightsFormat};
 use tfnas_artifacts::Digest;
+use tfnas_humanize as humanize;
+use tfnas_planner::network_file::WeightsBytes;
 
 use crate::commands::weights::{KeyOption, wrong};
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::network_file::WeightsBytes;
 use crate::options::Options;
-use crate::report::{Columns, human, print, print_json};
+use crate::report::{Columns, print, print_json};
 
 /// Show the tensors of a file: names, dtypes, shapes, and values that are not finite
 #[derive(Args, Debug)]
@@ -62,7 +63,7 @@ impl Show {
         let mut head = Columns::plain(2);
         head.row(["format", &format.to_string()]);
         head.row(["digest", &digest.to_string()]);
-        head.row(["size", &human::bytes(bytes.len() as u64)]);
+        head.row(["size", &humanize::bytes(bytes.len() as u64)]);
         head.row(["names", &names(&state.prefix)]);
         if !state.key.is_empty() {
             head.row(["key", &state.key.escape_debug().to_string()]);
@@ -76,7 +77,7 @@ impl Show {
         for (name, field) in fields {
             head.row([name, as_text(field)]);
         }
-        head.row(["numbers", &human::count(elements as f64)]);
+        head.row(["numbers", &humanize::count(elements as f64)]);
         let mut rows = Columns::new(&["name", "dtype", "shape", ">not finite"]);
         for (name, tensor) in &state.tensors {
             let not_finite = Some(tensor.not_finite()).filter(|count| *count > 0);

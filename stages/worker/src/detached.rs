@@ -5,13 +5,13 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use tfnas_stages::{Job, LastWord, Submission, TurnState, detached};
+use tfnas_stages::{INTERRUPTED, Job, LastWord, Submission, TurnState, detached};
 
 use crate::console::complain;
 use crate::error::{StageError, StageResult};
 use crate::reporter::Reporter;
 use crate::stop::StopFlag;
-use crate::{STOPPED, VERSION, environment, perform, ranks};
+use crate::{VERSION, environment, perform, ranks};
 
 /// Set by Slurm when it starts a job again.
 const RESTARTS: &str = "SLURM_RESTART_COUNT";
@@ -74,11 +74,11 @@ impl Turn<'_> {
                 self.report.done(metrics.clone());
                 (TurnState::Done { metrics }, ExitCode::SUCCESS)
             }
-            Err(StageError::Stopped) => (TurnState::Interrupted { error: None }, ExitCode::from(STOPPED)),
+            Err(StageError::Stopped) => (TurnState::Interrupted { error: None }, ExitCode::from(INTERRUPTED)),
             // What goes wrong after the signal may have gone wrong because of it, as what another rank's end did: the queue
             // knows whether the job was ended, or a node lost.
             Err(StageError::Failed { message, peer, .. }) if peer || self.stop.raised() => {
-                (TurnState::Interrupted { error: Some(message) }, ExitCode::from(STOPPED))
+                (TurnState::Interrupted { error: Some(message) }, ExitCode::from(INTERRUPTED))
             }
             Err(StageError::Failed { message, hint, peer }) => {
                 self.report.failed(message.clone(), hint.clone(), peer);

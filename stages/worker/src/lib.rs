@@ -36,7 +36,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use tfnas_c10d::cuda::set_numerics;
-use tfnas_stages::{Job, JobError, NO_MORE_JOBS, Stage};
+use tfnas_stages::{INTERRUPTED, Job, JobError, NO_MORE_JOBS, Stage};
 use tfnas_torch::device::{find_device, set_threads};
 
 use crate::context::StageContext;
@@ -53,9 +53,6 @@ pub use torchscript::torchscript;
 
 /// Version of the worker, which must be the planner's.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// Exit code after a stop.
-const STOPPED: u8 = 130;
 
 /// Does the job in this file, and says so in events on standard output.
 pub fn run(job: &Path) -> ExitCode {
@@ -120,7 +117,7 @@ fn end(report: &mut Reporter, result: StageResult) -> ExitCode {
             report.done(metrics);
             ExitCode::SUCCESS
         }
-        Err(StageError::Stopped) => ExitCode::from(STOPPED),
+        Err(StageError::Stopped) => ExitCode::from(INTERRUPTED),
         Err(StageError::Failed { message, hint, peer }) => {
             report.failed(message, hint, peer);
             ExitCode::FAILURE

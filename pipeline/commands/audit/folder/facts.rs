@@ -11,12 +11,12 @@ use tfnas::parse::parse;
 use tfnas::state_shapes::state_shapes;
 use tfnas::{Architecture, Choice, ModelConfig, Widths};
 use tfnas_images::parse_classes;
+use tfnas_planner::machine::build;
 use tfnas_stages::{Fit, Protocol, Stage};
 
 use super::super::checks::{Checks, Level};
 use super::files::Folder;
 use super::selection;
-use crate::machine::build;
 use crate::publication::{Contents, Looks, front_matter, measured, names};
 
 /// How far sums of the table may be from what was written, as a share: the last digits of another machine's floats.

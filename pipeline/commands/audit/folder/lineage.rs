@@ -3,11 +3,11 @@
 
 use tfnas_artifacts::KeyManifest;
 use tfnas_attestations::statement::Statement;
+use tfnas_planner::machine::build;
 use tfnas_stages::{Source, Stage};
 
 use super::super::checks::{Checks, Level};
 use super::files::Folder;
-use crate::machine::build;
 use crate::publication::{
     Contents, FileEntry, Origin, StageRecord, configuration, file_of, front_matter, names, research_object, statement,
 };

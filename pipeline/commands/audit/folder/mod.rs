@@ -10,6 +10,7 @@ mod signature;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use files::Folder;
 use indicatif::MultiProgress;
 
 use super::checks::{Checks, Level};
@@ -18,8 +19,6 @@ use crate::exit::Exit;
 use crate::options::Options;
 use crate::publication::Contents;
 use crate::report::{print, print_json};
-
-use files::Folder;
 
 /// What the checks of a publication need beside it.
 #[derive(Args, Debug)]

@@ -10,20 +10,21 @@ use std::path::Path;
 use indicatif::MultiProgress;
 use serde_json::Value;
 use tfnas_artifacts::{Attempt, Cache, Outcome as Ended};
+use tfnas_executor::{Runner, worker_program};
+use tfnas_planner::config::Configuration;
+use tfnas_planner::generated_images;
+use tfnas_planner::machine::{Device, differing_facts};
+use tfnas_planner::plan::{ExternalInputs, From, Graph, Planner};
 use tfnas_stages::{START, Stage};
 
 use super::super::checks::{Checks, Level};
 use super::files::Folder;
 use super::{Asked, Replay};
-use crate::config::Configuration;
 use crate::error::CommandError;
-use crate::execute::{Runner, worker_program};
-use crate::generate;
-use crate::machine::{Device, differing_facts};
-use crate::plan::{ExternalInputs, From, Graph, Planner};
 use crate::publication::{Contents, TestFacts, file_of, names};
 use crate::report::{Reporter, json_output};
 use crate::session::new_run;
+use crate::source_revision::source_revision;
 
 /// In another environment, how far the shares of a test may be apart: sums in another order move logits that are nearly
 /// equal across each other, for two images in a thousand or one image.
@@ -113,8 +114,9 @@ fn replay(
             planner: &planner,
             run: &run,
             program: &program,
+            source_revision: source_revision(),
             jobs: 1,
-            place: None,
+            launcher: None,
             forced: &forced,
             keep_going: false,
         };
@@ -160,7 +162,7 @@ fn configuration(
     }
     sets.extend(asked.options.sets.iter().cloned());
     let configuration = Configuration::load(Some(&folder.path(names::CONFIGURATION)), &sets)?;
-    generate::ensure(&configuration)?;
+    generated_images::ensure(&configuration)?;
     Ok(configuration)
 }
 

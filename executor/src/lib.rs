@@ -1,0 +1,59 @@
+//! Runs what the planner plans.
+//!
+//! [`Runner`] starts a worker (`tfnas-stage`) for each instance that must run, several at a time within the declared
+//! resources, follows it, and commits its outputs to the store. A worker runs as a process of this machine, as several
+//! ranks, as the ranks of a launcher such as torchrun ([`LauncherRank`]), or as a job of Slurm. What happens is told to a
+//! [`RunObserver`]; how it is shown is not decided here. Nothing here knows what a stage computes.
+//!
+//! A worker may die at any instant and so may this process: an attempt is recorded in the ledger before its worker starts,
+//! and its outputs are committed in one transaction after it has ended.
+//!
+//! ```no_run
+//! # use std::collections::BTreeSet;
+//! # use tfnas_artifacts::OpenRun;
+//! # use tfnas_executor::{Finished, RunObserver, Runner, worker_program};
+//! # use tfnas_planner::plan::Planner;
+//! # fn run(planner: &Planner<'_>, run: &OpenRun, observer: &mut dyn RunObserver) -> Result<Finished, Box<dyn std::error::Error>> {
+//! let program = worker_program(None)?;
+//! let runner = Runner {
+//!     planner,
+//!     run,
+//!     program: &program,
+//!     source_revision: None,
+//!     jobs: 1,
+//!     launcher: None,
+//!     forced: &BTreeSet::new(),
+//!     keep_going: false,
+//! };
+//! let chosen = (0..planner.graph.instances.len()).collect();
+//! Ok(runner.execute(&chosen, observer)?)
+//! # }
+//! ```
+
+mod exit_status;
+mod image_check;
+mod interrupt;
+mod messages;
+mod observer;
+mod outputs;
+mod process;
+mod program;
+mod query;
+mod ranks;
+mod resources;
+mod run_event;
+mod runner;
+mod slurm;
+mod task;
+mod task_result;
+mod torchrun;
+mod worker_monitor;
+
+pub use interrupt::Interrupts;
+pub use observer::RunObserver;
+pub use program::{ProgramError, worker_program};
+pub use query::{QueryError, query_worker};
+pub use run_event::RunEvent;
+pub use runner::{Finished, Runner};
+pub use task_result::TaskResult;
+pub use torchrun::{LauncherError, LauncherRank, RankEnd};

@@ -1,0 +1,474 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::Scope;
+
+use tfnas_artifacts::{Attempt, Digest, KeyManifest, OpenRun, Purpose};
+use tfnas_planner::machine::cpu;
+use tfnas_planner::plan::{Because, From, PlanError, Planner};
+use tfnas_stages::{Executor, Stage};
+
+use crate::image_check::{self, Unchecked};
+use crate::interrupt::{Interrupt, Interrupts};
+use crate::messages::WorkerMessage;
+use crate::resources::{ResourceBudget, ResourceRequest};
+use crate::slurm::Queue;
+use crate::task::Task;
+use crate::task_result::TaskFailure;
+use crate::{LauncherRank, RunEvent, RunObserver, TaskResult};
+
+/// How often an instance is started again because something it reads was damaged.
+const MAX_REPAIRS: usize = 2;
+
+/// Runs instances and what they need, several at a time.
+pub struct Runner<'a> {
+    /// What to do.
+    pub planner: &'a Planner<'a>,
+    /// The invocation.
+    pub run: &'a OpenRun,
+    /// The worker's program.
+    pub program: &'a Path,
+    /// The commit of this program's source, for the records of attempts; `None` if it is not known.
+    pub source_revision: Option<&'a str>,
+    /// How many workers may run at a time.
+    pub jobs: usize,
+    /// Which of several planners this is, where a launcher has started several.
+    pub launcher: Option<LauncherRank>,
+    /// Instances that run whatever is known.
+    pub forced: &'a BTreeSet<usize>,
+    /// Whether instances that do not depend on a failed one are still started after it.
+    pub keep_going: bool,
+}
+
+/// What became of a run.
+#[derive(Default)]
+pub struct Finished {
+    /// Results that are there now, by instance.
+    pub results: BTreeMap<usize, Attempt>,
+    /// Instances that a worker did, in the order of their ends.
+    pub ran: Vec<usize>,
+    /// Instances whose result was there.
+    pub cached: Vec<usize>,
+    /// Instances that failed.
+    pub failed: Vec<usize>,
+    /// Instances that were stopped.
+    pub interrupted: Vec<usize>,
+    /// Whether the user asked to end.
+    pub stopped: bool,
+}
+
+enum Message {
+    Event(usize, RunEvent),
+    Ended(usize, TaskResult),
+    Interrupt(Interrupt),
+}
+
+impl<'a> Runner<'a> {
+    /// Runs the chosen instances and what they need; `observer` is told what happens.
+    ///
+    /// # Errors
+    /// [`PlanError`] when the store or the ledger cannot be used; whatever runs then is stopped first.
+    pub fn execute(&self, chosen: &BTreeSet<usize>, observer: &mut dyn RunObserver) -> Result<Finished, PlanError> {
+        let needed = self.planner.graph.closure(chosen.iter().copied());
+        let mut state = State { open: needed, ..State::default() };
+        // What is there already needs no thread and no signal handler.
+        let first = self.next_ready(&mut state, observer)?;
+        if first.is_some() {
+            self.work(&mut state, first, observer)?;
+        }
+        Ok(state.finished)
+    }
+
+    /// Does one instance once more, although its result is there, to compare the two.
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn repeat(
+        &self,
+        instance: usize,
+        results: &BTreeMap<usize, Attempt>,
+        observer: &mut dyn RunObserver,
+    ) -> Result<Finished, PlanError> {
+        let mut state = State::default();
+        state.finished.results = results.clone();
+        if let Some(manifest) = self.planner.manifest(instance, results)? {
+            let because = vec![Because::plain("to compare its outputs")];
+            let ready = self.ready(instance, manifest, because, Purpose::Check, results)?;
+            self.work(&mut state, Some(ready), observer)?;
+        }
+        Ok(state.finished)
+    }
+
+    /// Listens to signals and workers until none is under way.
+    fn work(
+        &self,
+        state: &mut State,
+        first: Option<Ready<'a>>,
+        observer: &mut dyn RunObserver,
+    ) -> Result<(), PlanError> {
+        let (sender, inbox) = channel();
+        let for_signals = sender.clone();
+        let interrupts = Interrupts::listen(move |interrupt| {
+            // The run may have ended meanwhile.
+            let _ = for_signals.send(Message::Interrupt(interrupt));
+        });
+        if let Err(error) = &interrupts {
+            observer.warn(&format!("Ctrl-C will end the run without a resume point: {error}"));
+        }
+        std::thread::scope(|scope| {
+            let ended = self.drive(scope, state, first, &sender, &inbox, observer);
+            for running in state.running.values() {
+                // A worker that has ended meanwhile needs no request.
+                let _ = running.sender.send(WorkerMessage::Detach);
+            }
+            ended
+        })
+    }
+
+    fn drive<'scope, 'env: 'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, 'env>,
+        state: &mut State,
+        first: Option<Ready<'a>>,
+        sender: &Sender<Message>,
+        inbox: &Receiver<Message>,
+        observer: &mut dyn RunObserver,
+    ) -> Result<(), PlanError>
+    where
+        'a: 'scope,
+    {
+        let mut next = first;
+        loop {
+            while let Some(ready) = next.take() {
+                self.start(scope, ready, state, sender);
+                next = self.next_ready(state, observer)?;
+            }
+            if state.running.is_empty() {
+                return Ok(());
+            }
+            let Ok(message) = inbox.recv() else { return Ok(()) };
+            match message {
+                Message::Event(instance, event) => {
+                    observer.event(&self.planner.graph.instances[instance].id, &event);
+                }
+                Message::Interrupt(Interrupt::End) => self.interrupt(state, observer),
+                Message::Interrupt(Interrupt::Hangup) => {
+                    state.finished.stopped = true;
+                    for running in state.running.values() {
+                        // A worker that has ended meanwhile needs no request.
+                        let _ = running.sender.send(WorkerMessage::Detach);
+                    }
+                }
+                Message::Ended(instance, result) => {
+                    let running = state.running.remove(&instance);
+                    if let (TaskResult::Done(_), Some(running)) = (&result, running) {
+                        image_check::note(&self.planner.cache.store().folder_memos(), &running.unchecked);
+                    }
+                    self.ended(instance, result, state, observer);
+                    next = self.next_ready(state, observer)?;
+                }
+            }
+        }
+    }
+
+    fn interrupt(&self, state: &mut State, observer: &mut dyn RunObserver) {
+        let again = state.finished.stopped;
+        state.finished.stopped = true;
+        observer.interrupting(again);
+        for running in state.running.values() {
+            // A worker that has ended meanwhile needs no request.
+            let _ = running.sender.send(if again { WorkerMessage::Kill } else { WorkerMessage::Stop });
+        }
+    }
+
+    /// Notes results that are there, until an instance is found that has to be done; none when there is none, or no
+    /// room for it.
+    fn next_ready(&self, state: &mut State, observer: &mut dyn RunObserver) -> Result<Option<Ready<'a>>, PlanError> {
+        let graph = self.planner.graph;
+        let halted = state.finished.stopped || (!state.finished.failed.is_empty() && !self.keep_going);
+        let waiting: Vec<usize> = state.open.iter().copied().collect();
+        for instance in waiting {
+            let upstream = graph.upstream(instance);
+            if !upstream.iter().all(|before| state.finished.results.contains_key(before)) {
+                continue;
+            }
+            let Some(manifest) = self.planner.manifest(instance, &state.finished.results)? else { continue };
+            let forced = self.forced.contains(&instance);
+            let mut found = self.planner.cache.take(self.run, &manifest.key())?;
+            let id = &graph.instances[instance].id;
+            if let Some(result) = found.result.take().filter(|_| !forced) {
+                let (key, remote) = (manifest.key().to_string(), result.remote.clone());
+                observer.event(id, &RunEvent::Cached { key, remote });
+                state.open.remove(&instance);
+                state.finished.cached.push(instance);
+                state.finished.results.insert(instance, result);
+                continue;
+            }
+            if halted || !self.fits(instance, state)? {
+                continue;
+            }
+            let because = self.planner.reasons(instance, &manifest, forced, &found)?;
+            state.open.remove(&instance);
+            return Ok(Some(self.ready(instance, manifest, because, Purpose::Run, &state.finished.results)?));
+        }
+        Ok(None)
+    }
+
+    /// Whether an instance may start beside those that run.
+    fn fits(&self, instance: usize, state: &State) -> Result<bool, PlanError> {
+        if state.running.is_empty() {
+            return Ok(true);
+        }
+        // What there is room for on a cluster is for its queue to say.
+        if self.planner.variant(instance).config.executor == Executor::Slurm {
+            return Ok(state.running.len() < self.jobs);
+        }
+        let request = self.resource_request(instance)?;
+        let budget = ResourceBudget::new(&self.planner.variant(instance).config.resources);
+        let running = state.running.values().map(|running| &running.request);
+        Ok(state.running.len() < self.jobs && budget.fits(running, &request))
+    }
+
+    fn resource_request(&self, instance: usize) -> Result<ResourceRequest, PlanError> {
+        let planner = self.planner;
+        let node = &planner.graph.instances[instance];
+        let took = planner.cache.ledger().last_result(&node.id)?.and_then(|last| last.usage.peak_memory_bytes);
+        let processes = self.processes(instance);
+        let resources = &planner.variant(instance).config.resources;
+        let gpus = match planner.device(instance).kind() {
+            "cuda" if node.stage == Stage::Select => processes.min(self.gpus(instance)),
+            "cuda" => processes,
+            _ => 0,
+        };
+        let request = ResourceRequest {
+            cores: self.threads(instance) * processes,
+            memory_bytes: took.unwrap_or(0),
+            gpus,
+            exclusive: planner.environment(instance).latency,
+        };
+        Ok(request.declared(resources, node.stage))
+    }
+
+    /// The GPUs that stages may use at a time. Candidates of a selection share them; ranks of a training do not.
+    fn gpus(&self, instance: usize) -> usize {
+        self.planner.variant(instance).config.resources.gpus.unwrap_or(1).max(1)
+    }
+
+    /// The processes that this planner starts for an instance.
+    fn processes(&self, instance: usize) -> usize {
+        let config = &self.planner.variant(instance).config;
+        let starts_all = self.launcher.is_none() && config.executor == Executor::Local;
+        if starts_all { self.ranks(instance) } else { 1 }
+    }
+
+    /// The processes that do an instance together, whoever starts them.
+    fn ranks(&self, instance: usize) -> usize {
+        let config = &self.planner.variant(instance).config;
+        let stage = self.planner.graph.instances[instance].stage;
+        match config.processes(stage) {
+            0 if self.planner.device(instance).kind() == "cuda" => self.gpus(instance),
+            0 => config.resources.cores.unwrap_or_else(cpu::cores).min(cpu::cores()).max(1),
+            processes => processes,
+        }
+    }
+
+    /// The threads that each process of an instance computes with.
+    fn threads(&self, instance: usize) -> usize {
+        let config = &self.planner.variant(instance).config;
+        let stage = self.planner.graph.instances[instance].stage;
+        match stage {
+            // A candidate's weights depend on the number of threads, and must not depend on the machine.
+            Stage::Select => 1,
+            // A latency is measured with the threads that it is meant for.
+            Stage::Lookup | Stage::Parse => config.lookup.threads,
+            _ if config.threads == 0 && config.executor == Executor::Slurm => {
+                config.slurm.request(stage).cores.unwrap_or(1)
+            }
+            _ if config.threads == 0 => match self.launcher {
+                Some(launcher) if stage.runs_on_ranks() => launcher.threads(),
+                _ => (cpu::cores() / self.processes(instance)).max(1),
+            },
+            _ => config.threads,
+        }
+    }
+
+    /// The threads by which each process of an instance decodes images.
+    fn data_workers(&self, instance: usize) -> usize {
+        let config = &self.planner.variant(instance).config;
+        let stage = self.planner.graph.instances[instance].stage;
+        let cores = match config.executor {
+            Executor::Slurm => config.slurm.request(stage).cores.unwrap_or(1),
+            Executor::Local => cpu::cores() / self.processes(instance).max(1),
+        };
+        config.data.workers.threads(self.planner.device(instance).kind() == "cuda", cores)
+    }
+
+    fn ready(
+        &self,
+        instance: usize,
+        manifest: KeyManifest,
+        because: Vec<Because>,
+        purpose: Purpose,
+        results: &BTreeMap<usize, Attempt>,
+    ) -> Result<Ready<'a>, PlanError> {
+        let planner = self.planner;
+        let node = &planner.graph.instances[instance];
+        let config = &planner.variant(instance).config;
+        let mut made = Vec::new();
+        let mut given = BTreeMap::new();
+        for feed in &node.feeds {
+            match &feed.from {
+                From::Instance(upstream, output) => {
+                    let result = results.get(upstream).and_then(|attempt| attempt.output(output));
+                    if let Some(output) = result {
+                        made.push((feed.port, *upstream, output.digest));
+                    }
+                }
+                From::External(external) => {
+                    if let Some(resolved) = planner.externals.get(external) {
+                        given.insert(feed.port, resolved.input.clone());
+                    }
+                }
+            }
+        }
+        let expected_ms = planner.cache.ledger().expected_ms(&node.id, node.stage.name())?;
+        let memos = planner.cache.store().folder_memos();
+        // The ranks of a training wait for each other only for a while.
+        let looks = purpose == Purpose::Run && config.processes(node.stage) == 1;
+        let unchecked = looks.then(|| Unchecked::of(planner, instance, &memos)).flatten();
+        let (check, unchecked) = unchecked.map(|unchecked| (unchecked.check, unchecked.digests)).unzip();
+        let task = Task {
+            cache: planner.cache,
+            run: self.run,
+            program: self.program,
+            source_revision: self.source_revision,
+            id: node.id.clone(),
+            stage: node.stage,
+            params: node.params.clone(),
+            manifest,
+            made,
+            given,
+            check,
+            device: planner.device(instance).clone(),
+            threads: self.threads(instance),
+            data_workers: self.data_workers(instance),
+            resume_every_s: config.resume_every_s,
+            ranks: self.ranks(instance),
+            processes: self.processes(instance),
+            rank_timeout_s: config.ranks.timeout_s,
+            executor: config.executor,
+            queue: Queue::new(&config.slurm, node.stage, planner.environment(instance).latency),
+            because,
+            expected_s: expected_ms.map(|ms| ms as f64 / 1e3),
+            forced: self.forced.contains(&instance),
+            purpose,
+        };
+        Ok(Ready {
+            instance,
+            request: self.resource_request(instance)?,
+            unchecked: unchecked.unwrap_or_default(),
+            task,
+        })
+    }
+
+    fn start<'scope, 'env: 'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, 'env>,
+        ready: Ready<'a>,
+        state: &mut State,
+        sender: &Sender<Message>,
+    ) where
+        'a: 'scope,
+    {
+        let (to_worker, inbox) = channel();
+        let Ready { instance, request, unchecked, task } = ready;
+        state.running.insert(instance, Running { sender: to_worker.clone(), request, unchecked });
+        let sender = sender.clone();
+        scope.spawn(move || {
+            let report = |event| {
+                // The runner receives until the result below.
+                let _ = sender.send(Message::Event(instance, event));
+            };
+            let result = task.run(&inbox, to_worker, &report);
+            let _ = sender.send(Message::Ended(instance, result));
+        });
+    }
+
+    fn ended(&self, instance: usize, result: TaskResult, state: &mut State, observer: &mut dyn RunObserver) {
+        let instances = &self.planner.graph.instances;
+        let id = &instances[instance].id;
+        let finished = &mut state.finished;
+        match result {
+            TaskResult::Done(attempt) => {
+                observer.event(
+                    id,
+                    &RunEvent::Done {
+                        outputs: attempt.outputs.clone(),
+                        duration_s: attempt.duration_ms().unwrap_or_default() as f64 / 1e3,
+                        peak_memory_bytes: attempt.usage.peak_memory_bytes,
+                    },
+                );
+                finished.ran.push(instance);
+                finished.results.insert(instance, *attempt);
+            }
+            TaskResult::Used(attempt) => {
+                observer.event(id, &RunEvent::UsedResult { key: attempt.key.to_string() });
+                finished.cached.push(instance);
+                finished.results.insert(instance, *attempt);
+            }
+            TaskResult::Failed(TaskFailure { message, hint, log, tail, peer: _ }) => {
+                observer.event(id, &RunEvent::Failed { message, hint, log, tail });
+                finished.failed.push(instance);
+            }
+            TaskResult::Interrupted => {
+                observer.event(id, &RunEvent::Interrupted);
+                finished.interrupted.push(instance);
+            }
+            TaskResult::Detached { job } => {
+                observer.event(id, &RunEvent::Detached { job });
+                finished.interrupted.push(instance);
+            }
+            TaskResult::Damaged { upstream, message } => {
+                let repairs = state.repairs.entry(upstream).or_default();
+                *repairs += 1;
+                if *repairs > MAX_REPAIRS {
+                    let message = format!("{message}, again after it was made anew");
+                    observer.event(id, &RunEvent::Failed { message, hint: None, log: None, tail: Vec::new() });
+                    finished.failed.push(instance);
+                    return;
+                }
+                let upstream_id = instances[upstream].id.clone();
+                observer.event(id, &RunEvent::Remade { upstream: upstream_id, message });
+                finished.results.remove(&upstream);
+                finished.cached.retain(|cached| *cached != upstream);
+                state.open.extend([upstream, instance]);
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    /// Instances that have no result yet and are not under way.
+    open: BTreeSet<usize>,
+    /// Those under way.
+    running: BTreeMap<usize, Running>,
+    /// How often the outputs of an instance were found damaged.
+    repairs: BTreeMap<usize, usize>,
+    finished: Finished,
+}
+
+struct Running {
+    /// To the thread that follows its worker.
+    sender: Sender<WorkerMessage>,
+    request: ResourceRequest,
+    /// Images that are whole once it is done.
+    unchecked: Vec<Digest>,
+}
+
+struct Ready<'a> {
+    instance: usize,
+    request: ResourceRequest,
+    unchecked: Vec<Digest>,
+    task: Task<'a>,
+}

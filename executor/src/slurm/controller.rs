@@ -1,0 +1,186 @@
+use std::io::{self, Read};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::slurm::state::{COLUMNS, QueueState};
+
+/// The longest that a command may take: it waits for the controller by itself, and then gives up.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Parts of messages that Slurm's programs print if the controller cannot be reached at the moment.
+const NO_REPLY_MESSAGES: [&str; 14] = [
+    "Unable to contact slurm controller",
+    "Unable to establish controller",
+    "Socket timed out",
+    "Connection refused",
+    "Connection timed out",
+    "Connection reset",
+    "Zero Bytes were transmitted",
+    "communication",
+    "temporarily unable",
+    "Resource temporarily unavailable",
+    "Transport endpoint",
+    "in standby mode",
+    "Unexpected message received",
+    "authentication",
+];
+
+/// A running command of Slurm.
+pub struct SlurmCommand {
+    program: &'static str,
+    child: Child,
+    started: Instant,
+}
+
+/// What a command replied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Its standard output.
+    Ok(String),
+    /// The controller refused, with this message.
+    Error(String),
+    /// No reply from the controller, for this reason.
+    NoReply(String),
+}
+
+impl SlurmCommand {
+    /// Starts the program.
+    ///
+    /// # Errors
+    /// Returns a message if the program cannot be started.
+    pub fn start(program: &'static str, arguments: &[String]) -> Result<Self, String> {
+        let child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => {
+                    format!("{program} is not on this machine: `executor: slurm` needs Slurm's programs")
+                }
+                _ => format!("cannot start {program}: {error}"),
+            })?;
+        Ok(Self { program, child, started: Instant::now() })
+    }
+
+    /// Asks for the state of a job.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn of_job(job: &str) -> Result<Self, String> {
+        Self::start("squeue", &["--noheader", "--states=all", "--jobs", job, "--Format", COLUMNS].map(str::to_owned))
+    }
+
+    /// Asks for the numbers of this user's jobs of a name.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn by_name(name: &str) -> Result<Self, String> {
+        let arguments = ["--noheader", "--states=all", "--me", "--name", name, "--Format", "JobID:32"];
+        Self::start("squeue", &arguments.map(str::to_owned))
+    }
+
+    /// Returns the reply once the program has ended.
+    pub fn reply(&mut self) -> Option<Reply> {
+        match self.child.try_wait() {
+            Ok(None) if self.started.elapsed() < PATIENCE => None,
+            Ok(None) => {
+                let seconds = PATIENCE.as_secs();
+                Some(Reply::NoReply(format!("{} has not ended within {seconds} s", self.program)))
+            }
+            Ok(Some(status)) => {
+                // What these programs print fits in a pipe.
+                let said = read(self.child.stdout.take());
+                let complaint = read(self.child.stderr.take());
+                Some(if status.success() { Reply::Ok(said) } else { failed(self.program, &complaint) })
+            }
+            Err(error) => Some(Reply::NoReply(format!("cannot wait for {}: {error}", self.program))),
+        }
+    }
+}
+
+impl Drop for SlurmCommand {
+    fn drop(&mut self) {
+        // One that was answered has ended; one that nobody waits for is to.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read(pipe: Option<impl Read>) -> String {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        // What cannot be read is as if it had not been said.
+        let _ = pipe.read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).trim().to_owned()
+}
+
+fn failed(program: &str, complaint: &str) -> Reply {
+    let text = complaint.lines().map(str::trim).collect::<Vec<_>>().join("; ");
+    let text = if text.is_empty() { format!("{program} failed and did not say why") } else { text };
+    if NO_REPLY_MESSAGES.iter().any(|no_reply| text.contains(no_reply)) {
+        Reply::NoReply(text)
+    } else {
+        Reply::Error(text)
+    }
+}
+
+/// Returns the state of a job that a reply of `squeue` describes.
+///
+/// # Errors
+/// Returns why the state is not known.
+pub fn queue_state(reply: Reply) -> Result<QueueState, String> {
+    match reply {
+        // The newest record is the last line, where there are several.
+        Reply::Ok(text) => match text.lines().next_back() {
+            Some(line) => QueueState::read(line).ok_or_else(|| format!("squeue said `{line}`")),
+            None => Ok(QueueState::Gone),
+        },
+        Reply::Error(text) if text.contains("Invalid job id") => Ok(QueueState::Gone),
+        Reply::Error(text) | Reply::NoReply(text) => Err(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn silence_is_told_from_a_refusal() {
+        let silent =
+            failed("sbatch", "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n");
+        assert!(matches!(silent, Reply::NoReply(_)));
+        let down = failed("squeue", "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n");
+        assert!(matches!(down, Reply::NoReply(_)));
+        let refused = failed(
+            "sbatch",
+            "sbatch: error: invalid partition specified: x\nsbatch: error: Batch job submission failed",
+        );
+        assert_eq!(
+            refused,
+            Reply::Error(
+                "sbatch: error: invalid partition specified: x; sbatch: error: Batch job submission failed".to_owned()
+            )
+        );
+    }
+
+    #[test]
+    fn a_job_that_the_controller_has_forgotten_is_gone() {
+        let forgotten = Reply::Error("slurm_load_jobs error: Invalid job id specified".to_owned());
+        assert_eq!(queue_state(forgotten), Ok(QueueState::Gone));
+        assert_eq!(queue_state(Reply::Ok(String::new())), Ok(QueueState::Gone));
+        assert_eq!(queue_state(Reply::Ok("RUNNING 0 None".to_owned())), Ok(QueueState::Active));
+        assert!(queue_state(Reply::NoReply("down".to_owned())).is_err());
+        assert!(queue_state(Reply::Ok("Welcome".to_owned())).unwrap_err().contains("Welcome"));
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named() {
+        let Err(message) = SlurmCommand::start("no-such-squeue", &[]) else { panic!() };
+        assert!(message.contains("no-such-squeue is not on this machine"), "{message}");
+    }
+}

@@ -1,0 +1,202 @@
+use tfnas_stages::{Metrics, TurnState};
+
+use crate::exit_status;
+use crate::slurm::state::{End, QueueState};
+use crate::task_result::TaskFailure;
+
+/// How a job ended, or what to do about it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JobOutcome {
+    /// Its outputs are there.
+    Done(Metrics),
+    /// It has no result.
+    Failed(TaskFailure),
+    /// The user ended it.
+    Interrupted,
+    /// It ended too early and is to be submitted again, for this reason.
+    Resubmit(String),
+}
+
+/// An outcome, and whether it follows from the worker's status. One that does not may be too early: what the worker has
+/// written on another machine may not be visible here yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// How the job ended.
+    pub outcome: JobOutcome,
+    /// Whether the worker's own status says so.
+    pub confirmed: bool,
+}
+
+/// Decides how a job ended; returns `None` while it may go on. The worker's status takes precedence over the controller's.
+///
+/// * `status`: that of this submission's worker; `None` before it has started.
+/// * `state`: the controller's last reply; `None` before its first.
+/// * `stopping`: whether the user asked the job to end.
+pub fn decide(job: &str, status: Option<&TurnState>, state: Option<&QueueState>, stopping: bool) -> Option<Decision> {
+    let confirmed = |outcome| Some(Decision { outcome, confirmed: true });
+    let probable = |outcome| Some(Decision { outcome, confirmed: false });
+    match (status, state) {
+        (Some(TurnState::Done { metrics }), _) => confirmed(JobOutcome::Done(metrics.clone())),
+        (Some(TurnState::Failed { message, hint }), _) => {
+            confirmed(JobOutcome::Failed(TaskFailure { hint: hint.clone(), ..TaskFailure::new(message) }))
+        }
+        (Some(TurnState::Interrupted { .. }), _) if stopping => confirmed(JobOutcome::Interrupted),
+        // Until the controller says so, it may be about to begin again.
+        (_, None | Some(QueueState::Waiting { .. } | QueueState::Active)) => None,
+        (Some(TurnState::Interrupted { error }), Some(state)) => confirmed(interrupted(job, error.as_deref(), state)),
+        (None, Some(_)) if stopping => confirmed(JobOutcome::Interrupted),
+        (_, Some(_)) if stopping => probable(JobOutcome::Interrupted),
+        (Some(TurnState::Running), Some(QueueState::Gone)) => probable(JobOutcome::Resubmit(format!(
+            "the cluster knows job {job} no more, and its worker has left no last word"
+        ))),
+        (None, Some(QueueState::Gone)) => {
+            probable(JobOutcome::Resubmit(format!("the cluster knows job {job} no more, and no worker has begun")))
+        }
+        (_, Some(QueueState::Ended(end))) => probable(ended(job, end)),
+    }
+}
+
+/// A worker that a signal has ended, in an orderly way, and a job that is over.
+fn interrupted(job: &str, error: Option<&str>, state: &QueueState) -> JobOutcome {
+    let state = match state {
+        QueueState::Ended(end) => end.state.as_str(),
+        _ => "",
+    };
+    match (state, error) {
+        ("CANCELLED", _) => cancelled(job),
+        // A rank that fails by itself ends the others by a signal, or by being gone.
+        ("FAILED", Some(error)) => JobOutcome::Failed(TaskFailure::new(error)),
+        ("TIMEOUT" | "DEADLINE", _) => JobOutcome::Resubmit(format!("job {job} ran into its time limit")),
+        ("PREEMPTED", _) => JobOutcome::Resubmit(format!("job {job} was preempted")),
+        ("NODE_FAIL", _) => JobOutcome::Resubmit(format!("a node of job {job} failed")),
+        (_, Some(error)) => JobOutcome::Resubmit(format!("job {job} has ended ({error})")),
+        (_, None) => JobOutcome::Resubmit(format!("job {job} was told to end, as before its time limit")),
+    }
+}
+
+fn cancelled(job: &str) -> JobOutcome {
+    let hint = "the next run submits it anew, from its resume point".to_owned();
+    JobOutcome::Failed(TaskFailure { hint: Some(hint), ..TaskFailure::new(format!("job {job} was cancelled")) })
+}
+
+/// A job that is over, without a last word of its worker.
+fn ended(job: &str, end: &End) -> JobOutcome {
+    let End { state, reason, status } = end;
+    let failed = |message: String, hint: Option<&str>| {
+        JobOutcome::Failed(TaskFailure { hint: hint.map(str::to_owned), ..TaskFailure::new(message) })
+    };
+    match state.as_str() {
+        "TIMEOUT" | "DEADLINE" => JobOutcome::Resubmit(format!("job {job} ran into its time limit")),
+        "PREEMPTED" => JobOutcome::Resubmit(format!("job {job} was preempted")),
+        "NODE_FAIL" | "BOOT_FAIL" | "REVOKED" => JobOutcome::Resubmit(format!("a node of job {job} failed ({state})")),
+        "CANCELLED" => cancelled(job),
+        "OUT_OF_MEMORY" => {
+            let hint = "ask for more: slurm.memory_gib, or slurm.stages.STAGE.memory_gib";
+            failed(format!("job {job} used more memory than it had asked for"), Some(hint))
+        }
+        "COMPLETED" => {
+            let hint = "the store must lie on a file system that this machine and the nodes share";
+            failed(format!("job {job} has ended, and its worker has not said that it was done"), Some(hint))
+        }
+        _ => {
+            let reason = if reason.is_empty() || reason == "None" { String::new() } else { format!(", {reason}") };
+            let death = exit_status::describe(*status, false, None);
+            failed(format!("job {job} has ended ({state}{reason}): {death}"), None)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn queue_state(state: &str, status: i32) -> QueueState {
+        QueueState::read(&format!("{state} {status} None")).unwrap()
+    }
+
+    fn decided(status: Option<&TurnState>, state: Option<&QueueState>) -> Decision {
+        decide("7", status, state, false).unwrap()
+    }
+
+    const INTERRUPTED: TurnState = TurnState::Interrupted { error: None };
+
+    #[test]
+    fn the_workers_word_goes_before_the_controllers() {
+        let done = TurnState::Done { metrics: Metrics::new() };
+        for seen in [None, Some(queue_state("RUNNING", 0)), Some(queue_state("CANCELLED", 15)), Some(QueueState::Gone)]
+        {
+            let found = decided(Some(&done), seen.as_ref());
+            assert_eq!(found, Decision { outcome: JobOutcome::Done(Metrics::new()), confirmed: true });
+        }
+        let failed = TurnState::Failed { message: "odd".to_owned(), hint: None };
+        let found = decided(Some(&failed), Some(&queue_state("TIMEOUT", 0)));
+        assert!(matches!(found.outcome, JobOutcome::Failed(failed) if failed.message == "odd"));
+    }
+
+    #[test]
+    fn what_may_go_on_is_waited_for() {
+        for state in ["PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "REQUEUED"] {
+            for status in [None, Some(&TurnState::Running), Some(&INTERRUPTED)] {
+                assert_eq!(decide("7", status, Some(&queue_state(state, 0)), false), None, "{state}");
+            }
+        }
+        assert_eq!(decide("7", None, None, false), None);
+    }
+
+    #[test]
+    fn what_ended_before_its_time_is_submitted_again() {
+        for state in ["TIMEOUT", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL"] {
+            for status in [None, Some(&TurnState::Running), Some(&INTERRUPTED)] {
+                assert!(
+                    matches!(decided(status, Some(&queue_state(state, 0))).outcome, JobOutcome::Resubmit(_)),
+                    "{state}"
+                );
+            }
+        }
+        // The batch signal before the limit: the worker ends by itself, which the controller calls a failure.
+        assert!(matches!(
+            decided(Some(&INTERRUPTED), Some(&queue_state("FAILED", 33280))).outcome,
+            JobOutcome::Resubmit(_)
+        ));
+        assert!(matches!(decided(Some(&INTERRUPTED), Some(&QueueState::Gone)).outcome, JobOutcome::Resubmit(_)));
+        assert!(matches!(decided(Some(&TurnState::Running), Some(&QueueState::Gone)).outcome, JobOutcome::Resubmit(_)));
+    }
+
+    #[test]
+    fn what_will_not_mend_is_a_failure_with_the_states_reason() {
+        let message =
+            |worker: Option<&TurnState>, state: &str, code| match decided(worker, Some(&queue_state(state, code)))
+                .outcome
+            {
+                JobOutcome::Failed(failed) => format!("{} {}", failed.message, failed.hint.unwrap_or_default()),
+                other => panic!("{state}: {other:?}"),
+            };
+        assert!(message(Some(&TurnState::Running), "OUT_OF_MEMORY", 9).contains("slurm.memory_gib"));
+        assert!(message(Some(&TurnState::Running), "FAILED", 9).contains("SIGKILL"));
+        assert!(message(None, "FAILED", 127 << 8).contains("exit code 127"));
+        assert!(message(None, "COMPLETED", 0).contains("file system"));
+        assert!(message(Some(&INTERRUPTED), "CANCELLED", 0).contains("was cancelled"));
+        let lost = TurnState::Interrupted { error: Some("rank 1 is gone".to_owned()) };
+        assert!(message(Some(&lost), "FAILED", 1 << 8).contains("rank 1 is gone"));
+    }
+
+    #[test]
+    fn what_the_user_ends_is_interrupted() {
+        for (status, seen) in
+            [(Some(&INTERRUPTED), "FAILED"), (None, "CANCELLED"), (Some(&TurnState::Running), "TIMEOUT")]
+        {
+            let found = decide("7", status, Some(&queue_state(seen, 0)), true).unwrap();
+            assert_eq!(found.outcome, JobOutcome::Interrupted, "{seen}");
+        }
+        assert_eq!(decide("7", Some(&TurnState::Running), Some(&queue_state("RUNNING", 0)), true), None);
+    }
+
+    #[test]
+    fn only_the_workers_word_is_certain() {
+        assert!(!decided(Some(&TurnState::Running), Some(&queue_state("COMPLETED", 0))).confirmed);
+        assert!(!decided(None, Some(&QueueState::Gone)).confirmed);
+        assert!(decided(Some(&INTERRUPTED), Some(&queue_state("TIMEOUT", 0))).confirmed);
+    }
+}

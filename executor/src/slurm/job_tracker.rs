@@ -1,0 +1,263 @@
+mod poll;
+mod submit;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use tfnas_artifacts::{AttemptId, CacheError, KeyLock, OpenAttempt, Usage};
+use tfnas_stages::{Event, Input, LastWord, Level, Metrics, Submission, detached};
+
+use crate::messages::WorkerMessage;
+use crate::slurm::decision::JobOutcome;
+use crate::slurm::peer_failure;
+use crate::slurm::tail::Tail;
+use crate::task::Task;
+use crate::task_result::TaskFailure;
+use crate::worker_monitor::{self, WorkerMonitor};
+use crate::{RunEvent, TaskResult, outputs};
+
+/// How often the worker's files are looked at, on a file system of this machine and on a shared one.
+const LOOK_EVERY: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(500)];
+/// How long files of another machine may stay invisible here, on the same two: NFS caches folders for up to half a minute.
+const VISIBILITY_TIMEOUT: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
+/// How many submissions in a row may end without a new checkpoint.
+const MAX_WITHOUT_PROGRESS: u32 = 3;
+
+/// Does an attempt as a job of the queue, or takes up one that is there.
+///
+/// # Errors
+/// [`CacheError`] when the store or the ledger cannot be used; a job that is there goes on.
+pub fn run(
+    task: &Task<'_>,
+    lock: KeyLock,
+    there: Option<AttemptId>,
+    inputs: BTreeMap<String, Input>,
+    inbox: &Receiver<WorkerMessage>,
+    report: &dyn Fn(RunEvent),
+) -> Result<TaskResult, CacheError> {
+    let reattached = there.is_some();
+    let open = match there {
+        Some(id) => task.cache.take_up(lock, &id)?,
+        None => task.cache.begin_detached(task.run, lock, task.attempt())?,
+    };
+    if !reattached {
+        task.report_start(&open, report);
+    }
+    let mut tracker = match JobTracker::new(task, &open, reattached, inbox, report) {
+        Ok(tracker) => tracker,
+        Err(message) => return Ok(TaskResult::Failed(TaskFailure::new(message))),
+    };
+    let ended = tracker.follow(inputs);
+    let job = tracker.submission.job.clone();
+    let monitor = tracker.monitor;
+    let exit = match ended {
+        Ok(()) => worker_monitor::WorkerExit::Done,
+        Err(Stop::Failed(failed)) => worker_monitor::WorkerExit::Failed(failed),
+        Err(Stop::Interrupted) => worker_monitor::WorkerExit::Interrupted,
+        // The attempt stays open, and the next run takes it up.
+        Err(Stop::Detached) => return Ok(TaskResult::Detached { job }),
+        Err(Stop::Unable(message)) => {
+            let hint = job.map(|job| format!("job {job} goes on; `run` where Slurm's programs are follows it"));
+            return Ok(TaskResult::Failed(TaskFailure { hint, ..TaskFailure::new(message) }));
+        }
+    };
+    let ending = task.conclude(open, exit, monitor.metrics(), Usage::default())?;
+    if reattached && let TaskResult::Done(_) = &ending {
+        // So that it counts as used by this run too, not by the one that began it alone.
+        task.cache.take(task.run, &task.manifest.key())?;
+    }
+    Ok(ending)
+}
+
+/// Why the tracker stops before the attempt is done.
+enum Stop {
+    /// It has no result.
+    Failed(TaskFailure),
+    /// The user has ended it.
+    Interrupted,
+    /// Its job goes on without this planner, or may do so.
+    Detached,
+    /// The queue cannot be asked from here, and there may be a job.
+    Unable(String),
+}
+
+/// What the user asked for, from weakest to strongest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum StopRequest {
+    /// Nothing yet.
+    None,
+    /// A checkpoint, and an orderly end.
+    End,
+    /// An end at once.
+    Kill,
+    /// This planner ends, and the job goes on.
+    Detach,
+}
+
+struct JobTracker<'a> {
+    task: &'a Task<'a>,
+    inbox: &'a Receiver<WorkerMessage>,
+    report: &'a dyn Fn(RunEvent),
+    folder: PathBuf,
+    output: PathBuf,
+    resume: PathBuf,
+    log: PathBuf,
+    submission: Submission,
+    /// Whether the queue may have the submission although `sbatch` has not replied.
+    submission_unconfirmed: bool,
+    status: Option<LastWord>,
+    /// The last start of a worker that was reported: submission and restart.
+    reported_start: Option<(u32, u32)>,
+    tail: Tail,
+    monitor: WorkerMonitor,
+    /// Why the worker is not to go on.
+    refused: Option<TaskFailure>,
+    stop_request: StopRequest,
+    no_reply_reported: bool,
+    /// The reason for waiting that was reported last.
+    reported: String,
+    look_every: Duration,
+    visibility_timeout: Duration,
+}
+
+impl<'a> JobTracker<'a> {
+    fn new(
+        task: &'a Task<'a>,
+        open: &OpenAttempt,
+        reattached: bool,
+        inbox: &'a Receiver<WorkerMessage>,
+        report: &'a dyn Fn(RunEvent),
+    ) -> Result<Self, String> {
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let folder = absolute(open.detached_folder().ok_or("the attempt has no folder to meet its worker in")?);
+        if folder.to_str().is_none() {
+            // The batch script and Slurm's options are text.
+            return Err(format!("executor: slurm needs a store whose path is UTF-8 text, not {folder:?}"));
+        }
+        let submission = Submission::read(&folder)
+            .map_err(|error| format!("cannot read what was submitted, {}: {error}", folder.display()))?
+            .unwrap_or_default();
+        let shared = usize::from(task.cache.store().is_shared());
+        if reattached {
+            let (job, attempt) = (submission.job.clone(), open.id().to_string());
+            report(RunEvent::Reattached { key: open.key().to_string(), attempt, job, log: open.log().to_owned() });
+        }
+        Ok(Self {
+            task,
+            inbox,
+            report,
+            tail: Tail::new(folder.join(detached::EVENTS), reattached),
+            output: absolute(open.output_folder()),
+            resume: absolute(open.resume_folder()),
+            log: absolute(open.log()),
+            folder,
+            submission_unconfirmed: submission.number > 0 && submission.job.is_none(),
+            submission,
+            status: None,
+            reported_start: None,
+            monitor: WorkerMonitor::default(),
+            refused: None,
+            stop_request: StopRequest::None,
+            no_reply_reported: false,
+            reported: String::new(),
+            look_every: LOOK_EVERY[shared],
+            visibility_timeout: VISIBILITY_TIMEOUT[shared],
+        })
+    }
+
+    /// Follows the attempt's jobs until there is a result.
+    fn follow(&mut self, inputs: BTreeMap<String, Input>) -> Result<(), Stop> {
+        if self.submission.number == 0 {
+            let job = self.task.job(&self.output, &self.resume, inputs);
+            let text = serde_json::to_vec_pretty(&job).unwrap_or_default();
+            self.write(detached::JOB, &text)?;
+            self.prepare(0)?;
+        }
+        loop {
+            if self.submission.job.is_none() {
+                self.submit()?;
+            }
+            match self.watch()? {
+                JobOutcome::Done(metrics) => {
+                    self.wait_for_exit()?;
+                    return self.take(metrics);
+                }
+                JobOutcome::Failed(failed) => {
+                    self.wait_for_exit()?;
+                    let several = self.task.queue.request.tasks() > 1;
+                    let failed = if several { peer_failure::of_another_rank(&self.log, failed) } else { failed };
+                    return Err(Stop::Failed(failed));
+                }
+                JobOutcome::Interrupted => {
+                    self.wait_for_exit()?;
+                    return Err(Stop::Interrupted);
+                }
+                JobOutcome::Resubmit(because) => self.resubmit(&because)?,
+            }
+        }
+    }
+
+    fn write(&self, file: &str, bytes: &[u8]) -> Result<(), Stop> {
+        let path = self.folder.join(file);
+        tfnas_fs::write_synced(&path, bytes)
+            .map_err(|error| self.unable(format!("cannot write {}: {error}", path.display())))
+    }
+
+    /// What this planner cannot do: the end of the attempt, unless a job may be under way.
+    fn unable(&self, message: String) -> Stop {
+        if self.submission_unconfirmed || self.submission.job.is_some() {
+            Stop::Unable(message)
+        } else {
+            Stop::Failed(TaskFailure::new(message))
+        }
+    }
+
+    /// Waits until the outputs that the worker has left are seen here.
+    fn take(&mut self, metrics: Metrics) -> Result<(), Stop> {
+        let since = Instant::now();
+        while outputs::collect(self.task.stage, &self.task.params, &self.output).is_err()
+            && since.elapsed() < self.visibility_timeout
+        {
+            self.wait(self.look_every);
+        }
+        self.read_worker();
+        self.monitor.handle(Event::Done { metrics }, self.report);
+        Ok(())
+    }
+
+    /// Prepares another submission, unless the last ones came no further.
+    fn resubmit(&mut self, because: &str) -> Result<(), Stop> {
+        let progressed = points(&self.resume) != self.submission.resume_points;
+        let without_progress = if progressed { 0 } else { self.submission.without_progress + 1 };
+        if without_progress >= MAX_WITHOUT_PROGRESS {
+            let hint = "more time (slurm.time_min), or resume points closer together (resume_every_s)";
+            let message = format!("{because}, and {without_progress} submissions in a row came no further");
+            return Err(Stop::Failed(TaskFailure { hint: Some(hint.to_owned()), ..TaskFailure::new(message) }));
+        }
+        let message = format!("{because}: it is submitted again");
+        (self.report)(RunEvent::Log { level: Level::Warn, message });
+        self.status = None;
+        self.reported.clear();
+        self.prepare(without_progress)
+    }
+}
+
+/// Returns what identifies the resume points in a folder: names and times.
+fn points(folder: &Path) -> Vec<String> {
+    let mut points: Vec<String> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| {
+            let time = entry.metadata().and_then(|facts| facts.modified()).ok();
+            let since = time.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok()).unwrap_or_default();
+            format!("{} {}", entry.file_name().to_string_lossy(), since.as_nanos())
+        })
+        .collect();
+    points.sort();
+    points
+}

@@ -1,0 +1,151 @@
+//! Submitting an attempt, and finding a job whose number never came back.
+
+use tfnas_stages::{LastWord, Submission, TurnState};
+
+use super::{JobTracker, LOOK_EVERY, Stop, StopRequest, points};
+use crate::RunEvent;
+use crate::slurm::controller::{Reply, SlurmCommand};
+use crate::slurm::request::name;
+use crate::slurm::script::script;
+use crate::task_result::TaskFailure;
+
+/// The batch script's file in the attempt's folder.
+const SCRIPT: &str = "batch.sh";
+
+impl JobTracker<'_> {
+    /// Notes the next submission, before it is made.
+    pub(super) fn prepare(&mut self, without_progress: u32) -> Result<(), Stop> {
+        let number = self.submission.number + 1;
+        let attempt = self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let next = Submission {
+            number,
+            name: name(&self.task.id, &attempt, number),
+            job: None,
+            without_progress,
+            resume_points: points(&self.resume),
+        };
+        let (program, threads) = (&self.task.program, self.task.threads);
+        let program = std::path::absolute(program).unwrap_or_else(|_| program.to_path_buf());
+        let tasks = self.task.queue.request.tasks();
+        let text = script(&self.task.id, &program, &self.folder, number, threads, tasks);
+        self.write(SCRIPT, text.as_bytes())?;
+        self.note(next)?;
+        self.submission_unconfirmed = false;
+        Ok(())
+    }
+
+    fn note(&mut self, submission: Submission) -> Result<(), Stop> {
+        submission.write(&self.folder).map_err(|error| {
+            self.unable(format!("cannot note the submission in {}: {error}", self.folder.display()))
+        })?;
+        self.submission = submission;
+        Ok(())
+    }
+
+    /// Submits what was prepared, unless the queue has it already.
+    pub(super) fn submit(&mut self) -> Result<(), Stop> {
+        loop {
+            if self.submission_unconfirmed {
+                self.read_worker();
+                if matches!(
+                    self.status,
+                    Some(LastWord { state: TurnState::Done { .. } | TurnState::Failed { .. }, .. })
+                ) {
+                    // It has come and gone; by now the queue may have forgotten it.
+                    return Ok(());
+                }
+                match self.find()? {
+                    Some(job) => return self.submitted(job),
+                    // One that the controller takes in later will find that it has been given up.
+                    None => self.prepare(self.submission.without_progress)?,
+                }
+            }
+            match self.stop_request {
+                StopRequest::None => {}
+                StopRequest::End | StopRequest::Kill => return Err(Stop::Interrupted),
+                StopRequest::Detach => return Err(Stop::Detached),
+            }
+            let cuda = self.task.device.kind() == "cuda";
+            let queue = &self.task.queue;
+            let mut arguments = queue.arguments(&self.submission, &self.log, self.task.threads, cuda);
+            arguments.push(self.folder.join(SCRIPT).display().to_string());
+            let command = SlurmCommand::start("sbatch", &arguments).map_err(|message| self.unable(message))?;
+            // From here on the queue may have it, whatever becomes of the answer.
+            self.submission_unconfirmed = true;
+            match self.reply(command)? {
+                Reply::Ok(text) => match job_number(&text) {
+                    Some(job) => return self.submitted(job),
+                    None => self.no_reply(&format!("sbatch said `{text}`")),
+                },
+                Reply::Error(text) => {
+                    let hint = "`slurm:` in the configuration says what is asked for; `slurm.sbatch` takes more flags";
+                    let message = format!("the cluster refused the job: {text}");
+                    return Err(Stop::Failed(TaskFailure { hint: Some(hint.to_owned()), ..TaskFailure::new(message) }));
+                }
+                Reply::NoReply(text) => {
+                    self.no_reply(&text);
+                    self.wait(self.task.queue.poll);
+                }
+            }
+        }
+    }
+
+    fn submitted(&mut self, job: String) -> Result<(), Stop> {
+        self.controller_replied();
+        self.submission_unconfirmed = false;
+        self.note(Submission { job: Some(job.clone()), ..self.submission.clone() })?;
+        (self.report)(RunEvent::Submitted { job, submission: self.submission.number });
+        Ok(())
+    }
+
+    /// Looks for the submission in the queue by its name, until the controller replies.
+    fn find(&mut self) -> Result<Option<String>, Stop> {
+        loop {
+            let command = SlurmCommand::by_name(&self.submission.name).map_err(|message| self.unable(message))?;
+            match self.reply(command)? {
+                Reply::Ok(text) => {
+                    self.controller_replied();
+                    return Ok(job_number(&text));
+                }
+                Reply::Error(text) | Reply::NoReply(text) => self.no_reply(&text),
+            }
+            if self.stop_request != StopRequest::None {
+                return Err(Stop::Detached);
+            }
+            self.wait(self.task.queue.poll);
+        }
+    }
+
+    /// Waits for the reply, unless the user asks for an end at once.
+    pub(super) fn reply(&mut self, mut command: SlurmCommand) -> Result<Reply, Stop> {
+        loop {
+            if let Some(reply) = command.reply() {
+                return Ok(reply);
+            }
+            self.poll_user(LOOK_EVERY[0]);
+            if self.stop_request >= StopRequest::Kill {
+                return Err(Stop::Detached);
+            }
+        }
+    }
+}
+
+/// Reads a job's number as sbatch and squeue write it, in the last line: `12`, or `12;cluster`.
+fn job_number(text: &str) -> Option<String> {
+    let number = text.lines().next_back()?.trim().split([';', ' ']).next()?;
+    (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then(|| number.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jobs_number_is_the_last_line_and_nothing_else_is_one() {
+        assert_eq!(job_number("12").as_deref(), Some("12"));
+        assert_eq!(job_number("Welcome to the cluster\n12;north\n").as_deref(), Some("12"));
+        for noise in ["", "Submitted", "12a", "\n"] {
+            assert_eq!(job_number(noise), None, "{noise}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+use std::path::Path;
+
+use crate::process::{ALLOCATOR, CUBLAS, SPINS, WAITING};
+
+/// A free port is not known before the job starts, and all ranks must know the same: it follows from the job's number.
+/// Below the ports that systems give to whoever asks for any.
+const PORTS: &str = "$((12000 + (SLURM_JOB_ID + ${SLURM_RESTART_COUNT:-0}) % 20000))";
+
+/// What each task of several does: it takes torchrun's variables from Slurm's.
+const TASK: &str = r#"
+trap "" USR1
+export RANK="$SLURM_PROCID" WORLD_SIZE="$SLURM_NTASKS" LOCAL_RANK="$SLURM_LOCALID"
+export MASTER_ADDR="$SLURM_LAUNCH_NODE_IPADDR"
+if [ "$RANK" = 0 ]; then exec "$1" detached "$2" "$3"; fi
+exec "$1" join --detached
+"#;
+
+/// Returns the batch script of a submission.
+///
+/// It becomes the worker (or srun, which passes signals on), so that no shell stands between Slurm's signals and whoever
+/// obeys them. Until then the warning before the time limit is ignored: by default it would end the process.
+pub fn script(id: &str, worker: &Path, folder: &Path, number: u32, threads: usize, tasks: usize) -> String {
+    let mut text = format!("#!/bin/sh\n# {id}, submission {number}; written by tfnas-pipeline.\ntrap '' USR1\n");
+    for (name, value) in ALLOCATOR.into_iter().chain([CUBLAS]) {
+        text.push_str(&format!("export {name}={value}\n"));
+    }
+    text.push_str(&format!("export OMP_NUM_THREADS={threads}\n"));
+    let (name, spins) = SPINS;
+    let chosen = WAITING.map(|name| format!("${{{name}-}}")).concat();
+    text.push_str(&format!("if [ -z \"{chosen}\" ]; then export {name}={spins}; fi\n"));
+    let (worker, folder) = (quoted(worker), quoted(folder));
+    if tasks == 1 {
+        text.push_str(&format!("exec {worker} detached {folder} {number}\n"));
+    } else {
+        text.push_str(&format!("export MASTER_PORT={PORTS}\n"));
+        // srun takes the cores of a task from its own flag alone.
+        let srun = "srun --kill-on-bad-exit=1 --cpus-per-task=\"$SLURM_CPUS_PER_TASK\"";
+        text.push_str(&format!("exec {srun} sh -c '{TASK}' sh {worker} {folder} {number}\n"));
+    }
+    text
+}
+
+/// A path as one word of the shell.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    use super::*;
+
+    /// Runs a script whose worker prints what it gets.
+    fn said(tasks: usize, srun: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let program = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            path
+        };
+        let worker = program("it's a worker", "kill -USR1 $$; echo $OMP_NUM_THREADS $RANK $MASTER_PORT \"$@\"");
+        program("srun", srun);
+        let text = script("train", &worker, Path::new("/a folder"), 7, 3, tasks);
+        let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &text]).env("PATH", path).env("SLURM_JOB_ID", "5").env("SLURM_CPUS_PER_TASK", "1");
+        String::from_utf8(shell.output().unwrap().stdout).unwrap()
+    }
+
+    #[test]
+    fn a_single_task_is_the_worker_itself_and_survives_an_early_warning() {
+        assert_eq!(said(1, "exit 1"), "3 detached /a folder 7\n");
+    }
+
+    #[test]
+    fn several_tasks_get_their_places_from_slurm() {
+        let srun = "shift 2; for SLURM_PROCID in 0 1; do export SLURM_PROCID; \"$@\"; done";
+        assert_eq!(said(2, srun), "3 0 12005 detached /a folder 7\n3 1 12005 join --detached\n");
+    }
+}

@@ -1,0 +1,228 @@
+//! This planner as one of several that a launcher (torchrun, or srun by way of its variables) has started: rank 0 plans and
+//! starts workers, every other rank lends its worker to the jobs of rank 0.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use tfnas_planner::machine::cpu;
+use tfnas_stages::{Event, INTERRUPTED, NO_MORE_JOBS};
+
+use crate::exit_status;
+use crate::interrupt::Interrupts;
+use crate::messages::WorkerMessage;
+use crate::process::{Process, Start};
+use crate::ranks::prefix_rank;
+
+/// How long a worker may take to end after its last word.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why a planner that a launcher has started cannot do its part.
+#[derive(Debug, thiserror::Error)]
+pub enum LauncherError {
+    /// One of the launcher's variables is missing or wrong.
+    #[error("{problem}")]
+    Variable {
+        /// What is wrong with which variable.
+        problem: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The worker does not start.
+    #[error("cannot start the worker {}: {source}", program.display())]
+    Start {
+        /// The worker.
+        program: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// This rank's worker failed.
+    #[error("{message}")]
+    Worker {
+        /// Which rank, and why.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// The other ranks still wait for jobs.
+    #[error("the other ranks could not be told that the work is done: {0}")]
+    ShutDown(String),
+}
+
+/// How a rank above 0 ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RankEnd {
+    /// Rank 0 has no more jobs.
+    Done,
+    /// A signal asked it to end.
+    Interrupted,
+}
+
+/// This planner as one of several that a launcher has started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LauncherRank {
+    /// Its number, from 0.
+    pub rank: usize,
+    /// How many there are.
+    pub world_size: usize,
+    /// How many of them are on this machine.
+    pub local_world_size: usize,
+}
+
+impl LauncherRank {
+    /// Reads the launcher's variables. Returns `None` without a launcher. The workers read its other variables.
+    ///
+    /// # Errors
+    /// Returns [`LauncherError::Variable`] if a variable is missing or not a number.
+    pub fn read() -> Result<Option<Self>, LauncherError> {
+        Self::of(|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
+    }
+
+    fn of(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, LauncherError> {
+        let (rank, world_size) = (variable("RANK"), variable("WORLD_SIZE"));
+        if rank.is_none() && world_size.is_none() {
+            return Ok(None);
+        }
+        let number = |name: &str, value: Option<String>| {
+            let problem = match value.as_deref().map(|text| (text, text.trim().parse::<usize>())) {
+                Some((_, Ok(number))) => return Ok(number),
+                Some((text, Err(_))) => format!("{name} is {text:?}, which is no whole number"),
+                None => format!("{name} is not set, but RANK or WORLD_SIZE is"),
+            };
+            Err(LauncherError::Variable {
+                problem,
+                hint: "torchrun sets RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT; unset all of them for a single \
+                       process",
+            })
+        };
+        let (rank, world_size) = (number("RANK", rank)?, number("WORLD_SIZE", world_size)?);
+        if rank >= world_size {
+            return Err(LauncherError::Variable {
+                problem: format!("RANK is {rank}, but WORLD_SIZE is {world_size}"),
+                hint: "ranks count from 0",
+            });
+        }
+        let local = variable("LOCAL_WORLD_SIZE").map(|text| number("LOCAL_WORLD_SIZE", Some(text))).transpose()?;
+        Ok(Some(Self { rank, world_size, local_world_size: local.unwrap_or(1).clamp(1, world_size) }))
+    }
+
+    /// Runs this rank's part of the jobs of rank 0, until there are no more.
+    ///
+    /// # Errors
+    /// Returns [`LauncherError`] if the worker does not start or fails.
+    pub fn serve(self, program: &Path) -> Result<RankEnd, LauncherError> {
+        let (sender, inbox) = channel();
+        let for_signals = sender.clone();
+        let _interrupts = Interrupts::listen(move |_| {
+            // The last job may have ended meanwhile.
+            let _ = for_signals.send(WorkerMessage::Kill);
+        });
+        loop {
+            let start = |source| LauncherError::Start { program: program.to_owned(), source };
+            let log = standard_error().map_err(start)?;
+            let threads = self.threads();
+            let arguments = [OsStr::new("join")];
+            let worker = Start { program, arguments: &arguments, variables: &[], log, threads };
+            let process = Process::start(worker, sender.clone()).map_err(start)?;
+            let (failed, interrupted) = wait_for_end(&process, &inbox);
+            let (status, _) = process.finish(PATIENCE).map_err(start)?;
+            if interrupted || status.code() == Some(INTERRUPTED.into()) {
+                return Ok(RankEnd::Interrupted);
+            }
+            if !self.may_have_more_jobs(failed, status)? {
+                return Ok(RankEnd::Done);
+            }
+        }
+    }
+
+    /// Whether there may be more jobs, after a worker has ended.
+    fn may_have_more_jobs(
+        self,
+        failed: Option<(String, Option<String>)>,
+        status: ExitStatus,
+    ) -> Result<bool, LauncherError> {
+        let rank = format!("rank {} of {}", self.rank, self.world_size);
+        match (failed, status.code()) {
+            (Some((message, hint)), _) => Err(LauncherError::Worker { message: prefix_rank(&rank, &message), hint }),
+            (None, Some(0)) => Ok(true),
+            (None, Some(code)) if code == i32::from(NO_MORE_JOBS) => Ok(false),
+            (None, _) => {
+                let message = format!("{rank}: {}", exit_status::describe(status, false, None));
+                Err(LauncherError::Worker { message, hint: None })
+            }
+        }
+    }
+
+    /// Tells the other ranks that no job will come.
+    ///
+    /// # Errors
+    /// Returns [`LauncherError::ShutDown`] if they cannot be told.
+    pub fn shut_down(self, program: &Path) -> Result<(), LauncherError> {
+        let told = Command::new(program).arg("release").output();
+        let problem = match told {
+            Ok(output) if output.status.success() => return Ok(()),
+            Ok(output) => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Err(LauncherError::ShutDown(problem))
+    }
+
+    /// Threads that each worker of this machine computes with, where the configuration leaves it open.
+    pub fn threads(self) -> usize {
+        (cpu::cores() / self.local_world_size).max(1)
+    }
+}
+
+fn standard_error() -> io::Result<File> {
+    Ok(io::stderr().as_fd().try_clone_to_owned()?.into())
+}
+
+/// Listens until the worker's last word: why it failed, if it did, and whether this process was told to end.
+fn wait_for_end(process: &Process, inbox: &Receiver<WorkerMessage>) -> (Option<(String, Option<String>)>, bool) {
+    let mut failed = None;
+    let mut interrupted = false;
+    for sender in inbox {
+        match sender {
+            WorkerMessage::Event(Event::Failed { message, hint, .. }) => failed = Some((message, hint)),
+            WorkerMessage::Kill => {
+                interrupted = true;
+                process.kill();
+            }
+            WorkerMessage::Closed => break,
+            _ => {}
+        }
+    }
+    (failed, interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn launcher_rank(variables: &[(&str, &str)]) -> Result<Option<LauncherRank>, String> {
+        let found =
+            |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        LauncherRank::of(found).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_launcher_is_known_by_its_variables() {
+        assert_eq!(launcher_rank(&[("MASTER_ADDR", "localhost")]).unwrap(), None);
+        let found = launcher_rank(&[("RANK", "3"), ("WORLD_SIZE", "4"), ("LOCAL_WORLD_SIZE", "2")]).unwrap().unwrap();
+        assert_eq!(found, LauncherRank { rank: 3, world_size: 4, local_world_size: 2 });
+    }
+
+    #[test]
+    fn a_variable_that_is_missing_or_wrong_is_named() {
+        assert!(launcher_rank(&[("RANK", "0")]).unwrap_err().contains("WORLD_SIZE is not set"));
+        assert!(launcher_rank(&[("RANK", "x"), ("WORLD_SIZE", "2")]).unwrap_err().contains("RANK is \"x\""));
+        assert!(launcher_rank(&[("RANK", "2"), ("WORLD_SIZE", "2")]).unwrap_err().contains("WORLD_SIZE is 2"));
+    }
+}

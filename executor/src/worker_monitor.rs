@@ -1,0 +1,190 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tfnas_artifacts::identify_file;
+use tfnas_planner::machine::build;
+use tfnas_stages::{CONTRACT, Event, LIBTORCH_FILE, Level, Metrics};
+
+use crate::RunEvent;
+use crate::messages::WorkerMessage;
+use crate::process::Process;
+use crate::task_result::TaskFailure;
+
+/// How long a worker may take to an orderly end: a resume point of the largest state, and a slow step before it.
+const STOP_PATIENCE: Duration = Duration::from_secs(60);
+/// How often an end without a word is looked for.
+const TICK: Duration = Duration::from_millis(100);
+/// Values of one metric that are kept; later ones are dropped, and the record says so.
+const MAX_SERIES: usize = 20_000;
+
+/// How a worker's words and its end are to be taken.
+pub enum WorkerExit {
+    /// Its outputs are there.
+    Done,
+    /// It ended because it was told to.
+    Interrupted,
+    /// It has no result.
+    Failed(TaskFailure),
+}
+
+/// What a worker has said so far.
+#[derive(Default)]
+pub struct WorkerMonitor {
+    said_hello: bool,
+    /// How often the worker has begun: in the queue of a cluster more than once.
+    starts: usize,
+    done: Option<Metrics>,
+    failed: Option<TaskFailure>,
+    stopped: bool,
+    environment: BTreeMap<String, String>,
+    series: BTreeMap<String, Vec<(u64, f64)>>,
+    dropped: bool,
+}
+
+impl WorkerMonitor {
+    /// Listens until the worker has said its last word, or has ended.
+    pub fn run(&mut self, process: &mut Process, inbox: &Receiver<WorkerMessage>, report: &dyn Fn(RunEvent)) {
+        let mut deadline: Option<Instant> = None;
+        let mut ended: Option<Instant> = None;
+        loop {
+            match inbox.recv_timeout(TICK) {
+                Ok(WorkerMessage::Event(event)) => {
+                    if !self.handle(event, report) {
+                        process.kill();
+                        return;
+                    }
+                }
+                Ok(WorkerMessage::UnparsedLine(line)) if !self.said_hello => {
+                    let message = format!("the worker is no tfnas-stage: it began with `{line}`");
+                    self.failed = Some(TaskFailure::new(message));
+                    process.kill();
+                    return;
+                }
+                Ok(WorkerMessage::UnparsedLine(line)) => {
+                    report(RunEvent::Log { level: Level::Debug, message: line });
+                }
+                // A worker of this machine does not outlive its planner.
+                Ok(WorkerMessage::Stop | WorkerMessage::Detach) => {
+                    self.stopped = true;
+                    process.stop();
+                    deadline = Some(Instant::now() + STOP_PATIENCE);
+                }
+                Ok(WorkerMessage::Kill) => {
+                    self.stopped = true;
+                    process.kill();
+                }
+                Ok(WorkerMessage::Closed) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if deadline.is_some_and(|deadline| Instant::now() > deadline) {
+                process.kill();
+                deadline = None;
+            }
+            // A child of the worker may hold its output open after it has died.
+            if process.has_ended() {
+                let since = *ended.get_or_insert_with(Instant::now);
+                if since.elapsed() > TICK {
+                    process.kill();
+                }
+            }
+        }
+    }
+
+    /// Takes one event; false when the worker is not to go on.
+    pub fn handle(&mut self, event: Event, report: &dyn Fn(RunEvent)) -> bool {
+        match event {
+            Event::Hello { contract, version, environment } => {
+                self.said_hello = true;
+                self.starts += 1;
+                (self.done, self.failed) = (None, None);
+                self.environment = environment;
+                if contract != CONTRACT || version != build::VERSION {
+                    self.failed = Some(TaskFailure {
+                        hint: Some("build both from the same source".to_owned()),
+                        ..TaskFailure::new(format!(
+                            "the worker is tfnas-stage {version} (contract {contract}), this is {} (contract {CONTRACT})",
+                            build::TOOL
+                        ))
+                    });
+                    return false;
+                }
+            }
+            Event::Progress { phase, done, total, unit } => report(RunEvent::Progress { phase, done, total, unit }),
+            Event::Metric { name, step, value } => {
+                let series = self.series.entry(name.clone()).or_default();
+                // A later turn begins before the place at which the one before it ended.
+                while self.starts > 1 && series.last().is_some_and(|(last, _)| *last >= step) {
+                    series.pop();
+                }
+                if series.len() < MAX_SERIES {
+                    series.push((step, value));
+                } else {
+                    self.dropped = true;
+                }
+                report(RunEvent::Metric { name, step, value });
+            }
+            Event::Log { level, message } => report(RunEvent::Log { level, message }),
+            Event::Resumed { at } => report(RunEvent::Resumed { at }),
+            Event::Done { metrics } => self.done = Some(metrics),
+            Event::Failed { message, hint, peer } => {
+                self.failed = Some(TaskFailure { hint, peer, ..TaskFailure::new(message) })
+            }
+        }
+        true
+    }
+
+    /// Returns why the worker was refused, or what it said that it failed of.
+    pub fn take_failure(&mut self) -> Option<TaskFailure> {
+        self.failed.take()
+    }
+
+    /// Returns what came of it, once the worker has ended: with this exit code, or by a death that `death` describes.
+    pub fn exit(&mut self, code: Option<i32>, death: impl FnOnce() -> String) -> WorkerExit {
+        if let Some(failed) = self.failed.take() {
+            return WorkerExit::Failed(failed);
+        }
+        if self.done.is_some() {
+            // The outputs are complete and synced by then, whatever libtorch does while it is unloaded.
+            return WorkerExit::Done;
+        }
+        if self.stopped {
+            return WorkerExit::Interrupted;
+        }
+        if code == Some(0) {
+            return WorkerExit::Failed(TaskFailure::new("the worker ended and did not say that it was done"));
+        }
+        WorkerExit::Failed(TaskFailure::new(death()))
+    }
+
+    /// Puts the digest of the libtorch that the worker has loaded in the place of where it lies.
+    ///
+    /// * `memos`: where digests of programs are remembered, so that each is read once.
+    pub fn identify_libtorch(&mut self, memos: &Path) {
+        if let Some(file) = self.environment.remove(LIBTORCH_FILE)
+            && let Ok(found) = identify_file(Path::new(&file), Some(memos))
+        {
+            self.environment.insert("libtorch_cpu_blake3".to_owned(), found.digest.to_string());
+        }
+    }
+
+    /// What the ledger keeps of it.
+    pub fn metrics(&self) -> Value {
+        let mut kept = serde_json::Map::new();
+        for (name, value) in self.done.iter().flatten() {
+            kept.insert(name.clone(), json!(value));
+        }
+        if !self.series.is_empty() {
+            kept.insert("series".to_owned(), json!(self.series));
+        }
+        if self.dropped {
+            kept.insert("series_cut_at".to_owned(), json!(MAX_SERIES));
+        }
+        if !self.environment.is_empty() {
+            kept.insert("worker".to_owned(), json!(self.environment));
+        }
+        Value::Object(kept)
+    }
+}

@@ -1,0 +1,79 @@
+//! Configurations and spaces as damaged text: read, or refused with a message, never a panic, always soon, in bounded memory.
+
+use std::path::Path;
+
+use crate::config::load::EMBEDDED;
+use crate::config::{Configuration, Node, Origin, space};
+
+#[path = "../../../tfnas/tests/support/damage.rs"]
+mod damage;
+
+use damage::{check_memory, damaged, inputs};
+
+/// Lists that fan out, an anchor, all kinds of numbers.
+const CONFIGURATION: &str = "\
+data: {root: ~/images, train: &train train, test: *train, on_bad_image: error, workers: 4}
+space: small
+device: cpu
+lookup:
+  batch: 1
+search: {target_lat_ms: [12, 15.5, 40%], epochs: 9}
+train:
+  epochs: 250
+  weight_decay: 1.0e-5
+matrix:
+  seed: [1, 2]
+";
+
+/// Nine references to nine references to nine …
+const LAUGHS: &str = "\
+a: &a [x, x, x, x, x, x, x, x, x]
+b: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a]
+c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b]
+d: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c]
+e: &e [*d, *d, *d, *d, *d, *d, *d, *d, *d]
+f: &f [*e, *e, *e, *e, *e, *e, *e, *e, *e]
+g: &g [*f, *f, *f, *f, *f, *f, *f, *f, *f]
+h: &h [*g, *g, *g, *g, *g, *g, *g, *g, *g]
+i: &i [*h, *h, *h, *h, *h, *h, *h, *h, *h]
+";
+
+fn read(text: &str) -> Result<Configuration, String> {
+    let tree = Node::parse(text, &|line| Origin::Embedded { line }).map_err(|error| error.to_string())?;
+    Configuration::of(tree, None).map_err(|error| error.to_string())
+}
+
+#[test]
+fn damaged_configurations_are_read_or_refused() {
+    assert_eq!(read(CONFIGURATION).map(|read| read.variants.len()), Ok(6));
+    for (index, text) in (0..inputs()).zip([EMBEDDED, CONFIGURATION].iter().cycle()) {
+        match read(&String::from_utf8_lossy(&damaged(text.as_bytes(), index))) {
+            Ok(configuration) => assert!(!configuration.variants.is_empty()),
+            Err(message) => assert!(!message.is_empty()),
+        }
+    }
+    check_memory();
+}
+
+#[test]
+fn damaged_spaces_are_read_or_refused() {
+    let whole = serde_json::to_string_pretty(tfnas::Space::small().definition()).expect("a space is plain values");
+    for index in 0..inputs() {
+        let text = damaged(whole.as_bytes(), index);
+        if let Ok(node) = Node::parse(&String::from_utf8_lossy(&text), &|line| Origin::Embedded { line }) {
+            let _ = space::read(Some(&node), Path::new(""));
+        }
+    }
+    check_memory();
+}
+
+#[test]
+fn references_to_references_and_deep_nesting_are_refused_soon() {
+    assert!(read(LAUGHS).is_err());
+    for (open, close) in [("[", "]"), ("{a: ", "}"), ("- ", ""), ("? ", "")] {
+        for depth in [1 << 10, 1 << 16] {
+            assert!(read(&format!("seed: {}1{}", open.repeat(depth), close.repeat(depth))).is_err(), "{open}");
+        }
+    }
+    check_memory();
+}

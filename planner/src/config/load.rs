@@ -1,0 +1,160 @@
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tfnas::Space;
+use tfnas_artifacts::Remote;
+use tfnas_fs::read_text_limited;
+use tfnas_stages::{Config, Stage};
+
+use crate::config::matrix::{self, Axis};
+use crate::config::nearest::suggestion;
+use crate::config::{ConfigError, Content, Node, Origin, TypeError, data, resolve, set, space};
+
+/// The file that is read when no other is named.
+pub const FILE: &str = "pipeline.yaml";
+/// More bytes than any configuration has.
+pub(super) const MAX_BYTES: u64 = 16 << 20;
+/// The key that names the remote.
+const REMOTE: &str = "cache.remote";
+/// What runs where there is no file.
+pub const EMBEDDED: &str = include_str!("default.yaml");
+
+/// The checked configuration: one [`Variant`] for each combination of the values of its lists.
+pub struct Configuration {
+    /// The file, unless the embedded default is used.
+    pub file: Option<PathBuf>,
+    /// The folder that relative paths start from.
+    pub base: PathBuf,
+    /// The keys with several values.
+    pub axes: Vec<Axis>,
+    /// One for each combination of values; at least one.
+    pub variants: Vec<Variant>,
+}
+
+/// One pipeline of the configuration.
+pub struct Variant {
+    /// The position of its value in each of [`Configuration::axes`].
+    pub chosen: Vec<usize>,
+    /// What was said, with places.
+    pub tree: Node,
+    /// The effective configuration.
+    pub config: Config,
+    /// The space that it names.
+    pub space: Space,
+}
+
+impl Configuration {
+    /// Reads `file`, or `pipeline.yaml` in the current folder, or the embedded default; then applies `--set`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the place and key of the first thing that is wrong.
+    pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Self, ConfigError> {
+        let found = Path::new(FILE);
+        let file = file.or_else(|| found.exists().then_some(found));
+        let mut tree = match file {
+            Some(path) => read_file(path)?,
+            None => Node::parse(EMBEDDED, &|line| Origin::Embedded { line })
+                .map_err(|error| ConfigError::syntax("embedded default", &error))?,
+        };
+        for text in sets {
+            set::apply(&mut tree, text)?;
+        }
+        Self::of(tree, file)
+    }
+
+    /// Checks what was said in `file`, or elsewhere.
+    pub(super) fn of(mut tree: Node, file: Option<&Path>) -> Result<Self, ConfigError> {
+        let base = file.and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
+        let axes = matrix::take_axes(&mut tree)?;
+        let variants = matrix::combinations(&axes)
+            .into_iter()
+            .map(|chosen| Variant::new(&tree, &axes, chosen, &base))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { file: file.map(Path::to_owned), base, axes, variants })
+    }
+
+    /// Returns a path of the configuration as one that can be opened.
+    pub fn resolve(&self, path: &Path) -> PathBuf {
+        resolve(&self.base, path)
+    }
+
+    /// Returns the effective configuration, defaults filled in; a key with several values has them all, as a list.
+    pub fn effective(&self) -> Value {
+        let mut value = serde_json::to_value(&self.variants[0].config)
+            .expect("a configuration is plain structs of strings and finite numbers");
+        for axis in &self.axes {
+            let list = Value::Array(axis.values.iter().map(Node::to_json).collect());
+            let path = format!("/{}", axis.key.replace('.', "/"));
+            if let Some(place) = value.pointer_mut(&path) {
+                *place = list;
+            }
+        }
+        value
+    }
+}
+
+impl Variant {
+    fn new(tree: &Node, axes: &[Axis], chosen: Vec<usize>, base: &Path) -> Result<Self, ConfigError> {
+        let mut tree = tree.clone();
+        for (axis, value) in axes.iter().zip(&chosen) {
+            space::open_for(&mut tree, &axis.key);
+            tree.set(&axis.key, axis.values[*value].clone());
+        }
+        let mut typed = tree.clone();
+        let named = typed.remove("space").map(|entry| entry.value);
+        let mut config: Config = typed.typed().map_err(|error| wrong_type(&tree, &error))?;
+        let (choice, space) = space::read(named.as_ref(), base)?;
+        config.space = choice;
+        config.search.fit = Some(config.search.fit_in(space.definition()));
+        config.select.resolve(&space);
+        data::settle(&mut config, &tree, base)?;
+        let problems = Stage::ALL.iter().filter_map(|stage| config.problem(*stage));
+        if let Some(Err(error)) = config.cache.remote.as_deref().map(Remote::check_url) {
+            let origin = tree.origin_of(REMOTE).without_value(REMOTE);
+            return Err(ConfigError::value(REMOTE, &origin, error.to_string()));
+        }
+        if let Some((key, message)) = config.shared_problem().into_iter().chain(problems).next() {
+            return Err(ConfigError::value(&key, &tree.origin_of(&key), message));
+        }
+        Ok(Self { chosen, tree, config, space })
+    }
+
+    /// Returns where the value of a key, as `search.weights.lr` or `space.groups[2].channels`, came from. What lies
+    /// inside something that is named by one value, as a space by its name, came from there.
+    pub fn origin_of(&self, key: &str) -> Origin {
+        let mut here = &self.tree;
+        for part in key.split('.').map(|part| part.split('[').next().unwrap_or(part)) {
+            match here.get(part) {
+                Some(node) => here = node,
+                None if matches!(here.content, Content::Map(_) | Content::Null) => return Origin::Default,
+                None => break,
+            }
+        }
+        here.origin.clone()
+    }
+}
+
+fn read_file(path: &Path) -> Result<Node, ConfigError> {
+    let yaml = read_text_limited(path, MAX_BYTES).map_err(|source| ConfigError::Read {
+        what: "configuration",
+        path: path.to_owned(),
+        source,
+    })?;
+    Node::parse(&yaml, &Node::file_origin(path))
+        .map_err(|error| ConfigError::syntax(&path.display().to_string(), &error))
+}
+
+/// A wrong type, told for the whole configuration: `matrix` is a key too, although it is read apart from the others.
+fn wrong_type(tree: &Node, error: &TypeError) -> ConfigError {
+    let key = error.key();
+    if key == "data" && error.origin.is_none() {
+        let wrong = ConfigError::value(key, &tree.origin, error.message.clone());
+        return wrong.with_hint("as `data: {root: ~/images}`");
+    }
+    let wrong = ConfigError::wrong_type("", error);
+    if error.known.is_empty() || key.contains('.') {
+        return wrong;
+    }
+    let known: Vec<&str> = error.known.iter().copied().chain([matrix::SECTION]).collect();
+    wrong.with_hint(suggestion(&key, known.iter().copied()))
+}

@@ -1,0 +1,157 @@
+use std::path::Path;
+
+use serde::Deserialize;
+use tfnas::{Space, SpaceDefinition, SpaceError};
+use tfnas_fs::read_text_limited;
+use tfnas_stages::SpaceChoice;
+
+use crate::config::load::MAX_BYTES;
+use crate::config::nearest::suggestion;
+use crate::config::{ConfigError, Content, Entry, Node, Origin, resolve};
+
+/// Returns the space that `space:` says, and how the configuration named it: by a known name, a file, either of them with
+/// a `width_step`, or in full.
+///
+/// # Errors
+/// [`ConfigError`] for a name that is unknown, a file that cannot be read, and a definition that is no space: the
+/// place of the field that is wrong.
+pub fn read(node: Option<&Node>, base: &Path) -> Result<(SpaceChoice, Space), ConfigError> {
+    let Some(node) = node else {
+        return named("imagenet", &Origin::Default);
+    };
+    match &node.content {
+        Content::Text(text) if is_file(text) => {
+            let path = resolve(base, Path::new(text));
+            let yaml = read_text_limited(&path, MAX_BYTES).map_err(|source| ConfigError::Read {
+                what: "space",
+                path: path.clone(),
+                source,
+            })?;
+            let file = path.display().to_string();
+            let node =
+                Node::parse(&yaml, &Node::file_origin(&path)).map_err(|error| ConfigError::syntax(&file, &error))?;
+            defined(&node, "")
+        }
+        Content::Text(name) => named(name, &node.origin),
+        Content::Map(entries) if is_based(entries) => based(node, base),
+        Content::Map(_) => defined(node, "space"),
+        other => {
+            let message = format!("expected a name, a file or the space itself, found {other}");
+            Err(ConfigError::value("space", &node.origin, message))
+        }
+    }
+}
+
+/// Returns the space that an option names: by a known name or a file.
+///
+/// # Errors
+/// As [`read`].
+pub fn space_named(text: &str) -> Result<Space, ConfigError> {
+    let origin = Origin::CommandLine { text: format!("--space {text}").into() };
+    let node = Node { content: Content::Text(text.to_owned()), origin };
+    read(Some(&node), Path::new("")).map(|(_, space)| space)
+}
+
+/// Whether a text under `space:` names a file rather than a known space.
+fn is_file(text: &str) -> bool {
+    text.contains('/') || Path::new(text).extension().is_some_and(|end| end == "yaml" || end == "yml")
+}
+
+/// A space by name or file, with widths in steps.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Based {
+    width_step: Option<usize>,
+}
+
+/// The keys of `space: {base: cifar, width_step: 8}`.
+const BASE: &str = "base";
+const WIDTH_STEP: &str = "width_step";
+
+/// Whether a space is another one with widths in steps, rather than a whole definition.
+fn is_based(entries: &[Entry]) -> bool {
+    let step_alone = !entries.is_empty() && entries.iter().all(|entry| entry.key == WIDTH_STEP);
+    step_alone || entries.iter().any(|entry| entry.key == BASE)
+}
+
+fn based(node: &Node, base: &Path) -> Result<(SpaceChoice, Space), ConfigError> {
+    let mut rest = node.clone();
+    let origin = rest.remove(BASE).map(|entry| entry.value);
+    let (choice, space) = match &origin {
+        None => read(None, base)?,
+        Some(text) if matches!(text.content, Content::Text(_)) => read(Some(text), base)?,
+        Some(other) => {
+            let message = format!("expected a name or a file, found {}", other.content);
+            return Err(ConfigError::value("space.base", &other.origin, message));
+        }
+    };
+    let Based { width_step } = rest.typed().map_err(|error| ConfigError::wrong_type("space", &error))?;
+    let step = width_step.unwrap_or(space.definition().width_step);
+    if step == space.definition().width_step {
+        return Ok((choice, space));
+    }
+    let definition = SpaceDefinition { width_step: step, ..space.definition().clone() };
+    let stepped = Space::new(definition.clone()).map_err(|error| not_a_space(node, "space", &error))?;
+    Ok((SpaceChoice::Own(Box::new(definition)), stepped))
+}
+
+/// Makes `space: cifar` a map with this name as its base, so that `space.width_step` can be set beside it.
+pub fn open_for(tree: &mut Node, key: &str) {
+    let inside = [BASE, WIDTH_STEP].iter().any(|inside| key.strip_prefix("space.") == Some(inside));
+    let Some(name) = tree.get("space").filter(|node| matches!(node.content, Content::Text(_))).cloned() else { return };
+    if inside {
+        tree.set("space.base", name);
+    }
+}
+
+fn named(name: &str, origin: &Origin) -> Result<(SpaceChoice, Space), ConfigError> {
+    Space::by_name(name).map(|space| (SpaceChoice::Named(name.to_owned()), space)).ok_or_else(|| {
+        let hint = suggestion(name, Space::names().iter().copied());
+        ConfigError::value("space", origin, format!("unknown space `{name}`"))
+            .with_hint(format!("{hint} (or a file that ends in .yaml, or the space itself)"))
+    })
+}
+
+fn defined(node: &Node, section: &str) -> Result<(SpaceChoice, Space), ConfigError> {
+    let definition: SpaceDefinition = node.typed().map_err(|error| ConfigError::wrong_type(section, &error))?;
+    let space = Space::new(definition.clone()).map_err(|error| not_a_space(node, section, &error))?;
+    Ok((SpaceChoice::Own(Box::new(definition)), space))
+}
+
+fn not_a_space(node: &Node, section: &str, error: &SpaceError) -> ConfigError {
+    let message = error.to_string();
+    let origin = place(node, &field(error));
+    let key = if section.is_empty() { "space" } else { section };
+    ConfigError::value(key, origin, message)
+}
+
+/// The path of the field at fault; empty where it is the whole definition.
+fn field(error: &SpaceError) -> String {
+    match error {
+        SpaceError::OutOfRange { field, .. }
+        | SpaceError::EvenKernel { field, .. }
+        | SpaceError::Count { field, .. }
+        | SpaceError::InitialWidth { field, .. }
+        | SpaceError::NoExpansion { field, .. }
+        | SpaceError::NothingToStride { field } => field.clone(),
+        SpaceError::NoWidth { .. } => WIDTH_STEP.to_owned(),
+        SpaceError::DuplicateOperation { second, .. } => format!("operations[{second}]"),
+        _ => String::new(),
+    }
+}
+
+/// Where a field like `groups[2].channels` stands, or the innermost part of its path that is written.
+fn place<'a>(node: &'a Node, field: &str) -> &'a Origin {
+    let mut here = node;
+    for part in field.split(['.', '[', ']']).filter(|part| !part.is_empty()) {
+        let next = match &here.content {
+            Content::List(items) => part.parse().ok().and_then(|index: usize| items.get(index)),
+            _ => here.get(part),
+        };
+        match next {
+            Some(node) => here = node,
+            None => break,
+        }
+    }
+    &here.origin
+}

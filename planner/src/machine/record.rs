@@ -1,0 +1,123 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tfnas_artifacts::{Digest, identify_file};
+use tfnas_stages::Environment;
+
+use crate::machine::{Device, build, cpu};
+
+/// Facts of the record that tell nothing about how the work is done: the worker's program, which does it, is another.
+const IGNORED: [&str; 5] = ["worker", "source_revision", "source_clean", "cargo_lock_blake3", "planner_blake3"];
+
+/// What the supernet and the derived network compute in.
+const DTYPE: &str = "f32";
+
+/// Returns those facts that make a stage's result another one, by name: a part of its action key.
+pub fn key_facts(declared: Environment, device: &Device) -> BTreeMap<&'static str, String> {
+    let mut facts = BTreeMap::new();
+    if declared.compute {
+        facts.insert("libtorch", build::LIBTORCH.to_owned());
+        facts.insert("device", device.kind().to_owned());
+        facts.insert("dtype", DTYPE.to_owned());
+    }
+    if declared.latency {
+        facts.insert("device_model", device.model());
+        facts.insert("governor", device.governor());
+    }
+    facts
+}
+
+/// Returns the whole environment of an attempt, for its record: with an equal one a repeat gives the same bytes.
+///
+/// What the worker alone knows, it says itself; of a node of a cluster that is all of its machine, which is kept with the metrics, as
+/// `worker`.
+///
+/// * `ranks`: processes that do the work together.
+/// * `worker`: the worker's program.
+/// * `memos`: where digests of programs are remembered, so that each is read once.
+/// * `source_revision`: the commit of the program's source, if it is known.
+pub fn record(
+    device: &Device,
+    threads: usize,
+    ranks: usize,
+    worker: &Path,
+    memos: &Path,
+    source_revision: Option<&str>,
+) -> Value {
+    let mut record = json!({
+        "tool": build::TOOL,
+        "source_revision": source_revision,
+        "source_clean": source_revision.map(build::is_clean),
+        "cargo_lock_blake3": Digest::of_bytes(build::CARGO_LOCK),
+        "planner_blake3": std::env::current_exe().ok().and_then(|program| digest(&program, memos)),
+        "worker_blake3": digest(worker, memos),
+        "rustc": build::RUSTC,
+        "libtorch": build::LIBTORCH,
+        "device": device.to_string(),
+        "device_model": device.model(),
+        "threads": threads,
+        "ranks": ranks,
+    });
+    let machine = match device {
+        Device::OfNode { .. } => json!({ "executor": "slurm" }),
+        _ => json!({
+            "cpu_model": cpu::model(),
+            "cpu_flags": cpu::vector_flags(),
+            "cpu_cores": cpu::cores(),
+            "governor": cpu::governor(),
+            "kernel": cpu::kernel(),
+        }),
+    };
+    if let (Value::Object(record), Value::Object(machine)) = (&mut record, machine) {
+        record.extend(machine);
+    }
+    record
+}
+
+/// Returns the names of the facts in which two records differ; with none a repeat must give the same bytes.
+pub fn differing_facts(old: &Value, new: &Value) -> Vec<String> {
+    let fields = |record: &Value| record.as_object().cloned().unwrap_or_default();
+    let (old, new) = (fields(old), fields(new));
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    names
+        .into_iter()
+        .filter(|name| !IGNORED.contains(&name.as_str()) && old.get(*name) != new.get(*name))
+        .cloned()
+        .collect()
+}
+
+/// The digest of a program; none where it cannot be read, which no work fails of.
+fn digest(program: &Path, memos: &Path) -> Option<Digest> {
+    identify_file(program, Some(memos)).ok().map(|found| found.digest)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_stage_that_computes_nothing_depends_on_no_machine() {
+        assert!(key_facts(Environment::default(), &Device::Cpu).is_empty());
+    }
+
+    #[test]
+    fn a_record_names_the_programs_by_digest_and_no_place() {
+        let memos = tempfile::tempdir().unwrap();
+        let worker = memos.path().join("worker");
+        std::fs::write(&worker, "worker").unwrap();
+        let record = record(&Device::Cpu, 2, 1, &worker, memos.path(), None);
+        assert_eq!(record["worker_blake3"], Digest::of_bytes(b"worker").to_string());
+        assert_eq!(record["planner_blake3"].as_str().unwrap().len(), 64);
+        assert!(!record.to_string().contains(memos.path().to_str().unwrap()), "{record}");
+    }
+
+    #[test]
+    fn a_measured_latency_belongs_to_the_model_of_its_device() {
+        let facts = key_facts(Environment { compute: true, latency: true }, &Device::Cpu);
+        let names: Vec<_> = facts.keys().copied().collect();
+        assert_eq!(names, ["device", "device_model", "dtype", "governor", "libtorch"]);
+    }
+}

@@ -1,0 +1,92 @@
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use tfnas::{LatencyTable, TableError};
+use tfnas_stages::{Stage, UnreachableTarget};
+
+use crate::plan::{Action, External, From, PlanError, Planner};
+use crate::table_file::{self, ReadTableError};
+
+/// What is wrong with a target or a table, found before anything starts.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// No network of the space has this latency.
+    #[error("{place}: {source} (the table is {})", table.display())]
+    Unreachable {
+        /// Where the target stands.
+        place: String,
+        /// The table.
+        table: PathBuf,
+        /// The target, and what can be reached.
+        source: UnreachableTarget,
+    },
+    /// A table that does not know what the space needs.
+    #[error("lookup.import: {}: {source}", table.display())]
+    Table {
+        /// The table.
+        table: PathBuf,
+        /// What is missing.
+        source: TableError,
+    },
+    /// A file that is no table.
+    #[error("lookup.import: {0}")]
+    Read(#[from] ReadTableError),
+    /// The ledger.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}
+
+/// Checks the targets of all searches among `instances` that may run and whose table is known already, imported or
+/// made earlier.
+///
+/// # Errors
+/// [`TargetError`].
+pub fn check_targets(planner: &Planner<'_>, instances: &BTreeSet<usize>) -> Result<(), TargetError> {
+    let all = instances.iter().copied().filter(|at| planner.graph.instances[*at].stage == Stage::Search).collect();
+    let plan = planner.plan(&all, &BTreeSet::new())?;
+    let may_run = |search: &usize| plan.step(*search).is_some_and(|step| step.action != Action::Cached);
+    let searches = || all.iter().copied().filter(may_run);
+    let lookups: BTreeSet<usize> = searches().filter_map(|search| lookup_of(planner, search)).collect();
+    for lookup in lookups {
+        let step = plan.step(lookup);
+        let made = step.and_then(|step| step.hit.as_ref()).and_then(|hit| hit.output("latency.table"));
+        let path = match (made, imported(planner, lookup)) {
+            (Some(output), _) => match planner.cache.open_verified(&output.digest) {
+                Ok(path) => path,
+                // It will be made again, and the worker checks the target.
+                Err(_) => continue,
+            },
+            (None, Some(path)) => path.to_owned(),
+            (None, None) => continue,
+        };
+        let table = table_file::read(&path, || table_file::named_after(&path))?;
+        let of_lookup = searches().filter(|search| lookup_of(planner, *search) == Some(lookup));
+        of_lookup.into_iter().try_for_each(|search| check_target(planner, search, &path, &table))?;
+    }
+    Ok(())
+}
+
+fn check_target(planner: &Planner<'_>, search: usize, path: &Path, table: &LatencyTable) -> Result<(), TargetError> {
+    let variant = planner.variant(search);
+    let wrong = |source| TargetError::Table { table: path.to_owned(), source };
+    table.check_covers(&variant.space).map_err(wrong)?;
+    let reachable = table.reachable_ms(&variant.space).map_err(wrong)?;
+    let target = variant.config.search.target_lat_ms.within(&reachable);
+    target.map(|_| ()).map_err(|source| TargetError::Unreachable {
+        place: variant.origin_of("search.target_lat_ms").to_string(),
+        table: path.to_owned(),
+        source,
+    })
+}
+
+fn lookup_of(planner: &Planner<'_>, search: usize) -> Option<usize> {
+    let upstream = planner.graph.upstream(search);
+    upstream.into_iter().find(|at| planner.graph.instances[*at].stage == Stage::Lookup)
+}
+
+fn imported<'a>(planner: &Planner<'a>, lookup: usize) -> Option<&'a Path> {
+    planner.graph.instances[lookup].feeds.iter().find_map(|feed| match &feed.from {
+        From::External(External::File { path, .. }) => Some(path.as_path()),
+        _ => None,
+    })
+}
