@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use serde_json::Value;
 use tfnas_artifacts::{Attempt, Cache};
+use tfnas_stages::{BlockReport, SelectReport, StageOutput as _, TestReport, finite};
 
 use crate::execute::Finished;
 use crate::plan::{Graph, Planner, Remarks};
@@ -12,11 +12,11 @@ use crate::report::{Columns, Network, human, indented, networks};
 /// Outputs that are worth a path in the report.
 const SHOWN: [(&str, &str); 6] = [
     ("latency table", "latency.table"),
-    ("candidates", "candidates.json"),
+    ("candidates", SelectReport::FILE),
     ("architecture", "model.config"),
     ("weights, best", "best.safetensors"),
     ("weights, last", "last.safetensors"),
-    ("test", "test.json"),
+    ("test", TestReport::FILE),
 ];
 
 /// Returns the report: each network found, what ran and what was cached, and where everything lies, the page of the run
@@ -93,7 +93,7 @@ fn measured(network: &Network) -> String {
     format!("{ms:.3} ms{spread}, the whole network on this machine{off}")
 }
 
-fn blocks(blocks: &[Value]) -> String {
+fn blocks(blocks: &[BlockReport]) -> String {
     let mut columns = Columns::new(&[
         "block",
         "operation",
@@ -106,20 +106,16 @@ fn blocks(blocks: &[Value]) -> String {
         ">multiply-adds",
     ]);
     for block in blocks {
-        let text = |name: &str| block.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let whole = |name: &str| block.get(name).map(Value::to_string).unwrap_or_default();
-        let count = |name: &str| block.get(name).and_then(Value::as_f64).map(human::count).unwrap_or_default();
-        let ms = block.get("lat_ms").and_then(Value::as_f64).map(|ms| format!("{ms:.4}")).unwrap_or_default();
         columns.row([
-            text("name"),
-            text("operation"),
-            whole("in_channels"),
-            whole("width"),
-            whole("out_channels"),
-            whole("stride"),
-            ms,
-            count("parameters"),
-            count("flops"),
+            block.name.clone(),
+            block.operation.clone(),
+            block.in_channels.to_string(),
+            block.width.to_string(),
+            block.out_channels.to_string(),
+            block.stride.to_string(),
+            finite(block.lat_ms).map(|ms| format!("{ms:.4}")).unwrap_or_default(),
+            human::count(block.parameters as f64),
+            human::count(block.flops as f64),
         ]);
     }
     columns.to_string()
