@@ -6,7 +6,7 @@ use tfnas::{Space, SpaceDefinition};
 use tfnas_artifacts::Cache;
 use tfnas_fs::read_limited;
 use tfnas_report::{Network, Output};
-use tfnas_stages::Stage;
+use tfnas_stages::{Stage, StageOutput};
 
 use super::Part;
 use crate::publication::unflattened;
@@ -84,19 +84,17 @@ fn network(cache: &Cache, results: &Results<'_>, anchor: usize) -> Network {
     let related = |stage: Stage| results.related(anchor, stage);
     let parse = related(Stage::Parse);
     let measured = parse.and_then(|parse| serde_json::from_value(parse.attempt.metrics.clone()).ok());
-    let lookup = read(cache, related(Stage::Lookup), "lookup.json");
-    let search = related(Stage::Search);
     Network {
         label: results.done[anchor].label().to_owned(),
         space: Stage::ALL.iter().filter_map(|stage| related(*stage)).find_map(space),
-        lookup: lookup.output(),
-        search: read(cache, search, "search.json").output(),
-        history: read(cache, search, "history.json").output(),
-        select: read(cache, related(Stage::Select), "candidates.json").output(),
-        architecture: read(cache, parse, "architecture.json").output(),
+        lookup: read(cache, &related),
+        search: read(cache, &related),
+        history: read(cache, &related),
+        select: read(cache, &related),
+        architecture: read(cache, &related),
         measured,
-        train: read(cache, related(Stage::Train), "train.json").output(),
-        test: read(cache, related(Stage::Test), "test.json").output(),
+        train: read(cache, &related),
+        test: read(cache, &related),
     }
 }
 
@@ -107,31 +105,15 @@ fn space(part: &Part) -> Option<Space> {
     Space::new(definition).ok()
 }
 
-/// The bytes of an output, or why there are none.
-enum Bytes {
-    Absent,
-    Unreadable(String),
-    Read(Vec<u8>),
-}
-
-fn read(cache: &Cache, part: Option<&Part>, output: &str) -> Bytes {
-    let Some(output) = part.and_then(|part| part.attempt.output(output)) else { return Bytes::Absent };
+/// Reads a JSON output of the stage that writes it.
+fn read<'a, O: StageOutput>(cache: &Cache, related: &dyn Fn(Stage) -> Option<&'a Part>) -> Output<O> {
+    let Some(output) = related(O::STAGE).and_then(|part| part.attempt.output(O::FILE)) else { return Output::Absent };
     let path = match cache.open_verified(&output.digest) {
         Ok(path) => path,
-        Err(error) => return Bytes::Unreadable(error.to_string()),
+        Err(error) => return Output::Unreadable(error.to_string()),
     };
     match read_limited(&path, MAX_OUTPUT) {
-        Ok(bytes) => Bytes::Read(bytes),
-        Err(error) => Bytes::Unreadable(error.to_string()),
-    }
-}
-
-impl Bytes {
-    fn output<T: for<'a> serde::Deserialize<'a>>(&self) -> Output<T> {
-        match self {
-            Self::Absent => Output::Absent,
-            Self::Unreadable(why) => Output::Unreadable(why.clone()),
-            Self::Read(bytes) => Output::from_json(bytes),
-        }
+        Ok(bytes) => Output::from_json(&bytes),
+        Err(error) => Output::Unreadable(error.to_string()),
     }
 }

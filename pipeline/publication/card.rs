@@ -4,9 +4,8 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 use tfnas_planner::machine::build;
-use tfnas_stages::{ExifOrientation, Protocol, SplitSection};
+use tfnas_stages::{ArchitectureReport, ExifOrientation, Protocol, SplitSection, TestReport, TrainReport};
 
-use crate::publication::facts::{ArchitectureFacts, TestFacts, TrainFacts};
 use crate::publication::{Data, Measured};
 
 /// Where the licences of SPDX's list are described.
@@ -19,15 +18,15 @@ pub struct Card<'a> {
     /// The licence of the weights, as an identifier of SPDX, where one was given.
     pub license: Option<&'a str>,
     /// The network.
-    pub architecture: &'a ArchitectureFacts,
+    pub architecture: &'a ArchitectureReport,
     /// Its latency.
     pub measured: &'a Measured,
     /// The name of the latency table.
     pub table: &'a str,
     /// The test.
-    pub test: &'a TestFacts,
+    pub test: &'a TestReport,
     /// The training.
-    pub train: &'a TrainFacts,
+    pub train: &'a TrainReport,
     /// Which of its weights were tested: best or last.
     pub weights: &'a str,
     /// The data.
@@ -115,7 +114,7 @@ impl Card<'_> {
     }
 
     fn head(&self) -> String {
-        let TestFacts { top1, top5, .. } = self.test;
+        let TestReport { top1, top5, .. } = self.test;
         // The hub knows licences by small letters, SPDX describes them by its own.
         let license = |id: &str| format!("license: {}\nlicense_link: {LICENCES}{id}\n", id.to_ascii_lowercase());
         let license = self.license.map(license).unwrap_or_default();
@@ -220,8 +219,8 @@ fn latency(measured: &Measured) -> String {
     format!("{} ms{spread} on {}", milliseconds(*ms), device_model.as_deref().unwrap_or("an unknown device"))
 }
 
-fn protocol(train: &TrainFacts, weights: &str) -> String {
-    let TrainFacts { images, val_images, best_epoch, epochs, .. } = train;
+fn protocol(train: &TrainReport, weights: &str) -> String {
+    let TrainReport { images, val_images, best_epoch, epochs, .. } = train;
     let epochs = epochs.len();
     let chosen = match train.protocol {
         Protocol::HeldOut => {
@@ -238,7 +237,7 @@ fn protocol(train: &TrainFacts, weights: &str) -> String {
     )
 }
 
-fn looks(data: &Data, test: &TestFacts) -> String {
+fn looks(data: &Data, test: &TestReport) -> String {
     let looks = &data.test_images_looked_at;
     let skipped = match test.skipped {
         0 => String::new(),
@@ -316,7 +315,7 @@ mod tests {
             overlaps: vec![Overlap { a: "a".into(), b: "b".into(), by_name: 0, by_content: 0, first: Vec::new() }],
             test_images_looked_at: Looks { training_epochs: 0, tests: 1, store_trainings: 0, store_tests: 1 },
         };
-        let architecture = ArchitectureFacts {
+        let architecture = ArchitectureReport {
             space_resolution: 32,
             classes: 10,
             target_lat_ms: 1.0,
@@ -324,6 +323,8 @@ mod tests {
             base_lat_ms: 0.1,
             parameters: 5,
             flops: 7,
+            changed: Vec::new(),
+            blocks: Vec::new(),
         };
         let measured = Measured {
             predicted_lat_ms: Some(0.9),
@@ -332,8 +333,16 @@ mod tests {
             measured_lat_ms_high: None,
             device_model: None,
         };
-        let test = TestFacts { top1: 0.75, top5: 1.0, loss: 0.5, images: 40, skipped: 0, untested: Vec::new() };
-        let train = TrainFacts {
+        let test = TestReport {
+            top1: 0.75,
+            top5: 1.0,
+            loss: 0.5,
+            images: 40,
+            skipped: 0,
+            untested: Vec::new(),
+            classes: Vec::new(),
+        };
+        let train = TrainReport {
             protocol: Protocol::HeldOut,
             images: 8,
             val_images: 4,
@@ -392,7 +401,7 @@ mod tests {
         let text = card(|card| card.drawn = Some((0.15, 7)));
         let drawn = "40 test images: test images drawn from the training folder: 15 % of each class, seed 7";
         assert!(text.contains(drawn) && !text.contains("`val`"), "{text}");
-        let train = TrainFacts {
+        let train = TrainReport {
             protocol: Protocol::Published,
             images: 8,
             val_images: 4,
@@ -403,7 +412,7 @@ mod tests {
         assert!(card_with_train(&train).contains("too high by an unknown amount"));
     }
 
-    fn card_with_train(train: &TrainFacts) -> String {
+    fn card_with_train(train: &TrainReport) -> String {
         protocol(train, "best")
     }
 }

@@ -6,9 +6,11 @@ use serde::de::DeserializeOwned;
 use tfnas::{LatencyTable, ModelConfig, Space};
 use tfnas_artifacts::FolderManifest;
 use tfnas_images::ImageList;
-use tfnas_stages::{Config, SpaceChoice, Stage, WeightsChoice};
+use tfnas_stages::{
+    ArchitectureReport, Config, SearchEpoch, SpaceChoice, Stage, StageOutput, TestReport, TrainReport, WeightsChoice,
+    finite,
+};
 
-use crate::publication::facts::{ArchitectureFacts, SearchEpoch, TestFacts, TrainFacts};
 use crate::publication::lists::{ALL, folder_name};
 use crate::publication::{Card, Data, ImageLists, Images, Measured, NamedList, StageRecord, names, parse_canonical};
 
@@ -27,15 +29,15 @@ pub struct Contents {
     /// The network.
     pub network: ModelConfig,
     /// What is said of it.
-    pub architecture: ArchitectureFacts,
+    pub architecture: ArchitectureReport,
     /// The latency table.
     pub table: LatencyTable,
     /// The latency.
     pub measured: Measured,
     /// The test.
-    pub test: TestFacts,
+    pub test: TestReport,
     /// The training.
-    pub train: TrainFacts,
+    pub train: TrainReport,
     /// The search, epoch by epoch.
     pub history: Vec<SearchEpoch>,
 }
@@ -66,12 +68,12 @@ impl Contents {
             space: space.ok_or_else(|| format!("{}: its space is none", names::CONFIGURATION))?,
             lists: lists(reader, &data)?,
             network: ModelConfig::parse(&network).map_err(|error| format!("{}: {error}", names::CONFIG))?,
-            architecture: facts(reader, names::ARCHITECTURE)?,
+            architecture: output(reader, names::ARCHITECTURE)?,
             table: LatencyTable::parse(&table).map_err(|error| format!("{}: {error}", names::TABLE))?,
             measured: exact(reader, names::MEASURED)?,
-            test: facts(reader, names::TEST)?,
-            train: facts(reader, "metrics/train.json")?,
-            history: facts(reader, names::HISTORY)?,
+            test: tested(reader)?,
+            train: output(reader, names::TRAIN)?,
+            history: output(reader, names::HISTORY)?,
             config,
             data,
         })
@@ -157,7 +159,19 @@ fn exact<T: DeserializeOwned + serde::Serialize>(reader: Reader<'_>, name: &str)
     parse_canonical(&reader(name)?).map_err(|error| format!("{name}: {error}"))
 }
 
-/// What is told of a worker's report.
-fn facts<T: DeserializeOwned>(reader: Reader<'_>, name: &str) -> Result<T, String> {
-    serde_json::from_slice(&reader(name)?).map_err(|error| format!("{name}: {error}"))
+/// What a stage wrote.
+fn output<O: StageOutput>(reader: Reader<'_>, name: &str) -> Result<O, String> {
+    O::from_json(&reader(name)?).map_err(|error| format!("{name}: {error}"))
+}
+
+/// The test, whose numbers a card tells.
+fn tested(reader: Reader<'_>) -> Result<TestReport, String> {
+    let test: TestReport = output(reader, names::TEST)?;
+    match [("top1", test.top1), ("top5", test.top5), ("loss", test.loss)]
+        .iter()
+        .find(|(_, value)| finite(*value).is_none())
+    {
+        Some((name, _)) => Err(format!("{}: its {name} is not finite", names::TEST)),
+        None => Ok(test),
+    }
 }

@@ -20,6 +20,8 @@ pub mod names {
     pub const DATA: &str = "data.json";
     /// The test's result.
     pub const TEST: &str = "metrics/test.json";
+    /// The training, epoch by epoch.
+    pub const TRAIN: &str = "metrics/train.json";
     /// The latency measured.
     pub const MEASURED: &str = "metrics/parse.json";
     /// What the search ended with.

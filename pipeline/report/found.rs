@@ -2,22 +2,22 @@
 
 use std::path::Path;
 
-use serde_json::Value;
 use tfnas_artifacts::{Attempt, Cache};
 use tfnas_executor::Finished;
 use tfnas_humanize as humanize;
 use tfnas_planner::plan::{Graph, Planner, Remarks};
+use tfnas_stages::{BlockReport, SelectReport, StageOutput as _, TestReport, finite};
 
 use crate::report::{Columns, Network, indented, networks};
 
 /// Outputs that are worth a path in the report.
 const SHOWN: [(&str, &str); 6] = [
     ("latency table", "latency.table"),
-    ("candidates", "candidates.json"),
+    ("candidates", SelectReport::FILE),
     ("architecture", "model.config"),
     ("weights, best", "best.safetensors"),
     ("weights, last", "last.safetensors"),
-    ("test", "test.json"),
+    ("test", TestReport::FILE),
 ];
 
 /// Returns the report: each network found, what ran and what was cached, and where everything lies, the page of the run
@@ -94,7 +94,7 @@ fn measured(network: &Network) -> String {
     format!("{ms:.3} ms{spread}, the whole network on this machine{off}")
 }
 
-fn blocks(blocks: &[Value]) -> String {
+fn blocks(blocks: &[BlockReport]) -> String {
     let mut columns = Columns::new(&[
         "block",
         "operation",
@@ -107,20 +107,16 @@ fn blocks(blocks: &[Value]) -> String {
         ">multiply-adds",
     ]);
     for block in blocks {
-        let text = |name: &str| block.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let whole = |name: &str| block.get(name).map(Value::to_string).unwrap_or_default();
-        let count = |name: &str| block.get(name).and_then(Value::as_f64).map(humanize::count).unwrap_or_default();
-        let ms = block.get("lat_ms").and_then(Value::as_f64).map(|ms| format!("{ms:.4}")).unwrap_or_default();
         columns.row([
-            text("name"),
-            text("operation"),
-            whole("in_channels"),
-            whole("width"),
-            whole("out_channels"),
-            whole("stride"),
-            ms,
-            count("parameters"),
-            count("flops"),
+            block.name.clone(),
+            block.operation.clone(),
+            block.in_channels.to_string(),
+            block.width.to_string(),
+            block.out_channels.to_string(),
+            block.stride.to_string(),
+            finite(block.lat_ms).map(|ms| format!("{ms:.4}")).unwrap_or_default(),
+            humanize::count(block.parameters as f64),
+            humanize::count(block.flops as f64),
         ]);
     }
     columns.to_string()

@@ -12,7 +12,7 @@ mod selection;
 pub use columns::{Columns, indented};
 pub use found::found;
 pub use log::{LogFormat, set_up};
-pub use network::{Network, json_output, networks};
+pub use network::{Network, networks, read_output};
 pub use out::{print, print_json, print_json_line};
 pub use reporter::Reporter;
 pub use selection::{Selection, candidate_table, candidates};

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tfnas_artifacts::{Attempt, Cache};
 use tfnas_planner::plan::Graph;
-use tfnas_stages::Stage;
+use tfnas_stages::{ArchitectureReport, BlockReport, LookupReport, Stage, StageOutput, TestReport, finite};
 
 use crate::report::Selection;
 
@@ -48,8 +48,8 @@ pub struct Network {
     /// Classes without test images.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub untested: Vec<String>,
-    /// Its blocks, as `architecture.json` has them.
-    pub blocks: Vec<Value>,
+    /// Its blocks.
+    pub blocks: Vec<BlockReport>,
 }
 
 /// Returns the networks among results, in the order of the graph.
@@ -85,44 +85,36 @@ fn network(
     parse: &Attempt,
     test: Option<&Attempt>,
 ) -> Option<Network> {
-    let architecture = json_output(cache, parse, "architecture.json")?;
-    let tested = test.and_then(|test| json_output(cache, test, "test.json")).unwrap_or_default();
-    let number = |of: &Value, name: &str| of.get(name).and_then(Value::as_f64);
-    let whole = |of: &Value, name: &str| of.get(name).and_then(Value::as_u64);
+    let architecture: ArchitectureReport = read_output(cache, parse)?;
+    let tested: Option<TestReport> = test.and_then(|test| read_output(cache, test));
+    let lookup: Option<LookupReport> = lookup.and_then(|lookup| read_output(cache, lookup));
+    let metric = |name: &str| parse.metrics.get(name).and_then(Value::as_f64);
+    let of_test = tested.as_ref();
     Some(Network {
         id: id.to_owned(),
-        target_lat_ms: number(&architecture, "target_lat_ms"),
-        predicted_lat_ms: number(&architecture, "predicted_lat_ms"),
-        predicted_lat_error: lookup
-            .and_then(|lookup| json_output(cache, lookup, "lookup.json"))
-            .and_then(|report| report.pointer("/check/mean_error")?.as_f64()),
-        base_lat_ms: number(&architecture, "base_lat_ms"),
-        measured_lat_ms: number(&parse.metrics, "measured_lat_ms"),
-        measured_lat_ms_low: number(&parse.metrics, "measured_lat_ms_low"),
-        measured_lat_ms_high: number(&parse.metrics, "measured_lat_ms_high"),
-        parameters: whole(&architecture, "parameters"),
-        flops: whole(&architecture, "flops"),
-        top1: number(&tested, "top1"),
-        top5: number(&tested, "top5"),
-        images: whole(&tested, "images"),
-        skipped: whole(&tested, "skipped"),
-        changed: architecture
-            .get("changed")
-            .and_then(Value::as_array)
-            .map(|changes| changes.iter().filter_map(Value::as_str).map(str::to_owned).collect())
-            .unwrap_or_default(),
+        target_lat_ms: finite(architecture.target_lat_ms),
+        predicted_lat_ms: finite(architecture.predicted_lat_ms),
+        predicted_lat_error: lookup.and_then(|lookup| finite(lookup.check?.mean_error)),
+        base_lat_ms: finite(architecture.base_lat_ms),
+        measured_lat_ms: metric("measured_lat_ms"),
+        measured_lat_ms_low: metric("measured_lat_ms_low"),
+        measured_lat_ms_high: metric("measured_lat_ms_high"),
+        parameters: Some(architecture.parameters),
+        flops: Some(architecture.flops),
+        top1: of_test.and_then(|test| finite(test.top1)),
+        top5: of_test.and_then(|test| finite(test.top5)),
+        images: of_test.map(|test| test.images as u64),
+        skipped: of_test.map(|test| test.skipped as u64),
+        changed: architecture.changed,
         selected: select.and_then(|select| Selection::read(cache, select)),
-        untested: tested
-            .get("untested")
-            .and_then(|names| serde_json::from_value(names.clone()).ok())
-            .unwrap_or_default(),
-        blocks: architecture.get("blocks").and_then(Value::as_array).cloned().unwrap_or_default(),
+        untested: tested.map(|test| test.untested).unwrap_or_default(),
+        blocks: architecture.blocks,
     })
 }
 
-/// Reads an output that is JSON; none where it is not there.
-pub fn json_output(cache: &Cache, attempt: &Attempt, output: &str) -> Option<Value> {
-    let digest = &attempt.output(output)?.digest;
+/// Reads a JSON output of an attempt; `None` if the attempt has none, or it cannot be read.
+pub fn read_output<O: StageOutput>(cache: &Cache, attempt: &Attempt) -> Option<O> {
+    let digest = &attempt.output(O::FILE)?.digest;
     let path = cache.open_verified(digest).ok()?;
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    O::from_json(&std::fs::read(path).ok()?).ok()
 }

@@ -3,10 +3,7 @@ use tfnas_artifacts::{Attempt, Cache};
 use tfnas_select::{Origin, Outcome, Percentile};
 use tfnas_stages::{SelectReport, Stage};
 
-use crate::report::{Columns, json_output};
-
-/// The output of `select` that has every candidate.
-const CANDIDATES: &str = "candidates.json";
+use crate::report::{Columns, read_output};
 
 /// How the network was selected among candidates of the target latency.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -79,7 +76,7 @@ pub fn candidates(cache: &Cache, attempt: &Attempt) -> Option<SelectReport> {
     if attempt.stage != Stage::Select.name() {
         return None;
     }
-    serde_json::from_value(json_output(cache, attempt, CANDIDATES)?).ok()
+    read_output(cache, attempt)
 }
 
 /// A table of all candidates, best first.

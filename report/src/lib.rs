@@ -47,10 +47,7 @@ mod table;
 mod text;
 
 pub use network::Network;
-pub use outputs::{
-    ArchitectureReport, BlockReport, Lookup, Measured, Output, SearchEpoch, SearchResult, TableCheck, Test, TestClass,
-    Training, TrainingEpoch,
-};
+pub use outputs::{Measured, Output};
 pub use page::ReportFile;
 pub use run::{Artifact, Report, RunFacts, StageRun};
 pub use table::csv_field;

@@ -1,7 +1,10 @@
 use tfnas::Space;
-use tfnas_stages::SelectReport;
+use tfnas_stages::{
+    ArchitectureReport, LookupReport, SearchEpoch, SearchResult, SelectReport, StageOutput, TestReport, TrainReport,
+    finite,
+};
 
-use crate::outputs::{ArchitectureReport, Lookup, Measured, Output, SearchEpoch, SearchResult, Test, Training};
+use crate::outputs::{Measured, Output};
 
 /// One network that a run found, with what the stages before and after it wrote.
 #[derive(Clone, Debug, Default)]
@@ -11,7 +14,7 @@ pub struct Network {
     /// The search space.
     pub space: Option<Space>,
     /// `lookup.json`.
-    pub lookup: Output<Lookup>,
+    pub lookup: Output<LookupReport>,
     /// `search.json`.
     pub search: Output<SearchResult>,
     /// `history.json`.
@@ -23,21 +26,21 @@ pub struct Network {
     /// The measured latency.
     pub measured: Option<Measured>,
     /// `train.json`.
-    pub train: Output<Training>,
+    pub train: Output<TrainReport>,
     /// `test.json`.
-    pub test: Output<Test>,
+    pub test: Output<TestReport>,
 }
 
 impl Network {
     /// Returns the latency that it had to meet, in milliseconds.
     pub fn target_ms(&self) -> Option<f64> {
-        let parsed = self.architecture.get().and_then(|architecture| architecture.target_lat_ms);
+        let parsed = self.architecture.get().and_then(|architecture| finite(architecture.target_lat_ms));
         parsed.or_else(|| self.select.get().map(|report| report.target_lat_ms))
     }
 
     /// Returns its latency by the table, in milliseconds.
     pub fn predicted_ms(&self) -> Option<f64> {
-        self.architecture.get().and_then(|architecture| architecture.predicted_lat_ms)
+        self.architecture.get().and_then(|architecture| finite(architecture.predicted_lat_ms))
     }
 
     /// Returns its measured latency, in milliseconds.
@@ -60,16 +63,18 @@ impl Network {
 
     /// Returns what cannot be read, and why.
     pub(crate) fn problems(&self) -> Vec<String> {
-        let outputs = [
-            ("lookup.json", self.lookup.problem()),
-            ("search.json", self.search.problem()),
-            ("history.json", self.history.problem()),
-            ("candidates.json", self.select.problem()),
-            ("architecture.json", self.architecture.problem()),
-            ("train.json", self.train.problem()),
-            ("test.json", self.test.problem()),
+        fn problem<O: StageOutput>(output: &Output<O>) -> Option<String> {
+            Some(format!("{} cannot be read: {}", O::FILE, output.problem()?))
+        }
+        let problems = [
+            problem(&self.lookup),
+            problem(&self.search),
+            problem(&self.history),
+            problem(&self.select),
+            problem(&self.architecture),
+            problem(&self.train),
+            problem(&self.test),
         ];
-        let said = outputs.into_iter().filter_map(|(name, why)| Some(format!("{name} cannot be read: {}", why?)));
-        said.collect()
+        problems.into_iter().flatten().collect()
     }
 }

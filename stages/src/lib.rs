@@ -14,6 +14,7 @@ mod job;
 mod last_word;
 mod lookup;
 pub mod machine;
+mod output;
 mod parse;
 mod path_text;
 mod precision;
@@ -22,7 +23,6 @@ mod ranks;
 mod resources;
 mod search;
 mod select;
-mod selected;
 mod split;
 mod stage;
 mod target;
@@ -41,6 +41,11 @@ pub use fit::Fit;
 pub use job::{CONTRACT, CheckedSet, INTERRUPTED, ImageCheck, Input, Job, JobError, NO_MORE_JOBS, Stop};
 pub use last_word::{LastWord, Submission, TurnState, detached};
 pub use lookup::{LookupParams, LookupSection};
+pub use output::{
+    ArchitectureReport, BlockReport, ClassReport, LookupCheck, LookupReport, SearchEpoch, SearchResult,
+    SearchResultError, SelectReport, Selected, SplitReport, StageOutput, TableOrigin, TestReport, TrainEpoch,
+    TrainReport, finite,
+};
 pub use parse::{ParseParams, ParseSection};
 pub use precision::Precision;
 pub use predict::{PredictImage, PredictRequest, Prediction};
@@ -48,7 +53,6 @@ pub use ranks::{RankParams, Ranks};
 pub use resources::{Resources, StageResources};
 pub use search::{ArchitectureOptimizer, SearchParams, SearchSection, WeightOptimizer};
 pub use select::{Recipe, SelectParams, SelectSection, is_published};
-pub use selected::{SelectReport, Selected};
 pub use split::{PublishedSplit, SplitParams, SplitSection};
 pub use stage::{Environment, InputPort, START, Source, Stage, TEST_LIST};
 pub use target::{Target, UnreachableTarget};

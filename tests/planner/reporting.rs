@@ -54,7 +54,7 @@ fn a_page_has_every_stage_and_lists_what_is_missing() {
         assert_eq!(html.contains(text), text != "7 of 7", "{text}");
     }
     // The fake worker writes no history and no training.
-    assert!(html.contains("history.json cannot be read") && html.contains("train.json cannot be read"));
+    assert!(html.contains("history.json cannot be read") && html.contains("lookup.json cannot be read"));
     assert!(html.contains("No output of this run: selection</li>"));
     let counted = |run: &str| {
         project.good(&["report", run]);

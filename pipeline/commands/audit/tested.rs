@@ -2,10 +2,11 @@ use std::path::Path;
 
 use tfnas_artifacts::Outcome;
 use tfnas_planner::network_file::{ConfigFile, NetworkFileError, WeightsBytes};
+use tfnas_stages::{TestReport, finite};
 
 use crate::error::CommandError;
 use crate::options::Options;
-use crate::report::json_output;
+use crate::report::read_output;
 use crate::session::store_to_read;
 
 /// What is known of a model's accuracy.
@@ -51,8 +52,8 @@ pub fn look_up(
             && attempt.inputs.iter().any(|input| input.digest == network.digest)
     });
     let found = tests.find_map(|test| {
-        let tested = json_output(&cache, &test, "test.json")?;
-        Some((tested.get("top1")?.as_f64()?, tested.get("top5")?.as_f64()?))
+        let tested: TestReport = read_output(&cache, &test)?;
+        finite(tested.top1).zip(finite(tested.top5))
     });
     Ok(match found {
         Some((top1, top5)) => Accuracy::Tested { top1, top5 },

@@ -1,8 +1,8 @@
 use maud::{Markup, html};
+use tfnas_stages::{ArchitectureReport, BlockReport, finite};
 
 use crate::chart::{Drawing, Px};
 use crate::network::Network;
-use crate::outputs::{ArchitectureReport, BlockReport};
 use crate::section::{Figure, Part, Section};
 use crate::table::{Cell, Table};
 use crate::text::{count, counted, ms, percent, shortened};
@@ -71,7 +71,7 @@ fn rows<'a>(network: &Network, found: &'a ArchitectureReport) -> Vec<Row<'a>> {
         channels: format!("{} → {}", block.in_channels, block.out_channels),
         block: Some(block),
         words: String::new(),
-        lat_ms: block.lat_ms,
+        lat_ms: finite(block.lat_ms),
     }));
     if let Some(definition) = definition {
         let last = found.blocks.last().map_or(0, |block| block.out_channels);
@@ -80,8 +80,8 @@ fn rows<'a>(network: &Network, found: &'a ArchitectureReport) -> Vec<Row<'a>> {
         rows.push(fixed("classifier", format!("{mix} → {}", found.classes), "average pooling, linear".to_owned()));
     }
     let mut outside = fixed("outside blocks", String::new(), "stems, feature mix, classifier".to_owned());
-    outside.lat_ms = found.base_lat_ms;
-    if found.base_lat_ms.is_some() {
+    outside.lat_ms = finite(found.base_lat_ms);
+    if outside.lat_ms.is_some() {
         rows.push(outside);
     }
     rows
@@ -91,7 +91,7 @@ fn figure(network: &Network, found: &ArchitectureReport) -> Figure {
     let rows = rows(network, found);
     let widest = found.blocks.iter().map(|block| block.width).max().unwrap_or(1).max(1) as f64;
     let slowest = rows.iter().filter_map(|row| row.lat_ms).filter(|ms| ms.is_finite()).fold(0.0, f64::max);
-    let total = found.predicted_lat_ms.filter(|total| *total > 0.0);
+    let total = finite(found.predicted_lat_ms).filter(|total| *total > 0.0);
     let top = 26.0;
     let headings = ["block", "channels", "operation", "width (expansion)", "latency by the table"];
     let body = html! {
@@ -124,7 +124,7 @@ fn description(found: &ArchitectureReport) -> String {
         let excited = if block.se_channels > 0 { " with squeeze-excite" } else { "" };
         format!("{}: kernel {}, width {}{excited}", block.name, block.kernel, block.width)
     });
-    let total = found.predicted_lat_ms.map(|total| format!(" {} in all.", ms(total))).unwrap_or_default();
+    let total = finite(found.predicted_lat_ms).map(|total| format!(" {} in all.", ms(total))).unwrap_or_default();
     format!("Diagram of {}. {}.{total}", counted(found.blocks.len(), "block"), said.collect::<Vec<_>>().join("; "))
 }
 
@@ -201,8 +201,8 @@ fn table(found: &ArchitectureReport, total: Option<f64>) -> Table {
             Cell::count(block.out_channels),
             Cell::count(block.se_channels),
             Cell::count(block.stride),
-            Cell::number(block.lat_ms, |ms| format!("{ms:.4}")),
-            Cell::number(block.lat_ms.zip(total).map(|(ms, total)| ms / total), percent),
+            Cell::number(Some(block.lat_ms), |ms| format!("{ms:.4}")),
+            Cell::number(finite(block.lat_ms).zip(total).map(|(ms, total)| ms / total), percent),
             Cell::number(Some(block.parameters as f64), count),
             Cell::number(Some(block.flops as f64), count),
         ]);

@@ -1,6 +1,7 @@
+use tfnas_stages::{LookupCheck, LookupReport, finite};
+
 use crate::chart::{Axis, Guide, Point, Series, Shape, Unit, XyChart};
 use crate::network::Network;
-use crate::outputs::{Lookup, TableCheck};
 use crate::section::{Figure, Part, Section};
 use crate::table::{Cell, Table};
 use crate::text::{counted, ms, percent, signed_percent};
@@ -23,15 +24,15 @@ pub fn latency(network: &Network) -> Option<Section> {
     Some(section)
 }
 
-fn words(lookup: &Lookup) -> String {
+fn words(lookup: &LookupReport) -> String {
     let device = lookup.device.as_ref().map(|device| format!(" on {device}")).unwrap_or_default();
-    let reach = lookup.min_reachable_ms.zip(lookup.max_reachable_ms);
+    let reach = finite(lookup.min_reachable_ms).zip(finite(lookup.max_reachable_ms));
     let reach = reach.map(|(min, max)| format!(" Networks of the space take {} to {} by the table.", ms(min), ms(max)));
-    let base = lookup.base_ms.map(|base| format!(" Layers outside the blocks take {}.", ms(base)));
+    let base = finite(lookup.base_ms).map(|base| format!(" Layers outside the blocks take {}.", ms(base)));
     format!(
         "The table “{}” was {}{device} and has {}.{}{}",
         lookup.name,
-        lookup.origin,
+        lookup.origin.name(),
         counted(lookup.rows, "row"),
         reach.unwrap_or_default(),
         base.unwrap_or_default()
@@ -51,14 +52,13 @@ fn found(network: &Network, predicted: f64, measured: f64) -> String {
     )
 }
 
-fn checked(check: &TableCheck) -> String {
-    let share = |value: Option<f64>| value.map_or("–".to_owned(), percent);
+fn checked(check: &LookupCheck) -> String {
     let rank = check.rank_correlation.map(|rank| format!("; their order agrees with a rank correlation of {rank:.2}"));
     format!(
         "Beside {}, sums of the table are off by {} on average and by {} at worst{}.",
         counted(check.networks.len(), "random whole network"),
-        share(check.mean_error),
-        share(check.worst_error),
+        percent(check.mean_error),
+        percent(check.worst_error),
         rank.unwrap_or_default()
     )
 }

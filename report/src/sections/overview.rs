@@ -1,4 +1,5 @@
 use maud::{Markup, html};
+use tfnas_stages::finite;
 
 use crate::chart::{Axis, Point, Series, Unit, XyChart};
 use crate::network::Network;
@@ -24,13 +25,7 @@ pub fn overview(run: &RunFacts, networks: &[Network]) -> Section {
 /// The result in a sentence.
 fn line(network: &Network) -> String {
     let tested = network.test.get().map(|test| {
-        let share = |value: Option<f64>| value.map_or("–".to_owned(), percent);
-        format!(
-            "top-1 {}, top-5 {} on {}",
-            share(test.top1),
-            share(test.top5),
-            counted(test.images as usize, "test image")
-        )
+        format!("top-1 {}, top-5 {} on {}", percent(test.top1), percent(test.top5), counted(test.images, "test image"))
     });
     let latency = match (network.measured_ms(), network.predicted_ms()) {
         (Some(measured), _) => Some(format!("measured latency {}", ms(measured))),
@@ -61,12 +56,12 @@ fn tiles(network: &Network) -> Markup {
     };
     let architecture = network.architecture.get();
     let share = |value: Option<f64>| value.map(percent);
-    let images = test.map(|test| ("", counted(test.images as usize, "test image")));
+    let images = test.map(|test| ("", counted(test.images, "test image")));
     let size =
-        |value: fn(&crate::outputs::ArchitectureReport) -> u64| architecture.map(|found| count(value(found) as f64));
+        |value: fn(&tfnas_stages::ArchitectureReport) -> u64| architecture.map(|found| count(value(found) as f64));
     let tiles = [
-        ("top-1", share(test.and_then(|test| test.top1)), images.clone()),
-        ("top-5", share(test.and_then(|test| test.top5)), images),
+        ("top-1", share(test.and_then(|test| finite(test.top1))), images.clone()),
+        ("top-5", share(test.and_then(|test| finite(test.top5))), images),
         ("target", target.map(ms), None),
         ("predicted", network.predicted_ms().map(ms), verdict(network.predicted_ms())),
         ("measured", network.measured_ms().map(ms), verdict(network.measured_ms())),
@@ -116,7 +111,7 @@ fn tradeoff(networks: &[Network]) -> Option<Figure> {
     let mut points: Vec<Point> = networks
         .iter()
         .filter_map(|network| {
-            let (x, y) = (network.measured_ms().or(network.predicted_ms())?, network.test.get()?.top1?);
+            let (x, y) = (network.measured_ms().or(network.predicted_ms())?, finite(network.test.get()?.top1)?);
             let title = format!("{}: {}, top-1 {}", network.label, ms(x), percent(y));
             Some(Point { x, y, title, label: Some(network.label.clone()), ringed: false })
         })
@@ -178,8 +173,8 @@ fn table(networks: &[Network]) -> Table {
             Cell::number(network.measured_ms(), three),
             Cell::number(architecture.map(|found| found.parameters as f64), count),
             Cell::number(architecture.map(|found| found.flops as f64), count),
-            Cell::number(test.and_then(|test| test.top1), percent),
-            Cell::number(test.and_then(|test| test.top5), percent),
+            Cell::number(test.and_then(|test| finite(test.top1)), percent),
+            Cell::number(test.and_then(|test| finite(test.top5)), percent),
             Cell::number(test.map(|test| test.images as f64), |images| whole(images as u64)),
         ]);
     }

@@ -1,8 +1,9 @@
+use tfnas_stages::{SearchEpoch, finite};
+
 use super::curves::{Curve, Words, figure};
 use super::search_choices::{Names, depths, operations, over_time};
 use crate::chart::{Guide, Unit};
 use crate::network::Network;
-use crate::outputs::SearchEpoch;
 use crate::section::{Figure, Part, Section};
 use crate::text::{counted, ms, percent};
 
@@ -35,7 +36,7 @@ pub fn search(network: &Network) -> Option<Section> {
 fn words(history: &[SearchEpoch]) -> String {
     let warm_up = history.iter().take_while(|epoch| epoch.architecture_loss.is_none()).count();
     let Some(last) = history.last() else { return "The search recorded no epoch.".to_owned() };
-    let entropy = last.operation_entropy.map(|entropy| {
+    let entropy = finite(last.operation_entropy).map(|entropy| {
         let verdict = match entropy {
             entropy if entropy > 0.98 => "the search did not choose: all operations are about equally probable",
             entropy if entropy > 0.5 => "the probabilities still leave several operations open",
@@ -43,8 +44,7 @@ fn words(history: &[SearchEpoch]) -> String {
         };
         format!(" The mean entropy of the operations is {} of its maximum at the end: {verdict}.", percent(entropy))
     });
-    let latency = last
-        .after_lat_ms
+    let latency = finite(last.after_lat_ms)
         .map(|latency| format!(" The architecture of the last epoch takes {} by the table.", ms(latency)));
     format!(
         "Searched for {}, {} of them warm-up of the weights alone.{}{}",
@@ -80,8 +80,8 @@ fn curves(network: &Network, history: &[SearchEpoch]) -> Vec<Figure> {
             Unit::Plain,
             &[
                 curve("expected", |epoch| epoch.expected_lat_ms),
-                curve("parsed", |epoch| epoch.before_lat_ms),
-                curve("fitted", |epoch| epoch.after_lat_ms),
+                curve("parsed", |epoch| finite(epoch.before_lat_ms)),
+                curve("fitted", |epoch| finite(epoch.after_lat_ms)),
             ],
             target.as_slice(),
             with_target,
@@ -94,7 +94,7 @@ fn curves(network: &Network, history: &[SearchEpoch]) -> Vec<Figure> {
                 "Entropy: 100 % if all operations are equally probable. Agreement: blocks that the epoch before parsed alike.",
             ),
             Unit::Percent,
-            &[curve("entropy", |epoch| epoch.operation_entropy), curve("agreement", |epoch| epoch.agreement)],
+            &[curve("entropy", |epoch| finite(epoch.operation_entropy)), curve("agreement", |epoch| epoch.agreement)],
             &[0.0, 1.0],
             guides(),
         ),
@@ -106,28 +106,31 @@ fn curves(network: &Network, history: &[SearchEpoch]) -> Vec<Figure> {
                 "After the warm-up, the loss of the weights is a sum over two sampled paths.",
             ),
             Unit::Plain,
-            &[curve("weights", |epoch| epoch.train_loss), curve("architecture", |epoch| epoch.architecture_loss)],
+            &[
+                curve("weights", |epoch| finite(epoch.train_loss)),
+                curve("architecture", |epoch| epoch.architecture_loss),
+            ],
             &[],
             guides(),
         ),
         figure(
             words("search-top-1", "Accuracy of sampled paths", "top-1, %", ""),
             Unit::Percent,
-            &[curve("training", |epoch| epoch.train_top1), curve("validation", |epoch| epoch.val_top1)],
+            &[curve("training", |epoch| finite(epoch.train_top1)), curve("validation", |epoch| epoch.val_top1)],
             &[0.0],
             guides(),
         ),
         figure(
             words("search-temperature", "Temperature", "temperature of the Gumbel softmax", ""),
             Unit::Plain,
-            &[curve("temperature", |epoch| epoch.temperature)],
+            &[curve("temperature", |epoch| finite(epoch.temperature))],
             &[0.0],
             guides(),
         ),
         figure(
             words("search-rate", "Learning rate of the weights", "learning rate", ""),
             Unit::Plain,
-            &[curve("learning rate", |epoch| epoch.lr)],
+            &[curve("learning rate", |epoch| finite(epoch.lr))],
             &[0.0],
             guides(),
         ),
@@ -156,7 +159,7 @@ mod tests {
     #[test]
     fn one_epoch_without_a_space_is_drawn() {
         let history = r#"[{"epoch": 0, "train_loss": 2.0, "operation_entropy": 1.0, "architecture": [[{"operation": 1, "width": 8}]]}]"#;
-        let html = html(history, r#"{"log_alphas": [[-0.7, -0.7]], "betas": [[0.0]]}"#);
+        let html = html(history, r#"{"log_alphas": [[-0.7, -0.7]], "betas": [[0.0]], "widths": []}"#);
         for text in ["Searched for 1 epoch, 1 of them warm-up", "did not choose", "stage1.block1", "operation 2"] {
             assert!(html.contains(text), "{text}: {html}");
         }
@@ -165,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_search_that_diverged_has_gaps() {
-        let html = html("[]", r#"{"log_alphas": [[null, null]], "betas": [[null]]}"#);
+        let html = html("[]", r#"{"log_alphas": [[null, null]], "betas": [[null]], "widths": []}"#);
         assert!(html.contains("no epoch") && !html.contains("NaN"), "{html}");
         assert!(search_html(&Network::default()).is_empty());
     }

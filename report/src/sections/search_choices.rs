@@ -1,9 +1,9 @@
 //! What a search prefers: operations and depths at its end, and what it would have chosen after each epoch.
 
 use tfnas::Space;
+use tfnas_stages::{SearchEpoch, SearchResult, finite};
 
 use crate::chart::{HeatMap, Timeline};
-use crate::outputs::{SearchEpoch, SearchResult};
 use crate::section::Figure;
 use crate::table::{Cell, Table};
 use crate::text::percent;
@@ -44,7 +44,7 @@ pub fn operations(id: String, result: &SearchResult, names: &Names) -> Option<Fi
     if result.log_alphas.is_empty() {
         return None;
     }
-    let probability = |log: &Option<f64>| log.map(f64::exp).filter(|probability| probability.is_finite());
+    let probability = |log: &f32| finite(f64::from(*log).exp());
     let cells: Vec<Vec<Option<f64>>> =
         result.log_alphas.iter().map(|block| block.iter().map(probability).collect()).collect();
     let rows: Vec<String> = (0..cells.len()).map(|position| names.block(position)).collect();
@@ -158,14 +158,13 @@ fn largest(values: &[Option<f64>]) -> Option<usize> {
     best.map(|(index, _)| index)
 }
 
-/// Probabilities from weights; none where a weight is missing.
-fn softmax(weights: &[Option<f64>]) -> Vec<Option<f64>> {
-    let known: Option<Vec<f64>> = weights.iter().copied().collect();
-    let Some(known) = known.filter(|known| known.iter().all(|weight| weight.is_finite())) else {
+/// Probabilities from weights; none if a weight is not finite.
+fn softmax(weights: &[f32]) -> Vec<Option<f64>> {
+    if !weights.iter().all(|weight| weight.is_finite()) {
         return vec![None; weights.len()];
-    };
-    let most = known.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let shares: Vec<f64> = known.iter().map(|weight| (weight - most).exp()).collect();
+    }
+    let most = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let shares: Vec<f64> = weights.iter().map(|weight| f64::from(weight - most).exp()).collect();
     let sum: f64 = shares.iter().sum();
     shares.iter().map(|share| Some(share / sum)).collect()
 }
@@ -176,9 +175,8 @@ mod tests {
 
     #[test]
     fn probabilities_of_depths_add_up_and_large_weights_do_not_overflow() {
-        let shares = softmax(&[Some(1000.0), Some(1000.0)]);
-        assert_eq!(shares, [Some(0.5), Some(0.5)]);
-        assert_eq!(softmax(&[Some(1.0), None]), [None, None]);
+        assert_eq!(softmax(&[1000.0, 1000.0]), [Some(0.5), Some(0.5)]);
+        assert_eq!(softmax(&[1.0, f32::NAN]), [None, None]);
     }
 
     #[test]
@@ -192,8 +190,10 @@ mod tests {
         let space = Space::imagenet();
         let (blocks, operations) = (space.blocks().len(), space.operations().len());
         let result = SearchResult {
-            log_alphas: vec![vec![Some(-(operations as f64).ln()); operations]; blocks],
-            betas: space.groups().iter().map(|group| vec![Some(0.0); group.blocks]).collect(),
+            log_alphas: vec![vec![-(operations as f32).ln(); operations]; blocks],
+            betas: space.groups().iter().map(|group| vec![0.0; group.blocks]).collect(),
+            widths: Vec::new(),
+            architecture: None,
         };
         let names = Names::new(Some(&space), Some(&result));
         let figure = super::operations("o".to_owned(), &result, &names);

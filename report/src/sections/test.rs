@@ -1,6 +1,7 @@
+use tfnas_stages::{ClassReport, TestReport, finite};
+
 use crate::chart::{Axis, Bar, Bars, Drawing, Guide, Point, Series, Unit, XyChart};
 use crate::network::Network;
-use crate::outputs::{Test, TestClass};
 use crate::section::{Figure, Part, Section};
 use crate::table::{Cell, Table};
 use crate::text::{counted, percent};
@@ -15,9 +16,9 @@ pub fn test(network: &Network) -> Option<Section> {
     let test = network.test.get()?;
     let mut section = Section::new(&network.id("test"), &network.heading("Test"));
     section.parts.push(Part::Text(words(test)));
-    let mut classes: Vec<&TestClass> = test.classes.iter().collect();
+    let mut classes: Vec<&ClassReport> = test.classes.iter().collect();
     classes.sort_by(|one, other| {
-        let top1 = |class: &TestClass| class.top1.unwrap_or(f64::INFINITY);
+        let top1 = |class: &ClassReport| class.top1.unwrap_or(f64::INFINITY);
         top1(one).total_cmp(&top1(other)).then(one.name.cmp(&other.name))
     });
     if classes.len() > BARS {
@@ -33,20 +34,20 @@ pub fn test(network: &Network) -> Option<Section> {
     Some(section)
 }
 
-fn words(test: &Test) -> String {
+fn words(test: &TestReport) -> String {
     let skipped = match test.skipped {
         0 => String::new(),
-        skipped => format!(" {} could not be read and were left out.", counted(skipped as usize, "image")),
+        skipped => format!(" {} could not be read and were left out.", counted(skipped, "image")),
     };
     format!(
         "Top-1 {}, top-5 {} on {}.{skipped}",
-        share(test.top1),
-        share(test.top5),
-        counted(test.images as usize, "test image")
+        percent(test.top1),
+        percent(test.top5),
+        counted(test.images, "test image")
     )
 }
 
-fn bar(class: &TestClass) -> Bar {
+fn bar(class: &ClassReport) -> Bar {
     Bar {
         label: class.name.clone(),
         value: class.top1.unwrap_or(f64::NAN),
@@ -61,7 +62,7 @@ struct Words {
     title: String,
 }
 
-fn bars(words: Words, test: &Test, classes: &[&TestClass]) -> Figure {
+fn bars(words: Words, test: &TestReport, classes: &[&ClassReport]) -> Figure {
     let drawing = Bars {
         width: 760.0,
         label: "top-1, %".to_owned(),
@@ -73,7 +74,7 @@ fn bars(words: Words, test: &Test, classes: &[&TestClass]) -> Figure {
 }
 
 /// So many classes that they are one curve.
-fn many(id: String, test: &Test, classes: &[&TestClass]) -> Figure {
+fn many(id: String, test: &TestReport, classes: &[&ClassReport]) -> Figure {
     let tested = classes.iter().filter(|class| class.top1.is_some());
     let points = tested.enumerate().map(|(index, class)| Point {
         x: (index + 1) as f64,
@@ -83,7 +84,7 @@ fn many(id: String, test: &Test, classes: &[&TestClass]) -> Figure {
     });
     let mut series = Series::marks("", 0, points.collect());
     series.mark = 2.5;
-    let guides = test.top1.map(|top1| Guide::Horizontal(top1, format!("all classes {}", percent(top1))));
+    let guides = finite(test.top1).map(|top1| Guide::Horizontal(top1, format!("all classes {}", percent(top1))));
     let chart = XyChart {
         width: 1000.0,
         height: 320.0,
@@ -96,23 +97,19 @@ fn many(id: String, test: &Test, classes: &[&TestClass]) -> Figure {
     figure(words, test, classes, chart.draw(), "Scatter chart")
 }
 
-fn figure(words: Words, test: &Test, classes: &[&TestClass], drawing: Drawing, kind: &str) -> Figure {
+fn figure(words: Words, test: &TestReport, classes: &[&ClassReport], drawing: Drawing, kind: &str) -> Figure {
     let ends = match (classes.first(), classes.iter().rev().find(|class| class.top1.is_some())) {
         (Some(worst), Some(best)) => {
-            let said = |class: &TestClass| format!("{} ({})", class.name, share(class.top1));
+            let said = |class: &ClassReport| format!("{} ({})", class.name, share(class.top1));
             format!(" The worst is {}, the best of them {}.", said(worst), said(best))
         }
         _ => String::new(),
     };
     let mut table = Table::new(&words.title, &["class", ">test images", ">top-1"]);
     for class in classes {
-        table.row([
-            Cell::from(class.name.as_str()),
-            Cell::count(class.images as usize),
-            Cell::number(class.top1, percent),
-        ]);
+        table.row([Cell::from(class.name.as_str()), Cell::count(class.images), Cell::number(class.top1, percent)]);
     }
-    let all = share(test.top1);
+    let all = percent(test.top1);
     Figure {
         id: words.id,
         title: words.title,
@@ -133,12 +130,20 @@ mod tests {
     use crate::outputs::Output;
 
     fn html(classes: usize) -> String {
-        let classes = (0..classes).map(|index| TestClass {
+        let classes = (0..classes).map(|index| ClassReport {
             name: format!("<script>alert({index})</script> & \"Größe\""),
             images: 5,
             top1: (index != 1).then(|| index as f64 / 1000.0),
         });
-        let test = Test { top1: Some(0.5), top5: None, loss: None, images: 50, skipped: 2, classes: classes.collect() };
+        let test = TestReport {
+            top1: 0.5,
+            top5: f64::NAN,
+            loss: f64::NAN,
+            images: 50,
+            skipped: 2,
+            untested: Vec::new(),
+            classes: classes.collect(),
+        };
         let network = Network { test: Output::Read(test), ..Network::default() };
         super::test(&network).map(|section| section.html().into_string()).unwrap_or_default()
     }

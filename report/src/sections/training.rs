@@ -1,7 +1,8 @@
+use tfnas_stages::{Protocol, TrainEpoch, TrainReport, finite};
+
 use super::curves::{Curve, Words, figure};
 use crate::chart::{Guide, Unit};
 use crate::network::Network;
-use crate::outputs::{Training, TrainingEpoch};
 use crate::section::{Part, Section};
 use crate::text::{counted, percent, whole};
 
@@ -10,9 +11,9 @@ pub fn training(network: &Network) -> Option<Section> {
     let train = network.train.get()?;
     let mut section = Section::new(&network.id("training"), &network.heading("Training"));
     section.parts.push(Part::Text(words(train)));
-    let curve = |name, value: fn(&TrainingEpoch) -> Option<f64>| Curve {
+    let curve = |name, value: fn(&TrainEpoch) -> f64| Curve {
         name,
-        values: train.epochs.iter().map(|epoch| (epoch.epoch, value(epoch))).collect(),
+        values: train.epochs.iter().map(|epoch| (epoch.epoch, finite(value(epoch)))).collect(),
     };
     let best = || {
         let vertical = Guide::Vertical((train.best_epoch + 1) as f64, "best".to_owned());
@@ -55,13 +56,14 @@ pub fn training(network: &Network) -> Option<Section> {
     Some(section)
 }
 
-fn words(train: &Training) -> String {
-    let best = train.epochs.iter().find(|epoch| epoch.epoch == train.best_epoch).and_then(|epoch| epoch.val_top1);
+fn words(train: &TrainReport) -> String {
+    let best =
+        train.epochs.iter().find(|epoch| epoch.epoch == train.best_epoch).and_then(|epoch| finite(epoch.val_top1));
     let best =
         best.map(|top1| format!(" Epoch {} has the best validation: top-1 {}.", train.best_epoch + 1, percent(top1)));
-    let validated = match train.protocol.as_str() {
-        "published" => "test images, as published",
-        _ => "images held out of the training",
+    let validated = match train.protocol {
+        Protocol::Published => "test images, as published",
+        Protocol::HeldOut => "images held out of the training",
     };
     format!(
         "Trained for {} on {}, validated on {} {validated}.{}",

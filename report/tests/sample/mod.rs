@@ -90,7 +90,7 @@ fn run() -> RunFacts {
     }
 }
 
-fn read<T: for<'a> serde::Deserialize<'a>>(value: &Value) -> Output<T> {
+fn read<T: tfnas_stages::StageOutput>(value: &Value) -> Output<T> {
     Output::from_json(value.to_string().as_bytes())
 }
 

@@ -2,10 +2,9 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tch::Device;
-use tfnas_stages::{Input, Job};
+use tfnas_stages::{Input, Job, StageOutput};
 
 use crate::error::{Context as _, StageError};
 use crate::ranks::Peers;
@@ -70,12 +69,12 @@ impl StageContext {
         fs::read_to_string(path).map_err(|error| StageError::file("read", path, &error))
     }
 
-    /// Returns the value in the JSON file at that port.
+    /// Returns what an earlier stage wrote, at the port of its file's name.
     ///
     /// # Errors
     /// If it cannot be read, or holds something else.
-    pub fn read_json<V: DeserializeOwned>(&self, port: &str) -> Result<V, StageError> {
-        serde_json::from_str(&self.read_text(port)?).context(format!("input `{port}`"))
+    pub fn read_output<O: StageOutput>(&self) -> Result<O, StageError> {
+        O::from_json(self.read_text(O::FILE)?.as_bytes()).context(format!("input `{}`", O::FILE))
     }
 
     /// Returns the path at which the output of that name is to be left.
@@ -91,14 +90,13 @@ impl StageContext {
         write_synced(&self.output(name), bytes)
     }
 
-    /// Writes an output as JSON that people can read.
+    /// Writes a JSON output.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn write_json<V: Serialize>(&self, name: &str, value: &V) -> Result<(), StageError> {
-        let mut text = serde_json::to_string_pretty(value).context(format!("output `{name}`"))?;
-        text.push('\n');
-        self.write_output(name, text.as_bytes())
+    pub fn write_json<O: StageOutput>(&self, output: &O) -> Result<(), StageError> {
+        let text = output.to_json().context(format!("output `{}`", O::FILE))?;
+        self.write_output(O::FILE, text.as_bytes())
     }
 }
 

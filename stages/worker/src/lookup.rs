@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tfnas::{Architecture, BlockKey, LatencyTable, Space, TableCheck, TableHeader};
 use tfnas_random::{Purpose, Stream};
-use tfnas_stages::{LookupParams, LookupSection, Metrics};
+use tfnas_stages::{LookupCheck, LookupParams, LookupReport, LookupSection, Metrics, TableOrigin, finite};
 use tfnas_torch::NamedTensors;
-use tfnas_torch::timing::{Calibration, CheckTime, InPlace, Round, TimingOptions, calibrate, fit, samples_of};
+use tfnas_torch::timing::{CheckTime, InPlace, Round, TimingOptions, calibrate, fit, samples_of};
 
 use crate::context::StageContext;
 use crate::environment::device_model;
@@ -37,47 +37,6 @@ struct Measured {
     spent_s: f64,
 }
 
-/// `lookup.json`.
-#[derive(Serialize)]
-struct Report {
-    /// `measured`, or `imported`.
-    origin: &'static str,
-    name: String,
-    device: Option<String>,
-    base_ms: f64,
-    rows: usize,
-    min_reachable_ms: f64,
-    max_reachable_ms: f64,
-    /// Entries that are not positive, or fall with the width.
-    suspicious: usize,
-    /// The table's sums beside whole random networks; none for an imported table.
-    check: Option<Check>,
-}
-
-/// How far sums of rows are from whole networks that no row was measured in; errors are shares of 1.
-#[derive(Serialize)]
-struct Check {
-    mean_error: f64,
-    /// 95 % of the networks are within this error.
-    p95_error: f64,
-    worst_error: f64,
-    /// Mean of predicted over measured, less 1.
-    bias: f64,
-    /// The mean error of the measurement itself, from its odd and even visits of each network; none after one visit each.
-    noise_floor: Option<f64>,
-    rounds: usize,
-    /// Rounds that do not count, because the machine was disturbed.
-    rounds_dropped: usize,
-    /// None where predictions or measurements are all equal.
-    rank_correlation: Option<f64>,
-    scale: f64,
-    offset_ms: f64,
-    fitted_mean_error: f64,
-    fitted_worst_error: f64,
-    /// Predicted and measured, in milliseconds.
-    networks: Vec<(f64, f64)>,
-}
-
 /// Runs the stage.
 pub fn run(context: &mut StageContext) -> StageResult {
     let params: LookupParams = context.params()?;
@@ -88,8 +47,8 @@ pub fn run(context: &mut StageContext) -> StageResult {
     };
     table.check_covers(&space).context("the table does not fit the space")?;
     let reachable = table.reachable_ms(&space).context("latency.table")?;
-    let report = Report {
-        origin: if params.lookup.is_some() { "measured" } else { "imported" },
+    let report = LookupReport {
+        origin: if params.lookup.is_some() { TableOrigin::Measured } else { TableOrigin::Imported },
         name: table.header().name.clone(),
         device: table.header().device.clone(),
         base_ms: table.base_ms(),
@@ -138,7 +97,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
         metrics.insert("table_worst_error".to_owned(), check.worst_error);
     }
     context.write_output("latency.table", table.to_text().as_bytes())?;
-    context.write_json("lookup.json", &report)?;
+    context.write_json(&report)?;
     Ok(metrics)
 }
 
@@ -172,7 +131,7 @@ fn measure(
     space: &Space,
     section: &LookupSection,
     seed: u64,
-) -> Result<(LatencyTable, Option<Check>), StageError> {
+) -> Result<(LatencyTable, Option<LookupCheck>), StageError> {
     let classes = match space.definition().classes {
         Some(classes) => classes,
         None => classes(context, "classes.txt")?.len(),
@@ -204,7 +163,7 @@ fn measure(
     let table = LatencyTable::new(header, fitted.base_ms, fitted.curves).context("measured table")?;
     let check = check(space, &table, &checked, &fitted.checks, &measured, fitted.dropped)?;
     let table = match &check {
-        Some(check) => table.with_check(check.summary()),
+        Some(check) => table.with_check(summary(check)),
         None => table,
     };
     Ok((table, check))
@@ -262,7 +221,7 @@ fn check(
     times: &[CheckTime],
     measured: &Measured,
     dropped: usize,
-) -> Result<Option<Check>, StageError> {
+) -> Result<Option<LookupCheck>, StageError> {
     let predict = |time: &CheckTime| {
         let predicted = table.architecture_ms(space, &checked[time.network]).context("latency.table")?;
         Ok((predicted, time.ms))
@@ -274,43 +233,31 @@ fn check(
     let differences: Vec<f64> = times.iter().filter_map(|time| time.difference).collect();
     // The error of a median is half the difference of the medians of two halves, on average.
     let noise = differences.iter().sum::<f64>() / differences.len().max(1) as f64 / 2.0;
-    Ok(Some(Check {
+    let found = calibrate(&pairs);
+    Ok(Some(LookupCheck {
+        mean_error: found.mean_error,
+        p95_error: found.p95_error,
+        worst_error: found.worst_error,
+        bias: found.bias,
         noise_floor: (!differences.is_empty()).then_some(noise),
         rounds: measured.rounds.len(),
         rounds_dropped: dropped,
-        ..Check::from(calibrate(&pairs))
+        rank_correlation: finite(found.rank_correlation),
+        scale: found.scale,
+        offset_ms: found.offset_ms,
+        fitted_mean_error: found.fitted_mean_error,
+        fitted_worst_error: found.fitted_worst_error,
+        networks: found.networks,
     }))
 }
 
-impl Check {
-    fn summary(&self) -> TableCheck {
-        // As many digits as the text of a table has.
-        let rounded = |share: f64| (1e4 * share).round() / 1e4;
-        TableCheck {
-            networks: self.networks.len(),
-            mean_error: rounded(self.mean_error),
-            p95_error: rounded(self.p95_error),
-            noise_floor: self.noise_floor.map(rounded),
-        }
-    }
-}
-
-impl From<Calibration> for Check {
-    fn from(found: Calibration) -> Self {
-        Self {
-            mean_error: found.mean_error,
-            p95_error: found.p95_error,
-            worst_error: found.worst_error,
-            bias: found.bias,
-            noise_floor: None,
-            rounds: 0,
-            rounds_dropped: 0,
-            rank_correlation: Some(found.rank_correlation).filter(|value| value.is_finite()),
-            scale: found.scale,
-            offset_ms: found.offset_ms,
-            fitted_mean_error: found.fitted_mean_error,
-            fitted_worst_error: found.fitted_worst_error,
-            networks: found.networks,
-        }
+/// The part of a check that the header of the table holds, with as many digits as its text has.
+fn summary(check: &LookupCheck) -> TableCheck {
+    let rounded = |share: f64| (1e4 * share).round() / 1e4;
+    TableCheck {
+        networks: check.networks.len(),
+        mean_error: rounded(check.mean_error),
+        p95_error: rounded(check.p95_error),
+        noise_floor: check.noise_floor.map(rounded),
     }
 }

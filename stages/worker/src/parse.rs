@@ -1,55 +1,21 @@
 //! `parse`: from the search's result to one architecture, what it costs, and how long it takes here.
 
-use serde::Serialize;
 use tfnas::cost::{flops, layers, parameters};
 use tfnas::exact_fit::{Preferences, changes, fit_exactly};
 use tfnas::{Architecture, LatencyTable, ModelConfig, Space};
-use tfnas_stages::{Fit, Metrics, ParseParams, Selected};
+use tfnas_stages::{
+    ArchitectureReport, BlockReport, Fit, Metrics, ParseParams, SearchResult, Selected, StageOutput as _,
+};
 use tfnas_torch::timing::{TimingOptions, time_networks};
 
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::images::classes;
 use crate::latency::WARM_UP_PASSES;
-use crate::search::{SearchResult, missed};
+use crate::search::missed;
 
 /// The inputs that name the classes of the derived network; a job has one of them.
 const CLASSES: [&str; 2] = ["classes.txt", "all_classes.txt"];
-
-/// The input that holds what `select` chose, where the configuration runs it.
-const SELECTED: &str = "selected.json";
-
-/// `architecture.json`.
-#[derive(Serialize)]
-struct Report {
-    space_resolution: usize,
-    classes: usize,
-    target_lat_ms: f64,
-    predicted_lat_ms: f64,
-    base_lat_ms: f64,
-    parameters: u64,
-    flops: u64,
-    /// What was changed of the architecture that the search prefers, so that it meets the target.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    changed: Vec<String>,
-    blocks: Vec<BlockReport>,
-}
-
-/// One kept block.
-#[derive(Serialize)]
-struct BlockReport {
-    name: String,
-    operation: String,
-    kernel: usize,
-    se_channels: usize,
-    in_channels: usize,
-    width: usize,
-    out_channels: usize,
-    stride: usize,
-    lat_ms: f64,
-    parameters: u64,
-    flops: u64,
-}
 
 /// Runs the stage.
 pub fn run(context: &mut StageContext) -> StageResult {
@@ -58,13 +24,13 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let table = LatencyTable::parse(&context.read_text("latency.table")?).context("latency.table")?;
     let reachable = table.reachable_ms(&space).context("latency.table")?;
     let target_lat_ms = params.target_lat_ms.within(&reachable).map_err(|error| StageError::new(error.to_string()))?;
-    let (architecture, changed) = if context.input(SELECTED).is_ok() {
-        let selected: Selected = context.read_json(SELECTED)?;
-        (Architecture::new(&space, selected.architecture).context(SELECTED)?, Vec::new())
+    let (architecture, changed) = if context.input(Selected::FILE).is_ok() {
+        let selected: Selected = context.read_output()?;
+        (Architecture::new(&space, selected.architecture).context(Selected::FILE)?, Vec::new())
     } else {
-        let result: SearchResult = context.read_json("search.json")?;
+        let result: SearchResult = context.read_output()?;
         let architecture = fitted(context, &params, &space, &table, &result, target_lat_ms)?;
-        let changed = changes(&space, &result.preferred(&space)?, &architecture);
+        let changed = changes(&space, &result.preferred(&space).context(SearchResult::FILE)?, &architecture);
         (architecture, changed.iter().map(ToString::to_string).collect())
     };
     let port = CLASSES.into_iter().find(|port| context.input(port).is_ok()).unwrap_or(CLASSES[0]);
@@ -94,7 +60,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
             name,
         });
     }
-    let report = Report {
+    let report = ArchitectureReport {
         space_resolution: resolution,
         classes,
         target_lat_ms,
@@ -123,7 +89,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
         metrics.insert("measured_lat_ms_high".to_owned(), times[0].high_ms);
     }
     context.write_output("model.config", config.to_text().as_bytes())?;
-    context.write_json("architecture.json", &report)?;
+    context.write_json(&report)?;
     Ok(metrics)
 }
 
@@ -140,7 +106,7 @@ fn fitted(
     result: &SearchResult,
     target_lat_ms: f64,
 ) -> Result<Architecture, StageError> {
-    let found = result.architecture(space)?;
+    let found = result.architecture(space).context(SearchResult::FILE)?;
     if params.parse.fit == Some(Fit::Exact) {
         let preferences = Preferences { log_alphas: &result.log_alphas, betas: &result.betas };
         let fitted = fit_exactly(space, &found, table, target_lat_ms, Some(&preferences)).context("search.json")?;

@@ -2,12 +2,11 @@
 
 use std::collections::HashSet;
 
-use serde::Serialize;
 use tfnas_images::{
     FEWEST_WITH_TEST, ImageList, class_names, draw_test, imagenet100, imagenet100_classes, parse_classes, scan,
     scan_classes, split,
 };
-use tfnas_stages::{Metrics, PublishedSplit, SplitParams, TEST_LIST};
+use tfnas_stages::{Metrics, PublishedSplit, SplitParams, SplitReport, TEST_LIST};
 
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
@@ -27,24 +26,11 @@ struct Found {
     untested: Vec<String>,
 }
 
-/// `split.json`.
-#[derive(Serialize)]
-struct Report {
-    classes: usize,
-    train_images: usize,
-    val_images: usize,
-    all_classes: usize,
-    all_images: usize,
-    /// Images drawn for the test, where there are no others.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    test_images: Option<usize>,
-}
-
 /// Runs the stage.
 pub fn run(context: &mut StageContext) -> StageResult {
     let params: SplitParams = context.params()?;
     let found = find(context, &params)?;
-    let report = Report {
+    let report = SplitReport {
         classes: found.classes.len(),
         train_images: found.train.len(),
         val_images: found.val.len(),
@@ -92,7 +78,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
     if let Some(test) = &found.test {
         context.write_output(TEST_LIST, test.to_text().as_bytes())?;
     }
-    context.write_json("split.json", &report)?;
+    context.write_json(&report)?;
     Ok(Metrics::new())
 }
 

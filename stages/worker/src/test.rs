@@ -1,7 +1,6 @@
 //! `test`: the trained network on the test images.
 
-use serde::Serialize;
-use tfnas_stages::{Metrics, TestParams};
+use tfnas_stages::{ClassReport, Metrics, TestParams, TestReport};
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::weights::load_file;
 
@@ -10,29 +9,6 @@ use crate::error::{Context as _, StageResult};
 use crate::evaluate::evaluate;
 use crate::images::{Feeder, classes, evaluation, reading, test_images, untested};
 use crate::network::model_config;
-
-/// `test.json`; shares are of 1.
-#[derive(Serialize)]
-struct Report {
-    top1: f64,
-    top5: f64,
-    loss: f64,
-    images: i64,
-    skipped: usize,
-    /// Classes without test images.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    untested: Vec<String>,
-    classes: Vec<ClassReport>,
-}
-
-/// One class of it.
-#[derive(Serialize)]
-struct ClassReport {
-    name: String,
-    images: i64,
-    /// None for a class without images.
-    top1: Option<f64>,
-}
 
 /// Runs the stage.
 pub fn run(context: &mut StageContext) -> StageResult {
@@ -75,23 +51,21 @@ pub fn run(context: &mut StageContext) -> StageResult {
         let count = found.skipped;
         context.report.warn(format!("{count} of {total} test images could not be read and were left out{skipped}"));
     }
+    let count = |count: i64| usize::try_from(count).unwrap_or_default();
     let per_class = names.into_iter().enumerate().map(|(label, name)| {
         let images = found.class_images.get(label).copied().unwrap_or(0);
         let hits = found.class_hits.get(label).copied().unwrap_or(0);
-        ClassReport { name, images, top1: (images > 0).then(|| hits as f64 / images as f64) }
+        ClassReport { name, images: count(images), top1: (images > 0).then(|| hits as f64 / images as f64) }
     });
     let found_reading = found.reading;
-    context.write_json(
-        "test.json",
-        &Report {
-            top1: found_reading.top1,
-            top5: found_reading.top5,
-            loss: found_reading.loss,
-            images: found_reading.count,
-            skipped: found.skipped,
-            untested,
-            classes: per_class.collect(),
-        },
-    )?;
+    context.write_json(&TestReport {
+        top1: found_reading.top1,
+        top5: found_reading.top5,
+        loss: found_reading.loss,
+        images: count(found_reading.count),
+        skipped: found.skipped,
+        untested,
+        classes: per_class.collect(),
+    })?;
     Ok(Metrics::from([("top1".to_owned(), found_reading.top1), ("top5".to_owned(), found_reading.top5)]))
 }

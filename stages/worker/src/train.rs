@@ -9,7 +9,7 @@ use tfnas::schedule::cosine_with_warm_up;
 use tfnas_c10d::ProcessGroup;
 use tfnas_images::{BatchOptions, ImageSource, Order, Transform};
 use tfnas_random::Purpose;
-use tfnas_stages::{Metrics, Protocol, TrainParams, TrainSection};
+use tfnas_stages::{Metrics, Protocol, TrainEpoch, TrainParams, TrainReport, TrainSection};
 use tfnas_torch::data_parallel::DataParallel;
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
@@ -34,21 +34,6 @@ use crate::together::{Seen, Together, Wish};
 /// The batch above which the learning rate warms up (SPEC: section 5).
 pub const WARM_UP_ABOVE_BATCH: usize = 256;
 
-/// One epoch; shares are of 1.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct EpochRecord {
-    epoch: usize,
-    lr: f64,
-    train_loss: f64,
-    train_top1: f64,
-    train_top5: f64,
-    val_loss: f64,
-    val_top1: f64,
-    val_top5: f64,
-    /// Training and validation images that could not be read.
-    skipped: usize,
-}
-
 /// Where the training is; what a resume point holds beside tensors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Position {
@@ -57,19 +42,8 @@ struct Position {
     step: usize,
     /// Images of the epoch that could not be read.
     skipped: usize,
-    epochs: Vec<EpochRecord>,
+    epochs: Vec<TrainEpoch>,
     best_epoch: Option<usize>,
-}
-
-/// `train.json`.
-#[derive(Serialize)]
-struct Report<'a> {
-    protocol: Protocol,
-    images: usize,
-    val_images: usize,
-    best_epoch: usize,
-    best_top1: f64,
-    epochs: &'a [EpochRecord],
 }
 
 /// A training under way.
@@ -176,7 +150,7 @@ impl Training<'_> {
             }
             found => found?,
         };
-        let record = EpochRecord {
+        let record = TrainEpoch {
             epoch,
             lr,
             train_loss: trained.loss,
@@ -306,7 +280,7 @@ impl Training<'_> {
     }
 
     /// * `data_wait`: the share of the training's time that it waited for images.
-    fn tell(&mut self, record: &EpochRecord, data_wait: f64) {
+    fn tell(&mut self, record: &TrainEpoch, data_wait: f64) {
         let step = record.epoch as u64;
         let report = &mut self.context.report;
         report.metric("train_loss", step, record.train_loss);
@@ -373,17 +347,14 @@ impl Training<'_> {
         let skipped: usize = self.position.epochs.iter().map(|record| record.skipped).max().unwrap_or(0);
         let names = [self.train.skipped(), self.val.skipped()].concat();
         self.context.report.skipped(skipped, &names);
-        self.context.write_json(
-            "train.json",
-            &Report {
-                protocol: self.params.train.protocol,
-                images: self.train.len(),
-                val_images: self.val.len(),
-                best_epoch,
-                best_top1,
-                epochs: &self.position.epochs,
-            },
-        )?;
+        self.context.write_json(&TrainReport {
+            protocol: self.params.train.protocol,
+            images: self.train.len(),
+            val_images: self.val.len(),
+            best_epoch,
+            best_top1,
+            epochs: self.position.epochs,
+        })?;
         Ok(Metrics::from([("best_val_top1".to_owned(), best_top1)]))
     }
 }

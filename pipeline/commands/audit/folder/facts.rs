@@ -2,17 +2,15 @@
 
 use std::collections::HashSet;
 
-use serde::Deserialize;
 use serde_json::Value;
 use tfnas::checkpoint::WeightsFile;
 use tfnas::cost::{flops, parameters};
 use tfnas::exact_fit::{Preferences, fit_exactly};
-use tfnas::parse::parse;
 use tfnas::state_shapes::state_shapes;
-use tfnas::{Architecture, Choice, ModelConfig, Widths};
+use tfnas::{Architecture, ModelConfig};
 use tfnas_images::parse_classes;
 use tfnas_planner::machine::build;
-use tfnas_stages::{Fit, Protocol, Stage};
+use tfnas_stages::{Fit, Protocol, SearchResult, Stage, StageOutput as _, finite};
 
 use super::super::checks::{Checks, Level};
 use super::files::Folder;
@@ -22,24 +20,13 @@ use crate::publication::{Contents, Looks, front_matter, measured, names};
 /// How far sums of the table may be from what was written, as a share: the last digits of another machine's floats.
 const ROUNDING: f64 = 1e-9;
 
-/// `search.json`, as the search writes it.
-#[derive(Deserialize)]
-struct SearchResult {
-    log_alphas: Vec<Vec<f32>>,
-    betas: Vec<Vec<f32>>,
-    widths: Vec<Vec<usize>>,
-    /// What an exact fit made of the architecture that the probabilities prefer.
-    #[serde(default)]
-    architecture: Option<Vec<Vec<Choice>>>,
-}
-
 /// Checks everything of the level.
 pub fn check(folder: &Folder, contents: &Contents, checks: &mut Checks) {
     checks.note(Level::L3, names::CONFIG, found_by_search(folder, contents));
     checks.note(Level::L3, names::HISTORY, history(contents));
     checks.note(Level::L3, names::ARCHITECTURE, architecture(contents));
     checks.note(Level::L3, names::WEIGHTS, weights(folder, contents));
-    checks.note(Level::L3, "metrics/train.json", training(folder, contents));
+    checks.note(Level::L3, names::TRAIN, training(folder, contents));
     checks.note(Level::L3, names::TEST, test(folder, contents));
     checks.note(Level::L3, names::MEASURED, latency(contents));
     checks.note(Level::L3, "lists", lists(contents));
@@ -74,14 +61,8 @@ fn near(found: f64, said: f64) -> bool {
 /// The network is the one that the search's probabilities and widths prefer.
 fn found_by_search(folder: &Folder, contents: &Contents) -> Result<String, String> {
     let Contents { space, network, table, config, .. } = contents;
-    let result: SearchResult =
-        serde_json::from_slice(&folder.read(names::SEARCH)?).map_err(|error| error.to_string())?;
-    let widths = Widths::new(space, result.widths).map_err(|error| error.to_string())?;
-    let preferred = parse(space, &result.log_alphas, &result.betas, &widths).map_err(|error| error.to_string())?;
-    let handed_on = match result.architecture {
-        Some(fitted) => Architecture::new(space, fitted).map_err(|error| error.to_string())?,
-        None => preferred,
-    };
+    let result = SearchResult::from_json(&folder.read(names::SEARCH)?).map_err(|error| error.to_string())?;
+    let handed_on = result.architecture(space).map_err(|error| error.to_string())?;
     let preferences = Preferences { log_alphas: &result.log_alphas, betas: &result.betas };
     if config.select.is_enabled() {
         return selection::check(folder, contents, reachable_target(contents)?, &handed_on, preferences);
@@ -108,7 +89,7 @@ fn history(contents: &Contents) -> Result<String, String> {
         return Err(format!("it has {} epochs, and the configuration {}", history.len(), config.search.epochs));
     }
     for (index, epoch) in history.iter().enumerate() {
-        if epoch.epoch != index as u64 || !(-ROUNDING..=1.0 + ROUNDING).contains(&epoch.operation_entropy) {
+        if epoch.epoch != index || !(-ROUNDING..=1.0 + ROUNDING).contains(&epoch.operation_entropy) {
             return Err(format!("epoch {index} is none"));
         }
         let found = Architecture::new(space, epoch.architecture.clone()).map_err(|error| error.to_string())?;
@@ -182,8 +163,7 @@ fn training(folder: &Folder, contents: &Contents) -> Result<String, String> {
     if train.epochs.len() != config.train.epochs {
         return Err(format!("it has {} epochs, and the configuration {}", train.epochs.len(), config.train.epochs));
     }
-    let list =
-        |name: &str| lists.train.iter().find(|named| named.name == name).map_or(0, |named| named.list.len() as u64);
+    let list = |name: &str| lists.train.iter().find(|named| named.name == name).map_or(0, |named| named.list.len());
     let (images, val_images) = match train.protocol {
         Protocol::Published => (list("all.list"), tested(folder, contents)?),
         Protocol::HeldOut => (list("train.list"), list("val.list")),
@@ -191,13 +171,12 @@ fn training(folder: &Folder, contents: &Contents) -> Result<String, String> {
     if (train.images, train.val_images) != (images, val_images) {
         return Err("its numbers of images are not those of the lists".to_owned());
     }
-    let top1 = |epoch: &Value| epoch.get("val_top1").and_then(Value::as_f64);
-    let tops = train.epochs.iter().map(|epoch| top1(epoch).ok_or("an epoch has no val_top1"));
+    let tops = train.epochs.iter().map(|epoch| finite(epoch.val_top1).ok_or("an epoch has no val_top1"));
     let tops = tops.collect::<Result<Vec<f64>, _>>()?;
     let best = tops.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let first = tops.iter().position(|top1| *top1 == best).unwrap_or(0);
     let recorded = contents.record(Stage::Train).metrics.get("best_val_top1").and_then(Value::as_f64);
-    if train.best_epoch != first as u64 || train.best_top1 != best || recorded != Some(best) {
+    if train.best_epoch != first || train.best_top1 != best || recorded != Some(best) {
         return Err("the best epoch is not the one with the highest val_top1, or the record has another".to_owned());
     }
     let looks = Looks::training_epochs(train.protocol, train.epochs.len() as u64);
@@ -209,7 +188,7 @@ fn training(folder: &Folder, contents: &Contents) -> Result<String, String> {
 }
 
 /// How many images of the test's list are of classes that the network knows.
-fn tested(folder: &Folder, contents: &Contents) -> Result<u64, String> {
+fn tested(folder: &Folder, contents: &Contents) -> Result<usize, String> {
     let (config, list) = (&contents.config, &contents.lists.test.list);
     let entries = list.entries().iter();
     // A drawn list has the labels of all classes, also where the network knows a choice of them.
@@ -220,9 +199,9 @@ fn tested(folder: &Folder, contents: &Contents) -> Result<u64, String> {
             parse_classes(&text, &file).map_err(|error| error.to_string())?.into_iter().collect();
         return Ok(entries
             .filter(|entry| entry.path.split('/').next().is_some_and(|class| known.contains(class)))
-            .count() as u64);
+            .count());
     }
-    Ok(entries.filter(|entry| (entry.label as usize) < contents.network.classifier.out_features).count() as u64)
+    Ok(entries.filter(|entry| (entry.label as usize) < contents.network.classifier.out_features).count())
 }
 
 /// `test.json` is what the record says, and its classes add up.
@@ -238,13 +217,10 @@ fn test(folder: &Folder, contents: &Contents) -> Result<String, String> {
     if said.images + said.skipped != images {
         return Err(format!("it tells of {} images, and the list names {images}", said.images + said.skipped));
     }
-    let report: Value = serde_json::from_slice(&folder.read(names::TEST)?).map_err(|error| error.to_string())?;
-    let classes = report.get("classes").and_then(Value::as_array).ok_or("it has no classes")?;
-    let of = |class: &Value, name: &str| class.get(name).and_then(Value::as_f64).unwrap_or(0.0);
-    let counted: f64 = classes.iter().map(|class| of(class, "images")).sum();
-    let hits: f64 = classes.iter().map(|class| of(class, "images") * of(class, "top1")).sum();
+    let counted: usize = said.classes.iter().map(|class| class.images).sum();
+    let hits: f64 = said.classes.iter().map(|class| class.images as f64 * class.top1.unwrap_or(0.0)).sum();
     // The share of a class is rounded: times its images it is no whole number.
-    if counted != said.images as f64 || (hits - said.top1 * counted).abs() > 0.01 {
+    if counted != said.images || (hits - said.top1 * counted as f64).abs() > 0.01 {
         return Err("its classes do not add up to it".to_owned());
     }
     Ok(format!("top-1 {} and top-5 {} of {} images, as the record says", said.top1, said.top5, said.images))

@@ -15,14 +15,14 @@ use tfnas_planner::config::Configuration;
 use tfnas_planner::generated_images;
 use tfnas_planner::machine::{Device, differing_facts};
 use tfnas_planner::plan::{ExternalInputs, From, Graph, Planner};
-use tfnas_stages::{START, Stage};
+use tfnas_stages::{START, Stage, TestReport, finite};
 
 use super::super::checks::{Checks, Level};
 use super::files::Folder;
 use super::{Asked, Replay};
 use crate::error::CommandError;
-use crate::publication::{Contents, TestFacts, file_of, names};
-use crate::report::{Reporter, json_output};
+use crate::publication::{Contents, file_of, names};
+use crate::report::{Reporter, read_output};
 use crate::session::new_run;
 use crate::source_revision::source_revision;
 
@@ -259,8 +259,11 @@ fn compare(contents: &Contents, stage: Stage, cache: &Cache, again: &Attempt, ch
     } else if facts.is_empty() {
         checks.fail(level(stage), what, format!("other bytes in {} {environment}", others.join(", ")));
     } else if stage == Stage::Test {
-        let found = json_output(cache, again, "test.json").unwrap_or_default();
-        match alike(&contents.test, &found) {
+        let found: Option<TestReport> = read_output(cache, again);
+        match found
+            .ok_or_else(|| "its report cannot be read".to_owned())
+            .and_then(|found| alike(&contents.test, &found))
+        {
             Ok(found) => checks.pass(level(stage), what, format!("{found}, {environment}")),
             Err(why) => checks.fail(level(stage), what, format!("{why}, {environment}")),
         }
@@ -282,11 +285,16 @@ fn differing(old: &Attempt, new: &Attempt) -> Vec<String> {
 }
 
 /// Whether two tests agree within the tolerance for another environment.
-fn alike(said: &TestFacts, found: &Value) -> Result<String, String> {
+fn alike(said: &TestReport, found: &TestReport) -> Result<String, String> {
     let share = TEST_SHARE.max(1.0 / said.images.max(1) as f64);
     let loss = TEST_LOSS * said.loss.abs();
-    for (name, said, within) in [("top1", said.top1, share), ("top5", said.top5, share), ("loss", said.loss, loss)] {
-        let found = found.get(name).and_then(Value::as_f64).ok_or_else(|| format!("its report has no {name}"))?;
+    let numbers = [
+        ("top1", said.top1, found.top1, share),
+        ("top5", said.top5, found.top5, share),
+        ("loss", said.loss, found.loss, loss),
+    ];
+    for (name, said, found, within) in numbers {
+        let found = finite(found).ok_or_else(|| format!("its {name} is not finite"))?;
         // A hair more, as one image in twenty is no binary number.
         if (found - said).abs() > within * (1.0 + 1e-9) {
             return Err(format!("{name} is {found}, and {said} was published: more than {within} apart"));
@@ -299,19 +307,25 @@ fn alike(said: &TestFacts, found: &Value) -> Result<String, String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn in_another_environment_a_test_may_differ_by_the_tolerance_and_no_more() {
-        let said = TestFacts { top1: 0.75, top5: 0.9, loss: 1.0, images: 10_000, skipped: 0, untested: Vec::new() };
-        let with = |top1: f64, loss: f64| alike(&said, &json!({ "top1": top1, "top5": 0.9, "loss": loss }));
+        let test = |top1: f64, loss: f64, images: usize| TestReport {
+            top1,
+            top5: 0.9,
+            loss,
+            images,
+            skipped: 0,
+            untested: Vec::new(),
+            classes: Vec::new(),
+        };
+        let said = test(0.75, 1.0, 10_000);
+        let with = |top1: f64, loss: f64| alike(&said, &test(top1, loss, 10_000));
         assert!(with(0.751, 1.005).is_ok());
         assert!(with(0.753, 1.0).unwrap_err().contains("top1 is 0.753"));
         assert!(with(0.75, 1.02).unwrap_err().contains("loss"));
-        assert!(alike(&said, &json!({})).is_err());
-        let few = TestFacts { images: 20, ..said };
-        assert!(alike(&few, &json!({ "top1": 0.8, "top5": 0.9, "loss": 1.0 })).is_ok(), "one image of 20");
+        assert!(with(0.75, f64::NAN).unwrap_err().contains("its loss is not finite"));
+        assert!(alike(&test(0.75, 1.0, 20), &test(0.8, 1.0, 20)).is_ok(), "one image of 20");
     }
 }

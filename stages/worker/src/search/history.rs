@@ -1,48 +1,10 @@
 //! What a search did, epoch by epoch: so that the choice can be judged afterwards.
 
-use serde::{Deserialize, Serialize};
 use tfnas::Choice;
-use tfnas::exact_fit::Change;
+use tfnas_stages::SearchEpoch;
 
 /// Mean entropy of the operations, as a share of its maximum, above which a search has not chosen anything.
 const UNDECIDED: f64 = 0.98;
-
-/// One epoch of a search.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EpochRecord {
-    /// The epoch, from 0.
-    pub epoch: usize,
-    /// Learning rate of the weights.
-    pub lr: f64,
-    /// Temperature of the Gumbel softmax.
-    pub temperature: f64,
-    /// Mean loss of the weight steps.
-    pub train_loss: f64,
-    /// Top-1 of the weight steps' Gumbel paths, as a share of 1.
-    pub train_top1: f64,
-    /// Mean cross-entropy of the architecture steps; none in the warm-up.
-    pub architecture_loss: Option<f64>,
-    /// Mean expected latency of the architecture steps, in milliseconds; none in the warm-up.
-    pub expected_lat_ms: Option<f64>,
-    /// Top-1 on the images that train the architecture, as a share of 1; in the last epochs alone.
-    pub val_top1: Option<f64>,
-    /// Mean entropy of the operations' probabilities over the blocks, as a share of its maximum.
-    pub operation_entropy: f64,
-    /// The architecture that would be parsed after this epoch, `[group][kept block]`.
-    pub architecture: Vec<Vec<Choice>>,
-    /// Its latency before the widths were refitted, in milliseconds.
-    pub before_lat_ms: f64,
-    /// Its latency after, in milliseconds.
-    pub after_lat_ms: f64,
-    /// The operations and depths that the fit changed, so that the target is met.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub changes: Vec<Change>,
-    /// Images that train the weights and could not be read.
-    pub skipped: usize,
-    /// Blocks that the epoch before parsed alike (kept or not, and the operation), as a share of all blocks; none in
-    /// the first.
-    pub agreement: Option<f64>,
-}
 
 /// Returns the mean entropy of the operations over the blocks, as a share of its maximum.
 ///
@@ -69,7 +31,7 @@ pub fn agreement(one: &[Vec<Choice>], other: &[Vec<Choice>], depths: &[usize]) -
 }
 
 /// Returns what the fit of the last epoch changed, in words, where it changed anything.
-pub fn what_gave_way(last: &EpochRecord, target_lat_ms: f64) -> Option<String> {
+pub fn what_gave_way(last: &SearchEpoch, target_lat_ms: f64) -> Option<String> {
     let changes: Vec<String> = last.changes.iter().map(ToString::to_string).collect();
     (!changes.is_empty()).then(|| {
         format!(
@@ -81,7 +43,7 @@ pub fn what_gave_way(last: &EpochRecord, target_lat_ms: f64) -> Option<String> {
 }
 
 /// Returns what a person must know of a search that ended undecided, where it did.
-pub fn indecision(last: &EpochRecord) -> Option<String> {
+pub fn indecision(last: &SearchEpoch) -> Option<String> {
     (last.operation_entropy > UNDECIDED).then(|| {
         format!(
             "the search did not converge: operation probabilities are still close to uniform (mean entropy {:.2} of the \
@@ -94,6 +56,8 @@ pub fn indecision(last: &EpochRecord) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use tfnas::exact_fit::Change;
+
     use super::*;
 
     fn choice(operation: usize) -> Choice {
@@ -111,7 +75,7 @@ mod tests {
 
     #[test]
     fn what_the_fit_changed_is_said_in_words() {
-        let mut record = EpochRecord {
+        let mut record = SearchEpoch {
             epoch: 0,
             lr: 0.1,
             temperature: 1.0,

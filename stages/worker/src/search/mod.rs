@@ -3,7 +3,6 @@
 mod architecture_feed;
 mod epoch;
 mod history;
-mod result;
 
 use std::rc::Rc;
 
@@ -13,7 +12,7 @@ use tfnas::exact_fit::{Preferences, fit_exactly};
 use tfnas::{Architecture, LatencyTable, Space, parse::parse};
 use tfnas_images::ImageSource;
 use tfnas_random::{Purpose, Stream};
-use tfnas_stages::{Fit, Metrics, START, SearchParams, Target};
+use tfnas_stages::{Fit, Metrics, START, SearchEpoch, SearchParams, SearchResult, Target};
 use tfnas_torch::NamedTensors;
 use tfnas_torch::full_state::FullState;
 use tfnas_torch::gumbel::{draw_noise, gumbel_path};
@@ -28,8 +27,7 @@ use crate::evaluate::evaluate;
 use crate::images::{Feeder, classes, evaluation, listed, reading};
 use crate::resume::ResumeFolder;
 use crate::search::epoch::Epoch;
-use crate::search::history::{EpochRecord, agreement, indecision, operation_entropy, what_gave_way};
-pub use crate::search::result::SearchResult;
+use crate::search::history::{agreement, indecision, operation_entropy, what_gave_way};
 use crate::state::StateKeeper;
 
 /// Where the search is; what a resume point holds beside tensors.
@@ -40,7 +38,7 @@ struct Position {
     step: usize,
     /// Images of the epoch that could not be read.
     skipped: usize,
-    history: Vec<EpochRecord>,
+    history: Vec<SearchEpoch>,
 }
 
 /// A search under way.
@@ -180,7 +178,7 @@ impl Search<'_> {
     }
 
     /// Parses the architecture, refits its widths after the warm-up, and sums the epoch up.
-    fn record(&mut self, epoch: &Epoch, val_top1: Option<f64>) -> Result<EpochRecord, StageError> {
+    fn record(&mut self, epoch: &Epoch, val_top1: Option<f64>) -> Result<SearchEpoch, StageError> {
         let target_lat_ms = self.target_lat_ms;
         let log_alphas = epoch.supernet.read_log_alphas();
         let mut widths = self.state.widths();
@@ -214,7 +212,7 @@ impl Search<'_> {
         let depths: Vec<usize> = self.space.groups().iter().map(|group| group.blocks).collect();
         let previous = self.position.history.last();
         let trained = epoch.trained()?;
-        Ok(EpochRecord {
+        Ok(SearchEpoch {
             epoch: self.position.epoch,
             lr: epoch.lr,
             temperature: epoch.temperature,
@@ -253,7 +251,7 @@ impl Search<'_> {
         evaluate(&self.feeder, &self.val, &options, None, stop, logits, |_| {}).map(|found| Some(found.reading.top1))
     }
 
-    fn tell(&mut self, record: &EpochRecord) {
+    fn tell(&mut self, record: &SearchEpoch) {
         let step = record.epoch as u64;
         let report = &mut self.context.report;
         report.metric("train_loss", step, record.train_loss);
@@ -317,8 +315,8 @@ impl Search<'_> {
             widths: self.state.widths().rows().to_vec(),
             architecture: (self.params.fit() == Fit::Exact).then(|| last.architecture.clone()),
         };
-        self.context.write_json("search.json", &result)?;
-        self.context.write_json("history.json", &self.position.history)?;
+        self.context.write_json(&result)?;
+        self.context.write_json(&self.position.history)?;
         let weights = self.context.output("search.safetensors");
         write_file(&self.state.state(), &weights).context("search.safetensors")?;
         Ok(Metrics::from([

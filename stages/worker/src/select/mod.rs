@@ -11,13 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use tfnas::exact_fit::{Preferences, fit_exactly};
 use tfnas::{Architecture, LatencyTable, Space};
 use tfnas_select::{EpochScore, Origin, Outcome, Problem, Selection, Settings, Step};
-use tfnas_stages::{Metrics, SelectParams, SelectReport, Selected};
+use tfnas_stages::{Metrics, SearchResult, SelectParams, SelectReport, Selected, StageOutput as _};
 
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::images::{Feeder, classes, listed, reading};
 use crate::ranks::Peers;
-use crate::search::{SearchResult, target};
+use crate::search::target;
 use crate::select::candidate::Candidates;
 use crate::select::team::{Scores, Task, Team};
 
@@ -79,8 +79,8 @@ fn search_result(
     table: &LatencyTable,
     target_ms: f64,
 ) -> Result<tfnas_select::SearchResult, StageError> {
-    let result: SearchResult = context.read_json("search.json")?;
-    let found = result.architecture(space)?;
+    let result: SearchResult = context.read_output()?;
+    let found = result.architecture(space).context(SearchResult::FILE)?;
     let SearchResult { log_alphas, betas, .. } = result;
     let preferences = Preferences { log_alphas: &log_alphas, betas: &betas };
     let fitted = fit_exactly(space, &found, table, target_ms, Some(&preferences)).context("search.json")?;
@@ -219,14 +219,14 @@ impl Leader<'_> {
             ("percentile_high".to_owned(), percentile.high),
         ]);
         let selected = Selected { architecture: winner.architecture.groups().to_vec() };
-        self.context.write_json("selected.json", &selected)?;
+        self.context.write_json(&selected)?;
         let report = SelectReport {
             target_lat_ms: self.target_ms,
             images: self.candidates.train.len(),
             val_images: self.candidates.val.len(),
             selection: outcome,
         };
-        self.context.write_json("candidates.json", &report)?;
+        self.context.write_json(&report)?;
         Ok(metrics)
     }
 }
