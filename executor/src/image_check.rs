@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tfnas_artifacts::Digest;
-use tfnas_planner::plan::{External, From, Planner};
+use tfnas_planner::plan::{External, InputSource, Planner};
 use tfnas_stages::{CheckedSet, ImageCheck, OnBadImage, Stage};
 
 /// Images that nobody has looked at.
@@ -27,10 +27,10 @@ impl Unchecked {
             return None;
         }
         let after = (0..graph.instances.len()).filter(|&other| graph.closure([other]).contains(&instance));
-        let feeds = after.flat_map(|other| &graph.instances[other].feeds);
+        let feeds = after.flat_map(|other| &graph.instances[other].inputs);
         let mut images: Vec<&External> = feeds
-            .filter_map(|feed| match &feed.from {
-                From::External(external @ (External::Folder { .. } | External::List { .. })) => Some(external),
+            .filter_map(|input| match &input.source {
+                InputSource::External(external @ (External::Folder { .. } | External::List { .. })) => Some(external),
                 _ => None,
             })
             .collect();

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 use tfnas_artifacts::Output;
-use tfnas_planner::plan::Because;
+use tfnas_planner::plan::Cause;
 use tfnas_stages::Level;
 
 /// Something that happens to an instance during a run, as reports and `run --json` show it.
@@ -29,7 +29,7 @@ pub enum RunEvent {
         /// The attempt.
         attempt: String,
         /// Why it runs.
-        because: Vec<Because>,
+        because: Vec<Cause>,
         /// How long it will probably take, in seconds.
         expected_s: Option<f64>,
         /// The file that keeps the worker's log.

@@ -5,7 +5,7 @@ use std::thread::Scope;
 
 use tfnas_artifacts::{Attempt, Digest, KeyManifest, OpenRun, Purpose};
 use tfnas_planner::machine::cpu;
-use tfnas_planner::plan::{Because, From, PlanError, Planner};
+use tfnas_planner::plan::{Cause, InputSource, PlanError, Planner};
 use tfnas_stages::{Executor, Stage};
 
 use crate::image_check::{self, Unchecked};
@@ -92,7 +92,7 @@ impl<'a> Runner<'a> {
         let mut state = State::default();
         state.finished.results = results.clone();
         if let Some(manifest) = self.planner.manifest(instance, results)? {
-            let because = vec![Because::plain("to compare its outputs")];
+            let because = vec![Cause::plain("to compare its outputs")];
             let ready = self.ready(instance, manifest, because, Purpose::Check, results)?;
             self.work(&mut state, Some(ready), observer)?;
         }
@@ -244,7 +244,7 @@ impl<'a> Runner<'a> {
             cores: self.threads(instance) * processes,
             memory_bytes: took.unwrap_or(0),
             gpus,
-            exclusive: planner.environment(instance).latency,
+            exclusive: planner.key_facts(instance).latency,
         };
         Ok(request.declared(resources, node.stage))
     }
@@ -276,19 +276,16 @@ impl<'a> Runner<'a> {
     fn threads(&self, instance: usize) -> usize {
         let config = &self.planner.variant(instance).config;
         let stage = self.planner.graph.instances[instance].stage;
-        match stage {
-            // A candidate's weights depend on the number of threads, and must not depend on the machine.
-            Stage::Select => 1,
-            // A latency is measured with the threads that it is meant for.
-            Stage::Lookup | Stage::Parse => config.lookup.threads,
-            _ if config.threads == 0 && config.executor == Executor::Slurm => {
-                config.slurm.request(stage).cores.unwrap_or(1)
-            }
-            _ if config.threads == 0 => match self.launcher {
+        if let Some(threads) = stage.spec().threads(config) {
+            return threads;
+        }
+        match config.threads {
+            0 if config.executor == Executor::Slurm => config.slurm.request(stage).cores.unwrap_or(1),
+            0 => match self.launcher {
                 Some(launcher) if stage.runs_on_ranks() => launcher.threads(),
                 _ => (cpu::cores() / self.processes(instance)).max(1),
             },
-            _ => config.threads,
+            threads => threads,
         }
     }
 
@@ -307,7 +304,7 @@ impl<'a> Runner<'a> {
         &self,
         instance: usize,
         manifest: KeyManifest,
-        because: Vec<Because>,
+        because: Vec<Cause>,
         purpose: Purpose,
         results: &BTreeMap<usize, Attempt>,
     ) -> Result<Ready<'a>, PlanError> {
@@ -316,17 +313,17 @@ impl<'a> Runner<'a> {
         let config = &planner.variant(instance).config;
         let mut made = Vec::new();
         let mut given = BTreeMap::new();
-        for feed in &node.feeds {
-            match &feed.from {
-                From::Instance(upstream, output) => {
+        for input in &node.inputs {
+            match &input.source {
+                InputSource::Instance(upstream, output) => {
                     let result = results.get(upstream).and_then(|attempt| attempt.output(output));
                     if let Some(output) = result {
-                        made.push((feed.port, *upstream, output.digest));
+                        made.push((input.port, *upstream, output.digest));
                     }
                 }
-                From::External(external) => {
+                InputSource::External(external) => {
                     if let Some(resolved) = planner.externals.get(external) {
-                        given.insert(feed.port, resolved.input.clone());
+                        given.insert(input.port, resolved.input.clone());
                     }
                 }
             }
@@ -357,7 +354,7 @@ impl<'a> Runner<'a> {
             processes: self.processes(instance),
             rank_timeout_s: config.ranks.timeout_s,
             executor: config.executor,
-            queue: Queue::new(&config.slurm, node.stage, planner.environment(instance).latency),
+            queue: Queue::new(&config.slurm, node.stage, planner.key_facts(instance).latency),
             because,
             expected_s: expected_ms.map(|ms| ms as f64 / 1e3),
             forced: self.forced.contains(&instance),

@@ -11,7 +11,7 @@ use tfnas_artifacts::{
     Cache, CacheError, Digest, Failure, Holder, KeyManifest, NewAttempt, OpenAttempt, OpenRun, Purpose, Usage, Waiting,
 };
 use tfnas_planner::machine::{Device, build, record};
-use tfnas_planner::plan::Because;
+use tfnas_planner::plan::Cause;
 use tfnas_stages::{CONTRACT, Executor, ImageCheck, Input, Job, Stage};
 
 use crate::exit_status::{self, OomMonitor};
@@ -68,7 +68,7 @@ pub struct Task<'a> {
     /// How it is queued, where that is the cluster.
     pub queue: Queue,
     /// Why it runs.
-    pub because: Vec<Because>,
+    pub because: Vec<Cause>,
     /// How long it will probably take, in seconds.
     pub expected_s: Option<f64>,
     /// Whether a result that appears meanwhile is not to be used.

@@ -1,6 +1,6 @@
 use clap::Args;
 use serde::Serialize;
-use tfnas_planner::plan::{Action, Because, chain, select};
+use tfnas_planner::plan::{Action, Cause, chain, select};
 
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -20,7 +20,7 @@ pub struct Explain {
 struct Shown {
     id: String,
     action: Action,
-    because: Vec<Because>,
+    because: Vec<Cause>,
     /// The remote that the result was pulled from.
     #[serde(skip_serializing_if = "Option::is_none")]
     remote: Option<String>,

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use clap::Args;
 use serde::Serialize;
 use tfnas_humanize as humanize;
-use tfnas_planner::plan::{Action, Because, Graph, Plan as Steps, Remarks, Step, select};
+use tfnas_planner::plan::{Action, Cause, Graph, Plan as Steps, Remarks, Step, select};
 
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -37,7 +37,7 @@ struct ShownStep<'a> {
     stage: &'static str,
     action: Action,
     key: Option<String>,
-    because: &'a [Because],
+    because: &'a [Cause],
     expected_s: Option<f64>,
     /// The remote that the result was pulled from.
     #[serde(skip_serializing_if = "Option::is_none")]

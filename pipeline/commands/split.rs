@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 use tfnas_images::{ImageList, imagenet100, recognise};
-use tfnas_planner::plan::{External, From};
+use tfnas_planner::plan::{External, InputSource};
 use tfnas_stages::PublishedSplit;
 
 use crate::error::CommandError;
@@ -112,8 +112,8 @@ impl Report {
 fn configured(options: &Options) -> Result<Vec<Listed>, CommandError> {
     let setup = Setup::new(options)?;
     let externals =
-        setup.graph.instances.iter().flat_map(|instance| &instance.feeds).filter_map(|feed| match &feed.from {
-            From::External(external) => Some(external),
+        setup.graph.instances.iter().flat_map(|instance| &instance.inputs).filter_map(|input| match &input.source {
+            InputSource::External(external) => Some(external),
             _ => None,
         });
     let mut seen = std::collections::BTreeSet::new();

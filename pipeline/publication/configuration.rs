@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use tfnas::Space;
 use tfnas_artifacts::KeyManifest;
 use tfnas_stages::{
-    Config, DataSection, DataWorkers, DeviceChoice, LookupParams, LookupSection, ParseParams, Ranks, START,
-    SearchParams, SelectParams, SelectSection, SpaceChoice, SplitParams, Stage, TestParams, TrainParams,
+    Config, DataSection, DataWorkers, DeviceChoice, LookupParams, LookupSection, ParseParams, Ranks, SearchParams,
+    SelectParams, SelectSection, SpaceChoice, SplitParams, Stage, TestParams, TrainParams, WARM_START,
 };
 
 use crate::publication::{StageRecord, names};
@@ -43,7 +43,7 @@ pub fn configuration(records: &BTreeMap<Stage, StageRecord>, data: &DataSection)
     let fit = search.fit();
     let mut section = search.search;
     section.fit = Some(fit);
-    if record(records, Stage::Search)?.input(START).is_some() {
+    if record(records, Stage::Search)?.input(WARM_START).is_some() {
         section.from = Some(NOT_PUBLISHED.into());
     }
     let imported = LookupSection {

@@ -1,7 +1,5 @@
 //! The names of a publication's files.
 
-use tfnas_stages::Stage;
-
 /// Names that do not depend on a stage.
 pub mod names {
     /// The model card.
@@ -53,20 +51,4 @@ pub mod names {
     pub fn record(stage: tfnas_stages::Stage) -> String {
         format!("provenance/{}.json", stage.name())
     }
-}
-
-/// Returns the file that holds a stage's output; none where its bytes are not published.
-///
-/// * `weights`: which of the training's outputs was tested.
-pub fn file_of(stage: Stage, output: &str, weights: &str) -> Option<String> {
-    let folder = match (stage, output) {
-        (Stage::Search, "search.safetensors") => return None,
-        (Stage::Train, "train.json") | (Stage::Test, _) => "metrics/",
-        (Stage::Train, output) => return (output == weights).then(|| names::WEIGHTS.to_owned()),
-        (Stage::Split, _) => "lists/",
-        (Stage::Search, _) => "search/",
-        (Stage::Select, _) => "select/",
-        (Stage::Lookup | Stage::Parse, _) => "",
-    };
-    Some(format!("{folder}{output}"))
 }

@@ -40,7 +40,7 @@ pub use configuration::{configuration, public as public_path, unflattened};
 pub use contents::{Contents, lists, weights};
 pub use data::{Data, Images, ListDigest, Looks, Overlap};
 pub use facts::{Measured, measured};
-pub use files::{file_of, names};
+pub use files::names;
 pub use json::{canonical, parse_canonical};
 pub use lists::{ImageLists, NamedList};
 pub use manifest::{FileEntry, Manifest};

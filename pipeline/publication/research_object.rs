@@ -8,7 +8,7 @@ use tfnas_attestations::ro_crate::{Crate, CrateError, File, Parameter, RunOfTool
 use tfnas_stages::Stage;
 
 use crate::publication::card::LICENCES;
-use crate::publication::{FileEntry, Origin, StageRecord, file_of, names};
+use crate::publication::{FileEntry, Origin, StageRecord, names};
 
 /// Names the program; what it is at a version, its digest says.
 const TOOL: &str = "urn:tfnas-pipeline";
@@ -88,7 +88,7 @@ fn described(name: &str) -> (&'static str, &'static str) {
 fn run(record: &StageRecord, files: &[FileEntry], weights: &str) -> RunOfTool {
     let is_there = |name: &String| files.iter().any(|file| file.name == *name);
     let read = record.inputs.iter().filter_map(|input| match &input.from {
-        Origin::Stage { stage, output } => file_of(*stage, output, weights),
+        Origin::Stage { stage, output } => stage.spec().published_file(output, weights),
         Origin::Data { .. } => None,
     });
     let outside = record.inputs.iter().filter_map(|input| match &input.from {
@@ -97,7 +97,7 @@ fn run(record: &StageRecord, files: &[FileEntry], weights: &str) -> RunOfTool {
         }
         Origin::Stage { .. } => None,
     });
-    let made = record.outputs.iter().filter_map(|output| file_of(record.stage, &output.name, weights));
+    let made = record.outputs.iter().filter_map(|output| record.stage.spec().published_file(&output.name, weights));
     RunOfTool {
         id: record.stage.name().to_owned(),
         name: record.instance.clone(),

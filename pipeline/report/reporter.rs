@@ -4,7 +4,7 @@ use indicatif::MultiProgress;
 use serde::Serialize;
 use tfnas_executor::{Finished, RunEvent, RunObserver};
 use tfnas_humanize as humanize;
-use tfnas_planner::plan::{Because, Graph, Remark, Remarks};
+use tfnas_planner::plan::{Cause, Graph, Remark, Remarks};
 use tfnas_stages::Level;
 
 use crate::report::bars::{Bars, Progress};
@@ -189,7 +189,7 @@ impl RunObserver for Reporter {
 }
 
 /// Returns why an instance runs, on one line.
-pub fn causes(id: &str, because: &[Because]) -> String {
+pub fn causes(id: &str, because: &[Cause]) -> String {
     let mut text: Vec<String> = because.iter().take(CAUSES).map(ToString::to_string).collect();
     if because.len() > CAUSES {
         text.push(format!("and {} more (explain {id})", because.len() - CAUSES));

@@ -316,7 +316,7 @@ impl Config {
         if self.executor == Executor::Local {
             return None;
         }
-        let measures = |stage: &Stage| stage.environment(self).latency;
+        let measures = |stage: &Stage| stage.key_facts(self).latency;
         if self.device == DeviceChoice::Auto {
             let message = "auto is what this machine has, and a node of the cluster computes: write cpu or cuda";
             return Some(("device".to_owned(), message.to_owned()));
@@ -341,15 +341,7 @@ impl Config {
 
     /// Returns what is wrong with the values of `stage`'s section, as (dotted key, message); types are already right.
     pub fn problem(&self, stage: Stage) -> Option<(String, String)> {
-        let found = match stage {
-            Stage::Split => self.split.problem(),
-            Stage::Lookup => self.lookup.problem(),
-            Stage::Search => self.search.problem(),
-            Stage::Select => self.select.problem(),
-            Stage::Parse => self.parse.problem(),
-            Stage::Train => self.train.problem(),
-            Stage::Test => self.test.problem(),
-        };
+        let found = stage.spec().problem(self);
         found.map(|(key, message)| (format!("{}.{key}", stage.name()), message))
     }
 }

@@ -167,9 +167,10 @@ impl SlurmSection {
     pub fn request(&self, stage: Stage) -> SlurmRequest {
         let own = self.stages.get(&stage).cloned().unwrap_or_default();
         // Other stages have one task.
-        let (nodes, ranks) = match stage {
-            Stage::Select | Stage::Train => (own.nodes.or(self.nodes), own.ranks_per_node.or(self.ranks_per_node)),
-            _ => (None, None),
+        let (nodes, ranks) = if stage.runs_on_ranks() {
+            (own.nodes.or(self.nodes), own.ranks_per_node.or(self.ranks_per_node))
+        } else {
+            (None, None)
         };
         SlurmRequest {
             partition: own.partition.or_else(|| self.partition.clone()),

@@ -12,22 +12,15 @@ mod executor;
 mod fit;
 mod job;
 mod last_word;
-mod lookup;
 pub mod machine;
 mod output;
-mod parse;
 mod path_text;
 mod precision;
 mod predict;
 mod ranks;
 mod resources;
-mod search;
-mod select;
-mod split;
 mod stage;
 mod target;
-mod test;
-mod train;
 
 pub use augment::{Augment, Crop};
 pub use config::{
@@ -40,21 +33,19 @@ pub use executor::{Executor, SlurmRequest, SlurmSection, SlurmStage};
 pub use fit::Fit;
 pub use job::{CONTRACT, CheckedSet, INTERRUPTED, ImageCheck, Input, Job, JobError, NO_MORE_JOBS, Stop};
 pub use last_word::{LastWord, Submission, TurnState, detached};
-pub use lookup::{LookupParams, LookupSection};
 pub use output::{
     ArchitectureReport, BlockReport, ClassReport, LookupCheck, LookupReport, SearchEpoch, SearchResult,
     SearchResultError, SelectReport, Selected, SplitReport, StageOutput, TableOrigin, TestReport, TrainEpoch,
     TrainReport, finite,
 };
-pub use parse::{ParseParams, ParseSection};
 pub use precision::Precision;
 pub use predict::{PredictImage, PredictRequest, Prediction};
 pub use ranks::{RankParams, Ranks};
 pub use resources::{Resources, StageResources};
-pub use search::{ArchitectureOptimizer, SearchParams, SearchSection, WeightOptimizer};
-pub use select::{Recipe, SelectParams, SelectSection, is_published};
-pub use split::{PublishedSplit, SplitParams, SplitSection};
-pub use stage::{Environment, InputPort, START, Source, Stage, TEST_LIST};
+pub use stage::{
+    ArchitectureOptimizer, InputPort, KeyFacts, LookupParams, LookupSection, ParseParams, ParseSection, Protocol,
+    PublishedSplit, Recipe, SearchParams, SearchSection, SelectParams, SelectSection, Source, SplitParams,
+    SplitSection, Stage, StageSpec, TEST_LIST, TestParams, TestSection, TrainParams, TrainSection, WARM_START,
+    WeightOptimizer, WeightsChoice, is_published,
+};
 pub use target::{Target, UnreachableTarget};
-pub use test::{TestParams, TestSection, WeightsChoice};
-pub use train::{Protocol, TrainParams, TrainSection};

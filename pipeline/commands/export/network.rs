@@ -8,7 +8,7 @@ use tfnas_fs::read_text_limited;
 use tfnas_images::parse_classes;
 use tfnas_onnx::State;
 use tfnas_planner::network_file::{ConfigFile, WeightsBytes};
-use tfnas_planner::plan::{From, select};
+use tfnas_planner::plan::{InputSource, select};
 use tfnas_stages::{ExifOrientation, Stage, published_resize};
 
 use crate::error::CommandError;
@@ -165,10 +165,10 @@ fn input(
     results: &BTreeMap<usize, Attempt>,
 ) -> Result<PathBuf, CommandError> {
     let graph = &session.graph;
-    let feed = graph.instances[instance].feeds.iter().find(|feed| feed.port == port);
-    match &feed.expect("the ports are those of the stage").from {
-        From::External(external) => Ok(external.path().to_owned()),
-        From::Instance(upstream, output) => {
+    let input = graph.instances[instance].inputs.iter().find(|input| input.port == port);
+    match &input.expect("the ports are those of the stage").source {
+        InputSource::External(external) => Ok(external.path().to_owned()),
+        InputSource::Instance(upstream, output) => {
             let digest = results.get(upstream).and_then(|result| result.output(output)).map(|output| output.digest);
             let id = &graph.instances[*upstream].id;
             let digest = digest.ok_or_else(|| {

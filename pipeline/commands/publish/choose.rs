@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tfnas_artifacts::{Attempt, Cache, Outcome, Purpose, RunId};
-use tfnas_stages::{START, Stage};
+use tfnas_stages::{Source, Stage};
 
 use crate::error::CommandError;
 use crate::publication::{Origin, PublishedInput};
@@ -168,15 +168,7 @@ fn maker(port: &str) -> Option<Stage> {
 
 /// The key of the configuration that names what a port reads.
 fn key(port: &str) -> &str {
-    match port {
-        "train_images" => "data.train",
-        "test_images" => "data.test",
-        "classes" => "split.classes",
-        "table" => "lookup.import",
-        START => "search.from",
-        "weights" => "test.weights",
-        other => other,
-    }
+    Source::GIVEN.iter().find(|source| source.port() == port).and_then(|source| source.config_key()).unwrap_or(port)
 }
 
 /// The result of the run that made an input. Where networks of several instances are alike, it is that of the same
@@ -209,7 +201,7 @@ mod tests {
         assert_eq!(maker("latency.table"), Some(Stage::Lookup));
         assert_eq!(maker("classes.txt"), Some(Stage::Split));
         assert_eq!(maker("test.list"), Some(Stage::Split));
-        for port in ["train_images", "test_images", "classes", "table", START, "weights"] {
+        for port in ["train_images", "test_images", "classes", "table", "start", "weights"] {
             assert_eq!(maker(port), None);
             assert!(key(port).contains('.'), "{port}");
         }

@@ -12,7 +12,7 @@ use crate::commands::publish::images::{Found, Which, find};
 use crate::error::CommandError;
 use crate::options::Options;
 use crate::publication::{
-    Contents, Data, ListDigest, Looks, StageRecord, canonical, configuration, file_of, lists, measured, names, weights,
+    Contents, Data, ListDigest, Looks, StageRecord, canonical, configuration, lists, measured, names, weights,
 };
 
 /// What a file of the publication is made from.
@@ -98,7 +98,7 @@ fn artifacts(cache: &Cache, chosen: &Chosen, weights: &str) -> Result<BTreeMap<S
                 CommandError::failed(format!("{} of {}: {error}", output.name, attempt.instance))
                     .with_hint(format!("`run {}` makes it again", attempt.instance))
             })?;
-            if let Some(name) = file_of(*stage, &output.name, weights) {
+            if let Some(name) = stage.spec().published_file(&output.name, weights) {
                 files.insert(name, Source::Artifact { path, digest: output.digest });
             }
         }

@@ -113,7 +113,7 @@ impl Lock {
                 Some(attempt) => Some(Locked {
                     key: attempt.key.to_string(),
                     inputs: named(attempt.inputs.iter().map(|input| (&input.port, &input.digest))),
-                    environment: key_facts(planner.environment(position), planner.device(position))
+                    environment: key_facts(planner.key_facts(position), planner.device(position))
                         .into_iter()
                         .map(|(name, value)| (name.to_owned(), value))
                         .collect(),

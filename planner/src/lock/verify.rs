@@ -54,6 +54,6 @@ pub fn differences(planner: &Planner<'_>, lock: &Lock) -> Result<Vec<Difference>
 }
 
 fn facts(planner: &Planner<'_>, position: usize, locked: &Locked) -> BTreeMap<&'static str, String> {
-    let here = key_facts(planner.environment(position), planner.device(position));
+    let here = key_facts(planner.key_facts(position), planner.device(position));
     here.into_iter().map(|(name, value)| (name, locked.environment.get(name).cloned().unwrap_or(value))).collect()
 }

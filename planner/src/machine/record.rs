@@ -3,7 +3,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tfnas_artifacts::{Digest, identify_file};
-use tfnas_stages::Environment;
+use tfnas_stages::KeyFacts;
 
 use crate::machine::{Device, build, cpu};
 
@@ -14,7 +14,7 @@ const IGNORED: [&str; 5] = ["worker", "source_revision", "source_clean", "cargo_
 const DTYPE: &str = "f32";
 
 /// Returns those facts that make a stage's result another one, by name: a part of its action key.
-pub fn key_facts(declared: Environment, device: &Device) -> BTreeMap<&'static str, String> {
+pub fn key_facts(declared: KeyFacts, device: &Device) -> BTreeMap<&'static str, String> {
     let mut facts = BTreeMap::new();
     if declared.compute {
         facts.insert("libtorch", build::LIBTORCH.to_owned());
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_stage_that_computes_nothing_depends_on_no_machine() {
-        assert!(key_facts(Environment::default(), &Device::Cpu).is_empty());
+        assert!(key_facts(KeyFacts::default(), &Device::Cpu).is_empty());
     }
 
     #[test]
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_measured_latency_belongs_to_the_model_of_its_device() {
-        let facts = key_facts(Environment { compute: true, latency: true }, &Device::Cpu);
+        let facts = key_facts(KeyFacts { compute: true, latency: true }, &Device::Cpu);
         let names: Vec<_> = facts.keys().copied().collect();
         assert_eq!(names, ["device", "device_model", "dtype", "governor", "libtorch"]);
     }

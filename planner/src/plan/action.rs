@@ -1,7 +1,7 @@
 use serde::Serialize;
 use tfnas_artifacts::{ActionKey, Attempt, KeyManifest};
 
-use crate::plan::Because;
+use crate::plan::Cause;
 
 /// What will happen to an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -37,7 +37,7 @@ pub struct Step {
     /// The result that will be used.
     pub hit: Option<Attempt>,
     /// Why it runs, or may run; empty for what is cached.
-    pub because: Vec<Because>,
+    pub because: Vec<Cause>,
     /// How long it will probably take, in seconds, where it ran before.
     pub expected_s: Option<f64>,
 }

@@ -2,7 +2,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use serde_json::Value;
 
-use crate::plan::{Because, Changes, Plan, PlanError, Planner};
+use crate::plan::{Cause, Changes, Plan, PlanError, Planner};
 
 /// Returns why an instance runs or may run, along the chain to its causes: first its own changes; then, for each input
 /// that changed, why the instance that makes it made another one. `via` is none for the instance's own fields, else
@@ -25,7 +25,7 @@ pub fn chain(planner: &Planner<'_>, plan: &Plan, instance: usize) -> Result<Chan
             }
             let own = here == instance;
             let via = cause.via.clone().or_else(|| (!own).then(|| id.clone()));
-            causes.push(Because { via, ..cause });
+            causes.push(Cause { via, ..cause });
         }
     }
     Ok(causes)

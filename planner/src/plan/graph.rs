@@ -23,21 +23,21 @@ pub struct Instance {
     /// Its parameters.
     pub params: Value,
     /// Its inputs.
-    pub feeds: Vec<Feed>,
+    pub inputs: Vec<InputBinding>,
 }
 
 /// An input of an instance.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Feed {
+pub struct InputBinding {
     /// The port.
     pub port: &'static str,
     /// What it reads.
-    pub from: From,
+    pub source: InputSource,
 }
 
 /// Where an input comes from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum From {
+pub enum InputSource {
     /// An output of another instance, by the instance's position and the output's name.
     Instance(usize, &'static str),
     /// Something that no stage made.
@@ -78,18 +78,18 @@ impl Graph {
         let mut instances: Vec<(Instance, BTreeSet<usize>)> = Vec::new();
         for stage in Stage::ALL.iter().copied() {
             // What tells the instances of a stage apart, and where each stands.
-            let mut known: BTreeMap<(String, Vec<Feed>, String), usize> = BTreeMap::new();
+            let mut known: BTreeMap<(String, Vec<InputBinding>, String), usize> = BTreeMap::new();
             for (position, variant) in configuration.variants.iter().enumerate() {
                 if !stage.is_enabled(&variant.config) {
                     continue;
                 }
                 let params = stage.params(&variant.config, variant.space.definition());
-                let feeds = feeds(stage, configuration, variant, position, &instances);
+                let inputs = bind_inputs(stage, configuration, variant, position, &instances);
                 let device = String::from(variant.config.device);
-                let same = (params.to_string(), feeds.clone(), device);
+                let same = (params.to_string(), inputs.clone(), device);
                 let at = *known.entry(same).or_insert_with(|| {
                     let id = String::new();
-                    instances.push((Instance { id, stage, variant: position, params, feeds }, BTreeSet::new()));
+                    instances.push((Instance { id, stage, variant: position, params, inputs }, BTreeSet::new()));
                     instances.len() - 1
                 });
                 instances[at].1.insert(position);
@@ -104,11 +104,11 @@ impl Graph {
     /// Returns the positions of the instances whose outputs this one reads.
     pub fn upstream(&self, instance: usize) -> BTreeSet<usize> {
         self.instances[instance]
-            .feeds
+            .inputs
             .iter()
-            .filter_map(|feed| match feed.from {
-                From::Instance(position, _) => Some(position),
-                From::External(_) => None,
+            .filter_map(|input| match input.source {
+                InputSource::Instance(position, _) => Some(position),
+                InputSource::External(_) => None,
             })
             .collect()
     }
@@ -131,13 +131,13 @@ impl Graph {
     }
 }
 
-fn feeds(
+fn bind_inputs(
     stage: Stage,
     configuration: &Configuration,
     variant: &Variant,
     position: usize,
     before: &[(Instance, BTreeSet<usize>)],
-) -> Vec<Feed> {
+) -> Vec<InputBinding> {
     let config = &variant.config;
     let root = configuration.resolve(&config.data.root);
     let images = |images: &Path, key| {
@@ -152,26 +152,31 @@ fn feeds(
         .inputs(config)
         .into_iter()
         .map(|port| {
-            let from = match port.source {
+            let source = match port.source {
                 Source::Output(of, output) => {
                     let at = before
                         .iter()
                         .position(|(instance, variants)| instance.stage == of && variants.contains(&position))
                         .expect("a stage reads outputs of stages before it, which every variant has");
-                    From::Instance(at, output)
+                    InputSource::Instance(at, output)
                 }
-                Source::TrainImages => From::External(images(&config.data.train, "data.train")),
-                Source::TestImages => {
-                    let test = config.data.test.as_deref().unwrap_or(Path::new(DataSection::TEST));
-                    From::External(images(test, "data.test"))
+                given => {
+                    let key = given.config_key().expect("every source but an output is named by a key");
+                    InputSource::External(match given {
+                        Source::Output(..) => unreachable!("matched above"),
+                        Source::TrainImages => images(&config.data.train, key),
+                        Source::TestImages => {
+                            images(config.data.test.as_deref().unwrap_or(Path::new(DataSection::TEST)), key)
+                        }
+                        Source::ClassesFile => file(config.split.classes_file(), key),
+                        Source::TableFile => file(config.lookup.import.as_deref(), key),
+                        Source::SearchFile => file(config.search.from.as_deref(), key),
+                        Source::WeightsFile => file(config.test.weights.file(), key),
+                        Source::ArchitectureFile => file(config.train.from.as_deref(), key),
+                    })
                 }
-                Source::ClassesFile => From::External(file(config.split.classes_file(), "split.classes")),
-                Source::TableFile => From::External(file(config.lookup.import.as_deref(), "lookup.import")),
-                Source::SearchFile => From::External(file(config.search.from.as_deref(), "search.from")),
-                Source::WeightsFile => From::External(file(config.test.weights.file(), "test.weights")),
-                Source::ArchitectureFile => From::External(file(config.train.from.as_deref(), "train.from")),
             };
-            Feed { port: port.name, from }
+            InputBinding { port: port.name, source }
         })
         .collect()
 }

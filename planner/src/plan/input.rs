@@ -7,7 +7,7 @@ use tfnas_artifacts::{
 use tfnas_images::{ImageList, UnreadFormats, is_ignored, is_newly_read};
 use tfnas_stages::Input;
 
-use crate::plan::{External, From, Graph};
+use crate::plan::{External, Graph, InputSource};
 
 /// Which files of an image folder count: all but hidden and system ones.
 pub const IMAGE_FOLDER: FolderRules = FolderRules { is_ignored, is_new: is_newly_read };
@@ -117,8 +117,8 @@ impl ExternalInputs {
         generated: &dyn Fn(&Path) -> bool,
     ) -> Result<(), InputError> {
         for instance in instances {
-            for feed in &graph.instances[instance].feeds {
-                if let From::External(external) = &feed.from
+            for input in &graph.instances[instance].inputs {
+                if let InputSource::External(external) = &input.source
                     && !matches!(self.known.get(external), Some(Some(_)))
                 {
                     let resolved = match resolve(external, memos, generated)? {
@@ -206,9 +206,9 @@ pub fn check(
     instances: impl IntoIterator<Item = usize>,
     generated: &dyn Fn(&Path) -> bool,
 ) -> Result<(), InputError> {
-    let feeds = instances.into_iter().flat_map(|instance| &graph.instances[instance].feeds);
-    for feed in feeds {
-        if let From::External(external) = &feed.from {
+    let inputs = instances.into_iter().flat_map(|instance| &graph.instances[instance].inputs);
+    for input in inputs {
+        if let InputSource::External(external) = &input.source {
             check_one(external, generated)?;
         }
     }

@@ -1,7 +1,7 @@
 //! Which stages run, and why: the graph of instances, their keys, and what the ledger knows of them.
 
 mod action;
-mod because;
+mod cause;
 mod chain;
 mod graph;
 mod input;
@@ -13,9 +13,9 @@ mod target;
 mod test_images;
 
 pub use action::{Action, Plan, Step};
-pub use because::{Because, Changes};
+pub use cause::{Cause, Changes};
 pub use chain::chain;
-pub use graph::{External, From, Graph, Instance};
+pub use graph::{External, Graph, InputSource, Instance};
 pub use input::{ExternalInputs, IMAGE_FOLDER, IdentifiedImages, InputError, check};
 use key::manifest;
 pub use network::{NetworkError, check_networks};

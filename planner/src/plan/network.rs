@@ -6,7 +6,7 @@ use tfnas::{Architecture, ModelConfig};
 use tfnas_stages::{Source, Stage};
 
 use crate::network_file::{ConfigFile, NetworkFileError, WeightsBytes};
-use crate::plan::{Action, External, From, PlanError, Planner};
+use crate::plan::{Action, External, InputSource, PlanError, Planner};
 
 /// What is wrong with a network or weights of the user's, found before anything starts.
 #[derive(Debug, thiserror::Error)]
@@ -75,8 +75,10 @@ fn file_of<'a>(planner: &Planner<'a>, instance: usize, source: Source) -> Option
     let config = &planner.variant(instance).config;
     let stage = planner.graph.instances[instance].stage;
     let port = stage.inputs(config).into_iter().find(|port| port.source == source)?.name;
-    planner.graph.instances[instance].feeds.iter().find(|feed| feed.port == port).and_then(|feed| match &feed.from {
-        From::External(External::File { path, .. }) => Some(path.as_path()),
-        _ => None,
+    planner.graph.instances[instance].inputs.iter().find(|input| input.port == port).and_then(|input| {
+        match &input.source {
+            InputSource::External(External::File { path, .. }) => Some(path.as_path()),
+            _ => None,
+        }
     })
 }

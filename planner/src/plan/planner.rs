@@ -1,11 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tfnas_artifacts::{Attempt, Cache, CacheError, Digest, Hit, KeyError, KeyManifest, LedgerError, Outcome};
-use tfnas_stages::Environment;
+use tfnas_stages::KeyFacts;
 
 use crate::config::{Configuration, Variant};
 use crate::machine::{Device, key_facts};
-use crate::plan::{Action, Because, Changes, ExternalInputs, From, Graph, Plan, Step, manifest};
+use crate::plan::{Action, Cause, Changes, ExternalInputs, Graph, InputSource, Plan, Step, manifest};
 
 /// Works out what runs and why; has no effect on anything.
 pub struct Planner<'a> {
@@ -37,7 +37,7 @@ pub enum PlanError {
     Cache(#[from] CacheError),
 }
 
-impl std::convert::From<LedgerError> for PlanError {
+impl From<LedgerError> for PlanError {
     fn from(error: LedgerError) -> Self {
         Self::Cache(error.into())
     }
@@ -103,7 +103,7 @@ impl Planner<'_> {
         position: usize,
         results: &BTreeMap<usize, Attempt>,
     ) -> Result<Option<KeyManifest>, PlanError> {
-        let facts = key_facts(self.environment(position), self.device(position));
+        let facts = key_facts(self.key_facts(position), self.device(position));
         match self.inputs(position, &|upstream, output| output_of(results, upstream, output)) {
             Some(inputs) => self.manifest_of(position, &inputs, &facts).map(Some),
             None => Ok(None),
@@ -116,13 +116,13 @@ impl Planner<'_> {
         position: usize,
         output: &dyn Fn(usize, &str) -> Option<Digest>,
     ) -> Option<BTreeMap<&'static str, Digest>> {
-        let feeds = &self.graph.instances[position].feeds;
-        feeds.iter().map(|feed| Some((feed.port, self.digest(&feed.from, output)?))).collect()
+        let inputs = &self.graph.instances[position].inputs;
+        inputs.iter().map(|input| Some((input.port, self.digest(&input.source, output)?))).collect()
     }
 
     /// Returns which facts of the environment belong to the key of an instance.
-    pub fn environment(&self, position: usize) -> Environment {
-        self.graph.instances[position].stage.environment(&self.variant(position).config)
+    pub fn key_facts(&self, position: usize) -> KeyFacts {
+        self.graph.instances[position].stage.key_facts(&self.variant(position).config)
     }
 
     /// Returns what identifies the work of an instance with these inputs and facts of the environment.
@@ -139,10 +139,10 @@ impl Planner<'_> {
         manifest(instance, inputs, facts).map_err(|source| PlanError::Key { id: instance.id.clone(), source })
     }
 
-    fn digest(&self, from: &From, output: &dyn Fn(usize, &str) -> Option<Digest>) -> Option<Digest> {
-        match from {
-            From::Instance(upstream, name) => output(*upstream, name),
-            From::External(external) => self.externals.get(external).map(|resolved| resolved.digest),
+    fn digest(&self, source: &InputSource, output: &dyn Fn(usize, &str) -> Option<Digest>) -> Option<Digest> {
+        match source {
+            InputSource::Instance(upstream, name) => output(*upstream, name),
+            InputSource::External(external) => self.externals.get(external).map(|resolved| resolved.digest),
         }
     }
 
@@ -160,12 +160,12 @@ impl Planner<'_> {
         let instance = &self.graph.instances[position];
         if forced {
             let at = Some(format!("--force {}", instance.stage.name()));
-            return Ok(vec![Because { at, ..Because::plain("--force") }]);
+            return Ok(vec![Cause { at, ..Cause::plain("--force") }]);
         }
         if !found.untrusted.is_empty() || !found.lost.is_empty() {
             let untrusted = found.untrusted.iter().map(ToString::to_string);
             let lost = found.lost.iter().map(ToString::to_string);
-            return Ok(untrusted.chain(lost).map(Because::plain).collect());
+            return Ok(untrusted.chain(lost).map(Cause::plain).collect());
         }
         let key = manifest.key();
         let ledger = self.cache.ledger();
@@ -174,13 +174,13 @@ impl Planner<'_> {
             // An attempt without an end is one whose planner was killed.
             let outcome = last.outcome.unwrap_or(Outcome::Interrupted).name();
             let cause = last.cause.map_or_else(|| outcome.to_owned(), |cause| format!("{outcome}: {cause}"));
-            return Ok(vec![Because { old: Some(cause.into()), ..Because::plain("outcome") }]);
+            return Ok(vec![Cause { old: Some(cause.into()), ..Cause::plain("outcome") }]);
         }
         let Some(last) = ledger.last_result(&instance.id)? else {
-            return Ok(vec![Because::plain("never ran")]);
+            return Ok(vec![Cause::plain("never ran")]);
         };
         if last.key == key {
-            return Ok(vec![Because::plain("its outputs are no longer in the store")]);
+            return Ok(vec![Cause::plain("its outputs are no longer in the store")]);
         }
         Ok(self.differences(position, &last.manifest, manifest))
     }
@@ -188,7 +188,7 @@ impl Planner<'_> {
     /// Returns in what a manifest of an instance differs from an earlier one, and where each change comes from.
     pub fn differences(&self, position: usize, old: &KeyManifest, new: &KeyManifest) -> Changes {
         let stage = self.graph.instances[position].stage;
-        let changes = Because::differences(old, new, stage, self.variant(position));
+        let changes = Cause::differences(old, new, stage, self.variant(position));
         changes.into_iter().map(|change| self.with_source(position, change)).collect()
     }
 
@@ -197,13 +197,13 @@ impl Planner<'_> {
         let instance = &self.graph.instances[position];
         let last = self.cache.ledger().last_result(&instance.id)?;
         let known = |upstream, output: &str| output_of(results, upstream, output);
-        let unknown = instance.feeds.iter().filter(|feed| self.digest(&feed.from, &known).is_none());
+        let unknown = instance.inputs.iter().filter(|input| self.digest(&input.source, &known).is_none());
         Ok(unknown
-            .map(|feed| {
-                let old = last.as_ref().and_then(|last| last.manifest.inputs().get(feed.port));
-                let change = Because {
+            .map(|input| {
+                let old = last.as_ref().and_then(|last| last.manifest.inputs().get(input.port));
+                let change = Cause {
                     old: old.map(|digest| digest.to_string().into()),
-                    ..Because::plain(format!("input {}", feed.port))
+                    ..Cause::plain(format!("input {}", input.port))
                 };
                 self.with_source(position, change)
             })
@@ -211,16 +211,16 @@ impl Planner<'_> {
     }
 
     /// Adds to the change of an input where the input comes from.
-    fn with_source(&self, position: usize, change: Because) -> Because {
+    fn with_source(&self, position: usize, change: Cause) -> Cause {
         let port = change.field.strip_prefix("input ");
-        let feeds = &self.graph.instances[position].feeds;
-        match feeds.iter().find(|feed| Some(feed.port) == port).map(|feed| &feed.from) {
-            Some(From::Instance(upstream, _)) => {
-                Because { via: Some(self.graph.instances[*upstream].id.clone()), ..change }
+        let inputs = &self.graph.instances[position].inputs;
+        match inputs.iter().find(|input| Some(input.port) == port).map(|input| &input.source) {
+            Some(InputSource::Instance(upstream, _)) => {
+                Cause { via: Some(self.graph.instances[*upstream].id.clone()), ..change }
             }
-            Some(From::External(external)) => {
+            Some(InputSource::External(external)) => {
                 let at = format!("{} {}", external.key(), external.path().display());
-                Because { at: Some(at), ..change }
+                Cause { at: Some(at), ..change }
             }
             None => change,
         }

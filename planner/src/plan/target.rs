@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use tfnas::{LatencyTable, TableError};
 use tfnas_stages::{Stage, UnreachableTarget};
 
-use crate::plan::{Action, External, From, PlanError, Planner};
+use crate::plan::{Action, External, InputSource, PlanError, Planner};
 use crate::table_file::{self, ReadTableError};
 
 /// What is wrong with a target or a table, found before anything starts.
@@ -85,8 +85,8 @@ fn lookup_of(planner: &Planner<'_>, search: usize) -> Option<usize> {
 }
 
 fn imported<'a>(planner: &Planner<'a>, lookup: usize) -> Option<&'a Path> {
-    planner.graph.instances[lookup].feeds.iter().find_map(|feed| match &feed.from {
-        From::External(External::File { path, .. }) => Some(path.as_path()),
+    planner.graph.instances[lookup].inputs.iter().find_map(|input| match &input.source {
+        InputSource::External(External::File { path, .. }) => Some(path.as_path()),
         _ => None,
     })
 }

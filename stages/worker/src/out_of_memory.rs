@@ -27,15 +27,7 @@ fn error_of(stage: Stage, panic: &(dyn Any + Send)) -> Option<StageError> {
     // tch wraps the message: called `Result::unwrap()` on an `Err` value: Torch("CUDA out of memory. Tried …\n…").
     let message = text.split_once("Torch(\"").map_or(text, |(_, message)| message);
     let message = message.split("\\n").next().unwrap_or(message).trim_end_matches("\")");
-    let hint = match stage {
-        Stage::Search => "lower search.batch, or set search.precision: bf16",
-        Stage::Select => "lower select.parallel or train.batch, or set train.precision: bf16",
-        Stage::Train => "lower train.batch, or set train.precision: bf16",
-        Stage::Lookup | Stage::Parse => "lower lookup.batch",
-        Stage::Test => "lower test.batch",
-        Stage::Split => "free some memory",
-    };
-    Some(StageError::with_hint(format!("memory ran out: {message}"), hint))
+    Some(StageError::with_hint(format!("memory ran out: {message}"), stage.spec().memory_hint()))
 }
 
 #[cfg(test)]

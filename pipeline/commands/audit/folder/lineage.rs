@@ -9,7 +9,7 @@ use tfnas_stages::{Source, Stage};
 use super::super::checks::{Checks, Level};
 use super::files::Folder;
 use crate::publication::{
-    Contents, FileEntry, Origin, StageRecord, configuration, file_of, front_matter, names, research_object, statement,
+    Contents, FileEntry, Origin, StageRecord, configuration, front_matter, names, research_object, statement,
 };
 
 /// Checks everything of the level.
@@ -87,13 +87,17 @@ fn inputs(contents: &Contents, record: &StageRecord) -> Result<(), String> {
                 let made = contents.record(stage).output(output);
                 (Origin::Stage { stage, output: output.to_owned() }, made)
             }
-            Source::TrainImages => (data_key("data.train"), Some(contents.data.train.blake3)),
-            Source::TestImages => (data_key("data.test"), Some(contents.data.test.blake3)),
-            Source::ClassesFile => (data_key("split.classes"), Some(input.digest)),
-            Source::TableFile => (data_key("lookup.import"), Some(input.digest)),
-            Source::SearchFile => (data_key("search.from"), Some(input.digest)),
             Source::ArchitectureFile | Source::WeightsFile => {
                 return Err(format!("{} was given, and not made by a stage", port.name));
+            }
+            given => {
+                let key = given.config_key().unwrap_or_default().to_owned();
+                let expected = match given {
+                    Source::TrainImages => contents.data.train.blake3,
+                    Source::TestImages => contents.data.test.blake3,
+                    _ => input.digest,
+                };
+                (Origin::Data { key }, Some(expected))
             }
         };
         if input.from != from {
@@ -111,14 +115,10 @@ fn inputs(contents: &Contents, record: &StageRecord) -> Result<(), String> {
     Ok(())
 }
 
-fn data_key(key: &str) -> Origin {
-    Origin::Data { key: key.to_owned() }
-}
-
 /// What is in the folder are the stage's outputs.
 fn outputs(folder: &Folder, contents: &Contents, record: &StageRecord) -> Result<(), String> {
     for output in &record.outputs {
-        let Some(name) = file_of(record.stage, &output.name, contents.weights()) else { continue };
+        let Some(name) = record.stage.spec().published_file(&output.name, contents.weights()) else { continue };
         let entry = folder.manifest.file(&name).ok_or_else(|| format!("its output {name} is not there"))?;
         if entry.blake3 != output.digest || entry.bytes != output.bytes {
             let (found, said) = (entry.blake3.short(), output.digest.short());
@@ -246,7 +246,7 @@ fn unpublished(contents: &Contents) -> Vec<String> {
     let outputs =
         contents.records.values().flat_map(|record| record.outputs.iter().map(|output| (record.stage, output)));
     outputs
-        .filter(|(stage, output)| file_of(*stage, &output.name, contents.weights()).is_none())
+        .filter(|(stage, output)| stage.spec().published_file(&output.name, contents.weights()).is_none())
         .map(|(stage, output)| format!("{}/{}", stage.name(), output.name))
         .collect()
 }

@@ -14,14 +14,14 @@ use tfnas_executor::{Runner, worker_program};
 use tfnas_planner::config::Configuration;
 use tfnas_planner::generated_images;
 use tfnas_planner::machine::{Device, differing_facts};
-use tfnas_planner::plan::{ExternalInputs, From, Graph, Planner};
-use tfnas_stages::{START, Stage, TestReport, finite};
+use tfnas_planner::plan::{ExternalInputs, Graph, InputSource, Planner};
+use tfnas_stages::{Stage, TestReport, WARM_START, finite};
 
 use super::super::checks::{Checks, Level};
 use super::files::Folder;
 use super::{Asked, Replay};
 use crate::error::CommandError;
-use crate::publication::{Contents, file_of, names};
+use crate::publication::{Contents, names};
 use crate::report::{Reporter, read_output};
 use crate::session::new_run;
 use crate::source_revision::source_revision;
@@ -185,7 +185,7 @@ fn published(
     let mut results = BTreeMap::new();
     for (stage, record) in &contents.records {
         for output in &record.outputs {
-            if let Some(name) = file_of(*stage, &output.name, contents.weights()) {
+            if let Some(name) = stage.spec().published_file(&output.name, contents.weights()) {
                 cache.store().ingest_file(&folder.path(&name))?;
             }
         }
@@ -208,7 +208,7 @@ fn cannot_repeat(contents: &Contents, stage: Stage) -> Option<&'static str> {
             Some("the file that was imported is not published; what follows it is replayed with the published table")
         }
         Stage::Split if record.input("classes").is_some() => Some("the file of its classes is not published"),
-        Stage::Search if record.input(START).is_some() => Some("the search that it started from is not published"),
+        Stage::Search if record.input(WARM_START).is_some() => Some("the search that it started from is not published"),
         _ => None,
     }
 }
@@ -221,10 +221,10 @@ fn other_data(
     stage: Stage,
     externals: &ExternalInputs,
 ) -> Option<String> {
-    for feed in &graph.instances[position].feeds {
-        let From::External(external) = &feed.from else { continue };
+    for input in &graph.instances[position].inputs {
+        let InputSource::External(external) = &input.source else { continue };
         let found = externals.get(external)?.digest;
-        let wanted = contents.record(stage).input(feed.port)?;
+        let wanted = contents.record(stage).input(input.port)?;
         if found != wanted {
             return Some(format!(
                 "{}: {} is not what the run read: its digest is {}, and it read {}",

@@ -15,7 +15,7 @@ use tfnas_fs::read_text_limited;
 use tfnas_images::{imagenet100_classes, parse_classes};
 use tfnas_stages::{Config, Protocol, SplitSection, Stage};
 
-use crate::plan::{External, From, Planner};
+use crate::plan::{External, InputSource, Planner};
 
 /// The kind of a remark about images of the same content.
 const OVERLAP: &str = "overlap";
@@ -164,10 +164,10 @@ impl Remarks {
 
 /// What an instance reads at a port, where no stage makes it.
 fn read_by<'a>(planner: &Planner<'a>, at: usize, port: &str) -> Option<&'a External> {
-    let feed = planner.graph.instances[at].feeds.iter().find(|feed| feed.port == port)?;
-    match &feed.from {
-        From::External(external) => Some(external),
-        From::Instance(..) => None,
+    let input = planner.graph.instances[at].inputs.iter().find(|input| input.port == port)?;
+    match &input.source {
+        InputSource::External(external) => Some(external),
+        InputSource::Instance(..) => None,
     }
 }
 

@@ -12,7 +12,7 @@ use tfnas::exact_fit::{Preferences, fit_exactly};
 use tfnas::{Architecture, LatencyTable, Space, parse::parse};
 use tfnas_images::ImageSource;
 use tfnas_random::{Purpose, Stream};
-use tfnas_stages::{Fit, Metrics, START, SearchEpoch, SearchParams, SearchResult, Target};
+use tfnas_stages::{Fit, Metrics, SearchEpoch, SearchParams, SearchResult, Target, WARM_START};
 use tfnas_torch::NamedTensors;
 use tfnas_torch::full_state::FullState;
 use tfnas_torch::gumbel::{draw_noise, gumbel_path};
@@ -108,7 +108,7 @@ fn start(
     classes: usize,
     params: &SearchParams,
 ) -> Result<FullState, StageError> {
-    let Ok(earlier) = context.input(START) else {
+    let Ok(earlier) = context.input(WARM_START) else {
         return Ok(FullState::new(space, classes, params.seed, context.device));
     };
     let path = earlier.path.clone();

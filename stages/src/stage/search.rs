@@ -2,9 +2,12 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tfnas::SpaceDefinition;
 
-use crate::{Augment, ExifOrientation, Fit, OnBadImage, Precision, Target};
+use super::spec::to_params;
+use super::{InputPort, KeyFacts, Source, StageSpec};
+use crate::{Augment, Config, ExifOrientation, Fit, OnBadImage, Precision, Stage, Target};
 
 /// SGD of the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -180,5 +183,72 @@ impl SearchParams {
     /// Returns how architectures are fitted.
     pub fn fit(&self) -> Fit {
         self.search.fit.unwrap_or(Fit::Published)
+    }
+}
+
+/// The port of the earlier search that a search starts from.
+pub const WARM_START: &str = "start";
+
+/// The stage `search`.
+pub(super) struct Search;
+
+impl StageSpec for Search {
+    fn name(&self) -> &'static str {
+        "search"
+    }
+
+    fn about(&self) -> &'static str {
+        "searches operations, depth and width under the latency target"
+    }
+
+    fn revision(&self) -> u32 {
+        3
+    }
+
+    fn inputs(&self, config: &Config) -> Vec<InputPort> {
+        let start = config.search.from.as_ref().map(|_| InputPort::given(Source::SearchFile));
+        let ports = [
+            InputPort::given(Source::TrainImages),
+            InputPort::output(Stage::Split, "train.list"),
+            InputPort::output(Stage::Split, "val.list"),
+            InputPort::output(Stage::Split, "classes.txt"),
+            InputPort::output(Stage::Lookup, "latency.table"),
+        ];
+        ports.into_iter().chain(start).collect()
+    }
+
+    fn outputs(&self, _draws_test: bool) -> &'static [&'static str] {
+        &["search.json", "history.json", "search.safetensors"]
+    }
+
+    fn params(&self, config: &Config, space: &SpaceDefinition) -> Value {
+        // A key without `fit` is one of a search that fits as published, whatever the default of its space.
+        let fit = Some(config.search.fit_in(space)).filter(|fit| *fit != Fit::Published);
+        to_params(SearchParams {
+            space: space.clone(),
+            seed: config.seed,
+            on_bad_image: config.data.on_bad_image,
+            exif_orientation: config.data.exif_orientation,
+            resize: config.data.evaluation_resize(space.resolution),
+            // The file is an input; its path says nothing of the work.
+            search: SearchSection { from: None, fit, ..config.search.clone() },
+        })
+    }
+
+    fn key_facts(&self, _config: &Config) -> KeyFacts {
+        KeyFacts::COMPUTE
+    }
+
+    fn problem(&self, config: &Config) -> Option<(&'static str, String)> {
+        config.search.problem()
+    }
+
+    fn published_file(&self, output: &str, _weights: &str) -> Option<String> {
+        // The supernet's weights are large, and only their digest is published.
+        (output != "search.safetensors").then(|| format!("search/{output}"))
+    }
+
+    fn memory_hint(&self) -> &'static str {
+        "lower search.batch, or set search.precision: bf16"
     }
 }

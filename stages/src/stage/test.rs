@@ -2,8 +2,12 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tfnas::SpaceDefinition;
 
-use crate::{ExifOrientation, OnBadImage, Protocol};
+use super::spec::{shared_config_key, to_params};
+use super::{InputPort, KeyFacts, Source, StageSpec, TEST_LIST};
+use crate::{Config, ExifOrientation, OnBadImage, Protocol, Stage};
 
 /// Which weights are tested: `best`, `last`, or a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,4 +100,87 @@ pub struct TestParams {
     pub protocol: Protocol,
     /// The section.
     pub test: TestSection,
+}
+
+impl WeightsChoice {
+    /// Returns the input that holds these weights: an output of the training, or a file of the user's.
+    pub const fn port(&self) -> InputPort {
+        match self {
+            Self::Best => InputPort::output(Stage::Train, "best.safetensors"),
+            Self::Last => InputPort::output(Stage::Train, "last.safetensors"),
+            Self::File(_) => InputPort::given(Source::WeightsFile),
+        }
+    }
+}
+
+/// The stage `test`.
+pub(super) struct Test;
+
+impl StageSpec for Test {
+    fn name(&self) -> &'static str {
+        "test"
+    }
+
+    fn about(&self) -> &'static str {
+        "tests the trained network: top-1, top-5, per class"
+    }
+
+    fn revision(&self) -> u32 {
+        3
+    }
+
+    fn inputs(&self, config: &Config) -> Vec<InputPort> {
+        let mut ports = vec![config.train.architecture(), config.test.weights.port()];
+        if config.draws_test() {
+            ports.extend([InputPort::given(Source::TrainImages), InputPort::output(Stage::Split, TEST_LIST)]);
+        } else {
+            ports.push(InputPort::given(Source::TestImages));
+        }
+        ports.push(InputPort::output(Stage::Split, config.train.protocol.classes()));
+        ports
+    }
+
+    fn outputs(&self, _draws_test: bool) -> &'static [&'static str] {
+        &["test.json"]
+    }
+
+    fn params(&self, config: &Config, space: &SpaceDefinition) -> Value {
+        let mut test = config.test.clone();
+        if let WeightsChoice::File(_) = test.weights {
+            // The file is an input; its path says nothing of the work.
+            test.weights = WeightsChoice::File(Source::WeightsFile.port().into());
+        }
+        to_params(TestParams {
+            resolution: space.resolution,
+            resize: config.data.evaluation_resize(space.resolution),
+            on_bad_image: config.data.on_bad_image,
+            exif_orientation: config.data.exif_orientation,
+            protocol: config.train.protocol,
+            test,
+        })
+    }
+
+    fn key_facts(&self, _config: &Config) -> KeyFacts {
+        KeyFacts::COMPUTE
+    }
+
+    fn problem(&self, config: &Config) -> Option<(&'static str, String)> {
+        config.test.problem()
+    }
+
+    fn config_key(&self, param: &str) -> String {
+        match param {
+            "resolution" => "space.resolution".to_owned(),
+            "protocol" => "train.protocol".to_owned(),
+            _ => shared_config_key(param),
+        }
+    }
+
+    fn published_file(&self, output: &str, _weights: &str) -> Option<String> {
+        Some(format!("metrics/{output}"))
+    }
+
+    fn memory_hint(&self) -> &'static str {
+        "lower test.batch"
+    }
 }

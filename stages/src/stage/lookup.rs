@@ -2,7 +2,12 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tfnas::SpaceDefinition;
+
+use super::spec::to_params;
+use super::{InputPort, KeyFacts, Source, StageSpec};
+use crate::{Config, Stage};
 
 /// `lookup:` in the configuration: the latency table, imported or measured here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -51,4 +56,62 @@ pub struct LookupParams {
     /// How it is measured; `None` for an imported table, whose file is an input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lookup: Option<LookupSection>,
+}
+
+/// The stage `lookup`.
+pub(super) struct Lookup;
+
+impl StageSpec for Lookup {
+    fn name(&self) -> &'static str {
+        "lookup"
+    }
+
+    fn about(&self) -> &'static str {
+        "measures the latency table of the space on this machine, or imports one"
+    }
+
+    fn revision(&self) -> u32 {
+        3
+    }
+
+    fn inputs(&self, config: &Config) -> Vec<InputPort> {
+        vec![match config.lookup.import {
+            Some(_) => InputPort::given(Source::TableFile),
+            None => InputPort::output(Stage::Split, "classes.txt"),
+        }]
+    }
+
+    fn outputs(&self, _draws_test: bool) -> &'static [&'static str] {
+        &["latency.table", "lookup.json"]
+    }
+
+    fn params(&self, config: &Config, space: &SpaceDefinition) -> Value {
+        let measured = config.lookup.import.is_none();
+        to_params(LookupParams {
+            space: space.clone(),
+            seed: if measured { config.seed } else { 0 },
+            lookup: measured.then(|| config.lookup.clone()),
+        })
+    }
+
+    fn key_facts(&self, config: &Config) -> KeyFacts {
+        KeyFacts::if_measured(config.lookup.import.is_none())
+    }
+
+    fn problem(&self, config: &Config) -> Option<(&'static str, String)> {
+        config.lookup.problem()
+    }
+
+    fn published_file(&self, output: &str, _weights: &str) -> Option<String> {
+        Some(output.to_owned())
+    }
+
+    fn memory_hint(&self) -> &'static str {
+        "lower lookup.batch"
+    }
+
+    fn threads(&self, config: &Config) -> Option<usize> {
+        // A latency is measured with the threads that it is meant for.
+        Some(config.lookup.threads)
+    }
 }

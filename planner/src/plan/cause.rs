@@ -9,7 +9,7 @@ use crate::config::Variant;
 
 /// One cause of a stage's run: a field that is not what it was.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Because {
+pub struct Cause {
     /// The field: a key of the configuration, `input PORT`, `environment NAME`, `revision`; or `never ran`, `outcome`,
     /// `output NAME`, `--force`.
     pub field: String,
@@ -24,9 +24,9 @@ pub struct Because {
 }
 
 /// Causes, in order.
-pub type Changes = Vec<Because>;
+pub type Changes = Vec<Cause>;
 
-impl Because {
+impl Cause {
     /// A cause that is no change of a field.
     pub fn plain(field: impl Into<String>) -> Self {
         Self { field: field.into(), old: None, new: None, at: None, via: None }
@@ -37,7 +37,7 @@ impl Because {
         let value = |text: String| serde_json::from_str(&text).unwrap_or(Value::String(text));
         let (field, at) = match &change.field {
             Field::Parameter(path) => {
-                let key = configuration_key(stage, path);
+                let key = stage.spec().config_key(path);
                 let at = variant.origin_of(&key).to_string();
                 (key, Some(at))
             }
@@ -53,7 +53,7 @@ impl Because {
 }
 
 /// Writes one line: the field, old and new, and where it comes from.
-impl fmt::Display for Because {
+impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.field)?;
         match (&self.old, &self.new) {
@@ -82,49 +82,29 @@ fn short(value: &Value) -> String {
     }
 }
 
-/// The key of the configuration that a parameter of a stage stands for: those of other sections are named without them.
-fn configuration_key(stage: Stage, parameter: &str) -> String {
-    let key = match (stage, parameter) {
-        (_, "exif_orientation") => "data.exif_orientation",
-        (_, "on_bad_image") => "data.on_bad_image",
-        (_, "resize") => "data.resize",
-        (Stage::Test, "resolution") => "space.resolution",
-        (Stage::Test, "protocol") => "train.protocol",
-        (Stage::Parse, "target_lat_ms") => "search.target_lat_ms",
-        (Stage::Parse, "batch") => "lookup.batch",
-        (Stage::Parse, "threads") => "lookup.threads",
-        (Stage::Select, "target_lat_ms") => "search.target_lat_ms",
-        (Stage::Select, parameter) if parameter.starts_with("recipe.") => {
-            return parameter.replacen("recipe.", "train.", 1);
-        }
-        _ => parameter,
-    };
-    key.to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
-    fn because(field: &str, old: Option<Value>, new: Option<Value>) -> Because {
-        Because { field: field.to_owned(), old, new, at: None, via: None }
+    fn because(field: &str, old: Option<Value>, new: Option<Value>) -> Cause {
+        Cause { field: field.to_owned(), old, new, at: None, via: None }
     }
 
     #[test]
     fn a_cause_is_one_line_that_names_old_new_and_place() {
-        let target = Because {
+        let target = Cause {
             at: Some("pipeline.yaml:7".to_owned()),
             ..because("search.target_lat_ms", Some(json!(15)), Some(json!(12.5)))
         };
         assert_eq!(target.to_string(), "search.target_lat_ms 15 -> 12.5 (pipeline.yaml:7)");
-        let table = Because {
+        let table = Cause {
             via: Some("lookup".to_owned()),
             ..because("input latency.table", Some(json!("a".repeat(64))), None)
         };
         assert_eq!(table.to_string(), "input latency.table aaaaaaaaaaaa -> not known yet (from lookup)");
-        assert_eq!(Because::plain("never ran").to_string(), "never ran");
+        assert_eq!(Cause::plain("never ran").to_string(), "never ran");
         assert_eq!(because("outcome", Some(json!("failed")), None).to_string(), "outcome of the last attempt: failed");
     }
 }

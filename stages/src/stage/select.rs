@@ -1,9 +1,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tfnas::{Space, SpaceDefinition};
 use tfnas_select::Settings;
 
-use crate::{Augment, ExifOrientation, OnBadImage, Precision, Target, TrainSection};
+use super::spec::{shared_config_key, to_params};
+use super::{InputPort, KeyFacts, Source, StageSpec};
+use crate::{Augment, Config, ExifOrientation, OnBadImage, Precision, Stage, Target, TrainSection};
 
 /// `select:` in the configuration: short trainings that choose among architectures of the target latency.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -148,6 +151,92 @@ pub struct SelectParams {
     pub select: SelectSection,
     /// How candidates are trained.
     pub recipe: Recipe,
+}
+
+/// The stage `select`.
+pub(super) struct Select;
+
+impl StageSpec for Select {
+    fn name(&self) -> &'static str {
+        "select"
+    }
+
+    fn about(&self) -> &'static str {
+        "chooses among architectures of the target latency by short trainings"
+    }
+
+    fn revision(&self) -> u32 {
+        1
+    }
+
+    fn inputs(&self, _config: &Config) -> Vec<InputPort> {
+        vec![
+            InputPort::given(Source::TrainImages),
+            InputPort::output(Stage::Split, "train.list"),
+            InputPort::output(Stage::Split, "val.list"),
+            InputPort::output(Stage::Split, "classes.txt"),
+            InputPort::output(Stage::Lookup, "latency.table"),
+            InputPort::output(Stage::Search, "search.json"),
+        ]
+    }
+
+    fn outputs(&self, _draws_test: bool) -> &'static [&'static str] {
+        &["selected.json", "candidates.json"]
+    }
+
+    fn params(&self, config: &Config, space: &SpaceDefinition) -> Value {
+        to_params(SelectParams {
+            space: space.clone(),
+            seed: config.seed,
+            target_lat_ms: config.search.target_lat_ms,
+            on_bad_image: config.data.on_bad_image,
+            exif_orientation: config.data.exif_orientation,
+            resize: config.data.evaluation_resize(space.resolution),
+            select: SelectSection { parallel: 0, ..config.select.clone() },
+            recipe: Recipe::from(&config.train),
+        })
+    }
+
+    fn key_facts(&self, _config: &Config) -> KeyFacts {
+        KeyFacts::COMPUTE
+    }
+
+    fn problem(&self, config: &Config) -> Option<(&'static str, String)> {
+        config.select.problem()
+    }
+
+    fn config_key(&self, param: &str) -> String {
+        match param.strip_prefix("recipe.") {
+            Some(key) => format!("train.{key}"),
+            None if param == "target_lat_ms" => "search.target_lat_ms".to_owned(),
+            None => shared_config_key(param),
+        }
+    }
+
+    fn published_file(&self, output: &str, _weights: &str) -> Option<String> {
+        Some(format!("select/{output}"))
+    }
+
+    fn memory_hint(&self) -> &'static str {
+        "lower select.parallel or train.batch, or set train.precision: bf16"
+    }
+
+    fn threads(&self, _config: &Config) -> Option<usize> {
+        // A candidate's weights depend on the number of threads, and must not depend on the machine.
+        Some(1)
+    }
+
+    fn runs_on_ranks(&self) -> bool {
+        true
+    }
+
+    fn is_optional(&self) -> bool {
+        true
+    }
+
+    fn is_enabled(&self, config: &Config) -> bool {
+        config.select.is_enabled()
+    }
 }
 
 #[cfg(test)]

@@ -2,9 +2,12 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tfnas::SpaceDefinition;
 
-use crate::{Augment, ExifOrientation, OnBadImage, Precision, RankParams};
+use super::spec::to_params;
+use super::{InputPort, KeyFacts, Source, StageSpec, TEST_LIST};
+use crate::{Augment, Config, ExifOrientation, OnBadImage, Precision, RankParams, Stage};
 
 /// Which images train the network found, and which choose its best epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -120,4 +123,101 @@ pub struct TrainParams {
     /// The ranks, where each has batch norms of its own: several, without `sync_bn`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ranks: Option<RankParams>,
+}
+
+impl Protocol {
+    /// Returns the split's output that names the classes which the derived network knows.
+    pub const fn classes(self) -> &'static str {
+        match self {
+            Self::Published => "all_classes.txt",
+            Self::HeldOut => "classes.txt",
+        }
+    }
+}
+
+impl TrainSection {
+    /// Returns where the architecture to train comes from.
+    pub(super) const fn architecture(&self) -> InputPort {
+        match self.from {
+            Some(_) => InputPort::given(Source::ArchitectureFile),
+            None => InputPort::output(Stage::Parse, "model.config"),
+        }
+    }
+}
+
+/// The stage `train`.
+pub(super) struct Train;
+
+impl StageSpec for Train {
+    fn name(&self) -> &'static str {
+        "train"
+    }
+
+    fn about(&self) -> &'static str {
+        "trains the architecture found"
+    }
+
+    fn revision(&self) -> u32 {
+        3
+    }
+
+    fn inputs(&self, config: &Config) -> Vec<InputPort> {
+        let [training, validation] = match config.train.protocol {
+            Protocol::Published if config.draws_test() => {
+                [InputPort::output(Stage::Split, "all.list"), InputPort::output(Stage::Split, TEST_LIST)]
+            }
+            Protocol::Published => [InputPort::output(Stage::Split, "all.list"), InputPort::given(Source::TestImages)],
+            Protocol::HeldOut => ["train.list", "val.list"].map(|list| InputPort::output(Stage::Split, list)),
+        };
+        vec![
+            config.train.architecture(),
+            InputPort::given(Source::TrainImages),
+            training,
+            validation,
+            InputPort::output(Stage::Split, config.train.protocol.classes()),
+        ]
+    }
+
+    fn outputs(&self, _draws_test: bool) -> &'static [&'static str] {
+        &["best.safetensors", "last.safetensors", "train.json"]
+    }
+
+    fn params(&self, config: &Config, space: &SpaceDefinition) -> Value {
+        // The file is an input; its path says nothing of the work.
+        let train = TrainSection { from: None, ..config.train.clone() };
+        let processes = config.processes(Stage::Train);
+        let ranks = (processes > 1 && !train.sync_bn).then_some(RankParams { processes });
+        to_params(TrainParams {
+            space: space.clone(),
+            seed: config.seed,
+            on_bad_image: config.data.on_bad_image,
+            exif_orientation: config.data.exif_orientation,
+            resize: config.data.evaluation_resize(space.resolution),
+            train,
+            ranks,
+        })
+    }
+
+    fn key_facts(&self, _config: &Config) -> KeyFacts {
+        KeyFacts::COMPUTE
+    }
+
+    fn problem(&self, config: &Config) -> Option<(&'static str, String)> {
+        config.train.problem()
+    }
+
+    fn published_file(&self, output: &str, weights: &str) -> Option<String> {
+        match output {
+            "train.json" => Some(format!("metrics/{output}")),
+            output => (output == weights).then(|| "weights.safetensors".to_owned()),
+        }
+    }
+
+    fn memory_hint(&self) -> &'static str {
+        "lower train.batch, or set train.precision: bf16"
+    }
+
+    fn runs_on_ranks(&self) -> bool {
+        true
+    }
 }

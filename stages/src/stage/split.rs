@@ -2,6 +2,12 @@ use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tfnas::SpaceDefinition;
+
+use super::spec::to_params;
+use super::{InputPort, KeyFacts, Source, StageSpec};
+use crate::Config;
 
 /// The one list of classes that is known by name.
 const IMAGENET100: &str = "imagenet100";
@@ -97,5 +103,61 @@ impl SplitParams {
     /// Returns whether these parameters are those of a split that draws the test images.
     pub fn draw_test(params: &serde_json::Value) -> bool {
         params.pointer("/split/test_share").is_some_and(|share| !share.is_null())
+    }
+}
+
+/// The output and port with the list of test images, if they are drawn from the training images.
+pub const TEST_LIST: &str = "test.list";
+
+/// The stage `split`.
+pub(super) struct Split;
+
+impl StageSpec for Split {
+    fn name(&self) -> &'static str {
+        "split"
+    }
+
+    fn about(&self) -> &'static str {
+        "divides the training images, by class and seed"
+    }
+
+    fn revision(&self) -> u32 {
+        2
+    }
+
+    fn inputs(&self, config: &Config) -> Vec<InputPort> {
+        let classes = config.split.classes_file().map(|_| InputPort::given(Source::ClassesFile));
+        [InputPort::given(Source::TrainImages)].into_iter().chain(classes).collect()
+    }
+
+    fn outputs(&self, draws_test: bool) -> &'static [&'static str] {
+        const OUTPUTS: &[&str] =
+            &["train.list", "val.list", "classes.txt", "all.list", "all_classes.txt", "split.json", TEST_LIST];
+        if draws_test { OUTPUTS } else { OUTPUTS.split_at(OUTPUTS.len() - 1).0 }
+    }
+
+    fn params(&self, config: &Config, _space: &SpaceDefinition) -> Value {
+        let mut split = config.split.clone();
+        if split.classes_file().is_some() {
+            // The file is an input, whose content counts, not its name.
+            split.classes = Some("classes".to_owned());
+        }
+        to_params(SplitParams { seed: config.seed, split })
+    }
+
+    fn key_facts(&self, _config: &Config) -> KeyFacts {
+        KeyFacts::default()
+    }
+
+    fn problem(&self, config: &Config) -> Option<(&'static str, String)> {
+        config.split.problem()
+    }
+
+    fn published_file(&self, output: &str, _weights: &str) -> Option<String> {
+        Some(format!("lists/{output}"))
+    }
+
+    fn memory_hint(&self) -> &'static str {
+        "free some memory"
     }
 }

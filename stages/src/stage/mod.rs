@@ -1,0 +1,284 @@
+//! The stages: one file each, with its section of the configuration, its parameters and its [`StageSpec`].
+
+mod input;
+mod lookup;
+mod parse;
+mod search;
+mod select;
+mod spec;
+mod split;
+mod test;
+mod train;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tfnas::SpaceDefinition;
+
+pub use input::{InputPort, Source};
+pub use lookup::{LookupParams, LookupSection};
+pub use parse::{ParseParams, ParseSection};
+pub use search::{ArchitectureOptimizer, SearchParams, SearchSection, WARM_START, WeightOptimizer};
+pub use select::{Recipe, SelectParams, SelectSection, is_published};
+pub use spec::{KeyFacts, StageSpec};
+pub use split::{PublishedSplit, SplitParams, SplitSection, TEST_LIST};
+pub use test::{TestParams, TestSection, WeightsChoice};
+pub use train::{Protocol, TrainParams, TrainSection};
+
+use crate::Config;
+
+/// Makes the enum of all stages and its methods from one list, so that a stage is one entry.
+macro_rules! stages {
+    ($($(#[$doc:meta])* $variant:ident => $spec:expr,)+) => {
+        /// A stage of the pipeline. The order of [`Stage::ALL`] is an order in which they can run.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "lowercase")]
+        pub enum Stage {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl Stage {
+            /// All stages, each after those whose outputs it reads.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// Returns what the stage is.
+            pub const fn spec(self) -> &'static dyn StageSpec {
+                match self {
+                    $(Self::$variant => &$spec,)+
+                }
+            }
+        }
+    };
+}
+
+stages! {
+    /// Divides the training images into those that train the weights and those that train the architecture.
+    Split => split::Split,
+    /// Measures or imports the latency table.
+    Lookup => lookup::Lookup,
+    /// Searches operations, depth and width under the latency target.
+    Search => search::Search,
+    /// Chooses among architectures of the target latency by short trainings.
+    Select => select::Select,
+    /// Turns the search's result into one architecture.
+    Parse => parse::Parse,
+    /// Trains it.
+    Train => train::Train,
+    /// Tests it.
+    Test => test::Test,
+}
+
+impl Stage {
+    /// Returns the name that the command line, the configuration and the ledger use.
+    pub fn name(self) -> &'static str {
+        self.spec().name()
+    }
+
+    /// Returns the stage of that name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|stage| stage.name() == name)
+    }
+
+    /// Returns one line for help and documentation.
+    pub fn about(self) -> &'static str {
+        self.spec().about()
+    }
+
+    /// Returns the number that is raised whenever the stage's code gives other results for equal parameters and inputs.
+    pub fn revision(self) -> u32 {
+        self.spec().revision()
+    }
+
+    /// Returns whether several processes can do the stage together.
+    pub fn runs_on_ranks(self) -> bool {
+        self.spec().runs_on_ranks()
+    }
+
+    /// Returns whether a configuration can turn the stage off.
+    pub fn is_optional(self) -> bool {
+        self.spec().is_optional()
+    }
+
+    /// Returns whether this configuration runs the stage.
+    pub fn is_enabled(self, config: &Config) -> bool {
+        self.spec().is_enabled(config)
+    }
+
+    /// Returns the stage's inputs under this configuration.
+    pub fn inputs(self, config: &Config) -> Vec<InputPort> {
+        self.spec().inputs(config)
+    }
+
+    /// Returns the names of the stage's outputs: the files that a worker leaves in its output folder.
+    ///
+    /// * `draws_test`: whether the split draws the test images, which makes one output more.
+    pub fn outputs(self, draws_test: bool) -> &'static [&'static str] {
+        self.spec().outputs(draws_test)
+    }
+
+    /// Returns the parameters that identify the stage's work, as JSON whose paths are the configuration's.
+    pub fn params(self, config: &Config, space: &SpaceDefinition) -> Value {
+        self.spec().params(config, space)
+    }
+
+    /// Returns which facts of the environment belong to the stage's cache key under this configuration.
+    pub fn key_facts(self, config: &Config) -> KeyFacts {
+        self.spec().key_facts(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn every_input_is_an_output_of_an_earlier_stage_or_named_data() {
+        let texts = [
+            r#"{"data": {"root": "x"}, "space": "small"}"#,
+            r#"{"data": {"root": "x"}, "lookup": {"import": "t"}, "split": {"classes": "c.txt"},
+                "train": {"protocol": "held_out"}, "test": {"weights": "last"}}"#,
+            r#"{"data": {"root": "x"}, "search": {"from": "s.pth.tar"}, "train": {"from": "model.config"},
+                "test": {"weights": "w.pth.tar"}}"#,
+            r#"{"data": {"root": "x", "test": null}, "split": {"test_share": 0.15}}"#,
+            r#"{"data": {"root": "x", "test": null}, "split": {"test_share": 0.15}, "train": {"protocol": "held_out"}}"#,
+        ];
+        for config in texts.map(config) {
+            let mut before = BTreeSet::new();
+            for stage in Stage::ALL {
+                let mut names = BTreeSet::new();
+                for port in stage.inputs(&config) {
+                    assert!(names.insert(port.name), "{} reads {} twice", stage.name(), port.name);
+                    if let Source::Output(from, output) = port.source {
+                        assert!(before.contains(&from), "{} reads {}, which runs later", stage.name(), from.name());
+                        assert!(
+                            from.outputs(config.draws_test()).contains(&output),
+                            "{} has no output {output}",
+                            from.name()
+                        );
+                    }
+                }
+                before.insert(*stage);
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_found_again() {
+        for stage in Stage::ALL {
+            assert_eq!(Stage::by_name(stage.name()), Some(*stage));
+        }
+    }
+
+    #[test]
+    fn every_stage_has_outputs_of_its_own() {
+        let outputs: Vec<_> = Stage::ALL.iter().flat_map(|stage| stage.outputs(true)).collect();
+        assert_eq!(outputs.len(), outputs.iter().collect::<BTreeSet<_>>().len());
+    }
+
+    #[test]
+    fn a_target_is_a_parameter_of_search_select_and_parse_alone() {
+        let space = tfnas::Space::small().definition().clone();
+        let one = config(r#"{"data": {"root": "x"}, "search": {"target_lat_ms": 12}}"#);
+        let other = config(r#"{"data": {"root": "x"}, "search": {"target_lat_ms": 13}}"#);
+        let changed: Vec<_> =
+            Stage::ALL.iter().filter(|stage| stage.params(&one, &space) != stage.params(&other, &space)).collect();
+        assert_eq!(changed, [&Stage::Search, &Stage::Select, &Stage::Parse]);
+    }
+
+    #[test]
+    fn the_default_fit_and_the_same_one_in_words_are_one_key() {
+        let (imagenet, small) = (tfnas::Space::imagenet(), tfnas::Space::small());
+        let with = |fit: &str| config(&r#"{"data": {"root": "x"}, "search": {FIT}}"#.replace("FIT", fit));
+        let (default, exact) = (with(""), with(r#""fit": "exact""#));
+        let published = with(r#""fit": "published""#);
+        let key = |config: &Config, space: &tfnas::Space| Stage::Search.params(config, space.definition());
+        assert_eq!(key(&default, &imagenet), key(&published, &imagenet));
+        assert!(key(&default, &imagenet)["search"].get("fit").is_none(), "as before there was a choice");
+        assert_eq!(key(&default, &small), key(&exact, &small));
+        assert_eq!(key(&default, &small)["search"]["fit"], "exact");
+        assert_ne!(key(&exact, &imagenet), key(&published, &imagenet));
+        assert!(key(&published, &small)["search"].get("fit").is_none());
+    }
+
+    #[test]
+    fn a_file_of_weights_takes_the_place_of_the_training_and_its_path_is_no_parameter() {
+        let space = tfnas::Space::small().definition().clone();
+        let with = |weights: &str, from: &str| {
+            let text = r#"{"data": {"root": "x"}, "test": {"weights": "WEIGHTS"}, "search": {"from": "FROM"}}"#;
+            config(&text.replace("WEIGHTS", weights).replace("FROM", from))
+        };
+        let (one, other, best) = (with("a.pth.tar", "s"), with("b/c.safetensors", "t"), with("best", "s"));
+        for stage in Stage::ALL {
+            assert_eq!(stage.params(&one, &space), stage.params(&other, &space));
+        }
+        assert_ne!(Stage::Test.params(&one, &space), Stage::Test.params(&best, &space));
+        let reads_training = |config| {
+            let ports = Stage::Test.inputs(config);
+            ports.iter().any(|port| matches!(port.source, Source::Output(Stage::Train, _)))
+        };
+        assert!(!reads_training(&one) && reads_training(&best));
+    }
+
+    #[test]
+    fn the_orientation_is_a_parameter_of_the_stages_that_read_pixels_and_only_where_it_is_applied() {
+        let space = tfnas::Space::small().definition().clone();
+        let plain = config(r#"{"data": {"root": "x"}}"#);
+        let ignored = config(r#"{"data": {"root": "x", "exif_orientation": "ignore"}}"#);
+        let applied = config(r#"{"data": {"root": "x", "exif_orientation": "apply"}}"#);
+        for stage in Stage::ALL {
+            assert_eq!(stage.params(&plain, &space), stage.params(&ignored, &space));
+            assert!(stage.params(&plain, &space).get("exif_orientation").is_none());
+        }
+        let changed: Vec<_> =
+            Stage::ALL.iter().filter(|stage| stage.params(&plain, &space) != stage.params(&applied, &space)).collect();
+        assert_eq!(changed, [&Stage::Search, &Stage::Select, &Stage::Train, &Stage::Test]);
+        assert_eq!(Stage::Test.params(&applied, &space)["exif_orientation"], "apply");
+    }
+
+    #[test]
+    fn test_images_that_are_drawn_are_a_list_of_the_split_and_no_other_images() {
+        let drawn = config(r#"{"data": {"root": "x", "test": null}, "split": {"test_share": 0.15}}"#);
+        for stage in [Stage::Train, Stage::Test] {
+            let ports = stage.inputs(&drawn);
+            assert!(ports.contains(&InputPort { name: TEST_LIST, source: Source::Output(Stage::Split, TEST_LIST) }));
+            assert!(
+                ports.contains(&InputPort::given(Source::TrainImages))
+                    && !ports.contains(&InputPort::given(Source::TestImages))
+            );
+        }
+        assert!(!Stage::Split.outputs(false).contains(&TEST_LIST));
+    }
+
+    #[test]
+    fn the_share_of_the_test_is_a_parameter_of_the_split_alone_and_only_where_it_is_drawn() {
+        let space = tfnas::Space::small().definition().clone();
+        let plain = config(r#"{"data": {"root": "x"}}"#);
+        let drawn =
+            config(r#"{"data": {"root": "x", "test": null, "allow_overlap": true}, "split": {"test_share": 0.15}}"#);
+        let changed: Vec<_> =
+            Stage::ALL.iter().filter(|stage| stage.params(&plain, &space) != stage.params(&drawn, &space)).collect();
+        assert_eq!(changed, [&Stage::Split]);
+        assert!(!SplitParams::draw_test(&Stage::Split.params(&plain, &space)));
+        assert!(SplitParams::draw_test(&Stage::Split.params(&drawn, &space)));
+        let said = Stage::Split.params(&plain, &space);
+        assert_eq!(said, serde_json::json!({"seed": 0, "split": {"train_share": 0.8}}));
+    }
+
+    #[test]
+    fn where_the_images_lie_and_how_many_threads_work_is_no_parameter() {
+        let space = tfnas::Space::small().definition().clone();
+        let one = config(r#"{"data": {"root": "x", "workers": 1}, "threads": 1}"#);
+        let other = config(r#"{"data": {"root": "y", "workers": 3}, "threads": 2}"#);
+        for stage in Stage::ALL {
+            assert_eq!(stage.params(&one, &space), stage.params(&other, &space));
+        }
+    }
+}
