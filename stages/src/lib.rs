@@ -6,6 +6,7 @@
 
 mod augment;
 mod config;
+mod csv;
 mod data_workers;
 mod event;
 mod executor;
@@ -34,6 +35,7 @@ pub use config::{
     CacheSection, Config, DataSection, DeviceChoice, ExifOrientation, GenerateSection, OnBadImage, SpaceChoice,
     published_resize,
 };
+pub use csv::csv_field;
 pub use data_workers::DataWorkers;
 pub use event::{Event, LIBTORCH_FILE, Level, Metrics};
 pub use executor::{Executor, SlurmRequest, SlurmSection, SlurmStage};
@@ -42,9 +44,9 @@ pub use job::{CONTRACT, CheckedSet, INTERRUPTED, ImageCheck, Input, Job, JobErro
 pub use last_word::{LastWord, Submission, TurnState, detached};
 pub use lookup::{LookupParams, LookupSection};
 pub use output::{
-    ArchitectureReport, BlockReport, ClassReport, LookupCheck, LookupReport, SearchEpoch, SearchResult,
-    SearchResultError, SelectReport, Selected, SplitReport, StageOutput, TableOrigin, TestReport, TrainEpoch,
-    TrainReport, finite,
+    ArchitectureReport, BlockReport, ClassReport, ConfusedPair, Confusion, LookupCheck, LookupReport, PredictionsError,
+    SearchEpoch, SearchResult, SearchResultError, SelectReport, Selected, SplitReport, StageOutput, TableOrigin,
+    TestReport, TestTally, TestedImage, TrainEpoch, TrainReport, finite, probabilities,
 };
 pub use parse::{ParseParams, ParseSection};
 pub use precision::Precision;

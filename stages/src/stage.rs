@@ -139,7 +139,8 @@ impl Stage {
         match self {
             Self::Select => 1,
             Self::Parse | Self::Split => 2,
-            Self::Lookup | Self::Search | Self::Train | Self::Test => 3,
+            Self::Lookup | Self::Train => 3,
+            Self::Search | Self::Test => 4,
         }
     }
 
@@ -228,7 +229,7 @@ impl Stage {
             Self::Select => &["selected.json", "candidates.json"],
             Self::Parse => &["model.config", "architecture.json"],
             Self::Train => &["best.safetensors", "last.safetensors", "train.json"],
-            Self::Test => &["test.json"],
+            Self::Test => &["test.json", "predictions.csv"],
         }
     }
 
