@@ -97,6 +97,8 @@ pub struct Batch {
     pub pixels: Vec<u8>,
     /// `[N]`.
     pub labels: Vec<i64>,
+    /// `[N]`: positions of the images in the list, from 0.
+    pub positions: Vec<usize>,
     /// Images left out because they could not be decoded, by their paths in the list.
     pub skipped: Vec<String>,
 }
@@ -148,6 +150,7 @@ impl Batches {
             let portion = self.prefetch.take().unwrap_or(Err(LoadError::Thread))?;
             batch.pixels.extend_from_slice(&portion.pixels);
             batch.labels.extend(portion.labels);
+            batch.positions.extend(portion.positions);
             batch.skipped.extend(portion.skipped);
         }
         Ok(batch)
@@ -221,6 +224,7 @@ impl Plan {
         Batch {
             pixels: Vec::with_capacity(images * resolution * resolution * CHANNELS),
             labels: Vec::with_capacity(images),
+            positions: Vec::with_capacity(images),
             skipped: Vec::new(),
         }
     }
@@ -237,6 +241,7 @@ impl Plan {
                 Some(image) => {
                     batch.pixels.extend_from_slice(&image.pixels);
                     batch.labels.push(i64::from(entry.label));
+                    batch.positions.push(position);
                 }
                 None => batch.skipped.push(entry.path.clone()),
             }

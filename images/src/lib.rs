@@ -17,6 +17,7 @@ mod rgb_image;
 mod source;
 mod split;
 mod test_draw;
+mod thumbnail;
 mod transform;
 
 pub use augment::*;
@@ -33,4 +34,5 @@ pub use rgb_image::{ImageSizeError, RgbImage};
 pub use source::*;
 pub use split::*;
 pub use test_draw::*;
+pub use thumbnail::{Thumbnail, thumbnail};
 pub use transform::*;

@@ -119,6 +119,11 @@ impl ImageSource {
         self.0.entries.iter().map(|entry| entry.label)
     }
 
+    /// Returns the path of the image at a position of the list, as in the list.
+    pub fn path(&self, position: usize) -> &str {
+        &self.entry(position).path
+    }
+
     /// The image at a position of the list, and its class.
     pub(crate) fn entry(&self, position: usize) -> &Entry {
         &self.0.entries[position]

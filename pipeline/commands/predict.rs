@@ -9,8 +9,7 @@ use tempfile::tempdir;
 use tfnas_executor::{query_worker, worker_program};
 use tfnas_images::{all_images, has_image_extension};
 use tfnas_planner::machine::{Device, cpu};
-use tfnas_report::csv_field;
-use tfnas_stages::{DeviceChoice, PredictImage, PredictRequest, Prediction};
+use tfnas_stages::{DeviceChoice, PredictImage, PredictRequest, Prediction, csv_field};
 
 use crate::commands::export::files::NetworkFiles;
 use crate::commands::export::network::Network;

@@ -8,7 +8,7 @@ use crate::commands::show::named;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::page::{PageError, gather, write_figures, write_page};
+use crate::page::{Images, PageError, gather, write_figures, write_page};
 use crate::report::print_json;
 use crate::session::store_to_read;
 
@@ -32,6 +32,10 @@ pub struct Report {
     /// Write also each figure as SVG and each table as CSV into this folder
     #[arg(long, value_name = "FOLDER")]
     figures: Option<PathBuf>,
+
+    /// Leave out the pictures of test images and their paths
+    #[arg(long)]
+    no_images: bool,
 }
 
 impl Report {
@@ -42,7 +46,8 @@ impl Report {
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let cache = store_to_read(options)?;
         let run = self.run(&cache)?;
-        let report = gather(&cache, &run)?;
+        let images = if self.no_images { Images::LeftOut } else { Images::Shown };
+        let report = gather(&cache, &run, images)?;
         let output = std::path::absolute(&self.output).unwrap_or_else(|_| self.output.clone());
         write_page(&report, &output)?;
         let figures = match &self.figures {

@@ -1,6 +1,7 @@
 //! The page of a run: what `tfnas_report` draws, read from the store.
 
 mod facts;
+mod mistakes;
 mod networks;
 mod write;
 
@@ -34,13 +35,23 @@ impl Part {
     }
 }
 
+/// Whether a page shows test images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Images {
+    /// Pictures of the worst mistakes, and their paths.
+    Shown,
+    /// Neither.
+    LeftOut,
+}
+
 /// Reads everything that the page of a run shows.
 ///
 /// # Errors
 /// Returns an error if the ledger cannot be read. The page lists outputs that cannot be read.
-pub fn gather(cache: &Cache, run: &Run) -> Result<Report, LedgerError> {
+pub fn gather(cache: &Cache, run: &Run, images: Images) -> Result<Report, LedgerError> {
     let parts = parts(cache, run)?;
-    Ok(Report { run: facts::run(cache, run, &parts), networks: networks::networks(cache, &parts) })
+    let networks = networks::networks(cache, run, &parts, images);
+    Ok(Report { run: facts::run(cache, run, &parts), networks })
 }
 
 /// The attempts of a run, in the order of the stages; of several attempts of an instance the last one.

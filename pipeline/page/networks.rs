@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use tfnas::{Space, SpaceDefinition};
-use tfnas_artifacts::Cache;
+use tfnas_artifacts::{Cache, Run};
 use tfnas_fs::read_limited;
 use tfnas_report::{Network, Output};
 use tfnas_stages::{Stage, StageOutput};
 
-use super::Part;
+use super::mistakes::mistakes;
+use super::{Images, Part};
 use crate::publication::unflattened;
 
 /// Stages that may be what a network is named after: the first one of which the run has a result.
@@ -18,15 +19,17 @@ const MAX_OUTPUT: u64 = 64 << 20;
 
 /// The results of a run, and what each was made from.
 struct Results<'a> {
+    run: &'a Run,
+    images: Images,
     done: Vec<&'a Part>,
     closures: Vec<BTreeSet<usize>>,
 }
 
 /// Returns the networks of a run: one of each target of a matrix.
-pub fn networks(cache: &Cache, parts: &[Part]) -> Vec<Network> {
+pub fn networks(cache: &Cache, run: &Run, parts: &[Part], images: Images) -> Vec<Network> {
     let done: Vec<&Part> = parts.iter().filter(|part| part.is_done()).collect();
     let closures = (0..done.len()).map(|position| closure(&done, position)).collect();
-    let results = Results { done, closures };
+    let results = Results { run, images, done, closures };
     let anchors = ANCHORS.into_iter().map(|stage| results.of(stage)).find(|anchors| !anchors.is_empty());
     let anchors = anchors.unwrap_or_default();
     let mut networks: Vec<Network> = anchors.into_iter().map(|anchor| network(cache, &results, anchor)).collect();
@@ -95,6 +98,10 @@ fn network(cache: &Cache, results: &Results<'_>, anchor: usize) -> Network {
         measured,
         train: read(cache, &related),
         test: read(cache, &related),
+        mistakes: match results.images {
+            Images::Shown => mistakes(cache, results.run, related(Stage::Test)),
+            Images::LeftOut => Output::Absent,
+        },
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tfnas_artifacts::{Cache, LedgerError, RunId};
 use tfnas_report::Report;
 
-use super::gather;
+use super::{Images, gather};
 
 /// Why a page is not written.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +63,7 @@ pub fn write_beside(cache: &Cache, id: RunId) -> Result<PathBuf, PageError> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(|source| PageError::Write { path: folder.to_owned(), source })?;
     }
-    write_page(&gather(cache, &run)?, &path)?;
+    write_page(&gather(cache, &run, Images::Shown)?, &path)?;
     Ok(path)
 }
 

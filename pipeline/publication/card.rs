@@ -341,6 +341,7 @@ mod tests {
             skipped: 0,
             untested: Vec::new(),
             classes: Vec::new(),
+            confusion: None,
         };
         let train = TrainReport {
             protocol: Protocol::HeldOut,

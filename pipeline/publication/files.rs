@@ -18,6 +18,8 @@ pub mod names {
     pub const DATA: &str = "data.json";
     /// The test's result.
     pub const TEST: &str = "metrics/test.json";
+    /// What the network says about each test image.
+    pub const PREDICTIONS: &str = "metrics/predictions.csv";
     /// The training, epoch by epoch.
     pub const TRAIN: &str = "metrics/train.json";
     /// The latency measured.

@@ -77,6 +77,7 @@ fn described(name: &str) -> (&'static str, &'static str) {
         names::CONFIGURATION => ("the configuration of the run", "application/json"),
         names::DATA => ("digests of the data, and overlaps of its lists", "application/json"),
         names::TEST => ("accuracy on the test images", "application/json"),
+        names::PREDICTIONS => ("what the network says about each test image", "text/csv"),
         names::HISTORY => ("the search, epoch by epoch", "application/json"),
         _ if name.starts_with("provenance/") => ("key manifest and record of a stage", "application/json"),
         _ if name.ends_with(".json") => ("a report of a stage", "application/json"),

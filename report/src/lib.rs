@@ -37,6 +37,7 @@
 //! ```
 
 mod chart;
+mod mistakes;
 mod network;
 mod outputs;
 mod page;
@@ -46,8 +47,8 @@ mod sections;
 mod table;
 mod text;
 
+pub use mistakes::{Mistake, Mistakes, Picture};
 pub use network::Network;
 pub use outputs::{Measured, Output};
 pub use page::ReportFile;
 pub use run::{Artifact, Report, RunFacts, StageRun};
-pub use table::csv_field;

@@ -1,9 +1,10 @@
 use tfnas::Space;
 use tfnas_stages::{
-    ArchitectureReport, LookupReport, SearchEpoch, SearchResult, SelectReport, StageOutput, TestReport, TrainReport,
-    finite,
+    ArchitectureReport, LookupReport, SearchEpoch, SearchResult, SelectReport, StageOutput, TestReport, TestedImage,
+    TrainReport, finite,
 };
 
+use crate::mistakes::Mistakes;
 use crate::outputs::{Measured, Output};
 
 /// One network that a run found, with what the stages before and after it wrote.
@@ -29,6 +30,8 @@ pub struct Network {
     pub train: Output<TrainReport>,
     /// `test.json`.
     pub test: Output<TestReport>,
+    /// The worst mistakes of `predictions.csv`.
+    pub mistakes: Output<Mistakes>,
 }
 
 impl Network {
@@ -74,6 +77,7 @@ impl Network {
             problem(&self.architecture),
             problem(&self.train),
             problem(&self.test),
+            self.mistakes.problem().map(|why| format!("{} cannot be read: {why}", TestedImage::FILE)),
         ];
         problems.into_iter().flatten().collect()
     }

@@ -1,4 +1,5 @@
 use maud::{Markup, html};
+use tfnas_stages::csv_field;
 
 use crate::text::{clean, counted};
 
@@ -53,6 +54,8 @@ pub struct Table {
     pub caption: String,
     columns: Vec<(String, bool)>,
     rows: Vec<Vec<Cell>>,
+    /// The rows that a page shows, the last ones; all without a limit.
+    most_on_page: Option<usize>,
 }
 
 impl Table {
@@ -62,7 +65,18 @@ impl Table {
             Some(name) => (name.to_owned(), true),
             None => ((*heading).to_owned(), false),
         };
-        Self { caption: caption.to_owned(), columns: headings.iter().map(column).collect(), rows: Vec::new() }
+        Self {
+            caption: caption.to_owned(),
+            columns: headings.iter().map(column).collect(),
+            rows: Vec::new(),
+            most_on_page: None,
+        }
+    }
+
+    /// Limits the rows that a page shows to this many, the last ones. A file has all.
+    pub fn at_most_on_page(mut self, rows: usize) -> Self {
+        self.most_on_page = Some(rows);
+        self
     }
 
     /// Adds a row.
@@ -95,13 +109,14 @@ impl Table {
 
     /// Returns the table as HTML, in a box that scrolls on narrow screens.
     pub fn html(&self) -> Markup {
+        let shown = &self.rows[self.left_out()..];
         html! {
             div class="scroll" role="group" aria-label=(self.caption) tabindex="0" {
                 table {
                     caption { (self.caption) }
                     thead { tr { @for (name, numeric) in &self.columns { th scope="col" class=[number(*numeric)] { (name) } } } }
                     tbody {
-                        @for row in &self.rows {
+                        @for row in shown {
                             tr {
                                 @for (index, cell) in row.iter().enumerate() {
                                     @let numeric = self.columns.get(index).is_some_and(|column| column.1);
@@ -119,11 +134,19 @@ impl Table {
         }
     }
 
+    /// The rows at the begin that a page does not show.
+    fn left_out(&self) -> usize {
+        self.most_on_page.map_or(0, |most| self.rows.len().saturating_sub(most))
+    }
+
     /// Returns the table as HTML, to be opened by the reader.
     pub fn folded(&self, summary: &str) -> Markup {
         html! {
             details {
                 summary { (summary) " (" (counted(self.len(), "row")) ")" }
+                @if self.left_out() > 0 {
+                    p class="purpose" { "The last " (counted(self.len() - self.left_out(), "row")) "; the CSV file of `report --figures` has all." }
+                }
                 (self.html())
             }
         }
@@ -132,15 +155,6 @@ impl Table {
 
 fn number(numeric: bool) -> Option<&'static str> {
     numeric.then_some("number")
-}
-
-/// Returns a field of a CSV file, quoted where it must be (RFC 4180).
-pub fn csv_field(field: &str) -> String {
-    if field.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.to_owned()
-    }
 }
 
 #[cfg(test)]
@@ -165,17 +179,20 @@ mod tests {
     }
 
     #[test]
+    fn a_page_may_show_the_last_rows_alone_and_a_file_has_all() {
+        let mut long = Table::new("long", &[">n"]).at_most_on_page(2);
+        (0..5).for_each(|n| long.row([Cell::count(n)]));
+        let html = long.folded("Numbers").into_string();
+        assert!(html.contains("Numbers (5 rows)") && html.contains("The last 2 rows;"), "{html}");
+        assert_eq!((html.matches("<td").count(), long.csv().lines().count()), (2, 6));
+    }
+
+    #[test]
     fn html_escapes_cells_and_marks_numbers() {
         let html = table().html().into_string();
         assert!(!html.contains("<script>") && html.contains("&lt;script&gt;alert(&quot;1&quot;)"), "{html}");
         assert!(html.contains("<td class=\"number\" dir=\"auto\">30.0 %</td>"), "{html}");
         assert!(html.contains(">–</td>"), "{html}");
         assert!(table().folded("Numbers").into_string().contains("<summary>Numbers (2 rows)</summary>"));
-    }
-
-    #[test]
-    fn fields_with_commas_and_quotes_are_quoted() {
-        assert_eq!(csv_field("a b"), "a b");
-        assert_eq!(csv_field("a,\"b\""), "\"a,\"\"b\"\"\"");
     }
 }

@@ -11,7 +11,7 @@ use quick_xml::events::Event;
 use sample::HOSTILE;
 
 /// Elements of HTML without an end.
-const VOID: [&str; 3] = ["meta", "link", "br"];
+const VOID: [&str; 4] = ["meta", "link", "br", "img"];
 
 /// Reads markup whose elements must be closed in order, and returns the names of all elements.
 fn elements(markup: &str) -> Vec<String> {
@@ -55,6 +55,7 @@ fn the_page_is_well_formed_and_every_figure_has_words_and_numbers() {
     assert_eq!(count(&elements, "desc"), figures);
     assert_eq!(count(&elements, "h1"), 1);
     assert_eq!(count(&elements, "script"), 0);
+    assert_eq!(count(&elements, "img"), 16, "a picture for each mistake whose image is there");
     assert!(html.matches("<summary>Numbers (").count() == figures);
     for section in
         ["result", "pipeline", "search", "selection", "architecture", "training", "test", "latency", "provenance"]

@@ -6,6 +6,7 @@
 
 mod augment;
 mod config;
+mod csv;
 mod data_workers;
 mod event;
 mod executor;
@@ -27,6 +28,7 @@ pub use config::{
     CacheSection, Config, DataSection, DeviceChoice, ExifOrientation, GenerateSection, OnBadImage, SpaceChoice,
     published_resize,
 };
+pub use csv::csv_field;
 pub use data_workers::DataWorkers;
 pub use event::{Event, LIBTORCH_FILE, Level, Metrics};
 pub use executor::{Executor, SlurmRequest, SlurmSection, SlurmStage};
@@ -34,9 +36,9 @@ pub use fit::Fit;
 pub use job::{CONTRACT, CheckedSet, INTERRUPTED, ImageCheck, Input, Job, JobError, NO_MORE_JOBS, Stop};
 pub use last_word::{LastWord, Submission, TurnState, detached};
 pub use output::{
-    ArchitectureReport, BlockReport, ClassReport, LookupCheck, LookupReport, SearchEpoch, SearchResult,
-    SearchResultError, SelectReport, Selected, SplitReport, StageOutput, TableOrigin, TestReport, TrainEpoch,
-    TrainReport, finite,
+    ArchitectureReport, BlockReport, ClassReport, ConfusedPair, Confusion, LookupCheck, LookupReport, PredictionsError,
+    SearchEpoch, SearchResult, SearchResultError, SelectReport, Selected, SplitReport, StageOutput, TableOrigin,
+    TestReport, TestTally, TestedImage, TrainEpoch, TrainReport, finite, probabilities,
 };
 pub use precision::Precision;
 pub use predict::{PredictImage, PredictRequest, Prediction};

@@ -60,6 +60,13 @@ fn broken_images_of_both_folders_are_all_named_before_the_search_and_can_be_skip
     );
     assert!(ended.err.contains(&said), "{}", ended.err);
     assert!(ended.err.contains("1 of 20 test images could not be read and were left out: "), "{}", ended.err);
+
+    project.good(&["export", "predictions.csv", "predictions.csv", "--set", "data.on_bad_image=skip"]);
+    let rows = fs::read_to_string(project.folder().join("predictions.csv")).unwrap();
+    let named: Vec<&str> = rows.lines().skip(1).map(|row| row.split(',').next().unwrap()).collect();
+    let whole: Vec<String> =
+        test.iter().enumerate().filter(|(index, _)| *index != 3).map(|(_, path)| short(path)).collect();
+    assert_eq!(named, whole, "each image that can be read, in the order of the list");
 }
 
 #[test]

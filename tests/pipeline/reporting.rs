@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use crate::project::{Project, Worker};
 
 #[test]
@@ -17,8 +19,17 @@ fn a_page_has_every_section_and_reads_every_output() {
     }
     // All that the stages wrote is read, and nothing is a number that is none.
     assert!(!html.contains("cannot be read") && !html.contains("Not in this report") && !html.contains("NaN"));
-    for figure in ["operations", "depths", "operations-over-epochs", "search-latency", "search-entropy", "search-loss"]
-    {
+    for figure in [
+        "operations",
+        "depths",
+        "operation-probabilities",
+        "depth-probabilities",
+        "operations-over-epochs",
+        "search-latency",
+        "search-entropy",
+        "search-loss",
+        "confusion",
+    ] {
         assert!(html.contains(&format!("<figure id=\"{figure}\"")), "{figure}");
     }
     for figure in ["candidates-latency", "candidates-macs", "candidates-loss", "blocks", "training-loss", "classes"] {
@@ -29,4 +40,57 @@ fn a_page_has_every_section_and_reads_every_output() {
     }
     let written = fs::read_to_string(project.folder().join(".tfnas/reports/1.html")).unwrap();
     assert_eq!(written, html, "the page of the run, again");
+
+    // Pictures of the worst mistakes, as long as the images are there.
+    let mistakes = fs::read_to_string(project.folder().join("figures/mistakes.csv")).unwrap().lines().count() - 1;
+    assert_eq!(html.matches("<img src=\"data:image/png;base64,iVBORw0KGgo").count(), mistakes);
+    assert!(mistakes > 0 && !html.contains("no longer there"));
+    fs::rename(project.folder().join("images/test"), project.folder().join("images/elsewhere")).unwrap();
+    project.good(&["report"]);
+    let html = fs::read_to_string(project.folder().join("report.html")).unwrap();
+    assert_eq!(html.matches("the image is no longer there").count(), mistakes);
+    assert!(!html.contains("<img"));
+}
+
+#[test]
+fn the_rows_of_a_test_give_its_numbers_and_a_history_has_the_probabilities_of_its_end() {
+    let project = Project::new(Worker::Real);
+    project.good(&["run", "all"]);
+    let read = |name: &str| {
+        project.good(&["export", name, name]);
+        fs::read_to_string(project.folder().join(name)).unwrap()
+    };
+    let json = |name: &str| serde_json::from_str::<Value>(&read(name)).unwrap();
+    let (test, rows) = (json("test.json"), read("predictions.csv"));
+    let mut lines = rows.lines();
+    assert_eq!(lines.next().unwrap(), "image,class,predicted,confidence,class_probability,loss,rank");
+    let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows.len() as u64, test["images"]);
+    let right = rows.iter().filter(|row| row[1] == row[2]).count();
+    assert_eq!(right as f64 / rows.len() as f64, test["top1"]);
+    assert!(
+        rows.iter().all(|row| row[0].starts_with(&format!("{}/", row[1])) && (row[6] == "1") == (row[1] == row[2]))
+    );
+    let loss: f64 = rows.iter().map(|row| row[5].parse::<f64>().unwrap()).sum::<f64>() / rows.len() as f64;
+    assert!((loss - test["loss"].as_f64().unwrap()).abs() < 1e-4);
+    let matrix = test["confusion"]["matrix"].as_array().unwrap();
+    let diagonal: u64 = matrix.iter().enumerate().map(|(class, row)| row[class].as_u64().unwrap()).sum();
+    assert_eq!(diagonal as usize, right);
+    let wrong: u64 =
+        test["confusion"]["largest"].as_array().unwrap().iter().map(|pair| pair["images"].as_u64().unwrap()).sum();
+    assert_eq!(wrong as usize, rows.len() - right);
+
+    let (history, result) = (json("history.json"), json("search.json"));
+    for epoch in history.as_array().unwrap() {
+        for row in ["operations", "depths"].iter().flat_map(|part| epoch[*part].as_array().unwrap()) {
+            let sum: f64 = row.as_array().unwrap().iter().map(|share| share.as_f64().unwrap()).sum();
+            assert!((sum - 1.0).abs() < 1e-3, "{row}");
+        }
+    }
+    let last = &history.as_array().unwrap().last().unwrap()["operations"];
+    for (shares, logs) in last.as_array().unwrap().iter().zip(result["log_alphas"].as_array().unwrap()) {
+        for (share, log) in shares.as_array().unwrap().iter().zip(logs.as_array().unwrap()) {
+            assert!((share.as_f64().unwrap() - log.as_f64().unwrap().exp()).abs() < 1e-4);
+        }
+    }
 }

@@ -175,7 +175,7 @@ fn digests(value: &Value, at: String) -> Vec<String> {
 
 #[test]
 fn a_forged_fact_is_found_though_the_manifest_fits() {
-    let forgeries: [(&str, &str, Value); 9] = [
+    let forgeries: [(&str, &str, Value); 12] = [
         ("metrics/test.json", "/top1", Value::from(0.999)),
         ("provenance/test.json", "/metrics/top1", Value::from(0.999)),
         ("architecture.json", "/parameters", Value::from(1)),
@@ -185,6 +185,9 @@ fn a_forged_fact_is_found_though_the_manifest_fits() {
         ("configuration.json", "/seed", Value::from(9)),
         ("metrics/parse.json", "/measured_lat_ms", Value::from(0.01)),
         ("search/history.json", "/0/after_lat_ms", Value::from(0.01)),
+        ("search/history.json", "/2/operations/0/0", Value::from(0.9999)),
+        ("metrics/test.json", "/confusion/largest/0/images", Value::from(1000)),
+        ("metrics/test.json", "/classes/0/precision", Value::from(0.123)),
     ];
     for (name, pointer, forged) in forgeries {
         let copy = demo().copy("plain");
@@ -194,6 +197,29 @@ fn a_forged_fact_is_found_though_the_manifest_fits() {
         let (code, report) = copy.audit(&[]);
         assert_eq!((code, report["verdict"].as_str()), (1, Some("tampered")), "{name}{pointer}: {report:#}");
         assert_found((code, report), name.rsplit('/').next().unwrap().split('.').next().unwrap());
+    }
+}
+
+#[test]
+fn a_forged_prediction_is_found_though_the_manifest_fits() {
+    let copy = demo().copy("plain");
+    let whole = fs::read_to_string(copy.path("metrics/predictions.csv")).unwrap();
+    let row = whole.lines().nth(1).unwrap();
+    let (fields, rank) = row.rsplit_once(',').unwrap();
+    let fields: Vec<&str> = fields.split(',').collect();
+    let other =
+        format!("{},{},{},{},{},{},{}", "another.jpg", fields[1], fields[2], fields[3], fields[4], fields[5], rank);
+    let better = format!("{},{},{},{},{},{},1", fields[0], fields[1], fields[1], fields[3], fields[4], fields[5]);
+    let sure = format!("{},{},{},{},{},9.000000,{rank}", fields[0], fields[1], fields[2], fields[3], fields[4]);
+    assert_ne!(better, row, "the first image of the test is a mistake");
+    for forged in [other.as_str(), &better, &sure, "", "a,b"] {
+        let text = match forged {
+            "" => whole.replace(&format!("{row}\n"), ""),
+            forged => whole.replace(row, forged),
+        };
+        fs::write(copy.path("metrics/predictions.csv"), text).unwrap();
+        copy.remake();
+        assert_found(copy.audit(&[]), "metrics/test.json");
     }
 }
 

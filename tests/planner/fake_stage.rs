@@ -25,7 +25,7 @@ use serde_json::json;
 use tfnas::{Knot, LatencyCurve, LatencyTable, SpaceDefinition, TableHeader};
 use tfnas_stages::{
     ArchitectureReport, BlockReport, CONTRACT, ClassReport, Event, Job, Level, Protocol, SplitParams, Stage,
-    StageOutput, TestReport, TrainEpoch, TrainReport,
+    StageOutput, TestReport, TestedImage, TrainEpoch, TrainReport,
 };
 
 /// Steps of a stage.
@@ -202,6 +202,7 @@ fn work(job: &Job, word: &str) {
             ArchitectureReport::FILE => architecture(job).to_json().unwrap(),
             TestReport::FILE => marked(&tested(), &seen),
             TrainReport::FILE => marked(&trained(), &seen),
+            TestedImage::FILE => predictions(),
             _ => json!({ "output": output, "seen": seen }).to_string(),
         };
         fs::write(path, text).unwrap();
@@ -273,8 +274,23 @@ fn tested() -> TestReport {
         images: 40,
         skipped: 0,
         untested: Vec::new(),
-        classes: vec![ClassReport { name: "a".to_owned(), images: 40, top1: Some(0.75) }],
+        classes: vec![ClassReport { name: "a".to_owned(), images: 40, top1: Some(0.75), ..ClassReport::default() }],
+        confusion: None,
     }
+}
+
+/// A right and a wrong guess, on an image that is not there.
+fn predictions() -> String {
+    let row = |predicted: &str, rank| TestedImage {
+        image: format!("a/{predicted}, <b>.png"),
+        class: "a".to_owned(),
+        predicted: Some(predicted.to_owned()),
+        confidence: 0.75,
+        class_probability: 0.25,
+        loss: 1.5,
+        rank,
+    };
+    [TestedImage::COLUMNS.join(","), row("a", 1).to_row(), row("b", 2).to_row(), String::new()].join("\n")
 }
 
 fn trained() -> TrainReport {

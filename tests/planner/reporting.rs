@@ -130,7 +130,9 @@ fn a_damaged_output_is_reported_on_the_page() {
     let project = Project::new();
     project.good(&["run", "all"]);
     let status = project.json(&["status", "test"]);
-    let path = status["stages"][0]["outputs"][0]["path"].as_str().unwrap().to_owned();
+    let outputs = status["stages"][0]["outputs"].as_array().unwrap();
+    let output = outputs.iter().find(|output| output["name"] == "test.json").unwrap();
+    let path = output["path"].as_str().unwrap().to_owned();
     let bytes = fs::read(&path).unwrap();
     for damage in [Some("{\"top1\": 1.0}"), None] {
         fs::remove_file(&path).unwrap_or_default();
@@ -145,6 +147,21 @@ fn a_damaged_output_is_reported_on_the_page() {
     fs::write(&path, bytes).unwrap();
     project.good(&["report"]);
     assert!(page(&project, "report.html").contains("Top-1 75.0 %"));
+}
+
+#[test]
+fn a_mistake_whose_image_is_not_there_has_a_reason_in_its_place_and_can_be_left_out() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    for (arguments, shown) in [(&["report"][..], true), (&["report", "--no-images"], false)] {
+        project.good(arguments);
+        let html = page(&project, "report.html");
+        for text in ["1 test image with a wrong first guess", "the image is no longer there", "a/b, &lt;b&gt;.png"] {
+            assert_eq!(html.contains(text), shown, "{text}");
+        }
+        assert!(html.contains("did not record which class is taken for which"));
+        assert!(!html.contains("predictions.csv cannot be read") && !html.contains("<img"));
+    }
 }
 
 #[test]

@@ -3,12 +3,14 @@ use maud::html;
 use super::{Drawing, Px, text_width};
 use crate::text::shortened;
 
-/// The height of a row, in pixels.
-const ROW: f64 = 24.0;
+/// The height of a row that has room, in pixels.
+pub const ROW: f64 = 24.0;
 /// The widest a cell gets, in pixels.
 const WIDEST: f64 = 96.0;
 /// The narrowest cell that has its value as a text.
 const READABLE: f64 = 30.0;
+/// The lowest.
+const READABLE_ROW: f64 = 14.0;
 /// A share from which on the text of a cell has the color of the paper.
 const DARK: f64 = 0.55;
 
@@ -17,6 +19,10 @@ const DARK: f64 = 0.55;
 pub struct HeatMap {
     /// The widest that it may be, in pixels.
     pub width: f64,
+    /// The height of a row, in pixels.
+    pub row: f64,
+    /// Whether small shares are drawn darker than their value, so that rare ones are seen.
+    pub shows_rare: bool,
     /// Names of the rows.
     pub rows: Vec<String>,
     /// Names of the columns.
@@ -51,31 +57,41 @@ impl HeatMap {
                 }
             }
             @for (index, row) in rows.iter().enumerate() {
-                @let y = top + index as f64 * ROW;
-                text class="end ink" x=(Px(left - 8.0)) y=(Px(y + 16.0)) { (row) }
+                @let y = top + index as f64 * self.row;
+                @let middle = y + self.row / 2.0 + 4.0;
+                text class="end ink" x=(Px(left - 8.0)) y=(Px(middle)) { (row) }
                 @for (column, value) in self.cells.get(index).into_iter().flatten().enumerate() {
                     @let (x, value) = (left + column as f64 * cell, value.filter(|value| value.is_finite()));
                     @let name = self.columns.get(column).map(String::as_str).unwrap_or_default();
-                    rect class="empty" x=(Px(x)) y=(Px(y)) width=(Px(cell)) height=(Px(ROW)) {}
+                    rect class="empty" x=(Px(x)) y=(Px(y)) width=(Px(cell)) height=(Px(self.row)) {}
                     @if let Some(value) = value {
                         @let percent = format!("{:.0}", value * 100.0);
-                        rect class="heat" x=(Px(x + 0.5)) y=(Px(y + 0.5)) width=(Px(cell - 1.0)) height=(Px(ROW - 1.0))
-                            fill-opacity=(format!("{:.2}", value.clamp(0.0, 1.0))) {
+                        @let shade = self.shade(value);
+                        rect class="heat" x=(Px(x + 0.5)) y=(Px(y + 0.5)) width=(Px(cell - 1.0)) height=(Px(self.row - 1.0))
+                            fill-opacity=(format!("{shade:.2}")) {
                             title { (self.rows[index]) ", " (name) ": " (percent) " %" }
                         }
-                        @if cell >= READABLE {
-                            text class={ "small middle " (if value > DARK { "inverse" } else { "ink" }) }
-                                x=(Px(x + cell / 2.0)) y=(Px(y + 16.0)) { (percent) }
+                        @if cell >= READABLE && self.row >= READABLE_ROW {
+                            text class={ "small middle " (if shade > DARK { "inverse" } else { "ink" }) }
+                                x=(Px(x + cell / 2.0)) y=(Px(middle)) { (percent) }
                         }
                     }
                 }
                 @if let Some(Some(column)) = self.picked.get(index) {
                     rect class="pick" x=(Px(left + *column as f64 * cell + 1.0)) y=(Px(y + 1.0)) width=(Px(cell - 2.0))
-                        height=(Px(ROW - 2.0)) rx="2" {}
+                        height=(Px(self.row - 2.0)) rx="2" {}
                 }
             }
         };
-        Drawing { width, height: top + rows.len() as f64 * ROW + 4.0, body }
+        Drawing { width, height: top + rows.len() as f64 * self.row + 4.0, body }
+    }
+}
+
+impl HeatMap {
+    /// How dark a share is, from 0 to 1.
+    fn shade(&self, share: f64) -> f64 {
+        let share = share.clamp(0.0, 1.0);
+        if self.shows_rare { share.sqrt() } else { share }
     }
 }
 
@@ -86,6 +102,8 @@ mod tests {
     fn map(columns: usize, value: f64) -> String {
         let map = HeatMap {
             width: 600.0,
+            row: ROW,
+            shows_rare: false,
             rows: vec!["<stage1>".to_owned()],
             columns: (0..columns).map(|index| format!("k{index}")).collect(),
             label: "operation".to_owned(),

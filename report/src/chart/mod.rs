@@ -8,17 +8,20 @@
 mod bars;
 mod drawing;
 mod heat_map;
+mod legend;
 mod marks;
 mod scale;
+mod streams;
 mod theme;
 mod timeline;
 mod xy;
 
 pub use bars::{Bar, Bars};
 pub use drawing::{Drawing, Px, text_width};
-pub use heat_map::HeatMap;
+pub use heat_map::{HeatMap, ROW};
 pub use marks::Shape;
 pub use scale::Unit;
+pub use streams::Streams;
 pub use theme::{SERIES, file_styles, page_styles};
 pub use timeline::Timeline;
 pub use xy::{Axis, Guide, Point, Series, XyChart};

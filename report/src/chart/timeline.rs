@@ -1,12 +1,11 @@
 use maud::{Markup, html};
 
+use super::legend::legend;
 use super::{Drawing, Px, SERIES, text_width};
 use crate::text::shortened;
 
 /// The height of a row, in pixels.
 const ROW: f64 = 22.0;
-/// The height of a row of the legend, in pixels.
-const LEGEND_ROW: f64 = 18.0;
 
 /// What each row chose over time: equal choices in a row are one bar.
 #[derive(Clone, Debug)]
@@ -29,7 +28,7 @@ impl Timeline {
         let columns = self.cells.iter().map(Vec::len).max().unwrap_or(0);
         let rows: Vec<String> = self.rows.iter().map(|row| shortened(row, 24)).collect();
         let left = rows.iter().map(|row| text_width(row, 12.0)).fold(20.0, f64::max) + 12.0;
-        let (legend, legend_height) = self.legend();
+        let (legend, legend_height) = legend(&self.choices, self.width);
         let top = legend_height + 8.0;
         let cell = (self.width - left - 6.0) / columns.max(1) as f64;
         let bottom = top + rows.len() as f64 * ROW;
@@ -64,26 +63,6 @@ impl Timeline {
                 text class="small middle inverse" x=(Px(x + width / 2.0)) y=(Px(y + 15.0)) { (name) }
             }
         }
-    }
-
-    fn legend(&self) -> (Markup, f64) {
-        let (mut x, mut y) = (0.0, 12.0);
-        let mut places = Vec::with_capacity(self.choices.len());
-        for name in &self.choices {
-            let wide = 24.0 + text_width(name, 12.0);
-            if x > 0.0 && x + wide > self.width {
-                (x, y) = (0.0, y + LEGEND_ROW);
-            }
-            places.push((x, y));
-            x += wide + 10.0;
-        }
-        let markup = html! {
-            @for (index, (name, (x, y))) in self.choices.iter().zip(places).enumerate() {
-                rect class={ "fill" (index % SERIES) } x=(Px(x)) y=(Px(y - 9.0)) width="14" height="12" rx="2" {}
-                text class="ink" x=(Px(x + 19.0)) y=(Px(y + 2.0)) { (name) }
-            }
-        };
-        (markup, if self.choices.is_empty() { 0.0 } else { y + 8.0 })
     }
 }
 

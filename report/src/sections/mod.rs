@@ -9,9 +9,12 @@ mod pipeline;
 mod provenance;
 mod search;
 mod search_choices;
+mod search_probabilities;
 mod select;
 mod select_figures;
 mod test;
+mod test_confusion;
+mod test_mistakes;
 mod training;
 
 pub use latency::latency;

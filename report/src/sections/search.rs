@@ -2,6 +2,7 @@ use tfnas_stages::{SearchEpoch, finite};
 
 use super::curves::{Curve, Words, figure};
 use super::search_choices::{Names, depths, operations, over_time};
+use super::search_probabilities::probabilities;
 use crate::chart::{Guide, Unit};
 use crate::network::Network;
 use crate::section::{Figure, Part, Section};
@@ -27,6 +28,7 @@ pub fn search(network: &Network) -> Option<Section> {
         section.parts.push(Part::Grid(choices));
     }
     if let Some(history) = history {
+        section.parts.extend(probabilities(network, history, &names));
         section.parts.extend(over_time(network.id("operations-over-epochs"), history, &names).map(Part::Wide));
         section.parts.push(Part::Grid(curves(network, history)));
     }

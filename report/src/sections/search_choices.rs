@@ -3,7 +3,7 @@
 use tfnas::Space;
 use tfnas_stages::{SearchEpoch, SearchResult, finite};
 
-use crate::chart::{HeatMap, Timeline};
+use crate::chart::{HeatMap, ROW, Timeline};
 use crate::section::Figure;
 use crate::table::{Cell, Table};
 use crate::text::percent;
@@ -31,7 +31,13 @@ impl Names {
         Self { blocks: blocks.collect(), operations: (1..=count).map(|number| format!("operation {number}")).collect() }
     }
 
-    fn block(&self, position: usize) -> String {
+    /// Returns the names of so many operations.
+    pub fn operations(&self, count: usize) -> Vec<String> {
+        named(&self.operations, count)
+    }
+
+    /// Returns the name of a block.
+    pub fn block(&self, position: usize) -> String {
         match self.blocks.get(position) {
             Some((group, index)) => format!("stage{}.block{}", group + 1, index + 1),
             None => format!("block {}", position + 1),
@@ -58,13 +64,12 @@ pub fn operations(id: String, result: &SearchResult, names: &Names) -> Option<Fi
         format!("Heat map of blocks and operations. Most probable: {}.", said.collect::<Vec<_>>().join(", "));
     let table = table("Probability of each operation", "block", &rows, &columns, &cells);
     let label = "operation; probability in %".to_owned();
-    let map = HeatMap { width: 620.0, rows, columns, label, cells, picked };
+    let map = HeatMap { width: 620.0, row: ROW, shows_rare: false, rows, columns, label, cells, picked };
     Some(Figure {
         id,
         title: "Operations at the end of the search".to_owned(),
         description,
-        note: "A frame marks the most probable operation of a block. The search writes probabilities of its last epoch only."
-            .to_owned(),
+        note: "A frame marks the most probable operation of a block.".to_owned(),
         drawing: map.draw(),
         table,
     })
@@ -82,7 +87,7 @@ pub fn depths(id: String, result: &SearchResult) -> Option<Figure> {
         format!("Heat map of block groups and depths. Most probable blocks: {}.", said.collect::<Vec<_>>().join(", "));
     let table = table("Probability of each depth", "block group", &rows, &columns, &cells);
     let label = "blocks that are kept; probability in %".to_owned();
-    let map = HeatMap { width: 420.0, rows, columns, label, cells, picked };
+    let map = HeatMap { width: 420.0, row: ROW, shows_rare: false, rows, columns, label, cells, picked };
     Some(Figure {
         id,
         title: "Depths at the end of the search".to_owned(),
@@ -132,7 +137,11 @@ pub fn over_time(id: String, history: &[SearchEpoch], names: &Names) -> Option<F
 }
 
 fn columns(names: &[String], cells: &[Vec<Option<f64>>]) -> Vec<String> {
-    let count = cells.iter().map(Vec::len).max().unwrap_or(0);
+    named(names, cells.iter().map(Vec::len).max().unwrap_or(0))
+}
+
+/// The names of so many operations.
+fn named(names: &[String], count: usize) -> Vec<String> {
     (0..count).map(|index| names.get(index).cloned().unwrap_or_else(|| format!("operation {}", index + 1))).collect()
 }
 

@@ -1,5 +1,7 @@
 use tfnas_stages::{ClassReport, TestReport, finite};
 
+use super::test_confusion::confusion;
+use super::test_mistakes::mistakes;
 use crate::chart::{Axis, Bar, Bars, Drawing, Guide, Point, Series, Unit, XyChart};
 use crate::network::Network;
 use crate::section::{Figure, Part, Section};
@@ -29,8 +31,8 @@ pub fn test(network: &Network) -> Option<Section> {
         let words = Words { id: network.id("classes"), title: "Accuracy of each class".to_owned() };
         section.parts.push(Part::Wide(bars(words, test, &classes)));
     }
-    let absent = "The test does not record predictions of single images, so there is no confusion matrix and no list of mistakes.";
-    section.parts.push(Part::Text(absent.to_owned()));
+    section.parts.extend(confusion(network, test));
+    section.parts.extend(mistakes(network));
     Some(section)
 }
 
@@ -114,7 +116,8 @@ fn figure(words: Words, test: &TestReport, classes: &[&ClassReport], drawing: Dr
         id: words.id,
         title: words.title,
         description: format!("{kind} of the top-1 of {}; {all} over all.{ends}", counted(classes.len(), "class")),
-        note: String::new(),
+        note: "Top-1 of a class is its recall. Precision is the share of the images with the class as first guess that are of it."
+            .to_owned(),
         drawing,
         table,
     }
@@ -134,6 +137,7 @@ mod tests {
             name: format!("<script>alert({index})</script> & \"Größe\""),
             images: 5,
             top1: (index != 1).then(|| index as f64 / 1000.0),
+            ..ClassReport::default()
         });
         let test = TestReport {
             top1: 0.5,
@@ -143,6 +147,7 @@ mod tests {
             skipped: 2,
             untested: Vec::new(),
             classes: classes.collect(),
+            confusion: None,
         };
         let network = Network { test: Output::Read(test), ..Network::default() };
         super::test(&network).map(|section| section.html().into_string()).unwrap_or_default()

@@ -3,8 +3,9 @@
 
 use serde_json::{Value, json};
 use tfnas::{Architecture, LatencyTable, ModelConfig, Space, cost};
-use tfnas_report::{Artifact, Network, Output, Report, RunFacts, StageRun};
+use tfnas_report::{Artifact, Mistake, Mistakes, Network, Output, Picture, Report, RunFacts, StageRun};
 use tfnas_select::{EpochScore, Problem, Selection, Settings, Step};
+use tfnas_stages::TestedImage;
 
 /// A name that must not become markup.
 pub const HOSTILE: &str = "<script>alert(\"1\")</script> & 'Größe' \u{202e}\u{0}";
@@ -54,10 +55,40 @@ pub fn network(label: &str) -> Network {
         })),
         test: read(&json!({
             "top1": 0.842, "top5": 0.961, "loss": 0.7, "images": 50_000, "skipped": 3,
-            "classes": (0..1000).map(|n| json!({"name": format!("{HOSTILE} {n}"), "images": 50, "top1": (0.5 + 0.5 * (f64::from(n) / 1000.0).sqrt()).min(1.0)})).collect::<Vec<_>>(),
+            "classes": (0..1000).map(|n| json!({"name": format!("{HOSTILE} {n}"), "images": 50, "top1": (0.5 + 0.5 * (f64::from(n) / 1000.0).sqrt()).min(1.0),
+                "top5": 0.95, "predicted": 48, "precision": 0.8})).collect::<Vec<_>>(),
+            "confusion": confusion(),
         })),
+        mistakes: mistakes(),
         space: Some(space),
     }
+}
+
+/// A picture of four pixels.
+const PNG: &[u8] = &[
+    137, 80, 78, 71, 13, 10, 26, 10, 0, 0, 0, 13, 73, 72, 68, 82, 0, 0, 0, 2, 0, 0, 0, 2, 8, 2, 0, 0, 0, 253, 212, 154,
+    115, 0, 0, 0, 16, 73, 68, 65, 84, 120, 156, 99, 56, 81, 161, 1, 68, 12, 16, 10, 0, 41, 238, 5, 161, 140, 9, 206,
+    136, 0, 0, 0, 0, 73, 69, 78, 68, 174, 66, 96, 130,
+];
+
+/// Images with and without a picture.
+fn mistakes() -> Output<Mistakes> {
+    let mistake = |n: i32| Mistake {
+        tested: TestedImage {
+            image: format!("{HOSTILE}/{n}.jpg"),
+            class: format!("{HOSTILE} {n}"),
+            predicted: (n % 5 != 4).then(|| format!("{HOSTILE} {}", n + 1)),
+            confidence: 0.9,
+            class_probability: 0.01,
+            loss: f64::from(24 - n),
+            rank: 7,
+        },
+        picture: match n % 3 {
+            0 => Picture::Missing("the image is no longer there".to_owned()),
+            _ => Picture::Png { bytes: PNG.to_owned(), width: 2, height: 2 },
+        },
+    };
+    Output::Read(Mistakes { wrong: 7_900, worst: (0..24).map(mistake).collect() })
 }
 
 fn run() -> RunFacts {
@@ -105,6 +136,16 @@ fn logs(block: usize, count: usize) -> Vec<f64> {
     weights.iter().map(|weight| (weight / sum).ln()).collect()
 }
 
+/// Probabilities of one epoch: rows of so many choices, of which one becomes more probable.
+fn shares(epoch: i32, counts: &[usize]) -> Vec<Vec<f64>> {
+    let weight = |row: usize, choice: usize| (0.05 * f64::from(epoch) * wave((row * 8 + choice) as i32)).exp();
+    let of_row = |(row, count): (usize, &usize)| {
+        let sum: f64 = (0..*count).map(|choice| weight(row, choice)).sum();
+        (0..*count).map(|choice| weight(row, choice) / sum).collect()
+    };
+    counts.iter().enumerate().map(of_row).collect()
+}
+
 fn history(architecture: &Value) -> Value {
     let epoch = |n: i32| {
         let searched = n >= 10;
@@ -118,10 +159,17 @@ fn history(architecture: &Value) -> Value {
             "epoch": n, "lr": 0.025, "temperature": 5.0 * 0.96f64.powi(n), "train_loss": 9.0 - f64::from(n) * 0.05, "train_top1": f64::from(n) / 200.0,
             "architecture_loss": searched.then(|| 4.0 - f64::from(n) * 0.02), "expected_lat_ms": searched.then(|| 14.0 + wave(n)),
             "val_top1": (n > 80).then_some(0.45), "operation_entropy": 1.0 - f64::from(n) / 120.0, "architecture": after,
+            "operations": shares(n, &[8; 21]), "depths": shares(n, &[2, 3, 4, 4, 4]),
             "before_lat_ms": 13.0 + wave(n), "after_lat_ms": 12.0, "skipped": 0, "agreement": (n > 0).then_some(0.9),
         })
     };
     (0..90).map(epoch).collect()
+}
+
+/// Confusions of a test of a thousand classes.
+fn confusion() -> Value {
+    let pair = |n: i32| json!({"class": format!("{HOSTILE} {n}"), "predicted": format!("{HOSTILE} {}", n + 1), "images": 40 - n / 30});
+    json!({"pairs": 5000, "largest": (0..1000).map(pair).collect::<Vec<_>>()})
 }
 
 /// A selection whose shallow candidates learn faster, and one of whose candidates diverges.

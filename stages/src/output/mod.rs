@@ -7,6 +7,7 @@
 mod lookup;
 mod number;
 mod parse;
+mod predictions;
 mod search;
 mod select;
 mod split;
@@ -21,10 +22,11 @@ use crate::Stage;
 pub use lookup::{LookupCheck, LookupReport, TableOrigin};
 pub use number::finite;
 pub use parse::{ArchitectureReport, BlockReport};
-pub use search::{SearchEpoch, SearchResult, SearchResultError};
+pub use predictions::{PredictionsError, TestedImage};
+pub use search::{SearchEpoch, SearchResult, SearchResultError, probabilities};
 pub use select::{SelectReport, Selected};
 pub use split::SplitReport;
-pub use test::{ClassReport, TestReport};
+pub use test::{ClassReport, ConfusedPair, Confusion, TestReport, TestTally};
 pub use train::{TrainEpoch, TrainReport};
 
 /// A JSON file that a stage writes.

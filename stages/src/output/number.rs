@@ -20,7 +20,11 @@ pub fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Er
 }
 
 /// Reads rows of numbers, `null` as NaN.
-pub fn nullable_rows<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<f32>>, D::Error> {
-    let rows: Vec<Vec<Option<f32>>> = Vec::deserialize(deserializer)?;
-    Ok(rows.into_iter().map(|row| row.into_iter().map(|number| number.unwrap_or(f32::NAN)).collect()).collect())
+pub fn nullable_rows<'de, D, N>(deserializer: D) -> Result<Vec<Vec<N>>, D::Error>
+where
+    D: Deserializer<'de>,
+    N: Deserialize<'de> + From<f32>,
+{
+    let rows: Vec<Vec<Option<N>>> = Vec::deserialize(deserializer)?;
+    Ok(rows.into_iter().map(|row| row.into_iter().map(|number| number.unwrap_or(f32::NAN.into())).collect()).collect())
 }

@@ -60,6 +60,18 @@ impl SearchResult {
     }
 }
 
+/// Returns the softmax of each row, to four decimals: enough to draw, and few bytes for each epoch of a history. Rows that
+/// are not finite give NaN.
+pub fn probabilities(rows: &[Vec<f32>]) -> Vec<Vec<f64>> {
+    let of_row = |row: &Vec<f32>| {
+        let most = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+        let shares: Vec<f64> = row.iter().map(|value| (f64::from(*value) - most).exp()).collect();
+        let sum: f64 = shares.iter().sum();
+        shares.iter().map(|share| (1e4 * share / sum).round() / 1e4).collect()
+    };
+    rows.iter().map(of_row).collect()
+}
+
 /// One epoch of `history.json`: what a search did, so that its choice can be judged afterwards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SearchEpoch {
@@ -89,6 +101,13 @@ pub struct SearchEpoch {
     /// Mean entropy of the operations' probabilities over the blocks, as a share of its maximum.
     #[serde(default = "missing", deserialize_with = "nullable")]
     pub operation_entropy: f64,
+    /// Probabilities of the operations after this epoch, `[block][K]`, to four decimals; empty in files of releases that
+    /// did not record them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable_rows")]
+    pub operations: Vec<Vec<f64>>,
+    /// Probabilities of the depths after this epoch, `[group][depth - 1]`, to four decimals; empty likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable_rows")]
+    pub depths: Vec<Vec<f64>>,
     /// The architecture that would be parsed after this epoch, `[group][kept block]`.
     #[serde(default)]
     pub architecture: Vec<Vec<Choice>>,
@@ -154,6 +173,16 @@ mod tests {
         assert!(read.log_alphas[1][2].is_nan());
         let error = read.preferred(&space).unwrap_err().to_string();
         assert!(error.contains("the search has diverged"), "{error}");
+    }
+
+    #[test]
+    fn probabilities_add_up_and_diverged_ones_are_not_numbers() {
+        assert_eq!(probabilities(&[vec![0.0, 0.0, 0.0], vec![1000.0]]), [vec![0.3333; 3], vec![1.0]]);
+        let logs = vec![0.75f32.ln(), 0.25f32.ln()];
+        assert_eq!(probabilities(&[logs]), [[0.75, 0.25]]);
+        assert!(probabilities(&[vec![f32::NAN, 0.0]])[0][1].is_nan());
+        assert!(probabilities(&[vec![f32::INFINITY, 0.0]])[0][0].is_nan());
+        assert!(probabilities(&[Vec::new()])[0].is_empty());
     }
 
     #[test]

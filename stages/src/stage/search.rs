@@ -202,7 +202,7 @@ impl StageSpec for Search {
     }
 
     fn revision(&self) -> u32 {
-        3
+        4
     }
 
     fn inputs(&self, config: &Config) -> Vec<InputPort> {

@@ -126,7 +126,7 @@ impl StageSpec for Test {
     }
 
     fn revision(&self) -> u32 {
-        3
+        4
     }
 
     fn inputs(&self, config: &Config) -> Vec<InputPort> {
@@ -141,7 +141,7 @@ impl StageSpec for Test {
     }
 
     fn outputs(&self, _draws_test: bool) -> &'static [&'static str] {
-        &["test.json"]
+        &["test.json", "predictions.csv"]
     }
 
     fn params(&self, config: &Config, space: &SpaceDefinition) -> Value {

@@ -121,6 +121,8 @@ pub struct DeviceBatch {
     pub images: Tensor,
     /// `[N]` i64.
     pub labels: Tensor,
+    /// `[N]`: positions of the images in the list.
+    pub positions: Vec<usize>,
     /// N.
     pub count: usize,
     /// How many more there would be had all been readable.
@@ -145,10 +147,11 @@ impl DeviceBatch {
         }
         let planned = self.count + self.skipped;
         let places: Vec<i64> = (0..planned).map(|place| (place % self.count) as i64).collect();
+        let positions = (0..planned).map(|place| self.positions[place % self.count]).collect();
         let places = Tensor::from_slice(&places).to_device(self.images.device());
         // The memory's own order is [N, H, W, 3], and stays so.
         let images = self.images.permute([0, 2, 3, 1]).index_select(0, &places).permute([0, 3, 1, 2]);
-        Ok(Self { images, labels: self.labels.index_select(0, &places), ..self })
+        Ok(Self { images, labels: self.labels.index_select(0, &places), positions, ..self })
     }
 }
 
@@ -182,11 +185,6 @@ impl Feeder {
         Self { preprocess: Preprocess::new(resolution, device), resolution, device, classes }
     }
 
-    /// The number of classes.
-    pub fn classes(&self) -> usize {
-        self.classes
-    }
-
     /// The device that batches are on.
     pub fn device(&self) -> Device {
         self.device
@@ -213,12 +211,12 @@ impl Feed<'_> {
         self.waited
     }
 
-    fn on_device(&self, batch: &Batch) -> Result<DeviceBatch, StageError> {
+    fn on_device(&self, batch: Batch) -> Result<DeviceBatch, StageError> {
         let (count, skipped) = (batch.labels.len(), batch.skipped.len());
         let Feeder { preprocess, classes, .. } = self.feeder;
         let images = preprocess.images(&batch.pixels, count).context("batch")?;
         let labels = preprocess.labels(&batch.labels, *classes).context("batch")?;
-        Ok(DeviceBatch { images, labels, count, skipped })
+        Ok(DeviceBatch { images, labels, positions: batch.positions, count, skipped })
     }
 }
 
@@ -231,14 +229,14 @@ impl Iterator for Feed<'_> {
             Source::OnHost(batches) => {
                 let batch = batches.next()?.map_err(unreadable);
                 self.waited += start.elapsed();
-                Some(batch.and_then(|batch| self.on_device(&batch)))
+                Some(batch.and_then(|batch| self.on_device(batch)))
             }
             Source::Uploaded(upload) => {
                 let batch = upload.take()?;
                 self.waited += start.elapsed();
-                Some(batch.map(|RawBatch { rows, labels, count, skipped }| {
+                Some(batch.map(|RawBatch { rows, labels, positions, count, skipped }| {
                     let images = self.feeder.preprocess.normalize(&rows);
-                    DeviceBatch { images, labels, count, skipped }
+                    DeviceBatch { images, labels, positions, count, skipped }
                 }))
             }
             Source::Failed(error) => error.take().map(Err),

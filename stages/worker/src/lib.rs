@@ -18,6 +18,7 @@ mod out_of_memory;
 mod parse;
 mod precision;
 mod predict;
+mod predictions;
 mod ranks;
 mod reporter;
 mod resume;

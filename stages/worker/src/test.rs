@@ -1,6 +1,6 @@
 //! `test`: the trained network on the test images.
 
-use tfnas_stages::{ClassReport, Metrics, TestParams, TestReport};
+use tfnas_stages::{Metrics, TestParams, TestReport, TestedImage};
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::weights::load_file;
 
@@ -9,6 +9,7 @@ use crate::error::{Context as _, StageResult};
 use crate::evaluate::evaluate;
 use crate::images::{Feeder, classes, evaluation, reading, test_images, untested};
 use crate::network::model_config;
+use crate::predictions::Predictions;
 
 /// Runs the stage.
 pub fn run(context: &mut StageContext) -> StageResult {
@@ -33,6 +34,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let total = source.len();
     let mut done = 0;
     let stop = context.stop.clone();
+    let mut predictions = Predictions::create(context.output(TestedImage::FILE), &source, &names)?;
     let report = &mut context.report;
     let found = evaluate(
         &feeder,
@@ -41,31 +43,28 @@ pub fn run(context: &mut StageContext) -> StageResult {
         None,
         &stop,
         |images, _| network.forward(images),
-        |count| {
-            done += count;
+        |batch, logits| {
+            done += batch.count + batch.skipped;
             report.progress("test", done as u64, total as u64, "images");
+            logits.map_or(Ok(()), |logits| predictions.add(batch, logits))
         },
     )?;
+    let tally = predictions.finish()?;
     if found.skipped > 0 {
         let skipped = context.report.named(&source.skipped());
         let count = found.skipped;
         context.report.warn(format!("{count} of {total} test images could not be read and were left out{skipped}"));
     }
-    let count = |count: i64| usize::try_from(count).unwrap_or_default();
-    let per_class = names.into_iter().enumerate().map(|(label, name)| {
-        let images = found.class_images.get(label).copied().unwrap_or(0);
-        let hits = found.class_hits.get(label).copied().unwrap_or(0);
-        ClassReport { name, images: count(images), top1: (images > 0).then(|| hits as f64 / images as f64) }
-    });
-    let found_reading = found.reading;
-    context.write_json(&TestReport {
-        top1: found_reading.top1,
-        top5: found_reading.top5,
-        loss: found_reading.loss,
-        images: count(found_reading.count),
+    let report = TestReport {
+        top1: tally.top1(),
+        top5: tally.top5(),
+        loss: found.reading.loss,
+        images: tally.images(),
         skipped: found.skipped,
         untested,
-        classes: per_class.collect(),
-    })?;
-    Ok(Metrics::from([("top1".to_owned(), found_reading.top1), ("top5".to_owned(), found_reading.top5)]))
+        classes: tally.classes(&names),
+        confusion: Some(tally.confusion(&names)),
+    };
+    context.write_json(&report)?;
+    Ok(Metrics::from([("top1".to_owned(), report.top1), ("top5".to_owned(), report.top5)]))
 }

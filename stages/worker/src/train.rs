@@ -266,7 +266,7 @@ impl Training<'_> {
         }
         let network = self.network.folded();
         let logits = |images: &Tensor, _| network.forward(images);
-        evaluate(&self.feeder, &self.val, &options, self.together().group(), &self.context.stop, logits, |_| {})
+        evaluate(&self.feeder, &self.val, &options, self.together().group(), &self.context.stop, logits, |_, _| Ok(()))
     }
 
     /// Says how far the training is: `done` images of this epoch.

@@ -18,6 +18,8 @@ pub struct RawBatch {
     pub rows: Tensor,
     /// `[N]` i64.
     pub labels: Tensor,
+    /// `[N]`: positions of the images in the list.
+    pub positions: Vec<usize>,
     /// N.
     pub count: usize,
     /// How many more there would be had all been readable.
@@ -37,6 +39,7 @@ pub struct Upload {
 struct Copied {
     rows: PendingCopy,
     labels: PendingCopy,
+    positions: Vec<usize>,
     count: usize,
     skipped: usize,
 }
@@ -55,7 +58,7 @@ impl Upload {
                 let rows = pixel_rows(&batch.pixels, count, size).context("batch")?;
                 let labels = checked_labels(&batch.labels, classes).context("batch")?;
                 let (rows, labels) = (stream.begin(&rows)?, stream.begin(&labels)?);
-                Ok(Copied { rows, labels, count, skipped: batch.skipped.len() })
+                Ok(Copied { rows, labels, positions: batch.positions, count, skipped: batch.skipped.len() })
             };
             for batch in batches.by_ref() {
                 // An error to send means that the batches are wanted no more.
@@ -71,8 +74,8 @@ impl Upload {
     /// Waits until the next batch is on its way to the device. None after the last one.
     pub fn take(&mut self) -> Option<Result<RawBatch, StageError>> {
         let copied = self.copies.as_ref()?.recv().ok()?;
-        let arrive = |Copied { rows, labels, count, skipped }| {
-            Ok(RawBatch { rows: rows.take()?, labels: labels.take()?, count, skipped })
+        let arrive = |Copied { rows, labels, positions, count, skipped }| {
+            Ok(RawBatch { rows: rows.take()?, labels: labels.take()?, positions, count, skipped })
         };
         Some(copied.and_then(arrive))
     }

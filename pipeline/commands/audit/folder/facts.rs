@@ -1,6 +1,6 @@
 //! L3: what follows from the files is as they say.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 use tfnas::checkpoint::WeightsFile;
@@ -10,7 +10,9 @@ use tfnas::state_shapes::state_shapes;
 use tfnas::{Architecture, ModelConfig};
 use tfnas_images::parse_classes;
 use tfnas_planner::machine::build;
-use tfnas_stages::{Fit, Protocol, SearchResult, Stage, StageOutput as _, finite};
+use tfnas_stages::{
+    Fit, Protocol, SearchResult, Stage, StageOutput as _, TestTally, TestedImage, finite, probabilities,
+};
 
 use super::super::checks::{Checks, Level};
 use super::files::Folder;
@@ -19,11 +21,14 @@ use crate::publication::{Contents, Looks, front_matter, measured, names};
 
 /// How far sums of the table may be from what was written, as a share: the last digits of another machine's floats.
 const ROUNDING: f64 = 1e-9;
+/// How far the mean of the losses of `predictions.csv`, which have six decimals, may be from the mean loss of the test, whose
+/// batches are summed in single precision.
+const MEAN_LOSS: f64 = 1e-4;
 
 /// Checks everything of the level.
 pub fn check(folder: &Folder, contents: &Contents, checks: &mut Checks) {
     checks.note(Level::L3, names::CONFIG, found_by_search(folder, contents));
-    checks.note(Level::L3, names::HISTORY, history(contents));
+    checks.note(Level::L3, names::HISTORY, history(folder, contents));
     checks.note(Level::L3, names::ARCHITECTURE, architecture(contents));
     checks.note(Level::L3, names::WEIGHTS, weights(folder, contents));
     checks.note(Level::L3, names::TRAIN, training(folder, contents));
@@ -83,7 +88,7 @@ fn found_by_search(folder: &Folder, contents: &Contents) -> Result<String, Strin
 }
 
 /// The last epoch has the network, and each the latency that the table gives its own.
-fn history(contents: &Contents) -> Result<String, String> {
+fn history(folder: &Folder, contents: &Contents) -> Result<String, String> {
     let Contents { space, network, table, history, config, .. } = contents;
     if history.len() != config.search.epochs {
         return Err(format!("it has {} epochs, and the configuration {}", history.len(), config.search.epochs));
@@ -96,6 +101,13 @@ fn history(contents: &Contents) -> Result<String, String> {
         let ms = table.architecture_ms(space, &found).map_err(|error| error.to_string())?;
         if !near(ms, epoch.after_lat_ms) {
             return Err(format!("epoch {index} says {} ms, and the table {ms}", epoch.after_lat_ms));
+        }
+    }
+    // Earlier releases did not write probabilities.
+    if let Some(last) = history.last().filter(|last| !last.operations.is_empty()) {
+        let result = SearchResult::from_json(&folder.read(names::SEARCH)?).map_err(|error| error.to_string())?;
+        if (&last.operations, &last.depths) != (&probabilities(&result.log_alphas), &probabilities(&result.betas)) {
+            return Err(format!("its last epoch has other probabilities than {}", names::SEARCH));
         }
     }
     let own = Architecture::of_config(space, network).map_err(|error| error.to_string())?;
@@ -217,6 +229,7 @@ fn test(folder: &Folder, contents: &Contents) -> Result<String, String> {
     if said.images + said.skipped != images {
         return Err(format!("it tells of {} images, and the list names {images}", said.images + said.skipped));
     }
+    predictions(folder, contents)?;
     let counted: usize = said.classes.iter().map(|class| class.images).sum();
     let hits: f64 = said.classes.iter().map(|class| class.images as f64 * class.top1.unwrap_or(0.0)).sum();
     // The share of a class is rounded: times its images it is no whole number.
@@ -224,6 +237,36 @@ fn test(folder: &Folder, contents: &Contents) -> Result<String, String> {
         return Err("its classes do not add up to it".to_owned());
     }
     Ok(format!("top-1 {} and top-5 {} of {} images, as the record says", said.top1, said.top5, said.images))
+}
+
+/// The rows of `predictions.csv`, which earlier releases did not write, are of images of the list and give the numbers of
+/// `test.json`.
+fn predictions(folder: &Folder, contents: &Contents) -> Result<(), String> {
+    if contents.record(Stage::Test).output(TestedImage::FILE).is_none() {
+        return Ok(());
+    }
+    let (said, file) = (&contents.test, names::PREDICTIONS);
+    let names: Vec<String> = said.classes.iter().map(|class| class.name.clone()).collect();
+    let labels: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
+    let label =
+        |name: &str| labels.get(name).copied().ok_or_else(|| format!("{file}: it has an unknown class {name:?}"));
+    let listed: HashSet<&str> = contents.lists.test.list.entries().iter().map(|entry| entry.path.as_str()).collect();
+    let (mut tally, mut loss, mut tested) = (TestTally::new(names.len()), 0.0, HashSet::new());
+    for row in TestedImage::read(&folder.read(file)?[..]) {
+        let row = row.map_err(|error| format!("{file}: {error}"))?;
+        if !listed.contains(row.image.as_str()) {
+            return Err(format!("{file}: {:?} is not in the list of the test images", row.image));
+        }
+        tally.add(label(&row.class)?, row.predicted.as_deref().map(label).transpose()?, row.rank);
+        loss += row.loss;
+        tested.insert(row.image);
+    }
+    let same = tested.len() == said.images
+        && (tally.images(), tally.top1(), tally.top5()) == (said.images, said.top1, said.top5)
+        && tally.classes(&names) == said.classes
+        && Some(tally.confusion(&names)) == said.confusion
+        && (loss / tally.images() as f64 - said.loss).abs() <= MEAN_LOSS * said.loss.abs() + MEAN_LOSS;
+    if same { Ok(()) } else { Err(format!("{file} gives other numbers")) }
 }
 
 fn latency(contents: &Contents) -> Result<String, String> {

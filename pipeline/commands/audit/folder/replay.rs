@@ -319,6 +319,7 @@ mod tests {
             skipped: 0,
             untested: Vec::new(),
             classes: Vec::new(),
+            confusion: None,
         };
         let said = test(0.75, 1.0, 10_000);
         let with = |top1: f64, loss: f64| alike(&said, &test(top1, loss, 10_000));

@@ -85,6 +85,8 @@ mod tests {
             expected_lat_ms: None,
             val_top1: None,
             operation_entropy: 0.5,
+            operations: Vec::new(),
+            depths: Vec::new(),
             architecture: vec![vec![choice(0)]],
             before_lat_ms: 2.0,
             after_lat_ms: 1.0,

@@ -12,7 +12,7 @@ use tfnas::exact_fit::{Preferences, fit_exactly};
 use tfnas::{Architecture, LatencyTable, Space, parse::parse};
 use tfnas_images::ImageSource;
 use tfnas_random::{Purpose, Stream};
-use tfnas_stages::{Fit, Metrics, SearchEpoch, SearchParams, SearchResult, Target, WARM_START};
+use tfnas_stages::{Fit, Metrics, SearchEpoch, SearchParams, SearchResult, Target, WARM_START, probabilities};
 use tfnas_torch::NamedTensors;
 use tfnas_torch::full_state::FullState;
 use tfnas_torch::gumbel::{draw_noise, gumbel_path};
@@ -222,6 +222,8 @@ impl Search<'_> {
             expected_lat_ms: epoch.expected_lat_ms(),
             val_top1,
             operation_entropy: operation_entropy(&log_alphas),
+            operations: probabilities(&log_alphas),
+            depths: probabilities(&betas),
             agreement: previous.map(|record| agreement(&record.architecture, architecture.groups(), &depths)),
             architecture: architecture.groups().to_vec(),
             before_lat_ms,
@@ -248,7 +250,8 @@ impl Search<'_> {
             validate_path(supernet, images, &path)
         };
         let stop = &self.context.stop;
-        evaluate(&self.feeder, &self.val, &options, None, stop, logits, |_| {}).map(|found| Some(found.reading.top1))
+        evaluate(&self.feeder, &self.val, &options, None, stop, logits, |_, _| Ok(()))
+            .map(|found| Some(found.reading.top1))
     }
 
     fn tell(&mut self, record: &SearchEpoch) {

@@ -210,7 +210,6 @@ impl Candidates<'_> {
         let options =
             evaluation(self.params.resize, self.params.space.resolution, self.params.recipe.batch, self.data_workers);
         let network = training.network.folded();
-        let mut failed = None;
         let found = evaluate(
             &self.loader,
             &self.val,
@@ -218,17 +217,10 @@ impl Candidates<'_> {
             None,
             stop,
             |images, _| network.forward(images),
-            |_| {
-                // Peers must hear of this process while it validates; the images count for no progress.
-                if let Err(error) = on_batch(0) {
-                    failed.get_or_insert(error);
-                }
-            },
-        );
-        match failed {
-            Some(error) => Err(error),
-            None => found.map(|found| (found.reading.loss, found.reading.top1)),
-        }
+            // Peers must hear of this process while it validates; the images count for no progress.
+            |_, _| on_batch(0).map(|_| ()),
+        )?;
+        Ok((found.reading.loss, found.reading.top1))
     }
 }
 
