@@ -12,6 +12,7 @@ use tfnas_planner::machine::DeviceError;
 use tfnas_planner::network_file::NetworkFileError;
 use tfnas_planner::plan::{InputError, NetworkError, PlanError, SelectError, TargetError, TestImagesError};
 use tfnas_planner::table_file::ReadTableError;
+use tfnas_publication::{ErrorKind, PublicationError};
 
 use crate::exit::Exit;
 
@@ -213,6 +214,17 @@ impl From<RemoteError> for CommandError {
             error if error.is_usage() => Self::usage(error.to_string()),
             error => Self::failed(error.to_string()),
         }
+    }
+}
+
+impl From<PublicationError> for CommandError {
+    fn from(error: PublicationError) -> Self {
+        let message = error.message.clone();
+        let own = match error.kind {
+            ErrorKind::Usage => Self::usage(message),
+            ErrorKind::Failed => Self::failed(message),
+        };
+        Self { hint: error.hint, ..own }
     }
 }
 

@@ -10,7 +10,6 @@ mod exit;
 mod options;
 mod page;
 
-mod publication;
 mod remote;
 mod report;
 mod session;

@@ -1,4 +1,4 @@
-//! Quantities as text for people: bytes, durations, counts, dates.
+//! Quantities and tables as text for people: bytes, durations, counts, dates, columns.
 //!
 //! For messages and tables. Output that programs read keeps bytes, seconds and milliseconds.
 //!
@@ -7,6 +7,9 @@
 //! assert_eq!(tfnas_humanize::duration(75.0), "1 min 15 s");
 //! ```
 
+mod columns;
+
+pub use columns::{Columns, indented};
 use tfnas_attestations::Timestamp;
 
 /// Returns a number of bytes with a binary unit.

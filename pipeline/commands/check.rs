@@ -6,13 +6,14 @@ use indicatif::MultiProgress;
 use serde::Serialize;
 use tfnas_artifacts::{Attempt, Outcome};
 use tfnas_executor::{Runner, worker_program};
+use tfnas_humanize::Columns;
 use tfnas_planner::machine::differing_facts;
 use tfnas_planner::plan::select;
 
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{Columns, Reporter, print, print_json};
+use crate::report::{Reporter, print, print_json};
 use crate::session::{Session, Setup};
 use crate::source_revision::source_revision;
 

@@ -3,12 +3,13 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde_json::json;
 use tfnas_humanize as humanize;
+use tfnas_humanize::Columns;
 use tfnas_planner::plan::select;
 
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{Columns, networks, print, print_json};
+use crate::report::{networks, print, print_json};
 use crate::session::Setup;
 
 /// Compare the networks found so far: latency, parameters, multiply-adds, accuracy

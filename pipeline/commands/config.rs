@@ -1,11 +1,12 @@
 use clap::Args;
 use serde_json::Value;
+use tfnas_humanize::Columns;
 use tfnas_planner::config::{Configuration, schema};
 
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{Columns, print, print_json};
+use crate::report::{print, print_json};
 
 /// Print the effective configuration: every key, its value, and where the value came from
 #[derive(Args, Debug)]

@@ -4,6 +4,7 @@ use std::process::Command;
 use clap::Args;
 use serde::Serialize;
 use tfnas_executor::worker_program;
+use tfnas_humanize::Columns;
 use tfnas_planner::machine::{CpuLimit, Device, build, cpu};
 use tfnas_stages::Executor;
 use tfnas_stages::machine::{CUDA_DRIVER, cuda_models};
@@ -11,7 +12,7 @@ use tfnas_stages::machine::{CUDA_DRIVER, cuda_models};
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{Columns, print, print_json};
+use crate::report::{print, print_json};
 use crate::session::Setup;
 
 /// Check what a run needs: the worker and its libtorch, the device, the store, the configuration

@@ -1,11 +1,12 @@
 use clap::Args;
 use tfnas_artifacts::{Cache, Outcome, Removal, Retention};
 use tfnas_humanize as humanize;
+use tfnas_humanize::Columns;
 
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{Columns, print, print_json};
+use crate::report::{print, print_json};
 use crate::session::store_folder;
 
 /// Remove old results and their artifacts, except those that are pinned or in use

@@ -2,11 +2,12 @@ use clap::Args;
 use serde::Serialize;
 use tfnas_artifacts::{Cache, Outcome, Run, RunId, RunSummary};
 use tfnas_humanize as humanize;
+use tfnas_humanize::Columns;
 
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{Columns, print, print_json};
+use crate::report::{print, print_json};
 use crate::session::store_to_read;
 
 /// List the runs of this store, newest first

@@ -3,12 +3,13 @@ use std::collections::BTreeSet;
 use clap::Args;
 use serde::Serialize;
 use tfnas_humanize as humanize;
+use tfnas_humanize::Columns;
 use tfnas_planner::plan::{Action, Cause, Graph, Plan as Steps, Remarks, Step, select};
 
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{Columns, print, print_json};
+use crate::report::{print, print_json};
 use crate::session::{Session, Setup};
 
 /// Show which stages would run and why, and which are cached; run nothing

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 use tempfile::tempdir;
 use tfnas_executor::{query_worker, worker_program};
+use tfnas_humanize::Columns;
 use tfnas_images::{all_images, has_image_extension};
 use tfnas_planner::machine::{Device, cpu};
 use tfnas_stages::{DeviceChoice, PredictImage, PredictRequest, Prediction, csv_field};
@@ -16,7 +17,7 @@ use crate::commands::export::network::Network;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{Columns, print, print_json};
+use crate::report::{print, print_json};
 
 /// Images that the worker classifies between two starts: it holds its answers until it ends.
 const AT_ONCE: usize = 10_000;

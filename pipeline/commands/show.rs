@@ -2,11 +2,12 @@ use clap::Args;
 use serde_json::{Value, json};
 use tfnas_artifacts::{Attempt, Cache, Digest, Found, Outcome, Run, RunId};
 use tfnas_humanize as humanize;
+use tfnas_humanize::{Columns, indented};
 
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{Columns, candidate_table, candidates, indented, print, print_json};
+use crate::report::{candidate_table, candidates, print, print_json};
 use crate::session::store_to_read;
 
 /// Show a run, an attempt or an artifact: inputs, outputs, parameters, environment, time, memory

@@ -2,13 +2,14 @@ use clap::Args;
 use serde::Serialize;
 use tfnas_artifacts::{Attempt, Cache, Outcome};
 use tfnas_humanize as humanize;
+use tfnas_humanize::Columns;
 use tfnas_planner::lock::{self, Difference, Lock};
 use tfnas_planner::plan::{Step, select};
 
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{Columns, print, print_json};
+use crate::report::{print, print_json};
 use crate::session::{Session, Setup};
 
 /// Show the last result of each stage of the current configuration, and where its outputs are

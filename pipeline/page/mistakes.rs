@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tfnas_artifacts::{Cache, Run};
 use tfnas_images::{ExifOrientation, LoadError, thumbnail};
+use tfnas_publication::unflattened;
 use tfnas_report::{Mistake, Mistakes, Output, Picture};
 use tfnas_stages::{PredictionsError, TestedImage, finite};
 
 use super::Part;
-use crate::publication::unflattened;
 
 /// Mistakes that a page shows.
 const SHOWN: usize = 24;

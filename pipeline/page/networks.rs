@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use tfnas::{Space, SpaceDefinition};
 use tfnas_artifacts::{Cache, Run};
 use tfnas_fs::read_limited;
+use tfnas_publication::unflattened;
 use tfnas_report::{Network, Output};
 use tfnas_stages::{Stage, StageOutput};
 
 use super::mistakes::mistakes;
 use super::{Images, Part};
-use crate::publication::unflattened;
 
 /// Stages that may be what a network is named after: the first one of which the run has a result.
 const ANCHORS: [Stage; 6] = [Stage::Parse, Stage::Train, Stage::Test, Stage::Select, Stage::Search, Stage::Lookup];

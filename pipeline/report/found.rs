@@ -5,10 +5,11 @@ use std::path::Path;
 use tfnas_artifacts::{Attempt, Cache};
 use tfnas_executor::Finished;
 use tfnas_humanize as humanize;
+use tfnas_humanize::{Columns, indented};
 use tfnas_planner::plan::{Graph, Planner, Remarks};
 use tfnas_stages::{BlockReport, SelectReport, StageOutput as _, TestReport, finite};
 
-use crate::report::{Columns, Network, indented, networks};
+use crate::report::{Network, networks};
 
 /// Outputs that are worth a path in the report.
 const SHOWN: [(&str, &str); 6] = [

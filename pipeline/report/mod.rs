@@ -1,7 +1,6 @@
 //! What a user sees: log lines and progress on standard error, events and tables on standard output.
 
 mod bars;
-mod columns;
 mod found;
 mod log;
 mod network;
@@ -9,10 +8,9 @@ pub mod out;
 mod reporter;
 mod selection;
 
-pub use columns::{Columns, indented};
 pub use found::found;
 pub use log::{LogFormat, set_up};
-pub use network::{Network, networks, read_output};
+pub use network::{Network, networks};
 pub use out::{print, print_json, print_json_line};
 pub use reporter::Reporter;
 pub use selection::{Selection, candidate_table, candidates};

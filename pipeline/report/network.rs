@@ -111,10 +111,3 @@ fn network(
         blocks: architecture.blocks,
     })
 }
-
-/// Reads a JSON output of an attempt; `None` if the attempt has none, or it cannot be read.
-pub fn read_output<O: StageOutput>(cache: &Cache, attempt: &Attempt) -> Option<O> {
-    let digest = &attempt.output(O::FILE)?.digest;
-    let path = cache.open_verified(digest).ok()?;
-    O::from_json(&std::fs::read(path).ok()?).ok()
-}

@@ -1,9 +1,9 @@
 use serde::Serialize;
 use tfnas_artifacts::{Attempt, Cache};
+use tfnas_humanize::Columns;
+use tfnas_planner::output::read_output;
 use tfnas_select::{Origin, Outcome, Percentile};
 use tfnas_stages::{SelectReport, Stage};
-
-use crate::report::{Columns, read_output};
 
 /// How the network was selected among candidates of the target latency.
 #[derive(Clone, Debug, PartialEq, Serialize)]

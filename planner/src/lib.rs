@@ -6,6 +6,7 @@
 //! | [`plan`] | the graph of stages, their cache keys, what the ledger knows of them, checks of inputs before work |
 //! | [`machine`] | facts about this machine and this build, found without libtorch |
 //! | [`lock`] | `pipeline.lock`: the results of the last run, as text to review and commit |
+//! | [`output`] | typed outputs of stages, read from the store |
 //! | [`table_file`], [`network_file`], [`generated_images`] | files of users that the checks read |
 //!
 //! The planner starts nothing and writes no result: `tfnas-executor` runs what it plans. It does not link libtorch.
@@ -27,5 +28,6 @@ pub mod generated_images;
 pub mod lock;
 pub mod machine;
 pub mod network_file;
+pub mod output;
 pub mod plan;
 pub mod table_file;

@@ -14,7 +14,7 @@ pub struct Ranks {
 
 impl Default for Ranks {
     fn default() -> Self {
-        Self { processes: 1, timeout_s: 20.0 }
+        Self { processes: 1, timeout_s: 120.0 }
     }
 }
 

@@ -1,32 +1,24 @@
 //! `audit`: a published folder, a file with weights, or published numbers, held to what can be recomputed.
 
-mod checkpoint;
-mod checks;
-mod claims;
-mod finding;
 mod folder;
-mod measured;
-mod network;
-mod reach;
-mod tested;
+mod measure;
+mod replay;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::MultiProgress;
 use serde_json::{Value, json};
-use tfnas::LatencyTable;
 use tfnas_planner::config::{nearest, space_named};
 use tfnas_planner::network_file::ConfigFile;
-use tfnas_planner::table_file as latency;
+use tfnas_publication::audit::{Checks, Verdict as AuditVerdict, check_weights};
+use tfnas_publication::claims::{Claims, Verdict, check_network, find_reachable, look_up_accuracy, table};
 
-use crate::commands::audit::checks::Checks;
-use crate::commands::audit::claims::Claims;
-use crate::commands::audit::finding::{Verdict, table};
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
 use crate::report::{print, print_json};
+use crate::session::store_to_read;
 
 /// Verify a published network or published numbers, and list what was not verified
 ///
@@ -71,7 +63,7 @@ pub struct Audit {
     weights_key: Option<String>,
 
     #[command(flatten)]
-    measure: measured::Measure,
+    measure: measure::Measure,
 
     /// The worker's program, for a replay or a measurement [default: tfnas-stage beside this program]
     #[arg(long, value_name = "FILE")]
@@ -81,9 +73,6 @@ pub struct Audit {
     #[arg(long, default_value_t = 0)]
     seed: u64,
 }
-
-/// The tables that claims name, with their names.
-type Tables = Vec<(String, LatencyTable)>;
 
 impl Audit {
     /// Prints what was found of the folder, the weights, or each claim.
@@ -106,12 +95,10 @@ impl Audit {
             ))),
             (Some(path), claims) => {
                 let config = self.config.as_deref().map(ConfigFile::read).transpose()?;
-                let checks = checkpoint::audit(
-                    path,
-                    config.as_ref().map(|file| &file.config),
-                    self.weights_key.as_deref(),
-                    options,
-                )?;
+                // Here --config names a model.config, beside which no store lies.
+                let cache = store_to_read(&Options { config: None, ..options.clone() })?;
+                let config = config.as_ref().map(|file| &file.config);
+                let checks = check_weights(path, config, self.weights_key.as_deref(), &cache)?;
                 match claims {
                     Some(claims) => self.numbers(claims, Some((path, checks)), options),
                     None => {
@@ -120,7 +107,7 @@ impl Audit {
                         } else {
                             print(&checks.to_string());
                         }
-                        Ok(checks.exit())
+                        Ok(exit(checks.verdict()))
                     }
                 }
             }
@@ -155,7 +142,8 @@ impl Audit {
             None => None,
             Some(path) => {
                 let file = ConfigFile::read(path)?;
-                let accuracy = tested::look_up(&file, path, weights, self.weights_key.as_deref(), options)?;
+                let cache = store_to_read(options)?;
+                let accuracy = look_up_accuracy(&file, path, weights, self.weights_key.as_deref(), &cache)?;
                 Some((file.config, accuracy))
             }
         };
@@ -163,13 +151,13 @@ impl Audit {
         let mut witnesses = Vec::new();
         let resolution = space.definition().resolution;
         for (name, model) in models {
-            let tables = tables(model)?;
+            let tables = model.tables()?;
             match &config {
                 Some((config, accuracy)) => {
-                    findings.extend(network::check(name, model, config, resolution, &tables, accuracy));
+                    findings.extend(check_network(name, model, config, resolution, &tables, accuracy));
                 }
                 None => {
-                    let reached = reach::check(name, model, &space, claims.classes, &tables, self.seed)?;
+                    let reached = find_reachable(name, model, &space, claims.classes, &tables, self.seed)?;
                     findings.extend(reached.findings);
                     witnesses.extend(reached.witness);
                 }
@@ -196,7 +184,7 @@ impl Audit {
             let witnesses: String = witnesses.iter().map(|witness| format!("\n{witness}")).collect();
             print(&format!("{}\n\n{}{witnesses}", claims.source, table(&findings)));
         }
-        let weights_differ = checked.is_some_and(|(_, checks)| checks.exit() == Exit::Failed);
+        let weights_differ = checked.is_some_and(|(_, checks)| checks.verdict() == AuditVerdict::Tampered);
         Ok(if weights_differ || findings.iter().any(|finding| finding.verdict == Verdict::Differs) {
             Exit::Failed
         } else if findings.iter().any(|finding| finding.verdict.is_of_a_check()) {
@@ -207,30 +195,11 @@ impl Audit {
     }
 }
 
-/// The tables by which a model's latencies are claimed: published ones by name, others by file.
-fn tables(model: &claims::ModelClaims) -> Result<Tables, CommandError> {
-    let read = |name: &String| {
-        let table = match name.as_str() {
-            "titan-rtx-b32" => LatencyTable::titan_rtx(),
-            "xeon-gold-6130-b1" => LatencyTable::xeon_gold_6130(),
-            file => latency::read(Path::new(file), || latency::named_after(Path::new(file)))?,
-        };
-        Ok((name.clone(), table))
-    };
-    model.latency_ms.keys().map(read).collect()
-}
-
-/// The claims that need images, or the device of the claim, of which nothing can be said from a model.config alone.
-fn not_from_a_config(name: &str, model: &claims::ModelClaims, why: &str) -> Vec<finding::Finding> {
-    let accuracies = [("top-1 (%)", &model.top1), ("top-5 (%)", &model.top5)];
-    let claimed = accuracies.into_iter().filter_map(|(claim, accuracy)| Some((claim, accuracy.as_ref()?)));
-    let not_checked = |(claim, accuracy): (&str, &claims::Decimal)| finding::Finding {
-        model: name.to_owned(),
-        claim: claim.to_owned(),
-        claimed: Some(accuracy.to_string()),
-        recomputed: None,
-        difference: None,
-        verdict: Verdict::NotChecked { why: why.to_owned() },
-    };
-    claimed.map(not_checked).collect()
+/// How the program ends after an audit.
+fn exit(verdict: AuditVerdict) -> Exit {
+    match verdict {
+        AuditVerdict::Ok => Exit::Done,
+        AuditVerdict::Tampered => Exit::Failed,
+        AuditVerdict::Unchecked => Exit::Usage,
+    }
 }

@@ -1,12 +1,13 @@
 use clap::Args;
 use serde::Serialize;
 use tfnas_artifacts::{AttemptId, Cache};
+use tfnas_humanize::Columns;
 
 use crate::commands::results::named_results;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{Columns, print, print_json};
+use crate::report::{print, print_json};
 use crate::session::{store_folder, store_to_read};
 
 /// Protect results, and everything they were made from, from `gc`; list what is protected

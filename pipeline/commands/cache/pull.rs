@@ -3,6 +3,7 @@ use indicatif::MultiProgress;
 use serde::Serialize;
 use tfnas_artifacts::{ActionKey, AttemptId, Cache, Pulled, Wanted};
 use tfnas_humanize as humanize;
+use tfnas_humanize::Columns;
 use tfnas_planner::config::Configuration;
 use tfnas_planner::generated_images;
 use tfnas_planner::plan::select;
@@ -11,7 +12,7 @@ use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
 use crate::remote::{Connection, EXIT_CODES, Needed, Pulling, RemoteOptions, State, each, needed, trusted};
-use crate::report::{Columns, print, print_json};
+use crate::report::{print, print_json};
 use crate::session::{Setup, new_run, store_folder};
 
 /// Download results from a remote that the current configuration needs and the store does not have

@@ -3,6 +3,7 @@ use indicatif::MultiProgress;
 use serde::Serialize;
 use tfnas_artifacts::{Attempt, AttemptId, Cache, Pushed, Pusher, RemoteError};
 use tfnas_humanize as humanize;
+use tfnas_humanize::Columns;
 use tfnas_planner::config::Configuration;
 
 use crate::commands::results::named_results;
@@ -10,7 +11,7 @@ use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
 use crate::remote::{EXIT_CODES, Moved, RemoteOptions, each, sign_key};
-use crate::report::{Columns, print, print_json};
+use crate::report::{print, print_json};
 use crate::session::store_to_read;
 
 /// Upload results with their artifacts to a remote, signed if `cache.sign_key` names a key; results that are already there

@@ -2,12 +2,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
+use tfnas_humanize::Columns;
 
 use crate::commands::table::read;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{Columns, print, print_json};
+use crate::report::{print, print_json};
 
 /// Compare two tables key by key
 #[derive(Args, Debug)]

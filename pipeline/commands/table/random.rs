@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::json;
 use tfnas::{Architecture, ModelConfig, cost};
 use tfnas_humanize as humanize;
+use tfnas_humanize::Columns;
 use tfnas_random::{Purpose, Stream};
 
 use crate::commands::table::read;
@@ -11,7 +12,7 @@ use crate::configured;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{Columns, print, print_json};
+use crate::report::{print, print_json};
 
 /// Draw random architectures of one latency, as a baseline for a searched network
 ///

@@ -3,13 +3,14 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 use tfnas::table::Problem;
+use tfnas_humanize::Columns;
 use tfnas_planner::config::space_named;
 
 use crate::commands::table::read;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{Columns, print, print_json};
+use crate::report::{print, print_json};
 
 /// Entries that are listed; all are counted.
 const LISTED: usize = 20;

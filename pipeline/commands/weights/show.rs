@@ -5,13 +5,14 @@ use serde_json::{Map, Value, json};
 use tfnas::checkpoint::{Checkpoint, Field, StateDict, Wanted, WeightsFile, WeightsFormat};
 use tfnas_artifacts::Digest;
 use tfnas_humanize as humanize;
+use tfnas_humanize::Columns;
 use tfnas_planner::network_file::WeightsBytes;
 
 use crate::commands::weights::{KeyOption, wrong};
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{Columns, print, print_json};
+use crate::report::{print, print_json};
 
 /// Show the tensors of a file: names, dtypes, shapes, and values that are not finite
 #[derive(Args, Debug)]

@@ -1,0 +1,79 @@
+//! `audit DIR`: how far a published network can be trusted, and what was not checked.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use indicatif::MultiProgress;
+use tfnas_publication::audit::{Checks, Folder, Level, check_folder, read_key};
+
+use super::{exit, replay};
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::options::Options;
+use crate::report::{print, print_json};
+
+/// What the checks of a publication need beside it.
+#[derive(Args, Debug)]
+pub struct FolderOptions {
+    /// The public key that must have signed a published folder; take it from its owner, never from the folder
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+
+    /// Rerun a part of a publication and compare: the test, the training and test, the search, or all stages
+    #[arg(long, value_enum, value_name = "PART")]
+    replay: Option<Replay>,
+
+    /// The folder of the images to replay with (data.root); others of its keys with --set data.train=... and data.test=...
+    #[arg(long, value_name = "DIR", requires = "replay")]
+    data: Option<PathBuf>,
+}
+
+/// All that is asked of an audit of a folder.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// What is of folders alone.
+    pub folder: &'a FolderOptions,
+    /// The worker's program for a replay, where it is not the one beside this program.
+    pub worker: Option<&'a Path>,
+    /// Options that every command takes.
+    pub options: &'a Options,
+}
+
+/// What is run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Replay {
+    /// The test.
+    Test,
+    /// The training and the test.
+    Train,
+    /// The search, and the parsing of what it found.
+    Search,
+    /// Every stage that can repeat.
+    All,
+}
+
+/// Checks a published folder, level by level, and prints what was found.
+///
+/// # Errors
+/// A key that cannot be read, a folder that is none or holds no publication.
+pub fn audit(path: &Path, asked: &Asked<'_>, bars: MultiProgress) -> Result<Exit, CommandError> {
+    let key = read_key(asked.folder.key.as_deref())?;
+    let mut checks = Checks::default();
+    let found = Folder::open(path, &mut checks)?;
+    if let Some(contents) = check_folder(&found, key.as_ref(), &mut checks) {
+        if checks.failed(Level::L2) || checks.failed(Level::L3) {
+            for level in [Level::L4, Level::L5] {
+                checks.skip(level, "replay", "what it would be compared with is not what it should be");
+            }
+        } else {
+            replay::check(&found, &contents, asked, bars, &mut checks);
+        }
+    }
+    checks.sort();
+    if asked.options.json {
+        print_json(&checks.to_json());
+    } else {
+        print(&checks.to_string());
+    }
+    Ok(exit(checks.verdict()))
+}

@@ -1,0 +1,326 @@
+//! L3: what follows from the files is as they say.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+use tfnas::checkpoint::WeightsFile;
+use tfnas::cost::{flops, parameters};
+use tfnas::exact_fit::{Preferences, fit_exactly};
+use tfnas::state_shapes::state_shapes;
+use tfnas::{Architecture, ModelConfig};
+use tfnas_images::parse_classes;
+use tfnas_planner::machine::build;
+use tfnas_stages::{
+    Fit, Protocol, SearchResult, Stage, StageOutput as _, TestTally, TestedImage, finite, probabilities,
+};
+
+use super::selection;
+use crate::audit::Folder;
+use crate::audit::checks::{Checks, Level};
+use crate::{Contents, Looks, front_matter, measured, names};
+
+/// How far sums of the table may be from what was written, as a share: the last digits of another machine's floats.
+const ROUNDING: f64 = 1e-9;
+/// How far the mean of the losses of `predictions.csv`, which have six decimals, may be from the mean loss of the test, whose
+/// batches are summed in single precision.
+const MEAN_LOSS: f64 = 1e-4;
+
+/// Checks everything of the level.
+pub fn check(folder: &Folder, contents: &Contents, checks: &mut Checks) {
+    checks.note(Level::L3, names::CONFIG, found_by_search(folder, contents));
+    checks.note(Level::L3, names::HISTORY, history(folder, contents));
+    checks.note(Level::L3, names::ARCHITECTURE, architecture(contents));
+    checks.note(Level::L3, names::WEIGHTS, weights(folder, contents));
+    checks.note(Level::L3, names::TRAIN, training(folder, contents));
+    checks.note(Level::L3, names::TEST, test(folder, contents));
+    checks.note(Level::L3, names::MEASURED, latency(contents));
+    checks.note(Level::L3, "lists", lists(contents));
+    checks.note(Level::L3, "accuracy in the card", card_metrics(folder, contents));
+    match card(folder, contents) {
+        Ok(true) => checks.pass(Level::L3, names::CARD, "every number of it is that of the other files"),
+        Ok(false) if contents.record(Stage::Test).tool != build::TOOL => {
+            let tool = &contents.record(Stage::Test).tool;
+            checks.skip(Level::L3, names::CARD, format!("its text: {tool} wrote it, and this is {}", build::TOOL));
+        }
+        Ok(false) => checks.fail(Level::L3, names::CARD, "it says other things than the other files"),
+        Err(error) => checks.fail(Level::L3, names::CARD, error),
+    }
+    if contents.measured.measured_lat_ms.is_some() {
+        checks.skip(
+            Level::L3,
+            "latency measured",
+            "a measurement does not repeat elsewhere; the record says where it was made",
+        );
+    }
+    checks.skip(
+        Level::L3,
+        "tests in the store of the run",
+        "only that store knows how often its test images were looked at",
+    );
+}
+
+fn near(found: f64, said: f64) -> bool {
+    (found - said).abs() <= ROUNDING * said.abs()
+}
+
+/// The network is the one that the search's probabilities and widths prefer.
+fn found_by_search(folder: &Folder, contents: &Contents) -> Result<String, String> {
+    let Contents { space, network, table, config, .. } = contents;
+    let result = SearchResult::from_json(&folder.read(names::SEARCH)?).map_err(|error| error.to_string())?;
+    let handed_on = result.architecture(space).map_err(|error| error.to_string())?;
+    let preferences = Preferences { log_alphas: &result.log_alphas, betas: &result.betas };
+    if config.select.is_enabled() {
+        return selection::check(folder, contents, reachable_target(contents)?, &handed_on, preferences);
+    }
+    let found = if config.parse.fit == Some(Fit::Exact) {
+        let target = reachable_target(contents)?;
+        let fitted = fit_exactly(space, &handed_on, table, target, Some(&preferences));
+        fitted.map_err(|error| error.to_string())?.architecture
+    } else {
+        handed_on
+    };
+    let classes = network.classifier.out_features;
+    let expected = ModelConfig::from_architecture(space, &found, classes).map_err(|error| error.to_string())?;
+    if expected.to_text().as_bytes() != folder.read(names::CONFIG)? {
+        return Err("it is not the network that the search's result prefers".to_owned());
+    }
+    Ok(format!("{} blocks, as the search's result prefers", network.block_count()))
+}
+
+/// The last epoch has the network, and each the latency that the table gives its own.
+fn history(folder: &Folder, contents: &Contents) -> Result<String, String> {
+    let Contents { space, network, table, history, config, .. } = contents;
+    if history.len() != config.search.epochs {
+        return Err(format!("it has {} epochs, and the configuration {}", history.len(), config.search.epochs));
+    }
+    for (index, epoch) in history.iter().enumerate() {
+        if epoch.epoch != index || !(-ROUNDING..=1.0 + ROUNDING).contains(&epoch.operation_entropy) {
+            return Err(format!("epoch {index} is none"));
+        }
+        let found = Architecture::new(space, epoch.architecture.clone()).map_err(|error| error.to_string())?;
+        let ms = table.architecture_ms(space, &found).map_err(|error| error.to_string())?;
+        if !near(ms, epoch.after_lat_ms) {
+            return Err(format!("epoch {index} says {} ms, and the table {ms}", epoch.after_lat_ms));
+        }
+    }
+    // Earlier releases did not write probabilities.
+    if let Some(last) = history.last().filter(|last| !last.operations.is_empty()) {
+        let result = SearchResult::from_json(&folder.read(names::SEARCH)?).map_err(|error| error.to_string())?;
+        if (&last.operations, &last.depths) != (&probabilities(&result.log_alphas), &probabilities(&result.betas)) {
+            return Err(format!("its last epoch has other probabilities than {}", names::SEARCH));
+        }
+    }
+    let own = Architecture::of_config(space, network).map_err(|error| error.to_string())?;
+    match history.last() {
+        // The parse may have fitted it once more, or another architecture was selected.
+        Some(_) if config.parse.fit == Some(Fit::Exact) || config.select.is_enabled() => {
+            Ok(format!("{} epochs, each with the latency of its network by the table", history.len()))
+        }
+        Some(last) if last.architecture == own.groups() => {
+            Ok(format!("{} epochs, the last with this network, each with its latency by the table", history.len()))
+        }
+        _ => Err(format!("its last epoch has another network than {}", names::CONFIG)),
+    }
+}
+
+fn architecture(contents: &Contents) -> Result<String, String> {
+    let Contents { space, network, table, architecture, .. } = contents;
+    let resolution = space.definition().resolution;
+    let whole = [
+        ("space_resolution", architecture.space_resolution as u64, resolution as u64),
+        ("classes", architecture.classes as u64, network.classifier.out_features as u64),
+        ("parameters", architecture.parameters, parameters(network)),
+        ("flops", architecture.flops, flops(network, resolution)),
+    ];
+    if let Some((name, said, found)) = whole.into_iter().find(|(_, said, found)| said != found) {
+        return Err(format!("{name} is {found}, and it says {said}"));
+    }
+    let target = reachable_target(contents)?;
+    let predicted = table.config_ms(network, resolution).map_err(|error| error.to_string())?;
+    let times = [
+        ("target_lat_ms", architecture.target_lat_ms, target),
+        ("base_lat_ms", architecture.base_lat_ms, table.base_ms()),
+        ("predicted_lat_ms", architecture.predicted_lat_ms, predicted),
+    ];
+    match times.into_iter().find(|(_, said, found)| !near(*found, *said)) {
+        Some((name, said, found)) => Err(format!("{name} is {found}, and it says {said}")),
+        None => Ok(format!(
+            "{} parameters, {} multiply-adds, {predicted} ms by the table, recomputed",
+            architecture.parameters, architecture.flops
+        )),
+    }
+}
+
+/// The target, in milliseconds of the table.
+fn reachable_target(contents: &Contents) -> Result<f64, String> {
+    let reachable = contents.table.reachable_ms(&contents.space).map_err(|error| error.to_string())?;
+    contents.config.search.target_lat_ms.within(&reachable).map_err(|error| error.to_string())
+}
+
+fn weights(folder: &Folder, contents: &Contents) -> Result<String, String> {
+    let bytes = folder.read(names::WEIGHTS)?;
+    let file = WeightsFile::read(&bytes).map_err(|error| error.to_string())?;
+    file.state_dict.check(&state_shapes(&contents.network)).map_err(|misfits| {
+        let first = misfits.0.first().map(ToString::to_string).unwrap_or_default();
+        format!("{} misfits with {}, first {first}", misfits.0.len(), names::CONFIG)
+    })?;
+    Ok(format!("{} tensors of the network's shapes, all values finite", file.state_dict.tensors.len()))
+}
+
+fn training(folder: &Folder, contents: &Contents) -> Result<String, String> {
+    let Contents { train, config, lists, data, .. } = contents;
+    if train.protocol != config.train.protocol {
+        return Err("its protocol is not that of the configuration".to_owned());
+    }
+    if train.epochs.len() != config.train.epochs {
+        return Err(format!("it has {} epochs, and the configuration {}", train.epochs.len(), config.train.epochs));
+    }
+    let list = |name: &str| lists.train.iter().find(|named| named.name == name).map_or(0, |named| named.list.len());
+    let (images, val_images) = match train.protocol {
+        Protocol::Published => (list("all.list"), tested(folder, contents)?),
+        Protocol::HeldOut => (list("train.list"), list("val.list")),
+    };
+    if (train.images, train.val_images) != (images, val_images) {
+        return Err("its numbers of images are not those of the lists".to_owned());
+    }
+    let tops = train.epochs.iter().map(|epoch| finite(epoch.val_top1).ok_or("an epoch has no val_top1"));
+    let tops = tops.collect::<Result<Vec<f64>, _>>()?;
+    let best = tops.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let first = tops.iter().position(|top1| *top1 == best).unwrap_or(0);
+    let recorded = contents.record(Stage::Train).metrics.get("best_val_top1").and_then(Value::as_f64);
+    if train.best_epoch != first || train.best_top1 != best || recorded != Some(best) {
+        return Err("the best epoch is not the one with the highest val_top1, or the record has another".to_owned());
+    }
+    let looks = Looks::training_epochs(train.protocol, train.epochs.len() as u64);
+    let said = &data.test_images_looked_at;
+    if said.training_epochs != looks || said.tests != 1 || said.store_tests == 0 {
+        return Err(format!("{} says otherwise how often the test images were looked at", names::DATA));
+    }
+    Ok(format!("epoch {} of {} is the best on {val_images} images", first + 1, tops.len()))
+}
+
+/// How many images of the test's list are of classes that the network knows.
+fn tested(folder: &Folder, contents: &Contents) -> Result<usize, String> {
+    let (config, list) = (&contents.config, &contents.lists.test.list);
+    let entries = list.entries().iter();
+    // A drawn list has the labels of all classes, also where the network knows a choice of them.
+    if config.draws_test() && !contents.data.train.is_list {
+        let file = format!("lists/{}", config.train.protocol.classes());
+        let text = String::from_utf8(folder.read(&file)?).map_err(|_| format!("{file}: no text"))?;
+        let known: HashSet<String> =
+            parse_classes(&text, &file).map_err(|error| error.to_string())?.into_iter().collect();
+        return Ok(entries
+            .filter(|entry| entry.path.split('/').next().is_some_and(|class| known.contains(class)))
+            .count());
+    }
+    Ok(entries.filter(|entry| (entry.label as usize) < contents.network.classifier.out_features).count())
+}
+
+/// `test.json` is what the record says, and its classes add up.
+fn test(folder: &Folder, contents: &Contents) -> Result<String, String> {
+    let said = &contents.test;
+    let record = contents.record(Stage::Test);
+    for (name, value) in [("top1", said.top1), ("top5", said.top5)] {
+        if record.metrics.get(name).and_then(Value::as_f64) != Some(value) {
+            return Err(format!("{name} is not that of the record"));
+        }
+    }
+    let images = tested(folder, contents)?;
+    if said.images + said.skipped != images {
+        return Err(format!("it tells of {} images, and the list names {images}", said.images + said.skipped));
+    }
+    predictions(folder, contents)?;
+    let counted: usize = said.classes.iter().map(|class| class.images).sum();
+    let hits: f64 = said.classes.iter().map(|class| class.images as f64 * class.top1.unwrap_or(0.0)).sum();
+    // The share of a class is rounded: times its images it is no whole number.
+    if counted != said.images || (hits - said.top1 * counted as f64).abs() > 0.01 {
+        return Err("its classes do not add up to it".to_owned());
+    }
+    Ok(format!("top-1 {} and top-5 {} of {} images, as the record says", said.top1, said.top5, said.images))
+}
+
+/// The rows of `predictions.csv`, which earlier releases did not write, are of images of the list and give the numbers of
+/// `test.json`.
+fn predictions(folder: &Folder, contents: &Contents) -> Result<(), String> {
+    if contents.record(Stage::Test).output(TestedImage::FILE).is_none() {
+        return Ok(());
+    }
+    let (said, file) = (&contents.test, names::PREDICTIONS);
+    let names: Vec<String> = said.classes.iter().map(|class| class.name.clone()).collect();
+    let labels: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
+    let label =
+        |name: &str| labels.get(name).copied().ok_or_else(|| format!("{file}: it has an unknown class {name:?}"));
+    let listed: HashSet<&str> = contents.lists.test.list.entries().iter().map(|entry| entry.path.as_str()).collect();
+    let (mut tally, mut loss, mut tested) = (TestTally::new(names.len()), 0.0, HashSet::new());
+    for row in TestedImage::read(&folder.read(file)?[..]) {
+        let row = row.map_err(|error| format!("{file}: {error}"))?;
+        if !listed.contains(row.image.as_str()) {
+            return Err(format!("{file}: {:?} is not in the list of the test images", row.image));
+        }
+        tally.add(label(&row.class)?, row.predicted.as_deref().map(label).transpose()?, row.rank);
+        loss += row.loss;
+        tested.insert(row.image);
+    }
+    let same = tested.len() == said.images
+        && (tally.images(), tally.top1(), tally.top5()) == (said.images, said.top1, said.top5)
+        && tally.classes(&names) == said.classes
+        && Some(tally.confusion(&names)) == said.confusion
+        && (loss / tally.images() as f64 - said.loss).abs() <= MEAN_LOSS * said.loss.abs() + MEAN_LOSS;
+    if same { Ok(()) } else { Err(format!("{file} gives other numbers")) }
+}
+
+fn latency(contents: &Contents) -> Result<String, String> {
+    if contents.measured == measured(contents.record(Stage::Parse)) {
+        Ok("it is what the record says".to_owned())
+    } else {
+        Err("it is not what the record says".to_owned())
+    }
+}
+
+fn lists(contents: &Contents) -> Result<String, String> {
+    let found = contents.lists.overlaps()?;
+    if found != contents.data.overlaps {
+        return Err(format!("the lists overlap otherwise than {} says", names::DATA));
+    }
+    let some: Vec<String> = found
+        .iter()
+        .filter(|overlap| !overlap.is_none())
+        .map(|overlap| {
+            format!("{} and {}: {} by content, {} by name", overlap.a, overlap.b, overlap.by_content, overlap.by_name)
+        })
+        .collect();
+    if some.is_empty() {
+        Ok("training, validation and test share no image, by name or content".to_owned())
+    } else {
+        Ok(format!("as {} says, images stand in two lists: {}", names::DATA, some.join("; ")))
+    }
+}
+
+fn head(folder: &Folder) -> Result<(String, crate::FrontMatter), String> {
+    let card = String::from_utf8(folder.read(names::CARD)?).map_err(|_| "it is no text".to_owned())?;
+    let head = front_matter(&card)?;
+    Ok((card, head))
+}
+
+/// The head of the card has the numbers of the test, bit for bit.
+fn card_metrics(folder: &Folder, contents: &Contents) -> Result<String, String> {
+    let (_, head) = head(folder)?;
+    let found: Vec<f64> = head
+        .model_index
+        .iter()
+        .flat_map(|model| &model.results)
+        .flat_map(|result| &result.metrics)
+        .map(|metric| metric.value)
+        .collect();
+    if found == [contents.test.top1, contents.test.top5] {
+        Ok(format!("that of {}", names::TEST))
+    } else {
+        Err(format!("it is not that of {}", names::TEST))
+    }
+}
+
+/// Whether the card is the one that the other files make.
+fn card(folder: &Folder, contents: &Contents) -> Result<bool, String> {
+    let (card, head) = head(folder)?;
+    Ok(contents.card(head.name(), head.license()) == card)
+}

@@ -1,0 +1,250 @@
+//! L2: the lineage closes. Every stage's inputs are another stage's outputs or named data, its key is that of what is said
+//! of it, and what is in the folder are its outputs.
+
+use tfnas_artifacts::KeyManifest;
+use tfnas_attestations::statement::Statement;
+use tfnas_planner::machine::build;
+use tfnas_stages::{Source, Stage};
+
+use crate::audit::Folder;
+use crate::audit::checks::{Checks, Level};
+use crate::{Contents, FileEntry, Origin, StageRecord, configuration, front_matter, names, research_object, statement};
+
+/// Checks everything of the level.
+pub fn check(folder: &Folder, contents: &Contents, checks: &mut Checks) {
+    for stage in contents.config.stages() {
+        let record = contents.record(stage);
+        let name = names::record(stage);
+        let made = sound(record, stage)
+            .and_then(|()| inputs(contents, record))
+            .and_then(|()| outputs(folder, contents, record));
+        checks.note(Level::L2, name, made.map(|()| format!("key {}, its inputs and outputs fit", record.key.short())));
+        if record.manifest.revision() != stage.revision() {
+            let (its, own) = (record.manifest.revision(), stage.revision());
+            checks.skip(
+                Level::L2,
+                format!("{} parameters", stage.name()),
+                format!("revision {its} made it, this is {own}"),
+            );
+        } else {
+            checks.note(Level::L2, format!("{} parameters", stage.name()), parameters(contents, record));
+        }
+    }
+    checks.note(Level::L2, names::CONFIGURATION, same_configuration(contents));
+    checks.note(Level::L2, names::DATA, data(folder, contents));
+    derived(folder, contents, checks);
+    let unpublished: Vec<String> = unpublished(contents);
+    if !unpublished.is_empty() {
+        checks.skip(Level::L2, unpublished.join(", "), "their bytes are not published, their digests alone");
+    }
+}
+
+/// The record says one thing.
+fn sound(record: &StageRecord, stage: Stage) -> Result<(), String> {
+    let StageRecord { manifest, key, inputs, outputs, .. } = record;
+    if record.stage != stage || manifest.stage() != stage.name() {
+        return Err("it is the record of another stage".to_owned());
+    }
+    if manifest.key() != *key {
+        return Err(format!("its key is {}, and its fields make {}", key.short(), manifest.key().short()));
+    }
+    if !inputs.iter().map(|input| (&input.port, &input.digest)).eq(manifest.inputs()) {
+        return Err("its inputs are not those of its key".to_owned());
+    }
+    let draws_test = manifest.parameter_values().contains_key("split.test_share");
+    let mut expected: Vec<&str> = stage.outputs(draws_test).to_vec();
+    expected.sort_unstable();
+    if !outputs.iter().map(|output| output.name.as_str()).eq(expected) {
+        return Err("its outputs are not those of the stage".to_owned());
+    }
+    for (name, fact) in manifest.environment_facts() {
+        let recorded = match name.as_str() {
+            // The key has the kind of the device, the record which one it was.
+            "device" => record.fact("device").map(|device| device.split(':').next().unwrap_or(device)),
+            "dtype" => continue,
+            name => record.fact(name),
+        };
+        if recorded != Some(fact.as_str()) {
+            return Err(format!("its key has {name} {fact}, and its environment {}", recorded.unwrap_or("none")));
+        }
+    }
+    Ok(())
+}
+
+/// Each input is what the stage before left, or data that all stages agree on.
+fn inputs(contents: &Contents, record: &StageRecord) -> Result<(), String> {
+    let ports = record.stage.inputs(&contents.config);
+    if ports.len() != record.inputs.len() {
+        return Err("its ports are not those of the configuration".to_owned());
+    }
+    for port in ports {
+        let input = record.inputs.iter().find(|input| input.port == port.name);
+        let input = input.ok_or_else(|| format!("it has no input {}", port.name))?;
+        let (from, expected) = match port.source {
+            Source::Output(stage, output) => {
+                let made = contents.record(stage).output(output);
+                (Origin::Stage { stage, output: output.to_owned() }, made)
+            }
+            Source::ArchitectureFile | Source::WeightsFile => {
+                return Err(format!("{} was given, and not made by a stage", port.name));
+            }
+            given => {
+                let key = given.config_key().unwrap_or_default().to_owned();
+                let expected = match given {
+                    Source::TrainImages => contents.data.train.blake3,
+                    Source::TestImages => contents.data.test.blake3,
+                    _ => input.digest,
+                };
+                (Origin::Data { key }, Some(expected))
+            }
+        };
+        if input.from != from {
+            return Err(format!("its input {} is said to come from elsewhere", port.name));
+        }
+        if expected != Some(input.digest) {
+            let expected = expected.map_or_else(|| "nothing".to_owned(), |digest| digest.short());
+            return Err(format!(
+                "its input {} is {}, and what stands there is {expected}",
+                port.name,
+                input.digest.short()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What is in the folder are the stage's outputs.
+fn outputs(folder: &Folder, contents: &Contents, record: &StageRecord) -> Result<(), String> {
+    for output in &record.outputs {
+        let Some(name) = record.stage.spec().published_file(&output.name, contents.weights()) else { continue };
+        let entry = folder.manifest.file(&name).ok_or_else(|| format!("its output {name} is not there"))?;
+        if entry.blake3 != output.digest || entry.bytes != output.bytes {
+            let (found, said) = (entry.blake3.short(), output.digest.short());
+            return Err(format!("its output {} is {said}, and {name} is {found}", output.name));
+        }
+    }
+    Ok(())
+}
+
+/// The parameters of the key are those that the configuration gives the stage.
+fn parameters(contents: &Contents, record: &StageRecord) -> Result<String, String> {
+    let params = record.stage.params(&contents.config, contents.space.definition());
+    let mut expected = KeyManifest::new(record.stage.name(), record.manifest.revision());
+    expected.parameter("", &params).map_err(|error| error.to_string())?;
+    let (expected, found) = (expected.parameter_values(), record.manifest.parameter_values());
+    let differs = expected.keys().chain(found.keys()).find(|name| expected.get(*name) != found.get(*name));
+    match differs {
+        None => Ok(format!("{} parameters are those of configuration.json", found.len())),
+        Some(name) => Err(format!("{name} is not what configuration.json says")),
+    }
+}
+
+/// The configuration is the one that the keys give; what changes no result has its default.
+fn same_configuration(contents: &Contents) -> Result<String, String> {
+    let made = configuration(&contents.records, &contents.config.data)?;
+    let mut said = contents.config.clone();
+    // Earlier versions knew one fit and did not write it.
+    said.search.fit = said.search.fit.or(made.search.fit);
+    if made == said {
+        Ok("it is what the keys of all stages say".to_owned())
+    } else {
+        Err("it says more or other than the keys of the stages".to_owned())
+    }
+}
+
+/// The digests of the images and lists are those of the files beside them.
+fn data(folder: &Folder, contents: &Contents) -> Result<String, String> {
+    let data = &contents.data;
+    let lists = &contents.lists;
+    let images =
+        [(names::TRAIN_IMAGES, &data.train, &lists.train_images), (names::TEST_IMAGES, &data.test, &lists.test_images)];
+    for (name, images, manifest) in images {
+        let found = folder.manifest.file(name).map(|file| file.blake3);
+        if found != Some(images.blake3) {
+            return Err(format!("the digest of {} is not that of {name}", images.name));
+        }
+        if images.is_list != manifest.list().is_some() {
+            return Err(format!("{name} is of another kind than {}", images.name));
+        }
+        let (files, bytes) =
+            (manifest.entries().len() as u64, manifest.entries().iter().map(|entry| entry.bytes).sum());
+        if (images.files, images.bytes) != (files, bytes) {
+            return Err(format!("the number or size of the files of {} is not that of {name}", images.name));
+        }
+    }
+    let named: Vec<_> = lists.train.iter().chain([&lists.test]).collect();
+    if data.lists.len() != named.len() {
+        return Err("its lists are not those of the folder".to_owned());
+    }
+    for (said, named) in data.lists.iter().zip(named) {
+        let entry = folder.manifest.file(&said.file).map(|file| file.blake3);
+        let is_named = said.file == format!("lists/{}", named.name);
+        if !is_named || entry != Some(said.blake3) || said.images != named.list.len() as u64 {
+            return Err(format!("what it says of {} is not so", said.file));
+        }
+    }
+    let draws_test = contents.config.draws_test();
+    if draws_test && data.test != data.train {
+        return Err("its test images are drawn from the training images, and are said to be others".to_owned());
+    }
+    let of_list = folder.manifest.file(names::TEST_LIST).map(|file| file.blake3);
+    if !draws_test && lists.test_images.list().is_some() && lists.test_images.list() != of_list {
+        return Err(format!("{} is not the list that the test read", names::TEST_LIST));
+    }
+    Ok("digests of images and lists are those of the files beside them".to_owned())
+}
+
+/// The Statement and the crate say what the records say.
+fn derived(folder: &Folder, contents: &Contents, checks: &mut Checks) {
+    let tool = contents.record(Stage::Test).tool.as_str();
+    let mut same = |name: &str, made: Result<String, String>| {
+        let compared = made.and_then(|made| Ok(folder.read(name)? == made.as_bytes()));
+        match compared {
+            Ok(true) => checks.pass(Level::L2, name, "it says what the records say"),
+            // Another version may say it in other words.
+            Ok(false) if tool != build::TOOL => {
+                checks.skip(Level::L2, name, format!("{tool} wrote it, and this is {}", build::TOOL));
+            }
+            Ok(false) => checks.fail(Level::L2, name, "it does not say what the records say"),
+            Err(error) => checks.fail(Level::L2, name, error),
+        }
+    };
+    let mut subjects = folder.manifest.files.clone();
+    subjects.extend(folder.files.get(names::MANIFEST).cloned());
+    let made = statement(&subjects, &contents.records, &contents.config, &contents.data).to_json();
+    same(names::STATEMENT, Ok(made));
+    same(names::CRATE, described(folder, contents));
+    checks.note(Level::L2, "subjects", covered(folder, &subjects));
+}
+
+/// The crate, made once more: the model's name and licence are the card's.
+fn described(folder: &Folder, contents: &Contents) -> Result<String, String> {
+    let card = String::from_utf8(folder.read(names::CARD)?).map_err(|_| format!("{}: no text", names::CARD))?;
+    let head = front_matter(&card).map_err(|error| format!("{}: {error}", names::CARD))?;
+    let files: Vec<FileEntry> =
+        folder.manifest.files.iter().filter(|file| file.name != names::CRATE).cloned().collect();
+    research_object(head.name(), head.license(), &files, &contents.records, contents.weights())
+        .map_err(|error| error.to_string())
+}
+
+/// The Statement is about every file, whatever version wrote it.
+fn covered(folder: &Folder, files: &[FileEntry]) -> Result<String, String> {
+    let said = Statement::from_json(&folder.read(names::STATEMENT)?).map_err(|error| error.to_string())?;
+    let about: Vec<_> = said.subject.iter().map(|subject| (subject.name.as_deref(), subject.sha256())).collect();
+    let expected: Vec<_> = files.iter().map(|file| (Some(file.name.as_str()), Some(file.sha256))).collect();
+    if about == expected {
+        Ok(format!("the Statement is about all {} files", files.len()))
+    } else {
+        Err("the Statement is not about exactly the files of the folder".to_owned())
+    }
+}
+
+/// Outputs that nobody can hold to their digests.
+fn unpublished(contents: &Contents) -> Vec<String> {
+    let outputs =
+        contents.records.values().flat_map(|record| record.outputs.iter().map(|output| (record.stage, output)));
+    outputs
+        .filter(|(stage, output)| stage.spec().published_file(&output.name, contents.weights()).is_none())
+        .map(|(stage, output)| format!("{}/{}", stage.name(), output.name))
+        .collect()
+}

@@ -1,0 +1,73 @@
+//! L3 of a run with `select`: the recorded scores lead to the published network.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use tfnas::exact_fit::{Preferences, fit_exactly};
+use tfnas::{Architecture, Choice, ModelConfig};
+use tfnas_select::{EpochScore, Problem, Ranked, SearchResult, Selection, Settings, Step};
+use tfnas_stages::{SelectReport, Selected};
+
+use crate::audit::Folder;
+use crate::{Contents, names};
+
+/// Repeats the selection with the recorded scores in place of trainings: it must draw the recorded candidates, and choose
+/// the published network among them.
+///
+/// * `found`: the architecture that the search hands on, with its probabilities.
+///
+/// # Errors
+/// Returns what differs.
+pub fn check(
+    folder: &Folder,
+    contents: &Contents,
+    target_ms: f64,
+    found: &Architecture,
+    preferences: Preferences<'_>,
+) -> Result<String, String> {
+    let Contents { space, network, table, config, .. } = contents;
+    let selected: Selected = read(folder, names::SELECTED)?;
+    let SelectReport { selection: said, .. } = read(folder, names::CANDIDATES)?;
+    let fitted = fit_exactly(space, found, table, target_ms, Some(&preferences)).map_err(|error| error.to_string())?;
+    let search = SearchResult {
+        log_alphas: preferences.log_alphas.to_vec(),
+        betas: preferences.betas.to_vec(),
+        architecture: fitted.architecture,
+    };
+    let problem =
+        Problem { space: space.clone(), table: table.clone(), target_ms, seed: config.seed, search: Some(search) };
+    let recorded: BTreeMap<usize, &Ranked> = said.ranking.iter().map(|ranked| (ranked.id, ranked)).collect();
+    let mut again = Selection::new(problem, Settings::from(&config.select)).map_err(|error| error.to_string())?;
+    while let Step::Train(trainings) = again.step() {
+        let mut scores = BTreeMap::new();
+        for training in trainings {
+            let drawn = &again.candidates()[training.id].architecture;
+            let known = recorded.get(&training.id).filter(|ranked| ranked.architecture == *drawn);
+            let known = known.ok_or_else(|| format!("candidate {} is not the one that is drawn", training.id))?;
+            let epochs: Vec<EpochScore> = known.epochs.iter().take(training.epochs).cloned().collect();
+            if epochs.len() != training.epochs {
+                return Err(format!("candidate {} has no score for {} epochs", training.id, training.epochs));
+            }
+            scores.insert(training.id, epochs);
+        }
+        again.record(scores).map_err(|error| error.to_string())?;
+    }
+    let outcome = again.outcome().ok_or("the selection has no outcome")?;
+    let winner = &again.candidates()[outcome.winner].architecture;
+    if outcome.winner != said.winner || !is(winner, &selected.architecture) {
+        return Err(format!("its scores select candidate {}, and it says {}", outcome.winner, said.winner));
+    }
+    let expected = ModelConfig::from_architecture(space, winner, network.classifier.out_features);
+    if expected.map_err(|error| error.to_string())?.to_text().as_bytes() != folder.read(names::CONFIG)? {
+        return Err(format!("{} is not the selected candidate", names::CONFIG));
+    }
+    Ok(format!("candidate {} of {}, selected again from the recorded scores", outcome.winner, recorded.len()))
+}
+
+fn is(architecture: &Architecture, groups: &[Vec<Choice>]) -> bool {
+    architecture.groups() == groups
+}
+
+fn read<T: DeserializeOwned>(folder: &Folder, name: &str) -> Result<T, String> {
+    serde_json::from_slice(&folder.read(name)?).map_err(|error| format!("{name}: {error}"))
+}

@@ -1,0 +1,90 @@
+//! L1: a key that the auditor brought has signed every file.
+
+use std::path::Path;
+
+use tfnas_attestations::dsse::Envelope;
+use tfnas_attestations::keys::PublicKey;
+use tfnas_attestations::model_signing::{Bundle, SignedFile};
+use tfnas_attestations::statement::PAYLOAD_TYPE;
+
+use crate::PublicationError;
+use crate::audit::Folder;
+use crate::audit::checks::{Checks, Level};
+use crate::names;
+
+/// More bytes than any signature has.
+const MAX_BYTES: u64 = 64 << 20;
+/// Files that are not as they were signed, of which so many are named.
+const NAMED: usize = 3;
+
+/// Reads the auditor's key.
+///
+/// # Errors
+/// A file that holds none.
+pub fn read_key(path: Option<&Path>) -> Result<Option<PublicKey>, PublicationError> {
+    let read = path.map(PublicKey::read).transpose();
+    read.map_err(|error| {
+        PublicationError::usage(error.to_string()).with_hint("--key takes the public key of the publisher")
+    })
+}
+
+/// Checks both signatures.
+pub fn check(folder: &Folder, key: Option<&PublicKey>, checks: &mut Checks) {
+    let is_signed = !folder.manifest.signatures.is_empty();
+    match key {
+        None if is_signed => checks.skip(Level::L1, "signature", "no key was given: --key"),
+        None => checks.skip(Level::L1, "signature", "nobody signed it"),
+        Some(_) if !is_signed => checks.fail(Level::L1, "signature", "nobody signed it, and a key was given"),
+        Some(key) => {
+            let by = key.fingerprint();
+            checks.note(
+                Level::L1,
+                names::SIGNATURE,
+                bundle(folder, key).map(|files| format!("{files} files signed by {by}")),
+            );
+            checks.note(
+                Level::L1,
+                names::ENVELOPE,
+                envelope(folder, key).map(|()| format!("the Statement signed by {by}")),
+            );
+        }
+    }
+}
+
+/// The OpenSSF bundle covers every file but itself.
+fn bundle(folder: &Folder, key: &PublicKey) -> Result<usize, String> {
+    let bytes = small(folder, names::SIGNATURE)?;
+    let bundle = Bundle::from_json(&bytes).map_err(|error| error.to_string())?;
+    if bundle.to_json().as_bytes() != bytes {
+        return Err("it is not written as a publication writes it".to_owned());
+    }
+    let signed = bundle.verify(key).map_err(|error| error.to_string())?;
+    if signed.ignored() != [names::SIGNATURE] || signed.follows_symlinks() {
+        return Err("it leaves out files other than itself".to_owned());
+    }
+    let others = folder.files.values().filter(|file| file.name != names::SIGNATURE);
+    let found: Vec<SignedFile> =
+        others.map(|file| SignedFile { name: file.name.clone(), sha256: file.sha256 }).collect();
+    let differences: Vec<String> =
+        signed.compare(&found).differences.iter().take(NAMED).map(ToString::to_string).collect();
+    if differences.is_empty() { Ok(found.len()) } else { Err(differences.join("; ")) }
+}
+
+/// The envelope holds the Statement, whose subjects are the files.
+fn envelope(folder: &Folder, key: &PublicKey) -> Result<(), String> {
+    let bytes = small(folder, names::ENVELOPE)?;
+    let envelope = Envelope::from_json(&bytes).map_err(|error| error.to_string())?;
+    if envelope.to_json().as_bytes() != bytes {
+        return Err("it is not written as a publication writes it".to_owned());
+    }
+    let signed = envelope.verify(PAYLOAD_TYPE, key).map_err(|error| error.to_string())?;
+    if signed == folder.read(names::STATEMENT)? { Ok(()) } else { Err("it holds another Statement".to_owned()) }
+}
+
+/// Reads a file that is too large for no memory.
+fn small(folder: &Folder, name: &str) -> Result<Vec<u8>, String> {
+    match folder.files.get(name) {
+        Some(file) if file.bytes > MAX_BYTES => Err("it is far too large".to_owned()),
+        _ => folder.read(name),
+    }
+}

@@ -1,0 +1,419 @@
+//! The model card: what a person reads first, every number of it taken from the other files.
+
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+use tfnas_planner::machine::build;
+use tfnas_stages::{ArchitectureReport, ExifOrientation, Protocol, SplitSection, TestReport, TrainReport};
+
+use crate::{Data, Measured};
+
+/// Where the licences of SPDX's list are described.
+pub const LICENCES: &str = "https://spdx.org/licenses/";
+
+/// All that the card tells.
+pub struct Card<'a> {
+    /// What the model is called.
+    pub name: &'a str,
+    /// The licence of the weights, as an identifier of SPDX, where one was given.
+    pub license: Option<&'a str>,
+    /// The network.
+    pub architecture: &'a ArchitectureReport,
+    /// Its latency.
+    pub measured: &'a Measured,
+    /// The name of the latency table.
+    pub table: &'a str,
+    /// The test.
+    pub test: &'a TestReport,
+    /// The training.
+    pub train: &'a TrainReport,
+    /// Which of its weights were tested: best or last.
+    pub weights: &'a str,
+    /// The data.
+    pub data: &'a Data,
+    /// What was done about the orientation that the metadata of photos state.
+    pub exif_orientation: ExifOrientation,
+    /// Share of each class and seed, where the test images were drawn from the training images.
+    pub drawn: Option<(f64, u64)>,
+    /// Epochs of the search.
+    pub search_epochs: usize,
+    /// Mean entropy of the operations after its last epoch, as a share of its maximum.
+    pub entropy: f64,
+    /// Name and version of the tool.
+    pub tool: &'a str,
+    /// The revision of its source.
+    pub source_revision: Option<&'a str>,
+    /// The version of libtorch.
+    pub libtorch: Option<&'a str>,
+}
+
+/// The head of a card that programs read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FrontMatter {
+    /// What the model is called, and what it was tested for.
+    #[serde(rename = "model-index")]
+    pub model_index: Vec<IndexedModel>,
+    /// Where the licence of the weights is described.
+    #[serde(default)]
+    license_link: Option<String>,
+}
+
+impl FrontMatter {
+    /// Returns the model's name.
+    pub fn name(&self) -> &str {
+        self.model_index.first().map_or("", |model| &model.name)
+    }
+
+    /// Returns the licence of the weights, as SPDX names it.
+    pub fn license(&self) -> Option<&str> {
+        self.license_link.as_deref()?.strip_prefix(LICENCES)
+    }
+}
+
+/// A model and its results.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IndexedModel {
+    /// Its name.
+    pub name: String,
+    /// Its results.
+    pub results: Vec<IndexedResult>,
+}
+
+/// The results of one task on one data set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IndexedResult {
+    /// The numbers.
+    pub metrics: Vec<IndexedMetric>,
+}
+
+/// One number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IndexedMetric {
+    /// What it is.
+    pub name: String,
+    /// Its value.
+    pub value: f64,
+}
+
+/// Reads the head of a card.
+///
+/// # Errors
+/// What is wrong with it, for people.
+pub fn front_matter(card: &str) -> Result<FrontMatter, String> {
+    let head = card.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n")).map(|(head, _)| head);
+    let head = head.ok_or("it does not begin with a head between lines of ---")?;
+    serde_saphyr::from_str(head).map_err(|error| error.to_string())
+}
+
+impl Card<'_> {
+    /// Writes the card.
+    pub fn text(&self) -> String {
+        let mut text = self.head();
+        self.body(&mut text);
+        text
+    }
+
+    fn head(&self) -> String {
+        let TestReport { top1, top5, .. } = self.test;
+        // The hub knows licences by small letters, SPDX describes them by its own.
+        let license = |id: &str| format!("license: {}\nlicense_link: {LICENCES}{id}\n", id.to_ascii_lowercase());
+        let license = self.license.map(license).unwrap_or_default();
+        let name = quoted(self.name);
+        let data = quoted(&self.data.test.name);
+        format!(
+            "---\n{license}library_name: tfnas-pipeline\npipeline_tag: image-classification\ntags:\n- image-classification\n\
+             - neural-architecture-search\n- tf-nas\n- safetensors\nmetrics:\n- accuracy\nmodel-index:\n- name: {name}\n  \
+             results:\n  - task:\n      type: image-classification\n    dataset:\n      name: {data}\n      type: {data}\n    \
+             metrics:\n    - name: top-1 accuracy\n      type: accuracy\n      value: {}\n    - name: top-5 accuracy\n      \
+             type: accuracy\n      value: {}\n---\n",
+            number(*top1),
+            number(*top5)
+        )
+    }
+
+    fn body(&self, text: &mut String) {
+        let Self { architecture, measured, test, train, data, .. } = self;
+        let mut line = |line: String| writeln!(text, "{line}").expect("a String accepts every write");
+        line(format!("\n# {}\n", self.name));
+        line(format!(
+            "A network for images of {0} x {0} pixels and {1} classes, found by TF-NAS (Hu, Wu, He, ECCV 2020) under a latency \
+             target, and trained and tested by {2}. Every number here can be checked: see the end.\n",
+            architecture.space_resolution, architecture.classes, self.tool
+        ));
+        line("| | |\n|---|---|".to_owned());
+        line(format!("| latency asked for | {} ms |", milliseconds(architecture.target_lat_ms)));
+        line(format!("| latency by the table `{}` | {} ms |", self.table, milliseconds(architecture.predicted_lat_ms)));
+        line(format!("| latency measured, whole network | {} |", latency(measured)));
+        line(format!("| parameters | {} |", architecture.parameters));
+        line(format!("| multiply-adds of one image | {} |", architecture.flops));
+        line(format!("| top-1 | {:.2} % of {} test images |", 100.0 * test.top1, test.images));
+        line(format!("| top-5 | {:.2} % |", 100.0 * test.top5));
+        if architecture.predicted_lat_ms > architecture.target_lat_ms {
+            line("\nThe latency by the table is above the one asked for: the target was missed.".to_owned());
+        }
+
+        line("\n## How it was chosen, trained and tested\n".to_owned());
+        line(format!(
+            "* The search ran {} epochs. At its end the mean entropy of the operations was {:.3} of its maximum: 1 means that \
+             nothing was chosen. `search/history.json` has the architecture, latency and accuracies of every epoch.",
+            self.search_epochs, self.entropy
+        ));
+        line(format!("* {}", protocol(train, self.weights)));
+        line(format!("* {}", looks(data, test)));
+        line(format!("* {}", overlaps(data)));
+
+        line("\n## Data\n".to_owned());
+        let others = self.drawn.is_none().then_some(("Test", &data.test));
+        for (what, images) in [("Training", &data.train)].into_iter().chain(others) {
+            line(format!(
+                "* {what} images: `{}`, {} files, BLAKE3 of their manifest `{}`.",
+                images.name, images.files, images.blake3
+            ));
+        }
+        if self.exif_orientation == ExifOrientation::Apply {
+            line(
+                "* Photos were turned upright as their EXIF orientation says, as `PIL.ImageOps.exif_transpose` does."
+                    .to_owned(),
+            );
+        }
+        if let Some((share, seed)) = self.drawn {
+            let drawn = SplitSection::describe_drawn_test(share, seed, data.train.is_list);
+            line(format!(
+                "* {} test images: {drawn}; `lists/test.list` names them, and no other list does.",
+                test.images
+            ));
+        }
+        if !test.untested.is_empty() {
+            line(format!(
+                "* **{} of {} classes have no test images**, so the accuracy above says nothing of them: {}.",
+                test.untested.len(),
+                architecture.classes,
+                test.untested.join(", ")
+            ));
+        }
+        line("\nThe images are not part of this folder; `lists/` has the digest of each.".to_owned());
+
+        line("\n## What made it\n".to_owned());
+        line(format!("* {}, libtorch {}.", self.tool, self.libtorch.unwrap_or("of unknown version")));
+        line(format!("* {}", source(self.source_revision)));
+        line("* `provenance/` has the key manifest and the environment of every stage.".to_owned());
+
+        line("\n## Checking it\n".to_owned());
+        line(
+            "`tfnas-pipeline audit FOLDER` holds every file and every number that follows from the others to what is \
+             said here; with `--key KEY` the signature too, with `--data IMAGES --replay test` the accuracy. It says what it did \
+             not check. Nothing in this folder can vouch for who made it but a signature, checked with a key that came another \
+             way."
+                .to_owned(),
+        );
+    }
+}
+
+fn latency(measured: &Measured) -> String {
+    let Measured { measured_lat_ms, measured_lat_ms_low, measured_lat_ms_high, device_model, .. } = measured;
+    let Some(ms) = measured_lat_ms else { return "not measured".to_owned() };
+    let spread = match (measured_lat_ms_low, measured_lat_ms_high) {
+        (Some(low), Some(high)) => format!(" ({} to {})", milliseconds(*low), milliseconds(*high)),
+        _ => String::new(),
+    };
+    format!("{} ms{spread} on {}", milliseconds(*ms), device_model.as_deref().unwrap_or("an unknown device"))
+}
+
+fn protocol(train: &TrainReport, weights: &str) -> String {
+    let TrainReport { images, val_images, best_epoch, epochs, .. } = train;
+    let epochs = epochs.len();
+    let chosen = match train.protocol {
+        Protocol::HeldOut => {
+            format!("{val_images} held-out training images, which are no test images, chose the best epoch")
+        }
+        Protocol::Published => format!(
+            "the {val_images} test images themselves chose the best epoch, as in the original's protocol: the accuracy \
+             above is therefore too high by an unknown amount"
+        ),
+    };
+    format!(
+        "Trained for {epochs} epochs on {images} images; {chosen} ({}). The weights are those of the {weights} epoch.",
+        best_epoch + 1
+    )
+}
+
+fn looks(data: &Data, test: &TestReport) -> String {
+    let looks = &data.test_images_looked_at;
+    let skipped = match test.skipped {
+        0 => String::new(),
+        skipped => format!(" {skipped} of the images could not be read and were left out."),
+    };
+    format!(
+        "Looks at the test images: by this run {} epochs of its training and {} test; by the store that it comes from, until \
+         then, {} trainings and {} tests.{skipped}",
+        looks.training_epochs, looks.tests, looks.store_trainings, looks.store_tests
+    )
+}
+
+fn overlaps(data: &Data) -> String {
+    let some: Vec<String> = data
+        .overlaps
+        .iter()
+        .filter(|overlap| !overlap.is_none())
+        .map(|found| format!("{} and {}: {} by content, {} by name", found.a, found.b, found.by_content, found.by_name))
+        .collect();
+    if some.is_empty() {
+        "No image stands in two of the training, validation and test lists, neither by name nor by content.".to_owned()
+    } else {
+        format!("**Images stand in two lists** ({}): the accuracy above may be too high.", some.join("; "))
+    }
+}
+
+fn source(revision: Option<&str>) -> String {
+    match revision {
+        None => "The revision of its source is not known.".to_owned(),
+        Some(revision) if build::is_clean(revision) => format!("Source revision `{revision}`, no file changed."),
+        Some(revision) => {
+            let commit = revision.trim_end_matches("-dirty");
+            format!(
+                "Source revision `{commit}` **with changes that are in no revision**: it cannot be built again from it."
+            )
+        }
+    }
+}
+
+/// A number as JSON has it, so that it is the same one for all who read it.
+fn number(value: f64) -> String {
+    serde_json::to_string(&value).expect("a number is no map")
+}
+
+/// A latency as people read it; the other files have all its digits.
+fn milliseconds(value: f64) -> String {
+    format!("{value:.4}")
+}
+
+/// A text as YAML and JSON have it.
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).expect("a text is no map")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::{Images, Looks, Overlap};
+    use tfnas_artifacts::Digest;
+
+    fn card(text: impl FnOnce(&mut Card<'_>)) -> String {
+        let images = |name: &str| Images {
+            name: name.to_owned(),
+            is_list: false,
+            files: 4,
+            bytes: 9,
+            blake3: Digest::of_bytes(b"x"),
+        };
+        let data = Data {
+            train: images("train"),
+            test: images("val"),
+            lists: Vec::new(),
+            overlaps: vec![Overlap { a: "a".into(), b: "b".into(), by_name: 0, by_content: 0, first: Vec::new() }],
+            test_images_looked_at: Looks { training_epochs: 0, tests: 1, store_trainings: 0, store_tests: 1 },
+        };
+        let architecture = ArchitectureReport {
+            space_resolution: 32,
+            classes: 10,
+            target_lat_ms: 1.0,
+            predicted_lat_ms: 0.9,
+            base_lat_ms: 0.1,
+            parameters: 5,
+            flops: 7,
+            changed: Vec::new(),
+            blocks: Vec::new(),
+        };
+        let measured = Measured {
+            predicted_lat_ms: Some(0.9),
+            measured_lat_ms: None,
+            measured_lat_ms_low: None,
+            measured_lat_ms_high: None,
+            device_model: None,
+        };
+        let test = TestReport {
+            top1: 0.75,
+            top5: 1.0,
+            loss: 0.5,
+            images: 40,
+            skipped: 0,
+            untested: Vec::new(),
+            classes: Vec::new(),
+            confusion: None,
+        };
+        let train = TrainReport {
+            protocol: Protocol::HeldOut,
+            images: 8,
+            val_images: 4,
+            best_epoch: 1,
+            best_top1: 0.5,
+            epochs: vec![],
+        };
+        let mut card = Card {
+            name: "M \"1\"",
+            license: None,
+            architecture: &architecture,
+            measured: &measured,
+            table: "t",
+            test: &test,
+            train: &train,
+            weights: "best",
+            data: &data,
+            exif_orientation: ExifOrientation::Ignore,
+            drawn: None,
+            search_epochs: 3,
+            entropy: 0.5,
+            tool: "tfnas-pipeline 0",
+            source_revision: Some("abc"),
+            libtorch: Some("2.13.0"),
+        };
+        text(&mut card);
+        card.text()
+    }
+
+    #[test]
+    fn a_card_says_where_the_orientation_of_photos_was_applied() {
+        assert!(!card(|_| {}).contains("EXIF"));
+        assert!(card(|card| card.exif_orientation = ExifOrientation::Apply).contains("EXIF orientation"));
+    }
+
+    #[test]
+    fn the_head_of_a_card_has_the_numbers_of_the_test_bit_for_bit() {
+        let text = card(|card| card.license = Some("CC-BY-4.0"));
+        let head = front_matter(&text).unwrap();
+        assert_eq!((head.name(), head.license()), ("M \"1\"", Some("CC-BY-4.0")));
+        assert!(text.contains("\nlicense: cc-by-4.0\n"), "{text}");
+        let values: Vec<f64> = head.model_index[0].results[0].metrics.iter().map(|metric| metric.value).collect();
+        assert_eq!(values, [0.75, 1.0]);
+        assert!(front_matter("# no head").is_err());
+    }
+
+    #[test]
+    fn a_card_says_what_lowers_the_worth_of_its_numbers() {
+        let text = card(|_| ());
+        assert!(
+            text.contains("held-out") && text.contains("no file changed") && text.contains("not measured"),
+            "{text}"
+        );
+        let text = card(|card| card.source_revision = Some("abc-dirty"));
+        assert!(text.contains("with changes that are in no revision"), "{text}");
+        let text = card(|card| card.drawn = Some((0.15, 7)));
+        let drawn = "40 test images: test images drawn from the training folder: 15 % of each class, seed 7";
+        assert!(text.contains(drawn) && !text.contains("`val`"), "{text}");
+        let train = TrainReport {
+            protocol: Protocol::Published,
+            images: 8,
+            val_images: 4,
+            best_epoch: 1,
+            best_top1: 0.5,
+            epochs: vec![],
+        };
+        assert!(card_with_train(&train).contains("too high by an unknown amount"));
+    }
+
+    fn card_with_train(train: &TrainReport) -> String {
+        protocol(train, "best")
+    }
+}

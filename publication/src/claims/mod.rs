@@ -1,0 +1,205 @@
+//! Published numbers of models, and what can be recomputed of them.
+
+mod accuracy;
+mod finding;
+mod latency;
+mod network;
+mod reach;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::Error as _;
+use tfnas::LatencyTable;
+use tfnas::witness::Claimed;
+use tfnas_fs::read_text_limited;
+use tfnas_planner::config::{ConfigError, Node};
+use tfnas_planner::table_file::{self, ReadTableError};
+
+pub use accuracy::{Accuracy, look_up_accuracy};
+pub use finding::{Finding, Verdict, table};
+pub use latency::{Conditions, MeasuredLatency, check_latency};
+pub use network::check_network;
+pub use reach::{Reached, Witness, find_reachable};
+
+use crate::PublicationError;
+
+/// The claims that come with the program, by name.
+const KNOWN: [(&str, &str); 1] = [("tf-nas", include_str!("../../../zoo/tf-nas.yaml"))];
+/// More bytes than any file of claims has.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// What is claimed of models: a file of claims.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claims {
+    /// Where the claims were published.
+    pub source: String,
+    /// The space of all models: a name, or a file.
+    pub space: String,
+    /// Outputs of their classifiers.
+    pub classes: usize,
+    /// The models, by name.
+    pub models: BTreeMap<String, ModelClaims>,
+}
+
+/// What is claimed of one model; what is left out is not claimed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelClaims {
+    /// Parameters, in millions.
+    pub parameters_m: Option<Decimal>,
+    /// Multiply-adds of one image, in millions.
+    pub multiply_adds_m: Option<Decimal>,
+    /// Milliseconds by table: the name of a published table, or a file.
+    #[serde(default)]
+    pub latency_ms: BTreeMap<String, Decimal>,
+    /// Top-1 in percent.
+    pub top1: Option<Decimal>,
+    /// Top-5 in percent.
+    pub top5: Option<Decimal>,
+}
+
+/// A number as it was printed.
+#[derive(Clone, Debug)]
+pub struct Decimal {
+    text: String,
+    value: f64,
+}
+
+impl Decimal {
+    /// The number.
+    pub fn value(&self) -> f64 {
+        self.value
+    }
+
+    /// The number, and half a unit of its last digit.
+    ///
+    /// * `unit`: what one of it is, as a million.
+    pub fn claimed(&self, unit: f64) -> Claimed {
+        let decimals = self.text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+        let half = 0.5 * 10f64.powi(-(decimals as i32));
+        // A hair more, as numbers that are exactly half a unit off in decimals need not be so in binary.
+        Claimed { value: self.value * unit, within: half * unit * (1.0 + 1e-9) }
+    }
+
+    /// A number to as many decimals.
+    pub fn alike(&self, value: f64) -> String {
+        let decimals = self.text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+        format!("{value:.decimals$}")
+    }
+}
+
+impl fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Decimal {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') && text.len() <= 20;
+        let value = text.parse().ok().filter(|_| plain);
+        let value =
+            value.ok_or_else(|| D::Error::custom(format!("{text:?} is not a number as printed, as \"18.03\"")))?;
+        Ok(Self { text, value })
+    }
+}
+
+impl ModelClaims {
+    /// Reads the tables by which latencies are claimed: published ones by name, others by file.
+    ///
+    /// # Errors
+    /// Returns an error for a file that is not a latency table.
+    pub fn tables(&self) -> Result<Vec<(String, LatencyTable)>, ReadTableError> {
+        let read = |name: &String| {
+            let table = match name.as_str() {
+                "titan-rtx-b32" => LatencyTable::titan_rtx(),
+                "xeon-gold-6130-b1" => LatencyTable::xeon_gold_6130(),
+                file => table_file::read(Path::new(file), || table_file::named_after(Path::new(file)))?,
+            };
+            Ok((name.clone(), table))
+        };
+        self.latency_ms.keys().map(read).collect()
+    }
+
+    /// Returns findings that the claims on images were not checked, and why.
+    fn not_checked(&self, name: &str, why: &str) -> Vec<Finding> {
+        let accuracies = [("top-1 (%)", &self.top1), ("top-5 (%)", &self.top5)];
+        let claimed = accuracies.into_iter().filter_map(|(claim, accuracy)| Some((claim, accuracy.as_ref()?)));
+        let not_checked = |(claim, accuracy): (&str, &Decimal)| Finding {
+            model: name.to_owned(),
+            claim: claim.to_owned(),
+            claimed: Some(accuracy.to_string()),
+            recomputed: None,
+            difference: None,
+            verdict: Verdict::NotChecked { why: why.to_owned() },
+        };
+        claimed.map(not_checked).collect()
+    }
+}
+
+impl Claims {
+    /// Reads the claims of this name or file.
+    ///
+    /// # Errors
+    /// A name that is unknown, a file that cannot be read or holds no claims.
+    pub fn read(name: &str) -> Result<Self, PublicationError> {
+        let known = KNOWN.iter().find(|(known, _)| *known == name);
+        let text = match known {
+            Some((_, text)) => (*text).to_owned(),
+            None => Self::text(Path::new(name))?,
+        };
+        let wrong = |error: ConfigError| {
+            PublicationError::usage(error.to_string()).with_hint("`zoo/tf-nas.yaml` shows how claims are written")
+        };
+        let origin = Node::file_origin(Path::new(name));
+        let node = Node::parse(&text, &origin).map_err(|error| wrong(ConfigError::syntax(name, &error)))?;
+        node.typed().map_err(|error| wrong(ConfigError::wrong_type("", &error)))
+    }
+
+    fn text(path: &Path) -> Result<String, PublicationError> {
+        let wrong = |problem: std::io::Error| {
+            let names = KNOWN.map(|(name, _)| name).join(", ");
+            PublicationError::usage(format!("cannot read the claims {}: {problem}", path.display()))
+                .with_hint(format!("name a file of claims, or those that come with the program: {names}"))
+        };
+        read_text_limited(path, MAX_BYTES).map_err(wrong)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn the_claims_that_come_with_the_program_are_those_of_six_models() {
+        let claims = Claims::read("tf-nas").unwrap();
+        assert_eq!(claims.models.len(), 6);
+        let model = &claims.models["TF-NAS-B"];
+        assert_eq!(model.latency_ms["xeon-gold-6130-b1"].to_string(), "72.10");
+        assert_eq!(model.multiply_adds_m.as_ref().unwrap().claimed(1e6).value, 361e6);
+    }
+
+    #[test]
+    fn a_claim_is_as_exact_as_its_last_digit() {
+        let decimal: Decimal = serde_json::from_str("\"10.20\"").unwrap();
+        let claimed = decimal.claimed(1.0);
+        assert!(claimed.agrees(10.205) && claimed.agrees(10.195) && !claimed.agrees(10.206));
+        assert_eq!(decimal.alike(10.2049), "10.20");
+        let whole: Decimal = serde_json::from_str("\"457\"").unwrap();
+        assert!(whole.claimed(1e6).agrees(457.4e6) && !whole.claimed(1e6).agrees(457.6e6));
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        for text in ["\"\"", "\"1e3\"", "\"-1\"", "\"1.2.3\"", "\"nan\"", "1.5"] {
+            assert!(serde_json::from_str::<Decimal>(text).is_err(), "{text}");
+        }
+    }
+}

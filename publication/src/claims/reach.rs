@@ -1,0 +1,89 @@
+use std::fmt;
+
+use serde::Serialize;
+use tfnas::cost::{flops, parameters};
+use tfnas::witness::{Claimed, find_network};
+use tfnas::{Architecture, LatencyTable, ModelConfig, Space};
+
+use super::finding::{Finding, Verdict};
+use super::{Decimal, ModelClaims};
+use crate::PublicationError;
+
+/// A network that has what is claimed of a model.
+#[derive(Debug, Serialize)]
+pub struct Witness {
+    model: String,
+    /// Block by block.
+    architecture: Vec<String>,
+    parameters: u64,
+    multiply_adds: u64,
+}
+
+/// What was found for a model.
+pub struct Reached {
+    pub findings: Vec<Finding>,
+    pub witness: Option<Witness>,
+}
+
+/// Asks whether the space holds a network with the multiply-adds and latencies that are claimed of a model.
+///
+/// # Errors
+/// A table that does not cover the space.
+pub fn find_reachable(
+    name: &str,
+    model: &ModelClaims,
+    space: &Space,
+    classes: usize,
+    tables: &[(String, LatencyTable)],
+    seed: u64,
+) -> Result<Reached, PublicationError> {
+    let Some(multiply_adds) = model.multiply_adds_m.as_ref() else {
+        return Ok(Reached { findings: model.not_checked(name, "no model.config was given"), witness: None });
+    };
+    let latencies: Vec<(&LatencyTable, Claimed)> =
+        tables.iter().map(|(table, latency)| (latency, model.latency_ms[table].claimed(1.0))).collect();
+    let failed = |error: String| PublicationError::usage(format!("{name}: {error}"));
+    let network = find_network(space, classes, multiply_adds.claimed(1e6), &latencies, seed)
+        .map_err(|error| failed(error.to_string()))?;
+    let config = network.as_ref().map(|network| ModelConfig::from_architecture(space, network, classes));
+    let config = config.transpose().map_err(|error| failed(error.to_string()))?;
+    let resolution = space.definition().resolution;
+
+    let row = |claim: String, claimed: &Decimal, unit: f64, found: Option<f64>| Finding {
+        model: name.to_owned(),
+        claim,
+        claimed: Some(claimed.to_string()),
+        recomputed: found.map(|found| claimed.alike(found / unit)),
+        difference: None,
+        verdict: if found.is_some() { Verdict::Reachable } else { Verdict::NotFound },
+    };
+    let counted = config.as_ref().map(|config| flops(config, resolution) as f64);
+    let mut findings = vec![row("multiply-adds (M)".to_owned(), multiply_adds, 1e6, counted)];
+    for (table_name, table) in tables {
+        let ms = network.as_ref().map(|network| table.architecture_ms(space, network)).transpose();
+        let ms = ms.map_err(|error| failed(error.to_string()))?;
+        findings.push(row(format!("ms by {table_name}"), &model.latency_ms[table_name], 1.0, ms));
+    }
+    findings.extend(model.not_checked(name, "no weights and images were given"));
+    let witness = network.zip(config).map(|(network, config)| Witness {
+        model: name.to_owned(),
+        architecture: blocks(space, &network),
+        parameters: parameters(&config),
+        multiply_adds: flops(&config, resolution),
+    });
+    Ok(Reached { findings, witness })
+}
+
+fn blocks(space: &Space, network: &Architecture) -> Vec<String> {
+    let block = |(block, choice): (&tfnas::Block, tfnas::Choice)| {
+        format!("{} {} width {}", block.name(), space.operations()[choice.operation].name(), choice.width)
+    };
+    network.choices(space).map(block).collect()
+}
+
+impl fmt::Display for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "a network with the numbers of {} ({} parameters):", self.model, self.parameters)?;
+        self.architecture.iter().try_for_each(|block| writeln!(f, "  {block}"))
+    }
+}

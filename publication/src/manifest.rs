@@ -1,0 +1,184 @@
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use tfnas_artifacts::Digest;
+use tfnas_attestations::Sha256Digest;
+
+use crate::json::{canonical, parse_canonical};
+use crate::names;
+
+/// More files than any publication has.
+const MAX_FILES: usize = 10_000;
+
+/// Every file of a publication, in byte order of the names; the manifest itself, the Statement over it and signatures
+/// aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    format: Format,
+    /// The files.
+    pub files: Vec<FileEntry>,
+    /// The files that hold signatures over all others; empty where nobody signed.
+    pub signatures: Vec<String>,
+}
+
+/// The format of a publication; changing anything that another program would read differently means another tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Format {
+    #[serde(rename = "tfnas.publication.v1")]
+    PublicationV1,
+}
+
+/// One file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// Relative to the folder, with `/` between names.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of its bytes, in hexadecimal digits: what other programs check.
+    pub sha256: Sha256Digest,
+    /// BLAKE3 of its bytes: what keys and records name.
+    pub blake3: Digest,
+}
+
+/// A text that is no manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// It is written otherwise.
+    #[error("{0}")]
+    Text(String),
+    /// A name that could lead out of the folder.
+    #[error("{0:?} is no name of a file inside the folder")]
+    Name(String),
+    /// A name twice.
+    #[error("{0} is named twice")]
+    Twice(String),
+    /// Names out of order.
+    #[error("{0} does not stand in the order of the names")]
+    Order(String),
+    /// A file that a manifest never names.
+    #[error("{0} is not among the files that a manifest names")]
+    Own(String),
+    /// More files than any publication has.
+    #[error("it names more than {MAX_FILES} files")]
+    TooMany,
+}
+
+impl Manifest {
+    /// A manifest of these files.
+    pub fn new(mut files: Vec<FileEntry>, signatures: Vec<String>) -> Self {
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        Self { format: Format::PublicationV1, files, signatures }
+    }
+
+    /// Writes the manifest.
+    pub fn to_text(&self) -> String {
+        canonical(self)
+    }
+
+    /// Reads what [`to_text`](Self::to_text) wrote, and nothing else.
+    ///
+    /// # Errors
+    /// [`ManifestError`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let manifest: Self = parse_canonical(bytes).map_err(ManifestError::Text)?;
+        if manifest.files.len() > MAX_FILES {
+            return Err(ManifestError::TooMany);
+        }
+        let known = [names::SIGNATURE, names::ENVELOPE];
+        if let Some(other) = manifest.signatures.iter().find(|name| !known.contains(&name.as_str())) {
+            return Err(ManifestError::Name(other.clone()));
+        }
+        let mut seen = BTreeSet::new();
+        let mut last = "";
+        for FileEntry { name, .. } in &manifest.files {
+            if !is_plain_name(name) {
+                return Err(ManifestError::Name(name.clone()));
+            }
+            if !seen.insert(name.as_str()) {
+                return Err(ManifestError::Twice(name.clone()));
+            }
+            if name.as_str() < last {
+                return Err(ManifestError::Order(name.clone()));
+            }
+            if [names::MANIFEST, names::STATEMENT].contains(&name.as_str()) || known.contains(&name.as_str()) {
+                return Err(ManifestError::Own(name.clone()));
+            }
+            last = name;
+        }
+        Ok(manifest)
+    }
+
+    /// Returns the entry of a file.
+    pub fn file(&self, name: &str) -> Option<&FileEntry> {
+        let at = self.files.binary_search_by(|file| file.name.as_str().cmp(name)).ok()?;
+        self.files.get(at)
+    }
+}
+
+/// Whether a name stands for a file inside a folder: no way up, no way out, nothing that another system reads otherwise.
+pub fn is_plain_name(name: &str) -> bool {
+    let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+    name.len() <= 1024
+        && name.split('/').all(plain)
+        && !name.contains(['\\', ':'])
+        && !name.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn entry(name: &str) -> FileEntry {
+        FileEntry {
+            name: name.to_owned(),
+            bytes: 1,
+            sha256: Sha256Digest::of_bytes(b"x"),
+            blake3: Digest::of_bytes(b"x"),
+        }
+    }
+
+    fn error(text: &str) -> String {
+        Manifest::parse(text.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_manifest_comes_back_in_the_order_of_its_names() {
+        let manifest = Manifest::new(vec![entry("b"), entry("a/c"), entry("a")], Vec::new());
+        let read = Manifest::parse(manifest.to_text().as_bytes()).unwrap();
+        assert_eq!(read, manifest);
+        assert_eq!(read.files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["a", "a/c", "b"]);
+        assert_eq!(read.file("a/c"), Some(&entry("a/c")));
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_or_stand_twice_are_refused() {
+        let with = |names: &[&str]| {
+            Manifest {
+                format: Format::PublicationV1,
+                files: names.iter().map(|name| entry(name)).collect(),
+                signatures: Vec::new(),
+            }
+            .to_text()
+        };
+        for name in ["../a", "/a", "a/../b", "a//b", "", ".", "a\\b", "c:a", "a/", "a\nb"] {
+            assert!(error(&with(&[name])).contains("is no name"), "{name:?}");
+        }
+        assert!(error(&with(&["a", "a"])).contains("a is named twice"));
+        assert!(error(&with(&["b", "a"])).contains("order"));
+        assert!(error(&with(&["manifest.json"])).contains("not among"));
+    }
+
+    #[test]
+    fn a_text_that_is_written_otherwise_is_refused() {
+        let text = Manifest::new(vec![entry("a")], Vec::new()).to_text();
+        assert!(error(&text.replace("\"bytes\": 1", "\"bytes\": 1,\n      \"bytes\": 1")).contains("duplicate field"));
+        assert!(error(&text.replace("\"bytes\": 1", "\"bytes\":  1")).contains("not written so"));
+        assert!(error(&text.replace("publication.v1", "publication.v2")).contains("unknown variant"));
+        assert!(error(text.trim_end()).contains("not written so"));
+    }
+}

@@ -1,0 +1,216 @@
+//! Which attempts a run's network was made by: one of each stage.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tfnas_artifacts::{Attempt, Cache, Outcome, Purpose, RunId};
+use tfnas_stages::{Source, Stage};
+
+use crate::PublicationError;
+use crate::{Origin, PublishedInput};
+
+/// Runs looked through for an instance, newest first.
+const MAX_RUNS: usize = 10_000;
+
+/// The attempts behind one tested network.
+pub struct Chosen {
+    /// The run.
+    pub run: RunId,
+    /// One attempt of each stage.
+    pub attempts: BTreeMap<Stage, Attempt>,
+    /// Where the inputs of each came from.
+    pub inputs: BTreeMap<Stage, Vec<PublishedInput>>,
+}
+
+impl Chosen {
+    /// The instance whose network it is.
+    pub fn id(&self) -> &str {
+        &self.attempts[&Stage::Test].instance
+    }
+}
+
+/// The results of a run, made or used, by instance.
+type Results = BTreeMap<String, Attempt>;
+
+/// Chooses the run, and in it the network, that a text names: `latest`, `3`, `test@12`, `3/test@12`.
+///
+/// # Errors
+/// A run that is not there or incomplete, several networks in it, a network that no search found.
+pub fn choose(cache: &Cache, what: &str) -> Result<Chosen, PublicationError> {
+    let (run, instance) = named(cache, what)?;
+    let results = results(cache, run)?;
+    let test = the_one_test(run, &results, instance)?;
+    let mut chosen = Chosen { run, attempts: BTreeMap::new(), inputs: BTreeMap::new() };
+    let mut open = vec![(Stage::Test, test)];
+    while let Some((stage, attempt)) = open.pop() {
+        if chosen.attempts.contains_key(&stage) {
+            continue;
+        }
+        let mut inputs = Vec::new();
+        for input in &attempt.inputs {
+            let from = match maker(&input.port) {
+                None => Origin::Data { key: key(&input.port).to_owned() },
+                Some(before) => {
+                    let made = made(&results, before, &attempt, &input.port, &input.digest)
+                        .ok_or_else(|| not_made(run, &attempt, &input.port, before))?;
+                    open.push((before, made.clone()));
+                    Origin::Stage { stage: before, output: input.port.clone() }
+                }
+            };
+            inputs.push(PublishedInput { port: input.port.clone(), digest: input.digest, from });
+        }
+        if inputs.iter().any(|input| input.port == "weights") {
+            return Err(PublicationError::usage(format!(
+                "run {run} tested weights from a file (test.weights), which no stage of it made"
+            ))
+            .with_hint("publish a run that tested what it trained"));
+        }
+        chosen.inputs.insert(stage, inputs);
+        chosen.attempts.insert(stage, attempt);
+    }
+    match Stage::ALL.iter().find(|stage| !stage.is_optional() && !chosen.attempts.contains_key(stage)) {
+        None => Ok(chosen),
+        Some(missing) => Err(incomplete(run, &[*missing])),
+    }
+}
+
+fn named<'a>(cache: &Cache, what: &'a str) -> Result<(RunId, Option<&'a str>), PublicationError> {
+    let ledger = cache.ledger();
+    let (run, instance) = match what.split_once('/') {
+        Some((run, instance)) => (run, Some(instance)),
+        None => (what, None),
+    };
+    if run == "latest" {
+        let last = ledger.runs(None, 1)?.into_iter().next();
+        let last = last.ok_or_else(|| PublicationError::usage("there is no run yet").with_hint("`run all` first"))?;
+        return Ok((last.id, instance));
+    }
+    if let Ok(number) = run.parse() {
+        return match ledger.run(RunId(number))? {
+            Some(found) => Ok((found.id, instance)),
+            None => Err(PublicationError::usage(format!("there is no run {number}")).with_hint("`log` lists the runs")),
+        };
+    }
+    if instance.is_none() {
+        for found in ledger.runs(None, MAX_RUNS)? {
+            let summary = ledger.summary(found.id)?;
+            let mut made = summary.made.iter().filter(|(_, outcome)| *outcome == Some(Outcome::Done));
+            if made.any(|(id, _)| id == what) || summary.used.iter().any(|(id, _)| id == what) {
+                return Ok((found.id, Some(what)));
+            }
+        }
+    }
+    Err(PublicationError::usage(format!("`{what}` names no run"))
+        .with_hint("say latest, a number that `log` lists, or an instance that ran, as test@12"))
+}
+
+fn results(cache: &Cache, run: RunId) -> Result<Results, PublicationError> {
+    let used = cache.ledger().used_by(run)?;
+    let made = cache.ledger().made_by(run)?;
+    let done = |attempt: &Attempt| attempt.outcome == Some(Outcome::Done) && attempt.purpose == Purpose::Run;
+    // What was used and found damaged was made again later in the run.
+    Ok(used.into_iter().chain(made).filter(done).map(|attempt| (attempt.instance.clone(), attempt)).collect())
+}
+
+fn the_one_test(run: RunId, results: &Results, instance: Option<&str>) -> Result<Attempt, PublicationError> {
+    let wanted = instance.map(labels);
+    let tests: Vec<&Attempt> = results
+        .values()
+        .filter(|attempt| attempt.stage == Stage::Test.name())
+        .filter(|attempt| wanted.as_ref().is_none_or(|wanted| wanted.is_subset(&labels(&attempt.instance))))
+        .collect();
+    match tests[..] {
+        [test] => Ok(test.clone()),
+        [] => {
+            let is_there = |stage: &Stage| results.values().any(|attempt| attempt.stage == stage.name());
+            let missing: Vec<Stage> =
+                Stage::ALL.iter().copied().filter(|stage| !stage.is_optional() && !is_there(stage)).collect();
+            match instance {
+                Some(instance) if missing.is_empty() => {
+                    Err(PublicationError::usage(format!("run {run} has no result of a test of {instance}"))
+                        .with_hint(format!("`show {run}` tells what it has")))
+                }
+                _ => Err(incomplete(run, &missing)),
+            }
+        }
+        _ => {
+            let ids: Vec<String> = tests.iter().map(|test| format!("{run}/{}", test.instance)).collect();
+            Err(PublicationError::usage(format!("run {run} tested {} networks", tests.len()))
+                .with_hint(format!("say one of {}", ids.join(", "))))
+        }
+    }
+}
+
+fn incomplete(run: RunId, missing: &[Stage]) -> PublicationError {
+    let missing: Vec<&str> = missing.iter().map(|stage| stage.name()).collect();
+    PublicationError::usage(format!("run {run} is incomplete: it has no result of {}", missing.join(", ")))
+        .with_hint("`run all`, and publish that run")
+}
+
+fn not_made(run: RunId, attempt: &Attempt, port: &str, before: Stage) -> PublicationError {
+    let instance = &attempt.instance;
+    if port == "model.config" {
+        return PublicationError::usage(format!(
+            "the network of {instance} was given (train.from): no search of run {run} found it"
+        ))
+        .with_hint("publish a run that trained what it found");
+    }
+    PublicationError::usage(format!(
+        "run {run} is incomplete: it has no result of {} that made {port} as {instance} read it",
+        before.name()
+    ))
+    .with_hint("`run all`, and publish that run")
+}
+
+/// The stage that makes what a port reads; none for data.
+fn maker(port: &str) -> Option<Stage> {
+    Stage::ALL.iter().copied().find(|stage| stage.outputs(true).contains(&port))
+}
+
+/// The key of the configuration that names what a port reads.
+fn key(port: &str) -> &str {
+    Source::GIVEN.iter().find(|source| source.port() == port).and_then(|source| source.config_key()).unwrap_or(port)
+}
+
+/// The result of the run that made an input. Where networks of several instances are alike, it is that of the same
+/// values.
+fn made<'a>(
+    results: &'a Results,
+    stage: Stage,
+    reader: &Attempt,
+    output: &str,
+    digest: &tfnas_artifacts::Digest,
+) -> Option<&'a Attempt> {
+    let labels_of_reader = labels(&reader.instance);
+    let makers = results.values().filter(|attempt| {
+        attempt.stage == stage.name() && attempt.output(output).is_some_and(|output| output.digest == *digest)
+    });
+    makers.max_by_key(|attempt| labels(&attempt.instance).is_subset(&labels_of_reader))
+}
+
+/// The values of an instance's name.
+fn labels(instance: &str) -> BTreeSet<&str> {
+    instance.split_once('@').map(|(_, values)| values.split(',').collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_output_is_told_from_data_by_its_port() {
+        assert_eq!(maker("latency.table"), Some(Stage::Lookup));
+        assert_eq!(maker("classes.txt"), Some(Stage::Split));
+        assert_eq!(maker("test.list"), Some(Stage::Split));
+        for port in ["train_images", "test_images", "classes", "table", "start", "weights"] {
+            assert_eq!(maker(port), None);
+            assert!(key(port).contains('.'), "{port}");
+        }
+    }
+
+    #[test]
+    fn values_of_a_name_are_those_after_the_stage() {
+        assert!(labels("search@12").is_subset(&labels("test@12,lr=0.1")));
+        assert!(!labels("search@15").is_subset(&labels("test@12,lr=0.1")));
+        assert!(labels("split").is_empty());
+    }
+}
