@@ -107,10 +107,16 @@ fn explain(message: &clap::Error) -> Exit {
     out::check().map_or_else(report_error, |()| Exit::Done)
 }
 
-fn report_error(CommandError { message, hint, exit }: CommandError) -> Exit {
+fn report_error(error: CommandError) -> Exit {
+    let CommandError { kind, message, hint, source } = error;
     match hint {
         Some(hint) => tracing::error!(hint, "{message}"),
         None => tracing::error!("{message}"),
     }
-    exit
+    let mut cause = source.as_deref().and_then(|source| source.source());
+    while let Some(error) = cause {
+        tracing::debug!("caused by: {error}");
+        cause = error.source();
+    }
+    kind.exit()
 }

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::error::Error;
 use std::path::Path;
 
 use tfnas_artifacts::{CacheError, FileError, LedgerError, ObjectError, RemoteError};
@@ -16,49 +16,102 @@ use tfnas_publication::{ErrorKind, PublicationError};
 
 use crate::exit::Exit;
 
-/// An error as the user sees it: one message, the way out, and how the program ends.
-#[derive(Debug)]
+/// What kind of error a command ends with, which decides the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandErrorKind {
+    /// Usage, configuration, data or store: nothing was done.
+    Usage,
+    /// What was asked for did not succeed.
+    Failed,
+    /// The user ended it.
+    Interrupted,
+}
+
+impl CommandErrorKind {
+    /// Returns how the program ends.
+    pub const fn exit(self) -> Exit {
+        match self {
+            Self::Usage => Exit::Usage,
+            Self::Failed => Exit::Failed,
+            Self::Interrupted => Exit::Interrupted,
+        }
+    }
+}
+
+/// An error as the user sees it: one message, what to do about it, and how the program ends.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
 pub struct CommandError {
+    /// How the program ends.
+    pub kind: CommandErrorKind,
     /// What is wrong, and where.
     pub message: String,
-    /// The way out.
+    /// What to do.
     pub hint: Option<String>,
-    /// How the program ends.
-    pub exit: Exit,
+    /// The error of a library that the message is made from; `-vv` prints its causes.
+    pub source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl CommandError {
     /// An error of usage, configuration, data or store.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, exit: Exit::Usage }
+        Self { kind: CommandErrorKind::Usage, message: message.into(), hint: None, source: None }
     }
 
     /// A failure of what was asked for.
     pub fn failed(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Failed, ..Self::usage(message) }
+        Self { kind: CommandErrorKind::Failed, ..Self::usage(message) }
     }
 
-    /// The same error with a way out.
+    /// The same error with a hint.
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
-}
 
-impl fmt::Display for CommandError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+    /// The error of a library, with its own message.
+    fn of(kind: CommandErrorKind, source: impl Error + Send + Sync + 'static) -> Self {
+        let message = source.to_string();
+        Self { kind, source: Some(Box::new(source)), ..Self::usage(message) }
     }
 }
 
+/// Errors that are the user's to resolve, and need no hint.
+macro_rules! usage_errors {
+    ($($error:ty),+ $(,)?) => {
+        $(impl From<$error> for CommandError {
+            fn from(error: $error) -> Self {
+                Self::of(CommandErrorKind::Usage, error)
+            }
+        })+
+    };
+}
+
+usage_errors!(PlanError, NetworkFileError, LockError, ReadTableError, CacheError, LedgerError, KeyError, FileError);
+
+/// Failures of what was asked for, which need no hint.
+macro_rules! failures {
+    ($($error:ty),+ $(,)?) => {
+        $(impl From<$error> for CommandError {
+            fn from(error: $error) -> Self {
+                Self::of(CommandErrorKind::Failed, error)
+            }
+        })+
+    };
+}
+
+failures!(QueryError, ObjectError);
+
 impl From<ConfigError> for CommandError {
     fn from(error: ConfigError) -> Self {
-        Self { hint: error.hint().map(str::to_owned), ..Self::usage(error.to_string()) }
+        let hint = error.hint().map(str::to_owned);
+        Self { hint, ..Self::of(CommandErrorKind::Usage, error) }
     }
 }
 
 impl From<SelectError> for CommandError {
     fn from(error: SelectError) -> Self {
-        Self::usage(error.to_string()).with_hint(error.hint)
+        let hint = error.hint.clone();
+        Self::of(CommandErrorKind::Usage, error).with_hint(hint)
     }
 }
 
@@ -72,7 +125,7 @@ impl From<InputError> for CommandError {
             InputError::Missing { key, .. } => Some(format!("correct `{key}` in the configuration, or with --set")),
             _ => None,
         };
-        Self { hint, ..Self::usage(error.to_string()) }
+        Self { hint, ..Self::of(CommandErrorKind::Usage, error) }
     }
 }
 
@@ -95,37 +148,25 @@ impl From<DeviceError> for CommandError {
             }
             DeviceError::NoDriver { .. } | DeviceError::Missing { .. } => "`--set device=cpu` computes on the CPU",
         };
-        Self::usage(error.to_string()).with_hint(hint)
+        Self::of(CommandErrorKind::Usage, error).with_hint(hint)
     }
 }
 
 impl From<ProgramError> for CommandError {
     fn from(error: ProgramError) -> Self {
-        Self::usage(error.to_string()).with_hint(ProgramError::HINT)
-    }
-}
-
-impl From<QueryError> for CommandError {
-    fn from(error: QueryError) -> Self {
-        Self::failed(error.to_string())
+        Self::of(CommandErrorKind::Usage, error).with_hint(ProgramError::HINT)
     }
 }
 
 impl From<LauncherError> for CommandError {
     fn from(error: LauncherError) -> Self {
-        let message = error.to_string();
-        match error {
-            LauncherError::Variable { hint, .. } => Self::usage(message).with_hint(hint),
-            LauncherError::Start { .. } => Self::usage(message),
-            LauncherError::Worker { hint, .. } => Self { hint, ..Self::failed(message) },
-            LauncherError::ShutDown(_) => Self::failed(message),
-        }
-    }
-}
-
-impl From<PlanError> for CommandError {
-    fn from(error: PlanError) -> Self {
-        Self::usage(error.to_string())
+        let (kind, hint) = match &error {
+            LauncherError::Variable { hint, .. } => (CommandErrorKind::Usage, Some((*hint).to_owned())),
+            LauncherError::Start { .. } => (CommandErrorKind::Usage, None),
+            LauncherError::Worker { hint, .. } => (CommandErrorKind::Failed, hint.clone()),
+            LauncherError::ShutDown(_) => (CommandErrorKind::Failed, None),
+        };
+        Self { hint, ..Self::of(kind, error) }
     }
 }
 
@@ -138,13 +179,8 @@ impl From<NetworkError> for CommandError {
             }
             _ => None,
         };
-        Self { hint: hint.map(str::to_owned), ..Self::usage(error.to_string()) }
-    }
-}
-
-impl From<NetworkFileError> for CommandError {
-    fn from(error: NetworkFileError) -> Self {
-        Self::usage(error.to_string())
+        let hint = hint.map(str::to_owned);
+        Self { hint, ..Self::of(CommandErrorKind::Usage, error) }
     }
 }
 
@@ -155,13 +191,15 @@ impl From<TargetError> for CommandError {
             TargetError::Table { .. } => Some("leave `lookup.import` out to measure one on this machine"),
             _ => None,
         };
-        Self { hint: hint.map(str::to_owned), ..Self::usage(error.to_string()) }
+        let hint = hint.map(str::to_owned);
+        Self { hint, ..Self::of(CommandErrorKind::Usage, error) }
     }
 }
 
 impl From<TestImagesError> for CommandError {
     fn from(error: TestImagesError) -> Self {
-        Self::usage(error.to_string()).with_hint(error.hint())
+        let hint = error.hint();
+        Self::of(CommandErrorKind::Usage, error).with_hint(hint)
     }
 }
 
@@ -171,71 +209,30 @@ impl From<GeneratedError> for CommandError {
     }
 }
 
-impl From<LockError> for CommandError {
-    fn from(error: LockError) -> Self {
-        Self::usage(error.to_string())
-    }
-}
-
-impl From<ReadTableError> for CommandError {
-    fn from(error: ReadTableError) -> Self {
-        Self::usage(error.to_string())
-    }
-}
-
-impl From<CacheError> for CommandError {
-    fn from(error: CacheError) -> Self {
-        Self::usage(error.to_string())
-    }
-}
-
-impl From<LedgerError> for CommandError {
-    fn from(error: LedgerError) -> Self {
-        Self::usage(error.to_string())
-    }
-}
-
-impl From<ObjectError> for CommandError {
-    fn from(error: ObjectError) -> Self {
-        Self::failed(error.to_string())
-    }
-}
-
 impl From<RemoteError> for CommandError {
     fn from(error: RemoteError) -> Self {
         match error {
             RemoteError::Stopped => Self {
-                exit: Exit::Interrupted,
+                kind: CommandErrorKind::Interrupted,
                 ..Self::usage("interrupted; the same command goes on from what has come or gone")
             },
             RemoteError::Cache(CacheError::Object(error)) => error.into(),
             RemoteError::Cache(error) => error.into(),
             RemoteError::File(error) => error.into(),
-            error if error.is_usage() => Self::usage(error.to_string()),
-            error => Self::failed(error.to_string()),
+            error if error.is_usage() => Self::of(CommandErrorKind::Usage, error),
+            error => Self::of(CommandErrorKind::Failed, error),
         }
     }
 }
 
 impl From<PublicationError> for CommandError {
     fn from(error: PublicationError) -> Self {
-        let message = error.message.clone();
-        let own = match error.kind {
-            ErrorKind::Usage => Self::usage(message),
-            ErrorKind::Failed => Self::failed(message),
+        let kind = match error.kind {
+            ErrorKind::Usage => CommandErrorKind::Usage,
+            ErrorKind::Failed => CommandErrorKind::Failed,
         };
-        Self { hint: error.hint, ..own }
+        let hint = error.hint.clone();
+        Self { hint, ..Self::of(kind, error) }
     }
 }
 
-impl From<KeyError> for CommandError {
-    fn from(error: KeyError) -> Self {
-        Self::usage(error.to_string())
-    }
-}
-
-impl From<FileError> for CommandError {
-    fn from(error: FileError) -> Self {
-        Self::usage(error.to_string())
-    }
-}

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use tfnas::ModelConfig;
-use tfnas::checkpoint::{Misfits, StateDict};
 use tfnas::state_shapes::state_shapes;
+use tfnas_pytorch_files::checkpoint::{Misfits, StateDict};
 
 /// The f32 tensors of a network, by the names of the original's `state_dict`: each there, of its shape, and finite.
 #[derive(Clone, Debug)]

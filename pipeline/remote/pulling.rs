@@ -4,8 +4,7 @@ use indicatif::MultiProgress;
 use tfnas_artifacts::{Cache, CacheError, OpenRun, Outcome, Pulled, Remote, Wanted};
 use tfnas_humanize as humanize;
 
-use crate::error::CommandError;
-use crate::exit::Exit;
+use crate::error::{CommandError, CommandErrorKind};
 use crate::remote::Moved;
 
 /// Results on their way from a remote into a store. The ledger notes them as used by an invocation of their own, so that
@@ -65,7 +64,7 @@ impl<'a> Pulling<'a> {
     pub fn end<T>(self, ended: Result<T, CommandError>) -> Result<T, CommandError> {
         let outcome = match &ended {
             Ok(_) => Outcome::Done,
-            Err(CommandError { exit: Exit::Interrupted, .. }) => Outcome::Interrupted,
+            Err(CommandError { kind: CommandErrorKind::Interrupted, .. }) => Outcome::Interrupted,
             Err(_) => Outcome::Failed,
         };
         let noted = match self.run.into_inner().unwrap_or_else(PoisonError::into_inner) {

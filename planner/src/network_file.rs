@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use tfnas::checkpoint::{Conversions, Misfits, Wanted, WeightsFile, WeightsFileError};
 use tfnas::state_shapes::state_shapes;
 use tfnas::{ConfigError, ModelConfig};
 use tfnas_artifacts::Digest;
 use tfnas_fs::{read_limited, read_text_limited};
+use tfnas_pytorch_files::checkpoint::{Conversions, Misfits, Wanted, WeightsFile, WeightsFileError};
 
 /// More bytes than any model.config has.
 const MAX_CONFIG_BYTES: u64 = 16 << 20;

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use tfnas::table_pickle::TablePickleError;
 use tfnas::table_text::TableTextError;
 use tfnas::{LatencyTable, TableHeader};
 use tfnas_fs::read_limited;
+use tfnas_pytorch_files::TablePickleError;
+use tfnas_pytorch_files::table_from_pickle;
 
 /// More bytes than any table has.
 const MAX_BYTES: u64 = 256 << 20;
@@ -57,8 +58,7 @@ pub fn read(path: &Path, header: impl FnOnce() -> TableHeader) -> Result<Latency
         read_limited(path, MAX_BYTES).map_err(|source| ReadTableError::Read { path: path.to_owned(), source })?;
     let path = || path.to_owned();
     if bytes.first() == Some(&PICKLE) {
-        return LatencyTable::from_pickle(&bytes, header())
-            .map_err(|source| ReadTableError::Pickle { path: path(), source });
+        return table_from_pickle(&bytes, header()).map_err(|source| ReadTableError::Pickle { path: path(), source });
     }
     let text = String::from_utf8(bytes).map_err(|_| ReadTableError::Binary { path: path() })?;
     LatencyTable::parse(&text).map_err(|source| ReadTableError::Text { path: path(), source })

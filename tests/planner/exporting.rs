@@ -4,9 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
-use tfnas::checkpoint::{to_safetensors, write_pth};
 use tfnas::{Architecture, ModelConfig, Space};
 use tfnas_onnx::message::Model;
+use tfnas_pytorch_files::checkpoint::{to_safetensors, write_pth};
 use tfnas_random::{Purpose, Stream};
 
 use crate::formula::Scheme;

@@ -3,6 +3,7 @@
 use std::fs;
 
 use tfnas::{Knot, LatencyCurve, LatencyTable, Space, TableHeader};
+use tfnas_pytorch_files::table_to_pickle;
 
 use crate::project::Project;
 
@@ -25,7 +26,7 @@ pub fn table(per_channel: f64) -> LatencyTable {
 #[test]
 fn a_published_pickle_is_imported_as_readable_knots() {
     let project = Project::new();
-    fs::write(project.path("t.pkl"), table(1e-3).to_pickle()).unwrap();
+    fs::write(project.path("t.pkl"), table_to_pickle(&table(1e-3))).unwrap();
     project.good(&["table", "import", "t.pkl", "--out", "t.table", "--device", "Titan RTX", "--batch", "32"]);
     let text = fs::read_to_string(project.path("t.table")).unwrap();
     assert!(text.contains("device: Titan RTX") && text.contains("batch: 32"), "{text}");
@@ -119,7 +120,7 @@ fn space_and_classes_are_those_of_the_configuration_unless_they_are_named() {
 fn what_is_no_table_is_named() {
     let project = Project::new();
     project.write("a.table", "hello");
-    fs::write(project.path("b.pkl"), &table(1e-3).to_pickle()[..90]).unwrap();
+    fs::write(project.path("b.pkl"), &table_to_pickle(&table(1e-3))[..90]).unwrap();
     fs::write(project.path("c.table"), [0xff, 0xfe]).unwrap();
     for file in ["a.table", "b.pkl", "c.table", "none.table"] {
         let ended = project.run(&["table", "show", file]);

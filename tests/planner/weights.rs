@@ -3,9 +3,9 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use tfnas::checkpoint::{Dtype, PlainTensor, WeightsFile, to_safetensors, write_pth};
 use tfnas::state_shapes::{TensorShape, state_shapes};
 use tfnas::{Architecture, ModelConfig, Space};
+use tfnas_pytorch_files::checkpoint::{Dtype, PlainTensor, WeightsFile, to_safetensors, write_pth};
 use tfnas_random::{Purpose, Stream};
 
 use crate::project::{Project, step};

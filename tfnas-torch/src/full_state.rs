@@ -5,8 +5,8 @@
 
 use tch::{Device, Kind, Tensor, no_grad};
 use tfnas::channels::kept_channels;
-use tfnas::checkpoint::KeptChannels;
 use tfnas::{Block, Space, WidthError, Widths};
+use tfnas_pytorch_files::checkpoint::KeptChannels;
 
 use crate::initialise::initialise;
 use crate::layers::MbConv;

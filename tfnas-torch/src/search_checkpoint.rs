@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use tch::Device;
-use tfnas::checkpoint::{Checkpoint, SearchCheckpointError, Wanted, WeightsFile, WeightsFormat};
 use tfnas::{Space, Widths};
+use tfnas_pytorch_files::checkpoint::{Checkpoint, SearchCheckpointError, Wanted, WeightsFile, WeightsFormat};
 
 use crate::full_state::{FullState, FullStateError, insert_kept};
 use crate::supernet::Supernet;

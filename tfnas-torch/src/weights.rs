@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype as SafetensorsDtype, SafeTensorError, View, serialize};
 use tch::{Kind, Tensor, no_grad};
-use tfnas::checkpoint::{
-    Conversions, Dtype, Misfit, Misfits, PlainTensor, StateDict, Wanted, WeightsFile, WeightsFileError,
-};
 use tfnas::state_shapes::TensorShape;
+use tfnas_pytorch_files::checkpoint::{
+    Conversions, Dtype, Misfit, Misfits, PlainTensor, StateDict, Wanted, WeightsFile, WeightsFileError,
+    safetensors_dtype,
+};
 
 use crate::named_tensors::{Module, NamedTensors};
 
@@ -210,7 +211,7 @@ impl TensorBytes {
     fn of(name: &str, tensor: &Tensor) -> Result<Self, WeightsError> {
         let kind = tensor.kind();
         let unknown = || WeightsError::Dtype { name: name.to_owned(), dtype: format!("{kind:?}") };
-        let dtype = dtype_of(kind).ok_or_else(unknown)?.to_safetensors();
+        let dtype = safetensors_dtype(dtype_of(kind).ok_or_else(unknown)?);
         Ok(Self { tensor: tensor.detach(), shape: shape_of(tensor), dtype })
     }
 }

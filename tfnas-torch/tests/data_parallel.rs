@@ -10,6 +10,8 @@ mod world;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use device::device;
+use synthetic::{BATCH, SEED, SGD, batch, masks, network};
 use tch::{Kind, Tensor};
 use tfnas_c10d::{Environment, ProcessGroup, rendezvous};
 use tfnas_torch::data_parallel::DataParallel;
@@ -18,9 +20,6 @@ use tfnas_torch::optim::Sgd;
 use tfnas_torch::trainer::Trainer;
 use tfnas_torch::weights::{read_file, write_file};
 use tfnas_torch::{Module, NamedTensors, Role};
-
-use device::device;
-use synthetic::{BATCH, SEED, SGD, batch, masks, network};
 use world::{environment, free_port, say, start};
 
 const STEPS: u32 = 20;

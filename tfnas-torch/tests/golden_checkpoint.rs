@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tch::Device;
 use tfnas::ModelConfig;
-use tfnas::checkpoint::{Checkpoint, Field, WeightsFile, to_safetensors, write_pth};
+use tfnas_pytorch_files::checkpoint::{Checkpoint, Field, WeightsFile, to_safetensors, write_pth};
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::weights::{from_bytes, load};
 

@@ -5,6 +5,8 @@
 mod device;
 mod synthetic;
 
+use device::device;
+use synthetic::{CLASSES, SEED, SGD, batch, masks, network};
 use tch::{Kind, Tensor};
 use tfnas::{Knot, LatencyCurve, LatencyTable, NeededRow, Space, TableHeader, Widths};
 use tfnas_c10d::Precision;
@@ -19,9 +21,6 @@ use tfnas_torch::supernet::Latencies;
 use tfnas_torch::trainer::Trainer;
 use tfnas_torch::weights::to_bytes;
 use tfnas_torch::{Module, NamedTensors, Role};
-
-use device::device;
-use synthetic::{CLASSES, SEED, SGD, batch, masks, network};
 
 /// A trainer of a network; none, said aloud, where this CPU cannot train in the precision.
 fn trainer(network: &impl Module, precision: Precision) -> Option<Trainer> {

@@ -1,7 +1,7 @@
 //! A search that starts from what an earlier one left: this project's file, or a checkpoint of the original.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../tfnas/tests/support/legacy_checkpoint.rs"]
+#[path = "../../pytorch-files/tests/support/legacy_checkpoint.rs"]
 mod legacy_checkpoint;
 
 use std::path::Path;

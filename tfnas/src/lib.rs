@@ -9,15 +9,15 @@
 //! * [`elasticity`], [`channels`]: fitting widths to a target latency, and the channels that are kept.
 //! * [`exact_fit`]: widths, and where they do not suffice operations and depth, fitted until the target is met.
 //! * [`block_key`], [`curve`], [`table`]: latency by block and width, in milliseconds, with its text form
-//!   ([`table_text`]), the original's pickle ([`table_pickle`]), and what a table can reach ([`reachable`]).
+//!   ([`table_text`]), and what a table can reach ([`reachable`]).
 //! * [`random_architecture`]: random networks of a given latency, to compare with.
 //! * [`witness`]: a network that has the multiply-adds and latencies of a claim.
 //! * [`config`], [`config_text`]: the original's `model.config`; [`config_space`]: which network of a space it is;
 //!   [`state_shapes`]: the tensors of the network.
 //! * [`normalisation`]: mean and standard deviation of the images' colours.
 //! * [`cost`], [`schedule`]: parameters and FLOPs; learning rates, temperature, drop-connect rates.
-//! * [`pickle`]: Python pickles, read as data and never executed; [`checkpoint`]: named tensors in `.pth.tar` and
-//!   safetensors files, as bytes.
+//!
+//! Files of PyTorch, among them the original's tables and checkpoints, are read and written by `tfnas-pytorch-files`.
 //!
 //! # Names
 //!
@@ -52,18 +52,17 @@ pub mod allowed_widths;
 pub mod architecture;
 pub mod block_key;
 pub mod channels;
-pub mod checkpoint;
 pub mod config;
 pub mod config_space;
 pub mod config_text;
 pub mod cost;
 pub mod curve;
 pub mod definition;
+mod dtype;
 pub mod elasticity;
 pub mod exact_fit;
 pub mod normalisation;
 pub mod parse;
-pub mod pickle;
 mod published;
 pub mod random_architecture;
 pub mod reachable;
@@ -73,7 +72,6 @@ mod space_check;
 mod spaces;
 pub mod state_shapes;
 pub mod table;
-pub mod table_pickle;
 pub mod table_text;
 pub mod widths;
 pub mod witness;
@@ -85,6 +83,7 @@ pub use config::{ConvConfig, LinearConfig, MbConvConfig, ModelConfig};
 pub use config_text::ConfigError;
 pub use curve::{Knot, LatencyCurve};
 pub use definition::{Activation, FeatureMix, FirstStem, Group, Operation, SecondStem, SpaceDefinition};
+pub use dtype::Dtype;
 pub use reachable::Reachable;
 pub use space::{Block, NeededRow, Space};
 pub use space_check::SpaceError;

@@ -1,6 +1,6 @@
 //! The tensors of a network: names, shapes and dtypes of the original's `state_dict`, in its order.
 
-use crate::checkpoint::Dtype;
+use crate::Dtype;
 use crate::config::{ConvConfig, MbConvConfig, ModelConfig};
 
 /// One tensor of a network.

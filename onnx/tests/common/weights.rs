@@ -4,8 +4,8 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use tfnas::ModelConfig;
-use tfnas::checkpoint::{Dtype, PlainTensor, StateDict};
 use tfnas::state_shapes::{TensorShape, state_shapes};
+use tfnas_pytorch_files::checkpoint::{Dtype, PlainTensor, StateDict};
 
 use crate::formula::Scheme;
 

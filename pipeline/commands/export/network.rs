@@ -2,13 +2,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use tfnas::ModelConfig;
-use tfnas::checkpoint::{WeightsFormat, to_safetensors};
 use tfnas_artifacts::{Attempt, Digest};
 use tfnas_fs::read_text_limited;
 use tfnas_images::parse_classes;
 use tfnas_onnx::State;
 use tfnas_planner::network_file::{ConfigFile, WeightsBytes};
 use tfnas_planner::plan::{InputSource, select};
+use tfnas_pytorch_files::checkpoint::{WeightsFormat, to_safetensors};
 use tfnas_stages::{ExifOrientation, Stage, published_resize};
 
 use crate::error::CommandError;

@@ -26,7 +26,7 @@ impl Export {
     pub fn execute(&self) -> Result<Exit, CommandError> {
         let table = read(&self.file)?;
         let out = self.out.display();
-        tfnas_fs::write_atomic(&self.out, &table.to_pickle())
+        tfnas_fs::write_atomic(&self.out, &table_to_pickle(&table))
             .map_err(|error| CommandError::usage(format!("cannot write {out}: {error}")))?;
         tracing::info!("wrote {out}: {} keys", table.curves().len());
         Ok(Exit::Done)

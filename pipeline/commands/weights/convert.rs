@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use tfnas::checkpoint::{Conversions, StateDict, to_safetensors, write_pth};
 use tfnas_planner::network_file::WeightsBytes;
+use tfnas_pytorch_files::checkpoint::{Conversions, StateDict, to_safetensors, write_pth};
 
 use crate::commands::weights::{KeyOption, write, wrong};
 use crate::error::CommandError;

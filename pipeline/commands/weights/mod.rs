@@ -7,7 +7,7 @@ mod show;
 use std::path::Path;
 
 use clap::{Args, Subcommand};
-use tfnas::checkpoint::Wanted;
+use tfnas_pytorch_files::checkpoint::Wanted;
 
 use crate::error::CommandError;
 use crate::exit::Exit;

@@ -2,11 +2,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
-use tfnas::checkpoint::Checkpoint;
 use tfnas::{ModelConfig, cost};
 use tfnas_humanize as humanize;
 use tfnas_planner::config::space_named;
 use tfnas_planner::network_file::WeightsBytes;
+use tfnas_pytorch_files::checkpoint::Checkpoint;
 
 use crate::commands::weights::{KeyOption, write, wrong};
 use crate::error::CommandError;

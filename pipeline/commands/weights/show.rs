@@ -2,11 +2,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Map, Value, json};
-use tfnas::checkpoint::{Checkpoint, Field, StateDict, Wanted, WeightsFile, WeightsFormat};
 use tfnas_artifacts::Digest;
 use tfnas_humanize as humanize;
 use tfnas_humanize::Columns;
 use tfnas_planner::network_file::WeightsBytes;
+use tfnas_pytorch_files::checkpoint::{Checkpoint, Field, StateDict, Wanted, WeightsFile, WeightsFormat};
 
 use crate::commands::weights::{KeyOption, wrong};
 use crate::error::CommandError;

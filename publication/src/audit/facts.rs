@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
-use tfnas::checkpoint::WeightsFile;
 use tfnas::cost::{flops, parameters};
 use tfnas::exact_fit::{Preferences, fit_exactly};
 use tfnas::state_shapes::state_shapes;
 use tfnas::{Architecture, ModelConfig};
 use tfnas_images::parse_classes;
 use tfnas_planner::machine::build;
+use tfnas_pytorch_files::checkpoint::WeightsFile;
 use tfnas_stages::{
     Fit, Protocol, SearchResult, Stage, StageOutput as _, TestTally, TestedImage, finite, probabilities,
 };

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use tfnas::ModelConfig;
-use tfnas::checkpoint::{Checkpoint, Wanted, WeightsFormat};
 use tfnas::state_shapes::state_shapes;
 use tfnas_artifacts::{Attempt, Cache, Digest, Outcome};
 use tfnas_attestations::Sha256Digest;
 use tfnas_planner::network_file::WeightsBytes;
+use tfnas_pytorch_files::checkpoint::{Checkpoint, Wanted, WeightsFormat};
 
 use crate::PublicationError;
 use crate::audit::checks::Checks;

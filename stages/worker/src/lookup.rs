@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tfnas::{Architecture, BlockKey, LatencyTable, Space, TableCheck, TableHeader};
+use tfnas_pytorch_files::table_from_pickle;
 use tfnas_random::{Purpose, Stream};
 use tfnas_stages::{LookupCheck, LookupParams, LookupReport, LookupSection, Metrics, TableOrigin, finite};
 use tfnas_torch::NamedTensors;
@@ -120,7 +121,7 @@ fn import(context: &StageContext) -> Result<LatencyTable, StageError> {
     let place = format!("lookup.import: {}", path.display());
     if bytes.first() == Some(&PICKLE) {
         let header = TableHeader { name: "imported".to_owned(), ..TableHeader::default() };
-        return LatencyTable::from_pickle(&bytes, header).context(place);
+        return table_from_pickle(&bytes, header).context(place);
     }
     let text = String::from_utf8(bytes).context(&place)?;
     LatencyTable::parse(&text).context(place)

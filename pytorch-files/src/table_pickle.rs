@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::block_key::{BlockKey, KeyError};
-use crate::curve::{CurveError, Knot, LatencyCurve};
+use tfnas::block_key::{BlockKey, KeyError};
+use tfnas::curve::{CurveError, Knot, LatencyCurve};
+use tfnas::table::{LatencyTable, TableError, TableHeader};
+
 use crate::pickle::{self, Limits, Pickle, PickleError, PickleWriter, ValueId};
-use crate::table::{LatencyTable, TableError, TableHeader};
 
 const BASE: &str = "base";
 /// The distance of the samples from which the published tables were interpolated, in channels.
@@ -83,73 +84,71 @@ pub enum TablePickleError {
     Table(#[from] TableError),
 }
 
-impl LatencyTable {
-    /// Reads a pickled table without executing it.
-    ///
-    /// Every entry keeps its value to the last bit: a row that was interpolated from samples every 8 channels, as all
-    /// published ones, becomes those samples; of any other, each entry becomes a knot.
-    ///
-    /// * `header`: where the table comes from, which the pickle does not say. Its unit must be milliseconds.
-    ///
-    /// # Errors
-    /// [`TablePickleError`].
-    pub fn from_pickle(bytes: &[u8], header: TableHeader) -> Result<Self, TablePickleError> {
-        let limits = Limits { globals: &[ORDERED_DICT], ..Limits::default() };
-        let pickle = pickle::parse(bytes, &limits)?;
-        let mut base_ms = None;
-        let mut curves = Vec::new();
-        let mut count = 0;
-        for (name, value) in dictionary(&pickle, pickle.root(), || "the pickle".to_owned())? {
-            let Some(text) = pickle.text(name) else {
-                let found = pickle.kind(name);
-                return Err(TablePickleError::KeyKind { found });
-            };
-            if text == BASE {
-                let ms = latency(&pickle, value, || BASE.to_owned())?;
-                if base_ms.replace(ms).is_some() {
-                    return Err(TablePickleError::RepeatedBase);
-                }
-                continue;
+/// Reads a pickled table without executing it.
+///
+/// Every entry keeps its value to the last bit: a row that was interpolated from samples every 8 channels, as all
+/// published ones, becomes those samples; of any other, each entry becomes a knot.
+///
+/// * `header`: where the table comes from, which the pickle does not say. Its unit must be milliseconds.
+///
+/// # Errors
+/// [`TablePickleError`].
+pub fn table_from_pickle(bytes: &[u8], header: TableHeader) -> Result<LatencyTable, TablePickleError> {
+    let limits = Limits { globals: &[ORDERED_DICT], ..Limits::default() };
+    let pickle = pickle::parse(bytes, &limits)?;
+    let mut base_ms = None;
+    let mut curves = Vec::new();
+    let mut count = 0;
+    for (name, value) in dictionary(&pickle, pickle.root(), || "the pickle".to_owned())? {
+        let Some(text) = pickle.text(name) else {
+            let found = pickle.kind(name);
+            return Err(TablePickleError::KeyKind { found });
+        };
+        if text == BASE {
+            let ms = latency(&pickle, value, || BASE.to_owned())?;
+            if base_ms.replace(ms).is_some() {
+                return Err(TablePickleError::RepeatedBase);
             }
-            let key: BlockKey = text.parse()?;
-            let entries = entries(&pickle, &key, value)?;
-            count += entries.len();
-            if count > MAX_ENTRIES {
-                return Err(TablePickleError::TooManyEntries);
-            }
-            let curve = curve(&key, entries).map_err(|source| TablePickleError::Curve { key, source })?;
-            curves.push((key, curve));
+            continue;
         }
-        let base_ms = base_ms.ok_or(TablePickleError::NoBase)?;
-        Ok(Self::new(header, base_ms, curves)?)
+        let key: BlockKey = text.parse()?;
+        let entries = entries(&pickle, &key, value)?;
+        count += entries.len();
+        if count > MAX_ENTRIES {
+            return Err(TablePickleError::TooManyEntries);
+        }
+        let curve = curve(&key, entries).map_err(|source| TablePickleError::Curve { key, source })?;
+        curves.push((key, curve));
     }
+    let base_ms = base_ms.ok_or(TablePickleError::NoBase)?;
+    Ok(LatencyTable::new(header, base_ms, curves)?)
+}
 
-    /// Writes the table as the original reads it: every width from 1 to the last knot of every key.
-    pub fn to_pickle(&self) -> Vec<u8> {
-        let mut writer = PickleWriter::new();
+/// Writes the table as the original reads it: every width from 1 to the last knot of every key.
+pub fn table_to_pickle(table: &LatencyTable) -> Vec<u8> {
+    let mut writer = PickleWriter::new();
+    writer.global(ORDERED_DICT.0, ORDERED_DICT.1);
+    writer.empty_tuple();
+    writer.reduce();
+    writer.mark();
+    writer.text(BASE);
+    writer.float(table.base_ms());
+    for (key, curve) in table.curves() {
+        writer.text(&key.to_string());
         writer.global(ORDERED_DICT.0, ORDERED_DICT.1);
         writer.empty_tuple();
         writer.reduce();
         writer.mark();
-        writer.text(BASE);
-        writer.float(self.base_ms());
-        for (key, curve) in self.curves() {
-            writer.text(&key.to_string());
-            writer.global(ORDERED_DICT.0, ORDERED_DICT.1);
-            writer.empty_tuple();
-            writer.reduce();
-            writer.mark();
-            for width in 1..=curve.last_width() {
-                if let Some(ms) = curve.ms(width) {
-                    writer.int(width as i64);
-                    writer.float(ms);
-                }
+        for width in 1..=curve.last_width() {
+            if let Some(ms) = curve.ms(width) {
+                writer.int(width as i64);
+                writer.float(ms);
             }
-            writer.set_items();
         }
         writer.set_items();
-        writer.finish()
     }
+    writer.set_items();
+    writer.finish()
 }
 
 fn dictionary(

@@ -50,7 +50,7 @@ mod writer;
 
 pub use archive::ArchiveError;
 pub use convert::Conversions;
-pub use dtype::Dtype;
+pub use dtype::safetensors_dtype;
 pub use error::CheckpointError;
 pub use fields::Field;
 pub use find::Wanted;
@@ -58,6 +58,7 @@ pub use misfit::{Misfit, Misfits};
 pub use search::{KeptChannels, SearchCheckpoint, SearchCheckpointError};
 pub use state_dict::StateDict;
 pub use tensor::PlainTensor;
+pub use tfnas::Dtype;
 pub use weights_file::{WeightsFile, WeightsFileError, WeightsFormat};
 pub use writer::{PthError, write_pth};
 

@@ -1,7 +1,7 @@
 //! A search of the original, in the container before PyTorch 1.6, byte by byte.
 #![allow(dead_code, clippy::unwrap_used)]
 
-use tfnas::pickle::PickleWriter;
+use tfnas_pytorch_files::pickle::PickleWriter;
 
 /// Name, shape and values of a tensor.
 pub type Named = (String, Vec<usize>, Vec<f32>);

@@ -3,13 +3,14 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
+use tfnas::state_shapes::TensorShape;
+
 use super::Checkpoint;
 use super::error::{CheckpointError, printed, printed_names};
 use super::prefix;
 use super::rebuild::{is_tensor, tensor};
 use super::state_dict::{STATE_DICT, StateDict, name};
 use crate::pickle::{Value, ValueId};
-use crate::state_shapes::TensorShape;
 
 /// How deep tensors may lie in dictionaries and lists.
 const DEPTH: usize = 16;

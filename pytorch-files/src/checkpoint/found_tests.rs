@@ -1,9 +1,10 @@
 //! Checkpoints as other tools write them: under other keys, with other names, dtypes, and objects beside the tensors.
 #![allow(clippy::unwrap_used)]
 
+use tfnas::state_shapes::TensorShape;
+
 use super::archive_writer::ArchiveWriter;
 use super::{Checkpoint, Dtype, Field, PlainTensor, StateDict, Wanted, WeightsFile, to_safetensors};
-use crate::state_shapes::TensorShape;
 
 fn text(text: &str) -> Vec<u8> {
     [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat()

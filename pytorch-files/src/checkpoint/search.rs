@@ -1,19 +1,20 @@
 //! A search of the original: `searched_model_NN.pth.tar`, a `state_dict` at full width and the masks of the channels in
 //! use, `mc_mask_dddict`.
 
+use tfnas::Dtype;
+use tfnas::architecture::Architecture;
+use tfnas::parse::{ParseError, parse};
+use tfnas::space::{Block, Space};
+use tfnas::state_shapes::TensorShape;
+use tfnas::widths::{WidthError, Widths};
+
 use super::Checkpoint;
-use super::dtype::Dtype;
 use super::error::{CheckpointError, printed};
 use super::find::Wanted;
 use super::rebuild::tensor;
 use super::state_dict::StateDict;
 use super::tensor::PlainTensor;
-use crate::architecture::Architecture;
-use crate::parse::{ParseError, parse};
 use crate::pickle::ValueId;
-use crate::space::{Block, Space};
-use crate::state_shapes::TensorShape;
-use crate::widths::{WidthError, Widths};
 
 /// The entry with the masks.
 const MASKS: &str = "mc_mask_dddict";

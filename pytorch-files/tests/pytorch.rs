@@ -6,7 +6,7 @@ mod python;
 
 use python::{python_with, run};
 use serde_json::{Value, json};
-use tfnas::checkpoint::{Checkpoint, CheckpointError, Dtype, Field, PlainTensor, write_pth};
+use tfnas_pytorch_files::checkpoint::{Checkpoint, CheckpointError, Dtype, Field, PlainTensor, write_pth};
 
 /// Loads a checkpoint without executing anything, puts part of it into a module, and prints all tensors.
 const LOAD: &str = "

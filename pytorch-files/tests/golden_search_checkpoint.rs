@@ -6,8 +6,8 @@ mod cases;
 
 use std::path::{Path, PathBuf};
 
-use tfnas::checkpoint::Checkpoint;
 use tfnas::{ModelConfig, Space};
+use tfnas_pytorch_files::checkpoint::Checkpoint;
 
 #[test]
 fn golden_search_checkpoint() {

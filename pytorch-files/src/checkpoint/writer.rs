@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::archive_writer::ArchiveWriter;
+use super::dtype::storage_class;
 use super::tensor::PlainTensor;
 use crate::pickle::PickleWriter;
 
@@ -54,7 +55,7 @@ fn rebuild(writer: &mut PickleWriter, key: usize, tensor: &PlainTensor<'_>) {
     writer.mark();
     writer.mark();
     writer.text("storage");
-    writer.global("torch", tensor.dtype().storage());
+    writer.global("torch", storage_class(tensor.dtype()));
     writer.text(&key.to_string());
     writer.text("cpu");
     writer.int(tensor.elements() as i64);

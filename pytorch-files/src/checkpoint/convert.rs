@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::dtype::Dtype;
+use tfnas::Dtype;
+use tfnas::state_shapes::TensorShape;
+
 use super::misfit::{Misfit, Misfits};
 use super::state_dict::StateDict;
 use super::tensor::PlainTensor;
-use crate::state_shapes::TensorShape;
 
 /// The largest number of a float16.
 const F16_MAX: f32 = 65504.0;

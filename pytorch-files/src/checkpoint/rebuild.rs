@@ -1,6 +1,7 @@
 //! From the calls by which a pickle makes tensors to the tensors.
 
-use super::dtype::Dtype;
+use tfnas::Dtype;
+
 use super::error::{CheckpointError, printed};
 use super::storages::{Reference, StorageClass, Storages};
 use super::tensor::{MAX_DIMENSIONS, PlainTensor};
@@ -105,7 +106,7 @@ fn dtype(pickle: &Pickle, class: StorageClass, said: Option<ValueId>) -> Result<
     };
     match pickle.value(said) {
         Value::Global { module, name } if module == "torch" => {
-            Dtype::named(name).ok_or_else(|| unsupported(&printed(name)))
+            Dtype::by_name(name).ok_or_else(|| unsupported(&printed(name)))
         }
         _ => Err("its dtype is none of PyTorch's".to_owned()),
     }

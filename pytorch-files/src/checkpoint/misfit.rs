@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use tfnas::state_shapes::TensorShape;
+
 use super::state_dict::StateDict;
-use crate::state_shapes::TensorShape;
 
 /// One way in which tensors are not those of a network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

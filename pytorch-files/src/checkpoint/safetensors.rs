@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use safetensors::tensor::{Dtype as SafetensorsDtype, SafeTensorError, SafeTensors, View, serialize};
+use tfnas::Dtype;
 
-use super::dtype::Dtype;
+use super::dtype::{of_safetensors, safetensors_dtype};
 use super::error::printed;
 use super::find::Wanted;
 use super::state_dict::StateDict;
@@ -72,7 +73,7 @@ pub(super) fn read<'a>(bytes: &'a [u8], wanted: &Wanted<'_>) -> Result<StateDict
     let tensor = |(short, name): (String, &str)| {
         let view = file.tensor(name)?;
         let wrong = |problem| SafetensorsError::Tensor { name: printed(name), problem };
-        let dtype = Dtype::from_safetensors(view.dtype());
+        let dtype = of_safetensors(view.dtype());
         let dtype = dtype.ok_or_else(|| wrong(format!("the dtype {} is not supported", view.dtype())))?;
         let tensor = PlainTensor::contiguous(dtype, view.shape().to_vec(), view.data());
         Ok((short, tensor.ok_or_else(|| wrong(format!("it cannot have the shape {:?}", view.shape())))?))
@@ -97,7 +98,7 @@ pub fn to_safetensors(tensors: &[(String, PlainTensor<'_>)]) -> Result<Vec<u8>, 
 
 impl View for &PlainTensor<'_> {
     fn dtype(&self) -> SafetensorsDtype {
-        PlainTensor::dtype(self).to_safetensors()
+        safetensors_dtype(PlainTensor::dtype(self))
     }
 
     fn shape(&self) -> &[usize] {

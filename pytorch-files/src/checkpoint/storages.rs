@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::dtype::Dtype;
+use tfnas::Dtype;
+
+use super::dtype::{of_storage_class, storage_class};
 use super::error::CheckpointError;
 use crate::pickle::{Foreign, Limits, Pickle, Value, ValueId};
 
@@ -104,10 +106,10 @@ impl StorageClass {
 
     fn of(module: &str, name: &str) -> Option<Self> {
         if module == "torch"
-            && let Some(dtype) = Dtype::of_storage(name)
+            && let Some(dtype) = of_storage_class(name)
         {
             return Some(Self {
-                name: dtype.storage(),
+                name: storage_class(dtype),
                 elements: dtype.name(),
                 dtype: Some(dtype),
                 size: dtype.size(),

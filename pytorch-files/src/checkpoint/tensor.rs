@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use super::dtype::Dtype;
+use tfnas::Dtype;
 
 /// More dimensions than any tensor has.
 pub(super) const MAX_DIMENSIONS: usize = 64;

@@ -34,8 +34,8 @@ pub(super) fn common<'n>(names: &[&'n str], wanted: &Wanted<'_>) -> &'n str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::Dtype;
-    use crate::state_shapes::TensorShape;
+    use tfnas::Dtype;
+    use tfnas::state_shapes::TensorShape;
 
     #[test]
     fn what_wrappers_put_before_every_name_is_found_however_often() {

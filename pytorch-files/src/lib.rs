@@ -1,0 +1,24 @@
+//! Files of PyTorch, read and written without PyTorch, and never executed.
+//!
+//! * [`pickle`]: Python pickles as values. Code that a pickle names is not called.
+//! * [`checkpoint`]: named tensors in `.pth.tar`, in the container before PyTorch 1.6, and in safetensors, as bytes.
+//! * [`table_from_pickle`], [`table_to_pickle`]: the latency tables of the original (`latency_gpu.pkl`).
+//!
+//! Every reader takes hostile bytes: it returns a value or an error, in bounded time and memory. What tensors mean is not
+//! known here, apart from their names and shapes in a network of `tfnas`.
+//!
+//! ```
+//! use tfnas::{LatencyTable, TableHeader};
+//! use tfnas_pytorch_files::{table_from_pickle, table_to_pickle};
+//!
+//! let table = LatencyTable::titan_rtx();
+//! let read = table_from_pickle(&table_to_pickle(&table), TableHeader::default())?;
+//! assert_eq!(read.base_ms(), table.base_ms());
+//! # Ok::<(), tfnas_pytorch_files::TablePickleError>(())
+//! ```
+
+pub mod checkpoint;
+pub mod pickle;
+mod table_pickle;
+
+pub use table_pickle::{TablePickleError, table_from_pickle, table_to_pickle};
