@@ -235,4 +235,3 @@ impl From<PublicationError> for CommandError {
         Self { hint, ..Self::of(kind, error) }
     }
 }
-

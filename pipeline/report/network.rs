@@ -3,8 +3,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 use tfnas_artifacts::{Attempt, Cache};
+use tfnas_planner::output::read_output;
 use tfnas_planner::plan::Graph;
-use tfnas_stages::{ArchitectureReport, BlockReport, LookupReport, Stage, StageOutput, TestReport, finite};
+use tfnas_stages::{ArchitectureReport, BlockReport, LookupReport, Stage, TestReport, finite};
 
 use crate::report::Selection;
 

@@ -1,6 +1,6 @@
 use std::error::Error;
 
-use tfnas_artifacts::{CacheError, LedgerError};
+use tfnas_artifacts::{CacheError, FileError, LedgerError};
 use tfnas_planner::config::ConfigError;
 use tfnas_planner::network_file::NetworkFileError;
 
@@ -66,6 +66,12 @@ impl From<LedgerError> for PublicationError {
 
 impl From<NetworkFileError> for PublicationError {
     fn from(error: NetworkFileError) -> Self {
+        Self::of(error)
+    }
+}
+
+impl From<FileError> for PublicationError {
+    fn from(error: FileError) -> Self {
         Self::of(error)
     }
 }

@@ -11,7 +11,7 @@ mod legacy_checkpoint;
 use damage::{check_memory, damaged, inputs};
 use legacy_checkpoint::{Named, legacy_checkpoint};
 use tfnas::state_shapes::TensorShape;
-use tfnas::{Architecture, LatencyTable, ModelConfig, Space, TableHeader};
+use tfnas::{LatencyTable, Space, TableHeader};
 use tfnas_pytorch_files::checkpoint::{Checkpoint, Dtype, PlainTensor, Wanted, WeightsFile, to_safetensors, write_pth};
 use tfnas_pytorch_files::pickle::{self, Foreign, Limits};
 use tfnas_pytorch_files::{table_from_pickle, table_to_pickle};

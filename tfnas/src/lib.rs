@@ -11,7 +11,6 @@
 //! * [`block_key`], [`curve`], [`table`]: latency by block and width, in milliseconds, with its text form
 //!   ([`table_text`]), and what a table can reach ([`reachable`]).
 //! * [`random_architecture`]: random networks of a given latency, to compare with.
-//! * [`witness`]: a network that has the multiply-adds and latencies of a claim.
 //! * [`config`], [`config_text`]: the original's `model.config`; [`config_space`]: which network of a space it is;
 //!   [`state_shapes`]: the tensors of the network.
 //! * [`normalisation`]: mean and standard deviation of the images' colours.
@@ -74,7 +73,6 @@ pub mod state_shapes;
 pub mod table;
 pub mod table_text;
 pub mod widths;
-pub mod witness;
 
 pub use allowed_widths::AllowedWidths;
 pub use architecture::{Architecture, ArchitectureError, Choice};

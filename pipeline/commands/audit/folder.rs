@@ -21,11 +21,11 @@ pub struct FolderOptions {
 
     /// Rerun a part of a publication and compare: the test, the training and test, the search, or all stages
     #[arg(long, value_enum, value_name = "PART")]
-    replay: Option<Replay>,
+    pub(super) replay: Option<Replay>,
 
     /// The folder of the images to replay with (data.root); others of its keys with --set data.train=... and data.test=...
     #[arg(long, value_name = "DIR", requires = "replay")]
-    data: Option<PathBuf>,
+    pub(super) data: Option<PathBuf>,
 }
 
 /// All that is asked of an audit of a folder.

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use tfnas_pytorch_files::table_to_pickle;
 
 use crate::commands::table::read;
 use crate::error::CommandError;

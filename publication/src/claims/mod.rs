@@ -1,6 +1,7 @@
 //! Published numbers of models, and what can be recomputed of them.
 
 mod accuracy;
+mod claim_search;
 mod finding;
 mod latency;
 mod network;
@@ -10,10 +11,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use claim_search::Claimed;
 use serde::Deserialize;
 use serde::de::Error as _;
 use tfnas::LatencyTable;
-use tfnas::witness::Claimed;
 use tfnas_fs::read_text_limited;
 use tfnas_planner::config::{ConfigError, Node};
 use tfnas_planner::table_file::{self, ReadTableError};

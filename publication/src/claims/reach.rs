@@ -2,9 +2,9 @@ use std::fmt;
 
 use serde::Serialize;
 use tfnas::cost::{flops, parameters};
-use tfnas::witness::{Claimed, find_network};
 use tfnas::{Architecture, LatencyTable, ModelConfig, Space};
 
+use super::claim_search::{Claimed, find_network};
 use super::finding::{Finding, Verdict};
 use super::{Decimal, ModelClaims};
 use crate::PublicationError;
@@ -21,7 +21,9 @@ pub struct Witness {
 
 /// What was found for a model.
 pub struct Reached {
+    /// One for each claim.
     pub findings: Vec<Finding>,
+    /// The network that was found.
     pub witness: Option<Witness>,
 }
 

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use safetensors::tensor::{Dtype as SafetensorsDtype, SafeTensorError, SafeTensors, View, serialize};
-use tfnas::Dtype;
 
 use super::dtype::{of_safetensors, safetensors_dtype};
 use super::error::printed;

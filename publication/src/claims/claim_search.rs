@@ -3,13 +3,12 @@
 //! Of a published model whose file is not at hand one can still ask whether the space holds any network with all the numbers
 //! that are claimed of it. The answer is a network that has them: a witness. That none is found proves nothing.
 
+use tfnas::architecture::{Architecture, Choice};
+use tfnas::config::{MbConvConfig, ModelConfig};
+use tfnas::cost::{block_flops, flops};
+use tfnas::space::Space;
+use tfnas::table::{LatencyTable, TableError};
 use tfnas_random::{Purpose, Stream};
-
-use crate::architecture::{Architecture, Choice};
-use crate::config::{MbConvConfig, ModelConfig};
-use crate::cost::{block_flops, flops};
-use crate::space::Space;
-use crate::table::{LatencyTable, TableError};
 
 /// How often the walk begins anew.
 const WALKS: u32 = 20;
