@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tfnas_artifacts::Usage;
-use tfnas_stages::Stop;
+use tfnas_stages::WorkerCommand;
 use wait4::Wait4;
 
 use crate::messages::{WorkerMessage, forward};
@@ -92,7 +92,7 @@ impl Process {
     /// Asks for a resume point and an orderly end.
     pub fn stop(&mut self) {
         if let Some(stdin) = &mut self.stdin {
-            let line = serde_json::to_string(&Stop::Stop).unwrap_or_default();
+            let line = serde_json::to_string(&WorkerCommand::Stop).unwrap_or_default();
             // A worker that is gone already needs no request.
             let _ = writeln!(stdin, "{line}").and_then(|()| stdin.flush());
         }

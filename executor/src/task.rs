@@ -12,7 +12,7 @@ use tfnas_artifacts::{
 };
 use tfnas_planner::machine::{Device, build, record};
 use tfnas_planner::plan::Cause;
-use tfnas_stages::{CONTRACT, Executor, ImageCheck, Input, Job, Stage};
+use tfnas_stages::{Executor, ImageCheck, Input, Job, PROTOCOL_VERSION, Stage};
 
 use crate::exit_status::{self, OomMonitor};
 use crate::messages::WorkerMessage;
@@ -186,7 +186,7 @@ impl Task<'_> {
     pub fn job(&self, output: &Path, resume: &Path, inputs: BTreeMap<String, Input>) -> Job {
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Job {
-            contract: CONTRACT,
+            protocol: PROTOCOL_VERSION,
             version: build::VERSION.to_owned(),
             id: self.id.clone(),
             stage: self.stage,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tfnas_artifacts::identify_file;
 use tfnas_planner::machine::build;
-use tfnas_stages::{CONTRACT, Event, LIBTORCH_FILE, Level, Metrics};
+use tfnas_stages::{Event, LIBTORCH_FILE, Level, Metrics, PROTOCOL_VERSION};
 
 use crate::RunEvent;
 use crate::messages::WorkerMessage;
@@ -96,16 +96,16 @@ impl WorkerMonitor {
     /// Takes one event; false when the worker is not to go on.
     pub fn handle(&mut self, event: Event, report: &dyn Fn(RunEvent)) -> bool {
         match event {
-            Event::Hello { contract, version, environment } => {
+            Event::Hello { protocol, version, environment } => {
                 self.said_hello = true;
                 self.starts += 1;
                 (self.done, self.failed) = (None, None);
                 self.environment = environment;
-                if contract != CONTRACT || version != build::VERSION {
+                if protocol != PROTOCOL_VERSION || version != build::VERSION {
                     self.failed = Some(TaskFailure {
                         hint: Some("build both from the same source".to_owned()),
                         ..TaskFailure::new(format!(
-                            "the worker is tfnas-stage {version} (contract {contract}), this is {} (contract {CONTRACT})",
+                            "the worker is tfnas-stage {version} (protocol {protocol}), this is {} (protocol {PROTOCOL_VERSION})",
                             build::TOOL
                         ))
                     });

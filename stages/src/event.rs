@@ -27,8 +27,8 @@ pub enum Level {
 pub enum Event {
     /// The first event: who speaks, and facts that only the worker knows.
     Hello {
-        /// [`CONTRACT`](crate::CONTRACT) of the worker.
-        contract: u32,
+        /// [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION) of the worker.
+        protocol: u32,
         /// Version of the worker.
         version: String,
         /// Facts for the environment record ([`LIBTORCH_FILE`], `worker_threads`, `cudnn`…).

@@ -6,17 +6,17 @@ use serde_json::Value;
 
 use crate::{OnBadImage, Stage, path_text};
 
-/// Version of the contract between planner and worker: the shapes of [`Job`] and [`Event`](crate::Event), and what
+/// Version of the protocol between planner and worker: the shapes of [`Job`] and [`Event`](crate::Event), and what
 /// the two do with them. A change of either raises it.
 ///
 /// The planner writes the job to a file and starts `tfnas-stage run FILE`. The worker answers with one event a line on
 /// its standard output, the first of them `hello`; what it writes to standard error is kept as its log. The planner
-/// holds the worker's standard input open: a [`Stop`] line on it asks for a resume point and an orderly end, and its
+/// holds the worker's standard input open: a [`WorkerCommand`] line on it asks for a resume point and an orderly end, and its
 /// end means that the planner is gone, on which the worker ends at once. The worker leaves one file for each of the
 /// stage's outputs in the output folder, and never opens the store or the ledger.
 ///
 /// Where the planner need not be there (a cluster), the worker is started as `tfnas-stage detached FOLDER SUBMISSION`: it finds the
-/// job in that folder, appends its events to a file there, leaves its last word in another ([`LastWord`](crate::LastWord)), and
+/// job in that folder, appends its events to a file there, leaves its last word in another ([`WorkerStatus`](crate::WorkerStatus)), and
 /// hears in signals that it is to end.
 ///
 /// Where several processes do a job ([`Stage::runs_on_ranks`]), each has torchrun's variables in its environment. That of rank 0
@@ -26,7 +26,7 @@ use crate::{OnBadImage, Stage, path_text};
 ///
 /// Exit codes of the worker: 0 after `done`, 1 after `failed`, 2 for a job it cannot read, [`NO_MORE_JOBS`] after a release,
 /// [`INTERRUPTED`] after a stop.
-pub const CONTRACT: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// Exit code of a rank that was told that no job will come.
 pub const NO_MORE_JOBS: u8 = 3;
@@ -38,8 +38,8 @@ pub const INTERRUPTED: u8 = 130;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Job {
-    /// [`CONTRACT`] of the planner.
-    pub contract: u32,
+    /// [`PROTOCOL_VERSION`] of the planner.
+    pub protocol: u32,
     /// Version of the planner; a worker of another version refuses the job.
     pub version: String,
     /// Instance of the stage, for messages: the stage's name, or name and target (`search@12`).
@@ -112,7 +112,7 @@ pub struct Input {
 /// A line on the worker's standard input: make a resume point, then end with exit code 130.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "command")]
-pub enum Stop {
+pub enum WorkerCommand {
     /// The only one there is.
     Stop,
 }
@@ -138,13 +138,13 @@ pub enum JobError {
     },
     /// Planner and worker are of different versions.
     #[error(
-        "the planner is tfnas-pipeline {planner} (contract {planner_contract}), this worker is tfnas-stage {worker} \
-         (contract {CONTRACT}): build both from the same source"
+        "the planner is tfnas-pipeline {planner} (protocol {planner_contract}), this worker is tfnas-stage {worker} \
+         (protocol {PROTOCOL_VERSION}): build both from the same source"
     )]
     Version {
         /// The planner's version.
         planner: String,
-        /// The planner's contract.
+        /// The planner's protocol.
         planner_contract: u32,
         /// The worker's version.
         worker: String,
@@ -159,14 +159,14 @@ impl Job {
     pub fn read(path: &Path, worker: &str) -> Result<Self, JobError> {
         #[derive(Deserialize)]
         struct Versions {
-            contract: u32,
+            protocol: u32,
             version: String,
         }
         let text = std::fs::read_to_string(path).map_err(|source| JobError::Read { path: path.to_owned(), source })?;
         let parse = |source| JobError::Parse { path: path.to_owned(), source };
-        // The versions first: a job of another contract may have other fields.
+        // The versions first: a job of another protocol may have other fields.
         let versions: Versions = serde_json::from_str(&text).map_err(parse)?;
-        same_version(versions.contract, &versions.version, worker)?;
+        same_version(versions.protocol, &versions.version, worker)?;
         serde_json::from_str(&text).map_err(parse)
     }
 
@@ -175,15 +175,15 @@ impl Job {
     /// # Errors
     /// [`JobError::Version`].
     pub fn check_version(&self, worker: &str) -> Result<(), JobError> {
-        same_version(self.contract, &self.version, worker)
+        same_version(self.protocol, &self.version, worker)
     }
 }
 
-fn same_version(contract: u32, planner: &str, worker: &str) -> Result<(), JobError> {
-    if contract == CONTRACT && planner == worker {
+fn same_version(protocol: u32, planner: &str, worker: &str) -> Result<(), JobError> {
+    if protocol == PROTOCOL_VERSION && planner == worker {
         return Ok(());
     }
-    Err(JobError::Version { planner: planner.to_owned(), planner_contract: contract, worker: worker.to_owned() })
+    Err(JobError::Version { planner: planner.to_owned(), planner_contract: protocol, worker: worker.to_owned() })
 }
 
 #[cfg(test)]
@@ -194,7 +194,7 @@ mod tests {
 
     fn job() -> Job {
         Job {
-            contract: CONTRACT,
+            protocol: PROTOCOL_VERSION,
             version: "1.2.3".to_owned(),
             id: "split".to_owned(),
             stage: Stage::Split,
@@ -223,7 +223,7 @@ mod tests {
     fn a_job_of_another_version_is_refused_even_when_its_fields_are_unknown() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("job.json");
-        std::fs::write(&path, r#"{"contract": 99, "version": "9.0.0", "novel": true}"#).unwrap();
+        std::fs::write(&path, r#"{"protocol": 99, "version": "9.0.0", "novel": true}"#).unwrap();
         let message = Job::read(&path, "1.2.3").unwrap_err().to_string();
         assert!(message.contains("9.0.0") && message.contains("1.2.3"), "{message}");
     }

@@ -1,5 +1,5 @@
 //! What each stage of the pipeline is: its section of the configuration, the parameters that identify its work, its
-//! named inputs and outputs, its revision; and the contract with the worker that does it ([`Job`], [`Event`]).
+//! named inputs and outputs, its revision; and the protocol with the worker that does it ([`Job`], [`Event`]).
 //!
 //! One file a stage. Adding one is a file here, a file in the worker, and an entry in [`Stage`]: the command line, the
 //! planner and the documentation walk [`Stage::ALL`], and the compiler finds what is missing.
@@ -12,7 +12,6 @@ mod event;
 mod executor;
 mod fit;
 mod job;
-mod last_word;
 pub mod machine;
 mod output;
 mod path_text;
@@ -22,6 +21,7 @@ mod ranks;
 mod resources;
 mod stage;
 mod target;
+mod worker_status;
 
 pub use augment::{Augment, Crop};
 pub use config::{
@@ -33,8 +33,9 @@ pub use data_workers::DataWorkers;
 pub use event::{Event, LIBTORCH_FILE, Level, Metrics};
 pub use executor::{Executor, SlurmRequest, SlurmSection, SlurmStage};
 pub use fit::Fit;
-pub use job::{CONTRACT, CheckedSet, INTERRUPTED, ImageCheck, Input, Job, JobError, NO_MORE_JOBS, Stop};
-pub use last_word::{LastWord, Submission, TurnState, detached};
+pub use job::{
+    CheckedSet, INTERRUPTED, ImageCheck, Input, Job, JobError, NO_MORE_JOBS, PROTOCOL_VERSION, WorkerCommand,
+};
 pub use output::{
     ArchitectureReport, BlockReport, ClassReport, ConfusedPair, Confusion, LookupCheck, LookupReport, PredictionsError,
     SearchEpoch, SearchResult, SearchResultError, SelectReport, Selected, SplitReport, StageOutput, TableOrigin,
@@ -51,3 +52,4 @@ pub use stage::{
     WeightOptimizer, WeightsChoice, is_published,
 };
 pub use target::{Target, UnreachableTarget};
+pub use worker_status::{Submission, WorkerState, WorkerStatus, detached};

@@ -22,7 +22,8 @@ fn main() -> ExitCode {
         [verb, request @ ..] if verb == "predict" => tfnas_worker::predict(request),
         [verb, request @ ..] if verb == "latency" => tfnas_worker::latency(request),
         [verb] if verb == "--version" => {
-            let version = format!("tfnas-stage {} (contract {})", tfnas_worker::VERSION, tfnas_stages::CONTRACT);
+            let version =
+                format!("tfnas-stage {} (protocol {})", tfnas_worker::VERSION, tfnas_stages::PROTOCOL_VERSION);
             match tfnas_worker::print_line(&version) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {

@@ -12,9 +12,9 @@ use std::thread;
 use std::time::Duration;
 
 use signal_hook::consts::{SIGTERM, SIGUSR1};
-use tfnas_stages::{Event, LastWord, Submission, TurnState, detached};
+use tfnas_stages::{Event, Submission, WorkerState, WorkerStatus, detached};
 
-/// Does the job in a folder as the contract of `tfnas-stage detached` says, and ends this process.
+/// Does the job in a folder as the protocol of `tfnas-stage detached` says, and ends this process.
 pub fn run(folder: &Path, number: u32) -> ! {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGUSR1, SIGTERM] {
@@ -25,8 +25,8 @@ pub fn run(folder: &Path, number: u32) -> ! {
         exit(0);
     }
     let restart = std::env::var("SLURM_RESTART_COUNT").map_or(0, |count| count.parse().unwrap());
-    let say = |state| LastWord { submission: number, restart, host: "n1".to_owned(), state }.write(folder).unwrap();
-    say(TurnState::Running);
+    let say = |state| WorkerStatus { submission: number, restart, host: "n1".to_owned(), state }.write(folder).unwrap();
+    say(WorkerState::Running);
     let mut child = Command::new(std::env::current_exe().unwrap())
         .arg("run")
         .arg(folder.join(detached::JOB))
@@ -52,9 +52,9 @@ pub fn run(folder: &Path, number: u32) -> ! {
     }
     let status = child.wait().unwrap();
     let state = match last {
-        Some(Event::Done { metrics }) => TurnState::Done { metrics },
-        Some(Event::Failed { message, hint, .. }) => TurnState::Failed { message, hint },
-        _ if status.code() == Some(130) => TurnState::Interrupted { error: None },
+        Some(Event::Done { metrics }) => WorkerState::Done { metrics },
+        Some(Event::Failed { message, hint, .. }) => WorkerState::Failed { message, hint },
+        _ if status.code() == Some(130) => WorkerState::Interrupted { error: None },
         // It died without a last word.
         _ => exit(status.code().unwrap_or_else(|| 128 + status.signal().unwrap())),
     };

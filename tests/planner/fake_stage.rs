@@ -1,4 +1,4 @@
-//! A worker without libtorch that follows the contract, for the tests of the planner: what it leaves depends on its
+//! A worker without libtorch that follows the protocol, for the tests of the planner: what it leaves depends on its
 //! parameters and inputs alone, and it dies, hangs or misbehaves when told to.
 //!
 //! The folder that `FAKE_STAGE` names controls it: `trace` gets a line each time a stage starts; a file named like an
@@ -24,7 +24,7 @@ use std::time::Duration;
 use serde_json::json;
 use tfnas::{Knot, LatencyCurve, LatencyTable, SpaceDefinition, TableHeader};
 use tfnas_stages::{
-    ArchitectureReport, BlockReport, CONTRACT, ClassReport, Event, Job, Level, Protocol, SplitParams, Stage,
+    ArchitectureReport, BlockReport, ClassReport, Event, Job, Level, PROTOCOL_VERSION, Protocol, SplitParams, Stage,
     StageOutput, TestReport, TestedImage, TrainEpoch, TrainReport,
 };
 
@@ -64,7 +64,7 @@ fn main() {
     let device = if word == "other" { "another" } else { "declared" };
     let environment = [("cpu_capability", "AVX2"), ("device_model", device), ("governor", "none"), ("host", "n1")];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    say(&Event::Hello { contract: CONTRACT, version: version.to_owned(), environment });
+    say(&Event::Hello { protocol: PROTOCOL_VERSION, version: version.to_owned(), environment });
     let point = fs::read_to_string(job.resume_dir.join("point")).ok();
     if let Some(point) = &point {
         say(&Event::Resumed { at: point.clone() });

@@ -1,4 +1,4 @@
-use tfnas_stages::{Metrics, TurnState};
+use tfnas_stages::{Metrics, WorkerState};
 
 use crate::exit_status;
 use crate::slurm::state::{End, QueueState};
@@ -32,21 +32,21 @@ pub struct Decision {
 /// * `status`: that of this submission's worker; `None` before it has started.
 /// * `state`: the controller's last reply; `None` before its first.
 /// * `stopping`: whether the user asked the job to end.
-pub fn decide(job: &str, status: Option<&TurnState>, state: Option<&QueueState>, stopping: bool) -> Option<Decision> {
+pub fn decide(job: &str, status: Option<&WorkerState>, state: Option<&QueueState>, stopping: bool) -> Option<Decision> {
     let confirmed = |outcome| Some(Decision { outcome, confirmed: true });
     let probable = |outcome| Some(Decision { outcome, confirmed: false });
     match (status, state) {
-        (Some(TurnState::Done { metrics }), _) => confirmed(JobOutcome::Done(metrics.clone())),
-        (Some(TurnState::Failed { message, hint }), _) => {
+        (Some(WorkerState::Done { metrics }), _) => confirmed(JobOutcome::Done(metrics.clone())),
+        (Some(WorkerState::Failed { message, hint }), _) => {
             confirmed(JobOutcome::Failed(TaskFailure { hint: hint.clone(), ..TaskFailure::new(message) }))
         }
-        (Some(TurnState::Interrupted { .. }), _) if stopping => confirmed(JobOutcome::Interrupted),
+        (Some(WorkerState::Interrupted { .. }), _) if stopping => confirmed(JobOutcome::Interrupted),
         // Until the controller says so, it may be about to begin again.
         (_, None | Some(QueueState::Waiting { .. } | QueueState::Active)) => None,
-        (Some(TurnState::Interrupted { error }), Some(state)) => confirmed(interrupted(job, error.as_deref(), state)),
+        (Some(WorkerState::Interrupted { error }), Some(state)) => confirmed(interrupted(job, error.as_deref(), state)),
         (None, Some(_)) if stopping => confirmed(JobOutcome::Interrupted),
         (_, Some(_)) if stopping => probable(JobOutcome::Interrupted),
-        (Some(TurnState::Running), Some(QueueState::Gone)) => probable(JobOutcome::Resubmit(format!(
+        (Some(WorkerState::Running), Some(QueueState::Gone)) => probable(JobOutcome::Resubmit(format!(
             "the cluster knows job {job} no more, and its worker has left no last word"
         ))),
         (None, Some(QueueState::Gone)) => {
@@ -116,21 +116,21 @@ mod tests {
         QueueState::read(&format!("{state} {status} None")).unwrap()
     }
 
-    fn decided(status: Option<&TurnState>, state: Option<&QueueState>) -> Decision {
+    fn decided(status: Option<&WorkerState>, state: Option<&QueueState>) -> Decision {
         decide("7", status, state, false).unwrap()
     }
 
-    const INTERRUPTED: TurnState = TurnState::Interrupted { error: None };
+    const INTERRUPTED: WorkerState = WorkerState::Interrupted { error: None };
 
     #[test]
     fn the_workers_word_goes_before_the_controllers() {
-        let done = TurnState::Done { metrics: Metrics::new() };
+        let done = WorkerState::Done { metrics: Metrics::new() };
         for seen in [None, Some(queue_state("RUNNING", 0)), Some(queue_state("CANCELLED", 15)), Some(QueueState::Gone)]
         {
             let found = decided(Some(&done), seen.as_ref());
             assert_eq!(found, Decision { outcome: JobOutcome::Done(Metrics::new()), confirmed: true });
         }
-        let failed = TurnState::Failed { message: "odd".to_owned(), hint: None };
+        let failed = WorkerState::Failed { message: "odd".to_owned(), hint: None };
         let found = decided(Some(&failed), Some(&queue_state("TIMEOUT", 0)));
         assert!(matches!(found.outcome, JobOutcome::Failed(failed) if failed.message == "odd"));
     }
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn what_may_go_on_is_waited_for() {
         for state in ["PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "REQUEUED"] {
-            for status in [None, Some(&TurnState::Running), Some(&INTERRUPTED)] {
+            for status in [None, Some(&WorkerState::Running), Some(&INTERRUPTED)] {
                 assert_eq!(decide("7", status, Some(&queue_state(state, 0)), false), None, "{state}");
             }
         }
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn what_ended_before_its_time_is_submitted_again() {
         for state in ["TIMEOUT", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL"] {
-            for status in [None, Some(&TurnState::Running), Some(&INTERRUPTED)] {
+            for status in [None, Some(&WorkerState::Running), Some(&INTERRUPTED)] {
                 assert!(
                     matches!(decided(status, Some(&queue_state(state, 0))).outcome, JobOutcome::Resubmit(_)),
                     "{state}"
@@ -161,41 +161,44 @@ mod tests {
             JobOutcome::Resubmit(_)
         ));
         assert!(matches!(decided(Some(&INTERRUPTED), Some(&QueueState::Gone)).outcome, JobOutcome::Resubmit(_)));
-        assert!(matches!(decided(Some(&TurnState::Running), Some(&QueueState::Gone)).outcome, JobOutcome::Resubmit(_)));
+        assert!(matches!(
+            decided(Some(&WorkerState::Running), Some(&QueueState::Gone)).outcome,
+            JobOutcome::Resubmit(_)
+        ));
     }
 
     #[test]
     fn what_will_not_mend_is_a_failure_with_the_states_reason() {
         let message =
-            |worker: Option<&TurnState>, state: &str, code| match decided(worker, Some(&queue_state(state, code)))
+            |worker: Option<&WorkerState>, state: &str, code| match decided(worker, Some(&queue_state(state, code)))
                 .outcome
             {
                 JobOutcome::Failed(failed) => format!("{} {}", failed.message, failed.hint.unwrap_or_default()),
                 other => panic!("{state}: {other:?}"),
             };
-        assert!(message(Some(&TurnState::Running), "OUT_OF_MEMORY", 9).contains("slurm.memory_gib"));
-        assert!(message(Some(&TurnState::Running), "FAILED", 9).contains("SIGKILL"));
+        assert!(message(Some(&WorkerState::Running), "OUT_OF_MEMORY", 9).contains("slurm.memory_gib"));
+        assert!(message(Some(&WorkerState::Running), "FAILED", 9).contains("SIGKILL"));
         assert!(message(None, "FAILED", 127 << 8).contains("exit code 127"));
         assert!(message(None, "COMPLETED", 0).contains("file system"));
         assert!(message(Some(&INTERRUPTED), "CANCELLED", 0).contains("was cancelled"));
-        let lost = TurnState::Interrupted { error: Some("rank 1 is gone".to_owned()) };
+        let lost = WorkerState::Interrupted { error: Some("rank 1 is gone".to_owned()) };
         assert!(message(Some(&lost), "FAILED", 1 << 8).contains("rank 1 is gone"));
     }
 
     #[test]
     fn what_the_user_ends_is_interrupted() {
         for (status, seen) in
-            [(Some(&INTERRUPTED), "FAILED"), (None, "CANCELLED"), (Some(&TurnState::Running), "TIMEOUT")]
+            [(Some(&INTERRUPTED), "FAILED"), (None, "CANCELLED"), (Some(&WorkerState::Running), "TIMEOUT")]
         {
             let found = decide("7", status, Some(&queue_state(seen, 0)), true).unwrap();
             assert_eq!(found.outcome, JobOutcome::Interrupted, "{seen}");
         }
-        assert_eq!(decide("7", Some(&TurnState::Running), Some(&queue_state("RUNNING", 0)), true), None);
+        assert_eq!(decide("7", Some(&WorkerState::Running), Some(&queue_state("RUNNING", 0)), true), None);
     }
 
     #[test]
     fn only_the_workers_word_is_certain() {
-        assert!(!decided(Some(&TurnState::Running), Some(&queue_state("COMPLETED", 0))).confirmed);
+        assert!(!decided(Some(&WorkerState::Running), Some(&queue_state("COMPLETED", 0))).confirmed);
         assert!(!decided(None, Some(&QueueState::Gone)).confirmed);
         assert!(decided(Some(&INTERRUPTED), Some(&queue_state("TIMEOUT", 0))).confirmed);
     }

@@ -9,7 +9,7 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use tfnas_artifacts::{AttemptId, CacheError, KeyLock, OpenAttempt, Usage};
-use tfnas_stages::{Event, Input, LastWord, Level, Metrics, Submission, detached};
+use tfnas_stages::{Event, Input, Level, Metrics, Submission, WorkerStatus, detached};
 
 use crate::messages::WorkerMessage;
 use crate::slurm::decision::JobOutcome;
@@ -109,7 +109,7 @@ struct JobTracker<'a> {
     submission: Submission,
     /// Whether the queue may have the submission although `sbatch` has not replied.
     submission_unconfirmed: bool,
-    status: Option<LastWord>,
+    status: Option<WorkerStatus>,
     /// The last start of a worker that was reported: submission and restart.
     reported_start: Option<(u32, u32)>,
     tail: Tail,

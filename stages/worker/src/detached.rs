@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use tfnas_stages::{INTERRUPTED, Job, LastWord, Submission, TurnState, detached};
+use tfnas_stages::{INTERRUPTED, Job, Submission, WorkerState, WorkerStatus, detached};
 
 use crate::console::complain;
 use crate::error::{StageError, StageResult};
@@ -20,7 +20,7 @@ const RESTARTS: &str = "SLURM_RESTART_COUNT";
 /// already and was started again. What goes wrong before the stage begins is told on standard error.
 pub fn run_detached(folder: &Path, number: u32) -> ExitCode {
     match begin(folder, number) {
-        Ok(Some(turn)) => turn.take(),
+        Ok(Some(turn)) => turn.execute(),
         Ok(None) => ExitCode::SUCCESS,
         Err(message) => {
             complain(&format!("tfnas-stage: {message}"));
@@ -30,14 +30,14 @@ pub fn run_detached(folder: &Path, number: u32) -> ExitCode {
 }
 
 /// One start of a worker on a job: the queue may start the same submission several times.
-struct Turn<'a> {
+struct Run<'a> {
     folder: &'a Path,
-    word: LastWord,
+    word: WorkerStatus,
     report: Reporter,
     stop: StopFlag,
 }
 
-fn begin(folder: &Path, number: u32) -> Result<Option<Turn<'_>>, String> {
+fn begin(folder: &Path, number: u32) -> Result<Option<Run<'_>>, String> {
     let stop = StopFlag::on_signals().map_err(|error| format!("cannot listen to signals: {error}"))?;
     let shown = folder.display();
     let wanted = Submission::read(folder).map_err(|error| format!("cannot read what {shown} asks for: {error}"))?;
@@ -52,37 +52,38 @@ fn begin(folder: &Path, number: u32) -> Result<Option<Turn<'_>>, String> {
         }
         Some(_) => {}
     }
-    let before = LastWord::read(folder).map_err(|error| format!("cannot read the last word in {shown}: {error}"))?;
-    if before.is_some_and(|word| word.submission == number && matches!(word.state, TurnState::Done { .. })) {
+    let before =
+        WorkerStatus::read(folder).map_err(|error| format!("cannot read the last word in {shown}: {error}"))?;
+    if before.is_some_and(|word| word.submission == number && matches!(word.state, WorkerState::Done { .. })) {
         complain("tfnas-stage: it is done already");
         return Ok(None);
     }
     let restart = std::env::var(RESTARTS).ok().and_then(|count| count.parse().ok()).unwrap_or(0);
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let word = LastWord { submission: number, restart, host, state: TurnState::Running };
+    let word = WorkerStatus { submission: number, restart, host, state: WorkerState::Running };
     word.write(folder).map_err(|error| format!("cannot write to {shown}: {error}"))?;
     let events = folder.join(detached::EVENTS);
     let report = Reporter::to_file(&events).map_err(|error| format!("cannot write {}: {error}", events.display()))?;
-    Ok(Some(Turn { folder, word, report, stop }))
+    Ok(Some(Run { folder, word, report, stop }))
 }
 
-impl Turn<'_> {
-    fn take(mut self) -> ExitCode {
+impl Run<'_> {
+    fn execute(mut self) -> ExitCode {
         let result = self.work();
         let (state, code) = match result {
             Ok(metrics) => {
                 self.report.done(metrics.clone());
-                (TurnState::Done { metrics }, ExitCode::SUCCESS)
+                (WorkerState::Done { metrics }, ExitCode::SUCCESS)
             }
-            Err(StageError::Stopped) => (TurnState::Interrupted { error: None }, ExitCode::from(INTERRUPTED)),
+            Err(StageError::Stopped) => (WorkerState::Interrupted { error: None }, ExitCode::from(INTERRUPTED)),
             // What goes wrong after the signal may have gone wrong because of it, as what another rank's end did: the queue
             // knows whether the job was ended, or a node lost.
             Err(StageError::Failed { message, peer, .. }) if peer || self.stop.raised() => {
-                (TurnState::Interrupted { error: Some(message) }, ExitCode::from(INTERRUPTED))
+                (WorkerState::Interrupted { error: Some(message) }, ExitCode::from(INTERRUPTED))
             }
             Err(StageError::Failed { message, hint, peer }) => {
                 self.report.failed(message.clone(), hint.clone(), peer);
-                (TurnState::Failed { message, hint }, ExitCode::FAILURE)
+                (WorkerState::Failed { message, hint }, ExitCode::FAILURE)
             }
         };
         self.word.state = state;
@@ -102,7 +103,7 @@ impl Turn<'_> {
         let job = job.map_err(|error| StageError::new(error.to_string()))?;
         // An earlier turn may have been broken off while it wrote its outputs.
         empty(&job.output_dir).map_err(|error| StageError::file("empty", &job.output_dir, &error))?;
-        let ranks = ranks::lead(&job)?;
+        let ranks = ranks::start_as_leader(&job)?;
         perform(self.report.clone(), job, ranks, self.stop.clone())
     }
 }

@@ -4,7 +4,7 @@ use tfnas_images::{BatchOptions, ImageSource};
 use tfnas_torch::loss::{Meter, Reading, cross_entropy};
 
 use crate::error::StageError;
-use crate::images::{DeviceBatch, Feeder};
+use crate::images::{DataLoader, DeviceBatch};
 use crate::stop::StopFlag;
 
 /// What a pass over labelled images gives.
@@ -22,7 +22,7 @@ pub struct Evaluation {
 ///
 /// With ranks, each passes over its own images, and all learn what was found over those of all.
 pub fn evaluate(
-    feeder: &Feeder,
+    feeder: &DataLoader,
     source: &ImageSource,
     options: &BatchOptions,
     ranks: Option<&ProcessGroup>,

@@ -135,7 +135,7 @@ impl DeviceBatch {
     ///
     /// # Errors
     /// If none could be read.
-    pub fn filled_up(self) -> Result<Self, StageError> {
+    pub fn padded(self) -> Result<Self, StageError> {
         if self.skipped == 0 {
             return Ok(self);
         }
@@ -156,9 +156,9 @@ impl DeviceBatch {
 }
 
 /// Batches of one pass, normalized on the device.
-pub struct Feed<'a> {
+pub struct LoaderIter<'a> {
     source: Source,
-    feeder: &'a Feeder,
+    feeder: &'a DataLoader,
     waited: Duration,
 }
 
@@ -172,14 +172,14 @@ enum Source {
 }
 
 /// Normalizes images of one resolution for one number of classes.
-pub struct Feeder {
+pub struct DataLoader {
     preprocess: Preprocess,
     resolution: usize,
     device: Device,
     classes: usize,
 }
 
-impl Feeder {
+impl DataLoader {
     /// For images of `resolution` pixels a side and labels below `classes`.
     pub fn new(resolution: usize, classes: usize, device: Device) -> Self {
         Self { preprocess: Preprocess::new(resolution, device), resolution, device, classes }
@@ -191,7 +191,7 @@ impl Feeder {
     }
 
     /// One pass over images.
-    pub fn feed(&self, source: &ImageSource, options: &BatchOptions) -> Feed<'_> {
+    pub fn feed(&self, source: &ImageSource, options: &BatchOptions) -> LoaderIter<'_> {
         let batches = source.batches(options);
         let source = if self.device.is_cuda() {
             match Upload::start(batches, self.device, self.resolution, self.classes) {
@@ -201,11 +201,11 @@ impl Feeder {
         } else {
             Source::OnHost(batches)
         };
-        Feed { source, feeder: self, waited: Duration::ZERO }
+        LoaderIter { source, feeder: self, waited: Duration::ZERO }
     }
 }
 
-impl Feed<'_> {
+impl LoaderIter<'_> {
     /// Returns how long the caller has waited for images so far.
     pub fn waited(&self) -> Duration {
         self.waited
@@ -213,14 +213,14 @@ impl Feed<'_> {
 
     fn on_device(&self, batch: Batch) -> Result<DeviceBatch, StageError> {
         let (count, skipped) = (batch.labels.len(), batch.skipped.len());
-        let Feeder { preprocess, classes, .. } = self.feeder;
+        let DataLoader { preprocess, classes, .. } = self.feeder;
         let images = preprocess.images(&batch.pixels, count).context("batch")?;
         let labels = preprocess.labels(&batch.labels, *classes).context("batch")?;
         Ok(DeviceBatch { images, labels, positions: batch.positions, count, skipped })
     }
 }
 
-impl Iterator for Feed<'_> {
+impl Iterator for LoaderIter<'_> {
     type Item = Result<DeviceBatch, StageError>;
 
     fn next(&mut self) -> Option<Self::Item> {

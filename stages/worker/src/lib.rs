@@ -1,6 +1,6 @@
 //! What each stage of the pipeline does, run in a process of its own.
 //!
-//! One file a stage. The contract with the planner is `tfnas-stages`'s: [`run`] reads the job, does it, and says what
+//! One file a stage. The protocol with the planner is `tfnas-stages`'s: [`run`] reads the job, does it, and says what
 //! happens in events.
 
 mod check;
@@ -19,6 +19,7 @@ mod parse;
 mod precision;
 mod predict;
 mod predictions;
+mod rank_group;
 mod ranks;
 mod reporter;
 mod resume;
@@ -28,7 +29,6 @@ mod split;
 mod state;
 mod stop;
 mod test;
-mod together;
 mod torchscript;
 mod train;
 mod upload;
@@ -71,7 +71,7 @@ pub fn run(job: &Path) -> ExitCode {
     };
     let stop = StopFlag::watch();
     report.hello(environment::record(job.threads));
-    let result = ranks::lead(&job).and_then(|ranks| perform(report.clone(), job, ranks, stop));
+    let result = ranks::start_as_leader(&job).and_then(|ranks| perform(report.clone(), job, ranks, stop));
     end(&mut report, result)
 }
 

@@ -15,8 +15,8 @@ use crate::context::StageContext;
 use crate::environment::device_model;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::images::classes;
-use crate::resume::ResumeFolder;
-use crate::state::StateKeeper;
+use crate::resume::CheckpointDir;
+use crate::state::Checkpointer;
 
 /// Timed passes of each visit to a network; its times are their medians.
 const PASSES: usize = 9;
@@ -177,7 +177,7 @@ fn measure_rounds(
     in_place: &InPlace<'_>,
     budget_s: f64,
 ) -> Result<Measured, StageError> {
-    let mut keeper = StateKeeper::new(ResumeFolder::new(&context.job().resume_dir), 0.0);
+    let mut keeper = Checkpointer::new(CheckpointDir::new(&context.job().resume_dir), 0.0);
     let mut measured = match keeper.load::<Measured>()? {
         Some((measured, _)) => {
             context.report.resumed(format!("round {}", measured.rounds.len() + 1));

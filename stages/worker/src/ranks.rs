@@ -45,7 +45,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// What rank 0 tells the others.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Word {
+enum RankMessage {
     /// Do this.
     Job(Box<Job>),
     /// There is nothing more to do.
@@ -65,7 +65,7 @@ fn environment() -> Result<Option<Environment>, StageError> {
 ///
 /// # Errors
 /// If the others do not come in time, or this is not rank 0.
-pub fn lead(job: &Job) -> Result<Option<Peers>, StageError> {
+pub fn start_as_leader(job: &Job) -> Result<Option<Peers>, StageError> {
     if !job.stage.runs_on_ranks() {
         return Ok(None);
     }
@@ -78,7 +78,7 @@ pub fn lead(job: &Job) -> Result<Option<Peers>, StageError> {
     }
     let timeout = timeout(job);
     let store = rendezvous(&environment, timeout)?;
-    tell(&store, &Word::Job(Box::new(job.clone())))?;
+    tell(&store, &RankMessage::Job(Box::new(job.clone())))?;
     peers(store, &environment, job).map(Some)
 }
 
@@ -90,14 +90,14 @@ pub fn join() -> Result<Option<(Job, Peers)>, StageError> {
     let environment = environment()?.filter(|environment| environment.rank() > 0).ok_or_else(|| {
         StageError::new("`join` is for ranks above 0 of several: RANK and WORLD_SIZE do not say that this is one")
     })?;
-    let store = meet(&environment)?;
-    match hear(&store)? {
-        Word::NoMore => {
+    let store = connect(&environment)?;
+    match receive(&store)? {
+        RankMessage::NoMore => {
             // Rank 0 may hold the store, and ends when all have heard.
             gloo(&store, &environment, MEETING_PATIENCE)?.barrier()?;
             Ok(None)
         }
-        Word::Job(job) => {
+        RankMessage::Job(job) => {
             let job = on_this_rank(*job, &environment)?;
             let peers = peers(store, &environment, &job)?;
             Ok(Some((job, peers)))
@@ -114,7 +114,7 @@ pub fn release() -> Result<(), StageError> {
         StageError::new("`release` is for rank 0 of several: RANK and WORLD_SIZE do not say that this is it")
     })?;
     let store = rendezvous(&environment, MEETING_PATIENCE)?;
-    tell(&store, &Word::NoMore)?;
+    tell(&store, &RankMessage::NoMore)?;
     Ok(gloo(&store, &environment, MEETING_PATIENCE)?.barrier()?)
 }
 
@@ -123,7 +123,7 @@ fn timeout(job: &Job) -> Duration {
 }
 
 /// Meets rank 0, however late it comes: between two jobs there may be no store.
-fn meet(environment: &Environment) -> Result<Store, StageError> {
+fn connect(environment: &Environment) -> Result<Store, StageError> {
     loop {
         match rendezvous(environment, JOIN_PATIENCE) {
             Err(RendezvousError::Store { source: StoreError::Lost { .. }, .. }) => std::thread::sleep(PAUSE),
@@ -132,12 +132,12 @@ fn meet(environment: &Environment) -> Result<Store, StageError> {
     }
 }
 
-fn tell(store: &Store, word: &Word) -> Result<(), StageError> {
+fn tell(store: &Store, word: &RankMessage) -> Result<(), StageError> {
     let text = serde_json::to_vec(word).context("the job for the other ranks")?;
     store.set(WORD, &text).context("the job for the other ranks")
 }
 
-fn hear(store: &Store) -> Result<Word, StageError> {
+fn receive(store: &Store) -> Result<RankMessage, StageError> {
     let text = store.get(WORD, MEETING_PATIENCE).context("the job from rank 0")?;
     serde_json::from_slice(&text).context("the job from rank 0")
 }
@@ -210,14 +210,14 @@ mod tests {
     use std::collections::BTreeMap;
 
     use tfnas_c10d::environment::Address;
-    use tfnas_stages::{CONTRACT, Input};
+    use tfnas_stages::{Input, PROTOCOL_VERSION};
 
     use super::*;
 
     fn job(list: &Path, digest: &str) -> Job {
         let input = Input { path: list.to_owned(), list: None, digest: digest.to_owned() };
         Job {
-            contract: CONTRACT,
+            protocol: PROTOCOL_VERSION,
             version: crate::VERSION.to_owned(),
             id: "train".to_owned(),
             stage: Stage::Train,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tfnas_stages::{CONTRACT, Event, Level, Metrics};
+use tfnas_stages::{Event, Level, Metrics, PROTOCOL_VERSION};
 
 use crate::check::{NAMED_IN_WARNINGS, first};
 
@@ -54,7 +54,7 @@ impl Reporter {
 
     /// The first event.
     pub fn hello(&mut self, environment: BTreeMap<String, String>) {
-        self.send(&Event::Hello { contract: CONTRACT, version: crate::VERSION.to_owned(), environment });
+        self.send(&Event::Hello { protocol: PROTOCOL_VERSION, version: crate::VERSION.to_owned(), environment });
     }
 
     /// How far the work is; said at most ten times a second.

@@ -11,11 +11,11 @@ const ENDING: &str = "resume";
 /// A point is one file, `{position}-{digest}.resume`, where the position grows with the work done and the digest is
 /// the BLAKE3 of the content. It is written aside, synced, renamed, and only then are earlier ones removed; a file
 /// whose content is not what its name says (a disk that lost power) is passed over for an earlier one.
-pub struct ResumeFolder {
+pub struct CheckpointDir {
     folder: PathBuf,
 }
 
-impl ResumeFolder {
+impl CheckpointDir {
     /// The resume points in this folder.
     pub fn new(folder: &Path) -> Self {
         Self { folder: folder.to_owned() }
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn the_furthest_complete_point_is_found_again() {
         let folder = tempfile::tempdir().unwrap();
-        let resume = ResumeFolder::new(folder.path());
+        let resume = CheckpointDir::new(folder.path());
         assert_eq!(resume.latest().unwrap(), None);
         resume.save(9, b"nine").unwrap();
         resume.save(10, b"ten").unwrap();
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn a_point_whose_bytes_are_not_those_of_its_name_is_passed_over() {
         let folder = tempfile::tempdir().unwrap();
-        let resume = ResumeFolder::new(folder.path());
+        let resume = CheckpointDir::new(folder.path());
         resume.save(1, b"whole").unwrap();
         let digest = blake3::hash(b"torn and more").to_hex();
         fs::write(folder.path().join(format!("{:020}-{digest}.resume", 2)), b"torn").unwrap();

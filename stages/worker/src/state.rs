@@ -8,21 +8,21 @@ use tfnas_torch::NamedTensors;
 use tfnas_torch::weights::{from_bytes, to_bytes};
 
 use crate::error::{Context as _, StageError};
-use crate::resume::ResumeFolder;
+use crate::resume::CheckpointDir;
 
 /// Name of the tensor that holds the numbers which are no tensors: JSON, as bytes.
 const NUMBERS: &str = "numbers";
 
 /// Saves a stage's state: tensors, and plain numbers beside them, in one file.
-pub struct StateKeeper {
-    folder: ResumeFolder,
+pub struct Checkpointer {
+    folder: CheckpointDir,
     every: Duration,
     last: Instant,
 }
 
-impl StateKeeper {
+impl Checkpointer {
     /// Keeps states in `folder`, within an epoch at most every `every_s` seconds.
-    pub fn new(folder: ResumeFolder, every_s: f64) -> Self {
+    pub fn new(folder: CheckpointDir, every_s: f64) -> Self {
         let every = Duration::try_from_secs_f64(every_s).unwrap_or(Duration::MAX);
         Self { folder, every, last: Instant::now() }
     }
@@ -66,7 +66,7 @@ impl StateKeeper {
     /// Saves the state in which `step` steps of an epoch are done.
     ///
     /// # Errors
-    /// As [`save`](StateKeeper::save).
+    /// As [`save`](Checkpointer::save).
     pub fn save_epoch<N: Serialize>(
         &mut self,
         (epoch, step): (usize, usize),

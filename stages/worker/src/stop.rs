@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::{Signal, getpid, kill_process};
 use signal_hook::consts::{SIGTERM, SIGUSR1};
-use tfnas_stages::Stop;
+use tfnas_stages::WorkerCommand;
 
 /// Whether the planner has asked for a resume point and an orderly end.
 #[derive(Clone)]
@@ -18,7 +18,7 @@ impl StopFlag {
         let raised = flag.clone();
         std::thread::spawn(move || {
             for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-                if serde_json::from_str::<Stop>(&line).is_ok() {
+                if serde_json::from_str::<WorkerCommand>(&line).is_ok() {
                     raised.0.store(true, Ordering::Relaxed);
                 }
             }

@@ -7,7 +7,7 @@ use tfnas_torch::weights::load_file;
 use crate::context::StageContext;
 use crate::error::{Context as _, StageResult};
 use crate::evaluate::evaluate;
-use crate::images::{Feeder, classes, evaluation, reading, test_images, untested};
+use crate::images::{DataLoader, classes, evaluation, reading, test_images, untested};
 use crate::network::model_config;
 use crate::predictions::Predictions;
 
@@ -29,7 +29,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
     if !untested.is_empty() {
         context.report.warn(format!("{} of {} classes have no test images", untested.len(), names.len()));
     }
-    let feeder = Feeder::new(params.resolution, names.len(), context.device);
+    let feeder = DataLoader::new(params.resolution, names.len(), context.device);
     let options = evaluation(params.resize, params.resolution, params.test.batch, context.job().data_workers);
     let total = source.len();
     let mut done = 0;

@@ -23,20 +23,20 @@ use tfnas_torch::{Module, NamedTensors, Role};
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::evaluate::{Evaluation, evaluate};
-use crate::images::{DeviceBatch, Feeder, classes, evaluation, listed, reading, test_images, train_transform};
+use crate::images::{DataLoader, DeviceBatch, classes, evaluation, listed, reading, test_images, train_transform};
 use crate::network::model_config;
 use crate::precision::mixed_precision;
+use crate::rank_group::{EpochStats, RankGroup, StepDecision};
 use crate::ranks::Peers;
-use crate::resume::ResumeFolder;
-use crate::state::StateKeeper;
-use crate::together::{Seen, Together, Wish};
+use crate::resume::CheckpointDir;
+use crate::state::Checkpointer;
 
 /// The batch above which the learning rate warms up (SPEC: section 5).
 pub const WARM_UP_ABOVE_BATCH: usize = 256;
 
 /// Where the training is; what a resume point holds beside tensors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Position {
+struct Progress {
     epoch: usize,
     /// Steps of the epoch that are done.
     step: usize,
@@ -54,12 +54,12 @@ struct Training<'a> {
     best: DerivedNetwork,
     trainer: Trainer,
     /// What this rank has seen of the epoch; of that before the last resume point, rank 0 has the share of all.
-    seen: Seen,
-    position: Position,
-    feeder: Rc<Feeder>,
+    seen: EpochStats,
+    progress: Progress,
+    feeder: Rc<DataLoader>,
     train: ImageSource,
     val: ImageSource,
-    keeper: StateKeeper,
+    keeper: Checkpointer,
 }
 
 /// Runs the stage.
@@ -87,14 +87,14 @@ pub fn run(context: &mut StageContext) -> StageResult {
         },
     };
     let job = context.job();
-    let keeper = StateKeeper::new(ResumeFolder::new(&job.resume_dir), job.resume_every_s);
+    let keeper = Checkpointer::new(CheckpointDir::new(&job.resume_dir), job.resume_every_s);
     let mut training = Training {
         trainer,
         best: DerivedNetwork::new(&config, context.device),
         network,
-        seen: Seen::default(),
-        position: Position::default(),
-        feeder: Rc::new(Feeder::new(params.space.resolution, names.len(), context.device)),
+        seen: EpochStats::default(),
+        progress: Progress::default(),
+        feeder: Rc::new(DataLoader::new(params.space.resolution, names.len(), context.device)),
         train,
         val,
         keeper,
@@ -102,7 +102,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
         context,
     };
     training.resume()?;
-    while training.position.epoch < training.params.train.epochs {
+    while training.progress.epoch < training.params.train.epochs {
         training.epoch()?;
     }
     training.finish()
@@ -126,19 +126,19 @@ fn on_ranks(
 
 impl Training<'_> {
     /// This process among the ranks that train together.
-    fn together(&self) -> Together<'_> {
-        Together::new(self.trainer.ranks.as_ref().map(DataParallel::group), self.context.device)
+    fn together(&self) -> RankGroup<'_> {
+        RankGroup::new(self.trainer.ranks.as_ref().map(DataParallel::group), self.context.device)
     }
 
     fn epoch(&mut self) -> Result<(), StageError> {
-        let epoch = self.position.epoch;
+        let epoch = self.progress.epoch;
         let section = self.params.train.clone();
         let warm_up = if section.batch > WARM_UP_ABOVE_BATCH { section.warmup_epochs } else { 0 };
         let lr = cosine_with_warm_up(section.lr, epoch, section.epochs, warm_up);
         self.trainer.optimiser.set_rate(lr);
         let began = Instant::now();
         let waited = self.train_images(epoch)?;
-        let trained = self.gather()?;
+        let trained = self.sum_stats()?;
         let skipped = trained.skipped;
         let trained =
             trained.meter.read().ok_or_else(|| StageError::new("none of the training images could be read"))?;
@@ -168,16 +168,16 @@ impl Training<'_> {
             ));
         }
         self.tell(&record, data_wait);
-        let best = self.position.best_epoch.map(|best| self.position.epochs[best].val_top1);
+        let best = self.progress.best_epoch.map(|best| self.progress.epochs[best].val_top1);
         // The first of equals stays the best.
         if best.is_none_or(|best| record.val_top1 > best) {
-            self.position.best_epoch = Some(epoch);
+            self.progress.best_epoch = Some(epoch);
             load(&self.best, &self.network.state()).context("best checkpoint")?;
         }
-        self.position.epochs.push(record);
-        self.position.epoch += 1;
-        self.position.step = 0;
-        self.seen = Seen::default();
+        self.progress.epochs.push(record);
+        self.progress.epoch += 1;
+        self.progress.step = 0;
+        self.seen = EpochStats::default();
         self.save()
     }
 
@@ -195,7 +195,7 @@ impl Training<'_> {
                 purpose: Purpose::Augment,
                 epoch: epoch as u32,
             },
-            start_batch: self.position.step,
+            start_batch: self.progress.step,
             workers: self.context.job().data_workers,
         };
         let rates = DropRates { dropout: section.dropout, drop_connect: section.drop_connect };
@@ -205,16 +205,16 @@ impl Training<'_> {
         for batch in feed.by_ref() {
             let batch = batch?;
             self.seen.skipped += batch.skipped;
-            let key = StepKey { seed, epoch: epoch as u32, step: self.position.step as u32 };
+            let key = StepKey { seed, epoch: epoch as u32, step: self.progress.step as u32 };
             self.step(batch, rates, key)?;
-            self.position.step += 1;
-            self.progress(self.position.step * options.batch);
+            self.progress.step += 1;
+            self.progress(self.progress.step * options.batch);
             let together = self.together();
             let save = together.is_first() && self.keeper.is_due();
-            let own = Wish { stop: self.context.stop.raised(), save };
-            let Wish { stop, save } = together.agree(own, self.position.step)?;
+            let own = StepDecision { stop: self.context.stop.raised(), save };
+            let StepDecision { stop, save } = together.agree_on(own, self.progress.step)?;
             if stop || save {
-                self.gather()?;
+                self.sum_stats()?;
                 self.save()?;
             }
             if stop {
@@ -228,7 +228,7 @@ impl Training<'_> {
     fn step(&mut self, batch: DeviceBatch, rates: DropRates, key: StepKey) -> Result<(), StageError> {
         let (rank, world_size) = (self.together().rank(), self.together().world_size());
         let read = batch.count;
-        let batch = if world_size > 1 { batch.filled_up()? } else { batch };
+        let batch = if world_size > 1 { batch.padded()? } else { batch };
         let count = batch.labels.size()[0] as usize;
         if count == 0 {
             return Ok(());
@@ -245,9 +245,9 @@ impl Training<'_> {
     }
 
     /// Gives rank 0 what all ranks have seen of the epoch, and returns it on all.
-    fn gather(&mut self) -> Result<Seen, StageError> {
-        let all = self.together().gather(&self.seen)?;
-        self.seen = if self.together().is_first() { all.clone() } else { Seen::default() };
+    fn gather(&mut self) -> Result<EpochStats, StageError> {
+        let all = self.together().sum_stats(&self.seen)?;
+        self.seen = if self.together().is_first() { all.clone() } else { EpochStats::default() };
         Ok(all)
     }
 
@@ -273,7 +273,7 @@ impl Training<'_> {
     fn progress(&mut self, done: usize) {
         let epochs = self.params.train.epochs;
         let an_epoch = self.train.len();
-        let epoch = self.position.epoch;
+        let epoch = self.progress.epoch;
         let done = epoch * an_epoch + done.min(an_epoch);
         let phase = format!("epoch {} of {epochs}", epoch + 1);
         self.context.report.progress(&phase, done as u64, (epochs * an_epoch) as u64, "images");
@@ -303,22 +303,22 @@ impl Training<'_> {
         if !self.together().is_first() {
             return Ok(());
         }
-        self.position.skipped = self.seen.skipped;
+        self.progress.skipped = self.seen.skipped;
         let mut tensors = NamedTensors::new();
         tensors.insert_all("network", self.network.state());
         tensors.insert_all("best", self.best.state());
         tensors.insert_all("optimiser", self.trainer.optimiser.state());
         tensors.insert_all("precision", self.trainer.precision.state());
         tensors.insert("meter".to_owned(), self.seen.meter.state());
-        self.keeper.save_epoch((self.position.epoch, self.position.step), &self.position, tensors)
+        self.keeper.save_epoch((self.progress.epoch, self.progress.step), &self.progress, tensors)
     }
 
     fn resume(&mut self) -> Result<(), StageError> {
         let found = match self.together().group() {
-            Some(group) => self.keeper.load_on_ranks::<Position>(group, self.context.device)?,
-            None => self.keeper.load::<Position>()?,
+            Some(group) => self.keeper.load_on_ranks::<Progress>(group, self.context.device)?,
+            None => self.keeper.load::<Progress>()?,
         };
-        let Some((position, tensors)) = found else { return Ok(()) };
+        let Some((progress, tensors)) = found else { return Ok(()) };
         load(&self.network, &tensors.under("network")).context("resume point")?;
         load(&self.best, &tensors.under("best")).context("resume point")?;
         self.trainer.optimiser.restore(&tensors.under("optimiser")).context("resume point")?;
@@ -329,22 +329,22 @@ impl Training<'_> {
             .ok_or_else(|| StageError::new("the resume point has no meter"))?;
         // Rank 0 has the share of all.
         let first = self.together().is_first();
-        self.seen = if first { Seen { meter, skipped: position.skipped } } else { Seen::default() };
-        self.context.report.resumed(format!("epoch {}, step {}", position.epoch + 1, position.step + 1));
-        self.position = position;
+        self.seen = if first { EpochStats { meter, skipped: progress.skipped } } else { EpochStats::default() };
+        self.context.report.resumed(format!("epoch {}, step {}", progress.epoch + 1, progress.step + 1));
+        self.progress = progress;
         Ok(())
     }
 
     fn finish(self) -> StageResult {
-        let best_epoch = self.position.best_epoch.ok_or_else(|| StageError::new("no epoch was trained"))?;
-        let best_top1 = self.position.epochs[best_epoch].val_top1;
+        let best_epoch = self.progress.best_epoch.ok_or_else(|| StageError::new("no epoch was trained"))?;
+        let best_top1 = self.progress.epochs[best_epoch].val_top1;
         if !self.together().is_first() {
             return Ok(Metrics::new());
         }
         for (name, network) in [("best.safetensors", &self.best), ("last.safetensors", &self.network)] {
             write_file(&network.state(), &self.context.output(name)).context(name)?;
         }
-        let skipped: usize = self.position.epochs.iter().map(|record| record.skipped).max().unwrap_or(0);
+        let skipped: usize = self.progress.epochs.iter().map(|record| record.skipped).max().unwrap_or(0);
         let names = [self.train.skipped(), self.val.skipped()].concat();
         self.context.report.skipped(skipped, &names);
         self.context.write_json(&TrainReport {
@@ -353,7 +353,7 @@ impl Training<'_> {
             val_images: self.val.len(),
             best_epoch,
             best_top1,
-            epochs: self.position.epochs,
+            epochs: self.progress.epochs,
         })?;
         Ok(Metrics::from([("best_val_top1".to_owned(), best_top1)]))
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use tfnas_stages::{Event, LastWord, Level};
+use tfnas_stages::{Event, Level, WorkerStatus};
 
 use super::{JobTracker, LOOK_EVERY, StopRequest};
 use crate::RunEvent;
@@ -16,9 +16,9 @@ impl JobTracker<'_> {
     /// Reads what the worker has written since the last call.
     pub(super) fn read_worker(&mut self) {
         // What cannot be read now, as where another machine replaces it, is read next time.
-        if let Ok(word) = LastWord::read(&self.folder) {
+        if let Ok(word) = WorkerStatus::read(&self.folder) {
             let word = word.filter(|word| word.submission == self.submission.number);
-            if let Some(LastWord { host, restart, submission, .. }) = &word
+            if let Some(WorkerStatus { host, restart, submission, .. }) = &word
                 && self.reported_start != Some((*submission, *restart))
             {
                 self.reported_start = Some((*submission, *restart));

@@ -1,6 +1,6 @@
 //! Submitting an attempt, and finding a job whose number never came back.
 
-use tfnas_stages::{LastWord, Submission, TurnState};
+use tfnas_stages::{Submission, WorkerState, WorkerStatus};
 
 use super::{JobTracker, LOOK_EVERY, Stop, StopRequest, points};
 use crate::RunEvent;
@@ -49,7 +49,7 @@ impl JobTracker<'_> {
                 self.read_worker();
                 if matches!(
                     self.status,
-                    Some(LastWord { state: TurnState::Done { .. } | TurnState::Failed { .. }, .. })
+                    Some(WorkerStatus { state: WorkerState::Done { .. } | WorkerState::Failed { .. }, .. })
                 ) {
                     // It has come and gone; by now the queue may have forgotten it.
                     return Ok(());

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tfnas_stages::{LastWord, Level, TurnState};
+use tfnas_stages::{Level, WorkerState, WorkerStatus};
 
 use super::{JobTracker, LOOK_EVERY, Stop, StopRequest};
 use crate::RunEvent;
@@ -69,7 +69,7 @@ impl JobTracker<'_> {
                 None => doubt = None,
             }
             // The queue has to say why the worker was interrupted, or the user waits.
-            let is_over = matches!(self.status, Some(LastWord { state: TurnState::Interrupted { .. }, .. }));
+            let is_over = matches!(self.status, Some(WorkerStatus { state: WorkerState::Interrupted { .. }, .. }));
             let waiting = matches!(state, Some(QueueState::Waiting { .. }));
             if (is_over && !waiting) || self.stop_request != StopRequest::None {
                 ask_at = ask_at.min(Instant::now() + ASK_SOON);

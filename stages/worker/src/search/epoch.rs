@@ -11,7 +11,7 @@ use tfnas_torch::supernet::{Latencies, Supernet};
 use tfnas_torch::{Module, NamedTensors, Role};
 
 use super::Search;
-use super::architecture_feed::ArchitectureFeed;
+use super::val_loader::ValLoader;
 use crate::error::{Context as _, StageError};
 use crate::images::{DeviceBatch, evaluation, train_transform};
 use crate::precision::mixed_precision;
@@ -125,10 +125,10 @@ impl Epoch {
         let feeder = Rc::clone(&search.feeder);
         let (train, val) = (search.train.clone(), search.val.clone());
         let searches = search.position.epoch >= section.warmup_epochs;
-        let mut architecture_feed = searches.then(|| {
+        let mut val_loader = searches.then(|| {
             let options = evaluation(search.params.resize, resolution, section.batch, workers);
             let first = search.position.step.div_ceil(section.architecture.every);
-            ArchitectureFeed::new(&feeder, &val, options, seed, epoch, first)
+            ValLoader::new(&feeder, &val, options, seed, epoch, first)
         });
         let mut log_alphas = self.supernet.read_log_alphas();
         for batch in feeder.feed(&train, &options) {
@@ -136,7 +136,7 @@ impl Epoch {
             let step = search.position.step;
             search.position.skipped += batch.skipped;
             self.step_weights(search, &batch, &log_alphas, searches)?;
-            if let Some(feed) = architecture_feed.as_mut().filter(|_| step.is_multiple_of(section.architecture.every)) {
+            if let Some(feed) = val_loader.as_mut().filter(|_| step.is_multiple_of(section.architecture.every)) {
                 self.step_architecture(search, &feed.next()?)?;
                 log_alphas = self.supernet.read_log_alphas();
             }
@@ -173,7 +173,7 @@ impl Epoch {
             paths.push(draw_remaining_path(&paths[0], operations, &mut stream(Purpose::UniformPath)));
         }
         let outcome = weight_step(&self.supernet, &mut self.weight_optimisation, &batch.images, &batch.labels, &paths);
-        if let Some(outcome) = taken(outcome)? {
+        if let Some(outcome) = skip_if_too_small(outcome)? {
             let loss: tch::Tensor = outcome.losses.iter().sum();
             self.weights.add(&loss, &outcome.logits[0], &batch.labels);
         }
@@ -203,7 +203,7 @@ impl Epoch {
             &noise,
             self.temperature,
         );
-        if let Some(outcome) = taken(outcome)? {
+        if let Some(outcome) = skip_if_too_small(outcome)? {
             self.architecture.add(&outcome.cross_entropy, &outcome.logits, &batch.labels);
             self.latency.add(&outcome.latency_ms, &outcome.logits, &batch.labels);
         }

@@ -43,7 +43,7 @@ pub fn what_gave_way(last: &SearchEpoch, target_lat_ms: f64) -> Option<String> {
 }
 
 /// Returns what a person must know of a search that ended undecided, where it did.
-pub fn indecision(last: &SearchEpoch) -> Option<String> {
+pub fn undecided_warning(last: &SearchEpoch) -> Option<String> {
     (last.operation_entropy > UNDECIDED).then(|| {
         format!(
             "the search did not converge: operation probabilities are still close to uniform (mean entropy {:.2} of the \

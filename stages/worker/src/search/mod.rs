@@ -1,8 +1,8 @@
 //! `search`: operations, depth and width under the latency target (SPEC: sections 2 and 3).
 
-mod architecture_feed;
 mod epoch;
 mod history;
+mod val_loader;
 
 use std::rc::Rc;
 
@@ -24,15 +24,15 @@ use tfnas_torch::weights::write_file;
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::evaluate::evaluate;
-use crate::images::{Feeder, classes, evaluation, listed, reading};
-use crate::resume::ResumeFolder;
+use crate::images::{DataLoader, classes, evaluation, listed, reading};
+use crate::resume::CheckpointDir;
 use crate::search::epoch::Epoch;
-use crate::search::history::{agreement, indecision, operation_entropy, what_gave_way};
-use crate::state::StateKeeper;
+use crate::search::history::{agreement, operation_entropy, undecided_warning, what_gave_way};
+use crate::state::Checkpointer;
 
 /// Where the search is; what a resume point holds beside tensors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Position {
+struct Progress {
     epoch: usize,
     /// Weight steps of the epoch that are done.
     step: usize,
@@ -51,11 +51,11 @@ struct Search<'a> {
     table: LatencyTable,
     classes: usize,
     state: FullState,
-    position: Position,
-    feeder: Rc<Feeder>,
+    progress: Progress,
+    feeder: Rc<DataLoader>,
     train: ImageSource,
     val: ImageSource,
-    keeper: StateKeeper,
+    keeper: Checkpointer,
 }
 
 /// Runs the stage.
@@ -69,12 +69,12 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let train = listed(context, "train.list", reading)?;
     let val = listed(context, "val.list", reading)?;
     let job = context.job();
-    let keeper = StateKeeper::new(ResumeFolder::new(&job.resume_dir), job.resume_every_s);
+    let keeper = Checkpointer::new(CheckpointDir::new(&job.resume_dir), job.resume_every_s);
     let mut search = Search {
         state: start(context, &space, names.len(), &params)?,
-        feeder: Rc::new(Feeder::new(space.definition().resolution, names.len(), context.device)),
+        feeder: Rc::new(DataLoader::new(space.definition().resolution, names.len(), context.device)),
         classes: names.len(),
-        position: Position::default(),
+        progress: Progress::default(),
         train,
         val,
         keeper,
@@ -86,7 +86,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
     };
     search.describe_budget();
     let mut under_way = search.resume()?;
-    while search.position.epoch < search.params.search.epochs {
+    while search.progress.epoch < search.params.search.epochs {
         search.epoch(under_way.take())?;
     }
     search.finish()
@@ -170,10 +170,10 @@ impl Search<'_> {
         };
         let record = self.record(&epoch, val_top1)?;
         self.tell(&record);
-        self.position.history.push(record);
-        self.position.epoch += 1;
-        self.position.step = 0;
-        self.position.skipped = 0;
+        self.progress.history.push(record);
+        self.progress.epoch += 1;
+        self.progress.step = 0;
+        self.progress.skipped = 0;
         self.save(None)
     }
 
@@ -189,9 +189,9 @@ impl Search<'_> {
         let mut after_lat_ms = before_lat_ms;
         let mut changes = Vec::new();
         let fit = self.params.fit();
-        let is_last = self.position.epoch + 1 == self.params.search.epochs;
+        let is_last = self.progress.epoch + 1 == self.params.search.epochs;
         // A search that is nothing but warm-up hands on an architecture that meets the target too.
-        if self.position.epoch >= self.params.search.warmup_epochs || (is_last && fit == Fit::Exact) {
+        if self.progress.epoch >= self.params.search.warmup_epochs || (is_last && fit == Fit::Exact) {
             match fit {
                 Fit::Published => {
                     let fitted = refit(&self.space, &architecture, &self.table, target_lat_ms).context("elasticity")?;
@@ -210,10 +210,10 @@ impl Search<'_> {
             self.state.set_widths(&widths);
         }
         let depths: Vec<usize> = self.space.groups().iter().map(|group| group.blocks).collect();
-        let previous = self.position.history.last();
+        let previous = self.progress.history.last();
         let trained = epoch.trained()?;
         Ok(SearchEpoch {
-            epoch: self.position.epoch,
+            epoch: self.progress.epoch,
             lr: epoch.lr,
             temperature: epoch.temperature,
             train_loss: trained.loss,
@@ -229,14 +229,14 @@ impl Search<'_> {
             before_lat_ms,
             after_lat_ms,
             changes,
-            skipped: self.position.skipped,
+            skipped: self.progress.skipped,
         })
     }
 
     /// Top-1 on the images that train the architecture, along Gumbel paths; in the last epochs alone.
     fn validate(&mut self, supernet: &Supernet) -> Result<Option<f64>, StageError> {
         let section = &self.params.search;
-        let epoch = self.position.epoch;
+        let epoch = self.progress.epoch;
         if epoch + section.validate_last < section.epochs {
             return Ok(None);
         }
@@ -281,24 +281,24 @@ impl Search<'_> {
             tensors.insert_all("epoch", epoch.state());
         }
         tensors.insert_all("full", self.state.state());
-        self.keeper.save_epoch((self.position.epoch, self.position.step), &self.position, tensors)
+        self.keeper.save_epoch((self.progress.epoch, self.progress.step), &self.progress, tensors)
     }
 
     /// Goes to the last resume point, where there is one; returns the state of the epoch that it is in the middle of.
     fn resume(&mut self) -> Result<Option<NamedTensors>, StageError> {
-        let Some((position, tensors)) = self.keeper.load::<Position>()? else { return Ok(None) };
+        let Some((progress, tensors)) = self.keeper.load::<Progress>()? else { return Ok(None) };
         self.state = FullState::restore(&self.space, self.classes, &tensors.under("full"), self.context.device)
             .context("resume point")?;
-        self.context.report.resumed(format!("epoch {}, step {}", position.epoch + 1, position.step + 1));
-        let middle = position.step > 0;
-        self.position = position;
+        self.context.report.resumed(format!("epoch {}, step {}", progress.epoch + 1, progress.step + 1));
+        let middle = progress.step > 0;
+        self.progress = progress;
         Ok(middle.then(|| tensors.under("epoch")))
     }
 
     fn finish(self) -> StageResult {
-        let last = self.position.history.last().ok_or_else(|| StageError::new("no epoch was searched"))?;
+        let last = self.progress.history.last().ok_or_else(|| StageError::new("no epoch was searched"))?;
         let target_lat_ms = self.target_lat_ms;
-        if let Some(warning) = indecision(last) {
+        if let Some(warning) = undecided_warning(last) {
             self.context.report.warn(warning);
         }
         if let Some(warning) = what_gave_way(last, target_lat_ms) {
@@ -308,7 +308,7 @@ impl Search<'_> {
             let found = Architecture::new(&self.space, last.architecture.clone()).context("search")?;
             self.context.report.warn(missed(&self.space, &found, last.after_lat_ms, target_lat_ms));
         }
-        let skipped = self.position.history.iter().map(|record| record.skipped).max().unwrap_or(0);
+        let skipped = self.progress.history.iter().map(|record| record.skipped).max().unwrap_or(0);
         let names = [self.train.skipped(), self.val.skipped()].concat();
         self.context.report.skipped(skipped, &names);
         let full = self.state.full();
@@ -319,7 +319,7 @@ impl Search<'_> {
             architecture: (self.params.fit() == Fit::Exact).then(|| last.architecture.clone()),
         };
         self.context.write_json(&result)?;
-        self.context.write_json(&self.position.history)?;
+        self.context.write_json(&self.progress.history)?;
         let weights = self.context.output("search.safetensors");
         write_file(&self.state.state(), &weights).context("search.safetensors")?;
         Ok(Metrics::from([

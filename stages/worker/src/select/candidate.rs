@@ -21,10 +21,10 @@ use tfnas_torch::{Module, NamedTensors, Role};
 
 use crate::error::{Context as _, StageError};
 use crate::evaluate::evaluate;
-use crate::images::{Feeder, evaluation, train_transform};
+use crate::images::{DataLoader, evaluation, train_transform};
 use crate::precision::mixed_precision;
-use crate::resume::ResumeFolder;
-use crate::state::StateKeeper;
+use crate::resume::CheckpointDir;
+use crate::state::Checkpointer;
 use crate::stop::StopFlag;
 use crate::train::WARM_UP_ABOVE_BATCH;
 
@@ -34,7 +34,7 @@ pub struct Candidates<'a> {
     pub params: &'a SelectParams,
     pub space: &'a Space,
     pub classes: usize,
-    pub loader: Feeder,
+    pub loader: DataLoader,
     pub train: ImageSource,
     pub val: ImageSource,
     /// The folder that has one folder of checkpoints for each candidate.
@@ -63,7 +63,7 @@ struct Training {
     trainer: Trainer,
     meter: Meter,
     progress: Progress,
-    checkpoints: StateKeeper,
+    checkpoints: Checkpointer,
 }
 
 impl Candidates<'_> {
@@ -113,14 +113,14 @@ impl Candidates<'_> {
         }
     }
 
-    fn checkpoints_of(&self, id: usize) -> Result<StateKeeper, StageError> {
+    fn checkpoints_of(&self, id: usize) -> Result<Checkpointer, StageError> {
         let folder = folder_of(&self.checkpoints, id);
         fs::create_dir_all(&folder).map_err(|error| StageError::file("create", &folder, &error))?;
-        Ok(StateKeeper::new(ResumeFolder::new(&folder), self.checkpoint_every_s))
+        Ok(Checkpointer::new(CheckpointDir::new(&folder), self.checkpoint_every_s))
     }
 
     /// The candidate before its first step.
-    fn begin(&self, architecture: &Architecture, checkpoints: StateKeeper) -> Result<Training, StageError> {
+    fn begin(&self, architecture: &Architecture, checkpoints: Checkpointer) -> Result<Training, StageError> {
         let recipe = &self.params.recipe;
         let config = ModelConfig::from_architecture(self.space, architecture, self.classes).context("candidate")?;
         let network = DerivedNetwork::new(&config, self.loader.device());

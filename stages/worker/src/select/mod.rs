@@ -15,7 +15,7 @@ use tfnas_stages::{Metrics, SearchResult, SelectParams, SelectReport, Selected, 
 
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
-use crate::images::{Feeder, classes, listed, reading};
+use crate::images::{DataLoader, classes, listed, reading};
 use crate::ranks::Peers;
 use crate::search::target;
 use crate::select::candidate::Candidates;
@@ -35,7 +35,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
         params: &params,
         space: &space,
         classes: space.definition().classes.unwrap_or(names.len()),
-        loader: Feeder::new(space.definition().resolution, names.len(), context.device),
+        loader: DataLoader::new(space.definition().resolution, names.len(), context.device),
         train: listed(context, "train.list", reading)?,
         val: listed(context, "val.list", reading)?,
         checkpoints: job.resume_dir.join(CHECKPOINTS),

@@ -15,14 +15,14 @@ pub mod detached {
     pub const SUBMISSION: &str = "submission.json";
     /// The worker's events, one a line, of all its turns.
     pub const EVENTS: &str = "events.jsonl";
-    /// [`LastWord`](crate::LastWord).
-    pub const LAST_WORD: &str = "last_word.json";
+    /// [`WorkerStatus`](crate::WorkerStatus).
+    pub const STATUS: &str = "worker_status.json";
 }
 
 /// What a worker that outlives its planner has said last of itself: written whole, under another name first, at the
 /// begin and at the end of each of its turns. A planner that reads it needs nobody else's account of how the job ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LastWord {
+pub struct WorkerStatus {
     /// Which submission of the job this is, from 1.
     pub submission: u32,
     /// How often the queue has started this submission again (`SLURM_RESTART_COUNT`).
@@ -31,13 +31,13 @@ pub struct LastWord {
     pub host: String,
     /// The word itself.
     #[serde(flatten)]
-    pub state: TurnState,
+    pub state: WorkerState,
 }
 
 /// How far a worker's turn is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "state")]
-pub enum TurnState {
+pub enum WorkerState {
     /// At work; or it died without a word.
     Running,
     /// The outputs lie in the output folder, complete and synced.
@@ -80,13 +80,13 @@ pub struct Submission {
     pub resume_points: Vec<String>,
 }
 
-impl LastWord {
+impl WorkerStatus {
     /// Returns the last word in `folder`; none before the first.
     ///
     /// # Errors
     /// Those of reading.
     pub fn read(folder: &Path) -> io::Result<Option<Self>> {
-        read(&folder.join(detached::LAST_WORD))
+        read(&folder.join(detached::STATUS))
     }
 
     /// Writes it, whole and synced, or not at all.
@@ -94,7 +94,7 @@ impl LastWord {
     /// # Errors
     /// Those of writing.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
-        write(&folder.join(detached::LAST_WORD), self)
+        write(&folder.join(detached::STATUS), self)
     }
 }
 
@@ -137,20 +137,20 @@ mod tests {
     #[test]
     fn a_last_word_is_read_as_it_was_written_and_leaves_nothing_half() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(LastWord::read(folder.path()).unwrap(), None);
+        assert_eq!(WorkerStatus::read(folder.path()).unwrap(), None);
         let states = [
-            TurnState::Running,
-            TurnState::Done { metrics: [("top1".to_owned(), 0.5)].into() },
-            TurnState::Failed { message: "the data is odd".to_owned(), hint: None },
-            TurnState::Interrupted { error: Some("rank 1 is gone".to_owned()) },
+            WorkerState::Running,
+            WorkerState::Done { metrics: [("top1".to_owned(), 0.5)].into() },
+            WorkerState::Failed { message: "the data is odd".to_owned(), hint: None },
+            WorkerState::Interrupted { error: Some("rank 1 is gone".to_owned()) },
         ];
         for state in states {
-            let word = LastWord { submission: 2, restart: 1, host: "n1".to_owned(), state };
+            let word = WorkerStatus { submission: 2, restart: 1, host: "n1".to_owned(), state };
             word.write(folder.path()).unwrap();
-            assert_eq!(LastWord::read(folder.path()).unwrap(), Some(word));
+            assert_eq!(WorkerStatus::read(folder.path()).unwrap(), Some(word));
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        fs::write(folder.path().join(detached::LAST_WORD), "{").unwrap();
-        assert!(LastWord::read(folder.path()).is_err());
+        fs::write(folder.path().join(detached::STATUS), "{").unwrap();
+        assert!(WorkerStatus::read(folder.path()).is_err());
     }
 }

@@ -2,23 +2,23 @@ use tfnas_images::{BatchOptions, ImageSource, Order};
 use tfnas_random::Purpose;
 
 use crate::error::StageError;
-use crate::images::{DeviceBatch, Feed, Feeder};
+use crate::images::{DataLoader, DeviceBatch, LoaderIter};
 
 /// Batches of the images that train the architecture: round after round within an epoch, each shuffled anew.
-pub struct ArchitectureFeed<'a> {
-    feeder: &'a Feeder,
+pub struct ValLoader<'a> {
+    feeder: &'a DataLoader,
     source: &'a ImageSource,
     options: BatchOptions,
     seed: u64,
     epoch: u32,
     round: u32,
-    feed: Feed<'a>,
+    feed: LoaderIter<'a>,
 }
 
-impl<'a> ArchitectureFeed<'a> {
+impl<'a> ValLoader<'a> {
     /// The batches of an epoch from the one of this number on.
     pub fn new(
-        feeder: &'a Feeder,
+        feeder: &'a DataLoader,
         source: &'a ImageSource,
         mut options: BatchOptions,
         seed: u64,
