@@ -2,7 +2,8 @@
 //!
 //! * [`pickle`]: Python pickles as values. Code that a pickle names is not called.
 //! * [`checkpoint`]: named tensors in `.pth.tar`, in the container before PyTorch 1.6, and in safetensors, as bytes.
-//! * [`table_from_pickle`], [`table_to_pickle`]: the latency tables of the original (`latency_gpu.pkl`).
+//! * [`table_from_pickle`], [`table_to_pickle`]: the latency tables of the original (`latency_gpu.pkl`);
+//!   [`table_from_bytes`]: a table as text or pickle.
 //!
 //! Every reader takes hostile bytes: it returns a value or an error, in bounded time and memory. What tensors mean is not
 //! known here, apart from their names and shapes in a network of `tfnas`.
@@ -19,6 +20,8 @@
 
 pub mod checkpoint;
 pub mod pickle;
+mod table_file;
 mod table_pickle;
 
+pub use table_file::{MAX_TABLE_BYTES, TableFileError, table_from_bytes};
 pub use table_pickle::{TablePickleError, table_from_pickle, table_to_pickle};

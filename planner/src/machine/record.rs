@@ -10,10 +10,10 @@ use crate::machine::{Device, build, cpu};
 /// Facts of the record that tell nothing about how the work is done: the worker's program, which does it, is another.
 const IGNORED: [&str; 5] = ["worker", "source_revision", "source_clean", "cargo_lock_blake3", "planner_blake3"];
 
-/// What the supernet and the derived network compute in.
+/// The type of the weights, whatever the precision of the computation, which is a parameter.
 const DTYPE: &str = "f32";
 
-/// Returns those facts that make a stage's result another one, by name: a part of its action key.
+/// Returns the facts of the environment that belong to a stage's cache key, by name.
 pub fn key_facts(declared: KeyFacts, device: &Device) -> BTreeMap<&'static str, String> {
     let mut facts = BTreeMap::new();
     if declared.compute {

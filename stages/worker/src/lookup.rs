@@ -1,11 +1,11 @@
 //! `lookup`: the latency table of the space, measured here or imported.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tfnas::{Architecture, BlockKey, LatencyTable, Space, TableCheck, TableHeader};
-use tfnas_pytorch_files::table_from_pickle;
+use tfnas_fs::read_limited;
+use tfnas_pytorch_files::{MAX_TABLE_BYTES, table_from_bytes};
 use tfnas_random::{Purpose, Stream};
 use tfnas_stages::{LookupCheck, LookupParams, LookupReport, LookupSection, Metrics, TableOrigin, finite};
 use tfnas_torch::NamedTensors;
@@ -28,8 +28,6 @@ const LEAST_SAMPLES: usize = 4;
 const BETWEEN_SAVES: Duration = Duration::from_secs(5);
 /// A noise floor from which on a user should look for a quieter machine.
 const LOUD: f64 = 0.02;
-/// First byte of a pickle of protocol 2 and above, which no text begins with.
-const PICKLE: u8 = 0x80;
 
 /// What was measured so far: what a resume point holds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -117,14 +115,10 @@ fn suspicious(table: &LatencyTable, space: &Space) -> usize {
 
 fn import(context: &StageContext) -> Result<LatencyTable, StageError> {
     let path = &context.input("table")?.path;
-    let bytes = fs::read(path).map_err(|error| StageError::file("read", path, &error))?;
-    let place = format!("lookup.import: {}", path.display());
-    if bytes.first() == Some(&PICKLE) {
-        let header = TableHeader { name: "imported".to_owned(), ..TableHeader::default() };
-        return table_from_pickle(&bytes, header).context(place);
-    }
-    let text = String::from_utf8(bytes).context(&place)?;
-    LatencyTable::parse(&text).context(place)
+    let bytes =
+        read_limited(path, MAX_TABLE_BYTES).map_err(|error| StageError::file("read", path, &error))?;
+    let header = || TableHeader { name: "imported".to_owned(), ..TableHeader::default() };
+    table_from_bytes(bytes, header).context(format!("lookup.import: {}", path.display()))
 }
 
 fn measure(
