@@ -52,3 +52,4 @@ pub use network::Network;
 pub use outputs::{Measured, Output};
 pub use page::ReportFile;
 pub use run::{Artifact, Report, RunFacts, StageRun};
+pub use sections::latency_scatter;

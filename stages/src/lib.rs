@@ -5,6 +5,7 @@
 //! planner and the documentation walk [`Stage::ALL`], and the compiler finds what is missing.
 
 mod augment;
+mod check_table;
 mod config;
 mod csv;
 mod data_workers;
@@ -24,6 +25,7 @@ mod target;
 mod worker_status;
 
 pub use augment::{Augment, Crop};
+pub use check_table::CheckTableRequest;
 pub use config::{
     CacheSection, Config, DataSection, DeviceChoice, ExifOrientation, GenerateSection, OnBadImage, SpaceChoice,
     published_resize,

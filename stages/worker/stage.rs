@@ -1,6 +1,7 @@
 //! Runs one stage, in a process of its own: `tfnas-stage run JOB`, where the planner wrote the job, or `tfnas-stage
 //! detached FOLDER SUBMISSION` where it need not be there, and `tfnas-stage join` on the other ranks, where several processes do
-//! it; or writes a network as TorchScript (`tfnas_worker::torchscript`), measures one (`tfnas_worker::latency`), or classifies images (`tfnas_worker::predict`).
+//! it; or writes a network as TorchScript (`tfnas_worker::torchscript`), measures one (`tfnas_worker::latency`), compares a latency table
+//! with networks (`tfnas_worker::check_table`), or classifies images (`tfnas_worker::predict`).
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         [verb, request @ ..] if verb == "torchscript" => tfnas_worker::torchscript(request),
         [verb, request @ ..] if verb == "predict" => tfnas_worker::predict(request),
         [verb, request @ ..] if verb == "latency" => tfnas_worker::latency(request),
+        [verb, request @ ..] if verb == "check-table" => tfnas_worker::check_table(request),
         [verb] if verb == "--version" => {
             let version =
                 format!("tfnas-stage {} (protocol {})", tfnas_worker::VERSION, tfnas_stages::PROTOCOL_VERSION);
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
 fn usage() -> ExitCode {
     tfnas_worker::complain(
         "tfnas-stage is started by tfnas-pipeline: tfnas-stage run JOB | detached FOLDER SUBMISSION | join | release | \
-         torchscript REQUEST | latency REQUEST | predict REQUEST | --version",
+         torchscript REQUEST | latency REQUEST | check-table REQUEST | predict REQUEST | --version",
     );
     ExitCode::from(2)
 }

@@ -18,6 +18,7 @@ mod ranks;
 mod reporting;
 mod selecting;
 mod slurm;
+mod tables;
 mod tampering;
 mod targets;
 mod test_images;

@@ -3,6 +3,7 @@
 mod diff;
 mod export;
 mod import;
+mod measure;
 mod random;
 mod range;
 mod show;

@@ -6,6 +6,7 @@ use tfnas::table::Problem;
 use tfnas_humanize::Columns;
 use tfnas_planner::config::space_named;
 
+use crate::commands::table::measure::{Measure, check_text};
 use crate::commands::table::read;
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -16,6 +17,9 @@ use crate::report::{print, print_json};
 const LISTED: usize = 20;
 
 /// Check a table for entries that cannot be latencies, and for keys or widths of a space that are missing
+///
+/// With --measure it also measures random networks of the space on this machine, as a whole, and compares them with the sums
+/// of the table.
 #[derive(Args, Debug)]
 pub struct Verify {
     /// The table
@@ -25,6 +29,9 @@ pub struct Verify {
     /// The space that it is meant for: a name, or a file that ends in .yaml
     #[arg(long)]
     space: Option<String>,
+
+    #[command(flatten)]
+    measure: Measure,
 }
 
 impl Verify {
@@ -36,9 +43,11 @@ impl Verify {
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let table = read(&self.file)?;
         let suspicious = table.suspicious();
-        let lacking = match &self.space {
-            Some(space) => table.check_covers(&space_named(space)?).err().map(|error| error.to_string()),
-            None => None,
+        let space = self.space.as_deref().map(space_named).transpose()?;
+        let lacking = space.as_ref().and_then(|space| table.check_covers(space).err()).map(|error| error.to_string());
+        let check = match &lacking {
+            None => self.measure.run(&self.file, &table, space.as_ref(), options)?,
+            Some(_) => None,
         };
         let entries: usize = suspicious.iter().map(|range| range.widths.clone().count()).sum();
         let exit = if lacking.is_some() { Exit::Failed } else { Exit::Done };
@@ -47,7 +56,11 @@ impl Verify {
                 let widths = [entry.widths.start(), entry.widths.end()];
                 json!({ "key": entry.key.to_string(), "widths": widths, "problem": word(entry.problem) })
             });
-            print_json(&json!({ "suspicious": listed.collect::<Vec<_>>(), "entries": entries, "lacking": lacking }));
+            let mut value = json!({ "suspicious": listed.collect::<Vec<_>>(), "entries": entries, "lacking": lacking });
+            if let Some(check) = &check {
+                value["check"] = json!(check);
+            }
+            print_json(&value);
             return Ok(exit);
         }
         let mut columns = Columns::plain(3);
@@ -65,6 +78,9 @@ impl Verify {
         text.push_str(&format!("{} keys, {entries} suspicious entries\n", table.curves().len()));
         if let Some(lacking) = lacking {
             text.push_str(&format!("{lacking}\n"));
+        }
+        if let Some(check) = &check {
+            text.push_str(&check_text(check));
         }
         print(&text);
         Ok(exit)

@@ -2,6 +2,7 @@ use tfnas_stages::{LookupCheck, LookupReport, finite};
 
 use crate::chart::{Axis, Guide, Point, Series, Shape, Unit, XyChart};
 use crate::network::Network;
+use crate::page::ReportFile;
 use crate::section::{Figure, Part, Section};
 use crate::table::{Cell, Table};
 use crate::text::{counted, ms, percent, signed_percent};
@@ -61,6 +62,20 @@ fn checked(check: &LookupCheck) -> String {
         percent(check.worst_error),
         rank.unwrap_or_default()
     )
+}
+
+/// Returns the scatter chart of a table's check as SVG, and its numbers as CSV.
+///
+/// * `networks`: predicted and measured latency of each, in milliseconds.
+pub fn latency_scatter(networks: &[(f64, f64)]) -> [ReportFile; 2] {
+    let figure = figure("predicted-measured".to_owned(), networks, None);
+    [
+        ReportFile {
+            name: format!("{}.svg", figure.id),
+            text: figure.drawing.file(&figure.title, &figure.description),
+        },
+        ReportFile { name: format!("{}.csv", figure.id), text: figure.table.csv() },
+    ]
 }
 
 fn figure(id: String, networks: &[(f64, f64)], result: Option<(f64, f64)>) -> Figure {

@@ -17,7 +17,8 @@ mod test_confusion;
 mod test_mistakes;
 mod training;
 
-pub use latency::latency;
+use latency::latency;
+pub use latency::latency_scatter;
 pub use overview::overview;
 pub use pipeline::pipeline;
 pub use provenance::provenance;

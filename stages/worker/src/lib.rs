@@ -4,6 +4,7 @@
 //! happens in events.
 
 mod check;
+mod check_table;
 mod console;
 mod context;
 mod detached;
@@ -46,6 +47,7 @@ use crate::ranks::Peers;
 use crate::reporter::Reporter;
 use crate::stop::StopFlag;
 
+pub use check_table::check_table;
 pub use console::{complain, print_line};
 pub use detached::run_detached;
 pub use latency::latency;

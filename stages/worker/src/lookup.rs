@@ -19,7 +19,7 @@ use crate::resume::CheckpointDir;
 use crate::state::Checkpointer;
 
 /// Timed passes of each visit to a network; its times are their medians.
-const PASSES: usize = 9;
+pub(crate) const PASSES: usize = 9;
 /// Passes of each visit whose times do not count.
 const WARM_UP_PASSES: usize = 2;
 /// Samples that each row gets, however long that takes.
@@ -115,8 +115,7 @@ fn suspicious(table: &LatencyTable, space: &Space) -> usize {
 
 fn import(context: &StageContext) -> Result<LatencyTable, StageError> {
     let path = &context.input("table")?.path;
-    let bytes =
-        read_limited(path, MAX_TABLE_BYTES).map_err(|error| StageError::file("read", path, &error))?;
+    let bytes = read_limited(path, MAX_TABLE_BYTES).map_err(|error| StageError::file("read", path, &error))?;
     let header = || TableHeader { name: "imported".to_owned(), ..TableHeader::default() };
     table_from_bytes(bytes, header).context(format!("lookup.import: {}", path.display()))
 }
@@ -156,7 +155,7 @@ fn measure(
         ..TableHeader::default()
     };
     let table = LatencyTable::new(header, fitted.base_ms, fitted.curves).context("measured table")?;
-    let check = check(space, &table, &checked, &fitted.checks, &measured, fitted.dropped)?;
+    let check = compare(space, &table, &checked, &fitted.checks, measured.rounds.len(), fitted.dropped)?;
     let table = match &check {
         Some(check) => table.with_check(summary(check)),
         None => table,
@@ -208,13 +207,13 @@ fn measure_rounds(
     }
 }
 
-/// Compares the table's sums with the check networks.
-fn check(
+/// Compares the table's sums with measured networks; `None` if there are none.
+pub(crate) fn compare(
     space: &Space,
     table: &LatencyTable,
     checked: &[Architecture],
     times: &[CheckTime],
-    measured: &Measured,
+    rounds: usize,
     dropped: usize,
 ) -> Result<Option<LookupCheck>, StageError> {
     let predict = |time: &CheckTime| {
@@ -235,7 +234,7 @@ fn check(
         worst_error: found.worst_error,
         bias: found.bias,
         noise_floor: (!differences.is_empty()).then_some(noise),
-        rounds: measured.rounds.len(),
+        rounds,
         rounds_dropped: dropped,
         rank_correlation: finite(found.rank_correlation),
         scale: found.scale,

@@ -1,5 +1,7 @@
 //! From rounds of measurements to latencies of blocks: a curve over the width for each row.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use tfnas::curve::monotone;
 use tfnas::{BlockKey, Knot, LatencyCurve, NeededRow};
 
@@ -50,6 +52,40 @@ pub struct CheckTime {
 /// references. A curve is a robust least-squares fit (Huber's weights) of the values at two or three widths, made
 /// non-decreasing.
 pub fn fit(rows: &[NeededRow], rounds: &[Round]) -> Option<Fitted> {
+    // A disturbed sample is better than none.
+    let is_complete = |steady: &[&Round]| samples_of(rows, steady.iter().copied()).iter().all(|&count| count > 0);
+    let counted = counted_rounds(rounds, is_complete);
+    let mut samples: Vec<Vec<(f64, f64)>> = vec![Vec::new(); rows.len()];
+    let mut base = Vec::new();
+    for (round, factor) in &counted {
+        base.extend(round.base_ms.iter().map(|ms| ms * factor));
+        for sample in &round.samples {
+            samples[sample.row].push((sample.width as f64, sample.ms * factor));
+        }
+    }
+    let curves = rows.iter().zip(&samples).map(|(row, samples)| Some((row.key, curve(row, samples)?)));
+    Some(Fitted {
+        base_ms: median(base),
+        curves: curves.collect::<Option<_>>()?,
+        checks: check_times_of(&counted),
+        dropped: rounds.len() - counted.len(),
+    })
+}
+
+/// Returns the latency of each check network over rounds that may hold nothing else, and the number of rounds that do not
+/// count because the machine was disturbed.
+pub fn check_times(rounds: &[Round]) -> (Vec<CheckTime>, usize) {
+    let visited = |rounds: &[&Round]| -> BTreeSet<usize> {
+        rounds.iter().flat_map(|round| round.checks.iter().map(|(network, _)| *network)).collect()
+    };
+    let all = visited(&rounds.iter().collect::<Vec<_>>());
+    let counted = counted_rounds(rounds, |steady| visited(steady) == all);
+    (check_times_of(&counted), rounds.len() - counted.len())
+}
+
+/// The rounds that count, each with the factor that relates its times to the median of all references: those in which the
+/// reference did not jump, if `is_complete` says that they suffice, else all.
+fn counted_rounds(rounds: &[Round], is_complete: impl Fn(&[&Round]) -> bool) -> Vec<(&Round, f64)> {
     let references: Vec<f64> = rounds.iter().map(|round| round.reference_ms).collect();
     let smooth = |index: usize| {
         let window = index.saturating_sub(WINDOW)..(index + WINDOW + 1).min(references.len());
@@ -59,35 +95,18 @@ pub fn fit(rows: &[NeededRow], rounds: &[Round]) -> Option<Fitted> {
     let all: Vec<(&Round, f64)> = rounds.iter().enumerate().map(|(index, round)| (round, smooth(index))).collect();
     let is_steady = |(round, around): &&(&Round, f64)| (round.reference_ms / around - 1.0).abs() <= LARGEST_JUMP;
     let steady: Vec<(&Round, f64)> = all.iter().filter(is_steady).copied().collect();
-    // A disturbed sample is better than none.
-    let is_complete = samples_of(rows, steady.iter().map(|(round, _)| *round)).iter().all(|&count| count > 0);
-    let counted: Vec<(&Round, f64)> = (if is_complete { &steady } else { &all })
-        .iter()
-        .map(|(round, around)| (*round, overall_ms / around))
-        .collect();
-    let mut samples: Vec<Vec<(f64, f64)>> = vec![Vec::new(); rows.len()];
-    let mut base = Vec::new();
-    let mut checks: Vec<(usize, Vec<f64>)> = Vec::new();
-    for (round, factor) in &counted {
-        base.extend(round.base_ms.iter().map(|ms| ms * factor));
-        for sample in &round.samples {
-            samples[sample.row].push((sample.width as f64, sample.ms * factor));
-        }
-        for &(network, ms) in &round.checks {
-            match checks.iter_mut().find(|(known, _)| *known == network) {
-                Some((_, times)) => times.push(ms * factor),
-                None => checks.push((network, vec![ms * factor])),
-            }
+    let counted = if is_complete(&steady.iter().map(|(round, _)| *round).collect::<Vec<_>>()) { steady } else { all };
+    counted.into_iter().map(|(round, around)| (round, overall_ms / around)).collect()
+}
+
+fn check_times_of(counted: &[(&Round, f64)]) -> Vec<CheckTime> {
+    let mut times: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+    for (round, factor) in counted {
+        for (network, ms) in &round.checks {
+            times.entry(*network).or_default().push(ms * factor);
         }
     }
-    checks.sort_by_key(|(network, _)| *network);
-    let curves = rows.iter().zip(&samples).map(|(row, samples)| Some((row.key, curve(row, samples)?)));
-    Some(Fitted {
-        base_ms: median(base),
-        curves: curves.collect::<Option<_>>()?,
-        checks: checks.into_iter().map(|(network, times)| CheckTime::of(network, &times)).collect(),
-        dropped: rounds.len() - counted.len(),
-    })
+    times.into_iter().map(|(network, times)| CheckTime::of(network, &times)).collect()
 }
 
 impl CheckTime {
@@ -234,6 +253,23 @@ mod tests {
         let fitted = fit(&[row(20, 40)], &rounds).unwrap();
         assert_eq!(fitted.dropped, 1);
         assert!((fitted.curves[0].1.ms(40).unwrap() - 0.5).abs() < 1e-4);
+    }
+
+    #[test]
+    fn check_networks_alone_are_related_to_the_reference_and_each_is_kept() {
+        let check = |reference_ms: f64, network: usize| Round {
+            reference_ms,
+            base_ms: Vec::new(),
+            samples: Vec::new(),
+            checks: vec![(network, 2.0 * reference_ms)],
+        };
+        let mut rounds: Vec<Round> = (0..8).map(|number| check(1.0, number % 2)).collect();
+        rounds[4] = check(9.0, 0);
+        let (times, dropped) = check_times(&rounds);
+        assert_eq!((times.len(), dropped), (2, 1));
+        assert!(times.iter().all(|time| (time.ms - 2.0).abs() < 1e-9));
+        let (times, dropped) = check_times(&[check(1.0, 0), check(1.0, 0), check(3.0, 1)]);
+        assert_eq!((times.len(), dropped), (2, 0), "a disturbed round counts if a network has no other");
     }
 
     #[test]

@@ -117,11 +117,7 @@ impl<'a> InPlace<'a> {
             let network = random_network(&config, &self.options);
             parts.push((self.rows_of(&architecture).collect::<Vec<_>>(), self.parts_ms(&network)));
         }
-        let checks: Vec<(usize, f64)> = (0..CHECKS.min(self.checks.len()))
-            .map(|index| (number as usize * CHECKS + index) % self.checks.len())
-            // Built anew, as the others are: where weights lie in memory changes times by some percent.
-            .map(|check| (check, self.whole_ms(&random_network(&self.checks[check], &self.options))))
-            .collect();
+        let checks = self.checks_ms(number, CHECKS);
         let after = self.whole_ms(&self.reference);
         let mut round =
             Round { reference_ms: (before + after) / 2.0, base_ms: Vec::new(), samples: Vec::new(), checks };
@@ -133,6 +129,24 @@ impl<'a> InPlace<'a> {
             round.samples.extend(samples.map(|((row, width), &ms)| Sample { row, width, ms }));
         }
         round
+    }
+
+    /// Measures some check networks alone, as the round of this number.
+    pub fn check_round(&self, number: u32) -> Round {
+        let _threads = Threads::set(self.options.threads);
+        let before = self.whole_ms(&self.reference);
+        let checks = self.checks_ms(number, NETWORKS);
+        let after = self.whole_ms(&self.reference);
+        Round { reference_ms: (before + after) / 2.0, base_ms: Vec::new(), samples: Vec::new(), checks }
+    }
+
+    /// Times of `count` check networks, of which each is visited once in a number of rounds.
+    fn checks_ms(&self, round: u32, count: usize) -> Vec<(usize, f64)> {
+        (0..count.min(self.checks.len()))
+            .map(|index| (round as usize * count + index) % self.checks.len())
+            // Built anew, as the others are: where weights lie in memory changes times by some percent.
+            .map(|check| (check, self.whole_ms(&random_network(&self.checks[check], &self.options))))
+            .collect()
     }
 
     /// Of some random networks, the one whose rows have the fewest samples.

@@ -29,7 +29,7 @@ use std::ops::ControlFlow;
 use tch::Device;
 
 pub use calibration::{Calibration, calibrate};
-pub use fit::{CheckTime, Fitted, fit};
+pub use fit::{CheckTime, Fitted, check_times, fit};
 pub use in_place::{InPlace, Round, Sample, samples_of};
 pub use network::{NetworkTime, time_network, time_networks};
 

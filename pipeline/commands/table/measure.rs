@@ -1,0 +1,149 @@
+//! `table verify --measure`: a table beside random whole networks, measured on this machine.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use tfnas::{LatencyTable, Space};
+use tfnas_executor::{query_worker, worker_program};
+use tfnas_humanize::Columns;
+use tfnas_planner::machine::Device;
+use tfnas_report::latency_scatter;
+use tfnas_stages::{CheckTableRequest, DeviceChoice, LookupCheck};
+
+use crate::configured::of_configuration;
+use crate::error::CommandError;
+use crate::options::Options;
+
+/// Options of a measurement.
+#[derive(Args, Debug)]
+pub struct Measure {
+    /// Measure N random networks of the space on this machine, and compare them with the table
+    #[arg(long, value_name = "N", requires = "space", value_parser = clap::value_parser!(u16).range(1..))]
+    measure: Option<u16>,
+
+    /// Seconds to measure; each network is measured at least twice
+    #[arg(long, value_name = "SECONDS", requires = "measure", default_value_t = 60.0)]
+    budget_s: f64,
+
+    /// Write the comparison as an SVG figure
+    #[arg(long, value_name = "FILE", requires = "measure")]
+    figure: Option<PathBuf>,
+
+    /// The number of classes of the networks [default: that of the space, else of the configuration]
+    #[arg(long, value_name = "N", requires = "measure", value_parser = clap::value_parser!(u32).range(1..))]
+    classes: Option<u32>,
+
+    /// The batch size [default: that of the table, else 1]
+    #[arg(long, value_name = "N", requires = "measure", value_parser = clap::value_parser!(u16).range(1..))]
+    batch: Option<u16>,
+
+    /// The number of threads [default: that of the table, else 1]
+    #[arg(long, value_name = "N", requires = "measure", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+
+    /// The device: cpu, cuda, cuda:N or auto
+    #[arg(long, value_name = "DEVICE", requires = "measure", value_parser = device, default_value = "auto")]
+    device: DeviceChoice,
+
+    /// The seed of the random networks; choose another than that of the configuration that made the table
+    #[arg(long, value_name = "SEED", requires = "measure", default_value_t = 1)]
+    seed: u64,
+
+    /// The worker's program [default: tfnas-stage beside this program]
+    #[arg(long, value_name = "FILE", requires = "measure")]
+    worker: Option<PathBuf>,
+}
+
+fn device(text: &str) -> Result<DeviceChoice, String> {
+    text.to_owned().try_into()
+}
+
+impl Measure {
+    /// Measures, if that was asked for, and writes the figure.
+    ///
+    /// # Errors
+    /// Returns an error if the device or the worker is not there, the networks cannot be measured, or the figure cannot be
+    /// written.
+    pub fn run(
+        &self,
+        file: &Path,
+        table: &LatencyTable,
+        space: Option<&Space>,
+        options: &Options,
+    ) -> Result<Option<LookupCheck>, CommandError> {
+        let (Some(networks), Some(space)) = (self.measure, space) else { return Ok(None) };
+        if !(self.budget_s.is_finite() && self.budget_s > 0.0) {
+            return Err(CommandError::usage(format!("--budget-s must be above 0, not {}", self.budget_s)));
+        }
+        let worker = worker_program(self.worker.as_deref())?;
+        let device = Device::find(self.device)?;
+        let header = table.header();
+        if let Some(measured) = header.device.as_ref().filter(|measured| **measured != device.model()) {
+            tracing::warn!("the table was measured on {measured}, and this is {}", device.model());
+        }
+        let request = CheckTableRequest {
+            table: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
+            space: space.definition().clone(),
+            classes: self.class_count(space, options)?,
+            networks: networks.into(),
+            budget_s: self.budget_s,
+            batch: self.batch.map(usize::from).or(header.batch).unwrap_or(1),
+            threads: self.threads.map(usize::from).or(header.threads).unwrap_or(1),
+            seed: self.seed,
+            device: device.to_string(),
+        };
+        tracing::info!("measuring {networks} networks on {} for about {} s", device.model(), self.budget_s);
+        let check = ask(&worker, &request)?;
+        if let Some(path) = &self.figure {
+            let [svg, _] = latency_scatter(&check.networks);
+            tfnas_fs::write_atomic(path, svg.text.as_bytes())
+                .map_err(|error| CommandError::failed(format!("cannot write {}: {error}", path.display())))?;
+        }
+        Ok(Some(check))
+    }
+
+    fn class_count(&self, space: &Space, options: &Options) -> Result<usize, CommandError> {
+        if let Some(classes) = self.classes.map(|classes| classes as usize).or(space.definition().classes) {
+            return Ok(classes);
+        }
+        of_configuration(options)?.ok_or_else(|| {
+            CommandError::usage("the space does not say how many classes its networks have")
+                .with_hint("say it with --classes, or name a configuration with --config")
+        })
+    }
+}
+
+fn ask(worker: &Path, request: &CheckTableRequest) -> Result<LookupCheck, CommandError> {
+    let failed = |message: String| CommandError::failed(message);
+    let scratch = tempfile::Builder::new().prefix("tfnas-table-").tempdir();
+    let scratch = scratch.map_err(|error| failed(format!("cannot make a temporary folder: {error}")))?;
+    let file = scratch.path().join("request.json");
+    let text = serde_json::to_vec(request).map_err(|error| failed(error.to_string()))?;
+    std::fs::write(&file, text).map_err(|error| failed(format!("cannot write {}: {error}", file.display())))?;
+    let reply = query_worker(worker, "check-table", &[OsString::from(file)])?;
+    serde_json::from_slice(&reply).map_err(|error| failed(format!("the worker's reply cannot be read: {error}")))
+}
+
+/// Returns a check as text.
+pub fn check_text(check: &LookupCheck) -> String {
+    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+    let mut columns = Columns::new(&["networks", ">mean error", ">95 % within", ">worst", ">bias", ">rank", ">noise"]);
+    columns.row([
+        check.networks.len().to_string(),
+        percent(check.mean_error),
+        percent(check.p95_error),
+        percent(check.worst_error),
+        format!("{:+.1} %", 100.0 * check.bias),
+        check.rank_correlation.map(|rank| format!("{rank:.3}")).unwrap_or_default(),
+        check.noise_floor.map(percent).unwrap_or_default(),
+    ]);
+    let mut text = columns.to_string();
+    if check.rounds_dropped > 0 {
+        text.push_str(&format!(
+            "{} of {} rounds do not count, because the machine was disturbed\n",
+            check.rounds_dropped, check.rounds
+        ));
+    }
+    text
+}
