@@ -50,5 +50,5 @@ mod text;
 pub use mistakes::{Mistake, Mistakes, Picture};
 pub use network::Network;
 pub use outputs::{Measured, Output};
-pub use page::ReportFile;
+pub use page::{Comparison, ReportFile};
 pub use run::{Artifact, Report, RunFacts, StageRun};
