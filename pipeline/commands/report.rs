@@ -67,22 +67,39 @@ impl Report {
 
     fn run(&self, cache: &Cache) -> Result<Run, CommandError> {
         let Some(what) = &self.run else {
-            let finished = cache.ledger().runs(None, LOOKED_AT)?.into_iter();
-            let finished =
-                finished.filter(|run| run.outcome == Some(Outcome::Done)).find(|run| !did_nothing(cache, run));
-            return finished.ok_or_else(|| {
-                CommandError::usage("there is no finished run in this store").with_hint("`run all` makes one")
-            });
+            return finished_runs(cache)?.next().ok_or_else(no_finished_run);
         };
-        match named(cache, what)? {
-            Found::Run(id) => {
-                let run = cache.ledger().run(id)?;
-                run.ok_or_else(|| CommandError::usage(format!("there is no run {id}")))
-            }
-            Found::Attempt(_) | Found::Artifact(_) => Err(CommandError::usage(format!("`{what}` is not a run"))
-                .with_hint("`log` lists the runs; `show` prints attempts and artifacts")),
-        }
+        named_run(cache, what)
     }
+}
+
+/// Returns the run of that number, or `latest`.
+///
+/// # Errors
+/// If there is none.
+pub(super) fn named_run(cache: &Cache, what: &str) -> Result<Run, CommandError> {
+    match named(cache, what)? {
+        Found::Run(id) => {
+            let run = cache.ledger().run(id)?;
+            run.ok_or_else(|| CommandError::usage(format!("there is no run {id}")))
+        }
+        Found::Attempt(_) | Found::Artifact(_) => Err(CommandError::usage(format!("`{what}` is not a run"))
+            .with_hint("`log` lists the runs; `show` prints attempts and artifacts")),
+    }
+}
+
+/// Returns the runs that finished and made or used a result, the last one first.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub(super) fn finished_runs(cache: &Cache) -> Result<impl Iterator<Item = Run> + '_, CommandError> {
+    let runs = cache.ledger().runs(None, LOOKED_AT)?.into_iter();
+    Ok(runs.filter(|run| run.outcome == Some(Outcome::Done) && !did_nothing(cache, run)))
+}
+
+/// The error for a store without a run to show.
+pub(super) fn no_finished_run() -> CommandError {
+    CommandError::usage("there is no finished run in this store").with_hint("`run all` makes one")
 }
 
 /// Whether a run neither made nor used a result.

@@ -9,7 +9,7 @@ use tfnas_artifacts::{Attempt, Cache, LedgerError, Outcome, Purpose, Run};
 use tfnas_report::Report;
 use tfnas_stages::Stage;
 
-pub use write::{PageError, write_beside, write_figures, write_page};
+pub use write::{PageError, write_beside, write_comparison, write_figures, write_page};
 
 /// An attempt that a run made, or whose result it used.
 pub struct Part {

@@ -3,7 +3,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use tfnas_artifacts::{Cache, LedgerError, RunId};
-use tfnas_report::Report;
+use tfnas_report::{Comparison, Report};
 
 use super::{Images, gather};
 
@@ -38,6 +38,14 @@ pub enum PageError {
 /// [`PageError::Folder`], [`PageError::Write`].
 pub fn write_page(report: &Report, path: &Path) -> Result<(), PageError> {
     write(path, &report.html())
+}
+
+/// Writes the page of several runs; readers see an older page or this one.
+///
+/// # Errors
+/// [`PageError::Folder`], [`PageError::Write`].
+pub fn write_comparison(comparison: &Comparison, path: &Path) -> Result<(), PageError> {
+    write(path, &comparison.html())
 }
 
 /// Writes each figure and each table of a report into a folder, which is made if need be; returns the files.

@@ -50,6 +50,6 @@ mod text;
 pub use mistakes::{Mistake, Mistakes, Picture};
 pub use network::Network;
 pub use outputs::{Measured, Output};
-pub use page::ReportFile;
+pub use page::{Comparison, ReportFile};
 pub use run::{Artifact, Report, RunFacts, StageRun};
 pub use sections::latency_scatter;

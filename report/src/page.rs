@@ -11,6 +11,25 @@ use crate::text::clean;
 /// The styles of the page around its figures.
 const STYLES: &str = include_str!("page.css");
 
+/// Several runs on one page: their networks, their curves, and the keys in which their configurations differ.
+#[derive(Clone, Debug, Default)]
+pub struct Comparison {
+    /// Name and version of the program.
+    pub tool: String,
+    /// The runs.
+    pub reports: Vec<Report>,
+}
+
+impl Comparison {
+    /// Returns the page, which needs nothing else: no network, no scripts.
+    pub fn html(&self) -> String {
+        let names: Vec<&str> = self.reports.iter().map(|report| report.run.id.as_str()).collect();
+        let mut sections = sections::comparison(&self.reports);
+        make_unique(&mut sections);
+        document("Comparison of runs", &format!("Runs {}", names.join(", ")), &self.tool, &sections)
+    }
+}
+
 /// A figure or a table as a file of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportFile {
@@ -23,39 +42,12 @@ pub struct ReportFile {
 impl Report {
     /// Returns the report as one HTML page that needs nothing else: no network, no scripts.
     pub fn html(&self) -> String {
-        let sections = self.sections();
         let title = if self.run.id.is_empty() {
             "Report of a run".to_owned()
         } else {
             format!("Report of run {}", self.run.id)
         };
-        let page = html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="color-scheme" content="light dark";
-                    meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:";
-                    meta name="generator" content=(self.run.tool);
-                    link rel="icon" href="data:,";
-                    title { (title) }
-                    style { (PreEscaped(page_styles())) (PreEscaped(STYLES)) }
-                }
-                body {
-                    a class="skip" href="#result" { "Skip to the result" }
-                    header {
-                        h1 { (title) }
-                        p { (self.run.configuration_name) }
-                        nav aria-label="Sections" {
-                            ul { @for section in &sections { li { a href={ "#" (section.id) } { (section.title) } } } }
-                        }
-                    }
-                    main { @for section in &sections { (section.html()) } }
-                }
-            }
-        };
-        clean(&page.into_string())
+        document(&title, &self.run.configuration_name, &self.run.tool, &self.sections())
     }
 
     /// Returns each figure as SVG, and each table as CSV.
@@ -94,6 +86,39 @@ impl Report {
         make_unique(&mut sections);
         sections
     }
+}
+
+/// Returns a page of sections.
+///
+/// * `below`: what stands below the title.
+fn document(title: &str, below: &str, tool: &str, sections: &[Section]) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+                meta name="generator" content=(tool);
+                link rel="icon" href="data:,";
+                title { (title) }
+                style { (PreEscaped(page_styles())) (PreEscaped(STYLES)) }
+            }
+            body {
+                a class="skip" href="#result" { "Skip to the result" }
+                header {
+                    h1 { (title) }
+                    p { (below) }
+                    nav aria-label="Sections" {
+                        ul { @for section in sections { li { a href={ "#" (section.id) } { (section.title) } } } }
+                    }
+                }
+                main { @for section in sections { (section.html()) } }
+            }
+        }
+    };
+    clean(&page.into_string())
 }
 
 /// Gives other ids to those that come again: labels that differ may have equal ids.

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
+use tfnas_report::Comparison;
 
 /// Names under which Chromium is installed.
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -89,8 +90,15 @@ fn the_page_fits_narrow_and_wide_screens_in_light_and_dark() {
     let one = report.html();
     report.networks = ["10", "12"].map(sample::network).into();
     let several = report.html();
-    for (html, width, dark) in [(&one, 1180, false), (&one, 400, true), (&several, 400, false), (&several, 1180, true)]
-    {
+    let compared = Comparison { tool: String::new(), reports: vec![sample::report(), report] }.html();
+    for (html, width, dark) in [
+        (&one, 1180, false),
+        (&one, 400, true),
+        (&several, 400, false),
+        (&several, 1180, true),
+        (&compared, 400, false),
+        (&compared, 1180, true),
+    ] {
         let (measured, console) = shown(&browser, html, width, dark);
         let context = format!("{width} pixels, dark {dark}: {measured}");
         assert_eq!(console, "", "{context}");

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 use sample::HOSTILE;
+use tfnas_report::Comparison;
 
 /// Elements of HTML without an end.
 const VOID: [&str; 4] = ["meta", "link", "br", "img"];
@@ -113,6 +114,24 @@ fn a_matrix_has_a_figure_of_its_networks_and_sections_of_each() {
         assert!(html.contains(&format!("id=\"{id}\"")), "{id}");
     }
     assert!(html.contains("<h2 id=\"search-10-heading\">Search (10)</h2>"));
+}
+
+#[test]
+fn several_runs_are_one_page_with_their_curves_and_differences() {
+    let mut other = sample::report();
+    other.run.id = "8".to_owned();
+    other.run.configuration = serde_json::json!({"seed": 1, "data": {"root": HOSTILE}}).to_string();
+    other.networks = ["10", "12"].map(sample::network).into();
+    let comparison = Comparison { tool: "tfnas-pipeline 0.1.0".to_owned(), reports: vec![sample::report(), other] };
+    let html = comparison.html();
+    let elements = elements(html.strip_prefix("<!DOCTYPE html>").unwrap());
+    assert_eq!(count(&elements, "svg"), count(&elements, "figure"));
+    for text in ["Runs 7, 8", "id=\"networks-tradeoff\"", "run 8 (12)", "id=\"training-top-1\"", "data.root", ">seed<"]
+    {
+        assert!(html.contains(text), "{text}");
+    }
+    assert!(!html.contains("<script") && !html.contains("NaN"));
+    assert!(Comparison::default().html().contains("0 runs with 0 networks."));
 }
 
 #[test]

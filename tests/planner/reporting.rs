@@ -165,6 +165,49 @@ fn a_mistake_whose_image_is_not_there_has_a_reason_in_its_place_and_can_be_left_
 }
 
 #[test]
+fn runs_are_compared_on_one_page() {
+    let project = Project::new();
+    let ended = project.run(&["compare", "--html", "c.html"]);
+    assert_eq!(
+        (ended.code, ended.err.contains("there is no finished run in this store")),
+        (Some(2), true),
+        "{}",
+        ended.err
+    );
+    project.good(&["run", "all"]);
+    project.good(&["run", "all", "--set", "search.target_lat_ms=[0.8, 0.9]", "--set", "train.lr=0.05"]);
+    project.good(&["run", "split"]);
+
+    let written = project.json(&["compare", "--html", "c.html"]);
+    assert_eq!(written["runs"], serde_json::json!(["1", "2"]), "{written}");
+    let html = page(&project, "c.html");
+    for text in [
+        "2 runs with 3 networks.",
+        "run 2 (0.8)",
+        "networks-tradeoff",
+        "training-top-1",
+        "train.lr",
+        "search.target_lat_ms",
+    ] {
+        assert!(html.contains(text), "{text}");
+    }
+    assert!(!html.contains("<img"));
+    let written = project.json(&["compare", "latest", "1", "--html", "c.html"]);
+    assert_eq!(written["runs"], serde_json::json!(["3", "1"]));
+
+    for (arguments, code, said) in [
+        (&["compare", "1"][..], 2, "--html"),
+        (&["compare", "99", "--html", "c.html"], 2, "99"),
+        (&["compare", "--html", "images"], 2, "is a folder"),
+        (&["compare", "--html", "none/c.html"], 1, "cannot write"),
+    ] {
+        let ended = project.run(arguments);
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.err);
+        assert!(ended.err.contains(said), "{arguments:?}: {}", ended.err);
+    }
+}
+
+#[test]
 fn a_list_of_targets_is_one_page_with_all_networks() {
     let project = Project::new();
     project.good(&["run", "all"]);

@@ -229,21 +229,23 @@ fn test(folder: &Folder, contents: &Contents) -> Result<String, String> {
     if said.images + said.skipped != images {
         return Err(format!("it tells of {} images, and the list names {images}", said.images + said.skipped));
     }
-    predictions(folder, contents)?;
+    let rows = if predictions(folder, contents)? { ", and as the prediction for each image gives" } else { "" };
     let counted: usize = said.classes.iter().map(|class| class.images).sum();
     let hits: f64 = said.classes.iter().map(|class| class.images as f64 * class.top1.unwrap_or(0.0)).sum();
     // The share of a class is rounded: times its images it is no whole number.
     if counted != said.images || (hits - said.top1 * counted as f64).abs() > 0.01 {
         return Err("its classes do not add up to it".to_owned());
     }
-    Ok(format!("top-1 {} and top-5 {} of {} images, as the record says", said.top1, said.top5, said.images))
+    Ok(format!("top-1 {} and top-5 {} of {} images, as the record says{rows}", said.top1, said.top5, said.images))
 }
 
 /// The rows of `predictions.csv`, which earlier releases did not write, are of images of the list and give the numbers of
 /// `test.json`.
-fn predictions(folder: &Folder, contents: &Contents) -> Result<(), String> {
+///
+/// Returns whether there is such a file.
+fn predictions(folder: &Folder, contents: &Contents) -> Result<bool, String> {
     if contents.record(Stage::Test).output(TestedImage::FILE).is_none() {
-        return Ok(());
+        return Ok(false);
     }
     let (said, file) = (&contents.test, names::PREDICTIONS);
     let names: Vec<String> = said.classes.iter().map(|class| class.name.clone()).collect();
@@ -266,7 +268,7 @@ fn predictions(folder: &Folder, contents: &Contents) -> Result<(), String> {
         && tally.classes(&names) == said.classes
         && Some(tally.confusion(&names)) == said.confusion
         && (loss / tally.images() as f64 - said.loss).abs() <= MEAN_LOSS * said.loss.abs() + MEAN_LOSS;
-    if same { Ok(()) } else { Err(format!("{file} gives other numbers")) }
+    if same { Ok(true) } else { Err(format!("{file} gives other numbers")) }
 }
 
 fn latency(contents: &Contents) -> Result<String, String> {

@@ -2,6 +2,7 @@
 //! wrote nothing.
 
 mod architecture;
+mod comparison;
 mod curves;
 mod latency;
 mod overview;
@@ -15,8 +16,10 @@ mod select_figures;
 mod test;
 mod test_confusion;
 mod test_mistakes;
+mod tradeoff;
 mod training;
 
+pub use comparison::comparison;
 use latency::latency;
 pub use latency::latency_scatter;
 pub use overview::overview;

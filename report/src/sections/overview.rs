@@ -1,12 +1,11 @@
 use maud::{Markup, html};
 use tfnas_stages::finite;
 
-use crate::chart::{Axis, Point, Series, Unit, XyChart};
+use super::tradeoff::{Named, table, tradeoff};
 use crate::network::Network;
 use crate::run::RunFacts;
-use crate::section::{Figure, Part, Section};
-use crate::table::{Cell, Table};
-use crate::text::{count, counted, ms, percent, signed_percent, whole};
+use crate::section::{Part, Section};
+use crate::text::{count, counted, ms, percent, signed_percent};
 
 /// Returns the first section: the run, and what it found.
 pub fn overview(run: &RunFacts, networks: &[Network]) -> Section {
@@ -15,8 +14,12 @@ pub fn overview(run: &RunFacts, networks: &[Network]) -> Section {
         section.parts.push(Part::Text(line(network)));
         section.parts.push(Part::Markup(tiles(network)));
     } else if !networks.is_empty() {
-        section.parts.extend(tradeoff(networks).map(Part::Wide));
-        section.parts.push(Part::Table("networks".to_owned(), table(networks)));
+        let named: Vec<Named<'_>> = networks
+            .iter()
+            .map(|network| Named { name: network.label.clone(), group: String::new(), network })
+            .collect();
+        section.parts.extend(tradeoff(&named).map(Part::Wide));
+        section.parts.push(Part::Table("networks".to_owned(), table(&named)));
     }
     section.parts.push(Part::Markup(facts(run)));
     section
@@ -104,81 +107,6 @@ fn facts(run: &RunFacts) -> Markup {
             }
         }
     }
-}
-
-/// A figure of accuracy against latency over the targets of a matrix; none where nothing was tested.
-fn tradeoff(networks: &[Network]) -> Option<Figure> {
-    let mut points: Vec<Point> = networks
-        .iter()
-        .filter_map(|network| {
-            let (x, y) = (network.measured_ms().or(network.predicted_ms())?, finite(network.test.get()?.top1)?);
-            let title = format!("{}: {}, top-1 {}", network.label, ms(x), percent(y));
-            Some(Point { x, y, title, label: Some(network.label.clone()), ringed: false })
-        })
-        .collect();
-    points.sort_by(|one, other| one.x.total_cmp(&other.x));
-    if points.is_empty() {
-        return None;
-    }
-    let mut table = Table::new("Accuracy against latency", &["network", ">latency, ms", ">top-1"]);
-    for point in &points {
-        let label = point.label.clone().unwrap_or_default();
-        table.row([
-            Cell::from(label),
-            Cell::number(Some(point.x), |ms| format!("{ms:.3}")),
-            Cell::number(Some(point.y), percent),
-        ]);
-    }
-    let description: Vec<String> = points.iter().map(|point| point.title.clone()).collect();
-    let mut series = Series::line("", 0, points);
-    (series.mark, series.line) = (5.0, Some("thin"));
-    let chart = XyChart {
-        width: 700.0,
-        height: 380.0,
-        x: Axis::new("latency (measured, else by the table), ms", Unit::Plain),
-        y: Axis::new("top-1 on the test images, %", Unit::Percent),
-        series: vec![series],
-        guides: Vec::new(),
-    };
-    Some(Figure {
-        id: "networks-tradeoff".to_owned(),
-        title: "Accuracy against latency".to_owned(),
-        description: format!("Line chart. {}.", description.join("; ")),
-        note: String::new(),
-        drawing: chart.draw(),
-        table,
-    })
-}
-
-fn table(networks: &[Network]) -> Table {
-    let headings = [
-        "network",
-        ">target, ms",
-        ">predicted, ms",
-        ">measured, ms",
-        ">parameters",
-        ">multiply-adds",
-        ">top-1",
-        ">top-5",
-        ">test images",
-    ];
-    let mut table = Table::new("Networks", &headings);
-    let three = |ms: f64| format!("{ms:.3}");
-    for network in networks {
-        let (architecture, test) = (network.architecture.get(), network.test.get());
-        table.row([
-            Cell::from(network.label.as_str()),
-            Cell::number(network.target_ms(), three),
-            Cell::number(network.predicted_ms(), three),
-            Cell::number(network.measured_ms(), three),
-            Cell::number(architecture.map(|found| found.parameters as f64), count),
-            Cell::number(architecture.map(|found| found.flops as f64), count),
-            Cell::number(test.and_then(|test| finite(test.top1)), percent),
-            Cell::number(test.and_then(|test| finite(test.top5)), percent),
-            Cell::number(test.map(|test| test.images as f64), |images| whole(images as u64)),
-        ]);
-    }
-    table
 }
 
 #[cfg(test)]

@@ -116,7 +116,7 @@ fn figure(words: Words, test: &TestReport, classes: &[&ClassReport], drawing: Dr
         id: words.id,
         title: words.title,
         description: format!("{kind} of the top-1 of {}; {all} over all.{ends}", counted(classes.len(), "class")),
-        note: "Top-1 of a class is its recall. Precision is the share of the images with the class as first guess that are of it."
+        note: "Top-1 of a class is its recall. Its precision is the share of right guesses among all guesses of the class."
             .to_owned(),
         drawing,
         table,

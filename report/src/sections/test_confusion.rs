@@ -10,6 +10,8 @@ use crate::text::{counted, percent, shortened, whole};
 
 /// The most classes whose matrix is drawn.
 const DRAWN: usize = 60;
+/// The most classes whose matrix has its numbers in the figure.
+const NUMBERED: usize = 20;
 /// Confusions that are listed without being opened.
 const LISTED: usize = 15;
 /// Confusions that the description of the figure names.
@@ -43,7 +45,8 @@ pub fn confusion(network: &Network, test: &TestReport) -> Vec<Part> {
     } else {
         "All confusions, the most frequent first".to_owned()
     };
-    if drawn {
+    // Of few classes, the figure has every number.
+    if drawn && confusion.matrix.len() <= NUMBERED {
         parts.push(Part::Folded(id, most, all));
         return parts;
     }
@@ -169,6 +172,10 @@ mod tests {
                 figure.description
             );
             let html = html(parts);
+            assert_eq!(
+                html.matches("<caption>Classes that are taken for others").count(),
+                if classes > 20 { 2 } else { 1 }
+            );
             assert!(html.contains(", &lt;b&gt;1&lt;/b&gt; &amp; class: 33 %") && !html.contains("<b>"), "{html}");
         }
     }

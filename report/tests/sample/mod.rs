@@ -159,7 +159,7 @@ fn history(architecture: &Value) -> Value {
             "epoch": n, "lr": 0.025, "temperature": 5.0 * 0.96f64.powi(n), "train_loss": 9.0 - f64::from(n) * 0.05, "train_top1": f64::from(n) / 200.0,
             "architecture_loss": searched.then(|| 4.0 - f64::from(n) * 0.02), "expected_lat_ms": searched.then(|| 14.0 + wave(n)),
             "val_top1": (n > 80).then_some(0.45), "operation_entropy": 1.0 - f64::from(n) / 120.0, "architecture": after,
-            "operations": shares(n, &[8; 21]), "depths": shares(n, &[2, 3, 4, 4, 4]),
+            "operations": shares(n, &[8; 18]), "depths": shares(n, &[2, 3, 4, 4, 4, 1]),
             "before_lat_ms": 13.0 + wave(n), "after_lat_ms": 12.0, "skipped": 0, "agreement": (n > 0).then_some(0.9),
         })
     };
