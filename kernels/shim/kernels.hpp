@@ -37,26 +37,27 @@ struct NormPass {
   float* out;
 };
 
-// One strip of rows of one sample and one block of channels of a depthwise convolution, on a plane of its own: pixels of `lanes`
-// channels, with zeros around.
-struct DepthwiseStrip {
-  const float* plane;
-  // Pixels from one row of the plane to the next.
-  int64_t plane_width;
-  // The valid taps: rows [tap_top, tap_bottom), columns [tap_left, tap_right) of the kernel.
-  int64_t tap_top, tap_bottom, tap_left, tap_right;
-  int64_t kernel, stride;
-  // Columns of the output, and rows of it in this strip.
-  int64_t columns, rows;
-  // Weights of this block of channels: `kernel * kernel` taps, `lanes` channels each.
+// A depthwise convolution, forward over x, or backward over the gradient of the output. Padded by half of the kernel.
+struct DepthwisePass {
+  int64_t channels, in_height, in_width, out_height, out_width;
+  // 3 or 5.
+  int64_t kernel;
+  // Of the convolution; and how far the pixels of the input are apart, with zeros between. One of them is 1, the other 1 or 2.
+  int64_t stride, step;
+  const float* in;
+  // By vector of channels: `kernel * kernel` taps of `lanes` channels each.
   const float* weight;
-  // `lanes` channels, or null.
+  // By channel, or null.
   const float* bias;
   Activation activation;
-  // The first pixel's first channel of the block.
   float* out;
-  // Floats from a pixel to the next, and how many channels of the block there are.
-  int64_t pixel, channels;
+};
+
+// The gradient of its weights.
+struct DepthwiseWeightPass {
+  int64_t channels, in_height, in_width, out_height, out_width, kernel, stride;
+  const float* x;
+  const float* dy;
 };
 
 struct Kernels {
@@ -71,15 +72,13 @@ struct Kernels {
   // The gradient of x, for rows [begin, end).
   void (*gradient)(const NormPass& pass, int64_t begin, int64_t end);
 
-  // Copies `rows` x `columns` pixels of a block of `channels` channels into a plane, `step` pixels and rows apart, in which all else
-  // is zero already.
-  void (*fill_plane)(
-      const float* x, int64_t row, int64_t pixel, int64_t channels, int64_t rows, int64_t columns, float* plane,
-      int64_t plane_width, int64_t step);
-  void (*depthwise)(const DepthwiseStrip& strip);
-  // Adds the products of a plane (of x) and of the gradient of the output at `dy` to `sums`, f64, `kernel * kernel` taps of `lanes`
-  // channels each. Of the strip it reads what describes plane, taps, output size, `pixel` and `channels`.
-  void (*depthwise_weight)(const DepthwiseStrip& strip, const float* dy, int64_t dy_row, double* sums);
+  // Rows [begin, end) of the output, of all samples one after the other.
+  void (*depthwise)(const DepthwisePass& pass, int64_t begin, int64_t end);
+  // Adds the gradient of the weights of some channels, a multiple of `lanes` unless they are the last, of one sample to `sums`, in the
+  // order of the weights. `scratch` is as large.
+  void (*depthwise_weight)(
+      const DepthwiseWeightPass& pass, int64_t sample, int64_t first_channel, int64_t channels, float* scratch,
+      double* sums);
 };
 
 // Null where the compiler does not know the instruction set.

@@ -10,7 +10,7 @@
 namespace tfnas {
 
 const Kernels* avx2_kernels() {
-  static const Kernels kernels = {kLanes, moments, normalize, reduce, gradient, fill_plane, depthwise, depthwise_weight};
+  static const Kernels kernels = {kLanes, moments, normalize, reduce, gradient, depthwise, depthwise_weight};
   return &kernels;
 }
 

@@ -8,7 +8,7 @@ namespace {
 
 using tfnas::NormPass;
 
-// Rows that are read together: their sums are added in registers, and the numbers of a channel are loaded once for all.
+// Rows whose sums are added in registers, before they are added in memory.
 constexpr int64_t kTogether = 8;
 
 template <int64_t kCount>
@@ -28,6 +28,14 @@ inline void for_row_groups(int64_t begin, int64_t end, const Body& body) {
   }
 }
 
+// Asks for rows after a group, a part at each column, so that all of them are asked for in the order of memory.
+template <int64_t kRows>
+inline void prefetch_rows(const float* x, int64_t channels, int64_t row, int64_t column, Group<kRows>) {
+  // 32 KiB: what is there then lies in a second-level cache.
+  constexpr int64_t ahead = 8192;
+  prefetch<kRows>(x + row * channels + column * kRows + ahead);
+}
+
 void moments(const float* x, int64_t rows, int64_t channels, const float* shift, double* sum, double* square) {
   constexpr int64_t half = kLanes / 2;
   for_row_groups(0, rows, [&](int64_t row, auto group) {
@@ -37,6 +45,7 @@ void moments(const float* x, int64_t rows, int64_t channels, const float* shift,
       Doubles sum_low = load(sum + c), sum_high = load(sum + c + half);
       Doubles square_low = load(square + c), square_high = load(square + c + half);
       const float* p = x + row * channels + c;
+      prefetch_rows(x, channels, row, c, group);
 #pragma GCC unroll 8
       for (int64_t i = 0; i < group.count; ++i) {
         const Floats value = load(p + i * channels, part);
@@ -56,30 +65,20 @@ void moments(const float* x, int64_t rows, int64_t channels, const float* shift,
 
 template <Activation kActivation, bool kResidual, bool kKeep>
 void normalize_as(const NormPass& pass, int64_t begin, int64_t end) {
-  for_row_groups(begin, end, [&](int64_t row, auto group) {
-    float keep[kTogether];
-    if constexpr (kKeep) {
-      for (int64_t i = 0; i < group.count; ++i) {
-        keep[i] = pass.keep[(row + i) / pass.sample_rows];
-      }
-    }
+  for (int64_t row = begin; row < end; ++row) {
+    const Floats keep = all(kKeep ? pass.keep[row / pass.sample_rows] : 1.0f);
+    const int64_t at = row * pass.channels;
     for_columns(pass.channels, [&](int64_t c, auto part) {
-      const Floats mean = load(pass.mean + c, part), scale = load(pass.scale + c, part);
-      const Floats bias = load(pass.bias + c, part);
-      const int64_t at = row * pass.channels + c;
-#pragma GCC unroll 8
-      for (int64_t i = 0; i < group.count; ++i) {
-        const int64_t here = at + i * pass.channels;
-        Floats y = activate<kActivation>(fused(load(pass.x + here, part) - mean, scale, bias));
-        if constexpr (kResidual && kKeep) {
-          y = fused(y, all(keep[i]), load(pass.residual + here, part));
-        } else if constexpr (kResidual) {
-          y = y + load(pass.residual + here, part);
-        }
-        store(pass.out + here, y, part);
+      const Floats centered = load(pass.x + at + c, part) - load(pass.mean + c, part);
+      Floats y = activate<kActivation>(fused(centered, load(pass.scale + c, part), load(pass.bias + c, part)));
+      if constexpr (kResidual && kKeep) {
+        y = fused(y, keep, load(pass.residual + at + c, part));
+      } else if constexpr (kResidual) {
+        y = y + load(pass.residual + at + c, part);
       }
+      store(pass.out + at + c, y, part);
     });
-  });
+  }
 }
 
 // A factor without something to add does not occur.
@@ -95,43 +94,31 @@ void normalize(const NormPass& pass, int64_t begin, int64_t end) {
   });
 }
 
-// Calls `body(position, centered x, dz)` for all numbers of a group of rows in one vector of channels.
+// What the gradient of the normalized values at some place of a feature map is computed from.
 template <Activation kActivation, bool kKeep>
 struct Gradients {
-  const NormPass& pass;
-  float keep[kTogether];
+  struct Values {
+    Floats centered, dz;
+  };
 
-  template <class Group>
-  Gradients(const NormPass& from, int64_t row, Group group) : pass(from) {
-    if constexpr (kKeep) {
-      for (int64_t i = 0; i < group.count; ++i) {
-        keep[i] = pass.keep[(row + i) / pass.sample_rows];
-      }
-    }
+  // The factor of a row's sample.
+  static inline float keep(const NormPass& pass, int64_t row) {
+    return kKeep ? pass.keep[row / pass.sample_rows] : 1.0f;
   }
 
-  template <class Part, class Group, class Body>
-  inline void in_column(int64_t row, int64_t c, Part part, Group group, const Body& body) const {
-    const Floats mean = load(pass.mean + c, part);
-    Floats scale, bias;
+  template <class Part>
+  static inline Values at(const NormPass& pass, float keep, int64_t row, int64_t c, Part part) {
+    const int64_t here = row * pass.channels + c;
+    const Floats centered = load(pass.x + here, part) - load(pass.mean + c, part);
+    Floats dz = load(pass.dy + here, part);
+    if constexpr (kKeep) {
+      dz = dz * all(keep);
+    }
     if constexpr (kActivation != Activation::kNone) {
-      scale = load(pass.scale + c, part);
-      bias = load(pass.bias + c, part);
+      const Floats z = fused(centered, load(pass.scale + c, part), load(pass.bias + c, part));
+      dz = activation_gradient<kActivation>(z, dz);
     }
-    const int64_t at = row * pass.channels + c;
-#pragma GCC unroll 8
-    for (int64_t i = 0; i < group.count; ++i) {
-      const int64_t here = at + i * pass.channels;
-      const Floats centered = load(pass.x + here, part) - mean;
-      Floats dz = load(pass.dy + here, part);
-      if constexpr (kKeep) {
-        dz = dz * all(keep[i]);
-      }
-      if constexpr (kActivation != Activation::kNone) {
-        dz = activation_gradient<kActivation>(fused(centered, scale, bias), dz);
-      }
-      body(here, centered, dz);
-    }
+    return {centered, dz};
   }
 };
 
@@ -148,19 +135,26 @@ inline void with_gradients(const NormPass& pass, const Body& body) {
 
 void reduce(const NormPass& pass, int64_t begin, int64_t end, double* sum, double* product) {
   constexpr int64_t half = kLanes / 2;
-  with_gradients(pass, [&]<class Rows>() {
+  with_gradients(pass, [&]<class From>() {
     for_row_groups(begin, end, [&](int64_t row, auto group) {
-      const Rows rows(pass, row, group);
+      float keep[kTogether];
+      for (int64_t i = 0; i < group.count; ++i) {
+        keep[i] = From::keep(pass, row + i);
+      }
       for_columns(pass.channels, [&](int64_t c, auto part) {
         Doubles sum_low = load(sum + c), sum_high = load(sum + c + half);
         Doubles product_low = load(product + c), product_high = load(product + c + half);
-        rows.in_column(row, c, part, group, [&](int64_t, Floats centered, Floats dz) {
+        prefetch_rows(pass.x, pass.channels, row, c, group);
+        prefetch_rows(pass.dy, pass.channels, row, c, group);
+#pragma GCC unroll 8
+        for (int64_t i = 0; i < group.count; ++i) {
+          const auto [centered, dz] = From::at(pass, keep[i], row + i, c, part);
           const Doubles dz_low = low(dz), dz_high = high(dz);
           sum_low = sum_low + dz_low;
           sum_high = sum_high + dz_high;
           product_low = fused(dz_low, low(centered), product_low);
           product_high = fused(dz_high, high(centered), product_high);
-        });
+        }
         store(sum + c, sum_low);
         store(sum + c + half, sum_high);
         store(product + c, product_low);
@@ -171,17 +165,15 @@ void reduce(const NormPass& pass, int64_t begin, int64_t end, double* sum, doubl
 }
 
 void gradient(const NormPass& pass, int64_t begin, int64_t end) {
-  with_gradients(pass, [&]<class Rows>() {
-    for_row_groups(begin, end, [&](int64_t row, auto group) {
-      const Rows rows(pass, row, group);
+  with_gradients(pass, [&]<class From>() {
+    for (int64_t row = begin; row < end; ++row) {
+      const float keep = From::keep(pass, row);
       for_columns(pass.channels, [&](int64_t c, auto part) {
-        const Floats scale = load(pass.scale + c, part), by_x = load(pass.by_x + c, part);
-        const Floats constant = load(pass.constant + c, part);
-        rows.in_column(row, c, part, group, [&](int64_t here, Floats centered, Floats dz) {
-          store(pass.out + here, fused(scale, dz, fused(by_x, centered, constant)), part);
-        });
+        const auto [centered, dz] = From::at(pass, keep, row, c, part);
+        const Floats rest = fused(load(pass.by_x + c, part), centered, load(pass.constant + c, part));
+        store(pass.out + row * pass.channels + c, fused(load(pass.scale + c, part), dz, rest), part);
       });
-    });
+    }
   });
 }
 

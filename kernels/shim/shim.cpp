@@ -1,5 +1,7 @@
 // The functions that Rust calls.
 
+#include <ATen/autocast_mode.h>
+
 #include <cstdlib>
 
 #include "batch_norm.hpp"
@@ -25,7 +27,9 @@ bool tfnas_kernels_choose(int set) {
 }
 
 // No exception: nothing here allocates or checks.
-bool tfnas_kernels_take(at::Tensor* x) { return kernels() != nullptr && is_feature_map(*x); }
+bool tfnas_kernels_take(at::Tensor* x) {
+  return kernels() != nullptr && !at::autocast::is_autocast_enabled(at::kCPU) && is_feature_map(*x);
+}
 
 // Tensors may be null, but x. `*y` is freed as a tensor of torch-sys.
 bool tfnas_kernels_batch_norm(

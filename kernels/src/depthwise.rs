@@ -3,8 +3,13 @@ use tch::Tensor;
 use crate::raw::{self, make_tensor, optional, pointer};
 use crate::{Activation, KernelError};
 
-/// Convolves each channel of `x`, `[N, C, H, W]`, with a kernel of its own, `weight` `[C, 1, k, k]` with k of 3, 5 or 7, padded by
-/// half of it, with a stride of 1 or 2.
+/// Returns whether there is a depthwise convolution for square weights of this size and this stride.
+pub const fn has_depthwise(kernel: i64, stride: i64) -> bool {
+    matches!(kernel, 3 | 5) && matches!(stride, 1 | 2)
+}
+
+/// Convolves each channel of `x`, `[N, C, H, W]`, with weights of its own, `weight` `[C, 1, k, k]`, padded by half of k; for sizes and
+/// strides that [`has_depthwise`] names.
 ///
 /// Gradients are those of autograd, and have no derivative of their own.
 ///

@@ -17,7 +17,7 @@ use tch::Tensor;
 
 pub use activation::Activation;
 pub use batch_norm::{BatchNorm, Shortcut, batch_norm};
-pub use depthwise::{depthwise, depthwise_for_evaluation};
+pub use depthwise::{depthwise, depthwise_for_evaluation, has_depthwise};
 pub use instruction_set::{InstructionSet, choose_instruction_set, instruction_set};
 
 /// A call that a kernel refuses.
@@ -28,7 +28,7 @@ pub struct KernelError {
 }
 
 /// Returns whether the kernels take a tensor as `x`: an f32 feature map `[N, C, H, W]` with at least one number, in channels-last
-/// order, on a CPU with AVX2.
+/// order, on a CPU with AVX2, while CPUs have no autocast.
 pub fn take(x: &Tensor) -> bool {
     // SAFETY: the tensor outlives the call, which only reads its description.
     unsafe { raw::tfnas_kernels_take(raw::pointer(x)) }

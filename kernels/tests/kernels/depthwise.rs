@@ -31,7 +31,7 @@ fn convolved(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: i64) ->
 #[test]
 fn outputs_and_gradients_are_those_of_conv2d() {
     for shape in SHAPES {
-        for kernel in [3, 5, 7] {
+        for kernel in [3, 5] {
             for stride in [1, 2] {
                 let case = format!("{shape:?}, kernel {kernel}, stride {stride}");
                 let (x, weight) = (feature_map(shape, 1), numbers(&[shape[1], 1, kernel, kernel], 2));
@@ -104,6 +104,7 @@ fn other_weights_and_strides_are_refused() {
     let weight = numbers(&[9, 1, 3, 3], 2);
     for other in [
         numbers(&[9, 1, 4, 4], 2),
+        numbers(&[9, 1, 7, 7], 2),
         numbers(&[9, 1, 3, 5], 2),
         numbers(&[8, 1, 3, 3], 2),
         numbers(&[9, 9, 3, 3], 2),
