@@ -51,7 +51,7 @@ inline void add_to(double* sums, Floats a) {
 }
 
 // e^a, with an error below two units in the last place; of less than -87 as of -87, of more than 88 as of 88.
-inline Floats exponential(Floats a) {
+[[gnu::always_inline]] inline Floats exponential(Floats a) {
   a = at_most(at_least(a, all(-87.0f)), all(88.0f));
   const Floats power = round_to_even(a * all(1.44269504088896341f));
   // ln 2 in two parts, the first of which times a power is exact.

@@ -72,6 +72,12 @@ struct Kernels {
   // The gradient of x, for rows [begin, end).
   void (*gradient)(const NormPass& pass, int64_t begin, int64_t end);
 
+  // Adds the sum of rows of x, or of x * dy if that is not null, to `sum`, by channel.
+  void (*sum_rows)(const float* x, const float* dy, int64_t rows, int64_t channels, double* sum);
+  // out = x * scale + shift, by channel; `shift` may be null.
+  void (*scale_rows)(
+      const float* x, int64_t rows, int64_t channels, const float* scale, const float* shift, float* out);
+
   // Rows [begin, end) of the output, of all samples one after the other.
   void (*depthwise)(const DepthwisePass& pass, int64_t begin, int64_t end);
   // Adds the gradient of the weights of some channels, a multiple of `lanes` unless they are the last, of one sample to `sums`, in the

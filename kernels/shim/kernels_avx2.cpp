@@ -6,11 +6,12 @@
 
 #include "depthwise.hpp"
 #include "norm.hpp"
+#include "scale.hpp"
 
 namespace tfnas {
 
 const Kernels* avx2_kernels() {
-  static const Kernels kernels = {kLanes, moments, normalize, reduce, gradient, depthwise, depthwise_weight};
+  static const Kernels kernels = {kLanes, moments, normalize, reduce, gradient, sum_rows, scale_rows, depthwise, depthwise_weight};
   return &kernels;
 }
 

@@ -7,6 +7,7 @@
 #include "batch_norm.hpp"
 #include "depthwise_conv.hpp"
 #include "guard.hpp"
+#include "squeeze_excite.hpp"
 
 extern "C" {
 
@@ -40,6 +41,15 @@ bool tfnas_kernels_batch_norm(
     *y = new at::Tensor(fused_batch_norm(
         *x, optional(weight), optional(bias), optional(shortcut), optional(keep), optional(running_mean),
         optional(running_variance), settings));
+  });
+}
+
+bool tfnas_kernels_squeeze_excite(
+    at::Tensor* x, at::Tensor* reduce_weight, at::Tensor* reduce_bias, at::Tensor* expand_weight, at::Tensor* expand_bias,
+    int activation, at::Tensor** y, char** message) {
+  return guarded(message, [&] {
+    *y = new at::Tensor(fused_squeeze_excite(
+        *x, *reduce_weight, *reduce_bias, *expand_weight, *expand_bias, static_cast<tfnas::Activation>(activation)));
   });
 }
 

@@ -12,6 +12,7 @@ mod batch_norm;
 mod depthwise;
 mod instruction_set;
 mod raw;
+mod squeeze_excite;
 
 use tch::Tensor;
 
@@ -19,6 +20,7 @@ pub use activation::Activation;
 pub use batch_norm::{BatchNorm, Shortcut, batch_norm};
 pub use depthwise::{depthwise, depthwise_for_evaluation, has_depthwise};
 pub use instruction_set::{InstructionSet, choose_instruction_set, instruction_set};
+pub use squeeze_excite::{SqueezeExcite, squeeze_excite};
 
 /// A call that a kernel refuses.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -30,6 +30,16 @@ unsafe extern "C" {
         y: *mut *mut C_tensor,
         message: Message,
     ) -> bool;
+    pub fn tfnas_kernels_squeeze_excite(
+        x: *mut C_tensor,
+        reduce_weight: *mut C_tensor,
+        reduce_bias: *mut C_tensor,
+        expand_weight: *mut C_tensor,
+        expand_bias: *mut C_tensor,
+        activation: c_int,
+        y: *mut *mut C_tensor,
+        message: Message,
+    ) -> bool;
     pub fn tfnas_kernels_depthwise(
         x: *mut C_tensor,
         weight: *mut C_tensor,

@@ -4,3 +4,4 @@ mod batch_norm;
 mod compare;
 mod depthwise;
 mod reproducible;
+mod squeeze_excite;

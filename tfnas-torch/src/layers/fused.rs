@@ -11,6 +11,7 @@ use tfnas_kernels::{self as kernels, KernelError};
 use super::activation::activate;
 use super::batch_norm::{BatchNorm, EPSILON, MOMENTUM};
 use super::conv::Conv;
+use super::squeeze_excite::SqueezeExcite;
 
 /// What follows a batch norm.
 #[derive(Clone, Copy, Debug, Default)]
@@ -76,6 +77,21 @@ pub(super) fn depthwise_for_evaluation(conv: &Conv, x: &Tensor, activation: Opti
         let activation = kernel_activation(activation);
         unwrap(kernels::depthwise_for_evaluation(x, &conv.weight, conv.bias.as_ref(), conv.stride(), activation))
     })
+}
+
+/// Rescales the channels of `x` in a fused kernel, if there is one for this tensor.
+pub(super) fn squeeze_excite(layer: &SqueezeExcite, x: &Tensor) -> Option<Tensor> {
+    let (Some(reduce_bias), Some(expand_bias)) = (&layer.reduce.bias, &layer.expand.bias) else {
+        return None;
+    };
+    let layers = kernels::SqueezeExcite {
+        reduce_weight: &layer.reduce.weight,
+        reduce_bias,
+        activation: kernel_activation(Some(layer.activation)),
+        expand_weight: &layer.expand.weight,
+        expand_bias,
+    };
+    kernels::take(x).then(|| unwrap(kernels::squeeze_excite(x, &layers)))
 }
 
 fn is_taken_depthwise(conv: &Conv, x: &Tensor) -> bool {
