@@ -1,9 +1,8 @@
 //! Images a second of every kind of step, on one device, on generated images.
 //!
 //! `cargo run -p tfnas-torch --example throughput -- [SPACE] [BATCH] [THREADS] [DEVICE] [PRECISION] [CONFIG] [KIND] [SIZE]`;
-//! without arguments: small 64 2 cpu f32, and a random network of the space. CONFIG is a model.config; KIND is `train` or `all`; SIZE is the side of
-//! the images, that of the space without. PRECISION is f32, tf32 (on
-//! a GPU), bf16 or f16. On a CPU with glibc, set `MALLOC_MMAP_THRESHOLD_` and `MALLOC_TRIM_THRESHOLD_` both to 1000000000,
+//! without arguments: small 64 2 cpu f32, and a random network of the space. CONFIG is a model.config; KIND is `train` or `all`;
+//! SIZE is the side of the images, by default that of the space. PRECISION is f32, tf32 (on a GPU), bf16 or f16. On a CPU with glibc, set `MALLOC_MMAP_THRESHOLD_` and `MALLOC_TRIM_THRESHOLD_` both to 1000000000,
 //! as the workers do: else the allocator gives large blocks back after each use, and page faults eat the step.
 //!
 //! Prints the rate of the median step, each with a wait for the device at its end; the rate of many steps with one wait
