@@ -52,7 +52,7 @@
 //!
 //! # Safety
 //!
-//! This is the one crate of the project with `unsafe` code: calls into the C++ shim (`shim/`), in which no exception leaves
+//! This crate and `tfnas-kernels` are the ones of the project with `unsafe` code: calls into the C++ shim (`shim/`), in which no exception leaves
 //! a function and every pointer is used within the call or owned by the object it was given to.
 
 #![allow(unsafe_code, reason = "this crate is the border to C++")]

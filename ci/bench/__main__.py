@@ -1,4 +1,4 @@
-"""Measure the speed of planner, store and ranks, and of other tools on the same machine, in one run.
+"""Measure the speed of planner, store, training and ranks, and of other tools on the same machine, in one run.
 
 Print a table, and write all figures as JSON to .bench/bench.json. A figure above its limit is reported as missed, but is
 not an error: the exit code is 1 only if something could not be measured.
@@ -18,6 +18,7 @@ import ledger
 import noop
 import report
 import scaling
+import training
 from measure import Bench, Figure, Unmeasured
 
 SOURCE = Path(__file__).resolve().parents[2]
@@ -28,6 +29,7 @@ PARTS = {
     "entries": folders.measure_entries,
     "ledger": ledger.measure,
     "scaling": scaling.measure,
+    "training": training.measure,
     "contention": contention.measure,
 }
 

@@ -574,7 +574,7 @@ def measure(options):
         "peak_memory_mib": None if peak is None else round(peak, 1),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "torch": torch.__version__,
-        "cudnn": torch.backends.cudnn.version(),
+        "cudnn": torch.backends.cudnn.version() if device.type == "cuda" else None,
     }
 
 

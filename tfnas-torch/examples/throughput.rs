@@ -1,8 +1,8 @@
 //! Images a second of every kind of step, on one device, on generated images.
 //!
-//! `cargo run -p tfnas-torch --example throughput -- [SPACE] [BATCH] [THREADS] [DEVICE] [PRECISION] [CONFIG] [KIND]`;
-//! without arguments: small 64 2 cpu f32, and a random network of the space. CONFIG is a model.config; KIND is `train` or `all`. PRECISION is f32, tf32 (on
-//! a GPU), bf16 or f16. On a CPU with glibc, set `MALLOC_MMAP_THRESHOLD_` and `MALLOC_TRIM_THRESHOLD_` both to 1000000000,
+//! `cargo run -p tfnas-torch --example throughput -- [SPACE] [BATCH] [THREADS] [DEVICE] [PRECISION] [CONFIG] [KIND] [SIZE]`;
+//! without arguments: small 64 2 cpu f32, and a random network of the space. CONFIG is a model.config; KIND is `train` or `all`;
+//! SIZE is the side of the images, by default that of the space. PRECISION is f32, tf32 (on a GPU), bf16 or f16. On a CPU with glibc, set `MALLOC_MMAP_THRESHOLD_` and `MALLOC_TRIM_THRESHOLD_` both to 1000000000,
 //! as the workers do: else the allocator gives large blocks back after each use, and page faults eat the step.
 //!
 //! Prints the rate of the median step, each with a wait for the device at its end; the rate of many steps with one wait
@@ -59,7 +59,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     };
     println!("{name}, batch {batch}, {precision_name}");
-    let size = space.definition().resolution as i64;
+    let size = match std::env::args().nth(8) {
+        Some(size) => size.parse()?,
+        None => space.definition().resolution as i64,
+    };
     let rows = Tensor::randn([batch as i64, size, size, 3], (Kind::Float, device));
     let images = rows.permute([0, 3, 1, 2]);
     let labels = Tensor::randint(config.classifier.out_features as i64, [batch as i64], (Kind::Int64, device));

@@ -202,7 +202,7 @@ impl StageSpec for Search {
     }
 
     fn revision(&self) -> u32 {
-        4
+        5
     }
 
     fn inputs(&self, config: &Config) -> Vec<InputPort> {

@@ -166,7 +166,7 @@ impl StageSpec for Select {
     }
 
     fn revision(&self) -> u32 {
-        1
+        2
     }
 
     fn inputs(&self, _config: &Config) -> Vec<InputPort> {

@@ -126,7 +126,7 @@ impl StageSpec for Test {
     }
 
     fn revision(&self) -> u32 {
-        4
+        5
     }
 
     fn inputs(&self, config: &Config) -> Vec<InputPort> {

@@ -158,7 +158,7 @@ impl StageSpec for Train {
     }
 
     fn revision(&self) -> u32 {
-        3
+        4
     }
 
     fn inputs(&self, config: &Config) -> Vec<InputPort> {

@@ -3,13 +3,14 @@ use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 use tfnas_c10d::BatchNormTensors;
 
+use super::fused::{self, Then};
 use crate::data_parallel::SharedStatistics;
 use crate::named_tensors::{Module, Role, Visitor, join};
 
 /// Added to a variance before its root is taken.
-const EPSILON: f64 = 1e-5;
+pub(super) const EPSILON: f64 = 1e-5;
 /// Weight of the new batch in the running statistics: `running = 0.9 * running + 0.1 * batch`.
-const MOMENTUM: f64 = 0.1;
+pub(super) const MOMENTUM: f64 = 0.1;
 
 /// Which batch norms a network is built with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,15 +64,29 @@ impl BatchNorm {
 
     /// Normalises `x`, `[N, C, H, W]`; in training with the statistics of the batch, which then move the running ones.
     pub fn forward(&self, x: Tensor, training: bool) -> Tensor {
+        self.forward_then(x, training, Then::default())
+    }
+
+    /// [`forward`](BatchNorm::forward), and what follows it.
+    pub(crate) fn forward_then(&self, x: Tensor, training: bool, then: Then<'_>) -> Tensor {
+        if let (Self::Affine { batches, .. }, true) = (self, training) {
+            let _ = batches.shallow_clone().g_add_scalar_(1);
+        }
+        let has_batch_statistics = training || matches!(self, Self::BatchStatistics);
+        match has_batch_statistics.then(|| fused::batch_norm(self, &x, then)).flatten() {
+            Some(fused) => fused,
+            None => fused::compose(self.normalized(x, training), then),
+        }
+    }
+
+    /// `x` normalized by operations of libtorch.
+    fn normalized(&self, x: Tensor, training: bool) -> Tensor {
         match self {
             Self::BatchStatistics => {
                 let none = None::<&Tensor>;
                 x.batch_norm(none, none, none, none, true, MOMENTUM, EPSILON, true)
             }
-            Self::Affine { weight, bias, mean, variance, batches, shared } => {
-                if training {
-                    let _ = batches.shallow_clone().g_add_scalar_(1);
-                }
+            Self::Affine { weight, bias, mean, variance, shared, .. } => {
                 if let (Some(shared), true) = (shared, training) {
                     return shared.batch_norm(
                         &x,

@@ -1,5 +1,6 @@
 use tch::{Device, Kind, Tensor};
 
+use super::fused;
 use crate::named_tensors::{Module, Role, Visitor, join};
 
 /// A convolution with a square odd kernel and padding of half of it.
@@ -40,10 +41,22 @@ impl Conv {
 
     /// Convolves `x`, `[N, in, H, W]`; gives `[N, out, ceil(H / stride), ceil(W / stride)]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        if let Some(convolved) = fused::depthwise(self, x) {
+            return convolved;
+        }
         if self.is_pointwise() && x.device().is_cuda() {
             return self.forward_as_product(x);
         }
         x.conv2d(&self.weight, self.bias.as_ref(), [self.stride; 2], [self.padding; 2], [1, 1], self.groups)
+    }
+
+    /// Whether each channel is convolved on its own.
+    pub(super) fn is_depthwise(&self) -> bool {
+        self.groups > 1
+    }
+
+    pub(super) fn stride(&self) -> i64 {
+        self.stride
     }
 
     fn is_pointwise(&self) -> bool {

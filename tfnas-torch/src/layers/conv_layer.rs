@@ -1,9 +1,9 @@
 use tch::{Device, Tensor};
 use tfnas::{Activation, ConvConfig};
 
-use super::activation::activate;
 use super::batch_norm::{BatchNorm, Normalisation};
 use super::conv::Conv;
+use super::fused::{self, Shortcut, Then};
 use crate::named_tensors::{Module, Visitor, join};
 
 /// Convolution, batch norm, and an activation where there is one.
@@ -29,11 +29,17 @@ impl ConvLayer {
 
     /// The layer's output for `x`, `[N, C, H, W]`.
     pub fn forward(&self, x: &Tensor, training: bool) -> Tensor {
-        let x = self.norm.forward(self.conv.forward(x), training);
-        match self.activation {
-            Some(activation) => activate(x, activation),
-            None => x,
+        self.forward_with_shortcut(x, training, None)
+    }
+
+    /// [`forward`](ConvLayer::forward), and a tensor that is added to its output.
+    pub(crate) fn forward_with_shortcut(&self, x: &Tensor, training: bool, shortcut: Option<Shortcut<'_>>) -> Tensor {
+        if let (BatchNorm::Folded, None) = (&self.norm, shortcut)
+            && let Some(convolved) = fused::depthwise_for_evaluation(&self.conv, x, self.activation)
+        {
+            return convolved;
         }
+        self.norm.forward_then(self.conv.forward(x), training, Then { activation: self.activation, shortcut })
     }
 
     /// For evaluation: the layer with its batch norm taken into the convolution. A layer whose batch norm has no running

@@ -4,6 +4,7 @@ use tfnas::MbConvConfig;
 use super::batch_norm::Normalisation;
 use super::conv::Conv;
 use super::conv_layer::ConvLayer;
+use super::fused::Shortcut;
 use super::squeeze_excite::SqueezeExcite;
 use crate::named_tensors::{Module, Visitor, join};
 
@@ -42,8 +43,8 @@ impl MbConv {
 
     /// The block's output for `x`, `[N, in, H, W]`: `[N, out, ceil(H / stride), ceil(W / stride)]`.
     pub fn forward(&self, x: &Tensor, training: bool) -> Tensor {
-        let mut output = self.branch(x, training);
-        if self.has_residual { output.g_add_(x) } else { output }
+        let shortcut = self.has_residual.then_some(Shortcut { value: x, keep: None });
+        self.branch_with_shortcut(x, training, shortcut)
     }
 
     /// [`forward`](MbConv::forward) in training, in which some samples skip the block.
@@ -51,19 +52,25 @@ impl MbConv {
     /// `keep`: `[N, 1, 1, 1]` f32, 0 for a sample that skips, 1 / (probability to stay) for the others. Without effect in
     /// a block that does not add its input.
     pub(crate) fn forward_with_drop_connect(&self, x: &Tensor, keep: &Tensor) -> Tensor {
-        let output = self.branch(x, true);
-        if self.has_residual { x.addcmul(&output, keep) } else { output }
+        let shortcut = self.has_residual.then_some(Shortcut { value: x, keep: Some(keep) });
+        self.branch_with_shortcut(x, true, shortcut)
     }
 
     /// The block's output without the input that a residual block adds.
     pub(crate) fn branch(&self, x: &Tensor, training: bool) -> Tensor {
+        self.branch_with_shortcut(x, training, None)
+    }
+
+    fn branch_with_shortcut(&self, x: &Tensor, training: bool, shortcut: Option<Shortcut<'_>>) -> Tensor {
         let mid = match &self.expand {
             Some(expand) => self.depthwise.forward(&expand.forward(x, training), training),
             None => self.depthwise.forward(x, training),
         };
         match &self.squeeze_excite {
-            Some(squeeze_excite) => self.project.forward(&squeeze_excite.forward(&mid), training),
-            None => self.project.forward(&mid, training),
+            Some(squeeze_excite) => {
+                self.project.forward_with_shortcut(&squeeze_excite.forward(&mid), training, shortcut)
+            }
+            None => self.project.forward_with_shortcut(&mid, training, shortcut),
         }
     }
 

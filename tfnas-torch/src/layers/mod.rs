@@ -7,6 +7,7 @@ mod activation;
 mod batch_norm;
 mod conv;
 mod conv_layer;
+mod fused;
 mod head;
 mod linear;
 mod mb_conv;

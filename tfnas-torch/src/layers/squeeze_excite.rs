@@ -3,6 +3,7 @@ use tfnas::Activation;
 
 use super::activation::activate;
 use super::conv::Conv;
+use super::fused;
 use super::pool::global_mean;
 use crate::named_tensors::{Module, Visitor, join};
 
@@ -11,7 +12,7 @@ use crate::named_tensors::{Module, Visitor, join};
 pub struct SqueezeExcite {
     pub(crate) reduce: Conv,
     pub(crate) expand: Conv,
-    activation: Activation,
+    pub(super) activation: Activation,
 }
 
 impl SqueezeExcite {
@@ -26,6 +27,9 @@ impl SqueezeExcite {
 
     /// `x`, `[N, C, H, W]`, with its channels rescaled.
     pub fn forward(&self, x: &Tensor) -> Tensor {
+        if let Some(scaled) = fused::squeeze_excite(self, x) {
+            return scaled;
+        }
         let reduced = activate(self.reduce.forward_pixel(&global_mean(x)), self.activation);
         let factors = self.expand.forward_pixel(&reduced).sigmoid();
         x * factors.unsqueeze(-1).unsqueeze(-1)

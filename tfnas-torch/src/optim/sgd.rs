@@ -1,4 +1,4 @@
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Tensor, no_grad};
 use tfnas_c10d::cuda::{SgdStep, fused_sgd};
 
 use super::{Optimiser, OptimiserStateError, check_names, take};
@@ -39,9 +39,13 @@ impl Sgd {
     }
 }
 
-impl Sgd {
-    /// A step on a CUDA device, in a few kernels for all parameters: one for each would take longer to launch than to run.
-    fn step_fused(&mut self, gradients: &Gradients) {
+impl Optimiser for Sgd {
+    fn parameters(&self) -> &NamedTensors {
+        &self.parameters
+    }
+
+    /// All parameters are moved in a few kernels: a call for each operation on each would take longer than the operations.
+    fn step(&mut self, gradients: &Gradients) {
         let SgdSettings { rate, momentum, weight_decay } = self.settings;
         for is_first in [false, true] {
             let (mut moved, mut along, mut momenta) = (Vec::new(), Vec::new(), Vec::new());
@@ -64,43 +68,6 @@ impl Sgd {
             fused_sgd(&moved, &along, &momenta, step).unwrap_or_else(|error| panic!("{error}"));
         }
     }
-}
-
-impl Optimiser for Sgd {
-    fn parameters(&self) -> &NamedTensors {
-        &self.parameters
-    }
-
-    fn step(&mut self, gradients: &Gradients) {
-        let Some((_, first)) = self.parameters.iter().next() else {
-            return;
-        };
-        let (kind, device) = (first.kind(), first.device());
-        if device.is_cuda() {
-            self.step_fused(gradients);
-            return;
-        }
-        let decay = scalar(self.settings.weight_decay, kind, device);
-        let minus_rate = scalar(-self.settings.rate, kind, device);
-        let state = self.parameters.iter().zip(&mut self.buffers);
-        no_grad(|| {
-            for (((_, parameter), buffer), gradient) in state.zip(gradients) {
-                let Some(gradient) = gradient else { continue };
-                let mut parameter = parameter.shallow_clone();
-                let decayed = if self.settings.weight_decay == 0.0 {
-                    gradient.shallow_clone()
-                } else {
-                    gradient.addcmul(&parameter, &decay)
-                };
-                let direction = if self.settings.momentum == 0.0 {
-                    decayed
-                } else {
-                    advance(buffer, decayed, self.settings.momentum)
-                };
-                let _ = parameter.addcmul_(&direction, &minus_rate);
-            }
-        });
-    }
 
     /// `<parameter>.momentum_buffer` of each parameter that has been moved.
     fn state(&self) -> NamedTensors {
@@ -122,26 +89,6 @@ impl Optimiser for Sgd {
             .collect::<Result<_, _>>()?;
         Ok(())
     }
-}
-
-/// Moves a momentum buffer by a gradient and returns it; the first gradient becomes the buffer.
-fn advance(buffer: &mut Option<Tensor>, gradient: Tensor, momentum: f64) -> Tensor {
-    match buffer {
-        Some(buffer) => {
-            let _ = buffer.g_mul_scalar_(momentum).g_add_(&gradient);
-            buffer.shallow_clone()
-        }
-        None => {
-            let first = gradient.copy();
-            *buffer = Some(first.shallow_clone());
-            first
-        }
-    }
-}
-
-/// A number as a tensor `[]`: `addcmul` with it is one pass, where a product and a sum would be two.
-fn scalar(value: f64, kind: Kind, device: Device) -> Tensor {
-    Tensor::from(value).to_kind(kind).to_device(device)
 }
 
 #[cfg(test)]

@@ -1,0 +1,266 @@
+// Depthwise convolutions of rows of pixels, all channels of some pixels after another: in the order of memory.
+
+#pragma once
+
+#include "columns.hpp"
+
+namespace {
+
+using tfnas::DepthwisePass;
+using tfnas::DepthwiseWeightPass;
+
+// What is the same for all tiles of a row of the output. Pixels of the input lie `kStep` apart in a plane with zeros elsewhere.
+//
+// A tile is `kColumns` columns of the output; the pixels that it reads are held in registers.
+template <int64_t kKernel, int64_t kStride, int64_t kStep, int64_t kColumns>
+struct Tile {
+  static constexpr int64_t kPadding = kKernel / 2;
+  static constexpr int64_t kWindow = (kColumns - 1) * kStride + kKernel;
+  static_assert(kStep == 1 || (kStride == 1 && kColumns % 2 == 0), "tiles start at an even column where every second one is zero");
+
+  // Whether column `j` of the window, of a tile that starts at an even column, is between pixels of the input.
+  static constexpr bool is_gap(int64_t j) { return kStep == 2 && (j + kPadding) % 2 != 0; }
+
+  // Position in the input of what row `top` of the kernel meets in a row of the output, or -1.
+  static int64_t input_row(int64_t row, int64_t top, int64_t height) {
+    const int64_t spread = row * kStride + top - kPadding;
+    return spread < 0 || spread % kStep != 0 || spread / kStep >= height ? -1 : spread / kStep;
+  }
+
+  // Reads the window of a tile from a row of the input. Only with `kEdge` may columns lie outside.
+  template <bool kEdge, class Part>
+  static inline void read(const float* row, int64_t width, int64_t pixel, int64_t first, Part part, Floats (&window)[kWindow]) {
+    const int64_t left = first * kStride - kPadding;
+#pragma GCC unroll 32
+    for (int64_t j = 0; j < kWindow; ++j) {
+      if (!is_gap(j)) {
+        const int64_t column = kStep == 1 ? left + j : (left + j) / 2;
+        window[j] = !kEdge || (left + j >= 0 && column < width) ? load(row + column * pixel, part) : all(0.0f);
+      }
+    }
+  }
+
+  // Whether a tile lies inside, and so do all columns of its window.
+  static bool is_inside(int64_t first, int64_t columns, int64_t width) {
+    const int64_t left = first * kStride - kPadding, last = left + kWindow - 1;
+    return left >= 0 && last / kStep < width && first + kColumns <= columns;
+  }
+};
+
+// Not inlined: it would be so into every kind of tile.
+[[gnu::noinline]] void activate_all(Activation activation, Floats* values, int64_t count) {
+  with_activation(activation, [&]<Activation kActivation>() {
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < count; ++i) {
+      values[i] = activate<kActivation>(values[i]);
+    }
+  });
+}
+
+template <class Shape, bool kEdge, int64_t kKernel, int64_t kStride, int64_t kColumns, class Part>
+inline void depthwise_tile(
+    const DepthwisePass& pass, const float* in, int64_t row, int64_t first, int64_t c, float* out, Part part) {
+  Floats sums[kColumns];
+  const Floats start = pass.bias == nullptr ? all(0.0f) : load(pass.bias + c, part);
+#pragma GCC unroll 8
+  for (int64_t t = 0; t < kColumns; ++t) {
+    sums[t] = start;
+  }
+  const float* weights = pass.weight + c * kKernel * kKernel;
+  for (int64_t top = 0; top < kKernel; ++top) {
+    const int64_t in_row = Shape::input_row(row, top, pass.in_height);
+    if (in_row < 0) {
+      continue;
+    }
+    Floats window[Shape::kWindow];
+    Shape::template read<kEdge>(
+        in + in_row * pass.in_width * pass.channels, pass.in_width, pass.channels, first, part, window);
+#pragma GCC unroll 8
+    for (int64_t left = 0; left < kKernel; ++left) {
+      const Floats weight = load(weights + (top * kKernel + left) * kLanes);
+#pragma GCC unroll 8
+      for (int64_t t = 0; t < kColumns; ++t) {
+        if (!Shape::is_gap(t * kStride + left)) {
+          sums[t] = fused(window[t * kStride + left], weight, sums[t]);
+        }
+      }
+    }
+  }
+  if (pass.activation != Activation::kNone) {
+    activate_all(pass.activation, sums, kColumns);
+  }
+  const int64_t count = kEdge && pass.out_width - first < kColumns ? pass.out_width - first : kColumns;
+#pragma GCC unroll 8
+  for (int64_t t = 0; t < kColumns; ++t) {
+    if (t < count) {
+      store(out + t * pass.channels, sums[t], part);
+    }
+  }
+}
+
+template <int64_t kKernel, int64_t kStride, int64_t kStep, int64_t kColumns>
+void depthwise_as(const DepthwisePass& pass, int64_t begin, int64_t end) {
+  using Shape = Tile<kKernel, kStride, kStep, kColumns>;
+  for (int64_t index = begin; index < end; ++index) {
+    const int64_t sample = index / pass.out_height, row = index % pass.out_height;
+    const float* in = pass.in + sample * pass.in_height * pass.in_width * pass.channels;
+    float* out = pass.out + index * pass.out_width * pass.channels;
+    // What the next row of the output reads first. Rows before the input's end and after it are asked for in vain.
+    const float* next = in + ((row + 1) * kStride + kKernel / 2) / kStep * pass.in_width * pass.channels;
+    for (int64_t first = 0; first < pass.out_width; first += kColumns) {
+      const bool is_inside = Shape::is_inside(first, pass.out_width, pass.in_width);
+      const float* ahead = next + first * kStride / kStep * pass.channels;
+      for_columns(pass.channels, [&](int64_t c, auto part) {
+        prefetch<kColumns * kStride / kStep>(ahead + c * kColumns * kStride / kStep);
+        float* tile = out + first * pass.channels + c;
+        prefetch<kColumns>(out + (first + kColumns) * pass.channels + c * kColumns);
+        if (is_inside) {
+          depthwise_tile<Shape, false, kKernel, kStride, kColumns>(pass, in + c, row, first, c, tile, part);
+        } else {
+          depthwise_tile<Shape, true, kKernel, kStride, kColumns>(pass, in + c, row, first, c, tile, part);
+        }
+      });
+    }
+  }
+}
+
+// Calls `body(Columns<n>)` with the number of columns of a tile, one of those given, with which a row takes the least time.
+template <int64_t kColumns>
+struct Columns {
+  static constexpr int64_t count = kColumns;
+};
+
+template <int64_t kFirst, int64_t... kOthers, class Body>
+inline void with_columns(int64_t columns, const Body& body) {
+  // A tile costs as much as one and a half columns more than it has.
+  const auto cost = [&](int64_t tile) { return (columns + tile - 1) / tile * (2 * tile + 3); };
+  int64_t best = kFirst;
+  ((best = cost(kOthers) < cost(best) ? kOthers : best), ...);
+  best == kFirst ? body(Columns<kFirst>{}) : (void)((best == kOthers ? (body(Columns<kOthers>{}), true) : false) || ...);
+}
+
+template <int64_t kKernel>
+void depthwise_of_kernel(const DepthwisePass& pass, int64_t begin, int64_t end) {
+  if (pass.step == 2) {
+    with_columns<8, 4, 2>(pass.out_width, [&]<int64_t kColumns>(Columns<kColumns>) {
+      depthwise_as<kKernel, 1, 2, kColumns>(pass, begin, end);
+    });
+  } else if (pass.stride == 2) {
+    with_columns<4, 2, 1>(pass.out_width, [&]<int64_t kColumns>(Columns<kColumns>) {
+      depthwise_as<kKernel, 2, 1, kColumns>(pass, begin, end);
+    });
+  } else {
+    with_columns<8, 7, 4, 2, 1>(pass.out_width, [&]<int64_t kColumns>(Columns<kColumns>) {
+      depthwise_as<kKernel, 1, 1, kColumns>(pass, begin, end);
+    });
+  }
+}
+
+void depthwise(const DepthwisePass& pass, int64_t begin, int64_t end) {
+  if (pass.kernel == 3) {
+    depthwise_of_kernel<3>(pass, begin, end);
+  } else {
+    depthwise_of_kernel<5>(pass, begin, end);
+  }
+}
+
+template <class Shape, bool kEdge, int64_t kKernel, int64_t kStride, int64_t kColumns, class Part>
+inline void weight_tile(
+    const DepthwiseWeightPass& pass, const float* x, const float* dy, int64_t row, int64_t first, float* sums, Part part) {
+  Floats gradient[kColumns];
+#pragma GCC unroll 8
+  for (int64_t t = 0; t < kColumns; ++t) {
+    gradient[t] = !kEdge || first + t < pass.out_width ? load(dy + t * pass.channels, part) : all(0.0f);
+  }
+  for (int64_t top = 0; top < kKernel; ++top) {
+    const int64_t in_row = Shape::input_row(row, top, pass.in_height);
+    if (in_row < 0) {
+      continue;
+    }
+    Floats window[Shape::kWindow];
+    Shape::template read<kEdge>(
+        x + in_row * pass.in_width * pass.channels, pass.in_width, pass.channels, first, part, window);
+    float* here = sums + top * kKernel * kLanes;
+    Floats products[kKernel];
+#pragma GCC unroll 8
+    for (int64_t left = 0; left < kKernel; ++left) {
+      products[left] = load(here + left * kLanes);
+    }
+#pragma GCC unroll 8
+    for (int64_t t = 0; t < kColumns; ++t) {
+#pragma GCC unroll 8
+      for (int64_t left = 0; left < kKernel; ++left) {
+        products[left] = fused(window[t * kStride + left], gradient[t], products[left]);
+      }
+    }
+#pragma GCC unroll 8
+    for (int64_t left = 0; left < kKernel; ++left) {
+      store(here + left * kLanes, products[left]);
+    }
+  }
+}
+
+template <int64_t kKernel, int64_t kStride, int64_t kColumns>
+void depthwise_weight_as(
+    const DepthwiseWeightPass& pass, int64_t sample, int64_t first_channel, int64_t channels, float* scratch, double* sums) {
+  // So many products at most are added in f32, or those of one row, before their sum is added in f64.
+  constexpr int64_t products = 128;
+  using Shape = Tile<kKernel, kStride, 1, kColumns>;
+  const int64_t taps = kKernel * kKernel;
+  const int64_t rows_together = pass.out_width < products ? products / pass.out_width : 1;
+  const float* x = pass.x + sample * pass.in_height * pass.in_width * pass.channels + first_channel;
+  const float* dy = pass.dy + sample * pass.out_height * pass.out_width * pass.channels + first_channel;
+  for (int64_t begin = 0; begin < pass.out_height; begin += rows_together) {
+    const int64_t end = begin + rows_together < pass.out_height ? begin + rows_together : pass.out_height;
+    for_columns(channels, [&](int64_t c, auto) {
+      for (int64_t tap = 0; tap < taps; ++tap) {
+        store(scratch + c * taps + tap * kLanes, all(0.0f));
+      }
+    });
+    for (int64_t row = begin; row < end; ++row) {
+      for (int64_t first = 0; first < pass.out_width; first += kColumns) {
+        const bool is_inside = Shape::is_inside(first, pass.out_width, pass.in_width);
+        const float* gradient = dy + (row * pass.out_width + first) * pass.channels;
+        for_columns(channels, [&](int64_t c, auto part) {
+          float* here = scratch + c * taps;
+          if (is_inside) {
+            weight_tile<Shape, false, kKernel, kStride, kColumns>(pass, x + c, gradient + c, row, first, here, part);
+          } else {
+            weight_tile<Shape, true, kKernel, kStride, kColumns>(pass, x + c, gradient + c, row, first, here, part);
+          }
+        });
+      }
+    }
+    for_columns(channels, [&](int64_t c, auto) {
+      for (int64_t tap = 0; tap < taps; ++tap) {
+        const int64_t at = c * taps + tap * kLanes;
+        add_to(sums + at, load(scratch + at));
+      }
+    });
+  }
+}
+
+template <int64_t kKernel>
+void depthwise_weight_of_kernel(
+    const DepthwiseWeightPass& pass, int64_t sample, int64_t first_channel, int64_t channels, float* scratch, double* sums) {
+  if (pass.stride == 2) {
+    with_columns<4, 2, 1>(pass.out_width, [&]<int64_t kColumns>(Columns<kColumns>) {
+      depthwise_weight_as<kKernel, 2, kColumns>(pass, sample, first_channel, channels, scratch, sums);
+    });
+  } else {
+    with_columns<8, 7, 4, 2, 1>(pass.out_width, [&]<int64_t kColumns>(Columns<kColumns>) {
+      depthwise_weight_as<kKernel, 1, kColumns>(pass, sample, first_channel, channels, scratch, sums);
+    });
+  }
+}
+
+void depthwise_weight(
+    const DepthwiseWeightPass& pass, int64_t sample, int64_t first_channel, int64_t channels, float* scratch, double* sums) {
+  if (pass.kernel == 3) {
+    depthwise_weight_of_kernel<3>(pass, sample, first_channel, channels, scratch, sums);
+  } else {
+    depthwise_weight_of_kernel<5>(pass, sample, first_channel, channels, scratch, sums);
+  }
+}
+
+}  // namespace

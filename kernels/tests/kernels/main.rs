@@ -1,0 +1,7 @@
+//! The kernels against libtorch's own operations.
+
+mod batch_norm;
+mod compare;
+mod depthwise;
+mod reproducible;
+mod squeeze_excite;

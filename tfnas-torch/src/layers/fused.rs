@@ -1,0 +1,112 @@
+//! The one place that decides between a fused kernel and libtorch's own operations.
+//!
+//! The kernels of [`tfnas_kernels`] take f32 feature maps in channels-last order on a CPU with AVX2, outside autocast. All else,
+//! and batch norm with the statistics of several ranks, is composed of libtorch's operations. Which it is depends on neither values nor
+//! threads; results differ by rounding alone.
+
+use tch::Tensor;
+use tfnas::Activation;
+use tfnas_kernels::{self as kernels, KernelError};
+
+use super::activation::activate;
+use super::batch_norm::{BatchNorm, EPSILON, MOMENTUM};
+use super::conv::Conv;
+use super::squeeze_excite::SqueezeExcite;
+
+/// What follows a batch norm.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Then<'a> {
+    /// Applied first.
+    pub activation: Option<Activation>,
+    /// Added last.
+    pub shortcut: Option<Shortcut<'a>>,
+}
+
+/// The input of a block that is added to its output.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shortcut<'a> {
+    /// Of the output's shape.
+    pub value: &'a Tensor,
+    /// A factor of the output of each sample, `[N, 1, 1, 1]`, before the input is added.
+    pub keep: Option<&'a Tensor>,
+}
+
+/// Normalizes `x` in a fused kernel, if there is one for this batch norm and this tensor.
+pub(super) fn batch_norm(norm: &BatchNorm, x: &Tensor, then: Then<'_>) -> Option<Tensor> {
+    if !kernels::take(x) {
+        return None;
+    }
+    let fused = kernels::BatchNorm {
+        momentum: MOMENTUM,
+        epsilon: EPSILON,
+        activation: kernel_activation(then.activation),
+        shortcut: then.shortcut.map(|Shortcut { value, keep }| kernels::Shortcut { value, keep }),
+        ..kernels::BatchNorm::default()
+    };
+    let fused = match norm {
+        BatchNorm::BatchStatistics => fused,
+        BatchNorm::Affine { weight, bias, mean, variance, shared: None, .. } => {
+            kernels::BatchNorm { weight: Some(weight), bias: Some(bias), running: Some((mean, variance)), ..fused }
+        }
+        BatchNorm::Affine { .. } | BatchNorm::Folded => return None,
+    };
+    Some(unwrap(kernels::batch_norm(x, &fused)))
+}
+
+/// Applies what follows a batch norm, in operations of libtorch, to a tensor that nothing else reads.
+pub(super) fn compose(mut x: Tensor, then: Then<'_>) -> Tensor {
+    if let Some(activation) = then.activation {
+        x = activate(x, activation);
+    }
+    match then.shortcut {
+        Some(Shortcut { value, keep: Some(keep) }) => value.addcmul(&x, keep),
+        Some(Shortcut { value, keep: None }) => x.g_add_(value),
+        None => x,
+    }
+}
+
+/// Convolves `x` by a depthwise convolution without bias, if there is a kernel for this tensor.
+pub(super) fn depthwise(conv: &Conv, x: &Tensor) -> Option<Tensor> {
+    let is_taken = is_taken_depthwise(conv, x) && conv.bias.is_none();
+    is_taken.then(|| unwrap(kernels::depthwise(x, &conv.weight, conv.stride())))
+}
+
+/// Convolves `x` in evaluation and applies an activation, if there is a kernel for this convolution and this tensor.
+pub(super) fn depthwise_for_evaluation(conv: &Conv, x: &Tensor, activation: Option<Activation>) -> Option<Tensor> {
+    is_taken_depthwise(conv, x).then(|| {
+        let activation = kernel_activation(activation);
+        unwrap(kernels::depthwise_for_evaluation(x, &conv.weight, conv.bias.as_ref(), conv.stride(), activation))
+    })
+}
+
+/// Rescales the channels of `x` in a fused kernel, if there is one for this tensor.
+pub(super) fn squeeze_excite(layer: &SqueezeExcite, x: &Tensor) -> Option<Tensor> {
+    let (Some(reduce_bias), Some(expand_bias)) = (&layer.reduce.bias, &layer.expand.bias) else {
+        return None;
+    };
+    let layers = kernels::SqueezeExcite {
+        reduce_weight: &layer.reduce.weight,
+        reduce_bias,
+        activation: kernel_activation(Some(layer.activation)),
+        expand_weight: &layer.expand.weight,
+        expand_bias,
+    };
+    kernels::take(x).then(|| unwrap(kernels::squeeze_excite(x, &layers)))
+}
+
+fn is_taken_depthwise(conv: &Conv, x: &Tensor) -> bool {
+    conv.is_depthwise() && kernels::has_depthwise(conv.weight.size()[2], conv.stride()) && kernels::take(x)
+}
+
+fn kernel_activation(activation: Option<Activation>) -> kernels::Activation {
+    match activation {
+        None => kernels::Activation::None,
+        Some(Activation::Relu) => kernels::Activation::Relu,
+        Some(Activation::Swish) => kernels::Activation::Silu,
+    }
+}
+
+/// Shapes fit by construction; what is left, such as memory running out, is reported as by libtorch's own operations.
+fn unwrap(result: Result<Tensor, KernelError>) -> Tensor {
+    result.unwrap_or_else(|error| panic!("{error}"))
+}
