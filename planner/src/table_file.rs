@@ -1,4 +1,4 @@
-//! Latency tables from files, in any of the forms in which they exist.
+//! Reads latency tables from files in any supported format.
 
 use std::path::{Path, PathBuf};
 
@@ -8,51 +8,51 @@ use tfnas_fs::read_limited;
 use tfnas_pytorch_files::TablePickleError;
 use tfnas_pytorch_files::table_from_pickle;
 
-/// More bytes than any table has.
+/// Maximum size of a table.
 const MAX_BYTES: u64 = 256 << 20;
-/// The first byte of a pickle of protocol 2 or later; no text begins so.
+/// The first byte of a pickle of protocol 2 or later. No text file starts with it.
 const PICKLE: u8 = 0x80;
 
-/// A file that is no latency table.
+/// The file is not a latency table.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadTableError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read the latency table {}: {source}", path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// It is no text.
+    /// The file is neither text nor a pickle.
     #[error("{}: neither text nor a pickle: this is no latency table", path.display())]
     Binary {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// Its text is no table.
+    /// The text is not a valid table.
     #[error("{}: {source}", path.display())]
     Text {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// What is wrong.
         source: TableTextError,
     },
-    /// Its pickle is no table.
+    /// The pickle is not a valid table.
     #[error("{}: {source}", path.display())]
     Pickle {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// What is wrong.
         source: TablePickleError,
     },
 }
 
-/// Reads a table: readable knots, or a pickle as the original publishes, which is read and never executed. `header` is
-/// what a pickle, which has none, gets.
+/// Reads a table: text, or a pickle as published with the original, which is parsed without executing it. A pickle has
+/// no header and gets `header`.
 ///
 /// # Errors
-/// [`ReadTableError`].
+/// Returns [`ReadTableError`] if the file cannot be read or is not a table.
 pub fn read(path: &Path, header: impl FnOnce() -> TableHeader) -> Result<LatencyTable, ReadTableError> {
     let bytes =
         read_limited(path, MAX_BYTES).map_err(|source| ReadTableError::Read { path: path.to_owned(), source })?;
@@ -64,7 +64,7 @@ pub fn read(path: &Path, header: impl FnOnce() -> TableHeader) -> Result<Latency
     LatencyTable::parse(&text).map_err(|source| ReadTableError::Text { path: path(), source })
 }
 
-/// Returns the header of a table that comes without one: the file's name says what it is.
+/// Returns the header of a table that has none: it is named after the file.
 pub fn named_after(path: &Path) -> TableHeader {
     let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let file = path.file_name().map(|file| file.to_string_lossy().into_owned());
