@@ -1,4 +1,4 @@
-//! Tells the planner, which does not link libtorch, which libtorch and which rustc the worker is built with.
+//! Records for the planner, which does not link libtorch, which libtorch and rustc the worker is built with.
 
 use std::path::Path;
 use std::process::Command;
@@ -18,7 +18,7 @@ fn set_env(name: &str, value: &str) {
     println!("cargo:rustc-env={name}={value}");
 }
 
-/// The version that libtorch's header states, without the suffix of the build (`+cu130`), which does not change the
+/// Reads the version from libtorch's header, without the suffix of the build (`+cu130`), which does not affect
 /// arithmetic on a CPU.
 fn libtorch_version(libtorch: &Path) -> Option<String> {
     let header = libtorch.join("include/torch/headeronly/version.h");

@@ -1,4 +1,4 @@
-//! How a worker died, in words.
+//! Describes how a worker exited.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -8,15 +8,15 @@ use std::process::ExitStatus;
 use signal_hook::consts::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGTERM, SIGXCPU};
 use tfnas_humanize as humanize;
 
-/// Lines of the log that a report shows.
+/// Number of log lines that a failure report shows.
 const TAIL_LINES: usize = 20;
-/// Bytes from the end of the log in which they are looked for.
+/// Number of bytes at the end of the log in which these lines are searched for.
 const TAIL_BYTES: u64 = 16 << 10;
 
-/// Returns what the end of a worker without `done` means.
+/// Describes the exit of a worker that has not sent `done`.
 ///
-/// * `killed_for_memory`: the kernel killed a process of this container for lack of memory meanwhile.
-/// * `peak_bytes`: the worker's largest resident set.
+/// * `killed_for_memory`: whether the kernel has killed a process of this container for lack of memory.
+/// * `peak_bytes`: the worker's maximum resident set size.
 pub fn describe(status: ExitStatus, killed_for_memory: bool, peak_bytes: Option<u64>) -> String {
     let peak = peak_bytes.map(|bytes| format!(" (it held {} at most)", humanize::bytes(bytes))).unwrap_or_default();
     let Some(signal) = status.signal() else {
@@ -44,14 +44,14 @@ pub fn describe(status: ExitStatus, killed_for_memory: bool, peak_bytes: Option<
     }
 }
 
-/// How often the kernel killed a process of this container for lack of memory.
+/// Counts how often the kernel kills a process of this container for lack of memory.
 pub struct OomMonitor {
     events: Option<PathBuf>,
     before: u64,
 }
 
 impl OomMonitor {
-    /// Notes the count now.
+    /// Records the current count.
     pub fn watch() -> Self {
         let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let events = groups.lines().find_map(|line| {
@@ -63,7 +63,7 @@ impl OomMonitor {
         Self { events, before }
     }
 
-    /// Returns whether one was killed since.
+    /// Returns whether a process has been killed since [`watch`](Self::watch).
     pub fn happened(&self) -> bool {
         self.events.as_deref().map_or(0, count) > self.before
     }
@@ -74,7 +74,7 @@ fn count(events: &Path) -> u64 {
     text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok()).unwrap_or(0)
 }
 
-/// Returns the last lines of a log.
+/// Returns the last lines of a log file.
 pub fn tail(log: &Path) -> Vec<String> {
     use std::io::{Read, Seek, SeekFrom};
     let read = || -> std::io::Result<Vec<u8>> {
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_is_named() {
+    fn the_description_names_the_signal() {
         assert!(describe(ExitStatus::from_raw(9), false, None).contains("perhaps by the kernel for lack of memory"));
         assert!(describe(ExitStatus::from_raw(9), true, Some(3 << 30)).contains("3.0 GiB"));
         assert!(describe(ExitStatus::from_raw(11), false, None).contains("segmentation fault"));
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_of_a_long_log_is_its_last_lines() {
+    fn tail_returns_the_last_lines_of_a_long_log() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("a.log");
         let text: String = (0..10_000).map(|line| format!("line {line}\n")).collect();

@@ -1,7 +1,7 @@
-//! Which images nobody has looked at yet, so that those that cannot be read are found before hours were computed.
+//! Determines which images have not been checked yet, so that unreadable images are found before hours of computation.
 //!
-//! The first worker of a run that reads images, or comes before one that does, is told to look at them. What it found
-//! whole is remembered by the digest of the folder or list, beside what else is remembered of folders.
+//! The first worker of a run that reads images, or that runs before a stage that reads them, is asked to check them. If
+//! all are readable, this is remembered by the digest of the folder or list, next to the digests of folders.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,17 +10,17 @@ use tfnas_artifacts::Digest;
 use tfnas_planner::plan::{External, InputSource, Planner};
 use tfnas_stages::{CheckedSet, ImageCheck, OnBadImage, Stage};
 
-/// Images that nobody has looked at.
+/// Images that have not been checked yet.
 pub struct Unchecked {
-    /// What a worker is told.
+    /// The check that the worker is asked to do.
     pub check: ImageCheck,
-    /// The digests of what is whole once the worker has done its work.
+    /// Digests of the folders and lists whose images are all readable if the worker succeeds.
     pub digests: Vec<Digest>,
 }
 
 impl Unchecked {
-    /// Returns what the worker of an instance is to look at: the images that this instance or one after it reads; none
-    /// where all are known to be whole.
+    /// Returns the images that the worker of an instance must check: those that this instance or one that depends on it
+    /// reads. Returns `None` if all of them have been checked already.
     pub fn of(planner: &Planner<'_>, instance: usize, memos: &Path) -> Option<Self> {
         let graph = planner.graph;
         if !matches!(graph.instances[instance].stage, Stage::Split | Stage::Search | Stage::Train) {
@@ -39,7 +39,7 @@ impl Unchecked {
         let on_bad_image = planner.variant(instance).config.data.on_bad_image;
         let (mut sets, mut digests) = (Vec::new(), Vec::new());
         for external in images {
-            // What is not identified is not needed in this run.
+            // Inputs that have not been identified are not needed in this run.
             let Some(resolved) = planner.externals.get(external) else { continue };
             if marker(memos, &resolved.digest).exists() {
                 continue;
@@ -49,7 +49,7 @@ impl Unchecked {
                 input: resolved.input.clone(),
                 report: absolute(&memos.join(format!("{}.unreadable.txt", resolved.digest))),
             });
-            // Images that may be skipped need not be whole.
+            // If bad images may be skipped, a successful check does not mean that all are readable.
             if on_bad_image == OnBadImage::Error {
                 digests.push(resolved.digest);
             }
@@ -58,14 +58,14 @@ impl Unchecked {
     }
 }
 
-/// Remembers that images are whole. It only saves looking again, so an error is ignored.
+/// Remembers that all images are readable. This only saves another check, so errors are ignored.
 pub fn note(memos: &Path, whole: &[Digest]) {
     for digest in whole {
         let _ = fs::write(marker(memos, digest), "");
     }
 }
 
-/// The file that says that images are whole; its name says what was looked at.
+/// Returns the path of the marker file for checked images. Its name contains the digest of the folder or list.
 fn marker(memos: &Path, digest: &Digest) -> PathBuf {
     memos.join(format!("{digest}.headers-v1"))
 }

@@ -4,26 +4,27 @@ use std::thread::JoinHandle;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
-/// What a signal asks for.
+/// What a signal requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interrupt {
-    /// Ctrl-C, or a request to end: the work is to end too.
+    /// SIGINT or SIGTERM: stop the run.
     End,
-    /// The terminal is gone: what can go on without a planner is to go on.
+    /// SIGHUP, the terminal was closed: exit, and let detached jobs continue.
     Hangup,
 }
 
-/// While it lives, Ctrl-C and a request to end reach `notice` instead of ending this process.
+/// Signal handlers for SIGINT, SIGTERM and SIGHUP: while this value lives, these signals call `notice` instead of
+/// ending the process.
 pub struct Interrupts {
     handle: Handle,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Interrupts {
-    /// Begins to listen; `notice` is called in a thread of its own, once for each signal.
+    /// Installs the handlers. `notice` is called once per signal, in a separate thread.
     ///
     /// # Errors
-    /// Those of the system, when it refuses a handler.
+    /// Returns an error if a signal handler cannot be installed.
     pub fn listen(notice: impl Fn(Interrupt) + Send + 'static) -> io::Result<Self> {
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
         let handle = signals.handle();
@@ -37,7 +38,7 @@ impl Drop for Interrupts {
     fn drop(&mut self) {
         self.handle.close();
         if let Some(thread) = self.thread.take() {
-            // It only forwards; a panic there has nothing to tell.
+            // The thread only forwards signals; there is nothing to report if it panicked.
             let _ = thread.join();
         }
     }

@@ -1,12 +1,12 @@
-//! Runs what the planner plans.
+//! Runs the instances that the planner has planned.
 //!
-//! [`Runner`] starts a worker (`tfnas-stage`) for each instance that must run, several at a time within the declared
-//! resources, follows it, and commits its outputs to the store. A worker runs as a process of this machine, as several
-//! ranks, as the ranks of a launcher such as torchrun ([`LauncherRank`]), or as a job of Slurm. What happens is told to a
-//! [`RunObserver`]; how it is shown is not decided here. Nothing here knows what a stage computes.
+//! [`Runner`] starts a worker (`tfnas-stage`) for each instance that must run, several in parallel within the declared
+//! resources, monitors it, and commits its outputs to the store. A worker runs as a local process, as several ranks, as
+//! the ranks of a launcher such as torchrun ([`LauncherRank`]), or as a Slurm job. Events are reported to a
+//! [`RunObserver`], which decides how to display them. This crate does not know what a stage computes.
 //!
-//! A worker may die at any instant and so may this process: an attempt is recorded in the ledger before its worker starts,
-//! and its outputs are committed in one transaction after it has ended.
+//! Both a worker and this process can be killed at any time. Therefore an attempt is recorded in the ledger before its
+//! worker starts, and its outputs are committed in one transaction after the worker has exited.
 //!
 //! ```no_run
 //! # use std::collections::BTreeSet;

@@ -3,27 +3,27 @@ use std::sync::mpsc::Sender;
 
 use tfnas_stages::Event;
 
-/// The longest line that a worker may write; a longer one is no event.
+/// The maximum length of a line of a worker. Longer lines are not parsed as events.
 const MAX_LINE_BYTES: u64 = 1 << 20;
 
-/// What reaches the thread that looks after a worker.
+/// A message to the thread that monitors a worker.
 #[derive(Debug)]
 pub enum WorkerMessage {
-    /// The worker said something.
+    /// The worker sent an event.
     Event(Event),
-    /// The worker wrote a line that is no event.
+    /// The worker wrote a line that is not an event.
     UnparsedLine(String),
-    /// The worker's standard output ended.
+    /// The worker's standard output was closed.
     Closed,
-    /// The user wants an orderly end.
+    /// The user requested an orderly stop.
     Stop,
-    /// The user wants an end at once.
+    /// The user requested an immediate stop.
     Kill,
-    /// The planner ends, and what can go on without it is to go on.
+    /// The planner exits. Detached jobs continue.
     Detach,
 }
 
-/// Reads a worker's standard output to its end, and passes on what it says.
+/// Reads a worker's standard output to its end and forwards its lines as messages.
 pub fn forward(output: impl Read, sender: &Sender<WorkerMessage>) {
     let mut reader = BufReader::new(output);
     let mut line = Vec::new();
@@ -44,7 +44,7 @@ pub fn forward(output: impl Read, sender: &Sender<WorkerMessage>) {
             return;
         }
     }
-    // Nobody listens any more when the worker's end was noticed first.
+    // The receiver is gone if the monitor has already noticed that the worker has exited.
     let _ = sender.send(WorkerMessage::Closed);
 }
 
@@ -64,23 +64,23 @@ mod tests {
     }
 
     #[test]
-    fn events_and_other_lines_are_told_apart() {
-        let mails = read(
+    fn other_lines_are_not_parsed_as_events() {
+        let messages = read(
             b"{\"event\":\"resumed\",\"at\":\"epoch 2\"}\nOMP: warning\n\xff\n\n{\"event\":\"done\",\"metrics\":{}}",
         );
-        assert!(matches!(mails[0], WorkerMessage::Event(Event::Resumed { .. })));
-        assert!(matches!(&mails[1], WorkerMessage::UnparsedLine(line) if line == "OMP: warning"));
-        assert!(matches!(mails[2], WorkerMessage::UnparsedLine(_)));
+        assert!(matches!(messages[0], WorkerMessage::Event(Event::Resumed { .. })));
+        assert!(matches!(&messages[1], WorkerMessage::UnparsedLine(line) if line == "OMP: warning"));
+        assert!(matches!(messages[2], WorkerMessage::UnparsedLine(_)));
         assert!(
-            matches!(mails[3], WorkerMessage::Event(Event::Done { .. })),
+            matches!(messages[3], WorkerMessage::Event(Event::Done { .. })),
             "the last line may end without a newline"
         );
-        assert!(matches!(mails[4], WorkerMessage::Closed) && mails.len() == 5);
+        assert!(matches!(messages[4], WorkerMessage::Closed) && messages.len() == 5);
     }
 
     #[test]
-    fn a_line_without_end_is_cut() {
-        let mails = read(&vec![b'x'; 3 << 20]);
-        assert_eq!(mails.len(), 4);
+    fn a_line_that_is_too_long_is_split() {
+        let messages = read(&vec![b'x'; 3 << 20]);
+        assert_eq!(messages.len(), 4);
     }
 }

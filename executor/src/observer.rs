@@ -1,13 +1,13 @@
 use crate::RunEvent;
 
-/// Follows a run: a progress display, a log, or a test. All calls come from one thread.
+/// Observes a run, for example to display progress or to write a log. All methods are called from one thread.
 pub trait RunObserver {
-    /// Something happened to the instance `id`.
+    /// An event of the instance `id`.
     fn event(&mut self, id: &str, event: &RunEvent);
 
-    /// The user asked to end; `again` from the second request on, which ends at once.
+    /// The user requested a stop. `again` is true from the second request on, which stops the workers immediately.
     fn interrupting(&mut self, again: bool);
 
-    /// Something about the run as a whole may surprise the user.
+    /// A warning about the run as a whole.
     fn warn(&mut self, message: &str);
 }

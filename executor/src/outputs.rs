@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tfnas_stages::{SplitParams, Stage};
 
-/// Returns the outputs that a worker left, by name; exactly those that the stage has.
+/// Returns the output files of a worker by name, after checking that they are exactly the outputs of the stage.
 ///
 /// # Errors
-/// A message that names what is missing, or what should not be there.
+/// Returns a message that names an output that is missing, unexpected or not a regular file.
 pub fn collect(stage: Stage, params: &Value, folder: &Path) -> Result<Vec<(String, PathBuf)>, String> {
     let entries = fs::read_dir(folder).map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
     let mut left = BTreeSet::new();
@@ -28,7 +28,7 @@ pub fn collect(stage: Stage, params: &Value, folder: &Path) -> Result<Vec<(Strin
         .into_iter()
         .map(|name| {
             let path = folder.join(&name);
-            // A link would let what it points to change under its digest.
+            // The target of a symbolic link could change without its digest changing.
             let regular = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file());
             if regular { Ok((name, path)) } else { Err(format!("the worker left {name}, which is no regular file")) }
         })
@@ -50,14 +50,14 @@ mod tests {
     }
 
     #[test]
-    fn exactly_the_outputs_of_the_stage_are_taken() {
+    fn missing_and_unexpected_outputs_are_errors() {
         assert_eq!(left(&["latency.table", "lookup.json"]).unwrap().len(), 2);
         assert!(left(&["latency.table"]).unwrap_err().contains("lookup.json"));
         assert!(left(&["latency.table", "lookup.json", "core"]).unwrap_err().contains("core"));
     }
 
     #[test]
-    fn a_link_is_no_output() {
+    fn a_symbolic_link_is_not_accepted_as_output() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("latency.table"), "x").unwrap();
         std::os::unix::fs::symlink("/etc/hostname", folder.path().join("lookup.json")).unwrap();

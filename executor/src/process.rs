@@ -1,4 +1,4 @@
-//! A worker's process.
+//! Starts a worker process, stops it and waits for it.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -17,42 +17,41 @@ use wait4::Wait4;
 
 use crate::messages::{WorkerMessage, forward};
 
-/// Freed memory stays with the worker instead of going back to the kernel after each step: page faults would take half
-/// of it. It needs both thresholds; either alone is slower than neither.
+/// Makes the worker keep freed memory instead of returning it to the kernel after each step, because page faults would
+/// take half of the time of a step. Both thresholds are needed; setting only one is slower than setting none.
 pub const ALLOCATOR: [(&str, &str); 2] =
     [("MALLOC_MMAP_THRESHOLD_", "1000000000"), ("MALLOC_TRIM_THRESHOLD_", "1000000000")];
 
-/// Lets cuBLAS compute the same bytes in every run. It reads this before its first use; a worker without CUDA ignores it.
+/// Makes cuBLAS deterministic. cuBLAS reads the variable before its first use; a worker without CUDA ignores it.
 pub const CUBLAS: (&str, &str) = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8");
 
-/// How often a thread of libgomp looks for work before it sleeps: about half a millisecond. libgomp's own 300,000 looks
-/// (5 ms and more) hold the CPU while the thread that is waited for needs it, on a machine that others use too; without
-/// any, each operation of a network would wake threads. `ci/bench contention` measures both.
+/// How often a libgomp thread polls for work before it sleeps: about half a millisecond. With libgomp's default of
+/// 300,000 polls (5 ms or more) waiting threads occupy the CPU while the thread that they wait for needs it, if the
+/// machine has other users. Without polling, each operation of a network would have to wake up threads. `ci/bench
+/// contention` measures both.
 pub const SPINS: (&str, &str) = ("GOMP_SPINCOUNT", "30000");
 
-/// Variables by which a user chooses how threads wait; none of them is overridden.
+/// Variables with which users set how threads wait. If one of them is set, it is respected.
 pub const WAITING: [&str; 2] = ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY"];
 
-/// Returns how the threads of a worker shall wait, unless the user has chosen.
+/// Returns the variable that sets how the threads of a worker wait, unless the user has set one of [`WAITING`].
 pub fn waiting() -> Option<(&'static str, &'static str)> {
     WAITING.iter().all(|name| std::env::var_os(name).is_none_or(|value| value.is_empty())).then_some(SPINS)
 }
 
-/// How a worker is started.
+/// How to start a worker.
 pub struct Start<'a> {
-    /// Its program.
     pub program: &'a Path,
-    /// The arguments.
     pub arguments: &'a [&'a OsStr],
-    /// Variables that it gets beside this process's own.
+    /// Variables to set in addition to the environment of this process.
     pub variables: &'a [(&'static str, String)],
-    /// What takes its standard error.
+    /// Receives the worker's standard error.
     pub log: File,
-    /// Threads that it computes with.
+    /// Number of threads for computation.
     pub threads: usize,
 }
 
-/// A worker under way.
+/// A running worker.
 pub struct Process {
     child: Child,
     pid: Pid,
@@ -60,13 +59,13 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a worker; its events arrive at `sender`.
+    /// Starts a worker. Its events are sent to `sender`.
     ///
-    /// It has a process group of its own, so that Ctrl-C in the terminal reaches only the planner, which asks for an
-    /// orderly end, and so that its own children end with it.
+    /// The worker gets its own process group. So Ctrl-C in the terminal reaches only the planner, which then asks the
+    /// worker to stop in order, and children of the worker can be killed together with it.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Returns an error if the process cannot be started.
     pub fn start(start: Start<'_>, sender: Sender<WorkerMessage>) -> io::Result<Self> {
         let Start { program, arguments, variables, log, threads } = start;
         let mut child = Command::new(program)
@@ -89,31 +88,32 @@ impl Process {
         Ok(Self { child, pid, stdin })
     }
 
-    /// Asks for a resume point and an orderly end.
+    /// Asks the worker to write a resume point and to exit.
     pub fn stop(&mut self) {
         if let Some(stdin) = &mut self.stdin {
             let line = serde_json::to_string(&WorkerCommand::Stop).unwrap_or_default();
-            // A worker that is gone already needs no request.
+            // Writing fails if the worker has already exited.
             let _ = writeln!(stdin, "{line}").and_then(|()| stdin.flush());
         }
     }
 
-    /// Ends the worker and all its children at once.
+    /// Kills the worker and all its children.
     pub fn kill(&self) {
-        // The group is still ours: its leader is not reaped before `finish`.
+        // The process group ID cannot have been reused: its leader is not reaped before `finish`.
         let _ = kill_process_group(self.pid, Signal::KILL);
     }
 
-    /// Returns whether the worker has ended; it is not reaped yet.
+    /// Returns whether the worker has exited, without reaping it.
     pub fn has_ended(&self) -> bool {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         !matches!(waitid(WaitId::Pid(self.pid), options), Ok(None))
     }
 
-    /// Waits until the worker has ended, for `patience` at most, then kills it; returns how it ended and what it used.
+    /// Waits for at most `patience` until the worker has exited, then kills it. Returns its exit status and resource
+    /// usage.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Returns an error if the process cannot be waited for.
     pub fn finish(mut self, patience: Duration) -> io::Result<(ExitStatus, Usage)> {
         let deadline = Instant::now() + patience;
         let mut pause = Duration::from_micros(200);
@@ -121,7 +121,7 @@ impl Process {
             thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(50));
         }
-        // Also what it may have left behind.
+        // This also kills children that the worker has left behind.
         self.kill();
         let used = self.child.wait4()?;
         let cpu = used.rusage.utime + used.rusage.stime;

@@ -1,25 +1,24 @@
 use std::path::{Path, PathBuf};
 
-/// The worker's file name.
 const NAME: &str = "tfnas-stage";
 
-/// A worker that is not there.
+/// The worker program was not found.
 #[derive(Debug, thiserror::Error)]
 #[error("the worker {} is not there", path.display())]
 pub struct ProgramError {
-    /// Where it should be.
+    /// The path that was tried.
     pub path: PathBuf,
 }
 
 impl ProgramError {
-    /// The way out.
+    /// How to fix the error.
     pub const HINT: &str = "build the whole package (`cargo build`), or name the worker with --worker";
 }
 
-/// Returns the program that does stages: the one named, or that beside this program.
+/// Returns the path of the worker program: `named` if given, else `tfnas-stage` in the folder of this program.
 ///
 /// # Errors
-/// [`ProgramError`] when it is not there.
+/// Returns [`ProgramError`] if the file does not exist.
 pub fn worker_program(named: Option<&Path>) -> Result<PathBuf, ProgramError> {
     let path = match named {
         Some(path) => path.to_owned(),

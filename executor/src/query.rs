@@ -8,28 +8,28 @@ use tfnas_planner::machine::build;
 use super::exit_status;
 use super::process::{ALLOCATOR, CUBLAS, waiting};
 
-/// Why the worker did not do what it was asked.
+/// Why a query to the worker failed.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    /// It did not start.
+    /// The worker could not be started.
     #[error("cannot start {}: {source}", path.display())]
     Start {
-        /// The worker.
+        /// Path of the worker.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// It said that it cannot, or died: its own words, where it left any.
+    /// The worker refused or crashed. Contains its error message if it wrote one.
     #[error("{0}")]
     Refused(String),
 }
 
-/// Asks the worker, which has libtorch, for something that is no stage, and returns what it wrote on standard output.
+/// Runs the worker, which links libtorch, for a query that is not a stage, and returns its standard output.
 ///
-/// * `verb`: what it shall do; the version of this program and `arguments` follow it.
+/// * `verb`: the query. The version of this program and `arguments` are passed after it.
 ///
 /// # Errors
-/// [`QueryError`].
+/// Returns [`QueryError`] if the worker cannot be started or fails.
 pub fn query_worker(worker: &Path, verb: &str, arguments: &[OsString]) -> Result<Vec<u8>, QueryError> {
     let ended = Command::new(worker)
         .args([verb, build::VERSION])

@@ -1,4 +1,4 @@
-//! The ranks of a job that several processes do: those beside rank 0, when this planner starts them all.
+//! The ranks above 0 of a job, if this planner starts all ranks itself.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -17,28 +17,28 @@ use crate::messages::WorkerMessage;
 use crate::process::{Process, Start};
 use crate::task_result::TaskFailure;
 
-/// How long the others may take to end after rank 0.
+/// How long the other ranks may take to exit after rank 0.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How often their end is looked for meanwhile.
+/// How often to check whether they have exited.
 const TICK: Duration = Duration::from_millis(10);
 
-/// torchrun's variables for the ranks of one job on this machine.
+/// The environment variables, named as torchrun's, for the ranks of one job on this machine.
 pub struct RankEnvironment {
     port: u16,
     world_size: usize,
 }
 
 impl RankEnvironment {
-    /// A meeting on a port that is free now.
+    /// Chooses a port that is free now for the rendezvous.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Returns an error if no port can be bound.
     pub fn new(world_size: usize) -> io::Result<Self> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         Ok(Self { port, world_size })
     }
 
-    /// The variables of one rank.
+    /// Returns the variables of one rank.
     pub fn variables(&self, rank: usize) -> Vec<(&'static str, String)> {
         vec![
             ("RANK", rank.to_string()),
@@ -48,13 +48,13 @@ impl RankEnvironment {
             ("MASTER_ADDR", Ipv4Addr::LOCALHOST.to_string()),
             ("MASTER_PORT", self.port.to_string()),
             ("TORCHELASTIC_USE_AGENT_STORE", "False".to_owned()),
-            // c10d's own warnings with their C++ traces would bury the messages of the worker.
+            // c10d's own warnings contain C++ stack traces, which would bury the worker's messages.
             ("TORCH_CPP_LOG_LEVEL", "FATAL".to_owned()),
         ]
     }
 }
 
-/// The ranks above 0, under way.
+/// The running ranks above 0.
 pub struct PeerRanks {
     ranks: Vec<Other>,
     world_size: usize,
@@ -66,26 +66,25 @@ struct Other {
     inbox: Receiver<WorkerMessage>,
 }
 
-/// How one of them ended.
+/// How a rank has exited.
 struct Ended {
     rank: usize,
-    /// Why it failed, in its own words.
+    /// The last failure that the rank reported.
     failed: Option<Event>,
     status: ExitStatus,
-    /// Whether it had to be killed.
     was_killed: bool,
 }
 
 impl PeerRanks {
-    /// None: rank 0 is on its own.
+    /// No other ranks: rank 0 works alone.
     pub fn none() -> Self {
         Self { ranks: Vec::new(), world_size: 1 }
     }
 
-    /// Starts all ranks of a meeting but rank 0.
+    /// Starts all ranks except rank 0.
     ///
     /// # Errors
-    /// Those of the system; what was started is ended then.
+    /// Returns an error if a rank cannot be started. The ranks that were started before it are killed.
     pub fn start(meeting: &RankEnvironment, program: &Path, log: &File, threads: usize) -> io::Result<Self> {
         let mut others = Self { ranks: Vec::new(), world_size: meeting.world_size };
         for rank in 1..meeting.world_size {
@@ -107,11 +106,11 @@ impl PeerRanks {
         Ok(others)
     }
 
-    /// Waits until all have ended, which they do soon after rank 0, or else are killed; returns what they used, and what went
-    /// wrong on one of them, if anything did that was not another rank's doing.
+    /// Waits until all ranks have exited, and kills those that take longer than `PATIENCE` after rank 0. Returns their
+    /// total usage, and the first failure that was not caused by another rank.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Returns an error if a process cannot be waited for.
     pub fn end(self) -> io::Result<(Usage, Option<TaskFailure>)> {
         let deadline = Instant::now() + PATIENCE;
         let mut usage = Usage::default();
@@ -137,7 +136,7 @@ impl PeerRanks {
 }
 
 impl Ended {
-    /// What went wrong on this rank itself.
+    /// Returns the failure of this rank, unless it was caused by another rank.
     fn root_cause(&self, world_size: usize) -> Option<TaskFailure> {
         let rank = format!("rank {} of {world_size}", self.rank);
         match &self.failed {
@@ -155,12 +154,12 @@ impl Ended {
     }
 }
 
-/// What a rank said, with its name: errors of collectives have it themselves.
+/// Prefixes a message with the name of its rank. Errors of collectives contain the name already.
 pub fn prefix_rank(rank: &str, message: &str) -> String {
     if message.starts_with(rank) { message.to_owned() } else { format!("{rank}: {message}") }
 }
 
-/// What two processes used together.
+/// Returns the total usage of two processes that run in parallel.
 pub fn add_usage(one: Usage, other: Usage) -> Usage {
     let sum = |one: Option<u64>, other: Option<u64>| match (one, other) {
         (Some(one), Some(other)) => Some(one + other),

@@ -1,23 +1,21 @@
 use tfnas_stages::{Resources, Stage};
 
-/// Bytes of a GiB.
 const GIB: f64 = (1u64 << 30) as f64;
 
-/// What an instance needs while it runs.
+/// Resources that an instance needs while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceRequest {
-    /// Cores.
     pub cores: usize,
-    /// Memory, in bytes; 0 where it is not known.
+    /// 0 if unknown.
     pub memory_bytes: u64,
-    /// CUDA devices.
+    /// Number of CUDA devices.
     pub gpus: usize,
-    /// Whether nothing may run beside it, because it measures latency.
+    /// Whether nothing else may run at the same time, because the instance measures latency.
     pub exclusive: bool,
 }
 
 impl ResourceRequest {
-    /// Returns the same need with what is declared for the stage.
+    /// Returns this request with the values that are declared for the stage.
     pub fn declared(self, resources: &Resources, stage: Stage) -> Self {
         let of_stage = resources.stages.get(&stage).cloned().unwrap_or_default();
         Self {
@@ -28,7 +26,7 @@ impl ResourceRequest {
     }
 }
 
-/// What there is for all instances that run at a time.
+/// Resources available to all instances that run in parallel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceBudget {
     cores: Option<usize>,
@@ -37,7 +35,7 @@ pub struct ResourceBudget {
 }
 
 impl ResourceBudget {
-    /// Returns what is declared; else one CUDA device, and no limit but the number of workers.
+    /// Returns the declared budget. The defaults are one CUDA device, and no limit on cores and memory.
     pub fn new(declared: &Resources) -> Self {
         Self {
             cores: declared.cores,
@@ -46,8 +44,8 @@ impl ResourceBudget {
         }
     }
 
-    /// Returns whether an instance fits beside those that run. Alone, every instance fits: it would never start
-    /// otherwise.
+    /// Returns whether an instance fits next to the running ones. If nothing is running, every instance fits; otherwise
+    /// a large instance would never start.
     pub fn fits<'a>(
         &self,
         running: impl Iterator<Item = &'a ResourceRequest> + Clone,
@@ -75,7 +73,7 @@ mod tests {
     const SMALL: ResourceRequest = ResourceRequest { cores: 1, memory_bytes: 1 << 30, gpus: 0, exclusive: false };
 
     #[test]
-    fn instances_run_side_by_side_while_cores_and_memory_last() {
+    fn instances_run_in_parallel_while_cores_and_memory_suffice() {
         let budget = ResourceBudget { cores: Some(2), memory_bytes: Some(2 << 30), gpus: 1 };
         assert!(budget.fits([SMALL].iter(), &SMALL));
         assert!(!budget.fits([SMALL, SMALL].iter(), &SMALL), "no core is left");
@@ -85,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn alone_every_instance_fits() {
+    fn every_instance_fits_if_nothing_else_runs() {
         let budget = ResourceBudget { cores: Some(2), memory_bytes: Some(1 << 30), gpus: 0 };
         assert!(
             budget.fits([].iter(), &ResourceRequest { cores: 64, memory_bytes: 1 << 40, gpus: 8, exclusive: true })
@@ -93,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_runs_beside_a_measurement() {
+    fn nothing_runs_next_to_a_latency_measurement() {
         let budget = ResourceBudget { cores: None, memory_bytes: None, gpus: 1 };
         let measuring = ResourceRequest { exclusive: true, ..SMALL };
         assert!(!budget.fits([SMALL].iter(), &measuring) && !budget.fits([measuring].iter(), &SMALL));

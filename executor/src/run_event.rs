@@ -5,144 +5,144 @@ use tfnas_artifacts::Output;
 use tfnas_planner::plan::Cause;
 use tfnas_stages::Level;
 
-/// Something that happens to an instance during a run, as reports and `run --json` show it.
+/// An event of an instance during a run, as shown in reports and in `run --json`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum RunEvent {
-    /// A result of its key is there and is used.
+    /// A cached result is reused.
     Cached {
-        /// The key.
+        /// The cache key.
         key: String,
         /// The remote that the result was pulled from.
         #[serde(skip_serializing_if = "Option::is_none")]
         remote: Option<String>,
     },
-    /// Another process works on its key.
+    /// Waiting for another process that works on the same key.
     Waiting {
-        /// Who that is, for people.
+        /// A description of the process.
         holder: String,
     },
-    /// A worker begins.
+    /// A worker starts.
     Started {
-        /// The key.
+        /// The cache key.
         key: String,
-        /// The attempt.
+        /// ID of the attempt.
         attempt: String,
-        /// Why it runs.
+        /// Why the instance runs.
         because: Vec<Cause>,
-        /// How long it will probably take, in seconds.
+        /// Expected duration in seconds.
         expected_s: Option<f64>,
-        /// The file that keeps the worker's log.
+        /// Path of the worker's log file.
         #[serde(serialize_with = "shown")]
         log: PathBuf,
     },
-    /// An earlier planner began it, and it went on without one.
+    /// A job that an earlier planner has submitted is followed again.
     #[serde(rename = "taken_up")]
     Reattached {
-        /// The key.
+        /// The cache key.
         key: String,
-        /// The attempt.
+        /// ID of the attempt.
         attempt: String,
-        /// Its job in the queue of the cluster, where that is known.
+        /// Number of the job, if known.
         job: Option<String>,
-        /// The file that keeps the worker's log.
+        /// Path of the worker's log file.
         #[serde(serialize_with = "shown")]
         log: PathBuf,
     },
-    /// It is in the queue of the cluster.
+    /// The instance was submitted to the queue.
     Submitted {
-        /// The job.
+        /// Number of the job.
         job: String,
-        /// How often it has been submitted.
+        /// Number of submissions so far.
         submission: u32,
     },
-    /// Its job waits in the queue.
+    /// The job is pending in the queue.
     Queued {
-        /// The job.
+        /// Number of the job.
         job: String,
-        /// Slurm's word for why.
+        /// The reason that Slurm gives.
         reason: String,
-        /// What that means, where it will not go away by itself.
+        /// What the reason means, if the job will not start without help.
         #[serde(skip_serializing_if = "Option::is_none")]
         obstacle: Option<String>,
     },
-    /// The worker goes on from a resume point.
+    /// The worker continues from a resume point.
     Resumed {
-        /// From where.
+        /// Position of the resume point, such as `epoch 2`.
         at: String,
     },
-    /// How far the worker is.
+    /// Progress of the worker.
     Progress {
-        /// What is being done.
+        /// The current activity.
         phase: String,
-        /// Units done.
+        /// Completed units.
         done: u64,
-        /// Units in all.
+        /// Total number of units.
         total: u64,
-        /// What a unit is.
+        /// Name of the unit.
         unit: String,
     },
-    /// One number over time.
+    /// A value of a metric.
     Metric {
-        /// Its name.
+        /// Name of the metric.
         name: String,
         /// Epoch or step.
         step: u64,
-        /// Its value.
+        /// Value of the metric.
         value: f64,
     },
-    /// A line for people.
+    /// A log message.
     Log {
-        /// How much it matters.
+        /// Severity of the message.
         level: Level,
-        /// The line.
+        /// Text of the message.
         message: String,
     },
-    /// It has a result.
+    /// The instance has succeeded and its outputs are in the store.
     Done {
-        /// The outputs.
+        /// The output files.
         outputs: Vec<Output>,
-        /// How long it took, in seconds.
+        /// Duration in seconds.
         duration_s: f64,
-        /// The largest resident set of the worker, in bytes.
+        /// Maximum resident set size of the worker in bytes.
         peak_memory_bytes: Option<u64>,
     },
-    /// Another process made the result while this one waited.
+    /// Another process has produced the result while this one was waiting.
     UsedResult {
-        /// The key.
+        /// The cache key.
         key: String,
     },
-    /// It has no result.
+    /// The instance has failed.
     Failed {
-        /// What is wrong.
+        /// What went wrong.
         message: String,
-        /// The way out.
+        /// How to fix it.
         #[serde(skip_serializing_if = "Option::is_none")]
         hint: Option<String>,
-        /// The file that keeps the worker's log, where there was a worker.
+        /// Path of the worker's log file, if a worker was started.
         #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown_if_any")]
         log: Option<PathBuf>,
-        /// The last lines of that log.
+        /// The last lines of the log.
         tail: Vec<String>,
     },
-    /// It was stopped, and can go on later.
+    /// The instance was stopped and can be resumed later.
     Interrupted,
-    /// It goes on without this planner.
+    /// The job continues without this planner.
     #[serde(rename = "left")]
     Detached {
-        /// Its job, where that is known.
+        /// Number of the job, if known.
         job: Option<String>,
     },
-    /// Something that it reads is damaged and will be made again.
+    /// An input is damaged and will be made again.
     Remade {
-        /// The instance that makes it again.
+        /// The instance that must rerun to make it.
         upstream: String,
-        /// What is wrong.
+        /// What is damaged.
         message: String,
     },
 }
 
-/// Writes a path as people see it: it need not be text.
+/// Serializes a path for display: it need not be UTF-8.
 fn shown<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&path.display())
 }

@@ -17,43 +17,43 @@ use crate::task::Task;
 use crate::task_result::TaskFailure;
 use crate::{LauncherRank, RunEvent, RunObserver, TaskResult};
 
-/// How often an instance is started again because something it reads was damaged.
+/// How often the outputs of an instance may be made again because they were found damaged.
 const MAX_REPAIRS: usize = 2;
 
-/// Runs instances and what they need, several at a time.
+/// Runs instances and their dependencies, several in parallel.
 pub struct Runner<'a> {
-    /// What to do.
+    /// The plan.
     pub planner: &'a Planner<'a>,
-    /// The invocation.
+    /// The ledger's record of this invocation.
     pub run: &'a OpenRun,
-    /// The worker's program.
+    /// Path of the worker program.
     pub program: &'a Path,
-    /// The commit of this program's source, for the records of attempts; `None` if it is not known.
+    /// The commit of this program's source, which is recorded with each attempt; `None` if unknown.
     pub source_revision: Option<&'a str>,
-    /// How many workers may run at a time.
+    /// Maximum number of workers that run in parallel.
     pub jobs: usize,
-    /// Which of several planners this is, where a launcher has started several.
+    /// The rank of this planner, if a launcher has started several planners.
     pub launcher: Option<LauncherRank>,
-    /// Instances that run whatever is known.
+    /// Instances that run even if they have a cached result.
     pub forced: &'a BTreeSet<usize>,
-    /// Whether instances that do not depend on a failed one are still started after it.
+    /// Whether to start instances that do not depend on a failed one after the failure.
     pub keep_going: bool,
 }
 
-/// What became of a run.
+/// The outcome of a run.
 #[derive(Default)]
 pub struct Finished {
-    /// Results that are there now, by instance.
+    /// All available results, by instance.
     pub results: BTreeMap<usize, Attempt>,
-    /// Instances that a worker did, in the order of their ends.
+    /// Instances that ran and succeeded, in the order in which they finished.
     pub ran: Vec<usize>,
-    /// Instances whose result was there.
+    /// Instances whose cached result was reused.
     pub cached: Vec<usize>,
     /// Instances that failed.
     pub failed: Vec<usize>,
-    /// Instances that were stopped.
+    /// Instances that were interrupted or detached.
     pub interrupted: Vec<usize>,
-    /// Whether the user asked to end.
+    /// Whether the user requested a stop.
     pub stopped: bool,
 }
 
@@ -64,14 +64,14 @@ enum Message {
 }
 
 impl<'a> Runner<'a> {
-    /// Runs the chosen instances and what they need; `observer` is told what happens.
+    /// Runs the chosen instances and their dependencies. Events are reported to `observer`.
     ///
     /// # Errors
-    /// [`PlanError`] when the store or the ledger cannot be used; whatever runs then is stopped first.
+    /// Returns [`PlanError`] if the store or the ledger cannot be used. Running workers are stopped first.
     pub fn execute(&self, chosen: &BTreeSet<usize>, observer: &mut dyn RunObserver) -> Result<Finished, PlanError> {
         let needed = self.planner.graph.closure(chosen.iter().copied());
         let mut state = State { open: needed, ..State::default() };
-        // What is there already needs no thread and no signal handler.
+        // If everything is cached, neither a thread nor a signal handler is needed.
         let first = self.next_ready(&mut state, observer)?;
         if first.is_some() {
             self.work(&mut state, first, observer)?;
@@ -79,10 +79,10 @@ impl<'a> Runner<'a> {
         Ok(state.finished)
     }
 
-    /// Does one instance once more, although its result is there, to compare the two.
+    /// Runs an instance again although it has a result, so that the two can be compared.
     ///
     /// # Errors
-    /// As [`execute`](Self::execute).
+    /// See [`execute`](Self::execute).
     pub fn repeat(
         &self,
         instance: usize,
@@ -99,7 +99,7 @@ impl<'a> Runner<'a> {
         Ok(state.finished)
     }
 
-    /// Listens to signals and workers until none is under way.
+    /// Handles signals and messages of workers until no instance is running.
     fn work(
         &self,
         state: &mut State,
@@ -109,7 +109,7 @@ impl<'a> Runner<'a> {
         let (sender, inbox) = channel();
         let for_signals = sender.clone();
         let interrupts = Interrupts::listen(move |interrupt| {
-            // The run may have ended meanwhile.
+            // Sending fails if the run has ended.
             let _ = for_signals.send(Message::Interrupt(interrupt));
         });
         if let Err(error) = &interrupts {
@@ -118,7 +118,7 @@ impl<'a> Runner<'a> {
         std::thread::scope(|scope| {
             let ended = self.drive(scope, state, first, &sender, &inbox, observer);
             for running in state.running.values() {
-                // A worker that has ended meanwhile needs no request.
+                // Sending fails if the worker has exited.
                 let _ = running.sender.send(WorkerMessage::Detach);
             }
             ended
@@ -155,7 +155,7 @@ impl<'a> Runner<'a> {
                 Message::Interrupt(Interrupt::Hangup) => {
                     state.finished.stopped = true;
                     for running in state.running.values() {
-                        // A worker that has ended meanwhile needs no request.
+                        // Sending fails if the worker has exited.
                         let _ = running.sender.send(WorkerMessage::Detach);
                     }
                 }
@@ -176,13 +176,13 @@ impl<'a> Runner<'a> {
         state.finished.stopped = true;
         observer.interrupting(again);
         for running in state.running.values() {
-            // A worker that has ended meanwhile needs no request.
+            // Sending fails if the worker has exited.
             let _ = running.sender.send(if again { WorkerMessage::Kill } else { WorkerMessage::Stop });
         }
     }
 
-    /// Notes results that are there, until an instance is found that has to be done; none when there is none, or no
-    /// room for it.
+    /// Collects cached results until an instance is found that must run and may start now. Returns `None` if there is
+    /// no such instance.
     fn next_ready(&self, state: &mut State, observer: &mut dyn RunObserver) -> Result<Option<Ready<'a>>, PlanError> {
         let graph = self.planner.graph;
         let halted = state.finished.stopped || (!state.finished.failed.is_empty() && !self.keep_going);
@@ -214,12 +214,12 @@ impl<'a> Runner<'a> {
         Ok(None)
     }
 
-    /// Whether an instance may start beside those that run.
+    /// Returns whether an instance may start next to the running ones.
     fn fits(&self, instance: usize, state: &State) -> Result<bool, PlanError> {
         if state.running.is_empty() {
             return Ok(true);
         }
-        // What there is room for on a cluster is for its queue to say.
+        // On a cluster, the queue decides when there are enough resources.
         if self.planner.variant(instance).config.executor == Executor::Slurm {
             return Ok(state.running.len() < self.jobs);
         }
@@ -249,19 +249,20 @@ impl<'a> Runner<'a> {
         Ok(request.declared(resources, node.stage))
     }
 
-    /// The GPUs that stages may use at a time. Candidates of a selection share them; ranks of a training do not.
+    /// Returns the number of GPUs that a stage may use. Candidates of a selection share them; ranks of a training do
+    /// not.
     fn gpus(&self, instance: usize) -> usize {
         self.planner.variant(instance).config.resources.gpus.unwrap_or(1).max(1)
     }
 
-    /// The processes that this planner starts for an instance.
+    /// Returns the number of processes that this planner starts for an instance.
     fn processes(&self, instance: usize) -> usize {
         let config = &self.planner.variant(instance).config;
         let starts_all = self.launcher.is_none() && config.executor == Executor::Local;
         if starts_all { self.ranks(instance) } else { 1 }
     }
 
-    /// The processes that do an instance together, whoever starts them.
+    /// Returns the number of processes that work on an instance, whoever starts them.
     fn ranks(&self, instance: usize) -> usize {
         let config = &self.planner.variant(instance).config;
         let stage = self.planner.graph.instances[instance].stage;
@@ -272,7 +273,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// The threads that each process of an instance computes with.
+    /// Returns the number of computing threads of each process of an instance.
     fn threads(&self, instance: usize) -> usize {
         let config = &self.planner.variant(instance).config;
         let stage = self.planner.graph.instances[instance].stage;
@@ -289,7 +290,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// The threads by which each process of an instance decodes images.
+    /// Returns the number of threads with which each process of an instance decodes images.
     fn data_workers(&self, instance: usize) -> usize {
         let config = &self.planner.variant(instance).config;
         let stage = self.planner.graph.instances[instance].stage;
@@ -330,7 +331,7 @@ impl<'a> Runner<'a> {
         }
         let expected_ms = planner.cache.ledger().expected_ms(&node.id, node.stage.name())?;
         let memos = planner.cache.store().folder_memos();
-        // The ranks of a training wait for each other only for a while.
+        // A training with several ranks does not check images: the other ranks would time out waiting for rank 0.
         let looks = purpose == Purpose::Run && config.processes(node.stage) == 1;
         let unchecked = looks.then(|| Unchecked::of(planner, instance, &memos)).flatten();
         let (check, unchecked) = unchecked.map(|unchecked| (unchecked.check, unchecked.digests)).unzip();
@@ -383,7 +384,7 @@ impl<'a> Runner<'a> {
         let sender = sender.clone();
         scope.spawn(move || {
             let report = |event| {
-                // The runner receives until the result below.
+                // The runner receives messages until it gets the result below.
                 let _ = sender.send(Message::Event(instance, event));
             };
             let result = task.run(&inbox, to_worker, &report);
@@ -446,20 +447,19 @@ impl<'a> Runner<'a> {
 
 #[derive(Default)]
 struct State {
-    /// Instances that have no result yet and are not under way.
+    /// Instances that have no result yet and are not running.
     open: BTreeSet<usize>,
-    /// Those under way.
     running: BTreeMap<usize, Running>,
-    /// How often the outputs of an instance were found damaged.
+    /// How often the outputs of each instance were found damaged.
     repairs: BTreeMap<usize, usize>,
     finished: Finished,
 }
 
 struct Running {
-    /// To the thread that follows its worker.
+    /// Sends messages to the thread that monitors the worker.
     sender: Sender<WorkerMessage>,
     request: ResourceRequest,
-    /// Images that are whole once it is done.
+    /// Digests of images that are known to be readable once the instance has succeeded.
     unchecked: Vec<Digest>,
 }
 

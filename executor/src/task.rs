@@ -23,62 +23,56 @@ use crate::task_result::TaskFailure;
 use crate::worker_monitor::{WorkerExit, WorkerMonitor};
 use crate::{RunEvent, TaskResult, outputs};
 
-/// How long a worker may take to end after its last word.
+/// How long a worker may take to exit after its output was closed.
 const END_PATIENCE: Duration = Duration::from_secs(10);
-/// Everything needed to do one instance.
+/// Everything needed to run one instance.
 pub struct Task<'a> {
-    /// The store and the ledger.
     pub cache: &'a Cache,
-    /// The invocation.
     pub run: &'a OpenRun,
-    /// The worker's program.
     pub program: &'a Path,
-    /// The commit of this program's source, if it is known.
+    /// The commit of this program's source, if known.
     pub source_revision: Option<&'a str>,
-    /// The instance's name.
+    /// Name of the instance.
     pub id: String,
-    /// Its stage.
     pub stage: Stage,
-    /// Its parameters.
     pub params: Value,
-    /// What identifies the work.
+    /// Identifies the work; its digest is the cache key.
     pub manifest: KeyManifest,
-    /// Outputs of other instances that it reads: port, position of the instance, digest.
+    /// Inputs that are outputs of other instances: port, index of the instance, digest.
     pub made: Vec<(&'static str, usize, Digest)>,
-    /// Other data that it reads, by port.
+    /// All other inputs, by port.
     pub given: BTreeMap<&'static str, Input>,
-    /// Images that the worker looks at first.
+    /// Images that the worker checks first.
     pub check: Option<ImageCheck>,
-    /// The device that computes.
     pub device: Device,
-    /// Threads to compute with.
+    /// Number of computing threads.
     pub threads: usize,
-    /// Threads that decode images ahead.
+    /// Number of threads that decode images ahead of time.
     pub data_workers: usize,
-    /// Seconds between resume points inside an epoch.
+    /// Interval between resume points within an epoch, in seconds.
     pub resume_every_s: f64,
-    /// Processes that do the work together.
+    /// Number of processes that work on the instance.
     pub ranks: usize,
-    /// Those of them that this planner starts.
+    /// Number of processes that this planner starts.
     pub processes: usize,
-    /// Seconds that a rank waits for the others.
+    /// How long a rank waits for the others, in seconds.
     pub rank_timeout_s: f64,
-    /// Who starts the worker.
+    /// Whether the worker runs locally or as a Slurm job.
     pub executor: Executor,
-    /// How it is queued, where that is the cluster.
+    /// How the instance is queued if it runs as a Slurm job.
     pub queue: Queue,
-    /// Why it runs.
+    /// Why the instance runs.
     pub because: Vec<Cause>,
-    /// How long it will probably take, in seconds.
+    /// Expected duration in seconds.
     pub expected_s: Option<f64>,
-    /// Whether a result that appears meanwhile is not to be used.
+    /// Whether to run even if a result is cached.
     pub forced: bool,
-    /// What the attempt is for.
+    /// The purpose of the attempt.
     pub purpose: Purpose,
 }
 
 impl Task<'_> {
-    /// Does the work, or waits for whoever does; `report` is told what happens.
+    /// Runs the instance, or waits for another process that runs it. Events are passed to `report`.
     pub fn run(
         &self,
         inbox: &Receiver<WorkerMessage>,
@@ -116,13 +110,13 @@ impl Task<'_> {
             return Ok(TaskResult::Interrupted);
         };
         if self.purpose == Purpose::Run && (!self.forced || waited) {
-            // Whoever held the lock before has probably left a result.
+            // The previous holder of the lock has probably committed a result.
             if let Some(result) = self.cache.take(self.run, &self.manifest.key())?.result {
                 return Ok(TaskResult::Used(Box::new(result)));
             }
         }
         let there = self.cache.detached_attempt(&self.manifest.key(), self.purpose)?;
-        // One that is in the queue already is followed, whoever starts workers by now.
+        // A job that is already in the queue is followed, even if the executor was changed.
         if self.executor == Executor::Slurm || there.is_some() {
             return slurm::run(self, lock, there, inputs, inbox, report);
         }
@@ -131,7 +125,7 @@ impl Task<'_> {
         self.supervise(open, inputs, inbox, sender, report)
     }
 
-    /// What the ledger notes of an attempt when it begins.
+    /// Returns what the ledger records at the start of an attempt.
     pub fn attempt(&self) -> NewAttempt {
         NewAttempt {
             instance: self.id.clone(),
@@ -149,7 +143,6 @@ impl Task<'_> {
         }
     }
 
-    /// Tells that an attempt begins.
     pub fn report_start(&self, open: &OpenAttempt, report: &dyn Fn(RunEvent)) {
         report(RunEvent::Started {
             key: self.manifest.key().to_string(),
@@ -160,7 +153,7 @@ impl Task<'_> {
         });
     }
 
-    /// The inputs as a worker is told of them, each output of another stage verified; or what is damaged.
+    /// Returns the inputs for the worker, after verifying each output of another stage; or which of them is damaged.
     fn inputs(&self) -> Result<Result<BTreeMap<String, Input>, TaskResult>, CacheError> {
         let mut inputs: BTreeMap<String, Input> =
             self.given.iter().map(|(port, input)| ((*port).to_owned(), input.clone())).collect();
@@ -182,7 +175,7 @@ impl Task<'_> {
         self.given.iter().map(|(port, input)| ((*port).to_owned(), shown(input))).collect()
     }
 
-    /// Returns the job for a worker, with the folders for its outputs and its resume points.
+    /// Returns the job for a worker that writes to the given folders.
     pub fn job(&self, output: &Path, resume: &Path, inputs: BTreeMap<String, Input>) -> Job {
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Job {
@@ -203,7 +196,7 @@ impl Task<'_> {
         }
     }
 
-    /// Starts the worker, listens to it until it ends, and records how it ended.
+    /// Starts the worker, monitors it until it exits, and records the result.
     fn supervise(
         &self,
         open: OpenAttempt,
@@ -226,7 +219,7 @@ impl Task<'_> {
                         let killed = memory.happened();
                         let death = || exit_status::describe(status, killed, usage.peak_memory_bytes);
                         let exit = match monitor.exit(status.code(), death) {
-                            // The one that is to blame knows more.
+                            // The rank that caused the failure knows more about it.
                             WorkerExit::Failed(failed) if failed.peer => WorkerExit::Failed(fault.unwrap_or(failed)),
                             exit => exit,
                         };
@@ -243,10 +236,10 @@ impl Task<'_> {
         self.conclude(open, exit, monitor.metrics(), usage)
     }
 
-    /// Records how an attempt ended, and keeps its outputs where it has any.
+    /// Records the result of an attempt, and commits its outputs if it has succeeded.
     ///
     /// # Errors
-    /// [`CacheError`] when an end without outputs cannot be recorded.
+    /// Returns [`CacheError`] if a failure or an interruption cannot be recorded.
     pub fn conclude(
         &self,
         mut open: OpenAttempt,
@@ -276,7 +269,7 @@ impl Task<'_> {
             WorkerExit::Failed(failed) => failed,
         };
         let tail = exit_status::tail(&log);
-        // The message that matters is the stage's: a ledger that cannot note it has told so in that message already.
+        // Report the stage's own failure in any case. An error of the ledger is appended to its message.
         let recorded = self.cache.fail(open, failure(false, &failed.message)).map(|_| ());
         let message = match recorded {
             Ok(()) => failed.message,
@@ -304,7 +297,7 @@ impl Task<'_> {
             .map_err(|error| format!("cannot start the worker {}: {error}", self.program.display()))
     }
 
-    /// Starts rank 0 on a job, and the others beside it.
+    /// Starts all ranks of a job and returns rank 0 and the others.
     fn start_ranks(&self, job: &Path, log: File, sender: Sender<WorkerMessage>) -> io::Result<(Process, PeerRanks)> {
         let (program, threads) = (self.program, self.threads);
         let (variables, others) = if self.processes > 1 {

@@ -2,48 +2,48 @@ use std::path::PathBuf;
 
 use tfnas_artifacts::Attempt;
 
-/// How the work on an instance ended.
+/// The result of running an instance.
 #[derive(Debug)]
 pub enum TaskResult {
-    /// A worker did it.
+    /// A worker has run it successfully.
     Done(Box<Attempt>),
-    /// Another process did it meanwhile.
+    /// Another process has run it successfully.
     Used(Box<Attempt>),
-    /// It could not be done.
+    /// It has failed.
     Failed(TaskFailure),
-    /// It was stopped from outside.
+    /// It was stopped by the user.
     Interrupted,
-    /// It goes on without this planner, in the queue of the cluster.
+    /// The job continues in the queue without this planner.
     Detached {
-        /// Its job, where that is known.
+        /// Number of the job, if known.
         job: Option<String>,
     },
-    /// An input was damaged: the instance at this position has to run again first.
+    /// An input is damaged: the instance that makes it must rerun first.
     Damaged {
-        /// Position of the instance whose output it is.
+        /// Index of the instance that makes the input.
         upstream: usize,
-        /// What is wrong.
+        /// What is damaged.
         message: String,
     },
 }
 
-/// Why an instance has no result.
+/// Why an instance failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskFailure {
-    /// What is wrong.
+    /// What went wrong.
     pub message: String,
-    /// The way out.
+    /// How to fix it.
     pub hint: Option<String>,
-    /// The file that keeps the worker's log.
+    /// Path of the worker's log file.
     pub log: Option<PathBuf>,
-    /// Its last lines.
+    /// The last lines of the log.
     pub tail: Vec<String>,
-    /// Whether the worker knows no more than that another rank does not do its part.
+    /// Whether the worker failed only because another rank did.
     pub peer: bool,
 }
 
 impl TaskFailure {
-    /// A failure that is told in one message.
+    /// Creates a failure with only a message.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), ..Self::default() }
     }

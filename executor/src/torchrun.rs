@@ -1,5 +1,5 @@
-//! This planner as one of several that a launcher (torchrun, or srun by way of its variables) has started: rank 0 plans and
-//! starts workers, every other rank lends its worker to the jobs of rank 0.
+//! Runs as one of several planners that a launcher (torchrun, or srun with torchrun's variables) has started. Rank 0
+//! plans and starts workers. Every other rank starts workers that join the jobs of rank 0.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -19,66 +19,67 @@ use crate::messages::WorkerMessage;
 use crate::process::{Process, Start};
 use crate::ranks::prefix_rank;
 
-/// How long a worker may take to end after its last word.
+/// How long a worker may take to exit after its output was closed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Why a planner that a launcher has started cannot do its part.
+/// Why a rank of a launcher failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LauncherError {
-    /// One of the launcher's variables is missing or wrong.
+    /// An environment variable of the launcher is missing or invalid.
     #[error("{problem}")]
     Variable {
-        /// What is wrong with which variable.
+        /// The variable and what is wrong with it.
         problem: String,
-        /// What to do.
+        /// How to fix it.
         hint: &'static str,
     },
-    /// The worker does not start.
+    /// The worker could not be started.
     #[error("cannot start the worker {}: {source}", program.display())]
     Start {
-        /// The worker.
+        /// Path of the worker.
         program: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// This rank's worker failed.
+    /// The worker of this rank failed.
     #[error("{message}")]
     Worker {
-        /// Which rank, and why.
+        /// The rank and why it failed.
         message: String,
-        /// What to do.
+        /// How to fix it.
         hint: Option<String>,
     },
-    /// The other ranks still wait for jobs.
+    /// The other ranks could not be told to exit and still wait for jobs.
     #[error("the other ranks could not be told that the work is done: {0}")]
     ShutDown(String),
 }
 
-/// How a rank above 0 ended.
+/// How a rank above 0 has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RankEnd {
     /// Rank 0 has no more jobs.
     Done,
-    /// A signal asked it to end.
+    /// A signal stopped it.
     Interrupted,
 }
 
-/// This planner as one of several that a launcher has started.
+/// This planner's rank among those that a launcher has started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LauncherRank {
-    /// Its number, from 0.
+    /// Rank, counted from 0.
     pub rank: usize,
-    /// How many there are.
+    /// Total number of ranks.
     pub world_size: usize,
-    /// How many of them are on this machine.
+    /// Number of ranks on this machine.
     pub local_world_size: usize,
 }
 
 impl LauncherRank {
-    /// Reads the launcher's variables. Returns `None` without a launcher. The workers read its other variables.
+    /// Reads the rank from the launcher's environment variables. Returns `None` without a launcher. The other variables
+    /// are read by the workers.
     ///
     /// # Errors
-    /// Returns [`LauncherError::Variable`] if a variable is missing or not a number.
+    /// Returns [`LauncherError::Variable`] if a variable is missing or invalid.
     pub fn read() -> Result<Option<Self>, LauncherError> {
         Self::of(|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
     }
@@ -119,7 +120,7 @@ impl LauncherRank {
         let (sender, inbox) = channel();
         let for_signals = sender.clone();
         let _interrupts = Interrupts::listen(move |_| {
-            // The last job may have ended meanwhile.
+            // Sending fails if the last job has ended.
             let _ = for_signals.send(WorkerMessage::Kill);
         });
         loop {
@@ -140,7 +141,7 @@ impl LauncherRank {
         }
     }
 
-    /// Whether there may be more jobs, after a worker has ended.
+    /// Returns whether there may be more jobs after a worker has exited.
     fn may_have_more_jobs(
         self,
         failed: Option<(String, Option<String>)>,
@@ -158,7 +159,7 @@ impl LauncherRank {
         }
     }
 
-    /// Tells the other ranks that no job will come.
+    /// Tells the other ranks that there are no more jobs.
     ///
     /// # Errors
     /// Returns [`LauncherError::ShutDown`] if they cannot be told.
@@ -172,7 +173,7 @@ impl LauncherRank {
         Err(LauncherError::ShutDown(problem))
     }
 
-    /// Threads that each worker of this machine computes with, where the configuration leaves it open.
+    /// Returns the number of computing threads of each worker on this machine, unless the configuration sets it.
     pub fn threads(self) -> usize {
         (cpu::cores() / self.local_world_size).max(1)
     }
@@ -182,7 +183,8 @@ fn standard_error() -> io::Result<File> {
     Ok(io::stderr().as_fd().try_clone_to_owned()?.into())
 }
 
-/// Listens until the worker's last word: why it failed, if it did, and whether this process was told to end.
+/// Waits until the worker closes its output. Returns why it failed, if it did, and whether this process was told to
+/// stop.
 fn wait_for_end(process: &Process, inbox: &Receiver<WorkerMessage>) -> (Option<(String, Option<String>)>, bool) {
     let mut failed = None;
     let mut interrupted = false;
@@ -213,14 +215,14 @@ mod tests {
     }
 
     #[test]
-    fn a_launcher_is_known_by_its_variables() {
+    fn a_launcher_is_detected_by_its_variables() {
         assert_eq!(launcher_rank(&[("MASTER_ADDR", "localhost")]).unwrap(), None);
         let found = launcher_rank(&[("RANK", "3"), ("WORLD_SIZE", "4"), ("LOCAL_WORLD_SIZE", "2")]).unwrap().unwrap();
         assert_eq!(found, LauncherRank { rank: 3, world_size: 4, local_world_size: 2 });
     }
 
     #[test]
-    fn a_variable_that_is_missing_or_wrong_is_named() {
+    fn the_error_names_a_missing_or_invalid_variable() {
         assert!(launcher_rank(&[("RANK", "0")]).unwrap_err().contains("WORLD_SIZE is not set"));
         assert!(launcher_rank(&[("RANK", "x"), ("WORLD_SIZE", "2")]).unwrap_err().contains("RANK is \"x\""));
         assert!(launcher_rank(&[("RANK", "2"), ("WORLD_SIZE", "2")]).unwrap_err().contains("WORLD_SIZE is 2"));

@@ -13,28 +13,28 @@ use crate::messages::WorkerMessage;
 use crate::process::Process;
 use crate::task_result::TaskFailure;
 
-/// How long a worker may take to an orderly end: a resume point of the largest state, and a slow step before it.
+/// How long a worker may take to stop in order: a slow step, and writing a large resume point.
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
-/// How often an end without a word is looked for.
+/// How often to check whether the worker has exited without closing its output.
 const TICK: Duration = Duration::from_millis(100);
-/// Values of one metric that are kept; later ones are dropped, and the record says so.
+/// Maximum number of values kept of one metric. Later values are dropped, and this is noted in the record.
 const MAX_SERIES: usize = 20_000;
 
-/// How a worker's words and its end are to be taken.
+/// The result of a worker.
 pub enum WorkerExit {
-    /// Its outputs are there.
+    /// It has succeeded.
     Done,
-    /// It ended because it was told to.
+    /// It was stopped on request.
     Interrupted,
-    /// It has no result.
+    /// It has failed.
     Failed(TaskFailure),
 }
 
-/// What a worker has said so far.
+/// Collects what a worker reports.
 #[derive(Default)]
 pub struct WorkerMonitor {
     said_hello: bool,
-    /// How often the worker has begun: in the queue of a cluster more than once.
+    /// How often the worker has started. A Slurm job may start more than once.
     starts: usize,
     done: Option<Metrics>,
     failed: Option<TaskFailure>,
@@ -45,7 +45,7 @@ pub struct WorkerMonitor {
 }
 
 impl WorkerMonitor {
-    /// Listens until the worker has said its last word, or has ended.
+    /// Handles messages until the worker has closed its output or exited.
     pub fn run(&mut self, process: &mut Process, inbox: &Receiver<WorkerMessage>, report: &dyn Fn(RunEvent)) {
         let mut deadline: Option<Instant> = None;
         let mut ended: Option<Instant> = None;
@@ -66,7 +66,7 @@ impl WorkerMonitor {
                 Ok(WorkerMessage::UnparsedLine(line)) => {
                     report(RunEvent::Log { level: Level::Debug, message: line });
                 }
-                // A worker of this machine does not outlive its planner.
+                // A local worker does not outlive its planner.
                 Ok(WorkerMessage::Stop | WorkerMessage::Detach) => {
                     self.stopped = true;
                     process.stop();
@@ -83,7 +83,7 @@ impl WorkerMonitor {
                 process.kill();
                 deadline = None;
             }
-            // A child of the worker may hold its output open after it has died.
+            // If the worker has died, a child of it may keep its output open.
             if process.has_ended() {
                 let since = *ended.get_or_insert_with(Instant::now);
                 if since.elapsed() > TICK {
@@ -93,7 +93,7 @@ impl WorkerMonitor {
         }
     }
 
-    /// Takes one event; false when the worker is not to go on.
+    /// Handles an event. Returns whether the worker may continue.
     pub fn handle(&mut self, event: Event, report: &dyn Fn(RunEvent)) -> bool {
         match event {
             Event::Hello { protocol, version, environment } => {
@@ -115,7 +115,7 @@ impl WorkerMonitor {
             Event::Progress { phase, done, total, unit } => report(RunEvent::Progress { phase, done, total, unit }),
             Event::Metric { name, step, value } => {
                 let series = self.series.entry(name.clone()).or_default();
-                // A later turn begins before the place at which the one before it ended.
+                // A restarted worker resumes before the step at which the previous one stopped, and repeats steps.
                 while self.starts > 1 && series.last().is_some_and(|(last, _)| *last >= step) {
                     series.pop();
                 }
@@ -136,18 +136,18 @@ impl WorkerMonitor {
         true
     }
 
-    /// Returns why the worker was refused, or what it said that it failed of.
+    /// Returns the reason for which the worker was refused, or the failure that it has reported.
     pub fn take_failure(&mut self) -> Option<TaskFailure> {
         self.failed.take()
     }
 
-    /// Returns what came of it, once the worker has ended: with this exit code, or by a death that `death` describes.
+    /// Returns the result after the worker has exited with this code, or by a signal that `death` describes.
     pub fn exit(&mut self, code: Option<i32>, death: impl FnOnce() -> String) -> WorkerExit {
         if let Some(failed) = self.failed.take() {
             return WorkerExit::Failed(failed);
         }
         if self.done.is_some() {
-            // The outputs are complete and synced by then, whatever libtorch does while it is unloaded.
+            // The outputs are complete and synced, even if libtorch crashes while it is unloaded.
             return WorkerExit::Done;
         }
         if self.stopped {
@@ -159,9 +159,9 @@ impl WorkerMonitor {
         WorkerExit::Failed(TaskFailure::new(death()))
     }
 
-    /// Puts the digest of the libtorch that the worker has loaded in the place of where it lies.
+    /// Replaces the path of the loaded libtorch in the worker's environment by its digest.
     ///
-    /// * `memos`: where digests of programs are remembered, so that each is read once.
+    /// * `memos`: folder in which digests of programs are cached, so that each file is read once.
     pub fn identify_libtorch(&mut self, memos: &Path) {
         if let Some(file) = self.environment.remove(LIBTORCH_FILE)
             && let Ok(found) = identify_file(Path::new(&file), Some(memos))
@@ -170,7 +170,7 @@ impl WorkerMonitor {
         }
     }
 
-    /// What the ledger keeps of it.
+    /// Returns the metrics for the ledger.
     pub fn metrics(&self) -> Value {
         let mut kept = serde_json::Map::new();
         for (name, value) in self.done.iter().flatten() {

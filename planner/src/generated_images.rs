@@ -1,4 +1,4 @@
-//! The generated image set, written at the first run.
+//! The generated image set, which is written by the first run.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,20 +8,20 @@ use tfnas_images::generated::{self, GeneratedError, GeneratedSet};
 
 use crate::config::Configuration;
 
-/// What a written set says of itself, beside its images.
+/// The file in the folder of a generated set that contains its parameters.
 const MARKER: &str = "generated.json";
 
-/// Whether the configuration generates what lies at `path`.
+/// Returns whether `path` is part of a set that the configuration generates.
 pub fn makes(configuration: &Configuration, path: &Path) -> bool {
     let folders =
         sets(configuration).into_iter().flat_map(|(root, _)| generated::FOLDERS.map(|folder| root.join(folder)));
     folders.into_iter().any(|folder| path.starts_with(folder))
 }
 
-/// Writes what the configuration generates, where it is not there yet.
+/// Writes the image sets that the configuration generates and that do not exist yet.
 ///
 /// # Errors
-/// [`GeneratedError`] for a folder that holds something else or cannot be written.
+/// Returns [`GeneratedError`] if a folder contains something else or cannot be written.
 pub fn ensure(configuration: &Configuration) -> Result<(), GeneratedError> {
     for (root, set) in sets(configuration) {
         let set = GeneratedSet {
@@ -30,7 +30,7 @@ pub fn ensure(configuration: &Configuration) -> Result<(), GeneratedError> {
             test_per_class: set.test_per_class,
             seed: set.seed,
         };
-        // `write` reads a set that is there whole; whether its images are still the same, their manifest says sooner.
+        // `write` verifies an existing set by reading all images. Their manifest finds changes faster.
         if !is_marked(&root, &set) {
             if !root.exists() {
                 tracing::info!("generating images in {}", root.display());
@@ -41,7 +41,7 @@ pub fn ensure(configuration: &Configuration) -> Result<(), GeneratedError> {
     Ok(())
 }
 
-/// Each folder that is generated, and with what.
+/// Returns the folders of the generated sets with their parameters.
 fn sets(configuration: &Configuration) -> BTreeSet<(PathBuf, Parameters)> {
     let variants = configuration.variants.iter().map(|variant| &variant.config.data);
     variants
@@ -66,7 +66,7 @@ struct Parameters {
     seed: u64,
 }
 
-/// Whether the folder says that it holds this set.
+/// Returns whether the marker file of a folder has these parameters.
 fn is_marked(root: &Path, set: &GeneratedSet) -> bool {
     let GeneratedSet { size, train_per_class, test_per_class, seed } = *set;
     let marker = std::fs::read(root.join(MARKER)).ok().and_then(|text| serde_json::from_slice(&text).ok());

@@ -1,15 +1,16 @@
-//! What must run, and why.
+//! Determines which stages must run, and why.
 //!
-//! | module | holds |
+//! | module | contents |
 //! |---|---|
-//! | [`config`] | the configuration: one YAML file, `--set`, where each value came from |
-//! | [`plan`] | the graph of stages, their cache keys, what the ledger knows of them, checks of inputs before work |
-//! | [`machine`] | facts about this machine and this build, found without libtorch |
-//! | [`lock`] | `pipeline.lock`: the results of the last run, as text to review and commit |
+//! | [`config`] | the configuration: one YAML file, `--set`, and the origin of each value |
+//! | [`plan`] | the graph of stages, their cache keys, results in the ledger, checks of inputs before any work |
+//! | [`machine`] | facts about this machine and this build, determined without libtorch |
+//! | [`lock`] | `pipeline.lock`: the results of the last run, as a text file for review and version control |
 //! | [`output`] | typed outputs of stages, read from the store |
-//! | [`table_file`], [`network_file`], [`generated_images`] | files of users that the checks read |
+//! | [`table_file`], [`network_file`], [`generated_images`] | files of the user that are checked before a run |
 //!
-//! The planner starts nothing and writes no result: `tfnas-executor` runs what it plans. It does not link libtorch.
+//! The planner starts no processes and writes no results; `tfnas-executor` runs the plan. The planner does not link
+//! libtorch.
 //!
 //! ```
 //! use tfnas_planner::config::Configuration;

@@ -1,4 +1,4 @@
-//! Files that describe a network, from wherever they come: its `model.config` and its weights.
+//! Reads files of the user that describe a network: its `model.config` and its weights.
 
 use std::path::{Path, PathBuf};
 
@@ -8,49 +8,49 @@ use tfnas_artifacts::Digest;
 use tfnas_fs::{read_limited, read_text_limited};
 use tfnas_pytorch_files::checkpoint::{Conversions, Misfits, Wanted, WeightsFile, WeightsFileError};
 
-/// More bytes than any model.config has.
+/// Maximum size of a `model.config`.
 const MAX_CONFIG_BYTES: u64 = 16 << 20;
-/// More bytes than any checkpoint has, with the state of its optimiser.
+/// Maximum size of a checkpoint, including the state of its optimizer.
 const MAX_WEIGHTS_BYTES: u64 = 8 << 30;
 
-/// A file that is not what it should be.
+/// A network file is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkFileError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Its text is no `model.config`.
+    /// The text is not a valid `model.config`.
     #[error("{}: {source}", path.display())]
     Config {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong.
         source: ConfigError,
     },
-    /// It has no weights.
+    /// The file does not contain weights.
     #[error("{}: {source}", path.display())]
     Weights {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong.
         source: WeightsFileError,
     },
-    /// Its weights are those of another network.
+    /// The weights do not match the network.
     #[error("{}: {source}", path.display())]
     Misfits {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// In what.
+        /// The differences.
         source: Misfits,
     },
 }
 
-/// A `model.config`, read.
+/// A parsed `model.config`.
 #[derive(Debug)]
 pub struct ConfigFile {
     /// The network.
@@ -60,10 +60,10 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Reads it.
+    /// Reads and parses a file.
     ///
     /// # Errors
-    /// [`NetworkFileError`].
+    /// Returns [`NetworkFileError`] if the file cannot be read or parsed.
     pub fn read(path: &Path) -> Result<Self, NetworkFileError> {
         let text = read_text_limited(path, MAX_CONFIG_BYTES).map_err(unreadable(path))?;
         let config =
@@ -72,7 +72,7 @@ impl ConfigFile {
     }
 }
 
-/// The bytes of a `.pth.tar` or safetensors file.
+/// The contents of a `.pth.tar` or safetensors file.
 #[derive(Debug)]
 pub struct WeightsBytes {
     path: PathBuf,
@@ -80,40 +80,39 @@ pub struct WeightsBytes {
 }
 
 impl WeightsBytes {
-    /// Reads them, whatever they hold.
+    /// Reads a file without parsing it.
     ///
     /// # Errors
-    /// [`NetworkFileError::Read`].
+    /// Returns [`NetworkFileError::Read`] if the file cannot be read.
     pub fn read(path: &Path) -> Result<Self, NetworkFileError> {
         let bytes = read_limited(path, MAX_WEIGHTS_BYTES).map_err(unreadable(path))?;
         Ok(Self { path: path.to_owned(), bytes })
     }
 
-    /// The bytes themselves.
+    /// Returns the contents.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Digest of the file.
+    /// Returns the digest of the file.
     pub fn digest(&self) -> Digest {
         Digest::of_bytes(&self.bytes)
     }
 
-    /// The tensors in them: those under a key, those that fit a network best, or the most that stand together.
+    /// Finds the tensors in the file: those under a given key, those that fit a network best, or the largest group.
     ///
     /// # Errors
-    /// [`NetworkFileError::Weights`].
+    /// Returns [`NetworkFileError::Weights`] if there are no weights.
     pub fn parse(&self, wanted: &Wanted<'_>) -> Result<WeightsFile<'_>, NetworkFileError> {
         WeightsFile::find(&self.bytes, wanted)
             .map_err(|source| NetworkFileError::Weights { path: self.path.clone(), source })
     }
 
-    /// The tensors in them under a key, or else wherever they stand, which must be those of a network; converted to its
-    /// dtypes.
+    /// Finds the tensors of a network, under a given key or anywhere in the file, and converts them to its data types.
     ///
     /// # Errors
-    /// [`NetworkFileError::Weights`]; [`NetworkFileError::Misfits`] with everything that is missing, unexpected, of another
-    /// shape or kind of numbers, or not finite.
+    /// Returns [`NetworkFileError::Weights`] if there are no weights, and [`NetworkFileError::Misfits`] with all
+    /// tensors that are missing, unexpected, of another shape or kind, or not finite.
     pub fn parse_for(
         &self,
         config: &ModelConfig,
@@ -127,7 +126,7 @@ impl WeightsBytes {
         Ok((file, conversions))
     }
 
-    /// Says which of the file's tensors were taken, where that is a choice, and what was converted.
+    /// Logs which tensors of the file were chosen, if there was a choice, and what was converted.
     pub fn tell(&self, file: &WeightsFile<'_>, conversions: &Conversions) {
         for note in file.state_dict.choice().into_iter().chain(conversions.in_words()) {
             tracing::info!("{}: {note}", self.path.display());
@@ -146,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_is_no_config_is_named_with_what_is_wrong() {
+    fn the_error_of_an_invalid_config_names_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.config");
         let error = || ConfigFile::read(&path).unwrap_err();
@@ -157,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_without_weights_are_refused_and_their_file_is_named() {
+    fn the_error_of_a_file_without_weights_names_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("w.pth.tar");
         std::fs::write(&path, "no weights").unwrap();

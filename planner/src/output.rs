@@ -1,9 +1,9 @@
-//! Typed outputs of stages, read from the store.
+//! Reads typed outputs of stages from the store.
 
 use tfnas_artifacts::{Attempt, Cache};
 use tfnas_stages::StageOutput;
 
-/// Reads a JSON output of an attempt; `None` if the attempt has none, or it cannot be read.
+/// Reads a JSON output of an attempt. Returns `None` if the attempt does not have it, or if it cannot be read.
 pub fn read_output<O: StageOutput>(cache: &Cache, attempt: &Attempt) -> Option<O> {
     let digest = &attempt.output(O::FILE)?.digest;
     let path = cache.open_verified(digest).ok()?;

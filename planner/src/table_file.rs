@@ -1,4 +1,4 @@
-//! Latency tables from files, in any of the forms in which they exist.
+//! Reads latency tables from files in any supported format.
 
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,10 @@ use tfnas_pytorch_files::{MAX_TABLE_BYTES, TableFileError, table_from_bytes};
 /// A file that is not a latency table.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadTableError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read the latency table {}: {source}", path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// What the system says.
         source: std::io::Error,
@@ -39,7 +39,7 @@ pub fn read(path: &Path, header: impl FnOnce() -> TableHeader) -> Result<Latency
     table_from_bytes(bytes, header).map_err(|source| ReadTableError::Content { path: path.to_owned(), source })
 }
 
-/// Returns the header of a table that comes without one: the file's name says what it is.
+/// Returns the header of a table that has none: it is named after the file.
 pub fn named_after(path: &Path) -> TableHeader {
     let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let file = path.file_name().map(|file| file.to_string_lossy().into_owned());

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::slurm::state::{COLUMNS, QueueState};
 
-/// The longest that a command may take: it waits for the controller by itself, and then gives up.
+/// Timeout of a command. Slurm's commands wait for the controller themselves before they give up.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Parts of messages that Slurm's programs print if the controller cannot be reached at the moment.
@@ -67,21 +67,21 @@ impl SlurmCommand {
     /// Asks for the state of a job.
     ///
     /// # Errors
-    /// As [`start`](Self::start).
+    /// See [`start`](Self::start).
     pub fn of_job(job: &str) -> Result<Self, String> {
         Self::start("squeue", &["--noheader", "--states=all", "--jobs", job, "--Format", COLUMNS].map(str::to_owned))
     }
 
-    /// Asks for the numbers of this user's jobs of a name.
+    /// Asks for the numbers of this user's jobs with a given name.
     ///
     /// # Errors
-    /// As [`start`](Self::start).
+    /// See [`start`](Self::start).
     pub fn by_name(name: &str) -> Result<Self, String> {
         let arguments = ["--noheader", "--states=all", "--me", "--name", name, "--Format", "JobID:32"];
         Self::start("squeue", &arguments.map(str::to_owned))
     }
 
-    /// Returns the reply once the program has ended.
+    /// Returns the reply, or `None` while the program is running.
     pub fn reply(&mut self) -> Option<Reply> {
         match self.child.try_wait() {
             Ok(None) if self.started.elapsed() < PATIENCE => None,
@@ -90,7 +90,8 @@ impl SlurmCommand {
                 Some(Reply::NoReply(format!("{} has not ended within {seconds} s", self.program)))
             }
             Ok(Some(status)) => {
-                // What these programs print fits in a pipe.
+                // The programs print so little that it fits into a pipe buffer, so it can be read after they have
+                // exited.
                 let said = read(self.child.stdout.take());
                 let complaint = read(self.child.stderr.take());
                 Some(if status.success() { Reply::Ok(said) } else { failed(self.program, &complaint) })
@@ -102,7 +103,7 @@ impl SlurmCommand {
 
 impl Drop for SlurmCommand {
     fn drop(&mut self) {
-        // One that was answered has ended; one that nobody waits for is to.
+        // A program that has exited is reaped; one whose reply is not needed any more is killed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -111,7 +112,7 @@ impl Drop for SlurmCommand {
 fn read(pipe: Option<impl Read>) -> String {
     let mut bytes = Vec::new();
     if let Some(mut pipe) = pipe {
-        // What cannot be read is as if it had not been said.
+        // A read error is treated like empty output.
         let _ = pipe.read_to_end(&mut bytes);
     }
     String::from_utf8_lossy(&bytes).trim().to_owned()
@@ -127,13 +128,13 @@ fn failed(program: &str, complaint: &str) -> Reply {
     }
 }
 
-/// Returns the state of a job that a reply of `squeue` describes.
+/// Parses the state of a job from a reply of `squeue`.
 ///
 /// # Errors
-/// Returns why the state is not known.
+/// Returns a message if the state is unknown.
 pub fn queue_state(reply: Reply) -> Result<QueueState, String> {
     match reply {
-        // The newest record is the last line, where there are several.
+        // If there are several records, the last line is the newest one.
         Reply::Ok(text) => match text.lines().next_back() {
             Some(line) => QueueState::read(line).ok_or_else(|| format!("squeue said `{line}`")),
             None => Ok(QueueState::Gone),
@@ -150,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn silence_is_told_from_a_refusal() {
+    fn no_reply_is_distinguished_from_an_error() {
         let silent =
             failed("sbatch", "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n");
         assert!(matches!(silent, Reply::NoReply(_)));
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_the_controller_has_forgotten_is_gone() {
+    fn a_job_that_the_controller_does_not_know_is_gone() {
         let forgotten = Reply::Error("slurm_load_jobs error: Invalid job id specified".to_owned());
         assert_eq!(queue_state(forgotten), Ok(QueueState::Gone));
         assert_eq!(queue_state(Reply::Ok(String::new())), Ok(QueueState::Gone));
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_not_there_is_named() {
+    fn the_error_names_a_missing_program() {
         let Err(message) = SlurmCommand::start("no-such-squeue", &[]) else { panic!() };
         assert!(message.contains("no-such-squeue is not on this machine"), "{message}");
     }

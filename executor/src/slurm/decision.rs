@@ -7,31 +7,31 @@ use crate::task_result::TaskFailure;
 /// How a job ended, or what to do about it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum JobOutcome {
-    /// Its outputs are there.
+    /// It has succeeded.
     Done(Metrics),
-    /// It has no result.
+    /// It has failed.
     Failed(TaskFailure),
-    /// The user ended it.
+    /// It was stopped by the user.
     Interrupted,
-    /// It ended too early and is to be submitted again, for this reason.
+    /// It has ended early, for this reason, and must be submitted again.
     Resubmit(String),
 }
 
-/// An outcome, and whether it follows from the worker's status. One that does not may be too early: what the worker has
-/// written on another machine may not be visible here yet.
+/// An outcome, and whether it follows from the worker's status. If it does not, it may be premature: files that the
+/// worker has written on another node may not be visible here yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// How the job ended.
     pub outcome: JobOutcome,
-    /// Whether the worker's own status says so.
+    /// Whether the outcome follows from the worker's status.
     pub confirmed: bool,
 }
 
-/// Decides how a job ended; returns `None` while it may go on. The worker's status takes precedence over the controller's.
+/// Decides how a job ended. Returns `None` while it may continue. The worker's status takes precedence over the
+/// controller's.
 ///
-/// * `status`: that of this submission's worker; `None` before it has started.
-/// * `state`: the controller's last reply; `None` before its first.
-/// * `stopping`: whether the user asked the job to end.
+/// * `status`: the status of the worker of this submission; `None` before it has started.
+/// * `state`: the last reply of the controller; `None` before the first reply.
+/// * `stopping`: whether the user has requested a stop.
 pub fn decide(job: &str, status: Option<&WorkerState>, state: Option<&QueueState>, stopping: bool) -> Option<Decision> {
     let confirmed = |outcome| Some(Decision { outcome, confirmed: true });
     let probable = |outcome| Some(Decision { outcome, confirmed: false });
@@ -41,7 +41,7 @@ pub fn decide(job: &str, status: Option<&WorkerState>, state: Option<&QueueState
             confirmed(JobOutcome::Failed(TaskFailure { hint: hint.clone(), ..TaskFailure::new(message) }))
         }
         (Some(WorkerState::Interrupted { .. }), _) if stopping => confirmed(JobOutcome::Interrupted),
-        // Until the controller says so, it may be about to begin again.
+        // Slurm may be about to restart the job, until the controller reports that it has ended.
         (_, None | Some(QueueState::Waiting { .. } | QueueState::Active)) => None,
         (Some(WorkerState::Interrupted { error }), Some(state)) => confirmed(interrupted(job, error.as_deref(), state)),
         (None, Some(_)) if stopping => confirmed(JobOutcome::Interrupted),
@@ -56,7 +56,7 @@ pub fn decide(job: &str, status: Option<&WorkerState>, state: Option<&QueueState
     }
 }
 
-/// A worker that a signal has ended, in an orderly way, and a job that is over.
+/// Decides about a job that has ended and whose worker was stopped by a signal and exited in order.
 fn interrupted(job: &str, error: Option<&str>, state: &QueueState) -> JobOutcome {
     let state = match state {
         QueueState::Ended(end) => end.state.as_str(),
@@ -64,7 +64,7 @@ fn interrupted(job: &str, error: Option<&str>, state: &QueueState) -> JobOutcome
     };
     match (state, error) {
         ("CANCELLED", _) => cancelled(job),
-        // A rank that fails by itself ends the others by a signal, or by being gone.
+        // A rank that fails by itself takes the others down, by a signal or by disappearing.
         ("FAILED", Some(error)) => JobOutcome::Failed(TaskFailure::new(error)),
         ("TIMEOUT" | "DEADLINE", _) => JobOutcome::Resubmit(format!("job {job} ran into its time limit")),
         ("PREEMPTED", _) => JobOutcome::Resubmit(format!("job {job} was preempted")),
@@ -79,7 +79,7 @@ fn cancelled(job: &str) -> JobOutcome {
     JobOutcome::Failed(TaskFailure { hint: Some(hint), ..TaskFailure::new(format!("job {job} was cancelled")) })
 }
 
-/// A job that is over, without a last word of its worker.
+/// Decides about a job that has ended without a final status of its worker.
 fn ended(job: &str, end: &End) -> JobOutcome {
     let End { state, reason, status } = end;
     let failed = |message: String, hint: Option<&str>| {
@@ -123,7 +123,7 @@ mod tests {
     const INTERRUPTED: WorkerState = WorkerState::Interrupted { error: None };
 
     #[test]
-    fn the_workers_word_goes_before_the_controllers() {
+    fn the_workers_status_takes_precedence() {
         let done = WorkerState::Done { metrics: Metrics::new() };
         for seen in [None, Some(queue_state("RUNNING", 0)), Some(queue_state("CANCELLED", 15)), Some(QueueState::Gone)]
         {
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_go_on_is_waited_for() {
+    fn a_job_that_may_continue_is_waited_for() {
         for state in ["PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "REQUEUED"] {
             for status in [None, Some(&WorkerState::Running), Some(&INTERRUPTED)] {
                 assert_eq!(decide("7", status, Some(&queue_state(state, 0)), false), None, "{state}");
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ended_before_its_time_is_submitted_again() {
+    fn a_job_that_ended_early_is_submitted_again() {
         for state in ["TIMEOUT", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL"] {
             for status in [None, Some(&WorkerState::Running), Some(&INTERRUPTED)] {
                 assert!(
@@ -155,7 +155,8 @@ mod tests {
                 );
             }
         }
-        // The batch signal before the limit: the worker ends by itself, which the controller calls a failure.
+        // After the warning before the time limit the worker exits by itself, which the controller reports as a
+        // failure.
         assert!(matches!(
             decided(Some(&INTERRUPTED), Some(&queue_state("FAILED", 33280))).outcome,
             JobOutcome::Resubmit(_)
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_will_not_mend_is_a_failure_with_the_states_reason() {
+    fn a_permanent_error_is_a_failure_with_slurms_reason() {
         let message =
             |worker: Option<&WorkerState>, state: &str, code| match decided(worker, Some(&queue_state(state, code)))
                 .outcome
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_user_ends_is_interrupted() {
+    fn a_job_stopped_by_the_user_is_interrupted() {
         for (status, seen) in
             [(Some(&INTERRUPTED), "FAILED"), (None, "CANCELLED"), (Some(&WorkerState::Running), "TIMEOUT")]
         {
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_workers_word_is_certain() {
+    fn only_the_workers_status_confirms_an_outcome() {
         assert!(!decided(Some(&WorkerState::Running), Some(&queue_state("COMPLETED", 0))).confirmed);
         assert!(!decided(None, Some(&QueueState::Gone)).confirmed);
         assert!(decided(Some(&INTERRUPTED), Some(&queue_state("TIMEOUT", 0))).confirmed);

@@ -20,17 +20,18 @@ use crate::task_result::TaskFailure;
 use crate::worker_monitor::{self, WorkerMonitor};
 use crate::{RunEvent, TaskResult, outputs};
 
-/// How often the worker's files are looked at, on a file system of this machine and on a shared one.
+/// How often the worker's files are read, on a local and on a shared file system.
 const LOOK_EVERY: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(500)];
-/// How long files of another machine may stay invisible here, on the same two: NFS caches folders for up to half a minute.
+/// How long files written on another machine may stay invisible here, on a local and on a shared file system. NFS
+/// caches directories for up to half a minute.
 const VISIBILITY_TIMEOUT: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
-/// How many submissions in a row may end without a new checkpoint.
+/// Maximum number of consecutive submissions that end without a new resume point.
 const MAX_WITHOUT_PROGRESS: u32 = 3;
 
-/// Does an attempt as a job of the queue, or takes up one that is there.
+/// Runs an attempt as a Slurm job, or follows the job of the attempt `there`.
 ///
 /// # Errors
-/// [`CacheError`] when the store or the ledger cannot be used; a job that is there goes on.
+/// Returns [`CacheError`] if the store or the ledger cannot be used. A submitted job continues.
 pub fn run(
     task: &Task<'_>,
     lock: KeyLock,
@@ -58,7 +59,7 @@ pub fn run(
         Ok(()) => worker_monitor::WorkerExit::Done,
         Err(Stop::Failed(failed)) => worker_monitor::WorkerExit::Failed(failed),
         Err(Stop::Interrupted) => worker_monitor::WorkerExit::Interrupted,
-        // The attempt stays open, and the next run takes it up.
+        // The attempt stays open, and the next run follows it again.
         Err(Stop::Detached) => return Ok(TaskResult::Detached { job }),
         Err(Stop::Unable(message)) => {
             let hint = job.map(|job| format!("job {job} goes on; `run` where Slurm's programs are follows it"));
@@ -67,34 +68,33 @@ pub fn run(
     };
     let ending = task.conclude(open, exit, monitor.metrics(), Usage::default())?;
     if reattached && let TaskResult::Done(_) = &ending {
-        // So that it counts as used by this run too, not by the one that began it alone.
+        // Record that this run has used the result, too, in addition to the run that has submitted the job.
         task.cache.take(task.run, &task.manifest.key())?;
     }
     Ok(ending)
 }
 
-/// Why the tracker stops before the attempt is done.
+/// Why the tracker stops before the attempt has succeeded.
 enum Stop {
-    /// It has no result.
+    /// The attempt has failed.
     Failed(TaskFailure),
-    /// The user has ended it.
+    /// The user has stopped it.
     Interrupted,
-    /// Its job goes on without this planner, or may do so.
+    /// The job may continue without this planner.
     Detached,
-    /// The queue cannot be asked from here, and there may be a job.
+    /// Slurm cannot be queried from here, and there may be a job.
     Unable(String),
 }
 
-/// What the user asked for, from weakest to strongest.
+/// What the user has requested, from weakest to strongest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum StopRequest {
-    /// Nothing yet.
     None,
-    /// A checkpoint, and an orderly end.
+    /// Write a resume point and exit.
     End,
-    /// An end at once.
+    /// Stop immediately.
     Kill,
-    /// This planner ends, and the job goes on.
+    /// This planner exits; the job continues.
     Detach,
 }
 
@@ -107,18 +107,18 @@ struct JobTracker<'a> {
     resume: PathBuf,
     log: PathBuf,
     submission: Submission,
-    /// Whether the queue may have the submission although `sbatch` has not replied.
+    /// Whether the submission may be in the queue although `sbatch` has not replied.
     submission_unconfirmed: bool,
     status: Option<WorkerStatus>,
-    /// The last start of a worker that was reported: submission and restart.
+    /// The last start of a worker that was reported: number of the submission and of the restart.
     reported_start: Option<(u32, u32)>,
     tail: Tail,
     monitor: WorkerMonitor,
-    /// Why the worker is not to go on.
+    /// Why the worker must not continue.
     refused: Option<TaskFailure>,
     stop_request: StopRequest,
     no_reply_reported: bool,
-    /// The reason for waiting that was reported last.
+    /// The pending reason that was reported last.
     reported: String,
     look_every: Duration,
     visibility_timeout: Duration,
@@ -135,7 +135,7 @@ impl<'a> JobTracker<'a> {
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let folder = absolute(open.detached_folder().ok_or("the attempt has no folder to meet its worker in")?);
         if folder.to_str().is_none() {
-            // The batch script and Slurm's options are text.
+            // The batch script and the options of sbatch are text.
             return Err(format!("executor: slurm needs a store whose path is UTF-8 text, not {folder:?}"));
         }
         let submission = Submission::read(&folder)
@@ -169,7 +169,7 @@ impl<'a> JobTracker<'a> {
         })
     }
 
-    /// Follows the attempt's jobs until there is a result.
+    /// Follows the jobs of the attempt until it has a result.
     fn follow(&mut self, inputs: BTreeMap<String, Input>) -> Result<(), Stop> {
         if self.submission.number == 0 {
             let job = self.task.job(&self.output, &self.resume, inputs);
@@ -207,7 +207,7 @@ impl<'a> JobTracker<'a> {
             .map_err(|error| self.unable(format!("cannot write {}: {error}", path.display())))
     }
 
-    /// What this planner cannot do: the end of the attempt, unless a job may be under way.
+    /// Turns an error of this planner into the reason to stop: the attempt has failed, unless there may be a job.
     fn unable(&self, message: String) -> Stop {
         if self.submission_unconfirmed || self.submission.job.is_some() {
             Stop::Unable(message)
@@ -216,7 +216,7 @@ impl<'a> JobTracker<'a> {
         }
     }
 
-    /// Waits until the outputs that the worker has left are seen here.
+    /// Waits until the worker's outputs are visible here.
     fn take(&mut self, metrics: Metrics) -> Result<(), Stop> {
         let since = Instant::now();
         while outputs::collect(self.task.stage, &self.task.params, &self.output).is_err()
@@ -229,7 +229,7 @@ impl<'a> JobTracker<'a> {
         Ok(())
     }
 
-    /// Prepares another submission, unless the last ones came no further.
+    /// Prepares another submission, unless the last ones have made no progress.
     fn resubmit(&mut self, because: &str) -> Result<(), Stop> {
         let progressed = points(&self.resume) != self.submission.resume_points;
         let without_progress = if progressed { 0 } else { self.submission.without_progress + 1 };
@@ -246,7 +246,7 @@ impl<'a> JobTracker<'a> {
     }
 }
 
-/// Returns what identifies the resume points in a folder: names and times.
+/// Identifies the resume points in a folder by their names and timestamps.
 fn points(folder: &Path) -> Vec<String> {
     let mut points: Vec<String> = fs::read_dir(folder)
         .into_iter()

@@ -1,16 +1,17 @@
-//! Workers in the queue of a cluster.
+//! Runs workers as Slurm jobs.
 //!
-//! A stage is a job of Slurm: a script that the planner writes into the attempt's folder of the store and submits. From
-//! then on the job needs no planner. Its worker appends events to a file and keeps its status in another; a planner reads
-//! both and asks the controller now and then for the state of the job. The worker's status takes precedence. Accounting
-//! is not used.
+//! Each instance is a job: the planner writes a batch script into the attempt's folder in the store and submits it.
+//! From then on, the job does not need the planner. Its worker appends events to one file and writes its status to
+//! another. The planner reads both, and polls the controller for the state of the job. The worker's status takes
+//! precedence. Slurm's accounting is not used.
 //!
-//! The submission is recorded before and after `sbatch`, so that a later planner finds the job, also if the reply to
-//! `sbatch` was lost: the queue knows the job by its name. A job that was replaced finds that in the same record when it
-//! starts, and ends.
+//! The submission is recorded before and after `sbatch`. A later planner can therefore find the job by its name, even
+//! if the reply to `sbatch` was lost. When a job that was replaced starts, it reads in the same record that it was
+//! replaced, and exits.
 //!
-//! `script` and `request` say what is submitted, `controller` asks, `state` reads the answers, `decision` weighs them
-//! against the worker's status, and `job_tracker` runs one attempt from its first submission to its end.
+//! `script` and `request` build the submission, `controller` runs Slurm's commands, `state` parses their replies,
+//! `decision` combines these with the worker's status, and `job_tracker` follows one attempt from its first submission
+//! to its end.
 
 mod controller;
 mod decision;

@@ -5,10 +5,11 @@ use serde_json::Value;
 use crate::exit_status;
 use crate::task_result::TaskFailure;
 
-/// Returns why the ranks of a job have failed, where rank 0 knows no more than `known`.
+/// Finds out why the ranks of a job have failed, if rank 0 has only reported `known`.
 ///
-/// Only rank 0 keeps its words in the attempt's files: the others say theirs in the job's log, and of one that died without
-/// a word srun says there how. A rank that knows no more than that another one is lost is not to blame.
+/// Only rank 0 writes events to the files of the attempt. The other ranks write theirs to the job's log, and for a rank
+/// that was killed, srun writes how. A rank whose failure has `peer` set only lost contact with another one and is not
+/// the cause.
 pub fn of_another_rank(log: &Path, known: TaskFailure) -> TaskFailure {
     let lines = exit_status::tail(log);
     let said = lines.iter().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -25,8 +26,8 @@ pub fn of_another_rank(log: &Path, known: TaskFailure) -> TaskFailure {
     }
 }
 
-/// Reads the first of the deaths that srun tells at the end of a log, as `srun: error: n2: task 1: Killed`; those after it
-/// are of the ranks that are ended with it.
+/// Returns the first of the exits that srun reports at the end of a log, such as `srun: error: n2: task 1: Killed`. The
+/// later ones are ranks that were killed because of it.
 fn first_death(lines: &[String]) -> Option<String> {
     let of_slurm = |line: &&String| line.starts_with("srun: ") || line.starts_with("slurmstepd-");
     let end = lines.iter().rev().take_while(of_slurm);
@@ -54,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rank_that_is_to_blame_is_heard() {
+    fn the_failure_of_the_causing_rank_is_reported() {
         let log = "OMP: warning\n\
             {\"event\":\"failed\",\"message\":\"rank 2: another libtorch\",\"hint\":\"build it again\"}\n\
             {\"event\":\"failed\",\"message\":\"rank 2 is lost\",\"peer\":true}\nsrun: error: n1: task 1: Exited with exit code 1\n";
@@ -63,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rank_that_died_without_a_word_is_named_by_srun() {
+    fn a_killed_rank_is_found_in_sruns_messages() {
         let log = "srun: error: n7: task 3: Segmentation fault\nanother submission\nsrun: error: n2: task 1: Killed\n\
             slurmstepd-n1: error: *** STEP 5.0 ON n1 CANCELLED ***\nsrun: error: n1: tasks 0,2: Exited with exit code 130\n\
             srun: Force Terminated StepId=5.0\n";

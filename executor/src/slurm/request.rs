@@ -3,24 +3,24 @@ use std::time::Duration;
 
 use tfnas_stages::{SlurmRequest, SlurmSection, Stage, Submission};
 
-/// Bytes of a MiB, sbatch's unit, in a GiB.
+/// MiB, the unit of sbatch, in a GiB.
 const MIB_IN_GIB: f64 = 1024.0;
 
-/// How one instance is queued.
+/// How an instance is queued.
 #[derive(Clone, Debug)]
 pub struct Queue {
-    /// What its job asks for.
+    /// Resources that the job requests.
     pub request: SlurmRequest,
-    /// Time between questions to the controller.
+    /// Time between two polls of the controller.
     pub poll: Duration,
-    /// The model of the device that measures a latency, as declared; none where none is measured.
+    /// The declared model of the device whose latency is measured; `None` if the stage does not measure latency.
     pub device_model: Option<String>,
-    /// The governor of its CPU, likewise.
+    /// The declared frequency governor of the CPU.
     pub governor: String,
 }
 
 impl Queue {
-    /// Returns how an instance of `stage` is queued; `measures` says whether it measures a latency.
+    /// Returns how an instance of `stage` is queued. `measures` is whether it measures latency.
     pub fn new(section: &SlurmSection, stage: Stage, measures: bool) -> Self {
         Self {
             request: section.request(stage),
@@ -30,9 +30,10 @@ impl Queue {
         }
     }
 
-    /// Returns the arguments of sbatch, without the script.
+    /// Returns the arguments of sbatch, except the script.
     ///
-    /// * `threads`: what a task computes with; `cuda`: whether on GPUs.
+    /// * `threads`: computing threads of a task.
+    /// * `cuda`: whether the device is a GPU.
     pub fn arguments(&self, submission: &Submission, log: &Path, threads: usize, cuda: bool) -> Vec<String> {
         let SlurmRequest {
             partition,
@@ -52,7 +53,7 @@ impl Queue {
             format!("--job-name={}", submission.name),
             format!("--output={}", pattern(log)),
             "--open-mode=append".to_owned(),
-            // What was begun again by the queue goes on from the resume point, and keeps its place.
+            // A requeued job resumes from the resume point and keeps its job number.
             "--requeue".to_owned(),
             format!("--signal=B:USR1@{warn_s}"),
             format!("--nodes={nodes}"),
@@ -67,7 +68,7 @@ impl Queue {
             time_min.map(|minutes| format!("--time={minutes}")),
             memory_gib.map(|gib| format!("--mem={}M", (gib * MIB_IN_GIB).ceil() as u64)),
             (gpus > 0).then(|| format!("--gpus-per-node={gpus}")),
-            // A latency is measured where nothing else runs.
+            // Latency must be measured on a node without other jobs.
             self.device_model.as_ref().map(|_| "--exclusive".to_owned()),
         ];
         arguments.extend(more.into_iter().flatten());
@@ -76,15 +77,15 @@ impl Queue {
     }
 }
 
-/// Returns the name by which the queue knows a submission of an attempt.
+/// Returns the job name of a submission of an attempt.
 pub fn name(id: &str, attempt: &str, number: u32) -> String {
-    // squeue takes several names, with commas between them.
+    // squeue accepts several names separated by commas, so commas must not appear in a name.
     let plain = |letter: char| if letter.is_ascii_alphanumeric() || "@.=_-".contains(letter) { letter } else { '_' };
     let id: String = id.chars().map(plain).collect();
     format!("{id}.{attempt}.{number}")
 }
 
-/// Returns a path as sbatch's file names are written, in which a percent sign begins a replacement.
+/// Escapes a path as a filename pattern of sbatch, in which `%` starts a replacement symbol.
 fn pattern(path: &Path) -> String {
     path.display().to_string().replace('%', "%%")
 }
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_is_what_sbatch_is_told() {
+    fn the_configuration_becomes_arguments_of_sbatch() {
         let plain = arguments(serde_json::json!({}), Stage::Search, false, false);
         assert_eq!(
             plain,

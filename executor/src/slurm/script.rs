@@ -2,11 +2,11 @@ use std::path::Path;
 
 use crate::process::{ALLOCATOR, CUBLAS, SPINS, WAITING};
 
-/// A free port is not known before the job starts, and all ranks must know the same: it follows from the job's number.
-/// Below the ports that systems give to whoever asks for any.
+/// The MASTER_PORT. A free port cannot be chosen before the job starts, and all ranks must use the same one, so it is
+/// derived from the number of the job. The range is below the ephemeral ports.
 const PORTS: &str = "$((12000 + (SLURM_JOB_ID + ${SLURM_RESTART_COUNT:-0}) % 20000))";
 
-/// What each task of several does: it takes torchrun's variables from Slurm's.
+/// The command of each of several tasks: sets torchrun's variables from Slurm's.
 const TASK: &str = r#"
 trap "" USR1
 export RANK="$SLURM_PROCID" WORLD_SIZE="$SLURM_NTASKS" LOCAL_RANK="$SLURM_LOCALID"
@@ -17,8 +17,8 @@ exec "$1" join --detached
 
 /// Returns the batch script of a submission.
 ///
-/// It becomes the worker (or srun, which passes signals on), so that no shell stands between Slurm's signals and whoever
-/// obeys them. Until then the warning before the time limit is ignored: by default it would end the process.
+/// The script replaces itself with the worker (or with srun, which forwards signals), so that the worker receives
+/// Slurm's signals directly. Until then, it ignores the warning before the time limit, which would kill it by default.
 pub fn script(id: &str, worker: &Path, folder: &Path, number: u32, threads: usize, tasks: usize) -> String {
     let mut text = format!("#!/bin/sh\n# {id}, submission {number}; written by tfnas-pipeline.\ntrap '' USR1\n");
     for (name, value) in ALLOCATOR.into_iter().chain([CUBLAS]) {
@@ -33,14 +33,14 @@ pub fn script(id: &str, worker: &Path, folder: &Path, number: u32, threads: usiz
         text.push_str(&format!("exec {worker} detached {folder} {number}\n"));
     } else {
         text.push_str(&format!("export MASTER_PORT={PORTS}\n"));
-        // srun takes the cores of a task from its own flag alone.
+        // srun does not take the cores per task from sbatch's option.
         let srun = "srun --kill-on-bad-exit=1 --cpus-per-task=\"$SLURM_CPUS_PER_TASK\"";
         text.push_str(&format!("exec {srun} sh -c '{TASK}' sh {worker} {folder} {number}\n"));
     }
     text
 }
 
-/// A path as one word of the shell.
+/// Quotes a path for the shell.
 fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }
@@ -55,7 +55,7 @@ mod tests {
 
     use super::*;
 
-    /// Runs a script whose worker prints what it gets.
+    /// Runs a script with a worker that prints its arguments and environment.
     fn said(tasks: usize, srun: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
         let program = |name: &str, text: &str| {
@@ -74,12 +74,12 @@ mod tests {
     }
 
     #[test]
-    fn a_single_task_is_the_worker_itself_and_survives_an_early_warning() {
+    fn a_single_task_becomes_the_worker_and_ignores_an_early_warning() {
         assert_eq!(said(1, "exit 1"), "3 detached /a folder 7\n");
     }
 
     #[test]
-    fn several_tasks_get_their_places_from_slurm() {
+    fn several_tasks_get_their_ranks_from_slurm() {
         let srun = "shift 2; for SLURM_PROCID in 0 1; do export SLURM_PROCID; \"$@\"; done";
         assert_eq!(said(2, srun), "3 0 12005 detached /a folder 7\n3 1 12005 join --detached\n");
     }

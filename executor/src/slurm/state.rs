@@ -1,38 +1,37 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-/// The columns that [`QueueState::read`] reads: widths that no value reaches, so that squeue cuts none.
+/// The columns that [`QueueState::read`] parses, wide enough that squeue truncates no value.
 pub const COLUMNS: &str = "State:32,exit_code:16,Reason:256";
 
-/// What the controller says of a job.
+/// The state of a job according to the controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueState {
-    /// It waits.
+    /// Pending.
     Waiting {
-        /// Slurm's word for why.
+        /// The reason that Slurm gives.
         reason: String,
     },
-    /// It is being started, runs, or is being ended.
+    /// Starting, running or completing.
     Active,
-    /// It has ended.
     Ended(End),
-    /// The controller does not know it: some minutes after their end it forgets jobs.
+    /// Unknown to the controller, which forgets jobs some minutes after they have ended.
     Gone,
 }
 
 /// How a job ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
-    /// Slurm's word for it: `COMPLETED`, `TIMEOUT`…
+    /// Slurm's state, such as `COMPLETED` or `TIMEOUT`.
     pub state: String,
-    /// Its word for why.
+    /// The reason that Slurm gives.
     pub reason: String,
-    /// How its script ended.
+    /// Exit status of the batch script.
     pub status: ExitStatus,
 }
 
 impl QueueState {
-    /// Reads what squeue prints of one job; none for what is no such line.
+    /// Parses a line that squeue prints about a job. Returns `None` if it is not such a line.
     pub fn read(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
         let (state, status) = (words.next()?, words.next()?.parse().ok()?);
@@ -47,15 +46,15 @@ impl QueueState {
         })
     }
 
-    /// Returns whether no process of the job can be left.
+    /// Returns whether no process of the job can still be running.
     pub fn is_over(&self) -> bool {
         matches!(self, Self::Ended(_) | Self::Gone)
     }
 }
 
-/// Returns what a reason for waiting means where it will not go away by itself.
+/// Explains a pending reason. Returns `None` if the job will start without help.
 pub fn obstacle(reason: &str) -> Option<&'static str> {
-    // The reason may go on with what it is about: `ReqNodeNotAvail, UnavailableNodes:n1`.
+    // Details may follow the reason: `ReqNodeNotAvail, UnavailableNodes:n1`.
     let word = reason.split([',', ' ', '(']).next().unwrap_or_default();
     Some(match word {
         "PartitionNodeLimit" | "PartitionConfig" | "BadConstraints" => {
@@ -86,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn squeues_lines_are_read() {
+    fn lines_of_squeue_are_parsed() {
         let padded = "PENDING                         0               ReqNodeNotAvail, UnavailableNodes:n1   ";
         let reason = "ReqNodeNotAvail, UnavailableNodes:n1".to_owned();
         assert_eq!(QueueState::read(padded), Some(QueueState::Waiting { reason }));
@@ -101,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn obstacles_are_told_from_queues() {
+    fn only_reasons_that_need_help_are_obstacles() {
         assert!(obstacle("Priority").is_none() && obstacle("Resources").is_none() && obstacle("BeginTime").is_none());
         assert!(obstacle("PartitionNodeLimit").unwrap().contains("slurm.cores"));
         assert!(obstacle("ReqNodeNotAvail, UnavailableNodes:n1").unwrap().contains("down or reserved"));

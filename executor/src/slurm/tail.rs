@@ -4,40 +4,41 @@ use std::path::PathBuf;
 
 use tfnas_stages::Event;
 
-/// The most that is read at a time: a file may have grown for days.
+/// Maximum number of bytes to read at once: a file may have grown for days.
 const BLOCK_BYTES: u64 = 1 << 20;
 
-/// The end of a file of events that grows.
+/// Reads new lines from a growing file of events.
 pub struct Tail {
     path: PathBuf,
     offset: u64,
-    /// The beginning of a line whose end is not there yet.
+    /// The beginning of a line that is not complete yet.
     half: Vec<u8>,
-    /// Events that begin before this place are not reported: an earlier planner has reported them.
+    /// Events that begin before this offset have been reported by an earlier planner.
     reported_until: u64,
 }
 
-/// A whole line.
+/// A complete line.
 pub struct Line {
-    /// What it says; none for a line that a worker died in.
+    /// `None` if the line is not an event, because the worker died while writing it.
     pub event: Option<Event>,
-    /// Whether an earlier planner has reported it.
+    /// Whether an earlier planner has reported the event.
     pub reported: bool,
 }
 
 impl Tail {
-    /// The events in a file that need not be there yet; with `old`, an earlier planner has reported those in it.
+    /// Creates a reader of a file, which need not exist yet. If `old` is set, an earlier planner has reported the
+    /// events that the file contains now.
     pub fn new(path: PathBuf, old: bool) -> Self {
         let length = std::fs::metadata(&path).map_or(0, |facts| facts.len());
         Self { path, offset: 0, half: Vec::new(), reported_until: if old { length } else { 0 } }
     }
 
-    /// Returns the lines that have come since, in order: at most a block of them. None has come when it is empty.
+    /// Returns the next new lines, at most a block of them. The result is empty if there are none.
     ///
     /// # Errors
-    /// Those of reading.
+    /// Returns an error if the file cannot be read.
     pub fn read(&mut self) -> io::Result<Vec<Line>> {
-        // Opened anew each time: that is when a network file system asks what others have written.
+        // The file is reopened each time because network file systems check for changes of other machines on open.
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -52,7 +53,7 @@ impl Tail {
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         self.half = bytes.split_off(whole);
         if self.half.len() as u64 > BLOCK_BYTES {
-            // No event is so long.
+            // No event is this long.
             self.half.clear();
         }
         let mut lines = Vec::new();
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_whole_lines_are_events_and_old_ones_are_marked() {
+    fn only_complete_lines_are_parsed_and_reported_ones_are_marked() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
         assert!(Tail::new(path.clone(), true).read().unwrap().is_empty());

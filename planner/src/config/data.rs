@@ -1,5 +1,5 @@
-//! Where the training and test images are, if the configuration does not say: in the folders `train` and `val`, or, if
-//! there is no test folder, all in one place.
+//! Decides where the training and test images are if the configuration does not say so: in the folders `train` and
+//! `val`, or, without a test folder, all in one place.
 
 use std::fs;
 use std::path::Path;
@@ -9,11 +9,11 @@ use tfnas_stages::{Config, DataSection, SplitSection};
 
 use crate::config::{ConfigError, Node, resolve};
 
-/// Names of folders that divide images by their use, and so are not classes.
+/// Names of folders that separate images by purpose, and so are not classes.
 const PARTS: [&str; 9] = ["train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval"];
 
-/// Settles whether test images are drawn from the training images, and whether the class folders are directly under the
-/// root: afterwards `split.test_share` is set if and only if `data.test` is not.
+/// Decides whether test images are drawn from the training images, and whether the class folders are directly under the
+/// root. Afterwards `split.test_share` is set if and only if `data.test` is not.
 ///
 /// # Errors
 /// Returns an error if `split.test_share` is set although there are test images.
@@ -56,18 +56,18 @@ fn two_sources(config: &Config, tree: &Node, said: bool, root: &Path) -> ConfigE
         .with_hint("remove `split.test_share` to test on that folder, or set `data.test: null` to draw the test images")
 }
 
-/// Whether a folder holds no images for other uses than training.
+/// Returns whether a folder contains no folder for other purposes than training.
 fn is_one_set(root: &Path) -> bool {
     root.is_dir() && folders(root).iter().all(|name| is_training(name) || !is_part(name))
 }
 
-/// Whether the folders in a folder may be classes.
+/// Returns whether the subfolders of a folder may be classes.
 fn holds_classes(root: &Path) -> bool {
     let folders = folders(root);
     !folders.is_empty() && !folders.iter().any(|name| is_part(name))
 }
 
-/// Returns folders of a data root that probably hold test images although no key names them.
+/// Returns the folders of a data root that probably contain test images although no key names them.
 pub fn test_folders(root: &Path) -> Vec<String> {
     folders(root).into_iter().filter(|name| is_part(name) && !is_training(name)).collect()
 }
@@ -80,10 +80,10 @@ fn is_part(name: &str) -> bool {
     PARTS.iter().any(|part| name.eq_ignore_ascii_case(part))
 }
 
-/// The folders in a folder that are not hidden, sorted.
+/// Returns the names of the subfolders that are not ignored, sorted.
 fn folders(root: &Path) -> Vec<String> {
     let entries = fs::read_dir(root).into_iter().flatten().flatten();
-    // A root may hold a million images; only links need a look at what they lead to.
+    // A root may contain a million images, so only symbolic links are followed.
     let is_folder = |entry: &fs::DirEntry| match entry.file_type() {
         Ok(kind) if kind.is_symlink() => entry.path().is_dir(),
         kind => kind.is_ok_and(|kind| kind.is_dir()),
@@ -115,7 +115,7 @@ mod tests {
         folder
     }
 
-    /// `data.train`, `data.test` and `split.test_share` as they are settled.
+    /// Returns `data.train`, `data.test` and `split.test_share` after `settle`.
     fn settled(folders: &[&str], yaml: &str) -> (String, Option<String>, Option<f64>) {
         let project = project(folders, yaml);
         let configuration = Configuration::load(Some(&project.path().join("pipeline.yaml")), &[]).unwrap();
@@ -133,7 +133,7 @@ mod tests {
     const ROOT: &str = "data: {root: images}\n";
 
     #[test]
-    fn a_test_folder_that_exists_or_is_named_is_used() {
+    fn an_existing_or_named_test_folder_is_used() {
         let val = ("train".to_owned(), Some("val".to_owned()), None);
         assert_eq!(settled(&["train/a", "val/a"], ROOT), val);
         assert_eq!(settled(&["train/a"], "data: {root: images, test: val}\n"), val);
@@ -150,14 +150,14 @@ mod tests {
     }
 
     #[test]
-    fn class_folders_may_be_directly_under_the_root() {
+    fn class_folders_can_be_directly_under_the_root() {
         assert_eq!(settled(&["cat", "dog"], ROOT), (".".to_owned(), None, Some(0.15)));
         let named = "data: {root: images, train: train}\n";
         assert_eq!(settled(&["cat", "dog"], named), ("train".to_owned(), None, Some(0.15)));
     }
 
     #[test]
-    fn folders_for_other_uses_and_a_root_that_is_missing_are_not_classes() {
+    fn test_folders_and_a_missing_root_are_not_classes() {
         let default = ("train".to_owned(), Some("val".to_owned()), None);
         assert_eq!(settled(&[], ROOT), default);
         assert_eq!(settled(&["train/a", "test/a"], ROOT), default);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_beside_test_images_is_refused() {
+    fn a_test_share_next_to_test_images_is_an_error() {
         let text = refused(&["train/a"], "data: {root: images, test: t}\nsplit: {test_share: 0.1}\n");
         assert!(
             text.contains(":2: split.test_share: ") && text.contains("`data.test` names test images (t)"),
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_that_leaves_a_side_empty_and_a_published_split_without_test_images_are_refused() {
+    fn a_share_that_leaves_one_side_empty_and_a_published_split_without_test_images_are_errors() {
         for share in ["0", "1", "1.5", "-0.1"] {
             let text = refused(&["train/a"], &format!("data: {{root: images}}\nsplit: {{test_share: {share}}}\n"));
             assert!(text.contains("split.test_share: must lie between 0 and 1"), "{text}");

@@ -2,62 +2,62 @@ use std::path::PathBuf;
 
 use crate::config::{Origin, SyntaxError, TypeError};
 
-/// What is wrong with the configuration.
+/// An error in the configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A file that cannot be read.
+    /// A file cannot be read.
     #[error("cannot read the {what} {}: {source}", path.display())]
     Read {
-        /// What the file is for.
+        /// The purpose of the file.
         what: &'static str,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Text that is no YAML.
+    /// The text is not valid YAML.
     #[error("{place}: {message}")]
     Syntax {
-        /// The file and line, or the option.
+        /// File and line, or the command-line option.
         place: String,
         /// What is wrong.
         message: String,
     },
-    /// A key or value that is wrong.
+    /// A key or its value is invalid.
     #[error("{place}: {}{message}", if key.is_empty() { String::new() } else { format!("{key}: ") })]
     Value {
-        /// Where it stands: file and line, or the option.
+        /// File and line, or the command-line option.
         place: String,
         /// The dotted key.
         key: String,
-        /// What is wrong with it.
+        /// What is wrong.
         message: String,
-        /// The way out.
+        /// How to fix it.
         hint: Option<String>,
     },
-    /// A path that would become part of the configuration, and is not text.
+    /// A path given by a command-line option cannot be part of the configuration because it is not UTF-8.
     #[error("{option}: the path {path:?} is not UTF-8 text, as a configuration must be")]
     NotText {
-        /// The option that names it.
+        /// The command-line option.
         option: &'static str,
         /// The path.
         path: PathBuf,
     },
-    /// `--set` of something that is no `key=value`.
+    /// The argument of `--set` is not of the form `key=value`.
     #[error("--set {text}: expected key=value, as `--set search.target_lat_ms=12`")]
     Set {
-        /// What was typed.
+        /// The argument.
         text: String,
     },
 }
 
 impl ConfigError {
-    /// A wrong value of a key.
+    /// Creates an error about the value of a key.
     pub fn value(key: impl Into<String>, origin: &Origin, message: impl Into<String>) -> Self {
         Self::Value { place: origin.to_string(), key: key.into(), message: message.into(), hint: None }
     }
 
-    /// The same error with a way out.
+    /// Adds a hint.
     pub fn with_hint(mut self, text: impl Into<String>) -> Self {
         if let Self::Value { hint, .. } = &mut self {
             *hint = Some(text.into());
@@ -65,7 +65,7 @@ impl ConfigError {
         self
     }
 
-    /// A value of the wrong type below `section`, which is empty for the whole configuration.
+    /// Creates an error about a value of the wrong type. `section` is the key above it, or empty.
     pub fn wrong_type(section: &str, error: &TypeError) -> Self {
         let below = error.key();
         let key = match (section.is_empty(), below.is_empty()) {
@@ -81,13 +81,13 @@ impl ConfigError {
         }
     }
 
-    /// Text of `file` that is no YAML.
+    /// Creates an error about invalid YAML in `file`.
     pub fn syntax(file: &str, error: &SyntaxError) -> Self {
         let place = error.line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"));
         Self::Syntax { place, message: error.message.clone() }
     }
 
-    /// Returns the way out, where there is one.
+    /// Returns how to fix the error, if known.
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Value { hint, .. } => hint.as_deref(),

@@ -10,44 +10,44 @@ use crate::config::matrix::{self, Axis};
 use crate::config::nearest::suggestion;
 use crate::config::{ConfigError, Content, Node, Origin, TypeError, data, resolve, set, space};
 
-/// The file that is read when no other is named.
+/// The default file name of the configuration.
 pub const FILE: &str = "pipeline.yaml";
-/// More bytes than any configuration has.
+/// Maximum size of a configuration file.
 pub(super) const MAX_BYTES: u64 = 16 << 20;
-/// The key that names the remote.
 const REMOTE: &str = "cache.remote";
-/// What runs where there is no file.
+/// The configuration that is used if there is no file.
 pub const EMBEDDED: &str = include_str!("default.yaml");
 
-/// The checked configuration: one [`Variant`] for each combination of the values of its lists.
+/// A validated configuration: one [`Variant`] for each combination of the values of its lists.
 pub struct Configuration {
-    /// The file, unless the embedded default is used.
+    /// Path of the file; `None` if the embedded default is used.
     pub file: Option<PathBuf>,
-    /// The folder that relative paths start from.
+    /// The folder that relative paths are relative to.
     pub base: PathBuf,
-    /// The keys with several values.
+    /// The keys with more than one value.
     pub axes: Vec<Axis>,
-    /// One for each combination of values; at least one.
+    /// One variant for each combination of values; at least one.
     pub variants: Vec<Variant>,
 }
 
-/// One pipeline of the configuration.
+/// The configuration of one pipeline.
 pub struct Variant {
-    /// The position of its value in each of [`Configuration::axes`].
+    /// The index of the chosen value in each of [`Configuration::axes`].
     pub chosen: Vec<usize>,
-    /// What was said, with places.
+    /// The values that were set, with their origins.
     pub tree: Node,
-    /// The effective configuration.
+    /// The effective configuration, with defaults.
     pub config: Config,
-    /// The space that it names.
+    /// The search space.
     pub space: Space,
 }
 
 impl Configuration {
-    /// Reads `file`, or `pipeline.yaml` in the current folder, or the embedded default; then applies `--set`.
+    /// Reads `file`, or else `pipeline.yaml` in the current folder, or else the embedded default. Then applies the
+    /// arguments of `--set`.
     ///
     /// # Errors
-    /// [`ConfigError`] names the place and key of the first thing that is wrong.
+    /// Returns [`ConfigError`] with the place and key of the first mistake.
     pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Self, ConfigError> {
         let found = Path::new(FILE);
         let file = file.or_else(|| found.exists().then_some(found));
@@ -62,7 +62,7 @@ impl Configuration {
         Self::of(tree, file)
     }
 
-    /// Checks what was said in `file`, or elsewhere.
+    /// Validates a configuration that was read from `file`, if any.
     pub(super) fn of(mut tree: Node, file: Option<&Path>) -> Result<Self, ConfigError> {
         let base = file.and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
         let axes = matrix::take_axes(&mut tree)?;
@@ -73,12 +73,12 @@ impl Configuration {
         Ok(Self { file: file.map(Path::to_owned), base, axes, variants })
     }
 
-    /// Returns a path of the configuration as one that can be opened.
+    /// Resolves a path of the configuration relative to [`base`](Self::base).
     pub fn resolve(&self, path: &Path) -> PathBuf {
         resolve(&self.base, path)
     }
 
-    /// Returns the effective configuration, defaults filled in; a key with several values has them all, as a list.
+    /// Returns the effective configuration, including defaults. A key with several values has a list of all of them.
     pub fn effective(&self) -> Value {
         let mut value = serde_json::to_value(&self.variants[0].config)
             .expect("a configuration is plain structs of strings and finite numbers");
@@ -119,8 +119,8 @@ impl Variant {
         Ok(Self { chosen, tree, config, space })
     }
 
-    /// Returns where the value of a key, as `search.weights.lr` or `space.groups[2].channels`, came from. What lies
-    /// inside something that is named by one value, as a space by its name, came from there.
+    /// Returns the origin of the value of a key such as `search.weights.lr` or `space.groups[2].channels`. If the key
+    /// is part of something that one value names, such as a space given by its name, returns the origin of that value.
     pub fn origin_of(&self, key: &str) -> Origin {
         let mut here = &self.tree;
         for part in key.split('.').map(|part| part.split('[').next().unwrap_or(part)) {
@@ -144,7 +144,7 @@ fn read_file(path: &Path) -> Result<Node, ConfigError> {
         .map_err(|error| ConfigError::syntax(&path.display().to_string(), &error))
 }
 
-/// A wrong type, told for the whole configuration: `matrix` is a key too, although it is read apart from the others.
+/// Converts a type error at the top level. `matrix` is added to the known keys, because it is parsed separately.
 fn wrong_type(tree: &Node, error: &TypeError) -> ConfigError {
     let key = error.key();
     if key == "data" && error.origin.is_none() {

@@ -2,24 +2,25 @@ use std::collections::BTreeSet;
 
 use crate::config::{ConfigError, Content, Node, Origin};
 
-/// The section whose lists fan the pipeline out.
+/// The section that contains lists of values.
 pub const SECTION: &str = "matrix";
-/// The one key that may hold a list in its own place.
+/// The only key that can have a list of values outside of the section.
 pub const TARGET: &str = "search.target_lat_ms";
-/// More pipelines than anyone means.
+/// Limit against mistakes.
 const MAX_COMBINATIONS: usize = 1000;
 
-/// A key with several values: each makes a pipeline of its own.
+/// A key with several values. Each value gives a pipeline.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Axis {
     /// The dotted key.
     pub key: String,
-    /// Its values, in the order written; two or more.
+    /// The values in the order of the file; at least two.
     pub values: Vec<Node>,
 }
 
 impl Axis {
-    /// Returns how a value is written in an instance's name: the value for the target, with its key for others.
+    /// Returns how a value appears in the name of an instance: the value alone for the target, `key=value` for other
+    /// keys.
     pub fn label(&self, value: usize) -> String {
         let text = self.values[value].content.to_string();
         if self.key == TARGET {
@@ -30,11 +31,11 @@ impl Axis {
     }
 }
 
-/// Takes the lists that fan out from the tree; a list of one value stays as that value.
+/// Removes the lists of values from the tree and returns them. A list with a single value is replaced by the value.
 ///
 /// # Errors
-/// [`ConfigError`] for a matrix that is no section of lists, an empty list, a value that stands in it twice or is
-/// itself a list or section, and for more pipelines than anyone means.
+/// Returns [`ConfigError`] if `matrix` is not a section of lists, if a list is empty or contains a value twice, a list
+/// or a section, or if there are too many combinations.
 pub fn take_axes(tree: &mut Node) -> Result<Vec<Axis>, ConfigError> {
     let mut lists: Vec<(String, Origin, Vec<Node>)> = Vec::new();
     if let Some(node) = tree.get(TARGET)
@@ -81,7 +82,7 @@ pub fn take_axes(tree: &mut Node) -> Result<Vec<Axis>, ConfigError> {
     Ok(axes)
 }
 
-/// Gathers the lists below `node`, whose keys may be dotted or nested.
+/// Collects the lists below `node`. Keys can be dotted or nested.
 fn collect(node: &Node, above: &str, lists: &mut Vec<(String, Origin, Vec<Node>)>) -> Result<(), ConfigError> {
     match &node.content {
         Content::Map(entries) => entries.iter().try_for_each(|entry| {
@@ -101,7 +102,7 @@ fn collect(node: &Node, above: &str, lists: &mut Vec<(String, Origin, Vec<Node>)
     }
 }
 
-/// Returns every choice of one value an axis, as positions in the lists; one empty choice when there are no axes.
+/// Returns all combinations of values as indices into the lists; a single empty combination if there are no axes.
 pub fn combinations(axes: &[Axis]) -> Vec<Vec<usize>> {
     axes.iter().fold(vec![Vec::new()], |before, axis| {
         before
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_targets_and_lists_below_matrix_are_axes() {
+    fn lists_of_targets_and_lists_below_matrix_are_axes() {
         let (axes, _) = axes(
             "search: {target_lat_ms: [12, 15.5]}\nmatrix:\n  train.lr: [0.1, 0.2]\n  train: {epochs: [3, 4, 5]}\n",
         )
@@ -138,14 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_one_is_its_value() {
+    fn a_list_with_one_value_is_replaced_by_the_value() {
         let (axes, tree) = axes("search: {target_lat_ms: [12]}\nmatrix: {seed: [3]}").unwrap();
         assert_eq!((axes.len(), tree.as_str()), (0, r#"{"search":{"target_lat_ms":12},"seed":3}"#));
         assert_eq!(combinations(&axes), [Vec::<usize>::new()]);
     }
 
     #[test]
-    fn lists_that_mean_nothing_are_errors() {
+    fn invalid_lists_are_errors() {
         for yaml in [
             "search: {target_lat_ms: []}",
             "search: {target_lat_ms: [12, 12]}",

@@ -1,4 +1,4 @@
-//! The configuration: one YAML file, overrides from the command line, and where each value came from.
+//! The configuration: one YAML file, overrides from the command line, and the origin of each value.
 
 pub mod data;
 mod error;
@@ -6,7 +6,7 @@ mod error;
 mod fuzz;
 mod load;
 mod matrix;
-/// Suggestions for misspelled words.
+/// Suggestions for misspelled names.
 pub mod nearest;
 mod node;
 mod origin;

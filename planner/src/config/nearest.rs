@@ -1,4 +1,4 @@
-/// Returns the candidate that `word` was most probably meant to be, if any is near enough.
+/// Returns the candidate that is most similar to `word`, or `None` if none is similar enough.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
@@ -8,7 +8,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// Returns a hint for `word`, which is none of `candidates`: the nearest of them, or all.
+/// Returns a hint for an unknown `word`: the most similar candidate, or all candidates.
 pub fn suggestion<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> String {
     match nearest(word, candidates.clone()) {
         Some(candidate) => format!("did you mean `{candidate}`?"),
@@ -28,13 +28,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_typing_error_finds_the_word_meant() {
+    fn a_misspelled_word_suggests_the_nearest_candidate() {
         assert_eq!(nearest("serach", ["split", "search", "parse"]), Some("search"));
         assert_eq!(nearest("target_lat", ["epochs", "target_lat_ms"]), Some("target_lat_ms"));
     }
 
     #[test]
-    fn a_word_far_from_all_finds_none_and_all_are_named() {
+    fn a_word_unlike_all_candidates_lists_all_of_them() {
         assert_eq!(suggestion("banana", ["split", "lookup"]), "known: split, lookup");
     }
 }

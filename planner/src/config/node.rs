@@ -8,31 +8,31 @@ use serde_saphyr::Spanned;
 
 use crate::config::Origin;
 
-/// A value of the configuration, not yet typed, with the place that each of its parts came from.
+/// An untyped value of the configuration and the origins of its parts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// The value.
+    /// The value itself.
     pub content: Content,
-    /// Where it came from.
+    /// Where the value came from.
     pub origin: Origin,
 }
 
-/// What a [`Node`] holds.
+/// The value of a [`Node`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
-    /// Nothing after the key.
+    /// No value.
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A whole number.
+    /// An integer.
     Integer(i128),
-    /// A finite number.
+    /// A finite floating-point number.
     Float(f64),
-    /// Text.
+    /// A string.
     Text(String),
     /// A list.
     List(Vec<Node>),
-    /// Keys and values, in the order written.
+    /// Keys and values, in the order of the file.
     Map(Vec<Entry>),
 }
 
@@ -41,32 +41,33 @@ pub enum Content {
 pub struct Entry {
     /// The key.
     pub key: String,
-    /// Where the key stands.
+    /// Where the key is.
     pub origin: Origin,
     /// The value.
     pub value: Node,
 }
 
-/// Text that is no YAML, or says what no configuration can.
+/// The text is not valid YAML, or contains something that a configuration cannot.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct SyntaxError {
-    /// Line of the text, from 1, where it is known.
+    /// Line number, counted from 1, if known.
     pub line: Option<u64>,
     /// What is wrong.
     pub message: String,
 }
 
 impl Node {
-    /// An empty map.
+    /// Returns a map without entries.
     pub fn empty(origin: Origin) -> Self {
         Self { content: Content::Map(Vec::new()), origin }
     }
 
-    /// Reads YAML; `origin` tells where a value on a line came from.
+    /// Parses YAML. `origin` returns the origin of a value from its line.
     ///
     /// # Errors
-    /// [`SyntaxError`] for text that is no YAML, repeats a key, or holds a number that is not finite.
+    /// Returns [`SyntaxError`] if the text is not valid YAML, contains a key twice, or contains a number that is not
+    /// finite.
     pub fn parse(yaml: &str, origin: &dyn Fn(u64) -> Origin) -> Result<Self, SyntaxError> {
         if yaml.trim().is_empty() {
             return Ok(Self::empty(origin(1)));
@@ -100,13 +101,13 @@ impl Node {
         Self { content, origin: origin(line) }
     }
 
-    /// Returns the origin function of a file's values.
+    /// Returns a function for [`parse`](Self::parse) that gives values the origin `path:line`.
     pub fn file_origin(path: &Path) -> impl Fn(u64) -> Origin {
         let path: Arc<Path> = path.into();
         move |line| Origin::File { path: Arc::clone(&path), line }
     }
 
-    /// Returns the entry of a dotted key, as `search.weights.lr`.
+    /// Returns the entry of a dotted key such as `search.weights.lr`.
     pub fn entry(&self, key: &str) -> Option<&Entry> {
         let (first, rest) = key.split_once('.').map_or((key, None), |(first, rest)| (first, Some(rest)));
         let entry = self.entries().iter().find(|entry| entry.key == first)?;
@@ -118,12 +119,12 @@ impl Node {
         self.entry(key).map(|entry| &entry.value)
     }
 
-    /// Returns where the value of a dotted key came from; [`Origin::Default`] where nobody said it.
+    /// Returns the origin of the value of a dotted key, or [`Origin::Default`] if it is not set.
     pub fn origin_of(&self, key: &str) -> Origin {
         self.get(key).map_or(Origin::Default, |node| node.origin.clone())
     }
 
-    /// Returns the entries of a map; of anything else none.
+    /// Returns the entries of a map. Any other value has none.
     pub fn entries(&self) -> &[Entry] {
         match &self.content {
             Content::Map(entries) => entries,
@@ -131,8 +132,8 @@ impl Node {
         }
     }
 
-    /// Sets the value of a dotted key, making the sections above it where they are missing. A section that holds
-    /// something other than keys is replaced: typing then reports what is wrong with the result.
+    /// Sets the value of a dotted key. Creates missing sections. If a parent is not a section, it is replaced by one,
+    /// and a wrong type is reported later, when the configuration is typed.
     pub fn set(&mut self, key: &str, value: Self) {
         let (first, rest) = key.split_once('.').map_or((key, None), |(first, rest)| (first, Some(rest)));
         if !matches!(self.content, Content::Map(_)) {
@@ -155,7 +156,7 @@ impl Node {
         }
     }
 
-    /// Takes the entry of a top-level key out.
+    /// Removes the entry of a top-level key and returns it.
     pub fn remove(&mut self, key: &str) -> Option<Entry> {
         let Content::Map(entries) = &mut self.content else { return None };
         let position = entries.iter().position(|entry| entry.key == key)?;
@@ -196,7 +197,7 @@ impl fmt::Display for Content {
     }
 }
 
-/// Any YAML value, with the places of its parts.
+/// Any YAML value, with the positions of its parts.
 enum Raw {
     Null,
     Bool(bool),
@@ -243,7 +244,7 @@ impl<'de> Deserialize<'de> for Raw {
             }
 
             fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
-                // Equal values must be equal in a key: zero has one sign.
+                // Normalize the sign of zero: equal values must give equal cache keys.
                 Ok(Raw::Float(if value == 0.0 { 0.0 } else { value }))
             }
 
@@ -283,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_knows_its_line() {
+    fn values_have_the_line_of_the_file_as_origin() {
         let node = parse("search:\n  epochs: 3\n  weights: {lr: 0.5}\nspace: small\n").unwrap();
         assert_eq!(node.origin_of("search.epochs").to_string(), "p.yaml:2");
         assert_eq!(node.origin_of("search.weights.lr").to_string(), "p.yaml:3");
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_replaced_or_added_where_its_sections_are_missing() {
+    fn set_replaces_a_value_and_creates_missing_sections() {
         let mut node = parse("search: {epochs: 3}").unwrap();
         let set = |text: &str| Node { content: Content::Integer(9), origin: Origin::CommandLine { text: text.into() } };
         node.set("search.epochs", set("--set search.epochs=9"));
@@ -302,14 +303,14 @@ mod tests {
     }
 
     #[test]
-    fn broken_yaml_and_a_repeated_key_are_errors_that_know_their_line() {
+    fn invalid_yaml_and_repeated_keys_are_errors_with_a_line() {
         assert_eq!(parse("data:\n  root: [a\nspace: b\n").unwrap_err().line, Some(3));
         let error = parse("seed: 1\nspace: small\nseed: 2\n").unwrap_err();
         assert_eq!(error.line, Some(3), "{error}");
     }
 
     #[test]
-    fn a_number_that_is_not_finite_is_an_error() {
+    fn numbers_that_are_not_finite_are_errors() {
         assert!(parse("lr: .nan").is_err());
     }
 

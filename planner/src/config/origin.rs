@@ -2,32 +2,32 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Where a value of the configuration came from.
+/// The place where a value of the configuration was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody said it: the default of its key.
+    /// Not set: the default of the key.
     Default,
-    /// The configuration that is built into the program.
+    /// The embedded configuration.
     Embedded {
-        /// Line, from 1.
+        /// Line number, counted from 1.
         line: u64,
     },
     /// A file.
     File {
-        /// The file, as it was named.
+        /// The path as given by the user.
         path: Arc<Path>,
-        /// Line, from 1.
+        /// Line number, counted from 1.
         line: u64,
     },
     /// The command line.
     CommandLine {
-        /// The option as it was typed, as `--set seed=1`.
+        /// The option as given by the user, such as `--set seed=1`.
         text: Arc<str>,
     },
 }
 
 impl Origin {
-    /// Returns the same place without the value of `key`, which may be a secret.
+    /// Removes the value of `key`, which may be a secret.
     pub fn without_value(self, key: &str) -> Self {
         match self {
             Self::CommandLine { .. } => Self::CommandLine { text: format!("--set {key}").into() },

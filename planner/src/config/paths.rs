@@ -1,7 +1,6 @@
 use std::path::{Path, PathBuf};
 
-/// Returns a path of the configuration as one that can be opened: `~` is the home folder, and what is relative lies
-/// beside the configuration.
+/// Resolves a path of the configuration: expands `~`, and takes relative paths as relative to `base`.
 pub fn resolve(base: &Path, path: &Path) -> PathBuf {
     let expanded = match (path.strip_prefix("~"), std::env::home_dir()) {
         (Ok(below), Some(home)) => home.join(below),
@@ -15,7 +14,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn relative_paths_lie_beside_the_configuration_and_absolute_ones_where_they_say() {
+    fn relative_paths_are_relative_to_the_configuration() {
         assert_eq!(resolve(Path::new("project"), Path::new("data")), Path::new("project/data"));
         assert_eq!(resolve(Path::new("project"), Path::new("/data")), Path::new("/data"));
         assert_eq!(resolve(Path::new(""), Path::new("data")), Path::new("data"));

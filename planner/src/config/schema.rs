@@ -3,7 +3,7 @@ use tfnas_stages::Config;
 
 use crate::config::matrix;
 
-/// Returns the JSON Schema of `pipeline.yaml`: that of one pipeline's configuration, with the lists that fan it out.
+/// Returns the JSON Schema of `pipeline.yaml`: the schema of [`Config`], plus lists of values.
 pub fn schema() -> Value {
     let mut schema = Config::schema();
     schema["title"] = json!("pipeline.yaml");
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_schema_knows_every_section_its_defaults_and_what_they_mean() {
+    fn the_schema_has_all_sections_with_defaults_and_descriptions() {
         let schema = schema();
         let epochs = &schema["$defs"]["TrainSection"]["properties"]["epochs"];
         assert_eq!((&epochs["default"], &epochs["description"]), (&json!(250), &json!("Epochs.")));

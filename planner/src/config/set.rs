@@ -3,10 +3,10 @@ use std::sync::Arc;
 
 use crate::config::{ConfigError, Node, Origin, space};
 
-/// Applies one `--set key=value`; the value is YAML, so that lists and sections can be given too.
+/// Applies an argument `key=value` of `--set`. The value is parsed as YAML, so lists and sections are possible.
 ///
 /// # Errors
-/// [`ConfigError`] when the text is no `key=value`, or the value no YAML.
+/// Returns [`ConfigError`] if the text is not of this form, or if the value is not valid YAML.
 pub fn apply(tree: &mut Node, text: &str) -> Result<(), ConfigError> {
     let wrong = || ConfigError::Set { text: text.to_owned() };
     let (key, value) = text.split_once('=').ok_or_else(wrong)?;
@@ -26,10 +26,10 @@ pub fn apply(tree: &mut Node, text: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Returns the text of a `--set` that gives a key the path which an option names.
+/// Returns the argument of `--set` that sets a key to the path given by an option.
 ///
 /// # Errors
-/// Returns an error if the path is not UTF-8 text, as all of a configuration is.
+/// Returns an error if the path is not UTF-8.
 pub fn of_path(key: &str, option: &'static str, path: &Path) -> Result<String, ConfigError> {
     match path.to_str() {
         Some(text) => Ok(format!("{key}={text}")),
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_typed_as_in_the_file() {
+    fn values_are_typed_as_in_the_file() {
         assert_eq!(set("search.target_lat_ms=12").unwrap(), r#"{"search":{"target_lat_ms":12}}"#);
         assert_eq!(set("search.target_lat_ms=[12, 15]").unwrap(), r#"{"search":{"target_lat_ms":[12,15]}}"#);
         assert_eq!(set("data.root=/a=b").unwrap(), r#"{"data":{"root":"/a=b"}}"#);
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_and_value_is_an_error() {
+    fn text_without_key_and_value_is_an_error() {
         for text in ["seed", "=1", "a..b=1", ".=1"] {
             assert!(matches!(set(text), Err(ConfigError::Set { .. })), "{text}");
         }

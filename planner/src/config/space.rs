@@ -9,12 +9,12 @@ use crate::config::load::MAX_BYTES;
 use crate::config::nearest::suggestion;
 use crate::config::{ConfigError, Content, Entry, Node, Origin, resolve};
 
-/// Returns the space that `space:` says, and how the configuration named it: by a known name, a file, either of them with
-/// a `width_step`, or in full.
+/// Returns the search space of the key `space`, and how the configuration specifies it: by a known name, by a file, by
+/// either with another `width_step`, or by a complete definition.
 ///
 /// # Errors
-/// [`ConfigError`] for a name that is unknown, a file that cannot be read, and a definition that is no space: the
-/// place of the field that is wrong.
+/// Returns [`ConfigError`] if the name is unknown, the file cannot be read, or the definition is invalid. The error
+/// names the place of the invalid field.
 pub fn read(node: Option<&Node>, base: &Path) -> Result<(SpaceChoice, Space), ConfigError> {
     let Some(node) = node else {
         return named("imagenet", &Origin::Default);
@@ -42,33 +42,33 @@ pub fn read(node: Option<&Node>, base: &Path) -> Result<(SpaceChoice, Space), Co
     }
 }
 
-/// Returns the space that an option names: by a known name or a file.
+/// Returns the search space that an option names: a known name or a file.
 ///
 /// # Errors
-/// As [`read`].
+/// See [`read`].
 pub fn space_named(text: &str) -> Result<Space, ConfigError> {
     let origin = Origin::CommandLine { text: format!("--space {text}").into() };
     let node = Node { content: Content::Text(text.to_owned()), origin };
     read(Some(&node), Path::new("")).map(|(_, space)| space)
 }
 
-/// Whether a text under `space:` names a file rather than a known space.
+/// Returns whether a value of `space` is a path of a file, not a known name.
 fn is_file(text: &str) -> bool {
     text.contains('/') || Path::new(text).extension().is_some_and(|end| end == "yaml" || end == "yml")
 }
 
-/// A space by name or file, with widths in steps.
+/// The keys of a derived space besides `base`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Based {
     width_step: Option<usize>,
 }
 
-/// The keys of `space: {base: cifar, width_step: 8}`.
+/// The keys of a derived space such as `space: {base: cifar, width_step: 8}`.
 const BASE: &str = "base";
 const WIDTH_STEP: &str = "width_step";
 
-/// Whether a space is another one with widths in steps, rather than a whole definition.
+/// Returns whether the entries derive a space from another one, instead of defining it completely.
 fn is_based(entries: &[Entry]) -> bool {
     let step_alone = !entries.is_empty() && entries.iter().all(|entry| entry.key == WIDTH_STEP);
     step_alone || entries.iter().any(|entry| entry.key == BASE)
@@ -95,7 +95,7 @@ fn based(node: &Node, base: &Path) -> Result<(SpaceChoice, Space), ConfigError> 
     Ok((SpaceChoice::Own(Box::new(definition)), stepped))
 }
 
-/// Makes `space: cifar` a map with this name as its base, so that `space.width_step` can be set beside it.
+/// Turns `space: cifar` into a section with this name as its base before `space.width_step` is set.
 pub fn open_for(tree: &mut Node, key: &str) {
     let inside = [BASE, WIDTH_STEP].iter().any(|inside| key.strip_prefix("space.") == Some(inside));
     let Some(name) = tree.get("space").filter(|node| matches!(node.content, Content::Text(_))).cloned() else { return };
@@ -125,7 +125,7 @@ fn not_a_space(node: &Node, section: &str, error: &SpaceError) -> ConfigError {
     ConfigError::value(key, origin, message)
 }
 
-/// The path of the field at fault; empty where it is the whole definition.
+/// Returns the path of the invalid field; empty for the whole definition.
 fn field(error: &SpaceError) -> String {
     match error {
         SpaceError::OutOfRange { field, .. }
@@ -140,7 +140,7 @@ fn field(error: &SpaceError) -> String {
     }
 }
 
-/// Where a field like `groups[2].channels` stands, or the innermost part of its path that is written.
+/// Returns the origin of a field such as `groups[2].channels`, or of the innermost part of its path that is present.
 fn place<'a>(node: &'a Node, field: &str) -> &'a Origin {
     let mut here = node;
     for part in field.split(['.', '[', ']']).filter(|part| !part.is_empty()) {

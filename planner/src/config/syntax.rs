@@ -1,11 +1,11 @@
-//! What is wrong with a YAML text, in this program's words: the parser's own speak of its programming interface.
+//! Describes YAML syntax errors in terms of the file. The parser's own messages mention its API.
 
 use serde_saphyr::Error;
 
 use crate::config::SyntaxError;
 
 impl SyntaxError {
-    /// Returns the error of a text that the parser refuses.
+    /// Converts an error of the parser.
     pub(super) fn of(error: &Error) -> Self {
         let line = error.location().map(|location| location.line()).filter(|line| *line > 0);
         Self { line, message: message(error) }
@@ -54,7 +54,7 @@ fn message(error: &Error) -> String {
 
 const KEYS: &str = "a key must be text, not a list, a section or nothing";
 
-/// What the scanner says, or what it means.
+/// Rephrases the common messages of the scanner.
 fn scanned(text: &str) -> String {
     let lower = text.to_lowercase();
     if lower.contains("tab") && !lower.contains("table") {
@@ -66,7 +66,7 @@ fn scanned(text: &str) -> String {
     }
 }
 
-/// A text that would take too much memory or time to read.
+/// Describes an exceeded limit on the memory and time of parsing.
 fn budget(breach: &serde_saphyr::budget::BudgetBreach) -> String {
     use serde_saphyr::budget::BudgetBreach as Breach;
 
@@ -79,7 +79,7 @@ fn budget(breach: &serde_saphyr::budget::BudgetBreach) -> String {
     .to_owned()
 }
 
-/// The scanner's description of what it met, without the place and what follows it.
+/// Returns the first line of the scanner's message, without the position.
 fn first_line(text: &str) -> &str {
     let first = text.lines().next().unwrap_or_default();
     first[..first.find(" at line ").unwrap_or(first.len())].trim()

@@ -7,23 +7,23 @@ use serde::forward_to_deserialize_any;
 use crate::config::nearest::suggestion;
 use crate::config::{Content, Entry, Node, Origin};
 
-/// A value that does not fit its key, or a key that no section has.
+/// A value of the wrong type, or an unknown or missing key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TypeError {
-    /// The keys from the outermost to the one that is wrong.
+    /// The path of the wrong key, innermost part first.
     path: Vec<String>,
-    /// Where the value or the key stands.
+    /// Where the value or the key is.
     pub origin: Option<Origin>,
-    /// What is wrong, without the key and the place.
+    /// What is wrong, without key and place.
     pub message: String,
-    /// The way out.
+    /// How to fix it.
     pub hint: Option<String>,
-    /// For an unknown key, those that its section has.
+    /// If the key is unknown, the keys of its section.
     pub known: &'static [&'static str],
 }
 
 impl TypeError {
-    /// Returns the key as a dotted path, as `search.weights.lr` or `groups[2].channels`.
+    /// Returns the path of the key, such as `search.weights.lr` or `groups[2].channels`.
     pub fn key(&self) -> String {
         self.path.iter().rev().fold(String::new(), |mut key, part| {
             if !key.is_empty() && !part.starts_with('[') {
@@ -91,7 +91,7 @@ impl de::Error for TypeError {
     }
 }
 
-/// serde's name of a type in words for people.
+/// Translates serde's type names.
 fn plain(expected: &str) -> String {
     match expected {
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or above".to_owned(),
@@ -123,10 +123,10 @@ fn described(found: Unexpected<'_>) -> String {
 }
 
 impl Node {
-    /// Reads the value as a `T`.
+    /// Deserializes the value as a `T`.
     ///
     /// # Errors
-    /// [`TypeError`] names the key and the place of the first thing that is no part of a `T`.
+    /// Returns [`TypeError`] with the key and the place of the first mistake.
     pub fn typed<'de, T: de::Deserialize<'de>>(&'de self) -> Result<T, TypeError> {
         T::deserialize(self)
     }
@@ -162,7 +162,7 @@ impl<'de> de::Deserializer<'de> for &'de Node {
         }
     }
 
-    /// A section with nothing below its key has all defaults.
+    /// A section without a value has all defaults.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _name: &'static str,
@@ -171,7 +171,7 @@ impl<'de> de::Deserializer<'de> for &'de Node {
     ) -> Result<V::Value, TypeError> {
         let read = match self.content {
             Content::Null => visitor.visit_map(Entries { entries: [].iter(), value: None }),
-            // A struct would read a list as its fields in order, which no one means.
+            // serde would read a list as the fields of the struct in order.
             Content::List(_) => Err(de::Error::invalid_type(Unexpected::Seq, &"a section of keys")),
             _ => self.visit(visitor),
         };
@@ -236,7 +236,7 @@ impl<'de> MapAccess<'de> for Entries<'de> {
         let Some(entry) = self.value.take() else {
             return Err(TypeError::new("a value was asked for before its key".to_owned()));
         };
-        // A value that is converted after it was read knows its own place no more.
+        // A value that serde converts after reading has no origin of its own in the error.
         seed.deserialize(&entry.value).map_err(|error| error.at(&entry.value.origin).below(entry.key.clone()))
     }
 }
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_named_with_its_line_and_the_nearest_one() {
+    fn an_unknown_key_error_has_its_line_and_suggests_the_nearest_key() {
         let error = error("data: {root: x}\nsearch:\n  epochs: 3\n  weights:\n    learning: 1\n    momentm: 0.5\n");
         assert_eq!(error.key(), "search.weights.learning");
         let error = self::error("data: {root: x}\nsearch:\n  target_lat: 15\n");
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_type_is_named_with_what_was_expected_and_found() {
+    fn a_type_error_tells_what_was_expected_and_found() {
         let cases = [
             (
                 "data: {root: x}\nsearch: {epochs: many}",
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_word_names_the_nearest_one_and_a_missing_key_its_section() {
+    fn an_unknown_value_suggests_the_nearest_and_a_missing_key_names_its_section() {
         let error = error("data:\n  root: x\n  on_bad_image: skp\n");
         assert_eq!((error.key().as_str(), error.hint.as_deref()), ("data.on_bad_image", Some("did you mean `skip`?")));
         let error = self::error("seed: 1\ndata: {train: x}\n");
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_section_with_nothing_below_it_has_its_defaults() {
+    fn an_empty_section_has_its_defaults() {
         let node = Node::parse("data: {root: x}\nsearch:\n", &|_| Origin::Default).unwrap();
         assert_eq!(node.typed::<Config>().unwrap().search.epochs, 90);
     }

@@ -8,81 +8,81 @@ use crate::config::{Configuration, Node, Origin, TypeError};
 use crate::machine::key_facts;
 use crate::plan::Planner;
 
-/// The file's name, beside the configuration.
+/// File name, in the folder of the configuration.
 const FILE: &str = "pipeline.lock";
-/// The version of its form.
+/// Version of the format.
 const VERSION: u32 = 1;
-/// What a person who opens it should know.
+/// The comment at the top of the file.
 const HEAD: &str = "\
 # What each stage was made from, and what it made. Written by `tfnas-pipeline run`, to be reviewed and committed;
 # `tfnas-pipeline status --locked` fails when it is not what the configuration gives.
 ";
 
-/// What `pipeline.lock` holds.
+/// Contents of `pipeline.lock`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lock {
     version: u32,
-    /// By instance.
+    /// The entries by instance.
     pub stages: BTreeMap<String, Locked>,
 }
 
-/// What it says of one instance.
+/// The entry of an instance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Locked {
-    /// The action key.
+    /// The cache key.
     pub key: String,
-    /// Digests by port.
+    /// Digests of the inputs by port.
     pub inputs: BTreeMap<String, String>,
-    /// Those facts of the machine that belong to the key.
+    /// Facts about the machine that are part of the key.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
-    /// Digests by name.
+    /// Digests of the outputs by name.
     pub outputs: BTreeMap<String, String>,
 }
 
-/// A lock file that cannot be used.
+/// A lock file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// It cannot be read or written.
+    /// The file cannot be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     File {
-        /// What was tried.
+        /// The operation, `read` or `write`.
         action: &'static str,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Git left the marks of a conflict in it.
+    /// The file contains Git conflict markers.
     #[error("{}:{line}: it has conflict marks: resolve them, or remove the file and run again", path.display())]
     Conflict {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The line of the first mark, from 1.
+        /// Line of the first marker, counted from 1.
         line: usize,
     },
-    /// It is of another version, or damaged.
+    /// The file has another version, or is damaged.
     #[error("{}: {what}: remove the file and run again", path.display())]
     Form {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// What is wrong.
         what: String,
     },
 }
 
-/// Returns where the lock file of a configuration lies; none for the embedded default, which nobody reviews.
+/// Returns the path of the lock file of a configuration, or `None` for the embedded default.
 pub fn path(configuration: &Configuration) -> Option<PathBuf> {
     configuration.file.as_ref().map(|_| configuration.base.join(FILE))
 }
 
 impl Lock {
-    /// Reads a lock file; one that is not there is empty.
+    /// Reads a lock file. A missing file is treated as empty.
     ///
     /// # Errors
-    /// [`LockError`].
+    /// Returns [`LockError`] if the file cannot be read or is invalid.
     pub fn read(path: &Path) -> Result<Self, LockError> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
@@ -105,7 +105,7 @@ impl Lock {
         Ok(lock)
     }
 
-    /// Returns what a run's results say. Instances of the configuration that the run did not reach stay as they were.
+    /// Returns the lock with the results of a run. Instances that the run did not reach keep their entries.
     pub fn updated(&self, planner: &Planner<'_>, results: &BTreeMap<usize, Attempt>) -> Self {
         let mut stages = BTreeMap::new();
         for (position, instance) in planner.graph.instances.iter().enumerate() {
@@ -128,17 +128,16 @@ impl Lock {
         Self { version: VERSION, stages }
     }
 
-    /// Writes the file, whole or not at all.
+    /// Writes the file atomically.
     ///
     /// # Errors
-    /// [`LockError::File`].
+    /// Returns [`LockError::File`] if the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), LockError> {
         let wrong = |source| LockError::File { action: "write", path: path.to_owned(), source };
         tfnas_fs::write_atomic(path, self.text().as_bytes()).map_err(wrong)
     }
 
-    /// The file's text: digests and names alone, which YAML takes as they are, but for the quotes of names that hold
-    /// its punctuation.
+    /// Formats the file as YAML. Digests and most names need no quotes; names with punctuation of YAML are quoted.
     fn text(&self) -> String {
         let mut text = format!("{HEAD}version: {}\nstages:\n", self.version);
         for (id, locked) in &self.stages {
@@ -167,12 +166,12 @@ fn named<'a>(entries: impl Iterator<Item = (&'a String, &'a tfnas_artifacts::Dig
     entries.map(|(name, digest)| (name.clone(), digest.to_string())).collect()
 }
 
-/// Text that YAML reads back as that text.
+/// Quotes text for YAML if necessary.
 fn quoted(text: &str) -> String {
     let plain = text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.@-".contains(&byte))
         && !["true", "false", "null", "yes", "no"].contains(&text);
-    // JSON's strings are YAML's.
+    // A JSON string is a valid YAML string.
     if plain { text.to_owned() } else { serde_json::Value::from(text).to_string() }
 }
 
@@ -199,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_is_read_as_it_was_written() {
+    fn reading_a_written_lock_gives_the_same_lock() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         assert_eq!(Lock::read(&path).unwrap(), Lock::default());
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn conflict_marks_and_other_versions_are_named() {
+    fn conflict_markers_and_unknown_versions_are_errors() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         std::fs::write(&path, "version: 1\n<<<<<<< HEAD\nstages: {}\n").unwrap();

@@ -1,4 +1,4 @@
-//! `pipeline.lock`: what the last run gave, as text that people review and commit.
+//! `pipeline.lock`: the results of the last run, as a text file for review and version control.
 
 mod file;
 mod verify;

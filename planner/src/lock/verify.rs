@@ -7,7 +7,7 @@ use crate::lock::{Lock, Locked};
 use crate::machine::key_facts;
 use crate::plan::{PlanError, Planner};
 
-/// A place where the lock file is not what the configuration gives.
+/// An instance for which the lock file does not match the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// The instance.
@@ -16,12 +16,12 @@ pub struct Difference {
     pub what: String,
 }
 
-/// Returns where a lock file is not what the configuration and the data give: keys are worked out anew from the
-/// parameters, the data and the outputs that the file names. No store is needed. Facts of the machine are taken from the file,
-/// because a configuration does not give them.
+/// Compares a lock file with the configuration and the data. The keys are computed from the parameters, the data, and
+/// the outputs listed in the file; no store is needed. Facts about the machine are taken from the file, because the
+/// configuration does not determine them.
 ///
 /// # Errors
-/// [`PlanError`] for parameters that have no key.
+/// Returns [`PlanError`] if the key of an instance cannot be computed.
 pub fn differences(planner: &Planner<'_>, lock: &Lock) -> Result<Vec<Difference>, PlanError> {
     let instances = &planner.graph.instances;
     let mut found = Vec::new();

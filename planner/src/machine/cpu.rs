@@ -1,4 +1,4 @@
-//! The CPU, as the kernel describes it.
+//! Facts about the CPU, read from the kernel.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ use crate::machine::CpuLimit;
 
 pub use tfnas_stages::machine::{cpu_model as model, governor};
 
-/// Returns the instruction sets that numeric code chooses by, in alphabetical order.
+/// Returns the instruction set extensions that numeric code selects kernels by, in alphabetical order.
 pub fn vector_flags() -> Vec<String> {
     let text = first_cpu();
     let flags = field(&text, "flags").or_else(|| field(&text, "Features")).unwrap_or_default();
@@ -29,7 +29,7 @@ pub fn kernel() -> String {
         .map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
 }
 
-/// Returns the number of CPUs that this process may use, as its affinity and its control groups say; at least 1.
+/// Returns the number of CPUs that this process may use according to its affinity and its cgroups; at least 1.
 pub fn cores() -> usize {
     CpuLimit::of_process().cores()
 }

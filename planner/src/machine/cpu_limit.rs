@@ -1,17 +1,17 @@
-//! How many CPUs this process may use: its affinity (`taskset`, cpusets) and the quota of its control groups
+//! Determines how many CPUs this process may use: its affinity (`taskset`, cpusets) and the quota of its cgroups
 //! (containers, `systemd` units).
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What limits this process.
+/// The CPU limits of this process.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CpuLimit {
-    /// CPUs that it may run on.
+    /// Number of CPUs in the affinity of the process.
     pub affinity: usize,
-    /// CPUs that the machine has.
+    /// Number of CPUs of the machine.
     pub online: usize,
-    /// CPU time a second that its control groups allow, where they limit it: 1.5 is one and a half CPUs.
+    /// CPU time per second that the cgroups allow, if limited. 1.5 means one and a half CPUs.
     pub quota: Option<f64>,
 }
 
@@ -28,7 +28,7 @@ impl CpuLimit {
         Self { affinity, online: online.max(affinity), quota }
     }
 
-    /// Returns how many threads can compute at once; at least 1. A part of a CPU counts as one.
+    /// Returns how many threads can compute at the same time; at least 1. Fractions of a CPU are rounded up.
     pub fn cores(&self) -> usize {
         let allowed = self.quota.map_or(usize::MAX, |quota| quota.ceil() as usize);
         self.affinity.min(allowed).max(1)
@@ -46,7 +46,7 @@ impl fmt::Display for CpuLimit {
     }
 }
 
-/// Returns the number of CPUs in the affinity, as `/proc/self/status` lists them: `Cpus_allowed_list: 0-3,6`.
+/// Returns the number of CPUs in the affinity from `/proc/self/status`: `Cpus_allowed_list: 0-3,6`.
 fn allowed(status: &str) -> Option<usize> {
     let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
     let counts = list.trim().split(',').map(|part| {
@@ -57,9 +57,10 @@ fn allowed(status: &str) -> Option<usize> {
     counts.sum::<Option<usize>>().filter(|count| *count > 0)
 }
 
-/// Returns the smallest quota of the control groups that `/proc/self/cgroup` names, and of those above them.
+/// Returns the smallest quota of the cgroups in `/proc/self/cgroup` and of their ancestors.
 ///
-/// * `groups`: `/proc/self/cgroup`; `mounts`: `/proc/self/mountinfo`.
+/// * `groups`: contents of `/proc/self/cgroup`.
+/// * `mounts`: contents of `/proc/self/mountinfo`.
 /// * `read`: returns the text of a file.
 fn quota(groups: &str, mounts: &str, read: &dyn Fn(&Path) -> Option<String>) -> Option<f64> {
     let mut smallest: Option<f64> = None;
@@ -79,7 +80,7 @@ fn quota(groups: &str, mounts: &str, read: &dyn Fn(&Path) -> Option<String>) -> 
     smallest
 }
 
-/// Returns where a hierarchy is mounted, and the group's path below that.
+/// Returns the mount point of a cgroup hierarchy, and the path of the cgroup below it.
 fn place(mounts: &str, is_v2: bool, group: &str) -> Option<(PathBuf, PathBuf)> {
     mounts.lines().find_map(|line| {
         // 36 35 98:0 /root /mount/point options - type source super-options
@@ -89,20 +90,20 @@ fn place(mounts: &str, is_v2: bool, group: &str) -> Option<(PathBuf, PathBuf)> {
         let fits = if is_v2 { kind == "cgroup2" } else { kind == "cgroup" && options.split(',').any(|it| it == "cpu") };
         let mut front = front.split(' ').skip(3);
         let (root, mount) = (front.next()?, front.next()?);
-        // In a container the mount may show the container's own group as its root.
+        // In a container, the root of the mount may be the container's own cgroup.
         let below = Path::new(group).strip_prefix(root).unwrap_or(Path::new(""));
         fits.then(|| (PathBuf::from(mount), below.to_owned()))
     })
 }
 
-/// `cpu.max`: a quota, or `max`, and a period, in microseconds.
+/// Reads `cpu.max`: a quota, or `max`, and a period, both in microseconds.
 fn v2_quota(folder: &Path, read: &dyn Fn(&Path) -> Option<String>) -> Option<f64> {
     let text = read(&folder.join("cpu.max"))?;
     let mut words = text.split_whitespace();
     ratio(words.next()?, words.next()?)
 }
 
-/// `cpu.cfs_quota_us` is -1 without a limit.
+/// Reads `cpu.cfs_quota_us`, which is -1 without a limit, and `cpu.cfs_period_us`.
 fn v1_quota(folder: &Path, read: &dyn Fn(&Path) -> Option<String>) -> Option<f64> {
     ratio(&read(&folder.join("cpu.cfs_quota_us"))?, &read(&folder.join("cpu.cfs_period_us"))?)
 }
@@ -130,14 +131,14 @@ mod tests {
     }
 
     #[test]
-    fn the_cpus_of_the_affinity_are_counted() {
+    fn cpus_of_the_affinity_are_counted() {
         assert_eq!(allowed("Cpus_allowed:\tff\nCpus_allowed_list:\t0-3,6,8-9\nMems_allowed:\t1\n"), Some(7));
         assert_eq!(allowed("Cpus_allowed_list:\t5\n"), Some(1));
         assert_eq!([allowed(""), allowed("Cpus_allowed_list:\t3-1\n"), allowed("Cpus_allowed_list:\tx\n")], [None; 3]);
     }
 
     #[test]
-    fn the_smallest_quota_of_nested_groups_counts() {
+    fn the_smallest_quota_of_nested_cgroups_applies() {
         let files = [
             ("/sys/fs/cgroup/unified/a/cpu.max", "150000 100000\n"),
             ("/sys/fs/cgroup/unified/a/b/cpu.max", "max 100000\n"),
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_version_of_control_groups_is_read_too() {
+    fn cgroups_v1_are_read() {
         let files = [
             ("/sys/fs/cgroup/cpu,cpuacct/docker/1/cpu.cfs_quota_us", "-1\n"),
             ("/sys/fs/cgroup/cpu,cpuacct/docker/1/cpu.cfs_period_us", "100000\n"),
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_that_sees_its_own_group_as_the_root_finds_its_quota() {
+    fn a_container_whose_cgroup_is_the_root_finds_its_quota() {
         let mounts = "33 30 0:29 /docker/1 /sys/fs/cgroup rw - cgroup2 cgroup rw\n";
         let files = [("/sys/fs/cgroup/cpu.max", "250000 100000")];
         assert_eq!(found("0::/docker/1\n", mounts, &files), Some(2.5));
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_cpu_counts_as_one_and_there_is_always_one() {
+    fn cores_are_rounded_up_and_at_least_one() {
         let cores = |affinity, quota| CpuLimit { affinity, online: 8, quota }.cores();
         assert_eq!(
             [cores(8, None), cores(2, None), cores(8, Some(1.5)), cores(8, Some(0.1)), cores(2, Some(6.0))],
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_limits_is_named() {
+    fn the_text_names_the_limits() {
         let limit = CpuLimit { affinity: 4, online: 8, quota: Some(1.5) };
         assert_eq!(limit.to_string(), "2 cores, affinity 4 of 8 CPUs, quota 1.50 CPUs");
         assert_eq!(CpuLimit { affinity: 1, online: 1, quota: None }.to_string(), "1 core");

@@ -6,59 +6,59 @@ use tfnas_stages::{Config, DeviceChoice, Executor};
 
 use crate::machine::{build, cpu};
 
-/// The device that computes, found without libtorch.
+/// The computing device, determined without libtorch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Device {
     /// The CPU.
     Cpu,
-    /// One CUDA device.
+    /// A CUDA device of this machine.
     Cuda {
-        /// Its number.
+        /// Device index.
         index: usize,
-        /// What the driver calls it.
+        /// Name of the model according to the driver.
         model: String,
     },
-    /// The device of a node of a cluster, as the configuration declares it.
+    /// The device of a cluster node, as declared in the configuration.
     OfNode {
-        /// The number of the CUDA device; none for the CPU.
+        /// Index of the CUDA device; `None` for the CPU.
         cuda: Option<usize>,
-        /// Its model, where it is declared.
+        /// Name of the model, if declared.
         model: Option<String>,
-        /// The governor of its CPU.
+        /// Frequency governor of the CPU.
         governor: String,
     },
 }
 
-/// A device that is not there.
+/// A device is not available.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
     /// The NVIDIA driver is not loaded.
     #[error("device cuda:{index} is not there: no NVIDIA driver is loaded ({DRIVER} does not exist)")]
     NoDriver {
-        /// The number asked for.
+        /// The requested index.
         index: usize,
     },
-    /// The driver has no device of this number.
+    /// The driver does not list a device with this index.
     #[error("device cuda:{index} is not there: the NVIDIA driver lists {found} devices in {DRIVER}")]
     Missing {
-        /// The number asked for.
+        /// The requested index.
         index: usize,
-        /// How many there are.
+        /// Number of devices that the driver lists.
         found: usize,
     },
     /// libtorch is installed without CUDA.
     #[error("device cuda:{index} cannot be used: libtorch {} was installed without CUDA", build::LIBTORCH)]
     NoCuda {
-        /// The number asked for.
+        /// The requested index.
         index: usize,
     },
 }
 
 impl Device {
-    /// Returns the device that a pipeline computes on: one of this machine, or of a node of a cluster.
+    /// Returns the device of a configuration: a device of this machine, or of a cluster node.
     ///
     /// # Errors
-    /// As [`find`](Self::find); what nodes have is not looked for.
+    /// See [`find`](Self::find). Devices of cluster nodes are not checked.
     pub fn of(config: &Config) -> Result<Self, DeviceError> {
         if config.executor == Executor::Local {
             return Self::find(config.device);
@@ -66,17 +66,17 @@ impl Device {
         let cuda = match config.device {
             DeviceChoice::Cuda(index) if !build::libtorch_has_cuda() => return Err(DeviceError::NoCuda { index }),
             DeviceChoice::Cuda(index) => Some(index),
-            // A configuration that queues its work says which it is.
+            // With Slurm, the configuration must name the device: `auto` would be the device of the login node.
             DeviceChoice::Cpu | DeviceChoice::Auto => None,
         };
         let (model, governor) = (config.slurm.device_model.clone(), config.slurm.governor.clone());
         Ok(Self::OfNode { cuda, model, governor })
     }
 
-    /// Finds the device of this machine that the configuration asks for.
+    /// Returns the device of this machine that the configuration selects.
     ///
     /// # Errors
-    /// [`DeviceError`] for a CUDA device that is not there or cannot be used.
+    /// Returns [`DeviceError`] if a CUDA device does not exist or cannot be used.
     pub fn find(choice: DeviceChoice) -> Result<Self, DeviceError> {
         let index = match choice {
             DeviceChoice::Cpu => return Ok(Self::Cpu),
@@ -102,7 +102,7 @@ impl Device {
         wanted.then(|| cuda_models(Path::new(DRIVER)).into_iter().next()).flatten()
     }
 
-    /// Returns `cpu` or `cuda`: devices of one kind give the same results, within a tolerance.
+    /// Returns `cpu` or `cuda`. Devices of the same kind give the same results within a tolerance.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Cpu | Self::OfNode { cuda: None, .. } => "cpu",
@@ -110,7 +110,7 @@ impl Device {
         }
     }
 
-    /// Returns the model, which a latency belongs to.
+    /// Returns the model, which identifies a latency measurement.
     pub fn model(&self) -> String {
         match self {
             Self::Cpu => cpu::model(),
@@ -119,7 +119,7 @@ impl Device {
         }
     }
 
-    /// Returns the frequency governor of its CPU, which a latency belongs to as well.
+    /// Returns the frequency governor of the CPU, which identifies a latency measurement, too.
     pub fn governor(&self) -> String {
         match self {
             Self::Cpu | Self::Cuda { .. } => cpu::governor(),
@@ -128,7 +128,7 @@ impl Device {
     }
 }
 
-/// Writes `cpu` or `cuda:N`, as libtorch does.
+/// Formats the device as libtorch does: `cpu` or `cuda:N`.
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_that_is_not_there_is_an_error() {
+    fn a_missing_device_is_an_error() {
         assert!(Device::find(DeviceChoice::Cuda(99)).is_err());
         assert_eq!(Device::find(DeviceChoice::Cpu), Ok(Device::Cpu));
     }

@@ -1,4 +1,4 @@
-//! Facts about this machine and this build, found without libtorch.
+//! Facts about this machine and this build, determined without libtorch.
 
 pub mod build;
 pub mod cpu;

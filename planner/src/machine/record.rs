@@ -7,13 +7,14 @@ use tfnas_stages::KeyFacts;
 
 use crate::machine::{Device, build, cpu};
 
-/// Facts of the record that tell nothing about how the work is done: the worker's program, which does it, is another.
+/// Facts of the record that do not affect the bytes of a result. The program that computes it is identified by
+/// `worker_blake3`.
 const IGNORED: [&str; 5] = ["worker", "source_revision", "source_clean", "cargo_lock_blake3", "planner_blake3"];
 
-/// The type of the weights, whatever the precision of the computation, which is a parameter.
+/// The data type that the supernet and the derived network compute in.
 const DTYPE: &str = "f32";
 
-/// Returns the facts of the environment that belong to a stage's cache key, by name.
+/// Returns the facts that are part of a stage's cache key because they affect its result, by name.
 pub fn key_facts(declared: KeyFacts, device: &Device) -> BTreeMap<&'static str, String> {
     let mut facts = BTreeMap::new();
     if declared.compute {
@@ -28,15 +29,15 @@ pub fn key_facts(declared: KeyFacts, device: &Device) -> BTreeMap<&'static str, 
     facts
 }
 
-/// Returns the whole environment of an attempt, for its record: with an equal one a repeat gives the same bytes.
+/// Returns the complete environment of an attempt. A repetition in an equal environment must give the same bytes.
 ///
-/// What the worker alone knows, it says itself; of a node of a cluster that is all of its machine, which is kept with the metrics, as
-/// `worker`.
+/// Facts that only the worker knows are reported by the worker. On a cluster, this includes all facts about the node,
+/// which are recorded with the metrics, as `worker`.
 ///
-/// * `ranks`: processes that do the work together.
-/// * `worker`: the worker's program.
-/// * `memos`: where digests of programs are remembered, so that each is read once.
-/// * `source_revision`: the commit of the program's source, if it is known.
+/// * `ranks`: number of processes that work together.
+/// * `worker`: path of the worker program.
+/// * `memos`: folder in which digests of programs are cached, so that each file is read once.
+/// * `source_revision`: the commit of the program's source, if known.
 pub fn record(
     device: &Device,
     threads: usize,
@@ -75,7 +76,8 @@ pub fn record(
     record
 }
 
-/// Returns the names of the facts in which two records differ; with none a repeat must give the same bytes.
+/// Returns the names of the facts in which two records differ. If there are none, a repetition must give the same
+/// bytes.
 pub fn differing_facts(old: &Value, new: &Value) -> Vec<String> {
     let fields = |record: &Value| record.as_object().cloned().unwrap_or_default();
     let (old, new) = (fields(old), fields(new));
@@ -87,7 +89,7 @@ pub fn differing_facts(old: &Value, new: &Value) -> Vec<String> {
         .collect()
 }
 
-/// The digest of a program; none where it cannot be read, which no work fails of.
+/// Returns the digest of a program, or `None` if it cannot be read, which does not fail the run.
 fn digest(program: &Path, memos: &Path) -> Option<Digest> {
     identify_file(program, Some(memos)).ok().map(|found| found.digest)
 }
@@ -99,12 +101,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stage_that_computes_nothing_depends_on_no_machine() {
+    fn a_stage_that_does_not_compute_has_no_machine_facts() {
         assert!(key_facts(KeyFacts::default(), &Device::Cpu).is_empty());
     }
 
     #[test]
-    fn a_record_names_the_programs_by_digest_and_no_place() {
+    fn a_record_identifies_programs_by_digest_not_by_path() {
         let memos = tempfile::tempdir().unwrap();
         let worker = memos.path().join("worker");
         std::fs::write(&worker, "worker").unwrap();
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_measured_latency_belongs_to_the_model_of_its_device() {
+    fn a_latency_key_contains_the_device_model() {
         let facts = key_facts(KeyFacts { compute: true, latency: true }, &Device::Cpu);
         let names: Vec<_> = facts.keys().copied().collect();
         assert_eq!(names, ["device", "device_model", "dtype", "governor", "libtorch"]);

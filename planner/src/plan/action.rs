@@ -7,16 +7,16 @@ use crate::plan::Cause;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
-    /// A worker will do it.
+    /// It must run.
     Run,
-    /// A result of the same key is there and will be used.
+    /// A cached result will be reused.
     Cached,
-    /// It depends on an output that will be remade: with the same bytes it is cached, with others it runs.
+    /// It depends on an output that will be remade. If the output has the same bytes as before, the result is cached.
     Unknown,
 }
 
 impl Action {
-    /// Returns the word that is printed.
+    /// Returns the name for display.
     pub fn name(self) -> &'static str {
         match self {
             Self::Run => "run",
@@ -26,37 +26,37 @@ impl Action {
     }
 }
 
-/// What will happen to one instance, and why.
+/// The plan for one instance.
 pub struct Step {
-    /// The instance's position in the graph.
+    /// Index of the instance in the graph.
     pub instance: usize,
     /// What will happen.
     pub action: Action,
-    /// What identifies the work, where its inputs are known.
+    /// The fields of the cache key, if all inputs are known.
     pub manifest: Option<KeyManifest>,
-    /// The result that will be used.
+    /// The cached result that will be reused.
     pub hit: Option<Attempt>,
-    /// Why it runs, or may run; empty for what is cached.
+    /// Why it runs or may run; empty if it is cached.
     pub because: Vec<Cause>,
-    /// How long it will probably take, in seconds, where it ran before.
+    /// Expected duration in seconds, if there is an earlier run.
     pub expected_s: Option<f64>,
 }
 
 impl Step {
-    /// Returns the remote that the result to be used was pulled from; none for one that was made here.
+    /// Returns the remote that the cached result was pulled from, or `None` if it was made locally.
     pub fn remote(&self) -> Option<&str> {
         self.hit.as_ref()?.remote.as_deref()
     }
 
-    /// Returns the action key, where it is known.
+    /// Returns the cache key, if known.
     pub fn key(&self) -> Option<ActionKey> {
         self.manifest.as_ref().map(KeyManifest::key)
     }
 }
 
-/// What will happen to the instances chosen, in the order in which they can run.
+/// The plan for the selected instances, in an order in which they can run.
 pub struct Plan {
-    /// One for each instance chosen and each that it needs.
+    /// One step for each selected instance and each of its dependencies.
     pub steps: Vec<Step>,
 }
 
@@ -66,7 +66,8 @@ impl Plan {
         self.steps.iter().find(|step| step.instance == instance)
     }
 
-    /// Returns the expected time of all that runs or may run, in seconds, and whether every part of it is known.
+    /// Returns the expected duration of all steps that are not cached, in seconds, and whether that of every step is
+    /// known.
     pub fn expected_s(&self) -> (f64, bool) {
         let steps = self.steps.iter().filter(|step| step.action != Action::Cached);
         steps.fold((0.0, true), |(sum, known), step| match step.expected_s {

@@ -7,32 +7,32 @@ use tfnas_stages::Stage;
 
 use crate::config::Variant;
 
-/// One cause of a stage's run: a field that is not what it was.
+/// A reason why a stage runs, such as a changed field.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Cause {
-    /// The field: a key of the configuration, `input PORT`, `environment NAME`, `revision`; or `never ran`, `outcome`,
-    /// `output NAME`, `--force`.
+    /// The field: a key of the configuration, `input PORT`, `environment NAME`, `revision`; or a reason: `never ran`,
+    /// `outcome`, `output NAME`, `--force`.
     pub field: String,
-    /// What it was in the last result.
+    /// Value in the last result.
     pub old: Option<Value>,
-    /// What it is now; none where that is not known yet.
+    /// Current value; `None` if not known yet.
     pub new: Option<Value>,
-    /// The place in the configuration that it comes from, where there is one.
+    /// Where the value was set, if it is part of the configuration.
     pub at: Option<String>,
-    /// The instance through which it comes; none for a field of the instance's own.
+    /// The upstream instance that the change comes from; `None` for a change of the instance itself.
     pub via: Option<String>,
 }
 
-/// Causes, in order.
+/// Reasons in the order in which they are displayed.
 pub type Changes = Vec<Cause>;
 
 impl Cause {
-    /// A cause that is no change of a field.
+    /// Creates a reason that is not a changed field.
     pub fn plain(field: impl Into<String>) -> Self {
         Self { field: field.into(), old: None, new: None, at: None, via: None }
     }
 
-    /// A field of the action key that changed.
+    /// Converts a changed field of a cache key.
     pub fn of_change(change: FieldChange, stage: Stage, variant: &Variant) -> Self {
         let value = |text: String| serde_json::from_str(&text).unwrap_or(Value::String(text));
         let (field, at) = match &change.field {
@@ -46,13 +46,13 @@ impl Cause {
         Self { field, old: change.old.map(value), new: change.new.map(value), at, via: None }
     }
 
-    /// The fields in which a stage's manifest differs from an earlier one.
+    /// Returns the fields in which two manifests of a stage differ.
     pub fn differences(old: &KeyManifest, new: &KeyManifest, stage: Stage, variant: &Variant) -> Changes {
         KeyManifest::differences(old, new).into_iter().map(|change| Self::of_change(change, stage, variant)).collect()
     }
 }
 
-/// Writes one line: the field, old and new, and where it comes from.
+/// Formats one line: the field, its old and new value, and where the change comes from.
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.field)?;
@@ -71,7 +71,7 @@ impl fmt::Display for Cause {
     }
 }
 
-/// A digest by its first digits, other values whole.
+/// Shortens a digest.
 fn short(value: &Value) -> String {
     match value {
         Value::String(text) if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_one_line_that_names_old_new_and_place() {
+    fn a_cause_is_formatted_with_old_value_new_value_and_place() {
         let target = Cause {
             at: Some("pipeline.yaml:7".to_owned()),
             ..because("search.target_lat_ms", Some(json!(15)), Some(json!(12.5)))

@@ -4,12 +4,12 @@ use serde_json::Value;
 
 use crate::plan::{Cause, Changes, Plan, PlanError, Planner};
 
-/// Returns why an instance runs or may run, along the chain to its causes: first its own changes; then, for each input
-/// that changed, why the instance that makes it made another one. `via` is none for the instance's own fields, else
-/// the instance through which a change comes.
+/// Returns why an instance runs or may run: its own changes, followed by those of the upstream instances that produced
+/// its changed inputs, recursively. `via` is `None` for changes of the instance itself, else the upstream instance that
+/// a change comes from.
 ///
 /// # Errors
-/// [`PlanError`] when the ledger cannot be read.
+/// Returns [`PlanError`] if the ledger cannot be read.
 pub fn chain(planner: &Planner<'_>, plan: &Plan, instance: usize) -> Result<Changes, PlanError> {
     let mut causes = Vec::new();
     let mut seen = BTreeSet::from([instance]);
@@ -31,7 +31,7 @@ pub fn chain(planner: &Planner<'_>, plan: &Plan, instance: usize) -> Result<Chan
     Ok(causes)
 }
 
-/// Why an instance runs; or, when its result is there, in what that differs from the one that made `old_output`.
+/// Returns why an instance runs; if it is cached, how its result differs from the one that produced `old_output`.
 fn changes(
     planner: &Planner<'_>,
     plan: &Plan,

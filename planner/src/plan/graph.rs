@@ -6,78 +6,78 @@ use tfnas_stages::{DataSection, Source, Stage};
 
 use crate::config::{Axis, Configuration, Variant};
 
-/// Everything that the configuration asks for: one instance of each stage, or several where a list fans it out.
+/// All instances of the configuration: one for each stage, or several if lists of values require it.
 pub struct Graph {
-    /// Each after those whose outputs it reads.
+    /// The instances in topological order.
     pub instances: Vec<Instance>,
 }
 
-/// One piece of work: a stage with its parameters and inputs.
+/// A stage with its parameters and inputs.
 pub struct Instance {
-    /// The stage's name, or name and values when a list fans it out: `search@12`.
+    /// The name of the stage, followed by values if it has several instances, such as `search@12`.
     pub id: String,
     /// The stage.
     pub stage: Stage,
-    /// The position of its variant in the configuration; the first of them when several share it.
+    /// Index of the variant in the configuration; if several variants share the instance, the first one.
     pub variant: usize,
-    /// Its parameters.
+    /// Parameters of the stage.
     pub params: Value,
-    /// Its inputs.
+    /// Inputs of the stage.
     pub inputs: Vec<InputBinding>,
 }
 
-/// An input of an instance.
+/// An input of an instance and its source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InputBinding {
-    /// The port.
+    /// Name of the input.
     pub port: &'static str,
-    /// What it reads.
+    /// Where the input comes from.
     pub source: InputSource,
 }
 
-/// Where an input comes from.
+/// The source of an input.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum InputSource {
-    /// An output of another instance, by the instance's position and the output's name.
+    /// An output of another instance: index of the instance, name of the output.
     Instance(usize, &'static str),
-    /// Something that no stage made.
+    /// Data that is not made by a stage.
     External(External),
 }
 
-/// Data that no stage made.
+/// Data that is not made by a stage.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum External {
-    /// A folder of class folders with images.
+    /// A folder with one subfolder of images for each class.
     Folder {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// The key of the configuration that names it.
+        /// The configuration key that specifies the folder.
         key: &'static str,
     },
-    /// The images that a list file names.
+    /// The images of a list file.
     List {
-        /// The folder that the list's paths start from.
+        /// The folder that paths in the list are relative to.
         root: PathBuf,
-        /// The list.
+        /// Path of the list file.
         path: PathBuf,
-        /// The key of the configuration that names it.
+        /// The configuration key that specifies the list.
         key: &'static str,
     },
-    /// One file.
+    /// A single file.
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The key of the configuration that names it.
+        /// The configuration key that specifies the file.
         key: &'static str,
     },
 }
 
 impl Graph {
-    /// Works out the instances of all stages; variants of the configuration share what does not differ between them.
+    /// Creates the instances of all stages. Variants share the instances that do not differ between them.
     pub fn new(configuration: &Configuration) -> Self {
         let mut instances: Vec<(Instance, BTreeSet<usize>)> = Vec::new();
         for stage in Stage::ALL.iter().copied() {
-            // What tells the instances of a stage apart, and where each stands.
+            // The properties that distinguish the instances of a stage, and the index of each instance.
             let mut known: BTreeMap<(String, Vec<InputBinding>, String), usize> = BTreeMap::new();
             for (position, variant) in configuration.variants.iter().enumerate() {
                 if !stage.is_enabled(&variant.config) {
@@ -101,7 +101,7 @@ impl Graph {
         Self { instances: instances.into_iter().map(|(instance, _)| instance).collect() }
     }
 
-    /// Returns the positions of the instances whose outputs this one reads.
+    /// Returns the indices of the instances whose outputs an instance reads.
     pub fn upstream(&self, instance: usize) -> BTreeSet<usize> {
         self.instances[instance]
             .inputs
@@ -113,7 +113,7 @@ impl Graph {
             .collect()
     }
 
-    /// Returns `instances` and everything that they need before them.
+    /// Returns `instances` and all their dependencies.
     pub fn closure(&self, instances: impl IntoIterator<Item = usize>) -> BTreeSet<usize> {
         let mut needed = BTreeSet::new();
         let mut open: Vec<usize> = instances.into_iter().collect();
@@ -125,7 +125,7 @@ impl Graph {
         needed
     }
 
-    /// Returns the position of the instance of that name.
+    /// Returns the index of the instance with a given name.
     pub fn by_id(&self, id: &str) -> Option<usize> {
         self.instances.iter().position(|instance| instance.id == id)
     }
@@ -181,7 +181,7 @@ fn bind_inputs(
         .collect()
 }
 
-/// The stage's name, and the values of those lists on which all of the instance's variants agree.
+/// Returns the name of an instance: the stage, and the values of those lists that are the same in all its variants.
 fn name(stage: Stage, configuration: &Configuration, variants: &BTreeSet<usize>) -> String {
     let labels: Vec<String> = configuration
         .axes
@@ -212,13 +212,13 @@ mod tests {
     }
 
     #[test]
-    fn without_lists_every_stage_has_one_instance_of_its_name() {
+    fn without_lists_each_stage_has_one_instance() {
         assert_eq!(ids(&[]), ["split", "lookup", "search", "select", "parse", "train", "test"]);
         assert_eq!(ids(&["select.candidates=0"]), ["split", "lookup", "search", "parse", "train", "test"]);
     }
 
     #[test]
-    fn a_list_of_targets_shares_what_is_before_the_search() {
+    fn targets_share_the_stages_before_the_search() {
         let expected = [
             "split",
             "lookup",
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_depends_on_a_list_carries_its_values() {
+    fn only_instances_that_depend_on_a_list_have_its_values_in_their_names() {
         let lists = ["search.target_lat_ms=[12, 15]", "matrix.train.lr=[0.1, 0.2]"];
         let selected = ids(&lists);
         assert!(selected.contains(&"search@12".to_owned()), "{selected:?}");
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_speed_alone_fans_nothing_out() {
+    fn keys_that_affect_only_speed_create_no_instances() {
         assert_eq!(ids(&["matrix.data.workers=[1, 3]"]).len(), 7);
     }
 }

@@ -9,52 +9,52 @@ use tfnas_stages::Input;
 
 use crate::plan::{External, Graph, InputSource};
 
-/// Which files of an image folder count: all but hidden and system ones.
+/// The files of an image folder that are hashed: all except hidden and system files.
 pub const IMAGE_FOLDER: FolderRules = FolderRules { is_ignored, is_new: is_newly_read };
 
-/// The data that no stage made, identified by its content, each read once.
+/// Input data that is not made by a stage, identified by its content. Each input is read once.
 #[derive(Default)]
 pub struct ExternalInputs {
     known: BTreeMap<External, Option<Resolved>>,
-    /// Image by image; none where nobody wants that.
+    /// Individual images of each input; `None` if they are not needed.
     images: Option<BTreeMap<External, IdentifiedImages>>,
 }
 
-/// Images whose content is known, one by one.
+/// The individual images of an input, with their digests.
 #[derive(Debug)]
 pub struct IdentifiedImages {
     /// All files.
     pub manifest: FolderManifest,
-    /// The list that names them, where there is one.
+    /// The list file, if the input is one.
     pub list: Option<ImageList>,
 }
 
-/// Data whose content is known.
+/// An input whose content is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
-    /// What a worker is told.
+    /// The input as passed to a worker.
     pub input: Input,
-    /// Its digest.
+    /// Digest of the content.
     pub digest: Digest,
-    /// How many files it is.
+    /// Number of files.
     pub files: u64,
-    /// Their size together.
+    /// Total size of the files.
     pub bytes: u64,
-    /// What an image folder holds beside images.
+    /// Files of an image folder that are not used.
     pub left_out: LeftOut,
 }
 
-/// What is left out of a folder of images.
+/// Files of an image folder that are not used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeftOut {
-    /// Hidden and system files and folders.
+    /// Number of hidden and system files and folders.
     pub ignored: u64,
-    /// Photos in formats that are not read.
+    /// Photos in unsupported formats.
     pub unread: UnreadFormats,
 }
 
 impl LeftOut {
-    /// Counts what a folder holds.
+    /// Counts the unused files of a folder.
     fn of(identity: &InputIdentity) -> Self {
         let mut unread = UnreadFormats::default();
         for entry in identity.manifest.entries() {
@@ -64,39 +64,39 @@ impl LeftOut {
     }
 }
 
-/// Data that is not there, or cannot be read.
+/// An input does not exist or cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
-    /// A file or folder that does not exist.
+    /// A file or folder does not exist.
     #[error("{key}: {} does not exist", path.display())]
     Missing {
-        /// The key of the configuration that names it.
+        /// The configuration key that specifies the path.
         key: &'static str,
-        /// What it names.
+        /// The path.
         path: PathBuf,
     },
-    /// A file where a folder should be, or the reverse.
+    /// A file was given instead of a folder, or the reverse.
     #[error("{key}: {} is no {expected}", path.display())]
     Kind {
-        /// The key of the configuration that names it.
+        /// The configuration key that specifies the path.
         key: &'static str,
-        /// What it names.
+        /// The path.
         path: PathBuf,
-        /// What it should be.
+        /// The expected kind.
         expected: &'static str,
     },
-    /// The images cannot be identified.
+    /// The images cannot be hashed.
     #[error("{key}: {source}")]
     Content {
-        /// The key of the configuration that names them.
+        /// The configuration key that specifies the images.
         key: &'static str,
         /// What is wrong.
         source: FolderError,
     },
-    /// A list that names no images.
+    /// The list file is invalid.
     #[error("{key}: {source}")]
     List {
-        /// The key of the configuration that names it.
+        /// The configuration key that specifies the list.
         key: &'static str,
         /// What is wrong.
         source: tfnas_images::ListError,
@@ -104,11 +104,11 @@ pub enum InputError {
 }
 
 impl ExternalInputs {
-    /// Identifies everything that these instances read and no stage made. What does not exist yet because it will be
-    /// generated under `generated` stays unknown.
+    /// Identifies all external inputs of the instances. Inputs for which `generated` is true may be missing; they stay
+    /// unknown until they are generated.
     ///
     /// # Errors
-    /// [`InputError`] for the first that is not there or cannot be read.
+    /// Returns [`InputError`] for the first input that does not exist or cannot be read.
     pub fn identify(
         &mut self,
         graph: &Graph,
@@ -137,14 +137,14 @@ impl ExternalInputs {
         Ok(())
     }
 
-    /// Returns what is known of an input; none for what is not generated yet.
+    /// Returns an input, or `None` if it has not been generated yet.
     pub fn get(&self, external: &External) -> Option<&Resolved> {
         self.known.get(external)?.as_ref()
     }
 }
 
 impl ExternalInputs {
-    /// Says on standard error what is left out of folders of images.
+    /// Logs which files of image folders are not used.
     pub fn tell_left_out(&self) {
         for (external, resolved) in &self.known {
             let Some(Resolved { left_out: LeftOut { ignored, unread }, .. }) = resolved else { continue };
@@ -160,36 +160,36 @@ impl ExternalInputs {
         }
     }
 
-    /// Keeps the digest of each image that is identified from now on, until [`forget_images`](Self::forget_images).
+    /// From now on, keeps the digest of each image, until [`forget_images`](Self::forget_images).
     pub fn keep_images(&mut self) {
         self.images.get_or_insert_default();
     }
 
-    /// Frees the memory of the digests of images.
+    /// Frees the memory used by digests of images.
     pub fn forget_images(&mut self) {
         self.images = None;
     }
 
-    /// Returns the images of an input, if they are kept.
+    /// Returns the images of an input, if they have been kept.
     pub fn images(&self, external: &External) -> Option<&IdentifiedImages> {
         self.images.as_ref()?.get(external)
     }
 
-    /// Returns all that was asked about.
+    /// Returns all inputs that have been looked up.
     pub fn known(&self) -> impl Iterator<Item = &External> {
         self.known.keys()
     }
 }
 
 impl External {
-    /// Returns the file or folder.
+    /// Returns the path of the file or folder.
     pub fn path(&self) -> &Path {
         match self {
             Self::Folder { path, .. } | Self::List { path, .. } | Self::File { path, .. } => path,
         }
     }
 
-    /// Returns the key of the configuration that names it.
+    /// Returns the configuration key that specifies the input.
     pub fn key(&self) -> &'static str {
         match self {
             Self::Folder { key, .. } | Self::List { key, .. } | Self::File { key, .. } => key,
@@ -197,10 +197,10 @@ impl External {
     }
 }
 
-/// Checks that everything these instances read, and no stage makes, is there; nothing is read yet.
+/// Checks that all external inputs of the instances exist, without reading them.
 ///
 /// # Errors
-/// [`InputError`] for the first that is not there.
+/// Returns [`InputError`] for the first input that does not exist.
 pub fn check(
     graph: &Graph,
     instances: impl IntoIterator<Item = usize>,
@@ -215,7 +215,7 @@ pub fn check(
     Ok(())
 }
 
-/// Returns whether it is there; false for what will be generated.
+/// Returns whether an input exists; false if it will be generated.
 fn check_one(external: &External, generated: &dyn Fn(&Path) -> bool) -> Result<bool, InputError> {
     let (key, path) = (external.key(), external.path());
     if !path.exists() {
@@ -259,13 +259,13 @@ fn resolve(
         External::List { root, .. } => root.clone(),
         _ => path.to_owned(),
     };
-    // A worker may run in another folder.
+    // The worker may have another working directory.
     let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
     let input = Input { path: absolute(path), list: list.map(absolute), digest: digest.to_string() };
     Ok(Some((Resolved { input, digest, files, bytes, left_out }, images)))
 }
 
-/// A list's content is the list and the images that it names, not what else lies in their folder.
+/// Identifies a list and the images in it, but not other files in their folder.
 fn identify_images(
     root: &Path,
     list: &Path,

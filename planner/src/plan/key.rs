@@ -4,10 +4,10 @@ use tfnas_artifacts::{Digest, KeyError, KeyManifest};
 
 use crate::plan::Instance;
 
-/// Returns everything that identifies the work of an instance, once the digests of its inputs are known.
+/// Returns the fields of an instance's cache key, given the digests of its inputs.
 ///
 /// # Errors
-/// [`KeyError`] for parameters that have no canonical form.
+/// Returns [`KeyError`] if the parameters have no canonical form.
 pub fn manifest(
     instance: &Instance,
     inputs: &BTreeMap<&'static str, Digest>,

@@ -1,4 +1,4 @@
-//! Which stages run, and why: the graph of instances, their keys, and what the ledger knows of them.
+//! Determines which stages run, and why: the graph of instances, their cache keys, and their results in the ledger.
 
 mod action;
 mod cause;

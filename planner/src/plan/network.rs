@@ -8,35 +8,35 @@ use tfnas_stages::{Source, Stage};
 use crate::network_file::{ConfigFile, NetworkFileError, WeightsBytes};
 use crate::plan::{Action, External, InputSource, PlanError, Planner};
 
-/// What is wrong with a network or weights of the user's, found before anything starts.
+/// A network or weights given by the user are invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
-    /// A file that cannot be read, or is not what it should be.
+    /// A file cannot be read or is invalid.
     #[error("{key}: {source}")]
     File {
-        /// The key that names it.
+        /// The configuration key that specifies the file.
         key: &'static str,
-        /// What is wrong with it.
+        /// What is wrong.
         source: Box<NetworkFileError>,
     },
-    /// A network of another space than the configuration's.
+    /// The network is not in the search space of the configuration.
     #[error("train.from: {}: {source}", path.display())]
     OtherSpace {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// In what.
+        /// The differences.
         source: OtherSpace,
     },
-    /// The ledger.
+    /// The ledger cannot be read.
     #[error(transparent)]
     Plan(#[from] PlanError),
 }
 
-/// Checks what `train.from` and `test.weights` name for the trainings and tests among `instances` that may run: that the
-/// network is one of the space, and that the weights are those of the network.
+/// Checks the files given by `train.from` and `test.weights` for the trainings and tests among `instances` that may
+/// run: the network must be in the search space, and the weights must match the network.
 ///
 /// # Errors
-/// [`NetworkError`].
+/// Returns [`NetworkError`] for the first file that is invalid.
 pub fn check_networks(planner: &Planner<'_>, instances: &BTreeSet<usize>) -> Result<(), NetworkError> {
     let stage_of = |at: &usize| planner.graph.instances[*at].stage;
     let all = instances.iter().copied().filter(|at| matches!(stage_of(at), Stage::Train | Stage::Test)).collect();
@@ -65,12 +65,12 @@ fn check_weights(config: &ModelConfig, path: &Path, key: Option<&str>) -> Result
     checked.map_err(in_file("test.weights"))
 }
 
-/// Says which key names the file that is wrong.
+/// Adds the configuration key to an error about a file.
 fn in_file(key: &'static str) -> impl Fn(NetworkFileError) -> NetworkError {
     move |source| NetworkError::File { key, source: Box::new(source) }
 }
 
-/// The file that an instance reads from this source.
+/// Returns the path of the file that an instance reads from a given source.
 fn file_of<'a>(planner: &Planner<'a>, instance: usize, source: Source) -> Option<&'a Path> {
     let config = &planner.variant(instance).config;
     let stage = planner.graph.instances[instance].stage;

@@ -7,32 +7,32 @@ use crate::config::{Configuration, Variant};
 use crate::machine::{Device, key_facts};
 use crate::plan::{Action, Cause, Changes, ExternalInputs, Graph, InputSource, Plan, Step, manifest};
 
-/// Works out what runs and why; has no effect on anything.
+/// Determines what runs and why, without side effects.
 pub struct Planner<'a> {
     /// The configuration.
     pub configuration: &'a Configuration,
-    /// Its instances.
+    /// The instances of the configuration.
     pub graph: &'a Graph,
-    /// The device that each of the configuration's variants computes on.
+    /// The device of each variant of the configuration.
     pub devices: &'a [Device],
-    /// The data that no stage made.
+    /// The inputs that are not made by stages.
     pub externals: &'a ExternalInputs,
     /// The store and the ledger.
     pub cache: &'a Cache,
 }
 
-/// A plan that cannot be made.
+/// The plan cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// Parameters without a canonical form.
+    /// The parameters of an instance have no canonical form.
     #[error("{id}: {source}")]
     Key {
         /// The instance.
         id: String,
-        /// What is wrong with which parameter.
+        /// The parameter and what is wrong with it.
         source: KeyError,
     },
-    /// The store or the ledger.
+    /// The store or the ledger cannot be read.
     #[error(transparent)]
     Cache(#[from] CacheError),
 }
@@ -44,20 +44,20 @@ impl From<LedgerError> for PlanError {
 }
 
 impl Planner<'_> {
-    /// Returns the variant that an instance takes its configuration from.
+    /// Returns the variant of the configuration that an instance belongs to.
     pub fn variant(&self, instance: usize) -> &Variant {
         &self.configuration.variants[self.graph.instances[instance].variant]
     }
 
-    /// Returns the device that an instance computes on.
+    /// Returns the device that an instance uses.
     pub fn device(&self, instance: usize) -> &Device {
         &self.devices[self.graph.instances[instance].variant]
     }
 
-    /// Plans the instances chosen, and what they need before them; those of `forced` run whatever is known.
+    /// Plans the selected instances and their dependencies. Instances in `forced` run even if they are cached.
     ///
     /// # Errors
-    /// [`PlanError`].
+    /// Returns [`PlanError`] if a key cannot be computed, or if the store or the ledger cannot be read.
     pub fn plan(&self, chosen: &BTreeSet<usize>, forced: &BTreeSet<usize>) -> Result<Plan, PlanError> {
         let mut results = BTreeMap::new();
         let mut steps = Vec::new();
@@ -71,7 +71,7 @@ impl Planner<'_> {
         Ok(Plan { steps })
     }
 
-    /// Plans one instance, given the results of those before it that are known.
+    /// Plans one instance, given the known results of its dependencies.
     fn step(&self, position: usize, results: &BTreeMap<usize, Attempt>, forced: bool) -> Result<Step, PlanError> {
         let instance = &self.graph.instances[position];
         let expected_ms = self.cache.ledger().expected_ms(&instance.id, instance.stage.name())?;
@@ -94,10 +94,10 @@ impl Planner<'_> {
         Ok(Step { action, manifest: Some(manifest), hit, because, ..step })
     }
 
-    /// Returns what identifies the work of an instance; none while an input is not known.
+    /// Returns the fields of an instance's cache key, or `None` if an input is not known yet.
     ///
     /// # Errors
-    /// [`PlanError::Key`].
+    /// Returns [`PlanError::Key`] if the parameters have no canonical form.
     pub fn manifest(
         &self,
         position: usize,
@@ -110,7 +110,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Returns the digests of an instance's inputs, given those of outputs; none while one is not known.
+    /// Returns the digests of an instance's inputs, given those of outputs, or `None` if one is not known yet.
     pub fn inputs(
         &self,
         position: usize,
@@ -120,15 +120,15 @@ impl Planner<'_> {
         inputs.iter().map(|input| Some((input.port, self.digest(&input.source, output)?))).collect()
     }
 
-    /// Returns which facts of the environment belong to the key of an instance.
+    /// Returns which facts about the environment are part of an instance's cache key.
     pub fn key_facts(&self, position: usize) -> KeyFacts {
         self.graph.instances[position].stage.key_facts(&self.variant(position).config)
     }
 
-    /// Returns what identifies the work of an instance with these inputs and facts of the environment.
+    /// Returns the fields of an instance's cache key for these inputs and facts about the environment.
     ///
     /// # Errors
-    /// [`PlanError::Key`].
+    /// Returns [`PlanError::Key`] if the parameters have no canonical form.
     pub fn manifest_of(
         &self,
         position: usize,
@@ -146,10 +146,10 @@ impl Planner<'_> {
         }
     }
 
-    /// Returns why an instance whose key is known has to run, given what was found of that key.
+    /// Returns why an instance whose key is known must run, given the cached result of this key, if any.
     ///
     /// # Errors
-    /// [`PlanError::Cache`].
+    /// Returns [`PlanError::Cache`] if the ledger cannot be read.
     pub fn reasons(
         &self,
         position: usize,
@@ -171,7 +171,7 @@ impl Planner<'_> {
         let ledger = self.cache.ledger();
         let last = ledger.last_attempt(&instance.id)?;
         if let Some(last) = last.filter(|last| last.key == key && last.outcome != Some(Outcome::Done)) {
-            // An attempt without an end is one whose planner was killed.
+            // The planner of an attempt without an outcome was killed.
             let outcome = last.outcome.unwrap_or(Outcome::Interrupted).name();
             let cause = last.cause.map_or_else(|| outcome.to_owned(), |cause| format!("{outcome}: {cause}"));
             return Ok(vec![Cause { old: Some(cause.into()), ..Cause::plain("outcome") }]);
@@ -185,14 +185,14 @@ impl Planner<'_> {
         Ok(self.differences(position, &last.manifest, manifest))
     }
 
-    /// Returns in what a manifest of an instance differs from an earlier one, and where each change comes from.
+    /// Returns how a manifest differs from an earlier one of the same instance, and where each change comes from.
     pub fn differences(&self, position: usize, old: &KeyManifest, new: &KeyManifest) -> Changes {
         let stage = self.graph.instances[position].stage;
         let changes = Cause::differences(old, new, stage, self.variant(position));
         changes.into_iter().map(|change| self.with_source(position, change)).collect()
     }
 
-    /// Returns the inputs that are not known yet.
+    /// Returns the inputs that are not known yet as reasons to run.
     fn unknown_inputs(&self, position: usize, results: &BTreeMap<usize, Attempt>) -> Result<Changes, PlanError> {
         let instance = &self.graph.instances[position];
         let last = self.cache.ledger().last_result(&instance.id)?;
@@ -210,7 +210,7 @@ impl Planner<'_> {
             .collect())
     }
 
-    /// Adds to the change of an input where the input comes from.
+    /// Adds the source of an input to its change.
     fn with_source(&self, position: usize, change: Cause) -> Cause {
         let port = change.field.strip_prefix("input ");
         let inputs = &self.graph.instances[position].inputs;

@@ -5,23 +5,23 @@ use tfnas_stages::Stage;
 use crate::config::nearest::suggestion;
 use crate::plan::Graph;
 
-/// The word that stands for every stage.
+/// The name that selects every stage.
 const ALL: &str = "all";
 
-/// A name that no stage and no instance has.
+/// No stage or instance has this name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no stage `{name}`")]
 pub struct SelectError {
-    /// What was typed.
+    /// The name as given by the user.
     pub name: String,
-    /// The nearest name, or all of them.
+    /// The most similar name, or all names.
     pub hint: String,
 }
 
-/// Returns the instances that names stand for: `all`, a stage with all its instances, or one instance (`search@12`).
+/// Returns the selected instances. A name is `all`, a stage (all its instances), or an instance such as `search@12`.
 ///
 /// # Errors
-/// [`SelectError`] for a name that nothing has.
+/// Returns [`SelectError`] if a name is unknown.
 pub fn select(graph: &Graph, names: &[String]) -> Result<BTreeSet<usize>, SelectError> {
     let mut chosen = BTreeSet::new();
     for name in names {

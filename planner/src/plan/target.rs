@@ -7,40 +7,40 @@ use tfnas_stages::{Stage, UnreachableTarget};
 use crate::plan::{Action, External, InputSource, PlanError, Planner};
 use crate::table_file::{self, ReadTableError};
 
-/// What is wrong with a target or a table, found before anything starts.
+/// A target latency or a latency table given by the user is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// No network of the space has this latency.
+    /// No network of the space reaches the target latency.
     #[error("{place}: {source} (the table is {})", table.display())]
     Unreachable {
-        /// Where the target stands.
+        /// Where the target is set.
         place: String,
-        /// The table.
+        /// Path of the table.
         table: PathBuf,
-        /// The target, and what can be reached.
+        /// The target, and the range that can be reached.
         source: UnreachableTarget,
     },
-    /// A table that does not know what the space needs.
+    /// The table has no entries for operations of the space.
     #[error("lookup.import: {}: {source}", table.display())]
     Table {
-        /// The table.
+        /// Path of the table.
         table: PathBuf,
-        /// What is missing.
+        /// The missing entries.
         source: TableError,
     },
-    /// A file that is no table.
+    /// The file is not a latency table.
     #[error("lookup.import: {0}")]
     Read(#[from] ReadTableError),
-    /// The ledger.
+    /// The ledger cannot be read.
     #[error(transparent)]
     Plan(#[from] PlanError),
 }
 
-/// Checks the targets of all searches among `instances` that may run and whose table is known already, imported or
-/// made earlier.
+/// Checks the targets of all searches among `instances` that may run and whose latency table is already available,
+/// imported or cached.
 ///
 /// # Errors
-/// [`TargetError`].
+/// Returns [`TargetError`] for the first target or table that is invalid.
 pub fn check_targets(planner: &Planner<'_>, instances: &BTreeSet<usize>) -> Result<(), TargetError> {
     let all = instances.iter().copied().filter(|at| planner.graph.instances[*at].stage == Stage::Search).collect();
     let plan = planner.plan(&all, &BTreeSet::new())?;
@@ -53,7 +53,7 @@ pub fn check_targets(planner: &Planner<'_>, instances: &BTreeSet<usize>) -> Resu
         let path = match (made, imported(planner, lookup)) {
             (Some(output), _) => match planner.cache.open_verified(&output.digest) {
                 Ok(path) => path,
-                // It will be made again, and the worker checks the target.
+                // The table will be made again; then the worker checks the target.
                 Err(_) => continue,
             },
             (None, Some(path)) => path.to_owned(),

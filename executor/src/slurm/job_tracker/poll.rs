@@ -1,4 +1,4 @@
-//! Reading the worker's events and the user's requests.
+//! Reads the worker's events and the user's requests.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::RecvTimeoutError;
@@ -15,7 +15,7 @@ use crate::task_result::TaskFailure;
 impl JobTracker<'_> {
     /// Reads what the worker has written since the last call.
     pub(super) fn read_worker(&mut self) {
-        // What cannot be read now, as where another machine replaces it, is read next time.
+        // If the file cannot be read now, for example because another machine is replacing it, it is read next time.
         if let Ok(word) = WorkerStatus::read(&self.folder) {
             let word = word.filter(|word| word.submission == self.submission.number);
             if let Some(WorkerStatus { host, restart, submission, .. }) = &word
@@ -46,7 +46,8 @@ impl JobTracker<'_> {
         }
     }
 
-    /// A latency is filed under the device that the configuration declares, which must be the one that measures it.
+    /// Returns a failure if the device of the node is not the declared one: the latency would be stored under a wrong
+    /// key.
     fn wrong_device(&self, environment: &BTreeMap<String, String>) -> Option<TaskFailure> {
         let queue = &self.task.queue;
         let declared = queue.device_model.as_ref()?;
@@ -83,7 +84,7 @@ impl JobTracker<'_> {
         }
     }
 
-    /// Waits for `pause`, or until the user asks for something.
+    /// Waits for `pause`, or until the user requests something.
     pub(super) fn wait(&mut self, pause: Duration) {
         let (until, request) = (Instant::now() + pause, self.stop_request);
         while self.stop_request == request && Instant::now() < until {
@@ -91,13 +92,13 @@ impl JobTracker<'_> {
         }
     }
 
-    /// Waits for a request of the user, for `pause` at most.
+    /// Waits for a request of the user for at most `pause`.
     pub(super) fn poll_user(&mut self, pause: Duration) {
         let request = match self.inbox.recv_timeout(pause) {
             Ok(WorkerMessage::Stop) => StopRequest::End,
             Ok(WorkerMessage::Kill) => StopRequest::Kill,
             Ok(WorkerMessage::Detach) => StopRequest::Detach,
-            // Workers of the queue write to a file and send nothing here.
+            // Workers on the cluster write events to a file, not to this channel.
             Ok(WorkerMessage::Event(_) | WorkerMessage::UnparsedLine(_) | WorkerMessage::Closed)
             | Err(RecvTimeoutError::Timeout) => return,
             Err(RecvTimeoutError::Disconnected) => StopRequest::Detach,

@@ -1,4 +1,4 @@
-//! Submitting an attempt, and finding a job whose number never came back.
+//! Submits an attempt, and finds a job whose number was lost.
 
 use tfnas_stages::{Submission, WorkerState, WorkerStatus};
 
@@ -9,11 +9,11 @@ use crate::slurm::request::name;
 use crate::slurm::script::script;
 use crate::task_result::TaskFailure;
 
-/// The batch script's file in the attempt's folder.
+/// File name of the batch script in the attempt's folder.
 const SCRIPT: &str = "batch.sh";
 
 impl JobTracker<'_> {
-    /// Notes the next submission, before it is made.
+    /// Records the next submission before it is made.
     pub(super) fn prepare(&mut self, without_progress: u32) -> Result<(), Stop> {
         let number = self.submission.number + 1;
         let attempt = self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -42,7 +42,7 @@ impl JobTracker<'_> {
         Ok(())
     }
 
-    /// Submits what was prepared, unless the queue has it already.
+    /// Submits the prepared submission, unless the queue has it already.
     pub(super) fn submit(&mut self) -> Result<(), Stop> {
         loop {
             if self.submission_unconfirmed {
@@ -51,12 +51,12 @@ impl JobTracker<'_> {
                     self.status,
                     Some(WorkerStatus { state: WorkerState::Done { .. } | WorkerState::Failed { .. }, .. })
                 ) {
-                    // It has come and gone; by now the queue may have forgotten it.
+                    // The job has already ended; the controller may have forgotten it.
                     return Ok(());
                 }
                 match self.find()? {
                     Some(job) => return self.submitted(job),
-                    // One that the controller takes in later will find that it has been given up.
+                    // If the controller accepts the job later, the job will read that it was replaced, and exit.
                     None => self.prepare(self.submission.without_progress)?,
                 }
             }
@@ -70,7 +70,7 @@ impl JobTracker<'_> {
             let mut arguments = queue.arguments(&self.submission, &self.log, self.task.threads, cuda);
             arguments.push(self.folder.join(SCRIPT).display().to_string());
             let command = SlurmCommand::start("sbatch", &arguments).map_err(|message| self.unable(message))?;
-            // From here on the queue may have it, whatever becomes of the answer.
+            // From here on, the job may be in the queue, with or without a reply.
             self.submission_unconfirmed = true;
             match self.reply(command)? {
                 Reply::Ok(text) => match job_number(&text) {
@@ -98,7 +98,7 @@ impl JobTracker<'_> {
         Ok(())
     }
 
-    /// Looks for the submission in the queue by its name, until the controller replies.
+    /// Looks up the submission in the queue by its name. Retries until the controller replies.
     fn find(&mut self) -> Result<Option<String>, Stop> {
         loop {
             let command = SlurmCommand::by_name(&self.submission.name).map_err(|message| self.unable(message))?;
@@ -116,7 +116,7 @@ impl JobTracker<'_> {
         }
     }
 
-    /// Waits for the reply, unless the user asks for an end at once.
+    /// Waits for the reply, unless the user requests an immediate stop.
     pub(super) fn reply(&mut self, mut command: SlurmCommand) -> Result<Reply, Stop> {
         loop {
             if let Some(reply) = command.reply() {
@@ -130,7 +130,7 @@ impl JobTracker<'_> {
     }
 }
 
-/// Reads a job's number as sbatch and squeue write it, in the last line: `12`, or `12;cluster`.
+/// Parses a job number from the last line that sbatch or squeue prints: `12` or `12;cluster`.
 fn job_number(text: &str) -> Option<String> {
     let number = text.lines().next_back()?.trim().split([';', ' ']).next()?;
     (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then(|| number.to_owned())
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_jobs_number_is_the_last_line_and_nothing_else_is_one() {
+    fn the_job_number_is_parsed_from_the_last_line() {
         assert_eq!(job_number("12").as_deref(), Some("12"));
         assert_eq!(job_number("Welcome to the cluster\n12;north\n").as_deref(), Some("12"));
         for noise in ["", "Submitted", "12a", "\n"] {

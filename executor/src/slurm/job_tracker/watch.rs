@@ -1,4 +1,4 @@
-//! Following a job: events of its worker, state in the queue, requests of the user.
+//! Follows a job: events of its worker, its state in the queue, requests of the user.
 
 use std::time::{Duration, Instant};
 
@@ -10,21 +10,21 @@ use crate::slurm::controller::{self, Reply, SlurmCommand};
 use crate::slurm::decision::{JobOutcome, decide};
 use crate::slurm::state::QueueState;
 
-/// How soon the controller is asked again while something waits for its reply.
+/// How soon to poll the controller again if something depends on its reply.
 const ASK_SOON: Duration = Duration::from_secs(1);
-/// How long a job may take to end in order: a slow step, and a checkpoint of the largest state.
+/// How long a job may take to stop in order: a slow step, and writing a large resume point.
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
-/// How soon a request to end is repeated: one that reaches the node before the worker is lost.
+/// How soon to repeat a request to stop: a signal that reaches the node before the worker has started is lost.
 const STOP_AGAIN: Duration = Duration::from_secs(5);
-/// How long a cancelled job may take to its end: Slurm kills what ignores the signal after half a minute.
+/// How long a cancelled job may take to end. Slurm kills a job that ignores the signal after half a minute.
 const KILL_PATIENCE: Duration = Duration::from_secs(60);
-/// How long the controller may take to be told that a job is to end, when the user waits for it.
+/// How long to wait for the controller to accept a cancellation.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(15);
-/// How long a job may stay in the queue after its worker's final status.
+/// How long a job may stay in the queue after its worker has written its final status.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(15);
 
 impl JobTracker<'_> {
-    /// Follows the job until there is something to be done.
+    /// Follows the job until it has ended or must be submitted again.
     pub(super) fn watch(&mut self) -> Result<JobOutcome, Stop> {
         let job = self.submission.job.clone().unwrap_or_default();
         let poll = self.task.queue.poll;
@@ -59,7 +59,7 @@ impl JobTracker<'_> {
             match decide(&job, word, state.as_ref(), self.stop_request != StopRequest::None) {
                 Some(decision) if decision.confirmed => return Ok(decision.outcome),
                 Some(decision) => {
-                    // After a kill no status is waited for: it would be discarded.
+                    // After a kill, do not wait for a status: it would be ignored.
                     if doubt.get_or_insert_with(Instant::now).elapsed() >= self.visibility_timeout
                         || self.stop_request == StopRequest::Kill
                     {
@@ -68,7 +68,7 @@ impl JobTracker<'_> {
                 }
                 None => doubt = None,
             }
-            // The queue has to say why the worker was interrupted, or the user waits.
+            // Poll sooner if the queue must tell why the worker was interrupted, or if the user is waiting.
             let is_over = matches!(self.status, Some(WorkerStatus { state: WorkerState::Interrupted { .. }, .. }));
             let waiting = matches!(state, Some(QueueState::Waiting { .. }));
             if (is_over && !waiting) || self.stop_request != StopRequest::None {
@@ -82,7 +82,7 @@ impl JobTracker<'_> {
         }
     }
 
-    /// Does what the user asked for.
+    /// Carries out the user's request.
     fn apply_request(&mut self, job: &str, state: Option<&QueueState>, ending: &mut EndRequest) -> Result<(), Stop> {
         match self.stop_request {
             StopRequest::None => Ok(()),
@@ -112,9 +112,9 @@ impl JobTracker<'_> {
                 let command = SlurmCommand::start("scancel", &arguments).map_err(|message| self.unable(message))?;
                 match self.reply(command) {
                     Ok(Reply::NoReply(text)) => self.no_reply(&text),
-                    // Refused: it has ended meanwhile, or waits again.
+                    // An error means that the job has ended meanwhile, or is pending again.
                     Ok(Reply::Ok(_) | Reply::Error(_)) => {}
-                    // The second Ctrl-C, which is obeyed next.
+                    // A second Ctrl-C, which the next call handles.
                     Err(_) => return Ok(()),
                 }
                 ending.asked = Some(Instant::now());
@@ -123,7 +123,7 @@ impl JobTracker<'_> {
         }
     }
 
-    /// Cancels a job; returns whether the controller replied.
+    /// Cancels a job. Returns whether the controller has replied.
     fn cancel(&mut self, job: &str) -> bool {
         let Ok(mut command) = SlurmCommand::start("scancel", &[job.to_owned()]) else { return false };
         let begun = Instant::now();
@@ -140,7 +140,7 @@ impl JobTracker<'_> {
         false
     }
 
-    /// Waits until a job ends whose worker has written its final status, and cancels it if it does not end.
+    /// Waits until a job ends whose worker has written its final status. Cancels the job if it does not end.
     pub(super) fn wait_for_exit(&mut self) -> Result<(), Stop> {
         let Some(job) = self.submission.job.clone() else { return Ok(()) };
         let begun = Instant::now();
@@ -149,12 +149,12 @@ impl JobTracker<'_> {
             let command = SlurmCommand::of_job(&job).map_err(|message| self.unable(message))?;
             let seen = match self.reply(command) {
                 Ok(reply) => controller::queue_state(reply),
-                // The user waits no longer.
+                // The user does not want to wait.
                 Err(_) => return Ok(()),
             };
             match seen {
                 Ok(state) if state.is_over() => return Ok(()),
-                // Started again although it was done.
+                // Requeued although the worker is done.
                 Ok(QueueState::Waiting { .. }) => break,
                 Ok(_) if begun.elapsed() > LEAVE_PATIENCE => break,
                 Ok(_) => {}
@@ -171,13 +171,13 @@ impl JobTracker<'_> {
     }
 }
 
-/// How far the request to end a job is.
+/// The state of a request to stop a job.
 #[derive(Default)]
 struct EndRequest {
-    /// Since when it has been asked to end.
+    /// When the stop was first requested.
     since: Option<Instant>,
-    /// When it was asked last.
+    /// When the stop was last requested.
     asked: Option<Instant>,
-    /// When it was cancelled.
+    /// When the job was cancelled.
     killed: Option<Instant>,
 }

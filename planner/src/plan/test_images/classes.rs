@@ -6,12 +6,12 @@ use tfnas_images::class_folders;
 use crate::plan::test_images::side::Side;
 use crate::plan::test_images::{Remarks, TestImagesError, named, quoted};
 
-/// A class with two names.
+/// A class whose name is spelled differently in the test and training images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtherSpelling {
-    /// In the test images.
+    /// Name in the test images.
     pub test: String,
-    /// In the training images.
+    /// Name in the training images.
     pub training: String,
 }
 
@@ -24,7 +24,7 @@ impl fmt::Display for OtherSpelling {
     }
 }
 
-/// Compares the classes of the test images with those of the network, and with `all` classes of the training images.
+/// Compares the classes of the test images with those of the network (`known`) and with all training classes (`all`).
 pub fn compare_classes(test: &Side<'_>, known: &[String], all: &[String]) -> Result<Remarks, TestImagesError> {
     let mut remarks = Remarks::default();
     if known.is_empty() {
@@ -74,7 +74,7 @@ pub fn compare_classes(test: &Side<'_>, known: &[String], all: &[String]) -> Res
     Ok(remarks)
 }
 
-/// Refuses test folders that are probably meant to be a training class of nearly the same name.
+/// Returns an error if test folders probably mean a training class with a slightly different name.
 fn check_spelling(folders: &BTreeSet<&str>, known: &[String]) -> Result<(), TestImagesError> {
     let names: HashSet<&str> = known.iter().map(String::as_str).collect();
     let folded: HashMap<String, &String> = known.iter().map(|name| (folded(name), name)).collect();
@@ -89,15 +89,15 @@ fn check_spelling(folders: &BTreeSet<&str>, known: &[String]) -> Result<(), Test
     if pairs.is_empty() { Ok(()) } else { Err(TestImagesError::Spelling { pairs }) }
 }
 
-/// A name without what people write in different ways.
+/// Normalizes the name of a class, so that names that differ only in spelling are equal.
 fn folded(name: &str) -> String {
     name.to_lowercase().chars().filter(|character| !matches!(character, ' ' | '-' | '_')).collect()
 }
 
-/// Refuses a list whose folders are training classes of other labels.
+/// Returns an error if folders of a list are training classes with other labels.
 fn check_labels(folders: &BTreeMap<u32, &str>, known: &[String]) -> Result<(), TestImagesError> {
     let labels: HashMap<&str, usize> = known.iter().enumerate().map(|(label, name)| (name.as_str(), label)).collect();
-    // Without a folder of its own for each label, the names of the folders do not tell classes.
+    // If labels share a folder, the names of the folders are not classes.
     let distinct: HashSet<&str> = folders.values().copied().collect();
     if distinct.len() != folders.len() {
         return Ok(());

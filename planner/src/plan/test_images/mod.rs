@@ -1,4 +1,4 @@
-//! Checks of the test images against the training images, made from the digests of both before anything runs.
+//! Compares the test images with the training images before anything runs, using the digests of both.
 
 mod classes;
 mod overlap;
@@ -17,50 +17,50 @@ use tfnas_stages::{Config, Protocol, SplitSection, Stage};
 
 use crate::plan::{External, InputSource, Planner};
 
-/// The kind of a remark about images of the same content.
+/// Kind of a remark about images with the same content.
 const OVERLAP: &str = "overlap";
-/// How many classes are named.
+/// Maximum number of classes in a message.
 const NAMED_CLASSES: usize = 10;
-/// More bytes than any list of classes has.
+/// Maximum size of a file with classes.
 const MAX_CLASSES_BYTES: u64 = 16 << 20;
 
-/// What is to be said of the test images before anything runs.
+/// Remarks about the test images.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Remarks {
-    /// What the result means.
+    /// Explanations of the results.
     pub notes: Vec<Remark>,
-    /// What may be a mistake.
+    /// Possible mistakes.
     pub warnings: Vec<Remark>,
 }
 
 /// One remark.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Remark {
-    /// Its kind, for programs.
+    /// Machine-readable kind.
     pub kind: &'static str,
-    /// For people.
+    /// Text for display.
     pub message: String,
 }
 
-/// Test images that do not fit the training images.
+/// The test images do not match the training images.
 #[derive(Debug, thiserror::Error)]
 pub enum TestImagesError {
-    /// Images of the same content on both sides.
+    /// Test and training images have the same content.
     #[error("data.test: {0}")]
     Overlap(Overlap),
-    /// Classes whose names are nearly the same.
+    /// Names of classes differ only in spelling.
     #[error(
         "data.test: classes of the test images have other names than the training classes: {}",
         named(pairs.iter().map(ToString::to_string))
     )]
     Spelling {
-        /// Each name in the test images, and in the training images.
+        /// The pairs of names.
         pairs: Vec<OtherSpelling>,
     },
-    /// Training images without classes.
+    /// The training images have no classes.
     #[error("data.train: the training images have no class folders")]
     NoTrainingClass,
-    /// No class in common.
+    /// The test images have no class in common with the training images.
     #[error(
         "data.test: {} has no images of the {} training classes ({}); its classes are {}",
         path.display(),
@@ -69,14 +69,14 @@ pub enum TestImagesError {
         if test.is_empty() { "none".to_owned() } else { named(test.iter().map(quoted)) }
     )]
     NoClass {
-        /// The test images.
+        /// Path of the test images.
         path: PathBuf,
-        /// The classes of the network.
+        /// Classes of the network.
         training: Vec<String>,
-        /// The classes of the test images.
+        /// Classes of the test images.
         test: Vec<String>,
     },
-    /// A list whose labels count other classes.
+    /// A label of the list of test images means another class than in the training images.
     #[error(
         "data.test: label {label} is class `{training}` in the training images, and its test images are in the folder \
          `{test}`, which is label {other} of the training images"
@@ -84,17 +84,17 @@ pub enum TestImagesError {
     Label {
         /// The label.
         label: usize,
-        /// Its class.
+        /// Its class in the training images.
         training: String,
-        /// The folder of its test images.
+        /// Folder of its test images.
         test: String,
-        /// The label of the class of that name.
+        /// Label of the class with the name of that folder.
         other: usize,
     },
 }
 
 impl TestImagesError {
-    /// Returns the way out.
+    /// Returns how to fix the error.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Overlap(_) => {
@@ -113,11 +113,11 @@ impl TestImagesError {
     }
 }
 
-/// Checks the test images that these instances read, as far as they and the training images are identified.
+/// Checks the test images of the instances, as far as they and the training images are identified.
 ///
 /// # Errors
-/// Returns [`TestImagesError`] if training and test share images and `data.allow_overlap` is not set, or if their classes
-/// have other names.
+/// Returns [`TestImagesError`] if test and training images overlap and `data.allow_overlap` is not set, or if their
+/// classes do not match.
 pub fn check_test_images(planner: &Planner<'_>, instances: &BTreeSet<usize>) -> Result<Remarks, TestImagesError> {
     let mut remarks = Remarks::default();
     for &at in instances {
@@ -144,7 +144,7 @@ pub fn check_test_images(planner: &Planner<'_>, instances: &BTreeSet<usize>) -> 
 }
 
 impl Remarks {
-    /// Returns a line for each remark.
+    /// Returns one line for each remark.
     pub fn text(&self) -> String {
         let notes = self.notes.iter().map(|note| format!("{}\n", note.message));
         notes.chain(self.warnings.iter().map(|warning| format!("warning: {}\n", warning.message))).collect()
@@ -162,7 +162,7 @@ impl Remarks {
     }
 }
 
-/// What an instance reads at a port, where no stage makes it.
+/// Returns the external input of an instance at a port.
 fn read_by<'a>(planner: &Planner<'a>, at: usize, port: &str) -> Option<&'a External> {
     let input = planner.graph.instances[at].inputs.iter().find(|input| input.port == port)?;
     match &input.source {
@@ -196,8 +196,8 @@ fn side<'a>(planner: &Planner<'a>, external: Option<&External>) -> Option<Side<'
     Some(Side { path: external.path().to_owned(), external: external.clone(), images })
 }
 
-/// The classes that the network of this configuration knows, in the order of their labels; none if their file cannot be
-/// read, which the split reports.
+/// Returns the classes of the network in the order of their labels, or `None` if their file cannot be read, which the
+/// split reports.
 fn known_classes(planner: &Planner<'_>, config: &Config, all: &[String]) -> Option<Vec<String>> {
     let is_restricted = config.split.published.is_some() || config.split.classes.is_some();
     if config.train.protocol == Protocol::Published || !is_restricted {
@@ -216,7 +216,7 @@ fn quoted(name: &String) -> String {
     format!("`{name}`")
 }
 
-/// The first of some words, and how many more there are.
+/// Joins the first words and the number of those that are left out.
 fn named(words: impl Iterator<Item = String>) -> String {
     let words: Vec<String> = words.collect();
     let more = words.len().saturating_sub(NAMED_CLASSES);

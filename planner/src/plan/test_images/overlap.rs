@@ -7,17 +7,17 @@ use tfnas_images::draw_test;
 
 use crate::plan::test_images::side::Side;
 
-/// How many pairs of equal images are named.
+/// Maximum number of pairs of equal images in the message.
 const NAMED_PAIRS: usize = 5;
 
-/// Test images whose content is also that of training images.
+/// Test images with the same content as training images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overlap {
-    /// How many test images.
+    /// Number of these test images.
     count: usize,
-    /// Of how many.
+    /// Total number of test images.
     total: usize,
-    /// The first test images, and a training image of the same content for each.
+    /// The first of these test images, each with a training image of the same content.
     first: Vec<(PathBuf, PathBuf)>,
 }
 
@@ -34,13 +34,14 @@ impl fmt::Display for Overlap {
 /// An image and its digest.
 type Hashed<'a> = (&'a str, &'a Digest);
 
-/// Returns the test images of the classes `known` whose content is that of training images; none if there are none.
+/// Returns the test images of the classes `known` with the same content as training images, or `None` if there are
+/// none.
 pub fn overlap(train: &Side<'_>, test: &Side<'_>, known: &[String]) -> Option<Overlap> {
     let test_images: Vec<Hashed<'_>> = test.images(Some(known)).collect();
     shared(&test_images, train.images(None), test, train)
 }
 
-/// Returns the test images that will be drawn from `train` and whose content is that of images that are left.
+/// Returns the test images that will be drawn from `train` and have the same content as images that remain.
 pub fn overlap_of_drawn(train: &Side<'_>, share: f64, seed: u64) -> Option<Overlap> {
     let mut seen = HashSet::new();
     if train.images(None).all(|(_, digest)| seen.insert(digest)) {
@@ -59,7 +60,7 @@ fn shared<'a>(
     test: &Side<'_>,
     train: &Side<'_>,
 ) -> Option<Overlap> {
-    // The test images are the fewer, so they are held, and the training images pass by.
+    // There are fewer test images, so these are kept in the map.
     let mut trained: HashMap<&Digest, Option<&str>> = test_images.iter().map(|(_, digest)| (*digest, None)).collect();
     for (path, digest) in train_images {
         if let Some(first) = trained.get_mut(digest) {

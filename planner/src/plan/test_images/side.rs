@@ -6,18 +6,18 @@ use tfnas_images::{Entry, ImageList, class_names, is_class_image};
 
 use crate::plan::{External, IdentifiedImages};
 
-/// Training or test images.
+/// The training or test images.
 pub struct Side<'a> {
-    /// The folder or list.
+    /// Path of the folder or list file.
     pub path: PathBuf,
-    /// As the configuration names it.
+    /// The input as specified in the configuration.
     pub external: External,
-    /// What it holds.
+    /// The images and their digests.
     pub images: &'a IdentifiedImages,
 }
 
 impl Side<'_> {
-    /// The names of the classes, in the order of their labels.
+    /// Returns the names of the classes in the order of their labels.
     pub fn classes(&self) -> Vec<String> {
         match &self.images.list {
             Some(list) => class_names(list),
@@ -25,13 +25,13 @@ impl Side<'_> {
         }
     }
 
-    /// The class folders that hold images.
+    /// Returns the class folders that contain images.
     pub fn folders(&self) -> BTreeSet<&str> {
         let mut folders = BTreeSet::new();
         let mut last = "";
         for entry in self.images.manifest.entries().iter().filter(|entry| is_class_image(&entry.path)) {
             let folder = class_of(&entry.path);
-            // The files of a folder stand together.
+            // Entries are sorted by folder.
             if folder != last {
                 folders.insert(folder);
                 last = folder;
@@ -40,7 +40,7 @@ impl Side<'_> {
         folders
     }
 
-    /// The images with their digests, those of classes that are not in `known` left out.
+    /// Returns the images with their digests. Images of classes that are not in `known` are left out.
     pub fn images<'a>(&'a self, known: Option<&'a [String]>) -> impl Iterator<Item = (&'a str, &'a Digest)> {
         let names: Option<HashSet<&str>> = known.map(|known| known.iter().map(String::as_str).collect());
         let labels = known.map_or(usize::MAX, <[String]>::len);
@@ -59,13 +59,13 @@ impl Side<'_> {
             } else {
                 is_class_image(path) && names.as_ref().is_none_or(|names| names.contains(class_of(path)))
             };
-            // Empty files are not images, and all alike.
+            // Empty files are not images, and all have the same digest.
             counts && entry.bytes > 0
         });
         entries.map(|entry| (&*entry.path, &entry.digest))
     }
 
-    /// The images and their classes; none if a list cannot hold them.
+    /// Returns the images with their labels, or `None` if they do not form a valid list.
     pub fn list(&self) -> Option<ImageList> {
         if let Some(list) = &self.images.list {
             return Some(list.clone());
@@ -78,7 +78,7 @@ impl Side<'_> {
         ImageList::new(entries.collect()).ok()
     }
 
-    /// Where an image is.
+    /// Returns the path of an image.
     pub fn path_of(&self, image: &str) -> PathBuf {
         match &self.external {
             External::List { root, .. } => root.join(image),
