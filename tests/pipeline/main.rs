@@ -8,6 +8,7 @@ mod determinism;
 mod documented;
 mod exporting;
 mod full_disk;
+mod initializing;
 mod killing;
 mod predicting;
 mod processes;

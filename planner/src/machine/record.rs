@@ -11,7 +11,7 @@ use crate::machine::{Device, build, cpu};
 /// `worker_blake3`.
 const IGNORED: [&str; 5] = ["worker", "source_revision", "source_clean", "cargo_lock_blake3", "planner_blake3"];
 
-/// The data type that the supernet and the derived network compute in.
+/// The type of the weights, whatever the precision of the computation, which is a parameter.
 const DTYPE: &str = "f32";
 
 /// Returns the facts that are part of a stage's cache key because they affect its result, by name.

@@ -1,0 +1,195 @@
+mod settings;
+mod survey;
+mod text;
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Deserialize;
+use settings::{Machine, Settings};
+use survey::Survey;
+use tfnas::{Architecture, ModelConfig, Space};
+use tfnas_executor::{query_worker, worker_program};
+use tfnas_humanize as humanize;
+use tfnas_planner::config::{FILE, space_named};
+use tfnas_planner::machine::{CpuLimit, Device, cpu};
+use tfnas_random::{Purpose, Stream};
+use tfnas_stages::DeviceChoice;
+
+use crate::error::CommandError;
+use crate::exit::Exit;
+
+/// What is written without a folder: every key that a first user changes, and what it does.
+const TEMPLATE: &str = include_str!("../../template.yaml");
+/// Images and passes of the measurement that the time is estimated from.
+const BATCH: usize = 32;
+const PASSES: usize = 5;
+
+/// Write a pipeline.yaml to start from
+///
+/// `init FOLDER` looks at the images in the folder (one folder per class, or train and test folders of these) and at the machine,
+/// and writes settings that suit them and the time, each with its reason. `init` alone, or with the name of a YAML file, writes
+/// a template with comments.
+#[derive(Args, Debug)]
+pub struct Init {
+    /// A folder of images, or the file to write a template to [default: pipeline.yaml]
+    #[arg(value_name = "FOLDER|FILE")]
+    path: Option<PathBuf>,
+
+    /// The file to write for a folder
+    #[arg(long, short, value_name = "FILE", default_value = FILE)]
+    output: PathBuf,
+
+    /// The time that the pipeline may take: 30m, 4h, 2d
+    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "1h")]
+    time: f64,
+
+    /// The worker's program, which times a few passes [default: tfnas-stage beside this program]
+    #[arg(long, value_name = "FILE")]
+    worker: Option<PathBuf>,
+}
+
+impl Init {
+    /// Writes the file; an existing file is left alone.
+    ///
+    /// # Errors
+    /// Returns an error if the file exists or cannot be written, or the folder has no images that can be read.
+    pub fn execute(&self) -> Result<Exit, CommandError> {
+        match &self.path {
+            Some(path) if !is_yaml(path) => self.survey(path),
+            path => {
+                let path = path.as_deref().unwrap_or(Path::new(FILE));
+                write_new(path, TEMPLATE)?;
+                let path = path.display();
+                tracing::info!("wrote {path}: set data.root and search.target_lat_ms, then `tfnas-pipeline run all`");
+                Ok(Exit::Done)
+            }
+        }
+    }
+
+    fn survey(&self, folder: &Path) -> Result<Exit, CommandError> {
+        if self.output.exists() {
+            return Err(exists(&self.output));
+        }
+        let survey = Survey::of(folder)?;
+        let device = Device::find(DeviceChoice::Auto)?;
+        let machine = Machine { cores: cpu::cores(), has_gpu: device.kind() == "cuda" };
+        let name = Settings::space_for(&survey, machine);
+        let forward_s = self.forward_s(&space_named(name)?, survey.classes.len(), &device, machine.cores)?;
+        let settings = Settings::choose(&survey, machine, name, forward_s, self.time);
+        let words = format!("{} ({})", device.model(), CpuLimit::of_process());
+        write_new(&self.output, &text::text(&survey, &settings, &relative(folder, &self.output), &words))?;
+        let images: usize = survey.classes.values().sum();
+        tracing::info!("{images} training images in {} classes, {}", survey.classes.len(), formats(&survey));
+        if let Some((_, why)) = &survey.unreadable {
+            tracing::warn!("an image cannot be read and will be left out: {why}");
+        }
+        tracing::info!(
+            "wrote {}: about {} in all, of it search {}, select {}, train {}; `tfnas-pipeline run all` starts it",
+            self.output.display(),
+            humanize::duration(settings.total_s()),
+            humanize::duration(settings.seconds[0]),
+            humanize::duration(settings.seconds[1]),
+            humanize::duration(settings.seconds[2]),
+        );
+        if settings.total_s() > 1.2 * self.time {
+            tracing::warn!(
+                "that is more than --time {}: the smallest settings for these images take so long",
+                humanize::duration(self.time)
+            );
+        }
+        Ok(Exit::Done)
+    }
+
+    /// Measures how long a random network of the space takes for one image, with all cores, in seconds.
+    fn forward_s(&self, space: &Space, classes: usize, device: &Device, threads: usize) -> Result<f64, CommandError> {
+        #[derive(Deserialize)]
+        struct Reply {
+            median_ms: f64,
+        }
+        let failed = |error: String| CommandError::failed(format!("cannot time a network: {error}"));
+        let worker = worker_program(self.worker.as_deref())?;
+        let network = Architecture::random(space, &mut Stream::new(0, Purpose::RandomArchitecture, 0, 0));
+        let config =
+            ModelConfig::from_architecture(space, &network, classes).map_err(|error| failed(error.to_string()))?;
+        let scratch = tempfile::Builder::new().prefix("tfnas-init-").tempdir();
+        let scratch = scratch.map_err(|error| failed(error.to_string()))?;
+        let file = scratch.path().join("model.config");
+        std::fs::write(&file, config.to_text()).map_err(|error| failed(error.to_string()))?;
+        let numbers = [space.definition().resolution, BATCH, threads, PASSES].map(|number| number.to_string().into());
+        let request = [&[file.into()], &numbers[..], &["0".into(), device.to_string().into()]].concat();
+        let reply = query_worker(&worker, "latency", &request)?;
+        let reply: Reply = serde_json::from_slice(&reply).map_err(|error| failed(error.to_string()))?;
+        Ok(reply.median_ms / 1e3 / BATCH as f64)
+    }
+}
+
+fn is_yaml(path: &Path) -> bool {
+    !path.is_dir() && path.extension().is_some_and(|end| end == "yaml" || end == "yml")
+}
+
+fn write_new(path: &Path, text: &str) -> Result<(), CommandError> {
+    let written =
+        OpenOptions::new().write(true).create_new(true).open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => exists(path),
+        _ => CommandError::usage(format!("cannot write {}: {error}", path.display())),
+    })
+}
+
+fn exists(path: &Path) -> CommandError {
+    CommandError::usage(format!("{} is there already", path.display())).with_hint("name another file")
+}
+
+/// Returns the folder as a file in another folder has to name it.
+fn relative(folder: &Path, file: &Path) -> PathBuf {
+    let beside = file.parent().unwrap_or(Path::new(""));
+    if beside.as_os_str().is_empty() || folder.is_absolute() {
+        return folder.to_owned();
+    }
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let (folder, beside) = (absolute(folder), absolute(beside));
+    folder.strip_prefix(&beside).map_or(folder.clone(), Path::to_owned)
+}
+
+fn formats(survey: &Survey) -> String {
+    let formats = survey.formats.iter().map(|(extension, count)| format!("{count} {extension}"));
+    formats.collect::<Vec<_>>().join(", ")
+}
+
+/// Reads a time such as 90s, 30m, 4h or 2d, in seconds.
+fn seconds(text: &str) -> Result<f64, String> {
+    let wrong = || format!("{text:?} is not a time such as 30m, 4h or 2d");
+    let (number, factor) = match text.char_indices().next_back() {
+        Some((at, 's')) => (&text[..at], 1.0),
+        Some((at, 'm')) => (&text[..at], 60.0),
+        Some((at, 'h')) => (&text[..at], 3600.0),
+        Some((at, 'd')) => (&text[..at], 86_400.0),
+        _ => return Err(wrong()),
+    };
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    let seconds = number * factor;
+    if seconds > 0.0 && seconds.is_finite() { Ok(seconds) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_unit() {
+        assert_eq!([seconds("90s"), seconds("1.5h"), seconds("2d")], [Ok(90.0), Ok(5400.0), Ok(172_800.0)]);
+        for wrong in ["", "1", "h", "-1h", "infh", "1w", "1é"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_folder_is_named_from_the_file() {
+        assert_eq!(relative(Path::new("photos"), Path::new("pipeline.yaml")), Path::new("photos"));
+        assert_eq!(relative(Path::new("a/photos"), Path::new("a/p.yaml")), Path::new("photos"));
+        assert_eq!(relative(Path::new("/photos"), Path::new("a/p.yaml")), Path::new("/photos"));
+    }
+}

@@ -1,0 +1,204 @@
+//! Which settings suit the images, the machine and the time.
+
+use super::survey::Survey;
+
+/// A backward pass and the optimizer take about two and a half times as long as a forward pass.
+const STEP_PER_FORWARD: f64 = 3.5;
+/// The supernet is wider than the networks found in it.
+const SUPERNET_PER_NETWORK: f64 = 1.3;
+/// Paths of the supernet that one image trains.
+const PATHS: f64 = 2.0;
+/// Operations that each block computes in an architecture step.
+const OPERATIONS: f64 = 8.0;
+/// Share of the training images that trains the weights.
+const TRAIN_SHARE: f64 = 0.8;
+/// Shares of the time for the search, the selection and the training.
+const SHARES: [f64; 3] = [0.2, 0.5, 0.3];
+/// A search of fewer epochs than this needs larger learning rates and a faster cooling.
+const LONG_SEARCH: usize = 20;
+/// What the temperature falls to in the course of a search, as a share of its start.
+const COOLING: f64 = 0.2;
+
+/// Plans of `select`, from the largest: candidates, proposals, rungs, keep.
+const PLANS: [Plan; 4] = [
+    Plan { candidates: 48, proposals: &[16, 16, 16], rungs: [1, 3, 15], keep: [20, 6] },
+    Plan { candidates: 32, proposals: &[12, 12], rungs: [1, 3, 12], keep: [14, 4] },
+    Plan { candidates: 24, proposals: &[8, 8], rungs: [1, 3, 8], keep: [10, 3] },
+    Plan { candidates: 12, proposals: &[4, 4], rungs: [1, 2, 6], keep: [6, 2] },
+];
+
+/// Candidates and rungs of `select`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// First candidates.
+    pub candidates: usize,
+    /// Further candidates of each round.
+    pub proposals: &'static [usize],
+    /// Epochs at the end of each rung.
+    pub rungs: [usize; 3],
+    /// Candidates that continue after each rung.
+    pub keep: [usize; 2],
+}
+
+impl Plan {
+    /// Returns the epochs that all candidates are trained together.
+    fn epochs(&self) -> usize {
+        let [first, second, last] = self.rungs;
+        let all = self.candidates + self.proposals.iter().sum::<usize>();
+        all * first + self.keep[0] * (second - first) + self.keep[1] * (last - second)
+    }
+}
+
+/// The machine, as far as the settings depend on it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Machine {
+    /// Cores that may be used.
+    pub cores: usize,
+    /// Whether a CUDA device computes.
+    pub has_gpu: bool,
+}
+
+/// Settings of a pipeline, with the time that each stage takes about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// `imagenet`, `cifar` or `small`.
+    pub space: &'static str,
+    /// Images of a batch.
+    pub batch: usize,
+    /// Learning rate of the training.
+    pub lr: f64,
+    /// Seconds to measure latencies for.
+    pub lookup_s: f64,
+    /// Epochs of the search.
+    pub search_epochs: usize,
+    /// Epochs of it that train weights alone.
+    pub warmup_epochs: usize,
+    /// Factor of the temperature in each epoch.
+    pub temperature_decay: f64,
+    /// The selection; `None` if the time does not suffice for one.
+    pub select: Option<Plan>,
+    /// Epochs of the training.
+    pub train_epochs: usize,
+    /// Expected seconds of `search`, `select` and `train`.
+    pub seconds: [f64; 3],
+}
+
+impl Settings {
+    /// Returns the space that suits images and machine.
+    pub fn space_for(survey: &Survey, machine: Machine) -> &'static str {
+        match machine.has_gpu && survey.short_side >= 96 {
+            true => "imagenet",
+            false if survey.training_images() < 2000 => "small",
+            false => "cifar",
+        }
+    }
+
+    /// Chooses settings that take about `time_s` seconds.
+    ///
+    /// * `forward_s`: seconds that a network of the space takes for one image, with all cores.
+    pub fn choose(survey: &Survey, machine: Machine, space: &'static str, forward_s: f64, time_s: f64) -> Self {
+        let images = survey.training_images() as f64;
+        let decode_s = survey.decode_s / machine.cores as f64;
+        let step_s = STEP_PER_FORWARD * forward_s + decode_s;
+        let training = TRAIN_SHARE * images;
+        let supernet_s = SUPERNET_PER_NETWORK * STEP_PER_FORWARD * forward_s;
+        let search_epoch_s = training * (PATHS * supernet_s + decode_s)
+            + (images - training) * (OPERATIONS * supernet_s / 2.0 + decode_s);
+        let train_epoch_s = training * step_s + (images - training) * (forward_s + decode_s);
+        let lookup_s = (0.05 * time_s).clamp(10.0, 120.0);
+        let rest_s = (time_s - lookup_s).max(0.0);
+        let epochs = |share: f64, epoch_s: f64, range: std::ops::RangeInclusive<usize>| {
+            ((share * rest_s / epoch_s) as usize).clamp(*range.start(), *range.end())
+        };
+        let search_epochs = epochs(SHARES[0], search_epoch_s, 4..=60);
+        let warmup_epochs = (search_epochs / 4).max(1);
+        let candidate_s = |plan: &Plan| plan.epochs() as f64 * train_epoch_s;
+        let select = PLANS.into_iter().find(|plan| candidate_s(plan) <= SHARES[1] * rest_s);
+        let search_s = search_epochs as f64 * search_epoch_s;
+        let select_s = select.as_ref().map_or(0.0, candidate_s);
+        // The training gets what is left.
+        let train_epochs = (((rest_s - search_s - select_s) / train_epoch_s) as usize).clamp(8, 200);
+        let batch = match (machine.has_gpu, images as usize) {
+            (true, 5000..) => 128,
+            (_, 2000..) => 64,
+            _ => 32,
+        };
+        Self {
+            space,
+            batch,
+            lr: 0.1 * batch as f64 / 64.0,
+            lookup_s: lookup_s.round(),
+            search_epochs,
+            warmup_epochs,
+            temperature_decay: COOLING.powf(1.0 / (search_epochs - warmup_epochs).max(1) as f64),
+            select,
+            train_epochs,
+            seconds: [search_s, select_s, train_epochs as f64 * train_epoch_s],
+        }
+    }
+
+    /// Returns whether the search is so short that it needs other rates than the published one.
+    pub fn is_short_search(&self) -> bool {
+        self.search_epochs < LONG_SEARCH
+    }
+
+    /// Returns the expected seconds of the whole pipeline.
+    pub fn total_s(&self) -> f64 {
+        self.lookup_s + self.seconds.iter().sum::<f64>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn survey(images: usize, short_side: usize) -> Survey {
+        Survey {
+            root: "photos".into(),
+            train: None,
+            test: Some("val".to_owned()),
+            classes: BTreeMap::from([("a".to_owned(), images / 2), ("b".to_owned(), images - images / 2)]),
+            formats: BTreeMap::new(),
+            short_side,
+            sampled: 1,
+            turned: 0,
+            unreadable: None,
+            decode_s: 1e-4,
+        }
+    }
+
+    const CPU: Machine = Machine { cores: 2, has_gpu: false };
+    const GPU: Machine = Machine { cores: 8, has_gpu: true };
+
+    #[test]
+    fn the_space_suits_images_and_machine() {
+        assert_eq!(Settings::space_for(&survey(500, 400), CPU), "small");
+        assert_eq!(Settings::space_for(&survey(5000, 400), CPU), "cifar");
+        assert_eq!(Settings::space_for(&survey(5000, 400), GPU), "imagenet");
+        assert_eq!(Settings::space_for(&survey(5000, 32), GPU), "cifar");
+    }
+
+    #[test]
+    fn more_time_is_more_epochs_and_more_candidates_and_is_not_exceeded() {
+        let mut last = (0, 0, 0);
+        for time_s in [600.0, 3600.0, 6.0 * 3600.0] {
+            let settings = Settings::choose(&survey(5000, 32), CPU, "cifar", 2e-4, time_s);
+            assert!(settings.total_s() <= 1.05 * time_s, "{settings:?}");
+            assert!(settings.total_s() >= 0.5 * time_s || settings.train_epochs == 200, "{settings:?}");
+            let candidates = settings.select.map_or(0, |plan| plan.candidates);
+            let now = (settings.search_epochs, candidates, settings.train_epochs);
+            assert!(now.0 >= last.0 && now.1 >= last.1, "{now:?} after {last:?}");
+            last = now;
+        }
+        assert_eq!(last.1, 48);
+    }
+
+    #[test]
+    fn too_little_time_gives_the_smallest_settings() {
+        let settings = Settings::choose(&survey(50_000, 400), CPU, "cifar", 1e-2, 60.0);
+        assert_eq!((settings.search_epochs, settings.select, settings.train_epochs), (4, None, 8));
+        assert!(settings.temperature_decay > 0.0 && settings.temperature_decay < 1.0);
+    }
+}
