@@ -9,11 +9,11 @@
 //! known here, apart from their names and shapes in a network of `tfnas`.
 //!
 //! ```
-//! use tfnas::{LatencyTable, TableHeader};
+//! use tfnas::LatencyTable;
 //! use tfnas_pytorch_files::{table_from_pickle, table_to_pickle};
 //!
 //! let table = LatencyTable::titan_rtx();
-//! let read = table_from_pickle(&table_to_pickle(&table), TableHeader::default())?;
+//! let read = table_from_pickle(&table_to_pickle(&table), table.header().clone())?;
 //! assert_eq!(read.base_ms(), table.base_ms());
 //! # Ok::<(), tfnas_pytorch_files::TablePickleError>(())
 //! ```

@@ -40,7 +40,7 @@ pub enum Reply {
     /// The controller refused, with this message.
     Error(String),
     /// No reply from the controller, for this reason.
-    NoReply(String),
+    Unreachable(String),
 }
 
 impl SlurmCommand {
@@ -87,7 +87,7 @@ impl SlurmCommand {
             Ok(None) if self.started.elapsed() < PATIENCE => None,
             Ok(None) => {
                 let seconds = PATIENCE.as_secs();
-                Some(Reply::NoReply(format!("{} has not ended within {seconds} s", self.program)))
+                Some(Reply::Unreachable(format!("{} has not ended within {seconds} s", self.program)))
             }
             Ok(Some(status)) => {
                 // The programs print so little that it fits into a pipe buffer, so it can be read after they have
@@ -96,7 +96,7 @@ impl SlurmCommand {
                 let complaint = read(self.child.stderr.take());
                 Some(if status.success() { Reply::Ok(said) } else { failed(self.program, &complaint) })
             }
-            Err(error) => Some(Reply::NoReply(format!("cannot wait for {}: {error}", self.program))),
+            Err(error) => Some(Reply::Unreachable(format!("cannot wait for {}: {error}", self.program))),
         }
     }
 }
@@ -122,7 +122,7 @@ fn failed(program: &str, complaint: &str) -> Reply {
     let text = complaint.lines().map(str::trim).collect::<Vec<_>>().join("; ");
     let text = if text.is_empty() { format!("{program} failed and did not say why") } else { text };
     if NO_REPLY_MESSAGES.iter().any(|no_reply| text.contains(no_reply)) {
-        Reply::NoReply(text)
+        Reply::Unreachable(text)
     } else {
         Reply::Error(text)
     }
@@ -140,7 +140,7 @@ pub fn queue_state(reply: Reply) -> Result<QueueState, String> {
             None => Ok(QueueState::Gone),
         },
         Reply::Error(text) if text.contains("Invalid job id") => Ok(QueueState::Gone),
-        Reply::Error(text) | Reply::NoReply(text) => Err(text),
+        Reply::Error(text) | Reply::Unreachable(text) => Err(text),
     }
 }
 
@@ -154,9 +154,9 @@ mod tests {
     fn no_reply_is_distinguished_from_an_error() {
         let silent =
             failed("sbatch", "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n");
-        assert!(matches!(silent, Reply::NoReply(_)));
+        assert!(matches!(silent, Reply::Unreachable(_)));
         let down = failed("squeue", "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n");
-        assert!(matches!(down, Reply::NoReply(_)));
+        assert!(matches!(down, Reply::Unreachable(_)));
         let refused = failed(
             "sbatch",
             "sbatch: error: invalid partition specified: x\nsbatch: error: Batch job submission failed",
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(queue_state(forgotten), Ok(QueueState::Gone));
         assert_eq!(queue_state(Reply::Ok(String::new())), Ok(QueueState::Gone));
         assert_eq!(queue_state(Reply::Ok("RUNNING 0 None".to_owned())), Ok(QueueState::Active));
-        assert!(queue_state(Reply::NoReply("down".to_owned())).is_err());
+        assert!(queue_state(Reply::Unreachable("down".to_owned())).is_err());
         assert!(queue_state(Reply::Ok("Welcome".to_owned())).unwrap_err().contains("Welcome"));
     }
 

@@ -82,7 +82,7 @@ impl JobTracker<'_> {
                     let message = format!("the cluster refused the job: {text}");
                     return Err(Stop::Failed(TaskFailure { hint: Some(hint.to_owned()), ..TaskFailure::new(message) }));
                 }
-                Reply::NoReply(text) => {
+                Reply::Unreachable(text) => {
                     self.no_reply(&text);
                     self.wait(self.task.queue.poll);
                 }
@@ -107,7 +107,7 @@ impl JobTracker<'_> {
                     self.controller_replied();
                     return Ok(job_number(&text));
                 }
-                Reply::Error(text) | Reply::NoReply(text) => self.no_reply(&text),
+                Reply::Error(text) | Reply::Unreachable(text) => self.no_reply(&text),
             }
             if self.stop_request != StopRequest::None {
                 return Err(Stop::Detached);

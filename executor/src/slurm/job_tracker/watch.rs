@@ -111,7 +111,7 @@ impl JobTracker<'_> {
                 let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
                 let command = SlurmCommand::start("scancel", &arguments).map_err(|message| self.unable(message))?;
                 match self.reply(command) {
-                    Ok(Reply::NoReply(text)) => self.no_reply(&text),
+                    Ok(Reply::Unreachable(text)) => self.no_reply(&text),
                     // An error means that the job has ended meanwhile, or is pending again.
                     Ok(Reply::Ok(_) | Reply::Error(_)) => {}
                     // A second Ctrl-C, which the next call handles.
@@ -129,7 +129,7 @@ impl JobTracker<'_> {
         let begun = Instant::now();
         while begun.elapsed() < CANCEL_PATIENCE {
             match command.reply() {
-                Some(Reply::NoReply(text)) => {
+                Some(Reply::Unreachable(text)) => {
                     self.no_reply(&text);
                     return false;
                 }
