@@ -156,7 +156,6 @@ mod tests {
 
     fn survey(images: usize, short_side: usize) -> Survey {
         Survey {
-            root: "photos".into(),
             train: None,
             test: Some("val".to_owned()),
             classes: BTreeMap::from([("a".to_owned(), images / 2), ("b".to_owned(), images - images / 2)]),

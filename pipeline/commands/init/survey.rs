@@ -16,8 +16,6 @@ const SAMPLED: usize = 60;
 
 /// A folder of images.
 pub struct Survey {
-    /// The folder.
-    pub root: PathBuf,
     /// The training images, relative to `root`; `None` if the class folders are directly in it.
     pub train: Option<String>,
     /// The test images, relative to `root`; `None` if they have to be drawn from the training images.
@@ -71,7 +69,6 @@ impl Survey {
         let step = found.list.len().div_ceil(SAMPLED).max(1);
         let sample = found.list.entries().iter().step_by(step).map(|entry| images.join(&entry.path));
         let mut survey = Self {
-            root: root.to_owned(),
             train,
             test,
             classes,

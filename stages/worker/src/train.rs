@@ -138,7 +138,7 @@ impl Training<'_> {
         self.trainer.optimiser.set_rate(lr);
         let began = Instant::now();
         let waited = self.train_images(epoch)?;
-        let trained = self.sum_stats()?;
+        let trained = self.gather()?;
         let skipped = trained.skipped;
         let trained =
             trained.meter.read().ok_or_else(|| StageError::new("none of the training images could be read"))?;
@@ -214,7 +214,7 @@ impl Training<'_> {
             let own = StepDecision { stop: self.context.stop.raised(), save };
             let StepDecision { stop, save } = together.agree_on(own, self.progress.step)?;
             if stop || save {
-                self.sum_stats()?;
+                self.gather()?;
                 self.save()?;
             }
             if stop {

@@ -39,7 +39,7 @@ impl Epoch {
     /// The epoch that the search is in, at its beginning or as it was saved.
     pub fn begin(search: &Search<'_>, resumed: Option<NamedTensors>) -> Result<Self, StageError> {
         let section = &search.params.search;
-        let epoch = search.position.epoch;
+        let epoch = search.progress.epoch;
         let lr = cosine(section.weights.lr, epoch, section.epochs);
         let supernet = search.state.slice();
         let device = search.context.device;
@@ -106,7 +106,7 @@ impl Epoch {
     pub fn train(&mut self, search: &mut Search<'_>) -> Result<(), StageError> {
         let section = search.params.search.clone();
         let seed = search.params.seed;
-        let epoch = search.position.epoch as u32;
+        let epoch = search.progress.epoch as u32;
         let resolution = search.space.definition().resolution;
         let workers = search.context.job().data_workers;
         let options = BatchOptions {
@@ -119,28 +119,28 @@ impl Epoch {
                 purpose: Purpose::Augment,
                 epoch,
             },
-            start_batch: search.position.step,
+            start_batch: search.progress.step,
             workers,
         };
         let feeder = Rc::clone(&search.feeder);
         let (train, val) = (search.train.clone(), search.val.clone());
-        let searches = search.position.epoch >= section.warmup_epochs;
+        let searches = search.progress.epoch >= section.warmup_epochs;
         let mut val_loader = searches.then(|| {
             let options = evaluation(search.params.resize, resolution, section.batch, workers);
-            let first = search.position.step.div_ceil(section.architecture.every);
+            let first = search.progress.step.div_ceil(section.architecture.every);
             ValLoader::new(&feeder, &val, options, seed, epoch, first)
         });
         let mut log_alphas = self.supernet.read_log_alphas();
         for batch in feeder.feed(&train, &options) {
             let batch = batch?;
-            let step = search.position.step;
-            search.position.skipped += batch.skipped;
+            let step = search.progress.step;
+            search.progress.skipped += batch.skipped;
             self.step_weights(search, &batch, &log_alphas, searches)?;
             if let Some(feed) = val_loader.as_mut().filter(|_| step.is_multiple_of(section.architecture.every)) {
                 self.step_architecture(search, &feed.next()?)?;
                 log_alphas = self.supernet.read_log_alphas();
             }
-            search.position.step += 1;
+            search.progress.step += 1;
             progress(search);
             let stopped = search.context.stop.raised();
             if stopped || search.keeper.is_due() {
@@ -165,7 +165,7 @@ impl Epoch {
         }
         let (blocks, operations) = (search.space.blocks().len(), search.space.operations().len());
         let stream = |purpose| {
-            Stream::new(search.params.seed, purpose, search.position.epoch as u32, search.position.step as u32)
+            Stream::new(search.params.seed, purpose, search.progress.epoch as u32, search.progress.step as u32)
         };
         let noise = draw_noise(blocks, operations, &mut stream(Purpose::Gumbel));
         let mut paths = vec![gumbel_path(log_alphas, &noise)];
@@ -190,8 +190,8 @@ impl Epoch {
         let mut stream = Stream::new(
             search.params.seed,
             Purpose::ArchitectureGumbel,
-            search.position.epoch as u32,
-            search.position.step as u32,
+            search.progress.epoch as u32,
+            search.progress.step as u32,
         );
         let noise = draw_noise(search.space.blocks().len(), search.space.operations().len(), &mut stream);
         let outcome = architecture_step(
@@ -238,7 +238,7 @@ impl Epoch {
 }
 
 /// What came of a step. A last batch of one image may have no variance: it is left out, as no batch norm can read it.
-fn taken<T>(outcome: Result<T, SearchStepError>) -> Result<Option<T>, StageError> {
+fn skip_if_too_small<T>(outcome: Result<T, SearchStepError>) -> Result<Option<T>, StageError> {
     match outcome {
         Ok(outcome) => Ok(Some(outcome)),
         Err(SearchStepError::BatchTooSmall(_)) => Ok(None),
@@ -249,8 +249,8 @@ fn taken<T>(outcome: Result<T, SearchStepError>) -> Result<Option<T>, StageError
 fn progress(search: &mut Search<'_>) {
     let section = &search.params.search;
     let an_epoch = search.train.len();
-    let epoch = search.position.epoch;
-    let done = epoch * an_epoch + (search.position.step * section.batch).min(an_epoch);
+    let epoch = search.progress.epoch;
+    let done = epoch * an_epoch + (search.progress.step * section.batch).min(an_epoch);
     let total = section.epochs * an_epoch;
     let phase = format!("epoch {} of {}", epoch + 1, section.epochs);
     search.context.report.progress(&phase, done as u64, total as u64, "images");
