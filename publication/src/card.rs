@@ -1,4 +1,4 @@
-//! The model card: what a person reads first, every number of it taken from the other files.
+//! Generates the model card. All its numbers are taken from the other files.
 
 use std::fmt::Write;
 
@@ -8,63 +8,63 @@ use tfnas_stages::{ArchitectureReport, ExifOrientation, Protocol, SplitSection, 
 
 use crate::{Data, Measured};
 
-/// Where the licences of SPDX's list are described.
+/// The web page that describes the licenses of the SPDX list.
 pub const LICENCES: &str = "https://spdx.org/licenses/";
 
-/// All that the card tells.
+/// The contents of a model card.
 pub struct Card<'a> {
-    /// What the model is called.
+    /// Name of the model.
     pub name: &'a str,
-    /// The licence of the weights, as an identifier of SPDX, where one was given.
+    /// SPDX identifier of the license of the weights, if given.
     pub license: Option<&'a str>,
     /// The network.
     pub architecture: &'a ArchitectureReport,
-    /// Its latency.
+    /// The latency of the network.
     pub measured: &'a Measured,
-    /// The name of the latency table.
+    /// Name of the latency table.
     pub table: &'a str,
-    /// The test.
+    /// Results of the test.
     pub test: &'a TestReport,
-    /// The training.
+    /// Results of the training.
     pub train: &'a TrainReport,
-    /// Which of its weights were tested: best or last.
+    /// Which weights were tested: `best` or `last`.
     pub weights: &'a str,
-    /// The data.
+    /// The training and test data.
     pub data: &'a Data,
-    /// What was done about the orientation that the metadata of photos state.
+    /// Whether the EXIF orientation of photos was applied.
     pub exif_orientation: ExifOrientation,
-    /// Share of each class and seed, where the test images were drawn from the training images.
+    /// The share of each class and the seed, if the test images were drawn from the training images.
     pub drawn: Option<(f64, u64)>,
-    /// Epochs of the search.
+    /// Number of epochs of the search.
     pub search_epochs: usize,
-    /// Mean entropy of the operations after its last epoch, as a share of its maximum.
+    /// Mean entropy of the operations after the last epoch of the search, as a fraction of its maximum.
     pub entropy: f64,
-    /// Name and version of the tool.
+    /// Name and version of this program.
     pub tool: &'a str,
-    /// The revision of its source.
+    /// Source revision of this program, if known.
     pub source_revision: Option<&'a str>,
-    /// The version of libtorch.
+    /// Version of libtorch, if known.
     pub libtorch: Option<&'a str>,
 }
 
-/// The head of a card that programs read.
+/// The YAML front matter of a card.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FrontMatter {
-    /// What the model is called, and what it was tested for.
+    /// The model and its results.
     #[serde(rename = "model-index")]
     pub model_index: Vec<IndexedModel>,
-    /// Where the licence of the weights is described.
+    /// Web page of the license of the weights.
     #[serde(default)]
     license_link: Option<String>,
 }
 
 impl FrontMatter {
-    /// Returns the model's name.
+    /// Returns the name of the model.
     pub fn name(&self) -> &str {
         self.model_index.first().map_or("", |model| &model.name)
     }
 
-    /// Returns the licence of the weights, as SPDX names it.
+    /// Returns the SPDX identifier of the license of the weights, if given.
     pub fn license(&self) -> Option<&str> {
         self.license_link.as_deref()?.strip_prefix(LICENCES)
     }
@@ -73,32 +73,32 @@ impl FrontMatter {
 /// A model and its results.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IndexedModel {
-    /// Its name.
+    /// Name of the model.
     pub name: String,
-    /// Its results.
+    /// One entry for each data set.
     pub results: Vec<IndexedResult>,
 }
 
-/// The results of one task on one data set.
+/// The results on one data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IndexedResult {
-    /// The numbers.
+    /// The metrics that were measured.
     pub metrics: Vec<IndexedMetric>,
 }
 
-/// One number.
+/// A single metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IndexedMetric {
-    /// What it is.
+    /// Name of the metric.
     pub name: String,
-    /// Its value.
+    /// Value of the metric.
     pub value: f64,
 }
 
-/// Reads the head of a card.
+/// Parses the front matter of a card.
 ///
 /// # Errors
-/// What is wrong with it, for people.
+/// Returns a message if the front matter is missing or invalid.
 pub fn front_matter(card: &str) -> Result<FrontMatter, String> {
     let head = card.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n")).map(|(head, _)| head);
     let head = head.ok_or("it does not begin with a head between lines of ---")?;
@@ -106,7 +106,7 @@ pub fn front_matter(card: &str) -> Result<FrontMatter, String> {
 }
 
 impl Card<'_> {
-    /// Writes the card.
+    /// Generates the text of the card.
     pub fn text(&self) -> String {
         let mut text = self.head();
         self.body(&mut text);
@@ -115,7 +115,7 @@ impl Card<'_> {
 
     fn head(&self) -> String {
         let TestReport { top1, top5, .. } = self.test;
-        // The hub knows licences by small letters, SPDX describes them by its own.
+        // Hugging Face uses lower-case identifiers of licenses, SPDX its own spelling.
         let license = |id: &str| format!("license: {}\nlicense_link: {LICENCES}{id}\n", id.to_ascii_lowercase());
         let license = self.license.map(license).unwrap_or_default();
         let name = quoted(self.name);
@@ -277,17 +277,17 @@ fn source(revision: Option<&str>) -> String {
     }
 }
 
-/// A number as JSON has it, so that it is the same one for all who read it.
+/// Formats a number as in JSON, so that readers get exactly the same value.
 fn number(value: f64) -> String {
     serde_json::to_string(&value).expect("a number is no map")
 }
 
-/// A latency as people read it; the other files have all its digits.
+/// Rounds a latency for display. The other files have all digits.
 fn milliseconds(value: f64) -> String {
     format!("{value:.4}")
 }
 
-/// A text as YAML and JSON have it.
+/// Quotes a string. A JSON string is a valid YAML string.
 fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("a text is no map")
 }
@@ -374,13 +374,13 @@ mod tests {
     }
 
     #[test]
-    fn a_card_says_where_the_orientation_of_photos_was_applied() {
+    fn the_card_mentions_the_exif_orientation_if_it_was_applied() {
         assert!(!card(|_| {}).contains("EXIF"));
         assert!(card(|card| card.exif_orientation = ExifOrientation::Apply).contains("EXIF orientation"));
     }
 
     #[test]
-    fn the_head_of_a_card_has_the_numbers_of_the_test_bit_for_bit() {
+    fn the_front_matter_has_exactly_the_accuracies_of_the_test() {
         let text = card(|card| card.license = Some("CC-BY-4.0"));
         let head = front_matter(&text).unwrap();
         assert_eq!((head.name(), head.license()), ("M \"1\"", Some("CC-BY-4.0")));
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_card_says_what_lowers_the_worth_of_its_numbers() {
+    fn the_card_mentions_what_makes_its_numbers_less_reliable() {
         let text = card(|_| ());
         assert!(
             text.contains("held-out") && text.contains("no file changed") && text.contains("not measured"),

@@ -1,5 +1,5 @@
-//! The configuration that a run's keys come from, put together again from the keys themselves: it is that of one network
-//! even where lists fanned the run out.
+//! Reconstructs the configuration of a run from its cache keys. It describes a single network, even if the run had
+//! lists of values.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,15 +15,15 @@ use tfnas_stages::{
 
 use crate::{StageRecord, names};
 
-/// In place of a file that is an input of the work and is not published.
+/// A placeholder for the path of an input file that is not published.
 const NOT_PUBLISHED: &str = "not-published";
 
-/// Returns the configuration of these stages: one record for each.
+/// Returns the configuration of stages with these records.
 ///
-/// * `data`: where the images are, as the run's configuration says.
+/// * `data`: the section `data` of the configuration of the run, for the paths of the images.
 ///
 /// # Errors
-/// What keys do not say, or say otherwise than this version writes them.
+/// Returns a message if a record is missing, or if its parameters cannot be parsed by this version.
 pub fn configuration(records: &BTreeMap<Stage, StageRecord>, data: &DataSection) -> Result<Config, String> {
     let split: SplitParams = params(records, Stage::Split)?;
     let lookup: LookupParams = params(records, Stage::Lookup)?;
@@ -73,7 +73,7 @@ pub fn configuration(records: &BTreeMap<Stage, StageRecord>, data: &DataSection)
         seed: train.seed,
         resume_every_s: 60.0,
         resources: Default::default(),
-        // As many as trained it: the bytes of a result depend on it.
+        // The bytes of a result depend on the number of ranks.
         ranks: Ranks { processes: number("ranks").unwrap_or(1).max(1), ..Ranks::default() },
         executor: Default::default(),
         slurm: Default::default(),
@@ -89,7 +89,7 @@ pub fn configuration(records: &BTreeMap<Stage, StageRecord>, data: &DataSection)
     })
 }
 
-/// A path as it may be published: relative as it was configured, else its last name alone.
+/// Returns a path without private parts: a relative path is kept, any other is reduced to its file name.
 pub fn public(path: &Path) -> PathBuf {
     let inside = |part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir);
     let home = path.starts_with("~");
@@ -99,7 +99,7 @@ pub fn public(path: &Path) -> PathBuf {
     path.file_name().filter(|name| *name != "~").map_or_else(|| "data".into(), PathBuf::from)
 }
 
-/// A space by its name, where it has one.
+/// Returns the name of a space if it has one, else its definition.
 fn space(definition: tfnas::SpaceDefinition) -> SpaceChoice {
     let known =
         Space::names().iter().find(|name| Space::by_name(name).is_some_and(|space| *space.definition() == definition));
@@ -110,13 +110,13 @@ fn record(records: &BTreeMap<Stage, StageRecord>, stage: Stage) -> Result<&Stage
     records.get(&stage).ok_or_else(|| format!("there is no record of {}", stage.name()))
 }
 
-/// The parameters of a stage, out of its key manifest.
+/// Parses the parameters of a stage from its key manifest.
 fn params<P: DeserializeOwned>(records: &BTreeMap<Stage, StageRecord>, stage: Stage) -> Result<P, String> {
     let value = unflattened(&record(records, stage)?.manifest);
     serde_json::from_value(value).map_err(|error| format!("the parameters of {}: {error}", stage.name()))
 }
 
-/// Returns parameters as they were before a key manifest took them apart (`groups[2].channels`).
+/// Reverses the flattening of parameters into the paths of a key manifest (`groups[2].channels`).
 pub fn unflattened(manifest: &KeyManifest) -> Value {
     let mut whole = Value::Object(Map::new());
     for (path, scalar) in manifest.parameter_values() {
@@ -145,7 +145,7 @@ fn element(of: &mut Value, index: usize) -> &mut Value {
         *of = Value::Array(Vec::new());
     }
     let list = of.as_array_mut().expect("it was just made one");
-    // In byte order of the paths, element 10 comes before element 2. No list of a configuration is longer than this.
+    // Paths are sorted as bytes, so element 10 comes before element 2. No list of a configuration is longer than this.
     let index = index.min(MAX_ELEMENTS);
     if list.len() <= index {
         list.resize(index + 1, Value::Null);
@@ -153,7 +153,7 @@ fn element(of: &mut Value, index: usize) -> &mut Value {
     &mut list[index]
 }
 
-/// More elements than any list of a configuration has: a forged index takes no memory.
+/// Maximum length of a list. The limit prevents a forged index from allocating memory.
 const MAX_ELEMENTS: usize = 10_000;
 
 #[cfg(test)]
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_come_back_from_their_key() {
+    fn parameters_are_restored_from_their_key() {
         let config: Config = serde_json::from_str(r#"{"data": {"root": "x"}, "space": "small"}"#).unwrap();
         for stage in Stage::ALL {
             let params = stage.params(&config, Space::small().definition());
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_outside_the_project_are_published_by_their_last_name() {
+    fn paths_outside_the_project_are_reduced_to_their_file_name() {
         for (path, published) in [
             ("images", "images"),
             ("./images/val", "./images/val"),
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_space_is_named() {
+    fn a_known_space_is_published_by_name() {
         assert_eq!(space(Space::cifar().definition().clone()), SpaceChoice::Named("cifar".to_owned()));
         let mut own = Space::cifar().definition().clone();
         own.resolution = 64;

@@ -1,4 +1,4 @@
-//! What a publication's files say, read once for the card, the Statement and the audit.
+//! The parsed files of a publication, from which the card, the Statement and the audit are made.
 
 use std::collections::BTreeMap;
 
@@ -14,42 +14,42 @@ use tfnas_stages::{
 use crate::lists::{ALL, folder_name};
 use crate::{Card, Data, ImageLists, Images, Measured, NamedList, StageRecord, names, parse_canonical};
 
-/// All files of a publication that are no weights, as what they mean.
+/// The parsed files of a publication, except the weights.
 pub struct Contents {
     /// The record of each stage.
     pub records: BTreeMap<Stage, StageRecord>,
-    /// The configuration.
+    /// The configuration of the run.
     pub config: Config,
-    /// Its space.
+    /// The search space.
     pub space: Space,
-    /// What is said of the data.
+    /// The contents of `data.json`.
     pub data: Data,
-    /// The lists.
+    /// The image lists and the digests of their images.
     pub lists: ImageLists,
     /// The network.
     pub network: ModelConfig,
-    /// What is said of it.
+    /// The description of the network.
     pub architecture: ArchitectureReport,
     /// The latency table.
     pub table: LatencyTable,
-    /// The latency.
+    /// The latency of the network.
     pub measured: Measured,
-    /// The test.
+    /// The results of the test.
     pub test: TestReport,
-    /// The training.
+    /// The results of the training.
     pub train: TrainReport,
-    /// The search, epoch by epoch.
+    /// The epochs of the search.
     pub history: Vec<SearchEpoch>,
 }
 
-/// Gives the bytes of a file of a publication, or says what is wrong with it.
+/// Returns the contents of a file of a publication, or an error message.
 pub type Reader<'a> = &'a dyn Fn(&str) -> Result<Vec<u8>, String>;
 
 impl Contents {
-    /// Reads the files.
+    /// Reads and parses the files.
     ///
     /// # Errors
-    /// What is wrong with the first that cannot be read, with its name.
+    /// Returns a message with the name of the first file that cannot be read or parsed.
     pub fn read(reader: Reader<'_>) -> Result<Self, String> {
         let config: Config = exact(reader, names::CONFIGURATION)?;
         let records = config
@@ -79,7 +79,7 @@ impl Contents {
         })
     }
 
-    /// Returns which of the training's weights were tested.
+    /// Returns the file name of the weights that were tested.
     pub fn weights(&self) -> &'static str {
         weights(&self.config.test.weights)
     }
@@ -89,7 +89,7 @@ impl Contents {
         self.records.get(&stage).expect("there is one of each stage that the configuration runs")
     }
 
-    /// Writes the model card.
+    /// Generates the model card.
     pub fn card(&self, name: &str, license: Option<&str>) -> String {
         let trained = self.record(Stage::Train);
         let tested = self.record(Stage::Test);
@@ -124,10 +124,10 @@ pub fn weights(choice: &WeightsChoice) -> &'static str {
     }
 }
 
-/// Reads the lists, and the digests of their images.
+/// Reads the image lists and the digests of their images.
 ///
 /// # Errors
-/// As [`Contents::read`].
+/// See [`Contents::read`].
 pub fn lists(reader: Reader<'_>, data: &Data) -> Result<ImageLists, String> {
     let list = |name: &'static str| {
         let file = format!("lists/{name}");
@@ -137,7 +137,7 @@ pub fn lists(reader: Reader<'_>, data: &Data) -> Result<ImageLists, String> {
     let manifest = |name: &str| FolderManifest::parse(&text(reader, name)?).map_err(|error| format!("{name}: {error}"));
     let folder = |images: &Images| {
         let name = (!images.is_list).then(|| folder_name(std::path::Path::new(&images.name)));
-        // Class folders directly under the root have the names that a list gives them.
+        // If the class folders are directly under the root, paths are relative to the root, as in a list.
         name.filter(|name| !name.is_empty())
     };
     Ok(ImageLists {
@@ -154,17 +154,17 @@ fn text(reader: Reader<'_>, name: &str) -> Result<String, String> {
     String::from_utf8(reader(name)?).map_err(|_| format!("{name}: it is no text"))
 }
 
-/// A file that is written in one way alone.
+/// Parses a file in the canonical format.
 fn exact<T: DeserializeOwned + serde::Serialize>(reader: Reader<'_>, name: &str) -> Result<T, String> {
     parse_canonical(&reader(name)?).map_err(|error| format!("{name}: {error}"))
 }
 
-/// What a stage wrote.
+/// Parses an output of a stage.
 fn output<O: StageOutput>(reader: Reader<'_>, name: &str) -> Result<O, String> {
     O::from_json(&reader(name)?).map_err(|error| format!("{name}: {error}"))
 }
 
-/// The test, whose numbers a card tells.
+/// Parses the results of the test. Its numbers must be finite because they are written to the card.
 fn tested(reader: Reader<'_>) -> Result<TestReport, String> {
     let test: TestReport = output(reader, names::TEST)?;
     match [("top1", test.top1), ("top5", test.top5), ("loss", test.loss)]

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use tfnas_artifacts::Digest;
 use tfnas_stages::Protocol;
 
-/// What is said of a run's data: `data.json`.
+/// The data of a run, as written to `data.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
@@ -10,81 +10,81 @@ pub struct Data {
     pub train: Images,
     /// The test images.
     pub test: Images,
-    /// The lists.
+    /// The image lists.
     pub lists: Vec<ListDigest>,
-    /// Images that stand in two lists.
+    /// Images that are in two lists.
     pub overlaps: Vec<Overlap>,
-    /// How often the test images were looked at.
+    /// How often the test images were used.
     pub test_images_looked_at: Looks,
 }
 
-/// Images that no stage made.
+/// A set of images that is an input of the run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Images {
-    /// How the configuration names them, below the data's root.
+    /// Path relative to the data root, as in the configuration.
     pub name: String,
-    /// Whether that is a list of images below the root, rather than a folder of class folders.
+    /// Whether the path is a list file instead of a folder of class folders.
     pub is_list: bool,
-    /// How many files they are.
+    /// Number of files.
     pub files: u64,
-    /// Their size together.
+    /// Total size of the files.
     pub bytes: u64,
-    /// Their digest: that of the manifest beside the lists.
+    /// Digest of the images, which is also the digest of their published manifest.
     pub blake3: Digest,
 }
 
-/// A list of images.
+/// An image list and its digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListDigest {
-    /// Its file.
+    /// Name of the file.
     pub file: String,
-    /// How many images it names.
+    /// Number of images in the list.
     pub images: u64,
-    /// Its digest.
+    /// Digest of the file.
     pub blake3: Digest,
 }
 
-/// Images that stand in two lists.
+/// Images that are in two lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Overlap {
-    /// One list.
+    /// Name of one list.
     pub a: String,
-    /// The other.
+    /// Name of the other list.
     pub b: String,
-    /// Images of the other whose name the one has.
+    /// Number of images of `b` whose names are in `a`.
     pub by_name: u64,
-    /// Images of the other whose bytes the one has.
+    /// Number of images of `b` whose contents are in `a`.
     pub by_content: u64,
-    /// The first of them.
+    /// The names of the first of these images.
     pub first: Vec<String>,
 }
 
 impl Overlap {
-    /// Whether the lists are disjoint.
+    /// Returns whether the lists are disjoint.
     pub fn is_none(&self) -> bool {
         self.by_name == 0 && self.by_content == 0
     }
 }
 
-/// How often the test images were looked at: each look can leak into a choice.
+/// How often the test images were used. Each use can leak information about them into a decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Looks {
-    /// Epochs of this training that were compared on them.
+    /// Number of epochs of this training that were compared on the test images.
     pub training_epochs: u64,
-    /// Tests of this run.
+    /// Number of tests in this run.
     pub tests: u64,
-    /// Trainings that were compared on them, and tests, in the store of this run until its end: this run's among them.
+    /// Number of trainings in the store that read the test images, until the end of this run and including it.
     pub store_trainings: u64,
-    /// Tests in the store.
+    /// Number of tests in the store, likewise.
     pub store_tests: u64,
 }
 
 impl Looks {
-    /// Returns how many epochs of a training were compared on the test images.
+    /// Returns the number of epochs of a training that are compared on the test images.
     pub fn training_epochs(protocol: Protocol, epochs: u64) -> u64 {
         match protocol {
             Protocol::Published => epochs,

@@ -4,24 +4,24 @@ use tfnas_artifacts::{CacheError, FileError, LedgerError};
 use tfnas_planner::config::ConfigError;
 use tfnas_planner::network_file::NetworkFileError;
 
-/// Who can resolve an error.
+/// Who can fix an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The user: arguments, configuration, data or store are not as they have to be.
+    /// The user: arguments, configuration, data or store are invalid.
     Usage,
-    /// Nobody by other arguments: what was to be done did not succeed.
+    /// The operation failed. Other arguments do not help.
     Failed,
 }
 
-/// Why a network cannot be published, or an audit cannot be made.
+/// A network cannot be published, or an audit cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct PublicationError {
-    /// Who can resolve it.
+    /// Who can fix the error.
     pub kind: ErrorKind,
     /// What is wrong, and where.
     pub message: String,
-    /// What to do.
+    /// How to fix the error.
     pub hint: Option<String>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }

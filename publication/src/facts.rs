@@ -1,27 +1,27 @@
-//! The latency of a network, as a card and an audit read it.
+//! The latency of a network, as used by the card and the audit.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::StageRecord;
 
-/// `metrics/parse.json`: the network's latency, in milliseconds.
+/// The latency of a network in milliseconds, as written to `metrics/parse.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Measured {
-    /// By the table.
+    /// Predicted by the latency table.
     pub predicted_lat_ms: Option<f64>,
-    /// Of the whole network, measured where the run was made; none where that was not asked for.
+    /// Measured for the whole network, on the machine of the run; `None` if it was not measured.
     pub measured_lat_ms: Option<f64>,
-    /// Where most of the measured passes lie: lower end.
+    /// Lower end of the interval that contains most measured passes.
     pub measured_lat_ms_low: Option<f64>,
-    /// Upper end.
+    /// Upper end of the interval that contains most measured passes.
     pub measured_lat_ms_high: Option<f64>,
-    /// The device that measured.
+    /// Model of the device that was measured.
     pub device_model: Option<String>,
 }
 
-/// Returns what the record of `parse` says of latency.
+/// Returns the latency from the record of `parse`.
 pub fn measured(parse: &StageRecord) -> Measured {
     let number = |name: &str| parse.metrics.get(name).and_then(Value::as_f64);
     let measured_lat_ms = number("measured_lat_ms");

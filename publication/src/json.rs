@@ -1,19 +1,19 @@
-//! The one way in which a publication's JSON is written.
+//! The canonical JSON format of a publication.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Writes a value: indented by two blanks, fields in the order of the type, a line feed at the end.
+/// Formats a value: indented by two spaces, fields in the order of the type, with a newline at the end.
 pub fn canonical(value: &impl Serialize) -> String {
     let mut text = serde_json::to_string_pretty(value).expect("what is published has text keys and finite numbers");
     text.push('\n');
     text
 }
 
-/// Reads a value that is written as [`canonical`] writes it: nothing doubled, nothing unknown, no other spelling.
+/// Parses a value that must be in the format of [`canonical`]: no duplicate or unknown fields, no other formatting.
 ///
 /// # Errors
-/// What is wrong, for people.
+/// Returns a message if the text is not valid or not canonical.
 pub fn parse_canonical<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, String> {
     let value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     if canonical(&value).as_bytes() == bytes {

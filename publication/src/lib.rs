@@ -1,27 +1,27 @@
-//! Published networks: a folder that anybody can check, written by [`publish`] and read by [`audit`]; and the audit of
-//! published numbers, [`claims`].
+//! Published networks: folders that anybody can verify, written by [`publish`] and checked by [`audit`]. Also checks
+//! published numbers of models: [`claims`].
 //!
 //! ```text
-//! README.md                   model card, with Hugging Face's front matter
+//! README.md                   model card with Hugging Face's front matter
 //! weights.safetensors         the weights that were tested
 //! model.config                the network, in the original's format
 //! architecture.json           its blocks, parameters, multiply-adds, latency by the table
-//! latency.table  lookup.json  the table, and what is known of it
-//! configuration.json          the configuration of the run; as the file of `--config` it makes the same keys again
-//! data.json                   digests of the data, its lists and their overlaps, how often the test images were looked at
-//! lists/                      lists of images, names of classes, and the digest of every image (`*.manifest`)
-//! metrics/                    accuracy of the test, the training's epochs, measured latency
-//! search/                     what the search ended with, and its history, epoch by epoch
-//! provenance/<stage>.json     key manifest and record of the stage's attempt
-//! ro-crate-metadata.json      the same for Process Run Crate readers
+//! latency.table  lookup.json  the table and its description
+//! configuration.json          the configuration of the run; passed to `--config`, it gives the same keys
+//! data.json                   digests of the data, its lists and their overlaps, how often the test images were used
+//! lists/                      image lists, class names, and the digest of every image (`*.manifest`)
+//! metrics/                    results of the test, epochs of the training, measured latency
+//! search/                     result of the search, and its epochs
+//! provenance/<stage>.json     key manifest and record of a stage's attempt
+//! ro-crate-metadata.json      the same in the format Process Run Crate
 //! manifest.json               name, size, SHA-256 and BLAKE3 of every file above
 //! provenance/statement.json   in-toto Statement with SLSA provenance: its subjects are the files above and manifest.json
-//! provenance/statement.dsse.json   where somebody signed: the Statement in a DSSE envelope
-//! model.sig                   and an OpenSSF Model Signing bundle over every file but itself
+//! provenance/statement.dsse.json   if signed: the Statement in a DSSE envelope
+//! model.sig                   if signed: an OpenSSF Model Signing bundle of all other files
 //! ```
 //!
-//! Every JSON file is written in one way, so that a changed byte shows even where it means nothing. No date is that of the
-//! publication, no path is absolute, and neither the user nor the machine is named: the same run gives the same bytes.
+//! All JSON files are in a canonical format, so that every changed byte is detected. A publication contains no date of
+//! its own, no absolute paths, and neither user nor machine names. The same run gives the same bytes.
 
 pub mod audit;
 mod card;

@@ -1,4 +1,4 @@
-//! The lists of a publication, and which images stand in two of them.
+//! The image lists of a publication, and the images that are in two of them.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -8,38 +8,40 @@ use tfnas_images::ImageList;
 
 use crate::Overlap;
 
-/// Overlapping images that are named.
+/// Maximum number of overlapping images that are named.
 const NAMED: usize = 3;
 
-/// A list and its name.
+/// An image list and its name.
 pub struct NamedList {
-    /// As `train.list`.
+    /// File name, such as `train.list`.
     pub name: &'static str,
-    /// The images.
+    /// The images in the list.
     pub list: ImageList,
 }
 
-/// All lists of a run, with the digest of every image.
+/// All image lists of a run, with the digests of their images.
 pub struct ImageLists {
-    /// Images that train the search's weights, images that train its architecture, all training images.
+    /// The list that trains the weights in the search, the list that trains the architecture, and the list of all
+    /// training images.
     pub train: Vec<NamedList>,
-    /// The test images.
+    /// The list of test images.
     pub test: NamedList,
     /// Digests of the training images.
     pub train_images: FolderManifest,
     /// Digests of the test images.
     pub test_images: FolderManifest,
-    /// The folder of the training images below the data's root; none where a list names them from there.
+    /// The folder of the training images relative to the data root; `None` if paths are relative to the data root.
     pub train_folder: Option<String>,
-    /// The same of the test images.
+    /// The folder of the test images, likewise.
     pub test_folder: Option<String>,
 }
 
 impl ImageLists {
-    /// Which images stand in two lists: each pair but those of a list of all training images with its parts.
+    /// Returns the images that are in two lists, for each pair of lists except the list of all training images and its
+    /// parts.
     ///
     /// # Errors
-    /// An image of a list whose digest is not known.
+    /// Returns a message if the digest of an image is unknown.
     pub fn overlaps(&self) -> Result<Vec<Overlap>, String> {
         let (train_digests, test_digests) = (digests(&self.train_images), digests(&self.test_images));
         let (train_folder, test_folder) = (self.train_folder.as_deref(), self.test_folder.as_deref());
@@ -50,7 +52,7 @@ impl ImageLists {
         let test = side(&self.test, test_folder, &test_digests)?;
         let mut overlaps = Vec::new();
         for (index, (name, one)) in sides.iter().enumerate() {
-            // The last of them holds all that the others hold.
+            // The last list contains the images of the other training lists.
             for (other_name, other) in sides[index + 1..].iter().filter(|(name, _)| *name != ALL) {
                 overlaps.push(overlap((name, one), (other_name, other)));
             }
@@ -60,10 +62,10 @@ impl ImageLists {
     }
 }
 
-/// The list of all training images.
+/// Name of the list of all training images.
 pub const ALL: &str = "all.list";
 
-/// One list: names from the data's root, and digests.
+/// A list as paths relative to the data root, with digests.
 struct Side<'a> {
     images: Vec<(String, &'a Digest)>,
 }
@@ -97,7 +99,7 @@ fn overlap((a, one): (&str, &Side<'_>), (b, other): (&str, &Side<'_>)) -> Overla
     }
 }
 
-/// The folder of images below the data's root, as it is published: with `/` between names.
+/// Returns the folder of images relative to the data root, with `/` as separator.
 pub fn folder_name(path: &Path) -> String {
     let parts = path.components().filter_map(|part| match part {
         std::path::Component::Normal(name) => Some(name.to_string_lossy()),
@@ -117,7 +119,7 @@ mod tests {
         NamedList { name, list: ImageList::parse(&text, name).unwrap() }
     }
 
-    /// Files, each with what is in it.
+    /// Creates a manifest of files with these contents.
     fn manifest(files: &[(&str, &str)]) -> FolderManifest {
         let mut lines: Vec<String> = files
             .iter()
@@ -151,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn images_in_two_lists_are_found_by_content_whatever_their_names() {
+    fn images_in_two_lists_are_found_by_content() {
         let expected = [
             ("train.list val.list", 0, 1),
             ("train.list test.list", 0, 1),
@@ -164,13 +166,13 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_the_same_only_from_the_same_root() {
+    fn names_are_compared_relative_to_the_data_root() {
         assert_eq!(counts(&lists(Some("train")))[1], ("train.list test.list".to_owned(), 1, 1));
         assert_eq!(lists(Some("train")).overlaps().unwrap()[1].first, ["train/a/4", "train/a/1"]);
     }
 
     #[test]
-    fn an_image_without_a_digest_is_named() {
+    fn the_error_names_an_image_without_a_digest() {
         let lists = ImageLists { test_images: manifest(&[("a/1", "x")]), ..lists(None) };
         assert!(lists.overlaps().unwrap_err().contains("a/4"));
     }

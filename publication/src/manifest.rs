@@ -7,81 +7,80 @@ use tfnas_attestations::Sha256Digest;
 use crate::json::{canonical, parse_canonical};
 use crate::names;
 
-/// More files than any publication has.
+/// Maximum number of files.
 const MAX_FILES: usize = 10_000;
 
-/// Every file of a publication, in byte order of the names; the manifest itself, the Statement over it and signatures
-/// aside.
+/// All files of a publication sorted by name, except the manifest itself, the Statement and the signatures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     format: Format,
-    /// The files.
+    /// The files, sorted by name.
     pub files: Vec<FileEntry>,
-    /// The files that hold signatures over all others; empty where nobody signed.
+    /// Names of the signature files; empty if the publication is not signed.
     pub signatures: Vec<String>,
 }
 
-/// The format of a publication; changing anything that another program would read differently means another tag.
+/// The version of the format. Incompatible changes require a new tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Format {
     #[serde(rename = "tfnas.publication.v1")]
     PublicationV1,
 }
 
-/// One file.
+/// A file and its digests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileEntry {
-    /// Relative to the folder, with `/` between names.
+    /// Path relative to the folder, with `/` as separator.
     pub name: String,
-    /// Its size.
+    /// Size of the file.
     pub bytes: u64,
-    /// SHA-256 of its bytes, in hexadecimal digits: what other programs check.
+    /// SHA-256 of the file, for other programs.
     pub sha256: Sha256Digest,
-    /// BLAKE3 of its bytes: what keys and records name.
+    /// BLAKE3 of the file, as used in keys and records.
     pub blake3: Digest,
 }
 
-/// A text that is no manifest.
+/// The text is not a valid manifest.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    /// It is written otherwise.
+    /// The text is not in the canonical format.
     #[error("{0}")]
     Text(String),
-    /// A name that could lead out of the folder.
+    /// A name is not a path inside the folder.
     #[error("{0:?} is no name of a file inside the folder")]
     Name(String),
-    /// A name twice.
+    /// A name occurs twice.
     #[error("{0} is named twice")]
     Twice(String),
-    /// Names out of order.
+    /// The names are not sorted.
     #[error("{0} does not stand in the order of the names")]
     Order(String),
-    /// A file that a manifest never names.
+    /// A file must not be listed in a manifest.
     #[error("{0} is not among the files that a manifest names")]
     Own(String),
-    /// More files than any publication has.
+    /// There are too many files.
     #[error("it names more than {MAX_FILES} files")]
     TooMany,
 }
 
 impl Manifest {
-    /// A manifest of these files.
+    /// Creates a manifest.
     pub fn new(mut files: Vec<FileEntry>, signatures: Vec<String>) -> Self {
         files.sort_by(|a, b| a.name.cmp(&b.name));
         Self { format: Format::PublicationV1, files, signatures }
     }
 
-    /// Writes the manifest.
+    /// Formats the manifest.
     pub fn to_text(&self) -> String {
         canonical(self)
     }
 
-    /// Reads what [`to_text`](Self::to_text) wrote, and nothing else.
+    /// Parses a manifest, which must be in the format of [`to_text`](Self::to_text).
     ///
     /// # Errors
-    /// [`ManifestError`].
+    /// Returns [`ManifestError`] if the text is not a valid manifest.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
         let manifest: Self = parse_canonical(bytes).map_err(ManifestError::Text)?;
         if manifest.files.len() > MAX_FILES {
@@ -118,7 +117,7 @@ impl Manifest {
     }
 }
 
-/// Whether a name stands for a file inside a folder: no way up, no way out, nothing that another system reads otherwise.
+/// Returns whether a name is a relative path inside the folder on all operating systems.
 pub fn is_plain_name(name: &str) -> bool {
     let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
     name.len() <= 1024
@@ -147,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_comes_back_in_the_order_of_its_names() {
+    fn a_manifest_is_parsed_and_sorted() {
         let manifest = Manifest::new(vec![entry("b"), entry("a/c"), entry("a")], Vec::new());
         let read = Manifest::parse(manifest.to_text().as_bytes()).unwrap();
         assert_eq!(read, manifest);
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_lead_elsewhere_or_stand_twice_are_refused() {
+    fn names_outside_the_folder_and_duplicates_are_errors() {
         let with = |names: &[&str]| {
             Manifest {
                 format: Format::PublicationV1,
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_written_otherwise_is_refused() {
+    fn text_that_is_not_canonical_is_an_error() {
         let text = Manifest::new(vec![entry("a")], Vec::new()).to_text();
         assert!(error(&text.replace("\"bytes\": 1", "\"bytes\": 1,\n      \"bytes\": 1")).contains("duplicate field"));
         assert!(error(&text.replace("\"bytes\": 1", "\"bytes\":  1")).contains("not written so"));

@@ -1,4 +1,4 @@
-//! The names of a publication's files.
+//! The names of the files of a publication.
 
 use tfnas_stages::Stage;
 
@@ -8,29 +8,29 @@ pub const CARD: &str = "README.md";
 pub const WEIGHTS: &str = "weights.safetensors";
 /// The network.
 pub const CONFIG: &str = "model.config";
-/// Its description.
+/// The description of the network.
 pub const ARCHITECTURE: &str = "architecture.json";
 /// The latency table.
 pub const TABLE: &str = "latency.table";
 /// The configuration of the run.
 pub const CONFIGURATION: &str = "configuration.json";
-/// What is said of the data.
+/// The data of the run.
 pub const DATA: &str = "data.json";
-/// The test's result.
+/// The results of the test.
 pub const TEST: &str = "metrics/test.json";
-/// What the network says about each test image.
+/// The predictions for each test image.
 pub const PREDICTIONS: &str = "metrics/predictions.csv";
-/// The training, epoch by epoch.
+/// The epochs of the training.
 pub const TRAIN: &str = "metrics/train.json";
-/// The latency measured.
+/// The measured latency.
 pub const MEASURED: &str = "metrics/parse.json";
-/// What the search ended with.
+/// The result of the search.
 pub const SEARCH: &str = "search/search.json";
-/// Its history.
+/// The epochs of the search.
 pub const HISTORY: &str = "search/history.json";
-/// The candidates that the selection compared.
+/// The candidates of the selection.
 pub const CANDIDATES: &str = "select/candidates.json";
-/// The architecture that it chose.
+/// The architecture that the selection chose.
 pub const SELECTED: &str = "select/selected.json";
 /// The list of the test images.
 pub const TEST_LIST: &str = "lists/test.list";
@@ -38,18 +38,18 @@ pub const TEST_LIST: &str = "lists/test.list";
 pub const TRAIN_IMAGES: &str = "lists/train_images.manifest";
 /// The digests of the test images.
 pub const TEST_IMAGES: &str = "lists/test_images.manifest";
-/// The crate's description.
+/// The metadata of the RO-Crate.
 pub const CRATE: &str = "ro-crate-metadata.json";
 /// The manifest.
 pub const MANIFEST: &str = "manifest.json";
 /// The in-toto Statement.
 pub const STATEMENT: &str = "provenance/statement.json";
-/// The Statement in a signed envelope.
+/// The signed Statement in a DSSE envelope.
 pub const ENVELOPE: &str = "provenance/statement.dsse.json";
 /// The OpenSSF Model Signing bundle.
 pub const SIGNATURE: &str = "model.sig";
 
-/// The record of a stage.
+/// Returns the name of the record of a stage.
 pub fn record(stage: Stage) -> String {
     format!("provenance/{}.json", stage.name())
 }

@@ -1,4 +1,5 @@
-//! The publication as an RO-Crate: each stage is an action of the program, with the files that it read and made.
+//! Describes the publication as an RO-Crate: each stage is an action of the program, with the files that it has read
+//! and made.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +11,18 @@ use tfnas_stages::Stage;
 use crate::card::LICENCES;
 use crate::{FileEntry, Origin, StageRecord, names};
 
-/// Names the program; what it is at a version, its digest says.
+/// Identifies the program, without its version.
 const TOOL: &str = "urn:tfnas-pipeline";
-/// In place of the address of a licence.
+/// The license if none was given.
 const NO_LICENCE: &str = "urn:tfnas-pipeline:no-licence-given";
 
-/// Returns the text of `ro-crate-metadata.json`.
+/// Generates `ro-crate-metadata.json`.
 ///
-/// * `files`: all files but those that are made from this one.
-/// * `weights`: which of the training's outputs was tested.
+/// * `files`: all files except those that are derived from this one.
+/// * `weights`: the output of the training that was tested.
 ///
 /// # Errors
-/// [`CrateError`] for names that no file has.
+/// Returns [`CrateError`] if a name cannot be that of a file.
 pub fn research_object(
     name: &str,
     license: Option<&str>,
@@ -66,7 +67,7 @@ fn file(file: &FileEntry) -> File {
     }
 }
 
-/// What is in a file, and its media type.
+/// Returns the description and the media type of a file.
 fn described(name: &str) -> (&'static str, &'static str) {
     match name {
         names::CARD => ("the model card", "text/markdown"),

@@ -5,38 +5,38 @@ use tfnas_artifacts::{
 };
 use tfnas_stages::Stage;
 
-/// What is published of a stage's attempt: all that its record has, but neither host nor paths.
+/// The published record of a stage's attempt. It omits host and paths.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StageRecord {
     format: Format,
-    /// The attempt's name in the ledger that it comes from.
+    /// ID of the attempt in the ledger.
     pub attempt: AttemptId,
-    /// The stage's instance, as `search@12`.
+    /// Name of the instance, such as `search@12`.
     pub instance: String,
-    /// The stage.
+    /// The stage of the instance.
     pub stage: Stage,
-    /// Its action key.
+    /// The cache key.
     pub key: ActionKey,
-    /// What the key is the digest of.
+    /// The fields of the cache key.
     pub manifest: KeyManifest,
-    /// Its inputs, in order of their ports.
+    /// The inputs, sorted by port.
     pub inputs: Vec<PublishedInput>,
-    /// Its outputs, in order of their names.
+    /// The outputs, sorted by name.
     pub outputs: Vec<Output>,
-    /// What it measured, and what the worker said of itself.
+    /// The metrics, and the environment that the worker reported.
     pub metrics: Value,
-    /// Where it ran.
+    /// The environment of the attempt.
     pub environment: Value,
-    /// Name and version of the tool.
+    /// Name and version of this program.
     pub tool: String,
-    /// The revision of the tool's source, where known.
+    /// Source revision of this program, if known.
     pub source_revision: Option<String>,
-    /// When it started, in milliseconds since 1970.
+    /// Start time in milliseconds since 1970.
     pub started_ms: i64,
-    /// When it ended.
+    /// End time in milliseconds since 1970.
     pub ended_ms: i64,
-    /// What it used.
+    /// Resources that were used.
     pub usage: Usage,
 }
 
@@ -46,38 +46,38 @@ enum Format {
     StageV1,
 }
 
-/// An input of an attempt.
+/// An input of a published attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublishedInput {
-    /// The port.
+    /// Name of the port.
     pub port: String,
-    /// Digest of what stood there.
+    /// Digest of the input.
     pub digest: Digest,
-    /// Where it came from.
+    /// Where the input came from.
     pub from: Origin,
 }
 
-/// Where an input came from.
+/// The source of an input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Origin {
-    /// Another stage.
+    /// An output of another stage.
     Stage {
-        /// The stage.
+        /// The stage that made it.
         stage: Stage,
-        /// Its output.
+        /// Name of the output.
         output: String,
     },
-    /// Data that no stage made.
+    /// Data that is not made by a stage.
     Data {
-        /// The key of the configuration that names it.
+        /// The configuration key that specifies the data.
         key: String,
     },
 }
 
 impl StageRecord {
-    /// What is published of an attempt; none for one without a result.
+    /// Creates the record of an attempt. Returns `None` if the attempt has not ended.
     pub fn new(stage: Stage, attempt: &Attempt, inputs: Vec<PublishedInput>) -> Option<Self> {
         Some(Self {
             format: Format::StageV1,
@@ -103,17 +103,17 @@ impl StageRecord {
         self.outputs.iter().find(|output| output.name == name).map(|output| output.digest)
     }
 
-    /// Returns the digest of what stood at a port.
+    /// Returns the digest of the input of a port.
     pub fn input(&self, port: &str) -> Option<Digest> {
         self.inputs.iter().find(|input| input.port == port).map(|input| input.digest)
     }
 
-    /// Returns the name of an environment's fact, as text.
+    /// Returns the value of a fact about the environment if it is a string.
     pub fn fact(&self, name: &str) -> Option<&str> {
         self.environment.get(name).and_then(Value::as_str)
     }
 
-    /// Returns an attempt as a ledger has it, for work that starts from these outputs.
+    /// Converts the record to an attempt, so that other stages can use its outputs.
     pub fn attempt(&self) -> Attempt {
         let input = |input: &PublishedInput| Input { port: input.port.clone(), digest: input.digest, origin: None };
         Attempt {

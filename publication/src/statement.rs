@@ -1,4 +1,4 @@
-//! The in-toto Statement about a publication: its files, and where they come from as SLSA provenance.
+//! Generates the in-toto Statement of a publication: its files are the subjects, their origin is the SLSA provenance.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use tfnas_stages::{Config, Stage};
 
 use crate::{Data, FileEntry, StageRecord};
 
-/// What kind of build this is: its external parameters are the configuration, its internal ones the stages' keys.
+/// The build type. Its external parameters are the configuration, its internal parameters the cache keys.
 const BUILD_TYPE: &str = "urn:tfnas-pipeline:build:v1";
-/// What built it.
+/// Identifies the builder.
 const BUILDER: &str = "urn:tfnas-pipeline:builder:v1";
 
-/// Returns the Statement: its subjects are `files`.
+/// Generates the Statement about `files`.
 pub fn statement(
     files: &[FileEntry],
     records: &BTreeMap<Stage, StageRecord>,
@@ -57,7 +57,7 @@ fn named(name: &str, algorithm: &str, digest: impl ToString) -> ResourceDescript
     }
 }
 
-/// What the run read and did not make.
+/// Returns the inputs of the run.
 fn dependencies(records: &BTreeMap<Stage, StageRecord>, data: &Data) -> Vec<ResourceDescriptor> {
     let images = [named("data.train", "blake3", data.train.blake3), named("data.test", "blake3", data.test.blake3)];
     let source = records.get(&Stage::Train).and_then(|record| record.source_revision.as_deref()).map(|revision| {
@@ -68,7 +68,7 @@ fn dependencies(records: &BTreeMap<Stage, StageRecord>, data: &Data) -> Vec<Reso
     images.into_iter().chain(source).collect()
 }
 
-/// The programs and libraries that did the work.
+/// Returns the programs and libraries that made the results.
 fn builder_dependencies(records: &BTreeMap<Stage, StageRecord>) -> Vec<ResourceDescriptor> {
     let Some(record) = records.get(&Stage::Train) else { return Vec::new() };
     let facts = [
@@ -93,7 +93,7 @@ fn metadata(records: &BTreeMap<Stage, StageRecord>) -> BuildMetadata {
     BuildMetadata::new(attempt.unwrap_or_default(), started, ended)
 }
 
-/// Outputs of stages whose bytes are not among the files.
+/// Returns the outputs of stages that are not published.
 fn byproducts(files: &[FileEntry], records: &BTreeMap<Stage, StageRecord>) -> Vec<ResourceDescriptor> {
     let is_file = |digest: &Digest| files.iter().any(|file| file.blake3 == *digest);
     let outputs = records.values().flat_map(|record| record.outputs.iter().map(|output| (record.stage, output)));

@@ -1,4 +1,4 @@
-//! What an audit found: one line a check, and the level up to which all is well.
+//! The result of an audit: a list of checks, and the highest level that the publication reached.
 
 use std::fmt;
 
@@ -6,27 +6,27 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tfnas_humanize::Columns;
 
-/// How far a publication was checked; each level takes those before it for granted, but for the signature's.
+/// How far a publication was verified. Each level requires the levels before it, except L1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Level {
-    /// The files are those of the manifest.
+    /// The files match the manifest.
     L0,
-    /// A key that the auditor brought has signed them.
+    /// The files are signed with the key that the auditor supplied.
     L1,
-    /// The lineage closes.
+    /// The lineage is complete.
     L2,
-    /// What follows from the files is as they say.
+    /// Everything that can be recomputed from the files matches.
     L3,
-    /// The test was run again.
+    /// The test was rerun with the same result.
     L4,
-    /// Other stages were run again.
+    /// Other stages were rerun with the same result.
     L5,
 }
 
 impl Level {
     const ALL: [Self; 6] = [Self::L0, Self::L1, Self::L2, Self::L3, Self::L4, Self::L5];
 
-    /// What it says of a publication to have reached it.
+    /// Returns what reaching the level means.
     fn says(self) -> &'static str {
         match self {
             Self::L0 => "the files are those of the manifest",
@@ -45,40 +45,40 @@ impl fmt::Display for Level {
     }
 }
 
-/// What came of a check.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It is as it should be.
+    /// The check passed.
     Passed,
-    /// It is not.
+    /// The check failed.
     Failed,
-    /// Nothing was found out.
+    /// The check was not made.
     NotChecked,
 }
 
-/// One check.
+/// A single check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// Its level; none for a file that is no publication.
+    /// Level of the check; `None` for a weights file that is not part of a publication.
     pub level: Option<Level>,
     /// What was checked.
     pub what: String,
-    /// What came of it.
+    /// The outcome of the check.
     pub outcome: Outcome,
-    /// What was found, or why nothing was.
+    /// What was found, or why the check was not made.
     pub why: String,
 }
 
-/// What all checks say together.
+/// The overall verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Something was checked, nothing failed, and every check that was asked for was made.
+    /// At least one check passed, none failed, and all requested checks were made.
     Ok,
     /// A check failed.
     Tampered,
-    /// Nothing was checked, or not what was asked for.
+    /// Nothing was checked, or a requested check could not be made.
     Unchecked,
 }
 
@@ -92,37 +92,37 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// All checks, in their order.
+/// All checks, in the order in which they are displayed.
 #[derive(Clone, Debug, Default)]
 pub struct Checks {
     checks: Vec<Check>,
-    /// Whether something that was asked for could not be checked.
+    /// Whether a requested check could not be made.
     has_unfulfilled_request: bool,
 }
 
 impl Checks {
-    /// Notes that something is as it should be.
+    /// Records a check that passed.
     pub fn pass(&mut self, level: impl Into<Option<Level>>, what: impl Into<String>, found: impl Into<String>) {
         self.add(level, what, Outcome::Passed, found);
     }
 
-    /// Notes that something is not as it should be.
+    /// Records a check that failed.
     pub fn fail(&mut self, level: impl Into<Option<Level>>, what: impl Into<String>, why: impl Into<String>) {
         self.add(level, what, Outcome::Failed, why);
     }
 
-    /// Notes what was not checked, and why.
+    /// Records a check that was not made, and why.
     pub fn skip(&mut self, level: impl Into<Option<Level>>, what: impl Into<String>, why: impl Into<String>) {
         self.add(level, what, Outcome::NotChecked, why);
     }
 
-    /// Notes what the user asked for and could not be checked.
+    /// Records a check that the user requested and that could not be made.
     pub fn skip_asked(&mut self, level: impl Into<Option<Level>>, what: impl Into<String>, why: impl Into<String>) {
         self.has_unfulfilled_request = true;
         self.skip(level, what, why);
     }
 
-    /// Notes a check by what it found: nothing wrong, or what is.
+    /// Records a check that passed or failed.
     pub fn note(&mut self, level: Level, what: impl Into<String>, found: Result<String, String>) {
         match found {
             Ok(found) => self.pass(level, what, found),
@@ -144,17 +144,18 @@ impl Checks {
         self.checks.iter().any(|check| check.level == Some(level) && check.outcome == outcome)
     }
 
-    /// Whether a check of a level failed.
+    /// Returns whether a check of a level failed.
     pub fn failed(&self, level: Level) -> bool {
         self.any(level, Outcome::Failed)
     }
 
-    /// Puts the checks in the order of their levels.
+    /// Sorts the checks by level.
     pub fn sort(&mut self) {
         self.checks.sort_by_key(|check| check.level);
     }
 
-    /// Returns the highest level up to which nothing failed and something passed; that of the signature may be left out.
+    /// Returns the highest level for which it and all levels before it have passed. L1, the signature, may be missing,
+    /// but must not have failed.
     pub fn reached(&self) -> Option<Level> {
         let mut reached = None;
         for level in Level::ALL {
@@ -167,7 +168,7 @@ impl Checks {
         reached
     }
 
-    /// Returns what the checks say together.
+    /// Returns the overall verdict.
     pub fn verdict(&self) -> Verdict {
         let some = |outcome| self.checks.iter().any(|check| check.outcome == outcome);
         if some(Outcome::Failed) {
@@ -179,13 +180,13 @@ impl Checks {
         }
     }
 
-    /// Returns the report for programs.
+    /// Returns the report as JSON.
     pub fn to_json(&self) -> Value {
         json!({ "level": self.reached(), "verdict": self.verdict(), "checks": self.checks })
     }
 }
 
-/// The report for people: each check, then the level, then what was not checked.
+/// Formats the report as text: all checks, followed by the verdict and the level reached.
 impl fmt::Display for Checks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut columns = Columns::plain(4);
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_is_reached_where_it_and_all_before_it_passed_the_signature_aside() {
+    fn a_level_is_reached_if_all_levels_up_to_it_passed_except_the_signature() {
         use Level::{L0, L1, L2, L3, L4};
         use Outcome::{Failed, NotChecked, Passed};
         assert_eq!(checks(&[]).reached(), None);
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_and_not_checked_is_no_pass() {
+    fn a_requested_check_that_was_not_made_is_not_ok() {
         let mut checks = checks(&[(Level::L0, Outcome::Passed)]);
         assert_eq!(checks.verdict(), Verdict::Ok);
         checks.skip_asked(Level::L4, "test", "no images");

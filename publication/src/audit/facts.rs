@@ -1,4 +1,4 @@
-//! L3: what follows from the files is as they say.
+//! L3: recomputes everything that follows from the files.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,13 +19,13 @@ use crate::audit::Folder;
 use crate::audit::checks::{Checks, Level};
 use crate::{Contents, Looks, front_matter, measured, names};
 
-/// How far sums of the table may be from what was written, as a share: the last digits of another machine's floats.
+/// Relative tolerance of latencies, because another machine may round sums of the table differently.
 const ROUNDING: f64 = 1e-9;
-/// How far the mean of the losses of `predictions.csv`, which have six decimals, may be from the mean loss of the test, whose
-/// batches are summed in single precision.
+/// Tolerance between the mean of the losses in `predictions.csv`, which have six decimals, and the mean loss of the
+/// test, whose batches are summed in single precision.
 const MEAN_LOSS: f64 = 1e-4;
 
-/// Checks everything of the level.
+/// Makes all checks of the level.
 pub fn check(folder: &Folder, contents: &Contents, checks: &mut Checks) {
     checks.note(Level::L3, names::CONFIG, found_by_search(folder, contents));
     checks.note(Level::L3, names::HISTORY, history(folder, contents));
@@ -63,7 +63,7 @@ fn near(found: f64, said: f64) -> bool {
     (found - said).abs() <= ROUNDING * said.abs()
 }
 
-/// The network is the one that the search's probabilities and widths prefer.
+/// Checks that the network follows from the probabilities and widths of the search.
 fn found_by_search(folder: &Folder, contents: &Contents) -> Result<String, String> {
     let Contents { space, network, table, config, .. } = contents;
     let result = SearchResult::from_json(&folder.read(names::SEARCH)?).map_err(|error| error.to_string())?;
@@ -87,7 +87,8 @@ fn found_by_search(folder: &Folder, contents: &Contents) -> Result<String, Strin
     Ok(format!("{} blocks, as the search's result prefers", network.block_count()))
 }
 
-/// The last epoch has the network, and each the latency that the table gives its own.
+/// Checks that the last epoch has the published network, and that the latency of each epoch's network matches the
+/// table.
 fn history(folder: &Folder, contents: &Contents) -> Result<String, String> {
     let Contents { space, network, table, history, config, .. } = contents;
     if history.len() != config.search.epochs {
@@ -112,7 +113,7 @@ fn history(folder: &Folder, contents: &Contents) -> Result<String, String> {
     }
     let own = Architecture::of_config(space, network).map_err(|error| error.to_string())?;
     match history.last() {
-        // The parse may have fitted it once more, or another architecture was selected.
+        // With `parse.fit: exact` or a selection, the network may differ from that of the last epoch.
         Some(_) if config.parse.fit == Some(Fit::Exact) || config.select.is_enabled() => {
             Ok(format!("{} epochs, each with the latency of its network by the table", history.len()))
         }
@@ -151,7 +152,7 @@ fn architecture(contents: &Contents) -> Result<String, String> {
     }
 }
 
-/// The target, in milliseconds of the table.
+/// Returns the target latency in milliseconds of the table.
 fn reachable_target(contents: &Contents) -> Result<f64, String> {
     let reachable = contents.table.reachable_ms(&contents.space).map_err(|error| error.to_string())?;
     contents.config.search.target_lat_ms.within(&reachable).map_err(|error| error.to_string())
@@ -199,11 +200,11 @@ fn training(folder: &Folder, contents: &Contents) -> Result<String, String> {
     Ok(format!("epoch {} of {} is the best on {val_images} images", first + 1, tops.len()))
 }
 
-/// How many images of the test's list are of classes that the network knows.
+/// Returns the number of images in the test list whose class the network knows.
 fn tested(folder: &Folder, contents: &Contents) -> Result<usize, String> {
     let (config, list) = (&contents.config, &contents.lists.test.list);
     let entries = list.entries().iter();
-    // A drawn list has the labels of all classes, also where the network knows a choice of them.
+    // A drawn list contains all classes, even if the network was trained on some of them.
     if config.draws_test() && !contents.data.train.is_list {
         let file = format!("lists/{}", config.train.protocol.classes());
         let text = String::from_utf8(folder.read(&file)?).map_err(|_| format!("{file}: no text"))?;
@@ -216,7 +217,7 @@ fn tested(folder: &Folder, contents: &Contents) -> Result<usize, String> {
     Ok(entries.filter(|entry| (entry.label as usize) < contents.network.classifier.out_features).count())
 }
 
-/// `test.json` is what the record says, and its classes add up.
+/// Checks that `test.json` matches the record, and that its classes add up to the totals.
 fn test(folder: &Folder, contents: &Contents) -> Result<String, String> {
     let said = &contents.test;
     let record = contents.record(Stage::Test);
@@ -232,17 +233,15 @@ fn test(folder: &Folder, contents: &Contents) -> Result<String, String> {
     let rows = if predictions(folder, contents)? { ", and as the prediction for each image gives" } else { "" };
     let counted: usize = said.classes.iter().map(|class| class.images).sum();
     let hits: f64 = said.classes.iter().map(|class| class.images as f64 * class.top1.unwrap_or(0.0)).sum();
-    // The share of a class is rounded: times its images it is no whole number.
+    // The accuracy of a class is rounded, so multiplying it by the number of images does not give an integer.
     if counted != said.images || (hits - said.top1 * counted as f64).abs() > 0.01 {
         return Err("its classes do not add up to it".to_owned());
     }
     Ok(format!("top-1 {} and top-5 {} of {} images, as the record says{rows}", said.top1, said.top5, said.images))
 }
 
-/// The rows of `predictions.csv`, which earlier releases did not write, are of images of the list and give the numbers of
-/// `test.json`.
-///
-/// Returns whether there is such a file.
+/// Checks that `predictions.csv` only contains images of the list, and that the numbers of `test.json` follow from it.
+/// Returns whether there is such a file, which earlier releases did not write.
 fn predictions(folder: &Folder, contents: &Contents) -> Result<bool, String> {
     if contents.record(Stage::Test).output(TestedImage::FILE).is_none() {
         return Ok(false);
@@ -304,7 +303,7 @@ fn head(folder: &Folder) -> Result<(String, crate::FrontMatter), String> {
     Ok((card, head))
 }
 
-/// The head of the card has the numbers of the test, bit for bit.
+/// Checks that the front matter of the card contains exactly the accuracies of the test.
 fn card_metrics(folder: &Folder, contents: &Contents) -> Result<String, String> {
     let (_, head) = head(folder)?;
     let found: Vec<f64> = head
@@ -321,7 +320,7 @@ fn card_metrics(folder: &Folder, contents: &Contents) -> Result<String, String> 
     }
 }
 
-/// Whether the card is the one that the other files make.
+/// Returns whether the card equals the one generated from the other files.
 fn card(folder: &Folder, contents: &Contents) -> Result<bool, String> {
     let (card, head) = head(folder)?;
     Ok(contents.card(head.name(), head.license()) == card)

@@ -1,4 +1,4 @@
-//! L0: the files of a publication are those of its manifest, and nothing else is there.
+//! L0: checks that the folder contains exactly the files of its manifest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -13,29 +13,29 @@ use crate::PublicationError;
 use crate::audit::checks::{Checks, Level};
 use crate::{FileEntry, Manifest, names};
 
-/// More bytes than any manifest has.
+/// Maximum size of a manifest.
 const MAX_MANIFEST_BYTES: u64 = 16 << 20;
-/// More bytes than any Statement or signature has.
+/// Maximum size of a Statement or a signature.
 const MAX_STATEMENT_BYTES: u64 = 16 << 20;
-/// More bytes than any file has that is read whole.
+/// Maximum size of any file.
 const MAX_BYTES: u64 = 64 << 30;
-/// More files than any publication has.
+/// Maximum number of files.
 const MAX_FILES: usize = 20_000;
-/// Deeper than any publication.
+/// Maximum depth of nested folders.
 const MAX_DEPTH: usize = 16;
 
-/// A publication as it lies there.
+/// A folder with a publication.
 pub struct Folder {
     root: PathBuf,
-    /// Its manifest; one without files where it cannot be read.
+    /// The manifest; empty if it cannot be read.
     pub manifest: Manifest,
-    /// Every file that is there.
+    /// All files that were found, by name.
     pub files: BTreeMap<String, FileEntry>,
-    /// Whether the files are those of the manifest, and nothing else is there.
+    /// Whether the folder contains exactly the files of the manifest.
     pub sound: bool,
 }
 
-/// What is in a folder: the sizes of regular files by name, and what else there is, by name.
+/// The contents of a folder: the sizes of regular files by name, and everything else by name.
 #[derive(Default)]
 struct Found {
     files: BTreeMap<String, u64>,
@@ -43,10 +43,10 @@ struct Found {
 }
 
 impl Folder {
-    /// Reads a folder and checks it against its manifest.
+    /// Reads a folder and compares it with its manifest.
     ///
     /// # Errors
-    /// A folder that cannot be read, or holds nothing of a publication.
+    /// Returns an error if the folder cannot be read, or if it contains no files of a publication.
     pub fn open(path: &Path, checks: &mut Checks) -> Result<Self, PublicationError> {
         let root = fs::canonicalize(path)
             .map_err(|error| PublicationError::usage(format!("cannot open {}: {error}", path.display())))?;
@@ -90,10 +90,10 @@ impl Folder {
         Ok(Self { root, manifest, files, sound })
     }
 
-    /// Returns the bytes of a file, which are still those that were checked.
+    /// Returns the contents of a file, and verifies that they have not changed since the folder was opened.
     ///
     /// # Errors
-    /// What is wrong, for people, with the file's name.
+    /// Returns a message with the name of the file if it is missing, cannot be read or has changed.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, String> {
         let wrong = |why: &str| format!("{name}: {why}");
         let entry = self.files.get(name).ok_or_else(|| wrong("there is none"))?;
@@ -101,13 +101,13 @@ impl Folder {
         if Digest::of_bytes(&bytes) == entry.blake3 { Ok(bytes) } else { Err(wrong("it changes while it is read")) }
     }
 
-    /// Returns where a file lies.
+    /// Returns the path of a file.
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 }
 
-/// Whether a file of this name shows that a folder holds, or held, a publication.
+/// Returns whether a file of this name is a sign of a publication, complete or not.
 fn is_telling(name: &str) -> bool {
     [names::MANIFEST, names::STATEMENT, names::CONFIGURATION, names::DATA, names::SIGNATURE].contains(&name)
 }
@@ -121,7 +121,7 @@ fn read_manifest(root: &Path, files: &BTreeMap<String, FileEntry>) -> Result<Man
     Manifest::parse(&bytes).map_err(|error| error.to_string())
 }
 
-/// Compares what is there with the manifest.
+/// Compares the files in the folder with the manifest.
 fn compare(manifest: &Manifest, files: &BTreeMap<String, FileEntry>, checks: &mut Checks) {
     for expected in &manifest.files {
         let why = match files.get(&expected.name) {
@@ -149,7 +149,7 @@ fn compare(manifest: &Manifest, files: &BTreeMap<String, FileEntry>, checks: &mu
     }
 }
 
-/// What is wrong where the Statement is about another manifest.
+/// Returns an error message if the Statement refers to another manifest.
 fn other_manifest(root: &Path, files: &BTreeMap<String, FileEntry>) -> Option<String> {
     let found = files.get(names::MANIFEST)?;
     files.get(names::STATEMENT).filter(|file| file.bytes <= MAX_STATEMENT_BYTES)?;
@@ -166,7 +166,7 @@ fn hash(root: &Path, name: &str, length: u64) -> Result<FileEntry, String> {
     let path = root.join(name);
     let wrong = |error: std::io::Error| format!("cannot be read: {error}");
     let file = File::open(&path).map_err(wrong)?;
-    // One read where the file is small, and no more memory than a block where it is not.
+    // A small file is read once; a large file is read twice in blocks.
     if length <= SMALL_BYTES {
         let mut bytes = Vec::new();
         file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(wrong)?;
@@ -182,10 +182,10 @@ fn hash(root: &Path, name: &str, length: u64) -> Result<FileEntry, String> {
     Ok(FileEntry { name: name.to_owned(), bytes, sha256, blake3 })
 }
 
-/// Files that are hashed in memory.
+/// Maximum size of a file that is hashed in memory.
 const SMALL_BYTES: u64 = 1 << 20;
 
-/// Finds everything below a folder; no link is followed.
+/// Lists everything below a folder, without following links.
 fn walk(root: &Path) -> Result<Found, String> {
     let mut found = Found::default();
     let mut open = vec![(root.to_owned(), String::new(), 0)];

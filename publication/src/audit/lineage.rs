@@ -1,5 +1,5 @@
-//! L2: the lineage closes. Every stage's inputs are another stage's outputs or named data, its key is that of what is said
-//! of it, and what is in the folder are its outputs.
+//! L2: checks that the lineage is complete. All inputs of a stage must be outputs of other stages or named data, its
+//! key must follow from its record, and its outputs must be the files in the folder.
 
 use tfnas_artifacts::KeyManifest;
 use tfnas_attestations::statement::Statement;
@@ -10,7 +10,7 @@ use crate::audit::Folder;
 use crate::audit::checks::{Checks, Level};
 use crate::{Contents, FileEntry, Origin, StageRecord, configuration, front_matter, names, research_object, statement};
 
-/// Checks everything of the level.
+/// Makes all checks of the level.
 pub fn check(folder: &Folder, contents: &Contents, checks: &mut Checks) {
     for stage in contents.config.stages() {
         let record = contents.record(stage);
@@ -39,7 +39,7 @@ pub fn check(folder: &Folder, contents: &Contents, checks: &mut Checks) {
     }
 }
 
-/// The record says one thing.
+/// Checks that the record of a stage is consistent.
 fn sound(record: &StageRecord, stage: Stage) -> Result<(), String> {
     let StageRecord { manifest, key, inputs, outputs, .. } = record;
     if record.stage != stage || manifest.stage() != stage.name() {
@@ -59,7 +59,7 @@ fn sound(record: &StageRecord, stage: Stage) -> Result<(), String> {
     }
     for (name, fact) in manifest.environment_facts() {
         let recorded = match name.as_str() {
-            // The key has the kind of the device, the record which one it was.
+            // The key contains the kind of the device, the record its index.
             "device" => record.fact("device").map(|device| device.split(':').next().unwrap_or(device)),
             "dtype" => continue,
             name => record.fact(name),
@@ -71,7 +71,7 @@ fn sound(record: &StageRecord, stage: Stage) -> Result<(), String> {
     Ok(())
 }
 
-/// Each input is what the stage before left, or data that all stages agree on.
+/// Checks that each input is the output of another stage, or data that is the same for all stages.
 fn inputs(contents: &Contents, record: &StageRecord) -> Result<(), String> {
     let ports = record.stage.inputs(&contents.config);
     if ports.len() != record.inputs.len() {
@@ -113,7 +113,7 @@ fn inputs(contents: &Contents, record: &StageRecord) -> Result<(), String> {
     Ok(())
 }
 
-/// What is in the folder are the stage's outputs.
+/// Checks that the published outputs of the stage match the files in the folder.
 fn outputs(folder: &Folder, contents: &Contents, record: &StageRecord) -> Result<(), String> {
     for output in &record.outputs {
         let Some(name) = record.stage.spec().published_file(&output.name, contents.weights()) else { continue };
@@ -126,7 +126,7 @@ fn outputs(folder: &Folder, contents: &Contents, record: &StageRecord) -> Result
     Ok(())
 }
 
-/// The parameters of the key are those that the configuration gives the stage.
+/// Checks that the parameters in the key follow from the configuration.
 fn parameters(contents: &Contents, record: &StageRecord) -> Result<String, String> {
     let params = record.stage.params(&contents.config, contents.space.definition());
     let mut expected = KeyManifest::new(record.stage.name(), record.manifest.revision());
@@ -139,11 +139,11 @@ fn parameters(contents: &Contents, record: &StageRecord) -> Result<String, Strin
     }
 }
 
-/// The configuration is the one that the keys give; what changes no result has its default.
+/// Checks that the configuration follows from the keys, and that all other values are defaults.
 fn same_configuration(contents: &Contents) -> Result<String, String> {
     let made = configuration(&contents.records, &contents.config.data)?;
     let mut said = contents.config.clone();
-    // Earlier versions knew one fit and did not write it.
+    // Earlier versions had only one fit and did not write it.
     said.search.fit = said.search.fit.or(made.search.fit);
     if made == said {
         Ok("it is what the keys of all stages say".to_owned())
@@ -152,7 +152,7 @@ fn same_configuration(contents: &Contents) -> Result<String, String> {
     }
 }
 
-/// The digests of the images and lists are those of the files beside them.
+/// Checks that the digests of images and lists match the published manifests and lists.
 fn data(folder: &Folder, contents: &Contents) -> Result<String, String> {
     let data = &contents.data;
     let lists = &contents.lists;
@@ -194,14 +194,14 @@ fn data(folder: &Folder, contents: &Contents) -> Result<String, String> {
     Ok("digests of images and lists are those of the files beside them".to_owned())
 }
 
-/// The Statement and the crate say what the records say.
+/// Checks that the Statement and the RO-Crate follow from the records.
 fn derived(folder: &Folder, contents: &Contents, checks: &mut Checks) {
     let tool = contents.record(Stage::Test).tool.as_str();
     let mut same = |name: &str, made: Result<String, String>| {
         let compared = made.and_then(|made| Ok(folder.read(name)? == made.as_bytes()));
         match compared {
             Ok(true) => checks.pass(Level::L2, name, "it says what the records say"),
-            // Another version may say it in other words.
+            // Another version may generate a different text.
             Ok(false) if tool != build::TOOL => {
                 checks.skip(Level::L2, name, format!("{tool} wrote it, and this is {}", build::TOOL));
             }
@@ -217,7 +217,7 @@ fn derived(folder: &Folder, contents: &Contents, checks: &mut Checks) {
     checks.note(Level::L2, "subjects", covered(folder, &subjects));
 }
 
-/// The crate, made once more: the model's name and licence are the card's.
+/// Generates the RO-Crate again, with the model name and the license of the card.
 fn described(folder: &Folder, contents: &Contents) -> Result<String, String> {
     let card = String::from_utf8(folder.read(names::CARD)?).map_err(|_| format!("{}: no text", names::CARD))?;
     let head = front_matter(&card).map_err(|error| format!("{}: {error}", names::CARD))?;
@@ -227,7 +227,7 @@ fn described(folder: &Folder, contents: &Contents) -> Result<String, String> {
         .map_err(|error| error.to_string())
 }
 
-/// The Statement is about every file, whatever version wrote it.
+/// Checks that the subjects of the Statement are exactly all files. This does not depend on the version that wrote it.
 fn covered(folder: &Folder, files: &[FileEntry]) -> Result<String, String> {
     let said = Statement::from_json(&folder.read(names::STATEMENT)?).map_err(|error| error.to_string())?;
     let about: Vec<_> = said.subject.iter().map(|subject| (subject.name.as_deref(), subject.sha256())).collect();
@@ -239,7 +239,7 @@ fn covered(folder: &Folder, files: &[FileEntry]) -> Result<String, String> {
     }
 }
 
-/// Outputs that nobody can hold to their digests.
+/// Returns the outputs whose contents cannot be verified because they are not published.
 fn unpublished(contents: &Contents) -> Vec<String> {
     let outputs =
         contents.records.values().flat_map(|record| record.outputs.iter().map(|output| (record.stage, output)));

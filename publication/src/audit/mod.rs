@@ -1,13 +1,13 @@
-//! The audit of a published folder, level by level, and of a weights file alone.
+//! Audits a published folder, level by level, or a single weights file.
 //!
 //! | level | module | checks |
 //! |---|---|---|
-//! | L0 | `folder` | the files are those of the manifest |
-//! | L1 | `signature` | a key that the auditor brings has signed them |
-//! | L2 | `lineage` | every input of a stage is the output of another, or named data |
-//! | L3 | `facts`, `selection` | what follows from the files is as they say |
+//! | L0 | `folder` | the files match the manifest |
+//! | L1 | `signature` | the files are signed with the key that the auditor supplied |
+//! | L2 | `lineage` | every input of a stage is an output of another stage, or named data |
+//! | L3 | `facts`, `selection` | everything that can be recomputed from the files matches |
 //!
-//! L4 and L5, which run stages again, belong to the program: nothing here starts a process.
+//! L4 and L5, which rerun stages, are implemented in the binary: this module starts no processes.
 
 mod checks;
 mod facts;
@@ -25,7 +25,8 @@ pub use weights::check_weights;
 
 use crate::Contents;
 
-/// Checks an opened folder up to L3, and returns what it says; `None` if that cannot be read, which a check says.
+/// Checks a folder up to L3 and returns its contents. Returns `None` if they cannot be read, which is recorded as a
+/// failed check.
 pub fn check_folder(folder: &Folder, key: Option<&PublicKey>, checks: &mut Checks) -> Option<Contents> {
     signature::check(folder, key, checks);
     if !folder.sound {

@@ -1,4 +1,4 @@
-//! L3 of a run with `select`: the recorded scores lead to the published network.
+//! L3 of a run with `select`: checks that the published network follows from the recorded scores.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use tfnas_stages::{SelectReport, Selected};
 use crate::audit::Folder;
 use crate::{Contents, names};
 
-/// Repeats the selection with the recorded scores in place of trainings: it must draw the recorded candidates, and choose
-/// the published network among them.
+/// Repeats the selection with the recorded scores instead of trainings. It must draw the recorded candidates and select
+/// the published network.
 ///
-/// * `found`: the architecture that the search hands on, with its probabilities.
+/// * `found`: the architecture that the search has found.
 ///
 /// # Errors
-/// Returns what differs.
+/// Returns a message that describes the difference.
 pub fn check(
     folder: &Folder,
     contents: &Contents,

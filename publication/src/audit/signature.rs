@@ -1,4 +1,4 @@
-//! L1: a key that the auditor brought has signed every file.
+//! L1: checks that every file is signed with the key that the auditor supplied.
 
 use std::path::Path;
 
@@ -12,15 +12,15 @@ use crate::audit::Folder;
 use crate::audit::checks::{Checks, Level};
 use crate::names;
 
-/// More bytes than any signature has.
+/// Maximum size of a signature.
 const MAX_BYTES: u64 = 64 << 20;
-/// Files that are not as they were signed, of which so many are named.
+/// Maximum number of changed files that a message lists.
 const NAMED: usize = 3;
 
-/// Reads the auditor's key.
+/// Reads the auditor's public key, if one was given.
 ///
 /// # Errors
-/// A file that holds none.
+/// Returns an error if the file is not a public key.
 pub fn read_key(path: Option<&Path>) -> Result<Option<PublicKey>, PublicationError> {
     let read = path.map(PublicKey::read).transpose();
     read.map_err(|error| {
@@ -28,7 +28,7 @@ pub fn read_key(path: Option<&Path>) -> Result<Option<PublicKey>, PublicationErr
     })
 }
 
-/// Checks both signatures.
+/// Verifies both signatures.
 pub fn check(folder: &Folder, key: Option<&PublicKey>, checks: &mut Checks) {
     let is_signed = !folder.manifest.signatures.is_empty();
     match key {
@@ -51,7 +51,7 @@ pub fn check(folder: &Folder, key: Option<&PublicKey>, checks: &mut Checks) {
     }
 }
 
-/// The OpenSSF bundle covers every file but itself.
+/// Verifies the OpenSSF bundle, which must cover all other files. Returns their number.
 fn bundle(folder: &Folder, key: &PublicKey) -> Result<usize, String> {
     let bytes = small(folder, names::SIGNATURE)?;
     let bundle = Bundle::from_json(&bytes).map_err(|error| error.to_string())?;
@@ -70,7 +70,7 @@ fn bundle(folder: &Folder, key: &PublicKey) -> Result<usize, String> {
     if differences.is_empty() { Ok(found.len()) } else { Err(differences.join("; ")) }
 }
 
-/// The envelope holds the Statement, whose subjects are the files.
+/// Verifies the envelope, which must contain the Statement.
 fn envelope(folder: &Folder, key: &PublicKey) -> Result<(), String> {
     let bytes = small(folder, names::ENVELOPE)?;
     let envelope = Envelope::from_json(&bytes).map_err(|error| error.to_string())?;
@@ -81,7 +81,7 @@ fn envelope(folder: &Folder, key: &PublicKey) -> Result<(), String> {
     if signed == folder.read(names::STATEMENT)? { Ok(()) } else { Err("it holds another Statement".to_owned()) }
 }
 
-/// Reads a file that is too large for no memory.
+/// Reads a file after checking that it is not too large for memory.
 fn small(folder: &Folder, name: &str) -> Result<Vec<u8>, String> {
     match folder.files.get(name) {
         Some(file) if file.bytes > MAX_BYTES => Err("it is far too large".to_owned()),

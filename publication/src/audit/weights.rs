@@ -1,4 +1,4 @@
-//! `audit FILE`: what can be said of weights whose origin nobody tells.
+//! `audit FILE`: describes a weights file of unknown origin.
 
 use std::path::Path;
 
@@ -12,13 +12,13 @@ use tfnas_pytorch_files::checkpoint::{Checkpoint, Wanted, WeightsFormat};
 use crate::PublicationError;
 use crate::audit::checks::Checks;
 
-/// Attempts of a store, and names in a pickle, that are printed.
+/// Maximum number of attempts, and of names in a pickle, that are listed.
 const NAMED: usize = 3;
 
-/// Checks a file with weights by itself, against a network where there is one, and looks for it in the store.
+/// Checks a weights file, compares it with a network if one is given, and looks it up in the ledger.
 ///
 /// # Errors
-/// A file that cannot be read, or is no file with weights; a store that cannot be read.
+/// Returns an error if the file cannot be read or contains no weights, or if the ledger cannot be read.
 pub fn check_weights(
     path: &Path,
     config: Option<&ModelConfig>,
@@ -76,7 +76,7 @@ pub fn check_weights(
     Ok(checks)
 }
 
-/// The first names of code that a pickle has beside its tensors.
+/// Returns the names of code in a pickle, except that of its tensors.
 fn foreign(bytes: &[u8]) -> Vec<String> {
     if WeightsFormat::of(bytes) == Some(WeightsFormat::Safetensors) {
         return Vec::new();
@@ -90,7 +90,7 @@ fn foreign(bytes: &[u8]) -> Vec<String> {
     names
 }
 
-/// Which attempts of this store made or read the file.
+/// Looks up which attempts have made or read the file.
 fn ledger(digest: &Digest, cache: &Cache, checks: &mut Checks) -> Result<(), PublicationError> {
     let makers = cache.ledger().makers(digest)?;
     let users = cache.ledger().users(digest)?;

@@ -7,23 +7,23 @@ use tfnas_stages::{TestReport, finite};
 
 use crate::PublicationError;
 
-/// What is known of a model's accuracy.
+/// The accuracy of a model, if known.
 pub enum Accuracy {
-    /// A test of this store has measured it, as shares of 1.
+    /// Measured by a test in this store, as fractions of 1.
     Tested {
-        /// Top-1.
+        /// Top-1 accuracy.
         top1: f64,
-        /// Top-5.
+        /// Top-5 accuracy.
         top5: f64,
     },
-    /// Nothing is, and why.
+    /// Unknown, for this reason.
     Unknown(String),
 }
 
-/// Checks that the weights are those of the network, all tensors of the right shape and dtype, and looks for a test of them.
+/// Checks that the weights match the network, and looks up a test of them in the ledger.
 ///
 /// # Errors
-/// Weights that cannot be read, or do not fit; a store that cannot be read.
+/// Returns an error if the weights cannot be read or do not match, or if the ledger cannot be read.
 pub fn look_up_accuracy(
     network: &ConfigFile,
     network_path: &Path,

@@ -1,7 +1,7 @@
-//! A network of a space that has the multiply-adds and the latencies of a claim.
+//! Searches a space for a network with the multiply-adds and latencies of a claim.
 //!
-//! Of a published model whose file is not at hand one can still ask whether the space holds any network with all the numbers
-//! that are claimed of it. The answer is a network that has them: a witness. That none is found proves nothing.
+//! If the `model.config` of a published model is not available, this still answers whether the space contains a network
+//! with all the claimed numbers. The answer is such a network. If none is found, this proves nothing.
 
 use tfnas::architecture::{Architecture, Choice};
 use tfnas::config::{MbConvConfig, ModelConfig};
@@ -10,38 +10,38 @@ use tfnas::space::Space;
 use tfnas::table::{LatencyTable, TableError};
 use tfnas_random::{Purpose, Stream};
 
-/// How often the walk begins anew.
+/// Number of random walks.
 const WALKS: u32 = 20;
-/// Steps of one walk.
+/// Number of steps of a walk.
 const STEPS: u32 = 200_000;
-/// By which factor a step may lead away from the claim in the beginning; it falls to 1.
+/// The factor by which a step may increase the distance from the claim, at the beginning. It decreases to 1.
 const FIRST_THRESHOLD: f64 = 2.0;
 
-/// A number, and how far off it may be.
+/// A claimed number and its tolerance.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Claimed {
-    /// The number.
+    /// The claimed value.
     pub value: f64,
-    /// The largest difference that still agrees, above 0.
+    /// The largest difference that is accepted, above 0.
     pub within: f64,
 }
 
 impl Claimed {
-    /// Whether a number agrees.
+    /// Returns whether a value is within the tolerance.
     pub fn agrees(self, found: f64) -> bool {
         (found - self.value).abs() <= self.within
     }
 }
 
-/// Looks for a network with these multiply-adds for one image and, by each table, this latency in milliseconds.
+/// Searches for a network with these multiply-adds per image and, for each table, this latency in milliseconds.
 ///
-/// * `classes`: outputs of the classifier.
+/// * `classes`: number of outputs of the classifier.
 ///
-/// The walk is random and depends on the seed alone: it changes widths, operations and depths, and goes on from networks
-/// that are not much farther from the claim than the last.
+/// The search is a random walk that only depends on the seed. A step changes widths, operations or depths. It is
+/// accepted if it does not increase the distance from the claim by more than a factor, which decreases.
 ///
 /// # Errors
-/// [`TableError`] if a table does not cover the space.
+/// Returns [`TableError`] if a table does not cover the space.
 pub fn find_network(
     space: &Space,
     classes: usize,
@@ -64,9 +64,9 @@ pub fn find_network(
     Ok(None)
 }
 
-/// What each choice of each block adds to each number of the claim.
+/// The contribution of each choice of each block to each number of the claim.
 struct Shares {
-    /// `[block][operation][position among its widths]`: multiply-adds, then milliseconds by each table.
+    /// `[block][operation][index of the width]`: multiply-adds, followed by milliseconds for each table.
     blocks: Vec<Vec<Vec<Vec<f64>>>>,
 }
 
@@ -96,7 +96,7 @@ impl Shares {
         Ok(Self { blocks })
     }
 
-    /// What all networks have in common: the numbers of one of them, without its blocks.
+    /// Returns what all networks have in common: the numbers of one of them, without its blocks.
     fn shared(
         &self,
         space: &Space,
@@ -115,24 +115,24 @@ impl Shares {
     }
 }
 
-/// A walk from network to network.
+/// A random walk through the networks of a space.
 struct Walk<'a> {
     space: &'a Space,
     shares: &'a Shares,
     goals: &'a [Claimed],
     groups: Vec<Vec<Choice>>,
     sums: Vec<f64>,
-    /// What the present step has changed so far, to be undone if it leads too far away.
+    /// The changes of the current step, which are undone if it is not accepted.
     changes: Vec<Change>,
 }
 
-/// One change of a network, and what undoes it.
+/// A change of a network, with what is needed to undo it.
 enum Change {
-    /// A block chose otherwise.
+    /// The choice of a block has changed.
     Chosen { group: usize, index: usize, before: Choice },
-    /// A group lost its last block.
+    /// The last block of a group was removed.
     Dropped { group: usize, before: Choice },
-    /// A group got another block.
+    /// A block was appended to a group.
     Added { group: usize },
 }
 
@@ -148,7 +148,7 @@ impl<'a> Walk<'a> {
         walk
     }
 
-    /// Walks until the network has all that is claimed; false if it never has.
+    /// Walks until the network has all the claimed numbers. Returns false if this does not happen.
     fn arrives(&mut self, stream: &mut Stream) -> bool {
         let mut distance = self.distance();
         let mut sums_before = self.sums.clone();
@@ -174,20 +174,20 @@ impl<'a> Walk<'a> {
                 distance = now;
             } else {
                 self.undo();
-                // What was added and taken away again need not be what it was, in floating point.
+                // Adding and subtracting the same floating-point numbers need not give the same sum.
                 self.sums.clone_from(&sums_before);
             }
         }
         distance <= 1.0
     }
 
-    /// The largest difference from a number of the claim, in units of what is allowed.
+    /// Returns the largest difference from a claimed number, in units of its tolerance.
     fn distance(&self) -> f64 {
         let off = self.sums.iter().zip(self.goals).map(|(sum, goal)| (sum - goal.value).abs() / goal.within);
         off.fold(0.0, f64::max)
     }
 
-    /// Takes the changes of the present step back, the last one first; the sums are not touched.
+    /// Undoes the changes of the current step in reverse order. Does not update the sums.
     fn undo(&mut self) {
         while let Some(change) = self.changes.pop() {
             match change {
@@ -221,7 +221,7 @@ impl<'a> Walk<'a> {
         self.choose(group, index, choice);
     }
 
-    /// Moves a width by a little, most often: a long way would seldom help a network that is near.
+    /// Changes a width, in most cases by a small amount: large changes seldom help a network that is close.
     fn change_width(&mut self, stream: &mut Stream) {
         let (group, index) = self.any_block(stream);
         let Choice { operation, width } = self.groups[group][index];
@@ -251,7 +251,7 @@ impl<'a> Walk<'a> {
         self.changes.push(Change::Chosen { group, index, before });
     }
 
-    /// Adds what a block chose to the sums, or takes it away.
+    /// Adds the contribution of a block to the sums, or subtracts it.
     fn add(&mut self, group: usize, index: usize, choice: Choice, sign: f64) {
         let position = self.space.position(group, index);
         let allowed = self.space.blocks()[position].widths(&self.space.operations()[choice.operation]);
@@ -267,11 +267,11 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// TF-NAS-A as published: multiply-adds, and milliseconds by either table.
+    /// The published numbers of TF-NAS-A: multiply-adds, and milliseconds for each table.
     const PUBLISHED: (f64, f64, f64) = (457e6, 18.03, 80.14);
 
     #[test]
-    fn a_network_with_the_published_numbers_is_found_and_has_them() {
+    fn a_network_with_the_published_numbers_is_found() {
         let (space, gpu, cpu) = (Space::imagenet(), LatencyTable::titan_rtx(), LatencyTable::xeon_gold_6130());
         let (multiply_adds, gpu_ms, cpu_ms) = PUBLISHED;
         let wanted = Claimed { value: multiply_adds, within: 0.5e6 };
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_network_has_is_not_found() {
+    fn numbers_that_no_network_has_are_not_found() {
         let wanted = Claimed { value: 1e12, within: 1.0 };
         assert_eq!(find_network(&Space::small(), 10, wanted, &[], 0), Ok(None));
     }

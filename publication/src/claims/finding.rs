@@ -1,50 +1,50 @@
 use serde::Serialize;
 use tfnas_humanize::Columns;
 
-/// What became of one claim.
+/// The verdict about a claim.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
-    /// Recomputed, it is what was claimed.
+    /// The recomputed number agrees with the claim.
     Agrees,
-    /// Recomputed, it is something else.
+    /// The recomputed number differs from the claim.
     Differs,
-    /// The space holds a network of which all that is claimed here is true together.
+    /// The space contains a network with all the claimed numbers.
     Reachable,
     /// No such network was found, which proves nothing.
     NotFound,
-    /// A number was found, of which the claim says nothing.
+    /// The number was measured under other conditions than claimed.
     NotComparable {
-        /// Why.
+        /// What differs.
         why: String,
     },
     /// Nothing was recomputed.
     NotChecked {
-        /// Why.
+        /// The reason.
         why: String,
     },
 }
 
-/// One claim, and what was found.
+/// A claim and the result of checking it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    /// The model.
+    /// Name of the model.
     pub model: String,
-    /// What is claimed of it, with its unit.
+    /// The claimed quantity and its unit.
     pub claim: String,
-    /// The number as published; none where there is a check without a claim.
+    /// The published number; `None` if nothing is claimed.
     pub claimed: Option<String>,
-    /// The number as recomputed.
+    /// The recomputed number.
     pub recomputed: Option<String>,
     /// Recomputed minus claimed.
     pub difference: Option<String>,
-    /// What became of it.
+    /// The verdict about the claim.
     #[serde(flatten)]
     pub verdict: Verdict,
 }
 
 impl Verdict {
-    /// Whether the claim was held to something.
+    /// Returns whether the claim was checked.
     pub fn is_of_a_check(&self) -> bool {
         !matches!(self, Self::NotComparable { .. } | Self::NotChecked { .. })
     }
@@ -61,7 +61,7 @@ impl Verdict {
     }
 }
 
-/// The findings as a table.
+/// Formats the findings as a table.
 pub fn table(findings: &[Finding]) -> String {
     let mut columns = Columns::new(&["model", "claim", ">claimed", ">recomputed", ">difference", "verdict"]);
     for finding in findings {

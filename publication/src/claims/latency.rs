@@ -1,4 +1,4 @@
-//! Claimed latencies beside measurements of the whole network.
+//! Compares claimed latencies with measurements of the whole network.
 
 use std::collections::BTreeMap;
 
@@ -8,35 +8,35 @@ use tfnas_planner::machine::build;
 use super::ModelClaims;
 use super::finding::{Finding, Verdict};
 
-/// By how much of a claim a measurement on the claimed device may miss it: the sum of a table's blocks misses the whole network
-/// by up to so much.
+/// Relative tolerance of a measurement on the claimed device: the sum of the blocks in a table may differ from the
+/// latency of the whole network by this much.
 const TOLERANCE: f64 = 0.05;
-/// The framework that measures here.
+/// The framework used for measurements.
 const FRAMEWORK: &str = "libtorch";
 
-/// Batch and threads of a measurement.
+/// Batch size and number of threads of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Conditions {
-    /// Images of a batch.
+    /// Batch size.
     pub batch: usize,
-    /// Threads that compute.
+    /// Number of computing threads.
     pub threads: usize,
 }
 
-/// Latencies of one network, measured whole.
+/// Measured latencies of a whole network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MeasuredLatency {
-    /// The model of the device.
+    /// Model of the device.
     pub device: String,
-    /// Medians, in milliseconds.
+    /// Median latencies in milliseconds.
     pub median_ms: BTreeMap<Conditions, f64>,
 }
 
 /// Compares each claimed latency of a model with a measurement.
 ///
-/// * `tables`: the tables by which latencies are claimed, with their names.
-/// * `conditions`: batch and threads of the measurement for each claim.
-/// * `measured`: the measurements, at least those of `conditions`; or why there are none.
+/// * `tables`: the tables for which latencies are claimed, with their names.
+/// * `conditions`: returns the conditions of the measurement for a claim.
+/// * `measured`: measurements under these conditions, or why there are none.
 pub fn check_latency(
     name: &str,
     model: &ModelClaims,
@@ -67,7 +67,7 @@ pub fn check_latency(
     tables.iter().map(finding).collect()
 }
 
-/// A measurement can only be held to a claim of the same device, framework, batch and threads.
+/// A measurement is only comparable with a claim for the same device, framework, batch size and number of threads.
 fn judged(header: &TableHeader, conditions: Conditions, device: &str, claimed: f64, found: f64) -> Verdict {
     let or_unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
     let mut others = Vec::new();
@@ -91,8 +91,8 @@ fn judged(header: &TableHeader, conditions: Conditions, device: &str, claimed: f
     }
 }
 
-/// Whether two names are of one model of device: the same words, but for marks, the maker's name, memory and clock; and the same
-/// clock where both tell it.
+/// Returns whether two names mean the same model of a device. Trademark signs, the vendor, the memory size and the
+/// clock are ignored; but if both names contain a clock, it must be the same.
 fn same_device(one: &str, other: &str) -> bool {
     let clocks_differ = matches!((clock_ghz(one), clock_ghz(other)), (Some(one), Some(other)) if one != other);
     !clocks_differ && model_words(one) == model_words(other)
@@ -119,7 +119,7 @@ mod tests {
     const ONE: Conditions = Conditions { batch: 1, threads: 1 };
 
     #[test]
-    fn names_of_one_device_are_told_from_those_of_another() {
+    fn names_of_the_same_device_are_recognized() {
         let claimed = "Intel Xeon Gold 6130, 2.10 GHz";
         assert!(same_device(claimed, "Intel(R) Xeon(R) Gold 6130 CPU @ 2.10GHz"));
         assert!(!same_device(claimed, "Intel(R) Xeon(R) Gold 6130 CPU @ 2.60GHz"));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_measurement_is_held_to_a_claim_of_the_same_device_framework_and_load_alone() {
+    fn a_measurement_is_only_compared_with_a_claim_for_the_same_conditions() {
         let text = |text: &str| Some(text.to_owned());
         let here = TableHeader {
             device: text("A"),

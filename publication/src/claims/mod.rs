@@ -1,4 +1,4 @@
-//! Published numbers of models, and what can be recomputed of them.
+//! Compares published numbers of models with what can be recomputed.
 
 mod accuracy;
 mod claim_search;
@@ -27,43 +27,43 @@ pub use reach::{Reached, Witness, find_reachable};
 
 use crate::PublicationError;
 
-/// The claims that come with the program, by name.
+/// The claims that are included in the program, by name.
 const KNOWN: [(&str, &str); 1] = [("tf-nas", include_str!("../../../zoo/tf-nas.yaml"))];
-/// More bytes than any file of claims has.
+/// Maximum size of a file of claims.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// What is claimed of models: a file of claims.
+/// A file of claims about models.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claims {
     /// Where the claims were published.
     pub source: String,
-    /// The space of all models: a name, or a file.
+    /// The search space of all models: a name or a file.
     pub space: String,
-    /// Outputs of their classifiers.
+    /// Number of outputs of their classifiers.
     pub classes: usize,
-    /// The models, by name.
+    /// The models by name.
     pub models: BTreeMap<String, ModelClaims>,
 }
 
-/// What is claimed of one model; what is left out is not claimed.
+/// The claims about one model.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelClaims {
-    /// Parameters, in millions.
+    /// Number of parameters in millions.
     pub parameters_m: Option<Decimal>,
-    /// Multiply-adds of one image, in millions.
+    /// Multiply-adds per image in millions.
     pub multiply_adds_m: Option<Decimal>,
-    /// Milliseconds by table: the name of a published table, or a file.
+    /// Latencies in milliseconds, by the name of a published table or the path of a table file.
     #[serde(default)]
     pub latency_ms: BTreeMap<String, Decimal>,
-    /// Top-1 in percent.
+    /// Top-1 accuracy in percent.
     pub top1: Option<Decimal>,
-    /// Top-5 in percent.
+    /// Top-5 accuracy in percent.
     pub top5: Option<Decimal>,
 }
 
-/// A number as it was printed.
+/// A number with the digits that were published.
 #[derive(Clone, Debug)]
 pub struct Decimal {
     text: String,
@@ -71,22 +71,22 @@ pub struct Decimal {
 }
 
 impl Decimal {
-    /// The number.
+    /// Returns the value.
     pub fn value(&self) -> f64 {
         self.value
     }
 
-    /// The number, and half a unit of its last digit.
+    /// Returns the value with a tolerance of half a unit of its last digit.
     ///
-    /// * `unit`: what one of it is, as a million.
+    /// * `unit`: the unit of the number, for example a million.
     pub fn claimed(&self, unit: f64) -> Claimed {
         let decimals = self.text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
         let half = 0.5 * 10f64.powi(-(decimals as i32));
-        // A hair more, as numbers that are exactly half a unit off in decimals need not be so in binary.
+        // Slightly more, because decimal halves cannot be represented exactly in binary.
         Claimed { value: self.value * unit, within: half * unit * (1.0 + 1e-9) }
     }
 
-    /// A number to as many decimals.
+    /// Formats a value with the same number of decimals.
     pub fn alike(&self, value: f64) -> String {
         let decimals = self.text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
         format!("{value:.decimals$}")
@@ -111,10 +111,10 @@ impl<'de> Deserialize<'de> for Decimal {
 }
 
 impl ModelClaims {
-    /// Reads the tables by which latencies are claimed: published ones by name, others by file.
+    /// Reads the tables for which latencies are claimed: published tables by name, others from files.
     ///
     /// # Errors
-    /// Returns an error for a file that is not a latency table.
+    /// Returns an error if a file is not a latency table.
     pub fn tables(&self) -> Result<Vec<(String, LatencyTable)>, ReadTableError> {
         let read = |name: &String| {
             let table = match name.as_str() {
@@ -127,7 +127,7 @@ impl ModelClaims {
         self.latency_ms.keys().map(read).collect()
     }
 
-    /// Returns findings that the claims on images were not checked, and why.
+    /// Returns findings that say why the claimed accuracies were not checked.
     fn not_checked(&self, name: &str, why: &str) -> Vec<Finding> {
         let accuracies = [("top-1 (%)", &self.top1), ("top-5 (%)", &self.top5)];
         let claimed = accuracies.into_iter().filter_map(|(claim, accuracy)| Some((claim, accuracy.as_ref()?)));
@@ -144,10 +144,10 @@ impl ModelClaims {
 }
 
 impl Claims {
-    /// Reads the claims of this name or file.
+    /// Reads the claims with this name, or from this file.
     ///
     /// # Errors
-    /// A name that is unknown, a file that cannot be read or holds no claims.
+    /// Returns an error if the file cannot be read or contains no valid claims.
     pub fn read(name: &str) -> Result<Self, PublicationError> {
         let known = KNOWN.iter().find(|(known, _)| *known == name);
         let text = match known {
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_claims_that_come_with_the_program_are_those_of_six_models() {
+    fn the_included_claims_are_about_six_models() {
         let claims = Claims::read("tf-nas").unwrap();
         assert_eq!(claims.models.len(), 6);
         let model = &claims.models["TF-NAS-B"];
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_is_as_exact_as_its_last_digit() {
+    fn the_tolerance_of_a_claim_follows_from_its_last_digit() {
         let decimal: Decimal = serde_json::from_str("\"10.20\"").unwrap();
         let claimed = decimal.claimed(1.0);
         assert!(claimed.agrees(10.205) && claimed.agrees(10.195) && !claimed.agrees(10.206));
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_refused() {
+    fn text_that_is_not_a_number_is_an_error() {
         for text in ["\"\"", "\"1e3\"", "\"-1\"", "\"1.2.3\"", "\"nan\"", "1.5"] {
             assert!(serde_json::from_str::<Decimal>(text).is_err(), "{text}");
         }

@@ -5,12 +5,12 @@ use super::accuracy::Accuracy;
 use super::finding::{Finding, Verdict};
 use super::{Decimal, ModelClaims};
 
-/// A million: the unit in which counts are claimed.
+/// The unit of the claimed parameters and multiply-adds.
 const MILLION: f64 = 1e6;
 
-/// Recomputes what is claimed of a model from its model.config.
+/// Compares the claims about a model with the numbers of its `model.config`.
 ///
-/// * `resolution`: side of its images, in pixels.
+/// * `resolution`: side of the input images in pixels.
 pub fn check_network(
     name: &str,
     model: &ModelClaims,

@@ -9,28 +9,28 @@ use super::finding::{Finding, Verdict};
 use super::{Decimal, ModelClaims};
 use crate::PublicationError;
 
-/// A network that has what is claimed of a model.
+/// A network that has the claimed numbers of a model.
 #[derive(Debug, Serialize)]
 pub struct Witness {
     model: String,
-    /// Block by block.
+    /// One line for each block.
     architecture: Vec<String>,
     parameters: u64,
     multiply_adds: u64,
 }
 
-/// What was found for a model.
+/// The result of a search for a network with the claimed numbers.
 pub struct Reached {
-    /// One for each claim.
+    /// One finding for each claim.
     pub findings: Vec<Finding>,
-    /// The network that was found.
+    /// The network, if one was found.
     pub witness: Option<Witness>,
 }
 
-/// Asks whether the space holds a network with the multiply-adds and latencies that are claimed of a model.
+/// Searches the space for a network with the multiply-adds and latencies that are claimed for a model.
 ///
 /// # Errors
-/// A table that does not cover the space.
+/// Returns an error if a table does not cover the space.
 pub fn find_reachable(
     name: &str,
     model: &ModelClaims,

@@ -1,4 +1,4 @@
-//! Which attempts a run's network was made by: one of each stage.
+//! Finds the attempts that have made a network: one of each stage.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,33 +8,34 @@ use tfnas_stages::{Source, Stage};
 use crate::PublicationError;
 use crate::{Origin, PublishedInput};
 
-/// Runs looked through for an instance, newest first.
+/// Maximum number of runs that are searched for an instance, newest first.
 const MAX_RUNS: usize = 10_000;
 
-/// The attempts behind one tested network.
+/// The attempts that have made a tested network.
 pub struct Chosen {
-    /// The run.
+    /// The run that they belong to.
     pub run: RunId,
-    /// One attempt of each stage.
+    /// One attempt for each stage.
     pub attempts: BTreeMap<Stage, Attempt>,
-    /// Where the inputs of each came from.
+    /// The inputs of each stage and where they came from.
     pub inputs: BTreeMap<Stage, Vec<PublishedInput>>,
 }
 
 impl Chosen {
-    /// The instance whose network it is.
+    /// Returns the name of the test instance.
     pub fn id(&self) -> &str {
         &self.attempts[&Stage::Test].instance
     }
 }
 
-/// The results of a run, made or used, by instance.
+/// The results that a run has made or reused, by instance.
 type Results = BTreeMap<String, Attempt>;
 
-/// Chooses the run, and in it the network, that a text names: `latest`, `3`, `test@12`, `3/test@12`.
+/// Finds the run and the network that a text refers to: `latest`, `3`, `test@12` or `3/test@12`.
 ///
 /// # Errors
-/// A run that is not there or incomplete, several networks in it, a network that no search found.
+/// Returns an error if the run does not exist, is incomplete, has tested several networks, or has not searched its
+/// network itself.
 pub fn choose(cache: &Cache, what: &str) -> Result<Chosen, PublicationError> {
     let (run, instance) = named(cache, what)?;
     let results = results(cache, run)?;
@@ -107,7 +108,7 @@ fn results(cache: &Cache, run: RunId) -> Result<Results, PublicationError> {
     let used = cache.ledger().used_by(run)?;
     let made = cache.ledger().made_by(run)?;
     let done = |attempt: &Attempt| attempt.outcome == Some(Outcome::Done) && attempt.purpose == Purpose::Run;
-    // What was used and found damaged was made again later in the run.
+    // A reused result that was found damaged was made again later in the run.
     Ok(used.into_iter().chain(made).filter(done).map(|attempt| (attempt.instance.clone(), attempt)).collect())
 }
 
@@ -161,18 +162,18 @@ fn not_made(run: RunId, attempt: &Attempt, port: &str, before: Stage) -> Publica
     .with_hint("`run all`, and publish that run")
 }
 
-/// The stage that makes what a port reads; none for data.
+/// Returns the stage that makes the input of a port, or `None` if the input is data.
 fn maker(port: &str) -> Option<Stage> {
     Stage::ALL.iter().copied().find(|stage| stage.outputs(true).contains(&port))
 }
 
-/// The key of the configuration that names what a port reads.
+/// Returns the configuration key that specifies the input of a port.
 fn key(port: &str) -> &str {
     Source::GIVEN.iter().find(|source| source.port() == port).and_then(|source| source.config_key()).unwrap_or(port)
 }
 
-/// The result of the run that made an input. Where networks of several instances are alike, it is that of the same
-/// values.
+/// Returns the result of the run that made an input. If several instances made the same output, the one with the same
+/// values in its name is returned.
 fn made<'a>(
     results: &'a Results,
     stage: Stage,
@@ -187,7 +188,7 @@ fn made<'a>(
     makers.max_by_key(|attempt| labels(&attempt.instance).is_subset(&labels_of_reader))
 }
 
-/// The values of an instance's name.
+/// Returns the values in the name of an instance.
 fn labels(instance: &str) -> BTreeSet<&str> {
     instance.split_once('@').map(|(_, values)| values.split(',').collect()).unwrap_or_default()
 }
@@ -197,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_output_is_told_from_data_by_its_port() {
+    fn ports_of_outputs_and_of_data_are_distinguished() {
         assert_eq!(maker("latency.table"), Some(Stage::Lookup));
         assert_eq!(maker("classes.txt"), Some(Stage::Split));
         assert_eq!(maker("test.list"), Some(Stage::Split));
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_a_name_are_those_after_the_stage() {
+    fn labels_are_the_values_after_the_stage() {
         assert!(labels("search@12").is_subset(&labels("test@12,lr=0.1")));
         assert!(!labels("search@15").is_subset(&labels("test@12,lr=0.1")));
         assert!(labels("split").is_empty());

@@ -1,4 +1,4 @@
-//! Everything that is published of a network, from the store, the ledger and the lists of its images.
+//! Collects everything that is published about a network from the store, the ledger and the image lists.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,33 +14,34 @@ use crate::{
     Contents, Data, ListDigest, Looks, StageRecord, canonical, configuration, lists, measured, names, weights,
 };
 
-/// What a file of the publication is made from.
+/// The contents of a file of the publication.
 pub enum Source {
     /// These bytes.
     Bytes(Vec<u8>),
-    /// An artifact of the store, which has been found sound.
+    /// A verified artifact of the store.
     Artifact {
-        /// Its file.
+        /// Path of the artifact.
         path: PathBuf,
-        /// Its digest.
+        /// Digest of the artifact.
         digest: Digest,
     },
 }
 
-/// All files that do not depend on the others, and what they mean.
+/// All files that do not depend on other files, and their parsed contents.
 pub struct Gathered {
-    /// By name.
+    /// The files by name.
     pub files: BTreeMap<String, Source>,
-    /// What they mean.
+    /// The parsed contents.
     pub contents: Contents,
 }
 
-/// Gathers what is published.
+/// Collects the files of a publication.
 ///
-/// * `present`: the configuration that names the images now.
+/// * `present`: the current configuration, which specifies where the images are.
 ///
 /// # Errors
-/// Artifacts that are missing or damaged, images that are not those of the run, reports that this version does not read.
+/// Returns an error if artifacts are missing or damaged, if the images are not those of the run, or if a report cannot
+/// be parsed by this version.
 pub fn gather(cache: &Cache, chosen: &Chosen, present: &Configuration) -> Result<Gathered, PublicationError> {
     let data = &present.variants[0].config.data;
     let records = records(chosen);
@@ -65,7 +66,7 @@ pub fn gather(cache: &Cache, chosen: &Chosen, present: &Configuration) -> Result
         let classes = String::from_utf8(classes.map_err(PublicationError::usage)?).unwrap_or_default();
         files.insert(names::TEST_LIST.to_owned(), Source::Bytes(test.list(&classes)?));
     }
-    // Test images that are drawn are some of the training images, and their list is an output of the split.
+    // Drawn test images are part of the training images, and their list is an output of the split.
     let test = other.as_ref().unwrap_or(&train);
     for (name, found) in [(names::TRAIN_IMAGES, &train), (names::TEST_IMAGES, test)] {
         files.insert(name.to_owned(), Source::Bytes(found.manifest.to_text().into_bytes()));
@@ -89,7 +90,7 @@ fn records(chosen: &Chosen) -> BTreeMap<Stage, StageRecord> {
     chosen.attempts.iter().filter_map(record).collect()
 }
 
-/// The outputs of all stages: every one is read whole, also what is not published.
+/// Verifies the outputs of all stages, including those that are not published.
 fn artifacts(cache: &Cache, chosen: &Chosen, weights: &str) -> Result<BTreeMap<String, Source>, PublicationError> {
     let mut files = BTreeMap::new();
     for (stage, attempt) in &chosen.attempts {
@@ -106,7 +107,7 @@ fn artifacts(cache: &Cache, chosen: &Chosen, weights: &str) -> Result<BTreeMap<S
     Ok(files)
 }
 
-/// The bytes of a file.
+/// Returns the contents of a file.
 fn read(files: &BTreeMap<String, Source>, name: &str) -> Result<Vec<u8>, String> {
     match files.get(name) {
         None => Err(format!("{name}: there is none")),
@@ -149,7 +150,7 @@ fn described(
     Ok(data)
 }
 
-/// How often the test images were looked at until the end of this run's test: what came later is not its own.
+/// Counts how often the test images were used until the end of this run's test. Later uses cannot have affected it.
 fn looks(cache: &Cache, chosen: &Chosen, protocol: Protocol) -> Result<Looks, PublicationError> {
     let test = &chosen.attempts[&Stage::Test];
     let port = |port: &str| test.inputs.iter().find(|input| input.port == port);

@@ -1,4 +1,4 @@
-//! The images of a run: where the configuration says they are, and as the run read them.
+//! Finds the images of a run at the place given by the configuration, and verifies them.
 
 use std::path::{Path, PathBuf};
 
@@ -11,22 +11,22 @@ use tfnas_stages::DataSection;
 use crate::PublicationError;
 use crate::{Images, public_path};
 
-/// Images as a run read them.
+/// The verified images of a run.
 pub struct Found {
-    /// What is published of them.
+    /// The description that is published.
     pub images: Images,
-    /// The digest of each.
+    /// The digests of the images.
     pub manifest: FolderManifest,
     folder: PathBuf,
     list: Option<PathBuf>,
 }
 
-/// Which images.
+/// The training or the test images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// Those that train.
+    /// The training images.
     Train,
-    /// Those that test.
+    /// The test images.
     Test,
 }
 
@@ -39,12 +39,12 @@ impl Which {
     }
 }
 
-/// Finds images, which must be those of the digest.
+/// Finds images and checks that they have the digest `wanted`.
 ///
-/// * `memos`: where digests of files are remembered.
+/// * `memos`: folder in which digests of files are cached.
 ///
 /// # Errors
-/// Images that are not there, cannot be read, or are others.
+/// Returns an error if the images do not exist, cannot be read, or have another digest.
 pub fn find(
     configuration: &Configuration,
     data: &DataSection,
@@ -87,12 +87,12 @@ pub fn find(
 }
 
 impl Found {
-    /// Returns the list of these images as text: the list file itself, or what a stage makes of class folders.
+    /// Returns the images as a list: the list file, or a list of the images in the class folders.
     ///
-    /// * `classes`: names of the classes, a line each.
+    /// * `classes`: the names of the classes, one per line.
     ///
     /// # Errors
-    /// What is wrong with the list, the names or the folders.
+    /// Returns an error if the list, the names or the folders cannot be read.
     pub fn list(&self, classes: &str) -> Result<Vec<u8>, PublicationError> {
         if let Some(list) = &self.list {
             return std::fs::read(list)
@@ -100,7 +100,7 @@ impl Found {
         }
         let names = parse_classes(classes, "the names of the classes");
         let names = names.map_err(|error| PublicationError::usage(error.to_string()))?;
-        // As the stages do: a class without test images is not tested.
+        // As in the stages, classes without test images are skipped.
         let list =
             scan_known_classes(&self.folder, &names).map_err(|error| PublicationError::usage(error.to_string()))?;
         Ok(list.to_text().into_bytes())

@@ -1,4 +1,4 @@
-//! From a run of the store to a published folder: choose the attempts, gather their files, write the folder.
+//! Publishes a run of the store: finds the attempts, collects their files, writes the folder.
 
 mod choose;
 mod gather;

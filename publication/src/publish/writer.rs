@@ -1,4 +1,4 @@
-//! A folder on its way to its place: written aside, synced, and renamed when it is whole.
+//! Writes a folder atomically: into a temporary folder, which is synced and renamed at the end.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,25 +16,25 @@ use crate::PublicationError;
 use crate::publish::gather::{Gathered, Source};
 use crate::{FileEntry, Manifest, names, research_object, statement};
 
-/// A folder that is not in its place yet.
+/// A folder that is being written.
 pub struct FolderWriter {
     target: PathBuf,
     aside: TempDir,
 }
 
-/// What was written.
+/// The result of writing a publication.
 pub struct Written {
-    /// How many files.
+    /// Number of files.
     pub files: usize,
-    /// SHA-256 of the manifest, which names all of them.
+    /// SHA-256 of the manifest, which contains the digests of the other files.
     pub manifest: Sha256Digest,
 }
 
 impl FolderWriter {
-    /// Begins beside the place where the folder will stand.
+    /// Creates a temporary folder next to the target.
     ///
     /// # Errors
-    /// A place that is taken, or whose own folder is not there or cannot be written.
+    /// Returns an error if the target is not empty, or if its parent folder does not exist or is not writable.
     pub fn to(target: &Path) -> Result<Self, PublicationError> {
         let target = std::path::absolute(target).unwrap_or_else(|_| target.to_owned());
         match fs::read_dir(&target) {
@@ -60,10 +60,10 @@ impl FolderWriter {
         Ok(Self { target, aside })
     }
 
-    /// Writes everything, and puts the folder in its place.
+    /// Writes all files and moves the folder to the target.
     ///
     /// # Errors
-    /// Those of the system; an artifact that changes meanwhile.
+    /// Returns an error if a file cannot be written, or if an artifact changes while it is copied.
     pub fn write(
         self,
         gathered: &Gathered,
@@ -105,7 +105,7 @@ impl FolderWriter {
         Ok(written)
     }
 
-    /// Writes one file, which is on the disk when this returns.
+    /// Writes and syncs one file.
     fn put(&self, name: &str, source: &Source) -> Result<FileEntry, PublicationError> {
         let path = self.aside.path().join(name);
         let wrong = |error: io::Error| cannot_write(&self.target.join(name), &error);
@@ -143,7 +143,7 @@ impl FolderWriter {
             }
             File::open(&folder).and_then(|folder| folder.sync_all()).map_err(wrong)?;
         }
-        // Over an empty folder, should there be one.
+        // This replaces an empty folder at the target.
         fs::rename(self.aside.path(), &self.target).map_err(wrong)?;
         if let Some(parent) = self.target.parent() {
             File::open(parent).and_then(|folder| folder.sync_all()).map_err(wrong)?;
@@ -152,7 +152,7 @@ impl FolderWriter {
     }
 }
 
-/// The OpenSSF bundle over every file but itself.
+/// Signs all other files with an OpenSSF bundle.
 fn bundle(name: &str, files: &[FileEntry], key: &SigningKey) -> Result<Bundle, PublicationError> {
     let files = files.iter().map(|file| SignedFile { name: file.name.clone(), sha256: file.sha256 }).collect();
     let manifest = SignedManifest::new(name, files, vec![names::SIGNATURE.to_owned()]);
