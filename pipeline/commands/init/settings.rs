@@ -14,8 +14,9 @@ const OPERATIONS: f64 = 8.0;
 const TRAIN_SHARE: f64 = 0.8;
 /// Shares of the time for the search, the selection and the training.
 const SHARES: [f64; 3] = [0.2, 0.5, 0.3];
-/// A search of fewer epochs than this needs larger learning rates and a faster cooling.
-const LONG_SEARCH: usize = 20;
+/// A search of fewer weight steps than this needs larger learning rates than the published one, which takes 90 epochs of 100,000
+/// images in batches of 32.
+const LONG_SEARCH_STEPS: f64 = 30_000.0;
 /// What the temperature falls to in the course of a search, as a share of its start.
 const COOLING: f64 = 0.2;
 
@@ -77,6 +78,8 @@ pub struct Settings {
     pub temperature_decay: f64,
     /// The selection; `None` if the time does not suffice for one.
     pub select: Option<Plan>,
+    /// Whether the search is so short that it needs other rates than the published one.
+    pub is_short_search: bool,
     /// Epochs of the training.
     pub train_epochs: usize,
     /// Expected seconds of `search`, `select` and `train`.
@@ -132,14 +135,10 @@ impl Settings {
             warmup_epochs,
             temperature_decay: COOLING.powf(1.0 / (search_epochs - warmup_epochs).max(1) as f64),
             select,
+            is_short_search: (search_epochs as f64 * training / batch as f64) < LONG_SEARCH_STEPS,
             train_epochs,
             seconds: [search_s, select_s, train_epochs as f64 * train_epoch_s],
         }
-    }
-
-    /// Returns whether the search is so short that it needs other rates than the published one.
-    pub fn is_short_search(&self) -> bool {
-        self.search_epochs < LONG_SEARCH
     }
 
     /// Returns the expected seconds of the whole pipeline.
