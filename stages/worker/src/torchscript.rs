@@ -83,7 +83,7 @@ impl Request {
 fn trace(network: &DerivedNetwork, resolution: i64, folded: bool) -> Result<CModule, tch::TchError> {
     let images = Tensor::zeros([1, 3, resolution, resolution], (Kind::Float, Device::Cpu));
     if folded {
-        let folded = network.folded();
+        let folded = network.folded().in_libtorch_operations();
         return record(&images, |images| folded.forward(images));
     }
     // A tensor that could still be trained is no constant.

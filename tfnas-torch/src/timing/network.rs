@@ -84,12 +84,12 @@ impl NetworkTime {
     }
 }
 
-/// The network for evaluation, with weights that keep the scale of activations.
+/// The network for evaluation, in libtorch's own operations, with weights that keep the scale of activations.
 pub(super) fn random_network(config: &ModelConfig, options: &TimingOptions) -> FoldedNetwork {
     let network = DerivedNetwork::new(config, options.device);
     randomise(&network, options.seed);
     network.blocks().for_each(level);
-    network.folded()
+    network.folded().in_libtorch_operations()
 }
 
 /// Refuses a network with a block that is too large to be measured.
