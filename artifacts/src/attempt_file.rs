@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{self, Access};
+use crate::atomic_write::{self, Access};
 use crate::{ActionKey, Attempt, AttemptId, FileError, Run, Store};
 
 /// No record is larger; a file that is, is not one.
-pub(crate) const MOST_BYTES: u64 = 64 << 20;
+pub(crate) const MAX_BYTES: u64 = 64 << 20;
 
 /// The format of the file; changing it means another tag.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -76,13 +76,13 @@ impl AttemptFile {
     /// Writes the file, which is on disk when this returns.
     pub fn write(&self, store: &Store) -> Result<(), FileError> {
         let path = Self::path(store, &self.attempt.key, &self.attempt.id);
-        durable::create_durable_folder(&store.manifest_folder(&self.attempt.key))?;
-        durable::write_file(&path, self.to_text().as_bytes(), &store.temporary(), Access::Writable)
+        atomic_write::create_durable_folder(&store.manifest_folder(&self.attempt.key))?;
+        atomic_write::write_file(&path, self.to_text().as_bytes(), &store.temporary(), Access::Writable)
     }
 
     pub fn read(path: &Path) -> Result<Self, AttemptFileError> {
         let metadata = fs::metadata(path).map_err(FileError::of("read", path))?;
-        if metadata.len() > MOST_BYTES {
+        if metadata.len() > MAX_BYTES {
             return Err(AttemptFileError::Contradiction {
                 place: path.display().to_string(),
                 what: "it is far too large",
@@ -122,9 +122,9 @@ impl AttemptFile {
 pub(crate) fn all(store: &Store) -> Result<Vec<PathBuf>, FileError> {
     let manifests = store.manifests();
     let mut files = Vec::new();
-    for key in durable::names_in(&manifests)? {
+    for key in atomic_write::names_in(&manifests)? {
         let folder = manifests.join(key);
-        let names = durable::names_in(&folder)?;
+        let names = atomic_write::names_in(&folder)?;
         files.extend(
             names.iter().map(|name| folder.join(name)).filter(|path| path.extension().is_some_and(|e| e == "json")),
         );

@@ -1,13 +1,13 @@
-//! The store and the ledger as one: open, look up, lock. What an attempt does is in `attempting.rs`.
+//! The store and the ledger as one: open, look up, lock. What an attempt does is in `attempt_lifecycle.rs`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::atomic_write;
 use crate::attempt_file::{self, AttemptFile};
-use crate::durable;
 use crate::format::{self, FormatError};
-use crate::ledger_place::{self, LedgerPlaceError};
-use crate::lock::{OwnLock, SharedLock};
+use crate::ledger_path::{self, LedgerPathError};
+use crate::lock::{ExclusiveLock, SharedLock};
 use crate::trust::Refused;
 use crate::{
     ActionKey, Attempt, AttemptFileError, AttemptId, Digest, FileError, Holder, KeyLock, Ledger, LedgerError,
@@ -37,7 +37,7 @@ pub enum CacheError {
     Ledger(#[from] LedgerError),
     /// Where the ledger is.
     #[error(transparent)]
-    LedgerPlace(#[from] LedgerPlaceError),
+    LedgerPath(#[from] LedgerPathError),
     /// A file in the cache's folder, or on its way there.
     #[error(transparent)]
     File(#[from] FileError),
@@ -115,14 +115,14 @@ impl Cache {
     /// keeps where that is, so that everyone who opens it finds it.
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`LedgerPlaceError`] if the store has a ledger at another place.
+    /// As [`open`](Self::open); [`LedgerPathError`] if the store has a ledger at another place.
     pub fn open_with_ledger(root: &Path, ledger: Option<&Path>) -> Result<Self, CacheError> {
         // All that can be refused is refused before anything is written.
         format::check(root)?;
-        let path = ledger_place::wanted(root, ledger)?;
+        let path = ledger_path::wanted(root, ledger)?;
         Ledger::is_there(&path)?;
         let store = Store::open(root)?;
-        ledger_place::keep(root, &path)?;
+        ledger_path::keep(root, &path)?;
         let in_use = SharedLock::shared(&store.lock_file("ledger"))?;
         check_ledger(&store, &path)?;
         let ledger = Ledger::open(&path, &store.lock_file("setup"))?;
@@ -136,7 +136,7 @@ impl Cache {
     /// As [`open`](Self::open).
     pub fn open_to_read(root: &Path) -> Result<Self, CacheError> {
         let store = Store::open_to_read(root)?;
-        let path = ledger_place::of(root)?;
+        let path = ledger_path::of(root)?;
         check_ledger(&store, &path)?;
         let ledger = Ledger::open_to_read(&path, &store.lock_file("setup"))?;
         Ok(Self { store, ledger, trust: None, _in_use: None })
@@ -178,7 +178,7 @@ impl Cache {
     ///
     /// # Errors
     /// As [`find`](Self::find).
-    pub fn take(&self, run: &OpenRun, key: &ActionKey) -> Result<Hit, CacheError> {
+    pub fn find_and_use(&self, run: &OpenRun, key: &ActionKey) -> Result<Hit, CacheError> {
         loop {
             let hit = self.look_up(key, Effects::Mend)?;
             match &hit.result {
@@ -224,25 +224,25 @@ impl Cache {
             self.ledger.remove(|candidates| {
                 candidates.iter().filter(|candidate| candidate.id == result.id).map(|candidate| candidate.row).collect()
             })?;
-            durable::remove_file(&AttemptFile::path(&self.store, &known.key, &known.id))?;
+            atomic_write::remove_file(&AttemptFile::path(&self.store, &known.key, &known.id))?;
         }
         Ok(())
     }
 
     fn lost_outputs(&self, attempt: &Attempt, effects: Effects) -> Result<Vec<ObjectError>, CacheError> {
         let mut lost = Vec::new();
-        let mut sound = Vec::new();
+        let mut verified = Vec::new();
         for output in &attempt.outputs {
-            let remembered = self.ledger.sound_stamp(&output.digest)?;
+            let remembered = self.ledger.verified_stat(&output.digest)?;
             match self.store.check(&output.digest, remembered.as_ref()) {
-                Ok(found) => sound.extend(found.stamp.map(|stamp| (output.digest, stamp))),
+                Ok(found) => verified.extend(found.stat.map(|stat| (output.digest, stat))),
                 Err(ObjectError::File(error)) => return Err(error.into()),
-                Err(error) if effects == Effects::Mend => lost.push(self.store.set_aside(error)),
+                Err(error) if effects == Effects::Mend => lost.push(self.store.quarantine(error)),
                 Err(error) => lost.push(error),
             }
         }
         if effects == Effects::Mend {
-            self.ledger.remember_sound(&sound)?;
+            self.ledger.remember_verified(&verified)?;
         }
         Ok(lost)
     }
@@ -258,7 +258,7 @@ impl Cache {
 
     /// Takes the lock of a key, so that no other process works on it. While another one does, `waiting` is called with
     /// who that is, first at once and then a few times a second, and says whether to go on waiting; none is returned if
-    /// not. With the lock, [`take`](Self::take) again: whoever had it before has probably left a result.
+    /// not. With the lock, [`find_and_use`](Self::find_and_use) again: whoever had it before has probably left a result.
     ///
     /// # Errors
     /// [`CacheError::File`], [`CacheError::Ledger`].
@@ -267,19 +267,19 @@ impl Cache {
         key: &ActionKey,
         waiting: &mut dyn FnMut(&Holder) -> Waiting,
     ) -> Result<Option<KeyLock>, CacheError> {
-        let Some(lock) = OwnLock::wait(&self.store.key_lock_file(key), waiting)? else { return Ok(None) };
-        self.settle(key)?;
+        let Some(lock) = ExclusiveLock::wait(&self.store.key_lock_file(key), waiting)? else { return Ok(None) };
+        self.recover_abandoned(key)?;
         Ok(Some(KeyLock::new(*key, lock)))
     }
 
     /// Returns whether a process is at work on a key.
     pub fn is_locked(&self, key: &ActionKey) -> bool {
-        OwnLock::is_held(&self.store.key_lock_file(key))
+        ExclusiveLock::is_held(&self.store.key_lock_file(key))
     }
 
     /// Returns whether a run without a recorded end is under way; if not, it was killed.
     pub fn is_under_way(&self, run: RunId) -> bool {
-        OwnLock::is_held(&self.run_lock_file(run))
+        ExclusiveLock::is_held(&self.run_lock_file(run))
     }
 
     pub(crate) fn run_lock_file(&self, run: RunId) -> PathBuf {
@@ -288,7 +288,7 @@ impl Cache {
 
     /// Gives attempts of a planner that was killed their end: the key's lock is ours, so nobody is at them but workers
     /// that outlive their planner.
-    pub(crate) fn settle(&self, key: &ActionKey) -> Result<(), CacheError> {
+    pub(crate) fn recover_abandoned(&self, key: &ActionKey) -> Result<(), CacheError> {
         let open = self.ledger.attempts_of(key)?.into_iter().filter(|attempt| attempt.outcome.is_none());
         for attempt in open.filter(|attempt| !self.is_detached(attempt)) {
             let file = AttemptFile::path(&self.store, key, &attempt.id);
@@ -302,10 +302,10 @@ impl Cache {
                 },
             };
             self.ledger.end_attempt(&attempt)?;
-            durable::remove_folder(&self.store.output_folder(&attempt.id))?;
+            atomic_write::remove_folder(&self.store.output_folder(&attempt.id))?;
             let resume = self.store.resume_folder(key, attempt.purpose);
             if attempt.outcome == Some(Outcome::Done) {
-                durable::remove_folder(&resume)?;
+                atomic_write::remove_folder(&resume)?;
             } else {
                 // Only if it holds no resume point.
                 let _ = fs::remove_dir(&resume);

@@ -6,7 +6,7 @@
 
 use crate::{
     ActionKey, Attempt, AttemptId, Cache, CacheError, KeyLock, LedgerError, NewAttempt, OpenAttempt, OpenRun, Purpose,
-    durable,
+    atomic_write,
 };
 
 impl Cache {
@@ -17,7 +17,7 @@ impl Cache {
     pub fn begin_detached(&self, run: &OpenRun, lock: KeyLock, attempt: NewAttempt) -> Result<OpenAttempt, CacheError> {
         let mut open = self.begin_attempt(run, lock, attempt)?;
         let folder = self.store.detached_folder(open.id());
-        durable::create_durable_folder(&folder)?;
+        atomic_write::create_durable_folder(&folder)?;
         open.detach(folder);
         Ok(open)
     }
@@ -45,8 +45,8 @@ impl Cache {
         let run = record.run.map(|run| self.ledger.run(run)).transpose()?.flatten().ok_or_else(unknown)?;
         let folder = self.store.detached_folder(id);
         let mut open = self.opened(record, run, lock);
-        durable::create_folder(open.output_folder())?;
-        durable::create_folder(open.resume_folder())?;
+        atomic_write::create_folder(open.output_folder())?;
+        atomic_write::create_folder(open.resume_folder())?;
         open.detach(folder);
         Ok(open)
     }

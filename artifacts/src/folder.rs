@@ -4,9 +4,9 @@
 //! A file is read only if it is not as it was when it was last read: size, times of modification and change, inode. A
 //! file that was written so shortly before it was read that another write could go unnoticed is read again next time.
 
-mod deep;
 mod manifest;
 mod memo;
+mod recheck;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -16,13 +16,13 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::stamp::{Clock, Stamp, now_ns};
+use crate::file_stat::{FileStat, TimestampSource, now_ns};
 use crate::{Digest, FileError};
 use memo::Memo;
 use walk::{FoundFile, FoundFiles};
 
-pub use deep::{FolderCheck, check_folders};
 pub use manifest::{FolderManifest, ManifestEntry, ParseManifestError};
+pub use recheck::{FolderCheck, check_folders};
 
 /// So many missing files are named.
 const NAMED: usize = 3;
@@ -183,7 +183,7 @@ pub fn identify_list<'a>(
 pub fn identify_file(path: &Path, memos: Option<&Path>) -> Result<InputIdentity, FolderError> {
     let path = fs::canonicalize(path).map_err(FileError::of("open", path))?;
     let name = path.file_name().unwrap_or_default();
-    let found = |stamp| FoundFile { path: name.to_string_lossy().into(), stamp };
+    let found = |stat| FoundFile { path: name.to_string_lossy().into(), stat };
     let subject = Subject {
         name: format!("file {}", path.to_string_lossy()),
         head: manifest::FOLDER.to_owned(),
@@ -201,7 +201,7 @@ fn named_files(list: &Path, root: &Path, paths: &[&str]) -> Result<Vec<FoundFile
     let found: Vec<Result<FoundFile, FolderError>> = paths
         .par_iter()
         .with_min_len(256)
-        .map(|path| Ok(FoundFile { path: (*path).into(), stamp: walk::stat(&root.join(path))? }))
+        .map(|path| Ok(FoundFile { path: (*path).into(), stat: walk::stat(&root.join(path))? }))
         .collect();
     let absent = |result: &Result<_, FolderError>| match result {
         Err(FolderError::File(error)) => {
@@ -239,7 +239,7 @@ struct Subject<'a> {
 
 impl Subject<'_> {
     fn identify(&self) -> Result<InputIdentity, FolderError> {
-        let clock = Clock::of(self.root);
+        let clock = TimestampSource::of(self.root);
         let started_ns = now_ns();
         let FoundFiles { files: found, ignored } = (self.files)()?;
         if found.is_empty() {
@@ -272,18 +272,18 @@ impl Subject<'_> {
             entries: found
                 .into_iter()
                 .zip(&digests)
-                .map(|(file, digest)| ManifestEntry { path: file.path, bytes: file.stamp.bytes, digest: *digest })
+                .map(|(file, digest)| ManifestEntry { path: file.path, bytes: file.stat.bytes, digest: *digest })
                 .collect(),
         };
         let (digest, manifest) = match known {
             Some(digest) => (digest, manifest(found)),
             None => {
-                let stamps: Vec<Stamp> = found.iter().map(|file| file.stamp).collect();
+                let stats: Vec<FileStat> = found.iter().map(|file| file.stat).collect();
                 let manifest = manifest(found);
                 let digest = manifest.digest();
                 if let Some(memos) = self.memos {
-                    let settled = stamps.iter().map(|stamp| stamp.is_settled(started_ns, clock));
-                    Memo::save(memos, &self.name, self.root, &manifest, &digest, stamps.iter().zip(settled));
+                    let settled = stats.iter().map(|stat| stat.is_settled(started_ns, clock));
+                    Memo::save(memos, &self.name, self.root, &manifest, &digest, stats.iter().zip(settled));
                 }
                 (digest, manifest)
             }
@@ -303,7 +303,7 @@ impl Subject<'_> {
         let path = self.root.join(&*found.path);
         let mut file = File::open(&path).map_err(FileError::of("open", &path))?;
         let is_as_found = |file: &File| -> Result<bool, FileError> {
-            Ok(Stamp::of(&file.metadata().map_err(FileError::of("read", &path))?) == found.stamp)
+            Ok(FileStat::of(&file.metadata().map_err(FileError::of("read", &path))?) == found.stat)
         };
         if !is_as_found(&file)? {
             return Err(FolderError::Changed { path });
@@ -324,7 +324,7 @@ fn remembered(found: &[FoundFile], memo: Option<&Memo>) -> Vec<Option<Digest>> {
         .map(|file| {
             while known.next_if(|entry| entry.path.as_bytes() < file.path.as_bytes()).is_some() {}
             let entry = known.next_if(|entry| entry.path == &*file.path)?;
-            (entry.stamp == file.stamp).then_some(entry.digest)
+            (entry.stat == file.stat).then_some(entry.digest)
         })
         .collect()
 }

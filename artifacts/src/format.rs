@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::FileError;
-use crate::durable;
+use crate::atomic_write;
 
 /// The version of the layout that this code reads and writes.
 const VERSION: u32 = 1;
@@ -73,12 +73,12 @@ pub(crate) fn check(root: &Path) -> Result<bool, FormatError> {
 /// # Errors
 /// [`FormatError::File`].
 pub(crate) fn create(root: &Path) -> Result<(), FormatError> {
-    durable::create_folder(root)?;
-    Ok(durable::write_file(
+    atomic_write::create_folder(root)?;
+    Ok(atomic_write::write_file(
         &root.join("FORMAT"),
         format!("{WORD} {VERSION}\n").as_bytes(),
         root,
-        durable::Access::Writable,
+        atomic_write::Access::Writable,
     )?)
 }
 
@@ -94,7 +94,7 @@ fn check_empty(root: &Path) -> Result<(), FormatError> {
     }
     // Names that begin with a dot and `tmp` are another process's FORMAT on its way.
     let expected = |name: &OsStr| name == "lost+found" || name.to_string_lossy().starts_with(".tmp");
-    if durable::names_in(root)?.iter().all(|name| expected(name)) {
+    if atomic_write::names_in(root)?.iter().all(|name| expected(name)) {
         Ok(())
     } else if root.join("FORMAT").exists() {
         // Another process has made it since we looked.

@@ -12,11 +12,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::atomic_write::{self, names_in};
 use crate::attempt_file;
-use crate::durable::{self, names_in};
+use crate::file_stat::{FileStat, now_ns};
 use crate::ledger::Candidate;
-use crate::lock::{OwnLock, SharedLock, Tried};
-use crate::stamp::{Stamp, now_ns};
+use crate::lock::{ExclusiveLock, SharedLock, Tried};
 use crate::trust::{self, Refused};
 use crate::{ActionKey, AttemptId, Cache, CacheError, Digest, Outcome, RunId};
 use choose::{bytes_of, choose};
@@ -143,12 +143,12 @@ impl Cache {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let Ok(id) = stem.parse::<AttemptId>() else { continue };
             if self.ledger.attempt(&id)?.is_none() {
-                durable::remove_file(&path.with_extension("pin"))?;
-                durable::remove_file(&path)?;
+                atomic_write::remove_file(&path.with_extension("pin"))?;
+                atomic_write::remove_file(&path)?;
                 if let Some(folder) = path.parent() {
                     for name in names_in(folder)? {
                         if name.to_str().is_some_and(|name| trust::is_of(name, &id)) {
-                            durable::remove_file(&folder.join(name))?;
+                            atomic_write::remove_file(&folder.join(name))?;
                         }
                     }
                     // Only if it was the key's last.
@@ -163,7 +163,7 @@ impl Cache {
             if let Ok(id) = id
                 && self.ledger.attempt(&id)?.is_none()
             {
-                durable::remove_file(&logs.join(name))?;
+                atomic_write::remove_file(&logs.join(name))?;
             }
         }
         Ok(())
@@ -175,8 +175,8 @@ impl Cache {
         // Each key's lock shows whether its attempt is alive, and taking it gives a dead one its end.
         let unfinished: BTreeSet<ActionKey> = self.ledger.without_end()?.iter().map(|attempt| attempt.key).collect();
         for key in unfinished {
-            if let Tried::Locked(lock) = OwnLock::try_new(&self.store.key_lock_file(&key))? {
-                self.settle(&key)?;
+            if let Tried::Locked(lock) = ExclusiveLock::try_new(&self.store.key_lock_file(&key))? {
+                self.recover_abandoned(&key)?;
                 drop(lock);
             }
         }
@@ -186,7 +186,7 @@ impl Cache {
             if let Ok(id) = id
                 && self.ledger.attempt(&id)?.is_none_or(|attempt| attempt.outcome.is_some())
             {
-                durable::remove_folder(&attempts.join(name))?;
+                atomic_write::remove_folder(&attempts.join(name))?;
             }
         }
         // Listed first: an attempt is in the ledger before it has its folder.
@@ -194,7 +194,7 @@ impl Cache {
         let under_way = self.all_detached()?;
         for name in detached {
             if !under_way.iter().any(|attempt| attempt.id.as_str() == name) {
-                durable::remove_folder(&self.store.detached().join(name))?;
+                atomic_write::remove_folder(&self.store.detached().join(name))?;
             }
         }
         let resume = self.store.root().join("resume");
@@ -202,10 +202,10 @@ impl Cache {
             let text = name.to_string_lossy();
             if let Ok(key) = text.strip_suffix(".check").unwrap_or(&text).parse::<ActionKey>()
                 && !under_way.iter().any(|attempt| attempt.key == key)
-                && let Tried::Locked(_lock) = OwnLock::try_new(&self.store.key_lock_file(&key))?
+                && let Tried::Locked(_lock) = ExclusiveLock::try_new(&self.store.key_lock_file(&key))?
                 && self.ledger.last_of_key(&key)?.is_none_or(|outcome| outcome == Outcome::Done)
             {
-                durable::remove_folder(&resume.join(&name))?;
+                atomic_write::remove_folder(&resume.join(&name))?;
             }
         }
         Refused::forget_settled(&self.store, |key| {
@@ -215,7 +215,7 @@ impl Cache {
         for name in names_in(&temporary)? {
             let path = temporary.join(name);
             if changed_ns(&path) < now_ns() - ABANDONED_NS {
-                durable::remove_file(&path)?;
+                atomic_write::remove_file(&path)?;
             }
         }
         self.remove_lock_files()
@@ -229,7 +229,7 @@ impl Cache {
             let is_key = text.strip_prefix("key-").is_some_and(|key| key.parse::<ActionKey>().is_ok());
             if is_run || is_key {
                 // Taken and given back: that removes the file.
-                drop(OwnLock::try_new(&locks.join(name))?);
+                drop(ExclusiveLock::try_new(&locks.join(name))?);
             }
         }
         Ok(())
@@ -238,5 +238,5 @@ impl Cache {
 
 /// Returns when a file's status last changed; the far past if it is gone.
 fn changed_ns(path: &Path) -> i64 {
-    fs::symlink_metadata(path).map_or(i64::MIN, |metadata| Stamp::of(&metadata).changed_ns)
+    fs::symlink_metadata(path).map_or(i64::MIN, |metadata| FileStat::of(&metadata).changed_ns)
 }

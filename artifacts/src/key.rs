@@ -376,7 +376,7 @@ mod tests {
         let cases: Vec<(&str, KeyManifest)> = vec![
             ("stage", changed(&|m| m.stage = "train".into())),
             ("revision", changed(&|m| m.revision = 4)),
-            ("target_lat_ms", changed(&|m| *m.parameters.get_mut("target_lat_ms").unwrap() = Scalar::Natural(15))),
+            ("target_lat_ms", changed(&|m| *m.parameters.get_mut("target_lat_ms").unwrap() = Scalar::Unsigned(15))),
             ("extra", changed(&|m| m.parameter("extra", &json!(null)).unwrap())),
             ("space.groups[1].stride", changed(&|m| m.parameters.retain(|path, _| path != "space.groups[1].stride"))),
             ("input table", changed(&|m| *m.inputs.get_mut("table").unwrap() = other)),

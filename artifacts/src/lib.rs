@@ -28,32 +28,32 @@
 //! ledger mentions it, and the ledger mentions an attempt with all its outputs in one transaction. So a crash at any
 //! instant loses at most the attempt under way.
 
+mod atomic_write;
 mod attempt_file;
-mod attempting;
+mod attempt_lifecycle;
 mod cache;
 mod detached;
 mod digest;
-mod durable;
 mod file_error;
+mod file_stat;
 mod file_system;
 mod folder;
 mod format;
 mod gc;
 mod key;
 mod ledger;
-mod ledger_place;
+mod ledger_path;
 mod lock;
 mod rebuild;
 mod record;
 mod remote;
 mod scalar;
-mod stamp;
 mod store;
 mod trust;
 mod verify;
 
 pub use attempt_file::AttemptFileError;
-pub use attempting::{OpenAttempt, OpenRun};
+pub use attempt_lifecycle::{OpenAttempt, OpenRun};
 pub use cache::{Cache, CacheError, Hit};
 pub use digest::{Digest, ParseDigestError};
 pub use file_error::FileError;
@@ -65,7 +65,7 @@ pub use format::FormatError;
 pub use gc::{Removal, RemovedAttempt, Retention};
 pub use key::{ActionKey, Field, FieldChange, KeyError, KeyManifest};
 pub use ledger::{Found, Ledger, LedgerError, Lineage, RunSummary, Totals};
-pub use ledger_place::LedgerPlaceError;
+pub use ledger_path::LedgerPathError;
 pub use lock::{Holder, KeyLock, Waiting};
 pub use rebuild::Rebuilt;
 pub use record::{
@@ -75,5 +75,5 @@ pub use record::{
 pub use remote::{Pulled, Pushed, Pusher, Remote, RemoteError, Wanted};
 pub use scalar::{Scalar, ScalarError};
 pub use store::{ObjectError, Store};
-pub use trust::{Distrust, Trust, Untrusted};
+pub use trust::{Trust, TrustError, Untrusted};
 pub use verify::Verification;

@@ -20,11 +20,11 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct KeyLock {
     key: ActionKey,
-    _lock: OwnLock,
+    _lock: ExclusiveLock,
 }
 
 impl KeyLock {
-    pub(crate) fn new(key: ActionKey, lock: OwnLock) -> Self {
+    pub(crate) fn new(key: ActionKey, lock: ExclusiveLock) -> Self {
         Self { key, _lock: lock }
     }
 
@@ -54,7 +54,7 @@ pub enum Waiting {
 
 /// An exclusive lock on a file that exists only for it.
 #[derive(Debug)]
-pub(crate) struct OwnLock {
+pub(crate) struct ExclusiveLock {
     path: PathBuf,
     _file: File,
 }
@@ -62,11 +62,11 @@ pub(crate) struct OwnLock {
 /// The answer to an attempt to lock.
 #[derive(Debug)]
 pub(crate) enum Tried {
-    Locked(OwnLock),
+    Locked(ExclusiveLock),
     Held(Holder),
 }
 
-impl OwnLock {
+impl ExclusiveLock {
     /// Takes the lock if nobody has it.
     pub fn try_new(path: &Path) -> Result<Tried, FileError> {
         loop {
@@ -114,7 +114,7 @@ impl OwnLock {
     }
 }
 
-impl Drop for OwnLock {
+impl Drop for ExclusiveLock {
     fn drop(&mut self) {
         // Still locked here; where this fails the file stays, and is reused.
         let _ = fs::remove_file(&self.path);
@@ -211,14 +211,14 @@ mod tests {
     fn a_held_lock_says_who_holds_it_and_is_free_after() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
-        let Tried::Locked(lock) = OwnLock::try_new(&path).unwrap() else { panic!("nobody holds it") };
-        let Tried::Held(holder) = OwnLock::try_new(&path).unwrap() else { panic!("it is held") };
+        let Tried::Locked(lock) = ExclusiveLock::try_new(&path).unwrap() else { panic!("nobody holds it") };
+        let Tried::Held(holder) = ExclusiveLock::try_new(&path).unwrap() else { panic!("it is held") };
         assert_eq!(holder.pid, Some(std::process::id()));
-        assert!(OwnLock::is_held(&path));
+        assert!(ExclusiveLock::is_held(&path));
         drop(lock);
         assert!(!path.exists(), "nothing is left");
-        assert!(!OwnLock::is_held(&path));
-        assert!(matches!(OwnLock::try_new(&path).unwrap(), Tried::Locked(_)));
+        assert!(!ExclusiveLock::is_held(&path));
+        assert!(matches!(ExclusiveLock::try_new(&path).unwrap(), Tried::Locked(_)));
     }
 
     #[test]
@@ -226,17 +226,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         fs::write(&path, "1 elsewhere\n").unwrap();
-        assert!(!OwnLock::is_held(&path));
-        assert!(matches!(OwnLock::try_new(&path).unwrap(), Tried::Locked(_)));
+        assert!(!ExclusiveLock::is_held(&path));
+        assert!(matches!(ExclusiveLock::try_new(&path).unwrap(), Tried::Locked(_)));
     }
 
     #[test]
     fn waiting_ends_when_told_to() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
-        let _held = OwnLock::try_new(&path).unwrap();
+        let _held = ExclusiveLock::try_new(&path).unwrap();
         let mut looks = 0;
-        let lock = OwnLock::wait(&path, &mut |_| {
+        let lock = ExclusiveLock::wait(&path, &mut |_| {
             looks += 1;
             if looks < 3 { Waiting::GoOn } else { Waiting::GiveUp }
         });
@@ -253,7 +253,7 @@ mod tests {
             for _ in 0..6 {
                 scope.spawn(|| {
                     for _ in 0..50 {
-                        let _lock = OwnLock::wait(&path, &mut |_| Waiting::GoOn).unwrap().unwrap();
+                        let _lock = ExclusiveLock::wait(&path, &mut |_| Waiting::GoOn).unwrap().unwrap();
                         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                         turns.fetch_add(1, Ordering::SeqCst);
                         inside.fetch_sub(1, Ordering::SeqCst);

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use crate::attempt_file::{self, AttemptFile};
-use crate::ledger_place;
+use crate::file_stat::now_ns;
+use crate::ledger_path;
 use crate::lock::SharedLock;
-use crate::stamp::now_ns;
 use crate::{
     AttemptFileError, Cache, CacheError, FileError, FormatError, Ledger, LedgerError, ObjectError, Outcome, Store,
     format,
@@ -23,7 +23,7 @@ pub struct Rebuilt {
     pub results: u64,
     /// Records that could not be read, and were passed over.
     pub unreadable: Vec<AttemptFileError>,
-    /// Outputs of results that are missing or damaged (these are in quarantine now): no look-up finds those results.
+    /// Outputs of results that are missing or damaged (these are in move_aside now): no look-up finds those results.
     pub lost: Vec<ObjectError>,
     /// Where the old ledger is now; none if there was none.
     pub old: Option<PathBuf>,
@@ -42,7 +42,7 @@ impl Cache {
         if !format::check(root)? {
             return Err(FormatError::NotAStore { path: root.to_owned() }.into());
         }
-        let path = ledger_place::of(root)?;
+        let path = ledger_path::of(root)?;
         if let Err(error @ LedgerError::Newer { .. }) = Ledger::is_there(&path) {
             return Err(error.into());
         }
@@ -51,7 +51,7 @@ impl Cache {
             return Err(CacheError::InUse { path: root.to_owned() });
         };
         // The new ledger would not know of them, and their outputs would be nobody's.
-        if let Some(under_way) = crate::durable::names_in(&store.detached())?.into_iter().next() {
+        if let Some(under_way) = crate::atomic_write::names_in(&store.detached())?.into_iter().next() {
             return Err(CacheError::UnderWay { path: store.detached().join(under_way) });
         }
 
@@ -71,7 +71,7 @@ impl Cache {
         // Made aside and renamed, so that a crash leaves the old ledger, or none, which is noticed.
         let new = path.with_extension("new");
         for file in files_of(&new) {
-            crate::durable::remove_file(&file)?;
+            crate::atomic_write::remove_file(&file)?;
         }
         let ledger = Ledger::open(&new, &store.lock_file("setup"))?;
         ledger.adopt(&records)?;
@@ -82,9 +82,9 @@ impl Cache {
             }
         }
         ledger.close()?;
-        let old = set_aside(&path)?;
+        let old = move_aside(&path)?;
         fs::rename(&new, &path).map_err(FileError::of("write", &path))?;
-        crate::durable::sync_parent(&path)?;
+        crate::atomic_write::sync_parent(&path)?;
         let results = records.iter().filter(|(attempt, _)| attempt.outcome == Some(Outcome::Done)).count();
         Ok(Rebuilt { attempts: records.len() as u64, results: results as u64, unreadable, lost, old })
     }
@@ -100,7 +100,7 @@ fn lost_outputs(store: &Store, records: &[(crate::Attempt, Option<crate::Run>)])
 
 /// Moves a ledger, and what SQLite keeps beside it, out of the way. The ledger goes first: without the rest it could
 /// pass for a sound older one, while its absence is noticed.
-fn set_aside(path: &Path) -> Result<Option<PathBuf>, FileError> {
+fn move_aside(path: &Path) -> Result<Option<PathBuf>, FileError> {
     let suffix = format!("-damaged-{}", now_ns());
     let mut old = None;
     for file in files_of(path) {

@@ -13,7 +13,7 @@ use tfnas_attestations::keys::PublicKey;
 use crate::{Attempt, FileError, Store};
 
 pub(crate) use refused::Refused;
-pub(crate) use signature::{MOST_BYTES, Signature, file_name, is_of, local, names, sign};
+pub(crate) use signature::{MAX_BYTES, Signature, file_name, is_of, local, names, sign};
 
 /// Public keys whose signature makes a result one to use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,13 +28,13 @@ pub struct Untrusted {
     /// Its record, for people.
     pub place: String,
     /// Why not.
-    pub why: Distrust,
+    pub why: TrustError,
 }
 
 /// Why a result is not believed. Keys are told by the first digits of their fingerprints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
-pub enum Distrust {
+pub enum TrustError {
     /// Nobody signed it.
     #[error("it is not signed")]
     Unsigned,
@@ -78,13 +78,13 @@ impl Trust {
     ///
     /// # Errors
     /// Those of `read`.
-    pub(crate) fn vouched<E>(
+    pub(crate) fn verified_signature<E>(
         &self,
         record: Option<&[u8]>,
         result: &Attempt,
         there: &[String],
         read: &mut dyn FnMut(&str) -> Result<Vec<u8>, E>,
-    ) -> Result<Result<Signature, Distrust>, E> {
+    ) -> Result<Result<Signature, TrustError>, E> {
         let mut first = None;
         for key in &self.keys {
             let name = file_name(&result.id, key);
@@ -99,8 +99,8 @@ impl Trust {
         }
         let others = || there.iter().filter_map(|name| signature::signer(name, &result.id)).map(signature::short);
         Ok(Err(first.unwrap_or_else(|| match others().collect::<Vec<_>>() {
-            keys if keys.is_empty() => Distrust::Unsigned,
-            keys => Distrust::OtherKeys { keys },
+            keys if keys.is_empty() => TrustError::Unsigned,
+            keys => TrustError::OtherKeys { keys },
         })))
     }
 
@@ -109,7 +109,7 @@ impl Trust {
         let Some(remote) = &result.remote else { return Ok(None) };
         let there = names(store, result)?;
         // What it was pulled with, when its record was compared byte for byte.
-        let found = self.vouched(None, result, &there, &mut |name| local(store, result, name))?;
+        let found = self.verified_signature(None, result, &there, &mut |name| local(store, result, name))?;
         Ok(found.err().map(|why| Untrusted { place: format!("{}, which was pulled from {remote},", result.id), why }))
     }
 

@@ -41,23 +41,23 @@ impl Cache {
             .par_iter()
             .with_max_len(1)
             .map(|(digest, size)| {
-                let result = self.store.check(digest, None).map(|sound| sound.stamp.map(|stamp| (*digest, stamp)));
+                let result = self.store.check(digest, None).map(|verified| verified.stat.map(|stat| (*digest, stat)));
                 progress(*size);
-                result.map_err(|error| self.store.set_aside(error))
+                result.map_err(|error| self.store.quarantine(error))
             })
             .collect();
         let there: BTreeSet<Digest> = objects.iter().map(|(digest, _)| *digest).collect();
-        let mut sound = Vec::new();
+        let mut verified = Vec::new();
         let mut damaged = Vec::new();
         for result in checked {
             match result {
-                Ok(stamp) => sound.extend(stamp),
+                Ok(stat) => verified.extend(stat),
                 // Removed by another process since the objects were listed.
                 Err(ObjectError::Missing { .. }) => {}
                 Err(error) => damaged.push(error),
             }
         }
-        self.ledger.remember_sound(&sound)?;
+        self.ledger.remember_verified(&verified)?;
         // Those that came while we hashed are there too.
         let is_missing = |digest: &Digest| !there.contains(digest) && !self.store.contains(digest);
         Ok(Verification {

@@ -117,7 +117,7 @@ impl Task<'_> {
         };
         if self.purpose == Purpose::Run && (!self.forced || waited) {
             // Whoever held the lock before has probably left a result.
-            if let Some(result) = self.cache.take(self.run, &self.manifest.key())?.result {
+            if let Some(result) = self.cache.find_and_use(self.run, &self.manifest.key())?.result {
                 return Ok(TaskResult::Used(Box::new(result)));
             }
         }

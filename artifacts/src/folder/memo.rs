@@ -17,13 +17,13 @@ use std::path::{Path, PathBuf};
 
 use super::FolderManifest;
 use crate::digest::Hasher;
-use crate::stamp::Stamp;
-use crate::{Digest, FileError, durable};
+use crate::file_stat::FileStat;
+use crate::{Digest, FileError, atomic_write};
 
 const MAGIC: &[u8] = b"tfnas.memo.v1\n";
 const HEAD: usize = MAGIC.len() + 32;
 
-/// In place of the time of change of a file that may change without its stamp changing: equal to none.
+/// In place of the time of change of a file that may change without its stat changing: equal to none.
 const UNSETTLED: i64 = i64::MIN;
 
 /// A memo as it was read; its entries are decoded one after the other.
@@ -44,7 +44,7 @@ pub(super) struct Memo {
 /// An entry of a memo.
 pub(super) struct Remembered<'a> {
     pub path: &'a str,
-    pub stamp: Stamp,
+    pub stat: FileStat,
     pub digest: Digest,
 }
 
@@ -62,7 +62,7 @@ impl Memo {
 
     /// Reads all memos that can be used.
     pub fn all(memos: &Path) -> Result<Vec<Self>, FileError> {
-        let mut names = durable::names_in(memos)?;
+        let mut names = atomic_write::names_in(memos)?;
         names.sort();
         Ok(names.into_iter().filter_map(|name| Self::read(&memos.join(name))).collect())
     }
@@ -93,14 +93,14 @@ impl Memo {
     /// Writes the memo of a subject. It need not survive a crash, so nothing is synced; one that cannot be written is
     /// done without.
     ///
-    /// * `stamps`: those of the manifest's files in their order, each with whether a later write must show in it.
+    /// * `stats`: those of the manifest's files in their order, each with whether a later write must show in it.
     pub fn save<'a>(
         memos: &Path,
         subject: &str,
         root: &Path,
         manifest: &FolderManifest,
         digest: &Digest,
-        stamps: impl Iterator<Item = (&'a Stamp, bool)>,
+        stats: impl Iterator<Item = (&'a FileStat, bool)>,
     ) {
         let files = manifest.entries();
         let mut bytes = Vec::with_capacity(HEAD + files.len() * 112);
@@ -111,18 +111,18 @@ impl Memo {
         push_text(&mut bytes, &manifest.head);
         bytes.extend(digest.as_bytes());
         bytes.extend((files.len() as u64).to_le_bytes());
-        for (file, (stamp, settled)) in files.iter().zip(stamps) {
+        for (file, (stat, settled)) in files.iter().zip(stats) {
             push_text(&mut bytes, &file.path);
-            bytes.extend(stamp.bytes.to_le_bytes());
-            bytes.extend(stamp.modified_ns.to_le_bytes());
-            bytes.extend(if settled { stamp.changed_ns } else { UNSETTLED }.to_le_bytes());
-            bytes.extend(stamp.inode.to_le_bytes());
+            bytes.extend(stat.bytes.to_le_bytes());
+            bytes.extend(stat.modified_ns.to_le_bytes());
+            bytes.extend(if settled { stat.changed_ns } else { UNSETTLED }.to_le_bytes());
+            bytes.extend(stat.inode.to_le_bytes());
             bytes.extend(file.digest.as_bytes());
         }
         let mut hasher = Hasher::new();
         hasher.update(&bytes[HEAD..]);
         bytes[MAGIC.len()..HEAD].copy_from_slice(hasher.finish().as_bytes());
-        if let Ok(mut new) = durable::start_file(memos)
+        if let Ok(mut new) = atomic_write::start_file(memos)
             && new.write_all(&bytes).is_ok()
         {
             let _ = new.persist(file(memos, subject));
@@ -162,12 +162,12 @@ impl<'a> Reader<'a> {
 
     fn entry(&mut self) -> Option<Remembered<'a>> {
         let path = self.text()?;
-        let stamp = Stamp {
+        let stat = FileStat {
             bytes: u64::from_le_bytes(self.array()?),
             modified_ns: i64::from_le_bytes(self.array()?),
             changed_ns: i64::from_le_bytes(self.array()?),
             inode: u64::from_le_bytes(self.array()?),
         };
-        Some(Remembered { path, stamp, digest: self.digest()? })
+        Some(Remembered { path, stat, digest: self.digest()? })
     }
 }

@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 
 use super::FolderError;
 use crate::FileError;
-use crate::stamp::{Stamp, join};
+use crate::file_stat::{FileStat, join};
 
 /// Files asked for by one thread at a time; fewer are not worth another thread.
 const LEAST_SHARE: usize = 256;
@@ -24,7 +24,7 @@ const LEAST_SHARE: usize = 256;
 pub(super) struct FoundFile {
     /// Relative to the folder, with `/` between names.
     pub path: Box<str>,
-    pub stamp: Stamp,
+    pub stat: FileStat,
 }
 
 impl FoundFile {
@@ -172,7 +172,7 @@ fn entry(
     match FileType::from_raw_mode(facts.st_mode) {
         FileType::RegularFile => {
             let path = format!("{}{name}", folder.prefix).into_boxed_str();
-            Ok(Entry::File(FoundFile { path, stamp: stamp(&facts) }))
+            Ok(Entry::File(FoundFile { path, stat: file_stat(&facts) }))
         }
         FileType::Directory => Ok(Entry::Folder(inner("/"))),
         _ => Err(FolderError::NotAFile { path: folder.path.join(name) }),
@@ -187,18 +187,18 @@ fn unreadable(path: &Path, error: rustix::io::Errno) -> FolderError {
 }
 
 /// Returns what the file system says of a regular file, links followed.
-pub(super) fn stat(path: &Path) -> Result<Stamp, FolderError> {
+pub(super) fn stat(path: &Path) -> Result<FileStat, FolderError> {
     let facts = rustix::fs::stat(path).map_err(|error| unreadable(path, error))?;
     match FileType::from_raw_mode(facts.st_mode) {
-        FileType::RegularFile => Ok(stamp(&facts)),
+        FileType::RegularFile => Ok(file_stat(&facts)),
         _ => Err(FolderError::NotAFile { path: path.to_owned() }),
     }
 }
 
-fn stamp(facts: &rustix::fs::Stat) -> Stamp {
+fn file_stat(facts: &rustix::fs::Stat) -> FileStat {
     // The widths of these fields differ between platforms.
     #[allow(clippy::unnecessary_cast)]
-    Stamp {
+    FileStat {
         bytes: u64::try_from(facts.st_size).unwrap_or(0),
         modified_ns: join(facts.st_mtime as i64, facts.st_mtime_nsec as i64),
         changed_ns: join(facts.st_ctime as i64, facts.st_ctime_nsec as i64),

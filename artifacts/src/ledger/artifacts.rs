@@ -5,11 +5,11 @@ use serde::Serialize;
 
 use super::rows::{self, signed, unsigned};
 use super::{Ledger, LedgerError};
-use crate::stamp::Stamp;
+use crate::file_stat::FileStat;
 use crate::{Attempt, AttemptId, Digest, RunId};
 
 /// At most so many artifacts are named for a short text: then it is too short.
-const MOST_FOUND: i64 = 20;
+const MAX_FOUND: i64 = 20;
 
 /// What a text may name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Ledger {
             let mut attempts = connection.prepare_cached(
                 "SELECT name FROM attempts WHERE name >= ? AND name < ? || 'g' ORDER BY name LIMIT ?",
             )?;
-            for name in attempts.query_map(params![text, text, MOST_FOUND], |row| row.get(0))? {
+            for name in attempts.query_map(params![text, text, MAX_FOUND], |row| row.get(0))? {
                 found.push(Found::Attempt(name?));
             }
             let mut artifacts = connection.prepare_cached(
@@ -60,7 +60,7 @@ impl Ledger {
                  UNION SELECT digest FROM inputs WHERE digest BETWEEN ?1 AND ?2
                  ORDER BY digest LIMIT ?3",
             )?;
-            for digest in artifacts.query_map(params![first, last, MOST_FOUND], |row| row.get(0))? {
+            for digest in artifacts.query_map(params![first, last, MAX_FOUND], |row| row.get(0))? {
                 found.push(Found::Artifact(digest?));
             }
             Ok(found)
@@ -105,12 +105,12 @@ impl Ledger {
     }
 
     /// Returns what the file system said of an object when it was last found sound.
-    pub(crate) fn sound_stamp(&self, digest: &Digest) -> Result<Option<Stamp>, LedgerError> {
+    pub(crate) fn verified_stat(&self, digest: &Digest) -> Result<Option<FileStat>, LedgerError> {
         self.read(|connection| {
             connection
                 .prepare_cached("SELECT bytes, modified_ns, changed_ns, inode FROM sound WHERE digest = ?")?
                 .query_row([digest], |row| {
-                    Ok(Stamp {
+                    Ok(FileStat {
                         bytes: unsigned(row.get(0)?),
                         modified_ns: row.get(1)?,
                         changed_ns: row.get(2)?,
@@ -123,21 +123,21 @@ impl Ledger {
     }
 
     /// Remembers what the file system says of objects that were just found sound.
-    pub(crate) fn remember_sound(&self, stamps: &[(Digest, Stamp)]) -> Result<(), LedgerError> {
-        if stamps.is_empty() {
+    pub(crate) fn remember_verified(&self, stats: &[(Digest, FileStat)]) -> Result<(), LedgerError> {
+        if stats.is_empty() {
             return Ok(());
         }
         self.write(|transaction| {
             let mut insert = transaction.prepare_cached(
                 "INSERT OR REPLACE INTO sound (digest, bytes, modified_ns, changed_ns, inode) VALUES (?, ?, ?, ?, ?)",
             )?;
-            for (digest, stamp) in stamps {
+            for (digest, stat) in stats {
                 insert.execute(params![
                     digest,
-                    signed(stamp.bytes),
-                    stamp.modified_ns,
-                    stamp.changed_ns,
-                    stamp.inode.cast_signed()
+                    signed(stat.bytes),
+                    stat.modified_ns,
+                    stat.changed_ns,
+                    stat.inode.cast_signed()
                 ])?;
             }
             Ok(())

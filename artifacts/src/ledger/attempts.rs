@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::rows::{self, signed, text_id, unsigned};
 use super::runs::insert_run;
 use super::{Ledger, LedgerError};
-use crate::stamp::now_ms;
+use crate::file_stat::now_ms;
 use crate::{ActionKey, Attempt, AttemptId, Outcome, Run, RunId};
 
 impl Ledger {

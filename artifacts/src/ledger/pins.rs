@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{Ledger, LedgerError};
 use crate::AttemptId;
-use crate::stamp::now_ms;
+use crate::file_stat::now_ms;
 
 impl Ledger {
     /// Returns the pinned results, and why each is.

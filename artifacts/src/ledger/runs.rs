@@ -4,7 +4,7 @@ use rusqlite::params;
 
 use super::rows::{self, text_id};
 use super::{Ledger, LedgerError};
-use crate::stamp::now_ms;
+use crate::file_stat::now_ms;
 use crate::{NewRun, Outcome, Run, RunId};
 
 /// What a run did, without what is known of each attempt.

@@ -98,7 +98,7 @@ fn measure(folder: &Path, ledger: &Ledger, run: i64) -> Vec<(&'static str, f64)>
         ("lineage", Box::new(|| assert_eq!(ledger.lineage(&artifact).unwrap().attempts.len(), 10))),
         ("instances", Box::new(|| assert_eq!(ledger.instances().unwrap().len(), 10))),
         ("without end", Box::new(|| assert!(ledger.without_end().unwrap().is_empty()))),
-        ("stamp", Box::new(|| assert!(ledger.sound_stamp(&artifact).unwrap().is_none()))),
+        ("stamp", Box::new(|| assert!(ledger.verified_stat(&artifact).unwrap().is_none()))),
     ];
     let median = |query: &dyn Fn()| {
         let mut times: Vec<f64> = (0..REPEATS)

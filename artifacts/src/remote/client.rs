@@ -12,22 +12,22 @@ use tokio::runtime::Runtime;
 
 use super::error::LIST;
 use super::{Remote, RemoteError};
+use crate::atomic_write::names_in;
 use crate::digest::Hasher;
-use crate::durable::names_in;
 use crate::{Digest, FileError};
 
 /// Bytes moved in one request; larger objects take several.
 pub(super) const PART_BYTES: u64 = 8 << 20;
 
 /// The providers allow 10,000 parts an object: larger objects take larger ones.
-const MOST_PARTS: u64 = 9_000;
+const MAX_PARTS: u64 = 9_000;
 
 /// How often a wait looks whether it should end.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Returns how many bytes of an object of this size are moved in one request.
 pub(super) fn part_bytes(size: u64) -> u64 {
-    PART_BYTES.max(size.div_ceil(MOST_PARTS))
+    PART_BYTES.max(size.div_ceil(MAX_PARTS))
 }
 
 /// Returns what requests run on; any thread may wait for any of them.

@@ -6,14 +6,14 @@ use object_store::ObjectMeta;
 
 use super::error::LIST;
 use super::{Remote, RemoteError, record};
-use crate::attempt_file::{AttemptFile, MOST_BYTES};
-use crate::durable::{self, Access};
+use crate::atomic_write::{self, Access};
+use crate::attempt_file::{AttemptFile, MAX_BYTES};
 use crate::lock::SharedLock;
 use crate::trust::{self, Refused, Signature, Untrusted};
 use crate::{ActionKey, Attempt, AttemptId, Cache, CacheError, FileError, Output, Trust};
 
 /// Of the results that a remote has of one key, so many are tried, the newest first.
-const MOST_TRIED: usize = 8;
+const MAX_TRIED: usize = 8;
 
 /// A result that is wished for.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +94,7 @@ impl Remote {
     pub fn pull(&self, cache: &Cache, wanted: Wanted<'_>, progress: &dyn Fn(u64)) -> Result<Pulled, RemoteError> {
         let mut pulled = Pulled::default();
         let (result, refused) = self.newest(cache, wanted, &mut |result, signature| {
-            self.take(cache, result, signature, &mut pulled, progress)
+            self.store_result(cache, result, signature, &mut pulled, progress)
         })?;
         if let Some(trust) = cache.trust() {
             let untrusted = refused.iter().filter_map(|error| match error {
@@ -136,7 +136,7 @@ impl Remote {
         let (mut records, others): (Vec<ObjectMeta>, Vec<ObjectMeta>) =
             listed.objects.into_iter().partition(|object| object.location.extension() == Some("json"));
         records.sort_by(|a, b| (b.last_modified, &b.location).cmp(&(a.last_modified, &a.location)));
-        let mut left = [MOST_TRIED; 2];
+        let mut left = [MAX_TRIED; 2];
         let found = records.into_iter().filter_map(|record| {
             let stem = record.location.filename()?.strip_suffix(".json")?.to_owned();
             let of_record = |object: &&ObjectMeta| {
@@ -164,7 +164,7 @@ impl Remote {
         let path = &found.record.location;
         let place = self.place(path);
         let other = |what: String| RemoteError::OtherRecord { place: place.clone(), what };
-        if found.record.size > MOST_BYTES {
+        if found.record.size > MAX_BYTES {
             return Err(other("it is far too large".to_owned()));
         }
         let bytes = self.get(path)?.ok_or_else(|| other("it was removed just now".to_owned()))?;
@@ -189,17 +189,17 @@ impl Remote {
     ) -> Result<Signature, RemoteError> {
         let read = &mut |name: &str| -> Result<Vec<u8>, RemoteError> {
             let object = found.signatures.iter().find(|object| object.location.filename() == Some(name));
-            match object.filter(|object| object.size <= trust::MOST_BYTES) {
+            match object.filter(|object| object.size <= trust::MAX_BYTES) {
                 Some(object) => Ok(self.get(&object.location)?.unwrap_or_default()),
                 None => Ok(Vec::new()),
             }
         };
-        let vouched = trust.vouched(Some(record), result, &names(&found.signatures), read)?;
-        vouched.map_err(|why| RemoteError::Untrusted(Untrusted { place: self.place(&found.record.location), why }))
+        let signature = trust.verified_signature(Some(record), result, &names(&found.signatures), read)?;
+        signature.map_err(|why| RemoteError::Untrusted(Untrusted { place: self.place(&found.record.location), why }))
     }
 
     /// Takes a result into the cache: all its objects first, then its record.
-    fn take(
+    fn store_result(
         &self,
         cache: &Cache,
         result: &Attempt,
@@ -240,7 +240,7 @@ impl Remote {
         self.check_size(output)?;
         let path = self.object(&output.digest);
         let place = cache.store().path(&output.digest);
-        let mut file = durable::start_file(&cache.store().temporary())?;
+        let mut file = atomic_write::start_file(&cache.store().temporary())?;
         let found = self.read(&path, output.bytes, &mut |part| {
             file.write_all(part).map_err(FileError::of("write", &place))?;
             progress(part.len() as u64);
@@ -249,7 +249,7 @@ impl Remote {
         if found != output.digest {
             return Err(RemoteError::WrongBytes { digest: output.digest, found, place: self.place(&path) });
         }
-        Ok(durable::finish_file(file, &cache.store().place_for(&output.digest)?, Access::ReadOnly)?)
+        Ok(atomic_write::finish_file(file, &cache.store().place_for(&output.digest)?, Access::ReadOnly)?)
     }
 
     /// Checks that an object is there with the size that the record says, so that no more is fetched than it should

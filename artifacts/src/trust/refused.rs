@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Trust, Untrusted};
-use crate::durable::{self, Access};
+use crate::atomic_write::{self, Access};
 use crate::{ActionKey, CacheError, Store};
 
 /// What a pull refused, and whom it trusted.
@@ -22,13 +22,13 @@ impl Refused {
     pub fn remember(store: &Store, key: &ActionKey, trust: &Trust, results: Vec<Untrusted>) {
         let path = path(store, key);
         if results.is_empty() {
-            let _ = durable::remove_file(&path);
+            let _ = atomic_write::remove_file(&path);
             return;
         }
         let refused = Self { trusted: trust.fingerprints(), results };
         if let (Ok(bytes), Some(folder)) = (serde_json::to_vec(&refused), path.parent()) {
-            let _ = durable::create_folder(folder);
-            let _ = durable::write_file(&path, &bytes, &store.temporary(), Access::Writable);
+            let _ = atomic_write::create_folder(folder);
+            let _ = atomic_write::write_file(&path, &bytes, &store.temporary(), Access::Writable);
         }
     }
 
@@ -46,11 +46,11 @@ impl Refused {
         has_result: impl Fn(&ActionKey) -> Result<bool, CacheError>,
     ) -> Result<(), CacheError> {
         let folder = folder(store);
-        for name in durable::names_in(&folder)? {
+        for name in atomic_write::names_in(&folder)? {
             if let Ok(key) = name.to_string_lossy().parse()
                 && has_result(&key)?
             {
-                durable::remove_file(&folder.join(name))?;
+                atomic_write::remove_file(&folder.join(name))?;
             }
         }
         Ok(())

@@ -8,15 +8,15 @@ use tfnas_attestations::dsse::Envelope;
 use tfnas_attestations::keys::{PublicKey, SigningKey};
 use tfnas_attestations::statement::{ResourceDescriptor, Statement};
 
-use super::Distrust;
-use crate::durable::{self, Access};
+use super::TrustError;
+use crate::atomic_write::{self, Access};
 use crate::{ActionKey, Attempt, AttemptId, FileError, Output, Store};
 
 /// What such a statement says: that its signer made the result of the record, or stands up for it.
 const PREDICATE_TYPE: &str = "urn:tfnas:result:v1";
 
 /// No signature is larger; what is, is none.
-pub(crate) const MOST_BYTES: u64 = 1 << 20;
+pub(crate) const MAX_BYTES: u64 = 1 << 20;
 
 /// A signature, and the name of its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) struct Signature {
 
 /// What is said of a record; all of it stands there too.
 #[derive(Serialize, Deserialize)]
-struct Vouched {
+struct ResultPredicate {
     key: ActionKey,
     instance: String,
     outputs: Vec<Output>,
@@ -56,35 +56,35 @@ pub(super) fn short(fingerprint: &str) -> String {
 
 /// Signs a record, whose content `result` is; the same each time.
 pub(crate) fn sign(record: &[u8], result: &Attempt, key: &SigningKey) -> Signature {
-    let vouched = Vouched {
+    let claimed = ResultPredicate {
         key: result.key,
         instance: result.instance.clone(),
         outputs: result.outputs.clone(),
         environment: result.environment.clone(),
     };
-    let predicate = serde_json::to_value(&vouched).expect("it is made of texts, numbers and JSON");
+    let predicate = serde_json::to_value(&claimed).expect("it is made of texts, numbers and JSON");
     let subject = ResourceDescriptor::file(format!("{}.json", result.id), &Sha256Digest::of_bytes(record));
     let envelope = Statement::new(vec![subject], PREDICATE_TYPE, predicate).sign(key);
     Signature { name: file_name(&result.id, &key.public()), bytes: (envelope.to_json() + "\n").into_bytes() }
 }
 
 /// Checks that these bytes are a signature by this key of this result, and of the bytes of its record where they are given.
-pub(super) fn check(bytes: &[u8], record: Option<&[u8]>, result: &Attempt, key: &PublicKey) -> Result<(), Distrust> {
+pub(super) fn check(bytes: &[u8], record: Option<&[u8]>, result: &Attempt, key: &PublicKey) -> Result<(), TrustError> {
     let fingerprint = || short(&key.fingerprint().to_string());
-    let invalid = |why: String| Distrust::Invalid { key: fingerprint(), why };
-    if bytes.len() as u64 > MOST_BYTES {
+    let invalid = |why: String| TrustError::Invalid { key: fingerprint(), why };
+    if bytes.len() as u64 > MAX_BYTES {
         return Err(invalid("it is far too large".to_owned()));
     }
     let envelope = Envelope::from_json(bytes).map_err(|error| invalid(error.to_string()))?;
     let statement = Statement::verified(&envelope, key).map_err(|error| invalid(error.to_string()))?;
-    let vouched: Vouched = statement.predicate(PREDICATE_TYPE).map_err(|error| invalid(error.to_string()))?;
+    let claimed: ResultPredicate = statement.predicate(PREDICATE_TYPE).map_err(|error| invalid(error.to_string()))?;
     let is_of =
         |record| matches!(&statement.subject[..], [one] if one.sha256() == Some(Sha256Digest::of_bytes(record)));
     let same =
-        vouched.key == result.key && vouched.outputs == result.outputs && vouched.environment == result.environment;
+        claimed.key == result.key && claimed.outputs == result.outputs && claimed.environment == result.environment;
     match same && record.is_none_or(is_of) {
         true => Ok(()),
-        false => Err(Distrust::OtherRecord { key: fingerprint() }),
+        false => Err(TrustError::OtherRecord { key: fingerprint() }),
     }
 }
 
@@ -92,13 +92,13 @@ impl Signature {
     /// Keeps the signature of a result that was pulled.
     pub(crate) fn keep(&self, store: &Store, result: &Attempt) -> Result<(), FileError> {
         let path = store.manifest_folder(&result.key).join(&self.name);
-        durable::write_file(&path, &self.bytes, &store.temporary(), Access::Writable)
+        atomic_write::write_file(&path, &self.bytes, &store.temporary(), Access::Writable)
     }
 }
 
 /// Returns the names of the signatures that a store has of an attempt.
 pub(crate) fn names(store: &Store, result: &Attempt) -> Result<Vec<String>, FileError> {
-    let names = durable::names_in(&store.manifest_folder(&result.key))?;
+    let names = atomic_write::names_in(&store.manifest_folder(&result.key))?;
     let names = names.into_iter().filter_map(|name| name.into_string().ok());
     Ok(names.filter(|name| is_of(name, &result.id)).collect())
 }
@@ -109,6 +109,6 @@ pub(crate) fn local(store: &Store, result: &Attempt, name: &str) -> Result<Vec<u
     let path = store.manifest_folder(&result.key).join(name);
     let mut bytes = Vec::new();
     let file = std::fs::File::open(&path).map_err(FileError::of("open", &path))?;
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(FileError::of("read", &path))?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(FileError::of("read", &path))?;
     Ok(bytes)
 }

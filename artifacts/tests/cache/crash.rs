@@ -42,11 +42,11 @@ fn work_through(store: &Path, pause: Duration) {
     let run = cache.begin_run(&new_run()).unwrap();
     for number in 0..KEYS {
         let key = manifest("stage", number, &[]);
-        if cache.take(&run, &key.key()).unwrap().result.is_some() {
+        if cache.find_and_use(&run, &key.key()).unwrap().result.is_some() {
             continue;
         }
         let lock = cache.lock(&key.key(), &mut |_| Waiting::GoOn).unwrap().unwrap();
-        if cache.take(&run, &key.key()).unwrap().result.is_some() {
+        if cache.find_and_use(&run, &key.key()).unwrap().result.is_some() {
             continue;
         }
         let open = cache.begin_attempt(&run, lock, attempt("stage", key.clone())).unwrap();

@@ -68,7 +68,7 @@ pub fn run(
     let ending = task.conclude(open, exit, monitor.metrics(), Usage::default())?;
     if reattached && let TaskResult::Done(_) = &ending {
         // So that it counts as used by this run too, not by the one that began it alone.
-        task.cache.take(task.run, &task.manifest.key())?;
+        task.cache.find_and_use(task.run, &task.manifest.key())?;
     }
     Ok(ending)
 }

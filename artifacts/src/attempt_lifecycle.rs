@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::atomic_write;
 use crate::attempt_file::AttemptFile;
-use crate::durable;
-use crate::lock::{OwnLock, SharedLock, host_name};
-use crate::stamp::{now_ms, now_ns};
+use crate::file_stat::{now_ms, now_ns};
+use crate::lock::{ExclusiveLock, SharedLock, host_name};
 use crate::{
     ActionKey, Attempt, AttemptId, Cache, CacheError, Digest, Failure, Input, KeyLock, NewAttempt, NewRun, Outcome,
     Output, Purpose, Run, RunId, Usage, Waiting,
@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug)]
 pub struct OpenRun {
     run: Run,
-    _lock: Option<OwnLock>,
+    _lock: Option<ExclusiveLock>,
 }
 
 impl OpenRun {
@@ -86,7 +86,7 @@ impl Cache {
     /// [`CacheError::Ledger`], [`CacheError::File`].
     pub fn begin_run(&self, run: &NewRun) -> Result<OpenRun, CacheError> {
         let run = self.ledger.begin_run(run, &host_name())?;
-        let lock = OwnLock::wait(&self.run_lock_file(run.id), &mut |_| Waiting::GoOn)?;
+        let lock = ExclusiveLock::wait(&self.run_lock_file(run.id), &mut |_| Waiting::GoOn)?;
         Ok(OpenRun { run, _lock: lock })
     }
 
@@ -109,11 +109,11 @@ impl Cache {
         }
         let open = self.opened(record, run.run.clone(), lock);
         if self.is_resume_stale(&open.record)? {
-            durable::remove_folder(&open.resume_folder)?;
+            atomic_write::remove_folder(&open.resume_folder)?;
         }
         self.ledger.begin_attempt(&open.record)?;
-        durable::create_folder(&open.output_folder)?;
-        durable::create_folder(&open.resume_folder)?;
+        atomic_write::create_folder(&open.output_folder)?;
+        atomic_write::create_folder(&open.resume_folder)?;
         Ok(open)
     }
 
@@ -194,13 +194,13 @@ impl Cache {
             ..attempt.record
         };
         // First what frees space: it may be a full disk that the attempt failed of.
-        durable::remove_folder(&attempt.output_folder)?;
+        atomic_write::remove_folder(&attempt.output_folder)?;
         // An empty resume folder holds no resume point.
         let _ = fs::remove_dir(&attempt.resume_folder);
         let written = AttemptFile::new(record.clone(), Some(attempt.run)).write(&self.store);
         self.ledger.end_attempt(&record)?;
         // After the end is recorded: with the folder gone and no end it would count as killed.
-        attempt.detached.as_deref().map(durable::remove_folder).transpose()?;
+        attempt.detached.as_deref().map(atomic_write::remove_folder).transpose()?;
         written?;
         Ok(record)
     }
@@ -212,8 +212,8 @@ impl Cache {
     pub fn pin(&self, attempt: &AttemptId, reason: &str) -> Result<(), CacheError> {
         let key = self.key_of(attempt)?;
         let path = AttemptFile::pin_path(&self.store, &key, attempt);
-        durable::create_durable_folder(&self.store.manifest_folder(&key))?;
-        durable::write_file(&path, reason.as_bytes(), &self.store.temporary(), durable::Access::Writable)?;
+        atomic_write::create_durable_folder(&self.store.manifest_folder(&key))?;
+        atomic_write::write_file(&path, reason.as_bytes(), &self.store.temporary(), atomic_write::Access::Writable)?;
         if self.ledger.pin(attempt, reason)? { Ok(()) } else { Err(CacheError::NoAttempt(attempt.clone())) }
     }
 
@@ -224,7 +224,7 @@ impl Cache {
     pub fn unpin(&self, attempt: &AttemptId) -> Result<(), CacheError> {
         let key = self.key_of(attempt)?;
         self.ledger.unpin(attempt)?;
-        Ok(durable::remove_file(&AttemptFile::pin_path(&self.store, &key, attempt))?)
+        Ok(atomic_write::remove_file(&AttemptFile::pin_path(&self.store, &key, attempt))?)
     }
 
     fn key_of(&self, attempt: &AttemptId) -> Result<ActionKey, CacheError> {

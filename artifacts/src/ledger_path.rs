@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::{FileError, durable};
+use crate::{FileError, atomic_write};
 
 /// The ledger's file in a store's folder.
 const LEDGER: &str = "ledger.sqlite3";
@@ -18,7 +18,7 @@ const POINTER: &str = "ledger.path";
 
 /// A store whose ledger is not where it should be.
 #[derive(Debug, thiserror::Error)]
-pub enum LedgerPlaceError {
+pub enum LedgerPathError {
     /// It has one at another place.
     #[error(
         "the ledger of the store {} is {}, not {}: to move it, end all planners, move the file there with those beside it that \
@@ -45,12 +45,12 @@ pub enum LedgerPlaceError {
 }
 
 /// Returns where the ledger of the store in `root` is.
-pub(crate) fn of(root: &Path) -> Result<PathBuf, LedgerPlaceError> {
+pub(crate) fn of(root: &Path) -> Result<PathBuf, LedgerPathError> {
     let pointer = root.join(POINTER);
     match fs::read(&pointer) {
         Ok(line) => match line.strip_suffix(b"\n").map(|path| Path::new(OsStr::from_bytes(path))) {
             Some(path) if path.is_absolute() && !path.as_os_str().as_bytes().contains(&b'\n') => Ok(path.to_owned()),
-            _ => Err(LedgerPlaceError::Unreadable { path: pointer }),
+            _ => Err(LedgerPathError::Unreadable { path: pointer }),
         },
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(root.join(LEDGER)),
         Err(error) => Err(FileError::new("read", &pointer, error).into()),
@@ -58,7 +58,7 @@ pub(crate) fn of(root: &Path) -> Result<PathBuf, LedgerPlaceError> {
 }
 
 /// Returns where the ledger is to be, given what was asked for.
-pub(crate) fn wanted(root: &Path, asked: Option<&Path>) -> Result<PathBuf, LedgerPlaceError> {
+pub(crate) fn wanted(root: &Path, asked: Option<&Path>) -> Result<PathBuf, LedgerPathError> {
     let found = of(root)?;
     let Some(asked) = asked else { return Ok(found) };
     let asked = std::path::absolute(asked).map_err(FileError::of("find", asked))?;
@@ -66,18 +66,18 @@ pub(crate) fn wanted(root: &Path, asked: Option<&Path>) -> Result<PathBuf, Ledge
     if found == asked || !found.exists() && !root.join(POINTER).exists() {
         return Ok(asked);
     }
-    Err(LedgerPlaceError::Elsewhere { root: root.to_owned(), found, wanted: asked })
+    Err(LedgerPathError::Elsewhere { root: root.to_owned(), found, wanted: asked })
 }
 
 /// Notes in the store where its ledger is, if that is not in its folder.
-pub(crate) fn keep(root: &Path, path: &Path) -> Result<(), LedgerPlaceError> {
+pub(crate) fn keep(root: &Path, path: &Path) -> Result<(), LedgerPathError> {
     if of(root)? == path {
         return Ok(());
     }
     // The path's own bytes: it need not be text.
     let line = [path.as_os_str().as_bytes(), b"\n"].concat();
     if let Some(folder) = path.parent() {
-        durable::create_folder(folder)?;
+        atomic_write::create_folder(folder)?;
     }
-    Ok(durable::write_file(&root.join(POINTER), &line, root, durable::Access::Writable)?)
+    Ok(atomic_write::write_file(&root.join(POINTER), &line, root, atomic_write::Access::Writable)?)
 }

@@ -23,7 +23,7 @@ pub struct FolderCheck {
 }
 
 enum Found {
-    Sound,
+    Verified,
     Changed,
     Damaged(PathBuf),
 }
@@ -44,7 +44,7 @@ fn check(memo: &Memo) -> Result<FolderCheck, FileError> {
     let mut check = FolderCheck { subject: memo.subject.clone(), read: 0, changed: 0, damaged: Vec::new() };
     for found in found {
         match found {
-            Found::Sound => check.read += 1,
+            Found::Verified => check.read += 1,
             Found::Changed => check.changed += 1,
             Found::Damaged(path) => {
                 check.read += 1;
@@ -57,13 +57,13 @@ fn check(memo: &Memo) -> Result<FolderCheck, FileError> {
 
 fn check_file(memo: &Memo, entry: &Remembered) -> Result<Found, FileError> {
     let path = memo.root.join(entry.path);
-    let as_remembered = || walk::stat(&path).is_ok_and(|stamp| stamp == entry.stamp);
+    let as_remembered = || walk::stat(&path).is_ok_and(|stat| stat == entry.stat);
     if !as_remembered() {
         return Ok(Found::Changed);
     }
     let (digest, _) = Digest::of_file(&path)?;
     Ok(if digest == entry.digest {
-        Found::Sound
+        Found::Verified
     } else if as_remembered() {
         Found::Damaged(path)
     } else {
