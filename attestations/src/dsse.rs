@@ -12,10 +12,10 @@ use crate::json::{self, JsonError};
 use crate::keys::{PublicKey, SigningKey};
 
 /// No envelope is larger; the manifest of a hundred thousand files has some 20 MB.
-pub const MOST_BYTES: usize = 64 << 20;
+pub const MAX_BYTES: usize = 64 << 20;
 
 /// Each signature costs a verification, so that no envelope may have very many.
-const MOST_SIGNATURES: usize = 32;
+const MAX_SIGNATURES: usize = 32;
 
 /// Bytes of a named type, with signatures.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub enum DsseError {
         why: String,
     },
     /// More signatures than anybody makes.
-    #[error("no DSSE envelope: it has {found} signatures, more than {MOST_SIGNATURES}")]
+    #[error("no DSSE envelope: it has {found} signatures, more than {MAX_SIGNATURES}")]
     TooMany {
         /// How many.
         found: usize,
@@ -106,7 +106,7 @@ impl Envelope {
     /// # Errors
     /// [`DsseError`], unless it is one of verification.
     pub fn from_json(bytes: &[u8]) -> Result<Self, DsseError> {
-        Self::from_written(json::read(bytes, MOST_BYTES)?)
+        Self::from_written(json::read(bytes, MAX_BYTES)?)
     }
 
     /// Takes the value of an envelope's JSON; nothing is verified.
@@ -116,7 +116,7 @@ impl Envelope {
 
     fn from_written(written: Written) -> Result<Self, DsseError> {
         let Written { payload_type, payload, signatures } = written;
-        if signatures.len() > MOST_SIGNATURES {
+        if signatures.len() > MAX_SIGNATURES {
             return Err(DsseError::TooMany { found: signatures.len() });
         }
         let signatures = signatures.into_iter().map(|WrittenSignature { keyid, sig }| {

@@ -124,7 +124,7 @@ impl Statement {
     /// # Errors
     /// [`StatementError`], unless it is one of the envelope or the predicate.
     pub fn from_json(bytes: &[u8]) -> Result<Self, StatementError> {
-        let statement: Self = json::read(bytes, dsse::MOST_BYTES)?;
+        let statement: Self = json::read(bytes, dsse::MAX_BYTES)?;
         if statement.version != STATEMENT_TYPE {
             return Err(StatementError::Version { found: statement.version });
         }

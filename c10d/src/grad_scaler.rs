@@ -98,7 +98,7 @@ impl GradScaler {
         let interval = growth_interval as f64;
         check("growth factor", growth_factor, growth_factor > 1.0 && growth_factor.is_finite(), "above 1")?;
         check("backoff factor", backoff_factor, backoff_factor > 0.0 && backoff_factor < 1.0, "above 0 and below 1")?;
-        check("growth interval", interval, (1..=MOST_STEPS).contains(&growth_interval), "1 to 2147483647")?;
+        check("growth interval", interval, (1..=MAX_STEPS).contains(&growth_interval), "1 to 2147483647")?;
         let mut scaler = Self {
             scale: Tensor::zeros([1], (Kind::Float, device)),
             good_steps: Tensor::zeros([1], (Kind::Int, device)),
@@ -155,7 +155,7 @@ impl GradScaler {
         if !(scale > 0.0 && (scale as f32).is_finite() && scale as f32 > 0.0) {
             return Err(GradScalerError::OutOfRange { name: "scale", value: scale, wanted: "above 0, and an f32" });
         }
-        if !(0..MOST_STEPS).contains(&good_steps) {
+        if !(0..MAX_STEPS).contains(&good_steps) {
             let (name, value) = ("number of good steps", good_steps as f64);
             return Err(GradScalerError::OutOfRange { name, value, wanted: "0 or above" });
         }
@@ -166,7 +166,7 @@ impl GradScaler {
 }
 
 /// Steps are counted in 32 bits.
-const MOST_STEPS: i64 = i32::MAX as i64;
+const MAX_STEPS: i64 = i32::MAX as i64;
 
 #[cfg(test)]
 mod tests {

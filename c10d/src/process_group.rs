@@ -208,7 +208,7 @@ impl ProcessGroup {
         sum.map_err(|failure| self.failed("sum_over_ranks", failure))
     }
 
-    /// Batch norm in training, with the statistics of all ranks' batches together: `x`, `[N, C, …]`, normalised.
+    /// Batch norm in training, with the statistics of all ranks' batches together: `x`, `[N, C, …]`, normalized.
     ///
     /// As one process would have it that holds all batches, up to rounding; the ranks' batches may be of different sizes.
     /// The forward and the backward pass are a collective each; for the latter see

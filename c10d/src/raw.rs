@@ -347,11 +347,11 @@ pub unsafe fn make_tensors(
 
 /// A duration for the shim, at least a millisecond: there 0 means for ever.
 pub fn milliseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2).clamp(1, MOST_MILLISECONDS)
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2).clamp(1, MAX_MILLISECONDS)
 }
 
 /// A year: C++ adds a timeout to a time of day in nanoseconds, which must not overflow.
-const MOST_MILLISECONDS: i64 = 365 * 24 * 3600 * 1000;
+const MAX_MILLISECONDS: i64 = 365 * 24 * 3600 * 1000;
 
 #[cfg(test)]
 mod tests {
@@ -361,6 +361,6 @@ mod tests {
     fn no_duration_means_for_ever() {
         assert_eq!(milliseconds(Duration::ZERO), 1);
         assert_eq!(milliseconds(Duration::from_micros(2500)), 2);
-        assert_eq!(milliseconds(Duration::MAX), MOST_MILLISECONDS);
+        assert_eq!(milliseconds(Duration::MAX), MAX_MILLISECONDS);
     }
 }

@@ -1,7 +1,7 @@
 //! A network of the method as an ONNX file, for the runtimes that read one.
 //!
 //! [`State`] holds weights to the network that a [`ModelConfig`] describes, [`to_onnx`] writes the file. Its graph has the
-//! input [`IMAGES`], `[N, 3, H, W]` f32, normalised, and the output [`LOGITS`], `[N, classes]` f32; N is free. Weights have
+//! input [`IMAGES`], `[N, 3, H, W]` f32, normalized, and the output [`LOGITS`], `[N, classes]` f32; N is free. Weights have
 //! the names of the original's `state_dict`. The same network gives the same bytes.
 //!
 //! # The pieces
@@ -21,7 +21,7 @@ use tfnas::ModelConfig;
 
 pub use state::State;
 
-/// Name of the input: `[N, 3, H, W]` f32, normalised.
+/// Name of the input: `[N, 3, H, W]` f32, normalized.
 pub const IMAGES: &str = "images";
 /// Name of the output: `[N, classes]` f32.
 pub const LOGITS: &str = "logits";
@@ -36,7 +36,7 @@ const TOO_LARGE: usize = 1 << 31;
 
 /// What becomes of the batch norms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Normalisation {
+pub enum Normalization {
     /// They are nodes.
     Kept,
     /// Each is taken into the convolution before it: equal up to rounding, and faster.
@@ -73,7 +73,7 @@ pub fn to_onnx(
     config: &ModelConfig,
     state: &State,
     resolution: usize,
-    normalisation: Normalisation,
+    normalization: Normalization,
     origin: Origin<'_>,
 ) -> Result<Vec<u8>, TooLarge> {
     let entry = |(key, value): &(&str, String)| message::Entry { key: (*key).to_owned(), value: value.clone() };
@@ -81,7 +81,7 @@ pub fn to_onnx(
         ir_version: IR_VERSION,
         producer_name: origin.producer.to_owned(),
         producer_version: origin.version.to_owned(),
-        graph: Some(network::graph(config, state, resolution, normalisation)),
+        graph: Some(network::graph(config, state, resolution, normalization)),
         opset_import: vec![message::OperatorSet { domain: String::new(), version: OPSET }],
         metadata_props: origin.properties.iter().map(entry).collect(),
     };

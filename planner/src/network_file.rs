@@ -6,7 +6,7 @@ use tfnas::state_shapes::state_shapes;
 use tfnas::{ConfigError, ModelConfig};
 use tfnas_artifacts::Digest;
 use tfnas_fs::{read_limited, read_text_limited};
-use tfnas_pytorch_files::checkpoint::{Conversions, Misfits, Wanted, WeightsFile, WeightsFileError};
+use tfnas_pytorch_files::checkpoint::{Conversions, StateDictMismatch, Wanted, WeightsFile, WeightsFileError};
 
 /// More bytes than any model.config has.
 const MAX_CONFIG_BYTES: u64 = 16 << 20;
@@ -42,11 +42,11 @@ pub enum NetworkFileError {
     },
     /// Its weights are those of another network.
     #[error("{}: {source}", path.display())]
-    Misfits {
+    StateDictMismatch {
         /// The file.
         path: PathBuf,
         /// In what.
-        source: Misfits,
+        source: StateDictMismatch,
     },
 }
 
@@ -112,7 +112,7 @@ impl WeightsBytes {
     /// dtypes.
     ///
     /// # Errors
-    /// [`NetworkFileError::Weights`]; [`NetworkFileError::Misfits`] with everything that is missing, unexpected, of another
+    /// [`NetworkFileError::Weights`]; [`NetworkFileError::StateDictMismatch`] with everything that is missing, unexpected, of another
     /// shape or kind of numbers, or not finite.
     pub fn parse_for(
         &self,
@@ -123,7 +123,7 @@ impl WeightsBytes {
         let mut file = self.parse(&Wanted { key, network: Some(&network) })?;
         let conversions = file.state_dict.fit(&network);
         let conversions =
-            conversions.map_err(|source| NetworkFileError::Misfits { path: self.path.clone(), source })?;
+            conversions.map_err(|source| NetworkFileError::StateDictMismatch { path: self.path.clone(), source })?;
         Ok((file, conversions))
     }
 

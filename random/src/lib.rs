@@ -11,9 +11,9 @@
 //! Left out on purpose: a global generator, seeding from the clock, and cryptographic strength.
 
 mod philox;
-mod purpose;
 mod stream;
+mod stream_id;
 
 pub use philox::philox4x32_10;
-pub use purpose::Purpose;
 pub use stream::Stream;
+pub use stream_id::StreamId;

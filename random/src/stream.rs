@@ -1,4 +1,4 @@
-use crate::{Purpose, philox4x32_10};
+use crate::{StreamId, philox4x32_10};
 
 /// 2^-53: the spacing of the uniform numbers with 53 bits.
 const UNIT_53: f64 = 1.0 / (1u64 << 53) as f64;
@@ -25,7 +25,7 @@ impl Stream {
     /// The stream of this quadruple, from its beginning.
     ///
     /// `index` is what the purpose counts within an epoch: a step, a sample, a block.
-    pub fn new(seed: u64, purpose: Purpose, epoch: u32, index: u32) -> Self {
+    pub fn new(seed: u64, purpose: StreamId, epoch: u32, index: u32) -> Self {
         Self {
             key: [seed as u32, (seed >> 32) as u32],
             counter: [0, purpose as u32, epoch, index],
@@ -120,16 +120,16 @@ mod tests {
     use super::*;
 
     fn stream() -> Stream {
-        Stream::new(7, Purpose::Shuffle, 3, 11)
+        Stream::new(7, StreamId::Shuffle, 3, 11)
     }
 
     #[test]
     fn a_stream_reads_consecutive_counters_under_the_seed() {
         let seed = 0x299f_31d0_a409_3822;
-        let mut stream = Stream::new(seed, Purpose::Gumbel, 5, 9);
+        let mut stream = Stream::new(seed, StreamId::Gumbel, 5, 9);
         let key = [0xa409_3822, 0x299f_31d0];
         for block in 0..3 {
-            let expected = philox4x32_10([block, Purpose::Gumbel as u32, 5, 9], key);
+            let expected = philox4x32_10([block, StreamId::Gumbel as u32, 5, 9], key);
             let read: [u32; 4] = std::array::from_fn(|_| stream.next_u32());
             assert_eq!(read, expected);
         }
@@ -146,11 +146,11 @@ mod tests {
     fn each_part_of_the_quadruple_gives_other_numbers() {
         let reference = stream().next_u64();
         for mut other in [
-            Stream::new(8, Purpose::Shuffle, 3, 11),
-            Stream::new(7 + (1 << 32), Purpose::Shuffle, 3, 11),
-            Stream::new(7, Purpose::Augment, 3, 11),
-            Stream::new(7, Purpose::Shuffle, 4, 11),
-            Stream::new(7, Purpose::Shuffle, 3, 12),
+            Stream::new(8, StreamId::Shuffle, 3, 11),
+            Stream::new(7 + (1 << 32), StreamId::Shuffle, 3, 11),
+            Stream::new(7, StreamId::Augment, 3, 11),
+            Stream::new(7, StreamId::Shuffle, 4, 11),
+            Stream::new(7, StreamId::Shuffle, 3, 12),
         ] {
             assert_ne!(other.next_u64(), reference);
         }
@@ -222,14 +222,14 @@ mod tests {
         let mut orders = std::collections::HashSet::new();
         for index in 0..200 {
             let mut items = [0, 1, 2, 3];
-            Stream::new(1, Purpose::Shuffle, 0, index).shuffle(&mut items);
+            Stream::new(1, StreamId::Shuffle, 0, index).shuffle(&mut items);
             let mut sorted = items;
             sorted.sort_unstable();
             assert_eq!(sorted, [0, 1, 2, 3]);
             orders.insert(items);
         }
         assert_eq!(orders.len(), 24);
-        Stream::new(1, Purpose::Shuffle, 0, 0).shuffle::<u8>(&mut []);
+        Stream::new(1, StreamId::Shuffle, 0, 0).shuffle::<u8>(&mut []);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The first candidates: uniform draws, rules, and samples of what a search prefers.
 
 use tfnas::Space;
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 use crate::genes::Genes;
 
@@ -31,7 +31,7 @@ impl Draw {
             Self::Pool { round } => of_round(round, 1),
             Self::Mutation { round } => of_round(round, 2),
         };
-        Stream::new(seed, Purpose::Select, epoch, attempt)
+        Stream::new(seed, StreamId::Select, epoch, attempt)
     }
 }
 

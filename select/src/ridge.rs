@@ -164,11 +164,11 @@ fn backward(factor: &[Vec<f64>], right: &[f64]) -> Vec<f64> {
 mod tests {
     use super::*;
     use crate::stats::spearman;
-    use tfnas_random::{Purpose, Stream};
+    use tfnas_random::{Stream, StreamId};
 
     /// Rows of five features, of which the last is constant; targets follow the first two.
     fn data(noise: f64) -> (Vec<Vec<f64>>, Vec<f64>) {
-        let mut stream = Stream::new(0, Purpose::Select, 0, 0);
+        let mut stream = Stream::new(0, StreamId::Select, 0, 0);
         let rows: Vec<Vec<f64>> = (0..40)
             .map(|_| {
                 let mut row: Vec<f64> = (0..4).map(|_| stream.normal()).collect();
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn noise_is_fitted_with_small_weights() {
         let (rows, _) = data(0.0);
-        let mut stream = Stream::new(1, Purpose::Select, 0, 0);
+        let mut stream = Stream::new(1, StreamId::Select, 0, 0);
         let targets: Vec<f64> = rows.iter().map(|_| stream.normal()).collect();
         let ridge = Ridge::fit(&rows, &targets);
         assert!(ridge.weights().all(|(_, weight)| weight.abs() < 0.25));

@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use tfnas_artifacts::{Cache, Outcome, Retention, Waiting};
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 use crate::work::{attempt, content, failure, finish, manifest, new_run};
 
@@ -97,7 +97,7 @@ fn killed_at_any_instant_nothing_but_the_attempt_under_way_is_lost() {
         let mut before = 0;
         for kill in 0..8 {
             let mut helper = start_helper(&store, 0);
-            let wait = Stream::new(seed, Purpose::Synthetic, 0, kill).between(1.0, 60.0);
+            let wait = Stream::new(seed, StreamId::Synthetic, 0, kill).between(1.0, 60.0);
             sleep(Duration::from_secs_f64(wait / 1e3));
             helper.kill().unwrap();
             kills_within += u32::from(!helper.wait().unwrap().success());

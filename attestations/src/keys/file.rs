@@ -10,7 +10,7 @@ use p256::elliptic_curve::zeroize::Zeroizing;
 use super::KeyError;
 
 /// A key's PEM text has some 240 bytes; explanations may stand around it.
-const MOST_BYTES: u64 = 64 << 10;
+const MAX_BYTES: u64 = 64 << 10;
 
 /// The permissions of group and others.
 const OF_OTHERS: u32 = 0o077;
@@ -44,10 +44,9 @@ pub(super) fn read(path: &Path) -> Result<KeyText, KeyError> {
     if !metadata.is_file() {
         return Err(KeyError::NotAKeyFile { place, what: "no regular file" });
     }
-    let mut bytes =
-        Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len().min(MOST_BYTES)).unwrap_or(0) + 1));
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed("read"))?;
-    if bytes.len() as u64 > MOST_BYTES {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len().min(MAX_BYTES)).unwrap_or(0) + 1));
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed("read"))?;
+    if bytes.len() as u64 > MAX_BYTES {
         return Err(KeyError::NotAKeyFile { place, what: "far too large" });
     }
     match str::from_utf8(&bytes) {

@@ -67,7 +67,7 @@ impl Bundle {
     /// [`BundleError`]: what it is instead.
     pub fn from_json(bytes: &[u8]) -> Result<Self, BundleError> {
         let Written::<Value> { media_type, verification_material: material, dsse_envelope } =
-            json::read(bytes, dsse::MOST_BYTES)?;
+            json::read(bytes, dsse::MAX_BYTES)?;
         if media_type != MEDIA_TYPE {
             return Err(BundleError::MediaType { found: media_type, wanted: MEDIA_TYPE });
         }

@@ -3,7 +3,7 @@
 /// The number of a purpose enters the counter: it is part of every result and is never reused for another purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
-pub enum Purpose {
+pub enum StreamId {
     /// Which images of a class train the weights and which the architecture.
     Split = 1,
     /// Order of the training images of an epoch.
@@ -15,7 +15,7 @@ pub enum Purpose {
     /// The path drawn uniformly among the operations that the Gumbel path did not take.
     UniformPath = 5,
     /// Initial weights.
-    Initialise = 6,
+    Initialize = 6,
     /// Which inputs of the classifier one step leaves out.
     Dropout = 7,
     /// Which samples of a batch skip a block.
@@ -35,7 +35,7 @@ pub enum Purpose {
     /// Gumbel noise of the path that a validation batch takes.
     ValidationGumbel = 15,
     /// Steps towards a network that has what a claim says.
-    Witness = 16,
+    ClaimSearch = 16,
     /// Candidates of a selection: uniform draws, samples of a search, mutations.
     Select = 17,
     /// Which images of a class are kept for the test.
