@@ -1,4 +1,4 @@
-//! What the file system says of a file, to tell whether it can have changed since it was hashed.
+//! File metadata used to detect whether a file may have changed since it was hashed.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -21,7 +21,7 @@ pub(crate) struct FileStat {
     pub inode: u64,
 }
 
-/// How finely a file system tells times apart.
+/// Which clock sets the timestamps of files; it limits their resolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TimestampSource {
     /// This machine's clock stats the files.
@@ -47,12 +47,12 @@ impl FileStat {
         }
     }
 
-    /// Returns whether a later write must give another stat, for a file read at `read_ns` or later.
+    /// Returns whether any later write changes this metadata, for a file that was read at `read_ns` or later.
     ///
-    /// A file written just before it was read may be written again within the same tick of the file system's clock, and
-    /// look the same.
+    /// A file written shortly before it was read may be written again within the same tick of the file system's clock,
+    /// without a change of its metadata.
     pub fn is_settled(&self, read_ns: i64, clock: TimestampSource) -> bool {
-        // Whole seconds in both times: a file system that counts in seconds, or (FAT) in two.
+        // Both times are whole seconds: the file system has a resolution of one second, or of two (FAT).
         let coarse = self.modified_ns % NANOSECONDS == 0 && self.changed_ns % NANOSECONDS == 0;
         let tick_ns = match clock {
             TimestampSource::Local if !coarse => NANOSECONDS / 20,
@@ -62,7 +62,7 @@ impl FileStat {
     }
 }
 
-/// Joins the seconds and nanoseconds of a time; beyond the year 2262 all times are equal.
+/// Combines the seconds and nanoseconds of a time. Times after the year 2262 saturate.
 pub(crate) fn join(seconds: i64, nanoseconds: i64) -> i64 {
     seconds.saturating_mul(NANOSECONDS).saturating_add(nanoseconds)
 }

@@ -1,7 +1,7 @@
-//! Where a store's ledger is: in its folder, or, for the sake of a file system that suits SQLite better, elsewhere.
+//! The path of a store's ledger: in the store's folder, or on another file system that suits SQLite better.
 //!
-//! Elsewhere, the file `ledger.path` in the store's folder says where: one line, an absolute path. So commands that read
-//! no configuration find it too.
+//! If the ledger is elsewhere, the file `ledger.path` in the store's folder contains its absolute path on one line, so
+//! that commands that read no configuration find it too.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -13,10 +13,10 @@ use crate::{FileError, atomic_write};
 
 /// The ledger's file in a store's folder.
 const LEDGER: &str = "ledger.sqlite3";
-/// The file that says where it is instead.
+/// The file that contains the path of a ledger outside the folder.
 const POINTER: &str = "ledger.path";
 
-/// A store whose ledger is not where it should be.
+/// The reason why the path of a ledger is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerPathError {
     /// It has one at another place.
@@ -33,7 +33,7 @@ pub enum LedgerPathError {
         /// Where it should be.
         wanted: PathBuf,
     },
-    /// The file that says where it is does not.
+    /// The file with the path is invalid.
     #[error("{} does not hold one absolute path: write there where the ledger is", path.display())]
     Unreadable {
         /// The file.
@@ -44,7 +44,7 @@ pub enum LedgerPathError {
     File(#[from] FileError),
 }
 
-/// Returns where the ledger of the store in `root` is.
+/// Returns the path of the ledger of the store in `root`.
 pub(crate) fn of(root: &Path) -> Result<PathBuf, LedgerPathError> {
     let pointer = root.join(POINTER);
     match fs::read(&pointer) {
@@ -57,12 +57,12 @@ pub(crate) fn of(root: &Path) -> Result<PathBuf, LedgerPathError> {
     }
 }
 
-/// Returns where the ledger is to be, given what was asked for.
+/// Returns the path to use for the ledger, given the requested one.
 pub(crate) fn wanted(root: &Path, asked: Option<&Path>) -> Result<PathBuf, LedgerPathError> {
     let found = of(root)?;
     let Some(asked) = asked else { return Ok(found) };
     let asked = std::path::absolute(asked).map_err(FileError::of("find", asked))?;
-    // A ledger that nobody has made yet may lie anywhere.
+    // A ledger that does not exist yet may be created anywhere.
     if found == asked || !found.exists() && !root.join(POINTER).exists() {
         return Ok(asked);
     }
@@ -74,7 +74,7 @@ pub(crate) fn keep(root: &Path, path: &Path) -> Result<(), LedgerPathError> {
     if of(root)? == path {
         return Ok(());
     }
-    // The path's own bytes: it need not be text.
+    // Write the raw bytes of the path: it may not be UTF-8.
     let line = [path.as_os_str().as_bytes(), b"\n"].concat();
     if let Some(folder) = path.parent() {
         atomic_write::create_folder(folder)?;

@@ -1,7 +1,7 @@
-//! Locks of the kernel: released when their process ends, however it ends.
+//! Kernel locks on files. The kernel releases them when the process ends, even if it is killed.
 //!
-//! Locks taken for a while (one a key, one a run) have a file each, removed by its holder. A file left by a killed
-//! process is not a lock, and is reused.
+//! Temporary locks (one per key and one per run) have one file each, which is removed by the holder. A file left by a
+//! killed process does not count as a lock and is reused.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -12,7 +12,7 @@ use std::{io, thread};
 
 use crate::{ActionKey, FileError};
 
-/// How long a wait sleeps between two looks: short at first, for work that ends at once.
+/// Pause between two attempts to lock. It starts short, for work that ends quickly.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
@@ -34,7 +34,7 @@ impl KeyLock {
     }
 }
 
-/// Who holds a lock that is waited for, as far as it has said.
+/// The holder of a lock, as far as its file identifies it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Holder {
     /// Its process, on its host.
@@ -48,7 +48,7 @@ pub struct Holder {
 pub enum Waiting {
     /// Wait on.
     GoOn,
-    /// Give up, because the user pressed Ctrl-C, say.
+    /// Give up, for example because the user pressed Ctrl-C.
     GiveUp,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct ExclusiveLock {
     _file: File,
 }
 
-/// The answer to an attempt to lock.
+/// The result of trying to lock.
 #[derive(Debug)]
 pub(crate) enum Tried {
     Locked(ExclusiveLock),
@@ -67,7 +67,7 @@ pub(crate) enum Tried {
 }
 
 impl ExclusiveLock {
-    /// Takes the lock if nobody has it.
+    /// Takes the lock if it is free.
     pub fn try_new(path: &Path) -> Result<Tried, FileError> {
         loop {
             let mut file = OpenOptions::new()
@@ -82,8 +82,8 @@ impl ExclusiveLock {
                 Err(TryLockError::WouldBlock) => return Ok(Tried::Held(Holder::read(&mut file))),
                 Err(TryLockError::Error(source)) => return Err(FileError::new("lock", path, source)),
             }
-            // The holder before us removes the file when it is done: then the lock is on a file that nobody else will
-            // open.
+            // The previous holder removes the file when it releases the lock. In that case this lock is on a deleted
+            // file that no other process will open.
             if is_same_file(&file, path) {
                 Holder::write(&mut file).map_err(FileError::of("write", path))?;
                 return Ok(Tried::Locked(Self { path: path.to_owned(), _file: file }));
@@ -91,7 +91,7 @@ impl ExclusiveLock {
         }
     }
 
-    /// Takes the lock, waiting for it as long as `waiting` says so; none if it gave up.
+    /// Waits for the lock as long as `waiting` agrees. Returns `None` if it gave up.
     pub fn wait(path: &Path, waiting: &mut dyn FnMut(&Holder) -> Waiting) -> Result<Option<Self>, FileError> {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -116,7 +116,7 @@ impl ExclusiveLock {
 
 impl Drop for ExclusiveLock {
     fn drop(&mut self) {
-        // Still locked here; where this fails the file stays, and is reused.
+        // The lock is still held here. If the removal fails, the file stays and is reused.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -131,7 +131,7 @@ fn is_same_file(file: &File, path: &Path) -> bool {
 impl Holder {
     fn read(file: &mut File) -> Self {
         let mut text = String::new();
-        // What the holder has not written yet is not known: no error.
+        // The holder may not have written its identity yet, which is not an error.
         let _ = file.take(4096).read_to_string(&mut text);
         let mut words = text.split_whitespace();
         Self { pid: words.next().and_then(|word| word.parse().ok()), host: words.next().map(str::to_owned) }
@@ -149,7 +149,7 @@ pub(crate) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// A lock that many may share or one may have alone, on a file that stays.
+/// A lock on a permanent file that is either shared by many or held exclusively by one.
 #[derive(Debug)]
 pub(crate) struct SharedLock {
     _file: File,
@@ -166,21 +166,21 @@ impl SharedLock {
             .map_err(FileError::of("open", path))
     }
 
-    /// Waits until nobody has the lock alone.
+    /// Waits until no process holds the lock exclusively.
     pub fn shared(path: &Path) -> Result<Self, FileError> {
         let file = Self::open(path)?;
         retry(|| file.lock_shared()).map_err(FileError::of("lock", path))?;
         Ok(Self { _file: file })
     }
 
-    /// Waits until nobody has the lock.
+    /// Waits until no process holds the lock.
     pub fn alone(path: &Path) -> Result<Self, FileError> {
         let file = Self::open(path)?;
         retry(|| file.lock()).map_err(FileError::of("lock", path))?;
         Ok(Self { _file: file })
     }
 
-    /// Takes the lock alone if nobody has it.
+    /// Takes the lock exclusively if it is free.
     pub fn try_alone(path: &Path) -> Result<Option<Self>, FileError> {
         let file = Self::open(path)?;
         match file.try_lock() {
@@ -191,7 +191,7 @@ impl SharedLock {
     }
 }
 
-/// A signal that the process handles may interrupt a wait; the wait goes on.
+/// Retries a wait that was interrupted by a signal.
 fn retry(mut lock: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     loop {
         match lock() {

@@ -1,4 +1,4 @@
-//! Remaking the ledger from the records kept beside it.
+//! Rebuilds the ledger from the records kept beside it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,30 +14,30 @@ use crate::{
     format,
 };
 
-/// What a ledger was remade from.
+/// The result of rebuilding a ledger.
 #[derive(Debug)]
 pub struct Rebuilt {
     /// The attempts that are in the new ledger.
     pub attempts: u64,
-    /// How many of them are results.
+    /// Number of them that are results.
     pub results: u64,
     /// Records that could not be read, and were passed over.
     pub unreadable: Vec<AttemptFileError>,
-    /// Outputs of results that are missing or damaged (these are in move_aside now): no look-up finds those results.
+    /// Missing and damaged outputs of results (damaged ones are in quarantine now). Look-ups do not find those results.
     pub lost: Vec<ObjectError>,
-    /// Where the old ledger is now; none if there was none.
+    /// The new path of the old ledger, or `None` if there was none.
     pub old: Option<PathBuf>,
 }
 
 impl Cache {
-    /// Remakes the ledger of the cache in a folder from the records of its attempts, and checks every output that they
-    /// mention. The old ledger is set aside. What is not in the records is lost: runs that made nothing, how a run
-    /// ended, which results were used when.
+    /// Rebuilds the ledger of the cache in a folder from the records of its attempts, and verifies every output that
+    /// they reference. The old ledger is moved aside. Facts that are not in the records are lost: runs without
+    /// attempts, the outcomes of runs, and when results were used.
     ///
     /// # Errors
-    /// [`CacheError::InUse`] while another process has the cache open; [`CacheError::UnderWay`] while a worker is at an
-    /// attempt without a planner; [`CacheError::Format`] if there is none;
-    /// [`LedgerError::Newer`]; [`CacheError::File`].
+    /// Returns [`CacheError::InUse`] while another process has the cache open, [`CacheError::UnderWay`] while a
+    /// detached attempt is in progress, [`CacheError::Format`] if the folder is not a cache, [`LedgerError::Newer`] if
+    /// a newer version created the ledger, and [`CacheError::File`] if a file cannot be read or written.
     pub fn rebuild(root: &Path) -> Result<Rebuilt, CacheError> {
         if !format::check(root)? {
             return Err(FormatError::NotAStore { path: root.to_owned() }.into());
@@ -50,7 +50,7 @@ impl Cache {
         let Some(_alone) = SharedLock::try_alone(&store.lock_file("ledger"))? else {
             return Err(CacheError::InUse { path: root.to_owned() });
         };
-        // The new ledger would not know of them, and their outputs would be nobody's.
+        // The new ledger would not know the detached attempts, and their outputs would be orphaned.
         if let Some(under_way) = crate::atomic_write::names_in(&store.detached())?.into_iter().next() {
             return Err(CacheError::UnderWay { path: store.detached().join(under_way) });
         }
@@ -68,7 +68,8 @@ impl Cache {
         records.sort_by(|(a, _), (b, _)| (a.started_ms, &a.id).cmp(&(b.started_ms, &b.id)));
         let lost = lost_outputs(&store, &records);
 
-        // Made aside and renamed, so that a crash leaves the old ledger, or none, which is noticed.
+        // Build the new ledger beside the old one and rename it: after a crash there is the old ledger or none, which
+        // is detected.
         let new = path.with_extension("new");
         for file in files_of(&new) {
             crate::atomic_write::remove_file(&file)?;
@@ -98,8 +99,8 @@ fn lost_outputs(store: &Store, records: &[(crate::Attempt, Option<crate::Run>)])
     digests.par_iter().with_max_len(1).filter_map(|digest| store.open_verified(digest).err()).collect()
 }
 
-/// Moves a ledger, and what SQLite keeps beside it, out of the way. The ledger goes first: without the rest it could
-/// pass for a sound older one, while its absence is noticed.
+/// Moves a ledger and the files that SQLite keeps beside it out of the way. The ledger goes first: without the other
+/// files it could pass for a valid older ledger, while a missing ledger is detected.
 fn move_aside(path: &Path) -> Result<Option<PathBuf>, FileError> {
     let suffix = format!("-damaged-{}", now_ns());
     let mut old = None;
@@ -115,7 +116,7 @@ fn move_aside(path: &Path) -> Result<Option<PathBuf>, FileError> {
     Ok(old)
 }
 
-/// Returns a ledger's file and those that SQLite keeps beside it.
+/// Returns the paths of a ledger and of the files that SQLite keeps beside it.
 fn files_of(path: &Path) -> Vec<PathBuf> {
     let companions = crate::ledger::companions(path);
     std::iter::once(path.to_owned()).chain(companions).collect()

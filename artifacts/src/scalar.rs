@@ -7,9 +7,9 @@ use serde_json::Value;
 
 /// One value of a parameter, in canonical form.
 ///
-/// A list or map is not a value but many parameters (`operations[0].kernel`); only an empty one is a value itself, so
-/// that it differs from an absent one. Equality, and with it the key, tells `1` from `1.0`, and compares floats by
-/// their bits.
+/// A list or map is stored as one parameter per element (`operations[0].kernel`). Only an empty one is a value, so that
+/// it differs from an absent one. Equality, and with it the key, distinguishes `1` from `1.0`, and compares floats bit
+/// by bit.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Scalar {
     /// No value, which is not the same as an absent parameter.

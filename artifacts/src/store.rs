@@ -1,7 +1,7 @@
-//! The content-addressed store: immutable files, each named by the digest of what is in it.
+//! The content-addressed store: immutable files, each named by the digest of its content.
 //!
-//! An object appears under its name whole and synced, or not at all. Whoever reads one hashes it first
-//! ([`Store::open_verified`]); a look-up may take the file system's word that a file is as it was when it was last
+//! An object appears under its name complete and synced, or not at all. Readers hash an object before they use it
+//! ([`Store::open_verified`]); look-ups may skip the hashing if the file's metadata has not changed since it was last
 //! hashed.
 
 use std::fs::{self, File, OpenOptions};
@@ -17,7 +17,7 @@ use crate::file_stat::{FileStat, TimestampSource, now_ns};
 use crate::format::{self, FormatError};
 use crate::{ActionKey, AttemptId, Digest, FileError, Purpose, RunId};
 
-/// The folders of a store; the head of the crate says what each is for.
+/// The folders of a store. The front page of the crate describes them.
 const FOLDERS: [&str; 11] = [
     "attempts",
     "detached",
@@ -39,7 +39,7 @@ pub struct Store {
     clock: TimestampSource,
 }
 
-/// What is wrong with an object of the store.
+/// The reason why an object cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectError {
     /// It is not there.
@@ -90,7 +90,7 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens the store in `root` to read it; it need not be there.
+    /// Opens the store in `root` for reading. The folder may be missing.
     pub(crate) fn open_to_read(root: &Path) -> Result<Self, FormatError> {
         format::check(root)?;
         Ok(Self { root: root.to_owned(), clock: TimestampSource::of(root) })
@@ -107,23 +107,24 @@ impl Store {
         &self.root
     }
 
-    /// Returns where the object of a digest is, if it is there.
+    /// Returns the path of the object with this digest, whether or not it exists.
     pub fn path(&self, digest: &Digest) -> PathBuf {
         let name = digest.to_string();
         self.root.join("objects").join(&name[..2]).join(&name[2..])
     }
 
-    /// Returns whether there is an object of this name; its bytes are not looked at.
+    /// Returns whether an object with this digest exists. Its content is not verified.
     pub fn contains(&self, digest: &Digest) -> bool {
         fs::symlink_metadata(self.path(digest)).is_ok_and(|metadata| metadata.is_file())
     }
 
-    /// Returns where what is remembered of folders is kept; for [`identify_folder`](crate::identify_folder).
+    /// Returns the folder for remembered digests of image folders, for [`identify_folder`](crate::identify_folder).
     pub fn folder_memos(&self) -> PathBuf {
         self.root.join("folders")
     }
 
-    /// Returns where what is remembered of programs and libraries is kept; for [`identify_file`](crate::identify_file).
+    /// Returns the folder for remembered digests of programs and libraries, for
+    /// [`identify_file`](crate::identify_file).
     pub fn program_memos(&self) -> PathBuf {
         self.root.join("programs")
     }
@@ -157,13 +158,13 @@ impl Store {
         self.detached().join(attempt.as_str())
     }
 
-    /// Returns whether other machines can write the store's file system, and may see a change some seconds after it was
-    /// made.
+    /// Returns whether the store is on a network or parallel file system. Other machines may see a change some seconds
+    /// after it was made.
     pub fn is_shared(&self) -> bool {
         self.clock == TimestampSource::Remote
     }
 
-    /// Returns the folder of a key's resume point. A check starts from nothing, so it has one of its own.
+    /// Returns the folder of a key's resume point. Checks have a separate folder, because they start from scratch.
     pub(crate) fn resume_folder(&self, key: &ActionKey, purpose: Purpose) -> PathBuf {
         let name = match purpose {
             Purpose::Run => key.to_string(),
@@ -185,10 +186,10 @@ impl Store {
         self.root.join("logs").join(format!("{attempt}.log"))
     }
 
-    /// Copies a file into the store; returns its digest and size.
+    /// Copies a file into the store. Returns its digest and size.
     ///
     /// # Errors
-    /// [`FileError`], naming the file that cannot be read or written.
+    /// Returns [`FileError`] if the file cannot be read or the store cannot be written.
     pub fn ingest_file(&self, path: &Path) -> Result<(Digest, u64), FileError> {
         let mut source = open_regular(path)?;
         let mut target = atomic_write::start_file(&self.temporary())?;
@@ -210,17 +211,17 @@ impl Store {
         Ok((digest, bytes))
     }
 
-    /// Writes bytes into the store; returns their digest.
+    /// Writes bytes into the store. Returns their digest.
     ///
     /// # Errors
-    /// [`FileError`], naming the file that cannot be written.
+    /// Returns [`FileError`] if the store cannot be written.
     pub fn ingest_bytes(&self, bytes: &[u8]) -> Result<Digest, FileError> {
         let digest = Digest::of_bytes(bytes);
         atomic_write::write_file(&self.place_for(&digest)?, bytes, &self.temporary(), Access::ReadOnly)?;
         Ok(digest)
     }
 
-    /// Moves a file into the store, which nobody writes to any more; copies it where it cannot be moved.
+    /// Moves a finished file into the store, or copies it if it cannot be moved.
     pub(crate) fn adopt(&self, path: &Path) -> Result<(Digest, u64), FileError> {
         let mut file = open_regular(path)?;
         let before = file.metadata().map_err(FileError::of("read", path))?;
@@ -249,8 +250,7 @@ impl Store {
         Ok(path)
     }
 
-    /// Returns the object of a digest if it is sound. It is hashed, unless `remembered` says that it has not changed
-    /// since it was.
+    /// Returns the object with this digest if it is undamaged. It is hashed unless its metadata equals `remembered`.
     pub(crate) fn check(&self, digest: &Digest, remembered: Option<&FileStat>) -> Result<Verified, ObjectError> {
         let path = self.path(digest);
         let read_ns = now_ns();
@@ -272,11 +272,11 @@ impl Store {
         Ok(Verified { path, stat: stat.is_settled(read_ns, self.clock).then_some(stat) })
     }
 
-    /// Hashes an object whole and returns its file; a damaged one is set aside first. What anybody reads goes through
-    /// here.
+    /// Hashes a whole object and returns its path. A damaged object is quarantined. All readers of objects use this
+    /// function.
     ///
     /// # Errors
-    /// [`ObjectError`]: missing, damaged, or unreadable.
+    /// Returns [`ObjectError`] if the object is missing, damaged or unreadable.
     pub fn open_verified(&self, digest: &Digest) -> Result<PathBuf, ObjectError> {
         match self.check(digest, None) {
             Ok(verified) => Ok(verified.path),
@@ -284,8 +284,8 @@ impl Store {
         }
     }
 
-    /// Moves a damaged object to the quarantine, and returns the error with its new place; other errors are returned as
-    /// they are.
+    /// Moves a damaged object to quarantine and returns the error with its new path. Other errors are returned
+    /// unchanged.
     pub(crate) fn quarantine(&self, error: ObjectError) -> ObjectError {
         let ObjectError::Damaged { digest, found, path } = error else { return error };
         let aside = self.root.join("quarantine").join(format!("{digest}-{}", now_ns()));
@@ -297,10 +297,10 @@ impl Store {
         }
     }
 
-    /// Writes an object to a file outside the store, verified on the way; the file appears whole or not at all.
+    /// Copies an object to a file outside the store and verifies it. The file is written atomically.
     ///
     /// # Errors
-    /// [`ObjectError`].
+    /// Returns [`ObjectError`] if the object is missing or damaged, or the file cannot be written.
     pub fn export(&self, digest: &Digest, target: &Path) -> Result<(), ObjectError> {
         let source = self.open_verified(digest)?;
         let folder = match target.parent() {
@@ -317,7 +317,7 @@ impl Store {
         Ok(atomic_write::finish_file(copy, target, Access::Writable)?)
     }
 
-    /// Removes an object that may not be there; returns the bytes that this freed.
+    /// Removes an object if it exists. Returns the number of bytes freed.
     pub(crate) fn remove(&self, digest: &Digest) -> Result<u64, FileError> {
         let path = self.path(digest);
         let bytes = fs::symlink_metadata(&path).map(|metadata| metadata.len()).unwrap_or(0);
@@ -325,10 +325,10 @@ impl Store {
         Ok(bytes)
     }
 
-    /// Returns the digest and size of every object, in order of the digests. Files of other names are passed over.
+    /// Returns the digest and size of every object, in order of the digests. Files with other names are skipped.
     ///
     /// # Errors
-    /// [`FileError`], naming the folder that cannot be listed.
+    /// Returns [`FileError`] with the folder that cannot be listed.
     pub fn objects(&self) -> Result<Vec<(Digest, u64)>, FileError> {
         let objects = self.root.join("objects");
         let mut found = Vec::new();
@@ -338,7 +338,7 @@ impl Store {
             for entry in entries {
                 let entry = entry.map_err(FileError::of("list", &folder))?;
                 let name = format!("{}{}", prefix.to_string_lossy(), entry.file_name().to_string_lossy());
-                // One that is removed meanwhile is none.
+                // Skip an object that was removed in the meantime.
                 if let (Ok(digest), Ok(metadata)) = (name.parse(), entry.metadata()) {
                     found.push((digest, metadata.len()));
                 }

@@ -1,4 +1,4 @@
-//! Artifacts: who made them, who used them, what short names they go by.
+//! Artifacts: their makers, their users, and look-up by a prefix of the digest.
 
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
@@ -8,10 +8,10 @@ use super::{Ledger, LedgerError};
 use crate::file_stat::FileStat;
 use crate::{Attempt, AttemptId, Digest, RunId};
 
-/// At most so many artifacts are named for a short text: then it is too short.
+/// Maximum number of artifacts listed for a short prefix.
 const MAX_FOUND: i64 = 20;
 
-/// What a text may name.
+/// A possible meaning of a run number or a prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// A run, by its number.
@@ -34,11 +34,11 @@ pub struct Totals {
 }
 
 impl Ledger {
-    /// Returns what a run's number, or the first digits of an attempt or a digest, may name: runs first, then attempts,
-    /// then artifacts, 20 of them at most.
+    /// Returns what a run's number, or a prefix of an attempt id or a digest, may refer to: runs first, then attempts,
+    /// then at most 20 artifacts.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn find(&self, text: &str) -> Result<Vec<Found>, LedgerError> {
         self.read(|connection| {
             let mut found = Vec::new();
@@ -48,7 +48,7 @@ impl Ledger {
                 found.push(Found::Run(RunId(number)));
             }
             let Some((first, last)) = range_of_prefix(text) else { return Ok(found) };
-            // Digits sort before 'g', which is none.
+            // Digits sort before 'g', which is not a hexadecimal digit.
             let mut attempts = connection.prepare_cached(
                 "SELECT name FROM attempts WHERE name >= ? AND name < ? || 'g' ORDER BY name LIMIT ?",
             )?;
@@ -70,7 +70,7 @@ impl Ledger {
     /// Returns the attempts that made an artifact, newest first.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn makers(&self, digest: &Digest) -> Result<Vec<Attempt>, LedgerError> {
         let query = "WHERE a.id IN (SELECT attempt FROM outputs WHERE digest = ?) ORDER BY a.id DESC";
         self.read(|connection| rows::attempts(connection, query, [digest]))
@@ -79,16 +79,17 @@ impl Ledger {
     /// Returns the attempts that had an artifact as an input, newest first.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn users(&self, digest: &Digest) -> Result<Vec<Attempt>, LedgerError> {
         let query = "WHERE a.id IN (SELECT attempt FROM inputs WHERE digest = ?) ORDER BY a.id DESC";
         self.read(|connection| rows::attempts(connection, query, [digest]))
     }
 
-    /// Returns how much the ledger knows. Counts every row: for people, not for each run.
+    /// Returns the numbers of recorded runs, attempts and artifacts. It counts every row, so it is slow on a large
+    /// ledger.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn totals(&self) -> Result<Totals, LedgerError> {
         self.read(|connection| {
             let count = |table: &str| -> rusqlite::Result<u64> {
@@ -104,7 +105,7 @@ impl Ledger {
         self.read(|connection| connection.prepare(query)?.query_map([], |row| row.get(0))?.collect())
     }
 
-    /// Returns what the file system said of an object when it was last found sound.
+    /// Returns the metadata of an object's file when it was last verified.
     pub(crate) fn verified_stat(&self, digest: &Digest) -> Result<Option<FileStat>, LedgerError> {
         self.read(|connection| {
             connection
@@ -122,7 +123,7 @@ impl Ledger {
         })
     }
 
-    /// Remembers what the file system says of objects that were just found sound.
+    /// Remembers the metadata of objects that were just verified.
     pub(crate) fn remember_verified(&self, stats: &[(Digest, FileStat)]) -> Result<(), LedgerError> {
         if stats.is_empty() {
             return Ok(());
@@ -145,8 +146,8 @@ impl Ledger {
     }
 }
 
-/// Returns the first and the last digest that begin with these hexadecimal digits; none if they are no such digits, or
-/// none at all.
+/// Returns the first and the last digest with this prefix of hexadecimal digits, or `None` if the prefix is empty or
+/// not hexadecimal.
 fn range_of_prefix(text: &str) -> Option<(Digest, Digest)> {
     let padded = |fill: &str| {
         let missing = 64usize.checked_sub(text.len())?;

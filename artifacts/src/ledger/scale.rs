@@ -1,4 +1,4 @@
-//! How a ledger of 10,000 runs and 1,000,000 artifacts answers, next to one that knows a single run.
+//! Query times of a ledger with 10,000 runs and 1,000,000 artifacts, compared with a ledger of a single run.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,13 +13,13 @@ use crate::{Attempt, AttemptId, Digest, Input, KeyManifest, Outcome, Output, Pur
 const ATTEMPTS: i64 = 10;
 const OUTPUTS: u64 = 10;
 
-/// Queries are timed so many times, and the median counts.
+/// Number of repetitions of each query; the median is reported.
 const REPEATS: usize = 31;
 
-/// A query's name, and the query with a check of its answer.
+/// The name of a query, and the query with a check of its result.
 type Query<'a> = (&'static str, Box<dyn Fn() + 'a>);
 
-/// The record of one attempt of a run; each uses the first output of the one before it.
+/// The record of one attempt of a run. Each attempt uses the first output of the previous one.
 fn attempt(run: i64, position: i64) -> Attempt {
     let digest = |position: i64, output: u64| Digest::of_bytes(format!("{run} {position} {output}").as_bytes());
     let stage = format!("stage{position}");

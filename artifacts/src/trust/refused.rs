@@ -1,5 +1,5 @@
-//! Which results the last pull of a key did not believe, so that others can say why there is none:
-//! `remotes/refused/<key>`. What cannot be remembered is not; the files may be removed at any time.
+//! Remembers the untrusted results of the last pull of each key in `remotes/refused/<key>`, so that later commands can
+//! explain why there is no result. Write errors are ignored, and the files may be deleted at any time.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use super::{Trust, Untrusted};
 use crate::atomic_write::{self, Access};
 use crate::{ActionKey, CacheError, Store};
 
-/// What a pull refused, and whom it trusted.
+/// The results that a pull refused, and the keys that were trusted then.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Refused {
     trusted: Vec<String>,
@@ -18,7 +18,7 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    /// Remembers what was refused of a key, which may be nothing.
+    /// Remembers the refused results of a key. The list may be empty.
     pub fn remember(store: &Store, key: &ActionKey, trust: &Trust, results: Vec<Untrusted>) {
         let path = path(store, key);
         if results.is_empty() {
@@ -32,7 +32,7 @@ impl Refused {
         }
     }
 
-    /// Returns what was refused of a key when the same keys were trusted.
+    /// Returns the refused results of a key, if the same keys were trusted then.
     pub fn recall(store: &Store, key: &ActionKey, trust: &Trust) -> Vec<Untrusted> {
         let read = fs::read(path(store, key)).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
         read.filter(|refused| refused.trusted == trust.fingerprints())
@@ -40,7 +40,7 @@ impl Refused {
             .unwrap_or_default()
     }
 
-    /// Removes what is remembered of keys that have a result.
+    /// Removes the entries of keys that have a result.
     pub fn forget_settled(
         store: &Store,
         has_result: impl Fn(&ActionKey) -> Result<bool, CacheError>,

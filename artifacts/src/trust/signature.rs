@@ -1,5 +1,5 @@
-//! A signature of a record: an in-toto statement about its bytes in a DSSE envelope, in a file beside it,
-//! `<attempt>.<fingerprint of the key>.sig`, so that each key has a place of its own.
+//! Signatures of records: an in-toto statement about the bytes of a record in a DSSE envelope. The file is beside the
+//! record, `<attempt>.<fingerprint of the key>.sig`, so that every key has a separate file.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,10 +12,10 @@ use super::TrustError;
 use crate::atomic_write::{self, Access};
 use crate::{ActionKey, Attempt, AttemptId, FileError, Output, Store};
 
-/// What such a statement says: that its signer made the result of the record, or stands up for it.
+/// The predicate: the signer made the result of the record, or takes responsibility for it.
 const PREDICATE_TYPE: &str = "urn:tfnas:result:v1";
 
-/// No signature is larger; what is, is none.
+/// Maximum size of a signature. A larger file is rejected.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
 
 /// A signature, and the name of its file.
@@ -25,7 +25,7 @@ pub(crate) struct Signature {
     pub bytes: Vec<u8>,
 }
 
-/// What is said of a record; all of it stands there too.
+/// The predicate of the statement. It repeats fields of the record.
 #[derive(Serialize, Deserialize)]
 struct ResultPredicate {
     key: ActionKey,
@@ -34,12 +34,12 @@ struct ResultPredicate {
     environment: Value,
 }
 
-/// Returns the name of the file in which a key's signature of an attempt stands.
+/// Returns the name of the signature file of an attempt for a key.
 pub(crate) fn file_name(attempt: &AttemptId, key: &PublicKey) -> String {
     format!("{attempt}.{}.sig", key.fingerprint())
 }
 
-/// Returns whose signature a file says to hold, if it is one of the attempt.
+/// Returns the fingerprint in the name of a signature file, if it belongs to the attempt.
 pub(super) fn signer<'a>(name: &'a str, attempt: &AttemptId) -> Option<&'a str> {
     name.strip_prefix(attempt.as_str())?.strip_prefix('.')?.strip_suffix(".sig")
 }
@@ -54,7 +54,7 @@ pub(super) fn short(fingerprint: &str) -> String {
     fingerprint.chars().take(16).collect()
 }
 
-/// Signs a record, whose content `result` is; the same each time.
+/// Signs a record with the content `result`. The signature is deterministic.
 pub(crate) fn sign(record: &[u8], result: &Attempt, key: &SigningKey) -> Signature {
     let claimed = ResultPredicate {
         key: result.key,
@@ -68,7 +68,8 @@ pub(crate) fn sign(record: &[u8], result: &Attempt, key: &SigningKey) -> Signatu
     Signature { name: file_name(&result.id, &key.public()), bytes: (envelope.to_json() + "\n").into_bytes() }
 }
 
-/// Checks that these bytes are a signature by this key of this result, and of the bytes of its record where they are given.
+/// Checks that `bytes` is a signature of this result by this key. If `record` is given, it must cover exactly these
+/// bytes.
 pub(super) fn check(bytes: &[u8], record: Option<&[u8]>, result: &Attempt, key: &PublicKey) -> Result<(), TrustError> {
     let fingerprint = || short(&key.fingerprint().to_string());
     let invalid = |why: String| TrustError::Invalid { key: fingerprint(), why };
@@ -103,7 +104,7 @@ pub(crate) fn names(store: &Store, result: &Attempt) -> Result<Vec<String>, File
     Ok(names.filter(|name| is_of(name, &result.id)).collect())
 }
 
-/// Reads a signature that a store has of an attempt, or as much of it as tells that it is none.
+/// Reads a signature file of an attempt, at most one byte more than the maximum size.
 pub(crate) fn local(store: &Store, result: &Attempt, name: &str) -> Result<Vec<u8>, FileError> {
     use std::io::Read;
     let path = store.manifest_folder(&result.key).join(name);
