@@ -1,3 +1,5 @@
+//! The nodes of a network, layer by layer.
+
 use tfnas::{Activation, ConvConfig, MbConvConfig, ModelConfig};
 
 use crate::fold::{EPSILON, fold};
@@ -9,7 +11,7 @@ use crate::{IMAGES, LOGITS, Normalization};
 /// Channels of an image.
 const IMAGE_CHANNELS: usize = 3;
 
-/// How a convolution goes over its input.
+/// The kernel, stride and padding of a convolution.
 #[derive(Clone, Copy)]
 struct Geometry {
     kernel: usize,
@@ -18,11 +20,11 @@ struct Geometry {
 }
 
 impl Geometry {
-    /// Each pixel on its own.
+    /// A 1x1 convolution.
     const POINTWISE: Self = Self { kernel: 1, stride: 1, groups: 1 };
 }
 
-/// Writes a network's layers into a graph; a value is known by its name.
+/// Writes a network's layers to a graph. Values are identified by name.
 struct Layers<'a> {
     state: &'a State,
     normalization: Normalization,
@@ -155,7 +157,7 @@ impl Layers<'_> {
         }
     }
 
-    /// A tensor of the state under its own name.
+    /// Adds a tensor of the state under its own name.
     fn weight(&mut self, name: &str, shape: &[usize]) -> String {
         self.graph.weight(name, shape, self.state.values(name))
     }

@@ -1,3 +1,5 @@
+//! The weights of a network.
+
 use std::collections::BTreeMap;
 
 use tfnas::ModelConfig;
@@ -11,10 +13,11 @@ pub struct State {
 }
 
 impl State {
-    /// Takes the tensors of the network that a configuration describes: its weights, biases and running statistics.
+    /// Selects the tensors of the network that a configuration describes: weights, biases and running statistics.
     ///
     /// # Errors
-    /// [`StateDictMismatch`] with everything that is missing, unexpected, of another shape or dtype, or not finite.
+    /// Returns [`StateDictMismatch`] with everything that is missing, unexpected, of another shape or dtype, or not
+    /// finite.
     pub fn of(config: &ModelConfig, weights: &StateDict<'_>) -> Result<Self, StateDictMismatch> {
         weights.check(&state_shapes(config))?;
         let tensors = weights.tensors.iter().filter_map(|(name, tensor)| Some((name.clone(), tensor.to_f32()?)));

@@ -1,43 +1,45 @@
-/// What numbers are drawn for; each purpose has streams of its own.
+//! The purposes of random numbers.
+
+/// Identifies what random numbers are used for. Each id has separate streams.
 ///
-/// The number of a purpose enters the counter: it is part of every result and is never reused for another purpose.
+/// The number of an id is part of the counter and thus of every result. It must not be reused for another purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum StreamId {
-    /// Which images of a class train the weights and which the architecture.
+    /// The split of the images of a class into weight and architecture training.
     Split = 1,
-    /// Order of the training images of an epoch.
+    /// The order of the training images of an epoch.
     Shuffle = 2,
-    /// Crop, flip and colour jitter of a training image.
+    /// Crop, flip and color jitter of a training image.
     Augment = 3,
-    /// Gumbel noise of the path that a weight step samples.
+    /// Gumbel noise of the path sampled by a weight step.
     Gumbel = 4,
-    /// The path drawn uniformly among the operations that the Gumbel path did not take.
+    /// The uniform choice of a path among the operations not taken by the Gumbel path.
     UniformPath = 5,
     /// Initial weights.
     Initialize = 6,
-    /// Which inputs of the classifier one step leaves out.
+    /// Dropout of the inputs of the classifier.
     Dropout = 7,
-    /// Which samples of a batch skip a block.
+    /// Drop-connect: the samples of a batch that skip a block.
     DropConnect = 8,
     /// Generated images.
     Synthetic = 9,
-    /// Random architectures to compare a searched one with.
+    /// Random architectures, for comparison with a searched one.
     RandomArchitecture = 10,
-    /// Order in which blocks are timed, and their inputs.
+    /// The order in which blocks are timed, and their inputs.
     Timing = 11,
-    /// Order of the images that train the architecture.
+    /// The order of the images for architecture training.
     ArchitectureShuffle = 12,
-    /// Crop, flip and colour jitter of an image that trains the architecture.
+    /// Crop, flip and color jitter of an image for architecture training.
     ArchitectureAugment = 13,
     /// Gumbel noise of an architecture step.
     ArchitectureGumbel = 14,
-    /// Gumbel noise of the path that a validation batch takes.
+    /// Gumbel noise of the path of a validation batch.
     ValidationGumbel = 15,
-    /// Steps towards a network that has what a claim says.
+    /// The search for a network that matches a claim.
     ClaimSearch = 16,
     /// Candidates of a selection: uniform draws, samples of a search, mutations.
     Select = 17,
-    /// Which images of a class are kept for the test.
+    /// The images of a class that are reserved for the test.
     TestDraw = 18,
 }
