@@ -173,8 +173,8 @@ impl From<LauncherError> for CommandError {
 impl From<NetworkError> for CommandError {
     fn from(error: NetworkError) -> Self {
         let hint = match &error {
-            NetworkError::OtherSpace { .. } => Some("name its space under `space`"),
-            NetworkError::File { source, .. } if matches!(**source, NetworkFileError::Misfits { .. }) => {
+            NetworkError::SpaceMismatch { .. } => Some("name its space under `space`"),
+            NetworkError::File { source, .. } if matches!(**source, NetworkFileError::StateDictMismatch { .. }) => {
                 Some("name the model.config of these weights: --from FILE")
             }
             _ => None,

@@ -42,7 +42,7 @@ impl<'a> Pulling<'a> {
         self.with_run(|_| Ok(()))?;
         let pulled = self.remote.pull(self.cache, wanted, &|bytes| self.moved.add(bytes))?;
         if let Some(result) = &pulled.result {
-            self.with_run(|run| self.cache.take(run, wanted.key).map(drop))?;
+            self.with_run(|run| self.cache.find_and_use(run, wanted.key).map(drop))?;
             let id = result.instance.as_str();
             tracing::info!(id, "pulled with {} artifacts ({})", pulled.objects, humanize::bytes(pulled.bytes));
         }

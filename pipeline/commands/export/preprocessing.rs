@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use tfnas::normalisation::{IMAGENET_MEAN, IMAGENET_STD};
+use tfnas::normalization::{IMAGENET_MEAN, IMAGENET_STD};
 use tfnas_artifacts::Digest;
 use tfnas_onnx::{IMAGES, LOGITS};
 use tfnas_planner::machine::build;

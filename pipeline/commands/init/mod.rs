@@ -15,7 +15,7 @@ use tfnas_executor::{query_worker, worker_program};
 use tfnas_humanize as humanize;
 use tfnas_planner::config::{FILE, space_named};
 use tfnas_planner::machine::{CpuLimit, Device, cpu};
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 use tfnas_stages::DeviceChoice;
 
 use crate::error::CommandError;
@@ -111,7 +111,7 @@ impl Init {
         }
         let failed = |error: String| CommandError::failed(format!("cannot time a network: {error}"));
         let worker = worker_program(self.worker.as_deref())?;
-        let network = Architecture::random(space, &mut Stream::new(0, Purpose::RandomArchitecture, 0, 0));
+        let network = Architecture::random(space, &mut Stream::new(0, StreamId::RandomArchitecture, 0, 0));
         let config =
             ModelConfig::from_architecture(space, &network, classes).map_err(|error| failed(error.to_string()))?;
         let scratch = tempfile::Builder::new().prefix("tfnas-init-").tempdir();

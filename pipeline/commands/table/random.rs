@@ -5,7 +5,7 @@ use serde_json::json;
 use tfnas::{Architecture, ModelConfig, cost};
 use tfnas_humanize as humanize;
 use tfnas_humanize::Columns;
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 use crate::commands::table::read;
 use crate::configured;
@@ -76,7 +76,7 @@ impl Random {
         std::fs::create_dir_all(&self.out).map_err(cannot)?;
         let mut drawn = Vec::new();
         for index in 0..self.count {
-            let mut stream = Stream::new(self.seed, Purpose::RandomArchitecture, 0, index);
+            let mut stream = Stream::new(self.seed, StreamId::RandomArchitecture, 0, index);
             let architecture = Architecture::random_near(&space, &table, self.target_lat_ms, tolerance_ms, &mut stream)
                 .map_err(|error| CommandError::failed(format!("{}: {error}", self.table.display())))?;
             let predicted_lat_ms = table
