@@ -5,10 +5,7 @@ use super::network::Network;
 use super::preprocessing::batch_norm;
 use crate::error::CommandError;
 
-/// The network as an ONNX file, which says what it was made from.
-///
-/// # Errors
-/// A network too large for one file.
+/// Converts the network to an ONNX file whose metadata names the files that it was made from.
 pub fn bytes(network: &Network, fold: bool) -> Result<Vec<u8>, CommandError> {
     let properties = [
         ("tool", build::TOOL.to_owned()),

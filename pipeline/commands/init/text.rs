@@ -1,4 +1,4 @@
-//! The configuration that `init FOLDER` writes, with a comment for each choice.
+//! Generates the configuration that `init FOLDER` writes, with a comment for each setting.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,15 +8,15 @@ use tfnas_humanize as humanize;
 use super::settings::Settings;
 use super::survey::Survey;
 
-/// Sides of photos from which the default augmentation, random crops of any size, makes sense.
+/// Minimum side in pixels for which the default augmentation, random crops of any size, makes sense.
 const PHOTO_SIDE: usize = 64;
-/// A class with fewer images than this share of the largest is named.
+/// The classes are called unbalanced if the smallest has less than this share of the images of the largest.
 const UNBALANCED: f64 = 0.2;
 
-/// Returns the configuration.
+/// Generates the configuration.
 ///
 /// * `root`: the folder of images, relative to the file.
-/// * `machine`: the machine in words.
+/// * `machine`: a description of the machine.
 pub fn text(survey: &Survey, settings: &Settings, root: &Path, machine: &str) -> String {
     let mut text = String::new();
     let images: usize = survey.classes.values().sum();

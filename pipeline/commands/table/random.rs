@@ -53,10 +53,6 @@ pub struct Random {
 }
 
 impl Random {
-    /// Draws and writes them.
-    ///
-    /// # Errors
-    /// A file that is no table, a target that cannot be reached, a folder that cannot be written.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let space = configured::space(options, self.space.as_deref())?;
         let table = read(&self.table)?;
