@@ -50,7 +50,7 @@ enum Command {
     Man(commands::man::Man),
 }
 
-/// Reads the command line, does what it says, and returns how the program ends.
+/// Parses the command line, runs the command, and returns the exit code.
 pub fn main() -> Exit {
     let parsed = Cli::try_parse();
     let bars = MultiProgress::new();
@@ -91,13 +91,13 @@ pub fn main() -> Exit {
     };
     let exit = done.unwrap_or_else(report_error);
     match out::check() {
-        // What an interrupted run could not print matters less than that it can go on.
+        // After an interruption, exit code 130 is more important than an error on standard output.
         Err(error) if exit != Exit::Interrupted => report_error(error),
         _ => exit,
     }
 }
 
-/// Prints help, the version, or what is wrong with the command line.
+/// Prints the help, the version, or an error about the command line.
 fn explain(message: &clap::Error) -> Exit {
     let written = message.print();
     if message.use_stderr() {

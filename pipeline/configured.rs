@@ -1,4 +1,4 @@
-//! What options leave out and the configuration knows: the space, and the number of classes.
+//! Takes defaults for options from the configuration: the search space and the number of classes.
 
 use std::path::Path;
 
@@ -13,16 +13,12 @@ use crate::error::CommandError;
 use crate::options::Options;
 use crate::session::Setup;
 
-/// The space where neither an option nor a configuration names one.
+/// The space if neither an option nor a configuration specifies one.
 const PUBLISHED_SPACE: &str = "imagenet";
-/// More bytes than any list of classes has.
+/// Maximum size of a file with classes.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// Returns the space that `--space` names; without it that of the configuration file, where there is one, else that of
-/// the paper.
-///
-/// # Errors
-/// Returns an error for a space that is unknown, or a configuration that is wrong.
+/// Returns the space given by `--space`, else that of the configuration file if there is one, else that of the paper.
 pub fn space(options: &Options, named: Option<&str>) -> Result<Space, CommandError> {
     match named {
         Some(name) => Ok(space_named(name)?),
@@ -34,11 +30,9 @@ pub fn space(options: &Options, named: Option<&str>) -> Result<Space, CommandErr
     }
 }
 
-/// Returns the number of classes of the networks that the configuration file trains: as the images say, or, where they
-/// are not there, as `split` found it. Returns `None` if there is no configuration file, or nobody knows yet.
-///
-/// # Errors
-/// Returns an error for a configuration that is wrong, or images, lists or a store that cannot be read.
+/// Returns the number of classes of the networks that the configuration trains: from the images, or, if they are not
+/// available, from the last result of `split`. Returns `None` if there is no configuration file, or if neither is
+/// available.
 pub fn of_configuration(options: &Options) -> Result<Option<usize>, CommandError> {
     if !has_file(options) {
         return Ok(None);
@@ -71,7 +65,7 @@ fn in_data(configuration: &Configuration) -> Result<Option<usize>, CommandError>
     Ok(config.data.generate.as_ref().map(|_| generated::CLASSES.len()))
 }
 
-/// The classes that `split` keeps, where the networks are trained on those alone.
+/// Returns the number of classes that `split` keeps, if the networks are only trained on these.
 fn restricted(configuration: &Configuration, config: &Config) -> Result<Option<usize>, CommandError> {
     if config.train.protocol == Protocol::Published {
         return Ok(None);

@@ -16,19 +16,19 @@ use tfnas_publication::{ErrorKind, PublicationError};
 
 use crate::exit::Exit;
 
-/// What kind of error a command ends with, which decides the exit code.
+/// The kind of an error, which determines the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommandErrorKind {
-    /// Usage, configuration, data or store: nothing was done.
+    /// Wrong usage, configuration, data or store: nothing was done.
     Usage,
-    /// What was asked for did not succeed.
+    /// The operation failed.
     Failed,
-    /// The user ended it.
+    /// The user interrupted it.
     Interrupted,
 }
 
 impl CommandErrorKind {
-    /// Returns how the program ends.
+    /// Returns the exit code.
     pub const fn exit(self) -> Exit {
         match self {
             Self::Usage => Exit::Usage,
@@ -38,44 +38,42 @@ impl CommandErrorKind {
     }
 }
 
-/// An error as the user sees it: one message, what to do about it, and how the program ends.
+/// An error as displayed to the user.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct CommandError {
-    /// How the program ends.
     pub kind: CommandErrorKind,
     /// What is wrong, and where.
     pub message: String,
-    /// What to do.
+    /// How to fix the error.
     pub hint: Option<String>,
-    /// The error of a library that the message is made from; `-vv` prints its causes.
+    /// The underlying error; `-vv` prints its causes.
     pub source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl CommandError {
-    /// An error of usage, configuration, data or store.
+    /// Creates an error about usage, configuration, data or store.
     pub fn usage(message: impl Into<String>) -> Self {
         Self { kind: CommandErrorKind::Usage, message: message.into(), hint: None, source: None }
     }
 
-    /// A failure of what was asked for.
+    /// Creates an error about a failed operation.
     pub fn failed(message: impl Into<String>) -> Self {
         Self { kind: CommandErrorKind::Failed, ..Self::usage(message) }
     }
 
-    /// The same error with a hint.
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// The error of a library, with its own message.
+    /// Creates an error with the message of the underlying error.
     fn of(kind: CommandErrorKind, source: impl Error + Send + Sync + 'static) -> Self {
         let message = source.to_string();
         Self { kind, source: Some(Box::new(source)), ..Self::usage(message) }
     }
 }
 
-/// Errors that are the user's to resolve, and need no hint.
+/// Errors that the user can fix, without a hint.
 macro_rules! usage_errors {
     ($($error:ty),+ $(,)?) => {
         $(impl From<$error> for CommandError {
@@ -88,7 +86,7 @@ macro_rules! usage_errors {
 
 usage_errors!(PlanError, NetworkFileError, LockError, ReadTableError, CacheError, LedgerError, KeyError, FileError);
 
-/// Failures of what was asked for, which need no hint.
+/// Failed operations, without a hint.
 macro_rules! failures {
     ($($error:ty),+ $(,)?) => {
         $(impl From<$error> for CommandError {
@@ -129,7 +127,7 @@ impl From<InputError> for CommandError {
     }
 }
 
-/// The way out where there are no test images: folders beside them that may be meant.
+/// Returns the hint for missing test images. It suggests another folder that exists.
 fn missing_test_images(path: &Path) -> String {
     let folders = path.parent().map(test_folders).unwrap_or_default();
     let named = folders.first().map(|folder| format!("`data.test: {folder}` names a folder that exists; "));
@@ -173,8 +171,8 @@ impl From<LauncherError> for CommandError {
 impl From<NetworkError> for CommandError {
     fn from(error: NetworkError) -> Self {
         let hint = match &error {
-            NetworkError::OtherSpace { .. } => Some("name its space under `space`"),
-            NetworkError::File { source, .. } if matches!(**source, NetworkFileError::Misfits { .. }) => {
+            NetworkError::SpaceMismatch { .. } => Some("name its space under `space`"),
+            NetworkError::File { source, .. } if matches!(**source, NetworkFileError::StateDictMismatch { .. }) => {
                 Some("name the model.config of these weights: --from FILE")
             }
             _ => None,

@@ -1,15 +1,15 @@
 use std::process::ExitCode;
 
-/// How the program ends; scripts rely on the numbers.
+/// The exit codes. Scripts rely on the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// 0: what was asked for is done.
+    /// 0: success.
     Done,
-    /// 1: a stage failed, or what was checked is not as it should be.
+    /// 1: a stage or a check failed.
     Failed,
-    /// 2: usage, configuration, data or store: nothing was done.
+    /// 2: wrong usage, configuration, data or store; nothing was done.
     Usage,
-    /// 130: ended by Ctrl-C or a request to end.
+    /// 130: interrupted by Ctrl-C or another signal.
     Interrupted,
 }
 

@@ -1,15 +1,12 @@
-//! Plans, explains, lists and audits; starts `tfnas-stage` for what must run.
+//! The command-line program: plans, explains, lists and audits, and starts `tfnas-stage` for the stages that must run.
 
 mod cli;
 mod commands;
-
 mod configured;
 mod error;
 mod exit;
-
 mod options;
 mod page;
-
 mod remote;
 mod report;
 mod session;

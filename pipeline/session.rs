@@ -13,38 +13,30 @@ use crate::options::Options;
 use crate::remote::trusted;
 use crate::source_revision::source_revision;
 
-/// The store's folder, beside the configuration.
+/// The folder of the store next to the configuration.
 const STORE: &str = ".tfnas";
 
-/// What the configuration asks for, before any store is opened.
+/// The configuration and its instances, before a store is opened.
 pub struct Setup {
-    /// The configuration.
     pub configuration: Configuration,
-    /// Its instances.
     pub graph: Graph,
-    /// The device of each of the configuration's variants.
+    /// The device of each variant of the configuration.
     pub devices: Vec<Device>,
     store: PathBuf,
     trust: Option<Trust>,
 }
 
-/// What the configuration asks for, with the store and the data.
+/// The configuration and its instances, with an open store and the inputs.
 pub struct Session {
-    /// The configuration.
     pub configuration: Configuration,
-    /// Its instances.
     pub graph: Graph,
-    /// The store and the ledger.
     pub cache: Cache,
     devices: Vec<Device>,
     externals: ExternalInputs,
 }
 
 impl Setup {
-    /// Reads and checks the configuration.
-    ///
-    /// # Errors
-    /// What is wrong with the configuration or the keys that it trusts, or a device that is not there.
+    /// Reads and validates the configuration.
     pub fn new(options: &Options) -> Result<Self, CommandError> {
         let configuration = Configuration::load(options.config.as_deref(), &options.sets)?;
         let devices =
@@ -54,19 +46,13 @@ impl Setup {
         Ok(Self { configuration, graph, devices, store, trust })
     }
 
-    /// Opens the store to look at it; nothing is written.
-    ///
-    /// # Errors
-    /// A store that is newer or damaged.
+    /// Opens the store without writing to it.
     pub fn read(self) -> Result<Session, CommandError> {
         let cache = Cache::open_to_read(&self.store)?;
         Ok(self.with(cache))
     }
 
-    /// Opens the store to work with it.
-    ///
-    /// # Errors
-    /// A store that is newer, damaged, or cannot be written.
+    /// Opens the store for writing.
     pub fn write(self) -> Result<Session, CommandError> {
         let ledger = self.configuration.variants[0].config.ledger.as_ref();
         let ledger = ledger.map(|path| self.configuration.resolve(path));
@@ -82,10 +68,7 @@ impl Setup {
 }
 
 impl Session {
-    /// Identifies the data that these instances and those before them read.
-    ///
-    /// # Errors
-    /// What is missing or cannot be read.
+    /// Identifies the inputs of the instances and of their dependencies.
     pub fn identify(&mut self, instances: &BTreeSet<usize>) -> Result<(), CommandError> {
         let needed = self.graph.closure(instances.iter().copied());
         let memos = Some(self.cache.store().folder_memos()).filter(|memos| memos.is_dir());
@@ -94,7 +77,7 @@ impl Session {
         Ok(self.externals.identify(&self.graph, needed, memos.as_deref(), &generated)?)
     }
 
-    /// Warns of a GPU that `device: auto` does not use.
+    /// Warns about a GPU that `device: auto` does not use.
     pub fn tell_unused_gpu(&self) {
         let config = &self.configuration.variants[0].config;
         if config.executor == Executor::Local
@@ -108,16 +91,12 @@ impl Session {
         }
     }
 
-    /// Says on standard error what is left out of the folders of images that were identified.
+    /// Logs which files of image folders are not used.
     pub fn tell_left_out(&self) {
         self.externals.tell_left_out();
     }
 
-    /// Identifies the data as [`identify`](Self::identify), and checks the test images against the training images.
-    ///
-    /// # Errors
-    /// Returns an error if data is missing or cannot be read, if training and test share images, or if their classes have
-    /// other names.
+    /// Calls [`identify`](Self::identify), and checks the test images against the training images.
     pub fn identify_and_check(&mut self, instances: &BTreeSet<usize>) -> Result<Remarks, CommandError> {
         self.externals.keep_images();
         self.identify(instances)?;
@@ -127,15 +106,11 @@ impl Session {
         Ok(checked?)
     }
 
-    /// Notes in the ledger that this invocation begins.
-    ///
-    /// # Errors
-    /// A ledger that cannot be written.
+    /// Records the start of this run in the ledger.
     pub fn begin_run(&self) -> Result<OpenRun, CacheError> {
         self.cache.begin_run(&new_run(self.configuration.effective().to_string()))
     }
 
-    /// Returns what plans this session's instances.
     pub fn planner(&self) -> Planner<'_> {
         Planner {
             configuration: &self.configuration,
@@ -147,7 +122,7 @@ impl Session {
     }
 }
 
-/// Returns what the ledger notes of this invocation when it begins.
+/// Returns what the ledger records at the start of this run.
 pub fn new_run(configuration: String) -> NewRun {
     NewRun {
         arguments: std::env::args_os().skip(1).map(|argument| argument.display().to_string()).collect(),
@@ -157,16 +132,14 @@ pub fn new_run(configuration: String) -> NewRun {
     }
 }
 
-/// Returns the store's folder: the one named, or that beside the configuration file, which is not read.
+/// Returns the folder of the store: the one given, or the default next to the configuration file. Does not read the
+/// configuration.
 pub fn store_folder(options: &Options) -> PathBuf {
     let base = options.config.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
     options.store.clone().unwrap_or_else(|| base.join(STORE))
 }
 
-/// Opens the store alone, to look at it: for commands that need no pipeline.
-///
-/// # Errors
-/// A store that is newer or damaged.
+/// Opens the store without writing to it, for commands that do not need the configuration.
 pub fn store_to_read(options: &Options) -> Result<Cache, CommandError> {
     Ok(Cache::open_to_read(&store_folder(options))?)
 }

@@ -1,25 +1,25 @@
-//! The readable record of a finished attempt, kept beside the ledger so that the ledger can be remade:
-//! `manifests/<key>/<attempt>.json`.
+//! The JSON record of a finished attempt, `manifests/<key>/<attempt>.json`. It is kept beside the ledger so that the
+//! ledger can be rebuilt.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{self, Access};
+use crate::atomic_write::{self, Access};
 use crate::{ActionKey, Attempt, AttemptId, FileError, Run, Store};
 
-/// No record is larger; a file that is, is not one.
-pub(crate) const MOST_BYTES: u64 = 64 << 20;
+/// Maximum size of a record. A larger file is rejected.
+pub(crate) const MAX_BYTES: u64 = 64 << 20;
 
-/// The format of the file; changing it means another tag.
+/// The format of the file. An incompatible change needs a new tag.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 enum Format {
     #[serde(rename = "tfnas.attempt.v1")]
     AttemptV1,
 }
 
-/// What the file holds: the attempt, and the run that made it.
+/// The content of the file: the attempt and the run that made it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct AttemptFile {
     format: Format,
@@ -28,7 +28,7 @@ pub(crate) struct AttemptFile {
     pub run: Option<Run>,
 }
 
-/// A file that is no record of an attempt.
+/// The reason why a file is not a valid record of an attempt.
 #[derive(Debug, thiserror::Error)]
 pub enum AttemptFileError {
     /// It cannot be read or written.
@@ -37,15 +37,15 @@ pub enum AttemptFileError {
     /// It is damaged, or of another version.
     #[error("{place} is no record of an attempt: {source}")]
     Text {
-        /// The file, or where the text came from.
+        /// The file, or the source of the text.
         place: String,
-        /// What is wrong with it.
+        /// The parse error.
         source: serde_json::Error,
     },
-    /// What it says does not fit together.
+    /// The fields of the record contradict each other.
     #[error("{place} contradicts itself: {what}")]
     Contradiction {
-        /// The file, or where the text came from.
+        /// The file, or the source of the text.
         place: String,
         /// In which way.
         what: &'static str,
@@ -62,7 +62,7 @@ impl AttemptFile {
         store.manifest_folder(key).join(format!("{attempt}.json"))
     }
 
-    /// Returns the file whose presence pins an attempt; it holds the reason.
+    /// Returns the path of the file that pins an attempt. The file contains the reason.
     pub fn pin_path(store: &Store, key: &ActionKey, attempt: &AttemptId) -> PathBuf {
         store.manifest_folder(key).join(format!("{attempt}.pin"))
     }
@@ -76,13 +76,13 @@ impl AttemptFile {
     /// Writes the file, which is on disk when this returns.
     pub fn write(&self, store: &Store) -> Result<(), FileError> {
         let path = Self::path(store, &self.attempt.key, &self.attempt.id);
-        durable::create_durable_folder(&store.manifest_folder(&self.attempt.key))?;
-        durable::write_file(&path, self.to_text().as_bytes(), &store.temporary(), Access::Writable)
+        atomic_write::create_durable_folder(&store.manifest_folder(&self.attempt.key))?;
+        atomic_write::write_file(&path, self.to_text().as_bytes(), &store.temporary(), Access::Writable)
     }
 
     pub fn read(path: &Path) -> Result<Self, AttemptFileError> {
         let metadata = fs::metadata(path).map_err(FileError::of("read", path))?;
-        if metadata.len() > MOST_BYTES {
+        if metadata.len() > MAX_BYTES {
             return Err(AttemptFileError::Contradiction {
                 place: path.display().to_string(),
                 what: "it is far too large",
@@ -92,7 +92,7 @@ impl AttemptFile {
         Self::from_bytes(&bytes, &path.display().to_string())
     }
 
-    /// Reads what [`to_text`](Self::to_text) wrote, and checks that it fits together; `place` is for the error.
+    /// Parses the output of [`to_text`](Self::to_text) and checks that its fields agree. `place` is used in the error.
     pub fn from_bytes(bytes: &[u8], place: &str) -> Result<Self, AttemptFileError> {
         let file: Self = serde_json::from_slice(bytes)
             .map_err(|source| AttemptFileError::Text { place: place.to_owned(), source })?;
@@ -122,9 +122,9 @@ impl AttemptFile {
 pub(crate) fn all(store: &Store) -> Result<Vec<PathBuf>, FileError> {
     let manifests = store.manifests();
     let mut files = Vec::new();
-    for key in durable::names_in(&manifests)? {
+    for key in atomic_write::names_in(&manifests)? {
         let folder = manifests.join(key);
-        let names = durable::names_in(&folder)?;
+        let names = atomic_write::names_in(&folder)?;
         files.extend(
             names.iter().map(|name| folder.join(name)).filter(|path| path.extension().is_some_and(|e| e == "json")),
         );

@@ -1,35 +1,36 @@
-//! The store and the ledger as one: open, look up, lock. What an attempt does is in `attempting.rs`.
+//! The cache: a store and its ledger, opened together. It looks up results and locks keys; `attempt_lifecycle.rs` adds
+//! attempts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::atomic_write;
 use crate::attempt_file::{self, AttemptFile};
-use crate::durable;
 use crate::format::{self, FormatError};
-use crate::ledger_place::{self, LedgerPlaceError};
-use crate::lock::{OwnLock, SharedLock};
+use crate::ledger_path::{self, LedgerPathError};
+use crate::lock::{ExclusiveLock, SharedLock};
 use crate::trust::Refused;
 use crate::{
     ActionKey, Attempt, AttemptFileError, AttemptId, Digest, FileError, Holder, KeyLock, Ledger, LedgerError,
     ObjectError, OpenRun, Outcome, RunId, Store, Trust, Untrusted, Waiting,
 };
 
-/// A folder with a store, its ledger and its locks; shared by any number of threads and processes.
+/// A folder with a store, its ledger and its locks. It can be shared by any number of threads and processes.
 #[derive(Debug)]
 pub struct Cache {
     pub(crate) store: Store,
     pub(crate) ledger: Ledger,
-    /// Whose results are used; none where everybody's are.
+    /// The keys whose results are used, or `None` to use all results.
     trust: Option<Trust>,
-    /// Held while the cache is open to work with, so that nobody remakes the ledger under us; none where it is only
-    /// read.
+    /// Held while the cache is open for writing, so that the ledger is not rebuilt meanwhile. `None` if the cache was
+    /// opened for reading.
     _in_use: Option<SharedLock>,
 }
 
-/// What can go wrong with a cache.
+/// An error of a cache operation.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// The folder as a whole.
+    /// The folder is not a store of this version.
     #[error(transparent)]
     Format(#[from] FormatError),
     /// The ledger.
@@ -37,7 +38,7 @@ pub enum CacheError {
     Ledger(#[from] LedgerError),
     /// Where the ledger is.
     #[error(transparent)]
-    LedgerPlace(#[from] LedgerPlaceError),
+    LedgerPath(#[from] LedgerPathError),
     /// A file in the cache's folder, or on its way there.
     #[error(transparent)]
     File(#[from] FileError),
@@ -64,7 +65,7 @@ pub enum CacheError {
     /// An attempt or result that is not known.
     #[error("there is no attempt {0}")]
     NoAttempt(AttemptId),
-    /// An attempt is under way without a planner.
+    /// A detached attempt is in progress.
     #[error(
         "an attempt is under way on another machine: cancel its job, which {} names, and remove that folder",
         path.display()
@@ -81,73 +82,74 @@ pub enum CacheError {
     },
 }
 
-/// The answer to a look-up.
+/// The result of a look-up.
 #[derive(Debug, Default)]
 pub struct Hit {
-    /// The newest result whose outputs are all there, unharmed.
+    /// The newest result whose outputs are all present and undamaged.
     pub result: Option<Attempt>,
-    /// Outputs of newer results that were missing or damaged: a person should be told.
+    /// Missing or damaged outputs of newer results. The user should be warned about them.
     pub lost: Vec<ObjectError>,
-    /// Results that came from elsewhere, or would have, and that nobody who is trusted vouches for; none where there is one
-    /// to use.
+    /// Results from a remote that have no signature by a trusted key. Empty if `result` is present.
     pub untrusted: Vec<Untrusted>,
 }
 
-/// What a look-up does about what it finds.
+/// Whether a look-up changes the cache.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Effects {
     None,
-    /// Damaged objects are set aside, sound ones remembered.
+    /// Quarantine damaged objects and remember verified ones.
     Mend,
 }
 
 impl Cache {
-    /// Opens the cache in a folder to work with it, creating it if need be.
+    /// Opens the cache in a folder for writing, creating it if necessary.
     ///
     /// # Errors
-    /// [`FormatError::Newer`] or [`LedgerError::Newer`] if a newer version made it (nothing was touched);
-    /// [`LedgerError::Damaged`]; [`CacheError::File`] if the folder cannot be written.
+    /// Returns [`FormatError::Newer`] or [`LedgerError::Newer`] if a newer version created the cache (nothing is
+    /// changed), [`LedgerError::Damaged`] if the ledger is damaged, and [`CacheError::File`] if the folder cannot be
+    /// written.
     pub fn open(root: &Path) -> Result<Self, CacheError> {
         Self::open_with_ledger(root, None)
     }
 
-    /// Opens the cache in a folder to work with it, with its ledger at `ledger` instead of in the folder. The store
-    /// keeps where that is, so that everyone who opens it finds it.
+    /// Opens the cache in a folder for writing, with its ledger at `ledger` instead of in the folder. The store records
+    /// the path of the ledger, so later calls of [`open`](Self::open) find it.
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`LedgerPlaceError`] if the store has a ledger at another place.
+    /// Returns the errors of [`open`](Self::open), and [`LedgerPathError`] if the store already has a ledger at another
+    /// path.
     pub fn open_with_ledger(root: &Path, ledger: Option<&Path>) -> Result<Self, CacheError> {
         // All that can be refused is refused before anything is written.
         format::check(root)?;
-        let path = ledger_place::wanted(root, ledger)?;
+        let path = ledger_path::wanted(root, ledger)?;
         Ledger::is_there(&path)?;
         let store = Store::open(root)?;
-        ledger_place::keep(root, &path)?;
+        ledger_path::keep(root, &path)?;
         let in_use = SharedLock::shared(&store.lock_file("ledger"))?;
         check_ledger(&store, &path)?;
         let ledger = Ledger::open(&path, &store.lock_file("setup"))?;
         Ok(Self { store, ledger, trust: None, _in_use: Some(in_use) })
     }
 
-    /// Opens the cache in a folder to read it. Nothing is changed, and a folder that is not there reads as an empty
-    /// cache.
+    /// Opens the cache in a folder for reading. Nothing is changed, and a missing folder reads as an empty cache.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// Returns the errors of [`open`](Self::open).
     pub fn open_to_read(root: &Path) -> Result<Self, CacheError> {
         let store = Store::open_to_read(root)?;
-        let path = ledger_place::of(root)?;
+        let path = ledger_path::of(root)?;
         check_ledger(&store, &path)?;
         let ledger = Ledger::open_to_read(&path, &store.lock_file("setup"))?;
         Ok(Self { store, ledger, trust: None, _in_use: None })
     }
 
-    /// Uses of results from elsewhere only those that one of these keys has signed. What was made here is always used.
+    /// Restricts the use of results from remotes to those signed by one of these keys. Results made locally are always
+    /// used.
     pub fn trusting(self, trust: Option<Trust>) -> Self {
         Self { trust, ..self }
     }
 
-    /// Returns whose results are used; none where everybody's are.
+    /// Returns the trusted keys, or `None` if all results are used.
     pub fn trust(&self) -> Option<&Trust> {
         self.trust.as_ref()
     }
@@ -162,23 +164,24 @@ impl Cache {
         &self.ledger
     }
 
-    /// Looks up a result of `key` without any effect: nothing is set aside, nothing recorded. For plans.
+    /// Looks up a result of `key` without side effects: damaged objects are not quarantined and no use is recorded.
+    /// This is the look-up for plans.
     ///
-    /// An output counts as there if its file is as it was when it was last hashed (size, times, inode); else it is
-    /// hashed now.
+    /// An output is accepted without reading it if its size, times and inode have not changed since it was last hashed.
+    /// Otherwise it is hashed now.
     ///
     /// # Errors
-    /// [`CacheError::Ledger`]; [`CacheError::File`] for an object that is there and cannot be read.
+    /// Returns an error if the ledger cannot be read, or an existing object cannot be read.
     pub fn find(&self, key: &ActionKey) -> Result<Hit, CacheError> {
         self.look_up(key, Effects::None)
     }
 
-    /// Looks up a result of `key` to use it in `run`: it is recorded as used there, and `gc` leaves it alone while the
-    /// run is under way. Damaged objects are set aside.
+    /// Looks up a result of `key` and records that `run` uses it; `gc` keeps it while the run is in progress. Damaged
+    /// objects are quarantined.
     ///
     /// # Errors
-    /// As [`find`](Self::find).
-    pub fn take(&self, run: &OpenRun, key: &ActionKey) -> Result<Hit, CacheError> {
+    /// Returns the errors of [`find`](Self::find).
+    pub fn find_and_use(&self, run: &OpenRun, key: &ActionKey) -> Result<Hit, CacheError> {
         loop {
             let hit = self.look_up(key, Effects::Mend)?;
             match &hit.result {
@@ -216,7 +219,8 @@ impl Cache {
         Ok(hit)
     }
 
-    /// Removes what was pulled under the name of a result and is another one: somebody had changed it on the way.
+    /// Removes a pulled result that has the same id as `result` but different content, because it was altered on the
+    /// way.
     pub(crate) fn forget_other(&self, result: &Attempt) -> Result<(), CacheError> {
         let Some(known) = self.ledger.attempt(&result.id)? else { return Ok(()) };
         let shared = |attempt: &Attempt| Attempt { run: None, remote: None, ..attempt.clone() };
@@ -224,71 +228,73 @@ impl Cache {
             self.ledger.remove(|candidates| {
                 candidates.iter().filter(|candidate| candidate.id == result.id).map(|candidate| candidate.row).collect()
             })?;
-            durable::remove_file(&AttemptFile::path(&self.store, &known.key, &known.id))?;
+            atomic_write::remove_file(&AttemptFile::path(&self.store, &known.key, &known.id))?;
         }
         Ok(())
     }
 
     fn lost_outputs(&self, attempt: &Attempt, effects: Effects) -> Result<Vec<ObjectError>, CacheError> {
         let mut lost = Vec::new();
-        let mut sound = Vec::new();
+        let mut verified = Vec::new();
         for output in &attempt.outputs {
-            let remembered = self.ledger.sound_stamp(&output.digest)?;
+            let remembered = self.ledger.verified_stat(&output.digest)?;
             match self.store.check(&output.digest, remembered.as_ref()) {
-                Ok(found) => sound.extend(found.stamp.map(|stamp| (output.digest, stamp))),
+                Ok(found) => verified.extend(found.stat.map(|stat| (output.digest, stat))),
                 Err(ObjectError::File(error)) => return Err(error.into()),
-                Err(error) if effects == Effects::Mend => lost.push(self.store.set_aside(error)),
+                Err(error) if effects == Effects::Mend => lost.push(self.store.quarantine(error)),
                 Err(error) => lost.push(error),
             }
         }
         if effects == Effects::Mend {
-            self.ledger.remember_sound(&sound)?;
+            self.ledger.remember_verified(&verified)?;
         }
         Ok(lost)
     }
 
-    /// Hashes an object whole and returns its file; a damaged one is set aside first. What a worker or an export reads
-    /// goes through here.
+    /// Hashes a whole object and returns its path. A damaged object is quarantined. Workers and exports read objects
+    /// only through this function.
     ///
     /// # Errors
-    /// [`CacheError::Object`]: missing, damaged or unreadable.
+    /// Returns [`CacheError::Object`] if the object is missing, damaged or unreadable.
     pub fn open_verified(&self, digest: &Digest) -> Result<PathBuf, CacheError> {
         Ok(self.store.open_verified(digest)?)
     }
 
-    /// Takes the lock of a key, so that no other process works on it. While another one does, `waiting` is called with
-    /// who that is, first at once and then a few times a second, and says whether to go on waiting; none is returned if
-    /// not. With the lock, [`take`](Self::take) again: whoever had it before has probably left a result.
+    /// Locks a key, so that no other process works on it.
+    ///
+    /// While another process holds the lock, `waiting` is called with its holder, first immediately and then a few
+    /// times a second. It decides whether to keep waiting; if not, `None` is returned. Once the lock is held, call
+    /// [`find_and_use`](Self::find_and_use) again: the previous holder has probably committed a result.
     ///
     /// # Errors
-    /// [`CacheError::File`], [`CacheError::Ledger`].
+    /// Returns an error if the lock file cannot be used or the ledger cannot be written.
     pub fn lock(
         &self,
         key: &ActionKey,
         waiting: &mut dyn FnMut(&Holder) -> Waiting,
     ) -> Result<Option<KeyLock>, CacheError> {
-        let Some(lock) = OwnLock::wait(&self.store.key_lock_file(key), waiting)? else { return Ok(None) };
-        self.settle(key)?;
+        let Some(lock) = ExclusiveLock::wait(&self.store.key_lock_file(key), waiting)? else { return Ok(None) };
+        self.recover_abandoned(key)?;
         Ok(Some(KeyLock::new(*key, lock)))
     }
 
     /// Returns whether a process is at work on a key.
     pub fn is_locked(&self, key: &ActionKey) -> bool {
-        OwnLock::is_held(&self.store.key_lock_file(key))
+        ExclusiveLock::is_held(&self.store.key_lock_file(key))
     }
 
-    /// Returns whether a run without a recorded end is under way; if not, it was killed.
+    /// Returns whether a run without a recorded end is still in progress. If not, it was killed.
     pub fn is_under_way(&self, run: RunId) -> bool {
-        OwnLock::is_held(&self.run_lock_file(run))
+        ExclusiveLock::is_held(&self.run_lock_file(run))
     }
 
     pub(crate) fn run_lock_file(&self, run: RunId) -> PathBuf {
         self.store.lock_file(&format!("run-{run}"))
     }
 
-    /// Gives attempts of a planner that was killed their end: the key's lock is ours, so nobody is at them but workers
-    /// that outlive their planner.
-    pub(crate) fn settle(&self, key: &ActionKey) -> Result<(), CacheError> {
+    /// Records an end for the attempts of a killed planner. The caller holds the key's lock, so only detached workers
+    /// can still be working on the key.
+    pub(crate) fn recover_abandoned(&self, key: &ActionKey) -> Result<(), CacheError> {
         let open = self.ledger.attempts_of(key)?.into_iter().filter(|attempt| attempt.outcome.is_none());
         for attempt in open.filter(|attempt| !self.is_detached(attempt)) {
             let file = AttemptFile::path(&self.store, key, &attempt.id);
@@ -302,10 +308,10 @@ impl Cache {
                 },
             };
             self.ledger.end_attempt(&attempt)?;
-            durable::remove_folder(&self.store.output_folder(&attempt.id))?;
+            atomic_write::remove_folder(&self.store.output_folder(&attempt.id))?;
             let resume = self.store.resume_folder(key, attempt.purpose);
             if attempt.outcome == Some(Outcome::Done) {
-                durable::remove_folder(&resume)?;
+                atomic_write::remove_folder(&resume)?;
             } else {
                 // Only if it holds no resume point.
                 let _ = fs::remove_dir(&resume);

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::FileError;
 
-/// Bytes read at a time; large enough that all cores take part in hashing one block.
+/// Bytes read at a time. Large enough to use all cores for hashing one block.
 const BLOCK_BYTES: usize = 4 << 20;
 
 /// Most files fit in the first block that is read.
@@ -31,22 +31,22 @@ impl Digest {
         hasher.finish()
     }
 
-    /// Returns the digest of a file and the number of bytes hashed; the file is never held in memory whole.
+    /// Returns the digest of a file and the number of bytes hashed. The file is read in blocks, not loaded into memory.
     ///
-    /// The file is read, not mapped: a file that another program truncates meanwhile gives a short read, never a
+    /// The file is not memory-mapped: if another program truncates it meanwhile, the result is a short read, not a
     /// signal.
     ///
     /// # Errors
-    /// [`FileError`] naming the file that cannot be opened or read.
+    /// Returns [`FileError`] with the path if the file cannot be opened or read.
     pub fn of_file(path: &Path) -> Result<(Self, u64), FileError> {
         let mut file = File::open(path).map_err(|source| FileError::new("open", path, source))?;
         Self::of_reader(&mut file).map_err(|source| FileError::new("read", path, source))
     }
 
-    /// Returns the digest of all that `reader` still gives, and how many bytes that was.
+    /// Returns the digest of the remaining bytes of `reader` and their number.
     ///
     /// # Errors
-    /// Those of the reader.
+    /// Returns the error of the reader.
     pub fn of_reader(reader: &mut impl Read) -> std::io::Result<(Self, u64)> {
         Self::of_reader_with(reader, &mut Vec::new())
     }
@@ -71,7 +71,7 @@ impl Digest {
         &self.0
     }
 
-    /// Returns the first 12 hexadecimal digits, for people.
+    /// Returns the first 12 hexadecimal digits, for display.
     pub fn short(&self) -> String {
         self.to_string()[..12].to_owned()
     }

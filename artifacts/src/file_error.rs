@@ -1,4 +1,4 @@
-//! What went wrong with a file: always with its path, and with the way out where there is one.
+//! Errors of file operations, with the path and, if known, a hint.
 
 use std::fmt;
 use std::io;
@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 /// An operation of the file system that failed.
 #[derive(Debug)]
 pub struct FileError {
-    /// What was tried, as a verb that fits after "cannot".
+    /// The failed operation, as a verb that follows "cannot".
     pub action: &'static str,
     /// On which file or folder.
     pub path: PathBuf,
-    /// What the system said.
+    /// The error of the operating system.
     pub source: io::Error,
 }
 
@@ -30,7 +30,7 @@ impl FileError {
         self.source.kind()
     }
 
-    /// Returns what a person can do about it, where that is known.
+    /// Returns a hint on how to fix the error, if known.
     fn way_out(&self) -> Option<&'static str> {
         match self.source.kind() {
             io::ErrorKind::StorageFull => Some("free some space there, or choose another store"),

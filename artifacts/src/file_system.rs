@@ -1,9 +1,9 @@
-//! What kind of file system a folder is on.
+//! Detects the kind of file system that a folder is on.
 
 use std::path::Path;
 
-/// Magic numbers of file systems that other machines can write too (statfs(2), and the sources of those outside the
-/// kernel).
+/// Magic numbers of file systems that other machines can also write (from statfs(2), and from the sources of file
+/// systems outside the kernel).
 const SHARED: &[(&str, u32)] = &[
     ("9p", 0x0102_1997),
     ("AFS", 0x5346_414f),
@@ -33,7 +33,7 @@ pub(crate) fn magic(path: &Path) -> Option<u32> {
     Some(facts.f_type as u32)
 }
 
-/// Returns the name of the network or parallel file system that has this magic number; none for local ones.
+/// Returns the name of the network or parallel file system with this magic number, or `None` for a local one.
 pub(crate) fn shared_name(magic: u32) -> Option<&'static str> {
     SHARED.iter().find(|(_, shared)| *shared == magic).map(|(name, _)| *name)
 }

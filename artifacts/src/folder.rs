@@ -1,12 +1,12 @@
-//! The identity of image folders, lists and files that no stage made: what is in them, not where they are or when they
-//! were written.
+//! The identity of external image folders, lists and files. It depends on their content, not on their location or
+//! modification times.
 //!
-//! A file is read only if it is not as it was when it was last read: size, times of modification and change, inode. A
+//! A file is read only if its size, modification time, change time or inode differs from the last time it was read. A
 //! file that was written so shortly before it was read that another write could go unnoticed is read again next time.
 
-mod deep;
 mod manifest;
 mod memo;
+mod recheck;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -16,18 +16,18 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::stamp::{Clock, Stamp, now_ns};
+use crate::file_stat::{FileStat, TimestampSource, now_ns};
 use crate::{Digest, FileError};
 use memo::Memo;
 use walk::{FoundFile, FoundFiles};
 
-pub use deep::{FolderCheck, check_folders};
 pub use manifest::{FolderManifest, ManifestEntry, ParseManifestError};
+pub use recheck::{FolderCheck, check_folders};
 
 /// So many missing files are named.
 const NAMED: usize = 3;
 
-/// What is wrong with data that should be identified by its content.
+/// The reason why data cannot be identified by its content.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// A file or folder cannot be read.
@@ -88,7 +88,7 @@ pub enum FolderError {
 /// Which files of a folder count, by their names as bytes, which need be no UTF-8.
 #[derive(Debug, Clone, Copy)]
 pub struct FolderRules {
-    /// Whether a file or folder of this name, at any depth, is no part of the data.
+    /// Returns whether a file or folder of this name is ignored, at any depth.
     pub is_ignored: fn(&[u8]) -> bool,
     /// Whether a file of this name is data today and was passed over by earlier versions: with such a file a folder has
     /// another identity than it had then.
@@ -111,9 +111,9 @@ pub struct InputIdentity {
     pub files: u64,
     /// Their size together.
     pub bytes: u64,
-    /// How many files were read now; the others were as remembered.
+    /// Number of files that were read now. The other files were unchanged.
     pub hashed: u64,
-    /// How many files and folders the rules left out; what lies in such a folder is not counted.
+    /// Number of files and folders excluded by the rules. The content of an excluded folder is not counted.
     pub ignored: u64,
     /// The files.
     pub manifest: FolderManifest,
@@ -122,11 +122,11 @@ pub struct InputIdentity {
 /// Identifies a folder by the relative paths, sizes and digests of all files below it. Symbolic links are followed.
 ///
 /// * `rules`: which files count.
-/// * `memos`: where to remember what was read, [`Store::folder_memos`](crate::Store::folder_memos); none to read
-///   everything and remember nothing.
+/// * `memos`: the folder for remembered digests, [`Store::folder_memos`](crate::Store::folder_memos). With `None`,
+///   every file is read and nothing is remembered.
 ///
 /// # Errors
-/// [`FolderError`], naming the first file or folder that is in the way.
+/// Returns [`FolderError`] with the first file or folder that cannot be identified.
 pub fn identify_folder(root: &Path, rules: &FolderRules, memos: Option<&Path>) -> Result<InputIdentity, FolderError> {
     let root = fs::canonicalize(root).map_err(FileError::of("open the folder", root))?;
     let subject = Subject {
@@ -140,15 +140,16 @@ pub fn identify_folder(root: &Path, rules: &FolderRules, memos: Option<&Path>) -
     subject.identify()
 }
 
-/// Identifies a list and the files below `root` that it names: nothing else that lies there counts. Symbolic links are
+/// Identifies a list and the files below `root` that it names. Other files below `root` are ignored. Symbolic links are
 /// followed.
 ///
 /// * `list`: the file with the list, identified by its bytes.
-/// * `paths`: what it names, relative to `root`.
+/// * `paths`: the paths in the list, relative to `root`.
 /// * `memos`: as for [`identify_folder`].
 ///
 /// # Errors
-/// [`FolderError`], naming what is in the way; [`FolderError::Missing`] counts the files that are not there.
+/// Returns [`FolderError`] with the first file that cannot be identified; [`FolderError::Missing`] counts the files
+/// that do not exist.
 pub fn identify_list<'a>(
     list: &Path,
     root: &Path,
@@ -179,11 +180,11 @@ pub fn identify_list<'a>(
 /// * `memos`: as for [`identify_folder`].
 ///
 /// # Errors
-/// [`FolderError`].
+/// Returns [`FolderError`] if the file cannot be read.
 pub fn identify_file(path: &Path, memos: Option<&Path>) -> Result<InputIdentity, FolderError> {
     let path = fs::canonicalize(path).map_err(FileError::of("open", path))?;
     let name = path.file_name().unwrap_or_default();
-    let found = |stamp| FoundFile { path: name.to_string_lossy().into(), stamp };
+    let found = |stat| FoundFile { path: name.to_string_lossy().into(), stat };
     let subject = Subject {
         name: format!("file {}", path.to_string_lossy()),
         head: manifest::FOLDER.to_owned(),
@@ -201,7 +202,7 @@ fn named_files(list: &Path, root: &Path, paths: &[&str]) -> Result<Vec<FoundFile
     let found: Vec<Result<FoundFile, FolderError>> = paths
         .par_iter()
         .with_min_len(256)
-        .map(|path| Ok(FoundFile { path: (*path).into(), stamp: walk::stat(&root.join(path))? }))
+        .map(|path| Ok(FoundFile { path: (*path).into(), stat: walk::stat(&root.join(path))? }))
         .collect();
     let absent = |result: &Result<_, FolderError>| match result {
         Err(FolderError::File(error)) => {
@@ -222,24 +223,24 @@ fn named_files(list: &Path, root: &Path, paths: &[&str]) -> Result<Vec<FoundFile
     found.into_iter().collect()
 }
 
-/// Data to be identified.
+/// The data to identify.
 struct Subject<'a> {
     /// Under which it is remembered.
     name: String,
     /// The first line of its manifest.
     head: String,
-    /// Whether a file of this name gives a folder's manifest another first line.
+    /// Returns whether a file of this name requires the newer first line of the manifest.
     is_new: fn(&[u8]) -> bool,
     /// Finds its files.
     files: &'a (dyn Fn() -> Result<FoundFiles, FolderError> + Sync),
-    /// What their paths are relative to.
+    /// The folder that paths are relative to.
     root: &'a Path,
     memos: Option<&'a Path>,
 }
 
 impl Subject<'_> {
     fn identify(&self) -> Result<InputIdentity, FolderError> {
-        let clock = Clock::of(self.root);
+        let clock = TimestampSource::of(self.root);
         let started_ns = now_ns();
         let FoundFiles { files: found, ignored } = (self.files)()?;
         if found.is_empty() {
@@ -259,7 +260,7 @@ impl Subject<'_> {
             digests[index] = Some(*digest);
         }
         let digests: Vec<Digest> = digests.into_iter().flatten().collect();
-        // Reading takes long: files may have come, gone or changed meanwhile.
+        // Hashing takes long: files may have been added, removed or changed meanwhile.
         if !new.is_empty() && (self.files)()?.files != found {
             return Err(FolderError::Changed { path: self.root.to_owned() });
         }
@@ -272,18 +273,18 @@ impl Subject<'_> {
             entries: found
                 .into_iter()
                 .zip(&digests)
-                .map(|(file, digest)| ManifestEntry { path: file.path, bytes: file.stamp.bytes, digest: *digest })
+                .map(|(file, digest)| ManifestEntry { path: file.path, bytes: file.stat.bytes, digest: *digest })
                 .collect(),
         };
         let (digest, manifest) = match known {
             Some(digest) => (digest, manifest(found)),
             None => {
-                let stamps: Vec<Stamp> = found.iter().map(|file| file.stamp).collect();
+                let stats: Vec<FileStat> = found.iter().map(|file| file.stat).collect();
                 let manifest = manifest(found);
                 let digest = manifest.digest();
                 if let Some(memos) = self.memos {
-                    let settled = stamps.iter().map(|stamp| stamp.is_settled(started_ns, clock));
-                    Memo::save(memos, &self.name, self.root, &manifest, &digest, stamps.iter().zip(settled));
+                    let settled = stats.iter().map(|stat| stat.is_settled(started_ns, clock));
+                    Memo::save(memos, &self.name, self.root, &manifest, &digest, stats.iter().zip(settled));
                 }
                 (digest, manifest)
             }
@@ -303,7 +304,7 @@ impl Subject<'_> {
         let path = self.root.join(&*found.path);
         let mut file = File::open(&path).map_err(FileError::of("open", &path))?;
         let is_as_found = |file: &File| -> Result<bool, FileError> {
-            Ok(Stamp::of(&file.metadata().map_err(FileError::of("read", &path))?) == found.stamp)
+            Ok(FileStat::of(&file.metadata().map_err(FileError::of("read", &path))?) == found.stat)
         };
         if !is_as_found(&file)? {
             return Err(FolderError::Changed { path });
@@ -316,7 +317,7 @@ impl Subject<'_> {
     }
 }
 
-/// Returns the digest of each file that is as it was when it was remembered; both are in order of their paths.
+/// Returns the remembered digest of each unchanged file. Both lists are sorted by path.
 fn remembered(found: &[FoundFile], memo: Option<&Memo>) -> Vec<Option<Digest>> {
     let mut known = memo.into_iter().flat_map(Memo::entries).peekable();
     found
@@ -324,7 +325,7 @@ fn remembered(found: &[FoundFile], memo: Option<&Memo>) -> Vec<Option<Digest>> {
         .map(|file| {
             while known.next_if(|entry| entry.path.as_bytes() < file.path.as_bytes()).is_some() {}
             let entry = known.next_if(|entry| entry.path == &*file.path)?;
-            (entry.stamp == file.stamp).then_some(entry.digest)
+            (entry.stat == file.stat).then_some(entry.digest)
         })
         .collect()
 }

@@ -1,4 +1,5 @@
-//! The file FORMAT at the top of a cache's folder: what the folder is, and which version of the layout it has.
+//! The file `FORMAT` at the top of a cache's folder: it marks the folder as a store and contains the version of its
+//! layout.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -6,17 +7,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::FileError;
-use crate::durable;
+use crate::atomic_write;
 
 /// The version of the layout that this code reads and writes.
 const VERSION: u32 = 1;
 
 const WORD: &str = "tfnas-store";
 
-/// What is wrong with the folder of a cache as a whole.
+/// The reason why a folder cannot be used as a store.
 #[derive(Debug, thiserror::Error)]
 pub enum FormatError {
-    /// A newer version of the tool made it.
+    /// A newer version of the tool created the store.
     #[error(
         "the store {} has format {found}, and this version knows formats up to {VERSION}: nothing was touched; \
          use the version that made it, or a newer one",
@@ -34,7 +35,7 @@ pub enum FormatError {
         /// The folder.
         path: PathBuf,
     },
-    /// The file does not say what it should.
+    /// The content of the file is invalid.
     #[error(
         "{} does not say which format the store has: if the folder is a store of this version, write the line \
          `{WORD} {VERSION}` there",
@@ -44,15 +45,15 @@ pub enum FormatError {
         /// The file.
         path: PathBuf,
     },
-    /// A file or folder cannot be read or made.
+    /// A file or folder cannot be read or created.
     #[error(transparent)]
     File(#[from] FileError),
 }
 
-/// Checks the version of the store in `root`; returns whether there is a store.
+/// Checks the version of the store in `root`. Returns whether a store exists.
 ///
 /// # Errors
-/// [`FormatError`].
+/// Returns [`FormatError`] if the folder is not a store of this version, or cannot be read.
 pub(crate) fn check(root: &Path) -> Result<bool, FormatError> {
     let path = root.join("FORMAT");
     let text = match fs::read(&path) {
@@ -71,18 +72,18 @@ pub(crate) fn check(root: &Path) -> Result<bool, FormatError> {
 /// Makes `root` a store of this version.
 ///
 /// # Errors
-/// [`FormatError::File`].
+/// Returns [`FormatError::File`] if `FORMAT` cannot be written.
 pub(crate) fn create(root: &Path) -> Result<(), FormatError> {
-    durable::create_folder(root)?;
-    Ok(durable::write_file(
+    atomic_write::create_folder(root)?;
+    Ok(atomic_write::write_file(
         &root.join("FORMAT"),
         format!("{WORD} {VERSION}\n").as_bytes(),
         root,
-        durable::Access::Writable,
+        atomic_write::Access::Writable,
     )?)
 }
 
-/// A folder of somebody else must not become a store: `gc` removes files.
+/// Refuses a folder with unrelated files, because `gc` removes files.
 fn check_empty(root: &Path) -> Result<(), FormatError> {
     match fs::metadata(root) {
         Ok(metadata) if !metadata.is_dir() => {
@@ -94,10 +95,10 @@ fn check_empty(root: &Path) -> Result<(), FormatError> {
     }
     // Names that begin with a dot and `tmp` are another process's FORMAT on its way.
     let expected = |name: &OsStr| name == "lost+found" || name.to_string_lossy().starts_with(".tmp");
-    if durable::names_in(root)?.iter().all(|name| expected(name)) {
+    if atomic_write::names_in(root)?.iter().all(|name| expected(name)) {
         Ok(())
     } else if root.join("FORMAT").exists() {
-        // Another process has made it since we looked.
+        // Another process created it in the meantime.
         Ok(())
     } else {
         Err(FormatError::NotAStore { path: root.to_owned() })

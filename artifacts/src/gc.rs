@@ -1,8 +1,8 @@
-//! Removing old results together with their bytes.
+//! Garbage collection: removes old results and their bytes.
 //!
-//! First the ledger forgets the results, in one transaction; then their records go, then the bytes that nothing
-//! mentions any more. So whatever instant a crash comes at, no look-up finds a result without bytes, and what is left
-//! over goes next time. Commits wait meanwhile: none can lose bytes it has just taken in.
+//! First the ledger forgets the results, in one transaction. Then their records are removed, then the objects that are
+//! no longer referenced. After a crash at any point, look-ups find no result without bytes, and the next collection
+//! removes the rest. Commits wait meanwhile, so that the objects they add are not removed.
 
 mod choose;
 
@@ -12,29 +12,30 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::atomic_write::{self, names_in};
 use crate::attempt_file;
-use crate::durable::{self, names_in};
+use crate::file_stat::{FileStat, now_ns};
 use crate::ledger::Candidate;
-use crate::lock::{OwnLock, SharedLock, Tried};
-use crate::stamp::{Stamp, now_ns};
+use crate::lock::{ExclusiveLock, SharedLock, Tried};
 use crate::trust::{self, Refused};
 use crate::{ActionKey, AttemptId, Cache, CacheError, Digest, Outcome, RunId};
 use choose::{bytes_of, choose};
 
-/// Nanoseconds after which a temporary file is nobody's any more: a day.
+/// Age in nanoseconds after which a temporary file counts as abandoned: one day.
 const ABANDONED_NS: i64 = 24 * 3600 * 1_000_000_000;
 
-/// What to keep.
+/// Which results to keep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// So many results of each instance, those used last, and what they were made from; none: all.
+    /// Keep this many results of each instance, the most recently used ones, and everything that they were made from.
+    /// `None` keeps all.
     pub keep_last: Option<usize>,
-    /// At most so many bytes of artifacts, even where `keep_last` would keep more: what was used longest ago goes
-    /// first; none: any number.
+    /// Keep at most this many bytes of artifacts, even if `keep_last` would keep more. The least recently used results
+    /// are removed first. `None` sets no limit.
     pub max_bytes: Option<u64>,
 }
 
-/// What was removed, or would be.
+/// What was removed, or would be removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Removal {
     /// The attempts, oldest first.
@@ -43,7 +44,7 @@ pub struct Removal {
     pub objects: u64,
     /// Their size together.
     pub bytes: u64,
-    /// The size of the artifacts that stay; above what was asked for if pinned results or those in use need more.
+    /// Total size of the remaining artifacts. It exceeds the limit if pinned results or results in use need more.
     pub bytes_kept: u64,
 }
 
@@ -56,26 +57,26 @@ pub struct RemovedAttempt {
     pub instance: String,
     /// How it ended.
     pub outcome: Option<Outcome>,
-    /// When it was made or last used, in milliseconds since 1970.
+    /// When it was created or last used, in milliseconds since 1970.
     pub used_ms: i64,
 }
 
 impl Cache {
-    /// Says what [`gc`](Self::gc) would remove.
+    /// Returns what [`gc`](Self::gc) would remove.
     ///
     /// # Errors
-    /// [`CacheError::Ledger`], [`CacheError::File`].
+    /// Returns an error if the ledger or the store cannot be read.
     pub fn plan_gc(&self, retention: &Retention) -> Result<Removal, CacheError> {
         let candidates = self.ledger.candidates()?;
         let chosen = choose(&candidates, retention, |candidate| self.is_in_use(candidate));
         self.remove_objects(&candidates, &chosen, |_| Ok(()))
     }
 
-    /// Removes old results together with their bytes, and what killed processes left. Never what is pinned, or used by
-    /// a run under way, or what such a result was made from.
+    /// Removes old results and their bytes, and the leftovers of killed processes. Pinned results, results used by a
+    /// run in progress, and everything that these were made from are kept.
     ///
     /// # Errors
-    /// [`CacheError::Ledger`], [`CacheError::File`]; what was not removed then is removed next time.
+    /// Returns an error if the ledger or the store cannot be changed. The next collection removes the rest.
     pub fn gc(&self, retention: &Retention) -> Result<Removal, CacheError> {
         let _no_commits = SharedLock::alone(&self.store.lock_file("objects"))?;
         let (candidates, chosen) =
@@ -93,7 +94,7 @@ impl Cache {
         is_running || candidate.open_runs.iter().any(|run| self.is_under_way(*run))
     }
 
-    /// Hands every object to `remove` that no attempt left mentions.
+    /// Calls `remove` for every object that no remaining attempt references.
     fn remove_objects(
         &self,
         candidates: &[Candidate],
@@ -105,7 +106,7 @@ impl Cache {
             .flat_map(|candidate| candidate.outputs.iter().map(|(digest, _)| digest).chain(&candidate.inputs))
             .copied()
             .collect();
-        // A run under way may have taken something in that no attempt of it mentions yet.
+        // A run in progress may have added an object that none of its attempts references yet.
         let since_ns = self.oldest_open_run_ns()?;
         let (mut objects, mut bytes) = (0, 0);
         for (digest, size) in self.store.objects()? {
@@ -143,12 +144,12 @@ impl Cache {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let Ok(id) = stem.parse::<AttemptId>() else { continue };
             if self.ledger.attempt(&id)?.is_none() {
-                durable::remove_file(&path.with_extension("pin"))?;
-                durable::remove_file(&path)?;
+                atomic_write::remove_file(&path.with_extension("pin"))?;
+                atomic_write::remove_file(&path)?;
                 if let Some(folder) = path.parent() {
                     for name in names_in(folder)? {
                         if name.to_str().is_some_and(|name| trust::is_of(name, &id)) {
-                            durable::remove_file(&folder.join(name))?;
+                            atomic_write::remove_file(&folder.join(name))?;
                         }
                     }
                     // Only if it was the key's last.
@@ -163,20 +164,20 @@ impl Cache {
             if let Ok(id) = id
                 && self.ledger.attempt(&id)?.is_none()
             {
-                durable::remove_file(&logs.join(name))?;
+                atomic_write::remove_file(&logs.join(name))?;
             }
         }
         Ok(())
     }
 
-    /// Removes what killed processes left: folders of attempts, temporary files, files of locks; and resume points of
-    /// keys that have a result, or are not known any more.
+    /// Removes the leftovers of killed processes: output folders, temporary files and lock files; and resume points of
+    /// keys that have a result or are no longer known.
     fn remove_leftovers(&self) -> Result<(), CacheError> {
-        // Each key's lock shows whether its attempt is alive, and taking it gives a dead one its end.
+        // Each key's lock shows whether its attempt is alive. Locking the key records an end for an abandoned attempt.
         let unfinished: BTreeSet<ActionKey> = self.ledger.without_end()?.iter().map(|attempt| attempt.key).collect();
         for key in unfinished {
-            if let Tried::Locked(lock) = OwnLock::try_new(&self.store.key_lock_file(&key))? {
-                self.settle(&key)?;
+            if let Tried::Locked(lock) = ExclusiveLock::try_new(&self.store.key_lock_file(&key))? {
+                self.recover_abandoned(&key)?;
                 drop(lock);
             }
         }
@@ -186,7 +187,7 @@ impl Cache {
             if let Ok(id) = id
                 && self.ledger.attempt(&id)?.is_none_or(|attempt| attempt.outcome.is_some())
             {
-                durable::remove_folder(&attempts.join(name))?;
+                atomic_write::remove_folder(&attempts.join(name))?;
             }
         }
         // Listed first: an attempt is in the ledger before it has its folder.
@@ -194,7 +195,7 @@ impl Cache {
         let under_way = self.all_detached()?;
         for name in detached {
             if !under_way.iter().any(|attempt| attempt.id.as_str() == name) {
-                durable::remove_folder(&self.store.detached().join(name))?;
+                atomic_write::remove_folder(&self.store.detached().join(name))?;
             }
         }
         let resume = self.store.root().join("resume");
@@ -202,10 +203,10 @@ impl Cache {
             let text = name.to_string_lossy();
             if let Ok(key) = text.strip_suffix(".check").unwrap_or(&text).parse::<ActionKey>()
                 && !under_way.iter().any(|attempt| attempt.key == key)
-                && let Tried::Locked(_lock) = OwnLock::try_new(&self.store.key_lock_file(&key))?
+                && let Tried::Locked(_lock) = ExclusiveLock::try_new(&self.store.key_lock_file(&key))?
                 && self.ledger.last_of_key(&key)?.is_none_or(|outcome| outcome == Outcome::Done)
             {
-                durable::remove_folder(&resume.join(&name))?;
+                atomic_write::remove_folder(&resume.join(&name))?;
             }
         }
         Refused::forget_settled(&self.store, |key| {
@@ -215,7 +216,7 @@ impl Cache {
         for name in names_in(&temporary)? {
             let path = temporary.join(name);
             if changed_ns(&path) < now_ns() - ABANDONED_NS {
-                durable::remove_file(&path)?;
+                atomic_write::remove_file(&path)?;
             }
         }
         self.remove_lock_files()
@@ -229,14 +230,14 @@ impl Cache {
             let is_key = text.strip_prefix("key-").is_some_and(|key| key.parse::<ActionKey>().is_ok());
             if is_run || is_key {
                 // Taken and given back: that removes the file.
-                drop(OwnLock::try_new(&locks.join(name))?);
+                drop(ExclusiveLock::try_new(&locks.join(name))?);
             }
         }
         Ok(())
     }
 }
 
-/// Returns when a file's status last changed; the far past if it is gone.
+/// Returns the time of a file's last status change, or the minimum if it is gone.
 fn changed_ns(path: &Path) -> i64 {
-    fs::symlink_metadata(path).map_or(i64::MIN, |metadata| Stamp::of(&metadata).changed_ns)
+    fs::symlink_metadata(path).map_or(i64::MIN, |metadata| FileStat::of(&metadata).changed_ns)
 }

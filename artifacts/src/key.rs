@@ -1,6 +1,6 @@
-//! What identifies an action, field by field, and the digest of it.
+//! Cache keys: the fields that identify an action, and their digest.
 //!
-//! The encoding that is hashed, tag `tfnas.action.v1`; changing it means another tag:
+//! The encoding that is hashed. An incompatible change needs a new tag instead of `tfnas.action.v1`:
 //!
 //! ```text
 //! text         length in bytes as u64 LE, then UTF-8
@@ -34,7 +34,7 @@ impl ActionKey {
         &self.0
     }
 
-    /// Returns the first 12 hexadecimal digits, for people.
+    /// Returns the first 12 hexadecimal digits, for display.
     pub fn short(&self) -> String {
         self.0.short()
     }
@@ -60,9 +60,9 @@ impl FromStr for ActionKey {
     }
 }
 
-/// Everything that makes an action what it is: stage and revision, parameters, inputs, facts of the environment.
+/// The fields that identify an action: stage and revision, parameters, inputs, and facts of the environment.
 ///
-/// Never a path, a time, a user name, or what only changes speed.
+/// Paths, times, user names and settings that only change speed are not part of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyManifest {
@@ -81,7 +81,7 @@ enum Tag {
     ActionV1,
 }
 
-/// A field that a key cannot hold, or a text that is no key manifest.
+/// The reason why a field or a text is not valid in a key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// A value that has no canonical form.
@@ -89,7 +89,7 @@ pub enum KeyError {
     Value {
         /// The dotted path of the parameter.
         parameter: String,
-        /// What is wrong with its value.
+        /// The problem with its value.
         source: ScalarError,
     },
     /// A name that would make two parameters look like one.
@@ -100,7 +100,7 @@ pub enum KeyError {
         /// The part of it that is at fault.
         name: String,
     },
-    /// The same field twice.
+    /// The same field was added twice.
     #[error("{0} is given twice")]
     Twice(Field),
     /// A stored text that is damaged, or of another version.
@@ -121,13 +121,14 @@ impl KeyManifest {
         }
     }
 
-    /// Adds a parameter; a map or list becomes one field an element (`operations[0].kernel`).
+    /// Adds a parameter. A map or list becomes one field per element (`operations[0].kernel`).
     ///
-    /// JSON has no NaN: serialising one gives `null`, so whoever makes `value` refuses NaN where it is read.
+    /// JSON has no NaN: serializing one gives `null`. Code that builds `value` must therefore reject NaN when it reads
+    /// the number.
     ///
     /// # Errors
-    /// [`KeyError::Value`] for -0.0, [`KeyError::Name`] for a name inside `value` that would be ambiguous,
-    /// [`KeyError::Twice`] for a path given before.
+    /// Returns [`KeyError::Value`] for -0.0, [`KeyError::Name`] for a name inside `value` that would be ambiguous, and
+    /// [`KeyError::Twice`] for a path that was already added.
     pub fn parameter(&mut self, path: &str, value: &Value) -> Result<(), KeyError> {
         match value {
             Value::Object(map) if !map.is_empty() => {
@@ -157,10 +158,10 @@ impl KeyManifest {
         }
     }
 
-    /// Adds every entry of a map of parameters, as [`parameter`](Self::parameter) does.
+    /// Adds every entry of a map as a parameter.
     ///
     /// # Errors
-    /// Those of [`parameter`](Self::parameter).
+    /// Returns the errors of [`parameter`](Self::parameter).
     pub fn parameters(&mut self, map: &serde_json::Map<String, Value>) -> Result<(), KeyError> {
         if map.is_empty() {
             return Ok(());
@@ -168,10 +169,10 @@ impl KeyManifest {
         self.parameter("", &Value::Object(map.clone()))
     }
 
-    /// Adds an input: the port's name and the digest of what stands there.
+    /// Adds an input: the name of the port and the digest of its artifact.
     ///
     /// # Errors
-    /// [`KeyError::Twice`] for a port given before.
+    /// Returns [`KeyError::Twice`] for a port that was already added.
     pub fn input(&mut self, port: impl Into<String>, digest: Digest) -> Result<(), KeyError> {
         let port = port.into();
         match self.inputs.insert(port.clone(), digest) {
@@ -180,10 +181,10 @@ impl KeyManifest {
         }
     }
 
-    /// Adds a fact of the environment that makes it other work, such as the version of libtorch.
+    /// Adds a fact of the environment that changes the result, such as the version of libtorch.
     ///
     /// # Errors
-    /// [`KeyError::Twice`] for a name given before.
+    /// Returns [`KeyError::Twice`] for a name that was already added.
     pub fn environment(&mut self, name: impl Into<String>, value: impl Into<String>) -> Result<(), KeyError> {
         let name = name.into();
         match self.environment.insert(name.clone(), value.into()) {
@@ -259,8 +260,8 @@ impl KeyManifest {
         fields
     }
 
-    /// Returns the fields in which `new` differs from `old`, in the order of [`fields`](Self::fields); empty exactly
-    /// when the keys are equal.
+    /// Returns the fields in which `new` differs from `old`, in the order of [`fields`](Self::fields). The list is
+    /// empty exactly if the keys are equal.
     pub fn differences(old: &Self, new: &Self) -> Vec<FieldChange> {
         let mut values: BTreeMap<Field, (Option<String>, Option<String>)> = BTreeMap::new();
         for (field, value) in old.fields() {
@@ -281,10 +282,10 @@ impl KeyManifest {
         serde_json::to_string(self).expect("a map with text keys always serialises")
     }
 
-    /// Reads what [`to_text`](Self::to_text) wrote; the key comes out the same.
+    /// Parses the output of [`to_text`](Self::to_text). The result has the same key.
     ///
     /// # Errors
-    /// [`KeyError::Text`].
+    /// Returns [`KeyError::Text`] if the text is not a key manifest.
     pub fn from_text(text: &str) -> Result<Self, KeyError> {
         serde_json::from_str(text).map_err(KeyError::Text)
     }
@@ -323,9 +324,9 @@ impl fmt::Display for Field {
 pub struct FieldChange {
     /// Which field.
     pub field: Field,
-    /// Its old value; none if it is new.
+    /// The old value, or `None` if the field is new.
     pub old: Option<String>,
-    /// Its new value; none if it is gone.
+    /// The new value, or `None` if the field was removed.
     pub new: Option<String>,
 }
 
@@ -376,7 +377,7 @@ mod tests {
         let cases: Vec<(&str, KeyManifest)> = vec![
             ("stage", changed(&|m| m.stage = "train".into())),
             ("revision", changed(&|m| m.revision = 4)),
-            ("target_lat_ms", changed(&|m| *m.parameters.get_mut("target_lat_ms").unwrap() = Scalar::Natural(15))),
+            ("target_lat_ms", changed(&|m| *m.parameters.get_mut("target_lat_ms").unwrap() = Scalar::Unsigned(15))),
             ("extra", changed(&|m| m.parameter("extra", &json!(null)).unwrap())),
             ("space.groups[1].stride", changed(&|m| m.parameters.retain(|path, _| path != "space.groups[1].stride"))),
             ("input table", changed(&|m| *m.inputs.get_mut("table").unwrap() = other)),

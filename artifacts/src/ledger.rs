@@ -1,9 +1,9 @@
-//! The ledger: an SQLite file that knows every run and every attempt.
+//! The ledger: an SQLite database of all runs and attempts.
 //!
-//! On a local file system it is in WAL mode: readers and one writer at once. What may be lost with the machine's power
-//! is bookkeeping, such as that a result was used again; the commit of a result is synced before it returns. Network
-//! and parallel file systems have no shared memory between machines, which WAL needs: there the rollback journal is
-//! used, and every commit synced.
+//! On a local file system it uses WAL mode, which allows concurrent readers and one writer. A power failure may lose
+//! bookkeeping, such as the reuse of a result; the commit of a result is synced before it returns. WAL needs memory
+//! shared between the processes, which network and parallel file systems do not provide between machines: there the
+//! ledger uses the rollback journal and syncs every commit.
 
 mod artifacts;
 mod attempts;
@@ -30,19 +30,19 @@ pub use lineage::Lineage;
 pub(crate) use removal::Candidate;
 pub use runs::RunSummary;
 
-/// The record of every run and attempt; shared by any number of threads and processes.
+/// The database of runs and attempts. It can be shared by any number of threads and processes.
 #[derive(Debug)]
 pub struct Ledger {
     path: PathBuf,
     connection: Mutex<Connection>,
-    /// Whether every commit is synced, and not those of results alone.
+    /// Whether every commit is synced, not only those of results.
     always_durable: bool,
 }
 
-/// What is wrong with a ledger.
+/// The reason why a ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// A newer version of the tool made it.
+    /// A newer version of the tool created the ledger.
     #[error(
         "the ledger {} has version {found}, and this version knows ledgers up to {}: nothing was touched; \
          use the version that made it, or a newer one",
@@ -87,9 +87,9 @@ pub enum LedgerError {
     Locking {
         /// The ledger.
         path: PathBuf,
-        /// What its file system is.
+        /// The kind of file system.
         file_system: String,
-        /// What SQLite said.
+        /// The message of SQLite.
         what: String,
     },
     /// Its file system is full.
@@ -109,18 +109,18 @@ pub enum LedgerError {
     Access {
         /// The ledger.
         path: PathBuf,
-        /// What SQLite said.
+        /// The message of SQLite.
         what: String,
     },
-    /// Anything else that SQLite reports.
+    /// Any other SQLite error.
     #[error("the ledger {}: {source}", path.display())]
     Sqlite {
         /// The ledger.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
-    /// A file beside it.
+    /// An error of a file beside the ledger.
     #[error(transparent)]
     File(#[from] crate::FileError),
 }
@@ -139,7 +139,7 @@ impl LedgerError {
                 Self::Access { path, what: source.to_string() }
             }
             Some(_) => Self::Sqlite { path, source },
-            // A row that cannot be what was written, or a table that is not there.
+            // The row was not written by this program, or a table is missing.
             None => Self::Damaged { path, what: source.to_string() },
         }
     }
@@ -174,10 +174,10 @@ impl Ledger {
         &self.path
     }
 
-    /// Reads SQLite's own structures whole; returns what is wrong with them.
+    /// Runs SQLite's integrity check and returns the problems that it finds.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn check(&self) -> Result<Vec<String>, LedgerError> {
         self.read(|connection| {
             let mut statement = connection.prepare("PRAGMA integrity_check(20)")?;
@@ -206,7 +206,8 @@ impl Ledger {
         queries(&transaction).map_err(|error| LedgerError::new(&self.path, error))
     }
 
-    /// Runs changes in one transaction, alone from its start, so that what they read stays true.
+    /// Runs changes in one transaction that excludes other writers from its start, so that the data it reads stays
+    /// current.
     fn write<T>(&self, changes: impl FnOnce(&Transaction) -> rusqlite::Result<T>) -> Result<T, LedgerError> {
         self.write_on(&mut self.connection(), changes).map_err(|error| LedgerError::new(&self.path, error))
     }

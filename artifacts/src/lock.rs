@@ -1,7 +1,7 @@
-//! Locks of the kernel: released when their process ends, however it ends.
+//! Kernel locks on files. The kernel releases them when the process ends, even if it is killed.
 //!
-//! Locks taken for a while (one a key, one a run) have a file each, removed by its holder. A file left by a killed
-//! process is not a lock, and is reused.
+//! Temporary locks (one per key and one per run) have one file each, which is removed by the holder. A file left by a
+//! killed process does not count as a lock and is reused.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -12,7 +12,7 @@ use std::{io, thread};
 
 use crate::{ActionKey, FileError};
 
-/// How long a wait sleeps between two looks: short at first, for work that ends at once.
+/// Pause between two attempts to lock. It starts short, for work that ends quickly.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
@@ -20,11 +20,11 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct KeyLock {
     key: ActionKey,
-    _lock: OwnLock,
+    _lock: ExclusiveLock,
 }
 
 impl KeyLock {
-    pub(crate) fn new(key: ActionKey, lock: OwnLock) -> Self {
+    pub(crate) fn new(key: ActionKey, lock: ExclusiveLock) -> Self {
         Self { key, _lock: lock }
     }
 
@@ -34,7 +34,7 @@ impl KeyLock {
     }
 }
 
-/// Who holds a lock that is waited for, as far as it has said.
+/// The holder of a lock, as far as its file identifies it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Holder {
     /// Its process, on its host.
@@ -48,26 +48,26 @@ pub struct Holder {
 pub enum Waiting {
     /// Wait on.
     GoOn,
-    /// Give up, because the user pressed Ctrl-C, say.
+    /// Give up, for example because the user pressed Ctrl-C.
     GiveUp,
 }
 
 /// An exclusive lock on a file that exists only for it.
 #[derive(Debug)]
-pub(crate) struct OwnLock {
+pub(crate) struct ExclusiveLock {
     path: PathBuf,
     _file: File,
 }
 
-/// The answer to an attempt to lock.
+/// The result of trying to lock.
 #[derive(Debug)]
 pub(crate) enum Tried {
-    Locked(OwnLock),
+    Locked(ExclusiveLock),
     Held(Holder),
 }
 
-impl OwnLock {
-    /// Takes the lock if nobody has it.
+impl ExclusiveLock {
+    /// Takes the lock if it is free.
     pub fn try_new(path: &Path) -> Result<Tried, FileError> {
         loop {
             let mut file = OpenOptions::new()
@@ -82,8 +82,8 @@ impl OwnLock {
                 Err(TryLockError::WouldBlock) => return Ok(Tried::Held(Holder::read(&mut file))),
                 Err(TryLockError::Error(source)) => return Err(FileError::new("lock", path, source)),
             }
-            // The holder before us removes the file when it is done: then the lock is on a file that nobody else will
-            // open.
+            // The previous holder removes the file when it releases the lock. In that case this lock is on a deleted
+            // file that no other process will open.
             if is_same_file(&file, path) {
                 Holder::write(&mut file).map_err(FileError::of("write", path))?;
                 return Ok(Tried::Locked(Self { path: path.to_owned(), _file: file }));
@@ -91,7 +91,7 @@ impl OwnLock {
         }
     }
 
-    /// Takes the lock, waiting for it as long as `waiting` says so; none if it gave up.
+    /// Waits for the lock as long as `waiting` agrees. Returns `None` if it gave up.
     pub fn wait(path: &Path, waiting: &mut dyn FnMut(&Holder) -> Waiting) -> Result<Option<Self>, FileError> {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -114,9 +114,9 @@ impl OwnLock {
     }
 }
 
-impl Drop for OwnLock {
+impl Drop for ExclusiveLock {
     fn drop(&mut self) {
-        // Still locked here; where this fails the file stays, and is reused.
+        // The lock is still held here. If the removal fails, the file stays and is reused.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -131,7 +131,7 @@ fn is_same_file(file: &File, path: &Path) -> bool {
 impl Holder {
     fn read(file: &mut File) -> Self {
         let mut text = String::new();
-        // What the holder has not written yet is not known: no error.
+        // The holder may not have written its identity yet, which is not an error.
         let _ = file.take(4096).read_to_string(&mut text);
         let mut words = text.split_whitespace();
         Self { pid: words.next().and_then(|word| word.parse().ok()), host: words.next().map(str::to_owned) }
@@ -149,7 +149,7 @@ pub(crate) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// A lock that many may share or one may have alone, on a file that stays.
+/// A lock on a permanent file that is either shared by many or held exclusively by one.
 #[derive(Debug)]
 pub(crate) struct SharedLock {
     _file: File,
@@ -166,21 +166,21 @@ impl SharedLock {
             .map_err(FileError::of("open", path))
     }
 
-    /// Waits until nobody has the lock alone.
+    /// Waits until no process holds the lock exclusively.
     pub fn shared(path: &Path) -> Result<Self, FileError> {
         let file = Self::open(path)?;
         retry(|| file.lock_shared()).map_err(FileError::of("lock", path))?;
         Ok(Self { _file: file })
     }
 
-    /// Waits until nobody has the lock.
+    /// Waits until no process holds the lock.
     pub fn alone(path: &Path) -> Result<Self, FileError> {
         let file = Self::open(path)?;
         retry(|| file.lock()).map_err(FileError::of("lock", path))?;
         Ok(Self { _file: file })
     }
 
-    /// Takes the lock alone if nobody has it.
+    /// Takes the lock exclusively if it is free.
     pub fn try_alone(path: &Path) -> Result<Option<Self>, FileError> {
         let file = Self::open(path)?;
         match file.try_lock() {
@@ -191,7 +191,7 @@ impl SharedLock {
     }
 }
 
-/// A signal that the process handles may interrupt a wait; the wait goes on.
+/// Retries a wait that was interrupted by a signal.
 fn retry(mut lock: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     loop {
         match lock() {
@@ -211,14 +211,14 @@ mod tests {
     fn a_held_lock_says_who_holds_it_and_is_free_after() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
-        let Tried::Locked(lock) = OwnLock::try_new(&path).unwrap() else { panic!("nobody holds it") };
-        let Tried::Held(holder) = OwnLock::try_new(&path).unwrap() else { panic!("it is held") };
+        let Tried::Locked(lock) = ExclusiveLock::try_new(&path).unwrap() else { panic!("nobody holds it") };
+        let Tried::Held(holder) = ExclusiveLock::try_new(&path).unwrap() else { panic!("it is held") };
         assert_eq!(holder.pid, Some(std::process::id()));
-        assert!(OwnLock::is_held(&path));
+        assert!(ExclusiveLock::is_held(&path));
         drop(lock);
         assert!(!path.exists(), "nothing is left");
-        assert!(!OwnLock::is_held(&path));
-        assert!(matches!(OwnLock::try_new(&path).unwrap(), Tried::Locked(_)));
+        assert!(!ExclusiveLock::is_held(&path));
+        assert!(matches!(ExclusiveLock::try_new(&path).unwrap(), Tried::Locked(_)));
     }
 
     #[test]
@@ -226,17 +226,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         fs::write(&path, "1 elsewhere\n").unwrap();
-        assert!(!OwnLock::is_held(&path));
-        assert!(matches!(OwnLock::try_new(&path).unwrap(), Tried::Locked(_)));
+        assert!(!ExclusiveLock::is_held(&path));
+        assert!(matches!(ExclusiveLock::try_new(&path).unwrap(), Tried::Locked(_)));
     }
 
     #[test]
     fn waiting_ends_when_told_to() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
-        let _held = OwnLock::try_new(&path).unwrap();
+        let _held = ExclusiveLock::try_new(&path).unwrap();
         let mut looks = 0;
-        let lock = OwnLock::wait(&path, &mut |_| {
+        let lock = ExclusiveLock::wait(&path, &mut |_| {
             looks += 1;
             if looks < 3 { Waiting::GoOn } else { Waiting::GiveUp }
         });
@@ -253,7 +253,7 @@ mod tests {
             for _ in 0..6 {
                 scope.spawn(|| {
                     for _ in 0..50 {
-                        let _lock = OwnLock::wait(&path, &mut |_| Waiting::GoOn).unwrap().unwrap();
+                        let _lock = ExclusiveLock::wait(&path, &mut |_| Waiting::GoOn).unwrap().unwrap();
                         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                         turns.fetch_add(1, Ordering::SeqCst);
                         inside.fetch_sub(1, Ordering::SeqCst);

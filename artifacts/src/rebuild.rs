@@ -1,4 +1,4 @@
-//! Remaking the ledger from the records kept beside it.
+//! Rebuilds the ledger from the records kept beside it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,43 +6,43 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use crate::attempt_file::{self, AttemptFile};
-use crate::ledger_place;
+use crate::file_stat::now_ns;
+use crate::ledger_path;
 use crate::lock::SharedLock;
-use crate::stamp::now_ns;
 use crate::{
     AttemptFileError, Cache, CacheError, FileError, FormatError, Ledger, LedgerError, ObjectError, Outcome, Store,
     format,
 };
 
-/// What a ledger was remade from.
+/// The result of rebuilding a ledger.
 #[derive(Debug)]
 pub struct Rebuilt {
     /// The attempts that are in the new ledger.
     pub attempts: u64,
-    /// How many of them are results.
+    /// Number of them that are results.
     pub results: u64,
     /// Records that could not be read, and were passed over.
     pub unreadable: Vec<AttemptFileError>,
-    /// Outputs of results that are missing or damaged (these are in quarantine now): no look-up finds those results.
+    /// Missing and damaged outputs of results (damaged ones are in quarantine now). Look-ups do not find those results.
     pub lost: Vec<ObjectError>,
-    /// Where the old ledger is now; none if there was none.
+    /// The new path of the old ledger, or `None` if there was none.
     pub old: Option<PathBuf>,
 }
 
 impl Cache {
-    /// Remakes the ledger of the cache in a folder from the records of its attempts, and checks every output that they
-    /// mention. The old ledger is set aside. What is not in the records is lost: runs that made nothing, how a run
-    /// ended, which results were used when.
+    /// Rebuilds the ledger of the cache in a folder from the records of its attempts, and verifies every output that
+    /// they reference. The old ledger is moved aside. Facts that are not in the records are lost: runs without
+    /// attempts, the outcomes of runs, and when results were used.
     ///
     /// # Errors
-    /// [`CacheError::InUse`] while another process has the cache open; [`CacheError::UnderWay`] while a worker is at an
-    /// attempt without a planner; [`CacheError::Format`] if there is none;
-    /// [`LedgerError::Newer`]; [`CacheError::File`].
+    /// Returns [`CacheError::InUse`] while another process has the cache open, [`CacheError::UnderWay`] while a
+    /// detached attempt is in progress, [`CacheError::Format`] if the folder is not a cache, [`LedgerError::Newer`] if
+    /// a newer version created the ledger, and [`CacheError::File`] if a file cannot be read or written.
     pub fn rebuild(root: &Path) -> Result<Rebuilt, CacheError> {
         if !format::check(root)? {
             return Err(FormatError::NotAStore { path: root.to_owned() }.into());
         }
-        let path = ledger_place::of(root)?;
+        let path = ledger_path::of(root)?;
         if let Err(error @ LedgerError::Newer { .. }) = Ledger::is_there(&path) {
             return Err(error.into());
         }
@@ -50,8 +50,8 @@ impl Cache {
         let Some(_alone) = SharedLock::try_alone(&store.lock_file("ledger"))? else {
             return Err(CacheError::InUse { path: root.to_owned() });
         };
-        // The new ledger would not know of them, and their outputs would be nobody's.
-        if let Some(under_way) = crate::durable::names_in(&store.detached())?.into_iter().next() {
+        // The new ledger would not know the detached attempts, and their outputs would be orphaned.
+        if let Some(under_way) = crate::atomic_write::names_in(&store.detached())?.into_iter().next() {
             return Err(CacheError::UnderWay { path: store.detached().join(under_way) });
         }
 
@@ -68,10 +68,11 @@ impl Cache {
         records.sort_by(|(a, _), (b, _)| (a.started_ms, &a.id).cmp(&(b.started_ms, &b.id)));
         let lost = lost_outputs(&store, &records);
 
-        // Made aside and renamed, so that a crash leaves the old ledger, or none, which is noticed.
+        // Build the new ledger beside the old one and rename it: after a crash there is the old ledger or none, which
+        // is detected.
         let new = path.with_extension("new");
         for file in files_of(&new) {
-            crate::durable::remove_file(&file)?;
+            crate::atomic_write::remove_file(&file)?;
         }
         let ledger = Ledger::open(&new, &store.lock_file("setup"))?;
         ledger.adopt(&records)?;
@@ -82,9 +83,9 @@ impl Cache {
             }
         }
         ledger.close()?;
-        let old = set_aside(&path)?;
+        let old = move_aside(&path)?;
         fs::rename(&new, &path).map_err(FileError::of("write", &path))?;
-        crate::durable::sync_parent(&path)?;
+        crate::atomic_write::sync_parent(&path)?;
         let results = records.iter().filter(|(attempt, _)| attempt.outcome == Some(Outcome::Done)).count();
         Ok(Rebuilt { attempts: records.len() as u64, results: results as u64, unreadable, lost, old })
     }
@@ -98,9 +99,9 @@ fn lost_outputs(store: &Store, records: &[(crate::Attempt, Option<crate::Run>)])
     digests.par_iter().with_max_len(1).filter_map(|digest| store.open_verified(digest).err()).collect()
 }
 
-/// Moves a ledger, and what SQLite keeps beside it, out of the way. The ledger goes first: without the rest it could
-/// pass for a sound older one, while its absence is noticed.
-fn set_aside(path: &Path) -> Result<Option<PathBuf>, FileError> {
+/// Moves a ledger and the files that SQLite keeps beside it out of the way. The ledger goes first: without the other
+/// files it could pass for a valid older ledger, while a missing ledger is detected.
+fn move_aside(path: &Path) -> Result<Option<PathBuf>, FileError> {
     let suffix = format!("-damaged-{}", now_ns());
     let mut old = None;
     for file in files_of(path) {
@@ -115,7 +116,7 @@ fn set_aside(path: &Path) -> Result<Option<PathBuf>, FileError> {
     Ok(old)
 }
 
-/// Returns a ledger's file and those that SQLite keeps beside it.
+/// Returns the paths of a ledger and of the files that SQLite keeps beside it.
 fn files_of(path: &Path) -> Vec<PathBuf> {
     let companions = crate::ledger::companions(path);
     std::iter::once(path.to_owned()).chain(companions).collect()

@@ -1,4 +1,4 @@
-//! What the ledger records: runs, attempts, and what goes in and out of them.
+//! The records of the ledger: runs, attempts, inputs and outputs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -47,7 +47,7 @@ impl fmt::Display for RunId {
     }
 }
 
-/// Names an attempt: 16 lower-case hexadecimal digits, unlike those of any other attempt in any store.
+/// The id of an attempt: 16 lower-case hexadecimal digits, unique across stores.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AttemptId(String);
@@ -98,7 +98,7 @@ impl fmt::Display for AttemptId {
     }
 }
 
-/// What is known of an invocation when it starts.
+/// The facts about a run that are known when it starts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewRun {
     /// The command line, without the program's name.
@@ -107,7 +107,7 @@ pub struct NewRun {
     pub configuration: String,
     /// Name and version of the tool.
     pub tool: String,
-    /// The revision of the tool's source, and whether it was clean, where that is known.
+    /// The revision of the tool's source and whether it was clean, if known.
     pub source_revision: Option<String>,
 }
 
@@ -128,20 +128,20 @@ pub struct Run {
     pub host: String,
     /// When it started.
     pub started_ms: i64,
-    /// When it ended; none while it runs, or when it was killed.
+    /// When it ended, or `None` while it runs or if it was killed.
     pub ended_ms: Option<i64>,
-    /// How it ended; none while it runs, or when it was killed.
+    /// The outcome, or `None` while it runs or if it was killed.
     pub outcome: Option<Outcome>,
 }
 
-/// Why an attempt was made.
+/// The purpose of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
     /// For its outputs: later look-ups of its key find them.
     #[default]
     Run,
-    /// To compare its outputs with those of an earlier attempt: no look-up finds them.
+    /// Compare the outputs with those of an earlier attempt. Look-ups do not find the result.
     Check,
 }
 
@@ -159,14 +159,14 @@ impl Purpose {
     }
 }
 
-/// What is known of an attempt when it starts; stage, key and inputs are the manifest's.
+/// The facts about an attempt that are known when it starts. Stage, key and inputs come from the manifest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewAttempt {
     /// The stage's instance in the pipeline, such as `search@12`.
     pub instance: String,
-    /// What identifies the work.
+    /// The fields that identify the work.
     pub manifest: KeyManifest,
-    /// For inputs that no stage made: port, and where a person finds it (a path, a name).
+    /// The origins of external inputs: the port and a path or name for display.
     pub origins: BTreeMap<String, String>,
     /// The full record of the environment.
     pub environment: Value,
@@ -174,7 +174,7 @@ pub struct NewAttempt {
     pub purpose: Purpose,
 }
 
-/// What an attempt used, where it is known.
+/// The resources that an attempt used, if known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// The largest resident set, in bytes.
@@ -188,11 +188,11 @@ pub struct Usage {
 pub struct Failure {
     /// [`Outcome::Interrupted`] rather than [`Outcome::Failed`].
     pub interrupted: bool,
-    /// What it died of, for people.
+    /// The cause of the failure, for display.
     pub cause: String,
-    /// What it had measured until then.
+    /// The metrics measured until then.
     pub metrics: Value,
-    /// What it had used until then.
+    /// The resources used until then.
     pub usage: Usage,
 }
 
@@ -201,9 +201,9 @@ pub struct Failure {
 pub struct Input {
     /// The stage's port.
     pub port: String,
-    /// What stood there.
+    /// The digest of the artifact.
     pub digest: Digest,
-    /// Where it came from, if no stage made it.
+    /// The origin of an external input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
 }
@@ -224,9 +224,9 @@ pub struct Output {
 pub struct Attempt {
     /// Its name.
     pub id: AttemptId,
-    /// The run that made it; none if it was pulled from elsewhere.
+    /// The run that made it, or `None` if it was pulled from a remote.
     pub run: Option<RunId>,
-    /// The address of the remote that it was pulled from; none for what was made here.
+    /// The address of the remote that it was pulled from, or `None` if it was made locally.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote: Option<String>,
     /// The stage's instance in the pipeline, such as `search@12`.
@@ -235,7 +235,7 @@ pub struct Attempt {
     pub stage: String,
     /// The key of its manifest.
     pub key: ActionKey,
-    /// What identifies the work.
+    /// The fields that identify the work.
     pub manifest: KeyManifest,
     /// Why it was made.
     pub purpose: Purpose,
@@ -249,19 +249,19 @@ pub struct Attempt {
     pub host: String,
     /// When it started.
     pub started_ms: i64,
-    /// When it ended; none while it runs, or when its planner was killed.
+    /// When it ended, or `None` while it runs or if its planner was killed.
     pub ended_ms: Option<i64>,
-    /// How it ended; none while it runs, or when its planner was killed.
+    /// The outcome, or `None` while it runs or if its planner was killed.
     pub outcome: Option<Outcome>,
-    /// What it died of, unless it is done.
+    /// The cause of the failure, unless the outcome is `Done`.
     pub cause: Option<String>,
-    /// What it measured.
+    /// The measured metrics.
     pub metrics: Value,
-    /// What it used.
+    /// The resources it used.
     pub usage: Usage,
     /// Its inputs, in order of their ports.
     pub inputs: Vec<Input>,
-    /// Its outputs, in order of their names; empty unless it is done.
+    /// The outputs in order of their names. Empty unless the outcome is `Done`.
     pub outputs: Vec<Output>,
 }
 

@@ -1,17 +1,17 @@
-//! Sharing results by way of an object store: a bucket of S3 or Google Cloud, a container of Azure, or a folder.
+//! Sharing results through an object store: an S3 or Google Cloud bucket, an Azure container, or a folder.
 //!
 //! ```text
 //! FORMAT                         the version of this layout
 //! objects/<2>/<62>               artifacts, named by digest
 //! results/<key>/<attempt>.json   the record of each result, as in a store's manifests/
-//! results/<key>/<attempt>.<fingerprint>.sig   who vouches for a record: a statement about its bytes, signed by a key
+//! results/<key>/<attempt>.<fingerprint>.sig   a signature of the record: a signed statement about its bytes
 //! ```
 //!
-//! A record is written after all objects that it mentions have been read back and hashed, and a pulled result is
-//! recorded after all its objects have come and have been hashed: so there is never a hit whose bytes are missing,
-//! whenever a push or a pull ends. What comes from a remote is believed only as far as its digest goes, and a record
-//! as far as its signature, where the cache trusts keys. A record names its own format, and is not written again while it
-//! can be read, unless what is there is not what is signed.
+//! A record is written after all objects that it references have been read back and hashed. A pulled result is recorded
+//! after all its objects have been downloaded and hashed. So a hit never has missing bytes, even if a push or a pull is
+//! interrupted. Objects from a remote are trusted because of their digests. If the cache trusts keys, records are
+//! trusted because of their signatures. A record names its format. An existing readable record is not overwritten,
+//! unless it differs from the signed one.
 
 mod address;
 mod client;
@@ -39,32 +39,33 @@ pub use push::{Pushed, Pusher};
 const WORD: &str = "tfnas-remote";
 const VERSION: u32 = 1;
 
-/// A place that results are pushed to and pulled from; shared by any number of threads. Calls block.
+/// A location to push results to and pull them from. It can be shared by any number of threads. Calls block.
 #[derive(Debug)]
 pub struct Remote {
     address: Address,
     store: Arc<dyn ObjectStore>,
     runtime: Runtime,
     stopped: Arc<AtomicBool>,
-    /// Whether FORMAT is there; if not, the remote is empty.
+    /// Whether `FORMAT` exists. If not, the remote is empty.
     marked: AtomicBool,
 }
 
 impl Remote {
-    /// Checks an address without going there.
+    /// Validates an address without contacting the remote.
     ///
     /// # Errors
-    /// [`RemoteError::Url`].
+    /// Returns [`RemoteError::Url`] if the address is invalid.
     pub fn check_url(url: &str) -> Result<(), RemoteError> {
         Address::parse(url).map(drop)
     }
 
-    /// Opens a remote by its address. Of the variables of the environment those count that the provider's own tools
-    /// read, and that begin with `AWS_`, `GOOGLE_` or `AZURE_`. Setting `stopped` ends whatever is under way.
+    /// Opens a remote by its address. It reads the same environment variables as the provider's own tools, which begin
+    /// with `AWS_`, `GOOGLE_` or `AZURE_`. Setting `stopped` aborts the request in progress.
     ///
     /// # Errors
-    /// [`RemoteError::Url`]; [`RemoteError::Credentials`] if there are none; [`RemoteError::Request`] if it cannot be
-    /// reached, or refuses; [`RemoteError::Absent`], [`RemoteError::Format`], [`RemoteError::NotARemote`].
+    /// Returns [`RemoteError::Url`] if the address is invalid, [`RemoteError::Credentials`] if there are no
+    /// credentials, [`RemoteError::Request`] if the remote cannot be reached or refuses, [`RemoteError::Absent`] if it
+    /// does not exist, and [`RemoteError::Format`] or [`RemoteError::NotARemote`] if it has other content.
     pub fn open(
         url: &str,
         environment: impl IntoIterator<Item = (String, String)>,
@@ -98,7 +99,7 @@ impl Remote {
         let bytes = match self.get(&path)? {
             Some(bytes) => bytes,
             None if !self.holds_anything()? => return Ok(()),
-            // Another push may have begun between the two looks.
+            // Another push may have created it in the meantime.
             None => self.get(&path)?.ok_or_else(|| RemoteError::NotARemote { url: self.url().to_owned() })?,
         };
         let text = String::from_utf8_lossy(&bytes);
@@ -115,7 +116,7 @@ impl Remote {
         }
     }
 
-    /// Makes an empty remote one of this version, so that nothing else takes its place for free.
+    /// Writes `FORMAT` to an empty remote, so that other programs see that the location is in use.
     fn mark(&self) -> Result<(), RemoteError> {
         if self.is_empty() {
             self.put(&self.path(["FORMAT"]), format!("{WORD} {VERSION}\n").into_bytes())?;
@@ -141,7 +142,7 @@ impl Remote {
         self.results(key).join(format!("{attempt}.json"))
     }
 
-    /// Returns an object's address, for people.
+    /// Returns the address of an object, for display.
     fn place(&self, path: &Path) -> String {
         let below = path.as_ref().strip_prefix(self.address.prefix.as_ref()).unwrap_or(path.as_ref());
         format!("{}/{}", self.url(), below.trim_start_matches('/'))

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 /// One value of a parameter, in canonical form.
 ///
-/// A list or map is not a value but many parameters (`operations[0].kernel`); only an empty one is a value itself, so
-/// that it differs from an absent one. Equality, and with it the key, tells `1` from `1.0`, and compares floats by
-/// their bits.
+/// A list or map is stored as one parameter per element (`operations[0].kernel`). Only an empty one is a value, so that
+/// it differs from an absent one. Equality, and with it the key, distinguishes `1` from `1.0`, and compares floats bit
+/// by bit.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Scalar {
     /// No value, which is not the same as an absent parameter.
@@ -17,9 +17,9 @@ pub enum Scalar {
     /// True or false.
     Bool(bool),
     /// An integer below zero.
-    Negative(i64),
+    Signed(i64),
     /// An integer from zero on.
-    Natural(u64),
+    Unsigned(u64),
     /// A finite float other than -0.0.
     Float(f64),
     /// A text.
@@ -52,11 +52,11 @@ impl Scalar {
             Self::Null => bytes.push(0),
             Self::Bool(false) => bytes.push(1),
             Self::Bool(true) => bytes.push(2),
-            Self::Negative(value) => {
+            Self::Signed(value) => {
                 bytes.push(3);
                 bytes.extend(value.to_le_bytes());
             }
-            Self::Natural(value) => {
+            Self::Unsigned(value) => {
                 bytes.push(4);
                 bytes.extend(value.to_le_bytes());
             }
@@ -78,8 +78,8 @@ impl Scalar {
         match self {
             Self::Null => Value::Null,
             Self::Bool(value) => Value::from(*value),
-            Self::Negative(value) => Value::from(*value),
-            Self::Natural(value) => Value::from(*value),
+            Self::Signed(value) => Value::from(*value),
+            Self::Unsigned(value) => Value::from(*value),
             Self::Float(value) => Value::from(*value),
             Self::Text(value) => Value::from(value.as_str()),
             Self::EmptyList => Value::Array(Vec::new()),
@@ -120,8 +120,8 @@ impl TryFrom<&Value> for Scalar {
             Value::Object(map) if map.is_empty() => Ok(Self::EmptyMap),
             Value::Array(_) | Value::Object(_) => Err(ScalarError::Composite),
             Value::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
-                (Some(value), _, _) => Ok(Self::Natural(value)),
-                (None, Some(value), _) => Ok(Self::Negative(value)),
+                (Some(value), _, _) => Ok(Self::Unsigned(value)),
+                (None, Some(value), _) => Ok(Self::Signed(value)),
                 (None, None, Some(value)) => Self::try_from(value),
                 (None, None, None) => Err(ScalarError::NotFinite(number.to_string())),
             },

@@ -1,7 +1,7 @@
-//! The content-addressed store: immutable files, each named by the digest of what is in it.
+//! The content-addressed store: immutable files, each named by the digest of its content.
 //!
-//! An object appears under its name whole and synced, or not at all. Whoever reads one hashes it first
-//! ([`Store::open_verified`]); a look-up may take the file system's word that a file is as it was when it was last
+//! An object appears under its name complete and synced, or not at all. Readers hash an object before they use it
+//! ([`Store::open_verified`]); look-ups may skip the hashing if the file's metadata has not changed since it was last
 //! hashed.
 
 use std::fs::{self, File, OpenOptions};
@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use crate::atomic_write::{self, Access};
 use crate::digest::{Hasher, read_blocks};
-use crate::durable::{self, Access};
+use crate::file_stat::{FileStat, TimestampSource, now_ns};
 use crate::format::{self, FormatError};
-use crate::stamp::{Clock, Stamp, now_ns};
 use crate::{ActionKey, AttemptId, Digest, FileError, Purpose, RunId};
 
-/// The folders of a store; the head of the crate says what each is for.
+/// The folders of a store. The front page of the crate describes them.
 const FOLDERS: [&str; 11] = [
     "attempts",
     "detached",
@@ -36,10 +36,10 @@ const FOLDERS: [&str; 11] = [
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
-    clock: Clock,
+    clock: TimestampSource,
 }
 
-/// What is wrong with an object of the store.
+/// The reason why an object cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectError {
     /// It is not there.
@@ -70,10 +70,10 @@ pub enum ObjectError {
 
 /// An object found unharmed.
 #[derive(Debug)]
-pub(crate) struct Sound {
+pub(crate) struct Verified {
     pub path: PathBuf,
     /// To be remembered, if the object was hashed now and no later write could go unnoticed.
-    pub stamp: Option<Stamp>,
+    pub stat: Option<FileStat>,
 }
 
 impl Store {
@@ -82,18 +82,18 @@ impl Store {
         if !format::check(root)? {
             format::create(root)?;
         }
-        let store = Self { root: root.to_owned(), clock: Clock::of(root) };
+        let store = Self { root: root.to_owned(), clock: TimestampSource::of(root) };
         for folder in FOLDERS {
-            durable::create_durable_folder(&root.join(folder))?;
+            atomic_write::create_durable_folder(&root.join(folder))?;
         }
         store.check_writable()?;
         Ok(store)
     }
 
-    /// Opens the store in `root` to read it; it need not be there.
+    /// Opens the store in `root` for reading. The folder may be missing.
     pub(crate) fn open_to_read(root: &Path) -> Result<Self, FormatError> {
         format::check(root)?;
-        Ok(Self { root: root.to_owned(), clock: Clock::of(root) })
+        Ok(Self { root: root.to_owned(), clock: TimestampSource::of(root) })
     }
 
     /// A store that cannot be written is better known now than after the first stage.
@@ -107,23 +107,24 @@ impl Store {
         &self.root
     }
 
-    /// Returns where the object of a digest is, if it is there.
+    /// Returns the path of the object with this digest, whether or not it exists.
     pub fn path(&self, digest: &Digest) -> PathBuf {
         let name = digest.to_string();
         self.root.join("objects").join(&name[..2]).join(&name[2..])
     }
 
-    /// Returns whether there is an object of this name; its bytes are not looked at.
+    /// Returns whether an object with this digest exists. Its content is not verified.
     pub fn contains(&self, digest: &Digest) -> bool {
         fs::symlink_metadata(self.path(digest)).is_ok_and(|metadata| metadata.is_file())
     }
 
-    /// Returns where what is remembered of folders is kept; for [`identify_folder`](crate::identify_folder).
+    /// Returns the folder for remembered digests of image folders, for [`identify_folder`](crate::identify_folder).
     pub fn folder_memos(&self) -> PathBuf {
         self.root.join("folders")
     }
 
-    /// Returns where what is remembered of programs and libraries is kept; for [`identify_file`](crate::identify_file).
+    /// Returns the folder for remembered digests of programs and libraries, for
+    /// [`identify_file`](crate::identify_file).
     pub fn program_memos(&self) -> PathBuf {
         self.root.join("programs")
     }
@@ -157,13 +158,13 @@ impl Store {
         self.detached().join(attempt.as_str())
     }
 
-    /// Returns whether other machines can write the store's file system, and may see a change some seconds after it was
-    /// made.
+    /// Returns whether the store is on a network or parallel file system. Other machines may see a change some seconds
+    /// after it was made.
     pub fn is_shared(&self) -> bool {
-        self.clock == Clock::Remote
+        self.clock == TimestampSource::Remote
     }
 
-    /// Returns the folder of a key's resume point. A check starts from nothing, so it has one of its own.
+    /// Returns the folder of a key's resume point. Checks have a separate folder, because they start from scratch.
     pub(crate) fn resume_folder(&self, key: &ActionKey, purpose: Purpose) -> PathBuf {
         let name = match purpose {
             Purpose::Run => key.to_string(),
@@ -185,13 +186,13 @@ impl Store {
         self.root.join("logs").join(format!("{attempt}.log"))
     }
 
-    /// Copies a file into the store; returns its digest and size.
+    /// Copies a file into the store. Returns its digest and size.
     ///
     /// # Errors
-    /// [`FileError`], naming the file that cannot be read or written.
+    /// Returns [`FileError`] if the file cannot be read or the store cannot be written.
     pub fn ingest_file(&self, path: &Path) -> Result<(Digest, u64), FileError> {
         let mut source = open_regular(path)?;
-        let mut target = durable::start_file(&self.temporary())?;
+        let mut target = atomic_write::start_file(&self.temporary())?;
         let mut hasher = Hasher::new();
         let mut write_error = None;
         let read = read_blocks(&mut source, &mut Vec::new(), |block| {
@@ -206,21 +207,21 @@ impl Store {
         }
         let bytes = read.map_err(FileError::of("read", path))?;
         let digest = hasher.finish();
-        durable::finish_file(target, &self.place_for(&digest)?, Access::ReadOnly)?;
+        atomic_write::finish_file(target, &self.place_for(&digest)?, Access::ReadOnly)?;
         Ok((digest, bytes))
     }
 
-    /// Writes bytes into the store; returns their digest.
+    /// Writes bytes into the store. Returns their digest.
     ///
     /// # Errors
-    /// [`FileError`], naming the file that cannot be written.
+    /// Returns [`FileError`] if the store cannot be written.
     pub fn ingest_bytes(&self, bytes: &[u8]) -> Result<Digest, FileError> {
         let digest = Digest::of_bytes(bytes);
-        durable::write_file(&self.place_for(&digest)?, bytes, &self.temporary(), Access::ReadOnly)?;
+        atomic_write::write_file(&self.place_for(&digest)?, bytes, &self.temporary(), Access::ReadOnly)?;
         Ok(digest)
     }
 
-    /// Moves a file into the store, which nobody writes to any more; copies it where it cannot be moved.
+    /// Moves a finished file into the store, or copies it if it cannot be moved.
     pub(crate) fn adopt(&self, path: &Path) -> Result<(Digest, u64), FileError> {
         let mut file = open_regular(path)?;
         let before = file.metadata().map_err(FileError::of("read", path))?;
@@ -236,7 +237,7 @@ impl Store {
         let place = self.place_for(&digest)?;
         // Over an object of the same name, should there be one: if that one is damaged, this one is not.
         fs::rename(path, &place).map_err(FileError::of("write", &place))?;
-        durable::sync_parent(&place)?;
+        atomic_write::sync_parent(&place)?;
         Ok((digest, bytes))
     }
 
@@ -244,14 +245,13 @@ impl Store {
     pub(crate) fn place_for(&self, digest: &Digest) -> Result<PathBuf, FileError> {
         let path = self.path(digest);
         if let Some(folder) = path.parent() {
-            durable::create_durable_folder(folder)?;
+            atomic_write::create_durable_folder(folder)?;
         }
         Ok(path)
     }
 
-    /// Returns the object of a digest if it is sound. It is hashed, unless `remembered` says that it has not changed
-    /// since it was.
-    pub(crate) fn check(&self, digest: &Digest, remembered: Option<&Stamp>) -> Result<Sound, ObjectError> {
+    /// Returns the object with this digest if it is undamaged. It is hashed unless its metadata equals `remembered`.
+    pub(crate) fn check(&self, digest: &Digest, remembered: Option<&FileStat>) -> Result<Verified, ObjectError> {
         let path = self.path(digest);
         let read_ns = now_ns();
         let mut file = match open_regular(&path) {
@@ -261,32 +261,32 @@ impl Store {
             }
             Err(error) => return Err(error.into()),
         };
-        let stamp = Stamp::of(&file.metadata().map_err(FileError::of("read", &path))?);
-        if remembered == Some(&stamp) {
-            return Ok(Sound { path, stamp: None });
+        let stat = FileStat::of(&file.metadata().map_err(FileError::of("read", &path))?);
+        if remembered == Some(&stat) {
+            return Ok(Verified { path, stat: None });
         }
         let (found, _) = Digest::of_reader(&mut file).map_err(FileError::of("read", &path))?;
         if found != *digest {
             return Err(ObjectError::Damaged { digest: *digest, found, path });
         }
-        Ok(Sound { path, stamp: stamp.is_settled(read_ns, self.clock).then_some(stamp) })
+        Ok(Verified { path, stat: stat.is_settled(read_ns, self.clock).then_some(stat) })
     }
 
-    /// Hashes an object whole and returns its file; a damaged one is set aside first. What anybody reads goes through
-    /// here.
+    /// Hashes a whole object and returns its path. A damaged object is quarantined. All readers of objects use this
+    /// function.
     ///
     /// # Errors
-    /// [`ObjectError`]: missing, damaged, or unreadable.
+    /// Returns [`ObjectError`] if the object is missing, damaged or unreadable.
     pub fn open_verified(&self, digest: &Digest) -> Result<PathBuf, ObjectError> {
         match self.check(digest, None) {
-            Ok(sound) => Ok(sound.path),
-            Err(error) => Err(self.set_aside(error)),
+            Ok(verified) => Ok(verified.path),
+            Err(error) => Err(self.quarantine(error)),
         }
     }
 
-    /// Moves a damaged object to the quarantine, and returns the error with its new place; other errors are returned as
-    /// they are.
-    pub(crate) fn set_aside(&self, error: ObjectError) -> ObjectError {
+    /// Moves a damaged object to quarantine and returns the error with its new path. Other errors are returned
+    /// unchanged.
+    pub(crate) fn quarantine(&self, error: ObjectError) -> ObjectError {
         let ObjectError::Damaged { digest, found, path } = error else { return error };
         let aside = self.root.join("quarantine").join(format!("{digest}-{}", now_ns()));
         match fs::rename(&path, &aside) {
@@ -297,48 +297,48 @@ impl Store {
         }
     }
 
-    /// Writes an object to a file outside the store, verified on the way; the file appears whole or not at all.
+    /// Copies an object to a file outside the store and verifies it. The file is written atomically.
     ///
     /// # Errors
-    /// [`ObjectError`].
+    /// Returns [`ObjectError`] if the object is missing or damaged, or the file cannot be written.
     pub fn export(&self, digest: &Digest, target: &Path) -> Result<(), ObjectError> {
         let source = self.open_verified(digest)?;
         let folder = match target.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        let mut copy = durable::start_file(folder)?;
+        let mut copy = atomic_write::start_file(folder)?;
         let mut file = open_regular(&source)?;
         io::copy(&mut file, &mut copy).map_err(FileError::of("write", target))?;
         let (found, _) = Digest::of_file(copy.path())?;
         if found != *digest {
             return Err(ObjectError::Damaged { digest: *digest, found, path: source });
         }
-        Ok(durable::finish_file(copy, target, Access::Writable)?)
+        Ok(atomic_write::finish_file(copy, target, Access::Writable)?)
     }
 
-    /// Removes an object that may not be there; returns the bytes that this freed.
+    /// Removes an object if it exists. Returns the number of bytes freed.
     pub(crate) fn remove(&self, digest: &Digest) -> Result<u64, FileError> {
         let path = self.path(digest);
         let bytes = fs::symlink_metadata(&path).map(|metadata| metadata.len()).unwrap_or(0);
-        durable::remove_file(&path)?;
+        atomic_write::remove_file(&path)?;
         Ok(bytes)
     }
 
-    /// Returns the digest and size of every object, in order of the digests. Files of other names are passed over.
+    /// Returns the digest and size of every object, in order of the digests. Files with other names are skipped.
     ///
     /// # Errors
-    /// [`FileError`], naming the folder that cannot be listed.
+    /// Returns [`FileError`] with the folder that cannot be listed.
     pub fn objects(&self) -> Result<Vec<(Digest, u64)>, FileError> {
         let objects = self.root.join("objects");
         let mut found = Vec::new();
-        for prefix in durable::names_in(&objects)? {
+        for prefix in atomic_write::names_in(&objects)? {
             let folder = objects.join(&prefix);
             let entries = fs::read_dir(&folder).map_err(FileError::of("list", &folder))?;
             for entry in entries {
                 let entry = entry.map_err(FileError::of("list", &folder))?;
                 let name = format!("{}{}", prefix.to_string_lossy(), entry.file_name().to_string_lossy());
-                // One that is removed meanwhile is none.
+                // Skip an object that was removed in the meantime.
                 if let (Ok(digest), Ok(metadata)) = (name.parse(), entry.metadata()) {
                     found.push((digest, metadata.len()));
                 }
@@ -403,7 +403,7 @@ mod tests {
         assert!(source.exists(), "a copy was taken");
         assert_eq!(store.ingest_bytes(b"weights").unwrap(), digest);
         assert_eq!(store.objects().unwrap(), [(digest, 7)]);
-        assert!(durable::names_in(&store.temporary()).unwrap().is_empty());
+        assert!(atomic_write::names_in(&store.temporary()).unwrap().is_empty());
     }
 
     #[test]
@@ -442,8 +442,8 @@ mod tests {
         let (_folder, store) = store();
         let digest = store.ingest_bytes(b"precious").unwrap();
         let path = store.path(&digest);
-        let remembered = Stamp::of(&fs::metadata(&path).unwrap());
-        assert!(store.check(&digest, Some(&remembered)).unwrap().stamp.is_none(), "taken as it was");
+        let remembered = FileStat::of(&fs::metadata(&path).unwrap());
+        assert!(store.check(&digest, Some(&remembered)).unwrap().stat.is_none(), "taken as it was");
         damage(&path);
         assert!(matches!(store.check(&digest, Some(&remembered)), Err(ObjectError::Damaged { .. })));
         let error = store.open_verified(&digest).unwrap_err();

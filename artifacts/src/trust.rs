@@ -1,8 +1,8 @@
-//! Whose results are believed: those made here, and of those that come from elsewhere, those that a trusted key has signed.
+//! Which results are trusted: those made locally, and those from a remote that a trusted key has signed.
 //!
-//! A digest says that bytes are what a record calls them, not that the work of the key gives these bytes: whoever can write
-//! to a remote could put any record there. A signature is a statement about one record as a whole, and so about key,
-//! inputs, outputs and environment at once.
+//! A digest shows that bytes are the ones that a record names. It does not show that the work of the key produced them:
+//! everyone who can write to a remote can put any record there. A signature covers a whole record, and with it the key,
+//! inputs, outputs and environment.
 
 mod refused;
 mod signature;
@@ -13,35 +13,35 @@ use tfnas_attestations::keys::PublicKey;
 use crate::{Attempt, FileError, Store};
 
 pub(crate) use refused::Refused;
-pub(crate) use signature::{MOST_BYTES, Signature, file_name, is_of, local, names, sign};
+pub(crate) use signature::{MAX_BYTES, Signature, file_name, is_of, local, names, sign};
 
-/// Public keys whose signature makes a result one to use.
+/// A set of trusted public keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trust {
     keys: Vec<PublicKey>,
 }
 
-/// A result that is not used, because nobody who is trusted vouches for it.
+/// A result that is not used because it has no signature by a trusted key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("the result {place} is not used: {why}")]
 pub struct Untrusted {
-    /// Its record, for people.
+    /// The record of the result, for display.
     pub place: String,
     /// Why not.
-    pub why: Distrust,
+    pub why: TrustError,
 }
 
-/// Why a result is not believed. Keys are told by the first digits of their fingerprints.
+/// The reason why a result is not trusted. Keys are shown by the first digits of their fingerprints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
-pub enum Distrust {
-    /// Nobody signed it.
+pub enum TrustError {
+    /// The result has no signature.
     #[error("it is not signed")]
     Unsigned,
     /// Others signed it.
     #[error("it is signed by {}, and by no key that is trusted", keys.join(", "))]
     OtherKeys {
-        /// Whose signatures there say to be.
+        /// The fingerprints of the keys that the signatures claim.
         keys: Vec<String>,
     },
     /// There is something in the place of a signature.
@@ -49,10 +49,10 @@ pub enum Distrust {
     Invalid {
         /// The key.
         key: String,
-        /// What is wrong with it.
+        /// The problem.
         why: String,
     },
-    /// A signature of something else.
+    /// The signature belongs to another record.
     #[error(
         "its signature by the trusted key {key} is one of another record: this one was altered, or the signature copied"
     )]
@@ -63,28 +63,28 @@ pub enum Distrust {
 }
 
 impl Trust {
-    /// Trusts these keys, and nobody where there is none.
+    /// Trusts these keys. With an empty list, no result from a remote is trusted.
     pub fn in_keys(keys: Vec<PublicKey>) -> Self {
         Self { keys }
     }
 
-    /// Returns the names of the files in which signatures of an attempt by these keys stand.
+    /// Returns the names of the signature files of an attempt for these keys.
     pub(crate) fn file_names(&self, result: &crate::AttemptId) -> Vec<String> {
         self.keys.iter().map(|key| file_name(result, key)).collect()
     }
 
-    /// Returns the signature of a result that is to be believed, of those `there`, the names of files that `read` reads.
-    /// Where the bytes of its record are given, it must be one of exactly these.
+    /// Returns a valid signature of a result by a trusted key. `there` lists the signature files, and `read` reads one
+    /// of them. If `record` is given, the signature must cover exactly these bytes.
     ///
     /// # Errors
-    /// Those of `read`.
-    pub(crate) fn vouched<E>(
+    /// Returns the error of `read`.
+    pub(crate) fn verified_signature<E>(
         &self,
         record: Option<&[u8]>,
         result: &Attempt,
         there: &[String],
         read: &mut dyn FnMut(&str) -> Result<Vec<u8>, E>,
-    ) -> Result<Result<Signature, Distrust>, E> {
+    ) -> Result<Result<Signature, TrustError>, E> {
         let mut first = None;
         for key in &self.keys {
             let name = file_name(&result.id, key);
@@ -99,17 +99,17 @@ impl Trust {
         }
         let others = || there.iter().filter_map(|name| signature::signer(name, &result.id)).map(signature::short);
         Ok(Err(first.unwrap_or_else(|| match others().collect::<Vec<_>>() {
-            keys if keys.is_empty() => Distrust::Unsigned,
-            keys => Distrust::OtherKeys { keys },
+            keys if keys.is_empty() => TrustError::Unsigned,
+            keys => TrustError::OtherKeys { keys },
         })))
     }
 
-    /// Returns why a result of a store is not believed; none if it was made there, or a signature came with it.
+    /// Returns why a result in a store is not trusted. Returns `None` if it was made locally or has a valid signature.
     pub(crate) fn distrusts(&self, store: &Store, result: &Attempt) -> Result<Option<Untrusted>, FileError> {
         let Some(remote) = &result.remote else { return Ok(None) };
         let there = names(store, result)?;
-        // What it was pulled with, when its record was compared byte for byte.
-        let found = self.vouched(None, result, &there, &mut |name| local(store, result, name))?;
+        // The record was compared byte by byte when it was pulled.
+        let found = self.verified_signature(None, result, &there, &mut |name| local(store, result, name))?;
         Ok(found.err().map(|why| Untrusted { place: format!("{}, which was pulled from {remote},", result.id), why }))
     }
 

@@ -1,7 +1,7 @@
-//! DSSE v1: an envelope that holds bytes of a named type, and signatures over both.
+//! DSSE v1: an envelope with a typed payload and signatures over both.
 //!
-//! As <https://github.com/secure-systems-lab/dsse> specifies it: base64 may be standard or URL-safe, there may be several
-//! signatures, fields that are not known are ignored, and a signature's `keyid` is a hint that proves nothing. ECDSA P-256
+//! It implements <https://github.com/secure-systems-lab/dsse>: base64 may be standard or URL-safe, several signatures
+//! are allowed, unknown fields are ignored, and a signature's `keyid` is a hint that proves nothing. ECDSA P-256
 //! signatures are DER.
 
 use base64::Engine as _;
@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use crate::json::{self, JsonError};
 use crate::keys::{PublicKey, SigningKey};
 
-/// No envelope is larger; the manifest of a hundred thousand files has some 20 MB.
-pub const MOST_BYTES: usize = 64 << 20;
+/// Maximum size of an envelope. The manifest of a hundred thousand files takes about 20 MB.
+pub const MAX_BYTES: usize = 64 << 20;
 
-/// Each signature costs a verification, so that no envelope may have very many.
-const MOST_SIGNATURES: usize = 32;
+/// Maximum number of signatures. Each signature costs a verification.
+const MAX_SIGNATURES: usize = 32;
 
 /// Bytes of a named type, with signatures.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,17 +25,17 @@ pub struct Envelope {
     signatures: Vec<Signature>,
 }
 
-/// A signature, and whose it says to be.
+/// A signature and the name of its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Signature {
     keyid: String,
     bytes: Vec<u8>,
 }
 
-/// A text that is no envelope, or an envelope that proves nothing.
+/// The reason why a text is not a valid envelope, or its signature is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum DsseError {
-    /// It is no JSON of an envelope.
+    /// The text is not the JSON of an envelope.
     #[error("no DSSE envelope: {0}")]
     Json(#[from] JsonError),
     /// A field that is not base64.
@@ -43,11 +43,11 @@ pub enum DsseError {
     Base64 {
         /// The field.
         field: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         why: String,
     },
     /// More signatures than anybody makes.
-    #[error("no DSSE envelope: it has {found} signatures, more than {MOST_SIGNATURES}")]
+    #[error("no DSSE envelope: it has {found} signatures, more than {MAX_SIGNATURES}")]
     TooMany {
         /// How many.
         found: usize,
@@ -55,12 +55,12 @@ pub enum DsseError {
     /// No signature at all.
     #[error("it is not signed")]
     Unsigned,
-    /// Another type than what is expected.
+    /// The payload has another type than expected.
     #[error("what is signed is {found:?}, not {wanted:?}")]
     Type {
         /// The type.
         found: String,
-        /// What was expected.
+        /// The expected type.
         wanted: String,
     },
     /// No signature by the key.
@@ -89,34 +89,34 @@ struct WrittenSignature {
 }
 
 impl Envelope {
-    /// Signs bytes of a type; the key is named by its fingerprint.
+    /// Signs a payload of a type. The key is named by its fingerprint.
     pub fn sign(payload_type: &str, payload: Vec<u8>, key: &SigningKey) -> Self {
         let keyid = key.public().fingerprint().to_string();
         Self::sign_as(payload_type, payload, key, keyid)
     }
 
-    /// Signs bytes of a type; the key is named as given.
+    /// Signs a payload of a type. The key is named `keyid`.
     pub(crate) fn sign_as(payload_type: &str, payload: Vec<u8>, key: &SigningKey, keyid: String) -> Self {
         let bytes = key.sign(&pae(payload_type, &payload));
         Self { payload_type: payload_type.to_owned(), payload, signatures: vec![Signature { keyid, bytes }] }
     }
 
-    /// Reads the JSON of an envelope; nothing is verified.
+    /// Parses the JSON of an envelope without verifying it.
     ///
     /// # Errors
-    /// [`DsseError`], unless it is one of verification.
+    /// Returns [`DsseError`] if the JSON is not an envelope.
     pub fn from_json(bytes: &[u8]) -> Result<Self, DsseError> {
-        Self::from_written(json::read(bytes, MOST_BYTES)?)
+        Self::from_written(json::read(bytes, MAX_BYTES)?)
     }
 
-    /// Takes the value of an envelope's JSON; nothing is verified.
+    /// Converts the JSON value of an envelope without verifying it.
     pub(crate) fn from_value(value: serde_json::Value) -> Result<Self, DsseError> {
         Self::from_written(serde_json::from_value(value).map_err(JsonError::from)?)
     }
 
     fn from_written(written: Written) -> Result<Self, DsseError> {
         let Written { payload_type, payload, signatures } = written;
-        if signatures.len() > MOST_SIGNATURES {
+        if signatures.len() > MAX_SIGNATURES {
             return Err(DsseError::TooMany { found: signatures.len() });
         }
         let signatures = signatures.into_iter().map(|WrittenSignature { keyid, sig }| {
@@ -134,7 +134,7 @@ impl Envelope {
         json::to_line(&self.written())
     }
 
-    /// Returns what [`to_json`](Self::to_json) writes, to stand in other JSON.
+    /// Returns the value that [`to_json`](Self::to_json) writes, for use inside other JSON.
     pub(crate) fn written(&self) -> impl Serialize + use<> {
         let written = |signature: &Signature| WrittenSignature {
             keyid: Some(signature.keyid.clone()),
@@ -147,10 +147,11 @@ impl Envelope {
         }
     }
 
-    /// Returns the bytes that a key has signed as ones of a type.
+    /// Returns the payload if a key has signed it as this type.
     ///
     /// # Errors
-    /// [`DsseError::Unsigned`], [`DsseError::Type`], [`DsseError::NotByKey`].
+    /// Returns [`DsseError::Unsigned`] if there is no signature, [`DsseError::Type`] if the payload has another type,
+    /// and [`DsseError::NotByKey`] if no signature is by this key.
     pub fn verify(&self, payload_type: &str, key: &PublicKey) -> Result<&[u8], DsseError> {
         if self.signatures.is_empty() {
             return Err(DsseError::Unsigned);
@@ -165,23 +166,24 @@ impl Envelope {
         Ok(&self.payload)
     }
 
-    /// Returns the type that it says its bytes have; nobody vouches for it.
+    /// Returns the type of the payload without verifying it.
     pub fn unverified_type(&self) -> &str {
         &self.payload_type
     }
 
-    /// Returns its bytes; nobody vouches for them.
+    /// Returns the payload without verifying it.
     pub fn unverified_payload(&self) -> &[u8] {
         &self.payload
     }
 
-    /// Returns whose its signatures say to be: the names of keys, which may be empty; nobody vouches for them.
+    /// Returns the key names of the signatures, which may be empty, without verifying them.
     pub fn unverified_keyids(&self) -> impl Iterator<Item = &str> {
         self.signatures.iter().map(|signature| signature.keyid.as_str())
     }
 }
 
-/// Returns what is signed: "DSSEv1", the type and the bytes, the last two with their length (pre-authentication encoding).
+/// Returns the signed bytes: "DSSEv1", the type and the payload, the last two with their length (pre-authentication
+/// encoding).
 pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
     [head.as_bytes(), payload].concat()

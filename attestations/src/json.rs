@@ -1,7 +1,7 @@
-//! JSON as it is signed and checked: bounded, and with no key twice in an object.
+//! Reading JSON that is signed: limited in size, and without duplicate keys in an object.
 //!
-//! A reader that takes the first of two equal keys and one that takes the last see two documents in one; whoever checks
-//! a document must not see another than whoever uses it.
+//! Some readers take the first of two equal keys and others the last. The verifier of a document and its user must not
+//! see different values.
 
 use std::fmt;
 
@@ -17,18 +17,18 @@ pub enum JsonError {
     TooLarge {
         /// Its size.
         bytes: usize,
-        /// What is read at most.
+        /// The limit.
         most: usize,
     },
-    /// It is no JSON, has a key twice, or holds other fields than it should.
+    /// The text is not valid JSON, has a duplicate key, or has other fields than expected.
     #[error("{0}")]
     Text(#[from] serde_json::Error),
 }
 
-/// Reads a value of at most `most` bytes of JSON.
+/// Reads a value from at most `most` bytes of JSON.
 ///
 /// # Errors
-/// [`JsonError`]; also where an object, however deep, has a key twice.
+/// Returns [`JsonError`] if the bytes are too long or not valid JSON, or if an object at any depth has a duplicate key.
 pub fn read<T: DeserializeOwned>(bytes: &[u8], most: usize) -> Result<T, JsonError> {
     if bytes.len() > most {
         return Err(JsonError::TooLarge { bytes: bytes.len(), most });
@@ -39,7 +39,7 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8], most: usize) -> Result<T, JsonErr
     Ok(serde_json::from_value(value)?)
 }
 
-/// Returns a value as JSON in one line without its end; fields in the order of their declaration.
+/// Returns a value as JSON on one line, without a line feed. Fields are in the order of their declaration.
 pub(crate) fn to_line(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("these are plain structs, and maps with text keys")
 }
@@ -51,7 +51,7 @@ pub(crate) fn to_text(value: &impl Serialize) -> String {
     text
 }
 
-/// Reads any value, in which no object has a key twice.
+/// Accepts any value without duplicate keys.
 struct Unique;
 
 impl<'de> DeserializeSeed<'de> for Unique {

@@ -1,17 +1,36 @@
-//! What other people's verifiers read: keys, signatures, and statements about files.
+//! Keys, signatures and signed statements about files, in the formats of public verifiers.
 //!
 //! ```text
 //! keys           ECDSA P-256 keys in PEM files, and their fingerprints
-//! dsse           an envelope: bytes of a named type, with signatures
-//! statement      an in-toto statement: something is said of files that are named by digest
-//! slsa           what is said there of a build: SLSA provenance v1
-//! model_signing  a signed list of a model's files: an OpenSSF Model Signing v1.0 bundle
-//! ro_crate       a folder described for people and catalogues: RO-Crate with the Process Run Crate profile
+//! dsse           DSSE envelopes: a typed payload with signatures
+//! statement      in-toto statements: claims about files that are identified by digest
+//! slsa           SLSA provenance v1: a predicate that describes a build
+//! model_signing  OpenSSF Model Signing v1.0: a signed list of a model's files
+//! ro_crate       RO-Crate with the Process Run Crate profile: a machine-readable description of a folder
 //! ```
 //!
-//! Formats only: nothing here knows a store, a ledger or a network, and no file is read or written but those of keys. The
-//! same values give the same bytes, signatures included (RFC 6979). What is read is bounded in size, and a JSON object
-//! that has a key twice is refused, since two readers could take it for two things.
+//! The crate implements formats only. It does not know stores, ledgers or networks, and reads and writes no files except
+//! key files. The same values give the same bytes, including signatures (RFC 6979). Input is limited in size, and JSON
+//! objects with duplicate keys are rejected, because two readers could interpret them differently.
+//!
+//! ```
+//! use serde_json::json;
+//! use tfnas_attestations::Sha256Digest;
+//! use tfnas_attestations::dsse::Envelope;
+//! use tfnas_attestations::keys::SigningKey;
+//! use tfnas_attestations::statement::{ResourceDescriptor, Statement};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let key = SigningKey::generate()?;
+//! let file = ResourceDescriptor::file("model.pth".to_owned(), &Sha256Digest::of_bytes(b"weights"));
+//! let signed = Statement::new(vec![file], "https://example.com/review/v1", json!({ "approved": true })).sign(&key);
+//!
+//! let envelope = Envelope::from_json(signed.to_json().as_bytes())?;
+//! let statement = Statement::verified(&envelope, &key.public())?;
+//! assert_eq!(statement.predicate["approved"], true);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod dsse;
 pub mod json;

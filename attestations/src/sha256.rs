@@ -28,10 +28,10 @@ impl Sha256Digest {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// Returns the digest of all that `reader` still gives, and how many bytes that was.
+    /// Returns the digest of the remaining bytes of `reader` and their number.
     ///
     /// # Errors
-    /// Those of the reader.
+    /// Returns the error of the reader.
     pub fn of_reader(reader: &mut impl Read) -> std::io::Result<(Self, u64)> {
         let mut hasher = Sha256::new();
         let mut block = vec![0; BLOCK_BYTES];

@@ -1,6 +1,6 @@
-//! SLSA provenance v1: what was built, of what, by whom and when. The predicate of an in-toto statement.
+//! SLSA provenance v1, the predicate of an in-toto statement: what was built, from what, by whom and when.
 //!
-//! As <https://slsa.dev/spec/v1.0/provenance> specifies it.
+//! It implements <https://slsa.dev/spec/v1.0/provenance>.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -9,31 +9,31 @@ use std::collections::BTreeMap;
 use crate::Timestamp;
 use crate::statement::{ResourceDescriptor, Statement};
 
-/// What a statement that holds a [`Provenance`] says to hold.
+/// The predicate type of a statement with a [`Provenance`].
 pub const PREDICATE_TYPE: &str = "https://slsa.dev/provenance/v1";
 
 /// Where the subjects of a statement come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Provenance {
-    /// What was to be built, of what.
+    /// The inputs of the build.
     pub build_definition: BuildDefinition,
     /// How that went.
     pub run_details: RunDetails,
 }
 
-/// What was to be built, of what.
+/// The inputs of a build.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BuildDefinition {
-    /// What the parameters mean: a URI.
+    /// The meaning of the parameters, as a URI.
     pub build_type: String,
-    /// What the user chose.
+    /// The parameters chosen by the user.
     pub external_parameters: Map<String, Value>,
-    /// What the builder chose.
+    /// The parameters chosen by the builder.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub internal_parameters: Map<String, Value>,
-    /// What was read.
+    /// The artifacts used by the build.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resolved_dependencies: Vec<ResourceDescriptor>,
 }
@@ -42,26 +42,26 @@ pub struct BuildDefinition {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunDetails {
-    /// Who built.
+    /// The builder.
     pub builder: Builder,
     /// Which build it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BuildMetadata>,
-    /// What came out beside the subjects.
+    /// Outputs other than the subjects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub byproducts: Vec<ResourceDescriptor>,
 }
 
-/// Who built.
+/// The builder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Builder {
-    /// What is trusted to have built as it says: a URI.
+    /// The trusted identity of the builder, as a URI.
     pub id: String,
     /// The versions of its parts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub version: BTreeMap<String, String>,
-    /// What it itself is made of.
+    /// The components of the builder.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub builder_dependencies: Vec<ResourceDescriptor>,
 }

@@ -1,7 +1,7 @@
-//! An in-toto Statement v1: something is said of files that are named by digest.
+//! In-toto Statement v1: a claim about files that are identified by digest.
 //!
-//! As <https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md> specifies it: fields that are not known are
-//! ignored. What is said is a predicate of a named type.
+//! It implements <https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md>. Unknown fields are ignored.
+//! The claim is a predicate of a named type.
 
 use std::collections::BTreeMap;
 
@@ -14,28 +14,28 @@ use crate::dsse::{self, DsseError, Envelope};
 use crate::json::{self, JsonError};
 use crate::keys::{PublicKey, SigningKey};
 
-/// The type of what is signed when a statement is.
+/// The payload type of a signed statement.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 
 /// The only version of statements that is read and written here.
 const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 
-/// A statement; serialises as in-toto's JSON.
+/// A statement. It serializes as in-toto's JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Statement {
     #[serde(rename = "_type")]
     version: String,
-    /// What it is about; each has a digest.
+    /// The subjects of the statement. Each has a digest.
     pub subject: Vec<ResourceDescriptor>,
-    /// What kind of thing is said: a URI.
+    /// The type of the predicate, as a URI.
     pub predicate_type: String,
-    /// What is said.
+    /// The predicate.
     #[serde(default)]
     pub predicate: Value,
 }
 
-/// A file or something else that has a digest, a name or an address.
+/// A file or another resource, identified by a digest, a name or a URI.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceDescriptor {
@@ -54,7 +54,7 @@ pub struct ResourceDescriptor {
     /// Its media type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
-    /// What else is known of it.
+    /// Additional information.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, Value>,
 }
@@ -65,7 +65,7 @@ pub enum StatementError {
     /// The envelope, or its signature.
     #[error(transparent)]
     Envelope(#[from] DsseError),
-    /// Its bytes are no statement.
+    /// The payload is not a statement.
     #[error("what is signed is no in-toto statement: {0}")]
     Json(#[from] JsonError),
     /// A statement of another version.
@@ -77,15 +77,15 @@ pub enum StatementError {
     /// A statement about nothing, or about something without a digest.
     #[error("the statement is about {what}, which no digest names")]
     Subject {
-        /// What it is about.
+        /// The subject without a digest.
         what: String,
     },
-    /// A statement of something else.
+    /// The predicate has another type than expected.
     #[error("the statement is one of {found:?}, not of {wanted:?}")]
     Predicate {
-        /// What it says.
+        /// The type found.
         found: String,
-        /// What was expected.
+        /// The expected type.
         wanted: String,
     },
 }
@@ -97,7 +97,7 @@ impl ResourceDescriptor {
         Self { name: Some(name.into()), digest, ..Self::default() }
     }
 
-    /// Returns its SHA-256, where it is given.
+    /// Returns the SHA-256 digest, if given.
     pub fn sha256(&self) -> Option<Sha256Digest> {
         self.digest.get("sha256")?.parse().ok()
     }
@@ -109,7 +109,7 @@ impl Statement {
         Self { version: STATEMENT_TYPE.to_owned(), subject, predicate_type: predicate_type.into(), predicate }
     }
 
-    /// Returns its JSON in one line: what is signed.
+    /// Returns the JSON of the statement on one line. These are the signed bytes.
     pub fn to_json(&self) -> String {
         json::to_line(self)
     }
@@ -119,12 +119,12 @@ impl Statement {
         Envelope::sign(PAYLOAD_TYPE, self.to_json().into_bytes(), key)
     }
 
-    /// Reads the JSON of a statement; whoever has it from an envelope takes [`verified`](Self::verified).
+    /// Parses the JSON of a statement. To read a signed statement, use [`verified`](Self::verified).
     ///
     /// # Errors
-    /// [`StatementError`], unless it is one of the envelope or the predicate.
+    /// Returns [`StatementError`] if the JSON is not a valid statement.
     pub fn from_json(bytes: &[u8]) -> Result<Self, StatementError> {
-        let statement: Self = json::read(bytes, dsse::MOST_BYTES)?;
+        let statement: Self = json::read(bytes, dsse::MAX_BYTES)?;
         if statement.version != STATEMENT_TYPE {
             return Err(StatementError::Version { found: statement.version });
         }
@@ -136,18 +136,19 @@ impl Statement {
         }
     }
 
-    /// Returns the statement in an envelope, that a key has signed.
+    /// Returns the statement in an envelope if a key has signed it.
     ///
     /// # Errors
-    /// [`StatementError`], unless it is one of the predicate.
+    /// Returns [`StatementError`] if the signature or the statement is not valid.
     pub fn verified(envelope: &Envelope, key: &PublicKey) -> Result<Self, StatementError> {
         Self::from_json(envelope.verify(PAYLOAD_TYPE, key)?)
     }
 
-    /// Returns what is said, if it is of this kind.
+    /// Returns the predicate if it has the expected type.
     ///
     /// # Errors
-    /// [`StatementError::Predicate`]; [`StatementError::Json`] where its fields are other ones.
+    /// Returns [`StatementError::Predicate`] if it has another type, and [`StatementError::Json`] if its fields do not
+    /// match.
     pub fn predicate<T: DeserializeOwned>(&self, predicate_type: &str) -> Result<T, StatementError> {
         if self.predicate_type != predicate_type {
             let found = self.predicate_type.clone();

@@ -7,12 +7,13 @@ use serde::{Serialize, Serializer};
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
 
-/// A moment in milliseconds since 1970, UTC, of the years 0 to 9999; written as in RFC 3339 (`2026-01-31T12:00:00.500Z`).
+/// A UTC time in milliseconds since 1970, in the years 0 to 9999. It is written in RFC 3339 form
+/// (`2026-01-31T12:00:00.500Z`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// Returns the moment; none outside the years that can be written.
+    /// Returns the time, or `None` outside the supported years.
     pub fn from_ms(ms: i64) -> Option<Self> {
         // The first moment of the year 0 and that of the year 10000.
         const YEARS_MS: std::ops::Range<i64> = -719_528 * DAY_MS..2_932_897 * DAY_MS;

@@ -49,7 +49,7 @@ struct BatchNormOverRanks : torch::autograd::Function<BatchNormOverRanks> {
         at::native_batch_norm(x, weight, bias, f32_mean, f32_variance, /*training=*/false, momentum, epsilon));
   }
 
-  // With s = weight / sqrt(variance + epsilon) and x' the normalised x: the gradient of x is
+  // With s = weight / sqrt(variance + epsilon) and x' the normalized x: the gradient of x is
   // s (dy - sum(dy) / count - x' sum(dy x') / count), where the sums are over all ranks. The first term is what batch norm with given
   // statistics has; the rest is linear in x.
   static torch::autograd::variable_list backward(

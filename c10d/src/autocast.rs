@@ -1,4 +1,4 @@
-//! Lower precision where it is safe, chosen operation by operation: libtorch's autocast.
+//! Mixed precision with libtorch's autocast: operations that are safe in a lower precision use it.
 
 use std::marker::PhantomData;
 
@@ -12,9 +12,9 @@ pub enum Precision {
     /// 32 bits: as without autocast.
     #[default]
     F32,
-    /// bfloat16: the range of f32, 8 bits of precision; needs no gradient scaling.
+    /// bfloat16: the range of f32 with 8 bits of precision. It needs no gradient scaling.
     Bf16,
-    /// float16: 11 bits of precision, largest value 65504; wants a [`GradScaler`](crate::GradScaler) in training.
+    /// float16: 11 bits of precision, largest value 65504. Training needs a [`GradScaler`](crate::GradScaler).
     F16,
 }
 
@@ -42,22 +42,23 @@ impl Precision {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{precision:?} on {device:?}: this libtorch cannot train in it here ({message}); use bf16 or f32")]
 pub struct PrecisionError {
-    /// What was asked for.
+    /// The requested precision.
     pub precision: Precision,
     /// Where.
     pub device: Device,
-    /// What libtorch says.
+    /// The message of libtorch.
     pub message: String,
 }
 
-/// Runs `body` with autocast on this thread: on that device, operations that gain from `precision` are computed in it, and those
-/// that need the range or precision of f32 in f32. Parameters stay f32; they are converted once for each outermost call.
+/// Runs `body` with autocast enabled on this thread. On that device, operations that benefit from `precision` are
+/// computed in it, and operations that need the range or precision of f32 are computed in f32. Parameters stay f32;
+/// they are converted once per outermost call.
 ///
-/// Only the forward pass and the loss belong into `body`: the backward pass uses the dtypes of the forward pass by itself.
-/// [`Precision::F32`] runs `body` as it is.
+/// Run only the forward pass and the loss inside `body`: the backward pass uses the dtypes of the forward pass. With
+/// [`Precision::F32`], `body` runs unchanged.
 ///
 /// # Errors
-/// [`PrecisionError`] for a device that is neither a CPU nor a CUDA device; `body` has not run then.
+/// Returns [`PrecisionError`], without running `body`, if the device is neither a CPU nor a CUDA device.
 pub fn autocast<T>(device: Device, precision: Precision, body: impl FnOnce() -> T) -> Result<T, PrecisionError> {
     if precision == Precision::F32 {
         return Ok(body());
@@ -68,10 +69,10 @@ pub fn autocast<T>(device: Device, precision: Precision, body: impl FnOnce() -> 
     Ok(result)
 }
 
-/// Tries whether a device can train in a precision, by a small network: convolution, depthwise convolution, linear.
+/// Checks whether a device can train in a precision, with a small network: convolution, depthwise convolution, linear.
 ///
 /// # Errors
-/// [`PrecisionError`] where it cannot.
+/// Returns [`PrecisionError`] if it cannot.
 pub fn check(device: Device, precision: Precision) -> Result<(), PrecisionError> {
     let step = || {
         let options = (Kind::Float, device);
@@ -98,7 +99,7 @@ pub fn check(device: Device, precision: Precision) -> Result<(), PrecisionError>
     Err(PrecisionError { precision, device, message })
 }
 
-/// Autocast is as it was before when this is dropped.
+/// Restores the previous autocast state when dropped.
 struct Guard {
     before: AutocastBefore,
     /// Autocast is a thread's own.
@@ -114,7 +115,7 @@ impl Guard {
             _ => return Err(refused("autocast is for CPUs and CUDA devices".to_owned())),
         };
         let mut before = AutocastBefore::default();
-        // SAFETY: the shim writes `before`, which has the layout of its own struct.
+        // SAFETY: the shim writes `before`, which has the same layout as its own struct.
         call(|message| unsafe { raw::c10d_autocast_enter(is_cuda, precision.number(), &mut before, message) })
             .map_err(|failure| refused(failure.message))?;
         Ok(Self { before, _of_this_thread: PhantomData })
@@ -123,7 +124,7 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // SAFETY: `before` is what the shim wrote on this thread; guards nest, since only `autocast` makes them.
+        // SAFETY: `before` was written by the shim on this thread. Guards nest because only `autocast` creates them.
         unsafe { raw::c10d_autocast_leave(&self.before) };
     }
 }

@@ -1,4 +1,4 @@
-//! Which rank of how many this process is, as torchrun says it in the environment.
+//! The rank of this process and the number of ranks, from torchrun's environment variables.
 
 use std::fmt;
 
@@ -6,17 +6,17 @@ use std::fmt;
 const RANK: &str = "RANK";
 /// How many processes there are.
 const WORLD_SIZE: &str = "WORLD_SIZE";
-/// Number of this process among those of its machine.
+/// Index of this process among the processes of its machine.
 const LOCAL_RANK: &str = "LOCAL_RANK";
 /// Where the store listens: host and port.
 const MASTER_ADDR: &str = "MASTER_ADDR";
 const MASTER_PORT: &str = "MASTER_PORT";
 /// `True` where torchrun's agent holds the store, so that rank 0 must not.
 const AGENT_STORE: &str = "TORCHELASTIC_USE_AGENT_STORE";
-/// How many processes this machine has; not needed, but if there, it must fit.
+/// Number of processes on this machine. Optional, but validated if set.
 const LOCAL_WORLD_SIZE: &str = "LOCAL_WORLD_SIZE";
 
-/// The variables without which there is no rank.
+/// The required variables.
 const NEEDED: [&str; 5] = [RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT];
 
 /// Where a store listens.
@@ -42,7 +42,7 @@ impl Address {
     }
 }
 
-/// Which rank of how many a process is, and where the ranks meet.
+/// The rank of a process, the number of ranks, and the address of the master.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Environment {
     rank: usize,
@@ -52,7 +52,7 @@ pub struct Environment {
     uses_agent_store: bool,
 }
 
-/// Variables that say nothing of use.
+/// The reason why the variables are not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvironmentError {
     /// Some of the variables are set, but not all.
@@ -70,9 +70,9 @@ pub enum EnvironmentError {
     Malformed {
         /// Name of the variable.
         name: &'static str,
-        /// What it holds, cut short where it is long.
+        /// The value, shortened if it is long.
         value: String,
-        /// What it may hold.
+        /// The valid values.
         wanted: &'static str,
     },
     /// Two values that cannot both be.
@@ -90,20 +90,20 @@ pub enum EnvironmentError {
 }
 
 impl Environment {
-    /// Reads the variables of this process; none where none of them is set: a process on its own.
+    /// Reads the variables of this process. Returns `None` if none of them is set: the process runs alone.
     ///
     /// # Errors
-    /// [`EnvironmentError`] where some are missing, malformed or contradict each other.
+    /// Returns [`EnvironmentError`] if some variables are missing, malformed or contradict each other.
     pub fn read() -> Result<Option<Self>, EnvironmentError> {
         Self::from_variables(|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
     }
 
-    /// [`read`](Environment::read) of other variables than this process's own.
+    /// Like [`read`](Environment::read), with a function that returns the value of a variable.
     ///
     /// # Errors
-    /// As for [`read`](Environment::read).
+    /// Returns the errors of [`read`](Environment::read).
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, EnvironmentError> {
-        // MASTER_ADDR and MASTER_PORT alone say nothing of a rank: a cluster's shell may have them set.
+        // MASTER_ADDR and MASTER_PORT alone do not imply a rank: the shell of a cluster may set them.
         let Some(set) = [RANK, WORLD_SIZE].into_iter().find(|name| variable(name).is_some()) else {
             return Ok(None);
         };
@@ -134,10 +134,10 @@ impl Environment {
         Ok(Some(Self::new(rank, world_size, local_rank, Address { host, port }, uses_agent_store)?))
     }
 
-    /// The environment with these values.
+    /// Creates an environment with these values.
     ///
     /// # Errors
-    /// [`EnvironmentError::Contradiction`] for a rank, or a local one, that is not below `world_size`.
+    /// Returns [`EnvironmentError::Contradiction`] if the rank or the local rank is not below `world_size`.
     pub fn new(
         rank: usize,
         world_size: usize,
@@ -155,7 +155,7 @@ impl Environment {
         Ok(Self { rank, world_size, local_rank, master, uses_agent_store })
     }
 
-    /// The variables that say this, for a process to be started.
+    /// Returns the variables with these values, for a child process.
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         let agent = if self.uses_agent_store { "True" } else { "False" };
         vec![
@@ -178,23 +178,23 @@ impl Environment {
         self.world_size
     }
 
-    /// Number of this process among those of its machine, from 0: which GPU is its own.
+    /// Index of this process among the processes of its machine, from 0. It selects the GPU.
     pub fn local_rank(&self) -> usize {
         self.local_rank
     }
 
-    /// Where the ranks meet.
+    /// The address where the ranks rendezvous.
     pub fn master(&self) -> &Address {
         &self.master
     }
 
-    /// Whether torchrun's agent holds the store; otherwise rank 0 does.
+    /// Whether torchrun's agent hosts the store. Otherwise rank 0 does.
     pub fn uses_agent_store(&self) -> bool {
         self.uses_agent_store
     }
 }
 
-/// What a variable says.
+/// Parses the value of a variable.
 fn parse<T>(
     name: &'static str,
     text: &str,
@@ -232,7 +232,7 @@ mod tests {
         (AGENT_STORE, "True"),
     ];
 
-    /// torchrun's variables with some of them changed, or taken away by an empty value.
+    /// torchrun's variables with some changes; an empty value removes a variable.
     fn read(changes: &[(&str, &str)]) -> Result<Option<Environment>, EnvironmentError> {
         Environment::from_variables(|name| {
             let changed = changes.iter().find(|(changed, _)| *changed == name);

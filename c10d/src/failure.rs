@@ -1,10 +1,12 @@
+//! Errors of collectives.
+
 use std::time::Duration;
 
 use crate::raw::{Failure, Kind};
 
-/// What gloo writes where a peer's connection is gone.
+/// Messages of gloo about a closed connection.
 const LOST: [&str; 5] = ["closed by peer", "reset by peer", "Broken pipe", "Connection refused", "Socket closed"];
-/// What gloo and c10d write where nobody answers.
+/// Messages of gloo and c10d about a timeout.
 const SILENT: [&str; 4] = ["Timed out", "timed out", "timeout", "failed to pass monitoredBarrier"];
 
 /// A collective that has failed on this rank.
@@ -15,7 +17,7 @@ pub struct CollectiveError {
     pub rank: usize,
     /// How many there are.
     pub world_size: usize,
-    /// What was asked for.
+    /// The failed operation.
     pub operation: &'static str,
     /// Why it has failed.
     pub cause: Cause,
@@ -24,30 +26,30 @@ pub struct CollectiveError {
 /// Why a collective has failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
-    /// A peer that does not answer.
+    /// A peer did not respond in time.
     #[error("a rank has not answered within {} s: it has died, hangs, or does something else ({message})", .timeout.as_secs_f64())]
     TimedOut {
         /// How long this rank has waited.
         timeout: Duration,
-        /// What c10d says; from a barrier on rank 0, which ranks are missing.
+        /// The message of c10d. For a barrier on rank 0 it names the missing ranks.
         message: String,
     },
-    /// A peer whose process has ended.
+    /// The process of a peer has ended.
     #[error("the connection to another rank is lost, so that rank has ended: see its own message ({message})")]
     ConnectionLost {
-        /// What c10d says.
+        /// The message of c10d.
         message: String,
     },
     /// A call that cannot be carried out.
     #[error("{message}")]
     Refused {
-        /// What is wrong with it.
+        /// The problem.
         message: String,
     },
 }
 
 impl CollectiveError {
-    /// What an exception in a collective means.
+    /// Classifies an exception thrown by a collective.
     pub(crate) fn new(
         (rank, world_size): (usize, usize),
         operation: &'static str,
@@ -57,7 +59,7 @@ impl CollectiveError {
         let message = tidy(&failure.message);
         let has = |texts: &[&str]| texts.iter().any(|text| message.contains(text));
         let cause = match failure.kind {
-            // One lost connection makes gloo's own waiting end, which it then calls a timeout as well.
+            // A lost connection also ends gloo's own wait, which gloo then reports as a timeout.
             _ if has(&LOST) => Cause::ConnectionLost { message },
             Kind::TimedOut | Kind::Store => Cause::TimedOut { timeout, message },
             _ if has(&SILENT) => Cause::TimedOut { timeout, message },
@@ -68,7 +70,7 @@ impl CollectiveError {
     }
 }
 
-/// A message without gloo's places in its own source, and without its advice to look at another rank's log.
+/// Removes gloo's source locations and its advice to check the logs of other ranks from a message.
 fn tidy(message: &str) -> String {
     let message = message.split(" This is typically caused by").next().unwrap_or_default();
     match message.split_once("] ") {

@@ -1,21 +1,22 @@
-//! Gradient scaling: keeps the gradients of f16 above its smallest numbers.
+//! Gradient scaling, which keeps f16 gradients from underflowing.
 //!
-//! The loss is multiplied by a scale before the backward pass and the gradients are divided by it afterwards. A step whose
-//! gradients are not all finite is left out and makes the scale smaller; enough good steps in a row make it larger.
-//! Semantics and arithmetic are those of `torch.amp.GradScaler`, by the same two operations of libtorch.
+//! The loss is multiplied by a scale before the backward pass, and the gradients are divided by it afterwards. A step
+//! with non-finite gradients is skipped and reduces the scale; a number of good steps in a row increases it. Semantics
+//! and arithmetic are those of `torch.amp.GradScaler`, with the same two libtorch operations.
 
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::raw::{self, call, tensor_pointer, tensor_pointers};
 
-/// How a scale moves; the defaults are PyTorch's.
+/// The settings of a scaler. The defaults are PyTorch's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GradScalerSettings {
     /// Scale of the first step, above 0.
     pub initial_scale: f64,
-    /// What the scale is multiplied by after [`growth_interval`](GradScalerSettings::growth_interval) good steps in a row, above 1.
+    /// Factor for the scale after [`growth_interval`](GradScalerSettings::growth_interval) good steps in a row. Above
+    /// 1.
     pub growth_factor: f64,
-    /// What the scale is multiplied by after a step that was left out, above 0 and below 1.
+    /// Factor for the scale after a skipped step. Above 0 and below 1.
     pub backoff_factor: f64,
     /// Good steps in a row until the scale grows, at least 1.
     pub growth_interval: i64,
@@ -27,7 +28,7 @@ impl Default for GradScalerSettings {
     }
 }
 
-/// Why a scaler cannot be made, restored or used.
+/// The reason why a scaler cannot be created, restored or used.
 #[derive(Debug, thiserror::Error)]
 pub enum GradScalerError {
     /// A setting, or a saved number, out of its range.
@@ -35,12 +36,12 @@ pub enum GradScalerError {
     OutOfRange {
         /// Which number.
         name: &'static str,
-        /// What it is.
+        /// The value.
         value: f64,
-        /// What it may be.
+        /// The valid values.
         wanted: &'static str,
     },
-    /// Gradients that libtorch cannot unscale, such as those of integers, or of several devices.
+    /// libtorch cannot unscale the gradients, for example because they are integers or on several devices.
     #[error("the gradients cannot be unscaled: {0}")]
     Gradients(String),
     /// The scale cannot be moved.
@@ -48,7 +49,7 @@ pub enum GradScalerError {
     Update(#[source] TchError),
 }
 
-/// What a scaler must remember between two processes.
+/// The state of a scaler, for checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GradScalerState {
     /// The scale.
@@ -57,7 +58,7 @@ pub struct GradScalerState {
     pub good_steps: i64,
 }
 
-/// A loss scale that finds its own size.
+/// A dynamic loss scale.
 ///
 /// ```
 /// # use tch::{Device, Kind, Tensor};
@@ -75,7 +76,7 @@ pub struct GradScalerState {
 /// # }
 /// ```
 ///
-/// On many ranks the gradients are the same everywhere when they come from a [`Reducer`](crate::Reducer), and so are the decisions.
+/// With a [`Reducer`](crate::Reducer), all ranks have the same gradients and make the same decisions.
 #[derive(Debug)]
 pub struct GradScaler {
     /// `[1]` f32.
@@ -86,10 +87,10 @@ pub struct GradScaler {
 }
 
 impl GradScaler {
-    /// A scaler before its first step, for gradients on this device.
+    /// Creates a scaler for gradients on this device.
     ///
     /// # Errors
-    /// [`GradScalerError::OutOfRange`].
+    /// Returns [`GradScalerError::OutOfRange`] for an invalid setting.
     pub fn new(settings: GradScalerSettings, device: Device) -> Result<Self, GradScalerError> {
         let check = |name, value: f64, is_right: bool, wanted| {
             if is_right { Ok(()) } else { Err(GradScalerError::OutOfRange { name, value, wanted }) }
@@ -98,7 +99,7 @@ impl GradScaler {
         let interval = growth_interval as f64;
         check("growth factor", growth_factor, growth_factor > 1.0 && growth_factor.is_finite(), "above 1")?;
         check("backoff factor", backoff_factor, backoff_factor > 0.0 && backoff_factor < 1.0, "above 0 and below 1")?;
-        check("growth interval", interval, (1..=MOST_STEPS).contains(&growth_interval), "1 to 2147483647")?;
+        check("growth interval", interval, (1..=MAX_STEPS).contains(&growth_interval), "1 to 2147483647")?;
         let mut scaler = Self {
             scale: Tensor::zeros([1], (Kind::Float, device)),
             good_steps: Tensor::zeros([1], (Kind::Int, device)),
@@ -108,18 +109,19 @@ impl GradScaler {
         Ok(scaler)
     }
 
-    /// The loss `[]`, f32, times the scale: what the backward pass begins with.
+    /// Multiplies the loss, `[]` f32, by the scale. Start the backward pass from the result.
     pub fn scale(&self, loss: &Tensor) -> Tensor {
         loss * self.scale.squeeze()
     }
 
-    /// Divides the gradients by the scale, in place, and moves the scale; returns whether all were finite, so that the
-    /// optimiser may step. Waits for the device.
+    /// Divides the gradients by the scale in place and updates the scale. Returns whether all gradients were finite, so
+    /// that the optimizer may step. Waits for the device.
     ///
-    /// To be called once a step, with all gradients, before they are clipped.
+    /// Call it once per step with all gradients, before they are clipped.
     ///
     /// # Errors
-    /// [`GradScalerError::Gradients`], [`GradScalerError::Update`].
+    /// Returns [`GradScalerError::Gradients`] if libtorch cannot unscale the gradients, and [`GradScalerError::Update`]
+    /// if it cannot update the scale.
     pub fn unscale(&mut self, gradients: &[Option<Tensor>]) -> Result<bool, GradScalerError> {
         let found_inf = self.scale.zeros_like();
         // In f64, as PyTorch does: the inverse of a small f32 must not become infinite.
@@ -141,21 +143,21 @@ impl GradScaler {
         Ok(found_inf.double_value(&[0]) == 0.0)
     }
 
-    /// What to save. Waits for the device.
+    /// Returns the state to save. Waits for the device.
     pub fn state(&self) -> GradScalerState {
         GradScalerState { scale: self.scale.double_value(&[0]), good_steps: self.good_steps.int64_value(&[0]) }
     }
 
-    /// Puts a saved state back.
+    /// Restores a saved state.
     ///
     /// # Errors
-    /// [`GradScalerError::OutOfRange`]; the scaler is as before then.
+    /// Returns [`GradScalerError::OutOfRange`] for an invalid state. The scaler is unchanged then.
     pub fn restore(&mut self, state: GradScalerState) -> Result<(), GradScalerError> {
         let GradScalerState { scale, good_steps } = state;
         if !(scale > 0.0 && (scale as f32).is_finite() && scale as f32 > 0.0) {
             return Err(GradScalerError::OutOfRange { name: "scale", value: scale, wanted: "above 0, and an f32" });
         }
-        if !(0..MOST_STEPS).contains(&good_steps) {
+        if !(0..MAX_STEPS).contains(&good_steps) {
             let (name, value) = ("number of good steps", good_steps as f64);
             return Err(GradScalerError::OutOfRange { name, value, wanted: "0 or above" });
         }
@@ -166,7 +168,7 @@ impl GradScaler {
 }
 
 /// Steps are counted in 32 bits.
-const MOST_STEPS: i64 = i32::MAX as i64;
+const MAX_STEPS: i64 = i32::MAX as i64;
 
 #[cfg(test)]
 mod tests {
@@ -216,7 +218,7 @@ mod tests {
         let mut scaler = GradScaler::new(GradScalerSettings::default(), Device::Cpu).expect("right settings");
         let mut left_out = 0;
         loop {
-            // 3 times the scale of 65536 is more than f16 holds; 3 times 16384 is not.
+            // 3 times the scale of 65536 overflows f16; 3 times 16384 does not.
             let loss = (weight.to_kind(Kind::Half) * 3.0).sum(Kind::Float);
             let found = Tensor::run_backward(&[scaler.scale(&loss)], &[&weight], false, false);
             let found: Vec<Option<Tensor>> = found.into_iter().map(Some).collect();

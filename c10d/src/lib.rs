@@ -1,17 +1,17 @@
-//! PyTorch's own engines for many processes and for mixed precision, from Rust: c10d's store, process groups and reducer,
-//! autocast, and gradient scaling.
+//! Bindings of PyTorch's engines for distributed training and mixed precision: c10d's store, process groups and reducer,
+//! autocast, and gradient scaling. The crate does not know networks, data or the method.
 //!
-//! # The pieces
+//! # Modules
 //!
-//! * [`environment`]: torchrun's variables, which say which rank of how many this process is.
-//! * [`store`], [`mod@rendezvous`]: the key-value store that ranks find each other by, and how they meet in it.
+//! * [`environment`]: torchrun's variables: the rank of this process and the number of ranks.
+//! * [`store`], [`mod@rendezvous`]: the key-value store, and how ranks find each other in it.
 //! * [`process_group`]: collectives: all-reduce, broadcast, all-gather, barrier; and, with gradients, a sum over ranks and a
 //!   batch norm over ranks.
-//! * [`reducer`]: a backward pass whose gradients are averaged over ranks while it goes on.
+//! * [`reducer`]: a backward pass that averages its gradients over ranks while it runs.
 //! * [`mod@autocast`], [`grad_scaler`]: bf16 and f16.
 //! * [`cuda`]: numerics, memory, time and copies of CUDA devices, and optimizer steps on many tensors at once.
 //!
-//! # A step on many processes
+//! # Example
 //!
 //! ```no_run
 //! # use std::time::Duration;
@@ -19,7 +19,7 @@
 //! # use tfnas_c10d::{Environment, ProcessGroup, Reducer, ReducerSettings, rendezvous};
 //! # fn step(parameters: &[Tensor], loss: impl Fn() -> Tensor) -> Result<(), Box<dyn std::error::Error>> {
 //! let Some(environment) = Environment::read()? else {
-//!     return Ok(()); // A process on its own.
+//!     return Ok(()); // The process runs alone.
 //! };
 //! let timeout = Duration::from_secs(20);
 //! let store = rendezvous(&environment, timeout)?;
@@ -32,28 +32,28 @@
 //! # }
 //! ```
 //!
-//! # Who owns what
+//! # Ownership
 //!
-//! Each type owns its C++ object and frees it when dropped. A group shares the store that it was made from, a reducer and
-//! every graph with a [`sum_over_ranks`](ProcessGroup::sum_over_ranks) in it share their group: so a store's server lives
-//! until the last of them is gone. When it does, the other ranks' groups go on, but no new one can be made.
-//! Dropping a group waits for collectives that are still under way, at most its timeout.
+//! Each type owns its C++ object and frees it when dropped. A group shares the store that it was made from. A reducer,
+//! and every graph that contains a [`sum_over_ranks`](ProcessGroup::sum_over_ranks), shares its group. A store's server
+//! therefore lives until the last of them is dropped. After that, the groups of the other ranks continue to work, but no
+//! new group can be made. Dropping a group waits for running collectives, at most for its timeout.
 //!
-//! # What blocks, and what a dead peer does
+//! # Blocking and failures
 //!
-//! Every collective blocks until this rank's part is done, and every rank must call the same ones in the same order, with
-//! tensors of the same shape and dtype. A peer whose process has ended is noticed at once by those that talk to it, since
-//! its connections break; one that hangs, or has left the order, by the group's timeout. Both are a [`CollectiveError`]
-//! that names this rank, the operation and what is known of the cause; a barrier of gloo, on rank 0, names the missing ranks.
-//! After an error a group is of no more use: report it, and end the process, by which the others learn of it too.
+//! Every collective blocks until this rank's part is done. All ranks must call the same collectives in the same order,
+//! with tensors of the same shape and dtype. When the process of a peer ends, the ranks that communicate with it fail at
+//! once, because the connection breaks. A peer that hangs or calls other collectives is detected by the group's timeout.
+//! Both are reported as a [`CollectiveError`] with this rank, the operation and the known cause; a gloo barrier on rank 0
+//! names the missing ranks. A group cannot be used after an error: report it and end the process, so that the other ranks
+//! fail too.
 //!
-//! c10d writes warnings with C++ stack traces to standard error as well; a launcher that does not want them sets
-//! TORCH_CPP_LOG_LEVEL to FATAL.
+//! c10d also writes warnings with C++ stack traces to standard error. To suppress them, set TORCH_CPP_LOG_LEVEL to FATAL.
 //!
 //! # Safety
 //!
-//! This crate and `tfnas-kernels` are the ones of the project with `unsafe` code: calls into the C++ shim (`shim/`), in which no exception leaves
-//! a function and every pointer is used within the call or owned by the object it was given to.
+//! This crate and `tfnas-kernels` are the ones with `unsafe` code: calls into the C++ shim (`shim/`). No exception leaves a
+//! function of the shim, and every pointer is used only during the call or owned by the object it was passed to.
 
 #![allow(unsafe_code, reason = "this crate is the border to C++")]
 #![warn(clippy::undocumented_unsafe_blocks)]

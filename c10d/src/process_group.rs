@@ -1,4 +1,4 @@
-//! Process groups: what several ranks compute together.
+//! Process groups: collective operations of several ranks.
 
 use std::ffi::{CString, c_int};
 use std::ptr::null;
@@ -22,13 +22,13 @@ pub const NCCL_COMPILED: bool = cfg!(nccl);
 pub enum ReduceOperation {
     /// Their sum.
     Sum,
-    /// Their mean; of floating-point tensors.
+    /// The mean. Only for floating-point tensors.
     Mean,
     /// The largest.
     Max,
 }
 
-/// What a batch norm has beside its input; all tensors `[C]` f32.
+/// The tensors of a batch norm beside its input, all `[C]` f32.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNormTensors<'a> {
     /// Scale.
@@ -45,10 +45,10 @@ pub struct BatchNormTensors<'a> {
     pub epsilon: f64,
 }
 
-/// The ranks of a store, connected.
+/// The connected ranks of a store.
 ///
-/// All ranks must call the same functions in the same order; each function says what else they must agree on. Each blocks
-/// until this rank's part is done, or the timeout of the group is over.
+/// All ranks must call the same functions in the same order. Each function documents which arguments must be equal on
+/// all ranks. Each call blocks until this rank's part is done or the timeout of the group expires.
 #[derive(Debug)]
 pub struct ProcessGroup {
     raw: Owned<RawGroup>,
@@ -61,34 +61,35 @@ pub struct ProcessGroup {
 unsafe impl Send for ProcessGroup {}
 
 impl ProcessGroup {
-    /// A group on CPUs, by gloo. All ranks of the environment must make it; `timeout` is also that of each collective.
+    /// Creates a group on CPUs with gloo. All ranks of the environment must call it. `timeout` also applies to each
+    /// collective.
     ///
-    /// Gloo talks through the network interface of this host's own name, or the one that GLOO_SOCKET_IFNAME names; and on
-    /// loopback alone where the ranks meet there.
+    /// Gloo uses the network interface of this host's name, or the one named by GLOO_SOCKET_IFNAME. If the ranks
+    /// rendezvous on the loopback address, it uses the loopback interface.
     ///
     /// # Errors
-    /// [`CollectiveError`] where the ranks cannot be connected in time.
+    /// Returns [`CollectiveError`] if the ranks cannot be connected in time.
     pub fn gloo(store: &Store, environment: &Environment, timeout: Duration) -> Result<Self, CollectiveError> {
         let master = environment.master();
         let loopback = master.is_loopback().then(|| CString::new(master.host.as_str()).ok()).flatten();
         let address = loopback.as_deref().map_or(null(), std::ffi::CStr::as_ptr);
         Self::connect(environment, timeout, "process group (gloo)", |rank, size, group, message| {
-            // SAFETY: store and address outlive the call; the shim writes a group of its `new`.
+            // SAFETY: store and address outlive the call, and the shim writes a group allocated with `new`.
             unsafe { raw::c10d_gloo_new(store.as_ptr(), rank, size, milliseconds(timeout), address, group, message) }
         })
     }
 
-    /// A group on GPUs, by NCCL; each rank computes on the GPU of its local rank. As for [`gloo`](ProcessGroup::gloo)
-    /// otherwise, but that a collective has only been put in the GPU's queue when it returns.
+    /// Creates a group on GPUs with NCCL. Each rank uses the GPU of its local rank. Otherwise it behaves like
+    /// [`gloo`](ProcessGroup::gloo), except that a collective returns when it has been queued on the GPU.
     ///
     /// # Errors
-    /// [`CollectiveError`] where the ranks cannot be connected in time, and always where this build has no NCCL
+    /// Returns [`CollectiveError`] if the ranks cannot be connected in time, or this build has no NCCL
     /// ([`NCCL_COMPILED`]).
     pub fn nccl(store: &Store, environment: &Environment, timeout: Duration) -> Result<Self, CollectiveError> {
         const NAME: &str = "process group (nccl)";
         #[cfg(nccl)]
         return Self::connect(environment, timeout, NAME, |rank, size, group, message| {
-            // SAFETY: the store outlives the call; the shim writes a group of its `new`.
+            // SAFETY: the store outlives the call, and the shim writes a group allocated with `new`.
             unsafe { raw::c10d_nccl_new(store.as_ptr(), rank, size, milliseconds(timeout), group, message) }
         });
         #[cfg(not(nccl))]
@@ -110,7 +111,7 @@ impl ProcessGroup {
     ) -> Result<Self, CollectiveError> {
         let (rank, world_size) = (environment.rank(), environment.world_size());
         let small = |number| c_int::try_from(number).expect("an environment's ranks fit in 32 bits");
-        // SAFETY: `make` is one of the two above, and the group is freed as the shim says.
+        // SAFETY: `make` is one of the two above, and `Owned` frees the group with the shim's function.
         let raw = unsafe {
             Owned::make(raw::c10d_group_free, |group, message| make(small(rank), small(world_size), group, message))
         };
@@ -128,18 +129,18 @@ impl ProcessGroup {
         self.world_size
     }
 
-    /// Combines the ranks' tensors of one shape and dtype, and puts the result, the same bytes everywhere, in place of each.
+    /// Reduces the ranks' tensors of one shape and dtype, in place. All ranks get the same bytes.
     ///
-    /// Autograd does not see it: for a gradient use [`sum_over_ranks`](ProcessGroup::sum_over_ranks).
+    /// Autograd does not record it. For a gradient, use [`sum_over_ranks`](ProcessGroup::sum_over_ranks).
     ///
     /// # Errors
-    /// [`CollectiveError`]; the tensor's values are undefined then.
+    /// Returns [`CollectiveError`] if the collective fails. The values of the tensor are undefined then.
     pub fn all_reduce(&self, tensor: &mut Tensor, operation: ReduceOperation) -> Result<(), CollectiveError> {
         const NAME: &str = "all_reduce";
         if operation == ReduceOperation::Mean && !tensor.is_floating_point() {
             return Err(self.refused(NAME, format!("there is no mean of {:?} tensors", tensor.kind())));
         }
-        // `c10d::ReduceOp::RedOpType`. The mean is a sum first: gloo has none of its own.
+        // `c10d::ReduceOp::RedOpType`. The mean is computed from a sum, because gloo does not implement it.
         let number = match operation {
             ReduceOperation::Sum | ReduceOperation::Mean => 0,
             ReduceOperation::Max => 4,
@@ -156,13 +157,14 @@ impl ProcessGroup {
         Ok(())
     }
 
-    /// Writes the values of rank `root` into the tensors of all other ranks; number, shapes and dtypes must be the same.
+    /// Copies the values of rank `root` to the tensors of all other ranks. Number, shapes and dtypes must be equal on
+    /// all ranks.
     ///
-    /// The tensors' memory is written, so a network whose parameters and buffers they share has the values. Few large
-    /// transfers are made of many small tensors.
+    /// The tensors are written in place, so a network that shares them has the new values. Small tensors are combined
+    /// into a few large transfers.
     ///
     /// # Errors
-    /// [`CollectiveError`]; the tensors' values are undefined then.
+    /// Returns [`CollectiveError`] if the collective fails. The values of the tensors are undefined then.
     pub fn broadcast(&self, tensors: &[Tensor], root: usize) -> Result<(), CollectiveError> {
         const NAME: &str = "broadcast";
         let pointers = tensor_pointers(tensors);
@@ -176,10 +178,10 @@ impl ProcessGroup {
         })
     }
 
-    /// The tensors of all ranks, of one shape and dtype, by rank.
+    /// Returns the tensors of all ranks, by rank. They must have one shape and dtype.
     ///
     /// # Errors
-    /// [`CollectiveError`].
+    /// Returns [`CollectiveError`] if the collective fails.
     pub fn all_gather(&self, tensor: &Tensor) -> Result<Vec<Tensor>, CollectiveError> {
         // SAFETY: the shim writes one tensor a rank.
         let gathered = unsafe {
@@ -190,14 +192,15 @@ impl ProcessGroup {
         gathered.map_err(|failure| self.failed("all_gather", failure))
     }
 
-    /// The sum of the ranks' tensors, of one shape and dtype, as autograd sees it: the gradient of a rank's tensor is the sum of
-    /// the gradients that all ranks have for the sum.
+    /// Returns the sum of the ranks' tensors of one shape and dtype, recorded by autograd: the gradient of a rank's
+    /// tensor is the sum of all ranks' gradients of the result.
     ///
-    /// The backward pass is a collective too: all ranks must come to it, in the same order. It fails as other functions of
-    /// autograd do: as an error of [`Reducer::backward`](crate::Reducer::backward), and in tch's own `backward` a panic.
+    /// The backward pass is a collective too: all ranks must run it in the same order. A failure is reported like those
+    /// of other autograd functions: as an error of [`Reducer::backward`](crate::Reducer::backward), and as a panic in
+    /// tch's own `backward`.
     ///
     /// # Errors
-    /// [`CollectiveError`].
+    /// Returns [`CollectiveError`] if the collective fails.
     pub fn sum_over_ranks(&self, tensor: &Tensor) -> Result<Tensor, CollectiveError> {
         // SAFETY: the shim writes one tensor.
         let sum = unsafe {
@@ -208,17 +211,17 @@ impl ProcessGroup {
         sum.map_err(|failure| self.failed("sum_over_ranks", failure))
     }
 
-    /// Batch norm in training, with the statistics of all ranks' batches together: `x`, `[N, C, …]`, normalised.
+    /// Batch norm in training with the statistics of the batches of all ranks. Returns `x`, `[N, C, …]`, normalized.
     ///
-    /// As one process would have it that holds all batches, up to rounding; the ranks' batches may be of different sizes.
-    /// The forward and the backward pass are a collective each; for the latter see
-    /// [`sum_over_ranks`](ProcessGroup::sum_over_ranks). `x` may be of a lower precision than f32.
+    /// Up to rounding, the result equals that of a single process with all batches. The ranks' batches may differ in
+    /// size. The forward and the backward pass are one collective each; for the latter see
+    /// [`sum_over_ranks`](ProcessGroup::sum_over_ranks). `x` may have a lower precision than f32.
     ///
     /// # Errors
-    /// [`CollectiveError`].
+    /// Returns [`CollectiveError`] if the collective fails.
     pub fn batch_norm(&self, x: &Tensor, norm: &BatchNormTensors<'_>) -> Result<Tensor, CollectiveError> {
         let BatchNormTensors { weight, bias, running_mean, running_variance, momentum, epsilon } = *norm;
-        // SAFETY: all tensors outlive the call; the shim writes one tensor.
+        // SAFETY: all tensors outlive the call, and the shim writes one tensor.
         let y = unsafe {
             make_tensor(|y, message| {
                 raw::c10d_batch_norm(
@@ -238,10 +241,10 @@ impl ProcessGroup {
         y.map_err(|failure| self.failed("batch_norm", failure))
     }
 
-    /// Waits until all ranks are here.
+    /// Waits until all ranks have called it.
     ///
     /// # Errors
-    /// [`CollectiveError`]; with gloo that of rank 0 names every rank that has not come.
+    /// Returns [`CollectiveError`] if the collective fails. With gloo, the error on rank 0 names every missing rank.
     pub fn barrier(&self) -> Result<(), CollectiveError> {
         self.collective("barrier", |group, message| {
             // SAFETY: the group outlives the call.
@@ -254,7 +257,7 @@ impl ProcessGroup {
         self.raw.as_ptr()
     }
 
-    /// What a failure in this group means.
+    /// Converts a failure of this group's collective to an error.
     pub(crate) fn failed(&self, operation: &'static str, failure: Failure) -> CollectiveError {
         CollectiveError::new((self.rank, self.world_size), operation, self.timeout, failure)
     }

@@ -1,4 +1,4 @@
-//! The functions of the C++ shim, and what a call of one comes to.
+//! Bindings of the C++ shim, and conversion of its results.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::NonNull;
@@ -208,16 +208,16 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// What kind of exception a function of the shim has caught.
+/// The kind of exception caught by a function of the shim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `c10d::TimeoutError`.
     TimedOut,
     /// Another `c10::DistNetworkError`.
     Network,
-    /// `c10::DistStoreError`: a key that nobody has set in time.
+    /// `c10::DistStoreError`: a key was not set in time.
     Store,
-    /// Anything else.
+    /// Any other exception.
     Other,
 }
 
@@ -241,24 +241,24 @@ pub fn call(function: impl FnOnce(Message) -> c_int) -> Result<(), Failure> {
     Err(Failure { kind, message: take_message(message) })
 }
 
-/// The text that a failing function left, which is freed.
+/// Takes and frees the message of a failed function.
 fn take_message(message: *mut c_char) -> String {
     if message.is_null() {
         return "no memory for the message".to_owned();
     }
-    // SAFETY: a failing function leaves a text that ends in a zero byte, and nobody else has its pointer.
+    // SAFETY: a failing function returns a text that ends in a zero byte, and this is the only pointer to it.
     let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
     // SAFETY: it is of `strdup`, and not used again.
     unsafe { c10d_free(message.cast()) };
     text.trim_end().to_owned()
 }
 
-/// The bytes that `c10d_store_get` left, which are freed.
+/// Takes and frees the bytes returned by `c10d_store_get`.
 ///
 /// # Safety
-/// `value` is that function's, `length` bytes long, and not used again.
+/// `value` must come from that function, be `length` bytes long, and not be used again.
 pub unsafe fn take_bytes(value: *mut u8, length: usize) -> Vec<u8> {
-    // SAFETY: so the caller promises; the memory is never null, even for no bytes.
+    // SAFETY: the caller guarantees it. The pointer is never null, even for zero bytes.
     let bytes = unsafe { std::slice::from_raw_parts(value, length) }.to_vec();
     // SAFETY: it is of `malloc`, and not used again.
     unsafe { c10d_free(value.cast()) };
@@ -273,10 +273,10 @@ pub struct Owned<T> {
 }
 
 impl<T> Owned<T> {
-    /// Takes what `make` writes to the place that it gets, if it does not fail.
+    /// Returns the object that `make` writes through its pointer, if it succeeds.
     ///
     /// # Safety
-    /// Unless it fails, `make` writes a pointer that nobody else frees and that `free` frees.
+    /// If it succeeds, `make` must write a pointer that nothing else frees and that `free` can free.
     pub unsafe fn make(
         free: unsafe extern "C" fn(*mut T),
         make: impl FnOnce(*mut *mut T, Message) -> c_int,
@@ -287,10 +287,10 @@ impl<T> Owned<T> {
         unsafe { Self::take(pointer, free) }
     }
 
-    /// Takes an object that the shim has made.
+    /// Takes ownership of an object created by the shim.
     ///
     /// # Safety
-    /// Nobody else frees the object, and `free` does.
+    /// `free` must be able to free the object, and nothing else may free it.
     pub unsafe fn take(pointer: *mut T, free: unsafe extern "C" fn(*mut T)) -> Result<Self, Failure> {
         let pointer = NonNull::new(pointer)
             .ok_or_else(|| Failure { kind: Kind::Other, message: "the shim made nothing".to_owned() })?;
@@ -305,12 +305,13 @@ impl<T> Owned<T> {
 
 impl<T> Drop for Owned<T> {
     fn drop(&mut self) {
-        // SAFETY: `make`'s caller has promised that `free` frees it; nobody uses it after its owner.
+        // SAFETY: the caller of `make` guarantees that `free` frees it. It is not used after its owner is dropped.
         unsafe { (self.free)(self.pointer.as_ptr()) };
     }
 }
 
-/// A tensor for a call. What the shim writes to is the tensor's memory, which tch shares between tensors too.
+/// Returns a tensor's pointer for a call. The shim writes to the tensor's memory, which tch shares between tensors as
+/// well.
 pub fn tensor_pointer(tensor: &Tensor) -> *mut C_tensor {
     tensor.as_ptr().cast_mut()
 }
@@ -320,38 +321,40 @@ pub fn tensor_pointers<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Vec
     tensors.into_iter().map(tensor_pointer).collect()
 }
 
-/// A tensor that a function of the shim makes, at the place that it gets.
+/// Returns a tensor that a function of the shim writes through its pointer.
 ///
 /// # Safety
-/// Unless it fails, `make` writes a tensor that nobody else frees.
+/// If it succeeds, `make` must write a tensor that nothing else frees.
 pub unsafe fn make_tensor(make: impl FnOnce(*mut *mut C_tensor, Message) -> c_int) -> Result<Tensor, Failure> {
     let mut pointer = std::ptr::null_mut();
     call(|message| make(&mut pointer, message))?;
-    // SAFETY: it is an `at::Tensor` of C++'s `new`, which is what tch's own are, and becomes one tensor.
+    // SAFETY: the pointer is an `at::Tensor` allocated with C++ `new`, like tch's own tensors, and becomes exactly one
+    // tensor.
     Ok(unsafe { Tensor::from_ptr(pointer) })
 }
 
-/// Tensors that a function of the shim makes: `count` of them, at the place that it gets.
+/// Returns `count` tensors that a function of the shim writes through its pointer.
 ///
 /// # Safety
-/// Unless it fails, `make` writes `count` tensors that nobody else frees.
+/// If it succeeds, `make` must write `count` tensors that nothing else frees.
 pub unsafe fn make_tensors(
     count: usize,
     make: impl FnOnce(*mut *mut C_tensor, Message) -> c_int,
 ) -> Result<Vec<Tensor>, Failure> {
     let mut pointers = vec![std::ptr::null_mut(); count];
     call(|message| make(pointers.as_mut_ptr(), message))?;
-    // SAFETY: each is an `at::Tensor` of C++'s `new`, which is what tch's own are, and becomes one tensor.
+    // SAFETY: each pointer is an `at::Tensor` allocated with C++ `new`, like tch's own tensors, and becomes exactly one
+    // tensor.
     Ok(pointers.into_iter().map(|pointer| unsafe { Tensor::from_ptr(pointer) }).collect())
 }
 
 /// A duration for the shim, at least a millisecond: there 0 means for ever.
 pub fn milliseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2).clamp(1, MOST_MILLISECONDS)
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2).clamp(1, MAX_MILLISECONDS)
 }
 
 /// A year: C++ adds a timeout to a time of day in nanoseconds, which must not overflow.
-const MOST_MILLISECONDS: i64 = 365 * 24 * 3600 * 1000;
+const MAX_MILLISECONDS: i64 = 365 * 24 * 3600 * 1000;
 
 #[cfg(test)]
 mod tests {
@@ -361,6 +364,6 @@ mod tests {
     fn no_duration_means_for_ever() {
         assert_eq!(milliseconds(Duration::ZERO), 1);
         assert_eq!(milliseconds(Duration::from_micros(2500)), 2);
-        assert_eq!(milliseconds(Duration::MAX), MOST_MILLISECONDS);
+        assert_eq!(milliseconds(Duration::MAX), MAX_MILLISECONDS);
     }
 }

@@ -1,4 +1,4 @@
-//! Gradients averaged over ranks, while the backward pass goes on.
+//! Averages gradients over ranks during the backward pass.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use crate::failure::CollectiveError;
 use crate::process_group::ProcessGroup;
 use crate::raw::{self, Owned, RawReducer, make_tensors, tensor_pointer, tensor_pointers};
 
-/// How a [`Reducer`] groups gradients; the defaults are those of PyTorch's `DistributedDataParallel`.
+/// How a [`Reducer`] groups gradients. The defaults are those of PyTorch's `DistributedDataParallel`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReducerSettings {
     /// Bytes of gradients that travel together.
     pub bucket_bytes: usize,
     /// Bytes of the first bucket: a small one lets the first transfer begin early.
     pub first_bucket_bytes: usize,
-    /// Whether a parameter may have no part in a rank's loss. Each backward pass then looks through its graph first; without it,
-    /// such a parameter is an error.
+    /// Whether a parameter may be unused in a rank's loss. If set, each backward pass traverses its graph first;
+    /// otherwise an unused parameter is an error.
     pub find_unused: bool,
 }
 
@@ -26,14 +26,14 @@ impl Default for ReducerSettings {
     }
 }
 
-/// Averages the gradients of some parameters over the ranks of a group: c10d's `Reducer`.
+/// Averages the gradients of parameters over the ranks of a group, with c10d's `Reducer`.
 ///
-/// As gradients come in, they are copied into buckets; a bucket that is full is all-reduced while the backward pass computes the
-/// others. The order of buckets is that in which the first backward pass on rank 0 had its gradients.
+/// Gradients are copied into buckets as they are computed. A full bucket is all-reduced while the backward pass
+/// computes the others. The order of the buckets is that of the gradients in the first backward pass on rank 0.
 ///
-/// It shares the parameters with their network, and has hooks on them until it is dropped: there must be one reducer of a
-/// parameter at a time, and every backward pass through its parameters' own `grad` must be its own. (Gradients by
-/// `Tensor::run_backward` do not call the hooks, and so stay those of the rank.)
+/// The reducer shares the parameters with their network and has hooks on them until it is dropped. A parameter must
+/// have at most one reducer at a time, and every backward pass through the parameters' own `grad` must go through the
+/// reducer. (`Tensor::run_backward` does not call the hooks, so its gradients stay local.)
 #[derive(Debug)]
 pub struct Reducer {
     raw: Owned<RawReducer>,
@@ -47,13 +47,14 @@ pub struct Reducer {
 unsafe impl Send for Reducer {}
 
 impl Reducer {
-    /// A reducer of these parameters, in an order that is the same on all ranks. Those that require no gradient take no
-    /// part. All ranks of the group must make it together.
+    /// Creates a reducer of these parameters, in the same order on all ranks. Parameters that require no gradient are
+    /// ignored. All ranks of the group must call it.
     ///
-    /// The parameters' values are not touched: give all ranks the same by [`ProcessGroup::broadcast`] first.
+    /// The values of the parameters are not changed: make them equal on all ranks with [`ProcessGroup::broadcast`]
+    /// first.
     ///
     /// # Errors
-    /// [`CollectiveError`]; also where number, shapes or dtypes are not those of rank 0.
+    /// Returns [`CollectiveError`] if the collective fails, or number, shapes or dtypes differ from those of rank 0.
     pub fn new(
         group: &ProcessGroup,
         parameters: &[Tensor],
@@ -62,7 +63,8 @@ impl Reducer {
         let trained: Vec<bool> = parameters.iter().map(Tensor::requires_grad).collect();
         let pointers = tensor_pointers(parameters.iter().filter(|parameter| parameter.requires_grad()));
         let ReducerSettings { bucket_bytes, first_bucket_bytes, find_unused } = settings;
-        // SAFETY: group and parameters outlive the call, and the C++ reducer shares them; it is freed as the shim says.
+        // SAFETY: group and parameters outlive the call, and the C++ reducer shares them. `Owned` frees it with the
+        // shim's function.
         let raw = unsafe {
             Owned::make(raw::c10d_reducer_free, |reducer, message| {
                 raw::c10d_reducer_new(
@@ -81,16 +83,17 @@ impl Reducer {
         Ok(Self { raw, trained, world: (group.rank(), group.world_size()), timeout: group.timeout() })
     }
 
-    /// The gradients of a loss `[]`, each the mean of the ranks' own, the same bytes on all ranks: one for each parameter, in
-    /// their order; none for one that takes no part, or that no rank's loss depends on.
+    /// Returns the gradients of a loss `[]`, averaged over the ranks, with the same bytes on all ranks. There is one
+    /// per parameter, in order; `None` if it requires no gradient or no rank's loss depends on it.
     ///
-    /// Every rank must call it as often as the others. The parameters' own `grad` is empty before and after.
+    /// All ranks must call it equally often. The parameters' own `grad` is empty before and after.
     ///
     /// # Errors
-    /// [`CollectiveError`]; the reducer is of no more use then.
+    /// Returns [`CollectiveError`] if the backward pass or a collective fails. The reducer cannot be used any more
+    /// then.
     pub fn backward(&mut self, loss: &Tensor) -> Result<Vec<Option<Tensor>>, CollectiveError> {
         let count = self.trained.iter().filter(|&&trained| trained).count();
-        // SAFETY: the loss outlives the call; the shim writes one tensor for each parameter that it was given.
+        // SAFETY: the loss outlives the call, and the shim writes one tensor per parameter that it was given.
         let gradients = unsafe {
             make_tensors(count, |gradients, message| {
                 raw::c10d_reducer_backward(self.raw.as_ptr(), tensor_pointer(loss), gradients, message)

@@ -1,14 +1,14 @@
-//! How the ranks of one attempt find each other in a store.
+//! Rendezvous: how the ranks of one attempt find each other in a store.
 //!
-//! torchrun's agent keeps its store, with all keys, when it starts workers anew, and the number of the attempt in their
-//! environment need not be the same on two machines. So each attempt gets keys of its own, under a number that rank 0 draws:
+//! torchrun's agent keeps its store and all keys when it restarts workers, and the number of the attempt in their
+//! environment can differ between two machines. Each attempt therefore uses separate keys, under a number chosen by rank 0:
 //!
-//! * a rank draws a number n from `arrivals` and sets `arrival/n` to "rank world_size";
-//! * rank 0 draws the attempt's number from `attempts`, and answers every arrival by `answer/n`: the number of the
-//!   attempt, or what is wrong with the arrival;
-//! * a rank that has its answer adds 1 to `attempt/<number>/here/<rank>`; when all have, rank 0 lets all go on.
+//! * A rank draws a number n from `arrivals` and sets `arrival/n` to "rank world_size".
+//! * Rank 0 draws the attempt's number from `attempts`, and answers every arrival in `answer/n` with the number of the
+//!   attempt, or with the problem of the arrival.
+//! * A rank that has its answer adds 1 to `attempt/<number>/here/<rank>`. When all ranks have done so, rank 0 releases them.
 //!
-//! An arrival of a worker that is gone is answered too, and read by nobody.
+//! Arrivals of workers that are gone are answered too, but nobody reads the answer.
 
 use std::collections::BTreeSet;
 use std::thread::sleep;
@@ -21,12 +21,12 @@ const ARRIVALS: &str = "arrivals";
 const ATTEMPTS: &str = "attempts";
 /// Set when all are here.
 const ALL_HERE: &str = "all_here";
-/// First word of an answer to an arrival that cannot be of this attempt.
+/// First word of the answer to an arrival that does not belong to this attempt.
 const REFUSED: &str = "refused: ";
 
 /// How long rank 0 rests between two looks at the store.
 const PAUSE: Duration = Duration::from_millis(5);
-/// How long rank 0 waits for a refused rank to read its answer, before the store ends with it.
+/// How long rank 0 waits for a refused rank to read its answer before it closes the store.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Why ranks have not met.
@@ -39,7 +39,7 @@ pub enum RendezvousError {
         rank: usize,
         /// How many there should be.
         world_size: usize,
-        /// What the store says.
+        /// The error of the store.
         source: StoreError,
     },
     /// Ranks that did not come.
@@ -54,7 +54,7 @@ pub enum RendezvousError {
         missing: Vec<usize>,
         /// How long rank 0 has waited.
         timeout: Duration,
-        /// What was wrong with processes that did come.
+        /// The problems of the processes that did arrive.
         refused: Vec<String>,
     },
     /// Ranks that do not belong together.
@@ -64,18 +64,19 @@ pub enum RendezvousError {
         rank: usize,
         /// How many there should be.
         world_size: usize,
-        /// What does not fit.
+        /// The contradiction.
         why: String,
     },
 }
 
-/// Meets the other ranks, and returns a store of this attempt alone.
+/// Waits for the other ranks and returns a store that is used by this attempt only.
 ///
-/// Rank 0 holds the server, unless torchrun's agent does; it lives as long as the store returned, and what is made of it.
-/// Blocks until all ranks are here, at most the timeout.
+/// Rank 0 hosts the server, unless torchrun's agent does. The server lives as long as the returned store and the groups
+/// made from it. The call blocks until all ranks have arrived, at most until the timeout.
 ///
 /// # Errors
-/// [`RendezvousError`]; from rank 0 it names who is missing, or whose WORLD_SIZE is another one.
+/// Returns [`RendezvousError`] if a rank is missing or refused. On rank 0 it names the missing ranks, or those with
+/// another WORLD_SIZE.
 pub fn rendezvous(environment: &Environment, timeout: Duration) -> Result<Store, RendezvousError> {
     let meeting = Meeting { environment, deadline: Instant::now() + timeout, timeout };
     if environment.rank() == 0 { meeting.receive() } else { meeting.arrive() }
@@ -102,7 +103,8 @@ impl Meeting<'_> {
         let mut refused = Vec::new();
         while !missing.is_empty() {
             for (number, why) in self.checked(self.answer(&store, attempt, &mut answered))? {
-                // A store that outlives its workers may hold an arrival of an earlier attempt, with another number of ranks.
+                // A store that outlives its workers may contain an arrival of an earlier attempt with another number of
+                // ranks.
                 if !agent {
                     let _ = store.wait(&read_key(number), FAREWELL);
                     return Err(self.refusal(why));
@@ -133,7 +135,7 @@ impl Meeting<'_> {
         Ok(own)
     }
 
-    /// Answers the arrivals that have no answer yet; returns number and fault of those that are not of this attempt.
+    /// Answers the unanswered arrivals. Returns the numbers and problems of those that do not belong to this attempt.
     fn answer(
         &self,
         store: &Store,
@@ -160,7 +162,7 @@ impl Meeting<'_> {
         Ok(refused)
     }
 
-    /// What is wrong with an arrival, "rank world_size".
+    /// Returns the problem of an arrival, "rank world_size".
     fn fault(&self, arrival: &str) -> Option<String> {
         let own = self.environment.world_size();
         let Some((rank, world_size)) = arrival.split_once(' ') else {
@@ -182,7 +184,7 @@ impl Meeting<'_> {
         let answer = self.checked(store.get(&answer_key(number), self.left()))?;
         let answer = String::from_utf8_lossy(&answer).into_owned();
         if let Some(why) = answer.strip_prefix(REFUSED) {
-            // Only tells rank 0 that it need not wait.
+            // Tells rank 0 that it need not wait, nothing else depends on it.
             let _ = store.set(&read_key(number), b"");
             return Err(self.refusal(why.to_owned()));
         }
@@ -220,7 +222,7 @@ fn answer_key(number: i64) -> String {
     format!("answer/{number}")
 }
 
-/// Set by a refused rank that has read its answer.
+/// The key that a refused rank sets after reading its answer.
 fn read_key(number: i64) -> String {
     format!("answer/{number}/read")
 }
@@ -263,7 +265,7 @@ mod tests {
         Store::host(&Address { host: "127.0.0.1".to_owned(), port: 0 }, TIMEOUT).expect("a free port")
     }
 
-    /// What all ranks of a world get of a meeting in an agent's store.
+    /// Returns what all ranks of a world get from a rendezvous in an agent's store.
     fn meet(agent: &Store, world_size: usize) -> Vec<Store> {
         let port = agent.address().port;
         let ranks = (0..world_size).map(|rank| {

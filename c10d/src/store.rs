@@ -1,7 +1,7 @@
-//! c10d's TCPStore: keys and values that all ranks see.
+//! c10d's TCPStore: keys and values shared by all ranks.
 //!
-//! One process holds the server, on all addresses of its machine and without authentication, as torchrun's does: the
-//! network is trusted. Values are small and few: who is there, what is to be done. Tensors go by collectives.
+//! One process hosts the server, on all addresses of its machine and without authentication, like torchrun: the network
+//! is trusted. Use the store for small values; tensors are exchanged with collectives.
 
 use std::ffi::{CString, c_char};
 use std::sync::mpsc::channel;
@@ -11,13 +11,13 @@ use std::time::Duration;
 use crate::environment::Address;
 use crate::raw::{self, Failure, Kind, Owned, RawStore, call, milliseconds};
 
-/// What c10d writes where a port is taken.
+/// Messages of c10d about a port that is in use.
 const TAKEN: [&str; 2] = ["EADDRINUSE", "address already in use"];
 
 /// How much longer than c10d's own timeout a connection may take.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A connection to a store, and the server where it is held here.
+/// A connection to a store, and the server if this process hosts it.
 #[derive(Debug)]
 pub struct Store {
     raw: Owned<RawStore>,
@@ -27,10 +27,10 @@ pub struct Store {
 // SAFETY: c10d's stores have no tie to a thread.
 unsafe impl Send for Store {}
 
-/// Why a store has not done what it was asked for.
+/// The reason why a store operation failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Another program listens where the server should.
+    /// Another program listens on the port of the server.
     #[error(
         "the store cannot listen on port {port}, since another program does; choose another MASTER_PORT, or end that program"
     )]
@@ -48,10 +48,10 @@ pub enum StoreError {
         address: Address,
         /// How long this process has tried.
         timeout: Duration,
-        /// What c10d says.
+        /// The message of c10d.
         message: String,
     },
-    /// A key that nobody has set in time.
+    /// A key was not set in time.
     #[error("nobody has set '{key}' in the store at {address} within {} s", .timeout.as_secs_f64())]
     NotSet {
         /// Where the store is.
@@ -66,7 +66,7 @@ pub enum StoreError {
     Lost {
         /// Where it was.
         address: Address,
-        /// What c10d says.
+        /// The message of c10d.
         message: String,
     },
     /// A key, prefix or host that C++ could not read.
@@ -78,21 +78,22 @@ pub enum StoreError {
 }
 
 impl Store {
-    /// Starts a server on a port of this machine, 0 for one that is free, and connects to it.
+    /// Starts a server on a port of this machine (0 chooses a free one) and connects to it.
     ///
     /// # Errors
-    /// [`StoreError::PortInUse`]; [`StoreError::Unreachable`] where `master` names another machine.
+    /// Returns [`StoreError::PortInUse`] if the port is in use, and [`StoreError::Unreachable`] if `master` names
+    /// another machine.
     pub fn host(master: &Address, timeout: Duration) -> Result<Self, StoreError> {
         Self::open(master, true, timeout)
     }
 
-    /// Connects to the server that another process holds, or will hold before the timeout.
+    /// Connects to the server of another process, which may start until the timeout.
     ///
     /// # Errors
-    /// [`StoreError::Unreachable`].
+    /// Returns [`StoreError::Unreachable`] if the server cannot be reached in time.
     pub fn connect(master: &Address, timeout: Duration) -> Result<Self, StoreError> {
-        // c10d's timeout does not cover a program that takes the connection and then says nothing. The thread that talks to
-        // such a one is left behind.
+        // c10d's timeout does not cover a program that accepts the connection and never responds. In that case the
+        // connecting thread is left running.
         let (sender, receiver) = channel();
         let address = master.clone();
         thread::spawn(move || {
@@ -108,7 +109,8 @@ impl Store {
         let host = name(&master.host)?;
         let mut port = master.port;
         let (asked, wait) = (master.port, milliseconds(timeout));
-        // SAFETY: the shim writes a store of its `new` and the port; `host` ends in a zero byte and outlives the call.
+        // SAFETY: the shim writes a store allocated with `new` and the port. `host` ends in a zero byte and outlives
+        // the call.
         let raw = unsafe {
             Owned::make(raw::c10d_store_free, |store, message| {
                 raw::c10d_store_new(host.as_ptr(), asked, is_server, wait, store, &mut port, message)
@@ -123,13 +125,13 @@ impl Store {
         Ok(Self { raw, address: Address { host: master.host.clone(), port } })
     }
 
-    /// The same store, in which every key begins with `prefix`. It keeps the connection, and the server, alive.
+    /// Returns the same store with the prefix `prefix` for every key. It keeps the connection and the server alive.
     ///
     /// # Errors
-    /// [`StoreError::ZeroByte`].
+    /// Returns [`StoreError::ZeroByte`] if the prefix contains a zero byte.
     pub fn prefixed(&self, prefix: &str) -> Result<Self, StoreError> {
         let prefix = name(prefix)?;
-        // SAFETY: the shim writes a store of its `new`; store and prefix outlive the call.
+        // SAFETY: the shim writes a store allocated with `new`. Store and prefix outlive the call.
         let raw = unsafe {
             Owned::make(raw::c10d_store_free, |prefixed, message| {
                 raw::c10d_store_prefixed(self.raw.as_ptr(), prefix.as_ptr(), prefixed, message)
@@ -144,10 +146,11 @@ impl Store {
         &self.address
     }
 
-    /// Sets a key to a value.
+    /// Sets the value of a key.
     ///
     /// # Errors
-    /// [`StoreError::Lost`], [`StoreError::ZeroByte`].
+    /// Returns [`StoreError::Lost`] if the connection is lost, and [`StoreError::ZeroByte`] if the key contains a zero
+    /// byte.
     pub fn set(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
         self.with_key(key, |store, key, message| {
             // SAFETY: all pointers are of things that outlive the call.
@@ -155,10 +158,11 @@ impl Store {
         })
     }
 
-    /// The value of a key; waits until somebody has set it.
+    /// Returns the value of a key. Waits until the key is set.
     ///
     /// # Errors
-    /// [`StoreError::NotSet`] after the timeout, [`StoreError::Lost`], [`StoreError::ZeroByte`].
+    /// Returns [`StoreError::NotSet`] after the timeout, [`StoreError::Lost`] if the connection is lost, and
+    /// [`StoreError::ZeroByte`] if the key contains a zero byte.
     pub fn get(&self, key: &str, timeout: Duration) -> Result<Vec<u8>, StoreError> {
         self.wait(key, timeout)?;
         let (mut value, mut length) = (std::ptr::null_mut(), 0);
@@ -170,10 +174,11 @@ impl Store {
         Ok(unsafe { raw::take_bytes(value, length) })
     }
 
-    /// Adds to the number that a key holds, 0 at first, in one step that no other process can interrupt; returns the sum.
+    /// Atomically adds to the number stored under a key, initially 0. Returns the sum.
     ///
     /// # Errors
-    /// [`StoreError::Lost`], [`StoreError::ZeroByte`].
+    /// Returns [`StoreError::Lost`] if the connection is lost, and [`StoreError::ZeroByte`] if the key contains a zero
+    /// byte.
     pub fn add(&self, key: &str, amount: i64) -> Result<i64, StoreError> {
         let mut sum = 0;
         self.with_key(key, |store, key, message| {
@@ -183,10 +188,11 @@ impl Store {
         Ok(sum)
     }
 
-    /// Waits until somebody has set a key.
+    /// Waits until a key is set.
     ///
     /// # Errors
-    /// [`StoreError::NotSet`] after the timeout, [`StoreError::Lost`], [`StoreError::ZeroByte`].
+    /// Returns [`StoreError::NotSet`] after the timeout, [`StoreError::Lost`] if the connection is lost, and
+    /// [`StoreError::ZeroByte`] if the key contains a zero byte.
     pub fn wait(&self, key: &str, timeout: Duration) -> Result<(), StoreError> {
         let c_key = name(key)?;
         // SAFETY: all pointers are of things that outlive the call.
@@ -201,10 +207,11 @@ impl Store {
         })
     }
 
-    /// Whether somebody has set a key.
+    /// Returns whether a key is set.
     ///
     /// # Errors
-    /// [`StoreError::Lost`], [`StoreError::ZeroByte`].
+    /// Returns [`StoreError::Lost`] if the connection is lost, and [`StoreError::ZeroByte`] if the key contains a zero
+    /// byte.
     pub fn has(&self, key: &str) -> Result<bool, StoreError> {
         let mut is_there = false;
         self.with_key(key, |store, key, message| {
@@ -238,7 +245,7 @@ pub(crate) fn name(text: &str) -> Result<CString, StoreError> {
     CString::new(text).map_err(|_| StoreError::ZeroByte { text: text.to_owned() })
 }
 
-/// What makes c10d write to standard error is tested in processes of its own (`tests/processes/faults.rs`).
+/// Code paths that make c10d write to standard error are tested in separate processes (`tests/processes/faults.rs`).
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -194,7 +194,7 @@ impl<'a> Runner<'a> {
             }
             let Some(manifest) = self.planner.manifest(instance, &state.finished.results)? else { continue };
             let forced = self.forced.contains(&instance);
-            let mut found = self.planner.cache.take(self.run, &manifest.key())?;
+            let mut found = self.planner.cache.find_and_use(self.run, &manifest.key())?;
             let id = &graph.instances[instance].id;
             if let Some(result) = found.result.take().filter(|_| !forced) {
                 let (key, remote) = (manifest.key().to_string(), result.remote.clone());

@@ -111,7 +111,7 @@ impl Task<'_> {
         };
         if self.purpose == Purpose::Run && (!self.forced || waited) {
             // The previous holder of the lock has probably committed a result.
-            if let Some(result) = self.cache.take(self.run, &self.manifest.key())?.result {
+            if let Some(result) = self.cache.find_and_use(self.run, &self.manifest.key())?.result {
                 return Ok(TaskResult::Used(Box::new(result)));
             }
         }

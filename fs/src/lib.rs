@@ -1,16 +1,17 @@
-//! Writing files whole or not at all, and reading files of users with a size limit.
+//! Atomic writes, and reads with a size limit.
 //!
 //! | function | use |
 //! |---|---|
-//! | [`write_atomic`] | a file that replaces an older one: readers see the old bytes or the new bytes |
-//! | [`new_file_in`], [`finish`] | the same in two steps, for content that is streamed or checked before it appears |
-//! | [`write_synced`] | a file in a folder that appears whole itself |
-//! | [`make_read_only`] | a file that nobody changes any more |
-//! | [`sync_parent`] | a name that must survive a crash |
-//! | [`read_limited`], [`read_text_limited`] | a file that comes from a user: at most so many bytes |
+//! | [`write_atomic`] | replaces a file: readers see the old bytes or the new bytes |
+//! | [`new_file_in`], [`finish`] | the same in two steps, for content that is streamed or verified before it becomes visible |
+//! | [`write_synced`] | writes a file in a folder that becomes visible as a whole |
+//! | [`make_read_only`] | protects a finished file against changes |
+//! | [`sync_parent`] | makes a new name survive a crash |
+//! | [`read_limited`], [`read_text_limited`] | reads a file from a user, with a maximum size |
 //!
-//! Every file gets mode 0666 and every folder 0777 less the umask, as from any other program, so that a group can share
-//! a store. (`tempfile` on its own makes files that only their owner can read.) Private keys are not written here.
+//! Files get mode 0666 and folders mode 0777 minus the umask, as with other programs, so that a group can share a
+//! store. (`tempfile` by default creates files that only their owner can read.) Private keys are not written with this
+//! crate.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -29,7 +30,7 @@ const FOLDER: u32 = 0o777;
 /// The bits of a mode that allow writing.
 const WRITE: u32 = 0o222;
 
-/// Creates a temporary file in `folder`, which must be on the file system of its later place. It is removed when
+/// Creates a temporary file in `folder`, which must be on the file system of the final path. The file is removed when
 /// dropped, unless it is passed to [`finish`].
 ///
 /// # Errors
@@ -46,21 +47,21 @@ pub fn new_folder_in(folder: &Path, prefix: &str) -> io::Result<TempDir> {
     tempfile::Builder::new().prefix(prefix).permissions(Permissions::from_mode(FOLDER)).tempdir_in(folder)
 }
 
-/// Syncs a temporary file and renames it to `path`; on success the file survives a crash.
+/// Syncs a temporary file and renames it to `path`. After success the file survives a crash.
 ///
 /// # Errors
-/// Returns an error if the file cannot be synced or renamed; nothing has changed at `path` then.
+/// Returns an error if the file cannot be synced or renamed. `path` is unchanged then.
 pub fn finish(file: NamedTempFile, path: &Path) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path)?;
     sync_parent(path)
 }
 
-/// Writes a whole file: at any time `path` holds the old bytes or the new ones. A symbolic link is followed; a pipe or
-/// a device (`/dev/stdout`) is written to as it is.
+/// Writes a whole file atomically: `path` always has the old bytes or the new ones. A symbolic link is followed. A pipe
+/// or a device (`/dev/stdout`) is written directly.
 ///
 /// # Errors
-/// Returns an error if the file cannot be written; `path` is unchanged then.
+/// Returns an error if the file cannot be written. `path` is unchanged then.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let target = match fs::metadata(path) {
         Ok(found) if !found.is_file() => return OpenOptions::new().write(true).open(path)?.write_all(bytes),
@@ -72,7 +73,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     finish(file, &target)
 }
 
-/// Writes a file and syncs it. After a crash it may be cut off.
+/// Writes a file and syncs it. After a crash it may be truncated.
 ///
 /// # Errors
 /// Returns an error if the file cannot be written.
@@ -82,7 +83,7 @@ pub fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Takes the write permissions from a file; who may read it stays as it is.
+/// Removes the write permissions of a file. Read permissions are unchanged.
 ///
 /// # Errors
 /// Returns an error if the mode cannot be changed.
@@ -97,7 +98,7 @@ pub fn make_read_only(file: &File) -> io::Result<()> {
 /// Returns an error if the folder cannot be opened or synced.
 pub fn sync_parent(path: &Path) -> io::Result<()> {
     match File::open(parent(path)).and_then(|folder| folder.sync_all()) {
-        // Some file systems have no such operation: there a rename is as durable as it gets.
+        // Some file systems do not support this operation. On them a rename cannot be made more durable.
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
         result => result,
     }

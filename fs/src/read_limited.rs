@@ -1,4 +1,5 @@
-//! Reading files of users with a size limit, so that an endless or wrong file is an error and does not fill the memory.
+//! Reads files from users with a size limit, so that an endless or wrong file causes an error instead of filling the
+//! memory.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -7,7 +8,7 @@ use std::path::Path;
 /// Reads a file of at most `max_bytes` bytes.
 ///
 /// # Errors
-/// Returns an error if the file cannot be read; [`ErrorKind::FileTooLarge`] if it has more bytes.
+/// Returns an error if the file cannot be read, and [`ErrorKind::FileTooLarge`] if it is larger.
 pub fn read_limited(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(max_bytes + 1).read_to_end(&mut bytes)?;
@@ -20,7 +21,7 @@ pub fn read_limited(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
 /// Reads a UTF-8 text of at most `max_bytes` bytes.
 ///
 /// # Errors
-/// As [`read_limited`]; [`ErrorKind::InvalidData`] with the line if the bytes are not UTF-8.
+/// Returns the errors of [`read_limited`], and [`ErrorKind::InvalidData`] with the line if the bytes are not UTF-8.
 pub fn read_text_limited(path: &Path, max_bytes: u64) -> io::Result<String> {
     String::from_utf8(read_limited(path, max_bytes)?).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];

@@ -1,6 +1,8 @@
+//! Tables of plain text.
+
 use std::fmt;
 
-/// Text in columns: the first column to the left, numbers to the right.
+/// A table of plain text: the first column is left-aligned, numbers are right-aligned.
 #[derive(Default)]
 pub struct Columns {
     rows: Vec<Vec<String>>,
@@ -8,25 +10,25 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// Begins a table; a heading that starts with `>` makes its column one of numbers, set to the right.
+    /// Creates a table with headings. A heading that starts with `>` right-aligns its column.
     pub fn new(headings: &[&str]) -> Self {
         let right = headings.iter().map(|heading| heading.starts_with('>')).collect();
         let first = headings.iter().map(|heading| heading.trim_start_matches('>').to_owned()).collect();
         Self { rows: vec![first], right }
     }
 
-    /// Begins a table without headings, of this many columns set to the left.
+    /// Creates a table without headings, with this number of left-aligned columns.
     pub fn plain(columns: usize) -> Self {
         Self { rows: Vec::new(), right: vec![false; columns] }
     }
 
-    /// Adds a row.
+    /// Appends a row.
     pub fn row<T: fmt::Display>(&mut self, cells: impl IntoIterator<Item = T>) {
         self.rows.push(cells.into_iter().map(|cell| cell.to_string()).collect());
     }
 }
 
-/// Writes one line a row, columns two blanks apart, without blanks at the ends of lines.
+/// Writes one line per row, with two spaces between columns and no trailing spaces.
 impl fmt::Display for Columns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = |column: usize| {
@@ -52,7 +54,7 @@ impl fmt::Display for Columns {
     }
 }
 
-/// Returns text with every line two blanks to the right.
+/// Indents every line of a text by two spaces.
 pub fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}\n")).collect()
 }

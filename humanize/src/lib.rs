@@ -1,6 +1,6 @@
-//! Quantities and tables as text for people: bytes, durations, counts, dates, columns.
+//! Formatting of quantities and tables for display: bytes, durations, counts, dates, columns.
 //!
-//! For messages and tables. Output that programs read keeps bytes, seconds and milliseconds.
+//! Use it for messages and tables. Machine-readable output keeps bytes, seconds and milliseconds.
 //!
 //! ```
 //! assert_eq!(tfnas_humanize::bytes(3 << 20), "3.0 MiB");
@@ -12,7 +12,7 @@ mod columns;
 pub use columns::{Columns, indented};
 use tfnas_attestations::Timestamp;
 
-/// Returns a number of bytes with a binary unit.
+/// Formats a number of bytes with a binary unit.
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {
@@ -27,7 +27,7 @@ pub fn bytes(bytes: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
-/// Returns a time in seconds with the units that fit it.
+/// Formats a duration in seconds with suitable units.
 pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return "unknown".to_owned();
@@ -48,7 +48,7 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// Returns a count with its thousands, millions or billions as a unit.
+/// Formats a count with a suffix for thousands, millions or billions.
 pub fn count(count: f64) -> String {
     let (value, unit) = match count {
         count if count >= 1e9 => (count / 1e9, " G"),
@@ -59,7 +59,8 @@ pub fn count(count: f64) -> String {
     format!("{value:.2}{unit}")
 }
 
-/// Returns milliseconds since 1970 as a date and time, UTC; empty for what no calendar holds.
+/// Formats milliseconds since 1970 as a UTC date and time. Returns an empty text for a time outside the calendar's
+/// range.
 pub fn moment(unix_ms: i64) -> String {
     let text = Timestamp::from_ms(unix_ms).map(|moment| moment.to_string()).unwrap_or_default();
     text.split(['.', 'Z']).next().unwrap_or_default().replace('T', " ")

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tfnas_images::{
     BadImage, BatchOptions, CropRule, ExifOrientation, ImageSource, Order, Reading, TrainTransform, Transform, scan,
 };
-use tfnas_random::Purpose;
+use tfnas_random::StreamId;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let argument = |index| std::env::args().nth(index);
@@ -35,8 +35,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let options = BatchOptions {
             batch: 64,
             shard: None,
-            order: Order::Shuffled { seed: 0, purpose: Purpose::Shuffle, epoch, round: 0 },
-            transform: Transform::Train { transform: transform.clone(), seed: 0, purpose: Purpose::Augment, epoch },
+            order: Order::Shuffled { seed: 0, purpose: StreamId::Shuffle, epoch, round: 0 },
+            transform: Transform::Train { transform: transform.clone(), seed: 0, purpose: StreamId::Augment, epoch },
             start_batch: 0,
             workers,
         };

@@ -227,12 +227,12 @@ fn draw_padded_start(size: usize, padding: usize, wanted: usize, stream: &mut St
 #[cfg(test)]
 #[expect(clippy::unwrap_used)]
 mod tests {
-    use tfnas_random::Purpose;
+    use tfnas_random::StreamId;
 
     use super::*;
 
     fn stream(index: u32) -> Stream {
-        Stream::new(5, Purpose::Augment, 0, index)
+        Stream::new(5, StreamId::Augment, 0, index)
     }
 
     fn image(width: usize, height: usize) -> RgbImage {

@@ -2,17 +2,17 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 use crate::prefetch::Prefetch;
 use crate::rgb_image::CHANNELS;
 use crate::{EvalTransform, ImageSource, LoadError, RgbImage, TrainTransform};
 
 /// Images that a thread makes at a time.
-const PORTION: usize = 16;
+const CHUNK: usize = 16;
 
 /// Batches that may be ready, or in the making, before they are taken.
-const AHEAD: usize = 2;
+const PREFETCH_BATCHES: usize = 2;
 
 /// What is done to a decoded image.
 #[derive(Clone, Debug)]
@@ -23,8 +23,8 @@ pub enum Transform {
         transform: TrainTransform,
         /// Seed of the draws.
         seed: u64,
-        /// Purpose of the draws.
-        purpose: Purpose,
+        /// StreamId of the draws.
+        purpose: StreamId,
         /// Epoch of the draws.
         epoch: u32,
     },
@@ -42,7 +42,7 @@ pub enum Order {
         /// Seed of the shuffle.
         seed: u64,
         /// Its purpose.
-        purpose: Purpose,
+        purpose: StreamId,
         /// Its epoch.
         epoch: u32,
         /// Which pass over the images within the epoch.
@@ -109,7 +109,7 @@ impl ImageSource {
     pub fn batches(&self, options: &BatchOptions) -> Batches {
         let plan = Arc::new(Plan::new(self.clone(), options));
         let left = options.start_batch.min(plan.batches())..plan.batches();
-        let (portions, ahead) = (left.len() * plan.portions, AHEAD * plan.portions);
+        let (portions, ahead) = (left.len() * plan.portions, PREFETCH_BATCHES * plan.portions);
         let (making, first) = (Arc::clone(&plan), left.start * plan.portions);
         let prefetch = Prefetch::new(options.workers, portions, ahead, move |portion| {
             making.make(making.images_of_portion(first + portion))
@@ -194,7 +194,7 @@ impl Plan {
             bounds.push(part.len());
         }
         let largest = bounds.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
-        let portions = largest.div_ceil(PORTION).max(1);
+        let portions = largest.div_ceil(CHUNK).max(1);
         let transform = options.transform.clone();
         Self { source, order: part, bounds, portions, transform, stopped: AtomicBool::new(false) }
     }
@@ -211,8 +211,8 @@ impl Plan {
     /// Where the images of a portion lie in `order`; portions are counted through all batches.
     fn images_of_portion(&self, index: usize) -> Range<usize> {
         let batch = self.images_of_batch(index / self.portions);
-        let start = (batch.start + index % self.portions * PORTION).min(batch.end);
-        start..(start + PORTION).min(batch.end)
+        let start = (batch.start + index % self.portions * CHUNK).min(batch.end);
+        start..(start + CHUNK).min(batch.end)
     }
 
     /// A batch with room for `images`.
@@ -288,8 +288,8 @@ mod tests {
         BatchOptions {
             batch,
             shard: None,
-            order: Order::Shuffled { seed: 1, purpose: Purpose::Shuffle, epoch: 2, round: 0 },
-            transform: Transform::Train { transform, seed: 1, purpose: Purpose::Augment, epoch: 2 },
+            order: Order::Shuffled { seed: 1, purpose: StreamId::Shuffle, epoch: 2, round: 0 },
+            transform: Transform::Train { transform, seed: 1, purpose: StreamId::Augment, epoch: 2 },
             start_batch,
             workers,
         }
@@ -333,7 +333,7 @@ mod tests {
         };
         let listed: Vec<u8> = (0..50).collect();
         assert_eq!(reds(Order::Sequential), listed);
-        let shuffled = |epoch, round| reds(Order::Shuffled { seed: 1, purpose: Purpose::Shuffle, epoch, round });
+        let shuffled = |epoch, round| reds(Order::Shuffled { seed: 1, purpose: StreamId::Shuffle, epoch, round });
         for other in [shuffled(1, 0), shuffled(0, 1)] {
             assert_ne!(other, shuffled(0, 0));
             let mut sorted = other;

@@ -13,7 +13,7 @@ use crate::source::{MAX_FILE_BYTES, guarded};
 use crate::{LoadError, decode};
 
 /// Images that are looked at between two reports of progress.
-const PORTION: usize = 512;
+const CHUNK: usize = 512;
 
 /// An image that cannot be read.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub fn check_images<P: AsRef<str> + Sync>(
 ) -> Option<Vec<UnreadableImage>> {
     let mut unreadable = Vec::new();
     let mut done = 0;
-    for portion in paths.chunks(PORTION) {
+    for portion in paths.chunks(CHUNK) {
         let found: Vec<_> = portion
             .par_iter()
             .map_init(Vec::new, |buffer, path| {
@@ -198,12 +198,12 @@ mod tests {
     #[test]
     fn a_check_ends_when_it_is_told_to() {
         let root = tempfile::tempdir().unwrap();
-        let names: Vec<String> = (0..PORTION * 3).map(|index| format!("{index}.jpg")).collect();
+        let names: Vec<String> = (0..CHUNK * 3).map(|index| format!("{index}.jpg")).collect();
         let mut seen = Vec::new();
         let found = check_images(root.path(), &names, |done| {
             seen.push(done);
-            if done > PORTION { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if done > CHUNK { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
-        assert!(found.is_none() && seen == [PORTION, 2 * PORTION]);
+        assert!(found.is_none() && seen == [CHUNK, 2 * CHUNK]);
     }
 }

@@ -14,7 +14,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 use turbojpeg::{Compressor, Image, PixelFormat, Subsamp};
 
 use marker::Marker;
@@ -31,7 +31,7 @@ const QUALITY: i32 = 90;
 const SIZES: std::ops::RangeInclusive<usize> = 8..=1024;
 
 /// The largest number of pictures of a class, on either side.
-const MOST_PER_CLASS: usize = 100_000;
+const MAX_PER_CLASS: usize = 100_000;
 
 /// Which pictures to draw.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,8 +126,8 @@ impl GeneratedSet {
     fn check(&self) -> Result<(), GeneratedError> {
         let ranges = [
             ("the size", self.size, *SIZES.start(), *SIZES.end()),
-            ("the number of training images per class", self.train_per_class, 1, MOST_PER_CLASS),
-            ("the number of test images per class", self.test_per_class, 1, MOST_PER_CLASS),
+            ("the number of training images per class", self.train_per_class, 1, MAX_PER_CLASS),
+            ("the number of test images per class", self.test_per_class, 1, MAX_PER_CLASS),
         ];
         for (name, found, least, most) in ranges {
             if !(least..=most).contains(&found) {
@@ -180,7 +180,7 @@ impl GeneratedSet {
         // A larger set begins with the pictures of a smaller one.
         let index = picture.number * CLASSES.len() + picture.class;
         let index = u32::try_from(index).expect("the number of pictures was checked");
-        let mut stream = Stream::new(self.seed, Purpose::Synthetic, picture.side as u32, index);
+        let mut stream = Stream::new(self.seed, StreamId::Synthetic, picture.side as u32, index);
         let pixels = Scene::new(picture.class, &mut stream).render(self.size, &mut stream);
         let mut compressor = Compressor::new()?;
         compressor.set_quality(QUALITY)?;

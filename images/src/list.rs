@@ -312,7 +312,7 @@ fn shown(text: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use tfnas_random::{Purpose, Stream};
+    use tfnas_random::{Stream, StreamId};
 
     use super::*;
 
@@ -416,7 +416,7 @@ mod tests {
         let original = "n01/a 1.JPEG 0\nn01/b.JPEG 0\nn02/c.JPEG 1\n";
         let mut read = 0;
         for index in 0..10_000 {
-            let mut stream = Stream::new(1, Purpose::Synthetic, 0, index);
+            let mut stream = Stream::new(1, StreamId::Synthetic, 0, index);
             let mut characters: Vec<char> = original.chars().collect();
             for _ in 0..=stream.below(4) {
                 let start = stream.below(characters.len() as u64) as usize;

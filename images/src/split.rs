@@ -1,4 +1,4 @@
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 use crate::{Entry, ImageList, ListError};
 
@@ -74,7 +74,7 @@ pub fn split(list: &ImageList, train_share: f64, per_class: Option<usize>, seed:
             single.push(class[0].clone());
             continue;
         }
-        Stream::new(seed, Purpose::Split, 0, label).shuffle(class);
+        Stream::new(seed, StreamId::Split, 0, label).shuffle(class);
         let kept = class.len().min(per_class.unwrap_or(usize::MAX));
         let for_train = ((train_share * kept as f64) as usize).clamp(1, kept - 1);
         train.extend(class[..for_train].iter().map(|&entry| entry.clone()));

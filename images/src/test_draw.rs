@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 use crate::{Entry, ImageList, ListError};
 
@@ -57,7 +57,7 @@ pub fn draw_test(list: &ImageList, share: f64, seed: u64) -> Result<TestDraw, Te
             untested.push(label);
             continue;
         }
-        Stream::new(seed, Purpose::TestDraw, 0, label).shuffle(class);
+        Stream::new(seed, StreamId::TestDraw, 0, label).shuffle(class);
         let count = ((share * class.len() as f64).round() as usize).clamp(1, class.len() - 2);
         let drawn = &mut class[..count];
         drawn.sort_unstable_by_key(|entry| &entry.path);

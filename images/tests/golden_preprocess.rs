@@ -32,7 +32,7 @@ struct Reference {
 struct Counts {
     decoded: usize,
     evaluated: usize,
-    normalised: usize,
+    normalized: usize,
     augmented: usize,
     /// Cases whose photograph is absent, compared from the decoded PNG on.
     from_png: usize,
@@ -118,7 +118,7 @@ impl Reference {
         if hash != case["decoded_rgb_sha256"] {
             failures.push(format!("{name}: the decoded pixels have another SHA-256, {hash}"));
         }
-        counts.normalised += compare_normalised(&evaluated, case, name, failures);
+        counts.normalized += compare_normalized(&evaluated, case, name, failures);
     }
 
     fn compare_augmented(&self, augment: &Value, image: &RgbImage, expect: &mut impl FnMut(&str, &RgbImage, &[u8])) {
@@ -169,8 +169,8 @@ fn change(name: &str, augment: &Value) -> ColourChange {
     }
 }
 
-/// Compares mean and deviation of the normalised image with those of float32 tensors.
-fn compare_normalised(image: &RgbImage, case: &Value, name: &str, failures: &mut Vec<String>) -> usize {
+/// Compares mean and deviation of the normalized image with those of float32 tensors.
+fn compare_normalized(image: &RgbImage, case: &Value, name: &str, failures: &mut Vec<String>) -> usize {
     let (means, deviations) = ([0.485f32, 0.456, 0.406], [0.229f32, 0.224, 0.225]);
     for channel in 0..3 {
         let values: Vec<f64> = image.pixels[channel..]
@@ -185,7 +185,7 @@ fn compare_normalised(image: &RgbImage, case: &Value, name: &str, failures: &mut
         {
             let wanted = wanted.as_f64().unwrap();
             if (found - wanted).abs() > 1e-6 {
-                failures.push(format!("{name}: normalised channel {channel}: {found} instead of {wanted}"));
+                failures.push(format!("{name}: normalized channel {channel}: {found} instead of {wanted}"));
             }
         }
     }

@@ -1,5 +1,7 @@
 // The functions that Rust calls.
 
+#include <torch/csrc/jit/frontend/tracer.h>
+
 #include <ATen/autocast_mode.h>
 
 #include <cstdlib>
@@ -29,7 +31,9 @@ bool tfnas_kernels_choose(int set) {
 
 // No exception: nothing here allocates or checks.
 bool tfnas_kernels_take(at::Tensor* x) {
-  return kernels() != nullptr && !at::autocast::is_autocast_enabled(at::kCPU) && is_feature_map(*x);
+  // A trace would record the result of a kernel as a constant.
+  return kernels() != nullptr && !at::autocast::is_autocast_enabled(at::kCPU) && !torch::jit::tracer::isTracing() &&
+         is_feature_map(*x);
 }
 
 // Tensors may be null, but x. `*y` is freed as a tensor of torch-sys.

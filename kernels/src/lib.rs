@@ -32,7 +32,7 @@
 //! # What the kernels refuse
 //!
 //! [`take`] returns false for other types than f32, other devices than the CPU, other memory orders than channels-last, empty
-//! tensors, a CPU without AVX2 (or another architecture than x86-64), and while autocast for CPUs is on. The caller then composes
+//! tensors, a CPU without AVX2 (or another architecture than x86-64), while autocast for CPUs is on, and while a module is traced. The caller then composes
 //! the operation from libtorch's own, whose results differ by rounding only. A kernel that is called nevertheless returns a
 //! [`KernelError`], as for weights of a wrong shape. Batch norm with the statistics of several ranks is not among the kernels,
 //! depthwise convolutions have kernels of 3 or 5 and strides of 1 or 2 ([`has_depthwise`]), and none has a second derivative.

@@ -1,17 +1,19 @@
+//! Folds a batch norm into the convolution before it.
+
 use crate::state::State;
 
-/// Added to a variance before its root is taken.
+/// The epsilon of the batch norms, added to the variance.
 pub(crate) const EPSILON: f64 = 1e-5;
 
-/// A convolution that has taken in the batch norm after it.
+/// A convolution with the folded batch norm.
 pub(crate) struct Folded {
-    /// As many elements as the convolution had.
+    /// The weight, with the shape of the convolution's.
     pub weight: Vec<f32>,
-    /// `[out]`.
+    /// The bias, `[out]`.
     pub bias: Vec<f32>,
 }
 
-/// Takes the batch norm `NAME.bn`, with its running statistics, into the convolution `NAME.conv` before it; computed in
+/// Folds the batch norm `NAME.bn`, with its running statistics, into the convolution `NAME.conv` before it. Computed in
 /// f64 and rounded once.
 pub(crate) fn fold(state: &State, name: &str) -> Folded {
     let norm = |tensor: &str| state.values(&format!("{name}.bn.{tensor}"));

@@ -1,8 +1,10 @@
+//! A builder for graphs of nodes and weights.
+
 use crate::message::{
     Attribute, AttributeType, DataType, Dimension, Graph, Node, Shape, Size, Tensor, TensorType, Type, ValueInfo,
 };
 
-/// A graph under construction: each node is added after those whose values it reads.
+/// A graph under construction. Add each node after the nodes whose outputs it reads.
 #[derive(Default)]
 pub(crate) struct GraphBuilder {
     nodes: Vec<Node>,
@@ -10,7 +12,7 @@ pub(crate) struct GraphBuilder {
 }
 
 impl GraphBuilder {
-    /// Adds a tensor of weights, row by row, as the value `name`.
+    /// Adds a tensor of weights, in row-major order, as the value `name`.
     pub fn weight(&mut self, name: &str, shape: &[usize], values: &[f32]) -> String {
         self.initializers.push(Tensor {
             dims: shape.iter().map(|&size| size as i64).collect(),
@@ -21,12 +23,12 @@ impl GraphBuilder {
         name.to_owned()
     }
 
-    /// Adds a node and returns its value, which has the node's name.
+    /// Adds a node and returns its output, which has the node's name.
     pub fn node(&mut self, operator: &str, name: &str, inputs: &[&str], attributes: Vec<Attribute>) -> String {
         self.node_giving(name, operator, name, inputs, attributes)
     }
 
-    /// Adds a node and returns its value, which has the name `output`.
+    /// Adds a node and returns its output, which is named `output`.
     pub fn node_giving(
         &mut self,
         output: &str,
@@ -45,7 +47,7 @@ impl GraphBuilder {
         output.to_owned()
     }
 
-    /// The graph.
+    /// Returns the finished graph.
     pub fn finish(self, name: &str, input: ValueInfo, output: ValueInfo) -> Graph {
         Graph {
             node: self.nodes,
@@ -57,23 +59,23 @@ impl GraphBuilder {
     }
 }
 
-/// An integer as an attribute.
+/// Returns an integer attribute.
 pub(crate) fn int(name: &str, value: usize) -> Attribute {
     Attribute { name: name.to_owned(), i: value as i64, r#type: AttributeType::Int.into(), ..Attribute::default() }
 }
 
-/// A list of integers as an attribute.
+/// Returns an attribute with a list of integers.
 pub(crate) fn ints(name: &str, values: &[usize]) -> Attribute {
     let ints = values.iter().map(|&value| value as i64).collect();
     Attribute { name: name.to_owned(), ints, r#type: AttributeType::Ints.into(), ..Attribute::default() }
 }
 
-/// A float as an attribute.
+/// Returns a float attribute.
 pub(crate) fn float(name: &str, value: f32) -> Attribute {
     Attribute { name: name.to_owned(), f: value, r#type: AttributeType::Float.into(), ..Attribute::default() }
 }
 
-/// An input or output: f32, any number N of samples, each of these sizes.
+/// Returns an f32 input or output with N samples of these sizes.
 pub(crate) fn batch_of(name: &str, sizes: &[usize]) -> ValueInfo {
     let samples = std::iter::once(Size::Named("N".to_owned()));
     let sizes = samples.chain(sizes.iter().map(|&size| Size::Fixed(size as i64)));

@@ -1,14 +1,29 @@
-//! A network of the method as an ONNX file, for the runtimes that read one.
+//! Export of a network to ONNX.
 //!
-//! [`State`] holds weights to the network that a [`ModelConfig`] describes, [`to_onnx`] writes the file. Its graph has the
-//! input [`IMAGES`], `[N, 3, H, W]` f32, normalised, and the output [`LOGITS`], `[N, classes]` f32; N is free. Weights have
-//! the names of the original's `state_dict`. The same network gives the same bytes.
+//! [`State`] holds the weights of the network that a [`ModelConfig`] describes, and [`to_onnx`] writes the file. Its
+//! graph has the input [`IMAGES`], `[N, 3, H, W]` f32, normalized, and the output [`LOGITS`], `[N, classes]` f32, with
+//! any batch size N. Weights have the names of the original's `state_dict`. The same network gives the same bytes. The
+//! crate does not know libtorch, images or checkpoints.
 //!
-//! # The pieces
+//! ```
+//! use tfnas::{LatencyTable, ModelConfig, Space, Widths};
+//! use tfnas_onnx::{Normalization, Origin, State, to_onnx};
+//! # use tfnas::state_shapes::state_shapes;
+//! # use tfnas_pytorch_files::checkpoint::{PlainTensor, StateDict};
+//! # fn export(config: &ModelConfig, weights: &StateDict<'_>) -> Result<(), Box<dyn std::error::Error>> {
+//! let state = State::of(config, weights)?;
+//! let origin = Origin { producer: "example", version: "1.0", properties: &[] };
+//! let bytes = to_onnx(config, &state, 224, Normalization::Folded, origin)?;
+//! std::fs::write("model.onnx", bytes)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Modules
 //!
 //! * [`message`]: ONNX's protobuf messages.
-//! * `state`: a network's weights; `fold`: a batch norm taken into the convolution before it.
-//! * `graph`: nodes and values; `network`: which of them a network is.
+//! * `state`: the weights of a network; `fold`: folds a batch norm into the convolution before it.
+//! * `graph`: a builder for nodes and values; `network`: the nodes of a network.
 
 mod fold;
 mod graph;
@@ -21,59 +36,59 @@ use tfnas::ModelConfig;
 
 pub use state::State;
 
-/// Name of the input: `[N, 3, H, W]` f32, normalised.
+/// The name of the input: `[N, 3, H, W]` f32, normalized.
 pub const IMAGES: &str = "images";
-/// Name of the output: `[N, classes]` f32.
+/// The name of the output: `[N, classes]` f32.
 pub const LOGITS: &str = "logits";
-/// Version of the operators: the last that changed convolutions and pooling. A file of a later one would say the same, and be
-/// refused by more runtimes.
+/// The operator set: the last one that changed convolutions and pooling. A newer one would describe the same graph, but
+/// fewer runtimes accept it.
 pub const OPSET: i64 = 22;
-/// Version of the format that goes with [`OPSET`].
+/// The version of the file format that belongs to [`OPSET`].
 pub const IR_VERSION: i64 = 10;
 
-/// More bytes than protobuf allows a file.
+/// Protobuf does not allow a file of this size.
 const TOO_LARGE: usize = 1 << 31;
 
-/// What becomes of the batch norms.
+/// How batch norms are exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Normalisation {
-    /// They are nodes.
+pub enum Normalization {
+    /// As nodes.
     Kept,
-    /// Each is taken into the convolution before it: equal up to rounding, and faster.
+    /// Folded into the convolution before each of them: equal up to rounding, and faster.
     Folded,
 }
 
-/// What a file says of its network beside the graph.
+/// The metadata of a file.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'a> {
-    /// The program that writes it.
+    /// The program that writes the file.
     pub producer: &'a str,
-    /// Its version.
+    /// The version of the program.
     pub version: &'a str,
-    /// Names and values, in this order.
+    /// Names and values of properties, in this order.
     pub properties: &'a [(&'a str, String)],
 }
 
-/// A network that does not fit into one file.
+/// The network is too large for one file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the ONNX file would have {bytes} bytes, and the format allows fewer than 2^31")]
 pub struct TooLarge {
-    /// How large it would be.
+    /// The size that the file would have.
     pub bytes: usize,
 }
 
-/// The bytes of an ONNX file.
+/// Returns the bytes of an ONNX file.
 ///
-/// * `state`: taken of the same configuration.
+/// * `state`: the weights of the same configuration.
 /// * `resolution`: side of the images, in pixels.
 ///
 /// # Errors
-/// [`TooLarge`].
+/// Returns [`TooLarge`] if the file would exceed protobuf's limit of 2 GiB.
 pub fn to_onnx(
     config: &ModelConfig,
     state: &State,
     resolution: usize,
-    normalisation: Normalisation,
+    normalization: Normalization,
     origin: Origin<'_>,
 ) -> Result<Vec<u8>, TooLarge> {
     let entry = |(key, value): &(&str, String)| message::Entry { key: (*key).to_owned(), value: value.clone() };
@@ -81,7 +96,7 @@ pub fn to_onnx(
         ir_version: IR_VERSION,
         producer_name: origin.producer.to_owned(),
         producer_version: origin.version.to_owned(),
-        graph: Some(network::graph(config, state, resolution, normalisation)),
+        graph: Some(network::graph(config, state, resolution, normalization)),
         opset_import: vec![message::OperatorSet { domain: String::new(), version: OPSET }],
         metadata_props: origin.properties.iter().map(entry).collect(),
     };

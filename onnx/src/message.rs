@@ -1,29 +1,29 @@
-//! The messages of ONNX that a convolutional network needs, with the field numbers of `onnx.proto`.
+//! The ONNX messages that a convolutional network needs, with the field numbers of `onnx.proto`.
 //!
-//! Source: <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>. That file is in the proto2 syntax, in which lists of
-//! numbers are not packed.
+//! Source: <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>. That file uses the proto2 syntax, in which
+//! repeated numbers are not packed.
 
 use prost::{Enumeration, Message, Oneof};
 
-/// `ModelProto`: the whole file.
+/// `ModelProto`: the file.
 #[derive(Clone, PartialEq, Message)]
 pub struct Model {
-    /// Version of the format, apart from the operators.
+    /// The version of the file format, independent of the operators.
     #[prost(int64, tag = "1")]
     pub ir_version: i64,
     /// The program that wrote the file.
     #[prost(string, tag = "2")]
     pub producer_name: String,
-    /// Its version.
+    /// The version of the program.
     #[prost(string, tag = "3")]
     pub producer_version: String,
     /// The network.
     #[prost(message, optional, tag = "7")]
     pub graph: Option<Graph>,
-    /// The versions of the operators.
+    /// The versions of the operator sets.
     #[prost(message, repeated, tag = "8")]
     pub opset_import: Vec<OperatorSet>,
-    /// What else is known of the network.
+    /// Additional properties of the network.
     #[prost(message, repeated, tag = "14")]
     pub metadata_props: Vec<Entry>,
 }
@@ -31,7 +31,7 @@ pub struct Model {
 /// `OperatorSetIdProto`.
 #[derive(Clone, PartialEq, Message)]
 pub struct OperatorSet {
-    /// Empty for the standard's own operators.
+    /// Empty for the standard operators.
     #[prost(string, tag = "1")]
     pub domain: String,
     /// The version.
@@ -45,7 +45,7 @@ pub struct Entry {
     /// The name.
     #[prost(string, tag = "1")]
     pub key: String,
-    /// What it has.
+    /// The value of the property.
     #[prost(string, tag = "2")]
     pub value: String,
 }
@@ -62,10 +62,10 @@ pub struct Graph {
     /// The weights.
     #[prost(message, repeated, tag = "5")]
     pub initializer: Vec<Tensor>,
-    /// What the graph is given.
+    /// The inputs of the graph.
     #[prost(message, repeated, tag = "11")]
     pub input: Vec<ValueInfo>,
-    /// What it gives.
+    /// The outputs of the graph.
     #[prost(message, repeated, tag = "12")]
     pub output: Vec<ValueInfo>,
 }
@@ -76,7 +76,7 @@ pub struct Node {
     /// Values that it reads: of the graph's inputs, initializers and earlier nodes.
     #[prost(string, repeated, tag = "1")]
     pub input: Vec<String>,
-    /// Values that it gives.
+    /// The names of its outputs.
     #[prost(string, repeated, tag = "2")]
     pub output: Vec<String>,
     /// The node's name.
@@ -96,21 +96,21 @@ pub struct Attribute {
     /// The attribute's name.
     #[prost(string, tag = "1")]
     pub name: String,
-    /// Its value, where that is a float.
+    /// The value of a float attribute.
     #[prost(float, tag = "2")]
     pub f: f32,
-    /// Its value, where that is an integer.
+    /// The value of an integer attribute.
     #[prost(int64, tag = "3")]
     pub i: i64,
-    /// Its value, where that is a list of integers.
+    /// The value of an attribute with a list of integers.
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub ints: Vec<i64>,
-    /// Which of them.
+    /// The type of the attribute.
     #[prost(enumeration = "AttributeType", tag = "20")]
     pub r#type: i32,
 }
 
-/// `AttributeProto.AttributeType`, those that are used.
+/// `AttributeProto.AttributeType`, as far as used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Enumeration)]
 #[repr(i32)]
 pub enum AttributeType {
@@ -141,7 +141,7 @@ pub struct Tensor {
     pub raw_data: Vec<u8>,
 }
 
-/// `TensorProto.DataType`, those that are used.
+/// `TensorProto.DataType`, as far as used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Enumeration)]
 #[repr(i32)]
 pub enum DataType {
@@ -162,7 +162,7 @@ pub struct ValueInfo {
     pub r#type: Option<Type>,
 }
 
-/// `TypeProto`, of tensors alone.
+/// `TypeProto`, for tensors only.
 #[derive(Clone, PartialEq, Message)]
 pub struct Type {
     /// The type of a tensor.
@@ -203,16 +203,16 @@ pub enum Size {
     /// Always this.
     #[prost(int64, tag = "1")]
     Fixed(i64),
-    /// Any, and the same wherever the name stands.
+    /// Any size, equal for all dimensions of this name.
     #[prost(string, tag = "2")]
     Named(String),
 }
 
 impl Model {
-    /// Reads an ONNX file.
+    /// Parses an ONNX file.
     ///
     /// # Errors
-    /// What the decoder says of bytes that are none.
+    /// Returns the decoder's error if the bytes are not a valid file.
     pub fn parse(bytes: &[u8]) -> Result<Self, prost::DecodeError> {
         Self::decode(bytes)
     }

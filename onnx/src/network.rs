@@ -1,15 +1,17 @@
+//! The nodes of a network, layer by layer.
+
 use tfnas::{Activation, ConvConfig, MbConvConfig, ModelConfig};
 
 use crate::fold::{EPSILON, fold};
 use crate::graph::{GraphBuilder, batch_of, float, int, ints};
 use crate::message::Graph;
 use crate::state::State;
-use crate::{IMAGES, LOGITS, Normalisation};
+use crate::{IMAGES, LOGITS, Normalization};
 
 /// Channels of an image.
 const IMAGE_CHANNELS: usize = 3;
 
-/// How a convolution goes over its input.
+/// The kernel, stride and padding of a convolution.
 #[derive(Clone, Copy)]
 struct Geometry {
     kernel: usize,
@@ -18,20 +20,20 @@ struct Geometry {
 }
 
 impl Geometry {
-    /// Each pixel on its own.
+    /// A 1x1 convolution.
     const POINTWISE: Self = Self { kernel: 1, stride: 1, groups: 1 };
 }
 
-/// Writes a network's layers into a graph; a value is known by its name.
+/// Writes a network's layers to a graph. Values are identified by name.
 struct Layers<'a> {
     state: &'a State,
-    normalisation: Normalisation,
+    normalization: Normalization,
     graph: GraphBuilder,
 }
 
 /// The network as a graph.
-pub(crate) fn graph(config: &ModelConfig, state: &State, resolution: usize, normalisation: Normalisation) -> Graph {
-    let mut layers = Layers { state, normalisation, graph: GraphBuilder::default() };
+pub(crate) fn graph(config: &ModelConfig, state: &State, resolution: usize, normalization: Normalization) -> Graph {
+    let mut layers = Layers { state, normalization, graph: GraphBuilder::default() };
     let mut x = layers.conv_layer("first_stem", IMAGES, &config.first_stem);
     for (name, block) in blocks(config) {
         x = layers.block(&name, &x, block);
@@ -55,7 +57,7 @@ impl Layers<'_> {
     /// Convolution, batch norm, activation.
     fn conv_layer(&mut self, name: &str, x: &str, conv: &ConvConfig) -> String {
         let geometry = Geometry { kernel: conv.kernel, stride: conv.stride, groups: 1 };
-        let x = self.normalised(name, x, [conv.out_channels, conv.in_channels], geometry);
+        let x = self.normalized(name, x, [conv.out_channels, conv.in_channels], geometry);
         self.activation(name, &x, conv.activation)
     }
 
@@ -65,17 +67,17 @@ impl Layers<'_> {
         let mut x = input.to_owned();
         if block.has_expansion() {
             let name = format!("{name}.inverted_bottleneck");
-            x = self.normalised(&name, &x, [width, block.in_channels], Geometry::POINTWISE);
+            x = self.normalized(&name, &x, [width, block.in_channels], Geometry::POINTWISE);
             x = self.activation(&name, &x, block.activation);
         }
         let depthwise = Geometry { kernel: block.kernel, stride: block.stride, groups: width };
         let depth_conv = format!("{name}.depth_conv");
-        x = self.normalised(&depth_conv, &x, [width, 1], depthwise);
+        x = self.normalized(&depth_conv, &x, [width, 1], depthwise);
         x = self.activation(&depth_conv, &x, block.activation);
         if block.se_channels > 0 {
             x = self.squeeze_excite(&format!("{name}.squeeze_excite"), &x, block);
         }
-        x = self.normalised(&format!("{name}.point_linear"), &x, [block.out_channels, width], Geometry::POINTWISE);
+        x = self.normalized(&format!("{name}.point_linear"), &x, [block.out_channels, width], Geometry::POINTWISE);
         if block.has_residual() {
             x = self.graph.node("Add", &format!("{name}.add"), &[&x, input], vec![]);
         }
@@ -105,17 +107,17 @@ impl Layers<'_> {
     }
 
     /// A convolution, `[out, in / groups]`, and the batch norm after it.
-    fn normalised(&mut self, name: &str, x: &str, [out, within]: [usize; 2], geometry: Geometry) -> String {
+    fn normalized(&mut self, name: &str, x: &str, [out, within]: [usize; 2], geometry: Geometry) -> String {
         let shape = [out, within, geometry.kernel, geometry.kernel];
         let conv = format!("{name}.conv");
-        match self.normalisation {
-            Normalisation::Folded => {
+        match self.normalization {
+            Normalization::Folded => {
                 let folded = fold(self.state, name);
                 let weight = self.graph.weight(&format!("{conv}.weight"), &shape, &folded.weight);
                 let bias = self.graph.weight(&format!("{conv}.bias"), &[out], &folded.bias);
                 self.conv(&conv, &[x, &weight, &bias], geometry)
             }
-            Normalisation::Kept => {
+            Normalization::Kept => {
                 let weight = self.weight(&format!("{conv}.weight"), &shape);
                 let x = self.conv(&conv, &[x, &weight], geometry);
                 let bn = format!("{name}.bn");
@@ -155,7 +157,7 @@ impl Layers<'_> {
         }
     }
 
-    /// A tensor of the state under its own name.
+    /// Adds a tensor of the state under its own name.
     fn weight(&mut self, name: &str, shape: &[usize]) -> String {
         self.graph.weight(name, shape, self.state.values(name))
     }

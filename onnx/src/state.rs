@@ -1,8 +1,10 @@
+//! The weights of a network.
+
 use std::collections::BTreeMap;
 
 use tfnas::ModelConfig;
 use tfnas::state_shapes::state_shapes;
-use tfnas_pytorch_files::checkpoint::{Misfits, StateDict};
+use tfnas_pytorch_files::checkpoint::{StateDict, StateDictMismatch};
 
 /// The f32 tensors of a network, by the names of the original's `state_dict`: each there, of its shape, and finite.
 #[derive(Clone, Debug)]
@@ -11,11 +13,12 @@ pub struct State {
 }
 
 impl State {
-    /// Takes the tensors of the network that a configuration describes: its weights, biases and running statistics.
+    /// Selects the tensors of the network that a configuration describes: weights, biases and running statistics.
     ///
     /// # Errors
-    /// [`Misfits`] with everything that is missing, unexpected, of another shape or dtype, or not finite.
-    pub fn of(config: &ModelConfig, weights: &StateDict<'_>) -> Result<Self, Misfits> {
+    /// Returns [`StateDictMismatch`] with everything that is missing, unexpected, of another shape or dtype, or not
+    /// finite.
+    pub fn of(config: &ModelConfig, weights: &StateDict<'_>) -> Result<Self, StateDictMismatch> {
         weights.check(&state_shapes(config))?;
         let tensors = weights.tensors.iter().filter_map(|(name, tensor)| Some((name.clone(), tensor.to_f32()?)));
         Ok(Self { tensors: tensors.collect() })

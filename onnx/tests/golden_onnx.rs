@@ -14,7 +14,7 @@ use formula::Scheme;
 use interpreter::{Tensor, run};
 use tfnas::ModelConfig;
 use tfnas_onnx::message::Model;
-use tfnas_onnx::{Normalisation, Origin, State, to_onnx};
+use tfnas_onnx::{Normalization, Origin, State, to_onnx};
 use weights::Weights;
 
 /// The input of which one image is run.
@@ -35,15 +35,15 @@ fn golden_onnx() {
         let scheme = Scheme::of(half);
         let weights = Weights::of(&config, &scheme);
         let state = State::of(&config, &weights.state_dict()).unwrap();
-        for normalisation in [Normalisation::Kept, Normalisation::Folded] {
+        for normalization in [Normalization::Kept, Normalization::Folded] {
             let origin = Origin { producer: "test", version: "0", properties: &[] };
-            let file = to_onnx(&config, &state, INPUT[2], normalisation, origin).unwrap();
+            let file = to_onnx(&config, &state, INPUT[2], normalization, origin).unwrap();
             let input = Tensor { shape: INPUT.to_vec(), values: scheme.input(INPUT.iter().product()) };
             let logits = run(&Model::parse(&file).unwrap(), input).values;
             let differences =
                 logits.iter().zip(&expected).map(|(found, expected)| (f64::from(*found) - expected).abs());
             let largest = differences.fold(0.0, f64::max);
-            println!("{} {normalisation:?}: {largest:.1e}", cases::id(case));
+            println!("{} {normalization:?}: {largest:.1e}", cases::id(case));
             assert!(logits.len() == expected.len() && largest <= TOLERANCE, "{}: {largest}", cases::id(case));
         }
     }

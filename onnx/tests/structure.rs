@@ -15,15 +15,15 @@ use interpreter::{Tensor, run};
 use tfnas::state_shapes::state_shapes;
 use tfnas::{Architecture, ModelConfig, Space};
 use tfnas_onnx::message::{DataType, Graph, Model, Size, ValueInfo};
-use tfnas_onnx::{IR_VERSION, Normalisation, OPSET, Origin, State, to_onnx};
-use tfnas_random::{Purpose, Stream};
+use tfnas_onnx::{IR_VERSION, Normalization, OPSET, Origin, State, to_onnx};
+use tfnas_random::{Stream, StreamId};
 use weights::Weights;
 
 const CLASSES: usize = 7;
 
 fn config() -> ModelConfig {
     let space = Space::small();
-    let architecture = Architecture::random(&space, &mut Stream::new(1, Purpose::RandomArchitecture, 0, 0));
+    let architecture = Architecture::random(&space, &mut Stream::new(1, StreamId::RandomArchitecture, 0, 0));
     ModelConfig::from_architecture(&space, &architecture, CLASSES).unwrap()
 }
 
@@ -31,15 +31,15 @@ fn weights(config: &ModelConfig) -> Weights {
     Weights::of(config, &Scheme::Hash { salt: String::new() })
 }
 
-fn bytes(normalisation: Normalisation) -> Vec<u8> {
+fn bytes(normalization: Normalization) -> Vec<u8> {
     let config = config();
     let state = State::of(&config, &weights(&config).state_dict()).unwrap();
     let origin = Origin { producer: "us", version: "1.2.3", properties: &[("weights", "abc".to_owned())] };
-    to_onnx(&config, &state, 32, normalisation, origin).unwrap()
+    to_onnx(&config, &state, 32, normalization, origin).unwrap()
 }
 
-fn model(normalisation: Normalisation) -> Model {
-    Model::parse(&bytes(normalisation)).unwrap()
+fn model(normalization: Normalization) -> Model {
+    Model::parse(&bytes(normalization)).unwrap()
 }
 
 fn sizes(value: &ValueInfo) -> Vec<String> {
@@ -58,7 +58,7 @@ fn operators(graph: &Graph, operator: &str) -> usize {
 
 #[test]
 fn a_file_says_what_it_is_and_takes_any_number_of_images() {
-    let model = model(Normalisation::Kept);
+    let model = model(Normalization::Kept);
     assert_eq!((model.ir_version, model.opset_import[0].version), (IR_VERSION, OPSET));
     assert_eq!((model.producer_name.as_str(), model.producer_version.as_str()), ("us", "1.2.3"));
     assert_eq!((model.metadata_props[0].key.as_str(), model.metadata_props[0].value.as_str()), ("weights", "abc"));
@@ -71,7 +71,7 @@ fn a_file_says_what_it_is_and_takes_any_number_of_images() {
 fn weights_have_the_names_and_shapes_of_the_state_dict() {
     let expected = state_shapes(&config()).into_iter().filter(|tensor| !tensor.name.ends_with("num_batches_tracked"));
     let expected: BTreeMap<String, Vec<usize>> = expected.map(|tensor| (tensor.name, tensor.shape)).collect();
-    let graph = model(Normalisation::Kept).graph.unwrap();
+    let graph = model(Normalization::Kept).graph.unwrap();
     assert_eq!(graph.initializer.len(), expected.len());
     for tensor in &graph.initializer {
         let shape: Vec<usize> = tensor.dims.iter().map(|&size| size as usize).collect();
@@ -82,8 +82,8 @@ fn weights_have_the_names_and_shapes_of_the_state_dict() {
 
 #[test]
 fn nodes_read_what_stands_before_them_and_no_name_comes_twice() {
-    for normalisation in [Normalisation::Kept, Normalisation::Folded] {
-        let graph = model(normalisation).graph.unwrap();
+    for normalization in [Normalization::Kept, Normalization::Folded] {
+        let graph = model(normalization).graph.unwrap();
         let mut known: BTreeSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
         assert_eq!(known.len(), graph.initializer.len());
         known.insert(&graph.input[0].name);
@@ -98,7 +98,7 @@ fn nodes_read_what_stands_before_them_and_no_name_comes_twice() {
 
 #[test]
 fn folding_leaves_no_batch_norm_and_the_same_logits() {
-    let (kept, folded) = (model(Normalisation::Kept), model(Normalisation::Folded));
+    let (kept, folded) = (model(Normalization::Kept), model(Normalization::Folded));
     let count = |model: &Model, operator| operators(model.graph.as_ref().unwrap(), operator);
     assert!(count(&kept, "BatchNormalization") > 0);
     assert_eq!(count(&folded, "BatchNormalization"), 0);
@@ -116,7 +116,7 @@ fn folding_leaves_no_batch_norm_and_the_same_logits() {
 
 #[test]
 fn the_same_network_gives_the_same_bytes() {
-    assert_eq!(bytes(Normalisation::Folded), bytes(Normalisation::Folded));
+    assert_eq!(bytes(Normalization::Folded), bytes(Normalization::Folded));
 }
 
 #[test]
@@ -128,8 +128,8 @@ fn everything_that_does_not_fit_is_named_at_once() {
     weights.set("first_stem.bn.num_batches_tracked", &[], &[0.0]);
     weights.set("classifier.linear.bias", &[CLASSES], &[f32::NAN; CLASSES]);
     weights.set("head.weight", &[1], &[0.0]);
-    let misfits = State::of(&config, &weights.state_dict()).unwrap_err();
-    let text = misfits.to_string();
+    let mismatches = State::of(&config, &weights.state_dict()).unwrap_err();
+    let text = mismatches.to_string();
     for part in [
         "missing: first_stem.conv.weight",
         "first_stem.bn.bias: shape [2], expected [",
@@ -139,5 +139,5 @@ fn everything_that_does_not_fit_is_named_at_once() {
     ] {
         assert!(text.contains(part), "{text}");
     }
-    assert_eq!(misfits.0.len(), 5);
+    assert_eq!(mismatches.0.len(), 5);
 }

@@ -1,4 +1,4 @@
-//! How the command line names an artifact.
+//! Finds artifacts given on the command line.
 
 use tfnas_artifacts::{Cache, Digest, Found};
 use tfnas_planner::config::nearest::suggestion;
@@ -9,21 +9,16 @@ use crate::error::CommandError;
 use crate::options::Options;
 use crate::session::{Session, Setup, store_to_read};
 
-/// An artifact, and the store that it is in.
+/// An artifact and its store.
 pub struct Artifact {
-    /// The store.
     pub cache: Cache,
-    /// Its digest.
     pub digest: Digest,
-    /// The output's name, where it was named by that.
+    /// Name of the output, if the artifact was found by it.
     pub name: Option<String>,
 }
 
-/// Finds what `text` names: the first digits of a digest; or an output of the pipeline as it is configured now, as
-/// `model.config`, or `parse@12/model.config` where a list fans it out.
-///
-/// # Errors
-/// Nothing, or several things, of that name; and what is wrong with the configuration, the store or the data.
+/// Finds an artifact: by the first digits of its digest, or as an output of the current configuration, such as
+/// `model.config`, or `parse@12/model.config` if there are several instances.
 pub fn find(options: &Options, text: &str) -> Result<Artifact, CommandError> {
     let digits = text.len() >= 4 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if digits {

@@ -37,7 +37,7 @@ pub struct Check {
 struct Compared {
     id: String,
     attempt: String,
-    /// Fields of the environment record that differ; with none the bytes must be the same.
+    /// Facts about the environment that differ. If there are none, the bytes must be equal.
     environment: Vec<String>,
     outputs: Vec<ComparedOutput>,
 }
@@ -51,10 +51,6 @@ struct ComparedOutput {
 }
 
 impl Check {
-    /// Runs the stage and compares.
-    ///
-    /// # Errors
-    /// A stage whose result is not there; a run that fails.
     pub fn execute(&self, options: &Options, bars: MultiProgress) -> Result<Exit, CommandError> {
         let setup = Setup::new(options)?;
         let chosen = select(&setup.graph, std::slice::from_ref(&self.stage))?;

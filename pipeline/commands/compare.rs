@@ -30,14 +30,10 @@ pub struct Compare {
     html: Option<PathBuf>,
 }
 
-/// Runs on the page if none is named.
+/// Default number of runs on the page.
 const RUNS: usize = 10;
 
 impl Compare {
-    /// Prints the table of all results that the configuration gives and that are there, or writes a page about runs.
-    ///
-    /// # Errors
-    /// What is wrong with the configuration, the store or the data; a run that is not there; a file that cannot be written.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         if let Some(file) = &self.html {
             return self.write(file, options);
@@ -86,7 +82,7 @@ impl Compare {
         Ok(Exit::Done)
     }
 
-    /// Writes the page about several runs, in the order in which they are named, or in which they ran.
+    /// Writes the page about several runs: the given ones in this order, or the last ones, oldest first.
     fn write(&self, file: &Path, options: &Options) -> Result<Exit, CommandError> {
         let cache = store_to_read(options)?;
         let gathered = |run: &Run| gather(&cache, run, Images::LeftOut);

@@ -15,10 +15,6 @@ pub struct Completions {
 }
 
 impl Completions {
-    /// Prints it.
-    ///
-    /// # Errors
-    /// None.
     pub fn execute(&self) -> Result<Exit, CommandError> {
         let mut command = Cli::command();
         let name = command.get_name().to_owned();

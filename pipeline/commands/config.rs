@@ -17,10 +17,6 @@ pub struct Config {
 }
 
 impl Config {
-    /// Prints it.
-    ///
-    /// # Errors
-    /// What is wrong with the configuration.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         if self.schema {
             print_json(&schema());

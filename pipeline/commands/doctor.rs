@@ -31,10 +31,6 @@ struct Check {
 }
 
 impl Doctor {
-    /// Checks everything, and says what it found.
-    ///
-    /// # Errors
-    /// None: what is wrong is a line of the report, and the exit code.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let mut checks = vec![
             Check { what: "program", ok: true, found: format!("{}, {}", build::TOOL, build::RUSTC) },
@@ -82,7 +78,7 @@ fn check(what: &'static str, found: Result<String, String>) -> Check {
     }
 }
 
-/// Says which GPUs the driver lists, and whether libtorch can use them.
+/// Describes the GPUs that the driver lists, and whether libtorch can use them.
 fn gpus() -> String {
     let libtorch = if build::libtorch_has_cuda() { "with CUDA" } else { "without CUDA" };
     let libtorch = format!("libtorch {} {libtorch}", build::LIBTORCH);
@@ -99,7 +95,7 @@ fn gpus() -> String {
     }
 }
 
-/// Asks for the controller, by the program that submits: it finds the cluster's configuration, or says why not.
+/// Checks that the Slurm controller responds. Slurm's commands find the configuration of the cluster themselves.
 fn cluster() -> Result<String, String> {
     let missing = |error| format!("sbatch: {error}: `executor: slurm` needs Slurm's programs on this machine");
     let version = Command::new("sbatch").arg("--version").output().map_err(missing)?;
@@ -112,7 +108,7 @@ fn cluster() -> Result<String, String> {
     Ok(format!("{version}, partitions {partitions}"))
 }
 
-/// Starts the worker: a libtorch that is missing or does not fit shows then.
+/// Starts the worker, which fails if its libtorch is missing or does not match.
 fn worker(named: Option<&Path>) -> Result<String, String> {
     let program = worker_program(named).map_err(|error| error.to_string())?;
     let shown = program.display();

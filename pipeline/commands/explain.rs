@@ -21,16 +21,12 @@ struct Shown {
     id: String,
     action: Action,
     because: Vec<Cause>,
-    /// The remote that the result was pulled from.
+    /// The remote that the cached result was pulled from.
     #[serde(skip_serializing_if = "Option::is_none")]
     remote: Option<String>,
 }
 
 impl Explain {
-    /// Prints the causes.
-    ///
-    /// # Errors
-    /// What is wrong with the configuration, the store or the data.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let setup = Setup::new(options)?;
         let chosen = select(&setup.graph, std::slice::from_ref(&self.stage))?;

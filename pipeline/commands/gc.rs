@@ -26,10 +26,6 @@ pub struct Gc {
 }
 
 impl Gc {
-    /// Removes them.
-    ///
-    /// # Errors
-    /// What is wrong with the store.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let retention = Retention { keep_last: self.keep_last, max_bytes: self.max_size };
         let folder = store_folder(options);
@@ -64,7 +60,7 @@ fn text(removal: &Removal, dry_run: bool) -> String {
     )
 }
 
-/// Reads a size as people write it: a number of bytes, or with K, M, G or T (of 1024).
+/// Parses a size: a number of bytes, optionally with the unit K, M, G or T (powers of 1024).
 fn size(text: &str) -> Result<u64, String> {
     let wrong = || format!("`{text}` is no size: expected a number, as 500M or 20G");
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
@@ -85,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_read_as_people_write_them() {
+    fn sizes_are_parsed_with_units() {
         assert_eq!(size("1000"), Ok(1000));
         assert_eq!(size("1.5k"), Ok(1536));
         assert_eq!(size("20GiB"), Ok(20 << 30));

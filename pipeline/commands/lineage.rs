@@ -23,7 +23,6 @@ pub struct Lineage {
     format: Format,
 }
 
-/// What a graph is written as.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// A tree, for people
@@ -36,10 +35,6 @@ enum Format {
 }
 
 impl Lineage {
-    /// Prints the graph.
-    ///
-    /// # Errors
-    /// An artifact that is not known.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let artifact = artifact::find(options, &self.artifact)?;
         let graph = artifact.cache.ledger().lineage(&artifact.digest)?;
@@ -53,7 +48,7 @@ impl Lineage {
     }
 }
 
-/// The attempt that made a digest, and under which name.
+/// Returns the attempt that made a digest, and the name of the output.
 fn maker<'a>(graph: &'a Graph, digest: &Digest) -> Option<(&'a Attempt, &'a str)> {
     graph.attempts.iter().rev().find_map(|attempt| {
         attempt.outputs.iter().find(|output| output.digest == *digest).map(|output| (attempt, output.name.as_str()))
@@ -90,7 +85,8 @@ fn tree(graph: &Graph, root: &Digest) -> String {
     text
 }
 
-/// The edges of the graph, once each: from, to, label. Attempts are called `a0`, `a1`, …, data `d0`, `d1`, ….
+/// The nodes and edges of the graph. A node is its name (`a0`, `a1`, … for attempts, `d0`, `d1`, … for data), its
+/// label, and whether it is an attempt; an edge is from, to and label.
 struct Edges {
     nodes: Vec<(String, String, bool)>,
     edges: Vec<(String, String, String)>,

@@ -33,17 +33,13 @@ struct ShownRun {
     run: Run,
     ran: Vec<String>,
     cached: Vec<String>,
-    /// Of those cached, what had been pulled from a remote.
+    /// The cached results that were pulled from a remote.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pulled: Vec<String>,
     failed: Vec<String>,
 }
 
 impl Log {
-    /// Prints the runs.
-    ///
-    /// # Errors
-    /// What is wrong with the store.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let cache = store_to_read(options)?;
         let runs = cache.ledger().runs(self.before.map(RunId), self.limit)?;

@@ -15,10 +15,6 @@ pub struct Man {
 }
 
 impl Man {
-    /// Writes them.
-    ///
-    /// # Errors
-    /// A folder that cannot be written.
     pub fn execute(&self) -> Result<Exit, CommandError> {
         std::fs::create_dir_all(&self.out)
             .and_then(|()| clap_mangen::generate_to(Cli::command(), &self.out))

@@ -1,4 +1,4 @@
-//! One file a verb: its options, and what it does.
+//! One file per command: its options and its implementation.
 
 mod artifact;
 pub mod audit;

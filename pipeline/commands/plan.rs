@@ -40,16 +40,12 @@ struct ShownStep<'a> {
     key: Option<String>,
     because: &'a [Cause],
     expected_s: Option<f64>,
-    /// The remote that the result was pulled from.
+    /// The remote that the cached result was pulled from.
     #[serde(skip_serializing_if = "Option::is_none")]
     remote: Option<&'a str>,
 }
 
 impl Plan {
-    /// Prints the plan.
-    ///
-    /// # Errors
-    /// What is wrong with the configuration, the store or the data.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let setup = Setup::new(options)?;
         let chosen = select(&setup.graph, &self.stages)?;
@@ -58,10 +54,7 @@ impl Plan {
     }
 }
 
-/// Prints the plan of the instances chosen.
-///
-/// # Errors
-/// What is wrong with the store or the data.
+/// Prints the plan for the selected instances.
 pub fn show(
     mut session: Session,
     chosen: &BTreeSet<usize>,

@@ -1,4 +1,4 @@
-//! `predict`: classes of images by a trained network.
+//! `predict`: classifies images with a trained network.
 
 use std::path::{Path, PathBuf};
 
@@ -19,9 +19,9 @@ use crate::exit::Exit;
 use crate::options::Options;
 use crate::report::{print, print_json};
 
-/// Images that the worker classifies between two starts: it holds its answers until it ends.
+/// Number of images that are passed to a worker. It returns all predictions at its end.
 const AT_ONCE: usize = 10_000;
-/// Images in a forward pass.
+/// Batch size of a forward pass.
 const BATCH: usize = 32;
 /// Classify images with the trained network
 ///
@@ -57,7 +57,6 @@ pub struct Predict {
     worker: Option<PathBuf>,
 }
 
-/// How predictions are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// For people.
@@ -68,7 +67,7 @@ enum Format {
     Csv,
 }
 
-/// The answer for an image.
+/// The prediction for an image.
 #[derive(Serialize)]
 struct Answer {
     image: String,
@@ -89,11 +88,8 @@ fn device(text: &str) -> Result<DeviceChoice, String> {
 }
 
 impl Predict {
-    /// Prints the most probable classes of each image.
-    ///
-    /// # Errors
-    /// Returns an error for paths that do not exist, a network that has not been trained, and weights that do not fit. An image that
-    /// cannot be read is an answer of its own, and the exit code is 1.
+    /// Prints the most probable classes of each image. If an image cannot be read, this is part of the output, and the
+    /// exit code is 1.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let files = self.files()?;
         let network = self.network.or_configured(options, self.stage.as_deref())?.read()?;
@@ -122,7 +118,7 @@ impl Predict {
         Ok(if failed > 0 { Exit::Failed } else { Exit::Done })
     }
 
-    /// The files that are named, and those of the folders that are.
+    /// Returns the files that are given, and the images in the folders that are given.
     fn files(&self) -> Result<Vec<PathBuf>, CommandError> {
         let mut files = Vec::new();
         for path in &self.images {
@@ -234,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_that_cannot_be_read_has_a_line_of_its_own() {
+    fn an_unreadable_image_has_its_own_line() {
         let answers = [
             Answer {
                 image: "a.jpg".into(),

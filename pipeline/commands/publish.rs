@@ -1,4 +1,4 @@
-//! `publish`: a run as a folder that anybody can check.
+//! `publish`: writes a run to a folder that anybody can verify.
 
 use std::path::PathBuf;
 
@@ -48,11 +48,6 @@ pub struct Publish {
 }
 
 impl Publish {
-    /// Writes the folder.
-    ///
-    /// # Errors
-    /// A run that is ambiguous or incomplete, artifacts that are missing or damaged, images that are not those of the run, a
-    /// folder that is not empty, a key that cannot be read.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         self.check_license()?;
         let writer = FolderWriter::to(&self.out)?;

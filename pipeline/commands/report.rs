@@ -12,7 +12,7 @@ use crate::page::{Images, PageError, gather, write_figures, write_page};
 use crate::report::print_json;
 use crate::session::store_to_read;
 
-/// Runs that are looked at for the last one that finished.
+/// Maximum number of runs that are searched for the last one that finished.
 const LOOKED_AT: usize = 1000;
 
 /// Write an HTML page about a run: result, search, selection, network, training, test, latency, provenance
@@ -39,10 +39,6 @@ pub struct Report {
 }
 
 impl Report {
-    /// Writes the page.
-    ///
-    /// # Errors
-    /// A store that cannot be read, a run that is not there, a file that cannot be written.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let cache = store_to_read(options)?;
         let run = self.run(&cache)?;
@@ -73,10 +69,7 @@ impl Report {
     }
 }
 
-/// Returns the run of that number, or `latest`.
-///
-/// # Errors
-/// If there is none.
+/// Returns the run with this number, or the last run for `latest`.
 pub(super) fn named_run(cache: &Cache, what: &str) -> Result<Run, CommandError> {
     match named(cache, what)? {
         Found::Run(id) => {
@@ -88,21 +81,18 @@ pub(super) fn named_run(cache: &Cache, what: &str) -> Result<Run, CommandError> 
     }
 }
 
-/// Returns the runs that finished and made or used a result, the last one first.
-///
-/// # Errors
-/// If the ledger cannot be read.
+/// Returns the finished runs that have made or reused a result, newest first.
 pub(super) fn finished_runs(cache: &Cache) -> Result<impl Iterator<Item = Run> + '_, CommandError> {
     let runs = cache.ledger().runs(None, LOOKED_AT)?.into_iter();
     Ok(runs.filter(|run| run.outcome == Some(Outcome::Done) && !did_nothing(cache, run)))
 }
 
-/// The error for a store without a run to show.
+/// Returns the error for a store without finished runs.
 pub(super) fn no_finished_run() -> CommandError {
     CommandError::usage("there is no finished run in this store").with_hint("`run all` makes one")
 }
 
-/// Whether a run neither made nor used a result.
+/// Returns whether a run neither made nor reused a result.
 fn did_nothing(cache: &Cache, run: &Run) -> bool {
     cache.ledger().summary(run.id).is_ok_and(|summary| summary.made.is_empty() && summary.used.is_empty())
 }

@@ -1,15 +1,12 @@
-//! How the command line names results.
+//! Finds results given on the command line.
 
 use tfnas_artifacts::{Attempt, Cache, Found, Outcome, Purpose};
 
 use crate::commands::show::named;
 use crate::error::CommandError;
 
-/// Returns the results that `text` names: those that a run made or used (its number, or `latest`), or that of one
-/// attempt (its first digits); those that others were made from first.
-///
-/// # Errors
-/// Nothing, or several things, of that name; an artifact.
+/// Returns the results of a run (given by its number, or `latest`) or of an attempt (given by its first digits).
+/// Results come after those that they depend on.
 pub fn named_results(cache: &Cache, text: &str) -> Result<Vec<Attempt>, CommandError> {
     let ledger = cache.ledger();
     let mut attempts = match named(cache, text)? {

@@ -68,7 +68,6 @@ pub struct Run {
     worker: Option<PathBuf>,
 }
 
-/// What a run does, and who does it.
 struct Work {
     chosen: BTreeSet<usize>,
     forced: BTreeSet<usize>,
@@ -78,22 +77,20 @@ struct Work {
 }
 
 impl Run {
-    /// Runs the stages. Under torchrun that is rank 0's part; the other ranks lend their workers to it.
-    ///
-    /// # Errors
-    /// Whatever keeps the run from starting; a stage that fails later is told as it happens.
+    /// Runs the stages. Under torchrun, rank 0 does this, and the other ranks run workers that join its jobs.
     pub fn execute(&self, options: &Options, bars: MultiProgress) -> Result<Exit, CommandError> {
         let mut options = options.clone();
         for (key, option, file) in [("train.from", "--from", &self.from), ("test.weights", "--weights", &self.weights)]
         {
             if let Some(file) = file {
-                // A path on the command line starts from the current folder, one in the configuration from its own.
+                // A path on the command line is relative to the current folder, a path in the configuration to the
+                // configuration file.
                 let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
                 options.sets.push(of_path(key, option, &file)?);
             }
         }
         if let Some(key) = &self.weights_key {
-            // As text, whatever it looks like.
+            // Quote the key, so that YAML reads it as text.
             options.sets.push(format!("test.weights_key={}", serde_json::Value::from(key.as_str())));
         }
         let launcher = LauncherRank::read()?;
@@ -122,7 +119,7 @@ impl Run {
         }
         let program = worker_program(self.worker.as_deref())?;
         if let Some(path) = lock::path(&setup.configuration) {
-            // One that cannot be read would otherwise be found after the work.
+            // Detect an unreadable lock file before the work, not after it.
             Lock::read(&path)?;
         }
         generated_images::ensure(&setup.configuration)?;
@@ -180,7 +177,7 @@ impl Run {
 }
 
 impl Run {
-    /// Writes the page of a run of all stages that did something; a page that cannot be written is a warning.
+    /// Writes the page of a run of all stages, if a stage ran. Only warns if the page cannot be written.
     fn page(
         &self,
         session: &Session,
@@ -205,7 +202,7 @@ impl Run {
     }
 }
 
-/// How many workers run at a time where the command line does not say.
+/// Returns the default number of parallel workers.
 fn at_a_time(config: &Config) -> usize {
     match config.executor {
         Executor::Local => 1,

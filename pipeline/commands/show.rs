@@ -19,10 +19,6 @@ pub struct Show {
 }
 
 impl Show {
-    /// Prints it.
-    ///
-    /// # Errors
-    /// What is wrong with the store, or a name that nothing or several things have.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let cache = store_to_read(options)?;
         let (value, text) = match named(&cache, &self.what)? {
@@ -43,17 +39,14 @@ impl Show {
     }
 }
 
-/// Returns the one thing that a text names.
-///
-/// # Errors
-/// None, or several.
+/// Returns the run, attempt or artifact that `what` names.
 pub fn named(cache: &Cache, what: &str) -> Result<Found, CommandError> {
     if what == "latest" {
         let last = cache.ledger().runs(None, 1)?.into_iter().next();
         return last.map(|run| Found::Run(run.id)).ok_or_else(|| CommandError::usage("there is no run yet"));
     }
     let mut found = cache.ledger().find(what)?;
-    // A run is named in full, the others by any first digits.
+    // A run is named by its full number, everything else by its first digits. The run takes precedence.
     found.sort_by_key(|found| !matches!(found, Found::Run(_)));
     match found.len() {
         _ if matches!(found.first(), Some(Found::Run(_))) => Ok(found.remove(0)),
@@ -170,7 +163,7 @@ fn attempt_text(cache: &Cache, attempt: &Attempt) -> String {
     text
 }
 
-/// The entries of an object, those that hold many values left out.
+/// Returns the entries of an object, except nested objects.
 fn flat(value: &Value) -> Vec<[String; 3]> {
     let entries = value.as_object().into_iter().flatten();
     entries

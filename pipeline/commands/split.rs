@@ -13,9 +13,9 @@ use crate::options::Options;
 use crate::report::{print, print_json};
 use crate::session::Setup;
 
-/// How many missing files are named without -v.
+/// Maximum number of missing files that are listed without `-v`.
 const NAMED_FILES: usize = 10;
-/// The published split, as an option names it.
+/// The name of the published split as an argument of `--list`.
 const IMAGENET100: &str = "imagenet100";
 
 /// List the images of the lists that do not exist
@@ -37,7 +37,7 @@ pub struct Split {
     root: Option<PathBuf>,
 }
 
-/// A list and where its images should be.
+/// A list and the folder of its images.
 #[derive(Clone)]
 struct Listed {
     name: String,
@@ -45,7 +45,7 @@ struct Listed {
     root: PathBuf,
 }
 
-/// What a list lacks.
+/// The result of checking a list.
 #[derive(Serialize)]
 struct Report {
     list: String,
@@ -56,10 +56,6 @@ struct Report {
 }
 
 impl Split {
-    /// Checks the lists and prints what they lack.
-    ///
-    /// # Errors
-    /// What is wrong with the configuration, or a list that cannot be read.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let lists = match &self.root {
             Some(root) => self.list.iter().map(|name| named(name, root)).collect::<Result<Vec<_>, _>>()?.concat(),
@@ -108,7 +104,7 @@ impl Report {
     }
 }
 
-/// The lists that the configuration names.
+/// Returns the lists of the configuration.
 fn configured(options: &Options) -> Result<Vec<Listed>, CommandError> {
     let setup = Setup::new(options)?;
     let externals =
@@ -135,7 +131,7 @@ fn published(setup: &Setup) -> bool {
     variants.any(|variant| variant.config.split.published == Some(PublishedSplit::Imagenet100))
 }
 
-/// The lists of this name: a file's, or both of the published split.
+/// Returns the list in the file `name`, or both lists of the published split.
 fn named(name: &str, root: &Path) -> Result<Vec<Listed>, CommandError> {
     let wrong = |error: tfnas_images::ListError| CommandError::usage(error.to_string());
     let listed = |name: &str, list| Listed { name: name.to_owned(), list, root: root.to_owned() };

@@ -38,7 +38,7 @@ struct ShownStage {
     outputs: Vec<ShownOutput>,
     cause: Option<String>,
     ended_ms: Option<i64>,
-    /// How long the result took to make, in seconds.
+    /// Duration of the attempt that made the result, in seconds.
     took_s: Option<f64>,
 }
 
@@ -51,10 +51,6 @@ struct ShownOutput {
 }
 
 impl Status {
-    /// Prints the status.
-    ///
-    /// # Errors
-    /// What is wrong with the configuration, the store or the data.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let setup = Setup::new(options)?;
         let chosen = select(&setup.graph, &self.stages)?;
@@ -72,7 +68,7 @@ impl Status {
             let outcome = last.as_ref().map_or("never", |last| match last.outcome {
                 Some(outcome) => outcome.name(),
                 None if session.cache.is_locked(&last.key) || session.cache.is_detached(last) => "running",
-                // Its planner was killed.
+                // The planner of an attempt without an outcome was killed.
                 None => Outcome::Interrupted.name(),
             });
             stages.push(ShownStage {
@@ -110,8 +106,8 @@ fn locked(session: &Session, json: bool) -> Result<Exit, CommandError> {
     Ok(if differences.is_empty() { Exit::Done } else { Exit::Failed })
 }
 
-/// The newest attempt of the work as it is configured now, and its newest result; where an input is not known yet, of
-/// the instance as it ran last.
+/// Returns the last attempt and the last result for the current key. If the key is not known yet, returns those of the
+/// instance for any key.
 fn history(cache: &Cache, step: &Step, id: &str) -> Result<(Option<Attempt>, Option<Attempt>), CommandError> {
     let ledger = cache.ledger();
     Ok(match step.key() {

@@ -7,10 +7,10 @@ use tfnas_report::{Artifact, RunFacts, StageRun};
 
 use super::Part;
 
-/// The configuration that is read where the command line names none.
+/// The configuration file that is read if the command line does not name one.
 const CONFIGURATION: &str = "pipeline.yaml";
 
-/// Returns what is known of the run itself.
+/// Returns the facts about the run itself.
 pub fn run(cache: &Cache, run: &Run, parts: &[Part]) -> RunFacts {
     let took = run.ended_ms.map(|ended| humanize::duration((ended - run.started_ms) as f64 / 1e3));
     RunFacts {
@@ -28,7 +28,8 @@ pub fn run(cache: &Cache, run: &Run, parts: &[Part]) -> RunFacts {
     }
 }
 
-/// The file that the command line of a run names, the one beside the store, or the embedded default.
+/// Returns the configuration file that the command line of the run names, else the one next to the store, else
+/// `embedded default`.
 fn configuration_name(arguments: &[String], store: &Path) -> String {
     let mut named = None;
     let mut words = arguments.iter();
@@ -44,7 +45,7 @@ fn configuration_name(arguments: &[String], store: &Path) -> String {
     named.unwrap_or_else(|| if beside { CONFIGURATION.to_owned() } else { "embedded default".to_owned() })
 }
 
-/// JSON over several lines; other text as it is.
+/// Indents JSON. Other text is not changed.
 fn indented(json: &str) -> String {
     let value: Result<Value, _> = serde_json::from_str(json);
     value.and_then(|value| serde_json::to_string_pretty(&value)).unwrap_or_else(|_| json.to_owned())
@@ -78,7 +79,7 @@ fn stage(part: &Part) -> StageRun {
     }
 }
 
-/// What became of a stage in this run.
+/// Returns what happened to a stage in this run.
 fn state(part: &Part) -> &'static str {
     match (part.made, &part.attempt.remote) {
         (false, Some(_)) => "pulled",
@@ -88,7 +89,7 @@ fn state(part: &Part) -> &'static str {
     }
 }
 
-/// The facts of the environment, those of the worker among them.
+/// Returns the facts about the environment, including those reported by the worker.
 fn environment(attempt: &Attempt) -> Vec<(String, String)> {
     let entries = |value: &Value, prefix: &str| -> Vec<(String, String)> {
         let entries = value.as_object().into_iter().flatten();
@@ -114,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_configuration_has_the_name_that_the_command_line_gives_it() {
+    fn the_configuration_is_named_as_on_the_command_line() {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join(".tfnas");
         let name = |words: &[&str]| {
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_is_indented_and_other_text_stays() {
+    fn json_is_indented_and_other_text_is_not_changed() {
         assert_eq!(indented("{\"seed\":0}"), "{\n  \"seed\": 0\n}");
         assert_eq!(indented("seed: 0"), "seed: 0");
     }

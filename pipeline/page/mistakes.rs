@@ -1,4 +1,4 @@
-//! The worst mistakes of a test: rows of its `predictions.csv`, with small pictures of the images.
+//! The worst mistakes of a test: rows of its `predictions.csv` with thumbnails of the images.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -13,11 +13,12 @@ use tfnas_stages::{PredictionsError, TestedImage, finite};
 
 use super::Part;
 
-/// Mistakes that a page shows.
+/// Maximum number of mistakes on a page.
 const SHOWN: usize = 24;
-/// The longest side of a picture, in pixels.
+/// Maximum side of a thumbnail in pixels.
 const SIDE: usize = 96;
-/// The inputs of a test that images may be from: test images of their own, or those drawn from the training images.
+/// The inputs that the test images may come from: separate test images, or training images if they were drawn from
+/// these.
 const IMAGES: [&str; 2] = ["test_images", "train_images"];
 
 /// Reads the mistakes of a test.
@@ -41,7 +42,7 @@ pub fn mistakes(cache: &Cache, run: &Run, test: Option<&Part>) -> Output<Mistake
     Output::Read(Mistakes { wrong, worst: rows.into_iter().map(mistake).collect() })
 }
 
-/// How many rows have a wrong first guess, and those of them with the largest loss. Holds few rows at a time.
+/// Returns the number of misclassified images, and those with the largest loss. Keeps only a few rows in memory.
 fn worst(file: impl std::io::BufRead) -> Result<(usize, Vec<TestedImage>), PredictionsError> {
     let (mut wrong, mut worst) = (0, Vec::new());
     for row in TestedImage::read(file) {
@@ -58,15 +59,15 @@ fn worst(file: impl std::io::BufRead) -> Result<(usize, Vec<TestedImage>), Predi
     Ok((wrong, worst))
 }
 
-/// Sorts by falling loss, one that is not finite first; of equal losses the earlier row is first.
+/// Sorts by decreasing loss and truncates. Losses that are not finite come first, and equal losses keep their order.
 fn keep_worst(rows: &mut Vec<TestedImage>) {
     let loss = |row: &TestedImage| finite(row.loss).unwrap_or(f64::INFINITY);
     rows.sort_by(|one, other| loss(other).total_cmp(&loss(one)));
     rows.truncate(SHOWN);
 }
 
-/// The folders that the paths of test images may start from: the images' own, or `data.root` if a list names them; as the run
-/// named them, and as seen from beside the store.
+/// Returns the folders that paths of test images may be relative to: the folder of the images, or `data.root` if they
+/// are in a list; both as recorded by the run and relative to the folder of the store.
 fn folders(cache: &Cache, run: &Run, test: &Part) -> Vec<PathBuf> {
     let inputs = &test.attempt.inputs;
     let origin = IMAGES.iter().find_map(|port| inputs.iter().find(|input| input.port == *port)?.origin.clone());
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_are_those_of_the_largest_loss_and_right_guesses_are_no_mistakes() {
+    fn mistakes_are_sorted_by_loss_and_correct_predictions_are_left_out() {
         let rows = [("a", "dog", "1"), ("b", "cat", "9"), ("c", "", ""), ("d", "dog", "3"), ("e", "dog", "3")];
         let (wrong, worst) = worst(file(&rows).as_bytes()).unwrap();
         let names: Vec<&str> = worst.iter().map(|row| row.image.as_str()).collect();
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_mistakes_few_are_kept() {
+    fn only_the_worst_mistakes_are_kept() {
         let losses: Vec<String> = (0..1000).map(|index| ((index * 7919) % 1000).to_string()).collect();
         let rows: Vec<(&str, &str, &str)> = losses.iter().map(|loss| (loss.as_str(), "dog", loss.as_str())).collect();
         let (wrong, worst) = worst(file(&rows).as_bytes()).unwrap();
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_is_gone_or_damaged_has_a_reason() {
+    fn a_missing_or_damaged_image_has_a_reason() {
         let folder = tempfile::tempdir().unwrap();
         let folders = [folder.path().to_owned()];
         let reason = |image: &str| match picture(&folders, image, ExifOrientation::Ignore) {

@@ -1,4 +1,4 @@
-//! The page of a run: what `tfnas_report` draws, read from the store.
+//! Reads the contents of a run's page, which `tfnas_report` draws, from the store.
 
 mod facts;
 mod mistakes;
@@ -11,21 +11,20 @@ use tfnas_stages::Stage;
 
 pub use write::{PageError, write_beside, write_comparison, write_figures, write_page};
 
-/// An attempt that a run made, or whose result it used.
+/// An attempt that a run has made, or whose result it has reused.
 pub struct Part {
-    /// The attempt.
     pub attempt: Attempt,
-    /// Whether the run made it.
+    /// Whether the run has made it.
     pub made: bool,
 }
 
 impl Part {
-    /// Whether it has a result.
+    /// Returns whether the attempt has a result.
     pub fn is_done(&self) -> bool {
         self.attempt.outcome == Some(Outcome::Done)
     }
 
-    /// What a list in the configuration adds to the name of the stage, as `12`; empty without one.
+    /// Returns the values in the name of the instance, such as `12`; empty if there are none.
     pub fn label(&self) -> &str {
         self.attempt.instance.split_once('@').map_or("", |(_, label)| label)
     }
@@ -35,26 +34,26 @@ impl Part {
     }
 }
 
-/// Whether a page shows test images.
+/// Whether the page shows test images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Images {
-    /// Pictures of the worst mistakes, and their paths.
+    /// Thumbnails of the worst mistakes, and their paths.
     Shown,
-    /// Neither.
+    /// Neither thumbnails nor paths.
     LeftOut,
 }
 
-/// Reads everything that the page of a run shows.
+/// Reads the contents of a run's page.
 ///
 /// # Errors
-/// Returns an error if the ledger cannot be read. The page lists outputs that cannot be read.
+/// Returns an error if the ledger cannot be read. Outputs that cannot be read are listed on the page.
 pub fn gather(cache: &Cache, run: &Run, images: Images) -> Result<Report, LedgerError> {
     let parts = parts(cache, run)?;
     let networks = networks::networks(cache, run, &parts, images);
     Ok(Report { run: facts::run(cache, run, &parts), networks })
 }
 
-/// The attempts of a run, in the order of the stages; of several attempts of an instance the last one.
+/// Returns the attempts of a run in the order of the stages. If there are several of an instance, only the last one.
 fn parts(cache: &Cache, run: &Run) -> Result<Vec<Part>, LedgerError> {
     let ledger = cache.ledger();
     let used = ledger.used_by(run.id)?.into_iter().map(|attempt| Part { attempt, made: false });

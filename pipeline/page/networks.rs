@@ -1,4 +1,4 @@
-//! Which attempts of a run belong to one network: those that it was made from, and those that were made from it.
+//! Groups the attempts of a run by network: those that a network was made from, and those that were made from it.
 
 use std::collections::BTreeSet;
 
@@ -12,12 +12,12 @@ use tfnas_stages::{Stage, StageOutput};
 use super::mistakes::mistakes;
 use super::{Images, Part};
 
-/// Stages that may be what a network is named after: the first one of which the run has a result.
+/// The stages that networks are identified by, in order of preference. The first one with a result is used.
 const ANCHORS: [Stage; 6] = [Stage::Parse, Stage::Train, Stage::Test, Stage::Select, Stage::Search, Stage::Lookup];
-/// The most bytes of an output that a page shows.
+/// Maximum size of an output that a page shows.
 const MAX_OUTPUT: u64 = 64 << 20;
 
-/// The results of a run, and what each was made from.
+/// The results of a run and their dependencies.
 struct Results<'a> {
     run: &'a Run,
     images: Images,
@@ -25,7 +25,7 @@ struct Results<'a> {
     closures: Vec<BTreeSet<usize>>,
 }
 
-/// Returns the networks of a run: one of each target of a matrix.
+/// Returns the networks of a run: one for each target of a matrix.
 pub fn networks(cache: &Cache, run: &Run, parts: &[Part], images: Images) -> Vec<Network> {
     let done: Vec<&Part> = parts.iter().filter(|part| part.is_done()).collect();
     let closures = (0..done.len()).map(|position| closure(&done, position)).collect();
@@ -37,8 +37,8 @@ pub fn networks(cache: &Cache, run: &Run, parts: &[Part], images: Images) -> Vec
     networks
 }
 
-/// Names networks by their targets where several are found and a name is missing: a list reuses results that were made
-/// before there was a list.
+/// Labels networks by their targets if there are several and a label is missing. This happens if a list reuses results
+/// that were made before there was a list.
 fn tell_apart(networks: &mut [Network]) {
     if networks.len() < 2 {
         return;
@@ -52,12 +52,13 @@ fn tell_apart(networks: &mut [Network]) {
 }
 
 impl<'a> Results<'a> {
-    /// The positions of the results of a stage.
+    /// Returns the indices of the results of a stage.
     fn of(&self, stage: Stage) -> Vec<usize> {
         (0..self.done.len()).filter(|position| self.done[*position].stage() == Some(stage)).collect()
     }
 
-    /// The result of a stage that another was made from, or that was made from it; of several that of the same label.
+    /// Returns the result of a stage that the result `to` was made from, or that was made from it. If there are
+    /// several, prefers the one with the same label.
     fn related(&self, to: usize, stage: Stage) -> Option<&'a Part> {
         let mut related = self.of(stage);
         related.retain(|other| self.closures[to].contains(other) || self.closures[*other].contains(&to));
@@ -66,7 +67,7 @@ impl<'a> Results<'a> {
     }
 }
 
-/// An attempt and everything whose outputs it was made from, directly or not.
+/// Returns the indices of a result and of all results that it was made from.
 fn closure(done: &[&Part], of: usize) -> BTreeSet<usize> {
     let mut found = BTreeSet::from([of]);
     let mut open = vec![of];
@@ -74,7 +75,7 @@ fn closure(done: &[&Part], of: usize) -> BTreeSet<usize> {
         let inputs = &done[position].attempt.inputs;
         for (other, part) in done.iter().enumerate() {
             let made = |output: &tfnas_artifacts::Output| inputs.iter().any(|input| input.digest == output.digest);
-            // Stages run in this order; equal bytes of a later one are a coincidence.
+            // Stages run in this order. If a later stage has the same output, this is a coincidence.
             if other < position && part.attempt.outputs.iter().any(made) && found.insert(other) {
                 open.push(other);
             }
@@ -105,14 +106,14 @@ fn network(cache: &Cache, results: &Results<'_>, anchor: usize) -> Network {
     }
 }
 
-/// The space of a stage, out of its key.
+/// Parses the search space from the key of a stage.
 fn space(part: &Part) -> Option<Space> {
     let definition = unflattened(&part.attempt.manifest).get("space")?.clone();
     let definition: SpaceDefinition = serde_json::from_value(definition).ok()?;
     Space::new(definition).ok()
 }
 
-/// Reads a JSON output of the stage that writes it.
+/// Reads a JSON output from the stage that writes it.
 fn read<'a, O: StageOutput>(cache: &Cache, related: &dyn Fn(Stage) -> Option<&'a Part>) -> Output<O> {
     let Some(output) = related(O::STAGE).and_then(|part| part.attempt.output(O::FILE)) else { return Output::Absent };
     let path = match cache.open_verified(&output.digest) {

@@ -7,51 +7,38 @@ use tfnas_report::{Comparison, Report};
 
 use super::{Images, gather};
 
-/// Why a page is not written.
+/// The page cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum PageError {
-    /// The output is a folder.
+    /// The output path is a folder.
     #[error("{} is a folder", path.display())]
-    Folder {
-        /// The output.
-        path: PathBuf,
-    },
-    /// A file or a folder cannot be made.
+    Folder { path: PathBuf },
+    /// A file or a folder cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
-        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The run cannot be read.
+    /// The ledger cannot be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// There is no such run.
+    /// The run does not exist.
     #[error("there is no run {0}")]
     NoRun(RunId),
 }
 
-/// Writes the page of a report; readers see an older page or this one.
-///
-/// # Errors
-/// [`PageError::Folder`], [`PageError::Write`].
+/// Writes the page of a report atomically.
 pub fn write_page(report: &Report, path: &Path) -> Result<(), PageError> {
     write(path, &report.html())
 }
 
-/// Writes the page of several runs; readers see an older page or this one.
-///
-/// # Errors
-/// [`PageError::Folder`], [`PageError::Write`].
+/// Writes the page of several runs atomically.
 pub fn write_comparison(comparison: &Comparison, path: &Path) -> Result<(), PageError> {
     write(path, &comparison.html())
 }
 
-/// Writes each figure and each table of a report into a folder, which is made if need be; returns the files.
-///
-/// # Errors
-/// [`PageError::Folder`], [`PageError::Write`]: the files before it are written.
+/// Writes each figure and each table of a report to a folder, which is created if necessary. Returns the files.
 pub fn write_figures(report: &Report, folder: &Path) -> Result<Vec<PathBuf>, PageError> {
     fs::create_dir_all(folder).map_err(|source| PageError::Write { path: folder.to_owned(), source })?;
     let written = report.files().into_iter().map(|file| {
@@ -61,10 +48,7 @@ pub fn write_figures(report: &Report, folder: &Path) -> Result<Vec<PathBuf>, Pag
     written.collect()
 }
 
-/// Writes the page of a run into its store; returns the file.
-///
-/// # Errors
-/// As [`write_page`], and a ledger that cannot be read.
+/// Writes the page of a run to the folder of reports in the store. Returns its path.
 pub fn write_beside(cache: &Cache, id: RunId) -> Result<PathBuf, PageError> {
     let run = cache.ledger().run(id)?.ok_or(PageError::NoRun(id))?;
     let path = cache.store().report_file(id);
@@ -89,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_not_overwritten_and_figures_make_theirs() {
+    fn folders_are_not_overwritten_and_the_folder_of_figures_is_created() {
         let folder = tempfile::tempdir().unwrap();
         let error = write_page(&Report::default(), folder.path()).unwrap_err();
         assert!(error.to_string().ends_with("is a folder"), "{error}");

@@ -10,12 +10,12 @@ use tfnas_stages::INTERRUPTED;
 use crate::error::CommandError;
 use crate::options::Options;
 
-/// What the help of these commands says of their exit codes.
+/// The text about exit codes in the help of these commands.
 pub const EXIT_CODES: &str = "Exit codes: 0 done, 1 the remote cannot be reached, or refuses, or a result cannot be \
                               used or sent, 2 usage, configuration, data or store, 130 interrupted.\n\
                               Credentials are taken from the environment (AWS_…, GOOGLE_…, AZURE_…) and kept nowhere.";
 
-/// Options of the commands that speak with a remote.
+/// Options of commands that use a remote.
 #[derive(Args, Debug)]
 pub struct RemoteOptions {
     /// The address of the remote (s3://bucket/path, gs://…, az://…, file:///path) [default: cache.remote]
@@ -31,21 +31,17 @@ pub struct RemoteOptions {
     pub dry_run: bool,
 }
 
-/// A remote that is open. While it lives, Ctrl-C ends what is under way, and not this process.
+/// An open remote. While it lives, Ctrl-C stops the transfers instead of the process.
 pub struct Connection {
-    /// The remote.
     pub remote: Remote,
-    /// The number of results to transfer at a time.
+    /// Number of results to transfer in parallel.
     pub jobs: usize,
     _interrupts: Option<Interrupts>,
 }
 
 impl RemoteOptions {
-    /// Opens the remote that is named on the command line, else in the configuration. Credentials are those of the
+    /// Opens the remote given by `--remote`, else that of the configuration. Credentials are taken from the
     /// environment.
-    ///
-    /// # Errors
-    /// No address, or a wrong one; a remote that cannot be reached, refuses, or is none.
     pub fn open(&self, options: &Options) -> Result<Connection, CommandError> {
         let url = match &self.remote {
             Some(url) => url.clone(),
@@ -54,17 +50,17 @@ impl RemoteOptions {
         Remote::check_url(&url)?;
         let stopped = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&stopped);
-        // Without a handler Ctrl-C ends the process, which is as safe and less polite.
+        // Without a handler, Ctrl-C ends the process. That is safe, too, but prints no message.
         let interrupts = Interrupts::listen(move |_| {
             if flag.swap(true, Ordering::Relaxed) {
-                // Work on this side, such as hashing images, hears of nothing.
+                // Local work, such as hashing images, does not check the flag.
                 std::process::exit(INTERRUPTED.into());
             }
             tracing::warn!("ending; Ctrl-C again ends at once");
         })
         .ok();
         let environment = std::env::vars_os().filter_map(|(name, value)| {
-            // What a provider reads is text.
+            // The names and values that storage providers use are valid UTF-8.
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
         let remote = Remote::open(&url, environment, stopped)?;

@@ -6,10 +6,7 @@ use tfnas_planner::config::Configuration;
 
 use crate::error::CommandError;
 
-/// Returns whose results the configuration trusts; none where it trusts everybody's.
-///
-/// # Errors
-/// A file that is no public key, or a list without one.
+/// Returns the keys whose results the configuration trusts, or `None` if it trusts all results.
 pub fn trusted(configuration: &Configuration) -> Result<Option<Trust>, CommandError> {
     let Some(files) = &configuration.variants[0].config.cache.trust else { return Ok(None) };
     if files.is_empty() {
@@ -22,10 +19,7 @@ pub fn trusted(configuration: &Configuration) -> Result<Option<Trust>, CommandEr
     Ok(Some(Trust::in_keys(files.iter().map(|file| read(file)).collect::<Result<_, _>>()?)))
 }
 
-/// Returns the key that signs what is pushed, where the configuration names one.
-///
-/// # Errors
-/// A file that is no private key, or one that others can read.
+/// Returns the key that signs pushed results, if the configuration specifies one.
 pub fn sign_key(configuration: &Configuration) -> Result<Option<SigningKey>, CommandError> {
     let file = configuration.variants[0].config.cache.sign_key.as_deref();
     let read =

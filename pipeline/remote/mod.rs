@@ -1,4 +1,4 @@
-//! Results that come from a remote or go there.
+//! Transfers results from and to remotes.
 
 mod connection;
 mod keys;

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tfnas_humanize as humanize;
 
-/// Between two lines, where there is no terminal.
+/// Time between two log lines if standard error is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Shows how many bytes have come or gone: as a count on a terminal, as a line now and then elsewhere.
+/// Shows the number of bytes transferred: as a counter on a terminal, otherwise as log lines.
 pub struct Moved {
     bar: Option<ProgressBar>,
     began: Instant,
@@ -15,7 +15,7 @@ pub struct Moved {
 }
 
 impl Moved {
-    /// Begins to count, and draws on `multi` when standard error is a terminal.
+    /// Creates a counter, which is drawn on `multi` if standard error is a terminal.
     pub fn new(multi: &MultiProgress) -> Self {
         use std::io::IsTerminal;
         let now = Instant::now();
@@ -32,7 +32,6 @@ impl Moved {
         Self { bar, began: now, so_far: Mutex::new((0, now)) }
     }
 
-    /// Counts.
     pub fn add(&self, bytes: u64) {
         if let Some(bar) = &self.bar {
             bar.inc(bytes);

@@ -7,23 +7,22 @@ use tfnas_stages::SplitParams;
 use crate::error::CommandError;
 use crate::remote::each;
 
-/// One instance of the plan, and where its result is.
+/// An instance of the plan, and where its result is.
 pub struct Needed {
-    /// The instance's position in the graph.
+    /// Index of the instance in the graph.
     pub instance: usize,
-    /// Its action key, where it is known.
+    /// Its cache key, if known.
     pub key: Option<ActionKey>,
-    /// Where its result is.
     pub state: State,
 }
 
 /// Where the result of an instance is.
 pub enum State {
-    /// In the store already.
+    /// Already in the store.
     Here(Box<Attempt>),
-    /// What the remote had.
+    /// The reply of the remote.
     Asked(Box<Pulled>),
-    /// Its inputs are not known: a result before it is nowhere.
+    /// The key is unknown because a result that it depends on was not found.
     Unknown,
 }
 
@@ -37,12 +36,9 @@ impl State {
     }
 }
 
-/// Finds the results of the instances chosen and of those before them, and asks the remote for those that are not here.
-/// The key of an instance is known when the outputs of those before it are: so results are found level by level, `jobs`
-/// at a time.
-///
-/// # Errors
-/// What is wrong with the store; and what `ask` says.
+/// Finds the results of the selected instances and their dependencies, and asks the remote for those that are not in
+/// the store. The key of an instance is known as soon as the results of its dependencies are, so results are found
+/// level by level, `jobs` in parallel.
 pub fn needed(
     planner: &Planner<'_>,
     chosen: &BTreeSet<usize>,

@@ -7,20 +7,20 @@ use tfnas_humanize as humanize;
 use crate::error::{CommandError, CommandErrorKind};
 use crate::remote::Moved;
 
-/// Results on their way from a remote into a store. The ledger notes them as used by an invocation of their own, so that
-/// `log` tells where they came from, and `gc` leaves alone what has come while the rest is on its way.
+/// Pulls results from a remote into a store. The ledger records them as used by a run, so that `log` shows where they
+/// came from, and `gc` does not remove them before the rest has been pulled.
 pub struct Pulling<'a> {
     remote: &'a Remote,
     cache: &'a Cache,
     dry_run: bool,
     begin: &'a (dyn Fn() -> Result<OpenRun, CacheError> + Sync),
-    /// Begun when the remote is asked for the first time.
+    /// Created when the remote is asked for the first time.
     run: Mutex<Option<OpenRun>>,
     moved: Moved,
 }
 
 impl<'a> Pulling<'a> {
-    /// Prepares; `begin` notes in the ledger that the invocation begins.
+    /// Prepares to pull. `begin` records the run in the ledger.
     pub fn new(
         remote: &'a Remote,
         cache: &'a Cache,
@@ -31,10 +31,7 @@ impl<'a> Pulling<'a> {
         Self { remote, cache, dry_run, begin, run: Mutex::new(None), moved: Moved::new(bars) }
     }
 
-    /// Fetches the newest result that the remote has of a key; in a dry run, looks for it.
-    ///
-    /// # Errors
-    /// What is wrong with the remote or the store.
+    /// Pulls the newest result of a key that the remote has. In a dry run, only looks it up.
     pub fn ask(&self, wanted: Wanted<'_>) -> Result<Pulled, CommandError> {
         if self.dry_run {
             return Ok(self.remote.look(self.cache, wanted)?);
@@ -42,7 +39,7 @@ impl<'a> Pulling<'a> {
         self.with_run(|_| Ok(()))?;
         let pulled = self.remote.pull(self.cache, wanted, &|bytes| self.moved.add(bytes))?;
         if let Some(result) = &pulled.result {
-            self.with_run(|run| self.cache.take(run, wanted.key).map(drop))?;
+            self.with_run(|run| self.cache.find_and_use(run, wanted.key).map(drop))?;
             let id = result.instance.as_str();
             tracing::info!(id, "pulled with {} artifacts ({})", pulled.objects, humanize::bytes(pulled.bytes));
         }
@@ -57,10 +54,7 @@ impl<'a> Pulling<'a> {
         }
     }
 
-    /// Notes how the invocation ended, and hands on what it ended with.
-    ///
-    /// # Errors
-    /// That of `ended`, else a ledger that cannot be written.
+    /// Records how the run ended, and returns `ended`.
     pub fn end<T>(self, ended: Result<T, CommandError>) -> Result<T, CommandError> {
         let outcome = match &ended {
             Ok(_) => Outcome::Done,

@@ -4,11 +4,8 @@ use std::thread;
 
 use crate::error::CommandError;
 
-/// Does the same with each item, `jobs` of them at a time in threads of their own; returns the answers in order. After
-/// an error no other item is begun.
-///
-/// # Errors
-/// The first error, once whatever was under way has ended.
+/// Processes items in `jobs` threads and returns the results in order. After an error, no other item is started, and
+/// the error is returned when the running ones have finished.
 pub fn each<T: Sync, R: Send>(
     items: &[T],
     jobs: usize,
@@ -54,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_in_order_whoever_was_faster() {
+    fn results_are_in_the_order_of_the_items() {
         let items: Vec<u64> = (0..20).collect();
         let doubled = each(&items, 4, |item| {
             thread::sleep(std::time::Duration::from_millis((20 - item) % 5));
@@ -65,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_begun_after_an_error() {
+    fn nothing_is_started_after_an_error() {
         let begun = AtomicUsize::new(0);
         let items = [0; 100];
         let ended = each(&items, 2, |_| {

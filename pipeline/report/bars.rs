@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tfnas_humanize as humanize;
 
-/// Between two progress lines of one instance, where there is no terminal.
+/// Time between two progress lines of an instance if standard error is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Shows how far workers are: as bars on a terminal, as lines elsewhere.
+/// Shows the progress of workers: as bars on a terminal, otherwise as log lines.
 pub struct Bars {
     multi: MultiProgress,
     drawn: bool,
@@ -16,27 +16,27 @@ pub struct Bars {
     lines: BTreeMap<String, Pace>,
 }
 
-/// When work was where, for its rate.
+/// When and where an instance started, to compute its rate.
 struct Pace {
     began: Instant,
     began_at: u64,
     last_line: Instant,
 }
 
-/// How far an instance is.
+/// The progress of an instance.
 pub struct Progress<'a> {
-    /// What is being done.
+    /// Current activity.
     pub phase: &'a str,
-    /// Units done.
+    /// Completed units.
     pub done: u64,
-    /// Units in all.
+    /// Total number of units.
     pub total: u64,
-    /// What a unit is.
+    /// Name of the unit.
     pub unit: &'a str,
 }
 
 impl Bars {
-    /// Draws on `multi` when standard error is a terminal and `wanted`.
+    /// Draws on `multi` if standard error is a terminal and `wanted` is set.
     pub fn new(multi: MultiProgress, wanted: bool) -> Self {
         let drawn = wanted && std::io::stderr().is_terminal();
         if !drawn {
@@ -45,7 +45,7 @@ impl Bars {
         Self { multi, drawn, bars: BTreeMap::new(), lines: BTreeMap::new() }
     }
 
-    /// Shows how far an instance is; returns the line to log, when it is time for one.
+    /// Shows the progress of an instance. Returns a line to log if the last one was long enough ago.
     pub fn show(&mut self, id: &str, progress: &Progress<'_>) -> Option<String> {
         if self.drawn {
             self.draw(id, progress);
@@ -73,7 +73,7 @@ impl Bars {
                 bar.set_style(style.progress_chars("=> "));
             }
             bar.set_prefix(id.to_owned());
-            // Work taken up at a resume point was not done just now.
+            // Units that were completed before a resume point do not count for the rate.
             bar.set_position(*done);
             bar.reset_eta();
             bar
@@ -83,7 +83,7 @@ impl Bars {
         bar.set_message(format!("{unit}, {phase}"));
     }
 
-    /// Takes the bar of an instance away.
+    /// Removes the bar of an instance.
     pub fn end(&mut self, id: &str) {
         self.lines.remove(id);
         if let Some(bar) = self.bars.remove(id) {
@@ -92,7 +92,7 @@ impl Bars {
     }
 }
 
-/// One line: phase, share, rate over the time seen, time left at that rate.
+/// Formats a progress line: phase, percentage, rate, and remaining time at that rate.
 fn line(progress: &Progress<'_>, moved: u64, seconds: f64) -> String {
     let Progress { phase, done, total, unit } = progress;
     let mut text = format!("{phase}: {done} of {total} {unit}");
@@ -112,13 +112,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_share_rate_and_time_left() {
+    fn a_line_has_percentage_rate_and_time_left() {
         let progress = Progress { phase: "epoch 2 of 4", done: 50, total: 200, unit: "images" };
         assert_eq!(line(&progress, 30, 10.0), "epoch 2 of 4: 50 of 200 images (25 %), 3.0 images/s, 50 s left");
     }
 
     #[test]
-    fn lines_are_rare() {
+    fn lines_are_rate_limited() {
         let mut bars = Bars::new(MultiProgress::new(), false);
         let progress = Progress { phase: "a", done: 0, total: 9, unit: "images" };
         assert!((0..1000).all(|_| bars.show("train", &progress).is_none()));

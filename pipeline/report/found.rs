@@ -1,4 +1,4 @@
-//! What a run found: the report at its end.
+//! The report at the end of a run.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use tfnas_stages::{BlockReport, SelectReport, StageOutput as _, TestReport, fini
 
 use crate::report::{Network, networks};
 
-/// Outputs that are worth a path in the report.
+/// The outputs whose paths are reported, with their labels.
 const SHOWN: [(&str, &str); 6] = [
     ("latency table", "latency.table"),
     ("candidates", SelectReport::FILE),
@@ -21,8 +21,8 @@ const SHOWN: [(&str, &str); 6] = [
     ("test", TestReport::FILE),
 ];
 
-/// Returns the report: each network found, what ran and what was cached, and where everything lies, the page of the run
-/// among it.
+/// Returns the report: the networks found, which stages ran and which were cached, and the paths of the outputs and of
+/// the page.
 pub fn found(planner: &Planner<'_>, finished: &Finished, remarks: &Remarks, page: Option<&Path>) -> String {
     let (graph, cache) = (planner.graph, planner.cache);
     let mut text: String = networks(graph, cache, &finished.results).iter().map(network).collect();
@@ -77,13 +77,13 @@ fn network(network: &Network) -> String {
     format!("found by {}\n{}{}\n", network.id, indented(&blocks(&network.blocks)), indented(&lines.to_string()))
 }
 
-/// Whether a latency meets the target, and by how much.
+/// Describes whether a latency meets the target, and by how much.
 fn verdict(target_lat_ms: f64, found_ms: f64, by: &str) -> String {
     let off = (found_ms / target_lat_ms - 1.0) * 100.0;
     format!("{} {by} ({off:+.1} %)", if found_ms <= target_lat_ms { "met" } else { "missed" })
 }
 
-/// The latency measured, and how far the sum of the table is from it.
+/// Describes the measured latency and how much the prediction differs from it.
 fn measured(network: &Network) -> String {
     let Some(ms) = network.measured_lat_ms else { return "not measured".to_owned() };
     let spread = match (network.measured_lat_ms_low, network.measured_lat_ms_high) {

@@ -12,10 +12,9 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter}
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 
-/// What the names of our own crates begin with.
+/// Prefix of the names of this project's crates.
 const OURS: &str = "tfnas";
 
-/// How log lines are written to standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people.
@@ -25,18 +24,18 @@ pub enum LogFormat {
     Json,
 }
 
-/// Sets up the log of this process; `bars` are lifted while a line is written.
+/// Sets up logging. Bars are suspended while a line is written.
 pub fn set_up(format: LogFormat, verbosity: u8, bars: &MultiProgress) {
     let level = match verbosity {
         0 => LevelFilter::INFO,
         1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    // What libraries tell at length may name who is asking; what they do for us is told by our own lines.
+    // Verbose messages of libraries may contain credentials. Their relevant actions are logged by this program.
     let libraries = if verbosity == 0 { LevelFilter::ERROR } else { LevelFilter::INFO };
     let filter = Targets::new().with_default(libraries).with_target(OURS, level);
     let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(AboveBars(bars.clone()));
-    // A second set-up in one process keeps the first.
+    // Later calls in the same process have no effect.
     let _ = match format {
         LogFormat::Json => tracing::subscriber::set_global_default(
             builder
@@ -52,13 +51,13 @@ pub fn set_up(format: LogFormat, verbosity: u8, bars: &MultiProgress) {
     };
 }
 
-/// Standard error, above the progress bars.
+/// Writes to standard error above the progress bars.
 #[derive(Clone)]
 struct AboveBars(MultiProgress);
 
 impl Write for AboveBars {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // A line that cannot be written has no other place to go; an error here would end in a panic.
+        // There is no other place to report this error, and returning it would cause a panic.
         let _ = self.0.suspend(|| io::stderr().write_all(bytes));
         Ok(bytes.len())
     }
@@ -76,7 +75,7 @@ impl MakeWriter<'_> for AboveBars {
     }
 }
 
-/// Writes `instance: message`; only what is more or less than information says so.
+/// Formats events as `instance: message`, with a prefix for warnings and errors only.
 struct Plain;
 
 impl<S, N> FormatEvent<S, N> for Plain
@@ -103,7 +102,6 @@ where
     }
 }
 
-/// The fields that a line shows.
 #[derive(Default)]
 struct Line {
     message: String,

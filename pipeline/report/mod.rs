@@ -1,4 +1,4 @@
-//! What a user sees: log lines and progress on standard error, events and tables on standard output.
+//! Output for the user: log lines and progress on standard error, events and tables on standard output.
 
 mod bars;
 mod found;

@@ -9,51 +9,48 @@ use tfnas_stages::{ArchitectureReport, BlockReport, LookupReport, Stage, TestRep
 
 use crate::report::Selection;
 
-/// A network that was found, with all that is known of it.
+/// A network that was found, with everything known about it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Network {
-    /// The instance that found it.
+    /// Name of the instance that found it.
     pub id: String,
-    /// Latency that it had to meet, in milliseconds.
+    /// Target latency in milliseconds.
     pub target_lat_ms: Option<f64>,
-    /// Its latency by the table, in milliseconds.
+    /// Latency predicted by the table, in milliseconds.
     pub predicted_lat_ms: Option<f64>,
-    /// The mean error of the table's predictions, as a share of 1, where the table was measured here.
+    /// Mean relative error of the table's predictions, if the table was measured here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub predicted_lat_error: Option<f64>,
-    /// The part of it outside the blocks, in milliseconds.
+    /// Part of the predicted latency outside the blocks, in milliseconds.
     pub base_lat_ms: Option<f64>,
-    /// Its latency measured whole, in milliseconds.
+    /// Measured latency of the whole network in milliseconds.
     pub measured_lat_ms: Option<f64>,
-    /// Where most of the measured passes lie: lower end, in milliseconds.
+    /// Lower end of the interval that contains most measured passes, in milliseconds.
     pub measured_lat_ms_low: Option<f64>,
-    /// Upper end, in milliseconds.
+    /// Upper end of this interval, in milliseconds.
     pub measured_lat_ms_high: Option<f64>,
-    /// Parameters.
     pub parameters: Option<u64>,
-    /// Multiply-adds.
     pub flops: Option<u64>,
-    /// Share of test images whose first guess is right.
+    /// Top-1 accuracy as a fraction of 1.
     pub top1: Option<f64>,
-    /// Share of test images among whose first five guesses is the right one.
+    /// Top-5 accuracy as a fraction of 1.
     pub top5: Option<f64>,
-    /// Test images.
+    /// Number of test images.
     pub images: Option<u64>,
-    /// Test images that could not be read.
+    /// Number of test images that could not be read.
     pub skipped: Option<u64>,
-    /// What was changed of the architecture that the search prefers, so that the target is met.
+    /// Changes to the architecture preferred by the search that were necessary to meet the target.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changed: Vec<String>,
-    /// How it was selected, where `select` ran.
+    /// How it was selected, if `select` ran.
     pub selected: Option<Selection>,
     /// Classes without test images.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub untested: Vec<String>,
-    /// Its blocks.
     pub blocks: Vec<BlockReport>,
 }
 
-/// Returns the networks among results, in the order of the graph.
+/// Returns the networks among the results, in the order of the graph.
 pub fn networks(graph: &Graph, cache: &Cache, results: &BTreeMap<usize, Attempt>) -> Vec<Network> {
     let parsed = |position: &usize| graph.instances[*position].stage == Stage::Parse;
     (0..graph.instances.len())
@@ -68,12 +65,12 @@ pub fn networks(graph: &Graph, cache: &Cache, results: &BTreeMap<usize, Attempt>
         .collect()
 }
 
-/// The instance of a stage whose outputs another reads.
+/// Returns the instance of a stage that another instance depends on.
 fn upstream(graph: &Graph, of: usize, stage: Stage) -> Option<usize> {
     graph.upstream(of).into_iter().find(|position| graph.instances[*position].stage == stage)
 }
 
-/// The first instance of a stage that depends on another, directly or not.
+/// Returns the first instance of a stage that depends on another instance, directly or indirectly.
 fn downstream(graph: &Graph, of: usize, stage: Stage) -> Option<usize> {
     (0..graph.instances.len())
         .find(|position| graph.instances[*position].stage == stage && graph.closure([*position]).contains(&of))

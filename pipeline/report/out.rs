@@ -1,6 +1,6 @@
-//! Standard output, which holds data: the only place that writes there.
+//! Standard output, which is reserved for data. Only this module writes to it.
 //!
-//! A command that cannot write its output still finishes its work; the first error is kept, and [`check`] reports it at
+//! A command that cannot write its output still finishes its work. The first error is kept, and [`check`] reports it at
 //! the end of the program.
 
 use std::io::{ErrorKind, Write};
@@ -10,15 +10,15 @@ use serde::Serialize;
 
 use crate::error::CommandError;
 
-/// The first error of writing to standard output.
+/// The first error while writing to standard output.
 static FAILURE: OnceLock<std::io::Error> = OnceLock::new();
 
-/// Writes text. A reader that has gone away (`| head`) is not an error.
+/// Writes text. A closed pipe (`| head`) is not an error.
 pub fn print(text: &str) {
     print_bytes(text.as_bytes());
 }
 
-/// Writes bytes, which need not be text.
+/// Writes bytes, which need not be valid UTF-8.
 pub fn print_bytes(bytes: &[u8]) {
     let mut stdout = std::io::stdout().lock();
     record(stdout.write_all(bytes).and_then(|()| stdout.flush()));
@@ -36,7 +36,7 @@ pub fn print_json_line(value: &impl Serialize) {
     print(&format!("{text}\n"));
 }
 
-/// Keeps the error of a write to standard output for [`check`].
+/// Keeps an error while writing to standard output for [`check`].
 pub fn record(written: std::io::Result<()>) {
     if let Err(error) = written
         && error.kind() != ErrorKind::BrokenPipe
@@ -45,7 +45,7 @@ pub fn record(written: std::io::Result<()>) {
     }
 }
 
-/// Returns an error if something could not be written to standard output since the program started.
+/// Returns an error if a write to standard output has failed since the program started.
 pub fn check() -> Result<(), CommandError> {
     match FAILURE.get() {
         None => Ok(()),

@@ -10,10 +10,10 @@ use tfnas_stages::Level;
 use crate::report::bars::{Bars, Progress};
 use crate::report::print_json_line;
 
-/// Causes that one line names; `explain` names all.
+/// Maximum number of causes in a log line. `explain` lists all.
 const CAUSES: usize = 3;
 
-/// Tells what happens during a run: events on standard output where they are wanted, talk on standard error.
+/// Reports the events of a run: as JSON on standard output if requested, and as log lines on standard error.
 pub struct Reporter {
     events: bool,
     bars: Bars,
@@ -35,10 +35,9 @@ struct Last<'a> {
     cached: Vec<&'a str>,
     failed: Vec<&'a str>,
     interrupted: Vec<&'a str>,
-    /// What was found of the data; left out where that is nothing.
+    /// Remarks about the data; omitted if there are none.
     #[serde(skip_serializing_if = "<[Remark]>::is_empty")]
     notes: &'a [Remark],
-    /// Likewise.
     #[serde(skip_serializing_if = "<[Remark]>::is_empty")]
     warnings: &'a [Remark],
     /// The page of the run, if one was written.
@@ -46,7 +45,7 @@ struct Last<'a> {
     report: Option<String>,
 }
 
-/// A line of `run --json` about the data.
+/// A line of `run --json` with a remark about the data.
 #[derive(Serialize)]
 struct DataLine<'a> {
     event: &'static str,
@@ -55,12 +54,12 @@ struct DataLine<'a> {
 }
 
 impl Reporter {
-    /// Begins; `events` writes them on standard output as JSON lines, `bars` draws progress on a terminal.
+    /// Creates a reporter. `events` writes JSON lines to standard output, `bars` draws progress on a terminal.
     pub fn new(multi: MultiProgress, events: bool, bars: bool) -> Self {
         Self { events, bars: Bars::new(multi, bars) }
     }
 
-    /// Tells what was found of the data before anything runs.
+    /// Reports remarks about the data before anything runs.
     pub fn remarks(&mut self, remarks: &Remarks) {
         for (event, remarks) in [("note", &remarks.notes), ("warning", &remarks.warnings)] {
             for remark in remarks {
@@ -188,7 +187,7 @@ impl RunObserver for Reporter {
     }
 }
 
-/// Returns why an instance runs, on one line.
+/// Formats why an instance runs as one line.
 pub fn causes(id: &str, because: &[Cause]) -> String {
     let mut text: Vec<String> = because.iter().take(CAUSES).map(ToString::to_string).collect();
     if because.len() > CAUSES {

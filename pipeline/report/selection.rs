@@ -5,32 +5,32 @@ use tfnas_planner::output::read_output;
 use tfnas_select::{Origin, Outcome, Percentile};
 use tfnas_stages::{SelectReport, Stage};
 
-/// How the network was selected among candidates of the target latency.
+/// How the network was selected among candidates with the target latency.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Selection {
-    /// Candidates that were trained.
+    /// Number of candidates that were trained.
     pub candidates: usize,
-    /// The selected candidate.
+    /// Name of the selected candidate.
     pub name: String,
-    /// Where it came from.
+    /// How the candidate was generated.
     pub origin: Origin,
-    /// The rank, from 1, of the architecture that the search prefers.
+    /// Rank, counted from 1, of the architecture that the search prefers.
     pub search_parse_rank: Option<usize>,
-    /// Where it stands among uniformly random candidates.
+    /// Estimated percentile among uniformly random candidates.
     pub percentile: Percentile,
-    /// Distance to the second, in units of the noise of a score.
+    /// Distance to the second candidate in units of the noise of a score.
     pub margin: Option<f64>,
-    /// What the regression found to matter most, in words.
+    /// The most important findings of the regression.
     pub findings: Vec<String>,
-    /// What else to know.
+    /// Further remarks.
     pub notes: Vec<String>,
 }
 
-/// Findings of the regression that the report names.
+/// Maximum number of findings in the report.
 const FINDINGS: usize = 3;
 
 impl Selection {
-    /// Reads the summary of an attempt of `select`; `None` if its candidates cannot be read.
+    /// Reads the summary of an attempt of `select`. Returns `None` if its candidates cannot be read.
     pub fn read(cache: &Cache, select: &Attempt) -> Option<Self> {
         let SelectReport { selection, .. } = candidates(cache, select)?;
         let winner = selection.ranking.iter().find(|ranked| ranked.id == selection.winner)?;
@@ -46,7 +46,7 @@ impl Selection {
         })
     }
 
-    /// The lines of the final report, as label and text.
+    /// Returns the lines of the final report as label and text.
     pub fn lines(&self) -> Vec<[String; 2]> {
         let row = |label: &str, text: String| [label.to_owned(), text];
         let mut rows = vec![row("selected", format!("{} of {} candidates", self.name, self.candidates))];
@@ -71,7 +71,8 @@ impl Selection {
     }
 }
 
-/// Reads the candidates of an attempt of `select`; `None` if it is another stage's, or they cannot be read.
+/// Reads the candidates of an attempt of `select`. Returns `None` if it is an attempt of another stage, or if they
+/// cannot be read.
 pub fn candidates(cache: &Cache, attempt: &Attempt) -> Option<SelectReport> {
     if attempt.stage != Stage::Select.name() {
         return None;
@@ -79,7 +80,7 @@ pub fn candidates(cache: &Cache, attempt: &Attempt) -> Option<SelectReport> {
     read_output(cache, attempt)
 }
 
-/// A table of all candidates, best first.
+/// Formats a table of all candidates, best first.
 pub fn candidate_table(selection: &Outcome) -> String {
     let mut columns = Columns::new(&[
         ">rank",

@@ -6,7 +6,7 @@ use tfnas::state_shapes::state_shapes;
 use tfnas::{ConfigError, ModelConfig};
 use tfnas_artifacts::Digest;
 use tfnas_fs::{read_limited, read_text_limited};
-use tfnas_pytorch_files::checkpoint::{Conversions, Misfits, Wanted, WeightsFile, WeightsFileError};
+use tfnas_pytorch_files::checkpoint::{Conversions, StateDictMismatch, Wanted, WeightsFile, WeightsFileError};
 
 /// Maximum size of a `model.config`.
 const MAX_CONFIG_BYTES: u64 = 16 << 20;
@@ -42,11 +42,11 @@ pub enum NetworkFileError {
     },
     /// The weights do not match the network.
     #[error("{}: {source}", path.display())]
-    Misfits {
+    StateDictMismatch {
         /// Path of the file.
         path: PathBuf,
         /// The differences.
-        source: Misfits,
+        source: StateDictMismatch,
     },
 }
 
@@ -111,7 +111,7 @@ impl WeightsBytes {
     /// Finds the tensors of a network, under a given key or anywhere in the file, and converts them to its data types.
     ///
     /// # Errors
-    /// Returns [`NetworkFileError::Weights`] if there are no weights, and [`NetworkFileError::Misfits`] with all
+    /// Returns [`NetworkFileError::Weights`] if there are no weights, and [`NetworkFileError::StateDictMismatch`] with all
     /// tensors that are missing, unexpected, of another shape or kind, or not finite.
     pub fn parse_for(
         &self,
@@ -122,7 +122,7 @@ impl WeightsBytes {
         let mut file = self.parse(&Wanted { key, network: Some(&network) })?;
         let conversions = file.state_dict.fit(&network);
         let conversions =
-            conversions.map_err(|source| NetworkFileError::Misfits { path: self.path.clone(), source })?;
+            conversions.map_err(|source| NetworkFileError::StateDictMismatch { path: self.path.clone(), source })?;
         Ok((file, conversions))
     }
 

@@ -6,7 +6,7 @@ use tfnas::{LatencyTable, TableHeader};
 use tfnas_fs::read_limited;
 use tfnas_pytorch_files::{MAX_TABLE_BYTES, TableFileError, table_from_bytes};
 
-/// A file that is not a latency table.
+/// The file is not a latency table.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadTableError {
     /// The file cannot be read.
@@ -14,20 +14,20 @@ pub enum ReadTableError {
     Read {
         /// Path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Its content is not a table.
+    /// The content is not a valid table.
     #[error("{}: {source}", path.display())]
     Content {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// What is wrong.
         source: TableFileError,
     },
 }
 
-/// Reads a table: text, or a pickle as the original publishes, which is not executed.
+/// Reads a table: text, or a pickle as published with the original, which is parsed without executing it.
 ///
 /// * `header`: the header for a pickle, which has none.
 ///

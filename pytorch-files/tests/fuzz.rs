@@ -15,7 +15,7 @@ use tfnas::{LatencyTable, Space, TableHeader};
 use tfnas_pytorch_files::checkpoint::{Checkpoint, Dtype, PlainTensor, Wanted, WeightsFile, to_safetensors, write_pth};
 use tfnas_pytorch_files::pickle::{self, Foreign, Limits};
 use tfnas_pytorch_files::{table_from_pickle, table_to_pickle};
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 fn header() -> TableHeader {
     TableHeader { name: "test".to_owned(), ..TableHeader::default() }
@@ -57,7 +57,7 @@ fn random_opcodes_are_read_or_refused() {
     let refused = Limits { globals: &[("a", "b")], ..Limits::default() };
     let opaque = Limits { foreign: Foreign::Opaque, ..Limits::default() };
     for index in 0..inputs() {
-        let mut stream = Stream::new(0, Purpose::Synthetic, 2, index);
+        let mut stream = Stream::new(0, StreamId::Synthetic, 2, index);
         let length = stream.below(60);
         let opcode = |_| OPCODES[stream.below(OPCODES.len() as u64) as usize];
         let bytes: Vec<u8> = (0..length).map(opcode).collect();

@@ -1,10 +1,12 @@
+//! The Philox4x32-10 generator.
+
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const KEY_INCREMENTS: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 const ROUNDS: usize = 10;
 
-/// Philox4x32-10: the four random words that belong to `counter` under `key`.
+/// Returns the four random words for `counter` and `key` (Philox4x32-10).
 ///
-/// For one key this is a bijection of the 2^128 counters.
+/// For a fixed key this is a bijection of the 2^128 counters.
 pub fn philox4x32_10(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for round in 0..ROUNDS {
         if round > 0 {
@@ -18,7 +20,7 @@ pub fn philox4x32_10(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     counter
 }
 
-/// The high and the low word of a product.
+/// Returns the high and the low word of a product.
 fn multiply(a: u32, b: u32) -> (u32, u32) {
     let product = u64::from(a) * u64::from(b);
     ((product >> 32) as u32, product as u32)
@@ -28,7 +30,7 @@ fn multiply(a: u32, b: u32) -> (u32, u32) {
 mod tests {
     use super::*;
 
-    /// The known answers that Random123 publishes for philox4x32 with 10 rounds (its file `kat_vectors`).
+    /// The known answers published by Random123 for philox4x32 with 10 rounds (file `kat_vectors`).
     #[test]
     fn known_answers_of_random123_are_reproduced() {
         let ones = u32::MAX;

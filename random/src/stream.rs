@@ -1,31 +1,33 @@
-use crate::{Purpose, philox4x32_10};
+//! Streams of random numbers and their distributions.
 
-/// 2^-53: the spacing of the uniform numbers with 53 bits.
+use crate::{StreamId, philox4x32_10};
+
+/// 2^-53, the spacing of uniform numbers with 53 bits.
 const UNIT_53: f64 = 1.0 / (1u64 << 53) as f64;
-/// 2^-52: the spacing of the uniform numbers that exclude both ends.
+/// 2^-52, the spacing of uniform numbers that exclude both ends.
 const UNIT_52: f64 = 1.0 / (1u64 << 52) as f64;
-/// 2^-24: the spacing of the uniform numbers with 24 bits.
+/// 2^-24, the spacing of uniform numbers with 24 bits.
 const UNIT_24: f32 = 1.0 / (1u32 << 24) as f32;
 
-/// The random numbers of one (seed, purpose, epoch, index).
+/// The random numbers of one (seed, stream id, epoch, index).
 ///
-/// Holds 2^34 words of 32 bits and begins again after them. The integer methods and the uniform ones give the same
-/// values on every machine; [`normal`](Stream::normal) and [`gumbel`](Stream::gumbel) use the platform's logarithm and
-/// cosine, whose last bit may differ between C libraries.
+/// A stream has 2^34 words of 32 bits and repeats after them. The integer and uniform methods return the same values on
+/// every machine. [`normal`](Stream::normal) and [`gumbel`](Stream::gumbel) use the platform's logarithm and cosine,
+/// whose last bit may differ between C libraries.
 #[derive(Clone, Debug)]
 pub struct Stream {
     key: [u32; 2],
     counter: [u32; 4],
     words: [u32; 4],
-    /// How many of `words` were given out.
+    /// Number of consumed `words`.
     used: usize,
 }
 
 impl Stream {
-    /// The stream of this quadruple, from its beginning.
+    /// Returns the stream of this quadruple, at its beginning.
     ///
-    /// `index` is what the purpose counts within an epoch: a step, a sample, a block.
-    pub fn new(seed: u64, purpose: Purpose, epoch: u32, index: u32) -> Self {
+    /// `index` counts within an epoch; the stream id determines what: a step, a sample, a block.
+    pub fn new(seed: u64, purpose: StreamId, epoch: u32, index: u32) -> Self {
         Self {
             key: [seed as u32, (seed >> 32) as u32],
             counter: [0, purpose as u32, epoch, index],
@@ -34,7 +36,7 @@ impl Stream {
         }
     }
 
-    /// The next 32 bits.
+    /// Returns the next 32 bits.
     pub fn next_u32(&mut self) -> u32 {
         if self.used == self.words.len() {
             self.words = philox4x32_10(self.counter, self.key);
@@ -46,34 +48,34 @@ impl Stream {
         word
     }
 
-    /// The next 64 bits: two words, the lower one first.
+    /// Returns the next 64 bits: two words, the lower one first.
     pub fn next_u64(&mut self) -> u64 {
         let low = u64::from(self.next_u32());
         let high = u64::from(self.next_u32());
         high << 32 | low
     }
 
-    /// Uniform in [0, 1), a multiple of 2^-53.
+    /// Returns a uniform number in [0, 1), a multiple of 2^-53.
     pub fn uniform(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 * UNIT_53
     }
 
-    /// Uniform in [0, 1), a multiple of 2^-24.
+    /// Returns a uniform number in [0, 1), a multiple of 2^-24.
     pub fn uniform_f32(&mut self) -> f32 {
         (self.next_u32() >> 8) as f32 * UNIT_24
     }
 
-    /// Uniform in [low, high); `low` where the two are equal.
+    /// Returns a uniform number in [low, high), or `low` if both are equal.
     pub fn between(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.uniform()
     }
 
-    /// Uniform among 0, 1, …, n-1, every value with exactly the same probability.
+    /// Returns a uniform integer in 0, 1, …, n-1, all with exactly the same probability.
     ///
-    /// Multiplies and rejects (Lemire, "Fast random integer generation in an interval", 2019).
+    /// It multiplies and rejects (Lemire, "Fast random integer generation in an interval", 2019).
     ///
     /// # Panics
-    /// If `n` is 0: there is nothing to choose from.
+    /// Panics if `n` is 0.
     pub fn below(&mut self, n: u64) -> u64 {
         assert!(n > 0, "below(0): there is nothing to choose from");
         let rejected = n.wrapping_neg() % n;
@@ -85,18 +87,18 @@ impl Stream {
         }
     }
 
-    /// Normal with mean 0 and variance 1 (Box and Muller's transform; its second value is not kept).
+    /// Returns a normal number with mean 0 and variance 1 (Box-Muller transform; its second value is discarded).
     pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * self.uniform_open().ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
-    /// Standard Gumbel, `-ln(-ln u)`; finite always, as `u` is neither 0 nor 1.
+    /// Returns a standard Gumbel number, `-ln(-ln u)`. It is always finite, because `u` is neither 0 nor 1.
     pub fn gumbel(&mut self) -> f64 {
         -(-self.uniform_open().ln()).ln()
     }
 
-    /// Puts `items` into a uniformly random order (Fisher and Yates).
+    /// Shuffles `items` uniformly (Fisher-Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             let other = self.below(last as u64 + 1) as usize;
@@ -104,12 +106,12 @@ impl Stream {
         }
     }
 
-    /// A seed for libtorch's own generator, not negative.
+    /// Returns a non-negative seed for libtorch's generator.
     pub fn torch_seed(&mut self) -> i64 {
         (self.next_u64() >> 1) as i64
     }
 
-    /// Uniform in (0, 1): the middles of 2^52 equal intervals, each exact in f64.
+    /// Returns a uniform number in (0, 1): the center of one of 2^52 equal intervals, exact in f64.
     fn uniform_open(&mut self) -> f64 {
         ((self.next_u64() >> 12) as f64 + 0.5) * UNIT_52
     }
@@ -120,16 +122,16 @@ mod tests {
     use super::*;
 
     fn stream() -> Stream {
-        Stream::new(7, Purpose::Shuffle, 3, 11)
+        Stream::new(7, StreamId::Shuffle, 3, 11)
     }
 
     #[test]
     fn a_stream_reads_consecutive_counters_under_the_seed() {
         let seed = 0x299f_31d0_a409_3822;
-        let mut stream = Stream::new(seed, Purpose::Gumbel, 5, 9);
+        let mut stream = Stream::new(seed, StreamId::Gumbel, 5, 9);
         let key = [0xa409_3822, 0x299f_31d0];
         for block in 0..3 {
-            let expected = philox4x32_10([block, Purpose::Gumbel as u32, 5, 9], key);
+            let expected = philox4x32_10([block, StreamId::Gumbel as u32, 5, 9], key);
             let read: [u32; 4] = std::array::from_fn(|_| stream.next_u32());
             assert_eq!(read, expected);
         }
@@ -146,11 +148,11 @@ mod tests {
     fn each_part_of_the_quadruple_gives_other_numbers() {
         let reference = stream().next_u64();
         for mut other in [
-            Stream::new(8, Purpose::Shuffle, 3, 11),
-            Stream::new(7 + (1 << 32), Purpose::Shuffle, 3, 11),
-            Stream::new(7, Purpose::Augment, 3, 11),
-            Stream::new(7, Purpose::Shuffle, 4, 11),
-            Stream::new(7, Purpose::Shuffle, 3, 12),
+            Stream::new(8, StreamId::Shuffle, 3, 11),
+            Stream::new(7 + (1 << 32), StreamId::Shuffle, 3, 11),
+            Stream::new(7, StreamId::Augment, 3, 11),
+            Stream::new(7, StreamId::Shuffle, 4, 11),
+            Stream::new(7, StreamId::Shuffle, 3, 12),
         ] {
             assert_ne!(other.next_u64(), reference);
         }
@@ -222,14 +224,14 @@ mod tests {
         let mut orders = std::collections::HashSet::new();
         for index in 0..200 {
             let mut items = [0, 1, 2, 3];
-            Stream::new(1, Purpose::Shuffle, 0, index).shuffle(&mut items);
+            Stream::new(1, StreamId::Shuffle, 0, index).shuffle(&mut items);
             let mut sorted = items;
             sorted.sort_unstable();
             assert_eq!(sorted, [0, 1, 2, 3]);
             orders.insert(items);
         }
         assert_eq!(orders.len(), 24);
-        Stream::new(1, Purpose::Shuffle, 0, 0).shuffle::<u8>(&mut []);
+        Stream::new(1, StreamId::Shuffle, 0, 0).shuffle::<u8>(&mut []);
     }
 
     #[test]

@@ -1,25 +1,27 @@
+//! The problem to solve and the candidates for it.
+
 use serde::{Deserialize, Serialize};
 use tfnas::{Architecture, LatencyTable, Space};
 
-/// What a search prefers.
+/// The architecture parameters of a search.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SearchResult {
     /// Per block, log-probabilities of its operations.
     pub log_alphas: Vec<Vec<f32>>,
-    /// Per block group, one number a block: `softmax` of them gives the probabilities of its depths.
+    /// Per block group, one number per block. Their `softmax` gives the probabilities of the depths.
     pub betas: Vec<Vec<f32>>,
     /// The architecture that they prefer, fitted to the target.
     pub architecture: Architecture,
 }
 
-/// What is to be selected from.
+/// The input of a selection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
     /// The search space.
     pub space: Space,
     /// The latencies of its blocks.
     pub table: LatencyTable,
-    /// The latency that every candidate meets, in milliseconds.
+    /// The target latency in milliseconds. Every candidate meets it.
     pub target_ms: f64,
     /// Seed of all draws.
     pub seed: u64,
@@ -63,7 +65,7 @@ impl Origin {
     }
 }
 
-/// One architecture that may be selected.
+/// A candidate architecture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Candidate {
@@ -71,9 +73,9 @@ pub struct Candidate {
     pub id: usize,
     /// Where it comes from.
     pub origin: Origin,
-    /// What people call it: its rule, or its origin with a number.
+    /// The display name: the rule, or the origin with a number.
     pub name: String,
-    /// The architecture, whose latency is at most the target.
+    /// The architecture. Its latency is at most the target.
     pub architecture: Architecture,
     /// Latency by the table, in milliseconds.
     pub predicted_ms: f64,

@@ -1,11 +1,11 @@
-//! The first candidates: uniform draws, rules, and samples of what a search prefers.
+//! Draws architectures: uniformly, by rules, and from the probabilities of a search.
 
 use tfnas::Space;
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 use crate::genes::Genes;
 
-/// What architectures are drawn for: each has streams of its own.
+/// The use of a drawn architecture. Each has separate random streams.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Draw {
     /// A first candidate.
@@ -31,7 +31,7 @@ impl Draw {
             Self::Pool { round } => of_round(round, 1),
             Self::Mutation { round } => of_round(round, 2),
         };
-        Stream::new(seed, Purpose::Select, epoch, attempt)
+        Stream::new(seed, StreamId::Select, epoch, attempt)
     }
 }
 
@@ -45,9 +45,9 @@ pub(crate) fn uniform(space: &Space, stream: &mut Stream) -> Genes {
     Genes(groups.collect())
 }
 
-/// A sample of a search: operations with probabilities `exp(log_alphas)`, depths with `softmax(betas)`.
+/// Samples the probabilities of a search: operations with `exp(log_alphas)`, depths with `softmax(betas)`.
 ///
-/// The vectors are those of the space.
+/// The vectors must belong to the space.
 pub(crate) fn sample(space: &Space, log_alphas: &[Vec<f32>], betas: &[Vec<f32>], stream: &mut Stream) -> Genes {
     let groups = betas.iter().enumerate().map(|(group, betas)| {
         let depth = 1 + choose(betas, stream);
@@ -56,7 +56,7 @@ pub(crate) fn sample(space: &Space, log_alphas: &[Vec<f32>], betas: &[Vec<f32>],
     Genes(groups.collect())
 }
 
-/// An index with probability proportional to the exponential of its logit; logits are finite.
+/// Returns an index with probability proportional to the exponential of its logit. Logits must be finite.
 fn choose(logits: &[f32], stream: &mut Stream) -> usize {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let weights: Vec<f64> = logits.iter().map(|&logit| f64::from(logit - largest).exp()).collect();
@@ -67,18 +67,19 @@ fn choose(logits: &[f32], stream: &mut Stream) -> usize {
         }
         left -= weight;
     }
-    // Rounding may leave a rest: the largest has a weight that is not 0.
+    // Rounding may leave a remainder: the largest logit has a nonzero weight.
     weights.iter().position(|&weight| weight == 1.0).unwrap_or(0)
 }
 
 /// An architecture made by a rule.
 pub(crate) struct Rule {
-    /// What people call it.
+    /// The display name.
     pub(crate) name: String,
     pub(crate) genes: Genes,
 }
 
-/// Rules in which every block has the same operation and every group the same share of its blocks; deepest first.
+/// Returns the rules: every block has the same operation and every group keeps the same share of its blocks, deepest
+/// first.
 pub(crate) fn rules(space: &Space) -> Vec<Rule> {
     let mut rules: Vec<Rule> = Vec::new();
     for quarters in (1..=4).rev() {
@@ -98,7 +99,7 @@ pub(crate) fn rules(space: &Space) -> Vec<Rule> {
     rules
 }
 
-/// `count` of `items`, evenly spread over them; all of them if there are fewer.
+/// Returns `count` evenly spaced `items`, or all if there are fewer.
 pub(crate) fn spread<T>(items: Vec<T>, count: usize) -> Vec<T> {
     let (all, count) = (items.len(), count.min(items.len()));
     let mut next = 0;

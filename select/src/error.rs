@@ -1,3 +1,5 @@
+//! Errors of a selection.
+
 use tfnas::elasticity::RefitError;
 use tfnas::exact_fit::ExactFitError;
 use tfnas::{ArchitectureError, TableError};
@@ -7,16 +9,16 @@ use crate::settings::SettingsError;
 /// Why a selection cannot begin or go on.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SelectError {
-    /// Settings that are wrong, or that turn the selection off.
+    /// The settings are invalid or turn the selection off.
     #[error("the settings of the selection are wrong: {0}")]
     Settings(#[from] SettingsError),
-    /// A target that is no time.
+    /// The target is not a positive time.
     #[error("the target latency is {target_ms} ms: it must be a positive number")]
     Target {
-        /// What it is.
+        /// The target.
         target_ms: f64,
     },
-    /// A target that no network of the space meets.
+    /// No network of the space meets the target.
     #[error(
         "no network of the space meets the target of {target_ms} ms: the fastest one takes {min_ms} ms\n  hint: use a target of at least {min_ms} ms"
     )]
@@ -41,10 +43,10 @@ pub enum SelectError {
     Search {
         /// Which vector, as `stage1.block2.log_alphas`.
         place: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// What the latency table does not know.
+    /// The latency table does not cover the space.
     #[error(transparent)]
     Table(#[from] TableError),
     /// An architecture of another space.
@@ -56,7 +58,7 @@ pub enum SelectError {
     /// Widths that cannot be scaled.
     #[error(transparent)]
     Scale(#[from] RefitError),
-    /// Scores of other candidates than those of the step.
+    /// The scores belong to other candidates than those of the step.
     #[error("scores of candidates {found:?} where the step trains {expected:?}")]
     Candidates {
         /// The candidates that have scores.
@@ -74,7 +76,7 @@ pub enum SelectError {
         /// The last epoch of the rung.
         expected: usize,
     },
-    /// Scores that contradict those recorded before.
+    /// The scores contradict those recorded before.
     #[error("candidate {id} has another score of epoch {epoch} than was recorded for an earlier rung")]
     Changed {
         /// The candidate.

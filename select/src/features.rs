@@ -1,17 +1,17 @@
-//! What the regression sees of an architecture: its blocks by group, and its size.
+//! The features of an architecture for the regression: its blocks by group, and its size.
 
 use tfnas::{Architecture, ArchitectureError, LatencyTable, ModelConfig, Space, cost};
 
 use crate::error::SelectError;
 
-/// What one feature counts, in words.
+/// The name of a feature, in words.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Feature {
     /// A short name, as `stage4.depth`.
     pub(crate) name: String,
-    /// What it belongs to: a group, or the whole network.
+    /// The subject: a group, or the whole network.
     subject: String,
-    /// What a smaller and a larger value mean, with a verb: "fewer blocks are".
+    /// The meaning of a smaller and a larger value, with a verb: "fewer blocks are".
     less: String,
     more: String,
 }
@@ -25,7 +25,7 @@ impl Feature {
         Self { name, subject, less: less.to_owned(), more: more.to_owned() }
     }
 
-    /// What a weight on the loss says: "stage 4: fewer blocks are better".
+    /// Describes the effect of a weight on the loss: "stage 4: fewer blocks are better".
     pub(crate) fn words(&self, weight: f64) -> String {
         let better = if weight > 0.0 { &self.less } else { &self.more };
         format!("{}: {better} better", self.subject)
@@ -90,7 +90,7 @@ fn size(space: &Space, architecture: &Architecture) -> Result<(f64, f64), Archit
 /// The kernel sizes of a space.
 struct Kernels {
     smallest: usize,
-    /// The only other one, if there is one other.
+    /// The only other one, if there is exactly one.
     other: Option<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! The candidates before any training: the search's, those of rules, uniform draws.
+//! The first candidates, before any training: the search's, those made by rules, and uniform draws.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use crate::settings::Settings;
 const ATTEMPTS: usize = 2_000;
 const MIN_ATTEMPTS: usize = 100_000;
 
-/// A candidate to be.
+/// A candidate under construction.
 pub(crate) struct First {
     pub(crate) origin: Origin,
     pub(crate) name: String,
@@ -37,7 +37,7 @@ impl<'a> FirstDraw<'a> {
         Self { fitter, seed, seen: BTreeSet::new(), found: Vec::new() }
     }
 
-    /// The first candidates: up to `settings.candidates` of them.
+    /// Returns up to `settings.candidates` first candidates.
     pub(crate) fn draw(mut self, problem: &Problem, settings: &Settings) -> Result<Vec<First>, SelectError> {
         if let Some(search) = &problem.search {
             check(&problem.space, search)?;
@@ -111,7 +111,7 @@ impl<'a> FirstDraw<'a> {
         Ok(())
     }
 
-    /// Where uniform draws never meet the target, they are changed until they do.
+    /// Changes uniform draws until they meet the target, if unchanged draws never do.
     fn add_changed(&mut self, count: usize) -> Result<(), SelectError> {
         let draw = Draw::Uniform;
         for attempt in 0..20 * count {

@@ -1,3 +1,5 @@
+//! Fits widths to the target latency.
+
 use tfnas::elasticity::refit;
 use tfnas::exact_fit::{Preferences, fit_exactly};
 use tfnas::{Architecture, LatencyTable, Space, TableError};
@@ -14,7 +16,7 @@ pub(crate) struct Fitter<'a> {
     space: &'a Space,
     table: &'a LatencyTable,
     target_ms: f64,
-    /// What a candidate takes at least.
+    /// The smallest possible latency of a candidate.
     least_ms: f64,
     /// Latency at the smallest and at the largest width, `[block][operation]`.
     bounds: Vec<Vec<(f64, f64)>>,
@@ -28,7 +30,8 @@ pub(crate) struct Fitted {
 
 impl<'a> Fitter<'a> {
     /// # Errors
-    /// [`SelectError::Target`], [`SelectError::Unreachable`], or [`SelectError::Table`] for a table that lacks rows of the space.
+    /// Returns [`SelectError::Target`] for an invalid target, [`SelectError::Unreachable`] if no network meets it, and
+    /// [`SelectError::Table`] if the table lacks rows of the space.
     pub(crate) fn new(space: &'a Space, table: &'a LatencyTable, target_ms: f64) -> Result<Self, SelectError> {
         if !(target_ms.is_finite() && target_ms > 0.0) {
             return Err(SelectError::Target { target_ms });
@@ -61,8 +64,8 @@ impl<'a> Fitter<'a> {
         self.table
     }
 
-    /// The genes with widths fitted to the target; `None` if they exceed it at their smallest widths, or stay far
-    /// below it at their largest.
+    /// Fits the widths of the genes to the target. Returns `None` if they exceed it at their smallest widths, or stay
+    /// far below it at their largest.
     pub(crate) fn fit(&self, genes: &Genes) -> Result<Option<Fitted>, SelectError> {
         if !self.may_fit(genes) {
             return Ok(None);
@@ -82,7 +85,8 @@ impl<'a> Fitter<'a> {
         Ok(fits.then_some(Fitted { architecture: fitted.architecture, ms: fitted.after_ms }))
     }
 
-    /// An architecture, changed as little as needed until it meets the target: first what the search prefers least.
+    /// Changes an architecture as little as necessary to meet the target. The least probable choices of the search
+    /// change first.
     pub(crate) fn fit_changed(
         &self,
         architecture: &Architecture,

@@ -1,9 +1,10 @@
+//! The discrete choices of an architecture.
+
 use tfnas::{Architecture, ArchitectureError, Choice, Space};
 
-/// What an architecture chose beside its widths: the operation of each kept block, `[group][kept block]`.
+/// The choices of an architecture other than its widths: the operation of each kept block, `[group][kept block]`.
 ///
-/// Two architectures of one latency with the same genes differ by the rounding of their widths at most: they count as
-/// the same.
+/// Two architectures with the same genes and latency differ only by the rounding of their widths, and count as equal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Genes(pub(crate) Vec<Vec<usize>>);
 

@@ -1,37 +1,40 @@
-//! Choosing among architectures of one latency: candidates, features, regression, successive halving.
+//! Selects one of many architectures of the same latency: candidates, features, regression, successive halving.
 //!
-//! A search on few images cannot tell architectures apart. Short trainings can: this crate decides which architectures
-//! are worth training, for how long, and which one wins. It has no tensors, opens no files and starts no processes: the
-//! caller trains what [`Selection::step`] asks for, in any order, and hands the losses to [`Selection::record`].
+//! A search on few images cannot distinguish architectures, but short trainings can. This crate decides which
+//! architectures to train, for how many epochs, and which one wins. It does not know tensors, files or processes: the
+//! caller runs the trainings that [`Selection::step`] requests, in any order, and passes the losses to
+//! [`Selection::record`].
 //!
-//! # How it chooses
+//! # Method
 //!
 //! 1. First candidates, each fitted to the target latency: the search's choice and samples of its probabilities, a few
 //!    rules (one operation and one share of the depth everywhere), and uniform draws.
-//! 2. All are trained for the first rung. A ridge regression of their losses on some 40 features (depth, kernels,
+//! 2. All are trained for the first rung. A ridge regression of their losses on about 40 features (depth, kernels,
 //!    squeeze-excite, expansion, widths and latency share of each block group; size of the network) predicts untrained
-//!    ones. In rounds, it proposes the best of a pool of uniform draws and mutations of the leaders, and these are
-//!    trained too. One proposal in four is a uniform draw, so that a wrong regression can be corrected.
-//! 3. The best go on from rung to rung, by a weighted sum of their own losses and the regression: the longer the
-//!    training, the more it counts.
+//!    candidates. In rounds, it proposes the best of a pool of uniform draws and mutations of the leaders, which are
+//!    trained too. Every fourth proposal is a uniform draw, so that a wrong regression can be corrected.
+//! 3. The best candidates continue from rung to rung, ranked by a weighted sum of their own losses and the regression.
+//!    The weight of their own losses grows with the number of epochs.
 //!
-//! The regression sees the order of the losses alone, does not extrapolate (features are clamped to the range seen),
-//! and ranks a trained candidate by what a regression on all others says of it. Its penalty is the one with the
-//! smallest leave-one-out error, so that it says little where features explain little.
+//! The regression uses only the order of the losses and does not extrapolate (features are clamped to the observed range).
+//! It ranks a trained candidate by the prediction of a regression on all others. Its penalty is the one with the smallest
+//! leave-one-out error, so its effect is small if the features explain little.
 //!
-//! # What it does not know
+//! # Limitations
 //!
-//! * How good an architecture is after a longer training than the last rung, or on other images.
-//! * How noisy a training is: each candidate is trained once. [`Outcome::margin`] compares with how far training and
-//!   validation loss disagree, which is less than the difference between two seeds.
-//! * The true percentile. The winner is chosen by the scores that [`Percentile`] compares, so it flatters: in the
-//!   simulation (`examples/simulate.rs`), it lies below [`Percentile::low`] in about one run of five with the default
-//!   settings, and in two of five with 24 candidates and two rounds of 8; without that choice it would in one of ten.
+//! * The quality of an architecture after a longer training than the last rung, or on other images, is unknown.
+//! * The noise of a training is unknown, because each candidate is trained once. [`Outcome::margin`] compares with the
+//!   disagreement between training and validation loss, which is smaller than the difference between two seeds.
+//! * The percentile is an estimate. The winner is chosen by the scores that [`Percentile`] compares, which biases the
+//!   estimate upwards: in the simulation (`examples/simulate.rs`), the true value is below [`Percentile::low`] in about one
+//!   of five runs with the default settings, and in two of five with 24 candidates and two rounds of 8. Without this bias
+//!   it would be one of ten.
 //!
 //! # Determinism
 //!
-//! Draws depend on the seed, sums run in the order of the ids: the same problem, settings and scores give the same
-//! outcome to the bit, in whatever order trainings end. A selection is not saved: it is repeated from its scores.
+//! Draws depend on the seed, and sums run in the order of the ids. The same problem, settings and scores give the same
+//! outcome to the bit, regardless of the order in which trainings end. A selection is not saved: it is repeated from its
+//! scores.
 //!
 //! # Example
 //!

@@ -1,11 +1,14 @@
+//! Random changes of an architecture's genes.
+
 use tfnas::Space;
 use tfnas_random::Stream;
 
 use crate::genes::Genes;
 
-/// The same genes but for `count` of them, drawn uniformly: the depth of a group, or the operation of a kept block.
+/// Returns a copy of the genes with `count` uniformly drawn changes: the depth of a group, or the operation of a kept
+/// block.
 ///
-/// A block that is added gets a random operation. In a space with fewer genes that can change, all of them do.
+/// An added block gets a random operation. In a space with fewer genes that can change, all of them change.
 pub(crate) fn mutate(space: &Space, parent: &Genes, count: usize, stream: &mut Stream) -> Genes {
     let mut places = Vec::new();
     for (group, operations) in parent.0.iter().enumerate() {
@@ -18,7 +21,7 @@ pub(crate) fn mutate(space: &Space, parent: &Genes, count: usize, stream: &mut S
     }
     stream.shuffle(&mut places);
     let mut child = parent.clone();
-    // A depth first: it may remove the block whose operation changes.
+    // Change depths first: they may remove the block whose operation changes.
     places.truncate(count);
     places.sort_unstable();
     for (group, place) in places {
@@ -42,7 +45,7 @@ pub(crate) fn mutate(space: &Space, parent: &Genes, count: usize, stream: &mut S
     child
 }
 
-/// One of 0, 1, …, n-1 but `not`; n is at least 2.
+/// Returns a uniform one of 0, 1, …, n-1 except `not`. `n` must be at least 2.
 fn other(n: usize, not: usize, stream: &mut Stream) -> usize {
     let drawn = stream.below(n as u64 - 1) as usize;
     drawn + usize::from(drawn >= not)

@@ -1,4 +1,4 @@
-//! What a selection found, for reports.
+//! The outcome of a selection, for reports.
 
 use serde::{Deserialize, Serialize};
 use tfnas::Architecture;
@@ -17,18 +17,18 @@ pub struct Outcome {
     pub winner: usize,
     /// The rank, from 1, of the architecture that the search prefers.
     pub search_parse_rank: Option<usize>,
-    /// What the regression learned from the first rung.
+    /// The regression on the first rung.
     pub regression: RegressionReport,
-    /// Spearman correlation of the signals of consecutive rungs, over the candidates that were in both; 0 where fewer
-    /// than two were.
+    /// Spearman correlation of the signals of consecutive rungs, over the candidates in both. 0 if fewer than two are
+    /// in both.
     pub rung_spearman: Vec<f64>,
-    /// Between which percentiles of random architectures of the same latency the best candidate stands.
+    /// The percentile range of the best candidate among random architectures of the same latency.
     pub percentile: Percentile,
-    /// How far the best candidate is ahead of the second in the last rung, in units of the noise of a score (how far
-    /// training and validation loss disagree about the candidates), or in standard deviations of the scores where the
-    /// noise is not known. `None` if fewer than five candidates reached the end: their losses often agree by chance.
+    /// The lead of the best candidate over the second in the last rung, in units of the noise of a score (how far
+    /// training and validation loss disagree about the candidates), or in standard deviations of the scores if the
+    /// noise is unknown. `None` if fewer than five candidates finished: the losses of so few often agree by chance.
     pub margin: Option<f64>,
-    /// What a reader should know: fewer candidates than asked for, trainings that diverged.
+    /// Notes for the reader: fewer candidates than requested, diverged trainings.
     pub notes: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ pub struct Ranked {
     pub id: usize,
     /// Where it comes from.
     pub origin: Origin,
-    /// What people call it.
+    /// The display name.
     pub name: String,
     /// The architecture.
     pub architecture: Architecture,
@@ -52,18 +52,18 @@ pub struct Ranked {
     pub rungs: Vec<RungScore>,
     /// Its training, epoch by epoch.
     pub epochs: Vec<EpochScore>,
-    /// The rung, from 0, after which it did not go on; `None` for the candidates that finished the last rung.
+    /// The rung, from 0, after which it was eliminated. `None` for the candidates that finished the last rung.
     pub eliminated_after: Option<usize>,
     /// Whether its training diverged: a loss was not finite.
     pub diverged: bool,
 }
 
-/// What the regression learned.
+/// The results of the regression.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegressionReport {
-    /// Spearman correlation between each candidate's first rung and what a regression on all others predicts for it;
-    /// 0 where it is not defined.
+    /// Spearman correlation between each candidate's result in the first rung and its prediction by a regression on all
+    /// others. 0 if it is undefined.
     pub leave_one_out_spearman: f64,
     /// Candidates that it was fitted to.
     pub candidates: usize,
@@ -80,11 +80,11 @@ pub struct Coefficient {
     /// By how much the loss (as a standard normal quantile of its rank) rises with one standard deviation of the
     /// feature: negative weights are good.
     pub weight: f64,
-    /// What that means: "stage 4: fewer blocks are better".
+    /// The effect in words: "stage 4: fewer blocks are better".
     pub words: String,
 }
 
-/// Where the best candidate stands among random architectures.
+/// The percentile of the best candidate among random architectures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Percentile {
@@ -97,6 +97,6 @@ pub struct Percentile {
     pub better_than: usize,
     /// Random candidates, itself not counted.
     pub of: usize,
-    /// What this rests on.
+    /// The data that the estimate is based on.
     pub basis: String,
 }

@@ -1,4 +1,4 @@
-//! New candidates where the regression expects them to be good, near what was seen.
+//! Proposes new candidates that the regression predicts to be good, near known ones.
 
 use std::collections::BTreeSet;
 
@@ -12,16 +12,16 @@ use crate::genes::Genes;
 use crate::mutate::mutate;
 use crate::ridge::Ridge;
 
-/// The most genes that a mutation changes, unless proposals must be further apart.
+/// Maximum number of genes changed by a mutation, unless proposals must be further apart.
 const MUTATED_GENES: usize = 3;
-/// One proposal in so many is drawn uniformly.
+/// Every fourth proposal is drawn uniformly.
 const UNIFORM_EVERY: usize = 4;
-/// One member of the pool in so many is drawn uniformly, the others are mutations of leaders.
+/// Every second member of the pool is drawn uniformly. The others are mutations of leaders.
 const POOL_UNIFORM_EVERY: usize = 2;
 /// How often a draw is repeated for each architecture that is wanted.
 const ATTEMPTS: usize = 50;
 
-/// What proposals are made from.
+/// The input of a round of proposals.
 pub(crate) struct Proposer<'a> {
     pub(crate) fitter: &'a Fitter<'a>,
     pub(crate) seed: u64,
@@ -43,8 +43,8 @@ pub(crate) struct Proposed {
 }
 
 impl Proposer<'_> {
-    /// `count` new candidates, or fewer where the space has no more, and whether they had to be nearer to others than
-    /// `min_distance`.
+    /// Returns `count` new candidates, or fewer if the space has no more, and whether they had to be nearer to others
+    /// than `min_distance`.
     pub(crate) fn propose(&self, count: usize) -> Result<(Vec<Proposed>, bool), SelectError> {
         let pool = self.pool()?;
         let mut proposed = Vec::new();
@@ -69,7 +69,7 @@ impl Proposer<'_> {
         Ok((proposed, is_nearer))
     }
 
-    /// Fitted architectures that are no candidates yet, best prediction first.
+    /// Returns fitted architectures that are not candidates yet, best prediction first.
     fn pool(&self) -> Result<Vec<Member>, SelectError> {
         let mut seen: BTreeSet<Genes> = self.known.iter().cloned().collect();
         let mut pool = Vec::new();

@@ -98,12 +98,13 @@ fn percentile(selection: &Selection, winner: usize) -> Percentile {
     Percentile { low: 100.0 * low, high: 100.0 * high, better_than, of, basis }
 }
 
-/// Candidates in the last rung from which the noise of a score can be estimated: the losses of fewer often agree by chance.
+/// Minimum number of candidates in the last rung to estimate the noise of a score. The losses of fewer often agree by
+/// chance.
 const ENOUGH_FOR_NOISE: usize = 5;
-/// The smallest noise of a score, in standard deviations of the scores.
+/// Minimum noise of a score, in standard deviations of the scores.
 const SMALLEST_NOISE: f64 = 0.05;
 
-/// The distance of the best two in the last rung.
+/// Returns the score difference of the best two candidates in the last rung.
 fn margin(selection: &Selection, order: &[usize]) -> Option<f64> {
     let last = selection.settings.rungs.len() - 1;
     let finished: Vec<usize> =

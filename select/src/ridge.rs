@@ -1,35 +1,36 @@
-//! Ridge regression: which features of an architecture go with a low loss.
+//! Ridge regression of losses on the features of architectures.
 
 use crate::stats::{deviation, is_constant, mean, normal_scores};
 
-/// Penalties that are tried, as multiples of the number of rows.
+/// The penalties to try, as multiples of the number of rows.
 const PENALTIES: [f64; 11] = [0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0];
 
 /// A fitted regression of rank-normalized targets on standardized features.
 #[derive(Clone, Debug)]
 pub(crate) struct Ridge {
     columns: Vec<Column>,
-    /// For each row, its prediction by a regression fitted without it.
+    /// For each row, its prediction by a regression without it.
     left_out: Vec<f64>,
 }
 
 /// One feature that is not constant.
 #[derive(Clone, Debug)]
 struct Column {
-    /// Where it is in a row of features.
+    /// The index of the feature in a row.
     feature: usize,
     mean: f64,
     deviation: f64,
-    /// The range that was seen: predictions are clamped to it.
+    /// The range of the fitted values. Predictions are clamped to it.
     low: f64,
     high: f64,
     weight: f64,
 }
 
 impl Ridge {
-    /// Fits the order of `targets`, one a row, with the penalty of the smallest leave-one-out error.
+    /// Fits the order of `targets`, one per row, with the penalty of the smallest leave-one-out error.
     ///
-    /// Rows have equally many finite features. Without rows, or with constant features alone, every prediction is 0.
+    /// All rows must have the same number of finite features. Without rows, or if all features are constant, every
+    /// prediction is 0.
     pub(crate) fn fit(rows: &[Vec<f64>], targets: &[f64]) -> Self {
         let mut columns = columns(rows);
         let standardized: Vec<Vec<f64>> = rows.iter().map(|row| standardize(&columns, row)).collect();
@@ -55,20 +56,20 @@ impl Ridge {
         Self { columns, left_out }
     }
 
-    /// The predicted score of features, each clamped to the range of the rows that were fitted: low is good where
-    /// low targets are.
+    /// Returns the predicted score of features. Each feature is clamped to the range of the fitted rows. Low scores
+    /// correspond to low targets.
     pub(crate) fn predict(&self, row: &[f64]) -> f64 {
         let clamped =
             |column: &Column| (row[column.feature].clamp(column.low, column.high) - column.mean) / column.deviation;
         self.columns.iter().fold(0.0, |sum, column| sum + column.weight * clamped(column))
     }
 
-    /// For each fitted row, what is predicted without it.
+    /// Returns for each fitted row its prediction by a regression without it.
     pub(crate) fn left_out(&self) -> &[f64] {
         &self.left_out
     }
 
-    /// The features that are not constant, each with its weight per standard deviation.
+    /// Returns the features that are not constant, each with its weight per standard deviation.
     pub(crate) fn weights(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
         self.columns.iter().map(|column| (column.feature, column.weight))
     }
@@ -106,7 +107,8 @@ struct Solution {
     errors: Vec<f64>,
 }
 
-/// The weights at one penalty, and the exact errors of leaving each row out (intercept included, standardization not).
+/// Returns the weights for one penalty, and the exact leave-one-out errors (with the intercept, without the
+/// standardization).
 fn solve(gram: &[Vec<f64>], moments: &[f64], penalty: f64, rows: &[Vec<f64>], scores: &[f64]) -> Option<Solution> {
     let mut penalized = gram.to_vec();
     for (index, row) in penalized.iter_mut().enumerate() {
@@ -123,7 +125,7 @@ fn solve(gram: &[Vec<f64>], moments: &[f64], penalty: f64, rows: &[Vec<f64>], sc
     Some(Solution { errors: errors.collect(), weights })
 }
 
-/// The lower triangle L with L L' = `matrix`; `None` if it is not positive definite.
+/// Returns the lower triangle L with L L' = `matrix`, or `None` if the matrix is not positive definite.
 fn cholesky(mut matrix: Vec<Vec<f64>>) -> Option<Vec<Vec<f64>>> {
     for i in 0..matrix.len() {
         for j in 0..=i {
@@ -164,11 +166,11 @@ fn backward(factor: &[Vec<f64>], right: &[f64]) -> Vec<f64> {
 mod tests {
     use super::*;
     use crate::stats::spearman;
-    use tfnas_random::{Purpose, Stream};
+    use tfnas_random::{Stream, StreamId};
 
-    /// Rows of five features, of which the last is constant; targets follow the first two.
+    /// Rows of five features, the last of which is constant. Targets follow the first two.
     fn data(noise: f64) -> (Vec<Vec<f64>>, Vec<f64>) {
-        let mut stream = Stream::new(0, Purpose::Select, 0, 0);
+        let mut stream = Stream::new(0, StreamId::Select, 0, 0);
         let rows: Vec<Vec<f64>> = (0..40)
             .map(|_| {
                 let mut row: Vec<f64> = (0..4).map(|_| stream.normal()).collect();
@@ -201,7 +203,7 @@ mod tests {
         let fit =
             |rows: &[Vec<f64>], targets: &[f64]| solve(&gram(rows, 4), &moments(rows, targets, 4), 5.0, rows, targets);
         let Some(whole) = fit(&all, &centered) else { panic!("not positive definite") };
-        // Without row 7, with an unpenalized intercept: center what is left.
+        // Without row 7 and with an unpenalized intercept: center the remaining rows.
         let keep = |at: &usize| *at != 7;
         let left: Vec<usize> = (0..40).filter(keep).collect();
         let means: Vec<f64> = (0..4).map(|j| mean(&left.iter().map(|&i| all[i][j]).collect::<Vec<_>>())).collect();
@@ -226,7 +228,7 @@ mod tests {
     #[test]
     fn noise_is_fitted_with_small_weights() {
         let (rows, _) = data(0.0);
-        let mut stream = Stream::new(1, Purpose::Select, 0, 0);
+        let mut stream = Stream::new(1, StreamId::Select, 0, 0);
         let targets: Vec<f64> = rows.iter().map(|_| stream.normal()).collect();
         let ridge = Ridge::fit(&rows, &targets);
         assert!(ridge.weights().all(|(_, weight)| weight.abs() < 0.25));

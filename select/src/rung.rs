@@ -1,14 +1,14 @@
-//! Ranking the candidates of one rung by their training so far and by the regression.
+//! Ranks the candidates of a rung by their training so far and by the regression.
 
 use serde::{Deserialize, Serialize};
 
 use crate::score::EpochScore;
 use crate::stats::{deviation, mean, z_scores};
 
-/// The last epoch up to which the sum of the training losses ranks better than the last one.
+/// Last epoch up to which the sum of the training losses ranks better than the last loss.
 const SUMMED_EPOCHS: usize = 3;
 
-/// How a candidate did in one rung. Scores are standardized over the candidates of the rung; low is good.
+/// The scores of a candidate in one rung. They are standardized over the candidates of the rung, and low is good.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RungScore {
@@ -16,15 +16,15 @@ pub struct RungScore {
     pub rung: usize,
     /// Epochs of training at its end.
     pub epochs: usize,
-    /// What its own training says.
+    /// The score of its own training.
     pub signal: f64,
-    /// What the regression predicts from its architecture.
+    /// The score predicted by the regression from its architecture.
     pub prediction: f64,
-    /// The weighted sum of both, which ranks it.
+    /// The weighted sum of both, by which candidates are ranked.
     pub blended: f64,
 }
 
-/// Where a rung stands.
+/// The position of a rung.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rung {
     pub(crate) index: usize,
@@ -33,8 +33,8 @@ pub(crate) struct Rung {
 }
 
 impl Rung {
-    /// The weight of a candidate's own training, the rest being that of the regression: the more it was trained, the
-    /// more its own training says.
+    /// Returns the weight of a candidate's own training; the rest is the weight of the regression. It grows with the
+    /// number of epochs.
     fn signal_weight(self) -> f64 {
         if self.is_last {
             0.9
@@ -45,8 +45,8 @@ impl Rung {
         }
     }
 
-    /// What the trainings of one rung say, not standardized; low is good. Every training has all epochs, with
-    /// finite losses, and in the last rung a validation loss of its last epoch.
+    /// Returns the unstandardized signals of the trainings of one rung; low is good. Every training must have all
+    /// epochs with finite losses, and in the last rung a validation loss of its last epoch.
     pub(crate) fn signals(self, trainings: &[&[EpochScore]]) -> Vec<f64> {
         if self.is_last {
             let (train, validation) = self.last_losses(trainings);
@@ -68,7 +68,7 @@ impl Rung {
         (last(|score| score.train_loss), last(|score| score.val_loss.unwrap_or(f64::NAN)))
     }
 
-    /// The scores of a rung, in the order of the trainings.
+    /// Returns the scores of a rung, in the order of the trainings.
     pub(crate) fn scores(self, trainings: &[&[EpochScore]], predictions: &[f64]) -> Vec<RungScore> {
         let weight = self.signal_weight();
         let signals = z_scores(&self.signals(trainings));
@@ -83,7 +83,7 @@ impl Rung {
         scores.collect()
     }
 
-    /// The noise of a blended score of the last rung: how far training and validation loss disagree.
+    /// Returns the noise of a blended score in the last rung: how far training and validation loss disagree.
     pub(crate) fn noise(self, trainings: &[&[EpochScore]]) -> Option<f64> {
         if !self.is_last || trainings.len() < 3 {
             return None;
@@ -96,7 +96,7 @@ impl Rung {
     }
 }
 
-/// The places of scores from the best on; ties in the order in which they are.
+/// Returns the indices of the scores, best first. Ties keep their order.
 pub(crate) fn order(scores: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));

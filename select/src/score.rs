@@ -1,8 +1,10 @@
+//! The results of a candidate's training.
+
 use serde::{Deserialize, Serialize};
 
-/// What one epoch of a candidate's training gave.
+/// The result of one epoch of a candidate's training.
 ///
-/// A loss that is not finite is written as a text, such as `"NaN"`: JSON has no such number.
+/// JSON has no non-finite numbers, so a non-finite loss is written as a string such as `"NaN"`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EpochScore {
@@ -11,20 +13,20 @@ pub struct EpochScore {
     /// Mean loss of the training images.
     #[serde(with = "number")]
     pub train_loss: f64,
-    /// Mean loss of the validation images; the last epoch of each rung has it.
+    /// Mean loss on the validation images, in the last epoch of each rung.
     #[serde(default, with = "optional_number", skip_serializing_if = "Option::is_none")]
     pub val_loss: Option<f64>,
-    /// Share of the validation images whose first guess is right; the last epoch of each rung has it.
+    /// Top-1 accuracy on the validation images, in the last epoch of each rung.
     #[serde(default, with = "optional_number", skip_serializing_if = "Option::is_none")]
     pub val_top1: Option<f64>,
 }
 
-/// Whether a training diverged: a loss is not finite.
+/// Returns whether a training diverged, that is, has a non-finite loss.
 pub(crate) fn diverged(scores: &[EpochScore]) -> bool {
     scores.iter().any(|score| !score.train_loss.is_finite() || score.val_loss.is_some_and(|loss| !loss.is_finite()))
 }
 
-/// The text of a number that JSON does not have, or the number.
+/// A number, or the string of a number that JSON cannot represent.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Number {

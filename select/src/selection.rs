@@ -1,3 +1,5 @@
+//! A selection in progress: a state machine from the first draw to the outcome.
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -16,17 +18,17 @@ use crate::rung::{Rung, RungScore, order};
 use crate::score::{EpochScore, diverged};
 use crate::settings::{Settings, SettingsError};
 
-/// The share of all candidates so far that mutations start from: one in so many, and at least `MIN_LEADERS`.
+/// Mutations start from the best sixth of all candidates so far, but from at least `MIN_LEADERS`.
 const LEADER_EVERY: usize = 6;
 const MIN_LEADERS: usize = 4;
 
-/// What is to be trained next.
+/// The next step of a selection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
-    /// These candidates, in whatever order or side by side; then [`Selection::record`] takes their scores.
+    /// Train these candidates, in any order or in parallel, then pass their scores to [`Selection::record`].
     Train(Vec<Training>),
-    /// Nothing: [`Selection::outcome`] has the result.
+    /// The selection is finished, and [`Selection::outcome`] returns the result.
     Finished,
 }
 
@@ -34,16 +36,16 @@ pub enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Training {
-    /// The candidate.
+    /// The id of the candidate.
     pub id: usize,
-    /// Epochs that it must have been trained for in all, at the end of the step.
+    /// Total number of epochs of the candidate's training at the end of the step.
     pub epochs: usize,
 }
 
-/// A selection in progress: which candidates there are, what was learned, what to train next.
+/// A selection in progress: its candidates, what it has learned, and the next step.
 ///
-/// It has no memory but the calls of [`record`](Selection::record): repeating them with the same scores gives the same
-/// selection to the bit, which is how an interrupted one goes on.
+/// Its state depends only on the calls of [`record`](Selection::record). To resume an interrupted selection, repeat the
+/// calls with the same scores: the result is identical to the bit.
 #[derive(Clone, Debug)]
 pub struct Selection {
     pub(crate) problem: Problem,
@@ -54,7 +56,7 @@ pub struct Selection {
     phase: Phase,
 }
 
-/// What is known of one candidate beside what it is.
+/// The scores of one candidate.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     pub(crate) genes: Genes,
@@ -66,12 +68,12 @@ pub(crate) struct State {
 
 #[derive(Clone, Debug)]
 enum Phase {
-    /// Candidates from `from` on are trained for the first rung; then the round of proposals of this number follows.
+    /// Train the candidates from `from` on for the first rung, then propose candidates in the round of this number.
     Propose {
         from: usize,
         round: usize,
     },
-    /// These are trained for a rung after the first.
+    /// Train these candidates for a rung after the first.
     Rung {
         index: usize,
         ids: Vec<usize>,
@@ -83,8 +85,8 @@ impl Selection {
     /// Draws the first candidates.
     ///
     /// # Errors
-    /// [`SelectError`] for wrong settings, for a table or a search of another space, and if fewer than two networks
-    /// meet the target.
+    /// Returns [`SelectError`] for invalid settings, for a table or search of another space, and if fewer than two
+    /// networks meet the target.
     pub fn new(problem: Problem, settings: Settings) -> Result<Self, SelectError> {
         settings.validate()?;
         if settings.candidates == 0 {
@@ -119,17 +121,17 @@ impl Selection {
         Ok(selection)
     }
 
-    /// All candidates so far, by id.
+    /// Returns all candidates so far, by id.
     pub fn candidates(&self) -> &[Candidate] {
         &self.candidates
     }
 
-    /// What a reader should know so far: fewer candidates than asked for, trainings that diverged.
+    /// Returns the notes so far: fewer candidates than requested, diverged trainings.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// What to train next.
+    /// Returns what to train next.
     pub fn step(&self) -> Step {
         match &self.phase {
             Phase::Finished => Step::Finished,
@@ -140,13 +142,13 @@ impl Selection {
         }
     }
 
-    /// Takes all epochs so far of each candidate of the step, and decides what follows.
+    /// Records all epochs so far of each candidate of the step, and determines the next step.
     ///
-    /// A training with a loss that is not finite has diverged: its epochs may end there, and it ranks last.
+    /// A training with a non-finite loss has diverged: it may end at that epoch, and is ranked last.
     ///
     /// # Errors
-    /// [`SelectError`] if the scores are not those of the step, or if the training of all candidates diverged; the
-    /// selection is unchanged then.
+    /// Returns [`SelectError`] if the scores do not belong to the step, or all trainings diverged. The selection is
+    /// unchanged then.
     pub fn record(&mut self, scores: BTreeMap<usize, Vec<EpochScore>>) -> Result<(), SelectError> {
         self.check(&scores)?;
         let mut next = self.clone();
@@ -158,7 +160,7 @@ impl Selection {
         Ok(())
     }
 
-    /// Epochs of training of the whole plan, over all candidates; 0 if the settings turn the selection off.
+    /// Returns the total number of training epochs of all candidates, or 0 if the settings turn the selection off.
     pub fn total_epochs(settings: &Settings) -> usize {
         if settings.candidates == 0 {
             return 0;
@@ -172,7 +174,7 @@ impl Selection {
         })
     }
 
-    /// The result, once the last step was recorded.
+    /// Returns the result after the last step was recorded.
     pub fn outcome(&self) -> Option<Outcome> {
         matches!(self.phase, Phase::Finished).then(|| report(self))
     }
@@ -181,10 +183,10 @@ impl Selection {
         Rung { index, epochs: self.settings.rungs[index], is_last: index + 1 == self.settings.rungs.len() }
     }
 
-    /// A regression on the first rung, over all candidates.
+    /// Fits a regression on the first rung over all candidates.
     pub(crate) fn ridge(&self) -> Ridge {
         let (sound, signals) = self.first_signals();
-        // Whatever diverged has the highest loss.
+        // Diverged candidates have the highest loss.
         let mut targets = vec![f64::INFINITY; self.candidates.len()];
         for (id, signal) in sound.into_iter().zip(signals) {
             targets[id] = signal;
@@ -193,7 +195,7 @@ impl Selection {
         Ridge::fit(&rows, &targets)
     }
 
-    /// The candidates that finished the first rung, and what their trainings say of it, whatever came later.
+    /// Returns the candidates that finished the first rung, with their signals in it.
     pub(crate) fn first_signals(&self) -> (Vec<usize>, Vec<f64>) {
         let rung = self.rung(0);
         let first = |id: usize| {
@@ -210,12 +212,12 @@ impl Selection {
         ids.iter().map(|&id| self.state[id].epochs.as_slice()).collect()
     }
 
-    /// Those whose training did not diverge, and the others.
+    /// Splits candidates into those whose training did not diverge, and the others.
     pub(crate) fn sound(&self, ids: &[usize]) -> (Vec<usize>, Vec<usize>) {
         ids.iter().partition(|&&id| !diverged(&self.state[id].epochs))
     }
 
-    /// The candidates that a phase trains.
+    /// Returns the candidates that a phase trains.
     fn ids(&self, phase: &Phase) -> Vec<usize> {
         match phase {
             Phase::Propose { from, .. } => (*from..self.candidates.len()).collect(),
@@ -224,7 +226,7 @@ impl Selection {
         }
     }
 
-    /// Checks that scores are those of the step.
+    /// Checks that scores belong to the step.
     fn check(&self, scores: &BTreeMap<usize, Vec<EpochScore>>) -> Result<(), SelectError> {
         if matches!(self.phase, Phase::Finished) {
             return Err(SelectError::Finished);
@@ -258,7 +260,7 @@ impl Selection {
         Ok(())
     }
 
-    /// Decides what follows the phase whose scores were recorded.
+    /// Starts the phase after the one whose scores were recorded.
     fn advance(&mut self) -> Result<(), SelectError> {
         match self.phase.clone() {
             Phase::Propose { round, .. } => {
@@ -277,7 +279,7 @@ impl Selection {
         }
     }
 
-    /// Scores of a rung for those that did not diverge, best first.
+    /// Returns the scores of a rung for the candidates that did not diverge, best first.
     fn ranked(&self, rung: Rung, ids: &[usize]) -> Result<Vec<(usize, RungScore)>, SelectError> {
         let (sound, _) = self.sound(ids);
         if sound.is_empty() {
@@ -334,7 +336,7 @@ impl Selection {
         Ok(())
     }
 
-    /// Scores a rung, and lets the best go on.
+    /// Scores a rung and eliminates candidates.
     fn end_rung(&mut self, index: usize, ids: Vec<usize>) -> Result<(), SelectError> {
         let rung = self.rung(index);
         let ranked = self.ranked(rung, &ids)?;
@@ -372,7 +374,7 @@ impl Selection {
 }
 
 impl Phase {
-    /// The rung that it trains for.
+    /// Returns the rung of the phase.
     fn rung(&self) -> usize {
         match self {
             Self::Rung { index, .. } => *index,

@@ -1,7 +1,9 @@
+//! The settings of a selection.
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The most candidates of one selection, proposals included.
+/// Maximum number of candidates of a selection, including proposals.
 const MAX_CANDIDATES: usize = 20_000;
 const MAX_POOL: usize = 1_000_000;
 const MAX_EPOCHS: usize = 100_000;
@@ -10,17 +12,18 @@ const MAX_EPOCHS: usize = 100_000;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Number of first candidates, before any proposal; 0 turns the selection off.
+    /// Number of first candidates, before any proposals. 0 turns the selection off.
     pub candidates: usize,
-    /// Number of candidates that each round proposes, after all earlier ones were trained for the first rung.
+    /// Number of candidates proposed in each round. A round starts when all earlier candidates have been trained for
+    /// the first rung.
     pub proposals: Vec<usize>,
-    /// Epochs that a candidate has been trained for at the end of each rung.
+    /// Total epochs of training of a candidate at the end of each rung.
     pub rungs: Vec<usize>,
-    /// Number of candidates that go on after each rung but the last.
+    /// Number of candidates kept after each rung except the last.
     pub keep: Vec<usize>,
     /// Share of the first candidates that comes from the search.
     pub from_search: f64,
-    /// Number of first candidates that are made by a rule: the same operation and share of the depth everywhere.
+    /// Number of first candidates made by a rule: the same operation and share of the depth everywhere.
     pub rules: usize,
     /// Number of architectures that each round of proposals chooses from.
     pub pool: usize,
@@ -44,21 +47,21 @@ impl Default for Settings {
     }
 }
 
-/// Settings that contradict each other, or that nothing can be selected with.
+/// The settings contradict each other or allow no selection.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct SettingsError {
-    /// The setting, as it is written.
+    /// The name of the setting in the configuration.
     pub field: &'static str,
-    /// What is wrong with it, and what it may be.
+    /// The problem and the valid values.
     pub problem: String,
 }
 
 impl Settings {
-    /// Checks that a selection can be run with these settings, or that they turn it off.
+    /// Checks that the settings are valid, or turn the selection off.
     ///
     /// # Errors
-    /// [`SettingsError`] names the first setting that is wrong.
+    /// Returns [`SettingsError`] with the first invalid setting.
     pub fn validate(&self) -> Result<(), SettingsError> {
         self.validate_plan()?;
         let wrong = |field, problem: String| Err(SettingsError { field, problem });
@@ -78,7 +81,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Checks what is trained for how long.
+    /// Checks the rungs and the numbers of kept candidates.
     fn validate_plan(&self) -> Result<(), SettingsError> {
         let wrong = |field, problem: String| Err(SettingsError { field, problem });
         let largest = self.proposals.iter().fold(self.candidates, |sum, &count| sum.saturating_add(count));

@@ -1,4 +1,4 @@
-//! The statistics of a selection. Sums run in the order of the slices, so that equal input gives equal bits.
+//! Statistics of a selection. Sums run in the order of the slices, so that equal input gives equal bits.
 
 /// Half of the central interval of a standard normal with probability 0.8.
 const Z_80: f64 = 1.281_551_565_544_600_4;
@@ -10,19 +10,19 @@ pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// Standard deviation, divided by the number of values.
+/// Returns the standard deviation, divided by the number of values.
 pub(crate) fn deviation(values: &[f64]) -> f64 {
     let mean = mean(values);
     let squares: Vec<f64> = values.iter().map(|value| (value - mean) * (value - mean)).collect();
     self::mean(&squares).sqrt()
 }
 
-/// Whether a standard deviation is no more than rounding of values of this size.
+/// Returns whether a standard deviation is within the rounding error of values of this size.
 pub(crate) fn is_constant(deviation: f64, mean: f64) -> bool {
     deviation <= 1e-9 * mean.abs().max(1e-12)
 }
 
-/// Values with mean 0 and standard deviation 1; zeros where all values are the same.
+/// Returns the values scaled to mean 0 and standard deviation 1, or zeros if all values are equal.
 pub(crate) fn z_scores(values: &[f64]) -> Vec<f64> {
     let (mean, deviation) = (mean(values), deviation(values));
     if is_constant(deviation, mean) {
@@ -31,7 +31,7 @@ pub(crate) fn z_scores(values: &[f64]) -> Vec<f64> {
     values.iter().map(|value| (value - mean) / deviation).collect()
 }
 
-/// Ranks from 1, ties with the mean of their ranks.
+/// Returns ranks from 1. Ties get the mean of their ranks.
 pub(crate) fn ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
@@ -48,20 +48,21 @@ pub(crate) fn ranks(values: &[f64]) -> Vec<f64> {
     ranks
 }
 
-/// Spearman's rank correlation; 0 where it is not defined (fewer than two values, or all of one side the same).
+/// Returns Spearman's rank correlation, or 0 if it is undefined (fewer than two values, or all values of one side
+/// equal).
 pub(crate) fn spearman(a: &[f64], b: &[f64]) -> f64 {
     let (a, b) = (z_scores(&ranks(a)), z_scores(&ranks(b)));
     let products: Vec<f64> = a.iter().zip(&b).map(|(a, b)| a * b).collect();
     mean(&products).clamp(-1.0, 1.0)
 }
 
-/// The values' ranks as quantiles of a standard normal (Blom's positions): what counts is order alone.
+/// Returns the values' ranks as quantiles of a standard normal (Blom's positions), so that only their order matters.
 pub(crate) fn normal_scores(values: &[f64]) -> Vec<f64> {
     let n = values.len() as f64;
     ranks(values).into_iter().map(|rank| normal_quantile((rank - 0.375) / (n + 0.25))).collect()
 }
 
-/// Quantile of the standard normal at a probability inside (0, 1).
+/// Returns the quantile of the standard normal at a probability in (0, 1).
 ///
 /// Source: Acklam's rational approximation, relative error below 1.2e-9.
 fn normal_quantile(p: f64) -> f64 {
@@ -106,7 +107,7 @@ fn normal_quantile(p: f64) -> f64 {
     }
 }
 
-/// The share behind `successes` of `trials`, as an interval that holds it with probability 0.8 (Wilson).
+/// Returns the interval that contains the true share with probability 0.8, given `successes` of `trials` (Wilson).
 pub(crate) fn wilson_80(successes: usize, trials: usize) -> (f64, f64) {
     if trials == 0 {
         return (0.0, 1.0);

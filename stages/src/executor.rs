@@ -137,7 +137,7 @@ pub struct SlurmRequest {
 /// The default of `warn_s`: a resume point of the largest state, and a slow step before it.
 const WARN_S: u32 = 120;
 /// The most that sbatch takes.
-const MOST_WARN_S: u32 = 65_535;
+const MAX_WARN_S: u32 = 65_535;
 
 impl Default for SlurmSection {
     fn default() -> Self {
@@ -232,8 +232,8 @@ impl SlurmRequest {
         if self.time_min == Some(0) {
             return Some(("time_min", "must be at least 1, not 0".to_owned()));
         }
-        if self.warn_s == 0 || self.warn_s > MOST_WARN_S {
-            return Some(("warn_s", format!("must lie in 1 to {MOST_WARN_S}, not {}", self.warn_s)));
+        if self.warn_s == 0 || self.warn_s > MAX_WARN_S {
+            return Some(("warn_s", format!("must lie in 1 to {MAX_WARN_S}, not {}", self.warn_s)));
         }
         let names = [("partition", &self.partition), ("account", &self.account), ("qos", &self.qos)];
         let empty = names.iter().find(|(_, name)| name.as_ref().is_some_and(|name| name.trim().is_empty()));

@@ -25,9 +25,16 @@ fn a_folder_of_classes_gets_a_configuration_that_plans() {
     let said = project.good(&["init", "my photos", "--output", "new.yaml", "--time", "30m"]);
     assert!(said.err.contains("80 training images in 10 classes") && said.err.contains("in all"), "{}", said.err);
     let text = fs::read_to_string(project.folder().join("new.yaml")).unwrap();
-    for words in
-        ["root: \"my photos\"", "train: .", "test: null", "space: small", "target_lat_ms: 40%", "Expected time"]
-    {
+    for words in [
+        "root: \"my photos\"",
+        "train: .",
+        "test: null",
+        "space: small",
+        "resize: 32",
+        "lambda_lat",
+        "target_lat_ms: 40%",
+        "Expected time",
+    ] {
         assert!(text.contains(words), "{words}: {text}");
     }
     assert!(text.contains("crop: padded"), "images of 16 pixels are padded: {text}");

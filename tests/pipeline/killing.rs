@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 use crate::processes::{send, workers};
 use crate::project::{ARTIFACTS, Project, Worker};
@@ -72,7 +72,7 @@ fn kill_and_run_again(worker: Worker, kills: u32) {
     let mut count = Count::default();
     for index in 0..kills {
         let project = Project::new(worker);
-        let mut stream = Stream::new(SEED, Purpose::Timing, 0, index);
+        let mut stream = Stream::new(SEED, StreamId::Timing, 0, index);
         let mut shares = vec![(f64::from(index) + stream.uniform()) / f64::from(kills)];
         // What goes on from a resume point must survive a kill too.
         if stream.below(2) == 0 {

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use serde_json::Value;
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 use crate::published::{assert_found, demo};
 
@@ -18,7 +18,7 @@ fn a_change_of_any_byte_of_any_file_is_found() {
     let copy = demo().copy("signed");
     let files = copy.files();
     for change in 0..changes {
-        let mut stream = Stream::new(7, Purpose::Shuffle, change, 0);
+        let mut stream = Stream::new(7, StreamId::Shuffle, change, 0);
         // Each file in its turn, so that small ones are hit as often as large ones.
         let name = &files[change as usize % files.len()];
         let whole = fs::read(copy.path(name)).unwrap();
@@ -41,7 +41,7 @@ fn a_hostile_publication_is_refused_and_never_a_crash() {
         .filter(|name| !["manifest.json", "provenance/statement.json"].contains(&name.as_str()))
         .collect();
     for change in 0..CHANGES {
-        let mut stream = Stream::new(8, Purpose::Shuffle, change, 0);
+        let mut stream = Stream::new(8, StreamId::Shuffle, change, 0);
         let name = &files[change as usize % files.len()];
         let whole = fs::read(copy.path(name)).unwrap();
         let mut changed = whole.clone();

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 use tfnas::{Architecture, LatencyTable, ModelConfig, Space, cost};
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 use crate::project::Project;
 
@@ -20,7 +20,7 @@ fn verdict<'a>(audit: &'a Value, claim: &str) -> &'a str {
 fn project_with_claims() -> Project {
     let project = Project::new();
     let space = Space::imagenet();
-    let network = Architecture::random(&space, &mut Stream::new(1, Purpose::RandomArchitecture, 0, 0));
+    let network = Architecture::random(&space, &mut Stream::new(1, StreamId::RandomArchitecture, 0, 0));
     let config = ModelConfig::from_architecture(&space, &network, 1000).unwrap();
     let ms = LatencyTable::titan_rtx().architecture_ms(&space, &network).unwrap();
     project.write("model.config", &config.to_text());
@@ -103,7 +103,7 @@ fn claims_and_models_that_are_not_there_are_named() {
 fn the_accuracy_of_weights_is_that_of_their_test_in_the_store() {
     let project = Project::new();
     let space = Space::small();
-    let network = Architecture::random(&space, &mut Stream::new(0, Purpose::RandomArchitecture, 0, 0));
+    let network = Architecture::random(&space, &mut Stream::new(0, StreamId::RandomArchitecture, 0, 0));
     let config = ModelConfig::from_architecture(&space, &network, 2).unwrap();
     project.write("model.config", &config.to_text());
     std::fs::write(project.path("w.pth.tar"), crate::weights::weights(&config, |_| {})).unwrap();

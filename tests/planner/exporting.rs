@@ -7,7 +7,7 @@ use serde_json::Value;
 use tfnas::{Architecture, ModelConfig, Space};
 use tfnas_onnx::message::Model;
 use tfnas_pytorch_files::checkpoint::{to_safetensors, write_pth};
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 use crate::formula::Scheme;
 use crate::network_weights::Weights;
@@ -27,7 +27,7 @@ fn project() -> Project {
 
 fn config() -> ModelConfig {
     let space = Space::small();
-    let architecture = Architecture::random(&space, &mut Stream::new(0, Purpose::RandomArchitecture, 0, 0));
+    let architecture = Architecture::random(&space, &mut Stream::new(0, StreamId::RandomArchitecture, 0, 0));
     ModelConfig::from_architecture(&space, &architecture, 4).unwrap()
 }
 

@@ -43,9 +43,9 @@ fn a_given_network_or_weights_are_refused_as_no_run_made_them() {
     let project = Project::new();
     let config = {
         use tfnas::{Architecture, ModelConfig, Space};
-        use tfnas_random::{Purpose, Stream};
+        use tfnas_random::{Stream, StreamId};
         let space = Space::small();
-        let network = Architecture::random(&space, &mut Stream::new(0, Purpose::RandomArchitecture, 0, 0));
+        let network = Architecture::random(&space, &mut Stream::new(0, StreamId::RandomArchitecture, 0, 0));
         ModelConfig::from_architecture(&space, &network, 2).unwrap()
     };
     project.write("model.config", &config.to_text());
@@ -105,9 +105,9 @@ fn what_is_no_publication_is_not_audited() {
 fn weights_alone_are_held_to_a_network_and_claims_come_after() {
     let project = Project::new();
     use tfnas::{Architecture, ModelConfig, Space};
-    use tfnas_random::{Purpose, Stream};
+    use tfnas_random::{Stream, StreamId};
     let space = Space::small();
-    let network = Architecture::random(&space, &mut Stream::new(0, Purpose::RandomArchitecture, 0, 0));
+    let network = Architecture::random(&space, &mut Stream::new(0, StreamId::RandomArchitecture, 0, 0));
     let config = ModelConfig::from_architecture(&space, &network, 2).unwrap();
     project.write("model.config", &config.to_text());
     fs::write(project.path("w.pth.tar"), crate::weights::weights(&config, |_| {})).unwrap();

@@ -265,10 +265,10 @@ fn labels_of_a_test_list_are_held_to_the_training_classes() {
 #[test]
 fn a_test_of_given_weights_is_checked_too() {
     use tfnas::{Architecture, ModelConfig, Space};
-    use tfnas_random::{Purpose, Stream};
+    use tfnas_random::{Stream, StreamId};
     let project = Project::new();
     let space = Space::small();
-    let network = Architecture::random(&space, &mut Stream::new(0, Purpose::RandomArchitecture, 0, 0));
+    let network = Architecture::random(&space, &mut Stream::new(0, StreamId::RandomArchitecture, 0, 0));
     let config = ModelConfig::from_architecture(&space, &network, 2).unwrap();
     project.write("model.config", &config.to_text());
     fs::write(project.path("w.pth.tar"), crate::weights::weights(&config, |_| {})).unwrap();

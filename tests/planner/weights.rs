@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use tfnas::state_shapes::{TensorShape, state_shapes};
 use tfnas::{Architecture, ModelConfig, Space};
 use tfnas_pytorch_files::checkpoint::{Dtype, PlainTensor, WeightsFile, to_safetensors, write_pth};
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 use crate::project::{Project, step};
 
 /// A network of a space.
 fn config(space: &Space) -> ModelConfig {
-    let architecture = Architecture::random(space, &mut Stream::new(0, Purpose::RandomArchitecture, 0, 0));
+    let architecture = Architecture::random(space, &mut Stream::new(0, StreamId::RandomArchitecture, 0, 0));
     ModelConfig::from_architecture(space, &architecture, 2).unwrap()
 }
 

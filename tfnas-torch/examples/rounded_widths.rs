@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 
 use tfnas::{Architecture, ModelConfig, Space};
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 use tfnas_torch::device::find_device;
 use tfnas_torch::timing::{TimingOptions, time_networks};
 
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let mut configs = Vec::new();
     for index in 0..networks {
-        let random = Architecture::random(&space, &mut Stream::new(0, Purpose::RandomArchitecture, 0, index));
+        let random = Architecture::random(&space, &mut Stream::new(0, StreamId::RandomArchitecture, 0, index));
         let mut groups = random.groups().to_vec();
         for choice in groups.iter_mut().flatten() {
             choice.width = choice.width.next_multiple_of(step);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tch::{Device, Kind, Tensor};
 use tfnas::{Architecture, ModelConfig, Space};
 use tfnas_c10d::{Environment, ProcessGroup, ReduceOperation, rendezvous};
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 use tfnas_torch::data_parallel::DataParallel;
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::device::set_threads;
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let environment = Environment::read()?;
     let (rank, world_size) = environment.as_ref().map_or((0, 1), |ranks| (ranks.rank(), ranks.world_size()));
 
-    let architecture = Architecture::random(&space, &mut Stream::new(0, Purpose::RandomArchitecture, 0, 0));
+    let architecture = Architecture::random(&space, &mut Stream::new(0, StreamId::RandomArchitecture, 0, 0));
     let config = ModelConfig::from_architecture(&space, &architecture, CLASSES)?;
     let mut network = DerivedNetwork::new(&config, Device::Cpu);
     initialise(&network, 0);

@@ -14,7 +14,7 @@ use tch::{Device, Kind, Tensor};
 use tfnas::{Architecture, Knot, LatencyCurve, LatencyTable, ModelConfig, Space, TableHeader};
 use tfnas_c10d::Precision;
 use tfnas_c10d::cuda::{peak_memory, reset_peak_memory, set_numerics};
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::device::{find_device, set_threads, synchronise};
 use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
@@ -54,7 +54,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = match std::env::args().nth(6) {
         Some(path) => ModelConfig::parse(&std::fs::read_to_string(path)?)?,
         None => {
-            let architecture = Architecture::random(&space, &mut Stream::new(0, Purpose::RandomArchitecture, 0, 0));
+            let architecture = Architecture::random(&space, &mut Stream::new(0, StreamId::RandomArchitecture, 0, 0));
             ModelConfig::from_architecture(&space, &architecture, classes)?
         }
     };
@@ -82,13 +82,13 @@ fn search(
     let table = flat_table(space)?;
     let latencies = Latencies::look_up(&table, space, &tfnas::Widths::initial(space), device)?;
     let (blocks, operations) = (space.blocks().len(), space.operations().len());
-    let noise = |step| draw_noise(blocks, operations, &mut Stream::new(0, Purpose::Gumbel, 0, step));
+    let noise = |step| draw_noise(blocks, operations, &mut Stream::new(0, StreamId::Gumbel, 0, step));
     let mut weights = Optimisation::in_f32(Sgd::new(supernet.tensors(Role::Weight), SGD), 5.0, device);
     weights.precision = MixedPrecision::new(precision, device)?;
     for (what, count) in [("weight step, one path", 1), ("weight step, two paths", 2)] {
         rate(what, images, |step| {
             let path = gumbel_path(&supernet.read_log_alphas(), &noise(step));
-            let other = draw_remaining_path(&path, operations, &mut Stream::new(0, Purpose::UniformPath, 0, step));
+            let other = draw_remaining_path(&path, operations, &mut Stream::new(0, StreamId::UniformPath, 0, step));
             weight_step(&supernet, &mut weights, images, labels, &[path, other][..count])
                 .expect("a batch of more than one image");
         });

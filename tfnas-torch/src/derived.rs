@@ -118,6 +118,15 @@ impl DerivedNetwork {
 }
 
 impl FoldedNetwork {
+    /// Returns the same network in libtorch's own operations, without this project's fused kernels: what a latency is measured of,
+    /// and what is exported, so that others can run it.
+    pub fn in_libtorch_operations(mut self) -> Self {
+        let network = &mut self.0;
+        let blocks = std::iter::once(&mut network.stem.second).chain(network.groups.iter_mut().flatten());
+        blocks.for_each(MbConv::disable_kernels);
+        self
+    }
+
     /// Logits `[N, classes]` of `x`, `[N, 3, H, W]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         self.0.forward(x)

@@ -5,7 +5,7 @@
 
 use tch::{Device, Tensor};
 use tfnas::schedule::drop_connect_rates;
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 use crate::derived::DerivedNetwork;
 
@@ -46,8 +46,8 @@ impl DropMasks {
         let device = network.device();
         let stream = |purpose| Stream::new(key.seed, purpose, key.epoch, key.step);
         let features = network.config().classifier.in_features;
-        let mut dropout = stream(Purpose::Dropout);
-        let mut drop_connect = stream(Purpose::DropConnect);
+        let mut dropout = stream(StreamId::Dropout);
+        let mut drop_connect = stream(StreamId::DropConnect);
         let block_rates = drop_connect_rates(rates.drop_connect, network.config().block_count() - 1);
         let blocks = network.blocks().zip(block_rates).map(|(block, rate)| {
             let rate = if block.has_residual() { rate } else { 0.0 };
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_mask_keeps_the_mean() {
-        let mut stream = Stream::new(0, Purpose::Dropout, 0, 0);
+        let mut stream = Stream::new(0, StreamId::Dropout, 0, 0);
         let mask = mask(&[100, 1000], 0.2, &mut stream, Device::Cpu).expect("a rate above 0");
         let zeros = mask.eq(0.0).sum(Kind::Double).double_value(&[]) / 1e5;
         assert!((zeros - 0.2).abs() < 0.01, "{zeros}");
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_rate_of_zero_has_no_mask() {
-        let mut stream = Stream::new(0, Purpose::Dropout, 0, 0);
+        let mut stream = Stream::new(0, StreamId::Dropout, 0, 0);
         assert!(mask(&[2, 2], 0.0, &mut stream, Device::Cpu).is_none());
     }
 }

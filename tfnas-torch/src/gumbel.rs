@@ -4,7 +4,7 @@
 //! must be differentiable. Both take the noise as plain numbers `[block][operation]`.
 
 use tch::{Kind, Tensor};
-use tfnas::parse::first_largest;
+use tfnas::parse::argmax;
 use tfnas_random::Stream;
 
 /// Gumbel noise, `[block][operation]`.
@@ -26,14 +26,14 @@ pub fn gumbel_path(log_alphas: &[Vec<f32>], noise: &Noise) -> Path {
     let rows = log_alphas.iter().zip(noise);
     rows.map(|(log_alphas, noise)| {
         let perturbed: Vec<f32> = log_alphas.iter().zip(noise).map(|(a, g)| a + g).collect();
-        first_largest(&perturbed)
+        argmax(&perturbed)
     })
     .collect()
 }
 
 /// The most probable path: of each block the operation with the largest `log_alpha`, the first of equals.
 pub fn most_probable_path(log_alphas: &[Vec<f32>]) -> Path {
-    log_alphas.iter().map(|row| first_largest(row)).collect()
+    log_alphas.iter().map(|row| argmax(row)).collect()
 }
 
 /// Draws a path uniformly among those that take no operation of `taken`.
@@ -66,7 +66,7 @@ pub fn relaxed_sample(log_alphas: &[&Tensor], noise: &Noise, temperature: f64) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tfnas_random::Purpose;
+    use tfnas_random::StreamId;
 
     #[test]
     fn the_first_of_equal_operations_wins() {
@@ -79,7 +79,7 @@ mod tests {
         let taken = vec![0, 2, 3];
         let mut seen = [[false; 4]; 3];
         for index in 0..200 {
-            let mut stream = Stream::new(1, Purpose::UniformPath, 0, index);
+            let mut stream = Stream::new(1, StreamId::UniformPath, 0, index);
             for (block, operation) in draw_remaining_path(&taken, 4, &mut stream).into_iter().enumerate() {
                 seen[block][operation] = true;
             }
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn one_operation_leaves_the_same_path() {
-        let mut stream = Stream::new(1, Purpose::UniformPath, 0, 0);
+        let mut stream = Stream::new(1, StreamId::UniformPath, 0, 0);
         assert_eq!(draw_remaining_path(&vec![0, 0], 1, &mut stream), [0, 0]);
     }
 
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn noise_has_the_mean_of_the_gumbel_distribution() {
-        let mut stream = Stream::new(3, Purpose::Gumbel, 0, 0);
+        let mut stream = Stream::new(3, StreamId::Gumbel, 0, 0);
         let noise = draw_noise(100, 100, &mut stream);
         let mean: f32 = noise.iter().flatten().sum::<f32>() / 1e4;
         // Euler's constant; the standard deviation of this mean is 0.013.

@@ -1,7 +1,7 @@
 //! Initial weights: PyTorch's defaults, with biases zero.
 
 use tch::Tensor;
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 use crate::named_tensors::{Module, Role};
 
@@ -10,7 +10,7 @@ use crate::named_tensors::{Module, Role};
 /// Weights of convolutions and of the linear layer are uniform in ±1/√fan_in, which is what PyTorch's default
 /// (`kaiming_uniform_` with a = √5) comes to; their biases are 0, as in the original; a batch norm begins as the identity
 /// (weight 1, bias 0, running mean 0, running variance 1). The numbers of the tensor at position i come from the stream
-/// (seed, [`Purpose::Initialise`], epoch 0, index i), so they are the same on every device.
+/// (seed, [`StreamId::Initialize`], epoch 0, index i), so they are the same on every device.
 ///
 /// `log_alphas` and `betas` are left as they are: a supernet is built with those of the uniform distribution.
 pub fn initialise(module: &impl Module, seed: u64) {
@@ -19,7 +19,7 @@ pub fn initialise(module: &impl Module, seed: u64) {
         let mut tensor = tensor.detach();
         let shape = tensor.size();
         if shape.len() > 1 {
-            let stream = Stream::new(seed, Purpose::Initialise, 0, position);
+            let stream = Stream::new(seed, StreamId::Initialize, 0, position);
             tensor.copy_(&uniform_weight(&shape, stream));
         } else if role != Role::Architecture {
             let is_one = name.ends_with("bn.weight") || name.ends_with("running_var");

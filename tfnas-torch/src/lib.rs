@@ -17,7 +17,7 @@
 //! ```no_run
 //! # use tch::{Device, Tensor};
 //! # use tfnas::{LatencyTable, Space};
-//! # use tfnas_random::{Purpose, Stream};
+//! # use tfnas_random::{StreamId, Stream};
 //! # use tfnas_torch::full_state::FullState;
 //! # use tfnas_torch::gumbel::{draw_noise, draw_remaining_path, gumbel_path};
 //! # use tfnas_torch::optim::{Adam, AdamSettings, Sgd, SgdSettings};
@@ -39,11 +39,11 @@
 //! let mut log_alphas = supernet.read_log_alphas();
 //! for (step, [images, labels, more_images, more_labels]) in (0..).zip(batches) {
 //!     let stream = |purpose| Stream::new(seed, purpose, epoch, step);
-//!     let path = gumbel_path(&log_alphas, &draw_noise(blocks, operations, &mut stream(Purpose::Gumbel)));
-//!     let other = draw_remaining_path(&path, operations, &mut stream(Purpose::UniformPath));
+//!     let path = gumbel_path(&log_alphas, &draw_noise(blocks, operations, &mut stream(StreamId::Gumbel)));
+//!     let other = draw_remaining_path(&path, operations, &mut stream(StreamId::UniformPath));
 //!     weight_step(&supernet, &mut weights, &images, &labels, &[path, other])?;
 //!     if step % 2 == 0 {
-//!         let noise = draw_noise(blocks, operations, &mut stream(Purpose::ArchitectureGumbel));
+//!         let noise = draw_noise(blocks, operations, &mut stream(StreamId::ArchitectureGumbel));
 //!         let (x, y) = (&more_images, &more_labels);
 //!         architecture_step(&supernet, &mut architecture, &objective, x, y, &noise, temperature)?;
 //!         log_alphas = supernet.read_log_alphas();

@@ -1,7 +1,7 @@
 //! From the bytes of a batch to what a network reads.
 
 use tch::{Device, Kind, Tensor};
-use tfnas::normalisation::{IMAGENET_MEAN, IMAGENET_STD};
+use tfnas::normalization::{IMAGENET_MEAN, IMAGENET_STD};
 
 /// Why bytes are no batch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

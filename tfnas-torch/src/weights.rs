@@ -10,8 +10,8 @@ use safetensors::tensor::{Dtype as SafetensorsDtype, SafeTensorError, View, seri
 use tch::{Kind, Tensor, no_grad};
 use tfnas::state_shapes::TensorShape;
 use tfnas_pytorch_files::checkpoint::{
-    Conversions, Dtype, Misfit, Misfits, PlainTensor, StateDict, Wanted, WeightsFile, WeightsFileError,
-    safetensors_dtype,
+    Conversions, Dtype, PlainTensor, StateDict, StateDictMismatch, TensorMismatch, Wanted, WeightsFile,
+    WeightsFileError, safetensors_dtype,
 };
 
 use crate::named_tensors::{Module, NamedTensors};
@@ -62,27 +62,27 @@ pub enum WeightsError {
     },
     /// The tensors are not those of the network.
     #[error(transparent)]
-    Misfits(#[from] Misfits),
+    StateDictMismatch(#[from] StateDictMismatch),
 }
 
 /// Writes tensors into a module that has the same names, shapes and dtypes.
 ///
 /// # Errors
-/// [`WeightsError::Misfits`] with everything that is missing, unexpected, of another shape or dtype, or not finite; the
+/// [`WeightsError::StateDictMismatch`] with everything that is missing, unexpected, of another shape or dtype, or not finite; the
 /// module is as before then.
 pub fn load(module: &impl Module, tensors: &NamedTensors) -> Result<(), WeightsError> {
     let state = module.state();
-    let mut misfits = Vec::new();
+    let mut mismatches = Vec::new();
     for (name, expected) in state.iter() {
         match tensors.get(name) {
-            Some(found) => misfits.extend(misfit(name, found, expected)),
-            None => misfits.push(Misfit::Missing { name: name.to_owned() }),
+            Some(found) => mismatches.extend(mismatch(name, found, expected)),
+            None => mismatches.push(TensorMismatch::Missing { name: name.to_owned() }),
         }
     }
     let unexpected = tensors.iter().filter(|(name, _)| state.get(name).is_none());
-    misfits.extend(unexpected.map(|(name, _)| Misfit::Unexpected { name: name.to_owned() }));
-    if !misfits.is_empty() {
-        return Err(Misfits(misfits).into());
+    mismatches.extend(unexpected.map(|(name, _)| TensorMismatch::Unexpected { name: name.to_owned() }));
+    if !mismatches.is_empty() {
+        return Err(StateDictMismatch(mismatches).into());
     }
     no_grad(|| {
         for (name, own) in state.iter() {
@@ -95,18 +95,18 @@ pub fn load(module: &impl Module, tensors: &NamedTensors) -> Result<(), WeightsE
 }
 
 /// In what a tensor is not what the network expects.
-fn misfit(name: &str, found: &Tensor, expected: &Tensor) -> Option<Misfit> {
+fn mismatch(name: &str, found: &Tensor, expected: &Tensor) -> Option<TensorMismatch> {
     let name = name.to_owned();
     if found.size() != expected.size() {
-        return Some(Misfit::Shape { name, found: shape_of(found), expected: shape_of(expected) });
+        return Some(TensorMismatch::Shape { name, found: shape_of(found), expected: shape_of(expected) });
     }
     if found.kind() != expected.kind() {
         let named = |tensor: &Tensor| dtype_of(tensor.kind()).map_or("of another kind", Dtype::name);
-        return Some(Misfit::Dtype { name, found: named(found), expected: named(expected) });
+        return Some(TensorMismatch::Dtype { name, found: named(found), expected: named(expected) });
     }
     let finite = found.isfinite().sum(Kind::Int64).int64_value(&[]);
     let count = found.numel() - finite as usize;
-    (count > 0).then_some(Misfit::NotFinite { name, count })
+    (count > 0).then_some(TensorMismatch::NotFinite { name, count })
 }
 
 fn shape_of(tensor: &Tensor) -> Vec<usize> {

@@ -10,7 +10,7 @@ use synthetic::{CLASSES, SEED, SGD, batch, masks, network};
 use tch::{Kind, Tensor};
 use tfnas::{Knot, LatencyCurve, LatencyTable, NeededRow, Space, TableHeader, Widths};
 use tfnas_c10d::Precision;
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 use tfnas_torch::drop_masks::DropMasks;
 use tfnas_torch::full_state::FullState;
 use tfnas_torch::gumbel::draw_noise;
@@ -121,7 +121,7 @@ fn search_steps(precision: Precision) -> Option<[f64; 3]> {
     let path = vec![0; space.blocks().len()];
     let weight_loss = weight_step(&supernet, &mut weights, &x, &labels, &[path]).unwrap().losses[0].double_value(&[]);
     let before = supernet.read_log_alphas();
-    let noise = draw_noise(before.len(), before[0].len(), &mut Stream::new(SEED, Purpose::Gumbel, 0, 0));
+    let noise = draw_noise(before.len(), before[0].len(), &mut Stream::new(SEED, StreamId::Gumbel, 0, 0));
     let objective = LatencyObjective { latencies: &latencies, target_ms: 3.0, weight: 0.1 };
     let step = architecture_step(&supernet, &mut architecture, &objective, &x, &labels, &noise, 5.0).unwrap();
     assert_ne!(supernet.read_log_alphas(), before, "the architecture has moved");

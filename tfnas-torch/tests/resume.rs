@@ -3,7 +3,7 @@
 
 use tch::{Device, Tensor};
 use tfnas::{Architecture, Knot, LatencyCurve, LatencyTable, ModelConfig, Space, TableHeader, Widths};
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
 use tfnas_torch::full_state::FullState;
@@ -26,7 +26,7 @@ const ADAM: AdamSettings = AdamSettings { rate: 0.01, betas: (0.5, 0.999), epsil
 /// The images and labels of a step.
 fn batch(step: u32) -> (Tensor, Tensor) {
     let size = Space::small().definition().resolution;
-    let mut stream = Stream::new(SEED, Purpose::Synthetic, 0, step);
+    let mut stream = Stream::new(SEED, StreamId::Synthetic, 0, step);
     let pixels: Vec<u8> = (0..BATCH * size * size * 3).map(|_| stream.below(256) as u8).collect();
     let labels: Vec<i64> = (0..BATCH).map(|_| stream.below(CLASSES as u64) as i64).collect();
     let preprocess = Preprocess::new(size, Device::Cpu);
@@ -50,7 +50,7 @@ fn both<R>(begin: impl Fn(Option<&NamedTensors>) -> R, step: impl Fn(&mut R, u32
 #[test]
 fn training_resumes_to_the_same_bytes() {
     let space = Space::small();
-    let architecture = Architecture::random(&space, &mut Stream::new(SEED, Purpose::RandomArchitecture, 0, 0));
+    let architecture = Architecture::random(&space, &mut Stream::new(SEED, StreamId::RandomArchitecture, 0, 0));
     let config = ModelConfig::from_architecture(&space, &architecture, CLASSES).unwrap();
     both(
         |saved| {
@@ -105,11 +105,11 @@ fn a_search_resumes_to_the_same_bytes() {
         |(supernet, weights, architecture), step| {
             let (images, labels) = batch(step);
             let stream = |purpose| Stream::new(SEED, purpose, 0, step);
-            let noise = draw_noise(blocks, operations, &mut stream(Purpose::Gumbel));
+            let noise = draw_noise(blocks, operations, &mut stream(StreamId::Gumbel));
             let path = gumbel_path(&supernet.read_log_alphas(), &noise);
-            let other = draw_remaining_path(&path, operations, &mut stream(Purpose::UniformPath));
+            let other = draw_remaining_path(&path, operations, &mut stream(StreamId::UniformPath));
             weight_step(supernet, weights, &images, &labels, &[path, other]).unwrap();
-            let noise = draw_noise(blocks, operations, &mut stream(Purpose::ArchitectureGumbel));
+            let noise = draw_noise(blocks, operations, &mut stream(StreamId::ArchitectureGumbel));
             let objective = LatencyObjective { latencies: &latencies, target_ms: 3.0, weight: 0.1 };
             architecture_step(supernet, architecture, &objective, &images, &labels, &noise, 2.0).unwrap();
         },

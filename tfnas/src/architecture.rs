@@ -201,10 +201,10 @@ impl fmt::Display for Description<'_> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use tfnas_random::Purpose;
+    use tfnas_random::StreamId;
 
     fn random(index: u32) -> Architecture {
-        let mut stream = Stream::new(0, Purpose::RandomArchitecture, 0, index);
+        let mut stream = Stream::new(0, StreamId::RandomArchitecture, 0, index);
         Architecture::random(&Space::small(), &mut stream)
     }
 

@@ -381,11 +381,11 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::{Architecture, Space};
-    use tfnas_random::{Purpose, Stream};
+    use tfnas_random::{Stream, StreamId};
 
     fn config() -> ModelConfig {
         let space = Space::small();
-        let mut stream = Stream::new(0, Purpose::RandomArchitecture, 0, 0);
+        let mut stream = Stream::new(0, StreamId::RandomArchitecture, 0, 0);
         let architecture = Architecture::random(&space, &mut stream);
         ModelConfig::from_architecture(&space, &architecture, 10).unwrap()
     }

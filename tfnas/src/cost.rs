@@ -95,14 +95,14 @@ impl Cost {
     }
 
     /// With a batch norm over so many channels.
-    fn normalised(self, channels: usize) -> Self {
+    fn normalized(self, channels: usize) -> Self {
         Self { parameters: self.parameters.saturating_add(product(&[2, channels])), ..self }
     }
 }
 
 fn convolution(layer: &ConvConfig, output_size: usize) -> Cost {
     let weights = product(&[layer.in_channels, layer.out_channels, layer.kernel, layer.kernel]);
-    Cost::of(weights, 0, product(&[output_size, output_size])).normalised(layer.out_channels)
+    Cost::of(weights, 0, product(&[output_size, output_size])).normalized(layer.out_channels)
 }
 
 /// Cost of an inverted residual block, and the side of its output.
@@ -113,10 +113,10 @@ fn block(layer: &MbConvConfig, size: usize) -> (Cost, usize) {
 
     let depthwise = Cost::of(product(&[width, layer.kernel, layer.kernel]), 0, after);
     let project = Cost::of(product(&[width, layer.out_channels]), 0, after);
-    let mut cost = depthwise.normalised(width).plus(project.normalised(layer.out_channels));
+    let mut cost = depthwise.normalized(width).plus(project.normalized(layer.out_channels));
     if layer.has_expansion() {
         let expand = Cost::of(product(&[layer.in_channels, width]), 0, before);
-        cost = cost.plus(expand.normalised(width));
+        cost = cost.plus(expand.normalized(width));
     }
     if layer.se_channels > 0 {
         let weights = product(&[width, layer.se_channels]);
@@ -142,7 +142,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::{Activation, Architecture, Space};
-    use tfnas_random::{Purpose, Stream};
+    use tfnas_random::{Stream, StreamId};
 
     #[test]
     fn a_block_costs_what_its_convolutions_cost() {
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn layers_add_up_to_the_network() {
         let space = Space::cifar();
-        let mut stream = Stream::new(0, Purpose::RandomArchitecture, 0, 0);
+        let mut stream = Stream::new(0, StreamId::RandomArchitecture, 0, 0);
         let architecture = Architecture::random(&space, &mut stream);
         let config = ModelConfig::from_architecture(&space, &architecture, 10).unwrap();
         let layers = layers(&config, 32);

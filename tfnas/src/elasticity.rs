@@ -195,10 +195,10 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::{Choice, Widths};
-    use tfnas_random::{Purpose, Stream};
+    use tfnas_random::{Stream, StreamId};
 
     fn random(space: &Space, index: u32) -> Architecture {
-        let mut stream = Stream::new(1, Purpose::RandomArchitecture, 0, index);
+        let mut stream = Stream::new(1, StreamId::RandomArchitecture, 0, index);
         Architecture::random(space, &mut stream)
     }
 

@@ -11,9 +11,9 @@
 //! * [`block_key`], [`curve`], [`table`]: latency by block and width, in milliseconds, with its text form
 //!   ([`table_text`]), and what a table can reach ([`reachable`]).
 //! * [`random_architecture`]: random networks of a given latency, to compare with.
-//! * [`config`], [`config_text`]: the original's `model.config`; [`config_space`]: which network of a space it is;
+//! * [`config`], [`config_text`]: the original's `model.config`; [`space_match`]: which network of a space it is;
 //!   [`state_shapes`]: the tensors of the network.
-//! * [`normalisation`]: mean and standard deviation of the images' colours.
+//! * [`normalization`]: mean and standard deviation of the images' colours.
 //! * [`cost`], [`schedule`]: parameters and FLOPs; learning rates, temperature, drop-connect rates.
 //!
 //! Files of PyTorch, among them the original's tables and checkpoints, are read and written by `tfnas-pytorch-files`.
@@ -52,7 +52,6 @@ pub mod architecture;
 pub mod block_key;
 pub mod channels;
 pub mod config;
-pub mod config_space;
 pub mod config_text;
 pub mod cost;
 pub mod curve;
@@ -60,7 +59,7 @@ pub mod definition;
 mod dtype;
 pub mod elasticity;
 pub mod exact_fit;
-pub mod normalisation;
+pub mod normalization;
 pub mod parse;
 mod published;
 pub mod random_architecture;
@@ -68,6 +67,7 @@ pub mod reachable;
 pub mod schedule;
 pub mod space;
 mod space_check;
+pub mod space_match;
 mod spaces;
 pub mod state_shapes;
 pub mod table;

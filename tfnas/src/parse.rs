@@ -56,11 +56,11 @@ pub fn parse(
     check_count("blocks have widths", widths.rows().len(), space.blocks().len())?;
     let mut groups = Vec::with_capacity(betas.len());
     for (group, values) in betas.iter().enumerate() {
-        let depth = first_largest(&softmax(values)) + 1;
+        let depth = argmax(&softmax(values)) + 1;
         let choices = (0..depth).map(|index| {
             let position = space.position(group, index);
             let probabilities: Vec<f32> = log_alphas[position].iter().map(|&x| exp(x)).collect();
-            let operation = first_largest(&probabilities);
+            let operation = argmax(&probabilities);
             Choice { operation, width: widths.get(position, operation) }
         });
         groups.push(choices.collect());
@@ -99,7 +99,7 @@ fn check_vector(place: &str, values: &[f32], expected: usize) -> Result<(), Pars
 }
 
 /// Index of the first largest of some finite values.
-pub fn first_largest(values: &[f32]) -> usize {
+pub fn argmax(values: &[f32]) -> usize {
     let mut best = 0;
     for (index, value) in values.iter().enumerate() {
         if *value > values[best] {

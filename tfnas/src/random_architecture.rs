@@ -85,10 +85,10 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use std::collections::HashSet;
-    use tfnas_random::Purpose;
+    use tfnas_random::StreamId;
 
     fn stream(index: u32) -> Stream {
-        Stream::new(0, Purpose::RandomArchitecture, 0, index)
+        Stream::new(0, StreamId::RandomArchitecture, 0, index)
     }
 
     #[test]

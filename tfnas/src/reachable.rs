@@ -107,11 +107,11 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::{Knot, LatencyCurve, TableHeader};
-    use tfnas_random::{Purpose, Stream};
+    use tfnas_random::{Stream, StreamId};
 
     /// A table of a space with random latencies, negative and not monotone ones among them.
     fn wild(space: &Space, index: u32) -> LatencyTable {
-        let mut stream = Stream::new(5, Purpose::Synthetic, 0, index);
+        let mut stream = Stream::new(5, StreamId::Synthetic, 0, index);
         let rows = space.needed_rows().into_iter().map(|row| {
             let widths = [row.min_width, row.min_width + 3, row.max_width];
             let knots = widths.map(|width| Knot { width, ms: stream.between(-0.5, 1.0) });

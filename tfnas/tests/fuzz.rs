@@ -8,7 +8,7 @@ mod damage;
 
 use damage::{check_memory, damaged, inputs};
 use tfnas::{Architecture, LatencyTable, ModelConfig, Space};
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 /// A table of two short rows.
 fn small_table() -> LatencyTable {
@@ -45,7 +45,7 @@ fn damaged_texts_of_tables_are_read_or_refused() {
 #[test]
 fn damaged_configs_are_read_or_refused() {
     let space = Space::small();
-    let mut stream = Stream::new(0, Purpose::RandomArchitecture, 0, 0);
+    let mut stream = Stream::new(0, StreamId::RandomArchitecture, 0, 0);
     let architecture = Architecture::random(&space, &mut stream);
     let text = ModelConfig::from_architecture(&space, &architecture, 10).unwrap().to_text();
     for index in 0..inputs() {
@@ -65,7 +65,7 @@ fn damaged_spaces_are_spaces_or_refused() {
         if let Ok(definition) = serde_json::from_slice(&damaged)
             && let Ok(space) = Space::new(definition)
         {
-            let mut stream = Stream::new(0, Purpose::RandomArchitecture, 1, index);
+            let mut stream = Stream::new(0, StreamId::RandomArchitecture, 1, index);
             Architecture::random(&space, &mut stream).check(&space).unwrap();
         }
     }

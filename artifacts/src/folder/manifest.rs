@@ -1,17 +1,17 @@
-//! The manifest of a folder: what is in it, file by file.
+//! The manifest of a folder: its files with their sizes and digests.
 
 use std::fmt::Write;
 
 use crate::Digest;
 use crate::digest::Hasher;
 
-/// The first line of a folder's manifest; changing the format means another one.
+/// The first line of a folder's manifest. A change of the format needs a new line.
 pub(super) const FOLDER: &str = "tfnas.folder.v1";
 
 /// The first line of the manifest of a folder with files that earlier versions passed over.
 pub(super) const FOLDER_WITH_NEW: &str = "tfnas.folder.v2";
 
-/// The first word of a list's manifest; the digest of the list follows it.
+/// The first word of a list's manifest, followed by the digest of the list.
 pub(super) const LIST: &str = "tfnas.list.v1";
 
 /// Text hashed at a time.
@@ -38,21 +38,21 @@ pub struct ManifestEntry {
     pub digest: Digest,
 }
 
-/// A text that is no manifest of a folder or list, or is not written as [`FolderManifest::to_text`] writes it.
+/// The text is not a manifest in the form that [`FolderManifest::to_text`] writes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {what}")]
 pub struct ParseManifestError {
     /// The line, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// The problem.
     pub what: &'static str,
 }
 
 impl FolderManifest {
-    /// Reads what [`to_text`](Self::to_text) wrote, and nothing else: the same text comes out again.
+    /// Parses the output of [`to_text`](Self::to_text). Other spellings are rejected, so the text round-trips exactly.
     ///
     /// # Errors
-    /// [`ParseManifestError`].
+    /// Returns [`ParseManifestError`] with the first invalid line.
     pub fn parse(text: &str) -> Result<Self, ParseManifestError> {
         let wrong = |line, what| ParseManifestError { line, what };
         let Some(body) = text.strip_suffix('\n') else {
@@ -76,7 +76,7 @@ impl FolderManifest {
         Ok(Self { head: head.to_owned(), entries })
     }
 
-    /// Returns the digest of the list that this is a manifest of; none for one of a folder.
+    /// Returns the digest of the list, or `None` for the manifest of a folder.
     pub fn list(&self) -> Option<Digest> {
         self.head.strip_prefix(LIST)?.trim_start().parse().ok()
     }
@@ -93,7 +93,7 @@ impl FolderManifest {
         text
     }
 
-    /// Returns the digest of the text, without holding it whole.
+    /// Returns the digest of the text without building the whole text.
     pub(super) fn digest(&self) -> Digest {
         let mut hasher = Hasher::new();
         self.write(|part| hasher.update(part.as_bytes()));

@@ -1,4 +1,4 @@
-//! What is remembered of a folder's files between runs, in one compact file a folder.
+//! Memos: the remembered metadata and digests of a folder's files, one compact file per folder.
 //!
 //! ```text
 //! memo    the text `tfnas.memo.v1\n`, the BLAKE3 of all that follows, then:
@@ -9,7 +9,7 @@
 //!         32 bytes digest
 //! ```
 //!
-//! A memo only saves reading: one that is damaged, of another version or of another subject is as good as none.
+//! A memo only saves reading time. A damaged memo, or one of another version or subject, is ignored.
 
 use std::fs;
 use std::io::Write;
@@ -17,34 +17,34 @@ use std::path::{Path, PathBuf};
 
 use super::FolderManifest;
 use crate::digest::Hasher;
-use crate::stamp::Stamp;
-use crate::{Digest, FileError, durable};
+use crate::file_stat::FileStat;
+use crate::{Digest, FileError, atomic_write};
 
 const MAGIC: &[u8] = b"tfnas.memo.v1\n";
 const HEAD: usize = MAGIC.len() + 32;
 
-/// In place of the time of change of a file that may change without its stamp changing: equal to none.
+/// The change time stored for a file that may change without a change of its metadata. It equals no real change time.
 const UNSETTLED: i64 = i64::MIN;
 
-/// A memo as it was read; its entries are decoded one after the other.
+/// A memo as read from disk. Its entries are decoded one by one.
 pub(super) struct Memo {
     bytes: Vec<u8>,
     entries: usize,
-    /// What it is a memo of.
+    /// The kind and path of the data.
     pub subject: String,
-    /// What its paths are relative to.
+    /// The folder that paths are relative to.
     pub root: PathBuf,
     head: String,
     /// How many entries there are.
     pub count: u64,
-    /// The digest of the whole, as it was then; none if the manifest began with another line.
+    /// The digest of the whole. `None` if the manifest had another first line.
     pub digest: Option<Digest>,
 }
 
 /// An entry of a memo.
 pub(super) struct Remembered<'a> {
     pub path: &'a str,
-    pub stamp: Stamp,
+    pub stat: FileStat,
     pub digest: Digest,
 }
 
@@ -53,7 +53,7 @@ fn file(memos: &Path, subject: &str) -> PathBuf {
 }
 
 impl Memo {
-    /// Reads the memo of a subject; none if there is none that can be used.
+    /// Reads the memo of a subject. Returns `None` if there is no usable memo.
     pub fn load(memos: &Path, subject: &str, head: &str) -> Option<Self> {
         let memo = Self::read(&file(memos, subject))?;
         let digest = memo.digest.filter(|_| memo.head == head);
@@ -62,7 +62,7 @@ impl Memo {
 
     /// Reads all memos that can be used.
     pub fn all(memos: &Path) -> Result<Vec<Self>, FileError> {
-        let mut names = durable::names_in(memos)?;
+        let mut names = atomic_write::names_in(memos)?;
         names.sort();
         Ok(names.into_iter().filter_map(|name| Self::read(&memos.join(name))).collect())
     }
@@ -90,17 +90,17 @@ impl Memo {
         std::iter::from_fn(move || reader.entry())
     }
 
-    /// Writes the memo of a subject. It need not survive a crash, so nothing is synced; one that cannot be written is
-    /// done without.
+    /// Writes the memo of a subject. The file is not synced, because a lost memo costs only reading time; write errors
+    /// are ignored for the same reason.
     ///
-    /// * `stamps`: those of the manifest's files in their order, each with whether a later write must show in it.
+    /// * `stats`: the metadata of the manifest's files, in order, each with whether any later write changes it.
     pub fn save<'a>(
         memos: &Path,
         subject: &str,
         root: &Path,
         manifest: &FolderManifest,
         digest: &Digest,
-        stamps: impl Iterator<Item = (&'a Stamp, bool)>,
+        stats: impl Iterator<Item = (&'a FileStat, bool)>,
     ) {
         let files = manifest.entries();
         let mut bytes = Vec::with_capacity(HEAD + files.len() * 112);
@@ -111,18 +111,18 @@ impl Memo {
         push_text(&mut bytes, &manifest.head);
         bytes.extend(digest.as_bytes());
         bytes.extend((files.len() as u64).to_le_bytes());
-        for (file, (stamp, settled)) in files.iter().zip(stamps) {
+        for (file, (stat, settled)) in files.iter().zip(stats) {
             push_text(&mut bytes, &file.path);
-            bytes.extend(stamp.bytes.to_le_bytes());
-            bytes.extend(stamp.modified_ns.to_le_bytes());
-            bytes.extend(if settled { stamp.changed_ns } else { UNSETTLED }.to_le_bytes());
-            bytes.extend(stamp.inode.to_le_bytes());
+            bytes.extend(stat.bytes.to_le_bytes());
+            bytes.extend(stat.modified_ns.to_le_bytes());
+            bytes.extend(if settled { stat.changed_ns } else { UNSETTLED }.to_le_bytes());
+            bytes.extend(stat.inode.to_le_bytes());
             bytes.extend(file.digest.as_bytes());
         }
         let mut hasher = Hasher::new();
         hasher.update(&bytes[HEAD..]);
         bytes[MAGIC.len()..HEAD].copy_from_slice(hasher.finish().as_bytes());
-        if let Ok(mut new) = durable::start_file(memos)
+        if let Ok(mut new) = atomic_write::start_file(memos)
             && new.write_all(&bytes).is_ok()
         {
             let _ = new.persist(file(memos, subject));
@@ -135,7 +135,7 @@ fn push_text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend(text.as_bytes());
 }
 
-/// Takes values off the front of bytes; none where there are too few.
+/// Reads values from the front of a byte slice. Returns `None` if too few bytes are left.
 struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -162,12 +162,12 @@ impl<'a> Reader<'a> {
 
     fn entry(&mut self) -> Option<Remembered<'a>> {
         let path = self.text()?;
-        let stamp = Stamp {
+        let stat = FileStat {
             bytes: u64::from_le_bytes(self.array()?),
             modified_ns: i64::from_le_bytes(self.array()?),
             changed_ns: i64::from_le_bytes(self.array()?),
             inode: u64::from_le_bytes(self.array()?),
         };
-        Some(Remembered { path, stamp, digest: self.digest()? })
+        Some(Remembered { path, stat, digest: self.digest()? })
     }
 }

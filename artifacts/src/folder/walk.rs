@@ -1,7 +1,7 @@
-//! Finds the files below a folder, with what the file system says of each.
+//! Finds the files below a folder and their metadata.
 //!
-//! Symbolic links are followed: a data set of links has the content that they lead to. A folder that contains itself by
-//! a link is an error, and so are links to nothing.
+//! Symbolic links are followed: a data set made of links has the content of the files that they point to. A folder that
+//! contains itself through a link and a dangling link are errors.
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
@@ -14,17 +14,17 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 
 use super::FolderError;
 use crate::FileError;
-use crate::stamp::{Stamp, join};
+use crate::file_stat::{FileStat, join};
 
-/// Files asked for by one thread at a time; fewer are not worth another thread.
+/// Minimum number of files per thread when reading metadata.
 const LEAST_SHARE: usize = 256;
 
-/// A file, and what it looked like when it was found.
+/// A file and its metadata when it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FoundFile {
     /// Relative to the folder, with `/` between names.
     pub path: Box<str>,
-    pub stamp: Stamp,
+    pub stat: FileStat,
 }
 
 impl FoundFile {
@@ -34,12 +34,12 @@ impl FoundFile {
     }
 }
 
-/// What was found.
+/// The result of a walk.
 #[derive(Debug)]
 pub(super) struct FoundFiles {
     /// In byte order of their paths.
     pub files: Vec<FoundFile>,
-    /// How many files and folders were left out.
+    /// Number of ignored files and folders.
     pub ignored: u64,
 }
 
@@ -49,10 +49,10 @@ impl From<Vec<FoundFile>> for FoundFiles {
     }
 }
 
-/// A folder still to be read.
+/// A folder that still has to be read.
 struct Folder {
     path: PathBuf,
-    /// What stands before the names in it: empty, or a path that ends in `/`.
+    /// Prefix of the names in the folder: empty, or a path that ends in `/`.
     prefix: String,
     above: Option<Arc<Above>>,
 }
@@ -64,13 +64,13 @@ struct Above {
     above: Option<Arc<Above>>,
 }
 
-/// What a name in a folder stands for.
+/// An entry of a folder.
 enum Entry {
     File(FoundFile),
     Folder(Folder),
 }
 
-/// Returns every file below `root`; names that are `ignored` are passed over, with what lies below them.
+/// Returns every file below `root`. Names that are `ignored` are skipped, together with everything below them.
 pub(super) fn walk(root: &Path, is_ignored: fn(&[u8]) -> bool) -> Result<FoundFiles, FolderError> {
     let mut files = Vec::new();
     let mut ignored = 0;
@@ -88,12 +88,12 @@ pub(super) fn walk(root: &Path, is_ignored: fn(&[u8]) -> bool) -> Result<FoundFi
             }
         }
     }
-    // What was read is made of long sorted stretches, which a stable sort makes use of.
+    // The list consists of long sorted runs, which the stable sort exploits.
     files.par_sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
     Ok(FoundFiles { files, ignored })
 }
 
-/// What is in a folder, and how many names were passed over.
+/// Returns the entries of a folder and the number of ignored names.
 fn read_folder(folder: &Folder, is_ignored: fn(&[u8]) -> bool) -> Result<(Vec<Entry>, u64), FolderError> {
     let failed = |error: rustix::io::Errno| FileError::new("read the folder", &folder.path, error.into());
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -145,7 +145,7 @@ fn names(handle: &OwnedFd, folder: &Folder, is_ignored: fn(&[u8]) -> bool) -> Re
     Ok((names, ignored))
 }
 
-/// What a folder says about a name in it, which spares asking for what is a folder itself.
+/// The file type reported by the directory entry. It avoids a stat call for folders.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum FileKind {
     Folder,
@@ -172,7 +172,7 @@ fn entry(
     match FileType::from_raw_mode(facts.st_mode) {
         FileType::RegularFile => {
             let path = format!("{}{name}", folder.prefix).into_boxed_str();
-            Ok(Entry::File(FoundFile { path, stamp: stamp(&facts) }))
+            Ok(Entry::File(FoundFile { path, stat: file_stat(&facts) }))
         }
         FileType::Directory => Ok(Entry::Folder(inner("/"))),
         _ => Err(FolderError::NotAFile { path: folder.path.join(name) }),
@@ -186,19 +186,19 @@ fn unreadable(path: &Path, error: rustix::io::Errno) -> FolderError {
     FileError::new("read", path, error.into()).into()
 }
 
-/// Returns what the file system says of a regular file, links followed.
-pub(super) fn stat(path: &Path) -> Result<Stamp, FolderError> {
+/// Returns the metadata of a regular file, following links.
+pub(super) fn stat(path: &Path) -> Result<FileStat, FolderError> {
     let facts = rustix::fs::stat(path).map_err(|error| unreadable(path, error))?;
     match FileType::from_raw_mode(facts.st_mode) {
-        FileType::RegularFile => Ok(stamp(&facts)),
+        FileType::RegularFile => Ok(file_stat(&facts)),
         _ => Err(FolderError::NotAFile { path: path.to_owned() }),
     }
 }
 
-fn stamp(facts: &rustix::fs::Stat) -> Stamp {
+fn file_stat(facts: &rustix::fs::Stat) -> FileStat {
     // The widths of these fields differ between platforms.
     #[allow(clippy::unnecessary_cast)]
-    Stamp {
+    FileStat {
         bytes: u64::try_from(facts.st_size).unwrap_or(0),
         modified_ns: join(facts.st_mtime as i64, facts.st_mtime_nsec as i64),
         changed_ns: join(facts.st_ctime as i64, facts.st_ctime_nsec as i64),

@@ -7,8 +7,8 @@ use super::Retention;
 use crate::ledger::Candidate;
 use crate::{Digest, Outcome, Purpose};
 
-/// Returns the rows of the attempts to remove. What is pinned or in use stays, and so does everything that what stays
-/// was made from.
+/// Returns the rows of the attempts to remove. Pinned attempts, attempts in use, and everything that kept attempts were
+/// made from are kept.
 ///
 /// * `candidates`: all attempts, oldest first.
 /// * `in_use`: whether a process is working on an attempt, or on a run that made or used it.
@@ -34,14 +34,14 @@ pub(super) fn choose(
     candidates.iter().zip(kept).filter(|(_, kept)| !kept).map(|(candidate, _)| candidate.row).collect()
 }
 
-/// Returns the size of the objects that these attempts are the makers of, each counted once.
+/// Returns the total size of the objects made by these attempts, counting each object once.
 pub(super) fn bytes_of<'a>(candidates: impl Iterator<Item = &'a Candidate>) -> u64 {
     let sizes: HashMap<Digest, u64> = candidates.flat_map(|candidate| candidate.outputs.iter().copied()).collect();
     sizes.values().sum()
 }
 
-/// The newest `count` results of each instance by their last use; as many of its attempts without a result; and as many
-/// of those made to be compared, which must not push out the results that they were compared with.
+/// The `count` most recently used results of each instance, as many of its attempts without a result, and as many of
+/// its checks. Checks are counted separately so that they do not displace the results they were compared with.
 fn keep_last(candidates: &[Candidate], count: usize) -> Vec<bool> {
     let mut groups: HashMap<(&str, bool, bool), Vec<usize>> = HashMap::new();
     for (index, candidate) in candidates.iter().enumerate() {
@@ -59,7 +59,7 @@ fn keep_last(candidates: &[Candidate], count: usize) -> Vec<bool> {
     kept
 }
 
-/// Removes the results used longest ago until what is left fits, never one that another one left was made from.
+/// Removes the least recently used results until the rest fits, but never a result that a kept one was made from.
 fn evict(candidates: &[Candidate], makers: &Makers, protected: &[bool], kept: &mut [bool], most: u64) {
     let mut users: HashMap<Digest, usize> = HashMap::new();
     let mut made: HashMap<Digest, (usize, u64)> = HashMap::new();
@@ -104,7 +104,7 @@ fn evict(candidates: &[Candidate], makers: &Makers, protected: &[bool], kept: &m
     }
 }
 
-/// Which attempts made an artifact: positions among the candidates, oldest first.
+/// The attempts that made each artifact, as positions among the candidates, oldest first.
 struct Makers(HashMap<Digest, Vec<usize>>);
 
 impl Makers {
@@ -122,13 +122,13 @@ impl Makers {
         self.0.get(digest).map_or(&[], Vec::as_slice)
     }
 
-    /// Adds to what is kept everything that it was made from.
+    /// Adds everything that the kept attempts were made from.
     fn close(&self, candidates: &[Candidate], kept: &mut [bool]) {
         let mut open: Vec<usize> = (0..candidates.len()).filter(|&index| kept[index]).collect();
         while let Some(index) = open.pop() {
             for digest in &candidates[index].inputs {
                 let makers = self.of(digest);
-                // The newest that was there before its user, else the oldest.
+                // The newest maker that existed before the user, otherwise the oldest.
                 let before = makers.partition_point(|&maker| maker < index);
                 if let Some(&maker) = makers.get(before.saturating_sub(1))
                     && !kept[maker]

@@ -1,17 +1,17 @@
-//! Artifacts: who made them, who used them, what short names they go by.
+//! Artifacts: their makers, their users, and look-up by a prefix of the digest.
 
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 
 use super::rows::{self, signed, unsigned};
 use super::{Ledger, LedgerError};
-use crate::stamp::Stamp;
+use crate::file_stat::FileStat;
 use crate::{Attempt, AttemptId, Digest, RunId};
 
-/// At most so many artifacts are named for a short text: then it is too short.
-const MOST_FOUND: i64 = 20;
+/// Maximum number of artifacts listed for a short prefix.
+const MAX_FOUND: i64 = 20;
 
-/// What a text may name.
+/// A possible meaning of a run number or a prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// A run, by its number.
@@ -34,11 +34,11 @@ pub struct Totals {
 }
 
 impl Ledger {
-    /// Returns what a run's number, or the first digits of an attempt or a digest, may name: runs first, then attempts,
-    /// then artifacts, 20 of them at most.
+    /// Returns what a run's number, or a prefix of an attempt id or a digest, may refer to: runs first, then attempts,
+    /// then at most 20 artifacts.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn find(&self, text: &str) -> Result<Vec<Found>, LedgerError> {
         self.read(|connection| {
             let mut found = Vec::new();
@@ -48,11 +48,11 @@ impl Ledger {
                 found.push(Found::Run(RunId(number)));
             }
             let Some((first, last)) = range_of_prefix(text) else { return Ok(found) };
-            // Digits sort before 'g', which is none.
+            // Digits sort before 'g', which is not a hexadecimal digit.
             let mut attempts = connection.prepare_cached(
                 "SELECT name FROM attempts WHERE name >= ? AND name < ? || 'g' ORDER BY name LIMIT ?",
             )?;
-            for name in attempts.query_map(params![text, text, MOST_FOUND], |row| row.get(0))? {
+            for name in attempts.query_map(params![text, text, MAX_FOUND], |row| row.get(0))? {
                 found.push(Found::Attempt(name?));
             }
             let mut artifacts = connection.prepare_cached(
@@ -60,7 +60,7 @@ impl Ledger {
                  UNION SELECT digest FROM inputs WHERE digest BETWEEN ?1 AND ?2
                  ORDER BY digest LIMIT ?3",
             )?;
-            for digest in artifacts.query_map(params![first, last, MOST_FOUND], |row| row.get(0))? {
+            for digest in artifacts.query_map(params![first, last, MAX_FOUND], |row| row.get(0))? {
                 found.push(Found::Artifact(digest?));
             }
             Ok(found)
@@ -70,7 +70,7 @@ impl Ledger {
     /// Returns the attempts that made an artifact, newest first.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn makers(&self, digest: &Digest) -> Result<Vec<Attempt>, LedgerError> {
         let query = "WHERE a.id IN (SELECT attempt FROM outputs WHERE digest = ?) ORDER BY a.id DESC";
         self.read(|connection| rows::attempts(connection, query, [digest]))
@@ -79,16 +79,17 @@ impl Ledger {
     /// Returns the attempts that had an artifact as an input, newest first.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn users(&self, digest: &Digest) -> Result<Vec<Attempt>, LedgerError> {
         let query = "WHERE a.id IN (SELECT attempt FROM inputs WHERE digest = ?) ORDER BY a.id DESC";
         self.read(|connection| rows::attempts(connection, query, [digest]))
     }
 
-    /// Returns how much the ledger knows. Counts every row: for people, not for each run.
+    /// Returns the numbers of recorded runs, attempts and artifacts. It counts every row, so it is slow on a large
+    /// ledger.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn totals(&self) -> Result<Totals, LedgerError> {
         self.read(|connection| {
             let count = |table: &str| -> rusqlite::Result<u64> {
@@ -104,13 +105,13 @@ impl Ledger {
         self.read(|connection| connection.prepare(query)?.query_map([], |row| row.get(0))?.collect())
     }
 
-    /// Returns what the file system said of an object when it was last found sound.
-    pub(crate) fn sound_stamp(&self, digest: &Digest) -> Result<Option<Stamp>, LedgerError> {
+    /// Returns the metadata of an object's file when it was last verified.
+    pub(crate) fn verified_stat(&self, digest: &Digest) -> Result<Option<FileStat>, LedgerError> {
         self.read(|connection| {
             connection
                 .prepare_cached("SELECT bytes, modified_ns, changed_ns, inode FROM sound WHERE digest = ?")?
                 .query_row([digest], |row| {
-                    Ok(Stamp {
+                    Ok(FileStat {
                         bytes: unsigned(row.get(0)?),
                         modified_ns: row.get(1)?,
                         changed_ns: row.get(2)?,
@@ -122,22 +123,22 @@ impl Ledger {
         })
     }
 
-    /// Remembers what the file system says of objects that were just found sound.
-    pub(crate) fn remember_sound(&self, stamps: &[(Digest, Stamp)]) -> Result<(), LedgerError> {
-        if stamps.is_empty() {
+    /// Remembers the metadata of objects that were just verified.
+    pub(crate) fn remember_verified(&self, stats: &[(Digest, FileStat)]) -> Result<(), LedgerError> {
+        if stats.is_empty() {
             return Ok(());
         }
         self.write(|transaction| {
             let mut insert = transaction.prepare_cached(
                 "INSERT OR REPLACE INTO sound (digest, bytes, modified_ns, changed_ns, inode) VALUES (?, ?, ?, ?, ?)",
             )?;
-            for (digest, stamp) in stamps {
+            for (digest, stat) in stats {
                 insert.execute(params![
                     digest,
-                    signed(stamp.bytes),
-                    stamp.modified_ns,
-                    stamp.changed_ns,
-                    stamp.inode.cast_signed()
+                    signed(stat.bytes),
+                    stat.modified_ns,
+                    stat.changed_ns,
+                    stat.inode.cast_signed()
                 ])?;
             }
             Ok(())
@@ -145,8 +146,8 @@ impl Ledger {
     }
 }
 
-/// Returns the first and the last digest that begin with these hexadecimal digits; none if they are no such digits, or
-/// none at all.
+/// Returns the first and the last digest with this prefix of hexadecimal digits, or `None` if the prefix is empty or
+/// not hexadecimal.
 fn range_of_prefix(text: &str) -> Option<(Digest, Digest)> {
     let padded = |fill: &str| {
         let missing = 64usize.checked_sub(text.len())?;

@@ -5,14 +5,14 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::rows::{self, signed, text_id, unsigned};
 use super::runs::insert_run;
 use super::{Ledger, LedgerError};
-use crate::stamp::now_ms;
+use crate::file_stat::now_ms;
 use crate::{ActionKey, Attempt, AttemptId, Outcome, Run, RunId};
 
 impl Ledger {
-    /// Returns an attempt.
+    /// Returns an attempt, or `None` if the ledger does not know it.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn attempt(&self, id: &AttemptId) -> Result<Option<Attempt>, LedgerError> {
         self.one("WHERE a.name = ?", params![id])
     }
@@ -20,7 +20,7 @@ impl Ledger {
     /// Returns the attempts that a run made, in order of their start.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn made_by(&self, run: RunId) -> Result<Vec<Attempt>, LedgerError> {
         self.read(|connection| rows::attempts(connection, "WHERE a.run = ? ORDER BY a.id", [run]))
     }
@@ -28,33 +28,33 @@ impl Ledger {
     /// Returns the earlier results that a run used, in order of use.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn used_by(&self, run: RunId) -> Result<Vec<Attempt>, LedgerError> {
         let query = "JOIN uses u ON u.attempt = a.id WHERE u.run = ? ORDER BY u.used_ms, a.id";
         self.read(|connection| rows::attempts(connection, query, [run]))
     }
 
-    /// Returns all attempts of a key, newest first, however they ended.
+    /// Returns all attempts of a key with any outcome, newest first.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn attempts_of(&self, key: &ActionKey) -> Result<Vec<Attempt>, LedgerError> {
         self.read(|connection| rows::attempts(connection, "WHERE a.key = ? ORDER BY a.id DESC", [key]))
     }
 
-    /// Returns the newest attempt of an instance, however it ended.
+    /// Returns the newest attempt of an instance with any outcome.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn last_attempt(&self, instance: &str) -> Result<Option<Attempt>, LedgerError> {
         self.one("WHERE a.instance = ? ORDER BY a.id DESC LIMIT 1", [instance])
     }
 
-    /// Returns the result of an instance that was made or used last: what a new key is compared with, to explain why it
-    /// has none.
+    /// Returns the most recently made or used result of an instance. A new key is compared with its key to explain a
+    /// rerun.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn last_result(&self, instance: &str) -> Result<Option<Attempt>, LedgerError> {
         self.one(
             "WHERE a.instance = ? AND a.outcome = 'done' AND a.purpose = 'run'
@@ -63,18 +63,18 @@ impl Ledger {
         )
     }
 
-    /// Returns the attempts without a recorded end, oldest first: under way, or of a planner that was killed.
+    /// Returns the attempts without a recorded end, oldest first: they are in progress, or their planner was killed.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn without_end(&self) -> Result<Vec<Attempt>, LedgerError> {
         self.read(|connection| rows::attempts(connection, "WHERE a.outcome IS NULL ORDER BY a.id", []))
     }
 
-    /// Returns the names of all results, oldest first; those of checks are not among them.
+    /// Returns the ids of all results except those of checks, oldest first.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn all_results(&self) -> Result<Vec<AttemptId>, LedgerError> {
         let query = "SELECT name FROM attempts WHERE outcome = 'done' AND purpose = 'run' ORDER BY id";
         self.read(|connection| connection.prepare_cached(query)?.query_map([], |row| row.get(0))?.collect())
@@ -83,7 +83,7 @@ impl Ledger {
     /// Returns every instance that was ever attempted.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn instances(&self) -> Result<Vec<String>, LedgerError> {
         // Steps from one instance to the next by the index, instead of reading all attempts.
         let query = "WITH RECURSIVE step (instance) AS (
@@ -96,11 +96,11 @@ impl Ledger {
         self.read(|connection| connection.prepare_cached(query)?.query_map([], |row| row.get(0))?.collect())
     }
 
-    /// Returns how long an instance will probably take, in milliseconds: the median of its last five results, else of
-    /// its stage's; none without history.
+    /// Returns the expected duration of an instance in milliseconds: the median of its last five results, otherwise of
+    /// the last five of its stage. Returns `None` without history.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn expected_ms(&self, instance: &str, stage: &str) -> Result<Option<u64>, LedgerError> {
         let last_five = |connection: &Connection, condition: &str, name: &str| -> rusqlite::Result<Option<u64>> {
             let query = format!(
@@ -122,13 +122,14 @@ impl Ledger {
         self.read(|connection| Ok(rows::attempts(connection, rest, parameters)?.pop()))
     }
 
-    /// Returns the results of a key, newest first; those of checks are not among them.
+    /// Returns the results of a key except those of checks, newest first.
     pub(crate) fn results(&self, key: &ActionKey) -> Result<Vec<Attempt>, LedgerError> {
         let query = "WHERE a.key = ? AND a.outcome = 'done' AND a.purpose = 'run' ORDER BY a.id DESC";
         self.read(|connection| rows::attempts(connection, query, [key]))
     }
 
-    /// Returns how the newest attempt of a key ended, those of checks aside; none if there is none, or it has no end.
+    /// Returns the outcome of the newest attempt of a key that is not a check. Returns `None` if there is no such
+    /// attempt or it has no recorded end.
     pub(crate) fn last_of_key(&self, key: &ActionKey) -> Result<Option<Outcome>, LedgerError> {
         let query = "SELECT outcome FROM attempts WHERE key = ? AND purpose = 'run' ORDER BY id DESC LIMIT 1";
         self.read(|connection| {
@@ -136,7 +137,7 @@ impl Ledger {
         })
     }
 
-    /// Records that a run uses a result; returns whether the result is still there.
+    /// Records that a run uses a result. Returns whether the result still exists.
     pub(crate) fn record_use(&self, run: RunId, attempt: &AttemptId) -> Result<bool, LedgerError> {
         self.write(|transaction| {
             let now = now_ms();
@@ -157,7 +158,7 @@ impl Ledger {
         self.write(|transaction| insert_attempt(transaction, attempt))
     }
 
-    /// Records the end of an attempt with its outputs, all at once; a result is on disk when this returns.
+    /// Records the end of an attempt and its outputs in one transaction. A result is on disk when this returns.
     pub(crate) fn end_attempt(&self, attempt: &Attempt) -> Result<(), LedgerError> {
         let changes = |transaction: &rusqlite::Transaction| {
             let id: i64 = transaction
@@ -183,8 +184,7 @@ impl Ledger {
         if attempt.outcome == Some(Outcome::Done) { self.write_durably(changes) } else { self.write(changes) }
     }
 
-    /// Adds whole attempts that were recorded elsewhere, and their runs where these are given; those that are known are
-    /// passed over.
+    /// Adds complete attempts recorded elsewhere, with their runs if given. Known attempts are skipped.
     pub(crate) fn adopt(&self, records: &[(Attempt, Option<Run>)]) -> Result<(), LedgerError> {
         self.write_durably(|transaction| {
             for (attempt, run) in records {

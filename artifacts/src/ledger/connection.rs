@@ -17,11 +17,11 @@ use crate::lock::SharedLock;
 /// How long a write waits for that of another process.
 pub(super) const BUSY_S: u64 = 60;
 
-/// SQLite's own cache of pages, in KiB; the default is too small for a million artifacts.
+/// SQLite's page cache, in KiB. The default is too small for a million artifacts.
 const CACHE_KIB: i64 = 16 << 10;
 
 impl Ledger {
-    /// Opens the ledger at `path`, creating or migrating it if need be; `setup` is a file to lock meanwhile.
+    /// Opens the ledger at `path`, creating or migrating it if necessary. The file `setup` is locked meanwhile.
     pub(crate) fn open(path: &Path, setup: &Path) -> Result<Self, LedgerError> {
         Self::open_with(path, setup, Journal::of(path))
     }
@@ -31,7 +31,8 @@ impl Ledger {
         let failed = |error| LedgerError::new(path, error);
         let version = read_version(path)?;
         if version.is_none() {
-            // SQLite gives a new file mode 0644 whatever the umask allows, and those beside it that of the file.
+            // SQLite creates a file with mode 0644 regardless of the umask, and the files beside it with the mode of
+            // the database.
             let new = OpenOptions::new().append(true).create(true).open(path);
             new.map_err(FileError::of("create", path))?;
         }
@@ -39,7 +40,7 @@ impl Ledger {
         let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
         configure(&connection).map_err(failed)?;
         let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(failed)?;
-        // To change into or out of WAL mode needs the file alone.
+        // Switching to or from WAL mode requires exclusive access to the file.
         let ready = version == Some(schema::VERSION) && wanted.is(&journal);
         let _alone = if ready { None } else { Some(SharedLock::alone(setup)?) };
         if wanted == Journal::Truncate || !ready {
@@ -47,7 +48,7 @@ impl Ledger {
         }
         if !ready {
             schema::migrate(&mut connection).map_err(failed)?;
-            // So that the version stands in the file's header, where the next one to open it looks.
+            // Write the version to the file's header, where the next process that opens the ledger reads it.
             connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(failed)?;
         }
         let always_durable = wanted == Journal::Truncate;
@@ -55,7 +56,7 @@ impl Ledger {
         Self::new(path, connection, always_durable)
     }
 
-    /// Opens the ledger at `path` to read it; an absent one reads as an empty one. One of an older version is migrated.
+    /// Opens the ledger at `path` for reading. A missing ledger reads as an empty one; an older version is migrated.
     pub(crate) fn open_to_read(path: &Path, setup: &Path) -> Result<Self, LedgerError> {
         let failed = |error| LedgerError::new(path, error);
         let connection = match read_version(path)? {
@@ -78,7 +79,7 @@ impl Ledger {
         Self::new(path, connection, false)
     }
 
-    /// Returns whether there is a ledger at `path`, of this version or an older one; nothing is touched.
+    /// Returns whether a ledger of this version or an older one exists at `path`. Nothing is changed.
     pub(crate) fn is_there(path: &Path) -> Result<bool, LedgerError> {
         Ok(read_version(path)?.is_some())
     }
@@ -94,7 +95,7 @@ impl Ledger {
     }
 }
 
-/// Makes commits synced before they return; without it, in WAL mode, only checkpoints are.
+/// Sets whether commits are synced before they return. Otherwise, in WAL mode, only checkpoints are synced.
 pub(super) fn set_durable(connection: &Connection, durable: bool) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", if durable { "FULL" } else { "NORMAL" })
 }
@@ -102,7 +103,8 @@ pub(super) fn set_durable(connection: &Connection, durable: bool) -> rusqlite::R
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(BUSY_S))?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    // A checkpoint syncs: that of a short run is left to whichever commit finds a thousand pages to copy.
+    // A checkpoint syncs the file. Leave it to the commit that finds a thousand pages to copy instead of doing one
+    // after each short run.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
@@ -110,7 +112,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Returns the files that SQLite keeps beside a ledger while it is used.
+/// Returns the files that SQLite keeps beside an open ledger.
 pub(crate) fn companions(path: &Path) -> [PathBuf; 3] {
     ["-wal", "-shm", "-journal"].map(|suffix| {
         let mut name = path.as_os_str().to_owned();
@@ -119,8 +121,8 @@ pub(crate) fn companions(path: &Path) -> [PathBuf; 3] {
     })
 }
 
-/// Returns whether nobody can be writing to the ledger here, so that it may be read without the files SQLite would make
-/// beside it.
+/// Returns whether no process can write to the ledger, so that it can be read without the files that SQLite would
+/// create beside it.
 fn is_unchangeable(path: &Path) -> bool {
     let folder = path.parent().unwrap_or(Path::new("."));
     let writable = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok();
@@ -141,8 +143,8 @@ fn immutable(path: &Path) -> String {
     format!("file:{escaped}?immutable=1")
 }
 
-/// Reads the version from the file's header: of its 100 bytes the first 16 are a constant text, and 60 to 63
-/// `user_version`, big-endian. None if there is no ledger.
+/// Reads the version from the file's header of 100 bytes: the first 16 are a constant text, and 60 to 63 are
+/// `user_version`, big-endian. Returns `None` if there is no ledger.
 fn read_version(path: &Path) -> Result<Option<u32>, LedgerError> {
     let damaged = |what: &str| LedgerError::Damaged { path: path.to_owned(), what: what.to_owned() };
     let file = match File::open(path) {
@@ -153,7 +155,7 @@ fn read_version(path: &Path) -> Result<Option<u32>, LedgerError> {
     let mut header = Vec::with_capacity(100);
     file.take(100).read_to_end(&mut header).map_err(FileError::of("read", path))?;
     if header.is_empty() {
-        // Left by a process that was killed when it had just made the file.
+        // The process that created the file was killed before it wrote the header.
         return Ok(None);
     }
     if !header.starts_with(b"SQLite format 3\0") {
@@ -263,7 +265,7 @@ mod tests {
             let runs = ledger.runs(None, 100).unwrap();
             assert_eq!(runs.len(), 40, "{journal:?}");
             assert!(runs.iter().all(|run| run.outcome == Some(crate::Outcome::Done)));
-            // What is left beside it: nothing, or an empty journal.
+            // The leftover file is an empty journal.
             if journal == Journal::Truncate {
                 assert!(companions(&path).iter().all(|file| fs::metadata(file).map_or(0, |facts| facts.len()) == 0));
             }

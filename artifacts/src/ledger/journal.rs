@@ -1,13 +1,15 @@
+//! The journal mode of the ledger, chosen by the file system.
+
 use std::path::Path;
 
 use rusqlite::Connection;
 
 use crate::file_system;
 
-/// How SQLite makes the ledger's commits whole.
+/// How SQLite makes commits atomic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Journal {
-    /// A write-ahead log: readers and one writer at once, by memory that processes of one machine share.
+    /// Write-ahead log: concurrent readers and one writer, through memory shared by the processes of one machine.
     Wal,
     /// A rollback journal, cut to nothing by each commit, and every commit synced: the one way that works between
     /// machines.
@@ -15,7 +17,7 @@ pub(crate) enum Journal {
 }
 
 impl Journal {
-    /// Returns the journal for a file system with this magic number; one that is not known counts as local.
+    /// Returns the journal mode for a file system with this magic number. An unknown file system counts as local.
     pub fn on(magic: Option<u32>) -> Self {
         match magic.and_then(file_system::shared_name) {
             Some(_) => Self::Truncate,

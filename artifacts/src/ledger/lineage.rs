@@ -8,29 +8,29 @@ use serde::Serialize;
 use super::{Ledger, LedgerError, rows};
 use crate::{Attempt, AttemptId, Digest};
 
-/// A graph of attempts and artifacts, upstream of one artifact. Inputs and outputs of the attempts are its edges; an
-/// input that no attempt here made came from outside.
+/// A graph of the attempts and artifacts upstream of one artifact. The inputs and outputs of the attempts are its
+/// edges. An input without an attempt is external.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Lineage {
     /// The artifact.
     pub artifact: Digest,
-    /// The attempts upstream, each after all that it depends on; the artifact's maker is last.
+    /// The upstream attempts in topological order; the maker of the artifact is last.
     pub attempts: Vec<Attempt>,
 }
 
 impl Lineage {
-    /// Returns the attempt of this graph that made an artifact; none if it came from outside.
+    /// Returns the attempt of this graph that made an artifact, or `None` if the artifact is external.
     pub fn maker(&self, digest: &Digest) -> Option<&Attempt> {
         self.attempts.iter().rev().find(|attempt| attempt.outputs.iter().any(|output| output.digest == *digest))
     }
 }
 
 impl Ledger {
-    /// Returns everything that an artifact was made from. Where several attempts made the same bytes, the one that was
-    /// there when they were used counts.
+    /// Returns everything that an artifact was made from. If several attempts made the same bytes, the one that existed
+    /// when they were used is chosen.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn lineage(&self, artifact: &Digest) -> Result<Lineage, LedgerError> {
         self.read(|connection| {
             let newest = "WHERE a.id = (SELECT max(attempt) FROM outputs WHERE digest = ?)";
@@ -39,10 +39,10 @@ impl Ledger {
         })
     }
 
-    /// Returns an attempt and all that it depends on, each after what it depends on.
+    /// Returns an attempt and its upstream attempts in topological order.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn upstream(&self, attempt: &AttemptId) -> Result<Vec<Attempt>, LedgerError> {
         match self.attempt(attempt)? {
             None => Ok(Vec::new()),
@@ -70,7 +70,7 @@ fn upstream(connection: &Connection, last: Option<Attempt>) -> rusqlite::Result<
                     before.extend(maker_for(connection, &attempt, &input.digest)?);
                 }
                 stack.push(Step::Leave(attempt));
-                // The last to be pushed is the first to be walked: reversed, ports come in their order.
+                // The stack is last in, first out: push in reverse to visit the ports in order.
                 stack.extend(before.into_iter().rev().map(Step::Enter));
             }
         }
@@ -78,8 +78,8 @@ fn upstream(connection: &Connection, last: Option<Attempt>) -> rusqlite::Result<
     Ok(order)
 }
 
-/// Returns the attempt that made an input of `user`: the newest that had ended when `user` began; where none had (two
-/// machines' clocks differ), the newest of all.
+/// Returns the attempt that made an input of `user`: the newest that had ended when `user` began, otherwise (the clocks
+/// of two machines differ) the newest of all.
 fn maker_for(connection: &Connection, user: &Attempt, digest: &Digest) -> rusqlite::Result<Option<Attempt>> {
     let query = "WHERE a.id = (
                      SELECT m.id FROM outputs o JOIN attempts m ON m.id = o.attempt WHERE o.digest = ?1 AND m.name <> ?2

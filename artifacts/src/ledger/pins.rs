@@ -4,13 +4,13 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{Ledger, LedgerError};
 use crate::AttemptId;
-use crate::stamp::now_ms;
+use crate::file_stat::now_ms;
 
 impl Ledger {
-    /// Returns the pinned results, and why each is.
+    /// Returns the pinned results with the reasons of their pins.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn pins(&self) -> Result<Vec<(AttemptId, String)>, LedgerError> {
         let query = "SELECT a.name, p.reason FROM pins p JOIN attempts a ON a.id = p.attempt ORDER BY p.attempt";
         self.read(|connection| {
@@ -18,7 +18,7 @@ impl Ledger {
         })
     }
 
-    /// Pins a result, or changes the reason; returns whether there is such an attempt.
+    /// Pins a result, or changes the reason. Returns whether the attempt exists.
     pub(crate) fn pin(&self, attempt: &AttemptId, reason: &str) -> Result<bool, LedgerError> {
         self.write_durably(|transaction| {
             let id: Option<i64> = transaction

@@ -1,4 +1,4 @@
-//! Removing attempts: what there is to choose from, and the removal of what was chosen, in one transaction.
+//! Removal of attempts: lists the candidates and removes the chosen ones in one transaction.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,7 +17,7 @@ pub(crate) struct Candidate {
     pub instance: String,
     pub purpose: Purpose,
     pub outcome: Option<Outcome>,
-    /// When it was made or last used, in milliseconds since 1970.
+    /// When it was created or last used, in milliseconds since 1970.
     pub used_ms: i64,
     pub pinned: bool,
     /// The runs without a recorded end that made or used it.
@@ -33,8 +33,8 @@ impl Ledger {
         self.read(candidates)
     }
 
-    /// Removes the attempts that `choose` returns the rows of; no attempt starts or is used meanwhile. Returns all that
-    /// there were.
+    /// Removes the attempts whose rows `choose` returns. No attempt is started or used meanwhile. Returns all
+    /// candidates.
     pub(crate) fn remove(
         &self,
         choose: impl FnOnce(&[Candidate]) -> HashSet<i64>,

@@ -97,7 +97,7 @@ impl FromSql for Manifest {
     }
 }
 
-/// SQLite's integers are signed; no count of bytes or milliseconds reaches the difference.
+/// Converts a count to SQLite's signed integers. No count of bytes or milliseconds exceeds their range.
 pub(super) fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
@@ -107,7 +107,7 @@ pub(super) fn unsigned(count: i64) -> u64 {
     u64::try_from(count).unwrap_or(0)
 }
 
-/// Returns the row of a shared text, made if need be.
+/// Returns the row of a shared text, inserting it if necessary.
 pub(super) fn text_id(connection: &Connection, text: &str) -> rusqlite::Result<i64> {
     let digest = Digest::of_bytes(text.as_bytes());
     let known = connection
@@ -148,7 +148,7 @@ fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
     })
 }
 
-/// Returns the attempts, whole, that `rest`, the query after `FROM attempts a`, selects.
+/// Returns the complete attempts selected by `rest`, the part of the query after `FROM attempts a`.
 pub(super) fn attempts(connection: &Connection, rest: &str, parameters: impl Params) -> rusqlite::Result<Vec<Attempt>> {
     let query = format!(
         "SELECT a.id, a.name, a.run, a.instance, a.stage, a.key, a.manifest, a.purpose,

@@ -4,31 +4,31 @@ use rusqlite::params;
 
 use super::rows::{self, text_id};
 use super::{Ledger, LedgerError};
-use crate::stamp::now_ms;
+use crate::file_stat::now_ms;
 use crate::{NewRun, Outcome, Run, RunId};
 
-/// What a run did, without what is known of each attempt.
+/// A summary of a run, without the details of its attempts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunSummary {
-    /// Instances that it made attempts of, with their outcome; none for what has not ended.
+    /// Instances that it attempted, with their outcome, or `None` if the attempt has not ended.
     pub made: Vec<(String, Option<Outcome>)>,
-    /// Instances whose earlier results it used, and whether those had been pulled from a remote.
+    /// Instances whose earlier results it used, and whether they had been pulled from a remote.
     pub used: Vec<(String, bool)>,
 }
 
 impl Ledger {
-    /// Returns a run.
+    /// Returns a run, or `None` if the ledger does not know it.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn run(&self, id: RunId) -> Result<Option<Run>, LedgerError> {
         self.read(|connection| Ok(rows::runs(connection, "WHERE r.id = ?", [id])?.pop()))
     }
 
-    /// Returns the newest runs before `before`, or of all: at most `limit`, newest first.
+    /// Returns at most `limit` runs, newest first. With `before`, only runs before it.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn runs(&self, before: Option<RunId>, limit: usize) -> Result<Vec<Run>, LedgerError> {
         let before = before.map_or(i64::MAX, |run| run.0);
         self.read(|connection| {
@@ -36,10 +36,11 @@ impl Ledger {
         })
     }
 
-    /// Returns what a run did, in order: much sooner than [`made_by`](Self::made_by) and [`used_by`](Self::used_by).
+    /// Returns what a run did, in order. This is much faster than [`made_by`](Self::made_by) and
+    /// [`used_by`](Self::used_by).
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn summary(&self, run: RunId) -> Result<RunSummary, LedgerError> {
         self.read(|connection| {
             let made = connection
@@ -57,7 +58,7 @@ impl Ledger {
         })
     }
 
-    /// Returns the runs without a recorded end, oldest first: under way, or killed.
+    /// Returns the runs without a recorded end, oldest first: they are in progress, or were killed.
     pub(crate) fn runs_without_end(&self) -> Result<Vec<RunId>, LedgerError> {
         self.read(|connection| {
             connection
@@ -95,7 +96,7 @@ impl Ledger {
     }
 }
 
-/// Adds a run, with a number of the ledger's or with its own; one whose number is taken is passed over.
+/// Adds a run, with a new number or with its own. A run whose number exists is skipped.
 pub(super) fn insert_run(connection: &rusqlite::Connection, run: &Run, id: Option<RunId>) -> rusqlite::Result<RunId> {
     let arguments = serde_json::Value::from(run.arguments.as_slice()).to_string();
     connection

@@ -1,4 +1,4 @@
-//! How a ledger of 10,000 runs and 1,000,000 artifacts answers, next to one that knows a single run.
+//! Query times of a ledger with 10,000 runs and 1,000,000 artifacts, compared with a ledger of a single run.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,13 +13,13 @@ use crate::{Attempt, AttemptId, Digest, Input, KeyManifest, Outcome, Output, Pur
 const ATTEMPTS: i64 = 10;
 const OUTPUTS: u64 = 10;
 
-/// Queries are timed so many times, and the median counts.
+/// Number of repetitions of each query; the median is reported.
 const REPEATS: usize = 31;
 
-/// A query's name, and the query with a check of its answer.
+/// The name of a query, and the query with a check of its result.
 type Query<'a> = (&'static str, Box<dyn Fn() + 'a>);
 
-/// The record of one attempt of a run; each uses the first output of the one before it.
+/// The record of one attempt of a run. Each attempt uses the first output of the previous one.
 fn attempt(run: i64, position: i64) -> Attempt {
     let digest = |position: i64, output: u64| Digest::of_bytes(format!("{run} {position} {output}").as_bytes());
     let stage = format!("stage{position}");
@@ -98,7 +98,7 @@ fn measure(folder: &Path, ledger: &Ledger, run: i64) -> Vec<(&'static str, f64)>
         ("lineage", Box::new(|| assert_eq!(ledger.lineage(&artifact).unwrap().attempts.len(), 10))),
         ("instances", Box::new(|| assert_eq!(ledger.instances().unwrap().len(), 10))),
         ("without end", Box::new(|| assert!(ledger.without_end().unwrap().is_empty()))),
-        ("stamp", Box::new(|| assert!(ledger.sound_stamp(&artifact).unwrap().is_none()))),
+        ("stamp", Box::new(|| assert!(ledger.verified_stat(&artifact).unwrap().is_none()))),
     ];
     let median = |query: &dyn Fn()| {
         let mut times: Vec<f64> = (0..REPEATS)

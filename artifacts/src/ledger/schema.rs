@@ -5,7 +5,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-/// Never edited once released: what changes is added at the end.
+/// Never edit a released migration; append a new one.
 const MIGRATIONS: &[&str] = &[
     "
 -- Texts that many rows share: configurations and records of the environment.
@@ -111,7 +111,8 @@ ALTER TABLE attempts ADD COLUMN remote TEXT;
 /// The version that this code reads and writes.
 pub(crate) const VERSION: u32 = MIGRATIONS.len() as u32;
 
-/// Brings a ledger to [`VERSION`], all in one transaction. Does nothing to one that is there, or beyond.
+/// Migrates a ledger to [`VERSION`] in one transaction. Does nothing if the ledger already has this version or a newer
+/// one.
 pub(crate) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
     let version: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;

@@ -1,4 +1,4 @@
-//! Addresses of remotes, and the clients that they stand for.
+//! Addresses of remotes, and the clients for them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,15 +14,15 @@ use url::Url;
 
 use super::RemoteError;
 
-/// How long a request may take to connect, and to send what was asked for.
+/// Timeouts for connecting and for a whole request.
 const CONNECT: Duration = Duration::from_secs(10);
 const REQUEST: Duration = Duration::from_secs(120);
 
-/// How often, and how long in all, a request that a server could not answer is made again.
+/// Number of retries of a request that the server could not answer, and their total time limit.
 const RETRIES: usize = 4;
 const RETRY_FOR: Duration = Duration::from_secs(30);
 
-/// An address that a client can be made for.
+/// A valid address of a remote.
 #[derive(Debug)]
 pub(super) struct Address {
     /// As it was given, without a slash at its end.
@@ -32,7 +32,7 @@ pub(super) struct Address {
     pub provider: Provider,
 }
 
-/// Who keeps the objects.
+/// The storage provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Provider {
     Folder,
@@ -42,7 +42,7 @@ pub(super) enum Provider {
 }
 
 impl Provider {
-    /// Returns what the names of its variables begin with.
+    /// Returns the prefix of the provider's environment variables.
     fn variables(self) -> &'static str {
         match self {
             Self::Folder => "",
@@ -52,7 +52,7 @@ impl Provider {
         }
     }
 
-    /// Returns variables of which one at least says who is asking; the first are the usual ones.
+    /// Returns sets of variables, at least one of which must be set to provide credentials. The usual ones come first.
     fn credentials(self) -> &'static [&'static str] {
         match self {
             Self::Folder => &[],
@@ -88,7 +88,7 @@ impl Provider {
         }
     }
 
-    /// Returns the usual variables, for people.
+    /// Returns the usual variables, for display.
     pub(super) fn usual(self) -> &'static str {
         match self {
             Self::Folder => "",
@@ -108,7 +108,7 @@ impl Provider {
         }
     }
 
-    /// Returns what objects are kept in.
+    /// Returns the provider's word for a container of objects.
     pub(super) fn container(self) -> &'static str {
         match self {
             Self::Folder => "folder",
@@ -119,17 +119,17 @@ impl Provider {
 }
 
 impl Address {
-    /// Reads an address.
+    /// Parses an address.
     ///
     /// # Errors
-    /// [`RemoteError::Url`], in which no password stands.
+    /// Returns [`RemoteError::Url`], without passwords, if the address is invalid.
     pub(super) fn parse(text: &str) -> Result<Self, RemoteError> {
         let wrong = |why: &str| RemoteError::Url { url: without_secrets(text), why: why.to_owned() };
         let url = Url::parse(text).map_err(|error| match error {
             url::ParseError::RelativeUrlWithoutBase => wrong("it does not say what kind of place it is"),
             error => wrong(&error.to_string()),
         })?;
-        // `abfs://container@account/…` is how Azure writes it; a password is none of an address.
+        // Azure writes `abfs://container@account/…`. A password is not part of an address.
         if url.password().is_some() || (!url.username().is_empty() && !url.scheme().starts_with("abfs")) {
             return Err(wrong("credentials are taken from the environment, not from the address"));
         }
@@ -163,10 +163,11 @@ impl Address {
         }
     }
 
-    /// Makes the client, with what the environment says.
+    /// Creates the client, configured by the environment.
     ///
     /// # Errors
-    /// [`RemoteError::Credentials`] if there are none, or they cannot be used; [`RemoteError::Url`].
+    /// Returns [`RemoteError::Credentials`] if credentials are missing or unusable, and [`RemoteError::Url`] if the
+    /// address is invalid.
     pub(super) fn connect(
         &self,
         environment: impl IntoIterator<Item = (String, String)>,
@@ -181,14 +182,14 @@ impl Address {
         if !options.iter().any(|(name, _)| credentials.contains(&name.as_str())) {
             return Err(RemoteError::Credentials { url: self.url.clone(), usual: provider.usual() });
         }
-        // Fails only if another one is in use already, which is as good.
+        // This fails only if another provider is already installed, which works too.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let retry = RetryConfig { backoff: BackoffConfig::default(), max_retries: RETRIES, retry_timeout: RETRY_FOR };
-        // Whoever names a server as http:// means it.
+        // An explicit http:// address allows plain HTTP.
         let plain =
             options.iter().any(|(name, value)| name.starts_with(provider.endpoint()) && value.starts_with("http://"));
         let client = ClientOptions::new().with_connect_timeout(CONNECT).with_timeout(REQUEST).with_allow_http(plain);
-        /// Each builder has keys of a type of its own.
+        /// Each builder has its own type of configuration keys.
         macro_rules! build {
             ($builder:ty) => {{
                 let builder = <$builder>::new().with_url(&self.url).with_client_options(client).with_retry(retry);
@@ -210,7 +211,7 @@ impl Address {
     }
 }
 
-/// Returns an address as it may be printed: whatever might be a password is left out.
+/// Returns an address that is safe to print: everything that might be a password is removed.
 fn without_secrets(text: &str) -> String {
     let text = text.split(['?', '#']).next().unwrap_or_default();
     match (text.find("://"), text.rfind('@')) {

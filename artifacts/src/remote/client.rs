@@ -12,35 +12,35 @@ use tokio::runtime::Runtime;
 
 use super::error::LIST;
 use super::{Remote, RemoteError};
+use crate::atomic_write::names_in;
 use crate::digest::Hasher;
-use crate::durable::names_in;
 use crate::{Digest, FileError};
 
-/// Bytes moved in one request; larger objects take several.
+/// Bytes transferred in one request. Larger objects take several requests.
 pub(super) const PART_BYTES: u64 = 8 << 20;
 
-/// The providers allow 10,000 parts an object: larger objects take larger ones.
-const MOST_PARTS: u64 = 9_000;
+/// Providers allow 10,000 parts per object. Very large objects use larger parts.
+const MAX_PARTS: u64 = 9_000;
 
 /// How often a wait looks whether it should end.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Returns how many bytes of an object of this size are moved in one request.
 pub(super) fn part_bytes(size: u64) -> u64 {
-    PART_BYTES.max(size.div_ceil(MOST_PARTS))
+    PART_BYTES.max(size.div_ceil(MAX_PARTS))
 }
 
-/// Returns what requests run on; any thread may wait for any of them.
+/// Returns the runtime for requests. Any thread can wait for any request.
 pub(super) fn runtime(url: &str) -> Result<Runtime, RemoteError> {
     let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
     Ok(built.map_err(|source| FileError::new("start the client for", url, source))?)
 }
 
 impl Remote {
-    /// Waits for an answer.
+    /// Waits for a response.
     ///
     /// # Errors
-    /// [`RemoteError::Stopped`].
+    /// Returns [`RemoteError::Stopped`] if `stopped` was set.
     pub(super) fn wait<T>(&self, request: impl Future<Output = T>) -> Result<T, RemoteError> {
         let mut request = pin!(request);
         self.runtime.block_on(async {
@@ -55,10 +55,11 @@ impl Remote {
         })
     }
 
-    /// Waits for an answer about an object.
+    /// Waits for the response to a request about an object.
     ///
     /// # Errors
-    /// [`RemoteError::Request`], [`RemoteError::Absent`], [`RemoteError::Stopped`].
+    /// Returns [`RemoteError::Request`] if the request fails, [`RemoteError::Absent`] if the object does not exist, and
+    /// [`RemoteError::Stopped`] if `stopped` was set.
     pub(super) fn ask<T>(
         &self,
         action: &'static str,
@@ -72,7 +73,7 @@ impl Remote {
         RemoteError::request(&self.address, action, self.place(path), error)
     }
 
-    /// Like [`ask`](Self::ask), for what may not be there.
+    /// Like [`ask`](Self::ask), for an object that may not exist.
     fn ask_for<T>(
         &self,
         action: &'static str,
@@ -86,25 +87,25 @@ impl Remote {
         }
     }
 
-    /// Returns what is known of an object; none if it is not there.
+    /// Returns the metadata of an object, or `None` if it does not exist.
     pub(super) fn head(&self, path: &Path) -> Result<Option<ObjectMeta>, RemoteError> {
         self.ask_for("look for", path, self.store.head(path))
     }
 
-    /// Returns a small object whole; none if it is not there.
+    /// Returns the content of a small object, or `None` if it does not exist.
     pub(super) fn get(&self, path: &Path) -> Result<Option<Vec<u8>>, RemoteError> {
         self.ask_for("read", path, async { Ok(self.store.get(path).await?.bytes().await?.to_vec()) })
     }
 
-    /// Writes a small object, which appears whole.
+    /// Writes a small object atomically.
     pub(super) fn put(&self, path: &Path, bytes: Vec<u8>) -> Result<PutResult, RemoteError> {
         self.ask("write", path, self.store.put(path, bytes.into()))
     }
 
-    /// Returns whether anything lies below the remote's address; in a folder, hidden files are nothing.
+    /// Returns whether any object exists below the remote's address. In a folder, hidden files do not count.
     pub(super) fn holds_anything(&self) -> Result<bool, RemoteError> {
         if let Some(folder) = self.address.folder() {
-            // `FORMAT#1` is what another first push is just writing, before it gets its name.
+            // `FORMAT#1` is the temporary name of the file that a concurrent first push is writing.
             let is_nothing = |name: &OsString| {
                 let name = name.to_string_lossy();
                 name == "lost+found" || name.starts_with('.') || name.starts_with("FORMAT#")
@@ -117,8 +118,8 @@ impl Remote {
         Ok(first.transpose().map_err(|error| self.failed(LIST, &prefix, &error))?.is_some())
     }
 
-    /// Reads an object that should have `size` bytes, and gives them to `each` part by part; returns their digest. Never
-    /// reads more.
+    /// Reads an object that should have `size` bytes and passes them to `each` part by part. Returns their digest. It
+    /// never reads more than `size` bytes.
     pub(super) fn read(
         &self,
         path: &Path,

@@ -1,28 +1,29 @@
-//! What can go wrong with a remote: always with its place and the way out, and never with a credential.
+//! Errors of remotes. Each has the location and a hint, and never contains credentials.
 
 use crate::{AttemptFileError, CacheError, Digest, FileError, Untrusted};
 
 use super::address::{Address, Provider};
 use super::{VERSION, WORD};
 
-/// What listing is called in messages. A place that is not there cannot be listed, an empty one can.
+/// The name of the list operation in messages. Listing fails if the location does not exist, and succeeds if it is
+/// empty.
 pub(super) const LIST: &str = "list";
 
-/// What can go wrong with a remote.
+/// An error of a remote.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
-    /// An address that is none.
+    /// The address is invalid.
     #[error(
         "{url:?} is no address of a remote: {why} (expected s3://bucket/path, gs://bucket/path, az://container/path or \
          file:///path)"
     )]
     Url {
-        /// The address, without what may be a password.
+        /// The address, without passwords.
         url: String,
-        /// What is wrong with it.
+        /// The problem.
         why: String,
     },
-    /// Nothing says who is asking.
+    /// There are no credentials.
     #[error("no credentials for {url}: set {usual} in the environment")]
     Credentials {
         /// The remote's address.
@@ -33,13 +34,13 @@ pub enum RemoteError {
     /// It cannot be reached, or refuses.
     #[error("cannot {action} {place}: {why} ({way_out})")]
     Request {
-        /// What was tried, as a verb that fits after "cannot".
+        /// The failed operation, as a verb that follows "cannot".
         action: &'static str,
-        /// On what.
+        /// The location.
         place: String,
-        /// What the remote, or the way to it, said.
+        /// The reason given by the remote or the network.
         why: String,
-        /// What a person can do about it.
+        /// A hint on how to fix it.
         way_out: String,
     },
     /// Its folder, bucket or container is not there.
@@ -47,16 +48,16 @@ pub enum RemoteError {
     Absent {
         /// The remote's address.
         url: String,
-        /// What is not there.
+        /// The kind of the missing thing.
         what: &'static str,
     },
-    /// The place holds something else.
+    /// The location has other content.
     #[error("{url} is no remote, and not empty: nothing was touched; name a new or empty folder in it")]
     NotARemote {
         /// Its address.
         url: String,
     },
-    /// A newer version made it, or its FORMAT is damaged.
+    /// A newer version created the remote, or its `FORMAT` is damaged.
     #[error(
         "the remote {url} says that its format is {found:?}, and this version knows \"{WORD} {VERSION}\": nothing was \
          touched; use the version that made it, or another address"
@@ -64,10 +65,10 @@ pub enum RemoteError {
     Format {
         /// Its address.
         url: String,
-        /// What it says of itself, as far as it can be shown.
+        /// The format found there, as far as it can be shown.
         found: String,
     },
-    /// An object that is not what its name says.
+    /// The content of an object does not match its name.
     #[error(
         "the remote returned wrong bytes for artifact {}: {place} has the digest {} (a push from a store that has the \
          result mends it)",
@@ -77,7 +78,7 @@ pub enum RemoteError {
     WrongBytes {
         /// The artifact.
         digest: Digest,
-        /// The digest of what came.
+        /// The digest of the received bytes.
         found: Digest,
         /// The object's address.
         place: String,
@@ -99,7 +100,7 @@ pub enum RemoteError {
     /// A record that is damaged.
     #[error("the remote's record of a result cannot be used: {0} (a push from a store that has the result mends it)")]
     Record(#[from] AttemptFileError),
-    /// A record that a newer version made.
+    /// A newer version wrote the record.
     #[error(
         "the record {place} has the format {found:?}, which this version does not know: use the version that made it, \
          or a newer one"
@@ -107,10 +108,10 @@ pub enum RemoteError {
     NewerRecord {
         /// The record's address.
         place: String,
-        /// What it says of itself, as far as it can be shown.
+        /// The format found there, as far as it can be shown.
         found: String,
     },
-    /// A record of something else than what was asked for.
+    /// The record belongs to another key or attempt.
     #[error("the record {place} is of no use here: {what}")]
     OtherRecord {
         /// The record's address.
@@ -118,7 +119,7 @@ pub enum RemoteError {
         /// In which way.
         what: String,
     },
-    /// A result that nobody who is trusted vouches for.
+    /// The result has no signature by a trusted key.
     #[error(transparent)]
     Untrusted(#[from] Untrusted),
     /// Somebody asked for an end.
@@ -133,7 +134,7 @@ pub enum RemoteError {
 }
 
 impl RemoteError {
-    /// Returns whether it is about one result alone, and others may still come or go.
+    /// Returns whether the error concerns a single result, so that other results can still be transferred.
     pub fn is_of_one_result(&self) -> bool {
         match self {
             Self::WrongBytes { .. }
@@ -157,12 +158,12 @@ impl RemoteError {
         }
     }
 
-    /// Returns whether the address or the environment is wrong, and nothing was tried.
+    /// Returns whether the address or the environment is wrong, so that nothing was tried.
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Url { .. } | Self::Credentials { .. })
     }
 
-    /// A client that cannot be made.
+    /// The client cannot be created.
     pub(super) fn client(address: &Address, error: &object_store::Error) -> Self {
         let way_out = format!("check {} in the environment", address.provider.usual());
         Self::Request { action: "open", place: address.url.clone(), why: said(error), way_out }
@@ -191,8 +192,8 @@ impl RemoteError {
     }
 }
 
-/// Returns what lies at the bottom of an error: what is above it repeats addresses, which may be signed, and bodies of
-/// answers, which repeat who was asking.
+/// Returns the innermost error message. Outer messages repeat addresses, which may be signed, and response bodies,
+/// which may contain credentials.
 fn said(error: &object_store::Error) -> String {
     let mut bottom: &dyn std::error::Error = error;
     while let Some(source) = bottom.source() {

@@ -6,41 +6,41 @@ use object_store::ObjectMeta;
 
 use super::error::LIST;
 use super::{Remote, RemoteError, record};
-use crate::attempt_file::{AttemptFile, MOST_BYTES};
-use crate::durable::{self, Access};
+use crate::atomic_write::{self, Access};
+use crate::attempt_file::{AttemptFile, MAX_BYTES};
 use crate::lock::SharedLock;
 use crate::trust::{self, Refused, Signature, Untrusted};
 use crate::{ActionKey, Attempt, AttemptId, Cache, CacheError, FileError, Output, Trust};
 
-/// Of the results that a remote has of one key, so many are tried, the newest first.
-const MOST_TRIED: usize = 8;
+/// Maximum number of results tried for one key, newest first.
+const MAX_TRIED: usize = 8;
 
 /// A result that is wished for.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
     /// Its key.
     pub key: &'a ActionKey,
-    /// The outputs that it must have; others may be among them.
+    /// The outputs that the result must have. It may have more.
     pub outputs: &'a [&'a str],
 }
 
-/// What a pull did for one key, or would do.
+/// The result of a pull of one key, or of its dry run.
 #[derive(Debug, Default)]
 pub struct Pulled {
-    /// The result, which look-ups find after a pull; none if the remote has none that can be used.
+    /// The pulled result, or `None` if the remote has no usable one.
     pub result: Option<Attempt>,
-    /// Objects that came, whatever they were for; the others were here.
+    /// Number of objects downloaded. The other objects were already in the store.
     pub objects: u64,
     /// Their size together.
     pub bytes: u64,
-    /// Newer results that could not be used, and why not: a person should be told.
+    /// Newer results that could not be used, and the reasons. The user should be warned about them.
     pub refused: Vec<RemoteError>,
 }
 
-/// What takes a result, with the signature that makes it one to believe where that is asked for.
+/// A callback that accepts a result, with its verified signature if one is required.
 type Taking<'a> = dyn FnMut(&Attempt, Option<&Signature>) -> Result<(), RemoteError> + 'a;
 
-/// A record on the remote, and what stands beside it.
+/// A record on the remote and the names of its signatures.
 struct Found {
     record: ObjectMeta,
     signatures: Vec<ObjectMeta>,
@@ -51,10 +51,10 @@ fn names(objects: &[ObjectMeta]) -> Vec<String> {
 }
 
 impl Remote {
-    /// Returns every key that the remote has results of.
+    /// Returns every key for which the remote has results.
     ///
     /// # Errors
-    /// [`RemoteError::Request`].
+    /// Returns [`RemoteError::Request`] if the remote cannot be listed.
     pub fn keys(&self) -> Result<Vec<ActionKey>, RemoteError> {
         let folder = self.path(["results"]);
         let listed = self.ask(LIST, &folder, self.store.list_with_delimiter(Some(&folder)))?;
@@ -62,10 +62,11 @@ impl Remote {
         Ok(names.collect())
     }
 
-    /// Says what [`pull`](Self::pull) would take. Records are read and sizes compared; no bytes come.
+    /// Returns what [`pull`](Self::pull) would download. It reads records and compares sizes, but downloads no objects.
     ///
     /// # Errors
-    /// [`RemoteError::Request`]; [`RemoteError::Cache`] for this side.
+    /// Returns [`RemoteError::Request`] if the remote cannot be reached, and [`RemoteError::Cache`] for an error of the
+    /// cache.
     pub fn look(&self, cache: &Cache, wanted: Wanted<'_>) -> Result<Pulled, RemoteError> {
         let mut pulled = Pulled::default();
         let (result, refused) = self.newest(cache, wanted, &mut |result, _| {
@@ -83,18 +84,20 @@ impl Remote {
         Ok(Pulled { result, refused, ..pulled })
     }
 
-    /// Fetches the newest result of a key with its outputs, and where a cache [trusts](Cache::trusting) keys, the newest that
-    /// one of them has signed. Every object is hashed before it is taken; a result with a
-    /// wrong or missing one is refused, and leaves nothing behind that a look-up finds. What came whole of an
-    /// interrupted pull does not come again. `progress` is called with the number of bytes that came.
+    /// Downloads the newest result of a key with its outputs. If the cache [trusts](Cache::trusting) keys, only results
+    /// signed by one of them are considered.
+    ///
+    /// Every object is hashed before it is stored. A result with a missing or wrong object is refused and not recorded.
+    /// Objects that were completely downloaded by an interrupted pull are not downloaded again. `progress` is called
+    /// with the number of bytes received.
     ///
     /// # Errors
-    /// [`RemoteError::Request`] if the remote cannot be reached; [`RemoteError::Cache`] and [`RemoteError::File`] for
-    /// this side.
+    /// Returns [`RemoteError::Request`] if the remote cannot be reached, and [`RemoteError::Cache`] or
+    /// [`RemoteError::File`] for an error of the cache.
     pub fn pull(&self, cache: &Cache, wanted: Wanted<'_>, progress: &dyn Fn(u64)) -> Result<Pulled, RemoteError> {
         let mut pulled = Pulled::default();
         let (result, refused) = self.newest(cache, wanted, &mut |result, signature| {
-            self.take(cache, result, signature, &mut pulled, progress)
+            self.store_result(cache, result, signature, &mut pulled, progress)
         })?;
         if let Some(trust) = cache.trust() {
             let untrusted = refused.iter().filter_map(|error| match error {
@@ -106,7 +109,7 @@ impl Remote {
         Ok(Pulled { result, refused, ..pulled })
     }
 
-    /// Tries the results of a key until `with` takes one, with the signature that makes it one to believe.
+    /// Tries the results of a key until `with` accepts one, with its verified signature if one is required.
     fn newest(
         &self,
         cache: &Cache,
@@ -128,15 +131,15 @@ impl Remote {
         Ok((None, refused))
     }
 
-    /// Returns the newest records of a key with the names of their signatures. However many unsigned ones somebody puts
-    /// there, those that say to be signed by a trusted key are among them.
+    /// Returns the newest records of a key with the names of their signatures. Records with a signature file of a
+    /// trusted key are always included, no matter how many unsigned ones the remote has.
     fn newest_records(&self, key: &ActionKey, trust: Option<&Trust>) -> Result<Vec<Found>, RemoteError> {
         let folder = self.results(key);
         let listed = self.ask(LIST, &folder, self.store.list_with_delimiter(Some(&folder)))?;
         let (mut records, others): (Vec<ObjectMeta>, Vec<ObjectMeta>) =
             listed.objects.into_iter().partition(|object| object.location.extension() == Some("json"));
         records.sort_by(|a, b| (b.last_modified, &b.location).cmp(&(a.last_modified, &a.location)));
-        let mut left = [MOST_TRIED; 2];
+        let mut left = [MAX_TRIED; 2];
         let found = records.into_iter().filter_map(|record| {
             let stem = record.location.filename()?.strip_suffix(".json")?.to_owned();
             let of_record = |object: &&ObjectMeta| {
@@ -164,7 +167,7 @@ impl Remote {
         let path = &found.record.location;
         let place = self.place(path);
         let other = |what: String| RemoteError::OtherRecord { place: place.clone(), what };
-        if found.record.size > MOST_BYTES {
+        if found.record.size > MAX_BYTES {
             return Err(other("it is far too large".to_owned()));
         }
         let bytes = self.get(path)?.ok_or_else(|| other("it was removed just now".to_owned()))?;
@@ -189,17 +192,17 @@ impl Remote {
     ) -> Result<Signature, RemoteError> {
         let read = &mut |name: &str| -> Result<Vec<u8>, RemoteError> {
             let object = found.signatures.iter().find(|object| object.location.filename() == Some(name));
-            match object.filter(|object| object.size <= trust::MOST_BYTES) {
+            match object.filter(|object| object.size <= trust::MAX_BYTES) {
                 Some(object) => Ok(self.get(&object.location)?.unwrap_or_default()),
                 None => Ok(Vec::new()),
             }
         };
-        let vouched = trust.vouched(Some(record), result, &names(&found.signatures), read)?;
-        vouched.map_err(|why| RemoteError::Untrusted(Untrusted { place: self.place(&found.record.location), why }))
+        let signature = trust.verified_signature(Some(record), result, &names(&found.signatures), read)?;
+        signature.map_err(|why| RemoteError::Untrusted(Untrusted { place: self.place(&found.record.location), why }))
     }
 
     /// Takes a result into the cache: all its objects first, then its record.
-    fn take(
+    fn store_result(
         &self,
         cache: &Cache,
         result: &Attempt,
@@ -216,7 +219,7 @@ impl Remote {
                     pulled.bytes += output.bytes;
                 }
             }
-            // Objects that no result mentions yet may have been swept while others came.
+            // Objects that no result references yet may have been removed by `gc` during the download.
             let _unswept = SharedLock::shared(&store.lock_file("objects"))?;
             if !result.outputs.iter().all(|output| store.contains(&output.digest)) {
                 continue;
@@ -235,12 +238,12 @@ impl Remote {
         }
     }
 
-    /// Fetches an object into the store, where it appears only if it is what its name says.
+    /// Downloads an object into the store. It is stored only if its content matches its digest.
     fn fetch(&self, cache: &Cache, output: &Output, progress: &dyn Fn(u64)) -> Result<(), RemoteError> {
         self.check_size(output)?;
         let path = self.object(&output.digest);
         let place = cache.store().path(&output.digest);
-        let mut file = durable::start_file(&cache.store().temporary())?;
+        let mut file = atomic_write::start_file(&cache.store().temporary())?;
         let found = self.read(&path, output.bytes, &mut |part| {
             file.write_all(part).map_err(FileError::of("write", &place))?;
             progress(part.len() as u64);
@@ -249,11 +252,10 @@ impl Remote {
         if found != output.digest {
             return Err(RemoteError::WrongBytes { digest: output.digest, found, place: self.place(&path) });
         }
-        Ok(durable::finish_file(file, &cache.store().place_for(&output.digest)?, Access::ReadOnly)?)
+        Ok(atomic_write::finish_file(file, &cache.store().place_for(&output.digest)?, Access::ReadOnly)?)
     }
 
-    /// Checks that an object is there with the size that the record says, so that no more is fetched than it should
-    /// have.
+    /// Checks that an object exists with the recorded size, so that a wrong object is not downloaded.
     fn check_size(&self, output: &Output) -> Result<(), RemoteError> {
         let path = self.object(&output.digest);
         let what = match self.head(&path)? {

@@ -14,13 +14,13 @@ use crate::trust::{self, Signature};
 use crate::{Attempt, Cache, CacheError, Digest, FileError, ObjectError, Output};
 use tfnas_attestations::keys::SigningKey;
 
-/// Parts of one object that are on their way at once.
+/// Number of parts of one object uploaded at once.
 const PARTS_AT_ONCE: usize = 4;
 
-/// How long a server may take to forget the parts of an upload that is given up.
+/// Time limit for telling the server to discard the parts of an aborted upload.
 const ABORT: Duration = Duration::from_secs(5);
 
-/// Pushes results of one store to one remote; shared by any number of threads.
+/// Pushes results of one store to one remote. It can be shared by any number of threads.
 #[derive(Debug)]
 pub struct Pusher<'a> {
     remote: &'a Remote,
@@ -29,12 +29,12 @@ pub struct Pusher<'a> {
     key: Option<&'a SigningKey>,
 }
 
-/// What a push of one result did.
+/// The result of a push of one result, or of its dry run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pushed {
     /// Whether its record was written: it was not there, or could not be read.
     pub recorded: bool,
-    /// Objects that were sent: they were not there, or were not what their names say.
+    /// Number of uploaded objects: those that the remote did not have, or whose content did not match their digest.
     pub objects: u64,
     /// Their size together.
     pub bytes: u64,
@@ -50,24 +50,26 @@ impl Pushed {
 }
 
 impl<'a> Pusher<'a> {
-    /// Prepares to push; nothing is sent yet.
+    /// Prepares a push. Nothing is uploaded yet.
     pub fn new(remote: &'a Remote, cache: &'a Cache) -> Self {
         Self { remote, cache, seen: Seen::open(cache.store(), remote), key: None }
     }
 
-    /// Signs what this store has made with a key. What was pulled into it is somebody else's: its signatures go on with it,
-    /// and it gets no other.
+    /// Signs results made in this store with a key. Pulled results keep the signatures that they came with and get no
+    /// new one.
     pub fn signing(self, key: Option<&'a SigningKey>) -> Self {
         Self { key, ..self }
     }
 
-    /// Sends a result, `progress` being called with the number of bytes that have gone. Each output is hashed before it
-    /// goes, and what is on the remote then, or was before, is read back and hashed; the record is written last.
+    /// Uploads a result. `progress` is called with the number of bytes sent.
+    ///
+    /// Each output is hashed before it is uploaded. Objects on the remote, old and new, are read back and hashed. The
+    /// record is written last.
     ///
     /// # Errors
-    /// [`RemoteError::Request`]; [`RemoteError::Cache`] for an output that is missing or damaged on this side;
-    /// [`RemoteError::WrongBytes`] if the remote gives back something else than it was sent. What was sent until then
-    /// stays, and is not sent again.
+    /// Returns [`RemoteError::Request`] if a request fails, [`RemoteError::Cache`] if an output is missing or damaged
+    /// in the store, and [`RemoteError::WrongBytes`] if the remote returns other bytes than it was sent. Objects that
+    /// were already uploaded stay and are not uploaded again.
     pub fn push(&self, result: &Attempt, progress: &dyn Fn(u64)) -> Result<Pushed, RemoteError> {
         self.remote.mark()?;
         let mut pushed = Pushed::default();
@@ -91,10 +93,10 @@ impl<'a> Pusher<'a> {
         Ok(pushed)
     }
 
-    /// Says what [`push`](Self::push) would do. Sizes are compared, bytes are not read.
+    /// Returns what [`push`](Self::push) would upload. It compares sizes and does not read objects.
     ///
     /// # Errors
-    /// [`RemoteError::Request`].
+    /// Returns [`RemoteError::Request`] if the remote cannot be reached.
     pub fn compare(&self, result: &Attempt) -> Result<Pushed, RemoteError> {
         let mut pushed = Pushed { recorded: !self.has_record(result)?, ..Pushed::default() };
         pushed.signatures = self.absent_signatures(result)?.len() as u64;
@@ -115,7 +117,7 @@ impl<'a> Pusher<'a> {
             return Ok(true);
         }
         Ok(match record::from_bytes(&bytes, &self.remote.place(&path)) {
-            // What is signed are its bytes, which somebody may have changed.
+            // The signature covers the bytes of the record, which may have been altered on the remote.
             Ok(_) if self.signs(result) => false,
             Err(error @ RemoteError::NewerRecord { .. }) if self.signs(result) => return Err(error),
             Ok(there) => there.id == result.id && there.key == result.key && there.outputs == result.outputs,
@@ -152,12 +154,12 @@ impl<'a> Pusher<'a> {
         self.remote.results(&result.key).join(name)
     }
 
-    /// Returns what the remote says of an object; none if it is not there, or has another size.
+    /// Returns the remote's metadata of an object, or `None` if it is missing or has another size.
     fn head(&self, output: &Output) -> Result<Option<ObjectMeta>, RemoteError> {
         Ok(self.remote.head(&self.remote.object(&output.digest))?.filter(|there| there.size == output.bytes))
     }
 
-    /// Returns whether an object is on the remote, and is what its name says.
+    /// Returns whether the remote has an object with the right content.
     fn is_there(&self, output: &Output) -> Result<bool, RemoteError> {
         let Some(there) = self.head(output)? else { return Ok(false) };
         let tag = there.e_tag.as_deref();
@@ -193,7 +195,8 @@ impl<'a> Pusher<'a> {
         Ok(())
     }
 
-    /// Sends a large object; it appears on the remote only if what was sent has its digest. Returns its entity tag.
+    /// Uploads a large object in parts. It appears on the remote only if the sent bytes have its digest. Returns its
+    /// entity tag.
     fn send_in_parts(
         &self,
         source: &mut File,
@@ -204,7 +207,7 @@ impl<'a> Pusher<'a> {
     ) -> Result<Option<String>, RemoteError> {
         let remote = self.remote;
         let upload = remote.ask("write", path, remote.store.put_multipart(path))?;
-        // Parts are sent by tasks, which are made within the runtime.
+        // Parts are uploaded by tasks, which must be spawned inside the runtime.
         let _within = remote.runtime.enter();
         let part = usize::try_from(part_bytes(output.bytes)).unwrap_or(usize::MAX);
         let mut upload = WriteMultipart::new_with_chunk_size(upload, part);
@@ -228,7 +231,7 @@ impl<'a> Pusher<'a> {
         match sound {
             Ok(()) => Ok(remote.ask("write", path, upload.finish())?.e_tag),
             Err(error) => {
-                // The error that matters is the first; what is left of the upload, providers remove.
+                // Report the first error. Providers remove the rest of an unfinished upload.
                 let _ = remote.runtime.block_on(async { tokio::time::timeout(ABORT, upload.abort()).await });
                 Err(error)
             }
@@ -236,7 +239,7 @@ impl<'a> Pusher<'a> {
     }
 }
 
-/// Reads a small object whole.
+/// Reads a whole small object.
 fn read_whole(source: &mut File, output: &Output, file: &std::path::Path) -> Result<Vec<u8>, RemoteError> {
     let mut bytes = Vec::new();
     read_blocks(source, &mut Vec::new(), |block| {
@@ -248,7 +251,7 @@ fn read_whole(source: &mut File, output: &Output, file: &std::path::Path) -> Res
     Ok(bytes)
 }
 
-/// What was read to be sent must be what was checked just before.
+/// Checks that the bytes read for the upload have the digest verified just before.
 fn check(digest: &Digest, found: Digest, file: &std::path::Path) -> Result<(), RemoteError> {
     if found == *digest {
         return Ok(());

@@ -6,7 +6,7 @@ use super::RemoteError;
 use crate::attempt_file::AttemptFile;
 use crate::{Attempt, Outcome, Purpose};
 
-/// What the formats of records begin with, whatever their version.
+/// The common prefix of the format tags of all versions.
 const FORMATS: &str = "tfnas.attempt.v";
 const FORMAT: &str = "tfnas.attempt.v1";
 
@@ -22,10 +22,11 @@ pub(super) fn to_bytes(result: &Attempt) -> Vec<u8> {
     AttemptFile::new(shared, None).to_text().into_bytes()
 }
 
-/// Reads what [`to_bytes`] wrote; `place` is for the error.
+/// Parses the output of [`to_bytes`]. `place` is used in the error.
 ///
 /// # Errors
-/// [`RemoteError::Record`], [`RemoteError::NewerRecord`]; [`RemoteError::OtherRecord`] for an attempt without a result.
+/// Returns [`RemoteError::Record`] if the record is invalid, [`RemoteError::NewerRecord`] if a newer version wrote it,
+/// and [`RemoteError::OtherRecord`] if the attempt has no result.
 pub(super) fn from_bytes(bytes: &[u8], place: &str) -> Result<Attempt, RemoteError> {
     if let Ok(Tagged { format }) = serde_json::from_slice(bytes)
         && format.starts_with(FORMATS)

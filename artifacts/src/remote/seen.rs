@@ -1,9 +1,9 @@
-//! Which objects of a remote this store has read and found sound, so that a push need not read them each time:
-//! `remotes/<digest of the address>`, a line an object of its digest and the entity tag it had then.
+//! Remembers which objects of a remote have been verified, so that a push need not read them each time. The file
+//! `remotes/<digest of the address>` has one line per object with its digest and entity tag.
 //!
-//! Only where tags change with the bytes: a folder's are made of times and sizes, which can be set back. Lines are only
-//! ever added, in one write each, so that several processes may; the last one of an object counts, and one that is cut
-//! off counts for nothing. The file may be removed at any time.
+//! This is used only for remotes whose entity tags depend on the content. The tags of a folder are made of times and
+//! sizes, which can be set back. Lines are only appended, in one write each, so several processes can write at once.
+//! The last line of an object counts, and a truncated line is ignored. The file may be deleted at any time.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use super::Remote;
 use crate::{Digest, Store};
 
-/// What is remembered of one remote.
+/// The verified objects of one remote.
 #[derive(Debug)]
 pub(super) struct Seen {
     tags: Mutex<HashMap<Digest, String>>,
@@ -21,7 +21,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Reads what a store remembers. Where nothing can be remembered, nothing is.
+    /// Reads the verified objects of a remote. If the file cannot be used, nothing is remembered.
     pub fn open(store: &Store, remote: &Remote) -> Self {
         if remote.address.folder().is_some() {
             return Self { tags: Mutex::default(), file: None };
@@ -37,18 +37,18 @@ impl Seen {
         Self { tags: Mutex::new(tags), file }
     }
 
-    /// Returns whether an object with this tag was found sound.
+    /// Returns whether an object with this entity tag was verified.
     pub fn is_sound(&self, digest: &Digest, tag: Option<&str>) -> bool {
         let tags = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
         tag.is_some() && tags.get(digest).map(String::as_str) == tag
     }
 
-    /// Remembers that an object with this tag is sound.
+    /// Remembers that an object with this entity tag was verified.
     pub fn remember(&self, digest: &Digest, tag: Option<&str>) {
         let (Some(tag), Some(mut file)) = (tag.filter(|tag| !tag.contains('\n')), self.file.as_ref()) else { return };
         let mut tags = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
         if tags.insert(*digest, tag.to_owned()).as_deref() != Some(tag) {
-            // What is not remembered is read again.
+            // If the write fails, the object is read again next time.
             let _ = file.write_all(format!("{digest} {tag}\n").as_bytes());
         }
     }

@@ -1,5 +1,5 @@
-//! Which results the last pull of a key did not believe, so that others can say why there is none:
-//! `remotes/refused/<key>`. What cannot be remembered is not; the files may be removed at any time.
+//! Remembers the untrusted results of the last pull of each key in `remotes/refused/<key>`, so that later commands can
+//! explain why there is no result. Write errors are ignored, and the files may be deleted at any time.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Trust, Untrusted};
-use crate::durable::{self, Access};
+use crate::atomic_write::{self, Access};
 use crate::{ActionKey, CacheError, Store};
 
-/// What a pull refused, and whom it trusted.
+/// The results that a pull refused, and the keys that were trusted then.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Refused {
     trusted: Vec<String>,
@@ -18,21 +18,21 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    /// Remembers what was refused of a key, which may be nothing.
+    /// Remembers the refused results of a key. The list may be empty.
     pub fn remember(store: &Store, key: &ActionKey, trust: &Trust, results: Vec<Untrusted>) {
         let path = path(store, key);
         if results.is_empty() {
-            let _ = durable::remove_file(&path);
+            let _ = atomic_write::remove_file(&path);
             return;
         }
         let refused = Self { trusted: trust.fingerprints(), results };
         if let (Ok(bytes), Some(folder)) = (serde_json::to_vec(&refused), path.parent()) {
-            let _ = durable::create_folder(folder);
-            let _ = durable::write_file(&path, &bytes, &store.temporary(), Access::Writable);
+            let _ = atomic_write::create_folder(folder);
+            let _ = atomic_write::write_file(&path, &bytes, &store.temporary(), Access::Writable);
         }
     }
 
-    /// Returns what was refused of a key when the same keys were trusted.
+    /// Returns the refused results of a key, if the same keys were trusted then.
     pub fn recall(store: &Store, key: &ActionKey, trust: &Trust) -> Vec<Untrusted> {
         let read = fs::read(path(store, key)).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
         read.filter(|refused| refused.trusted == trust.fingerprints())
@@ -40,17 +40,17 @@ impl Refused {
             .unwrap_or_default()
     }
 
-    /// Removes what is remembered of keys that have a result.
+    /// Removes the entries of keys that have a result.
     pub fn forget_settled(
         store: &Store,
         has_result: impl Fn(&ActionKey) -> Result<bool, CacheError>,
     ) -> Result<(), CacheError> {
         let folder = folder(store);
-        for name in durable::names_in(&folder)? {
+        for name in atomic_write::names_in(&folder)? {
             if let Ok(key) = name.to_string_lossy().parse()
                 && has_result(&key)?
             {
-                durable::remove_file(&folder.join(name))?;
+                atomic_write::remove_file(&folder.join(name))?;
             }
         }
         Ok(())

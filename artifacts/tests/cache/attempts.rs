@@ -10,7 +10,7 @@ fn a_committed_result_is_found_by_its_key_and_by_no_other() {
     let cache = Cache::open(folder.path()).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
     let key = manifest("search", 1, &[]);
-    assert!(cache.take(&run, &key.key()).unwrap().result.is_none());
+    assert!(cache.find_and_use(&run, &key.key()).unwrap().result.is_none());
     let open = begin(&cache, &run, attempt("search@1", key.clone()));
     fs::write(open.resume_folder().join("epoch"), "3").unwrap();
     let (outputs, resume) = (open.output_folder().to_owned(), open.resume_folder().to_owned());
@@ -43,7 +43,7 @@ fn a_failed_attempt_keeps_the_earlier_result_its_log_and_its_resume_point() {
     assert_eq!(failed.outcome, Some(Outcome::Failed));
     assert_eq!(fs::read_to_string(log).unwrap(), "out of memory\n");
     assert!(resume.join("epoch").exists());
-    assert_eq!(cache.take(&run, &key.key()).unwrap().result.unwrap().id, good.id);
+    assert_eq!(cache.find_and_use(&run, &key.key()).unwrap().result.unwrap().id, good.id);
     assert_eq!(cache.ledger().last_attempt("train").unwrap().unwrap().cause.unwrap(), "killed by signal 9");
     assert_eq!(cache.ledger().last_result("train").unwrap().unwrap().id, good.id);
     let open = begin(&cache, &run, attempt("train", key));
@@ -76,12 +76,12 @@ fn a_damaged_output_is_set_aside_reported_and_remade() {
     let plan = cache.find(&key.key()).unwrap();
     assert!(plan.result.is_none() && plan.lost.len() == 1, "a plan sees it and changes nothing");
     assert!(cache.store().path(&out(&made)).exists());
-    let hit = cache.take(&run, &key.key()).unwrap();
+    let hit = cache.find_and_use(&run, &key.key()).unwrap();
     assert!(hit.result.is_none());
     assert!(hit.lost[0].to_string().contains("quarantine"), "{}", hit.lost[0]);
-    assert!(cache.take(&run, &key.key()).unwrap().lost[0].to_string().contains("not in the store"));
+    assert!(cache.find_and_use(&run, &key.key()).unwrap().lost[0].to_string().contains("not in the store"));
     let again = make(&cache, &run, "parse", &key);
-    assert_eq!(cache.take(&run, &key.key()).unwrap().result.unwrap().id, again.id);
+    assert_eq!(cache.find_and_use(&run, &key.key()).unwrap().result.unwrap().id, again.id);
 }
 
 #[test]
@@ -92,9 +92,9 @@ fn several_results_of_a_key_are_kept_and_an_older_one_steps_in() {
     let key = manifest("lookup", 1, &[]);
     let first = finish(&cache, begin(&cache, &run, attempt("lookup", key.clone())), &[("out", b"1".into())]).unwrap();
     let second = finish(&cache, begin(&cache, &run, attempt("lookup", key.clone())), &[("out", b"2".into())]).unwrap();
-    assert_eq!(cache.take(&run, &key.key()).unwrap().result.unwrap().id, second.id);
+    assert_eq!(cache.find_and_use(&run, &key.key()).unwrap().result.unwrap().id, second.id);
     fs::remove_file(cache.store().path(&out(&second))).unwrap();
-    let hit = cache.take(&run, &key.key()).unwrap();
+    let hit = cache.find_and_use(&run, &key.key()).unwrap();
     assert_eq!(hit.result.unwrap().id, first.id);
     assert_eq!(hit.lost.len(), 1);
     assert_eq!(cache.ledger().attempts_of(&key.key()).unwrap().len(), 2);
@@ -109,7 +109,7 @@ fn what_a_check_made_is_recorded_and_never_looked_up() {
     let mut check = attempt("search", key.clone());
     check.purpose = Purpose::Check;
     finish(&cache, begin(&cache, &run, check), &[("out", b"x".into())]).unwrap();
-    assert!(cache.take(&run, &key.key()).unwrap().result.is_none());
+    assert!(cache.find_and_use(&run, &key.key()).unwrap().result.is_none());
     assert_eq!(cache.ledger().attempts_of(&key.key()).unwrap()[0].purpose, Purpose::Check);
 }
 

@@ -61,7 +61,7 @@ fn what_a_run_under_way_made_used_or_took_in_stays() {
     let unused = make(&cache, &earlier, "split", &manifest("split", 2, &[]));
     cache.end_run(earlier, Outcome::Done).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
-    cache.take(&run, &used.key).unwrap();
+    cache.find_and_use(&run, &used.key).unwrap();
     let table = cache.store().ingest_bytes(b"a table that no attempt mentions yet").unwrap();
     let open = begin(&cache, &run, attempt("search", manifest("search", 1, &[("list", out(&used))])));
     fs::write(open.output_folder().join("out"), "half").unwrap();

@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use tfnas_artifacts::{Cache, Outcome, Retention, Waiting};
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 use crate::work::{attempt, content, failure, finish, manifest, new_run};
 
@@ -42,11 +42,11 @@ fn work_through(store: &Path, pause: Duration) {
     let run = cache.begin_run(&new_run()).unwrap();
     for number in 0..KEYS {
         let key = manifest("stage", number, &[]);
-        if cache.take(&run, &key.key()).unwrap().result.is_some() {
+        if cache.find_and_use(&run, &key.key()).unwrap().result.is_some() {
             continue;
         }
         let lock = cache.lock(&key.key(), &mut |_| Waiting::GoOn).unwrap().unwrap();
-        if cache.take(&run, &key.key()).unwrap().result.is_some() {
+        if cache.find_and_use(&run, &key.key()).unwrap().result.is_some() {
             continue;
         }
         let open = cache.begin_attempt(&run, lock, attempt("stage", key.clone())).unwrap();
@@ -97,7 +97,7 @@ fn killed_at_any_instant_nothing_but_the_attempt_under_way_is_lost() {
         let mut before = 0;
         for kill in 0..8 {
             let mut helper = start_helper(&store, 0);
-            let wait = Stream::new(seed, Purpose::Synthetic, 0, kill).between(1.0, 60.0);
+            let wait = Stream::new(seed, StreamId::Synthetic, 0, kill).between(1.0, 60.0);
             sleep(Duration::from_secs_f64(wait / 1e3));
             helper.kill().unwrap();
             kills_within += u32::from(!helper.wait().unwrap().success());

@@ -69,7 +69,7 @@ fn a_full_disk_fails_the_attempt_and_nothing_else() {
     cache.fail(open, failure(&error)).unwrap();
     assert!(cache.store().ingest_file(&large).unwrap_err().to_string().contains("no space left"));
     disk.wait_for_room();
-    assert_eq!(cache.take(&run, &good.key).unwrap().result.unwrap().id, good.id);
+    assert_eq!(cache.find_and_use(&run, &good.key).unwrap().result.unwrap().id, good.id);
     assert!(cache.find(&key.key()).unwrap().result.is_none());
     assert!(cache.verify(&|_| {}).unwrap().is_sound());
 }

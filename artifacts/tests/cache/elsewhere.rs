@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use tfnas_artifacts::{Cache, CacheError, LedgerPlaceError};
+use tfnas_artifacts::{Cache, CacheError, LedgerPathError};
 
 use crate::work::{make, manifest, new_run, rebuild};
 
@@ -38,9 +38,7 @@ fn a_store_has_one_ledger_and_says_how_it_is_moved() {
         make(&cache, &run, "split", &key);
     }
     let refused = Cache::open_with_ledger(&root, Some(&ledger));
-    let Err(CacheError::LedgerPlace(error @ LedgerPlaceError::Elsewhere { .. })) = refused else {
-        panic!("two ledgers")
-    };
+    let Err(CacheError::LedgerPath(error @ LedgerPathError::Elsewhere { .. })) = refused else { panic!("two ledgers") };
     assert!(error.to_string().contains("move the file there"), "{error}");
     // As the message says; what SQLite has not copied yet moves with it.
     for suffix in ["", "-wal", "-shm"] {
@@ -64,5 +62,5 @@ fn a_ledger_that_cannot_be_seen_from_here_is_no_empty_one() {
     let error = Cache::open(&root).unwrap_err().to_string();
     assert!(error.contains("disk-of-this-machine") && error.contains("cache rebuild"), "{error}");
     fs::write(root.join("ledger.path"), "relative\n").unwrap();
-    assert!(matches!(Cache::open(&root), Err(CacheError::LedgerPlace(LedgerPlaceError::Unreadable { .. }))));
+    assert!(matches!(Cache::open(&root), Err(CacheError::LedgerPath(LedgerPathError::Unreadable { .. }))));
 }

@@ -14,8 +14,8 @@ fn runs_are_listed_with_what_they_made_and_what_they_used() {
     cache.end_run(first, Outcome::Done).unwrap();
     assert!(!cache.is_under_way(first_id));
     let second = cache.begin_run(&new_run()).unwrap();
-    cache.take(&second, &key.key()).unwrap();
-    cache.take(&second, &key.key()).unwrap();
+    cache.find_and_use(&second, &key.key()).unwrap();
+    cache.find_and_use(&second, &key.key()).unwrap();
     let ledger = cache.ledger();
     assert_eq!(ledger.made_by(first_id).unwrap(), std::slice::from_ref(&made));
     assert!(ledger.used_by(first_id).unwrap().is_empty());

@@ -431,7 +431,7 @@ fn a_pull_counts_as_a_use_and_is_safe_from_a_gc_while_its_run_is_open() {
     let results = sites.push();
     let run = sites.there.begin_run(&new_run()).unwrap();
     sites.pull(&results[0].key);
-    sites.there.take(&run, &results[0].key).unwrap().result.unwrap();
+    sites.there.find_and_use(&run, &results[0].key).unwrap().result.unwrap();
     let nothing = Retention { keep_last: Some(0), max_bytes: Some(0) };
     assert!(sites.there.gc(&nothing).unwrap().attempts.is_empty());
     assert_eq!(sites.there.ledger().used_by(run.id()).unwrap()[0].id, results[0].id);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use object_store::ObjectStoreExt;
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
-use tfnas_artifacts::{Attempt, Distrust, Pushed, Pusher, Remote, RemoteError, Untrusted};
+use tfnas_artifacts::{Attempt, Pushed, Pusher, Remote, RemoteError, TrustError, Untrusted};
 use tfnas_attestations::keys::SigningKey;
 
 use crate::remote::{Sites, pull, several_parts};
@@ -81,7 +81,7 @@ fn s3_keeps_signatures_beside_results() {
     let remote = open("signed", &[]).unwrap();
     Pusher::new(&remote, &sites.here).push(&result, &|_| {}).unwrap();
     let pulled = pull(&remote, &there, &result.key);
-    let [RemoteError::Untrusted(Untrusted { place, why: Distrust::Unsigned })] = &pulled.refused[..] else {
+    let [RemoteError::Untrusted(Untrusted { place, why: TrustError::Unsigned })] = &pulled.refused[..] else {
         panic!("{pulled:?}")
     };
     assert!(place.starts_with("s3://") && place.contains(result.id.as_str()), "{place}");

@@ -1,19 +1,21 @@
+//! Errors of reading, writing and using keys.
+
 use std::io;
 
-/// A key that cannot be read, written or used. `place` is the file, or where the text came from.
+/// The reason why a key cannot be read, written or used. `place` is the file, or the source of the text.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// A file that cannot be opened, read or written.
     #[error("cannot {action} the key {place}: {source}")]
     File {
-        /// What was tried, as a verb.
+        /// The failed operation, as a verb.
         action: &'static str,
         /// The file.
         place: String,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// There is something under a name that a key is to be written to.
+    /// A file with the name of the new key already exists.
     #[error("{place} exists, and a key is never overwritten: name another file, or move this one away")]
     Exists {
         /// The file.
@@ -32,7 +34,7 @@ pub enum KeyError {
     NotAKeyFile {
         /// The file.
         place: String,
-        /// What it is.
+        /// What it contains instead.
         what: &'static str,
     },
     /// A text that is not that of a key in PEM.
@@ -40,7 +42,7 @@ pub enum KeyError {
     NotPem {
         /// Where it came from.
         place: String,
-        /// What was expected.
+        /// The expected content.
         wanted: &'static str,
     },
     /// A public key where a private one is needed, or the other way round.
@@ -48,9 +50,9 @@ pub enum KeyError {
     OtherKind {
         /// Where it came from.
         place: String,
-        /// What it is.
+        /// What it contains instead.
         found: &'static str,
-        /// What was expected.
+        /// The expected content.
         wanted: &'static str,
     },
     /// A private key with a password.
@@ -82,14 +84,14 @@ pub enum KeyError {
         /// The algorithm or curve.
         found: String,
     },
-    /// A PEM text whose content is damaged.
+    /// The content of the PEM block is damaged.
     #[error("the {kind} {place} is damaged: {why}")]
     Damaged {
-        /// What it says to be.
+        /// The label of the block.
         kind: &'static str,
         /// Where it came from.
         place: String,
-        /// What is wrong with it.
+        /// The problem.
         why: String,
     },
     /// The system has no random numbers.

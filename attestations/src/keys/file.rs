@@ -1,4 +1,4 @@
-//! Files of keys: read within bounds and by one handle, written once.
+//! Reading and writing key files: limited in size, checked and read through one file handle, never overwritten.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read, Write};
@@ -9,8 +9,8 @@ use p256::elliptic_curve::zeroize::Zeroizing;
 
 use super::KeyError;
 
-/// A key's PEM text has some 240 bytes; explanations may stand around it.
-const MOST_BYTES: u64 = 64 << 10;
+/// Maximum size of a key file. The PEM text of a key has about 240 bytes; explanatory text may surround it.
+const MAX_BYTES: u64 = 64 << 10;
 
 /// The permissions of group and others.
 const OF_OTHERS: u32 = 0o077;
@@ -22,7 +22,7 @@ pub(super) struct KeyText {
     mode: u32,
 }
 
-/// Who may read a key.
+/// Who may read a key file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Readers {
     Owner,
@@ -44,10 +44,9 @@ pub(super) fn read(path: &Path) -> Result<KeyText, KeyError> {
     if !metadata.is_file() {
         return Err(KeyError::NotAKeyFile { place, what: "no regular file" });
     }
-    let mut bytes =
-        Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len().min(MOST_BYTES)).unwrap_or(0) + 1));
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed("read"))?;
-    if bytes.len() as u64 > MOST_BYTES {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len().min(MAX_BYTES)).unwrap_or(0) + 1));
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed("read"))?;
+    if bytes.len() as u64 > MAX_BYTES {
         return Err(KeyError::NotAKeyFile { place, what: "far too large" });
     }
     match str::from_utf8(&bytes) {
@@ -60,7 +59,7 @@ pub(super) fn read(path: &Path) -> Result<KeyText, KeyError> {
 }
 
 impl KeyText {
-    /// Checks that nobody but its owner can read or change the file.
+    /// Checks that only its owner can read or change the file.
     pub fn check_private(&self, path: &Path) -> Result<(), KeyError> {
         match self.mode & OF_OTHERS {
             0 => Ok(()),

@@ -1,8 +1,8 @@
-//! ECDSA P-256 keys in PEM files: the kind of key that the reference verifiers of every format here accept.
+//! ECDSA P-256 keys in PEM files. All reference verifiers of the formats in this crate accept this kind of key.
 //!
-//! A private key is a PKCS#8 file, or one of SEC 1, that its owner alone may read, a public key an SPKI file, both without a
-//! password and as `openssl` writes them. A path may be a symbolic link, as where a machine is given its secrets by mounting them; what is
-//! checked is the file that it leads to, by the handle that is then read. Nothing here prints a private key.
+//! A private key is a PKCS#8 or SEC 1 file that only its owner can read. A public key is an SPKI file. Both have no
+//! password and the form that `openssl` writes. A path may be a symbolic link, because secrets are often mounted that
+//! way; the checks use the handle of the target file that is then read. Private keys are never printed.
 
 mod error;
 mod file;

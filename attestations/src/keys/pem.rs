@@ -1,4 +1,4 @@
-//! What a PEM text says to be, so that a wrong file is told by name.
+//! Recognizes the kind of a PEM text, so that errors can name what a wrong file contains.
 
 use p256::SecretKey;
 use p256::elliptic_curve::zeroize::Zeroizing;
@@ -13,7 +13,7 @@ use super::KeyError;
 pub(super) const PRIVATE: &str = "private key";
 pub(super) const PUBLIC: &str = "public key";
 
-/// Algorithms whose keys are met in files of this kind.
+/// Algorithms of other keys often found in files of this kind.
 const KNOWN: &[(&str, &str)] = &[
     ("1.2.840.113549.1.1.1", "RSA"),
     ("1.2.840.113549.1.1.10", "RSA-PSS"),
@@ -29,11 +29,11 @@ const KNOWN: &[(&str, &str)] = &[
 const ELLIPTIC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 
-/// What OpenSSL writes before a private key to name its curve, which the key names itself.
+/// The label of the block in which OpenSSL names the curve before a private key. The key also names it.
 const PARAMETERS: &str = "EC PARAMETERS";
 
-/// Returns the block of a text that holds a key; what stands around it is ignored, as RFC 7468 allows, and so is the block of
-/// the curve that OpenSSL writes before a key.
+/// Returns the block that contains a key. Text around it is ignored, as RFC 7468 allows, and so is the curve block that
+/// OpenSSL writes before a key.
 fn block<'a>(text: &'a str, place: &str, wanted: &'static str) -> Result<(&'a str, &'a str), KeyError> {
     let not_pem = || KeyError::NotPem { place: place.to_owned(), wanted };
     let mut rest = text;
@@ -58,7 +58,7 @@ pub(super) fn private(text: &str, place: &str) -> Result<SecretKey, KeyError> {
     let place = || place.to_owned();
     let (label, block) = block(text, &place(), PRIVATE)?;
     match label {
-        // As the older formats say that they have a password.
+        // The older formats mark encrypted keys this way.
         _ if block.contains("Proc-Type:") && block.contains("ENCRYPTED") => {
             return Err(KeyError::Encrypted { place: place() });
         }
@@ -91,7 +91,7 @@ pub(super) fn private(text: &str, place: &str) -> Result<SecretKey, KeyError> {
     SecretKey::from_sec1_der(bytes).map_err(|error| damaged(error.to_string()))
 }
 
-/// Returns the curve of a private key of SEC 1, where it says one: its name, or all its numbers.
+/// Returns the curve of a SEC 1 private key if it is given, by name or by its parameters.
 fn curve(bytes: &[u8]) -> Result<Option<AnyRef<'_>>, der::Error> {
     SliceReader::new(bytes)?.sequence(|reader| {
         u8::decode(reader)?;
@@ -149,7 +149,7 @@ fn check_algorithm(algorithm: &AlgorithmIdentifierRef<'_>, place: String) -> Res
     }
 }
 
-/// Says which algorithm or curve a key is of that is none of ours.
+/// Returns the error that names the algorithm or curve of an unsupported key.
 fn algorithm(found: ObjectIdentifier, place: String) -> KeyError {
     let found = found.to_string();
     let known = KNOWN.iter().find(|(oid, _)| *oid == found).map(|(_, name)| (*name).to_owned());

@@ -1,3 +1,5 @@
+//! Public keys.
+
 use std::fmt;
 use std::path::Path;
 
@@ -9,7 +11,7 @@ use super::file::{self, Readers};
 use super::{KeyError, pem};
 use crate::Sha256Digest;
 
-/// A public key: who has it can tell what was signed by its private one.
+/// A public key. It verifies what its private key has signed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey(VerifyingKey);
 
@@ -18,10 +20,10 @@ impl PublicKey {
         Self(key)
     }
 
-    /// Reads a PEM text (SPKI); `place` is for the error.
+    /// Parses a PEM text (SPKI). `place` is used in the error.
     ///
     /// # Errors
-    /// [`KeyError`]: what it is instead.
+    /// Returns [`KeyError`], which says what the text contains instead.
     pub fn from_pem(text: &str, place: &str) -> Result<Self, KeyError> {
         let document = pem::public(text, place)?;
         VerifyingKey::from_public_key_der(document.as_bytes()).map(Self).map_err(|error| KeyError::Damaged {
@@ -31,18 +33,18 @@ impl PublicKey {
         })
     }
 
-    /// Reads a file.
+    /// Reads a key file.
     ///
     /// # Errors
-    /// [`KeyError`]: the file that cannot be read, or what it is instead.
+    /// Returns [`KeyError`] if the file cannot be read or does not contain a public key.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         Self::from_pem(&file::read(path)?.text, &path.display().to_string())
     }
 
-    /// Writes it to a file that does not exist yet.
+    /// Writes the key to a new file.
     ///
     /// # Errors
-    /// [`KeyError::Exists`], [`KeyError::File`].
+    /// Returns [`KeyError::Exists`] if the file exists, and [`KeyError::File`] if it cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), KeyError> {
         file::write(path, &self.to_pem(), Readers::Anybody)
     }

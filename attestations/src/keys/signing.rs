@@ -1,3 +1,5 @@
+//! Private keys, for signing.
+
 use std::fmt;
 use std::path::Path;
 
@@ -15,38 +17,39 @@ use super::{KeyError, PublicKey, pem};
 pub struct SigningKey(p256::ecdsa::SigningKey);
 
 impl SigningKey {
-    /// Makes a key of the system's random numbers.
+    /// Generates a key with the random numbers of the operating system.
     ///
     /// # Errors
-    /// [`KeyError::NoRandomness`].
+    /// Returns [`KeyError::NoRandomness`] if the operating system provides none.
     pub fn generate() -> Result<Self, KeyError> {
         p256::ecdsa::SigningKey::try_generate().map(Self).map_err(|_| KeyError::NoRandomness)
     }
 
-    /// Reads a PEM text (PKCS#8, or SEC 1 as `openssl ecparam -genkey` writes it); `place` is for the error.
+    /// Parses a PEM text (PKCS#8, or SEC 1 as written by `openssl ecparam -genkey`). `place` is used in the error.
     ///
     /// # Errors
-    /// [`KeyError`]: what it is instead.
+    /// Returns [`KeyError`], which says what the text contains instead.
     pub fn from_pem(text: &str, place: &str) -> Result<Self, KeyError> {
         Ok(Self(pem::private(text, place)?.into()))
     }
 
-    /// Reads a file that its owner alone may read.
+    /// Reads a key file that only its owner can read.
     ///
     /// # Errors
-    /// [`KeyError::Mode`]; the file that cannot be read, or what it is instead.
+    /// Returns [`KeyError::Mode`] if others can access the file, and other [`KeyError`] variants if it cannot be read
+    /// or does not contain a private key.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         let read = file::read(path)?;
-        // What is no private key is said to be so, whoever can read it.
+        // Parse first: a file that is not a private key is reported as such even if its mode is wrong too.
         let key = Self::from_pem(&read.text, &path.display().to_string())?;
         read.check_private(path)?;
         Ok(key)
     }
 
-    /// Writes it to a file that does not exist yet, and that its owner alone may read (mode 0600).
+    /// Writes the key to a new file that only its owner can read (mode 0600).
     ///
     /// # Errors
-    /// [`KeyError::Exists`], [`KeyError::File`].
+    /// Returns [`KeyError::Exists`] if the file exists, and [`KeyError::File`] if it cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), KeyError> {
         file::write(path, &self.to_pem(), Readers::Owner)
     }

@@ -1,3 +1,5 @@
+//! The Sigstore bundle that contains a signed manifest.
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -28,7 +30,7 @@ struct Written<E> {
     dsse_envelope: Option<E>,
 }
 
-/// Who signed. Of what there may be else, such as the key itself, nothing is believed.
+/// The verification material. Only the hint of the public key is used.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Material {
@@ -56,18 +58,18 @@ impl Bundle {
     /// Signs a manifest.
     pub fn sign(manifest: &Manifest, key: &SigningKey) -> Self {
         let payload = manifest.to_statement().to_json().into_bytes();
-        // The program names the key beside the envelope, and leaves the signature's own name empty.
+        // `model_signing` names the key beside the envelope and leaves the signature's `keyid` empty.
         let envelope = Envelope::sign_as(PAYLOAD_TYPE, payload, key, String::new());
         Self { hint: hint(&key.public()), envelope }
     }
 
-    /// Reads the JSON of a bundle; nothing is verified.
+    /// Parses the JSON of a bundle without verifying it.
     ///
     /// # Errors
-    /// [`BundleError`]: what it is instead.
+    /// Returns [`BundleError`] if the JSON is not a bundle of this kind.
     pub fn from_json(bytes: &[u8]) -> Result<Self, BundleError> {
         let Written::<Value> { media_type, verification_material: material, dsse_envelope } =
-            json::read(bytes, dsse::MOST_BYTES)?;
+            json::read(bytes, dsse::MAX_BYTES)?;
         if media_type != MEDIA_TYPE {
             return Err(BundleError::MediaType { found: media_type, wanted: MEDIA_TYPE });
         }
@@ -97,14 +99,13 @@ impl Bundle {
         })
     }
 
-    /// Returns the manifest that a key has signed. What it says of the files is then to be
-    /// [compared](Manifest::compare) with what is there.
+    /// Returns the manifest if a key has signed it. [Compare](Manifest::compare) it with the files afterwards.
     ///
     /// # Errors
-    /// [`BundleError`]: who signed instead, or what is wrong with what was signed.
+    /// Returns [`BundleError`] if another key signed the bundle, or the signed manifest is not valid.
     pub fn verify(&self, key: &PublicKey) -> Result<Manifest, BundleError> {
         let wanted = hint(key);
-        // Versions of the program before 1.0 wrote none.
+        // Versions of `model_signing` before 1.0 wrote no hint.
         if !self.hint.is_empty() && self.hint != wanted {
             return Err(BundleError::OtherKey { found: self.hint.chars().take(80).collect(), wanted });
         }

@@ -1,12 +1,14 @@
+//! Errors of model signing bundles.
+
 use super::NameError;
 use crate::dsse::DsseError;
 use crate::json::JsonError;
 use crate::statement::StatementError;
 
-/// A text that is no bundle, or a bundle that proves nothing.
+/// The reason why a text is not a valid bundle, or its signature is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
-    /// It is no JSON of a bundle.
+    /// The text is not the JSON of a bundle.
     #[error("no Sigstore bundle: {0}")]
     Json(#[from] JsonError),
     /// A bundle of another version.
@@ -14,16 +16,16 @@ pub enum BundleError {
     MediaType {
         /// Its type.
         found: String,
-        /// The one that is known.
+        /// The supported type.
         wanted: &'static str,
     },
-    /// A bundle that was not made with a key.
+    /// The bundle was not signed with a key.
     #[error("the bundle was signed with {what}, and not with a key alone: verify it with `model_signing`")]
     NotByKey {
-        /// With what.
+        /// What it was signed with.
         what: &'static str,
     },
-    /// A bundle that says to be signed by another key.
+    /// The bundle names another key.
     #[error("the bundle was signed with another key: it names {found}, and the key given is {wanted}")]
     OtherKey {
         /// The SHA-256 of the PEM text of the key that it names.
@@ -45,9 +47,9 @@ pub enum BundleError {
     Serialization {
         /// The field.
         field: &'static str,
-        /// What it says.
+        /// The value found.
         found: String,
-        /// What is known.
+        /// The supported value.
         wanted: &'static str,
     },
     /// Another number of subjects than one.
@@ -56,19 +58,19 @@ pub enum BundleError {
         /// How many.
         found: usize,
     },
-    /// A digest of the whole that is not that of its parts.
+    /// The root digest does not match the digests of the files.
     #[error("the bundle contradicts itself: the digest of the model is not that of its files")]
     Root,
     /// A name that is not that of a file in the model.
     #[error("the list of files: {0}")]
     Name(#[from] NameError),
-    /// The same name twice.
+    /// Two files have the same name.
     #[error("the list of files names {name:?} twice")]
     Doubled {
         /// The name.
         name: String,
     },
-    /// A file that is also to be left out.
+    /// A listed file is also ignored.
     #[error("the list of files names {name:?}, which {path:?} leaves out")]
     Ignored {
         /// The name.

@@ -1,3 +1,5 @@
+//! The manifest: the names and digests of a model's files.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -31,7 +33,7 @@ pub struct Manifest {
     follows_symlinks: bool,
 }
 
-/// What is said of a model in a statement.
+/// The predicate of the statement about a model.
 #[derive(Serialize, Deserialize)]
 struct Predicate {
     serialization: Serialization,
@@ -54,12 +56,12 @@ struct Resource {
     digest: String,
 }
 
-/// How the files of a folder differ from those of a manifest.
+/// The differences between the files of a folder and a manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Comparison {
-    /// What is not as it was signed; none if all is.
+    /// The differences from the signed state. Empty if there are none.
     pub differences: Vec<Difference>,
-    /// Files that are there and that the manifest leaves out: nobody vouches for them.
+    /// Files that exist and that the manifest ignores. The signature does not cover them.
     pub ignored: Vec<String>,
 }
 
@@ -74,12 +76,12 @@ pub enum Difference {
     Changed {
         /// Its name.
         name: String,
-        /// What was signed.
+        /// The signed digest.
         signed: Sha256Digest,
-        /// What is there.
+        /// The digest found.
         found: Sha256Digest,
     },
-    /// It is given twice.
+    /// The file is given twice.
     Doubled(String),
     /// Its name is not that of a file in the model.
     Name(NameError),
@@ -100,11 +102,12 @@ impl fmt::Display for Difference {
 }
 
 impl Manifest {
-    /// Lists the files of a model in order; `ignored` are files and folders that may be there and are not listed, as the
-    /// signature itself.
+    /// Lists the files of a model in order. `ignored` names files and folders that may exist and are not listed, such
+    /// as the signature itself.
     ///
     /// # Errors
-    /// [`BundleError::Name`], [`BundleError::Doubled`], [`BundleError::Ignored`].
+    /// Returns [`BundleError::Name`] for an invalid name, [`BundleError::Doubled`] for a duplicate name, and
+    /// [`BundleError::Ignored`] for a file that is also ignored.
     pub fn new(model: &str, mut files: Vec<SignedFile>, mut ignored: Vec<String>) -> Result<Self, BundleError> {
         files.sort_by(|a, b| name::order(&a.name, &b.name));
         ignored.sort_by(|a, b| name::order(a, b));
@@ -124,7 +127,7 @@ impl Manifest {
         &self.files
     }
 
-    /// Returns the files and folders that are left out.
+    /// Returns the ignored files and folders.
     pub fn ignored(&self) -> &[String] {
         &self.ignored
     }
@@ -134,7 +137,7 @@ impl Manifest {
         self.follows_symlinks
     }
 
-    /// Returns the digest of the whole: the SHA-256 of the files' digests, one after the other.
+    /// Returns the root digest: the SHA-256 of the concatenated digests of the files.
     pub fn root(&self) -> Sha256Digest {
         let digests: Vec<u8> = self.files.iter().flat_map(|file| *file.sha256.as_bytes()).collect();
         Sha256Digest::of_bytes(&digests)

@@ -2,15 +2,15 @@
 //! `model-signing`) verifies with a public key.
 //!
 //! ```text
-//! bundle     a Sigstore bundle v0.3: names the key, and holds
-//! envelope     a DSSE envelope, that holds
-//! statement      an in-toto statement, whose one subject is the model as a whole, and that holds
-//! manifest         every file's name and SHA-256, and which files are left out
+//! bundle     a Sigstore bundle v0.3: names the key and contains
+//! envelope     a DSSE envelope, which contains
+//! statement      an in-toto statement, whose only subject is the whole model, and which contains
+//! manifest         the name and SHA-256 of every file, and the ignored files
 //! ```
 //!
-//! The subject's digest is the SHA-256 of all the files' digests, one after the other. Of the two ways to list files, whole
-//! or in shards, whole files are known here, and of the hashes SHA-256: the defaults of the program. Its verifier wants
-//! ECDSA keys; the bundle names the key by the SHA-256 of its PEM text.
+//! The subject's digest is the SHA-256 of the concatenated digests of all files. Only whole files (no shards) and SHA-256
+//! are supported, which are the defaults of the program. Its verifier requires ECDSA keys. The bundle names the key by the
+//! SHA-256 of its PEM text.
 
 mod bundle;
 mod error;

@@ -1,10 +1,12 @@
+//! Names of files in a manifest.
+
 /// A name that is not that of a file in the model's folder.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name:?} is no name of a file in the model: {why}")]
 pub struct NameError {
     /// The name.
     pub name: String,
-    /// What is wrong with it.
+    /// The problem.
     pub why: &'static str,
 }
 

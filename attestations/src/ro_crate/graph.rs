@@ -8,11 +8,11 @@ use super::{Agent, Crate, CrateError, FILE_NAME, File, RunOfTool};
 use crate::model_signing::check_name;
 
 const SPECIFICATION: &str = "https://w3id.org/ro/crate/1.1";
-/// What became of each run.
+/// The status of each run.
 const COMPLETED: &str = "http://schema.org/CompletedActionStatus";
 const PROFILE: &str = "https://w3id.org/ro/wfrun/process/0.5";
 
-/// Returns every entity: the file itself, the folder, the profile, then files, the program, and what it did.
+/// Returns every entity: the metadata file, the folder, the profile, then files, the program and its runs.
 pub(super) fn graph(described: &Crate) -> Result<Vec<Value>, CrateError> {
     check(described)?;
     let Crate { name, description, published, license, files, tool, runs } = described;
@@ -142,11 +142,11 @@ fn parameter_address(run: &RunOfTool, name: &str) -> String {
 /// Returns the relative address of a file.
 fn address(name: &str) -> String {
     let encoded = percent_encoded(name);
-    // What stands before a colon in the first part would be taken for a scheme.
+    // A colon in the first segment would be read as the end of a URI scheme.
     if encoded.split('/').next().is_some_and(|first| first.contains(':')) { format!("./{encoded}") } else { encoded }
 }
 
-/// Returns a name with what cannot stand in the path of an address percent-encoded (RFC 3986).
+/// Percent-encodes the characters of a name that are not allowed in a URI path (RFC 3986).
 fn percent_encoded(name: &str) -> String {
     let mut text = String::with_capacity(name.len());
     for byte in name.bytes() {
@@ -160,7 +160,7 @@ fn percent_encoded(name: &str) -> String {
     text
 }
 
-/// A value as JSON-LD takes it for one: lists and objects would mean something else there.
+/// Converts a value to one that JSON-LD accepts as a literal. Lists and objects have another meaning there.
 fn plain(value: &Value) -> Value {
     match value {
         Value::Array(_) | Value::Object(_) | Value::Null => value.to_string().into(),

@@ -1,11 +1,12 @@
-//! An RO-Crate: a folder described for people and catalogues in one file, `ro-crate-metadata.json`.
+//! RO-Crate: a machine-readable description of a folder in one file, `ro-crate-metadata.json`.
 //!
-//! RO-Crate 1.1 with the profile Process Run Crate 0.5: which program made which files of the folder, of which others, and
-//! when. See <https://www.researchobject.org/ro-crate/specification/1.1/> and <https://w3id.org/ro/wfrun/process/0.5>.
-//! Entities are named by relative addresses; the same description gives the same bytes.
+//! It is RO-Crate 1.1 with the profile Process Run Crate 0.5, which records which program made which files of the
+//! folder, from which other files, and when. See <https://www.researchobject.org/ro-crate/specification/1.1/> and
+//! <https://w3id.org/ro/wfrun/process/0.5>. Entities have relative URIs. The same description gives the same bytes.
 //!
-//! PyPI's `roc-validator` finds everything that both require, and all that they recommend but an author and a publisher,
-//! which a folder need not have. It wants the two contexts from the network, or in its cache.
+//! PyPI's `roc-validator` accepts the result: it meets all requirements of both specifications and all recommendations
+//! except an author and a publisher, which are optional here. The validator needs both contexts from the network or
+//! from its cache.
 
 mod graph;
 mod part;
@@ -20,15 +21,15 @@ use crate::{Timestamp, json};
 /// The file's name.
 pub const FILE_NAME: &str = "ro-crate-metadata.json";
 
-/// What the terms of the file mean: those of RO-Crate, and those of the profile, which `sha256` is one of.
+/// The contexts of the file: RO-Crate's, and the profile's, which defines `sha256`.
 const CONTEXT: [&str; 2] = ["https://w3id.org/ro/crate/1.1/context", "https://w3id.org/ro/terms/workflow-run/context"];
 
-/// A folder, what is in it, and what made it.
+/// A folder, its files, and the runs that made them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Crate {
     /// The folder's title.
     pub name: String,
-    /// What is in it, for people.
+    /// The content of the folder, for display.
     pub description: String,
     /// When it was published.
     pub published: Timestamp,
@@ -38,20 +39,20 @@ pub struct Crate {
     pub files: Vec<File>,
     /// The program.
     pub tool: Tool,
-    /// What the program did, in order.
+    /// The runs of the program, in order.
     pub runs: Vec<RunOfTool>,
 }
 
 /// A description that does not fit together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CrateError {
-    /// A file, a value or a run that is described twice.
+    /// A file, a parameter or a run is described twice.
     #[error("{name:?} is described twice")]
     Doubled {
         /// Its name.
         name: String,
     },
-    /// A run that reads or makes what is described nowhere.
+    /// A run reads or makes a file that is not described.
     #[error("the run {run:?} reads or makes {name:?}, which is described nowhere")]
     Unknown {
         /// The run's name.
@@ -59,7 +60,7 @@ pub enum CrateError {
         /// The name.
         name: String,
     },
-    /// A name that is none of a file below the folder.
+    /// A name is not a valid path of a file below the folder.
     #[error(transparent)]
     Name(#[from] crate::model_signing::NameError),
 }
@@ -68,7 +69,7 @@ impl Crate {
     /// Returns the text of `ro-crate-metadata.json`.
     ///
     /// # Errors
-    /// [`CrateError`].
+    /// Returns [`CrateError`] if the description is not consistent.
     pub fn to_json(&self) -> Result<String, CrateError> {
         #[derive(Serialize)]
         struct Document {

@@ -1,3 +1,5 @@
+//! The parts of a crate: files, the program, its runs, parameters and agents.
+
 use serde_json::Value;
 
 use crate::{Sha256Digest, Timestamp};
@@ -7,7 +9,7 @@ use crate::{Sha256Digest, Timestamp};
 pub struct File {
     /// Its name below the folder, with `/` between folders.
     pub name: String,
-    /// What is in it, for people.
+    /// The content of the file, for display.
     pub description: String,
     /// Its size.
     pub bytes: u64,
@@ -26,30 +28,30 @@ pub struct Tool {
     pub version: String,
     /// Where it can be had: an absolute address, which also names it.
     pub url: String,
-    /// What it does, for people.
+    /// The purpose of the program, for display.
     pub description: String,
 }
 
 /// One thing that the program did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunOfTool {
-    /// What names it in the file, such as `train`.
+    /// The id of the run in the file, such as `train`.
     pub id: String,
     /// Its title.
     pub name: String,
-    /// What was done, for people.
+    /// The action, for display.
     pub description: String,
     /// When it started.
     pub started: Option<Timestamp>,
     /// When it ended.
     pub ended: Option<Timestamp>,
-    /// Who did it.
+    /// The agent who ran it.
     pub agent: Option<Agent>,
-    /// The names of the files that it read, among those of the folder.
+    /// The names of the files in the folder that it read.
     pub read: Vec<String>,
-    /// The names of the files that it made, among those of the folder.
+    /// The names of the files in the folder that it made.
     pub made: Vec<String>,
-    /// What it was told, or had from outside the folder.
+    /// The parameters, and inputs from outside the folder.
     pub parameters: Vec<Parameter>,
 }
 
@@ -58,11 +60,11 @@ pub struct RunOfTool {
 pub struct Parameter {
     /// Its name.
     pub name: String,
-    /// Its value: a text, a number or a truth value; anything else is written as JSON text.
+    /// The value: a string, a number or a boolean. Other values are written as JSON text.
     pub value: Value,
 }
 
-/// Who ran a program.
+/// The person or organization that ran a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agent {
     /// An address that names the person, such as an ORCID.

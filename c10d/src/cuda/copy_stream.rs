@@ -1,3 +1,5 @@
+//! Copies to a CUDA device on a separate stream.
+
 use std::ptr::null_mut;
 
 use tch::{Device, Tensor};
@@ -7,14 +9,14 @@ use crate::raw::{self, Owned, RawEvent, RawStream, call, tensor_pointer};
 
 const OPERATION: &str = "copy to a CUDA device";
 
-/// A queue of a CUDA device beside the one that computes: copies in it go on while the device computes.
+/// A CUDA stream for copies, which run while the default stream computes.
 #[derive(Debug)]
 pub struct CopyStream {
     raw: Owned<RawStream>,
     device: Device,
 }
 
-/// A copy that may still be under way.
+/// A copy that may still be running.
 #[derive(Debug)]
 pub struct PendingCopy {
     copy: Tensor,
@@ -28,23 +30,23 @@ unsafe impl Send for CopyStream {}
 unsafe impl Send for PendingCopy {}
 
 impl CopyStream {
-    /// Returns a copy stream of this device.
+    /// Creates a copy stream for this device.
     ///
     /// # Errors
-    /// [`CudaError`]; also for a device that is not a CUDA device.
+    /// Returns [`CudaError`] if the device is not a CUDA device, or the stream cannot be created.
     pub fn new(device: Device) -> Result<Self, CudaError> {
         let index = index_of(device, OPERATION)?;
-        // SAFETY: the shim writes a stream of its `new`, which is freed as the shim says.
+        // SAFETY: the shim writes a stream allocated with `new`; `Owned` frees it with the shim's function.
         let raw = unsafe {
             Owned::make(raw::c10d_copy_stream_free, |stream, message| raw::c10d_copy_stream_new(index, stream, message))
         };
         Ok(Self { raw: raw.map_err(CudaError::of(OPERATION))?, device })
     }
 
-    /// Starts to copy a CPU tensor to the device, without waiting for it: through pinned memory.
+    /// Starts to copy a CPU tensor to the device through pinned memory, without waiting for the copy.
     ///
     /// # Errors
-    /// [`CudaError`].
+    /// Returns [`CudaError`] if the copy cannot be started.
     pub fn begin(&self, source: &Tensor) -> Result<PendingCopy, CudaError> {
         let pinned = source.pin_memory(self.device);
         let (mut copy, mut done) = (null_mut(), null_mut());
@@ -53,19 +55,21 @@ impl CopyStream {
             raw::c10d_copy_begin(self.raw.as_ptr(), tensor_pointer(&pinned), &mut copy, &mut done, message)
         })
         .map_err(CudaError::of(OPERATION))?;
-        // SAFETY: it is an `at::Tensor` of C++'s `new`, which is what tch's own are, and becomes one tensor.
+        // SAFETY: the pointer is an `at::Tensor` allocated with C++ `new`, like tch's own tensors, and becomes exactly
+        // one tensor.
         let copy = unsafe { Tensor::from_ptr(copy) };
-        // SAFETY: it is an event of the shim's `new`, which is freed as the shim says.
+        // SAFETY: the pointer is an event allocated by the shim with `new`; `Owned` frees it with the shim's function.
         let done = unsafe { Owned::take(done, raw::c10d_event_free) }.map_err(CudaError::of(OPERATION))?;
         Ok(PendingCopy { copy, done })
     }
 }
 
 impl PendingCopy {
-    /// Returns the tensor on the device. What is queued there from now on waits for the copy; the caller does not.
+    /// Returns the tensor on the device. Work queued on the device after this call waits for the copy; the caller does
+    /// not.
     ///
     /// # Errors
-    /// [`CudaError`].
+    /// Returns [`CudaError`] if the copy failed.
     pub fn take(self) -> Result<Tensor, CudaError> {
         // SAFETY: tensor and event outlive the call.
         call(|message| unsafe { raw::c10d_copy_await(tensor_pointer(&self.copy), self.done.as_ptr(), message) })

@@ -1,6 +1,6 @@
-//! What training on a CUDA device needs beside tch: numerics, memory, time, copies, and operations on many tensors at once.
+//! CUDA functions that tch lacks: numerics, memory, timing, copies, and operations on many tensors at once.
 //!
-//! Everything here compiles without CUDA, and returns a [`CudaError`] where libtorch finds no CUDA device.
+//! Everything here compiles without CUDA, and returns a [`CudaError`] if libtorch finds no CUDA device.
 
 mod copy_stream;
 mod event;
@@ -30,33 +30,34 @@ impl CudaError {
     }
 }
 
-/// Returns how many CUDA devices libtorch finds; 0 in a build without CUDA.
+/// Returns the number of CUDA devices that libtorch finds, 0 in a build without CUDA.
 ///
-/// A program must call this function, not tch's, at least once: the call makes the linker keep libtorch's CUDA part.
+/// A program must call this function at least once instead of tch's: the call makes the linker keep libtorch's CUDA
+/// library.
 pub fn device_count() -> usize {
-    // SAFETY: the shim answers from a constant.
+    // SAFETY: the shim returns a constant.
     let is_linked = unsafe { raw::c10d_cuda_is_linked() };
     if is_linked { usize::try_from(tch::Cuda::device_count()).unwrap_or(0) } else { 0 }
 }
 
-/// Sets how convolutions and matrix products compute on CUDA devices, for the whole process: in TF32 or in IEEE f32, with
-/// algorithms that give the same bytes in every run.
+/// Sets the numerics of convolutions and matrix products on CUDA devices for the whole process: TF32 or IEEE f32, with
+/// deterministic algorithms.
 ///
-/// cuBLAS is deterministic only with CUBLAS_WORKSPACE_CONFIG set before its first use; that is up to the environment of
-/// the process.
+/// cuBLAS is deterministic only if CUBLAS_WORKSPACE_CONFIG is set before its first use. The caller must set it in the
+/// environment of the process.
 ///
 /// # Errors
-/// [`CudaError`].
+/// Returns [`CudaError`] if libtorch rejects the settings.
 pub fn set_numerics(tf32: bool) -> Result<(), CudaError> {
     // SAFETY: the shim sets flags of libtorch's global context.
     call(|message| unsafe { raw::c10d_cuda_numerics(tf32, message) }).map_err(CudaError::of("CUDA numerics"))
 }
 
-/// Returns the largest number of bytes that tensors on this device have used at a time, since the process started or since
+/// Returns the peak number of bytes used by tensors on this device since the process started or since
 /// [`reset_peak_memory`].
 ///
 /// # Errors
-/// [`CudaError`]; also for a device that is not a CUDA device.
+/// Returns [`CudaError`] if the device is not a CUDA device.
 pub fn peak_memory(device: Device) -> Result<u64, CudaError> {
     const OPERATION: &str = "peak memory";
     let index = index_of(device, OPERATION)?;
@@ -67,10 +68,10 @@ pub fn peak_memory(device: Device) -> Result<u64, CudaError> {
     Ok(bytes)
 }
 
-/// Starts to measure [`peak_memory`] anew.
+/// Resets the value of [`peak_memory`].
 ///
 /// # Errors
-/// [`CudaError`]; also for a device that is not a CUDA device.
+/// Returns [`CudaError`] if the device is not a CUDA device.
 pub fn reset_peak_memory(device: Device) -> Result<(), CudaError> {
     const OPERATION: &str = "peak memory";
     let index = index_of(device, OPERATION)?;

@@ -1,9 +1,11 @@
+//! Operations on many tensors at once: a fused SGD step and gradient clipping.
+
 use tch::Tensor;
 
 use crate::cuda::CudaError;
 use crate::raw::{self, call, tensor_pointers};
 
-/// What a step of [`fused_sgd`] does.
+/// The settings of a [`fused_sgd`] step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdStep {
     /// Learning rate.
@@ -16,13 +18,13 @@ pub struct SgdStep {
     pub is_first: bool,
 }
 
-/// Moves parameters along their gradients, all in a few kernels (`torch.optim.SGD(fused=True)`).
+/// Updates parameters by their gradients in a few kernels (`torch.optim.SGD(fused=True)`).
 ///
-/// * `parameters`, `gradients`: of one dtype, on one CUDA device, pair by pair of one shape.
-/// * `buffers`: the momentum buffers, one for each parameter and with its strides; empty without momentum.
+/// * `parameters`, `gradients`: of one dtype, on one CUDA device, with pairwise equal shapes.
+/// * `buffers`: the momentum buffers, one per parameter and with its strides. Empty without momentum.
 ///
 /// # Errors
-/// [`CudaError`]; the parameters' values are undefined then.
+/// Returns [`CudaError`] if libtorch reports an error. The values of the parameters are undefined then.
 pub fn fused_sgd(
     parameters: &[Tensor],
     gradients: &[Tensor],
@@ -40,7 +42,7 @@ pub fn fused_sgd(
     }
     let (moved, along, momenta) = (tensor_pointers(parameters), tensor_pointers(gradients), tensor_pointers(buffers));
     let SgdStep { rate, momentum, weight_decay, is_first } = step;
-    // SAFETY: all tensors outlive the call; the lists are as long as the shim reads them, as checked above.
+    // SAFETY: all tensors outlive the call, and the lists have the lengths checked above.
     call(|message| unsafe {
         raw::c10d_fused_sgd(
             moved.as_ptr(),
@@ -57,25 +59,27 @@ pub fn fused_sgd(
     .map_err(CudaError::of(OPERATION))
 }
 
-/// Returns the Euclidean norm of all gradients together, `[]`; and, where `max_norm` is above 0, the gradients times
-/// `max_norm / (norm + epsilon)`, at most 1, in a few kernels. Nothing waits for the device.
+/// Returns the Euclidean norm of all gradients together, `[]`. If `max_norm` is above 0, it also returns the gradients
+/// times `max_norm / (norm + epsilon)`, at most 1. It takes a few kernels and does not wait for the device.
 ///
 /// * `gradients`: at least one, of one dtype, on one device.
 ///
 /// # Errors
-/// [`CudaError`].
+/// Returns [`CudaError`] if libtorch reports an error.
 pub fn clip(gradients: &[Tensor], max_norm: f64, epsilon: f64) -> Result<(Tensor, Vec<Tensor>), CudaError> {
     let pointers = tensor_pointers(gradients);
     let count = if max_norm > 0.0 { gradients.len() } else { 0 };
     let mut norm = std::ptr::null_mut();
     let mut clipped = vec![std::ptr::null_mut(); count];
-    // SAFETY: the gradients outlive the call; the shim writes the norm, and as many tensors as there is room for.
+    // SAFETY: the gradients outlive the call. The shim writes the norm and at most as many tensors as there is room
+    // for.
     call(|message| unsafe {
         let (norm, clipped) = (&mut norm, clipped.as_mut_ptr());
         raw::c10d_clip(pointers.as_ptr(), pointers.len(), max_norm, epsilon, norm, clipped, message)
     })
     .map_err(CudaError::of("clipping gradients"))?;
-    // SAFETY: each is an `at::Tensor` of C++'s `new`, which is what tch's own are, and becomes one tensor.
+    // SAFETY: each pointer is an `at::Tensor` allocated with C++ `new`, like tch's own tensors, and becomes exactly one
+    // tensor.
     let tensor = |pointer| unsafe { Tensor::from_ptr(pointer) };
     Ok((tensor(norm), clipped.into_iter().map(tensor).collect()))
 }

@@ -69,7 +69,7 @@ pub fn run(
     let ending = task.conclude(open, exit, monitor.metrics(), Usage::default())?;
     if reattached && let TaskResult::Done(_) = &ending {
         // Record that this run has used the result, too, in addition to the run that has submitted the job.
-        task.cache.take(task.run, &task.manifest.key())?;
+        task.cache.find_and_use(task.run, &task.manifest.key())?;
     }
     Ok(ending)
 }

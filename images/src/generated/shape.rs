@@ -128,14 +128,14 @@ fn from_middle(periods: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use tfnas_random::Purpose;
+    use tfnas_random::StreamId;
 
     use super::*;
 
     #[test]
     fn every_shape_covers_a_part_of_the_circle_of_radius_1_5_and_nothing_beyond() {
         for class in 0..10 {
-            let shape = Shape::of_class(class, &mut Stream::new(1, Purpose::Synthetic, 0, class as u32));
+            let shape = Shape::of_class(class, &mut Stream::new(1, StreamId::Synthetic, 0, class as u32));
             let points = (-40..=40).flat_map(|x| (-40..=40).map(move |y| (f64::from(x) / 20.0, f64::from(y) / 20.0)));
             let covered: Vec<_> = points.filter(|&(u, v)| shape.contains(u, v)).collect();
             assert!((200..1600).contains(&covered.len()), "{shape:?} covers {} points", covered.len());

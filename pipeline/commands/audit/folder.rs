@@ -1,4 +1,4 @@
-//! `audit DIR`: how far a published network can be trusted, and what was not checked.
+//! `audit DIR`: verifies a published network and lists what was not verified.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::options::Options;
 use crate::report::{print, print_json};
 
-/// What the checks of a publication need beside it.
+/// Options for auditing a folder.
 #[derive(Args, Debug)]
 pub struct FolderOptions {
     /// The public key that must have signed a published folder; take it from its owner, never from the folder
@@ -28,18 +28,17 @@ pub struct FolderOptions {
     pub(super) data: Option<PathBuf>,
 }
 
-/// All that is asked of an audit of a folder.
+/// The arguments of an audit of a folder.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
-    /// What is of folders alone.
+    /// Options that only apply to folders.
     pub folder: &'a FolderOptions,
-    /// The worker's program for a replay, where it is not the one beside this program.
+    /// Path of the worker for a replay, if it is not next to this program.
     pub worker: Option<&'a Path>,
-    /// Options that every command takes.
     pub options: &'a Options,
 }
 
-/// What is run again.
+/// The part to rerun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Replay {
     /// The test.
@@ -52,10 +51,7 @@ pub enum Replay {
     All,
 }
 
-/// Checks a published folder, level by level, and prints what was found.
-///
-/// # Errors
-/// A key that cannot be read, a folder that is none or holds no publication.
+/// Verifies a published folder, level by level, and prints the result.
 pub fn audit(path: &Path, asked: &Asked<'_>, bars: MultiProgress) -> Result<Exit, CommandError> {
     let key = read_key(asked.folder.key.as_deref())?;
     let mut checks = Checks::default();

@@ -1,4 +1,4 @@
-//! `audit --measure`: the latency of the whole network on this machine.
+//! `audit --measure`: measures the latency of the whole network on this machine.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use tfnas_stages::{DeviceChoice, ParseSection};
 
 use crate::error::CommandError;
 
-/// Whether and how the whole network is measured on this machine.
+/// Options for measuring the network.
 #[derive(Args, Debug)]
 pub struct Measure {
     /// Measure the latency of the whole network on this machine, with the batch size and threads of each claimed latency
@@ -37,22 +37,18 @@ fn device(text: &str) -> Result<DeviceChoice, String> {
     text.to_owned().try_into()
 }
 
-/// The worker's reply.
 #[derive(Deserialize)]
 struct Reply {
     median_ms: f64,
 }
 
 impl Measure {
-    /// Compares each claimed latency with a measurement of the network in a `model.config`; without --measure the findings
-    /// say that nothing was measured.
+    /// Compares each claimed latency with a measurement of the network. Without `--measure`, the findings say that
+    /// nothing was measured.
     ///
-    /// * `config`: the file.
-    /// * `worker`: the program that measures, if it is not the one beside this program.
-    /// * `resolution`: side of its images, in pixels.
-    ///
-    /// # Errors
-    /// Returns an error if the device or the worker is not there, or cannot measure.
+    /// * `config`: path of the `model.config`.
+    /// * `worker`: path of the worker, if it is not next to this program.
+    /// * `resolution`: side of the input images in pixels.
     pub fn check(
         &self,
         name: &str,
@@ -74,7 +70,7 @@ impl Measure {
         Ok(check_latency(name, model, tables, &conditions, measured.as_ref().map_err(|why| *why)))
     }
 
-    /// The load of the claim, unless options say otherwise.
+    /// Returns the conditions of the claim, unless options override them.
     fn conditions(&self, header: &TableHeader) -> Conditions {
         Conditions {
             batch: self.batch.map(usize::from).or(header.batch).unwrap_or(1),

@@ -1,4 +1,4 @@
-//! `audit`: a published folder, a file with weights, or published numbers, held to what can be recomputed.
+//! `audit`: verifies a published folder, a weights file, or published numbers.
 
 mod folder;
 mod measure;
@@ -75,10 +75,6 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Prints what was found of the folder, the weights, or each claim.
-    ///
-    /// # Errors
-    /// What cannot be read, or is not what it should be; a model that the claims do not know.
     pub fn execute(&self, options: &Options, bars: MultiProgress) -> Result<Exit, CommandError> {
         match (&self.path, &self.claims) {
             (Some(path), None) if path.is_dir() && self.config.is_some() => Err(CommandError::usage(format!(
@@ -95,7 +91,7 @@ impl Audit {
             ))),
             (Some(path), claims) => {
                 let config = self.config.as_deref().map(ConfigFile::read).transpose()?;
-                // Here --config names a model.config, beside which no store lies.
+                // Here, `--config` is a `model.config`, so the store is not next to it.
                 let cache = store_to_read(&Options { config: None, ..options.clone() })?;
                 let config = config.as_ref().map(|file| &file.config);
                 let checks = check_weights(path, config, self.weights_key.as_deref(), &cache)?;
@@ -116,7 +112,7 @@ impl Audit {
         }
     }
 
-    /// Prints a finding for each claim, after what was found of the weights alone where there are some.
+    /// Prints a finding for each claim, after the checks of the weights file if one was given.
     fn numbers(
         &self,
         claims: &str,
@@ -195,7 +191,7 @@ impl Audit {
     }
 }
 
-/// How the program ends after an audit.
+/// Returns the exit code for a verdict.
 fn exit(verdict: AuditVerdict) -> Exit {
     match verdict {
         AuditVerdict::Ok => Exit::Done,

@@ -1,8 +1,8 @@
-//! L4 and L5: stages are run again, each from what the publication says that it read, and their outputs compared.
+//! L4 and L5: reruns stages with their published inputs, and compares the outputs.
 //!
-//! A store of its own holds the published artifacts; planner and runner do the rest, as for any other run. So an output
-//! that comes out the same was made by the same key from the same bytes, and since the lineage closes, a replay of every
-//! stage is one of the whole.
+//! The published artifacts are put into a temporary store, and the stages run as in any other run. An identical output
+//! was therefore made with the same key from the same bytes. Because the lineage is complete, a replay of every stage
+//! is a replay of the whole run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -26,14 +26,14 @@ use crate::report::Reporter;
 use crate::session::new_run;
 use crate::source_revision::source_revision;
 
-/// In another environment, how far the shares of a test may be apart: sums in another order move logits that are nearly
-/// equal across each other, for two images in a thousand or one image.
+/// Tolerance of the accuracies of a test in another environment: adding numbers in another order can swap logits that
+/// are almost equal. Two images in a thousand, or one image.
 const TEST_SHARE: f64 = 0.002;
-/// And the loss, as a share of itself.
+/// Relative tolerance of the loss of a test in another environment.
 const TEST_LOSS: f64 = 0.01;
 
 impl Replay {
-    /// The stages that it runs, in order.
+    /// Returns the stages to rerun, in order.
     fn stages(self) -> &'static [Stage] {
         match self {
             Self::Test => &[Stage::Test],
@@ -44,7 +44,7 @@ impl Replay {
     }
 }
 
-/// Replays what was asked for, and says what was not.
+/// Replays the requested stages, and records which stages were not requested.
 pub fn check(folder: &Folder, contents: &Contents, asked: &Asked<'_>, bars: MultiProgress, checks: &mut Checks) {
     let asked_for = asked.folder.replay.map_or(&[][..], Replay::stages);
     let stages: Vec<Stage> = contents.config.stages().filter(|stage| asked_for.contains(stage)).collect();
@@ -88,7 +88,7 @@ fn replay(
         let what = format!("{} again", stage.name());
         let Some(position) = graph.by_id(stage.name()) else { continue };
         if let Some(why) = cannot_repeat(contents, stage) {
-            // A measured table takes part in everything after it as it was published.
+            // Later stages use the published latency table.
             checks.skip(level(stage), what, why);
             continue;
         }
@@ -133,7 +133,7 @@ fn replay(
     Ok(cache.end_run(run, Ended::Done)?)
 }
 
-/// The published configuration, with the auditor's images.
+/// Returns the published configuration with the auditor's images.
 fn configuration(
     folder: &Folder,
     contents: &Contents,
@@ -145,7 +145,7 @@ fn configuration(
     let root = match &asked.folder.data {
         Some(root) => Some(absolute(root)),
         None if asked.options.sets.iter().any(names_data) => None,
-        // A generated set is the same one wherever it is made.
+        // A generated image set is the same on every machine.
         None if contents.config.data.generate.is_some() => Some(scratch.join("images")),
         None => {
             return Err(CommandError::usage("no images were given").with_hint("--data FOLDER names those of the run"));
@@ -166,7 +166,7 @@ fn configuration(
     Ok(configuration)
 }
 
-/// An override whose value is a path, whatever stands in it.
+/// Returns an override for `--set` that sets a path, quoted so that it can contain any characters.
 fn set(key: &str, path: &Path) -> Result<String, CommandError> {
     let text = path.to_str().ok_or_else(|| {
         CommandError::usage(format!("--data: the path {path:?} is not UTF-8 text, as a configuration must be"))
@@ -175,7 +175,7 @@ fn set(key: &str, path: &Path) -> Result<String, CommandError> {
     Ok(format!("{key}={}", Value::from(text)))
 }
 
-/// Puts what is published into a store, and returns the results that stages before others left.
+/// Adds the published artifacts to a store, and returns the results of all stages.
 fn published(
     folder: &Folder,
     contents: &Contents,
@@ -196,7 +196,7 @@ fn published(
     Ok(results)
 }
 
-/// Why a stage cannot be run again to the same result.
+/// Returns why a stage cannot be repeated.
 fn cannot_repeat(contents: &Contents, stage: Stage) -> Option<&'static str> {
     let record = contents.record(stage);
     let table = contents.record(Stage::Lookup).output("latency.table");
@@ -213,7 +213,7 @@ fn cannot_repeat(contents: &Contents, stage: Stage) -> Option<&'static str> {
     }
 }
 
-/// Why the auditor's data are not those of the run.
+/// Returns how the auditor's data differ from those of the run.
 fn other_data(
     contents: &Contents,
     graph: &Graph,
@@ -238,7 +238,7 @@ fn other_data(
     None
 }
 
-/// Compares what came out: bytes where the environment is the same, numbers where it is another.
+/// Compares outputs: exactly if the environments are equal, within a tolerance if they are not.
 fn compare(contents: &Contents, stage: Stage, cache: &Cache, again: &Attempt, checks: &mut Checks) {
     let record = contents.record(stage);
     let what = format!("{} again", stage.name());
@@ -276,7 +276,7 @@ fn compare(contents: &Contents, stage: Stage, cache: &Cache, again: &Attempt, ch
     }
 }
 
-/// The facts in which two attempts' environments differ, those that the worker tells among them.
+/// Returns the facts in which the environments of two attempts differ, including those reported by the worker.
 fn differing(old: &Attempt, new: &Attempt) -> Vec<String> {
     let mut facts = differing_facts(&old.environment, &new.environment);
     let worker = |attempt: &Attempt| attempt.metrics.get("worker").cloned().unwrap_or_default();
@@ -284,7 +284,7 @@ fn differing(old: &Attempt, new: &Attempt) -> Vec<String> {
     facts
 }
 
-/// Whether two tests agree within the tolerance for another environment.
+/// Checks that the results of two tests agree within the tolerance for different environments.
 fn alike(said: &TestReport, found: &TestReport) -> Result<String, String> {
     let share = TEST_SHARE.max(1.0 / said.images.max(1) as f64);
     let loss = TEST_LOSS * said.loss.abs();
@@ -295,7 +295,7 @@ fn alike(said: &TestReport, found: &TestReport) -> Result<String, String> {
     ];
     for (name, said, found, within) in numbers {
         let found = finite(found).ok_or_else(|| format!("its {name} is not finite"))?;
-        // A hair more, as one image in twenty is no binary number.
+        // Slightly more, because the tolerance may not be representable exactly in binary.
         if (found - said).abs() > within * (1.0 + 1e-9) {
             return Err(format!("{name} is {found}, and {said} was published: more than {within} apart"));
         }
@@ -310,7 +310,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn in_another_environment_a_test_may_differ_by_the_tolerance_and_no_more() {
+    fn tests_in_different_environments_agree_within_the_tolerance() {
         let test = |top1: f64, loss: f64, images: usize| TestReport {
             top1,
             top5: 0.9,

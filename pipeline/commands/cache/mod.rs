@@ -1,4 +1,4 @@
-//! `cache …`: the store as a whole.
+//! `cache`: commands for the whole store.
 
 mod pin;
 mod pull;
@@ -31,10 +31,6 @@ enum Verb {
 }
 
 impl Cache {
-    /// Does the verb.
-    ///
-    /// # Errors
-    /// What is wrong with the store, or with the remote.
     pub fn execute(&self, options: &Options, bars: &MultiProgress) -> Result<Exit, CommandError> {
         match &self.verb {
             Verb::Verify(verify) => verify.execute(options),

@@ -43,10 +43,6 @@ struct ShownPin {
 }
 
 impl Pin {
-    /// Pins them, and prints all pins.
-    ///
-    /// # Errors
-    /// What is wrong with the store, or a name that nothing has.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let cache = match &self.what {
             None => store_to_read(options)?,
@@ -63,10 +59,6 @@ impl Pin {
 }
 
 impl Unpin {
-    /// Unpins them, and prints the pins that are left.
-    ///
-    /// # Errors
-    /// As [`Pin::execute`].
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let cache = Cache::open(&store_folder(options))?;
         for result in named_results(&cache, &self.what)? {

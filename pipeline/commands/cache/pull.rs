@@ -46,32 +46,26 @@ struct ShownResult {
     action: Action,
     objects: u64,
     bytes: u64,
-    /// Newer results that could not be used, and why not.
+    /// Newer results that cannot be used, and why.
     refused: Vec<String>,
 }
 
-/// What becomes of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Action {
-    /// It comes.
+    /// The result is downloaded.
     Pull,
-    /// It was here.
+    /// The result was already in the store.
     Here,
-    /// The remote has none.
+    /// The remote has no result.
     Absent,
-    /// The remote has some, and none can be used.
+    /// The remote has results, but none can be used.
     Refused,
-    /// Its key is not known, because a result before it is nowhere.
+    /// The key is unknown because a result that it depends on was not found.
     Unknown,
 }
 
 impl Pull {
-    /// Fetches them.
-    ///
-    /// # Errors
-    /// What is wrong with the configuration, the data, the store, the address or the remote; results that could not be
-    /// used, once all others are here.
     pub fn execute(&self, options: &Options, bars: &MultiProgress) -> Result<Exit, CommandError> {
         let connection = self.remote.open(options)?;
         let results = if self.all {
@@ -99,7 +93,7 @@ impl Pull {
         Err(CommandError::failed(lines.join("\n")).with_hint("`run` makes what could not be pulled"))
     }
 
-    /// Fetches what the configuration needs.
+    /// Pulls the results that the configuration needs.
     fn needed(
         &self,
         options: &Options,
@@ -130,7 +124,7 @@ impl Pull {
         Ok(found.into_iter().map(shown).collect())
     }
 
-    /// Fetches all that there is.
+    /// Pulls all results of the remote.
     fn everything(
         &self,
         options: &Options,

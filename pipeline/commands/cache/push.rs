@@ -43,7 +43,7 @@ struct ShownResult {
     id: String,
     attempt: AttemptId,
     key: String,
-    /// `push`, `there` or `refused`.
+    /// `push`, `there` (already on the remote) or `refused`.
     action: &'static str,
     objects: u64,
     bytes: u64,
@@ -52,11 +52,6 @@ struct ShownResult {
 }
 
 impl Push {
-    /// Sends them.
-    ///
-    /// # Errors
-    /// What is wrong with the store, the key, the address, or the remote; results that could not be sent because their artifacts
-    /// are damaged here, once all others are there.
     pub fn execute(&self, options: &Options, bars: &MultiProgress) -> Result<Exit, CommandError> {
         let key = sign_key(&Configuration::load(options.config.as_deref(), &options.sets)?)?;
         let cache = store_to_read(options)?;

@@ -13,10 +13,6 @@ use crate::session::store_folder;
 pub struct Rebuild {}
 
 impl Rebuild {
-    /// Remakes it; the old one is set aside.
-    ///
-    /// # Errors
-    /// A folder that is no store, is newer, or in use.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let rebuilt = Cache::rebuild(&store_folder(options))?;
         let unreadable: Vec<String> = rebuilt.unreadable.iter().map(ToString::to_string).collect();

@@ -19,10 +19,6 @@ pub struct Verify {
 }
 
 impl Verify {
-    /// Checks, and says what it found; the exit code is 1 when something is damaged or missing.
-    ///
-    /// # Errors
-    /// What is wrong with the store; with `--deep`, with the configuration or the data.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let cache = Cache::open(&store_folder(options))?;
         let found = cache.verify(&|_| {})?;
@@ -57,7 +53,7 @@ impl Verify {
     }
 }
 
-/// The image folders of the configuration whose files are other ones than is remembered of them.
+/// Returns the image folders whose contents differ from the cached digests.
 fn changed_data(options: &Options, cache: &Cache) -> Result<Vec<String>, CommandError> {
     let setup = Setup::new(options)?;
     let all = select(&setup.graph, &["all".to_owned()])?;

@@ -7,22 +7,19 @@ use tfnas_fs::TempDir;
 
 use crate::error::CommandError;
 
-/// What the name of the description adds to that of the file.
+/// Suffix of the description's file name.
 const DESCRIPTION: &str = ".preprocessing.json";
-/// The name of the file while it is written; one name, since a TorchScript file contains its own.
+/// File name while the file is being written. It is constant because a TorchScript file contains its own name.
 const ASIDE: &str = "network";
 
-/// A file on its way to its place, with a description beside it: both are written aside, and renamed when they are whole.
+/// Writes a file and its description to a temporary folder, and renames both when they are complete.
 pub struct Delivery {
     target: PathBuf,
     folder: TempDir,
 }
 
 impl Delivery {
-    /// Begins a delivery; nothing stands at the target before its end.
-    ///
-    /// # Errors
-    /// A target whose folder is not there or cannot be written.
+    /// Creates a temporary folder next to the target.
     pub fn to(target: &Path) -> Result<Self, CommandError> {
         let folder = target.parent().unwrap_or(Path::new("/"));
         if !folder.is_dir() {
@@ -38,41 +35,31 @@ impl Delivery {
         Ok(Self { target: target.to_owned(), folder })
     }
 
-    /// Where the file is to be written.
+    /// Returns the path to which the file must be written.
     pub fn aside(&self) -> PathBuf {
         self.folder.path().join(ASIDE)
     }
 
-    /// A place for a file that nobody keeps.
+    /// Returns the path of a temporary file.
     pub fn scratch(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// The last part of the target's name.
+    /// Returns the file name of the target.
     pub fn file_name(&self) -> String {
         self.target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
-    /// Writes the file.
-    ///
-    /// # Errors
-    /// Those of the system.
     pub fn write(&self, bytes: &[u8]) -> Result<(), CommandError> {
         self.write_at(&self.aside(), bytes)
     }
 
-    /// Writes a file that nobody keeps.
-    ///
-    /// # Errors
-    /// Those of the system.
+    /// Writes a temporary file.
     pub fn write_at(&self, path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
         tfnas_fs::write_synced(path, bytes).map_err(|error| cannot_write(&self.target, &error))
     }
 
-    /// Puts the description and, last, the file in their places; returns both, the file first.
-    ///
-    /// # Errors
-    /// Those of the system.
+    /// Renames the description and then the file to their final paths, and returns the paths, the file first.
     pub fn finish(self, description: &Value) -> Result<(PathBuf, PathBuf), CommandError> {
         let text = serde_json::to_string_pretty(description).expect("a description has text keys and finite numbers");
         let aside = self.scratch("description");

@@ -6,10 +6,10 @@ use crate::commands::export::network::Named;
 use crate::error::CommandError;
 use crate::options::Options;
 
-/// Side of the images of a network that comes from files, in pixels, where nothing else is said.
+/// Default resolution of a network from files, in pixels.
 const PUBLISHED_RESOLUTION: u16 = 224;
 
-/// The files of another network than the configuration's.
+/// Options for a network from files instead of the configuration's.
 #[derive(Args, Debug)]
 pub struct NetworkFiles {
     /// The model.config of another network than the configuration's
@@ -38,16 +38,12 @@ pub struct NetworkFiles {
 }
 
 impl NetworkFiles {
-    /// Returns whether files are named.
     pub fn are_named(&self) -> bool {
         self.model.is_some()
     }
 
-    /// Returns the network of these files, or without any the one that the configuration has trained; `stage` says which, where the
-    /// configuration has several.
-    ///
-    /// # Errors
-    /// As [`Named::configured`].
+    /// Returns the network given by these options; without them, the network of the configuration. `stage` selects one
+    /// if the configuration has several.
     pub fn or_configured(&self, options: &Options, stage: Option<&str>) -> Result<Named, CommandError> {
         match (&self.model, &self.weights) {
             (Some(model), Some(weights)) => Ok(Named::from_files(

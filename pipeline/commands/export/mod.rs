@@ -1,4 +1,4 @@
-//! `export`: artifacts as they are, and the trained network for other programs.
+//! `export`: writes artifacts, and the trained network in formats for other programs.
 
 mod deliver;
 pub mod files;
@@ -58,7 +58,7 @@ pub struct Export {
     worker: Option<PathBuf>,
 }
 
-/// A format that other programs read.
+/// A format for other programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// ONNX.
@@ -77,7 +77,7 @@ impl fmt::Display for Format {
 }
 
 impl Format {
-    /// The file's name where only a folder is given.
+    /// Returns the file name if only a folder is given.
     fn file_name(self) -> &'static str {
         match self {
             Self::Onnx => "network.onnx",
@@ -87,10 +87,6 @@ impl Format {
 }
 
 impl Export {
-    /// Writes it.
-    ///
-    /// # Errors
-    /// An artifact or a trained network that is not there or damaged, weights that do not fit, a file that cannot be written.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         match (self.format, &self.artifact) {
             (None, _) if self.files.are_named() => {
@@ -148,7 +144,7 @@ impl Export {
         Ok(Exit::Done)
     }
 
-    /// The file to write: that named, or `name` in the folder named.
+    /// Returns the path of the file to write: the path given, or `name` in it if it is a folder.
     fn target(&self, name: &str) -> PathBuf {
         let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
         if path.is_dir() { path.join(name) } else { path }

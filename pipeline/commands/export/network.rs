@@ -15,14 +15,14 @@ use crate::error::CommandError;
 use crate::options::Options;
 use crate::session::{Session, Setup};
 
-/// More bytes than any list of classes has.
+/// Maximum size of a file with classes.
 const MAX_CLASSES_BYTES: u64 = 16 << 20;
 
-/// The files of a network, and what its images go through.
+/// The files of a network and the preprocessing of its images, before they are read.
 pub struct Named {
     config: PathBuf,
     weights: PathBuf,
-    /// Where they stand in their file.
+    /// Key of the weights in their file.
     weights_key: Option<String>,
     classes: Option<PathBuf>,
     resolution: usize,
@@ -30,34 +30,31 @@ pub struct Named {
     exif_orientation: ExifOrientation,
 }
 
-/// A network, read and checked.
+/// A network that was read and validated.
 pub struct Network {
-    /// Its `model.config`.
     pub config: ModelConfig,
-    /// The file that it was read from.
     pub config_file: PathBuf,
-    /// Digest of that file.
+    /// Digest of `config_file`.
     pub config_digest: Digest,
-    /// Its weights.
+    /// The weights.
     pub state: State,
-    /// The file that they were read from.
     pub weights_file: PathBuf,
-    /// Digest of that file.
+    /// Digest of `weights_file`.
     pub weights_digest: Digest,
-    /// The weights as a safetensors file of the network's names and dtypes, where theirs is none.
+    /// The weights as a safetensors file with the names and data types of the network, if their own file is different.
     pub converted: Option<Vec<u8>>,
-    /// Names of its classes in the order of its outputs, where they are known; perhaps not of the last ones.
+    /// The names of the classes in the order of the outputs, if known. The last outputs may have no names.
     pub classes: Option<Vec<String>>,
-    /// Side of its images, in pixels.
+    /// Side of the input images in pixels.
     pub resolution: usize,
-    /// Short side to which they are resized before the crop, in pixels.
+    /// The length in pixels to which the shorter side is resized before the crop.
     pub resize: usize,
-    /// What is done about the orientation that the metadata of photos state.
+    /// Whether the EXIF orientation of photos is applied.
     pub exif_orientation: ExifOrientation,
 }
 
 impl Named {
-    /// A network from files.
+    /// Creates a network from files.
     pub fn from_files(
         config: &Path,
         weights: (&Path, Option<&str>),
@@ -77,10 +74,7 @@ impl Named {
         }
     }
 
-    /// The network that the present configuration found and trained; `stage` tells which, where a list fans it out.
-    ///
-    /// # Errors
-    /// None, or several, of that name; stages that have no result yet; what is wrong with configuration, store or data.
+    /// Returns the trained network of the current configuration. `stage` selects one if the configuration has several.
     pub fn configured(options: &Options, stage: Option<&str>) -> Result<Self, CommandError> {
         let setup = Setup::new(options)?;
         let test = the_one_test(&setup, stage)?;
@@ -104,10 +98,6 @@ impl Named {
         })
     }
 
-    /// Reads the files.
-    ///
-    /// # Errors
-    /// Files that cannot be read, or are not what they should be; weights that do not fit.
     pub fn read(self) -> Result<Network, CommandError> {
         let ConfigFile { config, digest: config_digest } = ConfigFile::read(&self.config)?;
         let weights_bytes = WeightsBytes::read(&self.weights)?;
@@ -139,7 +129,7 @@ impl Named {
     }
 }
 
-/// The instance of `test` that is meant: its inputs are what is exported.
+/// Returns the instance of `test` that is meant. Its inputs are what is exported.
 fn the_one_test(setup: &Setup, stage: Option<&str>) -> Result<usize, CommandError> {
     let graph = &setup.graph;
     let chosen = select(graph, &[stage.unwrap_or("all").to_owned()])?;
@@ -157,7 +147,7 @@ fn the_one_test(setup: &Setup, stage: Option<&str>) -> Result<usize, CommandErro
     }
 }
 
-/// The file that an instance reads at a port.
+/// Returns the path of the file that an instance reads at a port.
 fn input(
     session: &Session,
     instance: usize,
@@ -179,7 +169,7 @@ fn input(
     }
 }
 
-/// The names of the classes: those of the first outputs, if not of all.
+/// Reads the names of the classes. There may be fewer names than outputs.
 fn names(path: &Path, outputs: usize) -> Result<Vec<String>, CommandError> {
     let text = read_text_limited(path, MAX_CLASSES_BYTES).map_err(in_file(path))?;
     let names = parse_classes(&text, &path.display().to_string());
@@ -193,7 +183,7 @@ fn names(path: &Path, outputs: usize) -> Result<Vec<String>, CommandError> {
     Ok(names)
 }
 
-/// What is wrong with a file, as the user sees it.
+/// Creates an error about a file.
 fn in_file<E: std::fmt::Display>(path: &Path) -> impl Fn(E) -> CommandError {
     let path = path.display().to_string();
     move |error| CommandError::usage(format!("{path}: {error}"))

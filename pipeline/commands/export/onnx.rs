@@ -1,14 +1,11 @@
-use tfnas_onnx::{Normalisation, Origin, to_onnx};
+use tfnas_onnx::{Normalization, Origin, to_onnx};
 use tfnas_planner::machine::build;
 
 use super::network::Network;
 use super::preprocessing::batch_norm;
 use crate::error::CommandError;
 
-/// The network as an ONNX file, which says what it was made from.
-///
-/// # Errors
-/// A network too large for one file.
+/// Converts the network to an ONNX file whose metadata names the files that it was made from.
 pub fn bytes(network: &Network, fold: bool) -> Result<Vec<u8>, CommandError> {
     let properties = [
         ("tool", build::TOOL.to_owned()),
@@ -17,7 +14,7 @@ pub fn bytes(network: &Network, fold: bool) -> Result<Vec<u8>, CommandError> {
         ("batch_norm", batch_norm(fold).to_owned()),
     ];
     let origin = Origin { producer: "tfnas-pipeline", version: build::VERSION, properties: &properties };
-    let normalisation = if fold { Normalisation::Folded } else { Normalisation::Kept };
-    to_onnx(&network.config, &network.state, network.resolution, normalisation, origin)
+    let normalization = if fold { Normalization::Folded } else { Normalization::Kept };
+    to_onnx(&network.config, &network.state, network.resolution, normalization, origin)
         .map_err(|error| CommandError::failed(error.to_string()))
 }

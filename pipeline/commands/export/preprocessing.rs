@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use tfnas::normalisation::{IMAGENET_MEAN, IMAGENET_STD};
+use tfnas::normalization::{IMAGENET_MEAN, IMAGENET_STD};
 use tfnas_artifacts::Digest;
 use tfnas_onnx::{IMAGES, LOGITS};
 use tfnas_planner::machine::build;
@@ -8,13 +8,13 @@ use tfnas_stages::ExifOrientation;
 use super::Format;
 use super::network::Network;
 
-/// What became of the batch norms, in a word.
+/// Returns how the file describes the handling of batch norms.
 pub fn batch_norm(fold: bool) -> &'static str {
     if fold { "folded" } else { "kept" }
 }
 
-/// What a program that runs the file must know: what an image goes through, step by step, what goes in and comes out, and
-/// what the file was made from.
+/// Describes a file for programs that run it: the preprocessing of images step by step, inputs and outputs, and the
+/// files that it was made from.
 pub fn describe(network: &Network, format: Format, fold: bool, file: &str, digest: &Digest) -> Value {
     let Network { resolution, resize, .. } = network;
     let (orientation, decode) = match network.exif_orientation {

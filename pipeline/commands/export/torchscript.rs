@@ -7,10 +7,7 @@ use super::network::Network;
 use super::preprocessing::batch_norm;
 use crate::error::CommandError;
 
-/// Lets the worker, which has libtorch, write the network as a TorchScript file.
-///
-/// # Errors
-/// A worker that cannot be started, fails, or dies.
+/// Makes the worker, which links libtorch, write the network as a TorchScript file.
 pub fn write(worker: &Path, network: &Network, fold: bool, delivery: &Delivery) -> Result<(), CommandError> {
     let weights = match &network.converted {
         None => network.weights_file.clone(),

@@ -15,16 +15,17 @@ use tfnas_executor::{query_worker, worker_program};
 use tfnas_humanize as humanize;
 use tfnas_planner::config::{FILE, space_named};
 use tfnas_planner::machine::{CpuLimit, Device, cpu};
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 use tfnas_stages::DeviceChoice;
 
 use crate::error::CommandError;
 use crate::exit::Exit;
 
-/// What is written without a folder: every key that a first user changes, and what it does.
+/// The configuration that is written without a folder, with comments that explain the most important keys.
 const TEMPLATE: &str = include_str!("../../template.yaml");
-/// Images and passes of the measurement that the time is estimated from.
+/// Batch size of the measurement that the time is estimated from.
 const BATCH: usize = 32;
+/// Number of passes of this measurement.
 const PASSES: usize = 5;
 
 /// Write a pipeline.yaml to start from
@@ -52,10 +53,7 @@ pub struct Init {
 }
 
 impl Init {
-    /// Writes the file; an existing file is left alone.
-    ///
-    /// # Errors
-    /// Returns an error if the file exists or cannot be written, or the folder has no images that can be read.
+    /// Writes the file, unless it exists.
     pub fn execute(&self) -> Result<Exit, CommandError> {
         match &self.path {
             Some(path) if !is_yaml(path) => self.survey(path),
@@ -103,7 +101,7 @@ impl Init {
         Ok(Exit::Done)
     }
 
-    /// Measures how long a random network of the space takes for one image, with all cores, in seconds.
+    /// Measures how long a random network of the space takes for one image on all cores, in seconds.
     fn forward_s(&self, space: &Space, classes: usize, device: &Device, threads: usize) -> Result<f64, CommandError> {
         #[derive(Deserialize)]
         struct Reply {
@@ -111,7 +109,7 @@ impl Init {
         }
         let failed = |error: String| CommandError::failed(format!("cannot time a network: {error}"));
         let worker = worker_program(self.worker.as_deref())?;
-        let network = Architecture::random(space, &mut Stream::new(0, Purpose::RandomArchitecture, 0, 0));
+        let network = Architecture::random(space, &mut Stream::new(0, StreamId::RandomArchitecture, 0, 0));
         let config =
             ModelConfig::from_architecture(space, &network, classes).map_err(|error| failed(error.to_string()))?;
         let scratch = tempfile::Builder::new().prefix("tfnas-init-").tempdir();
@@ -143,7 +141,7 @@ fn exists(path: &Path) -> CommandError {
     CommandError::usage(format!("{} is there already", path.display())).with_hint("name another file")
 }
 
-/// Returns the folder as a file in another folder has to name it.
+/// Returns the path of a folder as the configuration file must contain it.
 fn relative(folder: &Path, file: &Path) -> PathBuf {
     let beside = file.parent().unwrap_or(Path::new(""));
     if beside.as_os_str().is_empty() || folder.is_absolute() {
@@ -159,7 +157,7 @@ fn formats(survey: &Survey) -> String {
     formats.collect::<Vec<_>>().join(", ")
 }
 
-/// Reads a time such as 90s, 30m, 4h or 2d, in seconds.
+/// Parses a time such as 90s, 30m, 4h or 2d. Returns seconds.
 fn seconds(text: &str) -> Result<f64, String> {
     let wrong = || format!("{text:?} is not a time such as 30m, 4h or 2d");
     let (number, factor) = match text.char_indices().next_back() {

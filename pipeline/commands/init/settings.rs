@@ -1,25 +1,26 @@
-//! Which settings suit the images, the machine and the time.
+//! Chooses settings that suit the images, the machine and the time.
 
 use super::survey::Survey;
 
-/// A backward pass and the optimizer take about two and a half times as long as a forward pass.
+/// Duration of a training step relative to a forward pass: the backward pass and the optimizer take about 2.5 times as long.
 const STEP_PER_FORWARD: f64 = 3.5;
-/// The supernet is wider than the networks found in it.
+/// Duration of a pass of the supernet relative to a found network, which is narrower.
 const SUPERNET_PER_NETWORK: f64 = 1.3;
-/// Paths of the supernet that one image trains.
+/// Number of paths of the supernet that are trained on each image.
 const PATHS: f64 = 2.0;
-/// Operations that each block computes in an architecture step.
+/// Number of operations that each block computes in an architecture step.
 const OPERATIONS: f64 = 8.0;
-/// Share of the training images that trains the weights.
+/// Share of the training images that trains weights.
 const TRAIN_SHARE: f64 = 0.8;
-/// Shares of the time for the search, the selection and the training.
+/// Shares of the time for search, selection and training.
 const SHARES: [f64; 3] = [0.2, 0.5, 0.3];
-/// A search of fewer epochs than this needs larger learning rates and a faster cooling.
-const LONG_SEARCH: usize = 20;
-/// What the temperature falls to in the course of a search, as a share of its start.
+/// A search of fewer weight steps than this needs larger learning rates than the published one, which takes 90 epochs of
+/// 100,000 images in batches of 32.
+const LONG_SEARCH_STEPS: f64 = 30_000.0;
+/// Final temperature of a search relative to its initial temperature.
 const COOLING: f64 = 0.2;
 
-/// Plans of `select`, from the largest: candidates, proposals, rungs, keep.
+/// Plans of `select`, largest first.
 const PLANS: [Plan; 4] = [
     Plan { candidates: 48, proposals: &[16, 16, 16], rungs: [1, 3, 15], keep: [20, 6] },
     Plan { candidates: 32, proposals: &[12, 12], rungs: [1, 3, 12], keep: [14, 4] },
@@ -30,18 +31,18 @@ const PLANS: [Plan; 4] = [
 /// Candidates and rungs of `select`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// First candidates.
+    /// Number of initial candidates.
     pub candidates: usize,
-    /// Further candidates of each round.
+    /// Number of additional candidates in each round.
     pub proposals: &'static [usize],
     /// Epochs at the end of each rung.
     pub rungs: [usize; 3],
-    /// Candidates that continue after each rung.
+    /// Number of candidates that continue after each rung.
     pub keep: [usize; 2],
 }
 
 impl Plan {
-    /// Returns the epochs that all candidates are trained together.
+    /// Returns the total number of epochs of all candidates.
     fn epochs(&self) -> usize {
         let [first, second, last] = self.rungs;
         let all = self.candidates + self.proposals.iter().sum::<usize>();
@@ -52,39 +53,41 @@ impl Plan {
 /// The machine, as far as the settings depend on it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Machine {
-    /// Cores that may be used.
+    /// Number of available cores.
     pub cores: usize,
-    /// Whether a CUDA device computes.
+    /// Whether a CUDA device is used.
     pub has_gpu: bool,
 }
 
-/// Settings of a pipeline, with the time that each stage takes about.
+/// Settings of a pipeline and the expected duration of its stages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// `imagenet`, `cifar` or `small`.
     pub space: &'static str,
-    /// Images of a batch.
+    /// Batch size.
     pub batch: usize,
     /// Learning rate of the training.
     pub lr: f64,
-    /// Seconds to measure latencies for.
+    /// Time for measuring latencies, in seconds.
     pub lookup_s: f64,
-    /// Epochs of the search.
+    /// Number of epochs of the search.
     pub search_epochs: usize,
-    /// Epochs of it that train weights alone.
+    /// Number of epochs of the search that only train weights.
     pub warmup_epochs: usize,
-    /// Factor of the temperature in each epoch.
+    /// Factor by which the temperature is multiplied after each epoch.
     pub temperature_decay: f64,
-    /// The selection; `None` if the time does not suffice for one.
+    /// Plan of the selection; `None` if there is not enough time.
     pub select: Option<Plan>,
-    /// Epochs of the training.
+    /// Whether the search is too short for the published learning rates.
+    pub is_short_search: bool,
+    /// Number of epochs of the training.
     pub train_epochs: usize,
-    /// Expected seconds of `search`, `select` and `train`.
+    /// Expected duration of `search`, `select` and `train`, in seconds.
     pub seconds: [f64; 3],
 }
 
 impl Settings {
-    /// Returns the space that suits images and machine.
+    /// Returns the search space that suits the images and the machine.
     pub fn space_for(survey: &Survey, machine: Machine) -> &'static str {
         match machine.has_gpu && survey.short_side >= 96 {
             true => "imagenet",
@@ -95,7 +98,7 @@ impl Settings {
 
     /// Chooses settings that take about `time_s` seconds.
     ///
-    /// * `forward_s`: seconds that a network of the space takes for one image, with all cores.
+    /// * `forward_s`: duration of a forward pass of a network of the space for one image on all cores, in seconds.
     pub fn choose(survey: &Survey, machine: Machine, space: &'static str, forward_s: f64, time_s: f64) -> Self {
         let images = survey.training_images() as f64;
         let decode_s = survey.decode_s / machine.cores as f64;
@@ -116,7 +119,7 @@ impl Settings {
         let select = PLANS.into_iter().find(|plan| candidate_s(plan) <= SHARES[1] * rest_s);
         let search_s = search_epochs as f64 * search_epoch_s;
         let select_s = select.as_ref().map_or(0.0, candidate_s);
-        // The training gets what is left.
+        // The training gets the remaining time.
         let train_epochs = (((rest_s - search_s - select_s) / train_epoch_s) as usize).clamp(8, 200);
         let batch = match (machine.has_gpu, images as usize) {
             (true, 5000..) => 128,
@@ -132,17 +135,13 @@ impl Settings {
             warmup_epochs,
             temperature_decay: COOLING.powf(1.0 / (search_epochs - warmup_epochs).max(1) as f64),
             select,
+            is_short_search: (search_epochs as f64 * training / batch as f64) < LONG_SEARCH_STEPS,
             train_epochs,
             seconds: [search_s, select_s, train_epochs as f64 * train_epoch_s],
         }
     }
 
-    /// Returns whether the search is so short that it needs other rates than the published one.
-    pub fn is_short_search(&self) -> bool {
-        self.search_epochs < LONG_SEARCH
-    }
-
-    /// Returns the expected seconds of the whole pipeline.
+    /// Returns the expected duration of the whole pipeline in seconds.
     pub fn total_s(&self) -> f64 {
         self.lookup_s + self.seconds.iter().sum::<f64>()
     }
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn more_time_is_more_epochs_and_more_candidates_and_is_not_exceeded() {
+    fn more_time_gives_more_epochs_and_candidates_and_is_not_exceeded() {
         let mut last = (0, 0, 0);
         for time_s in [600.0, 3600.0, 6.0 * 3600.0] {
             let settings = Settings::choose(&survey(5000, 32), CPU, "cifar", 2e-4, time_s);

@@ -1,4 +1,4 @@
-//! What `init FOLDER` finds out about a folder of images.
+//! Examines a folder of images for `init FOLDER`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,36 +11,37 @@ use tfnas_stages::{DataSection, SplitSection};
 
 use crate::error::CommandError;
 
-/// Images that are decoded to learn their size, orientation and cost, spread over all classes.
+/// Maximum number of images that are decoded to determine size, orientation and decoding time. They are spread over all
+/// classes.
 const SAMPLED: usize = 60;
 
-/// A folder of images.
+/// The properties of a folder of images.
 pub struct Survey {
-    /// The training images, relative to `root`; `None` if the class folders are directly in it.
+    /// Folder of the training images relative to the root; `None` if the class folders are directly in the root.
     pub train: Option<String>,
-    /// The test images, relative to `root`; `None` if they have to be drawn from the training images.
+    /// Folder of the test images relative to the root; `None` if they must be drawn from the training images.
     pub test: Option<String>,
-    /// Names of the classes and their training images.
+    /// Number of training images by class.
     pub classes: BTreeMap<String, usize>,
-    /// Files by extension in lower case.
+    /// Number of files by lower-case extension.
     pub formats: BTreeMap<String, usize>,
     /// Median of the shorter sides of the sampled images, in pixels.
     pub short_side: usize,
-    /// Sampled images that could be read.
+    /// Number of sampled images that can be read.
     pub sampled: usize,
-    /// Sampled images whose metadata say that they have to be turned.
+    /// Number of sampled images that are rotated according to their EXIF orientation.
     pub turned: usize,
-    /// Sampled images that could not be read, and why the first could not.
+    /// Number of sampled images that cannot be read, and the error of the first one; `None` if there are none.
     pub unreadable: Option<(usize, String)>,
-    /// Seconds to decode one image in one thread.
+    /// Time to read and decode an image in one thread, in seconds.
     pub decode_s: f64,
 }
 
 impl Survey {
-    /// Looks at a folder.
+    /// Examines a folder.
     ///
     /// # Errors
-    /// Returns an error if it is not a folder of classes, or none of the sampled images can be read.
+    /// Returns an error if it is not a folder of class folders, or if no sampled image can be read.
     pub fn of(root: &Path) -> Result<Self, CommandError> {
         if !root.is_dir() {
             return Err(CommandError::usage(format!("{} is not a folder", root.display())).with_hint(
@@ -117,7 +118,7 @@ impl Survey {
         Ok(())
     }
 
-    /// Returns the number of training images, without those that are drawn for the test.
+    /// Returns the number of training images, except those that are drawn for the test.
     pub fn training_images(&self) -> usize {
         let all: usize = self.classes.values().sum();
         match self.test {

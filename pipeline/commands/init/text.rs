@@ -1,4 +1,4 @@
-//! The configuration that `init FOLDER` writes, with a comment for each choice.
+//! Generates the configuration that `init FOLDER` writes, with a comment for each setting.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,15 +8,15 @@ use tfnas_humanize as humanize;
 use super::settings::Settings;
 use super::survey::Survey;
 
-/// Sides of photos from which the default augmentation, random crops of any size, makes sense.
+/// Minimum side in pixels for which the default augmentation, random crops of any size, makes sense.
 const PHOTO_SIDE: usize = 64;
-/// A class with fewer images than this share of the largest is named.
+/// The classes are called unbalanced if the smallest has less than this share of the images of the largest.
 const UNBALANCED: f64 = 0.2;
 
-/// Returns the configuration.
+/// Generates the configuration.
 ///
 /// * `root`: the folder of images, relative to the file.
-/// * `machine`: the machine in words.
+/// * `machine`: a description of the machine.
 pub fn text(survey: &Survey, settings: &Settings, root: &Path, machine: &str) -> String {
     let mut text = String::new();
     let images: usize = survey.classes.values().sum();
@@ -66,6 +66,9 @@ pub fn text(survey: &Survey, settings: &Settings, root: &Path, machine: &str) ->
             survey.sampled
         )),
     }
+    if survey.short_side < PHOTO_SIDE && settings.space != "imagenet" {
+        line("  resize: 32                # the images are small: evaluation uses all of each".to_owned());
+    }
     if (fewest as f64) < UNBALANCED * most as f64 {
         line(format!("  # The classes are unbalanced: {smallest} has {fewest} images, {largest} has {most}."));
     }
@@ -94,8 +97,8 @@ pub fn text(survey: &Survey, settings: &Settings, root: &Path, machine: &str) ->
     line(format!("  warmup_epochs: {}", settings.warmup_epochs));
     line(format!("  batch: {}", settings.batch));
     line(format!("  temperature_decay: {:.2}   # to a fifth at the end", settings.temperature_decay));
-    if settings.is_short_search() {
-        line("  # A short search needs larger rates than the published one of 90 epochs.".to_owned());
+    if settings.is_short_search {
+        line("  # A search of so few steps needs larger rates than the published one.".to_owned());
         line("  weights: {lr: 0.1}".to_owned());
         line("  lambda_lat: 0.5".to_owned());
         line("  architecture: {lr: 0.2, every: 2}".to_owned());

@@ -26,15 +26,11 @@ struct Shown {
 }
 
 impl Generate {
-    /// Makes it.
-    ///
-    /// # Errors
-    /// A file that exists or cannot be written.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let mut public = self.out.clone().into_os_string();
         public.push(".pub");
         let public = PathBuf::from(public);
-        // Before the private key is there, which nothing would remove again.
+        // Check this before the private key is written, which would otherwise be left behind.
         if public.symlink_metadata().is_ok() {
             return Err(KeyError::Exists { place: public.display().to_string() }.into());
         }

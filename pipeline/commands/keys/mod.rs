@@ -1,4 +1,4 @@
-//! `keys …`: keys that sign results and publications.
+//! `keys`: commands for keys that sign results and publications.
 
 mod generate;
 mod show;
@@ -23,10 +23,6 @@ enum Verb {
 }
 
 impl Keys {
-    /// Does the verb.
-    ///
-    /// # Errors
-    /// A file that is no key, or cannot be written.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         match &self.verb {
             Verb::Generate(generate) => generate.execute(options),

@@ -33,10 +33,7 @@ struct Shown {
 }
 
 impl Show {
-    /// Prints it; of a private key nothing but what its public one says.
-    ///
-    /// # Errors
-    /// A file that is no key, or a private one that others can read.
+    /// Prints the key. Of a private key, only the public part is printed.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let (kind, key) = match PublicKey::read(&self.file) {
             Ok(key) => ("public", key),

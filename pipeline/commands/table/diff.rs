@@ -24,16 +24,13 @@ pub struct Diff {
 
 struct Row {
     key: String,
-    /// Mean of new divided by old over the widths of the new table's knots; none where a table lacks the key.
+    /// Mean ratio of new to old over the widths of the new table's knots; `None` if the key is in one table only.
     ratio: Option<f64>,
     note: &'static str,
 }
 
 impl Diff {
-    /// Prints the ratio of new to old for each key; the exit code is 1 when they differ.
-    ///
-    /// # Errors
-    /// A file that is no table.
+    /// Prints the ratio of new to old for each key. The exit code is 1 if the tables differ.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let (old, new) = (read(&self.old)?, read(&self.new)?);
         let mut rows = vec![Row { key: "base".to_owned(), ratio: Some(new.base_ms() / old.base_ms()), note: "" }];

@@ -20,10 +20,6 @@ pub struct Export {
 }
 
 impl Export {
-    /// Reads the one and writes the other.
-    ///
-    /// # Errors
-    /// A file that is no table, or cannot be written.
     pub fn execute(&self) -> Result<Exit, CommandError> {
         let table = read(&self.file)?;
         let out = self.out.display();

@@ -44,10 +44,6 @@ pub struct Import {
 }
 
 impl Import {
-    /// Reads the one and writes the other.
-    ///
-    /// # Errors
-    /// A file that is no table, or cannot be written.
     pub fn execute(&self) -> Result<Exit, CommandError> {
         let read = table_file::read(&self.file, || self.header())?;
         let out = self.out.display();

@@ -1,4 +1,4 @@
-//! `table verify --measure`: a table beside random whole networks, measured on this machine.
+//! `table verify --measure`: compares a table with random networks that are measured on this machine.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::configured::of_configuration;
 use crate::error::CommandError;
 use crate::options::Options;
 
-/// Options of a measurement.
+/// Options for measuring networks.
 #[derive(Args, Debug)]
 pub struct Measure {
     /// Measure N random networks of the space on this machine, and compare them with the table
@@ -60,11 +60,7 @@ fn device(text: &str) -> Result<DeviceChoice, String> {
 }
 
 impl Measure {
-    /// Measures, if that was asked for, and writes the figure.
-    ///
-    /// # Errors
-    /// Returns an error if the device or the worker is not there, the networks cannot be measured, or the figure cannot be
-    /// written.
+    /// Measures networks and writes the figure, if `--measure` is given.
     pub fn run(
         &self,
         file: &Path,
@@ -125,7 +121,7 @@ fn ask(worker: &Path, request: &CheckTableRequest) -> Result<LookupCheck, Comman
     serde_json::from_slice(&reply).map_err(|error| failed(format!("the worker's reply cannot be read: {error}")))
 }
 
-/// Returns a check as text.
+/// Formats the comparison as a table.
 pub fn check_text(check: &LookupCheck) -> String {
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     let mut columns = Columns::new(&["networks", ">mean error", ">95 % within", ">worst", ">bias", ">rank", ">noise"]);

@@ -1,4 +1,4 @@
-//! `table …`: latency tables apart from any pipeline.
+//! `table`: commands for latency tables.
 
 mod diff;
 mod export;
@@ -38,10 +38,6 @@ enum Verb {
 }
 
 impl Table {
-    /// Does the verb.
-    ///
-    /// # Errors
-    /// A file that is no table, or cannot be written.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         match &self.verb {
             Verb::Import(import) => import.execute(),

@@ -5,7 +5,7 @@ use serde_json::json;
 use tfnas::{Architecture, ModelConfig, cost};
 use tfnas_humanize as humanize;
 use tfnas_humanize::Columns;
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 use crate::commands::table::read;
 use crate::configured;
@@ -53,10 +53,6 @@ pub struct Random {
 }
 
 impl Random {
-    /// Draws and writes them.
-    ///
-    /// # Errors
-    /// A file that is no table, a target that cannot be reached, a folder that cannot be written.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let space = configured::space(options, self.space.as_deref())?;
         let table = read(&self.table)?;
@@ -76,7 +72,7 @@ impl Random {
         std::fs::create_dir_all(&self.out).map_err(cannot)?;
         let mut drawn = Vec::new();
         for index in 0..self.count {
-            let mut stream = Stream::new(self.seed, Purpose::RandomArchitecture, 0, index);
+            let mut stream = Stream::new(self.seed, StreamId::RandomArchitecture, 0, index);
             let architecture = Architecture::random_near(&space, &table, self.target_lat_ms, tolerance_ms, &mut stream)
                 .map_err(|error| CommandError::failed(format!("{}: {error}", self.table.display())))?;
             let predicted_lat_ms = table

@@ -23,10 +23,6 @@ pub struct Range {
 }
 
 impl Range {
-    /// Prints the smallest and the largest latency.
-    ///
-    /// # Errors
-    /// A file that is no table, a space that is none, a table without a key that the space needs.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let space = configured::space(options, self.space.as_deref())?;
         let table = read(&self.file)?;

@@ -19,10 +19,6 @@ pub struct Show {
 }
 
 impl Show {
-    /// Prints it.
-    ///
-    /// # Errors
-    /// A file that is no table.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let table = read(&self.file)?;
         let header = table.header();

@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::options::Options;
 use crate::report::{print, print_json};
 
-/// Entries that are listed; all are counted.
+/// Maximum number of entries that are listed.
 const LISTED: usize = 20;
 
 /// Check a table for entries that cannot be latencies, and for keys or widths of a space that are missing
@@ -35,11 +35,8 @@ pub struct Verify {
 }
 
 impl Verify {
-    /// Prints what is wrong. Entries that no width of the space reaches are named too, and are no failure: published
-    /// tables have some.
-    ///
-    /// # Errors
-    /// A file that is no table, a space that is none.
+    /// Prints what is wrong with the table. Suspicious entries are listed but are not a failure, because published
+    /// tables contain some.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let table = read(&self.file)?;
         let suspicious = table.suspicious();

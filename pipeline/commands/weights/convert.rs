@@ -8,7 +8,7 @@ use crate::commands::weights::{KeyOption, write, wrong};
 use crate::error::CommandError;
 use crate::exit::Exit;
 
-/// What goes before every name for a network in a `DataParallel`.
+/// The prefix of all names of a network in a `DataParallel`.
 const MODULE: &str = "module.";
 
 /// Convert weights between .pth.tar and safetensors
@@ -33,17 +33,12 @@ pub struct Convert {
     key: KeyOption,
 }
 
-/// The formats that can be written.
 enum Format {
     Safetensors,
     Pth,
 }
 
 impl Convert {
-    /// Reads the one and writes the other.
-    ///
-    /// # Errors
-    /// A file without weights, an ending that says no format, or a file that cannot be written.
     pub fn execute(&self) -> Result<Exit, CommandError> {
         let format = format_of(&self.output)?;
         let bytes = WeightsBytes::read(&self.input)?;

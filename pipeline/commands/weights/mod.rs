@@ -1,4 +1,4 @@
-//! `weights …`: files with weights apart from any pipeline.
+//! `weights`: commands for weights files.
 
 mod convert;
 mod parse;
@@ -28,10 +28,6 @@ enum Verb {
 }
 
 impl Weights {
-    /// Does the verb.
-    ///
-    /// # Errors
-    /// A file that has no weights, or cannot be written.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         match &self.verb {
             Verb::Show(show) => show.execute(options),
@@ -41,7 +37,7 @@ impl Weights {
     }
 }
 
-/// Which of a file's tensors are meant.
+/// An option that selects tensors of a file.
 #[derive(Args, Debug)]
 struct KeyOption {
     /// Where the tensors are in the file: keys from the outermost on, joined by dots, as model_ema.module; without it the
@@ -56,12 +52,12 @@ impl KeyOption {
     }
 }
 
-/// Gives an error of a file's content the file's name.
+/// Creates an error about the content of a file.
 fn wrong(path: &Path, error: impl std::fmt::Display) -> CommandError {
     CommandError::usage(format!("{}: {error}", path.display()))
 }
 
-/// Writes a file aside and renames it, so that there is never half of one.
+/// Writes a file atomically.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
     tfnas_fs::write_atomic(path, bytes)
         .map_err(|error| CommandError::usage(format!("cannot write {}: {error}", path.display())))

@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::options::Options;
 use crate::report::{print, print_json};
 
-/// The classes of the networks that the original parses.
+/// The default number of classes in the original.
 const PUBLISHED_CLASSES: usize = 1000;
 
 /// Write the model.config of a search checkpoint of the original (searched_model_NN.pth.tar), as the original parses it
@@ -41,10 +41,6 @@ pub struct Parse {
 }
 
 impl Parse {
-    /// Parses and writes.
-    ///
-    /// # Errors
-    /// A file that is no search of the space, or one that cannot be written.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let space = space_named(&self.space)?;
         let bytes = WeightsBytes::read(&self.file)?;

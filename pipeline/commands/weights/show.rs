@@ -26,10 +26,6 @@ pub struct Show {
 }
 
 impl Show {
-    /// Prints them.
-    ///
-    /// # Errors
-    /// A file without weights.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let file = WeightsBytes::read(&self.file)?;
         let bytes = file.bytes();
@@ -94,7 +90,7 @@ impl Show {
     }
 }
 
-/// How the names of a file differ from those that are shown.
+/// Describes the common prefix that was removed from the names.
 fn names(prefix: &str) -> String {
     match prefix {
         "" => "as they are".to_owned(),
@@ -102,13 +98,12 @@ fn names(prefix: &str) -> String {
     }
 }
 
-/// What is in a file.
 struct Contents<'a> {
     format: WeightsFormat,
     state: StateDict<'a>,
-    /// What it has beside its tensors.
+    /// Fields of the checkpoint besides its tensors.
     fields: Vec<(String, Field)>,
-    /// The names of code in it.
+    /// The names of code in the file.
     foreign: Vec<String>,
 }
 

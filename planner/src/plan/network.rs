@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use tfnas::config_space::OtherSpace;
+use tfnas::space_match::SpaceMismatch;
 use tfnas::{Architecture, ModelConfig};
 use tfnas_stages::{Source, Stage};
 
@@ -21,11 +21,11 @@ pub enum NetworkError {
     },
     /// The network is not in the search space of the configuration.
     #[error("train.from: {}: {source}", path.display())]
-    OtherSpace {
+    SpaceMismatch {
         /// Path of the file.
         path: PathBuf,
         /// The differences.
-        source: OtherSpace,
+        source: SpaceMismatch,
     },
     /// The ledger cannot be read.
     #[error(transparent)]
@@ -56,7 +56,7 @@ pub fn check_networks(planner: &Planner<'_>, instances: &BTreeSet<usize>) -> Res
 fn network(planner: &Planner<'_>, instance: usize, path: &Path) -> Result<ModelConfig, NetworkError> {
     let read = ConfigFile::read(path).map_err(in_file("train.from"))?;
     Architecture::of_config(&planner.variant(instance).space, &read.config)
-        .map_err(|source| NetworkError::OtherSpace { path: path.to_owned(), source })?;
+        .map_err(|source| NetworkError::SpaceMismatch { path: path.to_owned(), source })?;
     Ok(read.config)
 }
 

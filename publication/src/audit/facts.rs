@@ -161,9 +161,9 @@ fn reachable_target(contents: &Contents) -> Result<f64, String> {
 fn weights(folder: &Folder, contents: &Contents) -> Result<String, String> {
     let bytes = folder.read(names::WEIGHTS)?;
     let file = WeightsFile::read(&bytes).map_err(|error| error.to_string())?;
-    file.state_dict.check(&state_shapes(&contents.network)).map_err(|misfits| {
-        let first = misfits.0.first().map(ToString::to_string).unwrap_or_default();
-        format!("{} misfits with {}, first {first}", misfits.0.len(), names::CONFIG)
+    file.state_dict.check(&state_shapes(&contents.network)).map_err(|mismatches| {
+        let first = mismatches.0.first().map(ToString::to_string).unwrap_or_default();
+        format!("{} mismatches with {}, first {first}", mismatches.0.len(), names::CONFIG)
     })?;
     Ok(format!("{} tensors of the network's shapes, all values finite", file.state_dict.tensors.len()))
 }

@@ -59,9 +59,9 @@ pub fn check_weights(
                 Some(converted) => checks.pass(None, "network", format!("{fits}, once {converted}")),
             }
         }
-        Some(Err(misfits)) => {
-            let first = misfits.0.first().map(ToString::to_string).unwrap_or_default();
-            checks.fail(None, "network", format!("{} misfits with model.config, first {first}", misfits.0.len()));
+        Some(Err(mismatches)) => {
+            let first = mismatches.0.first().map(ToString::to_string).unwrap_or_default();
+            checks.fail(None, "network", format!("{} mismatches with model.config, first {first}", mismatches.0.len()));
         }
     }
     let digest = bytes.digest();

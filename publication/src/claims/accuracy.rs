@@ -36,7 +36,7 @@ pub fn look_up_accuracy(
     };
     let weights = WeightsBytes::read(path)?;
     let (file, conversions) = weights.parse_for(&network.config, key).map_err(|error| match error {
-        NetworkFileError::Misfits { .. } => {
+        NetworkFileError::StateDictMismatch { .. } => {
             PublicationError::failed(error.to_string()).with_hint("they are the weights of another network")
         }
         error => error.into(),

@@ -8,7 +8,7 @@ use tfnas::config::{MbConvConfig, ModelConfig};
 use tfnas::cost::{block_flops, flops};
 use tfnas::space::Space;
 use tfnas::table::{LatencyTable, TableError};
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 /// Number of random walks.
 const WALKS: u32 = 20;
@@ -53,7 +53,7 @@ pub fn find_network(
     let goals: Vec<Claimed> =
         std::iter::once(multiply_adds).chain(latencies.iter().map(|(_, claimed)| *claimed)).collect();
     for index in 0..WALKS {
-        let mut stream = Stream::new(seed, Purpose::Witness, 0, index);
+        let mut stream = Stream::new(seed, StreamId::ClaimSearch, 0, index);
         let begin = Architecture::random(space, &mut stream);
         let shared = shares.shared(space, &begin, classes, latencies)?;
         let mut walk = Walk::new(space, &shares, &goals, &begin, &shared);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use tfnas::Dtype;
 use tfnas::state_shapes::TensorShape;
 
-use super::misfit::{Misfit, Misfits};
+use super::mismatch::{StateDictMismatch, TensorMismatch};
 use super::state_dict::StateDict;
 use super::tensor::PlainTensor;
 
@@ -32,19 +32,19 @@ impl StateDict<'_> {
     /// Makes these the tensors of a network: floats of another width become its own, whole numbers likewise.
     ///
     /// # Errors
-    /// [`Misfits`]: what is missing, unexpected, of another shape or kind of numbers, not finite, or too large for its
+    /// [`StateDictMismatch`]: what is missing, unexpected, of another shape or kind of numbers, not finite, or too large for its
     /// new dtype; in the order of the network, then of the file.
-    pub fn fit(&mut self, network: &[TensorShape]) -> Result<Conversions, Misfits> {
+    pub fn fit(&mut self, network: &[TensorShape]) -> Result<Conversions, StateDictMismatch> {
         let (conversions, mut too_large) = self.converted(network);
-        let Err(Misfits(mut misfits)) = self.check(network) else { return Ok(conversions) };
-        for misfit in &mut misfits {
-            if let Misfit::NotFinite { name, .. } = misfit
+        let Err(StateDictMismatch(mut mismatches)) = self.check(network) else { return Ok(conversions) };
+        for mismatch in &mut mismatches {
+            if let TensorMismatch::NotFinite { name, .. } = mismatch
                 && let Some(large) = too_large.remove(name)
             {
-                *misfit = large;
+                *mismatch = large;
             }
         }
-        Err(Misfits(misfits))
+        Err(StateDictMismatch(mismatches))
     }
 
     /// Converts what has name and shape of a tensor of the network, and leaves everything else as it is.
@@ -53,7 +53,7 @@ impl StateDict<'_> {
     }
 
     /// What was converted, and by name what was too large for that.
-    fn converted(&mut self, network: &[TensorShape]) -> (Conversions, HashMap<String, Misfit>) {
+    fn converted(&mut self, network: &[TensorShape]) -> (Conversions, HashMap<String, TensorMismatch>) {
         let network: HashMap<&str, &TensorShape> =
             network.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
         let mut conversions = Conversions::default();
@@ -66,7 +66,7 @@ impl StateDict<'_> {
             let Some((new, count)) = converted(tensor, *dtype) else { continue };
             let (found, expected) = (tensor.dtype().name(), dtype.name());
             if count > 0 {
-                too_large.insert(name.clone(), Misfit::TooLarge { name: name.clone(), count, found, expected });
+                too_large.insert(name.clone(), TensorMismatch::TooLarge { name: name.clone(), count, found, expected });
             }
             *conversions.0.entry((found, expected)).or_default() += 1;
             *tensor = new;

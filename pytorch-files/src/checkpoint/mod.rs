@@ -17,7 +17,7 @@
 //! * [`Checkpoint`]: a `.pth.tar`, its tensors, its other fields, and the search in it ([`SearchCheckpoint`]).
 //! * `find`: which of its dictionaries holds the tensors that are [`Wanted`]; `prefix`: what wrappers put before their names;
 //!   `convert`: from other dtypes to a network's ([`StateDict::fit`]).
-//! * [`WeightsFile`]: the named tensors of either format, which can be checked against those of a network ([`Misfits`]); [`PlainTensor`], [`Dtype`]: what they are.
+//! * [`WeightsFile`]: the named tensors of either format, which can be checked against those of a network ([`StateDictMismatch`]); [`PlainTensor`], [`Dtype`]: what they are.
 //! * [`write_pth`], [`to_safetensors`]: both formats again.
 //! * `archive`, `legacy`: the containers; `storages`: what references lead to; `rebuild`: from calls to tensors;
 //!   `fields`: numbers and texts beside the tensors; `archive_writer`, `writer`, `safetensors`: files.
@@ -35,7 +35,7 @@ mod find;
 #[cfg(test)]
 mod found_tests;
 mod legacy;
-mod misfit;
+mod mismatch;
 mod prefix;
 mod rebuild;
 mod safetensors;
@@ -54,7 +54,7 @@ pub use dtype::safetensors_dtype;
 pub use error::CheckpointError;
 pub use fields::Field;
 pub use find::Wanted;
-pub use misfit::{Misfit, Misfits};
+pub use mismatch::{StateDictMismatch, TensorMismatch};
 pub use search::{KeptChannels, SearchCheckpoint, SearchCheckpointError};
 pub use state_dict::StateDict;
 pub use tensor::PlainTensor;

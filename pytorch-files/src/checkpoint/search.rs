@@ -46,7 +46,7 @@ pub enum SearchCheckpointError {
     NoMasks,
     /// Another group, block or operation than the space has, or one less.
     #[error("'{MASKS}' {problem}: the checkpoint is of another space")]
-    OtherSpace {
+    SpaceMismatch {
         /// What is amiss.
         problem: String,
     },
@@ -137,7 +137,7 @@ impl<'a> Checkpoint<'a> {
         place: &str,
         word: &str,
     ) -> Result<Vec<ValueId>, SearchCheckpointError> {
-        let other = |problem: String| SearchCheckpointError::OtherSpace { problem: format!("{place}{problem}") };
+        let other = |problem: String| SearchCheckpointError::SpaceMismatch { problem: format!("{place}{problem}") };
         let pickle = &self.pickle;
         let pairs = pickle.mapping(dictionary);
         let pairs = pairs.ok_or_else(|| other(format!("is {}, not a dictionary", pickle.kind(dictionary))))?;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use tfnas::{Architecture, Knot, LatencyCurve, LatencyTable, Space, TableHeader};
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 use tfnas_select::{EpochScore, Outcome, Problem, Selection, Settings, Step};
 
 /// Correlation of a candidate's training with its true quality, after so many epochs.
@@ -76,7 +76,7 @@ pub struct Landscape<'a> {
 impl<'a> Landscape<'a> {
     pub fn new(world: &'a World, seed: u64, explained: f64) -> Self {
         let space = &world.problem.space;
-        let stream = &mut Stream::new(seed, Purpose::Synthetic, 0, 0);
+        let stream = &mut Stream::new(seed, StreamId::Synthetic, 0, 0);
         let groups = space.groups().iter().map(|_| std::array::from_fn(|_| stream.normal())).collect();
         let operations = space.operations().len();
         let blocks = space.blocks().iter().map(|_| (0..operations).map(|_| stream.normal()).collect()).collect();
@@ -119,7 +119,7 @@ impl<'a> Landscape<'a> {
     fn stream(&self, network: &Architecture, index: u32) -> Stream {
         let mut hasher = DefaultHasher::new();
         network.hash(&mut hasher);
-        Stream::new(self.seed ^ hasher.finish(), Purpose::Synthetic, 1, index)
+        Stream::new(self.seed ^ hasher.finish(), StreamId::Synthetic, 1, index)
     }
 
     /// The true quality; over uniform draws it has mean 0 and variance near 1.

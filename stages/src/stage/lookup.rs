@@ -71,7 +71,7 @@ impl StageSpec for Lookup {
     }
 
     fn revision(&self) -> u32 {
-        4
+        3
     }
 
     fn inputs(&self, config: &Config) -> Vec<InputPort> {

@@ -64,7 +64,7 @@ impl StageSpec for Parse {
     }
 
     fn revision(&self) -> u32 {
-        3
+        2
     }
 
     fn inputs(&self, config: &Config) -> Vec<InputPort> {

@@ -9,7 +9,7 @@ use tfnas::{Architecture, Space, TableHeader};
 use tfnas_c10d::cuda::set_numerics;
 use tfnas_fs::{read_limited, read_text_limited};
 use tfnas_pytorch_files::{MAX_TABLE_BYTES, table_from_bytes};
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 use tfnas_stages::{CheckTableRequest, LookupCheck};
 use tfnas_torch::device::find_device;
 use tfnas_torch::timing::{InPlace, TimingOptions, check_times};
@@ -57,7 +57,7 @@ fn answer(file: &Path) -> Result<LookupCheck, StageError> {
     }
     let networks: Vec<Architecture> = (0..request.networks)
         .map(|index| {
-            Architecture::random(&space, &mut Stream::new(request.seed, Purpose::RandomArchitecture, 0, index as u32))
+            Architecture::random(&space, &mut Stream::new(request.seed, StreamId::RandomArchitecture, 0, index as u32))
         })
         .collect();
     let options = TimingOptions {

@@ -81,7 +81,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use tfnas::{Architecture, Space};
-    use tfnas_random::{Purpose, Stream};
+    use tfnas_random::{Stream, StreamId};
 
     use super::*;
 
@@ -93,7 +93,7 @@ mod tests {
     fn a_network_in_a_file_is_measured() {
         let folder = tempfile::tempdir().unwrap();
         let space = Space::small();
-        let architecture = Architecture::random(&space, &mut Stream::new(4, Purpose::RandomArchitecture, 0, 0));
+        let architecture = Architecture::random(&space, &mut Stream::new(4, StreamId::RandomArchitecture, 0, 0));
         let config = ModelConfig::from_architecture(&space, &architecture, 5).unwrap();
         let path = folder.path().join("model.config");
         std::fs::write(&path, config.to_text()).unwrap();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tfnas::{Architecture, BlockKey, LatencyTable, Space, TableCheck, TableHeader};
 use tfnas_fs::read_limited;
 use tfnas_pytorch_files::{MAX_TABLE_BYTES, table_from_bytes};
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 use tfnas_stages::{LookupCheck, LookupParams, LookupReport, LookupSection, Metrics, TableOrigin, finite};
 use tfnas_torch::NamedTensors;
 use tfnas_torch::timing::{CheckTime, InPlace, Round, TimingOptions, calibrate, fit, samples_of};
@@ -139,7 +139,7 @@ fn measure(
         device: context.device,
     };
     let checked: Vec<Architecture> = (0..section.check_networks)
-        .map(|index| Architecture::random(space, &mut Stream::new(seed, Purpose::RandomArchitecture, 0, index as u32)))
+        .map(|index| Architecture::random(space, &mut Stream::new(seed, StreamId::RandomArchitecture, 0, index as u32)))
         .collect();
     let in_place = InPlace::new(space, classes, &checked, options)?;
     let measured = measure_rounds(context, space, &in_place, section.budget_s)?;

@@ -50,8 +50,8 @@ pub fn torchscript(arguments: &[OsString]) -> ExitCode {
 
 impl Request {
     fn parse(arguments: &[OsString]) -> Option<Self> {
-        let [version, config, weights, resolution, normalisation, output] = arguments else { return None };
-        let folded = match normalisation.to_str()? {
+        let [version, config, weights, resolution, normalization, output] = arguments else { return None };
+        let folded = match normalization.to_str()? {
             "kept" => false,
             "folded" => true,
             _ => return None,
@@ -83,7 +83,7 @@ impl Request {
 fn trace(network: &DerivedNetwork, resolution: i64, folded: bool) -> Result<CModule, tch::TchError> {
     let images = Tensor::zeros([1, 3, resolution, resolution], (Kind::Float, Device::Cpu));
     if folded {
-        let folded = network.folded();
+        let folded = network.folded().in_libtorch_operations();
         return record(&images, |images| folded.forward(images));
     }
     // A tensor that could still be trained is no constant.
@@ -107,7 +107,7 @@ mod tests {
 
     use tempfile::TempDir;
     use tfnas::{Architecture, Space};
-    use tfnas_random::{Purpose, Stream};
+    use tfnas_random::{Stream, StreamId};
     use tfnas_torch::initialise::initialise;
     use tfnas_torch::weights::write_file;
 
@@ -118,7 +118,7 @@ mod tests {
     /// A network of the small space, whose batch norms do something, in files.
     fn network(folder: &TempDir) -> DerivedNetwork {
         let space = Space::small();
-        let architecture = Architecture::random(&space, &mut Stream::new(4, Purpose::RandomArchitecture, 0, 0));
+        let architecture = Architecture::random(&space, &mut Stream::new(4, StreamId::RandomArchitecture, 0, 0));
         let config = ModelConfig::from_architecture(&space, &architecture, 5).unwrap();
         let network = DerivedNetwork::new(&config, Device::Cpu);
         initialise(&network, 4);
@@ -132,12 +132,12 @@ mod tests {
         network
     }
 
-    fn export(folder: &TempDir, normalisation: &str, name: &str) -> PathBuf {
+    fn export(folder: &TempDir, normalization: &str, name: &str) -> PathBuf {
         let path = |name: &str| folder.path().join(name).into_os_string();
         fs::create_dir_all(folder.path().join(name)).unwrap();
         let output = folder.path().join(name).join("network");
         let words = [VERSION.into(), path("model.config"), path("weights.safetensors"), RESOLUTION.to_string().into()];
-        let arguments = [&words[..], &[normalisation.into(), output.clone().into_os_string()]].concat();
+        let arguments = [&words[..], &[normalization.into(), output.clone().into_os_string()]].concat();
         Request::parse(&arguments).unwrap().perform().unwrap();
         output
     }
@@ -146,8 +146,8 @@ mod tests {
     fn a_file_computes_what_the_network_does_for_any_number_of_images() {
         let folder = tempfile::tempdir().unwrap();
         let network = network(&folder);
-        for normalisation in ["kept", "folded"] {
-            let module = CModule::load(export(&folder, normalisation, normalisation)).unwrap();
+        for normalization in ["kept", "folded"] {
+            let module = CModule::load(export(&folder, normalization, normalization)).unwrap();
             for count in [1, 3] {
                 let shape = [count, 3, RESOLUTION, RESOLUTION];
                 let elements: i64 = shape.iter().product();
@@ -155,7 +155,7 @@ mod tests {
                 let (found, expected) = (module.forward_ts(&[&images]).unwrap(), network.forward(&images));
                 let scale = expected.abs().max().double_value(&[]);
                 assert_eq!(found.size(), [count, 5]);
-                assert!(found.allclose(&expected, 0.0, 1e-5 * scale, false), "{normalisation} {count}");
+                assert!(found.allclose(&expected, 0.0, 1e-5 * scale, false), "{normalization} {count}");
             }
         }
     }

@@ -8,7 +8,7 @@ use tch::Tensor;
 use tfnas::schedule::cosine_with_warm_up;
 use tfnas_c10d::ProcessGroup;
 use tfnas_images::{BatchOptions, ImageSource, Order, Transform};
-use tfnas_random::Purpose;
+use tfnas_random::StreamId;
 use tfnas_stages::{Metrics, Protocol, TrainEpoch, TrainParams, TrainReport, TrainSection};
 use tfnas_torch::data_parallel::DataParallel;
 use tfnas_torch::derived::DerivedNetwork;
@@ -188,11 +188,11 @@ impl Training<'_> {
         let options = BatchOptions {
             batch: section.batch,
             shard: self.together().shard(true),
-            order: Order::Shuffled { seed, purpose: Purpose::Shuffle, epoch: epoch as u32, round: 0 },
+            order: Order::Shuffled { seed, purpose: StreamId::Shuffle, epoch: epoch as u32, round: 0 },
             transform: Transform::Train {
                 transform: train_transform(&section.augment, self.params.space.resolution),
                 seed,
-                purpose: Purpose::Augment,
+                purpose: StreamId::Augment,
                 epoch: epoch as u32,
             },
             start_batch: self.progress.step,

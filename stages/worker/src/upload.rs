@@ -10,7 +10,7 @@ use crate::error::{Context as _, StageError};
 use crate::images::unreadable;
 
 /// Batches that may be on the device, or on their way, before they are taken.
-const AHEAD: usize = 2;
+const PREFETCH_BATCHES: usize = 2;
 
 /// The pixels and labels of a batch on the device, not yet normalized.
 pub struct RawBatch {
@@ -51,7 +51,7 @@ impl Upload {
     /// Returns an error if the device has no copy stream or the thread cannot be started.
     pub fn start(mut batches: Batches, device: Device, size: usize, classes: usize) -> Result<Self, StageError> {
         let stream = CopyStream::new(device)?;
-        let (sender, copies) = sync_channel(AHEAD);
+        let (sender, copies) = sync_channel(PREFETCH_BATCHES);
         let copy = move || {
             let mut copy = |batch: Batch| -> Result<Copied, StageError> {
                 let count = batch.labels.len();

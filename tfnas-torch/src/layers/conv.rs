@@ -13,6 +13,8 @@ pub struct Conv {
     stride: i64,
     padding: i64,
     groups: i64,
+    /// Whether the fused kernels may compute it.
+    pub(super) has_kernels: bool,
 }
 
 impl Conv {
@@ -36,7 +38,7 @@ impl Conv {
 
     fn of_weight(weight: Tensor, bias: Option<Tensor>, stride: usize, groups: usize) -> Self {
         let padding = weight.size()[2] / 2;
-        Self { weight, bias, stride: stride as i64, padding, groups: groups as i64 }
+        Self { weight, bias, stride: stride as i64, padding, groups: groups as i64, has_kernels: true }
     }
 
     /// Convolves `x`, `[N, in, H, W]`; gives `[N, out, ceil(H / stride), ceil(W / stride)]`.

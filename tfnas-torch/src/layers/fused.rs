@@ -84,6 +84,9 @@ pub(super) fn squeeze_excite(layer: &SqueezeExcite, x: &Tensor) -> Option<Tensor
     let (Some(reduce_bias), Some(expand_bias)) = (&layer.reduce.bias, &layer.expand.bias) else {
         return None;
     };
+    if !layer.has_kernels {
+        return None;
+    }
     let layers = kernels::SqueezeExcite {
         reduce_weight: &layer.reduce.weight,
         reduce_bias,
@@ -95,7 +98,10 @@ pub(super) fn squeeze_excite(layer: &SqueezeExcite, x: &Tensor) -> Option<Tensor
 }
 
 fn is_taken_depthwise(conv: &Conv, x: &Tensor) -> bool {
-    conv.is_depthwise() && kernels::has_depthwise(conv.weight.size()[2], conv.stride()) && kernels::take(x)
+    conv.has_kernels
+        && conv.is_depthwise()
+        && kernels::has_depthwise(conv.weight.size()[2], conv.stride())
+        && kernels::take(x)
 }
 
 fn kernel_activation(activation: Option<Activation>) -> kernels::Activation {

@@ -84,6 +84,14 @@ impl MbConv {
         self.has_residual
     }
 
+    /// Computes in libtorch's own operations from now on.
+    pub(crate) fn disable_kernels(&mut self) {
+        self.layers_mut().for_each(|layer| layer.conv.has_kernels = false);
+        if let Some(squeeze_excite) = &mut self.squeeze_excite {
+            squeeze_excite.has_kernels = false;
+        }
+    }
+
     /// For evaluation: the block with its batch norms taken into its convolutions; none for one without running
     /// statistics.
     pub(crate) fn folded(&self) -> Option<Self> {

@@ -13,6 +13,8 @@ pub struct SqueezeExcite {
     pub(crate) reduce: Conv,
     pub(crate) expand: Conv,
     pub(super) activation: Activation,
+    /// Whether the fused kernels may compute it.
+    pub(super) has_kernels: bool,
 }
 
 impl SqueezeExcite {
@@ -22,6 +24,7 @@ impl SqueezeExcite {
             reduce: Conv::pointwise_with_bias(channels, se_channels, device),
             expand: Conv::pointwise_with_bias(se_channels, channels, device),
             activation,
+            has_kernels: true,
         }
     }
 
@@ -37,7 +40,7 @@ impl SqueezeExcite {
 
     /// The same layer without gradients.
     pub(crate) fn detached(&self) -> Self {
-        Self { reduce: self.reduce.detached(), expand: self.expand.detached(), activation: self.activation }
+        Self { reduce: self.reduce.detached(), expand: self.expand.detached(), ..*self }
     }
 }
 

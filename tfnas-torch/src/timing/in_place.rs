@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tfnas::{Architecture, BlockKey, ModelConfig, NeededRow, Space};
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 use super::clock::Clock;
 use super::input::Inputs;
@@ -88,7 +88,7 @@ impl<'a> InPlace<'a> {
             Ok::<_, TimingError>(config)
         };
         let reference =
-            Architecture::random(space, &mut Stream::new(options.seed, Purpose::RandomArchitecture, REFERENCE, 0));
+            Architecture::random(space, &mut Stream::new(options.seed, StreamId::RandomArchitecture, REFERENCE, 0));
         let reference = random_network(&config(&reference)?, &options);
         let inputs = Inputs::new([(3, size)].into_iter(), options.batch, options.seed, options.device);
         Ok(Self {
@@ -154,7 +154,7 @@ impl<'a> InPlace<'a> {
         let first = (index * DRAWN) as u32;
         let drawn = (first..first + DRAWN as u32).map(|number| {
             let mut stream =
-                Stream::new(self.options.seed, Purpose::RandomArchitecture, FIRST_ROUND.wrapping_add(round), number);
+                Stream::new(self.options.seed, StreamId::RandomArchitecture, FIRST_ROUND.wrapping_add(round), number);
             Architecture::random(self.space, &mut stream)
         });
         // The mean, as a sum would prefer deep networks, whose caches are colder than those of others.
@@ -228,7 +228,7 @@ mod tests {
         TimingOptions { batch: 2, threads: 1, passes: 2, warm_up_passes: 1, seed: 3, device: Device::Cpu };
 
     fn checks(space: &Space) -> Vec<Architecture> {
-        let random = |index| Architecture::random(space, &mut Stream::new(3, Purpose::RandomArchitecture, 0, index));
+        let random = |index| Architecture::random(space, &mut Stream::new(3, StreamId::RandomArchitecture, 0, index));
         (0..3).map(random).collect()
     }
 

@@ -1,11 +1,11 @@
 use std::collections::HashMap;
 
 use tch::{Device, Tensor};
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 /// Bound of a uniform distribution of variance 1: √3.
 const UNIT_VARIANCE: f32 = 1.732_050_8;
-/// Where the stream of the inputs stands among those of [`Purpose::Timing`]; the orders take the ones before.
+/// Where the stream of the inputs stands among those of [`StreamId::Timing`]; the orders take the ones before.
 const STREAM: u32 = u32::MAX;
 
 /// Channels and side of a feature map.
@@ -17,7 +17,7 @@ pub(super) struct Inputs(HashMap<MapShape, Tensor>);
 impl Inputs {
     /// One input `[batch, channels, side, side]` for each shape, channels-last, f32, of mean 0 and variance 1.
     pub(super) fn new(shapes: impl Iterator<Item = MapShape>, batch: usize, seed: u64, device: Device) -> Self {
-        let mut stream = Stream::new(seed, Purpose::Timing, STREAM, 0);
+        let mut stream = Stream::new(seed, StreamId::Timing, STREAM, 0);
         let mut inputs = HashMap::new();
         for shape in shapes {
             inputs.entry(shape).or_insert_with(|| random_map(shape, batch, &mut stream, device));

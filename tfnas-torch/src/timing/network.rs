@@ -1,7 +1,7 @@
 use std::ops::ControlFlow;
 
 use tfnas::{MbConvConfig, ModelConfig};
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 use super::input::Inputs;
 use super::random_weights::{level, randomise};
@@ -9,7 +9,7 @@ use super::stopwatch::Stopwatch;
 use super::{Progress, TimingError, TimingOptions, quantile};
 use crate::derived::{DerivedNetwork, FoldedNetwork};
 
-/// Which orders of [`Purpose::Timing`] are those of networks; the lower ones are those of blocks.
+/// Which orders of [`StreamId::Timing`] are those of networks; the lower ones are those of blocks.
 const NETWORK_ORDERS: u32 = u32::MAX - 1;
 
 /// Measured latency of a whole network, in milliseconds for a batch.
@@ -66,7 +66,7 @@ pub fn time_networks(
     let mut times = vec![Vec::with_capacity(options.passes); networks.len()];
     let mut order: Vec<usize> = (0..networks.len()).collect();
     for (visit, passes) in options.visits().enumerate() {
-        Stream::new(options.seed, Purpose::Timing, NETWORK_ORDERS, visit as u32).shuffle(&mut order);
+        Stream::new(options.seed, StreamId::Timing, NETWORK_ORDERS, visit as u32).shuffle(&mut order);
         for &position in &order {
             let input = inputs.of(shapes[position]);
             let calls = options.warm_up_passes + passes;
@@ -84,12 +84,12 @@ impl NetworkTime {
     }
 }
 
-/// The network for evaluation, with weights that keep the scale of activations.
+/// The network for evaluation, in libtorch's own operations, with weights that keep the scale of activations.
 pub(super) fn random_network(config: &ModelConfig, options: &TimingOptions) -> FoldedNetwork {
     let network = DerivedNetwork::new(config, options.device);
     randomise(&network, options.seed);
     network.blocks().for_each(level);
-    network.folded()
+    network.folded().in_libtorch_operations()
 }
 
 /// Refuses a network with a block that is too large to be measured.
@@ -134,7 +134,7 @@ mod tests {
 
     fn configs(space: &Space) -> Vec<ModelConfig> {
         let config = |index| {
-            let mut stream = Stream::new(5, Purpose::RandomArchitecture, 0, index);
+            let mut stream = Stream::new(5, StreamId::RandomArchitecture, 0, index);
             let architecture = Architecture::random(space, &mut stream);
             ModelConfig::from_architecture(space, &architecture, 10).unwrap()
         };

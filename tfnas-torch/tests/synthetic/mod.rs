@@ -3,7 +3,7 @@
 
 use tch::Tensor;
 use tfnas::{Activation, Architecture, ModelConfig, Space};
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
 use tfnas_torch::initialise::initialise;
@@ -24,7 +24,7 @@ pub const SGD: SgdSettings = SgdSettings { rate: 0.02, momentum: 0.9, weight_dec
 /// Images and labels of a step: each class has a brightness of its own, so that there is something to learn.
 pub fn batch(step: u32) -> (Tensor, Tensor) {
     let size = Space::small().definition().resolution;
-    let mut stream = Stream::new(SEED, Purpose::Synthetic, 0, step);
+    let mut stream = Stream::new(SEED, StreamId::Synthetic, 0, step);
     let labels: Vec<i64> = (0..BATCH).map(|_| stream.below(CLASSES as u64) as i64).collect();
     let pixels = labels.iter().flat_map(|&label| vec![label as u64 * 50; size * size * 3]);
     let pixels: Vec<u8> = pixels.map(|brightness| (brightness + stream.below(100)) as u8).collect();
@@ -36,7 +36,7 @@ pub fn batch(step: u32) -> (Tensor, Tensor) {
 /// another order of the same samples in one process already has other losses after some steps.
 pub fn network(seed: u64) -> DerivedNetwork {
     let space = Space::small();
-    let architecture = Architecture::random(&space, &mut Stream::new(SEED, Purpose::RandomArchitecture, 0, 0));
+    let architecture = Architecture::random(&space, &mut Stream::new(SEED, StreamId::RandomArchitecture, 0, 0));
     let mut config = ModelConfig::from_architecture(&space, &architecture, CLASSES).unwrap();
     let layers = [&mut config.first_stem, &mut config.feature_mix].into_iter().map(|layer| &mut layer.activation);
     let blocks = std::iter::once(&mut config.second_stem).chain(config.groups.iter_mut().flatten());

@@ -1,20 +1,20 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::{Choice, Knot, LatencyCurve, TableHeader};
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 fn stepped(space: &Space, width_step: usize) -> Space {
     Space::new(crate::SpaceDefinition { width_step, ..space.definition().clone() }).unwrap()
 }
 
 fn random(space: &Space, index: u32) -> Architecture {
-    Architecture::random(space, &mut Stream::new(3, Purpose::RandomArchitecture, 0, index))
+    Architecture::random(space, &mut Stream::new(3, StreamId::RandomArchitecture, 0, index))
 }
 
 /// A table with a knot every 8 channels or so, whose milliseconds are a rule of the share of the largest width and of
 /// chance.
 fn table(space: &Space, name: &str, index: u32, base_ms: f64, ms: impl Fn(f64, &mut Stream) -> f64) -> LatencyTable {
-    let mut stream = Stream::new(4, Purpose::Synthetic, 0, index);
+    let mut stream = Stream::new(4, StreamId::Synthetic, 0, index);
     let rows = space.needed_rows().into_iter().map(|row| {
         let widths = (row.min_width..row.max_width).step_by(8).chain([row.max_width]);
         let knots = widths.map(|width| Knot { width, ms: ms(width as f64 / row.max_width as f64, &mut stream) });
@@ -34,7 +34,7 @@ fn wild(space: &Space, index: u32) -> LatencyTable {
 }
 
 fn parameters(space: &Space, index: u32) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
-    let mut stream = Stream::new(5, Purpose::Synthetic, 0, index);
+    let mut stream = Stream::new(5, StreamId::Synthetic, 0, index);
     let mut vector = |count: usize| -> Vec<f32> { (0..count).map(|_| stream.between(-3.0, 0.0) as f32).collect() };
     let log_alphas = space.blocks().iter().map(|_| vector(space.operations().len())).collect();
     (log_alphas, space.groups().iter().map(|group| vector(group.blocks)).collect())

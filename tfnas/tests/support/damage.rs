@@ -1,7 +1,7 @@
 //! Damaged input, and how much memory reading it took.
 #![allow(dead_code, clippy::unwrap_used)]
 
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 
 /// Names how many inputs each reader gets instead of [`INPUTS`].
 const OTHER_COUNT: &str = "TFNAS_FUZZ_INPUTS";
@@ -17,7 +17,7 @@ pub fn inputs() -> u32 {
 /// The bytes after a few random changes: flipped bits, other bytes, numbers at their extremes, removed, repeated and moved
 /// pieces.
 pub fn damaged(bytes: &[u8], index: u32) -> Vec<u8> {
-    let mut stream = Stream::new(0, Purpose::Synthetic, 1, index);
+    let mut stream = Stream::new(0, StreamId::Synthetic, 1, index);
     let mut bytes = bytes.to_vec();
     for _ in 0..1 + stream.below(4) {
         if bytes.is_empty() {

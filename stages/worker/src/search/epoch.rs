@@ -2,7 +2,7 @@ use std::rc::Rc;
 
 use tfnas::schedule::{cosine, temperature};
 use tfnas_images::{BatchOptions, Order, Transform};
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 use tfnas_torch::gumbel::{draw_noise, draw_remaining_path, gumbel_path};
 use tfnas_torch::loss::{Meter, Reading};
 use tfnas_torch::optim::{Adam, AdamSettings, Sgd, SgdSettings};
@@ -112,11 +112,11 @@ impl Epoch {
         let options = BatchOptions {
             batch: section.batch,
             shard: None,
-            order: Order::Shuffled { seed, purpose: Purpose::Shuffle, epoch, round: 0 },
+            order: Order::Shuffled { seed, purpose: StreamId::Shuffle, epoch, round: 0 },
             transform: Transform::Train {
                 transform: train_transform(&section.augment, resolution),
                 seed,
-                purpose: Purpose::Augment,
+                purpose: StreamId::Augment,
                 epoch,
             },
             start_batch: search.progress.step,
@@ -167,10 +167,10 @@ impl Epoch {
         let stream = |purpose| {
             Stream::new(search.params.seed, purpose, search.progress.epoch as u32, search.progress.step as u32)
         };
-        let noise = draw_noise(blocks, operations, &mut stream(Purpose::Gumbel));
+        let noise = draw_noise(blocks, operations, &mut stream(StreamId::Gumbel));
         let mut paths = vec![gumbel_path(log_alphas, &noise)];
         if two_paths {
-            paths.push(draw_remaining_path(&paths[0], operations, &mut stream(Purpose::UniformPath)));
+            paths.push(draw_remaining_path(&paths[0], operations, &mut stream(StreamId::UniformPath)));
         }
         let outcome = weight_step(&self.supernet, &mut self.weight_optimisation, &batch.images, &batch.labels, &paths);
         if let Some(outcome) = skip_if_too_small(outcome)? {
@@ -189,7 +189,7 @@ impl Epoch {
         };
         let mut stream = Stream::new(
             search.params.seed,
-            Purpose::ArchitectureGumbel,
+            StreamId::ArchitectureGumbel,
             search.progress.epoch as u32,
             search.progress.step as u32,
         );

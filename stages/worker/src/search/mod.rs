@@ -11,7 +11,7 @@ use tfnas::elasticity::refit;
 use tfnas::exact_fit::{Preferences, fit_exactly};
 use tfnas::{Architecture, LatencyTable, Space, parse::parse};
 use tfnas_images::ImageSource;
-use tfnas_random::{Purpose, Stream};
+use tfnas_random::{Stream, StreamId};
 use tfnas_stages::{Fit, Metrics, SearchEpoch, SearchParams, SearchResult, Target, WARM_START, probabilities};
 use tfnas_torch::NamedTensors;
 use tfnas_torch::full_state::FullState;
@@ -245,7 +245,7 @@ impl Search<'_> {
         let log_alphas = supernet.read_log_alphas();
         let (blocks, operations) = (self.space.blocks().len(), self.space.operations().len());
         let logits = |images: &tch::Tensor, batch: usize| {
-            let mut stream = Stream::new(self.params.seed, Purpose::ValidationGumbel, epoch as u32, batch as u32);
+            let mut stream = Stream::new(self.params.seed, StreamId::ValidationGumbel, epoch as u32, batch as u32);
             let path = gumbel_path(&log_alphas, &draw_noise(blocks, operations, &mut stream));
             validate_path(supernet, images, &path)
         };

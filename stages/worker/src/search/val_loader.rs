@@ -1,5 +1,5 @@
 use tfnas_images::{BatchOptions, ImageSource, Order};
-use tfnas_random::Purpose;
+use tfnas_random::StreamId;
 
 use crate::error::StageError;
 use crate::images::{DataLoader, DeviceBatch, LoaderIter};
@@ -59,5 +59,5 @@ impl<'a> ValLoader<'a> {
 }
 
 fn order(seed: u64, epoch: u32, round: u32) -> Order {
-    Order::Shuffled { seed, purpose: Purpose::ArchitectureShuffle, epoch, round }
+    Order::Shuffled { seed, purpose: StreamId::ArchitectureShuffle, epoch, round }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tfnas::schedule::cosine_with_warm_up;
 use tfnas::{Architecture, ModelConfig, Space};
 use tfnas_images::{BatchOptions, ImageSource, Order, Transform};
-use tfnas_random::Purpose;
+use tfnas_random::StreamId;
 use tfnas_select::EpochScore;
 use tfnas_stages::SelectParams;
 use tfnas_torch::derived::DerivedNetwork;
@@ -148,11 +148,11 @@ impl Candidates<'_> {
         let options = BatchOptions {
             batch: recipe.batch,
             shard: None,
-            order: Order::Shuffled { seed, purpose: Purpose::Shuffle, epoch: epoch as u32, round: 0 },
+            order: Order::Shuffled { seed, purpose: StreamId::Shuffle, epoch: epoch as u32, round: 0 },
             transform: Transform::Train {
                 transform: train_transform(&recipe.augment, self.params.space.resolution),
                 seed,
-                purpose: Purpose::Augment,
+                purpose: StreamId::Augment,
                 epoch: epoch as u32,
             },
             start_batch: training.progress.step,

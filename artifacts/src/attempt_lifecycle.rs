@@ -1,4 +1,4 @@
-//! Runs and attempts under way, from their start to their end.
+//! Runs and attempts in progress, from start to end.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,20 +6,20 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::atomic_write;
 use crate::attempt_file::AttemptFile;
-use crate::durable;
-use crate::lock::{OwnLock, SharedLock, host_name};
-use crate::stamp::{now_ms, now_ns};
+use crate::file_stat::{now_ms, now_ns};
+use crate::lock::{ExclusiveLock, SharedLock, host_name};
 use crate::{
     ActionKey, Attempt, AttemptId, Cache, CacheError, Digest, Failure, Input, KeyLock, NewAttempt, NewRun, Outcome,
     Output, Purpose, Run, RunId, Usage, Waiting,
 };
 
-/// An invocation under way. What it made or used is safe from `gc` while this value lives.
+/// A run in progress. `gc` keeps everything that the run made or used while this value lives.
 #[derive(Debug)]
 pub struct OpenRun {
     run: Run,
-    _lock: Option<OwnLock>,
+    _lock: Option<ExclusiveLock>,
 }
 
 impl OpenRun {
@@ -29,8 +29,8 @@ impl OpenRun {
     }
 }
 
-/// An attempt under way, which holds the lock of its key. Dropped before its end, it counts as interrupted, unless it
-/// is [detached](Cache::begin_detached).
+/// An attempt in progress; it holds the lock of its key. If it is dropped before it ends, it counts as interrupted,
+/// unless it is [detached](Cache::begin_detached).
 #[derive(Debug)]
 pub struct OpenAttempt {
     record: Attempt,
@@ -38,7 +38,7 @@ pub struct OpenAttempt {
     output_folder: PathBuf,
     resume_folder: PathBuf,
     log: PathBuf,
-    /// Where the attempt's worker and its planners meet, when it outlives them.
+    /// The folder through which a detached worker and its planners communicate.
     detached: Option<PathBuf>,
     _lock: KeyLock,
 }
@@ -54,7 +54,7 @@ impl OpenAttempt {
         &self.record.key
     }
 
-    /// Returns the folder where the worker leaves its outputs; empty at the start.
+    /// Returns the folder where the worker writes its outputs. It is empty at the start.
     pub fn output_folder(&self) -> &Path {
         &self.output_folder
     }
@@ -64,12 +64,13 @@ impl OpenAttempt {
         &self.resume_folder
     }
 
-    /// Returns the file that the worker's log goes to.
+    /// Returns the path of the worker's log.
     pub fn log(&self) -> &Path {
         &self.log
     }
 
-    /// Returns the folder where planners and a worker that outlives them meet.
+    /// Returns the folder through which a detached worker and its planners communicate, or `None` if the worker is not
+    /// detached.
     pub fn detached_folder(&self) -> Option<&Path> {
         self.detached.as_deref()
     }
@@ -80,28 +81,29 @@ impl OpenAttempt {
 }
 
 impl Cache {
-    /// Records the start of an invocation.
+    /// Records the start of a run.
     ///
     /// # Errors
-    /// [`CacheError::Ledger`], [`CacheError::File`].
+    /// Returns an error if the ledger cannot be written or the lock file cannot be created.
     pub fn begin_run(&self, run: &NewRun) -> Result<OpenRun, CacheError> {
         let run = self.ledger.begin_run(run, &host_name())?;
-        let lock = OwnLock::wait(&self.run_lock_file(run.id), &mut |_| Waiting::GoOn)?;
+        let lock = ExclusiveLock::wait(&self.run_lock_file(run.id), &mut |_| Waiting::GoOn)?;
         Ok(OpenRun { run, _lock: lock })
     }
 
-    /// Records the end of an invocation.
+    /// Records the end of a run.
     ///
     /// # Errors
-    /// [`CacheError::Ledger`].
+    /// Returns an error if the ledger cannot be written.
     pub fn end_run(&self, run: OpenRun, outcome: Outcome) -> Result<(), CacheError> {
         Ok(self.ledger.end_run(run.id(), outcome)?)
     }
 
-    /// Starts an attempt: records it, and makes its folders.
+    /// Starts an attempt: records it and creates its folders.
     ///
     /// # Errors
-    /// [`CacheError::Ledger`], [`CacheError::File`]; [`CacheError::WrongLock`] if the lock is that of another key.
+    /// Returns [`CacheError::WrongLock`] if `lock` belongs to another key, and an error if the ledger or a folder
+    /// cannot be written.
     pub fn begin_attempt(&self, run: &OpenRun, lock: KeyLock, attempt: NewAttempt) -> Result<OpenAttempt, CacheError> {
         let record = new_record(&run.run, attempt);
         if record.key != *lock.key() {
@@ -109,11 +111,11 @@ impl Cache {
         }
         let open = self.opened(record, run.run.clone(), lock);
         if self.is_resume_stale(&open.record)? {
-            durable::remove_folder(&open.resume_folder)?;
+            atomic_write::remove_folder(&open.resume_folder)?;
         }
         self.ledger.begin_attempt(&open.record)?;
-        durable::create_folder(&open.output_folder)?;
-        durable::create_folder(&open.resume_folder)?;
+        atomic_write::create_folder(&open.output_folder)?;
+        atomic_write::create_folder(&open.resume_folder)?;
         Ok(open)
     }
 
@@ -129,20 +131,21 @@ impl Cache {
         }
     }
 
-    /// Returns whether a resume point that is there has served already: a crash may come between a commit and its
-    /// removal. A check never resumes.
+    /// Returns whether an existing resume point must be discarded: a crash can happen between a commit and the removal
+    /// of its resume point, and a check never resumes.
     fn is_resume_stale(&self, record: &Attempt) -> Result<bool, CacheError> {
         let last = self.ledger.last_of_key(&record.key)?;
         Ok(record.purpose == Purpose::Check || last == Some(Outcome::Done))
     }
 
-    /// Takes the files that an attempt left (the output's name, the file) into the store, and records it with them:
-    /// from then on its key has a result. The folder of outputs and the resume point are removed. Then drop the
-    /// attempt, which frees its key.
+    /// Moves the output files of an attempt (pairs of output name and path) into the store and records the result.
+    /// Afterwards look-ups of the key find it. The output folder and the resume point are removed. Drop the attempt
+    /// afterwards to release the lock of its key.
     ///
     /// # Errors
-    /// [`CacheError::File`] (a missing output, a full disk), [`CacheError::Ledger`], [`CacheError::OutputTwice`]: the
-    /// attempt has no result, and can still be [failed](Self::fail).
+    /// Returns [`CacheError::OutputTwice`] if two outputs have the same name, and an error if an output is missing, the
+    /// disk is full or the ledger cannot be written. The attempt then has no result and can still be
+    /// [failed](Self::fail).
     pub fn commit(
         &self,
         attempt: &mut OpenAttempt,
@@ -169,7 +172,7 @@ impl Cache {
         AttemptFile::new(record.clone(), Some(attempt.run.clone())).write(&self.store)?;
         self.ledger.end_attempt(&record)?;
         attempt.record = record.clone();
-        // The result stands: what is left behind here is in nobody's way, and `gc` removes it.
+        // The result is recorded. Leftovers do no harm, and `gc` removes them.
         let _ = fs::remove_dir_all(&attempt.output_folder);
         let _ = fs::remove_dir_all(&attempt.resume_folder);
         if let Some(folder) = &attempt.detached {
@@ -178,11 +181,11 @@ impl Cache {
         Ok(record)
     }
 
-    /// Records that an attempt ended without a result. Its log and the resume point stay; its folder of outputs is
+    /// Records that an attempt ended without a result. Its log and its resume point are kept, its output folder is
     /// removed.
     ///
     /// # Errors
-    /// [`CacheError::Ledger`], [`CacheError::File`].
+    /// Returns an error if the output folder cannot be removed, or the record or the ledger cannot be written.
     pub fn fail(&self, attempt: OpenAttempt, failure: Failure) -> Result<Attempt, CacheError> {
         let outcome = if failure.interrupted { Outcome::Interrupted } else { Outcome::Failed };
         let record = Attempt {
@@ -193,38 +196,40 @@ impl Cache {
             usage: failure.usage,
             ..attempt.record
         };
-        // First what frees space: it may be a full disk that the attempt failed of.
-        durable::remove_folder(&attempt.output_folder)?;
+        // Free disk space first: the attempt may have failed because the disk is full.
+        atomic_write::remove_folder(&attempt.output_folder)?;
         // An empty resume folder holds no resume point.
         let _ = fs::remove_dir(&attempt.resume_folder);
         let written = AttemptFile::new(record.clone(), Some(attempt.run)).write(&self.store);
         self.ledger.end_attempt(&record)?;
         // After the end is recorded: with the folder gone and no end it would count as killed.
-        attempt.detached.as_deref().map(durable::remove_folder).transpose()?;
+        attempt.detached.as_deref().map(atomic_write::remove_folder).transpose()?;
         written?;
         Ok(record)
     }
 
-    /// Pins a result: `gc` never removes it, nor what it was made from. `reason` is for people.
+    /// Pins a result: `gc` keeps it and everything that it was made from. `reason` is shown to users.
     ///
     /// # Errors
-    /// [`CacheError::NoAttempt`], [`CacheError::Ledger`], [`CacheError::File`].
+    /// Returns [`CacheError::NoAttempt`] if the ledger does not know the attempt, and an error if the pin or the ledger
+    /// cannot be written.
     pub fn pin(&self, attempt: &AttemptId, reason: &str) -> Result<(), CacheError> {
         let key = self.key_of(attempt)?;
         let path = AttemptFile::pin_path(&self.store, &key, attempt);
-        durable::create_durable_folder(&self.store.manifest_folder(&key))?;
-        durable::write_file(&path, reason.as_bytes(), &self.store.temporary(), durable::Access::Writable)?;
+        atomic_write::create_durable_folder(&self.store.manifest_folder(&key))?;
+        atomic_write::write_file(&path, reason.as_bytes(), &self.store.temporary(), atomic_write::Access::Writable)?;
         if self.ledger.pin(attempt, reason)? { Ok(()) } else { Err(CacheError::NoAttempt(attempt.clone())) }
     }
 
     /// Removes the pin of a result.
     ///
     /// # Errors
-    /// [`CacheError::NoAttempt`], [`CacheError::Ledger`], [`CacheError::File`].
+    /// Returns [`CacheError::NoAttempt`] if the ledger does not know the attempt, and an error if the pin cannot be
+    /// removed or the ledger cannot be written.
     pub fn unpin(&self, attempt: &AttemptId) -> Result<(), CacheError> {
         let key = self.key_of(attempt)?;
         self.ledger.unpin(attempt)?;
-        Ok(durable::remove_file(&AttemptFile::pin_path(&self.store, &key, attempt))?)
+        Ok(atomic_write::remove_file(&AttemptFile::pin_path(&self.store, &key, attempt))?)
     }
 
     fn key_of(&self, attempt: &AttemptId) -> Result<ActionKey, CacheError> {
@@ -238,7 +243,7 @@ impl Cache {
 fn new_record(run: &Run, attempt: NewAttempt) -> Attempt {
     let NewAttempt { instance, manifest, mut origins, environment, purpose } = attempt;
     let key = manifest.key();
-    // One process at a time works on a key, so these facts are no other attempt's.
+    // One process at a time works on a key, so these facts are unique to this attempt.
     let facts = format!("{key} {} {} {}", now_ns(), std::process::id(), run.host);
     let input = |(port, digest): (&String, &Digest)| Input {
         port: port.clone(),

@@ -1,4 +1,4 @@
-//! Writing files so that a crash leaves the old one, the new one, or none: never half of one.
+//! Atomic file writes: after a crash a file has its old content, its new content, or does not exist.
 
 use std::fs;
 use std::io::{self, Write};
@@ -8,21 +8,21 @@ use tfnas_fs::NamedTempFile;
 
 use crate::FileError;
 
-/// Who may write to a finished file; who may read it follows from the umask.
+/// The write permission of a finished file. Read permission follows the umask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Nobody: objects.
+    /// Nobody may write. Used for objects.
     ReadOnly,
-    /// Who the umask allows: records, which a program replaces whole.
+    /// The umask decides. Used for records, which are replaced as a whole.
     Writable,
 }
 
-/// Makes a folder and those above it.
+/// Creates a folder and its missing parents.
 pub(crate) fn create_folder(path: &Path) -> Result<(), FileError> {
     fs::create_dir_all(path).map_err(FileError::of("create the folder", path))
 }
 
-/// Makes a folder whose parent exists, so that it survives a crash from here on.
+/// Creates a folder whose parent exists and syncs the parent, so that the new folder survives a crash.
 pub(crate) fn create_durable_folder(path: &Path) -> Result<(), FileError> {
     match fs::create_dir(path) {
         Ok(()) => sync_parent(path),
@@ -36,7 +36,7 @@ pub(crate) fn start_file(temporary: &Path) -> Result<NamedTempFile, FileError> {
     tfnas_fs::new_file_in(temporary).map_err(FileError::of("create a file in", temporary))
 }
 
-/// Syncs a finished temporary file and renames it to `path`, which is durable from then on.
+/// Syncs a finished temporary file and renames it to `path`. The file survives a crash after this returns.
 pub(crate) fn finish_file(file: NamedTempFile, path: &Path, access: Access) -> Result<(), FileError> {
     if access == Access::ReadOnly {
         tfnas_fs::make_read_only(file.as_file()).map_err(FileError::of("set the mode of", path))?;
@@ -44,24 +44,24 @@ pub(crate) fn finish_file(file: NamedTempFile, path: &Path, access: Access) -> R
     tfnas_fs::finish(file, path).map_err(FileError::of("write", path))
 }
 
-/// Writes a whole file durably, by way of `temporary`.
+/// Writes a whole file atomically, through a temporary file in `temporary`.
 pub(crate) fn write_file(path: &Path, bytes: &[u8], temporary: &Path, access: Access) -> Result<(), FileError> {
     let mut file = start_file(temporary)?;
     file.write_all(bytes).map_err(FileError::of("write", path))?;
     finish_file(file, path, access)
 }
 
-/// Syncs the folder that holds `path`, so that a name just made there survives a crash.
+/// Syncs the folder that holds `path`, so that a name just created there survives a crash.
 pub(crate) fn sync_parent(path: &Path) -> Result<(), FileError> {
     tfnas_fs::sync_parent(path).map_err(FileError::of("sync the folder of", path))
 }
 
-/// Removes a file that may not be there.
+/// Removes a file; succeeds if it does not exist.
 pub(crate) fn remove_file(path: &Path) -> Result<(), FileError> {
     absent_is_fine(fs::remove_file(path)).map_err(FileError::of("remove", path))
 }
 
-/// Removes a folder with all that is in it, which may not be there.
+/// Removes a folder and its content; succeeds if it does not exist.
 pub(crate) fn remove_folder(path: &Path) -> Result<(), FileError> {
     absent_is_fine(fs::remove_dir_all(path)).map_err(FileError::of("remove the folder", path))
 }
@@ -73,7 +73,7 @@ fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Returns the names in a folder; none if it is not there.
+/// Returns the names in a folder, or an empty list if the folder does not exist.
 pub(crate) fn names_in(folder: &Path) -> Result<Vec<std::ffi::OsString>, FileError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

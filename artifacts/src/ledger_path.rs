@@ -1,7 +1,7 @@
-//! Where a store's ledger is: in its folder, or, for the sake of a file system that suits SQLite better, elsewhere.
+//! The path of a store's ledger: in the store's folder, or on another file system that suits SQLite better.
 //!
-//! Elsewhere, the file `ledger.path` in the store's folder says where: one line, an absolute path. So commands that read
-//! no configuration find it too.
+//! If the ledger is elsewhere, the file `ledger.path` in the store's folder contains its absolute path on one line, so
+//! that commands that read no configuration find it too.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -9,16 +9,16 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::{FileError, durable};
+use crate::{FileError, atomic_write};
 
 /// The ledger's file in a store's folder.
 const LEDGER: &str = "ledger.sqlite3";
-/// The file that says where it is instead.
+/// The file that contains the path of a ledger outside the folder.
 const POINTER: &str = "ledger.path";
 
-/// A store whose ledger is not where it should be.
+/// The reason why the path of a ledger is not valid.
 #[derive(Debug, thiserror::Error)]
-pub enum LedgerPlaceError {
+pub enum LedgerPathError {
     /// It has one at another place.
     #[error(
         "the ledger of the store {} is {}, not {}: to move it, end all planners, move the file there with those beside it that \
@@ -33,7 +33,7 @@ pub enum LedgerPlaceError {
         /// Where it should be.
         wanted: PathBuf,
     },
-    /// The file that says where it is does not.
+    /// The file with the path is invalid.
     #[error("{} does not hold one absolute path: write there where the ledger is", path.display())]
     Unreadable {
         /// The file.
@@ -44,40 +44,40 @@ pub enum LedgerPlaceError {
     File(#[from] FileError),
 }
 
-/// Returns where the ledger of the store in `root` is.
-pub(crate) fn of(root: &Path) -> Result<PathBuf, LedgerPlaceError> {
+/// Returns the path of the ledger of the store in `root`.
+pub(crate) fn of(root: &Path) -> Result<PathBuf, LedgerPathError> {
     let pointer = root.join(POINTER);
     match fs::read(&pointer) {
         Ok(line) => match line.strip_suffix(b"\n").map(|path| Path::new(OsStr::from_bytes(path))) {
             Some(path) if path.is_absolute() && !path.as_os_str().as_bytes().contains(&b'\n') => Ok(path.to_owned()),
-            _ => Err(LedgerPlaceError::Unreadable { path: pointer }),
+            _ => Err(LedgerPathError::Unreadable { path: pointer }),
         },
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(root.join(LEDGER)),
         Err(error) => Err(FileError::new("read", &pointer, error).into()),
     }
 }
 
-/// Returns where the ledger is to be, given what was asked for.
-pub(crate) fn wanted(root: &Path, asked: Option<&Path>) -> Result<PathBuf, LedgerPlaceError> {
+/// Returns the path to use for the ledger, given the requested one.
+pub(crate) fn wanted(root: &Path, asked: Option<&Path>) -> Result<PathBuf, LedgerPathError> {
     let found = of(root)?;
     let Some(asked) = asked else { return Ok(found) };
     let asked = std::path::absolute(asked).map_err(FileError::of("find", asked))?;
-    // A ledger that nobody has made yet may lie anywhere.
+    // A ledger that does not exist yet may be created anywhere.
     if found == asked || !found.exists() && !root.join(POINTER).exists() {
         return Ok(asked);
     }
-    Err(LedgerPlaceError::Elsewhere { root: root.to_owned(), found, wanted: asked })
+    Err(LedgerPathError::Elsewhere { root: root.to_owned(), found, wanted: asked })
 }
 
 /// Notes in the store where its ledger is, if that is not in its folder.
-pub(crate) fn keep(root: &Path, path: &Path) -> Result<(), LedgerPlaceError> {
+pub(crate) fn keep(root: &Path, path: &Path) -> Result<(), LedgerPathError> {
     if of(root)? == path {
         return Ok(());
     }
-    // The path's own bytes: it need not be text.
+    // Write the raw bytes of the path: it may not be UTF-8.
     let line = [path.as_os_str().as_bytes(), b"\n"].concat();
     if let Some(folder) = path.parent() {
-        durable::create_folder(folder)?;
+        atomic_write::create_folder(folder)?;
     }
-    Ok(durable::write_file(&root.join(POINTER), &line, root, durable::Access::Writable)?)
+    Ok(atomic_write::write_file(&root.join(POINTER), &line, root, atomic_write::Access::Writable)?)
 }

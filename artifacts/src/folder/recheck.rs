@@ -1,4 +1,4 @@
-//! Reading again what was remembered: finds files whose bytes changed though the file system says that they did not.
+//! Rereads remembered files to find those whose bytes changed although their metadata did not.
 
 use std::path::{Path, PathBuf};
 
@@ -8,31 +8,31 @@ use super::memo::{Memo, Remembered};
 use super::walk;
 use crate::{Digest, FileError};
 
-/// What a check of one remembered folder, list or file found.
+/// The result of rechecking one remembered folder, list or file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FolderCheck {
-    /// What was checked: `folder`, `list` or `file`, and its path.
+    /// The kind (`folder`, `list` or `file`) and path of the data.
     pub subject: String,
     /// Files that were read.
     pub read: u64,
-    /// Files that have changed since they were remembered, as the file system says too, or are gone: the next run takes
-    /// them as they are.
+    /// Number of files that are gone or whose metadata changed since they were remembered. The next run reads them
+    /// again.
     pub changed: u64,
-    /// Files with other bytes than when they were remembered, though the file system says that nobody wrote to them.
+    /// Files whose bytes changed although their metadata did not.
     pub damaged: Vec<PathBuf>,
 }
 
 enum Found {
-    Sound,
+    Verified,
     Changed,
     Damaged(PathBuf),
 }
 
-/// Reads every file that is remembered in `memos`, [`Store::folder_memos`](crate::Store::folder_memos), and compares
-/// its bytes with what they were.
+/// Reads every file remembered in `memos`, [`Store::folder_memos`](crate::Store::folder_memos), and compares its digest
+/// with the remembered one.
 ///
 /// # Errors
-/// [`FileError`] if the memos cannot be listed, or a file that is there cannot be read.
+/// Returns [`FileError`] if the memos cannot be listed, or an existing file cannot be read.
 pub fn check_folders(memos: &Path) -> Result<Vec<FolderCheck>, FileError> {
     Memo::all(memos)?.iter().map(check).collect()
 }
@@ -44,7 +44,7 @@ fn check(memo: &Memo) -> Result<FolderCheck, FileError> {
     let mut check = FolderCheck { subject: memo.subject.clone(), read: 0, changed: 0, damaged: Vec::new() };
     for found in found {
         match found {
-            Found::Sound => check.read += 1,
+            Found::Verified => check.read += 1,
             Found::Changed => check.changed += 1,
             Found::Damaged(path) => {
                 check.read += 1;
@@ -57,13 +57,13 @@ fn check(memo: &Memo) -> Result<FolderCheck, FileError> {
 
 fn check_file(memo: &Memo, entry: &Remembered) -> Result<Found, FileError> {
     let path = memo.root.join(entry.path);
-    let as_remembered = || walk::stat(&path).is_ok_and(|stamp| stamp == entry.stamp);
+    let as_remembered = || walk::stat(&path).is_ok_and(|stat| stat == entry.stat);
     if !as_remembered() {
         return Ok(Found::Changed);
     }
     let (digest, _) = Digest::of_file(&path)?;
     Ok(if digest == entry.digest {
-        Found::Sound
+        Found::Verified
     } else if as_remembered() {
         Found::Damaged(path)
     } else {

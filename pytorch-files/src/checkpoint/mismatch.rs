@@ -9,7 +9,7 @@ use super::state_dict::StateDict;
 
 /// One way in which tensors are not those of a network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Misfit {
+pub enum TensorMismatch {
     /// The network has it, the file does not.
     #[error("missing: {name}")]
     Missing {
@@ -64,19 +64,19 @@ pub enum Misfit {
     },
 }
 
-/// All misfits of a file, one a line, the first of very many.
+/// All mismatches of a file, one a line, the first of very many.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the tensors do not fit the network:{}", Lines(.0))]
-pub struct Misfits(pub Vec<Misfit>);
+pub struct StateDictMismatch(pub Vec<TensorMismatch>);
 
-struct Lines<'a>(&'a [Misfit]);
+struct Lines<'a>(&'a [TensorMismatch]);
 
 impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         /// Several times the tensors of the largest network.
         const PRINTED: usize = 2000;
-        for misfit in self.0.iter().take(PRINTED) {
-            write!(f, "\n  {misfit}")?;
+        for mismatch in self.0.iter().take(PRINTED) {
+            write!(f, "\n  {mismatch}")?;
         }
         match self.0.len().saturating_sub(PRINTED) {
             0 => Ok(()),
@@ -89,26 +89,30 @@ impl StateDict<'_> {
     /// Checks that these are the tensors of a network, to the dtype ([`fit`](Self::fit) converts), and that their values are finite.
     ///
     /// # Errors
-    /// [`Misfits`]: all of them, in the order of the network, then of the file.
-    pub fn check(&self, network: &[TensorShape]) -> Result<(), Misfits> {
+    /// [`StateDictMismatch`]: all of them, in the order of the network, then of the file.
+    pub fn check(&self, network: &[TensorShape]) -> Result<(), StateDictMismatch> {
         let mut found: HashMap<&str, _> = self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-        let mut misfits = Vec::new();
+        let mut mismatches = Vec::new();
         for TensorShape { name, shape, dtype } in network {
             let name = name.clone();
             let Some(tensor) = found.remove(name.as_str()) else {
-                misfits.push(Misfit::Missing { name });
+                mismatches.push(TensorMismatch::Missing { name });
                 continue;
             };
             if tensor.shape() != shape {
-                misfits.push(Misfit::Shape { name, found: tensor.shape().to_vec(), expected: shape.clone() });
+                mismatches.push(TensorMismatch::Shape {
+                    name,
+                    found: tensor.shape().to_vec(),
+                    expected: shape.clone(),
+                });
             } else if tensor.dtype() != *dtype {
-                misfits.push(Misfit::Dtype { name, found: tensor.dtype().name(), expected: dtype.name() });
+                mismatches.push(TensorMismatch::Dtype { name, found: tensor.dtype().name(), expected: dtype.name() });
             } else if let count @ 1.. = tensor.not_finite() {
-                misfits.push(Misfit::NotFinite { name, count });
+                mismatches.push(TensorMismatch::NotFinite { name, count });
             }
         }
         let rest = self.tensors.iter().filter(|(name, _)| found.contains_key(name.as_str()));
-        misfits.extend(rest.map(|(name, _)| Misfit::Unexpected { name: name.clone() }));
-        if misfits.is_empty() { Ok(()) } else { Err(Misfits(misfits)) }
+        mismatches.extend(rest.map(|(name, _)| TensorMismatch::Unexpected { name: name.clone() }));
+        if mismatches.is_empty() { Ok(()) } else { Err(StateDictMismatch(mismatches)) }
     }
 }

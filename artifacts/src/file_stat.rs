@@ -1,4 +1,4 @@
-//! What the file system says of a file, to tell whether it can have changed since it was hashed.
+//! File metadata used to detect whether a file may have changed since it was hashed.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -12,7 +12,7 @@ const NANOSECONDS: i64 = 1_000_000_000;
 /// The time of the last status change is among them: no program can set it, so bytes exchanged for others of the same
 /// size and modification time show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp {
+pub(crate) struct FileStat {
     pub bytes: u64,
     /// Nanoseconds since 1970 of the last modification.
     pub modified_ns: i64,
@@ -21,23 +21,23 @@ pub(crate) struct Stamp {
     pub inode: u64,
 }
 
-/// How finely a file system tells times apart.
+/// Which clock sets the timestamps of files; it limits their resolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Clock {
-    /// This machine's clock stamps the files.
+pub(crate) enum TimestampSource {
+    /// This machine's clock stats the files.
     Local,
     /// Another machine's does.
     Remote,
 }
 
-impl Clock {
-    /// Returns which clock stamps the files below `path`.
+impl TimestampSource {
+    /// Returns which clock stats the files below `path`.
     pub fn of(path: &Path) -> Self {
         if crate::file_system::is_shared(path) { Self::Remote } else { Self::Local }
     }
 }
 
-impl Stamp {
+impl FileStat {
     pub fn of(metadata: &Metadata) -> Self {
         Self {
             bytes: metadata.len(),
@@ -47,22 +47,22 @@ impl Stamp {
         }
     }
 
-    /// Returns whether a later write must give another stamp, for a file read at `read_ns` or later.
+    /// Returns whether any later write changes this metadata, for a file that was read at `read_ns` or later.
     ///
-    /// A file written just before it was read may be written again within the same tick of the file system's clock, and
-    /// look the same.
-    pub fn is_settled(&self, read_ns: i64, clock: Clock) -> bool {
-        // Whole seconds in both times: a file system that counts in seconds, or (FAT) in two.
+    /// A file written shortly before it was read may be written again within the same tick of the file system's clock,
+    /// without a change of its metadata.
+    pub fn is_settled(&self, read_ns: i64, clock: TimestampSource) -> bool {
+        // Both times are whole seconds: the file system has a resolution of one second, or of two (FAT).
         let coarse = self.modified_ns % NANOSECONDS == 0 && self.changed_ns % NANOSECONDS == 0;
         let tick_ns = match clock {
-            Clock::Local if !coarse => NANOSECONDS / 20,
-            Clock::Local | Clock::Remote => NANOSECONDS * 5 / 2,
+            TimestampSource::Local if !coarse => NANOSECONDS / 20,
+            TimestampSource::Local | TimestampSource::Remote => NANOSECONDS * 5 / 2,
         };
         self.modified_ns.max(self.changed_ns).saturating_add(tick_ns) < read_ns
     }
 }
 
-/// Joins the seconds and nanoseconds of a time; beyond the year 2262 all times are equal.
+/// Combines the seconds and nanoseconds of a time. Times after the year 2262 saturate.
 pub(crate) fn join(seconds: i64, nanoseconds: i64) -> i64 {
     seconds.saturating_mul(NANOSECONDS).saturating_add(nanoseconds)
 }
@@ -82,28 +82,28 @@ pub(crate) fn now_ms() -> i64 {
 mod tests {
     use super::*;
 
-    fn stamp(changed_ns: i64) -> Stamp {
-        Stamp { bytes: 1, modified_ns: changed_ns, changed_ns, inode: 1 }
+    fn stat(changed_ns: i64) -> FileStat {
+        FileStat { bytes: 1, modified_ns: changed_ns, changed_ns, inode: 1 }
     }
 
     #[test]
     fn a_file_read_within_the_tick_of_its_writing_is_not_settled() {
         let written = 1_700_000_000 * NANOSECONDS + 123;
-        assert!(!stamp(written).is_settled(written, Clock::Local));
-        assert!(!stamp(written).is_settled(written + NANOSECONDS / 50, Clock::Local));
-        assert!(stamp(written).is_settled(written + NANOSECONDS / 10, Clock::Local));
+        assert!(!stat(written).is_settled(written, TimestampSource::Local));
+        assert!(!stat(written).is_settled(written + NANOSECONDS / 50, TimestampSource::Local));
+        assert!(stat(written).is_settled(written + NANOSECONDS / 10, TimestampSource::Local));
     }
 
     #[test]
     fn whole_seconds_and_foreign_clocks_need_more_time() {
         let second = 1_700_000_000 * NANOSECONDS;
-        assert!(!stamp(second).is_settled(second + NANOSECONDS, Clock::Local));
-        assert!(stamp(second).is_settled(second + 3 * NANOSECONDS, Clock::Local));
-        assert!(!stamp(second + 1).is_settled(second + NANOSECONDS, Clock::Remote));
+        assert!(!stat(second).is_settled(second + NANOSECONDS, TimestampSource::Local));
+        assert!(stat(second).is_settled(second + 3 * NANOSECONDS, TimestampSource::Local));
+        assert!(!stat(second + 1).is_settled(second + NANOSECONDS, TimestampSource::Remote));
     }
 
     #[test]
     fn a_file_from_the_future_is_never_settled() {
-        assert!(!stamp(i64::MAX).is_settled(now_ns(), Clock::Local));
+        assert!(!stat(i64::MAX).is_settled(now_ns(), TimestampSource::Local));
     }
 }

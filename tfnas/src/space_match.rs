@@ -9,7 +9,7 @@ use crate::space::{Block, Space};
 /// In what a network is none of a space.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place} has {found}, in this space {expected}: the network is one of another space")]
-pub struct OtherSpace {
+pub struct SpaceMismatch {
     /// The part of the network.
     pub place: String,
     /// What it has there.
@@ -22,8 +22,8 @@ impl Architecture {
     /// The architecture that a network of a space has. The number of classes is free.
     ///
     /// # Errors
-    /// [`OtherSpace`] with the first part that no network of the space has.
-    pub fn of_config(space: &Space, config: &ModelConfig) -> Result<Self, OtherSpace> {
+    /// [`SpaceMismatch`] with the first part that no network of the space has.
+    pub fn of_config(space: &Space, config: &ModelConfig) -> Result<Self, SpaceMismatch> {
         same("the network", "stages", config.groups.len(), space.groups().len())?;
         let mut groups = Vec::with_capacity(config.groups.len());
         for (group, found) in config.groups.iter().enumerate() {
@@ -48,7 +48,7 @@ impl Architecture {
 }
 
 /// The operation and width of a block.
-fn choice(space: &Space, block: &Block, found: &MbConvConfig) -> Result<Choice, OtherSpace> {
+fn choice(space: &Space, block: &Block, found: &MbConvConfig) -> Result<Choice, SpaceMismatch> {
     let place = block.name();
     same(&place, "input channels", found.in_channels, block.in_channels)?;
     same(&place, "output channels", found.out_channels, block.out_channels)?;
@@ -74,28 +74,28 @@ fn choice(space: &Space, block: &Block, found: &MbConvConfig) -> Result<Choice, 
     Ok(Choice { operation, width: found.mid_channels })
 }
 
-fn same<T: PartialEq + Debug>(place: &str, what: &str, found: T, expected: T) -> Result<(), OtherSpace> {
+fn same<T: PartialEq + Debug>(place: &str, what: &str, found: T, expected: T) -> Result<(), SpaceMismatch> {
     if found == expected {
         return Ok(());
     }
     Err(other(place, format!("{found:?} {what}").trim_end().to_owned(), format!("{expected:?}")))
 }
 
-fn other(place: &str, found: String, expected: String) -> OtherSpace {
-    OtherSpace { place: place.to_owned(), found, expected }
+fn other(place: &str, found: String, expected: String) -> SpaceMismatch {
+    SpaceMismatch { place: place.to_owned(), found, expected }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use tfnas_random::{Purpose, Stream};
+    use tfnas_random::{Stream, StreamId};
 
     #[test]
     fn a_network_of_a_space_gives_its_architecture_back() {
         for space in [Space::imagenet(), Space::cifar(), Space::small()] {
             for index in 0..50 {
-                let mut stream = Stream::new(0, Purpose::RandomArchitecture, 0, index);
+                let mut stream = Stream::new(0, StreamId::RandomArchitecture, 0, index);
                 let architecture = Architecture::random(&space, &mut stream);
                 let config = ModelConfig::from_architecture(&space, &architecture, 7).unwrap();
                 let found = Architecture::of_config(&space, &config).unwrap();
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_network_of_another_space_is_refused_with_its_place() {
-        let mut stream = Stream::new(0, Purpose::RandomArchitecture, 0, 0);
+        let mut stream = Stream::new(0, StreamId::RandomArchitecture, 0, 0);
         let cifar = Architecture::random(&Space::cifar(), &mut stream);
         let config = ModelConfig::from_architecture(&Space::cifar(), &cifar, 10).unwrap();
         let error = Architecture::of_config(&Space::imagenet(), &config).unwrap_err();
