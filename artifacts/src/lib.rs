@@ -70,6 +70,7 @@
 //! ledger references it. The ledger records an attempt with all its outputs in one transaction. A crash at any point
 //! therefore loses at most the attempt in progress.
 
+mod atomic_write;
 mod attempt_file;
 mod attempt_lifecycle;
 mod cache;

@@ -126,7 +126,14 @@ mod tests {
             Tensor::arange(count, (Kind::Float, Device::Cpu)).square().sin().view(shape)
         };
         let x = numbers(&[2, 5, 4, 3]).permute([0, 3, 1, 2]);
-        let conv = Conv { weight: numbers(&[7, 3, 1, 1]), bias: Some(numbers(&[7])), stride: 1, padding: 0, groups: 1 };
+        let conv = Conv {
+            weight: numbers(&[7, 3, 1, 1]),
+            bias: Some(numbers(&[7])),
+            stride: 1,
+            padding: 0,
+            groups: 1,
+            has_kernels: true,
+        };
         let (product, convolved) = (conv.forward_as_product(&x), conv.forward(&x));
         assert!(conv.is_pointwise() && product.allclose(&convolved, 1e-6, 1e-6, false));
         assert_eq!(product.stride(), [5 * 4 * 7, 1, 4 * 7, 7]);
