@@ -36,6 +36,7 @@ mod interrupt;
 mod messages;
 mod observer;
 mod outputs;
+mod placement;
 mod process;
 mod program;
 mod query;

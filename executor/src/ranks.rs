@@ -122,9 +122,9 @@ impl PeerRanks {
             let was_killed = !process.has_ended();
             let (status, used) = process.finish(Duration::ZERO)?;
             usage = add_usage(usage, used);
-            let said = inbox.into_iter().take_while(|sender| !matches!(sender, WorkerMessage::Closed));
-            let failed = said
-                .filter_map(|sender| match sender {
+            let received = inbox.into_iter().take_while(|message| !matches!(message, WorkerMessage::Closed));
+            let failed = received
+                .filter_map(|message| match message {
                     WorkerMessage::Event(event @ Event::Failed { .. }) => Some(event),
                     _ => None,
                 })

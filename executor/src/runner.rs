@@ -4,9 +4,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Scope;
 
 use tfnas_artifacts::{Attempt, Digest, KeyManifest, OpenRun, Purpose};
-use tfnas_planner::machine::cpu;
 use tfnas_planner::plan::{Cause, InputSource, PlanError, Planner};
-use tfnas_stages::{Executor, Stage};
+use tfnas_stages::Executor;
 
 use crate::image_check::{self, Unchecked};
 use crate::interrupt::{Interrupt, Interrupts};
@@ -227,78 +226,6 @@ impl<'a> Runner<'a> {
         let budget = ResourceBudget::new(&self.planner.variant(instance).config.resources);
         let running = state.running.values().map(|running| &running.request);
         Ok(state.running.len() < self.jobs && budget.fits(running, &request))
-    }
-
-    fn resource_request(&self, instance: usize) -> Result<ResourceRequest, PlanError> {
-        let planner = self.planner;
-        let node = &planner.graph.instances[instance];
-        let took = planner.cache.ledger().last_result(&node.id)?.and_then(|last| last.usage.peak_memory_bytes);
-        let processes = self.processes(instance);
-        let resources = &planner.variant(instance).config.resources;
-        let gpus = match planner.device(instance).kind() {
-            "cuda" if node.stage == Stage::Select => processes.min(self.gpus(instance)),
-            "cuda" => processes,
-            _ => 0,
-        };
-        let request = ResourceRequest {
-            cores: self.threads(instance) * processes,
-            memory_bytes: took.unwrap_or(0),
-            gpus,
-            exclusive: planner.key_facts(instance).latency,
-        };
-        Ok(request.declared(resources, node.stage))
-    }
-
-    /// Returns the number of GPUs that a stage may use. Candidates of a selection share them; ranks of a training do
-    /// not.
-    fn gpus(&self, instance: usize) -> usize {
-        self.planner.variant(instance).config.resources.gpus.unwrap_or(1).max(1)
-    }
-
-    /// Returns the number of processes that this planner starts for an instance.
-    fn processes(&self, instance: usize) -> usize {
-        let config = &self.planner.variant(instance).config;
-        let starts_all = self.launcher.is_none() && config.executor == Executor::Local;
-        if starts_all { self.ranks(instance) } else { 1 }
-    }
-
-    /// Returns the number of processes that work on an instance, whoever starts them.
-    fn ranks(&self, instance: usize) -> usize {
-        let config = &self.planner.variant(instance).config;
-        let stage = self.planner.graph.instances[instance].stage;
-        match config.processes(stage) {
-            0 if self.planner.device(instance).kind() == "cuda" => self.gpus(instance),
-            0 => config.resources.cores.unwrap_or_else(cpu::cores).min(cpu::cores()).max(1),
-            processes => processes,
-        }
-    }
-
-    /// Returns the number of computing threads of each process of an instance.
-    fn threads(&self, instance: usize) -> usize {
-        let config = &self.planner.variant(instance).config;
-        let stage = self.planner.graph.instances[instance].stage;
-        if let Some(threads) = stage.spec().threads(config) {
-            return threads;
-        }
-        match config.threads {
-            0 if config.executor == Executor::Slurm => config.slurm.request(stage).cores.unwrap_or(1),
-            0 => match self.launcher {
-                Some(launcher) if stage.runs_on_ranks() => launcher.threads(),
-                _ => (cpu::cores() / self.processes(instance)).max(1),
-            },
-            threads => threads,
-        }
-    }
-
-    /// Returns the number of threads with which each process of an instance decodes images.
-    fn data_workers(&self, instance: usize) -> usize {
-        let config = &self.planner.variant(instance).config;
-        let stage = self.planner.graph.instances[instance].stage;
-        let cores = match config.executor {
-            Executor::Slurm => config.slurm.request(stage).cores.unwrap_or(1),
-            Executor::Local => cpu::cores() / self.processes(instance).max(1),
-        };
-        config.data.workers.threads(self.planner.device(instance).kind() == "cuda", cores)
     }
 
     fn ready(

@@ -188,8 +188,8 @@ fn standard_error() -> io::Result<File> {
 fn wait_for_end(process: &Process, inbox: &Receiver<WorkerMessage>) -> (Option<(String, Option<String>)>, bool) {
     let mut failed = None;
     let mut interrupted = false;
-    for sender in inbox {
-        match sender {
+    for message in inbox {
+        match message {
             WorkerMessage::Event(Event::Failed { message, hint, .. }) => failed = Some((message, hint)),
             WorkerMessage::Kill => {
                 interrupted = true;

@@ -159,7 +159,7 @@ impl RunObserver for Reporter {
             }
             RunEvent::Interrupted => {
                 self.bars.end(id);
-                tracing::info!(id, "interrupted; the next run goes on from its resume point");
+                tracing::info!(id, "interrupted; the next run resumes from its resume point");
             }
             RunEvent::Detached { job } => {
                 self.bars.end(id);

@@ -47,10 +47,10 @@ pub fn decide(job: &str, status: Option<&WorkerState>, state: Option<&QueueState
         (None, Some(_)) if stopping => confirmed(JobOutcome::Interrupted),
         (_, Some(_)) if stopping => probable(JobOutcome::Interrupted),
         (Some(WorkerState::Running), Some(QueueState::Gone)) => probable(JobOutcome::Resubmit(format!(
-            "the cluster knows job {job} no more, and its worker has left no last word"
+            "Slurm no longer knows job {job}, and its worker has not written a final status"
         ))),
         (None, Some(QueueState::Gone)) => {
-            probable(JobOutcome::Resubmit(format!("the cluster knows job {job} no more, and no worker has begun")))
+            probable(JobOutcome::Resubmit(format!("Slurm no longer knows job {job}, and no worker has started")))
         }
         (_, Some(QueueState::Ended(end))) => probable(ended(job, end)),
     }
@@ -70,12 +70,12 @@ fn interrupted(job: &str, error: Option<&str>, state: &QueueState) -> JobOutcome
         ("PREEMPTED", _) => JobOutcome::Resubmit(format!("job {job} was preempted")),
         ("NODE_FAIL", _) => JobOutcome::Resubmit(format!("a node of job {job} failed")),
         (_, Some(error)) => JobOutcome::Resubmit(format!("job {job} has ended ({error})")),
-        (_, None) => JobOutcome::Resubmit(format!("job {job} was told to end, as before its time limit")),
+        (_, None) => JobOutcome::Resubmit(format!("job {job} was asked to stop, for example before its time limit")),
     }
 }
 
 fn cancelled(job: &str) -> JobOutcome {
-    let hint = "the next run submits it anew, from its resume point".to_owned();
+    let hint = "the next run submits it again and resumes from its resume point".to_owned();
     JobOutcome::Failed(TaskFailure { hint: Some(hint), ..TaskFailure::new(format!("job {job} was cancelled")) })
 }
 
