@@ -112,9 +112,8 @@ struct FusedBatchNorm : torch::autograd::Function<FusedBatchNorm> {
     const auto count = static_cast<double>(chunks.rows);
     for (int64_t c = 0; c < channels; ++c) {
       const double offset = sum[c] / count;
-      const double squares = std::max(square[c] - sum[c] * offset, 0.0);
-      // The square of what is not a number is not either, but std::max(NaN, 0) may be 0.
-      const double deviation = std::isnan(square[c]) ? square[c] : squares;
+      // In this order of arguments, what is not a number stays so.
+      const double deviation = std::max(square[c] - sum[c] * offset, 0.0);
       const double batch_mean = data[c] + offset;
       mean_data[c] = static_cast<float>(batch_mean);
       inverse_data[c] = static_cast<float>(1.0 / std::sqrt(deviation / count + settings.epsilon));
