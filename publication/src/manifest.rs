@@ -80,7 +80,7 @@ impl Manifest {
     /// Parses a manifest, which must be in the format of [`to_text`](Self::to_text).
     ///
     /// # Errors
-    /// Returns [`ManifestError`] if the text is not a valid manifest.
+    /// Returns an error if the text is not a valid manifest.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
         let manifest: Self = parse_canonical(bytes).map_err(ManifestError::Text)?;
         if manifest.files.len() > MAX_FILES {

@@ -45,7 +45,7 @@ pub fn read(node: Option<&Node>, base: &Path) -> Result<(SpaceChoice, Space), Co
 /// Returns the search space that an option names: a known name or a file.
 ///
 /// # Errors
-/// See [`read`].
+/// Returns [`ConfigError`] if the name is unknown, the file cannot be read, or the definition is invalid.
 pub fn space_named(text: &str) -> Result<Space, ConfigError> {
     let origin = Origin::CommandLine { text: format!("--space {text}").into() };
     let node = Node { content: Content::Text(text.to_owned()), origin };
