@@ -13,7 +13,7 @@ use crate::error::CommandError;
 
 /// Maximum number of images that are decoded to determine size, orientation and decoding time. They are spread over all
 /// classes.
-const SAMPLED: usize = 60;
+const SAMPLED: usize = 100;
 
 /// The properties of a folder of images.
 pub struct Survey {
