@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::json;
 use tfnas_images::{
-    ColourChange, CropArea, EvalTransform, ExifOrientation, RgbImage, TrainParameters, TrainTransform, decode_oriented,
+    ColorChange, CropArea, EvalTransform, ExifOrientation, RgbImage, TrainParameters, TrainTransform, decode_oriented,
 };
 
 #[derive(Deserialize)]
@@ -102,13 +102,13 @@ impl Train {
     fn apply(&self, image: &RgbImage) -> RgbImage {
         let (left, top, width, height) = self.crop;
         let colors = self.colors.iter().map(|&(color, factor)| match color {
-            Color::Brightness => ColourChange::Brightness(factor),
-            Color::Contrast => ColourChange::Contrast(factor),
-            Color::Saturation => ColourChange::Saturation(factor),
-            Color::Hue => ColourChange::Hue(factor),
+            Color::Brightness => ColorChange::Brightness(factor),
+            Color::Contrast => ColorChange::Contrast(factor),
+            Color::Saturation => ColorChange::Saturation(factor),
+            Color::Hue => ColorChange::Hue(factor),
         });
         let parameters =
-            TrainParameters { crop: CropArea { left, top, width, height }, flip: self.flip, colours: colors.collect() };
+            TrainParameters { crop: CropArea { left, top, width, height }, flip: self.flip, colors: colors.collect() };
         TrainTransform { resolution: self.resolution, ..TrainTransform::default() }.apply(image, &parameters)
     }
 }

@@ -1,16 +1,18 @@
+//! Training augmentation: crop, resize, flip and color jitter.
+
 use tfnas_random::Stream;
 
 use crate::RgbImage;
 use crate::resize::{crop, resize};
 use crate::rgb_image::CHANNELS;
 
-mod colour;
-pub use colour::{adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation};
+mod color;
+pub use color::{adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation};
 
 /// How often a crop that does not fit is drawn again.
 const CROP_TRIES: usize = 10;
 
-/// Mirrors the image: left becomes right.
+/// Mirrors the image horizontally.
 pub fn flip_horizontal(image: &mut RgbImage) {
     for row in image.pixels.chunks_exact_mut(image.width * CHANNELS) {
         let (mut left, mut right) = (0, image.width - 1);
@@ -56,7 +58,7 @@ pub struct TrainTransform {
     pub contrast: f64,
     /// Strength of the change of saturation, as for brightness.
     pub saturation: f64,
-    /// Largest turn of the hue to either side, in turns; at most 0.5.
+    /// Maximum hue shift in either direction, in turns. At most 0.5.
     pub hue: f64,
 }
 
@@ -75,7 +77,7 @@ impl Default for TrainTransform {
     }
 }
 
-/// A rectangle in the pixels of an image, which it may leave.
+/// A rectangle in pixel coordinates. It may extend beyond the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CropArea {
     /// First column.
@@ -88,9 +90,9 @@ pub struct CropArea {
     pub height: usize,
 }
 
-/// A change of colours by a factor.
+/// A change of colors by a factor.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum ColourChange {
+pub enum ColorChange {
     /// By [`adjust_brightness`].
     Brightness(f64),
     /// By [`adjust_contrast`].
@@ -101,7 +103,7 @@ pub enum ColourChange {
     Hue(f64),
 }
 
-impl ColourChange {
+impl ColorChange {
     /// Changes the image.
     pub fn apply(self, image: &mut RgbImage) {
         match self {
@@ -113,19 +115,19 @@ impl ColourChange {
     }
 }
 
-/// What was drawn for one image.
+/// The random parameters drawn for one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainParameters {
     /// The part taken.
     pub crop: CropArea,
     /// Whether it is mirrored.
     pub flip: bool,
-    /// The changes of colours, in the order in which they are made.
-    pub colours: Vec<ColourChange>,
+    /// The color changes, in the order of their application.
+    pub colors: Vec<ColorChange>,
 }
 
 impl TrainTransform {
-    /// Draws what is done to an image of `width` x `height` pixels.
+    /// Draws the parameters for an image of `width` x `height` pixels.
     pub fn draw(&self, width: usize, height: usize, stream: &mut Stream) -> TrainParameters {
         let crop = match self.crop {
             CropRule::RandomResized { scale, ratio } => draw_resized_crop(width, height, scale, ratio, stream),
@@ -137,10 +139,10 @@ impl TrainTransform {
             },
         };
         let flip = self.flip && stream.below(2) == 1;
-        TrainParameters { crop, flip, colours: self.draw_colours(stream) }
+        TrainParameters { crop, flip, colors: self.draw_colors(stream) }
     }
 
-    /// Does what was drawn: crop, resize to `resolution` x `resolution`, mirror, change the colours.
+    /// Applies drawn parameters: crop, resize to `resolution` x `resolution`, flip, color changes.
     pub fn apply(&self, image: &RgbImage, parameters: &TrainParameters) -> RgbImage {
         let CropArea { left, top, width, height } = parameters.crop;
         let mut result = crop(image, left, top, width, height);
@@ -150,35 +152,35 @@ impl TrainTransform {
         if parameters.flip {
             flip_horizontal(&mut result);
         }
-        for change in &parameters.colours {
+        for change in &parameters.colors {
             change.apply(&mut result);
         }
         result
     }
 
-    /// Factors and order of the changes; those of strength 0 are left out.
-    fn draw_colours(&self, stream: &mut Stream) -> Vec<ColourChange> {
-        let mut colours = Vec::with_capacity(4);
+    /// Draws factors and order of the color changes. Changes of strength 0 are skipped.
+    fn draw_colors(&self, stream: &mut Stream) -> Vec<ColorChange> {
+        let mut colors = Vec::with_capacity(4);
         let around_one = |strength: f64, stream: &mut Stream| stream.between((1.0 - strength).max(0.0), 1.0 + strength);
         if self.brightness != 0.0 {
-            colours.push(ColourChange::Brightness(around_one(self.brightness, stream)));
+            colors.push(ColorChange::Brightness(around_one(self.brightness, stream)));
         }
         if self.contrast != 0.0 {
-            colours.push(ColourChange::Contrast(around_one(self.contrast, stream)));
+            colors.push(ColorChange::Contrast(around_one(self.contrast, stream)));
         }
         if self.saturation != 0.0 {
-            colours.push(ColourChange::Saturation(around_one(self.saturation, stream)));
+            colors.push(ColorChange::Saturation(around_one(self.saturation, stream)));
         }
         if self.hue != 0.0 {
-            colours.push(ColourChange::Hue(stream.between(-self.hue, self.hue)));
+            colors.push(ColorChange::Hue(stream.between(-self.hue, self.hue)));
         }
-        stream.shuffle(&mut colours);
-        colours
+        stream.shuffle(&mut colors);
+        colors
     }
 }
 
-/// A rectangle whose area is uniform and whose shape is uniform in its logarithm; after ten that do not fit, the
-/// largest one at the centre whose shape is allowed.
+/// Draws a rectangle with a uniform area and a log-uniform aspect ratio. After ten rectangles that do not fit, it
+/// returns the largest centered one with an allowed aspect ratio.
 fn draw_resized_crop(
     width: usize,
     height: usize,
@@ -215,8 +217,8 @@ fn draw_resized_crop(
     }
 }
 
-/// The first pixel of `wanted` out of `size` pixels with a border of `padding` on both sides; where even these are
-/// fewer, the image comes to lie at the centre.
+/// Draws the first of `wanted` pixels out of `size` pixels with `padding` on both sides. An image that is smaller even
+/// with padding is centered.
 fn draw_padded_start(size: usize, padding: usize, wanted: usize, stream: &mut Stream) -> i64 {
     match size.saturating_add(padding.saturating_mul(2)).checked_sub(wanted) {
         Some(room) => stream.below(room as u64 + 1) as i64 - padding as i64,
@@ -272,8 +274,8 @@ mod tests {
             let ratio = width as f64 / height as f64;
             assert!((0.74..1.35).contains(&ratio), "ratio {ratio}");
             flips += u32::from(drawn.flip);
-            first_is_hue += u32::from(matches!(drawn.colours[0], ColourChange::Hue(_)));
-            assert_eq!(drawn.colours.len(), 4);
+            first_is_hue += u32::from(matches!(drawn.colors[0], ColorChange::Hue(_)));
+            assert_eq!(drawn.colors.len(), 4);
         }
         assert!((900..1100).contains(&flips), "{flips} flips");
         assert!((400..600).contains(&first_is_hue), "{first_is_hue} with hue first");
@@ -283,18 +285,18 @@ mod tests {
     fn factors_stay_within_their_strengths() {
         let transform = TrainTransform { brightness: 3.0, ..TrainTransform::default() };
         for index in 0..500 {
-            for change in transform.draw(40, 40, &mut stream(index)).colours {
+            for change in transform.draw(40, 40, &mut stream(index)).colors {
                 assert!(match change {
-                    ColourChange::Brightness(factor) => (0.0..4.0).contains(&factor),
-                    ColourChange::Contrast(factor) | ColourChange::Saturation(factor) => (0.6..1.4).contains(&factor),
-                    ColourChange::Hue(factor) => (-0.2..0.2).contains(&factor),
+                    ColorChange::Brightness(factor) => (0.0..4.0).contains(&factor),
+                    ColorChange::Contrast(factor) | ColorChange::Saturation(factor) => (0.6..1.4).contains(&factor),
+                    ColorChange::Hue(factor) => (-0.2..0.2).contains(&factor),
                 });
             }
         }
     }
 
     #[test]
-    fn a_crop_that_never_fits_becomes_the_largest_allowed_one_at_the_centre() {
+    fn a_crop_that_never_fits_becomes_the_largest_allowed_one_at_the_center() {
         let transform = TrainTransform {
             crop: CropRule::RandomResized { scale: [1.0, 1.0], ratio: [3.0 / 4.0, 4.0 / 3.0] },
             ..TrainTransform::default()
@@ -321,7 +323,7 @@ mod tests {
         let parameters = TrainParameters {
             crop: CropArea { left: -4, top: 0, width: 32, height: 32 },
             flip: false,
-            colours: Vec::new(),
+            colors: Vec::new(),
         };
         let source = image(32, 32);
         let shown = transform.apply(&source, &parameters);
@@ -330,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_too_small_for_its_crop_lies_at_the_centre() {
+    fn an_image_too_small_for_its_crop_lies_at_the_center() {
         let drawn = padded(2).draw(10, 40, &mut stream(1));
         assert_eq!(drawn.crop.left, -11);
         assert!((-2..=10).contains(&drawn.crop.top));
@@ -348,9 +350,9 @@ mod tests {
             ..TrainTransform::default()
         };
         let drawn = still.draw(64, 64, &mut stream(9));
-        assert!(!drawn.flip && drawn.colours.is_empty());
+        assert!(!drawn.flip && drawn.colors.is_empty());
         let only_hue = TrainTransform { hue: 0.1, ..still };
-        assert!(matches!(only_hue.draw(64, 64, &mut stream(9)).colours[..], [ColourChange::Hue(_)]));
+        assert!(matches!(only_hue.draw(64, 64, &mut stream(9)).colors[..], [ColorChange::Hue(_)]));
     }
 
     #[test]

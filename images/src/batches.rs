@@ -1,3 +1,5 @@
+//! Batches of decoded and transformed images, prepared by threads.
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,13 +10,13 @@ use crate::prefetch::Prefetch;
 use crate::rgb_image::CHANNELS;
 use crate::{EvalTransform, ImageSource, LoadError, RgbImage, TrainTransform};
 
-/// Images that a thread makes at a time.
+/// Number of images that a thread processes at a time.
 const CHUNK: usize = 16;
 
-/// Batches that may be ready, or in the making, before they are taken.
+/// Maximum number of batches prepared before they are taken.
 const PREFETCH_BATCHES: usize = 2;
 
-/// What is done to a decoded image.
+/// The transform of a decoded image.
 #[derive(Clone, Debug)]
 pub enum Transform {
     /// Augmentation, drawn for (seed, purpose, epoch, place in the list).
@@ -28,7 +30,7 @@ pub enum Transform {
         /// Epoch of the draws.
         epoch: u32,
     },
-    /// Resize and centre crop.
+    /// Resize and center crop.
     Eval(EvalTransform),
 }
 
@@ -55,10 +57,10 @@ pub enum Order {
 pub struct Shard {
     /// Number of the process, from 0.
     pub rank: usize,
-    /// How many there are; at least 1.
+    /// Number of parts. At least 1.
     pub world_size: usize,
-    /// Whether all parts of a batch have as many images: where they do not come out even, the batch's first images come
-    /// once more at its end. Without it every image comes once, and a part may be empty.
+    /// Whether all parts of a batch have the same number of images. If necessary, the first images of the batch are
+    /// repeated at its end. Otherwise every image is used once, and a part may be empty.
     pub even: bool,
 }
 
@@ -76,21 +78,21 @@ impl Shard {
 /// How batches are made.
 #[derive(Clone, Debug)]
 pub struct BatchOptions {
-    /// Images a batch; the last one may be smaller.
+    /// Number of images per batch. The last batch may be smaller.
     pub batch: usize,
-    /// The part of each batch that is made; none for the whole.
+    /// The part of each batch to make, or `None` for whole batches.
     pub shard: Option<Shard>,
     /// In which order.
     pub order: Order,
-    /// What is done to each image.
+    /// The transform of each image.
     pub transform: Transform,
-    /// Batches left out at the beginning: those of an interrupted epoch that are already done.
+    /// Number of batches to skip at the beginning: the finished batches of an interrupted epoch.
     pub start_batch: usize,
-    /// Threads that decode ahead; 0 decodes where the batches are taken. Changes nothing but speed.
+    /// Number of decoding threads. With 0, batches are decoded when they are taken. It affects only the speed.
     pub workers: usize,
 }
 
-/// Images for one step. All of them may have been skipped.
+/// The images of one step. The batch is empty if all of them were skipped.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// `[N, H, W, 3]` RGB, row by row.
@@ -99,13 +101,13 @@ pub struct Batch {
     pub labels: Vec<i64>,
     /// `[N]`: positions of the images in the list, from 0.
     pub positions: Vec<usize>,
-    /// Images left out because they could not be decoded, by their paths in the list.
+    /// The paths, in the list, of images that were skipped because they could not be decoded.
     pub skipped: Vec<String>,
 }
 
 impl ImageSource {
-    /// Starts to make batches. Which images a batch holds, and how they are augmented, depends on the options alone,
-    /// never on the number of threads. At most two batches are held ready.
+    /// Starts to prepare batches. The images of a batch and their augmentation depend only on the options, not on the
+    /// number of threads. At most two batches are kept ready.
     pub fn batches(&self, options: &BatchOptions) -> Batches {
         let plan = Arc::new(Plan::new(self.clone(), options));
         let left = options.start_batch.min(plan.batches())..plan.batches();
@@ -118,7 +120,7 @@ impl ImageSource {
     }
 }
 
-/// An iterator over batches, in order; ends after an error. Dropping it stops its threads.
+/// An iterator over batches, in order. It ends after an error. Dropping it stops its threads.
 pub struct Batches {
     plan: Arc<Plan>,
     prefetch: Prefetch<Result<Batch, LoadError>>,
@@ -164,14 +166,14 @@ impl Drop for Batches {
     }
 }
 
-/// All that says which batch holds what.
+/// The assignment of images to batches.
 struct Plan {
     source: ImageSource,
-    /// Positions in the list, in the order of the epoch; of this process's part alone.
+    /// Indices in the list, in the order of the epoch, for this process's part only.
     order: Vec<usize>,
     /// Where each batch begins in `order`, and the end.
     bounds: Vec<usize>,
-    /// Portions of each batch; those of the last one may be small or empty.
+    /// Number of portions per batch. Those of the last batch may be small or empty.
     portions: usize,
     transform: Transform,
     stopped: AtomicBool,
@@ -208,7 +210,7 @@ impl Plan {
         self.bounds[index]..self.bounds[index + 1]
     }
 
-    /// Where the images of a portion lie in `order`; portions are counted through all batches.
+    /// Returns the range in `order` of a portion's images. Portions are numbered over all batches.
     fn images_of_portion(&self, index: usize) -> Range<usize> {
         let batch = self.images_of_batch(index / self.portions);
         let start = (batch.start + index % self.portions * CHUNK).min(batch.end);
@@ -271,12 +273,12 @@ mod tests {
     use super::*;
     use crate::{BadImage, Entry, ImageList};
 
-    /// Writes `count` small images of different colours, two classes in turn.
+    /// Writes `count` small images of different colors, two classes in turn.
     fn images(folder: &Path, count: usize) -> ImageList {
         let entries = (0..count).map(|index| {
             let path = format!("{index}.ppm");
-            let colour = [index as u8, 0, 255 - index as u8];
-            let text = [&b"P6 8 8 255\n"[..], &colour.repeat(64)].concat();
+            let color = [index as u8, 0, 255 - index as u8];
+            let text = [&b"P6 8 8 255\n"[..], &color.repeat(64)].concat();
             fs::write(folder.join(&path), text).unwrap();
             Entry { path, label: (index % 2) as u32 }
         });

@@ -1,12 +1,14 @@
+//! Reading of image files with a size limit.
+
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-/// Reads a whole file into `content`, which keeps its memory from one file to the next.
+/// Reads a whole file into `content`, whose memory is reused between files.
 ///
 /// # Errors
-/// What the system says, or that `path` is no regular file (opening a pipe would wait for ever, a device never ends),
-/// or that it is larger than `limit` bytes.
+/// Returns an error if the file cannot be read, is larger than `limit` bytes, or is not a regular file (opening a pipe
+/// would block, and a device never ends).
 pub(crate) fn read_bounded(path: &Path, limit: u64, content: &mut Vec<u8>) -> io::Result<()> {
     content.clear();
     let metadata = std::fs::metadata(path)?;
@@ -18,7 +20,7 @@ pub(crate) fn read_bounded(path: &Path, limit: u64, content: &mut Vec<u8>) -> io
     }
     content.reserve(metadata.len() as usize + 1);
     File::open(path)?.take(limit + 1).read_to_end(content)?;
-    // It may have grown since its size was asked for.
+    // The file may have grown since its size was read.
     if content.len() as u64 > limit {
         return Err(too_large(limit));
     }

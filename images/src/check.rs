@@ -20,17 +20,17 @@ const CHUNK: usize = 512;
 pub struct UnreadableImage {
     /// Its path, as it was given.
     pub path: String,
-    /// What is wrong.
+    /// The problem.
     pub error: LoadError,
 }
 
 impl UnreadableImage {
-    /// Returns whether the file is no whole image, which can be left out; else it could not be read at all.
+    /// Returns whether the file is not a complete image and can be skipped. Otherwise it could not be read at all.
     pub fn is_broken(&self) -> bool {
         matches!(self.error, LoadError::Decode { .. })
     }
 
-    /// Returns what is wrong, without the path.
+    /// Returns the problem without the path.
     pub fn reason(&self) -> String {
         match &self.error {
             LoadError::Decode { source, .. } => source.to_string(),
@@ -40,11 +40,11 @@ impl UnreadableImage {
     }
 }
 
-/// Looks at the header and the end of every image below `root`, several at a time, and returns those that cannot be read,
-/// in the order given. An image whose header or end is odd is decoded, so that no image is listed that could be read;
-/// damage between the two is not found.
+/// Checks the header and the end of every image below `root`, in parallel, and returns the unreadable ones in the given
+/// order. An image with an unusual header or end is decoded, so that no readable image is reported. Damage between
+/// header and end is not detected.
 ///
-/// * `progress`: called with the number of images done; nothing is returned when it breaks.
+/// * `progress`: called with the number of checked images. If it breaks, the function returns `None`.
 pub fn check_images<P: AsRef<str> + Sync>(
     root: &Path,
     paths: &[P],
@@ -84,7 +84,8 @@ fn check(path: &Path, buffer: &mut Vec<u8>) -> Result<(), LoadError> {
     )
 }
 
-/// Whether a regular file looks whole; one that is too large or no regular file is for whoever reads it to refuse.
+/// Returns whether a regular file looks complete. Too large files and other kinds of files are reported when they are
+/// read.
 fn looks_whole_at(path: &Path) -> io::Result<bool> {
     let metadata = std::fs::metadata(path)?;
     if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
@@ -182,7 +183,7 @@ mod tests {
         let photo = pictures().pop().unwrap().1;
         let preview = [&[0xFF, 0xE2, 0xFF, 0xFE][..], &[7; 0xFFFC]].concat();
         let mut segments = preview.repeat(5);
-        // A whole picture in the metadata.
+        // A complete image in the metadata.
         segments.extend([0xFF, 0xE1]);
         segments.extend((photo.len() as u16 + 2).to_be_bytes());
         segments.extend(&photo);

@@ -1,9 +1,11 @@
+//! The names of the classes of an image list.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ImageList;
 
-/// Returns for each label the name of the folder that holds all of its images, wherever that folder is; labels whose
-/// images are in several folders, or directly in the root, are left out.
+/// Returns for each label the name of the folder that contains all of its images. Labels whose images are in several
+/// folders or directly in the root are omitted.
 pub fn class_folders(list: &ImageList) -> BTreeMap<u32, &str> {
     let mut folders: BTreeMap<u32, Option<&str>> = BTreeMap::new();
     for entry in list.entries() {
@@ -17,9 +19,9 @@ pub fn class_folders(list: &ImageList) -> BTreeMap<u32, &str> {
     folders.into_iter().filter_map(|(label, folder)| folder.map(|folder| (label, &folder[last(folder)..]))).collect()
 }
 
-/// Returns the names of a list's classes, in the order of the labels: the folder that holds all images of the label, or
-/// the label itself where there is no such folder. If two labels have folders of the same name, all classes are named by
-/// their labels.
+/// Returns the names of a list's classes, in the order of the labels: the folder that contains all images of the label,
+/// or the label itself if there is no such folder. If two labels have folders of the same name, all classes are named
+/// by their labels.
 pub fn class_names(list: &ImageList) -> Vec<String> {
     let folders = class_folders(list);
     let labels = 0..list.classes() as u32;

@@ -1,3 +1,5 @@
+//! Decoding of image files to RGB, byte for byte like Pillow.
+
 use image::ImageFormat;
 use thiserror::Error;
 
@@ -15,12 +17,13 @@ mod pnm;
 mod raster;
 mod to_rgb;
 
-/// Images with more pixels are refused: a file of a few bytes may claim any size.
+/// Maximum number of pixels. A file of a few bytes can claim any size.
 ///
-/// Pillow's limit: beyond it `Image.open` raises `DecompressionBombError`.
+/// This is Pillow's limit, above which `Image.open` raises `DecompressionBombError`.
 pub const MAX_PIXELS: usize = 178_956_970;
 
-/// More pixels than a byte of a photograph stands for, in any format: a file of a few bytes may also be one colour all over.
+/// Maximum number of pixels per byte of a file. Photographs have fewer in any format; a tiny file may be a single
+/// color.
 const MAX_PIXELS_PER_BYTE: usize = 4096;
 /// So many pixels are read from however few bytes.
 const ALWAYS_ALLOWED: usize = 8 << 20;
@@ -31,10 +34,10 @@ pub enum DecodeError {
     /// No byte at all.
     #[error("the file is empty")]
     Empty,
-    /// The first bytes are those of no format read here.
+    /// The first bytes do not belong to a supported format.
     #[error("not a JPEG, PNG, WebP, BMP, GIF, TIFF or PNM file")]
     UnknownFormat,
-    /// The first bytes are those of something else that is known.
+    /// The first bytes belong to another known kind of file.
     #[error("not a JPEG, PNG, WebP, BMP, GIF, TIFF or PNM file: its content is {0}")]
     OtherContent(&'static str),
     /// The data end before the image does.
@@ -48,7 +51,7 @@ pub enum DecodeError {
         /// Number of rows.
         height: usize,
     },
-    /// The image has so many pixels for its bytes that it was made to fill the memory, or lacks most of them.
+    /// The file has too few bytes for its pixels: it was made to fill the memory, or is mostly missing.
     #[error("{width} x {height} pixels in {bytes} bytes: the file is truncated, or no photograph")]
     TooFewBytes {
         /// Pixels of a row.
@@ -67,7 +70,7 @@ pub enum DecodeError {
     /// The GIF decoder gave up.
     #[error("broken GIF data: {0}")]
     Gif(::gif::DecodingError),
-    /// The text or the values of a PNM file are not what they should be.
+    /// The text or the values of a PNM file are invalid.
     #[error("broken PNM data: {0}")]
     Pnm(String),
     /// The decoder of another format gave up.
@@ -78,15 +81,15 @@ pub enum DecodeError {
     Size(#[from] ImageSizeError),
 }
 
-/// Decodes a file to what torchvision's loader gives: Pillow's `Image.open(file).convert("RGB")`.
+/// Decodes a file like torchvision's loader: Pillow's `Image.open(file).convert("RGB")`.
 ///
-/// The format is told from the content, never from a name. Transparency is dropped, of an animation the first picture
-/// is taken, and the orientation that EXIF may state is not applied (but that of a TIFF is, as by Pillow). Every byte
-/// equals Pillow's; what cannot be read so is refused, and so is a size that only a file made for it has. Damage inside of a JPEG that Pillow passes over is passed over
-/// here too.
+/// The format is detected from the content, not from a name. Transparency is dropped, the first frame of an animation
+/// is used, and the EXIF orientation is not applied (except in a TIFF, as in Pillow). Every byte equals Pillow's. Files
+/// for which this is not possible are rejected, and so are sizes that only a malicious file has. Damage inside a JPEG
+/// that Pillow tolerates is tolerated too.
 ///
 /// # Errors
-/// [`DecodeError`] if the bytes are no image, a broken, a truncated, an oversized or an unsupported one.
+/// Returns [`DecodeError`] if the bytes are not an image, or the image is broken, truncated, too large or unsupported.
 pub fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
     if bytes.is_empty() {
         return Err(DecodeError::Empty);
@@ -104,7 +107,7 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
     }
 }
 
-/// What is done about the orientation that the metadata of a photo state.
+/// How the EXIF orientation of a photo is handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ExifOrientation {
     /// Nothing, as torchvision's loader does.
@@ -114,10 +117,10 @@ pub enum ExifOrientation {
     Apply,
 }
 
-/// Decodes a file as [`decode`] does, and then does what is to be done about its orientation.
+/// Decodes a file like [`decode`] and then handles its orientation.
 ///
 /// # Errors
-/// As [`decode`]; metadata that make no sense are no error.
+/// Returns the errors of [`decode`]. Invalid metadata is not an error.
 pub fn decode_oriented(bytes: &[u8], orientation: ExifOrientation) -> Result<RgbImage, DecodeError> {
     let image = decode(bytes)?;
     Ok(match orientation {
@@ -126,7 +129,7 @@ pub fn decode_oriented(bytes: &[u8], orientation: ExifOrientation) -> Result<Rgb
     })
 }
 
-/// Refuses sizes beyond [`MAX_PIXELS`], and those that a file of so many bytes has no reason to have.
+/// Rejects sizes above [`MAX_PIXELS`], and sizes that are implausible for the number of bytes.
 fn check_size(width: usize, height: usize, bytes: usize) -> Result<(), DecodeError> {
     let plausible = ALWAYS_ALLOWED.max(bytes.saturating_mul(MAX_PIXELS_PER_BYTE));
     match width.checked_mul(height) {
@@ -180,25 +183,25 @@ mod tests {
     }
 
     #[test]
-    fn alpha_is_dropped_and_grey_repeated() {
+    fn alpha_is_dropped_and_gray_repeated() {
         let transparent = image::RgbaImage::from_raw(2, 1, vec![1, 2, 3, 0, 4, 5, 6, 255]).unwrap();
         assert_eq!(decode(&encoded(transparent, ImageFormat::Png)).unwrap().pixels, [1, 2, 3, 4, 5, 6]);
-        let grey = image::GrayAlphaImage::from_raw(2, 1, vec![9, 0, 8, 255]).unwrap();
-        assert_eq!(decode(&encoded(grey, ImageFormat::Png)).unwrap().pixels, [9, 9, 9, 8, 8, 8]);
+        let gray = image::GrayAlphaImage::from_raw(2, 1, vec![9, 0, 8, 255]).unwrap();
+        assert_eq!(decode(&encoded(gray, ImageFormat::Png)).unwrap().pixels, [9, 9, 9, 8, 8, 8]);
     }
 
     #[test]
-    fn sixteen_bits_keep_the_upper_eight_but_grey_is_clipped() {
-        let colour = image::ImageBuffer::<image::Rgb<u16>, _>::from_raw(1, 1, vec![0x12FF, 0xFF00, 0x00FF]).unwrap();
-        assert_eq!(decode(&encoded(colour, ImageFormat::Png)).unwrap().pixels, [0x12, 0xFF, 0x00]);
-        let grey = image::ImageBuffer::<image::Luma<u16>, _>::from_raw(2, 1, vec![200, 300]).unwrap();
-        assert_eq!(decode(&encoded(grey, ImageFormat::Png)).unwrap().pixels, [200, 200, 200, 255, 255, 255]);
+    fn sixteen_bits_keep_the_upper_eight_but_gray_is_clipped() {
+        let color = image::ImageBuffer::<image::Rgb<u16>, _>::from_raw(1, 1, vec![0x12FF, 0xFF00, 0x00FF]).unwrap();
+        assert_eq!(decode(&encoded(color, ImageFormat::Png)).unwrap().pixels, [0x12, 0xFF, 0x00]);
+        let gray = image::ImageBuffer::<image::Luma<u16>, _>::from_raw(2, 1, vec![200, 300]).unwrap();
+        assert_eq!(decode(&encoded(gray, ImageFormat::Png)).unwrap().pixels, [200, 200, 200, 255, 255, 255]);
     }
 
     #[test]
-    fn grey_and_cmyk_jpegs_become_rgb() {
-        let grey = decode(&jpeg(PixelFormat::GRAY)).unwrap();
-        assert!(grey.pixels.chunks_exact(3).all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2]));
+    fn gray_and_cmyk_jpegs_become_rgb() {
+        let gray = decode(&jpeg(PixelFormat::GRAY)).unwrap();
+        assert!(gray.pixels.chunks_exact(3).all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2]));
         assert_eq!(decode(&jpeg(PixelFormat::CMYK)).unwrap().pixels.len(), 24 * 17 * 3);
     }
 

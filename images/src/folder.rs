@@ -1,3 +1,5 @@
+//! Folders of classes: finds the classes and images below a folder.
+
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -12,7 +14,7 @@ const NAMED_CLASSES: usize = 50;
 pub struct ClassFolders {
     /// The names of the classes, in the order of their labels.
     pub classes: Vec<String>,
-    /// The images; a label is an index in `classes`.
+    /// The images. A label is an index into `classes`.
     pub list: ImageList,
 }
 
@@ -29,10 +31,10 @@ pub enum ClassesError {
         name: String,
         /// The class, counted from 1: a line of a file.
         number: usize,
-        /// What stands there.
+        /// The text found.
         class: String,
     },
-    /// A name twice.
+    /// The name is given twice.
     #[error("{name}, class {number}: {class:?} is there twice; name each class once")]
     Duplicate {
         /// Where the classes come from.
@@ -44,15 +46,15 @@ pub enum ClassesError {
     },
 }
 
-/// A folder that is no folder of classes.
+/// The reason why a folder is not a folder of classes.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// A folder or file that is missing or cannot be read.
     #[error("{}: cannot be read: {source}", path.display())]
     Read {
-        /// What cannot be read.
+        /// The path that cannot be read.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// A name that is not Unicode.
@@ -79,10 +81,10 @@ pub enum FolderError {
         root: PathBuf,
         /// All such classes.
         classes: Vec<String>,
-        /// What lies in them in formats that are not read.
+        /// The files in unsupported formats in these folders.
         unread: UnreadFormats,
     },
-    /// A class that is asked for, and named as what is left out of every folder.
+    /// A requested class has a name that is ignored in every folder.
     #[error("{}: class {class:?} is named like a hidden or system folder, which is never read; rename it", root.display())]
     IgnoredClass {
         /// Where it is.
@@ -104,19 +106,19 @@ pub enum FolderError {
     List {
         /// The folder of classes.
         root: PathBuf,
-        /// What is wrong.
+        /// The problem.
         source: ListError,
     },
 }
 
-/// Finds the classes and images of a folder, as torchvision's `ImageFolder` does.
+/// Finds the classes and images of a folder like torchvision's `ImageFolder`.
 ///
-/// Each folder in `root` is a class, labelled in the order of the names (by code point); its images are the files with
-/// one of [`EXTENSIONS`] in it and below, ordered by folder, then by name. Symbolic links are followed. Unlike there,
-/// hidden and system folders and files ([`is_ignored`]) are left out.
+/// Each folder in `root` is a class, and the labels follow the order of the names (by code point). Its images are the
+/// files with one of the [`EXTENSIONS`] in it and below, ordered by folder, then by name. Symbolic links are followed.
+/// Unlike in torchvision, hidden and system folders and files ([`is_ignored`]) are skipped.
 ///
 /// # Errors
-/// [`FolderError`] where something cannot be read, there are no classes, or a class has no images.
+/// Returns [`FolderError`] if a folder cannot be read, there are no classes, or a class has no images.
 pub fn scan(root: &Path) -> Result<ClassFolders, FolderError> {
     let classes = class_names(root)?;
     if classes.is_empty() {
@@ -125,11 +127,10 @@ pub fn scan(root: &Path) -> Result<ClassFolders, FolderError> {
     images_of(root, classes)
 }
 
-/// Finds the paths of all images of a folder of classes, relative to it and in order; classes may be empty, and there may
-/// be none.
+/// Returns the relative paths of all images in a folder of classes, in order. There may be no images and empty classes.
 ///
 /// # Errors
-/// [`FolderError`] where something cannot be read.
+/// Returns [`FolderError`] if a folder cannot be read.
 pub fn image_paths(root: &Path) -> Result<Vec<String>, FolderError> {
     let mut images = Vec::new();
     for class in class_names(root)? {
@@ -139,10 +140,10 @@ pub fn image_paths(root: &Path) -> Result<Vec<String>, FolderError> {
     Ok(images.into_iter().map(|(folder, name)| format!("{folder}/{name}")).collect())
 }
 
-/// Finds the paths of all images at any depth below a folder, relative to it and in order; there may be none.
+/// Returns the relative paths of all images at any depth below a folder, in order. There may be none.
 ///
 /// # Errors
-/// [`FolderError`] where something cannot be read.
+/// Returns [`FolderError`] if a folder cannot be read.
 pub fn all_images(root: &Path) -> Result<Vec<String>, FolderError> {
     let found = read(root, &mut UnreadFormats::default())?.into_iter();
     let mut images: Vec<String> = found.filter(|found| found.kind == Kind::Image).map(|found| found.name).collect();
@@ -160,10 +161,10 @@ fn class_names(root: &Path) -> Result<Vec<String>, FolderError> {
     Ok(classes)
 }
 
-/// Finds the images of these classes only, labelled in the order given; whatever else is in `root` is not looked at.
+/// Finds the images of these classes only, labeled in the given order. Other content of `root` is ignored.
 ///
 /// # Errors
-/// As [`scan`], and for a class without a folder, without a usable name, or named twice.
+/// Returns the errors of [`scan`], and an error for a class without a folder, without a valid name, or given twice.
 pub fn scan_classes(root: &Path, classes: &[String]) -> Result<ClassFolders, FolderError> {
     check_classes(classes, "the classes")?;
     if let Some(class) = classes.iter().find(|class| is_ignored(class.as_bytes())) {
@@ -178,11 +179,12 @@ pub fn scan_classes(root: &Path, classes: &[String]) -> Result<ClassFolders, Fol
     images_of(root, classes.to_vec())
 }
 
-/// Finds the images of those of these classes that have a folder with images in `root`, labelled in the order given;
-/// whatever else is in `root` is not looked at.
+/// Finds the images of those of these classes that have a folder with images in `root`, labeled in the given order.
+/// Other content of `root` is ignored.
 ///
 /// # Errors
-/// Returns an error as [`scan_classes`], but not for classes without a folder or without images unless that is all of them.
+/// Returns the errors of [`scan_classes`]. A class without a folder or without images is an error only if all classes
+/// are.
 pub fn scan_known_classes(root: &Path, classes: &[String]) -> Result<ImageList, FolderError> {
     check_classes(classes, "the classes")?;
     fs::read_dir(root).map_err(|source| FolderError::Read { path: root.to_owned(), source })?;
@@ -205,11 +207,11 @@ pub fn is_class_image(path: &str) -> bool {
     path.contains('/') && has_image_extension(path.as_bytes())
 }
 
-/// Reads class names, a line each, in the order of their labels; `name` stands in the messages.
+/// Parses class names, one per line, in the order of their labels. `name` is used in messages.
 ///
 /// # Errors
-/// [`ClassesError`] for a line that is not the name of a folder (an empty one too, unless at the end), a name that is
-/// there twice, and where there is no name.
+/// Returns [`ClassesError`] for a line that is not the name of a folder (including an empty line, except at the end),
+/// for a duplicate name, and if there is no name.
 pub fn parse_classes(text: &str, name: &str) -> Result<Vec<String>, ClassesError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_end();
     let classes: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
@@ -295,7 +297,7 @@ enum Kind {
     Image,
 }
 
-/// The folders and images in a folder, in no order; counts the files in formats that are not read.
+/// Returns the folders and images in a folder, unordered, and counts the files in unsupported formats.
 fn read(folder: &Path, unread: &mut UnreadFormats) -> Result<Vec<Found>, FolderError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -333,7 +335,7 @@ fn read(folder: &Path, unread: &mut UnreadFormats) -> Result<Vec<Found>, FolderE
     Ok(found)
 }
 
-/// Classes by name, many of them shortened.
+/// Lists classes by name. A long list is shortened.
 fn named(classes: &[String]) -> String {
     if let [class] = classes {
         return format!("class {class:?}");
@@ -344,7 +346,7 @@ fn named(classes: &[String]) -> String {
     format!("{} classes: {}{rest}", classes.len(), names.join(", "))
 }
 
-/// What empty classes hold in formats that are not read.
+/// Describes the files in unsupported formats in empty classes.
 fn in_them(unread: &UnreadFormats) -> String {
     if unread.is_empty() { String::new() } else { format!(". {unread}") }
 }
@@ -382,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_are_labelled_in_the_order_of_their_names() {
+    fn classes_are_labeled_in_the_order_of_their_names() {
         let root = folder(&["b/1.jpg", "a/2.png", "Z/3.webp", "readme.jpg"]);
         let scanned = scan(root.path()).unwrap();
         assert_eq!(scanned.classes, ["Z", "a", "b"]);
@@ -453,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn chosen_classes_are_labelled_in_the_order_given() {
+    fn chosen_classes_are_labeled_in_the_order_given() {
         let root = folder(&["a/1.jpg", "b/1.jpg", "c/readme.txt"]);
         let scanned = scan_classes(root.path(), &names(&["b", "a"])).unwrap();
         assert_eq!(scanned.list.to_text(), "b/1.jpg 0\na/1.jpg 1\n");

@@ -1,8 +1,7 @@
-//! Ten classes of small pictures, drawn by this program: something to search and train on where there are no images.
+//! Generates a data set of small pictures in ten classes, to search and train without downloading images.
 //!
-//! The classes are shapes and textures; position, size, angle, colours, clutter before and behind, contrast and noise
-//! vary, and colours say a little about the class but do not give it away. The same parameters give the same bytes on
-//! every machine.
+//! The classes are shapes and textures. Position, size, angle, colors, clutter, contrast and noise vary. Colors
+//! correlate only weakly with the class. The same parameters give the same bytes on every machine.
 
 mod marker;
 mod scene;
@@ -20,14 +19,14 @@ use turbojpeg::{Compressor, Image, PixelFormat, Subsamp};
 use marker::Marker;
 use scene::Scene;
 
-/// The classes, in the order of their numbers in the drawing; their labels follow from their names.
+/// The classes, in the order of their numbers in the drawing code. Their labels follow from their names.
 pub const CLASSES: [&str; 10] =
     ["disc", "ring", "square", "frame", "triangle", "cross", "star", "stripes", "checker", "dots"];
 
 /// Of the JPEG files.
 const QUALITY: i32 = 90;
 
-/// The sides that pictures may have, in pixels.
+/// The allowed sides of pictures, in pixels.
 const SIZES: std::ops::RangeInclusive<usize> = 8..=1024;
 
 /// The largest number of pictures of a class, on either side.
@@ -66,7 +65,7 @@ pub enum GeneratedError {
     File {
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A picture that libjpeg-turbo does not compress.
@@ -74,10 +73,10 @@ pub enum GeneratedError {
     Encode {
         /// The picture.
         path: PathBuf,
-        /// What libjpeg-turbo says.
+        /// The error of libjpeg-turbo.
         source: turbojpeg::Error,
     },
-    /// Files of somebody else.
+    /// The folder contains other files.
     #[error("{}: holds files, but not generated ones; name a folder that does not exist yet", .0.display())]
     Foreign(PathBuf),
     /// A set of other pictures.
@@ -98,22 +97,22 @@ pub enum GeneratedError {
     Changed(PathBuf),
 }
 
-/// Writes the pictures as `train/<class>/<number>.jpg` and `test/<class>/<number>.jpg` under `root`, unless they are
-/// there already; `generated.json` beside them says which they are.
+/// Writes the pictures as `train/<class>/<number>.jpg` and `test/<class>/<number>.jpg` under `root`, unless they
+/// already exist. The file `generated.json` beside them records the parameters.
 ///
-/// The folder appears complete or not at all: it is written under another name beside `root`, where what an interrupted
-/// run left is removed first. Nothing that exists is overwritten.
+/// The folder appears completely or not at all: it is written under a temporary name beside `root`, after the leftovers
+/// of an interrupted run there have been removed. Existing files are never overwritten.
 ///
 /// # Errors
-/// [`GeneratedError`] for parameters out of range, where `root` holds anything but exactly these pictures, and where
-/// the files cannot be written.
+/// Returns [`GeneratedError`] for parameters out of range, if `root` contains anything but exactly these pictures, and
+/// if the files cannot be written.
 pub fn write(root: &Path, set: &GeneratedSet) -> Result<(), GeneratedError> {
     set.check()?;
     if is_there(root, set)? {
         return Ok(());
     }
     let draft = Draft::begin(root)?;
-    // Another process may have been faster.
+    // Another process may have finished first.
     if is_there(root, set)? {
         return draft.discard();
     }
@@ -236,7 +235,7 @@ fn digest_of(digests: &[blake3::Hash]) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// Whether `root` holds exactly this set; an empty folder counts as nothing.
+/// Returns whether `root` contains exactly this set. An empty folder counts as missing.
 fn is_there(root: &Path, set: &GeneratedSet) -> Result<bool, GeneratedError> {
     match fs::read_dir(root) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -261,7 +260,7 @@ fn is_there(root: &Path, set: &GeneratedSet) -> Result<bool, GeneratedError> {
     Ok(true)
 }
 
-/// The folder beside the root that a set is written into, locked against other processes.
+/// The temporary folder that a set is written to, locked against other processes.
 struct Draft {
     path: PathBuf,
     _lock: File,
@@ -277,7 +276,7 @@ impl Draft {
         let path = parent.join(format!(".{}.generating", name.to_string_lossy()));
         loop {
             if let Err(error) = fs::create_dir_all(&path) {
-                // It was there, and whoever had made it has renamed it before it was looked at.
+                // The folder existed, and its owner renamed it before it was checked.
                 let gone = error.kind() == io::ErrorKind::AlreadyExists
                     && found(fs::symlink_metadata(&path)).map_err(failed(&path))?.is_none_or(|there| there.is_dir());
                 if gone {
@@ -287,7 +286,7 @@ impl Draft {
             }
             let Some(lock) = found(File::open(&path)).map_err(failed(&path))? else { continue };
             lock.lock().map_err(failed(&path))?;
-            // Whoever held the lock has renamed the folder meanwhile, or another one was made in its place.
+            // The previous holder of the lock has renamed the folder, or another folder was created in its place.
             let locked = lock.metadata().map_err(failed(&path))?;
             let current = found(fs::metadata(&path)).map_err(failed(&path))?;
             if current.is_some_and(|current| (current.dev(), current.ino()) == (locked.dev(), locked.ino())) {
@@ -298,7 +297,7 @@ impl Draft {
         }
     }
 
-    /// Removes what an interrupted run left.
+    /// Removes the leftovers of an interrupted run.
     fn clear(&self) -> Result<(), GeneratedError> {
         for item in fs::read_dir(&self.path).map_err(failed(&self.path))? {
             let item = item.map_err(failed(&self.path))?;

@@ -1,3 +1,5 @@
+//! Image lists: paths and labels, one image per line.
+
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::{Component, Path, PathBuf};
@@ -6,13 +8,13 @@ use rayon::prelude::*;
 
 use crate::bounded_read::read_bounded;
 
-/// The largest label of a list; a classifier of a million classes is more likely a mistake.
+/// Maximum label of a list. A classifier of a million classes is more likely a mistake.
 pub const MAX_LABEL: u32 = 999_999;
 
-/// The largest list file that is read, in bytes; ImageNet's is 45 MB.
+/// Maximum size of a list file in bytes. ImageNet's has 45 MB.
 const MAX_LIST_BYTES: u64 = 1 << 30;
 
-/// The longest path of an image, in bytes: what the operating system accepts.
+/// Maximum length of an image path in bytes, the limit of the operating system.
 const MAX_PATH_BYTES: usize = 4095;
 
 /// How many missing files are named.
@@ -29,8 +31,8 @@ pub struct Entry {
 
 /// Images and their classes, each image once.
 ///
-/// As a file, a line an image: the path relative to the root of the data, a space, the label. The label is the last
-/// field, so a path may hold spaces. Empty lines are skipped.
+/// In a file, each line has the path relative to the root of the data, a space, and the label. The label is the last
+/// field, so a path may contain spaces. Empty lines are skipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageList {
     entries: Vec<Entry>,
@@ -44,10 +46,10 @@ pub enum ListError {
     Read {
         /// The list.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Bytes that are no text.
+    /// The bytes are not UTF-8.
     #[error("{name}, line {line}: not UTF-8 text")]
     NotText {
         /// The list.
@@ -69,12 +71,12 @@ pub enum ListError {
         /// The line, shortened.
         found: String,
     },
-    /// A last field that is no label.
+    /// The last field is not a label.
     #[error("{place}: the label is a whole number from 0 to {MAX_LABEL}, found {found}")]
     Label {
         /// Which line or entry.
         place: String,
-        /// What stands there, shortened.
+        /// The field found, shortened.
         found: String,
     },
     /// A path that is not one of a file under the root.
@@ -84,17 +86,17 @@ pub enum ListError {
         place: String,
         /// The path, shortened.
         path: String,
-        /// What is wrong with it and what is right.
+        /// The problem and how to fix it.
         problem: &'static str,
     },
-    /// An image twice, with the same label or another.
+    /// An image is listed twice, with the same label or another one.
     #[error("{place}: {path} stands at {first} already; name each image once")]
     Duplicate {
         /// Which line or entry.
         place: String,
         /// The image, shortened.
         path: String,
-        /// Where it stands for the first time.
+        /// The line or entry of the first occurrence.
         first: String,
     },
     /// Images that do not exist.
@@ -114,7 +116,7 @@ pub enum ListError {
         /// The first few that are not there.
         first: Vec<String>,
     },
-    /// A list shipped with this program that is not what was published.
+    /// A list shipped with this program differs from the published one.
     #[error(
         "{name}: not the list that was published; the program was built from altered files: build it again from a clean copy"
     )]
@@ -125,19 +127,19 @@ pub enum ListError {
 }
 
 impl ImageList {
-    /// Checks and keeps the entries, in their order.
+    /// Validates entries and keeps their order.
     ///
     /// # Errors
-    /// [`ListError`] for the first entry whose path is not relative and plain (no `..`, `.`, `//`, line break), whose
-    /// label is above [`MAX_LABEL`] or whose path was there before; and where there is no entry.
+    /// Returns [`ListError`] for the first entry whose path is not relative and plain (no `..`, `.`, `//`, line break),
+    /// whose label is above [`MAX_LABEL`] or whose path is a duplicate, and if there is no entry.
     pub fn new(entries: Vec<Entry>) -> Result<Self, ListError> {
         Self::checked(entries, "the list", |position| format!("entry {}", position + 1))
     }
 
-    /// Reads the lines of a list; `name` stands in the messages.
+    /// Parses the lines of a list. `name` is used in messages.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and for a line without a label, with the number of the line.
+    /// Returns the errors of [`new`](Self::new), and an error with the line number for a line without a label.
     pub fn parse(text: &str, name: &str) -> Result<Self, ListError> {
         let mut entries = Vec::new();
         let mut lines = Vec::new();
@@ -165,17 +167,17 @@ impl ImageList {
     /// Reads a list file and checks that every image exists under `root`.
     ///
     /// # Errors
-    /// As [`read_alone`](Self::read_alone) and [`check_files`](Self::check_files).
+    /// Returns the errors of [`read_alone`](Self::read_alone) and [`check_files`](Self::check_files).
     pub fn read(list: &Path, root: &Path) -> Result<Self, ListError> {
         let images = Self::read_alone(list)?;
         images.check_files(root)?;
         Ok(images)
     }
 
-    /// Reads a list file, whether or not its images exist.
+    /// Reads a list file without checking that its images exist.
     ///
     /// # Errors
-    /// As [`parse`](Self::parse), and where the file cannot be read as text.
+    /// Returns the errors of [`parse`](Self::parse), and an error if the file cannot be read as text.
     pub fn read_alone(list: &Path) -> Result<Self, ListError> {
         let mut bytes = Vec::new();
         read_bounded(list, MAX_LIST_BYTES, &mut bytes)
@@ -192,7 +194,7 @@ impl ImageList {
     /// Checks that every image is a file under `root`.
     ///
     /// # Errors
-    /// [`ListError::MissingFiles`], with their number and the first three.
+    /// Returns [`ListError::MissingFiles`] with the number of missing files and the first three.
     pub fn check_files(&self, root: &Path) -> Result<(), ListError> {
         let missing = self.missing_files(root);
         if missing.is_empty() {
@@ -206,7 +208,7 @@ impl ImageList {
         })
     }
 
-    /// Returns the images that are no files under `root`, in the order of the list.
+    /// Returns the images that are not files under `root`, in the order of the list.
     pub fn missing_files(&self, root: &Path) -> Vec<&Entry> {
         self.entries.par_iter().filter(|entry| !root.join(&entry.path).is_file()).collect()
     }
@@ -236,7 +238,7 @@ impl ImageList {
         (0..).zip(unused).filter_map(|(label, unused)| unused.then_some(label)).collect()
     }
 
-    /// Writes the list as a file holds it; [`parse`](Self::parse) gives it back.
+    /// Returns the text of a list file. [`parse`](Self::parse) reads it back.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         for Entry { path, label } in &self.entries {
@@ -265,7 +267,7 @@ impl ImageList {
     }
 }
 
-/// What separates the fields of a line.
+/// Returns whether a character separates the fields of a line.
 fn is_blank(character: char) -> bool {
     matches!(character, ' ' | '\t' | '\r')
 }
@@ -295,11 +297,11 @@ fn path_problem(path: &str) -> Option<&'static str> {
             Component::CurDir => return Some("begins with `./`; leave that out"),
         }
     }
-    // What the components leave out: doubled and final slashes, `.` in the middle.
+    // Path components omit doubled and trailing slashes and inner `.` segments.
     (length != path.len() + 1).then_some("holds `//`, `/./` or a final `/`; name each file in one way only")
 }
 
-/// A piece of somebody else's text, fit for a message: quoted, escaped, not longer than 80 characters.
+/// Formats text from a file for a message: quoted, escaped, at most 80 characters.
 fn shown(text: &str) -> String {
     const LONGEST: usize = 80;
     match text.char_indices().nth(LONGEST) {

@@ -1,10 +1,9 @@
-//! What the name of a file or folder says about it: an image, a photo in a format that is not read, or nothing that
-//! belongs to the data.
+//! Classifies files and folders by name: images, photos in unsupported formats, and ignored names.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What the name of an image ends with, in upper or lower case.
+/// The extensions of images, in any case.
 pub const EXTENSIONS: [&str; 10] = ["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp", "gif"];
 
 /// Extensions of photos, drawings and videos that are not read.
@@ -18,8 +17,7 @@ const UNREAD: [&str; 58] = [
 /// The longest of [`UNREAD`], in bytes.
 const LONGEST_UNREAD: usize = 5;
 
-/// Folders and files that systems and tools put beside data, in lower case. Names that begin with a dot need no place
-/// here.
+/// Folders and files created by systems and tools, in lower case. Names that begin with a dot need not be listed.
 const SYSTEM_NAMES: [&str; 30] = [
     "#recycle",
     "#snapshot",
@@ -53,14 +51,14 @@ const SYSTEM_NAMES: [&str; 30] = [
     "~tmp",
 ];
 
-/// Returns whether a file or folder of this name is no part of the data, wherever it lies: it is hidden (its name begins
-/// with a dot, as `.git`, `.DS_Store` and the `._x.jpg` of macOS do), or a system put it there (`Thumbs.db`, `@eaDir`).
+/// Returns whether a file or folder of this name is ignored at any depth: it is hidden (its name begins with a dot,
+/// like `.git`, `.DS_Store` and the `._x.jpg` of macOS), or created by a system (`Thumbs.db`, `@eaDir`).
 pub fn is_ignored(name: &[u8]) -> bool {
     const LONGEST: usize = 25;
     if name.first() == Some(&b'.') {
         return true;
     }
-    // Most names begin otherwise than any of these.
+    // Skip the search for most names: they begin with another letter than any of these.
     let begins_as_one = name.first().is_some_and(|first| b"#$@_adefilnpstz~".contains(&first.to_ascii_lowercase()));
     begins_as_one
         && name.len() <= LONGEST
@@ -78,14 +76,13 @@ pub fn is_newly_read(name: &[u8]) -> bool {
     extension(name).is_some_and(|extension| extension.eq_ignore_ascii_case(b"gif"))
 }
 
-/// Returns the extension of a photo, drawing or video in a format that is not read, in lower case; nothing for any other
-/// name.
+/// Returns the lower-case extension if it belongs to a photo, drawing or video in an unsupported format.
 pub fn unread_extension(name: &[u8]) -> Option<&'static str> {
     let extension = extension(name).filter(|extension| extension.len() <= LONGEST_UNREAD)?;
     UNREAD.iter().find(|known| extension.eq_ignore_ascii_case(known.as_bytes())).copied()
 }
 
-/// What stands after the last dot.
+/// Returns the part of a name after the last dot.
 fn extension(name: &[u8]) -> Option<&[u8]> {
     let dot = name.iter().rposition(|&byte| byte == b'.')?;
     Some(&name[dot + 1..])
@@ -103,14 +100,14 @@ impl UnreadFormats {
         }
     }
 
-    /// Adds what was counted elsewhere.
+    /// Adds other counts.
     pub(crate) fn add(&mut self, other: Self) {
         for (extension, count) in other.0 {
             *self.0.entry(extension).or_default() += count;
         }
     }
 
-    /// Returns whether there are none.
+    /// Returns whether the count is zero.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,10 +1,11 @@
-//! Items made ahead by threads and taken in order.
+//! Computes items ahead of time in threads and returns them in order.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-/// Items 0, 1, …, made by several threads and taken in this order. Dropping it stops the threads and waits for them.
+/// Items 0, 1, …, computed by several threads and taken in this order. Dropping it stops the threads and waits for
+/// them.
 pub(crate) struct Prefetch<T> {
     shared: Arc<Shared<T>>,
     threads: Vec<JoinHandle<()>>,
@@ -14,16 +15,16 @@ struct Shared<T> {
     state: Mutex<State<T>>,
     /// Signalled when an item is ready, and when a thread ends.
     ready: Condvar,
-    /// Signalled when an item is taken, and when there is nothing more to do.
+    /// Signaled when an item is taken and when the work ends.
     room: Condvar,
     count: usize,
     ahead: usize,
 }
 
 struct State<T> {
-    /// The next item that nobody makes yet.
+    /// The next item that no thread has started.
     next: usize,
-    /// The next item to be taken.
+    /// The next item to take.
     taken: usize,
     made: BTreeMap<usize, T>,
     running: usize,
@@ -31,9 +32,9 @@ struct State<T> {
 }
 
 impl<T: Send + 'static> Prefetch<T> {
-    /// Starts to make `count` items with `make`, at most `ahead` of them before they are taken.
+    /// Starts to compute `count` items with `make`, at most `ahead` of them before they are taken.
     ///
-    /// Has fewer threads than asked for where the system does not start more; see [`threads`](Self::threads).
+    /// If the system cannot start as many threads as requested, fewer are used; see [`threads`](Self::threads).
     pub(crate) fn new(
         threads: usize,
         count: usize,
@@ -65,7 +66,7 @@ impl<T: Send + 'static> Prefetch<T> {
         self.threads.len()
     }
 
-    /// Waits for the next item. None after the last one, and where a thread ended before it made the item.
+    /// Waits for the next item. Returns `None` after the last item, and if a thread ended before it computed the item.
     pub(crate) fn take(&mut self) -> Option<T> {
         let mut state = self.shared.lock();
         if state.taken == self.shared.count {
@@ -125,7 +126,7 @@ impl<T> Worker<T> {
         }
     }
 
-    /// Waits until there is room for another item; none when all are made or wanted no more.
+    /// Waits until another item may be computed. Returns `None` when all items are computed or no more are wanted.
     fn next_index(&self) -> Option<usize> {
         let mut state = self.0.lock();
         loop {
@@ -145,7 +146,7 @@ impl<T> Drop for Worker<T> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.running -= 1;
-        // The others would otherwise go on making items that cannot be taken any more.
+        // Otherwise the other threads would continue to compute items that are never taken.
         state.stopped |= std::thread::panicking();
         drop(state);
         self.0.ready.notify_one();

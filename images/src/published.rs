@@ -1,3 +1,5 @@
+//! The data split published by the authors.
+
 use std::io::Read;
 
 use crate::{ImageList, ListError, Split};
@@ -31,11 +33,11 @@ pub fn imagenet100_classes() -> Vec<String> {
     include_str!("../../dataset_lists/imagenet100.classes").lines().map(str::to_owned).collect()
 }
 
-/// Returns the split of these classes that the authors of TF-NAS published: 102,170 images that train the weights and
-/// 25,550 that train the architecture, relative to ImageNet's `train` folder.
+/// Returns the authors' published split of ImageNet-100: 102,170 images for weight training and 25,550 for architecture
+/// training, relative to ImageNet's `train` folder.
 ///
 /// # Errors
-/// [`ListError::Damaged`] where the lists this program was built with are not the published ones.
+/// Returns [`ListError::Damaged`] if the lists compiled into this program differ from the published ones.
 pub fn imagenet100() -> Result<Split, ListError> {
     Ok(Split { train: IMAGENET100_TRAIN.read()?, val: IMAGENET100_VAL.read()? })
 }

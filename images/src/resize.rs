@@ -1,3 +1,5 @@
+//! Resizing and cropping, byte for byte like Pillow.
+
 use std::ops::Range;
 
 use crate::rgb_image::{CHANNELS, RgbImage};
@@ -22,18 +24,18 @@ pub fn resize(image: &RgbImage, width: usize, height: usize) -> RgbImage {
     resize_box(image, (0.0, 0.0, image.width as f64, image.height as f64), width, height)
 }
 
-/// As [`resize`], of the part (left, top, right, bottom) of the image: Pillow's `resize` with `box`.
+/// Like [`resize`], for the part (left, top, right, bottom) of the image: Pillow's `resize` with `box`.
 ///
-/// The part is in source pixels, may cut through them, and is narrowed to the image. Source pixels just outside of it
-/// take part where the filter reaches them.
+/// The part is in source pixels, may have fractional bounds, and is clipped to the image. Source pixels just outside
+/// the part contribute within the range of the filter.
 pub fn resize_box(image: &RgbImage, part: (f64, f64, f64, f64), width: usize, height: usize) -> RgbImage {
     let (width, height) = (width.max(1), height.max(1));
     resize_window(image, part, (width, height), Window { columns: 0..width, rows: 0..height })
 }
 
-/// Copies a rectangle as Pillow's `crop` does: what lies outside of the image is black.
+/// Copies a rectangle like Pillow's `crop`. Pixels outside of the image are black.
 ///
-/// A width or height of 0 is taken as 1.
+/// A width or height of 0 counts as 1.
 pub fn crop(image: &RgbImage, left: i64, top: i64, width: usize, height: usize) -> RgbImage {
     let (width, height) = (width.max(1), height.max(1));
     let mut pixels = vec![0; width * height * CHANNELS];
@@ -48,7 +50,8 @@ pub fn crop(image: &RgbImage, left: i64, top: i64, width: usize, height: usize) 
     RgbImage { width, height, pixels }
 }
 
-/// Which of `size` source pixels the `length` pixels from `start` on cover, and the place of the first of them.
+/// Returns which of `size` source pixels are covered by the `length` pixels from `start`, and the destination of the
+/// first one.
 fn overlap(start: i64, length: usize, size: usize) -> (Range<usize>, usize) {
     let start = i128::from(start);
     let end = start + length as i128;
@@ -71,7 +74,8 @@ pub(crate) fn resize_window(
     let source_columns = horizontal.reach();
     let source_rows = vertical.reach();
 
-    // Each pass rounds, so their order shows. Pillow's rule, from the sizes of the whole images:
+    // Each pass rounds, so the order of the passes affects the result. Pillow chooses it from the sizes of the whole
+    // images:
     let fewer_rows = image.height as i64 - height as i64;
     let fewer_columns = image.width as i64 - width as i64;
     let vertical_first = fewer_rows > 0 && fewer_rows > fewer_columns * 2;
@@ -111,7 +115,7 @@ struct Weights {
 }
 
 impl Weights {
-    /// For `size` source pixels of which those from `start` to `end` become `results` pixels.
+    /// Computes the filter for `size` source pixels, of which `start` to `end` become `results` pixels.
     fn new(size: usize, (start, end): (f64, f64), results: usize, wanted: Range<usize>) -> Self {
         // Pillow hands the borders on in single precision.
         let start = start.max(0.0).min(size as f64) as f32;
@@ -150,7 +154,7 @@ impl Weights {
         first.unwrap_or(0)..after.unwrap_or(0)
     }
 
-    /// The same for a source whose first `offset` pixels were left out.
+    /// Returns the same filter for a source without its first `offset` pixels.
     fn shifted(mut self, offset: usize) -> Self {
         for taps in &mut self.taps {
             taps.first -= offset;
@@ -244,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn one_colour_stays_one_colour() {
+    fn one_color_stays_one_color() {
         for value in [0, 1, 127, 254, 255] {
             let source = RgbImage::new(19, 31, vec![value; 19 * 31 * 3]).unwrap();
             for (width, height) in [(1, 1), (7, 100), (64, 3), (19, 500)] {

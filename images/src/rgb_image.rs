@@ -1,3 +1,5 @@
+//! RGB images in memory.
+
 use image::DynamicImage;
 use image::metadata::Orientation;
 use thiserror::Error;
@@ -5,34 +7,34 @@ use thiserror::Error;
 /// Bytes of a pixel: red, green, blue.
 pub(crate) const CHANNELS: usize = 3;
 
-/// An image in memory: rows from top to bottom, pixels from left to right, a byte each of red, green and blue.
+/// An image in memory: rows from top to bottom, pixels from left to right, one byte each of red, green and blue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RgbImage {
-    /// Pixels of a row; at least 1.
+    /// Number of pixels per row. At least 1.
     pub width: usize,
-    /// Number of rows; at least 1.
+    /// Number of rows. At least 1.
     pub height: usize,
     /// `[height, width, 3]` bytes.
     pub pixels: Vec<u8>,
 }
 
-/// The bytes given are not those of an image of the size given.
+/// The number of bytes does not match the size of the image.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("an image of {width} x {height} pixels has width * height * 3 bytes and at least one pixel, not {bytes} bytes")]
 pub struct ImageSizeError {
-    /// The width said, in pixels.
+    /// The given width in pixels.
     pub width: usize,
-    /// The height said, in pixels.
+    /// The given height in pixels.
     pub height: usize,
     /// The bytes given.
     pub bytes: usize,
 }
 
 impl RgbImage {
-    /// The image of these `height * width * 3` bytes.
+    /// Creates an image from `height * width * 3` bytes.
     ///
     /// # Errors
-    /// [`ImageSizeError`] if the number of bytes is another one, or zero.
+    /// Returns [`ImageSizeError`] if the number of bytes differs or is zero.
     pub fn new(width: usize, height: usize, pixels: Vec<u8>) -> Result<Self, ImageSizeError> {
         let expected = width.checked_mul(height).and_then(|count| count.checked_mul(CHANNELS));
         if pixels.is_empty() || expected != Some(pixels.len()) {

@@ -1,3 +1,5 @@
+//! Image sources: decode the images of a list and cache small data sets in memory.
+
 use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,13 +10,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crate::bounded_read::read_bounded;
 use crate::{DecodeError, Entry, ExifOrientation, ImageList, RgbImage, decode_oriented};
 
-/// Memory for decoded images that are kept from one epoch to the next, in bytes: a small set is decoded once.
+/// Memory for decoded images that are kept between epochs, in bytes. A small data set is decoded only once.
 const KEPT_BYTES: usize = 256 << 20;
 
-/// The largest image file that is read, in bytes; the largest of ImageNet has 16 MB.
+/// Maximum size of an image file in bytes. ImageNet's largest has 16 MB.
 pub(crate) const MAX_FILE_BYTES: u64 = 1 << 30;
 
-/// What is done about an image that cannot be decoded.
+/// How an image that cannot be decoded is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadImage {
     /// It ends the loading, named.
@@ -26,9 +28,9 @@ pub enum BadImage {
 /// How images are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// What is done about one that cannot be decoded.
+    /// How images that cannot be decoded are handled.
     pub on_bad: BadImage,
-    /// What is done about the orientation that its metadata state.
+    /// How the orientation in the metadata is handled.
     pub orientation: ExifOrientation,
 }
 
@@ -47,15 +49,15 @@ pub enum LoadError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The file is no image, or a broken one.
+    /// The file is not an image, or is broken.
     #[error("{} is not a whole image: {source}", path.display())]
     Decode {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         source: DecodeError,
     },
     /// The program failed over an image.
@@ -109,7 +111,7 @@ impl ImageSource {
         self.0.entries.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether the source has no images.
     pub fn is_empty(&self) -> bool {
         self.0.entries.is_empty()
     }
@@ -129,8 +131,8 @@ impl ImageSource {
         &self.0.entries[position]
     }
 
-    /// Calls `then` with the decoded image at `position`; `buffer` is memory for its file, used again and again.
-    /// Nothing is returned for an image that is to be skipped.
+    /// Calls `then` with the decoded image at `position`. `buffer` is reused memory for the file. Returns `None` for an
+    /// image that is skipped.
     pub(crate) fn with_image<T>(
         &self,
         position: usize,
@@ -165,7 +167,7 @@ impl Images {
         Ok(result)
     }
 
-    /// Keeps an image where it seems that most of the set find room; a few out of many would save no time.
+    /// Keeps an image if most of the data set is likely to fit. Keeping a few images out of many would save no time.
     fn keep(&self, position: usize, image: RgbImage) {
         const LARGER_THAN_OTHERS: usize = 4;
         let bytes = image.pixels.len();
@@ -173,7 +175,7 @@ impl Images {
             return;
         }
         let is_room = self.kept_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= KEPT_BYTES;
-        // Another thread may have kept the same image meanwhile.
+        // Another thread may have kept the same image in the meantime.
         if !is_room || self.kept[position].set(image).is_err() {
             self.kept_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
@@ -183,7 +185,7 @@ impl Images {
 /// Reads and decodes an image file.
 ///
 /// # Errors
-/// [`LoadError`]; also where the decoder panics.
+/// Returns [`LoadError`] if the file cannot be read or decoded, also if the decoder panics.
 pub fn read_image(path: &Path, orientation: ExifOrientation) -> Result<RgbImage, LoadError> {
     guarded(|| path.to_owned(), || read(path, orientation, &mut Vec::new()))
 }
@@ -198,7 +200,7 @@ pub(crate) fn guarded<T>(
     path: impl Fn() -> PathBuf,
     load: impl FnOnce() -> Result<T, LoadError>,
 ) -> Result<T, LoadError> {
-    // What a panic may leave half done is thrown away with the batch.
+    // State left inconsistent by a panic is discarded with the batch.
     catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| Err(LoadError::Panic { path: path() }))
 }
 

@@ -1,8 +1,10 @@
+//! Splits of a list into images for weight training and for architecture training.
+
 use tfnas_random::{Stream, StreamId};
 
 use crate::{Entry, ImageList, ListError};
 
-/// The images that train the weights and those that train the architecture.
+/// The images for weight training and those for architecture training.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
     /// Train the weights.
@@ -26,7 +28,7 @@ pub enum SplitError {
         /// The only image of each such class.
         Vec<Entry>,
     ),
-    /// A side that is no list.
+    /// One side is not a valid list.
     #[error(transparent)]
     List(#[from] ListError),
 }
@@ -48,13 +50,13 @@ fn single_images(images: &[Entry]) -> String {
 
 /// Splits a list class by class.
 ///
-/// The images of each class are shuffled, at most `per_class` of them are kept, and `train_share` of these, rounded down as
-/// in the original, train the weights; each side has at least one. The result depends on the images and the seed, not on
-/// the order of the list: both sides are sorted by label and path, and what one class holds does not change how another
-/// is split.
+/// The images of each class are shuffled and at most `per_class` of them are kept. Of these, `train_share`, rounded
+/// down as in the original, are for weight training; each side has at least one. The result depends on the images and
+/// the seed, not on the order of the list: both sides are sorted by label and path, and the images of one class do not
+/// affect the split of another.
 ///
 /// # Errors
-/// [`SplitError`] for a share not between 0 and 1, for `per_class` below 2, and for classes with a single image.
+/// Returns [`SplitError`] if the share is not between 0 and 1, `per_class` is below 2, or a class has a single image.
 pub fn split(list: &ImageList, train_share: f64, per_class: Option<usize>, seed: u64) -> Result<Split, SplitError> {
     if !(train_share > 0.0 && train_share < 1.0) {
         return Err(SplitError::Share(train_share));

@@ -1,10 +1,12 @@
+//! Draws test images from a list that has none.
+
 use std::collections::HashSet;
 
 use tfnas_random::{Stream, StreamId};
 
 use crate::{Entry, ImageList, ListError};
 
-/// A class with fewer images gives none to the test: the split needs one for each of its sides.
+/// Minimum size of a class with test images: the split needs one image for each of its sides.
 pub const FEWEST_WITH_TEST: usize = 3;
 
 /// Images kept for the test, and all others.
@@ -12,9 +14,9 @@ pub const FEWEST_WITH_TEST: usize = 3;
 pub struct TestDraw {
     /// The test images.
     pub test: ImageList,
-    /// The images that are left for training, in the order of the list.
+    /// The remaining images for training, in the order of the list.
     pub rest: ImageList,
-    /// Labels of the classes that are too small to give a test image, in order.
+    /// Labels of the classes that are too small for a test image, in order.
     pub untested: Vec<u32>,
 }
 
@@ -37,12 +39,12 @@ pub enum TestDrawError {
 
 /// Draws test images class by class.
 ///
-/// The images of each class are shuffled, and `share` of them, rounded to the nearest number, are test images: at least
-/// one, and at most all but two, which the split needs. A class with one or two images gives none. The result depends on
-/// the images and the seed, not on the order of the list; the test images are sorted by label and path.
+/// The images of each class are shuffled, and `share` of them, rounded to the nearest number, become test images: at
+/// least one, and at most all but two, which the split needs. A class with one or two images has none. The result
+/// depends on the images and the seed, not on the order of the list. The test images are sorted by label and path.
 ///
 /// # Errors
-/// Returns [`TestDrawError`] for a share that is not between 0 and 1, and if no class is large enough.
+/// Returns [`TestDrawError`] if the share is not between 0 and 1, or no class is large enough.
 pub fn draw_test(list: &ImageList, share: f64, seed: u64) -> Result<TestDraw, TestDrawError> {
     if !(share > 0.0 && share < 1.0) {
         return Err(TestDrawError::Share(share));

@@ -1,4 +1,4 @@
-//! Small pictures of images, for people to look at.
+//! Thumbnails, for display.
 
 use std::path::Path;
 
@@ -22,10 +22,10 @@ pub struct Thumbnail {
     pub png: Vec<u8>,
 }
 
-/// Reads an image file, and makes it smaller so that no side is longer than `side` pixels; small images keep their size.
+/// Reads an image file and scales it down so that no side is longer than `side` pixels. Smaller images keep their size.
 ///
 /// # Errors
-/// As [`read_image`].
+/// Returns the errors of [`read_image`].
 pub fn thumbnail(path: &Path, orientation: ExifOrientation, side: usize) -> Result<Thumbnail, LoadError> {
     Ok(Thumbnail::of(&read_image(path, orientation)?, side))
 }

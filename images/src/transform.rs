@@ -1,9 +1,11 @@
+//! The transform of images for evaluation.
+
 use crate::RgbImage;
 use crate::resize::{Window, crop, resize_window};
 
-/// What an image that is classified goes through: its shorter side is resized, then its centre cut out.
+/// The evaluation transform: resizes the shorter side, then crops the center.
 ///
-/// Equal to torchvision's `Resize(resize)` and `CenterCrop(resolution)` on a Pillow image.
+/// It equals torchvision's `Resize(resize)` and `CenterCrop(resolution)` on a Pillow image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EvalTransform {
     /// The shorter side after resizing, in pixels.
@@ -20,14 +22,15 @@ impl Default for EvalTransform {
 }
 
 impl EvalTransform {
-    /// The `resolution` x `resolution` pixels at the centre, with a black border where the resized image is smaller.
+    /// Returns the `resolution` x `resolution` pixels at the center, with a black border if the resized image is
+    /// smaller.
     ///
-    /// Time and memory depend on the image and the resolution, not on the size of the resized image, which an extreme
-    /// aspect ratio makes enormous.
+    /// Time and memory depend on the image and the resolution, not on the size of the resized image, which is enormous
+    /// for an extreme aspect ratio.
     pub fn apply(&self, image: &RgbImage) -> RgbImage {
         let (width, height) = self.resized(image.width, image.height);
-        let columns = Centre::new(width, self.resolution);
-        let rows = Centre::new(height, self.resolution);
+        let columns = Center::new(width, self.resolution);
+        let rows = Center::new(height, self.resolution);
         let whole = (0.0, 0.0, image.width as f64, image.height as f64);
         let window = Window {
             columns: columns.start..columns.start + columns.length,
@@ -43,14 +46,14 @@ impl EvalTransform {
     /// Width and height after resizing: the shorter side as wanted, the longer one cut to an integer.
     fn resized(&self, width: usize, height: usize) -> (usize, usize) {
         let short = self.resize.max(1);
-        // torchvision divides in double precision; the longer side can only exceed the shorter one.
+        // torchvision divides in double precision. The longer side cannot be shorter than the shorter one.
         let long = |long: usize, of: usize| ((short * long) as f64 / of as f64) as usize;
         if width <= height { (short, long(height, width)) } else { (long(width, height), short) }
     }
 }
 
 /// The middle of one axis.
-struct Centre {
+struct Center {
     /// First pixel taken.
     start: usize,
     /// Number of pixels taken.
@@ -59,7 +62,7 @@ struct Centre {
     border: usize,
 }
 
-impl Centre {
+impl Center {
     fn new(size: usize, wanted: usize) -> Self {
         let wanted = wanted.max(1);
         if size < wanted {
@@ -83,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn the_centre_is_that_of_the_whole_resized_image() {
+    fn the_center_is_that_of_the_whole_resized_image() {
         let transform = EvalTransform { resize: 20, resolution: 15 };
         for (width, height, left, top) in
             [(50, 33, 8, 2), (33, 50, 2, 8), (7, 9, 2, 5), (20, 20, 2, 2), (40, 401, 2, 92)]
@@ -101,8 +104,8 @@ mod tests {
         assert_eq!(transform.resized(500, 375), (341, 256));
         assert_eq!(transform.resized(375, 500), (256, 341));
         assert_eq!(transform.resized(220, 530), (256, 616));
-        assert_eq!(Centre::new(341, 224).start, 58);
-        assert_eq!(Centre::new(343, 224).start, 60);
+        assert_eq!(Center::new(341, 224).start, 58);
+        assert_eq!(Center::new(343, 224).start, 60);
     }
 
     #[test]
@@ -118,7 +121,7 @@ mod tests {
 
     /// The whole resized image would have 25 million columns.
     #[test]
-    fn an_extreme_aspect_ratio_costs_no_more_than_its_centre() {
+    fn an_extreme_aspect_ratio_costs_no_more_than_its_center() {
         for (width, height) in [(100_000, 1), (1, 100_000)] {
             let result = EvalTransform::default().apply(&image(width, height));
             assert_eq!(result.pixels.len(), 224 * 224 * 3);

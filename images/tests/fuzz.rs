@@ -37,7 +37,7 @@ fn damaged_class_names_are_read_or_refused() {
     check_memory();
 }
 
-/// A picture of a few colours.
+/// A picture of a few colors.
 fn picture() -> RgbImage {
     RgbImage::from_fn(24, 17, |x, y| image::Rgb([(x * 10) as u8, (y * 14) as u8, (x * y) as u8]))
 }

@@ -1,4 +1,4 @@
-//! Decoding, resizing and colour changes against what Pillow and torchvision computed of the same photographs.
+//! Decoding, resizing and color changes against what Pillow and torchvision computed of the same photographs.
 //!
 //! The photographs lie in `TFNAS_PHOTOS` or `../shared/data/photos` beside the project, the computed cases in
 //! `TFNAS_GOLDEN` (the folder that holds `preprocess`) or `../shared/golden`. Without the cases nothing is compared,
@@ -16,7 +16,7 @@ use flate2::read::GzDecoder;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tfnas_images::{
-    ColourChange, CropArea, CropRule, EvalTransform, RgbImage, TrainParameters, TrainTransform, crop, decode, resize,
+    ColorChange, CropArea, CropRule, EvalTransform, RgbImage, TrainParameters, TrainTransform, crop, decode, resize,
 };
 
 const RESOLUTION: usize = 224;
@@ -137,7 +137,7 @@ impl Reference {
         let parameters = TrainParameters {
             crop: area,
             flip: true,
-            colours: order.iter().map(|name| change(name.as_str().unwrap(), augment)).collect(),
+            colors: order.iter().map(|name| change(name.as_str().unwrap(), augment)).collect(),
         };
         let whole = [1.0, 1.0];
         let transform = TrainTransform {
@@ -158,13 +158,13 @@ impl Reference {
     }
 }
 
-fn change(name: &str, augment: &Value) -> ColourChange {
+fn change(name: &str, augment: &Value) -> ColorChange {
     let factor = augment[name]["factor"].as_f64().unwrap();
     match name {
-        "brightness" => ColourChange::Brightness(factor),
-        "contrast" => ColourChange::Contrast(factor),
-        "saturation" => ColourChange::Saturation(factor),
-        "hue" => ColourChange::Hue(factor),
+        "brightness" => ColorChange::Brightness(factor),
+        "contrast" => ColorChange::Contrast(factor),
+        "saturation" => ColorChange::Saturation(factor),
+        "hue" => ColorChange::Hue(factor),
         _ => panic!("there is no change of colours called {name}"),
     }
 }

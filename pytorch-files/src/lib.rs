@@ -1,12 +1,12 @@
-//! Files of PyTorch, read and written without PyTorch, and never executed.
+//! Reads and writes files of PyTorch without PyTorch, and without executing them.
 //!
-//! * [`pickle`]: Python pickles as values. Code that a pickle names is not called.
+//! * [`pickle`]: Python pickles as values. Code that a pickle refers to is not called.
 //! * [`checkpoint`]: named tensors in `.pth.tar`, in the container before PyTorch 1.6, and in safetensors, as bytes.
 //! * [`table_from_pickle`], [`table_to_pickle`]: the latency tables of the original (`latency_gpu.pkl`);
 //!   [`table_from_bytes`]: a table as text or pickle.
 //!
-//! Every reader takes hostile bytes: it returns a value or an error, in bounded time and memory. What tensors mean is not
-//! known here, apart from their names and shapes in a network of `tfnas`.
+//! Every reader accepts untrusted bytes: it returns a value or an error in bounded time and memory. The crate does not
+//! know the meaning of tensors, except their names and shapes in a network of `tfnas`.
 //!
 //! ```
 //! use tfnas::LatencyTable;

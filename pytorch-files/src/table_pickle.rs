@@ -1,4 +1,4 @@
-//! Latency tables as the original keeps them: a pickle of nested `OrderedDict`s, `base` and key -> width -> ms.
+//! The original's latency tables: a pickle of nested `OrderedDict`s, `base` and key -> width -> ms.
 
 use std::collections::BTreeMap;
 
@@ -11,28 +11,28 @@ use crate::pickle::{self, Limits, Pickle, PickleError, PickleWriter, ValueId};
 const BASE: &str = "base";
 /// The distance of the samples from which the published tables were interpolated, in channels.
 const SAMPLED_EVERY: usize = 8;
-/// The most entries of all rows together. Rows may share one dictionary, so that the pickle's length is no bound.
+/// Maximum number of entries of all rows. Rows can share a dictionary, so the length of the pickle is no limit.
 const MAX_ENTRIES: usize = 1_000_000;
 const ORDERED_DICT: (&str, &str) = ("collections", "OrderedDict");
 
-/// Why a pickle is no latency table.
+/// The reason why a pickle is not a latency table.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TablePickleError {
     /// No pickle, a damaged one, or one with more in it than a table has.
     #[error(transparent)]
     Pickle(#[from] PickleError),
-    /// Something else than a dictionary where one must be.
+    /// A value is not a dictionary.
     #[error("{place} is {found}, not a dictionary: this is no latency table")]
     NotDictionary {
         /// Which part.
         place: String,
-        /// What it is.
+        /// The type found.
         found: &'static str,
     },
-    /// A key that is no text.
+    /// A key is not a string.
     #[error("the table has {found} as a key: keys must be strings")]
     KeyKind {
-        /// What it is.
+        /// The type found.
         found: &'static str,
     },
     /// A key that names no block.
@@ -41,18 +41,18 @@ pub enum TablePickleError {
     /// No base latency.
     #[error("the table has no '{BASE}' entry")]
     NoBase,
-    /// The base latency twice.
+    /// The base latency occurs twice.
     #[error("the table has two '{BASE}' entries")]
     RepeatedBase,
-    /// A width that is no positive integer.
+    /// A width is not a positive integer.
     #[error("{key}: a width is {found}: widths must be positive integers")]
     Width {
         /// The row.
         key: BlockKey,
-        /// What it is.
+        /// The value found.
         found: String,
     },
-    /// The same width twice.
+    /// A width occurs twice.
     #[error("{key}: width {width} comes twice")]
     RepeatedWidth {
         /// The row.
@@ -60,39 +60,39 @@ pub enum TablePickleError {
         /// The width.
         width: usize,
     },
-    /// A latency that is no number.
+    /// A latency is not a number.
     #[error("{place}: the latency is {found}, not a number")]
     Latency {
         /// Where.
         place: String,
-        /// What it is.
+        /// The type found.
         found: &'static str,
     },
-    /// A row whose entries are no curve.
+    /// The entries of a row are not a valid curve.
     #[error("{key}: {source}")]
     Curve {
         /// The row.
         key: BlockKey,
-        /// What is wrong.
+        /// The problem.
         source: CurveError,
     },
     /// More entries than any table has.
     #[error("the table has more than {MAX_ENTRIES} entries")]
     TooManyEntries,
-    /// Parts that are no table together.
+    /// The rows are not a valid table together.
     #[error(transparent)]
     Table(#[from] TableError),
 }
 
 /// Reads a pickled table without executing it.
 ///
-/// Every entry keeps its value to the last bit: a row that was interpolated from samples every 8 channels, as all
-/// published ones, becomes those samples; of any other, each entry becomes a knot.
+/// Every entry keeps its exact value. A row that was interpolated from samples every 8 channels, like all published
+/// ones, is stored as those samples; in other rows each entry becomes a knot.
 ///
-/// * `header`: where the table comes from, which the pickle does not say. Its unit must be milliseconds.
+/// * `header`: the origin of the table, which the pickle does not contain. Its unit must be milliseconds.
 ///
 /// # Errors
-/// [`TablePickleError`].
+/// Returns [`TablePickleError`] if the pickle is invalid or not a latency table.
 pub fn table_from_pickle(bytes: &[u8], header: TableHeader) -> Result<LatencyTable, TablePickleError> {
     let limits = Limits { globals: &[ORDERED_DICT], ..Limits::default() };
     let pickle = pickle::parse(bytes, &limits)?;
@@ -180,8 +180,8 @@ fn entries(pickle: &Pickle, key: &BlockKey, row: ValueId) -> Result<BTreeMap<usi
     Ok(entries)
 }
 
-/// The curve that gives back all entries: through every eighth from the input channels on if that does, else through
-/// all.
+/// Returns the curve that reproduces all entries: through every eighth from the input channels on if that suffices,
+/// otherwise through all.
 fn curve(key: &BlockKey, entries: BTreeMap<usize, f64>) -> Result<LatencyCurve, CurveError> {
     let all = |(&width, &ms): (&usize, &f64)| Knot { width, ms };
     let sampled = entries.range(key.in_channels..).step_by(SAMPLED_EVERY);
@@ -217,7 +217,7 @@ mod tests {
         table_from_pickle(bytes, header())
     }
 
-    /// A dictionary of texts, each with what `value` writes for it.
+    /// Returns a dictionary with string keys and the values that `value` writes for them.
     fn table_of(entries: &[&str], value: impl Fn(&mut PickleWriter, &str)) -> Vec<u8> {
         let mut writer = PickleWriter::new();
         writer.empty_dict();

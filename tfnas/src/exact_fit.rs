@@ -1,9 +1,9 @@
-//! Fitting a network to a target latency that is always met.
+//! Fits a network to a target latency that is always met.
 //!
-//! Elasticity-scaling ([`refit`]) moves all widths together, so it ends a step away from the
-//! target, and above the target where operations and depth exceed it at their smallest widths. [`fit_exactly`] closes
-//! both gaps: it changes operations and depth until the network can meet the target, scales the widths as published, and
-//! then moves one width, a pair of widths, or all of them until the latency lies at most [`TOLERANCE`] below the target.
+//! Elasticity-scaling ([`refit`]) changes all widths together, so it ends a step away from the target, and above the
+//! target if operations and depth exceed it at their smallest widths. [`fit_exactly`] closes both gaps: it changes
+//! operations and depth until the network can meet the target, scales the widths as published, and then changes one
+//! width, a pair of widths, or all of them until the latency is at most [`TOLERANCE`] below the target.
 
 mod change;
 mod give_way;
@@ -19,10 +19,10 @@ use crate::table::{LatencyTable, TableError};
 use give_way::GiveWay;
 use stairs::Staircases;
 
-/// How far below the target a fitted network may be where its widths can be adjusted, as a share of the target.
+/// How far below the target a fitted network may be if its widths can be adjusted, as a share of the target.
 pub const TOLERANCE: f64 = 1e-3;
 
-/// What a search prefers, to choose what gives way.
+/// The architecture parameters of a search, which determine the choices to change first.
 #[derive(Clone, Copy, Debug)]
 pub struct Preferences<'a> {
     /// Log-probabilities of the operations, `[block][K]`.
@@ -38,19 +38,19 @@ pub struct ExactFit {
     pub architecture: Architecture,
     /// Latency before, in milliseconds.
     pub before_ms: f64,
-    /// Latency after, in milliseconds; at most the target.
+    /// Latency after fitting, in milliseconds. At most the target.
     pub after_ms: f64,
-    /// The operations and depths that were changed, in the order of the blocks; empty where widths sufficed.
+    /// The changed operations and depths, in the order of the blocks. Empty if changing widths was enough.
     pub changes: Vec<Change>,
 }
 
 /// Why a network cannot be fitted.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ExactFitError {
-    /// A target that is no time.
+    /// The target is not a positive time.
     #[error("the target latency is {target_ms} ms: it must be positive")]
     Target {
-        /// What it is.
+        /// The target.
         target_ms: f64,
     },
     /// No network of the space is so fast.
@@ -66,7 +66,7 @@ pub enum ExactFitError {
     /// Preferences of another space, or that are not finite.
     #[error(transparent)]
     Preferences(#[from] ParseError),
-    /// An architecture of another space, or what the table does not know.
+    /// The architecture belongs to another space, or the table does not cover it.
     #[error(transparent)]
     Table(#[from] TableError),
 }

@@ -10,7 +10,7 @@ pub enum ParseError {
     /// Another number of vectors, or of entries in one, than the space has.
     #[error("{found} {what}, where the space has {expected}")]
     Shape {
-        /// What was counted.
+        /// The counted items.
         what: String,
         /// How many there are.
         found: usize,
@@ -24,7 +24,7 @@ pub enum ParseError {
         place: String,
         /// Which entry, from 0.
         index: usize,
-        /// What it is.
+        /// The value.
         value: f32,
     },
     /// Widths of another space.

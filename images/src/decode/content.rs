@@ -1,4 +1,4 @@
-//! What a file is that is named like an image and is none that is read.
+//! Recognizes other kinds of files that are named like an image.
 
 /// Beginnings of other files.
 const BEGINNINGS: [(&[u8], &str); 20] = [
@@ -24,7 +24,7 @@ const BEGINNINGS: [(&[u8], &str); 20] = [
     (b"\x7fELF", "a program"),
 ];
 
-/// Returns what the content is, where it is something known and not read.
+/// Returns the kind of the content if it is known and not supported.
 pub(super) fn unread(bytes: &[u8]) -> Option<&'static str> {
     if let Some((_, what)) = BEGINNINGS.iter().find(|(beginning, _)| bytes.starts_with(beginning)) {
         return Some(what);

@@ -1,7 +1,7 @@
-//! The orientation that the metadata of a photo state, found as Pillow's `ImageOps.exif_transpose` finds it.
+//! The orientation in the metadata of a photo, found like Pillow's `ImageOps.exif_transpose` does.
 //!
-//! EXIF comes first: it lies in APP1 segments of a JPEG, and in a chunk of a PNG or WebP. Where it states none, XMP does.
-//! Metadata that make no sense state nothing; they never make an image unreadable.
+//! EXIF comes first: it is in APP1 segments of a JPEG and in a chunk of a PNG or WebP. If it has no orientation, XMP is
+//! used. Invalid metadata is ignored and never makes an image unreadable.
 
 use std::io::Read;
 
@@ -16,16 +16,16 @@ const ORIENTATION: u16 = 274;
 /// More bytes than the metadata of a PNG have when they are decompressed.
 const MAX_TEXT_BYTES: u64 = 16 << 20;
 
-/// What a file says of its orientation, before it is read.
+/// The metadata of a file that may contain its orientation, unparsed.
 #[derive(Default)]
 struct Metadata {
     exif: Option<Vec<u8>>,
     xmp: Option<Vec<u8>>,
 }
 
-/// Returns how an image is to be turned and mirrored to be upright.
+/// Returns how an image must be rotated and mirrored to be upright.
 ///
-/// That of a TIFF is not asked here: it is part of decoding, as in Pillow.
+/// The orientation of a TIFF is not handled here: it is part of decoding, as in Pillow.
 pub(super) fn orientation(bytes: &[u8]) -> Orientation {
     let metadata = if jpeg::is_jpeg(bytes) {
         of_jpeg(bytes)
@@ -47,7 +47,7 @@ fn of_jpeg(bytes: &[u8]) -> Metadata {
     let mut metadata = Metadata::default();
     for payload in jpeg::app1_payloads(bytes) {
         if let Some(more) = payload.strip_prefix(EXIF) {
-            // What does not fit into one segment goes on in the next.
+            // Data that does not fit into one segment continues in the next.
             metadata.exif.get_or_insert_default().extend_from_slice(more);
         } else if let Some(xmp) = payload.strip_prefix(XMP) {
             metadata.xmp = Some(xmp.to_vec());
@@ -107,7 +107,8 @@ fn split_at_zero(data: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&data[..zero], &data[zero + 1..]))
 }
 
-/// What ImageMagick wrote before PNG had a chunk for EXIF: an empty line, a name, a length, then hexadecimal digits.
+/// Decodes the form that ImageMagick used before PNG had a chunk for EXIF: an empty line, a name, a length, then
+/// hexadecimal digits.
 fn raw_profile(text: &[u8]) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text.splitn(4, |&byte| byte == b'\n').nth(3)?.to_vec();
     let digits: Vec<u8> = digits.into_iter().filter(|byte| !byte.is_ascii_whitespace()).collect();
@@ -119,7 +120,7 @@ fn of_webp(bytes: &[u8]) -> Metadata {
     const HEADER: usize = 12;
     let mut metadata = Metadata::default();
     let mut rest = bytes.get(HEADER..).unwrap_or_default();
-    // Type, length, data, a byte more where the length is odd.
+    // Type, length, data, and a padding byte if the length is odd.
     while let Some((head, after)) = rest.split_first_chunk::<8>() {
         let [kind @ .., a, b, c, d] = *head;
         let length = u32::from_le_bytes([a, b, c, d]) as usize;
@@ -134,8 +135,8 @@ fn of_webp(bytes: &[u8]) -> Metadata {
     metadata
 }
 
-/// Reads the orientation out of EXIF. Nothing where the tag is not there, and XMP is asked; a value that says nothing where
-/// it is no whole number, or the bytes are no EXIF.
+/// Reads the orientation from EXIF. Returns `None` if the tag is missing, so that XMP is used, and an invalid value if
+/// the tag is not an integer or the bytes are not EXIF.
 fn stated_by_exif(mut exif: &[u8]) -> Option<Option<u8>> {
     while let Some(rest) = exif.strip_prefix(b"Exif\0\0") {
         exif = rest;
@@ -153,11 +154,11 @@ fn stated_by_exif(mut exif: &[u8]) -> Option<Option<u8>> {
     let directory = directory as usize;
     for entry in 0..usize::from(file.short(directory)?) {
         let at = directory.checked_add(2 + entry * 12)?;
-        // What stands before the end of a directory that is cut off counts.
+        // Entries before the end of a truncated directory count.
         let (tag, kind, count, value) = (file.short(at)?, file.short(at + 2)?, file.long(at + 4)?, file.long(at + 8)?);
         let Some(size) = size_of(kind) else { continue };
         let size = size.checked_mul(count as usize)?;
-        // A value of up to four bytes stands in the entry itself, a larger one elsewhere.
+        // A value of up to four bytes is stored in the entry, a larger one elsewhere.
         let place = if size > 4 { value as usize } else { at + 8 };
         if place.checked_add(size).is_none_or(|end| end > exif.len()) {
             return None;
@@ -170,7 +171,7 @@ fn stated_by_exif(mut exif: &[u8]) -> Option<Option<u8>> {
     None
 }
 
-/// Bytes of a value of a type; none for types that do not exist.
+/// Returns the size of a value of a type in bytes, or `None` for an unknown type.
 fn size_of(kind: u16) -> Option<usize> {
     match kind {
         1 | 2 | 6 | 7 => Some(1),
@@ -197,7 +198,7 @@ impl Tiff<'_> {
         Some(if self.little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
     }
 
-    /// The number at a place, if it is a whole one of a byte's size.
+    /// Returns the number at an offset if its type is an integer of at least one byte.
     fn whole_number(&self, kind: u16, place: usize) -> Option<u8> {
         match kind {
             3 | 8 => self.short(place).and_then(|value| value.try_into().ok()),
@@ -262,7 +263,7 @@ mod tests {
         bytes.into_inner()
     }
 
-    /// EXIF of one entry, the orientation, of this type and with these four bytes as its value.
+    /// Returns EXIF with a single entry, the orientation, of this type and with these four bytes as its value.
     fn exif(order: &[u8; 2], kind: u16, count: u32, value: [u8; 4]) -> Vec<u8> {
         let little = order == b"II";
         let short = |value: u16| if little { value.to_le_bytes() } else { value.to_be_bytes() };
@@ -311,7 +312,7 @@ mod tests {
         [&png[..at], &chunk(kind, data), &png[at..]].concat()
     }
 
-    /// What Pillow's documentation says of each value: where the pixel of the upright image at (x, y) is in the file.
+    /// The definition in Pillow's documentation: the position in the file of the pixel at (x, y) of the upright image.
     fn upright(image: &RgbImage, orientation: u8) -> RgbImage {
         let (width, height) = (image.width, image.height);
         let (new_width, new_height) = if orientation >= 5 { (height, width) } else { (width, height) };

@@ -1,9 +1,11 @@
+//! Decoding of the first frame of a GIF.
+
 use ::gif::{ColorOutput, DecodeOptions, DecodingError, MemoryLimit};
 
 use super::{DecodeError, check_size};
 use crate::rgb_image::{CHANNELS, RgbImage};
 
-/// Decodes the first picture onto its screen: what it leaves uncovered has the transparent colour, or the first one.
+/// Decodes the first frame onto the screen. Uncovered pixels have the transparent color, or the first one.
 pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
@@ -24,23 +26,23 @@ pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
         decoder.read_into_buffer(&mut indices).map_err(explained)?;
     }
     let palette = decoder.palette().unwrap_or_default();
-    let mut pixels = colour(palette, uncovered).repeat(width * height);
+    let mut pixels = color(palette, uncovered).repeat(width * height);
     for (row, indices) in indices.chunks(frame_width.max(1)).enumerate() {
         let start = ((top + row) * width + left) * CHANNELS;
         for (pixel, &index) in pixels[start..].chunks_exact_mut(CHANNELS).zip(indices) {
-            pixel.copy_from_slice(&colour(palette, index));
+            pixel.copy_from_slice(&color(palette, index));
         }
     }
     Ok(RgbImage::new(width, height, pixels)?)
 }
 
-/// Without a palette an index is a shade of grey; what lies behind the end of one is black.
-fn colour(palette: &[u8], index: u8) -> [u8; CHANNELS] {
+/// Without a palette an index is a shade of gray. Indices beyond the end of a palette are black.
+fn color(palette: &[u8], index: u8) -> [u8; CHANNELS] {
     if palette.is_empty() {
         return [index; CHANNELS];
     }
-    let colour = palette.get(usize::from(index) * CHANNELS..).and_then(|rest| rest.first_chunk());
-    colour.copied().unwrap_or_default()
+    let color = palette.get(usize::from(index) * CHANNELS..).and_then(|rest| rest.first_chunk());
+    color.copied().unwrap_or_default()
 }
 
 fn explained(error: DecodingError) -> DecodeError {
@@ -71,11 +73,11 @@ mod tests {
     }
 
     #[test]
-    fn what_the_picture_leaves_uncovered_has_the_first_or_the_transparent_colour() {
-        for (transparent, colour) in [(None, [1, 2, 3]), (Some(3), [70, 80, 90])] {
+    fn what_the_picture_leaves_uncovered_has_the_first_or_the_transparent_color() {
+        for (transparent, color) in [(None, [1, 2, 3]), (Some(3), [70, 80, 90])] {
             let image = decode(&picture(4, 3, transparent)).unwrap();
             assert_eq!((image.width, image.height), (4, 3));
-            assert_eq!(image.pixels[..15], colour.repeat(5));
+            assert_eq!(image.pixels[..15], color.repeat(5));
             assert_eq!(image.pixels[15..21], [10, 20, 30, 40, 50, 60]);
         }
     }

@@ -1,7 +1,7 @@
-//! Whether a file looks whole from its header and its end, without decoding it.
+//! Checks whether a file looks complete from its header and its end, without decoding it.
 //!
-//! Yes is said only of files that `decode` reads unless their pixels are damaged within. No means that only decoding can
-//! tell: the header is odd, or the end is not where it should be.
+//! A positive answer means that `decode` can read the file unless its pixel data is damaged. A negative answer means
+//! that only decoding can tell: the header is unusual, or the end is not in the expected place.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -20,13 +20,13 @@ const TAIL: u64 = 4096;
 /// More segments than the header of any JPEG has.
 const MAX_SEGMENTS: usize = 4096;
 
-/// Returns whether a file of this length looks like a whole image.
+/// Returns whether a file of this length looks like a complete image.
 pub(crate) fn looks_whole(file: &File, length: u64) -> bool {
     let mut window = Window { file, length, start: 0, bytes: Vec::new() };
     look(&mut window).unwrap_or(false)
 }
 
-/// As [`looks_whole`]; nothing where the file ends too early or cannot be read.
+/// Like [`looks_whole`]. Returns `None` if the file is too short or cannot be read.
 fn look(window: &mut Window<'_>) -> Option<bool> {
     let beginning = window.get(0, window.length.min(16) as usize)?;
     if jpeg::is_jpeg(beginning) {
@@ -51,12 +51,12 @@ fn of_jpeg(window: &mut Window<'_>) -> Option<bool> {
             return None;
         }
         match marker {
-            // A marker may be padded.
+            // Markers may be padded.
             0xFF => {
                 at += 1;
                 continue;
             }
-            // The start of the scan: what follows are pixels, up to the end-of-image marker.
+            // Start of scan: the pixel data follows, up to the end-of-image marker.
             0xDA => return Some(is_plausible && window.tail_holds(at + 4, &[0xFF, 0xD9])),
             // Baseline, extended and progressive frames, of one byte a value.
             0xC0..=0xC2 => {
@@ -149,7 +149,7 @@ struct Window<'a> {
 }
 
 impl Window<'_> {
-    /// The bytes at a place; nothing where there are fewer, or they cannot be read.
+    /// Returns the bytes at an offset, or `None` if there are fewer or they cannot be read.
     fn get(&mut self, at: u64, count: usize) -> Option<&[u8]> {
         let end = at.checked_add(count as u64).filter(|&end| end <= self.length)?;
         if at < self.start || end > self.start + self.bytes.len() as u64 {

@@ -1,10 +1,12 @@
+//! Decoding of JPEG with libjpeg-turbo.
+
 use turbojpeg::{Colorspace, DecompressHeader, Decompressor, Image, PixelFormat};
 
 use super::{DecodeError, check_size, to_rgb};
 use crate::rgb_image::RgbImage;
 
-/// Scans of a progressive JPEG that are decoded. No encoder writes as many; a hostile file may, each scan of a few
-/// bytes costing a pass over the whole image.
+/// Maximum number of scans of a progressive JPEG. Encoders write far fewer; in a malicious file each scan of a few
+/// bytes costs a pass over the whole image.
 const MAX_SCANS: u32 = 500;
 
 /// Beginnings of the messages by which the decoder reports damage it passed over, as Pillow does too.
@@ -36,7 +38,7 @@ pub(super) fn is_jpeg(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xFF, 0xD8, 0xFF])
 }
 
-/// Decodes with the slow integer DCT and smooth upsampling of colours: libjpeg's defaults, which Pillow keeps.
+/// Decodes with the slow integer DCT and smooth upsampling of colors: libjpeg's defaults, which Pillow keeps.
 pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
     if has_end(bytes) {
         decode_with_end(bytes, check_tolerated)
@@ -46,14 +48,14 @@ pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
     }
 }
 
-/// Decodes a file that has an end; `check` judges how the decoder took its pixels.
+/// Decodes a file that has an end marker. `check` evaluates the state of the decoder afterwards.
 fn decode_with_end(
     bytes: &[u8],
     check: fn(&DecompressHeader, turbojpeg::Result<()>) -> Result<(), DecodeError>,
 ) -> Result<RgbImage, DecodeError> {
     let mut decompressor = Decompressor::new()?;
     decompressor.set_scan_limit(MAX_SCANS)?;
-    // The header is read again before decoding and must raise no warning then.
+    // The header is read again before decoding and must cause no warning then.
     let plain;
     let (header, bytes) = match decompressor.read_header(bytes) {
         Ok(header) => (header, bytes),
@@ -73,14 +75,14 @@ fn decode_with_end(
     let output = Image { pixels: pixels.as_mut_slice(), width, pitch, height, format };
     check(&header, decompressor.decompress(bytes, output))?;
     if format == PixelFormat::CMYK {
-        // Pillow takes every CMYK JPEG for an inverted one, as Adobe writes them.
+        // Pillow treats every CMYK JPEG as inverted, as Adobe writes them.
         pixels.iter_mut().for_each(|ink| *ink = !*ink);
         pixels = to_rgb::cmyk(&pixels);
     }
     Ok(RgbImage::new(width, height, pixels)?)
 }
 
-/// Passes over what was only a warning; the pixels are complete then.
+/// Ignores warnings. The image is complete in spite of them.
 fn check_tolerated(_: &DecompressHeader, outcome: turbojpeg::Result<()>) -> Result<(), DecodeError> {
     match outcome {
         Err(turbojpeg::Error::TurboJpegError(message)) if message.starts_with(PREMATURE_END) => {
@@ -95,8 +97,8 @@ fn check_tolerated(_: &DecompressHeader, outcome: turbojpeg::Result<()>) -> Resu
     }
 }
 
-/// Judges a file whose end was supplied: it was whole where more bytes were left over than the pixels needed, such as
-/// the zeros with which a camera fills the place of the end. Pillow decodes these; a progressive file it does not.
+/// Evaluates a file whose end marker was added: it was complete if more bytes remained than the pixels needed, such as
+/// the zeros that a camera writes instead of the end marker. Pillow decodes such files unless they are progressive.
 fn check_only_end_missing(header: &DecompressHeader, outcome: turbojpeg::Result<()>) -> Result<(), DecodeError> {
     match outcome {
         Err(turbojpeg::Error::TurboJpegError(message))
@@ -114,7 +116,7 @@ struct Segment<'a> {
     bytes: &'a [u8],
 }
 
-/// The markers of a file in order; bytes between segments, such as the data of scans, are passed over.
+/// The markers of a file in order. Bytes between segments, such as scan data, are skipped.
 struct Segments<'a> {
     bytes: &'a [u8],
     position: usize,
@@ -177,9 +179,9 @@ fn has_end(bytes: &[u8]) -> bool {
     false
 }
 
-/// The file without the parts of its header that are not needed and may be damaged: application data, comments, and
-/// bytes between segments. What decides the meaning of the colours is kept: the JFIF mark, and Adobe's with a transform
-/// that its number stands for in any decoder.
+/// Returns the file without the parts of its header that are not needed and may be damaged: application data, comments,
+/// and bytes between segments. The parts that define the color space are kept: the JFIF marker, and Adobe's marker with
+/// a transform that every decoder interprets in the same way.
 fn with_plain_header(bytes: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(bytes.len());
     let mut components = 3;

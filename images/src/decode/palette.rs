@@ -1,6 +1,6 @@
-//! TIFFs whose pixels are places in a palette, which the decoders refuse.
+//! Decodes TIFFs with a palette, which the decoders reject.
 //!
-//! The same file with another photometric interpretation is one of grey values, which are the places.
+//! The same file with another photometric interpretation is a grayscale image, whose values are the palette indices.
 
 use std::io::Cursor;
 
@@ -17,7 +17,7 @@ const LITTLE_ENDIAN: &[u8; 4] = b"II*\0";
 const BIG_ENDIAN: &[u8; 4] = b"MM\0*";
 /// Bytes of a directory's entry: tag, type, count and value.
 const ENTRY_BYTES: usize = 12;
-/// The types of a field's value: 16 bits, which lie first in its four bytes, and 32 bits.
+/// The types of a field's value: 16 bits, stored first in its four bytes, and 32 bits.
 const SHORT: u16 = 3;
 const LONG: u16 = 4;
 /// The compressions that know nothing of how values are interpreted.
@@ -29,10 +29,10 @@ const COMPRESSIONS: [CompressionMethod; 5] = [
     CompressionMethod::PackBits,
 ];
 
-/// Decodes a TIFF with a palette as Pillow does, which keeps the upper half of each of its 16-bit colours.
+/// Decodes a TIFF with a palette like Pillow, which keeps the upper 8 bits of each 16-bit color.
 pub(super) fn decode(bytes: &[u8]) -> Result<DynamicImage, DecodeError> {
-    let grey = as_grey(bytes)?;
-    let mut decoder = Decoder::new(Cursor::new(&grey)).map_err(broken)?;
+    let gray = as_gray(bytes)?;
+    let mut decoder = Decoder::new(Cursor::new(&gray)).map_err(broken)?;
     let (width, height) = decoder.dimensions().map_err(broken)?;
     check_size(width as usize, height as usize, bytes.len())?;
     let compression = decoder.find_tag_unsigned::<u16>(Tag::Compression).map_err(broken)?;
@@ -41,10 +41,10 @@ pub(super) fn decode(bytes: &[u8]) -> Result<DynamicImage, DecodeError> {
         ColorType::Gray(bits @ (1 | 2 | 4 | 8)) if COMPRESSIONS.contains(&compression) => usize::from(bits),
         other => return Err(unsupported(&format!("{other:?} and {compression:?}"))),
     };
-    let colours = decoder.find_tag_unsigned_vec::<u16>(Tag::ColorMap).map_err(broken)?.unwrap_or_default();
+    let colors = decoder.find_tag_unsigned_vec::<u16>(Tag::ColorMap).map_err(broken)?.unwrap_or_default();
     let count = 1 << bits;
-    if colours.len() != CHANNELS * count {
-        return Err(unsupported(&format!("{} instead of {} numbers", colours.len(), CHANNELS * count)));
+    if colors.len() != CHANNELS * count {
+        return Err(unsupported(&format!("{} instead of {} numbers", colors.len(), CHANNELS * count)));
     }
     let DecodingResult::U8(packed) = decoder.read_image().map_err(broken)? else {
         return Err(unsupported("signed values"));
@@ -55,16 +55,16 @@ pub(super) fn decode(bytes: &[u8]) -> Result<DynamicImage, DecodeError> {
         for x in 0..width as usize {
             let bit = x * bits;
             let place = usize::from(row[bit / 8] >> (8 - bits - bit % 8)) & (count - 1);
-            pixels.extend((0..CHANNELS).map(|channel| (colours[channel * count + place] >> 8) as u8));
+            pixels.extend((0..CHANNELS).map(|channel| (colors[channel * count + place] >> 8) as u8));
         }
     }
     let pixels = image::RgbImage::from_raw(width, height, pixels);
     pixels.map(DynamicImage::ImageRgb8).ok_or(DecodeError::Truncated)
 }
 
-/// The file, its first directory saying that the values are grey.
-fn as_grey(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
-    let mut grey = bytes.to_vec();
+/// Returns the file with a first directory that declares the values as grayscale.
+fn as_gray(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    let mut gray = bytes.to_vec();
     let little = match bytes.first_chunk() {
         Some(LITTLE_ENDIAN) => true,
         Some(BIG_ENDIAN) => false,
@@ -86,8 +86,8 @@ fn as_grey(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
                 _ => return Err(unsupported("an interpretation that is no number")),
             };
             let value = if little { value.to_le_bytes() } else { value.to_be_bytes() };
-            grey.get_mut(at + 8..at + ENTRY_BYTES).ok_or(DecodeError::Truncated)?.copy_from_slice(&value);
-            return Ok(grey);
+            gray.get_mut(at + 8..at + ENTRY_BYTES).ok_or(DecodeError::Truncated)?.copy_from_slice(&value);
+            return Ok(gray);
         }
     }
     Err(unsupported("no interpretation"))
@@ -106,7 +106,7 @@ mod tests {
     use super::super::decode;
     use super::*;
 
-    /// Grey values that are to be read as places in a palette.
+    /// Grayscale values that are read as palette indices.
     struct Places;
 
     impl Encoded for Places {
@@ -120,20 +120,20 @@ mod tests {
         }
     }
 
-    /// Three pixels whose places are 0, 2 and 255; colour `i` is (256 i + 9, 256 (255 - i), 256 * 7).
-    fn tiff(colours: usize) -> Vec<u8> {
+    /// Three pixels with the indices 0, 2 and 255. Color `i` is (256 i + 9, 256 (255 - i), 256 * 7).
+    fn tiff(colors: usize) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
         let mut encoder = TiffEncoder::new(&mut bytes).unwrap();
         let mut image = encoder.new_image::<Places>(3, 1).unwrap();
         let channel = |of: fn(u16) -> u16| (0..256).map(of).collect::<Vec<u16>>();
         let map = [channel(|i| 256 * i + 9), channel(|i| 256 * (255 - i)), channel(|_| 256 * 7)].concat();
-        image.encoder().write_tag(Tag::ColorMap, &map[..colours]).unwrap();
+        image.encoder().write_tag(Tag::ColorMap, &map[..colors]).unwrap();
         image.write_data(&[0, 2, 255]).unwrap();
         bytes.into_inner()
     }
 
     #[test]
-    fn places_become_the_upper_halves_of_their_colours() {
+    fn places_become_the_upper_halves_of_their_colors() {
         assert_eq!(decode(&tiff(768)).unwrap().pixels, [0, 255, 7, 2, 253, 7, 255, 0, 7]);
     }
 

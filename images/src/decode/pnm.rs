@@ -1,10 +1,12 @@
+//! Decoding of PNM files.
+
 use super::{DecodeError, check_size, to_rgb};
 use crate::rgb_image::RgbImage;
 
 /// The longest number that is read.
 const MAX_DIGITS: usize = 10;
 
-/// Decodes a bitmap (P1, P4), greymap (P2, P5) or pixmap (P3, P6), written as text or in binary.
+/// Decodes a bitmap (P1, P4), graymap (P2, P5) or pixmap (P3, P6), in text or binary form.
 pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
     let kind = match bytes {
         [b'P', kind @ b'1'..=b'6', separator, ..] if is_space(*separator) => *kind,
@@ -14,14 +16,14 @@ pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
     let (width, height) = (file.number()? as usize, file.number()? as usize);
     check_size(width, height, bytes.len())?;
     let pixels = match kind {
-        b'1' => to_rgb::grey(&file.bits(width * height)?, 1, |value| value),
-        b'4' => to_rgb::grey(&file.packed_bits(width, height)?, 1, |value| value),
+        b'1' => to_rgb::gray(&file.bits(width * height)?, 1, |value| value),
+        b'4' => to_rgb::gray(&file.packed_bits(width, height)?, 1, |value| value),
         b'2' | b'5' => {
             let largest = file.largest()?;
             let samples = file.samples(kind, width * height, largest)?;
-            // Pillow scales deep grey to 16 bits, and then clips it to 8.
+            // Pillow scales deep grayscale to 16 bits and then clips it to 8.
             let full = if largest > 255 { 65535 } else { 255 };
-            to_rgb::grey(&samples, 1, |sample| to_rgb::clipped(scaled(sample, largest, full)))
+            to_rgb::gray(&samples, 1, |sample| to_rgb::clipped(scaled(sample, largest, full)))
         }
         _ => {
             let largest = file.largest()?;
@@ -53,7 +55,7 @@ impl File<'_> {
         &self.bytes[self.position..]
     }
 
-    /// The next byte outside of a comment; a comment reads as the end of its line.
+    /// Returns the next byte outside of comments. A comment reads as the end of its line.
     fn next(&mut self) -> Option<u8> {
         let byte = *self.bytes.get(self.position)?;
         self.position += 1;
@@ -82,7 +84,7 @@ impl File<'_> {
         digits.parse().map_err(|_| broken(&format!("the number {digits} is too large")))
     }
 
-    /// The largest value that a sample may have.
+    /// Returns the maximum value of a sample.
     fn largest(&mut self) -> Result<u16, DecodeError> {
         let number = self.number()?;
         match u16::try_from(number) {
@@ -115,7 +117,7 @@ impl File<'_> {
         Ok(samples)
     }
 
-    /// One byte a sample, or two, the upper one first, where the largest value needs them.
+    /// Returns samples of one byte, or of two (big-endian) if the maximum value needs them.
     fn binary_samples(&mut self, count: usize, largest: u16) -> Result<Vec<u16>, DecodeError> {
         let size = if largest > 255 { 2 } else { 1 };
         let samples = self.remaining().get(..count * size).ok_or(DecodeError::Truncated)?;
@@ -123,29 +125,29 @@ impl File<'_> {
         Ok(samples.chunks_exact(size).map(value).collect())
     }
 
-    /// Bits as text, with or without spaces; 1 is black.
+    /// Returns bits in text form, with or without spaces. 1 is black.
     fn bits(&mut self, count: usize) -> Result<Vec<u8>, DecodeError> {
         if self.remaining().len() < count {
             return Err(DecodeError::Truncated);
         }
-        let mut grey = Vec::with_capacity(count);
-        while grey.len() < count {
+        let mut gray = Vec::with_capacity(count);
+        while gray.len() < count {
             match self.next().ok_or(DecodeError::Truncated)? {
-                b'0' => grey.push(255),
-                b'1' => grey.push(0),
+                b'0' => gray.push(255),
+                b'1' => gray.push(0),
                 byte if is_space(byte) => {}
                 _ => return Err(broken("a bit is neither 0 nor 1")),
             }
         }
-        Ok(grey)
+        Ok(gray)
     }
 
-    /// Eight bits a byte, the first one uppermost, each row beginning with a byte; 1 is black.
+    /// Returns bits packed eight per byte, most significant first, with each row starting at a byte. 1 is black.
     fn packed_bits(&mut self, width: usize, height: usize) -> Result<Vec<u8>, DecodeError> {
         let stride = width.div_ceil(8).max(1);
         let rows = self.remaining().get(..stride * height).ok_or(DecodeError::Truncated)?;
-        let grey = |row: &[u8], x: usize| if row[x / 8] & (0x80 >> (x % 8)) == 0 { 255 } else { 0 };
-        Ok(rows.chunks_exact(stride).flat_map(|row| (0..width).map(move |x| grey(row, x))).collect())
+        let gray = |row: &[u8], x: usize| if row[x / 8] & (0x80 >> (x % 8)) == 0 { 255 } else { 0 };
+        Ok(rows.chunks_exact(stride).flat_map(|row| (0..width).map(move |x| gray(row, x))).collect())
     }
 }
 
@@ -158,28 +160,28 @@ fn broken(what: &str) -> DecodeError {
 mod tests {
     use super::*;
 
-    fn greys(bytes: &[u8]) -> Vec<u8> {
+    fn grays(bytes: &[u8]) -> Vec<u8> {
         decode(bytes).unwrap().pixels.chunks_exact(3).map(|pixel| pixel[0]).collect()
     }
 
     #[test]
     fn bitmaps_are_the_same_as_text_and_packed() {
         let expected = [255, 0, 255, 0, 0, 255, 255, 0, 255, 255];
-        assert_eq!(greys(b"P1 # a comment\n5 2\n01011\n0 0 1 0\n0"), expected);
-        assert_eq!(greys(b"P4\n5 2\n\x58\x20"), expected);
+        assert_eq!(grays(b"P1 # a comment\n5 2\n01011\n0 0 1 0\n0"), expected);
+        assert_eq!(grays(b"P4\n5 2\n\x58\x20"), expected);
     }
 
     #[test]
     fn samples_are_scaled_to_a_byte() {
-        assert_eq!(greys(b"P2 3 1 15 0 7 15"), [0, 119, 255]);
-        assert_eq!(greys(b"P5 3 1 15\n\x00\x07\x0F"), [0, 119, 255]);
+        assert_eq!(grays(b"P2 3 1 15 0 7 15"), [0, 119, 255]);
+        assert_eq!(grays(b"P5 3 1 15\n\x00\x07\x0F"), [0, 119, 255]);
         assert_eq!(decode(b"P3 1 1 1000 0 500 1000").unwrap().pixels, [0, 128, 255]);
         assert_eq!(decode(b"P6 1 1 255\nabc").unwrap().pixels, b"abc");
     }
 
     #[test]
-    fn deep_grey_is_clipped() {
-        assert_eq!(greys(b"P5 3 1 65535\n\x00\x07\x00\xFF\x12\x34"), [7, 255, 255]);
+    fn deep_gray_is_clipped() {
+        assert_eq!(grays(b"P5 3 1 65535\n\x00\x07\x00\xFF\x12\x34"), [7, 255, 255]);
     }
 
     #[test]

@@ -1,3 +1,5 @@
+//! Decoding with the `image` crate, adjusted to Pillow's results.
+
 use std::borrow::Cow;
 use std::io::{Cursor, ErrorKind, Read, Seek};
 
@@ -10,7 +12,7 @@ use tiff::{ColorType, TiffError};
 use super::{DecodeError, check_size, palette, to_rgb};
 use crate::rgb_image::RgbImage;
 
-/// Memory that decoding of one image may take beside its pixels, in bytes.
+/// Maximum memory for decoding one image beside its pixels, in bytes.
 const MAX_DECODER_BYTES: u64 = 2 << 30;
 
 /// The chunk that ends a PNG: no data, and their checksum.
@@ -27,14 +29,14 @@ pub(super) fn decode(bytes: &[u8], format: ImageFormat) -> Result<RgbImage, Deco
     };
     image.apply_orientation(tiff.orientation);
     let (width, height) = (image.width() as usize, image.height() as usize);
-    let mut pixels = rgb_bytes(image, is_grey_png(&bytes))?;
+    let mut pixels = rgb_bytes(image, is_gray_png(&bytes))?;
     if let Some(levels) = bmp_levels(&bytes) {
         regrade(&mut pixels, levels);
     }
     Ok(RgbImage::new(width, height, pixels)?)
 }
 
-/// Decodes what `image` decodes as Pillow does.
+/// Decodes formats that `image` decodes like Pillow.
 fn plain(bytes: &[u8], format: ImageFormat) -> Result<DynamicImage, DecodeError> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();
@@ -46,16 +48,16 @@ fn plain(bytes: &[u8], format: ImageFormat) -> Result<DynamicImage, DecodeError>
     DynamicImage::from_decoder(decoder).map_err(explained)
 }
 
-fn rgb_bytes(image: DynamicImage, grey_png: bool) -> Result<Vec<u8>, DecodeError> {
+fn rgb_bytes(image: DynamicImage, gray_png: bool) -> Result<Vec<u8>, DecodeError> {
     Ok(match image {
         DynamicImage::ImageRgb8(pixels) => pixels.into_raw(),
         DynamicImage::ImageRgba8(pixels) => to_rgb::without_alpha(&pixels, |value| value),
-        DynamicImage::ImageLuma8(pixels) => to_rgb::grey(&pixels, 1, |value| value),
-        DynamicImage::ImageLumaA8(pixels) => to_rgb::grey(&pixels, 2, |value| value),
-        DynamicImage::ImageLuma16(pixels) => to_rgb::grey(&pixels, 1, to_rgb::clipped),
-        // One value named transparent makes grey look like grey with alpha here; for Pillow it stays grey.
-        DynamicImage::ImageLumaA16(pixels) if grey_png => to_rgb::grey(&pixels, 2, to_rgb::clipped),
-        DynamicImage::ImageLumaA16(pixels) => to_rgb::grey(&pixels, 2, to_rgb::upper_byte),
+        DynamicImage::ImageLuma8(pixels) => to_rgb::gray(&pixels, 1, |value| value),
+        DynamicImage::ImageLumaA8(pixels) => to_rgb::gray(&pixels, 2, |value| value),
+        DynamicImage::ImageLuma16(pixels) => to_rgb::gray(&pixels, 1, to_rgb::clipped),
+        // With one transparent value, `image` returns gray with alpha; Pillow keeps gray.
+        DynamicImage::ImageLumaA16(pixels) if gray_png => to_rgb::gray(&pixels, 2, to_rgb::clipped),
+        DynamicImage::ImageLumaA16(pixels) => to_rgb::gray(&pixels, 2, to_rgb::upper_byte),
         DynamicImage::ImageRgb16(pixels) => pixels.iter().copied().map(to_rgb::upper_byte).collect(),
         DynamicImage::ImageRgba16(pixels) => to_rgb::without_alpha(&pixels, to_rgb::upper_byte),
         other => {
@@ -64,7 +66,7 @@ fn rgb_bytes(image: DynamicImage, grey_png: bool) -> Result<Vec<u8>, DecodeError
     })
 }
 
-/// A PNG whose last chunk is missing has all its pixels, and Pillow reads it.
+/// Adds a missing last chunk to a PNG. All pixels are present, and Pillow reads such a file.
 fn with_png_end(bytes: &[u8]) -> Cow<'_, [u8]> {
     const LONGEST_TAIL: usize = 4096;
     let tail = &bytes[bytes.len().saturating_sub(LONGEST_TAIL)..];
@@ -74,10 +76,10 @@ fn with_png_end(bytes: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned([bytes, &PNG_END].concat())
 }
 
-/// Whether the bytes are a PNG whose header says grey without alpha.
-fn is_grey_png(bytes: &[u8]) -> bool {
-    const COLOUR_TYPE: usize = 25;
-    bytes.starts_with(b"\x89PNG") && bytes.get(COLOUR_TYPE) == Some(&0)
+/// Returns whether the bytes are a PNG whose header declares gray without alpha.
+fn is_gray_png(bytes: &[u8]) -> bool {
+    const COLOR_TYPE: usize = 25;
+    bytes.starts_with(b"\x89PNG") && bytes.get(COLOR_TYPE) == Some(&0)
 }
 
 /// Largest red, green and blue of a BMP with 16 bits a pixel.
@@ -103,17 +105,17 @@ fn regrade(pixels: &mut [u8], levels: [u32; 3]) {
     }
 }
 
-/// What the tags of a TIFF say beside its pixels.
+/// The tags of a TIFF that describe its pixels.
 pub(super) struct Tiff {
     orientation: Orientation,
     values: TiffValues,
 }
 
-/// What the values of a TIFF stand for.
+/// The meaning of a TIFF's values.
 enum TiffValues {
-    /// Light: grey, or red, green and blue.
+    /// Light: gray, or red, green and blue.
     Light,
-    /// Inks (CMYK), which `image` mixes otherwise than Pillow.
+    /// Inks (CMYK), which `image` mixes differently from Pillow.
     Inks,
     /// Places in a palette.
     Places,
@@ -125,7 +127,7 @@ impl Default for Tiff {
     }
 }
 
-/// Refuses a TIFF whose pixels would not be Pillow's.
+/// Rejects a TIFF whose pixels would differ from Pillow's.
 pub(super) fn check_tiff(file: impl Read + Seek) -> Result<Tiff, DecodeError> {
     const ASSOCIATED_ALPHA: u16 = 1;
     const INKS_APART: u16 = 2;
@@ -257,7 +259,7 @@ mod tests {
         assert_eq!(mirrored.pixels, [4, 5, 6, 1, 2, 3]);
     }
 
-    /// As Pillow 13.0 has it: inks take light away, each share of it rounded.
+    /// As in Pillow 13.0: inks subtract light, and each product is rounded.
     #[test]
     fn inks_of_a_tiff_are_mixed_as_those_of_a_jpeg() {
         let inks = [0, 0, 0, 0, 255, 0, 0, 0, 10, 20, 30, 40, 9, 9, 9, 255];

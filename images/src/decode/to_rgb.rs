@@ -1,9 +1,9 @@
-//! What Pillow's `convert("RGB")` makes of pixels of other kinds.
+//! Pillow's `convert("RGB")` for other kinds of pixels.
 
 use crate::rgb_image::CHANNELS;
 
-/// Of pixels of `step` values the first one, three times: grey, with or without alpha.
-pub(super) fn grey<T: Copy>(values: &[T], step: usize, to_byte: impl Fn(T) -> u8) -> Vec<u8> {
+/// Repeats the first of every `step` values three times: gray, with or without alpha.
+pub(super) fn gray<T: Copy>(values: &[T], step: usize, to_byte: impl Fn(T) -> u8) -> Vec<u8> {
     let mut rgb = Vec::with_capacity(values.len() / step * CHANNELS);
     for pixel in values.chunks_exact(step) {
         rgb.extend([to_byte(pixel[0]); CHANNELS]);
@@ -11,7 +11,7 @@ pub(super) fn grey<T: Copy>(values: &[T], step: usize, to_byte: impl Fn(T) -> u8
     rgb
 }
 
-/// Of pixels of four values the first three: colours with alpha.
+/// Keeps the first three of every four values: colors with alpha.
 pub(super) fn without_alpha<T: Copy>(values: &[T], to_byte: impl Fn(T) -> u8) -> Vec<u8> {
     let mut rgb = Vec::with_capacity(values.len() / 4 * CHANNELS);
     for pixel in values.chunks_exact(4) {
@@ -20,7 +20,7 @@ pub(super) fn without_alpha<T: Copy>(values: &[T], to_byte: impl Fn(T) -> u8) ->
     rgb
 }
 
-/// Four inks a pixel, 0 is none; mixed without a colour profile.
+/// Converts four inks per pixel, 0 being none, without a color profile.
 pub(super) fn cmyk(inks: &[u8]) -> Vec<u8> {
     let mut rgb = Vec::with_capacity(inks.len() / 4 * CHANNELS);
     for pixel in inks.chunks_exact(4) {
@@ -36,12 +36,12 @@ fn rounded_share(a: u8, b: u8) -> u8 {
     ((product + (product >> 8)) >> 8) as u8
 }
 
-/// The colour channels of 16 bits keep their upper 8.
+/// Keeps the upper 8 bits of 16-bit color channels.
 pub(super) fn upper_byte(value: u16) -> u8 {
     (value >> 8) as u8
 }
 
-/// Grey of 16 bits without alpha is not scaled: what is above 255 becomes 255.
+/// Clips 16-bit gray without alpha to 255 instead of scaling it.
 pub(super) fn clipped(value: u16) -> u8 {
     value.min(255) as u8
 }

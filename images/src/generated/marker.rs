@@ -1,3 +1,5 @@
+//! The marker file of a folder of generated pictures.
+
 use std::io;
 use std::path::Path;
 
@@ -11,10 +13,10 @@ const FILE: &str = "generated.json";
 /// Much larger than the file.
 const MAX_BYTES: u64 = 1 << 16;
 
-/// Number of the drawing: another one where the same parameters give other pictures.
+/// Version of the drawing code. Increase it if the same parameters give other pictures.
 const DRAWING: u32 = 1;
 
-/// What a folder of generated pictures says about itself.
+/// The content of the marker file.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Marker {
@@ -49,7 +51,7 @@ pub(super) fn write(root: &Path, marker: &Marker) -> Result<(), GeneratedError> 
     std::fs::write(&path, text).map_err(failed(&path))
 }
 
-/// Reads the marker; none where there is none, or something else of that name.
+/// Reads the marker. Returns `None` if it does not exist or is another file of that name.
 pub(super) fn read(root: &Path) -> Result<Option<Marker>, GeneratedError> {
     let path = root.join(FILE);
     let mut bytes = Vec::new();

@@ -1,17 +1,19 @@
+//! The scene of a generated picture: background, clutter, object and noise.
+
 use tfnas_random::Stream;
 
 use super::shape::Shape;
 
 /// Red, green and blue, from 0 to 1.
-type Colour = [f64; 3];
+type Color = [f64; 3];
 
 /// Points a pixel is sampled at, along each side.
 const SAMPLES: usize = 3;
 
-/// Side of the lattice of colours behind a scene.
+/// Side of the lattice of colors behind a scene.
 const LATTICE: usize = 4;
 
-const COLOURS: [Colour; 8] = [
+const COLORS: [Color; 8] = [
     [0.86, 0.20, 0.18],
     [0.93, 0.55, 0.14],
     [0.90, 0.84, 0.25],
@@ -22,37 +24,38 @@ const COLOURS: [Colour; 8] = [
     [0.88, 0.45, 0.66],
 ];
 
-/// How many colours next to each other a class prefers: each is preferred by three or four classes.
+/// Number of adjacent colors that a class prefers. Each color is preferred by three or four classes.
 const PREFERRED: usize = 3;
 
-/// Something of one colour before the background.
+/// An object of one color in front of the background.
 struct Thing {
     shape: Shape,
-    colour: Colour,
-    centre: [f64; 2],
+    color: Color,
+    center: [f64; 2],
     /// Radius of the circle around it.
     reach: f64,
-    /// From the picture's coordinates, the centre taken off, to the shape's.
+    /// From the picture's coordinates, the center taken off, to the shape's.
     inverse: [[f64; 2]; 2],
 }
 
-/// A picture of a class: coordinates run from 0 to 1 over the picture.
+/// A picture of a class. Coordinates run from 0 to 1 over the picture.
 ///
-/// Everything is computed by +, -, *, / on f64, comparisons and rounding to integers, which give the same bits on every
+/// All computations use +, -, *, / on f64, comparisons and rounding to integers, which give the same bits on every
 /// machine.
 pub(super) struct Scene {
-    lattice: [[Colour; LATTICE]; LATTICE],
+    lattice: [[Color; LATTICE]; LATTICE],
     /// The farthest first.
     things: Vec<Thing>,
-    /// Of the pixel noise, in steps of a byte.
+    /// The amplitude of the pixel noise, in byte values.
     noise: f64,
 }
 
 impl Scene {
-    /// Draws what the picture shows: clutter, the shape of the class before it, and often something before that.
+    /// Draws the content of the picture: clutter, the shape of the class in front of it, and often an object in front
+    /// of that.
     pub(super) fn new(class: usize, stream: &mut Stream) -> Self {
-        let colour = object_colour(class, stream);
-        let base = background_colour(colour, stream);
+        let color = object_color(class, stream);
+        let base = background_color(color, stream);
         let unevenness = stream.between(0.05, 0.3);
         let lattice = std::array::from_fn(|_| {
             std::array::from_fn(|_| base.map(|value| value + stream.between(-unevenness, unevenness)))
@@ -64,7 +67,7 @@ impl Scene {
         }
         let contrast = stream.between(0.55, 1.0);
         things.push(Thing {
-            colour: mixed(base, colour, contrast),
+            color: mixed(base, color, contrast),
             ..Thing::placed(Shape::of_class(class, stream), stream.between(0.26, 0.42), [0.3, 0.7], stream)
         });
         for _ in 0..stream.below(2) {
@@ -78,15 +81,15 @@ impl Scene {
         let mut pixels = Vec::with_capacity(size * size * 3);
         for row in 0..size {
             for column in 0..size {
-                let mut colour = self.background((column as f64 + 0.5) / size as f64, (row as f64 + 0.5) / size as f64);
+                let mut color = self.background((column as f64 + 0.5) / size as f64, (row as f64 + 0.5) / size as f64);
                 for thing in &self.things {
-                    colour = mixed(colour, thing.colour, thing.coverage(column, row, size));
+                    color = mixed(color, thing.color, thing.coverage(column, row, size));
                 }
-                for value in colour {
-                    // The sum of four uniform bytes is almost normal, with a standard deviation of 148 steps.
+                for value in color {
+                    // The sum of four uniform bytes is almost normal, with a standard deviation of 148.
                     let bytes = stream.next_u32().to_le_bytes().map(f64::from);
                     let normal = (bytes[0] + bytes[1] + bytes[2] + bytes[3] - 510.0) / 148.0;
-                    // The cast rounds down, and takes what is out of range to its nearest end.
+                    // The cast rounds down and saturates.
                     pixels.push((value * 255.0 + normal * self.noise + 0.5) as u8);
                 }
             }
@@ -95,7 +98,7 @@ impl Scene {
     }
 
     /// The lattice, interpolated linearly both ways.
-    fn background(&self, x: f64, y: f64) -> Colour {
+    fn background(&self, x: f64, y: f64) -> Color {
         let (column, right) = cell(x);
         let (row, down) = cell(y);
         let along = |row: usize| mixed(self.lattice[row][column], self.lattice[row][column + 1], right);
@@ -104,9 +107,9 @@ impl Scene {
 }
 
 impl Thing {
-    /// A shape of this size, somewhere with its centre in `range` both ways, turned and a little stretched. Black.
+    /// A shape of this size, somewhere with its center in `range` both ways, turned and a little stretched. Black.
     fn placed(shape: Shape, size: f64, range: [f64; 2], stream: &mut Stream) -> Self {
-        let centre = [stream.between(range[0], range[1]), stream.between(range[0], range[1])];
+        let center = [stream.between(range[0], range[1]), stream.between(range[0], range[1])];
         // A point of the half circle to the right without sine and cosine, then half turns.
         let t = stream.between(-1.0, 1.0);
         let half_turn = if stream.below(2) == 0 { 1.0 } else { -1.0 };
@@ -115,22 +118,22 @@ impl Thing {
         let stretch = stream.between(0.8, 1.25);
         let (across, along) = (size * stretch, size / stretch);
         let inverse = [[cos / across, sin / across], [-sin / along, cos / along]];
-        Self { shape, colour: [0.0; 3], centre, reach: 1.5 * across.max(along), inverse }
+        Self { shape, color: [0.0; 3], center, reach: 1.5 * across.max(along), inverse }
     }
 
-    fn clutter(base: Colour, stream: &mut Stream) -> Self {
-        let colour = COLOURS[stream.below(COLOURS.len() as u64) as usize];
+    fn clutter(base: Color, stream: &mut Stream) -> Self {
+        let color = COLORS[stream.below(COLORS.len() as u64) as usize];
         let contrast = stream.between(0.3, 1.0);
         let size = stream.between(0.05, 0.14);
         let placed = Self::placed(Shape::clutter(stream), size, [0.0, 1.0], stream);
-        Self { colour: mixed(base, colour, contrast), ..placed }
+        Self { color: mixed(base, color, contrast), ..placed }
     }
 
     /// The share of the pixel that it covers.
     fn coverage(&self, column: usize, row: usize, size: usize) -> f64 {
         let pixel = 1.0 / size as f64;
-        let x = column as f64 * pixel - self.centre[0];
-        let y = row as f64 * pixel - self.centre[1];
+        let x = column as f64 * pixel - self.center[0];
+        let y = row as f64 * pixel - self.center[1];
         let reach = self.reach + pixel;
         if x.abs() > reach || y.abs() > reach {
             return 0.0;
@@ -148,33 +151,33 @@ impl Thing {
     }
 }
 
-/// Mostly one of the class's own colours, which it shares with its neighbours; one of all sometimes.
-fn object_colour(class: usize, stream: &mut Stream) -> Colour {
-    let colour = if stream.below(5) > 0 {
-        // Classes that look alike do not follow each other in the colours: 3 has no factor in common with 8.
+/// Returns mostly a color of the class, which it shares with adjacent classes, and sometimes any color.
+fn object_color(class: usize, stream: &mut Stream) -> Color {
+    let color = if stream.below(5) > 0 {
+        // Classes that look alike do not follow each other in the colors: 3 has no factor in common with 8.
         3 * class + stream.below(PREFERRED as u64) as usize
     } else {
-        stream.below(COLOURS.len() as u64) as usize
+        stream.below(COLORS.len() as u64) as usize
     };
     let brightness = stream.between(0.7, 1.15);
-    COLOURS[colour % COLOURS.len()].map(|value| value * brightness)
+    COLORS[color % COLORS.len()].map(|value| value * brightness)
 }
 
-/// A dull colour that the object can be seen before.
-fn background_colour(object: Colour, stream: &mut Stream) -> Colour {
-    let tint = COLOURS[stream.below(COLOURS.len() as u64) as usize];
+/// Returns a dull color with enough contrast to the object.
+fn background_color(object: Color, stream: &mut Stream) -> Color {
+    let tint = COLORS[stream.below(COLORS.len() as u64) as usize];
     let saturation = stream.between(0.0, 0.5);
-    let mut grey = stream.between(0.1, 0.9);
-    let dull = |grey: f64| tint.map(|value| grey + (value - 0.5) * saturation);
-    let distance = |colour: Colour| (0..3).map(|channel| (colour[channel] - object[channel]).abs()).sum::<f64>();
-    if distance(dull(grey)) < 0.6 {
-        grey = if grey < 0.5 { grey + 0.4 } else { grey - 0.4 };
+    let mut gray = stream.between(0.1, 0.9);
+    let dull = |gray: f64| tint.map(|value| gray + (value - 0.5) * saturation);
+    let distance = |color: Color| (0..3).map(|channel| (color[channel] - object[channel]).abs()).sum::<f64>();
+    if distance(dull(gray)) < 0.6 {
+        gray = if gray < 0.5 { gray + 0.4 } else { gray - 0.4 };
     }
-    dull(grey)
+    dull(gray)
 }
 
 /// `share` of `second`, the rest of `first`.
-fn mixed(first: Colour, second: Colour, share: f64) -> Colour {
+fn mixed(first: Color, second: Color, share: f64) -> Color {
     std::array::from_fn(|channel| first[channel] + (second[channel] - first[channel]) * share)
 }
 

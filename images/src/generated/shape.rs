@@ -1,3 +1,5 @@
+//! The shapes and textures of the classes.
+
 use tfnas_random::Stream;
 
 /// Half the square root of 3.
@@ -12,7 +14,7 @@ const PENTAGRAM: [[f64; 2]; 5] = [
     [0.951_056_516_295_153_5, 0.309_016_994_374_947_45],
 ];
 
-/// Distance of a pentagram's edges from its centre, its points being at distance 1: the cosine of 72°.
+/// Distance of a pentagram's edges from its center, its points being at distance 1: the cosine of 72°.
 const PENTAGRAM_EDGE: f64 = 0.309_016_994_374_947_45;
 
 /// A set of points around the origin, inside the circle of radius 1.5.
@@ -31,7 +33,7 @@ pub(super) enum Shape {
     Bar { half_width: f64 },
 }
 
-/// What a texture covers.
+/// The area that a texture covers.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Patch {
     Round,
@@ -64,7 +66,7 @@ impl Shape {
         }
     }
 
-    /// A shape that says nothing about the class: clutter.
+    /// Returns a shape that is independent of the class, for clutter.
     pub(super) fn clutter(stream: &mut Stream) -> Self {
         match stream.below(4) {
             0 => Self::Disc,

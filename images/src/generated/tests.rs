@@ -1,3 +1,5 @@
+//! Tests of generated data sets.
+
 #![allow(clippy::unwrap_used)]
 
 use super::*;

@@ -1,8 +1,8 @@
 //! The zip archive of PyTorch 1.6 and later, read from memory.
 //!
-//! A reader of its own, because the format is used in a narrow way that a general one does not hold a file to: entries
-//! are stored, never compressed, so that each is a piece of the bytes at hand and nothing can expand; they do not
-//! overlap; no name comes twice (general readers keep the last and say nothing).
+//! The format is a narrow subset of zip, which a general reader would not enforce: entries are stored, never
+//! compressed, so that each is a slice of the input and nothing can expand; entries do not overlap; names are unique
+//! (general readers silently keep the last of several).
 //!
 //! Source: PKWARE's APPNOTE.TXT 6.3.10, sections 4.3.7 (local header), 4.3.12 (central directory), 4.3.14 to 4.3.16
 //! (its end, with and without the 64-bit record), 4.5.3 (64-bit sizes).
@@ -25,7 +25,7 @@ const CENTRAL_HEADER_LENGTH: usize = 46;
 const LOCAL_HEADER_LENGTH: usize = 30;
 /// The longest comment at the end of an archive.
 const LONGEST_COMMENT: usize = 0xffff;
-/// Stands for a size or offset that a 64-bit field gives.
+/// Marks a size or offset that is stored in a 64-bit field.
 const IN_64_BITS: u32 = u32::MAX;
 /// The kind of extra field that holds 64-bit sizes.
 const EXTRA_64: u16 = 1;
@@ -34,13 +34,13 @@ const ENCRYPTED: u16 = 1;
 /// More entries than any checkpoint has.
 const MAX_ENTRIES: usize = 100_000;
 
-/// Why bytes are no archive of a checkpoint.
+/// The reason why bytes are not the archive of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArchiveError {
     /// It does not end as an archive does.
     #[error("it has no end record: it is truncated, or no zip archive")]
     NoEnd,
-    /// A record that points outside the bytes, or is none.
+    /// A record is invalid or points outside the bytes.
     #[error("its {record} is damaged: the archive is truncated or not sound")]
     Damaged {
         /// Which record.
@@ -54,10 +54,10 @@ pub enum ArchiveError {
     Entry {
         /// Its name.
         name: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
-    /// An archive of something else.
+    /// The archive contains no pickle.
     #[error("it holds no data.pkl in a folder at its top: torch.save did not write it")]
     NoPickle,
     /// An archive of several.
@@ -153,7 +153,7 @@ impl Directory {
         }
     }
 
-    /// The directory, and where the end record begins.
+    /// Returns the directory and the position of the end record.
     fn in_32_bits(bytes: &[u8], end: usize) -> Option<(Self, usize)> {
         let record = bytes.get(end..)?;
         let entries = short(record, 10)?.into();
@@ -214,7 +214,7 @@ impl<'a> Header<'a> {
         })
     }
 
-    /// The entry's bytes, given those before the directory.
+    /// Returns the entry's bytes, given the bytes before the directory.
     fn content(&self, bytes: &'a [u8]) -> Result<&'a [u8], ArchiveError> {
         if self.flags & ENCRYPTED != 0 {
             return Err(self.wrong("is encrypted"));

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use super::archive::MAGIC;
 
-/// Bytes to which the content of an entry is aligned, so that a reader may map it into memory.
+/// Alignment of the content of entries in bytes, so that readers can map it into memory.
 const ALIGNMENT: u64 = 64;
-/// The kind of extra field that PyTorch pads with, and what it pads with.
+/// The kind of extra field that PyTorch uses for padding, and its content.
 const PADDING: &[u8] = b"FB";
 const PADDING_BYTE: u8 = b'Z';
 /// The version of the format that stored entries in folders need: 2.0.
@@ -29,13 +29,13 @@ impl<W: Write> ArchiveWriter<W> {
         Self { output, written: 0, directory: Vec::new(), entries: 0 }
     }
 
-    /// Writes an entry; none of 4 GiB, none that begins beyond that, and no more than 65,535.
+    /// Writes an entry. Entries must be smaller than 4 GiB and begin before 4 GiB, and there can be at most 65,535.
     pub(super) fn entry(&mut self, name: &str, content: &[u8]) -> io::Result<()> {
         let size = u32::try_from(content.len()).map_err(|_| too_large())?;
         let start = u32::try_from(self.written).map_err(|_| too_large())?;
         self.entries = self.entries.checked_add(1).ok_or_else(too_large)?;
         let name_length = u16::try_from(name.len()).map_err(|_| too_large())?;
-        // What both headers have in common.
+        // The fields shared by both headers.
         let mut shared = Vec::new();
         for field in [NEEDED_VERSION, UTF_8, 0, 0, FIRST_DAY] {
             shared.extend(field.to_le_bytes());
@@ -56,14 +56,14 @@ impl<W: Write> ArchiveWriter<W> {
         self.directory.extend(b"PK\x01\x02");
         self.directory.extend(NEEDED_VERSION.to_le_bytes());
         self.directory.extend(&shared);
-        // Extra field, comment, disk, attributes: none.
+        // No extra field, comment, disk number or attributes.
         self.directory.extend([0; 12]);
         self.directory.extend(start.to_le_bytes());
         self.directory.extend(name.as_bytes());
         Ok(())
     }
 
-    /// Writes the directory, and returns what was written to.
+    /// Writes the directory and returns the writer.
     pub(super) fn finish(mut self) -> io::Result<W> {
         let start = u32::try_from(self.written).map_err(|_| too_large())?;
         let length = u32::try_from(self.directory.len()).map_err(|_| too_large())?;

@@ -1,4 +1,4 @@
-//! Tensors of other dtypes than a network's, made its own as PyTorch's `load_state_dict` does.
+//! Converts tensors to the dtypes of a network, like PyTorch's `load_state_dict`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,12 +12,12 @@ use super::tensor::PlainTensor;
 /// The largest number of a float16.
 const F16_MAX: f32 = 65504.0;
 
-/// The tensors of a file that were converted, by the dtype that they had, and the one that they have now.
+/// The converted tensors of a file, counted by their old and new dtype.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conversions(BTreeMap<(&'static str, &'static str), usize>);
 
 impl Conversions {
-    /// What was converted, where anything was.
+    /// Describes the conversions, or returns `None` if there were none.
     pub fn in_words(&self) -> Option<String> {
         let counts = self.0.iter().map(|((from, to), count)| {
             let tensors = if *count == 1 { "tensor" } else { "tensors" };
@@ -29,11 +29,11 @@ impl Conversions {
 }
 
 impl StateDict<'_> {
-    /// Makes these the tensors of a network: floats of another width become its own, whole numbers likewise.
+    /// Converts the tensors to the dtypes of a network: floats to floats of another width, integers to integers.
     ///
     /// # Errors
-    /// [`StateDictMismatch`]: what is missing, unexpected, of another shape or kind of numbers, not finite, or too large for its
-    /// new dtype; in the order of the network, then of the file.
+    /// Returns [`StateDictMismatch`] with everything that is missing, unexpected, of another shape or kind of dtype,
+    /// not finite, or too large for its new dtype; in the order of the network, then of the file.
     pub fn fit(&mut self, network: &[TensorShape]) -> Result<Conversions, StateDictMismatch> {
         let (conversions, mut too_large) = self.converted(network);
         let Err(StateDictMismatch(mut mismatches)) = self.check(network) else { return Ok(conversions) };
@@ -47,12 +47,12 @@ impl StateDict<'_> {
         Err(StateDictMismatch(mismatches))
     }
 
-    /// Converts what has name and shape of a tensor of the network, and leaves everything else as it is.
+    /// Converts the tensors whose name and shape match a tensor of the network, and leaves the others unchanged.
     pub fn convert(&mut self, network: &[TensorShape]) -> Conversions {
         self.converted(network).0
     }
 
-    /// What was converted, and by name what was too large for that.
+    /// Returns the conversions, and by name the tensors with values that are too large.
     fn converted(&mut self, network: &[TensorShape]) -> (Conversions, HashMap<String, TensorMismatch>) {
         let network: HashMap<&str, &TensorShape> =
             network.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
@@ -75,7 +75,8 @@ impl StateDict<'_> {
     }
 }
 
-/// A tensor in another dtype, and how many of its numbers are too large for it; none for dtypes of another kind.
+/// Returns a tensor in another dtype and the number of its values that are too large for it. Returns `None` for another
+/// kind of dtype.
 fn converted<'a>(tensor: &PlainTensor<'_>, to: Dtype) -> Option<(PlainTensor<'a>, usize)> {
     let (bytes, overflowed) = match to {
         Dtype::F32 => {
@@ -93,10 +94,10 @@ fn converted<'a>(tensor: &PlainTensor<'_>, to: Dtype) -> Option<(PlainTensor<'a>
     Some((PlainTensor::owned(to, tensor.shape(), bytes)?, overflowed))
 }
 
-/// Counters that were converted to floats with everything else. One beyond the range of a float16 became infinite there,
-/// and is taken as the largest; none for numbers that are not whole.
+/// Converts counters that were saved as floats with everything else. A counter beyond the range of float16 became
+/// infinite and is converted to the largest integer. Returns `None` if the values are not whole numbers.
 fn whole_numbers(tensor: &PlainTensor<'_>) -> Option<Vec<i64>> {
-    /// Up to here a float32 has every whole number.
+    /// f32 represents all integers up to this one.
     const EXACT: f32 = 16_777_216.0;
     let whole = |value: f32| match value {
         f32::INFINITY if tensor.dtype() == Dtype::F16 => Some(F16_MAX as i64),

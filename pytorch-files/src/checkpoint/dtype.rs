@@ -32,7 +32,7 @@ pub fn safetensors_dtype(dtype: Dtype) -> SafetensorsDtype {
     row(dtype).2
 }
 
-/// Returns the dtype of a type in safetensors; `None` for one that PyTorch's storages do not have.
+/// Returns the dtype of a safetensors type, or `None` if PyTorch's storages do not have it.
 pub(super) fn of_safetensors(dtype: SafetensorsDtype) -> Option<Dtype> {
     DTYPES.iter().find(|row| row.2 == dtype).map(|row| row.0)
 }

@@ -1,3 +1,5 @@
+//! Errors of reading a checkpoint.
+
 use super::archive::ArchiveError;
 use crate::pickle::PickleError;
 
@@ -6,7 +8,7 @@ const PRINTED_NAMES: usize = 8;
 /// How many characters of a name an error prints.
 const PRINTED_CHARACTERS: usize = 100;
 
-/// Why bytes are no checkpoint that can be used.
+/// The reason why bytes are not a usable checkpoint.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CheckpointError {
     /// Neither of the two containers.
@@ -20,21 +22,21 @@ pub enum CheckpointError {
     Pickle {
         /// Which one.
         part: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         source: PickleError,
     },
-    /// Written on a machine whose numbers have their largest byte first.
+    /// The file was written on a big-endian machine.
     #[error("the checkpoint is big-endian, which is not supported: load and save it again on another machine")]
     BigEndian,
-    /// The older container is damaged, or of a version of its own.
+    /// The older container is damaged, or has an unknown version.
     #[error("the older container of the checkpoint: {0}")]
     Legacy(&'static str),
-    /// A storage that is not what the pickle says.
+    /// A storage differs from its description in the pickle.
     #[error("storage '{key}': {problem}")]
     Storage {
         /// Its key.
         key: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
     /// The checkpoint holds no dictionary of tensors.
@@ -43,7 +45,7 @@ pub enum CheckpointError {
          {found}. Save model.state_dict(), alone or under that key"
     )]
     NoStateDict {
-        /// What it holds.
+        /// The content found.
         found: String,
     },
     /// A network that was saved as an object instead of its tensors.
@@ -55,29 +57,29 @@ pub enum CheckpointError {
         /// Its class.
         class: String,
     },
-    /// No tensors where the caller said they stand.
+    /// There are no tensors under the given key.
     #[error("the checkpoint has no tensors under '{key}': {places}")]
     NoKey {
-        /// What the caller said.
+        /// The given key.
         key: String,
         /// Where there are some, in words.
         places: String,
     },
-    /// An entry of the state dict that is no tensor, or one that cannot be.
+    /// An entry of the state dict is not a valid tensor.
     #[error("'{name}': {problem}")]
     Tensor {
         /// Its name.
         name: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
-    /// A name that is no text.
+    /// A name is not a string.
     #[error("the state dict has {found} as a name: names must be strings")]
     Name {
-        /// What it has.
+        /// The type found.
         found: &'static str,
     },
-    /// A name that comes twice.
+    /// A name occurs twice.
     #[error("the state dict has '{name}' twice")]
     RepeatedName {
         /// The name.
@@ -94,9 +96,9 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
-    /// Says what bytes are that are neither of the containers.
+    /// Returns the error for bytes that are neither of the containers.
     pub(super) fn unknown(bytes: &[u8]) -> Self {
-        /// Where a tar archive says what it is.
+        /// The position of the magic of a tar archive.
         const TAR: std::ops::Range<usize> = 257..262;
         Self::Unknown(match bytes {
             [] => "it is empty",
@@ -123,7 +125,7 @@ impl CheckpointError {
     }
 }
 
-/// A name out of a file, as an error may print it.
+/// Formats a name from a file for an error.
 pub(super) fn printed(name: &str) -> String {
     name.escape_debug().take(PRINTED_CHARACTERS).collect()
 }

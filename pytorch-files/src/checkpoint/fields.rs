@@ -1,13 +1,15 @@
+//! The fields of a checkpoint beside its tensors.
+
 use super::Checkpoint;
 use super::error::printed;
 use super::state_dict::{StateDict, name};
 use super::storages::foreign_names;
 use crate::pickle::{Pickle, Value, ValueId};
 
-/// What stands beside the tensors of a checkpoint, as far as it can be said in a word.
+/// A field beside the tensors of a checkpoint, as far as it can be represented.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Field {
-    /// A number; NumPy's scalars and PyTorch's tensors of one element too.
+    /// A number, including NumPy scalars and PyTorch tensors of one element.
     Number(f64),
     /// A text.
     Text(String),
@@ -15,13 +17,13 @@ pub enum Field {
     Bool(bool),
     /// `None`.
     None,
-    /// Anything else: what it is.
+    /// Any other value, described by its type.
     Other(String),
 }
 
 impl Checkpoint<'_> {
-    /// The entries at the top of the checkpoint beside its tensors (`epoch`, `best_acc_top1`, …), in order; none where the
-    /// checkpoint is the state dict itself.
+    /// Returns the top-level entries of the checkpoint beside its tensors (`epoch`, `best_acc_top1`, …), in order.
+    /// Empty if the checkpoint is the state dict itself.
     pub fn fields(&self, state: &StateDict<'_>) -> Vec<(String, Field)> {
         let is_of_tensors =
             |key: &str| state.key.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
@@ -34,7 +36,7 @@ impl Checkpoint<'_> {
         beside.map(|(key, value)| (key.to_owned(), self.field(value))).collect()
     }
 
-    /// The names of code that a checkpoint has beside its tensors, sorted: none of it was run.
+    /// Returns the names of code that the checkpoint refers to beside its tensors, sorted. None of it was run.
     pub fn foreign(&self) -> Vec<String> {
         let names = foreign_names(&self.pickle).into_iter();
         names.map(|(module, name)| format!("{}.{}", printed(module), printed(name))).collect()
@@ -76,7 +78,7 @@ fn numpy_scalar(pickle: &Pickle, id: ValueId) -> Option<f64> {
     })
 }
 
-/// Bytes, also as protocol 2 writes them: a text to be encoded in Latin-1.
+/// Returns bytes, including those written by protocol 2 as text to be encoded in Latin-1.
 fn byte_string(pickle: &Pickle, id: ValueId) -> Option<Vec<u8>> {
     if let Value::Bytes(bytes) = pickle.value(id) {
         return Some(bytes.clone());

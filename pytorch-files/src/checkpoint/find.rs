@@ -1,4 +1,4 @@
-//! Where in a checkpoint the tensors of a network are: found by what stands there, whatever it is called.
+//! Finds the tensors of a network in a checkpoint by the content of its dictionaries, whatever their keys are.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -12,11 +12,11 @@ use super::rebuild::{is_tensor, tensor};
 use super::state_dict::{STATE_DICT, StateDict, name};
 use crate::pickle::{Value, ValueId};
 
-/// How deep tensors may lie in dictionaries and lists.
+/// Maximum depth of tensors in dictionaries and lists.
 const DEPTH: usize = 16;
-/// How many keys more may lead to a dictionary that another key leads to as well.
+/// Maximum number of additional keys for a dictionary that is reachable under another key.
 const ALIASES: usize = 8;
-/// Of tensors that fit equally, or of which nothing more is known, those under the first of these keys are meant.
+/// Among equal candidates, or if the network is unknown, the first of these keys is chosen.
 const USUAL_KEYS: [&str; 12] = [
     STATE_DICT,
     "model",
@@ -31,22 +31,22 @@ const USUAL_KEYS: [&str; 12] = [
     "parameters",
     "state",
 ];
-/// Words in the keys of averages of the weights, which are used only where they alone fit.
+/// Words in the keys of averaged weights, which are used only if nothing else fits.
 const AVERAGES: [&str; 5] = ["ema", "swa", "avg", "averaged", "shadow"];
 
 /// Which of a file's tensors are wanted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted<'w> {
-    /// Where they stand: keys from the outermost on, with a dot between them.
+    /// The keys from the outermost on, separated by dots.
     pub key: Option<&'w str>,
-    /// The tensors of the network, where it is known.
+    /// The tensors of the network, if known.
     pub network: Option<&'w [TensorShape]>,
 }
 
 /// A dictionary or list somewhere in a checkpoint.
 struct Node<'c> {
     id: ValueId,
-    /// The one that it lies in, by its position.
+    /// The index of the parent.
     parent: Option<usize>,
     key: Key<'c>,
     depth: usize,
@@ -64,14 +64,14 @@ struct Candidate<'c> {
     entries: Vec<(&'c str, ValueId)>,
 }
 
-/// How well a candidate fits; smaller is better.
+/// How well a candidate fits. Smaller is better.
 type Fit = (Reverse<usize>, usize, bool, usize);
 
 impl<'a> Checkpoint<'a> {
-    /// The wanted tensors: those under a key, or those that fit a network best, or else the most.
+    /// Returns the wanted tensors: those under a key, or those that fit a network best, or the largest group.
     ///
     /// # Errors
-    /// [`CheckpointError`] for a checkpoint without such tensors, or with one that cannot be.
+    /// Returns [`CheckpointError`] if the checkpoint has no such tensors, or one of them is invalid.
     pub fn find(&self, wanted: &Wanted<'_>) -> Result<StateDict<'a>, CheckpointError> {
         let nodes = self.nodes();
         let candidates = self.candidates(&nodes);
@@ -96,7 +96,7 @@ impl<'a> Checkpoint<'a> {
         })
     }
 
-    /// All dictionaries and lists that are reached by names, each once, from the outermost on.
+    /// Returns all dictionaries and lists that are reachable by names, each once, from the outermost on.
     fn nodes(&self) -> Vec<Node<'_>> {
         let pickle = &self.pickle;
         let is_container = |id: ValueId| match pickle.value(id) {
@@ -114,7 +114,7 @@ impl<'a> Checkpoint<'a> {
                     return;
                 }
                 let is_new = seen.insert(id);
-                // The same dictionary under another key at the top, which may be the usual one.
+                // The same dictionary under another top-level key, which may be the usual one.
                 let is_alias = !is_new && depth == 0 && id != pickle.root() && aliases < ALIASES;
                 aliases += usize::from(is_alias);
                 if is_new || is_alias {
@@ -135,7 +135,7 @@ impl<'a> Checkpoint<'a> {
         nodes
     }
 
-    /// The dictionaries that hold tensors under names, and little else.
+    /// Returns the dictionaries that mainly contain named tensors.
     fn candidates<'c>(&'c self, nodes: &[Node<'c>]) -> Vec<Candidate<'c>> {
         let pickle = &self.pickle;
         let candidate = |(node, at): (usize, &Node<'c>)| {
@@ -169,7 +169,7 @@ impl<'a> Checkpoint<'a> {
                 }
             })
             .collect();
-        // An average may have a counter more than what it is the average of.
+        // An average may have one counter more than its source.
         let most = fits.iter().filter(|fit| !fit.2).map(|fit| fit.0.0).max();
         let is_needless = |fit: &Fit| fit.2 && shapes.is_none() && most.is_some_and(|most| fit.0.0 <= most + 1);
         let eligible = fits.iter().enumerate().filter(|(_, fit)| !is_needless(fit));
@@ -189,7 +189,7 @@ impl<'a> Checkpoint<'a> {
         candidate.entries.iter().filter(fits).count()
     }
 
-    /// The tensors under a key; also those whose names begin with the end of it.
+    /// Returns the tensors under a key, including those whose names begin with the end of the key.
     fn under(
         &self,
         key: &str,
@@ -212,7 +212,7 @@ impl<'a> Checkpoint<'a> {
         Ok(state)
     }
 
-    /// The value that keys lead to from another; a key may have dots in itself.
+    /// Returns the value reached from another one by keys. A key may itself contain dots.
     fn resolve(&self, from: ValueId, keys: &str) -> Option<ValueId> {
         if keys.is_empty() {
             return Some(from);
@@ -229,7 +229,7 @@ impl<'a> Checkpoint<'a> {
         })
     }
 
-    /// The entries of a dictionary by name; none for anything else.
+    /// Returns the entries of a dictionary by name, or `None` for another value.
     fn entries(&self, id: ValueId) -> Option<Result<Vec<(&str, ValueId)>, CheckpointError>> {
         let pickle = &self.pickle;
         let named = |(key, value)| match name(pickle, key) {
@@ -239,7 +239,7 @@ impl<'a> Checkpoint<'a> {
         Some(pickle.mapping(id)?.into_iter().map(named).collect())
     }
 
-    /// The error of a checkpoint that has no tensors under names; that of its `state_dict` where there is one.
+    /// Returns the error for a checkpoint without named tensors, or the error of its `state_dict` if it has one.
     fn no_candidate(&self, wanted: &Wanted<'_>) -> Result<StateDict<'a>, CheckpointError> {
         if let Some((module, name)) = self.whole_module() {
             return Err(CheckpointError::WholeModule { class: format!("{}.{}", printed(module), printed(name)) });
@@ -249,7 +249,8 @@ impl<'a> Checkpoint<'a> {
         self.tensors(&entries, wanted)
     }
 
-    /// The class of a module that was pickled as a whole: an object whose state has `_parameters` and `_modules`.
+    /// Returns the class of a module that was pickled as a whole: an object whose state has `_parameters` and
+    /// `_modules`.
     fn whole_module(&self) -> Option<(&str, &str)> {
         let pickle = &self.pickle;
         let is_module = |id: ValueId| {
@@ -264,7 +265,7 @@ impl<'a> Checkpoint<'a> {
         Some(self.class_of(module).unwrap_or(("torch.nn", "Module")))
     }
 
-    /// The class of an object, also where its source is named beside it, as in the older container.
+    /// Returns the class of an object, also if its source is stored with it, as in the older container.
     fn class_of(&self, object: ValueId) -> Option<(&str, &str)> {
         let pickle = &self.pickle;
         if let Some(name) = pickle.made_by(object) {
@@ -275,7 +276,7 @@ impl<'a> Checkpoint<'a> {
         pickle.made_by(*pickle.sequence(*source)?.get(1)?)
     }
 
-    /// What the checkpoint holds, in words.
+    /// Describes the content of the checkpoint.
     fn contents(&self) -> String {
         let pickle = &self.pickle;
         let pairs = pickle.mapping(pickle.root()).unwrap_or_default();
@@ -286,7 +287,7 @@ impl<'a> Checkpoint<'a> {
         }
     }
 
-    /// What a value is, in a word or by the name of what would make it.
+    /// Describes a value by its type, or by the name of its constructor.
     pub(super) fn described(&self, id: ValueId) -> String {
         match self.pickle.made_by(id) {
             Some(_) if self.pickle.mapping(id).is_some() => "a dict".to_owned(),
@@ -296,7 +297,8 @@ impl<'a> Checkpoint<'a> {
     }
 }
 
-/// The entries of a candidate whose names begin with the end of a key that begins as the candidate's own.
+/// Returns the entries of a candidate whose names begin with the end of a key, if the key begins with the candidate's
+/// own.
 fn named_under<'c>(key: &str, place: &str, candidate: &Candidate<'c>) -> Option<Vec<(&'c str, ValueId)>> {
     let rest = if place.is_empty() { key } else { key.strip_prefix(place)?.strip_prefix('.')? };
     let inner = |(name, id): &(&'c str, ValueId)| Some((name.strip_prefix(rest)?.strip_prefix('.')?, *id));
@@ -304,7 +306,7 @@ fn named_under<'c>(key: &str, place: &str, candidate: &Candidate<'c>) -> Option<
     (!entries.is_empty()).then_some(entries)
 }
 
-/// Whether tensors are an average by their keys, and how usual the keys are; smaller is better.
+/// Returns whether tensors are an average according to their keys, and how usual the keys are. Smaller is better.
 fn preference(nodes: &[Node<'_>], node: usize) -> (bool, usize) {
     let mut is_average = false;
     let mut rank = if node == 0 { 0 } else { USUAL_KEYS.len() };
@@ -335,7 +337,7 @@ fn path(nodes: &[Node<'_>], node: usize) -> String {
     parts.join(".")
 }
 
-/// Where there are tensors, as an error says it.
+/// Describes where tensors are, for an error.
 pub(super) fn places_in_words(places: &[String]) -> String {
     match places {
         [] => "it has no tensors under names".to_owned(),

@@ -1,4 +1,4 @@
-//! Checkpoints as other tools write them: under other keys, with other names, dtypes, and objects beside the tensors.
+//! Tests with checkpoints of other tools: other keys, names and dtypes, and objects beside the tensors.
 #![allow(clippy::unwrap_used)]
 
 use tfnas::state_shapes::TensorShape;
@@ -205,7 +205,7 @@ fn what_wrappers_put_before_all_names_is_taken_off() {
     find(&bytes, &Wanted::default()).unwrap().fit(&network(1)).unwrap();
 }
 
-/// Objects of code that trainings leave beside the tensors.
+/// Objects of foreign code that trainings store beside the tensors.
 fn foreign() -> Vec<(&'static str, Vec<u8>)> {
     let with_state =
         |class: &str| [format!("c{class}\n)").as_bytes(), b"\x81", &dict(&[("lr", int(1))]), b"b"].concat();

@@ -1,8 +1,8 @@
-//! The container that PyTorch wrote before 1.6: five pickles and the storages, one after another.
+//! The container before PyTorch 1.6: five pickles and the storages, one after another.
 //!
 //! In order: a magic number; a version; a dictionary with the byte order; the checkpoint; the list of the storages'
-//! keys; and for each key, in that order, the number of its elements (8 bytes) and its bytes. The keys are addresses in
-//! the memory of the machine that wrote them.
+//! keys; and for each key, in that order, the number of its elements (8 bytes) and its bytes. The keys are memory
+//! addresses of the machine that wrote them.
 
 use std::collections::HashMap;
 
@@ -56,7 +56,7 @@ fn is_little_endian(system: &Pickle) -> Result<bool, CheckpointError> {
     }
 }
 
-/// What is left of the bytes.
+/// The remaining bytes.
 struct Stream<'a> {
     rest: &'a [u8],
 }
@@ -68,7 +68,7 @@ impl<'a> Stream<'a> {
         Ok(pickle)
     }
 
-    /// Takes the storages, whose elements are as large as the checkpoint says where it refers to them.
+    /// Reads the storages. The sizes of their elements come from the references in the checkpoint.
     fn storages<'k>(
         &mut self,
         checkpoint: &Pickle,

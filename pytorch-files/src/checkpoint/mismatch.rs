@@ -1,4 +1,4 @@
-//! In what the tensors of a file are not those of a network.
+//! The differences between the tensors of a file and those of a network.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use tfnas::state_shapes::TensorShape;
 
 use super::state_dict::StateDict;
 
-/// One way in which tensors are not those of a network.
+/// One difference between the tensors of a file and those of a network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TensorMismatch {
     /// The network has it, the file does not.
@@ -86,10 +86,11 @@ impl fmt::Display for Lines<'_> {
 }
 
 impl StateDict<'_> {
-    /// Checks that these are the tensors of a network, to the dtype ([`fit`](Self::fit) converts), and that their values are finite.
+    /// Checks that names, shapes and dtypes match a network ([`fit`](Self::fit) converts dtypes), and that all values
+    /// are finite.
     ///
     /// # Errors
-    /// [`StateDictMismatch`]: all of them, in the order of the network, then of the file.
+    /// Returns [`StateDictMismatch`] with all differences, in the order of the network, then of the file.
     pub fn check(&self, network: &[TensorShape]) -> Result<(), StateDictMismatch> {
         let mut found: HashMap<&str, _> = self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
         let mut mismatches = Vec::new();

@@ -1,29 +1,32 @@
-//! Weights in files: PyTorch's `.pth.tar`, read without executing a pickle, and safetensors; plain bytes in and out.
+//! Files of weights: PyTorch's `.pth.tar`, read without executing the pickle, and safetensors. Input and output are
+//! bytes.
 //!
-//! What `torch.save` writes is a pickle beside raw storages. In the pickle a tensor is a call
-//! (`torch._utils._rebuild_tensor_v2`) with sizes, strides and a reference to a storage; the calls are looked at as
-//! data. Whatever is not in the vocabulary of tensors (arguments, schedulers, configurations) is an opaque value, which
-//! matters only where a tensor would be made of it (see [`crate::pickle`]). Two containers hold pickle and storages:
+//! `torch.save` writes a pickle and raw storages. In the pickle a tensor is a call (`torch._utils._rebuild_tensor_v2`)
+//! with sizes, strides and a reference to a storage. The calls are interpreted as data. Everything outside the
+//! vocabulary of tensors (arguments, schedulers, configurations) is an opaque value, which is an error only if a tensor
+//! depends on it (see [`crate::pickle`]). There are two containers for the pickle and the storages:
 //!
-//! * since PyTorch 1.6 a zip archive, `NAME/data.pkl` and `NAME/data/KEY`, all stored without compression (`archive`);
-//! * before it, one stream: a magic number, a version, the byte order, the pickle, the list of keys, the storages
+//! * since PyTorch 1.6 a zip archive with `NAME/data.pkl` and `NAME/data/KEY`, all stored without compression
+//!   (`archive`);
+//! * before that, one stream: a magic number, a version, the byte order, the pickle, the list of keys, the storages
 //!   (`legacy`).
 //!
-//! Nothing is allocated on the word of a file alone: storages are pieces of the bytes at hand, a tensor has no more
-//! elements than its storage, and all tensors together have a few times the bytes of the file at most.
+//! Sizes in a file never determine allocations alone: storages are slices of the input, a tensor has at most as many
+//! elements as its storage, and all tensors together have at most a few times the bytes of the file.
 //!
-//! # The pieces
+//! # Modules
 //!
 //! * [`Checkpoint`]: a `.pth.tar`, its tensors, its other fields, and the search in it ([`SearchCheckpoint`]).
-//! * `find`: which of its dictionaries holds the tensors that are [`Wanted`]; `prefix`: what wrappers put before their names;
-//!   `convert`: from other dtypes to a network's ([`StateDict::fit`]).
-//! * [`WeightsFile`]: the named tensors of either format, which can be checked against those of a network ([`StateDictMismatch`]); [`PlainTensor`], [`Dtype`]: what they are.
-//! * [`write_pth`], [`to_safetensors`]: both formats again.
-//! * `archive`, `legacy`: the containers; `storages`: what references lead to; `rebuild`: from calls to tensors;
-//!   `fields`: numbers and texts beside the tensors; `archive_writer`, `writer`, `safetensors`: files.
+//! * `find`: chooses the dictionary with the [`Wanted`] tensors; `prefix`: removes the prefixes of wrappers; `convert`:
+//!   converts to the dtypes of a network ([`StateDict::fit`]).
+//! * [`WeightsFile`]: the named tensors of either format, which can be compared with those of a network
+//!   ([`StateDictMismatch`]); [`PlainTensor`], [`Dtype`]: a tensor and its type.
+//! * [`write_pth`], [`to_safetensors`]: write both formats.
+//! * `archive`, `legacy`: the containers; `storages`: resolves references; `rebuild`: converts calls to tensors;
+//!   `fields`: numbers and strings beside the tensors; `archive_writer`, `writer`, `safetensors`: files.
 //!
-//! Of the formats' features this leaves out what no network of this method has: sparse, quantised and complex
-//! tensors, big-endian files, and whole modules (which are code).
+//! Features that networks of this method do not use are not supported: sparse, quantized and complex tensors,
+//! big-endian files, and whole modules (which are code).
 
 mod archive;
 mod archive_writer;
@@ -78,10 +81,10 @@ pub struct Checkpoint<'a> {
 }
 
 impl<'a> Checkpoint<'a> {
-    /// Parses what `torch.save` wrote, in either container.
+    /// Parses a file of `torch.save`, in either container.
     ///
     /// # Errors
-    /// [`CheckpointError`] for bytes that are none, or are damaged.
+    /// Returns [`CheckpointError`] if the bytes are damaged or not a checkpoint.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, CheckpointError> {
         let (format, (pickle, storages)) = match WeightsFormat::of(bytes) {
             Some(format @ WeightsFormat::PthZip) => (format, archive::read(bytes)?),

@@ -1,16 +1,16 @@
-//! What wrappers put before the names of a network's tensors.
+//! Prefixes that wrappers add to the names of a network's tensors.
 
 use super::find::Wanted;
 
-/// What `DataParallel` and `DistributedDataParallel` put before every name.
+/// The prefix of `DataParallel` and `DistributedDataParallel`.
 pub(super) const MODULE: &str = "module.";
-/// What wrappers put before every name: those two, `torch.compile`, and networks that are an attribute of something else.
+/// The prefixes of wrappers: those two, `torch.compile`, and networks that are an attribute of another object.
 const WRAPPERS: [&str; 6] = [MODULE, "_orig_mod.", "model.", "net.", "network.", "backbone."];
-/// The counter that `torch.optim.swa_utils.AveragedModel` has beside the network, whose names then begin with `module.`.
+/// The counter of `torch.optim.swa_utils.AveragedModel` beside the network, whose names then begin with `module.`.
 const AVERAGED: &str = "n_averaged";
 
-/// What all names begin with by a wrapper's doing; of a known network also another attribute's name that it does not have
-/// itself. The counter of an averaged model does not count.
+/// Returns the common prefix of all names that a wrapper added. If the network is known, it may also be the name of any
+/// attribute that the network itself does not have. The counter of an averaged model is ignored.
 pub(super) fn common<'n>(names: &[&'n str], wanted: &Wanted<'_>) -> &'n str {
     let is_counter = |name: &&str| *name == AVERAGED;
     let is_averaged = names.iter().filter(|name| is_counter(name)).count() == 1

@@ -8,12 +8,12 @@ use super::tensor::{MAX_DIMENSIONS, PlainTensor};
 use crate::pickle::{Pickle, Value, ValueId};
 
 const MODULE: &str = "torch._utils";
-/// The module of the call that makes a tensor with attributes, or of a class of its own.
+/// The module of the call that creates a tensor with attributes or of a subclass.
 const TENSOR_MODULE: &str = "torch._tensor";
-/// The classes of tensors whose values are those of a plain tensor.
+/// The classes of tensors with the same values as a plain tensor.
 const PLAIN_CLASSES: [(&str, &str); 3] =
     [("torch", "Tensor"), ("torch.nn.parameter", "Parameter"), ("torch.nn.parameter", "Buffer")];
-/// How many calls of one tensor may lie in each other: a parameter, a tensor with attributes, the tensor.
+/// Maximum number of nested calls for one tensor: a parameter, a tensor with attributes, the tensor.
 const NESTED_CALLS: usize = 4;
 
 /// Whether a value is a call that makes a tensor, of whatever kind.
@@ -24,10 +24,10 @@ pub(super) fn is_tensor(pickle: &Pickle, id: ValueId) -> bool {
         })
 }
 
-/// The tensor that a value is, named `name` in errors.
+/// Converts a value to a tensor, named `name` in errors.
 ///
 /// # Errors
-/// [`CheckpointError::Tensor`] for a value that is none, or a tensor that cannot be.
+/// Returns [`CheckpointError::Tensor`] if the value is not a valid tensor.
 pub(super) fn tensor<'a>(
     pickle: &Pickle,
     storages: &Storages<'a>,
@@ -50,18 +50,19 @@ pub(super) fn tensor<'a>(
     PlainTensor::strided(dtype, shape, strides, offset, storage).map_err(wrong)
 }
 
-/// What `_rebuild_tensor` and its successors are given first; the rest (whether it needs gradients, its hooks) says
-/// nothing of the values.
+/// The first arguments of `_rebuild_tensor` and its successors. The other arguments (requires_grad, hooks) do not
+/// affect the values.
 struct RebuildCall {
     storage: ValueId,
     offset: ValueId,
     shape: ValueId,
     strides: ValueId,
-    /// The dtype, where the storage does not say it.
+    /// The dtype, if the storage does not determine it.
     dtype: Option<ValueId>,
 }
 
-/// The call that makes the tensor itself, through those that make a parameter of it; an error says what else it is.
+/// Returns the call that creates the tensor itself, inside calls that make a parameter of it. The error describes other
+/// values.
 fn call(pickle: &Pickle, id: ValueId) -> Result<RebuildCall, String> {
     let mut made = pickle.call(id);
     let mut deepest = id;
@@ -98,7 +99,7 @@ fn call(pickle: &Pickle, id: ValueId) -> Result<RebuildCall, String> {
     })
 }
 
-/// The type of a tensor's elements; an error says which one is not supported.
+/// Returns the type of a tensor's elements. The error names an unsupported type.
 fn dtype(pickle: &Pickle, class: StorageClass, said: Option<ValueId>) -> Result<Dtype, String> {
     let unsupported = |dtype: &str| format!("its dtype {dtype} is not supported: save it as float32");
     let Some(said) = said.filter(|_| class.is_untyped()) else {
@@ -112,7 +113,7 @@ fn dtype(pickle: &Pickle, class: StorageClass, said: Option<ValueId>) -> Result<
     }
 }
 
-/// A global's name, as an error may print it.
+/// Formats a global's name for an error.
 fn named((module, name): (&str, &str)) -> String {
     format!("{}.{}", printed(module), printed(name))
 }
@@ -123,7 +124,7 @@ fn sizes(pickle: &Pickle, id: ValueId) -> Option<Vec<usize>> {
         Some(("torch", "Size", [numbers])) => *numbers,
         _ => id,
     };
-    // A pickle may use its longest tuple again and again.
+    // A pickle may refer to its longest tuple many times.
     let numbers = pickle.sequence(numbers)?.iter().take(MAX_DIMENSIONS + 1);
     numbers.map(|number| usize::try_from(pickle.int(*number)?).ok()).collect()
 }

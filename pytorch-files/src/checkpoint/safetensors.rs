@@ -11,12 +11,12 @@ use super::find::Wanted;
 use super::state_dict::StateDict;
 use super::tensor::PlainTensor;
 
-/// Bytes of the length at the beginning of a file; the header after it is a JSON object.
+/// Size of the length field at the beginning of a file. A JSON header follows it.
 const LENGTH_BYTES: usize = 8;
 /// The longest header: a hundred times that of the largest supernet.
 const MAX_HEADER: u64 = 16 << 20;
 
-/// Why bytes are no safetensors file, or tensors cannot become one.
+/// The reason why bytes are not a safetensors file, or tensors cannot be written to one.
 #[derive(Debug, thiserror::Error)]
 pub enum SafetensorsError {
     /// The file is damaged, or cannot be written.
@@ -28,10 +28,10 @@ pub enum SafetensorsError {
         /// Its length.
         bytes: u64,
     },
-    /// No tensors where the caller said they stand.
+    /// There are no tensors under the given key.
     #[error("no tensor's name begins with '{key}.'")]
     NoKey {
-        /// What the caller said.
+        /// The given key.
         key: String,
     },
     /// A tensor that networks of this method do not have.
@@ -39,7 +39,7 @@ pub enum SafetensorsError {
     Tensor {
         /// Its name.
         name: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
 }
@@ -49,7 +49,7 @@ pub(super) fn recognises(bytes: &[u8]) -> bool {
     bytes.get(LENGTH_BYTES) == Some(&b'{')
 }
 
-/// Reads the wanted tensors of a file, ordered by name: a key is what names begin with.
+/// Reads the wanted tensors of a file, ordered by name. A key is a prefix of names.
 pub(super) fn read<'a>(bytes: &'a [u8], wanted: &Wanted<'_>) -> Result<StateDict<'a>, SafetensorsError> {
     if let Some(length) = bytes.first_chunk::<LENGTH_BYTES>().map(|length| u64::from_le_bytes(*length))
         && length > MAX_HEADER
@@ -85,12 +85,12 @@ pub(super) fn read<'a>(bytes: &'a [u8], wanted: &Wanted<'_>) -> Result<StateDict
     Ok(StateDict { key: wanted.key.unwrap_or_default().to_owned(), ..state })
 }
 
-/// The bytes of a safetensors file; for the same tensors always the same, whatever their order.
+/// Returns the bytes of a safetensors file. The same tensors in any order give the same bytes.
 ///
 /// # Errors
-/// [`SafetensorsError::Format`] for a header that would be too long.
+/// Returns [`SafetensorsError::Format`] if the header would be too long.
 pub fn to_safetensors(tensors: &[(String, PlainTensor<'_>)]) -> Result<Vec<u8>, SafetensorsError> {
-    // One entry alone: the order of several would differ from process to process. Other readers look for it.
+    // Only one entry: the order of several would differ between processes. Other readers expect this entry.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     Ok(serialize(tensors.iter().map(|(name, tensor)| (name, tensor)), Some(metadata))?)
 }

@@ -22,7 +22,7 @@ const MASKS: &str = "mc_mask_dddict";
 /// The channels that each operation keeps, `[block][operation]`, ascending.
 pub type KeptChannels = Vec<Vec<Vec<usize>>>;
 
-/// What a search has found so far, from a checkpoint of the original.
+/// The state of a search, from a checkpoint of the original.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SearchCheckpoint {
     /// Log-probabilities of the operations, `[block][K]`.
@@ -31,31 +31,31 @@ pub struct SearchCheckpoint {
     pub betas: Vec<Vec<f32>>,
     /// The channels in use.
     pub kept: KeptChannels,
-    /// How many there are of them.
+    /// The number of kept channels.
     pub widths: Widths,
 }
 
-/// Why a checkpoint is no search of a space.
+/// The reason why a checkpoint is not a search of a space.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SearchCheckpointError {
     /// The checkpoint itself.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// Weights alone.
+    /// The checkpoint has weights but no masks.
     #[error("the checkpoint has no '{MASKS}': it is none of a search (those are called searched_model_NN.pth.tar)")]
     NoMasks,
     /// Another group, block or operation than the space has, or one less.
     #[error("'{MASKS}' {problem}: the checkpoint is of another space")]
     SpaceMismatch {
-        /// What is amiss.
+        /// The problem.
         problem: String,
     },
-    /// A mask that is none of its operation.
+    /// A mask does not match its operation.
     #[error("the mask of {place}: {problem}")]
     Mask {
         /// Which one, as `stage1.block2, operation 3`.
         place: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// Architecture parameters that are missing, or no vector of f32.
@@ -63,37 +63,37 @@ pub enum SearchCheckpointError {
     Parameters {
         /// Their name.
         name: String,
-        /// What is wrong with them.
+        /// The problem.
         problem: String,
     },
-    /// A number of channels that is no width of its operation.
+    /// A number of channels is not an allowed width of its operation.
     #[error(transparent)]
     Width(#[from] WidthError),
 }
 
 impl SearchCheckpoint {
-    /// The architecture that the search prefers now.
+    /// Returns the architecture that the search currently prefers.
     ///
     /// # Errors
-    /// [`ParseError`] for parameters of another space, or such that are not finite.
+    /// Returns [`ParseError`] for parameters of another space, and for parameters that are not finite.
     pub fn architecture(&self, space: &Space) -> Result<Architecture, ParseError> {
         parse(space, &self.log_alphas, &self.betas, &self.widths)
     }
 }
 
 impl<'a> Checkpoint<'a> {
-    /// The search in the checkpoint.
+    /// Returns the search in the checkpoint.
     ///
     /// # Errors
-    /// [`SearchCheckpointError`] for a checkpoint without one, or with one of another space.
+    /// Returns [`SearchCheckpointError`] if the checkpoint has no search, or a search of another space.
     pub fn search(&self, space: &Space) -> Result<SearchCheckpoint, SearchCheckpointError> {
         self.search_under(space, None)
     }
 
-    /// The search in the checkpoint, its tensors under a key, or where they fit the space best.
+    /// Returns the search in the checkpoint, with its tensors under a key, or those that fit the space best.
     ///
     /// # Errors
-    /// [`SearchCheckpointError`] for a checkpoint without one, or with one of another space.
+    /// Returns [`SearchCheckpointError`] if the checkpoint has no search, or a search of another space.
     pub fn search_under(&self, space: &Space, key: Option<&str>) -> Result<SearchCheckpoint, SearchCheckpointError> {
         let kept = self.kept(space)?;
         let widths = kept.iter().map(|row| row.iter().map(Vec::len).collect());
@@ -129,7 +129,7 @@ impl<'a> Checkpoint<'a> {
         Ok(kept)
     }
 
-    /// The values of a dictionary whose keys are `word1`, `word2`, … up to `count`; without a word 0, 1, … instead.
+    /// Returns the values of a dictionary with the keys `word1`, `word2`, … up to `count`, or 0, 1, … without a word.
     fn exactly(
         &self,
         dictionary: ValueId,
@@ -180,7 +180,7 @@ fn parameters(space: &Space) -> Vec<TensorShape> {
     log_alphas.chain(betas).collect()
 }
 
-/// The channels whose mask is 1, of a mask that has only 0 beside it.
+/// Returns the channels whose mask is 1. All other values must be 0.
 fn kept_channels(mask: &PlainTensor<'_>, channels: usize) -> Result<Vec<usize>, String> {
     if *mask.shape() != [channels] {
         return Err(format!("shape {:?}, where the operation has {channels} channels", mask.shape()));

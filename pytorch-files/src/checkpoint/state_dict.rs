@@ -1,3 +1,5 @@
+//! Named tensors of a checkpoint.
+
 use std::collections::HashSet;
 
 use super::Checkpoint;
@@ -12,22 +14,22 @@ use crate::pickle::{Pickle, Value, ValueId};
 pub(super) const STATE_DICT: &str = "state_dict";
 /// The longest name of a tensor, in bytes: several times that of any.
 const LONGEST_NAME: usize = 1000;
-/// Bytes of all tensors, for each byte of the file: tensors may share a storage.
+/// Maximum ratio of the bytes of all tensors to those of the file. Tensors may share a storage.
 const SHARING: usize = 4;
 
 /// The named tensors of a file, in its order.
 #[derive(Clone, Debug)]
 pub struct StateDict<'a> {
-    /// Names, without what wrappers put before them, and tensors; no name comes twice.
+    /// Names without the prefixes of wrappers, and tensors. Names are unique.
     pub tensors: Vec<(String, PlainTensor<'a>)>,
-    /// What every name began with in the file: `module.` of `DataParallel`, `_orig_mod.` of `torch.compile`, others.
+    /// The removed prefix: `module.` of `DataParallel`, `_orig_mod.` of `torch.compile`, or another one.
     pub prefix: String,
-    /// Where the tensors stand in the file: the keys from the outermost on, with a dot between them; empty for a file that
-    /// has nothing else.
+    /// The location of the tensors in the file: the keys from the outermost on, separated by dots. Empty for a file
+    /// that contains nothing else.
     pub key: String,
-    /// Where else in the file there are tensors, and how many.
+    /// The locations of other tensors in the file, and their numbers.
     pub others: Vec<(String, usize)>,
-    /// Whether the caller said where the tensors stand.
+    /// Whether the caller gave the location of the tensors.
     pub(super) is_named: bool,
 }
 
@@ -37,8 +39,7 @@ impl<'a> StateDict<'a> {
         Self { tensors, prefix: String::new(), key: String::new(), others: Vec::new(), is_named: false }
     }
 
-    /// Takes off the names what every one begins with by a wrapper's doing; none for a name that comes twice, which is
-    /// returned.
+    /// Removes the common prefix of wrappers from the names. Returns a name that would then occur twice as an error.
     pub(super) fn new(mut tensors: Vec<(String, PlainTensor<'a>)>, wanted: &Wanted<'_>) -> Result<Self, String> {
         let names: Vec<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
         let prefix = prefix::common(&names, wanted).to_owned();
@@ -58,7 +59,7 @@ impl<'a> StateDict<'a> {
         self.prefix.split_inclusive('.').any(|part| part == prefix::MODULE)
     }
 
-    /// Which of a file's tensors these are, where that is a choice.
+    /// Describes which of the file's tensors were chosen, if there was a choice.
     pub fn choice(&self) -> Option<String> {
         /// How many other places a message names.
         const PRINTED: usize = 4;
@@ -83,10 +84,10 @@ impl<'a> StateDict<'a> {
 }
 
 impl<'a> Checkpoint<'a> {
-    /// The tensors of the checkpoint, wherever in it they stand.
+    /// Returns the tensors of the checkpoint, at any location.
     ///
     /// # Errors
-    /// [`CheckpointError`] for a checkpoint without tensors, or with one that cannot be.
+    /// Returns [`CheckpointError`] if the checkpoint has no tensors, or an invalid one.
     pub fn state_dict(&self) -> Result<StateDict<'a>, CheckpointError> {
         self.find(&Wanted::default())
     }
@@ -114,7 +115,7 @@ impl<'a> Checkpoint<'a> {
         StateDict::new(tensors, wanted).map_err(|name| CheckpointError::RepeatedName { name: printed(&name) })
     }
 
-    /// The value of an entry at the top; of several of one name the last, as in Python.
+    /// Returns the value of a top-level entry. As in Python, the last of several with the same name counts.
     pub(super) fn entry(&self, wanted: &str) -> Option<ValueId> {
         let pairs = self.pickle.mapping(self.pickle.root())?;
         let named = pairs.into_iter().rev().find(|(key, _)| name(&self.pickle, *key) == Some(wanted));
@@ -122,9 +123,9 @@ impl<'a> Checkpoint<'a> {
     }
 }
 
-/// The name that a key is, of those that are not longer than any.
+/// Returns the name in a key, if its length is within the limit.
 pub(super) fn name(pickle: &Pickle, key: ValueId) -> Option<&str> {
-    // A pickle may use its longest text again and again.
+    // A pickle may refer to its longest string many times.
     let length = match pickle.value(key) {
         Value::Text(text) => text.len(),
         Value::Bytes(bytes) => bytes.len(),

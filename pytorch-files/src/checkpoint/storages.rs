@@ -1,4 +1,4 @@
-//! What a checkpoint's pickle may name, and the storages that its references lead to.
+//! The globals that a checkpoint's pickle may name, and the storages that it refers to.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -8,8 +8,8 @@ use super::dtype::{of_storage_class, storage_class};
 use super::error::CheckpointError;
 use crate::pickle::{Foreign, Limits, Pickle, Value, ValueId};
 
-/// What a checkpoint's pickle names for tensors and the scalars beside them. Everything else in it is foreign. Nothing of
-/// either is ever called.
+/// The globals that a checkpoint's pickle uses for tensors and scalars. All others are foreign. None of them is ever
+/// called.
 const VOCABULARY: &[(&str, &str)] = &[
     ("collections", "OrderedDict"),
     ("collections", "defaultdict"),
@@ -50,18 +50,18 @@ const VOCABULARY: &[(&str, &str)] = &[
     ("_codecs", "encode"),
 ];
 
-/// What a checkpoint's pickle may contain: foreign objects too, which are opaque.
+/// Returns the limits for a checkpoint's pickle. Foreign objects are allowed and opaque.
 pub(super) fn pickle_limits() -> Limits<'static> {
     Limits { globals: VOCABULARY, foreign: Foreign::Opaque, ..Limits::default() }
 }
 
-/// What a pickle names beside the vocabulary, sorted.
+/// Returns the globals of a pickle outside the vocabulary, sorted.
 pub(super) fn foreign_names(pickle: &Pickle) -> BTreeSet<(&str, &str)> {
     pickle.globals().filter(|global| !VOCABULARY.contains(global) && !STORAGES.contains(global)).collect()
 }
 
-/// Storages of elements that networks of this method do not have. Only their size matters here: in the older container
-/// storages follow each other, and those behind one of these must be found.
+/// Storages with elements that networks of this method do not have. Their sizes are needed because in the older
+/// container storages follow each other.
 const OTHER_STORAGES: &[StorageClass] = &[
     StorageClass { name: "UntypedStorage", elements: "bytes", dtype: None, size: 1 },
     StorageClass { name: "ComplexFloatStorage", elements: "complex64", dtype: None, size: 8 },
@@ -90,16 +90,16 @@ const STORAGES: &[(&str, &str)] = &[
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StorageClass {
     name: &'static str,
-    /// What its elements are, in PyTorch's words.
+    /// The element type in PyTorch's words.
     pub(super) elements: &'static str,
-    /// Their type; none for such as no tensor here has.
+    /// The dtype, or `None` if it is not supported.
     pub(super) dtype: Option<Dtype>,
     /// Bytes of an element.
     pub(super) size: usize,
 }
 
 impl StorageClass {
-    /// The bytes alone, whose dtype the tensor says.
+    /// Returns whether the storage has no dtype of its own; the tensor gives it.
     pub(super) fn is_untyped(self) -> bool {
         self.name == "UntypedStorage"
     }
@@ -120,9 +120,9 @@ impl StorageClass {
     }
 }
 
-/// What a reference of a pickle says of a storage: `("storage", torch.FloatStorage, key, location, elements)`, and in the
-/// older format a part of it, `(key, first element, elements)` or nothing. The location (`cpu`, `cuda:0`) is where it was
-/// when it was saved, and says nothing of its bytes.
+/// A reference of a pickle to a storage: `("storage", torch.FloatStorage, key, location, elements)`, and in the older
+/// format a part of it, `(key, first element, elements)` or nothing. The location (`cpu`, `cuda:0`) is the device at
+/// the time of saving and does not affect the bytes.
 pub(super) struct Reference<'p> {
     pub(super) key: &'p str,
     pub(super) class: StorageClass,
@@ -132,8 +132,8 @@ pub(super) struct Reference<'p> {
 }
 
 impl<'p> Reference<'p> {
-    /// References of a pickle to storages. A module that was pickled as a whole refers to its source too, in the older
-    /// container, which is left out.
+    /// Returns the references of a pickle to storages. In the older container, a whole pickled module also refers to
+    /// its source, which is skipped.
     pub(super) fn all(pickle: &'p Pickle) -> impl Iterator<Item = Result<Self, CheckpointError>> {
         let is_source = |id: &ValueId| {
             let kind = pickle.sequence(*id).and_then(|parts| parts.first());
@@ -173,7 +173,7 @@ impl<'p> Reference<'p> {
         Ok(Self { key, class, elements, part })
     }
 
-    /// Bytes of the whole storage.
+    /// Returns the size of the whole storage in bytes.
     pub(super) fn bytes(&self) -> Option<usize> {
         self.elements.checked_mul(self.class.size)
     }
@@ -193,7 +193,7 @@ pub(super) struct Storages<'a> {
 }
 
 impl<'a> Storages<'a> {
-    /// Finds the storages that a pickle refers to; `find` gives the bytes of one, by its key.
+    /// Finds the storages that a pickle refers to. `find` returns the bytes of one by its key.
     pub(super) fn of(
         pickle: &Pickle,
         mut find: impl FnMut(&str) -> Result<&'a [u8], CheckpointError>,

@@ -1,3 +1,5 @@
+//! Tensors as bytes with a shape and a dtype.
+
 use std::borrow::Cow;
 
 use tfnas::Dtype;
@@ -18,15 +20,14 @@ pub struct PlainTensor<'a> {
 }
 
 impl<'a> PlainTensor<'a> {
-    /// A tensor that lies in order, row by row, and is all of `bytes`; none for another number of bytes than its shape
-    /// and dtype ask for.
+    /// Creates a contiguous tensor of all `bytes`. Returns `None` if their number does not match shape and dtype.
     pub fn contiguous(dtype: Dtype, shape: Vec<usize>, bytes: &'a [u8]) -> Option<Self> {
         let strides = row_by_row(&shape);
         let tensor = Self::strided(dtype, shape, strides?, 0, bytes).ok()?;
         (tensor.byte_count() == bytes.len()).then_some(tensor)
     }
 
-    /// A tensor that lies in order, row by row, with elements of its own.
+    /// Creates a contiguous tensor that owns its elements.
     pub(super) fn owned(dtype: Dtype, shape: &[usize], bytes: Vec<u8>) -> Option<Self> {
         let strides = row_by_row(shape)?;
         let elements = bytes.len() / dtype.size();
@@ -34,9 +35,9 @@ impl<'a> PlainTensor<'a> {
         fits.then(|| Self { dtype, shape: shape.to_vec(), strides, storage: bytes.into(), elements })
     }
 
-    /// A tensor in a storage, its first element at `offset`; an error says what cannot be.
+    /// Creates a tensor in a storage, with its first element at `offset`. The error describes an invalid layout.
     ///
-    /// It may not have more elements than the storage: one that repeats elements could have more than any memory holds.
+    /// A tensor must not have more elements than its storage: repeated elements could exceed any memory.
     pub(super) fn strided(
         dtype: Dtype,
         shape: Vec<usize>,
@@ -72,7 +73,7 @@ impl<'a> PlainTensor<'a> {
         self.dtype
     }
 
-    /// Its sizes; none for a scalar.
+    /// Returns the sizes. Empty for a scalar.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
@@ -87,7 +88,8 @@ impl<'a> PlainTensor<'a> {
         self.elements * self.dtype.size()
     }
 
-    /// Its elements row by row, little-endian: those of the file where they lie so, else a copy.
+    /// Returns the elements in row-major order, little-endian: a slice of the file if they are stored that way,
+    /// otherwise a copy.
     pub fn bytes(&self) -> Cow<'_, [u8]> {
         let is_in_order = || {
             let sizes = self.shape.iter().zip(&self.strides).zip(self.row_by_row());
@@ -107,7 +109,7 @@ impl<'a> PlainTensor<'a> {
         bytes.into()
     }
 
-    /// Its elements as f32, rounded where they are float64; none of integers.
+    /// Returns the elements as f32, rounded from float64. Returns `None` for integers.
     pub fn to_f32(&self) -> Option<Vec<f32>> {
         let bytes = self.bytes();
         Some(match self.dtype {
@@ -122,7 +124,7 @@ impl<'a> PlainTensor<'a> {
         })
     }
 
-    /// Its elements as i64; none of floats.
+    /// Returns the elements as i64, or `None` for floats.
     pub(super) fn to_i64(&self) -> Option<Vec<i64>> {
         let bytes = self.bytes();
         Some(match self.dtype {
@@ -142,7 +144,7 @@ impl<'a> PlainTensor<'a> {
 
     /// How many of its elements are NaN or infinite.
     pub fn not_finite(&self) -> usize {
-        // The exponent's bits, all set in what is not finite, end below the sign.
+        // The exponent, whose bits are all set in non-finite values, ends below the sign bit.
         let exponent: u64 = match self.dtype {
             Dtype::F64 => 0x7ff0 << 48,
             Dtype::F32 => 0x7f80 << 16,
@@ -172,7 +174,7 @@ fn half(bits: u16) -> f32 {
     }
 }
 
-/// Strides of a tensor that lies in order; none for a shape of too many elements.
+/// Returns the strides of a contiguous tensor, or `None` for a shape with too many elements.
 fn row_by_row(shape: &[usize]) -> Option<Vec<usize>> {
     let mut strides = vec![1; shape.len()];
     for dimension in (1..shape.len()).rev() {

@@ -1,3 +1,5 @@
+//! Weights in either file format.
+
 use std::fmt;
 
 use super::error::CheckpointError;
@@ -18,7 +20,7 @@ pub enum WeightsFormat {
 }
 
 impl WeightsFormat {
-    /// The format that bytes begin as; none for anything else.
+    /// Returns the format of a file by its first bytes, or `None` for another file.
     pub fn of(bytes: &[u8]) -> Option<Self> {
         if bytes.starts_with(archive::MAGIC) {
             Some(Self::PthZip)
@@ -40,7 +42,7 @@ impl fmt::Display for WeightsFormat {
     }
 }
 
-/// Why bytes are no file with weights.
+/// The reason why bytes are not a file of weights.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsFileError {
     /// A `.pth.tar`, or nothing that is known.
@@ -61,18 +63,20 @@ pub struct WeightsFile<'a> {
 }
 
 impl<'a> WeightsFile<'a> {
-    /// Reads either format, by how the bytes begin; all tensors, or the most of them that stand together.
+    /// Reads a file in either format, detected by its first bytes. If the tensors are in several places, it returns the
+    /// largest group.
     ///
     /// # Errors
-    /// [`WeightsFileError`].
+    /// Returns [`WeightsFileError`] if the bytes are not a file of weights.
     pub fn read(bytes: &'a [u8]) -> Result<Self, WeightsFileError> {
         Self::find(bytes, &Wanted::default())
     }
 
-    /// Reads the wanted tensors of either format. Their dtypes stay as they are ([`StateDict::fit`] converts them).
+    /// Reads the wanted tensors of a file in either format. Their dtypes are unchanged ([`StateDict::fit`] converts
+    /// them).
     ///
     /// # Errors
-    /// [`WeightsFileError`].
+    /// Returns [`WeightsFileError`] if the bytes are not a file of weights, or do not contain the wanted tensors.
     pub fn find(bytes: &'a [u8], wanted: &Wanted<'_>) -> Result<Self, WeightsFileError> {
         match WeightsFormat::of(bytes) {
             Some(format @ WeightsFormat::Safetensors) => {

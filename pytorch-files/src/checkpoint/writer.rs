@@ -17,11 +17,11 @@ const VERSION: &[u8] = b"3\n";
 #[error("cannot write the checkpoint: {0}")]
 pub struct PthError(#[from] io::Error);
 
-/// Writes `{"state_dict": {name: tensor, …}}` in PyTorch's zip archive; the same tensors in the same order give the same
-/// bytes.
+/// Writes `{"state_dict": {name: tensor, …}}` in PyTorch's zip archive. The same tensors in the same order give the
+/// same bytes.
 ///
 /// # Errors
-/// [`PthError`] where the system refuses, or for more than the 4 GiB or 65,000 tensors that fit.
+/// Returns [`PthError`] if the output cannot be written, or exceeds the format's limit of 4 GiB or 65,000 tensors.
 pub fn write_pth<W: Write>(output: W, tensors: &[(String, PlainTensor<'_>)]) -> Result<W, PthError> {
     let mut archive = ArchiveWriter::new(output);
     archive.entry(&format!("{FOLDER}/data.pkl"), &pickled(tensors))?;

@@ -8,7 +8,7 @@ pub(super) const LONGEST_LINE: usize = 1000;
 /// Where in the stream the machine is.
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
-    /// Bytes that may be read, and whether there are more.
+    /// Maximum number of bytes to read, and whether the stream has more.
     limit: usize,
     too_long: bool,
     /// The next byte.
@@ -62,7 +62,7 @@ impl<'a> Cursor<'a> {
         Ok(self.array::<1>()?[0])
     }
 
-    /// A length of four bytes; one that is negative in Python's eyes is as impossible as one beyond the end.
+    /// Reads a length of four bytes. A length that Python reads as negative is as invalid as one beyond the end.
     pub(super) fn length(&mut self) -> Result<usize, PickleError> {
         Ok(u32::from_le_bytes(self.array()?) as usize)
     }

@@ -1,28 +1,28 @@
-//! What a stream may contain, and why it is refused.
+//! The limits of a stream, and the reasons to reject one.
 
 /// The newest protocol that is understood.
 pub(super) const NEWEST_PROTOCOL: u8 = 5;
 
-/// What a stream may contain.
+/// The limits of a stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits<'a> {
     /// The longest stream, in bytes.
     pub bytes: usize,
-    /// The most values, and the most entries of the memo.
+    /// Maximum number of values and of memo entries.
     pub values: usize,
-    /// The globals that may be named, as (module, name).
+    /// The allowed globals, as (module, name).
     pub globals: &'a [(&'a str, &'a str)],
-    /// What other globals do.
+    /// How other globals are handled.
     pub foreign: Foreign,
 }
 
-/// What a global does that the caller did not name beforehand.
+/// How a global that is not in the list is handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Foreign {
     /// The stream is refused.
     #[default]
     Refused,
-    /// It is read as an inert value like any other, and so is what the stream makes with it.
+    /// It is read as an inert value, and so is everything that the stream creates with it.
     Opaque,
 }
 
@@ -33,7 +33,7 @@ impl Default for Limits<'_> {
     }
 }
 
-/// Why a stream is refused; offsets are bytes from its beginning.
+/// The reason why a stream is rejected. Offsets are bytes from its beginning.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum PickleError {
     /// More bytes than allowed.
@@ -60,7 +60,7 @@ pub enum PickleError {
         /// Where it ends.
         offset: usize,
     },
-    /// A byte that is no opcode.
+    /// A byte is not an opcode.
     #[error("byte {offset}: {opcode:#04x} is no pickle opcode; this is not a pickle, or a damaged one")]
     UnknownOpcode {
         /// Where.
@@ -91,17 +91,17 @@ pub enum PickleError {
     Outside {
         /// Where.
         offset: usize,
-        /// To what.
+        /// The target.
         what: &'static str,
     },
-    /// An opcode that finds something else on the stack than it needs.
+    /// An opcode finds other values on the stack than it needs.
     #[error("byte {offset}: opcode {opcode:#04x} needs {needs}; the pickle is damaged")]
     Stack {
         /// Where.
         offset: usize,
         /// The opcode.
         opcode: u8,
-        /// What it needs.
+        /// The values that it needs.
         needs: &'static str,
     },
     /// An argument that cannot be read.
@@ -111,7 +111,7 @@ pub enum PickleError {
         offset: usize,
         /// The opcode.
         opcode: u8,
-        /// What it should be.
+        /// The expected type.
         expected: &'static str,
     },
 }

@@ -1,4 +1,4 @@
-//! The stack machine that turns a stream into values: what each opcode does.
+//! The stack machine that converts a stream to values: the effect of each opcode.
 
 use std::collections::HashMap;
 
@@ -8,10 +8,10 @@ use super::opcode as op;
 use super::text::{quoted, raw_unicode_escape};
 use super::value::{Pickle, Value, ValueId};
 
-/// Reads one pickle from the beginning of `bytes`; nothing is imported or called.
+/// Reads one pickle from the beginning of `bytes`. Nothing is imported or called.
 ///
 /// # Errors
-/// [`PickleError`] at the first thing that is damaged, not allowed, or beyond the limits.
+/// Returns [`PickleError`] at the first invalid or disallowed opcode, or when a limit is exceeded.
 pub fn parse(bytes: &[u8], limits: &Limits<'_>) -> Result<Pickle, PickleError> {
     let mut machine = Machine {
         cursor: Cursor::new(bytes, limits.bytes),
@@ -27,7 +27,7 @@ pub fn parse(bytes: &[u8], limits: &Limits<'_>) -> Result<Pickle, PickleError> {
     Ok(Pickle { values: machine.values, root, length: machine.cursor.at() })
 }
 
-/// The machine; its stack's operations are in [`super::stack`].
+/// The machine. Its stack operations are in [`super::stack`].
 pub(super) struct Machine<'a> {
     pub(super) cursor: Cursor<'a>,
     pub(super) limits: &'a Limits<'a>,
@@ -320,7 +320,7 @@ impl Machine<'_> {
     }
 
     fn global(&mut self, module: String, name: String) -> Result<Value, PickleError> {
-        // A stream may name its longest text again and again.
+        // A stream may name its longest string many times.
         self.name_bytes = self.name_bytes.saturating_add(module.len() + name.len());
         if self.name_bytes > self.limits.bytes {
             return Err(PickleError::Names { limit: self.limits.bytes });

@@ -4,8 +4,8 @@ use super::limits::PickleError;
 use super::reader::Machine;
 use super::value::{Call, Value, ValueId};
 
-/// How often values may be put on the stack, for each value allowed: containers grow by what was on the stack, and an
-/// opcode of one byte can put there again what the memo holds.
+/// Maximum number of pushes per allowed value: containers grow by the values on the stack, and an opcode of one byte
+/// can push a memoized value again.
 const PUSHES_A_VALUE: usize = 4;
 
 impl Machine<'_> {
@@ -108,7 +108,7 @@ impl Machine<'_> {
         Ok(pairs.iter().map(|&[key, value]| (key, value)).collect())
     }
 
-    /// Drops the top of the stack: a mark where that is what is there.
+    /// Pops the top of the stack, which may be a mark.
     pub(super) fn pop_or_unmark(&mut self) -> Result<(), PickleError> {
         if self.marks.last() == Some(&self.stack.len()) {
             self.marks.pop();

@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ValueId(pub(super) u32);
 
-/// One value; what it contains are other values of the same pickle.
+/// One value. It refers to other values of the same pickle.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// `None`.
@@ -36,7 +36,7 @@ pub enum Value {
         /// Its name in the module.
         name: String,
     },
-    /// A call that Python would make: never made here.
+    /// A call that Python would make. It is never made here.
     Call(Box<Call>),
     /// An object outside the stream (PyTorch: a tensor's storage), by its id.
     Persistent(ValueId),
@@ -45,17 +45,17 @@ pub enum Value {
 /// An object that Python would make by a call, and then change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// What would be called.
+    /// The called function.
     pub function: ValueId,
     /// The tuple of its arguments.
     pub arguments: ValueId,
     /// The dictionary of its keyword arguments (protocol 4's `NEWOBJ_EX`).
     pub keywords: Option<ValueId>,
-    /// What its `__setstate__` would receive.
+    /// The argument of its `__setstate__`.
     pub state: Option<ValueId>,
-    /// What would be appended to it.
+    /// Values that would be appended to it.
     pub appended: Vec<ValueId>,
-    /// What would be set in it, key and value.
+    /// Keys and values that would be set in it.
     pub items: Vec<(ValueId, ValueId)>,
 }
 
@@ -68,12 +68,12 @@ pub struct Pickle {
 }
 
 impl Pickle {
-    /// The value that loading the pickle would give.
+    /// Returns the value that Python would load.
     pub fn root(&self) -> ValueId {
         self.root
     }
 
-    /// Bytes from the beginning of the stream up to and including its end mark; others may follow.
+    /// Returns the number of bytes up to and including the end mark. Other bytes may follow.
     pub fn length(&self) -> usize {
         self.length
     }
@@ -83,7 +83,7 @@ impl Pickle {
         &self.values[id.0 as usize]
     }
 
-    /// A text, or bytes that are ASCII text (what Python 2 wrote); `None` for anything else.
+    /// Returns a string, or bytes that are ASCII text (written by Python 2). Returns `None` for other values.
     pub fn text(&self, id: ValueId) -> Option<&str> {
         match self.value(id) {
             Value::Text(text) => Some(text),
@@ -92,7 +92,7 @@ impl Pickle {
         }
     }
 
-    /// An integer; `None` for anything else.
+    /// Returns an integer, or `None` for other values.
     pub fn int(&self, id: ValueId) -> Option<i64> {
         match self.value(id) {
             Value::Int(value) => Some(*value),
@@ -100,7 +100,7 @@ impl Pickle {
         }
     }
 
-    /// A float, or an integer as a float; `None` for anything else.
+    /// Returns a float, or an integer as a float. Returns `None` for other values.
     pub fn number(&self, id: ValueId) -> Option<f64> {
         match self.value(id) {
             Value::Float(value) => Some(*value),
@@ -109,7 +109,7 @@ impl Pickle {
         }
     }
 
-    /// The values of a tuple or list; `None` for anything else.
+    /// Returns the values of a tuple or list, or `None` for other values.
     pub fn sequence(&self, id: ValueId) -> Option<&[ValueId]> {
         match self.value(id) {
             Value::Tuple(values) | Value::List(values) => Some(values),
@@ -125,7 +125,7 @@ impl Pickle {
         })
     }
 
-    /// Module, name and arguments of a call of a global without keywords; `None` for anything else.
+    /// Returns module, name and arguments of a call of a global without keywords, or `None` for other values.
     pub fn call(&self, id: ValueId) -> Option<(&str, &str, &[ValueId])> {
         let Value::Call(call) = self.value(id) else { return None };
         let Value::Global { module, name } = self.value(call.function) else { return None };
@@ -138,7 +138,8 @@ impl Pickle {
         matches!(self.value(id), Value::Global { module: m, name: n } if m == module && n == name)
     }
 
-    /// The pairs of a `dict`, `collections.OrderedDict` or `collections.defaultdict`, in order; `None` for anything else.
+    /// Returns the pairs of a `dict`, `collections.OrderedDict` or `collections.defaultdict`, in order. Returns `None`
+    /// for other values.
     pub fn mapping(&self, id: ValueId) -> Option<Vec<(ValueId, ValueId)>> {
         let call = match self.value(id) {
             Value::Dict(pairs) => return Some(pairs.clone()),
@@ -174,7 +175,7 @@ impl Pickle {
         }
     }
 
-    /// Module and name of a global, or of what a call would call; `None` for anything else.
+    /// Returns module and name of a global or of the function of a call. Returns `None` for other values.
     pub fn made_by(&self, id: ValueId) -> Option<(&str, &str)> {
         let global = match self.value(id) {
             Value::Call(call) => call.function,
@@ -194,7 +195,7 @@ impl Pickle {
         })
     }
 
-    /// What a value is, in a word, for messages.
+    /// Returns the type of a value in one word, for messages.
     pub fn kind(&self, id: ValueId) -> &'static str {
         match self.value(id) {
             Value::None => "None",

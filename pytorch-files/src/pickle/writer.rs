@@ -53,7 +53,7 @@ impl PickleWriter {
         self.bytes.extend(value.to_be_bytes());
     }
 
-    /// A name to import, written out the first time; neither part may hold a line feed.
+    /// Imports a name; it is written in full only the first time. Neither part may contain a line feed.
     pub fn global(&mut self, module: &'static str, name: &'static str) {
         if let Some(&index) = self.globals.get(&(module, name)) {
             return self.recall(index);
@@ -79,7 +79,7 @@ impl PickleWriter {
         self.bytes.push(if value { op::NEWTRUE } else { op::NEWFALSE });
     }
 
-    /// The object outside the pickle whose id is on top.
+    /// Refers to an external object, whose id is on top of the stack.
     pub fn persistent(&mut self) {
         self.bytes.push(op::BINPERSID);
     }
@@ -99,7 +99,7 @@ impl PickleWriter {
         self.bytes.push(op::MARK);
     }
 
-    /// Ends a series of keys and values: sets them in what is below the mark.
+    /// Ends a series of keys and values and sets them in the value below the mark.
     pub fn set_items(&mut self) {
         self.bytes.push(op::SETITEMS);
     }
@@ -119,7 +119,7 @@ impl PickleWriter {
         self.bytes.extend(index.to_le_bytes());
     }
 
-    /// Ends the pickle; the value on top is what it holds.
+    /// Ends the pickle. Its value is on top of the stack.
     pub fn finish(mut self) -> Vec<u8> {
         self.bytes.push(op::STOP);
         self.bytes

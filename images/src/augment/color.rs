@@ -1,3 +1,5 @@
+//! Color changes that equal torchvision's on Pillow images.
+
 use crate::RgbImage;
 use crate::rgb_image::CHANNELS;
 
@@ -6,29 +8,29 @@ pub fn adjust_brightness(image: &mut RgbImage, factor: f64) {
     blend_with_constant(image, 0, factor);
 }
 
-/// Moves every value away from the mean grey of the image, to `factor` times the distance: torchvision's
+/// Moves every value away from the mean gray of the image, to `factor` times the distance: torchvision's
 /// `adjust_contrast` on a Pillow image, byte for byte.
 pub fn adjust_contrast(image: &mut RgbImage, factor: f64) {
-    let sum: u64 = image.pixels.chunks_exact(CHANNELS).map(|pixel| u64::from(grey(pixel))).sum();
+    let sum: u64 = image.pixels.chunks_exact(CHANNELS).map(|pixel| u64::from(gray(pixel))).sum();
     let mean = sum as f64 / (image.pixels.len() / CHANNELS) as f64;
     blend_with_constant(image, (mean + 0.5) as u8, factor);
 }
 
-/// Moves every value away from the grey of its pixel, to `factor` times the distance: torchvision's
-/// `adjust_saturation` on a Pillow image, byte for byte.
+/// Moves every value away from the gray of its pixel, to `factor` times the distance: torchvision's `adjust_saturation`
+/// on a Pillow image, byte for byte.
 pub fn adjust_saturation(image: &mut RgbImage, factor: f64) {
     let factor = factor as f32;
     for pixel in image.pixels.chunks_exact_mut(CHANNELS) {
-        let grey = grey(pixel);
+        let gray = gray(pixel);
         for value in pixel {
-            *value = blended(grey, *value, factor);
+            *value = blended(gray, *value, factor);
         }
     }
 }
 
 /// Turns the hue of every pixel by `factor`, in turns: torchvision's `adjust_hue` on a Pillow image, byte for byte.
 ///
-/// Hue and saturation are rounded to bytes on the way, so that a turn by 0 changes colours slightly too.
+/// Hue and saturation are rounded to bytes on the way, so that a turn by 0 changes colors slightly too.
 pub fn adjust_hue(image: &mut RgbImage, factor: f64) {
     let turn = (factor * 255.0) as i32 as u8;
     for pixel in image.pixels.chunks_exact_mut(CHANNELS) {
@@ -37,12 +39,12 @@ pub fn adjust_hue(image: &mut RgbImage, factor: f64) {
     }
 }
 
-/// Pillow's grey of a pixel: ITU-R 601-2 luma in 16-bit fixed point.
-fn grey(pixel: &[u8]) -> u8 {
+/// Pillow's gray value of a pixel: ITU-R 601-2 luma in 16-bit fixed point.
+fn gray(pixel: &[u8]) -> u8 {
     ((u32::from(pixel[0]) * 19595 + u32::from(pixel[1]) * 38470 + u32::from(pixel[2]) * 7471 + 0x8000) >> 16) as u8
 }
 
-/// Pillow's blend, in single precision: from `base` to `value` at factor 1, and beyond; cut, not rounded.
+/// Pillow's blend in single precision: from `base` to `value` at factor 1 and beyond; truncated, not rounded.
 fn blended(base: u8, value: u8, factor: f32) -> u8 {
     (f32::from(base) + factor * (f32::from(value) - f32::from(base))) as u8
 }
@@ -54,7 +56,7 @@ fn blend_with_constant(image: &mut RgbImage, base: u8, factor: f64) {
     }
 }
 
-/// Pillow's conversion, whose mixture of single and double precision is part of its results.
+/// Pillow's conversion. Its mixture of single and double precision affects the results.
 fn hsv_of_rgb(red: u8, green: u8, blue: u8) -> [u8; 3] {
     let largest = red.max(green).max(blue);
     let smallest = red.min(green).min(blue);
@@ -100,7 +102,7 @@ fn rgb_of_hsv(hue: u8, saturation: u8, value: u8) -> [u8; 3] {
     }
 }
 
-/// To the nearest integer, a half upwards: as C's `round` for what is not negative, without a call of it.
+/// Rounds to the nearest integer, halves up. For non-negative values this equals C's `round` without the function call.
 fn rounded(value: f64) -> u8 {
     let whole = value as u8;
     whole + u8::from(value - f64::from(whole) >= 0.5)
@@ -144,10 +146,10 @@ mod tests {
     }
 
     #[test]
-    fn a_factor_of_zero_leaves_black_or_grey() {
+    fn a_factor_of_zero_leaves_black_or_gray() {
         assert_eq!(changed(adjust_brightness, 0.0), [0; 18]);
-        let grey = changed(adjust_contrast, 0.0);
-        assert!(grey.iter().all(|&value| value == grey[0]));
+        let gray = changed(adjust_contrast, 0.0);
+        assert!(gray.iter().all(|&value| value == gray[0]));
         assert!(
             changed(adjust_saturation, 0.0).chunks_exact(3).all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2])
         );
