@@ -56,7 +56,7 @@ fn train_and_test_folders_are_found_and_unreadable_images_are_named() {
     fs::write(broken.join("aaa.jpg"), b"no image").unwrap();
     let said = project.good(&["init", "data", "--output", "data/own.yaml"]);
     let text = fs::read_to_string(project.folder().join("data/own.yaml")).unwrap();
-    for words in ["train: train", "test: val", "on_bad_image: skip", "1 of"] {
+    for words in ["root: .", "train: train", "test: val", "on_bad_image: skip", "1 of"] {
         assert!(text.contains(words), "{words}: {text}");
     }
     assert!(said.err.contains("aaa.jpg"), "{}", said.err);

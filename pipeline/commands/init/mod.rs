@@ -149,7 +149,11 @@ fn relative(folder: &Path, file: &Path) -> PathBuf {
     }
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let (folder, beside) = (absolute(folder), absolute(beside));
-    folder.strip_prefix(&beside).map_or(folder.clone(), Path::to_owned)
+    match folder.strip_prefix(&beside) {
+        Ok(below) if below.as_os_str().is_empty() => PathBuf::from("."),
+        Ok(below) => below.to_owned(),
+        Err(_) => folder,
+    }
 }
 
 fn formats(survey: &Survey) -> String {
@@ -188,6 +192,7 @@ mod tests {
     fn a_folder_is_named_from_the_file() {
         assert_eq!(relative(Path::new("photos"), Path::new("pipeline.yaml")), Path::new("photos"));
         assert_eq!(relative(Path::new("a/photos"), Path::new("a/p.yaml")), Path::new("photos"));
+        assert_eq!(relative(Path::new("a"), Path::new("a/p.yaml")), Path::new("."));
         assert_eq!(relative(Path::new("/photos"), Path::new("a/p.yaml")), Path::new("/photos"));
     }
 }
