@@ -1,10 +1,10 @@
-//! The widths that an operation may have in a block: multiples of the space's step between two bounds.
+//! The allowed widths of an operation in a block: multiples of the space's step between two bounds.
 
 use std::fmt;
 
-/// Widths from the smallest to the largest, a fixed step apart.
+/// An arithmetic sequence of widths.
 ///
-/// Each is a multiple of the step; with a step of 1 these are all numbers between the bounds.
+/// Each width is a multiple of the step. With a step of 1 these are all integers between the bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllowedWidths {
     min: usize,
@@ -13,7 +13,7 @@ pub struct AllowedWidths {
 }
 
 impl AllowedWidths {
-    /// The multiples of `step` from `min` to `max`, both included; `None` if there is none.
+    /// Returns the multiples of `step` from `min` to `max`, inclusive, or `None` if there are none.
     pub fn new(min: usize, max: usize, step: usize) -> Option<Self> {
         if step == 0 {
             return None;
@@ -42,32 +42,32 @@ impl AllowedWidths {
         (self.max - self.min) / self.step + 1
     }
 
-    /// Whether `width` is one of them.
+    /// Returns whether `width` is allowed.
     pub fn contains(&self, width: usize) -> bool {
         (self.min..=self.max).contains(&width) && width.is_multiple_of(self.step)
     }
 
-    /// Where a width that is one of them stands among them, from 0.
+    /// Returns the index of an allowed width, from 0.
     pub fn position(&self, width: usize) -> usize {
         (width - self.min) / self.step
     }
 
-    /// The width at a position, from 0; the largest one for positions past the end.
+    /// Returns the width at an index, from 0, or the largest one for an index past the end.
     pub fn at(&self, position: usize) -> usize {
         (self.min + position * self.step).min(self.max)
     }
 
-    /// The nearest of them; of two that are equally near, the larger.
+    /// Returns the nearest allowed width, the larger of two equally near ones.
     pub fn nearest(&self, width: usize) -> usize {
         ((width + self.step / 2) / self.step * self.step).clamp(self.min, self.max)
     }
 
-    /// The largest of them that is at most `width`; the smallest if all are larger.
+    /// Returns the largest allowed width that is at most `width`, or the smallest if all are larger.
     pub fn at_most(&self, width: usize) -> usize {
         (width / self.step * self.step).clamp(self.min, self.max)
     }
 
-    /// All of them, by increasing width.
+    /// Returns all allowed widths in increasing order.
     pub fn iter(&self) -> impl Iterator<Item = usize> + use<> {
         (self.min..=self.max).step_by(self.step)
     }

@@ -8,20 +8,20 @@ use tfnas_random::Stream;
 use crate::space::{Block, Space};
 use crate::widths::{WidthError, check_width};
 
-/// What one block chose.
+/// The choice of one block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Choice {
     /// Index of the operation in the space's list.
     pub operation: usize,
-    /// Channels of the depthwise convolution.
+    /// Number of channels of the depthwise convolution.
     pub width: usize,
 }
 
 /// The kept blocks of every group, at least one each, with their choices.
 ///
-/// Written as the plain lists. An architecture that was read with serde has not been checked against a space:
-/// [`check`](Architecture::check) does so.
+/// It serializes as nested lists. Deserializing does not validate it against a space: call
+/// [`check`](Architecture::check).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Architecture {
@@ -65,10 +65,10 @@ pub enum ArchitectureError {
 }
 
 impl Architecture {
-    /// Checks the choices of the kept blocks, `[group][block]`.
+    /// Validates the choices of the kept blocks, `[group][block]`.
     ///
     /// # Errors
-    /// [`ArchitectureError`] names the first thing in which they are no network of the space.
+    /// Returns [`ArchitectureError`] with the first choice that is not valid in the space.
     pub fn new(space: &Space, groups: Vec<Vec<Choice>>) -> Result<Self, ArchitectureError> {
         let architecture = Self { groups };
         architecture.check(space)?;
@@ -78,7 +78,7 @@ impl Architecture {
     /// Checks that this is a network of `space`.
     ///
     /// # Errors
-    /// As [`Architecture::new`].
+    /// Returns the errors of [`Architecture::new`].
     pub fn check(&self, space: &Space) -> Result<(), ArchitectureError> {
         if self.groups.len() != space.groups().len() {
             return Err(ArchitectureError::GroupCount { found: self.groups.len(), expected: space.groups().len() });
@@ -142,13 +142,13 @@ impl Architecture {
         self.groups.iter().map(Vec::len).sum()
     }
 
-    /// The kept blocks of `space`, in order, with their choices; `space` is the one that this is a network of.
+    /// Returns the kept blocks of `space`, in order, with their choices. The network must belong to `space`.
     pub fn choices<'a>(&'a self, space: &'a Space) -> impl Iterator<Item = (&'a Block, Choice)> + 'a {
         let groups = self.groups.iter().enumerate();
         groups.flat_map(|(group, choices)| space.blocks_of(group).iter().zip(choices.iter().copied()))
     }
 
-    /// The network block by block, one line each, for people.
+    /// Returns a description of the network for display, one line per block.
     pub fn describe<'a>(&'a self, space: &'a Space) -> Description<'a> {
         Description { architecture: self, space }
     }
@@ -166,7 +166,7 @@ impl Architecture {
     }
 }
 
-/// Prints an architecture block by block; made by [`Architecture::describe`].
+/// Displays an architecture block by block. Created by [`Architecture::describe`].
 pub struct Description<'a> {
     architecture: &'a Architecture,
     space: &'a Space,

@@ -17,7 +17,7 @@ pub struct BlockKey {
     pub input_size: usize,
     /// Input channels.
     pub in_channels: usize,
-    /// Squeeze-excite channels; 0 without squeeze-excite.
+    /// Number of squeeze-excite channels, 0 without squeeze-excite.
     pub se_channels: usize,
     /// Output channels.
     pub out_channels: usize,
@@ -45,7 +45,7 @@ impl fmt::Display for BlockKey {
     }
 }
 
-/// A text that is no key.
+/// The text is not a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "'{0}' is no key: it must read as MBInvertedResBlock_112_16_0_24_k3_s2_relu (input size, channels in, squeeze-excite, out, kernel, stride, activation)"
@@ -78,7 +78,7 @@ impl FromStr for BlockKey {
     }
 }
 
-/// A decimal number of at most six digits, without sign or leading zero.
+/// Parses a decimal number of at most six digits, without sign or leading zero.
 fn number(text: &str) -> Option<usize> {
     let plain = text.len() <= 6 && text.bytes().all(|byte| byte.is_ascii_digit());
     let canonical = text == "0" || !text.starts_with('0');

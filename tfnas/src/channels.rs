@@ -1,19 +1,18 @@
-//! Which channels an operation keeps when its width changes.
+//! Chooses the channels that an operation keeps when its width changes.
 
-/// The channels of largest L1 norm of a depthwise kernel at full width, in ascending order.
+/// Returns the channels with the largest L1 norm of a depthwise kernel at full width, in ascending order.
 ///
 /// * `depthwise`: `[E, 1, k, k]` f32, flattened; E is `max_width`.
-/// * `max_width`: channels of the full-width kernel.
-/// * `width`: how many channels to keep, at most `max_width`.
+/// * `max_width`: number of channels of the full-width kernel.
+/// * `width`: number of channels to keep, at most `max_width`.
 ///
-/// Of channels with equal norms the later ones are kept (which of them the original keeps, its sort leaves open); norms
-/// are summed in NumPy's order, so that nearly equal ones compare as they do there. A norm that is not a number counts as
-/// the largest.
+/// Of channels with equal norms the later ones are kept (the original's sort does not define which). Norms are summed
+/// in NumPy's order, so that nearly equal ones compare as in NumPy. A NaN norm counts as the largest.
 ///
 /// Source: the end of the main loop in the authors' `train_search.py`.
 ///
 /// # Panics
-/// If `depthwise` does not divide into `max_width` channels, or `width` is more than `max_width`.
+/// Panics if `depthwise` does not divide into `max_width` channels, or `width` is more than `max_width`.
 pub fn kept_channels(depthwise: &[f32], max_width: usize, width: usize) -> Vec<usize> {
     assert!(
         max_width > 0 && depthwise.len().is_multiple_of(max_width) && width <= max_width,
@@ -29,8 +28,8 @@ pub fn kept_channels(depthwise: &[f32], max_width: usize, width: usize) -> Vec<u
     kept
 }
 
-/// The sum of absolute values in f32, added in the order of NumPy's sum of up to 128 contiguous numbers: in sequence
-/// below 8, else in eight interleaved sums that are added pairwise, and then the remainder.
+/// Returns the sum of absolute values in f32, added in the order of NumPy's sum of up to 128 contiguous numbers: in
+/// sequence below 8, otherwise in eight interleaved sums that are added pairwise, and then the remainder.
 fn l1_norm(channel: &[f32]) -> f32 {
     const LANES: usize = 8;
     if channel.len() < LANES {

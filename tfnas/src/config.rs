@@ -1,8 +1,8 @@
 //! The original's `model.config`: a network written layer by layer, without reference to a space.
 //!
-//! The file is JSON with an indent of 4. What a network of this method cannot vary (groups, biases, batch norm, the
-//! order of operations) is in the file but not in [`ModelConfig`]: reading refuses other values, writing puts them
-//! back, so that a file of the original comes out as it went in, byte for byte.
+//! The file is JSON with an indent of 4. Properties that are constant in this method (groups, biases, batch norm, the
+//! order of operations) are in the file but not in [`ModelConfig`]. Reading rejects other values and writing restores
+//! them, so that a file of the original round-trips byte for byte.
 
 use crate::architecture::{Architecture, ArchitectureError};
 use crate::block_key::BlockKey;
@@ -32,9 +32,9 @@ pub struct ConvConfig {
 pub struct MbConvConfig {
     /// Input channels.
     pub in_channels: usize,
-    /// Channels of the depthwise convolution; as many as the input has where there is no expand convolution.
+    /// Number of channels of the depthwise convolution. Equal to the input channels if there is no expand convolution.
     pub mid_channels: usize,
-    /// Squeeze-excite channels; 0 without squeeze-excite.
+    /// Number of squeeze-excite channels, 0 without squeeze-excite.
     pub se_channels: usize,
     /// Output channels.
     pub out_channels: usize,
@@ -60,7 +60,7 @@ impl MbConvConfig {
         }
     }
 
-    /// Whether there is an expand convolution.
+    /// Returns whether there is an expand convolution.
     pub fn has_expansion(&self) -> bool {
         self.mid_channels > self.in_channels
     }
@@ -106,15 +106,15 @@ pub struct ModelConfig {
     pub groups: Vec<Vec<MbConvConfig>>,
     /// The 1x1 convolution before pooling.
     pub feature_mix: ConvConfig,
-    /// The layer that gives the logits.
+    /// The classifier, which computes the logits.
     pub classifier: LinearConfig,
 }
 
 impl ModelConfig {
-    /// Writes out a network of a space.
+    /// Converts a network of a space.
     ///
     /// # Errors
-    /// [`ArchitectureError`] if it is none of the space.
+    /// Returns [`ArchitectureError`] if the network does not belong to the space.
     pub fn from_architecture(
         space: &Space,
         architecture: &Architecture,
@@ -157,7 +157,7 @@ impl ModelConfig {
         })
     }
 
-    /// The number of blocks, second stem included: what drop-connect counts.
+    /// Returns the number of blocks, including the second stem, for drop-connect.
     pub fn block_count(&self) -> usize {
         1 + self.groups.iter().map(Vec::len).sum::<usize>()
     }

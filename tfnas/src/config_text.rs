@@ -10,13 +10,13 @@ use crate::definition::Activation;
 
 /// The longest text, in bytes.
 const MAX_BYTES: usize = 4 << 20;
-/// The most channels, features or classes.
+/// Maximum number of channels, features or classes.
 const MAX_CHANNELS: usize = 1 << 20;
 /// The largest kernel.
 const MAX_KERNEL: usize = 63;
-/// The most blocks.
+/// Maximum number of blocks.
 const MAX_BLOCKS: usize = 1024;
-/// The most parameters of a network: 40 GB in f32.
+/// Maximum number of parameters of a network: 40 GB in f32.
 const MAX_PARAMETERS: u64 = 10_000_000_000;
 
 const CONV_LAYER: &str = "ConvLayer";
@@ -24,7 +24,7 @@ const MB_LAYER: &str = "MBInvertedResBlock";
 const LINEAR_LAYER: &str = "LinearLayer";
 const OPS_ORDER: &str = "weight_bn_act";
 
-/// Why a text is no `model.config`.
+/// The reason why a text is not a valid `model.config`.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// More text than any network has.
@@ -46,7 +46,7 @@ pub enum ConfigError {
     Layer {
         /// Which one.
         layer: String,
-        /// What is wrong.
+        /// The problem.
         source: serde_json::Error,
     },
     /// A value that a layer of this method does not have.
@@ -56,9 +56,9 @@ pub enum ConfigError {
         layer: String,
         /// Which field.
         field: String,
-        /// What it is.
+        /// The value found.
         found: String,
-        /// What it may be.
+        /// The expected value.
         expected: String,
     },
     /// Layers that do not fit.
@@ -80,11 +80,11 @@ pub enum ConfigError {
 }
 
 impl ModelConfig {
-    /// Reads a `model.config`, of the published space or any other.
+    /// Parses a `model.config` of any space.
     ///
     /// # Errors
-    /// [`ConfigError`] names the layer and the field that are wrong: an absurd size, channels that do not fit, a kind
-    /// of layer that the method does not have.
+    /// Returns [`ConfigError`] with the layer and the field that are invalid: a size out of range, channels that do not
+    /// match, a layer that the method does not have.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         if text.len() > MAX_BYTES {
             return Err(ConfigError::TooLong);
@@ -238,7 +238,7 @@ fn take(layers: &mut Map<String, Value>, name: &'static str) -> Result<Value, Co
     layers.shift_remove(name).ok_or(ConfigError::Missing(name))
 }
 
-/// Reads `stage1`, `stage2`, …, which must be all that is left.
+/// Reads `stage1`, `stage2`, …, which must be the only remaining layers.
 fn groups(mut layers: Map<String, Value>) -> Result<Vec<Vec<MbConvConfig>>, ConfigError> {
     let mut groups = Vec::new();
     let mut count = 0;
@@ -335,7 +335,7 @@ fn check_kernel_and_stride(layer: &str, kernel: usize, stride: usize) -> Result<
     })
 }
 
-/// Checks what [`ModelConfig`] does not hold: written again from it, the layer must be what was read.
+/// Checks the properties that [`ModelConfig`] does not contain: serialized again, the layer must equal the input.
 fn fixed(name: &str, layer: &impl Serialize, written: &impl Serialize) -> Result<(), ConfigError> {
     let (layer, written) = (value(layer), value(written));
     let fields = written.as_object().into_iter().flatten();
@@ -352,7 +352,7 @@ fn fixed(name: &str, layer: &impl Serialize, written: &impl Serialize) -> Result
     Ok(())
 }
 
-/// Checks that every layer reads what the one before it gives.
+/// Checks that the input of every layer matches the output of the previous one.
 fn check_chain(config: &ModelConfig) -> Result<(), ConfigError> {
     let mut channels = IMAGE_CHANNELS;
     let mut link = |layer: String, inputs: usize, outputs: usize| {

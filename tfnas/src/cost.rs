@@ -1,8 +1,8 @@
-//! Parameters and FLOPs of a network, whole and layer by layer.
+//! Parameters and FLOPs of a network, in total and layer by layer.
 //!
-//! FLOPs are multiply-adds of one image, counted as the original counts them: convolutions and the linear layer, one
-//! more per output element where there is a bias, and the elements that the head's pooling reads; not batch norm,
-//! activations, squeeze-excite's pooling, or sums. Counts saturate at `u64::MAX`.
+//! FLOPs are multiply-adds of one image, counted like the original: convolutions and the linear layer, one more per
+//! output element if there is a bias, and the input elements of the head's pooling. Batch norm, activations,
+//! squeeze-excite's pooling and sums are not counted. Counts saturate at `u64::MAX`.
 //!
 //! Source: `calculate_FLOPs_in_M` in the authors' `tools/flops_benchmark.py`, `count_parameters_in_MB` in
 //! `tools/utils.py`.
@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::config::{ConvConfig, LinearConfig, MbConvConfig, ModelConfig};
 use crate::space::halved;
 
-/// What one layer costs.
+/// The cost of one layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LayerCost {
     /// The original's name of the layer, as `stage1.block2`.
@@ -81,7 +81,7 @@ struct Cost {
 }
 
 impl Cost {
-    /// A convolution's or linear layer's weights, each used once per output position, and biases, likewise.
+    /// Returns the cost of a convolution or linear layer. Each weight and bias is used once per output position.
     fn of(weights: u64, biases: usize, positions: u64) -> Self {
         let parameters = weights.saturating_add(biases as u64);
         Self { parameters, flops: parameters.saturating_mul(positions) }
@@ -94,7 +94,7 @@ impl Cost {
         }
     }
 
-    /// With a batch norm over so many channels.
+    /// Adds a batch norm over this number of channels.
     fn normalized(self, channels: usize) -> Self {
         Self { parameters: self.parameters.saturating_add(product(&[2, channels])), ..self }
     }

@@ -6,27 +6,27 @@ const MAX_WIDTH: usize = 1 << 20;
 /// A width and its latency.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Knot {
-    /// Channels of the depthwise convolution.
+    /// Number of channels of the depthwise convolution.
     pub width: usize,
     /// Latency in milliseconds.
     pub ms: f64,
 }
 
-/// Latency over width, known at knots.
+/// Latency as a function of the width, defined by knots.
 ///
-/// * Between two knots: the straight line through them, computed as `(width - left) * slope + ms_left`.
-/// * Below the first knot: the straight line through the first and the last one, computed from the last as
-///   `ms_last - (last - width) * slope`. It may become zero or negative, and no search uses it.
+/// * Between two knots: linear interpolation, computed as `(width - left) * slope + ms_left`.
+/// * Below the first knot: the line through the first and the last knot, computed from the last as `ms_last - (last -
+///   width) * slope`. It may be zero or negative, and no search uses it.
 /// * Above the last knot: unknown.
 ///
-/// In just this arithmetic, a knot every 8 channels from the input channels on gives every one of the 36,480 entries
-/// of either published table to the last bit.
+/// With exactly this arithmetic, knots every 8 channels from the input channels on reproduce each of the 36,480 entries
+/// of both published tables to the last bit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LatencyCurve {
     knots: Vec<Knot>,
 }
 
-/// Why knots are no curve.
+/// The reason why knots are not a valid curve.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CurveError {
     /// Too few knots for a line.
@@ -49,7 +49,7 @@ pub enum CurveError {
         /// The width.
         width: usize,
     },
-    /// A latency that is no number.
+    /// A latency is not finite.
     #[error("width {width}: the latency is not a finite number")]
     NotFinite {
         /// The width.
@@ -58,10 +58,10 @@ pub enum CurveError {
 }
 
 impl LatencyCurve {
-    /// Checks knots: two or more, widths increasing, latencies finite.
+    /// Validates knots: two or more, with increasing widths and finite latencies.
     ///
     /// # Errors
-    /// [`CurveError`] names the first knot that is wrong.
+    /// Returns [`CurveError`] with the first invalid knot.
     pub fn new(knots: Vec<Knot>) -> Result<Self, CurveError> {
         if knots.len() < 2 {
             return Err(CurveError::TooFew { count: knots.len() });
@@ -97,7 +97,7 @@ impl LatencyCurve {
         self.last().width
     }
 
-    /// Latency at a width, in milliseconds; `None` for 0 and above the last knot.
+    /// Returns the latency at a width in milliseconds, or `None` for 0 and above the last knot.
     pub fn ms(&self, width: usize) -> Option<f64> {
         if width == 0 || width > self.last_width() {
             return None;
@@ -128,9 +128,9 @@ fn slope(left: Knot, right: Knot) -> f64 {
     (right.ms - left.ms) / (right.width - left.width) as f64
 }
 
-/// The non-decreasing sequence nearest to `values` in the sum of squares (pool-adjacent-violators).
+/// Returns the non-decreasing sequence nearest to `values` in the sum of squares (pool-adjacent-violators).
 ///
-/// What a wider block costs less, a measurement got wrong: this evens such pairs out before they become knots.
+/// A wider block that appears faster is a measurement error. This removes such errors before the values become knots.
 pub fn monotone(values: &[f64]) -> Vec<f64> {
     let mut pools: Vec<(f64, usize)> = Vec::with_capacity(values.len());
     for &value in values {

@@ -1,7 +1,7 @@
-//! A search space as its author writes it: plain data, not yet checked.
+//! A search space as written by its author: plain data, not validated.
 //!
-//! [`Space::new`](crate::Space::new) checks a [`SpaceDefinition`] and works out what follows from it; only checked
-//! spaces go further.
+//! [`Space::new`](crate::Space::new) validates a [`SpaceDefinition`] and derives the rest. All other functions take a
+//! validated space.
 
 use std::fmt;
 use std::str::FromStr;
@@ -52,9 +52,9 @@ pub struct Operation {
     pub kernel: usize,
     /// The width it starts with, as a multiple of the block's input channels.
     pub expand: usize,
-    /// The largest width, as a multiple of the block's input channels; the smallest is half of it.
+    /// The largest width, as a multiple of the block's input channels. The smallest is half of it.
     pub max_expand: usize,
-    /// Squeeze-excite channels as a multiple of the block's input channels; 0 leaves squeeze-excite out.
+    /// Squeeze-excite channels as a multiple of the block's input channels. 0 disables squeeze-excite.
     #[serde(default)]
     pub se_expand: usize,
 }
@@ -67,15 +67,15 @@ impl Operation {
     }
 }
 
-/// A group of blocks: the first changes channels and stride, the others keep them.
+/// A group of blocks. The first one changes channels and stride, the others keep them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Group {
     /// Output channels of every block of the group.
     pub channels: usize,
-    /// The most blocks that the search may keep; it keeps at least one.
+    /// Maximum number of blocks that the search keeps. It keeps at least one.
     pub blocks: usize,
-    /// Stride of the first block, 1 or 2; the others have stride 1.
+    /// Stride of the first block, 1 or 2. The others have stride 1.
     pub stride: usize,
     /// Activation of its blocks.
     pub activation: Activation,
@@ -99,7 +99,7 @@ pub struct FirstStem {
 pub struct SecondStem {
     /// Output channels.
     pub channels: usize,
-    /// Squeeze-excite channels; 0 leaves squeeze-excite out.
+    /// Number of squeeze-excite channels. 0 disables squeeze-excite.
     #[serde(default)]
     pub se_channels: usize,
     /// Activation.
@@ -122,20 +122,20 @@ pub struct FeatureMix {
 pub struct SpaceDefinition {
     /// Side of the square input image, in pixels.
     pub resolution: usize,
-    /// Number of classes; left out, it is the number of classes of the data.
+    /// Number of classes. By default the number of classes of the data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<usize>,
     /// The first convolution.
     pub first_stem: FirstStem,
     /// The fixed block after it.
     pub second_stem: SecondStem,
-    /// What every block chooses from, in order.
+    /// The candidate operations of every block, in order.
     pub operations: Vec<Operation>,
     /// The block groups, in order.
     pub groups: Vec<Group>,
     /// The 1x1 convolution before pooling.
     pub feature_mix: FeatureMix,
-    /// Widths are multiples of this, 1 to 64; hardware likes multiples of 8.
+    /// Widths are multiples of this step, 1 to 64. Hardware prefers multiples of 8.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub width_step: usize,
 }

@@ -1,8 +1,9 @@
-//! Elasticity-scaling: fitting the widths of a parsed architecture to a target latency.
+//! Elasticity-scaling: fits the widths of a parsed architecture to a target latency.
 //!
-//! Over the target, all widths shrink together until the latency has come down to it, then the later groups grow again
-//! into what is left: groups 2 to 6, 3 to 6, and so on. Under the target, all grow first. A width moves in proportion
-//! to its size, in multiples of the space's step, and stays between half its operation's maximum and the maximum.
+//! Above the target, all widths shrink together until the latency is below it. Then the later groups grow again into
+//! the remaining latency: groups 2 to 6, 3 to 6, and so on. Below the target, all grow first. A width changes in
+//! proportion to its size, in multiples of the space's step, and stays between half of its operation's maximum and the
+//! maximum.
 
 use serde::Serialize;
 
@@ -20,7 +21,7 @@ pub enum Branch {
     Shrink,
     /// The architecture was faster than the target.
     Expand,
-    /// The architecture met the target exactly; nothing was changed.
+    /// The architecture met the target exactly. Nothing was changed.
     None,
 }
 
@@ -31,8 +32,8 @@ pub struct Refit {
     pub branch: Branch,
     /// Latency before, in milliseconds.
     pub before_ms: f64,
-    /// Latency after, in milliseconds: at most the target, unless these blocks and operations exceed it at their
-    /// smallest widths.
+    /// Latency after scaling, in milliseconds: at most the target, unless these blocks and operations exceed it at
+    /// their smallest widths.
     pub after_ms: f64,
     /// The same blocks and operations with the new widths.
     pub architecture: Architecture,
@@ -41,26 +42,26 @@ pub struct Refit {
 /// Why widths cannot be refitted.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum RefitError {
-    /// A target that is no time.
+    /// The target is not a positive time.
     #[error("the target latency is {target_ms} ms: it must be positive")]
     Target {
-        /// What it is.
+        /// The target.
         target_ms: f64,
     },
-    /// What the table does not know.
+    /// The table does not cover the architecture.
     #[error(transparent)]
     Table(#[from] TableError),
 }
 
 /// Fits the widths of `architecture` to `target_ms` milliseconds.
 ///
-/// Widths, and the order in which latencies are added, are those of the original to the last bit.
+/// Widths, and the order in which latencies are added, equal the original's to the last bit.
 ///
 /// Source: the main loop and `fit_mc_num_by_latency` in the authors' `train_search.py`.
 ///
 /// # Errors
-/// [`RefitError::Target`], or [`RefitError::Table`] if the architecture is none of the space or the table does not
-/// know a block of it at every width.
+/// Returns [`RefitError::Target`] for an invalid target, and [`RefitError::Table`] if the architecture does not belong
+/// to the space or the table does not cover one of its blocks at every width.
 pub fn refit(
     space: &Space,
     architecture: &Architecture,
@@ -96,7 +97,7 @@ pub fn refit(
     })
 }
 
-/// What does not change while widths move, and the widths.
+/// The fixed choices of the blocks and the current widths.
 struct Fit<'a> {
     base_ms: f64,
     target_ms: f64,
@@ -138,7 +139,7 @@ impl<'a> Fit<'a> {
         })
     }
 
-    /// Narrows all blocks until the latency is below the target, or all are at a bound; keeps the last widths.
+    /// Narrows all blocks until the latency is below the target or all widths are at a bound. Keeps the last widths.
     fn shrink(&mut self) {
         let steps = self.steps(0);
         let mut inside = true;
@@ -149,8 +150,8 @@ impl<'a> Fit<'a> {
         }
     }
 
-    /// Widens the blocks from `group` on until the latency is above the target, or all are at a bound; keeps the
-    /// widths before the last step, whichever of the two ended it.
+    /// Widens the blocks from `group` on until the latency is above the target or all widths are at a bound. Keeps the
+    /// widths before the last step in both cases.
     fn grow_from(&mut self, group: usize) {
         let first = self.blocks.partition_point(|block| block.group < group);
         let steps = self.steps(first);

@@ -1,9 +1,9 @@
-//! Fitting a network to a target latency that is always met.
+//! Fits a network to a target latency that is always met.
 //!
-//! Elasticity-scaling ([`refit`]) moves all widths together, so it ends a step away from the
-//! target, and above the target where operations and depth exceed it at their smallest widths. [`fit_exactly`] closes
-//! both gaps: it changes operations and depth until the network can meet the target, scales the widths as published, and
-//! then moves one width, a pair of widths, or all of them until the latency lies at most [`TOLERANCE`] below the target.
+//! Elasticity-scaling ([`refit`]) changes all widths together, so it ends a step away from the target, and above the
+//! target if operations and depth exceed it at their smallest widths. [`fit_exactly`] closes both gaps: it changes
+//! operations and depth until the network can meet the target, scales the widths as published, and then changes one
+//! width, a pair of widths, or all of them until the latency is at most [`TOLERANCE`] below the target.
 
 mod change;
 mod give_way;
@@ -19,10 +19,10 @@ use crate::table::{LatencyTable, TableError};
 use give_way::GiveWay;
 use stairs::Staircases;
 
-/// How far below the target a fitted network may be where its widths can be adjusted, as a share of the target.
+/// How far below the target a fitted network may be if its widths can be adjusted, as a share of the target.
 pub const TOLERANCE: f64 = 1e-3;
 
-/// What a search prefers, to choose what gives way.
+/// The architecture parameters of a search, which determine the choices to change first.
 #[derive(Clone, Copy, Debug)]
 pub struct Preferences<'a> {
     /// Log-probabilities of the operations, `[block][K]`.
@@ -38,19 +38,19 @@ pub struct ExactFit {
     pub architecture: Architecture,
     /// Latency before, in milliseconds.
     pub before_ms: f64,
-    /// Latency after, in milliseconds; at most the target.
+    /// Latency after fitting, in milliseconds. At most the target.
     pub after_ms: f64,
-    /// The operations and depths that were changed, in the order of the blocks; empty where widths sufficed.
+    /// The changed operations and depths, in the order of the blocks. Empty if changing widths was enough.
     pub changes: Vec<Change>,
 }
 
 /// Why a network cannot be fitted.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ExactFitError {
-    /// A target that is no time.
+    /// The target is not a positive time.
     #[error("the target latency is {target_ms} ms: it must be positive")]
     Target {
-        /// What it is.
+        /// The target.
         target_ms: f64,
     },
     /// No network of the space is so fast.
@@ -66,29 +66,31 @@ pub enum ExactFitError {
     /// Preferences of another space, or that are not finite.
     #[error(transparent)]
     Preferences(#[from] ParseError),
-    /// An architecture of another space, or what the table does not know.
+    /// The architecture belongs to another space, or the table does not cover it.
     #[error(transparent)]
     Table(#[from] TableError),
 }
 
-/// Fits `architecture` to `target_ms` milliseconds: at most the target, and at most [`TOLERANCE`] below it wherever
-/// widths can be adjusted so. A network that is faster than the target at its largest widths ends at these.
+/// Fits `architecture` to `target_ms` milliseconds: at most the target, and at most [`TOLERANCE`] below it if the
+/// widths can be adjusted that finely. A network that is faster than the target at its largest widths gets its largest
+/// widths.
 ///
-/// * Operations and depth stay as they are if some widths of them meet the target. Otherwise they are changed one at a
-///   time until this is so: an operation of a kept block to a faster one, or a group to fewer blocks; first the change
-///   that loses the least log-probability per millisecond that it saves at the smallest latencies. Without
-///   `preferences` all choices are equally probable: then the change comes first that alone suffices and saves the
-///   least beyond, or else the one that saves the most, so that as little as possible is changed.
-/// * A width is not used where a larger one is at least as fast, as measured curves need not grow with the width.
+/// * Operations and depth do not change if some of their widths meet the target. Otherwise they are changed one at a
+///   time until some do: an operation of a kept block to a faster one, or a group to fewer blocks. The change that
+///   loses the least log-probability per millisecond saved at the smallest latencies comes first. Without `preferences`
+///   all choices are equally probable: then the change comes first that suffices alone and saves the least beyond,
+///   otherwise the one that saves the most, so that as little as possible is changed.
+/// * A width is not used if a larger one is at least as fast: measured curves can decrease with the width.
 /// * A network that is near enough keeps its widths. Otherwise elasticity-scaling comes first, from the current widths
-///   (a changed operation starts at its initial width). Then,
-///   until the tolerance is met: the move of one width that closes most of the gap; the mildest pair of moves that
-///   closes it, or the pair that closes most of it; the best combination of all widths.
+///   (a changed operation starts at its initial width). Then, until the tolerance is met: the change of one width that
+///   closes most of the gap; the smallest pair of changes that closes it, or the pair that closes most of it; the best
+///   combination of all widths.
 ///
-/// The result depends on the arguments alone.
+/// The result depends only on the arguments.
 ///
 /// # Errors
-/// [`ExactFitError`]. Every target that [`LatencyTable::reachable_ms`] contains is met.
+/// Returns [`ExactFitError`] if the target is invalid or unreachable, or the table does not cover the architecture.
+/// Every target that [`LatencyTable::reachable_ms`] contains is met.
 pub fn fit_exactly(
     space: &Space,
     architecture: &Architecture,

@@ -1,11 +1,11 @@
-//! The TF-NAS method without tensors: everything of it that can be said with plain numbers.
+//! The TF-NAS method without tensors: spaces, architectures, latency tables and fitting, on plain numbers.
 //!
-//! # The pieces
+//! # Modules
 //!
-//! * [`definition`], [`space`]: a search space as written, and checked; the shipped ones are
+//! * [`definition`], [`space`]: a search space as written, and validated; the shipped ones are
 //!   [`Space::imagenet`], [`Space::cifar`] and [`Space::small`].
 //! * [`allowed_widths`], [`widths`], [`architecture`]: which widths there are; the current width of every operation; one network of a space.
-//! * [`parse`]: from architecture parameters to the architecture that they prefer.
+//! * [`parse`]: converts architecture parameters to the most probable architecture.
 //! * [`elasticity`], [`channels`]: fitting widths to a target latency, and the channels that are kept.
 //! * [`exact_fit`]: widths, and where they do not suffice operations and depth, fitted until the target is met.
 //! * [`block_key`], [`curve`], [`table`]: latency by block and width, in milliseconds, with its text form
@@ -13,7 +13,7 @@
 //! * [`random_architecture`]: random networks of a given latency, to compare with.
 //! * [`config`], [`config_text`]: the original's `model.config`; [`space_match`]: which network of a space it is;
 //!   [`state_shapes`]: the tensors of the network.
-//! * [`normalization`]: mean and standard deviation of the images' colours.
+//! * [`normalization`]: mean and standard deviation of the images' colors.
 //! * [`cost`], [`schedule`]: parameters and FLOPs; learning rates, temperature, drop-connect rates.
 //!
 //! Files of PyTorch, among them the original's tables and checkpoints, are read and written by `tfnas-pytorch-files`.

@@ -11,13 +11,13 @@ use crate::table::LatencyTable;
 /// How many random architectures are tried.
 const ATTEMPTS: usize = 10_000;
 
-/// Why there is no random architecture of a latency.
+/// The reason why no random architecture of a latency was found.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum RandomArchitectureError {
-    /// A tolerance that is no time.
+    /// The tolerance is not a positive time.
     #[error("the tolerance is {tolerance_ms} ms: it must be a number of milliseconds, not negative")]
     Tolerance {
-        /// What it is.
+        /// The tolerance.
         tolerance_ms: f64,
     },
     /// None of many random architectures could be fitted.
@@ -30,23 +30,24 @@ pub enum RandomArchitectureError {
         /// How far below it was allowed.
         tolerance_ms: f64,
     },
-    /// The target, or the table, is wrong.
+    /// The target or the table is invalid.
     #[error(transparent)]
     Refit(#[from] RefitError),
-    /// Likewise, in a space whose widths go in steps.
+    /// The target or the table is invalid, in a space with a width step.
     #[error(transparent)]
     Fit(#[from] ExactFitError),
 }
 
 impl Architecture {
-    /// A random architecture whose latency is at most `target_ms` and at least `target_ms - tolerance_ms`
+    /// Returns a random architecture with a latency of at most `target_ms` and at least `target_ms - tolerance_ms`
     /// milliseconds.
     ///
-    /// Depths and operations are uniformly random; the widths begin at their initial values and are fitted by
-    /// elasticity-scaling, as a search fits them; where widths go in steps, one by one after it. What cannot be fitted is drawn again.
+    /// Depths and operations are uniformly random. The widths start at their initial values and are fitted by
+    /// elasticity-scaling like in a search; in a space with a width step, they are then fitted one by one. An
+    /// architecture that cannot be fitted is drawn again.
     ///
     /// # Errors
-    /// [`RandomArchitectureError`].
+    /// Returns [`RandomArchitectureError`] if the target or the tolerance is invalid, or no architecture can be fitted.
     pub fn random_near(
         space: &Space,
         table: &LatencyTable,
@@ -65,7 +66,7 @@ impl Architecture {
                 let fitted = refit(space, &drawn, table, target_ms)?;
                 (fitted.architecture, fitted.after_ms)
             } else {
-                // Steps of all widths at once are too coarse to come near a target.
+                // Scaling all widths at once is too coarse to come near a target.
                 match fit_exactly(space, &drawn, table, target_ms, None) {
                     Ok(fitted) if fitted.changes.is_empty() => (fitted.architecture, fitted.after_ms),
                     Ok(_) | Err(ExactFitError::Unreachable { .. }) => continue,

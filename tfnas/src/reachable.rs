@@ -15,24 +15,25 @@ pub struct Reachable {
     pub max_ms: f64,
     /// A network that no other of the space beats.
     pub fastest: Architecture,
-    /// A network than which none of the space is slower.
+    /// The slowest network of the space.
     pub slowest: Architecture,
 }
 
-/// What one block does at its best.
+/// The extreme latency of one block.
 struct Extreme {
     ms: f64,
     choice: Choice,
 }
 
 impl LatencyTable {
-    /// The smallest and the largest latency of any network of a space: any depths, operations and widths.
+    /// Returns the smallest and the largest latency of any network of a space, over all depths, operations and widths.
     ///
-    /// Blocks add up and their choices are independent, so the extremes of the blocks give those of the space. A table
-    /// need not grow with the width: all knots count. A block may even have a negative latency: all depths count.
+    /// Blocks add up and their choices are independent, so the extremes of the blocks determine those of the space. A
+    /// table may decrease with the width, so all knots are considered. A block may even have a negative latency, so all
+    /// depths are considered.
     ///
     /// # Errors
-    /// As [`check_covers`](LatencyTable::check_covers).
+    /// Returns the errors of [`check_covers`](LatencyTable::check_covers).
     pub fn reachable_ms(&self, space: &Space) -> Result<Reachable, TableError> {
         self.check_covers(space)?;
         let fastest = self.extreme(space, |ms, best| ms < best)?;
@@ -87,7 +88,7 @@ impl LatencyTable {
     }
 }
 
-/// The widths at which a curve may be at its least or most over `allowed`: its ends, and the neighbors of every knot.
+/// Returns the widths at which a curve can be extreme over `allowed`: its ends, and the neighbors of every knot.
 pub(crate) fn corners(curve: &LatencyCurve, allowed: AllowedWidths) -> impl Iterator<Item = usize> + use<'_> {
     let inside = curve
         .knots()

@@ -1,7 +1,7 @@
-//! What changes from epoch to epoch: learning rates and the temperature. Epochs count from 0.
+//! Schedules by epoch: learning rates, temperature and drop-connect rates. Epochs count from 0.
 //!
-//! The original asks PyTorch's scheduler for its rate outside of a step, which gives other values in every version of
-//! PyTorch; these are the plain formulas that it means.
+//! The original reads its rate from PyTorch's scheduler outside of a step, which gives different values in different
+//! versions of PyTorch. These are the plain formulas.
 
 /// The cosine schedule: from `base` in epoch 0 towards 0 after the last of `epochs`.
 ///
@@ -11,9 +11,9 @@ pub fn cosine(base: f64, epoch: usize, epochs: usize) -> f64 {
     base * (1.0 + progress.cos()) / 2.0
 }
 
-/// The cosine schedule, with its first `warm_up` epochs scaled by `(epoch + 1) / warm_up`.
+/// Returns the cosine schedule, with the first `warm_up` epochs scaled by `(epoch + 1) / warm_up`.
 ///
-/// The published training warms up for 5 epochs where the batch is larger than 256, and not at all otherwise.
+/// The published training warms up for 5 epochs if the batch is larger than 256, and not at all otherwise.
 ///
 /// Source: the main loop of the authors' `train_eval.py`.
 pub fn cosine_with_warm_up(base: f64, epoch: usize, epochs: usize, warm_up: usize) -> f64 {
@@ -29,11 +29,11 @@ pub fn temperature(initial: f64, decay: f64, warm_up: usize, epoch: usize) -> f6
     (warm_up..epoch).fold(initial, |temperature, _| temperature * decay)
 }
 
-/// The share of samples that skip each block: second stem first, growing linearly to `rate` at the last block.
+/// Returns the share of samples that skip each block: second stem first, growing linearly to `rate` at the last block.
 ///
-/// * `kept_blocks`: blocks after the second stem; the result has one entry more.
+/// * `kept_blocks`: number of blocks after the second stem. The result has one more entry.
 ///
-/// Only blocks with a residual use theirs.
+/// Only blocks with a residual connection use their rate.
 ///
 /// Source: `Network._make_stage` in the authors' `models/model_eval.py`.
 pub fn drop_connect_rates(rate: f64, kept_blocks: usize) -> Vec<f64> {

@@ -1,4 +1,4 @@
-//! The search space: what every network of it has in common, and what each block may choose.
+//! The search space: the common parts of its networks, and the choices of each block.
 //!
 //! The paper's *stages* are called block groups here, because a stage is a stage of the pipeline: group `g` (from 0) is
 //! the original's `stage{g+1}`, block `b` of it (from 0) is `block{b+1}`.
@@ -10,10 +10,10 @@ use crate::block_key::BlockKey;
 use crate::definition::{Activation, Group, Operation, SpaceDefinition};
 use crate::space_check::{SpaceError, check};
 
-/// A checked search space.
+/// A validated search space.
 ///
-/// Whatever a space promises was checked once, in [`Space::new`]: sizes are positive and bounded, every width an
-/// operation may have is larger than its block's input channels (so that every block has its expand convolution).
+/// [`Space::new`] guarantees that sizes are positive and bounded, and that every allowed width of an operation is
+/// larger than its block's input channels (so that every block has its expand convolution).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Space {
     definition: SpaceDefinition,
@@ -23,10 +23,10 @@ pub struct Space {
 }
 
 impl Space {
-    /// Checks a definition.
+    /// Validates a definition.
     ///
     /// # Errors
-    /// [`SpaceError`] names the first field that is wrong, and what it may be.
+    /// Returns [`SpaceError`] with the first invalid field and its valid values.
     pub fn new(definition: SpaceDefinition) -> Result<Self, SpaceError> {
         check(&definition)?;
         let mut blocks = Vec::new();
@@ -54,7 +54,7 @@ impl Space {
         Ok(Self { definition, blocks, starts })
     }
 
-    /// What the space was made from.
+    /// Returns the definition of the space.
     pub fn definition(&self) -> &SpaceDefinition {
         &self.definition
     }
@@ -74,7 +74,7 @@ impl Space {
         &self.blocks
     }
 
-    /// The blocks of one group, in order; empty when there is no such group.
+    /// Returns the blocks of one group, in order. Empty if there is no such group.
     pub fn blocks_of(&self, group: usize) -> &[Block] {
         match (self.starts.get(group), self.starts.get(group + 1)) {
             (Some(&start), Some(&end)) => &self.blocks[start..end],
@@ -82,12 +82,12 @@ impl Space {
         }
     }
 
-    /// Where a block stands among all blocks, for a group and an index that exist.
+    /// Returns the index of a block among all blocks, given an existing group and index.
     pub fn position(&self, group: usize, index: usize) -> usize {
         self.starts[group] + index
     }
 
-    /// The rows that a latency table must have for this space, each once, in the order of the blocks.
+    /// Returns the rows that a latency table must have for this space, without duplicates, in the order of the blocks.
     pub fn needed_rows(&self) -> Vec<NeededRow> {
         let mut rows: Vec<NeededRow> = Vec::new();
         let mut places: HashMap<BlockKey, usize> = HashMap::new();

@@ -1,4 +1,4 @@
-//! What makes a definition a space: every rule, and the error that names the field which breaks it.
+//! Validation of space definitions. Errors name the invalid field.
 
 use std::ops::RangeInclusive;
 
@@ -7,28 +7,28 @@ use crate::space::{allowed_widths, halved};
 
 /// The largest input image, in pixels a side.
 const MAX_RESOLUTION: usize = 2048;
-/// The most channels between blocks, in the stems and in the feature mix.
+/// Maximum number of channels between blocks, in the stems and in the feature mix.
 const MAX_CHANNELS: usize = 8192;
-/// The most classes.
+/// Maximum number of classes.
 const MAX_CLASSES: usize = 1_000_000;
-/// The largest depthwise kernel.
+/// Maximum size of a depthwise kernel.
 const MAX_KERNEL: usize = 15;
 /// The largest expansion.
 const MAX_EXPAND: usize = 32;
 /// The smallest `max_expand`: half of it must leave more channels than the input has, or the block would lose its
 /// expand convolution, and with it a part of its weights, while the search runs.
 const MIN_MAX_EXPAND: usize = 3;
-/// The most operations, groups, and blocks of one group.
+/// Maximum number of operations, groups, and blocks of one group.
 const MAX_COUNT: usize = 64;
 /// The largest step between widths.
 const MAX_WIDTH_STEP: usize = 64;
-/// The most weights of a supernet: 4 GB in f32.
+/// Maximum number of weights of a supernet: 4 GB in f32.
 const MAX_SUPERNET_WEIGHTS: u64 = 1_000_000_000;
 
-/// Why a definition is no search space.
+/// The reason why a definition is not a valid search space.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpaceError {
-    /// A number outside what it may be.
+    /// A number is out of range.
     #[error("{field} is {value}: it must be {min} to {max}")]
     OutOfRange {
         /// Path of the field, as `groups[2].channels`.

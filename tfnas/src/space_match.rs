@@ -6,23 +6,23 @@ use crate::architecture::{Architecture, Choice};
 use crate::config::{MbConvConfig, ModelConfig};
 use crate::space::{Block, Space};
 
-/// In what a network is none of a space.
+/// The first difference between a network and a space.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place} has {found}, in this space {expected}: the network is one of another space")]
 pub struct SpaceMismatch {
     /// The part of the network.
     pub place: String,
-    /// What it has there.
+    /// The value in the network.
     pub found: String,
-    /// What a network of the space has there.
+    /// The value in a network of the space.
     pub expected: String,
 }
 
 impl Architecture {
-    /// The architecture that a network of a space has. The number of classes is free.
+    /// Returns the architecture of a configuration in a space. The number of classes may differ.
     ///
     /// # Errors
-    /// [`SpaceMismatch`] with the first part that no network of the space has.
+    /// Returns [`SpaceMismatch`] with the first part that no network of the space has.
     pub fn of_config(space: &Space, config: &ModelConfig) -> Result<Self, SpaceMismatch> {
         same("the network", "stages", config.groups.len(), space.groups().len())?;
         let mut groups = Vec::with_capacity(config.groups.len());

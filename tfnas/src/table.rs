@@ -1,4 +1,4 @@
-//! The latency table of one device: what a block of a given shape and width costs, in milliseconds.
+//! The latency table of one device: the latency of a block of a given shape and width, in milliseconds.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,9 +12,9 @@ use crate::curve::LatencyCurve;
 use crate::space::{Space, halved};
 use crate::widths::Widths;
 
-/// The most entries (widths from 1 to the last knot, over all keys) of a table.
+/// Maximum number of entries (widths from 1 to the last knot, over all keys) of a table.
 const MAX_ENTRIES: usize = 4_000_000;
-/// How many things an error about many of them names.
+/// Maximum number of items named in an error.
 const NAMED: usize = 3;
 
 /// Where a table comes from.
@@ -30,15 +30,15 @@ pub struct TableHeader {
     pub threads: Option<usize>,
     /// The framework that ran the blocks.
     pub framework: Option<String>,
-    /// Who measured, or what the table was imported from.
+    /// The source of the measurements or of the imported table.
     pub source: Option<String>,
-    /// Terms under which the numbers may be used.
+    /// The license of the numbers.
     pub licence: Option<String>,
-    /// How far its sums were from whole networks.
+    /// The error of its sums compared with whole networks.
     pub check: Option<TableCheck>,
 }
 
-/// How far the sums of a table were from whole networks, measured together with it; errors are shares of 1.
+/// The error of a table's sums compared with whole networks measured together with it. Errors are fractions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TableCheck {
     /// How many networks.
@@ -47,7 +47,7 @@ pub struct TableCheck {
     pub mean_error: f64,
     /// 95 % of the networks are within this error.
     pub p95_error: f64,
-    /// The mean error of the measurement itself, where it is known.
+    /// The mean error of the measurement itself, if known.
     pub noise_floor: Option<f64>,
 }
 
@@ -83,7 +83,7 @@ impl FromStr for TableCheck {
 }
 
 impl TableHeader {
-    /// What is known of the table beside its name, in the order of the text form.
+    /// Returns the fields beside the name, in the order of the text form.
     pub fn details(&self) -> [(&'static str, Option<String>); 7] {
         let number = |value: Option<usize>| value.map(|value| value.to_string());
         [
@@ -106,11 +106,11 @@ pub struct LatencyTable {
     header: TableHeader,
     base_ms: f64,
     curves: Vec<(BlockKey, LatencyCurve)>,
-    /// Where each key is in `curves`, which keep the order in which they came.
+    /// The index of each key in `curves`, which keep their original order.
     index: HashMap<BlockKey, usize>,
 }
 
-/// Why a table cannot be made or cannot answer.
+/// The reason why a table is invalid or cannot return a latency.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TableError {
     /// A header entry that would not survive being written as one line.
@@ -119,13 +119,13 @@ pub enum TableError {
         /// Name of the entry.
         field: &'static str,
     },
-    /// A base latency that is no time.
+    /// The base latency is not a valid time.
     #[error("base_ms is {base_ms}: it must be a finite number of milliseconds, not negative")]
     Base {
-        /// What it is.
+        /// The base latency.
         base_ms: f64,
     },
-    /// The same key twice.
+    /// A key occurs twice.
     #[error("the key {key} comes twice")]
     DuplicateKey {
         /// The key.
@@ -156,7 +156,7 @@ pub enum TableError {
         .missing.len(), first(.missing)
     )]
     Incomplete {
-        /// What is missing, each with the widths that are needed.
+        /// The missing rows, each with the needed widths.
         missing: Vec<String>,
         /// Number of keys that the space needs.
         needed: usize,
@@ -173,11 +173,11 @@ pub struct Suspicious {
     pub key: BlockKey,
     /// Their widths.
     pub widths: RangeInclusive<usize>,
-    /// What is wrong with them.
+    /// The problem.
     pub problem: Problem,
 }
 
-/// What is wrong with an entry of a table.
+/// A problem of a table entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
     /// Zero or negative.
@@ -187,10 +187,11 @@ pub enum Problem {
 }
 
 impl LatencyTable {
-    /// A table from its parts, keys in the order in which they are to be written.
+    /// Creates a table from its parts. Keys keep their order.
     ///
     /// # Errors
-    /// [`TableError::Header`], [`TableError::Base`], [`TableError::DuplicateKey`], [`TableError::TooLarge`].
+    /// Returns [`TableError::Header`], [`TableError::Base`], [`TableError::DuplicateKey`] or [`TableError::TooLarge`]
+    /// for an invalid part.
     pub fn new(header: TableHeader, base_ms: f64, curves: Vec<(BlockKey, LatencyCurve)>) -> Result<Self, TableError> {
         header.check()?;
         if !base_ms.is_finite() || base_ms < 0.0 {
@@ -225,10 +226,10 @@ impl LatencyTable {
         &self.curves
     }
 
-    /// The row of one key.
+    /// Returns the row of a key.
     ///
     /// # Errors
-    /// [`TableError::MissingKey`].
+    /// Returns [`TableError::MissingKey`] if the table has no such row.
     pub fn curve(&self, key: &BlockKey) -> Result<&LatencyCurve, TableError> {
         match self.index.get(key) {
             Some(&position) => Ok(&self.curves[position].1),
@@ -236,26 +237,27 @@ impl LatencyTable {
         }
     }
 
-    /// The same table, whose header says how far its sums were from whole networks.
+    /// Returns the same table with a check in its header.
     #[must_use]
     pub fn with_check(mut self, check: TableCheck) -> Self {
         self.header.check = Some(check);
         self
     }
 
-    /// Latency of one block at one width, in milliseconds.
+    /// Returns the latency of a block at a width, in milliseconds.
     ///
     /// # Errors
-    /// [`TableError::MissingKey`] or [`TableError::MissingWidth`]: what is not known is never taken for free.
+    /// Returns [`TableError::MissingKey`] or [`TableError::MissingWidth`] if the table does not contain it. An unknown
+    /// latency never counts as zero.
     pub fn latency_ms(&self, key: &BlockKey, width: usize) -> Result<f64, TableError> {
         let curve = self.curve(key)?;
         curve.ms(width).ok_or(TableError::MissingWidth { key: *key, width, max: curve.last_width() })
     }
 
-    /// Checks that the table was measured for every key and every width that a space may use.
+    /// Checks that the table covers every key and every width of a space.
     ///
     /// # Errors
-    /// [`TableError::Incomplete`] with all that is missing.
+    /// Returns [`TableError::Incomplete`] with everything that is missing.
     pub fn check_covers(&self, space: &Space) -> Result<(), TableError> {
         let needed = space.needed_rows();
         let lacking = needed.iter().filter(|row| {
@@ -271,11 +273,11 @@ impl LatencyTable {
         Err(TableError::Incomplete { missing, needed: needed.len() })
     }
 
-    /// Latency of a network of a space: `base_ms`, then the kept blocks added in order, in milliseconds.
+    /// Returns the latency of a network of a space in milliseconds: `base_ms`, then the kept blocks added in order.
     ///
     /// # Errors
-    /// [`TableError::Architecture`] if it is none of the space; [`TableError::MissingKey`],
-    /// [`TableError::MissingWidth`].
+    /// Returns [`TableError::Architecture`] if the network does not belong to the space, and [`TableError::MissingKey`]
+    /// or [`TableError::MissingWidth`] if the table does not cover it.
     pub fn architecture_ms(&self, space: &Space, architecture: &Architecture) -> Result<f64, TableError> {
         architecture.check(space)?;
         let mut ms = self.base_ms;
@@ -286,12 +288,12 @@ impl LatencyTable {
         Ok(ms)
     }
 
-    /// Latency of a network of whatever space, given its `model.config`, in milliseconds.
+    /// Returns the latency of a network of any space in milliseconds, given its `model.config`.
     ///
     /// * `resolution`: side of the input image, in pixels.
     ///
     /// # Errors
-    /// [`TableError::MissingKey`], [`TableError::MissingWidth`].
+    /// Returns [`TableError::MissingKey`] or [`TableError::MissingWidth`] if the table does not cover it.
     pub fn config_ms(&self, config: &ModelConfig, resolution: usize) -> Result<f64, TableError> {
         let mut ms = self.base_ms;
         let mut size = halved(resolution, config.first_stem.stride);
@@ -303,10 +305,11 @@ impl LatencyTable {
         Ok(ms)
     }
 
-    /// Latency of every operation of every block at its current width, `[block][operation]`, in milliseconds.
+    /// Returns the latency of every operation of every block at its current width, `[block][operation]`, in
+    /// milliseconds.
     ///
     /// # Errors
-    /// [`TableError::MissingKey`], [`TableError::MissingWidth`].
+    /// Returns [`TableError::MissingKey`] or [`TableError::MissingWidth`] if the table does not cover one of them.
     pub fn operations_ms(&self, space: &Space, widths: &Widths) -> Result<Vec<Vec<f64>>, TableError> {
         let rows = space.blocks().iter().zip(widths.rows());
         rows.map(|(block, row)| {
@@ -316,8 +319,8 @@ impl LatencyTable {
         .collect()
     }
 
-    /// All entries, from width 1 to the last knot of every key, that are not positive or less than their narrower
-    /// neighbour.
+    /// Returns all entries, from width 1 to the last knot of every key, that are not positive or are smaller than their
+    /// narrower neighbor.
     pub fn suspicious(&self) -> Vec<Suspicious> {
         let mut found: Vec<Suspicious> = Vec::new();
         for (key, curve) in &self.curves {

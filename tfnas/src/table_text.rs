@@ -28,7 +28,7 @@ const UNIT: &str = "ms";
 /// The longest text, in bytes.
 const MAX_BYTES: usize = 16 << 20;
 
-/// Why a text is no latency table; lines count from 1.
+/// The reason why a text is not a latency table. Lines count from 1.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TableTextError {
     /// More text than any table has.
@@ -87,7 +87,7 @@ pub enum TableTextError {
         line: usize,
         /// What it is.
         found: String,
-        /// What it should be.
+        /// The expected text.
         expected: &'static str,
     },
     /// A section that does not begin with a key.
@@ -95,29 +95,29 @@ pub enum TableTextError {
     Key {
         /// Where.
         line: usize,
-        /// What is wrong.
+        /// The problem.
         source: KeyError,
     },
-    /// A section whose knots are no curve.
+    /// The knots of a section are not a valid curve.
     #[error("the section of line {line} ({key}): {source}")]
     Curve {
         /// Where the section begins.
         line: usize,
         /// Its key.
         key: BlockKey,
-        /// What is wrong.
+        /// The problem.
         source: CurveError,
     },
-    /// Parts that are no table together.
+    /// The sections are not a valid table together.
     #[error(transparent)]
     Table(#[from] TableError),
 }
 
 impl LatencyTable {
-    /// Reads the text form.
+    /// Parses the text form.
     ///
     /// # Errors
-    /// [`TableTextError`] names the line and what is wrong with it.
+    /// Returns [`TableTextError`] with the line and the problem.
     pub fn parse(text: &str) -> Result<Self, TableTextError> {
         if text.len() > MAX_BYTES {
             return Err(TableTextError::TooLong);
@@ -147,7 +147,7 @@ impl LatencyTable {
         Ok(Self::new(header, base_ms, curves)?)
     }
 
-    /// Writes the text form; [`LatencyTable::parse`] gives the same table back, to the last bit.
+    /// Returns the text form. [`LatencyTable::parse`] reproduces the table to the last bit.
     pub fn to_text(&self) -> String {
         let header = self.header();
         let first = [("name", Some(header.name.clone())), ("unit", Some(UNIT.to_owned()))];
@@ -258,7 +258,7 @@ fn number<T: std::str::FromStr>(line: usize, text: &str, expected: &'static str)
     text.parse().map_err(|_| TableTextError::Number { line, found: shortened(text), expected })
 }
 
-/// The beginning of what a file holds, for a message.
+/// Returns the beginning of a text, for a message.
 fn shortened(text: &str) -> String {
     text.escape_debug().take(60).collect()
 }

@@ -1,4 +1,4 @@
-//! The current width of every operation of every block: what elasticity-scaling moves.
+//! The current width of every operation of every block, which elasticity-scaling changes.
 
 use serde::Serialize;
 
@@ -7,9 +7,9 @@ use crate::architecture::Architecture;
 use crate::definition::Operation;
 use crate::space::{Block, Space};
 
-/// One width per (block, operation), each within the bounds of its operation.
+/// One width per (block, operation), within the bounds of its operation.
 ///
-/// Written as the plain rows; rows that were read come back through [`Widths::new`], which checks them.
+/// It serializes as rows. Pass deserialized rows to [`Widths::new`], which validates them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Widths {
@@ -22,7 +22,7 @@ pub enum WidthError {
     /// The rows, or the numbers in a row, are not as many as the space has.
     #[error("{found} {what}, where the space has {expected}")]
     Shape {
-        /// What was counted.
+        /// The counted items.
         what: String,
         /// How many there are.
         found: usize,
@@ -38,7 +38,7 @@ pub enum WidthError {
         operation: String,
         /// The width.
         width: usize,
-        /// The widths that it may have there.
+        /// The allowed widths.
         allowed: AllowedWidths,
     },
 }
@@ -49,16 +49,16 @@ impl Widths {
         Self::filled(space, Block::initial_width)
     }
 
-    /// The largest widths: those of the supernet's weights.
+    /// Returns the largest widths, which are those of the supernet's weights.
     pub fn max(space: &Space) -> Self {
         Self::filled(space, Block::max_width)
     }
 
-    /// Checks one row per block, one width per operation.
+    /// Validates one row per block with one width per operation.
     ///
     /// # Errors
-    /// [`WidthError::Shape`] for other numbers of rows or entries, [`WidthError::OutOfBounds`] for the first width
-    /// that its operation cannot have.
+    /// Returns [`WidthError::Shape`] for a wrong number of rows or entries, and [`WidthError::OutOfBounds`] for the
+    /// first width that is not allowed.
     pub fn new(space: &Space, rows: Vec<Vec<usize>>) -> Result<Self, WidthError> {
         check_count("blocks have widths", rows.len(), space.blocks().len())?;
         for (block, row) in space.blocks().iter().zip(&rows) {
@@ -71,10 +71,10 @@ impl Widths {
         Ok(Self { rows })
     }
 
-    /// The width of one operation of one block, both counted from 0 over the whole space.
+    /// Returns the width of an operation of a block, both counted from 0 over the whole space.
     ///
     /// # Panics
-    /// If there is no such block or operation.
+    /// Panics if there is no such block or operation.
     pub fn get(&self, block: usize, operation: usize) -> usize {
         self.rows[block][operation]
     }
@@ -82,10 +82,10 @@ impl Widths {
     /// Changes one width.
     ///
     /// # Errors
-    /// [`WidthError::OutOfBounds`] if the operation cannot have it; nothing is changed then.
+    /// Returns [`WidthError::OutOfBounds`] if the width is not allowed. Nothing is changed then.
     ///
     /// # Panics
-    /// If there is no such block or operation.
+    /// Panics if there is no such block or operation.
     pub fn set(&mut self, space: &Space, block: usize, operation: usize, width: usize) -> Result<(), WidthError> {
         check_width(space, &space.blocks()[block], operation, width)?;
         self.rows[block][operation] = width;
@@ -114,7 +114,7 @@ impl Widths {
     }
 }
 
-/// Checks that an operation that exists may have this width in this block.
+/// Checks that this width is allowed for an operation of this block.
 pub(crate) fn check_width(space: &Space, block: &Block, operation: usize, width: usize) -> Result<(), WidthError> {
     let operation = &space.operations()[operation];
     let allowed = block.widths(operation);

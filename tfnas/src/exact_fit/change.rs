@@ -1,3 +1,5 @@
+//! The differences between two networks of a space.
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -20,7 +22,7 @@ pub enum Change {
         /// The names of both, as `k5_e6_se`.
         names: [String; 2],
     },
-    /// A group keeps another number of blocks.
+    /// A group keeps a different number of blocks.
     Depth {
         /// The group, from 0.
         group: usize,
@@ -40,8 +42,8 @@ impl fmt::Display for Change {
     }
 }
 
-/// The depths and operations in which two networks of a space differ, group by group. The operations of blocks that only
-/// one of them keeps do not count.
+/// Returns the depths and operations in which two networks of a space differ, group by group. Operations of blocks that
+/// only one of them keeps are ignored.
 pub fn changes(space: &Space, before: &Architecture, after: &Architecture) -> Vec<Change> {
     let mut changes = Vec::new();
     for (group, (before, after)) in before.groups().iter().zip(after.groups()).enumerate() {

@@ -1,4 +1,4 @@
-//! Which operations and blocks give way until a network can meet its target at some widths.
+//! Changes operations and depth until a network can meet its target at some widths.
 
 use std::cmp::Ordering;
 
@@ -8,7 +8,7 @@ use crate::reachable::corners;
 use crate::space::Space;
 use crate::table::{LatencyTable, TableError};
 
-/// The smallest latency of every operation of every block, and what choosing it is worth.
+/// The smallest latency of every operation of every block, and the log-probability of choosing it.
 pub struct GiveWay<'a> {
     space: &'a Space,
     base_ms: f64,
@@ -26,11 +26,11 @@ type Operations = Vec<Vec<usize>>;
 /// A change that makes a network faster.
 struct Move {
     group: usize,
-    /// Block of the group that takes another operation, or up to which (itself not included) blocks are kept.
+    /// Block of the group that gets another operation, or the end (exclusive) of the kept blocks.
     block: usize,
-    /// The operation; none where blocks are dropped.
+    /// The operation, or `None` if blocks are dropped.
     operation: Option<usize>,
-    /// Log-probability lost; negative where the change is towards the more probable.
+    /// Lost log-probability. Negative if the new choice is more probable.
     loss: f64,
     saved_ms: f64,
 }
@@ -69,10 +69,10 @@ impl<'a> GiveWay<'a> {
 
     /// Changes a network that exceeds the target at all widths until it does not.
     ///
-    /// The operations that changed have their initial widths.
+    /// Changed operations have their initial widths.
     ///
     /// # Errors
-    /// [`ExactFitError::Unreachable`].
+    /// Returns [`ExactFitError::Unreachable`] if no network of the space meets the target.
     pub fn until_fit(&self, architecture: &Architecture, target_ms: f64) -> Result<Architecture, ExactFitError> {
         let fastest = self.fastest();
         let fastest_ms = self.least_ms(&fastest);
@@ -89,7 +89,7 @@ impl<'a> GiveWay<'a> {
             match self.best_move(&kept, excess_ms) {
                 Some(Move { group, block, operation: Some(operation), .. }) => kept[group][block] = operation,
                 Some(Move { group, block, operation: None, .. }) => kept[group].truncate(block),
-                // More blocks may be faster, where a table has negative latencies.
+                // More blocks can be faster if a table has negative latencies.
                 None => kept = fastest.clone(),
             }
         }
@@ -168,8 +168,8 @@ impl<'a> GiveWay<'a> {
 }
 
 impl Move {
-    /// Which of two comes first: the smaller loss per millisecond; of equals, the one that suffices and saves less
-    /// beyond, or else the one that saves more.
+    /// Compares two changes: the smaller loss per millisecond comes first. Among equals, the one that suffices and
+    /// saves less beyond comes first, otherwise the one that saves more.
     fn compare(&self, other: &Self, excess_ms: f64) -> Ordering {
         let missing = |change: &Self| (excess_ms - change.saved_ms).max(0.0);
         let per_ms = |change: &Self| change.loss / change.saved_ms;

@@ -7,8 +7,8 @@ use crate::curve::LatencyCurve;
 use crate::space::Space;
 use crate::table::{LatencyTable, TableError};
 
-/// The most sums of latencies that the last resort follows at a time. A network with more combinations than this comes
-/// near every target by several of them.
+/// Maximum number of latency sums that the last resort keeps at a time. A network with more combinations than this
+/// comes near every target with several of them.
 const MAX_SUMS: usize = 1024;
 
 /// The widths of one block that no larger width beats: width and latency both increase.
@@ -17,7 +17,7 @@ struct Stairs {
     ms: Vec<f64>,
 }
 
-/// One staircase per kept block, and where each block stands on its own.
+/// One staircase per kept block, and the current stair of each block.
 pub struct Staircases {
     base_ms: f64,
     target_ms: f64,
@@ -46,7 +46,7 @@ impl Stairs {
         self.ms.len()
     }
 
-    /// The last stair with at most this latency.
+    /// Returns the last stair with at most this latency.
     fn up_to(&self, ms: f64) -> Option<usize> {
         self.ms.partition_point(|&stair| stair <= ms).checked_sub(1)
     }
@@ -56,7 +56,7 @@ impl Stairs {
 struct Pair {
     blocks: [usize; 2],
     to: [usize; 2],
-    /// What is left of the gap.
+    /// The remaining gap.
     left_ms: f64,
     /// The larger of the two moves, as a share of the block's stairs.
     far: f64,
@@ -81,22 +81,22 @@ impl Staircases {
         Ok(Self { base_ms: table.base_ms(), target_ms, stairs, at })
     }
 
-    /// Whether the network meets the target at its fastest widths.
+    /// Returns whether the network meets the target at its fastest widths.
     pub fn can_fit(&self) -> bool {
         self.total_ms(&vec![0; self.stairs.len()]) <= self.target_ms
     }
 
-    /// Goes to the largest widths if they meet the target; returns whether they do.
+    /// Uses the largest widths if they meet the target. Returns whether they do.
     pub fn take_largest_if_fit(&mut self) -> bool {
         let largest = self.stairs.iter().map(|stairs| stairs.len() - 1).collect();
         self.go_if_fit(largest)
     }
 
-    /// Goes to the widths of an architecture with these blocks and operations, or as wide as the target allows below
-    /// them. The fastest widths must meet the target.
+    /// Uses the widths of an architecture with these blocks and operations, or the largest widths below them that meet
+    /// the target. The fastest widths must meet the target.
     pub fn take(&mut self, space: &Space, architecture: &Architecture) {
         let choices = architecture.choices(space).map(|(_, choice)| choice.width);
-        // A width between two stairs is no faster than the stair above it.
+        // A width between two stairs is not faster than the stair above it.
         let above = |(stairs, width): (&Stairs, usize)| {
             stairs.widths.partition_point(|&stair| stair < width).min(stairs.len() - 1)
         };
@@ -166,7 +166,8 @@ impl Staircases {
         self.go_if_nearer(at)
     }
 
-    /// Widens a block while another one changes too: of the pairs that come near enough the mildest, else the nearest.
+    /// Widens a block while another one changes too: among the pairs that come near enough the smallest change,
+    /// otherwise the nearest pair.
     fn move_pair(&mut self) -> bool {
         let mut best: Option<Pair> = None;
         let (gap_ms, near_ms) = (self.gap_ms(), self.tolerance_ms());
@@ -246,7 +247,7 @@ impl Pair {
     }
 }
 
-/// At most `count` of some increasing sums: the first of each of as many equal parts of their range, and the last.
+/// Returns at most `count` of some increasing sums: the first in each of equal parts of their range, and the last.
 fn spread(sums: Vec<(f64, usize, usize)>, count: usize) -> Vec<(f64, usize, usize)> {
     let (Some(first), Some(last)) = (sums.first().copied(), sums.last().copied()) else { return sums };
     if sums.len() <= count {
