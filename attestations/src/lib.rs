@@ -9,9 +9,9 @@
 //! ro_crate       RO-Crate with the Process Run Crate profile: a machine-readable description of a folder
 //! ```
 //!
-//! The crate implements formats only. It does not know stores, ledgers or networks, and reads and writes no files except
-//! key files. The same values give the same bytes, including signatures (RFC 6979). Input is limited in size, and JSON
-//! objects with duplicate keys are rejected, because two readers could interpret them differently.
+//! The crate implements formats only. It does not know stores, ledgers or networks, and reads and writes no files
+//! except key files. The same values give the same bytes, including signatures (RFC 6979). Input is limited in size,
+//! and JSON objects with duplicate keys are rejected, because two readers could interpret them differently.
 //!
 //! ```
 //! use serde_json::json;

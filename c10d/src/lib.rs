@@ -1,12 +1,12 @@
-//! Bindings of PyTorch's engines for distributed training and mixed precision: c10d's store, process groups and reducer,
-//! autocast, and gradient scaling. The crate does not know networks, data or the method.
+//! Bindings of PyTorch's engines for distributed training and mixed precision: c10d's store, process groups and
+//! reducer, autocast, and gradient scaling. The crate does not know networks, data or the method.
 //!
 //! # Modules
 //!
 //! * [`environment`]: torchrun's variables: the rank of this process and the number of ranks.
 //! * [`store`], [`mod@rendezvous`]: the key-value store, and how ranks find each other in it.
-//! * [`process_group`]: collectives: all-reduce, broadcast, all-gather, barrier; and, with gradients, a sum over ranks and a
-//!   batch norm over ranks.
+//! * [`process_group`]: collectives: all-reduce, broadcast, all-gather, barrier; and, with gradients, a sum over ranks
+//!   and a batch norm over ranks.
 //! * [`reducer`]: a backward pass that averages its gradients over ranks while it runs.
 //! * [`mod@autocast`], [`grad_scaler`]: bf16 and f16.
 //! * [`cuda`]: numerics, memory, time and copies of CUDA devices, and optimizer steps on many tensors at once.
@@ -36,24 +36,26 @@
 //!
 //! Each type owns its C++ object and frees it when dropped. A group shares the store that it was made from. A reducer,
 //! and every graph that contains a [`sum_over_ranks`](ProcessGroup::sum_over_ranks), shares its group. A store's server
-//! therefore lives until the last of them is dropped. After that, the groups of the other ranks continue to work, but no
-//! new group can be made. Dropping a group waits for running collectives, at most for its timeout.
+//! therefore lives until the last of them is dropped. After that, the groups of the other ranks continue to work, but
+//! no new group can be made. Dropping a group waits for running collectives, at most for its timeout.
 //!
 //! # Blocking and failures
 //!
 //! Every collective blocks until this rank's part is done. All ranks must call the same collectives in the same order,
-//! with tensors of the same shape and dtype. When the process of a peer ends, the ranks that communicate with it fail at
-//! once, because the connection breaks. A peer that hangs or calls other collectives is detected by the group's timeout.
-//! Both are reported as a [`CollectiveError`] with this rank, the operation and the known cause; a gloo barrier on rank 0
-//! names the missing ranks. A group cannot be used after an error: report it and end the process, so that the other ranks
-//! fail too.
+//! with tensors of the same shape and dtype. When the process of a peer ends, the ranks that communicate with it fail
+//! at once, because the connection breaks. A peer that hangs or calls other collectives is detected by the group's
+//! timeout. Both are reported as a [`CollectiveError`] with this rank, the operation and the known cause; a gloo
+//! barrier on rank 0 names the missing ranks. A group cannot be used after an error: report it and end the process, so
+//! that the other ranks fail too.
 //!
-//! c10d also writes warnings with C++ stack traces to standard error. To suppress them, set TORCH_CPP_LOG_LEVEL to FATAL.
+//! c10d also writes warnings with C++ stack traces to standard error. To suppress them, set TORCH_CPP_LOG_LEVEL to
+//! FATAL.
 //!
 //! # Safety
 //!
-//! This crate and `tfnas-kernels` are the ones with `unsafe` code: calls into the C++ shim (`shim/`). No exception leaves a
-//! function of the shim, and every pointer is used only during the call or owned by the object it was passed to.
+//! This crate and `tfnas-kernels` are the ones with `unsafe` code: calls into the C++ shim (`shim/`). No exception
+//! leaves a function of the shim, and every pointer is used only during the call or owned by the object it was passed
+//! to.
 
 #![allow(unsafe_code, reason = "this crate is the border to C++")]
 #![warn(clippy::undocumented_unsafe_blocks)]

@@ -1,12 +1,14 @@
 //! Rendezvous: how the ranks of one attempt find each other in a store.
 //!
 //! torchrun's agent keeps its store and all keys when it restarts workers, and the number of the attempt in their
-//! environment can differ between two machines. Each attempt therefore uses separate keys, under a number chosen by rank 0:
+//! environment can differ between two machines. Each attempt therefore uses separate keys, under a number chosen by
+//! rank 0:
 //!
 //! * A rank draws a number n from `arrivals` and sets `arrival/n` to "rank world_size".
 //! * Rank 0 draws the attempt's number from `attempts`, and answers every arrival in `answer/n` with the number of the
 //!   attempt, or with the problem of the arrival.
-//! * A rank that has its answer adds 1 to `attempt/<number>/here/<rank>`. When all ranks have done so, rank 0 releases them.
+//! * A rank that has its answer adds 1 to `attempt/<number>/here/<rank>`. When all ranks have done so, rank 0 releases
+//!   them.
 //!
 //! Arrivals of workers that are gone are answered too, but nobody reads the answer.
 

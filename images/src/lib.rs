@@ -1,13 +1,13 @@
 //! Images for training and evaluation: lists and folders, decoding and resizing like Pillow, augmentation, batches.
 //!
 //! The input is files and the output is plain buffers. The crate does not know tensors, networks or devices. Decoding,
-//! resizing and color changes equal Pillow's and torchvision's byte for byte, and random choices depend only on the seed
-//! and the position of an image, not on the number of threads.
+//! resizing and color changes equal Pillow's and torchvision's byte for byte, and random choices depend only on the
+//! seed and the position of an image, not on the number of threads.
 //!
 //! * [`scan`], [`ImageList`], [`parse_classes`]: the images of a folder or list file and their labels; [`split()`],
 //!   [`draw_test`], [`imagenet100`]: parts of them; [`check_images`]: finds unreadable ones.
-//! * [`decode`], [`decode_oriented`], [`resize()`], [`crop`]: images as [`RgbImage`]; [`EvalTransform`], [`TrainTransform`]:
-//!   the transforms of torchvision.
+//! * [`decode`], [`decode_oriented`], [`resize()`], [`crop`]: images as [`RgbImage`]; [`EvalTransform`],
+//!   [`TrainTransform`]: the transforms of torchvision.
 //! * [`ImageSource`], [`Batches`]: batches prepared by threads.
 //! * [`generated`]: a synthetic data set.
 //!

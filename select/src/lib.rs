@@ -16,9 +16,9 @@
 //! 3. The best candidates continue from rung to rung, ranked by a weighted sum of their own losses and the regression.
 //!    The weight of their own losses grows with the number of epochs.
 //!
-//! The regression uses only the order of the losses and does not extrapolate (features are clamped to the observed range).
-//! It ranks a trained candidate by the prediction of a regression on all others. Its penalty is the one with the smallest
-//! leave-one-out error, so its effect is small if the features explain little.
+//! The regression uses only the order of the losses and does not extrapolate (features are clamped to the observed
+//! range). It ranks a trained candidate by the prediction of a regression on all others. Its penalty is the one with
+//! the smallest leave-one-out error, so its effect is small if the features explain little.
 //!
 //! # Limitations
 //!
@@ -26,15 +26,15 @@
 //! * The noise of a training is unknown, because each candidate is trained once. [`Outcome::margin`] compares with the
 //!   disagreement between training and validation loss, which is smaller than the difference between two seeds.
 //! * The percentile is an estimate. The winner is chosen by the scores that [`Percentile`] compares, which biases the
-//!   estimate upwards: in the simulation (`examples/simulate.rs`), the true value is below [`Percentile::low`] in about one
-//!   of five runs with the default settings, and in two of five with 24 candidates and two rounds of 8. Without this bias
-//!   it would be one of ten.
+//!   estimate upwards: in the simulation (`examples/simulate.rs`), the true value is below [`Percentile::low`] in about
+//!   one of five runs with the default settings, and in two of five with 24 candidates and two rounds of 8. Without
+//!   this bias it would be one of ten.
 //!
 //! # Determinism
 //!
 //! Draws depend on the seed, and sums run in the order of the ids. The same problem, settings and scores give the same
-//! outcome to the bit, regardless of the order in which trainings end. A selection is not saved: it is repeated from its
-//! scores.
+//! outcome to the bit, regardless of the order in which trainings end. A selection is not saved: it is repeated from
+//! its scores.
 //!
 //! # Example
 //!

@@ -16,7 +16,7 @@ use tfnas_torch::data_parallel::DataParallel;
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::device::set_threads;
 use tfnas_torch::drop_masks::DropMasks;
-use tfnas_torch::initialise::initialise;
+use tfnas_torch::initialize::initialize;
 use tfnas_torch::optim::{Sgd, SgdSettings};
 use tfnas_torch::trainer::Trainer;
 use tfnas_torch::{Module, Role};
@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let architecture = Architecture::random(&space, &mut Stream::new(0, StreamId::RandomArchitecture, 0, 0));
     let config = ModelConfig::from_architecture(&space, &architecture, CLASSES)?;
     let mut network = DerivedNetwork::new(&config, Device::Cpu);
-    initialise(&network, 0);
+    initialize(&network, 0);
     let mut trainer = Trainer::alone(Sgd::new(network.tensors(Role::Weight), SGD), 5.0, 0.1, Device::Cpu);
     if let Some(environment) = environment.filter(|_| statistics != "alone") {
         let group = ProcessGroup::gloo(&rendezvous(&environment, TIMEOUT)?, &environment, TIMEOUT)?;

@@ -18,13 +18,13 @@ use tfnas_random::{Stream, StreamId};
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::device::{find_device, set_threads, synchronise};
 use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
-use tfnas_torch::full_state::FullState;
 use tfnas_torch::gumbel::{draw_noise, draw_remaining_path, gumbel_path};
-use tfnas_torch::initialise::initialise;
+use tfnas_torch::initialize::initialize;
 use tfnas_torch::mixed_precision::MixedPrecision;
 use tfnas_torch::optim::{Adam, AdamSettings, Sgd, SgdSettings};
-use tfnas_torch::search_step::{LatencyObjective, Optimisation, architecture_step, weight_step};
+use tfnas_torch::search_step::{LatencyObjective, OptimizerStep, architecture_step, weight_step};
 use tfnas_torch::supernet::Latencies;
+use tfnas_torch::supernet_state::SupernetState;
 use tfnas_torch::trainer::Trainer;
 use tfnas_torch::{Module, Role};
 
@@ -78,12 +78,12 @@ fn search(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let device = images.device();
     let classes = 1 + labels.max().int64_value(&[]) as usize;
-    let supernet = FullState::new(space, classes, 0, device).slice();
+    let supernet = SupernetState::new(space, classes, 0, device).slice();
     let table = flat_table(space)?;
     let latencies = Latencies::look_up(&table, space, &tfnas::Widths::initial(space), device)?;
     let (blocks, operations) = (space.blocks().len(), space.operations().len());
     let noise = |step| draw_noise(blocks, operations, &mut Stream::new(0, StreamId::Gumbel, 0, step));
-    let mut weights = Optimisation::in_f32(Sgd::new(supernet.tensors(Role::Weight), SGD), 5.0, device);
+    let mut weights = OptimizerStep::in_f32(Sgd::new(supernet.tensors(Role::Weight), SGD), 5.0, device);
     weights.precision = MixedPrecision::new(precision, device)?;
     for (what, count) in [("weight step, one path", 1), ("weight step, two paths", 2)] {
         rate(what, images, |step| {
@@ -94,7 +94,7 @@ fn search(
         });
     }
     let adam = Adam::new(supernet.tensors(Role::Architecture), ADAM);
-    let mut architecture = Optimisation::in_f32(adam, 5.0, device);
+    let mut architecture = OptimizerStep::in_f32(adam, 5.0, device);
     architecture.precision = MixedPrecision::new(precision, device)?;
     let objective = LatencyObjective { latencies: &latencies, target_ms: 10.0, weight: 0.1 };
     rate("architecture step", images, |step| {
@@ -113,9 +113,9 @@ fn train(
     let flops = tfnas::cost::flops(config, images.size()[2] as usize);
     println!("network of {:.1} million multiply-adds", flops as f64 / 1e6);
     let network = DerivedNetwork::new(config, images.device());
-    initialise(&network, 0);
-    let optimiser = Sgd::new(network.tensors(Role::Weight), SGD);
-    let mut trainer = Trainer::alone(optimiser, 5.0, 0.1, images.device());
+    initialize(&network, 0);
+    let optimizer = Sgd::new(network.tensors(Role::Weight), SGD);
+    let mut trainer = Trainer::alone(optimizer, 5.0, 0.1, images.device());
     trainer.precision = MixedPrecision::new(precision, images.device())?;
     let rates = DropRates { dropout: 0.2, drop_connect: 0.2 };
     let samples = images.size()[0] as usize;

@@ -20,7 +20,7 @@ use crate::named_tensors::{Module, Role};
 pub struct DataParallel {
     group: Rc<ProcessGroup>,
     reducer: Reducer,
-    statistics: Option<Rc<SharedStatistics>>,
+    statistics: Option<Rc<SyncBatchNorm>>,
 }
 
 impl DataParallel {
@@ -42,7 +42,7 @@ impl DataParallel {
         order_buckets(&mut reducer, network)?;
         group.broadcast(&network.state().to_vec(), 0)?;
         let group = Rc::new(group);
-        let statistics = shares_statistics.then(|| Rc::new(SharedStatistics::new(Rc::clone(&group))));
+        let statistics = shares_statistics.then(|| Rc::new(SyncBatchNorm::new(Rc::clone(&group))));
         if let Some(statistics) = &statistics {
             network.share_statistics(statistics);
         }
@@ -100,17 +100,17 @@ fn order_buckets(reducer: &mut Reducer, network: &DerivedNetwork) -> Result<(), 
 ///
 /// A forward pass has no way to fail; so the first failure is kept here, nothing more is exchanged, and every step ends with it.
 #[derive(Debug)]
-pub struct SharedStatistics {
+pub struct SyncBatchNorm {
     group: Rc<ProcessGroup>,
     failure: RefCell<Option<CollectiveError>>,
 }
 
-impl SharedStatistics {
+impl SyncBatchNorm {
     fn new(group: Rc<ProcessGroup>) -> Self {
         Self { group, failure: RefCell::new(None) }
     }
 
-    /// `x` normalised; after a failure as it is.
+    /// `x` normalized; after a failure as it is.
     pub(crate) fn batch_norm(&self, x: &Tensor, norm: &BatchNormTensors<'_>) -> Tensor {
         let mut failure = self.failure.borrow_mut();
         if failure.is_some() {

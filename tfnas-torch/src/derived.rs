@@ -5,9 +5,9 @@ use std::rc::Rc;
 use tch::{Device, Tensor, no_grad};
 use tfnas::ModelConfig;
 
-use crate::data_parallel::SharedStatistics;
+use crate::data_parallel::SyncBatchNorm;
 use crate::drop_masks::DropMasks;
-use crate::layers::{Head, MbConv, Normalisation, Stem};
+use crate::layers::{Head, MbConv, Normalization, Stem};
 use crate::named_tensors::{Module, Visitor, join};
 
 /// The network that a [`ModelConfig`] describes, its batch norms with affine part and running statistics.
@@ -28,15 +28,15 @@ pub struct DerivedNetwork {
 pub struct FoldedNetwork(DerivedNetwork);
 
 impl DerivedNetwork {
-    /// The network with weights of 0; [`initialise`](crate::initialise::initialise) or
+    /// The network with weights of 0; [`initialize`](crate::initialize::initialize) or
     /// [`load`](crate::weights::load) gives it others.
     pub fn new(config: &ModelConfig, device: Device) -> Self {
-        let normalisation = Normalisation::Affine;
-        let block = |block| MbConv::new(block, normalisation, device);
+        let normalization = Normalization::Affine;
+        let block = |block| MbConv::new(block, normalization, device);
         Self {
-            stem: Stem::new(&config.first_stem, &config.second_stem, normalisation, device),
+            stem: Stem::new(&config.first_stem, &config.second_stem, normalization, device),
             groups: config.groups.iter().map(|group| group.iter().map(block).collect()).collect(),
-            head: Head::new(&config.feature_mix, &config.classifier, normalisation, device),
+            head: Head::new(&config.feature_mix, &config.classifier, normalization, device),
             config: config.clone(),
         }
     }
@@ -83,7 +83,7 @@ impl DerivedNetwork {
     }
 
     /// Takes the statistics of every batch norm in training from all ranks' batches together.
-    pub(crate) fn share_statistics(&mut self, statistics: &Rc<SharedStatistics>) {
+    pub(crate) fn share_statistics(&mut self, statistics: &Rc<SyncBatchNorm>) {
         let blocks = std::iter::once(&mut self.stem.second).chain(self.groups.iter_mut().flatten());
         let layers = blocks.flat_map(MbConv::layers_mut);
         for layer in [&mut self.stem.first, &mut self.head.feature_mix].into_iter().chain(layers) {

@@ -12,7 +12,7 @@ pub type Gradients = Vec<Option<Tensor>>;
 /// The gradients of a scalar loss.
 ///
 /// Nothing is accumulated: a parameter without a part in the loss (an operation that no path took) has no gradient,
-/// which for the optimisers is not the same as a gradient of 0.
+/// which for the optimizers is not the same as a gradient of 0.
 pub fn gradients(loss: &Tensor, parameters: &[Tensor]) -> Gradients {
     Tensor::run_backward(&[loss], parameters, false, false)
         .into_iter()

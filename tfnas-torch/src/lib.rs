@@ -1,11 +1,11 @@
-//! The TF-NAS method on libtorch: supernet, derived network, losses, optimisers, training, timing of blocks.
+//! The TF-NAS method on libtorch: supernet, derived network, losses, optimizers, training, timing of blocks.
 //!
 //! # The pieces
 //!
 //! * [`layers`]: convolutions, batch norms, inverted residual blocks; they own their tensors.
 //! * [`named_tensors`]: a network's tensors by the names of the original's `state_dict`, and what each is for ([`Role`]);
-//!   [`mod@initialise`]: their first values; [`weights`]: their files.
-//! * [`supernet`], [`gumbel`], [`search_step`], [`full_state`]: the search; [`search_checkpoint`]: what it may start from.
+//!   [`mod@initialize`]: their first values; [`weights`]: their files.
+//! * [`supernet`], [`gumbel`], [`search_step`], [`supernet_state`]: the search; [`search_checkpoint`]: what it may start from.
 //! * [`derived`], [`drop_masks`], [`trainer`]: training and testing the network that was found; [`mixed_precision`],
 //!   [`data_parallel`]: in lower precision, and on several ranks.
 //! * [`loss`], [`gradient`], [`optim`]: what both share.
@@ -18,23 +18,23 @@
 //! # use tch::{Device, Tensor};
 //! # use tfnas::{LatencyTable, Space};
 //! # use tfnas_random::{StreamId, Stream};
-//! # use tfnas_torch::full_state::FullState;
+//! # use tfnas_torch::supernet_state::SupernetState;
 //! # use tfnas_torch::gumbel::{draw_noise, draw_remaining_path, gumbel_path};
 //! # use tfnas_torch::optim::{Adam, AdamSettings, Sgd, SgdSettings};
-//! # use tfnas_torch::search_step::{LatencyObjective, Optimisation, architecture_step, weight_step};
+//! # use tfnas_torch::search_step::{LatencyObjective, OptimizerStep, architecture_step, weight_step};
 //! # use tfnas_torch::supernet::Latencies;
 //! # use tfnas_torch::{Module, Role};
 //! # fn epoch(
-//! #     space: &Space, table: &LatencyTable, state: &mut FullState, seed: u64, epoch: u32, temperature: f64,
+//! #     space: &Space, table: &LatencyTable, state: &mut SupernetState, seed: u64, epoch: u32, temperature: f64,
 //! #     weight_settings: SgdSettings, architecture_settings: AdamSettings, batches: Vec<[Tensor; 4]>, device: Device,
 //! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! let supernet = state.slice();
 //! let latencies = Latencies::look_up(table, space, &state.widths(), device)?;
 //! let objective = LatencyObjective { latencies: &latencies, target_ms: 15.0, weight: 0.1 };
 //! let weights = Sgd::new(supernet.tensors(Role::Weight), weight_settings);
-//! let mut weights = Optimisation::in_f32(weights, 5.0, device);
+//! let mut weights = OptimizerStep::in_f32(weights, 5.0, device);
 //! let architecture = Adam::new(supernet.tensors(Role::Architecture), architecture_settings);
-//! let mut architecture = Optimisation::in_f32(architecture, 5.0, device);
+//! let mut architecture = OptimizerStep::in_f32(architecture, 5.0, device);
 //! let (blocks, operations) = (space.blocks().len(), space.operations().len());
 //! let mut log_alphas = supernet.read_log_alphas();
 //! for (step, [images, labels, more_images, more_labels]) in (0..).zip(batches) {
@@ -63,14 +63,14 @@
 //! # use tch::Tensor;
 //! # use tfnas_torch::derived::DerivedNetwork;
 //! # use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
-//! # use tfnas_torch::loss::Meter;
+//! # use tfnas_torch::loss::AverageMeter;
 //! # use tfnas_torch::trainer::{Trainer, TrainStepError};
 //! # fn epoch(
 //! #     network: &DerivedNetwork, trainer: &mut Trainer, rate: f64, seed: u64, epoch: u32, batches: Vec<[Tensor; 2]>,
 //! # ) -> Result<(), TrainStepError> {
-//! trainer.optimiser.set_rate(rate);
+//! trainer.optimizer.set_rate(rate);
 //! let rates = DropRates { dropout: 0.2, drop_connect: 0.2 };
-//! let mut meter = Meter::new();
+//! let mut meter = AverageMeter::new();
 //! for (step, [images, labels]) in (0..).zip(batches) {
 //!     let masks = DropMasks::draw(network, rates, labels.size()[0] as usize, StepKey { seed, epoch, step });
 //!     let outcome = trainer.step(network, &images, &labels, &masks)?;
@@ -97,10 +97,9 @@ pub mod data_parallel;
 pub mod derived;
 pub mod device;
 pub mod drop_masks;
-pub mod full_state;
 pub mod gradient;
 pub mod gumbel;
-pub mod initialise;
+pub mod initialize;
 pub mod layers;
 pub mod loss;
 mod mixed_block;
@@ -112,6 +111,7 @@ pub mod preprocess;
 pub mod search_checkpoint;
 pub mod search_step;
 pub mod supernet;
+pub mod supernet_state;
 pub mod timing;
 pub mod trainer;
 pub mod weights;

@@ -4,7 +4,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 use tfnas_c10d::{CollectiveError, ProcessGroup, ReduceOperation};
 
 /// Labels to leave out of the loss: none has this value.
-const NO_LABEL: i64 = -100;
+const IGNORE_INDEX: i64 = -100;
 
 /// Mean cross-entropy, `[]`.
 ///
@@ -14,13 +14,13 @@ const NO_LABEL: i64 = -100;
 ///
 /// Source: `CrossEntropyLabelSmooth` in the authors' `train_eval.py`; with ε = 0 PyTorch's `CrossEntropyLoss`.
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor, label_smoothing: f64) -> Tensor {
-    logits.cross_entropy_loss(labels, None::<&Tensor>, Reduction::Mean, NO_LABEL, label_smoothing)
+    logits.cross_entropy_loss(labels, None::<&Tensor>, Reduction::Mean, IGNORE_INDEX, label_smoothing)
 }
 
 /// Which samples have their label among the `k` largest logits: `[N]` bool, on the device.
 ///
 /// With fewer than `k` classes all have.
-pub fn hits(logits: &Tensor, labels: &Tensor, k: i64) -> Tensor {
+pub fn topk_correct(logits: &Tensor, labels: &Tensor, k: i64) -> Tensor {
     let k = k.min(logits.size()[1]);
     let (_, best) = logits.topk(k, 1, true, true);
     best.eq_tensor(&labels.unsqueeze(1)).any_dim(1, false)
@@ -28,15 +28,15 @@ pub fn hits(logits: &Tensor, labels: &Tensor, k: i64) -> Tensor {
 
 /// Sums of loss and hits over batches, on the device: nothing waits for a batch.
 #[derive(Debug, Default)]
-pub struct Meter {
+pub struct AverageMeter {
     /// Summed loss, top-1 hits and top-5 hits, `[3]` f64.
     sums: Option<Tensor>,
     count: i64,
 }
 
-/// What a [`Meter`] has seen.
+/// What a [`AverageMeter`] has seen.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Reading {
+pub struct Averages {
     /// Mean loss of a sample.
     pub loss: f64,
     /// Share of samples whose label has the largest logit, 0 to 1.
@@ -47,13 +47,13 @@ pub struct Reading {
     pub count: i64,
 }
 
-impl Clone for Meter {
+impl Clone for AverageMeter {
     fn clone(&self) -> Self {
         Self { sums: self.sums.as_ref().map(Tensor::copy), count: self.count }
     }
 }
 
-impl Meter {
+impl AverageMeter {
     /// A meter that has seen nothing.
     pub fn new() -> Self {
         Self::default()
@@ -66,8 +66,8 @@ impl Meter {
         let batch = Tensor::stack(
             &[
                 loss.detach().to_kind(Kind::Double) * samples,
-                hits(&logits, labels, 1).sum(Kind::Double),
-                hits(&logits, labels, 5).sum(Kind::Double),
+                topk_correct(&logits, labels, 1).sum(Kind::Double),
+                topk_correct(&logits, labels, 5).sum(Kind::Double),
             ],
             0,
         );
@@ -84,7 +84,7 @@ impl Meter {
         Tensor::cat(&[sums.to_device(Device::Cpu), Tensor::from_slice(&[self.count as f64])], 0)
     }
 
-    /// Reads back what [`state`](Meter::state) gave, onto a device; none for a tensor of another shape.
+    /// Reads back what [`state`](AverageMeter::state) gave, onto a device; none for a tensor of another shape.
     pub fn restore(state: &Tensor, device: Device) -> Option<Self> {
         if state.size() != [4] {
             return None;
@@ -105,10 +105,10 @@ impl Meter {
     }
 
     /// Means so far; waits for the device. None before the first sample.
-    pub fn read(&self) -> Option<Reading> {
+    pub fn read(&self) -> Option<Averages> {
         let sums = self.sums.as_ref().filter(|_| self.count > 0)?;
         let mean = |index| sums.double_value(&[index]) / self.count as f64;
-        Some(Reading { loss: mean(0), top1: mean(1), top5: mean(2), count: self.count })
+        Some(Averages { loss: mean(0), top1: mean(1), top5: mean(2), count: self.count })
     }
 }
 
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn a_hit_is_a_label_among_the_k_largest() {
         let labels = Tensor::from_slice(&[2i64, 1]);
-        let count = |k| hits(&logits(), &labels, k).sum(Kind::Int64).int64_value(&[]);
+        let count = |k| topk_correct(&logits(), &labels, k).sum(Kind::Int64).int64_value(&[]);
         assert_eq!(count(1), 1);
         assert_eq!(count(2), 2);
         assert_eq!(count(5), 2, "three classes: all are among five");
@@ -146,21 +146,21 @@ mod tests {
 
     #[test]
     fn a_restored_meter_goes_on_as_if_it_had_not_stopped() {
-        let mut meter = Meter::new();
+        let mut meter = AverageMeter::new();
         let labels = Tensor::from_slice(&[0i64, 0]);
         meter.add(&Tensor::from(1.1f32), &logits(), &labels);
-        let mut restored = Meter::restore(&meter.state(), Device::Cpu).expect("a state of a meter");
+        let mut restored = AverageMeter::restore(&meter.state(), Device::Cpu).expect("a state of a meter");
         for meter in [&mut meter, &mut restored] {
             meter.add(&Tensor::from(0.3f32), &logits(), &labels);
         }
         assert_eq!(meter.read(), restored.read());
-        let empty = Meter::restore(&Meter::new().state(), Device::Cpu);
+        let empty = AverageMeter::restore(&AverageMeter::new().state(), Device::Cpu);
         assert_eq!(empty.and_then(|meter| meter.read()), None);
     }
 
     #[test]
     fn a_meter_weighs_batches_by_their_size() {
-        let mut meter = Meter::new();
+        let mut meter = AverageMeter::new();
         assert_eq!(meter.read(), None);
         meter.add(&Tensor::from(1f32), &logits(), &Tensor::from_slice(&[0i64, 0]));
         meter.add(&Tensor::from(4f32), &logits().narrow(0, 0, 1), &Tensor::from_slice(&[0i64]));

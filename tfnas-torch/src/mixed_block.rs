@@ -1,7 +1,7 @@
 use tch::{Device, Kind, Tensor};
 use tfnas::{Block, MbConvConfig, Space};
 
-use crate::layers::{MbConv, Normalisation};
+use crate::layers::{MbConv, Normalization};
 use crate::named_tensors::{Module, Role, Visitor, join};
 
 /// A block of the supernet: all candidate operations, and how probable each is.
@@ -20,7 +20,7 @@ impl MixedBlock {
             .iter()
             .zip(widths)
             .map(|(operation, &width)| {
-                MbConv::new(&MbConvConfig::of(block, operation, width), Normalisation::BatchStatistics, device)
+                MbConv::new(&MbConvConfig::of(block, operation, width), Normalization::BatchStatistics, device)
             })
             .collect();
         let alphas = Tensor::zeros([operations.len() as i64], (Kind::Float, device));

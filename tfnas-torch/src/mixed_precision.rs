@@ -12,7 +12,7 @@ use crate::named_tensors::NamedTensors;
 const SCALE: &str = "scale";
 const GOOD_STEPS: &str = "good_steps";
 
-/// The precision in which a network is trained on a device. Its weights and their optimiser stay f32.
+/// The precision in which a network is trained on a device. Its weights and their optimizer stay f32.
 #[derive(Debug)]
 pub struct MixedPrecision {
     precision: Precision,
@@ -71,7 +71,7 @@ impl MixedPrecision {
         }
     }
 
-    /// Takes the scale out of gradients; whether all of them are finite, so that the optimiser may step. With a scale it waits
+    /// Takes the scale out of gradients; whether all of them are finite, so that the optimizer may step. With a scale it waits
     /// for the device; without one the answer is always yes.
     pub(crate) fn unscale(&mut self, gradients: &Gradients) -> Result<bool, GradScalerError> {
         match &mut self.scaler {

@@ -7,9 +7,9 @@ use tch::Tensor;
 /// What a tensor of a network is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Moved by the optimiser of the weights.
+    /// Moved by the optimizer of the weights.
     Weight,
-    /// `log_alphas` or `betas`: moved by the optimiser of the architecture.
+    /// `log_alphas` or `betas`: moved by the optimizer of the architecture.
     Architecture,
     /// Running statistics: moved by a forward pass.
     Buffer,

@@ -28,12 +28,12 @@ pub enum BatchError {
     },
 }
 
-/// Normalises square images of one size, on one device.
+/// Normalizes square images of one size, on one device.
 #[derive(Debug)]
 pub struct Preprocess {
     size: usize,
     device: Device,
-    /// The mean of every byte of a row of pixels, `[W * 3]` f32; so that normalising runs along whole rows.
+    /// The mean of every byte of a row of pixels, `[W * 3]` f32; so that normalizing runs along whole rows.
     mean: Tensor,
     /// The standard deviation, likewise.
     std: Tensor,

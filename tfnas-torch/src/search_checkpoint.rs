@@ -6,8 +6,8 @@ use tch::Device;
 use tfnas::{Space, Widths};
 use tfnas_pytorch_files::checkpoint::{Checkpoint, SearchCheckpointError, Wanted, WeightsFile, WeightsFormat};
 
-use crate::full_state::{FullState, FullStateError, insert_kept};
 use crate::supernet::Supernet;
+use crate::supernet_state::{FullStateError, SupernetState, insert_kept};
 use crate::weights::{WeightsError, notes, read_file_bytes, shapes_of, tensors_of};
 
 /// Why a file is no state of a search.
@@ -43,7 +43,7 @@ impl SearchFile<'_> {
         space: &Space,
         classes: usize,
         device: Device,
-    ) -> Result<(FullState, Vec<String>), SearchFileError> {
+    ) -> Result<(SupernetState, Vec<String>), SearchFileError> {
         let bytes = read_file_bytes(self.path)?;
         let network = shapes_of(&Supernet::new(space, &Widths::max(space), classes, Device::Cpu));
         let wanted = Wanted { key: self.key, network: Some(&network) };
@@ -57,6 +57,6 @@ impl SearchFile<'_> {
             let search = checkpoint.search_under(space, self.key)?;
             insert_kept(&mut tensors, space, &search.kept);
         }
-        Ok((FullState::restore(space, classes, &tensors, device)?, notes))
+        Ok((SupernetState::restore(space, classes, &tensors, device)?, notes))
     }
 }

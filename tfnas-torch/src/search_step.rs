@@ -9,14 +9,14 @@ use crate::gumbel::{Noise, Path, relaxed_sample};
 use crate::loss::cross_entropy;
 use crate::mixed_precision::{MixedPrecision, MixedPrecisionStateError};
 use crate::named_tensors::NamedTensors;
-use crate::optim::{Adam, Optimiser, OptimiserStateError, Sgd};
+use crate::optim::{Adam, Optimizer, OptimizerStateError, Sgd};
 use crate::supernet::{Latencies, Supernet};
 
 /// How a step moves some parameters of the supernet.
 #[derive(Debug)]
-pub struct Optimisation<O> {
+pub struct OptimizerStep<O> {
     /// Of these parameters.
-    pub optimiser: O,
+    pub optimizer: O,
     /// What the gradients are clipped to; 0 leaves them as they are.
     pub max_norm: f64,
     /// Precision of the forward pass.
@@ -36,25 +36,25 @@ pub enum SearchStepError {
 
 /// Why a saved state cannot be restored.
 #[derive(Debug, thiserror::Error)]
-pub enum OptimisationStateError {
-    /// That of the optimiser.
+pub enum OptimizerStepStateError {
+    /// That of the optimizer.
     #[error(transparent)]
-    Optimiser(#[from] OptimiserStateError),
+    Optimizer(#[from] OptimizerStateError),
     /// That of the precision.
     #[error(transparent)]
     Precision(#[from] MixedPrecisionStateError),
 }
 
-impl<O: Optimiser> Optimisation<O> {
+impl<O: Optimizer> OptimizerStep<O> {
     /// In f32 throughout.
-    pub fn in_f32(optimiser: O, max_norm: f64, device: Device) -> Self {
-        Self { optimiser, max_norm, precision: MixedPrecision::none(device) }
+    pub fn in_f32(optimizer: O, max_norm: f64, device: Device) -> Self {
+        Self { optimizer, max_norm, precision: MixedPrecision::none(device) }
     }
 
-    /// The state to save: that of the optimiser, and of the loss scale where the precision has one.
+    /// The state to save: that of the optimizer, and of the loss scale where the precision has one.
     pub fn state(&self) -> NamedTensors {
         let mut state = NamedTensors::new();
-        state.insert_all("optimiser", self.optimiser.state());
+        state.insert_all("optimiser", self.optimizer.state());
         state.insert_all("precision", self.precision.state());
         state
     }
@@ -62,21 +62,21 @@ impl<O: Optimiser> Optimisation<O> {
     /// Puts a saved state back.
     ///
     /// # Errors
-    /// [`OptimisationStateError`].
-    pub fn restore(&mut self, saved: &NamedTensors) -> Result<(), OptimisationStateError> {
-        self.optimiser.restore(&saved.under("optimiser"))?;
+    /// [`OptimizerStepStateError`].
+    pub fn restore(&mut self, saved: &NamedTensors) -> Result<(), OptimizerStepStateError> {
+        self.optimizer.restore(&saved.under("optimiser"))?;
         Ok(self.precision.restore(&saved.under("precision"))?)
     }
 
     /// Moves the parameters by the gradients of a loss `[]`; the gradients' norm before clipping, `[]`, and whether they
     /// were finite, without which f16 does not step.
     fn step(&mut self, loss: &Tensor) -> Result<(Tensor, bool), GradScalerError> {
-        let mut gradients: Gradients = gradients(&self.precision.scaled(loss), &self.optimiser.parameters().to_vec());
+        let mut gradients: Gradients = gradients(&self.precision.scaled(loss), &self.optimizer.parameters().to_vec());
         if !self.precision.unscale(&gradients)? {
             return Ok((global_norm(&gradients), false));
         }
         let norm = clip_by_global_norm(&mut gradients, self.max_norm);
-        self.optimiser.step(&gradients);
+        self.optimizer.step(&gradients);
         Ok((norm, true))
     }
 }
@@ -104,7 +104,7 @@ pub struct WeightOutcome {
 /// [`SearchStepError`].
 pub fn weight_step(
     supernet: &Supernet,
-    weights: &mut Optimisation<Sgd>,
+    weights: &mut OptimizerStep<Sgd>,
     x: &Tensor,
     labels: &Tensor,
     paths: &[Path],
@@ -160,7 +160,7 @@ pub struct ArchitectureOutcome {
 /// [`SearchStepError`].
 pub fn architecture_step(
     supernet: &Supernet,
-    architecture: &mut Optimisation<Adam>,
+    architecture: &mut OptimizerStep<Adam>,
     objective: &LatencyObjective<'_>,
     x: &Tensor,
     labels: &Tensor,
@@ -178,7 +178,7 @@ pub fn architecture_step(
         let loss = &cross_entropy + &latency_loss;
         let (gradient_norm, has_moved) = architecture.step(&loss)?;
         if has_moved {
-            supernet.normalise_architecture();
+            supernet.normalize_architecture();
         }
         Ok(ArchitectureOutcome {
             logits: logits.detach(),

@@ -4,13 +4,13 @@ use tch::{Device, Tensor, no_grad};
 use tfnas::{Architecture, Choice, LatencyTable, ModelConfig, Space, TableError, Widths};
 
 use crate::gumbel::Path;
-use crate::layers::{Head, MbConv, Normalisation, Stem};
+use crate::layers::{Head, MbConv, Normalization, Stem};
 use crate::mixed_group::MixedGroup;
 use crate::named_tensors::{Module, Role, Visitor, join};
 
 /// The supernet of a space, its operations at their current widths.
 ///
-/// Batch norms have no affine part and no running statistics: every forward pass normalises with its own batch, so there
+/// Batch norms have no affine part and no running statistics: every forward pass normalizes with its own batch, so there
 /// is no evaluation mode. Names of its tensors are those of the original's search checkpoints.
 #[derive(Debug)]
 pub struct Supernet {
@@ -59,11 +59,11 @@ impl Supernet {
     /// A supernet of weight 0, every operation and every depth equally probable.
     pub fn new(space: &Space, widths: &Widths, classes: usize, device: Device) -> Self {
         let shared = shared_layers(space, classes);
-        let normalisation = Normalisation::BatchStatistics;
+        let normalization = Normalization::BatchStatistics;
         Self {
-            stem: Stem::new(&shared.first_stem, &shared.second_stem, normalisation, device),
+            stem: Stem::new(&shared.first_stem, &shared.second_stem, normalization, device),
             groups: (0..space.groups().len()).map(|group| MixedGroup::new(space, group, widths, device)).collect(),
-            head: Head::new(&shared.feature_mix, &shared.classifier, normalisation, device),
+            head: Head::new(&shared.feature_mix, &shared.classifier, normalization, device),
             final_size: space.final_size().div_ceil(shared.feature_mix.stride),
         }
     }
@@ -150,11 +150,11 @@ impl Supernet {
     }
 
     /// Makes every `log_alphas` and every `betas` vector its own log_softmax.
-    pub fn normalise_architecture(&self) {
+    pub fn normalize_architecture(&self) {
         no_grad(|| {
             for vector in self.architecture() {
-                let normalised = vector.log_softmax(-1, None);
-                vector.shallow_clone().copy_(&normalised);
+                let normalized = vector.log_softmax(-1, None);
+                vector.shallow_clone().copy_(&normalized);
             }
         });
     }
@@ -218,7 +218,7 @@ fn rows_of(vectors: &[&Tensor]) -> Vec<Vec<f32>> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::initialise::initialise;
+    use crate::initialize::initialize;
     use tch::Kind;
     use tfnas::{Knot, LatencyCurve, TableHeader};
 
@@ -227,7 +227,7 @@ mod tests {
     fn supernet() -> Supernet {
         let space = Space::small();
         let supernet = Supernet::new(&space, &Widths::initial(&space), CLASSES, Device::Cpu);
-        initialise(&supernet, 3);
+        initialize(&supernet, 3);
         supernet
     }
 

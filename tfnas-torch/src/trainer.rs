@@ -11,7 +11,7 @@ use crate::drop_masks::DropMasks;
 use crate::gradient::{Gradients, clip_by_global_norm, global_norm, gradients};
 use crate::loss::cross_entropy;
 use crate::mixed_precision::MixedPrecision;
-use crate::optim::{Optimiser, Sgd};
+use crate::optim::{Optimizer, Sgd};
 
 /// What a training step reports; all on the device.
 #[derive(Debug)]
@@ -25,21 +25,21 @@ pub struct TrainOutcome {
 }
 
 impl TrainOutcome {
-    /// Leaves the optimiser as it is.
+    /// Leaves the optimizer as it is.
     pub(crate) fn left_out(gradients: &Gradients, logits: &Tensor, loss: &Tensor) -> Self {
         Self { logits: logits.detach(), loss: loss.detach(), gradient_norm: global_norm(gradients) }
     }
 
-    /// Clips the gradients, and lets the optimiser step.
+    /// Clips the gradients, and lets the optimizer step.
     pub(crate) fn of_step(
-        optimiser: &mut Sgd,
+        optimizer: &mut Sgd,
         max_norm: f64,
         mut gradients: Gradients,
         logits: &Tensor,
         loss: &Tensor,
     ) -> Self {
         let gradient_norm = clip_by_global_norm(&mut gradients, max_norm);
-        optimiser.step(&gradients);
+        optimizer.step(&gradients);
         Self { logits: logits.detach(), loss: loss.detach(), gradient_norm }
     }
 }
@@ -48,7 +48,7 @@ impl TrainOutcome {
 #[derive(Debug)]
 pub struct Trainer {
     /// Of the network's [`Role::Weight`](crate::Role::Weight) tensors.
-    pub optimiser: Sgd,
+    pub optimizer: Sgd,
     /// What the gradients are clipped to; 0 leaves them as they are.
     pub max_norm: f64,
     /// As in [`cross_entropy`].
@@ -75,8 +75,8 @@ pub enum TrainStepError {
 
 impl Trainer {
     /// One process that trains in f32.
-    pub fn alone(optimiser: Sgd, max_norm: f64, label_smoothing: f64, device: Device) -> Self {
-        Self { optimiser, max_norm, label_smoothing, precision: MixedPrecision::none(device), ranks: None }
+    pub fn alone(optimizer: Sgd, max_norm: f64, label_smoothing: f64, device: Device) -> Self {
+        Self { optimizer, max_norm, label_smoothing, precision: MixedPrecision::none(device), ranks: None }
     }
 
     /// Trains a network on a batch, of which each rank has its part: as many samples on each.
@@ -106,10 +106,10 @@ impl Trainer {
         let scaled = self.precision.scaled(&loss);
         let gradients = match &mut self.ranks {
             Some(ranks) => ranks.gradients(&scaled)?,
-            None => gradients(&scaled, &self.optimiser.parameters().to_vec()),
+            None => gradients(&scaled, &self.optimizer.parameters().to_vec()),
         };
         if self.precision.unscale(&gradients)? {
-            Ok(TrainOutcome::of_step(&mut self.optimiser, self.max_norm, gradients, &logits, &loss))
+            Ok(TrainOutcome::of_step(&mut self.optimizer, self.max_norm, gradients, &logits, &loss))
         } else {
             Ok(TrainOutcome::left_out(&gradients, &logits, &loss))
         }

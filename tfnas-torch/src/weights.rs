@@ -16,7 +16,7 @@ use tfnas_pytorch_files::checkpoint::{
 
 use crate::named_tensors::{Module, NamedTensors};
 
-/// The largest file that is read: well above a supernet of the largest space with the state of its optimiser.
+/// The largest file that is read: well above a supernet of the largest space with the state of its optimizer.
 const MAX_FILE_BYTES: u64 = 16 << 30;
 
 /// Why tensors cannot be read, written or used.

@@ -51,7 +51,7 @@ fn train_together(shares_statistics: bool) {
     let mut network = network(SEED + rank as u64);
     let mut trainer = Trainer {
         ranks: Some(DataParallel::new(group, &mut network, shares_statistics).unwrap()),
-        optimiser: Sgd::new(network.tensors(Role::Weight), SGD),
+        optimizer: Sgd::new(network.tensors(Role::Weight), SGD),
         max_norm: 5.0,
         label_smoothing: 0.1,
         precision: MixedPrecision::none(device()),

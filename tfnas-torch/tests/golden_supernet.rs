@@ -15,11 +15,11 @@ use formula::Scheme;
 use serde_json::Value;
 use tch::{Tensor, no_grad};
 use tfnas::{LatencyTable, Space, Widths};
-use tfnas_torch::full_state::FullState;
 use tfnas_torch::gumbel::{Noise, Path, gumbel_path, most_probable_path, remaining_path};
-use tfnas_torch::optim::{Adam, AdamSettings, Optimiser as _, Sgd, SgdSettings};
-use tfnas_torch::search_step::{LatencyObjective, Optimisation, architecture_step, validate_path, weight_step};
+use tfnas_torch::optim::{Adam, AdamSettings, Optimizer as _, Sgd, SgdSettings};
+use tfnas_torch::search_step::{LatencyObjective, OptimizerStep, architecture_step, validate_path, weight_step};
 use tfnas_torch::supernet::{Latencies, Supernet};
+use tfnas_torch::supernet_state::SupernetState;
 use tfnas_torch::{Module, Role};
 
 #[test]
@@ -116,7 +116,7 @@ fn all_values(vectors: &[&Tensor]) -> Vec<f64> {
     vectors.iter().flat_map(|vector| values(vector)).collect()
 }
 
-/// The normalised architecture parameters after a step.
+/// The normalized architecture parameters after a step.
 fn check_final(space: &Space, supernet: &Supernet, expected: &Value, tolerance: f64) -> f64 {
     let alphas = by_block(space, &expected["log_alphas_final"]);
     let alphas = check("log_alphas after", &all_values(&supernet.log_alphas()), &alphas, tolerance);
@@ -145,7 +145,7 @@ fn arch_step(space: &Space, case: &Value) -> String {
     let number = |name: &str| case[name].as_f64().unwrap();
     let objective =
         LatencyObjective { latencies: &latencies, target_ms: number("target_lat"), weight: number("lambda_lat") };
-    let mut architecture = Optimisation::in_f32(adam(&supernet, case), number("grad_clip"), device());
+    let mut architecture = OptimizerStep::in_f32(adam(&supernet, case), number("grad_clip"), device());
     let images = input(&Scheme::of(case), &case["input"]);
     let labels = labels(&case["targets"]);
     let noise = noise(space, &case["gumbel_noise"]);
@@ -162,7 +162,7 @@ fn arch_step(space: &Space, case: &Value) -> String {
     one("loss_lat", &outcome.latency_loss, 1e-7, 1e-7);
     let mut gradients = 0.0;
     if case["scheme"] == "hash" {
-        gradients = check_gradients(space, &architecture.optimiser, case, expected);
+        gradients = check_gradients(space, &architecture.optimizer, case, expected);
         let norm = outcome.gradient_norm.double_value(&[]);
         check_relative("norm", norm, expected["arch_grad_norm"].as_f64().unwrap(), 10.0 * 2e-4);
     }
@@ -172,8 +172,8 @@ fn arch_step(space: &Space, case: &Value) -> String {
 
 /// Compares the gradients, which the first step of Adam keeps: its mean of gradients is (1 - β1) times the clipped gradient
 /// with weight decay.
-fn check_gradients(space: &Space, optimiser: &Adam, case: &Value, expected: &Value) -> f64 {
-    let state = optimiser.state();
+fn check_gradients(space: &Space, optimizer: &Adam, case: &Value, expected: &Value) -> f64 {
+    let state = optimizer.state();
     let beta1 = flat(&case["adam"]["betas"])[0];
     let decay = case["adam"]["weight_decay"].as_f64().unwrap();
     let factor = (case["grad_clip"].as_f64().unwrap() / (expected["arch_grad_norm"].as_f64().unwrap() + 1e-6)).min(1.0);
@@ -208,8 +208,8 @@ fn full_search_step(space: &Space, case: &Value) -> String {
     let sgd = |name: &str| case["sgd"][name].as_f64().unwrap();
     let settings = SgdSettings { rate: sgd("lr"), momentum: sgd("momentum"), weight_decay: sgd("weight_decay") };
     let clip = number("grad_clip");
-    let optimiser = Sgd::new(supernet.tensors(Role::Weight), settings);
-    let mut weights = Optimisation::in_f32(optimiser, clip, device());
+    let optimizer = Sgd::new(supernet.tensors(Role::Weight), settings);
+    let mut weights = OptimizerStep::in_f32(optimizer, clip, device());
     let images = input(&scheme, &case["weight_input"]);
     let unsampled = case["f32"]["unsampled_tensor"].as_str().unwrap();
     let before = supernet.state().get(unsampled).unwrap().detach().copy();
@@ -233,7 +233,7 @@ fn full_search_step(space: &Space, case: &Value) -> String {
         LatencyObjective { latencies: &latencies, target_ms: number("target_lat"), weight: number("lambda_lat") };
     let outcome = architecture_step(
         &supernet,
-        &mut Optimisation::in_f32(adam(&supernet, case), clip, device()),
+        &mut OptimizerStep::in_f32(adam(&supernet, case), clip, device()),
         &objective,
         &input(&scheme, &case["arch_input"]),
         &labels(&case["arch_targets"]),
@@ -263,7 +263,7 @@ fn full_search_step(space: &Space, case: &Value) -> String {
 fn slice_and_scatter(space: &Space, case: &Value) -> String {
     let classes = case["num_classes"].as_u64().unwrap() as usize;
     let scheme = Scheme::of(case);
-    let mut state = FullState::new(space, classes, 0, device());
+    let mut state = SupernetState::new(space, classes, 0, device());
     // Such a case lists no architecture parameters: the betas are by formula too, and a given path reads no log_alphas.
     fill(state.full(), &scheme, |name| !name.ends_with("log_alphas"));
     let kept = space.blocks().iter().map(|block| {

@@ -12,12 +12,12 @@ use tfnas::{Knot, LatencyCurve, LatencyTable, NeededRow, Space, TableHeader, Wid
 use tfnas_c10d::Precision;
 use tfnas_random::{Stream, StreamId};
 use tfnas_torch::drop_masks::DropMasks;
-use tfnas_torch::full_state::FullState;
 use tfnas_torch::gumbel::draw_noise;
 use tfnas_torch::mixed_precision::MixedPrecision;
 use tfnas_torch::optim::{Adam, AdamSettings, Sgd};
-use tfnas_torch::search_step::{LatencyObjective, Optimisation, architecture_step, weight_step};
+use tfnas_torch::search_step::{LatencyObjective, OptimizerStep, architecture_step, weight_step};
 use tfnas_torch::supernet::Latencies;
+use tfnas_torch::supernet_state::SupernetState;
 use tfnas_torch::trainer::Trainer;
 use tfnas_torch::weights::to_bytes;
 use tfnas_torch::{Module, NamedTensors, Role};
@@ -33,8 +33,8 @@ fn trainer(network: &impl Module, precision: Precision) -> Option<Trainer> {
             return None;
         }
     };
-    let optimiser = Sgd::new(network.tensors(Role::Weight), SGD);
-    Some(Trainer { precision, ..Trainer::alone(optimiser, 5.0, 0.1, device()) })
+    let optimizer = Sgd::new(network.tensors(Role::Weight), SGD);
+    Some(Trainer { precision, ..Trainer::alone(optimizer, 5.0, 0.1, device()) })
 }
 
 fn losses(precision: Precision, steps: u32) -> Option<Vec<f64>> {
@@ -110,13 +110,13 @@ fn search_steps(precision: Precision) -> Option<[f64; 3]> {
     let space = Space::small();
     let table = flat_table(&space);
     let latencies = Latencies::look_up(&table, &space, &Widths::initial(&space), device()).unwrap();
-    let supernet = FullState::new(&space, CLASSES, SEED, device()).slice();
+    let supernet = SupernetState::new(&space, CLASSES, SEED, device()).slice();
     let precision = || MixedPrecision::new(precision, device()).ok();
     let weights = Sgd::new(supernet.tensors(Role::Weight), SGD);
-    let mut weights = Optimisation { precision: precision()?, ..Optimisation::in_f32(weights, 5.0, device()) };
+    let mut weights = OptimizerStep { precision: precision()?, ..OptimizerStep::in_f32(weights, 5.0, device()) };
     let adam = AdamSettings { rate: 0.01, betas: (0.5, 0.999), epsilon: 1e-8, weight_decay: 5e-4 };
     let adam = Adam::new(supernet.tensors(Role::Architecture), adam);
-    let mut architecture = Optimisation { precision: precision()?, ..Optimisation::in_f32(adam, 5.0, device()) };
+    let mut architecture = OptimizerStep { precision: precision()?, ..OptimizerStep::in_f32(adam, 5.0, device()) };
     let (x, labels) = batch(0);
     let path = vec![0; space.blocks().len()];
     let weight_loss = weight_step(&supernet, &mut weights, &x, &labels, &[path]).unwrap().losses[0].double_value(&[]);

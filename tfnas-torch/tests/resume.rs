@@ -6,13 +6,13 @@ use tfnas::{Architecture, Knot, LatencyCurve, LatencyTable, ModelConfig, Space, 
 use tfnas_random::{Stream, StreamId};
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
-use tfnas_torch::full_state::FullState;
 use tfnas_torch::gumbel::{draw_noise, draw_remaining_path, gumbel_path};
-use tfnas_torch::initialise::initialise;
-use tfnas_torch::optim::{Adam, AdamSettings, Optimiser as _, Sgd, SgdSettings};
+use tfnas_torch::initialize::initialize;
+use tfnas_torch::optim::{Adam, AdamSettings, Optimizer as _, Sgd, SgdSettings};
 use tfnas_torch::preprocess::Preprocess;
-use tfnas_torch::search_step::{LatencyObjective, Optimisation, architecture_step, weight_step};
+use tfnas_torch::search_step::{LatencyObjective, OptimizerStep, architecture_step, weight_step};
 use tfnas_torch::supernet::{Latencies, Supernet};
+use tfnas_torch::supernet_state::SupernetState;
 use tfnas_torch::trainer::Trainer;
 use tfnas_torch::weights::{from_bytes, load, to_bytes};
 use tfnas_torch::{Module, NamedTensors, Role};
@@ -55,12 +55,12 @@ fn training_resumes_to_the_same_bytes() {
     both(
         |saved| {
             let network = DerivedNetwork::new(&config, Device::Cpu);
-            initialise(&network, SEED);
-            let optimiser = Sgd::new(network.tensors(Role::Weight), SGD);
-            let mut trainer = Trainer::alone(optimiser, 5.0, 0.1, Device::Cpu);
+            initialize(&network, SEED);
+            let optimizer = Sgd::new(network.tensors(Role::Weight), SGD);
+            let mut trainer = Trainer::alone(optimizer, 5.0, 0.1, Device::Cpu);
             if let Some(saved) = saved {
                 load(&network, &saved.under("network")).unwrap();
-                trainer.optimiser.restore(&saved.under("optimiser")).unwrap();
+                trainer.optimizer.restore(&saved.under("optimiser")).unwrap();
             }
             (network, trainer)
         },
@@ -73,7 +73,7 @@ fn training_resumes_to_the_same_bytes() {
         |(network, trainer)| {
             let mut state = NamedTensors::new();
             state.insert_all("network", network.state());
-            state.insert_all("optimiser", trainer.optimiser.state());
+            state.insert_all("optimiser", trainer.optimizer.state());
             state
         },
     );
@@ -85,16 +85,16 @@ fn a_search_resumes_to_the_same_bytes() {
     let widths = Widths::initial(&space);
     let latencies = Latencies::look_up(&table(&space), &space, &widths, Device::Cpu).unwrap();
     let (blocks, operations) = (space.blocks().len(), space.operations().len());
-    let optimisers = |supernet: &Supernet| {
+    let optimizers = |supernet: &Supernet| {
         let weights = Sgd::new(supernet.tensors(Role::Weight), SGD);
         let architecture = Adam::new(supernet.tensors(Role::Architecture), ADAM);
-        (Optimisation::in_f32(weights, 5.0, Device::Cpu), Optimisation::in_f32(architecture, 5.0, Device::Cpu))
+        (OptimizerStep::in_f32(weights, 5.0, Device::Cpu), OptimizerStep::in_f32(architecture, 5.0, Device::Cpu))
     };
     both(
         |saved| {
-            let state = FullState::new(&space, CLASSES, SEED, Device::Cpu);
+            let state = SupernetState::new(&space, CLASSES, SEED, Device::Cpu);
             let supernet = state.slice();
-            let (mut weights, mut architecture) = optimisers(&supernet);
+            let (mut weights, mut architecture) = optimizers(&supernet);
             if let Some(saved) = saved {
                 load(&supernet, &saved.under("supernet")).unwrap();
                 weights.restore(&saved.under("weights")).unwrap();

@@ -10,15 +10,15 @@ use legacy_checkpoint::{Named, legacy_checkpoint};
 use tch::{Device, Kind, Tensor};
 use tfnas::{Space, Widths};
 use tfnas_torch::Module;
-use tfnas_torch::full_state::FullState;
 use tfnas_torch::search_checkpoint::SearchFile;
+use tfnas_torch::supernet_state::SupernetState;
 use tfnas_torch::weights::write_file;
 
 const CLASSES: usize = 3;
 
 /// A state that is not the initial one.
-fn state(space: &Space) -> FullState {
-    let mut state = FullState::new(space, CLASSES, 5, Device::Cpu);
+fn state(space: &Space) -> SupernetState {
+    let mut state = SupernetState::new(space, CLASSES, 5, Device::Cpu);
     let mut widths = Widths::initial(space);
     widths.set(space, 2, 1, 40).unwrap();
     widths.set(space, 0, 0, 30).unwrap();
@@ -27,7 +27,7 @@ fn state(space: &Space) -> FullState {
 }
 
 /// The state as the original would have saved it.
-fn checkpoint(space: &Space, state: &FullState) -> Vec<u8> {
+fn checkpoint(space: &Space, state: &SupernetState) -> Vec<u8> {
     let values = |tensor: &Tensor| {
         let mut values = vec![0f32; tensor.numel()];
         tensor.detach().to_kind(Kind::Float).contiguous().copy_data(&mut values, tensor.numel());
@@ -55,7 +55,7 @@ fn checkpoint(space: &Space, state: &FullState) -> Vec<u8> {
 }
 
 #[track_caller]
-fn assert_same(found: &FullState, expected: &FullState) {
+fn assert_same(found: &SupernetState, expected: &SupernetState) {
     assert_eq!(found.kept(), expected.kept());
     let (found, expected) = (found.state(), expected.state());
     assert_eq!(found.len(), expected.len());
@@ -65,7 +65,7 @@ fn assert_same(found: &FullState, expected: &FullState) {
     }
 }
 
-fn read(path: &Path, space: &Space, classes: usize) -> Result<FullState, String> {
+fn read(path: &Path, space: &Space, classes: usize) -> Result<SupernetState, String> {
     let wanted = SearchFile { path, key: None };
     wanted.read(space, classes, Device::Cpu).map(|(state, _)| state).map_err(|error| error.to_string())
 }

@@ -55,13 +55,13 @@ pub enum RefitError {
 
 /// Fits the widths of `architecture` to `target_ms` milliseconds.
 ///
-/// Widths, and the order in which latencies are added, are those of the original to the last bit.
+/// Widths, and the order in which latencies are added, equal the original's to the last bit.
 ///
 /// Source: the main loop and `fit_mc_num_by_latency` in the authors' `train_search.py`.
 ///
 /// # Errors
-/// [`RefitError::Target`], or [`RefitError::Table`] if the architecture is none of the space or the table does not
-/// know a block of it at every width.
+/// Returns [`RefitError::Target`] for an invalid target, and [`RefitError::Table`] if the architecture does not belong
+/// to the space or the table does not cover one of its blocks at every width.
 pub fn refit(
     space: &Space,
     architecture: &Architecture,

@@ -71,24 +71,26 @@ pub enum ExactFitError {
     Table(#[from] TableError),
 }
 
-/// Fits `architecture` to `target_ms` milliseconds: at most the target, and at most [`TOLERANCE`] below it wherever
-/// widths can be adjusted so. A network that is faster than the target at its largest widths ends at these.
+/// Fits `architecture` to `target_ms` milliseconds: at most the target, and at most [`TOLERANCE`] below it if the
+/// widths can be adjusted that finely. A network that is faster than the target at its largest widths gets its largest
+/// widths.
 ///
-/// * Operations and depth stay as they are if some widths of them meet the target. Otherwise they are changed one at a
-///   time until this is so: an operation of a kept block to a faster one, or a group to fewer blocks; first the change
-///   that loses the least log-probability per millisecond that it saves at the smallest latencies. Without
-///   `preferences` all choices are equally probable: then the change comes first that alone suffices and saves the
-///   least beyond, or else the one that saves the most, so that as little as possible is changed.
-/// * A width is not used where a larger one is at least as fast, as measured curves need not grow with the width.
+/// * Operations and depth do not change if some of their widths meet the target. Otherwise they are changed one at a
+///   time until some do: an operation of a kept block to a faster one, or a group to fewer blocks. The change that
+///   loses the least log-probability per millisecond saved at the smallest latencies comes first. Without `preferences`
+///   all choices are equally probable: then the change comes first that suffices alone and saves the least beyond,
+///   otherwise the one that saves the most, so that as little as possible is changed.
+/// * A width is not used if a larger one is at least as fast: measured curves can decrease with the width.
 /// * A network that is near enough keeps its widths. Otherwise elasticity-scaling comes first, from the current widths
-///   (a changed operation starts at its initial width). Then,
-///   until the tolerance is met: the move of one width that closes most of the gap; the mildest pair of moves that
-///   closes it, or the pair that closes most of it; the best combination of all widths.
+///   (a changed operation starts at its initial width). Then, until the tolerance is met: the change of one width that
+///   closes most of the gap; the smallest pair of changes that closes it, or the pair that closes most of it; the best
+///   combination of all widths.
 ///
-/// The result depends on the arguments alone.
+/// The result depends only on the arguments.
 ///
 /// # Errors
-/// [`ExactFitError`]. Every target that [`LatencyTable::reachable_ms`] contains is met.
+/// Returns [`ExactFitError`] if the target is invalid or unreachable, or the table does not cover the architecture.
+/// Every target that [`LatencyTable::reachable_ms`] contains is met.
 pub fn fit_exactly(
     space: &Space,
     architecture: &Architecture,

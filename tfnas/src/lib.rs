@@ -2,9 +2,10 @@
 //!
 //! # Modules
 //!
-//! * [`definition`], [`space`]: a search space as written, and validated; the shipped ones are
-//!   [`Space::imagenet`], [`Space::cifar`] and [`Space::small`].
-//! * [`allowed_widths`], [`widths`], [`architecture`]: which widths there are; the current width of every operation; one network of a space.
+//! * [`definition`], [`space`]: a search space as written, and validated; the shipped ones are [`Space::imagenet`],
+//!   [`Space::cifar`] and [`Space::small`].
+//! * [`allowed_widths`], [`widths`], [`architecture`]: which widths there are; the current width of every operation;
+//!   one network of a space.
 //! * [`parse`]: converts architecture parameters to the most probable architecture.
 //! * [`elasticity`], [`channels`]: fitting widths to a target latency, and the channels that are kept.
 //! * [`exact_fit`]: widths, and where they do not suffice operations and depth, fitted until the target is met.

@@ -32,20 +32,20 @@ pub enum ParseError {
     Architecture(#[from] ArchitectureError),
 }
 
-/// The architecture that the parameters prefer.
+/// Returns the architecture that the parameters prefer.
 ///
 /// * `log_alphas`: per block, `[K]` f32 log-probabilities of its operations.
-/// * `betas`: per group, one f32 per block, unnormalised.
-/// * `widths`: the current widths; the chosen operations keep theirs.
+/// * `betas`: per group, one f32 per block, unnormalized.
+/// * `widths`: the current widths. The chosen operations keep theirs.
 ///
-/// A block takes the first largest of `exp(log_alphas)`, a group keeps its blocks up to and including the first
-/// largest of `softmax(betas)`. Both are rounded to f32 before they are compared, as in the original, so that two
-/// parameters one bit apart may be a tie, which the first wins.
+/// A block takes the first maximum of `exp(log_alphas)`, and a group keeps its blocks up to and including the first
+/// maximum of `softmax(betas)`. Both are rounded to f32 before they are compared, as in the original, so parameters one
+/// bit apart can tie; the first one wins.
 ///
 /// Source: `get_op_and_depth_weights` and `parse_architecture` in the authors' `parsing_model.py`.
 ///
 /// # Errors
-/// [`ParseError`] for vectors of another space, or with an entry that is not finite.
+/// Returns [`ParseError`] for vectors of another space, or with a value that is not finite.
 pub fn parse(
     space: &Space,
     log_alphas: &[Vec<f32>],

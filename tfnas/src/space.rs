@@ -196,8 +196,8 @@ impl Block {
         self.widths(operation).min()
     }
 
-    /// All widths that an operation may have here: the multiples of the space's step from half of its largest expansion,
-    /// rounded down, to that expansion.
+    /// All widths that an operation may have here: the multiples of the space's step from half of its largest
+    /// expansion, rounded down, to that expansion.
     pub fn widths(&self, operation: &Operation) -> AllowedWidths {
         allowed_widths(self.in_channels, operation, self.width_step)
             .expect("a checked space has a width for each operation")
@@ -217,8 +217,8 @@ impl Block {
     }
 }
 
-/// The widths of an operation in a block of this many input channels; `None` if no multiple of the step lies between its
-/// bounds.
+/// The widths of an operation in a block of this many input channels; `None` if no multiple of the step lies between
+/// its bounds.
 pub(crate) fn allowed_widths(in_channels: usize, operation: &Operation, step: usize) -> Option<AllowedWidths> {
     let max = operation.max_expand * in_channels;
     AllowedWidths::new(max / 2, max, step)

@@ -8,9 +8,9 @@
 //! manifest         the name and SHA-256 of every file, and the ignored files
 //! ```
 //!
-//! The subject's digest is the SHA-256 of the concatenated digests of all files. Only whole files (no shards) and SHA-256
-//! are supported, which are the defaults of the program. Its verifier requires ECDSA keys. The bundle names the key by the
-//! SHA-256 of its PEM text.
+//! The subject's digest is the SHA-256 of the concatenated digests of all files. Only whole files (no shards) and
+//! SHA-256 are supported, which are the defaults of the program. Its verifier requires ECDSA keys. The bundle names the
+//! key by the SHA-256 of its PEM text.
 
 mod bundle;
 mod error;

@@ -14,7 +14,7 @@ const MODULE: &str = "module.";
 /// Convert weights between .pth.tar and safetensors
 ///
 /// A .pth.tar is written as PyTorch writes it since 1.6, with the tensors under `state_dict`; names lose the `module.`
-/// that the original's files have, and what else wrappers put before all of them. What else a checkpoint holds (epoch, optimiser) is left out.
+/// that the original's files have, and what else wrappers put before all of them. What else a checkpoint holds (epoch, optimizer) is left out.
 #[derive(Args, Debug)]
 pub struct Convert {
     /// The file to read

@@ -14,7 +14,8 @@ fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
     writer.finish().unwrap()
 }
 
-/// `{"state_dict": {name: tensor}}`, its one storage of four f32, with a tensor of these sizes and strides from `offset`.
+/// `{"state_dict": {name: tensor}}`, its one storage of four f32, with a tensor of these sizes and strides from
+/// `offset`.
 fn pickle(names: &[&str], key: &str, stored: i64, offset: i64, sizes: &[i64], strides: &[i64]) -> Vec<u8> {
     let mut writer = PickleWriter::new();
     writer.empty_dict();

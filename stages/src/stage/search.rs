@@ -91,7 +91,7 @@ pub struct SearchSection {
     pub validate_last: usize,
     /// Augmentation of the images that train the weights.
     pub augment: Augment,
-    /// What the forward passes of weight and architecture steps compute in; weights, optimisers, latencies and validation
+    /// What the forward passes of weight and architecture steps compute in; weights, optimizers, latencies and validation
     /// stay f32.
     pub precision: Precision,
 }

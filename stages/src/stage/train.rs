@@ -52,7 +52,7 @@ pub struct TrainSection {
     pub drop_connect: f64,
     /// Augmentation.
     pub augment: Augment,
-    /// What the forward pass computes in; weights, their optimiser and evaluation stay f32.
+    /// What the forward pass computes in; weights, their optimizer and evaluation stay f32.
     pub precision: Precision,
     /// On several ranks: batch norm over all ranks' images of a step, as one process has it; false takes those of each rank,
     /// as the original does with several GPUs.

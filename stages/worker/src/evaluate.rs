@@ -1,7 +1,7 @@
 use tch::{Kind, Tensor};
 use tfnas_c10d::{ProcessGroup, ReduceOperation};
 use tfnas_images::{BatchOptions, ImageSource};
-use tfnas_torch::loss::{Meter, Reading, cross_entropy};
+use tfnas_torch::loss::{AverageMeter, Averages, cross_entropy};
 
 use crate::error::StageError;
 use crate::images::{DataLoader, DeviceBatch};
@@ -10,7 +10,7 @@ use crate::stop::StopFlag;
 /// What a pass over labelled images gives.
 pub struct Evaluation {
     /// Loss and shares over all images.
-    pub reading: Reading,
+    pub reading: Averages,
     /// Images that could not be read.
     pub skipped: usize,
 }
@@ -31,7 +31,7 @@ pub fn evaluate(
     mut each: impl FnMut(&DeviceBatch, Option<&Tensor>) -> Result<(), StageError>,
 ) -> Result<Evaluation, StageError> {
     let device = feeder.device();
-    let mut meter = Meter::new();
+    let mut meter = AverageMeter::new();
     let mut skipped = 0;
     for (index, batch) in feeder.feed(source, options).enumerate() {
         if stop.raised() {

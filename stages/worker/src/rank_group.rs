@@ -3,7 +3,7 @@
 use tch::{Device, Tensor};
 use tfnas_c10d::{ProcessGroup, ReduceOperation};
 use tfnas_images::Shard;
-use tfnas_torch::loss::Meter;
+use tfnas_torch::loss::AverageMeter;
 
 use crate::error::StageError;
 
@@ -23,7 +23,7 @@ pub struct StepDecision {
 #[derive(Clone, Debug, Default)]
 pub struct EpochStats {
     /// Losses and correct predictions.
-    pub meter: Meter,
+    pub meter: AverageMeter,
     /// Images that could not be read.
     pub skipped: usize,
 }

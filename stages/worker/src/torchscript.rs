@@ -108,7 +108,7 @@ mod tests {
     use tempfile::TempDir;
     use tfnas::{Architecture, Space};
     use tfnas_random::{Stream, StreamId};
-    use tfnas_torch::initialise::initialise;
+    use tfnas_torch::initialize::initialize;
     use tfnas_torch::weights::write_file;
 
     use super::*;
@@ -121,7 +121,7 @@ mod tests {
         let architecture = Architecture::random(&space, &mut Stream::new(4, StreamId::RandomArchitecture, 0, 0));
         let config = ModelConfig::from_architecture(&space, &architecture, 5).unwrap();
         let network = DerivedNetwork::new(&config, Device::Cpu);
-        initialise(&network, 4);
+        initialize(&network, 4);
         for (name, tensor) in network.state().iter().filter(|(name, _)| name.ends_with("running_var")) {
             let values = Tensor::arange(tensor.numel() as i64, (Kind::Float, Device::Cpu)).sin() + 1.5;
             tch::no_grad(|| tensor.shallow_clone().copy_(&values));

@@ -13,9 +13,9 @@ use tfnas_stages::{Metrics, Protocol, TrainEpoch, TrainParams, TrainReport, Trai
 use tfnas_torch::data_parallel::DataParallel;
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
-use tfnas_torch::initialise::initialise;
-use tfnas_torch::loss::Meter;
-use tfnas_torch::optim::{Optimiser as _, Sgd, SgdSettings};
+use tfnas_torch::initialize::initialize;
+use tfnas_torch::loss::AverageMeter;
+use tfnas_torch::optim::{Optimizer as _, Sgd, SgdSettings};
 use tfnas_torch::trainer::{TrainStepError, Trainer};
 use tfnas_torch::weights::{load, write_file};
 use tfnas_torch::{Module, NamedTensors, Role};
@@ -74,10 +74,10 @@ pub fn run(context: &mut StageContext) -> StageResult {
         Protocol::HeldOut => (listed(context, "train.list", reading)?, listed(context, "val.list", reading)?),
     };
     let mut network = DerivedNetwork::new(&config, context.device);
-    initialise(&network, params.seed);
+    initialize(&network, params.seed);
     let settings = SgdSettings { rate: section.lr, momentum: section.momentum, weight_decay: section.weight_decay };
     let trainer = Trainer {
-        optimiser: Sgd::new(network.tensors(Role::Weight), settings),
+        optimizer: Sgd::new(network.tensors(Role::Weight), settings),
         max_norm: section.grad_clip,
         label_smoothing: section.label_smoothing,
         precision: mixed_precision("train.precision", section.precision, context.device)?,
@@ -135,7 +135,7 @@ impl Training<'_> {
         let section = self.params.train.clone();
         let warm_up = if section.batch > WARM_UP_ABOVE_BATCH { section.warmup_epochs } else { 0 };
         let lr = cosine_with_warm_up(section.lr, epoch, section.epochs, warm_up);
-        self.trainer.optimiser.set_rate(lr);
+        self.trainer.optimizer.set_rate(lr);
         let began = Instant::now();
         let waited = self.train_images(epoch)?;
         let trained = self.gather()?;
@@ -307,7 +307,7 @@ impl Training<'_> {
         let mut tensors = NamedTensors::new();
         tensors.insert_all("network", self.network.state());
         tensors.insert_all("best", self.best.state());
-        tensors.insert_all("optimiser", self.trainer.optimiser.state());
+        tensors.insert_all("optimiser", self.trainer.optimizer.state());
         tensors.insert_all("precision", self.trainer.precision.state());
         tensors.insert("meter".to_owned(), self.seen.meter.state());
         self.keeper.save_epoch((self.progress.epoch, self.progress.step), &self.progress, tensors)
@@ -321,11 +321,11 @@ impl Training<'_> {
         let Some((progress, tensors)) = found else { return Ok(()) };
         load(&self.network, &tensors.under("network")).context("resume point")?;
         load(&self.best, &tensors.under("best")).context("resume point")?;
-        self.trainer.optimiser.restore(&tensors.under("optimiser")).context("resume point")?;
+        self.trainer.optimizer.restore(&tensors.under("optimiser")).context("resume point")?;
         self.trainer.precision.restore(&tensors.under("precision")).context("resume point")?;
         let meter = tensors
             .get("meter")
-            .and_then(|state| Meter::restore(state, self.context.device))
+            .and_then(|state| AverageMeter::restore(state, self.context.device))
             .ok_or_else(|| StageError::new("the resume point has no meter"))?;
         // Rank 0 has the share of all.
         let first = self.together().is_first();

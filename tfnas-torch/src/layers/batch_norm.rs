@@ -4,7 +4,7 @@ use tch::{Device, Kind, Tensor};
 use tfnas_c10d::BatchNormTensors;
 
 use super::fused::{self, Then};
-use crate::data_parallel::SharedStatistics;
+use crate::data_parallel::SyncBatchNorm;
 use crate::named_tensors::{Module, Role, Visitor, join};
 
 /// Added to a variance before its root is taken.
@@ -14,7 +14,7 @@ pub(super) const MOMENTUM: f64 = 0.1;
 
 /// Which batch norms a network is built with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Normalisation {
+pub enum Normalization {
     /// The statistics of the batch, always; nothing to learn: the supernet.
     BatchStatistics,
     /// Learnt weight and bias, running statistics for evaluation: a derived network.
@@ -24,9 +24,9 @@ pub enum Normalisation {
 /// Batch norm over N, H and W for each channel.
 #[derive(Debug)]
 pub enum BatchNorm {
-    /// See [`Normalisation::BatchStatistics`].
+    /// See [`Normalization::BatchStatistics`].
     BatchStatistics,
-    /// See [`Normalisation::Affine`]; all tensors `[C]` f32, but `batches`: `[]` i64, PyTorch's `num_batches_tracked`.
+    /// See [`Normalization::Affine`]; all tensors `[C]` f32, but `batches`: `[]` i64, PyTorch's `num_batches_tracked`.
     Affine {
         /// Scale.
         weight: Tensor,
@@ -39,7 +39,7 @@ pub enum BatchNorm {
         /// Batches seen.
         batches: Tensor,
         /// Where the statistics in training are those of all ranks' batches together.
-        shared: Option<Rc<SharedStatistics>>,
+        shared: Option<Rc<SyncBatchNorm>>,
     },
     /// The identity: the convolution before it has taken the batch norm in.
     Folded,
@@ -47,11 +47,11 @@ pub enum BatchNorm {
 
 impl BatchNorm {
     /// A batch norm for `channels` channels, the identity at first.
-    pub fn new(channels: usize, normalisation: Normalisation, device: Device) -> Self {
+    pub fn new(channels: usize, normalization: Normalization, device: Device) -> Self {
         let shape = [channels as i64];
-        match normalisation {
-            Normalisation::BatchStatistics => Self::BatchStatistics,
-            Normalisation::Affine => Self::Affine {
+        match normalization {
+            Normalization::BatchStatistics => Self::BatchStatistics,
+            Normalization::Affine => Self::Affine {
                 weight: Tensor::ones(shape, (Kind::Float, device)).set_requires_grad(true),
                 bias: Tensor::zeros(shape, (Kind::Float, device)).set_requires_grad(true),
                 mean: Tensor::zeros(shape, (Kind::Float, device)),
@@ -62,7 +62,7 @@ impl BatchNorm {
         }
     }
 
-    /// Normalises `x`, `[N, C, H, W]`; in training with the statistics of the batch, which then move the running ones.
+    /// Normalizes `x`, `[N, C, H, W]`; in training with the statistics of the batch, which then move the running ones.
     pub fn forward(&self, x: Tensor, training: bool) -> Tensor {
         self.forward_then(x, training, Then::default())
     }
@@ -107,7 +107,7 @@ impl BatchNorm {
     }
 
     /// Takes the statistics in training from all ranks' batches together; without effect on one without running statistics.
-    pub(crate) fn share_statistics(&mut self, statistics: &Rc<SharedStatistics>) {
+    pub(crate) fn share_statistics(&mut self, statistics: &Rc<SyncBatchNorm>) {
         if let Self::Affine { shared, .. } = self {
             *shared = Some(Rc::clone(statistics));
         }

@@ -1,7 +1,7 @@
 use tch::{Device, Tensor};
 use tfnas::{Activation, ConvConfig};
 
-use super::batch_norm::{BatchNorm, Normalisation};
+use super::batch_norm::{BatchNorm, Normalization};
 use super::conv::Conv;
 use super::fused::{self, Shortcut, Then};
 use crate::named_tensors::{Module, Visitor, join};
@@ -16,15 +16,15 @@ pub struct ConvLayer {
 
 impl ConvLayer {
     /// The layer around a convolution.
-    pub fn new(conv: Conv, normalisation: Normalisation, activation: Option<Activation>, device: Device) -> Self {
+    pub fn new(conv: Conv, normalization: Normalization, activation: Option<Activation>, device: Device) -> Self {
         let channels = conv.weight.size()[0] as usize;
-        Self { norm: BatchNorm::new(channels, normalisation, device), conv, activation }
+        Self { norm: BatchNorm::new(channels, normalization, device), conv, activation }
     }
 
     /// The layer that a configuration describes, of weight 0.
-    pub(crate) fn from_config(config: &ConvConfig, normalisation: Normalisation, device: Device) -> Self {
+    pub(crate) fn from_config(config: &ConvConfig, normalization: Normalization, device: Device) -> Self {
         let conv = Conv::new(config.in_channels, config.out_channels, config.kernel, config.stride, device);
-        Self::new(conv, normalisation, Some(config.activation), device)
+        Self::new(conv, normalization, Some(config.activation), device)
     }
 
     /// The layer's output for `x`, `[N, C, H, W]`.

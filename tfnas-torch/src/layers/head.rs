@@ -1,7 +1,7 @@
 use tch::{Device, Tensor};
 use tfnas::{ConvConfig, LinearConfig};
 
-use super::batch_norm::Normalisation;
+use super::batch_norm::Normalization;
 use super::conv_layer::ConvLayer;
 use super::linear::Linear;
 use super::pool::global_mean;
@@ -19,11 +19,11 @@ impl Head {
     pub fn new(
         feature_mix: &ConvConfig,
         classifier: &LinearConfig,
-        normalisation: Normalisation,
+        normalization: Normalization,
         device: Device,
     ) -> Self {
         Self {
-            feature_mix: ConvLayer::from_config(feature_mix, normalisation, device),
+            feature_mix: ConvLayer::from_config(feature_mix, normalization, device),
             classifier: Linear::new(classifier.in_features, classifier.out_features, device),
         }
     }

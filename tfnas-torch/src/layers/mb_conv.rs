@@ -1,7 +1,7 @@
 use tch::{Device, Tensor};
 use tfnas::MbConvConfig;
 
-use super::batch_norm::Normalisation;
+use super::batch_norm::Normalization;
 use super::conv::Conv;
 use super::conv_layer::ConvLayer;
 use super::fused::Shortcut;
@@ -21,9 +21,9 @@ pub struct MbConv {
 
 impl MbConv {
     /// A block of weight 0.
-    pub fn new(config: &MbConvConfig, normalisation: Normalisation, device: Device) -> Self {
+    pub fn new(config: &MbConvConfig, normalization: Normalization, device: Device) -> Self {
         let activation = config.activation;
-        let layer = |conv, activation| ConvLayer::new(conv, normalisation, activation, device);
+        let layer = |conv, activation| ConvLayer::new(conv, normalization, activation, device);
         let width = if config.has_expansion() { config.mid_channels } else { config.in_channels };
         let expand = config.has_expansion().then(|| {
             let conv = Conv::new(config.in_channels, width, 1, 1, device);

@@ -15,7 +15,7 @@ mod pool;
 mod squeeze_excite;
 mod stem;
 
-pub use batch_norm::{BatchNorm, Normalisation};
+pub use batch_norm::{BatchNorm, Normalization};
 pub use conv::Conv;
 pub use conv_layer::ConvLayer;
 pub use head::Head;

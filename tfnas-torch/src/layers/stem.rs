@@ -1,7 +1,7 @@
 use tch::{Device, Tensor};
 use tfnas::{ConvConfig, MbConvConfig};
 
-use super::batch_norm::Normalisation;
+use super::batch_norm::Normalization;
 use super::conv_layer::ConvLayer;
 use super::mb_conv::MbConv;
 use crate::named_tensors::{Module, Visitor, join};
@@ -15,10 +15,10 @@ pub struct Stem {
 
 impl Stem {
     /// A stem of weight 0.
-    pub fn new(first: &ConvConfig, second: &MbConvConfig, normalisation: Normalisation, device: Device) -> Self {
+    pub fn new(first: &ConvConfig, second: &MbConvConfig, normalization: Normalization, device: Device) -> Self {
         Self {
-            first: ConvLayer::from_config(first, normalisation, device),
-            second: MbConv::new(second, normalisation, device),
+            first: ConvLayer::from_config(first, normalization, device),
+            second: MbConv::new(second, normalization, device),
         }
     }
 

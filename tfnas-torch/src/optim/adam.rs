@@ -1,6 +1,6 @@
 use tch::{Tensor, no_grad};
 
-use super::{Optimiser, OptimiserStateError, check_names, take};
+use super::{Optimizer, OptimizerStateError, check_names, take};
 use crate::gradient::Gradients;
 use crate::named_tensors::NamedTensors;
 
@@ -39,13 +39,13 @@ struct Moments {
 }
 
 impl Adam {
-    /// An optimiser of these parameters, before its first step. They are shared with the network that they are of.
+    /// An optimizer of these parameters, before its first step. They are shared with the network that they are of.
     pub fn new(parameters: NamedTensors, settings: AdamSettings) -> Self {
         Self { moments: parameters.iter().map(|_| None).collect(), parameters, settings }
     }
 }
 
-impl Optimiser for Adam {
+impl Optimizer for Adam {
     fn parameters(&self) -> &NamedTensors {
         &self.parameters
     }
@@ -79,7 +79,7 @@ impl Optimiser for Adam {
         state
     }
 
-    fn restore(&mut self, saved: &NamedTensors) -> Result<(), OptimiserStateError> {
+    fn restore(&mut self, saved: &NamedTensors) -> Result<(), OptimizerStateError> {
         check_names(&self.parameters, saved, &[EXP_AVG, EXP_AVG_SQ, STEP])?;
         self.moments = self
             .parameters
@@ -106,12 +106,12 @@ impl Moments {
     }
 
     /// What was saved of the parameter `name`; none when it had not been moved.
-    fn saved(saved: &NamedTensors, name: &str, parameter: &Tensor) -> Result<Option<Self>, OptimiserStateError> {
+    fn saved(saved: &NamedTensors, name: &str, parameter: &Tensor) -> Result<Option<Self>, OptimizerStateError> {
         let slot = |slot: &str| format!("{name}.{slot}");
         let mean = take(saved, &slot(EXP_AVG), parameter)?;
         let mean_of_squares = take(saved, &slot(EXP_AVG_SQ), parameter)?;
         let steps = take(saved, &slot(STEP), &Tensor::from(0i64))?;
-        let missing = |slot_name| OptimiserStateError::Missing { name: slot(slot_name) };
+        let missing = |slot_name| OptimizerStateError::Missing { name: slot(slot_name) };
         match (mean, mean_of_squares, steps) {
             (None, None, None) => Ok(None),
             (mean, mean_of_squares, steps) => Ok(Some(Self {
@@ -169,6 +169,6 @@ mod tests {
         let mut adam = Adam::new(parameter(1.0), SETTINGS);
         let half: NamedTensors = [("a.exp_avg".to_owned(), Tensor::from_slice(&[1f32]))].into_iter().collect();
         let refused = adam.restore(&half);
-        assert!(matches!(refused, Err(OptimiserStateError::Missing { .. })));
+        assert!(matches!(refused, Err(OptimizerStateError::Missing { .. })));
     }
 }

@@ -1,4 +1,4 @@
-//! The two optimisers, with the semantics and the order of operations of PyTorch's.
+//! The two optimizers, with the semantics and the order of operations of PyTorch's.
 //!
 //! A parameter without a gradient in a step is left alone, and so is its state: no momentum, no weight decay. The whole
 //! state can be taken out as named tensors and put back, so that a resumed run goes on as if it had not stopped.
@@ -13,8 +13,8 @@ use crate::gradient::Gradients;
 use crate::named_tensors::NamedTensors;
 
 /// What moves some parameters along their gradients.
-pub trait Optimiser {
-    /// The parameters, in the order in which [`step`](Optimiser::step) wants their gradients.
+pub trait Optimizer {
+    /// The parameters, in the order in which [`step`](Optimizer::step) wants their gradients.
     fn parameters(&self) -> &NamedTensors;
 
     /// Moves each parameter that has a gradient.
@@ -26,14 +26,14 @@ pub trait Optimiser {
     /// Puts a saved state back.
     ///
     /// # Errors
-    /// [`OptimiserStateError`] for a state that is not of these parameters; the optimiser is as before then.
-    fn restore(&mut self, saved: &NamedTensors) -> Result<(), OptimiserStateError>;
+    /// [`OptimizerStateError`] for a state that is not of these parameters; the optimizer is as before then.
+    fn restore(&mut self, saved: &NamedTensors) -> Result<(), OptimizerStateError>;
 }
 
-/// Why a saved state is not one of this optimiser.
+/// Why a saved state is not one of this optimizer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OptimiserStateError {
-    /// A tensor of a parameter that the optimiser does not have.
+pub enum OptimizerStateError {
+    /// A tensor of a parameter that the optimizer does not have.
     #[error("the saved optimiser state has '{name}', which belongs to no parameter here")]
     Unexpected {
         /// Name of the tensor.
@@ -58,25 +58,25 @@ pub enum OptimiserStateError {
 }
 
 /// Checks that each saved tensor is `<parameter>.<slot>` for a parameter and one of the slots.
-fn check_names(parameters: &NamedTensors, saved: &NamedTensors, slots: &[&str]) -> Result<(), OptimiserStateError> {
+fn check_names(parameters: &NamedTensors, saved: &NamedTensors, slots: &[&str]) -> Result<(), OptimizerStateError> {
     for (name, _) in saved.iter() {
         let known = name
             .rsplit_once('.')
             .is_some_and(|(parameter, slot)| slots.contains(&slot) && parameters.get(parameter).is_some());
         if !known {
-            return Err(OptimiserStateError::Unexpected { name: name.to_owned() });
+            return Err(OptimizerStateError::Unexpected { name: name.to_owned() });
         }
     }
     Ok(())
 }
 
 /// A copy of the saved tensor of this name, if there is one; it must have this shape.
-fn take(saved: &NamedTensors, name: &str, like: &tch::Tensor) -> Result<Option<tch::Tensor>, OptimiserStateError> {
+fn take(saved: &NamedTensors, name: &str, like: &tch::Tensor) -> Result<Option<tch::Tensor>, OptimizerStateError> {
     let Some(tensor) = saved.get(name) else {
         return Ok(None);
     };
     if tensor.size() != like.size() {
-        return Err(OptimiserStateError::Shape { name: name.to_owned(), found: tensor.size(), expected: like.size() });
+        return Err(OptimizerStateError::Shape { name: name.to_owned(), found: tensor.size(), expected: like.size() });
     }
     Ok(Some(tensor.to_kind(like.kind()).to_device(like.device()).copy()))
 }

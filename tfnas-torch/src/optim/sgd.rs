@@ -1,7 +1,7 @@
 use tch::{Tensor, no_grad};
 use tfnas_c10d::cuda::{SgdStep, fused_sgd};
 
-use super::{Optimiser, OptimiserStateError, check_names, take};
+use super::{Optimizer, OptimizerStateError, check_names, take};
 use crate::gradient::Gradients;
 use crate::named_tensors::NamedTensors;
 
@@ -28,7 +28,7 @@ pub struct Sgd {
 }
 
 impl Sgd {
-    /// An optimiser of these parameters, without momentum yet. They are shared with the network that they are of.
+    /// An optimizer of these parameters, without momentum yet. They are shared with the network that they are of.
     pub fn new(parameters: NamedTensors, settings: SgdSettings) -> Self {
         Self { buffers: parameters.iter().map(|_| None).collect(), parameters, settings }
     }
@@ -39,7 +39,7 @@ impl Sgd {
     }
 }
 
-impl Optimiser for Sgd {
+impl Optimizer for Sgd {
     fn parameters(&self) -> &NamedTensors {
         &self.parameters
     }
@@ -80,7 +80,7 @@ impl Optimiser for Sgd {
             .collect()
     }
 
-    fn restore(&mut self, saved: &NamedTensors) -> Result<(), OptimiserStateError> {
+    fn restore(&mut self, saved: &NamedTensors) -> Result<(), OptimizerStateError> {
         check_names(&self.parameters, saved, &[MOMENTUM_BUFFER])?;
         self.buffers = self
             .parameters
@@ -138,8 +138,8 @@ mod tests {
         let mut sgd = Sgd::new(parameter(1.0), settings);
         let saved = |name: &str, tensor| [(name.to_owned(), tensor)].into_iter().collect();
         let other: NamedTensors = saved("v.momentum_buffer", Tensor::from_slice(&[1f32]));
-        assert!(matches!(sgd.restore(&other), Err(OptimiserStateError::Unexpected { .. })));
+        assert!(matches!(sgd.restore(&other), Err(OptimizerStateError::Unexpected { .. })));
         let longer: NamedTensors = saved("w.momentum_buffer", Tensor::from_slice(&[1f32, 2.0]));
-        assert!(matches!(sgd.restore(&longer), Err(OptimiserStateError::Shape { .. })));
+        assert!(matches!(sgd.restore(&longer), Err(OptimizerStateError::Shape { .. })));
     }
 }

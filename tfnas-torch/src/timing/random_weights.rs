@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::initialise::initialise;
+use crate::initialize::initialize;
 use crate::layers::MbConv;
 use crate::named_tensors::Module;
 
@@ -13,7 +13,7 @@ const RECTIFIER_GAIN: f64 = 2.449_489_742_783_178;
 
 /// Gives a module weights that keep the scale through layers with an activation; biases are 0, batch norms the identity.
 pub(super) fn randomise(module: &impl Module, seed: u64) {
-    initialise(module, seed);
+    initialize(module, seed);
     module.visit("", &mut |_, tensor, _| {
         if tensor.dim() > 1 {
             scale(tensor, RECTIFIER_GAIN);

@@ -6,7 +6,7 @@ use tfnas::{Activation, Architecture, ModelConfig, Space};
 use tfnas_random::{Stream, StreamId};
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
-use tfnas_torch::initialise::initialise;
+use tfnas_torch::initialize::initialize;
 use tfnas_torch::optim::SgdSettings;
 use tfnas_torch::preprocess::Preprocess;
 
@@ -44,7 +44,7 @@ pub fn network(seed: u64) -> DerivedNetwork {
         *activation = Activation::Swish;
     }
     let network = DerivedNetwork::new(&config, device());
-    initialise(&network, seed);
+    initialize(&network, seed);
     network
 }
 

@@ -203,8 +203,8 @@ impl Staircases {
         self.go_if_nearer(at)
     }
 
-    /// Goes to the combination of widths that comes nearest to the target: of all there are, or where these are too many
-    /// of a part that is spread evenly over the latencies.
+    /// Goes to the combination of widths that comes nearest to the target: of all there are, or where these are too
+    /// many of a part that is spread evenly over the latencies.
     fn move_all(&mut self) -> bool {
         let fastest = |stairs: &Stairs| stairs.ms[0];
         let mut rest_ms: f64 = self.stairs.iter().map(fastest).sum();

@@ -93,7 +93,8 @@ fn every_reachable_target_is_met_by_every_network_with_and_without_preferences()
                     let before = architecture.choices(&space).map(|(_, choice)| choice.operation);
                     assert_eq!(fit.changes.is_empty(), same.eq(before), "{place}");
                     let near = fit.after_ms >= (1.0 - TOLERANCE) * target_ms;
-                    // A channel of a wild table may take more than the tolerance; `few_widths_are_combined` checks these.
+                    // A channel of a wild table may take more than the tolerance; `few_widths_are_combined` checks
+                    // these.
                     let wild = table.header().name == "wild";
                     let fine = space.definition().width_step == 1 && space.blocks().len() == 18 && !wild;
                     assert!(near || is_widest(&space, &fit.architecture) || !fine, "{place}");

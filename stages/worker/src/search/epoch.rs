@@ -4,9 +4,9 @@ use tfnas::schedule::{cosine, temperature};
 use tfnas_images::{BatchOptions, Order, Transform};
 use tfnas_random::{Stream, StreamId};
 use tfnas_torch::gumbel::{draw_noise, draw_remaining_path, gumbel_path};
-use tfnas_torch::loss::{Meter, Reading};
+use tfnas_torch::loss::{AverageMeter, Averages};
 use tfnas_torch::optim::{Adam, AdamSettings, Sgd, SgdSettings};
-use tfnas_torch::search_step::{LatencyObjective, Optimisation, SearchStepError, architecture_step, weight_step};
+use tfnas_torch::search_step::{LatencyObjective, OptimizerStep, SearchStepError, architecture_step, weight_step};
 use tfnas_torch::supernet::{Latencies, Supernet};
 use tfnas_torch::{Module, NamedTensors, Role};
 
@@ -19,20 +19,20 @@ use crate::precision::mixed_precision;
 /// What Adam adds to the root of the mean of squares: PyTorch's default.
 const ADAM_EPSILON: f64 = 1e-8;
 
-/// One epoch of a search: a supernet of the current widths, and optimisers that begin afresh.
+/// One epoch of a search: a supernet of the current widths, and optimizers that begin afresh.
 pub struct Epoch {
     pub supernet: Supernet,
     pub lr: f64,
     pub temperature: f64,
     latencies: Latencies,
-    weight_optimisation: Optimisation<Sgd>,
-    architecture_optimisation: Optimisation<Adam>,
+    weight_optimization: OptimizerStep<Sgd>,
+    architecture_optimization: OptimizerStep<Adam>,
     /// Losses summed over paths; hits of the Gumbel path.
-    weights: Meter,
+    weights: AverageMeter,
     /// Cross-entropies of the architecture steps.
-    architecture: Meter,
+    architecture: AverageMeter,
     /// Their expected latencies, in the place of the loss.
-    latency: Meter,
+    latency: AverageMeter,
 }
 
 impl Epoch {
@@ -57,24 +57,24 @@ impl Epoch {
             temperature: temperature(section.temperature, section.temperature_decay, section.warmup_epochs, epoch),
             latencies: Latencies::look_up(&search.table, &search.space, &search.state.widths(), device)
                 .context("latency.table")?,
-            weight_optimisation: Optimisation {
-                optimiser: Sgd::new(supernet.tensors(Role::Weight), weight_settings),
+            weight_optimization: OptimizerStep {
+                optimizer: Sgd::new(supernet.tensors(Role::Weight), weight_settings),
                 max_norm: section.weights.grad_clip,
                 precision: precision()?,
             },
-            architecture_optimisation: Optimisation {
-                optimiser: Adam::new(supernet.tensors(Role::Architecture), architecture_settings),
+            architecture_optimization: OptimizerStep {
+                optimizer: Adam::new(supernet.tensors(Role::Architecture), architecture_settings),
                 max_norm: section.architecture.grad_clip,
                 precision: precision()?,
             },
             supernet,
-            weights: Meter::new(),
-            architecture: Meter::new(),
-            latency: Meter::new(),
+            weights: AverageMeter::new(),
+            architecture: AverageMeter::new(),
+            latency: AverageMeter::new(),
         };
         if let Some(saved) = resumed {
-            epoch.weight_optimisation.restore(&saved.under("weights")).context("resume point")?;
-            epoch.architecture_optimisation.restore(&saved.under("architecture")).context("resume point")?;
+            epoch.weight_optimization.restore(&saved.under("weights")).context("resume point")?;
+            epoch.architecture_optimization.restore(&saved.under("architecture")).context("resume point")?;
             let meters = [
                 ("weights", &mut epoch.weights),
                 ("architecture", &mut epoch.architecture),
@@ -83,7 +83,7 @@ impl Epoch {
             for (name, meter) in meters {
                 *meter = saved
                     .get(&format!("meter.{name}"))
-                    .and_then(|state| Meter::restore(state, device))
+                    .and_then(|state| AverageMeter::restore(state, device))
                     .ok_or_else(|| StageError::new(format!("the resume point has no meter of {name}")))?;
             }
         }
@@ -93,8 +93,8 @@ impl Epoch {
     /// What a resume point in the middle of the epoch holds beside the supernet.
     pub fn state(&self) -> NamedTensors {
         let mut state = NamedTensors::new();
-        state.insert_all("weights", self.weight_optimisation.state());
-        state.insert_all("architecture", self.architecture_optimisation.state());
+        state.insert_all("weights", self.weight_optimization.state());
+        state.insert_all("architecture", self.architecture_optimization.state());
         state.insert("meter.weights".to_owned(), self.weights.state());
         state.insert("meter.architecture".to_owned(), self.architecture.state());
         state.insert("meter.latency".to_owned(), self.latency.state());
@@ -172,7 +172,7 @@ impl Epoch {
         if two_paths {
             paths.push(draw_remaining_path(&paths[0], operations, &mut stream(StreamId::UniformPath)));
         }
-        let outcome = weight_step(&self.supernet, &mut self.weight_optimisation, &batch.images, &batch.labels, &paths);
+        let outcome = weight_step(&self.supernet, &mut self.weight_optimization, &batch.images, &batch.labels, &paths);
         if let Some(outcome) = skip_if_too_small(outcome)? {
             let loss: tch::Tensor = outcome.losses.iter().sum();
             self.weights.add(&loss, &outcome.logits[0], &batch.labels);
@@ -196,7 +196,7 @@ impl Epoch {
         let noise = draw_noise(search.space.blocks().len(), search.space.operations().len(), &mut stream);
         let outcome = architecture_step(
             &self.supernet,
-            &mut self.architecture_optimisation,
+            &mut self.architecture_optimization,
             &objective,
             &batch.images,
             &batch.labels,
@@ -214,7 +214,7 @@ impl Epoch {
     ///
     /// # Errors
     /// If no image could be read, or the loss is no number any more.
-    pub fn trained(&self) -> Result<Reading, StageError> {
+    pub fn trained(&self) -> Result<Averages, StageError> {
         let reading =
             self.weights.read().ok_or_else(|| StageError::new("none of the training images could be read"))?;
         if reading.loss.is_finite() {

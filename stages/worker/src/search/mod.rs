@@ -14,11 +14,11 @@ use tfnas_images::ImageSource;
 use tfnas_random::{Stream, StreamId};
 use tfnas_stages::{Fit, Metrics, SearchEpoch, SearchParams, SearchResult, Target, WARM_START, probabilities};
 use tfnas_torch::NamedTensors;
-use tfnas_torch::full_state::FullState;
 use tfnas_torch::gumbel::{draw_noise, gumbel_path};
 use tfnas_torch::search_checkpoint::SearchFile;
 use tfnas_torch::search_step::validate_path;
 use tfnas_torch::supernet::Supernet;
+use tfnas_torch::supernet_state::SupernetState;
 use tfnas_torch::weights::write_file;
 
 use crate::context::StageContext;
@@ -50,7 +50,7 @@ struct Search<'a> {
     space: Space,
     table: LatencyTable,
     classes: usize,
-    state: FullState,
+    state: SupernetState,
     progress: Progress,
     feeder: Rc<DataLoader>,
     train: ImageSource,
@@ -107,9 +107,9 @@ fn start(
     space: &Space,
     classes: usize,
     params: &SearchParams,
-) -> Result<FullState, StageError> {
+) -> Result<SupernetState, StageError> {
     let Ok(earlier) = context.input(WARM_START) else {
-        return Ok(FullState::new(space, classes, params.seed, context.device));
+        return Ok(SupernetState::new(space, classes, params.seed, context.device));
     };
     let path = earlier.path.clone();
     let file = SearchFile { path: &path, key: params.search.from_key.as_deref() };
@@ -287,7 +287,7 @@ impl Search<'_> {
     /// Goes to the last resume point, where there is one; returns the state of the epoch that it is in the middle of.
     fn resume(&mut self) -> Result<Option<NamedTensors>, StageError> {
         let Some((progress, tensors)) = self.keeper.load::<Progress>()? else { return Ok(None) };
-        self.state = FullState::restore(&self.space, self.classes, &tensors.under("full"), self.context.device)
+        self.state = SupernetState::restore(&self.space, self.classes, &tensors.under("full"), self.context.device)
             .context("resume point")?;
         self.context.report.resumed(format!("epoch {}, step {}", progress.epoch + 1, progress.step + 1));
         let middle = progress.step > 0;

@@ -12,9 +12,9 @@ use tfnas_select::EpochScore;
 use tfnas_stages::SelectParams;
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
-use tfnas_torch::initialise::initialise;
-use tfnas_torch::loss::Meter;
-use tfnas_torch::optim::{Optimiser as _, Sgd, SgdSettings};
+use tfnas_torch::initialize::initialize;
+use tfnas_torch::loss::AverageMeter;
+use tfnas_torch::optim::{Optimizer as _, Sgd, SgdSettings};
 use tfnas_torch::trainer::{TrainStepError, Trainer};
 use tfnas_torch::weights::load;
 use tfnas_torch::{Module, NamedTensors, Role};
@@ -61,7 +61,7 @@ struct Progress {
 struct Training {
     network: DerivedNetwork,
     trainer: Trainer,
-    meter: Meter,
+    meter: AverageMeter,
     progress: Progress,
     checkpoints: Checkpointer,
 }
@@ -124,16 +124,16 @@ impl Candidates<'_> {
         let recipe = &self.params.recipe;
         let config = ModelConfig::from_architecture(self.space, architecture, self.classes).context("candidate")?;
         let network = DerivedNetwork::new(&config, self.loader.device());
-        initialise(&network, self.params.seed);
+        initialize(&network, self.params.seed);
         let settings = SgdSettings { rate: recipe.lr, momentum: recipe.momentum, weight_decay: recipe.weight_decay };
         let trainer = Trainer {
-            optimiser: Sgd::new(network.tensors(Role::Weight), settings),
+            optimizer: Sgd::new(network.tensors(Role::Weight), settings),
             max_norm: recipe.grad_clip,
             label_smoothing: recipe.label_smoothing,
             precision: mixed_precision("train.precision", recipe.precision, self.loader.device())?,
             ranks: None,
         };
-        Ok(Training { network, trainer, meter: Meter::new(), progress: Progress::default(), checkpoints })
+        Ok(Training { network, trainer, meter: AverageMeter::new(), progress: Progress::default(), checkpoints })
     }
 
     /// Trains what is left of the current epoch, and scores it.
@@ -143,7 +143,7 @@ impl Candidates<'_> {
         let epoch = training.progress.scores.len();
         let total = rungs.last().copied().unwrap_or(epoch + 1);
         let warm_up = if recipe.batch > WARM_UP_ABOVE_BATCH { recipe.warmup_epochs } else { 0 };
-        training.trainer.optimiser.set_rate(cosine_with_warm_up(recipe.lr, epoch, total, warm_up));
+        training.trainer.optimizer.set_rate(cosine_with_warm_up(recipe.lr, epoch, total, warm_up));
         let seed = self.params.seed;
         let options = BatchOptions {
             batch: recipe.batch,
@@ -201,7 +201,7 @@ impl Candidates<'_> {
         training.progress.diverged = !score.train_loss.is_finite();
         training.progress.scores.push(score);
         training.progress.step = 0;
-        training.meter = Meter::new();
+        training.meter = AverageMeter::new();
         training.save()
     }
 
@@ -228,7 +228,7 @@ impl Training {
     fn save(&mut self) -> Result<(), StageError> {
         let mut tensors = NamedTensors::new();
         tensors.insert_all("network", self.network.state());
-        tensors.insert_all("optimiser", self.trainer.optimiser.state());
+        tensors.insert_all("optimiser", self.trainer.optimizer.state());
         tensors.insert_all("precision", self.trainer.precision.state());
         tensors.insert("meter".to_owned(), self.meter.state());
         let position = (self.progress.scores.len(), self.progress.step);
@@ -237,11 +237,11 @@ impl Training {
 
     fn restore(&mut self, progress: Progress, saved: &NamedTensors, device: tch::Device) -> Result<(), StageError> {
         load(&self.network, &saved.under("network")).context("checkpoint")?;
-        self.trainer.optimiser.restore(&saved.under("optimiser")).context("checkpoint")?;
+        self.trainer.optimizer.restore(&saved.under("optimiser")).context("checkpoint")?;
         self.trainer.precision.restore(&saved.under("precision")).context("checkpoint")?;
         self.meter = saved
             .get("meter")
-            .and_then(|state| Meter::restore(state, device))
+            .and_then(|state| AverageMeter::restore(state, device))
             .ok_or_else(|| StageError::new("the checkpoint of a candidate has no meter"))?;
         self.progress = progress;
         Ok(())

@@ -8,7 +8,7 @@ use tfnas::channels::kept_channels;
 use tfnas::{Block, Space, WidthError, Widths};
 use tfnas_pytorch_files::checkpoint::KeptChannels;
 
-use crate::initialise::initialise;
+use crate::initialize::initialize;
 use crate::layers::MbConv;
 use crate::named_tensors::{Module, NamedTensors};
 use crate::supernet::Supernet;
@@ -29,7 +29,7 @@ const KEPT: &str = "kept_channels";
 
 /// Full-width weights, architecture parameters, and which channels are in use.
 #[derive(Debug)]
-pub struct FullState {
+pub struct SupernetState {
     space: Space,
     classes: usize,
     full: Supernet,
@@ -55,12 +55,12 @@ pub enum FullStateError {
     Width(#[from] WidthError),
 }
 
-impl FullState {
+impl SupernetState {
     /// The state before the first epoch: initial weights, equal probabilities, of each operation the first channels up to
     /// its initial width.
     pub fn new(space: &Space, classes: usize, seed: u64, device: Device) -> Self {
         let full = Supernet::new(space, &Widths::max(space), classes, device);
-        initialise(&full, seed);
+        initialize(&full, seed);
         let first_channels = |&width: &usize| (0..width).collect();
         let widths = Widths::initial(space);
         let rows = widths.rows().iter();
@@ -100,7 +100,7 @@ impl FullState {
         sliced
     }
 
-    /// Takes the tensors of a supernet that [`slice`](FullState::slice) made back; the channels left out stay as they are.
+    /// Takes the tensors of a supernet that [`slice`](SupernetState::slice) made back; the channels left out stay as they are.
     pub fn scatter(&mut self, sliced: &Supernet) {
         self.for_each_pair(sliced, |mut full, part, kept| match kept {
             Some((axis, channels)) => {
@@ -148,7 +148,7 @@ impl FullState {
         state
     }
 
-    /// Reads back what [`state`](FullState::state) gave.
+    /// Reads back what [`state`](SupernetState::state) gave.
     ///
     /// # Errors
     /// [`FullStateError`] for a state of another space or number of classes.
@@ -278,8 +278,8 @@ fn read_kept(space: &Space, lists: &NamedTensors) -> Result<KeptChannels, FullSt
 mod tests {
     use super::*;
 
-    fn state() -> FullState {
-        FullState::new(&Space::small(), 4, 1, Device::Cpu)
+    fn state() -> SupernetState {
+        SupernetState::new(&Space::small(), 4, 1, Device::Cpu)
     }
 
     fn differing(a: &NamedTensors, b: &NamedTensors) -> Vec<String> {
@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn scattering_an_untouched_slice_changes_nothing() {
         let mut state = state();
-        let before = FullState::new(&Space::small(), 4, 1, Device::Cpu);
+        let before = SupernetState::new(&Space::small(), 4, 1, Device::Cpu);
         let sliced = state.slice();
         state.scatter(&sliced);
         assert_eq!(differing(&before.state(), &state.state()), Vec::<String>::new());
@@ -341,7 +341,7 @@ mod tests {
         let mut widths = state.widths();
         widths.set(&Space::small(), 2, 3, 70).expect("70 of 128 is allowed");
         state.set_widths(&widths);
-        let back = FullState::restore(&Space::small(), 4, &state.state(), Device::Cpu);
+        let back = SupernetState::restore(&Space::small(), 4, &state.state(), Device::Cpu);
         let back = back.expect("its own state");
         assert_eq!(differing(&state.state(), &back.state()), Vec::<String>::new());
         assert_eq!(back.kept(), state.kept());
@@ -358,7 +358,7 @@ mod tests {
                 channels.truncate(3);
             }
             saved.insert(name.to_owned(), Tensor::from_slice(&channels));
-            let refused = FullState::restore(&Space::small(), 4, &saved, Device::Cpu);
+            let refused = SupernetState::restore(&Space::small(), 4, &saved, Device::Cpu);
             let text = refused.map(|_| ()).map_err(|error| error.to_string());
             assert!(text.is_err_and(|text| text.contains("stage1.block1")), "{list:?}");
         }

@@ -13,7 +13,7 @@ use crate::named_tensors::{Module, Role};
 /// (seed, [`StreamId::Initialize`], epoch 0, index i), so they are the same on every device.
 ///
 /// `log_alphas` and `betas` are left as they are: a supernet is built with those of the uniform distribution.
-pub fn initialise(module: &impl Module, seed: u64) {
+pub fn initialize(module: &impl Module, seed: u64) {
     let mut position = 0;
     module.visit("", &mut |name, tensor, role| {
         let mut tensor = tensor.detach();
