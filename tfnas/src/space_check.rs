@@ -33,7 +33,7 @@ pub enum SpaceError {
     OutOfRange {
         /// Path of the field, as `groups[2].channels`.
         field: String,
-        /// What it is.
+        /// The value found.
         value: usize,
         /// The smallest that is allowed.
         min: usize,
@@ -45,7 +45,7 @@ pub enum SpaceError {
     EvenKernel {
         /// Path of the field.
         field: String,
-        /// What it is.
+        /// The value found.
         value: usize,
     },
     /// A list with nothing, or with too much in it.
@@ -65,7 +65,7 @@ pub enum SpaceError {
     InitialWidth {
         /// Path of the field.
         field: String,
-        /// What it is.
+        /// The value found.
         value: usize,
         /// The operation's largest expansion.
         max_expand: usize,
@@ -77,7 +77,7 @@ pub enum SpaceError {
     NoExpansion {
         /// Path of the field.
         field: String,
-        /// What it is.
+        /// The value found.
         value: usize,
         /// Input channels of the narrowest block.
         in_channels: usize,

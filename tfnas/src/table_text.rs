@@ -37,7 +37,7 @@ pub enum TableTextError {
     /// Another file, or another version of the format.
     #[error("line 1 is '{found}': a latency table begins with '{FIRST_LINE}'")]
     FirstLine {
-        /// What it is.
+        /// The value found.
         found: String,
     },
     /// A line that is neither an entry nor a key.
@@ -45,7 +45,7 @@ pub enum TableTextError {
     Line {
         /// Where.
         line: usize,
-        /// What it is.
+        /// The value found.
         found: String,
     },
     /// A header entry of another name.
@@ -77,7 +77,7 @@ pub enum TableTextError {
     Unit {
         /// Where.
         line: usize,
-        /// What it is.
+        /// The value found.
         found: String,
     },
     /// A text where a number must be.
@@ -85,7 +85,7 @@ pub enum TableTextError {
     Number {
         /// Where.
         line: usize,
-        /// What it is.
+        /// The value found.
         found: String,
         /// The expected text.
         expected: &'static str,
