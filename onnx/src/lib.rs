@@ -6,10 +6,9 @@
 //! crate does not know libtorch, images or checkpoints.
 //!
 //! ```
-//! use tfnas::{LatencyTable, ModelConfig, Space, Widths};
+//! use tfnas::ModelConfig;
 //! use tfnas_onnx::{Normalization, Origin, State, to_onnx};
-//! # use tfnas::state_shapes::state_shapes;
-//! # use tfnas_pytorch_files::checkpoint::{PlainTensor, StateDict};
+//! # use tfnas_pytorch_files::checkpoint::StateDict;
 //! # fn export(config: &ModelConfig, weights: &StateDict<'_>) -> Result<(), Box<dyn std::error::Error>> {
 //! let state = State::of(config, weights)?;
 //! let origin = Origin { producer: "example", version: "1.0", properties: &[] };
