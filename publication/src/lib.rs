@@ -22,6 +22,16 @@
 //!
 //! All JSON files are in a canonical format, so that every changed byte is detected. A publication contains no date of
 //! its own, no absolute paths, and neither user nor machine names. The same run gives the same bytes.
+//!
+//! Nothing here starts a process or prints: the program runs stages again for a replay, and decides how to show checks.
+//!
+//! ```
+//! use tfnas_publication::claims::Claims;
+//!
+//! let claims = Claims::read("tf-nas")?;
+//! assert_eq!(claims.models["TF-NAS-A"].tables()?.len(), 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod audit;
 mod card;

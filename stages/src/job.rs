@@ -16,7 +16,7 @@ use crate::{OnBadImage, Stage, path_text};
 /// stage's outputs in the output folder, and never opens the store or the ledger.
 ///
 /// Where the planner need not be there (a cluster), the worker is started as `tfnas-stage detached FOLDER SUBMISSION`: it finds the
-/// job in that folder, appends its events to a file there, leaves its last word in another ([`WorkerStatus`](crate::WorkerStatus)), and
+/// job in that folder, appends its events to a file there, keeps its status in another ([`WorkerStatus`](crate::WorkerStatus)), and
 /// hears in signals that it is to end.
 ///
 /// Where several processes do a job ([`Stage::runs_on_ranks`]), each has torchrun's variables in its environment. That of rank 0

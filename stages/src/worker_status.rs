@@ -1,3 +1,5 @@
+//! Files through which a planner and a worker that outlives it communicate.
+
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -6,21 +8,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::Metrics;
 
-/// Files in the folder where planners and a worker that outlives them meet. The planner writes the job and who may do
-/// it; the worker appends its events, and keeps how far it is in its last word.
+/// Files of an attempt that planners and a worker that outlives them share. The planner writes the job and which
+/// submission may run it; the worker appends its events and replaces its status.
 pub mod detached {
     /// The job.
     pub const JOB: &str = "job.json";
-    /// [`Submission`](crate::Submission): which of the submissions may do it.
+    /// [`Submission`](crate::Submission): which submission may run the job.
     pub const SUBMISSION: &str = "submission.json";
-    /// The worker's events, one a line, of all its turns.
+    /// The worker's events, one on each line, of all its starts.
     pub const EVENTS: &str = "events.jsonl";
     /// [`WorkerStatus`](crate::WorkerStatus).
     pub const STATUS: &str = "worker_status.json";
 }
 
-/// What a worker that outlives its planner has said last of itself: written whole, under another name first, at the
-/// begin and at the end of each of its turns. A planner that reads it needs nobody else's account of how the job ended.
+/// The status of a worker that outlives its planner, replaced atomically at each start and end. It tells a planner how the
+/// job ended without asking the queue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkerStatus {
     /// Which submission of the job this is, from 1.
@@ -61,56 +63,56 @@ pub enum WorkerState {
     },
 }
 
-/// Which submission of a job may do it, as the planner notes before it submits. A job that reaches a node although its
-/// planner has given it up, because the controller had not answered, finds another number here and ends.
+/// Which submission of a job may run it, written before `sbatch`. A job that starts although its planner has replaced it,
+/// because the controller had not replied, finds another number here and exits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Submission {
     /// From 1; 0 before the first.
     pub number: u32,
-    /// The name by which the queue knows it; unlike any other submission's.
+    /// The name of the job in the queue, which no other submission has.
     pub name: String,
-    /// The queue's number of the job, once that is known.
+    /// The number of the job in the queue, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
-    /// How many submissions before it came no further than their resume point.
+    /// How many submissions before it ended without a new resume point.
     #[serde(default)]
     pub without_progress: u32,
-    /// The resume points that were there when it was submitted.
+    /// The resume points that existed when it was submitted.
     #[serde(default)]
     pub resume_points: Vec<String>,
 }
 
 impl WorkerStatus {
-    /// Returns the last word in `folder`; none before the first.
+    /// Returns the status in `folder`; `None` before the worker has written one.
     ///
     /// # Errors
-    /// Those of reading.
+    /// Returns an error if the file cannot be read or is not valid.
     pub fn read(folder: &Path) -> io::Result<Option<Self>> {
         read(&folder.join(detached::STATUS))
     }
 
-    /// Writes it, whole and synced, or not at all.
+    /// Writes the file atomically.
     ///
     /// # Errors
-    /// Those of writing.
+    /// Returns an error if the file cannot be written.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         write(&folder.join(detached::STATUS), self)
     }
 }
 
 impl Submission {
-    /// Returns what is noted in `folder`; none before the first.
+    /// Returns the submission in `folder`; `None` before the first.
     ///
     /// # Errors
-    /// Those of reading.
+    /// Returns an error if the file cannot be read or is not valid.
     pub fn read(folder: &Path) -> io::Result<Option<Self>> {
         read(&folder.join(detached::SUBMISSION))
     }
 
-    /// Notes it, whole and synced, or not at all.
+    /// Writes the file atomically.
     ///
     /// # Errors
-    /// Those of writing.
+    /// Returns an error if the file cannot be written.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         write(&folder.join(detached::SUBMISSION), self)
     }

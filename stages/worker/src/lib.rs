@@ -113,7 +113,7 @@ pub fn release() -> ExitCode {
     }
 }
 
-/// Says the last word on a job, and returns the exit code that goes with it.
+/// Reports the end of a job, and returns its exit code.
 fn end(report: &mut Reporter, result: StageResult) -> ExitCode {
     match result {
         Ok(metrics) => {
