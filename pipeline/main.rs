@@ -5,6 +5,7 @@ mod commands;
 mod configured;
 mod error;
 mod exit;
+mod network_latency;
 mod options;
 mod page;
 mod remote;

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
+use tfnas_stages::DeviceChoice;
 
 use crate::report::LogFormat;
 
@@ -30,4 +31,9 @@ pub struct Options {
     /// The format of messages on standard error
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
+}
+
+/// Parses a device for an option: cpu, cuda, cuda:N or auto.
+pub fn parse_device(text: &str) -> Result<DeviceChoice, String> {
+    text.to_owned().try_into()
 }

@@ -16,7 +16,7 @@ use crate::commands::export::files::NetworkFiles;
 use crate::commands::export::network::Network;
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::options::Options;
+use crate::options::{Options, parse_device};
 use crate::report::{print, print_json};
 
 /// Number of images that are passed to a worker. It returns all predictions at its end.
@@ -49,7 +49,7 @@ pub struct Predict {
     network: NetworkFiles,
 
     /// The device to compute on [default: that of the configuration; with --model, auto]
-    #[arg(long, value_name = "DEVICE", value_parser = device)]
+    #[arg(long, value_name = "DEVICE", value_parser = parse_device)]
     device: Option<DeviceChoice>,
 
     /// The worker's program [default: tfnas-stage beside this program]
@@ -81,10 +81,6 @@ struct Answer {
 struct Class {
     class: String,
     probability: f64,
-}
-
-fn device(text: &str) -> Result<DeviceChoice, String> {
-    DeviceChoice::try_from(text.to_owned())
 }
 
 impl Predict {

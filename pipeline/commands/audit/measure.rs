@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use clap::Args;
-use serde::Deserialize;
 use tfnas::{LatencyTable, TableHeader};
-use tfnas_executor::{query_worker, worker_program};
+use tfnas_executor::worker_program;
 use tfnas_planner::machine::Device;
 use tfnas_publication::claims::{Conditions, Finding, MeasuredLatency, ModelClaims, check_latency};
 use tfnas_stages::{DeviceChoice, ParseSection};
 
 use crate::error::CommandError;
+use crate::network_latency::{Load, measure_network};
+use crate::options::parse_device;
 
 /// Options for measuring the network.
 #[derive(Args, Debug)]
@@ -29,17 +30,8 @@ pub struct Measure {
     threads: Option<u16>,
 
     /// The device to measure: cpu, cuda, cuda:N or auto
-    #[arg(long, value_name = "DEVICE", requires = "measure", value_parser = device, default_value = "auto")]
+    #[arg(long, value_name = "DEVICE", requires = "measure", value_parser = parse_device, default_value = "auto")]
     device: DeviceChoice,
-}
-
-fn device(text: &str) -> Result<DeviceChoice, String> {
-    text.to_owned().try_into()
-}
-
-#[derive(Deserialize)]
-struct Reply {
-    median_ms: f64,
 }
 
 impl Measure {
@@ -95,12 +87,9 @@ impl Measure {
             let Conditions { batch, threads } = conditions;
             tracing::info!("measuring the network on {}: batch {batch}, threads {threads}", device.model());
             let passes = ParseSection::default().passes;
-            let numbers = [resolution, batch, threads, passes].map(|number| number.to_string().into());
-            let request = [&[config.into()], &numbers[..], &["0".into(), device.to_string().into()]].concat();
-            let reply = query_worker(&worker, "latency", &request)?;
-            let reply: Reply = serde_json::from_slice(&reply)
-                .map_err(|error| CommandError::failed(format!("{}: no latency: {error}", worker.display())))?;
-            median_ms.insert(conditions, reply.median_ms);
+            let load = Load { resolution, batch, threads, passes };
+            let median = measure_network(&worker, config, load, &device)?;
+            median_ms.insert(conditions, median);
         }
         Ok(MeasuredLatency { device: device.model(), median_ms })
     }

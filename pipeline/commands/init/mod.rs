@@ -7,11 +7,10 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde::Deserialize;
 use settings::{Machine, Settings};
 use survey::Survey;
 use tfnas::{Architecture, ModelConfig, Space};
-use tfnas_executor::{query_worker, worker_program};
+use tfnas_executor::worker_program;
 use tfnas_humanize as humanize;
 use tfnas_planner::config::{FILE, space_named};
 use tfnas_planner::machine::{CpuLimit, Device, cpu};
@@ -20,6 +19,7 @@ use tfnas_stages::DeviceChoice;
 
 use crate::error::CommandError;
 use crate::exit::Exit;
+use crate::network_latency::{Load, measure_network};
 
 /// The configuration that is written without a folder, with comments that explain the most important keys.
 const TEMPLATE: &str = include_str!("../../template.yaml");
@@ -103,10 +103,6 @@ impl Init {
 
     /// Measures how long a random network of the space takes for one image on all cores, in seconds.
     fn forward_s(&self, space: &Space, classes: usize, device: &Device, threads: usize) -> Result<f64, CommandError> {
-        #[derive(Deserialize)]
-        struct Reply {
-            median_ms: f64,
-        }
         let failed = |error: String| CommandError::failed(format!("cannot time a network: {error}"));
         let worker = worker_program(self.worker.as_deref())?;
         let network = Architecture::random(space, &mut Stream::new(0, StreamId::RandomArchitecture, 0, 0));
@@ -116,11 +112,9 @@ impl Init {
         let scratch = scratch.map_err(|error| failed(error.to_string()))?;
         let file = scratch.path().join("model.config");
         std::fs::write(&file, config.to_text()).map_err(|error| failed(error.to_string()))?;
-        let numbers = [space.definition().resolution, BATCH, threads, PASSES].map(|number| number.to_string().into());
-        let request = [&[file.into()], &numbers[..], &["0".into(), device.to_string().into()]].concat();
-        let reply = query_worker(&worker, "latency", &request)?;
-        let reply: Reply = serde_json::from_slice(&reply).map_err(|error| failed(error.to_string()))?;
-        Ok(reply.median_ms / 1e3 / BATCH as f64)
+        let resolution = space.definition().resolution;
+        let load = Load { resolution, batch: BATCH, threads, passes: PASSES };
+        Ok(measure_network(&worker, &file, load, device)? / 1e3 / BATCH as f64)
     }
 }
 

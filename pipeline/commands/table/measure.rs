@@ -13,7 +13,7 @@ use tfnas_stages::{CheckTableRequest, DeviceChoice, LookupCheck};
 
 use crate::configured::of_configuration;
 use crate::error::CommandError;
-use crate::options::Options;
+use crate::options::{Options, parse_device};
 
 /// Options for measuring networks.
 #[derive(Args, Debug)]
@@ -43,7 +43,7 @@ pub struct Measure {
     threads: Option<u16>,
 
     /// The device: cpu, cuda, cuda:N or auto
-    #[arg(long, value_name = "DEVICE", requires = "measure", value_parser = device, default_value = "auto")]
+    #[arg(long, value_name = "DEVICE", requires = "measure", value_parser = parse_device, default_value = "auto")]
     device: DeviceChoice,
 
     /// The seed of the random networks; choose another than that of the configuration that made the table
@@ -53,10 +53,6 @@ pub struct Measure {
     /// The worker's program [default: tfnas-stage beside this program]
     #[arg(long, value_name = "FILE", requires = "measure")]
     worker: Option<PathBuf>,
-}
-
-fn device(text: &str) -> Result<DeviceChoice, String> {
-    text.to_owned().try_into()
 }
 
 impl Measure {
@@ -71,6 +67,12 @@ impl Measure {
         let (Some(networks), Some(space)) = (self.measure, space) else { return Ok(None) };
         if !(self.budget_s.is_finite() && self.budget_s > 0.0) {
             return Err(CommandError::usage(format!("--budget-s must be above 0, not {}", self.budget_s)));
+        }
+        if let Some(path) = &self.figure
+            && let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty())
+            && !folder.is_dir()
+        {
+            return Err(CommandError::usage(format!("--figure {}: there is no such folder", path.display())));
         }
         let worker = worker_program(self.worker.as_deref())?;
         let device = Device::find(self.device)?;

@@ -142,16 +142,23 @@ fn bind_inputs(
     let root = configuration.resolve(&config.data.root);
     let images = |images: &Path, key| {
         let path = root.join(images);
-        if path.is_file() { External::List { root: root.clone(), path, key } } else { External::Folder { path, key } }
+        let is_list = path.is_file();
+        InputSource::External(if is_list {
+            External::List { root: root.clone(), path, key }
+        } else {
+            External::Folder { path, key }
+        })
     };
-    let file = |path: Option<&Path>, key| External::File {
-        path: path.map(|path| configuration.resolve(path)).unwrap_or_default(),
-        key,
+    let file = |path: Option<&Path>, key| {
+        let path = path.map(|path| configuration.resolve(path)).unwrap_or_default();
+        InputSource::External(External::File { path, key })
     };
     stage
         .inputs(config)
         .into_iter()
         .map(|port| {
+            // Only outputs have no key, and need none.
+            let key = port.source.config_key().unwrap_or_default();
             let source = match port.source {
                 Source::Output(of, output) => {
                     let at = before
@@ -160,21 +167,13 @@ fn bind_inputs(
                         .expect("a stage reads outputs of stages before it, which every variant has");
                     InputSource::Instance(at, output)
                 }
-                given => {
-                    let key = given.config_key().expect("every source but an output is named by a key");
-                    InputSource::External(match given {
-                        Source::Output(..) => unreachable!("matched above"),
-                        Source::TrainImages => images(&config.data.train, key),
-                        Source::TestImages => {
-                            images(config.data.test.as_deref().unwrap_or(Path::new(DataSection::TEST)), key)
-                        }
-                        Source::ClassesFile => file(config.split.classes_file(), key),
-                        Source::TableFile => file(config.lookup.import.as_deref(), key),
-                        Source::SearchFile => file(config.search.from.as_deref(), key),
-                        Source::WeightsFile => file(config.test.weights.file(), key),
-                        Source::ArchitectureFile => file(config.train.from.as_deref(), key),
-                    })
-                }
+                Source::TrainImages => images(&config.data.train, key),
+                Source::TestImages => images(config.data.test.as_deref().unwrap_or(Path::new(DataSection::TEST)), key),
+                Source::ClassesFile => file(config.split.classes_file(), key),
+                Source::TableFile => file(config.lookup.import.as_deref(), key),
+                Source::SearchFile => file(config.search.from.as_deref(), key),
+                Source::WeightsFile => file(config.test.weights.file(), key),
+                Source::ArchitectureFile => file(config.train.from.as_deref(), key),
             };
             InputBinding { port: port.name, source }
         })
