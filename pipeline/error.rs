@@ -186,6 +186,10 @@ impl From<TargetError> for CommandError {
     fn from(error: TargetError) -> Self {
         let hint = match &error {
             TargetError::Unreachable { .. } => Some("choose a target in this range, or another space or table"),
+            TargetError::OtherDevice { .. } => Some(
+                "leave `lookup.import` out to measure a table on this device, or set `lookup.other_device: true` to search for the \
+                 device of the table (then `parse.measure` says little)",
+            ),
             TargetError::Table { .. } => Some("leave `lookup.import` out to measure one on this machine"),
             _ => None,
         };

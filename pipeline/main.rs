@@ -12,6 +12,7 @@ mod remote;
 mod report;
 mod session;
 mod source_revision;
+mod speed;
 
 fn main() -> std::process::ExitCode {
     cli::main().into()

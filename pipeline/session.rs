@@ -2,17 +2,27 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use tfnas_artifacts::{Cache, CacheError, NewRun, OpenRun, Trust};
+use tfnas_executor::worker_program;
 use tfnas_planner::config::Configuration;
 use tfnas_planner::generated_images;
-use tfnas_planner::machine::{Device, build};
-use tfnas_planner::plan::{ExternalInputs, Graph, Planner, Remarks, check_test_images};
-use tfnas_stages::Executor;
+use tfnas_planner::machine::{Device, build, cpu};
+use tfnas_planner::plan::{
+    Action, ExternalInputs, Graph, Planner, Remarks, ShortSearch, Step, check_test_images, short_searches,
+};
+use tfnas_stages::{Executor, Speed};
 
 use crate::error::CommandError;
 use crate::options::Options;
 use crate::remote::trusted;
 use crate::source_revision::source_revision;
+use crate::speed::{measure_pass_s, measure_read_s};
 
+/// Number of images whose decoding is timed.
+const SAMPLED: usize = 32;
+/// Duration from which on stages are worth a measurement of the speed, in seconds on a slow machine.
+const LONG_S: f64 = 60.0;
+/// Number of classes of the timed network if the space does not set it. It hardly changes the duration.
+const CLASSES: usize = 100;
 /// The folder of the store next to the configuration.
 const STORE: &str = ".tfnas";
 
@@ -33,6 +43,10 @@ pub struct Session {
     pub cache: Cache,
     devices: Vec<Device>,
     externals: ExternalInputs,
+    /// Some training images, whose decoding can be timed.
+    sample: Vec<PathBuf>,
+    /// The speed of this machine, if it was measured.
+    speed: Option<Speed>,
 }
 
 impl Setup {
@@ -63,7 +77,15 @@ impl Setup {
     fn with(self, cache: Cache) -> Session {
         let Self { configuration, graph, devices, trust, .. } = self;
         let cache = cache.trusting(trust);
-        Session { configuration, graph, cache, devices, externals: ExternalInputs::default() }
+        Session {
+            configuration,
+            graph,
+            cache,
+            devices,
+            externals: ExternalInputs::default(),
+            sample: Vec::new(),
+            speed: None,
+        }
     }
 }
 
@@ -102,8 +124,56 @@ impl Session {
         self.identify(instances)?;
         let needed = self.graph.closure(instances.iter().copied());
         let checked = check_test_images(&self.planner(), &needed);
+        self.sample = self.externals.sample(SAMPLED);
         self.externals.forget_images();
         Ok(checked?)
+    }
+
+    /// Logs which searches are too short to choose operations. Call [`identify_and_check`](Self::identify_and_check) first.
+    pub fn tell_short_searches(&self, instances: &BTreeSet<usize>) -> Result<(), CommandError> {
+        let needed = self.graph.closure(instances.iter().copied());
+        for ShortSearch { message, is_selected } in short_searches(&self.planner(), &needed)? {
+            if is_selected {
+                tracing::info!("{message}");
+            } else {
+                tracing::warn!("{message}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Measures the speed of this machine if stages that never ran may take long, so that their duration can be estimated.
+    /// Call [`identify_and_check`](Self::identify_and_check) first.
+    pub fn measure_speed(
+        &mut self,
+        chosen: &BTreeSet<usize>,
+        forced: &BTreeSet<usize>,
+        worker: Option<&Path>,
+    ) -> Result<(), CommandError> {
+        let variant = &self.configuration.variants[0];
+        if variant.config.executor != Executor::Local {
+            return Ok(());
+        }
+        let planner = self.planner();
+        let plan = planner.plan(chosen, forced)?;
+        let unknown = plan.steps.iter().filter(|step| step.action != Action::Cached && step.expected_s.is_none());
+        let nominal_s = |step: &Step| {
+            let images = planner.image_counts(step.instance)?;
+            Some(planner.work(step.instance)?.of_images().seconds(&images, Speed::NOMINAL))
+        };
+        if unknown.filter_map(nominal_s).sum::<f64>() < LONG_S {
+            return Ok(());
+        }
+        let cores = cpu::cores();
+        let classes = variant.space.definition().classes.unwrap_or(CLASSES);
+        let measured = worker_program(worker).map_err(CommandError::from).and_then(|worker| {
+            measure_pass_s(&worker, &variant.space, classes, &self.devices[0], variant.config.threads)
+        });
+        match measured {
+            Ok(pass_s) => self.speed = Some(Speed { pass_s, read_s: measure_read_s(&self.sample) / cores as f64 }),
+            Err(error) => tracing::debug!("the duration is not estimated: {error}"),
+        }
+        Ok(())
     }
 
     /// Records the start of this run in the ledger.
@@ -118,6 +188,7 @@ impl Session {
             devices: &self.devices,
             externals: &self.externals,
             cache: &self.cache,
+            speed: self.speed,
         }
     }
 }

@@ -208,6 +208,24 @@ impl KeyManifest {
         &self.parameters
     }
 
+    /// Returns the parameters as the JSON map that was given to [`parameters`](Self::parameters), or `None` if they are
+    /// not those of a map, which only an edited manifest can be.
+    pub fn parameters_json(&self) -> Option<Value> {
+        let mut root = Value::Object(serde_json::Map::new());
+        for (path, value) in &self.parameters {
+            let mut place = &mut root;
+            // Names contain none of these characters, so that a path has one meaning.
+            for part in path.split(['.', '[']) {
+                place = match part.strip_suffix(']') {
+                    Some(index) => element(place, index.parse().ok()?)?,
+                    None => entry(place, part)?,
+                };
+            }
+            *place = value.to_json();
+        }
+        Some(root)
+    }
+
     /// Returns the facts of the environment, by name.
     pub fn environment_facts(&self) -> &BTreeMap<String, String> {
         &self.environment
@@ -289,6 +307,29 @@ impl KeyManifest {
     pub fn from_text(text: &str) -> Result<Self, KeyError> {
         serde_json::from_str(text).map_err(KeyError::Text)
     }
+}
+
+/// Returns an entry of a map, both of which are created if missing; `None` if `map` is something else.
+fn entry<'a>(map: &'a mut Value, name: &str) -> Option<&'a mut Value> {
+    if map.is_null() {
+        *map = Value::Object(serde_json::Map::new());
+    }
+    Some(map.as_object_mut()?.entry(name).or_insert(Value::Null))
+}
+
+/// Returns an element of a list, both of which are created if missing; `None` if `list` is something else, or too short.
+fn element(list: &mut Value, index: usize) -> Option<&mut Value> {
+    /// More elements than any list of parameters has.
+    const MAX_ELEMENTS: usize = 1 << 16;
+    if list.is_null() {
+        *list = Value::Array(Vec::new());
+    }
+    let list = list.as_array_mut()?;
+    if list.len() <= index && index < MAX_ELEMENTS {
+        // Elements come in the order of their paths as text: 10 before 2.
+        list.resize(index + 1, Value::Null);
+    }
+    list.get_mut(index)
 }
 
 /// Names one field of a key.
@@ -406,6 +447,30 @@ mod tests {
         let read = KeyManifest::from_text(&manifest.to_text()).unwrap();
         assert_eq!(read, manifest);
         assert_eq!(read.key(), manifest.key());
+    }
+
+    #[test]
+    fn parameters_come_back_as_json() {
+        let parameters = json!({
+            "space": {"groups": [{"stride": 2}, {"stride": 1}], "tail": [], "none": {}},
+            "many": (0..12).collect::<Vec<u64>>(),
+            "nested": [[1, 2], [3.5]],
+            "text": "a.b[0]",
+            "nothing": null,
+        });
+        let mut manifest = KeyManifest::new("search", 3);
+        manifest.parameters(parameters.as_object().unwrap()).unwrap();
+        assert_eq!(manifest.parameters_json(), Some(parameters));
+        assert_eq!(KeyManifest::new("split", 1).parameters_json(), Some(json!({})));
+    }
+
+    #[test]
+    fn parameters_of_an_edited_manifest_are_no_json() {
+        for paths in [["a", "a.b"], ["a[0]", "a.b"], ["a[x]", "b"], ["a[99999999999]", "b"], ["a[-1]", "b"]] {
+            let mut manifest = KeyManifest::new("search", 3);
+            manifest.parameters = paths.map(|path| (path.to_owned(), Scalar::Unsigned(1))).into();
+            assert_eq!(manifest.parameters_json(), None, "{paths:?}");
+        }
     }
 
     #[test]

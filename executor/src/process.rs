@@ -17,13 +17,19 @@ use wait4::Wait4;
 
 use crate::messages::{WorkerMessage, forward};
 
-/// Makes the worker keep freed memory instead of returning it to the kernel after each step, because page faults would
-/// take half of the time of a step. Both thresholds are needed; setting only one is slower than setting none.
-pub const ALLOCATOR: [(&str, &str); 2] =
-    [("MALLOC_MMAP_THRESHOLD_", "1000000000"), ("MALLOC_TRIM_THRESHOLD_", "1000000000")];
-
-/// Makes cuBLAS deterministic. cuBLAS reads the variable before its first use; a worker without CUDA ignores it.
-pub const CUBLAS: (&str, &str) = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8");
+/// Variables that the libraries of a worker read when it starts.
+pub const VARIABLES: [(&str, &str); 4] = [
+    // Keep freed memory instead of returning it to the kernel after each step, because page faults would take half of the
+    // time of a step. Both thresholds are needed; setting only one is slower than setting none.
+    ("MALLOC_MMAP_THRESHOLD_", "1000000000"),
+    ("MALLOC_TRIM_THRESHOLD_", "1000000000"),
+    // Makes cuBLAS deterministic. A worker without CUDA ignores it.
+    ("CUBLAS_WORKSPACE_CONFIG", ":4096:8"),
+    // A supernet, and the random networks of a latency table, have more shapes of convolutions than the default of 1024, and
+    // each that was dropped from the cache is compiled again: the first pass of a network then takes 1.9 times as long as
+    // later ones, instead of 1.2 times.
+    ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192"),
+];
 
 /// How often a libgomp thread polls for work before it sleeps: about half a millisecond. With libgomp's default of
 /// 300,000 polls (5 ms or more) waiting threads occupy the CPU while the thread that they wait for needs it, if the
@@ -70,8 +76,7 @@ impl Process {
         let Start { program, arguments, variables, log, threads } = start;
         let mut child = Command::new(program)
             .args(arguments)
-            .envs(ALLOCATOR)
-            .envs([CUBLAS])
+            .envs(VARIABLES)
             .envs(waiting())
             .env("OMP_NUM_THREADS", threads.to_string())
             .envs(variables.iter().map(|(name, value)| (name, value)))

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use tfnas_planner::machine::build;
 
 use super::exit_status;
-use super::process::{ALLOCATOR, CUBLAS, waiting};
+use super::process::{VARIABLES, waiting};
 
 /// Why a query to the worker failed.
 #[derive(Debug, thiserror::Error)]
@@ -34,8 +34,7 @@ pub fn query_worker(worker: &Path, verb: &str, arguments: &[OsString]) -> Result
     let ended = Command::new(worker)
         .args([verb, build::VERSION])
         .args(arguments)
-        .envs(ALLOCATOR)
-        .envs([CUBLAS])
+        .envs(VARIABLES)
         .envs(waiting())
         .stdin(Stdio::null())
         .output()

@@ -256,7 +256,6 @@ impl<'a> Runner<'a> {
                 }
             }
         }
-        let expected_ms = planner.cache.ledger().expected_ms(&node.id, node.stage.name())?;
         let memos = planner.cache.store().folder_memos();
         // A training with several ranks does not check images: the other ranks would time out waiting for rank 0.
         let looks = purpose == Purpose::Run && config.processes(node.stage) == 1;
@@ -284,7 +283,7 @@ impl<'a> Runner<'a> {
             executor: config.executor,
             queue: Queue::new(&config.slurm, node.stage, planner.key_facts(instance).latency),
             because,
-            expected_s: expected_ms.map(|ms| ms as f64 / 1e3),
+            expected_s: planner.expected_s(instance)?,
             forced: self.forced.contains(&instance),
             purpose,
         };

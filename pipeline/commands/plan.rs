@@ -63,6 +63,8 @@ pub fn show(
 ) -> Result<Exit, CommandError> {
     let remarks = session.identify_and_check(chosen)?;
     session.tell_left_out();
+    session.tell_short_searches(chosen)?;
+    session.measure_speed(chosen, forced, None)?;
     let plan = session.planner().plan(chosen, forced)?;
     if json {
         let stages = plan.steps.iter().map(|step| shown(&session.graph, step)).collect();

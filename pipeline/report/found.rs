@@ -38,7 +38,7 @@ pub fn found(planner: &Planner<'_>, finished: &Finished, remarks: &Remarks, page
 fn network(network: &Network) -> String {
     let mut lines = Columns::plain(2);
     if let Some(ms) = network.target_lat_ms {
-        let verdicts = [(network.predicted_lat_ms, "by the table"), (network.measured_lat_ms, "as measured")];
+        let verdicts = [(network.predicted_lat_ms, "by the table"), (comparable(network), "as measured")];
         let verdicts: Vec<_> =
             verdicts.iter().filter_map(|(found, by)| found.map(|found| verdict(ms, found, by))).collect();
         lines.row(["target latency", &format!("{ms:.3} ms: {}", verdicts.join(", "))]);
@@ -90,9 +90,22 @@ fn measured(network: &Network) -> String {
         (Some(low), Some(high)) => format!(" ({low:.3} to {high:.3})"),
         _ => String::new(),
     };
-    let off = network.predicted_lat_ms.filter(|_| ms > 0.0).map(|predicted| (predicted / ms - 1.0) * 100.0);
+    let drift = match (network.measured_lat_ms_at_table_speed, network.machine_drift) {
+        (Some(corrected), Some(drift)) => format!(
+            "; {corrected:.3} ms at the speed at which the table was measured (the machine is {:.1} % {} now)",
+            100.0 * drift.abs(),
+            if drift < 0.0 { "faster" } else { "slower" }
+        ),
+        _ => String::new(),
+    };
+    let off = network.predicted_lat_ms.zip(comparable(network)).map(|(predicted, ms)| (predicted / ms - 1.0) * 100.0);
     let off = off.map(|off| format!("; the sum of the table is {off:+.1} % off")).unwrap_or_default();
-    format!("{ms:.3} ms{spread}, the whole network on this machine{off}")
+    format!("{ms:.3} ms{spread}, the whole network on this machine{drift}{off}")
+}
+
+/// Returns the measured latency that can be compared with the table, in milliseconds.
+fn comparable(network: &Network) -> Option<f64> {
+    network.measured_lat_ms_at_table_speed.or(network.measured_lat_ms).filter(|ms| *ms > 0.0)
 }
 
 fn blocks(blocks: &[BlockReport]) -> String {

@@ -1,6 +1,7 @@
 //! Output for the user: log lines and progress on standard error, events and tables on standard output.
 
 mod bars;
+mod expected;
 mod found;
 mod log;
 mod network;

@@ -29,6 +29,12 @@ pub struct Network {
     pub measured_lat_ms_low: Option<f64>,
     /// Upper end of this interval, in milliseconds.
     pub measured_lat_ms_high: Option<f64>,
+    /// The measured latency at the speed that the machine had when the table was measured, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured_lat_ms_at_table_speed: Option<f64>,
+    /// By which share the machine was slower than when the table was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine_drift: Option<f64>,
     pub parameters: Option<u64>,
     pub flops: Option<u64>,
     /// Top-1 accuracy as a fraction of 1.
@@ -97,6 +103,8 @@ fn network(
         measured_lat_ms: metric("measured_lat_ms"),
         measured_lat_ms_low: metric("measured_lat_ms_low"),
         measured_lat_ms_high: metric("measured_lat_ms_high"),
+        measured_lat_ms_at_table_speed: metric("measured_lat_ms_at_table_speed"),
+        machine_drift: metric("machine_drift"),
         parameters: Some(architecture.parameters),
         flops: Some(architecture.flops),
         top1: of_test.and_then(|test| finite(test.top1)),

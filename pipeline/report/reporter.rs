@@ -4,10 +4,11 @@ use indicatif::MultiProgress;
 use serde::Serialize;
 use tfnas_executor::{Finished, RunEvent, RunObserver};
 use tfnas_humanize as humanize;
-use tfnas_planner::plan::{Cause, Graph, Remark, Remarks};
+use tfnas_planner::plan::{Cause, Graph, Plan, Remark, Remarks};
 use tfnas_stages::Level;
 
 use crate::report::bars::{Bars, Progress};
+use crate::report::expected::Expected;
 use crate::report::print_json_line;
 
 /// Maximum number of causes in a log line. `explain` lists all.
@@ -17,6 +18,7 @@ const CAUSES: usize = 3;
 pub struct Reporter {
     events: bool,
     bars: Bars,
+    expected: Expected,
 }
 
 /// One line of `run --json`.
@@ -56,7 +58,7 @@ struct DataLine<'a> {
 impl Reporter {
     /// Creates a reporter. `events` writes JSON lines to standard output, `bars` draws progress on a terminal.
     pub fn new(multi: MultiProgress, events: bool, bars: bool) -> Self {
-        Self { events, bars: Bars::new(multi, bars) }
+        Self { events, bars: Bars::new(multi, bars), expected: Expected::default() }
     }
 
     /// Reports remarks about the data before anything runs.
@@ -72,6 +74,14 @@ impl Reporter {
                     tracing::warn!("{}", remark.message);
                 }
             }
+        }
+    }
+
+    /// Reports how long the stages that must run will take, if that is long, and from now on how much of it is left.
+    pub fn expect(&mut self, graph: &Graph, plan: &Plan) {
+        self.expected = Expected::of(graph, plan);
+        if let Some(text) = self.expected.text() {
+            tracing::info!("{text}");
         }
     }
 
@@ -99,12 +109,15 @@ impl RunObserver for Reporter {
         if self.events {
             print_json_line(&Line { event, id });
         }
+        if matches!(event, RunEvent::Cached { .. } | RunEvent::Done { .. } | RunEvent::UsedResult { .. }) {
+            self.expected.ended(id);
+        }
         match event {
             RunEvent::Cached { remote: None, .. } => tracing::info!(id, "cached"),
             RunEvent::Cached { remote: Some(remote), .. } => tracing::info!(id, "cached (pulled from {remote})"),
             RunEvent::Waiting { holder } => tracing::info!(id, "{holder} works on it: waiting for its result"),
             RunEvent::Started { because, expected_s, .. } => {
-                let expected = expected_s.map(|seconds| format!(" (took {} before)", humanize::duration(seconds)));
+                let expected = expected_s.map(|seconds| format!(" (expected: {})", humanize::duration(seconds)));
                 tracing::info!(id, "runs: {}{}", causes(id, because), expected.unwrap_or_default());
             }
             RunEvent::Reattached { job: Some(job), .. } => {
@@ -139,7 +152,13 @@ impl RunObserver for Reporter {
             RunEvent::Done { duration_s, peak_memory_bytes, .. } => {
                 self.bars.end(id);
                 let memory = peak_memory_bytes.map(|bytes| format!(", {} of memory at most", humanize::bytes(bytes)));
-                tracing::info!(id, "done in {}{}", humanize::duration(*duration_s), memory.unwrap_or_default());
+                tracing::info!(
+                    id,
+                    "done in {}{}{}",
+                    humanize::duration(*duration_s),
+                    memory.unwrap_or_default(),
+                    self.expected.left().map(|left| format!("; about {left} left")).unwrap_or_default()
+                );
             }
             RunEvent::UsedResult { .. } => tracing::info!(id, "cached: another process made it meanwhile"),
             RunEvent::Failed { message, hint, log, tail } => {

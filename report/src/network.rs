@@ -48,7 +48,7 @@ impl Network {
 
     /// Returns its measured latency, in milliseconds.
     pub fn measured_ms(&self) -> Option<f64> {
-        self.measured.map(|measured| measured.median).filter(|ms| ms.is_finite() && *ms > 0.0)
+        self.measured.map(|measured| measured.comparable_ms()).filter(|ms| ms.is_finite() && *ms > 0.0)
     }
 
     /// Returns an id of a section or figure, unique among networks.

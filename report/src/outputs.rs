@@ -15,6 +15,16 @@ pub struct Measured {
     /// The upper quartile.
     #[serde(default, rename = "measured_lat_ms_high")]
     pub high: Option<f64>,
+    /// The latency at the speed that the machine had when the table was measured.
+    #[serde(default, rename = "measured_lat_ms_at_table_speed")]
+    pub at_table_speed: Option<f64>,
+}
+
+impl Measured {
+    /// Returns the latency that can be compared with the table.
+    pub fn comparable_ms(&self) -> f64 {
+        self.at_table_speed.unwrap_or(self.median)
+    }
 }
 
 /// An output of a stage.

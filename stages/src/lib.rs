@@ -22,6 +22,8 @@ mod ranks;
 mod resources;
 mod stage;
 mod target;
+mod verify;
+mod work;
 mod worker_status;
 
 pub use augment::{Augment, Crop};
@@ -54,4 +56,6 @@ pub use stage::{
     WeightOptimizer, WeightsChoice, is_published,
 };
 pub use target::{Target, UnreachableTarget};
+pub use verify::Verify;
+pub use work::{ImageCounts, PerImage, Speed, Work};
 pub use worker_status::{Submission, WorkerState, WorkerStatus, detached};

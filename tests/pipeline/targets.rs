@@ -76,3 +76,28 @@ fn widths_in_steps_are_searched_fitted_and_trained() {
     let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
     project.good(&[&["run", "all"], &sets[..]].concat());
 }
+
+#[test]
+fn a_measured_latency_meets_the_target_or_the_parse_fails() {
+    let project = Project::new(Worker::Real);
+    let sets =
+        ["--set", "lookup={budget_s: 2, check_networks: 2}", "--set", UNSELECTED, "--set", "search.verify=measured"];
+    let run = project.run(&[&["run", "parse"], &sets[..]].concat());
+    if run.code == Some(1) {
+        // On a noisy machine the latency of such a small network may not settle.
+        assert!(run.err.contains("corrections of the target"), "{}", run.err);
+        return;
+    }
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    let shown = project.good(&[&["show", "parse", "--json"], &sets[..]].concat());
+    let shown: Value = serde_json::from_str(&shown.out).unwrap();
+    let metric = |name: &str| shown["metrics"][name].as_f64().unwrap();
+    assert!(metric("measured_lat_ms_at_table_speed") > 0.0 && metric("machine_drift") > -1.0, "{shown}");
+}
+
+#[test]
+fn a_measured_latency_is_needed_to_verify_it() {
+    let project = Project::new(Worker::Real);
+    let run = project.run(&["plan", "--set", "search.verify=measured", "--set", "parse.measure=false"]);
+    assert!(run.code == Some(2) && run.err.contains("parse.measure: must be true for search.verify"), "{}", run.err);
+}

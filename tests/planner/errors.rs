@@ -223,6 +223,31 @@ fn a_table_for_another_space_is_refused_before_anything_starts() {
 }
 
 #[test]
+fn an_imported_table_of_another_device_is_refused_unless_that_is_intended() {
+    let project = Project::new();
+    project.good(&["run", "lookup", "--store", "other"]);
+    let status = project.json(&["status", "lookup", "--store", "other"]);
+    let table = fs::read_to_string(status["stages"][0]["outputs"][0]["path"].as_str().unwrap()).unwrap();
+    let with = |entry: &str| {
+        let kept: String =
+            table.lines().filter(|line| !line.starts_with("device: ")).map(|line| format!("{line}\n")).collect();
+        project.write("a.table", &kept.replace("unit: ms\n", &format!("unit: ms\n{entry}\n")));
+    };
+    let plan = ["run", "search", "--set", "lookup.import=a.table"];
+    for (entry, words) in [
+        ("device: NVIDIA Titan RTX", "it was measured on NVIDIA Titan RTX, and this device is "),
+        ("batch: 32", "it was measured with batch 32, and lookup.batch is 1"),
+        ("threads: 7", "it was measured with threads 7, and lookup.threads is 1"),
+    ] {
+        with(entry);
+        let refused = project.run(&plan);
+        assert!(refused.code == Some(2) && refused.err.contains(words), "{entry}: {}", refused.err);
+        assert!(refused.err.contains("`lookup.other_device: true`"), "{}", refused.err);
+        project.good(&[&plan[..], &["--set", "lookup.other_device=true"]].concat());
+    }
+}
+
+#[test]
 fn a_list_with_missing_images_says_how_many() {
     let project = Project::new();
     let text: String = (0..7).map(|image| format!("train/a/gone{image}.jpg 0\n")).collect();

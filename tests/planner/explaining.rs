@@ -37,6 +37,31 @@ fn a_plan_names_the_field_old_new_and_its_place() {
 }
 
 #[test]
+fn the_expected_duration_follows_the_amount_of_work() {
+    let project = Project::new();
+    project.good(&["run", "all"]);
+    let expected_s = |set: &str| {
+        let plan = project.json(&["plan", "train", "--set", set]);
+        step(&plan, "train")["expected_s"].as_f64().unwrap()
+    };
+    let (one, ten) = (expected_s("train.epochs=100"), expected_s("train.epochs=1000"));
+    assert!((ten / one - 10.0).abs() < 0.1, "{one} s and {ten} s");
+}
+
+#[test]
+fn a_search_that_is_too_short_to_choose_is_named_before_it_runs() {
+    let project = Project::new();
+    let said = |arguments: &[&str]| project.good(arguments).err;
+    let alone = said(&["plan", "--set", "select.candidates=0"]);
+    assert!(alone.contains("warning: search: about ") && alone.contains("raise search.epochs"), "{alone}");
+    let select = ["select.candidates=4", "select.rungs=[1]", "select.keep=[]", "select.rules=1"];
+    let selected = said(&[&["plan"], &select.map(|set| ["--set", set]).concat()[..]].concat());
+    assert!(!selected.contains("warning: search") && selected.contains("`select` chooses"), "{selected}");
+    assert!(said(&["run", "search"]).contains("raise search.epochs"));
+    assert!(!said(&["plan"]).contains("raise search.epochs"), "the search is cached");
+}
+
+#[test]
 fn a_value_from_the_command_line_is_named_as_such() {
     let project = Project::new();
     project.good(&["run", "all"]);

@@ -86,5 +86,5 @@ pub use dtype::Dtype;
 pub use reachable::Reachable;
 pub use space::{Block, NeededRow, Space};
 pub use space_check::SpaceError;
-pub use table::{LatencyTable, TableCheck, TableError, TableHeader};
+pub use table::{LatencyTable, TableCheck, TableError, TableHeader, TableReference};
 pub use widths::{WidthError, Widths};

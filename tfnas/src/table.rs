@@ -14,6 +14,8 @@ use crate::widths::Widths;
 
 /// Maximum number of entries (widths from 1 to the last knot, over all keys) of a table.
 const MAX_ENTRIES: usize = 4_000_000;
+/// Maximum number of classes of a reference network.
+const MAX_CLASSES: usize = 1_000_000;
 /// Maximum number of items named in an error.
 const NAMED: usize = 3;
 
@@ -36,6 +38,39 @@ pub struct TableHeader {
     pub licence: Option<String>,
     /// The error of its sums compared with whole networks.
     pub check: Option<TableCheck>,
+    /// The networks to which later measurements are related.
+    pub reference: Option<TableReference>,
+}
+
+/// Random networks that were measured together with a table. The speed of a machine drifts; measuring the same networks again
+/// tells by how much.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TableReference {
+    /// Seed of the architectures.
+    pub seed: u64,
+    /// Number of classes.
+    pub classes: usize,
+    /// Their mean latency, in milliseconds.
+    pub ms: f64,
+}
+
+/// `seed 0, classes 10, ms 0.4312`
+impl fmt::Display for TableReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seed {}, classes {}, ms {}", self.seed, self.classes, self.ms)
+    }
+}
+
+impl FromStr for TableReference {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let fields: Vec<_> = text.split(", ").filter_map(|entry| entry.split_once(' ')).collect();
+        let [("seed", seed), ("classes", classes), ("ms", ms)] = fields[..] else { return Err(()) };
+        let classes = classes.parse().ok().filter(|classes| (1..=MAX_CLASSES).contains(classes)).ok_or(())?;
+        let ms = ms.parse().ok().filter(|ms: &f64| *ms > 0.0 && ms.is_finite()).ok_or(())?;
+        Ok(Self { seed: seed.parse().map_err(|_| ())?, classes, ms })
+    }
 }
 
 /// The error of a table's sums compared with whole networks measured together with it. Errors are fractions.
@@ -84,7 +119,7 @@ impl FromStr for TableCheck {
 
 impl TableHeader {
     /// Returns the fields beside the name, in the order of the text form.
-    pub fn details(&self) -> [(&'static str, Option<String>); 7] {
+    pub fn details(&self) -> [(&'static str, Option<String>); 8] {
         let number = |value: Option<usize>| value.map(|value| value.to_string());
         [
             ("device", self.device.clone()),
@@ -94,6 +129,7 @@ impl TableHeader {
             ("source", self.source.clone()),
             ("licence", self.licence.clone()),
             ("check", self.check.map(|check| check.to_string())),
+            ("reference", self.reference.map(|reference| reference.to_string())),
         ]
     }
 }

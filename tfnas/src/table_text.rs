@@ -50,7 +50,7 @@ pub enum TableTextError {
     },
     /// A header entry of another name.
     #[error(
-        "line {line}: unknown entry '{name}'; entries are name, unit, device, batch, threads, framework, source, licence, check, base_ms"
+        "line {line}: unknown entry '{name}'; entries are name, unit, device, batch, threads, framework, source, licence, check, reference, base_ms"
     )]
     UnknownEntry {
         /// Where.
@@ -220,6 +220,9 @@ fn parse_header(lines: &mut Lines<'_>) -> Result<(TableHeader, f64), TableTextEr
             "licence" => header.licence = Some(value.to_owned()),
             "check" => {
                 header.check = Some(number(line, value, "check of a table (mean 0.012, p95 0.031, networks 20)")?)
+            }
+            "reference" => {
+                header.reference = Some(number(line, value, "reference network (seed 0, classes 10, ms 0.43)")?);
             }
             "base_ms" => base_ms = Some(number(line, value, "number of milliseconds")?),
             other => {

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::rows::{self, signed, text_id, unsigned};
+use super::rows::{self, signed, text_id};
 use super::runs::insert_run;
 use super::{Ledger, LedgerError};
 use crate::file_stat::now_ms;
@@ -96,25 +96,18 @@ impl Ledger {
         self.read(|connection| connection.prepare_cached(query)?.query_map([], |row| row.get(0))?.collect())
     }
 
-    /// Returns the expected duration of an instance in milliseconds: the median of its last five results, otherwise of
-    /// the last five of its stage. Returns `None` without history.
+    /// Returns the last results of an instance, newest first, otherwise the last results of its stage.
     ///
     /// # Errors
     /// Returns [`LedgerError`] if the ledger cannot be read.
-    pub fn expected_ms(&self, instance: &str, stage: &str) -> Result<Option<u64>, LedgerError> {
-        let last_five = |connection: &Connection, condition: &str, name: &str| -> rusqlite::Result<Option<u64>> {
-            let query = format!(
-                "SELECT ended_ms - started_ms FROM attempts
-                 WHERE {condition} AND outcome = 'done' ORDER BY id DESC LIMIT 5"
-            );
-            let mut times: Vec<i64> =
-                connection.prepare_cached(&query)?.query_map([name], |row| row.get(0))?.collect::<Result<_, _>>()?;
-            times.sort_unstable();
-            Ok(times.get(times.len() / 2).copied().map(unsigned))
+    pub fn recent_results(&self, instance: &str, stage: &str, count: u32) -> Result<Vec<Attempt>, LedgerError> {
+        let last = |connection: &Connection, column: &str, name: &str| {
+            let rest = format!("WHERE a.{column} = ? AND a.outcome = 'done' ORDER BY a.id DESC LIMIT {count}");
+            rows::attempts(connection, &rest, [name])
         };
-        self.read(|connection| match last_five(connection, "instance = ?", instance)? {
-            None => last_five(connection, "stage = ?", stage),
-            found => Ok(found),
+        self.read(|connection| {
+            let found = last(connection, "instance", instance)?;
+            if found.is_empty() { last(connection, "stage", stage) } else { Ok(found) }
         })
     }
 

@@ -1,4 +1,4 @@
-use tfnas_artifacts::{Cache, Digest, Found, Outcome, RunId};
+use tfnas_artifacts::{Attempt, Cache, Digest, Found, Outcome, RunId};
 
 use crate::work::{attempt, begin, failure, make, manifest, new_run, out};
 
@@ -71,17 +71,20 @@ fn lineage_is_everything_upstream_in_order() {
 }
 
 #[test]
-fn expected_time_comes_from_the_instance_else_from_its_stage() {
+fn recent_results_are_those_of_the_instance_else_of_its_stage() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
-    assert_eq!(cache.ledger().expected_ms("search@12", "search").unwrap(), None);
+    let recent = |instance: &str, stage: &str| cache.ledger().recent_results(instance, stage, 5).unwrap();
+    assert_eq!(recent("search@12", "search"), []);
     let made = make(&cache, &run, "search@12", &manifest("search", 1, &[]));
     let open = begin(&cache, &run, attempt("search@15", manifest("search", 2, &[])));
     cache.fail(open, failure("died at once")).unwrap();
-    assert_eq!(cache.ledger().expected_ms("search@12", "search").unwrap(), made.duration_ms());
-    assert_eq!(cache.ledger().expected_ms("search@15", "search").unwrap(), made.duration_ms());
-    assert_eq!(cache.ledger().expected_ms("train", "train").unwrap(), None);
+    let ids = |attempts: Vec<Attempt>| attempts.into_iter().map(|attempt| attempt.id).collect::<Vec<_>>();
+    for instance in ["search@12", "search@15"] {
+        assert_eq!(ids(recent(instance, "search")), std::slice::from_ref(&made.id));
+    }
+    assert_eq!(recent("train", "train"), []);
     assert_eq!(cache.ledger().instances().unwrap(), ["search@12", "search@15"]);
 }
 

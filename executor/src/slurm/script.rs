@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use crate::process::{ALLOCATOR, CUBLAS, SPINS, WAITING};
+use crate::process::{SPINS, VARIABLES, WAITING};
 
 /// The MASTER_PORT. A free port cannot be chosen before the job starts, and all ranks must use the same one, so it is
 /// derived from the number of the job. The range is below the ephemeral ports.
@@ -21,7 +21,7 @@ exec "$1" join --detached
 /// Slurm's signals directly. Until then, it ignores the warning before the time limit, which would kill it by default.
 pub fn script(id: &str, worker: &Path, folder: &Path, number: u32, threads: usize, tasks: usize) -> String {
     let mut text = format!("#!/bin/sh\n# {id}, submission {number}; written by tfnas-pipeline.\ntrap '' USR1\n");
-    for (name, value) in ALLOCATOR.into_iter().chain([CUBLAS]) {
+    for (name, value) in VARIABLES {
         text.push_str(&format!("export {name}={value}\n"));
     }
     text.push_str(&format!("export OMP_NUM_THREADS={threads}\n"));

@@ -108,6 +108,7 @@ fn replay(
             devices: &devices,
             externals: &externals,
             cache: &cache,
+            speed: None,
         };
         let forced = BTreeSet::new();
         let runner = Runner {

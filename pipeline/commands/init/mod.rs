@@ -9,24 +9,18 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use settings::{Machine, Settings};
 use survey::Survey;
-use tfnas::{Architecture, ModelConfig, Space};
 use tfnas_executor::worker_program;
 use tfnas_humanize as humanize;
 use tfnas_planner::config::{FILE, space_named};
 use tfnas_planner::machine::{CpuLimit, Device, cpu};
-use tfnas_random::{Stream, StreamId};
 use tfnas_stages::DeviceChoice;
 
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::network_latency::{Load, measure_network};
+use crate::speed::measure_pass_s;
 
 /// The configuration that is written without a folder, with comments that explain the most important keys.
 const TEMPLATE: &str = include_str!("../../template.yaml");
-/// Batch size of the measurement that the time is estimated from.
-const BATCH: usize = 32;
-/// Number of passes of this measurement.
-const PASSES: usize = 5;
 
 /// Write a pipeline.yaml to start from
 ///
@@ -75,8 +69,9 @@ impl Init {
         let device = Device::find(DeviceChoice::Auto)?;
         let machine = Machine { cores: cpu::cores(), has_gpu: device.kind() == "cuda" };
         let name = Settings::space_for(&survey, machine);
-        let forward_s = self.forward_s(&space_named(name)?, survey.classes.len(), &device, machine.cores)?;
-        let settings = Settings::choose(&survey, machine, name, forward_s, self.time);
+        let worker = worker_program(self.worker.as_deref())?;
+        let pass_s = measure_pass_s(&worker, &space_named(name)?, survey.classes.len(), &device, machine.cores)?;
+        let settings = Settings::choose(&survey, machine, name, pass_s, self.time);
         let words = format!("{} ({})", device.model(), CpuLimit::of_process());
         write_new(&self.output, &text::text(&survey, &settings, &relative(folder, &self.output), &words))?;
         let images: usize = survey.classes.values().sum();
@@ -99,22 +94,6 @@ impl Init {
             );
         }
         Ok(Exit::Done)
-    }
-
-    /// Measures how long a random network of the space takes for one image on all cores, in seconds.
-    fn forward_s(&self, space: &Space, classes: usize, device: &Device, threads: usize) -> Result<f64, CommandError> {
-        let failed = |error: String| CommandError::failed(format!("cannot time a network: {error}"));
-        let worker = worker_program(self.worker.as_deref())?;
-        let network = Architecture::random(space, &mut Stream::new(0, StreamId::RandomArchitecture, 0, 0));
-        let config =
-            ModelConfig::from_architecture(space, &network, classes).map_err(|error| failed(error.to_string()))?;
-        let scratch = tempfile::Builder::new().prefix("tfnas-init-").tempdir();
-        let scratch = scratch.map_err(|error| failed(error.to_string()))?;
-        let file = scratch.path().join("model.config");
-        std::fs::write(&file, config.to_text()).map_err(|error| failed(error.to_string()))?;
-        let resolution = space.definition().resolution;
-        let load = Load { resolution, batch: BATCH, threads, passes: PASSES };
-        Ok(measure_network(&worker, &file, load, device)? / 1e3 / BATCH as f64)
     }
 }
 

@@ -1,19 +1,17 @@
 //! Chooses settings that suit the images, the machine and the time.
 
+use tfnas_stages::{ImageCounts, Speed, Work};
+
 use super::survey::Survey;
 
-/// Duration of a training step relative to a forward pass: as in one run of 600 images, 32 pixels large, on 2 cores.
-const STEP_PER_FORWARD: f64 = 5.0;
-/// Duration of a pass of the supernet relative to a found network, which is narrower.
-const SUPERNET_PER_NETWORK: f64 = 1.3;
-/// Number of paths of the supernet that are trained on each image.
-const PATHS: f64 = 2.0;
-/// Number of operations that each block computes in an architecture step.
-const OPERATIONS: f64 = 8.0;
 /// Share of the training images that trains weights.
 const TRAIN_SHARE: f64 = 0.8;
-/// Shares of the time for search, selection and training.
-const SHARES: [f64; 3] = [0.2, 0.5, 0.3];
+/// Number of weight steps for each architecture step.
+const ARCHITECTURE_EVERY: usize = 2;
+/// Share of the time for the search.
+const SEARCH_SHARE: f64 = 0.2;
+/// Share of the time for the selection.
+const SELECT_SHARE: f64 = 0.5;
 /// A search of fewer weight steps than this needs larger learning rates than the published one, which takes 90 epochs of
 /// 100,000 images in batches of 32.
 const LONG_SEARCH_STEPS: f64 = 30_000.0;
@@ -98,29 +96,24 @@ impl Settings {
 
     /// Chooses settings that take about `time_s` seconds.
     ///
-    /// * `forward_s`: duration of a forward pass of a network of the space for one image on all cores, in seconds.
-    pub fn choose(survey: &Survey, machine: Machine, space: &'static str, forward_s: f64, time_s: f64) -> Self {
+    /// * `pass_s`: duration of a forward pass of a network of the space for one image on all cores, in seconds.
+    pub fn choose(survey: &Survey, machine: Machine, space: &'static str, pass_s: f64, time_s: f64) -> Self {
         let images = survey.training_images() as f64;
-        let decode_s = survey.decode_s / machine.cores as f64;
-        let step_s = STEP_PER_FORWARD * forward_s + decode_s;
-        let training = TRAIN_SHARE * images;
-        let supernet_s = SUPERNET_PER_NETWORK * STEP_PER_FORWARD * forward_s;
-        let search_epoch_s = training * (PATHS * supernet_s + decode_s)
-            + (images - training) * (OPERATIONS * supernet_s / 2.0 + decode_s);
-        let train_epoch_s = training * step_s + (images - training) * (forward_s + decode_s);
+        let counts = ImageCounts { training: images, test: 0.0 };
+        let speed = Speed { pass_s, read_s: survey.decode_s / machine.cores as f64 };
+        let search_s =
+            |epochs: usize| Work::of_search(epochs, warmup_of(epochs), ARCHITECTURE_EVERY).seconds(&counts, speed);
+        let training_s = |epochs: usize| Work::of_held_out_training(epochs).seconds(&counts, speed);
         let lookup_s = (0.05 * time_s).clamp(10.0, 120.0);
         let rest_s = (time_s - lookup_s).max(0.0);
-        let epochs = |share: f64, epoch_s: f64, range: std::ops::RangeInclusive<usize>| {
-            ((share * rest_s / epoch_s) as usize).clamp(*range.start(), *range.end())
-        };
-        let search_epochs = epochs(SHARES[0], search_epoch_s, 4..=60);
-        let warmup_epochs = (search_epochs / 4).max(1);
-        let candidate_s = |plan: &Plan| plan.epochs() as f64 * train_epoch_s;
-        let select = PLANS.into_iter().find(|plan| candidate_s(plan) <= SHARES[1] * rest_s);
-        let search_s = search_epochs as f64 * search_epoch_s;
-        let select_s = select.as_ref().map_or(0.0, candidate_s);
+        let search_epochs = (4..=60).rev().find(|epochs| search_s(*epochs) <= SEARCH_SHARE * rest_s).unwrap_or(4);
+        let warmup_epochs = warmup_of(search_epochs);
+        let candidates_s = |plan: &Plan| training_s(plan.epochs());
+        let select = PLANS.into_iter().find(|plan| candidates_s(plan) <= SELECT_SHARE * rest_s);
+        let search_s = search_s(search_epochs);
+        let select_s = select.as_ref().map_or(0.0, candidates_s);
         // The training gets the remaining time.
-        let train_epochs = (((rest_s - search_s - select_s) / train_epoch_s) as usize).clamp(8, 200);
+        let train_epochs = (((rest_s - search_s - select_s) / training_s(1)) as usize).clamp(8, 200);
         let batch = match (machine.has_gpu, images as usize) {
             (true, 5000..) => 128,
             (_, 2000..) => 64,
@@ -135,9 +128,9 @@ impl Settings {
             warmup_epochs,
             temperature_decay: COOLING.powf(1.0 / (search_epochs - warmup_epochs).max(1) as f64),
             select,
-            is_short_search: (search_epochs as f64 * training / batch as f64) < LONG_SEARCH_STEPS,
+            is_short_search: (search_epochs as f64 * TRAIN_SHARE * images / batch as f64) < LONG_SEARCH_STEPS,
             train_epochs,
-            seconds: [search_s, select_s, train_epochs as f64 * train_epoch_s],
+            seconds: [search_s, select_s, training_s(train_epochs)],
         }
     }
 
@@ -145,6 +138,11 @@ impl Settings {
     pub fn total_s(&self) -> f64 {
         self.lookup_s + self.seconds.iter().sum::<f64>()
     }
+}
+
+/// Returns how many epochs of a search only train weights.
+fn warmup_of(search_epochs: usize) -> usize {
+    (search_epochs / 4).max(1)
 }
 
 #[cfg(test)]

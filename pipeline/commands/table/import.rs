@@ -68,6 +68,7 @@ impl Import {
             source: self.source.clone().or(named.source),
             licence: self.licence.clone(),
             check: None,
+            reference: None,
         }
     }
 }

@@ -137,6 +137,14 @@ pub fn check_text(check: &LookupCheck) -> String {
         check.noise_floor.map(percent).unwrap_or_default(),
     ]);
     let mut text = columns.to_string();
+    if let Some(drift) = check.drift {
+        text.push_str(&format!(
+            "this machine is {:.1} % {} than when the table was measured, by the reference networks of the table; the measured \
+             latencies are corrected for that\n",
+            100.0 * drift.abs(),
+            if drift < 0.0 { "faster" } else { "slower" }
+        ));
+    }
     if check.rounds_dropped > 0 {
         text.push_str(&format!(
             "{} of {} rounds do not count, because the machine was disturbed\n",

@@ -119,6 +119,14 @@ impl Device {
         }
     }
 
+    /// Returns the model, or `None` if it is a node's that the configuration does not declare.
+    pub fn known_model(&self) -> Option<String> {
+        match self {
+            Self::OfNode { model: None, .. } => None,
+            _ => Some(self.model()),
+        }
+    }
+
     /// Returns the frequency governor of the CPU, which identifies a latency measurement, too.
     pub fn governor(&self) -> String {
         match self {

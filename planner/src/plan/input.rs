@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use tfnas_artifacts::{
@@ -40,6 +40,8 @@ pub struct Resolved {
     pub files: u64,
     /// Total size of the files.
     pub bytes: u64,
+    /// Number of classes of images: folders directly below the root, or labels of a list.
+    pub classes: u64,
     /// Files of an image folder that are not used.
     pub left_out: LeftOut,
 }
@@ -170,6 +172,17 @@ impl ExternalInputs {
         self.images = None;
     }
 
+    /// Returns the paths of at most `count` images, spread over all that have been kept.
+    pub fn sample(&self, count: usize) -> Vec<PathBuf> {
+        let Some(kept) = &self.images else { return Vec::new() };
+        let folders = kept.iter().filter_map(|(external, images)| {
+            let root = self.get(external)?.input.path.as_path();
+            Some(images.manifest.entries().iter().map(move |entry| root.join(&*entry.path)))
+        });
+        let all = kept.values().map(|images| images.manifest.entries().len()).sum::<usize>();
+        folders.flatten().step_by(all.div_ceil(count).max(1)).collect()
+    }
+
     /// Returns the images of an input, if they have been kept.
     pub fn images(&self, external: &External) -> Option<&IdentifiedImages> {
         self.images.as_ref()?.get(external)
@@ -255,6 +268,16 @@ fn resolve(
     let InputIdentity { digest, files, bytes, manifest, .. } = identity;
     let is_file = matches!(external, External::File { .. });
     let images = (!is_file).then_some(IdentifiedImages { manifest, list: named });
+    let classes = match (&images, external) {
+        (_, External::File { .. }) | (None, _) => 0,
+        (Some(IdentifiedImages { list: Some(list), .. }), _) => {
+            list.entries().iter().map(|entry| entry.label).collect::<BTreeSet<_>>().len() as u64
+        }
+        (Some(IdentifiedImages { manifest, .. }), _) => {
+            let folders = manifest.entries().iter().filter_map(|entry| Some(entry.path.split_once('/')?.0));
+            folders.collect::<BTreeSet<_>>().len() as u64
+        }
+    };
     let path = match external {
         External::List { root, .. } => root.clone(),
         _ => path.to_owned(),
@@ -262,7 +285,7 @@ fn resolve(
     // The worker may have another working directory.
     let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
     let input = Input { path: absolute(path), list: list.map(absolute), digest: digest.to_string() };
-    Ok(Some((Resolved { input, digest, files, bytes, left_out }, images)))
+    Ok(Some((Resolved { input, digest, files, bytes, classes, left_out }, images)))
 }
 
 /// Identifies a list and the images in it, but not other files in their folder.

@@ -3,11 +3,13 @@
 mod action;
 mod cause;
 mod chain;
+mod estimate;
 mod graph;
 mod input;
 mod key;
 mod network;
 mod planner;
+mod search_budget;
 mod select;
 mod target;
 mod test_images;
@@ -20,6 +22,7 @@ pub use input::{ExternalInputs, IMAGE_FOLDER, IdentifiedImages, InputError, chec
 use key::manifest;
 pub use network::{NetworkError, check_networks};
 pub use planner::{PlanError, Planner};
+pub use search_budget::{ShortSearch, short_searches};
 pub use select::{SelectError, select};
 pub use target::{TargetError, check_targets};
 pub use test_images::{Remark, Remarks, TestImagesError, check_test_images};

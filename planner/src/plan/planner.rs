@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tfnas_artifacts::{Attempt, Cache, CacheError, Digest, Hit, KeyError, KeyManifest, LedgerError, Outcome};
-use tfnas_stages::KeyFacts;
+use tfnas_stages::{KeyFacts, Speed};
 
 use crate::config::{Configuration, Variant};
 use crate::machine::{Device, key_facts};
@@ -19,6 +19,8 @@ pub struct Planner<'a> {
     pub externals: &'a ExternalInputs,
     /// The store and the ledger.
     pub cache: &'a Cache,
+    /// The measured speed of this machine, if known, for the expected duration of stages that never ran.
+    pub speed: Option<Speed>,
 }
 
 /// The plan cannot be made.
@@ -73,15 +75,13 @@ impl Planner<'_> {
 
     /// Plans one instance, given the known results of its dependencies.
     fn step(&self, position: usize, results: &BTreeMap<usize, Attempt>, forced: bool) -> Result<Step, PlanError> {
-        let instance = &self.graph.instances[position];
-        let expected_ms = self.cache.ledger().expected_ms(&instance.id, instance.stage.name())?;
         let step = Step {
             instance: position,
             action: Action::Unknown,
             manifest: None,
             hit: None,
             because: Vec::new(),
-            expected_s: expected_ms.map(|ms| ms as f64 / 1e3),
+            expected_s: self.expected_s(position)?,
         };
         let Some(manifest) = self.manifest(position, results)? else {
             return Ok(Step { because: self.unknown_inputs(position, results)?, ..step });

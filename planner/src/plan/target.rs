@@ -28,6 +28,14 @@ pub enum TargetError {
         /// The missing entries.
         source: TableError,
     },
+    /// The table was measured on another device or in another way.
+    #[error("lookup.import: {}: {difference}", table.display())]
+    OtherDevice {
+        /// Path of the table.
+        table: PathBuf,
+        /// What differs, and both values.
+        difference: String,
+    },
     /// The file is not a latency table.
     #[error("lookup.import: {0}")]
     Read(#[from] ReadTableError),
@@ -60,10 +68,36 @@ pub fn check_targets(planner: &Planner<'_>, instances: &BTreeSet<usize>) -> Resu
             (None, None) => continue,
         };
         let table = table_file::read(&path, || table_file::named_after(&path))?;
+        if imported(planner, lookup).is_some() {
+            check_identity(planner, lookup, &path, &table)?;
+        }
         let of_lookup = searches().filter(|search| lookup_of(planner, *search) == Some(lookup));
         of_lookup.into_iter().try_for_each(|search| check_target(planner, search, &path, &table))?;
     }
     Ok(())
+}
+
+/// Checks that an imported table was measured on the device of its searches, in the way that `lookup` describes. A table that
+/// does not state it is accepted.
+fn check_identity(planner: &Planner<'_>, lookup: usize, path: &Path, table: &LatencyTable) -> Result<(), TargetError> {
+    let section = &planner.variant(lookup).config.lookup;
+    let header = table.header();
+    let device = planner.device(lookup).known_model();
+    let number = |found: Option<usize>, wanted: usize, key: &str| {
+        let found = found.filter(|found| *found != wanted)?;
+        Some(format!("it was measured with {key} {found}, and lookup.{key} is {wanted}"))
+    };
+    let of_device = header.device.as_ref().zip(device).filter(|(found, here)| *found != here);
+    let difference = of_device
+        .map(|(found, here)| format!("it was measured on {found}, and this device is {here}"))
+        .or_else(|| number(header.batch, section.batch, "batch"))
+        .or_else(|| number(header.threads, section.threads, "threads"));
+    match difference {
+        Some(difference) if !section.other_device => {
+            Err(TargetError::OtherDevice { table: path.to_owned(), difference })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_target(planner: &Planner<'_>, search: usize, path: &Path, table: &LatencyTable) -> Result<(), TargetError> {

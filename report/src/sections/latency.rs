@@ -42,11 +42,15 @@ fn words(lookup: &LookupReport) -> String {
 
 /// The latency of the network that was found.
 fn found(network: &Network, predicted: f64, measured: f64) -> String {
-    let quartiles = network.measured.and_then(|measured| measured.low.zip(measured.high));
+    let corrected = network.measured.and_then(|measured| measured.at_table_speed.map(|_| measured.median));
+    let corrected = corrected.map(|now| format!(" at the speed at which the table was measured ({} now)", ms(now)));
+    let quartiles =
+        network.measured.filter(|_| corrected.is_none()).and_then(|measured| measured.low.zip(measured.high));
     let quartiles = quartiles.map(|(low, high)| format!(" (half of the passes: {} to {})", ms(low), ms(high)));
     format!(
-        "The network of this run takes {}{}; the table predicts {}, which is {} off.",
+        "The network of this run takes {}{}{}; the table predicts {}, which is {} off.",
         ms(measured),
+        corrected.unwrap_or_default(),
         quartiles.unwrap_or_default(),
         ms(predicted),
         signed_percent(predicted / measured - 1.0)
@@ -161,8 +165,10 @@ mod tests {
 
     #[test]
     fn the_network_that_was_found_is_compared_in_words() {
-        let network =
-            Network { measured: Some(Measured { median: 0.5, low: Some(0.4), high: Some(0.6) }), ..network("null") };
+        let network = Network {
+            measured: Some(Measured { median: 0.5, low: Some(0.4), high: Some(0.6), at_table_speed: None }),
+            ..network("null")
+        };
         let said = found(&network, 0.6, 0.5);
         let expected = "takes 0.500 ms (half of the passes: 0.400 ms to 0.600 ms); the table predicts 0.600 ms, which is +20.0 % off.";
         assert!(said.ends_with(expected), "{said}");
@@ -171,7 +177,7 @@ mod tests {
     #[test]
     fn a_result_that_was_not_really_measured_is_left_out() {
         let mut network = network("null");
-        network.measured = Some(Measured { median: 0.0, low: None, high: None });
+        network.measured = Some(Measured { median: 0.0, low: None, high: None, at_table_speed: None });
         let html = latency(&network).map(|section| section.html().into_string()).unwrap_or_default();
         assert!(!html.contains("<svg") && !html.contains("inf"));
     }

@@ -122,7 +122,7 @@ mod tests {
             label: label.to_owned(),
             architecture: Output::from_json(architecture),
             test: Output::from_json(test),
-            measured: Some(Measured { median: measured, low: None, high: None }),
+            measured: Some(Measured { median: measured, low: None, high: None, at_table_speed: None }),
             ..Network::default()
         }
     }

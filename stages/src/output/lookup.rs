@@ -75,6 +75,10 @@ pub struct LookupCheck {
     /// Rounds that do not count, because the machine was disturbed.
     #[serde(default)]
     pub rounds_dropped: usize,
+    /// By which share the reference networks took longer than when the table was measured, which is taken out of the measured
+    /// latencies; `None` if the table was measured together with them, or if it has no reference networks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<f64>,
     /// Rank correlation of predicted and measured; `None` if predictions or measurements are all equal.
     #[serde(default)]
     pub rank_correlation: Option<f64>,

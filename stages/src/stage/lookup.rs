@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tfnas::SpaceDefinition;
 
-use super::spec::to_params;
+use super::spec::{from_params, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec};
-use crate::{Config, Stage};
+use crate::{Config, Stage, Work};
 
 /// `lookup:` in the configuration: the latency table, imported or measured here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -16,6 +16,9 @@ pub struct LookupSection {
     /// A table file to take instead of measuring, relative to the configuration's own folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub import: Option<PathBuf>,
+    /// Accepts an imported table that was measured on another device than this one, or with another batch or number of threads.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub other_device: bool,
     /// Images a forward pass, when measuring.
     pub batch: usize,
     /// Threads that compute, when measuring.
@@ -28,7 +31,7 @@ pub struct LookupSection {
 
 impl Default for LookupSection {
     fn default() -> Self {
-        Self { import: None, batch: 1, threads: 1, budget_s: 120.0, check_networks: 20 }
+        Self { import: None, other_device: false, batch: 1, threads: 1, budget_s: 120.0, check_networks: 20 }
     }
 }
 
@@ -71,7 +74,7 @@ impl StageSpec for Lookup {
     }
 
     fn revision(&self) -> u32 {
-        3
+        4
     }
 
     fn inputs(&self, config: &Config) -> Vec<InputPort> {
@@ -90,7 +93,7 @@ impl StageSpec for Lookup {
         to_params(LookupParams {
             space: space.clone(),
             seed: if measured { config.seed } else { 0 },
-            lookup: measured.then(|| config.lookup.clone()),
+            lookup: measured.then(|| LookupSection { other_device: false, ..config.lookup.clone() }),
         })
     }
 
@@ -108,6 +111,11 @@ impl StageSpec for Lookup {
 
     fn memory_hint(&self) -> &'static str {
         "lower lookup.batch"
+    }
+
+    fn work(&self, params: &Value) -> Option<Work> {
+        let params: LookupParams = from_params(params)?;
+        Some(Work { fixed_s: params.lookup.map_or(0.0, |section| section.budget_s), ..Work::default() })
     }
 
     fn threads(&self, config: &Config) -> Option<usize> {

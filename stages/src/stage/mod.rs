@@ -25,7 +25,7 @@ pub use split::{PublishedSplit, SplitParams, SplitSection, TEST_LIST};
 pub use test::{TestParams, TestSection, WeightsChoice};
 pub use train::{Protocol, TrainParams, TrainSection};
 
-use crate::Config;
+use crate::{Config, Work};
 
 /// Makes the enum of all stages and its methods from one list, so that a stage is one entry.
 macro_rules! stages {
@@ -119,6 +119,11 @@ impl Stage {
     /// Returns the parameters that identify the stage's work, as JSON whose paths are the configuration's.
     pub fn params(self, config: &Config, space: &SpaceDefinition) -> Value {
         self.spec().params(config, space)
+    }
+
+    /// Returns how much work these parameters are, to estimate the duration; `None` if that is unknown.
+    pub fn work(self, params: &Value) -> Option<Work> {
+        self.spec().work(params)
     }
 
     /// Returns which facts of the environment belong to the stage's cache key under this configuration.

@@ -3,9 +3,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tfnas::SpaceDefinition;
 
-use super::spec::{shared_config_key, to_params};
+use super::spec::{from_params, shared_config_key, to_params};
 use super::{InputPort, KeyFacts, StageSpec};
-use crate::{Config, Fit, Stage, Target};
+use crate::{Config, Fit, Stage, Target, Verify, Work};
 
 /// `parse:` in the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -41,6 +41,9 @@ pub struct ParseParams {
     pub space: SpaceDefinition,
     /// Latency that the network must meet.
     pub target_lat_ms: Target,
+    /// Which latency must meet the target.
+    #[serde(default, skip_serializing_if = "Verify::is_predicted")]
+    pub verify: Verify,
     /// The section.
     pub parse: ParseSection,
     /// Images a forward pass, when measuring.
@@ -64,7 +67,7 @@ impl StageSpec for Parse {
     }
 
     fn revision(&self) -> u32 {
-        2
+        3
     }
 
     fn inputs(&self, config: &Config) -> Vec<InputPort> {
@@ -88,6 +91,7 @@ impl StageSpec for Parse {
         to_params(ParseParams {
             space: space.clone(),
             target_lat_ms: config.search.target_lat_ms,
+            verify: config.search.verify,
             parse: config.parse.clone(),
             batch: config.lookup.batch,
             threads: config.lookup.threads,
@@ -100,12 +104,15 @@ impl StageSpec for Parse {
     }
 
     fn problem(&self, config: &Config) -> Option<(&'static str, String)> {
+        if config.search.verify == Verify::Measured && !config.parse.measure {
+            return Some(("measure", "must be true for search.verify: measured".to_owned()));
+        }
         config.parse.problem()
     }
 
     fn config_key(&self, param: &str) -> String {
         match param {
-            "target_lat_ms" => format!("search.{param}"),
+            "target_lat_ms" | "verify" => format!("search.{param}"),
             "batch" | "threads" => format!("lookup.{param}"),
             _ => shared_config_key(param),
         }
@@ -117,6 +124,11 @@ impl StageSpec for Parse {
 
     fn memory_hint(&self) -> &'static str {
         "lower lookup.batch"
+    }
+
+    fn work(&self, params: &Value) -> Option<Work> {
+        let measures = from_params::<ParseParams>(params)?.parse.measure;
+        Some(Work { fixed_s: if measures { 2.0 } else { 0.0 }, ..Work::default() })
     }
 
     fn threads(&self, config: &Config) -> Option<usize> {

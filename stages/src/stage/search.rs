@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tfnas::SpaceDefinition;
 
-use super::spec::to_params;
+use super::spec::{from_params, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec};
-use crate::{Augment, Config, ExifOrientation, Fit, OnBadImage, Precision, Stage, Target};
+use crate::{Augment, Config, ExifOrientation, Fit, OnBadImage, Precision, Stage, Target, Verify, Work};
 
 /// SGD of the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -71,6 +71,10 @@ pub struct SearchSection {
     /// it, published may miss it. Default: published for the published space (imagenet), exact for all others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fit: Option<Fit>,
+    /// Which latency of the network found must meet the target: predicted, the table's; or measured, that of the whole network,
+    /// measured here by `parse`, which then corrects the target and fits the widths again, at most three times.
+    #[serde(skip_serializing_if = "Verify::is_predicted")]
+    pub verify: Verify,
     /// Epochs.
     pub epochs: usize,
     /// First epochs, in which only weights are trained.
@@ -103,6 +107,7 @@ impl Default for SearchSection {
             from_key: None,
             target_lat_ms: Target::Ms(15.0),
             fit: None,
+            verify: Verify::default(),
             epochs: 90,
             warmup_epochs: 10,
             batch: 32,
@@ -230,8 +235,8 @@ impl StageSpec for Search {
             on_bad_image: config.data.on_bad_image,
             exif_orientation: config.data.exif_orientation,
             resize: config.data.evaluation_resize(space.resolution),
-            // The file is an input; its path says nothing of the work.
-            search: SearchSection { from: None, fit, ..config.search.clone() },
+            // The file is an input, whose path does not matter; `verify` is a parameter of `parse`.
+            search: SearchSection { from: None, fit, verify: Verify::default(), ..config.search.clone() },
         })
     }
 
@@ -250,5 +255,10 @@ impl StageSpec for Search {
 
     fn memory_hint(&self) -> &'static str {
         "lower search.batch, or set search.precision: bf16"
+    }
+
+    fn work(&self, params: &Value) -> Option<Work> {
+        let search = from_params::<SearchParams>(params)?.search;
+        Some(Work::of_search(search.epochs, search.warmup_epochs, search.architecture.every))
     }
 }

@@ -2,11 +2,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tfnas::{Space, SpaceDefinition};
-use tfnas_select::Settings;
+use tfnas_select::{Selection, Settings};
 
-use super::spec::{shared_config_key, to_params};
+use super::spec::{from_params, shared_config_key, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec};
-use crate::{Augment, Config, ExifOrientation, OnBadImage, Precision, Stage, Target, TrainSection};
+use crate::{Augment, Config, ExifOrientation, OnBadImage, Precision, Stage, Target, TrainSection, Work};
 
 /// `select:` in the configuration: short trainings that choose among architectures of the target latency.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -219,6 +219,11 @@ impl StageSpec for Select {
 
     fn memory_hint(&self) -> &'static str {
         "lower select.parallel or train.batch, or set train.precision: bf16"
+    }
+
+    fn work(&self, params: &Value) -> Option<Work> {
+        let select = from_params::<SelectParams>(params)?.select;
+        Some(Work::of_held_out_training(Selection::total_epochs(&Settings::from(&select))))
     }
 
     fn threads(&self, _config: &Config) -> Option<usize> {

@@ -1,8 +1,9 @@
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tfnas::SpaceDefinition;
 
-use crate::{Config, InputPort};
+use crate::{Config, InputPort, Work};
 
 /// Which facts of the environment change a stage's result, and so belong to its cache key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +73,11 @@ pub trait StageSpec: Sync {
         None
     }
 
+    /// How much work these parameters are, to estimate the duration; `None` if that is unknown.
+    fn work(&self, _params: &Value) -> Option<Work> {
+        None
+    }
+
     /// Whether several processes can do the stage together.
     fn runs_on_ranks(&self) -> bool {
         false
@@ -99,4 +105,9 @@ pub(crate) fn shared_config_key(param: &str) -> String {
 /// Returns parameters as JSON.
 pub(crate) fn to_params(params: impl Serialize) -> Value {
     serde_json::to_value(params).expect("parameters are plain structs of strings and finite numbers")
+}
+
+/// Returns the parameters that [`to_params`] has made; `None` if the JSON is something else.
+pub(crate) fn from_params<P: DeserializeOwned>(params: &Value) -> Option<P> {
+    P::deserialize(params).ok()
 }

@@ -7,7 +7,7 @@ use tfnas::SpaceDefinition;
 
 use super::spec::{shared_config_key, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec, TEST_LIST};
-use crate::{Config, ExifOrientation, OnBadImage, Protocol, Stage};
+use crate::{Config, ExifOrientation, OnBadImage, PerImage, Protocol, Stage, Work};
 
 /// Which weights are tested: `best`, `last`, or a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,5 +182,9 @@ impl StageSpec for Test {
 
     fn memory_hint(&self) -> &'static str {
         "lower test.batch"
+    }
+
+    fn work(&self, _params: &Value) -> Option<Work> {
+        Some(Work { test: PerImage { passes: 1.0, reads: 1.0 }, ..Work::default() })
     }
 }

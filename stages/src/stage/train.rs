@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tfnas::SpaceDefinition;
 
-use super::spec::to_params;
+use super::spec::{from_params, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec, TEST_LIST};
-use crate::{Augment, Config, ExifOrientation, OnBadImage, Precision, RankParams, Stage};
+use crate::{Augment, Config, ExifOrientation, OnBadImage, Precision, RankParams, Stage, Work};
 
 /// Which images train the network found, and which choose its best epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -215,6 +215,14 @@ impl StageSpec for Train {
 
     fn memory_hint(&self) -> &'static str {
         "lower train.batch, or set train.precision: bf16"
+    }
+
+    fn work(&self, params: &Value) -> Option<Work> {
+        let train = from_params::<TrainParams>(params)?.train;
+        Some(match train.protocol {
+            Protocol::Published => Work::of_published_training(train.epochs),
+            Protocol::HeldOut => Work::of_held_out_training(train.epochs),
+        })
     }
 
     fn runs_on_ranks(&self) -> bool {

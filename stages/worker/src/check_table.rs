@@ -12,13 +12,13 @@ use tfnas_pytorch_files::{MAX_TABLE_BYTES, table_from_bytes};
 use tfnas_random::{Stream, StreamId};
 use tfnas_stages::{CheckTableRequest, LookupCheck};
 use tfnas_torch::device::find_device;
-use tfnas_torch::timing::{InPlace, TimingOptions, check_times};
+use tfnas_torch::timing::{InPlace, TimingOptions, check_times, reference_configs};
 
 use crate::VERSION;
 use crate::console::{complain, print_line};
 use crate::error::{Context as _, StageError, answered};
-use crate::latency::WARM_UP_PASSES;
-use crate::lookup::{PASSES, compare};
+use crate::lookup::{PASSES, WARM_UP_PASSES, compare};
+use crate::reference::reference_of;
 
 /// The most bytes that a request may have.
 const MAX_REQUEST_BYTES: u64 = 16 << 20;
@@ -68,7 +68,10 @@ fn answer(file: &Path) -> Result<LookupCheck, StageError> {
         seed: request.seed,
         device,
     };
-    let in_place = InPlace::new(&space, request.classes, &networks, options)?;
+    let reference = reference_of(&table, &options);
+    let classes = reference.map_or(request.classes, |reference| reference.classes);
+    let seed = reference.map_or(request.seed, |reference| reference.seed);
+    let in_place = InPlace::new(&space, classes, &networks, &reference_configs(&space, seed, classes), options)?;
     let start = Instant::now();
     let mut rounds = Vec::new();
     let mut visits = 0;
@@ -77,7 +80,12 @@ fn answer(file: &Path) -> Result<LookupCheck, StageError> {
         visits += round.checks.len();
         rounds.push(round);
     }
-    let (times, dropped) = check_times(&rounds);
-    compare(&space, &table, &networks, &times, rounds.len(), dropped)?
-        .ok_or_else(|| StageError::new("no network was measured: at least 1 is needed"))
+    let mut times = check_times(&rounds);
+    let slower = reference.map(|reference| times.reference_ms / reference.ms);
+    if let Some(slower) = slower {
+        times.networks.iter_mut().for_each(|time| time.ms /= slower);
+    }
+    let check = compare(&space, &table, &networks, &times, rounds.len())?
+        .ok_or_else(|| StageError::new("no network was measured: at least 1 is needed"))?;
+    Ok(LookupCheck { drift: slower.map(|slower| slower - 1.0), ..check })
 }

@@ -22,6 +22,7 @@ mod predict;
 mod predictions;
 mod rank_group;
 mod ranks;
+mod reference;
 mod reporter;
 mod resume;
 mod search;
@@ -33,6 +34,7 @@ mod test;
 mod torchscript;
 mod train;
 mod upload;
+mod verify;
 
 use std::path::Path;
 use std::process::ExitCode;

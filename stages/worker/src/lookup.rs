@@ -3,13 +3,15 @@
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use tfnas::{Architecture, BlockKey, LatencyTable, Space, TableCheck, TableHeader};
+use tfnas::{Architecture, BlockKey, LatencyTable, Space, TableCheck, TableHeader, TableReference};
 use tfnas_fs::read_limited;
 use tfnas_pytorch_files::{MAX_TABLE_BYTES, table_from_bytes};
 use tfnas_random::{Stream, StreamId};
 use tfnas_stages::{LookupCheck, LookupParams, LookupReport, LookupSection, Metrics, TableOrigin, finite};
 use tfnas_torch::NamedTensors;
-use tfnas_torch::timing::{CheckTime, InPlace, Round, TimingOptions, calibrate, fit, samples_of};
+use tfnas_torch::timing::{
+    CheckTime, CheckTimes, InPlace, Round, TimingOptions, calibrate, fit, reference_configs, samples_of,
+};
 
 use crate::context::StageContext;
 use crate::environment::device_model;
@@ -19,9 +21,10 @@ use crate::resume::CheckpointDir;
 use crate::state::Checkpointer;
 
 /// Timed passes of each visit to a network; its times are their medians.
-pub(crate) const PASSES: usize = 9;
-/// Passes of each visit whose times do not count.
-const WARM_UP_PASSES: usize = 2;
+pub(crate) const PASSES: usize = 4;
+/// Passes of each visit whose times do not count: the first takes 1.2 to 1.9 times as long as later ones, as libtorch prepares
+/// each new shape, the second 1.03 times and the third 1.01 times.
+pub(crate) const WARM_UP_PASSES: usize = 3;
 /// Samples that each row gets, however long that takes.
 const LEAST_SAMPLES: usize = 4;
 /// The time between two resume points.
@@ -141,7 +144,7 @@ fn measure(
     let checked: Vec<Architecture> = (0..section.check_networks)
         .map(|index| Architecture::random(space, &mut Stream::new(seed, StreamId::RandomArchitecture, 0, index as u32)))
         .collect();
-    let in_place = InPlace::new(space, classes, &checked, options)?;
+    let in_place = InPlace::new(space, classes, &checked, &reference_configs(space, seed, classes), options)?;
     let measured = measure_rounds(context, space, &in_place, section.budget_s)?;
     let fitted = fit(&space.needed_rows(), &measured.rounds)
         .ok_or_else(|| StageError::new("no round of the measurement counts"))?;
@@ -152,10 +155,11 @@ fn measure(
         threads: Some(section.threads),
         framework: Some("libtorch".to_owned()),
         source: Some(format!("tfnas-pipeline {}", crate::VERSION)),
+        reference: Some(TableReference { seed, classes, ms: fitted.checks.reference_ms }),
         ..TableHeader::default()
     };
     let table = LatencyTable::new(header, fitted.base_ms, fitted.curves).context("measured table")?;
-    let check = compare(space, &table, &checked, &fitted.checks, measured.rounds.len(), fitted.dropped)?;
+    let check = compare(space, &table, &checked, &fitted.checks, measured.rounds.len())?;
     let table = match &check {
         Some(check) => table.with_check(summary(check)),
         None => table,
@@ -212,19 +216,18 @@ pub(crate) fn compare(
     space: &Space,
     table: &LatencyTable,
     checked: &[Architecture],
-    times: &[CheckTime],
+    times: &CheckTimes,
     rounds: usize,
-    dropped: usize,
 ) -> Result<Option<LookupCheck>, StageError> {
     let predict = |time: &CheckTime| {
         let predicted = table.architecture_ms(space, &checked[time.network]).context("latency.table")?;
         Ok((predicted, time.ms))
     };
-    let pairs: Vec<(f64, f64)> = times.iter().map(predict).collect::<Result<_, StageError>>()?;
+    let pairs: Vec<(f64, f64)> = times.networks.iter().map(predict).collect::<Result<_, StageError>>()?;
     if pairs.is_empty() {
         return Ok(None);
     }
-    let differences: Vec<f64> = times.iter().filter_map(|time| time.difference).collect();
+    let differences: Vec<f64> = times.networks.iter().filter_map(|time| time.difference).collect();
     // The error of a median is half the difference of the medians of two halves, on average.
     let noise = differences.iter().sum::<f64>() / differences.len().max(1) as f64 / 2.0;
     let found = calibrate(&pairs);
@@ -235,7 +238,8 @@ pub(crate) fn compare(
         bias: found.bias,
         noise_floor: (!differences.is_empty()).then_some(noise),
         rounds,
-        rounds_dropped: dropped,
+        rounds_dropped: times.dropped,
+        drift: None,
         rank_correlation: finite(found.rank_correlation),
         scale: found.scale,
         offset_ms: found.offset_ms,

@@ -2,17 +2,19 @@
 
 use tfnas::cost::{flops, layers, parameters};
 use tfnas::exact_fit::{Preferences, changes, fit_exactly};
-use tfnas::{Architecture, LatencyTable, ModelConfig, Space};
+use tfnas::{Architecture, LatencyTable, Space};
 use tfnas_stages::{
-    ArchitectureReport, BlockReport, Fit, Metrics, ParseParams, SearchResult, Selected, StageOutput as _,
+    ArchitectureReport, BlockReport, Fit, Metrics, ParseParams, SearchResult, Selected, StageOutput as _, Verify,
 };
-use tfnas_torch::timing::{TimingOptions, time_networks};
+use tfnas_torch::timing::TimingOptions;
 
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::images::classes;
 use crate::latency::WARM_UP_PASSES;
+use crate::reference::{self, Measured};
 use crate::search::missed;
+use crate::verify::{Verified, config_of, verify};
 
 /// The inputs that name the classes of the derived network; a job has one of them.
 const CLASSES: [&str; 2] = ["classes.txt", "all_classes.txt"];
@@ -36,7 +38,11 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let port = CLASSES.into_iter().find(|port| context.input(port).is_ok()).unwrap_or(CLASSES[0]);
     let names = classes(context, port)?;
     let classes = space.definition().classes.unwrap_or(names.len());
-    let config = ModelConfig::from_architecture(&space, &architecture, classes).context("architecture")?;
+    let (architecture, measured) = match params.parse.measure {
+        true => measured(context, &params, &space, &table, architecture, classes, target_lat_ms)?,
+        false => (architecture, None),
+    };
+    let config = config_of(&space, &architecture, classes)?;
     let resolution = space.definition().resolution;
     let costs = layers(&config, resolution);
 
@@ -72,25 +78,56 @@ pub fn run(context: &mut StageContext) -> StageResult {
         blocks,
     };
     let mut metrics = Metrics::from([("predicted_lat_ms".to_owned(), report.predicted_lat_ms)]);
-    if params.parse.measure {
-        let options = TimingOptions {
-            batch: params.batch,
-            threads: params.threads,
-            passes: params.parse.passes,
-            warm_up_passes: WARM_UP_PASSES,
-            seed: params.seed,
-            device: context.device,
-        };
-        let times = time_networks(std::slice::from_ref(&config), resolution, &options, &mut |done, calls| {
-            context.go_on("measuring the network", done, calls, "passes")
-        })?;
-        metrics.insert("measured_lat_ms".to_owned(), times[0].median_ms);
-        metrics.insert("measured_lat_ms_low".to_owned(), times[0].low_ms);
-        metrics.insert("measured_lat_ms_high".to_owned(), times[0].high_ms);
+    if let Some(measured) = measured {
+        metrics.insert("measured_lat_ms".to_owned(), measured.time.median_ms);
+        metrics.insert("measured_lat_ms_low".to_owned(), measured.time.low_ms);
+        metrics.insert("measured_lat_ms_high".to_owned(), measured.time.high_ms);
+        if let Some(drift) = measured.drift {
+            metrics.insert("machine_drift".to_owned(), drift);
+            metrics.insert("measured_lat_ms_at_table_speed".to_owned(), measured.at_table_speed_ms());
+        }
     }
     context.write_output("model.config", config.to_text().as_bytes())?;
     context.write_json(&report)?;
     Ok(metrics)
+}
+
+/// Measures the network of an architecture, and fits it again until it meets the target if `search.verify` asks for it.
+fn measured(
+    context: &mut StageContext,
+    params: &ParseParams,
+    space: &Space,
+    table: &LatencyTable,
+    architecture: Architecture,
+    classes: usize,
+    target_lat_ms: f64,
+) -> Result<(Architecture, Option<Measured>), StageError> {
+    let options = TimingOptions {
+        batch: params.batch,
+        threads: params.threads,
+        passes: params.parse.passes,
+        warm_up_passes: WARM_UP_PASSES,
+        seed: params.seed,
+        device: context.device,
+    };
+    let mut measure = |architecture: &Architecture| {
+        let config = config_of(space, architecture, classes)?;
+        let progress = &mut |done: usize, calls: usize| context.go_on("measuring the network", done, calls, "passes");
+        Ok(reference::measure(&config, space, table, &options, progress)?)
+    };
+    if params.verify == Verify::Predicted {
+        let measured = measure(&architecture)?;
+        return Ok((architecture, Some(measured)));
+    }
+    let Verified { architecture, measured, corrected_ms } = verify(space, table, target_lat_ms, architecture, measure)?;
+    if let Some(corrected) = corrected_ms.last() {
+        context.report.info(format!(
+            "the measured latency missed the target of {target_lat_ms:.4} ms; it was fitted again to {corrected:.4} ms of the \
+             table, and now takes {:.4} ms",
+            measured.at_table_speed_ms()
+        ));
+    }
+    Ok((architecture, Some(measured)))
 }
 
 /// Returns the architecture that the search hands on, which meets the target: as it is, or fitted where `parse.fit` asks

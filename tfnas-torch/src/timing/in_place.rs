@@ -12,17 +12,20 @@ use super::stopwatch::Threads;
 use super::{TimingError, TimingOptions, median};
 use crate::derived::FoldedNetwork;
 
-/// Random networks of a round that the rows are measured in.
-const NETWORKS: usize = 4;
+/// Random networks of a round whose blocks are timed.
+const TIMED_IN_PARTS: usize = 3;
+/// Random networks of a round that are timed as a whole.
+const TIMED_AS_A_WHOLE: usize = 2;
 /// Check networks of a round.
 const CHECKS: usize = 2;
+/// How often a round that measures nothing else visits as many check networks.
+const CHECK_VISITS: usize = 2;
 /// Random networks of which the one is measured whose rows have the fewest samples.
 const DRAWN: usize = 12;
-/// Where the networks of this measurement stand among random architectures; 0 is for those that a table is checked on.
-const REFERENCE: u32 = 1;
+/// Index of the first round's networks among random architectures, after those that a table is checked on and the reference.
 const FIRST_ROUND: u32 = 2;
 
-/// What a block took inside a network, relative to the reference network.
+/// Latency of a block inside a network.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// Which of the space's [needed rows](Space::needed_rows).
@@ -33,41 +36,55 @@ pub struct Sample {
     pub ms: f64,
 }
 
-/// What one round has measured.
+/// Measured latency of a random network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Whole {
+    /// Row and width of each block.
+    pub blocks: Vec<(usize, usize)>,
+    /// Its time in milliseconds.
+    pub ms: f64,
+}
+
+/// What one round has measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Round {
-    /// What the reference network took, in milliseconds.
+    /// Mean latency of the reference networks, in milliseconds.
     pub reference_ms: f64,
     /// What the parts that all networks have in common took, in milliseconds: one for each network.
     pub base_ms: Vec<f64>,
     /// The blocks.
     pub samples: Vec<Sample>,
-    /// Whole networks that no row is measured in: which one, and its time in milliseconds.
+    /// Random networks that were timed as a whole.
+    pub wholes: Vec<Whole>,
+    /// Whole networks that the table is not made from: which one, and its time in milliseconds.
     pub checks: Vec<(usize, f64)>,
 }
 
 /// Measures blocks where they are used: inside random networks of the space.
 ///
 /// Blocks timed on their own have warmer caches than inside a network, so their sums are too low. Here every call is a call of a
-/// whole network, with a clock between its blocks. The machine itself drifts by more than the effects that matter, so a reference
-/// network runs before and after every few others, to which [`fit`](super::fit) relates them. Check networks run among them, as a
-/// whole.
+/// whole network, with a clock between its blocks. Blocks also slow each other down, the more the larger the network; other random
+/// networks are timed as a whole, to which [`fit`](super::fit) adapts the sums. The machine itself drifts by more than the effects
+/// that matter, so reference networks run between every few others, to which their times are related. They are several, as
+/// a busy machine slows some networks down more than others. Check networks run among them.
 #[derive(Debug)]
 pub struct InPlace<'a> {
     space: &'a Space,
     classes: usize,
     options: TimingOptions,
     rows: HashMap<BlockKey, usize>,
-    reference: FoldedNetwork,
+    references: Vec<ModelConfig>,
     checks: Vec<ModelConfig>,
     input: Tensor,
 }
 
 impl<'a> InPlace<'a> {
-    /// Prepares the reference network, and checks that the check networks can be measured.
+    /// Checks that the reference networks and the check networks can be measured.
     ///
     /// * `classes`: outputs of the classifier.
     /// * `checks`: the networks to check the table on.
+    /// * `references`: the networks that all times are related to, at least one; see
+    ///   [`reference_configs`](super::reference_configs).
     ///
     /// # Errors
     /// [`TimingError`] for options or networks that cannot be measured.
@@ -75,6 +92,7 @@ impl<'a> InPlace<'a> {
         space: &'a Space,
         classes: usize,
         checks: &[Architecture],
+        references: &[ModelConfig],
         options: TimingOptions,
     ) -> Result<Self, TimingError> {
         options.check()?;
@@ -87,16 +105,16 @@ impl<'a> InPlace<'a> {
             check_memory(&config, size, &options)?;
             Ok::<_, TimingError>(config)
         };
-        let reference =
-            Architecture::random(space, &mut Stream::new(options.seed, StreamId::RandomArchitecture, REFERENCE, 0));
-        let reference = random_network(&config(&reference)?, &options);
+        for reference in references {
+            check_memory(reference, size, &options)?;
+        }
         let inputs = Inputs::new([(3, size)].into_iter(), options.batch, options.seed, options.device);
         Ok(Self {
             space,
             classes,
             options,
             rows: space.needed_rows().iter().enumerate().map(|(index, row)| (row.key, index)).collect(),
-            reference,
+            references: references.to_vec(),
             checks: checks.iter().map(config).collect::<Result<_, _>>()?,
             input: inputs.of((3, size)).shallow_clone(),
         })
@@ -108,36 +126,45 @@ impl<'a> InPlace<'a> {
     pub fn round(&self, number: u32, samples: &[usize]) -> Round {
         let _threads = Threads::set(self.options.threads);
         let mut samples = samples.to_vec();
-        let before = self.whole_ms(&self.reference);
-        let mut parts = Vec::new();
-        for index in 0..NETWORKS {
-            let architecture = self.choose(number, index, &samples);
-            self.rows_of(&architecture).for_each(|(row, _)| samples[row] += 1);
-            let config = ModelConfig::from_architecture(self.space, &architecture, self.classes).expect("of the space");
-            let network = random_network(&config, &self.options);
-            parts.push((self.rows_of(&architecture).collect::<Vec<_>>(), self.parts_ms(&network)));
+        let mut round = Round::default();
+        // The order changes from round to round, so that what comes before a network does not matter.
+        let visits = TIMED_IN_PARTS + TIMED_AS_A_WHOLE + 1;
+        let mut references = References::new(self);
+        for (done, visit) in (0..visits).map(|visit| (visit, (visit + number as usize) % visits)) {
+            references.measure_before(done, visits);
+            if visit == 0 {
+                round.checks = self.checks_ms(number, CHECKS);
+            } else if visit <= TIMED_IN_PARTS {
+                let architecture = self.choose(number, visit, &samples);
+                self.rows_of(&architecture).for_each(|(row, _)| samples[row] += 1);
+                let ms = self.parts_ms(&self.build(&architecture));
+                // The stems come first, and the head comes last.
+                let blocks = &ms[2..ms.len() - 1];
+                round.base_ms.push(ms[0] + ms[1] + ms[ms.len() - 1]);
+                let blocks = self.rows_of(&architecture).zip(blocks);
+                round.samples.extend(blocks.map(|((row, width), &ms)| Sample { row, width, ms }));
+            } else {
+                let architecture = self.draw(number, (visit * DRAWN) as u32);
+                let ms = self.whole_ms(&self.build(&architecture));
+                round.wholes.push(Whole { blocks: self.rows_of(&architecture).collect(), ms });
+            }
         }
-        let checks = self.checks_ms(number, CHECKS);
-        let after = self.whole_ms(&self.reference);
-        let mut round =
-            Round { reference_ms: (before + after) / 2.0, base_ms: Vec::new(), samples: Vec::new(), checks };
-        for (rows, ms) in parts {
-            // The stems come first, and the head comes last.
-            let blocks = &ms[2..ms.len() - 1];
-            round.base_ms.push(ms[0] + ms[1] + ms[ms.len() - 1]);
-            let samples = rows.into_iter().zip(blocks);
-            round.samples.extend(samples.map(|((row, width), &ms)| Sample { row, width, ms }));
-        }
+        round.reference_ms = references.finish();
         round
     }
 
     /// Measures some check networks alone, as the round of this number.
     pub fn check_round(&self, number: u32) -> Round {
         let _threads = Threads::set(self.options.threads);
-        let before = self.whole_ms(&self.reference);
-        let checks = self.checks_ms(number, NETWORKS);
-        let after = self.whole_ms(&self.reference);
-        Round { reference_ms: (before + after) / 2.0, base_ms: Vec::new(), samples: Vec::new(), checks }
+        let mut references = References::new(self);
+        let mut round = Round::default();
+        for part in 0..CHECK_VISITS {
+            references.measure_before(part, CHECK_VISITS);
+            let part = number.wrapping_mul(CHECK_VISITS as u32).wrapping_add(part as u32);
+            round.checks.extend(self.checks_ms(part, CHECKS));
+        }
+        round.reference_ms = references.finish();
+        round
     }
 
     /// Times of `count` check networks, of which each is visited once in a number of rounds.
@@ -150,19 +177,30 @@ impl<'a> InPlace<'a> {
     }
 
     /// Of some random networks, the one whose rows have the fewest samples.
-    fn choose(&self, round: u32, index: usize, samples: &[usize]) -> Architecture {
-        let first = (index * DRAWN) as u32;
-        let drawn = (first..first + DRAWN as u32).map(|number| {
-            let mut stream =
-                Stream::new(self.options.seed, StreamId::RandomArchitecture, FIRST_ROUND.wrapping_add(round), number);
-            Architecture::random(self.space, &mut stream)
-        });
+    fn choose(&self, round: u32, visit: usize, samples: &[usize]) -> Architecture {
+        let first = (visit * DRAWN) as u32;
+        let drawn = (first..first + DRAWN as u32).map(|number| self.draw(round, number));
         // The mean, as a sum would prefer deep networks, whose caches are colder than those of others.
         let gain = |architecture: &Architecture| -> f64 {
             let gains = self.rows_of(architecture).map(|(row, _)| 1.0 / (1.0 + samples[row] as f64));
             gains.sum::<f64>() / architecture.block_count() as f64
         };
         drawn.max_by(|a, b| gain(a).total_cmp(&gain(b))).expect("some were drawn")
+    }
+
+    /// A random network of a round.
+    fn draw(&self, round: u32, number: u32) -> Architecture {
+        let index = FIRST_ROUND.wrapping_add(round);
+        Architecture::random(
+            self.space,
+            &mut Stream::new(self.options.seed, StreamId::RandomArchitecture, index, number),
+        )
+    }
+
+    /// The network of an architecture, built anew: where weights lie in memory changes times by some percent.
+    fn build(&self, architecture: &Architecture) -> FoldedNetwork {
+        let config = ModelConfig::from_architecture(self.space, architecture, self.classes);
+        random_network(&config.expect("the architecture is of the space"), &self.options)
     }
 
     /// Row and width of each block of a network, in order.
@@ -206,6 +244,40 @@ impl<'a> InPlace<'a> {
     }
 }
 
+/// Measures the reference networks one after the other, spread evenly over a round.
+struct References<'a> {
+    in_place: &'a InPlace<'a>,
+    ms: Vec<f64>,
+}
+
+impl<'a> References<'a> {
+    fn new(in_place: &'a InPlace<'a>) -> Self {
+        Self { in_place, ms: Vec::new() }
+    }
+
+    /// Measures the next reference network if it is due before visit `visit` of `visits`.
+    fn measure_before(&mut self, visit: usize, visits: usize) {
+        let between = self.in_place.references.len().saturating_sub(1);
+        if self.ms.len() < between && visit * between >= self.ms.len() * visits {
+            self.measure_next();
+        }
+    }
+
+    /// Measures those that are left, and returns the mean latency in milliseconds.
+    fn finish(mut self) -> f64 {
+        while self.ms.len() < self.in_place.references.len() {
+            self.measure_next();
+        }
+        self.ms.iter().sum::<f64>() / self.ms.len() as f64
+    }
+
+    fn measure_next(&mut self) {
+        // Built anew: its place in memory would otherwise change its time for the whole measurement.
+        let network = random_network(&self.in_place.references[self.ms.len()], &self.in_place.options);
+        self.ms.push(self.in_place.whole_ms(&network));
+    }
+}
+
 /// Returns how many samples each row has.
 pub fn samples_of<'a>(rows: &[NeededRow], rounds: impl IntoIterator<Item = &'a Round>) -> Vec<usize> {
     let mut counts = vec![0; rows.len()];
@@ -222,6 +294,7 @@ mod tests {
     use tch::Device;
 
     use super::super::fit;
+    use super::super::reference_configs;
     use super::*;
 
     const OPTIONS: TimingOptions =
@@ -236,16 +309,18 @@ mod tests {
     fn rounds_reach_every_row_and_give_a_table_that_covers_the_space() {
         let space = Space::small();
         let rows = space.needed_rows();
-        let in_place = InPlace::new(&space, 5, &checks(&space), OPTIONS).unwrap();
+        let in_place = InPlace::new(&space, 5, &checks(&space), &reference_configs(&space, 0, 5), OPTIONS).unwrap();
         let mut rounds = Vec::new();
         while samples_of(&rows, &rounds).contains(&0) {
             assert!(rounds.len() < 20, "the networks with the rarest rows are measured first");
             rounds.push(in_place.round(rounds.len() as u32, &samples_of(&rows, &rounds)));
         }
         for round in &rounds {
-            assert_eq!(round.base_ms.len(), NETWORKS);
+            assert_eq!(round.base_ms.len(), TIMED_IN_PARTS);
+            assert_eq!(round.wholes.len(), TIMED_AS_A_WHOLE);
             assert_eq!(round.checks.len(), CHECKS);
             let times = round.samples.iter().map(|sample| sample.ms).chain(round.base_ms.iter().copied());
+            let times = times.chain(round.wholes.iter().map(|whole| whole.ms));
             assert!(times.chain([round.reference_ms]).all(|ms| ms > 0.0 && ms.is_finite()));
             let fits = |sample: &Sample| {
                 let row = &rows[sample.row];
@@ -261,7 +336,7 @@ mod tests {
     #[test]
     fn every_part_of_a_network_has_a_time() {
         let space = Space::small();
-        let in_place = InPlace::new(&space, 5, &checks(&space), OPTIONS).unwrap();
+        let in_place = InPlace::new(&space, 5, &checks(&space), &reference_configs(&space, 0, 5), OPTIONS).unwrap();
         let architecture = &checks(&space)[0];
         let parts = in_place.parts_ms(&random_network(&in_place.checks[0], &OPTIONS));
         assert_eq!(parts.len(), architecture.block_count() + 3, "two stems and the rest beside the blocks");
@@ -270,7 +345,8 @@ mod tests {
     #[test]
     fn what_cannot_be_measured_is_refused() {
         let space = Space::small();
-        let made = |classes, options| InPlace::new(&space, classes, &[], options).map(|_| ());
+        let references = reference_configs(&space, 0, 5);
+        let made = |classes, options| InPlace::new(&space, classes, &[], &references, options).map(|_| ());
         assert_eq!(made(0, OPTIONS), Err(TimingError::Zero("the number of classes")));
         assert!(matches!(made(5, TimingOptions { passes: 0, ..OPTIONS }), Err(TimingError::Zero(_))));
         assert!(matches!(made(5, TimingOptions { batch: 1 << 40, ..OPTIONS }), Err(TimingError::TooLarge { .. })));

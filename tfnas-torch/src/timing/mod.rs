@@ -20,6 +20,7 @@ mod clock;
 mod fit;
 mod in_place;
 mod input;
+mod line;
 mod network;
 mod random_weights;
 mod stopwatch;
@@ -29,9 +30,9 @@ use std::ops::ControlFlow;
 use tch::Device;
 
 pub use calibration::{Calibration, calibrate};
-pub use fit::{CheckTime, Fitted, check_times, fit};
-pub use in_place::{InPlace, Round, Sample, samples_of};
-pub use network::{NetworkTime, time_network, time_networks};
+pub use fit::{CheckTime, CheckTimes, Fitted, check_times, fit};
+pub use in_place::{InPlace, Round, Sample, Whole, samples_of};
+pub use network::{NetworkTime, reference_configs, time_network, time_networks};
 
 /// The most memory that one call may need, in bytes (64 GiB).
 const LARGEST_CALL: f64 = 64.0 * GIB;

@@ -1,12 +1,12 @@
 use std::ops::ControlFlow;
 
-use tfnas::{MbConvConfig, ModelConfig};
+use tfnas::{Architecture, MbConvConfig, ModelConfig, Space};
 use tfnas_random::{Stream, StreamId};
 
 use super::input::Inputs;
 use super::random_weights::{level, randomise};
 use super::stopwatch::Stopwatch;
-use super::{Progress, TimingError, TimingOptions, quantile};
+use super::{Progress, TimingError, TimingOptions, median, quantile};
 use crate::derived::{DerivedNetwork, FoldedNetwork};
 
 /// Which orders of [`StreamId::Timing`] are those of networks; the lower ones are those of blocks.
@@ -78,10 +78,33 @@ pub fn time_networks(
 }
 
 impl NetworkTime {
+    /// Returns the medians of several measurements; NaN for none.
+    pub fn median_of(times: impl Iterator<Item = Self> + Clone) -> Self {
+        let of = |value: fn(Self) -> f64| median(times.clone().map(value).collect());
+        Self { median_ms: of(|time| time.median_ms), low_ms: of(|time| time.low_ms), high_ms: of(|time| time.high_ms) }
+    }
+
     fn of(mut ms: Vec<f64>) -> Self {
         ms.sort_by(f64::total_cmp);
         Self { median_ms: quantile(&ms, 0.5), low_ms: quantile(&ms, 0.25), high_ms: quantile(&ms, 0.75) }
     }
+}
+
+/// Index of the reference networks among random architectures; 0 is for those that a table is checked on.
+const REFERENCE: u32 = 1;
+/// Number of reference networks.
+const REFERENCES: u32 = 3;
+
+/// Returns the random networks of a space that measurements are related to, so that a drift of the machine cancels.
+///
+/// * `classes`: outputs of the classifier, at least 1.
+pub fn reference_configs(space: &Space, seed: u64, classes: usize) -> Vec<ModelConfig> {
+    let config = |number| {
+        let mut stream = Stream::new(seed, StreamId::RandomArchitecture, REFERENCE, number);
+        let architecture = Architecture::random(space, &mut stream);
+        ModelConfig::from_architecture(space, &architecture, classes).expect("the architecture is of the space")
+    };
+    (0..REFERENCES).map(config).collect()
 }
 
 /// The network for evaluation, in libtorch's own operations, with weights that keep the scale of activations.
@@ -124,10 +147,8 @@ fn weights_of(config: &MbConvConfig) -> f64 {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use tch::Device;
-    use tfnas::{Architecture, Space};
-
     use super::*;
+    use tch::Device;
 
     const OPTIONS: TimingOptions =
         TimingOptions { batch: 2, threads: 1, passes: 3, warm_up_passes: 1, seed: 3, device: Device::Cpu };

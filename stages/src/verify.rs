@@ -1,0 +1,20 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Which latency of the network found must meet the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Verify {
+    /// The sum of the table.
+    #[default]
+    Predicted,
+    /// The latency of the whole network, measured on this machine.
+    Measured,
+}
+
+impl Verify {
+    /// Returns whether the table's latency suffices.
+    pub fn is_predicted(&self) -> bool {
+        *self == Self::Predicted
+    }
+}
