@@ -1,3 +1,5 @@
+//! Measures blocks inside random networks.
+
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
@@ -12,46 +14,47 @@ use super::stopwatch::Threads;
 use super::{TimingError, TimingOptions, median};
 use crate::derived::FoldedNetwork;
 
-/// Random networks of a round that the rows are measured in.
+/// Number of random networks per round in which rows are measured.
 const NETWORKS: usize = 4;
-/// Check networks of a round.
+/// Number of check networks per round.
 const CHECKS: usize = 2;
-/// Random networks of which the one is measured whose rows have the fewest samples.
+/// Number of random networks to choose from: the one whose rows have the fewest samples is measured.
 const DRAWN: usize = 12;
-/// Where the networks of this measurement stand among random architectures; 0 is for those that a table is checked on.
+/// Index of the reference network among the random architectures of [`StreamId::Timing`]; index 0 is used for the check
+/// networks of a table.
 const REFERENCE: u32 = 1;
 const FIRST_ROUND: u32 = 2;
 
-/// What a block took inside a network, relative to the reference network.
+/// Latency of a block inside a network, relative to the reference network.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
-    /// Which of the space's [needed rows](Space::needed_rows).
+    /// Index into the space's [needed rows](Space::needed_rows).
     pub row: usize,
-    /// Channels of its depthwise convolution.
+    /// Width: channels of the depthwise convolution.
     pub width: usize,
     /// Its time in milliseconds.
     pub ms: f64,
 }
 
-/// What one round has measured.
+/// Measurements of one round.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Round {
-    /// What the reference network took, in milliseconds.
+    /// Time of the reference network, in milliseconds.
     pub reference_ms: f64,
-    /// What the parts that all networks have in common took, in milliseconds: one for each network.
+    /// Time of the parts that all networks have in common, in milliseconds, for each network.
     pub base_ms: Vec<f64>,
     /// The blocks.
     pub samples: Vec<Sample>,
-    /// Whole networks that no row is measured in: which one, and its time in milliseconds.
+    /// Index and time in milliseconds of each check network.
     pub checks: Vec<(usize, f64)>,
 }
 
-/// Measures blocks where they are used: inside random networks of the space.
+/// Measures blocks inside random networks of the space.
 ///
-/// Blocks timed on their own have warmer caches than inside a network, so their sums are too low. Here every call is a call of a
-/// whole network, with a clock between its blocks. The machine itself drifts by more than the effects that matter, so a reference
-/// network runs before and after every few others, to which [`fit`](super::fit) relates them. Check networks run among them, as a
-/// whole.
+/// A block timed on its own has warmer caches than inside a network, so the sum of such times is too low. Here every
+/// call runs a whole network, with a timestamp after each block. The machine itself drifts by more than the effects of
+/// interest, so a reference network runs before and after every few networks, and [`fit`](super::fit) normalizes by it.
+/// Check networks are measured among them, as a whole.
 #[derive(Debug)]
 pub struct InPlace<'a> {
     space: &'a Space,
@@ -67,10 +70,10 @@ impl<'a> InPlace<'a> {
     /// Prepares the reference network, and checks that the check networks can be measured.
     ///
     /// * `classes`: outputs of the classifier.
-    /// * `checks`: the networks to check the table on.
+    /// * `checks`: the networks to validate the table with.
     ///
     /// # Errors
-    /// [`TimingError`] for options or networks that cannot be measured.
+    /// Returns a [`TimingError`] for options or networks that cannot be measured.
     pub fn new(
         space: &'a Space,
         classes: usize,
@@ -83,7 +86,7 @@ impl<'a> InPlace<'a> {
         }
         let size = space.definition().resolution;
         let config = |architecture: &Architecture| {
-            let config = ModelConfig::from_architecture(space, architecture, classes).expect("it is of the space");
+            let config = ModelConfig::from_architecture(space, architecture, classes).expect("the architecture is of the space");
             check_memory(&config, size, &options)?;
             Ok::<_, TimingError>(config)
         };
@@ -102,9 +105,10 @@ impl<'a> InPlace<'a> {
         })
     }
 
-    /// Measures some networks, as the round of this number; none if the machine drifted meanwhile.
+    /// Measures some networks, as the round with this number.
     ///
-    /// * `samples`: how many samples each row has so far. The networks are chosen for those with the fewest.
+    /// * `samples`: the number of samples of each row so far. Networks whose rows have the fewest samples are
+    ///   preferred.
     pub fn round(&self, number: u32, samples: &[usize]) -> Round {
         let _threads = Threads::set(self.options.threads);
         let mut samples = samples.to_vec();
@@ -131,7 +135,7 @@ impl<'a> InPlace<'a> {
         round
     }
 
-    /// Measures some check networks alone, as the round of this number.
+    /// Measures only check networks, as the round with this number.
     pub fn check_round(&self, number: u32) -> Round {
         let _threads = Threads::set(self.options.threads);
         let before = self.whole_ms(&self.reference);
@@ -140,16 +144,17 @@ impl<'a> InPlace<'a> {
         Round { reference_ms: (before + after) / 2.0, base_ms: Vec::new(), samples: Vec::new(), checks }
     }
 
-    /// Times of `count` check networks, of which each is visited once in a number of rounds.
+    /// Measures `count` check networks; the networks rotate from round to round.
     fn checks_ms(&self, round: u32, count: usize) -> Vec<(usize, f64)> {
         (0..count.min(self.checks.len()))
             .map(|index| (round as usize * count + index) % self.checks.len())
-            // Built anew, as the others are: where weights lie in memory changes times by some percent.
+            // Rebuilt for each measurement, like the other networks: the addresses of the weights change times by
+            // several percent.
             .map(|check| (check, self.whole_ms(&random_network(&self.checks[check], &self.options))))
             .collect()
     }
 
-    /// Of some random networks, the one whose rows have the fewest samples.
+    /// Chooses the random network whose rows have the fewest samples.
     fn choose(&self, round: u32, index: usize, samples: &[usize]) -> Architecture {
         let first = (index * DRAWN) as u32;
         let drawn = (first..first + DRAWN as u32).map(|number| {
@@ -157,7 +162,7 @@ impl<'a> InPlace<'a> {
                 Stream::new(self.options.seed, StreamId::RandomArchitecture, FIRST_ROUND.wrapping_add(round), number);
             Architecture::random(self.space, &mut stream)
         });
-        // The mean, as a sum would prefer deep networks, whose caches are colder than those of others.
+        // The mean: a sum would prefer deep networks, whose caches are colder.
         let gain = |architecture: &Architecture| -> f64 {
             let gains = self.rows_of(architecture).map(|(row, _)| 1.0 / (1.0 + samples[row] as f64));
             gains.sum::<f64>() / architecture.block_count() as f64
@@ -165,7 +170,7 @@ impl<'a> InPlace<'a> {
         drawn.max_by(|a, b| gain(a).total_cmp(&gain(b))).expect("some were drawn")
     }
 
-    /// Row and width of each block of a network, in order.
+    /// The row and the width of each block of a network, in order.
     fn rows_of<'b>(&'b self, architecture: &'b Architecture) -> impl Iterator<Item = (usize, usize)> + 'b {
         architecture.choices(self.space).map(|(block, choice)| {
             let key = block.key(&self.space.operations()[choice.operation]);
@@ -173,18 +178,19 @@ impl<'a> InPlace<'a> {
         })
     }
 
-    /// Median time of each part of a network, in milliseconds.
+    /// Returns the median time of each part of a network, in milliseconds.
     fn parts_ms(&self, network: &FoldedNetwork) -> Vec<f64> {
         let passes = self.passes(|clock| drop(network.forward_in_parts(&self.input, || clock.mark())));
         let parts = passes.first().map_or(0, Vec::len);
         let medians: Vec<f64> = (0..parts).map(|part| median(passes.iter().map(|pass| pass[part]).collect())).collect();
-        // A disturbance meets one part of a pass and spares the median of that part, but each pass has its share of them.
+        // A disturbance affects one part of a pass and hardly changes the median of that part, but it affects the total
+        // of every pass.
         let whole = median(passes.iter().map(|pass| pass.iter().sum()).collect());
         let factor = whole / medians.iter().sum::<f64>();
         medians.into_iter().map(|ms| ms * factor).collect()
     }
 
-    /// Median time of a network, in milliseconds.
+    /// Returns the median time of a network, in milliseconds.
     fn whole_ms(&self, network: &FoldedNetwork) -> f64 {
         let passes = self.passes(|clock| {
             drop(network.forward(&self.input));
@@ -193,7 +199,7 @@ impl<'a> InPlace<'a> {
         median(passes.into_iter().flatten().collect())
     }
 
-    /// Milliseconds between the marks of each timed pass.
+    /// Returns the milliseconds between the marks of each timed pass.
     fn passes(&self, mut pass: impl FnMut(&mut Clock)) -> Vec<Vec<f64>> {
         let clocks: Vec<Clock> = (0..self.options.warm_up_passes + self.options.passes)
             .map(|_| {
@@ -206,7 +212,7 @@ impl<'a> InPlace<'a> {
     }
 }
 
-/// Returns how many samples each row has.
+/// Returns the number of samples of each row.
 pub fn samples_of<'a>(rows: &[NeededRow], rounds: impl IntoIterator<Item = &'a Round>) -> Vec<usize> {
     let mut counts = vec![0; rows.len()];
     for sample in rounds.into_iter().flat_map(|round| &round.samples) {
@@ -233,13 +239,13 @@ mod tests {
     }
 
     #[test]
-    fn rounds_reach_every_row_and_give_a_table_that_covers_the_space() {
+    fn rounds_measure_every_row_of_the_space() {
         let space = Space::small();
         let rows = space.needed_rows();
         let in_place = InPlace::new(&space, 5, &checks(&space), OPTIONS).unwrap();
         let mut rounds = Vec::new();
         while samples_of(&rows, &rounds).contains(&0) {
-            assert!(rounds.len() < 20, "the networks with the rarest rows are measured first");
+            assert!(rounds.len() < 20, "networks whose rows have the fewest samples are measured first");
             rounds.push(in_place.round(rounds.len() as u32, &samples_of(&rows, &rounds)));
         }
         for round in &rounds {
@@ -268,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_measured_is_refused() {
+    fn invalid_options_and_networks_are_rejected() {
         let space = Space::small();
         let made = |classes, options| InPlace::new(&space, classes, &[], options).map(|_| ());
         assert_eq!(made(0, OPTIONS), Err(TimingError::Zero("the number of classes")));
