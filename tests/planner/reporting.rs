@@ -156,10 +156,10 @@ fn a_mistake_whose_image_is_not_there_has_a_reason_in_its_place_and_can_be_left_
     for (arguments, shown) in [(&["report"][..], true), (&["report", "--no-images"], false)] {
         project.good(arguments);
         let html = page(&project, "report.html");
-        for text in ["1 test image with a wrong first guess", "the image is no longer there", "a/b, &lt;b&gt;.png"] {
+        for text in ["1 test image with a wrong prediction", "the image is no longer there", "a/b, &lt;b&gt;.png"] {
             assert_eq!(html.contains(text), shown, "{text}");
         }
-        assert!(html.contains("did not record which class is taken for which"));
+        assert!(html.contains("did not record confusions"));
         assert!(!html.contains("predictions.csv cannot be read") && !html.contains("<img"));
     }
 }
