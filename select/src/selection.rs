@@ -1,4 +1,4 @@
-//! A selection in progress: a state machine from the first draw to the outcome.
+//! A selection in progress, as a state machine.
 
 use std::collections::BTreeMap;
 
@@ -42,10 +42,10 @@ pub struct Training {
     pub epochs: usize,
 }
 
-/// A selection in progress: its candidates, what it has learned, and the next step.
+/// A selection in progress: its candidates, their scores, and the next step.
 ///
-/// Its state depends only on the calls of [`record`](Selection::record). To resume an interrupted selection, repeat the
-/// calls with the same scores: the result is identical to the bit.
+/// The state depends only on the calls of [`record`](Selection::record). To resume an interrupted selection, repeat the
+/// calls with the same scores: the result is identical bit for bit.
 #[derive(Clone, Debug)]
 pub struct Selection {
     pub(crate) problem: Problem,
@@ -68,7 +68,7 @@ pub(crate) struct State {
 
 #[derive(Clone, Debug)]
 enum Phase {
-    /// Train the candidates from `from` on for the first rung, then propose candidates in the round of this number.
+    /// Train the candidates from `from` on for the first rung, then propose candidates in this round.
     Propose {
         from: usize,
         round: usize,
@@ -82,7 +82,7 @@ enum Phase {
 }
 
 impl Selection {
-    /// Draws the first candidates.
+    /// Draws the initial candidates.
     ///
     /// # Errors
     /// Returns [`SelectError`] for invalid settings, for a table or search of another space, and if fewer than two
@@ -131,7 +131,7 @@ impl Selection {
         &self.notes
     }
 
-    /// Returns what to train next.
+    /// Returns the next step.
     pub fn step(&self) -> Step {
         match &self.phase {
             Phase::Finished => Step::Finished,
