@@ -181,7 +181,7 @@ fn what_ranks_cannot_do_is_said_before_or_by_the_one_that_cannot() {
     assert!(in_use.contains("choose another MASTER_PORT"), "{in_use}");
     drop(taken);
     let alone = first(port);
-    assert!(alone.contains("rank 1 did not come within 1 s"), "{alone}");
+    assert!(alone.contains("rank 1 did not connect within 1 s"), "{alone}");
     let both = project.command(TWO).env("RANK", "0").env("WORLD_SIZE", "2").output().unwrap();
     assert!(Ended::new(&both).err.contains("--nproc under a launcher"));
 }
