@@ -1,4 +1,4 @@
-// Which of the compiled kernels run.
+// Selects the compiled kernels to run.
 
 #pragma once
 
@@ -6,10 +6,10 @@
 
 #include "kernels.hpp"
 
-// As in `src/instruction_set.rs`.
+// Same values as in `src/instruction_set.rs`.
 enum class InstructionSet : int { kNone = 0, kAvx2 = 1, kAvx512 = 2 };
 
-// The kernels of an instruction set that this processor has; else null.
+// Returns the kernels of an instruction set, or null if this processor does not support it.
 inline const tfnas::Kernels* find_kernels(InstructionSet set) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
@@ -53,5 +53,5 @@ inline Chosen& chosen() {
   return value;
 }
 
-// The kernels that run, or null.
+// The selected kernels, or null.
 inline const tfnas::Kernels* kernels() { return chosen().kernels.load(std::memory_order_acquire); }

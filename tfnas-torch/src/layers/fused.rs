@@ -33,7 +33,7 @@ pub(crate) struct Shortcut<'a> {
 
 /// Normalizes `x` with a fused kernel; returns `None` if no kernel supports this batch norm and tensor.
 pub(super) fn batch_norm(norm: &BatchNorm, x: &Tensor, then: Then<'_>) -> Option<Tensor> {
-    if !kernels::take(x) {
+    if !kernels::is_supported(x) {
         return None;
     }
     let fused = kernels::BatchNorm {
@@ -67,13 +67,13 @@ pub(super) fn compose(mut x: Tensor, then: Then<'_>) -> Tensor {
 
 /// Applies a depthwise convolution without bias; returns `None` if no kernel supports this tensor.
 pub(super) fn depthwise(conv: &Conv, x: &Tensor) -> Option<Tensor> {
-    let is_taken = is_taken_depthwise(conv, x) && conv.bias.is_none();
-    is_taken.then(|| unwrap(kernels::depthwise(x, &conv.weight, conv.stride())))
+    let is_supported = is_supported_depthwise(conv, x) && conv.bias.is_none();
+    is_supported.then(|| unwrap(kernels::depthwise(x, &conv.weight, conv.stride())))
 }
 
 /// Applies a depthwise convolution and an activation in evaluation; returns `None` if no kernel supports them.
 pub(super) fn depthwise_for_evaluation(conv: &Conv, x: &Tensor, activation: Option<Activation>) -> Option<Tensor> {
-    is_taken_depthwise(conv, x).then(|| {
+    is_supported_depthwise(conv, x).then(|| {
         let activation = kernel_activation(activation);
         unwrap(kernels::depthwise_for_evaluation(x, &conv.weight, conv.bias.as_ref(), conv.stride(), activation))
     })
@@ -94,14 +94,14 @@ pub(super) fn squeeze_excite(layer: &SqueezeExcite, x: &Tensor) -> Option<Tensor
         expand_weight: &layer.expand.weight,
         expand_bias,
     };
-    kernels::take(x).then(|| unwrap(kernels::squeeze_excite(x, &layers)))
+    kernels::is_supported(x).then(|| unwrap(kernels::squeeze_excite(x, &layers)))
 }
 
-fn is_taken_depthwise(conv: &Conv, x: &Tensor) -> bool {
+fn is_supported_depthwise(conv: &Conv, x: &Tensor) -> bool {
     conv.has_kernels
         && conv.is_depthwise()
         && kernels::has_depthwise(conv.weight.size()[2], conv.stride())
-        && kernels::take(x)
+        && kernels::is_supported(x)
 }
 
 fn kernel_activation(activation: Option<Activation>) -> kernels::Activation {
