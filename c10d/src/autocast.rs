@@ -40,7 +40,9 @@ impl Precision {
 
 /// A precision that a device cannot train in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{precision:?} on {device:?}: training in this precision is not supported on this machine ({message})\nhint: use bf16 or f32")]
+#[error(
+    "{precision:?} on {device:?}: training in this precision is not supported on this machine ({message})\nhint: use bf16 or f32"
+)]
 pub struct PrecisionError {
     /// The requested precision.
     pub precision: Precision,

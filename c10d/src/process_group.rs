@@ -95,8 +95,7 @@ impl ProcessGroup {
         #[cfg(not(nccl))]
         {
             let _ = (store, timeout);
-            let message =
-                "this build does not support NCCL, because its libtorch does not support CUDA\nhint: use the CPU, or build with a CUDA libtorch";
+            let message = "this build does not support NCCL, because its libtorch does not support CUDA\nhint: use the CPU, or build with a CUDA libtorch";
             let (rank, world_size) = (environment.rank(), environment.world_size());
             let cause = Cause::Refused { message: message.to_owned() };
             Err(CollectiveError { rank, world_size, operation: NAME, cause })

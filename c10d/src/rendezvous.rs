@@ -95,7 +95,8 @@ impl Rendezvous<'_> {
     fn receive(&self) -> Result<Store, RendezvousError> {
         let master = self.environment.master();
         let agent = self.environment.uses_agent_store();
-        let opened = if agent { Store::connect(master, self.left()) } else { Store::host(master, self.left()) };
+        let opened =
+            if agent { Store::connect(master, self.remaining()) } else { Store::host(master, self.remaining()) };
         let store = self.checked(opened)?;
         let attempt = self.checked(store.add(ATTEMPTS, 1))?;
         let own = self.checked(store.prefixed(&attempt_prefix(attempt)))?;
@@ -179,11 +180,11 @@ impl Rendezvous<'_> {
     fn arrive(&self) -> Result<Store, RendezvousError> {
         let environment = self.environment;
         let rank = environment.rank();
-        let store = self.checked(Store::connect(environment.master(), self.left()))?;
+        let store = self.checked(Store::connect(environment.master(), self.remaining()))?;
         let number = self.checked(store.add(ARRIVALS, 1))?;
         let arrival = format!("{rank} {}", environment.world_size());
         self.checked(store.set(&arrival_key(number), arrival.as_bytes()))?;
-        let answer = self.checked(store.get(&answer_key(number), self.left()))?;
+        let answer = self.checked(store.get(&answer_key(number), self.remaining()))?;
         let answer = String::from_utf8_lossy(&answer).into_owned();
         if let Some(why) = answer.strip_prefix(REFUSED) {
             // Informs rank 0 that it need not wait; nothing else depends on it.
@@ -197,11 +198,11 @@ impl Rendezvous<'_> {
         if self.checked(own.add(&arrived_key(rank), 1))? > 1 {
             return Err(self.refusal(format!("two processes have RANK {rank}")));
         }
-        self.checked(own.wait(ALL_ARRIVED, self.left()))?;
+        self.checked(own.wait(ALL_ARRIVED, self.remaining()))?;
         Ok(own)
     }
 
-    fn left(&self) -> Duration {
+    fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
@@ -295,7 +296,8 @@ mod tests {
     fn a_missing_rank_is_named() {
         let agent = agent();
         let alone = environment(0, 3, agent.address().port, true);
-        let error = rendezvous(&alone, Duration::from_millis(100)).expect_err("the other ranks are missing").to_string();
+        let error =
+            rendezvous(&alone, Duration::from_millis(100)).expect_err("the other ranks are missing").to_string();
         assert!(error.contains("ranks 1, 2 did not connect"), "{error}");
     }
 

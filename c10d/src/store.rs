@@ -62,7 +62,9 @@ pub enum StoreError {
         timeout: Duration,
     },
     /// The connection to the server is lost.
-    #[error("lost the connection to the store at {address}: rank 0, or the launcher that hosts it, has exited ({message})")]
+    #[error(
+        "lost the connection to the store at {address}: rank 0, or the launcher that hosts it, has exited ({message})"
+    )]
     Lost {
         /// Address of the server.
         address: Address,

@@ -72,9 +72,9 @@ struct NormSettings {
 };
 
 // y = activation((x - mean) / sqrt(variance + epsilon) * weight + bias) * keep + shortcut.
+//
 // Only x, the statistics and the parameters are saved; the backward pass recomputes the normalized values and the
 // activation.
-// again.
 struct FusedBatchNorm : torch::autograd::Function<FusedBatchNorm> {
   using Optional = std::optional<at::Tensor>;
 

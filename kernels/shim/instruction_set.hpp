@@ -31,11 +31,11 @@ inline const tfnas::Kernels* find_kernels(InstructionSet set) {
 #endif
 }
 
-struct Chosen {
+struct SelectedKernels {
   std::atomic<InstructionSet> set;
   std::atomic<const tfnas::Kernels*> kernels;
 
-  Chosen() {
+  SelectedKernels() {
     for (const auto candidate : {InstructionSet::kAvx512, InstructionSet::kAvx2}) {
       if (const auto* found = find_kernels(candidate)) {
         set = candidate;
@@ -48,10 +48,10 @@ struct Chosen {
   }
 };
 
-inline Chosen& chosen() {
-  static Chosen value;
+inline SelectedKernels& selected_kernels() {
+  static SelectedKernels value;
   return value;
 }
 
 // The selected kernels, or null.
-inline const tfnas::Kernels* kernels() { return chosen().kernels.load(std::memory_order_acquire); }
+inline const tfnas::Kernels* kernels() { return selected_kernels().kernels.load(std::memory_order_acquire); }

@@ -15,7 +15,7 @@ extern "C" {
 
 void tfnas_kernels_free(void* memory) { std::free(memory); }
 
-int tfnas_kernels_instruction_set() { return static_cast<int>(chosen().set.load()); }
+int tfnas_kernels_instruction_set() { return static_cast<int>(selected_kernels().set.load()); }
 
 // Returns false, and changes nothing, if this processor does not support the instruction set.
 bool tfnas_kernels_choose(int set) {
@@ -24,8 +24,8 @@ bool tfnas_kernels_choose(int set) {
   if (found == nullptr && wanted != InstructionSet::kNone) {
     return false;
   }
-  chosen().set = wanted;
-  chosen().kernels = found;
+  selected_kernels().set = wanted;
+  selected_kernels().kernels = found;
   return true;
 }
 

@@ -1,6 +1,5 @@
 //! Writes the page of a generated run of the published size, for visual checks: `cargo run --example large >
 //! large.html`. With an argument, writes the page of a matrix of targets.
-//! argument, the page of a matrix of targets.
 
 #[path = "../tests/sample/mod.rs"]
 mod sample;

@@ -71,12 +71,12 @@ fn shown(browser: &PathBuf, html: &str, width: u32, dark: bool) -> (Value, Strin
         .unwrap();
     let _ = fs::remove_dir_all(&folder);
     let dom = String::from_utf8_lossy(&output.stdout).into_owned();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     let result =
         dom.split_once("data-result=\"").map(|(_, rest)| rest.split('"').next().unwrap().replace("&quot;", "\""));
-    let result = result.unwrap_or_else(|| panic!("the browser measured nothing: {said}"));
+    let result = result.unwrap_or_else(|| panic!("the browser measured nothing: {stderr}"));
     let result = result.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">");
-    let console: Vec<&str> = said.lines().filter(|line| line.contains("CONSOLE")).collect();
+    let console: Vec<&str> = stderr.lines().filter(|line| line.contains("CONSOLE")).collect();
     (serde_json::from_str(&result).unwrap(), console.join("\n"))
 }
 

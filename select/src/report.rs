@@ -67,8 +67,8 @@ fn regression(selection: &Selection) -> RegressionReport {
         })
         .collect();
     coefficients.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
-    let (sound, signals) = selection.first_signals();
-    let predictions: Vec<f64> = sound.iter().map(|&id| ridge.left_out()[id]).collect();
+    let (finite, signals) = selection.first_signals();
+    let predictions: Vec<f64> = finite.iter().map(|&id| ridge.left_out()[id]).collect();
     RegressionReport {
         leave_one_out_spearman: spearman(&signals, &predictions),
         candidates: selection.state.len(),

@@ -90,7 +90,10 @@ impl Settings {
             return wrong("candidates", problem);
         }
         if self.candidates == 1 {
-            return wrong("candidates", "1 leaves nothing to select from: use 2 or more, or 0 to turn the selection off".into());
+            return wrong(
+                "candidates",
+                "1 leaves nothing to select from: use 2 or more, or 0 to turn the selection off".into(),
+            );
         }
         if self.proposals.contains(&0) {
             return wrong("proposals", "a round of 0 proposes nothing: remove it from the list".into());

@@ -33,7 +33,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [space, batch, steps, threads, statistics] = arguments.as_slice() else {
         return Err("scaling SPACE BATCH STEPS THREADS shared|own|alone".into());
     };
-    let space = Space::by_name(space).ok_or(format!("unknown space '{space}', expected one of {:?}", Space::names()))?;
+    let space =
+        Space::by_name(space).ok_or(format!("unknown space '{space}', expected one of {:?}", Space::names()))?;
     let (batch, steps): (usize, usize) = (batch.parse()?, steps.parse()?);
     set_threads(threads.parse()?);
     let environment = Environment::read()?;
@@ -43,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = ModelConfig::from_architecture(&space, &architecture, CLASSES)?;
     let mut network = DerivedNetwork::new(&config, Device::Cpu);
     initialize(&network, 0);
-    let mut trainer = Trainer::alone(Sgd::new(network.tensors(Role::Weight), SGD), 5.0, 0.1, Device::Cpu);
+    let mut trainer = Trainer::single_process(Sgd::new(network.tensors(Role::Weight), SGD), 5.0, 0.1, Device::Cpu);
     if let Some(environment) = environment.filter(|_| statistics != "alone") {
         let group = ProcessGroup::gloo(&rendezvous(&environment, TIMEOUT)?, &environment, TIMEOUT)?;
         trainer.ranks = Some(DataParallel::new(group, &mut network, statistics == "shared")?);

@@ -119,7 +119,7 @@ fn train(
     let network = DerivedNetwork::new(config, images.device());
     initialize(&network, 0);
     let optimizer = Sgd::new(network.tensors(Role::Weight), SGD);
-    let mut trainer = Trainer::alone(optimizer, 5.0, 0.1, images.device());
+    let mut trainer = Trainer::single_process(optimizer, 5.0, 0.1, images.device());
     trainer.precision = MixedPrecision::new(precision, images.device())?;
     let rates = DropRates { dropout: 0.2, drop_connect: 0.2 };
     let samples = images.size()[0] as usize;

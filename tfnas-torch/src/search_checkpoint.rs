@@ -7,7 +7,7 @@ use tfnas::{Space, Widths};
 use tfnas_pytorch_files::checkpoint::{Checkpoint, SearchCheckpointError, Wanted, WeightsFile, WeightsFormat};
 
 use crate::supernet::Supernet;
-use crate::supernet_state::{SupernetStateError, SupernetState, insert_kept};
+use crate::supernet_state::{SupernetState, SupernetStateError, insert_kept};
 use crate::weights::{WeightsError, notes, read_file_bytes, shapes_of, tensors_of};
 
 /// Why a search state cannot be read from a file.

@@ -75,7 +75,7 @@ pub enum TrainStepError {
 
 impl Trainer {
     /// Creates a trainer for a single process in f32.
-    pub fn alone(optimizer: Sgd, max_norm: f64, label_smoothing: f64, device: Device) -> Self {
+    pub fn single_process(optimizer: Sgd, max_norm: f64, label_smoothing: f64, device: Device) -> Self {
         Self { optimizer, max_norm, label_smoothing, precision: MixedPrecision::none(device), ranks: None }
     }
 

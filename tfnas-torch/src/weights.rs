@@ -28,7 +28,7 @@ pub enum WeightsError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         source: io::Error,
     },
     /// The file is too large.
@@ -58,7 +58,7 @@ pub enum WeightsError {
     Tensor {
         /// Name of the tensor.
         name: String,
-        /// What libtorch said.
+        /// The error of libtorch.
         source: tch::TchError,
     },
     /// The tensors do not match the network.

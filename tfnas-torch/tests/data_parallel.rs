@@ -29,10 +29,10 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const FOLDER: &str = "TFNAS_TEST_FOLDER";
 
 /// Trains on whole batches; returns the loss of each step and the network.
-fn train_alone() -> (Vec<f64>, NamedTensors) {
+fn train_in_one_process() -> (Vec<f64>, NamedTensors) {
     tch::set_num_threads(1);
     let network = network(SEED);
-    let mut trainer = Trainer::alone(Sgd::new(network.tensors(Role::Weight), SGD), 5.0, 0.1, device());
+    let mut trainer = Trainer::single_process(Sgd::new(network.tensors(Role::Weight), SGD), 5.0, 0.1, device());
     let losses = (0..STEPS).map(|step| {
         let (x, labels) = batch(step);
         let outcome = trainer.step(&network, &x, &labels, &masks(&network, step));
@@ -129,7 +129,7 @@ fn largest_difference(one: &NamedTensors, other: &NamedTensors) -> (f64, String)
 
 #[test]
 fn two_ranks_with_sync_batch_norm_match_one_process() {
-    let (losses, network) = train_alone();
+    let (losses, network) = train_in_one_process();
     let ranks = on_ranks("shared", 2);
     for (step, alone) in losses.iter().enumerate() {
         let together = (ranks.losses[0][step] + ranks.losses[1][step]) / 2.0;
@@ -146,6 +146,6 @@ fn two_ranks_with_sync_batch_norm_match_one_process() {
 fn ranks_with_own_statistics_keep_identical_weights() {
     let ranks = on_ranks("own", 2);
     assert!(ranks.files[0] == ranks.files[1], "the ranks have different bytes");
-    let (difference, _) = largest_difference(&train_alone().1, &ranks.network);
+    let (difference, _) = largest_difference(&train_in_one_process().1, &ranks.network);
     assert!(difference > 1e-5, "the statistics should be those of half the batch: {difference}");
 }

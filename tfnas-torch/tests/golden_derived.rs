@@ -120,7 +120,7 @@ fn train_once(half: &Value, config: &ModelConfig, tolerances: &Tolerances) -> St
     let settings =
         SgdSettings { rate: number("lr"), momentum: number("momentum"), weight_decay: number("weight_decay") };
     let optimizer = Sgd::new(network.tensors(Role::Weight), settings);
-    let mut trainer = Trainer::alone(optimizer, number("grad_clip"), number("label_smooth"), device());
+    let mut trainer = Trainer::single_process(optimizer, number("grad_clip"), number("label_smooth"), device());
     let images = input(&scheme, &half["train_input"]);
     let labels = labels(&half["targets"]);
     let masks = DropMasks::none(&network);

@@ -34,7 +34,7 @@ fn trainer(network: &impl Module, precision: Precision) -> Option<Trainer> {
         }
     };
     let optimizer = Sgd::new(network.tensors(Role::Weight), SGD);
-    Some(Trainer { precision, ..Trainer::alone(optimizer, 5.0, 0.1, device()) })
+    Some(Trainer { precision, ..Trainer::single_process(optimizer, 5.0, 0.1, device()) })
 }
 
 fn losses(precision: Precision, steps: u32) -> Option<Vec<f64>> {

@@ -58,7 +58,7 @@ fn training_resumes_to_the_same_bytes() {
             let network = DerivedNetwork::new(&config, Device::Cpu);
             initialize(&network, SEED);
             let optimizer = Sgd::new(network.tensors(Role::Weight), SGD);
-            let mut trainer = Trainer::alone(optimizer, 5.0, 0.1, Device::Cpu);
+            let mut trainer = Trainer::single_process(optimizer, 5.0, 0.1, Device::Cpu);
             if let Some(saved) = saved {
                 load(&network, &saved.under("network")).unwrap();
                 trainer.optimizer.restore(&saved.under("optimiser")).unwrap();

@@ -23,10 +23,10 @@
 //!
 //! Axes, in the documentation of this crate and of those that build on it: N batch, C channels, H and W pixels, K
 //! candidate operations of a block, E mid channels of an operation (its width).
-//! Names of the authors' code (`AberHu/TF-NAS`) and paper (arXiv 2008.05314), and the corresponding names here:
-//! What the original calls by other names (its code: `AberHu/TF-NAS`; its paper: arXiv 2008.05314):
 //!
-//! | original | here |
+//! Names of the authors' code (`AberHu/TF-NAS`) and paper (arXiv 2008.05314), and the corresponding names here:
+//!
+//! | authors | here |
 //! |---|---|
 //! | stage, `stage1` … `stage6` | block group, from 0; `stage1.block2` in messages and files |
 //! | `PRIMITIVES`, `MBI_k3_e6_se` | [`Space::operations`], [`Operation`], `k3_e6_se` |

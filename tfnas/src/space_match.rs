@@ -35,7 +35,8 @@ impl Architecture {
             let choices = blocks.iter().zip(found).map(|(block, found)| choice(space, block, found));
             groups.push(choices.collect::<Result<_, _>>()?);
         }
-        let nothing = |error: crate::ArchitectureError| other("the network", error.to_string(), "not allowed".to_owned());
+        let nothing =
+            |error: crate::ArchitectureError| other("the network", error.to_string(), "not allowed".to_owned());
         let architecture = Self::new(space, groups).map_err(nothing)?;
         let classes = config.classifier.out_features;
         let expected = ModelConfig::from_architecture(space, &architecture, classes).map_err(nothing)?;

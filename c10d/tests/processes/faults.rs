@@ -10,7 +10,7 @@ use tfnas_c10d::{
 };
 
 use crate::rank::{Member, TIMEOUT, join};
-use crate::world::{environment, free_port, run, report, start, succeed};
+use crate::world::{environment, free_port, report, run, start, succeed};
 
 /// Timeout of scenarios in which a rank does not respond.
 pub const SHORT: Duration = Duration::from_secs(3);
@@ -94,7 +94,10 @@ pub fn one_hangs() {
 fn a_rank_that_hangs_is_detected_by_the_timeout() {
     let reported = succeed("one_hangs", 2);
     assert_eq!(reported[0][0], "timed out", "{reported:?}");
-    assert!(reported[0][1].starts_with("rank 0 of 2, sum_over_ranks:") && reported[0][1].contains("3 s"), "{reported:?}");
+    assert!(
+        reported[0][1].starts_with("rank 0 of 2, sum_over_ranks:") && reported[0][1].contains("3 s"),
+        "{reported:?}"
+    );
 }
 
 pub fn other_shapes() {
@@ -108,7 +111,10 @@ pub fn other_shapes() {
 fn parameters_of_different_shapes_are_rejected() {
     let ended = run("other_shapes", 2);
     let reported: Vec<&String> = ended.iter().flat_map(|rank| &rank.reported).collect();
-    assert!(reported.iter().any(|text| text.contains("reducer:") && text.contains("appears not to match")), "{ended:?}");
+    assert!(
+        reported.iter().any(|text| text.contains("reducer:") && text.contains("appears not to match")),
+        "{ended:?}"
+    );
 }
 
 pub fn meet(timeout: Duration) {

@@ -77,7 +77,10 @@ pub fn reducer() {
             // One rounding per rank.
             assert!(error <= 3e-7 * largest, "{error} {largest}");
         }
-        assert!(network.iter().all(|parameter| !parameter.grad().defined()), "the parameters' own gradients stay empty");
+        assert!(
+            network.iter().all(|parameter| !parameter.grad().defined()),
+            "the parameters' own gradients stay empty"
+        );
     }
     report("equal");
     group.barrier().unwrap();

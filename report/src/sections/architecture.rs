@@ -122,12 +122,16 @@ fn figure(network: &Network, found: &ArchitectureReport) -> Figure {
 }
 
 fn description(found: &ArchitectureReport) -> String {
-    let said = found.blocks.iter().map(|block| {
+    let descriptions = found.blocks.iter().map(|block| {
         let excited = if block.se_channels > 0 { " with squeeze-excite" } else { "" };
         format!("{}: kernel {}, width {}{excited}", block.name, block.kernel, block.width)
     });
     let total = finite(found.predicted_lat_ms).map(|total| format!(" {} in all.", ms(total))).unwrap_or_default();
-    format!("Diagram of {}. {}.{total}", counted(found.blocks.len(), "block"), said.collect::<Vec<_>>().join("; "))
+    format!(
+        "Diagram of {}. {}.{total}",
+        counted(found.blocks.len(), "block"),
+        descriptions.collect::<Vec<_>>().join("; ")
+    )
 }
 
 /// Draws the labels of a block: kernel, squeeze-excite, stride.

@@ -234,7 +234,8 @@ mod tests {
     fn equal_configurations_and_omitted_curves_are_noted() {
         let many = html(&[report("1", "{}", 20), report("2", "{}", 1)]);
         assert!(
-            many.contains("Only the curves of the first 16 networks are shown.") && many.contains("the same configuration")
+            many.contains("Only the curves of the first 16 networks are shown.")
+                && many.contains("the same configuration")
         );
         assert!(html(&[report("1", "no JSON", 0)]).contains("1 run with 0 networks."));
     }

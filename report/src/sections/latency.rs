@@ -15,7 +15,7 @@ pub fn latency(network: &Network) -> Option<Section> {
     let mut section = Section::new(&network.id("latency"), &network.heading("Latency"));
     section.parts.push(Part::Text(words(lookup)));
     let result = network.predicted_ms().zip(network.measured_ms());
-    section.parts.extend(result.map(|(predicted, measured)| Part::Text(found(network, predicted, measured))));
+    section.parts.extend(result.map(|(predicted, measured)| Part::Text(describe(network, predicted, measured))));
     let networks = lookup.check.as_ref().map(|check| check.networks.as_slice()).unwrap_or_default();
     if networks.is_empty() && result.is_none() {
         return Some(section);
@@ -30,7 +30,8 @@ pub fn latency(network: &Network) -> Option<Section> {
 fn words(lookup: &LookupReport) -> String {
     let device = lookup.device.as_ref().map(|device| format!(" on {device}")).unwrap_or_default();
     let reach = finite(lookup.min_reachable_ms).zip(finite(lookup.max_reachable_ms));
-    let reach = reach.map(|(min, max)| format!(" The predicted latency of networks of the space is {} to {}.", ms(min), ms(max)));
+    let reach = reach
+        .map(|(min, max)| format!(" The predicted latency of networks of the space is {} to {}.", ms(min), ms(max)));
     let base = finite(lookup.base_ms).map(|base| format!(" Layers outside the blocks take {}.", ms(base)));
     format!(
         "The table “{}” was {}{device} and has {}.{}{}",
@@ -43,7 +44,7 @@ fn words(lookup: &LookupReport) -> String {
 }
 
 /// Describes the latency of the network.
-fn found(network: &Network, predicted: f64, measured: f64) -> String {
+fn describe(network: &Network, predicted: f64, measured: f64) -> String {
     let quartiles = network.measured.and_then(|measured| measured.low.zip(measured.high));
     let quartiles = quartiles.map(|(low, high)| format!(" (half of the passes: {} to {})", ms(low), ms(high)));
     format!(
@@ -150,7 +151,9 @@ mod tests {
         ));
         let html = section.map(|section| section.html().into_string()).unwrap_or_default();
         assert!(
-            html.contains("“&lt;t&gt;”") && html.contains("CPU &amp; co") && html.contains("the mean error of the prediction is 10.0 %")
+            html.contains("“&lt;t&gt;”")
+                && html.contains("CPU &amp; co")
+                && html.contains("the mean error of the prediction is 10.0 %")
         );
     }
 
@@ -165,9 +168,10 @@ mod tests {
     fn the_measured_latency_is_compared_with_the_prediction() {
         let network =
             Network { measured: Some(Measured { median: 0.5, low: Some(0.4), high: Some(0.6) }), ..network("null") };
-        let said = found(&network, 0.6, 0.5);
-        let expected = "takes 0.500 ms (half of the passes: 0.400 ms to 0.600 ms); the table predicts 0.600 ms (+20.0 %).";
-        assert!(said.ends_with(expected), "{said}");
+        let text = describe(&network, 0.6, 0.5);
+        let expected =
+            "takes 0.500 ms (half of the passes: 0.400 ms to 0.600 ms); the table predicts 0.600 ms (+20.0 %).";
+        assert!(text.ends_with(expected), "{text}");
     }
 
     #[test]

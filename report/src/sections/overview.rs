@@ -41,8 +41,12 @@ fn line(network: &Network) -> String {
         let met = network.measured_ms().or(network.predicted_ms()).is_some_and(|found| found <= target);
         format!("{latency}; the target of {} is {}", ms(target), if met { "met" } else { "missed" })
     });
-    let said: Vec<String> = [tested, against].into_iter().flatten().collect();
-    if said.is_empty() { "The run has no tested network.".to_owned() } else { upper(&format!("{}.", said.join(", "))) }
+    let descriptions: Vec<String> = [tested, against].into_iter().flatten().collect();
+    if descriptions.is_empty() {
+        "The run has no tested network.".to_owned()
+    } else {
+        upper(&format!("{}.", descriptions.join(", ")))
+    }
 }
 
 fn upper(text: &str) -> String {
@@ -131,9 +135,9 @@ mod tests {
 
     #[test]
     fn the_measured_latency_decides_whether_the_target_is_met() {
-        let said = line(&network("", 0.9));
+        let descriptions = line(&network("", 0.9));
         assert_eq!(
-            said,
+            descriptions,
             "Top-1 67.0 %, top-5 97.0 % on 500 test images, measured latency 0.900 ms; the target of 0.800 ms is missed."
         );
         let html = overview(&RunFacts::default(), &[network("", 0.5)]).html().into_string();

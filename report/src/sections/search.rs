@@ -42,7 +42,9 @@ fn words(history: &[SearchEpoch]) -> String {
     let Some(last) = history.last() else { return "The search recorded no epoch.".to_owned() };
     let entropy = finite(last.operation_entropy).map(|entropy| {
         let verdict = match entropy {
-            entropy if entropy > 0.98 => "the search did not converge: operation probabilities are still close to uniform",
+            entropy if entropy > 0.98 => {
+                "the search did not converge: operation probabilities are still close to uniform"
+            }
             entropy if entropy > 0.5 => "several operations are still likely in many blocks",
             _ => "most blocks clearly prefer one operation",
         };
@@ -164,7 +166,9 @@ mod tests {
     fn one_epoch_without_a_space_is_drawn() {
         let history = r#"[{"epoch": 0, "train_loss": 2.0, "operation_entropy": 1.0, "architecture": [[{"operation": 1, "width": 8}]]}]"#;
         let html = html(history, r#"{"log_alphas": [[-0.7, -0.7]], "betas": [[0.0]], "widths": []}"#);
-        for text in ["Searched for 1 epoch, of which 1 were warm-up", "did not converge", "stage1.block1", "operation 2"] {
+        for text in
+            ["Searched for 1 epoch, of which 1 were warm-up", "did not converge", "stage1.block1", "operation 2"]
+        {
             assert!(html.contains(text), "{text}: {html}");
         }
         assert!(!html.contains("NaN"));

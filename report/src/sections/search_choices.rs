@@ -56,12 +56,12 @@ pub fn operations(id: String, result: &SearchResult, names: &Names) -> Option<Fi
     let rows: Vec<String> = (0..cells.len()).map(|position| names.block(position)).collect();
     let columns = columns(&names.operations, &cells);
     let picked: Vec<Option<usize>> = cells.iter().map(|cells| largest(cells)).collect();
-    let said = rows.iter().zip(&picked).zip(&cells).filter_map(|((row, picked), cells)| {
+    let descriptions = rows.iter().zip(&picked).zip(&cells).filter_map(|((row, picked), cells)| {
         let picked = (*picked)?;
         Some(format!("{row} {} ({})", columns[picked], percent(cells[picked]?)))
     });
     let description =
-        format!("Heat map of blocks and operations. Most probable: {}.", said.collect::<Vec<_>>().join(", "));
+        format!("Heat map of blocks and operations. Most probable: {}.", descriptions.collect::<Vec<_>>().join(", "));
     let table = table("Probability of each operation", "block", &rows, &columns, &cells);
     let label = "operation; probability in %".to_owned();
     let map = HeatMap { width: 620.0, row: ROW, shows_rare: false, rows, columns, label, cells, picked };
@@ -82,9 +82,12 @@ pub fn depths(id: String, result: &SearchResult) -> Option<Figure> {
     let rows: Vec<String> = (1..=cells.len()).map(|group| format!("stage{group}")).collect();
     let columns: Vec<String> = (1..=deepest).map(|depth| depth.to_string()).collect();
     let picked: Vec<Option<usize>> = cells.iter().map(|cells| largest(cells)).collect();
-    let said = rows.iter().zip(&picked).filter_map(|(row, picked)| Some(format!("{row} {}", columns[(*picked)?])));
-    let description =
-        format!("Heat map of block groups and depths. Most probable blocks: {}.", said.collect::<Vec<_>>().join(", "));
+    let descriptions =
+        rows.iter().zip(&picked).filter_map(|(row, picked)| Some(format!("{row} {}", columns[(*picked)?])));
+    let description = format!(
+        "Heat map of block groups and depths. Most probable blocks: {}.",
+        descriptions.collect::<Vec<_>>().join(", ")
+    );
     let table = table("Probability of each depth", "block group", &rows, &columns, &cells);
     let label = "number of blocks; probability in %".to_owned();
     let map = HeatMap { width: 420.0, row: ROW, shows_rare: false, rows, columns, label, cells, picked };

@@ -102,13 +102,17 @@ impl Shares {
 
     /// Describes the final preference of each row, and since when it holds.
     fn description(&self) -> String {
-        let said = self.names.iter().zip(&self.shares).filter_map(|(name, columns)| {
+        let descriptions = self.names.iter().zip(&self.shares).filter_map(|(name, columns)| {
             let last = best(columns.last()?)?;
             let since = columns.iter().rposition(|shares| best(shares) != Some(last)).map_or(0, |other| other + 1);
             let share = percent(columns.last()?[last]);
             Some(format!("{name} {} with {share}, first since epoch {}", self.choices[last], since + 1))
         });
-        format!("Stacked areas for each {}. At the end: {}.", self.words.thing, said.collect::<Vec<_>>().join("; "))
+        format!(
+            "Stacked areas for each {}. At the end: {}.",
+            self.words.thing,
+            descriptions.collect::<Vec<_>>().join("; ")
+        )
     }
 
     fn table(&self, history: &[SearchEpoch]) -> Table {

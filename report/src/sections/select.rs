@@ -59,7 +59,8 @@ fn words(report: &SelectReport) -> String {
         origin if winner.name.starts_with(&origin) => format!(" Selected: {}.", winner.name),
         origin => format!(" Selected: {} ({origin}).", winner.name),
     });
-    let searched = selection.search_parse_rank.map(|rank| format!(" The architecture found by the search has rank {rank}."));
+    let searched =
+        selection.search_parse_rank.map(|rank| format!(" The architecture found by the search has rank {rank}."));
     format!(
         "Trained {} with a latency of at most {} on {}, validated on {}.{}{}",
         counted(selection.ranking.len(), "candidate"),

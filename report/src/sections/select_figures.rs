@@ -55,9 +55,7 @@ pub enum Cost {
 /// Returns a figure of cost and score in the first rung, which all candidates complete.
 pub fn scatter(network: &Network, report: &SelectReport, cost: Cost) -> Figure {
     let (name, title, label, unit) = match cost {
-        Cost::Latency => {
-            ("candidates-latency", "Candidates: latency and score", "predicted latency, ms", Unit::Plain)
-        }
+        Cost::Latency => ("candidates-latency", "Candidates: latency and score", "predicted latency, ms", Unit::Plain),
         Cost::MultiplyAdds => ("candidates-macs", "Candidates: multiply-adds and score", "multiply-adds", Unit::Count),
     };
     let of = |ranked: &Ranked| match cost {

@@ -104,8 +104,8 @@ fn many(id: String, test: &TestReport, classes: &[&ClassReport]) -> Figure {
 fn figure(words: Words, test: &TestReport, classes: &[&ClassReport], drawing: Drawing, kind: &str) -> Figure {
     let ends = match (classes.first(), classes.iter().rev().find(|class| class.top1.is_some())) {
         (Some(worst), Some(best)) => {
-            let said = |class: &ClassReport| format!("{} ({})", class.name, share(class.top1));
-            format!(" The worst class is {}, the best {}.", said(worst), said(best))
+            let described = |class: &ClassReport| format!("{} ({})", class.name, share(class.top1));
+            format!(" The worst class is {}, the best {}.", described(worst), described(best))
         }
         _ => String::new(),
     };

@@ -58,8 +58,7 @@ pub fn confusion(network: &Network, test: &TestReport) -> Vec<Part> {
 }
 
 fn table(test: &TestReport, confusion: &Confusion, most: usize) -> Table {
-    let mut table =
-        Table::new("Confusions", &["class", "prediction", ">images", ">fraction of the class"]);
+    let mut table = Table::new("Confusions", &["class", "prediction", ">images", ">fraction of the class"]);
     for pair in confusion.largest.iter().take(most) {
         let of = test.classes.iter().find(|class| class.name == pair.class).map_or(0, |class| class.images);
         table.row([
@@ -89,7 +88,7 @@ fn figure(id: String, test: &TestReport, confusion: &Confusion) -> Figure {
     for (name, row) in names.iter().zip(&confusion.matrix) {
         table.row(std::iter::once(Cell::from(name.as_str())).chain(row.iter().map(|images| Cell::count(*images))));
     }
-    let said = confusion
+    let descriptions = confusion
         .largest
         .iter()
         .take(NAMED)
@@ -97,7 +96,7 @@ fn figure(id: String, test: &TestReport, confusion: &Confusion) -> Figure {
     let description = format!(
         "Heat map of {} classes and their predictions. Most frequent confusions: {}.",
         names.len(),
-        said.collect::<Vec<_>>().join(", ")
+        descriptions.collect::<Vec<_>>().join(", ")
     );
     let map = HeatMap {
         width: 1000.0,
@@ -173,10 +172,7 @@ mod tests {
                 figure.description
             );
             let html = html(parts);
-            assert_eq!(
-                html.matches("<caption>Confusions").count(),
-                if classes > 20 { 2 } else { 1 }
-            );
+            assert_eq!(html.matches("<caption>Confusions").count(), if classes > 20 { 2 } else { 1 });
             assert!(html.contains(", &lt;b&gt;1&lt;/b&gt; &amp; class: 33 %") && !html.contains("<b>"), "{html}");
         }
     }

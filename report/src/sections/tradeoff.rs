@@ -46,7 +46,7 @@ pub fn tradeoff(networks: &[Named<'_>]) -> Option<Figure> {
             Cell::from(if *best { "yes" } else { "no" }),
         ]);
     }
-    let said: Vec<String> = points.iter().map(|(_, point)| point.title.clone()).collect();
+    let descriptions: Vec<String> = points.iter().map(|(_, point)| point.title.clone()).collect();
     let best: Vec<Point> = points
         .iter()
         .zip(&is_best)
@@ -59,7 +59,7 @@ pub fn tradeoff(networks: &[Named<'_>]) -> Option<Figure> {
         .filter(|(_, best)| **best)
         .filter_map(|((_, point), _)| point.label.as_deref())
         .collect();
-    let description = format!("Scatter chart. {}. On the Pareto front: {}.", said.join("; "), names.join(", "));
+    let description = format!("Scatter chart. {}. On the Pareto front: {}.", descriptions.join("; "), names.join(", "));
     let mut groups: Vec<&str> = networks.iter().map(|named| named.group.as_str()).collect();
     groups.dedup();
     let mut line = Series::line("", 7, best);
@@ -80,8 +80,9 @@ pub fn tradeoff(networks: &[Named<'_>]) -> Option<Figure> {
         id: "networks-tradeoff".to_owned(),
         title: "Accuracy against latency".to_owned(),
         description,
-        note: "The line connects the Pareto front: networks for which no other network is both faster and more accurate."
-            .to_owned(),
+        note:
+            "The line connects the Pareto front: networks for which no other network is both faster and more accurate."
+                .to_owned(),
         drawing: chart.draw(),
         table,
     })

@@ -140,7 +140,8 @@ fn curve(row: &NeededRow, samples: &[(f64, f64)]) -> Option<LatencyCurve> {
 /// Returns the values at the given widths that minimize the robust distance between the linear interpolation and the
 /// samples.
 fn robust_fit(widths: &[usize], samples: &[(f64, f64)]) -> Vec<f64> {
-    let rows: Vec<(Vec<f64>, f64)> = samples.iter().map(|&(width, ms)| (interpolation_weights(widths, width), ms)).collect();
+    let rows: Vec<(Vec<f64>, f64)> =
+        samples.iter().map(|&(width, ms)| (interpolation_weights(widths, width), ms)).collect();
     let mut weights = vec![1.0; rows.len()];
     let mut values = Vec::new();
     for _ in 0..ITERATIONS {

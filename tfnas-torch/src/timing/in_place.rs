@@ -86,7 +86,8 @@ impl<'a> InPlace<'a> {
         }
         let size = space.definition().resolution;
         let config = |architecture: &Architecture| {
-            let config = ModelConfig::from_architecture(space, architecture, classes).expect("the architecture is of the space");
+            let config =
+                ModelConfig::from_architecture(space, architecture, classes).expect("the architecture is of the space");
             check_memory(&config, size, &options)?;
             Ok::<_, TimingError>(config)
         };

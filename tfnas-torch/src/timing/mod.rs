@@ -71,7 +71,9 @@ pub enum TimingError {
     #[error("timing: {0} must be at least 1")]
     Zero(&'static str),
     /// A call would need too much memory.
-    #[error("timing {what} at batch size {batch} would need {gib} GiB for one call\nhint: use a smaller batch size or resolution")]
+    #[error(
+        "timing {what} at batch size {batch} would need {gib} GiB for one call\nhint: use a smaller batch size or resolution"
+    )]
     TooLarge {
         /// What is timed: "a network".
         what: String,
@@ -95,7 +97,8 @@ impl TimingOptions {
     }
 
     fn check(&self) -> Result<(), TimingError> {
-        let options = [(self.batch, "the batch size"), (self.threads, "the number of threads"), (self.passes, "passes")];
+        let options =
+            [(self.batch, "the batch size"), (self.threads, "the number of threads"), (self.passes, "passes")];
         match options.iter().find(|(value, _)| *value == 0) {
             Some((_, name)) => Err(TimingError::Zero(name)),
             None => Ok(()),

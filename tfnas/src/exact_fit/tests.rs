@@ -171,7 +171,10 @@ fn a_target_below_the_fastest_network_names_its_latency() {
         if target_ms > 0.0 {
             let error = fit_exactly(&space, &random(&space, 0), &table, target_ms, None).unwrap_err();
             assert_eq!(error, ExactFitError::Unreachable { target_ms, fastest_ms: min_ms });
-            assert!(error.to_string().ends_with(&format!("the predicted latency of the fastest one is {min_ms:.4} ms")), "{error}");
+            assert!(
+                error.to_string().ends_with(&format!("the predicted latency of the fastest one is {min_ms:.4} ms")),
+                "{error}"
+            );
         }
     }
 }

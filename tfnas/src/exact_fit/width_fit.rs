@@ -182,7 +182,8 @@ impl WidthFit {
                         end -= 1;
                     }
                     let Some(to_other) = end.checked_sub(1) else { break };
-                    let fraction = |pareto: &ParetoWidths, at: usize, to: usize| at.abs_diff(to) as f64 / pareto.len() as f64;
+                    let fraction =
+                        |pareto: &ParetoWidths, at: usize, to: usize| at.abs_diff(to) as f64 / pareto.len() as f64;
                     let pair = Pair {
                         blocks: [first, second],
                         to: [to_one, to_other],
