@@ -85,6 +85,7 @@ pub struct Node {
     /// The operator.
     #[prost(string, tag = "4")]
     pub op_type: String,
+    /// Parameters of the operator, such as strides.
     #[prost(message, repeated, tag = "5")]
     pub attribute: Vec<Attribute>,
 }

@@ -5,6 +5,7 @@ use crate::network::Network;
 /// A run with its networks.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
+    /// Facts about the run.
     pub run: RunFacts,
     /// The networks, one for each target of a matrix. If empty, the page describes only the run.
     pub networks: Vec<Network>,

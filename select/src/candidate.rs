@@ -71,6 +71,7 @@ impl Origin {
 pub struct Candidate {
     /// Index, in the order of creation.
     pub id: usize,
+    /// How the candidate was created.
     pub origin: Origin,
     /// Display name: the rule, or the origin with a number.
     pub name: String,

@@ -38,9 +38,11 @@ pub struct Outcome {
 pub struct Ranked {
     /// Id of the candidate.
     pub id: usize,
+    /// How the candidate was created.
     pub origin: Origin,
     /// Display name.
     pub name: String,
+    /// The candidate network.
     pub architecture: Architecture,
     /// Predicted latency, in milliseconds.
     pub predicted_ms: f64,

@@ -49,6 +49,7 @@ impl DataParallel {
         Ok(Self { group, reducer, statistics })
     }
 
+    /// The ranks that train together.
     pub fn group(&self) -> &ProcessGroup {
         &self.group
     }

@@ -96,6 +96,7 @@ impl NamedTensors {
         tensors
     }
 
+    /// Looks up a tensor by name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         let position = *self.positions.get(name)?;
         Some(&self.entries[position].1)

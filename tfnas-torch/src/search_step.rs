@@ -15,6 +15,7 @@ use crate::supernet::{Latencies, Supernet};
 /// An optimizer with gradient clipping and a precision.
 #[derive(Debug)]
 pub struct OptimizerStep<O> {
+    /// Optimizer of the weights or of the architecture parameters.
     pub optimizer: O,
     /// Maximum norm of the gradients; 0 disables clipping.
     pub max_norm: f64,

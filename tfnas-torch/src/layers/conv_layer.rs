@@ -17,6 +17,7 @@ pub struct ConvLayer {
 }
 
 impl ConvLayer {
+    /// Creates a layer from a convolution.
     pub fn new(conv: Conv, normalization: Normalization, activation: Option<Activation>, device: Device) -> Self {
         let channels = conv.weight.size()[0] as usize;
         Self { norm: BatchNorm::new(channels, normalization, device), conv, activation }
