@@ -10,12 +10,12 @@ fn main() {
     for variable in ["LIBTORCH_INCLUDE", "LIBTORCH_CXX11_ABI", "CUDA_HOME"] {
         println!("cargo:rerun-if-env-changed={variable}");
     }
-    let lib = PathBuf::from(env::var_os("DEP_TCH_LIBTORCH_LIB").expect("torch-sys tells where libtorch lies"));
+    let lib = PathBuf::from(env::var_os("DEP_TCH_LIBTORCH_LIB").expect("torch-sys sets the location of libtorch"));
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
 
     let root = match env::var_os("LIBTORCH_INCLUDE") {
         Some(root) => PathBuf::from(root),
-        None => lib.parent().expect("libtorch/lib lies in a folder").to_owned(),
+        None => lib.parent().expect("libtorch/lib has a parent folder").to_owned(),
     };
     let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
     let mut build = cc::Build::new();
@@ -23,14 +23,14 @@ fn main() {
         .cpp(true)
         .std("c++20")
         .warnings(false)
-        // Every function of the shim only hands on: optimising torch's headers would cost seconds and gain nothing.
+        // The shim only forwards calls: optimizing torch's headers would cost seconds without benefit.
         .opt_level(0)
         .debug(false)
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
         .define("USE_C10D_GLOO", None)
         .include("shim/gloo");
     let includes = [root.join("include"), root.join("include/torch/csrc/api/include")];
-    // `-isystem`: warnings in torch's headers are not this project's.
+    // `-isystem` suppresses warnings in torch's headers.
     for include in &includes {
         build.flag("-isystem").flag(include);
     }
@@ -54,11 +54,12 @@ fn main() {
     build.file("shim/shim.cpp").compile("tfnas_c10d");
 }
 
-/// Headers that ProcessGroupNCCL's own includes, each of another package.
+/// Headers that ProcessGroupNCCL includes, one from each required package.
 const NCCL_NEEDS: [&str; 7] =
     ["nccl.h", "cuda_runtime.h", "crt/host_config.h", "nv/target", "cublas_v2.h", "cusparse.h", "cusolverDn.h"];
 
-/// Where the headers of CUDA and NCCL may lie: a toolkit of the system, and NVIDIA's wheels beside PyTorch's.
+/// Possible locations of the headers of CUDA and NCCL: a toolkit of the system, and NVIDIA's wheels installed with
+/// PyTorch.
 fn cuda_includes(lib: &Path) -> Vec<PathBuf> {
     let toolkit = env::var_os("CUDA_HOME").map_or_else(|| PathBuf::from("/usr/local/cuda"), PathBuf::from);
     let site = lib.ancestors().nth(2).unwrap_or(lib);

@@ -3,7 +3,7 @@
 use std::env;
 use std::path::PathBuf;
 
-/// The instruction sets of x86-64 that the kernels are compiled for. The processor's own is chosen at run time.
+/// The instruction sets of x86-64 that the kernels are compiled for. The one to use is selected at run time.
 const INSTRUCTION_SETS: [(&str, &[&str]); 2] = [
     ("avx2", &["-mavx2", "-mfma"]),
     ("avx512", &["-mavx2", "-mfma", "-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw"]),
@@ -15,17 +15,17 @@ fn main() {
     for variable in ["LIBTORCH_INCLUDE", "LIBTORCH_CXX11_ABI"] {
         println!("cargo:rerun-if-env-changed={variable}");
     }
-    let lib = PathBuf::from(env::var_os("DEP_TCH_LIBTORCH_LIB").expect("torch-sys tells where libtorch lies"));
+    let lib = PathBuf::from(env::var_os("DEP_TCH_LIBTORCH_LIB").expect("torch-sys sets the location of libtorch"));
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
     let root = match env::var_os("LIBTORCH_INCLUDE") {
         Some(root) => PathBuf::from(root),
-        None => lib.parent().expect("libtorch/lib lies in a folder").to_owned(),
+        None => lib.parent().expect("libtorch/lib has a parent folder").to_owned(),
     };
     let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
 
     let mut shim = compiler();
     shim.define("_GLIBCXX_USE_CXX11_ABI", abi.as_str()).flag("-fopenmp");
-    // `-isystem`: warnings in torch's headers are not this project's.
+    // `-isystem` suppresses warnings in torch's headers.
     for include in [root.join("include"), root.join("include/torch/csrc/api/include")] {
         shim.flag("-isystem").flag(include);
     }
@@ -34,7 +34,8 @@ fn main() {
     let is_x86_64 = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|architecture| architecture == "x86_64");
     for (name, flags) in INSTRUCTION_SETS {
         let mut build = compiler();
-        // Whether a product and a sum are rounded together is decided by the source, so that all sets give the same bytes.
+        // The source determines where multiplications and additions are fused, so that all instruction sets give the
+        // same bytes.
         build.flag("-ffp-contract=off").file(format!("shim/kernels_{name}.cpp"));
         if is_x86_64 {
             flags.iter().for_each(|flag| {
@@ -43,7 +44,7 @@ fn main() {
         }
         build.compile(&format!("tfnas_kernels_{name}"));
     }
-    // The threads of libtorch's own kernels run these too.
+    // The kernels use the threads of libtorch's own kernels.
     println!("cargo:rustc-link-lib=gomp");
 }
 

@@ -1,4 +1,4 @@
-//! Lets the programs that link libtorch find it from anywhere.
+//! Sets the rpath, so that programs of this crate find libtorch at run time.
 
 fn main() {
     if let Ok(libtorch) = std::env::var("LIBTORCH") {

@@ -1,4 +1,4 @@
-// Batch norm with the statistics of all ranks' batches together.
+// Batch norm with statistics over the batches of all ranks.
 
 #pragma once
 
@@ -9,23 +9,24 @@
 
 #include "process_group.hpp"
 
-// y = (x - mean) / sqrt(variance + epsilon) * weight + bias; x and y are [N, C, …], the others [C] f32. Ranks may have batches of
-// different sizes.
+// y = (x - mean) / sqrt(variance + epsilon) * weight + bias; x and y are [N, C, …], the others [C] f32. The batch sizes
+// of the ranks may differ.
 //
-// What is as large as x is computed by libtorch's own kernels: the statistics of this rank's batch, and batch norm with given
-// ones, forward and backward. Only numbers by channel are exchanged, in f64.
+// Operations on tensors of the size of x use libtorch's own kernels: the statistics of this rank's batch, and batch
+// norm with given statistics, forward and backward. Only per-channel values are exchanged, in f64.
 struct BatchNormOverRanks : torch::autograd::Function<BatchNormOverRanks> {
   static at::Tensor forward(
       torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
       const at::Tensor& running_mean, const at::Tensor& running_variance, const GroupPointer& group, double momentum,
       double epsilon) {
-    // Statistics have the dtype of running ones, also where x is of a lower precision: so it is given some.
+    // The computed statistics have the dtype of the running statistics, even if x has a lower precision; these are
+    // placeholders.
     const auto scratch = at::zeros_like(running_mean);
     const auto [own_mean, own_variance] = at::batch_norm_update_stats(x, scratch, scratch.clone(), momentum);
     const auto channels = x.size(1);
     const auto own_count = static_cast<double>(x.numel()) / static_cast<double>(channels);
 
-    // Per channel the sum and the sum of squares; and how many numbers a channel has.
+    // Per channel the sum and the sum of squares, and the number of values per channel.
     const auto double_mean = own_mean.to(at::kDouble);
     const auto own_moments = own_variance.to(at::kDouble) + double_mean.square();
     const auto sums = at::cat({double_mean, own_moments, at::ones({1}, double_mean.options())}) * own_count;
@@ -33,7 +34,7 @@ struct BatchNormOverRanks : torch::autograd::Function<BatchNormOverRanks> {
     const auto count = sums.narrow(0, 2 * channels, 1);
     const auto means = sums / count;
     const auto mean = means.narrow(0, 0, channels);
-    // In f64 the difference loses nothing that f32 would have kept; rounding may make it less than 0.
+    // In f64 the subtraction keeps f32 accuracy; rounding may make the difference negative.
     const auto variance = (means.narrow(0, channels, channels) - mean.square()).clamp_min(0);
 
     running_mean.lerp_(mean.to(running_mean.scalar_type()), momentum);
@@ -49,9 +50,9 @@ struct BatchNormOverRanks : torch::autograd::Function<BatchNormOverRanks> {
         at::native_batch_norm(x, weight, bias, f32_mean, f32_variance, /*training=*/false, momentum, epsilon));
   }
 
-  // With s = weight / sqrt(variance + epsilon) and x' the normalized x: the gradient of x is
-  // s (dy - sum(dy) / count - x' sum(dy x') / count), where the sums are over all ranks. The first term is what batch norm with given
-  // statistics has; the rest is linear in x.
+  // With s = weight / sqrt(variance + epsilon) and x' the normalized x: the gradient of x is s (dy - sum(dy) / count -
+  // x' sum(dy x') / count), where the sums are over all ranks. The first term is the gradient of batch norm with given
+  // statistics; the rest is linear in x.
   static torch::autograd::variable_list backward(
       torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
     const auto saved = context->get_saved_variables();
@@ -72,7 +73,7 @@ struct BatchNormOverRanks : torch::autograd::Function<BatchNormOverRanks> {
     const auto scale = weight.to(at::kDouble) * inverse;
     const auto by_x = -scale * inverse * mean_dy_x;
     const auto constant = -scale * mean_dy - by_x * mean.to(at::kDouble);
-    // The two terms nearly cancel where a channel's mean is large, so they are added in f32 at least.
+    // The two terms nearly cancel if a channel's mean is large, so they are added at least in f32.
     const auto exact = at::promoteTypes(x.scalar_type(), at::kFloat);
     std::vector<int64_t> shape(static_cast<size_t>(x.dim()), 1);
     shape[1] = channels;
@@ -85,7 +86,7 @@ struct BatchNormOverRanks : torch::autograd::Function<BatchNormOverRanks> {
 
 extern "C" {
 
-// Moves the running statistics. `*y` is freed as a tensor of torch-sys; its graph shares the group.
+// Updates the running statistics. `*y` is freed as a tensor of torch-sys; its graph shares the group.
 Outcome c10d_batch_norm(
     GroupPointer* group, at::Tensor* x, at::Tensor* weight, at::Tensor* bias, at::Tensor* running_mean,
     at::Tensor* running_variance, double momentum, double epsilon, at::Tensor** y, char** message) {

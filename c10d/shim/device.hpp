@@ -1,5 +1,5 @@
-// What training on a CUDA device needs and tch does not offer: numerics, memory, events, copies beside the computation,
-// and operations on many tensors at once. All of it is libtorch's API for any accelerator, so no CUDA header is needed.
+// CUDA functions that tch lacks: numerics, memory, events, asynchronous copies, and multi-tensor operations. All use
+// libtorch's device-independent API, so no CUDA headers are needed.
 
 #pragma once
 
@@ -31,7 +31,7 @@ inline std::vector<at::Tensor> tensor_list(at::Tensor** tensors, size_t count) {
   return list;
 }
 
-// The same values with the strides of `like`, as one kernel over many tensors needs them.
+// Returns the values with the strides of `like`, as required by multi-tensor kernels.
 inline at::Tensor laid_out_as(const at::Tensor& tensor, const at::Tensor& like) {
   if (tensor.strides() == like.strides()) {
     return tensor;
@@ -49,7 +49,7 @@ int warp_size();
 
 extern "C" {
 
-// Whether libtorch_cuda is part of the program. Programs call nothing of it by name, so the linker would leave it out, and
+// Whether libtorch_cuda is linked. Programs call none of its functions by name, so the linker would drop it, and
 // libtorch would find no CUDA device; the reference in this function keeps it.
 bool c10d_cuda_is_linked() {
 #ifdef TFNAS_CUDA
@@ -60,7 +60,7 @@ bool c10d_cuda_is_linked() {
 #endif
 }
 
-// Convolutions and matrix products of f32: the same bytes in every run; in TF32 or in IEEE f32.
+// Sets deterministic algorithms for f32 convolutions and matrix products, in TF32 or in IEEE f32.
 Outcome c10d_cuda_numerics(bool tf32, char** message) {
   return guarded(message, [&] {
     auto& context = at::globalContext();
@@ -83,7 +83,7 @@ Outcome c10d_cuda_reset_peak_memory(int8_t device, char** message) {
   return guarded(message, [&] { c10::getDeviceAllocator(at::kCUDA)->resetPeakStats(device); });
 }
 
-// A point in the device's current stream, with a time.
+// Records an event with timing in the device's current stream.
 Outcome c10d_event_record(int8_t device, c10::Event** event, char** message) {
   return guarded(message, [&] {
     auto made = std::make_unique<c10::Event>(at::kCUDA, c10::EventFlag::BACKEND_DEFAULT);
@@ -96,7 +96,7 @@ void c10d_event_free(c10::Event* event) {
   destroy(event);
 }
 
-// Waits for the later event.
+// Synchronizes with the later event.
 Outcome c10d_event_elapsed_ms(c10::Event* start, c10::Event* end, double* milliseconds, char** message) {
   return guarded(message, [&] {
     end->synchronize();
@@ -115,7 +115,7 @@ void c10d_copy_stream_free(c10::Stream* stream) {
   destroy(stream);
 }
 
-// Puts a copy of `source`, a CPU tensor in pinned memory, into the queue of the stream; `done` is the point behind it.
+// Queues a copy of `source`, a CPU tensor in pinned memory, on the stream; `done` is an event recorded after it.
 Outcome c10d_copy_begin(
     c10::Stream* stream, at::Tensor* source, at::Tensor** copy, c10::Event** done, char** message) {
   return guarded(message, [&] {
@@ -128,7 +128,7 @@ Outcome c10d_copy_begin(
   });
 }
 
-// Lets the current stream wait for the copy, and the copy's memory live until that stream has used it.
+// Makes the current stream wait for the copy, and keeps the copy's memory allocated until that stream has used it.
 Outcome c10d_copy_await(at::Tensor* copy, c10::Event* done, char** message) {
   return guarded(message, [&] {
     const auto current = current_stream(copy->device());
@@ -137,7 +137,7 @@ Outcome c10d_copy_await(at::Tensor* copy, c10::Event* done, char** message) {
   });
 }
 
-// One step of SGD for parameters on one CUDA device. `is_first`: the buffers are written, not read.
+// One step of SGD for parameters on one CUDA device. `is_first`: the buffers are uninitialized.
 Outcome c10d_fused_sgd(
     at::Tensor** parameters, at::Tensor** gradients, at::Tensor** buffers, size_t count, double rate, double momentum,
     double weight_decay, bool is_first, char** message) {
@@ -154,7 +154,7 @@ Outcome c10d_fused_sgd(
   });
 }
 
-// The Euclidean norm of all gradients together, `[]` f32; where `max_norm` is above 0, also the gradients scaled by
+// Returns the Euclidean norm of all gradients, `[]` f32. If `max_norm` is above 0, also returns the gradients scaled by
 // max_norm / (norm + epsilon), at most 1.
 Outcome c10d_clip(
     at::Tensor** gradients, size_t count, double max_norm, double epsilon, at::Tensor** norm, at::Tensor** clipped,

@@ -1,4 +1,4 @@
-// An all-reduce that a gradient passes through.
+// A differentiable all-reduce.
 
 #pragma once
 
@@ -6,8 +6,8 @@
 
 #include "process_group.hpp"
 
-// y = sum over ranks of x. Every rank's loss depends on every rank's x by it, so the gradient of x is the sum over ranks of the
-// gradients of y.
+// y = sum over ranks of x. Every rank's loss depends on every rank's x, so the gradient of x is the sum over ranks of
+// the gradients of y.
 struct SumOverRanks : torch::autograd::Function<SumOverRanks> {
   static at::Tensor forward(
       torch::autograd::AutogradContext* context, const at::Tensor& x, const GroupPointer& group) {
@@ -28,7 +28,7 @@ struct SumOverRanks : torch::autograd::Function<SumOverRanks> {
 
 extern "C" {
 
-// `*sum` is freed as a tensor of torch-sys. The graph of it shares the group.
+// `*sum` is freed as a tensor of torch-sys. Its graph shares the group.
 Outcome c10d_sum_over_ranks(GroupPointer* group, at::Tensor* tensor, at::Tensor** sum, char** message) {
   return guarded(message, [&] { *sum = new at::Tensor(SumOverRanks::apply(*tensor, *group)); });
 }

@@ -1,7 +1,7 @@
-// What every function of the shim has in common: no exception leaves it.
+// Converts exceptions to return values: no exception leaves a function of the shim.
 //
-// Each returns an `Outcome`. Where that is not `kDone`, `*message` is a text that the caller frees with `c10d_free`, and
-// nothing has been written to the other out parameters.
+// Each function returns an `Outcome`. Unless it is `kDone`, `*message` is a string that the caller frees with
+// `c10d_free`, and the other out parameters have not been written.
 
 #pragma once
 
@@ -36,11 +36,11 @@ Outcome guarded(char** message, const Body& body) noexcept {
   } catch (const std::exception& error) {
     return fail(message, kOther, error.what());
   } catch (...) {
-    return fail(message, kOther, "an exception that is no std::exception");
+    return fail(message, kOther, "an exception that is not a std::exception");
   }
 }
 
-// A destructor that throws has released what it could; there is nobody to tell.
+// A destructor that throws has released what it could; the exception cannot be reported.
 template <class Owned>
 void destroy(Owned* owned) noexcept {
   try {

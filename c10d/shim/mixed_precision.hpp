@@ -7,7 +7,7 @@
 
 #include "guard.hpp"
 
-// What autocast was before a guard of it; of one device type and one thread.
+// The state of autocast before a guard, for one device type on one thread.
 struct AutocastBefore {
   int8_t device_type;
   bool enabled;
@@ -16,7 +16,7 @@ struct AutocastBefore {
 
 extern "C" {
 
-// `dtype`: a `c10::ScalarType`. To be undone by `c10d_autocast_leave` on the same thread, in reverse order.
+// `dtype`: a `c10::ScalarType`. Undo with `c10d_autocast_leave` on the same thread, in reverse order.
 Outcome c10d_autocast_enter(bool is_cuda, int8_t dtype, AutocastBefore* before, char** message) {
   return guarded(message, [&] {
     const auto device = is_cuda ? at::kCUDA : at::kCPU;
@@ -33,7 +33,7 @@ void c10d_autocast_leave(const AutocastBefore* before) {
   char* message = nullptr;
   guarded(&message, [&] {
     const auto device = static_cast<at::DeviceType>(before->device_type);
-    // The copies of weights in the lower precision live as long as the outermost guard.
+    // The cached lower-precision copies of weights live as long as the outermost guard.
     if (at::autocast::decrement_nesting() == 0) {
       at::autocast::clear_cache();
     }
@@ -43,7 +43,7 @@ void c10d_autocast_leave(const AutocastBefore* before) {
   std::free(message);
 }
 
-// Multiplies the gradients in place; writes 1 to `found_inf`, `[1]` f32, where one of them has an entry that is not finite.
+// Multiplies the gradients in place; writes 1 to `found_inf`, `[1]` f32, if an entry is not finite.
 Outcome c10d_unscale(
     at::Tensor** gradients, size_t count, at::Tensor* found_inf, at::Tensor* inverse_scale, char** message) {
   return guarded(message, [&] {

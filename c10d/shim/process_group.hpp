@@ -1,7 +1,7 @@
 // Process groups and their collectives.
 //
-// A group owns its backend and the threads and connections of it, and shares the store it was made with. Every collective here
-// has ended when its function returns.
+// A group owns its backend with its threads and connections, and shares its store. Every collective here is complete
+// when its function returns.
 
 #pragma once
 
@@ -27,14 +27,14 @@ inline GroupPointer group_of(
   return group;
 }
 
-// Waits for a collective; false is how c10d says that it was aborted.
+// Waits for a collective. c10d returns false if it was aborted.
 inline void finish(const c10::intrusive_ptr<c10d::Work>& work) {
   TORCH_CHECK(work->wait(), "the collective was aborted");
 }
 
 inline void all_reduce(c10d::ProcessGroup& group, const at::Tensor& tensor, c10d::ReduceOp::RedOpType operation) {
   at::NoGradGuard no_grad;
-  // Outside of autograd, which must not see that the values change; the memory is the tensor's own.
+  // Detached, because autograd must not record the in-place change; the memory is shared.
   const auto target = tensor.detach();
   std::vector<at::Tensor> dense{target.contiguous()};
   c10d::AllreduceOptions options;
@@ -47,8 +47,8 @@ inline void all_reduce(c10d::ProcessGroup& group, const at::Tensor& tensor, c10d
 
 extern "C" {
 
-// `address`: of the network interface to talk through; null for the one that this host's name belongs to, or that
-// GLOO_SOCKET_IFNAME names.
+// `address`: the network interface to use. If null, gloo uses the interface of this host's name, or the one named by
+// GLOO_SOCKET_IFNAME.
 Outcome c10d_gloo_new(
     StorePointer* store, int rank, int size, int64_t timeout_ms, const char* address, GroupPointer** group,
     char** message) {
@@ -97,13 +97,13 @@ Outcome c10d_broadcast(GroupPointer* group, at::Tensor** tensors, size_t count, 
     for (size_t index = 0; index < count; ++index) {
       targets.push_back(tensors[index]->detach());
     }
-    // As many bytes at a time as PyTorch's DistributedDataParallel sends.
+    // The buffer size of PyTorch's DistributedDataParallel.
     constexpr size_t kBufferBytes = 250 * 1024 * 1024;
     c10d::broadcast_coalesced(*group, targets, kBufferBytes, root);
   });
 }
 
-// `gathered` has room for one tensor a rank; each is freed as a tensor of torch-sys.
+// `gathered` has space for one tensor per rank; each is freed as a tensor of torch-sys.
 Outcome c10d_all_gather(GroupPointer* group, at::Tensor* tensor, at::Tensor** gathered, char** message) {
   return guarded(message, [&] {
     at::NoGradGuard no_grad;
@@ -124,7 +124,7 @@ Outcome c10d_barrier(GroupPointer* group, int64_t timeout_ms, char** message) {
     c10d::BarrierOptions options;
     options.timeout = std::chrono::milliseconds(timeout_ms);
     if ((*group)->getBackendType() == c10d::ProcessGroup::BackendType::GLOO) {
-      // Rank 0 waits for all, so that its error can name every rank that is missing.
+      // Rank 0 waits for all ranks, so that its error can name every missing rank.
       (*group)->monitoredBarrier(options, (*group)->getRank() == 0);
     } else {
       finish((*group)->barrier(options));

@@ -1,4 +1,4 @@
-// Reducer: gradients that are averaged over ranks while the backward pass goes on.
+// Reducer: averages gradients over ranks during the backward pass.
 
 #pragma once
 
@@ -6,7 +6,7 @@
 
 #include "process_group.hpp"
 
-// A reducer, and the parameters that it has hooks on.
+// A reducer and the parameters it has hooks on.
 struct Averaging {
   std::vector<at::Tensor> parameters;
   bool find_unused;
@@ -21,7 +21,7 @@ inline void forget_gradients(std::vector<at::Tensor>& parameters) {
 
 extern "C" {
 
-// All parameters require a gradient. Waits until every rank has called it.
+// All parameters must require a gradient. Blocks until every rank has called it.
 Outcome c10d_reducer_new(
     GroupPointer* group, at::Tensor** parameters, size_t count, size_t first_bucket_bytes, size_t bucket_bytes,
     bool find_unused, Averaging** averaging, char** message) {
@@ -35,7 +35,7 @@ Outcome c10d_reducer_new(
     const std::vector<bool> is_sparse(count, false);
     auto buckets = std::get<0>(c10d::compute_bucket_assignment_by_size(
         made->parameters, {first_bucket_bytes, bucket_bytes}, is_sparse));
-    // Gradients come in about the reverse order of the parameters.
+    // Gradients are computed in approximately the reverse order of the parameters.
     std::reverse(buckets.begin(), buckets.end());
     made->reducer = std::make_unique<c10d::Reducer>(
         made->parameters, std::move(buckets), *group, is_sparse, static_cast<int64_t>(bucket_bytes), find_unused,
@@ -50,8 +50,8 @@ void c10d_reducer_free(Averaging* averaging) {
   destroy(averaging);
 }
 
-// `gradients` has room for one tensor a parameter; each is freed as a tensor of torch-sys, and is undefined for a parameter that no
-// rank's loss depends on. The parameters' own `grad` is empty before and after.
+// `gradients` has space for one tensor per parameter; each is freed as a tensor of torch-sys, and is undefined if no
+// rank's loss depends on the parameter. The parameters' own `grad` is empty before and after.
 Outcome c10d_reducer_backward(Averaging* averaging, at::Tensor* loss, at::Tensor** gradients, char** message) {
   return guarded(message, [&] {
     auto& [parameters, find_unused, reducer] = *averaging;

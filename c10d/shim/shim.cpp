@@ -1,4 +1,4 @@
-// The shim as one translation unit: reading torch's headers takes most of its compile time, and so is done once.
+// The shim as a single translation unit, because parsing torch's headers takes most of the compile time.
 
 #include "batch_norm.hpp"
 #include "device.hpp"

@@ -9,7 +9,7 @@ use crate::raw::{self, AutocastBefore, call};
 /// The dtype in which convolutions and matrix products are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// 32 bits: as without autocast.
+    /// 32 bits, without autocast.
     #[default]
     F32,
     /// bfloat16: the range of f32 with 8 bits of precision. It needs no gradient scaling.
@@ -40,11 +40,13 @@ impl Precision {
 
 /// A precision that a device cannot train in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{precision:?} on {device:?}: this libtorch cannot train in it here ({message}); use bf16 or f32")]
+#[error(
+    "{precision:?} on {device:?}: training in this precision is not supported on this machine ({message})\nhint: use bf16 or f32"
+)]
 pub struct PrecisionError {
     /// The requested precision.
     pub precision: Precision,
-    /// Where.
+    /// The requested device.
     pub device: Device,
     /// The message of libtorch.
     pub message: String,
@@ -102,7 +104,7 @@ pub fn check(device: Device, precision: Precision) -> Result<(), PrecisionError>
 /// Restores the previous autocast state when dropped.
 struct Guard {
     before: AutocastBefore,
-    /// Autocast is a thread's own.
+    /// The autocast state is thread-local.
     _of_this_thread: PhantomData<*const ()>,
 }
 
@@ -112,7 +114,7 @@ impl Guard {
         let is_cuda = match device {
             Device::Cpu => false,
             Device::Cuda(_) => true,
-            _ => return Err(refused("autocast is for CPUs and CUDA devices".to_owned())),
+            _ => return Err(refused("autocast supports only CPUs and CUDA devices".to_owned())),
         };
         let mut before = AutocastBefore::default();
         // SAFETY: the shim writes `before`, which has the same layout as its own struct.
@@ -139,15 +141,15 @@ mod tests {
     }
 
     #[test]
-    fn a_product_on_a_cpu_is_computed_in_the_precision_asked_for() {
+    fn a_product_is_computed_in_the_requested_precision() {
         assert_eq!(autocast(Device::Cpu, Precision::Bf16, product), Ok(Kind::BFloat16));
         assert_eq!(autocast(Device::Cpu, Precision::F16, product), Ok(Kind::Half));
         assert_eq!(autocast(Device::Cpu, Precision::F32, product), Ok(Kind::Float));
-        assert_eq!(product(), Kind::Float, "and afterwards as before");
+        assert_eq!(product(), Kind::Float, "autocast is disabled afterwards");
     }
 
     #[test]
-    fn nested_calls_give_back_the_outer_precision() {
+    fn nested_calls_restore_the_outer_precision() {
         let kinds = autocast(Device::Cpu, Precision::Bf16, || {
             let inner = autocast(Device::Cpu, Precision::F16, product);
             (inner, product())
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_inside_gives_back_the_precision_before() {
+    fn a_panic_restores_the_previous_precision() {
         let panicked = std::panic::catch_unwind(|| {
             let _ = autocast(Device::Cpu, Precision::Bf16, || panic!("inside"));
         });
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_f32_is_computed_in_it_and_gradients_are_those_of_parameters() {
+    fn sensitive_operations_and_gradients_stay_f32() {
         let x = Tensor::ones([3, 4], (Kind::Float, Device::Cpu));
         let weight = Tensor::ones([2, 4], (Kind::Float, Device::Cpu)).set_requires_grad(true);
         let loss = autocast(Device::Cpu, Precision::Bf16, || {
@@ -173,14 +175,14 @@ mod tests {
             assert_eq!(logits.kind(), Kind::BFloat16);
             logits.cross_entropy_for_logits(&Tensor::from_slice(&[0i64, 1, 0]))
         });
-        let loss = loss.expect("a CPU");
+        let loss = loss.expect("CPUs support autocast");
         assert_eq!(loss.kind(), Kind::Float);
         let gradient = Tensor::run_backward(&[loss], &[&weight], false, false);
         assert_eq!(gradient[0].kind(), Kind::Float);
     }
 
     #[test]
-    fn a_cpu_trains_in_bf16_and_whether_in_f16_is_a_clear_answer() {
+    fn a_cpu_supports_bf16_and_reports_missing_f16_support() {
         assert_eq!(check(Device::Cpu, Precision::F32), Ok(()));
         assert_eq!(check(Device::Cpu, Precision::Bf16), Ok(()));
         if let Err(error) = check(Device::Cpu, Precision::F16) {

@@ -2,16 +2,16 @@
 
 use std::fmt;
 
-/// Number of this process among all.
+/// Global rank of this process.
 const RANK: &str = "RANK";
-/// How many processes there are.
+/// Number of processes.
 const WORLD_SIZE: &str = "WORLD_SIZE";
-/// Index of this process among the processes of its machine.
+/// Index of this process on its machine.
 const LOCAL_RANK: &str = "LOCAL_RANK";
-/// Where the store listens: host and port.
+/// Host of the store.
 const MASTER_ADDR: &str = "MASTER_ADDR";
 const MASTER_PORT: &str = "MASTER_PORT";
-/// `True` where torchrun's agent holds the store, so that rank 0 must not.
+/// `True` if torchrun's agent hosts the store, so that rank 0 must not.
 const AGENT_STORE: &str = "TORCHELASTIC_USE_AGENT_STORE";
 /// Number of processes on this machine. Optional, but validated if set.
 const LOCAL_WORLD_SIZE: &str = "LOCAL_WORLD_SIZE";
@@ -19,10 +19,10 @@ const LOCAL_WORLD_SIZE: &str = "LOCAL_WORLD_SIZE";
 /// The required variables.
 const NEEDED: [&str; 5] = [RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT];
 
-/// Where a store listens.
+/// Host and port of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// Name or number of the host.
+    /// Host name or IP address.
     pub host: String,
     /// Port, 1 to 65535.
     pub port: u16,
@@ -35,7 +35,7 @@ impl fmt::Display for Address {
 }
 
 impl Address {
-    /// Whether only processes of this machine can reach it.
+    /// Whether the address is reachable only from this machine.
     pub(crate) fn is_loopback(&self) -> bool {
         let number = self.host.parse::<std::net::IpAddr>();
         self.host == "localhost" || number.is_ok_and(|number| number.is_loopback())
@@ -60,12 +60,12 @@ pub enum EnvironmentError {
         "{} is set, but {missing} is not: torchrun sets {}, and another launcher must set all of them", .set, NEEDED.join(", ")
     )]
     Missing {
-        /// One that is set.
+        /// A variable that is set.
         set: &'static str,
-        /// One that is not.
+        /// A variable that is not set.
         missing: &'static str,
     },
-    /// A value that cannot be.
+    /// A value is invalid.
     #[error("{name} is '{value}': it must be {wanted}")]
     Malformed {
         /// Name of the variable.
@@ -75,7 +75,7 @@ pub enum EnvironmentError {
         /// The valid values.
         wanted: &'static str,
     },
-    /// Two values that cannot both be.
+    /// Two values contradict each other.
     #[error("{small} is {small_value}, but {large} is {large_value}: {small} must be smaller (ranks count from 0)")]
     Contradiction {
         /// Name of the variable that must be smaller.
@@ -103,7 +103,7 @@ impl Environment {
     /// # Errors
     /// Returns the errors of [`read`](Environment::read).
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, EnvironmentError> {
-        // MASTER_ADDR and MASTER_PORT alone do not imply a rank: the shell of a cluster may set them.
+        // MASTER_ADDR and MASTER_PORT alone do not imply a rank, because a cluster may set them in the shell.
         let Some(set) = [RANK, WORLD_SIZE].into_iter().find(|name| variable(name).is_some()) else {
             return Ok(None);
         };
@@ -112,7 +112,7 @@ impl Environment {
         let rank = number(RANK)?;
         let world_size = number(WORLD_SIZE)?;
         let local_rank = number(LOCAL_RANK)?;
-        let host = parse(MASTER_ADDR, &needed(MASTER_ADDR)?, "a host's name or address", |text| {
+        let host = parse(MASTER_ADDR, &needed(MASTER_ADDR)?, "a host name or address", |text| {
             (!text.is_empty() && !text.contains(char::is_whitespace)).then(|| text.to_owned())
         })?;
         let port = parse(MASTER_PORT, &needed(MASTER_PORT)?, "a port, 1 to 65535", |text| {
@@ -147,7 +147,7 @@ impl Environment {
     ) -> Result<Self, EnvironmentError> {
         below((RANK, rank), (WORLD_SIZE, world_size))?;
         below((LOCAL_RANK, local_rank), (WORLD_SIZE, world_size))?;
-        // c10d counts ranks in 32 bits.
+        // c10d uses 32-bit ranks.
         if i32::try_from(world_size).is_err() {
             let value = world_size.to_string();
             return Err(EnvironmentError::Malformed { name: WORLD_SIZE, value, wanted: "below 2147483648" });
@@ -168,17 +168,17 @@ impl Environment {
         ]
     }
 
-    /// Number of this process among all, from 0.
+    /// Global rank of this process, from 0.
     pub fn rank(&self) -> usize {
         self.rank
     }
 
-    /// How many processes there are.
+    /// Number of processes.
     pub fn world_size(&self) -> usize {
         self.world_size
     }
 
-    /// Index of this process among the processes of its machine, from 0. It selects the GPU.
+    /// Index of this process on its machine, from 0. It selects the GPU.
     pub fn local_rank(&self) -> usize {
         self.local_rank
     }
@@ -208,7 +208,7 @@ fn parse<T>(
     })
 }
 
-/// Refuses a number that is not below another.
+/// Checks that a number is below another.
 fn below(
     (small, small_value): (&'static str, usize),
     (large, large_value): (&'static str, usize),
@@ -232,7 +232,7 @@ mod tests {
         (AGENT_STORE, "True"),
     ];
 
-    /// torchrun's variables with some changes; an empty value removes a variable.
+    /// Reads torchrun's variables with some changes; an empty value removes a variable.
     fn read(changes: &[(&str, &str)]) -> Result<Option<Environment>, EnvironmentError> {
         Environment::from_variables(|name| {
             let changed = changes.iter().find(|(changed, _)| *changed == name);
@@ -242,20 +242,20 @@ mod tests {
     }
 
     fn message(changes: &[(&str, &str)]) -> String {
-        read(changes).expect_err("wrong variables").to_string()
+        read(changes).expect_err("the variables are invalid").to_string()
     }
 
     #[test]
-    fn the_variables_of_torchrun_are_understood() {
-        let environment = read(&[]).expect("right variables").expect("a rank");
+    fn the_variables_of_torchrun_are_parsed() {
+        let environment = read(&[]).expect("the variables are valid").expect("a rank");
         assert_eq!((environment.rank(), environment.world_size(), environment.local_rank()), (1, 2, 1));
         assert_eq!(environment.master().to_string(), "127.0.0.1:29501");
         assert!(environment.uses_agent_store() && environment.master().is_loopback());
     }
 
     #[test]
-    fn a_process_gets_the_variables_that_say_the_same() {
-        let environment = read(&[]).expect("right variables").expect("a rank");
+    fn variables_round_trip() {
+        let environment = read(&[]).expect("the variables are valid").expect("a rank");
         let variables = environment.variables();
         let again = Environment::from_variables(|name| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn without_rank_and_world_size_a_process_is_on_its_own() {
+    fn without_rank_and_world_size_there_is_no_environment() {
         assert_eq!(read(&[(RANK, ""), (WORLD_SIZE, "")]), Ok(None));
     }
 
@@ -291,11 +291,11 @@ mod tests {
             let text = message(&[(name, value)]);
             assert!(text.starts_with(&format!("{name} is '{value}'")), "{text}");
         }
-        assert!(message(&[(RANK, &"9".repeat(10_000))]).len() < 200, "a long value is cut short");
+        assert!(message(&[(RANK, &"9".repeat(10_000))]).len() < 200, "a long value is truncated");
     }
 
     #[test]
-    fn values_that_contradict_each_other_are_named_both() {
+    fn contradictory_values_are_both_named() {
         let text = message(&[(RANK, "2")]);
         assert!(text.contains("RANK is 2") && text.contains("WORLD_SIZE is 2"), "{text}");
         assert!(message(&[(LOCAL_WORLD_SIZE, "1")]).contains("LOCAL_WORLD_SIZE is 1"));

@@ -9,38 +9,38 @@ const LOST: [&str; 5] = ["closed by peer", "reset by peer", "Broken pipe", "Conn
 /// Messages of gloo and c10d about a timeout.
 const SILENT: [&str; 4] = ["Timed out", "timed out", "timeout", "failed to pass monitoredBarrier"];
 
-/// A collective that has failed on this rank.
+/// A collective that failed on this rank.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("rank {rank} of {world_size}, {operation}: {cause}")]
 pub struct CollectiveError {
     /// This rank.
     pub rank: usize,
-    /// How many there are.
+    /// Number of ranks.
     pub world_size: usize,
     /// The failed operation.
     pub operation: &'static str,
-    /// Why it has failed.
+    /// Cause of the failure.
     pub cause: Cause,
 }
 
-/// Why a collective has failed.
+/// Why a collective failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
     /// A peer did not respond in time.
-    #[error("a rank has not answered within {} s: it has died, hangs, or does something else ({message})", .timeout.as_secs_f64())]
+    #[error("a rank did not respond within {} s: it has exited, hangs, or runs another operation ({message})", .timeout.as_secs_f64())]
     TimedOut {
-        /// How long this rank has waited.
+        /// How long this rank waited.
         timeout: Duration,
         /// The message of c10d. For a barrier on rank 0 it names the missing ranks.
         message: String,
     },
     /// The process of a peer has ended.
-    #[error("the connection to another rank is lost, so that rank has ended: see its own message ({message})")]
+    #[error("lost the connection to another rank, which has exited: see its error message ({message})")]
     ConnectionLost {
         /// The message of c10d.
         message: String,
     },
-    /// A call that cannot be carried out.
+    /// The call is invalid.
     #[error("{message}")]
     Refused {
         /// The problem.
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_gloo_writes_tells_a_dead_peer_from_a_silent_one() {
+    fn lost_connections_and_timeouts_are_distinguished() {
         let lost = "[pair.cc:538] Connection closed by peer [127.0.0.1]:4242";
         assert!(matches!(cause(Kind::Other, lost), Cause::ConnectionLost { .. }));
         let silent = "[unbound_buffer.cc:78] Timed out waiting 5000ms for recv operation to complete";
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_keeps_what_was_seen_and_not_where_in_gloo() {
+    fn gloo_source_locations_are_removed_from_messages() {
         let written = "[/build/gloo/pair.cc:537] Read error [10.0.0.7]:9: Connection reset by peer. This is typically caused by luck.";
         assert_eq!(tidy(written), "Read error [10.0.0.7]:9: Connection reset by peer.");
         let named = "[Rank 0]: Ranks 1 failed to pass monitoredBarrier in 5000 ms";

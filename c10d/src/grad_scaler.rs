@@ -1,8 +1,8 @@
 //! Gradient scaling, which keeps f16 gradients from underflowing.
 //!
 //! The loss is multiplied by a scale before the backward pass, and the gradients are divided by it afterwards. A step
-//! with non-finite gradients is skipped and reduces the scale; a number of good steps in a row increases it. Semantics
-//! and arithmetic are those of `torch.amp.GradScaler`, with the same two libtorch operations.
+//! with non-finite gradients is skipped and reduces the scale; a number of consecutive finite steps increases it.
+//! Semantics and arithmetic are those of `torch.amp.GradScaler`, with the same two libtorch operations.
 
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -11,14 +11,14 @@ use crate::raw::{self, call, tensor_pointer, tensor_pointers};
 /// The settings of a scaler. The defaults are PyTorch's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GradScalerSettings {
-    /// Scale of the first step, above 0.
+    /// Initial scale, above 0.
     pub initial_scale: f64,
-    /// Factor for the scale after [`growth_interval`](GradScalerSettings::growth_interval) good steps in a row. Above
-    /// 1.
+    /// Growth factor of the scale after [`growth_interval`](GradScalerSettings::growth_interval) consecutive finite
+    /// steps. Above 1.
     pub growth_factor: f64,
-    /// Factor for the scale after a skipped step. Above 0 and below 1.
+    /// Factor of the scale after a skipped step. Above 0 and below 1.
     pub backoff_factor: f64,
-    /// Good steps in a row until the scale grows, at least 1.
+    /// Number of consecutive finite steps until the scale grows, at least 1.
     pub growth_interval: i64,
 }
 
@@ -31,10 +31,10 @@ impl Default for GradScalerSettings {
 /// The reason why a scaler cannot be created, restored or used.
 #[derive(Debug, thiserror::Error)]
 pub enum GradScalerError {
-    /// A setting, or a saved number, out of its range.
+    /// A setting or a saved value is out of range.
     #[error("the gradient scaler's {name} is {value}: it must be {wanted}")]
     OutOfRange {
-        /// Which number.
+        /// Name of the value.
         name: &'static str,
         /// The value.
         value: f64,
@@ -44,8 +44,8 @@ pub enum GradScalerError {
     /// libtorch cannot unscale the gradients, for example because they are integers or on several devices.
     #[error("the gradients cannot be unscaled: {0}")]
     Gradients(String),
-    /// The scale cannot be moved.
-    #[error("the gradient scale cannot be moved: {0}")]
+    /// The scale cannot be updated.
+    #[error("the gradient scale cannot be updated: {0}")]
     Update(#[source] TchError),
 }
 
@@ -54,7 +54,7 @@ pub enum GradScalerError {
 pub struct GradScalerState {
     /// The scale.
     pub scale: f64,
-    /// Good steps since the scale has last moved.
+    /// Number of finite steps since the last change of the scale.
     pub good_steps: i64,
 }
 
@@ -158,7 +158,7 @@ impl GradScaler {
             return Err(GradScalerError::OutOfRange { name: "scale", value: scale, wanted: "above 0, and an f32" });
         }
         if !(0..MAX_STEPS).contains(&good_steps) {
-            let (name, value) = ("number of good steps", good_steps as f64);
+            let (name, value) = ("number of finite steps", good_steps as f64);
             return Err(GradScalerError::OutOfRange { name, value, wanted: "0 or above" });
         }
         let _ = self.scale.fill_(scale);
@@ -167,7 +167,7 @@ impl GradScaler {
     }
 }
 
-/// Steps are counted in 32 bits.
+/// libtorch counts steps in 32 bits.
 const MAX_STEPS: i64 = i32::MAX as i64;
 
 #[cfg(test)]
@@ -178,7 +178,7 @@ mod tests {
         GradScalerSettings { initial_scale: 1024.0, growth_factor: 2.0, backoff_factor: 0.25, growth_interval: 3 };
 
     fn scaler() -> GradScaler {
-        GradScaler::new(SETTINGS, Device::Cpu).expect("right settings")
+        GradScaler::new(SETTINGS, Device::Cpu).expect("the settings are valid")
     }
 
     fn gradients(values: &[f32]) -> Vec<Option<Tensor>> {
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn finite_gradients_are_unscaled_exactly_and_the_scale_grows_after_the_interval() {
+    fn finite_gradients_are_unscaled_and_the_scale_grows() {
         let mut scaler = scaler();
         let mut scales = Vec::new();
         for _ in 0..4 {
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gradient_that_is_not_finite_leaves_out_the_step_and_makes_the_scale_smaller() {
+    fn a_non_finite_gradient_skips_the_step_and_lowers_the_scale() {
         for bad in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
             let mut scaler = scaler();
             assert!(scaler.unscale(&gradients(&[1.0, 1.0])).expect("f32"));
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn f16_gradients_overflow_and_recover() {
         let weight = Tensor::from_slice(&[1f32]).set_requires_grad(true);
-        let mut scaler = GradScaler::new(GradScalerSettings::default(), Device::Cpu).expect("right settings");
+        let mut scaler = GradScaler::new(GradScalerSettings::default(), Device::Cpu).expect("the settings are valid");
         let mut left_out = 0;
         loop {
             // 3 times the scale of 65536 overflows f16; 3 times 16384 does not.
@@ -232,12 +232,12 @@ mod tests {
     }
 
     #[test]
-    fn a_restored_scaler_goes_on_as_if_it_had_not_stopped() {
+    fn a_restored_scaler_gives_the_same_scales() {
         let mut whole = scaler();
         assert!(whole.unscale(&gradients(&[1.0])).expect("f32"));
         let mut resumed =
             GradScaler::new(GradScalerSettings { initial_scale: 1.0, ..SETTINGS }, Device::Cpu).expect("right");
-        resumed.restore(whole.state()).expect("its own state");
+        resumed.restore(whole.state()).expect("a valid state");
         for scaler in [&mut whole, &mut resumed] {
             assert!(scaler.unscale(&gradients(&[1.0])).expect("f32"));
             assert!(scaler.unscale(&gradients(&[1.0])).expect("f32"));
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_and_states_out_of_range_are_refused() {
+    fn settings_and_states_out_of_range_are_rejected() {
         let new = |settings| GradScaler::new(settings, Device::Cpu).expect_err("out of range").to_string();
         assert!(new(GradScalerSettings { growth_factor: 1.0, ..SETTINGS }).contains("growth factor is 1"));
         assert!(new(GradScalerSettings { backoff_factor: 1.0, ..SETTINGS }).contains("backoff factor is 1"));

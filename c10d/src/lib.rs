@@ -1,5 +1,5 @@
-//! Bindings of PyTorch's engines for distributed training and mixed precision: c10d's store, process groups and
-//! reducer, autocast, and gradient scaling. The crate does not know networks, data or the method.
+//! Bindings of PyTorch's implementations of distributed training and mixed precision: c10d's store, process groups and
+//! reducer, autocast, and gradient scaling. The crate is independent of networks, data and the method.
 //!
 //! # Modules
 //!
@@ -57,7 +57,7 @@
 //! leaves a function of the shim, and every pointer is used only during the call or owned by the object it was passed
 //! to.
 
-#![allow(unsafe_code, reason = "this crate is the border to C++")]
+#![allow(unsafe_code, reason = "this crate calls C++")]
 #![warn(clippy::undocumented_unsafe_blocks)]
 
 pub mod autocast;

@@ -14,34 +14,34 @@ use crate::raw::{
 };
 use crate::store::Store;
 
-/// Whether this build has NCCL: whether the libtorch that it was built with has CUDA.
+/// Whether this build supports NCCL, that is, its libtorch supports CUDA.
 pub const NCCL_COMPILED: bool = cfg!(nccl);
 
 /// How an all-reduce combines the ranks' tensors, entry by entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReduceOperation {
-    /// Their sum.
+    /// The sum.
     Sum,
     /// The mean. Only for floating-point tensors.
     Mean,
-    /// The largest.
+    /// The maximum.
     Max,
 }
 
-/// The tensors of a batch norm beside its input, all `[C]` f32.
+/// The tensors of a batch norm other than its input, all `[C]` f32.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNormTensors<'a> {
     /// Scale.
     pub weight: &'a Tensor,
     /// Shift.
     pub bias: &'a Tensor,
-    /// Running mean, which the batch moves.
+    /// Running mean, updated in place.
     pub running_mean: &'a Tensor,
-    /// Running variance (unbiased), which the batch moves.
+    /// Running variance (unbiased), updated in place.
     pub running_variance: &'a Tensor,
     /// Weight of the batch in the running statistics: `running = (1 - momentum) * running + momentum * batch`.
     pub momentum: f64,
-    /// Added to the variance before its root is taken.
+    /// Added to the variance.
     pub epsilon: f64,
 }
 
@@ -57,7 +57,7 @@ pub struct ProcessGroup {
     timeout: Duration,
 }
 
-// SAFETY: c10d's groups have no tie to a thread.
+// SAFETY: c10d's groups are not tied to a thread.
 unsafe impl Send for ProcessGroup {}
 
 impl ProcessGroup {
@@ -95,8 +95,7 @@ impl ProcessGroup {
         #[cfg(not(nccl))]
         {
             let _ = (store, timeout);
-            let message =
-                "this build has no NCCL, since its libtorch has no CUDA; use the CPU, or build with the CUDA libtorch";
+            let message = "this build does not support NCCL, because its libtorch does not support CUDA\nhint: use the CPU, or build with a CUDA libtorch";
             let (rank, world_size) = (environment.rank(), environment.world_size());
             let cause = Cause::Refused { message: message.to_owned() };
             Err(CollectiveError { rank, world_size, operation: NAME, cause })
@@ -119,12 +118,12 @@ impl ProcessGroup {
         Ok(Self { raw, rank, world_size, timeout })
     }
 
-    /// Number of this rank, from 0.
+    /// Index of this rank, from 0.
     pub fn rank(&self) -> usize {
         self.rank
     }
 
-    /// How many ranks there are.
+    /// Number of ranks.
     pub fn world_size(&self) -> usize {
         self.world_size
     }
@@ -183,7 +182,7 @@ impl ProcessGroup {
     /// # Errors
     /// Returns [`CollectiveError`] if the collective fails.
     pub fn all_gather(&self, tensor: &Tensor) -> Result<Vec<Tensor>, CollectiveError> {
-        // SAFETY: the shim writes one tensor a rank.
+        // SAFETY: the shim writes one tensor per rank.
         let gathered = unsafe {
             make_tensors(self.world_size, |gathered, message| {
                 raw::c10d_all_gather(self.raw.as_ptr(), tensor_pointer(tensor), gathered, message)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tch::Tensor;
 use torch_sys::C_tensor;
 
-/// A C++ object behind a pointer.
+/// An opaque C++ object.
 macro_rules! opaque {
     ($($(#[$doc:meta])* $name:ident),+) => {
         $($(#[$doc])* #[repr(C)] #[derive(Debug)] pub struct $name { _private: [u8; 0] })+
@@ -36,7 +36,7 @@ pub struct AutocastBefore {
     dtype: i8,
 }
 
-/// Where a failing function leaves its text.
+/// Receives the error message of a failing function.
 pub type Message = *mut *mut c_char;
 
 unsafe extern "C" {
@@ -228,7 +228,7 @@ pub struct Failure {
     pub message: String,
 }
 
-/// Calls a function of the shim, which gets a place for its message.
+/// Calls a function of the shim, passing a location for its message.
 pub fn call(function: impl FnOnce(Message) -> c_int) -> Result<(), Failure> {
     let mut message = std::ptr::null_mut();
     let kind = match function(&mut message) {
@@ -248,7 +248,7 @@ fn take_message(message: *mut c_char) -> String {
     }
     // SAFETY: a failing function returns a text that ends in a zero byte, and this is the only pointer to it.
     let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
-    // SAFETY: it is of `strdup`, and not used again.
+    // SAFETY: it was allocated by `strdup`, and is not used again.
     unsafe { c10d_free(message.cast()) };
     text.trim_end().to_owned()
 }
@@ -260,7 +260,7 @@ fn take_message(message: *mut c_char) -> String {
 pub unsafe fn take_bytes(value: *mut u8, length: usize) -> Vec<u8> {
     // SAFETY: the caller guarantees it. The pointer is never null, even for zero bytes.
     let bytes = unsafe { std::slice::from_raw_parts(value, length) }.to_vec();
-    // SAFETY: it is of `malloc`, and not used again.
+    // SAFETY: it was allocated by `malloc`, and is not used again.
     unsafe { c10d_free(value.cast()) };
     bytes
 }
@@ -283,7 +283,7 @@ impl<T> Owned<T> {
     ) -> Result<Self, Failure> {
         let mut pointer = std::ptr::null_mut();
         call(|message| make(&mut pointer, message))?;
-        // SAFETY: so the caller promises.
+        // SAFETY: guaranteed by the caller.
         unsafe { Self::take(pointer, free) }
     }
 
@@ -293,11 +293,11 @@ impl<T> Owned<T> {
     /// `free` must be able to free the object, and nothing else may free it.
     pub unsafe fn take(pointer: *mut T, free: unsafe extern "C" fn(*mut T)) -> Result<Self, Failure> {
         let pointer = NonNull::new(pointer)
-            .ok_or_else(|| Failure { kind: Kind::Other, message: "the shim made nothing".to_owned() })?;
+            .ok_or_else(|| Failure { kind: Kind::Other, message: "the shim returned a null pointer".to_owned() })?;
         Ok(Self { pointer, free })
     }
 
-    /// The object, for a call.
+    /// The raw pointer, for a call.
     pub fn as_ptr(&self) -> *mut T {
         self.pointer.as_ptr()
     }
@@ -316,7 +316,7 @@ pub fn tensor_pointer(tensor: &Tensor) -> *mut C_tensor {
     tensor.as_ptr().cast_mut()
 }
 
-/// Tensors for a call.
+/// Returns the pointers of tensors for a call.
 pub fn tensor_pointers<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Vec<*mut C_tensor> {
     tensors.into_iter().map(tensor_pointer).collect()
 }
@@ -348,12 +348,12 @@ pub unsafe fn make_tensors(
     Ok(pointers.into_iter().map(|pointer| unsafe { Tensor::from_ptr(pointer) }).collect())
 }
 
-/// A duration for the shim, at least a millisecond: there 0 means for ever.
+/// Converts a timeout for the shim; at least 1 ms, because 0 disables the timeout.
 pub fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2).clamp(1, MAX_MILLISECONDS)
 }
 
-/// A year: C++ adds a timeout to a time of day in nanoseconds, which must not overflow.
+/// One year: C++ adds a timeout to a time in nanoseconds, which must not overflow.
 const MAX_MILLISECONDS: i64 = 365 * 24 * 3600 * 1000;
 
 #[cfg(test)]
@@ -361,7 +361,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_duration_means_for_ever() {
+    fn a_zero_duration_is_not_an_infinite_timeout() {
         assert_eq!(milliseconds(Duration::ZERO), 1);
         assert_eq!(milliseconds(Duration::from_micros(2500)), 2);
         assert_eq!(milliseconds(Duration::MAX), MAX_MILLISECONDS);

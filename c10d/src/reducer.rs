@@ -11,9 +11,9 @@ use crate::raw::{self, Owned, RawReducer, make_tensors, tensor_pointer, tensor_p
 /// How a [`Reducer`] groups gradients. The defaults are those of PyTorch's `DistributedDataParallel`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReducerSettings {
-    /// Bytes of gradients that travel together.
+    /// Bucket size: bytes of gradients that are transferred together.
     pub bucket_bytes: usize,
-    /// Bytes of the first bucket: a small one lets the first transfer begin early.
+    /// Size of the first bucket in bytes: a small one lets the first transfer start early.
     pub first_bucket_bytes: usize,
     /// Whether a parameter may be unused in a rank's loss. If set, each backward pass traverses its graph first;
     /// otherwise an unused parameter is an error.
@@ -37,13 +37,13 @@ impl Default for ReducerSettings {
 #[derive(Debug)]
 pub struct Reducer {
     raw: Owned<RawReducer>,
-    /// Which of the parameters require a gradient, and so are the C++ reducer's.
+    /// Which parameters require a gradient and are passed to the C++ reducer.
     trained: Vec<bool>,
     world: (usize, usize),
     timeout: Duration,
 }
 
-// SAFETY: c10d's reducer has no tie to a thread.
+// SAFETY: c10d's reducer is not tied to a thread.
 unsafe impl Send for Reducer {}
 
 impl Reducer {

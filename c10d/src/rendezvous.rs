@@ -10,7 +10,7 @@
 //! * A rank that has its answer adds 1 to `attempt/<number>/here/<rank>`. When all ranks have done so, rank 0 releases
 //!   them.
 //!
-//! Arrivals of workers that are gone are answered too, but nobody reads the answer.
+//! Arrivals of exited workers are answered too, but nobody reads the answer.
 
 use std::collections::BTreeSet;
 use std::thread::sleep;
@@ -21,50 +21,50 @@ use crate::store::{Store, StoreError};
 
 const ARRIVALS: &str = "arrivals";
 const ATTEMPTS: &str = "attempts";
-/// Set when all are here.
-const ALL_HERE: &str = "all_here";
-/// First word of the answer to an arrival that does not belong to this attempt.
+/// Set when all ranks have arrived.
+const ALL_ARRIVED: &str = "all_here";
+/// Prefix of the answer to an arrival that does not belong to this attempt.
 const REFUSED: &str = "refused: ";
 
-/// How long rank 0 rests between two looks at the store.
-const PAUSE: Duration = Duration::from_millis(5);
+/// Polling interval of rank 0.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// How long rank 0 waits for a refused rank to read its answer before it closes the store.
-const FAREWELL: Duration = Duration::from_secs(2);
+const REFUSED_RANK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why ranks have not met.
+/// Why a rendezvous failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RendezvousError {
-    /// The store fails.
-    #[error("rank {rank} of {world_size}, meeting the others: {source}")]
+    /// The store failed.
+    #[error("rank {rank} of {world_size}, rendezvous: {source}")]
     Store {
         /// This rank.
         rank: usize,
-        /// How many there should be.
+        /// Expected number of ranks.
         world_size: usize,
         /// The error of the store.
         source: StoreError,
     },
-    /// Ranks that did not come.
+    /// Some ranks did not arrive.
     #[error(
-        "rank 0 of {world_size}, meeting the others: {} did not come within {} s: not started, ended, or hanging{}",
+        "rank 0 of {world_size}, rendezvous: {} did not connect within {} s: not started, exited, or hanging{}",
         ranks(.missing), .timeout.as_secs_f64(), refusals(.refused)
     )]
     Missing {
-        /// How many there should be.
+        /// Expected number of ranks.
         world_size: usize,
-        /// The ranks that did not come.
+        /// The missing ranks.
         missing: Vec<usize>,
-        /// How long rank 0 has waited.
+        /// How long rank 0 waited.
         timeout: Duration,
         /// The problems of the processes that did arrive.
         refused: Vec<String>,
     },
-    /// Ranks that do not belong together.
-    #[error("rank {rank} of {world_size}, meeting the others: {why}")]
+    /// The ranks contradict each other.
+    #[error("rank {rank} of {world_size}, rendezvous: {why}")]
     Refused {
         /// This rank.
         rank: usize,
-        /// How many there should be.
+        /// Expected number of ranks.
         world_size: usize,
         /// The contradiction.
         why: String,
@@ -80,22 +80,23 @@ pub enum RendezvousError {
 /// Returns [`RendezvousError`] if a rank is missing or refused. On rank 0 it names the missing ranks, or those with
 /// another WORLD_SIZE.
 pub fn rendezvous(environment: &Environment, timeout: Duration) -> Result<Store, RendezvousError> {
-    let meeting = Meeting { environment, deadline: Instant::now() + timeout, timeout };
-    if environment.rank() == 0 { meeting.receive() } else { meeting.arrive() }
+    let rendezvous = Rendezvous { environment, deadline: Instant::now() + timeout, timeout };
+    if environment.rank() == 0 { rendezvous.receive() } else { rendezvous.arrive() }
 }
 
-struct Meeting<'a> {
+struct Rendezvous<'a> {
     environment: &'a Environment,
     deadline: Instant,
     timeout: Duration,
 }
 
-impl Meeting<'_> {
-    /// Rank 0's part.
+impl Rendezvous<'_> {
+    /// Rank 0: answers arrivals until all ranks are present.
     fn receive(&self) -> Result<Store, RendezvousError> {
         let master = self.environment.master();
         let agent = self.environment.uses_agent_store();
-        let opened = if agent { Store::connect(master, self.left()) } else { Store::host(master, self.left()) };
+        let opened =
+            if agent { Store::connect(master, self.remaining()) } else { Store::host(master, self.remaining()) };
         let store = self.checked(opened)?;
         let attempt = self.checked(store.add(ATTEMPTS, 1))?;
         let own = self.checked(store.prefixed(&attempt_prefix(attempt)))?;
@@ -108,14 +109,14 @@ impl Meeting<'_> {
                 // A store that outlives its workers may contain an arrival of an earlier attempt with another number of
                 // ranks.
                 if !agent {
-                    let _ = store.wait(&read_key(number), FAREWELL);
+                    let _ = store.wait(&read_key(number), REFUSED_RANK_TIMEOUT);
                     return Err(self.refusal(why));
                 }
                 refused.push(why);
             }
             let mut here = Vec::new();
             for &rank in &missing {
-                if self.checked(own.has(&here_key(rank)))? {
+                if self.checked(own.has(&arrived_key(rank)))? {
                     here.push(rank);
                 }
             }
@@ -130,10 +131,10 @@ impl Meeting<'_> {
                 });
             }
             if !missing.is_empty() {
-                sleep(PAUSE);
+                sleep(POLL_INTERVAL);
             }
         }
-        self.checked(own.set(ALL_HERE, b""))?;
+        self.checked(own.set(ALL_ARRIVED, b""))?;
         Ok(own)
     }
 
@@ -150,8 +151,8 @@ impl Meeting<'_> {
             if answered.contains(&number) || !store.has(&arrival_key(number))? {
                 continue;
             }
-            let arrival = store.get(&arrival_key(number), FAREWELL)?;
-            let answer = match self.fault(&String::from_utf8_lossy(&arrival)) {
+            let arrival = store.get(&arrival_key(number), REFUSED_RANK_TIMEOUT)?;
+            let answer = match self.arrival_problem(&String::from_utf8_lossy(&arrival)) {
                 Some(why) => {
                     refused.push((number, why.clone()));
                     format!("{REFUSED}{why}")
@@ -165,28 +166,28 @@ impl Meeting<'_> {
     }
 
     /// Returns the problem of an arrival, "rank world_size".
-    fn fault(&self, arrival: &str) -> Option<String> {
+    fn arrival_problem(&self, arrival: &str) -> Option<String> {
         let own = self.environment.world_size();
         let Some((rank, world_size)) = arrival.split_once(' ') else {
-            return Some(format!("a process came as {arrival:?}: is it of another version?"));
+            return Some(format!("a process registered as {arrival:?}: is it of another version?"));
         };
         (world_size.parse() != Ok(own)).then(|| {
             format!("WORLD_SIZE is {own} on rank 0, but {world_size} on rank {rank}; it must be the same on all")
         })
     }
 
-    /// The part of another rank than 0.
+    /// Ranks other than 0: register and wait for the answer.
     fn arrive(&self) -> Result<Store, RendezvousError> {
         let environment = self.environment;
         let rank = environment.rank();
-        let store = self.checked(Store::connect(environment.master(), self.left()))?;
+        let store = self.checked(Store::connect(environment.master(), self.remaining()))?;
         let number = self.checked(store.add(ARRIVALS, 1))?;
         let arrival = format!("{rank} {}", environment.world_size());
         self.checked(store.set(&arrival_key(number), arrival.as_bytes()))?;
-        let answer = self.checked(store.get(&answer_key(number), self.left()))?;
+        let answer = self.checked(store.get(&answer_key(number), self.remaining()))?;
         let answer = String::from_utf8_lossy(&answer).into_owned();
         if let Some(why) = answer.strip_prefix(REFUSED) {
-            // Tells rank 0 that it need not wait, nothing else depends on it.
+            // Informs rank 0 that it need not wait; nothing else depends on it.
             let _ = store.set(&read_key(number), b"");
             return Err(self.refusal(why.to_owned()));
         }
@@ -194,14 +195,14 @@ impl Meeting<'_> {
             return Err(self.refusal(format!("rank 0 answered {answer:?}: is it of another version?")));
         };
         let own = self.checked(store.prefixed(&attempt_prefix(attempt)))?;
-        if self.checked(own.add(&here_key(rank), 1))? > 1 {
+        if self.checked(own.add(&arrived_key(rank), 1))? > 1 {
             return Err(self.refusal(format!("two processes have RANK {rank}")));
         }
-        self.checked(own.wait(ALL_HERE, self.left()))?;
+        self.checked(own.wait(ALL_ARRIVED, self.remaining()))?;
         Ok(own)
     }
 
-    fn left(&self) -> Duration {
+    fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
@@ -233,11 +234,11 @@ fn attempt_prefix(attempt: i64) -> String {
     format!("attempt/{attempt}")
 }
 
-fn here_key(rank: usize) -> String {
+fn arrived_key(rank: usize) -> String {
     format!("here/{rank}")
 }
 
-/// "rank 1" or "ranks 1, 3".
+/// Formats ranks as "rank 1" or "ranks 1, 3".
 fn ranks(missing: &[usize]) -> String {
     let list: Vec<String> = missing.iter().map(usize::to_string).collect();
     format!("{} {}", if missing.len() == 1 { "rank" } else { "ranks" }, list.join(", "))
@@ -259,20 +260,20 @@ mod tests {
 
     fn environment(rank: usize, world_size: usize, port: u16, agent: bool) -> Environment {
         let master = Address { host: "127.0.0.1".to_owned(), port };
-        Environment::new(rank, world_size, rank, master, agent).expect("a rank of a world")
+        Environment::new(rank, world_size, rank, master, agent).expect("a valid rank")
     }
 
-    /// A store as torchrun's agent holds it.
+    /// A store like the one hosted by torchrun's agent.
     fn agent() -> Store {
         Store::host(&Address { host: "127.0.0.1".to_owned(), port: 0 }, TIMEOUT).expect("a free port")
     }
 
-    /// Returns what all ranks of a world get from a rendezvous in an agent's store.
+    /// Runs a rendezvous of all ranks in an agent's store; returns their stores.
     fn meet(agent: &Store, world_size: usize) -> Vec<Store> {
         let port = agent.address().port;
         let ranks = (0..world_size).map(|rank| {
             thread::spawn(move || {
-                rendezvous(&environment(rank, world_size, port, true), TIMEOUT).expect("all are here")
+                rendezvous(&environment(rank, world_size, port, true), TIMEOUT).expect("all ranks are present")
             })
         });
         let ranks: Vec<_> = ranks.collect();
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn each_attempt_has_keys_of_its_own_in_a_store_that_outlives_it() {
+    fn each_attempt_has_separate_keys_in_a_persistent_store() {
         let agent = agent();
         let first = meet(&agent, 3);
         first[2].set("job", b"old").unwrap();
@@ -292,28 +293,29 @@ mod tests {
     }
 
     #[test]
-    fn a_rank_that_does_not_come_is_named() {
+    fn a_missing_rank_is_named() {
         let agent = agent();
         let alone = environment(0, 3, agent.address().port, true);
-        let error = rendezvous(&alone, Duration::from_millis(100)).expect_err("nobody else comes").to_string();
-        assert!(error.contains("ranks 1, 2 did not come"), "{error}");
+        let error =
+            rendezvous(&alone, Duration::from_millis(100)).expect_err("the other ranks are missing").to_string();
+        assert!(error.contains("ranks 1, 2 did not connect"), "{error}");
     }
 
     #[test]
-    fn an_arrival_that_was_never_finished_disturbs_nobody() {
+    fn an_unfinished_arrival_does_not_affect_later_attempts() {
         let agent = agent();
         agent.add(ARRIVALS, 1).unwrap();
         assert_eq!(meet(&agent, 2).len(), 2);
     }
 
     #[test]
-    fn another_world_size_is_told_to_both_ranks() {
+    fn different_world_sizes_are_reported_on_both_ranks() {
         let agent = agent();
         let port = agent.address().port;
         let other = thread::spawn(move || rendezvous(&environment(1, 3, port, true), TIMEOUT));
         let rank_0 = rendezvous(&environment(0, 2, port, true), Duration::from_millis(500));
         for error in [rank_0, other.join().expect("no panic")] {
-            let text = error.expect_err("they do not fit").to_string();
+            let text = error.expect_err("the world sizes differ").to_string();
             assert!(text.contains("WORLD_SIZE is 2 on rank 0, but 3 on rank 1"), "{text}");
         }
     }

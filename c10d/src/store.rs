@@ -14,7 +14,7 @@ use crate::raw::{self, Failure, Kind, Owned, RawStore, call, milliseconds};
 /// Messages of c10d about a port that is in use.
 const TAKEN: [&str; 2] = ["EADDRINUSE", "address already in use"];
 
-/// How much longer than c10d's own timeout a connection may take.
+/// Additional time for a connection beyond c10d's own timeout.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// A connection to a store, and the server if this process hosts it.
@@ -24,53 +24,55 @@ pub struct Store {
     address: Address,
 }
 
-// SAFETY: c10d's stores have no tie to a thread.
+// SAFETY: c10d's stores are not tied to a thread.
 unsafe impl Send for Store {}
 
-/// The reason why a store operation failed.
+/// Why a store operation failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// Another program listens on the port of the server.
     #[error(
-        "the store cannot listen on port {port}, since another program does; choose another MASTER_PORT, or end that program"
+        "the store cannot listen on port {port}: it is in use by another program\nhint: choose another MASTER_PORT, or stop that program"
     )]
     PortInUse {
         /// The port.
         port: u16,
     },
-    /// No server.
+    /// The server cannot be reached.
     #[error(
-        "no store answers at {address} within {} s: rank 0 must be running there, and MASTER_ADDR and MASTER_PORT must be the same on all ranks ({message})",
+        "no store responds at {address} within {} s ({message})\nhint: rank 0 must be running there, and MASTER_ADDR and MASTER_PORT must be the same on all ranks",
         .timeout.as_secs_f64()
     )]
     Unreachable {
-        /// Where it should be.
+        /// Expected address of the server.
         address: Address,
-        /// How long this process has tried.
+        /// How long this process tried.
         timeout: Duration,
         /// The message of c10d.
         message: String,
     },
     /// A key was not set in time.
-    #[error("nobody has set '{key}' in the store at {address} within {} s", .timeout.as_secs_f64())]
+    #[error("key '{key}' was not set in the store at {address} within {} s", .timeout.as_secs_f64())]
     NotSet {
-        /// Where the store is.
+        /// Address of the store.
         address: Address,
         /// The key.
         key: String,
-        /// How long this process has waited.
+        /// How long this process waited.
         timeout: Duration,
     },
-    /// The server is gone.
-    #[error("the store at {address} no longer answers: rank 0, or the launcher that holds it, has ended ({message})")]
+    /// The connection to the server is lost.
+    #[error(
+        "lost the connection to the store at {address}: rank 0, or the launcher that hosts it, has exited ({message})"
+    )]
     Lost {
-        /// Where it was.
+        /// Address of the server.
         address: Address,
         /// The message of c10d.
         message: String,
     },
-    /// A key, prefix or host that C++ could not read.
-    #[error("{text:?} has a zero byte, which no name in a store may have")]
+    /// A key, prefix or host name contains a zero byte.
+    #[error("{text:?} contains a zero byte, which names in a store must not")]
     ZeroByte {
         /// The name.
         text: String,
@@ -100,7 +102,7 @@ impl Store {
             let _ = sender.send(Self::open(&address, false, timeout));
         });
         receiver.recv_timeout(timeout.saturating_add(GRACE)).unwrap_or_else(|_| {
-            let message = "what listens there does not answer as a store does".to_owned();
+            let message = "the program listening there is not a store".to_owned();
             Err(StoreError::Unreachable { address: master.clone(), timeout, message })
         })
     }
@@ -141,7 +143,7 @@ impl Store {
         Ok(Self { raw, address: self.address.clone() })
     }
 
-    /// Where the server listens.
+    /// Address of the server.
     pub fn address(&self) -> &Address {
         &self.address
     }
@@ -240,7 +242,7 @@ impl Store {
     }
 }
 
-/// A name for C++.
+/// Converts a name to a C string.
 pub(crate) fn name(text: &str) -> Result<CString, StoreError> {
     CString::new(text).map_err(|_| StoreError::ZeroByte { text: text.to_owned() })
 }
@@ -256,11 +258,11 @@ mod tests {
 
     fn store() -> Store {
         let free = Address { host: "127.0.0.1".to_owned(), port: 0 };
-        Store::host(&free, Duration::from_secs(10)).expect("a free port")
+        Store::host(&free, Duration::from_secs(10)).expect("port 0 selects a free port")
     }
 
     #[test]
-    fn what_one_connection_sets_another_gets() {
+    fn values_are_visible_to_other_connections() {
         let server = store();
         let client = Store::connect(server.address(), Duration::from_secs(10)).expect("a server");
         client.set("a", b"\0 any bytes \xff").unwrap();
@@ -271,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn additions_count_for_all() {
+    fn additions_are_shared_between_connections() {
         let server = store();
         let client = Store::connect(server.address(), Duration::from_secs(10)).expect("a server");
         assert_eq!(server.add("n", 2).unwrap(), 2);
@@ -289,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_in_use_is_a_clear_error() {
+    fn a_port_in_use_is_reported() {
         let taken = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
         let port = taken.local_addr().unwrap().port();
         let master = Address { host: "127.0.0.1".to_owned(), port };
@@ -297,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zero_byte_in_a_key_is_refused() {
+    fn a_zero_byte_in_a_key_is_rejected() {
         assert!(matches!(store().set("a\0b", b""), Err(StoreError::ZeroByte { .. })));
     }
 }

@@ -1,6 +1,6 @@
 """Measure the speed of planner, store, training and ranks, and of other tools on the same machine, in one run.
 
-Print a table, and write all figures as JSON to .bench/bench.json. A figure above its limit is reported as missed, but is
+Print a table, and write all figures as JSON to .bench/bench.json. A figure above its limit is reported as MISSED, but is
 not an error: the exit code is 1 only if something could not be measured.
 """
 

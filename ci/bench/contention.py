@@ -1,5 +1,5 @@
-"""A search on all cores alone, and beside as many busy processes, with the waiting of threads that workers are started
-with and with libgomp's own."""
+"""Measure a search on all cores, alone and together with as many busy processes, with the OpenMP wait settings of the
+workers and with libgomp's defaults."""
 
 import os
 import shutil
@@ -11,10 +11,10 @@ from pathlib import Path
 
 from measure import Bench, Figure, run
 
-# Beside as many busy processes as there are cores, half of the machine is left.
+# With as many busy processes as cores, half of the machine is available.
 BUSY_LIMIT = 3.0
 QUIET_LIMIT = 1.03
-# What libgomp does where nothing is set.
+# libgomp's defaults.
 LIBGOMP = "300000"
 STAGE = "search"
 
@@ -58,7 +58,7 @@ def search(bench: Bench, folder: Path, waiting: str) -> float:
 
 @contextmanager
 def busy(count: int):
-    """Processes that compute, one on each core that this one may use."""
+    """Run busy processes, one on each core that this process may use."""
     processes = []
     try:
         for core in sorted(os.sched_getaffinity(0))[:count]:

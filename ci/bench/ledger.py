@@ -1,7 +1,7 @@
-"""How a store with a long history answers, beside one with none.
+"""Measure commands on a store with a long history, and on an empty one.
 
-The history is written into the ledger itself, whose tables are those of artifacts/src/ledger/schema.rs: to make it by
-runs would take days.
+The history is inserted into the ledger directly, with the tables of artifacts/src/ledger/schema.rs, because creating it
+with runs would take days.
 """
 
 import secrets

@@ -12,7 +12,7 @@ from measure import Bench, Figure, Unmeasured
 SPACE = "cifar"
 BATCH = 64
 STEPS = 8
-# Two processes should have at least 0.95 of the images a second that one has.
+# Two processes should reach at least 0.95 of the images per second of one.
 LIMIT = 1 / 0.95
 # The same setting as for workers: freed memory stays with the process.
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "1000000000"}
@@ -20,7 +20,7 @@ ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "
 
 @dataclass(frozen=True)
 class Setting:
-    """A way to train the same batch."""
+    """A configuration for training the same batch."""
 
     name: str
     ranks: int

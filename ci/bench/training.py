@@ -1,4 +1,4 @@
-"""Measure training and testing on a CPU beside the same network written from PyTorch's own layers (ci/gpu/reference.py)."""
+"""Measure training and testing on a CPU and compare with the same network built from PyTorch's layers (ci/gpu/reference.py)."""
 
 import json
 import os
@@ -18,7 +18,7 @@ STEPS = 5
 
 @dataclass(frozen=True)
 class Case:
-    """A network, its images, and how many times faster than PyTorch training and test should be."""
+    """A network, its images, and the required speedup over PyTorch."""
 
     config: str
     space: str
@@ -69,7 +69,7 @@ def measure(bench: Bench) -> list[Figure]:
 
 
 def measure_ours(bench: Bench, case: Case) -> tuple[float, float]:
-    """Return the images a second of training, and of a test with folded batch norms."""
+    """Return the images per second of training, and of a test with folded batch norms."""
     program, config = bench.programs / "examples/throughput", bench.source / case.config
     shape = [case.space, case.batch, case.threads, "cpu", "f32", config, "train", case.size]
     wrote = run([str(program), *map(str, shape)], bench.work, {**os.environ, **ALLOCATOR}).output
@@ -80,7 +80,7 @@ def measure_ours(bench: Bench, case: Case) -> tuple[float, float]:
 
 
 def measure_pytorch(bench: Bench, case: Case, packages: Path, kind: str) -> float:
-    """Return the images a second of a step of the reference."""
+    """Return the images per second of a step of the reference."""
     program = bench.source / "ci/gpu/reference.py"
     shape = ["--config", bench.source / case.config, "--batch", case.batch, "--size", case.size, "--device", "cpu"]
     command = [sys.executable, str(program), kind, *map(str, shape), "--steps", str(STEPS), "--warm-up", "2"]

@@ -1,7 +1,8 @@
-"""Proves on a machine with a GPU that everything runs there, and measures it: python3 ci/gpu --report report.json
+"""Check that everything runs on a machine with a GPU, and measure it: python3 ci/gpu --report report.json
 
-Runs the built programs: those of a bundle (ci/gpu/bundle), which lie beside this folder and run against the PyTorch that is
-installed, or those in target/. Takes about 8 minutes on an H100. A part that fails is reported, and the others run. --device cpu runs the same on small sizes, to test this script where there is no GPU.
+Run the built programs: those of a bundle (ci/gpu/bundle) beside this folder, with the installed PyTorch, or those in target/.
+This takes about 8 minutes on an H100. If a part fails, the failure is reported and the others run. With --device cpu, run the
+same with small sizes, to test this script without a GPU.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import pipelines  # noqa: E402
 import throughput  # noqa: E402
 from programs import Programs, Skipped  # noqa: E402
 
-# Parts in one group run at the same time: they prove that something works, and time nothing. The others run alone.
+# Parts in one group run at the same time, because they measure no times. The others run alone.
 GROUPS = [
     ["machine"],
     ["golden_derived", "golden_supernet", "mixed_precision", "ranks_gloo", "rank_nccl", "pipeline"],
@@ -68,13 +69,13 @@ def main() -> int:
                 outcomes = {name: {"outcome": "skipped", "reason": "no time left"} for name in names}.items()
             else:
                 running = {together.submit(run, PARTS[name], programs): name for name in names}
-                # As they end: a slow part does not keep the others' results back.
+                # Report parts as they end, so that a slow part does not delay the others.
                 outcomes = ((running[part], part.result()) for part in as_completed(running))
             for name, outcome in outcomes:
                 failed += outcome["outcome"] == "failed"
                 report["parts"][name] = outcome
                 report["seconds"] = round(time.monotonic() - began, 1)
-                # After every part, so that an interrupted run leaves what it has.
+                # Written after every part, so that an interrupted run keeps its results.
                 options.report.write_text(json.dumps(report, indent=1) + "\n")
                 print(f"== {name}: {outcome['outcome']} in {outcome.get('seconds', 0):.1f} s", flush=True)
                 print(json.dumps({key: value for key, value in outcome.items() if key != "outcome"}), flush=True)
@@ -83,13 +84,13 @@ def main() -> int:
 
 
 def run(part, programs: Programs) -> dict:
-    """What a part found; what is wrong with it, where it failed."""
+    """Return the results of a part, or the reason and location of its failure."""
     start = time.monotonic()
     try:
         outcome = {"outcome": "passed", **part(programs)}
     except Skipped as skipped:
         outcome = {"outcome": "skipped", "reason": str(skipped)}
-    except Exception as error:  # A report of the other parts is worth more than a traceback.
+    except Exception as error:  # Report the failure and continue with the other parts.
         outcome = {"outcome": "failed", "reason": str(error)[-4000:], "where": traceback.format_exc(limit=-1)[-400:]}
     return {**outcome, "seconds": round(time.monotonic() - start, 1)}
 

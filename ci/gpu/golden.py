@@ -1,4 +1,4 @@
-"""The project's tests of networks and ranks, on this device."""
+"""Run the project's tests of networks and ranks on this device."""
 
 import re
 
@@ -6,23 +6,23 @@ from programs import Failed, Programs, Skipped, TookTooLong
 
 
 def derived(programs: Programs) -> dict:
-    """The derived network's golden cases."""
+    """Run the golden cases of the derived network."""
     return cases(programs, "golden_derived")
 
 
 def supernet(programs: Programs) -> dict:
-    """The supernet's golden cases."""
+    """Run the golden cases of the supernet."""
     return cases(programs, "golden_supernet")
 
 
 def cases(programs: Programs, name: str) -> dict:
-    """Each case's largest differences from the original in f64; the tolerances are those of a CPU."""
+    """Return each case's largest differences from the authors' f64 results; the tolerances are those of a CPU."""
     try:
         wrote = programs.run(name, "--nocapture", limit_s=180)
     except TookTooLong:
         raise
     except Failed as failed:
-        # How far off is it?
+        # Find out how large the differences are.
         wrote = programs.run(name, "--nocapture", TFNAS_TEST_TOLERANCE_FACTOR="1000")
         raise Failed(f"{str(failed)[-400:]}\nwith 1000 times the tolerances: {lines(wrote)}") from None
     return {"cases": lines(wrote)}
@@ -36,24 +36,24 @@ def passed(wrote: str) -> dict:
     found = re.findall(r"test result: ok\. (\d+) passed", wrote)
     if found == [] or found == ["0"]:
         raise Failed(wrote[-2000:])
-    return {"tests": int(found[-1]), "said": [line for line in wrote.splitlines() if "NOT TESTED" in line]}
+    return {"tests": int(found[-1]), "said": [line for line in wrote.splitlines() if "SKIPPED" in line]}
 
 
 def mixed_precision(programs: Programs) -> dict:
-    """Training and search in bf16 and f16 with a gradient scaler."""
+    """Test training and search in bf16 and f16 with a gradient scaler."""
     return passed(programs.run("mixed_precision", "--nocapture", "--test-threads=1"))
 
 
 def two_ranks_by_gloo(programs: Programs) -> dict:
-    """Two ranks on one device, by gloo, train what one process does."""
+    """Test that two gloo ranks on one device train the same network as one process."""
     return passed(programs.run("data_parallel", "--nocapture", "--test-threads=1"))
 
 
 def one_rank_by_nccl(programs: Programs) -> dict:
-    """The collectives and the reducer, by NCCL."""
+    """Test the collectives and the reducer with NCCL."""
     if not programs.is_cuda:
-        raise Skipped("NCCL computes on GPUs")
-    found = passed(programs.run("processes", "--nocapture", "collectives::a_rank_computes_by_nccl"))
+        raise Skipped("NCCL needs a GPU")
+    found = passed(programs.run("processes", "--nocapture", "collectives::nccl_collectives_work_on_a_gpu"))
     if found["said"]:
         raise Failed(str(found["said"]))
     return found

@@ -1,4 +1,4 @@
-"""Whether the decoders keep the device busy."""
+"""Measure whether the image decoders keep the device busy."""
 
 import json
 import os
@@ -19,12 +19,12 @@ train:  {{protocol: held_out, epochs: {epochs}, batch: {batch}, precision: {prec
 
 
 def share_of_waiting(programs: Programs) -> dict:
-    """Trains a network of the published size on photos; how long each step waits for them, by the number of decoders."""
+    """Train a network of the published size on photos; return the time spent waiting for images, by number of decoders."""
     photos = programs.images / "photos" if programs.images else None
     if photos is None or not photos.is_dir():
         raise Skipped("no photos: --images FOLDER with photos/CLASS/*")
     copies, batch, epochs = (12, 128, 3) if programs.is_cuda else (1, 16, 1)
-    # Of 1000 classes, one for each label that the network has: two have images.
+    # The network has 1000 classes, one per label; only two have images.
     found: dict = {"photos": sum(1 for _ in photos.glob("*/*")) * copies}
     cores = os.cpu_count() or 1
     for workers in sorted({max(1, cores // 4), cores}):
@@ -62,7 +62,7 @@ def copy(photos: Path, target: Path, copies: int) -> None:
 
 
 def of_classes(config: Path, photos: Path) -> str:
-    """A model.config with as many classes as there are folders."""
+    """Return the model.config with as many classes as there are folders."""
     network = json.loads(config.read_text())
     network["classifier"]["out_features"] = sum(1 for folder in photos.iterdir() if folder.is_dir())
     return json.dumps(network)

@@ -1,4 +1,4 @@
-"""What machine this is."""
+"""Describe the machine."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ QUERY = "name,driver_version,memory.total,compute_cap,clocks.sm,clocks.max.sm,po
 
 
 def describe(programs: Programs) -> dict:
-    """GPU, driver, CPU, PyTorch, and what the doctor says."""
+    """Return GPU, driver, CPU, PyTorch, and the output of `doctor`."""
     found: dict = {"kernel": platform.release(), "cores": os.cpu_count(), "python": platform.python_version()}
     try:
         command = ["nvidia-smi", f"--query-gpu={QUERY}", "--format=csv,noheader"]

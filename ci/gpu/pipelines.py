@@ -1,4 +1,4 @@
-"""Whole pipelines on this device: all stages, twice, killed, and in every precision."""
+"""Run whole pipelines on this device: all stages, twice, with killed workers, and in every precision."""
 
 import json
 import os
@@ -27,7 +27,7 @@ train:  {{protocol: held_out, epochs: 4, batch: 64, augment: {{crop: padded, pad
 
 
 def project(programs: Programs, name: str, table: Path | None = None) -> Path:
-    """A project on the bundle's small images, or on generated ones."""
+    """Create a project with the bundle's small images, or with generated ones."""
     folder = programs.work / name
     folder.mkdir()
     if programs.images:
@@ -43,9 +43,9 @@ def project(programs: Programs, name: str, table: Path | None = None) -> Path:
 
 
 def digests(programs: Programs, folder: Path) -> dict[str, str]:
-    """The digests of all outputs."""
+    """Return the digests of all outputs."""
     stages = programs.status(folder)
-    # Measured again in every run.
+    # The latency is measured again in every run.
     measured = {"measured.json", "architecture.json"}
     return {
         f"{stage['id']}/{output['name']}": output["digest"]
@@ -56,7 +56,7 @@ def digests(programs: Programs, folder: Path) -> dict[str, str]:
 
 
 def whole(programs: Programs) -> dict:
-    """All seven stages, with a measured latency table; then the network as ONNX, and the table for the other parts."""
+    """Run all seven stages with a measured latency table; export the network to ONNX, and keep the table for other parts."""
     folder = project(programs, "whole")
     wrote = programs.pipeline(folder, "run", "all", "--no-progress")
     stages = programs.status(folder)
@@ -78,7 +78,7 @@ def whole(programs: Programs) -> dict:
 
 
 def run_onnx(path: Path) -> str:
-    """Whether ONNX Runtime reads the network, where it is installed."""
+    """Run the network in ONNX Runtime, if it is installed."""
     try:
         import numpy
         import onnxruntime
@@ -92,7 +92,7 @@ def run_onnx(path: Path) -> str:
 
 
 def table_of(programs: Programs) -> Path:
-    """The table that the whole pipeline has measured."""
+    """Return the table measured by the whole pipeline."""
     table = programs.work / "latency.table"
     if not table.exists():
         folder = project(programs, "table")
@@ -103,7 +103,7 @@ def table_of(programs: Programs) -> Path:
 
 
 def deterministic(programs: Programs) -> dict:
-    """Two empty stores, and one whose workers are killed on the way, end with the same digests."""
+    """Check that two empty stores, and one with killed workers, give the same digests."""
     table = table_of(programs)
     first, second, third = (project(programs, name, table) for name in ("one", "two", "killed"))
     with ThreadPoolExecutor() as together:
@@ -126,7 +126,7 @@ def compared(one: dict[str, str], other: dict[str, str]) -> dict:
 
 
 def killed(programs: Programs, folder: Path) -> dict:
-    """Kills workers in the middle of search, select and train, and runs on to the end."""
+    """Kill workers during search, select and train, and resume until the end."""
     kills = []
     for stage in ("search", "select", "train"):
         planner = subprocess.Popen(
@@ -141,7 +141,7 @@ def killed(programs: Programs, folder: Path) -> dict:
         for line in planner.stdout:
             event = json.loads(line)
             seen += event.get("event") == "progress" and event.get("id") == stage
-            # Some steps in, so that there is a checkpoint to go on from.
+            # After some steps, so that there is a checkpoint to resume from.
             if seen == 5:
                 kills.append({"stage": stage, "workers": kill_workers(folder)})
                 break
@@ -152,7 +152,7 @@ def killed(programs: Programs, folder: Path) -> dict:
 
 
 def kill_workers(folder: Path) -> int:
-    """Kills the workers of a project; returns how many there were."""
+    """Kill the workers of a project; return their number."""
     killed_workers = 0
     for process in Path("/proc").iterdir():
         try:
@@ -166,7 +166,7 @@ def kill_workers(folder: Path) -> int:
 
 
 def precisions(programs: Programs) -> dict:
-    """Training in each precision, its time and its losses."""
+    """Train in each precision; return times and losses."""
     config = programs.work / "model.config"
     if not config.exists():
         raise Skipped("the part `pipeline` has not run")

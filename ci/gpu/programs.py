@@ -10,20 +10,20 @@ from pathlib import Path
 
 
 class Skipped(Exception):
-    """A part that cannot run here."""
+    """The part cannot run on this machine."""
 
 
 class Failed(Exception):
-    """A program that failed, with the end of what it wrote."""
+    """A program failed; the message has the end of its output."""
 
 
 class TookTooLong(Failed):
-    """A program that was ended at its time limit."""
+    """A program was killed at its time limit."""
 
 
 @dataclass
 class Programs:
-    """Where the programs are, and what they compute on."""
+    """Location of the programs, and the device."""
 
     root: Path
     folder: Path
@@ -34,7 +34,7 @@ class Programs:
 
     @classmethod
     def find(cls, root: Path, folder: Path | None, images: Path | None, device: str) -> "Programs":
-        """The programs of a bundle, or those that cargo has built."""
+        """Find the programs of a bundle, or those built by cargo."""
         bundled = root / "programs"
         folder = folder or (bundled if bundled.is_dir() else root / "target/debug")
         images = images or (root / "images" if (root / "images").is_dir() else None)
@@ -43,7 +43,7 @@ class Programs:
         if folder == bundled and torch and torch.origin:
             libraries = Path(torch.origin).parent / "lib"
             environment["LD_LIBRARY_PATH"] = f"{libraries}:{environment.get('LD_LIBRARY_PATH', '')}"
-        # What the planner gives its workers.
+        # The settings that the planner passes to its workers.
         environment |= {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "MALLOC_MMAP_THRESHOLD_": "1000000000"}
         environment["MALLOC_TRIM_THRESHOLD_"] = "1000000000"
         return cls(root, folder, images, device, Path(tempfile.mkdtemp(prefix="tfnas-gpu-")), environment)
@@ -53,7 +53,7 @@ class Programs:
         return self.device == "cuda"
 
     def program(self, name: str) -> Path:
-        """The newest program of this name: cargo gives tests names with a hash."""
+        """Return the newest program of this name; cargo appends a hash to the names of tests."""
         found = [path for path in (self.folder / name, self.folder / "examples" / name) if path.is_file()]
         found += [path for path in self.folder.glob(f"deps/{name}-*") if path.suffix == "" and os.access(path, os.X_OK)]
         if not found:
@@ -69,7 +69,7 @@ class Programs:
         only_output: bool = False,
         **variables: str,
     ) -> str:
-        """What a program wrote, on standard output and, unless told otherwise, on standard error."""
+        """Run a program; return its standard output and, unless `only_output` is set, its standard error."""
         command = [str(self.program(name)), *arguments]
         try:
             ended = subprocess.run(
@@ -91,9 +91,9 @@ class Programs:
         return ended.stdout
 
     def pipeline(self, folder: Path, *arguments: str, **options) -> str:
-        """What tfnas-pipeline wrote in a project's folder."""
+        """Run tfnas-pipeline in a project's folder; return its output."""
         return self.run("tfnas-pipeline", *arguments, cwd=folder, **options)
 
     def status(self, folder: Path, *arguments: str) -> list[dict]:
-        """The stages of a project."""
+        """Return the stages of a project."""
         return json.loads(self.pipeline(folder, "status", "--json", *arguments, only_output=True))["stages"]

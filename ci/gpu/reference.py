@@ -408,7 +408,7 @@ def draw_paths(supernet):
 
 
 class ProductSwish(nn.Module):
-    """swish as a product, the way it was written before PyTorch had SiLU."""
+    """Swish as a product, as written before PyTorch had SiLU."""
 
     def forward(self, x):
         return x * torch.sigmoid(x)
@@ -444,7 +444,7 @@ def build(options, device):
 
 
 def compiled(function, options):
-    """Return the function, compiled if that was asked for."""
+    """Return the function, compiled if --compile is given."""
     return torch.compile(function) if options.compile else function
 
 
@@ -617,9 +617,9 @@ def parse_options(arguments=None):
 
 
 def measure_all(lines):
-    """Measure one command line a line (JSON lists of arguments) in this process; print one JSON line for each.
+    """Measure several command lines (one JSON list of arguments per line) in this process; print one JSON line for each.
 
-    Without TF32 in a line, none of them may have it: PyTorch's flags stay as they are set.
+    Command lines with and without TF32 must not be mixed, because PyTorch's flags are global.
     """
     for line in lines:
         try:

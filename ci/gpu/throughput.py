@@ -1,4 +1,4 @@
-"""Steps beside those of the original procedure in PyTorch, on one device, in turns."""
+"""Compare steps with those of the original procedure in PyTorch, on one device, alternately."""
 
 import json
 import re
@@ -9,10 +9,10 @@ from statistics import median
 
 from programs import Failed, Programs, Skipped
 
-# No setting is begun after this many seconds.
+# Start no further setting after this many seconds.
 LIMIT_S = 150
 
-# How a line of the example `throughput` begins, and what `reference.py` calls it.
+# Labels of the example `throughput`, and the corresponding kinds of `reference.py`.
 KINDS = {
     "training": "train",
     "evaluation": "test",
@@ -22,7 +22,7 @@ KINDS = {
 
 
 def beside_pytorch(programs: Programs) -> dict:
-    """Images a second of ours over those of PyTorch: each step waits for the device, and is followed by others."""
+    """Return images per second and their ratio to PyTorch, with a synchronization per step and pipelined."""
     began = time.monotonic()
     found: dict = {"settings": [], "left_out": []}
     for setting in settings(programs):
@@ -34,7 +34,7 @@ def beside_pytorch(programs: Programs) -> dict:
 
 
 def settings(programs: Programs) -> list[tuple[str, int, str, str, list[str]]]:
-    """Space, batch, our precision, PyTorch's precision, kinds."""
+    """Return space, batch size, our precision, PyTorch's precision, and kinds."""
     if not programs.is_cuda:
         return [("small", 8, "f32", "f32", ["train", "test"])]
     training, search = ["train", "test"], ["weight", "architecture"]
@@ -90,7 +90,7 @@ def measure_ours(programs: Programs, space: str, batch: int, precision: str, con
 
 
 def measure_pytorch(programs: Programs, lines: list[list[str]]) -> list[dict]:
-    """Measures several command lines of the reference in one process."""
+    """Measure several command lines of the reference in one process."""
     ended = subprocess.run(
         [sys.executable, str(programs.root / "ci/gpu/reference.py"), "-"],
         input="".join(json.dumps(line) + "\n" for line in lines),

@@ -1,4 +1,4 @@
-"""Networks of the original with weights and images from a formula (tests/golden/formula.rs), and the logits it computed."""
+"""Networks with weights and images from a formula (tests/golden/formula.rs), and the logits of the authors' code."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Compare the logits of exported networks in ONNX Runtime and PyTorch with ours and with those of the original."""
+"""Compare the logits of exported networks in ONNX Runtime and PyTorch with ours and with those of the authors' code."""
 
 import json
 
@@ -12,7 +12,7 @@ from torchvision import transforms
 import golden
 from programs import LOGITS, PIPELINE, run_json
 
-# Relative to the largest logit: the programs add in different orders.
+# Relative to the largest logit: the programs sum in different orders.
 TOLERANCE = 1e-4
 FORMATS = ["onnx", "torchscript"]
 BATCH_NORMS = {"kept": [], "folded": ["--fold"]}
@@ -27,7 +27,7 @@ def compare(report, folder, photos, _thumbnails):
 
 
 def original(report, folder, case):
-    """Compare with the logits that the original computed for images from the formula."""
+    """Compare with the logits of the authors' code for images from the formula."""
     half = case["n10_64_hash"]
     expected = np.array(half["f64"]["eval_logits_b2"])
     network = Exported(folder, case, expected.shape[1], half["salt"], resolution=64)
@@ -90,7 +90,7 @@ def pytorch(file):
 
 
 def prepared(file, steps):
-    """Prepare an image as the description beside an exported file says."""
+    """Prepare an image as specified by the description beside an exported file."""
     x = None
     for step in steps:
         match step["step"]:

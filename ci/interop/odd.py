@@ -86,7 +86,7 @@ def pngs():
     return files
 
 
-# First row and column, and step, of each pass of an interlaced PNG; one pass takes all.
+# First row and column, and step, of each pass of an interlaced PNG; a single pass covers all.
 ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
 ONE_PASS = [(0, 0, 1, 1)]
 

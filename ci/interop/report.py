@@ -13,7 +13,7 @@ class Report:
     def close(self, what, found, expected, tolerance):
         """Compare numbers that may differ by `tolerance` times the largest one, and print the difference."""
         difference = np.abs(found - expected).max() / np.abs(expected).max()
-        print(f"{what}: off by {difference:.1e} of the largest")
+        print(f"{what}: largest relative difference {difference:.1e}")
         self.count("logits", found.shape == expected.shape and difference <= tolerance, f"{what}: {difference:.1e}")
 
     def count(self, kind, passed, what):

@@ -1,8 +1,8 @@
-"""Makes PyTorch's CUDA build, the only one on PyPI, importable where NVIDIA's libraries are not installed.
+"""Make PyTorch's CUDA build, the only one on PyPI, importable without NVIDIA's libraries.
 
-`libtorch_python` and `libtorch_cuda` are linked with libraries of several gigabytes that nothing on a CPU calls. Each gets a
-stand-in that has the functions they look for, all of which abort. Its argument is the folder that holds the
-torch package; needs a C compiler and nm.
+`libtorch_python` and `libtorch_cuda` are linked with libraries of several gigabytes that are not used on a CPU. Each is replaced
+by a stub that defines the required functions, all of which abort. The argument is the folder that contains the torch
+package. Needs a C compiler and nm.
 """
 
 import subprocess
@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Soname, and what tells its functions among those that PyTorch looks for: the version of the symbol, or its prefix.
+# Soname, and how its functions are recognized among the undefined symbols of PyTorch: by symbol version or prefix.
 LIBRARIES = [
     ("libcudnn.so.9", "@libcudnn.so.9"),
     ("libcublas.so.13", "@libcublas.so.13"),
@@ -31,20 +31,20 @@ USERS = ["libtorch_cuda.so", "libtorch_python.so", "libtorch_nvshmem.so", "libc1
 def main():
     packages = Path(sys.argv[1])
     missing = undefined_symbols(packages / "torch/lib")
-    # Where the package's own search path leads.
+    # The package's own library search path.
     target = packages / "nvidia/cu13/lib"
     target.mkdir(parents=True, exist_ok=True)
     for soname, mark in LIBRARIES:
         if mark.startswith("@"):
             names = [symbol.split("@")[0] for symbol in missing if symbol.endswith(mark)]
         else:
-            # NCCL's profiling functions begin with a p.
+            # Names of NCCL's profiling functions start with a p.
             names = [symbol for symbol in missing if symbol.removeprefix("p").startswith(mark) and "@" not in symbol]
         build(target / soname, names, mark)
 
 
 def undefined_symbols(folder):
-    """Every symbol that PyTorch's libraries look for, with its version where it has one."""
+    """Return the undefined symbols of PyTorch's libraries, with their versions."""
     symbols = set()
     for library in USERS:
         text = subprocess.run(
@@ -55,10 +55,10 @@ def undefined_symbols(folder):
 
 
 def build(path, names, mark):
-    """A library of functions that say which of them was called, and abort."""
+    """Build a library of functions that print their name and abort."""
     lines = ["#include <stdio.h>", "#include <stdlib.h>"]
     for name in names:
-        lines.append(f'void {name}(void) {{ fputs("{path.name} is a stand-in: {name} was called\\n", stderr); abort(); }}')
+        lines.append(f'void {name}(void) {{ fputs("{path.name} is a stub: {name} was called\\n", stderr); abort(); }}')
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "stand_in.c")
         source.write_text("\n".join(lines) + "\n")

@@ -1,10 +1,10 @@
-"""Compares the networks that the pipeline finds with random networks of the same latency.
+"""Compare the networks found by the pipeline with random networks of the same latency.
 
-On real images, for several seeds: searches, selects and trains; trains random architectures of the same predicted
-latency with the same recipe, images and data order; and says between which of them the found networks stand. Every
-training is a stage of the pipeline, so that an interrupted or repeated run reuses what is there.
+On real images, for several seeds: search, select and train; train random architectures of the same predicted latency with the
+same recipe, images and data order; and compute the percentiles of the found networks among them. Every training is a stage of
+the pipeline, so an interrupted or repeated run reuses existing results.
 
-Prints a table, and writes everything as JSON to .quality/quality-PRESET.json. A goal that is missed is a verdict, not an error.
+Print a table, and write everything as JSON to .quality/quality-PRESET.json. A missed goal is a verdict, not an error.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pipeline import Pipeline
 SOURCE = Path(__file__).resolve().parents[2]
 ARCHIVES = ("cifar10-jpg.tar.xz", "cifar10-more-test.tar.xz")
 
-# How much is measured: what the README reports, or a part of it that takes about an hour.
+# Amount of work: everything that the README reports, or a part that takes about an hour.
 PRESETS = {
     "full": {"seeds": [0, 1, 2], "random": 60, "best": 5, "training_seeds": [0, 1, 2], "sets": []},
     "quick": {
@@ -42,17 +42,17 @@ PRESETS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="ci/quality", description=__doc__)
-    parser.add_argument("--preset", choices=PRESETS, default="full", help="how much is measured (full)")
+    parser.add_argument("--preset", choices=PRESETS, default="full", help="amount of work (default: full)")
     parser.add_argument("--images", type=Path, default=SOURCE.parent / "shared" / "data", metavar="FOLDER",
-                        help="holds cifar10-jpg.tar.xz and cifar10-more-test.tar.xz (../shared/data)")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="a latency table of the space; without it one is measured, once")
-    parser.add_argument("--work", type=Path, default=SOURCE / ".quality", metavar="FOLDER", help="keeps images and results (.quality)")
+                        help="folder with cifar10-jpg.tar.xz and cifar10-more-test.tar.xz (default: ../shared/data)")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="latency table of the space (default: measure one and keep it)")
+    parser.add_argument("--work", type=Path, default=SOURCE / ".quality", metavar="FOLDER", help="folder for images and results (default: .quality)")
     parser.add_argument("--program", type=Path, default=SOURCE / "target" / "debug" / "tfnas-pipeline", metavar="FILE",
-                        help="the program (target/debug/tfnas-pipeline)")
-    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="random networks that train side by side, one thread each (2)")
-    parser.add_argument("--random", type=int, metavar="N", help="random networks, instead of the preset's number")
-    parser.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="search seeds, instead of the preset's")
-    parser.add_argument("--skip-search-alone", action="store_true", help="leave out what the search finds without select")
+                        help="the program (default: target/debug/tfnas-pipeline)")
+    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="random networks that train in parallel, one thread each (default: 2)")
+    parser.add_argument("--random", type=int, metavar="N", help="number of random networks (default: that of the preset)")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="search seeds (default: those of the preset)")
+    parser.add_argument("--skip-search-alone", action="store_true", help="skip the search without select")
     arguments = parser.parse_args()
     preset = dict(PRESETS[arguments.preset])
     preset["random"] = arguments.random or preset["random"]
@@ -72,19 +72,19 @@ def main() -> int:
 
 
 def unpacked(archives: Path, images: Path) -> Path:
-    """The images of both archives: train/<class>, and the test images of both in test/<class>."""
+    """Unpack both archives: training images to train/<class>, the test images of both to test/<class>."""
     if (images / "ready").exists():
         return images
     missing = [name for name in ARCHIVES if not (archives / name).is_file()]
     if missing:
-        sys.exit(f"{', '.join(missing)}: not in {archives}\nhint: --images FOLDER names the folder that holds them")
+        sys.exit(f"{', '.join(missing)}: not in {archives}\nhint: set the folder with --images FOLDER")
     for name in ARCHIVES:
         with tarfile.open(archives / name) as archive:
             for member in archive:
                 if not member.isfile():
                     continue
                 *_, part, label, file = Path(member.name).parts
-                # The further test images have names that the others use too.
+                # Prefixed, because the additional test images reuse file names.
                 target = images / ("train" if part == "train" else "test") / label / (file if part in ("train", "test") else f"more-{file}")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(archive.extractfile(member).read())
@@ -93,22 +93,22 @@ def unpacked(archives: Path, images: Path) -> Path:
 
 
 def measure(pipeline: Pipeline, preset: dict, search_alone: bool) -> dict:
-    """Everything that is reported."""
+    """Measure everything and return the report."""
     target_ms = pipeline.target_ms()
     first, *others = preset["training_seeds"]
     found, alone = [], []
     for seed in preset["seeds"]:
-        print(f"search, select and train with seed {seed}", file=sys.stderr)
+        print(f"running search, select and train with seed {seed}", file=sys.stderr)
         found.append({"seed": seed, **pipeline.search(seed, [])})
     networks = [network["config"] for network in found]
     if search_alone:
         for seed in preset["seeds"]:
-            print(f"the search alone with seed {seed}", file=sys.stderr)
+            print(f"running the search without select with seed {seed}", file=sys.stderr)
             alone.append({"seed": seed, **pipeline.search(seed, ["select.candidates=0"])})
-    print(f"{preset['random']} random networks of {target_ms:.3f} ms", file=sys.stderr)
+    print(f"training {preset['random']} random networks of {target_ms:.3f} ms", file=sys.stderr)
     drawn = pipeline.draw(preset["random"], target_ms)
     random = pipeline.train_all(drawn, first)
-    # The same recipe, images, data order and initial seed as the random networks.
+    # Same recipe, images, data order and initial seed as for the random networks.
     for group in (found, alone):
         for network, result in zip(group, pipeline.train_all([network["config"] for network in group], first)):
             network["test"] = result
@@ -133,7 +133,7 @@ def measure(pipeline: Pipeline, preset: dict, search_alone: bool) -> dict:
 
 
 def as_table(report: dict) -> str:
-    """The table of the README, in Markdown."""
+    """Format the table of the README, in Markdown."""
     random = report["random"]
     top1 = [100 * result["top1"] for result in random]
     loss = [result["loss"] for result in random]

@@ -1,4 +1,4 @@
-"""Runs the pipeline, and reads what it made."""
+"""Run the pipeline and read its results."""
 
 import json
 import shutil
@@ -7,14 +7,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-# Of the range that the table can reach.
+# Fraction of the range that the table can reach.
 TARGET = "40%"
-# Random networks take at most this much less than the target.
+# Random networks are at most this fraction below the target.
 TOLERANCE = 0.01
 
 
 class Pipeline:
-    """The built pipeline on one set of images, with one latency table and one store."""
+    """The pipeline on one set of images, with one latency table and one store."""
 
     def __init__(self, source: Path, program: Path, work: Path, images: Path, sets: list[str], jobs: int) -> None:
         self.source = source
@@ -31,7 +31,7 @@ class Pipeline:
         ]
 
     def use_table(self, table: Path | None) -> None:
-        """Takes this table, or the one that an earlier call has measured, or measures one."""
+        """Use the given table, or the one measured by an earlier call, or measure one."""
         kept = self.work / "latency.table"
         if table is not None:
             shutil.copyfile(table, kept)
@@ -41,17 +41,17 @@ class Pipeline:
         self.sets.append(f"lookup.import={kept}")
 
     def target_ms(self) -> float:
-        """The target in milliseconds of the table."""
+        """Return the target latency in milliseconds."""
         found = json.loads(self.run("table", "range", str(self.work / "latency.table"), "--space", "cifar", "--json"))
         share = float(TARGET.rstrip("%")) / 100
         return found["min_ms"] + share * (found["max_ms"] - found["min_ms"])
 
     def counts(self) -> dict:
-        """The number of training and test images."""
+        """Return the number of training and test images."""
         return {part: sum(1 for _ in (self.images / part).glob("*/*")) for part in ("train", "test")}
 
     def search(self, seed: int, sets: list[str]) -> dict:
-        """Searches, and selects unless `sets` says otherwise; the network, its latency, and what each stage took."""
+        """Search, and select unless disabled in `sets`; return the network, its latency, and the time of each stage."""
         sets = [f"seed={seed}", *sets]
         self.run("run", "parse", sets=sets)
         architecture = json.loads(self.output("parse", "architecture.json", sets).read_text())
@@ -78,7 +78,7 @@ class Pipeline:
         return found
 
     def draw(self, count: int, target_ms: float) -> list[str]:
-        """Random architectures that take at most the target."""
+        """Draw random architectures whose predicted latency is at most the target."""
         folder = self.work / "random"
         classes = sum(1 for path in (self.images / "train").iterdir() if path.is_dir())
         self.run(
@@ -89,7 +89,7 @@ class Pipeline:
         return [str(folder / f"random-{index}.config") for index in range(count)]
 
     def train_all(self, configs: list[str], seed: int) -> list[dict]:
-        """Trains and tests networks with a training seed, several side by side; top-1 and loss on the test images."""
+        """Train and test networks in parallel with a training seed; return top-1 and loss on the test images."""
 
         def train(config: str) -> dict:
             sets = [f"seed={seed}", "threads=1", f"train.from={Path(config).resolve()}"]
@@ -101,20 +101,20 @@ class Pipeline:
             return list(pool.map(train, configs))
 
     def status(self, sets: list[str]) -> list[dict]:
-        """The stages of a configuration, with how long each took."""
+        """Return the stages of a configuration with their run times."""
         stages = json.loads(self.run("status", "--json", sets=sets))["stages"]
         for stage in stages:
             stage["seconds"] = stage["took_s"] or 0.0
         return stages
 
     def output(self, stage: str, name: str, sets: list[str]) -> Path:
-        """The file of an output."""
+        """Return the path of an output."""
         status = json.loads(self.run("status", stage, "--json", sets=sets))["stages"]
         outputs = next(entry["outputs"] for entry in status if entry["id"] == stage)
         return Path(next(output["path"] for output in outputs if output["name"] == name))
 
     def run(self, *arguments: str, sets: list[str] | None = None) -> str:
-        """Runs the program; what it prints on standard output."""
+        """Run the program; return its standard output."""
         command = [str(self.program), *arguments]
         if arguments[0] in ("run", "status"):
             command += ["--config", str(self.source / "configs" / "cifar10.yaml"), "--store", str(self.work / "store")]

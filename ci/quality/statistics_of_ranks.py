@@ -1,4 +1,4 @@
-"""Where a network stands among random ones."""
+"""Percentiles of a network among random ones."""
 
 import random
 import statistics
@@ -7,8 +7,8 @@ RESAMPLES = 2000
 
 
 def percentiles(network: dict, others: list[dict]) -> dict:
-    """The share of random networks that are worse, in percent: by test loss and by top-1; counted, and by a normal distribution
-    fitted to them, with a bootstrap interval of 95 %."""
+    """Return the percentage of random networks that are worse, by test loss and by top-1: counted, and from a fitted normal
+    distribution with a 95 % bootstrap interval."""
     return {
         "loss": of(-network["loss"], [-other["loss"] for other in others]),
         "top1": of(network["top1"], [other["top1"] for other in others]),
@@ -16,7 +16,7 @@ def percentiles(network: dict, others: list[dict]) -> dict:
 
 
 def of(value: float, others: list[float]) -> dict:
-    """Larger is better."""
+    """Return the percentiles of a value for which larger is better."""
     worse = sum(1.0 if other < value else 0.5 if other == value else 0.0 for other in others)
     generator = random.Random(0)
     resampled = sorted(fitted(value, generator.choices(others, k=len(others))) for _ in range(RESAMPLES))
@@ -25,7 +25,7 @@ def of(value: float, others: list[float]) -> dict:
 
 
 def fitted(value: float, others: list[float]) -> float:
-    """The percentile in a normal distribution with the mean and standard deviation of the others."""
+    """Return the percentile in a normal distribution with the mean and standard deviation of the others."""
     deviation = statistics.stdev(others)
     if deviation == 0:
         return 50.0
@@ -33,5 +33,5 @@ def fitted(value: float, others: list[float]) -> float:
 
 
 def spread(values: list[float]) -> str:
-    """Mean, standard deviation and range."""
+    """Format mean, standard deviation and range."""
     return f"{statistics.mean(values):.3f} (sd {statistics.stdev(values):.3f}, {min(values):.3f} to {max(values):.3f})"

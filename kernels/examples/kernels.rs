@@ -1,15 +1,16 @@
-//! Times of the fused kernels and of libtorch's operations that they replace, side by side.
+//! Times the fused kernels and the libtorch operations that they replace.
 //!
-//! `cargo run --workspace --example kernels -- [BATCH] [THREADS] [SIZE]...`; without arguments: 16 2 224. SIZE is the side of the
-//! images; the feature maps are those of a network of the published space at that size. Medians of calls in turns, in milliseconds;
-//! `forward` and `backward` (of all inputs, with a multiplication), and how many times faster the kernel is.
+//! `cargo run --workspace --example kernels -- [BATCH] [THREADS] [SIZE]...`. Defaults: 16 2 224. SIZE is the side of
+//! the images; the feature maps are those of a network of the published space at that size. Prints medians of
+//! alternating calls in milliseconds for `forward` and `backward` (of all inputs, including a multiplication), and the
+//! speedup of the kernel.
 
 use std::time::Instant;
 
 use tch::{Device, Kind, Tensor};
 use tfnas_kernels::{Activation, BatchNorm, batch_norm, depthwise};
 
-/// Channels, the factor by which the map is smaller than the image, kernel and stride of the depthwise convolution.
+/// Channels, ratio of the image size to the map size, kernel and stride of the depthwise convolution.
 const LAYERS: [(i64, i64, i64, i64); 10] = [
     (32, 2, 3, 1),
     (40, 2, 3, 2),
@@ -56,18 +57,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     Activation::Silu => normalized.silu(),
                 }
             };
-            let fused = || batch_norm(&x, &norm).expect("a feature map in channels-last order");
+            let fused = || batch_norm(&x, &norm).expect("x is a channels-last feature map");
             report(&format!("norm {activation:?} {shape:?}"), &[&x, &weight, &bias], composed, fused);
         }
         let weight = Tensor::randn([channels, 1, kernel, kernel], (Kind::Float, Device::Cpu)).set_requires_grad(true);
         let composed = || x.conv2d(&weight, None::<&Tensor>, [stride; 2], [kernel / 2; 2], [1, 1], channels);
-        let fused = || depthwise(&x, &weight, stride).expect("a feature map in channels-last order");
+        let fused = || depthwise(&x, &weight, stride).expect("x is a channels-last feature map");
         report(&format!("depthwise {kernel} / {stride} {shape:?}"), &[&x, &weight], composed, fused);
     }
     Ok(())
 }
 
-/// Times both in turns and prints the medians.
+/// Times both alternately and prints the medians.
 fn report(name: &str, inputs: &[&Tensor], composed: impl Fn() -> Tensor, fused: impl Fn() -> Tensor) {
     const REPEATS: usize = 7;
     let mut times: [Vec<f64>; 4] = Default::default();

@@ -28,7 +28,7 @@ inline __m256i first_lanes(int64_t count) {
 }
 
 inline Floats load(const float* p) { return {_mm256_loadu_ps(p)}; }
-// The first `count` lanes, zeros in the others.
+// Loads the first `count` lanes; the others are zero.
 inline Floats load(const float* p, int64_t count) { return {_mm256_maskload_ps(p, first_lanes(count))}; }
 inline void store(float* p, Floats a) { _mm256_storeu_ps(p, a.v); }
 inline void store(float* p, Floats a, int64_t count) { _mm256_maskstore_ps(p, first_lanes(count), a.v); }
@@ -39,13 +39,13 @@ inline Floats operator*(Floats a, Floats b) { return {_mm256_mul_ps(a.v, b.v)}; 
 inline Floats operator/(Floats a, Floats b) { return {_mm256_div_ps(a.v, b.v)}; }
 // a * b + c, rounded once.
 inline Floats fused(Floats a, Floats b, Floats c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
-// Where `a` is not a number, so is the result of these two.
+// Both return NaN if `a` is NaN.
 inline Floats at_least(Floats a, Floats bound) { return {_mm256_max_ps(bound.v, a.v)}; }
 inline Floats at_most(Floats a, Floats bound) { return {_mm256_min_ps(bound.v, a.v)}; }
 inline Floats round_to_even(Floats a) {
   return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }
-// 2^a for whole numbers of [-126, 127].
+// 2^a for integers in [-126, 127].
 inline Floats power_of_two(Floats a) {
   const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(a.v), _mm256_set1_epi32(127));
   return {_mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23))};

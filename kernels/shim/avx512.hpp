@@ -24,7 +24,7 @@ struct Mask {
 };
 
 inline Floats load(const float* p) { return {_mm512_loadu_ps(p)}; }
-// The first `count` lanes, zeros in the others.
+// Loads the first `count` lanes; the others are zero.
 inline Floats load(const float* p, int64_t count) {
   return {_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1u), p)};
 }
@@ -39,13 +39,13 @@ inline Floats operator*(Floats a, Floats b) { return {_mm512_mul_ps(a.v, b.v)}; 
 inline Floats operator/(Floats a, Floats b) { return {_mm512_div_ps(a.v, b.v)}; }
 // a * b + c, rounded once.
 inline Floats fused(Floats a, Floats b, Floats c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
-// Where `a` is not a number, so is the result of these two.
+// Both return NaN if `a` is NaN.
 inline Floats at_least(Floats a, Floats bound) { return {_mm512_max_ps(bound.v, a.v)}; }
 inline Floats at_most(Floats a, Floats bound) { return {_mm512_min_ps(bound.v, a.v)}; }
 inline Floats round_to_even(Floats a) {
   return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }
-// 2^a for whole numbers of [-126, 127].
+// 2^a for integers in [-126, 127].
 inline Floats power_of_two(Floats a) {
   const __m512i exponent = _mm512_add_epi32(_mm512_cvtps_epi32(a.v), _mm512_set1_epi32(127));
   return {_mm512_castsi512_ps(_mm512_slli_epi32(exponent, 23))};

@@ -1,4 +1,4 @@
-// Batch norm with the batch's statistics, an activation, and a shortcut that is added.
+// Batch norm with batch statistics, followed by an activation and a residual connection.
 
 #pragma once
 
@@ -10,7 +10,8 @@
 
 #include "feature_map.hpp"
 
-// How the rows of a feature map (its pixels) are divided: by its shape alone, so that sums are the same with any number of threads.
+// Divides the rows (pixels) of a feature map into chunks by its shape only, so that sums do not depend on the number of
+// threads.
 struct RowChunks {
   int64_t rows, channels, chunk_rows, count;
 
@@ -32,7 +33,7 @@ struct RowChunks {
     });
   }
 
-  // The last ones first: they may still be in a cache after a pass over all.
+  // Calls the body for the last chunks first, because they may still be in a cache after a forward pass.
   template <class Body>
   void backward(const Body& body) const {
     at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
@@ -42,8 +43,8 @@ struct RowChunks {
     });
   }
 
-  // Two sums for each channel, by `body(first row, row after the last, sums, other sums)`, which adds to them. They are added
-  // chunk by chunk.
+  // Computes two sums per channel; `body(first row, row after the last, sums, other sums)` adds to them. Chunks are
+  // added in order.
   template <class Body>
   std::pair<std::vector<double>, std::vector<double>> sums(const Body& body) const {
     const auto width = padded(channels);
@@ -72,8 +73,8 @@ struct NormSettings {
 
 // y = activation((x - mean) / sqrt(variance + epsilon) * weight + bias) * keep + shortcut.
 //
-// For the backward pass only x, the statistics and the parameters are saved: it computes the normalized values and the activation
-// again.
+// Only x, the statistics and the parameters are saved; the backward pass recomputes the normalized values and the
+// activation.
 struct FusedBatchNorm : torch::autograd::Function<FusedBatchNorm> {
   using Optional = std::optional<at::Tensor>;
 
@@ -99,7 +100,7 @@ struct FusedBatchNorm : torch::autograd::Function<FusedBatchNorm> {
     const RowChunks chunks(x);
     const auto channels = chunks.channels;
     const float* data = x.const_data_ptr<float>();
-    // Sums are of differences to the first pixel, so that a large mean costs no digits.
+    // Sums are computed relative to the first pixel, so that a large mean does not cost precision.
     const auto [sum, square] = chunks.sums([&](int64_t begin, int64_t end, double* sum, double* square) {
       kernels.moments(data + begin * channels, end - begin, channels, data, sum, square);
     });
@@ -112,7 +113,7 @@ struct FusedBatchNorm : torch::autograd::Function<FusedBatchNorm> {
     const auto count = static_cast<double>(chunks.rows);
     for (int64_t c = 0; c < channels; ++c) {
       const double offset = sum[c] / count;
-      // In this order of arguments, what is not a number stays so.
+      // This order of arguments preserves NaN.
       const double deviation = std::max(square[c] - sum[c] * offset, 0.0);
       const double batch_mean = data[c] + offset;
       mean_data[c] = static_cast<float>(batch_mean);
@@ -147,7 +148,7 @@ struct FusedBatchNorm : torch::autograd::Function<FusedBatchNorm> {
     const auto weight = optional(saved[1]), bias = optional(saved[2]), keep = optional(saved[3]);
     const auto activation = static_cast<tfnas::Activation>(context->saved_data["activation"].toInt());
     const bool has_shortcut = context->saved_data["has_shortcut"].toBool();
-    // The edges are those of the tensors that there are, in order.
+    // Edges exist only for the defined tensors, in order.
     size_t edge = 0;
     const auto is_needed = [&](bool exists) { return exists && context->needs_input_grad(edge++); };
     const bool needs_x = is_needed(true), needs_weight = is_needed(weight.has_value());
@@ -208,7 +209,7 @@ struct FusedBatchNorm : torch::autograd::Function<FusedBatchNorm> {
     return tensor.has_value() ? tensor->mutable_data_ptr<float>() : nullptr;
   }
 
-  // z = (x - mean) * scale + bias, by channel.
+  // z = (x - mean) * scale + bias, per channel.
   struct Coefficients {
     const at::Tensor& mean;
     std::vector<float> scale, bias;
@@ -238,7 +239,7 @@ struct FusedBatchNorm : torch::autograd::Function<FusedBatchNorm> {
   };
 };
 
-// Moves the running statistics, if there are any.
+// Updates the running statistics, if given.
 inline at::Tensor fused_batch_norm(
     const at::Tensor& x, const std::optional<at::Tensor>& weight, const std::optional<at::Tensor>& bias,
     const std::optional<at::Tensor>& shortcut, const std::optional<at::Tensor>& keep,
@@ -258,7 +259,7 @@ inline at::Tensor fused_batch_norm(
     TORCH_CHECK(
         shortcut.has_value() && keep->device().is_cpu() && keep->scalar_type() == at::kFloat &&
             keep->numel() == x.size(0) && keep->is_contiguous() && !keep->requires_grad(),
-        "keep must be a contiguous f32 number for each sample, without gradient, on the CPU, beside a shortcut");
+        "keep must be contiguous f32, one value per sample, without gradient, on the CPU, and requires a shortcut");
   }
   for (const auto& running : {running_mean, running_variance}) {
     if (running.has_value()) {

@@ -1,4 +1,4 @@
-// Vectors of channels, the last of which may be partial; and activations of vectors.
+// Iterates over vectors of channels, the last of which may be partial; activations of vectors.
 
 #pragma once
 
@@ -10,7 +10,7 @@ using tfnas::Activation;
 
 // A vector of `kLanes` channels.
 struct Whole {};
-// The first `count` lanes of one.
+// The first `count` lanes of a vector.
 struct Part {
   int64_t count;
 };
@@ -32,8 +32,8 @@ inline void for_columns(int64_t channels, const Body& body) {
   }
 }
 
-// Asks for the memory of some vectors ahead of its use. The processor itself only foresees reading in the order of memory, while a group
-// of rows or pixels is read vector by vector of its channels.
+// Prefetches some vectors. The hardware prefetcher detects only sequential access, but a group of rows or pixels is
+// read vector by vector of its channels.
 template <int64_t kVectors>
 inline void prefetch(const float* p) {
   constexpr int64_t line = 16;
@@ -50,11 +50,11 @@ inline void add_to(double* sums, Floats a) {
   store(sums + half, load(sums + half) + high(a));
 }
 
-// e^a, with an error below two units in the last place; of less than -87 as of -87, of more than 88 as of 88.
+// e^a, with an error below two units in the last place; `a` is clamped to [-87, 88].
 [[gnu::always_inline]] inline Floats exponential(Floats a) {
   a = at_most(at_least(a, all(-87.0f)), all(88.0f));
   const Floats power = round_to_even(a * all(1.44269504088896341f));
-  // ln 2 in two parts, the first of which times a power is exact.
+  // ln 2 split in two parts, so that the product of the first with a power is exact.
   Floats r = fused(power, all(-0.693359375f), a);
   r = fused(power, all(2.12194440e-4f), r);
   Floats p = all(1.9875691500e-4f);
@@ -80,7 +80,7 @@ inline Floats activate(Floats z) {
   }
 }
 
-// The gradient of z for one of its activation.
+// The gradient of z, given the gradient of the activation's output.
 template <Activation kActivation>
 inline Floats activation_gradient(Floats z, Floats dy) {
   if constexpr (kActivation == Activation::kRelu) {

@@ -1,4 +1,5 @@
-// Depthwise convolutions of rows of pixels, all channels of some pixels after another: in the order of memory.
+// Depthwise convolutions over rows of pixels. All channels of a few pixels are computed before the next pixels, in
+// memory order.
 
 #pragma once
 
@@ -9,25 +10,25 @@ namespace {
 using tfnas::DepthwisePass;
 using tfnas::DepthwiseWeightPass;
 
-// What is the same for all tiles of a row of the output. Pixels of the input lie `kStep` apart in a plane with zeros elsewhere.
+// Properties shared by all tiles of an output row. Input pixels are `kStep` apart, with zeros in between.
 //
-// A tile is `kColumns` columns of the output; the pixels that it reads are held in registers.
+// A tile is `kColumns` output columns; the pixels that it reads are held in registers.
 template <int64_t kKernel, int64_t kStride, int64_t kStep, int64_t kColumns>
 struct Tile {
   static constexpr int64_t kPadding = kKernel / 2;
   static constexpr int64_t kWindow = (kColumns - 1) * kStride + kKernel;
   static_assert(kStep == 1 || (kStride == 1 && kColumns % 2 == 0), "tiles start at an even column where every second one is zero");
 
-  // Whether column `j` of the window, of a tile that starts at an even column, is between pixels of the input.
+  // Whether window column `j` of a tile that starts at an even column is a zero between input pixels.
   static constexpr bool is_gap(int64_t j) { return kStep == 2 && (j + kPadding) % 2 != 0; }
 
-  // Position in the input of what row `top` of the kernel meets in a row of the output, or -1.
+  // Index of the input row that row `top` of the kernel covers for an output row, or -1.
   static int64_t input_row(int64_t row, int64_t top, int64_t height) {
     const int64_t spread = row * kStride + top - kPadding;
     return spread < 0 || spread % kStep != 0 || spread / kStep >= height ? -1 : spread / kStep;
   }
 
-  // Reads the window of a tile from a row of the input. Only with `kEdge` may columns lie outside.
+  // Reads the window of a tile from an input row. Columns may be outside only with `kEdge`.
   template <bool kEdge, class Part>
   static inline void read(const float* row, int64_t width, int64_t pixel, int64_t first, Part part, Floats (&window)[kWindow]) {
     const int64_t left = first * kStride - kPadding;
@@ -40,14 +41,14 @@ struct Tile {
     }
   }
 
-  // Whether a tile lies inside, and so do all columns of its window.
+  // Whether a tile and all columns of its window are inside.
   static bool is_inside(int64_t first, int64_t columns, int64_t width) {
     const int64_t left = first * kStride - kPadding, last = left + kWindow - 1;
     return left >= 0 && last / kStep < width && first + kColumns <= columns;
   }
 };
 
-// Not inlined: it would be so into every kind of tile.
+// Not inlined, to avoid a copy in every kind of tile.
 [[gnu::noinline]] void activate_all(Activation activation, Floats* values, int64_t count) {
   with_activation(activation, [&]<Activation kActivation>() {
 #pragma GCC unroll 4
@@ -105,7 +106,7 @@ void depthwise_as(const DepthwisePass& pass, int64_t begin, int64_t end) {
     const int64_t sample = index / pass.out_height, row = index % pass.out_height;
     const float* in = pass.in + sample * pass.in_height * pass.in_width * pass.channels;
     float* out = pass.out + index * pass.out_width * pass.channels;
-    // What the next row of the output reads first. Rows before the input's end and after it are asked for in vain.
+    // Start of the input rows that the next output row reads first. Prefetching beyond the input is harmless.
     const float* next = in + ((row + 1) * kStride + kKernel / 2) / kStep * pass.in_width * pass.channels;
     for (int64_t first = 0; first < pass.out_width; first += kColumns) {
       const bool is_inside = Shape::is_inside(first, pass.out_width, pass.in_width);
@@ -124,7 +125,7 @@ void depthwise_as(const DepthwisePass& pass, int64_t begin, int64_t end) {
   }
 }
 
-// Calls `body(Columns<n>)` with the number of columns of a tile, one of those given, with which a row takes the least time.
+// Calls `body(Columns<n>)` with the number of columns per tile that minimizes the time of a row.
 template <int64_t kColumns>
 struct Columns {
   static constexpr int64_t count = kColumns;
@@ -132,7 +133,7 @@ struct Columns {
 
 template <int64_t kFirst, int64_t... kOthers, class Body>
 inline void with_columns(int64_t columns, const Body& body) {
-  // A tile costs as much as one and a half columns more than it has.
+  // The cost of a tile is its number of columns plus one and a half.
   const auto cost = [&](int64_t tile) { return (columns + tile - 1) / tile * (2 * tile + 3); };
   int64_t best = kFirst;
   ((best = cost(kOthers) < cost(best) ? kOthers : best), ...);
@@ -203,7 +204,7 @@ inline void weight_tile(
 template <int64_t kKernel, int64_t kStride, int64_t kColumns>
 void depthwise_weight_as(
     const DepthwiseWeightPass& pass, int64_t sample, int64_t first_channel, int64_t channels, float* scratch, double* sums) {
-  // So many products at most are added in f32, or those of one row, before their sum is added in f64.
+  // Up to this many products, or those of one row, are added in f32 before their sum is added in f64.
   constexpr int64_t products = 128;
   using Shape = Tile<kKernel, kStride, 1, kColumns>;
   const int64_t taps = kKernel * kKernel;

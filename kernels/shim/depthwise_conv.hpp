@@ -10,7 +10,7 @@
 
 #include "feature_map.hpp"
 
-// Sizes of a depthwise convolution with padding of half the kernel, which is odd.
+// Sizes of a depthwise convolution with an odd kernel and padding of half the kernel size.
 struct DepthwiseShape {
   int64_t samples, channels, height, width, kernel, stride, out_height, out_width;
 
@@ -21,7 +21,8 @@ struct DepthwiseShape {
   int64_t taps() const { return kernel * kernel; }
 };
 
-// Weights [C, 1, k, k] as [vector of channels][tap][lane], zeros in lanes without channel; taps in reverse for the backward pass.
+// Weights [C, 1, k, k] rearranged to [vector of channels][tap][lane], with zeros in unused lanes; taps are reversed for
+// the backward pass.
 inline std::vector<float> weights_by_vector(const at::Tensor& weight, int64_t lanes, bool reversed) {
   const int64_t channels = weight.size(0), taps = weight.size(2) * weight.size(3);
   const auto contiguous = weight.contiguous();
@@ -36,7 +37,7 @@ inline std::vector<float> weights_by_vector(const at::Tensor& weight, int64_t la
   return vectors;
 }
 
-// Runs a pass in parts of some rows of the output.
+// Runs a pass in parallel over groups of output rows.
 inline void run_depthwise(const tfnas::Kernels& kernels, const tfnas::DepthwisePass& pass, int64_t samples) {
   const int64_t row_products = pass.out_width * pass.channels * pass.kernel * pass.kernel;
   const int64_t grain = std::max<int64_t>(1, 500000 / row_products);
@@ -71,7 +72,8 @@ inline at::Tensor depthwise_forward(
   return y;
 }
 
-// The gradient of x is a convolution of stride 1 of the gradient of the output, its pixels `stride` apart, with the reversed kernel.
+// The gradient of x is a stride-1 convolution of the output gradient, its pixels `stride` apart, with the reversed
+// kernel.
 inline at::Tensor depthwise_input_gradient(
     const at::Tensor& dy, const at::Tensor& weight, const DepthwiseShape& shape) {
   const auto& kernels = needed_kernels();
@@ -94,11 +96,12 @@ inline at::Tensor depthwise_input_gradient(
   return dx;
 }
 
-// Samples are divided into groups and channels into blocks by the shape alone; products are added sample by sample, groups in order.
+// Samples are divided into groups and channels into blocks by the shape only; products are added sample by sample, and
+// groups in order.
 inline at::Tensor depthwise_weight_gradient(
     const at::Tensor& x, const at::Tensor& dy, const at::Tensor& weight, const DepthwiseShape& shape) {
   const auto& kernels = needed_kernels();
-  // Sums of so many channels fit into a second-level cache, and their part of a pixel is read as a whole.
+  // The sums of this many channels fit into the L2 cache, and their part of a pixel is read as a whole.
   constexpr int64_t block_channels = 256, wanted_tasks = 32;
   const int64_t lanes = kernels.lanes, taps = shape.taps();
   const int64_t blocks = (shape.channels + block_channels - 1) / block_channels;
@@ -115,7 +118,7 @@ inline at::Tensor depthwise_weight_gradient(
   pass.x = x.const_data_ptr<float>();
   pass.dy = dy.const_data_ptr<float>();
 
-  // By group, in the order of the weights.
+  // Sums per group, in the order of the weights.
   const int64_t width = padded(shape.channels) * taps;
   std::vector<double> sums(static_cast<size_t>(groups * width));
   at::parallel_for(0, groups * blocks, 1, [&](int64_t begin, int64_t end) {
@@ -173,7 +176,7 @@ struct FusedDepthwise : torch::autograd::Function<FusedDepthwise> {
   }
 };
 
-// The activation is of a convolution without gradients alone; so is the bias.
+// Bias and activation are supported only without gradients.
 inline at::Tensor fused_depthwise(
     const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias, int64_t stride,
     tfnas::Activation activation) {

@@ -1,4 +1,4 @@
-// What the kernels take: f32 feature maps on the CPU, channels-last.
+// The inputs that the kernels support: f32 feature maps on the CPU in channels-last order.
 
 #pragma once
 
@@ -14,12 +14,12 @@ inline bool is_feature_map(const at::Tensor& x) {
       x.numel() > 0 && !x.is_conj() && !x.is_neg() && x.is_contiguous(at::MemoryFormat::ChannelsLast);
 }
 
-// Another tensor of the shape of one: a gradient of libtorch, or a second operand.
+// Converts another tensor of the same shape, such as a gradient, to channels-last order.
 inline at::Tensor as_feature_map(const at::Tensor& x) { return x.contiguous(at::MemoryFormat::ChannelsLast); }
 
 inline const tfnas::Kernels& needed_kernels() {
   const auto* found = kernels();
-  TORCH_CHECK(found != nullptr, "the processor has no instruction set that the kernels are compiled for");
+  TORCH_CHECK(found != nullptr, "the processor supports none of the instruction sets that the kernels are compiled for");
   return *found;
 }
 
@@ -32,12 +32,12 @@ inline const float* data_or_null(const std::optional<at::Tensor>& tensor) {
   return tensor.has_value() ? tensor->const_data_ptr<float>() : nullptr;
 }
 
-// An undefined tensor is none.
+// Converts an undefined tensor to nullopt.
 inline std::optional<at::Tensor> optional(at::Tensor* tensor) {
   return tensor == nullptr ? std::nullopt : std::optional<at::Tensor>(*tensor);
 }
 
-// A vector of one f32 number for each channel.
+// Checks a vector with one f32 value per channel.
 inline void check_by_channel(const std::optional<at::Tensor>& values, const at::Tensor& x, const char* name) {
   if (values.has_value()) {
     TORCH_CHECK(
@@ -47,5 +47,5 @@ inline void check_by_channel(const std::optional<at::Tensor>& values, const at::
   }
 }
 
-// Channels, rounded up so that a vector of any instruction set fits.
+// Number of channels, rounded up to the vector size of any instruction set.
 inline int64_t padded(int64_t channels) { return (channels + 15) / 16 * 16; }

@@ -1,7 +1,7 @@
-// What every function of the shim has in common: no exception leaves it.
+// Converts exceptions to return values: no exception leaves a function of the shim.
 //
-// Each returns whether it is done. If not, `*message` is a text that the caller frees with `tfnas_kernels_free`, or null if there was
-// no memory for it, and nothing has been written to the other out parameters.
+// Each function returns whether it succeeded. If not, `*message` is a string that the caller frees with
+// `tfnas_kernels_free`, or null if it could not be allocated, and the other out parameters have not been written.
 
 #pragma once
 
@@ -20,7 +20,7 @@ bool guarded(char** message, const Body& body) noexcept {
   } catch (const std::exception& error) {
     *message = strdup(error.what());
   } catch (...) {
-    *message = strdup("an exception that is no std::exception");
+    *message = strdup("an exception that is not a std::exception");
   }
   return false;
 }

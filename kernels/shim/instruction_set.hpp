@@ -1,4 +1,4 @@
-// Which of the compiled kernels run.
+// Selects the compiled kernels to run.
 
 #pragma once
 
@@ -6,10 +6,10 @@
 
 #include "kernels.hpp"
 
-// As in `src/instruction_set.rs`.
+// Same values as in `src/instruction_set.rs`.
 enum class InstructionSet : int { kNone = 0, kAvx2 = 1, kAvx512 = 2 };
 
-// The kernels of an instruction set that this processor has; else null.
+// Returns the kernels of an instruction set, or null if this processor does not support it.
 inline const tfnas::Kernels* find_kernels(InstructionSet set) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
@@ -31,11 +31,11 @@ inline const tfnas::Kernels* find_kernels(InstructionSet set) {
 #endif
 }
 
-struct Chosen {
+struct SelectedKernels {
   std::atomic<InstructionSet> set;
   std::atomic<const tfnas::Kernels*> kernels;
 
-  Chosen() {
+  SelectedKernels() {
     for (const auto candidate : {InstructionSet::kAvx512, InstructionSet::kAvx2}) {
       if (const auto* found = find_kernels(candidate)) {
         set = candidate;
@@ -48,10 +48,10 @@ struct Chosen {
   }
 };
 
-inline Chosen& chosen() {
-  static Chosen value;
+inline SelectedKernels& selected_kernels() {
+  static SelectedKernels value;
   return value;
 }
 
-// The kernels that run, or null.
-inline const tfnas::Kernels* kernels() { return chosen().kernels.load(std::memory_order_acquire); }
+// The selected kernels, or null.
+inline const tfnas::Kernels* kernels() { return selected_kernels().kernels.load(std::memory_order_acquire); }

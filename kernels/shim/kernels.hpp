@@ -1,7 +1,7 @@
-// The loops over memory, compiled once for each instruction set.
+// The inner loops, compiled once for each instruction set.
 //
-// This header, and what is compiled for an instruction set, includes nothing of torch or of the standard library but integer types:
-// an inline function compiled for a newer processor could otherwise be the one that the linker keeps for all.
+// This header, and everything compiled for an instruction set, includes only integer types of the standard library and
+// nothing of torch: otherwise the linker could keep an inline function compiled for a newer processor for all callers.
 
 #pragma once
 
@@ -9,51 +9,52 @@
 
 namespace tfnas {
 
-// As in `src/activation.rs`.
+// Same values as in `src/activation.rs`.
 enum class Activation : int { kNone = 0, kRelu = 1, kSilu = 2 };
 
 // Feature maps in channels-last order are matrices: a row is a pixel, a column a channel.
 struct NormPass {
   int64_t channels;
-  // Rows of one sample, for `keep`.
+  // Rows per sample, for `keep`.
   int64_t sample_rows;
   Activation activation;
-  // What is normalized.
+  // The input.
   const float* x;
   // Gradient of the output, for the backward pass.
   const float* dy;
-  // What is added to the output, or null; as large as x.
+  // Added to the output, or null; has the size of x.
   const float* residual;
-  // A factor of the normalized value of each sample, or null.
+  // Factor of the normalized value of each sample, or null.
   const float* keep;
-  // By channel: z = (x - mean) * scale + bias.
+  // Per channel: z = (x - mean) * scale + bias.
   const float* mean;
   const float* scale;
   const float* bias;
-  // By channel, for the backward pass: dx = scale * dz + by_x * (x - mean) + constant.
+  // Per channel, for the backward pass: dx = scale * dz + by_x * (x - mean) + constant.
   const float* by_x;
   const float* constant;
   // The output, or the gradient of x.
   float* out;
 };
 
-// A depthwise convolution, forward over x, or backward over the gradient of the output. Padded by half of the kernel.
+// A depthwise convolution: forward over x, or backward over the output gradient. Padded by half of the kernel size.
 struct DepthwisePass {
   int64_t channels, in_height, in_width, out_height, out_width;
   // 3 or 5.
   int64_t kernel;
-  // Of the convolution; and how far the pixels of the input are apart, with zeros between. One of them is 1, the other 1 or 2.
+  // Stride of the convolution, and distance of the input pixels, with zeros in between. One of them is 1, the other 1
+  // or 2.
   int64_t stride, step;
   const float* in;
-  // By vector of channels: `kernel * kernel` taps of `lanes` channels each.
+  // Per vector of channels: `kernel * kernel` taps of `lanes` channels each.
   const float* weight;
-  // By channel, or null.
+  // Per channel, or null.
   const float* bias;
   Activation activation;
   float* out;
 };
 
-// The gradient of its weights.
+// The gradient of the weights of a depthwise convolution.
 struct DepthwiseWeightPass {
   int64_t channels, in_height, in_width, out_height, out_width, kernel, stride;
   const float* x;
@@ -61,33 +62,33 @@ struct DepthwiseWeightPass {
 };
 
 struct Kernels {
-  // f32 numbers in a vector.
+  // Number of f32 lanes in a vector.
   int64_t lanes;
-  // Adds sums of x - shift and of its square to `sum` and `square`, by channel.
+  // Adds the sums of x - shift and of its square to `sum` and `square`, per channel.
   void (*moments)(const float* x, int64_t rows, int64_t channels, const float* shift, double* sum, double* square);
   // out = activation(z) * keep + residual, for rows [begin, end).
   void (*normalize)(const NormPass& pass, int64_t begin, int64_t end);
-  // Adds sums of dz and of dz * (x - mean) to `sum` and `product`, by channel, for rows [begin, end).
+  // Adds the sums of dz and of dz * (x - mean) to `sum` and `product`, per channel, for rows [begin, end).
   void (*reduce)(const NormPass& pass, int64_t begin, int64_t end, double* sum, double* product);
-  // The gradient of x, for rows [begin, end).
+  // Computes the gradient of x for rows [begin, end).
   void (*gradient)(const NormPass& pass, int64_t begin, int64_t end);
 
-  // Adds the sum of rows of x, or of x * dy if that is not null, to `sum`, by channel.
+  // Adds the sum over rows of x, or of x * dy unless dy is null, to `sum`, per channel.
   void (*sum_rows)(const float* x, const float* dy, int64_t rows, int64_t channels, double* sum);
-  // out = x * scale + shift, by channel; `shift` may be null.
+  // out = x * scale + shift, per channel; `shift` may be null.
   void (*scale_rows)(
       const float* x, int64_t rows, int64_t channels, const float* scale, const float* shift, float* out);
 
-  // Rows [begin, end) of the output, of all samples one after the other.
+  // Computes rows [begin, end) of the output; the rows of all samples are numbered consecutively.
   void (*depthwise)(const DepthwisePass& pass, int64_t begin, int64_t end);
-  // Adds the gradient of the weights of some channels, a multiple of `lanes` unless they are the last, of one sample to `sums`, in the
-  // order of the weights. `scratch` is as large.
+  // Adds the weight gradient of one sample to `sums`, in the order of the weights, for a range of channels (a multiple
+  // of `lanes` unless it is the last). `scratch` has the same size.
   void (*depthwise_weight)(
       const DepthwiseWeightPass& pass, int64_t sample, int64_t first_channel, int64_t channels, float* scratch,
       double* sums);
 };
 
-// Null where the compiler does not know the instruction set.
+// Null if the compiler does not support the instruction set.
 const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
 

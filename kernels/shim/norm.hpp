@@ -8,7 +8,7 @@ namespace {
 
 using tfnas::NormPass;
 
-// Rows whose sums are added in registers, before they are added in memory.
+// Number of rows whose sums are accumulated in registers before they are added in memory.
 constexpr int64_t kTogether = 8;
 
 template <int64_t kCount>
@@ -16,7 +16,7 @@ struct Group {
   static constexpr int64_t count = kCount;
 };
 
-// Calls `body(first row, group)` for groups of several rows, and of one row at the end.
+// Calls `body(first row, group)` for groups of several rows, and for single rows at the end.
 template <class Body>
 inline void for_row_groups(int64_t begin, int64_t end, const Body& body) {
   int64_t row = begin;
@@ -28,10 +28,10 @@ inline void for_row_groups(int64_t begin, int64_t end, const Body& body) {
   }
 }
 
-// Asks for rows after a group, a part at each column, so that all of them are asked for in the order of memory.
+// Prefetches rows after a group, a part at each column, so that they are requested in memory order.
 template <int64_t kRows>
 inline void prefetch_rows(const float* x, int64_t channels, int64_t row, int64_t column, Group<kRows>) {
-  // 32 KiB: what is there then lies in a second-level cache.
+  // Prefetch distance of 32 KiB, so that the data is in the L2 cache when needed.
   constexpr int64_t ahead = 8192;
   prefetch<kRows>(x + row * channels + column * kRows + ahead);
 }
@@ -81,7 +81,7 @@ void normalize_as(const NormPass& pass, int64_t begin, int64_t end) {
   }
 }
 
-// A factor without something to add does not occur.
+// `keep` without `residual` does not occur.
 void normalize(const NormPass& pass, int64_t begin, int64_t end) {
   with_activation(pass.activation, [&]<Activation kActivation>() {
     if (pass.residual == nullptr) {
@@ -94,14 +94,14 @@ void normalize(const NormPass& pass, int64_t begin, int64_t end) {
   });
 }
 
-// What the gradient of the normalized values at some place of a feature map is computed from.
+// Computes the gradient of the normalized values at a position of a feature map.
 template <Activation kActivation, bool kKeep>
 struct Gradients {
   struct Values {
     Floats centered, dz;
   };
 
-  // The factor of a row's sample.
+  // The factor of the row's sample.
   static inline float keep(const NormPass& pass, int64_t row) {
     return kKeep ? pass.keep[row / pass.sample_rows] : 1.0f;
   }

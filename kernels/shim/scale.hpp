@@ -1,4 +1,4 @@
-// Passes over feature maps for squeeze-excite. Sums and factors are of one sample.
+// Passes over feature maps for squeeze-excite. Sums and factors are those of one sample.
 
 #pragma once
 
@@ -6,7 +6,7 @@
 
 namespace {
 
-// Adds the sum of all rows, of x or of x * dy, to `sum`, by channel.
+// Adds the sum of all rows, of x or of x * dy, to `sum`, per channel.
 template <bool kProduct>
 inline void sum_rows(const float* x, const float* dy, int64_t rows, int64_t channels, double* sum) {
   constexpr int64_t half = kLanes / 2;
@@ -44,7 +44,7 @@ void sum_rows(const float* x, const float* dy, int64_t rows, int64_t channels, d
   }
 }
 
-// out = x * scale + shift, or without shift where that is null.
+// out = x * scale + shift; no shift if it is null.
 void scale_rows(
     const float* x, int64_t rows, int64_t channels, const float* scale, const float* shift, float* out) {
   for (int64_t row = 0; row < rows; ++row) {

@@ -1,4 +1,4 @@
-// The functions that Rust calls.
+// The functions called from Rust.
 
 #include <torch/csrc/jit/frontend/tracer.h>
 
@@ -15,28 +15,28 @@ extern "C" {
 
 void tfnas_kernels_free(void* memory) { std::free(memory); }
 
-int tfnas_kernels_instruction_set() { return static_cast<int>(chosen().set.load()); }
+int tfnas_kernels_instruction_set() { return static_cast<int>(selected_kernels().set.load()); }
 
-// False, and nothing is changed, where this processor lacks the set.
+// Returns false, and changes nothing, if this processor does not support the instruction set.
 bool tfnas_kernels_choose(int set) {
   const auto wanted = static_cast<InstructionSet>(set);
   const auto* found = find_kernels(wanted);
   if (found == nullptr && wanted != InstructionSet::kNone) {
     return false;
   }
-  chosen().set = wanted;
-  chosen().kernels = found;
+  selected_kernels().set = wanted;
+  selected_kernels().kernels = found;
   return true;
 }
 
-// No exception: nothing here allocates or checks.
-bool tfnas_kernels_take(at::Tensor* x) {
+// Cannot throw: nothing here allocates or checks.
+bool tfnas_kernels_supports(at::Tensor* x) {
   // A trace would record the result of a kernel as a constant.
   return kernels() != nullptr && !at::autocast::is_autocast_enabled(at::kCPU) && !torch::jit::tracer::isTracing() &&
          is_feature_map(*x);
 }
 
-// Tensors may be null, but x. `*y` is freed as a tensor of torch-sys.
+// All tensors except x may be null. `*y` is freed as a tensor of torch-sys.
 bool tfnas_kernels_batch_norm(
     at::Tensor* x, at::Tensor* weight, at::Tensor* bias, at::Tensor* shortcut, at::Tensor* keep, at::Tensor* running_mean,
     at::Tensor* running_variance, int activation, double momentum, double epsilon, at::Tensor** y, char** message) {

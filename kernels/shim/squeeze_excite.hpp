@@ -1,4 +1,5 @@
-// Squeeze-excite: each channel of a sample times a factor that two linear layers find from the means of all channels.
+// Squeeze-excite: multiplies each channel of a sample by a factor computed by two linear layers from the means of all
+// channels.
 
 #pragma once
 
@@ -10,7 +11,7 @@
 
 #include "feature_map.hpp"
 
-// How the rows of each sample are divided: by the shape alone.
+// Divides the rows of each sample into chunks by the shape only.
 struct SampleChunks {
   int64_t samples, channels, sample_rows, chunk_rows, chunks;
 
@@ -21,7 +22,7 @@ struct SampleChunks {
     chunks = (sample_rows + chunk_rows - 1) / chunk_rows;
   }
 
-  // Calls `body(sample, chunk, first number, rows)` for all chunks of all samples.
+  // Calls `body(sample, chunk, index of the first value, rows)` for all chunks of all samples.
   template <class Body>
   void for_each(const Body& body) const {
     const int64_t grain = std::max<int64_t>(1, 32768 / (chunk_rows * channels));
@@ -34,7 +35,7 @@ struct SampleChunks {
     });
   }
 
-  // The sum over each sample's rows of x, or of x * dy, times a factor: [N, C].
+  // Returns the sum over each sample's rows of x, or of x * dy, times a factor: [N, C].
   at::Tensor sums(const tfnas::Kernels& kernels, const at::Tensor& x, const float* dy, double factor) const {
     const int64_t width = padded(channels);
     std::vector<double> partial(static_cast<size_t>(samples * chunks * width));
@@ -128,7 +129,7 @@ struct FusedSqueezeExcite : torch::autograd::Function<FusedSqueezeExcite> {
     }
     torch::autograd::variable_list found(6);
     if (context->needs_input_grad(0)) {
-      // The means' part, the same for all pixels of a sample.
+      // The contribution of the means, equal for all pixels of a sample.
       const auto share = d_reduced.mm(matrix(reduce_weight)).div_(static_cast<double>(chunks.sample_rows));
       found[0] = chunks.scaled(kernels, dy, factors, share.const_data_ptr<float>());
     }
@@ -157,11 +158,11 @@ inline at::Tensor fused_squeeze_excite(
         weight.dim() >= 2 && weight.numel() == weight.size(0) * inputs && weight.size(1) == inputs &&
             bias.dim() == 1 && bias.size(0) == weight.size(0) && weight.device().is_cpu() && bias.device().is_cpu() &&
             weight.scalar_type() == at::kFloat && bias.scalar_type() == at::kFloat,
-        "the weights that ", name, " must be f32 [outputs, ", inputs, "] with a bias [outputs], on the CPU");
+        "the weights of the ", name, " layer must be f32 [outputs, ", inputs, "] with a bias [outputs], on the CPU");
   };
   check(reduce_weight, reduce_bias, x.size(1), "reduce");
   check(expand_weight, expand_bias, reduce_weight.size(0), "expand");
-  TORCH_CHECK(expand_weight.size(0) == x.size(1), "the weights that expand must have an output for each channel of x");
+  TORCH_CHECK(expand_weight.size(0) == x.size(1), "the weights of the expand layer must have an output for each channel of x");
   const auto needs = [](const at::Tensor& tensor) { return tensor.requires_grad(); };
   if (at::GradMode::is_enabled() &&
       (needs(x) || needs(reduce_weight) || needs(reduce_bias) || needs(expand_weight) || needs(expand_bias))) {

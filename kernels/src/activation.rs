@@ -1,7 +1,9 @@
-/// What is applied to each number of an output.
+//! Activations that kernels apply to their output.
+
+/// An activation, applied elementwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Activation {
-    /// Nothing.
+    /// The identity.
     #[default]
     None = 0,
     /// `max(z, 0)`.

@@ -1,49 +1,52 @@
+//! Fused batch norm in training.
+
 use tch::Tensor;
 
 use crate::raw::{self, make_tensor, optional, pointer};
 use crate::{Activation, KernelError};
 
-/// Everything of a batch norm in training but its input.
+/// The parameters of a batch norm in training.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BatchNorm<'a> {
-    /// Scale, f32 `[C]`; 1 without.
+    /// Scale, f32 `[C]`; `None` for 1.
     pub weight: Option<&'a Tensor>,
-    /// Shift, f32 `[C]`; 0 without.
+    /// Shift, f32 `[C]`; `None` for 0.
     pub bias: Option<&'a Tensor>,
-    /// Running mean and (unbiased) variance, f32 `[C]` each, which move.
+    /// Running mean and (unbiased) variance, f32 `[C]` each, updated in place.
     pub running: Option<(&'a Tensor, &'a Tensor)>,
     /// Weight of this batch in the running statistics.
     pub momentum: f64,
-    /// Added to the variance before its root is taken.
+    /// Added to the variance.
     pub epsilon: f64,
-    /// Applied to what is normalized.
+    /// Applied to the normalized values.
     pub activation: Activation,
-    /// Added to the result.
+    /// Added to the result, if given.
     pub shortcut: Option<Shortcut<'a>>,
 }
 
-/// What is added to the result of a batch norm.
+/// A residual connection, added to the result of a batch norm.
 #[derive(Clone, Copy, Debug)]
 pub struct Shortcut<'a> {
-    /// Of the shape of the result.
+    /// The tensor to add, of the shape of the result.
     pub value: &'a Tensor,
-    /// A factor of the result of each sample, before this is added: f32, one number each, no gradient.
+    /// Factor for the result of each sample before the addition: f32, one value per sample, no gradient.
     pub keep: Option<&'a Tensor>,
 }
 
-/// Normalizes `x`, `[N, C, H, W]`, with the statistics of the batch, as libtorch's `batch_norm` in training followed by the
+/// Normalizes `x`, `[N, C, H, W]`, with batch statistics, like libtorch's `batch_norm` in training followed by the
 /// activation and the addition.
 ///
-/// Two passes over memory forward, two backward, in which the normalized values are computed again rather than saved.
-/// The backward pass is that of autograd; it has no derivative of its own.
+/// Takes two passes over memory forward and two backward; the backward pass recomputes the normalized values instead of
+/// saving them. Autograd is supported, but not second derivatives.
 ///
 /// # Errors
-/// [`KernelError`] for an `x` that [`take`](crate::take) refuses, and for tensors of other shapes or kinds than said.
+/// Returns a [`KernelError`] if [`is_supported`](crate::is_supported) is false for `x`, or another tensor has an
+/// unsupported shape or dtype.
 pub fn batch_norm(x: &Tensor, norm: &BatchNorm<'_>) -> Result<Tensor, KernelError> {
     let (running_mean, running_variance) = norm.running.unzip();
     let (shortcut, keep) = norm.shortcut.map(|shortcut| (shortcut.value, shortcut.keep)).unzip();
-    // SAFETY: all tensors outlive the call, and the shim checks their shapes and kinds before it reads their memory; it writes a
-    // new tensor to `y`, and to the running statistics, which other tensors may share as tch's own in-place operations let them.
+    // SAFETY: all tensors outlive the call, and the shim checks their shapes and kinds before it reads their memory. It
+    // writes a new tensor to `y`, and updates the running statistics in place, as tch's own in-place operations do.
     unsafe {
         make_tensor(|y, message| {
             raw::tfnas_kernels_batch_norm(

@@ -1,28 +1,31 @@
+//! Depthwise convolutions.
+
 use tch::Tensor;
 
 use crate::raw::{self, make_tensor, optional, pointer};
 use crate::{Activation, KernelError};
 
-/// Returns whether there is a depthwise convolution for square weights of this size and this stride.
+/// Returns whether depthwise convolutions support this kernel size and stride.
 pub const fn has_depthwise(kernel: i64, stride: i64) -> bool {
     matches!(kernel, 3 | 5) && matches!(stride, 1 | 2)
 }
 
-/// Convolves each channel of `x`, `[N, C, H, W]`, with weights of its own, `weight` `[C, 1, k, k]`, padded by half of k; for sizes and
-/// strides that [`has_depthwise`] names.
+/// Convolves each channel of `x`, `[N, C, H, W]`, with its weights `weight`, `[C, 1, k, k]`, padded by half of k.
+/// Supports the sizes and strides of [`has_depthwise`].
 ///
-/// Gradients are those of autograd, and have no derivative of their own.
+/// Autograd is supported, but not second derivatives.
 ///
 /// # Errors
-/// [`KernelError`] for an `x` that [`take`](crate::take) refuses, and for a weight or stride of another kind than said.
+/// Returns a [`KernelError`] if [`is_supported`](crate::is_supported) is false for `x`, or the weight or the stride is
+/// not supported.
 pub fn depthwise(x: &Tensor, weight: &Tensor, stride: i64) -> Result<Tensor, KernelError> {
     call(x, weight, None, stride, Activation::None)
 }
 
-/// [`depthwise`] with a bias `[C]` and an activation, for a network in evaluation.
+/// [`depthwise`] with a bias `[C]` and an activation, for evaluation.
 ///
 /// # Errors
-/// Those of [`depthwise`]; and where one of the tensors needs a gradient, which this convolution has not.
+/// Same as [`depthwise`]; also returns an error if a tensor requires a gradient, which is not supported here.
 pub fn depthwise_for_evaluation(
     x: &Tensor,
     weight: &Tensor,
@@ -40,8 +43,8 @@ fn call(
     stride: i64,
     activation: Activation,
 ) -> Result<Tensor, KernelError> {
-    // SAFETY: all tensors outlive the call, and the shim checks their shapes and kinds before it reads their memory; it writes a
-    // new tensor to `y`.
+    // SAFETY: all tensors outlive the call, and the shim checks their shapes and kinds before it reads their memory. It
+    // writes a new tensor to `y`.
     unsafe {
         make_tensor(|y, message| {
             let (x, weight) = (pointer(x), pointer(weight));

@@ -1,6 +1,8 @@
+//! Selection of the instruction set.
+
 use crate::raw;
 
-/// What the kernels are compiled for. All instruction sets give the same bytes.
+/// The instruction sets that the kernels are compiled for. All give the same bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InstructionSet {
     /// Vectors of 256 bits, with fused multiply-add.
@@ -9,7 +11,7 @@ pub enum InstructionSet {
     Avx512 = 2,
 }
 
-/// Returns the instruction set of the kernels that run: at first the largest that this processor has.
+/// Returns the instruction set in use; initially the largest that this processor supports.
 pub fn instruction_set() -> Option<InstructionSet> {
     // SAFETY: the function only reads an atomic number.
     match unsafe { raw::tfnas_kernels_instruction_set() } {
@@ -19,9 +21,10 @@ pub fn instruction_set() -> Option<InstructionSet> {
     }
 }
 
-/// Chooses the kernels that run in this process from now on; none turns them off, so that [`take`](crate::take) refuses everything.
-/// Returns whether the processor has that instruction set; else nothing is changed.
+/// Sets the instruction set for this process; `None` disables the kernels, so that
+/// [`is_supported`](crate::is_supported) returns false. Returns false, and changes nothing, if the processor does not
+/// support it.
 pub fn choose_instruction_set(set: Option<InstructionSet>) -> bool {
-    // SAFETY: the function takes any number, and only writes atomic ones.
+    // SAFETY: the function accepts any number, and only writes atomics.
     unsafe { raw::tfnas_kernels_choose(set.map_or(0, |set| set as i32)) }
 }

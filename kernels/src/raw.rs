@@ -1,4 +1,4 @@
-//! The functions of the C++ shim, and calling them.
+//! Bindings of the C++ shim.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 
@@ -7,7 +7,7 @@ use torch_sys::C_tensor;
 
 use crate::KernelError;
 
-/// Where a failing function leaves its text.
+/// Receives the error message of a failing function.
 pub type Message = *mut *mut c_char;
 
 unsafe extern "C" {
@@ -15,7 +15,7 @@ unsafe extern "C" {
 
     pub fn tfnas_kernels_instruction_set() -> c_int;
     pub fn tfnas_kernels_choose(set: c_int) -> bool;
-    pub fn tfnas_kernels_take(x: *mut C_tensor) -> bool;
+    pub fn tfnas_kernels_supports(x: *mut C_tensor) -> bool;
     pub fn tfnas_kernels_batch_norm(
         x: *mut C_tensor,
         weight: *mut C_tensor,
@@ -51,32 +51,34 @@ unsafe extern "C" {
     ) -> bool;
 }
 
-/// A tensor for a call. The shim reads it; what it writes to is the tensor's memory, which tch shares between tensors too.
+/// The pointer of a tensor, for a call. The shim may write to the tensor's memory, which tch also shares between
+/// tensors.
 pub fn pointer(tensor: &Tensor) -> *mut C_tensor {
     tensor.as_ptr().cast_mut()
 }
 
-/// A tensor for a call, or null.
+/// The pointer of a tensor for a call, or null.
 pub fn optional(tensor: Option<&Tensor>) -> *mut C_tensor {
     tensor.map_or(std::ptr::null_mut(), pointer)
 }
 
-/// A tensor that a function of the shim makes at the place that it gets.
+/// Returns a tensor that a function of the shim writes through its pointer.
 ///
 /// # Safety
-/// Where it returns true, `make` has written a tensor that nobody else frees; else it has left a text for the message, or null.
+/// If it returns true, `make` must have written a tensor that nothing else frees; otherwise a message, or null.
 pub unsafe fn make_tensor(make: impl FnOnce(*mut *mut C_tensor, Message) -> bool) -> Result<Tensor, KernelError> {
     let (mut tensor, mut message) = (std::ptr::null_mut(), std::ptr::null_mut());
     if make(&mut tensor, &mut message) {
-        // SAFETY: it is an `at::Tensor` of C++'s `new`, which is what tch's own are, and becomes one tensor.
+        // SAFETY: the pointer is an `at::Tensor` allocated with C++ `new`, like tch's own tensors, and becomes exactly
+        // one tensor.
         return Ok(unsafe { Tensor::from_ptr(tensor) });
     }
     if message.is_null() {
         return Err(KernelError { message: "no memory for the message".to_owned() });
     }
-    // SAFETY: a failing function leaves a text that ends in a zero byte, and nobody else has its pointer.
+    // SAFETY: a failing function returns a zero-terminated string, and this is the only pointer to it.
     let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().trim_end().to_owned();
-    // SAFETY: it is of `strdup`, and not used again.
+    // SAFETY: it was allocated by `strdup`, and is not used again.
     unsafe { tfnas_kernels_free(message.cast()) };
     Err(KernelError { message: text })
 }

@@ -1,16 +1,18 @@
+//! Fused squeeze-excite.
+
 use tch::Tensor;
 
 use crate::raw::{self, make_tensor, pointer};
 use crate::{Activation, KernelError};
 
-/// The two linear layers of a squeeze-excite. Weights may be those of 1x1 convolutions.
+/// The two linear layers of a squeeze-excite. Weights may have the shape of 1x1 convolutions.
 #[derive(Clone, Copy, Debug)]
 pub struct SqueezeExcite<'a> {
     /// f32 `[S, C]` or `[S, C, 1, 1]`.
     pub reduce_weight: &'a Tensor,
     /// f32 `[S]`.
     pub reduce_bias: &'a Tensor,
-    /// Applied to what is reduced.
+    /// Applied to the reduced values.
     pub activation: Activation,
     /// f32 `[C, S]` or `[C, S, 1, 1]`.
     pub expand_weight: &'a Tensor,
@@ -18,16 +20,17 @@ pub struct SqueezeExcite<'a> {
     pub expand_bias: &'a Tensor,
 }
 
-/// Multiplies each channel of each sample of `x`, `[N, C, H, W]`, by the sigmoid of what the layers make of the means of the
-/// sample's channels.
+/// Multiplies each channel of each sample of `x`, `[N, C, H, W]`, by the sigmoid of the layers' output for the means of
+/// the sample's channels.
 ///
-/// Two passes over memory forward and two backward. Gradients are those of autograd, and have no derivative of their own.
+/// Takes two passes over memory forward and two backward. Autograd is supported, but not second derivatives.
 ///
 /// # Errors
-/// [`KernelError`] for an `x` that [`take`](crate::take) refuses, and for weights of other shapes or kinds than said.
+/// Returns a [`KernelError`] if [`is_supported`](crate::is_supported) is false for `x`, or a weight has an unsupported
+/// shape or dtype.
 pub fn squeeze_excite(x: &Tensor, layers: &SqueezeExcite<'_>) -> Result<Tensor, KernelError> {
-    // SAFETY: all tensors outlive the call, and the shim checks their shapes and kinds before it reads their memory; it writes a
-    // new tensor to `y`.
+    // SAFETY: all tensors outlive the call, and the shim checks their shapes and kinds before it reads their memory. It
+    // writes a new tensor to `y`.
     unsafe {
         make_tensor(|y, message| {
             raw::tfnas_kernels_squeeze_excite(

@@ -1,4 +1,4 @@
-//! Folds a batch norm into the convolution before it.
+//! Folds a batch norm into the preceding convolution.
 
 use crate::state::State;
 
@@ -13,7 +13,7 @@ pub(crate) struct Folded {
     pub bias: Vec<f32>,
 }
 
-/// Folds the batch norm `NAME.bn`, with its running statistics, into the convolution `NAME.conv` before it. Computed in
+/// Folds the batch norm `NAME.bn`, with its running statistics, into the preceding convolution `NAME.conv`. Computed in
 /// f64 and rounded once.
 pub(crate) fn fold(state: &State, name: &str) -> Folded {
     let norm = |tensor: &str| state.values(&format!("{name}.bn.{tensor}"));

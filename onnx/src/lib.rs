@@ -2,8 +2,8 @@
 //!
 //! [`State`] holds the weights of the network that a [`ModelConfig`] describes, and [`to_onnx`] writes the file. Its
 //! graph has the input [`IMAGES`], `[N, 3, H, W]` f32, normalized, and the output [`LOGITS`], `[N, classes]` f32, with
-//! any batch size N. Weights have the names of the original's `state_dict`. The same network gives the same bytes. The
-//! crate does not know libtorch, images or checkpoints.
+//! any batch size N. Weights have the names of the authors' `state_dict`. The same network gives the same bytes. The
+//! crate is independent of libtorch, images and checkpoints.
 //!
 //! ```
 //! use tfnas::ModelConfig;
@@ -21,7 +21,7 @@
 //! # Modules
 //!
 //! * [`message`]: ONNX's protobuf messages.
-//! * `state`: the weights of a network; `fold`: folds a batch norm into the convolution before it.
+//! * `state`: the weights of a network; `fold`: folds a batch norm into the preceding convolution.
 //! * `graph`: a builder for nodes and values; `network`: the nodes of a network.
 
 mod fold;
@@ -40,20 +40,20 @@ pub const IMAGES: &str = "images";
 /// The name of the output: `[N, classes]` f32.
 pub const LOGITS: &str = "logits";
 /// The operator set: the last one that changed convolutions and pooling. A newer one would describe the same graph, but
-/// fewer runtimes accept it.
+/// is supported by fewer runtimes.
 pub const OPSET: i64 = 22;
 /// The version of the file format that belongs to [`OPSET`].
 pub const IR_VERSION: i64 = 10;
 
-/// Protobuf does not allow a file of this size.
+/// Protobuf's size limit: files must be smaller.
 const TOO_LARGE: usize = 1 << 31;
 
 /// How batch norms are exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Normalization {
-    /// As nodes.
+    /// As separate nodes.
     Kept,
-    /// Folded into the convolution before each of them: equal up to rounding, and faster.
+    /// Folded into the preceding convolutions: equal up to rounding, and faster.
     Folded,
 }
 
@@ -64,13 +64,13 @@ pub struct Origin<'a> {
     pub producer: &'a str,
     /// The version of the program.
     pub version: &'a str,
-    /// Names and values of properties, in this order.
+    /// Names and values of properties, in order.
     pub properties: &'a [(&'a str, String)],
 }
 
-/// The network is too large for one file.
+/// The network exceeds the size limit of the format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the ONNX file would have {bytes} bytes, and the format allows fewer than 2^31")]
+#[error("the ONNX file would have {bytes} bytes, but the format allows fewer than 2^31")]
 pub struct TooLarge {
     /// The size that the file would have.
     pub bytes: usize,

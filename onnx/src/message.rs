@@ -1,4 +1,4 @@
-//! The ONNX messages that a convolutional network needs, with the field numbers of `onnx.proto`.
+//! The ONNX messages needed for convolutional networks, with the field numbers of `onnx.proto`.
 //!
 //! Source: <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>. That file uses the proto2 syntax, in which
 //! repeated numbers are not packed.
@@ -73,7 +73,7 @@ pub struct Graph {
 /// `NodeProto`: one use of an operator.
 #[derive(Clone, PartialEq, Message)]
 pub struct Node {
-    /// Values that it reads: of the graph's inputs, initializers and earlier nodes.
+    /// Names of the values it reads: inputs of the graph, initializers or outputs of earlier nodes.
     #[prost(string, repeated, tag = "1")]
     pub input: Vec<String>,
     /// The names of its outputs.
@@ -85,7 +85,7 @@ pub struct Node {
     /// The operator.
     #[prost(string, tag = "4")]
     pub op_type: String,
-    /// Its attributes.
+    /// Parameters of the operator, such as strides.
     #[prost(message, repeated, tag = "5")]
     pub attribute: Vec<Attribute>,
 }
@@ -136,7 +136,7 @@ pub struct Tensor {
     /// The value's name.
     #[prost(string, tag = "8")]
     pub name: String,
-    /// The elements row by row, little-endian.
+    /// The elements in row-major order, little-endian.
     #[prost(bytes = "vec", tag = "9")]
     pub raw_data: Vec<u8>,
 }
@@ -200,7 +200,7 @@ pub struct Dimension {
 /// The size of an axis.
 #[derive(Clone, PartialEq, Oneof)]
 pub enum Size {
-    /// Always this.
+    /// A fixed size.
     #[prost(int64, tag = "1")]
     Fixed(i64),
     /// Any size, equal for all dimensions of this name.

@@ -31,7 +31,7 @@ struct Layers<'a> {
     graph: GraphBuilder,
 }
 
-/// The network as a graph.
+/// Returns the network as a graph.
 pub(crate) fn graph(config: &ModelConfig, state: &State, resolution: usize, normalization: Normalization) -> Graph {
     let mut layers = Layers { state, normalization, graph: GraphBuilder::default() };
     let mut x = layers.conv_layer("first_stem", IMAGES, &config.first_stem);
@@ -44,7 +44,7 @@ pub(crate) fn graph(config: &ModelConfig, state: &State, resolution: usize, norm
     layers.graph.finish("tfnas", input, batch_of(LOGITS, &[config.classifier.out_features]))
 }
 
-/// The second stem and all blocks, in order, with the names that their tensors begin with.
+/// The second stem and all blocks, in order, with the prefixes of their tensor names.
 fn blocks(config: &ModelConfig) -> impl Iterator<Item = (String, &MbConvConfig)> {
     let groups = config.groups.iter().enumerate().flat_map(|(group, blocks)| {
         let name = move |index| format!("stage{}.{index}", group + 1);
@@ -84,7 +84,7 @@ impl Layers<'_> {
         x
     }
 
-    /// The input, each channel times a number that is found from the means of all.
+    /// Squeeze-excite: scales each channel by a factor computed from the means of all channels.
     fn squeeze_excite(&mut self, name: &str, x: &str, block: &MbConvConfig) -> String {
         let (width, reduced) = (block.mid_channels, block.se_channels);
         let mean = self.graph.node("GlobalAveragePool", &format!("{name}.mean"), &[x], vec![]);
@@ -106,7 +106,7 @@ impl Layers<'_> {
         self.graph.node_giving(LOGITS, "Gemm", "classifier.linear", &[&features, &weight, &bias], transposed);
     }
 
-    /// A convolution, `[out, in / groups]`, and the batch norm after it.
+    /// A convolution, `[out, in / groups]`, and its batch norm.
     fn normalized(&mut self, name: &str, x: &str, [out, within]: [usize; 2], geometry: Geometry) -> String {
         let shape = [out, within, geometry.kernel, geometry.kernel];
         let conv = format!("{name}.conv");

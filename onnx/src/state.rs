@@ -6,7 +6,7 @@ use tfnas::ModelConfig;
 use tfnas::state_shapes::state_shapes;
 use tfnas_pytorch_files::checkpoint::{StateDict, StateDictMismatch};
 
-/// The f32 tensors of a network, by the names of the original's `state_dict`: each there, of its shape, and finite.
+/// The f32 tensors of a network by their `state_dict` names. All are present, finite and of the right shape.
 #[derive(Clone, Debug)]
 pub struct State {
     tensors: BTreeMap<String, Vec<f32>>,
@@ -24,7 +24,7 @@ impl State {
         Ok(Self { tensors: tensors.collect() })
     }
 
-    /// The elements of a tensor that the configuration asks for, row by row.
+    /// Returns the elements of a tensor of the configuration, in row-major order.
     pub(crate) fn values(&self, name: &str) -> &[f32] {
         &self.tensors[name]
     }

@@ -1,4 +1,4 @@
-//! ONNX files of the original's networks, run by an interpreter: their logits are those that the original computed.
+//! ONNX files of the authors' networks, run by an interpreter: the logits match those of the authors' code.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../tests/golden/cases.rs"]
@@ -17,11 +17,11 @@ use tfnas_onnx::message::Model;
 use tfnas_onnx::{Normalization, Origin, State, to_onnx};
 use weights::Weights;
 
-/// The input of which one image is run.
+/// Shape of the input; one image is run.
 const INPUT: [usize; 4] = [1, 3, 64, 64];
-/// How far a logit may be off: six times what the original's own f32 is off its f64.
+/// Tolerance of a logit: six times the difference between the authors' own f32 and f64 results.
 const TOLERANCE: f64 = 2.4e-7;
-/// Cases that are run: each is a whole network of the published space.
+/// Number of cases to run; each is a whole network of the published space.
 const CASES: usize = 4;
 
 #[test]

@@ -1,4 +1,4 @@
-//! What an ONNX file says, and which weights are refused.
+//! The structure of an ONNX file, and rejection of mismatching weights.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../tests/golden/formula.rs"]
@@ -57,7 +57,7 @@ fn operators(graph: &Graph, operator: &str) -> usize {
 }
 
 #[test]
-fn a_file_says_what_it_is_and_takes_any_number_of_images() {
+fn a_file_has_metadata_and_a_dynamic_batch_size() {
     let model = model(Normalization::Kept);
     assert_eq!((model.ir_version, model.opset_import[0].version), (IR_VERSION, OPSET));
     assert_eq!((model.producer_name.as_str(), model.producer_version.as_str()), ("us", "1.2.3"));
@@ -81,7 +81,7 @@ fn weights_have_the_names_and_shapes_of_the_state_dict() {
 }
 
 #[test]
-fn nodes_read_what_stands_before_them_and_no_name_comes_twice() {
+fn nodes_are_sorted_and_names_are_unique() {
     for normalization in [Normalization::Kept, Normalization::Folded] {
         let graph = model(normalization).graph.unwrap();
         let mut known: BTreeSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
@@ -97,7 +97,7 @@ fn nodes_read_what_stands_before_them_and_no_name_comes_twice() {
 }
 
 #[test]
-fn folding_leaves_no_batch_norm_and_the_same_logits() {
+fn folding_removes_batch_norms_and_keeps_the_logits() {
     let (kept, folded) = (model(Normalization::Kept), model(Normalization::Folded));
     let count = |model: &Model, operator| operators(model.graph.as_ref().unwrap(), operator);
     assert!(count(&kept, "BatchNormalization") > 0);
@@ -120,7 +120,7 @@ fn the_same_network_gives_the_same_bytes() {
 }
 
 #[test]
-fn everything_that_does_not_fit_is_named_at_once() {
+fn all_mismatches_are_reported_at_once() {
     let config = config();
     let mut weights = weights(&config);
     weights.remove("first_stem.conv.weight");

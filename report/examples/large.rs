@@ -1,5 +1,5 @@
-//! Writes the page of a made-up run of the published size, to look at: `cargo run --example large > large.html`; with an
-//! argument, the page of a matrix of targets.
+//! Writes the page of a generated run of the published size, for visual checks: `cargo run --example large >
+//! large.html`. With an argument, writes the page of a matrix of targets.
 
 #[path = "../tests/sample/mod.rs"]
 mod sample;

@@ -1,20 +1,20 @@
-//! The report of a run: one HTML page that opens anywhere, each figure also as SVG, each table also as CSV.
+//! Builds the report of a run: a self-contained HTML page, each figure also as SVG, each table also as CSV.
 //!
-//! The caller reads the outputs of the stages from its store and passes them as plain values; this crate knows no store and
-//! opens no file. A section whose stages wrote nothing is left out, and the page says so.
+//! The caller reads the outputs of the stages and passes them as plain values; this crate opens no files. Sections of
+//! stages without output are omitted, and the page lists them.
 //!
-//! The page loads nothing from elsewhere and runs no script. It follows the reader's light or dark theme, prints, and is
-//! usable by keyboard and screen reader: each figure has a title, a description in words, and its numbers as a table.
+//! The page loads no resources and runs no scripts. It supports light and dark themes, printing, keyboards and screen
+//! readers: each figure has a title, a description and its numbers as a table.
 //!
-//! | section | what it shows |
+//! | section | content |
 //! |---|---|
 //! | result | accuracy, latency against the target, size |
-//! | pipeline | stages: what ran, what came from the cache, how long it took |
-//! | search | probabilities of operations and depths, and what the search did epoch by epoch |
-//! | selection | candidates: cost, score, training; what the regression learned |
+//! | pipeline | stages: which ran, which were cached, and how long they took |
+//! | search | probabilities of operations and depths, and the progress of the search by epoch |
+//! | selection | candidates: cost, score, training; weights of the regression |
 //! | architecture | the network, block by block |
-//! | training, test | curves over epochs; accuracy of each class |
-//! | latency | predicted against measured |
+//! | training, test | curves over epochs; accuracy per class |
+//! | latency | predicted and measured latency |
 //! | provenance | digests, keys, seeds, environment; commands that reproduce and audit |
 //!
 //! # Example

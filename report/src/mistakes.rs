@@ -1,35 +1,37 @@
+//! Misclassified test images.
+
 use tfnas_stages::TestedImage;
 
-/// Test images with a wrong first guess.
+/// Test images with a wrong prediction.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Mistakes {
-    /// How many there are.
+    /// Number of wrong predictions.
     pub wrong: usize,
-    /// Those with the largest loss, the worst first.
+    /// Those with the largest loss, in descending order.
     pub worst: Vec<Mistake>,
 }
 
-/// A test image with a wrong first guess.
+/// A test image with a wrong prediction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mistake {
-    /// What the network says about it.
+    /// The prediction.
     pub tested: TestedImage,
-    /// What it looks like.
+    /// A thumbnail of the image.
     pub picture: Picture,
 }
 
-/// A small picture of an image.
+/// Thumbnail of an image.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Picture {
     /// A PNG file.
     Png {
-        /// The file.
+        /// Bytes of the file.
         bytes: Vec<u8>,
         /// Width, in pixels.
         width: usize,
         /// Height, in pixels.
         height: usize,
     },
-    /// There is none: why.
+    /// The image is not available, for this reason.
     Missing(String),
 }

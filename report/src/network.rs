@@ -1,3 +1,5 @@
+//! The outputs of all stages for one network.
+
 use tfnas::Space;
 use tfnas_stages::{
     ArchitectureReport, LookupReport, SearchEpoch, SearchResult, SelectReport, StageOutput, TestReport, TestedImage,
@@ -7,10 +9,10 @@ use tfnas_stages::{
 use crate::mistakes::Mistakes;
 use crate::outputs::{Measured, Output};
 
-/// One network that a run found, with what the stages before and after it wrote.
+/// A network of a run, with the outputs of all stages.
 #[derive(Clone, Debug, Default)]
 pub struct Network {
-    /// What tells it from the others of a matrix, as `12`; empty for the only one.
+    /// Label that distinguishes it from the other networks of a matrix, such as `12`; empty if there is only one.
     pub label: String,
     /// The search space.
     pub space: Option<Space>,
@@ -30,28 +32,28 @@ pub struct Network {
     pub train: Output<TrainReport>,
     /// `test.json`.
     pub test: Output<TestReport>,
-    /// The worst mistakes of `predictions.csv`.
+    /// The wrong predictions with the largest loss, from `predictions.csv`.
     pub mistakes: Output<Mistakes>,
 }
 
 impl Network {
-    /// Returns the latency that it had to meet, in milliseconds.
+    /// Returns the target latency, in milliseconds.
     pub fn target_ms(&self) -> Option<f64> {
         let parsed = self.architecture.get().and_then(|architecture| finite(architecture.target_lat_ms));
         parsed.or_else(|| self.select.get().map(|report| report.target_lat_ms))
     }
 
-    /// Returns its latency by the table, in milliseconds.
+    /// Returns the predicted latency, in milliseconds.
     pub fn predicted_ms(&self) -> Option<f64> {
         self.architecture.get().and_then(|architecture| finite(architecture.predicted_lat_ms))
     }
 
-    /// Returns its measured latency, in milliseconds.
+    /// Returns the measured latency, in milliseconds.
     pub fn measured_ms(&self) -> Option<f64> {
         self.measured.map(|measured| measured.comparable_ms()).filter(|ms| ms.is_finite() && *ms > 0.0)
     }
 
-    /// Returns an id of a section or figure, unique among networks.
+    /// Returns the id of a section or figure, unique among networks.
     pub(crate) fn id(&self, name: &str) -> String {
         match crate::text::slug(&self.label) {
             label if self.label.is_empty() || label.is_empty() => name.to_owned(),
@@ -59,12 +61,12 @@ impl Network {
         }
     }
 
-    /// Returns a heading that says which network it is about.
+    /// Returns a heading that names the network.
     pub(crate) fn heading(&self, name: &str) -> String {
         if self.label.is_empty() { name.to_owned() } else { format!("{name} ({})", self.label) }
     }
 
-    /// Returns what cannot be read, and why.
+    /// Returns the outputs that cannot be read, with the reason.
     pub(crate) fn problems(&self) -> Vec<String> {
         fn problem<O: StageOutput>(output: &Output<O>) -> Option<String> {
             Some(format!("{} cannot be read: {}", O::FILE, output.problem()?))

@@ -1,9 +1,9 @@
-//! What a page is made of beside the outputs of stages, whose formats are those of `tfnas_stages`.
+//! Values of a report that are not stage outputs. The formats of stage outputs are defined in `tfnas_stages`.
 
 use serde::Deserialize;
 use tfnas_stages::StageOutput;
 
-/// The latency of a whole network, in milliseconds.
+/// Measured latency of a whole network, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 pub struct Measured {
     /// The median.
@@ -30,17 +30,17 @@ impl Measured {
 /// An output of a stage.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Output<T> {
-    /// The run has none.
+    /// The run does not have it.
     #[default]
     Absent,
-    /// There is one, and it cannot be read: why.
+    /// The file exists but cannot be read, for this reason.
     Unreadable(String),
-    /// What it holds.
+    /// The parsed content.
     Read(T),
 }
 
 impl<T> Output<T> {
-    /// Returns what it holds.
+    /// Returns the content, if it was read.
     pub fn get(&self) -> Option<&T> {
         match self {
             Self::Read(value) => Some(value),
@@ -48,12 +48,12 @@ impl<T> Output<T> {
         }
     }
 
-    /// Returns whether the run has none.
+    /// Returns whether the run does not have this output.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
     }
 
-    /// Returns why it cannot be read.
+    /// Returns why the output cannot be read.
     pub fn problem(&self) -> Option<&str> {
         match self {
             Self::Unreadable(why) => Some(why),
@@ -63,7 +63,7 @@ impl<T> Output<T> {
 }
 
 impl<T: StageOutput> Output<T> {
-    /// Reads the bytes of the file.
+    /// Parses the bytes of the file.
     pub fn from_json(bytes: &[u8]) -> Self {
         match T::from_json(bytes) {
             Ok(value) => Self::Read(value),
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn truncated_and_foreign_bytes_are_unreadable() {
+    fn invalid_bytes_are_unreadable() {
         for bytes in [&b"{\"top1\": 0."[..], b"", b"[]", b"\xff\xfe"] {
             let read: Output<TestReport> = Output::from_json(bytes);
             assert!(read.problem().is_some(), "{bytes:?}");

@@ -1,3 +1,5 @@
+//! The HTML pages: the report of one run, and the comparison of several.
+
 use std::collections::BTreeSet;
 
 use maud::{DOCTYPE, PreEscaped, html};
@@ -8,10 +10,10 @@ use crate::section::{Part, Section};
 use crate::sections;
 use crate::text::clean;
 
-/// The styles of the page around its figures.
+/// The styles of the page, without those of figures.
 const STYLES: &str = include_str!("page.css");
 
-/// Several runs on one page: their networks, their curves, and the keys in which their configurations differ.
+/// Several runs on one page: their networks, curves, and the configuration keys that differ.
 #[derive(Clone, Debug, Default)]
 pub struct Comparison {
     /// Name and version of the program.
@@ -21,7 +23,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Returns the page, which needs nothing else: no network, no scripts.
+    /// Returns the page as self-contained HTML without scripts.
     pub fn html(&self) -> String {
         let names: Vec<&str> = self.reports.iter().map(|report| report.run.id.as_str()).collect();
         let mut sections = sections::comparison(&self.reports);
@@ -30,17 +32,17 @@ impl Comparison {
     }
 }
 
-/// A figure or a table as a file of its own.
+/// A figure or a table as a separate file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportFile {
-    /// Its name, with `.svg` or `.csv`.
+    /// File name, ending in `.svg` or `.csv`.
     pub name: String,
-    /// What is in it.
+    /// Content of the file.
     pub text: String,
 }
 
 impl Report {
-    /// Returns the report as one HTML page that needs nothing else: no network, no scripts.
+    /// Returns the report as one self-contained HTML page without scripts.
     pub fn html(&self) -> String {
         let title = if self.run.id.is_empty() {
             "Report of a run".to_owned()
@@ -50,7 +52,7 @@ impl Report {
         document(&title, &self.run.configuration_name, &self.run.tool, &self.sections())
     }
 
-    /// Returns each figure as SVG, and each table as CSV.
+    /// Returns each figure as SVG and each table as CSV.
     pub fn files(&self) -> Vec<ReportFile> {
         let sections = self.sections();
         let figures = sections.iter().flat_map(Section::figures).map(|figure| ReportFile {
@@ -75,7 +77,7 @@ impl Report {
             absent.extend(network.problems());
         }
         if self.networks.is_empty() {
-            absent.push("No stage of this run has a result that can be shown.".to_owned());
+            absent.push("No stage of this run has a result.".to_owned());
         }
         if !absent.is_empty() {
             let mut section = Section::new("absent", "Not in this report");
@@ -88,9 +90,9 @@ impl Report {
     }
 }
 
-/// Returns a page of sections.
+/// Builds a page from sections.
 ///
-/// * `below`: what stands below the title.
+/// * `below`: subtitle.
 fn document(title: &str, below: &str, tool: &str, sections: &[Section]) -> String {
     let page = html! {
         (DOCTYPE)
@@ -121,7 +123,7 @@ fn document(title: &str, below: &str, tool: &str, sections: &[Section]) -> Strin
     clean(&page.into_string())
 }
 
-/// Gives other ids to those that come again: labels that differ may have equal ids.
+/// Makes section ids unique, because different labels may have the same slug.
 fn make_unique(sections: &mut [Section]) {
     let mut seen = BTreeSet::new();
     let mut unique = |id: &mut String| {
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_and_names_of_files_are_unique_whatever_the_labels() {
+    fn ids_and_file_names_are_unique_for_any_labels() {
         let report = matrix(&["12", "1<2>", "1 2", "", "<>"]);
         let names: Vec<String> = report.files().into_iter().map(|file| file.name).collect();
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{names:?}");
@@ -179,11 +181,11 @@ mod tests {
         let html = matrix(&[""]).html();
         assert!(html.contains("No output of this run: search, selection, architecture, latency</li>"), "{html}");
         assert!(html.contains("test.json cannot be read: line 1 is &lt;cut&gt;"));
-        assert!(Report::default().html().contains("No stage of this run has a result that can be shown."));
+        assert!(Report::default().html().contains("No stage of this run has a result."));
     }
 
     #[test]
-    fn the_page_loads_nothing_and_runs_nothing() {
+    fn the_page_loads_no_resources_and_runs_no_scripts() {
         let html = matrix(&["12"]).html();
         for word in ["http://", "https://", "<script", "src=", "url(", "@import"] {
             assert!(!html.contains(word), "{word}");

@@ -1,79 +1,79 @@
-//! What the page is about: plain values, which the caller reads from wherever results are kept.
+//! The run that a report describes, as plain values.
 
 use crate::network::Network;
 
-/// A run with the networks that it found.
+/// A run with its networks.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// The run itself.
+    /// Facts about the run.
     pub run: RunFacts,
-    /// Its networks; one of each target of a matrix. Without any, the page has the run alone.
+    /// The networks, one for each target of a matrix. If empty, the page describes only the run.
     pub networks: Vec<Network>,
 }
 
 /// One invocation of the pipeline.
 #[derive(Clone, Debug, Default)]
 pub struct RunFacts {
-    /// Its number in its store.
+    /// Number of the run in its store.
     pub id: String,
     /// The command line, without the program's name.
     pub command: Vec<String>,
-    /// The configuration's name, for people.
+    /// Name of the configuration.
     pub configuration_name: String,
     /// The effective configuration, as JSON.
     pub configuration: String,
-    /// How it ended.
+    /// Outcome of the run.
     pub outcome: String,
-    /// When it started, with the time zone.
+    /// Start time, with the time zone.
     pub started: String,
-    /// How long it took; empty if that is not known.
+    /// Duration; empty if unknown.
     pub took: String,
-    /// The machine.
+    /// Host name.
     pub host: String,
     /// Name and version of the program.
     pub tool: String,
-    /// The revision of the program's source; empty if that is not known.
+    /// Source revision of the program; empty if unknown.
     pub source_revision: String,
-    /// Its stages, in order.
+    /// The stages, in order.
     pub stages: Vec<StageRun>,
 }
 
-/// What a run did with a stage.
+/// A stage of a run.
 #[derive(Clone, Debug, Default)]
 pub struct StageRun {
-    /// The instance, as `search` or `search@12`.
+    /// Name of the instance, such as `search` or `search@12`.
     pub instance: String,
-    /// What became of it: `ran`, `cached`, `failed`.
+    /// State: `ran`, `cached`, `failed`.
     pub state: String,
-    /// How long the result took to make, in seconds.
+    /// Run time of the attempt that produced the result, in seconds.
     pub seconds: Option<f64>,
-    /// The same with its unit.
+    /// The run time with its unit.
     pub took: String,
-    /// The most memory that it used, with its unit; empty if that is not known.
+    /// Peak memory, with its unit; empty if unknown.
     pub memory: String,
     /// The cache key.
     pub key: String,
-    /// The attempt that made the result.
+    /// The attempt that produced the result.
     pub attempt: String,
     /// Why there is no result; empty if there is one.
     pub cause: String,
-    /// What it read that no stage made.
+    /// Inputs that are not stage outputs.
     pub inputs: Vec<Artifact>,
-    /// What it made.
+    /// Outputs of the stage.
     pub outputs: Vec<Artifact>,
-    /// Facts of the environment, with their values.
+    /// Environment facts, as name and value.
     pub environment: Vec<(String, String)>,
-    /// The seed of its random numbers.
+    /// Seed of the random numbers.
     pub seed: Option<String>,
 }
 
-/// Bytes that are identified by their digest.
+/// A file or data set with its digest.
 #[derive(Clone, Debug, Default)]
 pub struct Artifact {
-    /// The output's name, or where it came from.
+    /// Name of the output, or source of the input.
     pub name: String,
     /// The BLAKE3 digest.
     pub digest: String,
-    /// The size with its unit; empty if that is not known.
+    /// Size with its unit; empty if unknown.
     pub size: String,
 }

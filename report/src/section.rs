@@ -1,24 +1,23 @@
-//! What a page consists of: sections of figures, tables and text.
+//! The elements of a page: sections with figures, tables and text.
 
 use maud::{Markup, html};
 
 use crate::chart::Drawing;
 use crate::table::Table;
 
-/// A drawing with its words and numbers.
+/// A drawing with its description and its numbers.
 #[derive(Clone, Debug)]
 pub struct Figure {
-    /// Unique in the page; also the name of its files.
+    /// Unique id in the page; also the base name of its files.
     pub id: String,
-    /// What it shows.
     pub title: String,
-    /// What is to be seen in it, in words; for readers who do not see it.
+    /// Description of the drawing for readers who cannot see it.
     pub description: String,
-    /// What a reader has to know to read it; may be empty.
+    /// How to read the figure; may be empty.
     pub note: String,
     /// The drawing.
     pub drawing: Drawing,
-    /// Its numbers.
+    /// The numbers of the drawing.
     pub table: Table,
 }
 
@@ -29,17 +28,17 @@ pub enum Part {
     Text(String),
     /// Paragraphs as a list.
     List(Vec<String>),
-    /// A figure over the whole width.
+    /// A figure of full width.
     Wide(Figure),
-    /// Figures side by side where there is room.
+    /// Figures side by side if the page is wide enough.
     Grid(Vec<Figure>),
-    /// A table with the name of its file.
+    /// File name and table.
     Table(String, Table),
-    /// A table to be opened, with the name of its file and what the reader opens.
+    /// A collapsed table: file name, summary and table.
     Folded(String, String, Table),
-    /// Commands or text to copy, with what they are for.
+    /// A purpose, and commands or text to copy.
     Code(String, String),
-    /// Text to copy, to be opened by the reader, and what it is.
+    /// Collapsed text to copy: summary and text.
     FoldedCode(String, String),
     /// Markup of this crate.
     Markup(Markup),
@@ -48,21 +47,21 @@ pub enum Part {
 /// A section of the page.
 #[derive(Clone, Debug)]
 pub struct Section {
-    /// Unique in the page.
+    /// Unique id in the page.
     pub id: String,
     /// Its heading.
     pub title: String,
-    /// What is in it.
+    /// Content.
     pub parts: Vec<Part>,
 }
 
 impl Section {
-    /// Begins a section.
+    /// Creates an empty section.
     pub fn new(id: &str, title: &str) -> Self {
         Self { id: id.to_owned(), title: title.to_owned(), parts: Vec::new() }
     }
 
-    /// Returns its figures.
+    /// Returns the figures of the section.
     pub fn figures(&self) -> impl Iterator<Item = &Figure> {
         self.parts.iter().flat_map(|part| match part {
             Part::Wide(figure) => std::slice::from_ref(figure),
@@ -71,7 +70,7 @@ impl Section {
         })
     }
 
-    /// Returns its tables with their names, those of figures among them.
+    /// Returns the tables of the section with their names, including those of figures.
     pub fn tables(&self) -> impl Iterator<Item = (&str, &Table)> {
         let own = self.parts.iter().filter_map(|part| match part {
             Part::Table(name, table) | Part::Folded(name, _, table) => Some((name.as_str(), table)),
@@ -112,7 +111,7 @@ impl Part {
 }
 
 impl Figure {
-    /// The figure as HTML; a wide one scrolls on narrow screens, the others become smaller.
+    /// Returns the figure as HTML. A wide one scrolls on narrow screens; others are scaled down.
     fn html(&self, wide: bool) -> Markup {
         let drawing = self.drawing.inline(&self.id, &self.title, &self.description);
         html! {

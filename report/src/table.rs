@@ -1,3 +1,5 @@
+//! Tables as HTML and CSV.
+
 use maud::{Markup, html};
 use tfnas_stages::csv_field;
 
@@ -8,19 +10,19 @@ use crate::text::{clean, counted};
 pub enum Cell {
     /// A text.
     Text(String),
-    /// A number, and how a reader sees it; a file has it in full.
+    /// A number and its text on the page; files have the full precision.
     Number(f64, String),
-    /// Nothing is known.
+    /// The value is unknown.
     Missing,
 }
 
 impl Cell {
-    /// Makes a number that may be missing, written by `show`.
+    /// Creates a number that may be missing, formatted by `show`.
     pub fn number(value: Option<f64>, show: impl FnOnce(f64) -> String) -> Self {
         value.filter(|value| value.is_finite()).map_or(Self::Missing, |value| Self::Number(value, show(value)))
     }
 
-    /// Makes a count.
+    /// Creates a count.
     pub fn count(value: usize) -> Self {
         Self::Number(value as f64, value.to_string())
     }
@@ -47,19 +49,19 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// A table with headings.
+/// A table with a caption and column headings.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
-    /// What it shows.
+    /// The caption.
     pub caption: String,
     columns: Vec<(String, bool)>,
     rows: Vec<Vec<Cell>>,
-    /// The rows that a page shows, the last ones; all without a limit.
+    /// Number of last rows that a page shows; `None` for all.
     most_on_page: Option<usize>,
 }
 
 impl Table {
-    /// Begins a table; a heading that starts with `>` makes its column one of numbers, set to the right.
+    /// Creates an empty table. A heading that starts with `>` marks a right-aligned column of numbers.
     pub fn new(caption: &str, headings: &[&str]) -> Self {
         let column = |heading: &&str| match heading.strip_prefix('>') {
             Some(name) => (name.to_owned(), true),
@@ -73,7 +75,7 @@ impl Table {
         }
     }
 
-    /// Limits the rows that a page shows to this many, the last ones. A file has all.
+    /// Limits the page to the last `rows` rows. Files have all rows.
     pub fn at_most_on_page(mut self, rows: usize) -> Self {
         self.most_on_page = Some(rows);
         self
@@ -84,17 +86,17 @@ impl Table {
         self.rows.push(cells.into_iter().map(Into::into).collect());
     }
 
-    /// Returns whether it has no row.
+    /// Returns whether the table has no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Returns how many rows it has.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Returns the table as CSV (RFC 4180): a line of headings, numbers in full, empty fields for what is not known.
+    /// Returns the table as CSV (RFC 4180): headings, numbers in full precision, empty fields for unknown values.
     pub fn csv(&self) -> String {
         let line =
             |cells: &mut dyn Iterator<Item = String>| cells.map(|cell| csv_field(&cell)).collect::<Vec<_>>().join(",");
@@ -107,7 +109,7 @@ impl Table {
         text
     }
 
-    /// Returns the table as HTML, in a box that scrolls on narrow screens.
+    /// Returns the table as HTML in a box that scrolls on narrow screens.
     pub fn html(&self) -> Markup {
         let shown = &self.rows[self.left_out()..];
         html! {
@@ -134,12 +136,12 @@ impl Table {
         }
     }
 
-    /// The rows at the begin that a page does not show.
+    /// Number of rows at the start that a page omits.
     fn left_out(&self) -> usize {
         self.most_on_page.map_or(0, |most| self.rows.len().saturating_sub(most))
     }
 
-    /// Returns the table as HTML, to be opened by the reader.
+    /// Returns the table as a collapsed HTML element.
     pub fn folded(&self, summary: &str) -> Markup {
         html! {
             details {
@@ -172,14 +174,14 @@ mod tests {
     }
 
     #[test]
-    fn csv_quotes_what_it_must_and_has_numbers_in_full() {
+    fn csv_quotes_fields_and_has_full_precision() {
         let lines =
             ["class,top-1", "\"<script>alert(\"\"1\"\")</script>, &\",0.30000000000000004", "Größe\u{fffd},", ""];
         assert_eq!(table().csv(), lines.join("\r\n"));
     }
 
     #[test]
-    fn a_page_may_show_the_last_rows_alone_and_a_file_has_all() {
+    fn a_page_limits_rows_and_a_file_has_all() {
         let mut long = Table::new("long", &[">n"]).at_most_on_page(2);
         (0..5).for_each(|n| long.row([Cell::count(n)]));
         let html = long.folded("Numbers").into_string();
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn html_escapes_cells_and_marks_numbers() {
+    fn html_escapes_cells_and_aligns_numbers() {
         let html = table().html().into_string();
         assert!(!html.contains("<script>") && html.contains("&lt;script&gt;alert(&quot;1&quot;)"), "{html}");
         assert!(html.contains("<td class=\"number\" dir=\"auto\">30.0 %</td>"), "{html}");

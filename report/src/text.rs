@@ -1,6 +1,6 @@
-//! Numbers and names as a reader sees them.
+//! Formatting of numbers and names.
 
-/// Returns a count with its thousands, millions or billions as a unit.
+/// Formats a count with the unit k, M or G.
 pub fn count(count: f64) -> String {
     let size = count.abs();
     let (value, unit) = match size {
@@ -16,7 +16,7 @@ pub fn count(count: f64) -> String {
     format!("{text}{unit}")
 }
 
-/// Returns a latency in milliseconds with its unit.
+/// Formats a latency in milliseconds.
 pub fn ms(ms: f64) -> String {
     if !ms.is_finite() {
         return "–".to_owned();
@@ -29,17 +29,17 @@ pub fn ms(ms: f64) -> String {
     format!("{ms:.digits$} ms")
 }
 
-/// Returns a share of 1 in percent.
+/// Formats a fraction as percent.
 pub fn percent(share: f64) -> String {
     if share.is_finite() { format!("{:.1} %", share * 100.0) } else { "–".to_owned() }
 }
 
-/// Returns a deviation as percent with its sign.
+/// Formats a relative deviation as percent with a sign.
 pub fn signed_percent(share: f64) -> String {
     if share.is_finite() { format!("{:+.1} %", share * 100.0) } else { "–".to_owned() }
 }
 
-/// Returns a number with enough digits for a table.
+/// Formats a number for a table.
 pub fn number(value: f64) -> String {
     let size = value.abs();
     match size {
@@ -51,7 +51,7 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// Returns a whole number with a comma between thousands.
+/// Formats a whole number with thousands separators.
 pub fn whole(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -64,7 +64,7 @@ pub fn whole(number: u64) -> String {
     text
 }
 
-/// Returns a noun with its count: `1 epoch`, `12,000 images`.
+/// Formats a count with a noun: `1 epoch`, `12,000 images`.
 pub fn counted(count: usize, one: &str) -> String {
     let plural = match one {
         "class" => "classes".to_owned(),
@@ -73,7 +73,7 @@ pub fn counted(count: usize, one: &str) -> String {
     format!("{} {}", whole(count as u64), if count == 1 { one.to_owned() } else { plural })
 }
 
-/// Returns at most `most` characters of a text, with `…` where it was longer.
+/// Truncates a text to at most `most` characters, ending in `…` if it was longer.
 pub fn shortened(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
@@ -81,8 +81,7 @@ pub fn shortened(text: &str, most: usize) -> String {
     text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// Returns text without the control characters that neither HTML nor XML may contain, and without those that reverse the
-/// text after them; each becomes U+FFFD.
+/// Replaces control characters that HTML and XML do not allow, and bidirectional overrides, by U+FFFD.
 pub fn clean(text: &str) -> String {
     let forbidden = |char: char| match char {
         '\n' | '\t' | '\r' => false,
@@ -92,7 +91,7 @@ pub fn clean(text: &str) -> String {
     text.chars().map(|char| if forbidden(char) { char::REPLACEMENT_CHARACTER } else { char }).collect()
 }
 
-/// Returns a name as part of an id or a file's name: lower-case letters and digits, everything else as `-`.
+/// Converts a name to a part of an id or file name: lower-case letters and digits, everything else as `-`.
 pub fn slug(name: &str) -> String {
     let mut slug = String::new();
     for char in name.chars() {
@@ -110,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_have_a_unit_and_few_digits() {
+    fn counts_have_a_unit_and_three_digits() {
         let texts = [0.0, 950.0, 4264.0, 48_138.0, 1.55e6, 4.57e9, f64::NAN].map(count);
         assert_eq!(texts, ["0", "950", "4.26 k", "48.1 k", "1.55 M", "4.57 G", "–"]);
         assert_eq!([count(2e6), count(-1.5e3)], ["2 M", "-1.5 k"]);
@@ -125,13 +124,13 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_are_replaced_and_others_stay() {
+    fn control_characters_are_replaced() {
         assert_eq!(clean("\u{202e}abc\u{2066}"), "\u{fffd}abc\u{fffd}");
         assert_eq!(clean("a\u{0}b\u{1b}[0m\nö\u{7f}"), "a\u{fffd}b\u{fffd}[0m\nö\u{fffd}");
     }
 
     #[test]
-    fn long_names_are_cut_between_characters() {
+    fn long_names_are_truncated_between_characters() {
         assert_eq!(shortened("Äpfel und Birnen", 6), "Äpfel…");
         assert_eq!(shortened("Äpfel", 5), "Äpfel");
         assert_eq!(slug("search@12 / A<b>"), "search-12-a-b");

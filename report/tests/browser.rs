@@ -1,6 +1,6 @@
-//! The page in a browser: nothing is wider than a narrow screen, no text leaves its figure, the console stays empty.
+//! Renders the page in a browser: it fits narrow screens, texts stay inside their figures, and the console is empty.
 //!
-//! Needs Chromium; without one, the tests say that they were skipped.
+//! Needs Chromium; otherwise the tests are skipped with a message.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
@@ -13,10 +13,10 @@ use std::process::Command;
 use serde_json::Value;
 use tfnas_report::Comparison;
 
-/// Names under which Chromium is installed.
+/// Names of the Chromium executable.
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// Measures the page in its frame; its title becomes the result.
+/// Measures the page in its frame; the title holds the result.
 const MEASURE: &str = r#"
 addEventListener("load", () => {
   const frame = document.querySelector("iframe"), page = frame.contentDocument, view = frame.contentWindow;
@@ -42,7 +42,7 @@ addEventListener("load", () => {
 fn browser() -> Option<PathBuf> {
     let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH")?).collect();
     let mut paths = BROWSERS.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
-    // Some distributions have a file of that name which only says how to install the browser.
+    // Some distributions install a file of that name that only prints how to install the browser.
     let works =
         |path: &PathBuf| Command::new(path).arg("--version").output().is_ok_and(|output| output.status.success());
     paths.find(|path| path.is_file() && works(path))
@@ -52,7 +52,7 @@ fn attribute(text: &str) -> String {
     text.replace('&', "&amp;").replace('"', "&quot;")
 }
 
-/// Shows a page in a frame of this width and returns what was measured, and what the console said.
+/// Renders a page in a frame of this width; returns the measurements and the console output.
 fn shown(browser: &PathBuf, html: &str, width: u32, dark: bool) -> (Value, String) {
     let folder = std::env::temp_dir().join(format!("tfnas-report-{}-{width}-{dark}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
@@ -71,19 +71,19 @@ fn shown(browser: &PathBuf, html: &str, width: u32, dark: bool) -> (Value, Strin
         .unwrap();
     let _ = fs::remove_dir_all(&folder);
     let dom = String::from_utf8_lossy(&output.stdout).into_owned();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     let result =
         dom.split_once("data-result=\"").map(|(_, rest)| rest.split('"').next().unwrap().replace("&quot;", "\""));
-    let result = result.unwrap_or_else(|| panic!("the browser measured nothing: {said}"));
+    let result = result.unwrap_or_else(|| panic!("the browser measured nothing: {stderr}"));
     let result = result.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">");
-    let console: Vec<&str> = said.lines().filter(|line| line.contains("CONSOLE")).collect();
+    let console: Vec<&str> = stderr.lines().filter(|line| line.contains("CONSOLE")).collect();
     (serde_json::from_str(&result).unwrap(), console.join("\n"))
 }
 
 #[test]
-fn the_page_fits_narrow_and_wide_screens_in_light_and_dark() {
+fn the_page_fits_all_screen_widths_and_themes() {
     let Some(browser) = browser() else {
-        eprintln!("SKIPPED: there is no Chromium to show the page");
+        eprintln!("SKIPPED: Chromium is not installed");
         return;
     };
     let mut report = sample::report();

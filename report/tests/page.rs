@@ -1,4 +1,4 @@
-//! The page as a whole: well-formed, complete, and safe whatever names say.
+//! The whole page: well-formed, complete, and safe for any names.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,10 +11,10 @@ use quick_xml::events::Event;
 use sample::HOSTILE;
 use tfnas_report::Comparison;
 
-/// Elements of HTML without an end.
+/// HTML elements without an end tag.
 const VOID: [&str; 4] = ["meta", "link", "br", "img"];
 
-/// Reads markup whose elements must be closed in order, and returns the names of all elements.
+/// Parses markup, checks that elements are closed in order, and returns the names of all elements.
 fn elements(markup: &str) -> Vec<String> {
     let mut reader = Reader::from_str(markup);
     reader.config_mut().check_end_names = false;
@@ -47,7 +47,7 @@ fn count(elements: &[String], name: &str) -> usize {
 }
 
 #[test]
-fn the_page_is_well_formed_and_every_figure_has_words_and_numbers() {
+fn the_page_is_well_formed_and_every_figure_has_a_table() {
     let html = sample::report().html();
     let elements = elements(html.strip_prefix("<!DOCTYPE html>").unwrap());
     let figures = count(&elements, "figure");
@@ -56,7 +56,7 @@ fn the_page_is_well_formed_and_every_figure_has_words_and_numbers() {
     assert_eq!(count(&elements, "desc"), figures);
     assert_eq!(count(&elements, "h1"), 1);
     assert_eq!(count(&elements, "script"), 0);
-    assert_eq!(count(&elements, "img"), 16, "a picture for each mistake whose image is there");
+    assert_eq!(count(&elements, "img"), 16, "a thumbnail for each mistake whose image is available");
     assert!(html.matches("<summary>Numbers (").count() == figures);
     for section in
         ["result", "pipeline", "search", "selection", "architecture", "training", "test", "latency", "provenance"]
@@ -68,7 +68,7 @@ fn the_page_is_well_formed_and_every_figure_has_words_and_numbers() {
 }
 
 #[test]
-fn names_are_text_and_numbers_are_numbers() {
+fn names_are_escaped_and_no_number_is_nan() {
     let report = sample::report();
     let html = report.html();
     assert!(html.contains("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; 'Größe'"));
@@ -83,7 +83,7 @@ fn names_are_text_and_numbers_are_numbers() {
 }
 
 #[test]
-fn every_figure_is_an_image_of_its_own_and_every_table_reads_as_csv() {
+fn every_figure_is_a_valid_svg_and_every_table_valid_csv() {
     let report = sample::report();
     let files = report.files();
     let names: BTreeSet<&str> = files.iter().map(|file| file.name.as_str()).collect();
@@ -93,7 +93,7 @@ fn every_figure_is_an_image_of_its_own_and_every_table_reads_as_csv() {
             let elements = elements(file.text.split_once("?>").unwrap().1);
             assert_eq!((elements[0].as_str(), count(&elements, "desc")), ("svg", 1), "{}", file.name);
             assert!(elements.len() > 8, "{} is empty", file.name);
-            assert!(!file.text.contains("var("), "{}: programs without CSS variables read it", file.name);
+            assert!(!file.text.contains("var("), "{}: SVG files must not use CSS variables", file.name);
             assert!(names.contains(file.name.replace(".svg", ".csv").as_str()), "{} has no numbers", file.name);
         } else {
             assert!(file.text.lines().count() > 1, "{} is empty", file.name);
@@ -105,7 +105,7 @@ fn every_figure_is_an_image_of_its_own_and_every_table_reads_as_csv() {
 }
 
 #[test]
-fn a_matrix_has_a_figure_of_its_networks_and_sections_of_each() {
+fn a_matrix_has_a_tradeoff_and_sections_for_each_network() {
     let mut report = sample::report();
     report.networks = ["10", "12"].map(sample::network).into();
     let html = report.html();
@@ -117,7 +117,7 @@ fn a_matrix_has_a_figure_of_its_networks_and_sections_of_each() {
 }
 
 #[test]
-fn several_runs_are_one_page_with_their_curves_and_differences() {
+fn a_comparison_page_has_curves_and_differences() {
     let mut other = sample::report();
     other.run.id = "8".to_owned();
     other.run.configuration = serde_json::json!({"seed": 1, "data": {"root": HOSTILE}}).to_string();

@@ -1,8 +1,9 @@
-//! Compares settings on made-up landscapes: `cargo run -p tfnas-select --example simulate [SEEDS] [PLAN …]`.
+//! Compares settings on simulated landscapes: `cargo run -p tfnas-select --example simulate [SEEDS] [PLAN …]`.
 //!
-//! For each plan and each share of quality that sums over block groups explain, over many seeds: the mean true
-//! percentile of the selected network among uniform draws of its latency, in how many runs it is at least 95, and in how
-//! many it is above the lower end of the interval that the selection reports (0 for halving, which reports none).
+//! Prints for each plan, and for each fraction of quality explained by sums over block groups, over many seeds: the
+//! mean true percentile of the selected network among uniform draws of its latency, the fraction of runs in which it is
+//! at least 95, and the fraction in which it is above the lower end of the reported interval (0 for halving, which
+//! reports none).
 
 #![allow(clippy::unwrap_used)]
 
@@ -28,7 +29,7 @@ fn main() {
     let only: Vec<String> = arguments.collect();
     let world = World::cifar(REFERENCE);
     println!(
-        "cifar space, {:.3} ms; {seeds} seeds a cell: mean percentile, share of runs at 95 or above",
+        "cifar space, {:.3} ms; {seeds} seeds per cell: mean percentile, fraction of runs at 95 or above",
         world.problem.target_ms
     );
     println!("{:34} {:>6}  {}", "plan", "epochs", EXPLAINED.map(|share| format!("R2 {share:<10}")).join(" "));

@@ -1,4 +1,4 @@
-//! The problem to solve and the candidates for it.
+//! The input of a selection, and its candidates.
 
 use serde::{Deserialize, Serialize};
 use tfnas::{Architecture, LatencyTable, Space};
@@ -8,9 +8,9 @@ use tfnas::{Architecture, LatencyTable, Space};
 pub struct SearchResult {
     /// Per block, log-probabilities of its operations.
     pub log_alphas: Vec<Vec<f32>>,
-    /// Per block group, one number per block. Their `softmax` gives the probabilities of the depths.
+    /// Per block group, one value per block. Their `softmax` gives the probabilities of the depths.
     pub betas: Vec<Vec<f32>>,
-    /// The architecture that they prefer, fitted to the target.
+    /// The parsed architecture, fitted to the target.
     pub architecture: Architecture,
 }
 
@@ -29,37 +29,37 @@ pub struct Problem {
     pub search: Option<SearchResult>,
 }
 
-/// Where a candidate comes from.
+/// The origin of a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Origin {
-    /// Drawn uniformly: depths, operations.
+    /// Uniformly drawn depths and operations.
     Uniform,
-    /// Made by a rule.
+    /// Created by a rule.
     Rule,
-    /// The architecture that the search prefers.
+    /// Found by the search.
     SearchParse,
     /// Sampled from the search's probabilities.
     SearchSample,
     /// Proposed by the regression.
     Proposal {
-        /// Which round, from 0.
+        /// The round, from 0.
         round: usize,
     },
-    /// Drawn uniformly in a round of proposals.
+    /// Drawn uniformly during a round of proposals.
     ProposalUniform {
-        /// Which round, from 0.
+        /// The round, from 0.
         round: usize,
     },
 }
 
 impl Origin {
-    /// Whether it was drawn uniformly, whatever was known.
+    /// Whether the architecture was drawn uniformly, independent of earlier results.
     pub fn is_uniform(self) -> bool {
         matches!(self, Self::Uniform | Self::ProposalUniform { .. })
     }
 
-    /// Whether it comes from the search.
+    /// Whether the architecture comes from the search.
     pub fn is_from_search(self) -> bool {
         matches!(self, Self::SearchParse | Self::SearchSample)
     }
@@ -69,15 +69,15 @@ impl Origin {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Candidate {
-    /// Its number, from 0 in the order of creation.
+    /// Index, in the order of creation.
     pub id: usize,
-    /// Where it comes from.
+    /// How the candidate was created.
     pub origin: Origin,
-    /// The display name: the rule, or the origin with a number.
+    /// Display name: the rule, or the origin with a number.
     pub name: String,
-    /// The architecture. Its latency is at most the target.
+    /// Its latency is at most the target.
     pub architecture: Architecture,
-    /// Latency by the table, in milliseconds.
+    /// Predicted latency, in milliseconds.
     pub predicted_ms: f64,
 }
 
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origins_are_written_in_snake_case_with_a_kind() {
+    fn origins_are_serialized_in_snake_case_with_a_kind() {
         let text = serde_json::to_string(&Origin::ProposalUniform { round: 2 }).unwrap();
         assert_eq!(text, "{\"kind\":\"proposal_uniform\",\"round\":2}");
         assert_eq!(serde_json::to_string(&Origin::SearchParse).unwrap(), "{\"kind\":\"search_parse\"}");

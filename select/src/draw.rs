@@ -8,9 +8,9 @@ use crate::genes::Genes;
 /// The use of a drawn architecture. Each has separate random streams.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Draw {
-    /// A first candidate.
+    /// An initial candidate.
     Uniform,
-    /// A first candidate from the search's probabilities.
+    /// An initial candidate from the search's probabilities.
     Search,
     /// A uniform proposal of a round.
     Proposal { round: usize },
@@ -21,7 +21,7 @@ pub(crate) enum Draw {
 }
 
 impl Draw {
-    /// The stream of the attempt of this number.
+    /// The random stream of an attempt.
     pub(crate) fn stream(self, seed: u64, attempt: u32) -> Stream {
         let of_round = |round: usize, kind: u32| 8 + 4 * round as u32 + kind;
         let epoch = match self {
@@ -35,7 +35,7 @@ impl Draw {
     }
 }
 
-/// Of every group a uniformly random number of blocks, of every kept block a uniformly random operation.
+/// Draws a uniform number of blocks for every group, and a uniform operation for every kept block.
 pub(crate) fn uniform(space: &Space, stream: &mut Stream) -> Genes {
     let mut below = |n: usize| stream.below(n.max(1) as u64) as usize;
     let groups = (0..space.groups().len()).map(|group| {
@@ -71,14 +71,14 @@ fn choose(logits: &[f32], stream: &mut Stream) -> usize {
     weights.iter().position(|&weight| weight == 1.0).unwrap_or(0)
 }
 
-/// An architecture made by a rule.
+/// An architecture created by a rule.
 pub(crate) struct Rule {
-    /// The display name.
+    /// Display name.
     pub(crate) name: String,
     pub(crate) genes: Genes,
 }
 
-/// Returns the rules: every block has the same operation and every group keeps the same share of its blocks, deepest
+/// Returns the rules: every block has the same operation and every group keeps the same fraction of its blocks, deepest
 /// first.
 pub(crate) fn rules(space: &Space) -> Vec<Rule> {
     let mut rules: Vec<Rule> = Vec::new();
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn uniform_draws_are_of_the_space_and_reach_all_of_it() {
+    fn uniform_draws_are_valid_and_cover_the_space() {
         let space = Space::small();
         let mut seen = [[false; 4]; 3];
         for attempt in 0..200 {
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_are_distinct_and_of_the_space() {
+    fn rules_are_distinct_and_valid() {
         for space in [Space::imagenet(), Space::small()] {
             let rules = rules(&space);
             assert!(rules.len() > 8);
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn spreading_takes_evenly_spaced_items() {
+    fn spread_returns_evenly_spaced_items() {
         assert_eq!(spread((0..10).collect(), 5), [1, 3, 5, 7, 9]);
         assert_eq!(spread((0..3).collect(), 5), [0, 1, 2]);
         assert_eq!(spread((0..7).collect(), 1), [3]);

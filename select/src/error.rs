@@ -6,13 +6,13 @@ use tfnas::{ArchitectureError, TableError};
 
 use crate::settings::SettingsError;
 
-/// Why a selection cannot begin or go on.
+/// Why a selection cannot start or continue.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SelectError {
     /// The settings are invalid or turn the selection off.
-    #[error("the settings of the selection are wrong: {0}")]
+    #[error("invalid settings of the selection: {0}")]
     Settings(#[from] SettingsError),
-    /// The target is not a positive time.
+    /// The target is not a positive number.
     #[error("the target latency is {target_ms} ms: it must be a positive number")]
     Target {
         /// The target.
@@ -33,40 +33,40 @@ pub enum SelectError {
         "only {found} architecture of the space meets the target of {target_ms} ms: there is nothing to select\n  hint: turn the selection off (candidates: 0), or use a larger space"
     )]
     TooFew {
-        /// How many there are.
+        /// Number of architectures.
         found: usize,
         /// The target latency.
         target_ms: f64,
     },
-    /// Parameters of a search that are not of this space, or not finite.
+    /// The parameters of the search do not match the space, or are not finite.
     #[error("the search's {place}: {problem}")]
     Search {
-        /// Which vector, as `stage1.block2.log_alphas`.
+        /// Name of the vector, such as `stage1.block2.log_alphas`.
         place: String,
-        /// The problem.
+        /// What is wrong.
         problem: String,
     },
     /// The latency table does not cover the space.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// An architecture of another space.
+    /// The architecture does not belong to the space.
     #[error(transparent)]
     Architecture(#[from] ArchitectureError),
-    /// An architecture that cannot be fitted to the target.
+    /// The architecture cannot be fitted to the target.
     #[error(transparent)]
     Fit(#[from] ExactFitError),
-    /// Widths that cannot be scaled.
+    /// The widths cannot be scaled.
     #[error(transparent)]
     Scale(#[from] RefitError),
-    /// The scores belong to other candidates than those of the step.
-    #[error("scores of candidates {found:?} where the step trains {expected:?}")]
+    /// The scores do not belong to the candidates of the step.
+    #[error("scores of candidates {found:?} given, but the step trains {expected:?}")]
     Candidates {
         /// The candidates that have scores.
         found: Vec<usize>,
         /// The candidates of the step.
         expected: Vec<usize>,
     },
-    /// Epochs that are missing, or too many.
+    /// Epochs are missing or superfluous.
     #[error("candidate {id} has scores of epochs {found:?}: they must be those of epochs 1 to {expected}, in order")]
     Epochs {
         /// The candidate.
@@ -77,14 +77,14 @@ pub enum SelectError {
         expected: usize,
     },
     /// The scores contradict those recorded before.
-    #[error("candidate {id} has another score of epoch {epoch} than was recorded for an earlier rung")]
+    #[error("the score of candidate {id} in epoch {epoch} differs from the one recorded for an earlier rung")]
     Changed {
         /// The candidate.
         id: usize,
         /// The epoch.
         epoch: usize,
     },
-    /// No validation at the end of the last rung.
+    /// The validation loss of the last epoch is missing.
     #[error("candidate {id} has no validation loss of epoch {epoch}, the last of its rung")]
     NoValidation {
         /// The candidate.
@@ -92,15 +92,15 @@ pub enum SelectError {
         /// The epoch.
         epoch: usize,
     },
-    /// Nothing has a loss to rank by.
+    /// All trainings diverged.
     #[error(
         "the training of all {count} candidates diverged (a loss that is not finite)\n  hint: lower the learning rate of the candidates' training"
     )]
     AllDiverged {
-        /// How many were trained.
+        /// Number of trained candidates.
         count: usize,
     },
-    /// Scores after the end.
-    #[error("the selection has finished: it takes no more scores")]
+    /// The selection has already finished.
+    #[error("the selection has finished and accepts no more scores")]
     Finished,
 }

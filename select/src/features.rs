@@ -1,17 +1,17 @@
-//! The features of an architecture for the regression: its blocks by group, and its size.
+//! Features of an architecture for the regression: its blocks by group, and its size.
 
 use tfnas::{Architecture, ArchitectureError, LatencyTable, ModelConfig, Space, cost};
 
 use crate::error::SelectError;
 
-/// The name of a feature, in words.
+/// The name and description of a feature.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Feature {
-    /// A short name, as `stage4.depth`.
+    /// Short name, such as `stage4.depth`.
     pub(crate) name: String,
-    /// The subject: a group, or the whole network.
+    /// Subject: a group, or the whole network.
     subject: String,
-    /// The meaning of a smaller and a larger value, with a verb: "fewer blocks are".
+    /// Meaning of a smaller and of a larger value, with a verb: "fewer blocks are".
     less: String,
     more: String,
 }
@@ -32,7 +32,7 @@ impl Feature {
     }
 }
 
-/// The features of a space, in the order of every row.
+/// Returns the features of a space, in the order of every row.
 pub(crate) fn features(space: &Space) -> Vec<Feature> {
     let kernels = Kernels::of(space);
     let mut features = Vec::new();
@@ -53,7 +53,7 @@ pub(crate) fn features(space: &Space) -> Vec<Feature> {
     features
 }
 
-/// The features of one architecture.
+/// Returns the features of one architecture.
 pub(crate) fn row(space: &Space, table: &LatencyTable, architecture: &Architecture) -> Result<Vec<f64>, SelectError> {
     let total_ms = table.architecture_ms(space, architecture)?;
     let kernels = Kernels::of(space);
@@ -80,7 +80,7 @@ pub(crate) fn row(space: &Space, table: &LatencyTable, architecture: &Architectu
     Ok(row)
 }
 
-/// Parameters and multiply-adds without the classifier, at least 1.
+/// Returns the number of parameters and multiply-adds without the classifier, at least 1.
 fn size(space: &Space, architecture: &Architecture) -> Result<(f64, f64), ArchitectureError> {
     let config = ModelConfig::from_architecture(space, architecture, 1)?;
     let resolution = space.definition().resolution;
@@ -90,7 +90,7 @@ fn size(space: &Space, architecture: &Architecture) -> Result<(f64, f64), Archit
 /// The kernel sizes of a space.
 struct Kernels {
     smallest: usize,
-    /// The only other one, if there is exactly one.
+    /// The other kernel size, if there is exactly one.
     other: Option<usize>,
 }
 
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn features_say_what_the_blocks_of_a_group_are() {
+    fn features_describe_the_blocks_of_each_group() {
         // k3_e3, k3_e6, k5_e3, k5_e6, then the same with squeeze-excite.
         let genes = Genes(vec![vec![0, 1], vec![2], vec![3, 5, 0, 0], vec![4, 5], vec![0], vec![7]]);
         assert_eq!(value(&genes, "stage3.depth"), 4.0);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_read_as_advice() {
+    fn weights_are_described_in_words() {
         let features = features(&Space::imagenet());
         let words = |name: &str, weight| features.iter().find(|feature| feature.name == name).unwrap().words(weight);
         assert_eq!(words("stage4.depth", 0.3), "stage 4: fewer blocks are better");

@@ -1,4 +1,4 @@
-//! The first candidates, before any training: the search's, those made by rules, and uniform draws.
+//! The initial candidates, before any training: from the search, from rules, and uniform draws.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::fit::{Fitted, Fitter};
 use crate::genes::Genes;
 use crate::settings::Settings;
 
-/// How often a draw is repeated for each candidate that is wanted, and at least.
+/// Maximum number of draws per requested candidate, and in total at least `MIN_ATTEMPTS`.
 const ATTEMPTS: usize = 2_000;
 const MIN_ATTEMPTS: usize = 100_000;
 
@@ -24,7 +24,7 @@ pub(crate) struct First {
     pub(crate) fitted: Fitted,
 }
 
-/// Draws the first candidates, all different.
+/// Draws the initial candidates, all different.
 pub(crate) struct FirstDraw<'a> {
     fitter: &'a Fitter<'a>,
     seed: u64,
@@ -37,7 +37,7 @@ impl<'a> FirstDraw<'a> {
         Self { fitter, seed, seen: BTreeSet::new(), found: Vec::new() }
     }
 
-    /// Returns up to `settings.candidates` first candidates.
+    /// Returns up to `settings.candidates` initial candidates.
     pub(crate) fn draw(mut self, problem: &Problem, settings: &Settings) -> Result<Vec<First>, SelectError> {
         if let Some(search) = &problem.search {
             check(&problem.space, search)?;
@@ -78,7 +78,7 @@ impl<'a> FirstDraw<'a> {
         Ok(())
     }
 
-    /// Draws until there are `size` candidates in all, or draws bring nothing new.
+    /// Draws until there are `size` candidates or draws find nothing new.
     fn add_draws(
         &mut self,
         size: usize,
@@ -111,7 +111,7 @@ impl<'a> FirstDraw<'a> {
         Ok(())
     }
 
-    /// Changes uniform draws until they meet the target, if unchanged draws never do.
+    /// Modifies uniform draws until they meet the target, if unmodified draws never do.
     fn add_changed(&mut self, count: usize) -> Result<(), SelectError> {
         let draw = Draw::Uniform;
         for attempt in 0..20 * count {
@@ -135,18 +135,18 @@ impl<'a> FirstDraw<'a> {
     }
 }
 
-/// Checks that the parameters of a search are of this space and finite.
+/// Checks that the parameters of a search match this space and are finite.
 fn check(space: &Space, search: &SearchResult) -> Result<(), SelectError> {
     let wrong = |place: String, problem: String| Err(SelectError::Search { place, problem });
     let count = |place: &str, found: usize, expected: usize| {
         if found == expected {
             return Ok(());
         }
-        wrong(place.to_owned(), format!("{found} entries, where the space has {expected}"))
+        wrong(place.to_owned(), format!("{found} entries, but the space has {expected}"))
     };
     let finite = |place: &str, values: &[f32]| match values.iter().find(|value| !value.is_finite()) {
         None => Ok(()),
-        Some(value) => wrong(place.to_owned(), format!("{value} is not finite: the search has diverged")),
+        Some(value) => wrong(place.to_owned(), format!("{value} is not finite: the search diverged")),
     };
     count("log_alphas", search.log_alphas.len(), space.blocks().len())?;
     count("betas", search.betas.len(), space.groups().len())?;

@@ -8,7 +8,7 @@ use crate::candidate::SearchResult;
 use crate::error::SelectError;
 use crate::genes::Genes;
 
-/// Share of the target that an architecture must reach at its largest widths.
+/// Fraction of the target that the latency at the largest widths must reach.
 const SMALLEST_SHARE: f64 = 0.8;
 
 /// Fits architectures to one target latency.
@@ -22,7 +22,7 @@ pub(crate) struct Fitter<'a> {
     bounds: Vec<Vec<(f64, f64)>>,
 }
 
-/// An architecture of the target latency.
+/// An architecture fitted to the target latency.
 pub(crate) struct Fitted {
     pub(crate) architecture: Architecture,
     pub(crate) ms: f64,
@@ -64,8 +64,8 @@ impl<'a> Fitter<'a> {
         self.table
     }
 
-    /// Fits the widths of the genes to the target. Returns `None` if they exceed it at their smallest widths, or stay
-    /// far below it at their largest.
+    /// Fits the widths of the genes to the target. Returns `None` if the latency exceeds the target at the smallest
+    /// widths, or is far below it at the largest.
     pub(crate) fn fit(&self, genes: &Genes) -> Result<Option<Fitted>, SelectError> {
         if !self.may_fit(genes) {
             return Ok(None);
@@ -75,7 +75,7 @@ impl<'a> Fitter<'a> {
         Ok(fits.then_some(Fitted { architecture: fitted.architecture, ms: fitted.after_ms }))
     }
 
-    /// As [`fit`](Self::fit), but only nearly so: fast enough for thousands, to choose from.
+    /// [`fit`](Self::fit) with less accuracy, fast enough for thousands of candidates.
     pub(crate) fn rough(&self, genes: &Genes) -> Result<Option<Fitted>, SelectError> {
         if !self.may_fit(genes) {
             return Ok(None);
@@ -85,8 +85,8 @@ impl<'a> Fitter<'a> {
         Ok(fits.then_some(Fitted { architecture: fitted.architecture, ms: fitted.after_ms }))
     }
 
-    /// Changes an architecture as little as necessary to meet the target. The least probable choices of the search
-    /// change first.
+    /// Changes an architecture as little as necessary to meet the target, starting with the least probable choices of
+    /// the search.
     pub(crate) fn fit_changed(
         &self,
         architecture: &Architecture,
@@ -97,7 +97,7 @@ impl<'a> Fitter<'a> {
         Ok(Fitted { architecture: fitted.architecture, ms: fitted.after_ms })
     }
 
-    /// Whether the target lies between the latencies at the smallest and at the largest widths, or not far above.
+    /// Whether the target lies between the latencies at the smallest and at the largest widths, or slightly above.
     fn may_fit(&self, genes: &Genes) -> bool {
         let mut range = (self.table.base_ms(), self.table.base_ms());
         for (group, operations) in genes.0.iter().enumerate() {

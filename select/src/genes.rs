@@ -14,7 +14,7 @@ impl Genes {
         Self(groups.map(|choices| choices.iter().map(|choice| choice.operation).collect()).collect())
     }
 
-    /// The number of genes in which two differ: depths of groups, and operations of the blocks that both keep.
+    /// The number of differing genes: depths of groups, and operations of the blocks that both keep.
     pub(crate) fn distance(&self, other: &Self) -> usize {
         let groups = self.0.iter().zip(&other.0);
         groups.fold(0, |sum, (a, b)| {
@@ -23,7 +23,7 @@ impl Genes {
         })
     }
 
-    /// The architecture with these genes and the widths with which a search starts.
+    /// Returns the architecture with these genes and the initial widths of a search.
     pub(crate) fn architecture(&self, space: &Space) -> Result<Architecture, ArchitectureError> {
         let groups = self.0.iter().enumerate().map(|(group, operations)| {
             let blocks = space.blocks_of(group).iter().zip(operations);
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn an_architecture_has_its_genes_back() {
+    fn genes_round_trip_through_an_architecture() {
         let space = Space::small();
         let genes = Genes(vec![vec![3], vec![0, 1], vec![2]]);
         let architecture = genes.architecture(&space).unwrap();

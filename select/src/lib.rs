@@ -1,14 +1,14 @@
-//! Selects one of many architectures of the same latency: candidates, features, regression, successive halving.
+//! Selects one of many architectures of equal latency by candidates, features, regression and successive halving.
 //!
 //! A search on few images cannot distinguish architectures, but short trainings can. This crate decides which
-//! architectures to train, for how many epochs, and which one wins. It does not know tensors, files or processes: the
-//! caller runs the trainings that [`Selection::step`] requests, in any order, and passes the losses to
+//! architectures to train, for how many epochs, and which one to select. It is independent of tensors, files and
+//! processes: the caller runs the trainings that [`Selection::step`] requests, in any order, and passes the losses to
 //! [`Selection::record`].
 //!
 //! # Method
 //!
-//! 1. First candidates, each fitted to the target latency: the search's choice and samples of its probabilities, a few
-//!    rules (one operation and one share of the depth everywhere), and uniform draws.
+//! 1. Initial candidates, each fitted to the target latency: the architecture found by the search, samples from its
+//! probabilities, a few rules (one operation and one fraction of the depth everywhere), and uniform draws.
 //! 2. All are trained for the first rung. A ridge regression of their losses on about 40 features (depth, kernels,
 //!    squeeze-excite, expansion, widths and latency share of each block group; size of the network) predicts untrained
 //!    candidates. In rounds, it proposes the best of a pool of uniform draws and mutations of the leaders, which are
@@ -17,14 +17,14 @@
 //!    The weight of their own losses grows with the number of epochs.
 //!
 //! The regression uses only the order of the losses and does not extrapolate (features are clamped to the observed
-//! range). It ranks a trained candidate by the prediction of a regression on all others. Its penalty is the one with
-//! the smallest leave-one-out error, so its effect is small if the features explain little.
+//! range). A trained candidate is ranked by the prediction of a regression on all other candidates. The penalty is the
+//! one with the smallest leave-one-out error, so the effect of the regression is small if the features explain little.
 //!
 //! # Limitations
 //!
 //! * The quality of an architecture after a longer training than the last rung, or on other images, is unknown.
 //! * The noise of a training is unknown, because each candidate is trained once. [`Outcome::margin`] compares with the
-//!   disagreement between training and validation loss, which is smaller than the difference between two seeds.
+//!   difference between training and validation loss, which is smaller than the difference between two seeds.
 //! * The percentile is an estimate. The winner is chosen by the scores that [`Percentile`] compares, which biases the
 //!   estimate upwards: in the simulation (`examples/simulate.rs`), the true value is below [`Percentile::low`] in about
 //!   one of five runs with the default settings, and in two of five with 24 candidates and two rounds of 8. Without
@@ -33,7 +33,7 @@
 //! # Determinism
 //!
 //! Draws depend on the seed, and sums run in the order of the ids. The same problem, settings and scores give the same
-//! outcome to the bit, regardless of the order in which trainings end. A selection is not saved: it is repeated from
+//! outcome bit for bit, regardless of the order in which trainings end. A selection is not saved; it is replayed from
 //! its scores.
 //!
 //! # Example

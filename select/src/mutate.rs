@@ -8,7 +8,7 @@ use crate::genes::Genes;
 /// Returns a copy of the genes with `count` uniformly drawn changes: the depth of a group, or the operation of a kept
 /// block.
 ///
-/// An added block gets a random operation. In a space with fewer genes that can change, all of them change.
+/// An added block gets a random operation. If the space has fewer variable genes than `count`, all of them change.
 pub(crate) fn mutate(space: &Space, parent: &Genes, count: usize, stream: &mut Stream) -> Genes {
     let mut places = Vec::new();
     for (group, operations) in parent.0.iter().enumerate() {
@@ -45,7 +45,7 @@ pub(crate) fn mutate(space: &Space, parent: &Genes, count: usize, stream: &mut S
     child
 }
 
-/// Returns a uniform one of 0, 1, …, n-1 except `not`. `n` must be at least 2.
+/// Returns a uniform draw from 0, 1, …, n-1 except `not`. `n` must be at least 2.
 fn other(n: usize, not: usize, stream: &mut Stream) -> usize {
     let drawn = stream.below(n as u64 - 1) as usize;
     drawn + usize::from(drawn >= not)
@@ -58,7 +58,7 @@ mod tests {
     use crate::draw::{Draw, uniform};
 
     #[test]
-    fn mutations_change_at_most_as_many_genes_as_asked() {
+    fn mutations_change_at_most_count_genes() {
         let space = Space::cifar();
         let mut full = 0;
         for attempt in 0..300 {
@@ -76,12 +76,12 @@ mod tests {
     }
 
     #[test]
-    fn a_space_of_few_genes_changes_what_it_has() {
+    fn a_space_with_few_genes_changes_all_of_them() {
         let mut definition = Space::small().definition().clone();
         definition.operations.truncate(1);
         let space = Space::new(definition).unwrap();
         let parent = uniform(&space, &mut Draw::Uniform.stream(0, 0));
         let child = mutate(&space, &parent, 10, &mut Draw::Mutation { round: 0 }.stream(0, 0));
-        assert_eq!(parent.distance(&child), 2, "two groups of more than one block");
+        assert_eq!(parent.distance(&child), 2, "two groups have more than one block");
     }
 }

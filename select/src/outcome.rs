@@ -1,4 +1,4 @@
-//! The outcome of a selection, for reports.
+//! The outcome of a selection.
 
 use serde::{Deserialize, Serialize};
 use tfnas::Architecture;
@@ -15,7 +15,7 @@ pub struct Outcome {
     pub ranking: Vec<Ranked>,
     /// The id of the best candidate.
     pub winner: usize,
-    /// The rank, from 1, of the architecture that the search prefers.
+    /// The rank, from 1, of the architecture found by the search.
     pub search_parse_rank: Option<usize>,
     /// The regression on the first rung.
     pub regression: RegressionReport,
@@ -24,11 +24,11 @@ pub struct Outcome {
     pub rung_spearman: Vec<f64>,
     /// The percentile range of the best candidate among random architectures of the same latency.
     pub percentile: Percentile,
-    /// The lead of the best candidate over the second in the last rung, in units of the noise of a score (how far
-    /// training and validation loss disagree about the candidates), or in standard deviations of the scores if the
+    /// The score difference between the best and the second candidate of the last rung, in units of the noise of a
+    /// score (the difference between training and validation loss), or in standard deviations of the scores if the
     /// noise is unknown. `None` if fewer than five candidates finished: the losses of so few often agree by chance.
     pub margin: Option<f64>,
-    /// Notes for the reader: fewer candidates than requested, diverged trainings.
+    /// Notes: fewer candidates than requested, diverged trainings.
     pub notes: Vec<String>,
 }
 
@@ -36,38 +36,38 @@ pub struct Outcome {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ranked {
-    /// Its number.
+    /// Id of the candidate.
     pub id: usize,
-    /// Where it comes from.
+    /// How the candidate was created.
     pub origin: Origin,
-    /// The display name.
+    /// Display name.
     pub name: String,
-    /// The architecture.
+    /// The candidate network.
     pub architecture: Architecture,
-    /// Latency by the table, in milliseconds.
+    /// Predicted latency, in milliseconds.
     pub predicted_ms: f64,
-    /// Its rank, from 1. Candidates of later rungs come first, diverged ones last.
+    /// Rank, from 1. Candidates of later rungs come first, diverged ones last.
     pub rank: usize,
-    /// Its scores in each rung that it finished.
+    /// Scores in each completed rung.
     pub rungs: Vec<RungScore>,
-    /// Its training, epoch by epoch.
+    /// Scores of each epoch.
     pub epochs: Vec<EpochScore>,
-    /// The rung, from 0, after which it was eliminated. `None` for the candidates that finished the last rung.
+    /// The rung, from 0, after which it was eliminated; `None` if it completed the last rung.
     pub eliminated_after: Option<usize>,
-    /// Whether its training diverged: a loss was not finite.
+    /// Whether the training diverged: a loss was not finite.
     pub diverged: bool,
 }
 
-/// The results of the regression.
+/// Results of the regression.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegressionReport {
     /// Spearman correlation between each candidate's result in the first rung and its prediction by a regression on all
-    /// others. 0 if it is undefined.
+    /// others; 0 if undefined.
     pub leave_one_out_spearman: f64,
-    /// Candidates that it was fitted to.
+    /// Number of candidates used for the fit.
     pub candidates: usize,
-    /// Its weights, largest first.
+    /// Weights, largest first.
     pub coefficients: Vec<Coefficient>,
 }
 
@@ -75,10 +75,10 @@ pub struct RegressionReport {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Coefficient {
-    /// The feature, as `stage4.depth`.
+    /// Short name of the feature, such as `stage4.depth`.
     pub feature: String,
-    /// By how much the loss (as a standard normal quantile of its rank) rises with one standard deviation of the
-    /// feature: negative weights are good.
+    /// Change of the loss (as a standard normal quantile of its rank) per standard deviation of the feature. Negative
+    /// weights are good.
     pub weight: f64,
     /// The effect in words: "stage 4: fewer blocks are better".
     pub words: String,
@@ -88,15 +88,15 @@ pub struct Coefficient {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Percentile {
-    /// Lower end of an 80 % interval (Wilson) of the share of worse random architectures, in percent. The choice among
-    /// many candidates is not accounted for: it flatters.
+    /// Lower end of an 80 % interval (Wilson) of the fraction of worse random architectures, in percent. It is biased
+    /// upwards, because the winner is selected among many candidates.
     pub low: f64,
-    /// Upper end, in percent.
+    /// Upper end of the interval, in percent.
     pub high: f64,
-    /// Random candidates that it is better than.
+    /// Number of random candidates that are worse.
     pub better_than: usize,
-    /// Random candidates, itself not counted.
+    /// Number of random candidates, without the winner.
     pub of: usize,
-    /// The data that the estimate is based on.
+    /// Description of the data that the estimate is based on.
     pub basis: String,
 }

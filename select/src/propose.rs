@@ -1,4 +1,4 @@
-//! Proposes new candidates that the regression predicts to be good, near known ones.
+//! Proposes new candidates near known ones that the regression predicts to be good.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ const MUTATED_GENES: usize = 3;
 const UNIFORM_EVERY: usize = 4;
 /// Every second member of the pool is drawn uniformly. The others are mutations of leaders.
 const POOL_UNIFORM_EVERY: usize = 2;
-/// How often a draw is repeated for each architecture that is wanted.
+/// Maximum number of draws per requested architecture.
 const ATTEMPTS: usize = 50;
 
 /// The input of a round of proposals.
@@ -28,7 +28,7 @@ pub(crate) struct Proposer<'a> {
     pub(crate) round: usize,
     /// Genes of all candidates so far.
     pub(crate) known: &'a [Genes],
-    /// Places of the best candidates in `known`.
+    /// Indices of the best candidates in `known`.
     pub(crate) leaders: &'a [usize],
     pub(crate) ridge: &'a Ridge,
     pub(crate) pool: usize,
@@ -43,8 +43,8 @@ pub(crate) struct Proposed {
 }
 
 impl Proposer<'_> {
-    /// Returns `count` new candidates, or fewer if the space has no more, and whether they had to be nearer to others
-    /// than `min_distance`.
+    /// Returns `count` new candidates, or fewer if the space has no more, and whether some are closer to others than
+    /// `min_distance`.
     pub(crate) fn propose(&self, count: usize) -> Result<(Vec<Proposed>, bool), SelectError> {
         let pool = self.pool()?;
         let mut proposed = Vec::new();
@@ -90,7 +90,7 @@ impl Proposer<'_> {
         Ok(pool)
     }
 
-    /// Adds draws that fit and are new, until there are `size`.
+    /// Adds draws that fit the target and are new, until there are `size`.
     fn fill(
         &self,
         pool: &mut Vec<Member>,
@@ -117,7 +117,7 @@ impl Proposer<'_> {
         Ok(())
     }
 
-    /// Adds uniform draws that keep their distance, up to `count` proposals.
+    /// Adds uniform draws that keep the minimum distance, up to `count` proposals.
     fn add_uniform(&self, count: usize, proposed: &mut Vec<Proposed>) -> Result<(), SelectError> {
         let draw = Draw::Proposal { round: self.round };
         for distance in [self.min_distance, 1] {

@@ -1,4 +1,4 @@
-//! The outcome of a finished selection.
+//! Computes the outcome of a finished selection.
 
 use crate::features::features;
 use crate::outcome::{Coefficient, Outcome, Percentile, Ranked, RegressionReport};
@@ -24,7 +24,7 @@ pub(crate) fn report(selection: &Selection) -> Outcome {
     }
 }
 
-/// All candidates: by how many rungs they finished, then by their last score, then by id.
+/// Returns all candidates, sorted by number of completed rungs, then last score, then id.
 fn final_order(selection: &Selection) -> Vec<usize> {
     let key = |id: usize| {
         let rungs = &selection.state[id].rungs;
@@ -67,8 +67,8 @@ fn regression(selection: &Selection) -> RegressionReport {
         })
         .collect();
     coefficients.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
-    let (sound, signals) = selection.first_signals();
-    let predictions: Vec<f64> = sound.iter().map(|&id| ridge.left_out()[id]).collect();
+    let (finite, signals) = selection.first_signals();
+    let predictions: Vec<f64> = finite.iter().map(|&id| ridge.left_out()[id]).collect();
     RegressionReport {
         leave_one_out_spearman: spearman(&signals, &predictions),
         candidates: selection.state.len(),
@@ -76,14 +76,14 @@ fn regression(selection: &Selection) -> RegressionReport {
     }
 }
 
-/// Correlation of the signals of a rung and the one before.
+/// Correlation between the signals of a rung and of the previous one.
 fn rung_spearman(selection: &Selection, rung: usize) -> f64 {
     let both = |state: &State| Some((state.rungs.get(rung - 1)?.signal, state.rungs.get(rung)?.signal));
     let (before, after): (Vec<f64>, Vec<f64>) = selection.state.iter().filter_map(both).unzip();
     spearman(&before, &after)
 }
 
-/// The winner among the uniform draws, by the scores of the first rung.
+/// Percentile of the winner among the uniform draws, by the scores of the first rung.
 fn percentile(selection: &Selection, winner: usize) -> Percentile {
     let score = |id: usize| selection.state[id].rungs.first().map_or(f64::INFINITY, |score: &RungScore| score.blended);
     let uniform = selection.candidates.iter().filter(|candidate| candidate.origin.is_uniform());

@@ -9,14 +9,14 @@ const PENALTIES: [f64; 11] = [0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 1
 #[derive(Clone, Debug)]
 pub(crate) struct Ridge {
     columns: Vec<Column>,
-    /// For each row, its prediction by a regression without it.
+    /// For each row, the prediction by a regression without it.
     left_out: Vec<f64>,
 }
 
-/// One feature that is not constant.
+/// A feature that is not constant.
 #[derive(Clone, Debug)]
 struct Column {
-    /// The index of the feature in a row.
+    /// Index of the feature in a row.
     feature: usize,
     mean: f64,
     deviation: f64,
@@ -27,7 +27,7 @@ struct Column {
 }
 
 impl Ridge {
-    /// Fits the order of `targets`, one per row, with the penalty of the smallest leave-one-out error.
+    /// Fits the order of `targets`, one per row, with the penalty that has the smallest leave-one-out error.
     ///
     /// All rows must have the same number of finite features. Without rows, or if all features are constant, every
     /// prediction is 0.
@@ -64,7 +64,7 @@ impl Ridge {
         self.columns.iter().fold(0.0, |sum, column| sum + column.weight * clamped(column))
     }
 
-    /// Returns for each fitted row its prediction by a regression without it.
+    /// Returns for each fitted row the prediction by a regression without it.
     pub(crate) fn left_out(&self) -> &[f64] {
         &self.left_out
     }
@@ -168,7 +168,7 @@ mod tests {
     use crate::stats::spearman;
     use tfnas_random::{Stream, StreamId};
 
-    /// Rows of five features, the last of which is constant. Targets follow the first two.
+    /// Rows of five features, the last of which is constant. The targets depend on the first two.
     fn data(noise: f64) -> (Vec<Vec<f64>>, Vec<f64>) {
         let mut stream = Stream::new(0, StreamId::Select, 0, 0);
         let rows: Vec<Vec<f64>> = (0..40)
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_follow_the_features_that_matter() {
+    fn weights_reflect_the_relevant_features() {
         let (rows, targets) = data(0.3);
         let ridge = Ridge::fit(&rows, &targets);
         let weights: Vec<(usize, f64)> = ridge.weights().collect();
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_leaving_out_are_those_of_fitting_without_the_row() {
+    fn leave_one_out_errors_match_explicit_refits() {
         let (rows, targets) = data(1.0);
         let columns = columns(&rows);
         let all: Vec<Vec<f64>> = rows.iter().map(|row| standardize(&columns, row)).collect();

@@ -1,26 +1,26 @@
-//! Ranks the candidates of a rung by their training so far and by the regression.
+//! Ranks the candidates of a rung by their training and by the regression.
 
 use serde::{Deserialize, Serialize};
 
 use crate::score::EpochScore;
 use crate::stats::{deviation, mean, z_scores};
 
-/// Last epoch up to which the sum of the training losses ranks better than the last loss.
+/// Last epoch up to which the sum of the training losses is a better criterion than the last loss.
 const SUMMED_EPOCHS: usize = 3;
 
-/// The scores of a candidate in one rung. They are standardized over the candidates of the rung, and low is good.
+/// The scores of a candidate in one rung, standardized over the candidates of the rung. Lower is better.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RungScore {
     /// The rung, from 0.
     pub rung: usize,
-    /// Epochs of training at its end.
+    /// Number of training epochs at its end.
     pub epochs: usize,
-    /// The score of its own training.
+    /// Score of the training.
     pub signal: f64,
-    /// The score predicted by the regression from its architecture.
+    /// Score predicted by the regression from the architecture.
     pub prediction: f64,
-    /// The weighted sum of both, by which candidates are ranked.
+    /// Weighted sum of both, used for ranking.
     pub blended: f64,
 }
 
@@ -33,8 +33,8 @@ pub(crate) struct Rung {
 }
 
 impl Rung {
-    /// Returns the weight of a candidate's own training; the rest is the weight of the regression. It grows with the
-    /// number of epochs.
+    /// Returns the weight of the training; the remainder is the weight of the regression. It grows with the number of
+    /// epochs.
     fn signal_weight(self) -> f64 {
         if self.is_last {
             0.9
@@ -45,7 +45,7 @@ impl Rung {
         }
     }
 
-    /// Returns the unstandardized signals of the trainings of one rung; low is good. Every training must have all
+    /// Returns the unstandardized signals of the trainings of one rung; lower is better. Every training must have all
     /// epochs with finite losses, and in the last rung a validation loss of its last epoch.
     pub(crate) fn signals(self, trainings: &[&[EpochScore]]) -> Vec<f64> {
         if self.is_last {
@@ -83,7 +83,8 @@ impl Rung {
         scores.collect()
     }
 
-    /// Returns the noise of a blended score in the last rung: how far training and validation loss disagree.
+    /// Returns the noise of a blended score in the last rung, estimated from the difference between training and
+    /// validation loss.
     pub(crate) fn noise(self, trainings: &[&[EpochScore]]) -> Option<f64> {
         if !self.is_last || trainings.len() < 3 {
             return None;
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn early_rungs_sum_the_training_losses_and_later_ones_take_the_last() {
+    fn early_rungs_sum_losses_and_later_ones_use_the_last() {
         let (a, b) = (training(&[3.0, 1.0, 1.0], 9.0), training(&[2.0, 2.0, 2.0], 9.0));
         assert_eq!(rung(3, false).signals(&[&a, &b]), [5.0, 6.0]);
         let (a, b) = (training(&[3.0, 1.0, 1.0, 2.0], 9.0), training(&[2.0, 2.0, 2.0, 1.5], 9.0));
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_rung_weighs_training_and_validation_alike() {
+    fn the_last_rung_weights_training_and_validation_equally() {
         let trainings = [training(&[1.0; 5], 30.0), training(&[2.0; 5], 20.0), training(&[3.0; 5], 10.0)];
         let slices: Vec<&[EpochScore]> = trainings.iter().map(Vec::as_slice).collect();
         assert!(rung(5, true).signals(&slices).iter().all(|signal| signal.abs() < 1e-12));
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_is_the_disagreement_of_training_and_validation() {
+    fn noise_is_the_difference_of_training_and_validation() {
         let agree = [training(&[1.0], 1.0), training(&[2.0], 2.0), training(&[3.0], 3.0)];
         let agree: Vec<&[EpochScore]> = agree.iter().map(Vec::as_slice).collect();
         assert_eq!(rung(1, true).noise(&agree), None);

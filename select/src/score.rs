@@ -50,7 +50,7 @@ impl TryFrom<Number> for f64 {
                 "NaN" => Ok(Self::NAN),
                 "inf" => Ok(Self::INFINITY),
                 "-inf" => Ok(Self::NEG_INFINITY),
-                _ => Err(format!("{text:?} is no number: it must be a number, \"NaN\", \"inf\" or \"-inf\"")),
+                _ => Err(format!("{text:?} is not a number: it must be a number, \"NaN\", \"inf\" or \"-inf\"")),
             },
         }
     }
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn losses_that_are_not_finite_survive_json() {
+    fn non_finite_losses_round_trip_through_json() {
         for loss in [0.1 + 0.2, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             let score = EpochScore { epoch: 1, train_loss: loss, val_loss: Some(loss), val_top1: None };
             let read: EpochScore = serde_json::from_str(&serde_json::to_string(&score).unwrap()).unwrap();
@@ -101,8 +101,8 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_refused() {
+    fn other_strings_are_rejected() {
         let error = serde_json::from_str::<EpochScore>("{\"epoch\": 1, \"train_loss\": \"fast\"}").unwrap_err();
-        assert!(error.to_string().contains("\"fast\" is no number"), "{error}");
+        assert!(error.to_string().contains("\"fast\" is not a number"), "{error}");
     }
 }

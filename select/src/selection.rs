@@ -1,4 +1,4 @@
-//! A selection in progress: a state machine from the first draw to the outcome.
+//! A selection in progress, as a state machine.
 
 use std::collections::BTreeMap;
 
@@ -42,10 +42,10 @@ pub struct Training {
     pub epochs: usize,
 }
 
-/// A selection in progress: its candidates, what it has learned, and the next step.
+/// A selection in progress: its candidates, their scores, and the next step.
 ///
-/// Its state depends only on the calls of [`record`](Selection::record). To resume an interrupted selection, repeat the
-/// calls with the same scores: the result is identical to the bit.
+/// The state depends only on the calls of [`record`](Selection::record). To resume an interrupted selection, repeat the
+/// calls with the same scores: the result is identical bit for bit.
 #[derive(Clone, Debug)]
 pub struct Selection {
     pub(crate) problem: Problem,
@@ -68,7 +68,7 @@ pub(crate) struct State {
 
 #[derive(Clone, Debug)]
 enum Phase {
-    /// Train the candidates from `from` on for the first rung, then propose candidates in the round of this number.
+    /// Train the candidates from `from` on for the first rung, then propose candidates in this round.
     Propose {
         from: usize,
         round: usize,
@@ -82,7 +82,7 @@ enum Phase {
 }
 
 impl Selection {
-    /// Draws the first candidates.
+    /// Draws the initial candidates.
     ///
     /// # Errors
     /// Returns [`SelectError`] for invalid settings, for a table or search of another space, and if fewer than two
@@ -131,7 +131,7 @@ impl Selection {
         &self.notes
     }
 
-    /// Returns what to train next.
+    /// Returns the next step.
     pub fn step(&self) -> Step {
         match &self.phase {
             Phase::Finished => Step::Finished,
@@ -185,10 +185,10 @@ impl Selection {
 
     /// Fits a regression on the first rung over all candidates.
     pub(crate) fn ridge(&self) -> Ridge {
-        let (sound, signals) = self.first_signals();
+        let (finite, signals) = self.first_signals();
         // Diverged candidates have the highest loss.
         let mut targets = vec![f64::INFINITY; self.candidates.len()];
-        for (id, signal) in sound.into_iter().zip(signals) {
+        for (id, signal) in finite.into_iter().zip(signals) {
             targets[id] = signal;
         }
         let rows: Vec<Vec<f64>> = self.state.iter().map(|state| state.features.clone()).collect();
@@ -202,10 +202,10 @@ impl Selection {
             let epochs = &self.state[id].epochs;
             &epochs[..epochs.len().min(rung.epochs)]
         };
-        let sound: Vec<usize> = (0..self.candidates.len()).filter(|&id| !diverged(first(id))).collect();
-        let trainings: Vec<&[EpochScore]> = sound.iter().map(|&id| first(id)).collect();
+        let finite: Vec<usize> = (0..self.candidates.len()).filter(|&id| !diverged(first(id))).collect();
+        let trainings: Vec<&[EpochScore]> = finite.iter().map(|&id| first(id)).collect();
         let signals = rung.signals(&trainings);
-        (sound, signals)
+        (finite, signals)
     }
 
     pub(crate) fn trainings(&self, ids: &[usize]) -> Vec<&[EpochScore]> {
@@ -213,7 +213,7 @@ impl Selection {
     }
 
     /// Splits candidates into those whose training did not diverge, and the others.
-    pub(crate) fn sound(&self, ids: &[usize]) -> (Vec<usize>, Vec<usize>) {
+    pub(crate) fn split_diverged(&self, ids: &[usize]) -> (Vec<usize>, Vec<usize>) {
         ids.iter().partition(|&&id| !diverged(&self.state[id].epochs))
     }
 
@@ -281,15 +281,15 @@ impl Selection {
 
     /// Returns the scores of a rung for the candidates that did not diverge, best first.
     fn ranked(&self, rung: Rung, ids: &[usize]) -> Result<Vec<(usize, RungScore)>, SelectError> {
-        let (sound, _) = self.sound(ids);
-        if sound.is_empty() {
+        let (finite, _) = self.split_diverged(ids);
+        if finite.is_empty() {
             return Err(SelectError::AllDiverged { count: ids.len() });
         }
         let ridge = self.ridge();
-        let predictions: Vec<f64> = sound.iter().map(|&id| ridge.left_out()[id]).collect();
-        let scores = rung.scores(&self.trainings(&sound), &predictions);
+        let predictions: Vec<f64> = finite.iter().map(|&id| ridge.left_out()[id]).collect();
+        let scores = rung.scores(&self.trainings(&finite), &predictions);
         let blended: Vec<f64> = scores.iter().map(|score| score.blended).collect();
-        Ok(order(&blended).into_iter().map(|at| (sound[at], scores[at])).collect())
+        Ok(order(&blended).into_iter().map(|at| (finite[at], scores[at])).collect())
     }
 
     /// Adds the proposals of a round.
@@ -340,7 +340,7 @@ impl Selection {
     fn end_rung(&mut self, index: usize, ids: Vec<usize>) -> Result<(), SelectError> {
         let rung = self.rung(index);
         let ranked = self.ranked(rung, &ids)?;
-        let (_, lost) = self.sound(&ids);
+        let (_, lost) = self.split_diverged(&ids);
         for &id in &lost {
             self.state[id].eliminated_after = Some(index);
         }

@@ -12,22 +12,22 @@ const MAX_EPOCHS: usize = 100_000;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Number of first candidates, before any proposals. 0 turns the selection off.
+    /// Number of initial candidates, before any proposals. 0 turns the selection off.
     pub candidates: usize,
-    /// Number of candidates proposed in each round. A round starts when all earlier candidates have been trained for
-    /// the first rung.
+    /// Number of candidates proposed in each round. A round starts when all earlier candidates have completed the first
+    /// rung.
     pub proposals: Vec<usize>,
     /// Total epochs of training of a candidate at the end of each rung.
     pub rungs: Vec<usize>,
     /// Number of candidates kept after each rung except the last.
     pub keep: Vec<usize>,
-    /// Share of the first candidates that comes from the search.
+    /// Fraction of the initial candidates that comes from the search.
     pub from_search: f64,
-    /// Number of first candidates made by a rule: the same operation and share of the depth everywhere.
+    /// Number of initial candidates created by a rule: the same operation and fraction of the depth everywhere.
     pub rules: usize,
     /// Number of architectures that each round of proposals chooses from.
     pub pool: usize,
-    /// Smallest number of genes (depth of a block group, operation of a block) in which a proposal differs from every
+    /// Minimum number of genes (depth of a block group, operation of a block) in which a proposal differs from every
     /// other candidate.
     pub min_distance: usize,
 }
@@ -47,13 +47,13 @@ impl Default for Settings {
     }
 }
 
-/// The settings contradict each other or allow no selection.
+/// The settings are contradictory or allow no selection.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct SettingsError {
     /// The name of the setting in the configuration.
     pub field: &'static str,
-    /// The problem and the valid values.
+    /// What is wrong, and the valid values.
     pub problem: String,
 }
 
@@ -66,7 +66,7 @@ impl Settings {
         self.validate_plan()?;
         let wrong = |field, problem: String| Err(SettingsError { field, problem });
         if !(0.0..=1.0).contains(&self.from_search) {
-            return wrong("from_search", format!("{} is no share: it must be 0 to 1", self.from_search));
+            return wrong("from_search", format!("{} must be 0 to 1", self.from_search));
         }
         if self.candidates > 0 && self.rules > self.candidates {
             let problem = format!("{} is more than candidates ({}): lower it", self.rules, self.candidates);
@@ -90,7 +90,10 @@ impl Settings {
             return wrong("candidates", problem);
         }
         if self.candidates == 1 {
-            return wrong("candidates", "1 leaves nothing to choose: use 2 or more, or 0 to turn it off".into());
+            return wrong(
+                "candidates",
+                "1 leaves nothing to select from: use 2 or more, or 0 to turn the selection off".into(),
+            );
         }
         if self.proposals.contains(&0) {
             return wrong("proposals", "a round of 0 proposes nothing: remove it from the list".into());
@@ -114,7 +117,7 @@ impl Settings {
             return wrong("keep", problem);
         }
         if self.keep.contains(&0) {
-            return wrong("keep", format!("{:?}: at least one candidate must go on after each rung", self.keep));
+            return wrong("keep", format!("{:?}: at least one candidate must be kept after each rung", self.keep));
         }
         if !self.keep.is_sorted_by(|a, b| a > b) {
             return wrong("keep", format!("{:?} must decrease from rung to rung", self.keep));
@@ -128,7 +131,7 @@ impl Settings {
         }
     }
 
-    /// Number of candidates that each rung trains, if no space is too small and nothing diverges.
+    /// Number of candidates that each rung trains, unless the space is too small or trainings diverge.
     pub(crate) fn trained(&self) -> Vec<usize> {
         let all = self.candidates + self.proposals.iter().sum::<usize>();
         let mut trained = vec![all];
@@ -149,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn contradictions_are_named_with_their_setting() {
+    fn errors_name_the_invalid_setting() {
         type Change<'a> = &'a dyn Fn(&mut Settings);
         let error = |change: Change<'_>| {
             let mut settings = Settings::default();
@@ -167,10 +170,10 @@ mod tests {
             (&|s| s.keep = vec![6, 6], "keep: [6, 6] must decrease"),
             (&|s| s.keep = vec![6, 0], "keep: [6, 0]: at least one"),
             (&|s| s.keep = vec![97, 6], "keep: 97 after the first rung is more than the 96 candidates"),
-            (&|s| s.candidates = 1, "candidates: 1 leaves nothing to choose"),
+            (&|s| s.candidates = 1, "candidates: 1 leaves nothing to select from"),
             (&|s| s.candidates = usize::MAX, "candidates: with proposals"),
             (&|s| s.proposals = vec![16, 0], "proposals: a round of 0"),
-            (&|s| s.from_search = f64::NAN, "from_search: NaN is no share"),
+            (&|s| s.from_search = f64::NAN, "from_search: NaN must be 0 to 1"),
             (&|s| s.rules = 49, "rules: 49 is more than candidates (48)"),
             (&|s| s.pool = 0, "pool: 0 must be 1 to"),
             (&|s| s.min_distance = 0, "min_distance: 0 would"),
@@ -182,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_settings_are_refused_and_missing_ones_take_their_default() {
+    fn unknown_settings_are_rejected_and_missing_ones_have_defaults() {
         let read: Settings = serde_json::from_str("{\"candidates\": 24}").unwrap();
         assert_eq!(read, Settings { candidates: 24, ..Settings::default() });
         assert!(serde_json::from_str::<Settings>("{\"candidate\": 24}").is_err());

@@ -48,8 +48,7 @@ pub(crate) fn ranks(values: &[f64]) -> Vec<f64> {
     ranks
 }
 
-/// Returns Spearman's rank correlation, or 0 if it is undefined (fewer than two values, or all values of one side
-/// equal).
+/// Returns Spearman's rank correlation, or 0 if it is undefined (fewer than two values, or constant values).
 pub(crate) fn spearman(a: &[f64], b: &[f64]) -> f64 {
     let (a, b) = (z_scores(&ranks(a)), z_scores(&ranks(b)));
     let products: Vec<f64> = a.iter().zip(&b).map(|(a, b)| a * b).collect();
@@ -107,7 +106,7 @@ fn normal_quantile(p: f64) -> f64 {
     }
 }
 
-/// Returns the interval that contains the true share with probability 0.8, given `successes` of `trials` (Wilson).
+/// Returns the Wilson interval that contains the true fraction with probability 0.8, given `successes` of `trials`.
 pub(crate) fn wilson_80(successes: usize, trials: usize) -> (f64, f64) {
     if trials == 0 {
         return (0.0, 1.0);
@@ -128,24 +127,24 @@ mod tests {
     }
 
     #[test]
-    fn ties_share_the_mean_of_their_ranks() {
+    fn ties_get_the_mean_rank() {
         assert_eq!(ranks(&[3.0, 1.0, 3.0, 2.0, 3.0]), [4.0, 1.0, 4.0, 2.0, 4.0]);
         assert_eq!(ranks(&[0.0, -0.0]), [1.5, 1.5]);
         assert!(ranks(&[]).is_empty());
     }
 
     #[test]
-    fn spearman_is_that_of_the_textbook() {
+    fn spearman_matches_known_values() {
         assert!(close(spearman(&[1.0, 2.0, 3.0], &[10.0, 20.0, 99.0]), 1.0));
         assert!(close(spearman(&[1.0, 2.0, 3.0], &[9.0, 3.0, 1.0]), -1.0));
-        // Worked by hand: ranks 1 2 3 4 against 1 3 2 4, 1 - 6 * 2 / (4 * 15).
+        // Computed by hand: ranks 1 2 3 4 and 1 3 2 4, 1 - 6 * 2 / (4 * 15).
         assert!(close(spearman(&[1.0, 2.0, 3.0, 4.0], &[1.0, 3.0, 2.0, 4.0]), 0.8));
         // With ties, Pearson's correlation of the ranks 1, 2.5, 2.5, 4.
         assert!(close(spearman(&[1.0, 2.0, 2.0, 3.0], &[1.0, 2.0, 3.0, 4.0]), 0.948_683_298));
     }
 
     #[test]
-    fn spearman_of_constants_or_of_nothing_is_0() {
+    fn spearman_of_constant_or_empty_values_is_0() {
         assert_eq!(spearman(&[1.0, 1.0, 1.0], &[1.0, 2.0, 3.0]), 0.0);
         assert_eq!(spearman(&[], &[]), 0.0);
         assert_eq!(spearman(&[1.0], &[2.0]), 0.0);
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn normal_quantiles_are_those_of_the_tables() {
+    fn normal_quantiles_match_known_values() {
         for (p, x) in [(0.5, 0.0), (0.975, 1.959_963_985), (0.01, -2.326_347_874), (0.001, -3.090_232_306)] {
             assert!(close(normal_quantile(p), x), "{p}");
         }
@@ -168,8 +167,8 @@ mod tests {
     }
 
     #[test]
-    fn the_wilson_interval_is_that_of_the_formula() {
-        // Worked out from the formula in another language.
+    fn the_wilson_interval_matches_known_values() {
+        // Expected values computed from the formula with another program.
         let (low, high) = wilson_80(9, 10);
         assert!(close(low, 0.717_555_699) && close(high, 0.969_589_356), "{low} {high}");
         assert_eq!(wilson_80(0, 0), (0.0, 1.0));

@@ -1,4 +1,4 @@
-//! A selection from its first draw to its outcome: what it asks for, what it takes, what it refuses.
+//! A selection from the first draw to the outcome: its requests, its results, and the inputs that it rejects.
 
 #![allow(clippy::unwrap_used)]
 
@@ -30,7 +30,7 @@ fn problem() -> Problem {
 
 type Scores = BTreeMap<usize, Vec<EpochScore>>;
 
-/// A search that is sure of operation 3 everywhere and of the first block of each group.
+/// A search that strongly prefers operation 3 everywhere and the first block of each group.
 fn search(space: &Space, sure: f32) -> SearchResult {
     let logits = |n: usize, best: usize| (0..n).map(|k| if k == best { sure } else { 0.0 }).collect::<Vec<f32>>();
     let widths =
@@ -114,7 +114,7 @@ fn every_candidate_is_different_and_meets_the_target() {
 }
 
 #[test]
-fn the_choice_of_the_search_is_always_a_candidate() {
+fn the_architecture_of_the_search_is_always_a_candidate() {
     let space = Space::imagenet();
     for from_search in [0.0, 0.25, 1.0] {
         let problem = Problem { search: Some(search(&space, 1.0)), ..problem() };
@@ -128,7 +128,7 @@ fn the_choice_of_the_search_is_always_a_candidate() {
 }
 
 #[test]
-fn a_search_that_is_sure_leaves_its_places_to_uniform_draws() {
+fn a_converged_search_is_supplemented_by_uniform_draws() {
     let problem = Problem { search: Some(search(&Space::imagenet(), 1e6)), ..problem() };
     let selection = Selection::new(problem, settings()).unwrap();
     let uniform = selection.candidates().iter().filter(|candidate| candidate.origin == Origin::Uniform).count();
@@ -136,7 +136,7 @@ fn a_search_that_is_sure_leaves_its_places_to_uniform_draws() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_bytes_and_another_seed_another_selection() {
+fn the_outcome_depends_only_on_the_seed() {
     let text = |seed| {
         let selection = Selection::new(Problem { seed, ..problem() }, settings()).unwrap();
         serde_json::to_string(&run(selection, &losses)).unwrap()
@@ -161,7 +161,7 @@ fn ranks_follow_the_rungs() {
     }
     assert_eq!(outcome.rung_spearman.len(), 2);
     assert!(outcome.rung_spearman[0] > 0.9, "the losses keep their order");
-    assert_eq!(outcome.margin, None, "too few candidates finished to know the noise");
+    assert_eq!(outcome.margin, None, "too few candidates finished to estimate the noise");
     let weights: Vec<f64> = outcome.regression.coefficients.iter().map(|c| c.weight.abs()).collect();
     assert!(weights.is_sorted_by(|a, b| a >= b));
     assert_eq!(outcome.regression.candidates, 26);
@@ -170,7 +170,7 @@ fn ranks_follow_the_rungs() {
 }
 
 #[test]
-fn a_training_that_diverges_ranks_last_and_goes_no_further() {
+fn a_diverged_training_ranks_last_and_is_eliminated() {
     let diverging = |id: usize, epochs: usize| match id {
         0 => losses(id, epochs).into_iter().map(|s| EpochScore { train_loss: f64::NAN, ..s }).collect(),
         1 => losses(id, epochs).into_iter().map(|s| EpochScore { val_loss: Some(f64::INFINITY), ..s }).collect(),
@@ -186,7 +186,7 @@ fn a_training_that_diverges_ranks_last_and_goes_no_further() {
 }
 
 #[test]
-fn a_training_may_end_where_it_diverged() {
+fn a_diverged_training_may_end_early() {
     let mut stopped = 0;
     let mut selection = Selection::new(problem(), settings()).unwrap();
     while let Step::Train(trainings) = selection.step() {
@@ -205,7 +205,7 @@ fn a_training_may_end_where_it_diverged() {
 }
 
 #[test]
-fn scores_that_are_not_those_of_the_step_are_refused_and_change_nothing() {
+fn invalid_scores_are_rejected_and_change_nothing() {
     let mut selection = Selection::new(problem(), settings()).unwrap();
     let good = scores(&selection, &losses);
     let mut error_after = |change: &dyn Fn(&mut Scores)| {
@@ -225,7 +225,7 @@ fn scores_that_are_not_those_of_the_step_are_refused_and_change_nothing() {
 }
 
 #[test]
-fn later_rungs_must_repeat_earlier_losses_and_end_with_a_validation() {
+fn later_rungs_must_repeat_losses_and_end_with_validation() {
     let mut selection = Selection::new(problem(), settings()).unwrap();
     while trainings(&selection)[0].epochs < 4 {
         let scores = scores(&selection, &losses);
@@ -244,7 +244,7 @@ fn later_rungs_must_repeat_earlier_losses_and_end_with_a_validation() {
 }
 
 #[test]
-fn a_space_of_few_networks_gives_what_it_has_and_says_so() {
+fn a_small_space_gives_fewer_candidates_with_a_note() {
     let mut definition = Space::small().definition().clone();
     definition.operations.truncate(2);
     let space = Space::new(definition).unwrap();
@@ -257,7 +257,7 @@ fn a_space_of_few_networks_gives_what_it_has_and_says_so() {
 }
 
 #[test]
-fn the_ends_of_what_the_table_reaches_can_be_targets() {
+fn the_fastest_and_slowest_latency_are_valid_targets() {
     let (space, table) = (Space::imagenet(), LatencyTable::titan_rtx());
     let range = table.reachable_ms(&space).unwrap();
     let at = |target_ms| {
@@ -278,16 +278,16 @@ fn the_ends_of_what_the_table_reaches_can_be_targets() {
 }
 
 #[test]
-fn a_search_of_another_space_is_refused() {
+fn a_search_of_another_space_is_rejected() {
     let space = Space::imagenet();
     let error = |change: &dyn Fn(&mut SearchResult)| {
         let mut search = search(&space, 1.0);
         change(&mut search);
         Selection::new(Problem { search: Some(search), ..problem() }, settings()).unwrap_err().to_string()
     };
-    assert_eq!(error(&|s| s.betas.truncate(2)), "the search's betas: 2 entries, where the space has 6");
+    assert_eq!(error(&|s| s.betas.truncate(2)), "the search's betas: 2 entries, but the space has 6");
     let found = error(&|s| s.log_alphas[3][1] = f32::NAN);
-    assert_eq!(found, "the search's stage2.block2.log_alphas: NaN is not finite: the search has diverged");
+    assert_eq!(found, "the search's stage2.block2.log_alphas: NaN is not finite: the search diverged");
     let off = Selection::new(problem(), Settings { candidates: 0, ..settings() }).unwrap_err();
     assert!(matches!(off, SelectError::Settings(_)));
 }

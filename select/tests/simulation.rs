@@ -1,4 +1,4 @@
-//! Whether a selection finds good architectures where the truth is known.
+//! Tests in simulations with known truth that a selection finds good architectures.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,7 +10,7 @@ use tfnas_select::Settings;
 const SEEDS: u64 = 20;
 
 #[test]
-fn the_selected_network_is_far_above_random_ones_and_above_plain_halving_at_equal_cost() {
+fn selection_beats_halving_at_equal_cost() {
     let world = World::cifar(400);
     let settings = Settings { pool: 600, ..Settings::default() };
     let (mut selected, mut halved) = (0.0, 0.0);
@@ -21,7 +21,7 @@ fn the_selected_network_is_far_above_random_ones_and_above_plain_halving_at_equa
     }
     let (selected, halved) = (selected / SEEDS as f64, halved / SEEDS as f64);
     assert!(selected >= 95.0, "{selected}");
-    assert!(selected > halved, "{selected} against {halved}");
+    assert!(selected > halved, "{selected} vs {halved}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! Reads golden cases: what the original code computed, case by case.
+//! Reads golden cases, which hold the results of the authors' code.
 //!
-//! Included by the golden tests of several crates (`#[path]`); each uses a part of it.
+//! Included by the golden tests of several crates (`#[path]`); each uses some of the functions.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::io::Read;
@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// Names the folder whose cases are used instead of the project's own.
+/// Environment variable with a folder of cases to use instead of those in the repository.
 pub const OTHER_FOLDER: &str = "TFNAS_GOLDEN";
 
-/// The cases of a file with one JSON object a line, given its name without extension; there is at least one.
+/// Returns the cases of a file with one JSON object per line, given its name without extension. Panics if there are
+/// none.
 pub fn cases(name: &str) -> Vec<Value> {
     let text = read(&format!("{name}.jsonl"));
     let lines = text.lines().filter(|line| !line.trim().is_empty());
@@ -20,35 +21,35 @@ pub fn cases(name: &str) -> Vec<Value> {
     cases
 }
 
-/// A file that is one JSON object, given its name without extension.
+/// Returns the JSON object of a file, given its name without extension.
 pub fn document(name: &str) -> Value {
     serde_json::from_str(&read(&format!("{name}.json"))).unwrap()
 }
 
-/// Says how many cases were checked, and fails if that is none.
+/// Prints the number of checked cases; panics if it is 0.
 pub fn report(test: &str, checked: usize) {
     println!("{test}: {checked} cases checked ({})", folder().display());
     assert!(checked > 0, "{test}: no case was checked");
 }
 
-/// The name of a case.
+/// Returns the name of a case.
 pub fn id(case: &Value) -> &str {
     case["id"].as_str().unwrap()
 }
 
-/// A JSON array of f32.
+/// Converts a JSON array to f32.
 pub fn f32s(value: &Value) -> Vec<f32> {
     let numbers = value.as_array().unwrap().iter();
     numbers.map(|number| number.as_f64().unwrap() as f32).collect()
 }
 
-/// A JSON array of f64.
+/// Converts a JSON array to f64.
 pub fn f64s(value: &Value) -> Vec<f64> {
     let numbers = value.as_array().unwrap().iter();
     numbers.map(|number| number.as_f64().unwrap()).collect()
 }
 
-/// A JSON array of sizes, counts or indices.
+/// Converts a JSON array of sizes, counts or indices.
 pub fn usizes(value: &Value) -> Vec<usize> {
     let numbers = value.as_array().unwrap().iter();
     numbers.map(|number| number.as_u64().unwrap() as usize).collect()
@@ -58,7 +59,7 @@ fn read(file: &str) -> String {
     String::from_utf8(bytes(&folder(), file)).unwrap()
 }
 
-/// The bytes of a file in a folder, compressed there (and then called `.gz`) or not.
+/// Returns the bytes of a file in a folder, decompressed if it is stored as `.gz`.
 pub fn bytes(folder: &Path, file: &str) -> Vec<u8> {
     let plain = folder.join(file);
     if plain.exists() {
@@ -71,7 +72,7 @@ pub fn bytes(folder: &Path, file: &str) -> Vec<u8> {
     bytes
 }
 
-/// The names of the files in a folder with this ending, as they are called uncompressed, in order.
+/// Returns the names of the files in a folder with this ending, without `.gz`, in order.
 pub fn files(folder: &Path, ending: &str) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
@@ -81,7 +82,7 @@ pub fn files(folder: &Path, ending: &str) -> Vec<String> {
     names
 }
 
-/// The folder that the environment names (from the project's root where it is relative), else the project's own.
+/// Returns the folder named by the environment variable (relative to the repository), or that of the repository.
 pub fn folder() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let beside = |folder: &Path| package.ancestors().map(|parent| parent.join(folder)).find(|folder| folder.is_dir());

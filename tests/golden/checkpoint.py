@@ -3,7 +3,7 @@
     python3 tests/golden/checkpoint.py TF-NAS OUT
 
 TF-NAS is a clone of github.com/AberHu/TF-NAS, OUT a folder (this one). Made with Python 3.11, torch 2.13.0 and numpy
-2.4.6. The networks are the authors' classes at sizes of their own, so that the files stay small.
+2.4.6. The networks use the authors' classes with reduced sizes, so that the files stay small.
 """
 
 import copy
@@ -32,13 +32,13 @@ CLASSES = 10
 
 
 def pack(folder, name, content):
-    """Compresses, without a time or a name in the result."""
+    """Compresses without a timestamp or a file name."""
     (out / folder).mkdir(exist_ok=True)
     (out / folder / f"{name}.gz").write_bytes(gzip.compress(content, 9, mtime=0))
 
 
 def small_config():
-    """A network of all six groups, with and without squeeze-excite and expand convolution, in a few channels."""
+    """A network with all six groups, with and without squeeze-excite and expand convolution, with few channels."""
     act = ["relu", "relu", "swish", "swish", "swish", "swish"]
     blocks = [(4, 8, 0, 6, 3, 2), (6, 12, 6, 6, 5, 1), (6, 9, 3, 8, 3, 2), (8, 16, 0, 8, 5, 1), (8, 20, 8, 10, 3, 2), (10, 15, 0, 12, 3, 1)]
     stages = [[MBInvertedResBlock(i, m, se, o, k, s, act_func=a).config] for (i, m, se, o, k, s), a in zip(blocks, act)]
@@ -53,7 +53,7 @@ def small_config():
 
 
 def sine(shape):
-    """The input of the golden cases, scheme `sin`."""
+    """Returns the input of the golden cases, scheme `sin`."""
     index = range(math.prod(shape))
     values = [math.sin(0.31 + 0.6180339887498949 * i) for i in index]
     return torch.tensor(values, dtype=torch.float64).to(torch.float32).view(shape)
@@ -108,7 +108,7 @@ def checkpoints():
         pack("checkpoint", file.name, file.read_bytes())
         torch.save(state, file, _use_new_zipfile_serialization=False)
         pack("checkpoint", "checkpoint_legacy.pth.tar", file.read_bytes())
-        # As on a machine with a GPU.
+        # Device names as on a machine with a GPU.
         torch.serialization.location_tag = lambda storage: "cuda:0"
         torch.save({**state, "amp": None}, file, _use_new_zipfile_serialization=False)
         pack("checkpoint", "checkpoint_legacy_cuda.pth.tar", file.read_bytes())
@@ -117,7 +117,7 @@ def checkpoints():
 
 
 def search_checkpoints():
-    """Searches of the published space: architecture parameters and masks; the weights, 100 MB, play no part in parsing."""
+    """Searches of the published space: architecture parameters and masks, without the weights (100 MB)."""
     for seed in range(4):
         random.seed(seed)
         torch.manual_seed(seed)

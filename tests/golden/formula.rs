@@ -1,25 +1,25 @@
-//! The weights and inputs of golden cases, which are given by a formula instead of a file.
+//! The weights and inputs of golden cases, which are computed by a formula.
 //!
-//! A tensor of name `n` is a sequence `s(n, i)` in [-1, 1] over its flat index, scaled by what kind of tensor it is. All
-//! arithmetic is in f64, rounded once to f32 at the end.
+//! A tensor named `n` is a sequence `s(n, i)` in [-1, 1] over its flat index, scaled depending on the kind of tensor.
+//! All arithmetic is in f64, rounded once to f32 at the end.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use serde_json::Value;
 
-/// One of the two sequences.
+/// The formula of the sequence.
 #[derive(Clone, Debug)]
 pub enum Scheme {
-    /// A sine of the index, its phase from the name: smooth, badly conditioned under batch statistics.
+    /// A sine of the index with a phase from the name: smooth, ill-conditioned under batch statistics.
     Sin,
-    /// A hash of name and index: well conditioned.
+    /// A hash of name and index: well-conditioned.
     Hash {
-        /// Goes before every name.
+        /// Prefix of every name.
         salt: String,
     },
 }
 
 impl Scheme {
-    /// The scheme of a case, from its fields `scheme` and `salt`.
+    /// Returns the scheme of a case, from its fields `scheme` and `salt`.
     pub fn of(case: &Value) -> Self {
         match case["scheme"].as_str().unwrap() {
             "sin" => Self::Sin,
@@ -28,7 +28,7 @@ impl Scheme {
         }
     }
 
-    /// The sequence of a name.
+    /// Returns the sequence of a name.
     pub fn sequence(&self, name: &str) -> impl Fn(usize) -> f64 + use<> {
         let (start, hashed) = match self {
             Self::Sin => {
@@ -43,7 +43,7 @@ impl Scheme {
         }
     }
 
-    /// A tensor of the state of a network, flattened row by row.
+    /// Returns a tensor of the state of a network, flattened in row-major order.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Vec<f32> {
         let s = self.sequence(name);
         let fan_in: usize = shape.iter().skip(1).product();
@@ -69,7 +69,7 @@ impl Scheme {
         (0..shape.iter().product()).map(|i| value(i) as f32).collect()
     }
 
-    /// The input image, flattened row by row.
+    /// Returns the input image, flattened in row-major order.
     pub fn input(&self, elements: usize) -> Vec<f32> {
         match self {
             Self::Sin => {
@@ -84,7 +84,7 @@ impl Scheme {
     }
 }
 
-/// SplitMix64's finaliser, as a number in [-1, 1).
+/// The finalizer of SplitMix64, as a number in [-1, 1).
 fn mixed(z: u64) -> f64 {
     let z = z.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -100,7 +100,7 @@ fn crc32(text: &str) -> u32 {
 }
 
 #[test]
-fn the_formula_gives_its_published_values() {
+fn the_formula_matches_known_values() {
     let sin = Scheme::Sin.sequence("classifier.linear.bias");
     let hash = |salt: &str, name| Scheme::Hash { salt: salt.to_owned() }.sequence(name);
     let weight = hash("", "first_stem.conv.weight");

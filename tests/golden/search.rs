@@ -1,4 +1,4 @@
-//! Architecture parameters, widths and architectures as golden cases write them: by `stage1`, `block2`.
+//! Reads architecture parameters, widths and architectures of golden cases, which are keyed by `stage1`, `block2`.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use serde_json::Value;
@@ -6,19 +6,19 @@ use tfnas::{Architecture, Choice, Space, Widths};
 
 use crate::cases::{f32s, usizes};
 
-/// `log_alphas` of every block.
+/// Returns the `log_alphas` of every block.
 pub fn log_alphas(space: &Space, case: &Value) -> Vec<Vec<f32>> {
     let blocks = space.blocks().iter();
     blocks.map(|block| f32s(&case["log_alphas"][block.name()])).collect()
 }
 
-/// `betas` of every group.
+/// Returns the `betas` of every group.
 pub fn betas(space: &Space, case: &Value) -> Vec<Vec<f32>> {
     let groups = 1..=space.groups().len();
     groups.map(|group| f32s(&case["betas"][format!("stage{group}")])).collect()
 }
 
-/// The width of every operation of every block.
+/// Returns the width of every operation of every block.
 pub fn widths(space: &Space, case: &Value) -> Widths {
     let rows = space.blocks().iter().map(|block| {
         let (stage, name) = names(block.group, block.index);
@@ -27,7 +27,7 @@ pub fn widths(space: &Space, case: &Value) -> Widths {
     Widths::new(space, rows.collect()).unwrap()
 }
 
-/// The kept blocks with their operations, their widths from another field of the case.
+/// Returns the kept blocks with their operations; the widths are in another field of the case.
 pub fn architecture(space: &Space, operations: &Value, widths: &Value) -> Architecture {
     let mut groups = vec![Vec::new(); space.groups().len()];
     for block in space.blocks() {

@@ -1,11 +1,11 @@
-//! Images that cannot be read: all of them are named before anything is computed.
+//! Unreadable images: all of them are reported before anything is computed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::project::{Project, Worker};
 
-/// The images of a folder of the generated set, in order.
+/// Returns the images of a folder of the generated set, in order.
 fn images(project: &Project, folder: &str) -> Vec<PathBuf> {
     let mut images = Vec::new();
     for class in fs::read_dir(project.folder().join("images").join(folder)).unwrap() {
@@ -15,7 +15,7 @@ fn images(project: &Project, folder: &str) -> Vec<PathBuf> {
     images
 }
 
-/// A project whose split is done.
+/// A project in which `split` has run.
 fn project() -> Project {
     let project = Project::new(Worker::Real);
     project.good(&["run", "split"]);
@@ -28,7 +28,7 @@ fn short(path: &Path) -> String {
 }
 
 #[test]
-fn broken_images_of_both_folders_are_all_named_before_the_search_and_can_be_skipped() {
+fn all_bad_images_are_reported_before_the_search_and_can_be_skipped() {
     let project = project();
     let (train, test) = (images(&project, "train"), images(&project, "test"));
     fs::write(&train[0], "").unwrap();
@@ -66,11 +66,11 @@ fn broken_images_of_both_folders_are_all_named_before_the_search_and_can_be_skip
     let named: Vec<&str> = rows.lines().skip(1).map(|row| row.split(',').next().unwrap()).collect();
     let whole: Vec<String> =
         test.iter().enumerate().filter(|(index, _)| *index != 3).map(|(_, path)| short(path)).collect();
-    assert_eq!(named, whole, "each image that can be read, in the order of the list");
+    assert_eq!(named, whole, "each readable image, in the order of the list");
 }
 
 #[test]
-fn of_many_broken_images_the_first_are_named_and_a_file_names_all() {
+fn many_bad_images_are_listed_in_a_file() {
     let project = project();
     let train = images(&project, "train");
     train.iter().take(30).for_each(|path| fs::write(path, "").unwrap());
@@ -86,7 +86,7 @@ fn of_many_broken_images_the_first_are_named_and_a_file_names_all() {
 }
 
 #[test]
-fn all_empty_classes_are_named_at_once() {
+fn all_empty_classes_are_reported_at_once() {
     let project = project();
     for class in ["empty1", "empty2", "empty3"] {
         fs::create_dir(project.folder().join("images/train").join(class)).unwrap();

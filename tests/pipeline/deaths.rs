@@ -1,4 +1,4 @@
-//! The real worker dies.
+//! Crashes of the real worker.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -11,10 +11,10 @@ use crate::processes::{send, workers};
 use crate::project::{Project, Worker};
 use crate::waiting::wait_until;
 
-/// A search that would never end.
+/// A search that runs practically forever.
 const ENDLESS: &[&str] = &["run", "all", "--json", "--set", "search.epochs=1000000"];
 
-/// A run and the events that it has told.
+/// A run and its events.
 struct Run {
     planner: Child,
     events: Box<dyn Iterator<Item = Value>>,
@@ -27,21 +27,21 @@ impl Run {
         Self { planner, events: Box::new(lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap())) }
     }
 
-    /// Goes on to the event of this name that is about the search.
+    /// Waits for the event of this name for the search.
     fn search(&mut self, name: &str) -> Value {
         self.events.find(|event| event["event"] == name && event["id"] == "search").unwrap()
     }
 }
 
 #[test]
-fn a_worker_killed_or_crashed_is_a_failed_stage_that_says_how_it_died_and_keeps_its_log() {
+fn a_crashed_worker_fails_its_stage_and_keeps_the_log() {
     let project = Project::new(Worker::Real);
     for (signal, words) in [(Signal::KILL, "killed (SIGKILL)"), (Signal::SEGV, "segmentation fault (SIGSEGV)")] {
         let mut run = Run::start(&project);
         run.search("progress");
         wait_until("the worker is gone", || {
             let alive = workers(project.folder());
-            // A handler lets the first signal of a segmentation fault pass, to report a stack overflow.
+            // A signal handler absorbs the first SIGSEGV, to report stack overflows.
             alive.iter().for_each(|worker| send(signal, *worker));
             alive.is_empty()
         });

@@ -1,4 +1,4 @@
-//! Runs the commands of the page about publishing, one after the other.
+//! Runs the commands of docs/publish-and-audit.md in order.
 
 use crate::project::{Project, Worker};
 
@@ -11,7 +11,7 @@ fn commands() -> Vec<Vec<&'static str>> {
 }
 
 #[test]
-fn every_command_of_the_page_does_what_it_says() {
+fn every_documented_command_works() {
     let project = Project::new(Worker::Real);
     let commands = commands();
     assert!(commands.len() > 8, "{commands:?}");
@@ -32,7 +32,7 @@ fn every_command_of_the_page_does_what_it_says() {
 }
 
 #[test]
-fn every_file_of_a_publication_is_told_of() {
+fn every_file_of_a_publication_is_documented() {
     for name in crate::published::demo().copy("signed").files() {
         let folder = name.split_once('/').map(|(folder, _)| format!("`{folder}/`"));
         assert!(PAGE.contains(&format!("`{name}`")) || folder.is_some_and(|folder| PAGE.contains(&folder)), "{name}");

@@ -1,4 +1,4 @@
-//! The trained network, written for other programs.
+//! Export of the trained network.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use tfnas_onnx::message::Model;
 use crate::project::{Project, Worker};
 
 #[test]
-fn the_trained_network_is_exported_and_from_its_files_the_same_one() {
+fn exports_from_the_store_and_from_files_are_identical() {
     let project = Project::new(Worker::Real);
     project.good(&["run", "train"]);
     project.good(&["export", "model.config", "model.config"]);

@@ -1,4 +1,4 @@
-//! A store on a disk without room, made of a mounted tmpfs; only root may mount one.
+//! A store on a full disk, which is a mounted tmpfs; only root can mount one.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -9,18 +9,17 @@ use tempfile::TempDir;
 
 use crate::project::{ARTIFACTS, Ended, Project, Worker};
 
-/// Bytes of room that runs are given, one after the other, before they have all: none, too little to begin a search, too
-/// little for its resume points.
+/// Free bytes for consecutive runs: none, too little to start a search, too little for its checkpoints.
 const ROOMS: [u64; 3] = [0, 64 << 10, 128 << 10];
 
-/// A file system of 16 MiB, unmounted when dropped.
+/// A file system of 16 MiB, unmounted on drop.
 struct Disk {
     _folder: TempDir,
     path: PathBuf,
 }
 
 impl Disk {
-    /// None where it cannot be mounted.
+    /// Returns `None` if it cannot be mounted.
     fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("disk");
@@ -31,7 +30,7 @@ impl Disk {
         mounted.then_some(Self { _folder: folder, path })
     }
 
-    /// Fills it but for this many bytes.
+    /// Fills the disk except for this many bytes.
     fn leave(&self, room: u64) {
         let ballast = self.path.join("ballast");
         let mut file = File::create(&ballast).unwrap();
@@ -52,9 +51,9 @@ impl Drop for Disk {
 }
 
 #[test]
-fn a_full_disk_fails_the_run_clearly_and_with_room_the_next_one_ends_as_if_it_had_not_been() {
+fn a_run_fails_on_a_full_disk_and_the_next_one_recovers() {
     let Some(disk) = Disk::mount() else {
-        println!("skipped: a tmpfs cannot be mounted here");
+        println!("SKIPPED: a tmpfs cannot be mounted here");
         return;
     };
     let undisturbed = Project::new(Worker::Real);

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::project::{Project, Worker};
 
-/// Copies the generated training images into folders of classes, of which `photos` is the parent.
+/// Copies the generated training images to class folders in `folder`.
 fn photos(project: &Project, folder: &str) {
     project.good(&["run", "split"]);
     let to = project.folder().join(folder);
@@ -64,7 +64,7 @@ fn train_and_test_folders_are_found_and_unreadable_images_are_named() {
 }
 
 #[test]
-fn what_is_no_folder_of_classes_is_an_error_and_writes_nothing() {
+fn an_invalid_image_folder_is_an_error_and_writes_nothing() {
     let project = Project::new(Worker::Real);
     fs::create_dir_all(project.folder().join("empty")).unwrap();
     fs::create_dir_all(project.folder().join("odd/class")).unwrap();

@@ -1,7 +1,7 @@
-//! Planner and worker killed at any moment: the next run ends as if nothing had happened.
+//! Planner and worker are killed at random times; the next run must give the same results as an undisturbed one.
 //!
-//! `TFNAS_KILLS` says how many projects are killed. The moments are drawn by a fixed seed, spread over the time that an
-//! undisturbed run takes; each is counted from the start of its stage, so that a busy machine kills there too.
+//! `TFNAS_KILLS` sets the number of projects. The times are drawn with a fixed seed, spread over the duration of an
+//! undisturbed run, and are relative to the start of a stage, so that they also hit the stage on a busy machine.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,24 +18,24 @@ use crate::processes::{send, workers};
 use crate::project::{ARTIFACTS, Project, Worker};
 use crate::waiting::wait_until;
 
-/// Of the moments.
+/// Seed of the times.
 const SEED: u64 = 7;
 
-/// What happened over all projects.
+/// Counts over all projects.
 #[derive(Debug, Default)]
 struct Count {
-    /// Runs that were killed before they had ended.
+    /// Number of runs killed before they ended.
     killed: u32,
-    /// Stages that went on from a resume point.
+    /// Number of stages that resumed from a checkpoint.
     resumed: usize,
-    /// Those of them that went on inside an epoch.
+    /// Number of stages that resumed within an epoch.
     inside_an_epoch: usize,
 }
 
 /// An undisturbed run.
 struct Undisturbed {
     digests: BTreeMap<String, String>,
-    /// Each stage with the seconds that it took, in order.
+    /// Stages and their durations in seconds, in order.
     stages: Vec<(String, f64)>,
 }
 
@@ -52,7 +52,8 @@ impl Undisturbed {
         undisturbed
     }
 
-    /// The stage that is under way when this share of the time is over, and since when it is.
+    /// Returns the stage that runs when this fraction of the total time has passed, and how long it has been running
+    /// then.
     fn moment(&self, share: f64) -> (&str, Duration) {
         let mut left = share * self.stages.iter().map(|(_, seconds)| seconds).sum::<f64>();
         for (stage, seconds) in &self.stages {
@@ -65,7 +66,7 @@ impl Undisturbed {
     }
 }
 
-/// Kills runs of `kills` projects, and compares what the run after that leaves with an undisturbed one.
+/// Kills runs of `kills` projects, and compares the results of the next run with an undisturbed one.
 fn kill_and_run_again(worker: Worker, kills: u32) {
     let kills = std::env::var("TFNAS_KILLS").map_or(kills, |kills| kills.parse().unwrap());
     let undisturbed = Undisturbed::run(worker);
@@ -74,7 +75,7 @@ fn kill_and_run_again(worker: Worker, kills: u32) {
         let project = Project::new(worker);
         let mut stream = Stream::new(SEED, StreamId::Timing, 0, index);
         let mut shares = vec![(f64::from(index) + stream.uniform()) / f64::from(kills)];
-        // What goes on from a resume point must survive a kill too.
+        // Progress of a resumed stage must survive a kill too.
         if stream.below(2) == 0 {
             shares.push(stream.between(shares[0], 1.0));
         }
@@ -84,11 +85,11 @@ fn kill_and_run_again(worker: Worker, kills: u32) {
         finish(&project, &undisturbed.digests, &mut count, index);
     }
     println!("{worker:?}, {kills} projects: {count:?}");
-    assert!(count.killed > 0, "no run was really killed");
+    assert!(count.killed > 0, "no run was killed before it ended");
 }
 
-/// Starts a run and kills its planner, its worker, or both so long after the start of that stage; returns whether it
-/// had not ended before.
+/// Starts a run and kills its planner, its worker, or both after this time in the stage; returns whether the run had
+/// not ended before.
 fn kill(project: &Project, (stage, after): (&str, Duration), stream: &mut Stream) -> bool {
     let mut run = project.command(&["run", "all", "--json"]);
     let mut planner = run.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -97,7 +98,7 @@ fn kill(project: &Project, (stage, after): (&str, Duration), stream: &mut Stream
         let event: Value = serde_json::from_str(line).unwrap();
         event["id"] == stage && (event["event"] == "started" || event["event"] == "cached")
     });
-    // The pipe is read on, so that the planner never waits for a reader.
+    // The pipe is read further, so that the planner never blocks on it.
     thread::spawn(move || lines.for_each(drop));
     thread::sleep(after);
     let victims = stream.below(3);
@@ -112,7 +113,7 @@ fn kill(project: &Project, (stage, after): (&str, Duration), stream: &mut Stream
     !planner.wait().unwrap().success()
 }
 
-/// Runs a project to its end, which must be that of the undisturbed one.
+/// Runs a project to the end; the results must be those of the undisturbed run.
 fn finish(project: &Project, expected: &BTreeMap<String, String>, count: &mut Count, index: u32) {
     project.good(&["plan"]);
     let said = project.good(&["run", "all"]).err;
@@ -122,9 +123,9 @@ fn finish(project: &Project, expected: &BTreeMap<String, String>, count: &mut Co
     }
     assert_eq!(project.digests(&[]), *expected, "after kill {index}\n{said}");
     project.good(&["cache", "verify"]);
-    // A kill between a commit and the removal of what it no longer needs leaves that to `gc`.
+    // If a kill hits between a commit and the following cleanup, `gc` cleans up.
     project.good(&["gc", "--keep-last", "1"]);
-    // What was half written stays in `tmp` for a day, as it may be another planner's.
+    // Partially written files stay in `tmp` for a day, because they might belong to another planner.
     for folder in ["attempts", "resume"] {
         let mut left = fs::read_dir(project.folder().join(".tfnas").join(folder)).unwrap();
         assert!(left.next().is_none(), "something is left in {folder} after kill {index}");
@@ -133,11 +134,11 @@ fn finish(project: &Project, expected: &BTreeMap<String, String>, count: &mut Co
 }
 
 #[test]
-fn after_a_kill_at_any_moment_the_next_run_ends_with_the_undisturbed_digests() {
+fn after_any_kill_the_next_run_gives_the_undisturbed_digests() {
     kill_and_run_again(Worker::Real, 4);
 }
 
 #[test]
-fn between_short_steps_of_a_worker_the_planner_too_is_killed_at_any_moment() {
+fn kills_between_short_steps_give_the_undisturbed_digests() {
     kill_and_run_again(Worker::Fake { step_ms: 1 }, 12);
 }

@@ -1,4 +1,4 @@
-//! The whole pipeline with the real worker: run twice, killed, out of room.
+//! The whole pipeline with the real worker.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 

@@ -1,4 +1,4 @@
-//! Images classified by the trained network.
+//! Classification of images with the trained network.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ fn predictions(out: &str) -> Vec<Value> {
 }
 
 #[test]
-fn predictions_agree_with_the_test_and_with_those_of_the_exported_files() {
+fn predictions_match_the_test_and_the_exported_files() {
     let project = Project::new(Worker::Real);
     project.good(&["run", "test"]);
     let found = predictions(&project.good(&["predict", "images/test", "--top", "2", "--json"]).out);
@@ -40,7 +40,7 @@ fn predictions_agree_with_the_test_and_with_those_of_the_exported_files() {
 }
 
 #[test]
-fn an_image_that_cannot_be_read_is_named_and_the_others_are_classified() {
+fn unreadable_images_are_reported_and_others_classified() {
     let project = Project::new(Worker::Real);
     project.good(&["run", "train"]);
     let image = fs::read_dir(project.folder().join("images/train")).unwrap().next().unwrap().unwrap().path();
@@ -58,7 +58,7 @@ fn an_image_that_cannot_be_read_is_named_and_the_others_are_classified() {
 }
 
 #[test]
-fn what_cannot_be_classified_is_a_clear_error() {
+fn invalid_inputs_of_predict_are_errors() {
     let project = Project::new(Worker::Real);
     let refused = |arguments: &[&str], words: &[&str]| {
         let ended = project.run(arguments);

@@ -1,4 +1,4 @@
-//! The smallest project in which every stage has something to do, in a folder of its own.
+//! A minimal project in which every stage runs, in a temporary folder.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tfnas::{Knot, LatencyCurve, LatencyTable, Space, SpaceDefinition, TableHeader};
 
-/// The program.
+/// Path of the binary.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tfnas-pipeline");
 
-/// The artifacts of a whole run.
+/// Number of artifacts of a whole run.
 pub const ARTIFACTS: usize = 20;
 
-/// Everything small. Each step has a resume point, so that stages are also broken off in the middle of an epoch.
+/// Minimal sizes. There is a checkpoint after each step, so that stages are also interrupted within an epoch.
 const CONFIGURATION: &str = "\
 data:   {root: images, train: train, test: test, generate: {size: 16, train_per_class: 8, test_per_class: 2}, resize: 16}
 space:  space.yaml
@@ -30,24 +30,24 @@ parse:  {passes: 3}
 train:  {epochs: 3, batch: 16, augment: {crop: padded, padding: 2}}
 ";
 
-/// Who does the stages.
+/// The worker to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Worker {
     /// tfnas-stage.
     Real,
-    /// The worker of the planner's tests, which takes steps of this many milliseconds.
+    /// The fake worker of the planner's tests, with steps of this many milliseconds.
     Fake { step_ms: u32 },
 }
 
-/// A project, and who does its stages.
+/// A project and its worker.
 pub struct Project {
     folder: TempDir,
     worker: Worker,
 }
 
-/// How the program ended.
+/// Result of a finished program.
 pub struct Ended {
-    /// Its exit code; none when a signal ended it.
+    /// Exit code; `None` if a signal ended it.
     pub code: Option<i32>,
     /// Standard output.
     pub out: String,
@@ -56,12 +56,12 @@ pub struct Ended {
 }
 
 impl Project {
-    /// Writes more into the configuration.
+    /// Appends to the configuration.
     pub fn configure(&self, more: &str) {
         fs::write(self.folder().join("pipeline.yaml"), format!("{CONFIGURATION}{more}")).unwrap();
     }
 
-    /// A project that has not run yet.
+    /// Creates a project that has not run yet.
     pub fn new(worker: Worker) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let definition = space();
@@ -72,12 +72,12 @@ impl Project {
         Self { folder, worker }
     }
 
-    /// The project's folder.
+    /// Folder of the project.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The program, to be run in the project; `arguments` begin with a command.
+    /// Returns the command of the program in the project; `arguments` begin with a subcommand.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
         command.args(arguments).current_dir(self.folder()).stdin(Stdio::null());
@@ -88,25 +88,25 @@ impl Project {
         command
     }
 
-    /// Runs the program to its end.
+    /// Runs the program until it exits.
     pub fn run(&self, arguments: &[&str]) -> Ended {
         Ended::new(&self.command(arguments).output().unwrap())
     }
 
-    /// Runs the program, which must do what it is told.
+    /// Runs the program, which must succeed.
     pub fn good(&self, arguments: &[&str]) -> Ended {
         let ended = self.run(arguments);
         assert_eq!(ended.code, Some(0), "{arguments:?}: {}{}", ended.out, ended.err);
         ended
     }
 
-    /// `status --json`, with these arguments too.
+    /// Returns the stages of `status --json` with additional arguments.
     pub fn status(&self, arguments: &[&str]) -> Vec<Value> {
         let status = self.good(&[&["status", "--json"], arguments].concat()).out;
         serde_json::from_str::<Value>(&status).unwrap()["stages"].as_array().unwrap().clone()
     }
 
-    /// The digest of every artifact, by stage and name; `arguments` may name another store.
+    /// Returns the digest of every artifact by stage and name; `arguments` may select another store.
     pub fn digests(&self, arguments: &[&str]) -> BTreeMap<String, String> {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let mut digests = BTreeMap::new();
@@ -120,21 +120,21 @@ impl Project {
 }
 
 impl Ended {
-    /// What became of a process.
+    /// Converts the output of a process.
     pub fn new(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
     }
 }
 
-/// The worker of the planner's tests, which cargo builds with all tests.
+/// Path of the fake worker, which cargo builds as an example.
 fn fake_worker() -> PathBuf {
     let path = Path::new(PROGRAM).parent().unwrap().join("examples/fake-stage");
     assert!(path.exists(), "{} is not built: `cargo build --example fake-stage`", path.display());
     path
 }
 
-/// Two groups with a block to leave out, two operations, one of them with squeeze-excite.
+/// Two groups, one with an optional block, and two operations, one of them with squeeze-excite.
 fn space() -> SpaceDefinition {
     let group =
         |channels, blocks| json!({ "channels": channels, "blocks": blocks, "stride": 2, "activation": "swish" });
@@ -152,7 +152,7 @@ fn space() -> SpaceDefinition {
     serde_json::from_value(space).unwrap()
 }
 
-/// A table for that space: a thousandth of a millisecond a channel.
+/// A table for that space: 1 µs per channel.
 fn table(space: &Space) -> LatencyTable {
     let rows = space.needed_rows().into_iter().map(|row| {
         let knots = [1, row.max_width].map(|width| Knot { width, ms: width as f64 * 1e-3 });

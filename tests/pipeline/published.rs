@@ -1,4 +1,4 @@
-//! A run of the real worker, published once, and copies of it to be tampered with.
+//! A published run of the real worker, and copies of it to tamper with.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,12 +18,12 @@ pub struct Demo {
     pub project: Project,
 }
 
-/// A publication that nobody else reads or writes.
+/// A private copy of a publication.
 pub struct Copy {
     folder: TempDir,
 }
 
-/// Makes the run once for all tests.
+/// Creates the run once for all tests.
 pub fn demo() -> &'static Demo {
     static DEMO: OnceLock<Demo> = OnceLock::new();
     DEMO.get_or_init(|| {
@@ -41,12 +41,12 @@ pub fn demo() -> &'static Demo {
 }
 
 impl Demo {
-    /// The file of a key.
+    /// Path of a key file.
     pub fn key(&self, name: &str) -> PathBuf {
         self.project.folder().join(name)
     }
 
-    /// A copy of a publication.
+    /// Copies a publication.
     pub fn copy(&self, name: &str) -> Copy {
         let folder = tempfile::tempdir().unwrap();
         copy_folder(&self.project.folder().join(name), &folder.path().join("published"));
@@ -55,25 +55,25 @@ impl Demo {
 }
 
 impl Copy {
-    /// The publication, or a file in it.
+    /// Path of the publication, or of a file in it.
     pub fn path(&self, name: &str) -> PathBuf {
         let root = self.folder.path().join("published");
         if name.is_empty() { root } else { root.join(name) }
     }
 
-    /// Audits it, with these arguments too, in an empty folder.
+    /// Audits the publication in an empty folder, with additional arguments.
     pub fn audit(&self, arguments: &[&str]) -> (i32, Value) {
         let ended = audit(self.folder.path(), &[&["audit", "published", "--json"], arguments].concat());
         let report = serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("{}{}", ended.out, ended.err));
         (ended.code.unwrap(), report)
     }
 
-    /// Audits it with the key that signed it.
+    /// Audits the publication with the key that signed it.
     pub fn audit_signed(&self) -> (i32, Value) {
         self.audit(&["--key", demo().key("key.pub").to_str().unwrap()])
     }
 
-    /// All files, by name.
+    /// Returns the names of all files.
     pub fn files(&self) -> Vec<String> {
         let mut names: Vec<String> = contents(&self.path("")).into_keys().collect();
         names.sort();
@@ -85,13 +85,13 @@ impl Copy {
         serde_json::from_slice(&fs::read(self.path(name)).unwrap()).unwrap()
     }
 
-    /// Writes JSON as a publication does, and makes the manifest and the Statement fit.
+    /// Writes JSON in the format of a publication, and updates the manifest and the Statement.
     pub fn forge(&self, name: &str, value: &Value) {
         fs::write(self.path(name), format!("{}\n", serde_json::to_string_pretty(value).unwrap())).unwrap();
         self.remake();
     }
 
-    /// Makes the manifest and the Statement fit the files again, as a forger would.
+    /// Recomputes the manifest and the Statement, as a forger would.
     pub fn remake(&self) {
         let mut manifest = self.json("manifest.json");
         for entry in manifest["files"].as_array_mut().unwrap() {
@@ -118,7 +118,7 @@ pub fn audit(folder: &Path, arguments: &[&str]) -> Ended {
     Ended::new(&command.args(arguments).current_dir(folder).stdin(Stdio::null()).output().unwrap())
 }
 
-/// Checks that an audit found tampering, and that some failed check names `name`.
+/// Checks that an audit found tampering and that a failed check names `name`.
 pub fn assert_found((code, report): (i32, Value), name: &str) {
     assert_eq!((code, report["verdict"].as_str().unwrap()), (1, "tampered"), "{name}: {report:#}");
     let failed = |check: &&Value| check["outcome"] == "failed";
@@ -128,13 +128,13 @@ pub fn assert_found((code, report): (i32, Value), name: &str) {
     assert!(found, "{name} is not named: {report:#}");
 }
 
-/// The outcome of the check of that name.
+/// Returns the outcome of the check with that name.
 pub fn outcome<'a>(report: &'a Value, what: &str) -> &'a str {
     let check = report["checks"].as_array().unwrap().iter().find(|check| check["what"] == what);
     check.unwrap_or_else(|| panic!("{what}: {report:#}"))["outcome"].as_str().unwrap()
 }
 
-/// The bytes of every file below a folder, by name.
+/// Returns the bytes of every file below a folder, by name.
 pub fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut open = vec![folder.to_owned()];

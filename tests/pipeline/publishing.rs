@@ -1,4 +1,4 @@
-//! A run of the real worker, published and audited.
+//! Publishing and auditing a run of the real worker.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use crate::project::{Project, Worker};
 use crate::published::{audit, contents, demo, outcome};
 
 #[test]
-fn a_published_run_reaches_the_facts_without_its_images_and_says_what_was_not_checked() {
+fn an_audit_without_images_reaches_l3_and_lists_unchecked_parts() {
     let (code, report) = demo().copy("plain").audit(&[]);
     assert_eq!((code, report["verdict"].as_str(), report["level"].as_str()), (0, Some("ok"), Some("L3")), "{report:#}");
     assert_eq!(outcome(&report, "signature"), "not_checked");
@@ -17,7 +17,7 @@ fn a_published_run_reaches_the_facts_without_its_images_and_says_what_was_not_ch
 }
 
 #[test]
-fn a_signature_is_checked_with_the_key_that_the_auditor_brings() {
+fn signatures_are_checked_with_the_given_key() {
     let demo = demo();
     let (code, report) = demo.copy("signed").audit_signed();
     assert_eq!((code, report["level"].as_str()), (0, Some("L3")), "{report:#}");
@@ -30,7 +30,7 @@ fn a_signature_is_checked_with_the_key_that_the_auditor_brings() {
 }
 
 #[test]
-fn a_replay_of_every_stage_gives_the_same_bytes() {
+fn replaying_every_stage_gives_the_same_bytes() {
     // The published configuration generates the images, so no others are needed.
     let (code, report) = demo().copy("plain").audit(&["--replay", "all"]);
     assert_eq!((code, report["level"].as_str()), (0, Some("L5")), "{report:#}");
@@ -40,7 +40,7 @@ fn a_replay_of_every_stage_gives_the_same_bytes() {
 }
 
 #[test]
-fn a_replay_takes_the_auditors_images_and_refuses_others() {
+fn a_replay_requires_the_original_images() {
     let demo = demo();
     let images = demo.project.folder().join("images");
     let copy = demo.copy("plain");
@@ -76,13 +76,13 @@ fn the_same_run_gives_the_same_bytes() {
 }
 
 #[test]
-fn a_publication_names_no_machine_no_user_and_no_place() {
+fn a_publication_contains_no_host_user_or_path() {
     let project = &demo().project;
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let secrets = [project.folder().to_str().unwrap(), env!("CARGO_MANIFEST_DIR"), host.trim(), "PRIVATE KEY"];
     for (name, bytes) in contents(&project.folder().join("signed")) {
         let text = String::from_utf8_lossy(&bytes);
-        // A shorter name stands in many texts by chance.
+        // Shorter names occur in many texts by chance.
         for secret in secrets.into_iter().filter(|secret| secret.len() > 4) {
             assert!(!text.contains(secret), "{name} holds {secret}");
         }
@@ -91,7 +91,7 @@ fn a_publication_names_no_machine_no_user_and_no_place() {
 }
 
 #[test]
-fn the_published_configuration_makes_the_same_keys() {
+fn the_published_configuration_gives_the_same_keys() {
     let project = &demo().project;
     let images = format!("data.root={}", project.folder().join("images").display());
     let arguments = ["--config", "plain/configuration.json", "--store", ".tfnas", "--set", &images];
@@ -100,7 +100,7 @@ fn the_published_configuration_makes_the_same_keys() {
 }
 
 #[test]
-fn a_file_of_weights_alone_is_told_of_and_found_in_the_store() {
+fn a_single_weights_file_is_identified_in_the_store() {
     let project = &demo().project;
     let arguments = ["audit", "plain/weights.safetensors", "--json", "--store", ".tfnas"];
     let ended = project.good(&arguments);
@@ -113,7 +113,7 @@ fn a_file_of_weights_alone_is_told_of_and_found_in_the_store() {
 }
 
 #[test]
-fn other_programs_verify_the_signatures_and_read_the_statement() {
+fn other_programs_verify_signatures_and_statement() {
     let Some(python) = std::env::var_os("TFNAS_ATTESTATIONS_PYTHON") else {
         println!("SKIPPED: TFNAS_ATTESTATIONS_PYTHON names no Python with other verifiers (ci/attestations/run)");
         return;
@@ -139,7 +139,7 @@ fn other_programs_verify_the_signatures_and_read_the_statement() {
 }
 
 #[test]
-fn one_network_of_several_is_published_with_its_own_configuration() {
+fn one_network_of_a_matrix_is_published() {
     let project = Project::new(Worker::Real);
     project.good(&["run", "all", "--set", "search.target_lat_ms=[50%, 90%]"]);
     let ended = project.run(&["publish", "latest", "--out", "published"]);
@@ -177,12 +177,12 @@ fn a_run_on_list_files_with_held_out_images_is_published_and_replayed() {
     project.good(&[&["publish", "latest", "--out", "published"], &sets[..]].concat());
     let card = fs::read_to_string(project.folder().join("published/README.md")).unwrap();
     assert!(card.contains("held-out"), "{card}");
-    // Without images there is nothing to replay with: this set was not generated.
+    // Without images a replay is impossible, because this set was not generated.
     assert_eq!(project.run(&["audit", "published", "--replay", "test"]).code, Some(2));
     let ended = project.good(&["audit", "published", "--replay", "all", "--data", "images"]);
     assert!(ended.out.contains("ok, reached L5"), "{}", ended.out);
 
-    // An image of the test among those of the training, under another name.
+    // Adds a test image to the training images under another name.
     let copied = names(&images.join("test")).remove(0);
     let image = names(&images.join("test").join(&copied)).remove(0);
     fs::copy(images.join("test").join(&copied).join(&image), images.join("train").join(&copied).join("copied.png"))

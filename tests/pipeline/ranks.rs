@@ -1,4 +1,4 @@
-//! Several processes train together.
+//! Training with several processes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,10 +13,10 @@ use crate::processes::{other_ranks, send, workers};
 use crate::project::{Ended, PROGRAM, Project, Worker};
 use crate::waiting::wait_until;
 
-/// A training by two processes, whether its result is there or not.
+/// Forced training with two processes.
 const TWO: &[&str] = &["run", "train", "--force", "train", "--nproc", "2"];
 
-/// A project whose architecture is found.
+/// A project in which `parse` has run.
 fn project() -> Project {
     let project = Project::new(Worker::Real);
     project.good(&["run", "parse"]);
@@ -38,17 +38,17 @@ fn report(project: &Project) -> Value {
     serde_json::from_slice(&fs::read(project.folder().join(output["path"].as_str().unwrap())).unwrap()).unwrap()
 }
 
-/// Whether there is a resume point of a second epoch in this project.
+/// Returns whether there is a checkpoint of the second epoch.
 fn is_in_the_second_epoch(project: &Path) -> bool {
     let keys = fs::read_dir(project.join(".tfnas/resume")).into_iter().flatten().flatten();
     let points = keys.flat_map(|key| fs::read_dir(key.path())).flatten().flatten();
-    // The position of a point: epochs above, steps below 32 bits.
+    // The position in a checkpoint name: epochs above, steps below 32 bits.
     let position = |name: String| name.split('-').next().and_then(|position| position.parse::<u64>().ok());
     let mut positions = points.filter_map(|point| position(point.file_name().to_string_lossy().into_owned()));
     positions.any(|position| position >> 32 > 0)
 }
 
-/// Starts a training of two processes, waits until it is in its second epoch, and does something to its rank 1.
+/// Starts a training with two processes, waits until it is in its second epoch, and sends a signal to rank 1.
 fn disturb(project: &Project, arguments: &[&str], disturbance: Signal) -> Ended {
     let command = [TWO, &["--json"], arguments].concat();
     let planner = project.command(&command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -60,7 +60,7 @@ fn disturb(project: &Project, arguments: &[&str], disturbance: Signal) -> Ended 
     ended
 }
 
-/// torchrun with two processes of the program, each of which is told `arguments`; needs PyTorch where PYTHONPATH leads.
+/// Runs the program under torchrun with two processes; needs PyTorch in PYTHONPATH.
 fn torchrun(project: &Project, options: &[&str], arguments: &[&str]) -> Command {
     let mut command = Command::new("python3");
     command.args(["-m", "torch.distributed.run", "--no-python", "--nproc-per-node", "2"]).args(options);
@@ -71,7 +71,7 @@ fn torchrun(project: &Project, options: &[&str], arguments: &[&str]) -> Command 
 
 #[test]
 #[ignore = "needs torchrun: `make interop`"]
-fn torchrun_trains_what_nproc_does_also_after_a_restart() {
+fn torchrun_gives_the_same_network_as_nproc_after_a_restart() {
     let project = project();
     project.good(TWO);
     let expected = trained(&project);
@@ -92,7 +92,7 @@ fn torchrun_trains_what_nproc_does_also_after_a_restart() {
 
 #[test]
 #[ignore = "needs torchrun: `make interop`"]
-fn torchrun_ends_with_the_error_of_the_rank_that_failed() {
+fn torchrun_reports_the_error_of_the_failed_rank() {
     let project = project();
     let uneven = torchrun(&project, &[], &["run", "train", "--set", "train.batch=15"]).output().unwrap();
     let uneven = Ended::new(&uneven);
@@ -101,21 +101,21 @@ fn torchrun_ends_with_the_error_of_the_rank_that_failed() {
 }
 
 #[test]
-fn two_processes_train_the_network_of_one_up_to_rounding_and_each_time_the_same_one() {
+fn two_processes_train_reproducibly_and_close_to_one() {
     let project = project();
     project.good(&["run", "train"]);
     let alone = report(&project);
     project.good(TWO);
     let (first, together) = (trained(&project), report(&project));
     project.good(TWO);
-    assert_eq!(trained(&project), first, "the same training has other bytes");
+    assert_eq!(trained(&project), first, "the same training gives different bytes");
     for number in ["images", "val_images"] {
         assert_eq!(alone[number], together[number], "{number}");
     }
     let loss = |report: &Value| report["epochs"][0]["train_loss"].as_f64().unwrap();
     assert!((loss(&alone) - loss(&together)).abs() < 1e-2, "{} and {}", loss(&alone), loss(&together));
 
-    // A rank that dies is named, and the next run ends as if it had not.
+    // A rank that dies is named, and the next run gives the same results as an undisturbed one.
     let failed = disturb(&project, &[], Signal::KILL);
     assert_eq!(failed.code, Some(1), "{}", failed.err);
     assert!(failed.err.contains("rank 1 of 2: the worker was killed (SIGKILL)"), "{}", failed.err);
@@ -125,17 +125,17 @@ fn two_processes_train_the_network_of_one_up_to_rounding_and_each_time_the_same_
 }
 
 #[test]
-fn a_rank_that_hangs_is_named_and_ended() {
+fn a_hanging_rank_is_named_and_terminated() {
     let project = project();
     let failed = disturb(&project, &["--set", "ranks.timeout_s=1"], Signal::STOP);
     assert_eq!(failed.code, Some(1), "{}", failed.err);
     assert!(failed.err.contains("rank 1 of 2 did not do its part in time"), "{}", failed.err);
-    // Another number of processes goes on from where these two were.
+    // A different number of processes resumes from the checkpoint of two.
     let alone = project.good(&["run", "train"]).err;
     assert!(alone.contains("goes on from epoch"), "{alone}");
 }
 
-/// A planner as torchrun would start it as one of two.
+/// Starts a planner as torchrun would start one of two.
 fn under_a_launcher(project: &Project, rank: usize, port: u16, arguments: &[&str]) -> Child {
     let mut command = project.command(&[&["run", "train"], arguments].concat());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -146,7 +146,7 @@ fn under_a_launcher(project: &Project, rank: usize, port: u16, arguments: &[&str
 }
 
 #[test]
-fn planners_that_a_launcher_starts_train_together_and_rank_0_alone_has_the_store() {
+fn planners_under_a_launcher_train_together() {
     let project = Project::new(Worker::Real);
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let planners = [1, 0].map(|rank| under_a_launcher(&project, rank, port, &[]));
@@ -159,7 +159,7 @@ fn planners_that_a_launcher_starts_train_together_and_rank_0_alone_has_the_store
 }
 
 #[test]
-fn what_ranks_cannot_do_is_said_before_or_by_the_one_that_cannot() {
+fn invalid_rank_configurations_are_reported() {
     let project = project();
     let uneven = project.run(&["run", "train", "--nproc", "3"]);
     assert_eq!(uneven.code, Some(1));
@@ -181,13 +181,13 @@ fn what_ranks_cannot_do_is_said_before_or_by_the_one_that_cannot() {
     assert!(in_use.contains("choose another MASTER_PORT"), "{in_use}");
     drop(taken);
     let alone = first(port);
-    assert!(alone.contains("rank 1 did not come within 1 s"), "{alone}");
+    assert!(alone.contains("rank 1 did not connect within 1 s"), "{alone}");
     let both = project.command(TWO).env("RANK", "0").env("WORLD_SIZE", "2").output().unwrap();
     assert!(Ended::new(&both).err.contains("--nproc under a launcher"));
 }
 
 #[test]
-fn a_training_in_bf16_is_another_one_and_repeats_itself() {
+fn training_in_bf16_is_reproducible_and_differs_from_f32() {
     let project = project();
     project.good(&["run", "train"]);
     let exact = trained(&project);
@@ -200,6 +200,6 @@ fn a_training_in_bf16_is_another_one_and_repeats_itself() {
     let because = project.good(&[&["explain", "train"], precision.as_slice()].concat()).out;
     assert!(!because.contains("error"), "{because}");
     let unsupported = project.run(&["run", "train", "--set", "train.precision=f16"]);
-    // Some CPUs can.
+    // Some CPUs support f16.
     assert!(unsupported.code == Some(0) || unsupported.err.contains("train.precision"), "{}", unsupported.err);
 }

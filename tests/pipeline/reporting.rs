@@ -1,4 +1,4 @@
-//! The page about a run of the real worker.
+//! The report of a run of the real worker.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::project::{Project, Worker};
 
 #[test]
-fn a_page_has_every_section_and_reads_every_output() {
+fn a_report_has_every_section_and_reads_every_output() {
     let project = Project::new(Worker::Real);
     project.good(&["run", "all"]);
     project.good(&["report", "--figures", "figures"]);
@@ -17,7 +17,7 @@ fn a_page_has_every_section_and_reads_every_output() {
     {
         assert!(html.contains(&format!("<section id=\"{section}\"")), "{section}");
     }
-    // All that the stages wrote is read, and nothing is a number that is none.
+    // All outputs are readable, and no number is NaN.
     assert!(!html.contains("cannot be read") && !html.contains("Not in this report") && !html.contains("NaN"));
     for figure in [
         "operations",
@@ -41,7 +41,7 @@ fn a_page_has_every_section_and_reads_every_output() {
     let written = fs::read_to_string(project.folder().join(".tfnas/reports/1.html")).unwrap();
     assert_eq!(written, html, "the page of the run, again");
 
-    // Pictures of the worst mistakes, as long as the images are there.
+    // Thumbnails of the worst mistakes are included if the images exist.
     let mistakes = fs::read_to_string(project.folder().join("figures/mistakes.csv")).unwrap().lines().count() - 1;
     assert_eq!(html.matches("<img src=\"data:image/png;base64,iVBORw0KGgo").count(), mistakes);
     assert!(mistakes > 0 && !html.contains("no longer there"));
@@ -53,7 +53,7 @@ fn a_page_has_every_section_and_reads_every_output() {
 }
 
 #[test]
-fn the_rows_of_a_test_give_its_numbers_and_a_history_has_the_probabilities_of_its_end() {
+fn predictions_and_history_are_consistent_with_the_results() {
     let project = Project::new(Worker::Real);
     project.good(&["run", "all"]);
     let read = |name: &str| {

@@ -1,4 +1,4 @@
-//! Candidates that are trained side by side, interrupted and resumed.
+//! Parallel, interrupted and resumed candidate trainings.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ fn selected(project: &Project) -> BTreeMap<String, String> {
     digests
 }
 
-/// The project's `candidates.json`.
+/// Returns the project's `candidates.json`.
 fn report(project: &Project) -> Value {
     let stages = project.status(&[]);
     let select = stages.iter().find(|stage| stage["id"] == "select").unwrap();
@@ -28,14 +28,14 @@ fn report(project: &Project) -> Value {
     serde_json::from_slice(&fs::read(project.folder().join(output["path"].as_str().unwrap())).unwrap()).unwrap()
 }
 
-/// What an undisturbed selection ends with.
+/// Returns the results of an undisturbed selection.
 fn undisturbed() -> BTreeMap<String, String> {
     let project = Project::new(Worker::Real);
     project.good(&["run", "select"]);
     selected(&project)
 }
 
-/// Whether any candidate of the project has a checkpoint.
+/// Returns whether any candidate of the project has a checkpoint.
 fn has_candidate_checkpoint(project: &Path) -> bool {
     let keys = fs::read_dir(project.join(".tfnas/resume")).into_iter().flatten().flatten();
     let candidates = keys.flat_map(|key| fs::read_dir(key.path().join("candidates"))).flatten().flatten();
@@ -43,7 +43,7 @@ fn has_candidate_checkpoint(project: &Path) -> bool {
     checkpoints.any(|file| file.path().extension().is_some_and(|ending| ending == "resume"))
 }
 
-/// Starts a selection by two processes, and does something to it once a candidate has a checkpoint.
+/// Starts a selection with two processes, and calls `disturbance` when a candidate has a checkpoint.
 fn disturb(project: &Project, disturbance: impl FnOnce(&Path, u32)) -> Ended {
     let mut command = project.command(&["run", "select", "--set", "select.parallel=2"]);
     let planner = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -56,7 +56,7 @@ fn disturb(project: &Project, disturbance: impl FnOnce(&Path, u32)) -> Ended {
 }
 
 #[test]
-fn a_selection_does_not_depend_on_how_many_candidates_are_trained_at_once() {
+fn a_selection_does_not_depend_on_parallelism() {
     let expected = undisturbed();
     for processes in [2, 3] {
         let project = Project::new(Worker::Real);
@@ -66,7 +66,7 @@ fn a_selection_does_not_depend_on_how_many_candidates_are_trained_at_once() {
 }
 
 #[test]
-fn a_selection_whose_planner_or_worker_is_killed_ends_with_the_undisturbed_digests() {
+fn a_killed_selection_resumes_to_the_undisturbed_digests() {
     let expected = undisturbed();
     let project = Project::new(Worker::Real);
     disturb(&project, |_, planner| send(Signal::KILL, planner));
@@ -76,13 +76,13 @@ fn a_selection_whose_planner_or_worker_is_killed_ends_with_the_undisturbed_diges
 }
 
 #[test]
-fn a_rank_that_is_killed_fails_the_selection_by_name_and_the_next_run_resumes() {
+fn a_killed_rank_fails_the_selection_and_the_next_run_resumes() {
     let expected = undisturbed();
     let project = Project::new(Worker::Real);
     let failed = disturb(&project, |folder, _| {
         other_ranks(folder).into_iter().for_each(|rank| send(Signal::KILL, rank));
     });
-    // The selection may have ended before the signal.
+    // The selection may end before the signal arrives.
     if failed.code != Some(0) {
         assert_eq!(failed.code, Some(1), "{}", failed.err);
         assert!(failed.err.contains("rank 1 of 2"), "{}", failed.err);

@@ -1,7 +1,7 @@
-//! Whole pipelines as jobs of a real Slurm cluster, which `ci/with-slurm` starts on this machine: `make cluster`.
+//! Whole pipelines as jobs of a real Slurm cluster that `ci/with-slurm` starts on this machine: `make cluster`.
 //!
-//! Whatever happens to a job, its controller or its planner, the digests are those of an undisturbed run on this machine,
-//! and no job and no process is left.
+//! After any disturbance of a job, the controller or the planner, the digests equal those of an undisturbed local run,
+//! and no job or process is left.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,10 +20,10 @@ use crate::processes::send;
 use crate::project::{ARTIFACTS, Project, Worker};
 use crate::waiting::wait_until;
 
-/// Long enough for a job to be met while it trains.
+/// Long enough to disturb the training.
 const LONGER: [&str; 2] = ["--set", "train.epochs=60"];
 
-/// A project whose stages are jobs.
+/// A project that runs its stages as jobs.
 fn cluster() -> Project {
     cluster_with("")
 }
@@ -42,7 +42,7 @@ fn cluster_with(more: &str) -> Project {
     project
 }
 
-/// The digests of an undisturbed run on this machine.
+/// Returns the digests of an undisturbed local run.
 fn undisturbed() -> &'static BTreeMap<String, String> {
     static DIGESTS: OnceLock<BTreeMap<String, String>> = OnceLock::new();
     DIGESTS.get_or_init(|| {
@@ -52,7 +52,7 @@ fn undisturbed() -> &'static BTreeMap<String, String> {
     })
 }
 
-/// The same, trained by two processes of this machine.
+/// The same, trained by two local processes.
 fn undisturbed_pair() -> &'static BTreeMap<String, String> {
     static DIGESTS: OnceLock<BTreeMap<String, String>> = OnceLock::new();
     DIGESTS.get_or_init(|| {
@@ -62,7 +62,7 @@ fn undisturbed_pair() -> &'static BTreeMap<String, String> {
     })
 }
 
-/// A run under way.
+/// A running pipeline.
 struct Run {
     planner: Child,
     events: std::io::Lines<BufReader<ChildStdout>>,
@@ -79,7 +79,7 @@ impl Run {
         Self { planner, events, said }
     }
 
-    /// Waits for an event of a stage, and returns it.
+    /// Waits for an event of a stage and returns it.
     fn wait_for(&mut self, stage: &str, name: &str) -> Value {
         for line in self.events.by_ref().map_while(Result::ok) {
             let event: Value = serde_json::from_str(&line).unwrap();
@@ -90,15 +90,15 @@ impl Run {
         panic!("{stage} never had the event {name}: {}", fs::read_to_string(&self.said).unwrap());
     }
 
-    /// Waits until it trains, and returns the job.
+    /// Waits until the training runs, and returns its job.
     fn wait_for_training(&mut self) -> String {
         let job = self.wait_for("train", "submitted")["job"].as_str().unwrap().to_owned();
-        // A loss is told at the end of an epoch, after a resume point.
+        // A loss is reported at the end of an epoch, after a checkpoint.
         self.wait_for("train", "metric");
         job
     }
 
-    /// Waits for its end; returns its exit code and what it has said.
+    /// Waits until the run exits; returns its exit code and its standard error.
     fn end(mut self) -> (Option<i32>, String) {
         self.events.by_ref().for_each(drop);
         let code = self.planner.wait().unwrap().code();
@@ -112,7 +112,7 @@ fn slurm(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// The command lines of the processes in a project's folder that are workers or start them.
+/// Returns process ids and command lines of the workers in a project's folder, and of the processes that start them.
 fn commands(project: &Project) -> Vec<(u32, String)> {
     let folder = fs::canonicalize(project.folder()).unwrap();
     let of = |pid: u32| {
@@ -125,12 +125,12 @@ fn commands(project: &Project) -> Vec<(u32, String)> {
     found.filter(|(_, line)| line.contains("tfnas-stage")).collect()
 }
 
-/// How many there are.
+/// Returns the number of these processes.
 fn workers(project: &Project) -> usize {
     commands(project).len()
 }
 
-/// Runs what is left to do, and compares the result with that of an undisturbed run.
+/// Runs the remaining stages, and compares the results with those of an undisturbed run.
 fn finish(project: &Project) {
     finish_as(project, undisturbed());
 }
@@ -158,7 +158,7 @@ fn controller() -> u32 {
 
 #[test]
 #[ignore = "needs a Slurm cluster: make cluster"]
-fn slurm_gives_the_digests_of_this_machine() {
+fn slurm_gives_the_digests_of_a_local_run() {
     let project = cluster();
     let mut run = Run::start(&project);
     run.wait_for("test", "done");
@@ -170,7 +170,7 @@ fn slurm_gives_the_digests_of_this_machine() {
 
 #[test]
 #[ignore = "needs a Slurm cluster: make cluster"]
-fn slurm_job_that_is_cancelled_is_a_clear_failure_and_goes_on_in_the_next_run() {
+fn slurm_job_that_is_cancelled_fails_and_resumes_in_the_next_run() {
     let project = cluster();
     let mut run = Run::start(&project);
     let job = run.wait_for_training();
@@ -183,7 +183,7 @@ fn slurm_job_that_is_cancelled_is_a_clear_failure_and_goes_on_in_the_next_run() 
 
 #[test]
 #[ignore = "needs a Slurm cluster: make cluster"]
-fn slurm_job_that_is_requeued_goes_on_from_its_resume_point() {
+fn slurm_job_that_is_requeued_resumes_from_its_checkpoint() {
     let project = cluster();
     let mut run = Run::start(&project);
     let job = run.wait_for_training();
@@ -196,11 +196,11 @@ fn slurm_job_that_is_requeued_goes_on_from_its_resume_point() {
 
 #[test]
 #[ignore = "needs a Slurm cluster: make cluster"]
-fn slurm_job_that_is_warned_ends_and_goes_on_in_another() {
+fn slurm_job_that_is_warned_resumes_in_another() {
     let project = cluster();
     let mut run = Run::start(&project);
     let job = run.wait_for_training();
-    // What Slurm sends `warn_s` before the time limit.
+    // The signal that Slurm sends `warn_s` before the time limit.
     slurm("scancel", &["--batch", "--signal=USR1", &job]);
     run.wait_for("train", "resumed");
     let (code, said) = run.end();
@@ -210,11 +210,11 @@ fn slurm_job_that_is_warned_ends_and_goes_on_in_another() {
 
 #[test]
 #[ignore = "needs a Slurm cluster: make cluster"]
-fn slurm_job_that_runs_into_its_time_limit_goes_on_in_another() {
+fn slurm_job_at_its_time_limit_resumes_in_another() {
     let project = cluster();
     let mut run = Run::start(&project);
     let job = run.wait_for_training();
-    // Frozen, so that it cannot be done before the controller looks at time limits; SIGCONT comes with the end.
+    // Stopped, so that it cannot finish before the controller checks time limits; SIGCONT is sent with the termination.
     commands(&project).iter().for_each(|(pid, _)| send(Signal::STOP, *pid));
     slurm("scontrol", &["update", &format!("JobId={job}"), "EndTime=now"]);
     run.wait_for("train", "resumed");
@@ -225,11 +225,11 @@ fn slurm_job_that_runs_into_its_time_limit_goes_on_in_another() {
 
 #[test]
 #[ignore = "needs a Slurm cluster: make cluster"]
-fn slurm_controller_that_is_down_for_a_minute_is_waited_for() {
+fn slurm_controller_outage_of_a_minute_is_tolerated() {
     let project = cluster();
     let mut run = Run::start(&project);
     run.wait_for_training();
-    // Deaf for half of it, gone for the other.
+    // The controller is unresponsive for half of the time, and down for the other half.
     send(Signal::STOP, controller());
     thread::sleep(Duration::from_secs(30));
     let old = controller();
@@ -247,7 +247,7 @@ fn slurm_controller_that_is_down_for_a_minute_is_waited_for() {
 
 #[test]
 #[ignore = "needs a Slurm cluster: make cluster"]
-fn slurm_job_of_a_killed_planner_is_followed_by_the_next() {
+fn slurm_job_of_a_killed_planner_is_tracked_by_the_next() {
     let project = cluster();
     let mut run = Run::start(&project);
     let job = run.wait_for_training();
@@ -264,7 +264,7 @@ fn slurm_job_of_a_killed_planner_is_followed_by_the_next() {
 
 #[test]
 #[ignore = "needs a Slurm cluster: make cluster"]
-fn slurm_job_gets_a_resume_point_before_ctrl_c_ends_it() {
+fn slurm_job_writes_a_checkpoint_before_ctrl_c_ends_it() {
     let project = cluster();
     let mut run = Run::start(&project);
     run.wait_for_training();
@@ -278,7 +278,7 @@ fn slurm_job_gets_a_resume_point_before_ctrl_c_ends_it() {
 
 #[test]
 #[ignore = "needs a Slurm cluster: make cluster"]
-fn slurm_ranks_on_two_nodes_train_as_two_processes_of_one_machine() {
+fn slurm_ranks_on_two_nodes_match_two_local_processes() {
     let project = two_nodes();
     let mut run = Run::start(&project);
     let job = run.wait_for_training();
@@ -292,7 +292,7 @@ fn slurm_ranks_on_two_nodes_train_as_two_processes_of_one_machine() {
 
 #[test]
 #[ignore = "needs a Slurm cluster: make cluster"]
-fn slurm_rank_that_is_killed_fails_its_stage_and_leaves_no_other() {
+fn slurm_rank_that_is_killed_fails_its_stage_and_all_ranks_exit() {
     let project = two_nodes();
     let mut run = Run::start(&project);
     run.wait_for_training();
@@ -309,7 +309,7 @@ fn slurm_rank_that_is_killed_fails_its_stage_and_leaves_no_other() {
 
 #[test]
 #[ignore = "needs a Slurm cluster: make cluster"]
-fn slurm_candidates_on_two_nodes_give_the_digests_of_this_machine() {
+fn slurm_candidates_on_two_nodes_give_the_digests_of_a_local_run() {
     let select = |project: &Project| {
         project.good(&["run", "select"]);
         let mut digests = project.digests(&[]);

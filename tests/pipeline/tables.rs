@@ -1,4 +1,4 @@
-//! A latency table beside networks measured on this machine.
+//! Comparison of a latency table with networks measured on this machine.
 
 use std::fs;
 
@@ -26,7 +26,7 @@ fn random_networks_are_measured_and_compared_with_the_table() {
 }
 
 #[test]
-fn classes_come_from_the_configuration_and_what_cannot_be_measured_is_an_error() {
+fn classes_come_from_the_configuration_and_errors_are_reported() {
     let project = Project::new(Worker::Real);
     let verify = |more: &[&str]| project.run(&[&["table", "verify", "latency.table"], &MEASURE[..], more].concat());
     let found = verify(&["--config", "pipeline.yaml"]);

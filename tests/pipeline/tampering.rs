@@ -1,4 +1,4 @@
-//! Publications that were tampered with: each is found, and what was done is named.
+//! Tampered publications: the audit detects each change and names it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,7 +9,7 @@ use tfnas_random::{Stream, StreamId};
 
 use crate::published::{assert_found, demo};
 
-/// Changes of single bytes, unless `TFNAS_TAMPERINGS` says otherwise.
+/// Number of changed bytes; `TFNAS_TAMPERINGS` overrides it.
 const CHANGES: u32 = 100;
 
 #[test]
@@ -19,7 +19,7 @@ fn a_change_of_any_byte_of_any_file_is_found() {
     let files = copy.files();
     for change in 0..changes {
         let mut stream = Stream::new(7, StreamId::Shuffle, change, 0);
-        // Each file in its turn, so that small ones are hit as often as large ones.
+        // Files take turns, so that small ones are changed as often as large ones.
         let name = &files[change as usize % files.len()];
         let whole = fs::read(copy.path(name)).unwrap();
         let mut changed = whole.clone();
@@ -33,7 +33,7 @@ fn a_change_of_any_byte_of_any_file_is_found() {
 }
 
 #[test]
-fn a_hostile_publication_is_refused_and_never_a_crash() {
+fn a_hostile_publication_is_rejected_without_a_crash() {
     let copy = demo().copy("plain");
     let files: Vec<String> = copy
         .files()
@@ -53,7 +53,7 @@ fn a_hostile_publication_is_refused_and_never_a_crash() {
         }
         fs::write(copy.path(name), changed).unwrap();
         copy.remake();
-        // What no other file holds, as a fact of the environment, may be forged where nobody signed.
+        // Facts that no other file contains, such as those of the environment, can be forged without a signature.
         let (code, report) = copy.audit(&[]);
         assert!(matches!(code, 0 | 1), "{name}: {report:#}");
         fs::write(copy.path(name), whole).unwrap();
@@ -61,7 +61,7 @@ fn a_hostile_publication_is_refused_and_never_a_crash() {
 }
 
 #[test]
-fn without_a_key_too_a_change_of_any_file_but_a_signature_is_found() {
+fn changes_are_found_without_a_key_except_in_signatures() {
     let copy = demo().copy("plain");
     for name in copy.files() {
         let whole = fs::read(copy.path(&name)).unwrap();
@@ -75,7 +75,7 @@ fn without_a_key_too_a_change_of_any_file_but_a_signature_is_found() {
 }
 
 #[test]
-fn every_file_removed_renamed_or_swapped_is_found() {
+fn removed_renamed_and_swapped_files_are_found() {
     let copy = demo().copy("signed");
     let files = copy.files();
     for (index, name) in files.iter().enumerate() {
@@ -87,7 +87,7 @@ fn every_file_removed_renamed_or_swapped_is_found() {
         assert_found(copy.audit_signed(), if name == "manifest.json" { name } else { "renamed" });
         fs::rename(copy.path("renamed"), copy.path(name)).unwrap();
 
-        // Two files of the same bytes can change places.
+        // Two files with equal bytes can be swapped.
         let bytes = |name: &String| fs::read(copy.path(name)).unwrap();
         let others = files.iter().cycle().skip(index + 1);
         let other = others.take(files.len()).find(|other| bytes(other) != bytes(name)).unwrap();
@@ -97,7 +97,7 @@ fn every_file_removed_renamed_or_swapped_is_found() {
             fs::rename(&aside, copy.path(other)).unwrap();
         };
         swap();
-        // Where the manifest is not what it says, nothing can be held to it.
+        // Without a valid manifest no other file can be checked.
         let named = if other == "manifest.json" { other } else { name };
         assert_found(copy.audit_signed(), named);
         swap();
@@ -106,7 +106,7 @@ fn every_file_removed_renamed_or_swapped_is_found() {
 }
 
 #[test]
-fn a_file_folder_or_link_that_does_not_belong_there_is_found() {
+fn additional_files_folders_and_links_are_found() {
     let copy = demo().copy("signed");
     for name in ["extra", "lists/extra", ".hidden", "provenance/more.json"] {
         fs::write(copy.path(name), "x").unwrap();
@@ -134,7 +134,7 @@ fn a_file_folder_or_link_that_does_not_belong_there_is_found() {
 }
 
 #[test]
-fn a_lineage_with_one_forged_digest_is_found_though_the_manifest_fits() {
+fn a_forged_digest_in_the_lineage_is_found() {
     let copy = demo().copy("plain");
     let mut forged = 0;
     for stage in ["split", "lookup", "search", "select", "parse", "train", "test"] {
@@ -157,7 +157,7 @@ fn a_lineage_with_one_forged_digest_is_found_though_the_manifest_fits() {
     assert_eq!(copy.audit(&[]).0, 0);
 }
 
-/// The places of all digests in a record, but those of the environment, which nothing else holds.
+/// Returns the JSON pointers of all digests in a record, except those of the environment, which no other file contains.
 fn digests(value: &Value, at: String) -> Vec<String> {
     match value {
         Value::String(text) if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) => vec![at],
@@ -174,7 +174,7 @@ fn digests(value: &Value, at: String) -> Vec<String> {
 }
 
 #[test]
-fn a_forged_fact_is_found_though_the_manifest_fits() {
+fn a_forged_fact_is_found_despite_a_matching_manifest() {
     let forgeries: [(&str, &str, Value); 12] = [
         ("metrics/test.json", "/top1", Value::from(0.999)),
         ("provenance/test.json", "/metrics/top1", Value::from(0.999)),
@@ -201,7 +201,7 @@ fn a_forged_fact_is_found_though_the_manifest_fits() {
 }
 
 #[test]
-fn a_forged_prediction_is_found_though_the_manifest_fits() {
+fn a_forged_prediction_is_found_despite_a_matching_manifest() {
     let copy = demo().copy("plain");
     let whole = fs::read_to_string(copy.path("metrics/predictions.csv")).unwrap();
     let row = whole.lines().nth(1).unwrap();
@@ -224,7 +224,7 @@ fn a_forged_prediction_is_found_though_the_manifest_fits() {
 }
 
 #[test]
-fn a_card_that_says_more_than_the_test_is_found_though_the_manifest_fits() {
+fn a_forged_accuracy_in_the_model_card_is_found() {
     let copy = demo().copy("plain");
     let card = fs::read_to_string(copy.path("README.md")).unwrap();
     let line = card.lines().find(|line| line.starts_with("| top-1 |")).unwrap();
@@ -238,7 +238,7 @@ fn a_card_that_says_more_than_the_test_is_found_though_the_manifest_fits() {
 }
 
 #[test]
-fn a_publication_signed_by_another_or_with_an_old_signature_is_found() {
+fn wrong_keys_and_old_signatures_are_found() {
     let demo = demo();
     demo.project.good(&["publish", "latest", "--out", "by-another", "--sign-key", "other.pem"]);
     assert_found(demo.copy("by-another").audit_signed(), "model.sig");
@@ -251,7 +251,7 @@ fn a_publication_signed_by_another_or_with_an_old_signature_is_found() {
         assert_found(copy.audit_signed(), name);
     }
 
-    // All that a forger can make fit without the key.
+    // Everything that can be forged without the key.
     let copy = demo.copy("signed");
     let mut report = copy.json("metrics/test.json");
     report["loss"] = Value::from(0.25);
@@ -260,7 +260,7 @@ fn a_publication_signed_by_another_or_with_an_old_signature_is_found() {
 }
 
 #[test]
-fn a_manifest_that_names_a_file_twice_or_outside_is_refused() {
+fn a_manifest_with_duplicate_or_outside_paths_is_rejected() {
     let copy = demo().copy("plain");
     let whole = copy.json("manifest.json");
     let text = fs::read_to_string(copy.path("manifest.json")).unwrap();

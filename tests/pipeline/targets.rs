@@ -1,4 +1,4 @@
-//! A network that is handed on meets its target.
+//! Networks passed on to training meet their target.
 
 use std::fs;
 
@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use crate::project::{Project, Worker};
 
-/// Few networks of the space meet this target, at whatever widths.
+/// Only few networks of the space meet this target at any widths.
 const TIGHT: &str = "search.target_lat_ms=1%";
-/// Candidates all meet the target: these tests are about what the search hands on.
+/// Disables the selection, because all candidates meet the target: these tests check the result of the search.
 const UNSELECTED: &str = "select.candidates=0";
 
-/// Runs all up to the parse, and returns `architecture.json` with what was said.
+/// Runs until `parse`; returns `architecture.json` and standard error.
 fn parsed(project: &Project, sets: &[&str]) -> (Value, String) {
     let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
     let said = project.good(&[&["run", "parse", "--set", "parse.measure=false"], &sets[..]].concat()).err;
@@ -29,7 +29,7 @@ fn assert_met(architecture: &Value) {
 }
 
 #[test]
-fn an_exact_search_meets_every_target_and_says_what_gave_way() {
+fn an_exact_search_meets_every_target_and_reports_changes() {
     let project = Project::new(Worker::Real);
     for target in ["1%", "30%", "70%", "100%"] {
         let (architecture, said) = parsed(&project, &[UNSELECTED, &format!("search.target_lat_ms={target}")]);
@@ -39,14 +39,14 @@ fn an_exact_search_meets_every_target_and_says_what_gave_way() {
             assert!(said.contains(change.as_str().unwrap()), "{said}");
         }
     }
-    // A search of warm-up alone hands on a network that meets the target too.
+    // A search of only warm-up epochs gives a network that meets the target too.
     assert_met(&parsed(&project, &[UNSELECTED, TIGHT, "search.warmup_epochs=3"]).0);
 }
 
 #[test]
-fn a_published_search_that_misses_its_target_fails_in_the_parse_and_is_kept() {
+fn a_published_search_that_misses_its_target_fails_in_parse() {
     let project = Project::new(Worker::Real);
-    // A search of warm-up alone keeps its initial widths.
+    // A search of only warm-up epochs keeps its initial widths.
     let published = [UNSELECTED, TIGHT, "search.fit=published", "search.warmup_epochs=3"];
     let sets: Vec<&str> = published.iter().flat_map(|set| ["--set", set]).collect();
     let failed = project.run(&[&["run", "all"], &sets[..]].concat());

@@ -1,4 +1,4 @@
-//! Test images that are drawn, and classes without any, with the real worker.
+//! Drawn test images, and classes without test images, with the real worker.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::project::{Project, Worker};
 
-/// A project whose images are there already.
+/// A project in which the images exist.
 fn project() -> Project {
     let project = Project::new(Worker::Real);
     project.good(&["run", "split"]);
@@ -25,7 +25,7 @@ fn lines(path: &Path) -> BTreeSet<String> {
 }
 
 #[test]
-fn drawn_test_images_are_used_for_nothing_else_published_and_replayed() {
+fn drawn_test_images_are_disjoint_published_and_replayed() {
     let project = project();
     fs::remove_dir_all(project.folder().join("images/test")).unwrap();
     let sets = ["data.generate=", "data.test=null", "split.test_share=0.25"];
@@ -35,7 +35,7 @@ fn drawn_test_images_are_used_for_nothing_else_published_and_replayed() {
     let published = project.folder().join("published");
     let list = |name: &str| lines(&published.join("lists").join(name));
     let (test, all) = (list("test.list"), list("all.list"));
-    // Ten classes of eight images.
+    // Ten classes with eight images each.
     assert_eq!((test.len(), all.len()), (20, 60));
     assert!(test.is_disjoint(&all) && all.is_superset(&list("train.list")) && all.is_superset(&list("val.list")));
     let report: Value = serde_json::from_slice(&fs::read(published.join("metrics/test.json")).unwrap()).unwrap();
@@ -45,7 +45,7 @@ fn drawn_test_images_are_used_for_nothing_else_published_and_replayed() {
     let ended = project.good(&["audit", "published", "--replay", "all", "--data", "images"]);
     assert!(ended.out.contains("ok, reached L5"), "{}", ended.out);
 
-    // The network that is found on a choice of the classes is tested on those alone.
+    // A network for a subset of the classes is tested on that subset only.
     let mut classes: Vec<String> = lines(&published.join("lists/all_classes.txt")).into_iter().collect();
     classes.truncate(3);
     classes.reverse();

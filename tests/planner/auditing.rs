@@ -1,4 +1,4 @@
-//! Published numbers, held to what can be recomputed.
+//! Checks of published claims by recomputation.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,14 +9,15 @@ use tfnas_random::{Stream, StreamId};
 
 use crate::project::Project;
 
-/// Findings by claim.
+/// Returns the verdict on a claim.
 fn verdict<'a>(audit: &'a Value, claim: &str) -> &'a str {
     let findings = audit["findings"].as_array().unwrap();
     let finding = findings.iter().find(|finding| finding["claim"] == claim);
     finding.unwrap_or_else(|| panic!("{claim}: {audit}"))["verdict"].as_str().unwrap()
 }
 
-/// A network of the published space in `model.config`, and claims of it, true but for the latency, in `claims.yaml`.
+/// A network of the published space in `model.config`, and claims about it in `claims.yaml`, of which only the latency
+/// is wrong.
 fn project_with_claims() -> Project {
     let project = Project::new();
     let space = Space::imagenet();
@@ -36,7 +37,7 @@ fn project_with_claims() -> Project {
 }
 
 #[test]
-fn each_claim_of_a_model_gets_its_verdict_and_what_was_not_checked_is_said() {
+fn each_claim_gets_a_verdict_and_unchecked_ones_are_listed() {
     let project = project_with_claims();
     let arguments = ["audit", "--claims", "claims.yaml", "--model", "M", "--config", "model.config"];
     let audit = project.json_of(&arguments, 1);
@@ -49,7 +50,7 @@ fn each_claim_of_a_model_gets_its_verdict_and_what_was_not_checked_is_said() {
 }
 
 #[test]
-fn a_latency_measured_here_stands_beside_the_claims_and_is_compared_with_none_of_another_device() {
+fn a_measured_latency_is_only_compared_with_the_same_device() {
     let project = project_with_claims();
     let script = r#"#!/bin/sh
 echo "$@" >> asked
@@ -78,7 +79,7 @@ echo '{"median_ms": 12.5, "low_ms": 12.4, "high_ms": 12.6}'
 }
 
 #[test]
-fn a_published_model_without_its_file_is_held_to_what_the_space_can_reach() {
+fn a_model_without_file_is_checked_against_the_range_of_the_space() {
     let project = Project::new();
     let audit = project.json(&["audit", "--claims", "tf-nas", "--model", "TF-NAS-B"]);
     assert_eq!(verdict(&audit, "multiply-adds (M)"), "reachable");
@@ -88,7 +89,7 @@ fn a_published_model_without_its_file_is_held_to_what_the_space_can_reach() {
 }
 
 #[test]
-fn claims_and_models_that_are_not_there_are_named() {
+fn missing_claims_and_models_are_named() {
     let project = Project::new();
     let ended = project.run(&["audit", "--claims", "tf-nas", "--model", "TF-NAS-E"]);
     assert!(ended.code == Some(2) && ended.err.contains("TF-NAS-E"), "{}", ended.err);
@@ -100,7 +101,7 @@ fn claims_and_models_that_are_not_there_are_named() {
 }
 
 #[test]
-fn the_accuracy_of_weights_is_that_of_their_test_in_the_store() {
+fn the_accuracy_of_weights_comes_from_their_test_in_the_store() {
     let project = Project::new();
     let space = Space::small();
     let network = Architecture::random(&space, &mut Stream::new(0, StreamId::RandomArchitecture, 0, 0));

@@ -1,4 +1,4 @@
-//! What runs again and what does not.
+//! Which stages rerun after a change.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ fn a_second_run_starts_no_worker() {
 }
 
 #[test]
-fn a_new_target_runs_the_search_and_what_follows_it() {
+fn a_new_target_reruns_the_search_and_later_stages() {
     let project = Project::new();
     project.good(&["run", "all"]);
     project.trace();
@@ -24,7 +24,7 @@ fn a_new_target_runs_the_search_and_what_follows_it() {
 }
 
 #[test]
-fn an_old_value_put_back_runs_nothing() {
+fn restoring_an_old_value_runs_nothing() {
     let project = Project::new();
     project.good(&["run", "all"]);
     project.good(&["run", "all", "--set", "search.epochs=3"]);
@@ -34,7 +34,7 @@ fn an_old_value_put_back_runs_nothing() {
 }
 
 #[test]
-fn worker_counts_and_the_place_of_the_data_run_nothing() {
+fn worker_counts_and_the_data_path_do_not_affect_keys() {
     let project = Project::new();
     project.good(&["run", "all"]);
     project.trace();
@@ -44,7 +44,7 @@ fn worker_counts_and_the_place_of_the_data_run_nothing() {
 }
 
 #[test]
-fn parameters_of_one_stage_run_no_stage_before_it() {
+fn parameters_of_a_stage_do_not_rerun_earlier_stages() {
     let project = Project::new();
     project.good(&["run", "all"]);
     project.trace();
@@ -55,18 +55,18 @@ fn parameters_of_one_stage_run_no_stage_before_it() {
 }
 
 #[test]
-fn equal_outputs_stop_the_chain() {
+fn equal_outputs_stop_the_propagation() {
     let project = Project::new();
     project.behave("split", "same");
     project.good(&["run", "all"]);
     project.trace();
     project.behave("split", "same");
     project.good(&["run", "all", "--set", "split.train_share=0.7"]);
-    assert_eq!(project.trace(), ["split"], "the same lists came out, so nothing else had to run");
+    assert_eq!(project.trace(), ["split"], "the lists are the same, so nothing else reruns");
 }
 
 #[test]
-fn a_changed_image_runs_what_read_it() {
+fn a_changed_image_reruns_the_stages_that_read_it() {
     let project = Project::new();
     project.good(&["run", "all"]);
     project.trace();
@@ -79,7 +79,7 @@ fn a_changed_image_runs_what_read_it() {
 }
 
 #[test]
-fn one_stage_runs_with_what_it_needs_and_then_alone() {
+fn one_stage_runs_with_its_dependencies() {
     let project = Project::new();
     project.good(&["run", "parse"]);
     assert_eq!(project.trace(), ["split", "lookup", "search", "parse"]);
@@ -88,12 +88,12 @@ fn one_stage_runs_with_what_it_needs_and_then_alone() {
 }
 
 #[test]
-fn force_runs_a_stage_whose_result_is_there_and_nothing_else() {
+fn force_reruns_only_the_given_stage() {
     let project = Project::new();
     project.good(&["run", "all"]);
     project.trace();
     project.good(&["run", "all", "--force", "search"]);
-    assert_eq!(project.trace(), ["search"], "its outputs are the same bytes");
+    assert_eq!(project.trace(), ["search"], "its outputs have the same bytes");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn an_imported_table_makes_the_lookup_depend_on_its_content() {
 }
 
 #[test]
-fn a_damaged_artifact_is_made_again_and_reported() {
+fn a_damaged_artifact_is_reported_and_recreated() {
     let project = Project::new();
     project.good(&["run", "all"]);
     project.trace();
@@ -127,7 +127,7 @@ fn a_damaged_artifact_is_made_again_and_reported() {
 }
 
 #[test]
-fn an_artifact_that_is_gone_is_made_again() {
+fn a_missing_artifact_is_recreated() {
     let project = Project::new();
     project.good(&["run", "all"]);
     project.trace();
@@ -140,7 +140,7 @@ fn an_artifact_that_is_gone_is_made_again() {
 }
 
 #[test]
-fn a_dry_run_and_a_plan_start_nothing_and_leave_nothing() {
+fn dry_run_and_plan_start_and_write_nothing() {
     let project = Project::new();
     project.good(&["run", "all", "--dry-run"]);
     project.good(&["plan"]);
@@ -152,14 +152,14 @@ fn a_dry_run_and_a_plan_start_nothing_and_leave_nothing() {
 }
 
 #[test]
-fn a_store_may_lie_elsewhere() {
+fn the_store_path_can_be_changed() {
     let project = Project::new();
     project.good(&["run", "split", "--store", "elsewhere/store"]);
     assert!(project.path("elsewhere/store").exists() && !project.path(".tfnas").exists());
 }
 
 #[test]
-fn a_list_file_is_its_text_and_the_images_that_it_names() {
+fn the_digest_of_a_list_covers_its_text_and_images() {
     let project = Project::new();
     project.write("images/train.list", "train/a/0.jpg 0\ntrain/b/0.jpg 1\n");
     let run = ["run", "split", "--set", "data.train=train.list"];
@@ -174,7 +174,7 @@ fn a_list_file_is_its_text_and_the_images_that_it_names() {
 }
 
 #[test]
-fn images_are_generated_at_the_first_run_and_planned_before_it() {
+fn generated_images_are_created_by_the_first_run() {
     let project = Project::new();
     let generate = ["--set", "data.root=made", "--set", "data.test=test", "--set"];
     let set = "data.generate={size: 16, train_per_class: 2, test_per_class: 1}";

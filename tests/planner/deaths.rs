@@ -1,10 +1,10 @@
-//! Workers that die or misbehave.
+//! Crashing and misbehaving workers.
 
 use std::fs;
 
 use crate::project::Project;
 
-/// Runs a search that goes wrong, and returns what was said.
+/// Runs a search that fails in this way; returns standard error.
 fn broken(behaviour: &str) -> (Project, String) {
     let project = Project::new();
     project.good(&["run", "lookup"]);
@@ -15,7 +15,7 @@ fn broken(behaviour: &str) -> (Project, String) {
 }
 
 #[test]
-fn a_killed_worker_is_a_failed_stage_that_says_how_it_died() {
+fn a_killed_worker_fails_its_stage_with_the_signal() {
     let (project, said) = broken("kill");
     assert!(
         said.contains("search: the worker was killed (SIGKILL), perhaps by the kernel for lack of memory"),
@@ -30,7 +30,7 @@ fn a_killed_worker_is_a_failed_stage_that_says_how_it_died() {
 }
 
 #[test]
-fn other_deaths_are_named_too() {
+fn other_crashes_are_described() {
     for (behaviour, words) in [
         ("segfault", "segmentation fault (SIGSEGV)"),
         ("abort", "aborted (SIGABRT)"),
@@ -44,13 +44,13 @@ fn other_deaths_are_named_too() {
 }
 
 #[test]
-fn the_stages_own_hint_is_shown() {
+fn the_hint_of_a_stage_is_shown() {
     let (_, said) = broken("fail");
     assert!(said.contains("hint: look at it"), "{said}");
 }
 
 #[test]
-fn a_failed_stage_runs_again_and_what_was_good_stays() {
+fn a_failed_stage_reruns_and_earlier_results_are_reused() {
     let (project, _) = broken("kill");
     project.trace();
     let plan = project.json(&["plan"]);
@@ -73,13 +73,13 @@ fn a_failure_keeps_the_last_good_outputs() {
 }
 
 #[test]
-fn a_worker_of_another_version_is_refused() {
+fn a_worker_of_another_version_is_rejected() {
     let (_, said) = broken("version");
     assert!(said.contains("tfnas-stage 9.9.9") && said.contains("build both from the same source"), "{said}");
 }
 
 #[test]
-fn a_program_that_is_no_worker_is_refused() {
+fn a_program_that_is_not_a_worker_is_rejected() {
     let (_, said) = broken("noise");
     assert!(said.contains("no tfnas-stage") && said.contains("Welcome!"), "{said}");
     let project = Project::new();
@@ -99,7 +99,7 @@ fn outputs_must_be_exactly_those_of_the_stage() {
 }
 
 #[test]
-fn after_a_failure_only_what_was_asked_for_goes_on() {
+fn after_a_failure_only_keep_going_continues() {
     let project = Project::new();
     project.edit("target_lat_ms: 1.0", "target_lat_ms: [0.8, 1.0]");
     project.good(&["run", "lookup"]);

@@ -1,4 +1,4 @@
-//! The documentation names only what exists, and its commands run.
+//! The documentation names only existing commands, keys and flags, and its commands run.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ const README: &str = include_str!("../../README.md");
 const GUIDE: &str = include_str!("../../docs/guide.md");
 const CACHE_KEYS: &str = include_str!("../../docs/cache-keys.md");
 
-/// Flags of the authors' scripts, by the heading that tells of them.
+/// Flags of the authors' scripts, by the heading of the section that describes them.
 const FLAGS: [(&str, &[&str]); 4] = [
     (
         "train_search.py",
@@ -84,7 +84,7 @@ const FLAGS: [(&str, &[&str]); 4] = [
     ),
 ];
 
-/// The rows of the table under a heading: what stands in its two columns.
+/// Returns the rows of the table under a heading: the texts of its two columns.
 fn rows(heading: &str) -> Vec<(String, String)> {
     let title = format!("## {heading}\n");
     let section = FROM_THE_ORIGINAL.split_once(&title).unwrap().1;
@@ -93,12 +93,12 @@ fn rows(heading: &str) -> Vec<(String, String)> {
     rows.map(|(flags, here)| (format!("`{flags}"), here.to_owned())).collect()
 }
 
-/// What stands between backquotes.
+/// Returns the texts between backquotes.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// Whether a schema has this key, dots between the names.
+/// Returns whether a schema has this key, with dots between the names.
 fn has_key(schema: &Value, key: &str) -> bool {
     let mut at = schema;
     for name in key.split('.') {
@@ -114,7 +114,7 @@ fn has_key(schema: &Value, key: &str) -> bool {
 }
 
 #[test]
-fn every_flag_of_the_original_is_told_of_once() {
+fn every_flag_of_the_authors_scripts_is_documented_once() {
     for (heading, flags) in FLAGS {
         let rows = rows(heading);
         let told: Vec<&str> = rows.iter().flat_map(|(flags, _)| quoted(flags)).collect();
@@ -125,7 +125,7 @@ fn every_flag_of_the_original_is_told_of_once() {
 }
 
 #[test]
-fn every_key_that_stands_for_a_flag_is_in_the_schema() {
+fn every_documented_replacement_key_is_in_the_schema() {
     let schema: Value = serde_json::from_str(&Project::new().good(&["config", "--schema"]).out).unwrap();
     let sections = schema["properties"].as_object().unwrap();
     let mut keys = 0;
@@ -141,7 +141,7 @@ fn every_key_that_stands_for_a_flag_is_in_the_schema() {
 }
 
 #[test]
-fn every_key_of_the_cluster_is_told_of() {
+fn every_cluster_key_is_documented() {
     let schema: Value = serde_json::from_str(&Project::new().good(&["config", "--schema"]).out).unwrap();
     let table = CLUSTERS.split_once("| key | meaning | default |\n").unwrap().1;
     let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
@@ -150,7 +150,7 @@ fn every_key_of_the_cluster_is_told_of() {
     assert_eq!(told, keys.map(String::as_str).filter(|key| *key != "stages").collect::<BTreeSet<_>>());
 }
 
-/// The part of a page under a heading, up to the next heading of the same level.
+/// Returns the section of a page under a heading, up to the next heading of the same level.
 fn section<'a>(page: &'a str, heading: &str) -> &'a str {
     let marks = heading.split(' ').next().unwrap();
     let rest = page.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no heading `{heading}`")).1;
@@ -184,7 +184,7 @@ fn every_command_of_the_guide_runs() {
 }
 
 #[test]
-fn the_page_on_cache_keys_names_every_field_of_a_key() {
+fn every_field_of_a_cache_key_is_documented() {
     let project = Project::new();
     project.good(&["run", "all"]);
     let run = project.json(&["show", "latest"]);
@@ -196,7 +196,7 @@ fn the_page_on_cache_keys_names_every_field_of_a_key() {
         let text = section(CACHE_KEYS, &format!("### {stage}"));
         assert!(text.contains(&format!("Revision {}.", manifest["revision"])), "{stage}: {}", manifest["revision"]);
         let quoted: BTreeSet<&str> = quoted(text).collect();
-        // A section is named as a whole where all of it is in the key.
+        // A configuration section is named as a whole if all of it is in the key.
         let named = |name: &str| quoted.iter().any(|word| name == *word || name.starts_with(&format!("{word}.")));
         for parameter in manifest["parameters"].as_object().unwrap().keys() {
             assert!(named(parameter), "{stage}: parameter {parameter}");

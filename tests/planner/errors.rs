@@ -1,10 +1,10 @@
-//! Wrong input: one message that names the thing, its place and the way out, and everything as before.
+//! Invalid input: a single message names the problem, its location and a fix, and nothing is changed.
 
 use std::fs;
 
 use crate::project::Project;
 
-/// Runs something wrong; it must say `words` in one message, and leave nothing behind.
+/// Runs a command that must fail with `words` in a single message and change nothing.
 fn wrong(project: &Project, arguments: &[&str], words: &[&str]) {
     let ended = project.run(arguments);
     assert_eq!(ended.code, Some(2), "{arguments:?}: {}{}", ended.out, ended.err);
@@ -33,7 +33,7 @@ fn an_unknown_key_names_the_nearest_one() {
 }
 
 #[test]
-fn a_wrong_type_and_an_impossible_value_name_their_line() {
+fn wrong_types_and_invalid_values_name_their_line() {
     let project = Project::new();
     project.edit("epochs: 2\nselect", "epochs: many\nselect");
     wrong(&project, &["run", "all"], &["pipeline.yaml:15", "search.epochs", "a whole number", "`many`"]);
@@ -45,7 +45,7 @@ fn a_wrong_type_and_an_impossible_value_name_their_line() {
 }
 
 #[test]
-fn text_that_is_no_yaml_names_its_line() {
+fn invalid_yaml_names_its_line() {
     let project = Project::new();
     project.write("pipeline.yaml", "data:\n  root: [a\nspace: b\n");
     wrong(&project, &["run", "all"], &["pipeline.yaml:3"]);
@@ -54,7 +54,7 @@ fn text_that_is_no_yaml_names_its_line() {
     wrong(&project, &["run", "all", "--config", "other.yaml"], &["other.yaml"]);
 }
 
-/// Words of the libraries that read YAML and JSON, which tell a user nothing.
+/// Internal terms of the YAML and JSON libraries, which do not help users.
 const FOREIGN: [&str; 12] = [
     "DuplicateKeyPolicy",
     "Options",
@@ -71,7 +71,7 @@ const FOREIGN: [&str; 12] = [
 ];
 
 #[test]
-fn yaml_that_no_configuration_is_gets_a_message_of_our_own_with_its_line() {
+fn unusual_yaml_gets_a_clear_message_with_its_line() {
     let deep = format!("data: {{root: a}}\nsearch: {}1{}\n", "[".repeat(5000), "]".repeat(5000));
     let deep_sections = format!("data: {{root: a}}\nsearch: {}1{}\n", "{a: ".repeat(5000), "}".repeat(5000));
     let mut bomb = "data: {root: a}\na0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
@@ -159,7 +159,7 @@ fn an_unknown_stage_names_the_nearest_one() {
 }
 
 #[test]
-fn a_space_that_is_none_names_its_field() {
+fn an_invalid_space_names_its_field() {
     let project = Project::new();
     wrong(&project, &["run", "all", "--set", "space=smal"], &["unknown space `smal`", "did you mean `small`"]);
     wrong(&project, &["run", "all", "--set", "space=my.yaml"], &["my.yaml"]);
@@ -170,7 +170,7 @@ fn a_space_that_is_none_names_its_field() {
 }
 
 #[test]
-fn a_step_of_widths_that_does_not_fit_its_space_names_its_key() {
+fn an_invalid_width_step_names_its_key() {
     let project = Project::new();
     for (set, words) in [
         ("space.width_step=37", ["space", "width_step is 37: operations[0]", "use a smaller step"]),
@@ -196,7 +196,7 @@ fn missing_images_fail_before_anything_starts() {
 }
 
 #[test]
-fn a_target_out_of_reach_is_refused_before_the_search_when_the_table_is_known() {
+fn an_unreachable_target_is_rejected_before_the_search() {
     let project = Project::new();
     project.good(&["run", "lookup"]);
     project.trace();
@@ -207,7 +207,7 @@ fn a_target_out_of_reach_is_refused_before_the_search_when_the_table_is_known() 
 }
 
 #[test]
-fn a_table_for_another_space_is_refused_before_anything_starts() {
+fn a_table_for_another_space_is_rejected_before_the_run() {
     let project = Project::new();
     project.good(&["run", "lookup", "--store", "other"]);
     project.trace();
@@ -223,7 +223,7 @@ fn a_table_for_another_space_is_refused_before_anything_starts() {
 }
 
 #[test]
-fn an_imported_table_of_another_device_is_refused_unless_that_is_intended() {
+fn an_imported_table_of_another_device_is_rejected_by_default() {
     let project = Project::new();
     project.good(&["run", "lookup", "--store", "other"]);
     let status = project.json(&["status", "lookup", "--store", "other"]);
@@ -248,7 +248,7 @@ fn an_imported_table_of_another_device_is_refused_unless_that_is_intended() {
 }
 
 #[test]
-fn a_list_with_missing_images_says_how_many() {
+fn a_list_with_missing_images_reports_their_number() {
     let project = Project::new();
     let text: String = (0..7).map(|image| format!("train/a/gone{image}.jpg 0\n")).collect();
     project.write("images/train.list", &text);
@@ -265,7 +265,7 @@ fn a_list_with_missing_images_says_how_many() {
 }
 
 #[test]
-fn a_store_that_cannot_be_written_says_so() {
+fn an_unwritable_store_is_an_error() {
     let project = Project::new();
     project.write("file", "");
     let ended = project.run(&["run", "split", "--store", "file/store"]);
@@ -281,7 +281,7 @@ fn generated_images_never_overwrite_other_files() {
 }
 
 #[test]
-fn a_folder_that_nothing_generates_is_missing_even_where_images_are_generated() {
+fn a_missing_folder_is_an_error_even_with_generated_images() {
     let project = Project::new();
     let sets = ["data.generate={size: 16, train_per_class: 2, test_per_class: 1}", "data.root=made", "data.test=val"];
     let arguments = [&["run", "all"][..], &sets.map(|set| ["--set", set]).concat()].concat();

@@ -1,9 +1,9 @@
-//! Why something runs.
+//! Explanations of why a stage reruns.
 
 use crate::project::{Project, actions, step};
 
 #[test]
-fn before_the_first_run_what_reads_nothing_made_runs_and_the_rest_is_unknown() {
+fn before_the_first_run_later_stages_are_unknown() {
     let project = Project::new();
     let plan = project.json(&["plan"]);
     let expected = [
@@ -20,7 +20,7 @@ fn before_the_first_run_what_reads_nothing_made_runs_and_the_rest_is_unknown() {
 }
 
 #[test]
-fn a_plan_names_the_field_old_new_and_its_place() {
+fn a_plan_names_the_field_both_values_and_the_location() {
     let project = Project::new();
     project.good(&["run", "all"]);
     project.edit("target_lat_ms: 1.0", "target_lat_ms: 0.9");
@@ -31,7 +31,7 @@ fn a_plan_names_the_field_old_new_and_its_place() {
     assert_eq!((because[0]["old"].as_f64(), because[0]["new"].as_f64()), (Some(1.0), Some(0.9)));
     assert_eq!(because[0]["at"], "pipeline.yaml:14");
     assert!(step(&plan, "search")["expected_s"].is_number());
-    assert_eq!(step(&plan, "parse")["action"], "unknown", "it never claims what it cannot know");
+    assert_eq!(step(&plan, "parse")["action"], "unknown", "it depends on results that do not exist yet");
     assert_eq!(step(&plan, "parse")["because"][0]["via"], "search");
     assert_eq!(step(&plan, "split")["action"], "cached");
 }
@@ -49,7 +49,7 @@ fn the_expected_duration_follows_the_amount_of_work() {
 }
 
 #[test]
-fn a_search_that_is_too_short_to_choose_is_named_before_it_runs() {
+fn a_short_search_is_reported_before_it_runs() {
     let project = Project::new();
     let said = |arguments: &[&str]| project.good(arguments).err;
     let alone = said(&["plan", "--set", "select.candidates=0"]);
@@ -62,7 +62,7 @@ fn a_search_that_is_too_short_to_choose_is_named_before_it_runs() {
 }
 
 #[test]
-fn a_value_from_the_command_line_is_named_as_such() {
+fn a_value_from_the_command_line_is_named() {
     let project = Project::new();
     project.good(&["run", "all"]);
     let plan = project.json(&["plan", "--set", "train.lr=0.1"]);
@@ -88,7 +88,7 @@ fn an_explanation_follows_the_chain_to_the_cause() {
 }
 
 #[test]
-fn an_explanation_after_the_cause_ran_finds_it_in_the_history() {
+fn explain_finds_the_cause_in_earlier_runs() {
     let project = Project::new();
     project.good(&["run", "all"]);
     project.good(&["run", "search", "--set", "split.train_share=0.7"]);
@@ -106,7 +106,7 @@ fn an_explanation_after_the_cause_ran_finds_it_in_the_history() {
 }
 
 #[test]
-fn what_is_cached_is_explained_as_unchanged() {
+fn a_cached_stage_is_explained_as_unchanged() {
     let project = Project::new();
     project.good(&["run", "all"]);
     let explained = project.json(&["explain", "search"]);
@@ -115,7 +115,7 @@ fn what_is_cached_is_explained_as_unchanged() {
 }
 
 #[test]
-fn every_stage_that_runs_says_why_in_one_line() {
+fn every_stage_that_runs_reports_why() {
     let project = Project::new();
     let said = project.good(&["run", "all"]).err;
     assert!(said.contains("split: runs: never ran"), "{said}");
@@ -126,7 +126,7 @@ fn every_stage_that_runs_says_why_in_one_line() {
 }
 
 #[test]
-fn a_forced_stage_says_so_and_what_follows_is_unknown() {
+fn after_a_forced_stage_later_stages_are_unknown() {
     let project = Project::new();
     project.good(&["run", "all"]);
     let plan = project.json(&["plan", "--force", "lookup"]);

@@ -1,4 +1,4 @@
-//! Networks written for other programs.
+//! Export of networks.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -15,7 +15,7 @@ use crate::project::Project;
 
 const FROM_FILES: [&str; 6] = ["--model", "model.config", "--weights", "w.safetensors", "--resolution", "32"];
 
-/// A project with the files of a network of four classes.
+/// A project with the files of a network with four classes.
 fn project() -> Project {
     let project = Project::new();
     let config = config();
@@ -39,14 +39,14 @@ fn described(project: &Project, file: &str) -> Value {
     serde_json::from_str(&fs::read_to_string(project.path(&format!("{file}.preprocessing.json"))).unwrap()).unwrap()
 }
 
-/// Files in the project's folder.
+/// Returns the files in the project's folder.
 fn files(project: &Project) -> Vec<String> {
     let entries = fs::read_dir(project.path("")).unwrap();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 #[test]
-fn a_network_from_files_becomes_an_onnx_file_and_a_description() {
+fn a_network_from_files_is_exported_to_onnx() {
     let project = project();
     let arguments =
         [&["export", "net.onnx", "--format", "onnx", "--fold", "--classes", "classes.txt"], &FROM_FILES[..]];
@@ -72,7 +72,7 @@ fn a_network_from_files_becomes_an_onnx_file_and_a_description() {
 }
 
 #[test]
-fn a_pth_tar_gives_the_same_network() {
+fn a_pth_tar_exports_the_same_network() {
     let project = project();
     let pth = write_pth(Vec::new(), &weights(&config()).state_dict().tensors).unwrap();
     fs::write(project.path("w.pth.tar"), pth).unwrap();
@@ -85,7 +85,7 @@ fn a_pth_tar_gives_the_same_network() {
 }
 
 #[test]
-fn weights_that_do_not_fit_are_all_named_and_nothing_is_written() {
+fn all_weight_mismatches_are_reported_and_nothing_is_written() {
     let project = project();
     let mut weights = weights(&config());
     weights.remove("first_stem.conv.weight");
@@ -105,7 +105,7 @@ fn weights_that_do_not_fit_are_all_named_and_nothing_is_written() {
 }
 
 #[test]
-fn what_cannot_be_exported_says_why() {
+fn invalid_exports_report_the_reason() {
     let project = project();
     project.write("five.txt", "a\nb\nc\nd\ne\n");
     project.write("empty.safetensors", "");
@@ -130,7 +130,7 @@ fn what_cannot_be_exported_says_why() {
 }
 
 #[test]
-fn of_several_networks_one_must_be_named() {
+fn export_of_a_matrix_requires_one_network() {
     let project = project();
     project.edit("target_lat_ms: 1.0", "target_lat_ms: [12, 15]");
     let ended = project.run(&["export", "net.onnx", "--format", "onnx"]);
@@ -142,7 +142,7 @@ fn of_several_networks_one_must_be_named() {
 }
 
 #[test]
-fn torchscript_is_what_the_worker_leaves_and_its_death_is_told() {
+fn torchscript_is_written_by_the_worker_and_crashes_are_reported() {
     let project = project();
     let worker = |name: &str, script: &str| {
         project.write(name, &format!("#!/bin/sh\n{script}\n"));

@@ -1,5 +1,5 @@
-//! The fake worker as one that outlives its planner: it does the job in a process of its own, and tells what that one
-//! says in the files in which planners look.
+//! The fake worker as a detached process: it runs the job in a child process and writes the messages of the child to
+//! the files that planners read.
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
@@ -14,7 +14,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGTERM, SIGUSR1};
 use tfnas_stages::{Event, Submission, WorkerState, WorkerStatus, detached};
 
-/// Does the job in a folder as the protocol of `tfnas-stage detached` says, and ends this process.
+/// Runs the job in a folder according to the protocol of `tfnas-stage detached`, then exits.
 pub fn run(folder: &Path, number: u32) -> ! {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGUSR1, SIGTERM] {
@@ -41,7 +41,7 @@ pub fn run(folder: &Path, number: u32) -> ! {
             thread::sleep(Duration::from_millis(2));
         }
         let _ = stdin.write_all(b"{\"command\":\"stop\"}\n");
-        // Held open: its end would mean that the planner is gone.
+        // Kept open, because closing it would mean that the planner is gone.
         thread::sleep(Duration::from_secs(600));
     });
     let mut events = OpenOptions::new().append(true).create(true).open(folder.join(detached::EVENTS)).unwrap();
@@ -55,7 +55,7 @@ pub fn run(folder: &Path, number: u32) -> ! {
         Some(Event::Done { metrics }) => WorkerState::Done { metrics },
         Some(Event::Failed { message, hint, .. }) => WorkerState::Failed { message, hint },
         _ if status.code() == Some(130) => WorkerState::Interrupted { error: None },
-        // It died without a last word.
+        // The child exited without a final message.
         _ => exit(status.code().unwrap_or_else(|| 128 + status.signal().unwrap())),
     };
     say(state);

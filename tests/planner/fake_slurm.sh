@@ -1,11 +1,11 @@
 #!/bin/sh
-# Slurm for tests of the planner: sbatch, squeue or scancel, by the name that it is called by, with its queue in the folder
-# that FAKE_SLURM names. A job has a folder jobs/N with its name, state, reason, exit status and process.
+# A fake Slurm for tests of the planner: sbatch, squeue or scancel, depending on the name it is called by. The queue is
+# in the folder FAKE_SLURM. A job has a folder jobs/N with its name, state, reason, exit status and process.
 #
-# The test controls it by files: `down` (nothing answers), `lost` (the next sbatch submits, but its answer is lost), `late`
-# (the next sbatch answers nothing and submits nothing), `refuse` (the next sbatch is refused, in these words), `hold` (jobs
-# wait, for this reason, until it is gone), `jobs/N/forgotten` (the controller knows the job no more). `end N STATE` ends a
-# job as Slurm would, and `end N REQUEUE` starts it again.
+# Tests control it with files: `down` (no command responds), `lost` (the next sbatch submits, but reports a timeout),
+# `late` (the next sbatch reports a timeout and submits nothing), `refuse` (the next sbatch fails with this message),
+# `hold` (jobs stay pending for this reason until the file is removed), `jobs/N/forgotten` (the controller no longer
+# knows the job). `end N STATE` ends a job as Slurm would, and `end N REQUEUE` restarts it.
 set -u
 cd "$FAKE_SLURM" || exit 1
 mkdir -p jobs
@@ -15,13 +15,13 @@ silent() {
   exit 1
 }
 
-# Writes a word into a file, whole or not at all.
+# Writes a word to a file atomically.
 put() {
   echo "$2" >"$1.$$"
   mv "$1.$$" "$1"
 }
 
-# What becomes of a job, in a process that outlives whoever submitted it.
+# Runs a job in a process that outlives its submitter.
 job() {
   cd "jobs/$1" || exit 1
   restarts=0
@@ -33,7 +33,7 @@ job() {
     if [ -e verdict ]; then break; fi
     put state RUNNING
     put reason None
-    # The queue's own variables alone tell a second start from the first.
+    # Only the queue's own variables distinguish a restart from the first start.
     [ "$restarts" = 0 ] || export SLURM_RESTART_COUNT="$restarts"
     SLURM_JOB_ID="$1" sh ./script >>"$(cat output)" 2>&1 </dev/null &
     echo $! >pid
@@ -61,7 +61,7 @@ end() {
   put "jobs/$1/verdict" "$2"
   pid=$(cat "jobs/$1/pid" 2>/dev/null) || return 0
   kill -TERM "$pid"
-  # What does not obey is killed, with its children.
+  # Kills a job that ignores SIGTERM, with its children.
   (sleep 1; kill -0 "$pid" && pkill -KILL -P "$pid"; kill -KILL "$pid") >/dev/null 2>&1 &
 }
 

@@ -1,11 +1,12 @@
-//! A worker without libtorch that follows the protocol, for the tests of the planner: what it leaves depends on its
-//! parameters and inputs alone, and it dies, hangs or misbehaves when told to.
+//! A worker without libtorch that implements the protocol, for the tests of the planner. Its outputs depend only on the
+//! parameters and inputs, and it crashes, hangs or misbehaves on request.
 //!
-//! The folder that `FAKE_STAGE` names controls it: `trace` gets a line each time a stage starts; a file named like an
-//! instance (`search`, `search@12`) holds what to do instead of working, once (the file is taken away) or, when the word
-//! is `always`, each time: `kill`, `abort`, `segfault`, `exit N`, `fail`, `hang`, `wait`, `hold`, `noise`, `version`,
-//! `missing`, `more`, `same`, `forget`, `other` (another device). What holds goes on when there is a file `go`, and says so in the trace. With
-//! `FAKE_STEP_MS` set, a stage takes [`STEPS`] steps of that long, each with a resume point after it.
+//! The folder `FAKE_STAGE` controls it. The file `trace` gets a line each time a stage starts. A file named like an
+//! instance (`search`, `search@12`) holds an action that replaces the work once (the file is removed), or always if it
+//! starts with `always`: `kill`, `abort`, `segfault`, `exit N`, `fail`, `hang`, `wait`, `hold`, `noise`, `version`,
+//! `missing`, `more`, `same`, `forget`, `other` (another device). A stage with `hold` continues when the file `go`
+//! exists, and writes that to the trace. With `FAKE_STEP_MS`, a stage takes [`STEPS`] steps of that duration, with a
+//! checkpoint after each.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
@@ -28,7 +29,7 @@ use tfnas_stages::{
     StageOutput, TestReport, TestedImage, TrainEpoch, TrainReport,
 };
 
-/// Steps of a stage.
+/// Number of steps of a stage.
 const STEPS: u64 = 8;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -99,7 +100,7 @@ fn main() {
     say(&Event::Done { metrics: metrics(job.stage) });
 }
 
-/// Goes on from the resume point, if the stage takes time at all.
+/// Resumes from the checkpoint, if the stage has steps.
 fn take_steps(job: &Job, point: Option<&str>, planner: &Receiver<FromPlanner>) {
     let Ok(step_ms) = std::env::var("FAKE_STEP_MS") else { return };
     let pause = Duration::from_millis(step_ms.parse().unwrap());
@@ -114,7 +115,7 @@ fn take_steps(job: &Job, point: Option<&str>, planner: &Receiver<FromPlanner>) {
     }
 }
 
-/// What to do instead of working.
+/// Returns the action that replaces the work.
 fn behaviour(control: &Path, id: &str) -> String {
     let file = control.join(id);
     let text = fs::read_to_string(&file).unwrap_or_default();
@@ -131,7 +132,7 @@ fn say(event: &Event) {
     println!("{}", serde_json::to_string(event).unwrap());
 }
 
-/// Listens to the planner; its silence means that it is gone.
+/// Receives messages of the planner; a closed pipe means that it is gone.
 fn listen() -> Receiver<FromPlanner> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
@@ -145,12 +146,12 @@ fn listen() -> Receiver<FromPlanner> {
     receiver
 }
 
-/// Appends a line to the trace, which workers share: in one write, so that lines of two do not mix.
+/// Appends a line to the trace, which workers share, with a single write, so that lines do not mix.
 fn note(trace: &mut fs::File, line: &str) {
     trace.write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
-/// Works until it is told to stop.
+/// Runs until told to stop.
 fn wait(planner: &Receiver<FromPlanner>, job: &Job, trace: &mut fs::File) {
     match planner.recv().unwrap() {
         FromPlanner::Stop => {
@@ -164,7 +165,7 @@ fn wait(planner: &Receiver<FromPlanner>, job: &Job, trace: &mut fs::File) {
     }
 }
 
-/// Works until there is a file, or the planner wants no more.
+/// Runs until the file exists or the planner sends a stop.
 fn hold(planner: &Receiver<FromPlanner>, file: &Path, id: &str, trace: &mut fs::File) {
     while !file.exists() {
         if planner.recv_timeout(Duration::from_millis(5)).is_ok() {
@@ -174,13 +175,13 @@ fn hold(planner: &Receiver<FromPlanner>, file: &Path, id: &str, trace: &mut fs::
     note(trace, &format!("{id} goes on"));
 }
 
-/// Hears nothing.
+/// Ignores all messages.
 fn wait_to_be_killed() {
     thread::sleep(Duration::from_secs(600));
     exit(9);
 }
 
-/// Dies of a signal. Rust's own handler of SEGV lets the first one pass.
+/// Raises a signal. Rust's own handler absorbs the first SIGSEGV.
 fn signal(name: &str) {
     for _ in 0..2 {
         Command::new("kill").args(["-s", name, &std::process::id().to_string()]).status().unwrap();
@@ -189,7 +190,7 @@ fn signal(name: &str) {
 }
 
 fn work(job: &Job, word: &str) {
-    // What a real stage computes is a function of these alone.
+    // The result of a real stage is a function of only these.
     let inputs: BTreeMap<_, _> = job.inputs.iter().map(|(port, input)| (port, &input.digest)).collect();
     let seen = if word == "same" { json!(null) } else { json!({ "params": job.params, "inputs": inputs }) };
     for output in job.stage.outputs(SplitParams::draw_test(&job.params)) {
@@ -212,7 +213,7 @@ fn work(job: &Job, word: &str) {
     }
 }
 
-/// The table imported, or one that covers the space: a thousandth of a millisecond a channel.
+/// Returns the imported table, or one that covers the space: 1 µs per channel.
 fn table(job: &Job) -> String {
     if let Some(input) = job.inputs.get("table") {
         return fs::read_to_string(&input.path).unwrap();
@@ -232,7 +233,7 @@ fn table(job: &Job) -> String {
     LatencyTable::new(header, 0.5, curves.into_values().collect()).unwrap().to_text()
 }
 
-/// An output that also says what it depends on, in a field that readers ignore.
+/// Serializes an output with an additional field, ignored by readers, that records its dependencies.
 fn marked<O: StageOutput>(output: &O, seen: &serde_json::Value) -> String {
     let mut marked = serde_json::to_value(output).unwrap();
     marked["seen"] = seen.clone();
@@ -243,7 +244,7 @@ fn architecture(job: &Job) -> ArchitectureReport {
     ArchitectureReport {
         space_resolution: 32,
         classes: 10,
-        // A share of the fastest network's latency, as text, is left out.
+        // A target given as a percentage is omitted.
         target_lat_ms: job.params["target_lat_ms"].as_f64().unwrap_or(f64::NAN),
         predicted_lat_ms: 0.9,
         base_lat_ms: 0.5,
@@ -279,7 +280,7 @@ fn tested() -> TestReport {
     }
 }
 
-/// A right and a wrong guess, on an image that is not there.
+/// A correct and a wrong prediction for an image that does not exist.
 fn predictions() -> String {
     let row = |predicted: &str, rank| TestedImage {
         image: format!("a/{predicted}, <b>.png"),

@@ -1,4 +1,4 @@
-//! What lies in image folders beside images, and what a worker is told to look at first.
+//! Non-image files in image folders, and which images a worker checks first.
 
 use std::fs;
 
@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::project::Project;
 
-/// What a worker was told to look at: the keys of the sets, for the job that names this stage last.
-fn looked_at(project: &Project, id: &str) -> Vec<String> {
+/// Returns the keys of the data sets that the last job of this stage was told to check.
+fn checked_images(project: &Project, id: &str) -> Vec<String> {
     let jobs = fs::read_dir(project.path(".tfnas/logs")).unwrap().map(|entry| entry.unwrap().path());
     let mut jobs: Vec<_> = jobs.filter(|path| path.to_string_lossy().ends_with(".job.json")).collect();
     jobs.sort_by_key(|path| fs::metadata(path).unwrap().modified().unwrap());
@@ -18,7 +18,7 @@ fn looked_at(project: &Project, id: &str) -> Vec<String> {
 }
 
 #[test]
-fn hidden_and_system_files_that_appear_change_nothing_and_are_counted_on_one_line() {
+fn hidden_and_system_files_are_ignored_and_counted() {
     let project = Project::new();
     project.good(&["run", "all"]);
     project.trace();
@@ -40,7 +40,7 @@ fn hidden_and_system_files_that_appear_change_nothing_and_are_counted_on_one_lin
 }
 
 #[test]
-fn photos_in_formats_that_are_not_read_are_counted_by_extension() {
+fn unsupported_image_formats_are_counted_by_extension() {
     let project = Project::new();
     for file in ["a/1.HEIC", "a/2.heic", "b/3.NEF", "b/4.avif", "b/notes.txt"] {
         project.write(&format!("images/train/{file}"), "x");
@@ -56,7 +56,7 @@ fn photos_in_formats_that_are_not_read_are_counted_by_extension() {
 }
 
 #[test]
-fn a_gif_is_an_image_now_and_gives_its_folder_another_identity() {
+fn a_new_gif_changes_the_digest_of_its_folder() {
     let project = Project::new();
     project.good(&["run", "split"]);
     project.trace();
@@ -66,7 +66,7 @@ fn a_gif_is_an_image_now_and_gives_its_folder_another_identity() {
 }
 
 #[test]
-fn the_orientation_of_photos_belongs_to_the_stages_that_read_pixels_and_only_where_it_is_applied() {
+fn exif_orientation_affects_only_stages_that_read_pixels() {
     let project = Project::new();
     project.good(&["run", "all"]);
     project.trace();
@@ -81,26 +81,26 @@ fn the_orientation_of_photos_belongs_to_the_stages_that_read_pixels_and_only_whe
 }
 
 #[test]
-fn images_are_looked_at_once_by_the_first_worker_of_a_run() {
+fn images_are_checked_once_per_run() {
     let project = Project::new();
     project.good(&["run", "all"]);
-    assert_eq!(looked_at(&project, "split"), ["data.train", "data.test"]);
-    assert!(looked_at(&project, "search").is_empty() && looked_at(&project, "train").is_empty());
+    assert_eq!(checked_images(&project, "split"), ["data.train", "data.test"]);
+    assert!(checked_images(&project, "search").is_empty() && checked_images(&project, "train").is_empty());
     project.good(&["run", "all", "--set", "seed=9"]);
-    assert!(looked_at(&project, "split").is_empty(), "the same images");
+    assert!(checked_images(&project, "split").is_empty(), "the same images");
     project.write("images/val/a/0.jpg", "another picture");
     project.good(&["run", "all"]);
-    assert_eq!(looked_at(&project, "train"), ["data.test"]);
+    assert_eq!(checked_images(&project, "train"), ["data.test"]);
 }
 
 #[test]
-fn images_that_a_failed_worker_looked_at_or_that_may_be_skipped_are_looked_at_again() {
+fn images_are_checked_again_after_a_failure_or_with_skip() {
     let project = Project::new();
     project.behave("split", "fail");
     assert_eq!(project.run(&["run", "all"]).code, Some(1));
     project.good(&["run", "split", "--set", "data.on_bad_image=skip"]);
-    assert_eq!(looked_at(&project, "split"), ["data.train"], "the test images are not needed in this run");
+    assert_eq!(checked_images(&project, "split"), ["data.train"], "the test images are not needed in this run");
     project.good(&["run", "all"]);
-    assert_eq!(looked_at(&project, "search"), ["data.train", "data.test"]);
-    assert!(looked_at(&project, "train").is_empty());
+    assert_eq!(checked_images(&project, "search"), ["data.train", "data.test"]);
+    assert!(checked_images(&project, "train").is_empty());
 }

@@ -1,4 +1,4 @@
-//! A gallery of error messages, made by real bad input, so that their language is reviewed where it changes.
+//! Error messages for invalid input, kept as a snapshot so that changes of their wording are reviewed.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -6,7 +6,7 @@ use std::fs;
 use crate::project::Project;
 use crate::snapshot;
 
-/// What is wrong, in a project of its own.
+/// Description, preparation of the project, and arguments.
 type Case = (&'static str, fn(&Project), &'static [&'static str]);
 
 const CASES: &[Case] = &[
@@ -43,7 +43,7 @@ const CASES: &[Case] = &[
 ];
 
 #[test]
-fn error_messages_are_those_of_the_gallery() {
+fn error_messages_match_the_snapshot() {
     let mut text = String::new();
     for (what, spoil, arguments) in CASES {
         let project = Project::new();

@@ -1,4 +1,4 @@
-//! The help texts, as users read them.
+//! The help texts.
 
 use std::fmt::Write as _;
 use std::process::Command;
@@ -14,7 +14,7 @@ fn help(command: &[String]) -> String {
     lines.join("\n")
 }
 
-/// The names of the commands that a help text lists.
+/// Returns the names of the commands that a help text lists.
 fn commands(text: &str) -> Vec<String> {
     let listed = text.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
     let names = listed.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
@@ -35,17 +35,17 @@ fn collect(command: &[String], text: &mut String) {
 }
 
 #[test]
-fn help_texts_are_those_of_the_snapshot() {
+fn help_texts_match_the_snapshot() {
     let mut text = String::new();
     collect(&[], &mut text);
     snapshot::check("help.txt", &text);
 }
 
 #[test]
-fn every_command_begins_with_what_it_does() {
+fn every_command_is_described_in_the_imperative() {
     let mut text = String::new();
     collect(&[], &mut text);
-    // "Runs stages" describes; "Run stages" says what the command does for the user.
+    // "Runs stages" describes the command; "Run stages" is the imperative.
     for line in
         text.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   ") && !line.starts_with("  -"))
     {

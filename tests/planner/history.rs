@@ -1,11 +1,11 @@
-//! What became of earlier runs: compare, lineage, export, check.
+//! Commands about earlier runs: compare, lineage, export, check.
 
 use std::fs;
 
 use crate::project::Project;
 
 #[test]
-fn results_of_all_targets_stand_side_by_side() {
+fn compare_lists_the_results_of_all_targets() {
     let project = Project::new();
     project.edit("target_lat_ms: 1.0", "target_lat_ms: [0.8, 1.0]");
     project.good(&["run", "all"]);
@@ -57,7 +57,7 @@ fn a_lineage_goes_down_to_the_data() {
 }
 
 #[test]
-fn a_check_says_whether_a_repeat_gives_the_same_bytes() {
+fn check_reports_whether_a_repetition_gives_the_same_bytes() {
     let project = Project::new();
     project.good(&["run", "all"]);
     project.trace();

@@ -1,10 +1,10 @@
-//! Ctrl-C, and planners that are killed.
+//! Ctrl-C, and killed planners.
 
 use crate::project::Project;
 use crate::waiting::wait_until;
 
 #[test]
-fn ctrl_c_asks_for_a_resume_point_and_the_next_run_goes_on_from_it() {
+fn ctrl_c_writes_a_checkpoint_and_the_next_run_resumes() {
     let project = Project::new();
     project.behave("search", "wait");
     let running = project.start(&["run", "all"], "search: worked");
@@ -17,7 +17,7 @@ fn ctrl_c_asks_for_a_resume_point_and_the_next_run_goes_on_from_it() {
 }
 
 #[test]
-fn a_request_to_end_is_heard_like_ctrl_c() {
+fn sigterm_is_handled_like_ctrl_c() {
     let project = Project::new();
     project.behave("search", "wait");
     let running = project.start(&["run", "all"], "search: worked");

@@ -1,4 +1,4 @@
-//! `keys …`.
+//! The `keys` commands.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::project::Project;
 
 #[test]
-fn a_key_is_generated_for_its_owner_alone_and_shown_without_its_secret() {
+fn generated_keys_are_private_and_shown_without_the_secret() {
     let project = Project::new();
     let made = project.json(&["keys", "generate", "--out", "key.pem"]);
     assert_eq!((&made["private"], &made["public"]), (&json!("key.pem"), &json!("key.pem.pub")));
@@ -31,7 +31,7 @@ fn a_key_is_generated_for_its_owner_alone_and_shown_without_its_secret() {
 }
 
 #[test]
-fn a_key_is_never_overwritten_and_nothing_is_left_half_made() {
+fn a_key_is_never_overwritten_or_partially_written() {
     let project = Project::new();
     project.good(&["keys", "generate", "--out", "key"]);
     let before = fs::read(project.path("key")).unwrap();
@@ -48,7 +48,7 @@ fn a_key_is_never_overwritten_and_nothing_is_left_half_made() {
 }
 
 #[test]
-fn what_is_no_key_or_is_open_to_others_is_an_error_of_usage() {
+fn invalid_keys_and_loose_permissions_are_usage_errors() {
     let project = Project::new();
     project.good(&["keys", "generate", "--out", "key"]);
     fs::set_permissions(project.path("key"), fs::Permissions::from_mode(0o640)).unwrap();

@@ -1,4 +1,4 @@
-//! What the planner is linked with.
+//! Libraries that the planner is linked with.
 
 use std::process::Command;
 

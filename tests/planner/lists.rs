@@ -1,9 +1,9 @@
-//! Lists against the images that they name.
+//! Verification of image lists.
 
 use crate::project::Project;
 
 #[test]
-fn what_a_list_lacks_under_its_root_is_named() {
+fn missing_images_of_a_list_are_named() {
     let project = Project::new();
     project.write("my.list", "train/a/0.jpg 0\ntrain/a/9.jpg 0\ntrain/c/0.jpg 1\n");
     let ended = project.run(&["split", "--verify", "--list", "my.list", "--root", "images"]);
@@ -17,7 +17,7 @@ fn what_a_list_lacks_under_its_root_is_named() {
 }
 
 #[test]
-fn the_lists_of_the_configuration_are_checked_without_being_named() {
+fn the_configured_lists_are_verified_by_default() {
     let project = Project::new();
     let ended = project.good(&["split", "--verify"]);
     assert!(ended.out.contains("no list"), "{}", ended.out);

@@ -1,11 +1,11 @@
-//! `pipeline.lock`.
+//! The file `pipeline.lock`.
 
 use std::fs;
 
 use crate::project::Project;
 
 #[test]
-fn a_run_writes_what_it_gave_and_status_locked_agrees_without_a_store() {
+fn status_locked_matches_after_a_run_without_a_store() {
     let project = Project::new();
     project.good(&["run", "all"]);
     let text = fs::read_to_string(project.path("pipeline.lock")).unwrap();
@@ -29,7 +29,7 @@ fn a_run_writes_what_it_gave_and_status_locked_agrees_without_a_store() {
 }
 
 #[test]
-fn a_run_of_one_stage_leaves_the_others_as_they_were() {
+fn a_run_of_one_stage_keeps_other_lock_entries() {
     let project = Project::new();
     project.good(&["run", "all"]);
     let before = fs::read_to_string(project.path("pipeline.lock")).unwrap();
@@ -38,7 +38,7 @@ fn a_run_of_one_stage_leaves_the_others_as_they_were() {
 }
 
 #[test]
-fn conflict_marks_are_found_before_anything_starts() {
+fn merge_conflict_markers_are_reported_before_a_run() {
     let project = Project::new();
     project.write("pipeline.lock", "version: 1\n<<<<<<< HEAD\n");
     for arguments in [&["run", "all"][..], &["status", "--locked"]] {

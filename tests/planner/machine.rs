@@ -1,4 +1,4 @@
-//! The program among others: paths that are not text, other people's files, output that goes nowhere, limits on CPUs.
+//! Interaction with the system: paths that are not UTF-8, file permissions, closed output, CPU limits.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -29,7 +29,7 @@ fn shell(project: &Project, script: &str, arguments: &[&str]) -> Ended {
 }
 
 #[test]
-fn a_store_whose_path_is_not_text_is_used_like_any_other() {
+fn a_store_with_a_non_utf8_path_works() {
     let project = Project::new();
     let with_store = |arguments: &[&str]| {
         let mut command = project.command(arguments);
@@ -48,7 +48,7 @@ fn a_store_whose_path_is_not_text_is_used_like_any_other() {
 }
 
 #[test]
-fn a_folder_whose_path_is_not_text_holds_a_project_like_any_other() {
+fn a_project_with_a_non_utf8_path_works() {
     let project = Project::new();
     let folder = project.path("").join(odd());
     fs::create_dir(&folder).unwrap();
@@ -65,7 +65,7 @@ fn a_folder_whose_path_is_not_text_holds_a_project_like_any_other() {
 }
 
 #[test]
-fn arguments_and_variables_that_are_not_text_are_errors_or_work_and_never_panic() {
+fn non_utf8_arguments_and_variables_never_panic() {
     let project = Project::new();
     project.good(&["run", "all"]);
     let odd_path = project.path("").join(odd());
@@ -115,7 +115,7 @@ fn arguments_and_variables_that_are_not_text_are_errors_or_work_and_never_panic(
 }
 
 #[test]
-fn a_path_that_would_be_part_of_the_configuration_must_be_text() {
+fn a_path_in_the_configuration_must_be_utf8() {
     let project = Project::new();
     let mut command = Command::new(PROGRAM);
     command.args(["run", "test", "--weights"]).arg(odd()).current_dir(project.path(""));
@@ -129,7 +129,7 @@ fn a_path_that_would_be_part_of_the_configuration_must_be_text() {
 }
 
 #[test]
-fn files_for_others_follow_the_umask() {
+fn file_permissions_follow_the_umask() {
     for (umask, file, folder) in [("022", 0o644, 0o755), ("002", 0o664, 0o775), ("077", 0o600, 0o700)] {
         let project = Project::new();
         let ended = shell(&project, &format!("umask {umask}; exec \"$@\""), &["run", "all"]);
@@ -163,12 +163,12 @@ fn files_for_others_follow_the_umask() {
         for name in ["t.pkl", "u.table", "key.pem.pub", "new.yaml"] {
             assert_eq!(mode(&project.path(name)), file, "umask {umask}: {name}");
         }
-        assert_eq!(mode(&project.path("key.pem")), 0o600, "a private key is its owner's alone");
+        assert_eq!(mode(&project.path("key.pem")), 0o600, "only the owner can read a private key");
     }
 }
 
 #[test]
-fn a_store_shared_by_a_group_is_written_by_all_of_it() {
+fn a_group_store_is_group_writable() {
     let project = Project::new();
     let store = project.path("shared");
     fs::create_dir(&store).unwrap();
@@ -221,7 +221,7 @@ fn output_that_cannot_be_written_is_an_error() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     let project = Project::new();
     for arguments in [&["config", "--schema"] as &[&str], &["--help"], &["completions", "bash"], &["plan", "--json"]] {
         let ended = shell(&project, "{ \"$@\"; echo $? >code; } | head -c 1", arguments);
@@ -231,7 +231,7 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
-fn errors_that_cannot_be_written_change_no_exit_code() {
+fn a_closed_stderr_does_not_change_the_exit_code() {
     let project = Project::new();
     for (arguments, code) in [(&["run", "all"] as &[&str], 0), (&["plan", "--set", "sed=1"], 2), (&["--nonsense"], 2)] {
         let mut command = project.command(arguments);
@@ -245,7 +245,7 @@ fn errors_that_cannot_be_written_change_no_exit_code() {
 }
 
 #[test]
-fn threads_that_the_configuration_leaves_open_are_as_many_as_the_cpus_of_the_affinity() {
+fn default_threads_follow_the_cpu_affinity() {
     let project = Project::new();
     let first = shell(&project, "taskset -p $$ 2>&1 | sed 's/.*: //'", &["plan"]);
     let mask = u64::from_str_radix(first.out.trim(), 16).expect("taskset prints the mask");
@@ -264,7 +264,7 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// Everything below a folder.
+/// Returns everything below a folder.
 fn everything(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_owned()];
@@ -281,7 +281,7 @@ fn everything(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_program_whose_own_name_is_not_text_runs() {
+fn a_program_with_a_non_utf8_name_runs() {
     let project = Project::new();
     let program = project.path("").join(odd());
     std::os::unix::fs::symlink(PROGRAM, &program).unwrap();

@@ -1,4 +1,4 @@
-//! The planner from end to end, with a worker that needs no libtorch.
+//! End-to-end tests of the planner with a worker that does not need libtorch.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 

@@ -1,4 +1,4 @@
-//! Lists of values.
+//! Matrix runs over lists of values.
 
 use crate::project::{Project, actions};
 
@@ -27,7 +27,7 @@ fn a_list_of_targets_runs_the_shared_stages_once() {
 }
 
 #[test]
-fn a_target_that_ran_alone_is_not_run_again_in_a_list() {
+fn a_target_that_ran_before_is_cached_in_a_matrix() {
     let project = Project::new();
     project.good(&["run", "all"]);
     project.trace();
@@ -36,7 +36,7 @@ fn a_target_that_ran_alone_is_not_run_again_in_a_list() {
 }
 
 #[test]
-fn one_instance_can_be_chosen() {
+fn one_instance_can_be_selected() {
     let project = Project::new();
     project.edit("target_lat_ms: 1.0", "target_lat_ms: [0.8, 1.0]");
     project.good(&["run", "parse@0.8"]);
@@ -46,7 +46,7 @@ fn one_instance_can_be_chosen() {
 }
 
 #[test]
-fn any_key_may_have_a_list_below_matrix() {
+fn any_key_can_have_a_list_under_matrix() {
     let project = Project::new();
     let plan = project.json(&["plan", "--set", "matrix.train.lr=[0.1, 0.2]"]);
     let ids: Vec<String> = actions(&plan).into_iter().map(|(id, _)| id).collect();

@@ -1,4 +1,4 @@
-//! A small project in a folder of its own, and the program run in it.
+//! A small project in a temporary folder, and the program run in it.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -11,10 +11,10 @@ use tempfile::TempDir;
 
 use crate::waiting::HUNG_AFTER;
 
-/// The program.
+/// Path of the binary.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tfnas-pipeline");
 
-/// The configuration of most tests: everything small, nothing imported.
+/// The configuration of most tests.
 pub const CONFIGURATION: &str = "\
 data:
   root: images
@@ -40,14 +40,14 @@ train:
 /// The stages of this configuration, in order.
 pub const STAGES: [&str; 6] = ["split", "lookup", "search", "parse", "train", "test"];
 
-/// A project whose worker is the fake one.
+/// A project that uses the fake worker.
 pub struct Project {
     folder: TempDir,
 }
 
-/// How the program ended.
+/// Result of a finished program.
 pub struct Ended {
-    /// Its exit code; none when a signal ended it.
+    /// Exit code; `None` if a signal ended it.
     pub code: Option<i32>,
     /// Standard output.
     pub out: String,
@@ -56,7 +56,7 @@ pub struct Ended {
 }
 
 impl Project {
-    /// A project with the usual configuration, and images that nobody decodes.
+    /// Creates a project with the default configuration and placeholder images.
     pub fn new() -> Self {
         let project = Self { folder: tempfile::tempdir().unwrap() };
         for class in ["train/a", "train/b", "val/a", "val/b"] {
@@ -69,12 +69,12 @@ impl Project {
         project
     }
 
-    /// The project's folder, or something in it.
+    /// Path of the project's folder, or of a file in it.
     pub fn path(&self, below: &str) -> PathBuf {
         self.folder.path().join(below)
     }
 
-    /// Writes a file, with the folders above it.
+    /// Writes a file and creates its parent folders.
     pub fn write(&self, below: &str, text: &str) {
         let path = self.path(below);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -88,12 +88,12 @@ impl Project {
         self.write("pipeline.yaml", &text.replace(old, new));
     }
 
-    /// Tells the fake worker what to do with an instance, once.
+    /// Sets an action of the fake worker for an instance, once.
     pub fn behave(&self, id: &str, what: &str) {
         self.write(&format!("fake/{id}"), what);
     }
 
-    /// The program, to be run in the project.
+    /// Returns the command of the program in the project.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
         command.args(arguments).current_dir(self.folder.path()).env("FAKE_STAGE", self.path("fake"));
@@ -103,24 +103,24 @@ impl Project {
         command
     }
 
-    /// Runs the program to its end.
+    /// Runs the program until it exits.
     pub fn run(&self, arguments: &[&str]) -> Ended {
         Ended::new(&self.command(arguments).stdin(Stdio::null()).output().unwrap())
     }
 
-    /// Runs the program, which must do what it is told.
+    /// Runs the program, which must succeed.
     pub fn good(&self, arguments: &[&str]) -> Ended {
         let ended = self.run(arguments);
         assert_eq!(ended.code, Some(0), "{arguments:?}: {}{}", ended.out, ended.err);
         ended
     }
 
-    /// Runs the program, which must print one JSON value.
+    /// Runs the program, which must succeed and print one JSON value.
     pub fn json(&self, arguments: &[&str]) -> Value {
         self.json_of(arguments, 0)
     }
 
-    /// Runs the program, which must print one JSON value and end with this exit code.
+    /// Runs the program, which must print one JSON value and exit with this code.
     pub fn json_of(&self, arguments: &[&str], code: i32) -> Value {
         let mut arguments = arguments.to_vec();
         arguments.push("--json");
@@ -136,25 +136,25 @@ impl Project {
         self.run(&arguments).out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// Starts the program and returns when `said` stands in a line of its standard error.
+    /// Starts the program and waits for a line of its standard error that contains `said`.
     pub fn start(&self, arguments: &[&str], said: &str) -> Running {
         Running::start(self.command(arguments), said)
     }
 
-    /// The instances that were started since the last call of `trace`, in the order of their starts.
+    /// Returns the instances started since the last call of `trace`, in order.
     pub fn started(&self) -> Vec<String> {
         let text = fs::read_to_string(self.path("fake/trace")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 
-    /// As `started`, and the next call begins anew; nothing may run meanwhile.
+    /// Returns the started instances and clears the trace; no stage may be running.
     pub fn trace(&self) -> Vec<String> {
         let started = self.started();
         let _ = fs::remove_file(self.path("fake/trace"));
         started
     }
 
-    /// The files of the store that hold results.
+    /// Returns the files of the store's objects.
     pub fn objects(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
         let mut open = vec![self.path(".tfnas/objects")];
@@ -170,42 +170,42 @@ impl Project {
 }
 
 impl Ended {
-    /// What the program said.
+    /// Converts the output of a process.
     pub fn new(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
     }
 }
 
-/// The program under way.
+/// A running program.
 pub struct Running {
     child: Child,
-    /// Lines of its standard error, as they come.
+    /// Lines of its standard error.
     heard: Receiver<String>,
-    /// What it has said so far.
+    /// Its standard error so far.
     err: String,
 }
 
 impl Running {
-    /// Starts the program and returns when `said` stands in a line of its standard error.
+    /// Starts the program and waits for a line of its standard error that contains `said`.
     pub fn start(mut command: Command, said: &str) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (sender, heard) = channel();
-        // The pipe is always read, so that the program never waits for a reader.
+        // The pipe is always read, so that the program never blocks on it.
         std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
         let mut running = Self { child, heard, err: String::new() };
         running.wait_for(said);
         running
     }
 
-    /// Sends it a signal.
+    /// Sends a signal.
     pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
     }
 
-    /// Waits until `said` stands in a line of its standard error.
+    /// Waits for a line of its standard error that contains `said`.
     pub fn wait_for(&mut self, said: &str) {
         while let Some(line) = self.next_line() {
             if line.contains(said) {
@@ -215,7 +215,7 @@ impl Running {
         panic!("the program ended and never said `{said}`: {}", self.err);
     }
 
-    /// Waits for its end.
+    /// Waits until it exits.
     pub fn end(mut self) -> Ended {
         while self.next_line().is_some() {}
         Ended { code: self.child.wait().unwrap().code(), out: String::new(), err: self.err }
@@ -238,19 +238,19 @@ impl Running {
     }
 }
 
-/// The fake worker, which cargo builds with the tests.
+/// Path of the fake worker, which cargo builds as an example.
 fn fake_stage() -> PathBuf {
     let path = Path::new(PROGRAM).parent().unwrap().join("examples/fake-stage");
     assert!(path.exists(), "{} is not built: `cargo build --example fake-stage`", path.display());
     path
 }
 
-/// The step of an instance in `plan --json`.
+/// Returns the step of an instance in `plan --json`.
 pub fn step<'a>(plan: &'a Value, id: &str) -> &'a Value {
     plan["stages"].as_array().unwrap().iter().find(|step| step["id"] == id).unwrap()
 }
 
-/// The actions in `plan --json`, in order.
+/// Returns instances and actions in `plan --json`, in order.
 pub fn actions(plan: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     plan["stages"].as_array().unwrap().iter().map(|step| (text(&step["id"]), text(&step["action"]))).collect()

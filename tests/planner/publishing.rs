@@ -1,11 +1,11 @@
-//! What `publish` and `audit` refuse, with a worker whose artifacts are none of a network.
+//! Invalid uses of `publish` and `audit`, with the fake worker.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::project::Project;
 
-/// Runs `publish`, which must refuse with these words, and leave nothing.
+/// Runs `publish`, which must fail with these words and write nothing.
 fn refused(project: &Project, arguments: &[&str], code: i32, words: &[&str]) {
     let ended = project.run(&[&["publish"], arguments, &["--out", "out"]].concat());
     assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.err);
@@ -17,7 +17,7 @@ fn refused(project: &Project, arguments: &[&str], code: i32, words: &[&str]) {
 }
 
 #[test]
-fn an_incomplete_run_is_refused_and_what_is_missing_named() {
+fn an_incomplete_run_is_rejected_with_the_missing_stages() {
     let project = Project::new();
     refused(&project, &["latest"], 2, &["there is no run yet"]);
     project.good(&["run", "search"]);
@@ -27,11 +27,11 @@ fn an_incomplete_run_is_refused_and_what_is_missing_named() {
 }
 
 #[test]
-fn a_run_of_several_networks_must_be_told_which() {
+fn publishing_a_matrix_requires_one_network() {
     let project = Project::new();
     project.good(&["run", "all", "--set", "search.target_lat_ms=[1.0, 2.0]"]);
     refused(&project, &["latest"], 2, &["2 networks", "1/test@1", "1/test@2"]);
-    // Which network is meant is clear; that the fake worker's is none is found later.
+    // The network is determined by the name; that the fake worker wrote no valid one is detected later.
     for named in ["1/test@2", "test@2", "search@2", "latest/train@2"] {
         refused(&project, &[named], 2, &["no folder for class"]);
     }
@@ -39,7 +39,7 @@ fn a_run_of_several_networks_must_be_told_which() {
 }
 
 #[test]
-fn a_given_network_or_weights_are_refused_as_no_run_made_them() {
+fn given_networks_and_weights_cannot_be_published() {
     let project = Project::new();
     let config = {
         use tfnas::{Architecture, ModelConfig, Space};
@@ -57,7 +57,7 @@ fn a_given_network_or_weights_are_refused_as_no_run_made_them() {
 }
 
 #[test]
-fn a_damaged_artifact_is_refused_and_named() {
+fn publishing_a_damaged_artifact_is_rejected() {
     let project = Project::new();
     project.good(&["run", "all"]);
     let digest = {
@@ -73,7 +73,7 @@ fn a_damaged_artifact_is_refused_and_named() {
 }
 
 #[test]
-fn a_place_that_is_taken_or_missing_is_refused_before_anything_is_read() {
+fn an_existing_or_missing_output_path_is_rejected_first() {
     let project = Project::new();
     project.write("taken/file", "x");
     let ended = project.run(&["publish", "latest", "--out", "taken"]);
@@ -85,7 +85,7 @@ fn a_place_that_is_taken_or_missing_is_refused_before_anything_is_read() {
 }
 
 #[test]
-fn what_is_no_publication_is_not_audited() {
+fn invalid_publications_are_not_audited() {
     let project = Project::new();
     project.write("folder/file", "x");
     for (arguments, word) in [
@@ -102,7 +102,7 @@ fn what_is_no_publication_is_not_audited() {
 }
 
 #[test]
-fn weights_alone_are_held_to_a_network_and_claims_come_after() {
+fn single_weights_are_checked_against_a_network_then_claims() {
     let project = Project::new();
     use tfnas::{Architecture, ModelConfig, Space};
     use tfnas_random::{Stream, StreamId};

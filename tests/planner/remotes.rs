@@ -1,4 +1,4 @@
-//! Results shared by way of a remote: here a folder; `ci/with-s3` runs the last test beside a server.
+//! Sharing results through a remote, here a folder; `ci/with-s3` also runs the last test, with a server.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::project::{Ended, Project, STAGES, actions, step};
 
-/// A remote in a folder, and the option that names it.
+/// A remote in a folder, and its option.
 struct Shared {
     folder: TempDir,
     url: String,
@@ -22,12 +22,12 @@ impl Shared {
         Self { folder, url }
     }
 
-    /// The command with the remote's address.
+    /// Appends the remote's address to a command.
     fn at<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
         [arguments, &["--remote", &self.url]].concat()
     }
 
-    /// The files below one of its folders.
+    /// Returns the files below one of its folders.
     fn files(&self, below: &str) -> Vec<PathBuf> {
         files(&self.folder.path().join(below))
     }
@@ -43,8 +43,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Instances and what became of them.
-fn became(pulled: &Value) -> Vec<(&str, &str)> {
+/// Returns instances and their actions.
+fn results(pulled: &Value) -> Vec<(&str, &str)> {
     let results = pulled["results"].as_array().unwrap().iter();
     results.map(|result| (result["id"].as_str().unwrap(), result["action"].as_str().unwrap())).collect()
 }
@@ -53,7 +53,7 @@ fn all(action: &str) -> Vec<(&str, &str)> {
     STAGES.iter().map(|stage| (*stage, action)).collect()
 }
 
-/// A project that has run all and pushed it.
+/// A project that has run all stages and pushed the results.
 fn pushed(shared: &Shared) -> Project {
     let project = Project::new();
     project.good(&["run", "all"]);
@@ -61,7 +61,7 @@ fn pushed(shared: &Shared) -> Project {
     project
 }
 
-/// Checks that a command failed with one message that holds these words, and that no store was made.
+/// Checks that a command failed with a single message that contains these words, and that no store was created.
 fn assert_wrong(ended: &Ended, code: i32, words: &[&str]) {
     assert_eq!(ended.code, Some(code), "{}{}", ended.out, ended.err);
     for word in words {
@@ -72,26 +72,26 @@ fn assert_wrong(ended: &Ended, code: i32, words: &[&str]) {
 }
 
 #[test]
-fn what_was_pushed_from_one_store_is_pulled_into_another_and_used() {
+fn pushed_results_are_pulled_into_another_store_and_used() {
     let shared = Shared::new();
     let here = Project::new();
     here.good(&["run", "all"]);
     let sent = here.json(&shared.at(&["cache", "push"]));
-    assert_eq!((became(&sent), &sent["remote"]), (all("push"), &json!(shared.url)));
-    assert_eq!(became(&here.json(&shared.at(&["cache", "push", "--all"]))), all("there"));
+    assert_eq!((results(&sent), &sent["remote"]), (all("push"), &json!(shared.url)));
+    assert_eq!(results(&here.json(&shared.at(&["cache", "push", "--all"]))), all("there"));
     let there = Project::new();
     let got = there.json(&shared.at(&["cache", "pull"]));
-    assert_eq!(became(&got), all("pull"));
+    assert_eq!(results(&got), all("pull"));
     assert_eq!(there.objects().len(), here.objects().len());
     let out = there.good(&["run", "all"]);
     assert!(there.trace().is_empty(), "{}", out.err);
     assert!(out.err.contains(&format!("search: cached (pulled from {})", shared.url)), "{}", out.err);
     there.good(&["cache", "verify"]);
-    assert_eq!(became(&there.json(&shared.at(&["cache", "pull"]))), all("here"));
+    assert_eq!(results(&there.json(&shared.at(&["cache", "pull"]))), all("here"));
 }
 
 #[test]
-fn plan_explain_log_and_show_tell_what_was_pulled() {
+fn plan_explain_log_and_show_mark_pulled_results() {
     let shared = Shared::new();
     pushed(&shared);
     let there = Project::new();
@@ -112,7 +112,7 @@ fn plan_explain_log_and_show_tell_what_was_pulled() {
 }
 
 #[test]
-fn a_pull_fetches_what_the_configuration_needs_and_nothing_else() {
+fn a_pull_fetches_only_the_configured_results() {
     let shared = Shared::new();
     let here = Project::new();
     here.good(&["run", "all"]);
@@ -121,18 +121,18 @@ fn a_pull_fetches_what_the_configuration_needs_and_nothing_else() {
     assert_eq!(shared.files("results").len(), 2 + 2 * 4);
     let there = Project::new();
     let got = there.json(&shared.at(&["cache", "pull", "--set", "search.epochs=7"]));
-    assert_eq!(became(&got), all("pull"));
+    assert_eq!(results(&got), all("pull"));
     assert!(there.objects().len() < here.objects().len());
     assert_eq!(there.json(&["plan", "--set", "search.epochs=7"])["stages"][5]["action"], "cached");
     assert_eq!(there.json(&["plan"])["stages"][2]["action"], "run");
     let rest = there.json(&shared.at(&["cache", "pull", "--all"]));
-    let of = |action: &str| became(&rest).iter().filter(|(_, was)| *was == action).count();
+    let of = |action: &str| results(&rest).iter().filter(|(_, was)| *was == action).count();
     assert_eq!((of("here"), of("pull")), (6, 4));
     assert_eq!(there.objects().len(), here.objects().len());
 }
 
 #[test]
-fn a_pull_stops_where_the_remote_has_no_more_and_a_run_goes_on_from_there() {
+fn a_partial_pull_is_completed_by_a_run() {
     let shared = Shared::new();
     let here = Project::new();
     here.good(&["run", "search"]);
@@ -147,16 +147,16 @@ fn a_pull_stops_where_the_remote_has_no_more_and_a_run_goes_on_from_there() {
         ("train", "unknown"),
         ("test", "unknown"),
     ];
-    assert_eq!(became(&got), expected);
+    assert_eq!(results(&got), expected);
     there.good(&["run", "all"]);
     assert_eq!(there.trace(), ["parse", "train", "test"]);
     let only = Project::new();
     let got = only.json(&shared.at(&["cache", "pull", "lookup"]));
-    assert_eq!(became(&got), [("split", "pull"), ("lookup", "pull")]);
+    assert_eq!(results(&got), [("split", "pull"), ("lookup", "pull")]);
 }
 
 #[test]
-fn the_configuration_names_the_remote_and_no_result_depends_on_it() {
+fn the_configured_remote_is_not_part_of_any_key() {
     let shared = Shared::new();
     let here = Project::new();
     here.good(&["run", "all"]);
@@ -174,17 +174,17 @@ fn the_configuration_names_the_remote_and_no_result_depends_on_it() {
 }
 
 #[test]
-fn a_dry_run_says_what_would_come_or_go_and_moves_nothing() {
+fn a_dry_run_transfers_nothing() {
     let shared = Shared::new();
     let here = Project::new();
     here.good(&["run", "all"]);
     let sent = here.json(&shared.at(&["cache", "push", "--dry-run"]));
-    assert_eq!((became(&sent), &sent["dry_run"]), (all("push"), &json!(true)));
+    assert_eq!((results(&sent), &sent["dry_run"]), (all("push"), &json!(true)));
     assert!(shared.files("").is_empty());
     here.good(&shared.at(&["cache", "push"]));
     let there = Project::new();
     let got = there.json(&shared.at(&["cache", "pull", "--dry-run"]));
-    assert_eq!(became(&got), all("pull"));
+    assert_eq!(results(&got), all("pull"));
     assert!(!there.path(".tfnas").exists());
     assert!(there.good(&shared.at(&["cache", "pull", "--dry-run"])).out.contains("would pull 6 of 6 results"));
 }
@@ -196,16 +196,16 @@ fn a_run_an_attempt_or_everything_can_be_pushed() {
     here.good(&["run", "split"]);
     here.good(&["run", "lookup"]);
     let sent = here.json(&shared.at(&["cache", "push", "1"]));
-    assert_eq!(became(&sent), [("split", "push")]);
+    assert_eq!(results(&sent), [("split", "push")]);
     let attempt = here.json(&["show", "2"])["made"][0]["id"].as_str().unwrap().to_owned();
-    assert_eq!(became(&here.json(&shared.at(&["cache", "push", &attempt]))), [("lookup", "push")]);
-    assert_eq!(became(&here.json(&shared.at(&["cache", "push", "--all"]))), [("split", "there"), ("lookup", "there")]);
+    assert_eq!(results(&here.json(&shared.at(&["cache", "push", &attempt]))), [("lookup", "push")]);
+    assert_eq!(results(&here.json(&shared.at(&["cache", "push", "--all"]))), [("split", "there"), ("lookup", "there")]);
     assert_wrong(&here.run(&shared.at(&["cache", "push", "98765"])), 2, &["98765"]);
     assert_wrong(&Project::new().run(&shared.at(&["cache", "push"])), 2, &["no run"]);
 }
 
 #[test]
-fn no_address_a_wrong_one_and_one_with_a_password_are_errors_of_usage() {
+fn invalid_remote_addresses_are_usage_errors() {
     let project = Project::new();
     assert_wrong(&project.run(&["cache", "pull"]), 2, &["no remote is named", "--remote URL"]);
     for verb in ["push", "pull"] {
@@ -224,7 +224,7 @@ fn no_address_a_wrong_one_and_one_with_a_password_are_errors_of_usage() {
 }
 
 #[test]
-fn a_remote_that_is_not_there_or_is_none_is_an_error_and_nothing_is_touched() {
+fn a_missing_or_invalid_remote_is_an_error() {
     let project = Project::new();
     let images = format!("file://{}", project.path("images").display());
     let nowhere = format!("file://{}", project.path("nowhere").display());
@@ -239,13 +239,13 @@ fn a_remote_that_is_not_there_or_is_none_is_an_error_and_nothing_is_touched() {
     assert!(!project.path("nowhere").exists() && !project.path("images/FORMAT").exists());
     let shared = Shared::new();
     let got = project.json(&shared.at(&["cache", "pull"]));
-    assert_eq!(became(&got)[..2], [("split", "here"), ("lookup", "absent")], "an empty remote has nothing");
+    assert_eq!(results(&got)[..2], [("split", "here"), ("lookup", "absent")], "an empty remote has nothing");
     fs::write(shared.folder.path().join("FORMAT"), "tfnas-remote 2\n").unwrap();
     assert_wrong(&project.run(&shared.at(&["cache", "push"])), 1, &["tfnas-remote 2", "use the version that made it"]);
 }
 
 #[test]
-fn a_server_that_cannot_be_reached_and_missing_credentials_are_said_to_be_so() {
+fn unreachable_servers_and_missing_credentials_are_reported() {
     let project = Project::new();
     let run = |variables: &[(&str, &str)]| {
         let mut command = project.command(&["cache", "pull", "--remote", "s3://bucket/path"]);
@@ -265,7 +265,7 @@ fn a_server_that_cannot_be_reached_and_missing_credentials_are_said_to_be_so() {
 }
 
 #[test]
-fn a_damaged_remote_is_named_and_used_for_nothing_until_a_push_mends_it() {
+fn a_damaged_remote_is_not_used_until_a_push_repairs_it() {
     let shared = Shared::new();
     let here = pushed(&shared);
     let plan = here.json(&["plan"]);
@@ -294,7 +294,7 @@ fn a_damaged_remote_is_named_and_used_for_nothing_until_a_push_mends_it() {
         assert_wrong(&ended, 1, &["search: ", words, &shared.url]);
         assert!(files(&there.path(".tfnas/quarantine")).is_empty() && files(&there.path(".tfnas/tmp")).is_empty());
         let got = there.json_of(&shared.at(&["cache", "pull"]), 1);
-        assert_eq!(became(&got)[1..4], [("lookup", "here"), ("search", "refused"), ("parse", "unknown")]);
+        assert_eq!(results(&got)[1..4], [("lookup", "here"), ("search", "refused"), ("parse", "unknown")]);
         there.good(&["cache", "verify"]);
         there.good(&["run", "all"]);
         assert_eq!(there.trace(), ["search", "parse", "train", "test"], "{words}");
@@ -302,12 +302,12 @@ fn a_damaged_remote_is_named_and_used_for_nothing_until_a_push_mends_it() {
     fs::write(&object, &bad).unwrap();
     fs::write(&record, &text[..text.len() / 2]).unwrap();
     let sent = here.json(&shared.at(&["cache", "push"]));
-    assert_eq!(became(&sent).iter().filter(|(_, action)| *action == "push").count(), 1);
+    assert_eq!(results(&sent).iter().filter(|(_, action)| *action == "push").count(), 1);
     Project::new().good(&shared.at(&["cache", "pull"]));
 }
 
 #[test]
-fn a_damaged_artifact_is_not_pushed_and_the_rest_is() {
+fn a_damaged_artifact_is_not_pushed_but_others_are() {
     let shared = Shared::new();
     let here = Project::new();
     here.good(&["run", "all"]);
@@ -326,10 +326,10 @@ fn s3_is_pushed_to_and_pulled_from() {
     let url = format!("s3://{bucket}/planner");
     let here = Project::new();
     here.good(&["run", "all"]);
-    assert_eq!(became(&here.json(&["cache", "push", "--remote", &url])), all("push"));
-    assert_eq!(became(&here.json(&["cache", "push", "--remote", &url])), all("there"));
+    assert_eq!(results(&here.json(&["cache", "push", "--remote", &url])), all("push"));
+    assert_eq!(results(&here.json(&["cache", "push", "--remote", &url])), all("there"));
     let there = Project::new();
-    assert_eq!(became(&there.json(&["cache", "pull", "--remote", &url])), all("pull"));
+    assert_eq!(results(&there.json(&["cache", "pull", "--remote", &url])), all("pull"));
     there.good(&["run", "all"]);
     assert!(there.trace().is_empty());
     let mut wrong = there.command(&["cache", "push", "--remote", &url]);

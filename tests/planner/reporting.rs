@@ -1,4 +1,4 @@
-//! The page about a run.
+//! The report of a run.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ fn page(project: &Project, name: &str) -> String {
 }
 
 #[test]
-fn a_run_of_all_stages_has_a_page_in_its_store_unless_it_did_nothing() {
+fn a_run_writes_a_report_unless_it_did_nothing() {
     let project = Project::new();
     let said = project.good(&["run", "all"]).out;
     let path = project.path(".tfnas/reports/1.html").canonicalize().unwrap();
@@ -28,7 +28,7 @@ fn a_run_of_all_stages_has_a_page_in_its_store_unless_it_did_nothing() {
 }
 
 #[test]
-fn a_page_that_cannot_be_written_is_a_warning() {
+fn an_unwritable_report_is_a_warning() {
     let project = Project::new();
     project.good(&["run", "split"]);
     project.write(".tfnas/reports", "a file");
@@ -42,7 +42,7 @@ fn a_page_that_cannot_be_written_is_a_warning() {
 }
 
 #[test]
-fn a_page_has_every_stage_and_lists_what_is_missing() {
+fn a_report_has_every_stage_and_lists_missing_outputs() {
     let project = Project::new();
     project.good(&["run", "all"]);
     project.good(&["report"]);
@@ -53,7 +53,7 @@ fn a_page_has_every_stage_and_lists_what_is_missing() {
     for text in ["Top-1 75.0 %", "measured latency 0.950 ms", "the target of 1.000 ms is met", "7 of 7"] {
         assert_eq!(html.contains(text), text != "7 of 7", "{text}");
     }
-    // The fake worker writes no history and no training.
+    // The fake worker writes no valid history and training results.
     assert!(html.contains("history.json cannot be read") && html.contains("lookup.json cannot be read"));
     assert!(html.contains("No output of this run: selection</li>"));
     let counted = |run: &str| {
@@ -66,7 +66,7 @@ fn a_page_has_every_stage_and_lists_what_is_missing() {
 }
 
 #[test]
-fn figures_and_tables_are_files_of_their_own() {
+fn figures_and_tables_are_separate_files() {
     let project = Project::new();
     project.good(&["run", "all"]);
     let written = project.json(&["report", "1", "--output", "page.html", "--figures", "a/figures"]);
@@ -102,7 +102,7 @@ fn unknown_runs_and_paths_that_cannot_be_written_are_errors() {
     project.good(&["run", "all"]);
     let attempt = project.json(&["show", "latest"])["made"][0]["id"].as_str().unwrap().to_owned();
     for (arguments, code, said) in [
-        // Long enough not to be the first digits of an attempt or a digest.
+        // Long enough not to be a prefix of an attempt or a digest.
         (&["report", "999999999999"][..], 2, "nothing in this store is called `999999999999`"),
         (&["report", &attempt], 2, "is not a run"),
         (&["report", "--output", "images"], 2, "is a folder"),
@@ -116,7 +116,7 @@ fn unknown_runs_and_paths_that_cannot_be_written_are_errors() {
 }
 
 #[test]
-fn names_of_files_are_text_on_the_page() {
+fn file_names_are_escaped_in_the_report() {
     let project = Project::new();
     let name = "<img src=x> & \"Größe\".yaml";
     project.write(name, &fs::read_to_string(project.path("pipeline.yaml")).unwrap());
@@ -126,7 +126,7 @@ fn names_of_files_are_text_on_the_page() {
 }
 
 #[test]
-fn a_damaged_output_is_reported_on_the_page() {
+fn a_damaged_output_is_noted_in_the_report() {
     let project = Project::new();
     project.good(&["run", "all"]);
     let status = project.json(&["status", "test"]);
@@ -142,7 +142,7 @@ fn a_damaged_output_is_reported_on_the_page() {
         project.good(&["report"]);
         let html = page(&project, "report.html");
         assert!(html.contains("test.json cannot be read") && html.contains("Measured latency 0.950 ms"), "{damage:?}");
-        assert!(!html.contains("Top-1"), "nothing of damaged bytes is shown");
+        assert!(!html.contains("Top-1"), "damaged outputs are not shown");
     }
     fs::write(&path, bytes).unwrap();
     project.good(&["report"]);
@@ -150,22 +150,22 @@ fn a_damaged_output_is_reported_on_the_page() {
 }
 
 #[test]
-fn a_mistake_whose_image_is_not_there_has_a_reason_in_its_place_and_can_be_left_out() {
+fn a_mistake_without_image_has_a_reason_or_is_omitted() {
     let project = Project::new();
     project.good(&["run", "all"]);
     for (arguments, shown) in [(&["report"][..], true), (&["report", "--no-images"], false)] {
         project.good(arguments);
         let html = page(&project, "report.html");
-        for text in ["1 test image with a wrong first guess", "the image is no longer there", "a/b, &lt;b&gt;.png"] {
+        for text in ["1 test image with a wrong prediction", "the image is no longer there", "a/b, &lt;b&gt;.png"] {
             assert_eq!(html.contains(text), shown, "{text}");
         }
-        assert!(html.contains("did not record which class is taken for which"));
+        assert!(html.contains("did not record confusions"));
         assert!(!html.contains("predictions.csv cannot be read") && !html.contains("<img"));
     }
 }
 
 #[test]
-fn runs_are_compared_on_one_page() {
+fn runs_are_compared_in_one_report() {
     let project = Project::new();
     let ended = project.run(&["compare", "--html", "c.html"]);
     assert_eq!(
@@ -208,12 +208,12 @@ fn runs_are_compared_on_one_page() {
 }
 
 #[test]
-fn a_list_of_targets_is_one_page_with_all_networks() {
+fn a_matrix_has_one_report_with_all_networks() {
     let project = Project::new();
     project.good(&["run", "all"]);
     project.good(&["run", "all", "--set", "search.target_lat_ms=[0.8, 1.0]"]);
     let html = page(&project, ".tfnas/reports/2.html");
-    // The network of 1 ms was found before there was a list.
+    // The network of 1 ms was found before the matrix run.
     for text in ["id=\"networks-tradeoff\"", "Architecture (0.8)", "Architecture (1)", "Test (0.8)", "Test (1)"] {
         assert!(html.contains(text), "{text}");
     }

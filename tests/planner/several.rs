@@ -3,7 +3,7 @@
 use crate::project::Project;
 use crate::waiting::wait_until;
 
-/// A project in which two searches may start at once, and hold until there is a file `fake/go`.
+/// A project in which two searches can start at the same time, and hold until the file `fake/go` exists.
 fn two_searches_that_hold() -> Project {
     let project = Project::new();
     project.edit("target_lat_ms: 1.0", "target_lat_ms: [0.8, 1.0]");
@@ -16,7 +16,7 @@ fn two_searches_that_hold() -> Project {
 }
 
 #[test]
-fn one_planner_works_and_the_other_waits_and_uses_its_result() {
+fn a_second_planner_waits_for_the_result_of_the_first() {
     let project = Project::new();
     project.good(&["run", "lookup"]);
     project.trace();
@@ -32,7 +32,7 @@ fn one_planner_works_and_the_other_waits_and_uses_its_result() {
 }
 
 #[test]
-fn a_planner_that_waits_can_be_interrupted() {
+fn a_waiting_planner_can_be_interrupted() {
     let project = Project::new();
     project.good(&["run", "lookup"]);
     project.behave("search", "hold");
@@ -45,7 +45,7 @@ fn a_planner_that_waits_can_be_interrupted() {
 }
 
 #[test]
-fn independent_stages_run_side_by_side() {
+fn independent_stages_run_in_parallel() {
     let project = two_searches_that_hold();
     let running = project.start(&["run", "search", "-j", "2"], "worked");
     wait_until("both have started before either went on", || project.started().len() == 2);
@@ -54,7 +54,7 @@ fn independent_stages_run_side_by_side() {
 }
 
 #[test]
-fn declared_cores_bound_what_runs_side_by_side() {
+fn declared_cores_limit_parallel_stages() {
     let project = two_searches_that_hold();
     let running = project.start(&["run", "search", "-j", "2", "--set", "resources.cores=1"], "worked");
     project.write("fake/go", "");

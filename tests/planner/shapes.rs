@@ -1,4 +1,4 @@
-//! The JSON that other programs rely on, and what people read.
+//! JSON output for other programs, and text output.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ fn keys(value: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn a_plan_has_its_shape() {
+fn the_json_of_plan_has_its_fields() {
     let project = Project::new();
     let plan = project.json(&["plan"]);
     let step = &plan["stages"][0];
@@ -19,7 +19,7 @@ fn a_plan_has_its_shape() {
 }
 
 #[test]
-fn a_status_has_its_shape() {
+fn the_json_of_status_has_its_fields() {
     let project = Project::new();
     project.good(&["run", "split"]);
     let status = project.json(&["status"]);
@@ -38,7 +38,7 @@ fn a_status_has_its_shape() {
 }
 
 #[test]
-fn events_of_a_run_are_lines_and_the_last_says_what_happened() {
+fn events_are_json_lines_and_the_last_summarizes_the_run() {
     let project = Project::new();
     project.good(&["run", "search"]);
     project.behave("train", "fail");
@@ -57,7 +57,7 @@ fn events_of_a_run_are_lines_and_the_last_says_what_happened() {
 }
 
 #[test]
-fn the_configuration_is_printed_with_its_defaults_and_reads_back() {
+fn the_printed_configuration_has_defaults_and_round_trips() {
     let project = Project::new();
     let config = project.json(&["config", "--set", "search.target_lat_ms=[12, 15]"]);
     assert_eq!(config["search"]["target_lat_ms"], json!([12, 15]));
@@ -71,7 +71,7 @@ fn the_configuration_is_printed_with_its_defaults_and_reads_back() {
 }
 
 #[test]
-fn a_named_space_takes_a_step_of_widths_and_is_the_named_one_without_it() {
+fn a_named_space_can_have_a_width_step() {
     let project = Project::new();
     let space = |set: &str| project.json(&["config", "--set", set])["space"].clone();
     let stepped = space("space.width_step=8");
@@ -84,7 +84,7 @@ fn a_named_space_takes_a_step_of_widths_and_is_the_named_one_without_it() {
 }
 
 #[test]
-fn how_architectures_are_fitted_depends_on_the_space() {
+fn the_default_fit_depends_on_the_space() {
     let project = Project::new();
     let fit = |sets: &[&str]| project.json(&[&["config"], sets].concat())["search"]["fit"].clone();
     assert_eq!(fit(&[]), "exact");
@@ -95,7 +95,7 @@ fn how_architectures_are_fitted_depends_on_the_space() {
 }
 
 #[test]
-fn a_run_ends_with_what_was_found() {
+fn a_run_ends_with_a_summary_of_the_network() {
     let project = Project::new();
     let out = project.good(&["run", "all"]).out;
     for words in [
@@ -116,7 +116,7 @@ fn a_run_ends_with_what_was_found() {
 }
 
 #[test]
-fn log_and_show_tell_of_runs_attempts_and_artifacts() {
+fn log_and_show_list_runs_attempts_and_artifacts() {
     let project = Project::new();
     project.good(&["run", "split"]);
     project.behave("lookup", "kill");
@@ -157,7 +157,7 @@ fn messages_can_be_json_lines() {
 }
 
 #[test]
-fn the_written_configuration_is_valid_and_is_not_written_over() {
+fn the_initial_configuration_is_valid_and_not_overwritten() {
     let project = Project::new();
     project.good(&["init", "new.yaml"]);
     project.good(&["config", "--config", "new.yaml"]);

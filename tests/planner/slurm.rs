@@ -1,4 +1,4 @@
-//! `executor: slurm`, on a queue that is made of files (`fake_slurm.sh`).
+//! `executor: slurm` with a fake queue (`fake_slurm.sh`).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::project::{Ended, Project, Running};
 use crate::waiting::wait_until;
 
-/// What is said of the cluster; the governor is that of the machine, since no node declares one here.
+/// The cluster configuration; the governor is that of this machine, because the fake nodes run here.
 const CLUSTER: &str = "\
 executor: slurm
 slurm:
@@ -20,7 +20,7 @@ parse:
   measure: false
 ";
 
-/// A project whose stages are jobs.
+/// A project that runs its stages as jobs.
 struct Cluster {
     project: Project,
 }
@@ -65,7 +65,7 @@ impl Cluster {
         assert!(command.args([job.to_string().as_str(), state]).status().unwrap().success());
     }
 
-    /// Writes a file that the queue or a job of it obeys.
+    /// Writes a file that controls the queue or a job.
     fn queue(&self, file: &str, text: &str) {
         self.project.write(&format!("slurm/{file}"), text);
     }
@@ -74,7 +74,7 @@ impl Cluster {
         fs::remove_file(self.project.path(&format!("slurm/{file}"))).unwrap();
     }
 
-    /// How many jobs were submitted.
+    /// Returns the number of submitted jobs.
     fn jobs(&self) -> usize {
         fs::read_dir(self.project.path("slurm/jobs")).map_or(0, |jobs| jobs.count())
     }
@@ -83,12 +83,12 @@ impl Cluster {
         fs::read_to_string(self.project.path(&format!("slurm/jobs/{job}/{file}"))).unwrap_or_default().trim().to_owned()
     }
 
-    /// The digest of every artifact, by stage and name.
+    /// Returns the digest of every artifact by stage and name.
     fn digests(&self) -> BTreeMap<String, String> {
         digests(&self.project)
     }
 
-    /// Nothing of an attempt is left under way, and no job.
+    /// Checks that no attempt is in progress and no job is left.
     fn assert_nothing_is_left(&self) {
         for folder in ["detached", "attempts"] {
             let left = fs::read_dir(self.project.path(&format!(".tfnas/{folder}"))).unwrap().count();
@@ -112,7 +112,7 @@ fn digests(project: &Project) -> BTreeMap<String, String> {
     outputs.collect()
 }
 
-/// The digests of the same project, undisturbed and on this machine.
+/// Returns the digests of an undisturbed local run of the same project.
 fn undisturbed() -> BTreeMap<String, String> {
     let project = Project::new();
     let text = fs::read_to_string(project.path("pipeline.yaml")).unwrap();
@@ -121,7 +121,7 @@ fn undisturbed() -> BTreeMap<String, String> {
     digests(&project)
 }
 
-/// A project whose search is under way, as job 3.
+/// A project whose search is running as job 3.
 fn with_a_search(behaviour: &str) -> (Cluster, Running) {
     let cluster = Cluster::new();
     cluster.good(&["run", "split", "lookup"]);
@@ -131,7 +131,7 @@ fn with_a_search(behaviour: &str) -> (Cluster, Running) {
 }
 
 #[test]
-fn each_stage_is_a_job_and_the_results_are_those_of_this_machine() {
+fn each_stage_is_a_job_with_the_results_of_a_local_run() {
     let cluster = Cluster::new();
     let events = cluster.good(&["run", "all", "--json"]).out;
     let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -157,7 +157,7 @@ fn the_log_of_a_job_is_kept_and_shown_when_it_fails() {
 }
 
 #[test]
-fn a_worker_that_dies_is_a_failed_stage_that_says_how() {
+fn a_crashed_worker_fails_its_stage_with_a_reason() {
     for (behaviour, words) in [("kill", "SIGKILL"), ("exit 7", "exit code 7"), ("forget", "not said that it was done")]
     {
         let cluster = Cluster::new();
@@ -170,7 +170,7 @@ fn a_worker_that_dies_is_a_failed_stage_that_says_how() {
 }
 
 #[test]
-fn a_refused_job_is_a_failure_in_the_queues_words() {
+fn a_rejected_job_fails_with_the_message_of_slurm() {
     let cluster = Cluster::new();
     cluster.queue("refuse", "Invalid partition name specified");
     let ended = cluster.run(&["run", "split"]);
@@ -179,7 +179,7 @@ fn a_refused_job_is_a_failure_in_the_queues_words() {
 }
 
 #[test]
-fn a_device_that_is_not_the_declared_one_measures_nothing() {
+fn an_undeclared_device_fails_the_measurement() {
     let cluster = Cluster::new();
     cluster.project.behave("lookup", "other device");
     let ended = cluster.run(&["run", "lookup"]);
@@ -189,7 +189,7 @@ fn a_device_that_is_not_the_declared_one_measures_nothing() {
 }
 
 #[test]
-fn ctrl_c_asks_for_a_resume_point_and_the_next_run_goes_on_from_it() {
+fn ctrl_c_writes_a_checkpoint_and_the_next_run_resumes() {
     let (cluster, running) = with_a_search("wait");
     running.signal("INT");
     let ended = running.end();
@@ -201,7 +201,7 @@ fn ctrl_c_asks_for_a_resume_point_and_the_next_run_goes_on_from_it() {
 }
 
 #[test]
-fn ctrl_c_takes_a_waiting_job_out_of_the_queue() {
+fn ctrl_c_removes_a_pending_job_from_the_queue() {
     let cluster = Cluster::new();
     cluster.queue("hold", "Priority");
     let running = cluster.start(&["run", "split"], "waits (Priority)");
@@ -213,7 +213,7 @@ fn ctrl_c_takes_a_waiting_job_out_of_the_queue() {
 }
 
 #[test]
-fn a_second_ctrl_c_cancels_at_once() {
+fn a_second_ctrl_c_cancels_immediately() {
     let (cluster, mut running) = with_a_search("hang");
     running.signal("INT");
     running.wait_for("Ctrl-C again ends at once");
@@ -224,7 +224,7 @@ fn a_second_ctrl_c_cancels_at_once() {
 }
 
 #[test]
-fn a_killed_planner_leaves_its_job_and_the_next_run_follows_it() {
+fn the_job_of_a_killed_planner_is_tracked_by_the_next_run() {
     let (cluster, running) = with_a_search("hold");
     running.signal("KILL");
     running.end();
@@ -242,14 +242,14 @@ fn a_killed_planner_leaves_its_job_and_the_next_run_follows_it() {
 }
 
 #[test]
-fn a_closed_terminal_leaves_the_job_too_and_its_end_is_found_later() {
+fn a_job_survives_a_closed_terminal() {
     let (cluster, running) = with_a_search("hold");
     running.signal("HUP");
     let ended = running.end();
     assert!(ended.code == Some(130) && ended.err.contains("search: goes on as job 3"), "{}", ended.err);
     cluster.project.write("fake/go", "");
     wait_until("the job has ended without a planner", || cluster.of_job(3, "state") == "COMPLETED");
-    // By then the controller has forgotten it.
+    // The controller has already forgotten the job.
     cluster.queue("jobs/3/forgotten", "");
     cluster.good(&["run", "all"]);
     assert_eq!((cluster.jobs(), cluster.digests()), (6, undisturbed()));
@@ -257,10 +257,10 @@ fn a_closed_terminal_leaves_the_job_too_and_its_end_is_found_later() {
 }
 
 #[test]
-fn a_submission_whose_answer_was_lost_is_found_by_its_name() {
+fn a_submission_with_a_lost_reply_is_found_by_name() {
     let cluster = Cluster::new();
     cluster.queue("lost", "");
-    // Until it is found: one that has ended by then needs no job.
+    // Held until it is found, because a finished job needs no search by name.
     cluster.queue("hold", "Priority");
     let running = cluster.start(&["run", "split"], "split: is job 1 of the cluster");
     cluster.answer_again("hold");
@@ -272,7 +272,7 @@ fn a_submission_whose_answer_was_lost_is_found_by_its_name() {
 }
 
 #[test]
-fn a_submission_that_never_arrived_is_made_again() {
+fn a_submission_that_never_arrived_is_repeated() {
     let cluster = Cluster::new();
     cluster.queue("late", "");
     let ended = cluster.good(&["run", "split"]);
@@ -281,7 +281,7 @@ fn a_submission_that_never_arrived_is_made_again() {
 }
 
 #[test]
-fn a_planner_killed_between_submission_and_answer_loses_no_job() {
+fn a_planner_killed_during_submission_loses_no_job() {
     let cluster = Cluster::new();
     cluster.queue("down", "");
     let running = cluster.start(&["run", "split"], "does not answer");
@@ -295,12 +295,12 @@ fn a_planner_killed_between_submission_and_answer_loses_no_job() {
 }
 
 #[test]
-fn a_result_whose_job_nobody_knows_any_more_is_taken() {
+fn the_result_of_a_forgotten_job_is_used() {
     let (cluster, running) = with_a_search("hold");
     running.signal("KILL");
     running.end();
     let folder = fs::read_dir(cluster.project.path(".tfnas/detached")).unwrap().next().unwrap().unwrap().path();
-    // The answer to the submission was lost with the planner, and the queue forgets the job once it has ended.
+    // The reply to the submission was lost with the planner, and the queue forgets the job after it has ended.
     let note = fs::read_to_string(folder.join("submission.json")).unwrap().replace(",\"job\":\"3\"", "");
     fs::write(folder.join("submission.json"), note).unwrap();
     cluster.project.write("fake/go", "");
@@ -315,10 +315,10 @@ fn a_result_whose_job_nobody_knows_any_more_is_taken() {
 }
 
 #[test]
-fn a_submission_that_was_given_up_does_nothing_when_it_arrives() {
+fn an_abandoned_submission_does_nothing() {
     let (cluster, running) = with_a_search("hold");
     let folder = fs::read_dir(cluster.project.path(".tfnas/detached")).unwrap().next().unwrap().unwrap().path();
-    // The queue starts a copy of the first submission, after a second one was made.
+    // The queue starts a copy of the first submission after a second one.
     let note = fs::read_to_string(folder.join("submission.json")).unwrap().replace("\"number\":1", "\"number\":2");
     cluster.project.trace();
     fs::write(folder.join("submission.json"), note).unwrap();
@@ -331,12 +331,12 @@ fn a_submission_that_was_given_up_does_nothing_when_it_arrives() {
 }
 
 #[test]
-fn a_silent_controller_is_waited_for_and_the_work_goes_on_meanwhile() {
+fn a_controller_outage_does_not_stop_running_jobs() {
     let (cluster, mut running) = with_a_search("hold");
     cluster.queue("down", "");
     running.wait_for("does not answer");
     cluster.project.write("fake/go", "");
-    // The worker's own word ends the search; the next stage waits for the controller.
+    // The worker's own status ends the search; the next stage waits for the controller.
     running.wait_for("search: done");
     cluster.answer_again("down");
     let ended = running.end();
@@ -347,7 +347,7 @@ fn a_silent_controller_is_waited_for_and_the_work_goes_on_meanwhile() {
 }
 
 #[test]
-fn a_job_that_ends_before_its_time_goes_on_from_its_resume_point() {
+fn a_job_that_ends_early_resumes_from_its_checkpoint() {
     for state in ["TIMEOUT", "PREEMPTED", "NODE_FAIL"] {
         let (cluster, mut running) = with_a_search("wait");
         cluster.end(3, state);
@@ -361,7 +361,7 @@ fn a_job_that_ends_before_its_time_goes_on_from_its_resume_point() {
 }
 
 #[test]
-fn a_job_that_the_queue_starts_again_stays_the_same_job() {
+fn a_requeued_job_remains_the_same_job() {
     let (cluster, mut running) = with_a_search("wait");
     cluster.end(3, "REQUEUE");
     running.wait_for("started again");
@@ -373,7 +373,7 @@ fn a_job_that_the_queue_starts_again_stays_the_same_job() {
 }
 
 #[test]
-fn a_job_that_comes_no_further_is_not_submitted_for_ever() {
+fn a_job_without_progress_is_not_resubmitted_forever() {
     let (cluster, mut running) = with_a_search("always hold");
     for job in 3..6 {
         wait_until("the job runs", || !cluster.of_job(job, "pid").is_empty());
@@ -390,7 +390,7 @@ fn a_job_that_comes_no_further_is_not_submitted_for_ever() {
 }
 
 #[test]
-fn a_job_that_somebody_cancels_is_a_failure_that_says_so() {
+fn a_cancelled_job_fails_with_a_message() {
     let (cluster, running) = with_a_search("wait");
     cluster.end(3, "CANCELLED");
     let ended = running.end();
@@ -400,7 +400,7 @@ fn a_job_that_somebody_cancels_is_a_failure_that_says_so() {
 }
 
 #[test]
-fn what_uses_too_much_memory_is_told_the_way_out() {
+fn an_out_of_memory_job_fails_with_a_hint() {
     let (cluster, running) = with_a_search("hang");
     cluster.end(3, "OUT_OF_MEMORY");
     let ended = running.end();
@@ -409,7 +409,7 @@ fn what_uses_too_much_memory_is_told_the_way_out() {
 }
 
 #[test]
-fn an_obstacle_is_told_from_a_queue() {
+fn a_blocking_pending_reason_is_explained() {
     let cluster = Cluster::new();
     cluster.queue("hold", "AssocMaxJobsLimit");
     let mut running = cluster.start(&["run", "split"], "job 1 waits (AssocMaxJobsLimit): a limit of the account");
@@ -419,7 +419,7 @@ fn an_obstacle_is_told_from_a_queue() {
 }
 
 #[test]
-fn targets_are_submitted_side_by_side_under_a_limit() {
+fn targets_are_submitted_in_parallel_up_to_max_jobs() {
     let cluster = Cluster::new();
     cluster.project.edit("target_lat_ms: 1.0", "target_lat_ms: [0.8, 0.9, 1.0]");
     cluster.project.edit("poll_s: 0.05", "poll_s: 0.05\n  max_jobs: 2");
@@ -434,7 +434,7 @@ fn targets_are_submitted_side_by_side_under_a_limit() {
 }
 
 #[test]
-fn what_only_this_machine_knows_must_be_said_of_the_nodes() {
+fn local_defaults_must_be_configured_for_a_cluster() {
     let cluster = Cluster::new();
     for (set, key) in [
         ("device=auto", "device"),
@@ -450,7 +450,7 @@ fn what_only_this_machine_knows_must_be_said_of_the_nodes() {
 }
 
 #[test]
-fn the_cluster_is_in_no_key() {
+fn the_cluster_is_not_part_of_any_key() {
     let project = Project::new();
     project.edit("seed: 3", "seed: 3\nparse: {measure: false}");
     project.good(&["run", "split", "search"]);
@@ -458,6 +458,6 @@ fn the_cluster_is_in_no_key() {
     project.write("pipeline.yaml", &format!("{text}executor: slurm\nslurm: {{partition: x, device_model: m}}\n"));
     let plan = project.json(&["plan", "split", "search"]);
     let actions: Vec<_> = plan["stages"].as_array().unwrap().iter().map(|step| step["action"].clone()).collect();
-    // A table that was measured here is not one of that device.
+    // A table that was measured here does not belong to that device.
     assert_eq!(actions, ["cached", "run", "unknown"], "{plan}");
 }

@@ -1,12 +1,12 @@
-//! Texts that users read, kept in files, so that a change of their language is reviewed with the code.
+//! Snapshots of user-visible texts, so that changes are reviewed.
 
 use std::fs;
 use std::path::Path;
 
-/// Set to write the files anew.
+/// Environment variable that rewrites the snapshots.
 const UPDATE: &str = "TFNAS_UPDATE_SNAPSHOTS";
 
-/// Fails if a text differs from that of a file of this folder.
+/// Panics if a text differs from a snapshot file.
 #[track_caller]
 pub fn check(name: &str, text: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/planner").join(name);

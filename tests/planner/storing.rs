@@ -1,4 +1,4 @@
-//! The store as a whole: gc, verify, rebuild, and stores that cannot be used.
+//! The store: gc, verify, rebuild, and unusable stores.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use crate::project::{Project, STAGES};
 
 #[test]
-fn gc_removes_results_and_bytes_together() {
+fn gc_removes_results_and_objects_together() {
     let project = Project::new();
     for epochs in 1..=4 {
         project.good(&["run", "all", "--set", &format!("search.epochs={epochs}")]);
@@ -19,14 +19,14 @@ fn gc_removes_results_and_bytes_together() {
     assert!(project.objects().len() < before);
     project.trace();
     project.good(&["run", "all", "--set", "search.epochs=4"]);
-    assert!(project.trace().is_empty(), "what was used last is kept, with all it was made from");
+    assert!(project.trace().is_empty(), "the most recently used results and their inputs are kept");
     project.good(&["run", "all", "--set", "search.epochs=1"]);
     assert_eq!(project.trace(), ["search", "parse", "train", "test"]);
     assert_eq!(project.run(&["gc", "--max-size", "3 parsecs"]).code, Some(2));
 }
 
 #[test]
-fn gc_never_removes_what_is_pinned() {
+fn gc_never_removes_pinned_results() {
     let project = Project::new();
     project.good(&["run", "all"]);
     let pins = project.json(&["cache", "pin", "latest", "--reason", "in the paper"]);
@@ -44,7 +44,7 @@ fn gc_never_removes_what_is_pinned() {
 }
 
 #[test]
-fn verify_finds_what_changed_with_size_and_time_kept() {
+fn verify_finds_changes_with_equal_size_and_time() {
     let project = Project::new();
     project.good(&["run", "all"]);
     project.good(&["cache", "verify", "--deep"]);
@@ -62,7 +62,7 @@ fn verify_finds_what_changed_with_size_and_time_kept() {
 }
 
 #[test]
-fn a_damaged_ledger_says_how_to_recover_and_does() {
+fn a_damaged_ledger_can_be_rebuilt() {
     let project = Project::new();
     project.good(&["run", "all"]);
     project.trace();
@@ -76,7 +76,7 @@ fn a_damaged_ledger_says_how_to_recover_and_does() {
 }
 
 #[test]
-fn a_store_of_a_newer_version_is_not_touched() {
+fn a_store_of_a_newer_version_is_not_modified() {
     let project = Project::new();
     project.good(&["run", "split"]);
     let format = project.path(".tfnas/FORMAT");
@@ -90,7 +90,7 @@ fn a_store_of_a_newer_version_is_not_touched() {
 }
 
 #[test]
-fn a_folder_that_is_no_store_is_left_alone() {
+fn a_folder_that_is_not_a_store_is_not_modified() {
     let project = Project::new();
     let ended = project.run(&["run", "split", "--store", "images"]);
     assert!(ended.code == Some(2) && ended.err.contains("no store"), "{}", ended.err);

@@ -1,4 +1,4 @@
-//! Latency tables apart from any pipeline.
+//! The `table` commands.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use tfnas_pytorch_files::table_to_pickle;
 
 use crate::project::Project;
 
-/// A table that covers the small space: `per_channel` milliseconds a channel.
+/// A table that covers the small space: `per_channel` milliseconds per channel.
 pub fn table(per_channel: f64) -> LatencyTable {
     let space = Space::small();
     let mut curves: Vec<(tfnas::BlockKey, LatencyCurve)> = Vec::new();
@@ -24,7 +24,7 @@ pub fn table(per_channel: f64) -> LatencyTable {
 }
 
 #[test]
-fn a_published_pickle_is_imported_as_readable_knots() {
+fn a_published_pickle_is_imported_as_text() {
     let project = Project::new();
     fs::write(project.path("t.pkl"), table_to_pickle(&table(1e-3))).unwrap();
     project.good(&["table", "import", "t.pkl", "--out", "t.table", "--device", "Titan RTX", "--batch", "32"]);
@@ -36,7 +36,7 @@ fn a_published_pickle_is_imported_as_readable_knots() {
 }
 
 #[test]
-fn a_table_knows_its_range_and_what_it_lacks() {
+fn table_range_and_verify_report_missing_rows() {
     let project = Project::new();
     fs::write(project.path("t.table"), table(1e-3).to_text()).unwrap();
     let range = project.json(&["table", "range", "t.table", "--space", "small"]);
@@ -51,7 +51,7 @@ fn a_table_knows_its_range_and_what_it_lacks() {
 }
 
 #[test]
-fn random_architectures_of_one_latency_are_written() {
+fn random_architectures_of_a_latency_are_written() {
     let project = Project::new();
     fs::write(project.path("t.table"), table(1e-3).to_text()).unwrap();
     let range = project.json(&["table", "range", "t.table", "--space", "small"]);
@@ -78,11 +78,11 @@ fn random_architectures_of_one_latency_are_written() {
     assert_eq!(networks.len(), 3);
     assert!(networks.iter().all(|network| network["predicted_lat_ms"].as_f64() <= target.parse().ok()), "{drawn}");
     assert!(fs::read_to_string(project.path("random/random-2.config")).unwrap().contains("first_stem"));
-    assert_eq!(project.json(&arguments), drawn, "the seed decides");
+    assert_eq!(project.json(&arguments), drawn, "the seed determines the networks");
 }
 
 #[test]
-fn space_and_classes_are_those_of_the_configuration_unless_they_are_named() {
+fn space_and_classes_default_to_the_configuration() {
     let project = Project::new();
     fs::write(project.path("t.table"), table(1e-3).to_text()).unwrap();
     assert_eq!(
@@ -103,13 +103,13 @@ fn space_and_classes_are_those_of_the_configuration_unless_they_are_named() {
     assert_eq!(random("known", &[]).code, Some(0));
     assert_eq!(random("named", &["--classes", "2"]).code, Some(0));
     assert_eq!(config("known"), config("named"), "the images have two classes");
-    // Images that are not there any more: `split` knows.
+    // If the images are gone, the result of `split` provides the classes.
     project.good(&["run", "split"]);
     fs::rename(project.path("images"), project.path("elsewhere")).unwrap();
     let ended = random("split", &[]);
     assert_eq!(ended.code, Some(0), "{}", ended.err);
     assert!(fs::read_to_string(project.path("split/random-0.config")).is_ok());
-    // Nobody knows.
+    // Without that result, the number of classes is unknown.
     fs::remove_file(project.path("pipeline.yaml")).unwrap();
     let ended = random("none", &["--space", "small"]);
     assert_eq!(ended.code, Some(2));
@@ -117,7 +117,7 @@ fn space_and_classes_are_those_of_the_configuration_unless_they_are_named() {
 }
 
 #[test]
-fn what_is_no_table_is_named() {
+fn invalid_tables_are_named() {
     let project = Project::new();
     project.write("a.table", "hello");
     fs::write(project.path("b.pkl"), &table_to_pickle(&table(1e-3))[..90]).unwrap();

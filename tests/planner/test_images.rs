@@ -1,4 +1,4 @@
-//! Test images against training images, before anything runs; and test images that are drawn.
+//! Checks of test images against training images before a run, and drawn test images.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ fn unnamed() -> Project {
     project
 }
 
-/// `plan` and `run all` must refuse with these words; nothing starts.
+/// `plan` and `run all` must fail with these words; nothing starts.
 fn refused(project: &Project, sets: &[&str], words: &[&str]) {
     let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
     for verb in [&["plan"][..], &["run", "all"]] {
@@ -35,7 +35,7 @@ fn message(plan: &Value, of: &str) -> String {
 const DRAWN: &str = "test images drawn from the training folder: 15 % of each class, seed 3";
 
 #[test]
-fn without_a_test_folder_the_test_images_are_drawn_and_every_report_says_so() {
+fn without_a_test_folder_test_images_are_drawn_with_a_note() {
     let project = unnamed();
     fs::remove_dir_all(project.path("images/val")).unwrap();
     let plan = project.json(&["plan"]);
@@ -48,7 +48,7 @@ fn without_a_test_folder_the_test_images_are_drawn_and_every_report_says_so() {
     let status = project.json(&["status"]);
     let outputs = step(&status, "split")["outputs"].as_array().unwrap();
     assert!(outputs.iter().any(|output| output["name"] == "test.list"), "{outputs:?}");
-    // Nothing changes, so nothing runs; another share is another split.
+    // An unchanged configuration runs nothing; another share is another split.
     project.good(&["run", "all"]);
     assert!(project.trace().is_empty());
     let plan = project.json(&["plan", "--set", "split.test_share=0.3"]);
@@ -56,7 +56,7 @@ fn without_a_test_folder_the_test_images_are_drawn_and_every_report_says_so() {
 }
 
 #[test]
-fn events_of_a_run_have_the_notes_and_warnings() {
+fn events_include_notes_and_warnings() {
     let project = unnamed();
     fs::remove_dir_all(project.path("images/val")).unwrap();
     let events = project.events(&["run", "split"]);
@@ -66,7 +66,7 @@ fn events_of_a_run_have_the_notes_and_warnings() {
 }
 
 #[test]
-fn a_test_folder_that_exists_keeps_keys_and_outputs_as_they_are() {
+fn an_existing_test_folder_keeps_keys_and_outputs() {
     let (named, unnamed) = (Project::new(), unnamed());
     let keys = |project: &Project| step(&project.json(&["plan"]), "split")["key"].clone();
     assert_eq!(keys(&named), keys(&unnamed));
@@ -78,7 +78,7 @@ fn a_test_folder_that_exists_keeps_keys_and_outputs_as_they_are() {
 }
 
 #[test]
-fn class_folders_may_be_directly_under_the_root_or_named_by_a_list() {
+fn class_folders_can_be_under_the_root_or_in_a_list() {
     let project = unnamed();
     for part in ["train", "val"] {
         fs::remove_dir_all(project.path("images").join(part)).unwrap();
@@ -98,7 +98,7 @@ fn class_folders_may_be_directly_under_the_root_or_named_by_a_list() {
 }
 
 #[test]
-fn a_folder_that_is_probably_meant_is_named_and_nothing_is_drawn() {
+fn a_similar_test_folder_is_suggested_and_nothing_is_drawn() {
     let project = unnamed();
     fs::rename(project.path("images/val"), project.path("images/test")).unwrap();
     let ended = project.run(&["run", "all"]);
@@ -110,7 +110,7 @@ fn a_folder_that_is_probably_meant_is_named_and_nothing_is_drawn() {
 }
 
 #[test]
-fn a_share_of_the_test_is_held_to_what_can_be_drawn() {
+fn invalid_test_shares_are_rejected() {
     let project = unnamed();
     refused(&project, &["split.test_share=0.2"], &["split.test_share", "images/val", "`data.test: null`"]);
     refused(&project, &["split.test_share=0.2", "data.test=val"], &["split.test_share", "`data.test`"]);
@@ -123,7 +123,7 @@ fn a_share_of_the_test_is_held_to_what_can_be_drawn() {
 }
 
 #[test]
-fn images_of_training_among_the_test_images_are_named_before_anything_runs() {
+fn overlapping_test_images_are_reported_before_a_run() {
     let project = Project::new();
     project.write("images/val/a/copy of 1.jpg", "train/a 1");
     refused(
@@ -151,11 +151,11 @@ fn images_of_training_among_the_test_images_are_named_before_anything_runs() {
 }
 
 #[test]
-fn drawn_test_images_that_are_also_left_for_training_are_a_warning() {
+fn drawn_test_images_with_copies_in_training_are_a_warning() {
     let project = unnamed();
     fs::remove_dir_all(project.path("images/val")).unwrap();
     assert_eq!(project.json(&["plan"])["warnings"], json!([]));
-    // Whichever of the three is drawn, its copies are left.
+    // Whichever of the three is drawn, its copies remain in the training set.
     for image in 0..3 {
         project.write(&format!("images/train/a/{image}.jpg"), "one image");
     }
@@ -165,7 +165,7 @@ fn drawn_test_images_that_are_also_left_for_training_are_a_warning() {
 }
 
 #[test]
-fn the_same_folder_twice_names_the_first_five_and_the_number() {
+fn using_the_training_folder_as_test_lists_five_overlaps() {
     let project = Project::new();
     let ended = project.run(&["plan", "--set", "data.test=train"]);
     assert_eq!(ended.code, Some(2), "{}", ended.err);
@@ -188,7 +188,7 @@ fn files_that_are_not_images_and_images_of_other_classes_do_not_overlap() {
 }
 
 #[test]
-fn lists_that_share_images_are_refused_too() {
+fn lists_that_share_images_are_rejected() {
     let project = Project::new();
     project.write("images/train.list", "train/a/0.jpg 0\ntrain/b/0.jpg 1\nval/a/2.jpg 0\n");
     project.write("images/test.list", "val/a/2.jpg 0\nval/b/2.jpg 1\n");
@@ -197,7 +197,7 @@ fn lists_that_share_images_are_refused_too() {
 }
 
 #[test]
-fn classes_that_differ_in_case_are_an_error_that_says_so() {
+fn classes_that_differ_only_in_case_are_an_error() {
     let project = Project::new();
     fs::rename(project.path("images/val/a"), project.path("images/val/A")).unwrap();
     refused(&project, &[], &["data.test", "`A` is `a` in the training images", "differ in case"]);
@@ -210,7 +210,7 @@ fn classes_that_differ_in_case_are_an_error_that_says_so() {
 }
 
 #[test]
-fn a_class_without_test_images_and_one_too_many_are_warnings() {
+fn missing_and_unknown_test_classes_are_warnings() {
     let project = Project::new();
     fs::remove_dir_all(project.path("images/val/b")).unwrap();
     project.write("images/val/c/0.jpg", "val/c 0");
@@ -228,7 +228,7 @@ fn a_class_without_test_images_and_one_too_many_are_warnings() {
 }
 
 #[test]
-fn a_choice_of_classes_is_tested_alone_and_the_others_are_no_surprise() {
+fn a_subset_of_classes_is_tested_without_warnings() {
     let project = Project::new();
     project.write("classes.txt", "a\n");
     let sets = ["--set", "split.classes=classes.txt", "--set", "train.protocol=held_out"];
@@ -243,7 +243,7 @@ fn a_choice_of_classes_is_tested_alone_and_the_others_are_no_surprise() {
 }
 
 #[test]
-fn labels_of_a_test_list_are_held_to_the_training_classes() {
+fn labels_of_a_test_list_must_match_the_training_classes() {
     let project = Project::new();
     let plan = |list: &str| {
         project.write("images/test.list", list);

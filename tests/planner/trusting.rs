@@ -1,4 +1,4 @@
-//! Remotes whose results are used only where a trusted key has signed them.
+//! Remotes whose results are used only if signed by a trusted key.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::project::{Project, STAGES, step};
 
-/// A remote in a folder, and projects that share by way of it.
+/// A remote in a folder, and the projects that share it.
 struct Shared {
     folder: TempDir,
 }
@@ -23,14 +23,14 @@ impl Shared {
         format!("file://{}", self.folder.path().display())
     }
 
-    /// A project with this remote, and what else stands in its `cache` section.
+    /// A project with this remote; `section` is appended to its `cache` section.
     fn project(&self, section: &str) -> Project {
         let project = Project::new();
         project.edit("space: small\n", &format!("cache: {{remote: {}{section}}}\nspace: small\n", self.url()));
         project
     }
 
-    /// A project with a key that has run all, pushed and signed it.
+    /// A project with a key that has run all stages, pushed and signed the results.
     fn pushed(&self) -> Project {
         let project = self.project(", sign_key: keys/mine");
         fs::create_dir(project.path("keys")).unwrap();
@@ -62,7 +62,7 @@ fn actions(pulled: &Value) -> Vec<&str> {
     pulled["results"].as_array().unwrap().iter().map(|result| result["action"].as_str().unwrap()).collect()
 }
 
-/// Every file below a folder that holds these bytes.
+/// Returns every file below a folder that contains these bytes.
 fn holding(folder: &Path, bytes: &[u8]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -91,7 +91,7 @@ fn results_signed_by_a_trusted_key_are_pulled_and_used() {
 }
 
 #[test]
-fn a_private_key_is_nowhere_but_in_its_file() {
+fn a_private_key_is_only_in_its_file() {
     let shared = Shared::new();
     let here = shared.pushed();
     let secret = fs::read_to_string(here.path("keys/mine")).unwrap();
@@ -101,7 +101,7 @@ fn a_private_key_is_nowhere_but_in_its_file() {
 }
 
 #[test]
-fn an_unsigned_result_is_not_used_and_pull_explain_plan_and_run_say_which_and_why() {
+fn an_unsigned_result_is_not_used_and_reported() {
     let shared = Shared::new();
     let here = shared.pushed();
     let search = step(&here.json(&["plan"]), "search")["key"].clone();
@@ -122,7 +122,7 @@ fn an_unsigned_result_is_not_used_and_pull_explain_plan_and_run_say_which_and_wh
     let ran = there.good(&["run", "search"]);
     assert!(ran.err.contains(&words), "{}", ran.err);
     assert_eq!(there.trace(), ["search"]);
-    // With a result of its own nothing is to be said any more.
+    // The project's own result needs no further explanation.
     assert_eq!(there.json(&["explain", "search"])["because"], json!([]));
     here.good(&["cache", "push"]);
     let fresh = shared.trusting(&here);
@@ -130,7 +130,7 @@ fn an_unsigned_result_is_not_used_and_pull_explain_plan_and_run_say_which_and_wh
 }
 
 #[test]
-fn what_was_pulled_before_is_not_used_once_keys_are_trusted_that_did_not_sign_it() {
+fn pulled_results_of_untrusted_keys_are_not_used() {
     let shared = Shared::new();
     let here = shared.pushed();
     let there = shared.trusting(&here);
@@ -152,7 +152,7 @@ fn what_was_pulled_before_is_not_used_once_keys_are_trusted_that_did_not_sign_it
 }
 
 #[test]
-fn keys_that_cannot_be_used_are_errors_of_usage_and_nothing_is_touched() {
+fn unusable_keys_are_usage_errors() {
     let shared = Shared::new();
     let project = shared.project("");
     project.good(&["keys", "generate", "--out", "key"]);

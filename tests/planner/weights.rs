@@ -1,4 +1,4 @@
-//! Weights and networks of the user's own: what is looked at without a pipeline, and inputs like any other in one.
+//! User-provided weights and networks, inspected without a pipeline and used as inputs of one.
 
 use std::fs;
 
@@ -10,13 +10,13 @@ use tfnas_random::{Stream, StreamId};
 
 use crate::project::{Project, step};
 
-/// A network of a space.
+/// Returns a network of a space.
 fn config(space: &Space) -> ModelConfig {
     let architecture = Architecture::random(space, &mut Stream::new(0, StreamId::RandomArchitecture, 0, 0));
     ModelConfig::from_architecture(space, &architecture, 2).unwrap()
 }
 
-/// A `.pth.tar` with the tensors of a network, all 0, after `change`.
+/// Returns a `.pth.tar` with the tensors of a network, all 0, modified by `change`.
 pub fn weights(config: &ModelConfig, change: impl Fn(&mut Vec<(String, PlainTensor<'_>)>)) -> Vec<u8> {
     let zeros = vec![0; 1 << 20];
     let tensor = |dtype: Dtype, shape: Vec<usize>| {
@@ -41,7 +41,7 @@ fn project() -> Project {
 const TEST: [&str; 6] = ["run", "test", "--from", "model.config", "--weights", "w.pth.tar"];
 
 #[test]
-fn weights_are_shown_and_converted_both_ways() {
+fn weights_are_shown_and_converted_in_both_directions() {
     let project = project();
     let shown = project.json(&["weights", "show", "w.pth.tar"]);
     assert_eq!((&shown["format"], &shown["module_prefix"]), (&json!("pth.tar (zip archive)"), &json!(true)));
@@ -67,7 +67,7 @@ fn weights_are_shown_and_converted_both_ways() {
 }
 
 #[test]
-fn a_file_of_weights_is_an_input_with_its_digest_and_needs_no_training() {
+fn a_weights_file_is_an_input_without_training() {
     let project = project();
     project.good(&TEST);
     assert_eq!(project.trace(), ["split", "test"]);
@@ -88,7 +88,7 @@ fn a_file_of_weights_is_an_input_with_its_digest_and_needs_no_training() {
 }
 
 #[test]
-fn all_misfits_of_weights_are_named_before_anything_runs() {
+fn all_weight_mismatches_are_reported_before_a_run() {
     let project = project();
     let wrong = weights(&config(&Space::small()), |tensors| {
         tensors.retain(|(name, _)| name != "module.classifier.linear.weight");
@@ -123,7 +123,7 @@ fn all_misfits_of_weights_are_named_before_anything_runs() {
     assert_eq!(project.trace(), Vec::<String>::new());
 }
 
-/// The tensors of a network as safetensors, their floats as another dtype that is all 0 too.
+/// Returns the tensors of a network as safetensors, with all-zero floats of another dtype.
 fn floats_as(config: &ModelConfig, dtype: Dtype) -> Vec<u8> {
     let zeros = vec![0; 2 << 20];
     let tensor = |shape: TensorShape| {
@@ -135,7 +135,7 @@ fn floats_as(config: &ModelConfig, dtype: Dtype) -> Vec<u8> {
 }
 
 #[test]
-fn weights_of_another_float_are_converted_where_a_network_needs_them() {
+fn weights_of_another_float_dtype_are_converted() {
     let project = project();
     let config = config(&Space::small());
     for (dtype, name) in [(Dtype::F16, "float16"), (Dtype::Bf16, "bfloat16"), (Dtype::F64, "float64")] {
@@ -153,7 +153,7 @@ fn weights_of_another_float_are_converted_where_a_network_needs_them() {
 }
 
 #[test]
-fn a_key_chooses_weights_and_is_part_of_what_identifies_a_test_only_where_it_is_set() {
+fn weights_key_selects_weights_and_is_in_the_cache_key_if_set() {
     let project = project();
     let config = config(&Space::small());
     let bytes = fs::read(project.path("w.pth.tar")).unwrap();
@@ -184,7 +184,7 @@ fn a_key_chooses_weights_and_is_part_of_what_identifies_a_test_only_where_it_is_
 }
 
 #[test]
-fn a_network_of_another_space_is_refused_before_anything_runs() {
+fn a_network_of_another_space_is_rejected_before_a_run() {
     let project = project();
     project.write("model.config", &config(&Space::cifar()).to_text());
     let ended = project.run(&["run", "train", "--from", "model.config"]);
@@ -196,7 +196,7 @@ fn a_network_of_another_space_is_refused_before_anything_runs() {
 }
 
 #[test]
-fn a_search_that_starts_from_a_file_has_it_as_an_input() {
+fn search_from_is_an_input_of_the_search() {
     let project = Project::new();
     project.write("search.safetensors", "a search");
     let sets = ["--set", "search.from=search.safetensors"];

@@ -1,12 +1,12 @@
-//! Waiting for what must happen. No test asserts how long something takes: only what hangs is given up on.
+//! Waiting for a condition. No test asserts a duration; only a hang is a failure.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// After so long a test counts as hung.
+/// A test that waits longer counts as hung.
 pub const HUNG_AFTER: Duration = Duration::from_secs(45);
 
-/// Waits until `condition` holds; `what` says what that means.
+/// Waits until `condition` holds; `what` describes it.
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let began = Instant::now();
     while !condition() {

@@ -1,8 +1,8 @@
-//! Whether hardware likes widths in steps: networks of random widths against the same networks with every width rounded up
-//! to the next multiple of a step, measured in turn.
+//! Measures whether latency depends on the alignment of widths: networks of random widths are timed against the same
+//! networks with every width rounded up to the next multiple of a step.
 //!
-//! `cargo run --release -p tfnas-torch --example rounded_widths -- [space] [step] [networks] [passes] [threads]`; without
-//! arguments: cifar 8 16 51 1.
+//! `cargo run --release -p tfnas-torch --example rounded_widths -- [space] [step] [networks] [passes] [threads]`.
+//! Defaults: cifar 8 16 51 1.
 
 use std::ops::ControlFlow;
 
@@ -14,7 +14,7 @@ use tfnas_torch::timing::{TimingOptions, time_networks};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let argument = |index, default: &str| std::env::args().nth(index).unwrap_or_else(|| default.to_owned());
     let name = argument(1, "cifar");
-    let space = Space::by_name(&name).ok_or(format!("no space '{name}': {:?}", Space::names()))?;
+    let space = Space::by_name(&name).ok_or(format!("unknown space '{name}', expected one of {:?}", Space::names()))?;
     let step: usize = argument(2, "8").parse()?;
     let networks: u32 = argument(3, "16").parse()?;
     let options = TimingOptions {
@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ratios.sort_by(f64::total_cmp);
         ratios
     };
-    println!("{name}: networks of random widths against the same ones rounded up to multiples of {step}");
+    println!("{name}: networks of random widths compared with the same networks rounded up to multiples of {step}");
     for (what, ratios) in
         [("median of passes", ratios(|time| time.median_ms)), ("low end of passes", ratios(|time| time.low_ms))]
     {

@@ -1,9 +1,10 @@
-//! Images a second of training on several processes, as one of them: each is given torchrun's variables.
+//! Measures the images per second of training on several processes. Run as one of these processes, with the environment
+//! variables that torchrun sets.
 //!
-//! `scaling SPACE BATCH STEPS THREADS STATISTICS`: BATCH is that of all processes together; STATISTICS is `shared` or `own` (batch
-//! norm), or `alone`, where each process trains its part without a word to the others. Without the variables a single
-//! process trains. Rank 0 prints JSON: the median time of a step, images a second, the bytes of its gradients, and how long the ranks
-//! take to exchange so little that nothing but the waiting counts.
+//! `scaling SPACE BATCH STEPS THREADS STATISTICS`. BATCH is the total batch size over all processes. STATISTICS is
+//! `shared` or `own` (batch norm statistics), or `alone`, where each process trains on its part without communication.
+//! Without the environment variables, a single process trains. Rank 0 prints JSON: the median step time, images per
+//! second, the size of the gradients in bytes, and the time of a very small all-reduce, which is dominated by latency.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ use tfnas_torch::{Module, Role};
 
 const CLASSES: usize = 10;
 const SGD: SgdSettings = SgdSettings { rate: 0.025, momentum: 0.9, weight_decay: 1e-5 };
-/// Steps before those that count.
+/// Untimed steps.
 const WARM_UP: usize = 2;
 const TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -32,7 +33,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [space, batch, steps, threads, statistics] = arguments.as_slice() else {
         return Err("scaling SPACE BATCH STEPS THREADS shared|own|alone".into());
     };
-    let space = Space::by_name(space).ok_or(format!("no space '{space}': {:?}", Space::names()))?;
+    let space =
+        Space::by_name(space).ok_or(format!("unknown space '{space}', expected one of {:?}", Space::names()))?;
     let (batch, steps): (usize, usize) = (batch.parse()?, steps.parse()?);
     set_threads(threads.parse()?);
     let environment = Environment::read()?;
@@ -42,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = ModelConfig::from_architecture(&space, &architecture, CLASSES)?;
     let mut network = DerivedNetwork::new(&config, Device::Cpu);
     initialize(&network, 0);
-    let mut trainer = Trainer::alone(Sgd::new(network.tensors(Role::Weight), SGD), 5.0, 0.1, Device::Cpu);
+    let mut trainer = Trainer::single_process(Sgd::new(network.tensors(Role::Weight), SGD), 5.0, 0.1, Device::Cpu);
     if let Some(environment) = environment.filter(|_| statistics != "alone") {
         let group = ProcessGroup::gloo(&rendezvous(&environment, TIMEOUT)?, &environment, TIMEOUT)?;
         trainer.ranks = Some(DataParallel::new(group, &mut network, statistics == "shared")?);
@@ -76,7 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The median time of an all-reduce of what a batch norm exchanges, in seconds.
+/// Returns the median time in seconds of an all-reduce of the size that a batch norm exchanges.
 fn exchange_s(group: &ProcessGroup) -> Result<f64, Box<dyn Error>> {
     let mut statistics = Tensor::zeros([257], (Kind::Double, Device::Cpu));
     let mut times = Vec::new();

@@ -1,12 +1,16 @@
-//! Images a second of every kind of step, on one device, on generated images.
+//! Measures the images per second of every kind of step on one device, with generated images.
 //!
-//! `cargo run -p tfnas-torch --example throughput -- [SPACE] [BATCH] [THREADS] [DEVICE] [PRECISION] [CONFIG] [KIND] [SIZE]`;
-//! without arguments: small 64 2 cpu f32, and a random network of the space. CONFIG is a model.config; KIND is `train` or `all`;
-//! SIZE is the side of the images, by default that of the space. PRECISION is f32, tf32 (on a GPU), bf16 or f16. On a CPU with glibc, set `MALLOC_MMAP_THRESHOLD_` and `MALLOC_TRIM_THRESHOLD_` both to 1000000000,
-//! as the workers do: else the allocator gives large blocks back after each use, and page faults eat the step.
+//! `cargo run -p tfnas-torch --example throughput -- [SPACE] [BATCH] [THREADS] [DEVICE] [PRECISION] [CONFIG] [KIND]
+//! [SIZE]`. Defaults: small 64 2 cpu f32, and a random network of the space. CONFIG is a model.config; KIND is `train`
+//! or `all`; SIZE is the side of the images (default: that of the space). PRECISION is f32, tf32 (on a GPU), bf16 or
+//! f16.
 //!
-//! Prints the rate of the median step, each with a wait for the device at its end; the rate of many steps with one wait
-//! at the end of all; and on a GPU the peak memory of tensors.
+//! On a CPU with glibc, set both `MALLOC_MMAP_THRESHOLD_` and `MALLOC_TRIM_THRESHOLD_` to 1000000000, as the workers
+//! do. Otherwise the allocator returns large blocks to the system after each use, and page faults dominate the step
+//! time.
+//!
+//! Prints the rate of the median step, synchronized after each step; the rate of many steps with one synchronization at
+//! the end; and on a GPU the peak memory of tensors.
 
 use std::time::Instant;
 
@@ -16,7 +20,7 @@ use tfnas_c10d::Precision;
 use tfnas_c10d::cuda::{peak_memory, reset_peak_memory, set_numerics};
 use tfnas_random::{Stream, StreamId};
 use tfnas_torch::derived::DerivedNetwork;
-use tfnas_torch::device::{find_device, set_threads, synchronise};
+use tfnas_torch::device::{find_device, set_threads, synchronize};
 use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
 use tfnas_torch::gumbel::{draw_noise, draw_remaining_path, gumbel_path};
 use tfnas_torch::initialize::initialize;
@@ -36,7 +40,7 @@ const ADAM: AdamSettings = AdamSettings { rate: 0.01, betas: (0.5, 0.999), epsil
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let argument = |index, default: &str| std::env::args().nth(index).unwrap_or_else(|| default.to_owned());
     let name = argument(1, "small");
-    let space = Space::by_name(&name).ok_or(format!("no space '{name}': {:?}", Space::names()))?;
+    let space = Space::by_name(&name).ok_or(format!("unknown space '{name}', expected one of {:?}", Space::names()))?;
     let batch: usize = argument(2, "64").parse()?;
     set_threads(argument(3, "2").parse()?);
     let device = find_device(&argument(4, "cpu"))?;
@@ -48,7 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "f32" | "tf32" => Precision::F32,
         "bf16" => Precision::Bf16,
         "f16" => Precision::F16,
-        other => return Err(format!("no precision '{other}'").into()),
+        other => return Err(format!("unknown precision '{other}'").into()),
     };
     let classes = space.definition().classes.unwrap_or(10);
     let config = match std::env::args().nth(6) {
@@ -115,7 +119,7 @@ fn train(
     let network = DerivedNetwork::new(config, images.device());
     initialize(&network, 0);
     let optimizer = Sgd::new(network.tensors(Role::Weight), SGD);
-    let mut trainer = Trainer::alone(optimizer, 5.0, 0.1, images.device());
+    let mut trainer = Trainer::single_process(optimizer, 5.0, 0.1, images.device());
     trainer.precision = MixedPrecision::new(precision, images.device())?;
     let rates = DropRates { dropout: 0.2, drop_connect: 0.2 };
     let samples = images.size()[0] as usize;
@@ -134,13 +138,13 @@ fn train(
 fn rate(what: &str, images: &Tensor, mut step: impl FnMut(u32)) {
     let device: Device = images.device();
     (0..WARM_UP).for_each(|index| step(index as u32));
-    synchronise(device);
-    // Without CUDA there is no peak to reset.
+    synchronize(device);
+    // Without CUDA there is no peak memory counter to reset.
     let _ = reset_peak_memory(device);
     let mut timed = |count: usize| {
         let start = Instant::now();
         (0..count).for_each(|index| step(index as u32));
-        synchronise(device);
+        synchronize(device);
         start.elapsed().as_secs_f64()
     };
     let mut steps: Vec<f64> = (0..REPEATS).map(|_| timed(1)).collect();

@@ -1,8 +1,8 @@
-//! Training one network on several ranks, each on its part of every batch.
+//! Trains one network on several ranks, each with its part of every batch.
 //!
-//! All ranks have the same weights at every step: they begin with those of rank 0, and the mean of their gradients, the same
-//! bytes on each, moves them. With shared statistics the network is also the one, up to rounding, that a single process
-//! would train on the whole batches. The steps are those of a [`Trainer`](crate::trainer::Trainer).
+//! All ranks have the same weights at every step: they start with the weights of rank 0, and every step applies the
+//! mean gradient, which is identical on all ranks. With synchronized batch norm the result equals, up to rounding,
+//! training on the whole batches in a single process. The steps are taken by a [`Trainer`](crate::trainer::Trainer).
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use crate::drop_masks::DropMasks;
 use crate::gradient::Gradients;
 use crate::named_tensors::{Module, Role};
 
-/// This rank's part in training a network together with others.
+/// Data-parallel training of a network, as seen by one rank.
 #[derive(Debug)]
 pub struct DataParallel {
     group: Rc<ProcessGroup>,
@@ -24,20 +24,20 @@ pub struct DataParallel {
 }
 
 impl DataParallel {
-    /// Prepares a network for training on the ranks of a group: all tensors get the values of rank 0. Every rank must do so
-    /// with a network of the same configuration.
+    /// Prepares a network for training on the ranks of a group: broadcasts all tensors of rank 0. Every rank must call
+    /// this with a network of the same configuration.
     ///
-    /// * `shares_statistics`: whether a batch norm in training has the statistics of all ranks' batches together
-    ///   (synchronised batch norm), or those of its own rank's.
+    /// * `shares_statistics`: whether batch norms in training use the statistics of all ranks' batches (synchronized
+    ///   batch norm) or only those of this rank's batch.
     ///
     /// # Errors
-    /// [`CollectiveError`]; also for a network of another configuration than that of rank 0.
+    /// Returns a [`CollectiveError`] if a rank fails or its network has a different configuration from that of rank 0.
     pub fn new(
         group: ProcessGroup,
         network: &mut DerivedNetwork,
         shares_statistics: bool,
     ) -> Result<Self, CollectiveError> {
-        // The reducer compares the shapes of all ranks, which a broadcast does not.
+        // The reducer compares the shapes of all ranks; a broadcast does not.
         let mut reducer = Reducer::new(&group, &network.tensors(Role::Weight).to_vec(), ReducerSettings::default())?;
         order_buckets(&mut reducer, network)?;
         group.broadcast(&network.state().to_vec(), 0)?;
@@ -49,20 +49,23 @@ impl DataParallel {
         Ok(Self { group, reducer, statistics })
     }
 
-    /// The ranks.
+    /// The ranks that train together.
     pub fn group(&self) -> &ProcessGroup {
         &self.group
     }
 
-    /// Whether a rank with a single image still has statistics of several numbers: those of the other ranks'.
+    /// Whether batch statistics come from more than one rank, so that they are defined even for a single image per
+    /// rank.
     pub(crate) fn shares_statistics(&self) -> bool {
         self.statistics.is_some() && self.group.world_size() > 1
     }
 
-    /// The mean of the ranks' gradients of their losses, of the network's weights, for a forward pass that has just ended.
+    /// Runs the backward pass and returns the gradients of the weights, averaged over the ranks. Call it directly after
+    /// a forward pass.
     ///
     /// # Errors
-    /// [`CollectiveError`]; also one of the forward pass. The training cannot go on then.
+    /// Returns a [`CollectiveError`] if the exchange of gradients or of batch norm statistics failed. Training cannot
+    /// continue then.
     pub(crate) fn gradients(&mut self, loss: &Tensor) -> Result<Gradients, CollectiveError> {
         match self.statistics.as_ref().and_then(|statistics| statistics.failure()) {
             Some(failure) => Err(failure),
@@ -70,21 +73,21 @@ impl DataParallel {
         }
     }
 
-    /// Gives all ranks the running statistics of rank 0: before a network is evaluated or saved, where statistics are not
-    /// shared.
+    /// Broadcasts the running statistics of rank 0. Needed before a network is evaluated or saved if batch norm is not
+    /// synchronized.
     ///
     /// # Errors
-    /// [`CollectiveError`].
+    /// Returns a [`CollectiveError`] if a rank does not take part.
     pub fn share_buffers(&self, network: &DerivedNetwork) -> Result<(), CollectiveError> {
         self.group.broadcast(&network.tensors(Role::Buffer).to_vec(), 0)
     }
 }
 
-/// One backward pass that counts for nothing: c10d orders its buckets by the first one. So every step that counts adds up in the
-/// same order, in a training that goes on from a saved state too.
+/// Runs one backward pass without effect. c10d orders its buckets during the first backward pass, so every later step
+/// sums in the same order, including the steps of a resumed training.
 fn order_buckets(reducer: &mut Reducer, network: &DerivedNetwork) -> Result<(), CollectiveError> {
     let before: Vec<Tensor> = network.tensors(Role::Buffer).iter().map(|(_, buffer)| buffer.copy()).collect();
-    // The smallest images that no layer makes less than a pixel of; two of them, for the sake of batch norm.
+    // The smallest images for which no feature map becomes empty; two of them, because batch norm needs a variance.
     let images = Tensor::zeros([2, 3, 32, 32], (Kind::Float, network.device()));
     let logits = network.forward_training(&images, &DropMasks::none(network));
     reducer.backward(&logits.sum(Kind::Float))?;
@@ -96,9 +99,10 @@ fn order_buckets(reducer: &mut Reducer, network: &DerivedNetwork) -> Result<(), 
     Ok(())
 }
 
-/// What the batch norms of a network compute together with those of the other ranks.
+/// Batch norm with statistics over all ranks.
 ///
-/// A forward pass has no way to fail; so the first failure is kept here, nothing more is exchanged, and every step ends with it.
+/// A forward pass cannot return an error. The first failure is therefore kept here; after it nothing is exchanged, and
+/// every step returns it.
 #[derive(Debug)]
 pub struct SyncBatchNorm {
     group: Rc<ProcessGroup>,
@@ -110,7 +114,7 @@ impl SyncBatchNorm {
         Self { group, failure: RefCell::new(None) }
     }
 
-    /// `x` normalized; after a failure as it is.
+    /// Normalizes `x`; returns it unchanged after a failure.
     pub(crate) fn batch_norm(&self, x: &Tensor, norm: &BatchNormTensors<'_>) -> Tensor {
         let mut failure = self.failure.borrow_mut();
         if failure.is_some() {

@@ -1,4 +1,4 @@
-//! A network of the space on its own: what is trained, tested and published.
+//! The network of a single architecture, which is trained, tested and published.
 
 use std::rc::Rc;
 
@@ -10,9 +10,9 @@ use crate::drop_masks::DropMasks;
 use crate::layers::{Head, MbConv, Normalization, Stem};
 use crate::named_tensors::{Module, Visitor, join};
 
-/// The network that a [`ModelConfig`] describes, its batch norms with affine part and running statistics.
+/// The network that a [`ModelConfig`] describes. Its batch norms have an affine part and running statistics.
 ///
-/// Names and order of its tensors are those of the original's `state_dict`.
+/// The names and the order of its tensors are those of the `state_dict` of the authors' code.
 #[derive(Debug)]
 pub struct DerivedNetwork {
     config: ModelConfig,
@@ -21,15 +21,15 @@ pub struct DerivedNetwork {
     head: Head,
 }
 
-/// A derived network for evaluation alone: each batch norm is taken into the convolution before it.
+/// A derived network for evaluation: each batch norm is folded into the preceding convolution.
 ///
-/// Its logits are those of the network it was made of, up to rounding, in less time.
+/// Its logits equal those of the original network up to rounding, in less time.
 #[derive(Debug)]
 pub struct FoldedNetwork(DerivedNetwork);
 
 impl DerivedNetwork {
-    /// The network with weights of 0; [`initialize`](crate::initialize::initialize) or
-    /// [`load`](crate::weights::load) gives it others.
+    /// Creates the network with zero weights; set them with [`initialize`](crate::initialize::initialize) or
+    /// [`load`](crate::weights::load).
     pub fn new(config: &ModelConfig, device: Device) -> Self {
         let normalization = Normalization::Affine;
         let block = |block| MbConv::new(block, normalization, device);
@@ -41,17 +41,18 @@ impl DerivedNetwork {
         }
     }
 
-    /// What the network was made from.
+    /// The configuration that the network was built from.
     pub fn config(&self) -> &ModelConfig {
         &self.config
     }
 
-    /// Where the network lives.
+    /// The device of the weights.
     pub fn device(&self) -> Device {
         self.head.classifier.weight.device()
     }
 
-    /// Logits `[N, classes]` of `x`, `[N, 3, H, W]`, with the running statistics; nothing is kept for a backward pass.
+    /// Returns the logits `[N, classes]` of `x`, `[N, 3, H, W]`, computed with the running statistics and without
+    /// autograd.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         no_grad(|| {
             let first = self.stem.first.forward(x, false);
@@ -60,8 +61,8 @@ impl DerivedNetwork {
         })
     }
 
-    /// Logits `[N, classes]` of `x`, `[N, 3, H, W]`, in training: with the statistics of the batch, which move the running
-    /// ones, and without what the masks leave out.
+    /// Returns the logits `[N, classes]` of `x`, `[N, 3, H, W]`, in training mode: with batch statistics, which update
+    /// the running statistics, and with the given drop masks.
     pub fn forward_training(&self, x: &Tensor, masks: &DropMasks) -> Tensor {
         let first = self.stem.first.forward(x, true);
         let blocks = self.blocks().zip(&masks.blocks);
@@ -82,7 +83,7 @@ impl DerivedNetwork {
         std::iter::once(&self.stem.second).chain(self.groups.iter().flatten())
     }
 
-    /// Takes the statistics of every batch norm in training from all ranks' batches together.
+    /// Makes every batch norm use the statistics of all ranks' batches in training.
     pub(crate) fn share_statistics(&mut self, statistics: &Rc<SyncBatchNorm>) {
         let blocks = std::iter::once(&mut self.stem.second).chain(self.groups.iter_mut().flatten());
         let layers = blocks.flat_map(MbConv::layers_mut);
@@ -91,7 +92,7 @@ impl DerivedNetwork {
         }
     }
 
-    /// Side of the feature map that the last batch norm reads, for images of this side.
+    /// Side of the input of the last batch norm, for images of side `resolution`.
     pub(crate) fn final_size(&self, resolution: usize) -> usize {
         let config = &self.config;
         let blocks = std::iter::once(&config.second_stem).chain(config.groups.iter().flatten());
@@ -102,7 +103,7 @@ impl DerivedNetwork {
             .fold(resolution, usize::div_ceil)
     }
 
-    /// A copy for evaluation, without batch norms.
+    /// Returns a copy for evaluation, without batch norms.
     pub fn folded(&self) -> FoldedNetwork {
         let folded = || {
             let group = |group: &Vec<MbConv>| group.iter().map(MbConv::folded).collect();
@@ -118,8 +119,8 @@ impl DerivedNetwork {
 }
 
 impl FoldedNetwork {
-    /// Returns the same network in libtorch's own operations, without this project's fused kernels: what a latency is measured of,
-    /// and what is exported, so that others can run it.
+    /// Returns the same network without this project's fused kernels, computed by libtorch's own operations only. This
+    /// is the form whose latency is measured and which is exported.
     pub fn in_libtorch_operations(mut self) -> Self {
         let network = &mut self.0;
         let blocks = std::iter::once(&mut network.stem.second).chain(network.groups.iter_mut().flatten());
@@ -127,13 +128,13 @@ impl FoldedNetwork {
         self
     }
 
-    /// Logits `[N, classes]` of `x`, `[N, 3, H, W]`.
+    /// Returns the logits `[N, classes]` of `x`, `[N, 3, H, W]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         self.0.forward(x)
     }
 
-    /// [`forward`](FoldedNetwork::forward), which calls `done` after each part: the first stem, the second stem and each block,
-    /// and the rest.
+    /// [`forward`](FoldedNetwork::forward) that calls `done` after each part: the first stem, the second stem, each
+    /// block, and the head.
     pub(crate) fn forward_in_parts(&self, x: &Tensor, mut done: impl FnMut()) -> Tensor {
         no_grad(|| {
             let mut x = self.0.stem.first.forward(x, false);

@@ -1,4 +1,4 @@
-//! The device tensors live on, and the number of threads that compute on a CPU.
+//! Selection of the device, and the number of CPU threads.
 
 use tch::{Cuda, Device};
 use tfnas_c10d::cuda::device_count;
@@ -6,31 +6,31 @@ use tfnas_c10d::cuda::device_count;
 /// Why a device cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
-    /// A word that names no device.
+    /// The name is not a device name.
     #[error("unknown device '{0}': it must be cpu, cuda, cuda:N or auto")]
     Unknown(String),
-    /// A GPU is wanted, and this libtorch has none.
+    /// A GPU was requested, but libtorch finds none.
     #[error(
-        "device {wanted}: libtorch finds no CUDA device (a libtorch without CUDA, no driver, or no GPU); use cpu or auto"
+        "device {wanted}: libtorch finds no CUDA device (libtorch without CUDA, no driver, or no GPU)\nhint: use cpu or auto"
     )]
     NoCuda {
-        /// The device asked for.
+        /// The requested device.
         wanted: String,
     },
-    /// A GPU of a number that is not there.
+    /// The index of the requested GPU is too large.
     #[error("device cuda:{wanted}: there are {count} CUDA devices, cuda:0 to cuda:{}", .count - 1)]
     NoSuchGpu {
-        /// The number asked for.
+        /// The requested index.
         wanted: usize,
-        /// How many there are.
+        /// Number of CUDA devices.
         count: usize,
     },
 }
 
-/// Finds the device that `cpu`, `cuda`, `cuda:N` or `auto` names; `auto` is the first GPU, or the CPU without one.
+/// Resolves a device name: `cpu`, `cuda`, `cuda:N` or `auto` (the first GPU, or the CPU if there is none).
 ///
 /// # Errors
-/// [`DeviceError`] for another word, and for a GPU that is not there.
+/// Returns a [`DeviceError`] for an unknown name or a GPU that does not exist.
 pub fn find_device(name: &str) -> Result<Device, DeviceError> {
     choose_device(name, device_count())
 }
@@ -53,17 +53,17 @@ fn choose_device(name: &str, count: usize) -> Result<Device, DeviceError> {
     }
 }
 
-/// Sets how many threads libtorch computes with on a CPU, at least 1; returns the number before.
+/// Sets the number of threads libtorch uses on a CPU, at least 1; returns the previous number.
 ///
-/// On a CPU the bytes of a result depend on this number, and on nothing else about threads.
+/// The bytes of a result computed on a CPU depend on this number.
 pub fn set_threads(threads: usize) -> usize {
     let before = usize::try_from(tch::get_num_threads()).unwrap_or(1);
     tch::set_num_threads(i32::try_from(threads.max(1)).unwrap_or(i32::MAX));
     before
 }
 
-/// Waits until the device has done everything asked of it; a CPU always has.
-pub fn synchronise(device: Device) {
+/// Waits until the device has completed all queued work. A no-op on a CPU.
+pub fn synchronize(device: Device) {
     if let Device::Cuda(index) = device {
         Cuda::synchronize(index as i64);
     }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn auto_takes_the_first_gpu_and_without_one_the_cpu() {
+    fn auto_selects_the_first_gpu_or_the_cpu() {
         assert_eq!(choose_device("auto", 0), Ok(Device::Cpu));
         assert_eq!(choose_device("auto", 2), Ok(Device::Cuda(0)));
         assert_eq!(choose_device("cpu", 2), Ok(Device::Cpu));
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_is_not_there_is_an_error_that_says_so() {
+    fn a_missing_device_is_an_error() {
         let no_cuda = choose_device("cuda:1", 0).map_err(|error| error.to_string());
         assert!(no_cuda.is_err_and(|text| text.contains("cuda:1") && text.contains("use cpu")));
         let too_high = choose_device("cuda:2", 2).map_err(|error| error.to_string());
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn setting_threads_returns_the_number_before() {
+    fn set_threads_returns_the_previous_number() {
         let before = set_threads(1);
         assert_eq!(set_threads(before), 1);
     }

@@ -1,7 +1,7 @@
-//! Dropout and drop-connect: what one training step leaves out.
+//! Masks for dropout and drop-connect in one training step.
 //!
-//! Masks are drawn on the host, from streams of their own for each step: libtorch's generator has no part in a result, and
-//! the same step leaves out the same things on every device.
+//! Masks are drawn on the host, from separate random streams for each step, so they do not depend on libtorch's
+//! generator and are the same on every device.
 
 use tch::{Device, Tensor};
 use tfnas::schedule::drop_connect_rates;
@@ -9,16 +9,16 @@ use tfnas_random::{Stream, StreamId};
 
 use crate::derived::DerivedNetwork;
 
-/// How much is left out.
+/// Probabilities of dropout and drop-connect.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DropRates {
-    /// Share of the classifier's inputs set to 0, at least 0 and below 1.
+    /// Dropout probability of the classifier's inputs, in [0, 1).
     pub dropout: f64,
-    /// Share of samples that skip the last block, at least 0 and below 1; earlier blocks in proportion.
+    /// Drop-connect probability of the last block, in [0, 1); it rises linearly with the index of the block.
     pub drop_connect: f64,
 }
 
-/// Which step of a training the masks are for.
+/// Identifies a training step; masks are a function of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepKey {
     /// Seed of the run.
@@ -29,12 +29,12 @@ pub struct StepKey {
     pub step: u32,
 }
 
-/// The factors of one step: 0 where something is left out, 1 / (probability to stay) elsewhere; none where the rate is 0.
+/// The masks of one step: 0 for dropped entries, 1 / (keep probability) for the others. `None` if the rate is 0.
 #[derive(Debug)]
 pub struct DropMasks {
-    /// `[N, features]` f32, of the classifier's inputs.
+    /// `[N, features]` f32, for the classifier's inputs.
     pub(crate) classifier: Option<Tensor>,
-    /// `[N, 1, 1, 1]` f32 for the second stem and each block; none for a block that does not add its input.
+    /// `[N, 1, 1, 1]` f32 for the second stem and each block; `None` for a block without a residual connection.
     pub(crate) blocks: Vec<Option<Tensor>>,
 }
 
@@ -56,21 +56,21 @@ impl DropMasks {
         Self { classifier: mask(&[samples, features], rates.dropout, &mut dropout, device), blocks: blocks.collect() }
     }
 
-    /// The masks of `count` of the samples, from `first` on: those of one rank.
+    /// Returns the masks of `count` samples from `first` on: those of one rank.
     ///
-    /// So the ranks of a step leave out what one process would that has all its samples.
+    /// With these, the ranks together drop exactly what a single process with the whole batch would drop.
     pub fn of_samples(&self, first: usize, count: usize) -> Self {
         let part = |mask: &Option<Tensor>| mask.as_ref().map(|mask| mask.narrow(0, first as i64, count as i64));
         Self { classifier: part(&self.classifier), blocks: self.blocks.iter().map(part).collect() }
     }
 
-    /// Masks that leave out nothing.
+    /// Returns masks that drop nothing.
     pub fn none(network: &DerivedNetwork) -> Self {
         Self { classifier: None, blocks: network.blocks().map(|_| None).collect() }
     }
 }
 
-/// A mask of this shape, each entry 0 with probability `rate`; none for a rate of 0.
+/// Draws a mask of this shape: each entry is 0 with probability `rate`. Returns `None` for a rate of 0.
 fn mask(shape: &[usize], rate: f64, stream: &mut Stream, device: Device) -> Option<Tensor> {
     if rate == 0.0 {
         return None;
@@ -88,7 +88,7 @@ mod tests {
     use tch::Kind;
 
     #[test]
-    fn a_mask_keeps_the_mean() {
+    fn a_mask_preserves_the_mean() {
         let mut stream = Stream::new(0, StreamId::Dropout, 0, 0);
         let mask = mask(&[100, 1000], 0.2, &mut stream, Device::Cpu).expect("a rate above 0");
         let zeros = mask.eq(0.0).sum(Kind::Double).double_value(&[]) / 1e5;

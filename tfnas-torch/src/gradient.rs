@@ -1,18 +1,18 @@
-//! Gradients of a loss as values, and clipping them.
+//! Gradients of a loss, and gradient clipping.
 
 use tch::Tensor;
 use tfnas_c10d::cuda;
 
-/// Added to the norm that clipping divides by, as in `torch.nn.utils.clip_grad_norm_`.
+/// Added to the norm before dividing, as in `torch.nn.utils.clip_grad_norm_`.
 const CLIP_EPSILON: f64 = 1e-6;
 
-/// Gradients of some parameters, in their order; none for a parameter that the loss does not depend on.
+/// Gradients in the order of the parameters; `None` for a parameter that the loss does not depend on.
 pub type Gradients = Vec<Option<Tensor>>;
 
-/// The gradients of a scalar loss.
+/// Computes the gradients of a scalar loss.
 ///
-/// Nothing is accumulated: a parameter without a part in the loss (an operation that no path took) has no gradient,
-/// which for the optimizers is not the same as a gradient of 0.
+/// Nothing is accumulated. A parameter that the loss does not depend on (an operation that no path uses) has no
+/// gradient, which the optimizers treat differently from a gradient of 0.
 pub fn gradients(loss: &Tensor, parameters: &[Tensor]) -> Gradients {
     Tensor::run_backward(&[loss], parameters, false, false)
         .into_iter()
@@ -20,11 +20,12 @@ pub fn gradients(loss: &Tensor, parameters: &[Tensor]) -> Gradients {
         .collect()
 }
 
-/// Scales gradients so that their common Euclidean norm is at most `max_norm`; returns the norm before, `[]` f32.
+/// Scales gradients so that their global Euclidean norm is at most `max_norm`; returns the norm before scaling, `[]`
+/// f32.
 ///
-/// As `torch.nn.utils.clip_grad_norm_`: the factor is `max_norm / (norm + 1e-6)`, at most 1. It stays on the device, so that
-/// nothing waits for it; gradients that are not finite stay so. A `max_norm` of 0
-/// leaves the gradients as they are.
+/// Same as `torch.nn.utils.clip_grad_norm_`: the factor is `max_norm / (norm + 1e-6)`, at most 1. The factor stays on
+/// the device, so there is no synchronization; non-finite gradients stay non-finite. With `max_norm` 0 the gradients
+/// are not changed.
 pub fn clip_by_global_norm(gradients: &mut Gradients, max_norm: f64) -> Tensor {
     if let Some(norm) = clip_on_cuda(gradients, max_norm) {
         return norm;
@@ -40,7 +41,7 @@ pub fn clip_by_global_norm(gradients: &mut Gradients, max_norm: f64) -> Tensor {
     norm
 }
 
-/// [`clip_by_global_norm`] in a few kernels for all gradients; none where they are not on a CUDA device.
+/// [`clip_by_global_norm`] with a few multi-tensor kernels; returns `None` if the gradients are not on a CUDA device.
 fn clip_on_cuda(gradients: &mut Gradients, max_norm: f64) -> Option<Tensor> {
     let list: Vec<Tensor> = gradients.iter().flatten().map(Tensor::shallow_clone).collect();
     if !list.first()?.device().is_cuda() {
@@ -53,7 +54,7 @@ fn clip_on_cuda(gradients: &mut Gradients, max_norm: f64) -> Option<Tensor> {
     Some(norm)
 }
 
-/// The Euclidean norm of all gradients together, `[]` f32: the norm of their norms; 0 where there is none.
+/// Returns the Euclidean norm of all gradients, `[]` f32, computed as the norm of their norms; 0 without gradients.
 pub(crate) fn global_norm(gradients: &Gradients) -> Tensor {
     let norms: Vec<Tensor> = gradients.iter().flatten().map(Tensor::norm).collect();
     if norms.is_empty() {
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_without_part_in_the_loss_has_no_gradient() {
+    fn an_unused_parameter_has_no_gradient() {
         let parameters = [leaf(&[3.0]), leaf(&[1.0])];
         let found = gradients(&parameters[0].square().sum(None), &parameters);
         assert_eq!(found[0].as_ref().map(|g| g.double_value(&[0])), Some(6.0));
@@ -86,7 +87,7 @@ mod tests {
         let clipped: Vec<f64> = gradients.iter().flatten().map(|g| g.double_value(&[0])).collect();
         // 1 / (5 + 1e-6) in f32.
         assert!((clipped[0] - 0.6).abs() < 1e-6 && (clipped[1] - 0.8).abs() < 1e-6);
-        assert!(clipped[0] < 0.6, "the epsilon makes the factor a little smaller");
+        assert!(clipped[0] < 0.6, "the epsilon makes the factor slightly smaller");
     }
 
     #[test]
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_largest_norm_of_zero_does_not_clip() {
+    fn a_max_norm_of_zero_disables_clipping() {
         let mut gradients = vec![Some(Tensor::from_slice(&[3f32, 4.0]))];
         assert_eq!(clip_by_global_norm(&mut gradients, 0.0).double_value(&[]), 5.0);
         assert_eq!(gradients[0].as_ref().map(|g| g.double_value(&[0])), Some(3.0));

@@ -1,7 +1,8 @@
-//! Bi-sampling: Gumbel noise, the path that it chooses, a path through the other operations, and the relaxed sample.
+//! Bi-sampling: Gumbel noise, the path it selects, a second path through the remaining operations, and the relaxed
+//! sample.
 //!
-//! Paths are drawn on the host, where the step is put together; the relaxed sample is computed on the device, where it
-//! must be differentiable. Both take the noise as plain numbers `[block][operation]`.
+//! Paths are drawn on the host. The relaxed sample is computed on the device, because it must be differentiable. Both
+//! take the noise as `[block][operation]`.
 
 use tch::{Kind, Tensor};
 use tfnas::parse::argmax;
@@ -10,18 +11,18 @@ use tfnas_random::Stream;
 /// Gumbel noise, `[block][operation]`.
 pub type Noise = Vec<Vec<f32>>;
 
-/// The operation that each block takes, counted from 0.
+/// The index of the operation selected in each block.
 pub type Path = Vec<usize>;
 
-/// Draws standard Gumbel noise for every operation of every block, in order.
+/// Draws standard Gumbel noise for every operation of every block, in block order.
 pub fn draw_noise(blocks: usize, operations: usize, stream: &mut Stream) -> Noise {
     let mut row = || (0..operations).map(|_| stream.gumbel() as f32).collect();
     (0..blocks).map(|_| row()).collect()
 }
 
-/// The path of a Gumbel-softmax sample: of each block the operation with the largest `log_alpha + noise`.
+/// Returns the path of a Gumbel-softmax sample: in each block the operation with the largest `log_alpha + noise`.
 ///
-/// The softmax at a temperature in between changes no order. The first of equals wins.
+/// The temperature does not affect the argmax. Ties select the first operation.
 pub fn gumbel_path(log_alphas: &[Vec<f32>], noise: &Noise) -> Path {
     let rows = log_alphas.iter().zip(noise);
     rows.map(|(log_alphas, noise)| {
@@ -31,14 +32,14 @@ pub fn gumbel_path(log_alphas: &[Vec<f32>], noise: &Noise) -> Path {
     .collect()
 }
 
-/// The most probable path: of each block the operation with the largest `log_alpha`, the first of equals.
+/// Returns the most probable path: in each block the operation with the largest `log_alpha`; ties select the first.
 pub fn most_probable_path(log_alphas: &[Vec<f32>]) -> Path {
     log_alphas.iter().map(|row| argmax(row)).collect()
 }
 
-/// Draws a path uniformly among those that take no operation of `taken`.
+/// Draws a path uniformly among those that differ from `taken` in every block.
 ///
-/// A space of one operation leaves nothing to draw from: the result is `taken`.
+/// If the space has a single operation, the result is `taken`.
 pub fn draw_remaining_path(taken: &Path, operations: usize, stream: &mut Stream) -> Path {
     if operations < 2 {
         return taken.clone();
@@ -47,13 +48,14 @@ pub fn draw_remaining_path(taken: &Path, operations: usize, stream: &mut Stream)
     remaining_path(taken, &positions)
 }
 
-/// The path that takes, of each block, the operation at this position in the ascending list of those not in `taken`.
+/// Returns the path that selects in each block the operation at the given position of the ascending list of operations
+/// not in `taken`.
 pub fn remaining_path(taken: &Path, positions: &[usize]) -> Path {
     let blocks = taken.iter().zip(positions);
     blocks.map(|(&taken, &position)| position + usize::from(position >= taken)).collect()
 }
 
-/// The relaxed sample softmax((`log_alphas` + noise) / temperature), `[blocks, operations]`, differentiable.
+/// Returns the relaxed sample softmax((`log_alphas` + noise) / temperature), `[blocks, operations]`, differentiable.
 ///
 /// `log_alphas`: one `[operations]` f32 per block.
 pub fn relaxed_sample(log_alphas: &[&Tensor], noise: &Noise, temperature: f64) -> Tensor {
@@ -69,13 +71,13 @@ mod tests {
     use tfnas_random::StreamId;
 
     #[test]
-    fn the_first_of_equal_operations_wins() {
+    fn ties_select_the_first_operation() {
         assert_eq!(most_probable_path(&[vec![-2.0, -1.0, -1.0], vec![0.0, -1.0, 0.0]]), [1, 0]);
         assert_eq!(gumbel_path(&[vec![-1.0, -2.0]], &vec![vec![0.0, 1.5]]), [1]);
     }
 
     #[test]
-    fn remaining_paths_reach_every_other_operation_and_never_a_taken_one() {
+    fn remaining_paths_cover_exactly_the_other_operations() {
         let taken = vec![0, 2, 3];
         let mut seen = [[false; 4]; 3];
         for index in 0..200 {
@@ -91,13 +93,13 @@ mod tests {
     }
 
     #[test]
-    fn one_operation_leaves_the_same_path() {
+    fn with_one_operation_both_paths_are_equal() {
         let mut stream = Stream::new(1, StreamId::UniformPath, 0, 0);
         assert_eq!(draw_remaining_path(&vec![0, 0], 1, &mut stream), [0, 0]);
     }
 
     #[test]
-    fn the_relaxed_sample_is_a_distribution_that_sharpens_with_falling_temperature() {
+    fn the_relaxed_sample_sharpens_as_temperature_falls() {
         let log_alphas = Tensor::from_slice(&[-1f32, -1.5, -2.0]);
         let noise = vec![vec![0.1f32, 1.0, 0.0]];
         let warm = relaxed_sample(&[&log_alphas], &noise, 5.0);
@@ -111,7 +113,7 @@ mod tests {
         let mut stream = Stream::new(3, StreamId::Gumbel, 0, 0);
         let noise = draw_noise(100, 100, &mut stream);
         let mean: f32 = noise.iter().flatten().sum::<f32>() / 1e4;
-        // Euler's constant; the standard deviation of this mean is 0.013.
+        // Euler's constant; the standard error of the mean is 0.013.
         assert!((mean - 0.5772).abs() < 0.05, "{mean}");
     }
 }

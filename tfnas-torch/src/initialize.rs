@@ -1,18 +1,18 @@
-//! Initial weights: PyTorch's defaults, with biases zero.
+//! Weight initialization: PyTorch's defaults, with zero biases.
 
 use tch::Tensor;
 use tfnas_random::{Stream, StreamId};
 
 use crate::named_tensors::{Module, Role};
 
-/// Writes the initial value of every tensor of a module whose architecture is untouched.
+/// Initializes all weights and buffers of a module.
 ///
-/// Weights of convolutions and of the linear layer are uniform in ±1/√fan_in, which is what PyTorch's default
-/// (`kaiming_uniform_` with a = √5) comes to; their biases are 0, as in the original; a batch norm begins as the identity
-/// (weight 1, bias 0, running mean 0, running variance 1). The numbers of the tensor at position i come from the stream
-/// (seed, [`StreamId::Initialize`], epoch 0, index i), so they are the same on every device.
+/// Weights of convolutions and of the linear layer are uniform in ±1/√fan_in, which equals PyTorch's default
+/// (`kaiming_uniform_` with a = √5). Their biases are 0, as in the authors' code. Batch norms are the identity (weight
+/// 1, bias 0, running mean 0, running variance 1). The values of the tensor at position i come from the stream (seed,
+/// [`StreamId::Initialize`], epoch 0, index i), so they are the same on every device.
 ///
-/// `log_alphas` and `betas` are left as they are: a supernet is built with those of the uniform distribution.
+/// `log_alphas` and `betas` are not changed: a supernet is built with uniform probabilities.
 pub fn initialize(module: &impl Module, seed: u64) {
     let mut position = 0;
     module.visit("", &mut |name, tensor, role| {
@@ -29,7 +29,7 @@ pub fn initialize(module: &impl Module, seed: u64) {
     });
 }
 
-/// A weight of this shape, uniform in ±1/√fan_in, on the CPU.
+/// Draws a weight of this shape, uniform in ±1/√fan_in, on the CPU.
 fn uniform_weight(shape: &[i64], mut stream: Stream) -> Tensor {
     let fan_in: i64 = shape[1..].iter().product();
     let bound = 1.0 / (fan_in as f32).sqrt();

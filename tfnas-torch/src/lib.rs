@@ -1,15 +1,15 @@
-//! The TF-NAS method on libtorch: supernet, derived network, losses, optimizers, training, timing of blocks.
+//! The TF-NAS method on libtorch: supernet, derived network, losses, optimizers, training and latency measurement.
 //!
-//! # The pieces
+//! # Modules
 //!
-//! * [`layers`]: convolutions, batch norms, inverted residual blocks; they own their tensors.
-//! * [`named_tensors`]: a network's tensors by the names of the original's `state_dict`, and what each is for ([`Role`]);
-//!   [`mod@initialize`]: their first values; [`weights`]: their files.
-//! * [`supernet`], [`gumbel`], [`search_step`], [`supernet_state`]: the search; [`search_checkpoint`]: what it may start from.
-//! * [`derived`], [`drop_masks`], [`trainer`]: training and testing the network that was found; [`mixed_precision`],
-//!   [`data_parallel`]: in lower precision, and on several ranks.
-//! * [`loss`], [`gradient`], [`optim`]: what both share.
-//! * [`preprocess`], [`device`]: from bytes to tensors, and where they live.
+//! * [`layers`]: convolutions, batch norms, inverted residual blocks. They own their tensors.
+//! * [`named_tensors`]: the tensors of a network by their `state_dict` names, and their [`Role`]; [`mod@initialize`]:
+//!   initialization; [`weights`]: files.
+//! * [`supernet`], [`gumbel`], [`search_step`], [`supernet_state`]: the search; [`search_checkpoint`]: warm starts.
+//! * [`derived`], [`drop_masks`], [`trainer`]: training and testing of the derived network; [`mixed_precision`],
+//!   [`data_parallel`]: lower precision, and several ranks.
+//! * [`loss`], [`gradient`], [`optim`]: shared by search and training.
+//! * [`preprocess`], [`device`]: conversion of bytes to tensors, and device selection.
 //! * [`timing`]: the latency of blocks and of whole networks.
 //!
 //! # An epoch of the search
@@ -55,7 +55,7 @@
 //! # }
 //! ```
 //!
-//! The first epochs give [`weight_step`](search_step::weight_step) one path, and take no architecture step.
+//! In the warm-up epochs, [`weight_step`](search_step::weight_step) gets one path and there is no architecture step.
 //!
 //! # An epoch of training
 //!
@@ -76,21 +76,23 @@
 //!     let outcome = trainer.step(network, &images, &labels, &masks)?;
 //!     meter.add(&outcome.loss, &outcome.logits, &labels);
 //! }
-//! let trained = meter.read(); // The first thing that waits for the device.
+//! let trained = meter.read(); // The first synchronization with the device.
 //! let folded = network.folded(); // For validation and test.
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # What all of it keeps to
+//! # Conventions
 //!
 //! * Feature maps are f32, `[N, C, H, W]`, channels-last; axis letters as in [`tfnas`].
-//! * Random numbers come from [`tfnas_random`]'s streams, on the host; libtorch's generator has no part in a result. On a
-//!   CPU the same calls give the same bytes in every process with the same number of threads.
-//! * A step waits for nothing but its own computation: losses, norms and hits stay on the device until somebody reads
-//!   them. The one exception is reading `log_alphas` after an architecture step, as the next path is chosen on the host.
-//! * What a caller may get wrong is an error at the border (bytes, labels, files, states, tables). Inside, shapes fit by
-//!   construction; what libtorch itself reports there (memory running out) is a panic with its message.
+//! * Random numbers come from [`tfnas_random`]'s streams, on the host, and never from libtorch's generator. On a CPU
+//!   the same calls give the same bytes in every process with the same number of threads.
+//! * A step does not synchronize with the device: losses, norms and correct counts stay on the device until they are
+//!   read. The one exception is reading `log_alphas` after an architecture step, because the next path is chosen on the
+//!   host.
+//! * Invalid input (bytes, labels, files, saved states, tables) is reported as an error by the public functions.
+//!   Internal shapes match by construction; errors raised by libtorch there (such as out of memory) panic with its
+//!   message.
 
 mod batch_too_small;
 pub mod data_parallel;

@@ -1,9 +1,9 @@
-//! The loss of a classification, and how many of it are right.
+//! Classification loss and accuracy.
 
 use tch::{Device, Kind, Reduction, Tensor};
 use tfnas_c10d::{CollectiveError, ProcessGroup, ReduceOperation};
 
-/// Labels to leave out of the loss: none has this value.
+/// Labels with this value do not count in the loss. No label has it.
 const IGNORE_INDEX: i64 = -100;
 
 /// Mean cross-entropy, `[]`.
@@ -17,31 +17,32 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor, label_smoothing: f64) -> 
     logits.cross_entropy_loss(labels, None::<&Tensor>, Reduction::Mean, IGNORE_INDEX, label_smoothing)
 }
 
-/// Which samples have their label among the `k` largest logits: `[N]` bool, on the device.
+/// Returns whether the label of each sample is among the `k` largest logits: `[N]` bool, on the device.
 ///
-/// With fewer than `k` classes all have.
+/// With fewer than `k` classes, every sample counts as correct.
 pub fn topk_correct(logits: &Tensor, labels: &Tensor, k: i64) -> Tensor {
     let k = k.min(logits.size()[1]);
     let (_, best) = logits.topk(k, 1, true, true);
     best.eq_tensor(&labels.unsqueeze(1)).any_dim(1, false)
 }
 
-/// Sums of loss and hits over batches, on the device: nothing waits for a batch.
+/// Running sums of loss and correct predictions over batches. They stay on the device, so adding a batch does not
+/// synchronize.
 #[derive(Debug, Default)]
 pub struct AverageMeter {
-    /// Summed loss, top-1 hits and top-5 hits, `[3]` f64.
+    /// Sums of loss, top-1 and top-5 correct predictions, `[3]` f64.
     sums: Option<Tensor>,
     count: i64,
 }
 
-/// What a [`AverageMeter`] has seen.
+/// The means of an [`AverageMeter`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Averages {
-    /// Mean loss of a sample.
+    /// Mean loss per sample.
     pub loss: f64,
-    /// Share of samples whose label has the largest logit, 0 to 1.
+    /// Top-1 accuracy, 0 to 1.
     pub top1: f64,
-    /// Share of samples whose label is among the five largest logits, 0 to 1.
+    /// Top-5 accuracy, 0 to 1.
     pub top5: f64,
     /// Number of samples.
     pub count: i64,
@@ -54,7 +55,7 @@ impl Clone for AverageMeter {
 }
 
 impl AverageMeter {
-    /// A meter that has seen nothing.
+    /// Creates an empty meter.
     pub fn new() -> Self {
         Self::default()
     }
@@ -78,13 +79,13 @@ impl AverageMeter {
         self.count += samples;
     }
 
-    /// The sums and the number of samples to save, `[4]` f64: so that a resumed epoch reads as an undisturbed one.
+    /// Returns the sums and the number of samples, `[4]` f64, for a checkpoint.
     pub fn state(&self) -> Tensor {
         let sums = self.sums.as_ref().map_or_else(|| Tensor::zeros([3], (Kind::Double, Device::Cpu)), Tensor::copy);
         Tensor::cat(&[sums.to_device(Device::Cpu), Tensor::from_slice(&[self.count as f64])], 0)
     }
 
-    /// Reads back what [`state`](AverageMeter::state) gave, onto a device; none for a tensor of another shape.
+    /// Restores a [`state`](AverageMeter::state) onto a device; returns `None` if the tensor has another shape.
     pub fn restore(state: &Tensor, device: Device) -> Option<Self> {
         if state.size() != [4] {
             return None;
@@ -94,17 +95,17 @@ impl AverageMeter {
         Some(Self { sums: (count > 0).then_some(sums), count })
     }
 
-    /// What the meters of all ranks have seen together. All ranks must call it; it blocks until they have.
+    /// Sums the meters of all ranks. Blocks until all ranks have called it.
     ///
     /// # Errors
-    /// [`CollectiveError`].
+    /// Returns a [`CollectiveError`] if a rank does not take part.
     pub fn over_ranks(&self, ranks: &ProcessGroup, device: Device) -> Result<Self, CollectiveError> {
         let mut state = self.state().to_device(device);
         ranks.all_reduce(&mut state, ReduceOperation::Sum)?;
-        Ok(Self::restore(&state, device).expect("the sum of states is one"))
+        Ok(Self::restore(&state, device).expect("a sum of states has the shape of a state"))
     }
 
-    /// Means so far; waits for the device. None before the first sample.
+    /// Returns the means; synchronizes with the device. `None` before the first sample.
     pub fn read(&self) -> Option<Averages> {
         let sums = self.sums.as_ref().filter(|_| self.count > 0)?;
         let mean = |index| sums.double_value(&[index]) / self.count as f64;
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn label_smoothing_is_the_cross_entropy_with_smoothed_targets() {
+    fn label_smoothing_equals_cross_entropy_with_soft_targets() {
         let labels = Tensor::from_slice(&[0i64, 2]);
         let log_probabilities = logits().log_softmax(-1, Kind::Double);
         let rows: Vec<f64> = (0..6).map(|i| log_probabilities.double_value(&[i / 3, i % 3])).collect();
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hit_is_a_label_among_the_k_largest() {
+    fn topk_correct_counts_labels_among_the_k_largest_logits() {
         let labels = Tensor::from_slice(&[2i64, 1]);
         let count = |k| topk_correct(&logits(), &labels, k).sum(Kind::Int64).int64_value(&[]);
         assert_eq!(count(1), 1);
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restored_meter_goes_on_as_if_it_had_not_stopped() {
+    fn a_restored_meter_gives_the_same_averages() {
         let mut meter = AverageMeter::new();
         let labels = Tensor::from_slice(&[0i64, 0]);
         meter.add(&Tensor::from(1.1f32), &logits(), &labels);
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_meter_weighs_batches_by_their_size() {
+    fn a_meter_weights_batches_by_their_size() {
         let mut meter = AverageMeter::new();
         assert_eq!(meter.read(), None);
         meter.add(&Tensor::from(1f32), &logits(), &Tensor::from_slice(&[0i64, 0]));

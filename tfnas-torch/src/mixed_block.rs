@@ -1,19 +1,21 @@
+//! A block of the supernet.
+
 use tch::{Device, Kind, Tensor};
 use tfnas::{Block, MbConvConfig, Space};
 
 use crate::layers::{MbConv, Normalization};
 use crate::named_tensors::{Module, Role, Visitor, join};
 
-/// A block of the supernet: all candidate operations, and how probable each is.
+/// A block of the supernet: all candidate operations and their log-probabilities.
 #[derive(Debug)]
 pub struct MixedBlock {
-    /// `[K]` f32, a log-probability vector.
+    /// `[K]` f32, log-probabilities.
     pub(crate) log_alphas: Tensor,
     pub(crate) operations: Vec<MbConv>,
 }
 
 impl MixedBlock {
-    /// A block of weight 0 with equally probable operations of these widths.
+    /// Creates a block with zero weights and equally probable operations of the given widths.
     pub fn new(space: &Space, block: &Block, widths: &[usize], device: Device) -> Self {
         let operations: Vec<MbConv> = space
             .operations()
@@ -27,14 +29,14 @@ impl MixedBlock {
         Self { log_alphas: alphas.log_softmax(-1, Kind::Float).set_requires_grad(true), operations }
     }
 
-    /// The output of one operation.
+    /// Returns the output of one operation.
     pub fn forward_one(&self, x: &Tensor, operation: usize) -> Tensor {
         self.operations[operation].forward(x, true)
     }
 
-    /// The outputs of all operations, mixed by `weights`, `[K]` f32 with sum 1, differentiable.
+    /// Returns the outputs of all operations, mixed by `weights`, `[K]` f32 with sum 1. Differentiable.
     ///
-    /// The input that a residual block adds is the same for all operations, so it is added once.
+    /// The residual input is the same for all operations, so it is added once.
     pub fn forward_mixed(&self, x: &Tensor, weights: &Tensor) -> Tensor {
         let branches = self.operations.iter().map(|operation| operation.branch(x, true));
         let residual = self.operations.iter().any(MbConv::has_residual);

@@ -1,11 +1,13 @@
+//! A block group of the supernet.
+
 use tch::{Device, Kind, Tensor};
 use tfnas::{Space, Widths};
 
 use crate::mixed_block::MixedBlock;
 use crate::named_tensors::{Module, Role, Visitor, join};
 
-/// A block group of the supernet: its output is the sum of its blocks' outputs weighted by softmax(`betas`)
-/// (sink-connecting), so its depth is searched too.
+/// A block group of the supernet. Its output is the sum of its blocks' outputs weighted by softmax(`betas`)
+/// (sink-connecting), so that the depth is searched too.
 #[derive(Debug)]
 pub struct MixedGroup {
     /// `[blocks]` f32.
@@ -14,7 +16,7 @@ pub struct MixedGroup {
 }
 
 impl MixedGroup {
-    /// A group of weight 0, every depth and every operation equally probable.
+    /// Creates a group with zero weights, and equally probable depths and operations.
     pub fn new(space: &Space, group: usize, widths: &Widths, device: Device) -> Self {
         let blocks: Vec<MixedBlock> = space
             .blocks_of(group)
@@ -28,7 +30,7 @@ impl MixedGroup {
         Self { betas: betas.set_requires_grad(true), blocks }
     }
 
-    /// The group's output where each block takes one operation.
+    /// Returns the group's output if each block uses the operation of `path`.
     pub fn forward_path(&self, x: &Tensor, path: &[usize]) -> Tensor {
         let mut outputs: Vec<Tensor> = Vec::with_capacity(self.blocks.len());
         for (block, &operation) in self.blocks.iter().zip(path) {
@@ -38,11 +40,12 @@ impl MixedGroup {
         self.sink(&outputs, &self.depth_weights())
     }
 
-    /// The group's output where each block mixes its operations, and its expected latency in milliseconds, `[]` f32.
+    /// Returns the group's output if each block mixes its operations, and the expected latency in milliseconds, `[]`
+    /// f32.
     ///
     /// * `weights`: one row `[K]` per block.
-    /// * `latency_ms`: `[blocks]`, the latency expected of each block under the same weights. A depth costs all blocks up
-    ///   to it.
+    /// * `latency_ms`: `[blocks]`, the expected latency of each block under the same weights. A depth costs the sum of
+    ///   all blocks up to it.
     pub fn forward_mixed(&self, x: &Tensor, weights: &[Tensor], latency_ms: &Tensor) -> (Tensor, Tensor) {
         let mut outputs: Vec<Tensor> = Vec::with_capacity(self.blocks.len());
         for (block, weights) in self.blocks.iter().zip(weights) {
@@ -58,7 +61,7 @@ impl MixedGroup {
         self.betas.softmax(-1, Kind::Float)
     }
 
-    /// The sum of the blocks' outputs by the weights of the depths.
+    /// Sums the blocks' outputs, weighted by the probabilities of the depths.
     fn sink(&self, outputs: &[Tensor], weights: &Tensor) -> Tensor {
         let mut weighted = outputs.iter().zip(weights.unbind(0));
         let (first, weight) = weighted.next().expect("a group has at least one block");

@@ -1,4 +1,4 @@
-//! Training in bf16 or f16: libtorch's autocast in the forward pass, and for f16 a loss scale.
+//! Training in bf16 or f16: libtorch's autocast in the forward pass, plus loss scaling for f16.
 
 use tch::{Device, Kind, Tensor};
 use tfnas_c10d::autocast::{PrecisionError, check};
@@ -8,11 +8,11 @@ use tfnas_c10d::{GradScaler, GradScalerSettings, Precision, autocast};
 use crate::gradient::Gradients;
 use crate::named_tensors::NamedTensors;
 
-/// Names of what a scaler saves.
+/// Names in the saved state of a gradient scaler.
 const SCALE: &str = "scale";
 const GOOD_STEPS: &str = "good_steps";
 
-/// The precision in which a network is trained on a device. Its weights and their optimizer stay f32.
+/// The precision of the forward pass on a device. Weights and optimizer state stay f32.
 #[derive(Debug)]
 pub struct MixedPrecision {
     precision: Precision,
@@ -23,33 +23,33 @@ pub struct MixedPrecision {
 /// Why a saved state cannot be restored.
 #[derive(Debug, thiserror::Error)]
 pub enum MixedPrecisionStateError {
-    /// A state of another precision: f16 has a loss scale, the others have none.
-    #[error("the saved state has {} loss scale, but training in {precision:?} has {}", some(*.saved), some(!*.saved))]
+    /// The state is of another precision: f16 has a loss scale, the others do not.
+    #[error("the saved state has {} loss scale, but training in {precision:?} has {}", article(*.saved), article(!*.saved))]
     OtherPrecision {
-        /// Whether the state has a scale.
+        /// Whether the state has a loss scale.
         saved: bool,
         /// The precision of this training.
         precision: Precision,
     },
-    /// Numbers that no scaler has.
+    /// The saved values are out of range.
     #[error(transparent)]
     Scaler(#[from] GradScalerError),
 }
 
-fn some(is_there: bool) -> &'static str {
-    if is_there { "a" } else { "no" }
+fn article(is_present: bool) -> &'static str {
+    if is_present { "a" } else { "no" }
 }
 
 impl MixedPrecision {
-    /// f32 throughout.
+    /// f32 without autocast.
     pub fn none(device: Device) -> Self {
         Self { precision: Precision::F32, device, scaler: None }
     }
 
-    /// Training in a precision on a device; for f16 with PyTorch's default loss scale.
+    /// Creates the precision for a device; f16 uses PyTorch's default loss scale.
     ///
     /// # Errors
-    /// [`PrecisionError`] where this device cannot train in it.
+    /// Returns a [`PrecisionError`] if the device cannot train in this precision.
     pub fn new(precision: Precision, device: Device) -> Result<Self, PrecisionError> {
         check(device, precision)?;
         let scaler = (precision == Precision::F16).then(|| {
@@ -58,12 +58,12 @@ impl MixedPrecision {
         Ok(Self { precision, device, scaler })
     }
 
-    /// Runs a forward pass in this precision.
+    /// Runs a forward pass under autocast.
     pub fn forward<T>(&self, pass: impl FnOnce() -> T) -> T {
-        autocast(self.device, self.precision, pass).expect("a device with autocast, as was checked")
+        autocast(self.device, self.precision, pass).expect("checked in `new`")
     }
 
-    /// What the backward pass begins with: the loss `[]` f32, scaled where the precision wants it.
+    /// Returns the loss `[]` f32 to start the backward pass from, multiplied by the loss scale.
     pub(crate) fn scaled(&self, loss: &Tensor) -> Tensor {
         match &self.scaler {
             Some(scaler) => scaler.scale(loss),
@@ -71,8 +71,8 @@ impl MixedPrecision {
         }
     }
 
-    /// Takes the scale out of gradients; whether all of them are finite, so that the optimizer may step. With a scale it waits
-    /// for the device; without one the answer is always yes.
+    /// Divides the gradients by the loss scale and returns whether all are finite, so that the optimizer may step.
+    /// Synchronizes with the device if there is a loss scale; otherwise returns true.
     pub(crate) fn unscale(&mut self, gradients: &Gradients) -> Result<bool, GradScalerError> {
         match &mut self.scaler {
             Some(scaler) => scaler.unscale(gradients),
@@ -80,7 +80,7 @@ impl MixedPrecision {
         }
     }
 
-    /// The state to save: `scale` (f64) and `good_steps` (i64) for f16, nothing for the others.
+    /// Returns the state to save: `scale` (f64) and `good_steps` (i64) for f16, nothing for the others.
     pub fn state(&self) -> NamedTensors {
         let state = self.scaler.iter().map(GradScaler::state).flat_map(|GradScalerState { scale, good_steps }| {
             [(SCALE.to_owned(), Tensor::from(scale)), (GOOD_STEPS.to_owned(), Tensor::from(good_steps))]
@@ -88,10 +88,10 @@ impl MixedPrecision {
         state.collect()
     }
 
-    /// Puts a saved state back.
+    /// Restores a saved state.
     ///
     /// # Errors
-    /// [`MixedPrecisionStateError`]; nothing is changed then.
+    /// Returns a [`MixedPrecisionStateError`] for a state of another precision; nothing is changed then.
     pub fn restore(&mut self, saved: &NamedTensors) -> Result<(), MixedPrecisionStateError> {
         let number = |name| saved.get(name).filter(|tensor| tensor.numel() == 1);
         let state = number(SCALE).zip(number(GOOD_STEPS)).map(|(scale, good_steps)| GradScalerState {
@@ -115,12 +115,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_state_goes_back_into_a_training_of_the_same_precision_alone() {
+    fn a_state_is_restored_only_into_the_same_precision() {
         let mut f32 = MixedPrecision::none(Device::Cpu);
         assert!(f32.state().is_empty());
         let mut bf16 = MixedPrecision::new(Precision::Bf16, Device::Cpu).unwrap();
         bf16.restore(&f32.state()).unwrap();
-        // Where this CPU cannot train in f16, the state alone is tested.
+        // On a CPU that cannot train in f16, only the state is tested.
         let scaler = GradScaler::new(GradScalerSettings { initial_scale: 512.0, ..Default::default() }, Device::Cpu);
         let mut f16 = MixedPrecision { precision: Precision::F16, device: Device::Cpu, scaler: Some(scaler.unwrap()) };
         let saved = f16.state();

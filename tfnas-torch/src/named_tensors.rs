@@ -1,29 +1,30 @@
-//! Tensors with names, in order: a state dict.
+//! Ordered map from names to tensors (a state dict).
 
 use std::collections::HashMap;
 
 use tch::Tensor;
 
-/// What a tensor of a network is for.
+/// The role of a tensor in a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Moved by the optimizer of the weights.
+    /// Updated by the weight optimizer.
     Weight,
-    /// `log_alphas` or `betas`: moved by the optimizer of the architecture.
+    /// `log_alphas` or `betas`, updated by the architecture optimizer.
     Architecture,
-    /// Running statistics: moved by a forward pass.
+    /// Running statistics, updated by a forward pass.
     Buffer,
 }
 
 /// Receives each tensor of a network with its full name and role.
 pub type Visitor<'a> = dyn FnMut(String, &Tensor, Role) + 'a;
 
-/// Something whose tensors have the names and the order of PyTorch's `state_dict` of the original's module.
+/// A module whose tensors have the names and the order of the `state_dict` of the corresponding module of the authors'
+/// code.
 pub trait Module {
-    /// Calls `visitor` for each tensor, its name beginning with `prefix` and a dot (nothing for an empty prefix).
+    /// Calls `visitor` for each tensor, with its name prefixed by `prefix` and a dot (no dot if the prefix is empty).
     fn visit(&self, prefix: &str, visitor: &mut Visitor<'_>);
 
-    /// All tensors. They share memory with the module: what is written into them, the module has.
+    /// Returns all tensors. They share memory with the module, so writing to them changes the module.
     fn state(&self) -> NamedTensors {
         let mut state = NamedTensors::new();
         self.visit("", &mut |name, tensor, _| {
@@ -32,7 +33,7 @@ pub trait Module {
         state
     }
 
-    /// The tensors of one role; shared as those of [`state`](Module::state).
+    /// Returns the tensors of one role; shared like those of [`state`](Module::state).
     fn tensors(&self, wanted: Role) -> NamedTensors {
         let mut tensors = NamedTensors::new();
         self.visit("", &mut |name, tensor, role| {
@@ -44,7 +45,7 @@ pub trait Module {
     }
 }
 
-/// `prefix.name`, or `name` alone where the prefix is empty.
+/// Returns `prefix.name`, or `name` if the prefix is empty.
 pub(crate) fn join(prefix: &str, name: &str) -> String {
     if prefix.is_empty() {
         return name.to_owned();
@@ -60,12 +61,12 @@ pub struct NamedTensors {
 }
 
 impl NamedTensors {
-    /// No tensors.
+    /// Creates an empty map.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Appends a tensor; one of the same name is replaced where it stands.
+    /// Appends a tensor. An existing tensor of the same name is replaced and keeps its position.
     pub fn insert(&mut self, name: String, tensor: Tensor) {
         match self.positions.get(&name) {
             Some(&position) => self.entries[position].1 = tensor,
@@ -76,14 +77,14 @@ impl NamedTensors {
         }
     }
 
-    /// Appends all tensors of another map, their names beginning with `prefix` and a dot.
+    /// Appends all tensors of another map, with names prefixed by `prefix` and a dot.
     pub fn insert_all(&mut self, prefix: &str, tensors: NamedTensors) {
         for (name, tensor) in tensors.entries {
             self.insert(join(prefix, &name), tensor);
         }
     }
 
-    /// The tensors whose names begin with `prefix` and a dot, under the rest of their names.
+    /// Returns the tensors whose names start with `prefix` and a dot, without that prefix.
     pub fn under(&self, prefix: &str) -> NamedTensors {
         let mut tensors = NamedTensors::new();
         for (name, tensor) in self.iter() {
@@ -95,28 +96,28 @@ impl NamedTensors {
         tensors
     }
 
-    /// The tensor of this name.
+    /// Looks up a tensor by name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         let position = *self.positions.get(name)?;
         Some(&self.entries[position].1)
     }
 
-    /// Names and tensors, in order.
+    /// Iterates over names and tensors in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Tensor)> {
         self.entries.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
-    /// The tensors alone, in order; shared, not copied.
+    /// Returns the tensors in order; shared, not copied.
     pub fn to_vec(&self) -> Vec<Tensor> {
         self.iter().map(|(_, tensor)| tensor.shallow_clone()).collect()
     }
 
-    /// How many there are.
+    /// Number of tensors.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there are none.
+    /// Whether the map has no tensors.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn names_keep_their_order_and_a_repeated_name_its_place() {
+    fn insert_preserves_order_and_replaces_in_place() {
         let mut tensors = NamedTensors::new();
         for name in ["b", "a", "b"] {
             tensors.insert(name.to_owned(), Tensor::from(tensors.len() as i64));
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_under_a_prefix_comes_back_as_it_was() {
+    fn insert_all_and_under_are_inverse() {
         let inner: NamedTensors =
             [("x.y".to_owned(), Tensor::from(1)), ("z".to_owned(), Tensor::from(2))].into_iter().collect();
         let mut outer = NamedTensors::new();

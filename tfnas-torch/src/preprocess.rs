@@ -1,46 +1,46 @@
-//! From the bytes of a batch to what a network reads.
+//! Converts the bytes of a batch to input tensors.
 
 use tch::{Device, Kind, Tensor};
 use tfnas::normalization::{IMAGENET_MEAN, IMAGENET_STD};
 
-/// Why bytes are no batch.
+/// Why a batch is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
-    /// Too many or too few bytes.
-    #[error("{found} bytes are no batch of {images} images of {size}x{size} RGB pixels, which has {}", .images * .size * .size * 3)]
+    /// The number of bytes is wrong.
+    #[error("{found} bytes given, but a batch of {images} images of {size}x{size} RGB pixels has {} bytes", .images * .size * .size * 3)]
     Length {
-        /// Bytes given.
+        /// Number of bytes given.
         found: usize,
-        /// Images there should be.
+        /// Expected number of images.
         images: usize,
-        /// Side of each, in pixels.
+        /// Side of each image, in pixels.
         size: usize,
     },
-    /// A label that is no class.
+    /// A label is out of range.
     #[error("label {label} of image {position} of the batch: there are {classes} classes, from 0")]
     Label {
         /// The label.
         label: i64,
-        /// Which image of the batch, from 0.
+        /// Position of the image in the batch, from 0.
         position: usize,
         /// Number of classes.
         classes: usize,
     },
 }
 
-/// Normalizes square images of one size, on one device.
+/// Normalizes square images of one size on one device.
 #[derive(Debug)]
 pub struct Preprocess {
     size: usize,
     device: Device,
-    /// The mean of every byte of a row of pixels, `[W * 3]` f32; so that normalizing runs along whole rows.
+    /// The mean for each byte of a row of pixels, `[W * 3]` f32, so that whole rows are normalized at once.
     mean: Tensor,
-    /// The standard deviation, likewise.
+    /// The standard deviation, in the same layout.
     std: Tensor,
 }
 
 impl Preprocess {
-    /// For images of `size` x `size` pixels, with ImageNet's mean and standard deviation.
+    /// Creates the normalization for images of `size` x `size` pixels, with ImageNet's mean and standard deviation.
     pub fn new(size: usize, device: Device) -> Self {
         let row = |channels: [f32; 3]| Tensor::from_slice(&channels.repeat(size)).to_device(device);
         Self {
@@ -51,19 +51,20 @@ impl Preprocess {
         }
     }
 
-    /// Images for a network: `[N, 3, H, W]` f32, channels-last, on the device.
+    /// Returns input images: `[N, 3, H, W]` f32, channels-last, on the device.
     ///
-    /// `pixels`: N images, each H x W pixels row by row, three bytes (RGB) a pixel. They are copied once, as bytes.
+    /// `pixels`: N images, each H x W pixels row by row, three bytes (RGB) per pixel. The bytes are copied once.
     ///
     /// # Errors
-    /// [`BatchError::Length`].
+    /// Returns [`BatchError::Length`] if the number of bytes does not match.
     pub fn images(&self, pixels: &[u8], images: usize) -> Result<Tensor, BatchError> {
         Ok(self.normalize(&pixel_rows(pixels, images, self.size)?))
     }
 
-    /// Images for a network from [`pixel_rows`], on any device: `[N, 3, H, W]` f32, channels-last, on this device.
+    /// Returns input images from [`pixel_rows`] on any device: `[N, 3, H, W]` f32, channels-last, on this device.
     ///
-    /// Values are `(x / 255 - mean) / std`, each operation rounded to f32, as torchvision's `ToTensor` and `Normalize`.
+    /// Values are `(x / 255 - mean) / std`, each operation rounded to f32, as in torchvision's `ToTensor` and
+    /// `Normalize`.
     pub fn normalize(&self, rows: &Tensor) -> Tensor {
         let size = self.size as i64;
         let mut values = rows.to_device(self.device).to_kind(Kind::Float);
@@ -71,19 +72,20 @@ impl Preprocess {
         values.view([-1, size, size, 3]).permute([0, 3, 1, 2])
     }
 
-    /// Labels for a loss: `[N]` i64, on the device.
+    /// Returns the labels for a loss: `[N]` i64, on the device.
     ///
     /// # Errors
-    /// [`BatchError::Label`] for the first that is no class.
+    /// Returns [`BatchError::Label`] for the first label that is out of range.
     pub fn labels(&self, labels: &[i64], classes: usize) -> Result<Tensor, BatchError> {
         Ok(checked_labels(labels, classes)?.to_device(self.device))
     }
 }
 
-/// The pixels of images of `size` x `size` pixels on the CPU, a row of them in each row: `[N * H, W * 3]` u8.
+/// Returns the pixels of images of `size` x `size` pixels as a CPU tensor with one row of pixels per row: `[N * H, W *
+/// 3]` u8.
 ///
 /// # Errors
-/// [`BatchError::Length`].
+/// Returns [`BatchError::Length`] if the number of bytes does not match.
 pub fn pixel_rows(pixels: &[u8], images: usize, size: usize) -> Result<Tensor, BatchError> {
     if images.checked_mul(size * size * 3) != Some(pixels.len()) {
         return Err(BatchError::Length { found: pixels.len(), images, size });
@@ -91,10 +93,10 @@ pub fn pixel_rows(pixels: &[u8], images: usize, size: usize) -> Result<Tensor, B
     Ok(Tensor::from_data_size(pixels, &[(images * size) as i64, (size * 3) as i64], Kind::Uint8))
 }
 
-/// Labels below a number of classes: `[N]` i64, on the CPU.
+/// Checks that all labels are below `classes`; returns them as `[N]` i64 on the CPU.
 ///
 /// # Errors
-/// [`BatchError::Label`] for the first that is no class.
+/// Returns [`BatchError::Label`] for the first label that is out of range.
 pub fn checked_labels(labels: &[i64], classes: usize) -> Result<Tensor, BatchError> {
     let is_class = |label: i64| usize::try_from(label).is_ok_and(|label| label < classes);
     match labels.iter().position(|&label| !is_class(label)) {
@@ -109,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_divided_centred_and_scaled_in_that_order() {
+    fn pixels_are_normalized_like_torchvision() {
         let pixels: Vec<u8> = (0..2 * 4 * 4 * 3).map(|i| (i * 37 % 256) as u8).collect();
         let images = Preprocess::new(4, Device::Cpu).images(&pixels, 2).unwrap();
         assert_eq!(images.size(), [2, 3, 4, 4]);
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_and_labels_that_do_not_fit_are_refused() {
+    fn invalid_byte_counts_and_labels_are_rejected() {
         let preprocess = Preprocess::new(4, Device::Cpu);
         assert!(matches!(preprocess.images(&[0; 95], 2), Err(BatchError::Length { found: 95, .. })));
         assert!(preprocess.images(&[], usize::MAX).is_err());

@@ -1,4 +1,4 @@
-//! Where a search may start from: what an earlier one left, this project's or the original's.
+//! Reads the file that a search starts from: the result of an earlier search, or a checkpoint of the authors' code.
 
 use std::path::Path;
 
@@ -7,37 +7,38 @@ use tfnas::{Space, Widths};
 use tfnas_pytorch_files::checkpoint::{Checkpoint, SearchCheckpointError, Wanted, WeightsFile, WeightsFormat};
 
 use crate::supernet::Supernet;
-use crate::supernet_state::{FullStateError, SupernetState, insert_kept};
+use crate::supernet_state::{SupernetState, SupernetStateError, insert_kept};
 use crate::weights::{WeightsError, notes, read_file_bytes, shapes_of, tensors_of};
 
-/// Why a file is no state of a search.
+/// Why a search state cannot be read from a file.
 #[derive(Debug, thiserror::Error)]
 pub enum SearchFileError {
-    /// The file, or its tensors.
+    /// The file or its tensors are invalid.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// The search in a checkpoint of the original.
+    /// The search in a checkpoint of the authors' code is invalid.
     #[error(transparent)]
     Search(#[from] SearchCheckpointError),
-    /// The state as a whole.
+    /// The tensors do not form a valid state.
     #[error(transparent)]
-    State(#[from] FullStateError),
+    State(#[from] SupernetStateError),
 }
 
-/// A file that a search may start from.
+/// A file to start a search from.
 #[derive(Clone, Copy, Debug)]
 pub struct SearchFile<'f> {
-    /// The file: `search.safetensors`, or the original's `searched_model_NN.pth.tar`.
+    /// `search.safetensors`, or `searched_model_NN.pth.tar` of the authors' code.
     pub path: &'f Path,
-    /// Where its tensors stand; without it they are found by what the space has.
+    /// Key of the tensors in the file. By default the tensors that match the space are used.
     pub key: Option<&'f str>,
 }
 
 impl SearchFile<'_> {
-    /// Reads the full-width state of a search, and what there is to say about how it was read.
+    /// Reads the full-width state of a search. Also returns notes on how the file was read.
     ///
     /// # Errors
-    /// [`SearchFileError`] for a file that is none, or is one of another space or number of classes.
+    /// Returns a [`SearchFileError`] if the file is not a search state, or is one of another space or number of
+    /// classes.
     pub fn read(
         &self,
         space: &Space,
@@ -48,7 +49,7 @@ impl SearchFile<'_> {
         let network = shapes_of(&Supernet::new(space, &Widths::max(space), classes, Device::Cpu));
         let wanted = Wanted { key: self.key, network: Some(&network) };
         let mut file = WeightsFile::find(&bytes, &wanted).map_err(WeightsError::from)?;
-        // What does not fit is named when the state is restored, with the lists of channels.
+        // Mismatches are reported when the state is restored, together with the lists of channels.
         let conversions = file.state_dict.convert(&network);
         let notes = notes(&file.state_dict, &conversions);
         let mut tensors = tensors_of(file.state_dict)?;

@@ -1,4 +1,4 @@
-//! One step of the search: of the weights, or of the architecture.
+//! One step of the search, of the weights or of the architecture.
 
 use tch::{Device, Kind, Tensor, no_grad};
 use tfnas_c10d::grad_scaler::GradScalerError;
@@ -12,24 +12,24 @@ use crate::named_tensors::NamedTensors;
 use crate::optim::{Adam, Optimizer, OptimizerStateError, Sgd};
 use crate::supernet::{Latencies, Supernet};
 
-/// How a step moves some parameters of the supernet.
+/// An optimizer with gradient clipping and a precision.
 #[derive(Debug)]
 pub struct OptimizerStep<O> {
-    /// Of these parameters.
+    /// Optimizer of the weights or of the architecture parameters.
     pub optimizer: O,
-    /// What the gradients are clipped to; 0 leaves them as they are.
+    /// Maximum norm of the gradients; 0 disables clipping.
     pub max_norm: f64,
     /// Precision of the forward pass.
     pub precision: MixedPrecision,
 }
 
-/// Why a step has not been taken.
+/// Why a step was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum SearchStepError {
-    /// One image whose feature map ends as 1x1; nothing is changed then.
+    /// The batch is a single image whose last feature map is 1x1; nothing is changed.
     #[error(transparent)]
     BatchTooSmall(#[from] BatchTooSmall),
-    /// Gradients that cannot be unscaled.
+    /// The gradients cannot be unscaled.
     #[error(transparent)]
     Scaler(#[from] GradScalerError),
 }
@@ -37,21 +37,21 @@ pub enum SearchStepError {
 /// Why a saved state cannot be restored.
 #[derive(Debug, thiserror::Error)]
 pub enum OptimizerStepStateError {
-    /// That of the optimizer.
+    /// The optimizer state does not match.
     #[error(transparent)]
     Optimizer(#[from] OptimizerStateError),
-    /// That of the precision.
+    /// The state of the loss scale does not match.
     #[error(transparent)]
     Precision(#[from] MixedPrecisionStateError),
 }
 
 impl<O: Optimizer> OptimizerStep<O> {
-    /// In f32 throughout.
+    /// Creates a step in f32.
     pub fn in_f32(optimizer: O, max_norm: f64, device: Device) -> Self {
         Self { optimizer, max_norm, precision: MixedPrecision::none(device) }
     }
 
-    /// The state to save: that of the optimizer, and of the loss scale where the precision has one.
+    /// Returns the state to save: that of the optimizer, and of the loss scale for f16.
     pub fn state(&self) -> NamedTensors {
         let mut state = NamedTensors::new();
         state.insert_all("optimiser", self.optimizer.state());
@@ -59,17 +59,17 @@ impl<O: Optimizer> OptimizerStep<O> {
         state
     }
 
-    /// Puts a saved state back.
+    /// Restores a saved state.
     ///
     /// # Errors
-    /// [`OptimizerStepStateError`].
+    /// Returns an [`OptimizerStepStateError`] for a state of other parameters or of another precision.
     pub fn restore(&mut self, saved: &NamedTensors) -> Result<(), OptimizerStepStateError> {
         self.optimizer.restore(&saved.under("optimiser"))?;
         Ok(self.precision.restore(&saved.under("precision"))?)
     }
 
-    /// Moves the parameters by the gradients of a loss `[]`; the gradients' norm before clipping, `[]`, and whether they
-    /// were finite, without which f16 does not step.
+    /// Runs the backward pass of a loss `[]` and updates the parameters. Returns the norm of the gradients before
+    /// clipping, `[]`, and whether the gradients are finite; in f16 the update is skipped if they are not.
     fn step(&mut self, loss: &Tensor) -> Result<(Tensor, bool), GradScalerError> {
         let mut gradients: Gradients = gradients(&self.precision.scaled(loss), &self.optimizer.parameters().to_vec());
         if !self.precision.unscale(&gradients)? {
@@ -81,7 +81,7 @@ impl<O: Optimizer> OptimizerStep<O> {
     }
 }
 
-/// What a weight step reports; all on the device.
+/// Result of a weight step; all tensors are on the device.
 #[derive(Debug)]
 pub struct WeightOutcome {
     /// Logits of each path, `[N, classes]`.
@@ -92,16 +92,17 @@ pub struct WeightOutcome {
     pub gradient_norm: Tensor,
 }
 
-/// Trains the weights on a batch: the cross-entropies of the paths are added.
+/// Trains the weights on a batch. The loss is the sum of the cross-entropies of the paths.
 ///
 /// * `x`: `[N, 3, H, W]` f32; `labels`: `[N]` i64.
-/// * `paths`: one path in the first epochs; then the Gumbel path, and one through other operations.
-/// * `weights`: of the supernet's [`Role::Weight`](crate::Role::Weight) tensors. Operations on no path stay as they are.
+/// * `paths`: one path in the warm-up epochs; afterwards the Gumbel path and a path through other operations.
+/// * `weights`: holds the supernet's [`Role::Weight`](crate::Role::Weight) tensors. Operations on no path are not
+///   changed.
 ///
 /// Source: `train_wo_arch` and `train_w_arch` in the authors' `train_search.py`.
 ///
 /// # Errors
-/// [`SearchStepError`].
+/// Returns a [`SearchStepError`] if the batch is too small or the gradients cannot be unscaled.
 pub fn weight_step(
     supernet: &Supernet,
     weights: &mut OptimizerStep<Sgd>,
@@ -122,18 +123,18 @@ pub fn weight_step(
     })
 }
 
-/// What the architecture is searched for.
+/// The latency term of the architecture loss.
 #[derive(Debug)]
 pub struct LatencyObjective<'a> {
     /// Latencies of all operations.
     pub latencies: &'a Latencies,
-    /// The latency wanted, in milliseconds.
+    /// Target latency, in milliseconds.
     pub target_ms: f64,
-    /// λ: what a latency off by its whole target adds to the cross-entropy.
+    /// λ: added to the cross-entropy when the latency deviates from the target by 100 %.
     pub weight: f64,
 }
 
-/// What an architecture step reports; all on the device, `[]` but the logits.
+/// Result of an architecture step; all tensors are on the device and `[]` except the logits.
 #[derive(Debug)]
 pub struct ArchitectureOutcome {
     /// `[N, classes]`.
@@ -148,16 +149,16 @@ pub struct ArchitectureOutcome {
     pub gradient_norm: Tensor,
 }
 
-/// Trains `log_alphas` and `betas` on a batch, the weights frozen; then each of them becomes its own log_softmax.
+/// Trains `log_alphas` and `betas` on a batch, with frozen weights; then replaces each of them by its log_softmax.
 ///
-/// * `x`: `[N, 3, H, W]` f32; `labels`: `[N]` i64: of the images that train the architecture.
-/// * `noise`, `temperature`: of the relaxed sample by which the operations are mixed.
-/// * `architecture`: of the supernet's [`Role::Architecture`](crate::Role::Architecture) tensors.
+/// * `x`: `[N, 3, H, W]` f32; `labels`: `[N]` i64: a batch of the images that train the architecture.
+/// * `noise`, `temperature`: of the relaxed sample that mixes the operations.
+/// * `architecture`: holds the supernet's [`Role::Architecture`](crate::Role::Architecture) tensors.
 ///
 /// Source: `train_w_arch` in the authors' `train_search.py`.
 ///
 /// # Errors
-/// [`SearchStepError`].
+/// Returns a [`SearchStepError`] if the batch is too small or the gradients cannot be unscaled.
 pub fn architecture_step(
     supernet: &Supernet,
     architecture: &mut OptimizerStep<Adam>,
@@ -190,7 +191,7 @@ pub fn architecture_step(
     })
 }
 
-/// Logits `[N, classes]` of a path, nothing kept for a backward pass: the search's validation.
+/// Returns the logits `[N, classes]` of a path, without autograd. Used for validation in the search.
 pub fn validate_path(supernet: &Supernet, x: &Tensor, path: &Path) -> Tensor {
     no_grad(|| supernet.forward_path(x, path))
 }

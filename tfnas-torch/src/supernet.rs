@@ -1,4 +1,4 @@
-//! The network that is searched: every block holds all operations, every group all depths.
+//! The supernet: every block holds all operations, every group all depths.
 
 use tch::{Device, Tensor, no_grad};
 use tfnas::{Architecture, Choice, LatencyTable, ModelConfig, Space, TableError, Widths};
@@ -8,20 +8,20 @@ use crate::layers::{Head, MbConv, Normalization, Stem};
 use crate::mixed_group::MixedGroup;
 use crate::named_tensors::{Module, Role, Visitor, join};
 
-/// The supernet of a space, its operations at their current widths.
+/// The supernet of a space, with its operations at their current widths.
 ///
-/// Batch norms have no affine part and no running statistics: every forward pass normalizes with its own batch, so there
-/// is no evaluation mode. Names of its tensors are those of the original's search checkpoints.
+/// Batch norms have no affine part and no running statistics: every forward pass normalizes with its own batch, so
+/// there is no evaluation mode. The names of the tensors are those of the authors' search checkpoints.
 #[derive(Debug)]
 pub struct Supernet {
     pub(crate) stem: Stem,
     pub(crate) groups: Vec<MixedGroup>,
     pub(crate) head: Head,
-    /// Side of the feature map that the last batch norm reads, in pixels.
+    /// Side of the input of the last batch norm, in pixels.
     pub(crate) final_size: usize,
 }
 
-/// The latency of every operation at its current width, looked up once for the steps of an epoch.
+/// The latency of every operation at its current width, looked up once per epoch.
 #[derive(Debug)]
 pub struct Latencies {
     base_ms: f64,
@@ -30,11 +30,11 @@ pub struct Latencies {
 }
 
 impl Latencies {
-    /// Looks all of them up.
+    /// Looks up the latencies of all operations.
     ///
     /// # Errors
-    /// [`TableError`] where the table has no latency for an operation of the space: never counted as 0, which would make
-    /// it look free.
+    /// Returns a [`TableError`] if the table has no latency for an operation of the space. A missing latency never
+    /// counts as 0.
     pub fn look_up(table: &LatencyTable, space: &Space, widths: &Widths, device: Device) -> Result<Self, TableError> {
         let rows = table.operations_ms(space, widths)?;
         let latencies: Vec<f32> = rows.iter().flatten().map(|&ms| ms as f32).collect();
@@ -46,7 +46,7 @@ impl Latencies {
     }
 }
 
-/// What a pass through the mixture of all operations gives.
+/// Output of a pass through the mixture of all operations.
 #[derive(Debug)]
 pub struct MixedOutput {
     /// `[N, classes]`.
@@ -56,7 +56,7 @@ pub struct MixedOutput {
 }
 
 impl Supernet {
-    /// A supernet of weight 0, every operation and every depth equally probable.
+    /// Creates a supernet with zero weights, and equally probable operations and depths.
     pub fn new(space: &Space, widths: &Widths, classes: usize, device: Device) -> Self {
         let shared = shared_layers(space, classes);
         let normalization = Normalization::BatchStatistics;
@@ -68,12 +68,12 @@ impl Supernet {
         }
     }
 
-    /// Logits `[N, classes]` of `x`, `[N, 3, H, W]`, where each block takes the operation of `path`.
+    /// Returns the logits `[N, classes]` of `x`, `[N, 3, H, W]`, if each block uses the operation of `path`.
     pub fn forward_path(&self, x: &Tensor, path: &Path) -> Tensor {
         self.forward_path_from(&self.stem.forward(x, true), path)
     }
 
-    /// [`forward_path`](Supernet::forward_path) of several paths, in order; they share the pass through the stem.
+    /// [`forward_path`](Supernet::forward_path) for several paths, in order; they share the pass through the stem.
     pub fn forward_paths(&self, x: &Tensor, paths: &[Path]) -> Vec<Tensor> {
         let x = self.stem.forward(x, true);
         paths.iter().map(|path| self.forward_path_from(&x, path)).collect()
@@ -90,9 +90,9 @@ impl Supernet {
         self.head.forward(&x, true)
     }
 
-    /// Logits and expected latency of `x`, `[N, 3, H, W]`, where each block mixes its operations.
+    /// Returns the logits and the expected latency of `x`, `[N, 3, H, W]`, if each block mixes its operations.
     ///
-    /// `weights`: `[blocks, K]` f32, each row of sum 1: see [`relaxed_sample`](crate::gumbel::relaxed_sample).
+    /// `weights`: `[blocks, K]` f32, each row with sum 1: see [`relaxed_sample`](crate::gumbel::relaxed_sample).
     ///
     /// Source: `Network.forward` with `sampling=False` in the authors' `models/model_search.py`.
     pub fn forward_mixed(&self, x: &Tensor, weights: &Tensor, latencies: &Latencies) -> MixedOutput {
@@ -134,22 +134,22 @@ impl Supernet {
         blocks.flat_map(|block| &block.operations)
     }
 
-    /// Where the supernet lives.
+    /// The device of the weights.
     pub fn device(&self) -> Device {
         self.head.classifier.weight.device()
     }
 
-    /// The `log_alphas` as numbers, `[block][operation]`; waits for the device.
+    /// Returns the `log_alphas` as numbers, `[block][operation]`; synchronizes with the device.
     pub fn read_log_alphas(&self) -> Vec<Vec<f32>> {
         rows_of(&self.log_alphas())
     }
 
-    /// The `betas` as numbers, `[group][block]`; waits for the device.
+    /// Returns the `betas` as numbers, `[group][block]`; synchronizes with the device.
     pub fn read_betas(&self) -> Vec<Vec<f32>> {
         rows_of(&self.betas())
     }
 
-    /// Makes every `log_alphas` and every `betas` vector its own log_softmax.
+    /// Replaces every `log_alphas` and `betas` vector by its log_softmax.
     pub fn normalize_architecture(&self) {
         no_grad(|| {
             for vector in self.architecture() {
@@ -159,8 +159,8 @@ impl Supernet {
         });
     }
 
-    /// Runs `step` with weights that need no gradient: what then depends on weights and images alone, such as the whole
-    /// stem, leaves nothing to keep for a backward pass.
+    /// Runs `step` with weights that require no gradient. Computations that depend only on weights and images, such as
+    /// the whole stem, then keep nothing for a backward pass.
     pub(crate) fn with_frozen_weights<T>(&self, step: impl FnOnce() -> T) -> T {
         self.set_weights_trainable(false);
         let result = step();
@@ -187,7 +187,7 @@ impl Module for Supernet {
     }
 }
 
-/// A network of the space, for the stems and the head, which are the same in all of them.
+/// Returns a network of the space, for the stems and the head, which all networks of the space share.
 fn shared_layers(space: &Space, classes: usize) -> ModelConfig {
     let shallowest = (0..space.groups().len())
         .map(|group| {
@@ -200,7 +200,7 @@ fn shared_layers(space: &Space, classes: usize) -> ModelConfig {
         .expect("a checked space has a block in every group, and an operation of its largest width")
 }
 
-/// The values of vectors of one length or several, one row each, read from the device at once.
+/// Returns the values of several vectors, one row each, with a single read from the device.
 fn rows_of(vectors: &[&Tensor]) -> Vec<Vec<f32>> {
     let flat = Tensor::cat(vectors, 0).detach();
     let mut values = vec![0f32; flat.numel()];
@@ -236,7 +236,7 @@ mod tests {
         rows.permute([0, 3, 1, 2])
     }
 
-    /// Every block costs a hundredth of a millisecond per channel, everything else one.
+    /// Every block costs 0.01 ms per channel, everything else 1 ms.
     fn latencies() -> Latencies {
         let space = Space::small();
         let rows = space.needed_rows().into_iter().map(|row| {
@@ -248,23 +248,23 @@ mod tests {
         Latencies::look_up(&table, &space, &Widths::initial(&space), Device::Cpu).unwrap()
     }
 
-    /// Weights that put everything on the operations of a path.
-    fn certain(path: &Path) -> Tensor {
+    /// Mixing weights that select exactly the operations of a path.
+    fn one_hot(path: &Path) -> Tensor {
         let operations = Space::small().operations().len() as i64;
         let path: Vec<i64> = path.iter().map(|&operation| operation as i64).collect();
         Tensor::from_slice(&path).one_hot(operations).to_kind(Kind::Float)
     }
 
     #[test]
-    fn a_mixture_of_one_operation_is_the_path_through_it() {
+    fn a_one_hot_mixture_equals_the_path() {
         let supernet = supernet();
         let path = vec![2, 0, 3, 1, 2, 0];
-        let mixed = supernet.forward_mixed(&images(), &certain(&path), &latencies()).logits;
+        let mixed = supernet.forward_mixed(&images(), &one_hot(&path), &latencies()).logits;
         assert!(mixed.allclose(&supernet.forward_path(&images(), &path), 1e-4, 1e-5, false));
     }
 
     #[test]
-    fn paths_together_are_the_paths_one_by_one() {
+    fn forward_paths_equals_forward_path_for_each() {
         let supernet = supernet();
         let paths = [vec![0; 6], vec![3, 2, 1, 0, 1, 2]];
         for (logits, path) in supernet.forward_paths(&images(), &paths).iter().zip(&paths) {
@@ -288,13 +288,13 @@ mod tests {
             };
             let groups = supernet.betas().into_iter().zip(widths);
             let blocks: f64 = groups.map(|(betas, widths)| widths[..=certain_depth(betas)].iter().sum::<f64>()).sum();
-            let output = supernet.forward_mixed(&images(), &certain(&vec![0; 6]), &latencies());
+            let output = supernet.forward_mixed(&images(), &one_hot(&vec![0; 6]), &latencies());
             assert!((output.latency_ms.double_value(&[]) - (1.0 + blocks / 100.0)).abs() < 1e-5);
         }
     }
 
     #[test]
-    fn operations_and_depths_begin_equally_probable() {
+    fn operations_and_depths_are_initially_uniform() {
         let supernet = supernet();
         for row in supernet.read_log_alphas() {
             assert!(row.iter().all(|&log| (log + 4f32.ln()).abs() < 1e-6), "{row:?}");

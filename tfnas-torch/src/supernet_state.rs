@@ -1,7 +1,7 @@
-//! The supernet's weights at full width, of which every epoch trains a part.
+//! The supernet's weights at full width. Each epoch trains a part of them.
 //!
-//! Widths move from epoch to epoch; the weights of channels that are left out at present must be there when they come
-//! back. So an epoch slices every operation to its current channels, trains the slices, and scatters them back.
+//! Widths change from epoch to epoch, and channels that are unused now may be used again later with their old weights.
+//! So each epoch slices every operation to its current channels, trains the slices, and scatters them back.
 
 use tch::{Device, Kind, Tensor, no_grad};
 use tfnas::channels::kept_channels;
@@ -14,7 +14,7 @@ use crate::named_tensors::{Module, NamedTensors};
 use crate::supernet::Supernet;
 use crate::weights::{WeightsError, load};
 
-/// The tensors of an operation that run over its width, and in which dimension.
+/// The tensors of an operation that depend on its width, and their width dimension.
 const WIDTH_AXIS: [(&str, i64); 6] = [
     ("inverted_bottleneck.conv.weight", 0),
     ("depth_conv.conv.weight", 0),
@@ -24,10 +24,10 @@ const WIDTH_AXIS: [(&str, i64); 6] = [
     ("point_linear.conv.weight", 1),
 ];
 
-/// Ending of the names of the kept channels in a saved state.
+/// Suffix of the names of the kept channels in a saved state.
 const KEPT: &str = "kept_channels";
 
-/// Full-width weights, architecture parameters, and which channels are in use.
+/// Full-width weights, architecture parameters, and the channels in use.
 #[derive(Debug)]
 pub struct SupernetState {
     space: Space,
@@ -36,28 +36,28 @@ pub struct SupernetState {
     kept: KeptChannels,
 }
 
-/// Why a saved state is not one of a space.
+/// Why a saved state does not match a space.
 #[derive(Debug, thiserror::Error)]
-pub enum FullStateError {
-    /// The weights do not fit.
+pub enum SupernetStateError {
+    /// The weights do not match.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// A list of channels that is missing, or no ascending list of channels that the operation has.
+    /// A list of channels is missing, is not ascending, or has a channel that the operation lacks.
     #[error("'{name}': {problem}")]
     Kept {
         /// Name of the list.
         name: String,
-        /// What is wrong with it.
+        /// What is wrong with the list.
         problem: String,
     },
-    /// A number of kept channels that is no width of the operation.
+    /// The number of kept channels is not a valid width of the operation.
     #[error(transparent)]
     Width(#[from] WidthError),
 }
 
 impl SupernetState {
-    /// The state before the first epoch: initial weights, equal probabilities, of each operation the first channels up to
-    /// its initial width.
+    /// Creates the state before the first epoch: initial weights, equal probabilities, and of each operation the first
+    /// channels up to its initial width.
     pub fn new(space: &Space, classes: usize, seed: u64, device: Device) -> Self {
         let full = Supernet::new(space, &Widths::max(space), classes, device);
         initialize(&full, seed);
@@ -72,7 +72,7 @@ impl SupernetState {
         }
     }
 
-    /// The full-width supernet itself, to read; its tensors are shared.
+    /// The full-width supernet, for reading; its tensors are shared.
     pub fn full(&self) -> &Supernet {
         &self.full
     }
@@ -82,12 +82,12 @@ impl SupernetState {
         &self.kept
     }
 
-    /// The current widths: how many channels each operation keeps.
+    /// The current widths: the number of kept channels of each operation.
     pub fn widths(&self) -> Widths {
         widths_of(&self.space, &self.kept).expect("kept channels are checked when they are set")
     }
 
-    /// A supernet of the current widths with a copy of the weights in use.
+    /// Returns a supernet of the current widths with a copy of the weights in use.
     pub fn slice(&self) -> Supernet {
         let sliced = Supernet::new(&self.space, &self.widths(), self.classes, self.full.device());
         self.for_each_pair(&sliced, |full, mut part, kept| {
@@ -100,7 +100,7 @@ impl SupernetState {
         sliced
     }
 
-    /// Takes the tensors of a supernet that [`slice`](SupernetState::slice) made back; the channels left out stay as they are.
+    /// Copies the tensors of a supernet made by [`slice`](SupernetState::slice) back; unused channels are not changed.
     pub fn scatter(&mut self, sliced: &Supernet) {
         self.for_each_pair(sliced, |mut full, part, kept| match kept {
             Some((axis, channels)) => {
@@ -110,8 +110,8 @@ impl SupernetState {
         });
     }
 
-    /// Changes widths: an operation whose width is another than now keeps the channels of largest L1 norm of its
-    /// full-width depthwise kernel; the others keep theirs.
+    /// Changes widths. An operation whose width changes keeps the channels with the largest L1 norm of its full-width
+    /// depthwise kernel; the others keep their channels.
     pub fn set_widths(&mut self, widths: &Widths) {
         let kept = self.kept.iter_mut().flatten();
         let widths = widths.rows().iter().flatten();
@@ -122,42 +122,42 @@ impl SupernetState {
         }
     }
 
-    /// Puts other channels in their place.
+    /// Replaces the channels in use.
     ///
     /// # Errors
-    /// [`FullStateError`] for lists that are not ascending channels, or not as many as a width may be; nothing is changed
+    /// Returns a [`SupernetStateError`] if a list is not ascending or its length is not a valid width; nothing is changed
     /// then.
-    pub fn set_kept(&mut self, kept: KeptChannels) -> Result<(), FullStateError> {
+    pub fn set_kept(&mut self, kept: KeptChannels) -> Result<(), SupernetStateError> {
         widths_of(&self.space, &kept)?;
         for (block, row) in self.space.blocks().iter().zip(&kept) {
             for (operation, channels) in row.iter().enumerate() {
                 let max = block.max_width(&self.space.operations()[operation]);
                 check_channels(channels, max)
-                    .map_err(|problem| FullStateError::Kept { name: list_name(block, operation), problem })?;
+                    .map_err(|problem| SupernetStateError::Kept { name: list_name(block, operation), problem })?;
             }
         }
         self.kept = kept;
         Ok(())
     }
 
-    /// Everything to save: the tensors under the names of the original's search checkpoints, and of each operation its
-    /// `kept_channels`, i64. Shared, not copied.
+    /// Returns the tensors to save: those of the supernet under the names of the authors' search checkpoints, and
+    /// `kept_channels` (i64) of each operation. Shared, not copied.
     pub fn state(&self) -> NamedTensors {
         let mut state = self.full.state();
         insert_kept(&mut state, &self.space, &self.kept);
         state
     }
 
-    /// Reads back what [`state`](SupernetState::state) gave.
+    /// Restores a [`state`](SupernetState::state).
     ///
     /// # Errors
-    /// [`FullStateError`] for a state of another space or number of classes.
+    /// Returns a [`SupernetStateError`] for a state of another space or number of classes.
     pub fn restore(
         space: &Space,
         classes: usize,
         saved: &NamedTensors,
         device: Device,
-    ) -> Result<Self, FullStateError> {
+    ) -> Result<Self, SupernetStateError> {
         let mut tensors = NamedTensors::new();
         let mut lists = NamedTensors::new();
         for (name, tensor) in saved.iter() {
@@ -172,8 +172,8 @@ impl SupernetState {
         Ok(state)
     }
 
-    /// Calls `transfer(full, part, kept)` for each tensor of the full-width supernet, its counterpart in a sliced one, and,
-    /// where it runs over a width, the dimension and the channels kept, `[E]` i64.
+    /// Calls `transfer(full, part, kept)` for each tensor of the full-width supernet and its counterpart in a sliced
+    /// one. `kept` is set if the tensor depends on a width: the dimension and the kept channels, `[E]` i64.
     fn for_each_pair(&self, sliced: &Supernet, mut transfer: impl FnMut(Tensor, Tensor, Kept<'_>)) {
         let device = self.full.device();
         no_grad(|| {
@@ -198,16 +198,16 @@ impl SupernetState {
     }
 }
 
-/// The dimension that runs over a width, and the channels kept of it.
+/// The width dimension, and the kept channels.
 type Kept<'a> = Option<(i64, &'a Tensor)>;
 
-/// The tensors of two modules of one structure, side by side, with their names.
+/// The tensors of two modules of the same structure in pairs, with their names.
 fn pairs(full: &impl Module, part: &impl Module) -> Vec<(String, Tensor, Tensor)> {
     let parts = part.state().to_vec().into_iter();
     full.state().iter().zip(parts).map(|((name, full), part)| (name.to_owned(), full.shallow_clone(), part)).collect()
 }
 
-/// The channels of largest L1 norm of an operation's depthwise kernel at full width, ascending.
+/// Returns the channels with the largest L1 norm of an operation's depthwise kernel at full width, ascending.
 fn largest_channels(operation: &MbConv, width: usize) -> Vec<usize> {
     let kernel = operation.depthwise.conv.weight.detach();
     let mut values = vec![0f32; kernel.numel()];
@@ -220,13 +220,13 @@ fn widths_of(space: &Space, kept: &KeptChannels) -> Result<Widths, WidthError> {
     Widths::new(space, kept.iter().map(row).collect())
 }
 
-/// Checks that channels ascend and are all below `max`.
+/// Checks that channels are ascending and below `max`.
 fn check_channels(channels: &[usize], max: usize) -> Result<(), String> {
     if !channels.is_sorted_by(|a, b| a < b) {
         return Err("the channels do not ascend".to_owned());
     }
     match channels.last() {
-        Some(&last) if last >= max => Err(format!("channel {last}, where there are {max}")),
+        Some(&last) if last >= max => Err(format!("channel {last} is out of range: there are {max} channels")),
         _ => Ok(()),
     }
 }
@@ -249,13 +249,13 @@ fn index_tensor(channels: &[usize]) -> Tensor {
     Tensor::from_slice(&channels)
 }
 
-/// The saved lists of channels, which must be those of the space.
-fn read_kept(space: &Space, lists: &NamedTensors) -> Result<KeptChannels, FullStateError> {
+/// Reads the saved lists of channels. Returns an error unless they match the space.
+fn read_kept(space: &Space, lists: &NamedTensors) -> Result<KeptChannels, SupernetStateError> {
     let read = |name: String| {
-        let problem = |problem: &str| FullStateError::Kept { name: name.clone(), problem: problem.to_owned() };
+        let problem = |problem: &str| SupernetStateError::Kept { name: name.clone(), problem: problem.to_owned() };
         let list = lists.get(&name).ok_or_else(|| problem("missing"))?;
         if list.kind() != Kind::Int64 || list.dim() != 1 {
-            return Err(problem("no list of i64"));
+            return Err(problem("not a list of i64"));
         }
         let mut channels = vec![0i64; list.numel()];
         list.copy_data(&mut channels, list.numel());
@@ -266,9 +266,9 @@ fn read_kept(space: &Space, lists: &NamedTensors) -> Result<KeptChannels, FullSt
     let row = |block: &Block| (0..operations).map(|k| read(list_name(block, k))).collect();
     let kept: KeptChannels = space.blocks().iter().map(row).collect::<Result<_, _>>()?;
     if lists.len() != space.blocks().len() * operations {
-        return Err(FullStateError::Kept {
+        return Err(SupernetStateError::Kept {
             name: KEPT.to_owned(),
-            problem: format!("{} lists, where the space has {}", lists.len(), kept.len() * operations),
+            problem: format!("{} lists, but the space has {}", lists.len(), kept.len() * operations),
         });
     }
     Ok(kept)
@@ -289,14 +289,14 @@ mod tests {
     }
 
     #[test]
-    fn a_search_starts_with_the_first_channels_of_every_operation() {
+    fn the_initial_state_keeps_the_first_channels() {
         let state = state();
         assert_eq!(state.widths(), Widths::initial(&Space::small()));
         assert_eq!(state.kept()[0][0], (0..24).collect::<Vec<_>>());
     }
 
     #[test]
-    fn scattering_an_untouched_slice_changes_nothing() {
+    fn scattering_an_unchanged_slice_changes_nothing() {
         let mut state = state();
         let before = SupernetState::new(&Space::small(), 4, 1, Device::Cpu);
         let sliced = state.slice();
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_left_out_keep_their_weights() {
+    fn unused_channels_keep_their_weights() {
         let mut state = state();
         let sliced = state.slice();
         no_grad(|| {
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_width_keeps_the_largest_channels_and_the_others_stay() {
+    fn changing_a_width_keeps_the_channels_with_the_largest_norm() {
         let mut state = state();
         let space = Space::small();
         let mut widths = state.widths();
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_saved_state_comes_back() {
+    fn a_saved_state_is_restored() {
         let mut state = state();
         let mut widths = state.widths();
         widths.set(&Space::small(), 2, 3, 70).expect("70 of 128 is allowed");
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_with_impossible_channels_is_refused_by_name() {
+    fn invalid_kept_channels_are_rejected_with_their_name() {
         let name = "stage1.block1.m_ops.0.kept_channels";
         for list in [vec![-1i64], vec![3, 3], vec![5, 99], (0..3).collect()] {
             let mut saved = state().state();

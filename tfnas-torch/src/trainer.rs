@@ -1,4 +1,4 @@
-//! Steps of training in any precision, on one rank or on several.
+//! Training steps in any precision, on one rank or on several.
 
 use tch::{Device, Kind, Tensor};
 use tfnas_c10d::CollectiveError;
@@ -13,7 +13,7 @@ use crate::loss::cross_entropy;
 use crate::mixed_precision::MixedPrecision;
 use crate::optim::{Optimizer, Sgd};
 
-/// What a training step reports; all on the device.
+/// Result of a training step; all tensors are on the device.
 #[derive(Debug)]
 pub struct TrainOutcome {
     /// `[N, classes]`.
@@ -25,12 +25,12 @@ pub struct TrainOutcome {
 }
 
 impl TrainOutcome {
-    /// Leaves the optimizer as it is.
-    pub(crate) fn left_out(gradients: &Gradients, logits: &Tensor, loss: &Tensor) -> Self {
+    /// The outcome of a skipped optimizer step.
+    pub(crate) fn skipped(gradients: &Gradients, logits: &Tensor, loss: &Tensor) -> Self {
         Self { logits: logits.detach(), loss: loss.detach(), gradient_norm: global_norm(gradients) }
     }
 
-    /// Clips the gradients, and lets the optimizer step.
+    /// Clips the gradients and runs the optimizer step.
     pub(crate) fn of_step(
         optimizer: &mut Sgd,
         max_norm: f64,
@@ -44,53 +44,54 @@ impl TrainOutcome {
     }
 }
 
-/// Everything of a training step but its network and its data.
+/// Optimizer, precision and ranks of a training.
 #[derive(Debug)]
 pub struct Trainer {
-    /// Of the network's [`Role::Weight`](crate::Role::Weight) tensors.
+    /// Holds the network's [`Role::Weight`](crate::Role::Weight) tensors.
     pub optimizer: Sgd,
-    /// What the gradients are clipped to; 0 leaves them as they are.
+    /// Maximum norm of the gradients; 0 disables clipping.
     pub max_norm: f64,
-    /// As in [`cross_entropy`].
+    /// See [`cross_entropy`].
     pub label_smoothing: f64,
     /// Precision of the forward pass.
     pub precision: MixedPrecision,
-    /// The ranks that train together, if there are several.
+    /// Data parallelism, if several ranks train together.
     pub ranks: Option<DataParallel>,
 }
 
-/// Why a step has not been taken.
+/// Why a step was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainStepError {
-    /// This rank's part is too small.
+    /// This rank's part of the batch is too small.
     #[error(transparent)]
     BatchTooSmall(#[from] BatchTooSmall),
-    /// Another rank does not do its part; the training cannot go on.
+    /// The exchange with another rank failed; training cannot continue.
     #[error(transparent)]
     Collective(#[from] CollectiveError),
-    /// Gradients that cannot be unscaled.
+    /// The gradients cannot be unscaled.
     #[error(transparent)]
     Scaler(#[from] GradScalerError),
 }
 
 impl Trainer {
-    /// One process that trains in f32.
-    pub fn alone(optimizer: Sgd, max_norm: f64, label_smoothing: f64, device: Device) -> Self {
+    /// Creates a trainer for a single process in f32.
+    pub fn single_process(optimizer: Sgd, max_norm: f64, label_smoothing: f64, device: Device) -> Self {
         Self { optimizer, max_norm, label_smoothing, precision: MixedPrecision::none(device), ranks: None }
     }
 
-    /// Trains a network on a batch, of which each rank has its part: as many samples on each.
+    /// Trains a network on a batch. Each rank passes its part, with the same number of samples on each rank.
     ///
-    /// * `x`: `[N, 3, H, W]` f32; `labels`: `[N]` i64; `masks`: of these N samples.
+    /// * `x`: `[N, 3, H, W]` f32; `labels`: `[N]` i64; `masks`: for these N samples.
     ///
-    /// The outcome's logits (f32) and loss are of this rank's samples, the gradient's norm is of all. In f16 a step whose gradients
-    /// are not all finite is left out: only running statistics and the loss scale have moved then.
+    /// The logits (f32) and the loss of the outcome are those of this rank's samples; the gradient norm is that of the
+    /// averaged gradients. In f16 the optimizer step is skipped if a gradient is not finite: only running statistics
+    /// and the loss scale change then.
     ///
     /// Source: `train` in the authors' `train_eval.py`.
     ///
     /// # Errors
-    /// [`TrainStepError::BatchTooSmall`] for one image whose feature map ends as 1x1, where no other rank's are added to its
-    /// statistics; nothing is changed then. Otherwise as the variants say.
+    /// Returns [`TrainStepError::BatchTooSmall`] for a single image whose last feature map is 1x1, unless statistics
+    /// are computed over several ranks; nothing is changed then. See the variants for other errors.
     pub fn step(
         &mut self,
         network: &DerivedNetwork,
@@ -111,7 +112,7 @@ impl Trainer {
         if self.precision.unscale(&gradients)? {
             Ok(TrainOutcome::of_step(&mut self.optimizer, self.max_norm, gradients, &logits, &loss))
         } else {
-            Ok(TrainOutcome::left_out(&gradients, &logits, &loss))
+            Ok(TrainOutcome::skipped(&gradients, &logits, &loss))
         }
     }
 }

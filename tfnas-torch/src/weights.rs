@@ -1,4 +1,5 @@
-//! Named tensors in files (safetensors; `.pth.tar` to read), and putting them into a network with every mismatch named.
+//! Reads and writes named tensors (safetensors; `.pth.tar` read-only), and loads them into a network with a complete
+//! list of mismatches.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -16,10 +17,10 @@ use tfnas_pytorch_files::checkpoint::{
 
 use crate::named_tensors::{Module, NamedTensors};
 
-/// The largest file that is read: well above a supernet of the largest space with the state of its optimizer.
+/// Maximum size of a file. The largest space's supernet with its optimizer state is well below it.
 const MAX_FILE_BYTES: u64 = 16 << 30;
 
-/// Why tensors cannot be read, written or used.
+/// Why tensors cannot be read, written or loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
     /// The file cannot be read or written.
@@ -27,11 +28,11 @@ pub enum WeightsError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system error.
         source: io::Error,
     },
-    /// The file is larger than any that makes sense.
-    #[error("{}: {bytes} bytes, more than the {MAX_FILE_BYTES} that weights may have", .path.display())]
+    /// The file is too large.
+    #[error("{}: the file has {bytes} bytes, more than the maximum of {MAX_FILE_BYTES}", .path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -41,10 +42,10 @@ pub enum WeightsError {
     /// The bytes are neither a safetensors file nor a `.pth.tar`.
     #[error(transparent)]
     Format(#[from] WeightsFileError),
-    /// The tensors have no place in a safetensors file.
+    /// The tensors cannot be serialized.
     #[error("cannot be written as safetensors: {0}")]
     Unwritable(#[from] SafeTensorError),
-    /// A tensor of a dtype that has no place in a safetensors file.
+    /// The safetensors format does not support this dtype.
     #[error("'{name}' has the dtype {dtype}, which is not supported")]
     Dtype {
         /// Name of the tensor.
@@ -52,24 +53,24 @@ pub enum WeightsError {
         /// Its dtype.
         dtype: String,
     },
-    /// libtorch could not make a tensor of the bytes.
+    /// libtorch cannot create a tensor from the bytes.
     #[error("'{name}': {source}")]
     Tensor {
         /// Name of the tensor.
         name: String,
-        /// What libtorch said.
+        /// The error of libtorch.
         source: tch::TchError,
     },
-    /// The tensors are not those of the network.
+    /// The tensors do not match the network.
     #[error(transparent)]
     StateDictMismatch(#[from] StateDictMismatch),
 }
 
-/// Writes tensors into a module that has the same names, shapes and dtypes.
+/// Copies tensors into a module that has the same names, shapes and dtypes.
 ///
 /// # Errors
-/// [`WeightsError::StateDictMismatch`] with everything that is missing, unexpected, of another shape or dtype, or not finite; the
-/// module is as before then.
+/// Returns [`WeightsError::StateDictMismatch`] with every tensor that is missing, unexpected, not finite, or of another
+/// shape or dtype; the module is not changed then.
 pub fn load(module: &impl Module, tensors: &NamedTensors) -> Result<(), WeightsError> {
     let state = module.state();
     let mut mismatches = Vec::new();
@@ -94,14 +95,14 @@ pub fn load(module: &impl Module, tensors: &NamedTensors) -> Result<(), WeightsE
     Ok(())
 }
 
-/// In what a tensor is not what the network expects.
+/// Returns how a tensor differs from the one the network expects.
 fn mismatch(name: &str, found: &Tensor, expected: &Tensor) -> Option<TensorMismatch> {
     let name = name.to_owned();
     if found.size() != expected.size() {
         return Some(TensorMismatch::Shape { name, found: shape_of(found), expected: shape_of(expected) });
     }
     if found.kind() != expected.kind() {
-        let named = |tensor: &Tensor| dtype_of(tensor.kind()).map_or("of another kind", Dtype::name);
+        let named = |tensor: &Tensor| dtype_of(tensor.kind()).map_or("unsupported", Dtype::name);
         return Some(TensorMismatch::Dtype { name, found: named(found), expected: named(expected) });
     }
     let finite = found.isfinite().sum(Kind::Int64).int64_value(&[]);
@@ -113,29 +114,29 @@ fn shape_of(tensor: &Tensor) -> Vec<usize> {
     tensor.size().iter().map(|&size| size as usize).collect()
 }
 
-/// The bytes of a safetensors file: for the same tensors always the same, whatever their order.
+/// Serializes tensors as safetensors. The bytes do not depend on the order of the tensors.
 ///
 /// # Errors
-/// [`WeightsError::Dtype`] for a dtype that the format does not have.
+/// Returns [`WeightsError::Dtype`] for a dtype that the format does not support.
 pub fn to_bytes(tensors: &NamedTensors) -> Result<Vec<u8>, WeightsError> {
     let views: Vec<(&str, TensorBytes)> = tensors
         .iter()
         .map(|(name, tensor)| Ok((name, TensorBytes::of(name, tensor)?)))
         .collect::<Result<_, WeightsError>>()?;
-    // One entry alone: the order of several would differ from process to process. Other readers look for it.
+    // Only one entry, because the order of several would differ between processes. Other readers expect this one.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     Ok(serialize(views, Some(metadata))?)
 }
 
-/// The tensors of a safetensors file, ordered by name, or of a `.pth.tar`, in its order; on the CPU.
+/// Reads the tensors of a safetensors file (sorted by name) or of a `.pth.tar` (in file order) onto the CPU.
 ///
 /// # Errors
-/// [`WeightsError::Format`] for bytes that are no such file.
+/// Returns [`WeightsError::Format`] if the bytes are neither.
 pub fn from_bytes(bytes: &[u8]) -> Result<NamedTensors, WeightsError> {
     tensors_of(WeightsFile::read(bytes)?.state_dict)
 }
 
-/// libtorch's tensors of a file's.
+/// Converts the tensors of a file to libtorch's.
 pub(crate) fn tensors_of(state: StateDict<'_>) -> Result<NamedTensors, WeightsError> {
     let tensor = |(name, plain): (String, PlainTensor<'_>)| {
         let tensor = tensor_of(&name, &plain)?;
@@ -144,10 +145,10 @@ pub(crate) fn tensors_of(state: StateDict<'_>) -> Result<NamedTensors, WeightsEr
     state.tensors.into_iter().map(tensor).collect()
 }
 
-/// Writes a safetensors file: aside first, then renamed, so that there is never half of one.
+/// Writes a safetensors file atomically.
 ///
 /// # Errors
-/// [`WeightsError::File`] where the system refuses, else as [`to_bytes`].
+/// Returns [`WeightsError::File`] if the file cannot be written; see [`to_bytes`] for other errors.
 pub fn write_file(tensors: &NamedTensors, path: &Path) -> Result<(), WeightsError> {
     let bytes = to_bytes(tensors)?;
     tfnas_fs::write_atomic(path, &bytes).map_err(|source| WeightsError::File { path: path.to_owned(), source })
@@ -156,16 +157,16 @@ pub fn write_file(tensors: &NamedTensors, path: &Path) -> Result<(), WeightsErro
 /// Reads a safetensors file or a `.pth.tar`.
 ///
 /// # Errors
-/// [`WeightsError::File`] or [`WeightsError::TooLarge`], else as [`from_bytes`].
+/// Returns [`WeightsError::File`] or [`WeightsError::TooLarge`]; see [`from_bytes`] for other errors.
 pub fn read_file(path: &Path) -> Result<NamedTensors, WeightsError> {
     from_bytes(&read_file_bytes(path)?)
 }
 
-/// Reads a file with weights into a module, whose own they become: those under `key`, or those that fit it best, in the
-/// module's dtypes. Returns what there is to say about how they were read.
+/// Loads a file of weights into a module: the tensors under `key`, or by default those that match best, converted to
+/// the module's dtypes. Returns notes on how the file was read.
 ///
 /// # Errors
-/// As [`read_file`] and [`load`].
+/// Same as [`read_file`] and [`load`].
 pub fn load_file(module: &impl Module, path: &Path, key: Option<&str>) -> Result<Vec<String>, WeightsError> {
     let bytes = read_file_bytes(path)?;
     let network = shapes_of(module);
@@ -176,7 +177,7 @@ pub fn load_file(module: &impl Module, path: &Path, key: Option<&str>) -> Result
     Ok(notes)
 }
 
-/// The tensors of a module, as a file is held to them.
+/// Names, shapes and dtypes of the tensors of a module.
 pub(crate) fn shapes_of(module: &impl Module) -> Vec<TensorShape> {
     let shape = |(name, tensor): (&str, &Tensor)| {
         let dtype = dtype_of(tensor.kind())?;
@@ -185,12 +186,12 @@ pub(crate) fn shapes_of(module: &impl Module) -> Vec<TensorShape> {
     module.state().iter().filter_map(shape).collect()
 }
 
-/// Which of a file's tensors were taken, and what was converted.
+/// Notes on which tensors of a file were used and what was converted.
 pub(crate) fn notes(state: &StateDict<'_>, conversions: &Conversions) -> Vec<String> {
     state.choice().into_iter().chain(conversions.in_words()).collect()
 }
 
-/// The bytes of a file with weights, which may not be larger than any of them.
+/// Reads a file of weights, up to the maximum size.
 pub(crate) fn read_file_bytes(path: &Path) -> Result<Vec<u8>, WeightsError> {
     let wrap = |source| WeightsError::File { path: path.to_owned(), source };
     let bytes = fs::metadata(path).map_err(wrap)?.len();
@@ -200,7 +201,7 @@ pub(crate) fn read_file_bytes(path: &Path) -> Result<Vec<u8>, WeightsError> {
     fs::read(path).map_err(wrap)
 }
 
-/// A tensor as the format wants it.
+/// A tensor in the representation of the safetensors crate.
 struct TensorBytes {
     tensor: Tensor,
     shape: Vec<usize>,
@@ -236,7 +237,7 @@ impl View for TensorBytes {
     }
 }
 
-/// The dtypes that both sides have.
+/// The dtypes that both libtorch and safetensors support.
 const DTYPES: [(Kind, Dtype); 10] = [
     (Kind::Bool, Dtype::Bool),
     (Kind::Uint8, Dtype::U8),
@@ -254,7 +255,7 @@ fn dtype_of(kind: Kind) -> Option<Dtype> {
     DTYPES.iter().find(|(known, _)| *known == kind).map(|(_, dtype)| *dtype)
 }
 
-/// A copy of a tensor in a file.
+/// Copies a tensor of a file.
 fn tensor_of(name: &str, plain: &PlainTensor<'_>) -> Result<Tensor, WeightsError> {
     let known = DTYPES.iter().find(|(_, dtype)| *dtype == plain.dtype());
     let &(kind, _) = known.expect("DTYPES has every dtype of a file");
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn tensors_come_back_from_bytes_with_shape_dtype_and_values() {
+    fn serialization_round_trips_shape_dtype_and_values() {
         let back = from_bytes(&to_bytes(&pair().state()).unwrap()).unwrap();
         assert!(back.get("a").unwrap().equal(&pair().0));
         assert!(back.get("b").unwrap().equal(&pair().1));
@@ -295,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_do_not_depend_on_the_order_of_the_tensors_or_on_their_strides() {
+    fn serialization_is_independent_of_order_and_strides() {
         let matrix = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0]).view([2, 2]);
         let strided = matrix.tr().contiguous().tr();
         assert!(!strided.is_contiguous());
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn all_mismatches_are_named_at_once_and_nothing_is_changed() {
+    fn load_reports_all_mismatches_and_changes_nothing() {
         let module = pair();
         let wrong = named(vec![("a", Tensor::from_slice(&[f32::NAN, 1.0])), ("c", Tensor::from(1i64))]);
         let text = load(&module, &wrong).unwrap_err().to_string();
@@ -321,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_safetensors_file_are_refused() {
+    fn invalid_safetensors_bytes_are_rejected() {
         let good = to_bytes(&pair().state()).unwrap();
         let mut long_header = good.clone();
         long_header[..8].copy_from_slice(&u64::MAX.to_le_bytes());
@@ -331,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_named() {
+    fn a_missing_file_is_named_in_the_error() {
         let error = read_file(Path::new("nowhere/weights.safetensors")).unwrap_err();
         assert!(error.to_string().starts_with("nowhere/weights.safetensors: "));
     }

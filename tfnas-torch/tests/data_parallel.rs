@@ -1,4 +1,4 @@
-//! Several ranks, each with its part of every batch, train the network that one process trains on the whole batches.
+//! Data-parallel training on several ranks gives the same network as one process that trains on the whole batches.
 #![allow(clippy::unwrap_used)]
 
 #[path = "common/device.rs"]
@@ -20,19 +20,19 @@ use tfnas_torch::optim::Sgd;
 use tfnas_torch::trainer::Trainer;
 use tfnas_torch::weights::{read_file, write_file};
 use tfnas_torch::{Module, NamedTensors, Role};
-use world::{environment, free_port, say, start};
+use world::{environment, free_port, report, start};
 
 const STEPS: u32 = 20;
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Where a rank leaves its network.
+/// Environment variable with the folder in which each rank writes its network.
 const FOLDER: &str = "TFNAS_TEST_FOLDER";
 
-/// Trains on whole batches; losses by step, and the network.
-fn train_alone() -> (Vec<f64>, NamedTensors) {
+/// Trains on whole batches; returns the loss of each step and the network.
+fn train_in_one_process() -> (Vec<f64>, NamedTensors) {
     tch::set_num_threads(1);
     let network = network(SEED);
-    let mut trainer = Trainer::alone(Sgd::new(network.tensors(Role::Weight), SGD), 5.0, 0.1, device());
+    let mut trainer = Trainer::single_process(Sgd::new(network.tensors(Role::Weight), SGD), 5.0, 0.1, device());
     let losses = (0..STEPS).map(|step| {
         let (x, labels) = batch(step);
         let outcome = trainer.step(&network, &x, &labels, &masks(&network, step));
@@ -41,13 +41,13 @@ fn train_alone() -> (Vec<f64>, NamedTensors) {
     (losses.collect(), network.state())
 }
 
-/// Trains on this rank's part of the batches, says its losses, and leaves its network.
-fn train_together(shares_statistics: bool) {
+/// Trains on this rank's part of the batches, prints the losses, and writes the network.
+fn train_on_ranks(shares_statistics: bool) {
     let environment = Environment::read().unwrap().expect("a rank");
     let store = rendezvous(&environment, TIMEOUT).unwrap();
     let group = ProcessGroup::gloo(&store, &environment, TIMEOUT).unwrap();
     let rank = environment.rank();
-    // Only rank 0 has the right weights at first.
+    // Only rank 0 starts with the right weights.
     let mut network = network(SEED + rank as u64);
     let mut trainer = Trainer {
         ranks: Some(DataParallel::new(group, &mut network, shares_statistics).unwrap()),
@@ -63,16 +63,16 @@ fn train_together(shares_statistics: bool) {
         let [x, labels] = [x, labels].map(|tensor| tensor.narrow(0, first as i64, count as i64));
         let masks = masks(&network, step).of_samples(first, count);
         let outcome = trainer.step(&network, &x, &labels, &masks).unwrap();
-        say(outcome.loss.double_value(&[]));
+        report(outcome.loss.double_value(&[]));
     }
     let ranks = trainer.ranks.unwrap();
     ranks.share_buffers(&network).unwrap();
     let folder = PathBuf::from(std::env::var_os(FOLDER).expect("only other tests start this one"));
-    write_file(&network.state(), &left_by(&folder, rank)).unwrap();
+    write_file(&network.state(), &network_file(&folder, rank)).unwrap();
     ranks.group().barrier().unwrap();
 }
 
-fn left_by(folder: &Path, rank: usize) -> PathBuf {
+fn network_file(folder: &Path, rank: usize) -> PathBuf {
     folder.join(format!("{rank}.safetensors"))
 }
 
@@ -82,18 +82,18 @@ mod rank {
     fn run() {
         tch::set_num_threads(1);
         match std::env::var(crate::world::SCENARIO).expect("only other tests start this one").as_str() {
-            "shared" => super::train_together(true),
-            "own" => super::train_together(false),
+            "shared" => super::train_on_ranks(true),
+            "own" => super::train_on_ranks(false),
             unknown => panic!("no scenario {unknown}"),
         }
     }
 }
 
-/// What ranks left behind.
+/// Results of the ranks.
 struct Trained {
-    /// By rank, by step.
+    /// Losses by rank and step.
     losses: Vec<Vec<f64>>,
-    /// By rank, the bytes of its network's file.
+    /// The bytes of each rank's network file.
     files: Vec<Vec<u8>>,
     network: NamedTensors,
 }
@@ -106,16 +106,17 @@ fn on_ranks(scenario: &str, world_size: usize) -> Trained {
     let ended: Vec<_> = ranks.into_iter().map(world::Rank::finish).collect();
     let losses = ended.iter().map(|rank| {
         assert!(rank.is_success, "{}", rank.output);
-        rank.said.iter().map(|loss| loss.parse().unwrap()).collect()
+        rank.reported.iter().map(|loss| loss.parse().unwrap()).collect()
     });
     Trained {
         losses: losses.collect(),
-        files: (0..world_size).map(|rank| std::fs::read(left_by(folder.path(), rank)).unwrap()).collect(),
-        network: read_file(&left_by(folder.path(), 0)).unwrap(),
+        files: (0..world_size).map(|rank| std::fs::read(network_file(folder.path(), rank)).unwrap()).collect(),
+        network: read_file(&network_file(folder.path(), 0)).unwrap(),
     }
 }
 
-/// The largest difference of two networks' entries, and where; of the running variances, which may be large, relative to the largest.
+/// Returns the largest difference between two networks' entries, and its name. Differences of running variances, which
+/// may be large, are relative to the largest variance.
 fn largest_difference(one: &NamedTensors, other: &NamedTensors) -> (f64, String) {
     let differences = one.iter().map(|(name, tensor)| {
         let largest = |tensor: Tensor| tensor.abs().max().double_value(&[]);
@@ -127,24 +128,24 @@ fn largest_difference(one: &NamedTensors, other: &NamedTensors) -> (f64, String)
 }
 
 #[test]
-fn two_ranks_with_shared_statistics_train_as_one_process_does() {
-    let (losses, network) = train_alone();
+fn two_ranks_with_sync_batch_norm_match_one_process() {
+    let (losses, network) = train_in_one_process();
     let ranks = on_ranks("shared", 2);
     for (step, alone) in losses.iter().enumerate() {
         let together = (ranks.losses[0][step] + ranks.losses[1][step]) / 2.0;
-        assert!((together - alone).abs() < 1e-5, "step {step}: {together} on two ranks, {alone} alone");
+        assert!((together - alone).abs() < 1e-5, "step {step}: {together} on two ranks, {alone} on one");
     }
     assert!(losses[STEPS as usize - 1] < 0.9 * losses[0], "{losses:?}");
     let (difference, name) = largest_difference(&network, &ranks.network);
     assert!(difference < 1e-5, "{name} differs by {difference}");
-    assert!(ranks.files[0] == ranks.files[1], "the ranks have other bytes");
-    assert!(on_ranks("shared", 2).files == ranks.files, "a second run has other bytes");
+    assert!(ranks.files[0] == ranks.files[1], "the ranks have different bytes");
+    assert!(on_ranks("shared", 2).files == ranks.files, "a second run has different bytes");
 }
 
 #[test]
-fn with_statistics_of_their_own_ranks_still_have_the_same_network() {
+fn ranks_with_own_statistics_keep_identical_weights() {
     let ranks = on_ranks("own", 2);
-    assert!(ranks.files[0] == ranks.files[1], "the ranks have other bytes");
-    let (difference, _) = largest_difference(&train_alone().1, &ranks.network);
-    assert!(difference > 1e-5, "their statistics are those of half the batch: {difference}");
+    assert!(ranks.files[0] == ranks.files[1], "the ranks have different bytes");
+    let (difference, _) = largest_difference(&train_in_one_process().1, &ranks.network);
+    assert!(difference > 1e-5, "the statistics should be those of half the batch: {difference}");
 }

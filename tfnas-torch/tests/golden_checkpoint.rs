@@ -1,5 +1,5 @@
-//! Checkpoints that PyTorch and the original's code wrote, in both containers: every tensor bit for bit, the logits of the
-//! network that has them, and both formats from one another.
+//! Checkpoints written by PyTorch and the authors' code, in both containers: compares every tensor bit for bit and the
+//! logits of the network, and converts between both formats.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../tests/golden/cases.rs"]
@@ -21,7 +21,7 @@ use tfnas_pytorch_files::checkpoint::{Checkpoint, Field, WeightsFile, to_safeten
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::weights::{from_bytes, load};
 
-/// The original's f32 is 6e-7 off its f64, on the same input; sums run in another order here.
+/// The authors' f32 result differs from f64 by 6e-7 on the same input; here sums run in another order.
 const LOGITS: f64 = 4e-6;
 
 #[test]
@@ -43,7 +43,7 @@ fn golden_checkpoint() {
     cases::report("golden_checkpoint", checked);
 }
 
-/// The project's cases, and those at the sizes of the published space where they lie beside the project.
+/// The cases in the repository, and those of the published space if `../shared/golden` exists.
 fn folders() -> Vec<PathBuf> {
     let own = cases::folder().join("checkpoint");
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/golden/checkpoint");
@@ -81,7 +81,7 @@ fn check_tensors(file: &str, bytes: &[u8], expected: &Value) {
     }
 }
 
-/// How far the logits are off.
+/// Checks the logits; returns the largest difference.
 fn check_logits(file: &str, bytes: &[u8], config: &ModelConfig, expected: &Value) -> f64 {
     let network = DerivedNetwork::new(config, Device::Cpu);
     load(&network, &from_bytes(bytes).unwrap()).unwrap();
@@ -91,14 +91,14 @@ fn check_logits(file: &str, bytes: &[u8], config: &ModelConfig, expected: &Value
     check(file, &values(&network.forward(&images)), &expected, LOGITS)
 }
 
-/// The shape in `sin formula (2,3,64,64)`.
+/// Parses the shape in `sin formula (2,3,64,64)`.
 fn shape(input: &Value) -> Value {
     let text = input.as_str().unwrap();
     let inner = text.split_once('(').unwrap().1.trim_end_matches(')');
     inner.split(',').map(|size| size.trim().parse::<u64>().unwrap()).collect()
 }
 
-/// To safetensors, from that to a `.pth.tar`, and back: the same tensors, and the same bytes again.
+/// Converts to safetensors, then to `.pth.tar`, and back; checks that tensors and bytes are unchanged.
 fn check_conversion(file: &str, bytes: &[u8]) {
     let original = WeightsFile::read(bytes).unwrap().state_dict.tensors;
     let safetensors = to_safetensors(&original).unwrap();

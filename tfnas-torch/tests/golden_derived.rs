@@ -1,5 +1,5 @@
-//! The derived network against the original: names and shapes, logits in evaluation and training, loss, gradient norm, one
-//! SGD step, running statistics.
+//! The derived network compared with the authors' code: names and shapes, logits in evaluation and training, loss,
+//! gradient norm, one SGD step, running statistics.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../tests/golden/cases.rs"]
@@ -19,10 +19,10 @@ use tfnas_torch::optim::{Sgd, SgdSettings};
 use tfnas_torch::trainer::Trainer;
 use tfnas_torch::{Module, Role};
 
-/// How far a result may be off the original's in f64.
+/// Tolerances relative to the authors' f64 results.
 ///
-/// What f32 justifies is the difference between the original's own f32 and f64; half a dozen times that is allowed, as sums
-/// run in another order here, and batch norm adds up a channels-last feature map in f32, a contiguous one in f64.
+/// Each is about six times the difference between the authors' own f32 and f64 results. Sums run in another order here,
+/// and batch norm accumulates a channels-last feature map in f32 but a contiguous one in f64.
 struct Tolerances {
     eval_logits: f64,
     train_logits: f64,
@@ -34,8 +34,8 @@ struct Tolerances {
     probe: f64,
 }
 
-/// A convolution filled with a sine is a matrix of rank 2: with the statistics of a batch, rounding is amplified.
-/// The original's f32: 6e-7, 4e-3, 1e-3, 2e-2, 2e-4.
+/// A convolution filled with a sine is a matrix of rank 2, which amplifies rounding under batch statistics. The
+/// authors' f32 result differs by 6e-7, 4e-3, 1e-3, 2e-2, 2e-4.
 const SIN: Tolerances = Tolerances {
     eval_logits: 4e-6,
     train_logits: 2.4e-2,
@@ -45,7 +45,7 @@ const SIN: Tolerances = Tolerances {
     probe: 3e-2,
 };
 
-/// The original's f32: 4e-8, 5e-6, 1e-6, 5e-6, 4e-8, 2e-5.
+/// The authors' f32 result differs by 4e-8, 5e-6, 1e-6, 5e-6, 4e-8, 2e-5.
 const HASH: Tolerances = Tolerances {
     eval_logits: 2.4e-7,
     train_logits: 3e-5,
@@ -70,7 +70,7 @@ fn golden_derived() {
     cases::report("golden_derived", cases.len());
 }
 
-/// The network of a configuration with another number of classes, filled by formula.
+/// Builds the network of a configuration with another number of classes, filled by formula.
 fn network(config: &ModelConfig, classes: usize, scheme: &Scheme) -> DerivedNetwork {
     let mut config = config.clone();
     config.classifier.out_features = classes;
@@ -95,7 +95,7 @@ fn evaluate_at_full_size(case: &Value, config: &ModelConfig) {
         let first = values(&logits.narrow(1, 0, 64));
         check(&format!("{id}, {how}: first logits"), &first, &flat(&expected["logits_first64"]), SIN.eval_logits);
         for row in 0..2 {
-            // A sum of 1000 logits, a norm of 32: both a thousandfold of what a logit may be off, at most.
+            // A sum of 1000 logits, and a norm of 32: both at most 1000 times the tolerance of a logit.
             let [sum, l2] = sum_and_l2(&logits.get(row));
             let row = row as usize;
             let given = |name: &str| expected[name][row].as_f64().unwrap();
@@ -107,7 +107,7 @@ fn evaluate_at_full_size(case: &Value, config: &ModelConfig) {
     }
 }
 
-/// Evaluates, trains one step and evaluates again; returns the largest differences, to be read by people.
+/// Evaluates, trains one step and evaluates again; returns the largest differences as text.
 fn train_once(half: &Value, config: &ModelConfig, tolerances: &Tolerances) -> String {
     let scheme = if half.get("scheme").is_some() { Scheme::of(half) } else { Scheme::Sin };
     let network = network(config, 10, &scheme);
@@ -120,7 +120,7 @@ fn train_once(half: &Value, config: &ModelConfig, tolerances: &Tolerances) -> St
     let settings =
         SgdSettings { rate: number("lr"), momentum: number("momentum"), weight_decay: number("weight_decay") };
     let optimizer = Sgd::new(network.tensors(Role::Weight), settings);
-    let mut trainer = Trainer::alone(optimizer, number("grad_clip"), number("label_smooth"), device());
+    let mut trainer = Trainer::single_process(optimizer, number("grad_clip"), number("label_smooth"), device());
     let images = input(&scheme, &half["train_input"]);
     let labels = labels(&half["targets"]);
     let masks = DropMasks::none(&network);

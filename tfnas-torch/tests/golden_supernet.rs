@@ -1,4 +1,5 @@
-//! The supernet against the original: sampled paths, architecture steps, whole search steps, slicing and scattering.
+//! The supernet compared with the authors' code: sampled paths, architecture steps, whole search steps, slicing and
+//! scattering.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../tests/golden/cases.rs"]
@@ -39,16 +40,17 @@ fn golden_supernet() {
     cases::report("golden_supernet", cases.len());
 }
 
-/// How far a result may be off, by the half of the case: ten times the difference between the original's own f32 and f64,
-/// given here. Sums run in another order, and batch norm adds up a channels-last feature map in f32, a contiguous one (as the
-/// original's) in f64: contiguous, the same code stays within three times; channels-last, within four with two threads and
-/// within seven with one, whose sums are twice as long. A convolution filled with a sine is a matrix of rank
-/// 2, which amplifies rounding under batch statistics; one filled with a hash is well conditioned.
+/// Returns the tolerance of a case: ten times the difference between the authors' own f32 and f64 results, given here.
+/// Sums run in another order, and batch norm accumulates a channels-last feature map in f32 but a contiguous one (as in
+/// the authors' code) in f64. With contiguous feature maps this code stays within three times that difference; with
+/// channels-last ones within four with two threads, and within seven with one thread, whose sums are twice as long. A
+/// convolution filled with a sine is a matrix of rank 2, which amplifies rounding under batch statistics; one filled
+/// with a hash is well conditioned.
 fn allowed(case: &Value, sin: f64, hash: f64) -> f64 {
     10.0 * if case["scheme"] == "sin" { sin } else { hash }
 }
 
-/// The supernet of a case, weights by formula, architecture parameters as listed.
+/// Builds the supernet of a case: weights by formula, architecture parameters as listed.
 fn supernet(space: &Space, case: &Value) -> Supernet {
     let widths = search::widths(space, case);
     let classes = case["num_classes"].as_u64().unwrap() as usize;
@@ -103,7 +105,7 @@ fn adam(supernet: &Supernet, case: &Value) -> Adam {
     Adam::new(supernet.tensors(Role::Architecture), settings)
 }
 
-/// Values listed by block, or by group, in order.
+/// Values listed by block, in order.
 fn by_block(space: &Space, listed: &Value) -> Vec<f64> {
     space.blocks().iter().flat_map(|block| flat(&listed[block.name()])).collect()
 }
@@ -116,7 +118,7 @@ fn all_values(vectors: &[&Tensor]) -> Vec<f64> {
     vectors.iter().flat_map(|vector| values(vector)).collect()
 }
 
-/// The normalized architecture parameters after a step.
+/// Checks the normalized architecture parameters after a step.
 fn check_final(space: &Space, supernet: &Supernet, expected: &Value, tolerance: f64) -> f64 {
     let alphas = by_block(space, &expected["log_alphas_final"]);
     let alphas = check("log_alphas after", &all_values(&supernet.log_alphas()), &alphas, tolerance);
@@ -158,7 +160,7 @@ fn arch_step(space: &Space, case: &Value) -> String {
     let logits = one("logits", &outcome.logits, 3e-4, 6e-7);
     let latency = one("expected_latency", &outcome.latency_ms, 2e-6, 7e-6);
     one("loss_ce", &outcome.cross_entropy, 3e-4, 6e-7);
-    // λ / target, below 0.01, times what the latency may be off; and a rounding of a loss of about 1.
+    // λ / target (below 0.01) times the tolerance of the latency, plus the rounding of a loss of about 1.
     one("loss_lat", &outcome.latency_loss, 1e-7, 1e-7);
     let mut gradients = 0.0;
     if case["scheme"] == "hash" {
@@ -170,8 +172,8 @@ fn arch_step(space: &Space, case: &Value) -> String {
     format!("logits {logits:.0e} latency {latency:.0e} gradients {gradients:.0e} after {after:.0e}")
 }
 
-/// Compares the gradients, which the first step of Adam keeps: its mean of gradients is (1 - β1) times the clipped gradient
-/// with weight decay.
+/// Compares the gradients. The first step of Adam stores them: its mean of gradients is (1 - β1) times the clipped
+/// gradient with weight decay.
 fn check_gradients(space: &Space, optimizer: &Adam, case: &Value, expected: &Value) -> f64 {
     let state = optimizer.state();
     let beta1 = flat(&case["adam"]["betas"])[0];
@@ -227,7 +229,7 @@ fn full_search_step(space: &Space, case: &Value) -> String {
         check_relative(what, found.double_value(&[]), expected, allowed(case, sin, hash))
     };
     let weight_norm = norm("weight_grad_norm", &step.gradient_norm, 4e-3, 1e-6);
-    assert!(supernet.state().get(unsampled).unwrap().equal(&before), "{unsampled} is on no path, and has moved");
+    assert!(supernet.state().get(unsampled).unwrap().equal(&before), "{unsampled} is on no path, but has changed");
 
     let objective =
         LatencyObjective { latencies: &latencies, target_ms: number("target_lat"), weight: number("lambda_lat") };
@@ -249,7 +251,7 @@ fn full_search_step(space: &Space, case: &Value) -> String {
     for (name, sums) in expected["weights_after_probe"].as_object().unwrap() {
         let found = sum_and_l2(supernet.state().get(name).unwrap());
         let given = [sums["sum"].as_f64().unwrap(), sums["l2"].as_f64().unwrap()];
-        // A step moves a weight by at most rate * clip = 0.125 in norm; of that, the relative error of the gradient.
+        // A step changes the weights by at most rate * clip = 0.125 in norm, times the relative error of the gradient.
         check(name, &found, &given, allowed(case, 4e-3, 2e-6) * given[1].max(1.0));
     }
     let path = most_probable_path(&supernet.read_log_alphas());
@@ -264,7 +266,8 @@ fn slice_and_scatter(space: &Space, case: &Value) -> String {
     let classes = case["num_classes"].as_u64().unwrap() as usize;
     let scheme = Scheme::of(case);
     let mut state = SupernetState::new(space, classes, 0, device());
-    // Such a case lists no architecture parameters: the betas are by formula too, and a given path reads no log_alphas.
+    // These cases list no architecture parameters: the betas are by formula too, and a given path does not read
+    // log_alphas.
     fill(state.full(), &scheme, |name| !name.ends_with("log_alphas"));
     let kept = space.blocks().iter().map(|block| {
         let (stage, name) = (format!("stage{}", block.group + 1), format!("block{}", block.index + 1));
@@ -288,7 +291,7 @@ fn slice_and_scatter(space: &Space, case: &Value) -> String {
     for (name, sums) in case["full_state_after_scatter_probe"].as_object().unwrap() {
         let found = sum_and_l2(full.get(name).unwrap());
         let given = [sums["sum"].as_f64().unwrap(), sums["l2"].as_f64().unwrap()];
-        // One rounding of the product to f32, added up in f64 on both sides.
+        // One rounding of the product to f32; both sides sum in f64.
         probe = probe.max(check(name, &found, &given, 1e-6 * given[1].max(1.0)));
     }
     format!("logits {logits:.0e} probe {probe:.0e}")

@@ -1,4 +1,4 @@
-//! Training in bf16 and f16 on a CPU.
+//! Training and search in bf16 and f16 on a CPU.
 #![allow(clippy::unwrap_used)]
 
 #[path = "common/device.rs"]
@@ -22,19 +22,19 @@ use tfnas_torch::trainer::Trainer;
 use tfnas_torch::weights::to_bytes;
 use tfnas_torch::{Module, NamedTensors, Role};
 
-/// A trainer of a network; none, said aloud, where this CPU cannot train in the precision.
+/// Creates a trainer; prints a notice and returns `None` if this CPU cannot train in the precision.
 fn trainer(network: &impl Module, precision: Precision) -> Option<Trainer> {
     tch::set_num_threads(1);
     let precision = match MixedPrecision::new(precision, device()) {
         Ok(precision) => precision,
         Err(error) => {
             assert!(error.to_string().contains("use bf16 or f32"), "{error}");
-            eprintln!("NOT TESTED HERE: {error}");
+            eprintln!("SKIPPED: {error}");
             return None;
         }
     };
     let optimizer = Sgd::new(network.tensors(Role::Weight), SGD);
-    Some(Trainer { precision, ..Trainer::alone(optimizer, 5.0, 0.1, device()) })
+    Some(Trainer { precision, ..Trainer::single_process(optimizer, 5.0, 0.1, device()) })
 }
 
 fn losses(precision: Precision, steps: u32) -> Option<Vec<f64>> {
@@ -53,7 +53,7 @@ fn losses(precision: Precision, steps: u32) -> Option<Vec<f64>> {
 }
 
 #[test]
-fn the_network_computes_in_the_precision_asked_for() {
+fn the_forward_pass_uses_the_requested_precision() {
     for precision in [Precision::F32, Precision::Bf16, Precision::F16] {
         let network = network(SEED);
         let Some(trainer) = trainer(&network, precision) else { continue };
@@ -63,9 +63,10 @@ fn the_network_computes_in_the_precision_asked_for() {
     }
 }
 
-/// bf16 has 8 bits, f16 11: the losses of a step differ by about so much, and the steps pull them apart.
+/// bf16 has 8 significant bits, f16 has 11. The losses of a step differ by about that much, and the difference grows
+/// with the steps.
 #[test]
-fn a_short_training_in_lower_precision_follows_that_in_f32() {
+fn training_in_lower_precision_has_losses_close_to_f32() {
     let expected = losses(Precision::F32, 10).unwrap();
     assert!(expected[9] < 0.95 * expected[0], "{expected:?}");
     for (precision, first, all) in [(Precision::Bf16, 0.02, 0.1), (Precision::F16, 0.004, 0.1)] {
@@ -78,7 +79,7 @@ fn a_short_training_in_lower_precision_follows_that_in_f32() {
 }
 
 #[test]
-fn a_step_whose_f16_gradients_overflow_is_left_out_and_the_scale_falls() {
+fn an_overflowing_f16_step_is_skipped_and_lowers_the_scale() {
     let network = network(SEED);
     let Some(mut trainer) = trainer(&network, Precision::F16) else { return };
     let scale = |trainer: &Trainer| trainer.precision.state().get("scale").unwrap().double_value(&[]);
@@ -88,7 +89,7 @@ fn a_step_whose_f16_gradients_overflow_is_left_out_and_the_scale_falls() {
             .into_iter()
             .collect()
     };
-    // More than f16's largest number, whatever the loss.
+    // Larger than f16's largest number, whatever the loss.
     let huge = 2f64.powi(40);
     trainer.precision.restore(&state(huge)).unwrap();
     let weights = || to_bytes(&network.tensors(Role::Weight)).unwrap();
@@ -96,15 +97,16 @@ fn a_step_whose_f16_gradients_overflow_is_left_out_and_the_scale_falls() {
     let (x, labels) = batch(0);
     let outcome = trainer.step(&network, &x, &labels, &masks(&network, 0)).unwrap();
     assert!(!outcome.gradient_norm.double_value(&[]).is_finite());
-    assert!(weights() == before, "the weights have moved");
+    assert!(weights() == before, "the weights have changed");
     assert_eq!(scale(&trainer), huge / 2.0);
     trainer.precision.restore(&state(1024.0)).unwrap();
     trainer.step(&network, &x, &labels, &masks(&network, 0)).unwrap();
-    assert!(weights() != before, "a good step moves them");
+    assert!(weights() != before, "a step with finite gradients changes them");
     assert_eq!(scale(&trainer), 1024.0);
 }
 
-/// The losses of a weight step and of an architecture step, and the latency expected in the latter, in milliseconds.
+/// Returns the losses of a weight step and of an architecture step, and the expected latency of the latter, in
+/// milliseconds.
 fn search_steps(precision: Precision) -> Option<[f64; 3]> {
     tch::set_num_threads(1);
     let space = Space::small();
@@ -124,13 +126,13 @@ fn search_steps(precision: Precision) -> Option<[f64; 3]> {
     let noise = draw_noise(before.len(), before[0].len(), &mut Stream::new(SEED, StreamId::Gumbel, 0, 0));
     let objective = LatencyObjective { latencies: &latencies, target_ms: 3.0, weight: 0.1 };
     let step = architecture_step(&supernet, &mut architecture, &objective, &x, &labels, &noise, 5.0).unwrap();
-    assert_ne!(supernet.read_log_alphas(), before, "the architecture has moved");
+    assert_ne!(supernet.read_log_alphas(), before, "the architecture should have changed");
     assert_eq!((step.logits.kind(), step.latency_ms.kind()), (Kind::Float, Kind::Float));
     Some([weight_loss, step.cross_entropy.double_value(&[]), step.latency_ms.double_value(&[])])
 }
 
 #[test]
-fn a_search_in_lower_precision_has_about_the_losses_and_exactly_the_latencies_of_f32() {
+fn search_in_lower_precision_has_similar_losses_and_equal_latency() {
     let [weights, architecture, latency_ms] = search_steps(Precision::F32).unwrap();
     for precision in [Precision::Bf16, Precision::F16] {
         let Some(found) = search_steps(precision) else { continue };
@@ -140,7 +142,7 @@ fn a_search_in_lower_precision_has_about_the_losses_and_exactly_the_latencies_of
     }
 }
 
-/// A table in which every block costs a millisecond.
+/// A table in which every block costs 1 ms.
 fn flat_table(space: &Space) -> LatencyTable {
     let curve = |row: NeededRow| {
         let knots = [row.min_width, row.max_width].map(|width| Knot { width, ms: 1.0 });

@@ -1,4 +1,4 @@
-//! A run that stops in the middle of an epoch and goes on from what it saved ends with the bytes of one that did not stop.
+//! A run resumed in the middle of an epoch gives the same bytes as an uninterrupted one.
 #![allow(clippy::unwrap_used)]
 
 use tch::{Device, Tensor};
@@ -33,7 +33,8 @@ fn batch(step: u32) -> (Tensor, Tensor) {
     (preprocess.images(&pixels, BATCH).unwrap(), preprocess.labels(&labels, CLASSES).unwrap())
 }
 
-/// Runs steps 0 to 3 without a stop, then with one in the middle; returns what both ended with.
+/// Runs steps 0 to 3 uninterrupted, then with a stop and resume in the middle; checks that both end with the same
+/// state.
 fn both<R>(begin: impl Fn(Option<&NamedTensors>) -> R, step: impl Fn(&mut R, u32), state: impl Fn(&R) -> NamedTensors) {
     let mut whole = begin(None);
     (0..4).for_each(|index| step(&mut whole, index));
@@ -43,7 +44,7 @@ fn both<R>(begin: impl Fn(Option<&NamedTensors>) -> R, step: impl Fn(&mut R, u32
     let mut second = begin(Some(&saved));
     (2..4).for_each(|index| step(&mut second, index));
     let (expected, found) = (to_bytes(&state(&whole)).unwrap(), to_bytes(&state(&second)).unwrap());
-    assert!(expected == found, "the resumed run ended with other bytes");
+    assert!(expected == found, "the resumed run ended with different bytes");
     assert!(expected != to_bytes(&state(&first)).unwrap(), "the steps changed nothing");
 }
 
@@ -57,7 +58,7 @@ fn training_resumes_to_the_same_bytes() {
             let network = DerivedNetwork::new(&config, Device::Cpu);
             initialize(&network, SEED);
             let optimizer = Sgd::new(network.tensors(Role::Weight), SGD);
-            let mut trainer = Trainer::alone(optimizer, 5.0, 0.1, Device::Cpu);
+            let mut trainer = Trainer::single_process(optimizer, 5.0, 0.1, Device::Cpu);
             if let Some(saved) = saved {
                 load(&network, &saved.under("network")).unwrap();
                 trainer.optimizer.restore(&saved.under("optimiser")).unwrap();
@@ -123,7 +124,7 @@ fn a_search_resumes_to_the_same_bytes() {
     );
 }
 
-/// A table in which a block costs a hundredth of a millisecond per channel.
+/// A table in which a block costs 0.01 ms per channel.
 fn table(space: &Space) -> LatencyTable {
     let rows = space.needed_rows().into_iter().map(|row| {
         let knots = [row.min_width, row.max_width].map(|width| Knot { width, ms: width as f64 / 100.0 });

@@ -1,4 +1,4 @@
-//! A search that starts from what an earlier one left: this project's file, or a checkpoint of the original.
+//! Starting a search from an earlier one: this project's file, or a checkpoint of the authors' code.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../pytorch-files/tests/support/legacy_checkpoint.rs"]
@@ -26,7 +26,7 @@ fn state(space: &Space) -> SupernetState {
     state
 }
 
-/// The state as the original would have saved it.
+/// Serializes the state in the format of the authors' code.
 fn checkpoint(space: &Space, state: &SupernetState) -> Vec<u8> {
     let values = |tensor: &Tensor| {
         let mut values = vec![0f32; tensor.numel()];
@@ -71,7 +71,7 @@ fn read(path: &Path, space: &Space, classes: usize) -> Result<SupernetState, Str
 }
 
 #[test]
-fn a_search_starts_from_either_file_as_the_other_ended() {
+fn a_search_starts_from_safetensors_or_a_legacy_checkpoint() {
     let space = Space::small();
     let state = state(&space);
     let folder = tempfile::tempdir().unwrap();
@@ -84,7 +84,7 @@ fn a_search_starts_from_either_file_as_the_other_ended() {
 }
 
 #[test]
-fn a_search_of_another_space_or_of_other_classes_is_refused() {
+fn a_checkpoint_of_another_space_or_class_count_is_rejected() {
     let space = Space::small();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("searched_model_03.pth.tar");
@@ -96,12 +96,12 @@ fn a_search_of_another_space_or_of_other_classes_is_refused() {
 }
 
 #[test]
-fn masks_that_are_no_masks_are_refused_by_place() {
+fn invalid_masks_are_rejected_with_their_block_and_operation() {
     let space = Space::small();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("searched_model_03.pth.tar");
     let mut bytes = checkpoint(&space, &state(&space));
-    // The last number of the file is the last of the last mask.
+    // The last number of the file is the last entry of the last mask.
     let end = bytes.len() - 4;
     bytes[end..].copy_from_slice(&0.5f32.to_le_bytes());
     std::fs::write(&file, bytes).unwrap();

@@ -1,4 +1,4 @@
-//! The allowed widths of an operation in a block: multiples of the space's step between two bounds.
+//! The allowed widths of an operation in a block: multiples of the space's step within two bounds.
 
 use std::fmt;
 
@@ -73,7 +73,7 @@ impl AllowedWidths {
     }
 }
 
-/// As `16 to 32`, or `16 to 32 in steps of 8`.
+/// Formats as `16 to 32`, or `16 to 32 in steps of 8`.
 impl fmt::Display for AllowedWidths {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} to {}", self.min, self.max)?;
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_width_is_rounded_to_the_nearest_multiple_and_ties_go_up() {
+    fn widths_are_rounded_to_the_nearest_multiple_with_ties_up() {
         let widths = AllowedWidths::new(16, 64, 8).unwrap();
         for (width, nearest, at_most) in
             [(0, 16, 16), (19, 16, 16), (20, 24, 16), (36, 40, 32), (40, 40, 40), (99, 64, 64)]

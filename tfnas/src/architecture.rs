@@ -1,4 +1,4 @@
-//! One network of a space: which blocks it keeps, and the operation and width of each.
+//! One network of a space: its kept blocks, and the operation and width of each.
 
 use std::fmt;
 
@@ -28,38 +28,38 @@ pub struct Architecture {
     groups: Vec<Vec<Choice>>,
 }
 
-/// Why lists of choices are not a network of a space.
+/// Why choices are not a network of a space.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArchitectureError {
-    /// Another number of groups than the space has.
-    #[error("the architecture has {found} block groups, the space {expected}")]
+    /// The number of groups is wrong.
+    #[error("the architecture has {found} block groups, but the space has {expected}")]
     GroupCount {
-        /// Groups of the architecture.
+        /// Number of groups of the architecture.
         found: usize,
-        /// Groups of the space.
+        /// Number of groups of the space.
         expected: usize,
     },
-    /// A group with no block, or more than the space has.
+    /// The number of blocks of a group is out of range.
     #[error("stage{} of the architecture has {found} blocks: it must have 1 to {max}", .group + 1)]
     Depth {
         /// The group, from 0.
         group: usize,
-        /// Its blocks.
+        /// Number of its blocks.
         found: usize,
-        /// Blocks of that group in the space.
+        /// Number of blocks of that group in the space.
         max: usize,
     },
-    /// An operation that the space does not have.
-    #[error("{block}: operation {operation}, where the space has {count} (counted from 0)")]
+    /// The operation does not exist.
+    #[error("{block}: operation {operation} is out of range: the space has {count} operations, counted from 0")]
     Operation {
         /// Name of the block.
         block: String,
         /// The operation.
         operation: usize,
-        /// Operations of the space.
+        /// Number of operations of the space.
         count: usize,
     },
-    /// A width that the operation cannot have.
+    /// The width is not allowed.
     #[error(transparent)]
     Width(#[from] WidthError),
 }
@@ -102,8 +102,8 @@ impl Architecture {
         Ok(())
     }
 
-    /// A random network: of every group a uniformly random number of blocks, of every kept block a uniformly random
-    /// operation, of that a uniformly random width.
+    /// Draws a random network: a uniform number of blocks for every group, and a uniform operation and width for every
+    /// kept block.
     pub fn random(space: &Space, stream: &mut Stream) -> Self {
         Self::drawn(space, stream, |block, operation, stream| {
             let widths = block.widths(&space.operations()[operation]);
@@ -111,7 +111,7 @@ impl Architecture {
         })
     }
 
-    /// A network of random depths and operations, with widths by rule.
+    /// Draws a network of random depths and operations; `width` sets the widths.
     pub(crate) fn drawn(
         space: &Space,
         stream: &mut Stream,
@@ -153,7 +153,7 @@ impl Architecture {
         Description { architecture: self, space }
     }
 
-    /// The same blocks and operations with other widths, `[kept block]` in order.
+    /// Returns the same blocks and operations with other widths, `[kept block]` in order.
     pub(crate) fn with_widths(&self, widths: &[usize]) -> Self {
         let mut widths = widths.iter();
         let mut groups = self.groups.clone();
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn random_architectures_are_of_the_space_and_reach_all_of_it() {
+    fn random_architectures_are_valid_and_cover_the_space() {
         let space = Space::small();
         let mut depths = [false; 3];
         let mut operations = [false; 4];
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn choices_outside_the_space_are_named() {
+    fn invalid_choices_are_named() {
         let space = Space::small();
         let good = random(0).groups().to_vec();
         let error_after = |change: &dyn Fn(&mut Vec<Vec<Choice>>)| {
@@ -234,19 +234,19 @@ mod tests {
             Architecture::new(&space, groups).unwrap_err().to_string()
         };
         let error = error_after(&|groups| groups.truncate(2));
-        assert_eq!(error, "the architecture has 2 block groups, the space 3");
+        assert_eq!(error, "the architecture has 2 block groups, but the space has 3");
         let error = error_after(&|groups| groups[1].clear());
         assert_eq!(error, "stage2 of the architecture has 0 blocks: it must have 1 to 2");
         let error = error_after(&|groups| groups[0] = vec![groups[0][0]; 2]);
         assert_eq!(error, "stage1 of the architecture has 2 blocks: it must have 1 to 1");
         let error = error_after(&|groups| groups[0][0].operation = 4);
-        assert_eq!(error, "stage1.block1: operation 4, where the space has 4 (counted from 0)");
+        assert_eq!(error, "stage1.block1: operation 4 is out of range: the space has 4 operations, counted from 0");
         let error = error_after(&|groups| groups[0][0].width = 1);
         assert!(error.starts_with("stage1.block1: width 1 of"), "{error}");
     }
 
     #[test]
-    fn written_choices_are_read_back() {
+    fn choices_round_trip_through_json() {
         let architecture = random(3);
         let text = serde_json::to_string(&architecture).unwrap();
         assert!(text.starts_with("[[{\"operation\":"), "{text}");

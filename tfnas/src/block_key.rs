@@ -1,4 +1,4 @@
-//! The name of a row of a latency table: everything a block's latency depends on, but its width.
+//! The name of a row of a latency table: all properties of a block that its latency depends on, except the width.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,8 +9,8 @@ const PREFIX: &str = "MBInvertedResBlock_";
 
 /// An inverted residual block without its width.
 ///
-/// Its text is the original's, as `MBInvertedResBlock_112_16_0_24_k3_s2_relu`: input size, input channels,
-/// squeeze-excite channels, output channels, kernel, stride, activation.
+/// Its text form is that of the authors' tables, such as `MBInvertedResBlock_112_16_0_24_k3_s2_relu`: input size, input
+/// channels, squeeze-excite channels, output channels, kernel, stride, activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlockKey {
     /// Side of the input, in pixels.
@@ -48,7 +48,7 @@ impl fmt::Display for BlockKey {
 /// The text is not a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{0}' is no key: it must read as MBInvertedResBlock_112_16_0_24_k3_s2_relu (input size, channels in, squeeze-excite, out, kernel, stride, activation)"
+    "'{0}' is not a key: it must have the form MBInvertedResBlock_112_16_0_24_k3_s2_relu (input size, channels in, squeeze-excite, out, kernel, stride, activation)"
 )]
 pub struct KeyError(String);
 
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_reads_and_writes_as_in_the_original() {
+    fn keys_round_trip_in_the_authors_format() {
         let text = "MBInvertedResBlock_28_40_80_80_k5_s2_swish";
         let key: BlockKey = text.parse().unwrap();
         assert_eq!(key.input_size, 28);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_key_is_refused() {
+    fn invalid_keys_are_rejected() {
         for text in [
             "",
             "base",

@@ -6,8 +6,8 @@
 /// * `max_width`: number of channels of the full-width kernel.
 /// * `width`: number of channels to keep, at most `max_width`.
 ///
-/// Of channels with equal norms the later ones are kept (the original's sort does not define which). Norms are summed
-/// in NumPy's order, so that nearly equal ones compare as in NumPy. A NaN norm counts as the largest.
+/// Among channels with equal norms the later ones are kept (the sort of the authors' code does not define which). Norms
+/// are summed in NumPy's order, so that nearly equal ones compare as in NumPy. A NaN norm counts as the largest.
 ///
 /// Source: the end of the main loop in the authors' `train_search.py`.
 ///
@@ -28,8 +28,8 @@ pub fn kept_channels(depthwise: &[f32], max_width: usize, width: usize) -> Vec<u
     kept
 }
 
-/// Returns the sum of absolute values in f32, added in the order of NumPy's sum of up to 128 contiguous numbers: in
-/// sequence below 8, otherwise in eight interleaved sums that are added pairwise, and then the remainder.
+/// Returns the sum of absolute values in f32, in the order of NumPy's sum of up to 128 contiguous numbers: sequentially
+/// below 8, otherwise in eight interleaved sums that are added pairwise, and then the remainder.
 fn l1_norm(channel: &[f32]) -> f32 {
     const LANES: usize = 8;
     if channel.len() < LANES {
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_channels_of_largest_norm_are_kept_in_ascending_order() {
+    fn channels_with_the_largest_norm_are_kept_in_ascending_order() {
         let weights = [1.0, -1.0, 0.5, 0.5, -3.0, 0.0, 0.1, 0.2];
         assert_eq!(kept_channels(&weights, 4, 2), [0, 2]);
         assert_eq!(kept_channels(&weights, 4, 4), [0, 1, 2, 3]);
@@ -61,18 +61,18 @@ mod tests {
     }
 
     #[test]
-    fn of_equal_norms_the_later_are_kept() {
+    fn ties_keep_the_later_channels() {
         assert_eq!(kept_channels(&[1.0; 36], 4, 2), [2, 3]);
     }
 
     #[test]
-    fn a_norm_that_is_no_number_counts_as_the_largest() {
+    fn a_nan_norm_counts_as_the_largest() {
         assert_eq!(kept_channels(&[9.0, -f32::NAN, 1.0], 3, 1), [1]);
     }
 
-    /// `numpy.float32([2**24] + 8 * [1]).sum()` is 16777224: added one by one, no 1 would count.
+    /// `numpy.float32([2**24] + 8 * [1]).sum()` is 16777224. Sequential addition would lose every 1.
     #[test]
-    fn norms_are_added_in_numpys_order() {
+    fn norms_are_summed_in_numpy_order() {
         let mut weights = [1.0f32; 9];
         weights[0] = 16_777_216.0;
         assert_eq!(l1_norm(&weights), 16_777_224.0);
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "keep 5 of 4 channels")]
-    fn more_channels_than_there_are_cannot_be_kept() {
+    fn keeping_more_channels_than_exist_panics() {
         kept_channels(&[0.0; 4], 4, 5);
     }
 }

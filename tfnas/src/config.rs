@@ -1,8 +1,8 @@
-//! The original's `model.config`: a network written layer by layer, without reference to a space.
+//! The authors' `model.config`: a network layer by layer, independent of a space.
 //!
 //! The file is JSON with an indent of 4. Properties that are constant in this method (groups, biases, batch norm, the
 //! order of operations) are in the file but not in [`ModelConfig`]. Reading rejects other values and writing restores
-//! them, so that a file of the original round-trips byte for byte.
+//! them, so that a file of the authors round-trips byte for byte.
 
 use crate::architecture::{Architecture, ArchitectureError};
 use crate::block_key::BlockKey;
@@ -100,9 +100,9 @@ pub struct LinearConfig {
 pub struct ModelConfig {
     /// The convolution that reads the image.
     pub first_stem: ConvConfig,
-    /// The fixed block after it.
+    /// The fixed block after the first convolution.
     pub second_stem: MbConvConfig,
-    /// The kept blocks of every group (the original's `stage1`, `stage2`, …).
+    /// The kept blocks of every group (`stage1`, `stage2`, … in the file).
     pub groups: Vec<Vec<MbConvConfig>>,
     /// The 1x1 convolution before pooling.
     pub feature_mix: ConvConfig,

@@ -8,11 +8,11 @@ use crate::config::{ConvConfig, IMAGE_CHANNELS, LinearConfig, MbConvConfig, Mode
 use crate::cost;
 use crate::definition::Activation;
 
-/// The longest text, in bytes.
+/// Maximum size of the text, in bytes.
 const MAX_BYTES: usize = 4 << 20;
 /// Maximum number of channels, features or classes.
 const MAX_CHANNELS: usize = 1 << 20;
-/// The largest kernel.
+/// Maximum kernel size.
 const MAX_KERNEL: usize = 63;
 /// Maximum number of blocks.
 const MAX_BLOCKS: usize = 1024;
@@ -24,57 +24,57 @@ const MB_LAYER: &str = "MBInvertedResBlock";
 const LINEAR_LAYER: &str = "LinearLayer";
 const OPS_ORDER: &str = "weight_bn_act";
 
-/// The reason why a text is not a valid `model.config`.
+/// Why a text is not a valid `model.config`.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// More text than any network has.
-    #[error("the text has more than {MAX_BYTES} bytes: it is no model.config")]
+    /// The text is too long.
+    #[error("the text has more than {MAX_BYTES} bytes, too many for a model.config")]
     TooLong,
-    /// No JSON object.
-    #[error("this is no model.config: {0}")]
+    /// The text is not a JSON object.
+    #[error("not a model.config: {0}")]
     Json(#[source] serde_json::Error),
-    /// A layer that is missing.
-    #[error("there is no layer '{0}'")]
+    /// A layer is missing.
+    #[error("layer '{0}' is missing")]
     Missing(&'static str),
-    /// A layer that a network of this method does not have.
+    /// A layer is not part of the method.
     #[error(
         "unknown layer '{0}': layers are first_stem, second_stem, stage1, stage2, …, feature_mix_layer, classifier"
     )]
     Unknown(String),
-    /// A layer that cannot be read.
+    /// A layer cannot be parsed.
     #[error("{layer}: {source}")]
     Layer {
-        /// Which one.
+        /// Name of the layer.
         layer: String,
-        /// The problem.
+        /// The parse error.
         source: serde_json::Error,
     },
-    /// A value that a layer of this method does not have.
+    /// The value of a field is not supported.
     #[error("{layer}: {field} is {found}: only {expected} is supported")]
     Unsupported {
-        /// Which layer.
+        /// Name of the layer.
         layer: String,
-        /// Which field.
+        /// Name of the field.
         field: String,
         /// The value found.
         found: String,
         /// The expected value.
         expected: String,
     },
-    /// Layers that do not fit.
-    #[error("{layer} reads {found} channels, but what comes before it gives {expected}")]
+    /// The channels of consecutive layers differ.
+    #[error("{layer} has {found} input channels, but the preceding layer has {expected} output channels")]
     Mismatch {
-        /// The later layer.
+        /// Name of the later layer.
         layer: String,
-        /// Channels that it reads.
+        /// Input channels of the later layer.
         found: usize,
-        /// Channels that there are.
+        /// Output channels of the preceding layer.
         expected: usize,
     },
-    /// A network that no machine would hold.
+    /// The network is too large.
     #[error("the network would have {parameters} parameters, more than {MAX_PARAMETERS}")]
     TooLarge {
-        /// How many.
+        /// Number of parameters.
         parameters: u64,
     },
 }
@@ -105,7 +105,7 @@ impl ModelConfig {
         Ok(config)
     }
 
-    /// Writes the file as the original does: an indent of 4, no line feed at the end.
+    /// Writes the file in the authors' format: an indent of 4, no newline at the end.
     pub fn to_text(&self) -> String {
         let mut layers = Map::new();
         layers.insert("first_stem".to_owned(), value(&ConvLayer::from(&self.first_stem)));
@@ -125,7 +125,7 @@ impl ModelConfig {
     }
 }
 
-/// A convolution as the file has it, fields in the file's order.
+/// A convolution as in the file, with fields in the file's order.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConvLayer {
@@ -143,7 +143,7 @@ struct ConvLayer {
     ops_order: String,
 }
 
-/// An inverted residual block as the file has it.
+/// An inverted residual block as in the file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MbLayer {
@@ -162,7 +162,7 @@ struct MbLayer {
     act_func: Activation,
 }
 
-/// The classifier as the file has it.
+/// The classifier as in the file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LinearLayer {
@@ -335,7 +335,7 @@ fn check_kernel_and_stride(layer: &str, kernel: usize, stride: usize) -> Result<
     })
 }
 
-/// Checks the properties that [`ModelConfig`] does not contain: serialized again, the layer must equal the input.
+/// Checks the properties that [`ModelConfig`] does not contain: the layer, serialized again, must equal the input.
 fn fixed(name: &str, layer: &impl Serialize, written: &impl Serialize) -> Result<(), ConfigError> {
     let (layer, written) = (value(layer), value(written));
     let fields = written.as_object().into_iter().flatten();
@@ -390,7 +390,7 @@ mod tests {
         ModelConfig::from_architecture(&space, &architecture, 10).unwrap()
     }
 
-    /// The error after changing the JSON at a path, as people read it.
+    /// Returns the error message after changing the JSON at a path.
     fn error_after(pointer: &str, changed: Value) -> String {
         let mut json: Value = serde_json::from_str(&config().to_text()).unwrap();
         *json.pointer_mut(pointer).unwrap() = changed;
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn a_config_is_read_back_as_it_was_written() {
+    fn a_config_round_trips() {
         let text = config().to_text();
         let read = ModelConfig::parse(&text).unwrap();
         assert_eq!(read, config());
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_config_is_refused() {
+    fn invalid_configs_are_rejected() {
         for text in ["", "{", "[]", "null", "{\"first_stem\": 1}", "{}"] {
             assert!(ModelConfig::parse(text).is_err(), "{text}");
         }
@@ -427,11 +427,11 @@ mod tests {
         let layers = json.as_object_mut().unwrap();
         layers.remove("classifier");
         let error = ModelConfig::parse(&json.to_string()).unwrap_err().to_string();
-        assert_eq!(error, "there is no layer 'classifier'");
+        assert_eq!(error, "layer 'classifier' is missing");
     }
 
     #[test]
-    fn values_that_the_method_does_not_have_are_refused_by_layer_and_field() {
+    fn unsupported_values_are_named_by_layer_and_field() {
         for (pointer, changed, expected) in [
             ("/first_stem/groups", 2.into(), "first_stem: groups is 2: only 1 is supported"),
             ("/stage2/0/bias", true.into(), "stage2.block1: bias is true: only false is supported"),
@@ -455,15 +455,15 @@ mod tests {
     }
 
     #[test]
-    fn layers_that_do_not_fit_are_named() {
+    fn mismatching_layers_are_named() {
         let error = error_after("/classifier/in_features", 95.into());
-        assert_eq!(error, "classifier reads 95 channels, but what comes before it gives 96");
+        assert_eq!(error, "classifier has 95 input channels, but the preceding layer has 96 output channels");
         let error = error_after("/first_stem/in_channels", 1.into());
-        assert_eq!(error, "first_stem reads 1 channels, but what comes before it gives 3");
+        assert_eq!(error, "first_stem has 1 input channels, but the preceding layer has 3 output channels");
     }
 
     #[test]
-    fn a_network_that_no_machine_holds_is_refused() {
+    fn too_large_networks_are_rejected() {
         let mut json: Value = serde_json::from_str(&config().to_text()).unwrap();
         json["feature_mix_layer"]["out_channels"] = MAX_CHANNELS.into();
         json["classifier"]["in_features"] = MAX_CHANNELS.into();

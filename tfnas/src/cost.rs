@@ -1,7 +1,7 @@
 //! Parameters and FLOPs of a network, in total and layer by layer.
 //!
-//! FLOPs are multiply-adds of one image, counted like the original: convolutions and the linear layer, one more per
-//! output element if there is a bias, and the input elements of the head's pooling. Batch norm, activations,
+//! FLOPs are multiply-adds of one image, counted like in the authors' code: convolutions and the linear layer, one more
+//! per output element if there is a bias, and the input elements of the head's pooling. Batch norm, activations,
 //! squeeze-excite's pooling and sums are not counted. Counts saturate at `u64::MAX`.
 //!
 //! Source: `calculate_FLOPs_in_M` in the authors' `tools/flops_benchmark.py`, `count_parameters_in_MB` in
@@ -15,15 +15,15 @@ use crate::space::halved;
 /// The cost of one layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LayerCost {
-    /// The original's name of the layer, as `stage1.block2`.
+    /// Name of the layer in the authors' code, such as `stage1.block2`.
     pub name: String,
-    /// Learned numbers: weights, biases, and scale and shift of batch norm.
+    /// Number of parameters: weights, biases, and scale and shift of batch norm.
     pub parameters: u64,
     /// Multiply-adds of one image.
     pub flops: u64,
 }
 
-/// Learned numbers of a network.
+/// Number of parameters of a network.
 pub fn parameters(config: &ModelConfig) -> u64 {
     let layers = layers(config, 1);
     layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.parameters))
@@ -145,7 +145,7 @@ mod tests {
     use tfnas_random::{Stream, StreamId};
 
     #[test]
-    fn a_block_costs_what_its_convolutions_cost() {
+    fn the_cost_of_a_block_is_that_of_its_convolutions() {
         let layer = MbConvConfig {
             in_channels: 4,
             mid_channels: 10,
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn absurd_sizes_saturate() {
+    fn huge_sizes_saturate() {
         let layer = ConvConfig {
             in_channels: usize::MAX,
             out_channels: usize::MAX,

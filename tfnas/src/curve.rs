@@ -1,6 +1,6 @@
-//! Latency of one block as a function of its width: knots, and straight lines between them.
+//! Latency of one block as a function of its width: knots with linear interpolation.
 
-/// The largest width of a knot.
+/// Maximum width of a knot.
 const MAX_WIDTH: usize = 1 << 20;
 
 /// A width and its latency.
@@ -16,34 +16,34 @@ pub struct Knot {
 ///
 /// * Between two knots: linear interpolation, computed as `(width - left) * slope + ms_left`.
 /// * Below the first knot: the line through the first and the last knot, computed from the last as `ms_last - (last -
-///   width) * slope`. It may be zero or negative, and no search uses it.
+///   width) * slope`. It may be zero or negative, and the search does not use it.
 /// * Above the last knot: unknown.
 ///
-/// With exactly this arithmetic, knots every 8 channels from the input channels on reproduce each of the 36,480 entries
-/// of both published tables to the last bit.
+/// With exactly this arithmetic, knots every 8 channels from the input channels on reproduce all 36,480 entries of both
+/// published tables bit for bit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LatencyCurve {
     knots: Vec<Knot>,
 }
 
-/// The reason why knots are not a valid curve.
+/// Why knots are not a valid curve.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CurveError {
-    /// Too few knots for a line.
+    /// There are too few knots.
     #[error("{count} knots: a curve needs two or more")]
     TooFew {
-        /// How many there are.
+        /// Number of knots.
         count: usize,
     },
-    /// Widths that do not increase.
+    /// The widths do not increase.
     #[error("width {width} comes after width {previous}: widths must increase")]
     Order {
-        /// The later knot's width.
+        /// Width of the later knot.
         width: usize,
-        /// The earlier knot's width.
+        /// Width of the earlier knot.
         previous: usize,
     },
-    /// A width that no block has.
+    /// A width is out of range.
     #[error("width {width}: it must be 1 to {MAX_WIDTH}")]
     Width {
         /// The width.
@@ -87,12 +87,12 @@ impl LatencyCurve {
         &self.knots
     }
 
-    /// The smallest width that is not extrapolated.
+    /// The smallest width of a knot.
     pub fn first_width(&self) -> usize {
         self.first().width
     }
 
-    /// The largest width that is known.
+    /// The largest width of a knot.
     pub fn last_width(&self) -> usize {
         self.last().width
     }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn below_the_first_knot_the_overall_line_goes_on() {
+    fn below_the_first_knot_the_overall_line_is_extrapolated() {
         let curve = curve(&[(8, 1.0), (16, 8.0), (24, 9.0)]).unwrap();
         assert_eq!(curve.ms(7), Some(0.5));
         assert_eq!(curve.ms(4), Some(-1.0));
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_knots_are_named() {
+    fn invalid_knots_are_named() {
         assert_eq!(curve(&[]), Err(CurveError::TooFew { count: 0 }));
         assert_eq!(curve(&[(8, 1.0)]), Err(CurveError::TooFew { count: 1 }));
         assert_eq!(curve(&[(8, 1.0), (8, 2.0)]), Err(CurveError::Order { width: 8, previous: 8 }));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn monotone_keeps_what_increases_and_pools_what_does_not() {
+    fn monotone_pools_decreasing_values() {
         assert_eq!(monotone(&[]), Vec::<f64>::new());
         assert_eq!(monotone(&[1.0, 1.0, 4.0]), vec![1.0, 1.0, 4.0]);
         assert_eq!(monotone(&[1.0, 3.0, 2.0, 4.0]), vec![1.0, 2.5, 2.5, 4.0]);

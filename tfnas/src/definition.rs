@@ -27,7 +27,7 @@ impl fmt::Display for Activation {
     }
 }
 
-/// A word that names no activation.
+/// The name is not an activation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown activation '{0}': it must be relu or swish")]
 pub struct UnknownActivation(pub String);
@@ -50,9 +50,9 @@ impl FromStr for Activation {
 pub struct Operation {
     /// Side of the depthwise kernel: odd, 1 to 15.
     pub kernel: usize,
-    /// The width it starts with, as a multiple of the block's input channels.
+    /// Initial width, as a multiple of the block's input channels.
     pub expand: usize,
-    /// The largest width, as a multiple of the block's input channels. The smallest is half of it.
+    /// Largest width, as a multiple of the block's input channels. The smallest is half of it.
     pub max_expand: usize,
     /// Squeeze-excite channels as a multiple of the block's input channels. 0 disables squeeze-excite.
     #[serde(default)]
@@ -60,7 +60,7 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// The name by which the paper calls it, as `k5_e6_se`: kernel, initial expansion, squeeze-excite.
+    /// The name used in the paper, such as `k5_e6_se`: kernel, initial expansion, squeeze-excite.
     pub fn name(&self) -> String {
         let squeeze_excite = if self.se_expand > 0 { "_se" } else { "" };
         format!("k{}_e{}{squeeze_excite}", self.kernel, self.expand)
@@ -116,7 +116,7 @@ pub struct FeatureMix {
     pub activation: Activation,
 }
 
-/// A space as a user writes it, not yet checked.
+/// A space before validation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpaceDefinition {

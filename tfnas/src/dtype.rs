@@ -1,3 +1,5 @@
+//! Element types of tensors.
+
 use std::fmt;
 
 /// The type of a tensor's elements.
@@ -25,7 +27,7 @@ pub enum Dtype {
     Bool,
 }
 
-/// PyTorch's name, and the bytes of an element.
+/// PyTorch's name and the size of an element in bytes.
 const DTYPES: [(Dtype, &str, usize); 10] = [
     (Dtype::F64, "float64", 8),
     (Dtype::F32, "float32", 4),
@@ -45,12 +47,12 @@ impl Dtype {
         self.row().1
     }
 
-    /// Returns the dtype of that name in PyTorch.
+    /// Returns the dtype with this name in PyTorch.
     pub fn by_name(name: &str) -> Option<Self> {
         DTYPES.iter().find(|row| row.1 == name).map(|row| row.0)
     }
 
-    /// Returns the bytes of an element.
+    /// Returns the size of an element in bytes.
     pub fn size(self) -> usize {
         self.row().2
     }

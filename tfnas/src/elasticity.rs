@@ -13,27 +13,27 @@ use crate::curve::LatencyCurve;
 use crate::space::Space;
 use crate::table::{LatencyTable, TableError};
 
-/// In which direction a refit began.
+/// The initial direction of a refit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Branch {
-    /// The architecture was slower than the target.
+    /// The architecture was slower than the target, so its widths were reduced.
     Shrink,
-    /// The architecture was faster than the target.
+    /// The architecture was faster than the target, so its widths were increased.
     Expand,
-    /// The architecture met the target exactly. Nothing was changed.
+    /// The architecture met the target exactly, and was not changed.
     None,
 }
 
 /// An architecture with refitted widths.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refit {
-    /// Where it began.
+    /// The initial direction.
     pub branch: Branch,
     /// Latency before, in milliseconds.
     pub before_ms: f64,
-    /// Latency after scaling, in milliseconds: at most the target, unless these blocks and operations exceed it at
-    /// their smallest widths.
+    /// Latency after scaling, in milliseconds: at most the target, unless the latency at the smallest widths exceeds
+    /// it.
     pub after_ms: f64,
     /// The same blocks and operations with the new widths.
     pub architecture: Architecture,
@@ -42,7 +42,7 @@ pub struct Refit {
 /// Why widths cannot be refitted.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum RefitError {
-    /// The target is not a positive time.
+    /// The target is not a positive number.
     #[error("the target latency is {target_ms} ms: it must be positive")]
     Target {
         /// The target.
@@ -55,7 +55,7 @@ pub enum RefitError {
 
 /// Fits the widths of `architecture` to `target_ms` milliseconds.
 ///
-/// Widths, and the order in which latencies are added, equal the original's to the last bit.
+/// Widths, and the order in which latencies are added, equal those of the authors' code bit for bit.
 ///
 /// Source: the main loop and `fit_mc_num_by_latency` in the authors' `train_search.py`.
 ///
@@ -124,7 +124,7 @@ impl<'a> Fit<'a> {
             let operation = &space.operations()[choice.operation];
             let key = block.key(operation);
             let allowed = block.widths(operation);
-            // A curve knows all widths up to its last: this is the one look-up that can fail.
+            // A curve covers all widths up to its last, so only this look-up can fail.
             table.latency_ms(&key, allowed.max())?;
             blocks.push(KeptBlock { group: block.group, allowed, curve: table.curve(&key)? });
             widths.push(choice.width);
@@ -135,7 +135,7 @@ impl<'a> Fit<'a> {
     fn latency_ms(&self, widths: &[usize]) -> f64 {
         let blocks = self.blocks.iter().zip(widths);
         blocks.fold(self.base_ms, |ms, (block, &width)| {
-            ms + block.curve.ms(width).expect("the curve knows the block's largest width")
+            ms + block.curve.ms(width).expect("the curve covers the block's largest width")
         })
     }
 
@@ -165,8 +165,8 @@ impl<'a> Fit<'a> {
         }
     }
 
-    /// How far each block from `first` on moves at a time: its width as a multiple of the smallest one, rounded to
-    /// the nearest integer, ties to even, in steps of the space.
+    /// Returns the step of each block from `first` on: its width as a multiple of the smallest one, rounded to the
+    /// nearest integer (ties to even), in steps of the space.
     fn steps(&self, first: usize) -> Vec<usize> {
         let widths = &self.widths[first..];
         let smallest = widths.iter().copied().min().unwrap_or(1) as f64;
@@ -176,7 +176,7 @@ impl<'a> Fit<'a> {
         self.blocks[first..].iter().zip(widths).map(step).collect()
     }
 
-    /// The widths after one step of the blocks from `first` on, and whether one of these is strictly inside its
+    /// Returns the widths after one step of the blocks from `first` on, and whether one of these is strictly within its
     /// bounds.
     fn moved(&self, first: usize, step_of: impl Fn(usize, usize) -> usize, steps: &[usize]) -> (Vec<usize>, bool) {
         let mut widths = self.widths.clone();
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reachable_target_is_met_from_above_and_from_below() {
+    fn reachable_targets_are_met_from_above_and_below() {
         let (space, table) = (Space::imagenet(), LatencyTable::titan_rtx());
         for index in 0..50 {
             let architecture = random(&space, index);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn an_architecture_on_target_is_left_alone() {
+    fn an_architecture_on_target_is_unchanged() {
         let (space, table) = (Space::imagenet(), LatencyTable::xeon_gold_6130());
         let architecture = random(&space, 0);
         let target_ms = table.architecture_ms(&space, &architecture).unwrap();
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_is_no_time_is_refused() {
+    fn invalid_targets_are_rejected() {
         let (space, table) = (Space::imagenet(), LatencyTable::titan_rtx());
         for target_ms in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             let error = refit(&space, &random(&space, 0), &table, target_ms).unwrap_err();
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_of_another_space_is_refused() {
+    fn a_table_of_another_space_is_rejected() {
         let space = Space::small();
         let groups = (0..3).map(|group| {
             let width = Widths::initial(&space).get(space.position(group, 0), 0);

@@ -6,8 +6,8 @@
 //! width, a pair of widths, or all of them until the latency is at most [`TOLERANCE`] below the target.
 
 mod change;
-mod give_way;
-mod stairs;
+mod choice_fit;
+mod width_fit;
 
 pub use change::{Change, changes};
 
@@ -16,13 +16,13 @@ use crate::elasticity::{RefitError, refit};
 use crate::parse::{ParseError, check_parameters};
 use crate::space::Space;
 use crate::table::{LatencyTable, TableError};
-use give_way::GiveWay;
-use stairs::Staircases;
+use choice_fit::ChoiceFit;
+use width_fit::WidthFit;
 
-/// How far below the target a fitted network may be if its widths can be adjusted, as a share of the target.
+/// Maximum distance of a fitted network below the target if its widths can be adjusted, as a fraction of the target.
 pub const TOLERANCE: f64 = 1e-3;
 
-/// The architecture parameters of a search, which determine the choices to change first.
+/// The architecture parameters of a search. They determine which choices are changed first.
 #[derive(Clone, Copy, Debug)]
 pub struct Preferences<'a> {
     /// Log-probabilities of the operations, `[block][K]`.
@@ -47,15 +47,15 @@ pub struct ExactFit {
 /// Why a network cannot be fitted.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ExactFitError {
-    /// The target is not a positive time.
+    /// The target is not a positive number.
     #[error("the target latency is {target_ms} ms: it must be positive")]
     Target {
         /// The target.
         target_ms: f64,
     },
-    /// No network of the space is so fast.
+    /// No network of the space meets the target.
     #[error(
-        "no network of this space meets a target of {target_ms} ms: by the table the fastest one takes {fastest_ms:.4} ms"
+        "no network of this space meets a target of {target_ms} ms: the predicted latency of the fastest one is {fastest_ms:.4} ms"
     )]
     Unreachable {
         /// The target latency.
@@ -63,7 +63,7 @@ pub enum ExactFitError {
         /// Latency of the fastest network of the space.
         fastest_ms: f64,
     },
-    /// Preferences of another space, or that are not finite.
+    /// The preferences belong to another space, or are not finite.
     #[error(transparent)]
     Preferences(#[from] ParseError),
     /// The architecture belongs to another space, or the table does not cover it.
@@ -72,16 +72,16 @@ pub enum ExactFitError {
 }
 
 /// Fits `architecture` to `target_ms` milliseconds: at most the target, and at most [`TOLERANCE`] below it if the
-/// widths can be adjusted that finely. A network that is faster than the target at its largest widths gets its largest
-/// widths.
+/// widths can be adjusted that finely. If the network is faster than the target at its largest widths, it gets its
+/// largest widths.
 ///
 /// * Operations and depth do not change if some of their widths meet the target. Otherwise they are changed one at a
-///   time until some do: an operation of a kept block to a faster one, or a group to fewer blocks. The change that
-///   loses the least log-probability per millisecond saved at the smallest latencies comes first. Without `preferences`
-///   all choices are equally probable: then the change comes first that suffices alone and saves the least beyond,
-///   otherwise the one that saves the most, so that as little as possible is changed.
+///   time until some do: an operation of a kept block to a faster one, or a group to fewer blocks. The change with the
+///   smallest loss of log-probability per millisecond saved (at the smallest latencies) comes first. Without
+///   `preferences` all choices are equally probable. Then the smallest single change that suffices comes first; if none
+///   suffices, the one that saves the most time, so that few changes are made.
 /// * A width is not used if a larger one is at least as fast: measured curves can decrease with the width.
-/// * A network that is near enough keeps its widths. Otherwise elasticity-scaling comes first, from the current widths
+/// * A network that is close enough keeps its widths. Otherwise elasticity-scaling runs first, from the current widths
 ///   (a changed operation starts at its initial width). Then, until the tolerance is met: the change of one width that
 ///   closes most of the gap; the smallest pair of changes that closes it, or the pair that closes most of it; the best
 ///   combination of all widths.
@@ -105,25 +105,25 @@ pub fn fit_exactly(
         check_parameters(space, preferences.log_alphas, preferences.betas)?;
     }
     let before_ms = table.architecture_ms(space, architecture)?;
-    let mut possible = architecture.clone();
-    let mut stairs = Staircases::new(space, &possible, table, target_ms)?;
-    if !stairs.can_fit() {
-        possible = GiveWay::new(space, table, preferences)?.until_fit(architecture, target_ms)?;
-        stairs = Staircases::new(space, &possible, table, target_ms)?;
+    let mut feasible = architecture.clone();
+    let mut widths = WidthFit::new(space, &feasible, table, target_ms)?;
+    if !widths.is_feasible() {
+        feasible = ChoiceFit::new(space, table, preferences)?.make_feasible(architecture, target_ms)?;
+        widths = WidthFit::new(space, &feasible, table, target_ms)?;
     }
-    if !stairs.take_largest_if_fit() {
-        stairs.take(space, &possible);
-        if !(stairs.is_near() && before_ms <= target_ms) {
-            let scaled = match refit(space, &possible, table, target_ms) {
+    if !widths.use_largest_if_feasible() {
+        widths.use_architecture(space, &feasible);
+        if !(widths.is_close() && before_ms <= target_ms) {
+            let scaled = match refit(space, &feasible, table, target_ms) {
                 Ok(scaled) => scaled.architecture,
                 Err(RefitError::Table(error)) => return Err(error.into()),
                 Err(RefitError::Target { target_ms }) => return Err(ExactFitError::Target { target_ms }),
             };
-            stairs.take(space, &scaled);
-            stairs.close_gap();
+            widths.use_architecture(space, &scaled);
+            widths.close_gap();
         }
     }
-    let fitted = possible.with_widths(&stairs.widths());
+    let fitted = feasible.with_widths(&widths.widths());
     Ok(ExactFit {
         before_ms,
         after_ms: table.architecture_ms(space, &fitted)?,

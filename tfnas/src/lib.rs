@@ -2,39 +2,39 @@
 //!
 //! # Modules
 //!
-//! * [`definition`], [`space`]: a search space as written, and validated; the shipped ones are [`Space::imagenet`],
+//! * [`definition`], [`space`]: a search space before and after validation; the built-in ones are [`Space::imagenet`],
 //!   [`Space::cifar`] and [`Space::small`].
-//! * [`allowed_widths`], [`widths`], [`architecture`]: which widths there are; the current width of every operation;
-//!   one network of a space.
+//! * [`allowed_widths`], [`widths`], [`architecture`]: the possible widths; the current width of every operation; one
+//!   network of a space.
 //! * [`parse`]: converts architecture parameters to the most probable architecture.
-//! * [`elasticity`], [`channels`]: fitting widths to a target latency, and the channels that are kept.
-//! * [`exact_fit`]: widths, and where they do not suffice operations and depth, fitted until the target is met.
-//! * [`block_key`], [`curve`], [`table`]: latency by block and width, in milliseconds, with its text form
-//!   ([`table_text`]), and what a table can reach ([`reachable`]).
-//! * [`random_architecture`]: random networks of a given latency, to compare with.
-//! * [`config`], [`config_text`]: the original's `model.config`; [`space_match`]: which network of a space it is;
-//!   [`state_shapes`]: the tensors of the network.
-//! * [`normalization`]: mean and standard deviation of the images' colors.
+//! * [`elasticity`], [`channels`]: fits widths to a target latency, and selects the channels that are kept.
+//! * [`exact_fit`]: fits widths, and if necessary operations and depth, until the target is met.
+//! * [`block_key`], [`curve`], [`table`]: latency by block and width, in milliseconds; its text form ([`table_text`]),
+//!   and the range of latencies that a space can reach ([`reachable`]).
+//! * [`random_architecture`]: random networks of a given latency, for comparison.
+//! * [`config`], [`config_text`]: the authors' `model.config`; [`space_match`]: finds it in a space; [`state_shapes`]:
+//!   the tensors of the network.
+//! * [`normalization`]: mean and standard deviation of image colors.
 //! * [`cost`], [`schedule`]: parameters and FLOPs; learning rates, temperature, drop-connect rates.
 //!
-//! Files of PyTorch, among them the original's tables and checkpoints, are read and written by `tfnas-pytorch-files`.
+//! Files of PyTorch, including the authors' tables and checkpoints, are read and written by `tfnas-pytorch-files`.
 //!
 //! # Names
 //!
 //! Axes, in the documentation of this crate and of those that build on it: N batch, C channels, H and W pixels, K
 //! candidate operations of a block, E mid channels of an operation (its width).
 //!
-//! What the original calls by other names (its code: `AberHu/TF-NAS`; its paper: arXiv 2008.05314):
+//! Names of the authors' code (`AberHu/TF-NAS`) and paper (arXiv 2008.05314), and the corresponding names here:
 //!
-//! | original | here |
+//! | authors | here |
 //! |---|---|
-//! | stage, `stage1` … `stage6` | block group, from 0; `stage1.block2` in names that people or files read |
+//! | stage, `stage1` … `stage6` | block group, from 0; `stage1.block2` in messages and files |
 //! | `PRIMITIVES`, `MBI_k3_e6_se` | [`Space::operations`], [`Operation`], `k3_e6_se` |
-//! | `MixedOP`, `MixedStage` | [`Block`], [`Group`] (their tensors live in another crate) |
+//! | `MixedOP`, `MixedStage` | [`Block`], [`Group`] (their tensors are in another crate) |
 //! | `mid_channels`, `mc_num` | width |
 //! | `mc_num_dddict` | [`Widths`] |
 //! | `mc_maxnum_dddict` | [`Widths::max`] |
-//! | `mc_mask_dddict` | the channels that [`channels::kept_channels`] gives, for every operation |
+//! | `mc_mask_dddict` | the result of [`channels::kept_channels`] for every operation |
 //! | `parsed_arch` with its widths | [`Architecture`] |
 //! | `parse_architecture` | [`parse::parse`] |
 //! | `lat_lookup`, `latency_gpu.pkl` | [`LatencyTable`] |

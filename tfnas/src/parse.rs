@@ -1,4 +1,4 @@
-//! From architecture parameters to the architecture that they prefer.
+//! Converts architecture parameters to the most probable architecture.
 
 use crate::architecture::{Architecture, ArchitectureError, Choice};
 use crate::space::Space;
@@ -7,40 +7,40 @@ use crate::widths::Widths;
 /// Why architecture parameters cannot be parsed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ParseError {
-    /// Another number of vectors, or of entries in one, than the space has.
-    #[error("{found} {what}, where the space has {expected}")]
+    /// The number of vectors, or of entries in a vector, is wrong.
+    #[error("{found} {what}, but the space has {expected}")]
     Shape {
         /// The counted items.
         what: String,
-        /// How many there are.
+        /// Number found.
         found: usize,
-        /// How many there should be.
+        /// Expected number.
         expected: usize,
     },
-    /// A parameter that is not a number: the search has diverged.
+    /// A parameter is not finite: the search diverged.
     #[error("{place}: entry {index} is {value}, the search has diverged")]
     NotFinite {
-        /// Which vector, as `stage1.block2.log_alphas`.
+        /// Name of the vector, such as `stage1.block2.log_alphas`.
         place: String,
-        /// Which entry, from 0.
+        /// Index of the entry, from 0.
         index: usize,
         /// The value.
         value: f32,
     },
-    /// Widths of another space.
+    /// The widths belong to another space.
     #[error(transparent)]
     Architecture(#[from] ArchitectureError),
 }
 
-/// Returns the architecture that the parameters prefer.
+/// Returns the most probable architecture.
 ///
 /// * `log_alphas`: per block, `[K]` f32 log-probabilities of its operations.
 /// * `betas`: per group, one f32 per block, unnormalized.
 /// * `widths`: the current widths. The chosen operations keep theirs.
 ///
-/// A block takes the first maximum of `exp(log_alphas)`, and a group keeps its blocks up to and including the first
-/// maximum of `softmax(betas)`. Both are rounded to f32 before they are compared, as in the original, so parameters one
-/// bit apart can tie; the first one wins.
+/// A block uses the first maximum of `exp(log_alphas)`, and a group keeps its blocks up to and including the first
+/// maximum of `softmax(betas)`. Both are rounded to f32 before they are compared, as in the authors' code, so
+/// parameters that differ by one bit can tie; ties select the first.
 ///
 /// Source: `get_op_and_depth_weights` and `parse_architecture` in the authors' `parsing_model.py`.
 ///
@@ -98,7 +98,7 @@ fn check_vector(place: &str, values: &[f32], expected: usize) -> Result<(), Pars
     }
 }
 
-/// Index of the first largest of some finite values.
+/// Returns the index of the largest of some finite values; ties select the first.
 pub fn argmax(values: &[f32]) -> usize {
     let mut best = 0;
     for (index, value) in values.iter().enumerate() {
@@ -117,10 +117,10 @@ fn softmax(values: &[f32]) -> Vec<f32> {
     exponentials.into_iter().map(|value| value / sum).collect()
 }
 
-/// The exponential of a finite f32, bit for bit as NumPy computes it on processors with fused multiply-add.
+/// The exponential of a finite f32, bit for bit equal to NumPy's on processors with fused multiply-add.
 ///
-/// It is not always the nearest f32, and which of two neighbouring parameters are a tie depends on that. After
-/// reducing the argument by a multiple of ln 2 (Cody and Waite), a quotient of polynomials approximates the rest.
+/// The result is not always the nearest f32, and ties between neighboring parameters depend on it. After reducing the
+/// argument by a multiple of ln 2 (Cody and Waite), a rational function approximates the rest.
 ///
 /// Source of the constants: NumPy, `loops_exponent_log.dispatch.c.src` (BSD-3-Clause).
 fn exp(x: f32) -> f32 {
@@ -149,8 +149,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// Parameters that prefer nothing.
-    fn level(space: &Space) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
+    /// Uniform parameters.
+    fn uniform(space: &Space) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
         let operations = space.operations().len();
         let log_alphas = vec![vec![-(operations as f32).ln(); operations]; space.blocks().len()];
         let groups = space.groups().iter();
@@ -158,9 +158,9 @@ mod tests {
     }
 
     #[test]
-    fn a_tie_goes_to_the_first() {
+    fn ties_select_the_first() {
         let space = Space::small();
-        let (log_alphas, betas) = level(&space);
+        let (log_alphas, betas) = uniform(&space);
         let widths = Widths::initial(&space);
         let parsed = parse(&space, &log_alphas, &betas, &widths).unwrap();
         for (block, choice) in parsed.choices(&space) {
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn the_largest_parameters_decide_operation_and_depth() {
         let space = Space::small();
-        let (mut log_alphas, mut betas) = level(&space);
+        let (mut log_alphas, mut betas) = uniform(&space);
         log_alphas[4][2] = 0.0;
         betas[2][1] = 0.5;
         let parsed = parse(&space, &log_alphas, &betas, &Widths::max(&space)).unwrap();
@@ -182,36 +182,36 @@ mod tests {
     }
 
     #[test]
-    fn parameters_that_are_not_finite_are_named() {
+    fn non_finite_parameters_are_named() {
         let space = Space::small();
         for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            let (mut log_alphas, betas) = level(&space);
+            let (mut log_alphas, betas) = uniform(&space);
             log_alphas[1][3] = value;
             let error = parse(&space, &log_alphas, &betas, &Widths::initial(&space)).unwrap_err();
             assert!(error.to_string().starts_with("stage2.block1.log_alphas: entry 3 is"), "{error}");
         }
-        let (log_alphas, mut betas) = level(&space);
+        let (log_alphas, mut betas) = uniform(&space);
         betas[1][0] = f32::NAN;
         let error = parse(&space, &log_alphas, &betas, &Widths::initial(&space)).unwrap_err();
         assert!(error.to_string().starts_with("stage2.betas: entry 0 is NaN"), "{error}");
     }
 
     #[test]
-    fn parameters_of_another_space_are_refused() {
+    fn parameters_of_another_space_are_rejected() {
         let space = Space::small();
-        let (log_alphas, betas) = level(&space);
+        let (log_alphas, betas) = uniform(&space);
         let widths = Widths::initial(&space);
         let error = parse(&space, &log_alphas[1..], &betas, &widths).unwrap_err();
-        assert_eq!(error.to_string(), "5 blocks have log_alphas, where the space has 6");
+        assert_eq!(error.to_string(), "5 blocks have log_alphas, but the space has 6");
         let error = parse(&space, &log_alphas, &betas[1..], &widths).unwrap_err();
-        assert_eq!(error.to_string(), "2 block groups have betas, where the space has 3");
+        assert_eq!(error.to_string(), "2 block groups have betas, but the space has 3");
         let other = Widths::initial(&Space::cifar());
         assert!(parse(&space, &log_alphas, &betas, &other).is_err());
     }
 
     /// `[(x.view(numpy.uint32), numpy.exp(x).view(numpy.uint32)) for x in numpy.float32([…])]` in NumPy 2.4.6.
     #[test]
-    fn the_exponential_is_numpys() {
+    fn the_exponential_matches_numpy() {
         let cases: [(u32, u32); 10] = [
             (0x00000000, 0x3f800000),
             (0xbf800000, 0x3ebc5ab1),

@@ -1,4 +1,4 @@
-//! Random architectures of a given latency, to compare a searched one with.
+//! Random architectures of a given latency, as a baseline for the searched one.
 
 use tfnas_random::Stream;
 
@@ -8,26 +8,26 @@ use crate::exact_fit::{ExactFitError, fit_exactly};
 use crate::space::Space;
 use crate::table::LatencyTable;
 
-/// How many random architectures are tried.
+/// Maximum number of random architectures to try.
 const ATTEMPTS: usize = 10_000;
 
-/// The reason why no random architecture of a latency was found.
+/// Why no random architecture of a latency was found.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum RandomArchitectureError {
-    /// The tolerance is not a positive time.
+    /// The tolerance is negative or not finite.
     #[error("the tolerance is {tolerance_ms} ms: it must be a number of milliseconds, not negative")]
     Tolerance {
         /// The tolerance.
         tolerance_ms: f64,
     },
-    /// None of many random architectures could be fitted.
+    /// No random architecture could be fitted.
     #[error(
-        "none of {ATTEMPTS} random architectures could be fitted to {target_ms} ms, less at most {tolerance_ms} ms: take a target nearer to the middle of what the table can reach, or a larger tolerance"
+        "none of {ATTEMPTS} random architectures could be fitted to {target_ms} ms, less at most {tolerance_ms} ms: use a target closer to the middle of what the table can reach, or a larger tolerance"
     )]
     NotFound {
         /// The target latency.
         target_ms: f64,
-        /// How far below it was allowed.
+        /// Allowed distance below the target.
         tolerance_ms: f64,
     },
     /// The target or the table is invalid.
@@ -66,7 +66,7 @@ impl Architecture {
                 let fitted = refit(space, &drawn, table, target_ms)?;
                 (fitted.architecture, fitted.after_ms)
             } else {
-                // Scaling all widths at once is too coarse to come near a target.
+                // Scaling all widths at once is too coarse to come close to a target.
                 match fit_exactly(space, &drawn, table, target_ms, None) {
                     Ok(fitted) if fitted.changes.is_empty() => (fitted.architecture, fitted.after_ms),
                     Ok(_) | Err(ExactFitError::Unreachable { .. }) => continue,
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn random_architectures_lie_just_under_the_target() {
+    fn random_architectures_are_just_below_the_target() {
         let (space, table) = (Space::imagenet(), LatencyTable::titan_rtx());
         let mut found = HashSet::new();
         for index in 0..20 {
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn in_steps_too_they_lie_just_under_the_target() {
+    fn random_architectures_with_steps_are_just_below_the_target() {
         let definition = crate::SpaceDefinition { width_step: 8, ..Space::imagenet().definition().clone() };
         let (space, table) = (Space::new(definition).unwrap(), LatencyTable::titan_rtx());
         for index in 0..20 {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_found_is_an_error() {
+    fn unreachable_targets_are_errors() {
         let (space, table) = (Space::imagenet(), LatencyTable::titan_rtx());
         let near = |target_ms, tolerance_ms| {
             Architecture::random_near(&space, &table, target_ms, tolerance_ms, &mut stream(0)).unwrap_err()

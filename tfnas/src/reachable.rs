@@ -1,4 +1,4 @@
-//! The latencies between which the networks of a space lie.
+//! The range of latencies of the networks of a space.
 
 use crate::allowed_widths::AllowedWidths;
 use crate::architecture::{Architecture, Choice};
@@ -13,7 +13,7 @@ pub struct Reachable {
     pub min_ms: f64,
     /// Latency of `slowest`, in milliseconds.
     pub max_ms: f64,
-    /// A network that no other of the space beats.
+    /// The fastest network of the space.
     pub fastest: Architecture,
     /// The slowest network of the space.
     pub slowest: Architecture,
@@ -28,9 +28,9 @@ struct Extreme {
 impl LatencyTable {
     /// Returns the smallest and the largest latency of any network of a space, over all depths, operations and widths.
     ///
-    /// Blocks add up and their choices are independent, so the extremes of the blocks determine those of the space. A
-    /// table may decrease with the width, so all knots are considered. A block may even have a negative latency, so all
-    /// depths are considered.
+    /// The latency is a sum over blocks with independent choices, so the extremes of the blocks determine those of the
+    /// space. A table may decrease with the width, so all knots are considered. A block may even have a negative
+    /// latency, so all depths are considered.
     ///
     /// # Errors
     /// Returns the errors of [`check_covers`](LatencyTable::check_covers).
@@ -46,7 +46,7 @@ impl LatencyTable {
         })
     }
 
-    /// The network that is best in the sense of `better(candidate, best so far)`.
+    /// Returns the best network according to `better(candidate, best so far)`.
     fn extreme(&self, space: &Space, better: fn(f64, f64) -> bool) -> Result<Architecture, TableError> {
         let mut groups = Vec::with_capacity(space.groups().len());
         for group in 0..space.groups().len() {
@@ -69,7 +69,7 @@ impl LatencyTable {
         Ok(Architecture::new(space, groups)?)
     }
 
-    /// The best operation and width of one block.
+    /// Returns the best operation and width of one block.
     fn extreme_of(&self, space: &Space, block: &Block, better: fn(f64, f64) -> bool) -> Result<Extreme, TableError> {
         let mut best: Option<Extreme> = None;
         for (operation, candidate) in space.operations().iter().enumerate() {
@@ -84,7 +84,7 @@ impl LatencyTable {
                 }
             }
         }
-        Ok(best.expect("a checked space has operations"))
+        Ok(best.expect("a validated space has operations"))
     }
 }
 
@@ -110,7 +110,7 @@ mod tests {
     use crate::{Knot, LatencyCurve, TableHeader};
     use tfnas_random::{Stream, StreamId};
 
-    /// A table of a space with random latencies, negative and not monotone ones among them.
+    /// A table of a space with random latencies, including negative and non-monotone ones.
     fn wild(space: &Space, index: u32) -> LatencyTable {
         let mut stream = Stream::new(5, StreamId::Synthetic, 0, index);
         let rows = space.needed_rows().into_iter().map(|row| {
@@ -123,8 +123,8 @@ mod tests {
         LatencyTable::new(header, 2.0, rows).unwrap()
     }
 
-    /// The extremes over every width of every operation, and every depth, one after the other.
-    fn by_trying_all(space: &Space, table: &LatencyTable) -> (f64, f64) {
+    /// Computes the extremes by trying every width of every operation, and every depth.
+    fn brute_force(space: &Space, table: &LatencyTable) -> (f64, f64) {
         let (mut min_ms, mut max_ms) = (table.base_ms(), table.base_ms());
         for group in 0..space.groups().len() {
             let (mut low, mut high) = (0.0, 0.0);
@@ -147,14 +147,14 @@ mod tests {
     }
 
     #[test]
-    fn the_extremes_are_those_of_trying_all() {
+    fn the_extremes_match_brute_force() {
         let small = Space::small();
         let mut cases =
             vec![(Space::imagenet(), LatencyTable::titan_rtx()), (Space::imagenet(), LatencyTable::xeon_gold_6130())];
         cases.extend((0..20).map(|index| (small.clone(), wild(&small, index))));
         for (space, table) in cases {
             let reachable = table.reachable_ms(&space).unwrap();
-            let (min_ms, max_ms) = by_trying_all(&space, &table);
+            let (min_ms, max_ms) = brute_force(&space, &table);
             assert!((reachable.min_ms - min_ms).abs() < 1e-9);
             assert!((reachable.max_ms - max_ms).abs() < 1e-9);
             let ms = |architecture| table.architecture_ms(&space, architecture).unwrap();

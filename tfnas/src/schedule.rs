@@ -1,9 +1,9 @@
 //! Schedules by epoch: learning rates, temperature and drop-connect rates. Epochs count from 0.
 //!
-//! The original reads its rate from PyTorch's scheduler outside of a step, which gives different values in different
-//! versions of PyTorch. These are the plain formulas.
+//! The authors' code reads its rate from PyTorch's scheduler outside of a step, which gives different values in
+//! different versions of PyTorch. These are the closed-form formulas.
 
-/// The cosine schedule: from `base` in epoch 0 towards 0 after the last of `epochs`.
+/// The cosine schedule: from `base` in epoch 0 to 0 after the last of `epochs`.
 ///
 /// Source: `CosineAnnealingLR` in closed form, with `eta_min` 0.
 pub fn cosine(base: f64, epoch: usize, epochs: usize) -> f64 {
@@ -21,15 +21,15 @@ pub fn cosine_with_warm_up(base: f64, epoch: usize, epochs: usize, warm_up: usiz
     if epoch < warm_up { rate * (epoch as f64 + 1.0) / warm_up as f64 } else { rate }
 }
 
-/// The temperature of the Gumbel-softmax in an epoch: `initial` until the architecture is trained, that is up to and
-/// including epoch `warm_up`, then times `decay` after every epoch.
+/// Returns the temperature of the Gumbel-softmax in an epoch: `initial` up to and including epoch `warm_up`, then
+/// multiplied by `decay` after every epoch.
 ///
-/// Multiplied step by step, as in the original (published: 5.0, 0.96, 10 epochs).
+/// Multiplied step by step, as in the authors' code (published: 5.0, 0.96, 10 epochs).
 pub fn temperature(initial: f64, decay: f64, warm_up: usize, epoch: usize) -> f64 {
     (warm_up..epoch).fold(initial, |temperature, _| temperature * decay)
 }
 
-/// Returns the share of samples that skip each block: second stem first, growing linearly to `rate` at the last block.
+/// Returns the drop-connect rate of each block, second stem first, growing linearly to `rate` at the last block.
 ///
 /// * `kept_blocks`: number of blocks after the second stem. The result has one more entry.
 ///
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn the_temperature_falls_after_the_first_epoch_that_trains_the_architecture() {
+    fn the_temperature_falls_after_the_first_architecture_epoch() {
         assert_eq!(temperature(5.0, 0.5, 10, 0), 5.0);
         assert_eq!(temperature(5.0, 0.5, 10, 10), 5.0);
         assert_eq!(temperature(5.0, 0.5, 10, 11), 2.5);

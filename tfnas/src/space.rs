@@ -1,7 +1,7 @@
 //! The search space: the common parts of its networks, and the choices of each block.
 //!
 //! The paper's *stages* are called block groups here, because a stage is a stage of the pipeline: group `g` (from 0) is
-//! the original's `stage{g+1}`, block `b` of it (from 0) is `block{b+1}`.
+//! `stage{g+1}` in the authors' code, and its block `b` (from 0) is `block{b+1}`.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ use crate::space_check::{SpaceError, check};
 pub struct Space {
     definition: SpaceDefinition,
     blocks: Vec<Block>,
-    /// Where each group begins in `blocks`, and at last their number.
+    /// The index of each group's first block in `blocks`, followed by the number of blocks.
     starts: Vec<usize>,
 }
 
@@ -130,20 +130,20 @@ impl Space {
 pub struct NeededRow {
     /// The row.
     pub key: BlockKey,
-    /// The smallest width that any operation of the space may have there.
+    /// The smallest width of any operation of the space with this key.
     pub min_width: usize,
-    /// The largest one.
+    /// The largest width.
     pub max_width: usize,
-    /// The space uses multiples of this alone.
+    /// The step of the widths.
     pub width_step: usize,
 }
 
-/// A place for one operation, with what does not depend on the choice.
+/// The position of a block in the space, with the properties that do not depend on the choice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
-    /// Its group, from 0.
+    /// Index of its group.
     pub group: usize,
-    /// Its place in the group, from 0.
+    /// Index in its group.
     pub index: usize,
     /// Input channels.
     pub in_channels: usize,
@@ -155,12 +155,12 @@ pub struct Block {
     pub activation: Activation,
     /// Side of its input, in pixels.
     pub input_size: usize,
-    /// Widths are multiples of this.
+    /// The step of its widths.
     pub width_step: usize,
 }
 
 impl Block {
-    /// The original's name of it, as `stage1.block2`.
+    /// Its name in the authors' code, such as `stage1.block2`.
     pub fn name(&self) -> String {
         format!("stage{}.block{}", self.group + 1, self.index + 1)
     }
@@ -175,35 +175,35 @@ impl Block {
         self.in_channels == self.out_channels && self.stride == 1
     }
 
-    /// Squeeze-excite channels of an operation here; 0 without squeeze-excite.
+    /// Number of squeeze-excite channels of an operation in this block; 0 without squeeze-excite.
     pub fn se_channels(&self, operation: &Operation) -> usize {
         operation.se_expand * self.in_channels
     }
 
-    /// The width (channels of the depthwise convolution) that an operation starts with here: its expansion of the input
-    /// channels, rounded to the space's step.
+    /// The initial width (channels of the depthwise convolution) of an operation in this block: its expansion of the
+    /// input channels, rounded to the space's step.
     pub fn initial_width(&self, operation: &Operation) -> usize {
         self.widths(operation).nearest(operation.expand * self.in_channels)
     }
 
-    /// The largest width of an operation here.
+    /// The largest width of an operation in this block.
     pub fn max_width(&self, operation: &Operation) -> usize {
         self.widths(operation).max()
     }
 
-    /// The smallest width of an operation here.
+    /// The smallest width of an operation in this block.
     pub fn min_width(&self, operation: &Operation) -> usize {
         self.widths(operation).min()
     }
 
-    /// All widths that an operation may have here: the multiples of the space's step from half of its largest
-    /// expansion, rounded down, to that expansion.
+    /// All widths of an operation in this block: the multiples of the space's step from half of its largest expansion,
+    /// rounded down, to that expansion.
     pub fn widths(&self, operation: &Operation) -> AllowedWidths {
         allowed_widths(self.in_channels, operation, self.width_step)
-            .expect("a checked space has a width for each operation")
+            .expect("a validated space has a width for each operation")
     }
 
-    /// The row of a latency table for an operation here.
+    /// The row of a latency table for an operation in this block.
     pub fn key(&self, operation: &Operation) -> BlockKey {
         BlockKey {
             input_size: self.input_size,
@@ -217,8 +217,8 @@ impl Block {
     }
 }
 
-/// The widths of an operation in a block of this many input channels; `None` if no multiple of the step lies between
-/// its bounds.
+/// The widths of an operation in a block with this many input channels; `None` if no multiple of the step is within the
+/// bounds.
 pub(crate) fn allowed_widths(in_channels: usize, operation: &Operation, step: usize) -> Option<AllowedWidths> {
     let max = operation.max_expand * in_channels;
     AllowedWidths::new(max / 2, max, step)
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_of_a_group_are_found_by_it_and_by_position() {
+    fn blocks_are_found_by_group_and_by_position() {
         let space = Space::imagenet();
         let third = space.blocks_of(2);
         assert_eq!(third.len(), 4);
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_residual_needs_equal_channels_and_no_stride() {
+    fn a_residual_needs_equal_channels_and_stride_1() {
         let space = Space::imagenet();
         let residuals = space.blocks().iter().filter(|block| block.has_residual());
         assert_eq!(residuals.count(), 12);
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn widths_start_at_three_quarters_and_end_at_half_of_the_largest() {
+    fn initial_and_smallest_widths_are_fractions_of_the_largest() {
         let space = Space::imagenet();
         let (block, operation) = (&space.blocks()[17], &space.operations()[5]);
         assert_eq!(operation.name(), "k3_e6_se");
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn widths_in_steps_are_multiples_of_the_step_between_the_same_bounds() {
+    fn widths_are_multiples_of_the_step_within_the_bounds() {
         let definition = SpaceDefinition { width_step: 8, ..Space::cifar().definition().clone() };
         let space = Space::new(definition).unwrap();
         for (block, plain) in space.blocks().iter().zip(Space::cifar().blocks()) {
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn needed_rows_are_unique_and_hold_the_widths_of_all_their_operations() {
+    fn needed_rows_are_unique_and_cover_all_widths() {
         let rows = Space::imagenet().needed_rows();
         assert_eq!(rows.len(), 66);
         let first = "MBInvertedResBlock_112_16_0_24_k3_s2_relu";

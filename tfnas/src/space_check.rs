@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use crate::definition::SpaceDefinition;
 use crate::space::{allowed_widths, halved};
 
-/// The largest input image, in pixels a side.
+/// Maximum side of the input image, in pixels.
 const MAX_RESOLUTION: usize = 2048;
 /// Maximum number of channels between blocks, in the stems and in the feature mix.
 const MAX_CHANNELS: usize = 8192;
@@ -13,34 +13,34 @@ const MAX_CHANNELS: usize = 8192;
 const MAX_CLASSES: usize = 1_000_000;
 /// Maximum size of a depthwise kernel.
 const MAX_KERNEL: usize = 15;
-/// The largest expansion.
+/// Maximum expansion.
 const MAX_EXPAND: usize = 32;
-/// The smallest `max_expand`: half of it must leave more channels than the input has, or the block would lose its
-/// expand convolution, and with it a part of its weights, while the search runs.
+/// Minimum `max_expand`: half of it must give more channels than the input has. Otherwise the block would lose its
+/// expand convolution, and thereby some of its weights, during the search.
 const MIN_MAX_EXPAND: usize = 3;
 /// Maximum number of operations, groups, and blocks of one group.
 const MAX_COUNT: usize = 64;
-/// The largest step between widths.
+/// Maximum step between widths.
 const MAX_WIDTH_STEP: usize = 64;
 /// Maximum number of weights of a supernet: 4 GB in f32.
 const MAX_SUPERNET_WEIGHTS: u64 = 1_000_000_000;
 
-/// The reason why a definition is not a valid search space.
+/// Why a definition is not a valid search space.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpaceError {
     /// A number is out of range.
     #[error("{field} is {value}: it must be {min} to {max}")]
     OutOfRange {
-        /// Path of the field, as `groups[2].channels`.
+        /// Path of the field, such as `groups[2].channels`.
         field: String,
         /// The value found.
         value: usize,
-        /// The smallest that is allowed.
+        /// Minimum.
         min: usize,
-        /// The largest that is allowed.
+        /// Maximum.
         max: usize,
     },
-    /// A kernel that has no middle.
+    /// The kernel size is even.
     #[error("{field} is {value}: a kernel must be odd, so that padding keeps the feature map's size")]
     EvenKernel {
         /// Path of the field.
@@ -48,17 +48,17 @@ pub enum SpaceError {
         /// The value found.
         value: usize,
     },
-    /// A list with nothing, or with too much in it.
+    /// A list is empty or too long.
     #[error("{field} has {count} entries: it must have 1 to {max}")]
     Count {
         /// Path of the field.
         field: String,
-        /// How many there are.
+        /// Number of entries.
         count: usize,
-        /// How many may be there.
+        /// Maximum number of entries.
         max: usize,
     },
-    /// An initial width outside the widths that an operation may have.
+    /// An initial width is outside the allowed widths.
     #[error(
         "{field} is {value}, with max_expand {max_expand}: the initial expansion must be from half of max_expand to max_expand"
     )]
@@ -70,7 +70,7 @@ pub enum SpaceError {
         /// The operation's largest expansion.
         max_expand: usize,
     },
-    /// An operation whose width could come down to the input channels of a block.
+    /// The width of an operation could become as small as the input channels of a block.
     #[error(
         "{field} is {value}: half of it must be more than 1, because a block no wider than its {in_channels} input channels has no expand convolution; use {MIN_MAX_EXPAND} or more, and more than one input channel"
     )]
@@ -82,19 +82,19 @@ pub enum SpaceError {
         /// Input channels of the narrowest block.
         in_channels: usize,
     },
-    /// Two operations that are one: same kernel, same squeeze-excite, same widths.
+    /// Two operations are equal: same kernel, same squeeze-excite, same widths.
     #[error(
         "operations[{second}] ({name}) has the kernel, max_expand and se_expand of operations[{first}]: leave one out"
     )]
     DuplicateOperation {
-        /// The earlier one.
+        /// Index of the earlier operation.
         first: usize,
-        /// The later one.
+        /// Index of the later operation.
         second: usize,
         /// Name of the later one.
         name: String,
     },
-    /// A stride where nothing is left to stride over.
+    /// A stride of 2 on a feature map of one pixel.
     #[error(
         "{field} is 2, but the feature map is 1x1 there: use stride 1, fewer strides before it, or a larger resolution"
     )]
@@ -102,7 +102,7 @@ pub enum SpaceError {
         /// Path of the field.
         field: String,
     },
-    /// An operation that has no width at all.
+    /// An operation has no valid width.
     #[error(
         "width_step is {step}: operations[{operation}] ({name}) has no multiple of it between {min} and {max}, its widths in a block of {in_channels} input channels; use a smaller step or more channels"
     )]
@@ -113,14 +113,14 @@ pub enum SpaceError {
         operation: usize,
         /// Its name.
         name: String,
-        /// Its smallest width, not rounded.
+        /// Its smallest width before rounding.
         min: usize,
-        /// Its largest width, not rounded.
+        /// Its largest width before rounding.
         max: usize,
         /// Input channels of the block.
         in_channels: usize,
     },
-    /// A supernet that no machine would hold.
+    /// The supernet is too large.
     #[error(
         "the supernet of this space would have {weights} weights, more than {MAX_SUPERNET_WEIGHTS}: use fewer channels, blocks or operations"
     )]
@@ -130,10 +130,10 @@ pub enum SpaceError {
     },
 }
 
-/// Checks every rule of a definition.
+/// Validates a definition.
 ///
 /// # Errors
-/// The first rule that is broken, in the order of the fields.
+/// Returns the first violated rule, in the order of the fields.
 pub(crate) fn check(definition: &SpaceDefinition) -> Result<(), SpaceError> {
     within("resolution", definition.resolution, 1..=MAX_RESOLUTION)?;
     if let Some(classes) = definition.classes {
@@ -216,7 +216,7 @@ fn check_expansion(definition: &SpaceDefinition) -> Result<(), SpaceError> {
     Ok(())
 }
 
-/// Every operation of every block must keep a width when widths are multiples of the step.
+/// Every operation of every block must have at least one width that is a multiple of the step.
 fn check_width_step(definition: &SpaceDefinition) -> Result<(), SpaceError> {
     let step = definition.width_step;
     within("width_step", step, 1..=MAX_WIDTH_STEP)?;
@@ -252,8 +252,8 @@ fn check_strides(definition: &SpaceDefinition) -> Result<(), SpaceError> {
     Ok(())
 }
 
-/// Weights of the supernet with all operations at their largest width. The bounds of the single fields, checked
-/// before, keep every product and the sum far inside 64 bits.
+/// Number of weights of the supernet with all operations at their largest width. The limits of the single fields,
+/// checked before, prevent an overflow of 64 bits.
 fn supernet_weights(definition: &SpaceDefinition) -> u64 {
     let mut weights = 0u64;
     for (in_channels, out_channels) in block_inputs(definition) {
@@ -301,7 +301,7 @@ mod tests {
     use crate::definition::Operation;
     use crate::space::Space;
 
-    /// The error of the small space after a change, as people read it.
+    /// Returns the error message of the small space after a change.
     fn error_after(change: impl FnOnce(&mut SpaceDefinition)) -> String {
         let mut definition = Space::small().definition().clone();
         change(&mut definition);
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_outside_their_range_are_named_by_their_field() {
+    fn numbers_out_of_range_are_named_by_field() {
         for (error, expected) in [
             (error_after(|d| d.resolution = 0), "resolution is 0: it must be 1 to 2048"),
             (error_after(|d| d.resolution = usize::MAX), "resolution is 18446744073709551615"),
@@ -329,13 +329,13 @@ mod tests {
     }
 
     #[test]
-    fn an_even_kernel_is_refused() {
+    fn an_even_kernel_is_rejected() {
         let error = error_after(|d| d.operations[1].kernel = 4);
         assert!(error.starts_with("operations[1].kernel is 4: a kernel must be odd"), "{error}");
     }
 
     #[test]
-    fn empty_and_overlong_lists_are_refused() {
+    fn empty_and_overlong_lists_are_rejected() {
         let error = error_after(|d| d.groups.clear());
         assert_eq!(error, "groups has 0 entries: it must have 1 to 64");
         let error = error_after(|d| d.operations.clear());
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn the_initial_width_must_lie_between_the_bounds() {
+    fn the_initial_width_must_be_within_the_bounds() {
         for expand in [1, 5] {
             let error = error_after(|d| d.operations[0].expand = expand);
             let expected = format!("operations[0].expand is {expand}, with max_expand 4");
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_width_that_could_lose_its_expand_convolution_is_refused() {
+    fn a_width_without_expand_convolution_is_rejected() {
         for max_expand in [1, 2] {
             let error = error_after(|d| {
                 d.operations[0].expand = 1;
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_leaves_an_operation_no_width_is_refused() {
+    fn a_step_without_valid_widths_is_rejected() {
         for step in [0, 65, usize::MAX] {
             let error = error_after(|d| d.width_step = step);
             assert_eq!(error, format!("width_step is {step}: it must be 1 to 64"));
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_that_differ_only_in_their_start_are_one() {
+    fn operations_that_differ_only_in_initial_width_are_duplicates() {
         let error = error_after(|d| {
             d.operations[2] = Operation { expand: 4, ..d.operations[0].clone() };
         });
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stride_over_a_single_pixel_is_refused() {
+    fn a_stride_over_a_single_pixel_is_rejected() {
         let error = error_after(|d| d.resolution = 2);
         assert!(error.starts_with("groups[1].stride is 2, but the feature map is 1x1"), "{error}");
         let error = error_after(|d| d.resolution = 1);
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn a_supernet_that_no_machine_holds_is_refused() {
+    fn a_too_large_supernet_is_rejected() {
         let error = error_after(|d| {
             d.groups = vec![
                 crate::definition::Group { channels: MAX_CHANNELS, blocks: MAX_COUNT, ..d.groups[0].clone() };

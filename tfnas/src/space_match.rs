@@ -1,4 +1,4 @@
-//! Whether a `model.config` is a network of a space, and which.
+//! Finds the network of a space that a `model.config` describes.
 
 use std::fmt::Debug;
 
@@ -8,13 +8,13 @@ use crate::space::{Block, Space};
 
 /// The first difference between a network and a space.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{place} has {found}, in this space {expected}: the network is one of another space")]
+#[error("{place} has {found}, but {expected} in this space: the network is of another space")]
 pub struct SpaceMismatch {
     /// The part of the network.
     pub place: String,
     /// The value in the network.
     pub found: String,
-    /// The value in a network of the space.
+    /// The value in the space.
     pub expected: String,
 }
 
@@ -35,7 +35,8 @@ impl Architecture {
             let choices = blocks.iter().zip(found).map(|(block, found)| choice(space, block, found));
             groups.push(choices.collect::<Result<_, _>>()?);
         }
-        let nothing = |error: crate::ArchitectureError| other("the network", error.to_string(), "none such".to_owned());
+        let nothing =
+            |error: crate::ArchitectureError| other("the network", error.to_string(), "not allowed".to_owned());
         let architecture = Self::new(space, groups).map_err(nothing)?;
         let classes = config.classifier.out_features;
         let expected = ModelConfig::from_architecture(space, &architecture, classes).map_err(nothing)?;
@@ -92,7 +93,7 @@ mod tests {
     use tfnas_random::{Stream, StreamId};
 
     #[test]
-    fn a_network_of_a_space_gives_its_architecture_back() {
+    fn a_network_of_a_space_is_converted_to_its_architecture() {
         for space in [Space::imagenet(), Space::cifar(), Space::small()] {
             for index in 0..50 {
                 let mut stream = Stream::new(0, StreamId::RandomArchitecture, 0, index);
@@ -106,14 +107,14 @@ mod tests {
     }
 
     #[test]
-    fn a_network_of_another_space_is_refused_with_its_place() {
+    fn a_network_of_another_space_is_rejected_with_the_mismatch() {
         let mut stream = Stream::new(0, StreamId::RandomArchitecture, 0, 0);
         let cifar = Architecture::random(&Space::cifar(), &mut stream);
         let config = ModelConfig::from_architecture(&Space::cifar(), &cifar, 10).unwrap();
         let error = Architecture::of_config(&Space::imagenet(), &config).unwrap_err();
         assert_eq!(error.place, "stage1.block1");
-        assert!(error.to_string().contains("8 input channels, in this space 16"), "{error}");
+        assert!(error.to_string().contains("8 input channels, but 16 in this space"), "{error}");
         let error = Architecture::of_config(&Space::small(), &config).unwrap_err();
-        assert!(error.to_string().starts_with("the network has 6 stages, in this space 3"), "{error}");
+        assert!(error.to_string().starts_with("the network has 6 stages, but 3 in this space"), "{error}");
     }
 }

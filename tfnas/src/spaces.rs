@@ -1,4 +1,4 @@
-//! The spaces that come with the project: the published one, one for 32x32 images, and one for smoke tests.
+//! The built-in spaces: the published one, one for 32x32 images, and one for smoke tests.
 
 use crate::definition::Activation::{Relu, Swish};
 use crate::definition::{Activation, FeatureMix, FirstStem, Group, Operation, SecondStem, SpaceDefinition};
@@ -66,7 +66,7 @@ impl Space {
         })
     }
 
-    /// The shipped space of this name.
+    /// Returns the built-in space of this name.
     pub fn by_name(name: &str) -> Option<Self> {
         match name {
             "imagenet" => Some(Self::imagenet()),
@@ -76,7 +76,7 @@ impl Space {
         }
     }
 
-    /// The names of the shipped spaces.
+    /// The names of the built-in spaces.
     pub fn names() -> &'static [&'static str] {
         &["imagenet", "cifar", "small"]
     }
@@ -97,7 +97,7 @@ fn published_operations() -> Vec<Operation> {
 }
 
 fn shipped(definition: SpaceDefinition) -> Space {
-    Space::new(definition).expect("the shipped spaces are checked by a test")
+    Space::new(definition).expect("the built-in spaces are checked by a test")
 }
 
 fn first_stem(channels: usize, stride: usize, activation: Activation) -> FirstStem {
@@ -127,7 +127,7 @@ mod tests {
     use crate::{Architecture, Choice, ModelConfig, cost};
 
     #[test]
-    fn every_named_space_is_a_space() {
+    fn every_built_in_space_is_valid() {
         for name in Space::names() {
             assert!(Space::by_name(name).is_some(), "{name}");
         }
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_space_survives_being_written_and_read() {
+    fn spaces_round_trip() {
         for name in Space::names() {
             let space = Space::by_name(name).unwrap();
             let text = serde_json::to_string(space.definition()).unwrap();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_of_a_space_are_refused() {
+    fn unknown_fields_of_a_space_are_rejected() {
         let text = serde_json::to_string(Space::small().definition()).unwrap();
         let misspelt = text.replacen("\"channels\"", "\"chanels\"", 1);
         let error = serde_json::from_str::<SpaceDefinition>(&misspelt).unwrap_err();

@@ -1,4 +1,4 @@
-//! The tensors of a network: names, shapes and dtypes of the original's `state_dict`, in its order.
+//! The tensors of a network: names, shapes and dtypes of the `state_dict` of the authors' code, in its order.
 
 use crate::Dtype;
 use crate::config::{ConvConfig, MbConvConfig, ModelConfig};
@@ -6,7 +6,7 @@ use crate::config::{ConvConfig, MbConvConfig, ModelConfig};
 /// One tensor of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorShape {
-    /// Its name, as `stage1.0.depth_conv.bn.running_mean`.
+    /// Its name, such as `stage1.0.depth_conv.bn.running_mean`.
     pub name: String,
     /// Its sizes.
     pub shape: Vec<usize>,
@@ -14,7 +14,7 @@ pub struct TensorShape {
     pub dtype: Dtype,
 }
 
-/// The tensors of a derived network.
+/// Returns the tensors of a derived network.
 pub fn state_shapes(config: &ModelConfig) -> Vec<TensorShape> {
     let mut shapes = Shapes(Vec::new());
     shapes.conv_layer("first_stem", &config.first_stem);
@@ -38,13 +38,13 @@ impl Shapes {
         self.0.push(TensorShape { name: name.to_owned(), shape, dtype: Dtype::F32 });
     }
 
-    /// A convolution with batch norm on its own: the batch norm comes first.
+    /// A standalone convolution with batch norm: the batch norm comes first.
     fn conv_layer(&mut self, name: &str, layer: &ConvConfig) {
         self.batch_norm(name, layer.out_channels);
         self.conv(name, [layer.out_channels, layer.in_channels, layer.kernel, layer.kernel]);
     }
 
-    /// An inverted residual block; the convolutions in it come before their batch norms.
+    /// An inverted residual block: each convolution comes before its batch norm.
     fn mb_conv(&mut self, name: &str, block: &MbConvConfig) {
         let (inputs, width, outputs) = (block.in_channels, block.mid_channels, block.out_channels);
         let mut conv = |part: &str, shape: [usize; 4]| {

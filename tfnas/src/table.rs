@@ -19,16 +19,16 @@ const MAX_CLASSES: usize = 1_000_000;
 /// Maximum number of items named in an error.
 const NAMED: usize = 3;
 
-/// Where a table comes from.
+/// The origin of a table.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TableHeader {
-    /// Short name, as `titan-rtx-b32`.
+    /// Short name, such as `titan-rtx-b32`.
     pub name: String,
     /// The device that was measured.
     pub device: Option<String>,
-    /// Images per batch.
+    /// Batch size.
     pub batch: Option<usize>,
-    /// Threads of the device's library.
+    /// Number of CPU threads.
     pub threads: Option<usize>,
     /// The framework that ran the blocks.
     pub framework: Option<String>,
@@ -36,7 +36,7 @@ pub struct TableHeader {
     pub source: Option<String>,
     /// The license of the numbers.
     pub licence: Option<String>,
-    /// The error of its sums compared with whole networks.
+    /// The error of its predictions for whole networks.
     pub check: Option<TableCheck>,
     /// The networks to which later measurements are related.
     pub reference: Option<TableReference>,
@@ -73,14 +73,14 @@ impl FromStr for TableReference {
     }
 }
 
-/// The error of a table's sums compared with whole networks measured together with it. Errors are fractions.
+/// The error of a table's predictions for whole networks measured together with it. Errors are relative.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TableCheck {
-    /// How many networks.
+    /// Number of networks.
     pub networks: usize,
     /// Mean of |predicted - measured| / measured.
     pub mean_error: f64,
-    /// 95 % of the networks are within this error.
+    /// 95th percentile of the error.
     pub p95_error: f64,
     /// The mean error of the measurement itself, if known.
     pub noise_floor: Option<f64>,
@@ -136,20 +136,20 @@ impl TableHeader {
 
 /// Latency by block and width, in milliseconds.
 ///
-/// A network costs `base_ms` (both stems, feature mix, pooling and classifier) plus its blocks.
+/// The latency of a network is `base_ms` (both stems, feature mix, pooling and classifier) plus that of its blocks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LatencyTable {
     header: TableHeader,
     base_ms: f64,
     curves: Vec<(BlockKey, LatencyCurve)>,
-    /// The index of each key in `curves`, which keep their original order.
+    /// The index of each key in `curves`, which keeps the original order.
     index: HashMap<BlockKey, usize>,
 }
 
-/// The reason why a table is invalid or cannot return a latency.
+/// Why a table is invalid or cannot return a latency.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TableError {
-    /// A header entry that would not survive being written as one line.
+    /// A header entry is not a single printable line.
     #[error("the header's {field} must be one line of printable text")]
     Header {
         /// Name of the entry.
@@ -162,31 +162,31 @@ pub enum TableError {
         base_ms: f64,
     },
     /// A key occurs twice.
-    #[error("the key {key} comes twice")]
+    #[error("duplicate key {key}")]
     DuplicateKey {
         /// The key.
         key: BlockKey,
     },
-    /// More widths than any space has.
+    /// The table has too many entries.
     #[error("the table has more than {MAX_ENTRIES} entries")]
     TooLarge,
-    /// A block that was never measured.
+    /// The block is not in the table.
     #[error("the table has no key {key}: measure it, or use a table made for this space and resolution")]
     MissingKey {
         /// The key.
         key: BlockKey,
     },
-    /// A width that was never measured.
-    #[error("the table knows {key} up to width {max}, not width {width}")]
+    /// The width is not in the table.
+    #[error("the table covers {key} up to width {max}, not width {width}")]
     MissingWidth {
         /// The key.
         key: BlockKey,
-        /// The width that was asked for.
+        /// The requested width.
         width: usize,
-        /// The largest width that is known.
+        /// The largest width in the table.
         max: usize,
     },
-    /// Blocks that a space needs and the table does not have.
+    /// Blocks of the space are not in the table.
     #[error(
         "the table lacks {} of the {needed} keys of this space ({}): use a table made for this space and resolution, or measure one",
         .missing.len(), first(.missing)
@@ -197,17 +197,17 @@ pub enum TableError {
         /// Number of keys that the space needs.
         needed: usize,
     },
-    /// An architecture of another space.
+    /// The architecture belongs to another space.
     #[error(transparent)]
     Architecture(#[from] ArchitectureError),
 }
 
-/// Neighbouring entries that cannot be latencies.
+/// Consecutive entries that cannot be latencies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspicious {
-    /// Their row.
+    /// Key of the row.
     pub key: BlockKey,
-    /// Their widths.
+    /// Widths of the entries.
     pub widths: RangeInclusive<usize>,
     /// The problem.
     pub problem: Problem,
@@ -247,7 +247,7 @@ impl LatencyTable {
         Ok(Self { header, base_ms, curves, index })
     }
 
-    /// Where the table comes from.
+    /// The origin of the table.
     pub fn header(&self) -> &TableHeader {
         &self.header
     }
@@ -257,7 +257,7 @@ impl LatencyTable {
         self.base_ms
     }
 
-    /// All rows, in the order in which they are written.
+    /// All rows, in the order of the text form.
     pub fn curves(&self) -> &[(BlockKey, LatencyCurve)] {
         &self.curves
     }
@@ -398,7 +398,7 @@ impl TableHeader {
     }
 }
 
-/// The first few of a list, for a message.
+/// Lists the first few items, for a message.
 fn first(items: &[String]) -> String {
     let shown = items[..items.len().min(NAMED)].join("; ");
     if items.len() > NAMED { format!("{shown}; and {} more", items.len() - NAMED) } else { shown }
@@ -419,7 +419,7 @@ mod tests {
         LatencyCurve::new(knots.collect()).unwrap()
     }
 
-    /// A table of a space in which every block costs a hundredth of a millisecond per channel.
+    /// A table of a space in which every block costs 0.01 ms per channel.
     fn proportional(space: &Space) -> LatencyTable {
         let rows = space.needed_rows().into_iter().map(|row| {
             let knot = |width| (width, width as f64 / 100.0);
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn the_published_tables_cover_the_published_space_alone() {
+    fn the_published_tables_cover_only_the_published_space() {
         for table in [LatencyTable::titan_rtx(), LatencyTable::xeon_gold_6130()] {
             table.check_covers(&Space::imagenet()).unwrap();
             assert_eq!(table.curves().len(), 66);
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_too_short_does_not_cover() {
+    fn a_row_that_is_too_short_does_not_cover_the_space() {
         let space = Space::small();
         let whole = proportional(&space);
         for widths in [(17, 32), (16, 31)] {
@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn the_suspicious_entries_of_the_published_tables_are_those_known() {
+    fn the_suspicious_entries_of_the_published_tables_are_known() {
         for (table, count) in [(LatencyTable::titan_rtx(), 88), (LatencyTable::xeon_gold_6130(), 84)] {
             let found = table.suspicious();
             assert!(found.iter().all(|entries| entries.problem == Problem::NotPositive));
@@ -478,7 +478,7 @@ mod tests {
         let (space, table) = (Space::imagenet(), LatencyTable::titan_rtx());
         let key = space.blocks()[0].key(&space.operations()[0]);
         let error = table.latency_ms(&key, 129).unwrap_err().to_string();
-        assert_eq!(error, format!("the table knows {key} up to width 128, not width 129"));
+        assert_eq!(error, format!("the table covers {key} up to width 128, not width 129"));
         assert!(table.latency_ms(&key, 0).is_err());
         let other = key_with_kernel(&space, 7);
         let error = table.latency_ms(&other, 16).unwrap_err();
@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_cost_what_their_widths_cost() {
+    fn operations_ms_uses_the_current_widths() {
         let space = Space::small();
         let ms = proportional(&space).operations_ms(&space, &Widths::initial(&space)).unwrap();
         assert_eq!(ms.len(), space.blocks().len());
@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_are_no_table_are_refused() {
+    fn invalid_parts_are_rejected() {
         let key = key_with_kernel(&Space::small(), 3);
         let row = || (key, curve(&[(1, 1.0), (2, 2.0)]));
         let twice = LatencyTable::new(header(), 1.0, vec![row(), row()]);
@@ -518,7 +518,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_of_absurd_size_is_refused() {
+    fn a_too_large_table_is_rejected() {
         let rows = (1..=5).map(|kernel| {
             let long = curve(&[(1, 1.0), (1 << 20, 2.0)]);
             (key_with_kernel(&Space::small(), kernel), long)

@@ -1,4 +1,4 @@
-//! A latency table as text that people can read and review.
+//! The text form of a latency table.
 //!
 //! ```text
 //! latency table 1
@@ -13,9 +13,9 @@
 //! 24: 0.6132776737213135
 //! ```
 //!
-//! The first line holds the version of the format. Then the header, one entry a line: `name`, `unit` and `base_ms` must
-//! be there. Then one section a key, separated by empty lines, with a line `width: milliseconds` for each knot. Numbers
-//! are the shortest that read back to the same f64. Lines that begin with `#` are skipped.
+//! The first line holds the version of the format. Then the header, one entry per line: `name`, `unit` and `base_ms`
+//! are required. Then one section per key, separated by empty lines, with a line `width: milliseconds` for each knot.
+//! Numbers are the shortest that parse to the same f64. Lines that begin with `#` are ignored.
 
 use std::fmt::Write;
 
@@ -25,16 +25,16 @@ use crate::table::{LatencyTable, TableError, TableHeader};
 
 const FIRST_LINE: &str = "latency table 1";
 const UNIT: &str = "ms";
-/// The longest text, in bytes.
+/// Maximum size of the text, in bytes.
 const MAX_BYTES: usize = 16 << 20;
 
-/// The reason why a text is not a latency table. Lines count from 1.
+/// Why a text is not a latency table. Lines count from 1.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TableTextError {
-    /// More text than any table has.
-    #[error("the text has more than {MAX_BYTES} bytes: it is no latency table")]
+    /// The text is too long.
+    #[error("the text has more than {MAX_BYTES} bytes, too many for a latency table")]
     TooLong,
-    /// Another file, or another version of the format.
+    /// The file is not a latency table, or has another version.
     #[error("line 1 is '{found}': a latency table begins with '{FIRST_LINE}'")]
     FirstLine {
         /// The value found.
@@ -43,30 +43,30 @@ pub enum TableTextError {
     /// A line that is neither an entry nor a key.
     #[error("line {line}: '{found}' is not of the form 'name: value'")]
     Line {
-        /// Where.
+        /// Line number.
         line: usize,
         /// The value found.
         found: String,
     },
-    /// A header entry of another name.
+    /// The header entry is unknown.
     #[error(
         "line {line}: unknown entry '{name}'; entries are name, unit, device, batch, threads, framework, source, licence, check, reference, base_ms"
     )]
     UnknownEntry {
-        /// Where.
+        /// Line number.
         line: usize,
         /// Its name.
         name: String,
     },
-    /// A header entry that came before.
-    #[error("line {line}: the entry '{name}' comes a second time")]
+    /// A header entry is repeated.
+    #[error("line {line}: duplicate entry '{name}'")]
     RepeatedEntry {
-        /// Where.
+        /// Line number.
         line: usize,
         /// Its name.
         name: String,
     },
-    /// A header entry that must be there.
+    /// A required header entry is missing.
     #[error("the header has no entry '{name}'")]
     MissingEntry {
         /// Its name.
@@ -75,25 +75,25 @@ pub enum TableTextError {
     /// A unit other than milliseconds.
     #[error("line {line}: the unit is '{found}': only ms is supported; convert the numbers first")]
     Unit {
-        /// Where.
+        /// Line number.
         line: usize,
         /// The value found.
         found: String,
     },
-    /// A text where a number must be.
-    #[error("line {line}: '{found}' is no {expected}")]
+    /// A value cannot be parsed.
+    #[error("line {line}: '{found}' is not a {expected}")]
     Number {
-        /// Where.
+        /// Line number.
         line: usize,
         /// The value found.
         found: String,
-        /// The expected text.
+        /// What is expected.
         expected: &'static str,
     },
-    /// A section that does not begin with a key.
+    /// A section does not begin with a key.
     #[error("line {line}: {source}")]
     Key {
-        /// Where.
+        /// Line number.
         line: usize,
         /// The problem.
         source: KeyError,
@@ -101,14 +101,14 @@ pub enum TableTextError {
     /// The knots of a section are not a valid curve.
     #[error("the section of line {line} ({key}): {source}")]
     Curve {
-        /// Where the section begins.
+        /// Line number of the section.
         line: usize,
         /// Its key.
         key: BlockKey,
         /// The problem.
         source: CurveError,
     },
-    /// The sections are not a valid table together.
+    /// The sections do not form a valid table.
     #[error(transparent)]
     Table(#[from] TableError),
 }
@@ -147,7 +147,7 @@ impl LatencyTable {
         Ok(Self::new(header, base_ms, curves)?)
     }
 
-    /// Returns the text form. [`LatencyTable::parse`] reproduces the table to the last bit.
+    /// Returns the text form. [`LatencyTable::parse`] restores the table bit for bit.
     pub fn to_text(&self) -> String {
         let header = self.header();
         let first = [("name", Some(header.name.clone())), ("unit", Some(UNIT.to_owned()))];
@@ -173,7 +173,7 @@ fn write_line(text: &mut String, line: std::fmt::Arguments<'_>) {
     writeln!(text, "{line}").expect("writing to a string cannot fail");
 }
 
-/// The lines of a text with their numbers, without comments and surrounding space.
+/// The lines of a text with their numbers, without comments and surrounding whitespace.
 struct Lines<'a> {
     lines: std::iter::Enumerate<std::str::Lines<'a>>,
 }
@@ -193,7 +193,7 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-/// Reads entries up to the first empty line.
+/// Parses entries up to the first empty line.
 fn parse_header(lines: &mut Lines<'_>) -> Result<(TableHeader, f64), TableTextError> {
     let mut header = TableHeader::default();
     let mut base_ms = None;
@@ -240,7 +240,7 @@ fn parse_header(lines: &mut Lines<'_>) -> Result<(TableHeader, f64), TableTextEr
     Ok((header, base_ms))
 }
 
-/// Reads knots up to the next empty line.
+/// Parses knots up to the next empty line.
 fn parse_knots(lines: &mut Lines<'_>) -> Result<Vec<Knot>, TableTextError> {
     let section = lines.take_while(|(_, text)| !text.is_empty());
     let knot = |(line, text)| {
@@ -289,14 +289,14 @@ MBInvertedResBlock_4_2_2_2_k3_s1_relu
 8: 1
 ";
 
-    /// The error after replacing a part of the text, as people read it.
+    /// Returns the error message after replacing a part of the text.
     fn error_after(from: &str, to: &str) -> String {
         assert!(TEXT.contains(from));
         LatencyTable::parse(&TEXT.replacen(from, to, 1)).unwrap_err().to_string()
     }
 
     #[test]
-    fn a_table_is_read_as_it_stands() {
+    fn a_table_is_parsed() {
         let table = LatencyTable::parse(TEXT).unwrap();
         assert_eq!(table.header().name, "test");
         assert_eq!(table.header().device.as_deref(), Some("some device: with a colon"));
@@ -310,7 +310,7 @@ MBInvertedResBlock_4_2_2_2_k3_s1_relu
     }
 
     #[test]
-    fn a_written_table_is_read_back_to_the_last_bit() {
+    fn a_table_round_trips_bit_for_bit() {
         for table in [LatencyTable::parse(TEXT).unwrap(), LatencyTable::titan_rtx(), LatencyTable::xeon_gold_6130()] {
             let text = table.to_text();
             assert_eq!(LatencyTable::parse(&text).unwrap(), table);
@@ -319,7 +319,7 @@ MBInvertedResBlock_4_2_2_2_k3_s1_relu
     }
 
     #[test]
-    fn carriage_returns_do_no_harm() {
+    fn carriage_returns_are_ignored() {
         let table = LatencyTable::parse(&TEXT.replace('\n', "\r\n")).unwrap();
         assert_eq!(table, LatencyTable::parse(TEXT).unwrap());
     }
@@ -332,17 +332,17 @@ MBInvertedResBlock_4_2_2_2_k3_s1_relu
             ("unit: ms\n", "", "the header has no entry 'unit'"),
             ("base_ms: 1.5\n", "", "the header has no entry 'base_ms'"),
             ("batch: 32", "batches: 32", "line 6: unknown entry 'batches'"),
-            ("batch: 32", "batch: many", "line 6: 'many' is no whole number"),
-            ("batch: 32", "name: again", "line 6: the entry 'name' comes a second time"),
+            ("batch: 32", "batch: many", "line 6: 'many' is not a whole number"),
+            ("batch: 32", "name: again", "line 6: duplicate entry 'name'"),
             ("batch: 32", "batch", "line 6: 'batch' is not of the form"),
             ("base_ms: 1.5", "base_ms: inf", "base_ms is inf"),
-            ("base_ms: 1.5", "base_ms: ", "line 7: '' is no number of milliseconds"),
-            ("_k3_s1_relu", "_k3_s1_elu", "line 9: 'MBInvertedResBlock_4_2_0_2_k3_s1_elu' is no key"),
-            ("2: 0.1", "-2: 0.1", "line 10: '-2' is no width"),
+            ("base_ms: 1.5", "base_ms: ", "line 7: '' is not a number of milliseconds"),
+            ("_k3_s1_relu", "_k3_s1_elu", "line 9: 'MBInvertedResBlock_4_2_0_2_k3_s1_elu' is not a key"),
+            ("2: 0.1", "-2: 0.1", "line 10: '-2' is not a width"),
             ("2: 0.1", "2: NaN", "the section of line 9 (MBInvertedResBlock_4_2_0_2_k3_s1_relu): width 2: the latency"),
             ("2: 0.1", "4: 0.1", "the section of line 9 (MBInvertedResBlock_4_2_0_2_k3_s1_relu): width 4 comes after"),
             ("2: 0.1\n", "", "the section of line 9 (MBInvertedResBlock_4_2_0_2_k3_s1_relu): 1 knots"),
-            ("_4_2_2_2_", "_4_2_0_2_", "the key MBInvertedResBlock_4_2_0_2_k3_s1_relu comes twice"),
+            ("_4_2_2_2_", "_4_2_0_2_", "duplicate key MBInvertedResBlock_4_2_0_2_k3_s1_relu"),
         ] {
             let error = error_after(from, to);
             assert!(error.starts_with(expected), "{error}");

@@ -16,20 +16,20 @@ pub struct Widths {
     rows: Vec<Vec<usize>>,
 }
 
-/// Why numbers are not the widths of a space.
+/// Why widths do not match a space.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WidthError {
-    /// The rows, or the numbers in a row, are not as many as the space has.
-    #[error("{found} {what}, where the space has {expected}")]
+    /// The number of rows, or of entries in a row, is wrong.
+    #[error("{found} {what}, but the space has {expected}")]
     Shape {
         /// The counted items.
         what: String,
-        /// How many there are.
+        /// Number found.
         found: usize,
-        /// How many there should be.
+        /// Expected number.
         expected: usize,
     },
-    /// A width that its operation cannot have.
+    /// A width is not allowed.
     #[error("{block}: width {width} of {operation}: it must be {allowed}")]
     OutOfBounds {
         /// Name of the block.
@@ -44,7 +44,7 @@ pub enum WidthError {
 }
 
 impl Widths {
-    /// The widths with which a search starts.
+    /// Returns the initial widths of a search.
     pub fn initial(space: &Space) -> Self {
         Self::filled(space, Block::initial_width)
     }
@@ -92,7 +92,7 @@ impl Widths {
         Ok(())
     }
 
-    /// Takes over the widths of an architecture of the same space, for the operations that it chose.
+    /// Sets the widths of the operations that an architecture of the same space chose.
     pub fn adopt(&mut self, space: &Space, architecture: &Architecture) {
         for (block, choice) in architecture.choices(space) {
             let row = &mut self.rows[space.position(block.group, block.index)];
@@ -138,14 +138,14 @@ mod tests {
     use crate::Choice;
 
     #[test]
-    fn initial_and_largest_widths_are_multiples_of_the_input_channels() {
+    fn initial_and_maximum_widths_are_multiples_of_the_input_channels() {
         let space = Space::imagenet();
         assert_eq!(Widths::initial(&space).rows()[0], [48, 96, 48, 96, 48, 96, 48, 96]);
         assert_eq!(Widths::max(&space).rows()[17][..2], [768, 1536]);
     }
 
     #[test]
-    fn a_width_outside_its_bounds_is_refused_and_changes_nothing() {
+    fn a_width_out_of_bounds_is_rejected_and_changes_nothing() {
         let space = Space::small();
         let mut widths = Widths::initial(&space);
         let before = widths.clone();
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn written_widths_are_read_back_and_checked() {
+    fn widths_round_trip_and_are_validated() {
         let space = Space::small();
         let widths = Widths::initial(&space);
         let text = serde_json::to_string(&widths).unwrap();
@@ -168,15 +168,15 @@ mod tests {
         assert_eq!(Widths::new(&space, rows.clone()).unwrap(), widths);
 
         let error = Widths::new(&space, rows[1..].to_vec()).unwrap_err().to_string();
-        assert_eq!(error, "5 blocks have widths, where the space has 6");
+        assert_eq!(error, "5 blocks have widths, but the space has 6");
         let mut short = rows;
         short[1].pop();
         let error = Widths::new(&space, short).unwrap_err().to_string();
-        assert_eq!(error, "3 operations of stage2.block1 have widths, where the space has 4");
+        assert_eq!(error, "3 operations of stage2.block1 have widths, but the space has 4");
     }
 
     #[test]
-    fn adopting_an_architecture_changes_its_widths_alone() {
+    fn adopting_an_architecture_changes_only_its_widths() {
         let space = Space::small();
         let mut widths = Widths::initial(&space);
         let choice = |operation, width| vec![Choice { operation, width }];

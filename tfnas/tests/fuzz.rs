@@ -1,6 +1,6 @@
-//! Readers against damaged and random text: an error or a value, never a panic, always soon, in bounded memory.
+//! Parsers must return an error or a value for damaged and random text: no panics, bounded time and memory.
 //!
-//! Each reader gets 10,000 inputs, or as many as `TFNAS_FUZZ_INPUTS` says; input and damage depend on its number alone.
+//! Each parser gets 10,000 inputs, or `TFNAS_FUZZ_INPUTS`; an input depends only on its number.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/damage.rs"]
@@ -31,7 +31,7 @@ MBInvertedResBlock_4_2_2_2_k5_s1_swish
 }
 
 #[test]
-fn damaged_texts_of_tables_are_read_or_refused() {
+fn damaged_tables_are_parsed_or_rejected() {
     let text = small_table().to_text();
     for index in 0..inputs() {
         let damaged = damaged(text.as_bytes(), index);
@@ -43,7 +43,7 @@ fn damaged_texts_of_tables_are_read_or_refused() {
 }
 
 #[test]
-fn damaged_configs_are_read_or_refused() {
+fn damaged_configs_are_parsed_or_rejected() {
     let space = Space::small();
     let mut stream = Stream::new(0, StreamId::RandomArchitecture, 0, 0);
     let architecture = Architecture::random(&space, &mut stream);
@@ -58,7 +58,7 @@ fn damaged_configs_are_read_or_refused() {
 }
 
 #[test]
-fn damaged_spaces_are_spaces_or_refused() {
+fn damaged_spaces_are_parsed_or_rejected() {
     let text = serde_json::to_string(Space::small().definition()).unwrap();
     for index in 0..inputs() {
         let damaged = damaged(text.as_bytes(), index);

@@ -1,4 +1,4 @@
-//! The channels that are kept, against the original.
+//! The kept channels, compared with the authors' code.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../tests/golden/cases.rs"]

@@ -1,4 +1,5 @@
-//! The derived network on paper, against the original: `model.config`, tensors, parameters, FLOPs, latency, drop-connect.
+//! The derived network without tensors, compared with the authors' code: `model.config`, tensor shapes, parameters,
+//! FLOPs, latency, drop-connect rates.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../tests/golden/cases.rs"]

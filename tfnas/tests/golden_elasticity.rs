@@ -1,4 +1,4 @@
-//! Parse, then elasticity-scaling, against the original.
+//! Parsing followed by elasticity-scaling, compared with the authors' code.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../tests/golden/cases.rs"]

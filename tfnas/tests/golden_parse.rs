@@ -1,4 +1,4 @@
-//! Parse against the original, ties included.
+//! Parsing compared with the authors' code, including ties.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../tests/golden/cases.rs"]

@@ -1,4 +1,4 @@
-//! Learning rates and temperatures against the original's intention (its closed form).
+//! Learning rates and temperatures compared with the closed form of the authors' schedules.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../tests/golden/cases.rs"]
@@ -7,12 +7,12 @@ mod cases;
 use serde_json::Value;
 use tfnas::schedule::{cosine, cosine_with_warm_up, temperature};
 
-/// Of the first value. Cosines of different libraries may differ in the last bit, of which much is left where they
-/// come down to zero.
+/// Relative to the first value. Cosines of different libraries may differ in the last bit, which is a large relative
+/// difference near zero.
 const TOLERANCE: f64 = 1e-12;
 /// The published training warms up only with batches larger than this.
 const WARM_UP_ABOVE: u64 = 256;
-/// Epochs of the search before the architecture is trained.
+/// Number of search epochs before the architecture is trained.
 const SEARCH_WARM_UP: usize = 10;
 
 #[test]
@@ -42,8 +42,8 @@ fn golden_schedules() {
         checked += 2;
         let resumed = closed_form.get("resumed_from_epoch").and_then(Value::as_object);
         for (first, expected) in resumed.into_iter().flatten() {
-            // A resumed run of the original is one epoch ahead in its cosine; one of ours is not. This holds that
-            // nothing else differs.
+            // A resumed run of the authors' code is one epoch ahead in its cosine; a run of this project is not. This
+            // checks that nothing else differs.
             let ahead = |epoch: usize| {
                 let factor = rate(epoch) / cosine(base, epoch, epochs);
                 cosine(base, epoch + 1, epochs) * factor

@@ -23,10 +23,10 @@ pub struct PendingCopy {
     done: Owned<RawEvent>,
 }
 
-// SAFETY: a stream is a number of libtorch's, which belongs to no thread.
+// SAFETY: a stream is a handle that is not tied to a thread.
 unsafe impl Send for CopyStream {}
 
-// SAFETY: CUDA's events belong to no thread, and libtorch names their device at every call.
+// SAFETY: CUDA events are not tied to a thread, and libtorch sets the device in every call.
 unsafe impl Send for PendingCopy {}
 
 impl CopyStream {

@@ -14,7 +14,7 @@ pub use copy_stream::{CopyStream, PendingCopy};
 pub use event::Event;
 pub use multi_tensor::{SgdStep, clip, fused_sgd};
 
-/// A call that libtorch refused or could not complete.
+/// A failed call of libtorch's CUDA functions.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{operation}: {message}")]
 pub struct CudaError {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_is_not_there_is_an_error() {
+    fn a_missing_device_is_an_error() {
         let absent = Device::Cuda(1000);
         assert!(peak_memory(absent).is_err_and(|error| error.to_string().starts_with("peak memory: ")));
         assert!(CopyStream::new(absent).is_err());

@@ -14,7 +14,7 @@ pub struct SgdStep {
     pub momentum: f64,
     /// Weight decay, added to the gradient.
     pub weight_decay: f64,
-    /// Whether the buffers have no value yet: then the gradients become theirs.
+    /// Whether the buffers are uninitialized; they are then set to the gradients.
     pub is_first: bool,
 }
 
@@ -34,7 +34,7 @@ pub fn fused_sgd(
     const OPERATION: &str = "fused SGD";
     let needed = if step.momentum == 0.0 { 0 } else { parameters.len() };
     if gradients.len() != parameters.len() || buffers.len() != needed {
-        let message = "as many gradients and buffers as parameters are needed".to_owned();
+        let message = "the numbers of parameters, gradients and buffers differ".to_owned();
         return Err(CudaError { operation: OPERATION, message });
     }
     if parameters.is_empty() {
@@ -71,8 +71,7 @@ pub fn clip(gradients: &[Tensor], max_norm: f64, epsilon: f64) -> Result<(Tensor
     let count = if max_norm > 0.0 { gradients.len() } else { 0 };
     let mut norm = std::ptr::null_mut();
     let mut clipped = vec![std::ptr::null_mut(); count];
-    // SAFETY: the gradients outlive the call. The shim writes the norm and at most as many tensors as there is room
-    // for.
+    // SAFETY: the gradients outlive the call. The shim writes the norm and at most `gradients.len()` tensors.
     call(|message| unsafe {
         let (norm, clipped) = (&mut norm, clipped.as_mut_ptr());
         raw::c10d_clip(pointers.as_ptr(), pointers.len(), max_norm, epsilon, norm, clipped, message)
@@ -91,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gradients_are_scaled_to_the_largest_norm_and_never_up() {
+    fn gradients_are_clipped_and_never_scaled_up() {
         let gradients = [Tensor::from_slice(&[3f32]), Tensor::from_slice(&[4f32, 0.0])];
         let (norm, clipped) = clip(&gradients, 1.0, 0.0).unwrap();
         assert_eq!(norm.double_value(&[]), 5.0);
@@ -102,9 +101,9 @@ mod tests {
         assert_eq!((norm.double_value(&[]), none.len()), (5.0, 0));
     }
 
-    /// By hand: d = g + 0.01 w; b = d at first, then 0.9 b + d; w = w - 0.1 b.
+    /// Expected values computed by hand: d = g + 0.01 w; b = d at first, then 0.9 b + d; w = w - 0.1 b.
     #[test]
-    fn a_fused_step_adds_decay_then_momentum() {
+    fn a_fused_sgd_step_matches_the_formula() {
         let weight = [Tensor::from_slice(&[1f32])];
         let buffer = [weight[0].zeros_like()];
         let step = |is_first| SgdStep { rate: 0.1, momentum: 0.9, weight_decay: 0.01, is_first };
@@ -115,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_different_lengths_are_refused() {
+    fn lists_of_different_lengths_are_rejected() {
         let step = SgdStep { rate: 0.1, momentum: 0.9, weight_decay: 0.0, is_first: true };
         assert!(fused_sgd(&[Tensor::from_slice(&[1f32])], &[], &[], step).is_err());
     }

@@ -1,17 +1,17 @@
-//! Collectives of ranks that all do their part.
+//! Collectives in which all ranks take part.
 
 use tch::{Device, Kind, Tensor};
 use tfnas_c10d::ReduceOperation::{Max, Mean, Sum};
 use tfnas_c10d::{Environment, ProcessGroup, Reducer, ReducerSettings, rendezvous};
 
 use crate::rank::{Member, TIMEOUT, join};
-use crate::world::{say, succeed};
+use crate::world::{report, succeed};
 
 fn numbers(tensor: &Tensor) -> Vec<f64> {
     Vec::try_from(tensor.to_kind(Kind::Double).contiguous().view([-1])).unwrap()
 }
 
-/// Rank r holds r, r + 1, r + 2, … in this shape.
+/// Returns r, r + 1, r + 2, … in this shape for rank r.
 fn counting(rank: usize, shape: &[i64], kind: Kind) -> Tensor {
     let count: i64 = shape.iter().product();
     let first = rank as i64;
@@ -24,34 +24,34 @@ pub fn all_reduce() {
     for operation in [Sum, Mean, Max] {
         let mut tensor = counting(rank, &[3], Kind::Float);
         group.all_reduce(&mut tensor, operation).unwrap();
-        say(format!("{:?}", numbers(&tensor)));
+        report(format!("{:?}", numbers(&tensor)));
     }
     let mut integers = counting(rank, &[2], Kind::Int64);
     group.all_reduce(&mut integers, Sum).unwrap();
-    say(format!("{:?}", numbers(&integers)));
-    say(group.all_reduce(&mut integers, Mean).unwrap_err());
+    report(format!("{:?}", numbers(&integers)));
+    report(group.all_reduce(&mut integers, Mean).unwrap_err());
     // Every second column: neither contiguous nor dense.
     let whole = counting(rank, &[2, 4], Kind::Double);
     group.all_reduce(&mut whole.slice(1, 0, 4, 2), Sum).unwrap();
-    say(format!("{:?}", numbers(&whole)));
+    report(format!("{:?}", numbers(&whole)));
     let mut parameter = counting(rank, &[2], Kind::Float).set_requires_grad(true);
     group.all_reduce(&mut parameter, Mean).unwrap();
-    say(format!("{:?}", numbers(&parameter)));
+    report(format!("{:?}", numbers(&parameter)));
     group.barrier().unwrap();
 }
 
 #[test]
-fn an_all_reduce_gives_sum_mean_and_largest_on_every_rank() {
-    for said in succeed("all_reduce", 3) {
-        assert_eq!(said[0], "[3.0, 6.0, 9.0]");
-        assert_eq!(said[1], "[1.0, 2.0, 3.0]");
-        assert_eq!(said[2], "[2.0, 3.0, 4.0]");
-        assert_eq!(said[3], "[3.0, 6.0]");
-        assert!(said[4].contains("no mean of Int64"), "{}", said[4]);
-        let column = |index: usize| numbers_of(&said[5])[index];
+fn all_reduce_computes_sum_mean_and_maximum() {
+    for reported in succeed("all_reduce", 3) {
+        assert_eq!(reported[0], "[3.0, 6.0, 9.0]");
+        assert_eq!(reported[1], "[1.0, 2.0, 3.0]");
+        assert_eq!(reported[2], "[2.0, 3.0, 4.0]");
+        assert_eq!(reported[3], "[3.0, 6.0]");
+        assert!(reported[4].contains("no mean of Int64"), "{}", reported[4]);
+        let column = |index: usize| numbers_of(&reported[5])[index];
         assert_eq!([column(0), column(2), column(4), column(6)], [3.0, 9.0, 15.0, 21.0]);
-        assert!([1.0, 2.0, 3.0].contains(&column(1)), "the columns between are as they were");
-        assert_eq!(said[6], "[1.0, 2.0]");
+        assert!([1.0, 2.0, 3.0].contains(&column(1)), "the other columns are unchanged");
+        assert_eq!(reported[6], "[1.0, 2.0]");
     }
 }
 
@@ -69,38 +69,38 @@ pub fn broadcast() {
     let parameter = channels_last.set_requires_grad(true);
     let batches = counting(rank, &[], Kind::Int64);
     group.broadcast(&[parameter.shallow_clone(), batches.shallow_clone()], 1).unwrap();
-    say(format!("{:?}", numbers(&parameter)));
-    say(batches.int64_value(&[]));
-    say(group.broadcast(&[batches], 2).unwrap_err());
+    report(format!("{:?}", numbers(&parameter)));
+    report(batches.int64_value(&[]));
+    report(group.broadcast(&[batches], 2).unwrap_err());
     group.barrier().unwrap();
 }
 
 #[test]
-fn a_broadcast_gives_all_ranks_the_values_of_one() {
-    for said in succeed("broadcast", 2) {
-        assert_eq!(said[0], "[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]");
-        assert_eq!(said[1], "1");
-        assert!(said[2].contains("there is no rank 2"), "{}", said[2]);
+fn broadcast_copies_the_values_of_the_root() {
+    for reported in succeed("broadcast", 2) {
+        assert_eq!(reported[0], "[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]");
+        assert_eq!(reported[1], "1");
+        assert!(reported[2].contains("there is no rank 2"), "{}", reported[2]);
     }
 }
 
 pub fn all_gather() {
     let Member { environment, group, .. } = join(TIMEOUT);
     let gathered = group.all_gather(&counting(environment.rank(), &[2], Kind::Int64)).unwrap();
-    say(format!("{:?}", gathered.iter().map(numbers).collect::<Vec<_>>()));
+    report(format!("{:?}", gathered.iter().map(numbers).collect::<Vec<_>>()));
     group.barrier().unwrap();
 }
 
 #[test]
-fn an_all_gather_gives_every_rank_all_tensors_in_order() {
-    for said in succeed("all_gather", 3) {
-        assert_eq!(said, ["[[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]]"]);
+fn all_gather_returns_all_tensors_in_rank_order() {
+    for reported in succeed("all_gather", 3) {
+        assert_eq!(reported, ["[[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]]"]);
     }
 }
 
-/// A rank alone, as there may be one GPU: NCCL gives each rank one of its own.
+/// A single rank, because NCCL needs one GPU per rank.
 pub fn nccl() {
-    let environment = Environment::read().unwrap().expect("only other tests start this one");
+    let environment = Environment::read().unwrap().expect("started by another test");
     let store = rendezvous(&environment, TIMEOUT).unwrap();
     let group = ProcessGroup::nccl(&store, &environment, TIMEOUT).unwrap();
     let on_gpu = |tensor: Tensor| tensor.to_device(Device::Cuda(0));
@@ -108,21 +108,21 @@ pub fn nccl() {
     group.all_reduce(&mut tensor, Mean).unwrap();
     group.broadcast(&[tensor.shallow_clone()], 0).unwrap();
     let gathered = group.all_gather(&tensor).unwrap();
-    say(format!("{:?}", numbers(&gathered[0])));
+    report(format!("{:?}", numbers(&gathered[0])));
     let weight = on_gpu(counting(1, &[2], Kind::Float)).set_requires_grad(true);
     let mut reducer = Reducer::new(&group, &[weight.shallow_clone()], ReducerSettings::default()).unwrap();
     let gradients = reducer.backward(&weight.square().sum(Kind::Float)).unwrap();
-    say(format!("{:?}", gradients[0].as_ref().map(numbers)));
+    report(format!("{:?}", gradients[0].as_ref().map(numbers)));
     group.barrier().unwrap();
 }
 
 #[test]
-fn a_rank_computes_by_nccl_where_there_is_a_gpu() {
+fn nccl_collectives_work_on_a_gpu() {
     if !tfnas_c10d::NCCL_COMPILED || !tch::Cuda::is_available() {
-        eprintln!("NOT TESTED HERE: NCCL needs a libtorch with CUDA, and a GPU");
+        eprintln!("SKIPPED: NCCL needs a CUDA libtorch and a GPU");
         return;
     }
-    for said in succeed("nccl", 1) {
-        assert_eq!(said, ["[3.0, 4.0]", "Some([2.0, 4.0])"]);
+    for reported in succeed("nccl", 1) {
+        assert_eq!(reported, ["[3.0, 4.0]", "Some([2.0, 4.0])"]);
     }
 }

@@ -1,4 +1,4 @@
-//! Ranks that do not do their part: the others end with an error that says so, and in time.
+//! Failing ranks: the other ranks end with an error that names the cause, in time.
 
 use std::time::{Duration, Instant};
 
@@ -10,30 +10,30 @@ use tfnas_c10d::{
 };
 
 use crate::rank::{Member, TIMEOUT, join};
-use crate::world::{environment, free_port, run, say, start, succeed};
+use crate::world::{environment, free_port, report, run, start, succeed};
 
-/// Timeout where somebody does not answer.
+/// Timeout of scenarios in which a rank does not respond.
 pub const SHORT: Duration = Duration::from_secs(3);
 
-fn say_cause(error: &CollectiveError) {
+fn report_cause(error: &CollectiveError) {
     let kind = match error.cause {
         Cause::TimedOut { .. } => "timed out",
         Cause::ConnectionLost { .. } => "lost",
         Cause::Refused { .. } => "refused",
     };
-    say(kind);
-    say(error);
+    report(kind);
+    report(error);
 }
 
 pub fn one_leaves() {
     let Member { environment, group, store } = join(SHORT);
     if environment.rank() == 1 {
-        // Its connections stay open until rank 0 has its error.
+        // Its connections stay open until rank 0 has failed.
         store.wait("done", TIMEOUT).unwrap();
         return;
     }
     let began = Instant::now();
-    say_cause(&group.barrier().unwrap_err());
+    report_cause(&group.barrier().unwrap_err());
     assert!(began.elapsed() < TIMEOUT / 2, "{:?}", began.elapsed());
     if environment.rank() == 0 {
         store.add("done", 1).unwrap();
@@ -44,12 +44,12 @@ pub fn one_leaves() {
 }
 
 #[test]
-fn a_barrier_that_a_rank_does_not_come_to_ends_in_time_and_names_it() {
-    let said = succeed("one_leaves", 3);
-    assert_eq!(said[0][0], "timed out");
-    assert!(said[0][1].starts_with("rank 0 of 3, barrier:"), "{said:?}");
-    assert!(said[0][1].contains("Ranks 1 failed"), "{said:?}");
-    assert!(said[2][1].starts_with("rank 2 of 3, barrier:"), "{said:?}");
+fn a_barrier_times_out_and_names_the_missing_rank() {
+    let reported = succeed("one_leaves", 3);
+    assert_eq!(reported[0][0], "timed out");
+    assert!(reported[0][1].starts_with("rank 0 of 3, barrier:"), "{reported:?}");
+    assert!(reported[0][1].contains("Ranks 1 failed"), "{reported:?}");
+    assert!(reported[2][1].starts_with("rank 2 of 3, barrier:"), "{reported:?}");
 }
 
 pub fn one_dies() {
@@ -60,19 +60,19 @@ pub fn one_dies() {
         std::process::abort();
     }
     let began = Instant::now();
-    say_cause(&group.all_reduce(&mut tensor, ReduceOperation::Sum).unwrap_err());
-    assert!(began.elapsed() < TIMEOUT / 2, "a lost connection is noticed long before the timeout");
+    report_cause(&group.all_reduce(&mut tensor, ReduceOperation::Sum).unwrap_err());
+    assert!(began.elapsed() < TIMEOUT / 2, "a lost connection is detected long before the timeout");
 }
 
 #[test]
-fn a_rank_that_dies_is_noticed_at_once() {
+fn a_rank_that_exits_is_detected_immediately() {
     let ended = run("one_dies", 3);
     assert!(!ended[1].is_success);
     for rank in [0, 2] {
         let ended = &ended[rank];
         assert!(ended.is_success, "{}", ended.output);
-        assert_eq!(ended.said[0], "lost", "{ended:?}");
-        assert!(ended.said[1].starts_with(&format!("rank {rank} of 3, all_reduce:")), "{ended:?}");
+        assert_eq!(ended.reported[0], "lost", "{ended:?}");
+        assert!(ended.reported[1].starts_with(&format!("rank {rank} of 3, all_reduce:")), "{ended:?}");
     }
 }
 
@@ -85,79 +85,85 @@ pub fn one_hangs() {
     let weight = Tensor::ones([4], (Kind::Float, Device::Cpu)).set_requires_grad(true);
     let began = Instant::now();
     let sum = group.sum_over_ranks(&weight);
-    say_cause(&sum.unwrap_err());
+    report_cause(&sum.unwrap_err());
     assert!(began.elapsed() < TIMEOUT / 2, "{:?}", began.elapsed());
     store.set("done", b"").unwrap();
 }
 
 #[test]
-fn a_rank_that_hangs_is_noticed_by_the_timeout() {
-    let said = succeed("one_hangs", 2);
-    assert_eq!(said[0][0], "timed out", "{said:?}");
-    assert!(said[0][1].starts_with("rank 0 of 2, sum_over_ranks:") && said[0][1].contains("3 s"), "{said:?}");
+fn a_rank_that_hangs_is_detected_by_the_timeout() {
+    let reported = succeed("one_hangs", 2);
+    assert_eq!(reported[0][0], "timed out", "{reported:?}");
+    assert!(
+        reported[0][1].starts_with("rank 0 of 2, sum_over_ranks:") && reported[0][1].contains("3 s"),
+        "{reported:?}"
+    );
 }
 
 pub fn other_shapes() {
     let Member { environment, group, .. } = join(TIMEOUT);
     let size = 3 + environment.rank() as i64;
     let parameter = Tensor::ones([size], (Kind::Float, Device::Cpu)).set_requires_grad(true);
-    say(Reducer::new(&group, &[parameter], ReducerSettings::default()).unwrap_err());
+    report(Reducer::new(&group, &[parameter], ReducerSettings::default()).unwrap_err());
 }
 
 #[test]
-fn parameters_of_other_shapes_are_refused() {
+fn parameters_of_different_shapes_are_rejected() {
     let ended = run("other_shapes", 2);
-    let said: Vec<&String> = ended.iter().flat_map(|rank| &rank.said).collect();
-    assert!(said.iter().any(|text| text.contains("reducer:") && text.contains("appears not to match")), "{ended:?}");
+    let reported: Vec<&String> = ended.iter().flat_map(|rank| &rank.reported).collect();
+    assert!(
+        reported.iter().any(|text| text.contains("reducer:") && text.contains("appears not to match")),
+        "{ended:?}"
+    );
 }
 
 pub fn meet(timeout: Duration) {
     let environment = Environment::read().unwrap().expect("a rank");
     match rendezvous(&environment, timeout) {
-        Ok(_) => say("met"),
-        Err(error) => say(error),
+        Ok(_) => report("met"),
+        Err(error) => report(error),
     }
 }
 
 #[test]
-fn ranks_of_worlds_of_another_size_refuse_each_other() {
+fn ranks_with_different_world_sizes_fail() {
     let port = free_port();
     let ranks = [start("meet", &environment(0, 2, port), &[]), start("meet", &environment(1, 3, port), &[])];
     for ended in ranks.map(crate::world::Rank::finish) {
-        assert!(ended.said[0].contains("WORLD_SIZE is 2 on rank 0, but 3 on rank 1"), "{ended:?}");
+        assert!(ended.reported[0].contains("WORLD_SIZE is 2 on rank 0, but 3 on rank 1"), "{ended:?}");
     }
 }
 
 #[test]
 fn a_rank_that_never_starts_is_named() {
     let ended = start("meet_soon", &environment(0, 2, free_port()), &[]).finish();
-    assert!(ended.said[0].contains("rank 1 did not come within 3 s"), "{ended:?}");
+    assert!(ended.reported[0].contains("rank 1 did not connect within 3 s"), "{ended:?}");
     let ended = start("meet_soon", &environment(1, 2, free_port()), &[]).finish();
-    assert!(ended.said[0].starts_with("rank 1 of 2, meeting the others: no store answers at 127.0.0.1"), "{ended:?}");
+    assert!(ended.reported[0].starts_with("rank 1 of 2, rendezvous: no store responds at 127.0.0.1"), "{ended:?}");
 }
 
 #[test]
-fn a_port_in_use_is_told_by_rank_0_and_the_others_end_too() {
+fn a_port_in_use_fails_all_ranks() {
     let taken = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let ranks = [0, 1].map(|rank| start("meet_soon", &environment(rank, 2, port), &[]));
     let [first, second] = ranks.map(crate::world::Rank::finish);
-    assert!(first.said[0].contains(&format!("cannot listen on port {port}")), "{first:?}");
-    assert!(second.said[0].starts_with("rank 1 of 2, meeting the others:"), "{second:?}");
+    assert!(first.reported[0].contains(&format!("cannot listen on port {port}")), "{first:?}");
+    assert!(second.reported[0].starts_with("rank 1 of 2, rendezvous:"), "{second:?}");
 }
 
 pub fn no_nccl() {
     let environment = Environment::read().unwrap().expect("a rank");
     let store = rendezvous(&environment, TIMEOUT).unwrap();
     if !tfnas_c10d::NCCL_COMPILED {
-        say(ProcessGroup::nccl(&store, &environment, TIMEOUT).unwrap_err());
+        report(ProcessGroup::nccl(&store, &environment, TIMEOUT).unwrap_err());
     }
 }
 
 #[test]
-fn nccl_without_cuda_is_refused_with_the_reason() {
-    for said in succeed("no_nccl", 1) {
-        assert!(said.iter().all(|text| text.contains("this build has no NCCL")), "{said:?}");
+fn nccl_without_cuda_is_an_error() {
+    for reported in succeed("no_nccl", 1) {
+        assert!(reported.iter().all(|text| text.contains("this build does not support NCCL")), "{reported:?}");
     }
 }
 
@@ -171,7 +177,7 @@ pub fn store() {
     let client = Store::connect(server.address(), TIMEOUT).unwrap();
     let error = client.get("never", short).unwrap_err();
     assert!(matches!(&error, StoreError::NotSet { key, .. } if key == "never"), "{error}");
-    client.set("after", b"1").expect("the connection is as good as before");
+    client.set("after", b"1").expect("the connection still works");
 
     drop(server);
     let error = client.get("after", short).unwrap_err();
@@ -179,6 +185,6 @@ pub fn store() {
 }
 
 #[test]
-fn a_store_that_is_absent_silent_or_gone_is_told_apart() {
+fn absent_silent_and_lost_stores_are_distinguished() {
     assert_eq!(succeed("store", 1), [[""; 0]]);
 }

@@ -4,7 +4,7 @@ use tch::{Device, Kind, Tensor};
 use tfnas_c10d::{BatchNormTensors, ProcessGroup, Reducer, ReducerSettings};
 
 use crate::rank::{Member, TIMEOUT, join};
-use crate::world::{say, succeed};
+use crate::world::{report, succeed};
 
 const OPTIONS: (Kind, Device) = (Kind::Float, Device::Cpu);
 
@@ -15,17 +15,17 @@ pub fn sum_over_ranks() {
     let sum = group.sum_over_ranks(&(&x * 2.0)).unwrap();
     let loss = sum.square().sum(Kind::Float) * factor;
     let gradient = Tensor::run_backward(&[loss], &[&x], false, false).remove(0);
-    say(format!("{:?}", Vec::<f32>::try_from(&sum).unwrap()));
-    say(format!("{:?}", Vec::<f32>::try_from(&gradient).unwrap()));
+    report(format!("{:?}", Vec::<f32>::try_from(&sum).unwrap()));
+    report(format!("{:?}", Vec::<f32>::try_from(&gradient).unwrap()));
     group.barrier().unwrap();
 }
 
-/// By hand: the sum is 2 (1 + 2) x = 6 (1, -2); the loss of rank r is (r + 1) sum²; the gradient of x on each rank is
-/// 2 · Σ (r + 1) · 2 · sum = 12 sum.
+/// Expected values computed by hand: the sum is 2 (1 + 2) x = 6 (1, -2); the loss of rank r is (r + 1) sum²; the
+/// gradient of x on each rank is 2 · Σ (r + 1) · 2 · sum = 12 sum.
 #[test]
-fn a_gradient_passes_through_a_sum_over_ranks_to_all_of_them() {
-    for said in succeed("sum_over_ranks", 2) {
-        assert_eq!(said, ["[6.0, -12.0]", "[72.0, -144.0]"]);
+fn gradients_flow_through_a_sum_over_ranks() {
+    for reported in succeed("sum_over_ranks", 2) {
+        assert_eq!(reported, ["[6.0, -12.0]", "[72.0, -144.0]"]);
     }
 }
 
@@ -46,8 +46,8 @@ fn loss(network: &[Tensor], x: &Tensor) -> Tensor {
     x.linear(&network[2], Some(&network[3])).square().mean(Kind::Float)
 }
 
-/// Whether every rank has the same bytes.
-fn is_same_everywhere(group: &ProcessGroup, tensor: &Tensor) -> bool {
+/// Returns whether every rank has the same bytes.
+fn is_equal_on_all_ranks(group: &ProcessGroup, tensor: &Tensor) -> bool {
     let gathered = group.all_gather(tensor).unwrap();
     gathered.iter().all(|other| other.equal(&gathered[0]))
 }
@@ -55,7 +55,7 @@ fn is_same_everywhere(group: &ProcessGroup, tensor: &Tensor) -> bool {
 pub fn reducer() {
     let Member { environment, group, .. } = join(TIMEOUT);
     let network = network();
-    // Buckets of a few gradients, so that there are several.
+    // Small buckets, so that there are several.
     let settings = ReducerSettings { bucket_bytes: 200, first_bucket_bytes: 50, find_unused: false };
     let mut reducer = Reducer::new(&group, &network, settings).unwrap();
     for step in 0..4 {
@@ -69,25 +69,28 @@ pub fn reducer() {
         });
         let means: Vec<Tensor> = means.collect();
         let gradients = reducer.backward(&loss(&network, &x)).unwrap();
-        assert!(gradients[1].is_none(), "the frozen bias takes no part");
+        assert!(gradients[1].is_none(), "the frozen bias has no gradient");
         for (gradient, mean) in gradients.iter().flatten().zip(&means) {
-            assert!(is_same_everywhere(&group, gradient));
+            assert!(is_equal_on_all_ranks(&group, gradient));
             let error = (gradient.to_kind(Kind::Double) - mean).abs().max().double_value(&[]);
             let largest = mean.abs().max().double_value(&[]);
-            // One rounding for each rank.
+            // One rounding per rank.
             assert!(error <= 3e-7 * largest, "{error} {largest}");
         }
-        assert!(network.iter().all(|parameter| !parameter.grad().defined()), "they keep no gradient of their own");
+        assert!(
+            network.iter().all(|parameter| !parameter.grad().defined()),
+            "the parameters' own gradients stay empty"
+        );
     }
-    say("equal");
+    report("equal");
     group.barrier().unwrap();
 }
 
 #[test]
-fn a_reducer_gives_all_ranks_the_mean_of_their_gradients_bit_for_bit() {
+fn a_reducer_averages_gradients_bit_identically() {
     for world_size in [2, 3] {
-        for said in succeed("reducer", world_size) {
-            assert_eq!(said, ["equal"]);
+        for reported in succeed("reducer", world_size) {
+            assert_eq!(reported, ["equal"]);
         }
     }
 }
@@ -105,15 +108,15 @@ pub fn unused() {
         }
         let gradients = reducer.backward(&loss).unwrap();
         let values: Vec<_> = gradients.iter().map(|g| g.as_ref().map(|g| g.double_value(&[0]))).collect();
-        say(format!("{values:?}"));
+        report(format!("{values:?}"));
     }
     group.barrier().unwrap();
 }
 
 #[test]
-fn a_parameter_that_one_rank_uses_has_a_gradient_and_one_that_none_uses_has_none() {
-    for said in succeed("unused", 2) {
-        assert_eq!(said, ["[Some(2.0), Some(2.0), None]"; 2]);
+fn unused_parameters_have_no_gradient() {
+    for reported in succeed("unused", 2) {
+        assert_eq!(reported, ["[Some(2.0), Some(2.0), None]"; 2]);
     }
 }
 
@@ -121,18 +124,18 @@ pub fn used_by_all() {
     let Member { group, .. } = join(TIMEOUT);
     let parameters = [1f32, 2.0].map(|value| Tensor::from_slice(&[value]).set_requires_grad(true));
     let mut reducer = Reducer::new(&group, &parameters, ReducerSettings::default()).unwrap();
-    say(reducer.backward(&parameters[0].sum(Kind::Float)).unwrap_err());
+    report(reducer.backward(&parameters[0].sum(Kind::Float)).unwrap_err());
 }
 
 #[test]
-fn an_unused_parameter_is_an_error_where_none_was_expected() {
-    for (rank, said) in succeed("used_by_all", 2).iter().enumerate() {
-        assert!(said[0].starts_with(&format!("rank {rank} of 2, backward:")), "{said:?}");
-        assert!(said[0].contains("Expected to have finished reduction"), "{said:?}");
+fn an_unexpected_unused_parameter_is_an_error() {
+    for (rank, reported) in succeed("used_by_all", 2).iter().enumerate() {
+        assert!(reported[0].starts_with(&format!("rank {rank} of 2, backward:")), "{reported:?}");
+        assert!(reported[0].contains("Expected to have finished reduction"), "{reported:?}");
     }
 }
 
-/// Batch norm's tensors of 4 channels.
+/// The tensors of a batch norm with 4 channels.
 struct Norm {
     weight: Tensor,
     bias: Tensor,
@@ -153,7 +156,7 @@ impl Norm {
         }
     }
 
-    /// libtorch's own, of one process.
+    /// libtorch's batch norm in one process.
     fn alone(&self, x: &Tensor) -> Tensor {
         let (weight, bias, mean, variance) = (&self.weight, &self.bias, &self.mean, &self.variance);
         x.batch_norm(Some(weight), Some(bias), Some(mean), Some(variance), true, MOMENTUM, EPSILON, true)
@@ -180,12 +183,12 @@ fn assert_close(found: &Tensor, expected: &Tensor, tolerance: f64) {
     assert!(error <= tolerance * largest, "{error} of {largest}");
 }
 
-/// Whether ranks with parts of a batch have what one process has that holds all of it.
+/// Compares ranks with parts of a batch to one process with the whole batch.
 pub fn batch_norm() {
     let Member { environment, group, .. } = join(TIMEOUT);
     let rank = environment.rank() as i64;
-    // Rank r has r + 1 samples. A channel's mean is 30 standard deviations from 0, where the spacing of f32, times the weight, is
-    // 4e-6; bf16 has 8 bits.
+    // Rank r has r + 1 samples. A channel's mean is 30 standard deviations from 0, where the spacing of f32, times the
+    // weight, is 4e-6; bf16 has 8 significant bits.
     let samples: i64 = (1..=environment.world_size() as i64).sum();
     let (first, count) = (rank * (rank + 1) / 2, rank + 1);
     for (kind, is_channels_last, tolerance) in
@@ -220,15 +223,15 @@ pub fn batch_norm() {
         }
         assert_close(&norm.mean, &expected_norm.mean, tolerance);
         assert_close(&norm.variance, &expected_norm.variance, tolerance);
-        assert!(is_same_everywhere(&group, &norm.mean) && is_same_everywhere(&group, &norm.variance));
+        assert!(is_equal_on_all_ranks(&group, &norm.mean) && is_equal_on_all_ranks(&group, &norm.variance));
     }
-    say("equal");
+    report("equal");
     group.barrier().unwrap();
 }
 
 #[test]
-fn batch_norm_over_ranks_is_that_of_one_process_with_all_samples() {
-    for said in succeed("batch_norm", 3) {
-        assert_eq!(said, ["equal"]);
+fn batch_norm_over_ranks_matches_one_process() {
+    for reported in succeed("batch_norm", 3) {
+        assert_eq!(reported, ["equal"]);
     }
 }

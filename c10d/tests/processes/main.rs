@@ -1,4 +1,4 @@
-//! Ranks as processes of their own, on loopback.
+//! Ranks as separate processes on the loopback interface.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

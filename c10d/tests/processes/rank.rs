@@ -1,4 +1,4 @@
-//! What a rank does, by the name of its scenario.
+//! Runs one scenario as a rank.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use tfnas_c10d::{Environment, ProcessGroup, Store, rendezvous};
 use crate::world::SCENARIO;
 use crate::{collectives, faults, gradients};
 
-/// Timeout of scenarios in which nothing goes wrong.
+/// Timeout of scenarios without failures.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A rank that has met the others.
+/// A connected rank.
 pub struct Member {
     pub environment: Environment,
     pub store: Store,
     pub group: ProcessGroup,
 }
 
-/// Meets the other ranks and connects to them.
+/// Connects to the other ranks.
 pub fn join(timeout: Duration) -> Member {
-    let environment = Environment::read().unwrap().expect("only other tests start this one");
+    let environment = Environment::read().unwrap().expect("started by another test");
     let store = rendezvous(&environment, TIMEOUT).unwrap();
     let group = ProcessGroup::gloo(&store, &environment, timeout).unwrap();
     Member { environment, store, group }
@@ -29,7 +29,7 @@ pub fn join(timeout: Duration) -> Member {
 #[ignore = "a rank of other tests"]
 fn run() {
     tch::set_num_threads(1);
-    match std::env::var(SCENARIO).expect("only other tests start this one").as_str() {
+    match std::env::var(SCENARIO).expect("started by another test").as_str() {
         "all_reduce" => collectives::all_reduce(),
         "broadcast" => collectives::broadcast(),
         "nccl" => collectives::nccl(),

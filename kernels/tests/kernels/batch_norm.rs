@@ -1,7 +1,9 @@
+//! Batch norm compared with libtorch.
+
 #![allow(clippy::unwrap_used)]
 
 use tch::{Device, Kind, Tensor, no_grad};
-use tfnas_kernels::{Activation, BatchNorm, Shortcut, batch_norm, take};
+use tfnas_kernels::{Activation, BatchNorm, Shortcut, batch_norm, is_supported};
 
 use crate::compare::{assert_close, feature_map, gradients, leaf, numbers};
 
@@ -9,7 +11,7 @@ const MOMENTUM: f64 = 0.1;
 const EPSILON: f64 = 1e-5;
 const ACTIVATIONS: [Activation; 3] = [Activation::None, Activation::Relu, Activation::Silu];
 
-/// `[N, C, H, W]`: one and odd channels, one pixel, one sample, and more rows than one chunk has.
+/// `[N, C, H, W]`: one channel, odd numbers of channels, one pixel, one sample, and more rows than a chunk has.
 const SHAPES: [[i64; 4]; 11] = [
     [2, 1, 3, 3],
     [4, 3, 1, 1],
@@ -24,7 +26,7 @@ const SHAPES: [[i64; 4]; 11] = [
     [1, 5, 150, 151],
 ];
 
-/// Inputs of one kind; the parameters none without an affine part.
+/// Inputs of one dtype; weight and bias are `None` without an affine part.
 struct Inputs {
     x: Tensor,
     affine: Option<(Tensor, Tensor)>,
@@ -97,13 +99,13 @@ impl Inputs {
     }
 }
 
-/// Compares output, gradients and running statistics of a case.
+/// Compares output, gradients and running statistics with libtorch.
 fn check(shape: [i64; 4], activation: Activation, is_affine: bool, has_shortcut: bool, has_keep: bool) {
     let case = format!("{shape:?}, {activation:?}, affine {is_affine}, shortcut {has_shortcut}, keep {has_keep}");
     let ours = Inputs::new(shape, is_affine, has_shortcut, has_keep);
     let theirs = ours.as_kind(Kind::Float);
     let exact = ours.as_kind(Kind::Double);
-    assert!(take(&ours.x), "{case}");
+    assert!(is_supported(&ours.x), "{case}");
     let outputs = [ours.fused(activation), theirs.composed(activation), exact.composed(activation)];
     assert_close(&format!("output of {case}"), &outputs[0], &outputs[1], &outputs[2]);
     assert_eq!(outputs[0].stride(), ours.x.stride());
@@ -121,7 +123,7 @@ fn check(shape: [i64; 4], activation: Activation, is_affine: bool, has_shortcut:
 }
 
 #[test]
-fn outputs_gradients_and_running_statistics_are_those_of_the_composition() {
+fn outputs_gradients_and_statistics_match_libtorch() {
     for shape in SHAPES {
         for activation in ACTIVATIONS {
             check(shape, activation, true, false, false);
@@ -130,7 +132,7 @@ fn outputs_gradients_and_running_statistics_are_those_of_the_composition() {
 }
 
 #[test]
-fn without_an_affine_part_the_batch_is_normalized_alone() {
+fn batch_norm_without_affine_part_matches_libtorch() {
     for shape in SHAPES {
         for activation in ACTIVATIONS {
             check(shape, activation, false, false, false);
@@ -139,7 +141,7 @@ fn without_an_affine_part_the_batch_is_normalized_alone() {
 }
 
 #[test]
-fn a_shortcut_is_added_after_the_activation_with_and_without_a_factor_for_each_sample() {
+fn a_shortcut_is_added_after_the_activation() {
     for shape in SHAPES {
         for activation in [Activation::None, Activation::Silu] {
             check(shape, activation, true, true, false);
@@ -150,7 +152,7 @@ fn a_shortcut_is_added_after_the_activation_with_and_without_a_factor_for_each_s
 }
 
 #[test]
-fn only_the_gradients_that_are_needed_are_computed() {
+fn only_required_gradients_are_computed() {
     let shape = [3, 17, 4, 6];
     for needed in 0..16 {
         let ours = Inputs::new(shape, true, true, true);
@@ -179,7 +181,7 @@ fn only_the_gradients_that_are_needed_are_computed() {
 }
 
 #[test]
-fn without_gradients_the_output_is_the_same_and_needs_none() {
+fn the_output_without_gradients_is_identical() {
     let inputs = Inputs::new([2, 24, 9, 9], true, true, true);
     let with = inputs.fused(Activation::Relu);
     let without = no_grad(|| inputs.fused(Activation::Relu));
@@ -188,10 +190,10 @@ fn without_gradients_the_output_is_the_same_and_needs_none() {
 }
 
 #[test]
-fn a_gradient_in_another_order_is_taken() {
+fn a_gradient_in_another_memory_order_is_supported() {
     let shape = [2, 24, 9, 9];
     let (ours, theirs) = (Inputs::new(shape, true, false, false), Inputs::new(shape, true, false, false));
-    // Contiguous, as the weights are here; and expanded, as the gradient of a sum is.
+    // Contiguous like the weights here, and expanded like the gradient of a sum.
     let weights = feature_map(shape, 7).detach().contiguous();
     let outputs = [ours.fused(Activation::Silu), theirs.composed(Activation::Silu)];
     for output in [(&outputs[0] * &weights, &outputs[1] * &weights), (outputs[0].square(), outputs[1].square())] {
@@ -202,7 +204,7 @@ fn a_gradient_in_another_order_is_taken() {
 }
 
 #[test]
-fn a_large_mean_costs_no_digits() {
+fn a_large_mean_does_not_reduce_accuracy() {
     let spread = feature_map([4, 19, 8, 8], 1).detach();
     for mean in [1e3, 1e5] {
         let x = leaf(&(&spread + mean), Kind::Float);
@@ -217,7 +219,7 @@ fn a_large_mean_costs_no_digits() {
 }
 
 #[test]
-fn a_constant_channel_becomes_its_bias_and_has_no_variance() {
+fn a_constant_channel_has_variance_zero() {
     for value in [0.0, 3.25, 1e6, -7e20] {
         let x = (feature_map([2, 3, 4, 4], 1) * 0.0 + value).detach();
         let bias = Tensor::from_slice(&[0.5f32, -1.0, 2.0]);
@@ -233,7 +235,7 @@ fn a_constant_channel_becomes_its_bias_and_has_no_variance() {
 }
 
 #[test]
-fn what_is_not_a_number_stays_visible() {
+fn nan_inputs_give_nan_outputs() {
     for activation in ACTIVATIONS {
         let x = feature_map([2, 3, 4, 4], 1).detach();
         let _ = x.select(1, 1).get(0).get(0).get(0).fill_(f64::NAN);
@@ -245,7 +247,7 @@ fn what_is_not_a_number_stays_visible() {
 }
 
 #[test]
-fn an_activation_of_large_numbers_does_not_overflow() {
+fn activations_of_large_numbers_do_not_overflow() {
     let bias = Tensor::from_slice(&[-200f32, 200.0, 1e30, -1e30]);
     for activation in [Activation::Relu, Activation::Silu] {
         let x = feature_map([2, 4, 3, 3], 1);
@@ -261,16 +263,16 @@ fn an_activation_of_large_numbers_does_not_overflow() {
 }
 
 #[test]
-fn other_tensors_are_refused() {
+fn unsupported_tensors_are_rejected() {
     let x = feature_map([2, 4, 3, 3], 1).detach();
     let contiguous = x.contiguous();
     let part = x.narrow(1, 0, 3);
     let empty = x.narrow(0, 0, 0);
     for other in [&contiguous, &part, &empty, &x.to_kind(Kind::Double), &x.to_kind(Kind::BFloat16), &x.select(0, 0)] {
-        assert!(!take(other), "{other:?}");
+        assert!(!is_supported(other), "{other:?}");
         assert!(batch_norm(other, &BatchNorm::default()).is_err());
     }
-    assert!(take(&x) && take(&x.narrow(0, 1, 1)));
+    assert!(is_supported(&x) && is_supported(&x.narrow(0, 1, 1)));
     let wrong = Tensor::ones([5], (Kind::Float, Device::Cpu));
     let error = batch_norm(&x, &BatchNorm { weight: Some(&wrong), ..BatchNorm::default() });
     assert!(error.is_err_and(|error| error.to_string().contains("weight must be f32 [4]")));
@@ -280,7 +282,7 @@ fn other_tensors_are_refused() {
 }
 
 #[test]
-fn a_second_derivative_is_refused() {
+fn second_derivatives_are_rejected() {
     let x = feature_map([2, 4, 3, 3], 1);
     let norm = BatchNorm { momentum: MOMENTUM, epsilon: EPSILON, ..BatchNorm::default() };
     let loss = batch_norm(&x, &norm).unwrap().square().sum(None);

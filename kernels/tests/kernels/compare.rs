@@ -1,8 +1,8 @@
-//! Numbers for the tests, and how close two tensors are.
+//! Test inputs, and comparison of tensors.
 
 use tch::{Device, Kind, Tensor};
 
-/// Numbers of about normal distribution that depend on the shape and the seed alone.
+/// Approximately normal numbers that depend only on the shape and the seed.
 pub fn numbers(shape: &[i64], seed: i64) -> Tensor {
     let count: i64 = shape.iter().product();
     let uniform = |salt: f64| {
@@ -13,18 +13,18 @@ pub fn numbers(shape: &[i64], seed: i64) -> Tensor {
     (sum * 1.7).to_kind(Kind::Float).view(shape)
 }
 
-/// The same as a feature map `[N, C, H, W]` in channels-last order, a leaf that needs a gradient.
+/// The same as a leaf `[N, C, H, W]` in channels-last order that requires a gradient.
 pub fn feature_map([n, c, h, w]: [i64; 4], seed: i64) -> Tensor {
     numbers(&[n, h, w, c], seed).permute([0, 3, 1, 2]).set_requires_grad(true)
 }
 
-/// A leaf like another, of another kind.
+/// Returns a leaf with the same values in another dtype.
 pub fn leaf(tensor: &Tensor, kind: Kind) -> Tensor {
     tensor.detach().to_kind(kind).set_requires_grad(true)
 }
 
-/// Asserts that `ours` (f32) is as close to `exact` (f64) as `theirs`, libtorch's f32, give or take a few roundings of the largest
-/// number.
+/// Asserts that `ours` (f32) is as close to `exact` (f64) as `theirs`, libtorch's f32 result, up to a few roundings of
+/// the largest number.
 pub fn assert_close(what: &str, ours: &Tensor, theirs: &Tensor, exact: &Tensor) {
     assert_eq!(ours.size(), exact.size(), "{what}");
     assert_eq!(ours.kind(), Kind::Float, "{what}");
@@ -37,12 +37,12 @@ pub fn assert_close(what: &str, ours: &Tensor, theirs: &Tensor, exact: &Tensor) 
     );
 }
 
-/// The largest absolute value; not a number if one is not.
+/// Returns the largest absolute value; NaN if one is NaN.
 pub fn largest(tensor: &Tensor) -> f64 {
     tensor.abs().max().double_value(&[])
 }
 
-/// Gradients of the sum of `output` times `weights`.
+/// Returns the gradients of the sum of `output` times `weights`.
 pub fn gradients(output: &Tensor, weights: &Tensor, of: &[&Tensor]) -> Vec<Tensor> {
     let loss = (output * weights.to_kind(output.kind())).sum(None);
     Tensor::run_backward(&[loss], of, false, false)

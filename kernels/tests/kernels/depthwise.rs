@@ -1,3 +1,5 @@
+//! Depthwise convolutions compared with libtorch.
+
 #![allow(clippy::unwrap_used)]
 
 use tch::{Kind, Tensor, no_grad};
@@ -5,7 +7,7 @@ use tfnas_kernels::{Activation, depthwise, depthwise_for_evaluation};
 
 use crate::compare::{assert_close, feature_map, gradients, leaf, numbers};
 
-/// `[N, C, H, W]`: maps smaller than the kernel, odd and even sizes, more rows than one strip has, more tiles than one.
+/// `[N, C, H, W]`: maps smaller than the kernel, odd and even sizes, several strips, several tiles.
 const SHAPES: [[i64; 4]; 14] = [
     [2, 1, 3, 3],
     [3, 5, 1, 1],
@@ -29,7 +31,7 @@ fn convolved(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: i64) ->
 }
 
 #[test]
-fn outputs_and_gradients_are_those_of_conv2d() {
+fn outputs_and_gradients_match_conv2d() {
     for shape in SHAPES {
         for kernel in [3, 5] {
             for stride in [1, 2] {
@@ -53,7 +55,7 @@ fn outputs_and_gradients_are_those_of_conv2d() {
 }
 
 #[test]
-fn only_the_gradients_that_are_needed_are_computed() {
+fn only_required_gradients_are_computed() {
     let (x, weight) = (feature_map([2, 9, 6, 6], 1), numbers(&[9, 1, 5, 5], 2));
     for (needs_x, needs_weight) in [(true, false), (false, true), (false, false)] {
         let (x, weight) = (leaf(&x, Kind::Float), leaf(&weight, Kind::Float));
@@ -91,7 +93,7 @@ fn evaluation_adds_a_bias_and_applies_the_activation() {
 }
 
 #[test]
-fn a_bias_or_activation_is_refused_where_a_gradient_is_needed() {
+fn bias_and_activation_are_rejected_with_gradients() {
     let (x, weight) = (feature_map([2, 9, 6, 6], 1), numbers(&[9, 1, 5, 5], 2));
     let call = || depthwise_for_evaluation(&x, &weight, None, 1, Activation::Silu);
     assert!(call().is_err());
@@ -99,7 +101,7 @@ fn a_bias_or_activation_is_refused_where_a_gradient_is_needed() {
 }
 
 #[test]
-fn other_weights_and_strides_are_refused() {
+fn unsupported_weights_and_strides_are_rejected() {
     let x = feature_map([2, 9, 6, 6], 1).detach();
     let weight = numbers(&[9, 1, 3, 3], 2);
     for other in [

@@ -1,4 +1,4 @@
-//! The kernels against libtorch's own operations.
+//! The kernels compared with libtorch's own operations.
 
 mod batch_norm;
 mod compare;

@@ -1,14 +1,16 @@
+//! Bit-for-bit reproducibility over threads and instruction sets.
+
 #![allow(clippy::unwrap_used)]
 
 use tch::Tensor;
 use tfnas_kernels::{
     Activation, BatchNorm, InstructionSet, Shortcut, batch_norm, choose_instruction_set, depthwise, instruction_set,
-    take,
+    is_supported,
 };
 
 use crate::compare::{feature_map, gradients, numbers};
 
-/// Everything that the kernels compute for some shapes: several chunks, strips and groups, odd channels.
+/// Computes all kernels for some shapes: several chunks, strips and groups, odd numbers of channels.
 fn results() -> Vec<Tensor> {
     let mut results = Vec::new();
     for shape in [[4, 113, 28, 28], [8, 1450, 7, 7], [2, 19, 112, 112], [16, 70, 2, 2], [3, 5, 9, 9]] {
@@ -53,7 +55,7 @@ fn assert_same_bytes(a: &[Tensor], b: &[Tensor], what: &str) {
 }
 
 #[test]
-fn results_are_the_same_bytes_with_any_number_of_threads_and_any_instruction_set() {
+fn results_do_not_depend_on_threads_or_instruction_set() {
     let before = tch::get_num_threads();
     tch::set_num_threads(1);
     let alone = results();
@@ -74,10 +76,10 @@ fn results_are_the_same_bytes_with_any_number_of_threads_and_any_instruction_set
 }
 
 #[test]
-fn kernels_that_are_turned_off_take_nothing() {
-    // In a process of its own: other tests of this one need the kernels.
+fn disabled_kernels_support_no_tensor() {
+    // In a separate process, because other tests of this one need the kernels.
     if std::env::var_os("TFNAS_KERNELS_TEST_OFF").is_none() {
-        let name = "reproducible::kernels_that_are_turned_off_take_nothing";
+        let name = "reproducible::disabled_kernels_support_no_tensor";
         let ended = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", name])
             .env("TFNAS_KERNELS_TEST_OFF", "1")
@@ -87,9 +89,9 @@ fn kernels_that_are_turned_off_take_nothing() {
     }
     let x = feature_map([2, 3, 4, 4], 1);
     let best = instruction_set();
-    assert_eq!(take(&x), best.is_some());
+    assert_eq!(is_supported(&x), best.is_some());
     assert!(choose_instruction_set(None));
-    assert!(!take(&x) && instruction_set().is_none());
+    assert!(!is_supported(&x) && instruction_set().is_none());
     assert!(batch_norm(&x, &BatchNorm::default()).is_err_and(|error| error.to_string().contains("instruction set")));
     assert!(best.is_none() || choose_instruction_set(best));
 }

@@ -1,3 +1,5 @@
+//! Squeeze-excite compared with libtorch.
+
 #![allow(clippy::unwrap_used)]
 
 use tch::{Kind, Tensor, no_grad};
@@ -5,7 +7,7 @@ use tfnas_kernels::{Activation, SqueezeExcite, squeeze_excite};
 
 use crate::compare::{assert_close, feature_map, gradients, leaf, numbers};
 
-/// `[N, C, H, W]`, and channels between the layers: one pixel, one sample, odd channels, more rows than one chunk has.
+/// `[N, C, H, W]`, and the channels between the layers: one pixel, one sample, odd channels, several chunks.
 const SHAPES: [([i64; 4], i64); 8] = [
     ([2, 1, 3, 3], 1),
     ([3, 5, 1, 1], 2),
@@ -65,7 +67,7 @@ impl Inputs {
 }
 
 #[test]
-fn outputs_and_gradients_are_those_of_the_composition() {
+fn outputs_and_gradients_match_libtorch() {
     for (shape, between) in SHAPES {
         for activation in [Activation::None, Activation::Relu, Activation::Silu] {
             let case = format!("{shape:?}, {activation:?}");
@@ -86,7 +88,7 @@ fn outputs_and_gradients_are_those_of_the_composition() {
 }
 
 #[test]
-fn only_the_gradients_that_are_needed_are_computed() {
+fn only_required_gradients_are_computed() {
     for needed in 0..32 {
         let ours = Inputs::new([2, 24, 9, 9], 8);
         let theirs = ours.as_kind(Kind::Float);
@@ -109,7 +111,7 @@ fn only_the_gradients_that_are_needed_are_computed() {
 }
 
 #[test]
-fn without_gradients_the_output_is_the_same_and_needs_none() {
+fn the_output_without_gradients_is_identical() {
     let inputs = Inputs::new([2, 24, 9, 9], 8);
     let (with, without) = (inputs.fused(Activation::Silu), no_grad(|| inputs.fused(Activation::Silu)));
     assert!(with.requires_grad() && !without.requires_grad());
@@ -117,7 +119,7 @@ fn without_gradients_the_output_is_the_same_and_needs_none() {
 }
 
 #[test]
-fn other_weights_are_refused() {
+fn unsupported_weights_are_rejected() {
     let Inputs { x, weights: [reduce_weight, reduce_bias, expand_weight, expand_bias] } = Inputs::new([2, 24, 9, 9], 8);
     let good = SqueezeExcite {
         reduce_weight: &reduce_weight,

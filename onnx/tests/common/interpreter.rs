@@ -1,13 +1,13 @@
-//! Runs the graph of an ONNX file, slowly and plainly, by what the standard says of its operators.
+//! A simple interpreter for the graph of an ONNX file, written from the operator specifications.
 //!
-//! Included by the tests of several crates (`#[path]`). It knows the operators that this project writes and no other.
+//! Included by the tests of several crates (`#[path]`). It supports only the operators that this project writes.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::collections::HashMap;
 
 use tfnas_onnx::message::{Graph, Model, Node};
 
-/// f32 values row by row.
+/// f32 values in row-major order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
     /// The sizes.
@@ -16,7 +16,7 @@ pub struct Tensor {
     pub values: Vec<f32>,
 }
 
-/// What the file's only output is for its only input.
+/// Returns the file's only output for its only input.
 pub fn run(model: &Model, input: Tensor) -> Tensor {
     let graph: &Graph = model.graph.as_ref().unwrap();
     let mut values: HashMap<&str, Tensor> = HashMap::new();
@@ -96,7 +96,7 @@ fn by_channel(x: &Tensor, change: impl Fn(usize, f32) -> f32) -> Tensor {
     Tensor { shape: x.shape.clone(), values }
 }
 
-/// Two tensors of equal shape, or the second with one pixel a channel.
+/// Combines two tensors of equal shape, or a tensor with one value per channel.
 fn broadcast(a: &Tensor, b: &Tensor, combine: impl Fn(f32, f32) -> f32) -> Tensor {
     let times = a.values.len() / b.values.len();
     assert!(a.shape == b.shape || (a.shape[..2] == b.shape[..2] && b.shape[2..] == [1, 1]));
@@ -129,7 +129,7 @@ fn conv(node: &Node, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tens
     Tensor { shape: vec![samples, out, rows, columns], values }
 }
 
-/// Adds one weight times the pixels that it meets.
+/// Adds the contribution of one weight to all pixels.
 #[expect(clippy::too_many_arguments)]
 fn add_tap(
     sums: &mut [f64],

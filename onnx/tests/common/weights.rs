@@ -1,6 +1,6 @@
-//! Weights by formula, as a file would hold them.
+//! Weights by formula, in the form of a weights file.
 //!
-//! Included by the tests of several crates (`#[path]`), which have `formula` too.
+//! Included by the tests of several crates (`#[path]`), which also include `formula`.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use tfnas::ModelConfig;
@@ -9,13 +9,13 @@ use tfnas_pytorch_files::checkpoint::{Dtype, PlainTensor, StateDict};
 
 use crate::formula::Scheme;
 
-/// Named tensors, and the bytes that they are made of.
+/// Named tensors and their bytes.
 pub struct Weights {
     tensors: Vec<(TensorShape, Vec<u8>)>,
 }
 
 impl Weights {
-    /// Every tensor of a network.
+    /// Creates every tensor of a network.
     pub fn of(config: &ModelConfig, scheme: &Scheme) -> Self {
         let tensor = |tensor: TensorShape| {
             let bytes = match tensor.dtype {
@@ -27,7 +27,7 @@ impl Weights {
         Self { tensors: state_shapes(config).into_iter().map(tensor).collect() }
     }
 
-    /// As a file is read.
+    /// Returns the tensors as read from a file.
     pub fn state_dict(&self) -> StateDict<'_> {
         let tensors = self.tensors.iter().map(|(TensorShape { name, shape, dtype }, bytes)| {
             (name.clone(), PlainTensor::contiguous(*dtype, shape.clone(), bytes).unwrap())
@@ -35,12 +35,12 @@ impl Weights {
         StateDict::of(tensors.collect())
     }
 
-    /// Leaves a tensor out.
+    /// Removes a tensor.
     pub fn remove(&mut self, name: &str) {
         self.tensors.retain(|(tensor, _)| tensor.name != name);
     }
 
-    /// Adds a tensor, or replaces the one of that name.
+    /// Adds or replaces a tensor.
     pub fn set(&mut self, name: &str, shape: &[usize], values: &[f32]) {
         self.remove(name);
         let tensor = TensorShape { name: name.to_owned(), shape: shape.to_vec(), dtype: Dtype::F32 };

@@ -1,39 +1,41 @@
+//! Horizontal bar charts.
+
 use maud::{Markup, html};
 
 use super::scale::Scale;
 use super::{Drawing, Px, SERIES, Unit, text_width};
 use crate::text::shortened;
 
-/// The height of a bar's row, in pixels.
+/// Height of a row, in pixels.
 const ROW: f64 = 22.0;
-/// The widest that labels may be, as a share of the chart.
+/// Maximum width of the labels, as a fraction of the chart.
 const LABELS: f64 = 0.45;
 
 /// One bar.
 #[derive(Clone, Debug)]
 pub struct Bar {
-    /// What it is.
+    /// Its name, left of the bar.
     pub label: String,
     /// Its length; a bar without a finite value is not drawn.
     pub value: f64,
-    /// The text at its end.
+    /// The text after its end.
     pub text: String,
-    /// Its color.
+    /// Index of its color.
     pub color: usize,
 }
 
-/// Horizontal bars from zero, one below the other.
+/// Horizontal bars from zero, one per row.
 #[derive(Clone, Debug)]
 pub struct Bars {
     /// Width, in pixels.
     pub width: f64,
-    /// What the bars show, with the unit.
+    /// Label of the axis, with the unit.
     pub label: String,
-    /// How values are written on the axis.
+    /// Number format of the axis.
     pub unit: Unit,
-    /// Values that the axis shows beside those of the bars.
+    /// Values that the axis must include.
     pub include: Vec<f64>,
-    /// The bars, from above.
+    /// The bars, from top to bottom.
     pub bars: Vec<Bar>,
 }
 
@@ -100,22 +102,22 @@ mod tests {
     }
 
     #[test]
-    fn names_are_escaped_and_long_ones_are_cut_with_the_whole_in_a_title() {
-        let long = "an extraordinarily long name of a class that nobody would print in full width";
+    fn labels_are_escaped_and_long_ones_truncated_with_a_title() {
+        let long = "an extraordinarily long name of a class that does not fit into the chart";
         let drawn = bars(&[("<script>alert(1)</script>", 0.5), (long, 0.2)]).body.into_string();
         assert!(!drawn.contains("<script>") && drawn.contains("&lt;script&gt;"));
         assert!(drawn.contains(&format!("<title>{long}</title>")) && drawn.contains('…'));
     }
 
     #[test]
-    fn negative_and_missing_values_have_their_place() {
+    fn negative_and_missing_values_are_drawn_correctly() {
         let drawn = bars(&[("a", -0.5), ("b", f64::NAN), ("c", 0.5)]).body.into_string();
         assert_eq!(drawn.matches("<rect").count(), 2);
         assert!(!drawn.contains("NaN"));
     }
 
     #[test]
-    fn the_height_follows_the_number_of_bars() {
+    fn the_height_grows_with_the_number_of_bars() {
         assert!(bars(&[("a", 0.5)]).height < bars(&[("a", 0.5), ("b", 0.5)]).height);
         assert!(bars(&[]).height > 0.0);
     }

@@ -1,13 +1,15 @@
+//! A drawing as an SVG element of a page or as an SVG file.
+
 use maud::{Escaper, Markup, PreEscaped, Render, html};
 use std::fmt::Write as _;
 
-/// Width of an average character, as a share of the font's size.
+/// Average width of a character, as a fraction of the font size.
 const CHARACTER: f64 = 0.56;
 
-/// What a file has around its figure, in pixels.
+/// Margin of an SVG file, in pixels.
 const MARGIN: f64 = 14.0;
 
-/// A place or a length in pixels, written with one digit.
+/// A position or length in pixels, printed with one digit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Px(pub f64);
 
@@ -20,19 +22,19 @@ impl Render for Px {
     }
 }
 
-/// A drawing: its size in pixels, and the SVG elements in it.
+/// A drawing: its size in pixels and its SVG elements.
 #[derive(Clone, Debug)]
 pub struct Drawing {
     /// Width, in pixels.
     pub width: f64,
     /// Height, in pixels.
     pub height: f64,
-    /// The elements.
+    /// The SVG elements.
     pub body: Markup,
 }
 
 impl Drawing {
-    /// Returns the drawing as an element of a page. `id` starts the ids of title and description.
+    /// Returns the drawing as an element of a page. `id` is the prefix of the ids of title and description.
     pub fn inline(&self, id: &str, title: &str, description: &str) -> Markup {
         html! {
             svg class="chart" viewBox={ "0 0 " (Px(self.width)) " " (Px(self.height)) }
@@ -45,7 +47,7 @@ impl Drawing {
         }
     }
 
-    /// Returns the drawing as a file of its own, in light colors on white.
+    /// Returns the drawing as an SVG file, in light colors on white.
     pub fn file(&self, title: &str, description: &str) -> String {
         let styles = super::file_styles();
         let (width, height) = (self.width + 2.0 * MARGIN, self.height + 2.0 * MARGIN);
@@ -65,7 +67,7 @@ impl Drawing {
     }
 }
 
-/// Returns about how wide a text is, in pixels, at a font size in pixels.
+/// Returns the approximate width of a text, in pixels, at a font size in pixels.
 pub fn text_width(text: &str, size: f64) -> f64 {
     text.chars().count() as f64 * size * CHARACTER
 }
@@ -75,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_have_one_digit_and_are_always_numbers() {
+    fn pixels_are_printed_with_one_digit_and_never_as_nan() {
         let texts: Vec<String> =
             [1.0, 1.25, -0.01, f64::NAN, 1e3].iter().map(|value| Px(*value).render().into_string()).collect();
         assert_eq!(texts, ["1", "1.2", "0", "0", "1000"]);

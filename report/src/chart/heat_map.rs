@@ -1,37 +1,39 @@
+//! Heat maps.
+
 use maud::html;
 
 use super::{Drawing, Px, text_width};
 use crate::text::shortened;
 
-/// The height of a row that has room, in pixels.
+/// Height of a row, in pixels, if all rows fit.
 pub const ROW: f64 = 24.0;
-/// The widest a cell gets, in pixels.
+/// Maximum width of a cell, in pixels.
 const WIDEST: f64 = 96.0;
-/// The narrowest cell that has its value as a text.
+/// Minimum width of a cell that shows its value, in pixels.
 const READABLE: f64 = 30.0;
-/// The lowest.
+/// Minimum height of a cell that shows its value, in pixels.
 const READABLE_ROW: f64 = 14.0;
-/// A share from which on the text of a cell has the color of the paper.
+/// Shade above which the text of a cell uses the background color.
 const DARK: f64 = 0.55;
 
-/// Shares of 1 in rows and columns: the larger, the darker.
+/// Fractions in rows and columns; larger values are darker.
 #[derive(Clone, Debug)]
 pub struct HeatMap {
-    /// The widest that it may be, in pixels.
+    /// Maximum width, in pixels.
     pub width: f64,
-    /// The height of a row, in pixels.
+    /// Height of a row, in pixels.
     pub row: f64,
-    /// Whether small shares are drawn darker than their value, so that rare ones are seen.
+    /// Whether small values are drawn darker than proportional, so that rare ones are visible.
     pub shows_rare: bool,
     /// Names of the rows.
     pub rows: Vec<String>,
     /// Names of the columns.
     pub columns: Vec<String>,
-    /// What the columns are.
+    /// Label of the columns.
     pub label: String,
-    /// `[row][column]`; a cell without a value is empty.
+    /// `[row][column]`; cells without a value are empty.
     pub cells: Vec<Vec<Option<f64>>>,
-    /// The cell of each row that has a frame.
+    /// The framed cell of each row.
     pub picked: Vec<Option<usize>>,
 }
 
@@ -88,7 +90,7 @@ impl HeatMap {
 }
 
 impl HeatMap {
-    /// How dark a share is, from 0 to 1.
+    /// Returns the shade of a value, from 0 to 1.
     fn shade(&self, share: f64) -> f64 {
         let share = share.clamp(0.0, 1.0);
         if self.shows_rare { share.sqrt() } else { share }
@@ -114,20 +116,20 @@ mod tests {
     }
 
     #[test]
-    fn cells_have_their_value_where_there_is_room() {
+    fn cells_show_their_value_if_it_fits() {
         assert!(map(4, 0.5).contains(">50</text>"));
         assert!(!map(40, 0.5).contains(">50</text>"));
-        assert!(map(40, 0.5).contains("k0: 50 %"), "the title has it");
+        assert!(map(40, 0.5).contains("k0: 50 %"), "the title has the value");
     }
 
     #[test]
-    fn a_value_that_is_no_number_is_an_empty_cell() {
+    fn a_missing_value_is_an_empty_cell() {
         let drawn = map(3, f64::NAN);
         assert!(!drawn.contains("heat") && !drawn.contains("NaN") && drawn.contains("&lt;stage1&gt;"));
     }
 
     #[test]
-    fn shares_outside_of_zero_to_one_stay_colors() {
+    fn values_outside_zero_to_one_have_valid_shades() {
         assert!(map(1, 7.0).contains("fill-opacity=\"1.00\""));
     }
 }

@@ -1,11 +1,13 @@
+//! Legend of colored choices.
+
 use maud::{Markup, html};
 
 use super::{Px, SERIES, text_width};
 
-/// The height of a row of the legend, in pixels.
+/// Height of a row, in pixels.
 const ROW: f64 = 18.0;
 
-/// Draws the colors of choices with their names, in rows of this width; returns its height too.
+/// Draws the colors of choices with their names, in rows of the given width; also returns the height.
 pub fn legend(choices: &[String], width: f64) -> (Markup, f64) {
     let (mut x, mut y) = (0.0, 12.0);
     let mut places = Vec::with_capacity(choices.len());

@@ -1,8 +1,10 @@
+//! Shapes of data points.
+
 use maud::{Markup, html};
 
 use super::{Px, SERIES};
 
-/// The shape of a mark, so that series differ without color.
+/// The shape of a mark. Series differ by shape as well as by color.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// A filled circle.
@@ -13,7 +15,7 @@ pub enum Shape {
     Triangle,
     /// A filled diamond.
     Diamond,
-    /// A triangle that points down.
+    /// A triangle pointing down.
     Down,
     /// A cross of two lines.
     Cross,
@@ -22,11 +24,11 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// The shapes of series, in order.
+    /// All shapes, in the order of the series.
     pub const ALL: [Self; 7] =
         [Self::Circle, Self::Square, Self::Triangle, Self::Diamond, Self::Down, Self::Cross, Self::Star];
 
-    /// Returns the mark of a series at a place, of about `size` pixels from its middle to its edge.
+    /// Draws the mark of a series. `size` is approximately the distance from its center to its edge, in pixels.
     pub fn draw(self, x: f64, y: f64, size: f64, series: usize, title: Option<&str>) -> Markup {
         let series = series % SERIES;
         let title = html! { @if let Some(title) = title { title { (title) } } };
@@ -52,7 +54,7 @@ impl Shape {
         }
     }
 
-    /// The corners around (0, 0), for a size of 1.
+    /// The corners around (0, 0) for a size of 1.
     fn corners(self) -> Vec<(f64, f64)> {
         match self {
             Self::Circle | Self::Cross => Vec::new(),
@@ -86,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_shape_is_another_drawing_and_has_its_title() {
+    fn every_shape_is_distinct_and_has_a_title() {
         let drawn: Vec<String> =
             Shape::ALL.iter().map(|shape| shape.draw(5.0, 5.0, 4.0, 9, Some("<a>")).into_string()).collect();
         for (index, drawing) in drawn.iter().enumerate() {

@@ -1,9 +1,9 @@
-//! Figures as SVG: drawings with axes, lines, marks, bars and cells.
+//! Charts as SVG: lines, points, bars, heat maps and timelines.
 //!
-//! Colors are CSS classes, so that one drawing follows the reader's light or dark theme; every mark also differs by shape
-//! or dash, and names its value in a `<title>`. The plotting libraries on crates.io that need no system library write
-//! fixed colors and no descriptions (`plotters` 0.3, `poloto` 19, `kuva` 0.6), which neither a dark page nor a screen
-//! reader can use; so the few charts that a report needs are drawn here.
+//! Colors are CSS classes, so that one drawing works in the light and the dark theme. Every mark also differs by shape
+//! or dash pattern, and has its value in a `<title>`. The plotting libraries on crates.io that need no system library
+//! (`plotters` 0.3, `poloto` 19, `kuva` 0.6) write fixed colors and no descriptions, which fails on dark pages and for
+//! screen readers.
 
 mod bars;
 mod drawing;

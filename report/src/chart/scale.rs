@@ -1,20 +1,20 @@
-//! From values to places, and the round values at which an axis has ticks.
+//! Linear scales with ticks at round values.
 
-/// How the values of an axis are written.
+/// Number format of an axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unit {
-    /// As they are.
+    /// Plain numbers.
     #[default]
     Plain,
-    /// Whole numbers alone, as epochs.
+    /// Whole numbers only, such as epochs.
     Whole,
-    /// Shares of 1, as percent.
+    /// Fractions, as percent.
     Percent,
-    /// Counts, with thousands, millions or billions as a unit.
+    /// Counts, with the unit k, M or G.
     Count,
 }
 
-/// A linear scale from values to places, its ends being ticks.
+/// A linear scale from values to positions. Both ends are ticks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scale {
     low: f64,
@@ -26,7 +26,7 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// Makes a scale that shows all finite `values`, with about `count` ticks. Without values it shows 0 to 1.
+    /// Creates a scale that includes all finite `values`, with about `count` ticks. Without values the range is 0 to 1.
     pub fn new(values: impl IntoIterator<Item = f64>, unit: Unit, count: usize) -> Self {
         let finite = values.into_iter().filter(|value| value.is_finite());
         let (mut low, mut high) =
@@ -53,17 +53,17 @@ impl Scale {
         Self { low, high, step, from: 0.0, to: 1.0, unit }
     }
 
-    /// Returns the scale with these places at its ends.
+    /// Returns the scale with these positions at its ends.
     pub fn between(self, from: f64, to: f64) -> Self {
         Self { from, to, ..self }
     }
 
-    /// Returns the place of a value.
+    /// Returns the position of a value.
     pub fn at(&self, value: f64) -> f64 {
         self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
     }
 
-    /// Returns the round values that it shows, each with its text.
+    /// Returns the ticks and their labels.
     pub fn ticks(&self) -> Vec<(f64, String)> {
         let first = (self.low / self.step - 1e-6).ceil();
         let count = ((self.high / self.step + 1e-6).floor() - first).clamp(0.0, 100.0) as usize;
@@ -78,7 +78,7 @@ impl Scale {
             _ if tick.abs() >= 1e6 || (step < 1e-5 && tick != 0.0) => format!("{tick:.0e}"),
             _ => {
                 let digits = (-step.log10().floor()).clamp(0.0, 8.0) as usize;
-                // Not "-0".
+                // Avoids "-0".
                 let tick = if tick.abs() < step / 2.0 { 0.0 } else { tick };
                 format!("{tick:.digits$}")
             }
@@ -86,7 +86,7 @@ impl Scale {
     }
 }
 
-/// The smallest of 1, 2, 5 times a power of ten that is not below `span`.
+/// Returns the smallest of 1, 2, 5 times a power of ten that is at least `span`.
 fn round_step(span: f64) -> f64 {
     let power = 10f64.powf(span.log10().floor());
     let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= span * 0.999_999).unwrap_or(10.0);
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn one_value_and_none_have_a_scale() {
+    fn zero_or_one_values_give_a_valid_scale() {
         for values in [vec![], vec![0.0], vec![2.5], vec![-3.0, -3.0], vec![f64::NAN, f64::INFINITY], vec![1e300, 1.0]]
         {
             for unit in [Unit::Plain, Unit::Whole, Unit::Percent, Unit::Count] {
@@ -126,19 +126,19 @@ mod tests {
     }
 
     #[test]
-    fn one_share_stays_between_0_and_100_percent() {
+    fn the_scale_of_one_percentage_stays_within_0_to_100() {
         assert_eq!(texts(&Scale::new([0.84], Unit::Percent, 5)), ["70", "75", "80", "85", "90", "95"]);
         let ends = |share: f64| Scale::new([share], Unit::Percent, 5).ticks();
         assert!(ends(0.0).iter().chain(&ends(1.0)).all(|(tick, _)| (-1e-9..=1.000_001).contains(tick)));
     }
 
     #[test]
-    fn one_epoch_is_one_tick_at_least() {
+    fn one_epoch_has_at_least_one_tick() {
         assert_eq!(texts(&Scale::new([1.0], Unit::Whole, 6)), ["1", "2"]);
     }
 
     #[test]
-    fn values_go_to_their_places() {
+    fn values_map_to_positions() {
         let scale = Scale::new([0.0, 10.0], Unit::Plain, 5).between(200.0, 100.0);
         assert_eq!((scale.at(0.0), scale.at(5.0), scale.at(10.0)), (200.0, 150.0, 100.0));
     }

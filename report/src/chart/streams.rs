@@ -1,3 +1,5 @@
+//! Stacked areas over time.
+
 use std::fmt::Write as _;
 
 use maud::{Markup, html};
@@ -6,33 +8,33 @@ use super::legend::legend;
 use super::{Drawing, Px, SERIES};
 use crate::text::{percent, shortened};
 
-/// The height of a panel's shares, in pixels.
+/// Height of the plot area of a panel, in pixels.
 const HEIGHT: f64 = 84.0;
-/// What a panel has above its shares, and below them with the numbers of the columns, in pixels.
+/// Height of a panel's title above, and of its axis labels below the plot area, in pixels.
 const ABOVE: f64 = 20.0;
 const BELOW: f64 = 24.0;
-/// The space between panels, in pixels.
+/// Gap between panels, in pixels.
 const GAP: f64 = 18.0;
 
-/// Shares that add up to 1, over time: one panel for each of several things, all with the same choices and columns.
+/// Stacked fractions over time: one panel for each row, all with the same choices and columns.
 #[derive(Clone, Debug)]
 pub struct Streams {
     /// Width, in pixels.
     pub width: f64,
-    /// Panels side by side.
+    /// Number of panels per row.
     pub across: usize,
     /// Names of the panels.
     pub panels: Vec<String>,
     /// Names of the choices.
     pub choices: Vec<String>,
-    /// What the columns are, as `epoch`; they count from 1.
+    /// What a column is, such as `epoch`; columns count from 1.
     pub label: String,
-    /// `[panel][column][choice]`; a column whose shares are not all finite is empty.
+    /// `[panel][column][choice]`; a column with a value that is not finite is empty.
     pub shares: Vec<Vec<Vec<f64>>>,
 }
 
 impl Streams {
-    /// Draws the panels, each share as an area between those of the choices before and after it.
+    /// Draws the panels. The area of each choice is stacked on those of the choices before it.
     pub fn draw(&self) -> Drawing {
         let (legend, legend_height) = legend(&self.choices, self.width);
         let across = self.across.clamp(1, self.panels.len().max(1));
@@ -75,7 +77,8 @@ impl Streams {
     }
 }
 
-/// The area of a choice: for each run of columns that have shares, its upper edge to the right and its lower edge back.
+/// Returns the path of a choice's area: for each run of columns with values, its upper edge from left to right and its
+/// lower edge back.
 fn area(columns: &[Vec<f64>], choice: usize, (left, top): (f64, f64), step: f64) -> String {
     let known = |column: &Vec<f64>| choice < column.len() && column.iter().all(|share| share.is_finite());
     let x = |column: usize| left + column as f64 * step;
@@ -88,7 +91,7 @@ fn area(columns: &[Vec<f64>], choice: usize, (left, top): (f64, f64), step: f64)
     let mut from = 0;
     while let Some(start) = (from..columns.len()).find(|column| known(&columns[*column])) {
         let end = (start..columns.len()).find(|column| !known(&columns[*column])).unwrap_or(columns.len());
-        // Writing to a text does not fail.
+        // Writing to a `String` cannot fail.
         let _ = write!(path, "M{:.1} {:.1}", x(start), edges(&columns[start]).1);
         for (place, column) in columns[start..end].iter().enumerate() {
             let _ = write!(path, "V{:.1}H{:.1}", edges(column).0, x(start + place + 1));
@@ -107,14 +110,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_is_the_area_between_those_before_and_after_it() {
+    fn areas_are_stacked() {
         let columns = vec![vec![0.25, 0.75], vec![0.5, 0.5]];
         assert_eq!(area(&columns, 0, (0.0, 0.0), 10.0), "M0.0 84.0V63.0H10.0V42.0H20.0V84.0H10.0V84.0H0.0Z");
         assert_eq!(area(&columns, 1, (0.0, 0.0), 10.0), "M0.0 63.0V0.0H10.0V0.0H20.0V42.0H10.0V63.0H0.0Z");
     }
 
     #[test]
-    fn columns_without_shares_are_gaps() {
+    fn columns_without_values_are_gaps() {
         let columns = vec![vec![1.0], vec![f64::NAN], vec![], vec![1.0]];
         let path = area(&columns, 0, (0.0, 0.0), 1.0);
         assert_eq!(path.matches('M').count(), 2);
@@ -123,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn one_column_and_no_panel_are_drawn() {
+    fn a_single_column_and_zero_panels_are_drawn() {
         let streams = Streams {
             width: 600.0,
             across: 4,

@@ -1,10 +1,11 @@
-//! Colors and styles of figures: as variables of the page, which follow the reader's light or dark theme, and as plain
-//! values for figures in files of their own, which programs without CSS variables read.
+//! Colors and styles of figures: as CSS variables of the page, which follow the light or dark theme of the reader, and
+//! as plain values for SVG files, because many programs do not support CSS variables.
 
-/// Colors that tell series apart; beyond them they repeat.
+/// Number of distinct series colors; further series repeat them.
 pub const SERIES: usize = 8;
 
-/// Name, value in light, value in dark. Every series has a contrast of at least 3:1 with the paper.
+/// Name, value in the light theme, value in the dark theme. Every series color has a contrast of at least 3:1 with the
+/// background.
 const COLORS: [(&str, &str, &str); 18] = [
     ("paper", "#ffffff", "#15181d"),
     ("raised", "#f5f6f8", "#1d2127"),
@@ -26,7 +27,7 @@ const COLORS: [(&str, &str, &str); 18] = [
     ("s7", "#6b7280", "#a9b1bd"),
 ];
 
-/// The styles of a figure, whose colors are `var(--name)`.
+/// The styles of a figure; colors are `var(--name)`.
 const FIGURE: &str = include_str!("chart.css");
 
 /// Returns the style sheet of a page: colors for both themes and for print, and the styles of figures.
@@ -41,7 +42,7 @@ pub fn page_styles() -> String {
     )
 }
 
-/// Returns the style sheet of a figure in a file of its own, in light colors.
+/// Returns the style sheet of an SVG file, in light colors.
 pub fn file_styles() -> String {
     let mut styles = figure_styles();
     for (name, light, _) in COLORS {
@@ -64,7 +65,7 @@ fn figure_styles() -> String {
 mod tests {
     use super::*;
 
-    /// The relative luminance of a color, as WCAG 2 defines it.
+    /// The relative luminance of a color as defined by WCAG 2.
     fn luminance(color: &str) -> f64 {
         let channel = |at: usize| {
             let value = f64::from(u8::from_str_radix(&color[at..at + 2], 16).unwrap_or(0)) / 255.0;
@@ -79,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn text_and_series_stand_out_in_both_themes() {
+    fn text_and_series_have_enough_contrast_in_both_themes() {
         let find = |name: &str| COLORS.iter().find(|color| color.0 == name).copied().unwrap_or(COLORS[0]);
         let papers = ["paper", "raised", "warm"].map(find);
         for paper in papers {
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_no_variables() {
+    fn svg_files_have_no_css_variables() {
         assert!(!file_styles().contains("var("), "{}", file_styles());
         assert!(page_styles().contains("prefers-color-scheme:dark"));
     }

@@ -1,24 +1,26 @@
+//! Timelines of choices.
+
 use maud::{Markup, html};
 
 use super::legend::legend;
 use super::{Drawing, Px, SERIES, text_width};
 use crate::text::shortened;
 
-/// The height of a row, in pixels.
+/// Height of a row, in pixels.
 const ROW: f64 = 22.0;
 
-/// What each row chose over time: equal choices in a row are one bar.
+/// The choice of each row over time. Consecutive equal choices are one bar.
 #[derive(Clone, Debug)]
 pub struct Timeline {
     /// Width, in pixels.
     pub width: f64,
     /// Names of the rows.
     pub rows: Vec<String>,
-    /// What the columns are, as `epoch`; they count from 1.
+    /// What a column is, such as `epoch`; columns count from 1.
     pub label: String,
-    /// Names of what can be chosen.
+    /// Names of the choices.
     pub choices: Vec<String>,
-    /// `[row][column]`, the number of a choice; empty where nothing was chosen.
+    /// `[row][column]`, the index of the choice; `None` if nothing was chosen.
     pub cells: Vec<Vec<Option<usize>>>,
 }
 
@@ -66,7 +68,7 @@ impl Timeline {
     }
 }
 
-/// Equal choices, one after the other.
+/// Consecutive equal choices.
 struct Run {
     choice: usize,
     from: usize,
@@ -101,14 +103,14 @@ mod tests {
     }
 
     #[test]
-    fn equal_choices_are_one_bar_and_a_gap_ends_it() {
+    fn consecutive_equal_choices_are_one_bar() {
         let drawn = timeline(vec![vec![Some(0), Some(0), None, Some(0), Some(1)]]);
         assert!(drawn.contains("k3_e3, epoch 1 to 2</title>") && drawn.contains("k3_e3, epoch 4</title>"), "{drawn}");
         assert!(drawn.contains("k5_e6, epoch 5</title>"));
     }
 
     #[test]
-    fn no_column_and_an_unknown_choice_are_drawn() {
+    fn zero_columns_and_unknown_choices_are_drawn() {
         assert!(timeline(vec![vec![]]).contains("stage1.block1"));
         assert!(timeline(vec![vec![Some(99)]]).contains("unknown, epoch 1"));
     }

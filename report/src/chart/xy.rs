@@ -1,79 +1,79 @@
+//! Charts of lines and points on two axes.
+
 use maud::{Markup, html};
 
 use super::scale::Scale;
 use super::{Drawing, Px, SERIES, Shape, Unit, text_width};
 
-/// Points up to which a line has marks, each with its value.
+/// Maximum number of points for which a line shows marks with values.
 const MARKED_POINTS: usize = 60;
-/// The height of a row of the legend, in pixels.
+/// Height of a row of the legend, in pixels.
 const LEGEND_ROW: f64 = 18.0;
-/// Dashes of lines, so that series differ without color.
+/// Dash patterns of lines, so that series differ by more than color.
 const DASHES: [&str; 4] = ["", "7 4", "2 4", "9 3 2 3"];
 
 /// One axis of a chart.
 #[derive(Clone, Debug, Default)]
 pub struct Axis {
-    /// What it shows, with the unit.
+    /// Label, with the unit.
     pub label: String,
-    /// How its values are written.
+    /// Number format.
     pub unit: Unit,
-    /// Values that it shows beside those of the series.
+    /// Values that the axis must include.
     pub include: Vec<f64>,
 }
 
 impl Axis {
-    /// Makes an axis.
     pub fn new(label: &str, unit: Unit) -> Self {
         Self { label: label.to_owned(), unit, include: Vec::new() }
     }
 
-    /// Returns the axis with these values on it.
+    /// Returns the axis extended to include these values.
     pub fn including(self, values: &[f64]) -> Self {
         Self { include: values.to_vec(), ..self }
     }
 }
 
-/// A point; one whose place is not a finite number is not drawn, and a line is broken there.
+/// A point. A point with a non-finite coordinate is not drawn and interrupts the line.
 #[derive(Clone, Debug, Default)]
 pub struct Point {
     /// Value on the horizontal axis.
     pub x: f64,
     /// Value on the vertical axis.
     pub y: f64,
-    /// The tooltip of its mark.
+    /// Tooltip of its mark.
     pub title: String,
-    /// A text beside the mark.
+    /// Text beside the mark.
     pub label: Option<String>,
-    /// Whether the mark has a ring.
+    /// Whether the mark is framed by a ring.
     pub ringed: bool,
 }
 
-/// Points of one kind.
+/// A series of points.
 #[derive(Clone, Debug)]
 pub struct Series {
-    /// What the legend calls it; without a name it is not in the legend.
+    /// Name in the legend; an empty name is not listed.
     pub name: String,
-    /// Its color.
+    /// Index of its color.
     pub color: usize,
-    /// The shape of its marks.
+    /// Shape of its marks.
     pub shape: Shape,
-    /// Whether a line joins its points, and how heavy it is: `thin`, `line` or `thick`.
+    /// Style of the line, if any: `thin`, `line` or `thick`.
     pub line: Option<&'static str>,
-    /// The size of its marks, in pixels; 0 draws none.
+    /// Size of its marks, in pixels; 0 draws none.
     pub mark: f64,
-    /// Its points.
     pub points: Vec<Point>,
 }
 
 impl Series {
-    /// Makes a line with small marks, whose color, dash and shape follow from its number.
+    /// Creates a line with small marks. Color, dash pattern and shape follow from the number.
     pub fn line(name: &str, number: usize, points: Vec<Point>) -> Self {
         let shape = Shape::ALL[number % Shape::ALL.len()];
         let mark = if points.len() > MARKED_POINTS { 0.0 } else { 3.0 };
         Self { name: name.to_owned(), color: number % SERIES, shape, line: Some("line"), mark, points }
     }
 
-    /// Makes marks without a line.
+    /// Creates marks without a line.
     pub fn marks(name: &str, number: usize, points: Vec<Point>) -> Self {
         let shape = Shape::ALL[number % Shape::ALL.len()];
         Self { name: name.to_owned(), color: number % SERIES, shape, line: None, mark: 5.0, points }
@@ -84,16 +84,16 @@ impl Series {
     }
 }
 
-/// A reference line across the chart, such as a target or a border.
+/// A reference line across the chart, such as a target.
 #[derive(Clone, Debug)]
 pub enum Guide {
-    /// A horizontal line, with a text at its right end.
+    /// A horizontal line with a label at its right end.
     Horizontal(f64, String),
-    /// A vertical line, with a text at its upper end.
+    /// A vertical line with a label at its upper end.
     Vertical(f64, String),
-    /// A line between two points, with a text at its upper end.
+    /// A line between two points with a label at its upper end.
     Between((f64, f64), (f64, f64), String),
-    /// A vertical band, with a text at its lower end.
+    /// A vertical band with a label at its lower end.
     Band(f64, f64, String),
 }
 
@@ -108,13 +108,13 @@ pub struct XyChart {
     pub x: Axis,
     /// The vertical axis.
     pub y: Axis,
-    /// What it shows; later series are drawn over earlier ones.
+    /// The data; later series are drawn over earlier ones.
     pub series: Vec<Series>,
-    /// Lines that are no data.
+    /// Reference lines.
     pub guides: Vec<Guide>,
 }
 
-/// The place of the data.
+/// The plot area.
 struct Area {
     left: f64,
     right: f64,
@@ -151,14 +151,14 @@ impl XyChart {
         let left = widest + 14.0;
         let bottom = self.height - 42.0;
         let x = Scale::new(xs, self.x.unit, ((self.width - left) / 70.0) as usize);
-        // The last text is set around the end of the axis.
+        // The last label is centered at the end of the axis.
         let last = x.ticks().last().map_or(0.0, |(_, text)| text_width(text, 12.0));
         let right = self.width - (last / 2.0 + 2.0).max(14.0);
         let x = x.between(left, right);
         Area { left, right, top, bottom, x, y: y.between(bottom, top) }
     }
 
-    /// The rows of the legend: the series in each, with their places.
+    /// Lays out the rows of the legend: the series in each, with their positions.
     fn legend(&self) -> Vec<Vec<(usize, f64)>> {
         let named: Vec<usize> = (0..self.series.len()).filter(|index| !self.series[*index].name.is_empty()).collect();
         if named.len() < 2 {
@@ -218,7 +218,7 @@ impl XyChart {
         }
     }
 
-    /// The lines and bands of the guides, below the data.
+    /// Draws the lines and bands of the guides, below the data.
     fn guides(&self, area: &Area) -> Markup {
         html! {
             @for guide in &self.guides {
@@ -243,7 +243,7 @@ impl XyChart {
         }
     }
 
-    /// The texts of the guides, above the data.
+    /// Draws the labels of the guides, above the data.
     fn guide_texts(&self, area: &Area) -> Markup {
         let text = |x: f64, y: f64, from_right: bool, text: &str| {
             html! { text class={ "small ink halo" @if from_right { " end" } } x=(Px(x)) y=(Px(y)) { (text) } }
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_broken_where_a_value_is_missing() {
+    fn missing_values_interrupt_a_line() {
         let drawn = chart(vec![Series::line("a", 0, points(&[1.0, 2.0, f64::NAN, 1.0, 2.0]))]);
         let path = drawn.split("line line0\" d=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
         assert_eq!(path.matches('M').count(), 2, "{path}");
@@ -364,13 +364,13 @@ mod tests {
     }
 
     #[test]
-    fn no_value_at_all_is_an_empty_chart() {
+    fn a_chart_without_values_is_empty() {
         let drawn = chart(vec![Series::line("a", 0, Vec::new()), Series::line("b", 1, points(&[f64::NAN]))]);
         assert!(drawn.contains("epoch") && !drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
     }
 
     #[test]
-    fn many_points_have_a_line_and_no_marks() {
+    fn many_points_are_drawn_without_marks() {
         let many: Vec<f64> = (0..1000).map(f64::from).collect();
         assert!(!chart(vec![Series::line("a", 0, points(&many))]).contains("circle"));
         assert!(chart(vec![Series::line("a", 0, points(&many[..9]))]).contains("circle"));

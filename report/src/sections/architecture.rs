@@ -1,3 +1,5 @@
+//! The section on the architecture of a network.
+
 use maud::{Markup, html};
 use tfnas_stages::{ArchitectureReport, BlockReport, finite};
 
@@ -7,16 +9,16 @@ use crate::section::{Figure, Part, Section};
 use crate::table::{Cell, Table};
 use crate::text::{count, counted, ms, percent, shortened};
 
-/// The height of a row, in pixels.
+/// Height of a row, in pixels.
 const ROW: f64 = 30.0;
-/// Where the columns begin, in pixels.
+/// Left edges of the columns, in pixels.
 const COLUMNS: [f64; 5] = [0.0, 124.0, 244.0, 412.0, 720.0];
-/// The longest bar of a width and of a latency, in pixels.
+/// Maximum length of the bars for width and latency, in pixels.
 const BARS: [f64; 2] = [200.0, 140.0];
-/// The width of the drawing, in pixels.
+/// Width of the drawing, in pixels.
 const WIDTH: f64 = 1000.0;
 
-/// Returns the section on the architecture, or none where none was parsed.
+/// Returns the section on the architecture; `None` if there is none.
 pub fn architecture(network: &Network) -> Option<Section> {
     let found = network.architecture.get()?;
     let mut section = Section::new(&network.id("architecture"), &network.heading("Architecture"));
@@ -30,7 +32,7 @@ pub fn architecture(network: &Network) -> Option<Section> {
     )));
     if !found.changed.is_empty() {
         let changed = found.changed.join(", ");
-        section.parts.push(Part::Text(format!("Changed so that it meets the target: {changed}.")));
+        section.parts.push(Part::Text(format!("Changes made to meet the target: {changed}.")));
     }
     section.parts.push(Part::Wide(figure(network, found)));
     Some(section)
@@ -120,15 +122,19 @@ fn figure(network: &Network, found: &ArchitectureReport) -> Figure {
 }
 
 fn description(found: &ArchitectureReport) -> String {
-    let said = found.blocks.iter().map(|block| {
+    let descriptions = found.blocks.iter().map(|block| {
         let excited = if block.se_channels > 0 { " with squeeze-excite" } else { "" };
         format!("{}: kernel {}, width {}{excited}", block.name, block.kernel, block.width)
     });
     let total = finite(found.predicted_lat_ms).map(|total| format!(" {} in all.", ms(total))).unwrap_or_default();
-    format!("Diagram of {}. {}.{total}", counted(found.blocks.len(), "block"), said.collect::<Vec<_>>().join("; "))
+    format!(
+        "Diagram of {}. {}.{total}",
+        counted(found.blocks.len(), "block"),
+        descriptions.collect::<Vec<_>>().join("; ")
+    )
 }
 
-/// The chips of a block: kernel, squeeze-excite, stride.
+/// Draws the labels of a block: kernel, squeeze-excite, stride.
 fn operation(block: &BlockReport, y: f64) -> Markup {
     let color = match block.kernel {
         3 => 0,
@@ -229,7 +235,7 @@ mod tests {
         "out_channels": 12, "stride": 2, "lat_ms": null, "parameters": 10, "flops": 20}"#;
 
     #[test]
-    fn a_block_has_its_kernel_width_and_chips() {
+    fn a_block_shows_its_kernel_width_and_labels() {
         let html = html(BLOCK);
         for text in ["7×7", ">SE<", ">/2<", "64 (×8.0)", "8 → 12", "&lt;b&gt;", "0.100 ms"] {
             assert!(html.contains(text), "{text}: {html}");

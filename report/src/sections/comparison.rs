@@ -1,4 +1,4 @@
-//! Several runs side by side.
+//! Comparison of several runs.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +14,12 @@ use crate::section::{Part, Section};
 use crate::table::{Cell, Table};
 use crate::text::{counted, shortened};
 
-/// Networks whose curves are drawn: with more, the lines cannot be told apart.
+/// Maximum number of networks whose curves are drawn; more lines cannot be told apart.
 const CURVES: usize = 16;
-/// The longest value in the table of differences, in characters.
+/// Maximum length of a value in the table of differences, in characters.
 const VALUE: usize = 60;
 
-/// Returns the sections of a page about several runs.
+/// Returns the sections of a page that compares runs.
 pub fn comparison(reports: &[Report]) -> Vec<Section> {
     let named: Vec<Named<'_>> = reports.iter().flat_map(of_run).collect();
     let mut result = Section::new("result", "Networks");
@@ -41,7 +41,7 @@ fn of_run(report: &Report) -> impl Iterator<Item = Named<'_>> {
     })
 }
 
-/// One curve for each network that has values.
+/// Returns one curve for each network that has values.
 fn curves<'a>(
     named: &'a [Named<'_>],
     values: impl Fn(&Network) -> Option<Vec<(usize, Option<f64>)>>,
@@ -62,7 +62,7 @@ fn section(
     }
     let mut section = Section::new(id, title);
     if named.len() > CURVES {
-        section.parts.push(Part::Text(format!("The curves are those of the first {CURVES} networks.")));
+        section.parts.push(Part::Text(format!("Only the curves of the first {CURVES} networks are shown.")));
     }
     section.parts.push(Part::Grid(figures));
     Some(section)
@@ -136,7 +136,7 @@ fn search(named: &[Named<'_>]) -> Option<Section> {
     section("search", "Search", named, figures)
 }
 
-/// The keys of the configurations that have other values in some run.
+/// Returns the configuration keys whose values differ between the runs.
 fn differences(reports: &[Report]) -> Option<Section> {
     if reports.len() < 2 {
         return None;
@@ -171,7 +171,7 @@ fn differences(reports: &[Report]) -> Option<Section> {
     Some(section)
 }
 
-/// Writes the values of a configuration under the names of their keys; lists are one value.
+/// Flattens a configuration to dotted keys and values; a list is one value.
 fn flatten(key: &str, value: &Value, into: &mut BTreeMap<String, String>) {
     match value {
         Value::Object(entries) => {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_have_a_curve_for_each_network_and_their_different_keys() {
+    fn a_comparison_has_curves_and_differing_keys() {
         let one = report("3", r#"{"seed": 0, "train": {"lr": 0.1, "epochs": 2}}"#, 1);
         let other = report("5", r#"{"seed": 0, "train": {"lr": 0.2, "epochs": 2}, "note": "<x>"}"#, 2);
         let html = html(&[one, other]);
@@ -231,10 +231,11 @@ mod tests {
     }
 
     #[test]
-    fn equal_configurations_many_networks_and_none_are_sentences() {
+    fn equal_configurations_and_omitted_curves_are_noted() {
         let many = html(&[report("1", "{}", 20), report("2", "{}", 1)]);
         assert!(
-            many.contains("The curves are those of the first 16 networks.") && many.contains("the same configuration")
+            many.contains("Only the curves of the first 16 networks are shown.")
+                && many.contains("the same configuration")
         );
         assert!(html(&[report("1", "no JSON", 0)]).contains("1 run with 0 networks."));
     }

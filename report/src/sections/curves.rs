@@ -5,27 +5,27 @@ use crate::section::Figure;
 use crate::table::{Cell, Table};
 use crate::text;
 
-/// Values over epochs that count from 0 in the outputs and from 1 for readers.
+/// Values over epochs. Epochs count from 0 here and from 1 on the page.
 pub struct Curve<'a> {
-    /// What the legend and the table call it.
+    /// Name in the legend and in the table.
     pub name: &'a str,
-    /// Epoch and value.
+    /// Pairs of epoch and value.
     pub values: Vec<(usize, Option<f64>)>,
 }
 
-/// What a figure of curves says beside them.
+/// The texts of a figure of curves.
 pub struct Words<'a> {
     /// Its id.
     pub id: String,
     /// Its title.
     pub title: &'a str,
-    /// What the vertical axis shows, with the unit.
+    /// Label of the vertical axis, with the unit.
     pub axis: &'a str,
-    /// What a reader has to know; may be empty.
+    /// How to read the figure; may be empty.
     pub note: &'a str,
 }
 
-/// Returns a figure of curves, or none where no curve has a value.
+/// Returns a figure of curves; `None` if no curve has a value.
 pub fn figure(
     words: Words<'_>,
     unit: Unit,
@@ -76,7 +76,7 @@ impl Curve<'_> {
         self.values.iter().filter_map(|(epoch, value)| Some((*epoch, value.filter(|value| value.is_finite())?)))
     }
 
-    /// The curve in words: where it begins and ends.
+    /// Describes the curve by its first and last value.
     fn described(&self, unit: Unit) -> String {
         let (first, last) = (self.known().next(), self.known().next_back());
         match (first, last) {
@@ -109,7 +109,7 @@ fn table(title: &str, unit: Unit, curves: &[Curve<'_>]) -> Table {
     table
 }
 
-/// A value as a reader sees it.
+/// Formats a value.
 pub fn shown(unit: Unit, value: f64) -> String {
     match unit {
         Unit::Percent => text::percent(value),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn one_epoch_is_a_figure_and_none_is_none() {
+    fn a_figure_needs_at_least_one_epoch() {
         let one = drawn(vec![(0, Some(2.5))]);
         assert!(one.is_some_and(|figure| figure.description.contains("train: 2.5000 in epoch 1")));
         assert!(drawn(Vec::new()).is_none());
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_epochs_are_gaps_in_the_table_too() {
+    fn missing_epochs_are_gaps_in_the_table() {
         let figure = drawn(vec![(0, Some(2.0)), (1, None), (4, Some(1.0))]);
         let csv = figure.map(|figure| figure.table.csv()).unwrap_or_default();
         assert_eq!(csv, "epoch,train,none\r\n1,2,\r\n2,,\r\n5,1,\r\n");

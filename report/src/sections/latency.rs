@@ -1,3 +1,5 @@
+//! The section on the latency table and its accuracy.
+
 use tfnas_stages::{LookupCheck, LookupReport, finite};
 
 use crate::chart::{Axis, Guide, Point, Series, Shape, Unit, XyChart};
@@ -7,13 +9,13 @@ use crate::section::{Figure, Part, Section};
 use crate::table::{Cell, Table};
 use crate::text::{counted, ms, percent, signed_percent};
 
-/// Returns the section on the latency table and its error, or none where there is no table.
+/// Returns the section on the latency table and its accuracy; `None` without a table.
 pub fn latency(network: &Network) -> Option<Section> {
     let lookup = network.lookup.get()?;
     let mut section = Section::new(&network.id("latency"), &network.heading("Latency"));
     section.parts.push(Part::Text(words(lookup)));
     let result = network.predicted_ms().zip(network.measured_ms());
-    section.parts.extend(result.map(|(predicted, measured)| Part::Text(found(network, predicted, measured))));
+    section.parts.extend(result.map(|(predicted, measured)| Part::Text(describe(network, predicted, measured))));
     let networks = lookup.check.as_ref().map(|check| check.networks.as_slice()).unwrap_or_default();
     if networks.is_empty() && result.is_none() {
         return Some(section);
@@ -28,7 +30,8 @@ pub fn latency(network: &Network) -> Option<Section> {
 fn words(lookup: &LookupReport) -> String {
     let device = lookup.device.as_ref().map(|device| format!(" on {device}")).unwrap_or_default();
     let reach = finite(lookup.min_reachable_ms).zip(finite(lookup.max_reachable_ms));
-    let reach = reach.map(|(min, max)| format!(" Networks of the space take {} to {} by the table.", ms(min), ms(max)));
+    let reach = reach
+        .map(|(min, max)| format!(" The predicted latency of networks of the space is {} to {}.", ms(min), ms(max)));
     let base = finite(lookup.base_ms).map(|base| format!(" Layers outside the blocks take {}.", ms(base)));
     format!(
         "The table “{}” was {}{device} and has {}.{}{}",
@@ -40,15 +43,15 @@ fn words(lookup: &LookupReport) -> String {
     )
 }
 
-/// The latency of the network that was found.
-fn found(network: &Network, predicted: f64, measured: f64) -> String {
+/// Describes the latency of the network.
+fn describe(network: &Network, predicted: f64, measured: f64) -> String {
     let corrected = network.measured.and_then(|measured| measured.at_table_speed.map(|_| measured.median));
     let corrected = corrected.map(|now| format!(" at the speed at which the table was measured ({} now)", ms(now)));
     let quartiles =
         network.measured.filter(|_| corrected.is_none()).and_then(|measured| measured.low.zip(measured.high));
     let quartiles = quartiles.map(|(low, high)| format!(" (half of the passes: {} to {})", ms(low), ms(high)));
     format!(
-        "The network of this run takes {}{}{}; the table predicts {}, which is {} off.",
+        "The network of this run takes {}{}{}; the table predicts {} ({}).",
         ms(measured),
         corrected.unwrap_or_default(),
         quartiles.unwrap_or_default(),
@@ -58,9 +61,9 @@ fn found(network: &Network, predicted: f64, measured: f64) -> String {
 }
 
 fn checked(check: &LookupCheck) -> String {
-    let rank = check.rank_correlation.map(|rank| format!("; their order agrees with a rank correlation of {rank:.2}"));
+    let rank = check.rank_correlation.map(|rank| format!("; the rank correlation is {rank:.2}"));
     format!(
-        "Beside {}, sums of the table are off by {} on average and by {} at worst{}.",
+        "On {}, the mean error of the prediction is {} and the largest {}{}.",
         counted(check.networks.len(), "random whole network"),
         percent(check.mean_error),
         percent(check.worst_error),
@@ -68,7 +71,7 @@ fn checked(check: &LookupCheck) -> String {
     )
 }
 
-/// Returns the scatter chart of a table's check as SVG, and its numbers as CSV.
+/// Returns the scatter chart that validates a table as SVG, and its numbers as CSV.
 ///
 /// * `networks`: predicted and measured latency of each, in milliseconds.
 pub fn latency_scatter(networks: &[(f64, f64)]) -> [ReportFile; 2] {
@@ -113,8 +116,8 @@ fn figure(id: String, networks: &[(f64, f64)], result: Option<(f64, f64)>) -> Fi
     let chart = XyChart {
         width: 560.0,
         height: 420.0,
-        x: Axis::new("predicted by the table, ms", Unit::Plain).including(&[low, high]),
-        y: Axis::new("measured on the whole network, ms", Unit::Plain).including(&[low, high]),
+        x: Axis::new("predicted latency, ms", Unit::Plain).including(&[low, high]),
+        y: Axis::new("measured latency, ms", Unit::Plain).including(&[low, high]),
         series,
         guides: vec![Guide::Between((low, low), (high, high), "exact".to_owned())],
     };
@@ -122,7 +125,7 @@ fn figure(id: String, networks: &[(f64, f64)], result: Option<(f64, f64)>) -> Fi
         id,
         title: "Predicted against measured latency".to_owned(),
         description: format!("Scatter chart of {}.{description}", counted(networks.len(), "check network")),
-        note: "On the dashed line the prediction is exact; below it the prediction is too high.".to_owned(),
+        note: "Predictions on the dashed line are exact; those below it are too high.".to_owned(),
         drawing: chart.draw(),
         table,
     }
@@ -142,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn check_networks_have_their_error() {
+    fn check_networks_have_relative_errors() {
         let check = r#"{"mean_error": 0.1, "worst_error": 0.2, "rank_correlation": null, "scale": 1.0, "offset_ms": 0.0,
             "fitted_mean_error": 0.0, "fitted_worst_error": 0.0, "networks": [[0.5, 0.4], [0.6, 0.8]]}"#;
         let section = latency(&network(check));
@@ -152,30 +155,32 @@ mod tests {
         ));
         let html = section.map(|section| section.html().into_string()).unwrap_or_default();
         assert!(
-            html.contains("“&lt;t&gt;”") && html.contains("CPU &amp; co") && html.contains("off by 10.0 % on average")
+            html.contains("“&lt;t&gt;”")
+                && html.contains("CPU &amp; co")
+                && html.contains("the mean error of the prediction is 10.0 %")
         );
     }
 
     #[test]
-    fn an_imported_table_without_a_measured_network_has_words_alone() {
+    fn an_imported_table_has_text_but_no_figure() {
         let html = latency(&network("null")).map(|section| section.html().into_string()).unwrap_or_default();
         assert!(html.contains("20 rows") && !html.contains("<svg"));
         assert!(latency(&Network::default()).is_none());
     }
 
     #[test]
-    fn the_network_that_was_found_is_compared_in_words() {
+    fn the_measured_latency_is_compared_with_the_prediction() {
         let network = Network {
             measured: Some(Measured { median: 0.5, low: Some(0.4), high: Some(0.6), at_table_speed: None }),
             ..network("null")
         };
-        let said = found(&network, 0.6, 0.5);
-        let expected = "takes 0.500 ms (half of the passes: 0.400 ms to 0.600 ms); the table predicts 0.600 ms, which is +20.0 % off.";
-        assert!(said.ends_with(expected), "{said}");
+        let text = describe(&network, 0.6, 0.5);
+        let expected = "takes 0.500 ms (half of the passes: 0.400 ms to 0.600 ms); the table predicts 0.600 ms (+20.0 %).";
+        assert!(text.ends_with(expected), "{text}");
     }
 
     #[test]
-    fn a_result_that_was_not_really_measured_is_left_out() {
+    fn implausible_measurements_are_omitted() {
         let mut network = network("null");
         network.measured = Some(Measured { median: 0.0, low: None, high: None, at_table_speed: None });
         let html = latency(&network).map(|section| section.html().into_string()).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The sections of the page, one a file: each makes figures and tables of what its stages wrote, and nothing where they
-//! wrote nothing.
+//! The sections of the page, one per file. Each builds figures and tables from the outputs of its stages, or nothing
+//! without outputs.
 
 mod architecture;
 mod comparison;
@@ -29,7 +29,7 @@ pub use provenance::provenance;
 use crate::network::Network;
 use crate::section::Section;
 
-/// Returns the sections of one network, and the names of those for which there is no output.
+/// Returns the sections of one network, and the names of those without outputs.
 pub fn of_network(network: &Network) -> (Vec<Section>, Vec<&'static str>) {
     let unsearched = network.search.is_absent() && network.history.is_absent();
     let sections = [

@@ -1,3 +1,5 @@
+//! The first section: the result of a run.
+
 use maud::{Markup, html};
 use tfnas_stages::finite;
 
@@ -7,7 +9,7 @@ use crate::run::RunFacts;
 use crate::section::{Part, Section};
 use crate::text::{count, counted, ms, percent, signed_percent};
 
-/// Returns the first section: the run, and what it found.
+/// Returns the first section: the run and its result.
 pub fn overview(run: &RunFacts, networks: &[Network]) -> Section {
     let mut section = Section::new("result", "Result");
     if let [network] = networks {
@@ -25,22 +27,26 @@ pub fn overview(run: &RunFacts, networks: &[Network]) -> Section {
     section
 }
 
-/// The result in a sentence.
+/// Summarizes the result in a sentence.
 fn line(network: &Network) -> String {
     let tested = network.test.get().map(|test| {
         format!("top-1 {}, top-5 {} on {}", percent(test.top1), percent(test.top5), counted(test.images, "test image"))
     });
     let latency = match (network.measured_ms(), network.predicted_ms()) {
         (Some(measured), _) => Some(format!("measured latency {}", ms(measured))),
-        (None, Some(predicted)) => Some(format!("latency {} by the table", ms(predicted))),
+        (None, Some(predicted)) => Some(format!("predicted latency {}", ms(predicted))),
         (None, None) => None,
     };
     let against = latency.zip(network.target_ms()).map(|(latency, target)| {
         let met = network.measured_ms().or(network.predicted_ms()).is_some_and(|found| found <= target);
         format!("{latency}; the target of {} is {}", ms(target), if met { "met" } else { "missed" })
     });
-    let said: Vec<String> = [tested, against].into_iter().flatten().collect();
-    if said.is_empty() { "The run has no tested network.".to_owned() } else { upper(&format!("{}.", said.join(", "))) }
+    let descriptions: Vec<String> = [tested, against].into_iter().flatten().collect();
+    if descriptions.is_empty() {
+        "The run has no tested network.".to_owned()
+    } else {
+        upper(&format!("{}.", descriptions.join(", ")))
+    }
 }
 
 fn upper(text: &str) -> String {
@@ -48,7 +54,7 @@ fn upper(text: &str) -> String {
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
-/// The numbers that a reader looks for first.
+/// The most important numbers.
 fn tiles(network: &Network) -> Markup {
     let test = network.test.get();
     let target = network.target_ms();
@@ -86,7 +92,7 @@ fn tiles(network: &Network) -> Markup {
     }
 }
 
-/// The run in a list of facts.
+/// Lists facts about the run.
 fn facts(run: &RunFacts) -> Markup {
     let command = format!("tfnas-pipeline {}", run.command.join(" "));
     let facts = [
@@ -128,10 +134,10 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_met_or_missed_by_what_was_measured() {
-        let said = line(&network("", 0.9));
+    fn the_measured_latency_decides_whether_the_target_is_met() {
+        let descriptions = line(&network("", 0.9));
         assert_eq!(
-            said,
+            descriptions,
             "Top-1 67.0 %, top-5 97.0 % on 500 test images, measured latency 0.900 ms; the target of 0.800 ms is missed."
         );
         let html = overview(&RunFacts::default(), &[network("", 0.5)]).html().into_string();
@@ -139,14 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn networks_of_a_matrix_are_a_figure_and_a_table() {
+    fn a_matrix_has_a_figure_and_a_table() {
         let section = overview(&RunFacts::default(), &[network("12", 0.9), network("<15>", 0.5)]);
         assert_eq!((section.figures().count(), section.tables().count()), (1, 2));
         assert!(section.html().into_string().contains("&lt;15&gt;"));
     }
 
     #[test]
-    fn a_run_that_found_nothing_says_so() {
+    fn a_run_without_a_tested_network_has_a_note() {
         let html = overview(&RunFacts { id: "3".to_owned(), ..RunFacts::default() }, &[Network::default()]).html();
         assert!(html.into_string().contains("The run has no tested network."));
     }

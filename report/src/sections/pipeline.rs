@@ -1,12 +1,14 @@
+//! The section on the stages of a run.
+
 use crate::chart::{Bar, Bars, Unit};
 use crate::run::{RunFacts, StageRun};
 use crate::section::{Figure, Part, Section};
 use crate::table::{Cell, Table};
 
-/// Colors of states: what ran, what was cached, what failed.
+/// Colors of the states.
 const STATES: [(&str, usize); 3] = [("ran", 0), ("cached", 2), ("pulled", 6)];
 
-/// Returns the section on the stages of a run: what ran, what was reused, how long it took.
+/// Returns the section on the stages of a run: which ran, which were cached, and how long they took.
 pub fn pipeline(run: &RunFacts) -> Option<Section> {
     if run.stages.is_empty() {
         return None;
@@ -24,7 +26,7 @@ pub fn pipeline(run: &RunFacts) -> Option<Section> {
     Some(section)
 }
 
-/// The unit of time for the longest stage, and its seconds.
+/// Chooses the unit of time for the longest stage; returns its name and its length in seconds.
 fn unit(run: &RunFacts) -> (&'static str, f64) {
     match run.stages.iter().filter_map(|stage| stage.seconds).fold(0.0, f64::max) {
         longest if longest >= 7200.0 => ("hours", 3600.0),
@@ -43,7 +45,7 @@ fn figure(run: &RunFacts) -> Figure {
     };
     let bars = Bars {
         width: 1000.0,
-        label: format!("{name} that the result took to make"),
+        label: format!("run time, {name}"),
         unit: Unit::Plain,
         include: Vec::new(),
         bars: run.stages.iter().map(bar).collect(),
@@ -53,9 +55,9 @@ fn figure(run: &RunFacts) -> Figure {
     let longest = longest.map(|stage| format!(" The longest is {} with {}.", stage.instance, stage.took));
     Figure {
         id: "stages".to_owned(),
-        title: "Time of each stage".to_owned(),
+        title: "Run time of each stage".to_owned(),
         description: format!("Bar chart of {} stages.{}", run.stages.len(), longest.unwrap_or_default()),
-        note: "A cached stage took no time in this run; its bar is the time that its result took when it was made."
+        note: "The bar of a cached stage is the run time of the attempt that produced its result, in an earlier run."
             .to_owned(),
         drawing: bars.draw(),
         table: table(run),
@@ -63,7 +65,7 @@ fn figure(run: &RunFacts) -> Figure {
 }
 
 fn table(run: &RunFacts) -> Table {
-    let mut table = Table::new("Stages", &["stage", "state", ">seconds", "memory at most", "key", "attempt", "cause"]);
+    let mut table = Table::new("Stages", &["stage", "state", ">seconds", "peak memory", "key", "attempt", "cause"]);
     for stage in &run.stages {
         table.row([
             Cell::from(stage.instance.as_str()),
@@ -83,14 +85,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_stages_are_measured_in_minutes_or_hours() {
+    fn long_stages_are_shown_in_minutes_or_hours() {
         let stage = |seconds| StageRun { seconds: Some(seconds), ..StageRun::default() };
         let unit = |seconds| unit(&RunFacts { stages: vec![stage(1.0), stage(seconds)], ..RunFacts::default() }).0;
         assert_eq!([unit(0.1), unit(299.0), unit(300.0), unit(90_000.0)], ["seconds", "seconds", "minutes", "hours"]);
     }
 
     #[test]
-    fn stages_that_ran_were_cached_or_failed_are_counted() {
+    fn stage_states_are_counted() {
         let stage =
             |state: &str| StageRun { instance: "<search>".to_owned(), state: state.to_owned(), ..StageRun::default() };
         let run = RunFacts { stages: vec![stage("ran"), stage("cached"), stage("failed")], ..RunFacts::default() };

@@ -1,10 +1,12 @@
+//! The section on provenance: digests, keys, seeds and environment.
+
 use std::collections::BTreeMap;
 
 use crate::run::RunFacts;
 use crate::section::{Part, Section};
 use crate::table::{Cell, Table};
 
-/// Returns the section on where everything came from, and how to check it.
+/// Returns the section on provenance and how to verify it.
 pub fn provenance(run: &RunFacts) -> Section {
     let mut section = Section::new("provenance", "Provenance");
     let revision = if run.source_revision.is_empty() { "not known" } else { &run.source_revision };
@@ -14,7 +16,7 @@ pub fn provenance(run: &RunFacts) -> Section {
         if run.tool.is_empty() { "an unknown program" } else { &run.tool }
     )));
     section.parts.push(Part::Code(
-        "Reproduce the run in another store (latencies are measured again):".to_owned(),
+        "Reproduce the run in another store (latencies are measured anew):".to_owned(),
         reproduce(run),
     ));
     section.parts.push(Part::Code(
@@ -73,7 +75,7 @@ fn inputs(run: &RunFacts) -> Table {
             seen.entry((&input.name, &input.digest)).or_default().push(&stage.instance);
         }
     }
-    let mut table = Table::new("Inputs that no stage made", &["input", "BLAKE3 digest", "read by"]);
+    let mut table = Table::new("External inputs", &["input", "BLAKE3 digest", "read by"]);
     for ((name, digest), stages) in seen {
         table.row([name.to_owned(), digest.to_owned(), stages.join(", ")]);
     }
@@ -90,7 +92,7 @@ fn keys(run: &RunFacts) -> Table {
     table
 }
 
-/// The environment; equal facts of several stages are one row.
+/// The environment; facts that are equal in several stages share a row.
 fn environment(run: &RunFacts) -> Table {
     let mut seen: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for stage in &run.stages {
@@ -112,7 +114,7 @@ mod tests {
     use crate::run::{Artifact, StageRun};
 
     #[test]
-    fn equal_facts_of_all_stages_are_one_row_and_paths_are_escaped() {
+    fn equal_facts_share_a_row_and_paths_are_escaped() {
         let stage = |instance: &str, threads: &str| StageRun {
             instance: instance.to_owned(),
             environment: vec![("kernel".to_owned(), "6".to_owned()), ("threads".to_owned(), threads.to_owned())],

@@ -1,3 +1,5 @@
+//! The section on the search.
+
 use tfnas_stages::{SearchEpoch, finite};
 
 use super::curves::{Curve, Words, figure};
@@ -8,7 +10,7 @@ use crate::network::Network;
 use crate::section::{Figure, Part, Section};
 use crate::text::{counted, ms, percent};
 
-/// Returns the section on the search, or none where nothing was searched.
+/// Returns the section on the search; `None` without a search.
 pub fn search(network: &Network) -> Option<Section> {
     let (result, history) = (network.search.get(), network.history.get());
     if result.is_none() && history.is_none() {
@@ -40,16 +42,18 @@ fn words(history: &[SearchEpoch]) -> String {
     let Some(last) = history.last() else { return "The search recorded no epoch.".to_owned() };
     let entropy = finite(last.operation_entropy).map(|entropy| {
         let verdict = match entropy {
-            entropy if entropy > 0.98 => "the search did not choose: all operations are about equally probable",
-            entropy if entropy > 0.5 => "the probabilities still leave several operations open",
-            _ => "most blocks prefer one operation clearly",
+            entropy if entropy > 0.98 => {
+                "the search did not converge: operation probabilities are still close to uniform"
+            }
+            entropy if entropy > 0.5 => "several operations are still likely in many blocks",
+            _ => "most blocks clearly prefer one operation",
         };
         format!(" The mean entropy of the operations is {} of its maximum at the end: {verdict}.", percent(entropy))
     });
     let latency = finite(last.after_lat_ms)
-        .map(|latency| format!(" The architecture of the last epoch takes {} by the table.", ms(latency)));
+        .map(|latency| format!(" The predicted latency of the last epoch's architecture is {}.", ms(latency)));
     format!(
-        "Searched for {}, {} of them warm-up of the weights alone.{}{}",
+        "Searched for {}, of which {} were warm-up epochs that train only the weights.{}{}",
         counted(history.len(), "epoch"),
         warm_up.min(history.len()),
         entropy.unwrap_or_default(),
@@ -77,7 +81,7 @@ fn curves(network: &Network, history: &[SearchEpoch]) -> Vec<Figure> {
                 "search-latency",
                 "Latency against the target",
                 "latency by the table, ms",
-                "Expected: mean over the probabilities. Parsed: the architecture of the epoch, before and after its widths are fitted.",
+                "Expected: mean over the probabilities. Parsed: the architecture of the epoch, before and after fitting its widths.",
             ),
             Unit::Plain,
             &[
@@ -93,7 +97,7 @@ fn curves(network: &Network, history: &[SearchEpoch]) -> Vec<Figure> {
                 "search-entropy",
                 "Entropy and agreement",
                 "%",
-                "Entropy: 100 % if all operations are equally probable. Agreement: blocks that the epoch before parsed alike.",
+                "Entropy: 100 % if all operations are equally probable. Agreement: fraction of blocks with the same operation as in the previous epoch.",
             ),
             Unit::Percent,
             &[curve("entropy", |epoch| finite(epoch.operation_entropy)), curve("agreement", |epoch| epoch.agreement)],
@@ -162,14 +166,16 @@ mod tests {
     fn one_epoch_without_a_space_is_drawn() {
         let history = r#"[{"epoch": 0, "train_loss": 2.0, "operation_entropy": 1.0, "architecture": [[{"operation": 1, "width": 8}]]}]"#;
         let html = html(history, r#"{"log_alphas": [[-0.7, -0.7]], "betas": [[0.0]], "widths": []}"#);
-        for text in ["Searched for 1 epoch, 1 of them warm-up", "did not choose", "stage1.block1", "operation 2"] {
+        for text in
+            ["Searched for 1 epoch, of which 1 were warm-up", "did not converge", "stage1.block1", "operation 2"]
+        {
             assert!(html.contains(text), "{text}: {html}");
         }
         assert!(!html.contains("NaN"));
     }
 
     #[test]
-    fn a_search_that_diverged_has_gaps() {
+    fn a_diverged_search_has_gaps() {
         let html = html("[]", r#"{"log_alphas": [[null, null]], "betas": [[null]], "widths": []}"#);
         assert!(html.contains("no epoch") && !html.contains("NaN"), "{html}");
         assert!(search_html(&Network::default()).is_empty());

@@ -1,4 +1,4 @@
-//! What a search prefers: operations and depths at its end, and what it would have chosen after each epoch.
+//! Operations and depths preferred at the end of a search, and the architecture after each epoch.
 
 use tfnas::Space;
 use tfnas_stages::{SearchEpoch, SearchResult, finite};
@@ -8,7 +8,7 @@ use crate::section::Figure;
 use crate::table::{Cell, Table};
 use crate::text::percent;
 
-/// Names of blocks and operations, with their places.
+/// Names of blocks and operations.
 pub struct Names {
     /// Group and index of each block.
     blocks: Vec<(usize, usize)>,
@@ -16,7 +16,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// Returns the names of a space; without one, blocks and operations are counted.
+    /// Returns the names of a space; without a space, numbers.
     pub fn new(space: Option<&Space>, result: Option<&SearchResult>) -> Self {
         if let Some(space) = space {
             return Self {
@@ -31,7 +31,7 @@ impl Names {
         Self { blocks: blocks.collect(), operations: (1..=count).map(|number| format!("operation {number}")).collect() }
     }
 
-    /// Returns the names of so many operations.
+    /// Returns the names of the first `count` operations.
     pub fn operations(&self, count: usize) -> Vec<String> {
         named(&self.operations, count)
     }
@@ -45,7 +45,7 @@ impl Names {
     }
 }
 
-/// Returns a figure of the probabilities of the operations in each block.
+/// Returns a figure of the operation probabilities in each block.
 pub fn operations(id: String, result: &SearchResult, names: &Names) -> Option<Figure> {
     if result.log_alphas.is_empty() {
         return None;
@@ -56,12 +56,12 @@ pub fn operations(id: String, result: &SearchResult, names: &Names) -> Option<Fi
     let rows: Vec<String> = (0..cells.len()).map(|position| names.block(position)).collect();
     let columns = columns(&names.operations, &cells);
     let picked: Vec<Option<usize>> = cells.iter().map(|cells| largest(cells)).collect();
-    let said = rows.iter().zip(&picked).zip(&cells).filter_map(|((row, picked), cells)| {
+    let descriptions = rows.iter().zip(&picked).zip(&cells).filter_map(|((row, picked), cells)| {
         let picked = (*picked)?;
         Some(format!("{row} {} ({})", columns[picked], percent(cells[picked]?)))
     });
     let description =
-        format!("Heat map of blocks and operations. Most probable: {}.", said.collect::<Vec<_>>().join(", "));
+        format!("Heat map of blocks and operations. Most probable: {}.", descriptions.collect::<Vec<_>>().join(", "));
     let table = table("Probability of each operation", "block", &rows, &columns, &cells);
     let label = "operation; probability in %".to_owned();
     let map = HeatMap { width: 620.0, row: ROW, shows_rare: false, rows, columns, label, cells, picked };
@@ -75,18 +75,21 @@ pub fn operations(id: String, result: &SearchResult, names: &Names) -> Option<Fi
     })
 }
 
-/// Returns a figure of the probabilities of the depths of each block group.
+/// Returns a figure of the depth probabilities of each block group.
 pub fn depths(id: String, result: &SearchResult) -> Option<Figure> {
     let deepest = result.betas.iter().map(Vec::len).max().filter(|deepest| *deepest > 0)?;
     let cells: Vec<Vec<Option<f64>>> = result.betas.iter().map(|betas| softmax(betas)).collect();
     let rows: Vec<String> = (1..=cells.len()).map(|group| format!("stage{group}")).collect();
     let columns: Vec<String> = (1..=deepest).map(|depth| depth.to_string()).collect();
     let picked: Vec<Option<usize>> = cells.iter().map(|cells| largest(cells)).collect();
-    let said = rows.iter().zip(&picked).filter_map(|(row, picked)| Some(format!("{row} {}", columns[(*picked)?])));
-    let description =
-        format!("Heat map of block groups and depths. Most probable blocks: {}.", said.collect::<Vec<_>>().join(", "));
+    let descriptions =
+        rows.iter().zip(&picked).filter_map(|(row, picked)| Some(format!("{row} {}", columns[(*picked)?])));
+    let description = format!(
+        "Heat map of block groups and depths. Most probable blocks: {}.",
+        descriptions.collect::<Vec<_>>().join(", ")
+    );
     let table = table("Probability of each depth", "block group", &rows, &columns, &cells);
-    let label = "blocks that are kept; probability in %".to_owned();
+    let label = "number of blocks; probability in %".to_owned();
     let map = HeatMap { width: 420.0, row: ROW, shows_rare: false, rows, columns, label, cells, picked };
     Some(Figure {
         id,
@@ -98,7 +101,7 @@ pub fn depths(id: String, result: &SearchResult) -> Option<Figure> {
     })
 }
 
-/// Returns a figure of the architecture that would have been parsed after each epoch.
+/// Returns a figure of the architecture parsed after each epoch.
 pub fn over_time(id: String, history: &[SearchEpoch], names: &Names) -> Option<Figure> {
     if names.blocks.is_empty() || history.iter().all(|epoch| epoch.architecture.is_empty()) {
         return None;
@@ -130,7 +133,7 @@ pub fn over_time(id: String, history: &[SearchEpoch], names: &Names) -> Option<F
             names.blocks.len(),
             history.len()
         ),
-        note: "The operation that would have been parsed; an empty field is a block that is dropped.".to_owned(),
+        note: "The operation that parsing would select; an empty field is a dropped block.".to_owned(),
         drawing: timeline.draw(),
         table,
     })
@@ -140,7 +143,7 @@ fn columns(names: &[String], cells: &[Vec<Option<f64>>]) -> Vec<String> {
     named(names, cells.iter().map(Vec::len).max().unwrap_or(0))
 }
 
-/// The names of so many operations.
+/// Returns the names of the first `count` operations.
 fn named(names: &[String], count: usize) -> Vec<String> {
     (0..count).map(|index| names.get(index).cloned().unwrap_or_else(|| format!("operation {}", index + 1))).collect()
 }
@@ -156,7 +159,7 @@ fn table(caption: &str, what: &str, rows: &[String], columns: &[String], cells: 
     table
 }
 
-/// The first largest of the values that are known.
+/// Returns the index of the largest known value; ties select the first.
 fn largest(values: &[Option<f64>]) -> Option<usize> {
     let mut best: Option<(usize, f64)> = None;
     for (index, value) in values.iter().enumerate().filter_map(|(index, value)| Some((index, (*value)?))) {
@@ -167,7 +170,7 @@ fn largest(values: &[Option<f64>]) -> Option<usize> {
     best.map(|(index, _)| index)
 }
 
-/// Probabilities from weights; none if a weight is not finite.
+/// Converts weights to probabilities; all `None` if a weight is not finite.
 fn softmax(weights: &[f32]) -> Vec<Option<f64>> {
     if !weights.iter().all(|weight| weight.is_finite()) {
         return vec![None; weights.len()];
@@ -183,13 +186,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn probabilities_of_depths_add_up_and_large_weights_do_not_overflow() {
+    fn softmax_sums_to_one_and_does_not_overflow() {
         assert_eq!(softmax(&[1000.0, 1000.0]), [Some(0.5), Some(0.5)]);
         assert_eq!(softmax(&[1.0, f32::NAN]), [None, None]);
     }
 
     #[test]
-    fn the_first_of_equal_values_is_picked() {
+    fn ties_select_the_first_value() {
         assert_eq!(largest(&[None, Some(0.2), Some(0.4), Some(0.4)]), Some(2));
         assert_eq!(largest(&[None]), None);
     }

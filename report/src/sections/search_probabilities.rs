@@ -1,4 +1,4 @@
-//! Probabilities of operations and depths, epoch by epoch.
+//! Probabilities of operations and depths over the epochs.
 
 use tfnas_stages::SearchEpoch;
 
@@ -9,17 +9,17 @@ use crate::section::{Figure, Part};
 use crate::table::{Cell, Table};
 use crate::text::{counted, percent};
 
-/// Rows of a table that the page shows.
+/// Maximum number of table rows on the page.
 const ROWS: usize = 200;
 
-/// Returns the figures of the probabilities over epochs, or a sentence if the search did not record them.
+/// Returns the figures of the probabilities over epochs, or a note if the search did not record them.
 pub fn probabilities(network: &Network, history: &[SearchEpoch], names: &Names) -> Vec<Part> {
     if history.is_empty() {
         return Vec::new();
     }
     let recorded = history.iter().any(|epoch| !epoch.operations.is_empty());
     if !recorded {
-        let absent = "This search is of a release that did not record the probabilities of each epoch. `run search --force search` \
+        let absent = "This search was made by an earlier release that did not record probabilities. `run search --force search` \
                       records them.";
         return vec![Part::Text(absent.to_owned())];
     }
@@ -30,7 +30,7 @@ pub fn probabilities(network: &Network, history: &[SearchEpoch], names: &Names) 
         words: Words {
             id: network.id("operation-probabilities"),
             title: "Probabilities of the operations over epochs",
-            note: "One panel for each block. The height of a color is the probability of the operation.",
+            note: "One panel per block. The height of a color is the probability of the operation.",
             thing: "block",
             across: 4,
         },
@@ -42,7 +42,7 @@ pub fn probabilities(network: &Network, history: &[SearchEpoch], names: &Names) 
         words: Words {
             id: network.id("depth-probabilities"),
             title: "Probabilities of the depths over epochs",
-            note: "One panel for each block group. The height of a color is the probability that so many blocks are kept.",
+            note: "One panel per block group. The height of a color is the probability of the depth.",
             thing: "block group",
             across: 4,
         },
@@ -57,25 +57,25 @@ pub fn probabilities(network: &Network, history: &[SearchEpoch], names: &Names) 
         .collect()
 }
 
-/// The shares of each row over epochs, `[row][epoch][choice]`; empty for an epoch that has none.
+/// The probabilities of each row over epochs, `[row][epoch][choice]`; empty for epochs without any.
 fn of(history: &[SearchEpoch], rows: impl Fn(&SearchEpoch) -> &Vec<Vec<f64>>) -> Vec<Vec<Vec<f64>>> {
     let count = history.iter().map(|epoch| rows(epoch).len()).max().unwrap_or(0);
     let row = |row: usize| history.iter().map(|epoch| rows(epoch).get(row).cloned().unwrap_or_default()).collect();
     (0..count).map(row).collect()
 }
 
-/// What a figure is called.
+/// The texts of a figure.
 struct Words {
     id: String,
     title: &'static str,
     note: &'static str,
-    /// What a panel is about.
+    /// What a panel describes.
     thing: &'static str,
-    /// Panels side by side.
+    /// Number of panels per row.
     across: usize,
 }
 
-/// Shares of choices over epochs.
+/// Probabilities of choices over epochs.
 struct Shares {
     words: Words,
     names: Vec<String>,
@@ -100,15 +100,19 @@ impl Shares {
         }
     }
 
-    /// What each row prefers at its end, and since when.
+    /// Describes the final preference of each row, and since when it holds.
     fn description(&self) -> String {
-        let said = self.names.iter().zip(&self.shares).filter_map(|(name, columns)| {
+        let descriptions = self.names.iter().zip(&self.shares).filter_map(|(name, columns)| {
             let last = best(columns.last()?)?;
             let since = columns.iter().rposition(|shares| best(shares) != Some(last)).map_or(0, |other| other + 1);
             let share = percent(columns.last()?[last]);
             Some(format!("{name} {} with {share}, first since epoch {}", self.choices[last], since + 1))
         });
-        format!("Stacked areas for each {}. At the end: {}.", self.words.thing, said.collect::<Vec<_>>().join("; "))
+        format!(
+            "Stacked areas for each {}. At the end: {}.",
+            self.words.thing,
+            descriptions.collect::<Vec<_>>().join("; ")
+        )
     }
 
     fn table(&self, history: &[SearchEpoch]) -> Table {
@@ -128,7 +132,7 @@ impl Shares {
     }
 }
 
-/// The first largest share; `None` if one is not finite.
+/// Returns the index of the largest probability, the first of ties; `None` if one is not finite.
 fn best(shares: &[f64]) -> Option<usize> {
     if shares.iter().any(|share| !share.is_finite()) {
         return None;
@@ -148,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn each_block_and_group_has_a_panel_and_each_epoch_rows() {
+    fn each_block_and_group_has_a_panel() {
         let parts = parts(
             r#"[{"epoch": 0, "operations": [[0.5, 0.5], [0.25, 0.75]], "depths": [[0.6, 0.4]]},
                 {"epoch": 1, "operations": [[0.25, 0.75], [0.125, 0.875]], "depths": [[0.5, 0.5]]}]"#,
@@ -170,14 +174,14 @@ mod tests {
     }
 
     #[test]
-    fn epochs_that_diverged_or_lack_probabilities_are_gaps() {
+    fn diverged_epochs_are_gaps() {
         let parts = parts(r#"[{"epoch": 0, "operations": [[null, null]], "depths": [[null]]}, {"epoch": 1}]"#);
         let [Part::Wide(operations), Part::Wide(_)] = &parts[..] else { panic!("{parts:?}") };
         assert!(!operations.drawing.body.0.contains("NaN") && operations.table.csv().contains("2,block 1,,"));
     }
 
     #[test]
-    fn a_search_of_an_earlier_release_has_a_sentence() {
+    fn a_search_of_an_earlier_release_has_a_note() {
         assert!(matches!(&parts(r#"[{"epoch": 0}]"#)[..], [Part::Text(text)] if text.contains("did not record")));
         assert!(parts("[]").is_empty());
     }

@@ -1,3 +1,5 @@
+//! The section on the selection of candidates.
+
 use std::collections::BTreeMap;
 
 use tfnas_select::{Origin, Ranked};
@@ -9,12 +11,12 @@ use crate::section::{Part, Section};
 use crate::table::{Cell, Table};
 use crate::text::{count, counted, ms, percent, whole};
 
-/// Findings of the regression that are named in words.
+/// Number of regression weights described in words.
 const FINDINGS: usize = 5;
-/// The rank correlation below which findings of the regression may be chance.
+/// Rank correlation below which the weights of the regression are unreliable.
 const WEAK: f64 = 0.3;
 
-/// Returns the section on the selection, or none where it did not run.
+/// Returns the section on the selection; `None` if it did not run.
 pub fn select(network: &Network) -> Option<Section> {
     let report = network.select.get()?;
     let mut section = Section::new(&network.id("selection"), &network.heading("Selection"));
@@ -32,10 +34,10 @@ pub fn select(network: &Network) -> Option<Section> {
     section.parts.push(Part::Grid(figures.into_iter().flatten().collect()));
     let learned = &report.selection.regression;
     let rank = learned.leave_one_out_spearman;
-    let care = if rank < WEAK { ". That is little: the findings may be chance" } else { "" };
+    let care = if rank < WEAK { ". This correlation is low, so the weights may be due to chance" } else { "" };
     section.parts.push(Part::Text(format!(
-        "What the regression of the first rung learned from {} (rank correlation with candidates that it was not fitted \
-         to: {}){care}:",
+        "Largest weights of the first rung's regression on {} (leave-one-out rank correlation with \
+         the results: {}){care}:",
         counted(learned.candidates, "candidate"),
         two(rank)
     )));
@@ -54,12 +56,13 @@ fn words(report: &SelectReport) -> String {
     let selection = &report.selection;
     let winner = selection.ranking.iter().find(|ranked| ranked.id == selection.winner);
     let chosen = winner.map(|winner| match origin(winner.origin) {
-        origin if winner.name.starts_with(&origin) => format!(" Chosen: {}.", winner.name),
-        origin => format!(" Chosen: {} ({origin}).", winner.name),
+        origin if winner.name.starts_with(&origin) => format!(" Selected: {}.", winner.name),
+        origin => format!(" Selected: {} ({origin}).", winner.name),
     });
-    let searched = selection.search_parse_rank.map(|rank| format!(" The search's own choice has rank {rank}."));
+    let searched =
+        selection.search_parse_rank.map(|rank| format!(" The architecture found by the search has rank {rank}."));
     format!(
-        "Trained {} within the target of {} on {}, validated on {}.{}{}",
+        "Trained {} with a latency of at most {} on {}, validated on {}.{}{}",
         counted(selection.ranking.len(), "candidate"),
         ms(report.target_lat_ms),
         counted(report.images, "image"),
@@ -73,11 +76,11 @@ fn standing(report: &SelectReport) -> String {
     let selection = &report.selection;
     let percentile = &selection.percentile;
     let margin = match selection.margin {
-        Some(margin) => format!(" Its distance to the second is {} times the noise of a score.", two(margin)),
+        Some(margin) => format!(" Its distance to the runner-up is {} times the noise of a score.", two(margin)),
         None => String::new(),
     };
     format!(
-        "The chosen one is estimated to be better than {:.0} to {:.0} % of random networks of this latency: {}.{margin}",
+        "The selected network is estimated to be better than {:.0} to {:.0} % of random networks of this latency: {}.{margin}",
         percentile.low, percentile.high, percentile.basis
     )
 }
@@ -86,19 +89,19 @@ fn two(value: f64) -> String {
     if value.is_finite() { format!("{value:.2}") } else { "–".to_owned() }
 }
 
-/// An origin in words.
+/// Describes the origin of a candidate.
 pub fn origin(origin: Origin) -> String {
     match origin {
         Origin::Uniform => "uniform draw".to_owned(),
         Origin::Rule => "rule".to_owned(),
-        Origin::SearchParse => "the search's choice".to_owned(),
-        Origin::SearchSample => "sample of the search".to_owned(),
+        Origin::SearchParse => "found by the search".to_owned(),
+        Origin::SearchSample => "sampled from the search".to_owned(),
         Origin::Proposal { round } => format!("proposed by the regression, round {}", round + 1),
         Origin::ProposalUniform { round } => format!("uniform draw, round {}", round + 1),
     }
 }
 
-/// How many candidates each rung trained, and how many of them went on.
+/// Number of candidates that each rung trained and promoted.
 fn rungs(report: &SelectReport) -> Table {
     let mut seen: BTreeMap<usize, (usize, usize, usize)> = BTreeMap::new();
     for ranked in &report.selection.ranking {
@@ -110,7 +113,7 @@ fn rungs(report: &SelectReport) -> Table {
     }
     let mut table = Table::new(
         "Rungs of the selection",
-        &[">rung", ">epochs", ">candidates", ">went on", ">rank correlation with the rung before"],
+        &[">rung", ">epochs", ">candidates", ">promoted", ">rank correlation with the previous rung"],
     );
     let last = seen.keys().next_back().copied();
     for (rung, (epochs, trained, went_on)) in &seen {
@@ -133,7 +136,7 @@ fn candidates(network: &Network, report: &SelectReport) -> Table {
         "origin",
         ">predicted, ms",
         ">multiply-adds",
-        ">rungs finished",
+        ">completed rungs",
         ">score, rung 1",
         ">score, last rung",
         ">validation top-1",
@@ -156,7 +159,7 @@ fn candidates(network: &Network, report: &SelectReport) -> Table {
     table
 }
 
-/// The multiply-adds of a candidate; none if it is not of the space that is known.
+/// Returns the multiply-adds of a candidate; `None` if the space is unknown or does not contain it.
 pub fn multiply_adds(network: &Network, ranked: &Ranked) -> Option<f64> {
     let space = network.space.as_ref()?;
     let classes = network.architecture.get().map_or(1, |architecture| architecture.classes.max(1));
@@ -172,7 +175,7 @@ pub mod tests {
     use crate::outputs::Output;
     use tfnas::Space;
 
-    /// `candidates.json` with these candidates: name, origin, rungs that it finished, diverged.
+    /// Returns a `candidates.json` with these candidates: name, origin, number of completed rungs, diverged.
     pub fn report(candidates: &[(&str, &str, usize, bool)]) -> String {
         let choice =
             r#"[[{"operation": 0, "width": 24}], [{"operation": 0, "width": 36}], [{"operation": 1, "width": 48}]]"#;
@@ -209,10 +212,10 @@ pub mod tests {
     }
 
     #[test]
-    fn one_candidate_is_a_selection() {
+    fn a_selection_of_one_candidate_is_shown() {
         let html = section(&[("rule <1>", r#"{"kind": "rule"}"#, 2, false)]).html().into_string();
         assert!(
-            html.contains("Trained 1 candidate within the target of 0.600 ms")
+            html.contains("Trained 1 candidate with a latency of at most 0.600 ms")
                 && html.contains("rule &lt;1&gt;")
                 && html.contains("one &lt;diverged&gt;")
         );
@@ -220,7 +223,7 @@ pub mod tests {
     }
 
     #[test]
-    fn rungs_count_who_was_trained_and_who_went_on() {
+    fn rungs_count_trained_and_promoted_candidates() {
         let uniform = r#"{"kind": "uniform"}"#;
         let section = section(&[("a", uniform, 2, false), ("b", uniform, 1, false), ("c", uniform, 0, true)]);
         let csv = section.tables().find(|(name, _)| *name == "rungs").unwrap().1.csv();

@@ -1,4 +1,4 @@
-//! Figures of a selection: what candidates cost and how they score, how they learn, and what the regression says.
+//! Figures of a selection: cost and score of the candidates, their training, and the weights of the regression.
 
 use tfnas_select::{Origin, Ranked};
 use tfnas_stages::SelectReport;
@@ -10,19 +10,19 @@ use crate::section::Figure;
 use crate::table::{Cell, Table};
 use crate::text::{count, counted, ms, number};
 
-/// Features of the regression that have a bar.
+/// Maximum number of regression features with a bar.
 const FEATURES: usize = 12;
 
-/// The groups of origins: name, color, shape.
+/// Groups of origins: name, color, shape.
 const ORIGINS: [(&str, usize, Shape); 5] = [
     ("uniform draw", 7, Shape::Circle),
     ("rule", 4, Shape::Square),
-    ("sample of the search", 2, Shape::Triangle),
+    ("sampled from the search", 2, Shape::Triangle),
     ("proposed by the regression", 0, Shape::Down),
-    ("the search's choice", 1, Shape::Diamond),
+    ("found by the search", 1, Shape::Diamond),
 ];
 
-/// The color and the shape of the chosen one.
+/// Color and shape of the selected candidate.
 const CHOSEN: (usize, Shape) = (5, Shape::Star);
 
 fn group(origin: Origin) -> usize {
@@ -43,21 +43,19 @@ fn rung_count(report: &SelectReport) -> usize {
     report.selection.ranking.iter().map(|ranked| ranked.rungs.len()).max().unwrap_or(0)
 }
 
-/// What a candidate costs.
+/// The cost of a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cost {
-    /// Latency by the table.
+    /// Predicted latency.
     Latency,
     /// Multiply-adds.
     MultiplyAdds,
 }
 
-/// Returns a figure of what candidates cost against their score in the first rung, which all have.
+/// Returns a figure of cost and score in the first rung, which all candidates complete.
 pub fn scatter(network: &Network, report: &SelectReport, cost: Cost) -> Figure {
     let (name, title, label, unit) = match cost {
-        Cost::Latency => {
-            ("candidates-latency", "Candidates: latency and score", "latency by the table, ms", Unit::Plain)
-        }
+        Cost::Latency => ("candidates-latency", "Candidates: latency and score", "predicted latency, ms", Unit::Plain),
         Cost::MultiplyAdds => ("candidates-macs", "Candidates: multiply-adds and score", "multiply-adds", Unit::Count),
     };
     let of = |ranked: &Ranked| match cost {
@@ -131,7 +129,7 @@ fn described(report: &SelectReport) -> String {
     )
 }
 
-/// Returns a figure of the training losses of all candidates: who was dropped when.
+/// Returns a figure of the training losses of all candidates.
 pub fn curves(network: &Network, report: &SelectReport) -> Figure {
     let rungs = rung_count(report);
     let mut table =
@@ -140,9 +138,9 @@ pub fn curves(network: &Network, report: &SelectReport) -> Figure {
     let mut series: Vec<(usize, Series)> = Vec::new();
     for ranked in &report.selection.ranking {
         let (kind, name, color, line) = match ranked {
-            ranked if ranked.id == report.selection.winner => (2, "chosen", CHOSEN.0, "thick"),
-            ranked if finished(ranked, rungs) => (1, "finished the last rung", 0, "line"),
-            _ => (0, "dropped", 7, "thin"),
+            ranked if ranked.id == report.selection.winner => (2, "selected", CHOSEN.0, "thick"),
+            ranked if finished(ranked, rungs) => (1, "completed the last rung", 0, "line"),
+            _ => (0, "eliminated", 7, "thin"),
         };
         for epoch in &ranked.epochs {
             table.row([
@@ -191,16 +189,16 @@ pub fn curves(network: &Network, report: &SelectReport) -> Figure {
         id: network.id("candidates-loss"),
         title: "Candidates: training and rungs".to_owned(),
         description: format!(
-            "Line chart of the training losses of {}; {dropped} of them were dropped after a rung before the last.",
+            "Line chart of the training losses of {}; {dropped} of them were eliminated before the last rung.",
             counted(report.selection.ranking.len(), "candidate")
         ),
-        note: "A line ends where its candidate was dropped.".to_owned(),
+        note: "A line ends where its candidate was eliminated.".to_owned(),
         drawing: chart.draw(),
         table,
     }
 }
 
-/// Returns a figure of the largest weights of the regression; none where it learned nothing.
+/// Returns a figure of the largest weights of the regression; `None` if all are zero.
 pub fn regression(network: &Network, report: &SelectReport) -> Option<Figure> {
     let coefficients = &report.selection.regression.coefficients;
     let largest: Vec<_> = coefficients.iter().filter(|one| one.weight != 0.0).take(FEATURES).collect();
@@ -255,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn every_origin_has_its_own_mark_and_the_chosen_one_its_label() {
+    fn each_origin_has_a_mark_and_the_selected_candidate_a_label() {
         let origins =
             ["uniform", "rule", "search_sample", "search_parse"].map(|kind| format!("{{\"kind\": \"{kind}\"}}"));
         let proposal = r#"{"kind": "proposal", "round": 0}"#.to_owned();
@@ -274,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn candidates_that_diverged_have_no_line() {
+    fn diverged_candidates_have_no_line() {
         let figure = curves(
             &Network::default(),
             &read(&[("a", r#"{"kind": "rule"}"#, 2, false), ("b", r#"{"kind": "rule"}"#, 0, true)]),

@@ -1,3 +1,5 @@
+//! The section on the test.
+
 use tfnas_stages::{ClassReport, TestReport, finite};
 
 use super::test_confusion::confusion;
@@ -8,12 +10,12 @@ use crate::section::{Figure, Part, Section};
 use crate::table::{Cell, Table};
 use crate::text::{counted, percent};
 
-/// Classes up to which each has a bar.
+/// Maximum number of classes with one bar each.
 const BARS: usize = 60;
-/// With more classes, how many of the worst have a bar.
+/// With more classes, number of the worst that have a bar.
 const WORST: usize = 25;
 
-/// Returns the section on the test, or none where nothing was tested.
+/// Returns the section on the test; `None` without a test.
 pub fn test(network: &Network) -> Option<Section> {
     let test = network.test.get()?;
     let mut section = Section::new(&network.id("test"), &network.heading("Test"));
@@ -58,7 +60,7 @@ fn bar(class: &ClassReport) -> Bar {
     }
 }
 
-/// What a figure is called.
+/// The texts of a figure.
 struct Words {
     id: String,
     title: String,
@@ -75,7 +77,7 @@ fn bars(words: Words, test: &TestReport, classes: &[&ClassReport]) -> Figure {
     figure(words, test, classes, drawing.draw(), "Bar chart")
 }
 
-/// So many classes that they are one curve.
+/// Draws many classes as one curve.
 fn many(id: String, test: &TestReport, classes: &[&ClassReport]) -> Figure {
     let tested = classes.iter().filter(|class| class.top1.is_some());
     let points = tested.enumerate().map(|(index, class)| Point {
@@ -102,8 +104,8 @@ fn many(id: String, test: &TestReport, classes: &[&ClassReport]) -> Figure {
 fn figure(words: Words, test: &TestReport, classes: &[&ClassReport], drawing: Drawing, kind: &str) -> Figure {
     let ends = match (classes.first(), classes.iter().rev().find(|class| class.top1.is_some())) {
         (Some(worst), Some(best)) => {
-            let said = |class: &ClassReport| format!("{} ({})", class.name, share(class.top1));
-            format!(" The worst is {}, the best of them {}.", said(worst), said(best))
+            let described = |class: &ClassReport| format!("{} ({})", class.name, share(class.top1));
+            format!(" The worst class is {}, the best {}.", described(worst), described(best))
         }
         _ => String::new(),
     };
@@ -116,7 +118,7 @@ fn figure(words: Words, test: &TestReport, classes: &[&ClassReport], drawing: Dr
         id: words.id,
         title: words.title,
         description: format!("{kind} of the top-1 of {}; {all} over all.{ends}", counted(classes.len(), "class")),
-        note: "Top-1 of a class is its recall. Its precision is the share of right guesses among all guesses of the class."
+        note: "Top-1 of a class is its recall. Its precision is the fraction of correct predictions among all predictions of the class."
             .to_owned(),
         drawing,
         table,
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_classes_are_escaped_wherever_they_appear() {
+    fn class_names_are_escaped() {
         for classes in [3, 200] {
             let html = html(classes);
             assert!(!html.contains("<script>") && html.contains("&lt;script&gt;alert(0)"), "{classes}");
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_classes_are_one_curve_and_bars_of_the_worst() {
+    fn many_classes_are_one_curve_and_bars_of_the_worst() {
         let html = html(1000);
         assert_eq!(html.matches("<svg").count(), 2);
         assert!(html.contains("The 25 worst classes") && html.contains("alert(999)") && html.contains("(1,000 rows)"));

@@ -1,4 +1,4 @@
-//! Which class is taken for which.
+//! The confusion matrix.
 
 use tfnas_stages::{Confusion, TestReport};
 
@@ -8,26 +8,26 @@ use crate::section::{Figure, Part};
 use crate::table::{Cell, Table};
 use crate::text::{counted, percent, shortened, whole};
 
-/// The most classes whose matrix is drawn.
+/// Maximum number of classes for which the matrix is drawn.
 const DRAWN: usize = 60;
-/// The most classes whose matrix has its numbers in the figure.
+/// Maximum number of classes for which the figure shows the numbers.
 const NUMBERED: usize = 20;
-/// Confusions that are listed without being opened.
+/// Number of confusions listed without expanding.
 const LISTED: usize = 15;
-/// Confusions that the description of the figure names.
+/// Number of confusions named in the description of the figure.
 const NAMED: usize = 5;
-/// The longest name of a class in the figure, in characters.
+/// Maximum length of a class name in the figure, in characters.
 const NAME: usize = 18;
 
 /// Returns the confusion matrix and the most frequent confusions.
 pub fn confusion(network: &Network, test: &TestReport) -> Vec<Part> {
     let Some(confusion) = &test.confusion else {
-        let absent = "This test is of a release that did not record which class is taken for which, nor single predictions. \
+        let absent = "This test was made by an earlier release that did not record confusions and predictions. \
                       `run test --force test` records them.";
         return vec![Part::Text(absent.to_owned())];
     };
     if confusion.largest.is_empty() {
-        return vec![Part::Text("No test image has a wrong first guess.".to_owned())];
+        return vec![Part::Text("All test images are classified correctly.".to_owned())];
     }
     let mut parts = Vec::new();
     let drawn = (2..=DRAWN).contains(&confusion.matrix.len());
@@ -43,9 +43,9 @@ pub fn confusion(network: &Network, test: &TestReport) -> Vec<Part> {
             whole(confusion.pairs as u64)
         )
     } else {
-        "All confusions, the most frequent first".to_owned()
+        "All confusions, most frequent first".to_owned()
     };
-    // Of few classes, the figure has every number.
+    // With few classes, the figure has all numbers.
     if drawn && confusion.matrix.len() <= NUMBERED {
         parts.push(Part::Folded(id, most, all));
         return parts;
@@ -58,8 +58,7 @@ pub fn confusion(network: &Network, test: &TestReport) -> Vec<Part> {
 }
 
 fn table(test: &TestReport, confusion: &Confusion, most: usize) -> Table {
-    let mut table =
-        Table::new("Classes that are taken for others", &["class", "first guess", ">images", ">share of the class"]);
+    let mut table = Table::new("Confusions", &["class", "prediction", ">images", ">fraction of the class"]);
     for pair in confusion.largest.iter().take(most) {
         let of = test.classes.iter().find(|class| class.name == pair.class).map_or(0, |class| class.images);
         table.row([
@@ -79,25 +78,25 @@ fn figure(id: String, test: &TestReport, confusion: &Confusion) -> Figure {
     let names: Vec<String> = (0..confusion.matrix.len()).map(name).collect();
     let shares = |(label, row): (usize, &Vec<usize>)| {
         let of = test.classes.get(label).map_or(0, |class| class.images);
-        // A rare confusion is a pale field; none is an empty one.
+        // Rare confusions have a pale cell; absent ones an empty one.
         row.iter().map(|images| (of > 0 && *images > 0).then(|| *images as f64 / of as f64)).collect()
     };
     let cells: Vec<Vec<Option<f64>>> = confusion.matrix.iter().enumerate().map(shares).collect();
     let headings: Vec<String> = names.iter().map(|name| format!(">{name}")).collect();
     let headings: Vec<&str> = std::iter::once("class").chain(headings.iter().map(String::as_str)).collect();
-    let mut table = Table::new("Images by class (rows) and first guess (columns)", &headings);
+    let mut table = Table::new("Images by class (rows) and prediction (columns)", &headings);
     for (name, row) in names.iter().zip(&confusion.matrix) {
         table.row(std::iter::once(Cell::from(name.as_str())).chain(row.iter().map(|images| Cell::count(*images))));
     }
-    let said = confusion
+    let descriptions = confusion
         .largest
         .iter()
         .take(NAMED)
-        .map(|pair| format!("{} for {} ({})", pair.class, pair.predicted, counted(pair.images, "image")));
+        .map(|pair| format!("{} as {} ({})", pair.class, pair.predicted, counted(pair.images, "image")));
     let description = format!(
-        "Heat map of {} classes and their first guesses. Most often taken: {}.",
+        "Heat map of {} classes and their predictions. Most frequent confusions: {}.",
         names.len(),
-        said.collect::<Vec<_>>().join(", ")
+        descriptions.collect::<Vec<_>>().join(", ")
     );
     let map = HeatMap {
         width: 1000.0,
@@ -110,12 +109,12 @@ fn figure(id: String, test: &TestReport, confusion: &Confusion) -> Figure {
         picked: (0..names.len()).map(Some).collect(),
         rows: names.clone(),
         columns: names.iter().map(|name| shortened(name, NAME)).collect(),
-        label: "first guess; % of the images of the class".to_owned(),
+        label: "prediction; % of the images of the class".to_owned(),
         cells,
     };
     Figure {
         id,
-        title: "Which class is taken for which".to_owned(),
+        title: "Confusion matrix".to_owned(),
         description,
         note: "A row is a class, a column what its images are taken for. A frame marks the right guesses. Small shares are drawn \
                darker than their value."
@@ -131,7 +130,8 @@ mod tests {
 
     use super::*;
 
-    /// A test of so many classes, of each of which one image is taken for the next class and two are right.
+    /// Returns the section of a test with this many classes; in each class one image is classified as the next class
+    /// and two are correct.
     fn parts(classes: usize, wrong: bool) -> Vec<Part> {
         let names: Vec<String> = (0..classes).map(|index| format!("<b>{index}</b> & class")).collect();
         let mut tally = TestTally::new(classes);
@@ -161,27 +161,24 @@ mod tests {
     }
 
     #[test]
-    fn few_classes_are_a_heat_map_with_counts_as_its_table() {
+    fn few_classes_have_a_heat_map_with_a_table_of_counts() {
         for classes in [2, 10, 30, 60] {
             let parts = parts(classes, true);
             let Part::Wide(figure) = &parts[0] else { panic!("{classes} classes are not drawn") };
             assert_eq!(figure.table.len(), classes);
             assert!(
-                figure.description.contains("0</b> & class for <b>1</b> & class (1 image)"),
+                figure.description.contains("0</b> & class as <b>1</b> & class (1 image)"),
                 "{}",
                 figure.description
             );
             let html = html(parts);
-            assert_eq!(
-                html.matches("<caption>Classes that are taken for others").count(),
-                if classes > 20 { 2 } else { 1 }
-            );
+            assert_eq!(html.matches("<caption>Confusions").count(), if classes > 20 { 2 } else { 1 });
             assert!(html.contains(", &lt;b&gt;1&lt;/b&gt; &amp; class: 33 %") && !html.contains("<b>"), "{html}");
         }
     }
 
     #[test]
-    fn many_classes_are_a_table_of_the_most_frequent_confusions() {
+    fn many_classes_have_a_table_of_confusions() {
         let parts = parts(1000, true);
         assert!(matches!(&parts[0], Part::Table(_, table) if table.len() == LISTED));
         assert!(matches!(&parts[1], Part::Folded(_, _, table) if table.len() == 1000));
@@ -190,8 +187,8 @@ mod tests {
     }
 
     #[test]
-    fn no_mistake_and_no_record_are_sentences() {
-        assert!(html(parts(3, false)).contains("No test image has a wrong first guess."));
+    fn missing_confusions_have_a_note() {
+        assert!(html(parts(3, false)).contains("All test images are classified correctly."));
         let old = TestReport { confusion: None, ..report() };
         assert!(html(confusion(&Network::default(), &old)).contains("did not record which class"));
     }

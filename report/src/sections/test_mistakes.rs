@@ -1,4 +1,4 @@
-//! The worst mistakes of a test, with small pictures.
+//! Thumbnails of the wrong predictions with the largest loss.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,22 +10,22 @@ use crate::section::Part;
 use crate::table::{Cell, Table};
 use crate::text::{counted, number, percent};
 
-/// Returns the pictures of the worst mistakes and their table; nothing if the run has no predictions or no mistake.
+/// Returns the thumbnails and their table; empty without predictions or without wrong ones.
 pub fn mistakes(network: &Network) -> Vec<Part> {
     let Some(mistakes) = network.mistakes.get().filter(|mistakes| !mistakes.worst.is_empty()) else {
         return Vec::new();
     };
     let words = match mistakes.wrong == mistakes.worst.len() {
-        true => format!("{} with a wrong first guess, the worst first", counted(mistakes.wrong, "test image")),
+        true => format!("{} with a wrong prediction, largest loss first", counted(mistakes.wrong, "test image")),
         false => format!(
-            "{} with a wrong first guess; these {} have the largest loss",
+            "{} with a wrong prediction; these {} have the largest loss",
             counted(mistakes.wrong, "test image"),
             mistakes.worst.len()
         ),
     };
     let pictures = html! {
         h3 id={ (network.id("worst-mistakes")) } { "Worst mistakes" }
-        p { (words) ". Each has the class of the image, what it is taken for, and the probability of that." }
+        p { (words) ". Each shows the class of the image, the prediction, and its probability." }
         ul class="mistakes" aria-labelledby={ (network.id("worst-mistakes")) } {
             @for mistake in &mistakes.worst { li { (picture(mistake)) (caption(mistake)) } }
         }
@@ -50,8 +50,8 @@ fn caption(mistake: &Mistake) -> Markup {
     html! {
         span class="truth" dir="auto" { (tested.class) }
         @match &tested.predicted {
-            Some(predicted) => { span dir="auto" { "taken for " b { (predicted) } ", " span class="share" { (percent(tested.confidence)) } } }
-            None => { span { "no guess: the output is not finite" } }
+            Some(predicted) => { span dir="auto" { "predicted " b { (predicted) } ", " span class="share" { (percent(tested.confidence)) } } }
+            None => { span { "no prediction: the output is not finite" } }
         }
     }
 }
@@ -60,8 +60,8 @@ fn table(worst: &[Mistake]) -> Table {
     let headings = [
         "image",
         "class",
-        "first guess",
-        ">probability of the guess",
+        "prediction",
+        ">probability of the prediction",
         ">probability of the class",
         ">loss",
         ">rank of the class",
@@ -110,15 +110,15 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_has_its_picture_or_the_reason_why_there_is_none() {
+    fn a_mistake_has_a_thumbnail_or_a_reason_why_not() {
         let png = Picture::Png { bytes: vec![1, 2, 3], width: 96, height: 48 };
         let gone = Picture::Missing("the file is gone".to_owned());
         let html = html(vec![mistake("a/\"1\".jpg", png, Some("dog")), mistake("b.jpg", gone, None)], 7);
         for text in [
-            "7 test images with a wrong first guess; these 2 have the largest loss",
+            "7 test images with a wrong prediction; these 2 have the largest loss",
             "src=\"data:image/png;base64,AQID\" width=\"96\" height=\"48\"",
             "alt=\"a/&quot;1&quot;.jpg, an image of the class &lt;i&gt;cat&lt;/i&gt;\"",
-            "taken for <b>dog</b>, <span class=\"share\">75.0 %</span>",
+            "predicted <b>dog</b>, <span class=\"share\">75.0 %</span>",
             "the file is gone",
             "the output is not finite",
             "(2 rows)",
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn without_mistakes_there_is_nothing() {
+    fn no_mistakes_give_no_section() {
         assert!(mistakes(&Network::default()).is_empty());
         assert!(!html(Vec::new(), 0).contains("Worst"));
     }

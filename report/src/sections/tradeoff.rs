@@ -1,4 +1,4 @@
-//! Several networks: accuracy against latency, and their numbers side by side.
+//! Accuracy and latency of several networks.
 
 use tfnas_stages::finite;
 
@@ -8,19 +8,18 @@ use crate::section::Figure;
 use crate::table::{Cell, Table};
 use crate::text::{count, ms, percent, whole};
 
-/// A network with what tells it from the others.
+/// A network with a distinguishing name.
 #[derive(Clone, Debug)]
 pub struct Named<'a> {
-    /// Its name, beside its mark.
+    /// Name shown beside its mark.
     pub name: String,
-    /// Networks of one group have marks of one color and shape; empty if there is one group only.
+    /// Networks of a group share color and shape; empty if there is only one group.
     pub group: String,
-    /// The network.
     pub network: &'a Network,
 }
 
 impl Named<'_> {
-    /// Its latency and accuracy, if both are known.
+    /// Returns latency and accuracy, if both are known.
     fn point(&self) -> Option<Point> {
         let (x, y) =
             (self.network.measured_ms().or(self.network.predicted_ms())?, finite(self.network.test.get()?.top1)?);
@@ -29,7 +28,7 @@ impl Named<'_> {
     }
 }
 
-/// Returns a figure of accuracy against latency, with the Pareto front; none if no network was tested.
+/// Returns a figure of accuracy and latency with the Pareto front; `None` if no network was tested.
 pub fn tradeoff(networks: &[Named<'_>]) -> Option<Figure> {
     let mut points: Vec<(&str, Point)> =
         networks.iter().filter_map(|named| Some((named.group.as_str(), named.point()?))).collect();
@@ -47,7 +46,7 @@ pub fn tradeoff(networks: &[Named<'_>]) -> Option<Figure> {
             Cell::from(if *best { "yes" } else { "no" }),
         ]);
     }
-    let said: Vec<String> = points.iter().map(|(_, point)| point.title.clone()).collect();
+    let descriptions: Vec<String> = points.iter().map(|(_, point)| point.title.clone()).collect();
     let best: Vec<Point> = points
         .iter()
         .zip(&is_best)
@@ -60,7 +59,7 @@ pub fn tradeoff(networks: &[Named<'_>]) -> Option<Figure> {
         .filter(|(_, best)| **best)
         .filter_map(|((_, point), _)| point.label.as_deref())
         .collect();
-    let description = format!("Scatter chart. {}. On the Pareto front: {}.", said.join("; "), names.join(", "));
+    let description = format!("Scatter chart. {}. On the Pareto front: {}.", descriptions.join("; "), names.join(", "));
     let mut groups: Vec<&str> = networks.iter().map(|named| named.group.as_str()).collect();
     groups.dedup();
     let mut line = Series::line("", 7, best);
@@ -72,7 +71,7 @@ pub fn tradeoff(networks: &[Named<'_>]) -> Option<Figure> {
     let chart = XyChart {
         width: 700.0,
         height: 380.0,
-        x: Axis::new("latency (measured, else by the table), ms", Unit::Plain),
+        x: Axis::new("latency (measured, otherwise predicted), ms", Unit::Plain),
         y: Axis::new("top-1 on the test images, %", Unit::Percent),
         series: std::iter::once(line).chain(marks).collect(),
         guides: Vec::new(),
@@ -81,14 +80,16 @@ pub fn tradeoff(networks: &[Named<'_>]) -> Option<Figure> {
         id: "networks-tradeoff".to_owned(),
         title: "Accuracy against latency".to_owned(),
         description,
-        note: "The line joins the Pareto front: networks than which no other is both faster and more accurate."
-            .to_owned(),
+        note:
+            "The line connects the Pareto front: networks for which no other network is both faster and more accurate."
+                .to_owned(),
         drawing: chart.draw(),
         table,
     })
 }
 
-/// Whether each of some points, sorted by rising latency and then by falling accuracy, is better than all before it.
+/// Returns whether each point is better than all before it. The points must be sorted by rising latency, then by
+/// falling accuracy.
 fn front(points: &[(f64, f64)]) -> Vec<bool> {
     let mut most = f64::NEG_INFINITY;
     let better = |(_, accuracy): &(f64, f64)| {
@@ -99,7 +100,7 @@ fn front(points: &[(f64, f64)]) -> Vec<bool> {
     points.iter().map(better).collect()
 }
 
-/// Returns the numbers of networks.
+/// Returns a table of the networks.
 pub fn table(networks: &[Named<'_>]) -> Table {
     let headings = [
         "network",
@@ -136,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_front_has_the_networks_than_which_none_is_faster_and_more_accurate() {
+    fn the_pareto_front_is_computed() {
         let points = [(1.0, 0.5), (1.0, 0.4), (2.0, 0.5), (3.0, 0.7), (4.0, 0.6)];
         assert_eq!(front(&points), [true, false, false, true, false]);
         assert!(front(&[]).is_empty());

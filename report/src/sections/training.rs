@@ -1,3 +1,5 @@
+//! The section on the training.
+
 use tfnas_stages::{Protocol, TrainEpoch, TrainReport, finite};
 
 use super::curves::{Curve, Words, figure};
@@ -6,7 +8,7 @@ use crate::network::Network;
 use crate::section::{Part, Section};
 use crate::text::{counted, percent, whole};
 
-/// Returns the section on the training, or none where nothing was trained.
+/// Returns the section on the training; `None` without a training.
 pub fn training(network: &Network) -> Option<Section> {
     let train = network.train.get()?;
     let mut section = Section::new(&network.id("training"), &network.heading("Training"));
@@ -26,7 +28,7 @@ pub fn training(network: &Network) -> Option<Section> {
                 "training-loss",
                 "Loss",
                 "cross-entropy",
-                "The training loss includes label smoothing, if the configuration asks for it.",
+                "The training loss includes label smoothing, if configured.",
             ),
             Unit::Plain,
             &[curve("training", |epoch| epoch.train_loss), curve("validation", |epoch| epoch.val_loss)],
@@ -63,7 +65,7 @@ fn words(train: &TrainReport) -> String {
         best.map(|top1| format!(" Epoch {} has the best validation: top-1 {}.", train.best_epoch + 1, percent(top1)));
     let validated = match train.protocol {
         Protocol::Published => "test images, as published",
-        Protocol::HeldOut => "images held out of the training",
+        Protocol::HeldOut => "images held out of the training set",
     };
     format!(
         "Trained for {} on {}, validated on {} {validated}.{}",
@@ -85,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn one_epoch_and_a_loss_that_is_no_number_are_drawn() {
+    fn a_training_of_one_epoch_with_nan_loss_is_drawn() {
         let html = html(
             r#"{"protocol": "held_out", "images": 8, "val_images": 2, "best_epoch": 0, "best_top1": 0.5,
                 "epochs": [{"epoch": 0, "lr": 0.1, "train_loss": null, "train_top1": 0.25, "val_loss": 2.0, "val_top1": 0.5}]}"#,

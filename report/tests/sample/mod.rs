@@ -1,5 +1,5 @@
-//! A large report with hostile names: the published space, 90 epochs of search, a selection, 250 epochs of training, 1000
-//! classes.
+//! A large sample report with hostile names: the published space, 90 search epochs, a selection, 250 training epochs,
+//! 1000 classes.
 
 use serde_json::{Value, json};
 use tfnas::{Architecture, LatencyTable, ModelConfig, Space, cost};
@@ -7,10 +7,10 @@ use tfnas_report::{Artifact, Mistake, Mistakes, Network, Output, Picture, Report
 use tfnas_select::{EpochScore, Problem, Selection, Settings, Step};
 use tfnas_stages::TestedImage;
 
-/// A name that must not become markup.
+/// A name with markup that must be escaped.
 pub const HOSTILE: &str = "<script>alert(\"1\")</script> & 'Größe' \u{202e}\u{0}";
 
-/// The latency that the network has to meet, in milliseconds.
+/// Target latency, in milliseconds.
 const TARGET_MS: f64 = 12.0;
 
 /// Returns the report.
@@ -71,7 +71,7 @@ const PNG: &[u8] = &[
     136, 0, 0, 0, 0, 73, 69, 78, 68, 174, 66, 96, 130,
 ];
 
-/// Images with and without a picture.
+/// Images with and without a thumbnail.
 fn mistakes() -> Output<Mistakes> {
     let mistake = |n: i32| Mistake {
         tested: TestedImage {
@@ -125,7 +125,7 @@ fn read<T: tfnas_stages::StageOutput>(value: &Value) -> Output<T> {
     Output::from_json(value.to_string().as_bytes())
 }
 
-/// A number between -1 and 1 that looks random.
+/// A pseudo-random number between -1 and 1.
 fn wave(n: i32) -> f64 {
     (f64::from(n) * 12.9898).sin()
 }
@@ -136,7 +136,7 @@ fn logs(block: usize, count: usize) -> Vec<f64> {
     weights.iter().map(|weight| (weight / sum).ln()).collect()
 }
 
-/// Probabilities of one epoch: rows of so many choices, of which one becomes more probable.
+/// Probabilities of one epoch: rows of `counts` choices, one of which becomes more probable.
 fn shares(epoch: i32, counts: &[usize]) -> Vec<Vec<f64>> {
     let weight = |row: usize, choice: usize| (0.05 * f64::from(epoch) * wave((row * 8 + choice) as i32)).exp();
     let of_row = |(row, count): (usize, &usize)| {
@@ -166,13 +166,13 @@ fn history(architecture: &Value) -> Value {
     (0..90).map(epoch).collect()
 }
 
-/// Confusions of a test of a thousand classes.
+/// Confusions of a test with 1000 classes.
 fn confusion() -> Value {
     let pair = |n: i32| json!({"class": format!("{HOSTILE} {n}"), "predicted": format!("{HOSTILE} {}", n + 1), "images": 40 - n / 30});
     json!({"pairs": 5000, "largest": (0..1000).map(pair).collect::<Vec<_>>()})
 }
 
-/// A selection whose shallow candidates learn faster, and one of whose candidates diverges.
+/// A selection in which shallow candidates learn faster and one candidate diverges.
 fn selection(space: &Space, table: &LatencyTable) -> Value {
     let problem = Problem { space: space.clone(), table: table.clone(), target_ms: TARGET_MS, seed: 0, search: None };
     let settings = Settings {

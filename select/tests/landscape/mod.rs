@@ -1,4 +1,4 @@
-//! A made-up world in which the true quality of every architecture is known, and trainings that show it with noise.
+//! A simulation in which the true quality of every architecture is known and trainings measure it with noise.
 
 #![allow(clippy::unwrap_used, dead_code)]
 
@@ -9,21 +9,21 @@ use tfnas::{Architecture, Knot, LatencyCurve, LatencyTable, Space, TableHeader};
 use tfnas_random::{Stream, StreamId};
 use tfnas_select::{EpochScore, Outcome, Problem, Selection, Settings, Step};
 
-/// Correlation of a candidate's training with its true quality, after so many epochs.
+/// Correlation between a candidate's training and its true quality, by number of epochs.
 const CORRELATIONS: [(f64, f64); 6] = [(1.0, 0.45), (3.0, 0.56), (5.0, 0.70), (8.0, 0.81), (15.0, 0.88), (30.0, 0.9)];
-/// Share of the variance of the noise that a candidate keeps from epoch to epoch.
+/// Fraction of the variance of the noise that persists from epoch to epoch.
 const PERSISTENT: f64 = 0.6;
-/// Noise of the losses of the last epoch beside that of the correlation, each way.
+/// Additional noise of the losses of the last epoch.
 const LAST_NOISE: f64 = 0.2;
 
-/// A space, a target, and uniform draws of that latency to compare with.
+/// A space, a target, and uniform draws of that latency as a reference.
 pub struct World {
     pub problem: Problem,
     reference: Vec<Architecture>,
 }
 
 impl World {
-    /// A world of a space; the target is at a share of the range that the table reaches.
+    /// Creates a world of a space. `share` places the target in the range of latencies that the table reaches.
     pub fn new(space: Space, table: LatencyTable, share: f64, reference: usize) -> Self {
         let range = table.reachable_ms(&space).unwrap();
         let target_ms = range.min_ms + share * (range.max_ms - range.min_ms);
@@ -34,7 +34,7 @@ impl World {
         Self { problem, reference }
     }
 
-    /// The `cifar` space with a made-up table: a constant for each block and so much for each multiply-add.
+    /// The `cifar` space with a generated table: a constant for each block plus a term per multiply-add.
     pub fn cifar(reference: usize) -> Self {
         Self::new(Space::cifar(), table(&Space::cifar()), 0.4, reference)
     }
@@ -44,7 +44,7 @@ impl World {
     }
 }
 
-/// A table in which a block costs a constant and its multiply-adds.
+/// A table in which the latency of a block is a constant plus a term per multiply-add.
 pub fn table(space: &Space) -> LatencyTable {
     let curve = |row: tfnas::NeededRow| {
         let key = row.key;
@@ -58,13 +58,13 @@ pub fn table(space: &Space) -> LatencyTable {
     LatencyTable::new(header, 0.1, space.needed_rows().into_iter().map(curve).collect()).unwrap()
 }
 
-/// True qualities: sums over groups, over blocks, and a part that nothing predicts.
+/// True qualities: sums over groups, sums over blocks, and an unpredictable part.
 pub struct Landscape<'a> {
     world: &'a World,
     seed: u64,
-    /// Share of the variance of quality that comes from sums over groups.
+    /// Fraction of the variance of quality that comes from sums over groups.
     explained: f64,
-    /// Per group: depth, and per block of it large kernel, squeeze-excite, large expansion.
+    /// Per group: weights of depth, large kernels, squeeze-excite and large expansion.
     groups: Vec<[f64; 4]>,
     /// Per block and operation.
     blocks: Vec<Vec<f64>>,
@@ -115,14 +115,14 @@ impl<'a> Landscape<'a> {
         [by_group, by_block, self.stream(network, 0).normal()]
     }
 
-    /// Numbers that belong to one architecture of this landscape.
+    /// Random numbers specific to one architecture of this landscape.
     fn stream(&self, network: &Architecture, index: u32) -> Stream {
         let mut hasher = DefaultHasher::new();
         network.hash(&mut hasher);
         Stream::new(self.seed ^ hasher.finish(), StreamId::Synthetic, 1, index)
     }
 
-    /// The true quality; over uniform draws it has mean 0 and variance near 1.
+    /// Returns the true quality; over uniform draws it has mean 0 and variance near 1.
     pub fn quality(&self, network: &Architecture) -> f64 {
         let rest = (1.0 - self.explained) / 2.0;
         let shares = [self.explained, rest, rest];
@@ -130,13 +130,13 @@ impl<'a> Landscape<'a> {
         parts.map(|((part, (mean, deviation)), share)| share.sqrt() * (part - mean) / deviation).sum()
     }
 
-    /// The share of uniform draws that are worse, in percent.
+    /// Returns the percentage of uniform draws that are worse.
     pub fn percentile(&self, network: &Architecture) -> f64 {
         let quality = self.quality(network);
         100.0 * self.reference.partition_point(|&other| other < quality) as f64 / self.reference.len() as f64
     }
 
-    /// The losses of a training.
+    /// Returns the losses of a training.
     pub fn train(&self, network: &Architecture, epochs: usize) -> Vec<EpochScore> {
         let quality = self.quality(network);
         let lasting = self.stream(network, 1).normal();
@@ -148,7 +148,7 @@ impl<'a> Landscape<'a> {
                 let noise = PERSISTENT.sqrt() * lasting + (1.0 - PERSISTENT).sqrt() * stream.normal();
                 let shown = correlation * quality + (1.0 - correlation * correlation).sqrt() * noise;
                 let last = LAST_NOISE * stream.normal();
-                // Up to the third epoch, the sum of the losses shows the quality.
+                // Up to the third epoch, the sum of the losses reflects the quality.
                 let train_loss = if epoch <= 3 { 2.0 - (shown - before) } else { 2.0 - shown - last };
                 before = shown;
                 EpochScore { epoch, train_loss, val_loss: Some(2.0 - shown + last), val_top1: None }
@@ -156,7 +156,7 @@ impl<'a> Landscape<'a> {
             .collect()
     }
 
-    /// A whole selection.
+    /// Runs a whole selection.
     pub fn select(&self, settings: &Settings) -> Outcome {
         let problem = Problem { seed: self.seed, ..self.world.problem.clone() };
         let mut selection = Selection::new(problem, settings.clone()).unwrap();
@@ -173,7 +173,7 @@ impl<'a> Landscape<'a> {
         selection.outcome().unwrap()
     }
 
-    /// Successive halving of uniform draws by their training alone.
+    /// Runs successive halving of uniform draws by their training only.
     pub fn halve(&self, candidates: usize, rungs: &[usize], keep: &[usize]) -> Architecture {
         let problem = Problem { seed: self.seed, ..self.world.problem.clone() };
         let settings = Settings { candidates, rules: 0, ..Settings::default() };

@@ -1,9 +1,11 @@
+//! Activation functions.
+
 use tch::Tensor;
 use tfnas::Activation;
 
-/// Applies an activation to a tensor that nothing else reads: in place where autograd allows it.
+/// Applies an activation to a tensor that has no other users: in place if autograd allows it.
 ///
-/// The backward pass of `relu` needs its output alone, that of `silu` (swish) its input.
+/// The backward pass of `relu` needs only its output; that of `silu` (swish) needs its input.
 pub(crate) fn activate(mut x: Tensor, activation: Activation) -> Tensor {
     match activation {
         Activation::Relu => x.relu_(),

@@ -1,3 +1,5 @@
+//! Batch normalization of the supernet and of derived networks.
+
 use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
@@ -7,26 +9,27 @@ use super::fused::{self, Then};
 use crate::data_parallel::SyncBatchNorm;
 use crate::named_tensors::{Module, Role, Visitor, join};
 
-/// Added to a variance before its root is taken.
+/// Added to the variance.
 pub(super) const EPSILON: f64 = 1e-5;
 /// Weight of the new batch in the running statistics: `running = 0.9 * running + 0.1 * batch`.
 pub(super) const MOMENTUM: f64 = 0.1;
 
-/// Which batch norms a network is built with.
+/// The kind of batch norm that a network is built with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Normalization {
-    /// The statistics of the batch, always; nothing to learn: the supernet.
+    /// Always batch statistics, no parameters. Used in the supernet.
     BatchStatistics,
-    /// Learnt weight and bias, running statistics for evaluation: a derived network.
+    /// Trainable weight and bias, running statistics for evaluation. Used in derived networks.
     Affine,
 }
 
-/// Batch norm over N, H and W for each channel.
+/// Batch norm over N, H and W per channel.
 #[derive(Debug)]
 pub enum BatchNorm {
     /// See [`Normalization::BatchStatistics`].
     BatchStatistics,
-    /// See [`Normalization::Affine`]; all tensors `[C]` f32, but `batches`: `[]` i64, PyTorch's `num_batches_tracked`.
+    /// See [`Normalization::Affine`]. All tensors are `[C]` f32, except `batches`: `[]` i64, PyTorch's
+    /// `num_batches_tracked`.
     Affine {
         /// Scale.
         weight: Tensor,
@@ -36,17 +39,17 @@ pub enum BatchNorm {
         mean: Tensor,
         /// Running variance (unbiased).
         variance: Tensor,
-        /// Batches seen.
+        /// Number of batches processed.
         batches: Tensor,
-        /// Where the statistics in training are those of all ranks' batches together.
+        /// Set if the training statistics are computed over all ranks.
         shared: Option<Rc<SyncBatchNorm>>,
     },
-    /// The identity: the convolution before it has taken the batch norm in.
+    /// The identity: the batch norm has been folded into the preceding convolution.
     Folded,
 }
 
 impl BatchNorm {
-    /// A batch norm for `channels` channels, the identity at first.
+    /// Creates a batch norm for `channels` channels, initially the identity.
     pub fn new(channels: usize, normalization: Normalization, device: Device) -> Self {
         let shape = [channels as i64];
         match normalization {
@@ -62,12 +65,12 @@ impl BatchNorm {
         }
     }
 
-    /// Normalizes `x`, `[N, C, H, W]`; in training with the statistics of the batch, which then move the running ones.
+    /// Normalizes `x`, `[N, C, H, W]`; in training with batch statistics, which update the running statistics.
     pub fn forward(&self, x: Tensor, training: bool) -> Tensor {
         self.forward_then(x, training, Then::default())
     }
 
-    /// [`forward`](BatchNorm::forward), and what follows it.
+    /// [`forward`](BatchNorm::forward) followed by an activation and a residual connection.
     pub(crate) fn forward_then(&self, x: Tensor, training: bool, then: Then<'_>) -> Tensor {
         if let (Self::Affine { batches, .. }, true) = (self, training) {
             let _ = batches.shallow_clone().g_add_scalar_(1);
@@ -79,7 +82,7 @@ impl BatchNorm {
         }
     }
 
-    /// `x` normalized by operations of libtorch.
+    /// Normalizes `x` with libtorch's operations.
     fn normalized(&self, x: Tensor, training: bool) -> Tensor {
         match self {
             Self::BatchStatistics => {
@@ -106,15 +109,15 @@ impl BatchNorm {
         }
     }
 
-    /// Takes the statistics in training from all ranks' batches together; without effect on one without running statistics.
+    /// Computes the training statistics over all ranks. No effect on a batch norm without running statistics.
     pub(crate) fn share_statistics(&mut self, statistics: &Rc<SyncBatchNorm>) {
         if let Self::Affine { shared, .. } = self {
             *shared = Some(Rc::clone(statistics));
         }
     }
 
-    /// The per-channel scale and shift to which this batch norm comes in evaluation, f64 `[C]` each; none for one
-    /// without running statistics.
+    /// Returns the per-channel scale and shift of this batch norm in evaluation, f64 `[C]` each; `None` without running
+    /// statistics.
     pub(crate) fn scale_and_shift(&self) -> Option<(Tensor, Tensor)> {
         let Self::Affine { weight, bias, mean, variance, .. } = self else {
             return None;

@@ -1,9 +1,11 @@
+//! Two-dimensional convolution.
+
 use tch::{Device, Kind, Tensor};
 
 use super::fused;
 use crate::named_tensors::{Module, Role, Visitor, join};
 
-/// A convolution with a square odd kernel and padding of half of it.
+/// A convolution with a square, odd kernel and padding of half the kernel size.
 #[derive(Debug)]
 pub struct Conv {
     /// `[out, in / groups, k, k]` f32.
@@ -13,24 +15,24 @@ pub struct Conv {
     stride: i64,
     padding: i64,
     groups: i64,
-    /// Whether the fused kernels may compute it.
+    /// Whether fused kernels may be used.
     pub(super) has_kernels: bool,
 }
 
 impl Conv {
-    /// A convolution of weight 0, from all input channels to each output channel.
+    /// Creates a dense convolution with zero weights.
     pub fn new(in_channels: usize, out_channels: usize, kernel: usize, stride: usize, device: Device) -> Self {
         let shape = [out_channels, in_channels, kernel, kernel];
         Self::of_weight(zeros(&shape, device), None, stride, 1)
     }
 
-    /// A 1x1 convolution with bias, weight and bias 0.
+    /// Creates a 1x1 convolution with zero weight and bias.
     pub fn pointwise_with_bias(in_channels: usize, out_channels: usize, device: Device) -> Self {
         let weight = zeros(&[out_channels, in_channels, 1, 1], device);
         Self::of_weight(weight, Some(zeros(&[out_channels], device)), 1, 1)
     }
 
-    /// A depthwise convolution of weight 0: each channel on its own.
+    /// Creates a depthwise convolution with zero weights.
     pub fn depthwise(channels: usize, kernel: usize, stride: usize, device: Device) -> Self {
         let weight = zeros(&[channels, 1, kernel, kernel], device);
         Self::of_weight(weight, None, stride, channels)
@@ -41,7 +43,7 @@ impl Conv {
         Self { weight, bias, stride: stride as i64, padding, groups: groups as i64, has_kernels: true }
     }
 
-    /// Convolves `x`, `[N, in, H, W]`; gives `[N, out, ceil(H / stride), ceil(W / stride)]`.
+    /// Convolves `x`, `[N, in, H, W]`; returns `[N, out, ceil(H / stride), ceil(W / stride)]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         if let Some(convolved) = fused::depthwise(self, x) {
             return convolved;
@@ -52,7 +54,6 @@ impl Conv {
         x.conv2d(&self.weight, self.bias.as_ref(), [self.stride; 2], [self.padding; 2], [1, 1], self.groups)
     }
 
-    /// Whether each channel is convolved on its own.
     pub(super) fn is_depthwise(&self) -> bool {
         self.groups > 1
     }
@@ -65,26 +66,26 @@ impl Conv {
         self.weight.size()[2] == 1 && self.stride == 1 && self.groups == 1
     }
 
-    /// A 1x1 convolution of a channels-last feature map as the matrix product that it is, without a copy.
+    /// Computes a 1x1 convolution of a channels-last feature map as a matrix product, without a copy.
     ///
-    /// cuDNN takes 10 to 30 ms to plan each new shape of a convolution, and a search has thousands of them, new ones whenever its
-    /// widths change; cuBLAS plans a product in microseconds.
+    /// cuDNN takes 10 to 30 ms to plan each new convolution shape. A search has thousands of shapes, and new ones
+    /// whenever the widths change. cuBLAS plans a product in microseconds.
     fn forward_as_product(&self, x: &Tensor) -> Tensor {
         let rows = x.permute([0, 2, 3, 1]).linear(&self.weight.flatten(1, -1), self.bias.as_ref());
         rows.permute([0, 3, 1, 2])
     }
 
-    /// What a 1x1 convolution makes of feature maps of one pixel, `[N, in]` to `[N, out]`: a linear layer, which costs less.
+    /// Applies a 1x1 convolution to feature maps of one pixel, `[N, in]` to `[N, out]`, as a cheaper linear layer.
     pub(crate) fn forward_pixel(&self, x: &Tensor) -> Tensor {
         x.linear(&self.weight.flatten(1, -1), self.bias.as_ref())
     }
 
-    /// The same convolution without gradients.
+    /// Returns the same convolution without gradients.
     pub(crate) fn detached(&self) -> Self {
         self.with_tensors(self.weight.detach(), self.bias.as_ref().map(Tensor::detach))
     }
 
-    /// This convolution followed by a scale and a shift of each output channel (f64 `[out]` each), as one.
+    /// Returns this convolution with a scale and a shift of each output channel (f64 `[out]` each) folded in.
     pub(crate) fn folded(&self, scale: &Tensor, shift: &Tensor) -> Self {
         let weight = self.weight.detach();
         let scaled = weight.to_kind(Kind::Double) * scale.view([-1, 1, 1, 1]);
@@ -120,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pointwise_convolution_is_a_product_of_rows_of_pixels_in_channels_last_order() {
+    fn a_pointwise_convolution_equals_a_matrix_product() {
         let numbers = |shape: &[i64]| {
             let count: i64 = shape.iter().product();
             Tensor::arange(count, (Kind::Float, Device::Cpu)).square().sin().view(shape)

@@ -1,8 +1,8 @@
-//! The one place that decides between a fused kernel and libtorch's own operations.
+//! Chooses between fused kernels and libtorch's own operations.
 //!
-//! The kernels of [`tfnas_kernels`] take f32 feature maps in channels-last order on a CPU with AVX2, outside autocast. All else,
-//! and batch norm with the statistics of several ranks, is composed of libtorch's operations. Which it is depends on neither values nor
-//! threads; results differ by rounding alone.
+//! The kernels of [`tfnas_kernels`] support f32 feature maps in channels-last order on a CPU with AVX2, outside
+//! autocast. Everything else, including synchronized batch norm, uses libtorch's operations. The choice does not depend
+//! on values or threads; results differ only by rounding.
 
 use tch::Tensor;
 use tfnas::Activation;
@@ -13,7 +13,7 @@ use super::batch_norm::{BatchNorm, EPSILON, MOMENTUM};
 use super::conv::Conv;
 use super::squeeze_excite::SqueezeExcite;
 
-/// What follows a batch norm.
+/// Operations that follow a batch norm.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Then<'a> {
     /// Applied first.
@@ -22,18 +22,18 @@ pub(crate) struct Then<'a> {
     pub shortcut: Option<Shortcut<'a>>,
 }
 
-/// The input of a block that is added to its output.
+/// The residual connection of a block.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shortcut<'a> {
-    /// Of the output's shape.
+    /// The block's input, of the shape of the output.
     pub value: &'a Tensor,
-    /// A factor of the output of each sample, `[N, 1, 1, 1]`, before the input is added.
+    /// Factor for the output of each sample, `[N, 1, 1, 1]`, applied before the input is added.
     pub keep: Option<&'a Tensor>,
 }
 
-/// Normalizes `x` in a fused kernel, if there is one for this batch norm and this tensor.
+/// Normalizes `x` with a fused kernel; returns `None` if no kernel supports this batch norm and tensor.
 pub(super) fn batch_norm(norm: &BatchNorm, x: &Tensor, then: Then<'_>) -> Option<Tensor> {
-    if !kernels::take(x) {
+    if !kernels::is_supported(x) {
         return None;
     }
     let fused = kernels::BatchNorm {
@@ -53,7 +53,7 @@ pub(super) fn batch_norm(norm: &BatchNorm, x: &Tensor, then: Then<'_>) -> Option
     Some(unwrap(kernels::batch_norm(x, &fused)))
 }
 
-/// Applies what follows a batch norm, in operations of libtorch, to a tensor that nothing else reads.
+/// Applies the operations that follow a batch norm, with libtorch, to a tensor that has no other users.
 pub(super) fn compose(mut x: Tensor, then: Then<'_>) -> Tensor {
     if let Some(activation) = then.activation {
         x = activate(x, activation);
@@ -65,21 +65,21 @@ pub(super) fn compose(mut x: Tensor, then: Then<'_>) -> Tensor {
     }
 }
 
-/// Convolves `x` by a depthwise convolution without bias, if there is a kernel for this tensor.
+/// Applies a depthwise convolution without bias; returns `None` if no kernel supports this tensor.
 pub(super) fn depthwise(conv: &Conv, x: &Tensor) -> Option<Tensor> {
-    let is_taken = is_taken_depthwise(conv, x) && conv.bias.is_none();
-    is_taken.then(|| unwrap(kernels::depthwise(x, &conv.weight, conv.stride())))
+    let is_supported = is_supported_depthwise(conv, x) && conv.bias.is_none();
+    is_supported.then(|| unwrap(kernels::depthwise(x, &conv.weight, conv.stride())))
 }
 
-/// Convolves `x` in evaluation and applies an activation, if there is a kernel for this convolution and this tensor.
+/// Applies a depthwise convolution and an activation in evaluation; returns `None` if no kernel supports them.
 pub(super) fn depthwise_for_evaluation(conv: &Conv, x: &Tensor, activation: Option<Activation>) -> Option<Tensor> {
-    is_taken_depthwise(conv, x).then(|| {
+    is_supported_depthwise(conv, x).then(|| {
         let activation = kernel_activation(activation);
         unwrap(kernels::depthwise_for_evaluation(x, &conv.weight, conv.bias.as_ref(), conv.stride(), activation))
     })
 }
 
-/// Rescales the channels of `x` in a fused kernel, if there is one for this tensor.
+/// Applies squeeze-excite with a fused kernel; returns `None` if no kernel supports this tensor.
 pub(super) fn squeeze_excite(layer: &SqueezeExcite, x: &Tensor) -> Option<Tensor> {
     let (Some(reduce_bias), Some(expand_bias)) = (&layer.reduce.bias, &layer.expand.bias) else {
         return None;
@@ -94,14 +94,14 @@ pub(super) fn squeeze_excite(layer: &SqueezeExcite, x: &Tensor) -> Option<Tensor
         expand_weight: &layer.expand.weight,
         expand_bias,
     };
-    kernels::take(x).then(|| unwrap(kernels::squeeze_excite(x, &layers)))
+    kernels::is_supported(x).then(|| unwrap(kernels::squeeze_excite(x, &layers)))
 }
 
-fn is_taken_depthwise(conv: &Conv, x: &Tensor) -> bool {
+fn is_supported_depthwise(conv: &Conv, x: &Tensor) -> bool {
     conv.has_kernels
         && conv.is_depthwise()
         && kernels::has_depthwise(conv.weight.size()[2], conv.stride())
-        && kernels::take(x)
+        && kernels::is_supported(x)
 }
 
 fn kernel_activation(activation: Option<Activation>) -> kernels::Activation {
@@ -112,7 +112,7 @@ fn kernel_activation(activation: Option<Activation>) -> kernels::Activation {
     }
 }
 
-/// Shapes fit by construction; what is left, such as memory running out, is reported as by libtorch's own operations.
+/// Shapes match by construction. Remaining errors, such as out of memory, panic like libtorch's own operations.
 fn unwrap(result: Result<Tensor, KernelError>) -> Tensor {
     result.unwrap_or_else(|error| panic!("{error}"))
 }

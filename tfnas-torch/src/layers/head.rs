@@ -1,3 +1,5 @@
+//! The head: last convolution, pooling and classifier.
+
 use tch::{Device, Tensor};
 use tfnas::{ConvConfig, LinearConfig};
 
@@ -7,7 +9,7 @@ use super::linear::Linear;
 use super::pool::global_mean;
 use crate::named_tensors::{Module, Visitor, join};
 
-/// What follows the last block: `feature_mix_layer`, global mean, `classifier`.
+/// `feature_mix_layer`, global mean pooling and `classifier`.
 #[derive(Debug)]
 pub struct Head {
     pub(crate) feature_mix: ConvLayer,
@@ -15,7 +17,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// A head of weight 0.
+    /// Creates a head with zero weights.
     pub fn new(
         feature_mix: &ConvConfig,
         classifier: &LinearConfig,
@@ -28,17 +30,17 @@ impl Head {
         }
     }
 
-    /// `[N, in, H, W]` to logits `[N, classes]`.
+    /// Maps `[N, in, H, W]` to logits `[N, classes]`.
     pub fn forward(&self, x: &Tensor, training: bool) -> Tensor {
         self.classifier.forward(&self.features(x, training))
     }
 
-    /// What the classifier reads: `[N, mix]`.
+    /// Returns the input of the classifier, `[N, mix]`.
     pub(crate) fn features(&self, x: &Tensor, training: bool) -> Tensor {
         global_mean(&self.feature_mix.forward(x, training))
     }
 
-    /// For evaluation; none for a head without running statistics.
+    /// Returns the folded head for evaluation; `None` without running statistics.
     pub(crate) fn folded(&self) -> Option<Self> {
         Some(Self {
             feature_mix: self.feature_mix.folded()?,

@@ -1,3 +1,5 @@
+//! Fully connected layer.
+
 use tch::{Device, Tensor};
 
 use super::conv::zeros;
@@ -13,12 +15,12 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// A linear layer of weight and bias 0.
+    /// Creates a linear layer with zero weight and bias.
     pub fn new(in_features: usize, out_features: usize, device: Device) -> Self {
         Self { weight: zeros(&[out_features, in_features], device), bias: zeros(&[out_features], device) }
     }
 
-    /// `[N, in]` to `[N, out]`.
+    /// Maps `[N, in]` to `[N, out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         x.linear(&self.weight, Some(&self.bias))
     }

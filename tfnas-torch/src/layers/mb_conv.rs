@@ -1,3 +1,5 @@
+//! Inverted residual block (MBConv).
+
 use tch::{Device, Tensor};
 use tfnas::MbConvConfig;
 
@@ -8,8 +10,8 @@ use super::fused::Shortcut;
 use super::squeeze_excite::SqueezeExcite;
 use crate::named_tensors::{Module, Visitor, join};
 
-/// An inverted residual block: 1x1 expand, depthwise, optional squeeze-excite, 1x1 project, plus the input where the
-/// shapes are equal.
+/// An inverted residual block: 1x1 expand, depthwise, optional squeeze-excite, 1x1 project. The input is added if its
+/// shape equals that of the output.
 #[derive(Debug)]
 pub struct MbConv {
     pub(crate) expand: Option<ConvLayer>,
@@ -20,7 +22,7 @@ pub struct MbConv {
 }
 
 impl MbConv {
-    /// A block of weight 0.
+    /// Creates a block with zero weights.
     pub fn new(config: &MbConvConfig, normalization: Normalization, device: Device) -> Self {
         let activation = config.activation;
         let layer = |conv, activation| ConvLayer::new(conv, normalization, activation, device);
@@ -41,22 +43,22 @@ impl MbConv {
         }
     }
 
-    /// The block's output for `x`, `[N, in, H, W]`: `[N, out, ceil(H / stride), ceil(W / stride)]`.
+    /// Applies the block to `x`, `[N, in, H, W]`; returns `[N, out, ceil(H / stride), ceil(W / stride)]`.
     pub fn forward(&self, x: &Tensor, training: bool) -> Tensor {
         let shortcut = self.has_residual.then_some(Shortcut { value: x, keep: None });
         self.branch_with_shortcut(x, training, shortcut)
     }
 
-    /// [`forward`](MbConv::forward) in training, in which some samples skip the block.
+    /// [`forward`](MbConv::forward) in training with drop-connect.
     ///
-    /// `keep`: `[N, 1, 1, 1]` f32, 0 for a sample that skips, 1 / (probability to stay) for the others. Without effect in
-    /// a block that does not add its input.
+    /// `keep`: `[N, 1, 1, 1]` f32, 0 for a dropped sample, 1 / (keep probability) for the others. No effect on a block
+    /// without a residual connection.
     pub(crate) fn forward_with_drop_connect(&self, x: &Tensor, keep: &Tensor) -> Tensor {
         let shortcut = self.has_residual.then_some(Shortcut { value: x, keep: Some(keep) });
         self.branch_with_shortcut(x, true, shortcut)
     }
 
-    /// The block's output without the input that a residual block adds.
+    /// Returns the output without the residual connection.
     pub(crate) fn branch(&self, x: &Tensor, training: bool) -> Tensor {
         self.branch_with_shortcut(x, training, None)
     }
@@ -79,12 +81,11 @@ impl MbConv {
         self.expand.iter_mut().chain([&mut self.depthwise, &mut self.project])
     }
 
-    /// Whether the block adds its input to its output.
     pub(crate) fn has_residual(&self) -> bool {
         self.has_residual
     }
 
-    /// Computes in libtorch's own operations from now on.
+    /// Disables fused kernels.
     pub(crate) fn disable_kernels(&mut self) {
         self.layers_mut().for_each(|layer| layer.conv.has_kernels = false);
         if let Some(squeeze_excite) = &mut self.squeeze_excite {
@@ -92,7 +93,7 @@ impl MbConv {
         }
     }
 
-    /// For evaluation: the block with its batch norms taken into its convolutions; none for one without running
+    /// Returns the block with its batch norms folded into its convolutions, for evaluation; `None` without running
     /// statistics.
     pub(crate) fn folded(&self) -> Option<Self> {
         Some(Self {

@@ -1,7 +1,7 @@
-//! The layers of both networks, each owning its tensors.
+//! The layers of the supernet and of derived networks. Each layer owns its tensors.
 //!
-//! Feature maps are f32, `[N, C, H, W]` in channels-last order. The names of the tensors, and their order, are those of the
-//! original's modules.
+//! Feature maps are f32, `[N, C, H, W]` in channels-last order. The names and the order of the tensors are those of the
+//! authors' modules.
 
 mod activation;
 mod batch_norm;

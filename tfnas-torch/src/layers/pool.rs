@@ -1,9 +1,11 @@
+//! Global average pooling.
+
 use tch::Tensor;
 
-/// The mean of each channel over all pixels: `[N, C, H, W]` to `[N, C]`.
+/// Averages each channel over all pixels: `[N, C, H, W]` to `[N, C]`.
 ///
-/// Written as a mean over the rows of a channels-last feature map, so that its gradient is channels-last too. That of
-/// `adaptive_avg_pool2d` is contiguous, and every backward pass before it then reads two orders at once, many times slower.
+/// Computed as a mean over the rows of a channels-last feature map, so that the gradient is channels-last too. The
+/// gradient of `adaptive_avg_pool2d` is contiguous, which makes every preceding backward pass several times slower.
 pub(crate) fn global_mean(x: &Tensor) -> Tensor {
     x.permute([0, 2, 3, 1]).flatten(1, 2).mean_dim([1i64].as_slice(), false, None)
 }
@@ -14,7 +16,7 @@ mod tests {
     use tch::{Device, Kind};
 
     #[test]
-    fn mean_and_gradient_are_those_of_pooling_in_channels_last_order() {
+    fn global_mean_matches_adaptive_avg_pool2d() {
         let rows = Tensor::arange(2 * 3 * 4 * 5, (Kind::Float, Device::Cpu)).square().sin().view([2, 3, 4, 5]);
         let x = rows.permute([0, 3, 1, 2]).set_requires_grad(true);
         let weights = Tensor::arange(10, (Kind::Float, Device::Cpu)).view([2, 5]);

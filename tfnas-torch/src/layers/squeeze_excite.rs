@@ -1,3 +1,5 @@
+//! Squeeze-and-excitation.
+
 use tch::{Device, Tensor};
 use tfnas::Activation;
 
@@ -7,18 +9,18 @@ use super::fused;
 use super::pool::global_mean;
 use crate::named_tensors::{Module, Visitor, join};
 
-/// Multiplies each channel by a number in (0, 1) that it finds from the means of all channels.
+/// Scales each channel by a factor in (0, 1) computed from the means of all channels.
 #[derive(Debug)]
 pub struct SqueezeExcite {
     pub(crate) reduce: Conv,
     pub(crate) expand: Conv,
     pub(super) activation: Activation,
-    /// Whether the fused kernels may compute it.
+    /// Whether fused kernels may be used.
     pub(super) has_kernels: bool,
 }
 
 impl SqueezeExcite {
-    /// From `channels` down to `se_channels` and back.
+    /// Creates a layer that reduces `channels` to `se_channels` and expands them back.
     pub fn new(channels: usize, se_channels: usize, activation: Activation, device: Device) -> Self {
         Self {
             reduce: Conv::pointwise_with_bias(channels, se_channels, device),
@@ -28,7 +30,7 @@ impl SqueezeExcite {
         }
     }
 
-    /// `x`, `[N, C, H, W]`, with its channels rescaled.
+    /// Rescales the channels of `x`, `[N, C, H, W]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         if let Some(scaled) = fused::squeeze_excite(self, x) {
             return scaled;
@@ -38,7 +40,7 @@ impl SqueezeExcite {
         x * factors.unsqueeze(-1).unsqueeze(-1)
     }
 
-    /// The same layer without gradients.
+    /// Returns the same layer without gradients.
     pub(crate) fn detached(&self) -> Self {
         Self { reduce: self.reduce.detached(), expand: self.expand.detached(), ..*self }
     }

@@ -1,3 +1,5 @@
+//! The stem: the first layers of a network.
+
 use tch::{Device, Tensor};
 use tfnas::{ConvConfig, MbConvConfig};
 
@@ -6,7 +8,7 @@ use super::conv_layer::ConvLayer;
 use super::mb_conv::MbConv;
 use crate::named_tensors::{Module, Visitor, join};
 
-/// What reads the image: `first_stem`, a convolution, and `second_stem`, an inverted residual block.
+/// `first_stem`, a convolution that reads the image, and `second_stem`, an inverted residual block.
 #[derive(Debug)]
 pub struct Stem {
     pub(crate) first: ConvLayer,
@@ -14,7 +16,7 @@ pub struct Stem {
 }
 
 impl Stem {
-    /// A stem of weight 0.
+    /// Creates a stem with zero weights.
     pub fn new(first: &ConvConfig, second: &MbConvConfig, normalization: Normalization, device: Device) -> Self {
         Self {
             first: ConvLayer::from_config(first, normalization, device),
@@ -22,12 +24,12 @@ impl Stem {
         }
     }
 
-    /// `[N, 3, H, W]` images to the feature map that the first block reads.
+    /// Maps images `[N, 3, H, W]` to the input of the first block.
     pub fn forward(&self, x: &Tensor, training: bool) -> Tensor {
         self.second.forward(&self.first.forward(x, training), training)
     }
 
-    /// For evaluation; none for a stem without running statistics.
+    /// Returns the folded stem for evaluation; `None` without running statistics.
     pub(crate) fn folded(&self) -> Option<Self> {
         Some(Self { first: self.first.folded()?, second: self.second.folded()? })
     }

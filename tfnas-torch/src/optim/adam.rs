@@ -1,22 +1,24 @@
+//! Adam.
+
 use tch::{Tensor, no_grad};
 
 use super::{Optimizer, OptimizerStateError, check_names, take};
 use crate::gradient::Gradients;
 use crate::named_tensors::NamedTensors;
 
-/// Names of the state that a parameter has after its first step.
+/// State names of a parameter after its first step.
 const EXP_AVG: &str = "exp_avg";
 const EXP_AVG_SQ: &str = "exp_avg_sq";
 const STEP: &str = "step";
 
-/// What an [`Adam`] step does.
+/// Hyperparameters of [`Adam`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamSettings {
     /// Learning rate.
     pub rate: f64,
-    /// Decay of the mean of gradients and of the mean of their squares.
+    /// Decay rates of the running means of gradients and of squared gradients.
     pub betas: (f64, f64),
-    /// Added to the root of the mean of squares.
+    /// Added to the square root of the mean of squares.
     pub epsilon: f64,
     /// Weight decay, added to the gradient: `gradient + weight_decay * parameter`.
     pub weight_decay: f64,
@@ -30,7 +32,7 @@ pub struct Adam {
     settings: AdamSettings,
 }
 
-/// What Adam remembers of one parameter.
+/// State of one parameter.
 #[derive(Debug)]
 struct Moments {
     mean: Tensor,
@@ -39,7 +41,7 @@ struct Moments {
 }
 
 impl Adam {
-    /// An optimizer of these parameters, before its first step. They are shared with the network that they are of.
+    /// Creates an optimizer without state. The parameters are shared with the network.
     pub fn new(parameters: NamedTensors, settings: AdamSettings) -> Self {
         Self { moments: parameters.iter().map(|_| None).collect(), parameters, settings }
     }
@@ -67,7 +69,7 @@ impl Optimizer for Adam {
         });
     }
 
-    /// `<parameter>.exp_avg`, `.exp_avg_sq` and `.step` (i64) of each parameter that has been moved.
+    /// Returns `<parameter>.exp_avg`, `.exp_avg_sq` and `.step` (i64) of each parameter that has been updated.
     fn state(&self) -> NamedTensors {
         let mut state = NamedTensors::new();
         for ((name, _), moments) in self.parameters.iter().zip(&self.moments) {
@@ -91,7 +93,7 @@ impl Optimizer for Adam {
 }
 
 impl Moments {
-    /// Takes a gradient in; returns what to add to the parameter.
+    /// Updates the moments with a gradient; returns the update of the parameter.
     fn advance(&mut self, gradient: &Tensor, settings: &AdamSettings) -> Tensor {
         let (beta1, beta2) = settings.betas;
         self.steps += 1;
@@ -105,7 +107,7 @@ impl Moments {
         &self.mean * -rate / denominator
     }
 
-    /// What was saved of the parameter `name`; none when it had not been moved.
+    /// Returns the saved state of the parameter `name`; `None` if it had not been updated.
     fn saved(saved: &NamedTensors, name: &str, parameter: &Tensor) -> Result<Option<Self>, OptimizerStateError> {
         let slot = |slot: &str| format!("{name}.{slot}");
         let mean = take(saved, &slot(EXP_AVG), parameter)?;
@@ -141,9 +143,10 @@ mod tests {
 
     const SETTINGS: AdamSettings = AdamSettings { rate: 0.01, betas: (0.5, 0.999), epsilon: 1e-8, weight_decay: 5e-4 };
 
-    /// By hand, in f64, from the formulas of the paper (arXiv 1412.6980) with decay in the gradient.
+    /// Expected values computed by hand in f64 from the formulas of the paper (arXiv 1412.6980), with decay in the
+    /// gradient.
     #[test]
-    fn a_step_corrects_the_bias_of_both_means_and_skips_what_has_no_gradient() {
+    fn adam_step_matches_the_formula_and_skips_missing_gradients() {
         let mut adam = Adam::new(parameter(-2.0), SETTINGS);
         let gradients = [gradient(0.5), gradient(-0.25), vec![None], gradient(1e-5)];
         let expected = [-2.0099999998, -2.009974593316, -2.009974593316, -2.009943617061];
@@ -154,18 +157,18 @@ mod tests {
     }
 
     #[test]
-    fn a_restored_state_goes_on_with_the_same_bytes() {
+    fn a_restored_optimizer_takes_identical_steps() {
         let mut whole = Adam::new(parameter(1.0), SETTINGS);
         whole.step(&gradient(0.3));
         let mut resumed = Adam::new(parameter(value(whole.parameters()) as f32), SETTINGS);
-        resumed.restore(&whole.state()).expect("its own state");
+        resumed.restore(&whole.state()).expect("a state of the same parameters");
         whole.step(&gradient(-0.7));
         resumed.step(&gradient(-0.7));
         assert_eq!(value(whole.parameters()), value(resumed.parameters()));
     }
 
     #[test]
-    fn half_a_state_is_refused() {
+    fn an_incomplete_state_is_rejected() {
         let mut adam = Adam::new(parameter(1.0), SETTINGS);
         let half: NamedTensors = [("a.exp_avg".to_owned(), Tensor::from_slice(&[1f32]))].into_iter().collect();
         let refused = adam.restore(&half);

@@ -1,7 +1,8 @@
-//! The two optimizers, with the semantics and the order of operations of PyTorch's.
+//! SGD and Adam, with the semantics and the order of operations of PyTorch's.
 //!
-//! A parameter without a gradient in a step is left alone, and so is its state: no momentum, no weight decay. The whole
-//! state can be taken out as named tensors and put back, so that a resumed run goes on as if it had not stopped.
+//! A parameter without a gradient in a step is not changed, and neither is its state: no momentum, no weight decay. The
+//! state can be saved and restored as named tensors, so that a resumed run gives the same bytes as an uninterrupted
+//! one.
 
 mod adam;
 mod sgd;
@@ -12,52 +13,52 @@ pub use sgd::{Sgd, SgdSettings};
 use crate::gradient::Gradients;
 use crate::named_tensors::NamedTensors;
 
-/// What moves some parameters along their gradients.
+/// Updates parameters from their gradients.
 pub trait Optimizer {
-    /// The parameters, in the order in which [`step`](Optimizer::step) wants their gradients.
+    /// The parameters, in the order of the gradients of [`step`](Optimizer::step).
     fn parameters(&self) -> &NamedTensors;
 
-    /// Moves each parameter that has a gradient.
+    /// Updates each parameter that has a gradient.
     fn step(&mut self, gradients: &Gradients);
 
-    /// The state to save, of each parameter that has been moved; shared, not copied.
+    /// Returns the state to save, for each parameter that has been updated; shared, not copied.
     fn state(&self) -> NamedTensors;
 
-    /// Puts a saved state back.
+    /// Restores a saved state.
     ///
     /// # Errors
-    /// [`OptimizerStateError`] for a state that is not of these parameters; the optimizer is as before then.
+    /// Returns an [`OptimizerStateError`] for a state of other parameters; the optimizer is not changed then.
     fn restore(&mut self, saved: &NamedTensors) -> Result<(), OptimizerStateError>;
 }
 
-/// Why a saved state is not one of this optimizer.
+/// Why a saved optimizer state cannot be restored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptimizerStateError {
-    /// A tensor of a parameter that the optimizer does not have.
-    #[error("the saved optimiser state has '{name}', which belongs to no parameter here")]
+    /// A tensor of an unknown parameter.
+    #[error("the saved optimizer state has '{name}', but the network has no such parameter")]
     Unexpected {
         /// Name of the tensor.
         name: String,
     },
-    /// A tensor of another shape than its parameter.
-    #[error("the saved optimiser state has '{name}' of shape {found:?}, where {expected:?} is needed")]
+    /// A tensor whose shape differs from that of its parameter.
+    #[error("the saved optimizer state has '{name}' of shape {found:?}, expected {expected:?}")]
     Shape {
         /// Name of the tensor.
         name: String,
         /// Its shape.
         found: Vec<i64>,
-        /// The shape it should have.
+        /// The expected shape.
         expected: Vec<i64>,
     },
-    /// One of the tensors that belong together is missing.
-    #[error("the saved optimiser state has no '{name}', but others of that parameter")]
+    /// Part of the state of a parameter is missing.
+    #[error("the saved optimizer state lacks '{name}', but has other state of the same parameter")]
     Missing {
         /// Name of the missing tensor.
         name: String,
     },
 }
 
-/// Checks that each saved tensor is `<parameter>.<slot>` for a parameter and one of the slots.
+/// Checks that each saved tensor is named `<parameter>.<slot>` for a known parameter and slot.
 fn check_names(parameters: &NamedTensors, saved: &NamedTensors, slots: &[&str]) -> Result<(), OptimizerStateError> {
     for (name, _) in saved.iter() {
         let known = name
@@ -70,7 +71,8 @@ fn check_names(parameters: &NamedTensors, saved: &NamedTensors, slots: &[&str]) 
     Ok(())
 }
 
-/// A copy of the saved tensor of this name, if there is one; it must have this shape.
+/// Returns a copy of the saved tensor of this name, or `None` if there is none. Returns an error if its shape differs
+/// from that of `like`.
 fn take(saved: &NamedTensors, name: &str, like: &tch::Tensor) -> Result<Option<tch::Tensor>, OptimizerStateError> {
     let Some(tensor) = saved.get(name) else {
         return Ok(None);

@@ -1,3 +1,5 @@
+//! Stochastic gradient descent.
+
 use tch::{Tensor, no_grad};
 use tfnas_c10d::cuda::{SgdStep, fused_sgd};
 
@@ -5,10 +7,10 @@ use super::{Optimizer, OptimizerStateError, check_names, take};
 use crate::gradient::Gradients;
 use crate::named_tensors::NamedTensors;
 
-/// Name of the state that a parameter has after its first step.
+/// State name of a parameter after its first step.
 const MOMENTUM_BUFFER: &str = "momentum_buffer";
 
-/// What an [`Sgd`] step does.
+/// Hyperparameters of [`Sgd`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdSettings {
     /// Learning rate.
@@ -28,12 +30,12 @@ pub struct Sgd {
 }
 
 impl Sgd {
-    /// An optimizer of these parameters, without momentum yet. They are shared with the network that they are of.
+    /// Creates an optimizer without state. The parameters are shared with the network.
     pub fn new(parameters: NamedTensors, settings: SgdSettings) -> Self {
         Self { buffers: parameters.iter().map(|_| None).collect(), parameters, settings }
     }
 
-    /// Sets the learning rate of the steps that follow.
+    /// Sets the learning rate of the following steps.
     pub fn set_rate(&mut self, rate: f64) {
         self.settings.rate = rate;
     }
@@ -44,7 +46,8 @@ impl Optimizer for Sgd {
         &self.parameters
     }
 
-    /// All parameters are moved in a few kernels: a call for each operation on each would take longer than the operations.
+    /// Updates all parameters with a few multi-tensor kernels: on a GPU, separate calls for each parameter would take
+    /// longer than the operations themselves.
     fn step(&mut self, gradients: &Gradients) {
         let SgdSettings { rate, momentum, weight_decay } = self.settings;
         for is_first in [false, true] {
@@ -69,7 +72,7 @@ impl Optimizer for Sgd {
         }
     }
 
-    /// `<parameter>.momentum_buffer` of each parameter that has been moved.
+    /// Returns `<parameter>.momentum_buffer` of each parameter that has been updated.
     fn state(&self) -> NamedTensors {
         let named = self.parameters.iter().zip(&self.buffers);
         named
@@ -107,9 +110,9 @@ mod tests {
         vec![Some(Tensor::from_slice(&[value]))]
     }
 
-    /// By hand: d = g + 0.01 w; b = d at first, then 0.9 b + d; w = w - 0.1 b.
+    /// Expected values computed by hand: d = g + 0.01 w; b = d at first, then 0.9 b + d; w = w - 0.1 b.
     #[test]
-    fn a_step_adds_decay_then_momentum_and_skips_what_has_no_gradient() {
+    fn sgd_step_matches_the_formula_and_skips_missing_gradients() {
         let settings = SgdSettings { rate: 0.1, momentum: 0.9, weight_decay: 0.01 };
         let mut sgd = Sgd::new(parameter(1.0), settings);
         let gradients = [gradient(0.5), gradient(-0.25), vec![None], gradient(1.0)];
@@ -121,19 +124,19 @@ mod tests {
     }
 
     #[test]
-    fn a_restored_state_goes_on_with_the_same_bytes() {
+    fn a_restored_optimizer_takes_identical_steps() {
         let settings = SgdSettings { rate: 0.1, momentum: 0.9, weight_decay: 0.0 };
         let mut whole = Sgd::new(parameter(1.0), settings);
         whole.step(&gradient(0.3));
         let mut resumed = Sgd::new(parameter(value(whole.parameters()) as f32), settings);
-        resumed.restore(&whole.state()).expect("its own state");
+        resumed.restore(&whole.state()).expect("a state of the same parameters");
         whole.step(&gradient(0.7));
         resumed.step(&gradient(0.7));
         assert_eq!(value(whole.parameters()), value(resumed.parameters()));
     }
 
     #[test]
-    fn a_state_of_other_parameters_is_refused() {
+    fn a_state_of_other_parameters_is_rejected() {
         let settings = SgdSettings { rate: 0.1, momentum: 0.9, weight_decay: 0.0 };
         let mut sgd = Sgd::new(parameter(1.0), settings);
         let saved = |name: &str, tensor| [(name.to_owned(), tensor)].into_iter().collect();

@@ -1,36 +1,38 @@
+//! Accuracy of latencies predicted by a table.
+
 use super::quantile;
 
-/// How well the sum of blocks predicts whole networks.
+/// How well the sum of block latencies predicts the latency of whole networks.
 ///
-/// A share is |predicted - measured| / measured: 0.01 is one percent.
+/// Errors are relative: |predicted - measured| / measured, so 0.01 is one percent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calibration {
-    /// Mean share by which predictions are off.
+    /// Mean relative error.
     pub mean_error: f64,
-    /// The share that 95 % of them do not exceed.
+    /// 95th percentile of the relative error.
     pub p95_error: f64,
-    /// The largest of these shares.
+    /// Largest relative error.
     pub worst_error: f64,
     /// Mean of predicted / measured - 1.
     pub bias: f64,
-    /// Spearman's rank correlation of predicted and measured, -1 to 1; NaN where either is all equal.
+    /// Spearman's rank correlation of predicted and measured latency, -1 to 1; NaN if either is constant.
     pub rank_correlation: f64,
-    /// `scale * predicted + offset_ms` is the line nearest to the measurements, in the sum of squared shares.
+    /// `scale * predicted + offset_ms` is the line with the least sum of squared relative errors.
     pub scale: f64,
     /// See `scale`; in milliseconds.
     pub offset_ms: f64,
-    /// Mean share by which that line is off.
+    /// Mean relative error of that line.
     pub fitted_mean_error: f64,
-    /// The largest of these shares.
+    /// Largest relative error of that line.
     pub fitted_worst_error: f64,
     /// Predicted and measured latency of each network, in milliseconds.
     pub networks: Vec<(f64, f64)>,
 }
 
-/// Compares predicted with measured latencies, in milliseconds, the measured ones positive.
+/// Compares predicted with measured latencies, in milliseconds. Measured latencies must be positive.
 ///
-/// Without networks all numbers are NaN. Networks that all have one prediction (or a single network) do not determine a line:
-/// their scale is 1, and the offset alone is fitted.
+/// Without networks all numbers are NaN. If all predictions are equal (or there is a single network), the line is not
+/// determined: the scale is 1 and only the offset is fitted.
 pub fn calibrate(pairs: &[(f64, f64)]) -> Calibration {
     let (mean_error, worst_error) = errors(pairs, |predicted| predicted);
     let (scale, offset_ms) = nearest_line(pairs);
@@ -51,14 +53,14 @@ pub fn calibrate(pairs: &[(f64, f64)]) -> Calibration {
     }
 }
 
-/// Mean and largest share by which a function of the prediction is off.
+/// Returns the mean and the largest relative error of a function of the prediction.
 fn errors(pairs: &[(f64, f64)], predict: impl Fn(f64) -> f64) -> (f64, f64) {
     let shares = pairs.iter().map(|&(predicted, measured)| (predict(predicted) - measured).abs() / measured);
     let mean = shares.clone().sum::<f64>() / pairs.len() as f64;
     (mean, shares.fold(f64::NAN, f64::max))
 }
 
-/// Scale and offset of least squared shares: a regression weighted by 1 / measured².
+/// Returns scale and offset of the least relative squares: a regression weighted by 1 / measured².
 fn nearest_line(pairs: &[(f64, f64)]) -> (f64, f64) {
     let weighted = |value: fn(f64, f64) -> f64| -> f64 {
         pairs.iter().map(|&(predicted, measured)| value(predicted, measured) / (measured * measured)).sum()
@@ -78,7 +80,7 @@ fn nearest_line(pairs: &[(f64, f64)]) -> (f64, f64) {
     (scale, mean_measured - scale * mean_predicted)
 }
 
-/// Spearman's: the correlation of ranks, equal values sharing the mean of theirs.
+/// Spearman's rank correlation; ties share their mean rank.
 fn rank_correlation(pairs: &[(f64, f64)]) -> f64 {
     let predicted = ranks(pairs.iter().map(|pair| pair.0).collect());
     let measured = ranks(pairs.iter().map(|pair| pair.1).collect());
@@ -106,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_shares_of_the_measured_latency() {
+    fn errors_are_relative_to_the_measured_latency() {
         let calibration = calibrate(&[(9.0, 10.0), (22.0, 20.0), (40.0, 40.0)]);
         assert!(close(calibration.mean_error, 0.2 / 3.0));
         assert!(close(calibration.worst_error, 0.1));
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_through_all_networks_is_found() {
+    fn calibration_recovers_an_exact_line() {
         let pairs: Vec<_> = [1.0, 2.0, 5.0, 7.0].iter().map(|&x| (x, 1.25 * x + 0.5)).collect();
         let calibration = calibrate(&pairs);
         assert!(close(calibration.scale, 1.25) && close(calibration.offset_ms, 0.5));
@@ -124,14 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn rank_correlation_follows_the_order_and_shares_equal_ranks() {
+    fn rank_correlation_depends_on_order_and_averages_ties() {
         assert!(close(calibrate(&[(1.0, 3.0), (2.0, 2.0), (3.0, 1.0)]).rank_correlation, -1.0));
         let tied = calibrate(&[(1.0, 1.0), (1.0, 2.0), (2.0, 3.0)]).rank_correlation;
         assert!(close(tied, 0.75f64.sqrt()));
     }
 
     #[test]
-    fn one_network_fits_an_offset_alone() {
+    fn one_network_fits_only_an_offset() {
         let calibration = calibrate(&[(3.0, 4.0)]);
         assert!(close(calibration.scale, 1.0) && close(calibration.offset_ms, 1.0));
         assert!(close(calibration.fitted_mean_error, 0.0));
@@ -139,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn no_networks_tell_nothing() {
+    fn calibration_without_networks_is_nan() {
         let calibration = calibrate(&[]);
         assert!(calibration.mean_error.is_nan() && calibration.worst_error.is_nan());
         assert!(calibration.rank_correlation.is_nan());

@@ -1,13 +1,15 @@
+//! Timestamps within a forward pass, on a CPU or a CUDA device.
+
 use std::time::Instant;
 
 use tch::Device;
 use tfnas_c10d::cuda::Event;
 
-/// Takes the time at some points of a pass.
+/// Takes timestamps at points of a forward pass.
 ///
-/// On a CPU a mark comes when a result is there; giving its memory back counts, as the next block would do it. On a CUDA
-/// device the calls are queued one behind the other, as those of a network are, and the device itself takes the
-/// time between them: a host that waited for each would measure how long a kernel takes to launch.
+/// On a CPU a mark is taken when a result is available; freeing its input counts, as it would inside a network. On a
+/// CUDA device the calls are queued, as those of a network are, and the device records the timestamps: synchronizing
+/// after each call would measure the launch latency of a kernel.
 pub(super) enum Clock {
     Cpu(Vec<Instant>),
     Cuda(Device, Vec<Event>),
@@ -27,7 +29,7 @@ impl Clock {
         }
     }
 
-    /// Milliseconds between each mark and the next.
+    /// Milliseconds between consecutive marks.
     pub(super) fn read_ms(&self) -> Vec<f64> {
         match self {
             Self::Cpu(marks) => marks.windows(2).map(|pair| 1e3 * (pair[1] - pair[0]).as_secs_f64()).collect(),

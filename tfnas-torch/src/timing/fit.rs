@@ -1,4 +1,4 @@
-//! From rounds of measurements to latencies of blocks: a curve over the width for each row.
+//! Fits block latencies to rounds of measurements: a curve over the width for each row of the table.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,24 +9,24 @@ use super::in_place::{Round, samples_of};
 use super::line::Line;
 use super::median;
 
-/// Rounds before and after a round whose reference times are smoothed with its own.
+/// Number of rounds before and after a round whose reference times are averaged with its own.
 const WINDOW: usize = 2;
-/// A round counts only if its reference is no further than this share from those around it.
+/// A round is discarded if its reference time deviates by more than this fraction from those of the neighboring rounds.
 const LARGEST_JUMP: f64 = 0.15;
-/// Samples from which on a row gets a knot in the middle of its widths.
+/// Number of samples from which on a row gets a third knot in the middle of its widths.
 const SAMPLES_OF_THREE_KNOTS: usize = 12;
-/// Residuals beyond this many standard deviations count less: Huber's weights.
+/// Residuals beyond this many standard deviations are down-weighted (Huber).
 const HUBER: f64 = 1.5;
-/// From the median of absolute residuals to the standard deviation of normal ones.
+/// Converts the median absolute residual to the standard deviation of normally distributed residuals.
 const MEDIAN_TO_SD: f64 = 1.4826;
 const ITERATIONS: usize = 10;
 
-/// What the rounds say together.
+/// Result of a fit over all rounds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fitted {
-    /// What every network of the space takes beside its blocks, in milliseconds.
+    /// Latency outside the blocks, common to every network of the space, in milliseconds.
     pub base_ms: f64,
-    /// Each row's latency over its width.
+    /// Latency curve of each row.
     pub curves: Vec<(BlockKey, LatencyCurve)>,
     /// Latencies of the check networks and of the reference networks.
     pub checks: CheckTimes,
@@ -46,15 +46,15 @@ pub struct CheckTimes {
 /// Measured latency of a check network.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CheckTime {
-    /// Which one.
+    /// Index of the network.
     pub network: usize,
-    /// The median over its visits, in milliseconds.
+    /// Median over its measurements, in milliseconds.
     pub ms: f64,
-    /// By which share of it the medians of the odd and the even visits differ; none after a single visit.
+    /// Relative difference between the medians of the odd and the even measurements; `None` if there is only one.
     pub difference: Option<f64>,
 }
 
-/// Fits a curve for each row; none where a row has no sample.
+/// Fits a curve for each row; returns `None` if a row has no sample.
 ///
 /// * `rows`: the space's [needed rows](tfnas::Space::needed_rows).
 ///
@@ -66,7 +66,7 @@ pub struct CheckTime {
 /// small ones. All curves are therefore multiplied by one factor, and the base is chosen, so that sums are nearest to networks that
 /// were timed as a whole.
 pub fn fit(rows: &[NeededRow], rounds: &[Round]) -> Option<Fitted> {
-    // A disturbed sample is better than none.
+    // Samples of disturbed rounds are used only if a row has no others.
     let is_complete = |steady: &[&Round]| samples_of(rows, steady.iter().copied()).iter().all(|&count| count > 0);
     let counted = counted_rounds(rounds, is_complete);
     let mut samples: Vec<Vec<(f64, f64)>> = vec![Vec::new(); rows.len()];
@@ -110,8 +110,8 @@ pub fn check_times(rounds: &[Round]) -> CheckTimes {
     check_times_of(rounds, &counted_rounds(rounds, |steady| visited(steady) == all))
 }
 
-/// The rounds that count, each with the factor that relates its times to the median of all references: those in which the
-/// reference did not jump, if `is_complete` says that they suffice, else all.
+/// Returns the rounds to use, each with the factor that scales its times to the median of all reference times. Rounds
+/// with a jump of the reference are discarded, unless `is_complete` returns false for the others.
 fn counted_rounds(rounds: &[Round], is_complete: impl Fn(&[&Round]) -> bool) -> Vec<(&Round, f64)> {
     let references: Vec<f64> = rounds.iter().map(|round| round.reference_ms).collect();
     let smooth = |index: usize| {
@@ -153,12 +153,12 @@ impl CheckTime {
     }
 }
 
-/// The latency of a row over its width.
+/// The latency curve of a row.
 fn curve(row: &NeededRow, samples: &[(f64, f64)]) -> Option<LatencyCurve> {
     let least_ms = samples.iter().map(|sample| sample.1).reduce(f64::min)?;
     let (low, high) = (row.min_width, row.max_width);
     if low == high {
-        // A curve has two knots even where a row has one width.
+        // A curve needs two knots even if the row has a single width.
         let ms = median(samples.iter().map(|sample| sample.1).collect());
         let widths = if low > row.key.in_channels { [low - 1, low] } else { [low, low + 1] };
         return LatencyCurve::new(widths.map(|width| Knot { width, ms }).to_vec()).ok();
@@ -167,19 +167,21 @@ fn curve(row: &NeededRow, samples: &[(f64, f64)]) -> Option<LatencyCurve> {
     let bend = samples.len() >= SAMPLES_OF_THREE_KNOTS && low < middle && middle < high;
     let widths = if bend { vec![low, middle, high] } else { vec![low, high] };
     let values = monotone(&robust_fit(&widths, samples));
-    // An extrapolated value may be too low, and a latency is never zero.
+    // An extrapolated value may be too low, and a latency must be positive.
     let knots = widths.iter().zip(values).map(|(&width, ms)| Knot { width, ms: ms.max(least_ms / 2.0) });
     LatencyCurve::new(knots.collect()).ok()
 }
 
-/// The values at some widths for which the lines between them are nearest to the samples.
+/// Returns the values at the given widths that minimize the robust distance between the linear interpolation and the
+/// samples.
 fn robust_fit(widths: &[usize], samples: &[(f64, f64)]) -> Vec<f64> {
-    let rows: Vec<(Vec<f64>, f64)> = samples.iter().map(|&(width, ms)| (hats(widths, width), ms)).collect();
+    let rows: Vec<(Vec<f64>, f64)> =
+        samples.iter().map(|&(width, ms)| (interpolation_weights(widths, width), ms)).collect();
     let mut weights = vec![1.0; rows.len()];
     let mut values = Vec::new();
     for _ in 0..ITERATIONS {
         values = weighted_least_squares(&rows, &weights, widths.len());
-        let residual = |(hats, ms): &(Vec<f64>, f64)| (ms - dot(hats, &values)).abs();
+        let residual = |(interpolation_weights, ms): &(Vec<f64>, f64)| (ms - dot(interpolation_weights, &values)).abs();
         let residuals: Vec<f64> = rows.iter().map(residual).collect();
         let deviation = MEDIAN_TO_SD * median(residuals.clone());
         for (weight, residual) in weights.iter_mut().zip(&residuals) {
@@ -189,16 +191,16 @@ fn robust_fit(widths: &[usize], samples: &[(f64, f64)]) -> Vec<f64> {
     values
 }
 
-/// How much each knot has in the value at a width, on straight lines through the knots.
-fn hats(widths: &[usize], width: f64) -> Vec<f64> {
+/// Returns the weight of each knot in the linear interpolation at a width.
+fn interpolation_weights(widths: &[usize], width: f64) -> Vec<f64> {
     let last = widths.len() - 2;
     let segment = (0..last).find(|&segment| width <= widths[segment + 1] as f64).unwrap_or(last);
     let (left, right) = (widths[segment] as f64, widths[segment + 1] as f64);
     let place = (width - left) / (right - left);
-    let mut hats = vec![0.0; widths.len()];
-    hats[segment] = 1.0 - place;
-    hats[segment + 1] = place;
-    hats
+    let mut interpolation_weights = vec![0.0; widths.len()];
+    interpolation_weights[segment] = 1.0 - place;
+    interpolation_weights[segment + 1] = place;
+    interpolation_weights
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -215,15 +217,15 @@ pub(super) fn weighted_least_squares(rows: &[(Vec<f64>, f64)], weights: &[f64], 
         row[line] = RIDGE * total;
         row[count] = RIDGE * total * mean;
     }
-    for ((hats, ms), weight) in rows.iter().zip(weights) {
+    for ((interpolation_weights, ms), weight) in rows.iter().zip(weights) {
         for (line, row) in matrix.iter_mut().enumerate() {
             for column in 0..count {
-                row[column] += weight * hats[line] * hats[column];
+                row[column] += weight * interpolation_weights[line] * interpolation_weights[column];
             }
-            row[count] += weight * hats[line] * ms;
+            row[count] += weight * interpolation_weights[line] * ms;
         }
     }
-    // The matrix is symmetric and positive definite, so elimination needs no pivots.
+    // The matrix is symmetric and positive definite, so elimination needs no pivoting.
     for pivot in 0..count {
         let (above, below) = matrix.split_at_mut(pivot + 1);
         let pivot_row = &above[pivot];
@@ -265,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_found_again_in_spite_of_drift_and_of_disturbed_calls() {
+    fn the_fit_is_robust_to_drift_and_disturbed_calls() {
         let rounds: Vec<Round> = (0..40)
             .map(|number| {
                 // The machine becomes half as fast, and one call in ten takes three times as long.
@@ -288,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_round_during_which_the_machine_was_disturbed_does_not_count() {
+    fn a_disturbed_round_is_discarded() {
         let mut rounds = vec![round(1.0, &[(20, 0.3), (40, 0.5)]); 7];
         rounds[3] = round(1.5, &[(20, 9.0), (40, 9.0)]);
         let fitted = fit(&[row(20, 40)], &rounds).unwrap();
@@ -297,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn check_networks_alone_are_related_to_the_reference_and_each_is_kept() {
+    fn check_times_are_normalized_and_cover_every_network() {
         let check = |reference_ms: f64, network: usize| Round {
             reference_ms,
             checks: vec![(network, 2.0 * reference_ms)],
@@ -313,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn curves_never_fall_and_are_never_zero() {
+    fn curves_are_non_decreasing_and_positive() {
         let rounds = vec![round(1.0, &[(20, 0.5), (30, 0.4), (40, 0.3)]); 6];
         let curve = fit(&[row(20, 40)], &rounds).unwrap().curves.remove(0).1;
         assert!(curve.knots().windows(2).all(|pair| pair[0].ms <= pair[1].ms));
@@ -323,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn one_sample_or_one_width_is_enough_and_none_is_not() {
+    fn a_row_needs_at_least_one_sample() {
         let fitted = fit(&[row(20, 40)], &[round(1.0, &[(30, 0.4)])]).unwrap();
         assert!((fitted.curves[0].1.ms(30).unwrap() - 0.4).abs() < 1e-6);
         assert_eq!(fitted.checks.networks[0].difference, None);

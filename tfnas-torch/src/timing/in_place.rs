@@ -1,3 +1,5 @@
+//! Measures blocks inside random networks.
+
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
@@ -12,15 +14,15 @@ use super::stopwatch::Threads;
 use super::{TimingError, TimingOptions, median};
 use crate::derived::FoldedNetwork;
 
-/// Random networks of a round whose blocks are timed.
+/// Number of random networks per round whose blocks are timed.
 const TIMED_IN_PARTS: usize = 3;
-/// Random networks of a round that are timed as a whole.
+/// Number of random networks per round that are timed as a whole.
 const TIMED_AS_A_WHOLE: usize = 2;
-/// Check networks of a round.
+/// Number of check networks per round.
 const CHECKS: usize = 2;
-/// How often a round that measures nothing else visits as many check networks.
+/// How often a round that measures nothing else visits this many check networks.
 const CHECK_VISITS: usize = 2;
-/// Random networks of which the one is measured whose rows have the fewest samples.
+/// Number of random networks to choose from: the one whose rows have the fewest samples is measured.
 const DRAWN: usize = 12;
 /// Index of the first round's networks among random architectures, after those that a table is checked on and the reference.
 const FIRST_ROUND: u32 = 2;
@@ -28,9 +30,9 @@ const FIRST_ROUND: u32 = 2;
 /// Latency of a block inside a network.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
-    /// Which of the space's [needed rows](Space::needed_rows).
+    /// Index into the space's [needed rows](Space::needed_rows).
     pub row: usize,
-    /// Channels of its depthwise convolution.
+    /// Width: channels of the depthwise convolution.
     pub width: usize,
     /// Its time in milliseconds.
     pub ms: f64,
@@ -45,25 +47,25 @@ pub struct Whole {
     pub ms: f64,
 }
 
-/// What one round has measured.
+/// Measurements of one round.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Round {
     /// Mean latency of the reference networks, in milliseconds.
     pub reference_ms: f64,
-    /// What the parts that all networks have in common took, in milliseconds: one for each network.
+    /// Time of the parts that all networks have in common, in milliseconds, for each network.
     pub base_ms: Vec<f64>,
     /// The blocks.
     pub samples: Vec<Sample>,
     /// Random networks that were timed as a whole.
     pub wholes: Vec<Whole>,
-    /// Whole networks that the table is not made from: which one, and its time in milliseconds.
+    /// Index and time in milliseconds of each check network.
     pub checks: Vec<(usize, f64)>,
 }
 
-/// Measures blocks where they are used: inside random networks of the space.
+/// Measures blocks inside random networks of the space.
 ///
-/// Blocks timed on their own have warmer caches than inside a network, so their sums are too low. Here every call is a call of a
-/// whole network, with a clock between its blocks. Blocks also slow each other down, the more the larger the network; other random
+/// A block timed on its own has warmer caches than inside a network, so the sum of such times is too low. Here every
+/// call runs a whole network, with a timestamp after each block. Blocks also slow each other down, the more the larger the network; other random
 /// networks are timed as a whole, to which [`fit`](super::fit) adapts the sums. The machine itself drifts by more than the effects
 /// that matter, so reference networks run between every few others, to which their times are related. They are several, as
 /// a busy machine slows some networks down more than others. Check networks run among them.
@@ -87,7 +89,7 @@ impl<'a> InPlace<'a> {
     ///   [`reference_configs`](super::reference_configs).
     ///
     /// # Errors
-    /// [`TimingError`] for options or networks that cannot be measured.
+    /// Returns a [`TimingError`] for options or networks that cannot be measured.
     pub fn new(
         space: &'a Space,
         classes: usize,
@@ -101,7 +103,8 @@ impl<'a> InPlace<'a> {
         }
         let size = space.definition().resolution;
         let config = |architecture: &Architecture| {
-            let config = ModelConfig::from_architecture(space, architecture, classes).expect("it is of the space");
+            let config =
+                ModelConfig::from_architecture(space, architecture, classes).expect("the architecture is of the space");
             check_memory(&config, size, &options)?;
             Ok::<_, TimingError>(config)
         };
@@ -120,9 +123,10 @@ impl<'a> InPlace<'a> {
         })
     }
 
-    /// Measures some networks, as the round of this number; none if the machine drifted meanwhile.
+    /// Measures some networks, as the round with this number.
     ///
-    /// * `samples`: how many samples each row has so far. The networks are chosen for those with the fewest.
+    /// * `samples`: the number of samples of each row so far. Networks whose rows have the fewest samples are
+    ///   preferred.
     pub fn round(&self, number: u32, samples: &[usize]) -> Round {
         let _threads = Threads::set(self.options.threads);
         let mut samples = samples.to_vec();
@@ -153,7 +157,7 @@ impl<'a> InPlace<'a> {
         round
     }
 
-    /// Measures some check networks alone, as the round of this number.
+    /// Measures only check networks, as the round with this number.
     pub fn check_round(&self, number: u32) -> Round {
         let _threads = Threads::set(self.options.threads);
         let mut references = References::new(self);
@@ -167,16 +171,17 @@ impl<'a> InPlace<'a> {
         round
     }
 
-    /// Times of `count` check networks, of which each is visited once in a number of rounds.
+    /// Measures `count` check networks; the networks rotate from round to round.
     fn checks_ms(&self, round: u32, count: usize) -> Vec<(usize, f64)> {
         (0..count.min(self.checks.len()))
             .map(|index| (round as usize * count + index) % self.checks.len())
-            // Built anew, as the others are: where weights lie in memory changes times by some percent.
+            // Rebuilt for each measurement, like the other networks: the addresses of the weights change times by
+            // several percent.
             .map(|check| (check, self.whole_ms(&random_network(&self.checks[check], &self.options))))
             .collect()
     }
 
-    /// Of some random networks, the one whose rows have the fewest samples.
+    /// Chooses the random network whose rows have the fewest samples.
     fn choose(&self, round: u32, visit: usize, samples: &[usize]) -> Architecture {
         let first = (visit * DRAWN) as u32;
         let drawn = (first..first + DRAWN as u32).map(|number| self.draw(round, number));
@@ -211,18 +216,19 @@ impl<'a> InPlace<'a> {
         })
     }
 
-    /// Median time of each part of a network, in milliseconds.
+    /// Returns the median time of each part of a network, in milliseconds.
     fn parts_ms(&self, network: &FoldedNetwork) -> Vec<f64> {
         let passes = self.passes(|clock| drop(network.forward_in_parts(&self.input, || clock.mark())));
         let parts = passes.first().map_or(0, Vec::len);
         let medians: Vec<f64> = (0..parts).map(|part| median(passes.iter().map(|pass| pass[part]).collect())).collect();
-        // A disturbance meets one part of a pass and spares the median of that part, but each pass has its share of them.
+        // A disturbance affects one part of a pass and hardly changes the median of that part, but it affects the total
+        // of every pass.
         let whole = median(passes.iter().map(|pass| pass.iter().sum()).collect());
         let factor = whole / medians.iter().sum::<f64>();
         medians.into_iter().map(|ms| ms * factor).collect()
     }
 
-    /// Median time of a network, in milliseconds.
+    /// Returns the median time of a network, in milliseconds.
     fn whole_ms(&self, network: &FoldedNetwork) -> f64 {
         let passes = self.passes(|clock| {
             drop(network.forward(&self.input));
@@ -231,7 +237,7 @@ impl<'a> InPlace<'a> {
         median(passes.into_iter().flatten().collect())
     }
 
-    /// Milliseconds between the marks of each timed pass.
+    /// Returns the milliseconds between the marks of each timed pass.
     fn passes(&self, mut pass: impl FnMut(&mut Clock)) -> Vec<Vec<f64>> {
         let clocks: Vec<Clock> = (0..self.options.warm_up_passes + self.options.passes)
             .map(|_| {
@@ -306,13 +312,13 @@ mod tests {
     }
 
     #[test]
-    fn rounds_reach_every_row_and_give_a_table_that_covers_the_space() {
+    fn rounds_measure_every_row_of_the_space() {
         let space = Space::small();
         let rows = space.needed_rows();
         let in_place = InPlace::new(&space, 5, &checks(&space), &reference_configs(&space, 0, 5), OPTIONS).unwrap();
         let mut rounds = Vec::new();
         while samples_of(&rows, &rounds).contains(&0) {
-            assert!(rounds.len() < 20, "the networks with the rarest rows are measured first");
+            assert!(rounds.len() < 20, "networks whose rows have the fewest samples are measured first");
             rounds.push(in_place.round(rounds.len() as u32, &samples_of(&rows, &rounds)));
         }
         for round in &rounds {
@@ -343,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_measured_is_refused() {
+    fn invalid_options_and_networks_are_rejected() {
         let space = Space::small();
         let references = reference_configs(&space, 0, 5);
         let made = |classes, options| InPlace::new(&space, classes, &[], &references, options).map(|_| ());

@@ -1,3 +1,5 @@
+//! Random inputs for timed calls.
+
 use std::collections::HashMap;
 
 use tch::{Device, Tensor};
@@ -5,17 +7,17 @@ use tfnas_random::{Stream, StreamId};
 
 /// Bound of a uniform distribution of variance 1: √3.
 const UNIT_VARIANCE: f32 = 1.732_050_8;
-/// Where the stream of the inputs stands among those of [`StreamId::Timing`]; the orders take the ones before.
+/// Index of the input stream among the streams of [`StreamId::Timing`]; the lower ones are used for shuffling.
 const STREAM: u32 = u32::MAX;
 
 /// Channels and side of a feature map.
 pub(super) type MapShape = (usize, usize);
 
-/// The tensors that calls read, one for each shape.
+/// Input tensors, one for each shape.
 pub(super) struct Inputs(HashMap<MapShape, Tensor>);
 
 impl Inputs {
-    /// One input `[batch, channels, side, side]` for each shape, channels-last, f32, of mean 0 and variance 1.
+    /// Creates one input `[batch, channels, side, side]` for each shape: channels-last, f32, mean 0, variance 1.
     pub(super) fn new(shapes: impl Iterator<Item = MapShape>, batch: usize, seed: u64, device: Device) -> Self {
         let mut stream = Stream::new(seed, StreamId::Timing, STREAM, 0);
         let mut inputs = HashMap::new();
@@ -25,7 +27,6 @@ impl Inputs {
         Self(inputs)
     }
 
-    /// The input of this shape.
     pub(super) fn of(&self, shape: MapShape) -> &Tensor {
         &self.0[&shape]
     }

@@ -1,19 +1,19 @@
-//! Latency, measured the way it is spent: of blocks inside networks, and of whole networks.
+//! Latency measurement of blocks inside networks, and of whole networks.
 //!
-//! A latency table predicts a network by the sum of its blocks. That holds as far as a block is measured in the state in
-//! which a network finds it, so blocks are timed [in place](InPlace):
+//! A latency table predicts the latency of a network by the sum of its blocks. The sum is accurate only if blocks are
+//! measured under the conditions inside a network, so blocks are timed [in place](InPlace):
 //!
-//! * inside random networks of the space, with caches as cold and inputs as warm as there;
-//! * with ordinary numbers: weights are drawn so that activations keep their scale through a network
-//!   (`random_weights`), as with default weights they fade into denormal numbers, which take a CPU far longer;
+//! * inside random networks of the space, with the same cache state and inputs;
+//! * with normal floating-point numbers: weights are drawn so that activations keep their scale through a network
+//!   (`random_weights`); with default weights they decay to denormal numbers, which are much slower on a CPU;
 //! * in networks for evaluation, channels-last, with folded batch norms
 //!   ([`DerivedNetwork::folded`](crate::derived::DerivedNetwork::folded)).
 //!
-//! What remains is told by a [`Calibration`]: predictions beside measurements of other networks, made in the same minutes, and
-//! how far two measurements of the same network are apart.
+//! A [`Calibration`] reports the remaining error: predictions and measurements of other networks, taken in the same
+//! minutes, and the difference between two measurements of the same network.
 //!
-//! How memory is given back to the system matters as much, and is the process's business: with glibc, `mallopt` with
-//! `M_MMAP_THRESHOLD` and `M_TRIM_THRESHOLD` set high.
+//! How freed memory is returned to the system matters as much. The process must configure this: with glibc, call
+//! `mallopt` with high values for `M_MMAP_THRESHOLD` and `M_TRIM_THRESHOLD`.
 
 mod calibration;
 mod clock;
@@ -34,78 +34,81 @@ pub use fit::{CheckTime, CheckTimes, Fitted, check_times, fit};
 pub use in_place::{InPlace, Round, Sample, Whole, samples_of};
 pub use network::{NetworkTime, reference_configs, time_network, time_networks};
 
-/// The most memory that one call may need, in bytes (64 GiB).
+/// Maximum memory of one call, in bytes (64 GiB).
 const LARGEST_CALL: f64 = 64.0 * GIB;
 const GIB: f64 = (1u64 << 30) as f64;
 
-/// Passes that count of one visit to a thing. Several visits spread over the whole measurement, so that a disturbance of the
-/// machine does not meet all calls of one thing.
+/// Timed passes per visit to a network. The visits are spread over the whole measurement, so that a disturbance of the
+/// machine does not affect all passes of one network.
 const VISIT: usize = 5;
 
-/// How latency is measured.
+/// Options of a latency measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimingOptions {
-    /// Images of a batch, at least 1.
+    /// Batch size, at least 1.
     pub batch: usize,
-    /// Threads that compute on a CPU, at least 1.
+    /// CPU threads, at least 1.
     pub threads: usize,
-    /// Passes whose times count, at least 1. A latency is the median over them.
+    /// Number of timed passes, at least 1. A latency is the median over them.
     pub passes: usize,
-    /// Passes whose times do not count, before each five of those that do.
+    /// Number of untimed passes before every five timed ones.
     pub warm_up_passes: usize,
-    /// Seed of weights, inputs and orders.
+    /// Seed of weights, inputs and measurement order.
     pub seed: u64,
-    /// The device that is measured.
+    /// The device to measure.
     pub device: Device,
 }
 
-/// Is told, at most every tenth of a second, how many calls of how many are done; breaking stops the measurement.
+/// Called at most every 0.1 s with the number of completed calls and the total; breaking stops the measurement.
 pub type Progress<'a> = dyn FnMut(usize, usize) -> ControlFlow<()> + 'a;
 
-/// Why nothing was measured.
+/// Why a measurement failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TimingError {
-    /// The progress function asked for it.
+    /// The progress function requested a stop.
     #[error("the measurement was stopped")]
     Stopped,
-    /// An option of 0 that must be at least 1.
+    /// An option is 0, but must be at least 1.
     #[error("timing: {0} must be at least 1")]
     Zero(&'static str),
-    /// More memory than any device has.
-    #[error("timing {what} at batch {batch} would need {gib} GiB for one call: use a smaller batch or resolution")]
+    /// A call would need too much memory.
+    #[error(
+        "timing {what} at batch size {batch} would need {gib} GiB for one call\nhint: use a smaller batch size or resolution"
+    )]
     TooLarge {
-        /// "a network".
+        /// What is timed: "a network".
         what: String,
-        /// Images of a batch.
+        /// Batch size.
         batch: usize,
-        /// Memory of one call.
+        /// Memory of one call, in GiB.
         gib: u64,
     },
 }
 
 impl TimingOptions {
-    /// How many passes count at each visit, first to last.
+    /// The number of timed passes of each visit, in order.
     fn visits(&self) -> impl Iterator<Item = usize> + use<> {
         let passes = self.passes;
         (0..passes).step_by(VISIT).map(move |done| VISIT.min(passes - done))
     }
 
-    /// How often a thing is called in all.
+    /// Total number of calls of a network, timed and untimed.
     fn calls(&self) -> usize {
         self.visits().map(|passes| self.warm_up_passes + passes).sum()
     }
 
     fn check(&self) -> Result<(), TimingError> {
-        let options = [(self.batch, "the batch"), (self.threads, "the number of threads"), (self.passes, "passes")];
+        let options =
+            [(self.batch, "the batch size"), (self.threads, "the number of threads"), (self.passes, "passes")];
         match options.iter().find(|(value, _)| *value == 0) {
             Some((_, name)) => Err(TimingError::Zero(name)),
             None => Ok(()),
         }
     }
 
-    /// Refuses what could not be allocated anyway.
+    /// Returns an error if a call would need more memory than [`LARGEST_CALL`].
     ///
-    /// * `floats`: numbers that one image needs.
+    /// * `floats`: number of f32 values per image.
     fn check_memory(&self, what: impl FnOnce() -> String, floats: f64) -> Result<(), TimingError> {
         let bytes = size_of::<f32>() as f64 * floats * self.batch as f64;
         if bytes <= LARGEST_CALL {
@@ -120,7 +123,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     quantile(&values, 0.5)
 }
 
-/// The value below which a share of the sorted values lies, interpolated between neighbours; NaN for no values.
+/// The quantile `share` of sorted values, with linear interpolation; NaN without values.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else {
         return f64::NAN;
@@ -136,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_interpolate_between_neighbours() {
+    fn quantiles_interpolate_linearly() {
         let sorted = [1.0, 2.0, 4.0, 8.0];
         assert_eq!(quantile(&sorted, 0.0), 1.0);
         assert_eq!(quantile(&sorted, 0.5), 3.0);

@@ -1,18 +1,20 @@
+//! Latency of whole networks.
+
 use std::ops::ControlFlow;
 
 use tfnas::{Architecture, MbConvConfig, ModelConfig, Space};
 use tfnas_random::{Stream, StreamId};
 
 use super::input::Inputs;
-use super::random_weights::{level, randomise};
+use super::random_weights::{randomize, rescale_branch};
 use super::stopwatch::Stopwatch;
 use super::{Progress, TimingError, TimingOptions, median, quantile};
 use crate::derived::{DerivedNetwork, FoldedNetwork};
 
-/// Which orders of [`StreamId::Timing`] are those of networks; the lower ones are those of blocks.
+/// Index of the order streams of networks in [`StreamId::Timing`]; lower indices are used for blocks.
 const NETWORK_ORDERS: u32 = u32::MAX - 1;
 
-/// Measured latency of a whole network, in milliseconds for a batch.
+/// Measured latency of a whole network, in milliseconds per batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NetworkTime {
     /// Median over the passes.
@@ -23,10 +25,10 @@ pub struct NetworkTime {
     pub high_ms: f64,
 }
 
-/// Measures one network, called again and again.
+/// Measures one network.
 ///
 /// # Errors
-/// See [`time_networks`].
+/// Same as [`time_networks`].
 pub fn time_network(
     config: &ModelConfig,
     resolution: usize,
@@ -37,15 +39,15 @@ pub fn time_network(
     Ok(times[0])
 }
 
-/// Measures several networks in turn, in an order shuffled for each visit, so that all of them meet the same weather. At each
-/// visit a network is called several times, first untimed: a network in use was the last to run before.
+/// Measures several networks in turn, in an order that is shuffled for each visit, so that drift affects all of them
+/// equally. Each visit starts with untimed passes, because a network in use would have run just before.
 ///
 /// * `resolution`: side of the images, in pixels.
 ///
-/// All networks are in memory at once.
+/// All networks are held in memory at the same time.
 ///
 /// # Errors
-/// [`TimingError`]; [`TimingError::Stopped`] as soon as `progress` breaks.
+/// Returns a [`TimingError`]; [`TimingError::Stopped`] as soon as `progress` breaks.
 pub fn time_networks(
     configs: &[ModelConfig],
     resolution: usize,
@@ -110,12 +112,12 @@ pub fn reference_configs(space: &Space, seed: u64, classes: usize) -> Vec<ModelC
 /// The network for evaluation, in libtorch's own operations, with weights that keep the scale of activations.
 pub(super) fn random_network(config: &ModelConfig, options: &TimingOptions) -> FoldedNetwork {
     let network = DerivedNetwork::new(config, options.device);
-    randomise(&network, options.seed);
-    network.blocks().for_each(level);
+    randomize(&network, options.seed);
+    network.blocks().for_each(rescale_branch);
     network.folded().in_libtorch_operations()
 }
 
-/// Refuses a network with a block that is too large to be measured.
+/// Returns an error if a block of the network is too large to be measured.
 pub(super) fn check_memory(
     config: &ModelConfig,
     resolution: usize,
@@ -129,7 +131,7 @@ pub(super) fn check_memory(
     Ok(())
 }
 
-/// Numbers in input, weights and feature maps of a block for one image, about.
+/// Approximate number of values in input, weights and feature maps of a block, for one image.
 fn floats_of(config: &MbConvConfig, input_size: usize) -> f64 {
     let area = (input_size as f64).powi(2);
     let width = config.mid_channels as f64;
@@ -137,7 +139,7 @@ fn floats_of(config: &MbConvConfig, input_size: usize) -> f64 {
     area * (channels + 2.0 * width) + weights_of(config)
 }
 
-/// Weights of a block, batch norms left out.
+/// Number of weights of a block, without batch norms.
 fn weights_of(config: &MbConvConfig) -> f64 {
     let reads = (config.in_channels + config.out_channels + 2 * config.se_channels) as f64;
     config.mid_channels as f64 * (reads + (config.kernel as f64).powi(2))
@@ -163,20 +165,20 @@ mod tests {
     }
 
     #[test]
-    fn each_network_gets_its_quartiles_in_order() {
+    fn quartiles_are_returned_in_network_order() {
         let configs = configs(&Space::small());
-        let go_on = &mut |_: usize, _: usize| ControlFlow::Continue(());
-        let times = time_networks(&configs, 32, &OPTIONS, go_on).unwrap();
+        let keep_going = &mut |_: usize, _: usize| ControlFlow::Continue(());
+        let times = time_networks(&configs, 32, &OPTIONS, keep_going).unwrap();
         assert_eq!(times.len(), 3);
         for time in times.into_iter().chain([time_network(&configs[0], 32, &OPTIONS).unwrap()]) {
             assert!(0.0 < time.low_ms && time.low_ms <= time.median_ms && time.median_ms <= time.high_ms);
             assert!(time.high_ms.is_finite());
         }
-        assert_eq!(time_networks(&[], 32, &OPTIONS, go_on), Ok(Vec::new()));
+        assert_eq!(time_networks(&[], 32, &OPTIONS, keep_going), Ok(Vec::new()));
     }
 
     #[test]
-    fn a_measurement_stops_when_asked_to_and_refuses_what_cannot_be() {
+    fn measurement_stops_on_request_and_rejects_invalid_options() {
         let configs = configs(&Space::small());
         let stopped = time_networks(&configs, 32, &OPTIONS, &mut |_, _| ControlFlow::Break(()));
         assert_eq!(stopped, Err(TimingError::Stopped));

@@ -1,4 +1,4 @@
-//! Weights that keep the scale of activations through a network.
+//! Random weights that preserve the scale of activations through a network.
 
 use tch::Tensor;
 
@@ -6,13 +6,14 @@ use crate::initialize::initialize;
 use crate::layers::MbConv;
 use crate::named_tensors::Module;
 
-/// From the variance of default weights, 1 / (3 fan_in), to the 2 / fan_in that keeps the scale through a ReLU: √6.
+/// Factor from the variance of default weights, 1 / (3 fan_in), to the 2 / fan_in that preserves the scale through a
+/// ReLU: √6.
 ///
-/// Source: He, Zhang, Ren, Sun, "Delving deep into rectifiers", 2015. Through a swish activations lose some of it.
+/// Source: He, Zhang, Ren, Sun, "Delving deep into rectifiers", 2015. A swish reduces the scale somewhat.
 const RECTIFIER_GAIN: f64 = 2.449_489_742_783_178;
 
-/// Gives a module weights that keep the scale through layers with an activation; biases are 0, batch norms the identity.
-pub(super) fn randomise(module: &impl Module, seed: u64) {
+/// Draws weights that preserve the scale through layers with an activation; biases are 0, batch norms the identity.
+pub(super) fn randomize(module: &impl Module, seed: u64) {
     initialize(module, seed);
     module.visit("", &mut |_, tensor, _| {
         if tensor.dim() > 1 {
@@ -21,11 +22,11 @@ pub(super) fn randomise(module: &impl Module, seed: u64) {
     });
 }
 
-/// Makes the last convolution of a block with such weights keep the scale of the block's input.
+/// Rescales the last convolution of a block so that its output has the scale of the block's input.
 ///
-/// No activation follows it; a squeeze-excite before it has about halved its input; and in a residual block it only adds a
-/// little, as the scale would double with every other block otherwise.
-pub(super) fn level(block: &MbConv) {
+/// The last convolution has no activation, and squeeze-excite about halves its input. In a residual block the branch
+/// adds only a small term, because otherwise the scale would double with every other block.
+pub(super) fn rescale_branch(block: &MbConv) {
     let without_activation = std::f64::consts::FRAC_1_SQRT_2;
     let squeeze_excite = if block.squeeze_excite.is_some() { 2.0 } else { 1.0 };
     let residual = if block.has_residual() { 0.5 } else { 1.0 };

@@ -1,3 +1,5 @@
+//! Times repeated calls and reports progress.
+
 use std::time::{Duration, Instant};
 
 use tch::{Device, Tensor};
@@ -6,10 +8,10 @@ use super::clock::Clock;
 use super::{Progress, TimingError, TimingOptions};
 use crate::device::set_threads;
 
-/// The time between two reports: rare enough not to disturb what is measured.
+/// Minimum time between two progress reports, long enough not to disturb the measurement.
 const BETWEEN_REPORTS: Duration = Duration::from_millis(100);
 
-/// Times calls with the wanted number of threads, which lasts as long as the stopwatch does, and reports progress.
+/// Times calls with the configured number of threads and reports progress. The number of threads is restored on drop.
 pub(super) struct Stopwatch<'a, 'b> {
     device: Device,
     _threads: Threads,
@@ -20,7 +22,7 @@ pub(super) struct Stopwatch<'a, 'b> {
 }
 
 impl<'a, 'b> Stopwatch<'a, 'b> {
-    /// * `total`: how many calls there will be.
+    /// * `total`: total number of calls.
     pub(super) fn new(options: &TimingOptions, total: usize, progress: &'a mut Progress<'b>) -> Self {
         Self {
             device: options.device,
@@ -32,7 +34,7 @@ impl<'a, 'b> Stopwatch<'a, 'b> {
         }
     }
 
-    /// Milliseconds of each of `count` calls in a row; `call` gets their numbers.
+    /// Returns the milliseconds of each of `count` consecutive calls; `call` gets the index of the call.
     pub(super) fn time_each_ms(
         &mut self,
         count: usize,
@@ -58,7 +60,7 @@ impl<'a, 'b> Stopwatch<'a, 'b> {
     }
 }
 
-/// The number of threads that compute, as long as this lives.
+/// Sets the number of CPU threads; restores it on drop.
 pub(super) struct Threads {
     before: usize,
 }

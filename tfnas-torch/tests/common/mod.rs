@@ -1,4 +1,4 @@
-//! Golden tensors: filling a network by formula, and comparing with what the original computed.
+//! Helpers for golden tests: filling a network by formula, and comparing results with those of the authors' code.
 #![allow(dead_code, clippy::unwrap_used)]
 
 mod device;
@@ -12,8 +12,7 @@ use crate::formula::Scheme;
 
 pub use device::device;
 
-/// Gives every tensor of a network the value that the formula has for its name and shape, of the names that `wanted` lets
-/// through.
+/// Sets every tensor of a network whose name passes `wanted` to the formula's values for its name and shape.
 pub fn fill(module: &impl Module, scheme: &Scheme, wanted: impl Fn(&str) -> bool) {
     no_grad(|| {
         for (name, tensor) in module.state().iter().filter(|(name, _)| wanted(name)) {
@@ -24,7 +23,7 @@ pub fn fill(module: &impl Module, scheme: &Scheme, wanted: impl Fn(&str) -> bool
     });
 }
 
-/// The input of a case, channels-last, given its `[N, C, H, W]`.
+/// Returns the input of a case, channels-last, from its shape `[N, C, H, W]`.
 pub fn input(scheme: &Scheme, shape: &Value) -> Tensor {
     let shape: Vec<i64> = shape.as_array().unwrap().iter().map(|size| size.as_i64().unwrap()).collect();
     let values = scheme.input(shape.iter().product::<i64>() as usize);
@@ -32,13 +31,13 @@ pub fn input(scheme: &Scheme, shape: &Value) -> Tensor {
     rows.to_device(device()).permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
 
-/// Labels of a case.
+/// Returns the labels of a case.
 pub fn labels(value: &Value) -> Tensor {
     let labels: Vec<i64> = value.as_array().unwrap().iter().map(|label| label.as_i64().unwrap()).collect();
     Tensor::from_slice(&labels).to_device(device())
 }
 
-/// A JSON array of numbers, or of such arrays, flattened, f64.
+/// Flattens a JSON array of numbers, possibly nested, to f64.
 pub fn flat(value: &Value) -> Vec<f64> {
     match value.as_array() {
         Some(rows) if rows.first().is_some_and(Value::is_array) => rows.iter().flat_map(f64s).collect(),
@@ -55,13 +54,13 @@ pub fn values(tensor: &Tensor) -> Vec<f64> {
     values
 }
 
-/// Multiplies all tolerances, to see by how much a result is off.
+/// Environment variable that multiplies all tolerances, to see how large the actual differences are.
 const TOLERANCE_FACTOR: &str = "TFNAS_TEST_TOLERANCE_FACTOR";
 
-/// Fails where `found` is further than `tolerance` from `expected`; returns the largest difference.
+/// Panics if `found` deviates from `expected` by more than `tolerance`; returns the largest difference.
 #[track_caller]
 pub fn check(what: &str, found: &[f64], expected: &[f64], tolerance: f64) -> f64 {
-    assert_eq!(found.len(), expected.len(), "{what}: another number of values");
+    assert_eq!(found.len(), expected.len(), "{what}: different number of values");
     let differences = found.iter().zip(expected).map(|(found, expected)| (found - expected).abs());
     let largest = differences.fold(0.0, |largest: f64, difference| {
         assert!(!difference.is_nan(), "{what}: not a number");
@@ -73,7 +72,7 @@ pub fn check(what: &str, found: &[f64], expected: &[f64], tolerance: f64) -> f64
     largest
 }
 
-/// [`check`] of one number, relative to the expected one.
+/// [`check`] for one number, relative to the expected one.
 #[track_caller]
 pub fn check_relative(what: &str, found: f64, expected: f64, tolerance: f64) -> f64 {
     check(what, &[found / expected], &[1.0], tolerance)
@@ -85,7 +84,7 @@ pub fn sum_and_l2(tensor: &Tensor) -> [f64; 2] {
     [values.iter().sum(), values.iter().map(|value| value * value).sum::<f64>().sqrt()]
 }
 
-/// A vector of f32 as a tensor.
+/// Converts a JSON vector to an f32 tensor.
 pub fn tensor(value: &Value) -> Tensor {
     Tensor::from_slice(&f32s(value))
 }

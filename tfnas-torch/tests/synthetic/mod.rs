@@ -1,4 +1,4 @@
-//! A network and batches from which it can learn something.
+//! A small network and generated batches that it can learn.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use tch::Tensor;
@@ -12,16 +12,16 @@ use tfnas_torch::preprocess::Preprocess;
 
 use crate::device::device;
 
-/// Seed of everything.
+/// Seed of weights, batches and masks.
 pub const SEED: u64 = 5;
-/// Classes of the images.
+/// Number of classes.
 pub const CLASSES: usize = 4;
-/// Images of a step.
+/// Batch size.
 pub const BATCH: usize = 16;
-/// How the network is trained.
+/// Optimizer settings.
 pub const SGD: SgdSettings = SgdSettings { rate: 0.02, momentum: 0.9, weight_decay: 1e-5 };
 
-/// Images and labels of a step: each class has a brightness of its own, so that there is something to learn.
+/// Returns the images and labels of a step. The classes differ in brightness, so that they can be learned.
 pub fn batch(step: u32) -> (Tensor, Tensor) {
     let size = Space::small().definition().resolution;
     let mut stream = Stream::new(SEED, StreamId::Synthetic, 0, step);
@@ -32,8 +32,8 @@ pub fn batch(step: u32) -> (Tensor, Tensor) {
     (preprocess.images(&pixels, BATCH).unwrap(), preprocess.labels(&labels, CLASSES).unwrap())
 }
 
-/// A network with the weights of a seed, and smooth activations: at the kink of a ReLU a rounding becomes a jump of the gradient, and
-/// another order of the same samples in one process already has other losses after some steps.
+/// Returns a network with the weights of a seed and smooth activations. At the kink of a ReLU, rounding becomes a jump
+/// of the gradient, so that even another order of the same samples changes the losses after a few steps.
 pub fn network(seed: u64) -> DerivedNetwork {
     let space = Space::small();
     let architecture = Architecture::random(&space, &mut Stream::new(SEED, StreamId::RandomArchitecture, 0, 0));
@@ -48,7 +48,7 @@ pub fn network(seed: u64) -> DerivedNetwork {
     network
 }
 
-/// What a step leaves out.
+/// Returns the drop masks of a step.
 pub fn masks(network: &DerivedNetwork, step: u32) -> DropMasks {
     let rates = DropRates { dropout: 0.2, drop_connect: 0.2 };
     DropMasks::draw(network, rates, BATCH, StepKey { seed: SEED, epoch: 0, step })

@@ -13,22 +13,22 @@ use crate::space::Space;
 pub enum Change {
     /// A kept block has another operation.
     Operation {
-        /// Name of the block, as `stage1.block2`.
+        /// Name of the block, such as `stage1.block2`.
         block: String,
-        /// The operation before, counted from 0.
+        /// Index of the operation before.
         from: usize,
-        /// The operation after.
+        /// Index of the operation after.
         to: usize,
-        /// The names of both, as `k5_e6_se`.
+        /// The names of both operations, such as `k5_e6_se`.
         names: [String; 2],
     },
     /// A group keeps a different number of blocks.
     Depth {
         /// The group, from 0.
         group: usize,
-        /// Its blocks before.
+        /// Number of blocks before.
         from: usize,
-        /// Its blocks after.
+        /// Number of blocks after.
         to: usize,
     },
 }

@@ -1,3 +1,5 @@
+//! Tests of the exact fit.
+
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::{Choice, Knot, LatencyCurve, TableHeader};
@@ -11,8 +13,8 @@ fn random(space: &Space, index: u32) -> Architecture {
     Architecture::random(space, &mut Stream::new(3, StreamId::RandomArchitecture, 0, index))
 }
 
-/// A table with a knot every 8 channels or so, whose milliseconds are a rule of the share of the largest width and of
-/// chance.
+/// A table with a knot about every 8 channels, whose latencies are computed by `ms` from the fraction of the largest
+/// width and random numbers.
 fn table(space: &Space, name: &str, index: u32, base_ms: f64, ms: impl Fn(f64, &mut Stream) -> f64) -> LatencyTable {
     let mut stream = Stream::new(4, StreamId::Synthetic, 0, index);
     let rows = space.needed_rows().into_iter().map(|row| {
@@ -28,7 +30,7 @@ fn proportional(space: &Space, index: u32) -> LatencyTable {
     table(space, "proportional", index, 0.1, |share, stream| share * 0.05 + stream.between(0.0, 1e-4))
 }
 
-/// Latencies that rise and fall, some of them negative.
+/// Latencies that increase and decrease, some of them negative.
 fn wild(space: &Space, index: u32) -> LatencyTable {
     table(space, "wild", index, 2.0, |_, stream| stream.between(-0.2, 1.0))
 }
@@ -40,7 +42,7 @@ fn parameters(space: &Space, index: u32) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
     (log_alphas, space.groups().iter().map(|group| vector(group.blocks)).collect())
 }
 
-/// Whether every kept block has its largest width.
+/// Returns whether every kept block has its largest width.
 fn is_widest(space: &Space, architecture: &Architecture) -> bool {
     let mut choices = architecture.choices(space);
     choices.all(|(block, choice)| choice.width == block.max_width(&space.operations()[choice.operation]))
@@ -93,7 +95,7 @@ fn every_reachable_target_is_met_by_every_network_with_and_without_preferences()
                     let before = architecture.choices(&space).map(|(_, choice)| choice.operation);
                     assert_eq!(fit.changes.is_empty(), same.eq(before), "{place}");
                     let near = fit.after_ms >= (1.0 - TOLERANCE) * target_ms;
-                    // A channel of a wild table may take more than the tolerance; `few_widths_are_combined` checks
+                    // A channel of a wild table may cost more than the tolerance; `few_widths_are_combined_as_close_to_the_target_as_possible` checks
                     // these.
                     let wild = table.header().name == "wild";
                     let fine = space.definition().width_step == 1 && space.blocks().len() == 18 && !wild;
@@ -107,7 +109,7 @@ fn every_reachable_target_is_met_by_every_network_with_and_without_preferences()
 }
 
 #[test]
-fn operations_and_depth_change_only_where_no_widths_meet_the_target() {
+fn operations_and_depth_change_only_if_widths_do_not_suffice() {
     for (space, table) in cases() {
         for target_ms in targets(&space, &table) {
             let architecture = random(&space, 7);
@@ -123,7 +125,7 @@ fn operations_and_depth_change_only_where_no_widths_meet_the_target() {
     }
 }
 
-/// The largest latency up to the target over all widths that no larger one beats.
+/// Returns the largest latency up to the target over all Pareto-optimal widths.
 fn nearest_of_all(space: &Space, architecture: &Architecture, table: &LatencyTable, target_ms: f64) -> f64 {
     let mut sums = vec![table.base_ms()];
     for (block, choice) in architecture.choices(space) {
@@ -138,7 +140,7 @@ fn nearest_of_all(space: &Space, architecture: &Architecture, table: &LatencyTab
 }
 
 #[test]
-fn few_widths_are_combined_as_near_to_the_target_as_they_allow() {
+fn few_widths_are_combined_as_close_to_the_target_as_possible() {
     for index in 0..12 {
         let space = stepped(&Space::small(), 8);
         let table = if index % 2 == 0 { proportional(&space, index) } else { wild(&space, index) };
@@ -152,7 +154,7 @@ fn few_widths_are_combined_as_near_to_the_target_as_they_allow() {
 }
 
 #[test]
-fn a_network_that_is_faster_at_its_largest_widths_ends_there() {
+fn a_fast_network_gets_its_largest_widths() {
     let (space, table) = (Space::imagenet(), LatencyTable::titan_rtx());
     for index in 0..10 {
         let fit = fit_exactly(&space, &random(&space, index), &table, 1e6, None).unwrap();
@@ -169,14 +171,17 @@ fn a_target_below_the_fastest_network_names_its_latency() {
         if target_ms > 0.0 {
             let error = fit_exactly(&space, &random(&space, 0), &table, target_ms, None).unwrap_err();
             assert_eq!(error, ExactFitError::Unreachable { target_ms, fastest_ms: min_ms });
-            assert!(error.to_string().ends_with(&format!("the fastest one takes {min_ms:.4} ms")), "{error}");
+            assert!(
+                error.to_string().ends_with(&format!("the predicted latency of the fastest one is {min_ms:.4} ms")),
+                "{error}"
+            );
         }
     }
 }
 
 #[test]
-fn the_cheapest_loss_per_millisecond_gives_way_first() {
-    // Each block takes its width in microseconds, whatever the operation.
+fn the_smallest_loss_per_millisecond_is_changed_first() {
+    // The latency of each block is its width in microseconds, for all operations.
     let space = Space::small();
     let rows = space.needed_rows().into_iter().map(|row| {
         let knots = [1, row.max_width].map(|width| Knot { width, ms: width as f64 * 1e-3 });
@@ -194,7 +199,7 @@ fn the_cheapest_loss_per_millisecond_gives_way_first() {
         blocks.map(choice).collect()
     });
     let architecture = Architecture::new(&space, groups.collect()).unwrap();
-    // At its smallest widths: 32 + 48 + 64 + 64 + 128 + 128 microseconds.
+    // At the smallest widths: 32 + 48 + 64 + 64 + 128 + 128 microseconds.
     let fit = |log_alphas: &[Vec<f32>], betas: &[Vec<f32>], target_ms| {
         let preferences = Preferences { log_alphas, betas };
         let fit = fit_exactly(&space, &architecture, &table, target_ms, Some(&preferences)).unwrap();
@@ -219,7 +224,7 @@ fn the_cheapest_loss_per_millisecond_gives_way_first() {
 }
 
 #[test]
-fn a_wider_width_that_is_as_fast_is_preferred() {
+fn a_larger_width_with_equal_latency_is_preferred() {
     let space = Space::small();
     let table = table(&space, "flat", 0, 1.0, |_, _| 0.5);
     let fit = fit_exactly(&space, &random(&space, 1), &table, 50.0, None).unwrap();
@@ -227,7 +232,7 @@ fn a_wider_width_that_is_as_fast_is_preferred() {
 }
 
 #[test]
-fn wrong_targets_preferences_and_tables_are_refused() {
+fn invalid_targets_preferences_and_tables_are_rejected() {
     let (space, table) = (Space::small(), proportional(&Space::small(), 0));
     let architecture = random(&space, 0);
     for target_ms in [0.0, -1.0, f64::NAN, f64::INFINITY] {
@@ -237,7 +242,7 @@ fn wrong_targets_preferences_and_tables_are_refused() {
     let (mut log_alphas, betas) = parameters(&space, 0);
     let short = Preferences { log_alphas: &log_alphas[1..], betas: &betas };
     let error = fit_exactly(&space, &architecture, &table, 0.3, Some(&short)).unwrap_err();
-    assert_eq!(error.to_string(), "5 blocks have log_alphas, where the space has 6");
+    assert_eq!(error.to_string(), "5 blocks have log_alphas, but the space has 6");
     log_alphas[1][0] = f32::NAN;
     let diverged = Preferences { log_alphas: &log_alphas, betas: &betas };
     let error = fit_exactly(&space, &architecture, &table, 0.3, Some(&diverged)).unwrap_err();
@@ -247,7 +252,7 @@ fn wrong_targets_preferences_and_tables_are_refused() {
 }
 
 #[test]
-fn a_change_survives_being_written_and_read() {
+fn changes_round_trip_through_json() {
     let changes = [
         Change::Depth { group: 3, from: 4, to: 3 },
         Change::Operation {

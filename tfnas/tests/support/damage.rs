@@ -1,21 +1,21 @@
-//! Damaged input, and how much memory reading it took.
+//! Damaged input, and a limit on the memory of parsers.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use tfnas_random::{Stream, StreamId};
 
-/// Names how many inputs each reader gets instead of [`INPUTS`].
+/// Environment variable that overrides [`INPUTS`].
 const OTHER_COUNT: &str = "TFNAS_FUZZ_INPUTS";
 const INPUTS: u32 = 10_000;
-/// What all readers together may take, in kibibytes.
+/// Memory limit for all parsers together, in KiB.
 const MEMORY_KIB: u64 = 256 << 10;
 
-/// How many inputs each reader gets.
+/// Returns the number of inputs for each parser.
 pub fn inputs() -> u32 {
     std::env::var(OTHER_COUNT).map_or(INPUTS, |count| count.parse().unwrap())
 }
 
-/// The bytes after a few random changes: flipped bits, other bytes, numbers at their extremes, removed, repeated and moved
-/// pieces.
+/// Applies a few random changes to the bytes: flipped bits, other bytes, extreme numbers, and removed, repeated or
+/// moved parts.
 pub fn damaged(bytes: &[u8], index: u32) -> Vec<u8> {
     let mut stream = Stream::new(0, StreamId::Synthetic, 1, index);
     let mut bytes = bytes.to_vec();
@@ -42,13 +42,13 @@ pub fn damaged(bytes: &[u8], index: u32) -> Vec<u8> {
     bytes
 }
 
-/// Fails if this process ever took more memory than its readers may.
+/// Panics if the peak memory of this process exceeds the limit.
 pub fn check_memory() {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
-        println!("SKIPPED: this system does not say how much memory a process took");
+        println!("SKIPPED: this system does not report the peak memory of a process");
         return;
     };
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-    assert!(peak < MEMORY_KIB, "{peak} KiB at most, more than {MEMORY_KIB}");
+    assert!(peak < MEMORY_KIB, "peak memory is {peak} KiB, more than {MEMORY_KIB} KiB");
 }

@@ -8,15 +8,15 @@ use crate::reachable::corners;
 use crate::space::Space;
 use crate::table::{LatencyTable, TableError};
 
-/// The smallest latency of every operation of every block, and the log-probability of choosing it.
-pub struct GiveWay<'a> {
+/// The smallest latency of every operation of every block, and its log-probability.
+pub struct ChoiceFit<'a> {
     space: &'a Space,
     base_ms: f64,
-    /// Over all allowed widths, `[block][K]`, in milliseconds.
+    /// Smallest latency over all allowed widths, `[block][K]`, in milliseconds.
     least_ms: Vec<Vec<f64>>,
     /// Log-probabilities, `[block][K]`.
     operations: Vec<Vec<f64>>,
-    /// Log-probabilities of keeping the blocks up to one, `[group][block]`.
+    /// Log-probabilities of each depth, `[group][block]`.
     depths: Vec<Vec<f64>>,
 }
 
@@ -26,16 +26,16 @@ type Operations = Vec<Vec<usize>>;
 /// A change that makes a network faster.
 struct Move {
     group: usize,
-    /// Block of the group that gets another operation, or the end (exclusive) of the kept blocks.
+    /// Index of the block that gets another operation, or the new number of kept blocks.
     block: usize,
     /// The operation, or `None` if blocks are dropped.
     operation: Option<usize>,
-    /// Lost log-probability. Negative if the new choice is more probable.
+    /// Loss of log-probability. Negative if the new choice is more probable.
     loss: f64,
     saved_ms: f64,
 }
 
-impl<'a> GiveWay<'a> {
+impl<'a> ChoiceFit<'a> {
     pub fn new(
         space: &'a Space,
         table: &LatencyTable,
@@ -53,11 +53,11 @@ impl<'a> GiveWay<'a> {
             }
             least_ms.push(row);
         }
-        let level = |count: usize| vec![0.0; count];
+        let uniform = |count: usize| vec![0.0; count];
         let (operations, depths) = match preferences {
             None => (
-                space.blocks().iter().map(|_| level(space.operations().len())).collect(),
-                space.groups().iter().map(|group| level(group.blocks)).collect(),
+                space.blocks().iter().map(|_| uniform(space.operations().len())).collect(),
+                space.groups().iter().map(|group| uniform(group.blocks)).collect(),
             ),
             Some(Preferences { log_alphas, betas }) => (
                 log_alphas.iter().map(|row| row.iter().copied().map(f64::from).collect()).collect(),
@@ -67,13 +67,13 @@ impl<'a> GiveWay<'a> {
         Ok(Self { space, base_ms: table.base_ms(), least_ms, operations, depths })
     }
 
-    /// Changes a network that exceeds the target at all widths until it does not.
+    /// Changes a network that exceeds the target at all widths until some widths meet it.
     ///
     /// Changed operations have their initial widths.
     ///
     /// # Errors
     /// Returns [`ExactFitError::Unreachable`] if no network of the space meets the target.
-    pub fn until_fit(&self, architecture: &Architecture, target_ms: f64) -> Result<Architecture, ExactFitError> {
+    pub fn make_feasible(&self, architecture: &Architecture, target_ms: f64) -> Result<Architecture, ExactFitError> {
         let fastest = self.fastest();
         let fastest_ms = self.least_ms(&fastest);
         if fastest_ms > target_ms {
@@ -96,7 +96,7 @@ impl<'a> GiveWay<'a> {
         Ok(self.with_operations(architecture, &kept)?)
     }
 
-    /// The latency at the fastest widths, added as the table adds it.
+    /// Latency at the fastest widths, added in the order of the table's sum.
     fn least_ms(&self, kept: &Operations) -> f64 {
         let groups = kept.iter().enumerate();
         let blocks = groups.flat_map(|(group, row)| {
@@ -168,8 +168,8 @@ impl<'a> GiveWay<'a> {
 }
 
 impl Move {
-    /// Compares two changes: the smaller loss per millisecond comes first. Among equals, the one that suffices and
-    /// saves less beyond comes first, otherwise the one that saves more.
+    /// Compares two changes: the smaller loss per millisecond comes first. Ties prefer a change that suffices and saves
+    /// the least, otherwise the one that saves the most.
     fn compare(&self, other: &Self, excess_ms: f64) -> Ordering {
         let missing = |change: &Self| (excess_ms - change.saved_ms).max(0.0);
         let per_ms = |change: &Self| change.loss / change.saved_ms;
