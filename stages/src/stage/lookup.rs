@@ -1,3 +1,5 @@
+//! The stage `lookup`: measures or imports the latency table.
+
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -9,20 +11,21 @@ use super::spec::to_params;
 use super::{InputPort, KeyFacts, Source, StageSpec};
 use crate::{Config, Stage};
 
-/// `lookup:` in the configuration: the latency table, imported or measured here.
+/// `lookup:` in the configuration: how the latency table is measured, or which table is imported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LookupSection {
-    /// A table file to take instead of measuring, relative to the configuration's own folder.
+    /// Table file to import instead of measuring. Relative to the folder of the configuration file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub import: Option<PathBuf>,
-    /// Images a forward pass, when measuring.
+    /// Batch size of the measured forward passes.
     pub batch: usize,
-    /// Threads that compute, when measuring.
+    /// Number of compute threads of the measured forward passes.
     pub threads: usize,
-    /// Seconds to measure for: blocks inside random networks of the space. Longer until each block was measured four times.
+    /// Time to spend on the measurement, in seconds. Blocks are measured inside random networks of the space. The measurement
+    /// continues until each block has been measured four times.
     pub budget_s: f64,
-    /// Other random networks, measured as a whole among them, on which the table is checked.
+    /// Number of additional random networks that are measured as a whole to check the predictions of the table.
     pub check_networks: usize,
 }
 
@@ -44,16 +47,16 @@ impl LookupSection {
     }
 }
 
-/// What identifies the work of `lookup`.
+/// Parameters of `lookup`, which are part of its cache key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LookupParams {
-    /// The space whose keys the table must hold; where its classes are left out, the classifier measured has those of
-    /// the split.
+    /// The space that the table must cover. If it does not set the number of classes, the measured classifier has the classes
+    /// of the split.
     pub space: SpaceDefinition,
-    /// Seed of the passes' order and of the networks checked; 0 for an imported table.
+    /// Seed for the order of the passes and for the networks of the check; 0 for an imported table.
     pub seed: u64,
-    /// How it is measured; `None` for an imported table, whose file is an input.
+    /// How the table is measured; `None` for an imported table, which is an input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lookup: Option<LookupSection>,
 }
@@ -76,7 +79,7 @@ impl StageSpec for Lookup {
 
     fn inputs(&self, config: &Config) -> Vec<InputPort> {
         vec![match config.lookup.import {
-            Some(_) => InputPort::given(Source::TableFile),
+            Some(_) => InputPort::external(Source::TableFile),
             None => InputPort::output(Stage::Split, "classes.txt"),
         }]
     }
@@ -111,7 +114,7 @@ impl StageSpec for Lookup {
     }
 
     fn threads(&self, config: &Config) -> Option<usize> {
-        // A latency is measured with the threads that it is meant for.
+        // The latency depends on the number of threads, which is part of the stage's parameters.
         Some(config.lookup.threads)
     }
 }

@@ -1,3 +1,5 @@
+//! The stage `search`: searches for operations, depth and width under the target latency.
+
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -9,17 +11,17 @@ use super::spec::to_params;
 use super::{InputPort, KeyFacts, Source, StageSpec};
 use crate::{Augment, Config, ExifOrientation, Fit, OnBadImage, Precision, Stage, Target};
 
-/// SGD of the weights.
+/// The SGD optimizer of the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WeightOptimizer {
-    /// Learning rate of epoch 0; a cosine takes it to 0 over the epochs.
+    /// Initial learning rate; it decays to 0 over the epochs with a cosine schedule.
     pub lr: f64,
-    /// Momentum.
+    /// Momentum of SGD.
     pub momentum: f64,
-    /// Weight decay.
+    /// Weight decay (L2 penalty).
     pub weight_decay: f64,
-    /// Largest norm of the gradient; 0 leaves it as it is.
+    /// Maximum norm for gradient clipping; 0 disables clipping.
     pub grad_clip: f64,
 }
 
@@ -29,19 +31,19 @@ impl Default for WeightOptimizer {
     }
 }
 
-/// Adam of the architecture parameters.
+/// The Adam optimizer of the architecture parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ArchitectureOptimizer {
-    /// Learning rate.
+    /// Constant learning rate.
     pub lr: f64,
-    /// Decay of the first and second moments.
+    /// Decay rates of the first and second moment estimates.
     pub betas: [f64; 2],
-    /// Weight decay.
+    /// Weight decay (L2 penalty).
     pub weight_decay: f64,
-    /// Largest norm of the gradient; 0 leaves it as it is.
+    /// Maximum norm for gradient clipping; 0 disables clipping.
     pub grad_clip: f64,
-    /// An architecture step follows every this many weight steps.
+    /// Number of weight steps per architecture step.
     pub every: usize,
 }
 
@@ -51,48 +53,47 @@ impl Default for ArchitectureOptimizer {
     }
 }
 
-/// `search:` in the configuration; the defaults are the published values (SPEC: section 2).
+/// `search:` in the configuration. The defaults are the published values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SearchSection {
-    /// What an earlier search left, to start from instead of initial weights: search.safetensors, or the original's
-    /// searched_model_NN.pth.tar. Relative to the configuration's own folder.
+    /// Checkpoint of an earlier search to start from instead of random weights: search.safetensors, or a
+    /// searched_model_NN.pth.tar of the original implementation. Relative to the folder of the configuration file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<PathBuf>,
-    /// Where the weights stand in that file: keys from the outermost on, joined by dots. Without it they are found by what
-    /// the space has.
+    /// Path of the weights within that file: nested keys joined by dots. By default the weights are found by the names of the
+    /// space's tensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_key: Option<String>,
-    /// Latency that the network found must meet, in milliseconds of the table; or a share of the range that the table can
-    /// reach, as 40%.
+    /// Target latency: predicted latency in milliseconds, or a percentage of the range that the table can reach, such as 40%.
     #[schemars(with = "f64")]
     pub target_lat_ms: Target,
-    /// How the architecture is fitted to the target after every epoch from the end of the warm-up on: exact always meets
-    /// it, published may miss it. Default: published for the published space (imagenet), exact for all others.
+    /// How to fit the architecture to the target latency after each epoch that follows the warm-up: exact always meets the
+    /// target, published may miss it. Default: published for the published space (imagenet), exact for all others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fit: Option<Fit>,
-    /// Epochs.
+    /// Number of epochs.
     pub epochs: usize,
-    /// First epochs, in which only weights are trained.
+    /// Number of initial epochs in which only the weights are trained.
     pub warmup_epochs: usize,
-    /// Images a step.
+    /// Batch size.
     pub batch: usize,
-    /// SGD of the weights.
+    /// SGD optimizer of the weights.
     pub weights: WeightOptimizer,
-    /// Adam of the architecture parameters.
+    /// Adam optimizer of the architecture parameters.
     pub architecture: ArchitectureOptimizer,
-    /// Temperature of the Gumbel softmax at first.
+    /// Initial temperature of the Gumbel softmax.
     pub temperature: f64,
-    /// Its factor after every epoch from the end of the warm-up on.
+    /// Factor by which the temperature is multiplied after each epoch that follows the warm-up.
     pub temperature_decay: f64,
-    /// Weight of `|latency / target - 1|` in the architecture's loss.
+    /// Weight of `|latency / target - 1|` in the loss of the architecture steps.
     pub lambda_lat: f64,
-    /// Last epochs that also validate.
+    /// Number of final epochs after which the supernet is validated.
     pub validate_last: usize,
     /// Augmentation of the images that train the weights.
     pub augment: Augment,
-    /// What the forward passes of weight and architecture steps compute in; weights, optimizers, latencies and validation
-    /// stay f32.
+    /// Number format of the forward passes of weight and architecture steps. Weights, optimizers, latencies and validation
+    /// always use f32.
     pub precision: Precision,
 }
 
@@ -119,7 +120,7 @@ impl Default for SearchSection {
 }
 
 impl SearchSection {
-    /// Returns how architectures are fitted in this space.
+    /// Returns `fit`, or its default for this space.
     pub fn fit_in(&self, space: &SpaceDefinition) -> Fit {
         self.fit.unwrap_or_else(|| Fit::default_in(space))
     }
@@ -150,43 +151,43 @@ impl SearchSection {
             .or_else(|| not_negative("architecture.grad_clip", self.architecture.grad_clip))
             .or_else(|| {
                 let wrong = self.architecture.betas.iter().any(|beta| !(0.0..1.0).contains(beta));
-                wrong.then(|| ("architecture.betas", "must lie in 0 to 1 (1 left out)".to_owned()))
+                wrong.then(|| ("architecture.betas", "must be at least 0 and below 1".to_owned()))
             })
             .or_else(|| self.augment.problem().map(|(_, message)| ("augment", message)))
             .or_else(|| {
-                let alone = self.from_key.is_some() && self.from.is_none();
-                alone.then(|| ("from_key", "is of the file that search.from names, and it names none".to_owned()))
+                let without_file = self.from_key.is_some() && self.from.is_none();
+                without_file.then(|| ("from_key", "requires search.from".to_owned()))
             })
     }
 }
 
-/// What identifies the work of `search`.
+/// Parameters of `search`, which are part of its cache key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchParams {
-    /// The space.
+    /// The search space.
     pub space: SpaceDefinition,
-    /// Seed of every draw.
+    /// Seed for all random numbers.
     pub seed: u64,
-    /// What an image that cannot be read does.
+    /// What to do about an image that cannot be read.
     pub on_bad_image: OnBadImage,
-    /// What is done about the orientation that the metadata of photos state.
+    /// How to treat the EXIF orientation of photos.
     #[serde(default, skip_serializing_if = "ExifOrientation::is_ignore")]
     pub exif_orientation: ExifOrientation,
-    /// Short side that evaluation resizes to, in pixels.
+    /// Length of the short side after the evaluation resize, in pixels.
     pub resize: usize,
-    /// The section, whose `fit` is left out where it is `published`.
+    /// The configuration section. `fit` is `None` if it is `published`, also by default.
     pub search: SearchSection,
 }
 
 impl SearchParams {
-    /// Returns how architectures are fitted.
+    /// Returns how to fit architectures to the target latency.
     pub fn fit(&self) -> Fit {
         self.search.fit.unwrap_or(Fit::Published)
     }
 }
 
-/// The port of the earlier search that a search starts from.
+/// The input port for the checkpoint of an earlier search.
 pub const WARM_START: &str = "start";
 
 /// The stage `search`.
@@ -198,7 +199,7 @@ impl StageSpec for Search {
     }
 
     fn about(&self) -> &'static str {
-        "searches operations, depth and width under the latency target"
+        "searches for operations, depth and width under the target latency"
     }
 
     fn revision(&self) -> u32 {
@@ -206,9 +207,9 @@ impl StageSpec for Search {
     }
 
     fn inputs(&self, config: &Config) -> Vec<InputPort> {
-        let start = config.search.from.as_ref().map(|_| InputPort::given(Source::SearchFile));
+        let start = config.search.from.as_ref().map(|_| InputPort::external(Source::SearchFile));
         let ports = [
-            InputPort::given(Source::TrainImages),
+            InputPort::external(Source::TrainImages),
             InputPort::output(Stage::Split, "train.list"),
             InputPort::output(Stage::Split, "val.list"),
             InputPort::output(Stage::Split, "classes.txt"),
@@ -222,7 +223,7 @@ impl StageSpec for Search {
     }
 
     fn params(&self, config: &Config, space: &SpaceDefinition) -> Value {
-        // A key without `fit` is one of a search that fits as published, whatever the default of its space.
+        // Parameters without `fit` mean the published fit, independent of the default of the space.
         let fit = Some(config.search.fit_in(space)).filter(|fit| *fit != Fit::Published);
         to_params(SearchParams {
             space: space.clone(),
@@ -230,7 +231,7 @@ impl StageSpec for Search {
             on_bad_image: config.data.on_bad_image,
             exif_orientation: config.data.exif_orientation,
             resize: config.data.evaluation_resize(space.resolution),
-            // The file is an input; its path says nothing of the work.
+            // The file is an input: its content is part of the cache key, its path is not.
             search: SearchSection { from: None, fit, ..config.search.clone() },
         })
     }
@@ -244,7 +245,7 @@ impl StageSpec for Search {
     }
 
     fn published_file(&self, output: &str, _weights: &str) -> Option<String> {
-        // The supernet's weights are large, and only their digest is published.
+        // The weights of the supernet are large; only their digest is published.
         (output != "search.safetensors").then(|| format!("search/{output}"))
     }
 
