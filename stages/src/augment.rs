@@ -58,7 +58,10 @@ impl Augment {
     pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
         let share = |range: [f64; 2]| range[0] > 0.0 && range[0] <= range[1] && range[1] <= 1.0;
         if !share(self.scale) {
-            return Some(("scale", format!("must be two increasing numbers above 0 and at most 1, not {:?}", self.scale)));
+            return Some((
+                "scale",
+                format!("must be two increasing numbers above 0 and at most 1, not {:?}", self.scale),
+            ));
         }
         if !(self.ratio[0] > 0.0 && self.ratio[0] <= self.ratio[1] && self.ratio[1].is_finite()) {
             return Some(("ratio", format!("must be two increasing positive numbers, not {:?}", self.ratio)));

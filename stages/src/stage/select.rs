@@ -25,7 +25,7 @@ pub struct SelectSection {
     pub keep: Vec<usize>,
     /// Share of the initial candidates that are sampled from the search probabilities.
     pub from_search: f64,
-    /// Number of initial candidates that follow a simple rule (the same operation and depth everywhere).
+    /// Number of initial candidates that follow a simple rule (the same operation and share of the depth everywhere).
     pub rules: usize,
     /// Number of architectures from which each round of proposals chooses.
     pub pool: usize,
@@ -286,6 +286,10 @@ mod tests {
             assert_eq!(section(json.clone()).problem().unwrap().0, key, "{json}");
         }
         assert_eq!(section(serde_json::json!({ "candidates": 8 })).problem(), None);
-        assert_eq!(section(serde_json::json!({ "candidates": 0, "rungs": [] })).problem(), None, "the stage is disabled");
+        assert_eq!(
+            section(serde_json::json!({ "candidates": 0, "rungs": [] })).problem(),
+            None,
+            "the stage is disabled"
+        );
     }
 }

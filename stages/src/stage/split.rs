@@ -73,8 +73,7 @@ impl SplitSection {
             return Some(("train_share", format!("must lie between 0 and 1, not {}", self.train_share)));
         }
         if let Some(share) = self.test_share.filter(|share| !(*share > 0.0 && *share < 1.0)) {
-            let message =
-                format!("must lie between 0 and 1, not {share}; set `data.test` to use separate test images");
+            let message = format!("must lie between 0 and 1, not {share}; set `data.test` to use separate test images");
             return Some(("test_share", message));
         }
         if self.published.is_some() && self.test_share.is_some() {

@@ -168,7 +168,9 @@ impl StageSpec for Train {
             Protocol::Published if config.draws_test() => {
                 [InputPort::output(Stage::Split, "all.list"), InputPort::output(Stage::Split, TEST_LIST)]
             }
-            Protocol::Published => [InputPort::output(Stage::Split, "all.list"), InputPort::external(Source::TestImages)],
+            Protocol::Published => {
+                [InputPort::output(Stage::Split, "all.list"), InputPort::external(Source::TestImages)]
+            }
             Protocol::HeldOut => ["train.list", "val.list"].map(|list| InputPort::output(Stage::Split, list)),
         };
         vec![
