@@ -7,7 +7,7 @@ use tfnas_torch::weights::load_file;
 use crate::context::StageContext;
 use crate::error::{Context as _, StageResult};
 use crate::evaluate::evaluate;
-use crate::images::{DataLoader, classes, evaluation, reading, test_images, untested};
+use crate::images::{DataLoader, classes, evaluation, reading, test_images, untested_classes};
 use crate::network::model_config;
 use crate::predictions::Predictions;
 
