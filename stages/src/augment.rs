@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::InvalidValue;
+
 /// How training images are cropped to the space's resolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -54,28 +56,23 @@ impl Default for Augment {
 }
 
 impl Augment {
-    /// Returns what is wrong with these values, as (key below `augment`, message).
-    pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
-        let share = |range: [f64; 2]| range[0] > 0.0 && range[0] <= range[1] && range[1] <= 1.0;
-        if !share(self.scale) {
-            return Some((
-                "scale",
-                format!("must be two increasing numbers above 0 and at most 1, not {:?}", self.scale),
-            ));
+    pub(crate) fn validate(&self) -> Result<(), InvalidValue> {
+        let [min, max] = self.scale;
+        if !(min > 0.0 && min <= max && max <= 1.0) {
+            let message = format!("must be two increasing numbers above 0 and at most 1, not {:?}", self.scale);
+            return Err(InvalidValue::new("scale", message));
         }
-        if !(self.ratio[0] > 0.0 && self.ratio[0] <= self.ratio[1] && self.ratio[1].is_finite()) {
-            return Some(("ratio", format!("must be two increasing positive numbers, not {:?}", self.ratio)));
+        let [min, max] = self.ratio;
+        if !(min > 0.0 && min <= max && max.is_finite()) {
+            let message = format!("must be two increasing positive numbers, not {:?}", self.ratio);
+            return Err(InvalidValue::new("ratio", message));
         }
-        for (key, value) in
-            [("brightness", self.brightness), ("contrast", self.contrast), ("saturation", self.saturation)]
-        {
-            if !(0.0..=1.0).contains(&value) {
-                return Some((key, format!("must be between 0 and 1, not {value}")));
-            }
-        }
-        if !(0.0..=0.5).contains(&self.hue) {
-            return Some(("hue", format!("must be between 0 and 0.5, not {}", self.hue)));
-        }
-        None
+        let jitter = |key, value, max| {
+            InvalidValue::unless((0.0..=max).contains(&value), key, &format!("be between 0 and {max}"), value)
+        };
+        jitter("brightness", self.brightness, 1.0)?;
+        jitter("contrast", self.contrast, 1.0)?;
+        jitter("saturation", self.saturation, 1.0)?;
+        jitter("hue", self.hue, 0.5)
     }
 }

@@ -6,9 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tfnas::SpaceDefinition;
 
+use crate::invalid_value::positive;
 use crate::{
-    DataWorkers, Executor, LookupSection, ParseSection, Ranks, Resources, SearchSection, SelectSection, SlurmSection,
-    SplitSection, Stage, TestSection, TrainSection,
+    DataWorkers, Executor, InvalidValue, LookupSection, ParseSection, Ranks, Resources, SearchSection, SelectSection,
+    SlurmSection, SplitSection, Stage, TestSection, TrainSection,
 };
 
 /// The effective configuration of one pipeline: `pipeline.yaml` merged with `--set`, with defaults filled in.
@@ -300,51 +301,53 @@ impl Config {
         }
     }
 
-    /// Returns what is wrong with values that belong to no stage, as (dotted key, message); types are already right.
-    pub fn shared_problem(&self) -> Option<(String, String)> {
-        if !(self.resume_every_s > 0.0 && self.resume_every_s.is_finite()) {
-            let message = format!("must be above 0, not {}", self.resume_every_s);
-            return Some(("resume_every_s".to_owned(), message));
+    /// Checks the values that belong to no stage. Their types are already correct.
+    ///
+    /// # Errors
+    /// Returns the first invalid value.
+    pub fn validate_shared(&self) -> Result<(), InvalidValue> {
+        positive("resume_every_s", self.resume_every_s)?;
+        self.resources.validate().map_err(|invalid| invalid.within("resources"))?;
+        self.ranks.validate().map_err(|invalid| invalid.within("ranks"))?;
+        self.slurm.validate().map_err(|invalid| invalid.within("slurm"))?;
+        match self.executor {
+            Executor::Local => Ok(()),
+            Executor::Slurm => self.validate_cluster(),
         }
-        let resources = self.resources.problem().map(|(key, message)| (format!("resources.{key}"), message));
-        let ranks = || self.ranks.problem().map(|(key, message)| (format!("ranks.{key}"), message));
-        resources.or_else(ranks).or_else(|| self.cluster_problem())
     }
 
-    /// Returns what is wrong with what is said of the cluster.
-    fn cluster_problem(&self) -> Option<(String, String)> {
-        if let Some((key, message)) = self.slurm.problem() {
-            return Some((format!("slurm.{key}"), message));
-        }
-        if self.executor == Executor::Local {
-            return None;
-        }
+    /// Checks that no value depends on this machine, because the stages run on the nodes of a cluster.
+    fn validate_cluster(&self) -> Result<(), InvalidValue> {
         let measures = |stage: &Stage| stage.key_facts(self).latency;
         if self.device == DeviceChoice::Auto {
             let message = "auto depends on this machine, but the stage runs on a cluster node; set it to cpu or cuda";
-            return Some(("device".to_owned(), message.to_owned()));
+            return Err(InvalidValue::new("device", message));
         }
         if let Some(stage) = Stage::ALL.iter().find(|stage| self.threads == 0 && !measures(stage))
             && self.slurm.request(*stage).cores.is_none()
         {
             let message = "0 means all cores of this machine, but the stage runs on a cluster node; set a number, or set \
                            `slurm.cores`";
-            return Some(("threads".to_owned(), message.to_owned()));
+            return Err(InvalidValue::new("threads", message));
         }
-        let measuring = self.stages().find(measures)?;
-        self.slurm.device_model.is_none().then(|| {
-            let message = format!(
-                "must be set: {} measures a latency, which depends on the device model of the nodes; or do not measure: set \
-                 `lookup.import` and `parse.measure: false`",
-                measuring.name()
-            );
-            ("slurm.device_model".to_owned(), message)
-        })
+        match self.stages().find(measures) {
+            Some(stage) if self.slurm.device_model.is_none() => {
+                let message = format!(
+                    "must be set: {} measures a latency, which depends on the device model of the nodes; or do not \
+                     measure: set `lookup.import` and `parse.measure: false`",
+                    stage.name()
+                );
+                Err(InvalidValue::new("slurm.device_model", message))
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// Returns what is wrong with the values of `stage`'s section, as (dotted key, message); types are already right.
-    pub fn problem(&self, stage: Stage) -> Option<(String, String)> {
-        let found = stage.spec().problem(self);
-        found.map(|(key, message)| (format!("{}.{key}", stage.name()), message))
+    /// Checks the values of a stage's section. Their types are already correct.
+    ///
+    /// # Errors
+    /// Returns the first invalid value.
+    pub fn validate(&self, stage: Stage) -> Result<(), InvalidValue> {
+        stage.spec().validate(self).map_err(|invalid| invalid.within(stage.name()))
     }
 }

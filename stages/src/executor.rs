@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Stage;
+use crate::invalid_value::{at_least_one, positive};
+use crate::{InvalidValue, Stage};
 
 /// Where workers run. Not part of any cache key, because it does not change results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -190,30 +191,25 @@ impl SlurmSection {
         }
     }
 
-    pub(crate) fn problem(&self) -> Option<(String, String)> {
-        let own = |key: &str, message: String| Some((key.to_owned(), message));
-        if self.max_jobs == 0 {
-            return own("max_jobs", "must be at least 1, not 0".to_owned());
-        }
-        if !(self.poll_s > 0.0 && self.poll_s.is_finite()) {
-            return own("poll_s", format!("must be above 0, not {}", self.poll_s));
-        }
-        for (stage, asked) in &self.stages {
-            if stage.runs_on_ranks() {
-                continue;
-            }
-            for (key, value) in [("nodes", asked.nodes), ("ranks_per_node", asked.ranks_per_node)] {
+    pub(crate) fn validate(&self) -> Result<(), InvalidValue> {
+        at_least_one("max_jobs", self.max_jobs)?;
+        positive("poll_s", self.poll_s)?;
+        for (stage, overrides) in self.stages.iter().filter(|(stage, _)| !stage.runs_on_ranks()) {
+            for (key, value) in [("nodes", overrides.nodes), ("ranks_per_node", overrides.ranks_per_node)] {
                 if value.is_some_and(|value| value != 1) {
                     let key = format!("stages.{}.{key}", stage.name());
-                    return Some((key, "must be 1: only select and train can run as several tasks".to_owned()));
+                    return Err(InvalidValue::new(key, "must be 1: only select and train can run as several tasks"));
                 }
             }
         }
-        Stage::ALL.iter().find_map(|stage| {
-            let overridden = self.stages.contains_key(stage);
-            let (key, message) = self.request(*stage).problem()?;
-            Some((if overridden { format!("stages.{}.{key}", stage.name()) } else { key.to_owned() }, message))
-        })
+        for stage in Stage::ALL {
+            let section = |invalid: InvalidValue| match self.stages.contains_key(stage) {
+                true => invalid.within(&format!("stages.{}", stage.name())),
+                false => invalid,
+            };
+            self.request(*stage).validate().map_err(section)?;
+        }
+        Ok(())
     }
 }
 
@@ -223,28 +219,26 @@ impl SlurmRequest {
         self.nodes * self.ranks_per_node
     }
 
-    fn problem(&self) -> Option<(&'static str, String)> {
-        let counts =
-            [("cores", self.cores), ("nodes", Some(self.nodes)), ("ranks_per_node", Some(self.ranks_per_node))];
-        if let Some((key, _)) = counts.iter().find(|(_, count)| *count == Some(0)) {
-            return Some((key, "must be at least 1, not 0".to_owned()));
+    fn validate(&self) -> Result<(), InvalidValue> {
+        at_least_one("cores", self.cores.unwrap_or(1))?;
+        at_least_one("nodes", self.nodes)?;
+        at_least_one("ranks_per_node", self.ranks_per_node)?;
+        positive("memory_gib", self.memory_gib.unwrap_or(1.0))?;
+        at_least_one("time_min", self.time_min.unwrap_or(1) as usize)?;
+        let requirement = format!("be between 1 and {MAX_WARN_S}");
+        InvalidValue::unless((1..=MAX_WARN_S).contains(&self.warn_s), "warn_s", &requirement, self.warn_s)?;
+        for (key, name) in [("partition", &self.partition), ("account", &self.account), ("qos", &self.qos)] {
+            if name.as_ref().is_some_and(|name| name.trim().is_empty()) {
+                return Err(InvalidValue::new(key, "must not be empty"));
+            }
         }
-        if let Some(gib) = self.memory_gib.filter(|gib| *gib <= 0.0 || !gib.is_finite()) {
-            return Some(("memory_gib", format!("must be above 0, not {gib}")));
+        match self.sbatch.iter().find(|option| !option.starts_with('-')) {
+            Some(option) => {
+                let message = format!("`{option}` is not an option: write each option as one value, `--name=value`");
+                Err(InvalidValue::new("sbatch", message))
+            }
+            None => Ok(()),
         }
-        if self.time_min == Some(0) {
-            return Some(("time_min", "must be at least 1, not 0".to_owned()));
-        }
-        if self.warn_s == 0 || self.warn_s > MAX_WARN_S {
-            return Some(("warn_s", format!("must be between 1 and {MAX_WARN_S}, not {}", self.warn_s)));
-        }
-        let names = [("partition", &self.partition), ("account", &self.account), ("qos", &self.qos)];
-        let empty = names.iter().find(|(_, name)| name.as_ref().is_some_and(|name| name.trim().is_empty()));
-        if let Some((key, _)) = empty {
-            return Some((key, "must not be empty".to_owned()));
-        }
-        let flag = self.sbatch.iter().find(|flag| !flag.starts_with('-'))?;
-        Some(("sbatch", format!("`{flag}` is not an option: write each option as one value, `--name=value`")))
     }
 }
 
@@ -264,7 +258,7 @@ mod tests {
             "partition": "cpu", "time_min": 60, "nodes": 2, "sbatch": ["--nice"],
             "stages": { "train": { "partition": "gpu", "ranks_per_node": 8, "sbatch": [] } },
         }));
-        assert_eq!(section.problem(), None);
+        assert_eq!(section.validate(), Ok(()));
         let train = section.request(Stage::Train);
         assert_eq!((train.partition.as_deref(), train.time_min, train.tasks()), (Some("gpu"), Some(60), 16));
         assert!(train.sbatch.is_empty() && train.warn_s == DEFAULT_WARN_S);
@@ -287,7 +281,7 @@ mod tests {
             (serde_json::json!({ "sbatch": ["nice"] }), "sbatch"),
         ];
         for (yaml, key) in cases {
-            assert_eq!(section(yaml).problem().unwrap().0, key);
+            assert_eq!(section(yaml).validate().unwrap_err().key, key);
         }
     }
 }

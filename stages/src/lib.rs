@@ -12,6 +12,7 @@ mod data_workers;
 mod event;
 mod executor;
 mod fit;
+mod invalid_value;
 mod job;
 pub mod machine;
 mod output;
@@ -35,6 +36,7 @@ pub use data_workers::DataWorkers;
 pub use event::{Event, LIBTORCH_FILE, Level, Metrics};
 pub use executor::{Executor, SlurmRequest, SlurmSection, SlurmStage};
 pub use fit::Fit;
+pub use invalid_value::InvalidValue;
 pub use job::{
     CheckedSet, INTERRUPTED, ImageCheck, Input, Job, JobError, NO_MORE_JOBS, PROTOCOL_VERSION, WorkerCommand,
 };

@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::InvalidValue;
+use crate::invalid_value::at_least_one;
+
 /// `ranks:` in the configuration: the processes of a distributed training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -22,13 +25,11 @@ impl Default for Ranks {
 }
 
 impl Ranks {
-    pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
-        if self.processes == 0 {
-            return Some(("processes", "must be at least 1, not 0".to_owned()));
-        }
+    pub(crate) fn validate(&self) -> Result<(), InvalidValue> {
+        at_least_one("processes", self.processes)?;
         // c10d takes whole milliseconds; no step takes longer than a day.
-        let sensible = (0.1..=86_400.0).contains(&self.timeout_s);
-        (!sensible).then(|| ("timeout_s", format!("must be between 0.1 and 86400, not {}", self.timeout_s)))
+        let is_valid = (0.1..=86_400.0).contains(&self.timeout_s);
+        InvalidValue::unless(is_valid, "timeout_s", "be between 0.1 and 86400", self.timeout_s)
     }
 }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Stage;
+use crate::invalid_value::{at_least_one, positive};
+use crate::{InvalidValue, Stage};
 
 /// `resources:` in the configuration: the resources that concurrently running stages (`run -j N`) may use in total. Not part of
 /// any cache key, because results do not depend on it.
@@ -39,17 +40,12 @@ pub struct StageResources {
 }
 
 impl Resources {
-    pub(crate) fn problem(&self) -> Option<(String, String)> {
-        let mut memory = vec![("memory_gib".to_owned(), self.memory_gib)];
-        memory.extend(
-            self.stages.iter().map(|(stage, needs)| (format!("stages.{}.memory_gib", stage.name()), needs.memory_gib)),
-        );
-        let wrong = memory
-            .into_iter()
-            .find_map(|(key, value)| value.filter(|gib| *gib <= 0.0 || !gib.is_finite()).map(|gib| (key, gib)));
-        match wrong {
-            Some((key, gib)) => Some((key, format!("must be above 0, not {gib}"))),
-            None => (self.cores == Some(0)).then(|| ("cores".to_owned(), "must be at least 1, not 0".to_owned())),
+    pub(crate) fn validate(&self) -> Result<(), InvalidValue> {
+        positive("memory_gib", self.memory_gib.unwrap_or(1.0))?;
+        for (stage, request) in &self.stages {
+            positive("memory_gib", request.memory_gib.unwrap_or(1.0))
+                .map_err(|invalid| invalid.within(&format!("stages.{}", stage.name())))?;
         }
+        at_least_one("cores", self.cores.unwrap_or(1))
     }
 }

@@ -47,14 +47,14 @@ impl Target {
         }
     }
 
-    /// Returns what is wrong with the value.
-    pub(crate) fn problem(self) -> Option<String> {
+    /// Returns an error message if the value is out of range.
+    pub(crate) fn validate(self) -> Result<(), String> {
         match self {
-            Self::Ms(ms) if !(ms > 0.0 && ms.is_finite()) => Some(format!("must be above 0, not {ms}")),
+            Self::Ms(ms) if !(ms > 0.0 && ms.is_finite()) => Err(format!("must be above 0, not {ms}")),
             Self::Percent(percent) if !(0.0..=100.0).contains(&percent) => {
-                Some(format!("must be between 0% and 100%, not {percent}%"))
+                Err(format!("must be between 0% and 100%, not {percent}%"))
             }
-            _ => None,
+            _ => Ok(()),
         }
     }
 }
@@ -130,6 +130,6 @@ mod tests {
         assert_eq!(Target::Ms(15.0).within(&reachable), Ok(15.0));
         let message = Target::Ms(900.0).within(&reachable).unwrap_err().to_string();
         assert!(message.starts_with("search.target_lat_ms: 900 ms cannot be reached: networks"), "{message}");
-        assert!(Target::Percent(101.0).problem().is_some() && Target::Ms(0.0).problem().is_some());
+        assert!(Target::Percent(101.0).validate().is_err() && Target::Ms(0.0).validate().is_err());
     }
 }

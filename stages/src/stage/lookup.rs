@@ -9,7 +9,8 @@ use tfnas::SpaceDefinition;
 
 use super::spec::to_params;
 use super::{InputPort, KeyFacts, Source, StageSpec};
-use crate::{Config, Stage};
+use crate::invalid_value::at_least_one;
+use crate::{Config, InvalidValue, Stage};
 
 /// `lookup:` in the configuration: how the latency table is measured, or which table is imported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,14 +37,11 @@ impl Default for LookupSection {
 }
 
 impl LookupSection {
-    pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
-        let at_least = |key, value: usize, least: usize| {
-            (value < least).then(|| (key, format!("must be at least {least}, not {value}")))
-        };
-        at_least("batch", self.batch, 1).or_else(|| at_least("threads", self.threads, 1)).or_else(|| {
-            let sensible = (0.0..=86_400.0).contains(&self.budget_s);
-            (!sensible).then(|| ("budget_s", format!("must be between 0 and 86400, not {}", self.budget_s)))
-        })
+    pub(crate) fn validate(&self) -> Result<(), InvalidValue> {
+        at_least_one("batch", self.batch)?;
+        at_least_one("threads", self.threads)?;
+        let is_valid = (0.0..=86_400.0).contains(&self.budget_s);
+        InvalidValue::unless(is_valid, "budget_s", "be between 0 and 86400", self.budget_s)
     }
 }
 
@@ -101,8 +99,8 @@ impl StageSpec for Lookup {
         KeyFacts::if_measured(config.lookup.import.is_none())
     }
 
-    fn problem(&self, config: &Config) -> Option<(&'static str, String)> {
-        config.lookup.problem()
+    fn validate(&self, config: &Config) -> Result<(), InvalidValue> {
+        config.lookup.validate()
     }
 
     fn published_file(&self, output: &str, _weights: &str) -> Option<String> {

@@ -7,7 +7,8 @@ use tfnas::SpaceDefinition;
 
 use super::spec::{shared_config_key, to_params};
 use super::{InputPort, KeyFacts, StageSpec};
-use crate::{Config, Fit, Stage, Target};
+use crate::invalid_value::at_least_one;
+use crate::{Config, Fit, InvalidValue, Stage, Target};
 
 /// `parse:` in the configuration: how one architecture is derived from the search result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,8 +32,8 @@ impl Default for ParseSection {
 }
 
 impl ParseSection {
-    pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
-        (self.passes == 0).then(|| ("passes", "must be at least 1, not 0".to_owned()))
+    pub(crate) fn validate(&self) -> Result<(), InvalidValue> {
+        at_least_one("passes", self.passes)
     }
 }
 
@@ -102,8 +103,8 @@ impl StageSpec for Parse {
         KeyFacts::if_measured(config.parse.measure)
     }
 
-    fn problem(&self, config: &Config) -> Option<(&'static str, String)> {
-        config.parse.problem()
+    fn validate(&self, config: &Config) -> Result<(), InvalidValue> {
+        config.parse.validate()
     }
 
     fn config_key(&self, param: &str) -> String {

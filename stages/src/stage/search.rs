@@ -9,7 +9,8 @@ use tfnas::SpaceDefinition;
 
 use super::spec::to_params;
 use super::{InputPort, KeyFacts, Source, StageSpec};
-use crate::{Augment, Config, ExifOrientation, Fit, OnBadImage, Precision, Stage, Target};
+use crate::invalid_value::{at_least_one, below_one, not_negative, positive};
+use crate::{Augment, Config, ExifOrientation, Fit, InvalidValue, OnBadImage, Precision, Stage, Target};
 
 /// The SGD optimizer of the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -125,39 +126,29 @@ impl SearchSection {
         self.fit.unwrap_or_else(|| Fit::default_in(space))
     }
 
-    pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
-        let positive = |key, value: f64| {
-            (!(value > 0.0 && value.is_finite())).then(|| (key, format!("must be above 0, not {value}")))
-        };
-        let not_negative = |key, value: f64| {
-            (!(value >= 0.0 && value.is_finite())).then(|| (key, format!("must be 0 or above, not {value}")))
-        };
-        let at_least_one = |key, value: usize| (value == 0).then(|| (key, "must be at least 1, not 0".to_owned()));
-        self.target_lat_ms
-            .problem()
-            .map(|message| ("target_lat_ms", message))
-            .or_else(|| at_least_one("epochs", self.epochs))
-            .or_else(|| at_least_one("batch", self.batch))
-            .or_else(|| at_least_one("architecture.every", self.architecture.every))
-            .or_else(|| positive("temperature", self.temperature))
-            .or_else(|| positive("temperature_decay", self.temperature_decay))
-            .or_else(|| not_negative("lambda_lat", self.lambda_lat))
-            .or_else(|| positive("weights.lr", self.weights.lr))
-            .or_else(|| not_negative("weights.momentum", self.weights.momentum))
-            .or_else(|| not_negative("weights.weight_decay", self.weights.weight_decay))
-            .or_else(|| not_negative("weights.grad_clip", self.weights.grad_clip))
-            .or_else(|| positive("architecture.lr", self.architecture.lr))
-            .or_else(|| not_negative("architecture.weight_decay", self.architecture.weight_decay))
-            .or_else(|| not_negative("architecture.grad_clip", self.architecture.grad_clip))
-            .or_else(|| {
-                let wrong = self.architecture.betas.iter().any(|beta| !(0.0..1.0).contains(beta));
-                wrong.then(|| ("architecture.betas", "must be at least 0 and below 1".to_owned()))
-            })
-            .or_else(|| self.augment.problem().map(|(_, message)| ("augment", message)))
-            .or_else(|| {
-                let without_file = self.from_key.is_some() && self.from.is_none();
-                without_file.then(|| ("from_key", "requires search.from".to_owned()))
-            })
+    pub(crate) fn validate(&self) -> Result<(), InvalidValue> {
+        self.target_lat_ms.validate().map_err(|message| InvalidValue::new("target_lat_ms", message))?;
+        at_least_one("epochs", self.epochs)?;
+        at_least_one("batch", self.batch)?;
+        at_least_one("architecture.every", self.architecture.every)?;
+        positive("temperature", self.temperature)?;
+        positive("temperature_decay", self.temperature_decay)?;
+        not_negative("lambda_lat", self.lambda_lat)?;
+        positive("weights.lr", self.weights.lr)?;
+        not_negative("weights.momentum", self.weights.momentum)?;
+        not_negative("weights.weight_decay", self.weights.weight_decay)?;
+        not_negative("weights.grad_clip", self.weights.grad_clip)?;
+        positive("architecture.lr", self.architecture.lr)?;
+        not_negative("architecture.weight_decay", self.architecture.weight_decay)?;
+        not_negative("architecture.grad_clip", self.architecture.grad_clip)?;
+        for beta in self.architecture.betas {
+            below_one("architecture.betas", beta)?;
+        }
+        self.augment.validate().map_err(|invalid| invalid.within("augment"))?;
+        if self.from_key.is_some() && self.from.is_none() {
+            return Err(InvalidValue::new("from_key", "requires search.from"));
+        }
+        Ok(())
     }
 }
 
@@ -240,8 +231,8 @@ impl StageSpec for Search {
         KeyFacts::COMPUTE
     }
 
-    fn problem(&self, config: &Config) -> Option<(&'static str, String)> {
-        config.search.problem()
+    fn validate(&self, config: &Config) -> Result<(), InvalidValue> {
+        config.search.validate()
     }
 
     fn published_file(&self, output: &str, _weights: &str) -> Option<String> {

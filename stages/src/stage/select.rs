@@ -8,7 +8,7 @@ use tfnas_select::Settings;
 
 use super::spec::{shared_config_key, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec};
-use crate::{Augment, Config, ExifOrientation, OnBadImage, Precision, Stage, Target, TrainSection};
+use crate::{Augment, Config, ExifOrientation, InvalidValue, OnBadImage, Precision, Stage, Target, TrainSection};
 
 /// `select:` in the configuration: which candidates are compared, and how long they are trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -58,11 +58,11 @@ impl SelectSection {
         }
     }
 
-    pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
+    pub(crate) fn validate(&self) -> Result<(), InvalidValue> {
         if !self.is_enabled() {
-            return None;
+            return Ok(());
         }
-        Settings::from(self).validate().err().map(|error| (error.field, error.problem))
+        Settings::from(self).validate().map_err(|error| InvalidValue::new(error.field, error.problem))
     }
 }
 
@@ -203,8 +203,8 @@ impl StageSpec for Select {
         KeyFacts::COMPUTE
     }
 
-    fn problem(&self, config: &Config) -> Option<(&'static str, String)> {
-        config.select.problem()
+    fn validate(&self, config: &Config) -> Result<(), InvalidValue> {
+        config.select.validate()
     }
 
     fn config_key(&self, param: &str) -> String {
@@ -283,12 +283,12 @@ mod tests {
             (serde_json::json!({ "candidates": 8, "pool": 0 }), "pool"),
         ];
         for (json, key) in cases {
-            assert_eq!(section(json.clone()).problem().unwrap().0, key, "{json}");
+            assert_eq!(section(json.clone()).validate().unwrap_err().key, key, "{json}");
         }
-        assert_eq!(section(serde_json::json!({ "candidates": 8 })).problem(), None);
+        assert_eq!(section(serde_json::json!({ "candidates": 8 })).validate(), Ok(()));
         assert_eq!(
-            section(serde_json::json!({ "candidates": 0, "rungs": [] })).problem(),
-            None,
+            section(serde_json::json!({ "candidates": 0, "rungs": [] })).validate(),
+            Ok(()),
             "the stage is disabled"
         );
     }

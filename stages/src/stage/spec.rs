@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tfnas::SpaceDefinition;
 
-use crate::{Config, InputPort};
+use crate::{Config, InputPort, InvalidValue};
 
 /// Which facts of the environment change a stage's result and are therefore part of its cache key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,8 +51,11 @@ pub trait StageSpec: Sync {
     /// Facts of the environment that are part of the cache key.
     fn key_facts(&self, config: &Config) -> KeyFacts;
 
-    /// What is wrong with the values of the stage's section, as (key within the section, message).
-    fn problem(&self, config: &Config) -> Option<(&'static str, String)>;
+    /// Checks the values of the stage's section.
+    ///
+    /// # Errors
+    /// Returns the first invalid value; its key is relative to the section.
+    fn validate(&self, config: &Config) -> Result<(), InvalidValue>;
 
     /// Returns the configuration key of a parameter.
     ///

@@ -9,7 +9,7 @@ use tfnas::SpaceDefinition;
 
 use super::spec::to_params;
 use super::{InputPort, KeyFacts, Source, StageSpec};
-use crate::Config;
+use crate::{Config, InvalidValue};
 
 /// The built-in list of classes.
 const IMAGENET100: &str = "imagenet100";
@@ -68,25 +68,25 @@ impl SplitSection {
         format!("test images drawn from the training {from}: {percent} % of each class, seed {seed}")
     }
 
-    pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
-        if !(self.train_share > 0.0 && self.train_share < 1.0) {
-            return Some(("train_share", format!("must lie between 0 and 1, not {}", self.train_share)));
-        }
-        if let Some(share) = self.test_share.filter(|share| !(*share > 0.0 && *share < 1.0)) {
+    pub(crate) fn validate(&self) -> Result<(), InvalidValue> {
+        let is_share = |share: f64| share > 0.0 && share < 1.0;
+        InvalidValue::unless(is_share(self.train_share), "train_share", "lie between 0 and 1", self.train_share)?;
+        if let Some(share) = self.test_share.filter(|share| !is_share(*share)) {
             let message = format!("must lie between 0 and 1, not {share}; set `data.test` to use separate test images");
-            return Some(("test_share", message));
+            return Err(InvalidValue::new("test_share", message));
         }
         if self.published.is_some() && self.test_share.is_some() {
             let message = "has fixed lists, from which no test images can be drawn: set `data.test`";
-            return Some(("published", message.to_owned()));
+            return Err(InvalidValue::new("published", message));
         }
         if self.published.is_some() && (self.classes.is_some() || self.per_class.is_some()) {
-            return Some(("published", "cannot be combined with `classes` or `per_class`: remove them".to_owned()));
+            let message = "cannot be combined with `classes` or `per_class`: remove them";
+            return Err(InvalidValue::new("published", message));
         }
         if self.per_class.is_some_and(|count| count < 2) {
-            return Some(("per_class", "must be at least 2: one image for each part of the split".to_owned()));
+            return Err(InvalidValue::new("per_class", "must be at least 2: one image for each part of the split"));
         }
-        None
+        Ok(())
     }
 }
 
@@ -150,8 +150,8 @@ impl StageSpec for Split {
         KeyFacts::default()
     }
 
-    fn problem(&self, config: &Config) -> Option<(&'static str, String)> {
-        config.split.problem()
+    fn validate(&self, config: &Config) -> Result<(), InvalidValue> {
+        config.split.validate()
     }
 
     fn published_file(&self, output: &str, _weights: &str) -> Option<String> {

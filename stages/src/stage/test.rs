@@ -9,7 +9,8 @@ use tfnas::SpaceDefinition;
 
 use super::spec::{shared_config_key, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec, TEST_LIST};
-use crate::{Config, ExifOrientation, OnBadImage, Protocol, Stage};
+use crate::invalid_value::at_least_one;
+use crate::{Config, ExifOrientation, InvalidValue, OnBadImage, Protocol, Stage};
 
 /// Which weights to test: `best`, `last`, or a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,12 +78,12 @@ impl Default for TestSection {
 }
 
 impl TestSection {
-    pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
-        if self.batch == 0 {
-            return Some(("batch", "must be at least 1, not 0".to_owned()));
+    pub(crate) fn validate(&self) -> Result<(), InvalidValue> {
+        at_least_one("batch", self.batch)?;
+        if self.weights_key.is_some() && self.weights.file().is_none() {
+            return Err(InvalidValue::new("weights_key", "requires that test.weights names a file"));
         }
-        let without_file = self.weights_key.is_some() && self.weights.file().is_none();
-        without_file.then(|| ("weights_key", "requires that test.weights names a file".to_owned()))
+        Ok(())
     }
 }
 
@@ -167,8 +168,8 @@ impl StageSpec for Test {
         KeyFacts::COMPUTE
     }
 
-    fn problem(&self, config: &Config) -> Option<(&'static str, String)> {
-        config.test.problem()
+    fn validate(&self, config: &Config) -> Result<(), InvalidValue> {
+        config.test.validate()
     }
 
     fn config_key(&self, param: &str) -> String {

@@ -9,7 +9,8 @@ use tfnas::SpaceDefinition;
 
 use super::spec::to_params;
 use super::{InputPort, KeyFacts, Source, StageSpec, TEST_LIST};
-use crate::{Augment, Config, ExifOrientation, OnBadImage, Precision, RankParams, Stage};
+use crate::invalid_value::{at_least_one, below_one, not_negative, positive};
+use crate::{Augment, Config, ExifOrientation, InvalidValue, OnBadImage, Precision, RankParams, Stage};
 
 /// Which images train the network, and which choose the best epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -84,24 +85,17 @@ impl Default for TrainSection {
 }
 
 impl TrainSection {
-    pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
-        let at_least_one = |key, value: usize| (value == 0).then(|| (key, "must be at least 1, not 0".to_owned()));
-        let not_negative = |key, value: f64| {
-            (!(value >= 0.0 && value.is_finite())).then(|| (key, format!("must be 0 or above, not {value}")))
-        };
-        let share = |key, value: f64| {
-            (!(0.0..1.0).contains(&value)).then(|| (key, format!("must be at least 0 and below 1, not {value}")))
-        };
-        at_least_one("epochs", self.epochs)
-            .or_else(|| at_least_one("batch", self.batch))
-            .or_else(|| (self.lr <= 0.0 || !self.lr.is_finite()).then(|| ("lr", "must be above 0".to_owned())))
-            .or_else(|| not_negative("momentum", self.momentum))
-            .or_else(|| not_negative("weight_decay", self.weight_decay))
-            .or_else(|| not_negative("grad_clip", self.grad_clip))
-            .or_else(|| share("label_smoothing", self.label_smoothing))
-            .or_else(|| share("dropout", self.dropout))
-            .or_else(|| share("drop_connect", self.drop_connect))
-            .or_else(|| self.augment.problem().map(|(_, message)| ("augment", message)))
+    pub(crate) fn validate(&self) -> Result<(), InvalidValue> {
+        at_least_one("epochs", self.epochs)?;
+        at_least_one("batch", self.batch)?;
+        positive("lr", self.lr)?;
+        not_negative("momentum", self.momentum)?;
+        not_negative("weight_decay", self.weight_decay)?;
+        not_negative("grad_clip", self.grad_clip)?;
+        below_one("label_smoothing", self.label_smoothing)?;
+        below_one("dropout", self.dropout)?;
+        below_one("drop_connect", self.drop_connect)?;
+        self.augment.validate().map_err(|invalid| invalid.within("augment"))
     }
 }
 
@@ -206,8 +200,8 @@ impl StageSpec for Train {
         KeyFacts::COMPUTE
     }
 
-    fn problem(&self, config: &Config) -> Option<(&'static str, String)> {
-        config.train.problem()
+    fn validate(&self, config: &Config) -> Result<(), InvalidValue> {
+        config.train.validate()
     }
 
     fn published_file(&self, output: &str, weights: &str) -> Option<String> {
