@@ -216,7 +216,7 @@ impl From<RemoteError> for CommandError {
         match error {
             RemoteError::Stopped => Self {
                 kind: CommandErrorKind::Interrupted,
-                ..Self::usage("interrupted; the same command goes on from what has come or gone")
+                ..Self::usage("interrupted; run the same command again to continue the transfer")
             },
             RemoteError::Cache(CacheError::Object(error)) => error.into(),
             RemoteError::Cache(error) => error.into(),

@@ -46,7 +46,7 @@ def share_of_waiting(programs: Programs) -> dict:
             stages = programs.status(folder, "--set", "train.from=network.config")
             seconds = next(stage["took_s"] for stage in stages if stage["id"] == "train")
             found[f"{workers} decoders, {precision}"] = {
-                "waiting_percent": [int(share) for share in re.findall(r"(\d+) % of the time waiting for images", wrote)],
+                "waiting_percent": [int(share) for share in re.findall(r"(\d+) % of the time spent waiting for images", wrote)],
                 "train_s": seconds,
                 "images_per_s": round(found["photos"] * 0.9 * epochs / seconds, 1),
             }

@@ -121,7 +121,7 @@ impl RunObserver for Reporter {
                 tracing::info!(id, "runs: {}{}", causes(id, because), expected.unwrap_or_default());
             }
             RunEvent::Reattached { job: Some(job), .. } => {
-                tracing::info!(id, "job {job} is at it already: following it")
+                tracing::info!(id, "job {job} was already submitted; attaching to it")
             }
             RunEvent::Reattached { job: None, .. } => {
                 tracing::info!(id, "was submitted by an earlier run: looking for it")
@@ -134,7 +134,7 @@ impl RunObserver for Reporter {
             RunEvent::Queued { job, reason, obstacle: Some(obstacle) } => {
                 tracing::warn!(id, "job {job} waits ({reason}): {obstacle}");
             }
-            RunEvent::Resumed { at } => tracing::info!(id, "goes on from {at}"),
+            RunEvent::Resumed { at } => tracing::info!(id, "resuming from {at}"),
             RunEvent::Progress { phase, done, total, unit } => {
                 let progress = Progress { phase, done: *done, total: *total, unit };
                 if let Some(line) = self.bars.show(id, &progress) {

@@ -1,5 +1,9 @@
+//! Augmentation of training images: part of the sections `search:` and `train:` of the configuration.
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::InvalidValue;
 
 /// How training images are cropped to the space's resolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -7,31 +11,31 @@ use serde::{Deserialize, Serialize};
 pub enum Crop {
     /// A box of random area and aspect ratio, resized: torchvision's `RandomResizedCrop`.
     RandomResized,
-    /// A box of the resolution at a random place of the image padded with zeros: the habit for 32x32 images.
+    /// A box of the target resolution at a random position of the zero-padded image, as is usual for 32x32 images.
     Padded,
 }
 
-/// Augmentation of training images; the defaults are the published ones (SPEC: section 5).
+/// Augmentation of training images. The defaults are the published values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augment {
     /// How images are cropped.
     pub crop: Crop,
-    /// Smallest and largest area of the box, as a share of the image (random_resized).
+    /// Smallest and largest area of the box, as a fraction of the image (`crop: random_resized` only).
     pub scale: [f64; 2],
-    /// Smallest and largest aspect ratio of the box (random_resized).
+    /// Smallest and largest aspect ratio (width / height) of the box (`crop: random_resized` only).
     pub ratio: [f64; 2],
-    /// Zero pixels added at each side (padded).
+    /// Zero pixels added on each side (`crop: padded` only).
     pub padding: usize,
-    /// Whether images are mirrored with probability 1/2.
+    /// Mirror each image horizontally with probability 1/2.
     pub flip: bool,
-    /// Brightness factor is drawn from 1 -/+ this.
+    /// The brightness factor is drawn uniformly from 1 - this to 1 + this.
     pub brightness: f64,
-    /// Contrast factor is drawn from 1 -/+ this.
+    /// The contrast factor is drawn uniformly from 1 - this to 1 + this.
     pub contrast: f64,
-    /// Saturation factor is drawn from 1 -/+ this.
+    /// The saturation factor is drawn uniformly from 1 - this to 1 + this.
     pub saturation: f64,
-    /// Hue shift is drawn from -/+ this, as a share of the circle: at most 0.5.
+    /// The hue shift is drawn uniformly from -this to this, as a fraction of the color circle; at most 0.5.
     pub hue: f64,
 }
 
@@ -52,25 +56,23 @@ impl Default for Augment {
 }
 
 impl Augment {
-    /// Returns what is wrong with these values, as (key below `augment`, message).
-    pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
-        let share = |range: [f64; 2]| range[0] > 0.0 && range[0] <= range[1] && range[1] <= 1.0;
-        if !share(self.scale) {
-            return Some(("scale", format!("must be two growing shares above 0 and at most 1, not {:?}", self.scale)));
+    pub(crate) fn validate(&self) -> Result<(), InvalidValue> {
+        let [min, max] = self.scale;
+        if !(min > 0.0 && min <= max && max <= 1.0) {
+            let message = format!("must be two increasing numbers above 0 and at most 1, not {:?}", self.scale);
+            return Err(InvalidValue::new("scale", message));
         }
-        if !(self.ratio[0] > 0.0 && self.ratio[0] <= self.ratio[1] && self.ratio[1].is_finite()) {
-            return Some(("ratio", format!("must be two growing positive numbers, not {:?}", self.ratio)));
+        let [min, max] = self.ratio;
+        if !(min > 0.0 && min <= max && max.is_finite()) {
+            let message = format!("must be two increasing positive numbers, not {:?}", self.ratio);
+            return Err(InvalidValue::new("ratio", message));
         }
-        for (key, value) in
-            [("brightness", self.brightness), ("contrast", self.contrast), ("saturation", self.saturation)]
-        {
-            if !(0.0..=1.0).contains(&value) {
-                return Some((key, format!("must lie in 0 to 1, not {value}")));
-            }
-        }
-        if !(0.0..=0.5).contains(&self.hue) {
-            return Some(("hue", format!("must lie in 0 to 0.5, not {}", self.hue)));
-        }
-        None
+        let jitter = |key, value, max| {
+            InvalidValue::unless((0.0..=max).contains(&value), key, &format!("be between 0 and {max}"), value)
+        };
+        jitter("brightness", self.brightness, 1.0)?;
+        jitter("contrast", self.contrast, 1.0)?;
+        jitter("saturation", self.saturation, 1.0)?;
+        jitter("hue", self.hue, 0.5)
     }
 }

@@ -1,3 +1,5 @@
+//! The request with which the planner asks a worker to check a latency table against measured networks.
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -5,27 +7,27 @@ use tfnas::SpaceDefinition;
 
 use crate::path_text;
 
-/// What the worker compares with a latency table: the file that `tfnas-stage check-table VERSION FILE` reads, as JSON. The reply
-/// is a [`LookupCheck`](crate::LookupCheck).
+/// A request to check a latency table, in the JSON file that `tfnas-stage check-table VERSION FILE` reads. The reply is a
+/// [`LookupCheck`](crate::LookupCheck).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckTableRequest {
-    /// The table.
+    /// The table file.
     #[serde(with = "path_text")]
     pub table: PathBuf,
-    /// The space of the random networks.
+    /// The search space that the random networks are drawn from.
     pub space: SpaceDefinition,
-    /// Classes of the networks.
+    /// Number of classes of each network.
     pub classes: usize,
-    /// Random networks to measure as a whole.
+    /// Number of random networks to measure.
     pub networks: usize,
-    /// Seconds to measure; each network is measured at least twice.
+    /// Time to spend on the measurement, in seconds. Each network is measured at least twice, even if that takes longer.
     pub budget_s: f64,
-    /// Images of a batch.
+    /// Batch size of the measured forward passes.
     pub batch: usize,
-    /// Threads to compute with.
+    /// Number of compute threads.
     pub threads: usize,
-    /// Seed of the networks and their weights.
+    /// Seed for the architectures and their weights.
     pub seed: u64,
     /// `cpu` or `cuda:N`.
     pub device: String,

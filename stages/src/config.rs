@@ -1,113 +1,117 @@
+//! The configuration of a pipeline: its top level, the sections that belong to no stage, and checks across sections.
+
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tfnas::SpaceDefinition;
 
+use crate::invalid_value::positive;
 use crate::{
-    DataWorkers, Executor, LookupSection, ParseSection, Ranks, Resources, SearchSection, SelectSection, SlurmSection,
-    SplitSection, Stage, TestSection, TrainSection,
+    DataWorkers, Executor, InvalidValue, LookupSection, ParseSection, Ranks, Resources, SearchSection, SelectSection,
+    SlurmSection, SplitSection, Stage, TestSection, TrainSection,
 };
 
-/// The effective configuration of one pipeline: what `pipeline.yaml` and `--set` say, defaults filled in.
+/// The effective configuration of one pipeline: `pipeline.yaml` merged with `--set`, with defaults filled in.
 ///
-/// Reading the file, its places (file, line, key) and a matrix of targets are the planner's; here a value stands for
-/// one pipeline.
+/// The planner reads the file, keeps the source location of each value, and expands lists of values. This type holds one
+/// pipeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where the images are.
+    /// The image data.
     pub data: DataSection,
-    /// The search space: imagenet, cifar, small, a file that ends in .yaml, or the space itself. `{base: cifar, width_step:
-    /// 8}` is a named space whose widths are multiples of 8.
+    /// The search space: imagenet, cifar, small, the path of a .yaml file, or an inline definition. `{base: cifar,
+    /// width_step: 8}` selects a named space and restricts its widths to multiples of 8.
     #[serde(default)]
     #[schemars(with = "serde_json::Value")]
     pub space: SpaceChoice,
-    /// What computes: cpu, cuda, cuda:N, or auto.
+    /// Device to compute on: cpu, cuda, cuda:N, or auto.
     #[serde(default)]
     #[schemars(with = "String")]
     pub device: DeviceChoice,
-    /// Threads that one worker computes with; 0 takes all cores.
+    /// Number of compute threads of each worker; 0 uses all cores.
     #[serde(default)]
     pub threads: usize,
-    /// Seed of every random number.
+    /// Seed for all random numbers.
     #[serde(default)]
     pub seed: u64,
-    /// Seconds between resume points inside an epoch.
+    /// Time between resume points within an epoch, in seconds.
     #[serde(default = "resume_every_s")]
     pub resume_every_s: f64,
-    /// What stages that run side by side may use together.
+    /// Resources that concurrently running stages may use in total.
     #[serde(default)]
     pub resources: Resources,
-    /// Processes that train together.
+    /// Distributed training.
     #[serde(default)]
     pub ranks: Ranks,
-    /// Who starts workers: local (this machine), or slurm (the queue of a cluster).
+    /// Where workers run: local (on this machine), or slurm (as jobs of a Slurm cluster).
     #[serde(default)]
     pub executor: Executor,
-    /// What is asked of the cluster.
+    /// Resource requests for Slurm jobs.
     #[serde(default)]
     pub slurm: SlurmSection,
-    /// The file of the ledger, where that is not in the store: on a file system that SQLite works better on. Relative
-    /// to the configuration's own folder.
+    /// Path of the ledger file, to keep it outside the store, for example if SQLite does not work well on the store's
+    /// file system. Relative to the folder of the configuration file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<PathBuf>,
-    /// Where results are shared.
+    /// Sharing of results.
     #[serde(default)]
     pub cache: CacheSection,
-    /// Dividing the training images for the search.
+    /// Stage `split`: divides the training images for the search.
     #[serde(default)]
     pub split: SplitSection,
-    /// The latency table.
+    /// Stage `lookup`: measures or imports the latency table.
     #[serde(default)]
     pub lookup: LookupSection,
-    /// The search.
+    /// Stage `search`: searches for an architecture with the target latency.
     #[serde(default)]
     pub search: SearchSection,
-    /// Choosing among architectures of the target latency by short trainings.
+    /// Stage `select`: compares architectures with the target latency by short trainings and chooses one.
     #[serde(default)]
     pub select: SelectSection,
-    /// From the search's result to one architecture.
+    /// Stage `parse`: derives one architecture from the search result.
     #[serde(default)]
     pub parse: ParseSection,
-    /// Training the architecture found.
+    /// Stage `train`: trains the architecture.
     #[serde(default)]
     pub train: TrainSection,
-    /// Testing it.
+    /// Stage `test`: tests the trained network.
     #[serde(default)]
     pub test: TestSection,
 }
 
-/// Where the images are.
+/// `data:` in the configuration: the images and how to read them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataSection {
-    /// The folder that holds them; relative to the configuration's own folder.
+    /// Folder that contains the images. Relative to the folder of the configuration file.
     pub root: PathBuf,
     /// Training images: a folder of class folders, or a list file, under `root`.
     #[serde(default = "train_folder")]
     pub train: PathBuf,
-    /// Test images: a folder of class folders, or a list file, under `root`; null to draw them from the training images
-    /// (`split.test_share`).
+    /// Test images: a folder of class folders, or a list file, under `root`; null draws them from the training images
+    /// (see `split.test_share`).
     #[serde(default = "test_folder")]
     pub test: Option<PathBuf>,
-    /// Runs although training and test images have the same content. Changes no result.
+    /// Allow training and test images with identical content. Does not change any result.
     #[serde(default, skip_serializing_if = "is_false")]
     pub allow_overlap: bool,
-    /// What an image that cannot be read does.
+    /// What to do about an image that cannot be read: error or skip.
     #[serde(default)]
     pub on_bad_image: OnBadImage,
-    /// What is done about the orientation that the metadata of photos state: ignore, as the original does, or apply.
+    /// How to treat the EXIF orientation of photos: ignore (as the original implementation does), or apply.
     #[serde(default, skip_serializing_if = "ExifOrientation::is_ignore")]
     pub exif_orientation: ExifOrientation,
-    /// Threads that decode and augment images ahead, or auto: all cores for a GPU, four threads where the CPU computes.
-    /// Changes speed alone.
+    /// Number of threads that decode and augment images in advance, or auto: all cores on a GPU, four threads on a CPU.
+    /// Affects only speed.
     #[serde(default)]
     pub workers: DataWorkers,
-    /// Short side to which evaluation resizes before the centre crop, in pixels; left out, 256/224 of the resolution.
+    /// Length in pixels to which evaluation resizes the short side before the center crop. Default: 256/224 of the
+    /// resolution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resize: Option<usize>,
-    /// Writes a generated image set to `root` at the first run.
+    /// Write a generated image set to `root` on the first run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generate: Option<GenerateSection>,
 }
@@ -130,33 +134,33 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl DataSection {
-    /// The folder of training images under the root, where none is named.
+    /// Default of `data.train`.
     pub const TRAIN: &str = "train";
-    /// The folder of test images under the root, where none is named.
+    /// Default of `data.test`.
     pub const TEST: &str = "val";
 
-    /// Returns the short side that evaluation resizes to, in pixels, for images cropped to `resolution`.
+    /// Returns the length of the short side after the evaluation resize, in pixels, for a center crop of `resolution` pixels.
     pub fn evaluation_resize(&self, resolution: usize) -> usize {
         self.resize.unwrap_or_else(|| published_resize(resolution))
     }
 }
 
-/// Returns the short side that evaluation resizes to where nothing else is said: to a crop's side as 256 to 224.
+/// Returns the default length of the short side after the evaluation resize, in pixels: 256/224 of the crop `resolution`.
 pub fn published_resize(resolution: usize) -> usize {
     (resolution * 256).div_ceil(224)
 }
 
-/// The generated image set: ten classes of shapes, textures and colours.
+/// A generated image set with ten classes of shapes, textures and colors.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GenerateSection {
-    /// Side of the square images, in pixels.
+    /// Side length of the square images, in pixels.
     pub size: usize,
-    /// Training images a class.
+    /// Training images per class.
     pub train_per_class: usize,
-    /// Test images a class.
+    /// Test images per class.
     pub test_per_class: usize,
-    /// Seed of the set, apart from the pipeline's.
+    /// Seed for the image set, independent of the pipeline's `seed`.
     pub seed: u64,
 }
 
@@ -166,59 +170,59 @@ impl Default for GenerateSection {
     }
 }
 
-/// Where results are shared.
+/// `cache:` in the configuration: sharing of results through a remote.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CacheSection {
-    /// The address that `cache push` and `cache pull` use: s3://bucket/path, gs://bucket/path, az://container/path or
-    /// file:///path. Changes no result.
+    /// URL for `cache push` and `cache pull`: s3://bucket/path, gs://bucket/path, az://container/path or file:///path.
+    /// Does not change any result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote: Option<String>,
-    /// The file of a private key, which signs what `cache push` sends. Changes no result.
+    /// Path of a private key file; `cache push` signs uploaded results with it. Does not change any result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sign_key: Option<PathBuf>,
-    /// The files of public keys: of results from elsewhere, only those that one of them has signed are used. Without it all
-    /// are. Changes no result.
+    /// Paths of public key files. Downloaded results are used only if they are signed with one of these keys. By default all
+    /// downloaded results are used. Does not change any result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trust: Option<Vec<PathBuf>>,
 }
 
-/// What an image that cannot be read does.
+/// What to do about an image that cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnBadImage {
-    /// It ends the stage, named.
+    /// Fail the stage with an error that names the image.
     #[default]
     Error,
-    /// It is left out, and counted in the report.
+    /// Skip the image and count it in the stage's report.
     Skip,
 }
 
-/// What is done about the orientation that the metadata (EXIF) of a photo state.
+/// How to treat the orientation in the EXIF metadata of a photo.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ExifOrientation {
-    /// Nothing: pixels are taken as they are stored, as in the original.
+    /// Use pixels as they are stored, as the original implementation does.
     #[default]
     Ignore,
-    /// Photos are turned and mirrored so that they are upright, as Pillow's `ImageOps.exif_transpose` does.
+    /// Rotate and mirror the image so that it is upright, like Pillow's `ImageOps.exif_transpose`.
     Apply,
 }
 
 impl ExifOrientation {
-    /// Returns whether nothing is done; parameters then do not mention it.
+    /// Returns whether this is [`Self::Ignore`], which is left out of the parameters of stages.
     pub fn is_ignore(&self) -> bool {
         *self == Self::Ignore
     }
 }
 
-/// A space by name, or the space itself. (A file's name is resolved by the planner before this type is made.)
+/// A search space, by name or as a definition. The planner resolves file names before it creates this type.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum SpaceChoice {
-    /// One of the spaces that `tfnas` knows.
+    /// One of the built-in spaces of `tfnas`.
     Named(String),
-    /// A user's own.
+    /// A custom definition.
     Own(Box<SpaceDefinition>),
 }
 
@@ -228,16 +232,16 @@ impl Default for SpaceChoice {
     }
 }
 
-/// What computes: `cpu`, `cuda`, `cuda:N`, or `auto` (the first CUDA device where there is one, else the CPU).
+/// The device to compute on: `cpu`, `cuda`, `cuda:N`, or `auto`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum DeviceChoice {
-    /// The first CUDA device where there is one, else the CPU.
+    /// The first CUDA device if there is one, otherwise the CPU.
     #[default]
     Auto,
-    /// The CPU.
+    /// `cpu`.
     Cpu,
-    /// One CUDA device.
+    /// `cuda:N`; `cuda` is `cuda:0`.
     Cuda(usize),
 }
 
@@ -274,17 +278,17 @@ impl Config {
         self.split.test_share.is_some()
     }
 
-    /// Returns the JSON Schema of one pipeline's configuration, as JSON.
+    /// Returns the JSON Schema of the configuration of one pipeline.
     pub fn schema() -> serde_json::Value {
         schemars::schema_for!(Self).to_value()
     }
 
-    /// Returns the stages that this configuration runs, in an order in which they can.
+    /// Returns the stages that this configuration runs, in an order that satisfies their dependencies.
     pub fn stages(&self) -> impl Iterator<Item = Stage> + '_ {
         Stage::ALL.iter().copied().filter(|stage| stage.is_enabled(self))
     }
 
-    /// Returns how many processes do a stage together; 0 where that is for the machine that runs them to say.
+    /// Returns how many processes run a stage; 0 means that the machine that runs them decides.
     pub fn processes(&self, stage: Stage) -> usize {
         match self.executor {
             _ if !stage.runs_on_ranks() => 1,
@@ -297,51 +301,53 @@ impl Config {
         }
     }
 
-    /// Returns what is wrong with values that belong to no stage, as (dotted key, message); types are already right.
-    pub fn shared_problem(&self) -> Option<(String, String)> {
-        if !(self.resume_every_s > 0.0 && self.resume_every_s.is_finite()) {
-            let message = format!("must be above 0, not {}", self.resume_every_s);
-            return Some(("resume_every_s".to_owned(), message));
+    /// Checks the values that belong to no stage. Their types are already correct.
+    ///
+    /// # Errors
+    /// Returns the first invalid value.
+    pub fn validate_shared(&self) -> Result<(), InvalidValue> {
+        positive("resume_every_s", self.resume_every_s)?;
+        self.resources.validate().map_err(|invalid| invalid.within("resources"))?;
+        self.ranks.validate().map_err(|invalid| invalid.within("ranks"))?;
+        self.slurm.validate().map_err(|invalid| invalid.within("slurm"))?;
+        match self.executor {
+            Executor::Local => Ok(()),
+            Executor::Slurm => self.validate_cluster(),
         }
-        let resources = self.resources.problem().map(|(key, message)| (format!("resources.{key}"), message));
-        let ranks = || self.ranks.problem().map(|(key, message)| (format!("ranks.{key}"), message));
-        resources.or_else(ranks).or_else(|| self.cluster_problem())
     }
 
-    /// Returns what is wrong with what is said of the cluster.
-    fn cluster_problem(&self) -> Option<(String, String)> {
-        if let Some((key, message)) = self.slurm.problem() {
-            return Some((format!("slurm.{key}"), message));
-        }
-        if self.executor == Executor::Local {
-            return None;
-        }
+    /// Checks that no value depends on this machine, because the stages run on the nodes of a cluster.
+    fn validate_cluster(&self) -> Result<(), InvalidValue> {
         let measures = |stage: &Stage| stage.key_facts(self).latency;
         if self.device == DeviceChoice::Auto {
-            let message = "auto is what this machine has, and a node of the cluster computes: write cpu or cuda";
-            return Some(("device".to_owned(), message.to_owned()));
+            let message = "auto depends on this machine, but the stage runs on a cluster node; set it to cpu or cuda";
+            return Err(InvalidValue::new("device", message));
         }
         if let Some(stage) = Stage::ALL.iter().find(|stage| self.threads == 0 && !measures(stage))
             && self.slurm.request(*stage).cores.is_none()
         {
-            let message = "0 takes all cores of this machine, and a node of the cluster computes: write how many, or \
+            let message = "0 means all cores of this machine, but the stage runs on a cluster node; set a number, or set \
                            `slurm.cores`";
-            return Some(("threads".to_owned(), message.to_owned()));
+            return Err(InvalidValue::new("threads", message));
         }
-        let measuring = self.stages().find(measures)?;
-        self.slurm.device_model.is_none().then(|| {
-            let message = format!(
-                "is needed: {} measures a latency, which belongs to the model of the nodes' device (or leave that out, \
-                 with `lookup.import` and `parse.measure: false`)",
-                measuring.name()
-            );
-            ("slurm.device_model".to_owned(), message)
-        })
+        match self.stages().find(measures) {
+            Some(stage) if self.slurm.device_model.is_none() => {
+                let message = format!(
+                    "must be set: {} measures a latency, which depends on the device model of the nodes; or do not \
+                     measure: set `lookup.import` and `parse.measure: false`",
+                    stage.name()
+                );
+                Err(InvalidValue::new("slurm.device_model", message))
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// Returns what is wrong with the values of `stage`'s section, as (dotted key, message); types are already right.
-    pub fn problem(&self, stage: Stage) -> Option<(String, String)> {
-        let found = stage.spec().problem(self);
-        found.map(|(key, message)| (format!("{}.{key}", stage.name()), message))
+    /// Checks the values of a stage's section. Their types are already correct.
+    ///
+    /// # Errors
+    /// Returns the first invalid value.
+    pub fn validate(&self, stage: Stage) -> Result<(), InvalidValue> {
+        stage.spec().validate(self).map_err(|invalid| invalid.within(stage.name()))
     }
 }

@@ -1,8 +1,8 @@
-//! Comma-separated values (RFC 4180), as the outputs and listings of this project have them.
+//! Reading and writing of comma-separated values (RFC 4180).
 
 use std::io::{self, BufRead};
 
-/// Returns a field of a CSV file, quoted if it must be.
+/// Returns a CSV field, quoted if necessary.
 pub fn csv_field(field: &str) -> String {
     if field.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", field.replace('"', "\"\""))
@@ -14,7 +14,7 @@ pub fn csv_field(field: &str) -> String {
 /// Reads the next record, whose quoted fields may contain line breaks; `None` at the end of the file.
 ///
 /// # Errors
-/// Returns an error if the file cannot be read or is not UTF-8, and if a quoted field does not end.
+/// Returns an error if the file cannot be read, is not UTF-8, or ends within a quoted field.
 pub fn read_record(reader: &mut impl BufRead) -> io::Result<Option<Vec<String>>> {
     let mut text = String::new();
     loop {
@@ -23,7 +23,7 @@ pub fn read_record(reader: &mut impl BufRead) -> io::Result<Option<Vec<String>>>
                 return Ok(None);
             }
             if !is_closed(&text) {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a quoted field does not end"));
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a quoted field is not closed"));
             }
             break;
         }
@@ -35,7 +35,7 @@ pub fn read_record(reader: &mut impl BufRead) -> io::Result<Option<Vec<String>>>
     Ok(Some(fields(text.strip_suffix('\r').unwrap_or(text))))
 }
 
-/// Whether every quoted field of a text ends in it.
+/// Returns whether all quoted fields of the text are closed.
 fn is_closed(text: &str) -> bool {
     text.bytes().filter(|byte| *byte == b'"').count().is_multiple_of(2)
 }
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn fields_survive_a_round_trip() {
         let record = ["", "a,b", "say \"x\"", "two\nlines\r\n", "Größe", "\""];
         let text = format!("{}\n1,2\r\nlast", record.map(csv_field).join(","));
         let mut reader = text.as_bytes();
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quoted_field_that_does_not_end_and_foreign_bytes_are_errors() {
+    fn unclosed_quotes_and_invalid_utf8_are_errors() {
         assert!(read_record(&mut &b"a,\"b\nc"[..]).is_err());
         assert!(read_record(&mut &b"a\xff\n"[..]).is_err());
     }

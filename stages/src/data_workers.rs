@@ -1,31 +1,33 @@
+//! The number of threads that load images: `data.workers` in the configuration.
+
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Threads that `auto` uses where a CPU computes: they share its cores with the computation.
-const ON_CPU: usize = 4;
-/// The most threads that `auto` uses for a GPU.
-const MOST: usize = 64;
+/// Number of threads for `auto` if the stage computes on the CPU: they share the cores with the computation.
+const AUTO_CPU_THREADS: usize = 4;
+/// Maximum number of threads for `auto` if the stage computes on a GPU.
+const MAX_AUTO_GPU_THREADS: usize = 64;
 
-/// Threads that decode and augment images ahead of the computation: a number, or `auto`. Changes speed alone.
+/// Number of threads that decode and augment images in advance: a number, or `auto`. Affects only speed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DataWorkers {
-    /// All cores for a GPU, which needs them; four threads where the CPU computes.
+    /// All cores (at most 64) if the stage computes on a GPU, four threads if it computes on the CPU.
     #[default]
     Auto,
-    /// This many; with 0, the computation decodes its own images.
+    /// This many threads; with 0, the compute thread decodes the images.
     Count(usize),
 }
 
 impl DataWorkers {
-    /// Returns the number of threads of one process that has this many cores.
+    /// Returns the number of threads for one process that may use `cores` cores.
     pub fn threads(self, on_gpu: bool, cores: usize) -> usize {
         match self {
             Self::Count(count) => count,
-            Self::Auto if on_gpu => cores.clamp(1, MOST),
-            Self::Auto => ON_CPU,
+            Self::Auto if on_gpu => cores.clamp(1, MAX_AUTO_GPU_THREADS),
+            Self::Auto => AUTO_CPU_THREADS,
         }
     }
 }
@@ -87,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gpu_gets_all_cores_and_a_cpu_keeps_most_of_its_own() {
+    fn auto_uses_all_cores_on_a_gpu_and_four_threads_on_a_cpu() {
         assert_eq!(DataWorkers::Auto.threads(true, 16), 16);
         assert_eq!(DataWorkers::Auto.threads(true, 0), 1);
         assert_eq!(DataWorkers::Auto.threads(false, 16), 4);
@@ -95,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_a_number_or_auto() {
+    fn only_a_number_or_auto_is_accepted() {
         for (text, value) in [("3", DataWorkers::Count(3)), ("\"auto\"", DataWorkers::Auto)] {
             assert_eq!(serde_json::from_str::<DataWorkers>(text).unwrap(), value);
             assert_eq!(serde_json::to_string(&value).unwrap(), text);

@@ -1,84 +1,87 @@
+//! Events: what a worker reports to the planner while it runs a job.
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The fact of [`Event::Hello`] that names the file of the libtorch that the worker has loaded. It is identified by its
-/// digest, and its place is not kept.
+/// Key in [`Event::Hello`] for the path of the libtorch library that the worker has loaded. The planner records the digest of
+/// the file, not its path.
 pub const LIBTORCH_FILE: &str = "libtorch_file";
 
-/// Numbers that a stage reports, by name; a time's name says its unit.
+/// Numbers that a stage reports, by name. The name of a time ends in its unit (`_ms`, `_s`).
 pub type Metrics = BTreeMap<String, f64>;
 
-/// How much a log line matters.
+/// Severity of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// For whoever looks into the stage.
+    /// Details for debugging the stage.
     Debug,
-    /// What happens.
+    /// Normal progress.
     Info,
-    /// Something that may surprise.
+    /// Something that the user should look at.
     Warn,
 }
 
-/// What a worker says, one JSON object a line.
+/// A message from a worker to the planner, written as one JSON object per line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "event")]
 pub enum Event {
-    /// The first event: who speaks, and facts that only the worker knows.
+    /// The first event: identifies the worker and its environment.
     Hello {
         /// [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION) of the worker.
         protocol: u32,
-        /// Version of the worker.
+        /// Version of the worker's crate.
         version: String,
-        /// Facts for the environment record ([`LIBTORCH_FILE`], `worker_threads`, `cudnn`…).
+        /// Entries for the environment record ([`LIBTORCH_FILE`], `worker_threads`, `cudnn`…).
         environment: BTreeMap<String, String>,
     },
-    /// How far the work is. `done` may jump forward after a resume.
+    /// Progress of the stage. `done` may jump forward after a resume.
     Progress {
-        /// What is being done, for people: `epoch 3 of 25`.
+        /// Human-readable description of the current step: `epoch 3 of 25`.
         phase: String,
-        /// Units done in the whole stage.
+        /// Completed units.
         done: u64,
-        /// Units of the whole stage.
+        /// Total number of units of the stage.
         total: u64,
-        /// What a unit is: `images`, `blocks`.
+        /// Name of the unit: `images`, `blocks`.
         unit: String,
     },
-    /// One number over time: a loss, an accuracy.
+    /// One value of a time series, such as a loss or an accuracy.
     Metric {
-        /// Its name.
+        /// Name of the series.
         name: String,
         /// Epoch or step.
         step: u64,
-        /// Its value.
+        /// The value.
         value: f64,
     },
-    /// A line for people.
+    /// A log line.
     Log {
-        /// How much it matters.
+        /// Severity.
         level: Level,
-        /// The line.
+        /// The text.
         message: String,
     },
-    /// The stage goes on from a resume point of an interrupted attempt.
+    /// The stage resumed from a resume point of an interrupted attempt.
     Resumed {
-        /// From where, for people: `epoch 12`.
+        /// Human-readable position of the resume point: `epoch 12`.
         at: String,
     },
-    /// The outputs lie in the output folder, complete and synced.
+    /// The outputs are in the output folder, complete and synced to disk.
     Done {
-        /// What the stage found, apart from its outputs: kept in the ledger, never part of an artifact.
+        /// Numbers for the ledger. They are not part of any artifact.
         metrics: Metrics,
     },
-    /// The stage cannot be done.
+    /// The stage failed.
     Failed {
-        /// What is wrong, and where.
+        /// What failed, and where.
         message: String,
-        /// The way out, where there is one.
+        /// How to fix it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         hint: Option<String>,
-        /// Whether all that this rank knows is that another one does not do its part: that one knows why.
+        /// Whether the only failure that this rank knows of is that another rank is lost or failed. The root cause is then
+        /// reported by that rank.
         #[serde(default, skip_serializing_if = "is_false")]
         peer: bool,
     },
@@ -95,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_single_lines_of_stable_shape() {
+    fn events_serialize_to_single_lines_with_a_stable_format() {
         let event = Event::Progress { phase: "epoch 1 of 2".to_owned(), done: 3, total: 4, unit: "images".to_owned() };
         let line = serde_json::to_string(&event).unwrap();
         assert_eq!(line, r#"{"event":"progress","phase":"epoch 1 of 2","done":3,"total":4,"unit":"images"}"#);

@@ -1,27 +1,30 @@
+//! Where workers run, and the resource requests for Slurm jobs: `executor:` and `slurm:` in the configuration.
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Stage;
+use crate::invalid_value::{at_least_one, positive};
+use crate::{InvalidValue, Stage};
 
-/// Who starts workers. In no key: it says where work is done, not what.
+/// Where workers run. Not part of any cache key, because it does not change results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Executor {
-    /// This machine.
+    /// As processes on this machine.
     #[default]
     Local,
-    /// The queue of a cluster: each stage that must run is a job of Slurm.
+    /// As jobs of a Slurm cluster, one for each stage that must run.
     Slurm,
 }
 
-/// `slurm:` in the configuration: what is asked of the cluster for each stage that `executor: slurm` submits. In no key,
-/// but for the device's model where a latency is measured.
+/// `slurm:` in the configuration: resource requests for the jobs that `executor: slurm` submits. Not part of any cache key,
+/// except `device_model` and `governor` for stages that measure a latency.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SlurmSection {
-    /// Partition; left out, the cluster's default.
+    /// Partition. Default: the cluster's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partition: Option<String>,
     /// Account to charge.
@@ -30,45 +33,46 @@ pub struct SlurmSection {
     /// Quality of service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub qos: Option<String>,
-    /// Time limit of one job, in minutes; left out, the partition's. A stage that needs longer goes on in another job.
+    /// Time limit of one job, in minutes. Default: the limit of the partition. A stage that needs longer continues in another
+    /// job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_min: Option<u32>,
-    /// Cores of each task; left out, the threads that it computes with.
+    /// Cores per task. Default: the number of compute threads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cores: Option<usize>,
-    /// Memory of each node, in GiB; left out, the cluster's default.
+    /// Memory per node, in GiB. Default: the cluster's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_gib: Option<f64>,
-    /// GPUs of each node; left out, one a task where the device is CUDA.
+    /// GPUs per node. Default: one per task if the device is CUDA.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpus: Option<usize>,
-    /// Nodes, for `train`; left out, one.
+    /// Number of nodes for `select` and `train`. Default: 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nodes: Option<usize>,
-    /// Tasks on each node, for `train`; left out, one.
+    /// Tasks (ranks) per node for `select` and `train`. Default: 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ranks_per_node: Option<usize>,
-    /// More flags of sbatch, as they are: `--constraint=a100`.
+    /// Additional sbatch options, passed unchanged: `--constraint=a100`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sbatch: Option<Vec<String>>,
-    /// Seconds before the time limit at which the worker is asked for a resume point; left out, 120.
+    /// Time before the time limit at which the worker is told to write a resume point, in seconds. Default: 120.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warn_s: Option<u32>,
-    /// Jobs in the queue at a time, where `run -j` does not say.
+    /// Maximum number of jobs in the queue at a time, if `run -j` is not given.
     pub max_jobs: usize,
-    /// Seconds between questions to the controller about one job.
+    /// Time between queries to the Slurm controller about one job, in seconds.
     pub poll_s: f64,
-    /// Model of the device that the nodes compute on, as `doctor` there calls it: needed where a latency is measured.
+    /// Device model of the nodes, as printed by `doctor` on a node. Required if a stage measures a latency.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_model: Option<String>,
-    /// Frequency governor of the nodes, likewise.
+    /// CPU frequency governor of the nodes, as printed by `doctor` on a node.
     pub governor: String,
-    /// What one stage asks for, where that differs.
+    /// Overrides for single stages.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub stages: BTreeMap<Stage, SlurmStage>,
 }
 
-/// What one stage asks of the cluster, where that differs from what is said for all.
+/// Overrides of [`SlurmSection`] for one stage.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SlurmStage {
@@ -84,30 +88,30 @@ pub struct SlurmStage {
     /// Time limit of one job, in minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_min: Option<u32>,
-    /// Cores of each task.
+    /// Cores per task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cores: Option<usize>,
-    /// Memory of each node, in GiB.
+    /// Memory per node, in GiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_gib: Option<f64>,
-    /// GPUs of each node.
+    /// GPUs per node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpus: Option<usize>,
-    /// Nodes; `train` alone may have several.
+    /// Number of nodes; above 1 only for `select` and `train`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nodes: Option<usize>,
-    /// Tasks on each node; `train` alone may have several.
+    /// Tasks (ranks) per node; above 1 only for `select` and `train`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ranks_per_node: Option<usize>,
-    /// More flags of sbatch, instead of those said for all.
+    /// Additional sbatch options; replaces those of the section.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sbatch: Option<Vec<String>>,
-    /// Seconds before the time limit at which the worker is asked for a resume point.
+    /// Time before the time limit at which the worker is told to write a resume point, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warn_s: Option<u32>,
 }
 
-/// What a job of one stage asks of the cluster, with nothing left open but what the cluster decides.
+/// The resolved resource request of a job for one stage. For fields that are `None`, the cluster's default applies.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SlurmRequest {
     /// Partition.
@@ -118,25 +122,25 @@ pub struct SlurmRequest {
     pub qos: Option<String>,
     /// Time limit, in minutes.
     pub time_min: Option<u32>,
-    /// Cores of each task.
+    /// Cores per task.
     pub cores: Option<usize>,
-    /// Memory of each node, in GiB.
+    /// Memory per node, in GiB.
     pub memory_gib: Option<f64>,
-    /// GPUs of each node.
+    /// GPUs per node.
     pub gpus: Option<usize>,
-    /// Nodes: at least 1.
+    /// Number of nodes, at least 1.
     pub nodes: usize,
-    /// Tasks on each node: at least 1.
+    /// Tasks (ranks) per node, at least 1.
     pub ranks_per_node: usize,
-    /// More flags of sbatch.
+    /// Additional sbatch options.
     pub sbatch: Vec<String>,
-    /// Seconds before the time limit at which the worker is asked for a resume point.
+    /// Time before the time limit at which the worker is told to write a resume point, in seconds.
     pub warn_s: u32,
 }
 
-/// The default of `warn_s`: a resume point of the largest state, and a slow step before it.
-const WARN_S: u32 = 120;
-/// The most that sbatch takes.
+/// Default of `warn_s`: long enough for a slow step and for writing the largest resume point.
+const DEFAULT_WARN_S: u32 = 120;
+/// Maximum that sbatch accepts.
 const MAX_WARN_S: u32 = 65_535;
 
 impl Default for SlurmSection {
@@ -163,10 +167,10 @@ impl Default for SlurmSection {
 }
 
 impl SlurmSection {
-    /// Returns what a job of `stage` asks for.
+    /// Returns the resource request of a job for `stage`: the section with the stage's overrides.
     pub fn request(&self, stage: Stage) -> SlurmRequest {
         let own = self.stages.get(&stage).cloned().unwrap_or_default();
-        // Other stages have one task.
+        // Other stages run as one task.
         let (nodes, ranks) = if stage.runs_on_ranks() {
             (own.nodes.or(self.nodes), own.ranks_per_node.or(self.ranks_per_node))
         } else {
@@ -183,65 +187,58 @@ impl SlurmSection {
             nodes: nodes.unwrap_or(1),
             ranks_per_node: ranks.unwrap_or(1),
             sbatch: own.sbatch.or_else(|| self.sbatch.clone()).unwrap_or_default(),
-            warn_s: own.warn_s.or(self.warn_s).unwrap_or(WARN_S),
+            warn_s: own.warn_s.or(self.warn_s).unwrap_or(DEFAULT_WARN_S),
         }
     }
 
-    pub(crate) fn problem(&self) -> Option<(String, String)> {
-        let own = |key: &str, message: String| Some((key.to_owned(), message));
-        if self.max_jobs == 0 {
-            return own("max_jobs", "must be at least 1, not 0".to_owned());
-        }
-        if !(self.poll_s > 0.0 && self.poll_s.is_finite()) {
-            return own("poll_s", format!("must be above 0, not {}", self.poll_s));
-        }
-        for (stage, asked) in &self.stages {
-            if stage.runs_on_ranks() {
-                continue;
-            }
-            for (key, value) in [("nodes", asked.nodes), ("ranks_per_node", asked.ranks_per_node)] {
+    pub(crate) fn validate(&self) -> Result<(), InvalidValue> {
+        at_least_one("max_jobs", self.max_jobs)?;
+        positive("poll_s", self.poll_s)?;
+        for (stage, overrides) in self.stages.iter().filter(|(stage, _)| !stage.runs_on_ranks()) {
+            for (key, value) in [("nodes", overrides.nodes), ("ranks_per_node", overrides.ranks_per_node)] {
                 if value.is_some_and(|value| value != 1) {
                     let key = format!("stages.{}.{key}", stage.name());
-                    return Some((key, "must be 1: only select and train are divided among tasks".to_owned()));
+                    return Err(InvalidValue::new(key, "must be 1: only select and train can run as several tasks"));
                 }
             }
         }
-        Stage::ALL.iter().find_map(|stage| {
-            let said = self.stages.contains_key(stage);
-            let (key, message) = self.request(*stage).problem()?;
-            Some((if said { format!("stages.{}.{key}", stage.name()) } else { key.to_owned() }, message))
-        })
+        for stage in Stage::ALL {
+            let section = |invalid: InvalidValue| match self.stages.contains_key(stage) {
+                true => invalid.within(&format!("stages.{}", stage.name())),
+                false => invalid,
+            };
+            self.request(*stage).validate().map_err(section)?;
+        }
+        Ok(())
     }
 }
 
 impl SlurmRequest {
-    /// Returns how many tasks the job has.
+    /// Returns the total number of tasks of the job.
     pub fn tasks(&self) -> usize {
         self.nodes * self.ranks_per_node
     }
 
-    fn problem(&self) -> Option<(&'static str, String)> {
-        let counts =
-            [("cores", self.cores), ("nodes", Some(self.nodes)), ("ranks_per_node", Some(self.ranks_per_node))];
-        if let Some((key, _)) = counts.iter().find(|(_, count)| *count == Some(0)) {
-            return Some((key, "must be at least 1, not 0".to_owned()));
+    fn validate(&self) -> Result<(), InvalidValue> {
+        at_least_one("cores", self.cores.unwrap_or(1))?;
+        at_least_one("nodes", self.nodes)?;
+        at_least_one("ranks_per_node", self.ranks_per_node)?;
+        positive("memory_gib", self.memory_gib.unwrap_or(1.0))?;
+        at_least_one("time_min", self.time_min.unwrap_or(1) as usize)?;
+        let requirement = format!("be between 1 and {MAX_WARN_S}");
+        InvalidValue::unless((1..=MAX_WARN_S).contains(&self.warn_s), "warn_s", &requirement, self.warn_s)?;
+        for (key, name) in [("partition", &self.partition), ("account", &self.account), ("qos", &self.qos)] {
+            if name.as_ref().is_some_and(|name| name.trim().is_empty()) {
+                return Err(InvalidValue::new(key, "must not be empty"));
+            }
         }
-        if let Some(gib) = self.memory_gib.filter(|gib| *gib <= 0.0 || !gib.is_finite()) {
-            return Some(("memory_gib", format!("must be above 0, not {gib}")));
+        match self.sbatch.iter().find(|option| !option.starts_with('-')) {
+            Some(option) => {
+                let message = format!("`{option}` is not an option: write each option as one value, `--name=value`");
+                Err(InvalidValue::new("sbatch", message))
+            }
+            None => Ok(()),
         }
-        if self.time_min == Some(0) {
-            return Some(("time_min", "must be at least 1, not 0".to_owned()));
-        }
-        if self.warn_s == 0 || self.warn_s > MAX_WARN_S {
-            return Some(("warn_s", format!("must lie in 1 to {MAX_WARN_S}, not {}", self.warn_s)));
-        }
-        let names = [("partition", &self.partition), ("account", &self.account), ("qos", &self.qos)];
-        let empty = names.iter().find(|(_, name)| name.as_ref().is_some_and(|name| name.trim().is_empty()));
-        if let Some((key, _)) = empty {
-            return Some((key, "must not be empty".to_owned()));
-        }
-        let flag = self.sbatch.iter().find(|flag| !flag.starts_with('-'))?;
-        Some(("sbatch", format!("`{flag}` is no flag: write each as one value, `--name=value`")))
     }
 }
 
@@ -256,22 +253,22 @@ mod tests {
     }
 
     #[test]
-    fn what_a_stage_says_goes_before_what_is_said_for_all() {
+    fn overrides_of_a_stage_take_precedence_over_the_section() {
         let section = section(serde_json::json!({
             "partition": "cpu", "time_min": 60, "nodes": 2, "sbatch": ["--nice"],
             "stages": { "train": { "partition": "gpu", "ranks_per_node": 8, "sbatch": [] } },
         }));
-        assert_eq!(section.problem(), None);
+        assert_eq!(section.validate(), Ok(()));
         let train = section.request(Stage::Train);
         assert_eq!((train.partition.as_deref(), train.time_min, train.tasks()), (Some("gpu"), Some(60), 16));
-        assert!(train.sbatch.is_empty() && train.warn_s == WARN_S);
+        assert!(train.sbatch.is_empty() && train.warn_s == DEFAULT_WARN_S);
         let search = section.request(Stage::Search);
-        assert_eq!((search.partition.as_deref(), search.tasks()), (Some("cpu"), 1), "only training has ranks");
+        assert_eq!((search.partition.as_deref(), search.tasks()), (Some("cpu"), 1), "search does not run on ranks");
         assert_eq!(search.sbatch, ["--nice"]);
     }
 
     #[test]
-    fn impossible_requests_are_named_by_their_keys() {
+    fn invalid_requests_name_the_key() {
         let cases = [
             (serde_json::json!({ "max_jobs": 0 }), "max_jobs"),
             (serde_json::json!({ "poll_s": 0.0 }), "poll_s"),
@@ -284,7 +281,7 @@ mod tests {
             (serde_json::json!({ "sbatch": ["nice"] }), "sbatch"),
         ];
         for (yaml, key) in cases {
-            assert_eq!(section(yaml).problem().unwrap().0, key);
+            assert_eq!(section(yaml).validate().unwrap_err().key, key);
         }
     }
 }

@@ -1,23 +1,24 @@
+//! How an architecture is fitted to the target latency: `search.fit` and `parse.fit` in the configuration.
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tfnas::SpaceDefinition;
 
 use crate::is_published;
 
-/// How an architecture is fitted to the target latency.
+/// How to fit an architecture to the target latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Fit {
-    /// To at most the target, and within 0.1 % of it where widths allow; operations and depth change where they exceed it
-    /// at all widths.
+    /// Fit to at most the target, and within 0.1 % of it if the widths allow. Operations and depth are changed if the
+    /// architecture exceeds the target even at its smallest widths.
     Exact,
-    /// By elasticity-scaling alone, as published: the target is missed where operations and depth exceed it at their
-    /// smallest widths.
+    /// Elasticity-scaling only, as published. Misses the target if the architecture exceeds it even at its smallest widths.
     Published,
 }
 
 impl Fit {
-    /// Returns the default in a space: as published in the published one, whatever its classes; exact in all others.
+    /// Returns the default for a space: `Published` for the published space with any number of classes, `Exact` for others.
     pub fn default_in(space: &SpaceDefinition) -> Self {
         if is_published(space) { Self::Published } else { Self::Exact }
     }
@@ -30,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_published_space_alone_is_fitted_as_published() {
+    fn only_the_published_space_defaults_to_the_published_fit() {
         let imagenet = Space::imagenet().definition().clone();
         let classes = SpaceDefinition { classes: Some(1000), ..imagenet.clone() };
         for space in [&imagenet, &classes] {

@@ -1,3 +1,5 @@
+//! The job that the planner gives to a worker, and the protocol between the two.
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -6,91 +8,91 @@ use serde_json::Value;
 
 use crate::{OnBadImage, Stage, path_text};
 
-/// Version of the protocol between planner and worker: the shapes of [`Job`] and [`Event`](crate::Event), and what
-/// the two do with them. A change of either raises it.
+/// Version of the protocol between planner and worker. Raise it when the format of [`Job`] or [`Event`](crate::Event) changes,
+/// or their meaning.
 ///
-/// The planner writes the job to a file and starts `tfnas-stage run FILE`. The worker answers with one event a line on
-/// its standard output, the first of them `hello`; what it writes to standard error is kept as its log. The planner
-/// holds the worker's standard input open: a [`WorkerCommand`] line on it asks for a resume point and an orderly end, and its
-/// end means that the planner is gone, on which the worker ends at once. The worker leaves one file for each of the
-/// stage's outputs in the output folder, and never opens the store or the ledger.
+/// The planner writes the job to a file and starts `tfnas-stage run FILE`. The worker writes events to its standard output, one
+/// per line, starting with `hello`. Its standard error is kept as the log of the attempt. The planner holds the worker's
+/// standard input open. A [`WorkerCommand`] line tells the worker to write a resume point and exit. End of input means that
+/// the planner is gone; the worker then exits immediately. The worker writes one file for each output of the stage into the
+/// output folder, and never opens the store or the ledger.
 ///
-/// Where the planner need not be there (a cluster), the worker is started as `tfnas-stage detached FOLDER SUBMISSION`: it finds the
-/// job in that folder, appends its events to a file there, keeps its status in another ([`WorkerStatus`](crate::WorkerStatus)), and
-/// hears in signals that it is to end.
+/// On a cluster the worker can outlive the planner. It is started as `tfnas-stage detached FOLDER SUBMISSION`, reads the job
+/// from that folder, appends events to a file there, writes its status to another file
+/// ([`WorkerStatus`](crate::WorkerStatus)), and stops on a signal.
 ///
-/// Where several processes do a job ([`Stage::runs_on_ranks`]), each has torchrun's variables in its environment. That of rank 0
-/// is started as above; it alone writes outputs and resume points. The others are started as `tfnas-stage join`: each gets the
-/// job from rank 0 over the store, takes part in it, and says nothing but, where it fails, `failed`. `tfnas-stage release`
-/// on rank 0 tells those that wait for a job that none will come.
+/// If several processes run a job ([`Stage::runs_on_ranks`]), each has the environment variables of torchrun. Rank 0 is started
+/// as described above; only rank 0 writes outputs and resume points. The other ranks are started as `tfnas-stage join`. They
+/// receive the job from rank 0 through the store of torch.distributed, and report no events except `failed`. On rank 0,
+/// `tfnas-stage release` tells ranks that wait for a job that there are no more jobs.
 ///
-/// Exit codes of the worker: 0 after `done`, 1 after `failed`, 2 for a job it cannot read, [`NO_MORE_JOBS`] after a release,
-/// [`INTERRUPTED`] after a stop.
+/// Exit codes of the worker: 0 after `done`, 1 after `failed`, 2 for a job that it cannot read, [`NO_MORE_JOBS`] after a
+/// release, [`INTERRUPTED`] after a stop.
 pub const PROTOCOL_VERSION: u32 = 4;
 
-/// Exit code of a rank that was told that no job will come.
+/// Exit code of a rank that was told that there are no more jobs.
 pub const NO_MORE_JOBS: u8 = 3;
 
-/// Exit code of planner and worker after an interrupt: 128 and the number of SIGINT, as shells count.
+/// Exit code of planner and worker after an interrupt: 128 + SIGINT, the convention of shells.
 pub const INTERRUPTED: u8 = 130;
 
-/// One piece of work for a worker.
+/// A job for a worker: one stage with its parameters and inputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Job {
     /// [`PROTOCOL_VERSION`] of the planner.
     pub protocol: u32,
-    /// Version of the planner; a worker of another version refuses the job.
+    /// Version of the planner. A worker with another version rejects the job.
     pub version: String,
-    /// Instance of the stage, for messages: the stage's name, or name and target (`search@12`).
+    /// Name of the stage instance, for messages: the stage, or stage and target (`search@12`).
     pub id: String,
-    /// The stage.
+    /// The stage to run.
     pub stage: Stage,
-    /// What [`Stage::params`] gave.
+    /// The result of [`Stage::params`].
     pub params: Value,
-    /// The inputs, by the names of their ports.
+    /// The inputs, by port name.
     pub inputs: BTreeMap<String, Input>,
-    /// An empty folder that takes the outputs.
+    /// An empty folder for the outputs.
     #[serde(with = "path_text")]
     pub output_dir: PathBuf,
-    /// A folder kept over interrupted attempts of the same action key, for resume points.
+    /// Folder for resume points. It is kept across interrupted attempts with the same cache key.
     #[serde(with = "path_text")]
     pub resume_dir: PathBuf,
-    /// Seconds between resume points within an epoch.
+    /// Time between resume points within an epoch, in seconds.
     pub resume_every_s: f64,
     /// `cpu` or `cuda:N`.
     pub device: String,
-    /// Threads to compute with: at least 1.
+    /// Number of compute threads, at least 1.
     pub threads: usize,
-    /// Threads that decode images ahead.
+    /// Number of threads that decode images in advance.
     pub data_workers: usize,
-    /// Seconds that a rank waits for the others, where several processes do the job.
+    /// How long a rank waits for the other ranks, in seconds.
     pub rank_timeout_s: f64,
-    /// Images to look at before anything else, where nobody has done so.
+    /// Images to check before the stage starts, if they have not been checked before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<ImageCheck>,
 }
 
-/// Images that a worker looks at before its own work: they need not be inputs of its stage, and no result depends on them.
-/// Those that cannot be read are found before hours were computed.
+/// A check that images can be read, which the worker runs before its stage, so that unreadable images are found before hours of
+/// computation. The images need not be inputs of the stage, and results do not depend on the check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageCheck {
-    /// Whether an image that cannot be read fails the job.
+    /// What to do about images that cannot be read.
     pub on_bad_image: OnBadImage,
-    /// The images.
+    /// The sets of images to check.
     pub sets: Vec<CheckedSet>,
 }
 
-/// A folder or list of images to look at.
+/// A folder or list of images to check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckedSet {
-    /// The key of the configuration that names it, for messages.
+    /// Configuration key of the set, for messages.
     pub key: String,
-    /// Where it is.
+    /// The folder or list.
     pub input: Input,
-    /// The file that takes the names of all images that cannot be read, and why.
+    /// File to which the worker writes the unreadable images and the reasons.
     #[serde(with = "path_text")]
     pub report: PathBuf,
 }
@@ -99,63 +101,63 @@ pub struct CheckedSet {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// The file; for images, the folder that holds them.
+    /// The file, or for images the folder that contains them.
     #[serde(with = "path_text")]
     pub path: PathBuf,
-    /// For images: the list file that names them, where the configuration names a list instead of class folders.
+    /// For images: the list file, if the configuration names a list file and not a folder of class folders.
     #[serde(default, with = "path_text::option", skip_serializing_if = "Option::is_none")]
     pub list: Option<PathBuf>,
-    /// BLAKE3 of the content, in lower-case hexadecimal.
+    /// BLAKE3 digest of the content, in lower-case hexadecimal.
     pub digest: String,
 }
 
-/// A line on the worker's standard input: make a resume point, then end with exit code 130.
+/// A command on the worker's standard input, as one line of JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "command")]
 pub enum WorkerCommand {
-    /// The only one there is.
+    /// Write a resume point and exit with [`INTERRUPTED`].
     Stop,
 }
 
-/// Why a job was refused.
+/// Why a worker rejected a job.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
     /// The file could not be read.
     #[error("cannot read the job {path}: {source}")]
     Read {
-        /// The job's file.
+        /// Path of the job file.
         path: PathBuf,
-        /// What the system said.
+        /// The I/O error.
         source: std::io::Error,
     },
-    /// The file is no job.
+    /// The file is not a valid job.
     #[error("{path} is not a job: {source}")]
     Parse {
-        /// The job's file.
+        /// Path of the job file.
         path: PathBuf,
-        /// Where and why it could not be read.
+        /// The syntax error or the invalid field.
         source: serde_json::Error,
     },
-    /// Planner and worker are of different versions.
+    /// Planner and worker have different versions.
     #[error(
-        "the planner is tfnas-pipeline {planner} (protocol {planner_contract}), this worker is tfnas-stage {worker} \
+        "the planner is tfnas-pipeline {planner} (protocol {planner_protocol}), this worker is tfnas-stage {worker} \
          (protocol {PROTOCOL_VERSION}): build both from the same source"
     )]
     Version {
-        /// The planner's version.
+        /// Version of the planner.
         planner: String,
-        /// The planner's protocol.
-        planner_contract: u32,
-        /// The worker's version.
+        /// Protocol version of the planner.
+        planner_protocol: u32,
+        /// Version of the worker.
         worker: String,
     },
 }
 
 impl Job {
-    /// Reads a job, and refuses that of another version than `worker`.
+    /// Reads a job for a worker of version `worker`.
     ///
     /// # Errors
-    /// Any [`JobError`].
+    /// Returns an error if the file cannot be read or is not a valid job, or if its planner has another version.
     pub fn read(path: &Path, worker: &str) -> Result<Self, JobError> {
         #[derive(Deserialize)]
         struct Versions {
@@ -164,16 +166,16 @@ impl Job {
         }
         let text = std::fs::read_to_string(path).map_err(|source| JobError::Read { path: path.to_owned(), source })?;
         let parse = |source| JobError::Parse { path: path.to_owned(), source };
-        // The versions first: a job of another protocol may have other fields.
+        // Check the versions first: a job of another protocol version may have other fields.
         let versions: Versions = serde_json::from_str(&text).map_err(parse)?;
         same_version(versions.protocol, &versions.version, worker)?;
         serde_json::from_str(&text).map_err(parse)
     }
 
-    /// Refuses a job of another version than `worker`.
+    /// Checks that the job comes from a planner of the same version as `worker`.
     ///
     /// # Errors
-    /// [`JobError::Version`].
+    /// Returns [`JobError::Version`] if it does not.
     pub fn check_version(&self, worker: &str) -> Result<(), JobError> {
         same_version(self.protocol, &self.version, worker)
     }
@@ -183,7 +185,7 @@ fn same_version(protocol: u32, planner: &str, worker: &str) -> Result<(), JobErr
     if protocol == PROTOCOL_VERSION && planner == worker {
         return Ok(());
     }
-    Err(JobError::Version { planner: planner.to_owned(), planner_contract: protocol, worker: worker.to_owned() })
+    Err(JobError::Version { planner: planner.to_owned(), planner_protocol: protocol, worker: worker.to_owned() })
 }
 
 #[cfg(test)]
@@ -212,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_is_read_as_it_was_written() {
+    fn a_job_survives_a_round_trip() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("job.json");
         std::fs::write(&path, serde_json::to_string(&job()).unwrap()).unwrap();
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_of_another_version_is_refused_even_when_its_fields_are_unknown() {
+    fn a_job_of_another_version_is_rejected_before_its_unknown_fields() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("job.json");
         std::fs::write(&path, r#"{"protocol": 99, "version": "9.0.0", "novel": true}"#).unwrap();

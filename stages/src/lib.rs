@@ -1,8 +1,8 @@
-//! What each stage of the pipeline is: its section of the configuration, the parameters that identify its work, its
-//! named inputs and outputs, its revision; and the protocol with the worker that does it ([`Job`], [`Event`]).
+//! The stages of the pipeline without their computation: configuration sections, parameters, inputs, outputs and revisions,
+//! and the protocol between planner and worker ([`Job`], [`Event`]).
 //!
-//! One file a stage. Adding one is a file here, a file in the worker, and an entry in [`Stage`]: the command line, the
-//! planner and the documentation walk [`Stage::ALL`], and the compiler finds what is missing.
+//! Each stage has one file in `stage/`. A new stage needs a file here, a file in the worker, and an entry in [`Stage`]. The
+//! command line, the planner and the documentation iterate over [`Stage::ALL`], and the compiler reports missing parts.
 
 mod augment;
 mod check_table;
@@ -12,6 +12,7 @@ mod data_workers;
 mod event;
 mod executor;
 mod fit;
+mod invalid_value;
 mod job;
 pub mod machine;
 mod output;
@@ -37,6 +38,7 @@ pub use data_workers::DataWorkers;
 pub use event::{Event, LIBTORCH_FILE, Level, Metrics};
 pub use executor::{Executor, SlurmRequest, SlurmSection, SlurmStage};
 pub use fit::Fit;
+pub use invalid_value::InvalidValue;
 pub use job::{
     CheckedSet, INTERRUPTED, ImageCheck, Input, Job, JobError, NO_MORE_JOBS, PROTOCOL_VERSION, WorkerCommand,
 };

@@ -1,18 +1,18 @@
-//! What a latency belongs to, in words that planner and worker share: both say them of their own machine, and a key that
-//! names a machine must name that of the worker.
+//! Facts of a machine on which measured latencies depend: CPU model, frequency governor and GPU models. Planner and worker use
+//! the same functions, because a cache key must contain the facts of the machine that runs the worker.
 
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
-/// Where the kernel's driver lists the CUDA devices; no libtorch is needed to read it.
+/// Folder in which the NVIDIA kernel driver lists its devices. Reading it does not need libtorch.
 pub const CUDA_DRIVER: &str = "/proc/driver/nvidia/gpus";
 
-/// Enough of /proc/cpuinfo for the first CPU. The kernel writes the file while it is read: on a machine with many CPUs
-/// the whole of it takes longer than a plan.
+/// Number of bytes of /proc/cpuinfo that include the first CPU. The kernel generates the file while it is read; on a machine
+/// with many CPUs, reading all of it takes longer than computing a plan.
 const FIRST_CPU_BYTES: u64 = 8 << 10;
 
-/// Returns what the kernel says of the first CPU, as lines of `name : value`.
+/// Returns the entry of the first CPU in /proc/cpuinfo, as lines of `name : value`; empty if it cannot be read.
 pub fn first_cpu() -> String {
     let mut text = Vec::new();
     let read = File::open("/proc/cpuinfo").and_then(|file| file.take(FIRST_CPU_BYTES).read_to_end(&mut text));
@@ -21,26 +21,26 @@ pub fn first_cpu() -> String {
     read.map_or_else(|_| String::new(), |_| text[..end].to_owned())
 }
 
-/// Returns the value of that name in what the kernel says of a CPU.
+/// Returns the value of a field in an entry of /proc/cpuinfo.
 pub fn cpu_field(text: &str, name: &str) -> Option<String> {
     let line = text.lines().find(|line| line.split(':').next().is_some_and(|key| key.trim() == name))?;
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
-/// Returns the CPU's model.
+/// Returns the CPU model; the architecture (`aarch64`) if the kernel reports no model.
 pub fn cpu_model() -> String {
     let text = first_cpu();
     let name = cpu_field(&text, "model name").or_else(|| cpu_field(&text, "CPU part"));
     name.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }
 
-/// Returns the frequency governor; `none` where the kernel has none, as in most virtual machines.
+/// Returns the CPU frequency governor; `none` if the kernel has no governor, as in most virtual machines.
 pub fn governor() -> String {
     let path = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor";
     fs::read_to_string(path).map_or_else(|_| "none".to_owned(), |text| text.trim().to_owned())
 }
 
-/// Returns the models of the CUDA devices that the driver's folder lists, in order of their bus addresses.
+/// Returns the models of the CUDA devices that are listed in the `driver` folder, ordered by bus address.
 pub fn cuda_models(driver: &Path) -> Vec<String> {
     let Ok(folders) = fs::read_dir(driver) else { return Vec::new() };
     let mut folders: Vec<_> = folders.flatten().map(|entry| entry.path()).collect();
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_driver_names_the_models_of_its_devices() {
+    fn cuda_models_are_read_in_order_of_bus_addresses() {
         let driver = tempfile::tempdir().unwrap();
         for (bus, model) in [("0000:81:00.0", "B"), ("0000:01:00.0", "A 100")] {
             fs::create_dir(driver.path().join(bus)).unwrap();

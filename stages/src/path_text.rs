@@ -1,5 +1,5 @@
-//! Paths in JSON: as text where they are UTF-8, else as the list of their bytes, so that any path reaches the worker as
-//! it is. For `#[serde(with = "path_text")]`.
+//! Paths in JSON, for `#[serde(with = "path_text")]`: a string if the path is UTF-8, otherwise an array of bytes. So any path
+//! reaches the worker unchanged.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserializer, Serialize, Serializer};
 
-/// Writes a path.
+/// Serializes a path.
 pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     match path.to_str() {
         Some(text) => serializer.serialize_str(text),
@@ -17,7 +17,7 @@ pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::
     }
 }
 
-/// Reads a path.
+/// Deserializes a path.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
     struct PathVisitor;
 
@@ -25,7 +25,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf
         type Value = PathBuf;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a path: text, or a list of bytes")
+            f.write_str("a path: a string, or an array of bytes")
         }
 
         fn visit_str<E>(self, text: &str) -> Result<PathBuf, E> {
@@ -44,7 +44,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf
     deserializer.deserialize_any(PathVisitor)
 }
 
-/// Paths that may be left out.
+/// The same for `Option<PathBuf>`.
 pub mod option {
     use std::path::PathBuf;
 
@@ -53,12 +53,12 @@ pub mod option {
     #[derive(Serialize, Deserialize)]
     struct Text(#[serde(with = "super")] PathBuf);
 
-    /// Writes a path, or null.
+    /// Serializes a path or null.
     pub fn serialize<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
         path.clone().map(Text).serialize(serializer)
     }
 
-    /// Reads a path, or null.
+    /// Deserializes a path or null.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
         Ok(Option::<Text>::deserialize(deserializer)?.map(|Text(path)| path))
     }
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn any_path_comes_back_as_it_was_and_text_stays_text() {
+    fn paths_survive_a_round_trip_and_utf8_paths_are_strings() {
         let odd = PathBuf::from(OsString::from_vec(b"/a/\xff".to_vec()));
         let plain = PathBuf::from("/a/b");
         for (one, two) in [(plain.clone(), None), (odd.clone(), Some(plain.clone())), (plain, Some(odd))] {

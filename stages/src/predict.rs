@@ -1,46 +1,48 @@
+//! The request with which the planner asks a worker to classify images, and the reply.
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{ExifOrientation, path_text};
 
-/// What the worker classifies: the file that `tfnas-stage predict VERSION FILE` reads, as JSON.
+/// A request to classify images, in the JSON file that `tfnas-stage predict VERSION FILE` reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PredictRequest {
     /// The `model.config` of the network.
     #[serde(with = "path_text")]
     pub config: PathBuf,
-    /// Its weights, as safetensors.
+    /// The weights of the network, a safetensors file.
     #[serde(with = "path_text")]
     pub weights: PathBuf,
-    /// Side of the images that the network reads, in pixels.
+    /// Side length of the network's input images, in pixels.
     pub resolution: usize,
-    /// Short side to which an image is resized before the center crop, in pixels.
+    /// Length of the short side after the resize, before the center crop, in pixels.
     pub resize: usize,
-    /// What to do about the orientation in the metadata of photos.
+    /// How to treat the EXIF orientation of photos.
     pub exif_orientation: ExifOrientation,
     /// `cpu` or `cuda:N`.
     pub device: String,
-    /// Threads to compute with, and to decode with.
+    /// Number of threads for computing and for decoding.
     pub threads: usize,
-    /// Images in a forward pass.
+    /// Images per forward pass.
     pub batch: usize,
-    /// How many classes to return for each image: the most probable ones.
+    /// Number of most probable classes to return for each image.
     pub top: usize,
     /// The image files.
     pub images: Vec<PredictImage>,
 }
 
-/// A file to classify.
+/// An image file to classify.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PredictImage(#[serde(with = "path_text")] pub PathBuf);
 
-/// The answer for one image; the worker writes one as JSON on each line, in the order of the request.
+/// The result for one image. The worker writes one result per line as JSON, in the order of the request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Prediction {
-    /// The most probable classes, by their number, with their probabilities in falling order.
+    /// The most probable classes as (label, probability), in order of decreasing probability.
     Classes(Vec<(usize, f64)>),
     /// Why the image could not be read.
     Error(String),

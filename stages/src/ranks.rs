@@ -1,14 +1,20 @@
+//! Distributed training: `ranks:` in the configuration.
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// `ranks:` in the configuration: the processes that train together.
+use crate::InvalidValue;
+use crate::invalid_value::at_least_one;
+
+/// `ranks:` in the configuration: the processes of a distributed training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ranks {
-    /// How many train together; each has its part of every batch. In the key of a training only where `train.sync_bn` is false:
-    /// otherwise the work is that of one process, up to rounding. torchrun's WORLD_SIZE goes before it.
+    /// Number of training processes; each computes its share of every batch. WORLD_SIZE, which torchrun sets, overrides it.
+    /// Part of the cache key only if `train.sync_bn` is false; otherwise the result equals that of one process up to rounding.
     pub processes: usize,
-    /// Seconds that a rank waits for the others, to come or to do their part of a step, before it gives up. In no key.
+    /// How long a rank waits for the other ranks to connect or to take part in a step before it fails, in seconds. Not part of
+    /// any cache key.
     pub timeout_s: f64,
 }
 
@@ -19,20 +25,18 @@ impl Default for Ranks {
 }
 
 impl Ranks {
-    pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
-        if self.processes == 0 {
-            return Some(("processes", "must be at least 1, not 0".to_owned()));
-        }
-        // c10d counts in milliseconds, and a day is more than any step takes.
-        let sensible = (0.1..=86_400.0).contains(&self.timeout_s);
-        (!sensible).then(|| ("timeout_s", format!("must lie in 0.1 to 86400, not {}", self.timeout_s)))
+    pub(crate) fn validate(&self) -> Result<(), InvalidValue> {
+        at_least_one("processes", self.processes)?;
+        // c10d takes whole milliseconds; no step takes longer than a day.
+        let is_valid = (0.1..=86_400.0).contains(&self.timeout_s);
+        InvalidValue::unless(is_valid, "timeout_s", "be between 0.1 and 86400", self.timeout_s)
     }
 }
 
-/// What a training's parameters say of its ranks, where their number makes it other work.
+/// The part of [`Ranks`] that changes the result of a training without synchronized batch norm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RankParams {
-    /// As [`Ranks::processes`].
+    /// See [`Ranks::processes`].
     pub processes: usize,
 }

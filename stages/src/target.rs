@@ -1,20 +1,22 @@
+//! The target latency: `search.target_lat_ms` in the configuration.
+
 use std::fmt;
 
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tfnas::Reachable;
 
-/// The latency that a network must meet: milliseconds, or a place in the range that the table can reach (`40%`), so that
-/// a configuration suits a table that is yet to be measured.
+/// The latency that a network must meet: in milliseconds, or as a position in the range of latencies that the table can reach
+/// (`40%`). A percentage works before the table has been measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Target {
-    /// Milliseconds of the table.
+    /// Predicted latency in milliseconds.
     Ms(f64),
-    /// Percent of the way from the fastest network of the space to the slowest.
+    /// Position between the fastest (0 %) and the slowest (100 %) network of the space.
     Percent(f64),
 }
 
-/// A latency that no network of the space has.
+/// The target latency is outside the range that networks of the space can reach.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error(
     "search.target_lat_ms: {target_lat_ms} ms cannot be reached: networks of this space take {min_ms:.4} to {max_ms:.4} ms \
@@ -30,12 +32,12 @@ impl Target {
     /// Returns the target in milliseconds.
     ///
     /// # Errors
-    /// [`UnreachableTarget`] where no network is so fast, or so slow.
+    /// Returns an error if all networks of the space are slower than the target, or all are faster.
     pub fn within(self, reachable: &Reachable) -> Result<f64, UnreachableTarget> {
         let (min_ms, max_ms) = (reachable.min_ms, reachable.max_ms);
         let target_lat_ms = match self {
             Self::Ms(ms) => ms,
-            // Rounding alone may leave the range.
+            // Rounding must not leave the range.
             Self::Percent(percent) => (min_ms + (max_ms - min_ms) * percent / 100.0).clamp(min_ms, max_ms),
         };
         if (min_ms..=max_ms).contains(&target_lat_ms) {
@@ -45,14 +47,14 @@ impl Target {
         }
     }
 
-    /// Returns what is wrong with the value.
-    pub(crate) fn problem(self) -> Option<String> {
+    /// Returns an error message if the value is out of range.
+    pub(crate) fn validate(self) -> Result<(), String> {
         match self {
-            Self::Ms(ms) if !(ms > 0.0 && ms.is_finite()) => Some(format!("must be above 0, not {ms}")),
+            Self::Ms(ms) if !(ms > 0.0 && ms.is_finite()) => Err(format!("must be above 0, not {ms}")),
             Self::Percent(percent) if !(0.0..=100.0).contains(&percent) => {
-                Some(format!("must lie in 0% to 100%, not {percent}%"))
+                Err(format!("must be between 0% and 100%, not {percent}%"))
             }
-            _ => None,
+            _ => Ok(()),
         }
     }
 }
@@ -78,7 +80,7 @@ impl Visitor<'_> for TargetVisitor {
     type Value = Target;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("milliseconds, or a share of the reachable range as `40%`")
+        f.write_str("milliseconds, or a percentage of the reachable range such as `40%`")
     }
 
     fn visit_f64<E: de::Error>(self, ms: f64) -> Result<Target, E> {
@@ -106,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_is_a_number_or_a_percentage_and_comes_back_as_it_went() {
+    fn a_target_is_a_number_or_a_percentage_and_survives_a_round_trip() {
         for (text, target) in [("12", Target::Ms(12.0)), ("12.5", Target::Ms(12.5)), ("\"40%\"", Target::Percent(40.0))]
         {
             let read: Target = serde_json::from_str(text).unwrap();
@@ -119,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_percentage_lies_in_the_range_of_the_table() {
+    fn a_percentage_is_a_position_in_the_range_of_the_table() {
         let space = tfnas::Space::imagenet();
         let reachable = tfnas::LatencyTable::titan_rtx().reachable_ms(&space).unwrap();
         let quarter = Target::Percent(25.0).within(&reachable).unwrap();
@@ -128,6 +130,6 @@ mod tests {
         assert_eq!(Target::Ms(15.0).within(&reachable), Ok(15.0));
         let message = Target::Ms(900.0).within(&reachable).unwrap_err().to_string();
         assert!(message.starts_with("search.target_lat_ms: 900 ms cannot be reached: networks"), "{message}");
-        assert!(Target::Percent(101.0).problem().is_some() && Target::Ms(0.0).problem().is_some());
+        assert!(Target::Percent(101.0).validate().is_err() && Target::Ms(0.0).validate().is_err());
     }
 }

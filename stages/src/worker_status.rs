@@ -1,4 +1,4 @@
-//! Files through which a planner and a worker that outlives it communicate.
+//! The files through which a planner communicates with a detached worker, which can outlive it.
 
 use std::fs;
 use std::io;
@@ -8,76 +8,76 @@ use serde::{Deserialize, Serialize};
 
 use crate::Metrics;
 
-/// Files of an attempt that planners and a worker that outlives them share. The planner writes the job and which
-/// submission may run it; the worker appends its events and replaces its status.
+/// Names of the files in the folder of a detached attempt. The planner writes the job and the number of the submission that may
+/// run it. The worker appends its events and replaces its status.
 pub mod detached {
-    /// The job.
+    /// [`Job`](crate::Job).
     pub const JOB: &str = "job.json";
     /// [`Submission`](crate::Submission): which submission may run the job.
     pub const SUBMISSION: &str = "submission.json";
-    /// The worker's events, one on each line, of all its starts.
+    /// The worker's events, one per line, of all its restarts.
     pub const EVENTS: &str = "events.jsonl";
     /// [`WorkerStatus`](crate::WorkerStatus).
     pub const STATUS: &str = "worker_status.json";
 }
 
-/// The status of a worker that outlives its planner, replaced atomically at each start and end. It tells a planner how the
-/// job ended without asking the queue.
+/// The status of a detached worker. The worker replaces it atomically when it starts and when it ends, so that a planner can
+/// read how the job ended without querying the queue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkerStatus {
-    /// Which submission of the job this is, from 1.
+    /// Number of the submission, from 1.
     pub submission: u32,
-    /// How often the queue has started this submission again (`SLURM_RESTART_COUNT`).
+    /// Number of times that the queue has restarted this submission (`SLURM_RESTART_COUNT`).
     pub restart: u32,
-    /// The machine.
+    /// Name of the node.
     pub host: String,
-    /// The word itself.
+    /// The state of the worker.
     #[serde(flatten)]
     pub state: WorkerState,
 }
 
-/// How far a worker's turn is.
+/// The state of a detached worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "state")]
 pub enum WorkerState {
-    /// At work; or it died without a word.
+    /// The worker is running, or it died without updating its status.
     Running,
-    /// The outputs lie in the output folder, complete and synced.
+    /// The outputs are in the output folder, complete and synced to disk.
     Done {
-        /// What the stage found, apart from its outputs.
+        /// Numbers for the ledger.
         metrics: Metrics,
     },
-    /// The stage cannot be done.
+    /// The stage failed.
     Failed {
-        /// What is wrong, and where.
+        /// What failed, and where.
         message: String,
-        /// The way out.
+        /// How to fix it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         hint: Option<String>,
     },
-    /// A signal asked for an end, or another rank was lost, and the worker has ended.
+    /// The worker exited because of a signal or because another rank was lost.
     Interrupted {
-        /// What went wrong: all that this rank knows of the other, or what followed the signal.
+        /// The error after the signal, or the error about the other rank.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<String>,
     },
 }
 
-/// Which submission of a job may run it, written before `sbatch`. A job that starts although its planner has replaced it,
-/// because the controller had not replied, finds another number here and exits.
+/// The submission that may run a job, written before `sbatch` is called. If the controller does not reply, the planner submits
+/// again; when the earlier submission starts after all, it finds another number here and exits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Submission {
-    /// From 1; 0 before the first.
+    /// Number of the submission, from 1; 0 before the first.
     pub number: u32,
-    /// The name of the job in the queue, which no other submission has.
+    /// Name of the job in the queue, unique to this submission.
     pub name: String,
-    /// The number of the job in the queue, once it is known.
+    /// ID of the job in the queue, once it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
-    /// How many submissions before it ended without a new resume point.
+    /// Number of preceding submissions that ended without a new resume point.
     #[serde(default)]
     pub without_progress: u32,
-    /// The resume points that existed when it was submitted.
+    /// Resume points that existed at the time of the submission.
     #[serde(default)]
     pub resume_points: Vec<String>,
 }
@@ -91,7 +91,7 @@ impl WorkerStatus {
         read(&folder.join(detached::STATUS))
     }
 
-    /// Writes the file atomically.
+    /// Writes the file to `folder` atomically.
     ///
     /// # Errors
     /// Returns an error if the file cannot be written.
@@ -109,7 +109,7 @@ impl Submission {
         read(&folder.join(detached::SUBMISSION))
     }
 
-    /// Writes the file atomically.
+    /// Writes the file to `folder` atomically.
     ///
     /// # Errors
     /// Returns an error if the file cannot be written.
@@ -137,19 +137,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_last_word_is_read_as_it_was_written_and_leaves_nothing_half() {
+    fn a_status_survives_a_round_trip_and_leaves_no_temporary_files() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(WorkerStatus::read(folder.path()).unwrap(), None);
         let states = [
             WorkerState::Running,
             WorkerState::Done { metrics: [("top1".to_owned(), 0.5)].into() },
-            WorkerState::Failed { message: "the data is odd".to_owned(), hint: None },
+            WorkerState::Failed { message: "the data is invalid".to_owned(), hint: None },
             WorkerState::Interrupted { error: Some("rank 1 is gone".to_owned()) },
         ];
         for state in states {
-            let word = WorkerStatus { submission: 2, restart: 1, host: "n1".to_owned(), state };
-            word.write(folder.path()).unwrap();
-            assert_eq!(WorkerStatus::read(folder.path()).unwrap(), Some(word));
+            let status = WorkerStatus { submission: 2, restart: 1, host: "n1".to_owned(), state };
+            status.write(folder.path()).unwrap();
+            assert_eq!(WorkerStatus::read(folder.path()).unwrap(), Some(status));
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         fs::write(folder.path().join(detached::STATUS), "{").unwrap();

@@ -1,4 +1,4 @@
-//! Lets the programs that link libtorch find it from anywhere.
+//! Adds libtorch's folder to the run path of binaries that link it, so that they start from any working directory.
 
 fn main() {
     if let Ok(libtorch) = std::env::var("LIBTORCH") {

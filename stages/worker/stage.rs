@@ -1,7 +1,8 @@
-//! Runs one stage, in a process of its own: `tfnas-stage run JOB`, where the planner wrote the job, or `tfnas-stage
-//! detached FOLDER SUBMISSION` where it need not be there, and `tfnas-stage join` on the other ranks, where several processes do
-//! it; or writes a network as TorchScript (`tfnas_worker::torchscript`), measures one (`tfnas_worker::latency`), compares a latency table
-//! with networks (`tfnas_worker::check_table`), or classifies images (`tfnas_worker::predict`).
+//! The worker `tfnas-stage`, which `tfnas-pipeline` starts.
+//!
+//! `run JOB` runs one stage while the planner waits, `detached FOLDER SUBMISSION` runs one that can outlive the planner. `join`
+//! runs another rank of the job of rank 0, and `release` tells waiting ranks that there are no more jobs. The other commands
+//! export a network as TorchScript, measure its latency, check a latency table, and classify images.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,9 +11,9 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     match arguments.as_slice() {
         [verb, job] if verb == "run" => tfnas_worker::run(Path::new(job)),
-        [verb] if verb == "join" => tfnas_worker::join(tfnas_worker::Planner::HoldsStandardInput),
+        [verb] if verb == "join" => tfnas_worker::join(tfnas_worker::StopSource::StandardInput),
         [verb, detached] if verb == "join" && detached == "--detached" => {
-            tfnas_worker::join(tfnas_worker::Planner::SendsSignals)
+            tfnas_worker::join(tfnas_worker::StopSource::Signals)
         }
         [verb] if verb == "release" => tfnas_worker::release(),
         [verb, folder, number] if verb == "detached" => match number.to_str().and_then(|number| number.parse().ok()) {
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
             match tfnas_worker::print_line(&version) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
-                    tfnas_worker::complain(&format!("tfnas-stage: cannot write to standard output: {error}"));
+                    tfnas_worker::print_error(&format!("tfnas-stage: cannot write to standard output: {error}"));
                     ExitCode::from(2)
                 }
             }
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    tfnas_worker::complain(
+    tfnas_worker::print_error(
         "tfnas-stage is started by tfnas-pipeline: tfnas-stage run JOB | detached FOLDER SUBMISSION | join | release | \
          torchscript REQUEST | latency REQUEST | check-table REQUEST | predict REQUEST | --version",
     );

@@ -78,11 +78,11 @@ fn many_bad_images_are_listed_in_a_file() {
     assert_eq!(ended.code, Some(1), "{}", ended.err);
     assert!(ended.err.contains("30 of 80 images") && ended.err.contains("and 10 more"), "{}", ended.err);
     assert_eq!(ended.err.matches(": the file is empty").count(), 20, "{}", ended.err);
-    let (_, file) = ended.err.split_once("(all of them: ").unwrap();
+    let (_, file) = ended.err.split_once("(full list: ").unwrap();
     let report = fs::read_to_string(file.split_once(')').unwrap().0).unwrap();
     assert!(train.iter().take(30).all(|path| report.contains(&short(path))), "{report}");
     let ended = project.good(&["run", "split", "--set", "data.on_bad_image=skip"]);
-    assert!(ended.err.contains(" and 25 more (all of them: "), "{}", ended.err);
+    assert!(ended.err.contains(" and 25 more (full list: "), "{}", ended.err);
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn kill_and_run_again(worker: Worker, kills: u32) {
         let project = Project::new(worker);
         let mut stream = Stream::new(SEED, StreamId::Timing, 0, index);
         let mut shares = vec![(f64::from(index) + stream.uniform()) / f64::from(kills)];
-        // Progress of a resumed stage must survive a kill too.
+        // A stage that was resumed must survive a kill too.
         if stream.below(2) == 0 {
             shares.push(stream.between(shares[0], 1.0));
         }
@@ -117,7 +117,7 @@ fn kill(project: &Project, (stage, after): (&str, Duration), stream: &mut Stream
 fn finish(project: &Project, expected: &BTreeMap<String, String>, count: &mut Count, index: u32) {
     project.good(&["plan"]);
     let said = project.good(&["run", "all"]).err;
-    for at in said.lines().filter_map(|line| line.split_once(": goes on from ")).map(|(_, at)| at) {
+    for at in said.lines().filter_map(|line| line.split_once(": resuming from ")).map(|(_, at)| at) {
         count.resumed += 1;
         count.inside_an_epoch += usize::from(at.contains(", step") && !at.ends_with(", step 1"));
     }

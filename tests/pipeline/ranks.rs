@@ -86,7 +86,7 @@ fn torchrun_gives_the_same_network_as_nproc_after_a_restart() {
     other_ranks(&folder).into_iter().for_each(|rank| send(Signal::KILL, rank));
     let restarted = Ended::new(&restarts.wait_with_output().unwrap());
     assert_eq!(restarted.code, Some(0), "{}", restarted.err);
-    assert!(restarted.err.contains("goes on from epoch"), "{}", restarted.err);
+    assert!(restarted.err.contains("resuming from epoch"), "{}", restarted.err);
     assert_eq!(trained(&project), expected, "after a restart");
 }
 
@@ -97,7 +97,11 @@ fn torchrun_reports_the_error_of_the_failed_rank() {
     let uneven = torchrun(&project, &[], &["run", "train", "--set", "train.batch=15"]).output().unwrap();
     let uneven = Ended::new(&uneven);
     assert_eq!(uneven.code, Some(1));
-    assert!(uneven.err.contains("train.batch is 15, which 2 ranks cannot share evenly"), "{}", uneven.err);
+    assert!(
+        uneven.err.contains("train.batch is 15, which is not a multiple of the number of ranks (2)"),
+        "{}",
+        uneven.err
+    );
 }
 
 #[test]
@@ -120,7 +124,7 @@ fn two_processes_train_reproducibly_and_close_to_one() {
     assert_eq!(failed.code, Some(1), "{}", failed.err);
     assert!(failed.err.contains("rank 1 of 2: the worker was killed (SIGKILL)"), "{}", failed.err);
     let resumed = project.good(TWO).err;
-    assert!(resumed.contains("goes on from epoch"), "{resumed}");
+    assert!(resumed.contains("resuming from epoch"), "{resumed}");
     assert_eq!(trained(&project), first, "after a rank was killed");
 }
 
@@ -130,9 +134,9 @@ fn a_hanging_rank_is_named_and_terminated() {
     let failed = disturb(&project, &["--set", "ranks.timeout_s=1"], Signal::STOP);
     assert_eq!(failed.code, Some(1), "{}", failed.err);
     assert!(failed.err.contains("rank 1 of 2 did not do its part in time"), "{}", failed.err);
-    // A different number of processes resumes from the checkpoint of two.
+    // A run with another number of processes resumes from their resume point.
     let alone = project.good(&["run", "train"]).err;
-    assert!(alone.contains("goes on from epoch"), "{alone}");
+    assert!(alone.contains("resuming from epoch"), "{alone}");
 }
 
 /// Starts a planner as torchrun would start one of two.
@@ -163,7 +167,11 @@ fn invalid_rank_configurations_are_reported() {
     let project = project();
     let uneven = project.run(&["run", "train", "--nproc", "3"]);
     assert_eq!(uneven.code, Some(1));
-    assert!(uneven.err.contains("train.batch is 16, which 3 ranks cannot share evenly"), "{}", uneven.err);
+    assert!(
+        uneven.err.contains("train.batch is 16, which is not a multiple of the number of ranks (3)"),
+        "{}",
+        uneven.err
+    );
     let missing = project.command(&["run", "train"]).env("RANK", "0").output().unwrap();
     let missing = Ended::new(&missing);
     assert_eq!(missing.code, Some(2));

@@ -35,7 +35,7 @@ fn an_exact_search_meets_every_target_and_reports_changes() {
         let (architecture, said) = parsed(&project, &[UNSELECTED, &format!("search.target_lat_ms={target}")]);
         assert_met(&architecture);
         if let Some(change) = architecture["changed"].as_array().and_then(|changes| changes.last()) {
-            assert!(said.contains("it was changed to meet it: "), "{said}");
+            assert!(said.contains("it was changed to meet the target: "), "{said}");
             assert!(said.contains(change.as_str().unwrap()), "{said}");
         }
     }

@@ -13,7 +13,7 @@ fn ctrl_c_writes_a_checkpoint_and_the_next_run_resumes() {
     assert_eq!(ended.code, Some(130), "{}", ended.err);
     assert!(ended.err.contains("search: interrupted"), "{}", ended.err);
     assert_eq!(project.json(&["status", "search"])["stages"][0]["outcome"], "interrupted");
-    assert!(project.good(&["run", "all"]).err.contains("search: goes on from epoch 1"));
+    assert!(project.good(&["run", "all"]).err.contains("search: resuming from epoch 1"));
 }
 
 #[test]

@@ -196,7 +196,7 @@ fn ctrl_c_writes_a_checkpoint_and_the_next_run_resumes() {
     assert!(ended.code == Some(130) && ended.err.contains("search: interrupted"), "{}", ended.err);
     assert_eq!(fs::read_to_string(cluster.project.path("slurm/scancel.log")).unwrap(), "--batch --signal=USR1 3\n");
     cluster.assert_nothing_is_left();
-    assert!(cluster.good(&["run", "all"]).err.contains("search: goes on from epoch 1"));
+    assert!(cluster.good(&["run", "all"]).err.contains("search: resuming from epoch 1"));
     assert_eq!(cluster.digests(), undisturbed());
 }
 
@@ -230,7 +230,7 @@ fn the_job_of_a_killed_planner_is_tracked_by_the_next_run() {
     running.end();
     assert_eq!(cluster.project.json(&["status", "search"])["stages"][0]["outcome"], "running");
     cluster.good(&["gc", "--keep-last", "1"]);
-    let second = cluster.start(&["run", "all"], "search: job 3 is at it already");
+    let second = cluster.start(&["run", "all"], "search: job 3 was already submitted");
     cluster.project.write("fake/go", "");
     let ended = second.end();
     assert_eq!(ended.code, Some(0), "{}", ended.err);
@@ -354,7 +354,7 @@ fn a_job_that_ends_early_resumes_from_its_checkpoint() {
         running.wait_for("it is submitted again");
         let ended = running.end();
         assert_eq!(ended.code, Some(0), "{state}: {}", ended.err);
-        assert!(ended.err.contains("search: goes on from epoch 1"), "{state}: {}", ended.err);
+        assert!(ended.err.contains("search: resuming from epoch 1"), "{state}: {}", ended.err);
         assert_eq!((cluster.jobs(), cluster.digests()), (7, undisturbed()), "{state}");
         cluster.assert_nothing_is_left();
     }
@@ -367,7 +367,7 @@ fn a_requeued_job_remains_the_same_job() {
     running.wait_for("started again");
     let ended = running.end();
     assert_eq!(ended.code, Some(0), "{}", ended.err);
-    assert!(ended.err.contains("search: goes on from epoch 1"), "{}", ended.err);
+    assert!(ended.err.contains("search: resuming from epoch 1"), "{}", ended.err);
     assert_eq!((cluster.jobs(), cluster.digests()), (6, undisturbed()));
     cluster.assert_nothing_is_left();
 }
@@ -396,7 +396,7 @@ fn a_cancelled_job_fails_with_a_message() {
     let ended = running.end();
     assert!(ended.code == Some(1) && ended.err.contains("search: job 3 was cancelled"), "{}", ended.err);
     cluster.assert_nothing_is_left();
-    assert!(cluster.good(&["run", "all"]).err.contains("search: goes on from epoch 1"));
+    assert!(cluster.good(&["run", "all"]).err.contains("search: resuming from epoch 1"));
 }
 
 #[test]

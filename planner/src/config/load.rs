@@ -4,7 +4,7 @@ use serde_json::Value;
 use tfnas::Space;
 use tfnas_artifacts::Remote;
 use tfnas_fs::read_text_limited;
-use tfnas_stages::{Config, Stage};
+use tfnas_stages::{Config, InvalidValue, Stage};
 
 use crate::config::matrix::{self, Axis};
 use crate::config::nearest::suggestion;
@@ -108,14 +108,13 @@ impl Variant {
         config.search.fit = Some(config.search.fit_in(space.definition()));
         config.select.resolve(&space);
         data::settle(&mut config, &tree, base)?;
-        let problems = Stage::ALL.iter().filter_map(|stage| config.problem(*stage));
         if let Some(Err(error)) = config.cache.remote.as_deref().map(Remote::check_url) {
             let origin = tree.origin_of(REMOTE).without_value(REMOTE);
             return Err(ConfigError::value(REMOTE, &origin, error.to_string()));
         }
-        if let Some((key, message)) = config.shared_problem().into_iter().chain(problems).next() {
-            return Err(ConfigError::value(&key, &tree.origin_of(&key), message));
-        }
+        let validated =
+            config.validate_shared().and_then(|()| Stage::ALL.iter().try_for_each(|stage| config.validate(*stage)));
+        validated.map_err(|InvalidValue { key, message }| ConfigError::value(&key, &tree.origin_of(&key), message))?;
         Ok(Self { chosen, tree, config, space })
     }
 

@@ -169,7 +169,7 @@ fn maker(port: &str) -> Option<Stage> {
 
 /// Returns the configuration key that specifies the input of a port.
 fn key(port: &str) -> &str {
-    Source::GIVEN.iter().find(|source| source.port() == port).and_then(|source| source.config_key()).unwrap_or(port)
+    Source::EXTERNAL.iter().find(|source| source.port() == port).and_then(|source| source.config_key()).unwrap_or(port)
 }
 
 /// Returns the result of the run that made an input. If several instances made the same output, the one with the same

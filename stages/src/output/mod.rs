@@ -1,8 +1,8 @@
-//! The JSON files that stages write, one module a stage. The worker writes these types; the planner, the reports and the
-//! audit read them, so that each format is written down once.
+//! The files that stages write, one module per stage. The worker writes these types; the planner, the reports and the audit
+//! read them.
 //!
-//! Shares are of 1, latencies are in milliseconds. A number that is not finite is `null` in the file and NaN when it is
-//! read back ([`finite`]). Fields that earlier releases did not write have a default, so that their files stay readable.
+//! Shares are between 0 and 1, latencies are in milliseconds. A number that is not finite is written as `null` and read as NaN
+//! ([`finite`]). Fields that earlier releases did not write have a default, so that their files can still be read.
 
 mod lookup;
 mod number;
@@ -43,21 +43,21 @@ pub use train::{TrainEpoch, TrainReport};
 pub trait StageOutput: Serialize + DeserializeOwned {
     /// The stage that writes the file.
     const STAGE: Stage;
-    /// The name of the file.
+    /// File name.
     const FILE: &'static str;
 
-    /// Returns the text of the file: JSON over several lines.
+    /// Returns the content of the file: indented JSON.
     ///
     /// # Errors
-    /// Returns an error if a key of a map is not a string; no output has such a map.
+    /// Returns an error if a value cannot be represented in JSON, which no output has.
     fn to_json(&self) -> serde_json::Result<String> {
         Ok(format!("{}\n", serde_json::to_string_pretty(self)?))
     }
 
-    /// Reads the file.
+    /// Parses the content of the file.
     ///
     /// # Errors
-    /// Returns an error if the bytes are not JSON, or hold something else.
+    /// Returns an error if the bytes are not JSON or do not have the fields of this type.
     fn from_json(bytes: &[u8]) -> serde_json::Result<Self> {
         serde_json::from_slice(bytes)
     }
@@ -70,7 +70,7 @@ macro_rules! outputs {
             const FILE: &'static str = $file;
         })*
 
-        /// Each output with its stage.
+        /// All outputs with their stages.
         #[cfg(test)]
         const FILES: &[(Stage, &str)] = &[$((Stage::$stage, $file)),*];
     };

@@ -1,25 +1,24 @@
-//! Numbers that may not be finite. JSON has no other word for them than `null`, so a loss that diverged is written as
-//! `null`; it is read back as NaN, and so is a number that an older file does not have. Readers that show or compare
-//! numbers ask [`finite`].
+//! Numbers that may not be finite. JSON cannot represent them, so the loss of a diverged training is written as `null`. `null`
+//! and numbers that are missing in older files are read as NaN. Readers use [`finite`] before they print or compare numbers.
 
 use serde::{Deserialize, Deserializer};
 
-/// Returns a number, or `None` if it is NaN or infinite.
+/// Returns `None` if the number is NaN or infinite.
 pub fn finite(number: f64) -> Option<f64> {
     Some(number).filter(|number| number.is_finite())
 }
 
-/// The value of a number that a file does not have.
+/// The default of a number that is missing in a file.
 pub const fn missing() -> f64 {
     f64::NAN
 }
 
-/// Reads a number, `null` as NaN.
+/// Deserializes a number; `null` becomes NaN.
 pub fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
-/// Reads rows of numbers, `null` as NaN.
+/// Deserializes rows of numbers; `null` becomes NaN.
 pub fn nullable_rows<'de, D, N>(deserializer: D) -> Result<Vec<Vec<N>>, D::Error>
 where
     D: Deserializer<'de>,

@@ -1,45 +1,47 @@
+//! The output of `parse` beside `model.config`.
+
 use serde::{Deserialize, Serialize};
 
 use super::number::{missing, nullable};
 
-/// `architecture.json`: the architecture that was parsed, its costs, and its latency by the table.
+/// `architecture.json`: the chosen architecture with its costs and its predicted latency.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ArchitectureReport {
-    /// Side of the images, in pixels.
+    /// Side length of the input images, in pixels.
     pub space_resolution: usize,
-    /// Outputs of the classifier; 0 in files that do not say.
+    /// Number of classes; 0 in files of releases that did not record it.
     #[serde(default)]
     pub classes: usize,
-    /// Latency that the architecture has to meet.
+    /// Target latency.
     #[serde(default = "missing", deserialize_with = "nullable")]
     pub target_lat_ms: f64,
-    /// Latency by the table.
+    /// Predicted latency.
     #[serde(default = "missing", deserialize_with = "nullable")]
     pub predicted_lat_ms: f64,
-    /// The part of it outside the blocks.
+    /// The part of the predicted latency outside the blocks.
     #[serde(default = "missing", deserialize_with = "nullable")]
     pub base_lat_ms: f64,
-    /// Parameters.
+    /// Number of parameters.
     pub parameters: u64,
-    /// Multiply-adds of one image.
+    /// Multiply-adds per image.
     pub flops: u64,
-    /// What was changed of the architecture that the search prefers, so that it meets the target.
+    /// The changes that were made to the architecture that the search prefers, so that it meets the target.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changed: Vec<String>,
-    /// The kept blocks.
+    /// The blocks that are kept.
     pub blocks: Vec<BlockReport>,
 }
 
 /// One block of an architecture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BlockReport {
-    /// Its name, as `stage1.block2`.
+    /// Name such as `stage1.block2`.
     pub name: String,
-    /// The operation, as `k5_e6_se`.
+    /// Operation such as `k5_e6_se`.
     pub operation: String,
-    /// Side of the depthwise kernel.
+    /// Kernel size of the depthwise convolution.
     pub kernel: usize,
-    /// Channels of the squeeze-excite; 0 without.
+    /// Channels of the squeeze-excite module; 0 if there is none.
     pub se_channels: usize,
     /// Input channels.
     pub in_channels: usize,
@@ -47,13 +49,13 @@ pub struct BlockReport {
     pub width: usize,
     /// Output channels.
     pub out_channels: usize,
-    /// Stride.
+    /// Stride of the depthwise convolution.
     pub stride: usize,
-    /// Latency by the table.
+    /// Predicted latency.
     #[serde(default = "missing", deserialize_with = "nullable")]
     pub lat_ms: f64,
-    /// Parameters.
+    /// Number of parameters.
     pub parameters: u64,
-    /// Multiply-adds of one image.
+    /// Multiply-adds per image.
     pub flops: u64,
 }

@@ -1,24 +1,26 @@
+//! The predictions of `test` for each image.
+
 use std::io::{self, BufRead};
 
 use super::number::finite;
 use crate::csv::{csv_field, read_record};
 
-/// One row of `predictions.csv`: what the network says about one test image.
+/// One row of `predictions.csv`: the prediction for one test image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TestedImage {
-    /// Its path, relative to the folder of the images, as in the list.
+    /// Path of the image, relative to the image folder, as in the list.
     pub image: String,
-    /// Its class.
+    /// True class.
     pub class: String,
-    /// The class with the largest probability; `None` if the network's output is not finite.
+    /// Class with the largest probability; `None` if the network's output is not finite.
     pub predicted: Option<String>,
-    /// The probability of the predicted class.
+    /// Probability of the predicted class.
     pub confidence: f64,
-    /// The probability of the image's own class.
+    /// Probability of the true class.
     pub class_probability: f64,
-    /// Cross-entropy.
+    /// Cross-entropy loss.
     pub loss: f64,
-    /// The rank of the image's own class among all classes, from 1. Of equal probabilities the first class ranks first.
+    /// Rank of the true class among all classes by probability, from 1. Ties are broken by the order of the classes.
     pub rank: usize,
 }
 
@@ -28,29 +30,29 @@ pub enum PredictionsError {
     /// The file cannot be read, or is not CSV.
     #[error("row {row}: {source}")]
     Read {
-        /// The row, from 1.
+        /// Number of the row, from 1.
         row: usize,
-        /// What went wrong.
+        /// The I/O or syntax error.
         source: io::Error,
     },
-    /// A row, or the line of names above the first, is not of this file.
+    /// The header or a row does not have the expected columns or values.
     #[error("row {row}: {what}")]
     Row {
-        /// The row, from 1; 0 for the names.
+        /// Number of the row, from 1; 0 for the header.
         row: usize,
-        /// What is wrong with it.
+        /// The reason.
         what: String,
     },
 }
 
 impl TestedImage {
-    /// The name of the file.
+    /// File name.
     pub const FILE: &'static str = "predictions.csv";
-    /// The names of its columns.
+    /// Column names.
     pub const COLUMNS: [&'static str; 7] =
         ["image", "class", "predicted", "confidence", "class_probability", "loss", "rank"];
 
-    /// Returns the row, without its line break. Numbers that are not finite are empty.
+    /// Returns the row as CSV, without a line break. Numbers that are not finite become empty fields.
     pub fn to_row(&self) -> String {
         let number = |number: f64| finite(number).map(|number| format!("{number:.6}")).unwrap_or_default();
         [
@@ -65,7 +67,7 @@ impl TestedImage {
         .join(",")
     }
 
-    /// Reads the rows of a file, one at a time; ends after an error.
+    /// Returns an iterator over the rows of a file. It ends after the first error.
     pub fn read(reader: impl BufRead) -> impl Iterator<Item = Result<Self, PredictionsError>> {
         let (mut reader, mut row, mut ended) = (reader, 0, false);
         std::iter::from_fn(move || {
@@ -77,7 +79,7 @@ impl TestedImage {
                     match record(&mut reader, row)? {
                         Some(columns) if columns == Self::COLUMNS => {}
                         _ => {
-                            return Err(PredictionsError::Row { row, what: "its columns have other names".to_owned() });
+                            return Err(PredictionsError::Row { row, what: "unexpected column names".to_owned() });
                         }
                     }
                 }
@@ -93,11 +95,11 @@ impl TestedImage {
     fn parse(fields: &[String], row: usize) -> Result<Self, PredictionsError> {
         let wrong = |what: String| PredictionsError::Row { row, what };
         let [image, class, predicted, confidence, class_probability, loss, rank] = fields else {
-            return Err(wrong(format!("it has {} fields, not {}", fields.len(), Self::COLUMNS.len())));
+            return Err(wrong(format!("expected {} fields, found {}", Self::COLUMNS.len(), fields.len())));
         };
         let number = |text: &str, column: &str| match text {
             "" => Ok(f64::NAN),
-            text => text.parse().map_err(|_| wrong(format!("its {column} `{text}` is not a number"))),
+            text => text.parse().map_err(|_| wrong(format!("{column} `{text}` is not a number"))),
         };
         Ok(Self {
             image: image.clone(),
@@ -106,7 +108,7 @@ impl TestedImage {
             confidence: number(confidence, "confidence")?,
             class_probability: number(class_probability, "class_probability")?,
             loss: number(loss, "loss")?,
-            rank: rank.parse().map_err(|_| wrong(format!("its rank `{rank}` is not a whole number")))?,
+            rank: rank.parse().map_err(|_| wrong(format!("rank `{rank}` is not a whole number")))?,
         })
     }
 }
@@ -139,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_read_back_as_they_were_written() {
+    fn rows_survive_a_round_trip() {
         let rows = [image("a,b/\"1\".jpg", Some("dog"), 1.5), image("größe\n.jpg", Some("a,b"), 0.0)];
         let read: Vec<TestedImage> = TestedImage::read(text(&rows).as_bytes()).map(Result::unwrap).collect();
         assert_eq!(read, rows);
@@ -147,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn an_output_that_is_not_finite_has_empty_fields() {
+    fn numbers_that_are_not_finite_are_empty_fields() {
         let row = image("a.jpg", None, f64::INFINITY);
         assert!(row.to_row().ends_with(",,0.750000,0.250000,,2"), "{}", row.to_row());
         let read = TestedImage::read(text(&[row]).as_bytes()).next().unwrap().unwrap();
@@ -155,19 +157,19 @@ mod tests {
     }
 
     #[test]
-    fn foreign_and_truncated_files_are_errors_that_name_the_row() {
+    fn errors_in_invalid_or_truncated_files_name_the_row() {
         let good = text(&[image("a.jpg", None, 1.0)]);
         let cut = &good[..good.len() - 3];
-        for (bytes, said) in [
-            ("", "row 0: its columns have other names"),
-            ("a,b\n", "row 0: its columns have other names"),
-            (cut, "row 1: it has 6 fields, not 7"),
-            (&good.replace("0.75", "many"), "row 1: its confidence `many0000` is not a number"),
-            (&format!("{good}x\n"), "row 2: it has 1 fields, not 7"),
-            (&format!("{good}\"x\n"), "row 2: a quoted field does not end"),
+        for (bytes, expected) in [
+            ("", "row 0: unexpected column names"),
+            ("a,b\n", "row 0: unexpected column names"),
+            (cut, "row 1: expected 7 fields, found 6"),
+            (&good.replace("0.75", "many"), "row 1: confidence `many0000` is not a number"),
+            (&format!("{good}x\n"), "row 2: expected 7 fields, found 1"),
+            (&format!("{good}\"x\n"), "row 2: a quoted field is not closed"),
         ] {
             let mut rows = TestedImage::read(bytes.as_bytes()).skip_while(Result::is_ok);
-            assert_eq!(rows.next().unwrap().unwrap_err().to_string(), said);
+            assert_eq!(rows.next().unwrap().unwrap_err().to_string(), expected);
             assert!(rows.next().is_none(), "it ends after an error");
         }
     }

@@ -1,3 +1,5 @@
+//! The outputs of `search`: its result and its history.
+
 use serde::{Deserialize, Serialize};
 use tfnas::exact_fit::Change;
 use tfnas::parse::{ParseError, parse};
@@ -5,52 +7,52 @@ use tfnas::{Architecture, ArchitectureError, Choice, Space, WidthError, Widths};
 
 use super::number::{missing, nullable, nullable_rows};
 
-/// `search.json`: what an architecture is parsed from.
+/// `search.json`: the result of a search, from which `parse` derives an architecture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchResult {
     /// Log probabilities of the operations, `[block][K]`.
     #[serde(deserialize_with = "nullable_rows")]
     pub log_alphas: Vec<Vec<f32>>,
-    /// Weights of the depths before the softmax, `[group][block]`.
+    /// Logits of the depths, `[group][block]`.
     #[serde(deserialize_with = "nullable_rows")]
     pub betas: Vec<Vec<f32>>,
-    /// Widths, `[block][K]`.
+    /// Width of each operation, `[block][K]`.
     pub widths: Vec<Vec<usize>>,
-    /// The architecture, `[group][kept block]`, if it was fitted exactly: its operations and depths may differ from those
-    /// that the probabilities prefer.
+    /// The fitted architecture, `[group][kept block]`, of a search with `fit: exact`. Its operations and depths may differ from
+    /// the most probable ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<Vec<Vec<Choice>>>,
 }
 
-/// Why a search's result is not one of its space.
+/// Why a search result does not match the search space.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SearchResultError {
-    /// The widths are those of another space.
+    /// The widths do not match the space.
     #[error(transparent)]
     Widths(#[from] WidthError),
-    /// The probabilities are those of another space, or the search diverged.
+    /// The probabilities do not match the space, or the search diverged.
     #[error(transparent)]
     Probabilities(#[from] ParseError),
-    /// The fitted architecture is one of another space.
+    /// The fitted architecture does not match the space.
     #[error(transparent)]
     Architecture(#[from] ArchitectureError),
 }
 
 impl SearchResult {
-    /// Returns the architecture that the probabilities prefer.
+    /// Returns the architecture with the most probable operations and depths.
     ///
     /// # Errors
-    /// Returns an error if the probabilities or the widths are not of this space, or are not finite.
+    /// Returns an error if the probabilities or the widths do not match the space, or are not finite.
     pub fn preferred(&self, space: &Space) -> Result<Architecture, SearchResultError> {
         let widths = Widths::new(space, self.widths.clone())?;
         Ok(parse(space, &self.log_alphas, &self.betas, &widths)?)
     }
 
-    /// Returns the architecture that the search hands on.
+    /// Returns the result of the search: the fitted architecture if there is one, otherwise [`Self::preferred`].
     ///
     /// # Errors
-    /// As [`Self::preferred`], and if the architecture is not of this space.
+    /// Returns the errors of [`Self::preferred`], and an error if the fitted architecture does not match the space.
     pub fn architecture(&self, space: &Space) -> Result<Architecture, SearchResultError> {
         let preferred = self.preferred(space)?;
         match &self.architecture {
@@ -60,33 +62,33 @@ impl SearchResult {
     }
 }
 
-/// Returns the softmax of each row, to four decimals: enough to draw, and few bytes for each epoch of a history. Rows that
-/// are not finite give NaN.
+/// Returns the softmax of each row, rounded to four decimals to keep `history.json` small. Rows with values that are not finite
+/// become NaN.
 pub fn probabilities(rows: &[Vec<f32>]) -> Vec<Vec<f64>> {
     let of_row = |row: &Vec<f32>| {
-        let most = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-        let shares: Vec<f64> = row.iter().map(|value| (f64::from(*value) - most).exp()).collect();
+        let max = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+        let shares: Vec<f64> = row.iter().map(|value| (f64::from(*value) - max).exp()).collect();
         let sum: f64 = shares.iter().sum();
         shares.iter().map(|share| (1e4 * share / sum).round() / 1e4).collect()
     };
     rows.iter().map(of_row).collect()
 }
 
-/// One epoch of `history.json`: what a search did, so that its choice can be judged afterwards.
+/// One epoch of `history.json`: the state of the search after each epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SearchEpoch {
-    /// The epoch, from 0.
+    /// Number of the epoch, from 0.
     pub epoch: usize,
-    /// Learning rate of the weights.
+    /// Learning rate of the weight steps.
     #[serde(default = "missing", deserialize_with = "nullable")]
     pub lr: f64,
     /// Temperature of the Gumbel softmax.
     #[serde(default = "missing", deserialize_with = "nullable")]
     pub temperature: f64,
-    /// Mean loss of the weight steps: after the warm-up, the sum over two sampled paths.
+    /// Mean loss of the weight steps; after the warm-up, of the sum over two sampled paths.
     #[serde(default = "missing", deserialize_with = "nullable")]
     pub train_loss: f64,
-    /// Top-1 of the weight steps' Gumbel paths.
+    /// Top-1 accuracy of the weight steps, along the Gumbel path.
     #[serde(default = "missing", deserialize_with = "nullable")]
     pub train_top1: f64,
     /// Mean cross-entropy of the architecture steps; `None` in the warm-up.
@@ -95,36 +97,37 @@ pub struct SearchEpoch {
     /// Mean expected latency of the architecture steps; `None` in the warm-up.
     #[serde(default)]
     pub expected_lat_ms: Option<f64>,
-    /// Top-1 on the images that train the architecture; in the last epochs only.
+    /// Top-1 accuracy on the images that train the architecture; only in the last `search.validate_last` epochs.
     #[serde(default)]
     pub val_top1: Option<f64>,
-    /// Mean entropy of the operations' probabilities over the blocks, as a share of its maximum.
+    /// Entropy of the operation probabilities, averaged over blocks and relative to its maximum.
     #[serde(default = "missing", deserialize_with = "nullable")]
     pub operation_entropy: f64,
-    /// Probabilities of the operations after this epoch, `[block][K]`, to four decimals; empty in files of releases that
-    /// did not record them.
+    /// Operation probabilities after this epoch, `[block][K]`, rounded to four decimals; empty in files of releases that did
+    /// not record them.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable_rows")]
     pub operations: Vec<Vec<f64>>,
-    /// Probabilities of the depths after this epoch, `[group][depth - 1]`, to four decimals; empty likewise.
+    /// Depth probabilities after this epoch, `[group][depth - 1]`, rounded to four decimals; empty in files of releases that
+    /// did not record them.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable_rows")]
     pub depths: Vec<Vec<f64>>,
     /// The architecture that would be parsed after this epoch, `[group][kept block]`.
     #[serde(default)]
     pub architecture: Vec<Vec<Choice>>,
-    /// Its latency before the widths were refitted.
+    /// Predicted latency of the architecture before the fit.
     #[serde(default = "missing", deserialize_with = "nullable")]
     pub before_lat_ms: f64,
-    /// Its latency after.
+    /// Predicted latency of the architecture after the fit.
     #[serde(default = "missing", deserialize_with = "nullable")]
     pub after_lat_ms: f64,
-    /// The operations and depths that the fit changed, so that the target is met.
+    /// Changes to operations and depths that the fit made to meet the target.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
-    /// Images that train the weights and could not be read.
+    /// Number of images for the weight steps that could not be read.
     #[serde(default)]
     pub skipped: usize,
-    /// Blocks that the epoch before parsed alike (kept or not, and the operation), as a share of all blocks; `None` in
-    /// the first.
+    /// Share of blocks with the same choice as after the previous epoch (kept or dropped, and the operation); `None` in the
+    /// first epoch.
     #[serde(default)]
     pub agreement: Option<f64>,
 }
@@ -137,7 +140,7 @@ mod tests {
     use crate::StageOutput as _;
 
     #[test]
-    fn the_architecture_that_was_fitted_is_handed_on_in_place_of_the_preferred_one() {
+    fn the_fitted_architecture_takes_precedence_over_the_preferred_one() {
         let space = Space::small();
         let mut result = SearchResult {
             log_alphas: vec![vec![0.0; 4]; 6],
@@ -148,7 +151,7 @@ mod tests {
         let preferred = result.preferred(&space).unwrap();
         assert_eq!(preferred.block_count(), 6);
         assert_eq!(result.architecture(&space).unwrap(), preferred);
-        assert!(!result.to_json().unwrap().contains("architecture"), "as published searches write it");
+        assert!(!result.to_json().unwrap().contains("architecture"), "a published fit writes no architecture");
 
         let mut groups = preferred.groups().to_vec();
         groups[2].truncate(1);
@@ -160,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn probabilities_that_are_not_numbers_are_read_and_refused() {
+    fn probabilities_that_are_not_finite_are_read_and_rejected() {
         let space = Space::small();
         let mut result = SearchResult {
             log_alphas: vec![vec![0.0; 4]; 6],
@@ -176,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn probabilities_add_up_and_diverged_ones_are_not_numbers() {
+    fn probabilities_are_a_softmax_and_nan_after_divergence() {
         assert_eq!(probabilities(&[vec![0.0, 0.0, 0.0], vec![1000.0]]), [vec![0.3333; 3], vec![1.0]]);
         let logs = vec![0.75f32.ln(), 0.25f32.ln()];
         assert_eq!(probabilities(&[logs]), [[0.75, 0.25]]);
@@ -186,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_of_an_older_file_lacks_what_was_not_written_then() {
+    fn missing_fields_of_older_files_get_defaults() {
         let read = Vec::<SearchEpoch>::from_json(br#"[{"epoch": 3, "train_loss": null, "unknown": 1}]"#).unwrap();
         assert!(read[0].train_loss.is_nan() && read[0].lr.is_nan() && read[0].architecture.is_empty());
         for bytes in [&b"[{}]"[..], b"{}", b"", b"[{\"epoch\": 1", b"\xff"] {

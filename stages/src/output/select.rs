@@ -1,26 +1,28 @@
+//! The outputs of `select`.
+
 use serde::{Deserialize, Serialize};
 use tfnas::Choice;
 use tfnas_select::Outcome;
 
-/// `selected.json`: the architecture that `select` chose. It holds nothing else, so that stages after it rerun only when
-/// the choice changes.
+/// `selected.json`: the architecture that `select` chose. The file has no other fields, so that later stages rerun only if the
+/// choice changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Selected {
-    /// The choices, `[group][kept block]`.
+    /// The choice for each kept block, `[group][kept block]`.
     pub architecture: Vec<Vec<Choice>>,
 }
 
-/// `candidates.json`: every candidate with its scores, and what was learned from them.
+/// `candidates.json`: all candidates with their scores, and the analysis of the scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SelectReport {
-    /// Latency that every candidate meets, in milliseconds of the table.
+    /// Target latency of all candidates.
     pub target_lat_ms: f64,
-    /// Images that candidates are trained on.
+    /// Number of training images.
     pub images: usize,
-    /// Images that they are validated on.
+    /// Number of validation images.
     pub val_images: usize,
-    /// The ranking, the regression, and where the winner stands.
+    /// The ranking, the regression, and the percentile of the chosen architecture.
     pub selection: Outcome,
 }

@@ -1,19 +1,21 @@
+//! The output of `split` beside the lists.
+
 use serde::{Deserialize, Serialize};
 
-/// `split.json`: how many images and classes each list has.
+/// `split.json`: the number of images and classes of each list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SplitReport {
-    /// Classes that the search knows.
+    /// Number of classes of the search.
     pub classes: usize,
-    /// Images that train the weights of the search.
+    /// Number of images that train the weights of the supernet.
     pub train_images: usize,
-    /// Images that train its architecture parameters.
+    /// Number of images that train the architecture parameters.
     pub val_images: usize,
-    /// All classes.
+    /// Number of classes in the training images.
     pub all_classes: usize,
-    /// Training images of all classes.
+    /// Number of training images of all classes.
     pub all_images: usize,
-    /// Images drawn for the test; `None` if the data have test images.
+    /// Number of test images drawn from the training images; `None` if the data set has test images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_images: Option<usize>,
 }

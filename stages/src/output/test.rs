@@ -1,31 +1,33 @@
+//! The outputs of `test`, and the statistics in them.
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::number::{missing, nullable};
 
-/// The most classes of which `test.json` has the whole confusion matrix.
+/// Maximum number of classes for which `test.json` contains the confusion matrix.
 const MAX_MATRIX_CLASSES: usize = 100;
-/// The most confusions that `test.json` lists.
+/// Maximum number of confused pairs that `test.json` lists.
 const MAX_CONFUSIONS: usize = 1000;
-/// Guesses among which the right class counts for top-5.
-const TOP: usize = 5;
+/// k of the top-k accuracy beside top-1.
+const TOP_K: usize = 5;
 
-/// `test.json`: how the trained network does on the test images.
+/// `test.json`: the accuracy of the trained network on the test images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestReport {
-    /// Share of test images whose first guess is right.
+    /// Top-1 accuracy.
     #[serde(deserialize_with = "nullable")]
     pub top1: f64,
-    /// Share of test images with the right class among the first five guesses.
+    /// Top-5 accuracy.
     #[serde(deserialize_with = "nullable")]
     pub top5: f64,
-    /// Mean cross-entropy.
+    /// Mean cross-entropy loss.
     #[serde(default = "missing", deserialize_with = "nullable")]
     pub loss: f64,
-    /// Test images that were read.
+    /// Number of test images that were read.
     pub images: usize,
-    /// Test images that could not be read.
+    /// Number of test images that could not be read.
     #[serde(default)]
     pub skipped: usize,
     /// Classes without test images.
@@ -34,56 +36,58 @@ pub struct TestReport {
     /// The classes, in the order of their labels.
     #[serde(default)]
     pub classes: Vec<ClassReport>,
-    /// Which class is taken for which; `None` in files of releases that did not record it.
+    /// Confusions between classes; `None` in files of releases that did not record them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confusion: Option<Confusion>,
 }
 
-/// One class of a test. What files of earlier releases lack is `None`.
+/// The results for one class. Fields that earlier releases did not record are `None`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClassReport {
-    /// Its name.
+    /// Name of the class.
     pub name: String,
-    /// Its test images.
+    /// Number of test images of the class.
     pub images: usize,
-    /// Share of them whose first guess is right, which is the recall of the class; `None` without images.
+    /// Top-1 accuracy on these images, which is the recall of the class; `None` if there are no images.
     #[serde(default)]
     pub top1: Option<f64>,
-    /// Share of them with the class among the first five guesses; `None` without images.
+    /// Top-5 accuracy on these images; `None` if there are no images.
     #[serde(default)]
     pub top5: Option<f64>,
-    /// Images of any class whose first guess is this class.
+    /// Number of test images of any class that are predicted as this class.
     #[serde(default)]
     pub predicted: Option<usize>,
-    /// Share of those that are of this class; `None` if it is the first guess for no image.
+    /// Share of these predictions that are correct; `None` if there are none.
     #[serde(default)]
     pub precision: Option<f64>,
 }
 
-/// Which class is taken for which.
+/// Confusions between classes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confusion {
-    /// Images by class and first guess, `[class][guess]`, both in the order of the labels; empty with more than 100 classes.
+    /// Number of images by true and predicted class, `[class][predicted]`, in the order of the labels; empty for more than 100
+    /// classes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub matrix: Vec<Vec<usize>>,
-    /// How many pairs of a class and a wrong first guess there are.
+    /// Number of distinct pairs of a true class and a wrong prediction.
     pub pairs: usize,
-    /// These pairs, the most frequent first; at most 1000.
+    /// The most frequent pairs in descending order; at most 1000.
     pub largest: Vec<ConfusedPair>,
 }
 
-/// Images of one class that are taken for another.
+/// A class whose images are predicted as another class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfusedPair {
-    /// The class of the images.
+    /// True class.
     pub class: String,
-    /// Their first guess.
+    /// Predicted class.
     pub predicted: String,
-    /// How many they are.
+    /// Number of images.
     pub images: usize,
 }
 
-/// Counts what a test finds, image by image. The worker counts what it tests, and an audit what `predictions.csv` says.
+/// Accumulates the results of a test, image by image. The worker adds the images that it tests; an audit adds the rows of
+/// `predictions.csv`.
 ///
 /// ```
 /// use tfnas_stages::TestTally;
@@ -100,7 +104,7 @@ pub struct ConfusedPair {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestTally {
     classes: Vec<ClassTally>,
-    /// Images by class and wrong first guess.
+    /// Number of images by true class and wrong prediction.
     confused: BTreeMap<(usize, usize), usize>,
 }
 
@@ -113,23 +117,23 @@ struct ClassTally {
 }
 
 impl TestTally {
-    /// Counts nothing yet.
+    /// Creates an empty tally for a number of classes.
     pub fn new(classes: usize) -> Self {
         Self { classes: vec![ClassTally::default(); classes], confused: BTreeMap::new() }
     }
 
-    /// Counts an image.
+    /// Adds an image.
     ///
-    /// * `predicted`: its first guess; `None` if the network's output is not finite.
-    /// * `rank`: the rank of its class, from 1.
+    /// * `predicted`: the predicted class; `None` if the network's output is not finite.
+    /// * `rank`: rank of the true class, from 1.
     ///
     /// # Panics
-    /// If a class is not below the number of classes.
+    /// Panics if a class is out of range.
     pub fn add(&mut self, class: usize, predicted: Option<usize>, rank: usize) {
         let own = &mut self.classes[class];
         own.images += 1;
         own.top1 += usize::from(rank == 1);
-        own.top5 += usize::from(rank <= TOP);
+        own.top5 += usize::from(rank <= TOP_K);
         if let Some(predicted) = predicted {
             self.classes[predicted].predicted += 1;
             if predicted != class {
@@ -143,17 +147,17 @@ impl TestTally {
         self.classes.iter().map(|class| class.images).sum()
     }
 
-    /// Returns the share of images whose class ranks first; NaN without images.
+    /// Returns the top-1 accuracy; NaN if there are no images.
     pub fn top1(&self) -> f64 {
         self.classes.iter().map(|class| class.top1).sum::<usize>() as f64 / self.images() as f64
     }
 
-    /// Returns the share of images whose class is among the first five; NaN without images.
+    /// Returns the top-5 accuracy; NaN if there are no images.
     pub fn top5(&self) -> f64 {
         self.classes.iter().map(|class| class.top5).sum::<usize>() as f64 / self.images() as f64
     }
 
-    /// Returns what was found of each class.
+    /// Returns the results for each class, whose names are `names`.
     pub fn classes(&self, names: &[String]) -> Vec<ClassReport> {
         let share = |part: usize, of: usize| (of > 0).then(|| part as f64 / of as f64);
         let report = |(name, class): (&String, &ClassTally)| ClassReport {
@@ -167,10 +171,10 @@ impl TestTally {
         names.iter().zip(&self.classes).map(report).collect()
     }
 
-    /// Returns which class is taken for which.
+    /// Returns the confusions between classes, whose names are `names`.
     pub fn confusion(&self, names: &[String]) -> Confusion {
         let mut pairs: Vec<_> = self.confused.iter().collect();
-        // The sort is stable: of equally frequent pairs the one of the smaller labels is first.
+        // The sort is stable, so ties are ordered by label.
         pairs.sort_by_key(|(_, images)| std::cmp::Reverse(**images));
         let largest = pairs.iter().take(MAX_CONFUSIONS).map(|((class, predicted), images)| ConfusedPair {
             class: names[*class].clone(),
@@ -205,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn each_class_has_its_recall_precision_and_confusions() {
+    fn recall_precision_and_confusions_of_each_class() {
         let mut tally = TestTally::new(3);
         for (class, predicted, rank) in [(0, 0, 1), (0, 1, 2), (0, 1, 6), (1, 1, 1), (1, 0, 3)] {
             tally.add(class, Some(predicted), rank);
@@ -226,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn an_output_that_is_not_finite_is_a_mistake_and_no_guess() {
+    fn an_output_that_is_not_finite_is_an_error_without_a_predicted_class() {
         let mut tally = TestTally::new(2);
         tally.add(0, None, 2);
         assert_eq!((tally.top1(), tally.confusion(&names(2)).pairs), (0.0, 0));
@@ -235,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn very_many_classes_have_the_most_frequent_confusions_alone() {
+    fn many_classes_have_no_matrix_but_the_most_frequent_confusions() {
         let count = 1200;
         let mut tally = TestTally::new(count);
         (0..count).for_each(|class| tally.add(class, Some((class + 1) % count), 2));
@@ -247,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_of_an_earlier_release_is_read() {
+    fn reports_of_earlier_releases_can_be_read() {
         let text = br#"{"top1": 0.5, "top5": 1.0, "loss": 0.7, "images": 2, "skipped": 0,
             "classes": [{"name": "a", "images": 2, "top1": 0.5}, {"name": "b", "images": 0, "top1": null}]}"#;
         let report = TestReport::from_json(text).unwrap();

@@ -1,20 +1,22 @@
+//! The output of `train` beside the weights.
+
 use serde::{Deserialize, Serialize};
 
 use super::number::{missing, nullable};
 use crate::Protocol;
 
-/// `train.json`: the training, epoch by epoch.
+/// `train.json`: the losses and accuracies of each epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainReport {
-    /// Which images chose the best epoch.
+    /// Which images trained the network and which chose the best epoch.
     pub protocol: Protocol,
-    /// Training images.
+    /// Number of training images.
     pub images: usize,
-    /// Images that chose the best epoch.
+    /// Number of validation images, which choose the best epoch.
     pub val_images: usize,
-    /// The epoch with the best top-1 on them, from 0.
+    /// The epoch with the best validation top-1 accuracy, from 0.
     pub best_epoch: usize,
-    /// Its top-1 on them.
+    /// Validation top-1 accuracy of that epoch.
     #[serde(default = "missing", deserialize_with = "nullable")]
     pub best_top1: f64,
     /// The epochs.
@@ -24,30 +26,30 @@ pub struct TrainReport {
 /// One epoch of a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainEpoch {
-    /// The epoch, from 0.
+    /// Number of the epoch, from 0.
     pub epoch: usize,
     /// Learning rate.
     #[serde(default = "missing", deserialize_with = "nullable")]
     pub lr: f64,
-    /// Mean loss of the training images, with label smoothing if the configuration asks for it.
+    /// Mean training loss, with label smoothing.
     #[serde(default = "missing", deserialize_with = "nullable")]
     pub train_loss: f64,
-    /// Share of training images whose first guess is right.
+    /// Training top-1 accuracy.
     #[serde(default = "missing", deserialize_with = "nullable")]
     pub train_top1: f64,
-    /// Share of training images with the right class among the first five guesses.
+    /// Training top-5 accuracy.
     #[serde(default = "missing", deserialize_with = "nullable")]
     pub train_top5: f64,
-    /// Mean loss of the validation images.
+    /// Mean validation loss, without label smoothing.
     #[serde(default = "missing", deserialize_with = "nullable")]
     pub val_loss: f64,
-    /// Share of validation images whose first guess is right.
+    /// Validation top-1 accuracy.
     #[serde(default = "missing", deserialize_with = "nullable")]
     pub val_top1: f64,
-    /// Share of validation images with the right class among the first five guesses.
+    /// Validation top-5 accuracy.
     #[serde(default = "missing", deserialize_with = "nullable")]
     pub val_top5: f64,
-    /// Training and validation images that could not be read.
+    /// Number of training and validation images that could not be read.
     #[serde(default)]
     pub skipped: usize,
 }

@@ -1,19 +1,21 @@
+//! Inputs of stages: where they come from, and the ports through which a worker reads them.
+
 use crate::Stage;
 
-/// Where an input comes from.
+/// The source of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// An output of an earlier stage, by its name.
+    /// An output of an earlier stage, by name.
     Output(Stage, &'static str),
-    /// `data.train`: a folder of images, with the list file that names them where there is one.
+    /// `data.train`: a folder of images, and the list file if the configuration names one.
     TrainImages,
-    /// `data.test`, likewise.
+    /// `data.test`: like [`Self::TrainImages`].
     TestImages,
     /// The file that `split.classes` names.
     ClassesFile,
     /// The file that `lookup.import` names.
     TableFile,
-    /// The earlier search that `search.from` names.
+    /// The result of an earlier search that `search.from` names.
     SearchFile,
     /// The `model.config` that `train.from` names.
     ArchitectureFile,
@@ -22,8 +24,8 @@ pub enum Source {
 }
 
 impl Source {
-    /// Every source that no stage makes.
-    pub const GIVEN: [Self; 7] = [
+    /// All sources except the outputs of stages.
+    pub const EXTERNAL: [Self; 7] = [
         Self::TrainImages,
         Self::TestImages,
         Self::ClassesFile,
@@ -33,7 +35,7 @@ impl Source {
         Self::WeightsFile,
     ];
 
-    /// Returns the name of the port that reads the source.
+    /// Returns the name of the input port for this source.
     pub const fn port(self) -> &'static str {
         match self {
             Self::Output(_, output) => output,
@@ -47,7 +49,7 @@ impl Source {
         }
     }
 
-    /// Returns the key of the configuration that names the source; `None` for the output of a stage.
+    /// Returns the configuration key that names the source; `None` for an output of a stage.
     pub const fn config_key(self) -> Option<&'static str> {
         match self {
             Self::Output(..) => None,
@@ -65,19 +67,19 @@ impl Source {
 /// A named input of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InputPort {
-    /// The name under which the worker finds it; unique in its stage.
+    /// Name by which the worker looks up the input; unique within the stage.
     pub name: &'static str,
-    /// Where it comes from.
+    /// The source of the input.
     pub source: Source,
 }
 
 impl InputPort {
-    /// Returns the port of a source that no stage makes.
-    pub const fn given(source: Source) -> Self {
+    /// Returns the port for an external source.
+    pub const fn external(source: Source) -> Self {
         Self { name: source.port(), source }
     }
 
-    /// Returns the port of an output of an earlier stage, which has the output's name.
+    /// Returns the port for an output of an earlier stage. The port has the name of the output.
     pub const fn output(stage: Stage, name: &'static str) -> Self {
         Self { name, source: Source::Output(stage, name) }
     }

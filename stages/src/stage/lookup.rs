@@ -1,3 +1,5 @@
+//! The stage `lookup`: measures or imports the latency table.
+
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -7,25 +9,27 @@ use tfnas::SpaceDefinition;
 
 use super::spec::{from_params, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec};
-use crate::{Config, Stage, Work};
+use crate::{Config, InvalidValue, Stage, Work};
+use crate::invalid_value::at_least_one;
 
-/// `lookup:` in the configuration: the latency table, imported or measured here.
+/// `lookup:` in the configuration: how the latency table is measured, or which table is imported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LookupSection {
-    /// A table file to take instead of measuring, relative to the configuration's own folder.
+    /// Table file to import instead of measuring. Relative to the folder of the configuration file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub import: Option<PathBuf>,
     /// Accepts an imported table that was measured on another device than this one, or with another batch or number of threads.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub other_device: bool,
-    /// Images a forward pass, when measuring.
+    /// Batch size of the measured forward passes.
     pub batch: usize,
-    /// Threads that compute, when measuring.
+    /// Number of compute threads of the measured forward passes.
     pub threads: usize,
-    /// Seconds to measure for: blocks inside random networks of the space. Longer until each block was measured four times.
+    /// Time to spend on the measurement, in seconds. Blocks are measured inside random networks of the space. The measurement
+    /// continues until each block has been measured four times.
     pub budget_s: f64,
-    /// Other random networks, measured as a whole among them, on which the table is checked.
+    /// Number of additional random networks that are measured as a whole to check the predictions of the table.
     pub check_networks: usize,
 }
 
@@ -36,27 +40,24 @@ impl Default for LookupSection {
 }
 
 impl LookupSection {
-    pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
-        let at_least = |key, value: usize, least: usize| {
-            (value < least).then(|| (key, format!("must be at least {least}, not {value}")))
-        };
-        at_least("batch", self.batch, 1).or_else(|| at_least("threads", self.threads, 1)).or_else(|| {
-            let sensible = (0.0..=86_400.0).contains(&self.budget_s);
-            (!sensible).then(|| ("budget_s", format!("must be between 0 and 86400, not {}", self.budget_s)))
-        })
+    pub(crate) fn validate(&self) -> Result<(), InvalidValue> {
+        at_least_one("batch", self.batch)?;
+        at_least_one("threads", self.threads)?;
+        let is_valid = (0.0..=86_400.0).contains(&self.budget_s);
+        InvalidValue::unless(is_valid, "budget_s", "be between 0 and 86400", self.budget_s)
     }
 }
 
-/// What identifies the work of `lookup`.
+/// Parameters of `lookup`, which are part of its cache key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LookupParams {
-    /// The space whose keys the table must hold; where its classes are left out, the classifier measured has those of
-    /// the split.
+    /// The space that the table must cover. If it does not set the number of classes, the measured classifier has the classes
+    /// of the split.
     pub space: SpaceDefinition,
-    /// Seed of the passes' order and of the networks checked; 0 for an imported table.
+    /// Seed for the order of the passes and for the networks of the check; 0 for an imported table.
     pub seed: u64,
-    /// How it is measured; `None` for an imported table, whose file is an input.
+    /// How the table is measured; `None` for an imported table, which is an input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lookup: Option<LookupSection>,
 }
@@ -79,7 +80,7 @@ impl StageSpec for Lookup {
 
     fn inputs(&self, config: &Config) -> Vec<InputPort> {
         vec![match config.lookup.import {
-            Some(_) => InputPort::given(Source::TableFile),
+            Some(_) => InputPort::external(Source::TableFile),
             None => InputPort::output(Stage::Split, "classes.txt"),
         }]
     }
@@ -101,8 +102,8 @@ impl StageSpec for Lookup {
         KeyFacts::if_measured(config.lookup.import.is_none())
     }
 
-    fn problem(&self, config: &Config) -> Option<(&'static str, String)> {
-        config.lookup.problem()
+    fn validate(&self, config: &Config) -> Result<(), InvalidValue> {
+        config.lookup.validate()
     }
 
     fn published_file(&self, output: &str, _weights: &str) -> Option<String> {
@@ -119,7 +120,7 @@ impl StageSpec for Lookup {
     }
 
     fn threads(&self, config: &Config) -> Option<usize> {
-        // A latency is measured with the threads that it is meant for.
+        // The latency depends on the number of threads, which is part of the stage's parameters.
         Some(config.lookup.threads)
     }
 }

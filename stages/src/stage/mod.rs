@@ -1,4 +1,4 @@
-//! The stages: one file each, with its section of the configuration, its parameters and its [`StageSpec`].
+//! The stages, one file each: configuration section, parameters and [`StageSpec`].
 
 mod input;
 mod lookup;
@@ -27,10 +27,10 @@ pub use train::{Protocol, TrainParams, TrainSection};
 
 use crate::{Config, Work};
 
-/// Makes the enum of all stages and its methods from one list, so that a stage is one entry.
+/// Generates the enum [`Stage`] and its methods from one list, so that adding a stage is one entry.
 macro_rules! stages {
     ($($(#[$doc:meta])* $variant:ident => $spec:expr,)+) => {
-        /// A stage of the pipeline. The order of [`Stage::ALL`] is an order in which they can run.
+        /// A stage of the pipeline.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "lowercase")]
         pub enum Stage {
@@ -38,10 +38,10 @@ macro_rules! stages {
         }
 
         impl Stage {
-            /// All stages, each after those whose outputs it reads.
+            /// All stages, in an order that satisfies their dependencies.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// Returns what the stage is.
+            /// Returns the specification of the stage.
             pub const fn spec(self) -> &'static dyn StageSpec {
                 match self {
                     $(Self::$variant => &$spec,)+
@@ -56,45 +56,45 @@ stages! {
     Split => split::Split,
     /// Measures or imports the latency table.
     Lookup => lookup::Lookup,
-    /// Searches operations, depth and width under the latency target.
+    /// Searches for operations, depth and width under the target latency.
     Search => search::Search,
-    /// Chooses among architectures of the target latency by short trainings.
+    /// Compares architectures with the target latency by short trainings and chooses one.
     Select => select::Select,
-    /// Turns the search's result into one architecture.
+    /// Derives one architecture from the search result.
     Parse => parse::Parse,
-    /// Trains it.
+    /// Trains the architecture.
     Train => train::Train,
-    /// Tests it.
+    /// Tests the trained network.
     Test => test::Test,
 }
 
 impl Stage {
-    /// Returns the name that the command line, the configuration and the ledger use.
+    /// Returns the name of the stage on the command line, in the configuration and in the ledger.
     pub fn name(self) -> &'static str {
         self.spec().name()
     }
 
-    /// Returns the stage of that name.
+    /// Returns the stage with this name.
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|stage| stage.name() == name)
     }
 
-    /// Returns one line for help and documentation.
+    /// Returns a one-line description.
     pub fn about(self) -> &'static str {
         self.spec().about()
     }
 
-    /// Returns the number that is raised whenever the stage's code gives other results for equal parameters and inputs.
+    /// See [`StageSpec::revision`].
     pub fn revision(self) -> u32 {
         self.spec().revision()
     }
 
-    /// Returns whether several processes can do the stage together.
+    /// Returns whether the stage can run as several ranks.
     pub fn runs_on_ranks(self) -> bool {
         self.spec().runs_on_ranks()
     }
 
-    /// Returns whether a configuration can turn the stage off.
+    /// Returns whether a configuration can disable the stage.
     pub fn is_optional(self) -> bool {
         self.spec().is_optional()
     }
@@ -104,19 +104,19 @@ impl Stage {
         self.spec().is_enabled(config)
     }
 
-    /// Returns the stage's inputs under this configuration.
+    /// Returns the inputs of the stage for this configuration.
     pub fn inputs(self, config: &Config) -> Vec<InputPort> {
         self.spec().inputs(config)
     }
 
-    /// Returns the names of the stage's outputs: the files that a worker leaves in its output folder.
+    /// Returns the names of the stage's outputs, which are the files that a worker writes to the output folder.
     ///
-    /// * `draws_test`: whether the split draws the test images, which makes one output more.
+    /// * `draws_test`: whether the split draws the test images, which adds an output.
     pub fn outputs(self, draws_test: bool) -> &'static [&'static str] {
         self.spec().outputs(draws_test)
     }
 
-    /// Returns the parameters that identify the stage's work, as JSON whose paths are the configuration's.
+    /// Returns the parameters of the stage as JSON. They are part of its cache key.
     pub fn params(self, config: &Config, space: &SpaceDefinition) -> Value {
         self.spec().params(config, space)
     }
@@ -126,7 +126,7 @@ impl Stage {
         self.spec().work(params)
     }
 
-    /// Returns which facts of the environment belong to the stage's cache key under this configuration.
+    /// Returns which facts of the environment are part of the stage's cache key for this configuration.
     pub fn key_facts(self, config: &Config) -> KeyFacts {
         self.spec().key_facts(config)
     }
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn every_input_is_an_output_of_an_earlier_stage_or_named_data() {
+    fn every_input_is_external_or_an_output_of_an_earlier_stage() {
         let texts = [
             r#"{"data": {"root": "x"}, "space": "small"}"#,
             r#"{"data": {"root": "x"}, "lookup": {"import": "t"}, "split": {"classes": "c.txt"},
@@ -176,20 +176,20 @@ mod tests {
     }
 
     #[test]
-    fn names_are_unique_and_found_again() {
+    fn stages_are_found_by_their_names() {
         for stage in Stage::ALL {
             assert_eq!(Stage::by_name(stage.name()), Some(*stage));
         }
     }
 
     #[test]
-    fn every_stage_has_outputs_of_its_own() {
+    fn output_names_are_unique() {
         let outputs: Vec<_> = Stage::ALL.iter().flat_map(|stage| stage.outputs(true)).collect();
         assert_eq!(outputs.len(), outputs.iter().collect::<BTreeSet<_>>().len());
     }
 
     #[test]
-    fn a_target_is_a_parameter_of_search_select_and_parse_alone() {
+    fn the_target_is_a_parameter_of_search_select_and_parse_only() {
         let space = tfnas::Space::small().definition().clone();
         let one = config(r#"{"data": {"root": "x"}, "search": {"target_lat_ms": 12}}"#);
         let other = config(r#"{"data": {"root": "x"}, "search": {"target_lat_ms": 13}}"#);
@@ -199,14 +199,14 @@ mod tests {
     }
 
     #[test]
-    fn the_default_fit_and_the_same_one_in_words_are_one_key() {
+    fn the_default_fit_and_the_same_explicit_fit_have_the_same_parameters() {
         let (imagenet, small) = (tfnas::Space::imagenet(), tfnas::Space::small());
         let with = |fit: &str| config(&r#"{"data": {"root": "x"}, "search": {FIT}}"#.replace("FIT", fit));
         let (default, exact) = (with(""), with(r#""fit": "exact""#));
         let published = with(r#""fit": "published""#);
         let key = |config: &Config, space: &tfnas::Space| Stage::Search.params(config, space.definition());
         assert_eq!(key(&default, &imagenet), key(&published, &imagenet));
-        assert!(key(&default, &imagenet)["search"].get("fit").is_none(), "as before there was a choice");
+        assert!(key(&default, &imagenet)["search"].get("fit").is_none(), "same parameters as before `fit` existed");
         assert_eq!(key(&default, &small), key(&exact, &small));
         assert_eq!(key(&default, &small)["search"]["fit"], "exact");
         assert_ne!(key(&exact, &imagenet), key(&published, &imagenet));
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_weights_takes_the_place_of_the_training_and_its_path_is_no_parameter() {
+    fn a_weights_file_replaces_the_training_and_its_path_is_not_a_parameter() {
         let space = tfnas::Space::small().definition().clone();
         let with = |weights: &str, from: &str| {
             let text = r#"{"data": {"root": "x"}, "test": {"weights": "WEIGHTS"}, "search": {"from": "FROM"}}"#;
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_orientation_is_a_parameter_of_the_stages_that_read_pixels_and_only_where_it_is_applied() {
+    fn exif_orientation_is_a_parameter_only_of_stages_that_read_pixels_and_only_if_applied() {
         let space = tfnas::Space::small().definition().clone();
         let plain = config(r#"{"data": {"root": "x"}}"#);
         let ignored = config(r#"{"data": {"root": "x", "exif_orientation": "ignore"}}"#);
@@ -249,21 +249,21 @@ mod tests {
     }
 
     #[test]
-    fn test_images_that_are_drawn_are_a_list_of_the_split_and_no_other_images() {
+    fn drawn_test_images_are_a_list_of_the_split() {
         let drawn = config(r#"{"data": {"root": "x", "test": null}, "split": {"test_share": 0.15}}"#);
         for stage in [Stage::Train, Stage::Test] {
             let ports = stage.inputs(&drawn);
             assert!(ports.contains(&InputPort { name: TEST_LIST, source: Source::Output(Stage::Split, TEST_LIST) }));
             assert!(
-                ports.contains(&InputPort::given(Source::TrainImages))
-                    && !ports.contains(&InputPort::given(Source::TestImages))
+                ports.contains(&InputPort::external(Source::TrainImages))
+                    && !ports.contains(&InputPort::external(Source::TestImages))
             );
         }
         assert!(!Stage::Split.outputs(false).contains(&TEST_LIST));
     }
 
     #[test]
-    fn the_share_of_the_test_is_a_parameter_of_the_split_alone_and_only_where_it_is_drawn() {
+    fn the_test_share_is_a_parameter_only_of_a_split_that_draws_test_images() {
         let space = tfnas::Space::small().definition().clone();
         let plain = config(r#"{"data": {"root": "x"}}"#);
         let drawn =
@@ -273,12 +273,12 @@ mod tests {
         assert_eq!(changed, [&Stage::Split]);
         assert!(!SplitParams::draw_test(&Stage::Split.params(&plain, &space)));
         assert!(SplitParams::draw_test(&Stage::Split.params(&drawn, &space)));
-        let said = Stage::Split.params(&plain, &space);
-        assert_eq!(said, serde_json::json!({"seed": 0, "split": {"train_share": 0.8}}));
+        let params = Stage::Split.params(&plain, &space);
+        assert_eq!(params, serde_json::json!({"seed": 0, "split": {"train_share": 0.8}}));
     }
 
     #[test]
-    fn where_the_images_lie_and_how_many_threads_work_is_no_parameter() {
+    fn the_image_folder_and_the_number_of_threads_are_not_parameters() {
         let space = tfnas::Space::small().definition().clone();
         let one = config(r#"{"data": {"root": "x", "workers": 1}, "threads": 1}"#);
         let other = config(r#"{"data": {"root": "y", "workers": 3}, "threads": 2}"#);

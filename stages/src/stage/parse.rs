@@ -1,3 +1,5 @@
+//! The stage `parse`: derives one architecture from the result of `search` or `select`, and measures its latency.
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -5,19 +7,21 @@ use tfnas::SpaceDefinition;
 
 use super::spec::{from_params, shared_config_key, to_params};
 use super::{InputPort, KeyFacts, StageSpec};
-use crate::{Config, Fit, Stage, Target, Verify, Work};
+use crate::{Config, Fit, InvalidValue, Stage, Target, Verify, Work};
+use crate::invalid_value::at_least_one;
 
-/// `parse:` in the configuration.
+/// `parse:` in the configuration: how one architecture is derived from the search result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ParseSection {
-    /// exact fits what the search found to the target once more, changing operations and depth where needed: for a search
-    /// with `fit: published` that misses it. Default: takes the architecture as it is, and fails if it misses the target.
+    /// exact fits the architecture to the target again and changes operations and depth if needed; use it after a search with
+    /// `fit: published` that misses the target. By default the architecture is not changed, and the stage fails if it misses
+    /// the target.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fit: Option<Fit>,
-    /// Whether the network found is also measured here, with the batch and threads of `lookup`.
+    /// Measure the latency of the whole network on this machine, with `lookup.batch` and `lookup.threads`.
     pub measure: bool,
-    /// Timed passes of the whole network; its latency is their median.
+    /// Number of timed passes of the whole network; the measured latency is their median.
     pub passes: usize,
 }
 
@@ -28,29 +32,29 @@ impl Default for ParseSection {
 }
 
 impl ParseSection {
-    pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
-        (self.passes == 0).then(|| ("passes", "must be at least 1, not 0".to_owned()))
+    pub(crate) fn validate(&self) -> Result<(), InvalidValue> {
+        at_least_one("passes", self.passes)
     }
 }
 
-/// What identifies the work of `parse`.
+/// Parameters of `parse`, which are part of its cache key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ParseParams {
-    /// The space.
+    /// The search space.
     pub space: SpaceDefinition,
-    /// Latency that the network must meet.
+    /// Target latency.
     pub target_lat_ms: Target,
     /// Which latency must meet the target.
     #[serde(default, skip_serializing_if = "Verify::is_predicted")]
     pub verify: Verify,
-    /// The section.
+    /// The configuration section.
     pub parse: ParseSection,
-    /// Images a forward pass, when measuring.
+    /// Batch size of the measured forward passes.
     pub batch: usize,
-    /// Threads that compute, when measuring.
+    /// Number of compute threads of the measured forward passes.
     pub threads: usize,
-    /// Seed of the weights of the network measured.
+    /// Seed for the weights of the measured network.
     pub seed: u64,
 }
 
@@ -63,7 +67,7 @@ impl StageSpec for Parse {
     }
 
     fn about(&self) -> &'static str {
-        "turns the search's result into one architecture, and measures it"
+        "derives one architecture from the search result, and measures it"
     }
 
     fn revision(&self) -> u32 {
@@ -103,11 +107,11 @@ impl StageSpec for Parse {
         KeyFacts::if_measured(config.parse.measure)
     }
 
-    fn problem(&self, config: &Config) -> Option<(&'static str, String)> {
+    fn validate(&self, config: &Config) -> Result<(), InvalidValue> {
         if config.search.verify == Verify::Measured && !config.parse.measure {
-            return Some(("measure", "must be true for search.verify: measured".to_owned()));
+            return Err(InvalidValue::new("measure", "must be true for search.verify: measured"));
         }
-        config.parse.problem()
+        config.parse.validate()
     }
 
     fn config_key(&self, param: &str) -> String {
@@ -132,7 +136,7 @@ impl StageSpec for Parse {
     }
 
     fn threads(&self, config: &Config) -> Option<usize> {
-        // A latency is measured with the threads that it is meant for.
+        // The latency depends on the number of threads, which is part of the stage's parameters.
         Some(config.lookup.threads)
     }
 }

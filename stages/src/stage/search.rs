@@ -1,3 +1,5 @@
+//! The stage `search`: searches for operations, depth and width under the target latency.
+
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -7,19 +9,20 @@ use tfnas::SpaceDefinition;
 
 use super::spec::{from_params, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec};
-use crate::{Augment, Config, ExifOrientation, Fit, OnBadImage, Precision, Stage, Target, Verify, Work};
+use crate::{Augment, Config, ExifOrientation, Fit, InvalidValue, OnBadImage, Precision, Stage, Target, Verify, Work};
+use crate::invalid_value::{at_least_one, below_one, not_negative, positive};
 
-/// SGD of the weights.
+/// The SGD optimizer of the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WeightOptimizer {
-    /// Learning rate of epoch 0; a cosine takes it to 0 over the epochs.
+    /// Initial learning rate; it decays to 0 over the epochs with a cosine schedule.
     pub lr: f64,
-    /// Momentum.
+    /// Momentum of SGD.
     pub momentum: f64,
-    /// Weight decay.
+    /// Weight decay (L2 penalty).
     pub weight_decay: f64,
-    /// Largest norm of the gradient; 0 leaves it as it is.
+    /// Maximum norm for gradient clipping; 0 disables clipping.
     pub grad_clip: f64,
 }
 
@@ -29,19 +32,19 @@ impl Default for WeightOptimizer {
     }
 }
 
-/// Adam of the architecture parameters.
+/// The Adam optimizer of the architecture parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ArchitectureOptimizer {
-    /// Learning rate.
+    /// Constant learning rate.
     pub lr: f64,
-    /// Decay of the first and second moments.
+    /// Decay rates of the first and second moment estimates.
     pub betas: [f64; 2],
-    /// Weight decay.
+    /// Weight decay (L2 penalty).
     pub weight_decay: f64,
-    /// Largest norm of the gradient; 0 leaves it as it is.
+    /// Maximum norm for gradient clipping; 0 disables clipping.
     pub grad_clip: f64,
-    /// An architecture step follows every this many weight steps.
+    /// Number of weight steps per architecture step.
     pub every: usize,
 }
 
@@ -51,52 +54,51 @@ impl Default for ArchitectureOptimizer {
     }
 }
 
-/// `search:` in the configuration; the defaults are the published values (SPEC: section 2).
+/// `search:` in the configuration. The defaults are the published values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SearchSection {
-    /// What an earlier search left, to start from instead of initial weights: search.safetensors, or the original's
-    /// searched_model_NN.pth.tar. Relative to the configuration's own folder.
+    /// Checkpoint of an earlier search to start from instead of random weights: search.safetensors, or a
+    /// searched_model_NN.pth.tar of the original implementation. Relative to the folder of the configuration file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<PathBuf>,
-    /// Where the weights stand in that file: keys from the outermost on, joined by dots. Without it they are found by what
-    /// the space has.
+    /// Path of the weights within that file: nested keys joined by dots. By default the weights are found by the names of the
+    /// space's tensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_key: Option<String>,
-    /// Latency that the network found must meet, in milliseconds of the table; or a share of the range that the table can
-    /// reach, as 40%.
+    /// Target latency: predicted latency in milliseconds, or a percentage of the range that the table can reach, such as 40%.
     #[schemars(with = "f64")]
     pub target_lat_ms: Target,
-    /// How the architecture is fitted to the target after every epoch from the end of the warm-up on: exact always meets
-    /// it, published may miss it. Default: published for the published space (imagenet), exact for all others.
+    /// How to fit the architecture to the target latency after each epoch that follows the warm-up: exact always meets the
+    /// target, published may miss it. Default: published for the published space (imagenet), exact for all others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fit: Option<Fit>,
     /// Which latency of the network found must meet the target: predicted, the table's; or measured, that of the whole network,
     /// measured here by `parse`, which then corrects the target and fits the widths again, at most three times.
     #[serde(skip_serializing_if = "Verify::is_predicted")]
     pub verify: Verify,
-    /// Epochs.
+    /// Number of epochs.
     pub epochs: usize,
-    /// First epochs, in which only weights are trained.
+    /// Number of initial epochs in which only the weights are trained.
     pub warmup_epochs: usize,
-    /// Images a step.
+    /// Batch size.
     pub batch: usize,
-    /// SGD of the weights.
+    /// SGD optimizer of the weights.
     pub weights: WeightOptimizer,
-    /// Adam of the architecture parameters.
+    /// Adam optimizer of the architecture parameters.
     pub architecture: ArchitectureOptimizer,
-    /// Temperature of the Gumbel softmax at first.
+    /// Initial temperature of the Gumbel softmax.
     pub temperature: f64,
-    /// Its factor after every epoch from the end of the warm-up on.
+    /// Factor by which the temperature is multiplied after each epoch that follows the warm-up.
     pub temperature_decay: f64,
-    /// Weight of `|latency / target - 1|` in the architecture's loss.
+    /// Weight of `|latency / target - 1|` in the loss of the architecture steps.
     pub lambda_lat: f64,
-    /// Last epochs that also validate.
+    /// Number of final epochs after which the supernet is validated.
     pub validate_last: usize,
     /// Augmentation of the images that train the weights.
     pub augment: Augment,
-    /// What the forward passes of weight and architecture steps compute in; weights, optimizers, latencies and validation
-    /// stay f32.
+    /// Number format of the forward passes of weight and architecture steps. Weights, optimizers, latencies and validation
+    /// always use f32.
     pub precision: Precision,
 }
 
@@ -124,74 +126,64 @@ impl Default for SearchSection {
 }
 
 impl SearchSection {
-    /// Returns how architectures are fitted in this space.
+    /// Returns `fit`, or its default for this space.
     pub fn fit_in(&self, space: &SpaceDefinition) -> Fit {
         self.fit.unwrap_or_else(|| Fit::default_in(space))
     }
 
-    pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
-        let positive = |key, value: f64| {
-            (!(value > 0.0 && value.is_finite())).then(|| (key, format!("must be above 0, not {value}")))
-        };
-        let not_negative = |key, value: f64| {
-            (!(value >= 0.0 && value.is_finite())).then(|| (key, format!("must be 0 or above, not {value}")))
-        };
-        let at_least_one = |key, value: usize| (value == 0).then(|| (key, "must be at least 1, not 0".to_owned()));
-        self.target_lat_ms
-            .problem()
-            .map(|message| ("target_lat_ms", message))
-            .or_else(|| at_least_one("epochs", self.epochs))
-            .or_else(|| at_least_one("batch", self.batch))
-            .or_else(|| at_least_one("architecture.every", self.architecture.every))
-            .or_else(|| positive("temperature", self.temperature))
-            .or_else(|| positive("temperature_decay", self.temperature_decay))
-            .or_else(|| not_negative("lambda_lat", self.lambda_lat))
-            .or_else(|| positive("weights.lr", self.weights.lr))
-            .or_else(|| not_negative("weights.momentum", self.weights.momentum))
-            .or_else(|| not_negative("weights.weight_decay", self.weights.weight_decay))
-            .or_else(|| not_negative("weights.grad_clip", self.weights.grad_clip))
-            .or_else(|| positive("architecture.lr", self.architecture.lr))
-            .or_else(|| not_negative("architecture.weight_decay", self.architecture.weight_decay))
-            .or_else(|| not_negative("architecture.grad_clip", self.architecture.grad_clip))
-            .or_else(|| {
-                let wrong = self.architecture.betas.iter().any(|beta| !(0.0..1.0).contains(beta));
-                wrong.then(|| ("architecture.betas", "must lie in 0 to 1 (1 left out)".to_owned()))
-            })
-            .or_else(|| self.augment.problem().map(|(_, message)| ("augment", message)))
-            .or_else(|| {
-                let alone = self.from_key.is_some() && self.from.is_none();
-                alone.then(|| ("from_key", "is of the file that search.from names, and it names none".to_owned()))
-            })
+    pub(crate) fn validate(&self) -> Result<(), InvalidValue> {
+        self.target_lat_ms.validate().map_err(|message| InvalidValue::new("target_lat_ms", message))?;
+        at_least_one("epochs", self.epochs)?;
+        at_least_one("batch", self.batch)?;
+        at_least_one("architecture.every", self.architecture.every)?;
+        positive("temperature", self.temperature)?;
+        positive("temperature_decay", self.temperature_decay)?;
+        not_negative("lambda_lat", self.lambda_lat)?;
+        positive("weights.lr", self.weights.lr)?;
+        not_negative("weights.momentum", self.weights.momentum)?;
+        not_negative("weights.weight_decay", self.weights.weight_decay)?;
+        not_negative("weights.grad_clip", self.weights.grad_clip)?;
+        positive("architecture.lr", self.architecture.lr)?;
+        not_negative("architecture.weight_decay", self.architecture.weight_decay)?;
+        not_negative("architecture.grad_clip", self.architecture.grad_clip)?;
+        for beta in self.architecture.betas {
+            below_one("architecture.betas", beta)?;
+        }
+        self.augment.validate().map_err(|invalid| invalid.within("augment"))?;
+        if self.from_key.is_some() && self.from.is_none() {
+            return Err(InvalidValue::new("from_key", "requires search.from"));
+        }
+        Ok(())
     }
 }
 
-/// What identifies the work of `search`.
+/// Parameters of `search`, which are part of its cache key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchParams {
-    /// The space.
+    /// The search space.
     pub space: SpaceDefinition,
-    /// Seed of every draw.
+    /// Seed for all random numbers.
     pub seed: u64,
-    /// What an image that cannot be read does.
+    /// What to do about an image that cannot be read.
     pub on_bad_image: OnBadImage,
-    /// What is done about the orientation that the metadata of photos state.
+    /// How to treat the EXIF orientation of photos.
     #[serde(default, skip_serializing_if = "ExifOrientation::is_ignore")]
     pub exif_orientation: ExifOrientation,
-    /// Short side that evaluation resizes to, in pixels.
+    /// Length of the short side after the evaluation resize, in pixels.
     pub resize: usize,
-    /// The section, whose `fit` is left out where it is `published`.
+    /// The configuration section. `fit` is `None` if it is `published`, also by default.
     pub search: SearchSection,
 }
 
 impl SearchParams {
-    /// Returns how architectures are fitted.
+    /// Returns how to fit architectures to the target latency.
     pub fn fit(&self) -> Fit {
         self.search.fit.unwrap_or(Fit::Published)
     }
 }
 
-/// The port of the earlier search that a search starts from.
+/// The input port for the checkpoint of an earlier search.
 pub const WARM_START: &str = "start";
 
 /// The stage `search`.
@@ -203,7 +195,7 @@ impl StageSpec for Search {
     }
 
     fn about(&self) -> &'static str {
-        "searches operations, depth and width under the latency target"
+        "searches for operations, depth and width under the target latency"
     }
 
     fn revision(&self) -> u32 {
@@ -211,9 +203,9 @@ impl StageSpec for Search {
     }
 
     fn inputs(&self, config: &Config) -> Vec<InputPort> {
-        let start = config.search.from.as_ref().map(|_| InputPort::given(Source::SearchFile));
+        let start = config.search.from.as_ref().map(|_| InputPort::external(Source::SearchFile));
         let ports = [
-            InputPort::given(Source::TrainImages),
+            InputPort::external(Source::TrainImages),
             InputPort::output(Stage::Split, "train.list"),
             InputPort::output(Stage::Split, "val.list"),
             InputPort::output(Stage::Split, "classes.txt"),
@@ -227,7 +219,7 @@ impl StageSpec for Search {
     }
 
     fn params(&self, config: &Config, space: &SpaceDefinition) -> Value {
-        // A key without `fit` is one of a search that fits as published, whatever the default of its space.
+        // Parameters without `fit` mean the published fit, independent of the default of the space.
         let fit = Some(config.search.fit_in(space)).filter(|fit| *fit != Fit::Published);
         to_params(SearchParams {
             space: space.clone(),
@@ -244,12 +236,12 @@ impl StageSpec for Search {
         KeyFacts::COMPUTE
     }
 
-    fn problem(&self, config: &Config) -> Option<(&'static str, String)> {
-        config.search.problem()
+    fn validate(&self, config: &Config) -> Result<(), InvalidValue> {
+        config.search.validate()
     }
 
     fn published_file(&self, output: &str, _weights: &str) -> Option<String> {
-        // The supernet's weights are large, and only their digest is published.
+        // The weights of the supernet are large; only their digest is published.
         (output != "search.safetensors").then(|| format!("search/{output}"))
     }
 

@@ -1,3 +1,5 @@
+//! The stage `select`: compares architectures with the target latency by short trainings and chooses one.
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -6,32 +8,32 @@ use tfnas_select::{Selection, Settings};
 
 use super::spec::{from_params, shared_config_key, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec};
-use crate::{Augment, Config, ExifOrientation, OnBadImage, Precision, Stage, Target, TrainSection, Work};
+use crate::{Augment, Config, ExifOrientation, InvalidValue, OnBadImage, Precision, Stage, Target, TrainSection, Work};
 
-/// `select:` in the configuration: short trainings that choose among architectures of the target latency.
+/// `select:` in the configuration: which candidates are compared, and how long they are trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SelectSection {
-    /// Candidates that are drawn first; 0 turns the stage off. Left out: 0 for the published space, 48 for others.
+    /// Number of initial candidates; 0 disables the stage. Default: 0 for the published space (imagenet), 48 for others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub candidates: Option<usize>,
-    /// Further candidates of each round, proposed by a regression on the scores of those before.
+    /// Number of additional candidates of each round, which a regression on the previous scores proposes.
     pub proposals: Vec<usize>,
-    /// Epochs that a candidate has been trained for at the end of each rung, increasing.
+    /// Total epochs that a candidate has been trained for at the end of each rung, in increasing order.
     pub rungs: Vec<usize>,
-    /// Candidates that go on after each rung but the last, decreasing.
+    /// Number of candidates to keep after each rung except the last, in decreasing order.
     pub keep: Vec<usize>,
-    /// Share of the first candidates that are sampled from the search's probabilities.
+    /// Share of the initial candidates that are sampled from the search probabilities.
     pub from_search: f64,
-    /// First candidates that follow a simple rule (uniform operations and depths).
+    /// Number of initial candidates that follow a simple rule (the same operation and share of the depth everywhere).
     pub rules: usize,
-    /// Architectures that each round of proposals chooses from.
+    /// Number of architectures from which each round of proposals chooses.
     pub pool: usize,
-    /// Decisions (the depth of a block group, the operation of a block) in which a proposal differs from every other
-    /// candidate.
+    /// Minimum number of decisions (the depth of a block group, the operation of a block) in which a proposal differs from
+    /// every other candidate.
     pub min_distance: usize,
-    /// Candidates that are trained side by side, each by a process of one thread; 0 takes one for each core, or for each
-    /// CUDA device. Changes speed alone.
+    /// Number of candidates that are trained concurrently, each by a process with one thread; 0 uses one process per core, or
+    /// per CUDA device. Affects only speed.
     pub parallel: usize,
 }
 
@@ -44,23 +46,23 @@ impl Default for SelectSection {
 }
 
 impl SelectSection {
-    /// Returns whether the stage runs. The number of candidates must have been resolved.
+    /// Returns whether the stage runs. Call [`Self::resolve`] before.
     pub fn is_enabled(&self) -> bool {
         self.candidates.is_some_and(|candidates| candidates > 0)
     }
 
-    /// Sets the number of candidates where the configuration leaves it out.
+    /// Sets the number of candidates to the default for this space if the configuration does not set it.
     pub fn resolve(&mut self, space: &Space) {
         if self.candidates.is_none() {
             self.candidates = Some(if is_published(space.definition()) { 0 } else { Settings::default().candidates });
         }
     }
 
-    pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
+    pub(crate) fn validate(&self) -> Result<(), InvalidValue> {
         if !self.is_enabled() {
-            return None;
+            return Ok(());
         }
-        Settings::from(self).validate().err().map(|error| (error.field, error.problem))
+        Settings::from(self).validate().map_err(|error| InvalidValue::new(error.field, error.problem))
     }
 }
 
@@ -79,36 +81,36 @@ impl From<&SelectSection> for Settings {
     }
 }
 
-/// Returns whether this is the published space, for any number of classes.
+/// Returns whether this is the published space, with any number of classes.
 pub fn is_published(space: &SpaceDefinition) -> bool {
     *space == SpaceDefinition { classes: space.classes, ..Space::imagenet().definition().clone() }
 }
 
-/// How a candidate is trained: the values of `train:` that matter within a few epochs.
+/// The training recipe of candidates: the values of `train:` that affect the first epochs of a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
-    /// As [`TrainSection::batch`].
+    /// See [`TrainSection::batch`].
     pub batch: usize,
-    /// As [`TrainSection::lr`]; the cosine ends with the last rung.
+    /// See [`TrainSection::lr`]; the cosine schedule ends with the last rung.
     pub lr: f64,
-    /// As [`TrainSection::momentum`].
+    /// See [`TrainSection::momentum`].
     pub momentum: f64,
-    /// As [`TrainSection::weight_decay`].
+    /// See [`TrainSection::weight_decay`].
     pub weight_decay: f64,
-    /// As [`TrainSection::warmup_epochs`].
+    /// See [`TrainSection::warmup_epochs`].
     pub warmup_epochs: usize,
-    /// As [`TrainSection::grad_clip`].
+    /// See [`TrainSection::grad_clip`].
     pub grad_clip: f64,
-    /// As [`TrainSection::label_smoothing`].
+    /// See [`TrainSection::label_smoothing`].
     pub label_smoothing: f64,
-    /// As [`TrainSection::dropout`].
+    /// See [`TrainSection::dropout`].
     pub dropout: f64,
-    /// As [`TrainSection::drop_connect`].
+    /// See [`TrainSection::drop_connect`].
     pub drop_connect: f64,
-    /// As [`TrainSection::augment`].
+    /// See [`TrainSection::augment`].
     pub augment: Augment,
-    /// As [`TrainSection::precision`].
+    /// See [`TrainSection::precision`].
     pub precision: Precision,
 }
 
@@ -130,26 +132,26 @@ impl From<&TrainSection> for Recipe {
     }
 }
 
-/// What identifies the work of `select`.
+/// Parameters of `select`, which are part of its cache key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SelectParams {
-    /// The space.
+    /// The search space.
     pub space: SpaceDefinition,
-    /// Seed of every draw.
+    /// Seed for all random numbers.
     pub seed: u64,
-    /// Latency that every candidate meets.
+    /// Target latency of all candidates.
     pub target_lat_ms: Target,
-    /// What an image that cannot be read does.
+    /// What to do about an image that cannot be read.
     pub on_bad_image: OnBadImage,
-    /// What is done about the orientation that the metadata of photos state.
+    /// How to treat the EXIF orientation of photos.
     #[serde(default, skip_serializing_if = "ExifOrientation::is_ignore")]
     pub exif_orientation: ExifOrientation,
-    /// Short side that evaluation resizes to, in pixels.
+    /// Length of the short side after the evaluation resize, in pixels.
     pub resize: usize,
-    /// The section; `parallel` is 0, as it changes no result.
+    /// The configuration section. `parallel` is set to 0, because it does not change results.
     pub select: SelectSection,
-    /// How candidates are trained.
+    /// The training recipe of candidates.
     pub recipe: Recipe,
 }
 
@@ -162,7 +164,7 @@ impl StageSpec for Select {
     }
 
     fn about(&self) -> &'static str {
-        "chooses among architectures of the target latency by short trainings"
+        "compares architectures with the target latency by short trainings and chooses one"
     }
 
     fn revision(&self) -> u32 {
@@ -171,7 +173,7 @@ impl StageSpec for Select {
 
     fn inputs(&self, _config: &Config) -> Vec<InputPort> {
         vec![
-            InputPort::given(Source::TrainImages),
+            InputPort::external(Source::TrainImages),
             InputPort::output(Stage::Split, "train.list"),
             InputPort::output(Stage::Split, "val.list"),
             InputPort::output(Stage::Split, "classes.txt"),
@@ -201,8 +203,8 @@ impl StageSpec for Select {
         KeyFacts::COMPUTE
     }
 
-    fn problem(&self, config: &Config) -> Option<(&'static str, String)> {
-        config.select.problem()
+    fn validate(&self, config: &Config) -> Result<(), InvalidValue> {
+        config.select.validate()
     }
 
     fn config_key(&self, param: &str) -> String {
@@ -227,7 +229,7 @@ impl StageSpec for Select {
     }
 
     fn threads(&self, _config: &Config) -> Option<usize> {
-        // A candidate's weights depend on the number of threads, and must not depend on the machine.
+        // The weights of a candidate depend on the number of threads and must not depend on the machine.
         Some(1)
     }
 
@@ -255,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stage_is_off_for_the_published_space_and_on_for_others_unless_said_otherwise() {
+    fn the_stage_is_disabled_by_default_only_for_the_published_space() {
         let resolved = |space: Space, json| {
             let mut section = section(json);
             section.resolve(&space);
@@ -271,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_plans_are_named_by_their_keys() {
+    fn invalid_values_name_the_key() {
         let cases = [
             (serde_json::json!({ "candidates": 1 }), "candidates"),
             (serde_json::json!({ "candidates": 8, "rungs": [] , "keep": [] }), "rungs"),
@@ -286,9 +288,13 @@ mod tests {
             (serde_json::json!({ "candidates": 8, "pool": 0 }), "pool"),
         ];
         for (json, key) in cases {
-            assert_eq!(section(json.clone()).problem().unwrap().0, key, "{json}");
+            assert_eq!(section(json.clone()).validate().unwrap_err().key, key, "{json}");
         }
-        assert_eq!(section(serde_json::json!({ "candidates": 8 })).problem(), None);
-        assert_eq!(section(serde_json::json!({ "candidates": 0, "rungs": [] })).problem(), None, "it is off");
+        assert_eq!(section(serde_json::json!({ "candidates": 8 })).validate(), Ok(()));
+        assert_eq!(
+            section(serde_json::json!({ "candidates": 0, "rungs": [] })).validate(),
+            Ok(()),
+            "the stage is disabled"
+        );
     }
 }

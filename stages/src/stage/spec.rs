@@ -1,74 +1,80 @@
+//! The trait that every stage implements.
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tfnas::SpaceDefinition;
 
-use crate::{Config, InputPort, Work};
+use crate::{Config, InputPort, InvalidValue, Work};
 
-/// Which facts of the environment change a stage's result, and so belong to its cache key.
+/// Which facts of the environment change a stage's result and are therefore part of its cache key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyFacts {
-    /// libtorch's version, and the kind of device that computes.
+    /// The version of libtorch and the kind of device.
     pub compute: bool,
-    /// The device's model and its frequency governor: where latency is measured.
+    /// The device model and the frequency governor, for stages that measure a latency.
     pub latency: bool,
 }
 
 impl KeyFacts {
-    /// What a stage depends on that computes and measures no latency.
+    /// For a stage that computes with libtorch but does not measure a latency.
     pub(crate) const COMPUTE: Self = Self { compute: true, latency: false };
 
-    /// What a stage depends on that may measure a latency.
+    /// For a stage that computes only if it measures a latency.
     pub(crate) const fn if_measured(measured: bool) -> Self {
         Self { compute: measured, latency: measured }
     }
 }
 
-/// What a stage is, apart from the work itself, which `tfnas-worker` does. The command line, the planner, publications and
-/// the audit read stages through this trait.
+/// The specification of a stage without its computation, which is in `tfnas-worker`. The command line, the planner,
+/// publications and the audit access stages through this trait.
 pub trait StageSpec: Sync {
-    /// The name that the command line, the configuration and the ledger use.
+    /// Name of the stage on the command line, in the configuration and in the ledger.
     fn name(&self) -> &'static str;
 
-    /// One line for help and documentation.
+    /// One-line description.
     fn about(&self) -> &'static str;
 
-    /// Raised whenever the stage's code gives other results for equal parameters and inputs.
+    /// Version of the stage's code. Raise it when equal parameters and inputs give other results than before.
     fn revision(&self) -> u32;
 
-    /// The inputs under this configuration.
+    /// Inputs for this configuration.
     fn inputs(&self, config: &Config) -> Vec<InputPort>;
 
-    /// The names of the outputs: the files that a worker leaves in its output folder.
+    /// Names of the outputs, which are the files that a worker writes to the output folder.
     ///
-    /// * `draws_test`: whether the split draws the test images, which makes one output more.
+    /// * `draws_test`: whether the split draws the test images, which adds an output.
     fn outputs(&self, draws_test: bool) -> &'static [&'static str];
 
-    /// The parameters that identify the work, as JSON.
+    /// Parameters as JSON. They are part of the cache key.
     fn params(&self, config: &Config, space: &SpaceDefinition) -> Value;
 
-    /// Which facts of the environment belong to the cache key.
+    /// Facts of the environment that are part of the cache key.
     fn key_facts(&self, config: &Config) -> KeyFacts;
 
-    /// What is wrong with the values of the stage's section, as (key within the section, message).
-    fn problem(&self, config: &Config) -> Option<(&'static str, String)>;
-
-    /// The key of the configuration that a parameter stands for.
+    /// Checks the values of the stage's section.
     ///
-    /// * `param`: its path in [`params`](Self::params), which differs from the key if the value is from another section.
+    /// # Errors
+    /// Returns the first invalid value; its key is relative to the section.
+    fn validate(&self, config: &Config) -> Result<(), InvalidValue>;
+
+    /// Returns the configuration key of a parameter.
+    ///
+    /// * `param`: path of the parameter in [`params`](Self::params). It differs from the key if the value comes from another
+    ///   section.
     fn config_key(&self, param: &str) -> String {
         shared_config_key(param)
     }
 
-    /// The file of a publication that holds an output; `None` if its bytes are not published.
+    /// Path of an output within a publication; `None` if the file is not published.
     ///
-    /// * `weights`: which of the training's outputs was tested.
+    /// * `weights`: the output of `train` that was tested.
     fn published_file(&self, output: &str, weights: &str) -> Option<String>;
 
-    /// What to do if memory runs out.
+    /// Hint for the error message if memory runs out.
     fn memory_hint(&self) -> &'static str;
 
-    /// The threads of each process, if the configuration's `threads` does not say.
+    /// Number of threads per process; `None` uses `threads` of the configuration.
     fn threads(&self, _config: &Config) -> Option<usize> {
         None
     }
@@ -78,12 +84,12 @@ pub trait StageSpec: Sync {
         None
     }
 
-    /// Whether several processes can do the stage together.
+    /// Whether the stage can run as several ranks.
     fn runs_on_ranks(&self) -> bool {
         false
     }
 
-    /// Whether a configuration can turn the stage off.
+    /// Whether a configuration can disable the stage.
     fn is_optional(&self) -> bool {
         false
     }
@@ -94,7 +100,7 @@ pub trait StageSpec: Sync {
     }
 }
 
-/// The key for parameters that several stages take from `data`.
+/// Returns the configuration key of a parameter that several stages use.
 pub(crate) fn shared_config_key(param: &str) -> String {
     match param {
         "exif_orientation" | "on_bad_image" | "resize" => format!("data.{param}"),
@@ -102,7 +108,7 @@ pub(crate) fn shared_config_key(param: &str) -> String {
     }
 }
 
-/// Returns parameters as JSON.
+/// Converts parameters to JSON.
 pub(crate) fn to_params(params: impl Serialize) -> Value {
     serde_json::to_value(params).expect("parameters are plain structs of strings and finite numbers")
 }

@@ -1,3 +1,5 @@
+//! The stage `split`: divides the training images for the search, and draws test images from them if needed.
+
 use std::path::Path;
 
 use schemars::JsonSchema;
@@ -7,36 +9,36 @@ use tfnas::SpaceDefinition;
 
 use super::spec::to_params;
 use super::{InputPort, KeyFacts, Source, StageSpec};
-use crate::{Config, PerImage, Work};
+use crate::{Config, InvalidValue, PerImage, Work};
 
-/// The one list of classes that is known by name.
+/// The built-in list of classes.
 const IMAGENET100: &str = "imagenet100";
 
-/// A split that was published, known by name.
+/// A published split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PublishedSplit {
-    /// The 100 classes of ImageNet and the 80/20 lists of the original's search.
+    /// The 100 classes of ImageNet and the 80/20 lists of the original search.
     Imagenet100,
 }
 
-/// `split:` in the configuration.
+/// `split:` in the configuration: how the training images are divided.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SplitSection {
-    /// Restricts the search to these classes: `imagenet100`, or a file with one class name a line.
+    /// Restrict the search to these classes: `imagenet100`, or a file with one class name per line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<String>,
-    /// Takes a published split instead of drawing one.
+    /// Use a published split instead of a random one: imagenet100.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published: Option<PublishedSplit>,
-    /// Share of each class's images that trains the weights; the rest trains the architecture.
+    /// Share of the images of each class that train the weights; the other images train the architecture.
     pub train_share: f64,
-    /// Takes at most this many images of a class, drawn by the seed; left out, all.
+    /// Maximum number of images per class, drawn at random. Default: all images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_class: Option<usize>,
-    /// Share of each class's training images that is kept for the test and never used for anything else. Default: 0.15
-    /// where there are no test images (`data.test` is null, or not set and the folder `val` does not exist).
+    /// Share of the training images of each class that is reserved for the test. Default: 0.15 if there are no test images
+    /// (`data.test` is null, or it is not set and the folder `val` does not exist).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_share: Option<f64>,
 }
@@ -48,17 +50,17 @@ impl Default for SplitSection {
 }
 
 impl SplitSection {
-    /// Share of each class's images that is drawn for the test, where there are no test images and none is set.
+    /// Default of `test_share` if there are no test images.
     pub const TEST_SHARE: f64 = 0.15;
 
-    /// Returns the file that `classes` names, where it names one.
+    /// Returns the file that `classes` names, if it names a file.
     pub fn classes_file(&self) -> Option<&Path> {
         self.classes.as_deref().filter(|name| *name != IMAGENET100).map(Path::new)
     }
 
-    /// Returns how test images are drawn from the training images, in words.
+    /// Returns a description of how test images are drawn from the training images.
     ///
-    /// * `share`: the share of each class, of 1.
+    /// * `share`: the share of each class, between 0 and 1.
     /// * `is_list`: whether a list file names the training images.
     pub fn describe_drawn_test(share: f64, seed: u64, is_list: bool) -> String {
         let from = if is_list { "list" } else { "folder" };
@@ -66,47 +68,46 @@ impl SplitSection {
         format!("test images drawn from the training {from}: {percent} % of each class, seed {seed}")
     }
 
-    pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
-        if !(self.train_share > 0.0 && self.train_share < 1.0) {
-            return Some(("train_share", format!("must lie between 0 and 1, not {}", self.train_share)));
-        }
-        if let Some(share) = self.test_share.filter(|share| !(*share > 0.0 && *share < 1.0)) {
-            let message =
-                format!("must lie between 0 and 1, not {share}; name test images with `data.test` to draw none");
-            return Some(("test_share", message));
+    pub(crate) fn validate(&self) -> Result<(), InvalidValue> {
+        let is_share = |share: f64| share > 0.0 && share < 1.0;
+        InvalidValue::unless(is_share(self.train_share), "train_share", "lie between 0 and 1", self.train_share)?;
+        if let Some(share) = self.test_share.filter(|share| !is_share(*share)) {
+            let message = format!("must lie between 0 and 1, not {share}; set `data.test` to use separate test images");
+            return Err(InvalidValue::new("test_share", message));
         }
         if self.published.is_some() && self.test_share.is_some() {
-            let message = "has fixed lists, from which no test images can be drawn: name test images with `data.test`";
-            return Some(("published", message.to_owned()));
+            let message = "has fixed lists, from which no test images can be drawn: set `data.test`";
+            return Err(InvalidValue::new("published", message));
         }
         if self.published.is_some() && (self.classes.is_some() || self.per_class.is_some()) {
-            return Some(("published", "names a whole split: remove `classes` and `per_class`".to_owned()));
+            let message = "cannot be combined with `classes` or `per_class`: remove them";
+            return Err(InvalidValue::new("published", message));
         }
         if self.per_class.is_some_and(|count| count < 2) {
-            return Some(("per_class", "must be at least 2: one image for each side of the split".to_owned()));
+            return Err(InvalidValue::new("per_class", "must be at least 2: one image for each part of the split"));
         }
-        None
+        Ok(())
     }
 }
 
-/// What identifies the work of `split`.
+/// Parameters of `split`, which are part of its cache key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SplitParams {
-    /// Seed of the draw.
+    /// Seed for drawing images.
     pub seed: u64,
-    /// The section.
+    /// The configuration section.
     pub split: SplitSection,
 }
 
 impl SplitParams {
-    /// Returns whether these parameters are those of a split that draws the test images.
+    /// Returns whether a split with these parameters draws the test images.
     pub fn draw_test(params: &serde_json::Value) -> bool {
         params.pointer("/split/test_share").is_some_and(|share| !share.is_null())
     }
 }
 
-/// The output and port with the list of test images, if they are drawn from the training images.
+/// Output of `split`, and input port of later stages: the list of test images that are drawn from the training images.
 pub const TEST_LIST: &str = "test.list";
 
 /// The stage `split`.
@@ -126,8 +127,8 @@ impl StageSpec for Split {
     }
 
     fn inputs(&self, config: &Config) -> Vec<InputPort> {
-        let classes = config.split.classes_file().map(|_| InputPort::given(Source::ClassesFile));
-        [InputPort::given(Source::TrainImages)].into_iter().chain(classes).collect()
+        let classes = config.split.classes_file().map(|_| InputPort::external(Source::ClassesFile));
+        [InputPort::external(Source::TrainImages)].into_iter().chain(classes).collect()
     }
 
     fn outputs(&self, draws_test: bool) -> &'static [&'static str] {
@@ -139,7 +140,7 @@ impl StageSpec for Split {
     fn params(&self, config: &Config, _space: &SpaceDefinition) -> Value {
         let mut split = config.split.clone();
         if split.classes_file().is_some() {
-            // The file is an input, whose content counts, not its name.
+            // The file is an input: its content is part of the cache key, its path is not.
             split.classes = Some("classes".to_owned());
         }
         to_params(SplitParams { seed: config.seed, split })
@@ -149,8 +150,8 @@ impl StageSpec for Split {
         KeyFacts::default()
     }
 
-    fn problem(&self, config: &Config) -> Option<(&'static str, String)> {
-        config.split.problem()
+    fn validate(&self, config: &Config) -> Result<(), InvalidValue> {
+        config.split.validate()
     }
 
     fn published_file(&self, output: &str, _weights: &str) -> Option<String> {

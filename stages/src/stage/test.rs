@@ -1,3 +1,5 @@
+//! The stage `test`: tests the trained network on the test images.
+
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -7,23 +9,24 @@ use tfnas::SpaceDefinition;
 
 use super::spec::{shared_config_key, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec, TEST_LIST};
-use crate::{Config, ExifOrientation, OnBadImage, PerImage, Protocol, Stage, Work};
+use crate::{Config, ExifOrientation, InvalidValue, OnBadImage, PerImage, Protocol, Stage, Work};
+use crate::invalid_value::at_least_one;
 
-/// Which weights are tested: `best`, `last`, or a file.
+/// Which weights to test: `best`, `last`, or a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum WeightsChoice {
-    /// The training's epoch of the best validation.
+    /// The epoch of the training with the best validation accuracy.
     #[default]
     Best,
-    /// The training's last epoch.
+    /// The last epoch of the training.
     Last,
-    /// A `.pth.tar` or safetensors file, relative to the configuration's own folder.
+    /// A `.pth.tar` or safetensors file, relative to the folder of the configuration file.
     File(PathBuf),
 }
 
 impl WeightsChoice {
-    /// Returns the file, where it is one.
+    /// Returns the path if the choice is a file.
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
@@ -52,17 +55,18 @@ impl From<WeightsChoice> for String {
     }
 }
 
-/// `test:` in the configuration.
+/// `test:` in the configuration: how the trained network is tested.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TestSection {
-    /// Images a forward pass.
+    /// Batch size.
     pub batch: usize,
-    /// Which weights are tested: the training's best or last epoch, or a .pth.tar or safetensors file.
+    /// Weights to test: best (the epoch with the best validation accuracy), last (the last epoch), or the path of a .pth.tar
+    /// or safetensors file.
     #[schemars(with = "String")]
     pub weights: WeightsChoice,
-    /// Where the weights stand in that file: keys from the outermost on, joined by dots, as model_ema.module. Without it they
-    /// are found by what the network has.
+    /// Path of the weights within that file: nested keys joined by dots, such as model_ema.module. By default the weights are
+    /// found by the names of the network's tensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights_key: Option<String>,
 }
@@ -74,41 +78,41 @@ impl Default for TestSection {
 }
 
 impl TestSection {
-    pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
-        if self.batch == 0 {
-            return Some(("batch", "must be at least 1, not 0".to_owned()));
+    pub(crate) fn validate(&self) -> Result<(), InvalidValue> {
+        at_least_one("batch", self.batch)?;
+        if self.weights_key.is_some() && self.weights.file().is_none() {
+            return Err(InvalidValue::new("weights_key", "requires that test.weights names a file"));
         }
-        let alone = self.weights_key.is_some() && self.weights.file().is_none();
-        alone.then(|| ("weights_key", "is of a file that test.weights names, and it names none".to_owned()))
+        Ok(())
     }
 }
 
-/// What identifies the work of `test`.
+/// Parameters of `test`, which are part of its cache key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TestParams {
-    /// Side of the square crop, in pixels.
+    /// Side length of the center crop, in pixels.
     pub resolution: usize,
-    /// Short side that evaluation resizes to, in pixels.
+    /// Length of the short side after the evaluation resize, in pixels.
     pub resize: usize,
-    /// What an image that cannot be read does.
+    /// What to do about an image that cannot be read.
     pub on_bad_image: OnBadImage,
-    /// What is done about the orientation that the metadata of photos state.
+    /// How to treat the EXIF orientation of photos.
     #[serde(default, skip_serializing_if = "ExifOrientation::is_ignore")]
     pub exif_orientation: ExifOrientation,
-    /// Which classes the network knows: the split's, or all of the training images.
+    /// Determines the classes of the network: those of the split, or all classes of the training images.
     pub protocol: Protocol,
-    /// The section.
+    /// The configuration section.
     pub test: TestSection,
 }
 
 impl WeightsChoice {
-    /// Returns the input that holds these weights: an output of the training, or a file of the user's.
+    /// Returns the input port for these weights: an output of `train`, or a file.
     pub const fn port(&self) -> InputPort {
         match self {
             Self::Best => InputPort::output(Stage::Train, "best.safetensors"),
             Self::Last => InputPort::output(Stage::Train, "last.safetensors"),
-            Self::File(_) => InputPort::given(Source::WeightsFile),
+            Self::File(_) => InputPort::external(Source::WeightsFile),
         }
     }
 }
@@ -132,9 +136,9 @@ impl StageSpec for Test {
     fn inputs(&self, config: &Config) -> Vec<InputPort> {
         let mut ports = vec![config.train.architecture(), config.test.weights.port()];
         if config.draws_test() {
-            ports.extend([InputPort::given(Source::TrainImages), InputPort::output(Stage::Split, TEST_LIST)]);
+            ports.extend([InputPort::external(Source::TrainImages), InputPort::output(Stage::Split, TEST_LIST)]);
         } else {
-            ports.push(InputPort::given(Source::TestImages));
+            ports.push(InputPort::external(Source::TestImages));
         }
         ports.push(InputPort::output(Stage::Split, config.train.protocol.classes()));
         ports
@@ -147,7 +151,7 @@ impl StageSpec for Test {
     fn params(&self, config: &Config, space: &SpaceDefinition) -> Value {
         let mut test = config.test.clone();
         if let WeightsChoice::File(_) = test.weights {
-            // The file is an input; its path says nothing of the work.
+            // The file is an input: its content is part of the cache key, its path is not.
             test.weights = WeightsChoice::File(Source::WeightsFile.port().into());
         }
         to_params(TestParams {
@@ -164,8 +168,8 @@ impl StageSpec for Test {
         KeyFacts::COMPUTE
     }
 
-    fn problem(&self, config: &Config) -> Option<(&'static str, String)> {
-        config.test.problem()
+    fn validate(&self, config: &Config) -> Result<(), InvalidValue> {
+        config.test.validate()
     }
 
     fn config_key(&self, param: &str) -> String {

@@ -1,3 +1,5 @@
+//! The stage `train`: trains the architecture from random weights.
+
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -7,55 +9,56 @@ use tfnas::SpaceDefinition;
 
 use super::spec::{from_params, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec, TEST_LIST};
-use crate::{Augment, Config, ExifOrientation, OnBadImage, Precision, RankParams, Stage, Work};
+use crate::{Augment, Config, ExifOrientation, InvalidValue, OnBadImage, Precision, RankParams, Stage, Work};
+use crate::invalid_value::{at_least_one, below_one, not_negative, positive};
 
-/// Which images train the network found, and which choose its best epoch.
+/// Which images train the network, and which choose the best epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
-    /// All training images train; the test images choose the best epoch, as in the original.
+    /// Train on all training images and choose the best epoch on the test images, as in the original implementation.
     #[default]
     Published,
-    /// The split's first list trains, its second chooses the best epoch; the test images are not looked at.
+    /// Train on `train.list` of the split and choose the best epoch on `val.list`. The test images are not used.
     HeldOut,
 }
 
-/// `train:` in the configuration; the defaults are the published values (SPEC: section 5).
+/// `train:` in the configuration. The defaults are the published values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainSection {
-    /// A `model.config` to train instead of the architecture that the search found, relative to the configuration's
-    /// own folder.
+    /// A `model.config` file to train instead of the architecture of the search. Relative to the folder of the configuration
+    /// file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<PathBuf>,
-    /// Which images train and which choose.
+    /// Which images train the network and which choose the best epoch: published or held_out.
     pub protocol: Protocol,
-    /// Epochs.
+    /// Number of epochs.
     pub epochs: usize,
-    /// Images a step.
+    /// Batch size, over all ranks.
     pub batch: usize,
-    /// Learning rate after the warm-up; a cosine takes it to 0 over the epochs.
+    /// Learning rate after the warm-up; it decays to 0 over the epochs with a cosine schedule.
     pub lr: f64,
-    /// Momentum.
+    /// Momentum of SGD.
     pub momentum: f64,
-    /// Weight decay, of all parameters.
+    /// Weight decay (L2 penalty), applied to all parameters.
     pub weight_decay: f64,
-    /// Epochs over which the learning rate rises, when the batch is above 256.
+    /// Number of warm-up epochs of the learning rate; only used if the batch size is above 256.
     pub warmup_epochs: usize,
-    /// Largest norm of the gradient; 0 leaves it as it is.
+    /// Maximum norm for gradient clipping; 0 disables clipping.
     pub grad_clip: f64,
-    /// Label smoothing.
+    /// Label smoothing, from 0 (none) to below 1.
     pub label_smoothing: f64,
-    /// Share of the classifier's inputs dropped.
+    /// Dropout probability of the classifier's input.
     pub dropout: f64,
-    /// Share of the last block's residual branches dropped; earlier blocks in proportion.
+    /// Drop-connect probability of the last block's residual branch; it increases linearly over the blocks.
     pub drop_connect: f64,
-    /// Augmentation.
+    /// Augmentation of the training images.
     pub augment: Augment,
-    /// What the forward pass computes in; weights, their optimizer and evaluation stay f32.
+    /// Number format of the forward pass. Weights, optimizer and evaluation always use f32.
     pub precision: Precision,
-    /// On several ranks: batch norm over all ranks' images of a step, as one process has it; false takes those of each rank,
-    /// as the original does with several GPUs.
+    /// Synchronize batch norm statistics over all ranks, so that the result is that of one process. With false, each rank uses
+    /// the statistics of its own images, as the original implementation does on several GPUs.
     pub sync_bn: bool,
 }
 
@@ -82,51 +85,44 @@ impl Default for TrainSection {
 }
 
 impl TrainSection {
-    pub(crate) fn problem(&self) -> Option<(&'static str, String)> {
-        let at_least_one = |key, value: usize| (value == 0).then(|| (key, "must be at least 1, not 0".to_owned()));
-        let not_negative = |key, value: f64| {
-            (!(value >= 0.0 && value.is_finite())).then(|| (key, format!("must be 0 or above, not {value}")))
-        };
-        let share = |key, value: f64| {
-            (!(0.0..1.0).contains(&value)).then(|| (key, format!("must lie in 0 to 1 (1 left out), not {value}")))
-        };
-        at_least_one("epochs", self.epochs)
-            .or_else(|| at_least_one("batch", self.batch))
-            .or_else(|| (self.lr <= 0.0 || !self.lr.is_finite()).then(|| ("lr", "must be above 0".to_owned())))
-            .or_else(|| not_negative("momentum", self.momentum))
-            .or_else(|| not_negative("weight_decay", self.weight_decay))
-            .or_else(|| not_negative("grad_clip", self.grad_clip))
-            .or_else(|| share("label_smoothing", self.label_smoothing))
-            .or_else(|| share("dropout", self.dropout))
-            .or_else(|| share("drop_connect", self.drop_connect))
-            .or_else(|| self.augment.problem().map(|(_, message)| ("augment", message)))
+    pub(crate) fn validate(&self) -> Result<(), InvalidValue> {
+        at_least_one("epochs", self.epochs)?;
+        at_least_one("batch", self.batch)?;
+        positive("lr", self.lr)?;
+        not_negative("momentum", self.momentum)?;
+        not_negative("weight_decay", self.weight_decay)?;
+        not_negative("grad_clip", self.grad_clip)?;
+        below_one("label_smoothing", self.label_smoothing)?;
+        below_one("dropout", self.dropout)?;
+        below_one("drop_connect", self.drop_connect)?;
+        self.augment.validate().map_err(|invalid| invalid.within("augment"))
     }
 }
 
-/// What identifies the work of `train`.
+/// Parameters of `train`, which are part of its cache key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainParams {
-    /// The space, for its resolution and classes; the architecture itself is an input.
+    /// The search space, for its resolution and classes. The architecture itself is an input.
     pub space: SpaceDefinition,
-    /// Seed of every draw.
+    /// Seed for all random numbers.
     pub seed: u64,
-    /// What an image that cannot be read does.
+    /// What to do about an image that cannot be read.
     pub on_bad_image: OnBadImage,
-    /// What is done about the orientation that the metadata of photos state.
+    /// How to treat the EXIF orientation of photos.
     #[serde(default, skip_serializing_if = "ExifOrientation::is_ignore")]
     pub exif_orientation: ExifOrientation,
-    /// Short side that evaluation resizes to, in pixels.
+    /// Length of the short side after the evaluation resize, in pixels.
     pub resize: usize,
-    /// The section.
+    /// The configuration section.
     pub train: TrainSection,
-    /// The ranks, where each has batch norms of its own: several, without `sync_bn`.
+    /// The ranks, if there are several and `sync_bn` is false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ranks: Option<RankParams>,
 }
 
 impl Protocol {
-    /// Returns the split's output that names the classes which the derived network knows.
+    /// Returns the output of `split` that lists the classes of the derived network.
     pub const fn classes(self) -> &'static str {
         match self {
             Self::Published => "all_classes.txt",
@@ -136,10 +132,10 @@ impl Protocol {
 }
 
 impl TrainSection {
-    /// Returns where the architecture to train comes from.
+    /// Returns the input port for the architecture.
     pub(super) const fn architecture(&self) -> InputPort {
         match self.from {
-            Some(_) => InputPort::given(Source::ArchitectureFile),
+            Some(_) => InputPort::external(Source::ArchitectureFile),
             None => InputPort::output(Stage::Parse, "model.config"),
         }
     }
@@ -154,7 +150,7 @@ impl StageSpec for Train {
     }
 
     fn about(&self) -> &'static str {
-        "trains the architecture found"
+        "trains the architecture"
     }
 
     fn revision(&self) -> u32 {
@@ -166,12 +162,14 @@ impl StageSpec for Train {
             Protocol::Published if config.draws_test() => {
                 [InputPort::output(Stage::Split, "all.list"), InputPort::output(Stage::Split, TEST_LIST)]
             }
-            Protocol::Published => [InputPort::output(Stage::Split, "all.list"), InputPort::given(Source::TestImages)],
+            Protocol::Published => {
+                [InputPort::output(Stage::Split, "all.list"), InputPort::external(Source::TestImages)]
+            }
             Protocol::HeldOut => ["train.list", "val.list"].map(|list| InputPort::output(Stage::Split, list)),
         };
         vec![
             config.train.architecture(),
-            InputPort::given(Source::TrainImages),
+            InputPort::external(Source::TrainImages),
             training,
             validation,
             InputPort::output(Stage::Split, config.train.protocol.classes()),
@@ -183,7 +181,7 @@ impl StageSpec for Train {
     }
 
     fn params(&self, config: &Config, space: &SpaceDefinition) -> Value {
-        // The file is an input; its path says nothing of the work.
+        // The file is an input: its content is part of the cache key, its path is not.
         let train = TrainSection { from: None, ..config.train.clone() };
         let processes = config.processes(Stage::Train);
         let ranks = (processes > 1 && !train.sync_bn).then_some(RankParams { processes });
@@ -202,8 +200,8 @@ impl StageSpec for Train {
         KeyFacts::COMPUTE
     }
 
-    fn problem(&self, config: &Config) -> Option<(&'static str, String)> {
-        config.train.problem()
+    fn validate(&self, config: &Config) -> Result<(), InvalidValue> {
+        config.train.validate()
     }
 
     fn published_file(&self, output: &str, weights: &str) -> Option<String> {

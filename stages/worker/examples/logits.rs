@@ -1,8 +1,8 @@
-//! Gives the logits that this project computes for image files, for programs that compare them with their own:
+//! Prints the logits of a network for image files, for comparison with other implementations:
 //! `logits MODEL_CONFIG WEIGHTS RESOLUTION RESIZE IMAGE…`.
 //!
-//! Standard output is `{"kept": [[…]], "folded": [[…]]}`: a row for each image, by the network as it is and with its batch
-//! norms folded.
+//! The output is `{"kept": [[…]], "folded": [[…]]}` with one row of logits per image: from the network with its batch norms
+//! kept, and with its batch norms folded into the convolutions.
 
 use std::error::Error;
 use std::fs::{read, read_to_string};
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A matrix as lists.
+/// Converts a matrix to rows.
 fn rows(logits: &Tensor) -> Vec<Vec<f64>> {
     let row = |row: Tensor| {
         let row = row.to_kind(Kind::Double);

@@ -1,4 +1,4 @@
-//! `check-table`: a latency table beside random whole networks, without a pipeline around it.
+//! `check-table`: compares a latency table with measured random networks, outside a pipeline.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,29 +15,29 @@ use tfnas_torch::device::find_device;
 use tfnas_torch::timing::{InPlace, TimingOptions, check_times, reference_configs};
 
 use crate::VERSION;
-use crate::console::{complain, print_line};
-use crate::error::{Context as _, StageError, answered};
+use crate::console::{complain, print_error, print_line};
+use crate::error::{Context as _, StageError, answered, exit_code};
+use crate::latency::WARM_UP_PASSES;
 use crate::lookup::{PASSES, WARM_UP_PASSES, compare};
 use crate::reference::reference_of;
 
-/// The most bytes that a request may have.
+/// Maximum size of a request, in bytes.
 const MAX_REQUEST_BYTES: u64 = 16 << 20;
-/// Visits of each network at least: one alone does not tell the noise.
+/// Minimum number of measurements of each network; the noise can only be estimated from several.
 const MIN_VISITS: usize = 2;
 
-/// Measures what the request in the file after `check-table` asks for (`VERSION FILE`, the version being the planner's) and writes
-/// a [`LookupCheck`] as JSON on standard output.
+/// Runs the request in a file and prints a [`LookupCheck`] as JSON. Arguments: `VERSION FILE`, with the version of the planner.
 ///
-/// Exit codes: 0 if it is measured, 1 if it cannot be, 2 for arguments that are not a request.
+/// Exit codes: 0 on success, 1 on failure, 2 for invalid arguments.
 pub fn check_table(arguments: &[OsString]) -> ExitCode {
     let file = match arguments {
         [version, file] if version == VERSION => PathBuf::from(file),
         _ => {
-            complain(&format!("expected VERSION FILE, of tfnas-pipeline {VERSION}"));
+            print_error(&format!("expected VERSION FILE, of tfnas-pipeline {VERSION}"));
             return ExitCode::from(2);
         }
     };
-    answered(answer(&file).and_then(|check| {
+    exit_code(answer(&file).and_then(|check| {
         let text = serde_json::to_string(&check).context("check")?;
         print_line(&text).context("cannot write to standard output")
     }))
@@ -46,11 +46,11 @@ pub fn check_table(arguments: &[OsString]) -> ExitCode {
 fn answer(file: &Path) -> Result<LookupCheck, StageError> {
     let text = read_text_limited(file, MAX_REQUEST_BYTES).context(file.display())?;
     let request: CheckTableRequest = serde_json::from_str(&text).context(file.display())?;
-    let place = request.table.display();
-    let bytes = read_limited(&request.table, MAX_TABLE_BYTES).context(&place)?;
-    let table = table_from_bytes(bytes, TableHeader::default).context(&place)?;
+    let path = request.table.display();
+    let bytes = read_limited(&request.table, MAX_TABLE_BYTES).context(&path)?;
+    let table = table_from_bytes(bytes, TableHeader::default).context(&path)?;
     let space = Space::new(request.space).context("space")?;
-    table.check_covers(&space).context(&place)?;
+    table.check_covers(&space).context(&path)?;
     let device = find_device(&request.device).context("device")?;
     if device.is_cuda() {
         set_numerics(false)?;
@@ -86,6 +86,6 @@ fn answer(file: &Path) -> Result<LookupCheck, StageError> {
         times.networks.iter_mut().for_each(|time| time.ms /= slower);
     }
     let check = compare(&space, &table, &networks, &times, rounds.len())?
-        .ok_or_else(|| StageError::new("no network was measured: at least 1 is needed"))?;
+        .ok_or_else(|| StageError::new("no network was measured: at least 1 network is required"))?;
     Ok(LookupCheck { drift: slower.map(|slower| slower - 1.0), ..check })
 }

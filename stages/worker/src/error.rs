@@ -1,3 +1,5 @@
+//! Errors of stages.
+
 use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,39 +10,39 @@ use tfnas_c10d::{Cause, CollectiveError};
 use tfnas_torch::timing::TimingError;
 use tfnas_torch::trainer::TrainStepError;
 
-use crate::console::complain;
+use crate::console::print_error;
 
-/// Why a stage ended without its outputs.
+/// Why a stage ended without outputs.
 #[derive(Debug)]
 pub enum StageError {
-    /// The planner asked it to stop; a resume point lies in the resume folder.
+    /// The planner told the stage to stop; the stage has written a resume point.
     Stopped,
-    /// It cannot be done.
+    /// The stage failed.
     Failed {
-        /// What is wrong, and where.
+        /// What failed, and where.
         message: String,
-        /// The way out, where there is one.
+        /// How to fix it.
         hint: Option<String>,
-        /// Whether all that is known here is that another rank does not do its part.
+        /// Whether the only known failure is that another rank is lost or failed.
         peer: bool,
     },
 }
 
-/// What a stage gives back: the numbers kept in the ledger beside its outputs.
+/// The result of a stage: numbers for the ledger.
 pub type StageResult = Result<tfnas_stages::Metrics, StageError>;
 
 impl StageError {
-    /// A failure without a hint.
+    /// Creates a failure without a hint.
     pub fn new(message: impl Into<String>) -> Self {
         Self::Failed { message: message.into(), hint: None, peer: false }
     }
 
-    /// A failure and its way out.
+    /// Creates a failure with a hint.
     pub fn with_hint(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Failed { message: message.into(), hint: Some(hint.into()), peer: false }
     }
 
-    /// A failed operation on a file.
+    /// Creates a failure for an I/O error. `doing` is a verb such as `read`.
     pub fn file(doing: &str, path: &Path, source: &std::io::Error) -> Self {
         let hint = (source.kind() == std::io::ErrorKind::StorageFull).then(|| "free some space".to_owned());
         Self::Failed { message: format!("cannot {doing} {}: {source}", path.display()), hint, peer: false }
@@ -85,21 +87,21 @@ impl From<TrainStepError> for StageError {
     }
 }
 
-/// The exit code of an answer outside a pipeline; says on standard error why there is none.
-pub fn answered(result: Result<(), StageError>) -> ExitCode {
+/// Returns the exit code of a command outside a pipeline, and prints its error to standard error.
+pub fn exit_code(result: Result<(), StageError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(StageError::Failed { message, .. }) => {
-            complain(&message);
+            print_error(&message);
             ExitCode::FAILURE
         }
         Err(StageError::Stopped) => ExitCode::FAILURE,
     }
 }
 
-/// Gives errors of the libraries their place.
+/// Adds context to errors.
 pub trait Context<T> {
-    /// Turns an error into a failed stage, with what was being done before it.
+    /// Converts an error to a failure of the stage, with `doing` as prefix of the message.
     fn context(self, doing: impl Display) -> Result<T, StageError>;
 }
 

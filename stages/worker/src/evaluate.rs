@@ -1,3 +1,5 @@
+//! Evaluation of a network on labeled images.
+
 use tch::{Kind, Tensor};
 use tfnas_c10d::{ProcessGroup, ReduceOperation};
 use tfnas_images::{BatchOptions, ImageSource};
@@ -7,45 +9,48 @@ use crate::error::StageError;
 use crate::images::{DataLoader, DeviceBatch};
 use crate::stop::StopFlag;
 
-/// What a pass over labelled images gives.
+/// The result of an evaluation.
 pub struct Evaluation {
-    /// Loss and shares over all images.
-    pub reading: Averages,
-    /// Images that could not be read.
+    /// Mean loss and accuracies over all images.
+    pub averages: Averages,
+    /// Number of images that could not be read.
     pub skipped: usize,
 }
 
-/// Evaluates logits over one pass.
+/// Computes loss and accuracies in one pass over labeled images.
 ///
-/// * `logits`: gets the images and the batch's number.
-/// * `each`: is called after each batch with its logits; `None` if no image of it could be read.
+/// * `logits`: computes logits from the images and the number of a batch.
+/// * `on_batch`: called after each batch with its logits; `None` if no image of the batch could be read.
+/// * `ranks`: each rank evaluates the images that `options` selects; all ranks return the result over all images.
 ///
-/// With ranks, each passes over its own images, and all learn what was found over those of all.
+/// # Errors
+/// Returns an error if no image could be read, a rank is lost, or `on_batch` fails; [`StageError::Stopped`] if the stage must
+/// stop.
 pub fn evaluate(
-    feeder: &DataLoader,
+    loader: &DataLoader,
     source: &ImageSource,
     options: &BatchOptions,
     ranks: Option<&ProcessGroup>,
     stop: &StopFlag,
     logits: impl Fn(&Tensor, usize) -> Tensor,
-    mut each: impl FnMut(&DeviceBatch, Option<&Tensor>) -> Result<(), StageError>,
+    mut on_batch: impl FnMut(&DeviceBatch, Option<&Tensor>) -> Result<(), StageError>,
 ) -> Result<Evaluation, StageError> {
-    let device = feeder.device();
+    let device = loader.device();
     let mut meter = AverageMeter::new();
     let mut skipped = 0;
-    for (index, batch) in feeder.feed(source, options).enumerate() {
+    for (index, batch) in loader.iter(source, options).enumerate() {
         if stop.raised() {
             return Err(StageError::Stopped);
         }
         let batch = batch?;
         skipped += batch.skipped as i64;
         if batch.count == 0 {
-            each(&batch, None)?;
+            on_batch(&batch, None)?;
             continue;
         }
         let output = logits(&batch.images, index);
         meter.add(&cross_entropy(&output, &batch.labels, 0.0), &output, &batch.labels);
-        each(&batch, Some(&output))?;
+        on_batch(&batch, Some(&output))?;
     }
     if let Some(ranks) = ranks {
         meter = meter.over_ranks(ranks, device)?;
@@ -53,6 +58,6 @@ pub fn evaluate(
         ranks.all_reduce(&mut count, ReduceOperation::Sum)?;
         skipped = count.int64_value(&[0]);
     }
-    let reading = meter.read().ok_or_else(|| StageError::new("none of the images could be read"))?;
-    Ok(Evaluation { reading, skipped: usize::try_from(skipped).unwrap_or_default() })
+    let averages = meter.read().ok_or_else(|| StageError::new("none of the images could be read"))?;
+    Ok(Evaluation { averages, skipped: usize::try_from(skipped).unwrap_or_default() })
 }

@@ -1,4 +1,4 @@
-//! From lists and folders to the batches that a step reads.
+//! Reads image lists and folders, and loads batches to the device.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -15,29 +15,29 @@ use crate::context::StageContext;
 use crate::error::{Context as _, StageError};
 use crate::upload::{RawBatch, Upload};
 
-/// Reads the class names at a port.
+/// Reads the class names from an input.
 pub fn classes(context: &StageContext, port: &str) -> Result<Vec<String>, StageError> {
     parse_classes(&context.read_text(port)?, port).context(port)
 }
 
-/// The images of a split's list, which lie under the training images' root.
-pub fn listed(context: &StageContext, port: &str, reading: Reading) -> Result<ImageSource, StageError> {
+/// Returns the images of a list that `split` wrote. Its paths are relative to the folder of the training images.
+pub fn list_images(context: &StageContext, port: &str, reading: Reading) -> Result<ImageSource, StageError> {
     let list = ImageList::parse(&context.read_text(port)?, port).context(port)?;
     Ok(ImageSource::new(&context.input("train_images")?.path, &list, reading))
 }
 
-/// The test images, labelled in the order of `classes`; those of other classes are left out.
+/// Returns the test images with labels in the order of `classes`, without images of other classes.
 pub fn test_images(context: &StageContext, classes: &[String], reading: Reading) -> Result<ImageSource, StageError> {
     let (root, list) = if context.job().inputs.contains_key(TEST_LIST) {
         let images = context.input("train_images")?;
         let list = ImageList::parse(&context.read_text(TEST_LIST)?, TEST_LIST).context(TEST_LIST)?;
-        // Class folders may be a choice of those that were drawn from, and have other labels.
-        let list = if images.list.is_none() { labelled(&list, classes)? } else { list };
+        // With class folders, `classes` may be a subset of the classes of the list and have other labels.
+        let list = if images.list.is_none() { relabel(&list, classes)? } else { list };
         (&images.path, list)
     } else {
         let images = context.input("test_images")?;
         let list = match &images.list {
-            Some(list) => known(&ImageList::read(list, &images.path).context("data.test")?, classes.len())?,
+            Some(list) => with_known_labels(&ImageList::read(list, &images.path).context("data.test")?, classes.len())?,
             None => scan_known_classes(&images.path, classes).context("data.test")?,
         };
         (&images.path, list)
@@ -45,15 +45,15 @@ pub fn test_images(context: &StageContext, classes: &[String], reading: Reading)
     Ok(ImageSource::new(root, &list, reading))
 }
 
-/// The classes of which there are no images.
-pub fn untested(source: &ImageSource, classes: &[String]) -> Vec<String> {
+/// Returns the classes that have no images.
+pub fn untested_classes(source: &ImageSource, classes: &[String]) -> Vec<String> {
     let tested: HashSet<u32> = source.labels().collect();
     let without = classes.iter().zip(0u32..).filter(|(_, label)| !tested.contains(label));
     without.map(|(name, _)| name.clone()).collect()
 }
 
-/// The images of these classes, by the names of their folders.
-fn labelled(list: &ImageList, classes: &[String]) -> Result<ImageList, StageError> {
+/// Returns the images of these classes, relabeled by the names of their folders.
+fn relabel(list: &ImageList, classes: &[String]) -> Result<ImageList, StageError> {
     let labels: HashMap<&str, u32> = classes.iter().map(String::as_str).zip(0..).collect();
     let entries = list.entries().iter().filter_map(|entry| {
         let label = *labels.get(entry.path.split('/').next()?)?;
@@ -62,13 +62,13 @@ fn labelled(list: &ImageList, classes: &[String]) -> Result<ImageList, StageErro
     ImageList::new(entries.collect()).context("the test images of these classes")
 }
 
-/// The images of labels that the network knows.
-fn known(list: &ImageList, classes: usize) -> Result<ImageList, StageError> {
+/// Returns the images with labels below `classes`.
+fn with_known_labels(list: &ImageList, classes: usize) -> Result<ImageList, StageError> {
     let entries = list.entries().iter().filter(|entry| (entry.label as usize) < classes);
     ImageList::new(entries.cloned().collect()).context("data.test: images of the training classes")
 }
 
-/// How the configuration wants images to be read.
+/// Converts the configuration's options for reading images.
 pub fn reading(on_bad: OnBadImage, orientation: OrientationChoice) -> Reading {
     Reading {
         on_bad: match on_bad {
@@ -79,7 +79,7 @@ pub fn reading(on_bad: OnBadImage, orientation: OrientationChoice) -> Reading {
     }
 }
 
-/// What the configuration wants done about the orientation of photos.
+/// Converts the configuration's option for the EXIF orientation.
 pub fn exif_orientation(choice: OrientationChoice) -> ExifOrientation {
     match choice {
         OrientationChoice::Ignore => ExifOrientation::Ignore,
@@ -87,7 +87,7 @@ pub fn exif_orientation(choice: OrientationChoice) -> ExifOrientation {
     }
 }
 
-/// The configuration's augmentation, at this resolution.
+/// Converts the configuration's augmentation, for a crop of `resolution` pixels.
 pub fn train_transform(augment: &Augment, resolution: usize) -> TrainTransform {
     TrainTransform {
         resolution,
@@ -103,7 +103,7 @@ pub fn train_transform(augment: &Augment, resolution: usize) -> TrainTransform {
     }
 }
 
-/// Options for a pass over images in order, resized and cropped.
+/// Returns options for a pass over images in list order, resized and center-cropped.
 pub fn evaluation(resize: usize, resolution: usize, batch: usize, workers: usize) -> BatchOptions {
     BatchOptions {
         batch,
@@ -123,25 +123,25 @@ pub struct DeviceBatch {
     pub labels: Tensor,
     /// `[N]`: positions of the images in the list.
     pub positions: Vec<usize>,
-    /// N.
+    /// Number of images, N.
     pub count: usize,
-    /// How many more there would be had all been readable.
+    /// Number of images of the batch that could not be read.
     pub skipped: usize,
 }
 
 impl DeviceBatch {
-    /// The batch with as many images as it would have had all been readable: the first ones come again in their place, so that
-    /// every rank does its part of a step.
+    /// Replaces images that could not be read by repeating the others, so that every rank takes part in a step with the same
+    /// number of images.
     ///
     /// # Errors
-    /// If none could be read.
+    /// Returns an error if no image of the batch could be read.
     pub fn padded(self) -> Result<Self, StageError> {
         if self.skipped == 0 {
             return Ok(self);
         }
         if self.count == 0 {
             return Err(StageError::with_hint(
-                format!("none of the {} images that this rank has in a step could be read", self.skipped),
+                format!("none of this rank's {} images of a step could be read", self.skipped),
                 "repair or remove them, or train with a larger batch or on fewer ranks",
             ));
         }
@@ -149,29 +149,29 @@ impl DeviceBatch {
         let places: Vec<i64> = (0..planned).map(|place| (place % self.count) as i64).collect();
         let positions = (0..planned).map(|place| self.positions[place % self.count]).collect();
         let places = Tensor::from_slice(&places).to_device(self.images.device());
-        // The memory's own order is [N, H, W, 3], and stays so.
+        // Select in the memory order [N, H, W, 3], to keep the batch channels-last.
         let images = self.images.permute([0, 2, 3, 1]).index_select(0, &places).permute([0, 3, 1, 2]);
         Ok(Self { images, labels: self.labels.index_select(0, &places), positions, ..self })
     }
 }
 
-/// Batches of one pass, normalized on the device.
+/// Iterator over the normalized batches of one pass.
 pub struct LoaderIter<'a> {
     source: Source,
-    feeder: &'a DataLoader,
+    loader: &'a DataLoader,
     waited: Duration,
 }
 
 enum Source {
-    /// Batches that are normalized where they were decoded.
+    /// Batches in host memory.
     OnHost(Batches),
-    /// Batches that are copied to the device ahead of their use.
+    /// Batches that are copied to the device in advance.
     Uploaded(Upload),
-    /// The reason why there are none.
+    /// The pass could not be started; the error is returned once.
     Failed(Option<StageError>),
 }
 
-/// Normalizes images of one resolution for one number of classes.
+/// Loads batches of images to a device and normalizes them.
 pub struct DataLoader {
     preprocess: Preprocess,
     resolution: usize,
@@ -180,18 +180,18 @@ pub struct DataLoader {
 }
 
 impl DataLoader {
-    /// For images of `resolution` pixels a side and labels below `classes`.
+    /// Creates a loader for images of `resolution` x `resolution` pixels with labels below `classes`.
     pub fn new(resolution: usize, classes: usize, device: Device) -> Self {
         Self { preprocess: Preprocess::new(resolution, device), resolution, device, classes }
     }
 
-    /// The device that batches are on.
+    /// Returns the device of the batches.
     pub fn device(&self) -> Device {
         self.device
     }
 
-    /// One pass over images.
-    pub fn feed(&self, source: &ImageSource, options: &BatchOptions) -> LoaderIter<'_> {
+    /// Starts one pass over images.
+    pub fn iter(&self, source: &ImageSource, options: &BatchOptions) -> LoaderIter<'_> {
         let batches = source.batches(options);
         let source = if self.device.is_cuda() {
             match Upload::start(batches, self.device, self.resolution, self.classes) {
@@ -201,19 +201,19 @@ impl DataLoader {
         } else {
             Source::OnHost(batches)
         };
-        LoaderIter { source, feeder: self, waited: Duration::ZERO }
+        LoaderIter { source, loader: self, waited: Duration::ZERO }
     }
 }
 
 impl LoaderIter<'_> {
-    /// Returns how long the caller has waited for images so far.
+    /// Returns the total time that the caller has waited for images.
     pub fn waited(&self) -> Duration {
         self.waited
     }
 
     fn on_device(&self, batch: Batch) -> Result<DeviceBatch, StageError> {
         let (count, skipped) = (batch.labels.len(), batch.skipped.len());
-        let DataLoader { preprocess, classes, .. } = self.feeder;
+        let DataLoader { preprocess, classes, .. } = self.loader;
         let images = preprocess.images(&batch.pixels, count).context("batch")?;
         let labels = preprocess.labels(&batch.labels, *classes).context("batch")?;
         Ok(DeviceBatch { images, labels, positions: batch.positions, count, skipped })
@@ -232,10 +232,10 @@ impl Iterator for LoaderIter<'_> {
                 Some(batch.and_then(|batch| self.on_device(batch)))
             }
             Source::Uploaded(upload) => {
-                let batch = upload.take()?;
+                let batch = upload.next_batch()?;
                 self.waited += start.elapsed();
                 Some(batch.map(|RawBatch { rows, labels, positions, count, skipped }| {
-                    let images = self.feeder.preprocess.normalize(&rows);
+                    let images = self.loader.preprocess.normalize(&rows);
                     DeviceBatch { images, labels, positions, count, skipped }
                 }))
             }
@@ -244,7 +244,7 @@ impl Iterator for LoaderIter<'_> {
     }
 }
 
-/// The error for an image that cannot be read.
+/// Converts the error for an image that cannot be read.
 pub fn unreadable(error: LoadError) -> StageError {
     StageError::with_hint(error.to_string(), "repair or remove the file, or set data.on_bad_image: skip")
 }
@@ -256,17 +256,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drawn_test_images_are_those_of_the_chosen_classes_with_their_labels() {
+    fn drawn_test_images_are_restricted_to_the_classes_and_relabeled() {
         let list = ImageList::parse("cat/1.jpg 0\ndog/a/1.jpg 1\nfox/1.jpg 2\n", "list").unwrap();
         let classes = ["fox".to_owned(), "cat".to_owned()];
-        assert_eq!(labelled(&list, &classes).unwrap().to_text(), "cat/1.jpg 1\nfox/1.jpg 0\n");
-        assert!(labelled(&list, &["owl".to_owned()]).is_err());
+        assert_eq!(relabel(&list, &classes).unwrap().to_text(), "cat/1.jpg 1\nfox/1.jpg 0\n");
+        assert!(relabel(&list, &["owl".to_owned()]).is_err());
     }
 
     #[test]
-    fn test_images_of_labels_beyond_the_classes_are_left_out() {
+    fn test_images_with_unknown_labels_are_left_out() {
         let list = ImageList::parse("a.jpg 2\nb.jpg 1\n", "list").unwrap();
-        assert_eq!(known(&list, 2).unwrap().to_text(), "b.jpg 1\n");
-        assert!(known(&list, 1).is_err());
+        assert_eq!(with_known_labels(&list, 2).unwrap().to_text(), "b.jpg 1\n");
+        assert!(with_known_labels(&list, 1).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! `latency`: how long a whole network takes here, without a pipeline around it.
+//! `latency`: measures the latency of a network, outside a pipeline.
 
 use std::ffi::OsString;
 use std::fs::read_to_string;
@@ -11,16 +11,16 @@ use tfnas_torch::device::find_device;
 use tfnas_torch::timing::{NetworkTime, TimingOptions, time_network};
 
 use crate::VERSION;
-use crate::console::{complain, print_line};
-use crate::error::{Context as _, StageError, answered};
+use crate::console::{print_error, print_line};
+use crate::error::{Context as _, StageError, exit_code};
 
-/// Passes whose times do not count, before each five of those that do.
+/// Untimed passes before each five timed passes.
 pub(crate) const WARM_UP_PASSES: usize = 5;
 
-/// What is asked for: `VERSION MODEL_CONFIG RESOLUTION BATCH THREADS PASSES SEED DEVICE`, the version being the planner's.
+/// The arguments `VERSION MODEL_CONFIG RESOLUTION BATCH THREADS PASSES SEED DEVICE`, with the version of the planner.
 struct Request {
     config: PathBuf,
-    /// Side of the images, in pixels.
+    /// Side length of the input images, in pixels.
     resolution: usize,
     batch: usize,
     threads: usize,
@@ -29,18 +29,18 @@ struct Request {
     device: String,
 }
 
-/// Measures what the arguments after `latency` ask for and writes it on standard output, as JSON: `median_ms`, `low_ms` and
-/// `high_ms` (the quartiles) of a batch, as `parse` measures them. Says on standard error why it cannot.
+/// Measures the latency of a network like `parse`, and prints JSON with `median_ms`, `low_ms` and `high_ms` (median and quartiles
+/// of the time per batch).
 ///
-/// Exit codes: 0 when it is measured, 1 when it cannot be, 2 for arguments that are no request.
+/// Exit codes: 0 on success, 1 on failure, 2 for invalid arguments.
 pub fn latency(arguments: &[OsString]) -> ExitCode {
     let Some(request) = Request::parse(arguments) else {
-        complain(&format!(
+        print_error(&format!(
             "expected VERSION MODEL_CONFIG RESOLUTION BATCH THREADS PASSES SEED DEVICE, of tfnas-pipeline {VERSION}"
         ));
         return ExitCode::from(2);
     };
-    answered(request.perform().and_then(|NetworkTime { median_ms, low_ms, high_ms }| {
+    exit_code(request.run().and_then(|NetworkTime { median_ms, low_ms, high_ms }| {
         let times = json!({ "median_ms": median_ms, "low_ms": low_ms, "high_ms": high_ms });
         print_line(&times.to_string()).context("cannot write to standard output")
     }))
@@ -61,7 +61,7 @@ impl Request {
         })
     }
 
-    fn perform(&self) -> Result<NetworkTime, StageError> {
+    fn run(&self) -> Result<NetworkTime, StageError> {
         let text = read_to_string(&self.config).context(self.config.display())?;
         let config = ModelConfig::parse(&text).context(self.config.display())?;
         let options = TimingOptions {
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_in_a_file_is_measured() {
+    fn the_network_of_a_model_config_is_measured() {
         let folder = tempfile::tempdir().unwrap();
         let space = Space::small();
         let architecture = Architecture::random(&space, &mut Stream::new(4, StreamId::RandomArchitecture, 0, 0));
@@ -98,17 +98,17 @@ mod tests {
         let path = folder.path().join("model.config");
         std::fs::write(&path, config.to_text()).unwrap();
         let words = [VERSION, path.to_str().unwrap(), "32", "2", "1", "3", "0", "cpu"];
-        let time = request(words).unwrap().perform().unwrap();
+        let time = request(words).unwrap().run().unwrap();
         assert!(0.0 < time.low_ms && time.low_ms <= time.median_ms && time.median_ms <= time.high_ms);
 
         let too_large = [VERSION, path.to_str().unwrap(), "1000000", "2", "1", "3", "0", "cpu"];
-        assert!(request(too_large).unwrap().perform().is_err());
+        assert!(request(too_large).unwrap().run().is_err());
         let no_device = [VERSION, path.to_str().unwrap(), "32", "2", "1", "3", "0", "gpu"];
-        assert!(request(no_device).unwrap().perform().is_err());
+        assert!(request(no_device).unwrap().run().is_err());
     }
 
     #[test]
-    fn a_request_of_another_version_or_of_no_image_is_none() {
+    fn arguments_of_another_version_or_with_invalid_numbers_are_rejected() {
         assert!(request([VERSION, "c", "224", "1", "1", "51", "0", "cpu"]).is_some());
         assert!(request(["0.0.0", "c", "224", "1", "1", "51", "0", "cpu"]).is_none());
         assert!(request([VERSION, "c", "224", "0", "1", "51", "0", "cpu"]).is_none());

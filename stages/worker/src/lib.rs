@@ -1,7 +1,7 @@
-//! What each stage of the pipeline does, run in a process of its own.
+//! The worker: runs one stage of the pipeline in its own process.
 //!
-//! One file a stage. The protocol with the planner is `tfnas-stages`'s: [`run`] reads the job, does it, and says what
-//! happens in events.
+//! Each stage has one file. [`run`] reads the job, runs its stage and reports events. `tfnas-stages` defines this protocol
+//! between planner and worker.
 
 mod check;
 mod check_table;
@@ -50,73 +50,73 @@ use crate::reporter::Reporter;
 use crate::stop::StopFlag;
 
 pub use check_table::check_table;
-pub use console::{complain, print_line};
+pub use console::{print_error, print_line};
 pub use detached::run_detached;
 pub use latency::latency;
 pub use predict::predict;
 pub use torchscript::torchscript;
 
-/// Version of the worker, which must be the planner's.
+/// Version of the worker. Planner and worker must have the same version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Does the job in this file, and says so in events on standard output.
+/// Runs the job in a file and reports events on standard output. Returns the exit code of the process.
 pub fn run(job: &Path) -> ExitCode {
     let mut report = Reporter::new();
     let job = match Job::read(job, VERSION) {
         Ok(job) => job,
         Err(error) => {
-            // The planner learns of another version from `hello` too.
+            // `hello` tells the planner the version of the worker.
             if matches!(error, JobError::Version { .. }) {
-                report.hello(environment::record(0));
+                report.hello(environment::process_facts(0));
             }
             report.failed(error.to_string(), None, false);
             return ExitCode::from(2);
         }
     };
     let stop = StopFlag::watch();
-    report.hello(environment::record(job.threads));
-    let result = ranks::start_as_leader(&job).and_then(|ranks| perform(report.clone(), job, ranks, stop));
-    end(&mut report, result)
+    report.hello(environment::process_facts(job.threads));
+    let result = ranks::start_as_leader(&job).and_then(|ranks| run_stage(report.clone(), job, ranks, stop));
+    report_result(&mut report, result)
 }
 
-/// How a worker is told to end.
+/// How a worker is told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Planner {
-    /// By a line on standard input, which the planner holds open as long as it is there.
-    HoldsStandardInput,
-    /// By signals; the planner need not be there.
-    SendsSignals,
+pub enum StopSource {
+    /// A line on standard input, which the planner holds open. The worker exits when it is closed.
+    StandardInput,
+    /// Signals. The worker can outlive the planner.
+    Signals,
 }
 
-/// Does a rank's part of the job that rank 0 has: waits for it, and says nothing but why it fails.
-pub fn join(planner: Planner) -> ExitCode {
-    let mut report = Reporter::of_failures();
-    let stop = match planner {
-        Planner::HoldsStandardInput => Ok(StopFlag::watch()),
-        Planner::SendsSignals => StopFlag::on_signals().context("cannot listen to signals"),
+/// Waits for a job from rank 0 and takes part in it as another rank. Reports no events except a failure.
+pub fn join(stop_source: StopSource) -> ExitCode {
+    let mut report = Reporter::failures_only();
+    let stop = match stop_source {
+        StopSource::StandardInput => Ok(StopFlag::watch()),
+        StopSource::Signals => StopFlag::on_signals().context("cannot install signal handlers"),
     };
     let stop = match stop {
         Ok(stop) => stop,
-        Err(error) => return end(&mut report, Err(error)),
+        Err(error) => return report_result(&mut report, Err(error)),
     };
     let result = match ranks::join() {
-        Ok(Some((job, peers))) => perform(report.clone(), job, Some(peers), stop),
+        Ok(Some((job, peers))) => run_stage(report.clone(), job, Some(peers), stop),
         Ok(None) => return ExitCode::from(NO_MORE_JOBS),
         Err(error) => Err(error),
     };
-    end(&mut report, result)
+    report_result(&mut report, result)
 }
 
-/// Tells the other ranks that no job will come.
+/// Tells the other ranks that there are no more jobs.
 pub fn release() -> ExitCode {
     match ranks::release() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => end(&mut Reporter::of_failures(), Err(error)),
+        Err(error) => report_result(&mut Reporter::failures_only(), Err(error)),
     }
 }
 
-/// Reports the end of a job, and returns its exit code.
-fn end(report: &mut Reporter, result: StageResult) -> ExitCode {
+/// Reports how a job ended, and returns the exit code.
+fn report_result(report: &mut Reporter, result: StageResult) -> ExitCode {
     match result {
         Ok(metrics) => {
             report.done(metrics);
@@ -130,7 +130,7 @@ fn end(report: &mut Reporter, result: StageResult) -> ExitCode {
     }
 }
 
-fn perform(report: Reporter, job: Job, peers: Option<Peers>, stop: StopFlag) -> StageResult {
+fn run_stage(report: Reporter, job: Job, peers: Option<Peers>, stop: StopFlag) -> StageResult {
     set_threads(job.threads);
     let device = find_device(&ranks::device_of(&job, peers.as_ref())?).context("device")?;
     if device.is_cuda() {
@@ -139,7 +139,7 @@ fn perform(report: Reporter, job: Job, peers: Option<Peers>, stop: StopFlag) -> 
     let stage = job.stage;
     let context = &mut StageContext::new(job, device, report, stop, peers);
     check::run(context)?;
-    out_of_memory::caught(stage, || match stage {
+    out_of_memory::catch(stage, || match stage {
         Stage::Split => split::run(context),
         Stage::Lookup => lookup::run(context),
         Stage::Search => search::run(context),

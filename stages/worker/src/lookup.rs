@@ -1,4 +1,4 @@
-//! `lookup`: the latency table of the space, measured here or imported.
+//! The stage `lookup`: measures or imports the latency table.
 
 use std::time::{Duration, Instant};
 
@@ -20,19 +20,19 @@ use crate::images::classes;
 use crate::resume::CheckpointDir;
 use crate::state::Checkpointer;
 
-/// Timed passes of each visit to a network; its times are their medians.
+/// Timed passes per measurement of a network; the result is their median.
 pub(crate) const PASSES: usize = 4;
-/// Passes of each visit whose times do not count: the first takes 1.2 to 1.9 times as long as later ones, as libtorch prepares
-/// each new shape, the second 1.03 times and the third 1.01 times.
+/// Untimed passes before each measurement of a network. The first pass takes 1.2 to 1.9 times as long as later ones, because
+/// libtorch prepares each new shape; the second takes 1.03 times and the third 1.01 times as long.
 pub(crate) const WARM_UP_PASSES: usize = 3;
-/// Samples that each row gets, however long that takes.
-const LEAST_SAMPLES: usize = 4;
-/// The time between two resume points.
-const BETWEEN_SAVES: Duration = Duration::from_secs(5);
-/// A noise floor from which on a user should look for a quieter machine.
-const LOUD: f64 = 0.02;
+/// Minimum number of samples of each row. The measurement exceeds its time budget if it needs to.
+const MIN_SAMPLES: usize = 4;
+/// Time between resume points.
+const SAVE_INTERVAL: Duration = Duration::from_secs(5);
+/// Noise floor above which the stage warns that the machine is too noisy.
+const MAX_NOISE_FLOOR: f64 = 0.02;
 
-/// What was measured so far: what a resume point holds.
+/// The measurements so far, which resume points contain.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Measured {
     rounds: Vec<Round>,
@@ -86,7 +86,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
                 check.rounds_dropped,
                 check.rounds
             ));
-            if noise_floor > LOUD {
+            if noise_floor > MAX_NOISE_FLOOR {
                 context.report.warn(format!(
                     "this machine is too noisy for exact latencies (the same network differs by {:.1} % between measurements): \
                      stop other programs, or raise lookup.budget_s",
@@ -103,7 +103,8 @@ pub fn run(context: &mut StageContext) -> StageResult {
     Ok(metrics)
 }
 
-/// How many widths that the space may use have an entry that is not positive, or falls with the width.
+/// Returns the number of entries within the widths of the space that are not positive, or smaller than the entry of a smaller
+/// width.
 fn suspicious(table: &LatencyTable, space: &Space) -> usize {
     let rows = space.needed_rows();
     let used = |key: &BlockKey, width: &usize| {
@@ -147,7 +148,7 @@ fn measure(
     let in_place = InPlace::new(space, classes, &checked, &reference_configs(space, seed, classes), options)?;
     let measured = measure_rounds(context, space, &in_place, section.budget_s)?;
     let fitted = fit(&space.needed_rows(), &measured.rounds)
-        .ok_or_else(|| StageError::new("no round of the measurement counts"))?;
+        .ok_or_else(|| StageError::new("all rounds of the measurement were discarded"))?;
     let header = TableHeader {
         name: "measured".to_owned(),
         device: Some(device_model(context.device)),
@@ -167,15 +168,15 @@ fn measure(
     Ok((table, check))
 }
 
-/// Measures rounds from the last resume point on, until the time is used and each row has enough samples.
+/// Measures rounds until the time budget is used and each row has enough samples. Resumes from the last resume point.
 fn measure_rounds(
     context: &mut StageContext,
     space: &Space,
     in_place: &InPlace<'_>,
     budget_s: f64,
 ) -> Result<Measured, StageError> {
-    let mut keeper = Checkpointer::new(CheckpointDir::new(&context.job().resume_dir), 0.0);
-    let mut measured = match keeper.load::<Measured>()? {
+    let mut checkpointer = Checkpointer::new(CheckpointDir::new(&context.job().resume_dir), 0.0);
+    let mut measured = match checkpointer.load::<Measured>()? {
         Some((measured, _)) => {
             context.report.resumed(format!("round {}", measured.rounds.len() + 1));
             measured
@@ -188,16 +189,16 @@ fn measure_rounds(
     let mut saved = Instant::now();
     loop {
         let samples = samples_of(&rows, &measured.rounds);
-        let covered = samples.iter().filter(|&&count| count >= LEAST_SAMPLES).count();
+        let covered = samples.iter().filter(|&&count| count >= MIN_SAMPLES).count();
         let done_s = measured.spent_s.min(budget_s) as usize;
         let flow = if measured.spent_s < budget_s {
-            context.go_on("measuring random networks", done_s, budget_s.ceil() as usize, "s")
+            context.report_progress("measuring random networks", done_s, budget_s.ceil() as usize, "s")
         } else {
-            context.go_on("measuring rare blocks", covered, rows.len(), "blocks")
+            context.report_progress("measuring rare blocks", covered, rows.len(), "blocks")
         };
         let complete = measured.spent_s >= budget_s && covered == rows.len();
-        if flow.is_break() || complete || saved.elapsed() >= BETWEEN_SAVES {
-            keeper.save(measured.rounds.len() as u64, &measured, NamedTensors::new())?;
+        if flow.is_break() || complete || saved.elapsed() >= SAVE_INTERVAL {
+            checkpointer.save(measured.rounds.len() as u64, &measured, NamedTensors::new())?;
             saved = Instant::now();
         }
         if flow.is_break() {
@@ -211,7 +212,7 @@ fn measure_rounds(
     }
 }
 
-/// Compares the table's sums with measured networks; `None` if there are none.
+/// Compares predicted with measured latencies; returns `None` if no network was measured.
 pub(crate) fn compare(
     space: &Space,
     table: &LatencyTable,
@@ -228,7 +229,7 @@ pub(crate) fn compare(
         return Ok(None);
     }
     let differences: Vec<f64> = times.networks.iter().filter_map(|time| time.difference).collect();
-    // The error of a median is half the difference of the medians of two halves, on average.
+    // On average, the error of a median is half of the difference between the medians of two halves.
     let noise = differences.iter().sum::<f64>() / differences.len().max(1) as f64 / 2.0;
     let found = calibrate(&pairs);
     Ok(Some(LookupCheck {
@@ -249,7 +250,7 @@ pub(crate) fn compare(
     }))
 }
 
-/// The part of a check that the header of the table holds, with as many digits as its text has.
+/// Returns the part of a check that is written to the header of the table, rounded to the digits of its text format.
 fn summary(check: &LookupCheck) -> TableCheck {
     let rounded = |share: f64| (1e4 * share).round() / 1e4;
     TableCheck {

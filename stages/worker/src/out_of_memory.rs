@@ -1,4 +1,4 @@
-//! Memory that runs out inside libtorch, as an error of the stage.
+//! Converts out-of-memory panics from libtorch to errors of the stage.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -7,11 +7,11 @@ use tfnas_stages::Stage;
 
 use crate::error::{StageError, StageResult};
 
-/// What libtorch's messages contain when a device, or the host, has no more memory.
+/// Substrings of libtorch's messages if the device or the host runs out of memory.
 const MESSAGES: [&str; 2] = ["out of memory", "can't allocate memory"];
 
-/// Runs a stage; libtorch's panic about memory becomes an error. Every other panic goes on.
-pub fn caught(stage: Stage, run: impl FnOnce() -> StageResult) -> StageResult {
+/// Runs a stage and converts an out-of-memory panic to an error. Other panics are not caught.
+pub fn catch(stage: Stage, run: impl FnOnce() -> StageResult) -> StageResult {
     // The stage's state is not used again after a panic.
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(result) => result,
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_runs_out_is_an_error_with_a_way_out() {
+    fn an_out_of_memory_panic_is_an_error_with_a_hint() {
         let text = r#"called `Result::unwrap()` on an `Err` value: Torch("CUDA out of memory. Tried to allocate 2.00 GiB.\nat …")"#;
         let (message, hint) = message_of(text).unwrap_or_default();
         assert_eq!(message, "memory ran out: CUDA out of memory. Tried to allocate 2.00 GiB.");
@@ -52,8 +52,8 @@ mod tests {
     }
 
     #[test]
-    fn other_panics_are_none_of_its_business() {
+    fn other_panics_are_not_converted() {
         assert_eq!(message_of("index out of bounds"), None);
-        assert!(matches!(caught(Stage::Test, || Ok(Metrics::new())), Ok(metrics) if metrics.is_empty()));
+        assert!(matches!(catch(Stage::Test, || Ok(Metrics::new())), Ok(metrics) if metrics.is_empty()));
     }
 }

@@ -1,4 +1,4 @@
-//! `parse`: from the search's result to one architecture, what it costs, and how long it takes here.
+//! The stage `parse`: derives one architecture from the result of `search` or `select`, and measures its latency.
 
 use tfnas::cost::{flops, layers, parameters};
 use tfnas::exact_fit::{Preferences, changes, fit_exactly};
@@ -12,11 +12,11 @@ use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::images::classes;
 use crate::latency::WARM_UP_PASSES;
-use crate::reference::{self, Measured};
-use crate::search::missed;
+use crate::reference::{Measured, self};
+use crate::search::missed_target;
 use crate::verify::{Verified, config_of, verify};
 
-/// The inputs that name the classes of the derived network; a job has one of them.
+/// The possible inputs with the classes of the derived network; a job has one of them.
 const CLASSES: [&str; 2] = ["classes.txt", "all_classes.txt"];
 
 /// Runs the stage.
@@ -112,7 +112,7 @@ fn measured(
     };
     let mut measure = |architecture: &Architecture| {
         let config = config_of(space, architecture, classes)?;
-        let progress = &mut |done: usize, calls: usize| context.go_on("measuring the network", done, calls, "passes");
+        let progress = &mut |done: usize, calls: usize| context.report_progress("measuring the network", done, calls, "passes");
         Ok(reference::measure(&config, space, table, &options, progress)?)
     };
     if params.verify == Verify::Predicted {
@@ -130,11 +130,10 @@ fn measured(
     Ok((architecture, Some(measured)))
 }
 
-/// Returns the architecture that the search hands on, which meets the target: as it is, or fitted where `parse.fit` asks
-/// for it.
+/// Returns the architecture of the search, fitted to the target if `parse.fit` is `exact`.
 ///
 /// # Errors
-/// Returns an error if it misses the target.
+/// Returns an error if the architecture misses the target.
 fn fitted(
     context: &mut StageContext,
     params: &ParseParams,
@@ -149,8 +148,8 @@ fn fitted(
         let fitted = fit_exactly(space, &found, table, target_lat_ms, Some(&preferences)).context("search.json")?;
         if !fitted.changes.is_empty() {
             let changed: Vec<String> = fitted.changes.iter().map(ToString::to_string).collect();
-            let missed = missed(space, &found, fitted.before_ms, target_lat_ms);
-            context.report.warn(format!("{missed}; it was changed to meet it: {}", changed.join(", ")));
+            let missed = missed_target(space, &found, fitted.before_ms, target_lat_ms);
+            context.report.warn(format!("{missed}; it was changed to meet the target: {}", changed.join(", ")));
         }
         return Ok(fitted.architecture);
     }
@@ -159,8 +158,8 @@ fn fitted(
         return Ok(found);
     }
     Err(StageError::with_hint(
-        missed(space, &found, found_ms, target_lat_ms),
+        missed_target(space, &found, found_ms, target_lat_ms),
         "search with `search.fit: exact`, which always meets the target; or keep this search and set `parse.fit: exact`, \
-         which changes operations and depth of what it found until they do",
+         which changes operations and depth until the architecture meets the target",
     ))
 }

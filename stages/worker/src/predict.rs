@@ -1,4 +1,4 @@
-//! `predict`: classes of images, without a pipeline around it.
+//! `predict`: classifies images, outside a pipeline.
 
 use std::ffi::OsString;
 use std::fs::read_to_string;
@@ -17,23 +17,23 @@ use tfnas_torch::preprocess::Preprocess;
 use tfnas_torch::weights::{load, read_file};
 
 use crate::VERSION;
-use crate::console::{complain, print_line};
-use crate::error::{Context as _, StageError, answered};
+use crate::console::{print_error, print_line};
+use crate::error::{Context as _, StageError, exit_code};
 use crate::images::exif_orientation;
 
-/// Classifies the images of the request in the file that the arguments after `predict` name (`VERSION FILE`, the version being
-/// the planner's); writes one [`Prediction`] as JSON on each line of standard output.
+/// Classifies the images of a request and prints one [`Prediction`] per line as JSON. Arguments: `VERSION FILE`, with the version
+/// of the planner.
 ///
-/// Exit codes: 0 when all images have an answer, 1 for a network that cannot be used, 2 for arguments that are not a request.
+/// Exit codes: 0 on success (also if single images cannot be read), 1 on failure, 2 for invalid arguments.
 pub fn predict(arguments: &[OsString]) -> ExitCode {
     let file = match arguments {
         [version, file] if version == VERSION => PathBuf::from(file),
         _ => {
-            complain(&format!("expected VERSION FILE, of tfnas-pipeline {VERSION}"));
+            print_error(&format!("expected VERSION FILE, of tfnas-pipeline {VERSION}"));
             return ExitCode::from(2);
         }
     };
-    answered(answer(&file))
+    exit_code(answer(&file))
 }
 
 fn answer(file: &Path) -> Result<(), StageError> {
@@ -75,7 +75,7 @@ struct Classifier {
     top: usize,
 }
 
-/// Reads image files as the test does.
+/// Reads and transforms image files in the same way as the stage `test`.
 struct Reader {
     transform: EvalTransform,
     orientation: ExifOrientation,
@@ -107,13 +107,13 @@ impl Classifier {
 }
 
 impl Reader {
-    /// Reads images on several threads.
+    /// Reads images in parallel; the result has their order.
     fn read_all(&self, images: &[PredictImage], threads: usize) -> Vec<Result<RgbImage, String>> {
         let each = images.len().div_ceil(threads).max(1);
         thread::scope(|scope| {
             let part = |images: &'_ [PredictImage]| images.iter().map(|image| self.read(&image.0)).collect::<Vec<_>>();
             let parts: Vec<_> = images.chunks(each).map(|images| scope.spawn(move || part(images))).collect();
-            // A panic outside of the decoder, whose own are errors of their images.
+            // Panics of the decoder are already converted to errors of their images; this is a panic elsewhere.
             let lost = |images: &[PredictImage]| vec![Err("the reader panicked".to_owned()); images.len()];
             let joined = parts.into_iter().zip(images.chunks(each));
             joined.flat_map(|(part, images)| part.join().unwrap_or_else(|_| lost(images))).collect()
@@ -121,7 +121,7 @@ impl Reader {
     }
 
     fn read(&self, path: &Path) -> Result<RgbImage, String> {
-        // The answer stands beside the image's name, so that the error need not repeat it.
+        // The planner prints the error beside the path, so the message does not repeat it.
         let image = read_image(path, self.orientation).map_err(|error| match error {
             LoadError::Read { source, .. } => source.to_string(),
             LoadError::Decode { source, .. } => source.to_string(),
@@ -131,7 +131,7 @@ impl Reader {
     }
 }
 
-/// The rows of a matrix.
+/// Converts a matrix to rows.
 fn numbers(matrix: &Tensor) -> Vec<Vec<f64>> {
     let columns = matrix.size()[1] as usize;
     let flat = matrix.to_kind(Kind::Double).to_device(tch::Device::Cpu).reshape([-1]);

@@ -1,4 +1,4 @@
-//! `predictions.csv`: what the network says about each test image, written while the test runs.
+//! Writes `predictions.csv`, the prediction for each test image, while the test runs.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -11,10 +11,10 @@ use tfnas_stages::{TestTally, TestedImage};
 use crate::error::StageError;
 use crate::images::DeviceBatch;
 
-/// Numbers of an image that are read from the device.
-const NUMBERS: usize = 5;
+/// Number of values per image that are copied from the device.
+const VALUES: usize = 5;
 
-/// The file under way, and the counts of what it says.
+/// Writer of the file, which also counts the results.
 pub struct Predictions<'a> {
     path: PathBuf,
     file: BufWriter<File>,
@@ -24,10 +24,10 @@ pub struct Predictions<'a> {
 }
 
 impl<'a> Predictions<'a> {
-    /// Begins the file.
+    /// Creates the file and writes its header.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// Returns an error if the file cannot be written.
     pub fn create(path: PathBuf, source: &'a ImageSource, classes: &'a [String]) -> Result<Self, StageError> {
         let file = File::create(&path).map_err(|error| StageError::file("write", &path, &error))?;
         let tally = TestTally::new(classes.len());
@@ -41,11 +41,11 @@ impl<'a> Predictions<'a> {
     /// * `logits`: `[N, classes]` f32.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// Returns an error if the file cannot be written.
     pub fn add(&mut self, batch: &DeviceBatch, logits: &Tensor) -> Result<(), StageError> {
         let mut labels = vec![0i64; batch.count];
         batch.labels.to_device(Device::Cpu).copy_data(&mut labels, batch.count);
-        for ((position, label), found) in batch.positions.iter().zip(labels).zip(guesses(logits, &batch.labels)) {
+        for ((position, label), found) in batch.positions.iter().zip(labels).zip(scores(logits, &batch.labels)) {
             let class = label as usize;
             self.tally.add(class, found.predicted, found.rank);
             let row = TestedImage {
@@ -62,10 +62,10 @@ impl<'a> Predictions<'a> {
         Ok(())
     }
 
-    /// Writes the file to the disk, and returns the counts.
+    /// Syncs the file to disk and returns the counts.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// Returns an error if the file cannot be written.
     pub fn finish(mut self) -> Result<TestTally, StageError> {
         let written = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
         written.map_err(|error| StageError::file("write", &self.path, &error))?;
@@ -77,9 +77,9 @@ impl<'a> Predictions<'a> {
     }
 }
 
-/// What a network says about an image.
+/// The prediction for one image; the fields are those of [`TestedImage`], with the label of the predicted class.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Guess {
+struct Scores {
     predicted: Option<usize>,
     confidence: f64,
     class_probability: f64,
@@ -87,12 +87,12 @@ struct Guess {
     rank: usize,
 }
 
-/// Returns what logits, `[N, classes]`, say about images of these labels, `[N]`. Reads from the device once.
-fn guesses(logits: &Tensor, labels: &Tensor) -> Vec<Guess> {
+/// Returns the predictions from logits, `[N, classes]` f32, and labels, `[N]` i64. Copies from the device only once.
+fn scores(logits: &Tensor, labels: &Tensor) -> Vec<Scores> {
     let (images, classes) = (logits.size()[0], logits.size()[1]);
     let own = labels.unsqueeze(1);
     let logit = logits.gather(1, &own, false);
-    // A class that ranks after the image's own: a smaller logit, or the same and a larger number. NaN ranks before all.
+    // A class ranks after the true class if its logit is smaller, or equal and its label is larger. NaN ranks first.
     let numbers = Tensor::arange(classes, (Kind::Int64, logits.device()));
     let after = logits.lt_tensor(&logit).logical_or(&logits.eq_tensor(&logit).logical_and(&numbers.gt_tensor(&own)));
     let rank = classes - after.sum_dim_intlist(1i64, true, Kind::Int64);
@@ -102,47 +102,47 @@ fn guesses(logits: &Tensor, labels: &Tensor) -> Vec<Guess> {
     let truth = logarithms.gather(1, &own, false);
     let columns = [predicted.to_kind(Kind::Double), confidence, truth.exp(), truth.neg(), rank.to_kind(Kind::Double)];
     let table = Tensor::cat(&columns, 1).to_device(Device::Cpu).contiguous();
-    let mut values = vec![0f64; images as usize * NUMBERS];
+    let mut values = vec![0f64; images as usize * VALUES];
     let count = values.len();
     table.copy_data(&mut values, count);
-    let guess = |row: &[f64]| Guess {
+    let from_row = |row: &[f64]| Scores {
         predicted: row[1].is_finite().then_some(row[0] as usize),
         confidence: row[1],
         class_probability: row[2],
         loss: row[3],
         rank: row[4] as usize,
     };
-    values.chunks(NUMBERS).map(guess).collect()
+    values.chunks(VALUES).map(from_row).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(logits: &[f32], label: i64) -> Guess {
+    fn of(logits: &[f32], label: i64) -> Scores {
         let logits = Tensor::from_slice(logits).unsqueeze(0);
-        guesses(&logits, &Tensor::from_slice(&[label]))[0]
+        scores(&logits, &Tensor::from_slice(&[label]))[0]
     }
 
     #[test]
-    fn an_image_has_its_first_guess_its_probabilities_and_its_rank() {
+    fn scores_are_the_predicted_class_the_probabilities_and_the_rank() {
         let guess = of(&[0.0, 3f32.ln(), 0.0], 2);
-        assert_eq!((guess.predicted, guess.rank), (Some(1), 3), "of equals the first class ranks first");
+        assert_eq!((guess.predicted, guess.rank), (Some(1), 3), "ties are broken by label");
         assert!((guess.confidence - 0.6).abs() < 1e-6 && (guess.class_probability - 0.2).abs() < 1e-6);
         assert!((guess.loss - 5f64.ln()).abs() < 1e-6);
         assert_eq!(of(&[0.0, 3f32.ln(), 0.0], 0).rank, 2);
-        assert_eq!(of(&[1.0, 1.0], 0), Guess { rank: 1, ..of(&[1.0, 1.0], 0) });
+        assert_eq!(of(&[1.0, 1.0], 0), Scores { rank: 1, ..of(&[1.0, 1.0], 0) });
         assert_eq!((of(&[1.0, 1.0], 1).predicted, of(&[1.0, 1.0], 1).rank), (Some(0), 2));
         assert_eq!((of(&[4.0], 0).confidence, of(&[4.0], 0).loss), (1.0, 0.0));
     }
 
     #[test]
-    fn outputs_that_are_not_finite_guess_nothing_and_rank_last() {
+    fn outputs_that_are_not_finite_predict_no_class_and_rank_last() {
         for logits in [[f32::NAN, 0.0], [f32::NAN, f32::NAN], [f32::INFINITY, 0.0]] {
             let guess = of(&logits, 1);
             assert_eq!((guess.predicted, guess.rank), (None, 2), "{logits:?}");
             assert!(guess.confidence.is_nan() && guess.loss.is_nan());
         }
-        assert_eq!(of(&[f32::NAN, 0.0], 0).rank, 2, "an own logit that is not a number is no hit");
+        assert_eq!(of(&[f32::NAN, 0.0], 0).rank, 2, "NaN for the true class is not a hit");
     }
 }

@@ -1,4 +1,4 @@
-//! The ranks of a training: what they agree on, and sums over all of them.
+//! The ranks of a distributed training: decisions that all ranks share, and statistics summed over them.
 
 use tch::{Device, Tensor};
 use tfnas_c10d::{ProcessGroup, ReduceOperation};
@@ -7,13 +7,14 @@ use tfnas_torch::loss::AverageMeter;
 
 use crate::error::StageError;
 
-/// Steps between agreements on a GPU, for which the host has to wait for the GPU. On a CPU the ranks agree after every step.
+/// Steps between decisions on a GPU, because the host must wait for the GPU to exchange them. On a CPU the ranks decide after
+/// every step.
 const AGREE_EVERY_ON_GPU: usize = 32;
 
 /// What to do after a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StepDecision {
-    /// Write a resume point and end.
+    /// Write a resume point and stop.
     pub stop: bool,
     /// Write a resume point.
     pub save: bool,
@@ -36,7 +37,7 @@ pub struct RankGroup<'a> {
 }
 
 impl<'a> RankGroup<'a> {
-    /// * `device`: where exchanged tensors are.
+    /// * `device`: device of the tensors that the ranks exchange.
     pub fn new(group: Option<&'a ProcessGroup>, device: Device) -> Self {
         Self { group, device }
     }
@@ -61,16 +62,18 @@ impl<'a> RankGroup<'a> {
         self.rank() == 0
     }
 
-    /// Returns this rank's part of every batch; `None` for the whole batch.
+    /// Returns this rank's share of every batch; `None` if this is the only rank.
+    ///
+    /// * `even`: whether all ranks get the same number of images of every batch.
     pub fn shard(self, even: bool) -> Option<Shard> {
         let group = self.group?;
         Some(Shard { rank: group.rank(), world_size: group.world_size(), even })
     }
 
-    /// Returns what any rank decided after `steps` steps; all ranks return the same after the same step.
+    /// Combines the decisions of all ranks after `steps` steps: stop or save if any rank wants to. All ranks return the same.
     ///
     /// # Errors
-    /// Returns an error if a rank does not take part.
+    /// Returns an error if another rank is lost.
     pub fn agree_on(self, own: StepDecision, steps: usize) -> Result<StepDecision, StageError> {
         let Some(group) = self.group else { return Ok(own) };
         if self.device.is_cuda() && !steps.is_multiple_of(AGREE_EVERY_ON_GPU) {
@@ -81,10 +84,10 @@ impl<'a> RankGroup<'a> {
         Ok(StepDecision { stop: decisions.int64_value(&[0]) > 0, save: decisions.int64_value(&[1]) > 0 })
     }
 
-    /// Returns the sum of the statistics of all ranks, on each of them.
+    /// Sums the statistics of all ranks. All ranks return the sum.
     ///
     /// # Errors
-    /// Returns an error if a rank does not take part.
+    /// Returns an error if another rank is lost.
     pub fn sum_stats(self, own: &EpochStats) -> Result<EpochStats, StageError> {
         let Some(group) = self.group else { return Ok(own.clone()) };
         let meter = own.meter.over_ranks(group, self.device)?;

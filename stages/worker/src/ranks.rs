@@ -1,4 +1,4 @@
-//! Several processes that do a job together: how they meet, and how rank 0 gives the others their job.
+//! The ranks of a job: how processes connect to each other, and how rank 0 sends the job to the others.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,59 +12,59 @@ use tfnas_stages::{Job, Stage};
 
 use crate::error::{Context as _, StageError};
 
-/// How the processes that do a job together work with each other.
+/// The connection to the other processes that run the job.
 pub enum Peers {
-    /// They train one network together.
+    /// The processes train one network.
     Group(ProcessGroup),
-    /// They share tasks that do not depend on each other.
+    /// The processes share independent tasks.
     Tasks(TaskStore),
 }
 
-/// One process of several that share tasks.
+/// The store through which processes share tasks, and this process's rank.
 pub struct TaskStore {
-    /// The store, whose keys are those of this attempt alone.
+    /// The store of this attempt. No other attempt uses its keys.
     pub store: Store,
-    /// Number of this process, from 0.
+    /// Rank of this process, from 0.
     pub rank: usize,
     /// Number of processes.
     pub world_size: usize,
-    /// How long a process may not be heard of.
+    /// A process that sends no heartbeat for this long is considered lost.
     pub timeout: Duration,
 }
 
-/// Key of what rank 0 tells the others.
-const WORD: &str = "word";
+/// Store key of the message from rank 0.
+const MESSAGE_KEY: &str = "word";
 
-/// How long another rank waits for its job: earlier stages, which rank 0 does alone, may take weeks.
-const JOIN_PATIENCE: Duration = Duration::from_secs(100 * 24 * 3600);
-/// How long a rank that has come waits for the others, where no job says it.
-const MEETING_PATIENCE: Duration = Duration::from_secs(20);
-/// How long another rank rests after the store of an earlier job has gone.
-const PAUSE: Duration = Duration::from_millis(200);
+/// How long another rank waits for its job. Earlier stages, which only rank 0 runs, may take weeks.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(100 * 24 * 3600);
+/// How long a connected rank waits for the others, if no job sets the timeout.
+const RENDEZVOUS_TIMEOUT: Duration = Duration::from_secs(20);
+/// Delay before another rank reconnects after the store of an earlier job was closed.
+const RETRY_DELAY: Duration = Duration::from_millis(200);
 
-/// What rank 0 tells the others.
+/// A message from rank 0 to the others.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum RankMessage {
-    /// Do this.
+    /// Run this job.
     Job(Box<Job>),
-    /// There is nothing more to do.
+    /// There are no more jobs.
     NoMore,
 }
 
-/// This process's place among several, where its environment names one.
+/// Returns the rank environment of this process, or `None` if it is the only process.
 ///
 /// # Errors
-/// Variables that are missing, malformed or contradict each other.
+/// Returns an error if variables are missing, malformed or inconsistent.
 fn environment() -> Result<Option<Environment>, StageError> {
     let environment = Environment::read().context("the environment of this rank")?;
     Ok(environment.filter(|environment| environment.world_size() > 1))
 }
 
-/// Rank 0's part: gives the job to the other ranks. None where this process is on its own.
+/// Connects rank 0 to the other ranks and sends them the job. Returns `None` if this is the only process.
 ///
 /// # Errors
-/// If the others do not come in time, or this is not rank 0.
+/// Returns an error if the other ranks do not connect in time, or if this is not rank 0.
 pub fn start_as_leader(job: &Job) -> Result<Option<Peers>, StageError> {
     if !job.stage.runs_on_ranks() {
         return Ok(None);
@@ -78,76 +78,76 @@ pub fn start_as_leader(job: &Job) -> Result<Option<Peers>, StageError> {
     }
     let timeout = timeout(job);
     let store = rendezvous(&environment, timeout)?;
-    tell(&store, &RankMessage::Job(Box::new(job.clone())))?;
+    send(&store, &RankMessage::Job(Box::new(job.clone())))?;
     peers(store, &environment, job).map(Some)
 }
 
-/// Another rank's part: waits for a job, and for the other ranks that do it. None where no job will come.
+/// Connects another rank to rank 0 and waits for a job and for the ranks that run it. Returns `None` if there are no more jobs.
 ///
 /// # Errors
-/// If this is no rank above 0, rank 0 is lost, or its job cannot be done here.
+/// Returns an error if this is not a rank above 0, if rank 0 is lost, or if this rank cannot run the job.
 pub fn join() -> Result<Option<(Job, Peers)>, StageError> {
-    let environment = environment()?.filter(|environment| environment.rank() > 0).ok_or_else(|| {
-        StageError::new("`join` is for ranks above 0 of several: RANK and WORLD_SIZE do not say that this is one")
-    })?;
+    let environment = environment()?
+        .filter(|environment| environment.rank() > 0)
+        .ok_or_else(|| StageError::new("`join` requires RANK above 0 and WORLD_SIZE above 1"))?;
     let store = connect(&environment)?;
     match receive(&store)? {
         RankMessage::NoMore => {
-            // Rank 0 may hold the store, and ends when all have heard.
-            gloo(&store, &environment, MEETING_PATIENCE)?.barrier()?;
+            // Rank 0 may host the store; it waits at this barrier until all ranks have read the message.
+            gloo(&store, &environment, RENDEZVOUS_TIMEOUT)?.barrier()?;
             Ok(None)
         }
         RankMessage::Job(job) => {
-            let job = on_this_rank(*job, &environment)?;
+            let job = check_job(*job, &environment)?;
             let peers = peers(store, &environment, &job)?;
             Ok(Some((job, peers)))
         }
     }
 }
 
-/// Rank 0's word that no job will come; returns when all have heard it.
+/// Tells the other ranks that there are no more jobs; returns when all have received the message.
 ///
 /// # Errors
-/// If this is not rank 0 of several, or the others do not come.
+/// Returns an error if this is not rank 0 of several ranks, or if the others do not connect in time.
 pub fn release() -> Result<(), StageError> {
-    let environment = environment()?.filter(|environment| environment.rank() == 0).ok_or_else(|| {
-        StageError::new("`release` is for rank 0 of several: RANK and WORLD_SIZE do not say that this is it")
-    })?;
-    let store = rendezvous(&environment, MEETING_PATIENCE)?;
-    tell(&store, &RankMessage::NoMore)?;
-    Ok(gloo(&store, &environment, MEETING_PATIENCE)?.barrier()?)
+    let environment = environment()?
+        .filter(|environment| environment.rank() == 0)
+        .ok_or_else(|| StageError::new("`release` requires RANK 0 and WORLD_SIZE above 1"))?;
+    let store = rendezvous(&environment, RENDEZVOUS_TIMEOUT)?;
+    send(&store, &RankMessage::NoMore)?;
+    Ok(gloo(&store, &environment, RENDEZVOUS_TIMEOUT)?.barrier()?)
 }
 
 fn timeout(job: &Job) -> Duration {
-    Duration::try_from_secs_f64(job.rank_timeout_s).unwrap_or(MEETING_PATIENCE)
+    Duration::try_from_secs_f64(job.rank_timeout_s).unwrap_or(RENDEZVOUS_TIMEOUT)
 }
 
-/// Meets rank 0, however late it comes: between two jobs there may be no store.
+/// Connects to rank 0. Retries while there is no store, because none exists between two jobs.
 fn connect(environment: &Environment) -> Result<Store, StageError> {
     loop {
-        match rendezvous(environment, JOIN_PATIENCE) {
-            Err(RendezvousError::Store { source: StoreError::Lost { .. }, .. }) => std::thread::sleep(PAUSE),
-            met => return Ok(met?),
+        match rendezvous(environment, JOIN_TIMEOUT) {
+            Err(RendezvousError::Store { source: StoreError::Lost { .. }, .. }) => std::thread::sleep(RETRY_DELAY),
+            store => return Ok(store?),
         }
     }
 }
 
-fn tell(store: &Store, word: &RankMessage) -> Result<(), StageError> {
-    let text = serde_json::to_vec(word).context("the job for the other ranks")?;
-    store.set(WORD, &text).context("the job for the other ranks")
+fn send(store: &Store, message: &RankMessage) -> Result<(), StageError> {
+    let text = serde_json::to_vec(message).context("the job for the other ranks")?;
+    store.set(MESSAGE_KEY, &text).context("the job for the other ranks")
 }
 
 fn receive(store: &Store) -> Result<RankMessage, StageError> {
-    let text = store.get(WORD, MEETING_PATIENCE).context("the job from rank 0")?;
+    let text = store.get(MESSAGE_KEY, RENDEZVOUS_TIMEOUT).context("the job from rank 0")?;
     serde_json::from_slice(&text).context("the job from rank 0")
 }
 
-/// Checks that this rank can do the job as rank 0 does: the same program, and the same small inputs, which may lie on another disk.
-fn on_this_rank(job: Job, environment: &Environment) -> Result<Job, StageError> {
+/// Checks that this rank has the same version and the same input files as rank 0. Image folders are not compared.
+fn check_job(job: Job, environment: &Environment) -> Result<Job, StageError> {
     let (rank, world_size) = (environment.rank(), environment.world_size());
     job.check_version(crate::VERSION).context(format!("rank {rank} of {world_size}"))?;
     for (port, input) in &job.inputs {
-        // A folder of images, whose files are too many to be read twice.
+        // A folder of images has too many files to hash it on every rank.
         if input.path.is_dir() {
             continue;
         }
@@ -156,8 +156,8 @@ fn on_this_rank(job: Job, environment: &Environment) -> Result<Job, StageError> 
         })?;
         if found != input.digest {
             return Err(StageError::with_hint(
-                format!("rank {rank} of {world_size}: {} is not the {port} of rank 0", input.path.display()),
-                "all ranks must see the same files: the store and the data must lie on a file system that they share",
+                format!("rank {rank} of {world_size}: {} differs from the {port} of rank 0", input.path.display()),
+                "put the store and the data on a file system that all ranks share",
             ));
         }
     }
@@ -170,8 +170,8 @@ fn digest(path: &Path) -> std::io::Result<String> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// The device of a rank: where ranks compute on GPUs, each has the one of its local rank. Processes that share tasks may
-/// share GPUs too.
+/// Returns the device of this rank. On GPUs, each rank uses the GPU with the number of its local rank; processes that share tasks
+/// may also share GPUs.
 pub fn device_of(job: &Job, ranks: Option<&Peers>) -> Result<String, StageError> {
     if ranks.is_none() || !job.device.starts_with("cuda") {
         return Ok(job.device.clone());
@@ -234,25 +234,25 @@ mod tests {
         }
     }
 
-    fn refused(job: Job) -> String {
+    fn check(job: Job) -> String {
         let master = Address { host: "127.0.0.1".to_owned(), port: 1 };
         let rank = Environment::new(1, 2, 1, master, false).unwrap();
-        match on_this_rank(job, &rank) {
+        match check_job(job, &rank) {
             Err(StageError::Failed { message, .. }) => message,
             other => format!("{:?}", other.map(|job| job.id)),
         }
     }
 
     #[test]
-    fn a_rank_takes_no_part_with_other_inputs_or_another_version_than_rank_0() {
+    fn a_rank_rejects_other_inputs_or_another_version_than_rank_0() {
         let folder = tempfile::tempdir().unwrap();
         let list = folder.path().join("list");
         std::fs::write(&list, "a/1.jpg 0\n").unwrap();
         let digest = blake3::hash(b"a/1.jpg 0\n").to_hex().to_string();
-        assert_eq!(refused(job(&list, &digest)), "Ok(\"train\")");
-        let other = refused(job(&list, &"0".repeat(64)));
-        assert!(other.contains("rank 1 of 2: ") && other.contains("is not the train.list of rank 0"), "{other}");
-        let version = refused(Job { version: "9.9.9".to_owned(), ..job(&list, &digest) });
+        assert_eq!(check(job(&list, &digest)), "Ok(\"train\")");
+        let other = check(job(&list, &"0".repeat(64)));
+        assert!(other.contains("rank 1 of 2: ") && other.contains("differs from the train.list of rank 0"), "{other}");
+        let version = check(Job { version: "9.9.9".to_owned(), ..job(&list, &digest) });
         assert!(version.contains("rank 1 of 2: the planner is tfnas-pipeline 9.9.9"), "{version}");
     }
 }

@@ -1,3 +1,5 @@
+//! Reports the events of a stage.
+
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -7,40 +9,41 @@ use std::time::{Duration, Instant};
 
 use tfnas_stages::{Event, Level, Metrics, PROTOCOL_VERSION};
 
-use crate::check::{NAMED_IN_WARNINGS, first};
+use crate::check::{NAMED_IN_WARNINGS, first_paths};
 
-/// Shortest time between two progress events: a terminal shows no more.
-const PROGRESS_EVERY: Duration = Duration::from_millis(100);
-/// The same where events are kept in a file, each synced to a disk that others use too.
-const PROGRESS_TO_FILE_EVERY: Duration = Duration::from_secs(2);
+/// Minimum time between progress events on standard output.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+/// Minimum time between progress events in a file, where each event is synced to a disk that others use too.
+const FILE_PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Tells the planner what happens: one event a line, on standard output or in a file.
+/// Reports events to the planner, one per line, on standard output or in a file.
 #[derive(Clone)]
 pub struct Reporter {
     last_progress: Option<Instant>,
-    /// The file, where it is not standard output.
+    /// `None` for standard output.
     file: Option<Arc<File>>,
-    says_failures_alone: bool,
+    /// Report no other events than failures.
+    failures_only: bool,
 }
 
 impl Reporter {
-    /// A reporter that has said nothing yet.
+    /// Creates a reporter that writes to standard output.
     pub fn new() -> Self {
-        Self { last_progress: None, file: None, says_failures_alone: false }
+        Self { last_progress: None, file: None, failures_only: false }
     }
 
-    /// A reporter of a rank above 0: the planner hears the stage from rank 0, and from the others why they fail.
-    pub fn of_failures() -> Self {
-        Self { says_failures_alone: true, ..Self::new() }
+    /// Creates the reporter of a rank above 0, which reports only failures. Rank 0 reports the other events of the stage.
+    pub fn failures_only() -> Self {
+        Self { failures_only: true, ..Self::new() }
     }
 
-    /// A reporter that appends to a file, as whole lines, each on disk before the next.
+    /// Creates a reporter that appends to a file and syncs each line to disk.
     ///
     /// # Errors
-    /// Those of opening it.
+    /// Returns an error if the file cannot be opened, read or written.
     pub fn to_file(path: &Path) -> io::Result<Self> {
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-        // An earlier turn may have died in the middle of a line.
+        // An earlier run may have been killed in the middle of a line.
         let mut last = [b'\n'];
         if file.metadata()?.len() > 0 {
             file.seek(SeekFrom::End(-1))?;
@@ -52,82 +55,82 @@ impl Reporter {
         Ok(Self { file: Some(Arc::new(file)), ..Self::new() })
     }
 
-    /// The first event.
+    /// Reports the first event. `environment` contains entries for the environment record.
     pub fn hello(&mut self, environment: BTreeMap<String, String>) {
         self.send(&Event::Hello { protocol: PROTOCOL_VERSION, version: crate::VERSION.to_owned(), environment });
     }
 
-    /// How far the work is; said at most ten times a second.
+    /// Reports progress. Events that follow the previous one too closely are dropped, except the last (`done == total`).
     pub fn progress(&mut self, phase: &str, done: u64, total: u64, unit: &str) {
         let now = Instant::now();
-        if done < total && self.last_progress.is_some_and(|last| now - last < self.progress_every()) {
+        if done < total && self.last_progress.is_some_and(|last| now - last < self.progress_interval()) {
             return;
         }
         self.last_progress = Some(now);
         self.send(&Event::Progress { phase: phase.to_owned(), done, total, unit: unit.to_owned() });
     }
 
-    /// One number over time.
+    /// Reports one value of a time series.
     pub fn metric(&mut self, name: &str, step: u64, value: f64) {
-        // JSON has no other numbers, and a diverging loss must not end the report.
+        // JSON cannot represent other numbers, and a diverging loss must not fail the stage here.
         if value.is_finite() {
             self.send(&Event::Metric { name: name.to_owned(), step, value });
         }
     }
 
-    /// A line for people.
+    /// Logs a message.
     pub fn info(&mut self, message: impl Into<String>) {
         self.send(&Event::Log { level: Level::Info, message: message.into() });
     }
 
-    /// A line on something that may surprise.
+    /// Logs a warning.
     pub fn warn(&mut self, message: impl Into<String>) {
         self.send(&Event::Log { level: Level::Warn, message: message.into() });
     }
 
-    /// The stage goes on from a resume point.
+    /// Reports that the stage resumed from a resume point.
     pub fn resumed(&mut self, at: impl Into<String>) {
         self.send(&Event::Resumed { at: at.into() });
     }
 
-    /// The outputs are complete.
+    /// Reports that the outputs are complete.
     pub fn done(&mut self, metrics: Metrics) {
         self.send(&Event::Done { metrics });
     }
 
-    /// Several images were left out of each epoch, among them these.
-    pub fn skipped(&mut self, images: usize, names: &[&str]) {
+    /// Warns that images were left out of every epoch. `names` are their paths as far as this process knows them.
+    pub fn warn_skipped(&mut self, images: usize, names: &[&str]) {
         if images > 0 {
-            let names = self.named(names);
+            let names = self.describe_skipped(names);
             self.warn(format!("{images} images could not be read and were left out of every epoch{names}"));
         }
     }
 
-    /// The first of the images that were left out, for a message; the log gets all.
-    pub fn named(&self, names: &[&str]) -> String {
-        if names.is_empty() || self.says_failures_alone {
+    /// Returns a list of the first images that were left out, for a message, and writes all of them to the log.
+    pub fn describe_skipped(&self, names: &[&str]) -> String {
+        if names.is_empty() || self.failures_only {
             return String::new();
         }
         for name in names {
             eprintln!("left out: {name:?}");
         }
-        let all = if names.len() > NAMED_IN_WARNINGS { " (its log names all)" } else { "" };
-        format!(": {}{all}", first(names))
+        let all = if names.len() > NAMED_IN_WARNINGS { " (all are in the log)" } else { "" };
+        format!(": {}{all}", first_paths(names))
     }
 
-    /// The stage cannot be done; `peer` as in [`Event::Failed`].
+    /// Reports that the stage failed. `peer` is that of [`Event::Failed`].
     pub fn failed(&mut self, message: String, hint: Option<String>, peer: bool) {
         self.send(&Event::Failed { message, hint, peer });
     }
 
-    fn progress_every(&self) -> Duration {
-        if self.file.is_some() { PROGRESS_TO_FILE_EVERY } else { PROGRESS_EVERY }
+    fn progress_interval(&self) -> Duration {
+        if self.file.is_some() { FILE_PROGRESS_INTERVAL } else { PROGRESS_INTERVAL }
     }
 
-    /// Writes one event. A planner that no longer reads is gone, which [`Stop`](crate::stop::StopFlag) notices by
-    /// itself; what a full disk keeps from the file is not what the stage's end is told by.
+    /// Writes one event. Write errors are ignored: if the planner is gone, [`StopFlag`](crate::stop::StopFlag) ends the process;
+    /// and if the disk is full, the planner reads the result from the worker status instead of the events.
     fn send(&self, event: &Event) {
-        if self.says_failures_alone && !matches!(event, Event::Failed { .. }) {
+        if self.failures_only && !matches!(event, Event::Failed { .. }) {
             return;
         }
         let mut line = serde_json::to_vec(event).expect("events are plain structs of strings and finite numbers");
@@ -149,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_in_a_file_are_whole_lines_even_after_a_turn_that_died_in_one() {
+    fn events_are_appended_as_whole_lines_after_a_truncated_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
         std::fs::write(&path, "{\"event\":\"done\",\"metrics\":{}}\n{\"event\":\"met").unwrap();

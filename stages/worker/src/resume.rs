@@ -1,30 +1,32 @@
+//! Storage of resume points.
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::StageError;
 
-/// Ending of a resume point's file.
-const ENDING: &str = "resume";
+/// File extension of resume points.
+const EXTENSION: &str = "resume";
 
-/// Resume points of one stage: at any instant the folder holds at least the last complete one.
+/// The folder with the resume points of one stage. It contains the last complete resume point at any time.
 ///
-/// A point is one file, `{position}-{digest}.resume`, where the position grows with the work done and the digest is
-/// the BLAKE3 of the content. It is written aside, synced, renamed, and only then are earlier ones removed; a file
-/// whose content is not what its name says (a disk that lost power) is passed over for an earlier one.
+/// A resume point is a file `{position}-{digest}.resume`. The position increases with progress; the digest is the BLAKE3 digest
+/// of the content. A resume point is written to a temporary file, synced and renamed; then earlier ones are removed. A file
+/// whose content does not match its digest (for example after a power loss) is ignored, and an earlier one is used.
 pub struct CheckpointDir {
     folder: PathBuf,
 }
 
 impl CheckpointDir {
-    /// The resume points in this folder.
+    /// Opens the folder, which must exist.
     pub fn new(folder: &Path) -> Self {
         Self { folder: folder.to_owned() }
     }
 
-    /// Returns the content of the furthest complete resume point, where there is one.
+    /// Returns the content of the latest complete resume point, or `None` if there is none.
     ///
     /// # Errors
-    /// If the folder or a file in it cannot be read.
+    /// Returns an error if the folder or a file in it cannot be read.
     pub fn latest(&self) -> Result<Option<Vec<u8>>, StageError> {
         let mut points = self.points()?;
         points.sort();
@@ -39,13 +41,13 @@ impl CheckpointDir {
         Ok(None)
     }
 
-    /// Makes a resume point, and removes those before it.
+    /// Writes a resume point and removes earlier ones.
     ///
     /// # Errors
-    /// If it cannot be written; the earlier ones are then still there.
+    /// Returns an error if the file cannot be written; earlier resume points are then kept.
     pub fn save(&self, position: u64, bytes: &[u8]) -> Result<(), StageError> {
         let digest = blake3::hash(bytes).to_hex();
-        let path = self.folder.join(format!("{position:020}-{digest}.{ENDING}"));
+        let path = self.folder.join(format!("{position:020}-{digest}.{EXTENSION}"));
         tfnas_fs::write_atomic(&path, bytes)
             .map_err(|error| StageError::file("write the resume point", &path, &error))?;
         for earlier in self.points()?.iter().filter(|earlier| **earlier != path) {
@@ -57,7 +59,7 @@ impl CheckpointDir {
     fn points(&self) -> Result<Vec<PathBuf>, StageError> {
         let list = || fs::read_dir(&self.folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
         let mut paths = list().map_err(|error| StageError::file("list", &self.folder, &error))?;
-        paths.retain(|path| path.extension().is_some_and(|ending| ending == ENDING));
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == EXTENSION));
         Ok(paths)
     }
 }
@@ -69,18 +71,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_furthest_complete_point_is_found_again() {
+    fn the_latest_resume_point_is_loaded_and_earlier_ones_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let resume = CheckpointDir::new(folder.path());
         assert_eq!(resume.latest().unwrap(), None);
         resume.save(9, b"nine").unwrap();
         resume.save(10, b"ten").unwrap();
         assert_eq!(resume.latest().unwrap().as_deref(), Some(b"ten".as_slice()));
-        assert_eq!(resume.points().unwrap().len(), 1, "the earlier point is gone");
+        assert_eq!(resume.points().unwrap().len(), 1, "the earlier resume point was removed");
     }
 
     #[test]
-    fn a_point_whose_bytes_are_not_those_of_its_name_is_passed_over() {
+    fn a_resume_point_that_does_not_match_its_digest_is_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let resume = CheckpointDir::new(folder.path());
         resume.save(1, b"whole").unwrap();

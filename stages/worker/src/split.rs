@@ -1,4 +1,4 @@
-//! `split`: which images train the weights, which the architecture, and which classes there are.
+//! The stage `split`: divides the training images into those for weights, architecture and test, and determines the classes.
 
 use std::collections::HashSet;
 
@@ -11,32 +11,38 @@ use tfnas_stages::{Metrics, PublishedSplit, SplitParams, SplitReport, TEST_LIST}
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 
-/// How many classes are named.
+/// Maximum number of classes that a warning lists.
 const NAMED_CLASSES: usize = 20;
 
-/// The images of the search and their classes, all images that train with all classes, and those drawn for the test.
-struct Found {
+/// The lists that the stage writes.
+struct Lists {
+    /// Classes of the search.
     classes: Vec<String>,
+    /// Images that train the weights of the supernet.
     train: ImageList,
+    /// Images that train the architecture.
     val: ImageList,
+    /// Classes of `all`.
     all_classes: Vec<String>,
+    /// All training images, without `test`.
     all: ImageList,
+    /// Images drawn for the test.
     test: Option<ImageList>,
-    /// Classes that are too small to give a test image.
+    /// Classes with too few images to draw a test image.
     untested: Vec<String>,
 }
 
 /// Runs the stage.
 pub fn run(context: &mut StageContext) -> StageResult {
     let params: SplitParams = context.params()?;
-    let found = find(context, &params)?;
+    let lists = make_lists(context, &params)?;
     let report = SplitReport {
-        classes: found.classes.len(),
-        train_images: found.train.len(),
-        val_images: found.val.len(),
-        all_classes: found.all_classes.len(),
-        all_images: found.all.len(),
-        test_images: found.test.as_ref().map(ImageList::len),
+        classes: lists.classes.len(),
+        train_images: lists.train.len(),
+        val_images: lists.val.len(),
+        all_classes: lists.all_classes.len(),
+        all_images: lists.all.len(),
+        test_images: lists.test.as_ref().map(ImageList::len),
     };
     context.report.info(format!(
         "{} classes: {} images train the weights, {} the architecture",
@@ -49,40 +55,40 @@ pub fn run(context: &mut StageContext) -> StageResult {
             (share * 1e4).round() / 1e2
         ));
     }
-    if !found.untested.is_empty() {
-        let named: Vec<&str> = found.untested.iter().take(NAMED_CLASSES).map(String::as_str).collect();
-        let more = found.untested.len() - named.len();
+    if !lists.untested.is_empty() {
+        let named: Vec<&str> = lists.untested.iter().take(NAMED_CLASSES).map(String::as_str).collect();
+        let more = lists.untested.len() - named.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         context.report.warn(format!(
             "{} of {} classes have fewer than {FEWEST_WITH_TEST} images, so none of them is drawn for the test and they are \
              not tested: {}{more}",
-            found.untested.len(),
+            lists.untested.len(),
             report.all_classes,
             named.join(", ")
         ));
     }
-    let unused = found.all.unused_labels();
+    let unused = lists.all.unused_labels();
     if let Some(first) = unused.first() {
         context.report.warn(format!(
-            "data.train: {} of {} labels have no image, the first of them {first}; the classifier will have outputs for \
-             them. Labels count the classes from 0",
+            "data.train: {} of {} labels have no images, starting with label {first}; the classifier will have outputs for \
+             them. Labels are numbered from 0",
             unused.len(),
             report.all_classes
         ));
     }
-    context.write_output("train.list", found.train.to_text().as_bytes())?;
-    context.write_output("val.list", found.val.to_text().as_bytes())?;
-    context.write_output("classes.txt", lines(&found.classes).as_bytes())?;
-    context.write_output("all.list", found.all.to_text().as_bytes())?;
-    context.write_output("all_classes.txt", lines(&found.all_classes).as_bytes())?;
-    if let Some(test) = &found.test {
+    context.write_output("train.list", lists.train.to_text().as_bytes())?;
+    context.write_output("val.list", lists.val.to_text().as_bytes())?;
+    context.write_output("classes.txt", lines(&lists.classes).as_bytes())?;
+    context.write_output("all.list", lists.all.to_text().as_bytes())?;
+    context.write_output("all_classes.txt", lines(&lists.all_classes).as_bytes())?;
+    if let Some(test) = &lists.test {
         context.write_output(TEST_LIST, test.to_text().as_bytes())?;
     }
     context.write_json(&report)?;
     Ok(Metrics::new())
 }
 
-fn find(context: &StageContext, params: &SplitParams) -> Result<Found, StageError> {
+fn make_lists(context: &StageContext, params: &SplitParams) -> Result<Lists, StageError> {
     let images = context.input("train_images")?;
     let root = &images.path;
     let section = &params.split;
@@ -109,7 +115,7 @@ fn find(context: &StageContext, params: &SplitParams) -> Result<Found, StageErro
         for list in [&lists.train, &lists.val] {
             list.check_files(root).context("split.published: imagenet100")?;
         }
-        return Ok(Found {
+        return Ok(Lists {
             classes: imagenet100_classes(),
             train: lists.train,
             val: lists.val,
@@ -123,8 +129,8 @@ fn find(context: &StageContext, params: &SplitParams) -> Result<Found, StageErro
         None => (all_classes.clone(), all.clone()),
         Some(_) if images.list.is_some() => {
             return Err(StageError::with_hint(
-                "split.classes restricts class folders, but data.train is a list file",
-                "list the images of these classes alone, or name a folder of class folders",
+                "split.classes requires class folders, but data.train is a list file",
+                "list only images of these classes, or set data.train to a folder of class folders",
             ));
         }
         Some(_) => {
@@ -138,10 +144,10 @@ fn find(context: &StageContext, params: &SplitParams) -> Result<Found, StageErro
         }
     };
     let parts = split(&list, section.train_share, section.per_class, params.seed).context("split")?;
-    Ok(Found { classes, train: parts.train, val: parts.val, all_classes, all, test, untested })
+    Ok(Lists { classes, train: parts.train, val: parts.val, all_classes, all, test, untested })
 }
 
-/// The images of a list that are not kept for the test.
+/// Removes the test images from a list.
 fn without(list: ImageList, test: Option<&ImageList>) -> Result<ImageList, StageError> {
     let Some(test) = test else { return Ok(list) };
     let kept: HashSet<&str> = test.entries().iter().map(|entry| entry.path.as_str()).collect();

@@ -1,3 +1,5 @@
+//! Saving and restoring the state of a stage, so that it can resume.
+
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -10,41 +12,41 @@ use tfnas_torch::weights::{from_bytes, to_bytes};
 use crate::error::{Context as _, StageError};
 use crate::resume::CheckpointDir;
 
-/// Name of the tensor that holds the numbers which are no tensors: JSON, as bytes.
+/// Name of the tensor that contains the state other than tensors, as the bytes of its JSON.
 const NUMBERS: &str = "numbers";
 
-/// Saves a stage's state: tensors, and plain numbers beside them, in one file.
+/// Saves and restores the state of a stage, tensors and JSON in one file.
 pub struct Checkpointer {
     folder: CheckpointDir,
-    every: Duration,
+    interval: Duration,
     last: Instant,
 }
 
 impl Checkpointer {
-    /// Keeps states in `folder`, within an epoch at most every `every_s` seconds.
-    pub fn new(folder: CheckpointDir, every_s: f64) -> Self {
-        let every = Duration::try_from_secs_f64(every_s).unwrap_or(Duration::MAX);
-        Self { folder, every, last: Instant::now() }
+    /// Saves to `folder`. Within an epoch, a resume point is due every `interval_s` seconds.
+    pub fn new(folder: CheckpointDir, interval_s: f64) -> Self {
+        let interval = Duration::try_from_secs_f64(interval_s).unwrap_or(Duration::MAX);
+        Self { folder, interval, last: Instant::now() }
     }
 
-    /// Returns the state of the furthest resume point, where there is one.
+    /// Loads the latest resume point; returns `None` if there is none.
     ///
     /// # Errors
-    /// If the folder cannot be read, or holds the state of something else.
+    /// Returns an error if the folder cannot be read or the resume point is not valid.
     pub fn load<N: DeserializeOwned>(&self) -> Result<Option<(N, NamedTensors)>, StageError> {
         self.folder.latest()?.map(|bytes| Self::read(&bytes)).transpose()
     }
 
-    /// The state of rank 0's furthest resume point, on all ranks, where there is one. All ranks must call it.
+    /// Loads the latest resume point on rank 0 and broadcasts it; returns `None` if there is none. All ranks must call this.
     ///
     /// # Errors
-    /// As [`load`](Self::load); and if the ranks do not all come.
+    /// Returns the errors of [`load`](Self::load), and an error if another rank is lost.
     pub fn load_on_ranks<N: DeserializeOwned>(
         &self,
         ranks: &ProcessGroup,
         device: Device,
     ) -> Result<Option<(N, NamedTensors)>, StageError> {
-        // Another rank may see an older folder than rank 0: files travel slowly between machines.
+        // On a network file system, another rank may not yet see the files of rank 0.
         let point = if ranks.rank() == 0 { self.folder.latest()? } else { None };
         let bytes = broadcast_bytes(point.as_deref().unwrap_or_default(), ranks, device)?;
         if bytes.is_empty() { Ok(None) } else { Self::read(&bytes).map(Some) }
@@ -52,7 +54,8 @@ impl Checkpointer {
 
     fn read<N: DeserializeOwned>(bytes: &[u8]) -> Result<(N, NamedTensors), StageError> {
         let tensors = from_bytes(bytes).context("resume point")?;
-        let numbers = tensors.get(NUMBERS).ok_or_else(|| StageError::new("the resume point has no numbers"))?;
+        let numbers =
+            tensors.get(NUMBERS).ok_or_else(|| StageError::new("the resume point has no tensor `numbers`"))?;
         let mut json = vec![0u8; numbers.numel()];
         numbers.copy_data(&mut json, numbers.numel());
         Ok((serde_json::from_slice(&json).context("resume point")?, tensors))
@@ -60,13 +63,13 @@ impl Checkpointer {
 
     /// Returns whether a resume point within an epoch is due.
     pub fn is_due(&self) -> bool {
-        self.last.elapsed() >= self.every
+        self.last.elapsed() >= self.interval
     }
 
-    /// Saves the state in which `step` steps of an epoch are done.
+    /// Saves the state after `step` steps of `epoch`.
     ///
     /// # Errors
-    /// As [`save`](Checkpointer::save).
+    /// Returns the errors of [`save`](Checkpointer::save).
     pub fn save_epoch<N: Serialize>(
         &mut self,
         (epoch, step): (usize, usize),
@@ -76,10 +79,10 @@ impl Checkpointer {
         self.save(((epoch as u64) << 32) + step as u64, numbers, tensors)
     }
 
-    /// Saves a state; `position` grows with the work done.
+    /// Saves a state. `position` must increase with progress.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// Returns an error if the resume point cannot be written.
     pub fn save<N: Serialize>(
         &mut self,
         position: u64,
@@ -94,7 +97,7 @@ impl Checkpointer {
     }
 }
 
-/// The bytes of rank 0, on all ranks.
+/// Broadcasts the bytes of rank 0 to all ranks.
 fn broadcast_bytes(own: &[u8], ranks: &ProcessGroup, device: Device) -> Result<Vec<u8>, StageError> {
     let length = Tensor::from_slice(&[own.len() as i64]).to_device(device);
     ranks.broadcast(&[length.shallow_clone()], 0)?;

@@ -1,3 +1,5 @@
+//! How a stage learns that it must stop.
+
 use std::io::{self, BufRead};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,13 +8,13 @@ use rustix::process::{Signal, getpid, kill_process};
 use signal_hook::consts::{SIGTERM, SIGUSR1};
 use tfnas_stages::WorkerCommand;
 
-/// Whether the planner has asked for a resume point and an orderly end.
+/// A flag that is raised when the stage must write a resume point and stop.
 #[derive(Clone)]
 pub struct StopFlag(Arc<AtomicBool>);
 
 impl StopFlag {
-    /// Watches standard input from a thread of its own: a stop line raises the flag; the end of the input means that
-    /// the planner is gone, and ends this process at once, wherever it is, so that no worker outlives its planner.
+    /// Starts a thread that reads commands from standard input. A stop command raises the flag. End of input means that the
+    /// planner is gone; the thread then kills this process, so that no worker outlives its planner.
     pub fn watch() -> Self {
         let flag = Self(Arc::default());
         let raised = flag.clone();
@@ -22,17 +24,17 @@ impl StopFlag {
                     raised.0.store(true, Ordering::Relaxed);
                 }
             }
-            // A normal exit would wait for libtorch's threads. Whatever is half written is under a temporary name.
+            // A normal exit would wait for libtorch's threads. Incomplete files have temporary names.
             let _ = kill_process(getpid(), Signal::KILL);
         });
         flag
     }
 
-    /// Raises the flag when a signal asks for an end: the batch signal before a time limit (SIGUSR1), or the end of a job
-    /// (SIGTERM), after which little time is left.
+    /// Raises the flag on a signal: SIGUSR1, which the queue sends before the time limit, or SIGTERM, which it sends shortly
+    /// before it kills the job.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Returns an error if a signal handler cannot be installed.
     pub fn on_signals() -> io::Result<Self> {
         let flag = Self(Arc::default());
         for signal in [SIGUSR1, SIGTERM] {

@@ -1,4 +1,4 @@
-//! `test`: the trained network on the test images.
+//! The stage `test`: tests the trained network on the test images.
 
 use tfnas_stages::{Metrics, TestParams, TestReport, TestedImage};
 use tfnas_torch::derived::DerivedNetwork;
@@ -7,7 +7,7 @@ use tfnas_torch::weights::load_file;
 use crate::context::StageContext;
 use crate::error::{Context as _, StageResult};
 use crate::evaluate::evaluate;
-use crate::images::{DataLoader, classes, evaluation, reading, test_images, untested};
+use crate::images::{DataLoader, classes, evaluation, reading, test_images, untested_classes};
 use crate::network::model_config;
 use crate::predictions::Predictions;
 
@@ -25,11 +25,11 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let network = network.folded();
 
     let source = test_images(context, &names, reading(params.on_bad_image, params.exif_orientation))?;
-    let untested = untested(&source, &names);
+    let untested = untested_classes(&source, &names);
     if !untested.is_empty() {
         context.report.warn(format!("{} of {} classes have no test images", untested.len(), names.len()));
     }
-    let feeder = DataLoader::new(params.resolution, names.len(), context.device);
+    let loader = DataLoader::new(params.resolution, names.len(), context.device);
     let options = evaluation(params.resize, params.resolution, params.test.batch, context.job().data_workers);
     let total = source.len();
     let mut done = 0;
@@ -37,7 +37,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let mut predictions = Predictions::create(context.output(TestedImage::FILE), &source, &names)?;
     let report = &mut context.report;
     let found = evaluate(
-        &feeder,
+        &loader,
         &source,
         &options,
         None,
@@ -51,14 +51,14 @@ pub fn run(context: &mut StageContext) -> StageResult {
     )?;
     let tally = predictions.finish()?;
     if found.skipped > 0 {
-        let skipped = context.report.named(&source.skipped());
+        let skipped = context.report.describe_skipped(&source.skipped());
         let count = found.skipped;
         context.report.warn(format!("{count} of {total} test images could not be read and were left out{skipped}"));
     }
     let report = TestReport {
         top1: tally.top1(),
         top5: tally.top5(),
-        loss: found.reading.loss,
+        loss: found.averages.loss,
         images: tally.images(),
         skipped: found.skipped,
         untested,

@@ -1,7 +1,7 @@
-//! `torchscript`: a trained network as a TorchScript file, which PyTorch runs without this project.
+//! `torchscript`: exports a trained network as a TorchScript file, which PyTorch can run without this project.
 //!
-//! What libtorch computes for one batch is recorded, operator by operator, with the weights as constants; so the file has no
-//! parameters to train, and another device is chosen when it is loaded (`map_location`).
+//! The forward pass of one batch is traced with the weights as constants. So the module has no trainable parameters, and its
+//! device is chosen when it is loaded (`map_location`).
 
 use std::ffi::OsString;
 use std::fs::{File, read_to_string};
@@ -16,36 +16,36 @@ use tfnas_torch::device::set_threads;
 use tfnas_torch::weights::{load, read_file};
 
 use crate::VERSION;
-use crate::console::complain;
-use crate::error::{Context as _, StageError, answered};
+use crate::console::print_error;
+use crate::error::{Context as _, StageError, exit_code};
 
-/// The class of the module in the file.
+/// Class name of the exported module.
 const MODULE: &str = "tfnas";
-/// The method that PyTorch calls.
+/// Name of the exported method.
 const METHOD: &str = "forward";
 
-/// What is asked for: `VERSION MODEL_CONFIG WEIGHTS RESOLUTION kept|folded OUTPUT`, the version being the planner's.
+/// The arguments `VERSION MODEL_CONFIG WEIGHTS RESOLUTION kept|folded OUTPUT`, with the version of the planner.
 struct Request {
     config: PathBuf,
     weights: PathBuf,
-    /// Side of the images, in pixels.
+    /// Side length of the input images, in pixels.
     resolution: i64,
-    /// Whether batch norms are taken into the convolutions before them.
+    /// Whether to fold batch norms into the convolutions before them.
     folded: bool,
     output: PathBuf,
 }
 
-/// Writes the file that the arguments after `torchscript` ask for; says on standard error why it cannot.
+/// Exports a network to a file. Errors are printed to standard error.
 ///
-/// Exit codes: 0 when it is written, 1 when it cannot be, 2 for arguments that are no request.
+/// Exit codes: 0 on success, 1 on failure, 2 for invalid arguments.
 pub fn torchscript(arguments: &[OsString]) -> ExitCode {
     let Some(request) = Request::parse(arguments) else {
-        complain(&format!(
+        print_error(&format!(
             "expected VERSION MODEL_CONFIG WEIGHTS RESOLUTION kept|folded OUTPUT, of tfnas-pipeline {VERSION}"
         ));
         return ExitCode::from(2);
     };
-    answered(request.perform())
+    exit_code(request.run())
 }
 
 impl Request {
@@ -65,8 +65,8 @@ impl Request {
         })
     }
 
-    fn perform(&self) -> Result<(), StageError> {
-        // One image is computed.
+    fn run(&self) -> Result<(), StageError> {
+        // The trace computes a single image.
         set_threads(1);
         let text = read_to_string(&self.config).context(self.config.display())?;
         let config = ModelConfig::parse(&text).context(self.config.display())?;
@@ -79,14 +79,14 @@ impl Request {
     }
 }
 
-/// Records what the network computes in evaluation; the module takes any number of images.
+/// Traces the forward pass in evaluation mode. The module accepts batches of any size.
 fn trace(network: &DerivedNetwork, resolution: i64, folded: bool) -> Result<CModule, tch::TchError> {
     let images = Tensor::zeros([1, 3, resolution, resolution], (Kind::Float, Device::Cpu));
     if folded {
         let folded = network.folded().in_libtorch_operations();
         return record(&images, |images| folded.forward(images));
     }
-    // A tensor that could still be trained is no constant.
+    // Only tensors that do not require gradients become constants.
     for (_, tensor) in network.state().iter() {
         let _ = tensor.set_requires_grad(false);
     }
@@ -115,7 +115,7 @@ mod tests {
 
     const RESOLUTION: i64 = 32;
 
-    /// A network of the small space, whose batch norms do something, in files.
+    /// Writes a network of the small space to files, with batch norms that are not the identity.
     fn network(folder: &TempDir) -> DerivedNetwork {
         let space = Space::small();
         let architecture = Architecture::random(&space, &mut Stream::new(4, StreamId::RandomArchitecture, 0, 0));
@@ -138,12 +138,12 @@ mod tests {
         let output = folder.path().join(name).join("network");
         let words = [VERSION.into(), path("model.config"), path("weights.safetensors"), RESOLUTION.to_string().into()];
         let arguments = [&words[..], &[normalization.into(), output.clone().into_os_string()]].concat();
-        Request::parse(&arguments).unwrap().perform().unwrap();
+        Request::parse(&arguments).unwrap().run().unwrap();
         output
     }
 
     #[test]
-    fn a_file_computes_what_the_network_does_for_any_number_of_images() {
+    fn an_exported_module_equals_the_network_for_any_batch_size() {
         let folder = tempfile::tempdir().unwrap();
         let network = network(&folder);
         for normalization in ["kept", "folded"] {
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_network_gives_the_same_bytes() {
+    fn exports_are_deterministic() {
         let folder = tempfile::tempdir().unwrap();
         network(&folder);
         let bytes = ["one", "two"].map(|name| fs::read(export(&folder, "folded", name)).unwrap());
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_of_another_version_or_kind_is_none() {
+    fn arguments_of_another_version_or_with_invalid_values_are_rejected() {
         let request = |words: [&str; 6]| Request::parse(&words.map(OsString::from)).is_some();
         assert!(request([VERSION, "c", "w", "224", "kept", "o"]));
         assert!(!request(["0.0.0", "c", "w", "224", "kept", "o"]));

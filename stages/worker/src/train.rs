@@ -1,4 +1,4 @@
-//! `train`: the derived network, from random weights to its best and last checkpoint.
+//! The stage `train`: trains the derived network from random weights, and writes the weights of the best and the last epoch.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use tfnas_torch::{Module, NamedTensors, Role};
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::evaluate::{Evaluation, evaluate};
-use crate::images::{DataLoader, DeviceBatch, classes, evaluation, listed, reading, test_images, train_transform};
+use crate::images::{DataLoader, DeviceBatch, classes, evaluation, list_images, reading, test_images, train_transform};
 use crate::network::model_config;
 use crate::precision::mixed_precision;
 use crate::rank_group::{EpochStats, RankGroup, StepDecision};
@@ -31,35 +31,36 @@ use crate::ranks::Peers;
 use crate::resume::CheckpointDir;
 use crate::state::Checkpointer;
 
-/// The batch above which the learning rate warms up (SPEC: section 5).
+/// Batch size above which the learning rate warms up, as in the published training.
 pub const WARM_UP_ABOVE_BATCH: usize = 256;
 
-/// Where the training is; what a resume point holds beside tensors.
+/// Progress of the training, which resume points contain in addition to tensors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Progress {
     epoch: usize,
-    /// Steps of the epoch that are done.
+    /// Completed steps of the current epoch.
     step: usize,
-    /// Images of the epoch that could not be read.
+    /// Number of images of the current epoch that could not be read.
     skipped: usize,
     epochs: Vec<TrainEpoch>,
     best_epoch: Option<usize>,
 }
 
-/// A training under way.
+/// The state of the stage.
 struct Training<'a> {
     context: &'a mut StageContext,
     params: TrainParams,
     network: DerivedNetwork,
     best: DerivedNetwork,
     trainer: Trainer,
-    /// What this rank has seen of the epoch; of that before the last resume point, rank 0 has the share of all.
-    seen: EpochStats,
+    /// Statistics of the current epoch: those of this rank since the last resume point, and on rank 0 also those of all ranks
+    /// before it.
+    stats: EpochStats,
     progress: Progress,
-    feeder: Rc<DataLoader>,
+    loader: Rc<DataLoader>,
     train: ImageSource,
     val: ImageSource,
-    keeper: Checkpointer,
+    checkpointer: Checkpointer,
 }
 
 /// Runs the stage.
@@ -70,8 +71,8 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let config = model_config(context, names.len())?;
     let reading = reading(params.on_bad_image, params.exif_orientation);
     let (train, val) = match section.protocol {
-        Protocol::Published => (listed(context, "all.list", reading)?, test_images(context, &names, reading)?),
-        Protocol::HeldOut => (listed(context, "train.list", reading)?, listed(context, "val.list", reading)?),
+        Protocol::Published => (list_images(context, "all.list", reading)?, test_images(context, &names, reading)?),
+        Protocol::HeldOut => (list_images(context, "train.list", reading)?, list_images(context, "val.list", reading)?),
     };
     let mut network = DerivedNetwork::new(&config, context.device);
     initialize(&network, params.seed);
@@ -87,17 +88,17 @@ pub fn run(context: &mut StageContext) -> StageResult {
         },
     };
     let job = context.job();
-    let keeper = Checkpointer::new(CheckpointDir::new(&job.resume_dir), job.resume_every_s);
+    let checkpointer = Checkpointer::new(CheckpointDir::new(&job.resume_dir), job.resume_every_s);
     let mut training = Training {
         trainer,
         best: DerivedNetwork::new(&config, context.device),
         network,
-        seen: EpochStats::default(),
+        stats: EpochStats::default(),
         progress: Progress::default(),
-        feeder: Rc::new(DataLoader::new(params.space.resolution, names.len(), context.device)),
+        loader: Rc::new(DataLoader::new(params.space.resolution, names.len(), context.device)),
         train,
         val,
-        keeper,
+        checkpointer,
         params,
         context,
     };
@@ -117,16 +118,16 @@ fn on_ranks(
     let ranks = group.world_size();
     if !section.batch.is_multiple_of(ranks) {
         return Err(StageError::with_hint(
-            format!("train.batch is {}, which {ranks} ranks cannot share evenly", section.batch),
-            format!("choose a multiple of {ranks}, or another number of ranks"),
+            format!("train.batch is {}, which is not a multiple of the number of ranks ({ranks})", section.batch),
+            format!("set train.batch to a multiple of {ranks}, or change the number of ranks"),
         ));
     }
     Ok(DataParallel::new(group, network, section.sync_bn)?)
 }
 
 impl Training<'_> {
-    /// This process among the ranks that train together.
-    fn together(&self) -> RankGroup<'_> {
+    /// Returns the ranks of the training.
+    fn rank_group(&self) -> RankGroup<'_> {
         RankGroup::new(self.trainer.ranks.as_ref().map(DataParallel::group), self.context.device)
     }
 
@@ -138,7 +139,7 @@ impl Training<'_> {
         self.trainer.optimizer.set_rate(lr);
         let began = Instant::now();
         let waited = self.train_images(epoch)?;
-        let trained = self.gather()?;
+        let trained = self.sum_stats()?;
         let skipped = trained.skipped;
         let trained =
             trained.meter.read().ok_or_else(|| StageError::new("none of the training images could be read"))?;
@@ -156,9 +157,9 @@ impl Training<'_> {
             train_loss: trained.loss,
             train_top1: trained.top1,
             train_top5: trained.top5,
-            val_loss: found.reading.loss,
-            val_top1: found.reading.top1,
-            val_top5: found.reading.top5,
+            val_loss: found.averages.loss,
+            val_top1: found.averages.top1,
+            val_top5: found.averages.top5,
             skipped: skipped + found.skipped,
         };
         if !record.train_loss.is_finite() || !record.val_loss.is_finite() {
@@ -167,9 +168,9 @@ impl Training<'_> {
                 "lower train.lr, or set train.grad_clip",
             ));
         }
-        self.tell(&record, data_wait);
+        self.report(&record, data_wait);
         let best = self.progress.best_epoch.map(|best| self.progress.epochs[best].val_top1);
-        // The first of equals stays the best.
+        // Of epochs with equal accuracy, the first one is the best.
         if best.is_none_or(|best| record.val_top1 > best) {
             self.progress.best_epoch = Some(epoch);
             load(&self.best, &self.network.state()).context("best checkpoint")?;
@@ -177,17 +178,17 @@ impl Training<'_> {
         self.progress.epochs.push(record);
         self.progress.epoch += 1;
         self.progress.step = 0;
-        self.seen = EpochStats::default();
+        self.stats = EpochStats::default();
         self.save()
     }
 
-    /// Trains on what is left of the epoch's images; returns how long it has waited for them.
+    /// Trains on the remaining images of the epoch; returns the time spent waiting for images.
     fn train_images(&mut self, epoch: usize) -> Result<Duration, StageError> {
         let section = &self.params.train;
         let seed = self.params.seed;
         let options = BatchOptions {
             batch: section.batch,
-            shard: self.together().shard(true),
+            shard: self.rank_group().shard(true),
             order: Order::Shuffled { seed, purpose: StreamId::Shuffle, epoch: epoch as u32, round: 0 },
             transform: Transform::Train {
                 transform: train_transform(&section.augment, self.params.space.resolution),
@@ -199,34 +200,34 @@ impl Training<'_> {
             workers: self.context.job().data_workers,
         };
         let rates = DropRates { dropout: section.dropout, drop_connect: section.drop_connect };
-        let feeder = Rc::clone(&self.feeder);
+        let loader = Rc::clone(&self.loader);
         let train = self.train.clone();
-        let mut feed = feeder.feed(&train, &options);
-        for batch in feed.by_ref() {
+        let mut batches = loader.iter(&train, &options);
+        for batch in batches.by_ref() {
             let batch = batch?;
-            self.seen.skipped += batch.skipped;
+            self.stats.skipped += batch.skipped;
             let key = StepKey { seed, epoch: epoch as u32, step: self.progress.step as u32 };
             self.step(batch, rates, key)?;
             self.progress.step += 1;
-            self.progress(self.progress.step * options.batch);
-            let together = self.together();
-            let save = together.is_first() && self.keeper.is_due();
+            self.report_progress(self.progress.step * options.batch);
+            let rank_group = self.rank_group();
+            let save = rank_group.is_first() && self.checkpointer.is_due();
             let own = StepDecision { stop: self.context.stop.raised(), save };
-            let StepDecision { stop, save } = together.agree_on(own, self.progress.step)?;
+            let StepDecision { stop, save } = rank_group.agree_on(own, self.progress.step)?;
             if stop || save {
-                self.gather()?;
+                self.sum_stats()?;
                 self.save()?;
             }
             if stop {
                 return Err(StageError::Stopped);
             }
         }
-        Ok(feed.waited())
+        Ok(batches.waited())
     }
 
-    /// One step, on this rank's images of it.
+    /// Runs one step on this rank's share of the batch.
     fn step(&mut self, batch: DeviceBatch, rates: DropRates, key: StepKey) -> Result<(), StageError> {
-        let (rank, world_size) = (self.together().rank(), self.together().world_size());
+        let (rank, world_size) = (self.rank_group().rank(), self.rank_group().world_size());
         let read = batch.count;
         let batch = if world_size > 1 { batch.padded()? } else { batch };
         let count = batch.labels.size()[0] as usize;
@@ -235,25 +236,25 @@ impl Training<'_> {
         }
         let masks = DropMasks::draw(&self.network, rates, count * world_size, key).of_samples(rank * count, count);
         let outcome = match self.trainer.step(&self.network, &batch.images, &batch.labels, &masks) {
-            // A last batch of one image may have no variance: it is left out, as no batch norm can read it.
+            // Batch norm cannot compute a variance from a last batch of one image.
             Err(TrainStepError::BatchTooSmall(_)) => return Ok(()),
             outcome => outcome?,
         };
         let first = |tensor: &Tensor| tensor.narrow(0, 0, read as i64);
-        self.seen.meter.add(&outcome.loss, &first(&outcome.logits), &first(&batch.labels));
+        self.stats.meter.add(&outcome.loss, &first(&outcome.logits), &first(&batch.labels));
         Ok(())
     }
 
-    /// Gives rank 0 what all ranks have seen of the epoch, and returns it on all.
-    fn gather(&mut self) -> Result<EpochStats, StageError> {
-        let all = self.together().sum_stats(&self.seen)?;
-        self.seen = if self.together().is_first() { all.clone() } else { EpochStats::default() };
+    /// Sums the statistics of the epoch over all ranks. Rank 0 keeps the sum; all ranks return it.
+    fn sum_stats(&mut self) -> Result<EpochStats, StageError> {
+        let all = self.rank_group().sum_stats(&self.stats)?;
+        self.stats = if self.rank_group().is_first() { all.clone() } else { EpochStats::default() };
         Ok(all)
     }
 
     fn validate(&mut self) -> Result<Evaluation, StageError> {
         let options = BatchOptions {
-            shard: self.together().shard(false),
+            shard: self.rank_group().shard(false),
             ..evaluation(
                 self.params.resize,
                 self.params.space.resolution,
@@ -266,21 +267,31 @@ impl Training<'_> {
         }
         let network = self.network.folded();
         let logits = |images: &Tensor, _| network.forward(images);
-        evaluate(&self.feeder, &self.val, &options, self.together().group(), &self.context.stop, logits, |_, _| Ok(()))
+        evaluate(
+            &self.loader,
+            &self.val,
+            &options,
+            self.rank_group().group(),
+            &self.context.stop,
+            logits,
+            |_, _| Ok(()),
+        )
     }
 
-    /// Says how far the training is: `done` images of this epoch.
-    fn progress(&mut self, done: usize) {
+    /// Reports progress. `done` is the number of images of the current epoch that have been used.
+    fn report_progress(&mut self, done: usize) {
         let epochs = self.params.train.epochs;
-        let an_epoch = self.train.len();
+        let images = self.train.len();
         let epoch = self.progress.epoch;
-        let done = epoch * an_epoch + done.min(an_epoch);
+        let done = epoch * images + done.min(images);
         let phase = format!("epoch {} of {epochs}", epoch + 1);
-        self.context.report.progress(&phase, done as u64, (epochs * an_epoch) as u64, "images");
+        self.context.report.progress(&phase, done as u64, (epochs * images) as u64, "images");
     }
 
-    /// * `data_wait`: the share of the training's time that it waited for images.
-    fn tell(&mut self, record: &TrainEpoch, data_wait: f64) {
+    /// Reports a completed epoch.
+    ///
+    /// * `data_wait`: share of the training time that was spent waiting for images.
+    fn report(&mut self, record: &TrainEpoch, data_wait: f64) {
         let step = record.epoch as u64;
         let report = &mut self.context.report;
         report.metric("train_loss", step, record.train_loss);
@@ -288,7 +299,7 @@ impl Training<'_> {
         report.metric("val_top1", step, record.val_top1);
         report.metric("data_wait", step, data_wait);
         report.info(format!(
-            "epoch {} of {}: lr {:.4}, train loss {:.4}, validation top-1 {:.2} %; {:.0} % of the time waiting for images",
+            "epoch {} of {}: lr {:.4}, train loss {:.4}, validation top-1 {:.2} %; {:.0} % of the time spent waiting for images",
             record.epoch + 1,
             self.params.train.epochs,
             record.lr,
@@ -298,25 +309,25 @@ impl Training<'_> {
         ));
     }
 
-    /// Makes a resume point, which rank 0 alone writes.
+    /// Writes a resume point, on rank 0 only.
     fn save(&mut self) -> Result<(), StageError> {
-        if !self.together().is_first() {
+        if !self.rank_group().is_first() {
             return Ok(());
         }
-        self.progress.skipped = self.seen.skipped;
+        self.progress.skipped = self.stats.skipped;
         let mut tensors = NamedTensors::new();
         tensors.insert_all("network", self.network.state());
         tensors.insert_all("best", self.best.state());
         tensors.insert_all("optimiser", self.trainer.optimizer.state());
         tensors.insert_all("precision", self.trainer.precision.state());
-        tensors.insert("meter".to_owned(), self.seen.meter.state());
-        self.keeper.save_epoch((self.progress.epoch, self.progress.step), &self.progress, tensors)
+        tensors.insert("meter".to_owned(), self.stats.meter.state());
+        self.checkpointer.save_epoch((self.progress.epoch, self.progress.step), &self.progress, tensors)
     }
 
     fn resume(&mut self) -> Result<(), StageError> {
-        let found = match self.together().group() {
-            Some(group) => self.keeper.load_on_ranks::<Progress>(group, self.context.device)?,
-            None => self.keeper.load::<Progress>()?,
+        let found = match self.rank_group().group() {
+            Some(group) => self.checkpointer.load_on_ranks::<Progress>(group, self.context.device)?,
+            None => self.checkpointer.load::<Progress>()?,
         };
         let Some((progress, tensors)) = found else { return Ok(()) };
         load(&self.network, &tensors.under("network")).context("resume point")?;
@@ -326,10 +337,10 @@ impl Training<'_> {
         let meter = tensors
             .get("meter")
             .and_then(|state| AverageMeter::restore(state, self.context.device))
-            .ok_or_else(|| StageError::new("the resume point has no meter"))?;
-        // Rank 0 has the share of all.
-        let first = self.together().is_first();
-        self.seen = if first { EpochStats { meter, skipped: progress.skipped } } else { EpochStats::default() };
+            .ok_or_else(|| StageError::new("the resume point has no tensor `meter`"))?;
+        // The resume point contains the statistics of all ranks.
+        let first = self.rank_group().is_first();
+        self.stats = if first { EpochStats { meter, skipped: progress.skipped } } else { EpochStats::default() };
         self.context.report.resumed(format!("epoch {}, step {}", progress.epoch + 1, progress.step + 1));
         self.progress = progress;
         Ok(())
@@ -338,7 +349,7 @@ impl Training<'_> {
     fn finish(self) -> StageResult {
         let best_epoch = self.progress.best_epoch.ok_or_else(|| StageError::new("no epoch was trained"))?;
         let best_top1 = self.progress.epochs[best_epoch].val_top1;
-        if !self.together().is_first() {
+        if !self.rank_group().is_first() {
             return Ok(Metrics::new());
         }
         for (name, network) in [("best.safetensors", &self.best), ("last.safetensors", &self.network)] {
@@ -346,7 +357,7 @@ impl Training<'_> {
         }
         let skipped: usize = self.progress.epochs.iter().map(|record| record.skipped).max().unwrap_or(0);
         let names = [self.train.skipped(), self.val.skipped()].concat();
-        self.context.report.skipped(skipped, &names);
+        self.context.report.warn_skipped(skipped, &names);
         self.context.write_json(&TrainReport {
             protocol: self.params.train.protocol,
             images: self.train.len(),

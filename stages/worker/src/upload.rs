@@ -1,3 +1,5 @@
+//! Copies batches to a CUDA device in a background thread.
+
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
@@ -9,7 +11,7 @@ use tfnas_torch::preprocess::{checked_labels, pixel_rows};
 use crate::error::{Context as _, StageError};
 use crate::images::unreadable;
 
-/// Batches that may be on the device, or on their way, before they are taken.
+/// Maximum number of batches that are copied to the device in advance.
 const PREFETCH_BATCHES: usize = 2;
 
 /// The pixels and labels of a batch on the device, not yet normalized.
@@ -20,18 +22,18 @@ pub struct RawBatch {
     pub labels: Tensor,
     /// `[N]`: positions of the images in the list.
     pub positions: Vec<usize>,
-    /// N.
+    /// Number of images, N.
     pub count: usize,
-    /// How many more there would be had all been readable.
+    /// Number of images of the batch that could not be read.
     pub skipped: usize,
 }
 
-/// Copies the batches of one pass to a CUDA device, ahead of their use and while the device computes.
+/// Copies the batches of one pass to a CUDA device in advance, while the device computes.
 ///
-/// A thread of its own takes the batches from the decoders, so that the thread that puts the steps together neither waits for
-/// images that it does not need yet nor copies them.
+/// A separate thread receives batches from the decoders and copies them, so that the training thread only waits if the next batch
+/// is not ready.
 pub struct Upload {
-    /// None only while this is dropped.
+    /// `None` only during drop.
     copies: Option<Receiver<Result<Copied, StageError>>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -45,7 +47,7 @@ struct Copied {
 }
 
 impl Upload {
-    /// Starts to copy batches of images of `size` x `size` pixels, with labels below `classes`.
+    /// Starts the thread, for images of `size` x `size` pixels with labels below `classes`.
     ///
     /// # Errors
     /// Returns an error if the device has no copy stream or the thread cannot be started.
@@ -61,7 +63,7 @@ impl Upload {
                 Ok(Copied { rows, labels, positions: batch.positions, count, skipped: batch.skipped.len() })
             };
             for batch in batches.by_ref() {
-                // An error to send means that the batches are wanted no more.
+                // `send` fails when the receiver was dropped.
                 if sender.send(batch.map_err(unreadable).and_then(&mut copy)).is_err() {
                     break;
                 }
@@ -71,13 +73,14 @@ impl Upload {
         Ok(Self { copies: Some(copies), thread: Some(thread) })
     }
 
-    /// Waits until the next batch is on its way to the device. None after the last one.
-    pub fn take(&mut self) -> Option<Result<RawBatch, StageError>> {
+    /// Returns the next batch; `None` after the last one. Its copy to the device may still be in progress on the copy stream, and
+    /// the compute stream waits for it.
+    pub fn next_batch(&mut self) -> Option<Result<RawBatch, StageError>> {
         let copied = self.copies.as_ref()?.recv().ok()?;
-        let arrive = |Copied { rows, labels, positions, count, skipped }| {
+        let finish = |Copied { rows, labels, positions, count, skipped }| {
             Ok(RawBatch { rows: rows.take()?, labels: labels.take()?, positions, count, skipped })
         };
-        Some(copied.and_then(arrive))
+        Some(copied.and_then(finish))
     }
 }
 
@@ -85,7 +88,7 @@ impl Drop for Upload {
     fn drop(&mut self) {
         self.copies = None;
         if let Some(thread) = self.thread.take() {
-            // Its panic was reported when it happened, and shows as a batch that does not come.
+            // A panic of the thread was already reported, and the channel was closed.
             let _ = thread.join();
         }
     }

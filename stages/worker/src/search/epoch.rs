@@ -1,3 +1,5 @@
+//! One epoch of a search: weight steps and architecture steps.
+
 use std::rc::Rc;
 
 use tfnas::schedule::{cosine, temperature};
@@ -16,10 +18,10 @@ use crate::error::{Context as _, StageError};
 use crate::images::{DeviceBatch, evaluation, train_transform};
 use crate::precision::mixed_precision;
 
-/// What Adam adds to the root of the mean of squares: PyTorch's default.
+/// Adam's epsilon: the default of PyTorch.
 const ADAM_EPSILON: f64 = 1e-8;
 
-/// One epoch of a search: a supernet of the current widths, and optimizers that begin afresh.
+/// One epoch of a search: a supernet with the current widths, and new optimizers.
 pub struct Epoch {
     pub supernet: Supernet,
     pub lr: f64,
@@ -27,17 +29,17 @@ pub struct Epoch {
     latencies: Latencies,
     weight_optimization: OptimizerStep<Sgd>,
     architecture_optimization: OptimizerStep<Adam>,
-    /// Losses summed over paths; hits of the Gumbel path.
+    /// Losses of the weight steps, summed over paths; accuracies of the Gumbel path.
     weights: AverageMeter,
     /// Cross-entropies of the architecture steps.
     architecture: AverageMeter,
-    /// Their expected latencies, in the place of the loss.
+    /// Expected latencies of the architecture steps, which take the place of the loss.
     latency: AverageMeter,
 }
 
 impl Epoch {
-    /// The epoch that the search is in, at its beginning or as it was saved.
-    pub fn begin(search: &Search<'_>, resumed: Option<NamedTensors>) -> Result<Self, StageError> {
+    /// Creates the current epoch of the search, at its beginning or from the tensors of a resume point.
+    pub fn new(search: &Search<'_>, resumed: Option<NamedTensors>) -> Result<Self, StageError> {
         let section = &search.params.search;
         let epoch = search.progress.epoch;
         let lr = cosine(section.weights.lr, epoch, section.epochs);
@@ -84,13 +86,13 @@ impl Epoch {
                 *meter = saved
                     .get(&format!("meter.{name}"))
                     .and_then(|state| AverageMeter::restore(state, device))
-                    .ok_or_else(|| StageError::new(format!("the resume point has no meter of {name}")))?;
+                    .ok_or_else(|| StageError::new(format!("the resume point has no tensor `meter.{name}`")))?;
             }
         }
         Ok(epoch)
     }
 
-    /// What a resume point in the middle of the epoch holds beside the supernet.
+    /// Returns the tensors that a resume point within the epoch contains in addition to the supernet.
     pub fn state(&self) -> NamedTensors {
         let mut state = NamedTensors::new();
         state.insert_all("weights", self.weight_optimization.state());
@@ -101,8 +103,8 @@ impl Epoch {
         state
     }
 
-    /// Trains on what is left of the epoch's images: the weights on each batch, and after the warm-up the architecture
-    /// every so many steps.
+    /// Trains on the remaining images of the epoch: the weights on each batch, and after the warm-up the architecture on every
+    /// `architecture.every`-th step.
     pub fn train(&mut self, search: &mut Search<'_>) -> Result<(), StageError> {
         let section = search.params.search.clone();
         let seed = search.params.seed;
@@ -122,28 +124,28 @@ impl Epoch {
             start_batch: search.progress.step,
             workers,
         };
-        let feeder = Rc::clone(&search.feeder);
+        let loader = Rc::clone(&search.loader);
         let (train, val) = (search.train.clone(), search.val.clone());
-        let searches = search.progress.epoch >= section.warmup_epochs;
-        let mut val_loader = searches.then(|| {
+        let trains_architecture = search.progress.epoch >= section.warmup_epochs;
+        let mut val_loader = trains_architecture.then(|| {
             let options = evaluation(search.params.resize, resolution, section.batch, workers);
             let first = search.progress.step.div_ceil(section.architecture.every);
-            ValLoader::new(&feeder, &val, options, seed, epoch, first)
+            ValLoader::new(&loader, &val, options, seed, epoch, first)
         });
         let mut log_alphas = self.supernet.read_log_alphas();
-        for batch in feeder.feed(&train, &options) {
+        for batch in loader.iter(&train, &options) {
             let batch = batch?;
             let step = search.progress.step;
             search.progress.skipped += batch.skipped;
-            self.step_weights(search, &batch, &log_alphas, searches)?;
-            if let Some(feed) = val_loader.as_mut().filter(|_| step.is_multiple_of(section.architecture.every)) {
-                self.step_architecture(search, &feed.next()?)?;
+            self.step_weights(search, &batch, &log_alphas, trains_architecture)?;
+            if let Some(loader) = val_loader.as_mut().filter(|_| step.is_multiple_of(section.architecture.every)) {
+                self.step_architecture(search, &loader.next()?)?;
                 log_alphas = self.supernet.read_log_alphas();
             }
             search.progress.step += 1;
-            progress(search);
+            report_progress(search);
             let stopped = search.context.stop.raised();
-            if stopped || search.keeper.is_due() {
+            if stopped || search.checkpointer.is_due() {
                 search.save(Some(self))?;
             }
             if stopped {
@@ -210,34 +212,35 @@ impl Epoch {
         Ok(())
     }
 
-    /// Means of the weight steps.
+    /// Returns the mean loss and accuracies of the weight steps.
     ///
     /// # Errors
-    /// If no image could be read, or the loss is no number any more.
-    pub fn trained(&self) -> Result<Averages, StageError> {
-        let reading =
+    /// Returns an error if no image could be read or the loss is not finite.
+    pub fn weight_averages(&self) -> Result<Averages, StageError> {
+        let averages =
             self.weights.read().ok_or_else(|| StageError::new("none of the training images could be read"))?;
-        if reading.loss.is_finite() {
-            return Ok(reading);
+        if averages.loss.is_finite() {
+            return Ok(averages);
         }
         Err(StageError::with_hint(
-            "the search diverged: the loss of its weights is not finite",
+            "the search diverged: the loss of the weight steps is not finite",
             "lower search.weights.lr, or set search.weights.grad_clip",
         ))
     }
 
-    /// Mean cross-entropy of the architecture steps.
+    /// Returns the mean cross-entropy of the architecture steps; `None` if there were none.
     pub fn architecture_loss(&self) -> Option<f64> {
-        self.architecture.read().map(|reading| reading.loss)
+        self.architecture.read().map(|averages| averages.loss)
     }
 
-    /// Mean expected latency of the architecture steps, in milliseconds.
+    /// Returns the mean expected latency of the architecture steps, in milliseconds; `None` if there were none.
     pub fn expected_lat_ms(&self) -> Option<f64> {
-        self.latency.read().map(|reading| reading.loss)
+        self.latency.read().map(|averages| averages.loss)
     }
 }
 
-/// What came of a step. A last batch of one image may have no variance: it is left out, as no batch norm can read it.
+/// Returns `None` if a step was skipped because batch norm cannot compute a variance from its images, such as a last batch of one
+/// image.
 fn skip_if_too_small<T>(outcome: Result<T, SearchStepError>) -> Result<Option<T>, StageError> {
     match outcome {
         Ok(outcome) => Ok(Some(outcome)),
@@ -246,12 +249,12 @@ fn skip_if_too_small<T>(outcome: Result<T, SearchStepError>) -> Result<Option<T>
     }
 }
 
-fn progress(search: &mut Search<'_>) {
+fn report_progress(search: &mut Search<'_>) {
     let section = &search.params.search;
-    let an_epoch = search.train.len();
+    let images = search.train.len();
     let epoch = search.progress.epoch;
-    let done = epoch * an_epoch + (search.progress.step * section.batch).min(an_epoch);
-    let total = section.epochs * an_epoch;
+    let done = epoch * images + (search.progress.step * section.batch).min(images);
+    let total = section.epochs * images;
     let phase = format!("epoch {} of {}", epoch + 1, section.epochs);
     search.context.report.progress(&phase, done as u64, total as u64, "images");
 }

@@ -1,4 +1,4 @@
-//! `search`: operations, depth and width under the latency target (SPEC: sections 2 and 3).
+//! The stage `search`: searches for operations, depth and width under the target latency.
 
 mod epoch;
 mod history;
@@ -24,38 +24,38 @@ use tfnas_torch::weights::write_file;
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::evaluate::evaluate;
-use crate::images::{DataLoader, classes, evaluation, listed, reading};
+use crate::images::{DataLoader, classes, evaluation, list_images, reading};
 use crate::resume::CheckpointDir;
 use crate::search::epoch::Epoch;
-use crate::search::history::{agreement, operation_entropy, undecided_warning, what_gave_way};
+use crate::search::history::{agreement, fit_changes_warning, operation_entropy, undecided_warning};
 use crate::state::Checkpointer;
 
-/// Where the search is; what a resume point holds beside tensors.
+/// Progress of the search, which resume points contain in addition to tensors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Progress {
     epoch: usize,
-    /// Weight steps of the epoch that are done.
+    /// Completed weight steps of the current epoch.
     step: usize,
-    /// Images of the epoch that could not be read.
+    /// Number of images of the current epoch that could not be read.
     skipped: usize,
     history: Vec<SearchEpoch>,
 }
 
-/// A search under way.
+/// The state of the stage.
 struct Search<'a> {
     context: &'a mut StageContext,
     params: SearchParams,
-    /// In milliseconds of the table.
+    /// Target latency in milliseconds.
     target_lat_ms: f64,
     space: Space,
     table: LatencyTable,
     classes: usize,
     state: SupernetState,
     progress: Progress,
-    feeder: Rc<DataLoader>,
+    loader: Rc<DataLoader>,
     train: ImageSource,
     val: ImageSource,
-    keeper: Checkpointer,
+    checkpointer: Checkpointer,
 }
 
 /// Runs the stage.
@@ -63,21 +63,21 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let params: SearchParams = context.params()?;
     let space = Space::new(params.space.clone()).context("space")?;
     let table = LatencyTable::parse(&context.read_text("latency.table")?).context("latency.table")?;
-    let target_lat_ms = target(context, &space, &table, params.search.target_lat_ms)?;
+    let target_lat_ms = resolve_target(context, &space, &table, params.search.target_lat_ms)?;
     let names = classes(context, "classes.txt")?;
     let reading = reading(params.on_bad_image, params.exif_orientation);
-    let train = listed(context, "train.list", reading)?;
-    let val = listed(context, "val.list", reading)?;
+    let train = list_images(context, "train.list", reading)?;
+    let val = list_images(context, "val.list", reading)?;
     let job = context.job();
-    let keeper = Checkpointer::new(CheckpointDir::new(&job.resume_dir), job.resume_every_s);
+    let checkpointer = Checkpointer::new(CheckpointDir::new(&job.resume_dir), job.resume_every_s);
     let mut search = Search {
-        state: start(context, &space, names.len(), &params)?,
-        feeder: Rc::new(DataLoader::new(space.definition().resolution, names.len(), context.device)),
+        state: initial_state(context, &space, names.len(), &params)?,
+        loader: Rc::new(DataLoader::new(space.definition().resolution, names.len(), context.device)),
         classes: names.len(),
         progress: Progress::default(),
         train,
         val,
-        keeper,
+        checkpointer,
         space,
         table,
         params,
@@ -85,15 +85,15 @@ pub fn run(context: &mut StageContext) -> StageResult {
         context,
     };
     search.describe_budget();
-    let mut under_way = search.resume()?;
+    let mut resumed = search.resume()?;
     while search.progress.epoch < search.params.search.epochs {
-        search.epoch(under_way.take())?;
+        search.epoch(resumed.take())?;
     }
     search.finish()
 }
 
-/// Returns what is wrong with an architecture that is slower than its target.
-pub fn missed(space: &Space, architecture: &Architecture, found_ms: f64, target_lat_ms: f64) -> String {
+/// Returns the message for an architecture that is slower than its target.
+pub fn missed_target(space: &Space, architecture: &Architecture, found_ms: f64, target_lat_ms: f64) -> String {
     let smallest = architecture
         .choices(space)
         .all(|(block, choice)| choice.width == block.min_width(&space.operations()[choice.operation]));
@@ -101,8 +101,8 @@ pub fn missed(space: &Space, architecture: &Architecture, found_ms: f64, target_
     format!("the architecture takes {found_ms:.4} ms, above the target of {target_lat_ms:.4} ms{at_smallest}")
 }
 
-/// The state before the first epoch: what an earlier search left where the job has one, else initial weights.
-fn start(
+/// Returns the state before the first epoch: from the checkpoint of an earlier search if the job has one, otherwise random.
+fn initial_state(
     context: &mut StageContext,
     space: &Space,
     classes: usize,
@@ -121,28 +121,31 @@ fn start(
     Ok(state)
 }
 
-/// Says which latencies the table can reach, refuses a target outside them, and returns it in milliseconds.
-pub fn target(
+/// Returns the target in milliseconds, and logs it and the range that the table can reach.
+///
+/// # Errors
+/// Returns an error if the target is outside that range.
+pub fn resolve_target(
     context: &mut StageContext,
     space: &Space,
     table: &LatencyTable,
-    wanted: Target,
+    target: Target,
 ) -> Result<f64, StageError> {
     let reachable = table.reachable_ms(space).context("latency.table")?;
     context.report.info(format!(
         "networks of this space take {:.4} to {:.4} ms by the table",
         reachable.min_ms, reachable.max_ms
     ));
-    let target_lat_ms = wanted.within(&reachable).map_err(|error| StageError::new(error.to_string()))?;
+    let target_lat_ms = target.within(&reachable).map_err(|error| StageError::new(error.to_string()))?;
     context.report.info(format!("the target is {target_lat_ms:.4} ms"));
     Ok(target_lat_ms)
 }
 
-/// Architecture steps of the published search: 80 epochs of about 3,200 batches, an architecture step after every second.
+/// Number of architecture steps of the published search: 80 epochs of about 3,200 batches, and a step on every second batch.
 const PUBLISHED_ARCHITECTURE_STEPS: usize = 128_000;
 
 impl Search<'_> {
-    /// Reports how many steps the search has to choose with, before it takes hours.
+    /// Logs the number of architecture steps before the search starts, so that a search that is too short can be stopped early.
     fn describe_budget(&mut self) {
         let section = &self.params.search;
         let epochs = section.epochs.saturating_sub(section.warmup_epochs);
@@ -156,9 +159,9 @@ impl Search<'_> {
         ));
     }
 
-    /// One epoch, from its beginning or from where a resume point left it.
+    /// Runs one epoch, from its beginning or from the tensors of a resume point.
     fn epoch(&mut self, resumed: Option<NamedTensors>) -> Result<(), StageError> {
-        let mut epoch = Epoch::begin(self, resumed)?;
+        let mut epoch = Epoch::new(self, resumed)?;
         epoch.train(self)?;
         self.state.scatter(&epoch.supernet);
         let val_top1 = match self.validate(&epoch.supernet) {
@@ -169,7 +172,7 @@ impl Search<'_> {
             found => found?,
         };
         let record = self.record(&epoch, val_top1)?;
-        self.tell(&record);
+        self.report(&record);
         self.progress.history.push(record);
         self.progress.epoch += 1;
         self.progress.step = 0;
@@ -177,7 +180,7 @@ impl Search<'_> {
         self.save(None)
     }
 
-    /// Parses the architecture, refits its widths after the warm-up, and sums the epoch up.
+    /// Derives the architecture after an epoch, fits it to the target after the warm-up, and returns the record of the epoch.
     fn record(&mut self, epoch: &Epoch, val_top1: Option<f64>) -> Result<SearchEpoch, StageError> {
         let target_lat_ms = self.target_lat_ms;
         let log_alphas = epoch.supernet.read_log_alphas();
@@ -190,7 +193,7 @@ impl Search<'_> {
         let mut changes = Vec::new();
         let fit = self.params.fit();
         let is_last = self.progress.epoch + 1 == self.params.search.epochs;
-        // A search that is nothing but warm-up hands on an architecture that meets the target too.
+        // With `Fit::Exact`, the last epoch is fitted even if it belongs to the warm-up, so that the result meets the target.
         if self.progress.epoch >= self.params.search.warmup_epochs || (is_last && fit == Fit::Exact) {
             match fit {
                 Fit::Published => {
@@ -211,7 +214,7 @@ impl Search<'_> {
         }
         let depths: Vec<usize> = self.space.groups().iter().map(|group| group.blocks).collect();
         let previous = self.progress.history.last();
-        let trained = epoch.trained()?;
+        let trained = epoch.weight_averages()?;
         Ok(SearchEpoch {
             epoch: self.progress.epoch,
             lr: epoch.lr,
@@ -233,7 +236,8 @@ impl Search<'_> {
         })
     }
 
-    /// Top-1 on the images that train the architecture, along Gumbel paths; in the last epochs alone.
+    /// Returns the top-1 accuracy along Gumbel paths on the images that train the architecture; `None` before the last
+    /// `validate_last` epochs.
     fn validate(&mut self, supernet: &Supernet) -> Result<Option<f64>, StageError> {
         let section = &self.params.search;
         let epoch = self.progress.epoch;
@@ -250,17 +254,18 @@ impl Search<'_> {
             validate_path(supernet, images, &path)
         };
         let stop = &self.context.stop;
-        evaluate(&self.feeder, &self.val, &options, None, stop, logits, |_, _| Ok(()))
-            .map(|found| Some(found.reading.top1))
+        evaluate(&self.loader, &self.val, &options, None, stop, logits, |_, _| Ok(()))
+            .map(|found| Some(found.averages.top1))
     }
 
-    fn tell(&mut self, record: &SearchEpoch) {
+    fn report(&mut self, record: &SearchEpoch) {
         let step = record.epoch as u64;
         let report = &mut self.context.report;
         report.metric("train_loss", step, record.train_loss);
         report.metric("after_lat_ms", step, record.after_lat_ms);
         report.metric("operation_entropy", step, record.operation_entropy);
-        let agreement = record.agreement.map_or(String::new(), |share| format!(", {:.0} % as before", 100.0 * share));
+        let agreement =
+            record.agreement.map_or(String::new(), |share| format!(", {:.0} % of the blocks unchanged", 100.0 * share));
         report.info(format!(
             "epoch {} of {}: train loss {:.4}, top-1 {:.2} %, operations' entropy {:.3}{agreement}; {} blocks, {:.4} ms",
             record.epoch + 1,
@@ -273,26 +278,26 @@ impl Search<'_> {
         ));
     }
 
-    /// Makes a resume point, of the middle of an epoch where one is under way.
-    fn save(&mut self, under_way: Option<&Epoch>) -> Result<(), StageError> {
+    /// Writes a resume point. `epoch` is the current epoch if it is not complete.
+    fn save(&mut self, epoch: Option<&Epoch>) -> Result<(), StageError> {
         let mut tensors = NamedTensors::new();
-        if let Some(epoch) = under_way {
+        if let Some(epoch) = epoch {
             self.state.scatter(&epoch.supernet);
             tensors.insert_all("epoch", epoch.state());
         }
         tensors.insert_all("full", self.state.state());
-        self.keeper.save_epoch((self.progress.epoch, self.progress.step), &self.progress, tensors)
+        self.checkpointer.save_epoch((self.progress.epoch, self.progress.step), &self.progress, tensors)
     }
 
-    /// Goes to the last resume point, where there is one; returns the state of the epoch that it is in the middle of.
+    /// Restores the latest resume point if there is one. Returns the tensors of the current epoch if it is not complete.
     fn resume(&mut self) -> Result<Option<NamedTensors>, StageError> {
-        let Some((progress, tensors)) = self.keeper.load::<Progress>()? else { return Ok(None) };
+        let Some((progress, tensors)) = self.checkpointer.load::<Progress>()? else { return Ok(None) };
         self.state = SupernetState::restore(&self.space, self.classes, &tensors.under("full"), self.context.device)
             .context("resume point")?;
         self.context.report.resumed(format!("epoch {}, step {}", progress.epoch + 1, progress.step + 1));
-        let middle = progress.step > 0;
+        let within_epoch = progress.step > 0;
         self.progress = progress;
-        Ok(middle.then(|| tensors.under("epoch")))
+        Ok(within_epoch.then(|| tensors.under("epoch")))
     }
 
     fn finish(self) -> StageResult {
@@ -301,16 +306,16 @@ impl Search<'_> {
         if let Some(warning) = undecided_warning(last) {
             self.context.report.warn(warning);
         }
-        if let Some(warning) = what_gave_way(last, target_lat_ms) {
+        if let Some(warning) = fit_changes_warning(last, target_lat_ms) {
             self.context.report.warn(warning);
         }
         if last.after_lat_ms > target_lat_ms {
             let found = Architecture::new(&self.space, last.architecture.clone()).context("search")?;
-            self.context.report.warn(missed(&self.space, &found, last.after_lat_ms, target_lat_ms));
+            self.context.report.warn(missed_target(&self.space, &found, last.after_lat_ms, target_lat_ms));
         }
         let skipped = self.progress.history.iter().map(|record| record.skipped).max().unwrap_or(0);
         let names = [self.train.skipped(), self.val.skipped()].concat();
-        self.context.report.skipped(skipped, &names);
+        self.context.report.warn_skipped(skipped, &names);
         let full = self.state.full();
         let result = SearchResult {
             log_alphas: full.read_log_alphas(),

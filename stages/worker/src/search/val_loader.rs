@@ -1,46 +1,48 @@
+//! Loads the images for the architecture steps of a search.
+
 use tfnas_images::{BatchOptions, ImageSource, Order};
 use tfnas_random::StreamId;
 
 use crate::error::StageError;
 use crate::images::{DataLoader, DeviceBatch, LoaderIter};
 
-/// Batches of the images that train the architecture: round after round within an epoch, each shuffled anew.
+/// Loads batches of the images that train the architecture. When all have been used, it starts a new round with a new order.
 pub struct ValLoader<'a> {
-    feeder: &'a DataLoader,
+    loader: &'a DataLoader,
     source: &'a ImageSource,
     options: BatchOptions,
     seed: u64,
     epoch: u32,
     round: u32,
-    feed: LoaderIter<'a>,
+    batches: LoaderIter<'a>,
 }
 
 impl<'a> ValLoader<'a> {
-    /// The batches of an epoch from the one of this number on.
+    /// Starts at the batch number `first` of an epoch.
     pub fn new(
-        feeder: &'a DataLoader,
+        loader: &'a DataLoader,
         source: &'a ImageSource,
         mut options: BatchOptions,
         seed: u64,
         epoch: u32,
         first: usize,
     ) -> Self {
-        let a_round = source.len().div_ceil(options.batch).max(1);
-        let round = (first / a_round) as u32;
-        options.start_batch = first % a_round;
+        let batches_per_round = source.len().div_ceil(options.batch).max(1);
+        let round = (first / batches_per_round) as u32;
+        options.start_batch = first % batches_per_round;
         options.order = order(seed, epoch, round);
-        let feed = feeder.feed(source, &options);
-        Self { feeder, source, options, seed, epoch, round, feed }
+        let batches = loader.iter(source, &options);
+        Self { loader, source, options, seed, epoch, round, batches }
     }
 
-    /// Returns the next batch that holds an image.
+    /// Returns the next batch that is not empty.
     ///
     /// # Errors
-    /// If an image cannot be read, or none can.
+    /// Returns an error if an image cannot be read and must not be skipped, or if no image can be read.
     pub fn next(&mut self) -> Result<DeviceBatch, StageError> {
         let mut new_rounds = 0;
         loop {
-            match self.feed.next() {
+            match self.batches.next() {
                 Some(Ok(batch)) if batch.count == 0 => {}
                 Some(batch) => return batch,
                 None if new_rounds == 2 => {
@@ -51,7 +53,7 @@ impl<'a> ValLoader<'a> {
                     self.round += 1;
                     self.options.start_batch = 0;
                     self.options.order = order(self.seed, self.epoch, self.round);
-                    self.feed = self.feeder.feed(self.source, &self.options);
+                    self.batches = self.loader.iter(self.source, &self.options);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Trains one candidate for some epochs, continuing where its last checkpoint ends.
+//! Trains a candidate for some epochs, starting from its latest checkpoint.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,8 +28,8 @@ use crate::state::Checkpointer;
 use crate::stop::StopFlag;
 use crate::train::WARM_UP_ABOVE_BATCH;
 
-/// What candidates have in common: data, recipe and seed. All start from the same seed and see the same images in the same
-/// order with the same augmentation, so that their losses differ by their architectures alone.
+/// The data, recipe and seed that all candidates share. All candidates use the same seed, the same order of images and the same
+/// augmentation, so that their losses differ only because of their architectures.
 pub struct Candidates<'a> {
     pub params: &'a SelectParams,
     pub space: &'a Space,
@@ -37,27 +37,27 @@ pub struct Candidates<'a> {
     pub loader: DataLoader,
     pub train: ImageSource,
     pub val: ImageSource,
-    /// The folder that has one folder of checkpoints for each candidate.
+    /// Folder with one subfolder of checkpoints per candidate.
     pub checkpoints: PathBuf,
     pub checkpoint_every_s: f64,
     pub data_workers: usize,
 }
 
-/// Called after every batch with the number of images that it had; returns whether to stop.
+/// Called after every batch with its number of images; returns whether to stop.
 pub type OnBatch<'a> = &'a mut dyn FnMut(usize) -> Result<bool, StageError>;
 
-/// How far a candidate has been trained; what a checkpoint holds beside tensors.
+/// Progress of a candidate's training, which checkpoints contain in addition to tensors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Progress {
-    /// Steps of the current epoch that are done.
+    /// Completed steps of the current epoch.
     step: usize,
-    /// Complete epochs.
+    /// Scores of the completed epochs.
     scores: Vec<EpochScore>,
-    /// Whether a loss was not finite: the candidate is not trained any further.
+    /// Whether a loss was not finite. A diverged candidate is not trained any further.
     diverged: bool,
 }
 
-/// A candidate's network and optimizer.
+/// The training state of one candidate.
 struct Training {
     network: DerivedNetwork,
     trainer: Trainer,
@@ -67,11 +67,11 @@ struct Training {
 }
 
 impl Candidates<'_> {
-    /// Trains a candidate until `epochs` epochs are done in all, and returns the scores of all of them. An epoch that ends
-    /// a rung has validation scores too.
+    /// Trains a candidate up to a total of `epochs` epochs and returns the scores of all epochs. Epochs at the end of a rung also
+    /// have validation scores.
     ///
     /// # Errors
-    /// Returns [`StageError::Stopped`], with a checkpoint written, when `on_batch` asks to stop; and an error if images
+    /// Returns [`StageError::Stopped`] after writing a checkpoint if `on_batch` returns true. Returns an error if images
     /// cannot be read or checkpoints cannot be written.
     pub fn train(
         &self,
@@ -98,15 +98,15 @@ impl Candidates<'_> {
         Ok(padded(&training.progress.scores, epochs))
     }
 
-    /// Removes the tensors of a candidate that is not trained any further, and keeps its scores.
+    /// Removes the tensors from the checkpoint of an eliminated candidate and keeps its scores.
     ///
     /// # Errors
-    /// Returns an error if its checkpoint cannot be read or written.
+    /// Returns an error if the checkpoint cannot be read or written.
     pub fn retire(&self, id: usize) -> Result<(), StageError> {
         let mut checkpoints = self.checkpoints_of(id)?;
         match checkpoints.load::<Progress>()? {
             Some((progress, tensors)) if tensors.len() > 1 => {
-                // Beyond every position that training writes, so that it is the latest.
+                // Larger than any position that training writes, so that this is the latest checkpoint.
                 checkpoints.save(u64::MAX, &progress, NamedTensors::new())
             }
             _ => Ok(()),
@@ -119,7 +119,7 @@ impl Candidates<'_> {
         Ok(Checkpointer::new(CheckpointDir::new(&folder), self.checkpoint_every_s))
     }
 
-    /// The candidate before its first step.
+    /// Creates a candidate's network and optimizer.
     fn begin(&self, architecture: &Architecture, checkpoints: Checkpointer) -> Result<Training, StageError> {
         let recipe = &self.params.recipe;
         let config = ModelConfig::from_architecture(self.space, architecture, self.classes).context("candidate")?;
@@ -136,7 +136,7 @@ impl Candidates<'_> {
         Ok(Training { network, trainer, meter: AverageMeter::new(), progress: Progress::default(), checkpoints })
     }
 
-    /// Trains what is left of the current epoch, and scores it.
+    /// Trains the rest of the current epoch and records its scores.
     fn epoch(&self, training: &mut Training, stop: &StopFlag, on_batch: OnBatch<'_>) -> Result<(), StageError> {
         let recipe = &self.params.recipe;
         let rungs = &self.params.select.rungs;
@@ -159,7 +159,7 @@ impl Candidates<'_> {
             workers: self.data_workers,
         };
         let rates = DropRates { dropout: recipe.dropout, drop_connect: recipe.drop_connect };
-        for batch in self.loader.feed(&self.train, &options) {
+        for batch in self.loader.iter(&self.train, &options) {
             let batch = batch?;
             if batch.count > 0 {
                 let key = StepKey { seed, epoch: epoch as u32, step: training.progress.step as u32 };
@@ -205,7 +205,7 @@ impl Candidates<'_> {
         training.save()
     }
 
-    /// Mean loss and top-1 on the images that the search validates on.
+    /// Returns mean loss and top-1 accuracy on the validation images.
     fn validate(&self, training: &Training, stop: &StopFlag, on_batch: OnBatch<'_>) -> Result<(f64, f64), StageError> {
         let options =
             evaluation(self.params.resize, self.params.space.resolution, self.params.recipe.batch, self.data_workers);
@@ -217,10 +217,10 @@ impl Candidates<'_> {
             None,
             stop,
             |images, _| network.forward(images),
-            // Peers must hear of this process while it validates; the images count for no progress.
+            // Sends heartbeats to the other ranks; validation images do not count as progress.
             |_, _| on_batch(0).map(|_| ()),
         )?;
-        Ok((found.reading.loss, found.reading.top1))
+        Ok((found.averages.loss, found.averages.top1))
     }
 }
 
@@ -242,24 +242,24 @@ impl Training {
         self.meter = saved
             .get("meter")
             .and_then(|state| AverageMeter::restore(state, device))
-            .ok_or_else(|| StageError::new("the checkpoint of a candidate has no meter"))?;
+            .ok_or_else(|| StageError::new("the checkpoint of a candidate has no tensor `meter`"))?;
         self.progress = progress;
         Ok(())
     }
 }
 
-/// The folder of a candidate's checkpoints.
+/// Returns the folder of a candidate's checkpoints.
 fn folder_of(checkpoints: &Path, id: usize) -> PathBuf {
     checkpoints.join(format!("candidate-{id:05}"))
 }
 
-/// The scores of the first `epochs` epochs; a candidate that diverged has its last score for the epochs that it misses.
+/// Returns the scores of the first `epochs` epochs. For missing epochs of a diverged candidate, its last score is repeated.
 fn padded(scores: &[EpochScore], epochs: usize) -> Vec<EpochScore> {
     let mut padded: Vec<EpochScore> = scores.iter().take(epochs).cloned().collect();
     while let Some(last) = padded.last().filter(|_| padded.len() < epochs) {
-        let mut missed = *last;
-        missed.epoch += 1;
-        padded.push(missed);
+        let mut missing = *last;
+        missing.epoch += 1;
+        padded.push(missing);
     }
     padded
 }

@@ -1,7 +1,7 @@
-//! `select`: chooses among architectures of the target latency by short trainings.
+//! The stage `select`: compares architectures with the target latency by short trainings and chooses one.
 //!
-//! `tfnas-select` decides which candidates there are and which of them are trained further; this stage trains them, each in
-//! one thread, by as many processes as the planner starts.
+//! `tfnas-select` creates the candidates and decides which of them are trained further. This stage trains them, each in one
+//! thread, on all ranks that the planner starts.
 
 mod candidate;
 mod team;
@@ -15,16 +15,16 @@ use tfnas_stages::{Metrics, SearchResult, SelectParams, SelectReport, Selected, 
 
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
-use crate::images::{DataLoader, classes, listed, reading};
+use crate::images::{DataLoader, classes, list_images, reading};
 use crate::ranks::Peers;
-use crate::search::target;
+use crate::search::resolve_target;
 use crate::select::candidate::Candidates;
 use crate::select::team::{Scores, Task, Team};
 
 /// Folder of the candidates' checkpoints, in the stage's resume folder.
 const CHECKPOINTS: &str = "candidates";
 
-/// Runs the stage, as rank 0 or as another rank.
+/// Runs the stage on any rank.
 pub fn run(context: &mut StageContext) -> StageResult {
     let params: SelectParams = context.params()?;
     let space = Space::new(params.space.clone()).context("space")?;
@@ -36,8 +36,8 @@ pub fn run(context: &mut StageContext) -> StageResult {
         space: &space,
         classes: space.definition().classes.unwrap_or(names.len()),
         loader: DataLoader::new(space.definition().resolution, names.len(), context.device),
-        train: listed(context, "train.list", reading)?,
-        val: listed(context, "val.list", reading)?,
+        train: list_images(context, "train.list", reading)?,
+        val: list_images(context, "val.list", reading)?,
         checkpoints: job.resume_dir.join(CHECKPOINTS),
         checkpoint_every_s: job.resume_every_s,
         data_workers: job.data_workers,
@@ -58,7 +58,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
     }
 }
 
-/// The target in milliseconds, and the selection before its first training.
+/// Returns the target in milliseconds and a new selection.
 fn selection(
     context: &mut StageContext,
     params: &SelectParams,
@@ -66,13 +66,13 @@ fn selection(
     settings: Settings,
 ) -> Result<(f64, Selection), StageError> {
     let table = LatencyTable::parse(&context.read_text("latency.table")?).context("latency.table")?;
-    let target_ms = target(context, space, &table, params.target_lat_ms)?;
+    let target_ms = resolve_target(context, space, &table, params.target_lat_ms)?;
     let search = search_result(context, space, &table, target_ms)?;
     let problem = Problem { space: space.clone(), table, target_ms, seed: params.seed, search: Some(search) };
     Ok((target_ms, Selection::new(problem, settings).context("select")?))
 }
 
-/// What the search prefers, fitted to the target.
+/// Returns the result of the search with its architecture fitted to the target.
 fn search_result(
     context: &StageContext,
     space: &Space,
@@ -97,16 +97,16 @@ fn train(
     candidates.train(task.id, &architecture, task.epochs, stop, on_batch)
 }
 
-/// Rank 0, which decides what is trained.
+/// Rank 0, which decides which candidates are trained.
 struct Leader<'a> {
     context: &'a mut StageContext,
     candidates: Candidates<'a>,
     team: Team,
     settings: Settings,
-    /// In milliseconds of the table.
+    /// Target latency in milliseconds.
     target_ms: f64,
     selection: Selection,
-    /// Epochs that each candidate has been trained for.
+    /// Number of epochs that each candidate has been trained for.
     trained: BTreeMap<usize, usize>,
 }
 
@@ -115,7 +115,7 @@ impl Leader<'_> {
         let settings = &self.settings;
         let total = Selection::total_epochs(settings);
         self.context.report.info(format!(
-            "{} candidates first, {} proposed after them: {total} candidate-epochs of {} images, {} side by side",
+            "{} initial candidates, {} proposed later: {total} candidate-epochs of {} images, {} trained concurrently",
             self.selection.candidates().len(),
             settings.proposals.iter().sum::<usize>(),
             self.candidates.train.len(),
@@ -140,7 +140,7 @@ impl Leader<'_> {
         self.finish(outcome)
     }
 
-    /// Trains one round of candidates.
+    /// Trains the candidates of one round.
     fn round(&mut self, tasks: &[Task], total_epochs: usize) -> Result<Scores, StageError> {
         let Self { context, candidates, team, trained, .. } = self;
         let images = candidates.train.len() as u64;
@@ -152,7 +152,7 @@ impl Leader<'_> {
         let mut start = None;
         let scores =
             team.lead(tasks.to_vec(), &mut |task, on_batch| train(candidates, task, &stop, on_batch), &mut |count| {
-                // The count goes on over the rounds.
+                // The count continues over the rounds.
                 let start = *start.get_or_insert(count);
                 report.progress(&phase, (done + count - start).min(total), total, "images");
                 stop.raised()
@@ -161,7 +161,7 @@ impl Leader<'_> {
         Ok(scores)
     }
 
-    /// Frees the disk of candidates that are not trained any further: those of the rung before that are not in this one.
+    /// Frees disk space of eliminated candidates: those of the previous rung that are not in this one.
     fn retire_eliminated(&self, before: &mut BTreeSet<usize>, tasks: &[Task]) -> Result<(), StageError> {
         let first_rung = self.settings.rungs[0];
         if tasks.iter().any(|task| task.epochs > first_rung) {
@@ -209,7 +209,7 @@ impl Leader<'_> {
         }
         let percentile = &outcome.percentile;
         report.info(format!(
-            "better than {} of {} uniformly random candidates: between the {:.0}th and the {:.0}th percentile of them ({})",
+            "better than {} of {} uniformly random candidates: between their {:.0}th and {:.0}th percentile ({})",
             percentile.better_than, percentile.of, percentile.low, percentile.high, percentile.basis
         ));
         let metrics = Metrics::from([
@@ -234,8 +234,8 @@ impl Leader<'_> {
 fn describe_origin(origin: Origin) -> String {
     match origin {
         Origin::Uniform => "uniformly random".to_owned(),
-        Origin::Rule => "made by a rule".to_owned(),
-        Origin::SearchParse => "what the search prefers".to_owned(),
+        Origin::Rule => "from a rule".to_owned(),
+        Origin::SearchParse => "preferred by the search".to_owned(),
         Origin::SearchSample => "sampled from the search's probabilities".to_owned(),
         Origin::Proposal { round } => format!("proposed in round {}", round + 1),
         Origin::ProposalUniform { round } => format!("uniformly random, drawn in round {}", round + 1),

@@ -1,7 +1,7 @@
-//! Divides the trainings of a rung among processes. Rank 0 publishes a round of trainings in the store; every rank, rank 0
-//! included, claims one training after the other and stores its scores; rank 0 collects them.
+//! Divides the trainings of a round among the ranks. Rank 0 publishes the trainings in the store. Every rank, including rank 0,
+//! repeatedly claims a training, runs it and stores its scores. Rank 0 collects the scores.
 //!
-//! A training's result depends on its candidate alone, so it does not matter which rank does it or in which order.
+//! The result of a training depends only on its candidate, not on the rank that runs it or on the order.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,32 +15,32 @@ use tfnas_select::EpochScore;
 use crate::error::{Context as _, StageError};
 use crate::ranks::TaskStore;
 
-/// Set when any rank was asked to stop.
+/// Set when a rank was told to stop.
 const STOP: &str = "stop";
-/// Set to what went wrong when any rank failed.
+/// Set to the error message when a rank failed.
 const FAILED: &str = "failed";
-/// Number of images that all ranks have trained on.
+/// Total number of images that all ranks have trained on.
 const IMAGES: &str = "images";
-/// Number of ranks that know that there are no more rounds.
-const LEFT: &str = "left";
+/// Number of ranks that have read that there are no more rounds.
+const FINISHED: &str = "left";
 
-/// Pause between two looks at the store.
+/// Interval between polls of the store.
 const POLL: Duration = Duration::from_millis(50);
-/// How long rank 0, which holds the store, waits for the others to read that there are no more rounds.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// How long rank 0, which hosts the store, waits for the others to read that there are no more rounds.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A candidate's training, as rank 0 publishes it.
+/// The training of a candidate.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Task {
-    /// The candidate.
+    /// Number of the candidate.
     pub id: usize,
-    /// Epochs to be done in all.
+    /// Total number of epochs after the training.
     pub epochs: usize,
     /// The architecture, `[group][kept block]`.
     pub architecture: Vec<Vec<Choice>>,
 }
 
-/// What rank 0 publishes.
+/// A round, as rank 0 publishes it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Round {
@@ -51,24 +51,24 @@ enum Round {
 /// The scores of each candidate of a round.
 pub type Scores = BTreeMap<usize, Vec<EpochScore>>;
 
-/// Trains a candidate; calls back after every batch with its number of images, and stops when that says so.
+/// Trains a candidate. Calls the callback after every batch with the number of its images, and stops if it returns true.
 pub type Train<'a> =
     &'a mut dyn FnMut(&Task, &mut dyn FnMut(usize) -> Result<bool, StageError>) -> Result<Vec<EpochScore>, StageError>;
 
-/// What a rank is asked after every batch: told the images that all ranks have trained on in the round, it returns whether
-/// this process was asked to stop.
+/// Called after every batch with the total number of images that all ranks have trained on; returns whether this process must
+/// stop.
 pub type OnProgress<'a> = &'a mut dyn FnMut(u64) -> bool;
 
-/// The ranks that share the trainings, as one of them sees it.
+/// The ranks that share the trainings, from the view of this rank.
 pub struct Team {
     peers: Option<TaskStore>,
     round: usize,
-    /// Images of this process, where it has no peers.
+    /// Number of images that this process has trained on, if it has no peers.
     images: u64,
 }
 
 impl Team {
-    /// The team of this process: alone without peers.
+    /// Creates the team of this process; `None` if it is the only rank.
     pub fn new(peers: Option<TaskStore>) -> Self {
         Self { peers, round: 0, images: 0 }
     }
@@ -78,16 +78,16 @@ impl Team {
         self.peers.as_ref().map_or(1, |peers| peers.world_size)
     }
 
-    /// Returns whether this is rank 0, which decides what is trained.
+    /// Returns whether this is rank 0.
     pub fn is_leader(&self) -> bool {
         self.peers.as_ref().is_none_or(|peers| peers.rank == 0)
     }
 
-    /// Trains the candidates of a round, as rank 0, and returns the scores of all.
+    /// Runs a round on rank 0 and returns the scores of all its candidates.
     ///
     /// # Errors
-    /// Returns [`StageError::Stopped`] when any rank was asked to stop, an error of a training, and an error when another
-    /// rank fails or is not heard of for the rank timeout.
+    /// Returns [`StageError::Stopped`] if a rank was told to stop. Returns an error if a training fails, or if another rank fails
+    /// or sends no heartbeat for the rank timeout.
     pub fn lead(
         &mut self,
         tasks: Vec<Task>,
@@ -110,30 +110,32 @@ impl Team {
         };
         let ids: Vec<usize> = tasks.iter().map(|task| task.id).collect();
         publish(&peers.store, round, &Round::Train(tasks.clone()))?;
-        let mut watch = Watch::new(peers);
-        let done = peers.take_tasks(round, &tasks, train, &mut |images| on_progress(images), &mut watch);
+        let mut monitor = HeartbeatMonitor::new(peers);
+        let done = peers.run_tasks(round, &tasks, train, &mut |images| on_progress(images), &mut monitor);
         done.inspect_err(|error| peers.report(error))?;
-        collect(peers, round, &ids, on_progress, &mut watch).inspect_err(|error| peers.report(error))
+        collect(peers, round, &ids, on_progress, &mut monitor).inspect_err(|error| peers.report(error))
     }
 
-    /// Tells the other ranks that there are no more rounds, and waits a little until they know.
+    /// Tells the other ranks that there are no more rounds, and waits a few seconds until they have read it.
     ///
     /// # Errors
     /// Returns an error if the store is lost.
     pub fn finish(&self) -> Result<(), StageError> {
         let Some(peers) = &self.peers else { return Ok(()) };
         publish(&peers.store, self.round, &Round::Finished)?;
-        let deadline = Instant::now() + FAREWELL;
-        while lost(peers, peers.store.add(LEFT, 0))? + 1 < peers.world_size as i64 && Instant::now() < deadline {
+        let deadline = Instant::now() + FINISH_TIMEOUT;
+        while check_store(peers, peers.store.add(FINISHED, 0))? + 1 < peers.world_size as i64
+            && Instant::now() < deadline
+        {
             std::thread::sleep(POLL);
         }
         Ok(())
     }
 
-    /// Trains what rank 0 publishes, as another rank, until there are no more rounds.
+    /// Runs the rounds of rank 0 on another rank until there are no more.
     ///
     /// # Errors
-    /// As [`lead`](Self::lead).
+    /// Returns the errors of [`lead`](Self::lead).
     pub fn follow(&mut self, train: Train<'_>, on_progress: OnProgress<'_>) -> Result<(), StageError> {
         let Some(peers) = &self.peers else { return Ok(()) };
         loop {
@@ -141,12 +143,12 @@ impl Team {
             self.round += 1;
             match peers.await_round(round, on_progress)? {
                 Round::Finished => {
-                    lost(peers, peers.store.add(LEFT, 1))?;
+                    check_store(peers, peers.store.add(FINISHED, 1))?;
                     return Ok(());
                 }
                 Round::Train(tasks) => {
-                    let mut watch = Watch::none();
-                    let done = peers.take_tasks(round, &tasks, train, &mut |images| on_progress(images), &mut watch);
+                    let mut monitor = HeartbeatMonitor::none();
+                    let done = peers.run_tasks(round, &tasks, train, &mut |images| on_progress(images), &mut monitor);
                     done.inspect_err(|error| peers.report(error))?;
                 }
             }
@@ -155,135 +157,140 @@ impl Team {
 }
 
 impl TaskStore {
-    /// Claims and does trainings of a round until none is left.
-    fn take_tasks(
+    /// Claims and runs trainings of a round until none is left.
+    fn run_tasks(
         &self,
         round: usize,
         tasks: &[Task],
         train: Train<'_>,
         on_progress: OnProgress<'_>,
-        watch: &mut Watch,
+        monitor: &mut HeartbeatMonitor,
     ) -> Result<(), StageError> {
         loop {
-            let claimed = lost(self, self.store.add(&format!("round/{round}/claimed"), 1))? - 1;
+            let claimed = check_store(self, self.store.add(&format!("round/{round}/claimed"), 1))? - 1;
             let Some(task) = usize::try_from(claimed).ok().and_then(|claimed| tasks.get(claimed)) else {
                 return Ok(());
             };
-            let mut on_batch = |count: usize| self.after_batch(count, on_progress, watch);
+            let mut on_batch = |count: usize| self.after_batch(count, on_progress, monitor);
             let scores = train(task, &mut on_batch)?;
             let text = serde_json::to_vec(&scores).context("the scores of a candidate")?;
-            lost(self, self.store.set(&result_key(round, task.id), &text))?;
+            check_store(self, self.store.set(&result_key(round, task.id), &text))?;
         }
     }
 
-    /// Tells the others that this rank is at work, and learns whether all are to stop.
-    fn after_batch(&self, count: usize, on_progress: OnProgress<'_>, watch: &mut Watch) -> Result<bool, StageError> {
-        lost(self, self.store.add(&beat_key(self.rank), 1))?;
-        let images = lost(self, self.store.add(IMAGES, count as i64))?;
+    /// Sends a heartbeat and returns whether to stop.
+    fn after_batch(
+        &self,
+        count: usize,
+        on_progress: OnProgress<'_>,
+        monitor: &mut HeartbeatMonitor,
+    ) -> Result<bool, StageError> {
+        check_store(self, self.store.add(&beat_key(self.rank), 1))?;
+        let images = check_store(self, self.store.add(IMAGES, count as i64))?;
         let own = on_progress(u64::try_from(images).unwrap_or_default());
         if own {
-            lost(self, self.store.set(STOP, b"1"))?;
+            check_store(self, self.store.set(STOP, b"1"))?;
         }
-        watch.check(self)?;
-        Ok(own || lost(self, self.store.has(STOP))?)
+        monitor.check(self)?;
+        Ok(own || check_store(self, self.store.has(STOP))?)
     }
 
-    /// Waits for a round of rank 0.
+    /// Waits until rank 0 publishes a round.
     fn await_round(&self, round: usize, on_progress: OnProgress<'_>) -> Result<Round, StageError> {
         let key = round_key(round);
-        while !lost(self, self.store.has(&key))? {
-            lost(self, self.store.add(&beat_key(self.rank), 1))?;
+        while !check_store(self, self.store.has(&key))? {
+            check_store(self, self.store.add(&beat_key(self.rank), 1))?;
             if on_progress(0) {
-                lost(self, self.store.set(STOP, b"1"))?;
+                check_store(self, self.store.set(STOP, b"1"))?;
             }
-            if lost(self, self.store.has(STOP))? {
+            if check_store(self, self.store.has(STOP))? {
                 return Err(StageError::Stopped);
             }
             std::thread::sleep(POLL);
         }
-        let text = lost(self, self.store.get(&key, self.timeout))?;
+        let text = check_store(self, self.store.get(&key, self.timeout))?;
         serde_json::from_slice(&text).context("the trainings from rank 0")
     }
 
-    /// Lets the others know why this rank ends, as far as the store can still be reached.
+    /// Tells the other ranks why this rank stops.
     fn report(&self, error: &StageError) {
-        let told = match error {
+        let result = match error {
             StageError::Stopped => self.store.set(STOP, b"1"),
             StageError::Failed { peer: true, .. } => Ok(()),
             StageError::Failed { message, .. } => {
                 self.store.set(FAILED, format!("rank {} of {}: {message}", self.rank, self.world_size).as_bytes())
             }
         };
-        // If the store is lost, the others notice that themselves.
-        let _ = told;
+        // If the store is lost, the other ranks detect that themselves.
+        let _ = result;
     }
 }
 
-/// Collects the scores of a round that other ranks have not stored yet.
+/// Waits for the scores of a round and returns them.
 fn collect(
     peers: &TaskStore,
     round: usize,
     ids: &[usize],
     on_progress: OnProgress<'_>,
-    watch: &mut Watch,
+    monitor: &mut HeartbeatMonitor,
 ) -> Result<Scores, StageError> {
     let mut scores = Scores::new();
     for &id in ids {
         let key = result_key(round, id);
-        while !lost(peers, peers.store.has(&key))? {
-            if peers.after_batch(0, on_progress, watch)? {
+        while !check_store(peers, peers.store.has(&key))? {
+            if peers.after_batch(0, on_progress, monitor)? {
                 return Err(StageError::Stopped);
             }
             std::thread::sleep(POLL);
         }
-        let text = lost(peers, peers.store.get(&key, peers.timeout))?;
+        let text = check_store(peers, peers.store.get(&key, peers.timeout))?;
         scores.insert(id, serde_json::from_slice(&text).context("the scores of a candidate")?);
     }
     Ok(scores)
 }
 
-/// When rank 0 last heard of each of the others.
-struct Watch {
+/// Detects failed and lost ranks: on rank 0, the last heartbeat of each other rank.
+struct HeartbeatMonitor {
     beats: Vec<(i64, Instant)>,
     checked: Instant,
 }
 
-impl Watch {
+impl HeartbeatMonitor {
     fn new(peers: &TaskStore) -> Self {
         let now = Instant::now();
         let others = peers.world_size.saturating_sub(1);
         Self { beats: vec![(-1, now); others], checked: now }
     }
 
-    /// For ranks above 0: a store that is lost tells them that rank 0 is.
+    /// For ranks above 0, which detect a lost rank 0 by the loss of the store.
     fn none() -> Self {
         Self { beats: Vec::new(), checked: Instant::now() }
     }
 
-    /// Returns an error when another rank has failed, or has not been heard of for the rank timeout.
+    /// Returns an error if another rank has failed or has sent no heartbeat for the rank timeout.
     fn check(&mut self, peers: &TaskStore) -> Result<(), StageError> {
-        // Between two batches is often enough for what takes seconds.
+        // Called after every batch, which is much more often than needed.
         if self.beats.is_empty() || self.checked.elapsed() < POLL {
             return Ok(());
         }
         self.checked = Instant::now();
-        if lost(peers, peers.store.has(FAILED))? {
-            let message = lost(peers, peers.store.get(FAILED, peers.timeout))?;
+        if check_store(peers, peers.store.has(FAILED))? {
+            let message = check_store(peers, peers.store.get(FAILED, peers.timeout))?;
             let message = String::from_utf8_lossy(&message).into_owned();
             return Err(StageError::Failed { message, hint: None, peer: true });
         }
-        for (index, (beats, heard)) in self.beats.iter_mut().enumerate() {
+        for (index, (beats, last_change)) in self.beats.iter_mut().enumerate() {
             let rank = index + 1;
-            let now = lost(peers, peers.store.add(&beat_key(rank), 0))?;
+            let now = check_store(peers, peers.store.add(&beat_key(rank), 0))?;
             if now != *beats {
-                (*beats, *heard) = (now, self.checked);
-            } else if heard.elapsed() > peers.timeout {
+                (*beats, *last_change) = (now, self.checked);
+            } else if last_change.elapsed() > peers.timeout {
                 let message = format!(
-                    "rank {rank} of {} was not heard of for {} s while it trained a candidate",
+                    "rank {rank} of {} sent no heartbeat for {} s while it trained a candidate",
                     peers.world_size,
                     peers.timeout.as_secs_f64()
                 );
-                let hint = Some("raise `ranks.timeout_s` if one batch takes that long".to_owned());
+                let hint = Some("raise `ranks.timeout_s` if a batch takes longer than that".to_owned());
                 return Err(StageError::Failed { message, hint, peer: true });
             }
         }
@@ -291,13 +298,13 @@ impl Watch {
     }
 }
 
-fn publish(store: &Store, round: usize, what: &Round) -> Result<(), StageError> {
-    let text = serde_json::to_vec(what).context("the trainings for the other ranks")?;
+fn publish(store: &Store, round: usize, content: &Round) -> Result<(), StageError> {
+    let text = serde_json::to_vec(content).context("the trainings for the other ranks")?;
     store.set(&round_key(round), &text).context("the trainings for the other ranks")
 }
 
-/// An error of the store: the process that holds it is gone.
-fn lost<T>(peers: &TaskStore, result: Result<T, StoreError>) -> Result<T, StageError> {
+/// Converts an error of the store, which means that the rank that hosts it is lost.
+fn check_store<T>(peers: &TaskStore, result: Result<T, StoreError>) -> Result<T, StageError> {
     result.map_err(|error| StageError::Failed {
         message: format!("rank {} of {}: {error}", peers.rank, peers.world_size),
         hint: None,
