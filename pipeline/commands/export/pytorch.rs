@@ -32,7 +32,7 @@ impl ModuleName {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let refused = |reason: &str| {
             let message = format!("cannot write {}: {reason}", path.display());
-            CommandError::usage(message).with_hint("name the file model.py, or a folder")
+            CommandError::usage(message).with_hint("name the file model.py, or an existing folder")
         };
         let module = name.strip_suffix(SUFFIX).filter(|module| is_identifier(module));
         let module = module.ok_or_else(|| refused("Python cannot import a module of this file name"))?;
