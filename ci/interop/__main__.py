@@ -1,4 +1,4 @@
-"""Compare exported networks with ONNX Runtime and PyTorch, and images with Pillow and torchvision.
+"""Compare exported networks with ONNX Runtime and PyTorch, and images with Pillow and torchvision; run docs/python.md.
 
 This needs the packages that ci/interop/set-up installs. The exit code is 1 if something differs.
 """
@@ -13,13 +13,14 @@ from pathlib import Path
 import networks
 import pictures
 import programs
+import python_docs
 from report import Report
 
 # Compare one of this number of 32x32 photos.
 THUMBNAIL_STEP = 10
 # With --quick, compare one of this number of photos.
 QUICK_STEP = 15
-PARTS = {"networks": networks.compare, "pictures": pictures.compare}
+PARTS = {"networks": networks.compare, "pictures": pictures.compare, "python": python_docs.compare}
 
 
 def main():

@@ -26,6 +26,26 @@ def with_classes(case, classes):
     return json.dumps(config, indent=4), shapes
 
 
+def other_form(case):
+    """Return what no published space has: a stem of stride 1, the other activations, a second stem without squeeze-excite, and a
+    block that does not expand its input."""
+    text, shapes = with_classes(case, 7)
+    config = json.loads(text)
+    config["first_stem"]["stride"] = 1
+    blocks = [block for name in config if name.startswith("stage") for block in config[name]]
+    for layer in [config["first_stem"], config["second_stem"], *blocks, config["feature_mix_layer"]]:
+        layer["act_func"] = "relu" if layer["act_func"] == "swish" else "swish"
+    config["second_stem"]["se_channels"] = 0
+    plain = config["stage1"][1]
+    width, plain["mid_channels"], plain["se_channels"] = plain["mid_channels"], plain["in_channels"], 0
+    left_out = ("second_stem.squeeze_excite", "stage1.1.squeeze_excite", "stage1.1.inverted_bottleneck")
+    shapes = {name: shape for name, shape in shapes.items() if not name.startswith(left_out)}
+    for name in shapes:
+        if name.startswith(("stage1.1.depth_conv", "stage1.1.point_linear.conv")):
+            shapes[name] = [plain["mid_channels"] if size == width else size for size in shapes[name]]
+    return json.dumps(config, indent=4), shapes
+
+
 def sequence(text, count):
     """Return the hashed sequence in [-1, 1) of a name."""
     with np.errstate(over="ignore"):

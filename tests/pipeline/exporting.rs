@@ -22,6 +22,12 @@ fn exports_from_the_store_and_from_files_are_identical() {
             assert!(bytes("found") == bytes("again"), "{format} {options:?}");
         }
     }
+    project.good(&["export", "found.py", "--format", "pytorch"]);
+    project.good(&[&["export", "again.py", "--format", "pytorch"], &files[..]].concat());
+    let text = |name: &str| String::from_utf8(bytes(name)).unwrap();
+    assert_eq!(text("found.py").replace("found", "again"), text("again.py"));
+    assert!(bytes("found.safetensors") == bytes("best.safetensors"));
+
     project.good(&["export", "found", "--format", "onnx"]);
     let last = ["--set", "test.weights=last"];
     project.good(&[&["export", "last", "--format", "onnx"][..], &last].concat());

@@ -93,8 +93,8 @@ fn all_weight_mismatches_are_reported_and_nothing_is_written() {
     weights.set("head.bias", &[1], &[0.0]);
     fs::write(project.path("w.safetensors"), to_safetensors(&weights.state_dict().tensors).unwrap()).unwrap();
     fs::write(project.path("net.onnx"), "the last one").unwrap();
-    for format in ["onnx", "torchscript"] {
-        let ended = project.run(&[&["export", "net.onnx", "--format", format], &FROM_FILES[..]].concat());
+    for (file, format) in [("net.onnx", "onnx"), ("net.pt", "torchscript"), ("net.py", "pytorch")] {
+        let ended = project.run(&[&["export", file, "--format", format], &FROM_FILES[..]].concat());
         assert_eq!(ended.code, Some(2), "{}", ended.err);
         for part in ["w.safetensors", "missing: first_stem.conv.weight", "bias: shape [9], expected [4]", "head.bias"] {
             assert!(ended.err.contains(part), "{}", ended.err);
@@ -126,6 +126,81 @@ fn invalid_exports_report_the_reason() {
     ] {
         assert_eq!(ended.code, Some(2), "{}", ended.err);
         assert!(parts.iter().all(|part| ended.err.contains(part)), "{}", ended.err);
+    }
+}
+
+#[test]
+fn a_network_becomes_a_python_module_and_weights_with_the_names_of_the_checkpoint() {
+    let project = project();
+    let told = project.json(&[&["export", ".", "--format", "pytorch"], &FROM_FILES[..]].concat());
+    let path = |name: &str| project.path(name).canonicalize().unwrap().display().to_string();
+    assert_eq!(told["file"], path("model.py"));
+    assert_eq!(told["weights_file"], path("weights.safetensors"));
+    let module = fs::read_to_string(project.path("model.py")).unwrap();
+    let config = config();
+    assert!(module.contains(&format!("\nCLASSIFIER = ({}, 4)\n", config.classifier.in_features)), "{module}");
+    assert!(
+        module.contains("with_name(\"weights.safetensors\")") && module.contains("\nRESOLUTION = 32\n"),
+        "{module}"
+    );
+    let bytes = |name: &str| fs::read(project.path(name)).unwrap();
+    assert!(bytes("weights.safetensors") == bytes("w.safetensors"));
+
+    let description = described(&project, "model.py");
+    let digest = |name: &str| blake3::hash(&bytes(name)).to_string();
+    assert_eq!(description["model"]["blake3"], digest("model.py"));
+    let weights = serde_json::json!({ "file": "weights.safetensors", "blake3": digest("weights.safetensors") });
+    assert_eq!(description["model"]["weights"], weights);
+    assert_eq!(description["model"]["format"], "pytorch");
+
+    // Another file name, and weights that have to be converted.
+    let pth = write_pth(Vec::new(), &self::weights(&config).state_dict().tensors).unwrap();
+    fs::write(project.path("w.pth.tar"), pth).unwrap();
+    project.good(&["export", "net.py", "--format", "pytorch", "--model", "model.config", "--weights", "w.pth.tar"]);
+    assert!(fs::read_to_string(project.path("net.py")).unwrap().contains("with_name(\"net.safetensors\")"));
+    assert!(bytes("net.safetensors") == bytes("w.safetensors"));
+}
+
+#[test]
+fn a_python_module_is_refused_where_it_could_not_be_imported_or_would_replace_other_weights() {
+    let project = project();
+    let export = |path: &str, words: &[&str]| {
+        project.run(&[&["export", path, "--format", "pytorch"], &FROM_FILES[..], words].concat())
+    };
+    fs::create_dir(project.path("taken")).unwrap();
+    project.write("taken/weights.safetensors", "other weights");
+    for (ended, parts) in [
+        (export("net-1.py", &[]), ["net-1.py: Python cannot import", "model.py"]),
+        (export("network", &[]), ["network: Python cannot import", "model.py"]),
+        (export("torch.py", &[]), ["torch.py: the name would hide", "model.py"]),
+        (export("model.py", &["--fold"]), ["--fold is for onnx and torchscript", "leave --fold out"]),
+        (export("none/model.py", &[]), ["there is no folder", "make the folder first"]),
+        (export("taken", &[]), ["taken/weights.safetensors: the file exists", "another folder"]),
+        (project.run(&["export", "model.py", "--format", "pytorch"]), ["train has no result", "run train"]),
+    ] {
+        assert_eq!(ended.code, Some(2), "{}", ended.err);
+        assert!(parts.iter().all(|part| ended.err.contains(part)), "{}", ended.err);
+    }
+    assert_eq!(fs::read_to_string(project.path("taken/weights.safetensors")).unwrap(), "other weights");
+    assert!(files(&project).iter().all(|name| !name.ends_with(".py") && !name.contains("export-")));
+
+    // A module that was exported before is replaced with its weights, as other formats are.
+    project.write("taken/model.py", "the last one");
+    assert_eq!(export("taken", &[]).code, Some(0));
+    assert!(
+        fs::read(project.path("taken/weights.safetensors")).unwrap()
+            == fs::read(project.path("w.safetensors")).unwrap()
+    );
+    assert_ne!(fs::read_to_string(project.path("taken/model.py")).unwrap(), "the last one");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_an_error_of_every_format() {
+    let project = project();
+    // Nobody can create a file there, not even root.
+    for format in ["onnx", "pytorch"] {
+        let ended = project.run(&[&["export", "/proc/model.py", "--format", format], &FROM_FILES[..]].concat());
+        assert!(ended.code == Some(1) && ended.err.contains("cannot write /proc/model.py"), "{}", ended.err);
     }
 }
 

@@ -3,6 +3,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use tfnas_artifacts::Digest;
 use tfnas_fs::TempDir;
 
 use crate::error::CommandError;
@@ -12,10 +13,18 @@ const DESCRIPTION: &str = ".preprocessing.json";
 /// File name while the file is being written. It is constant because a TorchScript file contains its own name.
 const ASIDE: &str = "network";
 
-/// Writes a file and its description to a temporary folder, and renames both when they are complete.
+/// Writes a file, its weights if they are a file of their own, and its description to a temporary folder, and renames them when
+/// all are complete.
 pub struct Delivery {
     target: PathBuf,
     folder: TempDir,
+    weights: Option<WeightsFile>,
+}
+
+/// The weights that a file reads, beside it.
+pub struct WeightsFile {
+    pub name: String,
+    pub digest: Digest,
 }
 
 impl Delivery {
@@ -32,7 +41,7 @@ impl Delivery {
         }
         let aside = tfnas_fs::new_folder_in(folder, ".export-");
         let folder = aside.map_err(|error| cannot_write(target, &error))?;
-        Ok(Self { target: target.to_owned(), folder })
+        Ok(Self { target: target.to_owned(), folder, weights: None })
     }
 
     /// Returns the path to which the file must be written.
@@ -59,7 +68,26 @@ impl Delivery {
         tfnas_fs::write_synced(path, bytes).map_err(|error| cannot_write(&self.target, &error))
     }
 
-    /// Renames the description and then the file to their final paths, and returns the paths, the file first.
+    /// Writes the weights, which get this name beside the file. Other weights there are replaced only together with their file:
+    /// nobody has asked for this name, and weights are costly.
+    pub fn write_weights(&mut self, name: String, bytes: &[u8]) -> Result<(), CommandError> {
+        let target = self.target.with_file_name(&name);
+        let digest = Digest::of_bytes(bytes);
+        if target.exists() && !self.target.exists() && Digest::of_file(&target)?.0 != digest {
+            let message = format!("cannot write {}: the file exists and has other weights", target.display());
+            return Err(CommandError::usage(message).with_hint("export into another folder, or move the file"));
+        }
+        self.write_at(&self.scratch(&name), bytes)?;
+        self.weights = Some(WeightsFile { name, digest });
+        Ok(())
+    }
+
+    /// Returns the weights that are a file of their own.
+    pub fn weights(&self) -> Option<&WeightsFile> {
+        self.weights.as_ref()
+    }
+
+    /// Renames the weights, the description and then the file to their final paths, and returns the paths, the file first.
     pub fn finish(self, description: &Value) -> Result<(PathBuf, PathBuf), CommandError> {
         let text = serde_json::to_string_pretty(description).expect("a description has text keys and finite numbers");
         let aside = self.scratch("description");
@@ -68,6 +96,9 @@ impl Delivery {
         beside.push(DESCRIPTION);
         let beside = PathBuf::from(beside);
         let rename = |from: &Path, to: &Path| fs::rename(from, to).map_err(|error| cannot_write(to, &error));
+        if let Some(WeightsFile { name, .. }) = &self.weights {
+            rename(&self.scratch(name), &self.target.with_file_name(name))?;
+        }
         rename(&aside, &beside)?;
         rename(&self.aside(), &self.target)?;
         Ok((self.target, beside))

@@ -5,6 +5,7 @@ pub mod files;
 pub mod network;
 mod onnx;
 mod preprocessing;
+mod pytorch;
 mod torchscript;
 
 use std::fmt;
@@ -30,6 +31,9 @@ use crate::report::print_json;
 /// `export FILE --format onnx` writes the network that the present configuration found and trained (the weights that
 /// `test.weights` names), and beside it FILE.preprocessing.json: what an image must go through, and the names of the
 /// classes. With --model and --weights it is a network from files.
+///
+/// `export FOLDER --format pytorch` writes model.py, the network in plain PyTorch, and weights.safetensors beside it:
+/// `import model; net = model.load()`.
 #[derive(Args, Debug)]
 #[command(allow_missing_positional = true)]
 pub struct Export {
@@ -42,7 +46,7 @@ pub struct Export {
     #[arg(value_name = "PATH")]
     path: PathBuf,
 
-    /// The format of a network: onnx for ONNX Runtime and others, torchscript for PyTorch
+    /// The format of a network: onnx for ONNX Runtime and others, torchscript or pytorch for PyTorch
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<Format>,
 
@@ -65,6 +69,8 @@ pub enum Format {
     Onnx,
     /// TorchScript.
     Torchscript,
+    /// A Python module in plain PyTorch, and its weights as safetensors.
+    Pytorch,
 }
 
 impl fmt::Display for Format {
@@ -72,6 +78,7 @@ impl fmt::Display for Format {
         f.write_str(match self {
             Self::Onnx => "onnx",
             Self::Torchscript => "torchscript",
+            Self::Pytorch => "pytorch",
         })
     }
 }
@@ -82,6 +89,7 @@ impl Format {
         match self {
             Self::Onnx => "network.onnx",
             Self::Torchscript => "network.pt",
+            Self::Pytorch => "model.py",
         }
     }
 }
@@ -91,7 +99,7 @@ impl Export {
         match (self.format, &self.artifact) {
             (None, _) if self.files.are_named() => {
                 Err(CommandError::usage("--model is for a network, and no --format is given")
-                    .with_hint("add --format onnx or --format torchscript"))
+                    .with_hint("add --format onnx, torchscript or pytorch"))
             }
             (Some(_), Some(stage)) if self.files.are_named() => {
                 Err(CommandError::usage(format!("--model names the network, and so does {stage}"))
@@ -116,22 +124,36 @@ impl Export {
     }
 
     fn write_network(&self, format: Format, options: &Options) -> Result<Exit, CommandError> {
+        let target = self.target(format.file_name());
+        if format == Format::Pytorch {
+            pytorch::check(&target, self.fold)?;
+        }
         let network = self.files.or_configured(options, self.artifact.as_deref())?.read()?;
-        let delivery = Delivery::to(&self.target(format.file_name()))?;
+        let mut delivery = Delivery::to(&target)?;
         match format {
             Format::Onnx => delivery.write(&onnx::bytes(&network, self.fold)?)?,
             Format::Torchscript => {
                 let worker = worker_program(self.worker.as_deref())?;
                 torchscript::write(&worker, &network, self.fold, &delivery)?;
             }
+            Format::Pytorch => pytorch::write(&target, &network, &mut delivery)?,
         }
         let (digest, bytes) = Digest::of_file(&delivery.aside())?;
-        let described = preprocessing::describe(&network, format, self.fold, &delivery.file_name(), &digest);
+        let mut described = preprocessing::describe(&network, format, self.fold, &delivery.file_name(), &digest);
+        let weights_file = delivery.weights().map(|weights| {
+            described["model"]["weights"] = json!({ "file": weights.name, "blake3": weights.digest.to_string() });
+            weights.name.clone()
+        });
         let (file, description) = delivery.finish(&described)?;
         tracing::info!("wrote {} ({}) and {}", file.display(), digest.short(), description.display());
+        let weights_file = weights_file.map(|name| file.with_file_name(name).display().to_string());
+        if let Some(weights_file) = &weights_file {
+            tracing::info!("wrote {weights_file}");
+        }
         if options.json {
             print_json(&json!({
                 "file": file.display().to_string(),
+                "weights_file": weights_file,
                 "preprocessing": description.display().to_string(),
                 "format": format.to_string(),
                 "batch_norm": preprocessing::batch_norm(self.fold),

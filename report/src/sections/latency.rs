@@ -175,7 +175,8 @@ mod tests {
             ..network("null")
         };
         let text = describe(&network, 0.6, 0.5);
-        let expected = "takes 0.500 ms (half of the passes: 0.400 ms to 0.600 ms); the table predicts 0.600 ms (+20.0 %).";
+        let expected =
+            "takes 0.500 ms (half of the passes: 0.400 ms to 0.600 ms); the table predicts 0.600 ms (+20.0 %).";
         assert!(text.ends_with(expected), "{text}");
     }
 

@@ -9,8 +9,8 @@ use tfnas::SpaceDefinition;
 
 use super::spec::{from_params, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec};
-use crate::{Config, InvalidValue, Stage, Work};
 use crate::invalid_value::at_least_one;
+use crate::{Config, InvalidValue, Stage, Work};
 
 /// `lookup:` in the configuration: how the latency table is measured, or which table is imported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -7,8 +7,8 @@ use tfnas::SpaceDefinition;
 
 use super::spec::{from_params, shared_config_key, to_params};
 use super::{InputPort, KeyFacts, StageSpec};
-use crate::{Config, Fit, InvalidValue, Stage, Target, Verify, Work};
 use crate::invalid_value::at_least_one;
+use crate::{Config, Fit, InvalidValue, Stage, Target, Verify, Work};
 
 /// `parse:` in the configuration: how one architecture is derived from the search result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

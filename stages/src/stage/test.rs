@@ -9,8 +9,8 @@ use tfnas::SpaceDefinition;
 
 use super::spec::{shared_config_key, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec, TEST_LIST};
-use crate::{Config, ExifOrientation, InvalidValue, OnBadImage, PerImage, Protocol, Stage, Work};
 use crate::invalid_value::at_least_one;
+use crate::{Config, ExifOrientation, InvalidValue, OnBadImage, PerImage, Protocol, Stage, Work};
 
 /// Which weights to test: `best`, `last`, or a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

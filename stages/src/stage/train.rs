@@ -9,8 +9,8 @@ use tfnas::SpaceDefinition;
 
 use super::spec::{from_params, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec, TEST_LIST};
-use crate::{Augment, Config, ExifOrientation, InvalidValue, OnBadImage, Precision, RankParams, Stage, Work};
 use crate::invalid_value::{at_least_one, below_one, not_negative, positive};
+use crate::{Augment, Config, ExifOrientation, InvalidValue, OnBadImage, Precision, RankParams, Stage, Work};
 
 /// Which images train the network, and which choose the best epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -12,7 +12,7 @@ use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::images::classes;
 use crate::latency::WARM_UP_PASSES;
-use crate::reference::{Measured, self};
+use crate::reference::{self, Measured};
 use crate::search::missed_target;
 use crate::verify::{Verified, config_of, verify};
 
@@ -112,7 +112,8 @@ fn measured(
     };
     let mut measure = |architecture: &Architecture| {
         let config = config_of(space, architecture, classes)?;
-        let progress = &mut |done: usize, calls: usize| context.report_progress("measuring the network", done, calls, "passes");
+        let progress =
+            &mut |done: usize, calls: usize| context.report_progress("measuring the network", done, calls, "passes");
         Ok(reference::measure(&config, space, table, &options, progress)?)
     };
     if params.verify == Verify::Predicted {
