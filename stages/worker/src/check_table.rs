@@ -15,9 +15,8 @@ use tfnas_torch::device::find_device;
 use tfnas_torch::timing::{InPlace, TimingOptions, check_times, reference_configs};
 
 use crate::VERSION;
-use crate::console::{complain, print_error, print_line};
-use crate::error::{Context as _, StageError, answered, exit_code};
-use crate::latency::WARM_UP_PASSES;
+use crate::console::{print_error, print_line};
+use crate::error::{Context as _, StageError, exit_code};
 use crate::lookup::{PASSES, WARM_UP_PASSES, compare};
 use crate::reference::reference_of;
 
