@@ -134,7 +134,7 @@ impl Session {
         let needed = self.graph.closure(instances.iter().copied());
         for ShortSearch { message, is_selected } in short_searches(&self.planner(), &needed)? {
             if is_selected {
-                tracing::info!("{message}");
+                tracing::debug!("{message}");
             } else {
                 tracing::warn!("{message}");
             }

