@@ -325,7 +325,7 @@ mod tests {
             (table_of(&[], number), "the table has no 'base' entry"),
             (table_of(&["base", "base"], number), "the table has two 'base' entries"),
             (table_of(&["base"], text), "base: the latency is a string, not a number"),
-            (table_of(&["base", "x"], number), "'x' is no key"),
+            (table_of(&["base", "x"], number), "'x' is not a key"),
             (table_of(&["base", KEY], number), "MBInvertedResBlock_4_2_0_2_k3_s1_relu is a float, not a dictionary"),
             (table_of(&["base", KEY], row(-1)), "MBInvertedResBlock_4_2_0_2_k3_s1_relu: a width is -1"),
             (table_of(&["base", KEY], row(0)), "MBInvertedResBlock_4_2_0_2_k3_s1_relu: width 0 comes twice"),

@@ -190,7 +190,7 @@ mod tests {
     fn missing_confusions_have_a_note() {
         assert!(html(parts(3, false)).contains("All test images are classified correctly."));
         let old = TestReport { confusion: None, ..report() };
-        assert!(html(confusion(&Network::default(), &old)).contains("did not record which class"));
+        assert!(html(confusion(&Network::default(), &old)).contains("did not record confusions"));
     }
 
     fn report() -> TestReport {
