@@ -34,7 +34,7 @@ mod tests {
     fn the_schema_has_all_sections_with_defaults_and_descriptions() {
         let schema = schema();
         let epochs = &schema["$defs"]["TrainSection"]["properties"]["epochs"];
-        assert_eq!((&epochs["default"], &epochs["description"]), (&json!(250), &json!("Epochs.")));
+        assert_eq!((&epochs["default"], &epochs["description"]), (&json!(250), &json!("Number of epochs.")));
         assert_eq!(schema["$defs"]["TrainSection"]["additionalProperties"], json!(false));
         assert!(schema["$defs"]["SearchSection"]["properties"]["target_lat_ms"]["anyOf"].is_array(), "{schema}");
         assert_eq!(schema["properties"]["matrix"]["type"], "object");
