@@ -16,10 +16,11 @@ build: setup ## build the planner and the worker
 run: build ## run the whole pipeline on the embedded default
 	$(CARGO) run --locked --quiet -- run all
 
-test: lint doc build ## run all checks and tests: lint, doc, unit and end-to-end tests, attest, the smoke run, a short interop
+test: lint doc build ## run all checks and tests: lint, doc, unit and end-to-end tests, attest, the smoke run, the examples, a short interop
 	$(CARGO) test --locked --workspace
 	ci/attestations/run
 	ci/smoke
+	ci/examples
 	ci/interop/run --quick
 
 lint: setup ## check formatting, clippy lints, and the links of the documentation
