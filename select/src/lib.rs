@@ -8,7 +8,7 @@
 //! # Method
 //!
 //! 1. Initial candidates, each fitted to the target latency: the architecture found by the search, samples from its
-//! probabilities, a few rules (one operation and one fraction of the depth everywhere), and uniform draws.
+//!    probabilities, a few rules (one operation and one fraction of the depth everywhere), and uniform draws.
 //! 2. All are trained for the first rung. A ridge regression of their losses on about 40 features (depth, kernels,
 //!    squeeze-excite, expansion, widths and latency share of each block group; size of the network) predicts untrained
 //!    candidates. In rounds, it proposes the best of a pool of uniform draws and mutations of the leaders, which are
