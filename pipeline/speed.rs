@@ -11,12 +11,16 @@ use tfnas_random::{Stream, StreamId};
 use crate::error::CommandError;
 use crate::network_latency::{Load, measure_network};
 
-/// Batch size of the timed passes.
-const BATCH: usize = 32;
+/// Largest batch size of the timed passes.
+const MAX_BATCH: usize = 32;
+/// Smallest batch size of the timed passes.
+const MIN_BATCH: usize = 4;
+/// Number of pixels of a timed batch, between these batch sizes: with large images, one pass of 32 would take a second.
+const PIXELS: usize = MAX_BATCH * 32 * 32;
 /// Number of timed passes.
 const PASSES: usize = 5;
 
-/// Measures how long a random network of the space takes for one image in a batch of 32, in seconds.
+/// Measures how long a random network of the space takes for one image of a batch, in seconds.
 ///
 /// # Errors
 /// Returns an error if the worker cannot measure it.
@@ -34,8 +38,10 @@ pub fn measure_pass_s(
     let scratch = scratch.map_err(|error| failed(error.to_string()))?;
     let file = scratch.path().join("model.config");
     std::fs::write(&file, config.to_text()).map_err(|error| failed(error.to_string()))?;
-    let load = Load { resolution: space.definition().resolution, batch: BATCH, threads, passes: PASSES };
-    Ok(measure_network(worker, &file, load, device)? / 1e3 / BATCH as f64)
+    let resolution = space.definition().resolution;
+    let batch = (PIXELS / (resolution * resolution).max(1)).clamp(MIN_BATCH, MAX_BATCH);
+    let load = Load { resolution, batch, threads, passes: PASSES };
+    Ok(measure_network(worker, &file, load, device)? / 1e3 / batch as f64)
 }
 
 /// Measures how long it takes to read and decode an image in one thread, in seconds. Images that cannot be read count as

@@ -26,7 +26,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let table = table(&space)?;
     let reachable = table.reachable_ms(&space)?;
     let target_ms = (reachable.min_ms + reachable.max_ms) / 2.0;
-    println!("networks of the space take {:.2} to {:.2} ms, the target is {target_ms:.2} ms", reachable.min_ms, reachable.max_ms);
+    println!(
+        "networks of the space take {:.2} to {:.2} ms, the target is {target_ms:.2} ms",
+        reachable.min_ms, reachable.max_ms
+    );
 
     let mut state = SupernetState::new(&space, CLASSES, SEED, DEVICE);
     let mut widths = state.widths();
@@ -64,13 +67,15 @@ fn search_epoch(
     let weights = Sgd::new(supernet.tensors(Role::Weight), SgdSettings { rate, momentum: 0.9, weight_decay: 1e-5 });
     let mut weights = OptimizerStep::in_f32(weights, 5.0, DEVICE);
     let settings = AdamSettings { rate: 0.1, betas: (0.5, 0.999), epsilon: 1e-8, weight_decay: 5e-4 };
-    let mut architecture = OptimizerStep::in_f32(Adam::new(supernet.tensors(Role::Architecture), settings), 5.0, DEVICE);
+    let mut architecture =
+        OptimizerStep::in_f32(Adam::new(supernet.tensors(Role::Architecture), settings), 5.0, DEVICE);
     let (blocks, operations) = (space.blocks().len(), space.operations().len());
     let mut losses = 0.0;
     for step in 0..STEPS {
         let stream = |id| Stream::new(SEED, id, epoch as u32, step);
         let (images, labels) = batch(space, epoch as u32, step);
-        let path = gumbel_path(&supernet.read_log_alphas(), &draw_noise(blocks, operations, &mut stream(StreamId::Gumbel)));
+        let path =
+            gumbel_path(&supernet.read_log_alphas(), &draw_noise(blocks, operations, &mut stream(StreamId::Gumbel)));
         let mut paths = vec![path];
         if epoch >= WARMUP_EPOCHS {
             paths.push(draw_remaining_path(&paths[0], operations, &mut stream(StreamId::UniformPath)));
@@ -93,10 +98,15 @@ fn batch(space: &Space, epoch: u32, step: u32) -> (Tensor, Tensor) {
     let size = space.definition().resolution as i64;
     let mut stream = Stream::new(SEED, StreamId::Shuffle, epoch, step);
     let labels: Vec<i64> = (0..BATCH).map(|_| stream.below(CLASSES as u64) as i64).collect();
-    let pixels: Vec<f32> = (0..BATCH as i64 * 3 * size * size).map(|_| stream.below(1000) as f32 / 500.0 - 1.0).collect();
+    let pixels: Vec<f32> =
+        (0..BATCH as i64 * 3 * size * size).map(|_| stream.below(1000) as f32 / 500.0 - 1.0).collect();
     let images = Tensor::from_slice(&pixels).view([BATCH as i64, 3, size, size]);
     for (image, label) in labels.iter().enumerate() {
-        let corner = images.get(image as i64).narrow(1, label / 2 * size / 2, size / 2).narrow(2, label % 2 * size / 2, size / 2);
+        let corner = images.get(image as i64).narrow(1, label / 2 * size / 2, size / 2).narrow(
+            2,
+            label % 2 * size / 2,
+            size / 2,
+        );
         let _ = corner.shallow_clone().g_add_scalar_(1.0);
     }
     (images.to_kind(Kind::Float).to_device(DEVICE), Tensor::from_slice(&labels).to_device(DEVICE))
