@@ -6,7 +6,7 @@ use tfnas::{Architecture, LatencyTable, Space};
 use tfnas_random::{Stream, StreamId};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let target_ms: f64 = std::env::args().nth(1).map_or(Ok(15.0), |text| text.parse())?;
+    let target_ms: f64 = std::env::args().nth(1).map_or(Ok(9.0), |text| text.parse())?;
     let space = Space::imagenet();
     let table = LatencyTable::titan_rtx();
     let architecture = Architecture::random(&space, &mut Stream::new(0, StreamId::RandomArchitecture, 0, 0));
