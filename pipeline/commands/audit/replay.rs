@@ -79,7 +79,7 @@ fn replay(
     let scratch = scratch.map_err(|error| CommandError::usage(format!("cannot make a temporary folder: {error}")))?;
     let configuration = configuration(folder, contents, asked, scratch.path())?;
     let graph = Graph::new(&configuration);
-    let devices = vec![Device::find(configuration.variants[0].config.device)?];
+    let devices = vec![Device::find(configuration.shared().config.device)?];
     let cache = Cache::open(&scratch.path().join("store"))?;
     let results = published(folder, contents, &graph, &cache)?;
     let run = cache.begin_run(&new_run(configuration.effective().to_string()))?;
