@@ -39,7 +39,7 @@ cluster: build ## run whole pipelines as jobs of a Slurm cluster on this machine
 
 bench: build ## measure speed beside DVC and Snakemake, which are installed in .bench/
 	$(CARGO) build --locked --workspace --examples
-	ci/bench/install-peers
+	ci/bench/setup
 	python3 ci/bench
 
 interop: build ## compare with PyTorch, ONNX Runtime, Pillow and torchvision, which are installed in .interop/

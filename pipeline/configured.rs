@@ -49,7 +49,7 @@ fn has_file(options: &Options) -> bool {
 }
 
 fn in_data(configuration: &Configuration) -> Result<Option<usize>, CommandError> {
-    let config = &configuration.variants[0].config;
+    let config = &configuration.shared().config;
     if let Some(count) = restricted(configuration, config)? {
         return Ok(Some(count));
     }
@@ -84,7 +84,7 @@ fn restricted(configuration: &Configuration, config: &Config) -> Result<Option<u
 
 fn in_store(setup: Setup) -> Result<Option<usize>, CommandError> {
     let session = setup.read()?;
-    let output = session.configuration.variants[0].config.train.protocol.classes();
+    let output = session.configuration.shared().config.train.protocol.classes();
     let split = session.graph.instances.iter().find(|instance| instance.stage == Stage::Split);
     let Some(result) = split.map(|split| session.cache.ledger().last_result(&split.id)).transpose()?.flatten() else {
         return Ok(None);

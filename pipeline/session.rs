@@ -68,7 +68,7 @@ impl Setup {
 
     /// Opens the store for writing.
     pub fn write(self) -> Result<Session, CommandError> {
-        let ledger = self.configuration.variants[0].config.ledger.as_ref();
+        let ledger = self.configuration.shared().config.ledger.as_ref();
         let ledger = ledger.map(|path| self.configuration.resolve(path));
         let cache = Cache::open_with_ledger(&self.store, ledger.as_deref())?;
         Ok(self.with(cache))
@@ -101,7 +101,7 @@ impl Session {
 
     /// Warns about a GPU that `device: auto` does not use.
     pub fn tell_unused_gpu(&self) {
-        let config = &self.configuration.variants[0].config;
+        let config = &self.configuration.shared().config;
         if config.executor == Executor::Local
             && let Some(model) = Device::unused_gpu(config.device)
         {
@@ -150,7 +150,7 @@ impl Session {
         forced: &BTreeSet<usize>,
         worker: Option<&Path>,
     ) -> Result<(), CommandError> {
-        let variant = &self.configuration.variants[0];
+        let variant = &self.configuration.shared();
         if variant.config.executor != Executor::Local {
             return Ok(());
         }

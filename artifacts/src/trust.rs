@@ -62,6 +62,15 @@ pub enum TrustError {
     },
 }
 
+/// The result of looking for a signature by a trusted key.
+#[derive(Debug)]
+pub(crate) enum SignatureCheck {
+    /// A trusted key has signed the result.
+    Valid(Signature),
+    /// No trusted key has a valid signature of it.
+    Untrusted(TrustError),
+}
+
 impl Trust {
     /// Trusts these keys. With an empty list, no result from a remote is trusted.
     pub fn in_keys(keys: Vec<PublicKey>) -> Self {
@@ -73,7 +82,7 @@ impl Trust {
         self.keys.iter().map(|key| file_name(result, key)).collect()
     }
 
-    /// Returns a valid signature of a result by a trusted key. `there` lists the signature files, and `read` reads one
+    /// Looks for a valid signature of a result by a trusted key. `there` lists the signature files, and `read` reads one
     /// of them. If `record` is given, the signature must cover exactly these bytes.
     ///
     /// # Errors
@@ -84,7 +93,7 @@ impl Trust {
         result: &Attempt,
         there: &[String],
         read: &mut dyn FnMut(&str) -> Result<Vec<u8>, E>,
-    ) -> Result<Result<Signature, TrustError>, E> {
+    ) -> Result<SignatureCheck, E> {
         let mut first = None;
         for key in &self.keys {
             let name = file_name(&result.id, key);
@@ -93,12 +102,12 @@ impl Trust {
             }
             let bytes = read(&name)?;
             match signature::check(&bytes, record, result, key) {
-                Ok(()) => return Ok(Ok(Signature { name, bytes })),
+                Ok(()) => return Ok(SignatureCheck::Valid(Signature { name, bytes })),
                 Err(why) => first = first.or(Some(why)),
             }
         }
         let others = || there.iter().filter_map(|name| signature::signer(name, &result.id)).map(signature::short);
-        Ok(Err(first.unwrap_or_else(|| match others().collect::<Vec<_>>() {
+        Ok(SignatureCheck::Untrusted(first.unwrap_or_else(|| match others().collect::<Vec<_>>() {
             keys if keys.is_empty() => TrustError::Unsigned,
             keys => TrustError::OtherKeys { keys },
         })))
@@ -110,7 +119,12 @@ impl Trust {
         let there = names(store, result)?;
         // The record was compared byte by byte when it was pulled.
         let found = self.verified_signature(None, result, &there, &mut |name| local(store, result, name))?;
-        Ok(found.err().map(|why| Untrusted { place: format!("{}, which was pulled from {remote},", result.id), why }))
+        Ok(match found {
+            SignatureCheck::Valid(_) => None,
+            SignatureCheck::Untrusted(why) => {
+                Some(Untrusted { place: format!("{}, which was pulled from {remote},", result.id), why })
+            }
+        })
     }
 
     fn fingerprints(&self) -> Vec<String> {

@@ -1,4 +1,4 @@
-"""Run the programs that the benchmarks compare with, as installed by ci/bench/install-peers."""
+"""Run the programs that the benchmarks compare with, as installed by ci/bench/setup."""
 
 import os
 import shutil

@@ -1,6 +1,6 @@
 """Compare exported networks with ONNX Runtime and PyTorch, and images with Pillow and torchvision; run docs/python.md.
 
-This needs the packages that ci/interop/set-up installs. The exit code is 1 if something differs.
+This needs the packages that ci/interop/setup installs. The exit code is 1 if something differs.
 """
 
 import argparse

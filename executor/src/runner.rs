@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Scope;
 
 use tfnas_artifacts::{Attempt, Digest, KeyManifest, OpenRun, Purpose};
-use tfnas_planner::plan::{Cause, InputSource, PlanError, Planner};
+use tfnas_planner::plan::{Cause, CauseField, InputSource, PlanError, Planner};
 use tfnas_stages::Executor;
 
 use crate::image_check::{self, Unchecked};
@@ -91,7 +91,7 @@ impl<'a> Runner<'a> {
         let mut state = State::default();
         state.finished.results = results.clone();
         if let Some(manifest) = self.planner.manifest(instance, results)? {
-            let because = vec![Cause::plain("to compare its outputs")];
+            let because = vec![Cause::plain(CauseField::Comparison)];
             let ready = self.ready(instance, manifest, because, Purpose::Check, results)?;
             self.work(&mut state, Some(ready), observer)?;
         }

@@ -25,6 +25,7 @@ use crate::{RunEvent, TaskResult, outputs};
 
 /// How long a worker may take to exit after its output was closed.
 const END_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Everything needed to run one instance.
 pub struct Task<'a> {
     pub cache: &'a Cache,
@@ -71,6 +72,14 @@ pub struct Task<'a> {
     pub purpose: Purpose,
 }
 
+/// The inputs of a task, after each output of another stage was verified.
+enum VerifiedInputs {
+    /// The inputs by port.
+    Sound(BTreeMap<String, Input>),
+    /// An input is damaged: instance `upstream` must make it again.
+    Damaged { upstream: usize, message: String },
+}
+
 impl Task<'_> {
     /// Runs the instance, or waits for another process that runs it. Events are passed to `report`.
     pub fn run(
@@ -92,8 +101,8 @@ impl Task<'_> {
         report: &dyn Fn(RunEvent),
     ) -> Result<TaskResult, CacheError> {
         let inputs = match self.inputs()? {
-            Ok(inputs) => inputs,
-            Err(damaged) => return Ok(damaged),
+            VerifiedInputs::Sound(inputs) => inputs,
+            VerifiedInputs::Damaged { upstream, message } => return Ok(TaskResult::Damaged { upstream, message }),
         };
         let mut waited = false;
         let mut waiting = |holder: &Holder| {
@@ -153,21 +162,21 @@ impl Task<'_> {
         });
     }
 
-    /// Returns the inputs for the worker, after verifying each output of another stage; or which of them is damaged.
-    fn inputs(&self) -> Result<Result<BTreeMap<String, Input>, TaskResult>, CacheError> {
+    /// Returns the inputs for the worker, after verifying each output of another stage.
+    fn inputs(&self) -> Result<VerifiedInputs, CacheError> {
         let mut inputs: BTreeMap<String, Input> =
             self.given.iter().map(|(port, input)| ((*port).to_owned(), input.clone())).collect();
         for (port, upstream, digest) in &self.made {
             let path = match self.cache.open_verified(digest) {
                 Ok(path) => std::path::absolute(&path).unwrap_or(path),
                 Err(CacheError::Object(error)) => {
-                    return Ok(Err(TaskResult::Damaged { upstream: *upstream, message: error.to_string() }));
+                    return Ok(VerifiedInputs::Damaged { upstream: *upstream, message: error.to_string() });
                 }
                 Err(other) => return Err(other),
             };
             inputs.insert((*port).to_owned(), Input { path, list: None, digest: digest.to_string() });
         }
-        Ok(Ok(inputs))
+        Ok(VerifiedInputs::Sound(inputs))
     }
 
     fn origins(&self) -> BTreeMap<String, String> {

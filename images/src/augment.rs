@@ -1,13 +1,14 @@
 //! Training augmentation: crop, resize, flip and color jitter.
 
+mod color;
+
 use tfnas_random::Stream;
+
+pub use color::{adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation};
 
 use crate::RgbImage;
 use crate::resize::{crop, resize};
 use crate::rgb_image::CHANNELS;
-
-mod color;
-pub use color::{adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation};
 
 /// How often a crop that does not fit is drawn again.
 const CROP_TRIES: usize = 10;

@@ -1,12 +1,5 @@
 //! Decoding of image files to RGB, byte for byte like Pillow.
 
-use image::ImageFormat;
-use thiserror::Error;
-
-use crate::rgb_image::{ImageSizeError, RgbImage};
-
-pub(crate) use header::looks_whole;
-
 mod content;
 mod exif;
 mod gif;
@@ -16,6 +9,13 @@ mod palette;
 mod pnm;
 mod raster;
 mod to_rgb;
+
+use image::ImageFormat;
+use thiserror::Error;
+
+pub(crate) use header::looks_whole;
+
+use crate::rgb_image::{ImageSizeError, RgbImage};
 
 /// Maximum number of pixels. A file of a few bytes can claim any size.
 ///

@@ -13,6 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
+use serde::Deserialize;
 use tfnas_random::{Stream, StreamId};
 use turbojpeg::{Compressor, Image, PixelFormat, Subsamp};
 
@@ -33,7 +34,7 @@ const SIZES: std::ops::RangeInclusive<usize> = 8..=1024;
 const MAX_PER_CLASS: usize = 100_000;
 
 /// Which pictures to draw.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct GeneratedSet {
     /// Side of the square pictures, in pixels.
     pub size: usize,

@@ -4,11 +4,16 @@
 //! resizing and color changes equal Pillow's and torchvision's byte for byte, and random choices depend only on the
 //! seed and the position of an image, not on the number of threads.
 //!
-//! * [`scan`], [`ImageList`], [`parse_classes`]: the images of a folder or list file and their labels; [`split()`],
-//!   [`draw_test`], [`imagenet100`]: parts of them; [`check_images`]: finds unreadable ones.
-//! * [`decode`], [`decode_oriented`], [`resize()`], [`crop`]: images as [`RgbImage`]; [`EvalTransform`],
-//!   [`TrainTransform`]: the transforms of torchvision.
-//! * [`ImageSource`], [`Batches`]: batches prepared by threads.
+//! # The pieces
+//!
+//! * Lists of images: [`scan`] reads a folder and [`ImageList`] a list file; [`parse_classes`] and [`class_names`] name
+//!   the classes; [`split()`], [`draw_test`] and [`imagenet100`] choose parts; [`check_images`] finds unreadable images.
+//! * Single images: [`decode`], [`decode_oriented`] and [`read_image`] make an [`RgbImage`]; [`resize()`], [`crop`],
+//!   [`adjust_hue`] and the other adjustments change it; [`thumbnail()`] makes a small one for a page.
+//! * Transforms of torchvision: [`EvalTransform`] for evaluation, [`TrainTransform`] for training.
+//! * Batches: [`Batches`] prepares images of an [`ImageSource`] with several threads, in an [`Order`], or a [`Shard`] of
+//!   it.
+//! * File names: [`EXTENSIONS`], [`is_ignored`], [`UnreadFormats`].
 //! * [`generated`]: a synthetic data set.
 //!
 //! ```
@@ -42,19 +47,25 @@ mod test_draw;
 mod thumbnail;
 mod transform;
 
-pub use augment::*;
-pub use batches::*;
-pub use check::*;
-pub use class_names::*;
+pub use augment::{
+    ColorChange, CropArea, CropRule, TrainParameters, TrainTransform, adjust_brightness, adjust_contrast, adjust_hue,
+    adjust_saturation, flip_horizontal,
+};
+pub use batches::{Batch, BatchOptions, Batches, Order, Shard, Transform};
+pub use check::{UnreadableImage, check_images};
+pub use class_names::{class_folders, class_names};
 pub use decode::{DecodeError, ExifOrientation, MAX_PIXELS, decode, decode_oriented};
-pub use folder::*;
-pub use list::*;
-pub use names::*;
-pub use published::*;
-pub use resize::*;
+pub use folder::{
+    ClassFolders, ClassesError, FolderError, all_images, image_paths, is_class_image, parse_classes, scan,
+    scan_classes, scan_known_classes,
+};
+pub use list::{Entry, ImageList, ListError, MAX_LABEL};
+pub use names::{EXTENSIONS, UnreadFormats, has_image_extension, is_ignored, is_newly_read, unread_extension};
+pub use published::{imagenet100, imagenet100_classes, recognise};
+pub use resize::{crop, resize, resize_box};
 pub use rgb_image::{ImageSizeError, RgbImage};
-pub use source::*;
-pub use split::*;
-pub use test_draw::*;
+pub use source::{BadImage, ImageSource, LoadError, Reading, read_image};
+pub use split::{Split, SplitError, split};
+pub use test_draw::{FEWEST_WITH_TEST, TestDraw, TestDrawError, draw_test};
 pub use thumbnail::{Thumbnail, thumbnail};
-pub use transform::*;
+pub use transform::EvalTransform;

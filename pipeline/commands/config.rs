@@ -44,7 +44,7 @@ fn rows(above: &str, value: &Value, configuration: &Configuration, columns: &mut
             }
         }
         other => {
-            let origin = configuration.variants[0].origin_of(above).to_string();
+            let origin = configuration.shared().origin_of(above).to_string();
             let text = other.as_str().map_or_else(|| other.to_string(), str::to_owned);
             columns.row([above, text.as_str(), origin.as_str()]);
         }

@@ -49,7 +49,7 @@ impl Doctor {
                     .as_ref()
                     .map_or("embedded default".to_owned(), |file| file.display().to_string());
                 checks.push(Check { what: "configuration", ok: true, found: from });
-                if setup.configuration.variants[0].config.executor == Executor::Slurm {
+                if setup.configuration.shared().config.executor == Executor::Slurm {
                     checks.push(check("cluster", cluster()));
                 }
                 let opened = setup.read().map(|session| session.cache.store().root().display().to_string());

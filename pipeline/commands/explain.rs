@@ -1,6 +1,7 @@
 use clap::Args;
 use serde::Serialize;
-use tfnas_planner::plan::{Action, Cause, chain, select};
+use tfnas_artifacts::Field;
+use tfnas_planner::plan::{Action, Cause, CauseField, chain, select};
 
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -61,9 +62,9 @@ fn text(shown: &Shown) -> String {
         text.push_str(&format!("  its result was pulled from {remote}\n"));
     }
     for cause in because {
-        let place = match (&cause.via, cause.field.starts_with("input ")) {
-            (Some(via), false) => format!("{via}: "),
-            _ => String::new(),
+        let place = match (&cause.via, &cause.field) {
+            (None, _) | (_, CauseField::Key(Field::Input(_))) => String::new(),
+            (Some(via), _) => format!("{via}: "),
         };
         text.push_str(&format!("  {place}{cause}\n"));
     }

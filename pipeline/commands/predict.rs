@@ -92,7 +92,7 @@ impl Predict {
         let choice = match self.device {
             Some(choice) => choice,
             None if self.network.are_named() => DeviceChoice::Auto,
-            None => crate::session::Setup::new(options)?.configuration.variants[0].config.device,
+            None => crate::session::Setup::new(options)?.configuration.shared().config.device,
         };
         let device = Device::find(choice)?;
         let worker = worker_program(self.worker.as_deref())?;

@@ -151,7 +151,7 @@ impl Run {
             program: &work.program,
             source_revision: source_revision(),
             launcher: work.launcher,
-            jobs: self.jobs.map_or_else(|| at_a_time(&session.configuration.variants[0].config), usize::from),
+            jobs: self.jobs.map_or_else(|| at_a_time(&session.configuration.shared().config), usize::from),
             forced: &work.forced,
             keep_going: self.keep_going,
         };

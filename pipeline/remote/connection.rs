@@ -70,7 +70,7 @@ impl RemoteOptions {
 
 fn configured(options: &Options) -> Result<String, CommandError> {
     let configuration = Configuration::load(options.config.as_deref(), &options.sets)?;
-    configuration.variants[0].config.cache.remote.clone().ok_or_else(|| {
+    configuration.shared().config.cache.remote.clone().ok_or_else(|| {
         CommandError::usage("no remote is named")
             .with_hint("`--remote URL`, or `cache: {remote: URL}` in the configuration")
     })

@@ -8,7 +8,7 @@ use crate::error::CommandError;
 
 /// Returns the keys whose results the configuration trusts, or `None` if it trusts all results.
 pub fn trusted(configuration: &Configuration) -> Result<Option<Trust>, CommandError> {
-    let Some(files) = &configuration.variants[0].config.cache.trust else { return Ok(None) };
+    let Some(files) = &configuration.shared().config.cache.trust else { return Ok(None) };
     if files.is_empty() {
         return Err(CommandError::usage(
             "cache.trust: it names no key, so that no result from elsewhere could be used",
@@ -21,7 +21,7 @@ pub fn trusted(configuration: &Configuration) -> Result<Option<Trust>, CommandEr
 
 /// Returns the key that signs pushed results, if the configuration specifies one.
 pub fn sign_key(configuration: &Configuration) -> Result<Option<SigningKey>, CommandError> {
-    let file = configuration.variants[0].config.cache.sign_key.as_deref();
+    let file = configuration.shared().config.cache.sign_key.as_deref();
     let read =
         |file: &Path| SigningKey::read(&configuration.resolve(file)).map_err(|error| of("cache.sign_key", &error));
     file.map(read).transpose()

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use tfnas_images::generated::{self, GeneratedError, GeneratedSet};
 
 use crate::config::Configuration;
@@ -24,12 +23,6 @@ pub fn makes(configuration: &Configuration, path: &Path) -> bool {
 /// Returns [`GeneratedError`] if a folder contains something else or cannot be written.
 pub fn ensure(configuration: &Configuration) -> Result<(), GeneratedError> {
     for (root, set) in sets(configuration) {
-        let set = GeneratedSet {
-            size: set.size,
-            train_per_class: set.train_per_class,
-            test_per_class: set.test_per_class,
-            seed: set.seed,
-        };
         // `write` verifies an existing set by reading all images. Their manifest finds changes faster.
         if !is_marked(&root, &set) {
             if !root.exists() {
@@ -42,12 +35,12 @@ pub fn ensure(configuration: &Configuration) -> Result<(), GeneratedError> {
 }
 
 /// Returns the folders of the generated sets with their parameters.
-fn sets(configuration: &Configuration) -> BTreeSet<(PathBuf, Parameters)> {
+fn sets(configuration: &Configuration) -> BTreeSet<(PathBuf, GeneratedSet)> {
     let variants = configuration.variants.iter().map(|variant| &variant.config.data);
     variants
         .filter_map(|data| {
             let set = data.generate.as_ref()?;
-            let parameters = Parameters {
+            let parameters = GeneratedSet {
                 size: set.size,
                 train_per_class: set.train_per_class,
                 test_per_class: set.test_per_class,
@@ -58,17 +51,9 @@ fn sets(configuration: &Configuration) -> BTreeSet<(PathBuf, Parameters)> {
         .collect()
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-struct Parameters {
-    size: usize,
-    train_per_class: usize,
-    test_per_class: usize,
-    seed: u64,
-}
-
 /// Returns whether the marker file of a folder has these parameters.
 fn is_marked(root: &Path, set: &GeneratedSet) -> bool {
-    let GeneratedSet { size, train_per_class, test_per_class, seed } = *set;
-    let marker = std::fs::read(root.join(MARKER)).ok().and_then(|text| serde_json::from_slice(&text).ok());
-    marker == Some(Parameters { size, train_per_class, test_per_class, seed })
+    let marker: Option<GeneratedSet> =
+        std::fs::read(root.join(MARKER)).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    marker.as_ref() == Some(set)
 }

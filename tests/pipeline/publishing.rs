@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use tfnas_stages::Stage;
+
 use crate::project::{Project, Worker};
 use crate::published::{audit, contents, demo, outcome};
 
@@ -34,7 +36,7 @@ fn replaying_every_stage_gives_the_same_bytes() {
     // The published configuration generates the images, so no others are needed.
     let (code, report) = demo().copy("plain").audit(&["--replay", "all"]);
     assert_eq!((code, report["level"].as_str()), (0, Some("L5")), "{report:#}");
-    for stage in ["split", "lookup", "search", "select", "parse", "train", "test"] {
+    for stage in Stage::ALL.iter().map(|stage| stage.name()) {
         assert_eq!(outcome(&report, &format!("{stage} again")), "passed", "{report:#}");
     }
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use tfnas_random::{Stream, StreamId};
+use tfnas_stages::Stage;
 
 use crate::published::{assert_found, demo};
 
@@ -137,7 +138,7 @@ fn additional_files_folders_and_links_are_found() {
 fn a_forged_digest_in_the_lineage_is_found() {
     let copy = demo().copy("plain");
     let mut forged = 0;
-    for stage in ["split", "lookup", "search", "select", "parse", "train", "test"] {
+    for stage in Stage::ALL.iter().map(|stage| stage.name()) {
         let name = format!("provenance/{stage}.json");
         let whole = copy.json(&name);
         for pointer in digests(&whole, String::new()) {

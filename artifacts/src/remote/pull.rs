@@ -9,7 +9,7 @@ use super::{Remote, RemoteError, record};
 use crate::atomic_write::{self, Access};
 use crate::attempt_file::{AttemptFile, MAX_BYTES};
 use crate::lock::SharedLock;
-use crate::trust::{self, Refused, Signature, Untrusted};
+use crate::trust::{self, Refused, Signature, SignatureCheck, Untrusted};
 use crate::{ActionKey, Attempt, AttemptId, Cache, CacheError, FileError, Output, Trust};
 
 /// Maximum number of results tried for one key, newest first.
@@ -197,8 +197,12 @@ impl Remote {
                 None => Ok(Vec::new()),
             }
         };
-        let signature = trust.verified_signature(Some(record), result, &names(&found.signatures), read)?;
-        signature.map_err(|why| RemoteError::Untrusted(Untrusted { place: self.place(&found.record.location), why }))
+        match trust.verified_signature(Some(record), result, &names(&found.signatures), read)? {
+            SignatureCheck::Valid(signature) => Ok(signature),
+            SignatureCheck::Untrusted(why) => {
+                Err(RemoteError::Untrusted(Untrusted { place: self.place(&found.record.location), why }))
+            }
+        }
     }
 
     /// Takes a result into the cache: all its objects first, then its record.

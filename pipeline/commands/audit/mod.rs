@@ -4,15 +4,18 @@ mod folder;
 mod measure;
 mod replay;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::MultiProgress;
 use serde_json::{Value, json};
+use tfnas::ModelConfig;
 use tfnas_planner::config::{nearest, space_named};
 use tfnas_planner::network_file::ConfigFile;
 use tfnas_publication::audit::{Checks, Verdict as AuditVerdict, check_weights};
-use tfnas_publication::claims::{Claims, Verdict, check_network, find_reachable, look_up_accuracy, table};
+use tfnas_publication::claims::{
+    Accuracy, Claims, Finding, ModelClaims, Verdict, Witness, check_network, find_reachable, look_up_accuracy, table,
+};
 
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -112,37 +115,21 @@ impl Audit {
         }
     }
 
-    /// Prints a finding for each claim, after the checks of the weights file if one was given.
+    /// Prints a finding for each claim of `file`, after the checks of the weights file if one was given.
     fn numbers(
         &self,
-        claims: &str,
+        file: &str,
         checked: Option<(&PathBuf, Checks)>,
         options: &Options,
     ) -> Result<Exit, CommandError> {
         if self.config.is_some() && self.model.is_none() {
             return Err(CommandError::usage("--config needs --model: of which of the claims' models is it?"));
         }
-        let weights = checked.as_ref().filter(|_| self.config.is_some()).map(|(path, _)| path.as_path());
-        let weights = self.weights.as_deref().or(weights);
-        let claimed = claims;
-        let claims = Claims::read(claims)?;
+        let claims = Claims::read(file)?;
         let space = space_named(&claims.space)?;
-        let models: Vec<_> = match &self.model {
-            None => claims.models.iter().collect(),
-            Some(name) => vec![claims.models.get_key_value(name).ok_or_else(|| {
-                CommandError::usage(format!("{claimed}: no claims of a model {name:?}"))
-                    .with_hint(nearest::suggestion(name, claims.models.keys().map(String::as_str)))
-            })?],
-        };
-        let config = match &self.config {
-            None => None,
-            Some(path) => {
-                let file = ConfigFile::read(path)?;
-                let cache = store_to_read(options)?;
-                let accuracy = look_up_accuracy(&file, path, weights, self.weights_key.as_deref(), &cache)?;
-                Some((file.config, accuracy))
-            }
-        };
+        let models = self.models(file, &claims)?;
+        let checked_file = checked.as_ref().map(|(path, _)| path.as_path());
+        let config = self.network(checked_file, options)?;
         let mut findings = Vec::new();
         let mut witnesses = Vec::new();
         let resolution = space.definition().resolution;
@@ -167,19 +154,8 @@ impl Audit {
                 &tables,
             )?);
         }
-        if options.json {
-            let mut value = json!({ "source": claims.source, "findings": findings, "witnesses": witnesses });
-            if let (Some((_, checks)), Value::Object(value)) = (&checked, &mut value) {
-                value.insert("weights".to_owned(), checks.to_json());
-            }
-            print_json(&value);
-        } else {
-            if let Some((_, checks)) = &checked {
-                print(&format!("{checks}\n"));
-            }
-            let witnesses: String = witnesses.iter().map(|witness| format!("\n{witness}")).collect();
-            print(&format!("{}\n\n{}{witnesses}", claims.source, table(&findings)));
-        }
+        let checks = checked.as_ref().map(|(_, checks)| checks);
+        print_findings(&claims.source, &findings, &witnesses, checks, options.json);
         let weights_differ = checked.is_some_and(|(_, checks)| checks.verdict() == AuditVerdict::Tampered);
         Ok(if weights_differ || findings.iter().any(|finding| finding.verdict == Verdict::Differs) {
             Exit::Failed
@@ -189,6 +165,47 @@ impl Audit {
             Exit::Usage
         })
     }
+
+    /// Returns the model of `--model`, or all models of the claims, which were read from `file`.
+    fn models<'a>(&self, file: &str, claims: &'a Claims) -> Result<Vec<(&'a String, &'a ModelClaims)>, CommandError> {
+        let Some(name) = &self.model else { return Ok(claims.models.iter().collect()) };
+        let model = claims.models.get_key_value(name).ok_or_else(|| {
+            CommandError::usage(format!("{file}: no claims of a model {name:?}"))
+                .with_hint(nearest::suggestion(name, claims.models.keys().map(String::as_str)))
+        })?;
+        Ok(vec![model])
+    }
+
+    /// Returns the network of `--config` and its accuracy, if this store has tested `--weights` or else `checked_file`.
+    fn network(
+        &self,
+        checked_file: Option<&Path>,
+        options: &Options,
+    ) -> Result<Option<(ModelConfig, Accuracy)>, CommandError> {
+        let Some(path) = &self.config else { return Ok(None) };
+        let weights = self.weights.as_deref().or(checked_file);
+        let file = ConfigFile::read(path)?;
+        let cache = store_to_read(options)?;
+        let accuracy = look_up_accuracy(&file, path, weights, self.weights_key.as_deref(), &cache)?;
+        Ok(Some((file.config, accuracy)))
+    }
+}
+
+/// Prints the findings about claims that were published in `source`, after the checks of a weights file.
+fn print_findings(source: &str, findings: &[Finding], witnesses: &[Witness], checks: Option<&Checks>, as_json: bool) {
+    if as_json {
+        let mut value = json!({ "source": source, "findings": findings, "witnesses": witnesses });
+        if let (Some(checks), Value::Object(value)) = (checks, &mut value) {
+            value.insert("weights".to_owned(), checks.to_json());
+        }
+        print_json(&value);
+        return;
+    }
+    if let Some(checks) = checks {
+        print(&format!("{checks}\n"));
+    }
+    let witnesses: String = witnesses.iter().map(|witness| format!("\n{witness}")).collect();
+    print(&format!("{source}\n\n{}{witnesses}", table(findings)));
 }
 
 /// Returns the exit code for a verdict.

@@ -16,7 +16,7 @@ use tfnas_planner::generated_images;
 use tfnas_planner::machine::{Device, differing_facts};
 use tfnas_planner::output::read_output;
 use tfnas_planner::plan::{ExternalInputs, Graph, InputSource, Planner};
-use tfnas_publication::audit::{Checks, Folder, Level};
+use tfnas_publication::audit::{Checks, Folder, Level, Verified};
 use tfnas_publication::{Contents, names};
 use tfnas_stages::{Stage, TestReport, WARM_START, finite};
 
@@ -79,7 +79,7 @@ fn replay(
     let scratch = scratch.map_err(|error| CommandError::usage(format!("cannot make a temporary folder: {error}")))?;
     let configuration = configuration(folder, contents, asked, scratch.path())?;
     let graph = Graph::new(&configuration);
-    let devices = vec![Device::find(configuration.variants[0].config.device)?];
+    let devices = vec![Device::find(configuration.shared().config.device)?];
     let cache = Cache::open(&scratch.path().join("store"))?;
     let results = published(folder, contents, &graph, &cache)?;
     let run = cache.begin_run(&new_run(configuration.effective().to_string()))?;
@@ -265,7 +265,7 @@ fn compare(contents: &Contents, stage: Stage, cache: &Cache, again: &Attempt, ch
             .ok_or_else(|| "its report cannot be read".to_owned())
             .and_then(|found| alike(&contents.test, &found))
         {
-            Ok(found) => checks.pass(level(stage), what, format!("{found}, {environment}")),
+            Ok(Verified(found)) => checks.pass(level(stage), what, format!("{found}, {environment}")),
             Err(why) => checks.fail(level(stage), what, format!("{why}, {environment}")),
         }
     } else {
@@ -286,7 +286,7 @@ fn differing(old: &Attempt, new: &Attempt) -> Vec<String> {
 }
 
 /// Checks that the results of two tests agree within the tolerance for different environments.
-fn alike(said: &TestReport, found: &TestReport) -> Result<String, String> {
+fn alike(said: &TestReport, found: &TestReport) -> Result<Verified, String> {
     let share = TEST_SHARE.max(1.0 / said.images.max(1) as f64);
     let loss = TEST_LOSS * said.loss.abs();
     let numbers = [
@@ -301,7 +301,7 @@ fn alike(said: &TestReport, found: &TestReport) -> Result<String, String> {
             return Err(format!("{name} is {found}, and {said} was published: more than {within} apart"));
         }
     }
-    Ok(format!("top-1 and top-5 within {share}, loss within {TEST_LOSS} of itself"))
+    Ok(Verified(format!("top-1 and top-5 within {share}, loss within {TEST_LOSS} of itself")))
 }
 
 #[cfg(test)]

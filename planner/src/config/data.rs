@@ -119,7 +119,7 @@ mod tests {
     fn settled(folders: &[&str], yaml: &str) -> (String, Option<String>, Option<f64>) {
         let project = project(folders, yaml);
         let configuration = Configuration::load(Some(&project.path().join("pipeline.yaml")), &[]).unwrap();
-        let config = &configuration.variants[0].config;
+        let config = &configuration.shared().config;
         let text = |path: &Path| path.display().to_string();
         (text(&config.data.train), config.data.test.as_deref().map(text), config.split.test_share)
     }

@@ -73,6 +73,11 @@ impl Configuration {
         Ok(Self { file: file.map(Path::to_owned), base, axes, variants })
     }
 
+    /// Returns the first variant, to read keys that have the same value in all variants.
+    pub fn shared(&self) -> &Variant {
+        &self.variants[0]
+    }
+
     /// Resolves a path of the configuration relative to [`base`](Self::base).
     pub fn resolve(&self, path: &Path) -> PathBuf {
         resolve(&self.base, path)
@@ -80,7 +85,7 @@ impl Configuration {
 
     /// Returns the effective configuration, including defaults. A key with several values has a list of all of them.
     pub fn effective(&self) -> Value {
-        let mut value = serde_json::to_value(&self.variants[0].config)
+        let mut value = serde_json::to_value(&self.shared().config)
             .expect("a configuration is plain structs of strings and finite numbers");
         for axis in &self.axes {
             let list = Value::Array(axis.values.iter().map(Node::to_json).collect());

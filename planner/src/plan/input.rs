@@ -143,9 +143,7 @@ impl ExternalInputs {
     pub fn get(&self, external: &External) -> Option<&Resolved> {
         self.known.get(external)?.as_ref()
     }
-}
 
-impl ExternalInputs {
     /// Logs which files of image folders are not used.
     pub fn tell_left_out(&self) {
         for (external, resolved) in &self.known {

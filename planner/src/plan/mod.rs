@@ -15,7 +15,7 @@ mod target;
 mod test_images;
 
 pub use action::{Action, Plan, Step};
-pub use cause::{Cause, Changes};
+pub use cause::{Cause, CauseField, Changes};
 pub use chain::chain;
 pub use graph::{External, Graph, InputSource, Instance};
 pub use input::{ExternalInputs, IMAGE_FOLDER, IdentifiedImages, InputError, check};

@@ -1,11 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use tfnas_artifacts::{Attempt, Cache, CacheError, Digest, Hit, KeyError, KeyManifest, LedgerError, Outcome};
+use tfnas_artifacts::{Attempt, Cache, CacheError, Digest, Field, Hit, KeyError, KeyManifest, LedgerError, Outcome};
 use tfnas_stages::{KeyFacts, Speed};
 
 use crate::config::{Configuration, Variant};
 use crate::machine::{Device, key_facts};
-use crate::plan::{Action, Cause, Changes, ExternalInputs, Graph, InputSource, Plan, Step, manifest};
+use crate::plan::{Action, Cause, CauseField, Changes, ExternalInputs, Graph, InputSource, Plan, Step, manifest};
 
 /// Determines what runs and why, without side effects.
 pub struct Planner<'a> {
@@ -160,12 +160,12 @@ impl Planner<'_> {
         let instance = &self.graph.instances[position];
         if forced {
             let at = Some(format!("--force {}", instance.stage.name()));
-            return Ok(vec![Cause { at, ..Cause::plain("--force") }]);
+            return Ok(vec![Cause { at, ..Cause::plain(CauseField::Forced) }]);
         }
         if !found.untrusted.is_empty() || !found.lost.is_empty() {
             let untrusted = found.untrusted.iter().map(ToString::to_string);
             let lost = found.lost.iter().map(ToString::to_string);
-            return Ok(untrusted.chain(lost).map(Cause::plain).collect());
+            return Ok(untrusted.chain(lost).map(CauseField::UnusableResult).map(Cause::plain).collect());
         }
         let key = manifest.key();
         let ledger = self.cache.ledger();
@@ -174,13 +174,13 @@ impl Planner<'_> {
             // The planner of an attempt without an outcome was killed.
             let outcome = last.outcome.unwrap_or(Outcome::Interrupted).name();
             let cause = last.cause.map_or_else(|| outcome.to_owned(), |cause| format!("{outcome}: {cause}"));
-            return Ok(vec![Cause { old: Some(cause.into()), ..Cause::plain("outcome") }]);
+            return Ok(vec![Cause { old: Some(cause.into()), ..Cause::plain(CauseField::LastOutcome) }]);
         }
         let Some(last) = ledger.last_result(&instance.id)? else {
-            return Ok(vec![Cause::plain("never ran")]);
+            return Ok(vec![Cause::plain(CauseField::NeverRan)]);
         };
         if last.key == key {
-            return Ok(vec![Cause::plain("its outputs are no longer in the store")]);
+            return Ok(vec![Cause::plain(CauseField::OutputsRemoved)]);
         }
         Ok(self.differences(position, &last.manifest, manifest))
     }
@@ -203,7 +203,7 @@ impl Planner<'_> {
                 let old = last.as_ref().and_then(|last| last.manifest.inputs().get(input.port));
                 let change = Cause {
                     old: old.map(|digest| digest.to_string().into()),
-                    ..Cause::plain(format!("input {}", input.port))
+                    ..Cause::plain(CauseField::Key(Field::Input(input.port.to_owned())))
                 };
                 self.with_source(position, change)
             })
@@ -212,9 +212,9 @@ impl Planner<'_> {
 
     /// Adds the source of an input to its change.
     fn with_source(&self, position: usize, change: Cause) -> Cause {
-        let port = change.field.strip_prefix("input ");
+        let CauseField::Key(Field::Input(port)) = &change.field else { return change };
         let inputs = &self.graph.instances[position].inputs;
-        match inputs.iter().find(|input| Some(input.port) == port).map(|input| &input.source) {
+        match inputs.iter().find(|input| input.port == port).map(|input| &input.source) {
             Some(InputSource::Instance(upstream, _)) => {
                 Cause { via: Some(self.graph.instances[*upstream].id.clone()), ..change }
             }

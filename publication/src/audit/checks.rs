@@ -92,6 +92,10 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// What a check that passed has verified, as a text for the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified(pub String);
+
 /// All checks, in the order in which they are displayed.
 #[derive(Clone, Debug, Default)]
 pub struct Checks {
@@ -122,10 +126,10 @@ impl Checks {
         self.skip(level, what, why);
     }
 
-    /// Records a check that passed or failed.
-    pub fn note(&mut self, level: Level, what: impl Into<String>, found: Result<String, String>) {
+    /// Records a check that passed, or failed with the given message.
+    pub fn note(&mut self, level: Level, what: impl Into<String>, found: Result<Verified, String>) {
         match found {
-            Ok(found) => self.pass(level, what, found),
+            Ok(Verified(found)) => self.pass(level, what, found),
             Err(why) => self.fail(level, what, why),
         }
     }

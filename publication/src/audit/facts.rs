@@ -16,7 +16,7 @@ use tfnas_stages::{
 
 use super::selection;
 use crate::audit::Folder;
-use crate::audit::checks::{Checks, Level};
+use crate::audit::checks::{Checks, Level, Verified};
 use crate::{Contents, Looks, front_matter, measured, names};
 
 /// Relative tolerance of latencies, because another machine may round sums of the table differently.
@@ -64,7 +64,7 @@ fn near(found: f64, said: f64) -> bool {
 }
 
 /// Checks that the network follows from the probabilities and widths of the search.
-fn found_by_search(folder: &Folder, contents: &Contents) -> Result<String, String> {
+fn found_by_search(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
     let Contents { space, network, table, config, .. } = contents;
     let result = SearchResult::from_json(&folder.read(names::SEARCH)?).map_err(|error| error.to_string())?;
     let handed_on = result.architecture(space).map_err(|error| error.to_string())?;
@@ -84,12 +84,12 @@ fn found_by_search(folder: &Folder, contents: &Contents) -> Result<String, Strin
     if expected.to_text().as_bytes() != folder.read(names::CONFIG)? {
         return Err("it is not the network that the search's result prefers".to_owned());
     }
-    Ok(format!("{} blocks, as the search's result prefers", network.block_count()))
+    Ok(Verified(format!("{} blocks, as the search's result prefers", network.block_count())))
 }
 
 /// Checks that the last epoch has the published network, and that the latency of each epoch's network matches the
 /// table.
-fn history(folder: &Folder, contents: &Contents) -> Result<String, String> {
+fn history(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
     let Contents { space, network, table, history, config, .. } = contents;
     if history.len() != config.search.epochs {
         return Err(format!("it has {} epochs, and the configuration {}", history.len(), config.search.epochs));
@@ -115,16 +115,17 @@ fn history(folder: &Folder, contents: &Contents) -> Result<String, String> {
     match history.last() {
         // With `parse.fit: exact` or a selection, the network may differ from that of the last epoch.
         Some(_) if config.parse.fit == Some(Fit::Exact) || config.select.is_enabled() => {
-            Ok(format!("{} epochs, each with the latency of its network by the table", history.len()))
+            Ok(Verified(format!("{} epochs, each with the latency of its network by the table", history.len())))
         }
-        Some(last) if last.architecture == own.groups() => {
-            Ok(format!("{} epochs, the last with this network, each with its latency by the table", history.len()))
-        }
+        Some(last) if last.architecture == own.groups() => Ok(Verified(format!(
+            "{} epochs, the last with this network, each with its latency by the table",
+            history.len()
+        ))),
         _ => Err(format!("its last epoch has another network than {}", names::CONFIG)),
     }
 }
 
-fn architecture(contents: &Contents) -> Result<String, String> {
+fn architecture(contents: &Contents) -> Result<Verified, String> {
     let Contents { space, network, table, architecture, .. } = contents;
     let resolution = space.definition().resolution;
     let whole = [
@@ -145,10 +146,10 @@ fn architecture(contents: &Contents) -> Result<String, String> {
     ];
     match times.into_iter().find(|(_, said, found)| !near(*found, *said)) {
         Some((name, said, found)) => Err(format!("{name} is {found}, and it says {said}")),
-        None => Ok(format!(
+        None => Ok(Verified(format!(
             "{} parameters, {} multiply-adds, {predicted} ms by the table, recomputed",
             architecture.parameters, architecture.flops
-        )),
+        ))),
     }
 }
 
@@ -158,17 +159,17 @@ fn reachable_target(contents: &Contents) -> Result<f64, String> {
     contents.config.search.target_lat_ms.within(&reachable).map_err(|error| error.to_string())
 }
 
-fn weights(folder: &Folder, contents: &Contents) -> Result<String, String> {
+fn weights(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
     let bytes = folder.read(names::WEIGHTS)?;
     let file = WeightsFile::read(&bytes).map_err(|error| error.to_string())?;
     file.state_dict.check(&state_shapes(&contents.network)).map_err(|mismatches| {
         let first = mismatches.0.first().map(ToString::to_string).unwrap_or_default();
         format!("{} mismatches with {}, first {first}", mismatches.0.len(), names::CONFIG)
     })?;
-    Ok(format!("{} tensors of the network's shapes, all values finite", file.state_dict.tensors.len()))
+    Ok(Verified(format!("{} tensors of the network's shapes, all values finite", file.state_dict.tensors.len())))
 }
 
-fn training(folder: &Folder, contents: &Contents) -> Result<String, String> {
+fn training(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
     let Contents { train, config, lists, data, .. } = contents;
     if train.protocol != config.train.protocol {
         return Err("its protocol is not that of the configuration".to_owned());
@@ -197,7 +198,7 @@ fn training(folder: &Folder, contents: &Contents) -> Result<String, String> {
     if said.training_epochs != looks || said.tests != 1 || said.store_tests == 0 {
         return Err(format!("{} says otherwise how often the test images were looked at", names::DATA));
     }
-    Ok(format!("epoch {} of {} is the best on {val_images} images", first + 1, tops.len()))
+    Ok(Verified(format!("epoch {} of {} is the best on {val_images} images", first + 1, tops.len())))
 }
 
 /// Returns the number of images in the test list whose class the network knows.
@@ -218,7 +219,7 @@ fn tested(folder: &Folder, contents: &Contents) -> Result<usize, String> {
 }
 
 /// Checks that `test.json` matches the record, and that its classes add up to the totals.
-fn test(folder: &Folder, contents: &Contents) -> Result<String, String> {
+fn test(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
     let said = &contents.test;
     let record = contents.record(Stage::Test);
     for (name, value) in [("top1", said.top1), ("top5", said.top5)] {
@@ -237,7 +238,10 @@ fn test(folder: &Folder, contents: &Contents) -> Result<String, String> {
     if counted != said.images || (hits - said.top1 * counted as f64).abs() > 0.01 {
         return Err("its classes do not add up to it".to_owned());
     }
-    Ok(format!("top-1 {} and top-5 {} of {} images, as the record says{rows}", said.top1, said.top5, said.images))
+    Ok(Verified(format!(
+        "top-1 {} and top-5 {} of {} images, as the record says{rows}",
+        said.top1, said.top5, said.images
+    )))
 }
 
 /// Checks that `predictions.csv` only contains images of the list, and that the numbers of `test.json` follow from it.
@@ -270,15 +274,15 @@ fn predictions(folder: &Folder, contents: &Contents) -> Result<bool, String> {
     if same { Ok(true) } else { Err(format!("{file} gives other numbers")) }
 }
 
-fn latency(contents: &Contents) -> Result<String, String> {
+fn latency(contents: &Contents) -> Result<Verified, String> {
     if contents.measured == measured(contents.record(Stage::Parse)) {
-        Ok("it is what the record says".to_owned())
+        Ok(Verified("it is what the record says".to_owned()))
     } else {
         Err("it is not what the record says".to_owned())
     }
 }
 
-fn lists(contents: &Contents) -> Result<String, String> {
+fn lists(contents: &Contents) -> Result<Verified, String> {
     let found = contents.lists.overlaps()?;
     if found != contents.data.overlaps {
         return Err(format!("the lists overlap otherwise than {} says", names::DATA));
@@ -291,9 +295,9 @@ fn lists(contents: &Contents) -> Result<String, String> {
         })
         .collect();
     if some.is_empty() {
-        Ok("training, validation and test share no image, by name or content".to_owned())
+        Ok(Verified("training, validation and test share no image, by name or content".to_owned()))
     } else {
-        Ok(format!("as {} says, images stand in two lists: {}", names::DATA, some.join("; ")))
+        Ok(Verified(format!("as {} says, images stand in two lists: {}", names::DATA, some.join("; "))))
     }
 }
 
@@ -304,7 +308,7 @@ fn head(folder: &Folder) -> Result<(String, crate::FrontMatter), String> {
 }
 
 /// Checks that the front matter of the card contains exactly the accuracies of the test.
-fn card_metrics(folder: &Folder, contents: &Contents) -> Result<String, String> {
+fn card_metrics(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
     let (_, head) = head(folder)?;
     let found: Vec<f64> = head
         .model_index
@@ -314,7 +318,7 @@ fn card_metrics(folder: &Folder, contents: &Contents) -> Result<String, String> 
         .map(|metric| metric.value)
         .collect();
     if found == [contents.test.top1, contents.test.top5] {
-        Ok(format!("that of {}", names::TEST))
+        Ok(Verified(format!("that of {}", names::TEST)))
     } else {
         Err(format!("it is not that of {}", names::TEST))
     }

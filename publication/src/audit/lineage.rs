@@ -7,7 +7,7 @@ use tfnas_planner::machine::build;
 use tfnas_stages::{Source, Stage};
 
 use crate::audit::Folder;
-use crate::audit::checks::{Checks, Level};
+use crate::audit::checks::{Checks, Level, Verified};
 use crate::{Contents, FileEntry, Origin, StageRecord, configuration, front_matter, names, research_object, statement};
 
 /// Makes all checks of the level.
@@ -18,7 +18,11 @@ pub fn check(folder: &Folder, contents: &Contents, checks: &mut Checks) {
         let made = sound(record, stage)
             .and_then(|()| inputs(contents, record))
             .and_then(|()| outputs(folder, contents, record));
-        checks.note(Level::L2, name, made.map(|()| format!("key {}, its inputs and outputs fit", record.key.short())));
+        checks.note(
+            Level::L2,
+            name,
+            made.map(|()| Verified(format!("key {}, its inputs and outputs fit", record.key.short()))),
+        );
         if record.manifest.revision() != stage.revision() {
             let (its, own) = (record.manifest.revision(), stage.revision());
             checks.skip(
@@ -127,33 +131,33 @@ fn outputs(folder: &Folder, contents: &Contents, record: &StageRecord) -> Result
 }
 
 /// Checks that the parameters in the key follow from the configuration.
-fn parameters(contents: &Contents, record: &StageRecord) -> Result<String, String> {
+fn parameters(contents: &Contents, record: &StageRecord) -> Result<Verified, String> {
     let params = record.stage.params(&contents.config, contents.space.definition());
     let mut expected = KeyManifest::new(record.stage.name(), record.manifest.revision());
     expected.parameter("", &params).map_err(|error| error.to_string())?;
     let (expected, found) = (expected.parameter_values(), record.manifest.parameter_values());
     let differs = expected.keys().chain(found.keys()).find(|name| expected.get(*name) != found.get(*name));
     match differs {
-        None => Ok(format!("{} parameters are those of configuration.json", found.len())),
+        None => Ok(Verified(format!("{} parameters are those of configuration.json", found.len()))),
         Some(name) => Err(format!("{name} is not what configuration.json says")),
     }
 }
 
 /// Checks that the configuration follows from the keys, and that all other values are defaults.
-fn same_configuration(contents: &Contents) -> Result<String, String> {
+fn same_configuration(contents: &Contents) -> Result<Verified, String> {
     let made = configuration(&contents.records, &contents.config.data)?;
     let mut said = contents.config.clone();
     // Earlier versions had only one fit and did not write it.
     said.search.fit = said.search.fit.or(made.search.fit);
     if made == said {
-        Ok("it is what the keys of all stages say".to_owned())
+        Ok(Verified("it is what the keys of all stages say".to_owned()))
     } else {
         Err("it says more or other than the keys of the stages".to_owned())
     }
 }
 
 /// Checks that the digests of images and lists match the published manifests and lists.
-fn data(folder: &Folder, contents: &Contents) -> Result<String, String> {
+fn data(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
     let data = &contents.data;
     let lists = &contents.lists;
     let images =
@@ -191,7 +195,7 @@ fn data(folder: &Folder, contents: &Contents) -> Result<String, String> {
     if !draws_test && lists.test_images.list().is_some() && lists.test_images.list() != of_list {
         return Err(format!("{} is not the list that the test read", names::TEST_LIST));
     }
-    Ok("digests of images and lists are those of the files beside them".to_owned())
+    Ok(Verified("digests of images and lists are those of the files beside them".to_owned()))
 }
 
 /// Checks that the Statement and the RO-Crate follow from the records.
@@ -228,12 +232,12 @@ fn described(folder: &Folder, contents: &Contents) -> Result<String, String> {
 }
 
 /// Checks that the subjects of the Statement are exactly all files. This does not depend on the version that wrote it.
-fn covered(folder: &Folder, files: &[FileEntry]) -> Result<String, String> {
+fn covered(folder: &Folder, files: &[FileEntry]) -> Result<Verified, String> {
     let said = Statement::from_json(&folder.read(names::STATEMENT)?).map_err(|error| error.to_string())?;
     let about: Vec<_> = said.subject.iter().map(|subject| (subject.name.as_deref(), subject.sha256())).collect();
     let expected: Vec<_> = files.iter().map(|file| (Some(file.name.as_str()), Some(file.sha256))).collect();
     if about == expected {
-        Ok(format!("the Statement is about all {} files", files.len()))
+        Ok(Verified(format!("the Statement is about all {} files", files.len())))
     } else {
         Err("the Statement is not about exactly the files of the folder".to_owned())
     }

@@ -17,7 +17,7 @@ mod selection;
 mod signature;
 mod weights;
 
-pub use checks::{Check, Checks, Level, Outcome, Verdict};
+pub use checks::{Check, Checks, Level, Outcome, Verdict, Verified};
 pub use folder::Folder;
 pub use signature::read_key;
 use tfnas_attestations::keys::PublicKey;

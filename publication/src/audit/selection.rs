@@ -8,7 +8,7 @@ use tfnas::{Architecture, Choice, ModelConfig};
 use tfnas_select::{EpochScore, Problem, Ranked, SearchResult, Selection, Settings, Step};
 use tfnas_stages::{SelectReport, Selected};
 
-use crate::audit::Folder;
+use crate::audit::{Folder, Verified};
 use crate::{Contents, names};
 
 /// Repeats the selection with the recorded scores instead of trainings. It must draw the recorded candidates and select
@@ -24,7 +24,7 @@ pub fn check(
     target_ms: f64,
     found: &Architecture,
     preferences: Preferences<'_>,
-) -> Result<String, String> {
+) -> Result<Verified, String> {
     let Contents { space, network, table, config, .. } = contents;
     let selected: Selected = read(folder, names::SELECTED)?;
     let SelectReport { selection: said, .. } = read(folder, names::CANDIDATES)?;
@@ -61,7 +61,7 @@ pub fn check(
     if expected.map_err(|error| error.to_string())?.to_text().as_bytes() != folder.read(names::CONFIG)? {
         return Err(format!("{} is not the selected candidate", names::CONFIG));
     }
-    Ok(format!("candidate {} of {}, selected again from the recorded scores", outcome.winner, recorded.len()))
+    Ok(Verified(format!("candidate {} of {}, selected again from the recorded scores", outcome.winner, recorded.len())))
 }
 
 fn is(architecture: &Architecture, groups: &[Vec<Choice>]) -> bool {

@@ -9,7 +9,7 @@ use tfnas_attestations::statement::PAYLOAD_TYPE;
 
 use crate::PublicationError;
 use crate::audit::Folder;
-use crate::audit::checks::{Checks, Level};
+use crate::audit::checks::{Checks, Level, Verified};
 use crate::names;
 
 /// Maximum size of a signature.
@@ -40,12 +40,12 @@ pub fn check(folder: &Folder, key: Option<&PublicKey>, checks: &mut Checks) {
             checks.note(
                 Level::L1,
                 names::SIGNATURE,
-                bundle(folder, key).map(|files| format!("{files} files signed by {by}")),
+                bundle(folder, key).map(|files| Verified(format!("{files} files signed by {by}"))),
             );
             checks.note(
                 Level::L1,
                 names::ENVELOPE,
-                envelope(folder, key).map(|()| format!("the Statement signed by {by}")),
+                envelope(folder, key).map(|()| Verified(format!("the Statement signed by {by}"))),
             );
         }
     }

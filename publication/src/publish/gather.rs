@@ -43,7 +43,7 @@ pub struct Gathered {
 /// Returns an error if artifacts are missing or damaged, if the images are not those of the run, or if a report cannot
 /// be parsed by this version.
 pub fn gather(cache: &Cache, chosen: &Chosen, present: &Configuration) -> Result<Gathered, PublicationError> {
-    let data = &present.variants[0].config.data;
+    let data = &present.shared().config.data;
     let records = records(chosen);
     let config = configuration(&records, data).map_err(|error| unreadable(chosen, &error))?;
     let weights = weights(&config.test.weights);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tfnas::{Architecture, LatencyTable, ModelConfig, Space, cost};
 use tfnas_report::{Artifact, Mistake, Mistakes, Network, Output, Picture, Report, RunFacts, StageRun};
 use tfnas_select::{EpochScore, Problem, Selection, Settings, Step};
-use tfnas_stages::TestedImage;
+use tfnas_stages::{Stage, TestedImage};
 
 /// A name with markup that must be escaped.
 pub const HOSTILE: &str = "<script>alert(\"1\")</script> & 'Größe' \u{202e}\u{0}";
@@ -92,16 +92,19 @@ fn mistakes() -> Output<Mistakes> {
 }
 
 fn run() -> RunFacts {
-    let stages = ["split", "lookup", "search", "select", "parse", "train", "test"];
-    let stage = |(index, stage): (usize, &&str)| StageRun {
-        instance: (*stage).to_owned(),
+    let stage = |(index, stage): (usize, &Stage)| StageRun {
+        instance: stage.name().to_owned(),
         state: if index < 2 { "cached" } else { "ran" }.to_owned(),
         seconds: Some([12.0, 900.0, 82_800.0, 14_000.0, 5.0, 320_000.0, 61.0][index]),
         took: "a while".to_owned(),
         key: "0123456789abcdef".repeat(4),
         attempt: format!("{index:016x}"),
         inputs: vec![Artifact { name: format!("/data/{HOSTILE}"), digest: "ab".repeat(32), size: String::new() }],
-        outputs: vec![Artifact { name: format!("{stage}.json"), digest: "cd".repeat(32), size: "3.0 KiB".to_owned() }],
+        outputs: vec![Artifact {
+            name: format!("{}.json", stage.name()),
+            digest: "cd".repeat(32),
+            size: "3.0 KiB".to_owned(),
+        }],
         environment: vec![("device".to_owned(), "cuda".to_owned()), ("cpu_flags".to_owned(), "avx avx2".to_owned())],
         seed: Some("0".to_owned()),
         ..StageRun::default()
@@ -117,7 +120,7 @@ fn run() -> RunFacts {
         host: "node1".to_owned(),
         tool: "tfnas-pipeline 0.1.0".to_owned(),
         source_revision: "0123456789".to_owned(),
-        stages: stages.iter().enumerate().map(stage).collect(),
+        stages: Stage::ALL.iter().enumerate().map(stage).collect(),
     }
 }
 

@@ -35,12 +35,12 @@ pub use in_place::{InPlace, Round, Sample, Whole, samples_of};
 pub use network::{NetworkTime, reference_configs, time_network, time_networks};
 
 /// Maximum memory of one call, in bytes (64 GiB).
-const LARGEST_CALL: f64 = 64.0 * GIB;
-const GIB: f64 = (1u64 << 30) as f64;
+const MAX_CALL_BYTES: f64 = 64.0 * BYTES_PER_GIB;
+const BYTES_PER_GIB: f64 = (1u64 << 30) as f64;
 
 /// Timed passes per visit to a network. The visits are spread over the whole measurement, so that a disturbance of the
 /// machine does not affect all passes of one network.
-const VISIT: usize = 5;
+const PASSES_PER_VISIT: usize = 5;
 
 /// Options of a latency measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl TimingOptions {
     /// The number of timed passes of each visit, in order.
     fn visits(&self) -> impl Iterator<Item = usize> + use<> {
         let passes = self.passes;
-        (0..passes).step_by(VISIT).map(move |done| VISIT.min(passes - done))
+        (0..passes).step_by(PASSES_PER_VISIT).map(move |done| PASSES_PER_VISIT.min(passes - done))
     }
 
     /// Total number of calls of a network, timed and untimed.
@@ -106,15 +106,15 @@ impl TimingOptions {
         }
     }
 
-    /// Returns an error if a call would need more memory than [`LARGEST_CALL`].
+    /// Returns an error if a call would need more memory than [`MAX_CALL_BYTES`].
     ///
     /// * `floats`: number of f32 values per image.
     fn check_memory(&self, what: impl FnOnce() -> String, floats: f64) -> Result<(), TimingError> {
         let bytes = size_of::<f32>() as f64 * floats * self.batch as f64;
-        if bytes <= LARGEST_CALL {
+        if bytes <= MAX_CALL_BYTES {
             return Ok(());
         }
-        Err(TimingError::TooLarge { what: what(), batch: self.batch, gib: (bytes / GIB).ceil() as u64 })
+        Err(TimingError::TooLarge { what: what(), batch: self.batch, gib: (bytes / BYTES_PER_GIB).ceil() as u64 })
     }
 }
 
