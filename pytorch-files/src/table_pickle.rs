@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tfnas::block_key::{BlockKey, KeyError};
 use tfnas::curve::{CurveError, Knot, LatencyCurve};
-use tfnas::table::{LatencyTable, TableError, TableHeader};
+use tfnas::{LatencyTable, TableError, TableHeader};
 
 use crate::pickle::{self, Limits, Pickle, PickleError, PickleWriter, ValueId};
 

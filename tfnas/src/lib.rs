@@ -72,6 +72,7 @@ pub mod space_match;
 mod spaces;
 pub mod state_shapes;
 pub mod table;
+mod table_header;
 pub mod table_text;
 pub mod widths;
 
@@ -86,5 +87,6 @@ pub use dtype::Dtype;
 pub use reachable::Reachable;
 pub use space::{Block, NeededRow, Space};
 pub use space_check::SpaceError;
-pub use table::{LatencyTable, TableCheck, TableError, TableHeader, TableReference};
+pub use table::{LatencyTable, TableError};
+pub use table_header::{TableCheck, TableHeader, TableReference};
 pub use widths::{WidthError, Widths};

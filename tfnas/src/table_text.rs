@@ -21,7 +21,8 @@ use std::fmt::Write;
 
 use crate::block_key::{BlockKey, KeyError};
 use crate::curve::{CurveError, Knot, LatencyCurve};
-use crate::table::{LatencyTable, TableError, TableHeader};
+use crate::table::{LatencyTable, TableError};
+use crate::table_header::TableHeader;
 
 const FIRST_LINE: &str = "latency table 1";
 const UNIT: &str = "ms";
