@@ -1,7 +1,7 @@
 //! How much work a stage is, to estimate its duration before it runs.
 //!
 //! The costs are relative to a forward pass of a network of the space in evaluation mode, so that one short measurement
-//! ([`Speed`]) gives an estimate for every stage. They were measured on 2 cores; an estimate is within a factor of 1.5.
+//! ([`Speed`]) gives an estimate for every stage. They were measured on 2 cores, and give the order of magnitude elsewhere.
 
 /// Duration of a training step relative to a forward pass of the same images.
 const STEP_PER_PASS: f64 = 5.0;
