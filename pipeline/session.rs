@@ -7,7 +7,7 @@ use tfnas_planner::config::Configuration;
 use tfnas_planner::generated_images;
 use tfnas_planner::machine::{Device, build, cpu};
 use tfnas_planner::plan::{
-    Action, ExternalInputs, Graph, Planner, Remarks, ShortSearch, Step, check_test_images, short_searches,
+    Action, ExternalInputs, Graph, Plan, Planner, Remarks, ShortSearch, Step, check_test_images, short_searches,
 };
 use tfnas_stages::{Executor, Speed};
 
@@ -129,51 +129,42 @@ impl Session {
         Ok(checked?)
     }
 
-    /// Logs which searches are too short to choose operations. Call [`identify_and_check`](Self::identify_and_check) first.
-    pub fn tell_short_searches(&self, instances: &BTreeSet<usize>) -> Result<(), CommandError> {
-        let needed = self.graph.closure(instances.iter().copied());
-        for ShortSearch { message, is_selected } in short_searches(&self.planner(), &needed)? {
+    /// Plans the selected instances, logs which searches are too short to choose operations, and estimates the durations. The speed
+    /// of this machine is measured if stages that never ran may take long. Call
+    /// [`identify_and_check`](Self::identify_and_check) first.
+    pub fn plan(
+        &mut self,
+        chosen: &BTreeSet<usize>,
+        forced: &BTreeSet<usize>,
+        worker: Option<&Path>,
+    ) -> Result<Plan, CommandError> {
+        let planner = self.planner();
+        let mut plan = planner.plan(chosen, forced)?;
+        for ShortSearch { message, is_selected } in short_searches(&planner, &plan) {
             if is_selected {
                 tracing::debug!("{message}");
             } else {
                 tracing::warn!("{message}");
             }
         }
-        Ok(())
+        if self.configuration.shared().config.executor == Executor::Local && may_take_long(&planner, &plan) {
+            match self.measure_speed(worker) {
+                Ok(speed) => {
+                    planner.estimate(&mut plan, speed);
+                    self.speed = Some(speed);
+                }
+                Err(error) => tracing::debug!("the duration is not estimated: {error}"),
+            }
+        }
+        Ok(plan)
     }
 
-    /// Measures the speed of this machine if stages that never ran may take long, so that their duration can be estimated.
-    /// Call [`identify_and_check`](Self::identify_and_check) first.
-    pub fn measure_speed(
-        &mut self,
-        chosen: &BTreeSet<usize>,
-        forced: &BTreeSet<usize>,
-        worker: Option<&Path>,
-    ) -> Result<(), CommandError> {
-        let variant = &self.configuration.shared();
-        if variant.config.executor != Executor::Local {
-            return Ok(());
-        }
-        let planner = self.planner();
-        let plan = planner.plan(chosen, forced)?;
-        let unknown = plan.steps.iter().filter(|step| step.action != Action::Cached && step.expected_s.is_none());
-        let nominal_s = |step: &Step| {
-            let images = planner.image_counts(step.instance)?;
-            Some(planner.work(step.instance)?.of_images().seconds(&images, Speed::NOMINAL))
-        };
-        if unknown.filter_map(nominal_s).sum::<f64>() < LONG_S {
-            return Ok(());
-        }
-        let cores = cpu::cores();
+    fn measure_speed(&self, worker: Option<&Path>) -> Result<Speed, CommandError> {
+        let variant = self.configuration.shared();
         let classes = variant.space.definition().classes.unwrap_or(CLASSES);
-        let measured = worker_program(worker).map_err(CommandError::from).and_then(|worker| {
-            measure_pass_s(&worker, &variant.space, classes, &self.devices[0], variant.config.threads)
-        });
-        match measured {
-            Ok(pass_s) => self.speed = Some(Speed { pass_s, read_s: measure_read_s(&self.sample) / cores as f64 }),
-            Err(error) => tracing::debug!("the duration is not estimated: {error}"),
-        }
-        Ok(())
+        let worker = worker_program(worker)?;
+        let pass_s = measure_pass_s(&worker, &variant.space, classes, &self.devices[0], variant.config.threads)?;
+        Ok(Speed { pass_s, read_s: measure_read_s(&self.sample) / cpu::cores() as f64 })
     }
 
     /// Records the start of this run in the ledger.
@@ -191,6 +182,16 @@ impl Session {
             speed: self.speed,
         }
     }
+}
+
+/// Returns whether the steps of unknown duration take long on a slow machine.
+fn may_take_long(planner: &Planner<'_>, plan: &Plan) -> bool {
+    let unknown = plan.steps.iter().filter(|step| step.action != Action::Cached && step.expected_s.is_none());
+    let nominal_s = |step: &Step| {
+        let images = planner.image_counts(step.instance)?;
+        Some(planner.work(step.instance)?.of_images().seconds(&images, Speed::NOMINAL))
+    };
+    unknown.filter_map(nominal_s).sum::<f64>() >= LONG_S
 }
 
 /// Returns what the ledger records at the start of this run.

@@ -63,9 +63,7 @@ pub fn show(
 ) -> Result<Exit, CommandError> {
     let remarks = session.identify_and_check(chosen)?;
     session.tell_left_out();
-    session.tell_short_searches(chosen)?;
-    session.measure_speed(chosen, forced, None)?;
-    let plan = session.planner().plan(chosen, forced)?;
+    let plan = session.plan(chosen, forced, None)?;
     if json {
         let stages = plan.steps.iter().map(|step| shown(&session.graph, step)).collect();
         print_json(&Shown { stages, remarks: &remarks });

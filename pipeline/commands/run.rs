@@ -129,11 +129,10 @@ impl Run {
         session.tell_unused_gpu();
         check_targets(&session.planner(), &needed)?;
         check_networks(&session.planner(), &needed)?;
-        session.tell_short_searches(&chosen)?;
-        session.measure_speed(&chosen, &forced, Some(&program))?;
+        let plan = session.plan(&chosen, &forced, Some(&program))?;
         let mut reporter = Reporter::new(bars, options.json, !self.no_progress);
         reporter.remarks(&remarks);
-        reporter.expect(&session.graph, &session.planner().plan(&chosen, &forced)?);
+        reporter.expect(&session.graph, &plan);
         let work = Work { chosen, forced, program, launcher, remarks };
         let exit = self.run(&session, &work, reporter, options.json)?;
         if let Some(launcher) = launcher.filter(|launcher| exit == Exit::Done && launcher.world_size > 1) {

@@ -3,14 +3,14 @@
 //! The costs are relative to a forward pass of a network of the space in evaluation mode, so that one short measurement
 //! ([`Speed`]) gives an estimate for every stage. They were measured on 2 cores, and give the order of magnitude elsewhere.
 
+use crate::SplitSection;
+
 /// Duration of a training step relative to a forward pass of the same images.
 const STEP_PER_PASS: f64 = 5.0;
 /// Duration of a path of the supernet relative to a found network, which is narrower.
 const SUPERNET_PER_NETWORK: f64 = 1.3;
 /// Duration of an architecture step relative to a weight step of one path: it computes all operations of each block.
 const ARCHITECTURE_STEP_PER_PATH: f64 = 4.8;
-/// Share of the training images that trains weights, unless `split.train_share` is set.
-pub(crate) const TRAIN_SHARE: f64 = 0.8;
 
 /// Number of images that the stages use.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -94,14 +94,14 @@ impl Work {
         let steps = PerImage::trained(warmup, SUPERNET_PER_NETWORK)
             .and(PerImage::trained(searching, 2.0 * SUPERNET_PER_NETWORK))
             .and(PerImage::trained(searching / every as f64, ARCHITECTURE_STEP_PER_PATH * SUPERNET_PER_NETWORK));
-        Self { training: steps.of_share(TRAIN_SHARE), ..Self::default() }
+        Self { training: steps.of_share(SplitSection::TRAIN_SHARE), ..Self::default() }
     }
 
     /// Returns the work of short trainings with `epochs` epochs in all, each of which trains on one part of the training
     /// images and validates on the other.
     pub fn of_held_out_training(epochs: usize) -> Self {
-        let trained = PerImage::trained(epochs as f64, 1.0).of_share(TRAIN_SHARE);
-        let validated = PerImage::evaluated(epochs as f64).of_share(1.0 - TRAIN_SHARE);
+        let trained = PerImage::trained(epochs as f64, 1.0).of_share(SplitSection::TRAIN_SHARE);
+        let validated = PerImage::evaluated(epochs as f64).of_share(1.0 - SplitSection::TRAIN_SHARE);
         Self { training: trained.and(validated), ..Self::default() }
     }
 

@@ -1,11 +1,9 @@
 //! Chooses settings that suit the images, the machine and the time.
 
-use tfnas_stages::{ImageCounts, Speed, Work};
+use tfnas_stages::{ImageCounts, Speed, SplitSection, Work};
 
 use super::survey::Survey;
 
-/// Share of the training images that trains weights.
-const TRAIN_SHARE: f64 = 0.8;
 /// Number of weight steps for each architecture step.
 const ARCHITECTURE_EVERY: usize = 2;
 /// Share of the time for the search.
@@ -128,7 +126,8 @@ impl Settings {
             warmup_epochs,
             temperature_decay: COOLING.powf(1.0 / (search_epochs - warmup_epochs).max(1) as f64),
             select,
-            is_short_search: (search_epochs as f64 * TRAIN_SHARE * images / batch as f64) < LONG_SEARCH_STEPS,
+            is_short_search: (search_epochs as f64 * SplitSection::TRAIN_SHARE * images / batch as f64)
+                < LONG_SEARCH_STEPS,
             train_epochs,
             seconds: [search_s, select_s, training_s(train_epochs)],
         }

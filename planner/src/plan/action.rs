@@ -38,7 +38,7 @@ pub struct Step {
     pub hit: Option<Attempt>,
     /// Why it runs or may run; empty if it is cached.
     pub because: Vec<Cause>,
-    /// Expected duration in seconds, if there is an earlier result or the speed of the machine is known.
+    /// Expected duration in seconds, if it is not cached, and there is an earlier result or the speed of the machine is known.
     pub expected_s: Option<f64>,
 }
 

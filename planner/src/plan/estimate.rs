@@ -3,7 +3,7 @@
 use tfnas_artifacts::Attempt;
 use tfnas_stages::{ImageCounts, Source, Speed, SplitSection, Stage, Work};
 
-use crate::plan::{External, InputSource, PlanError, Planner};
+use crate::plan::{Action, External, InputSource, Plan, PlanError, Planner, Step};
 
 /// Number of earlier results whose median is used.
 const RECENT: u32 = 5;
@@ -27,6 +27,14 @@ impl Planner<'_> {
         match scaled.get(scaled.len() / 2) {
             Some(seconds) => Ok(Some(*seconds)),
             None => Ok(self.speed.and_then(|speed| self.estimated_s(instance, speed))),
+        }
+    }
+
+    /// Estimates the duration of the steps of a plan that have no expected duration, at this speed.
+    pub fn estimate(&self, plan: &mut Plan, speed: Speed) {
+        let unknown = |step: &&mut Step| step.action != Action::Cached && step.expected_s.is_none();
+        for step in plan.steps.iter_mut().filter(unknown) {
+            step.expected_s = self.estimated_s(step.instance, speed);
         }
     }
 

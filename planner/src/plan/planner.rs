@@ -81,17 +81,19 @@ impl Planner<'_> {
             manifest: None,
             hit: None,
             because: Vec::new(),
-            expected_s: self.expected_s(position)?,
+            expected_s: None,
         };
         let Some(manifest) = self.manifest(position, results)? else {
-            return Ok(Step { because: self.unknown_inputs(position, results)?, ..step });
+            let because = self.unknown_inputs(position, results)?;
+            return Ok(Step { because, expected_s: self.expected_s(position)?, ..step });
         };
         let found = self.cache.find(&manifest.key())?;
-        let (action, hit, because) = match &found.result {
-            Some(hit) if !forced => (Action::Cached, Some(hit.clone()), Vec::new()),
-            _ => (Action::Run, None, self.reasons(position, &manifest, forced, &found)?),
-        };
-        Ok(Step { action, manifest: Some(manifest), hit, because, ..step })
+        if let (Some(hit), false) = (&found.result, forced) {
+            return Ok(Step { action: Action::Cached, hit: Some(hit.clone()), manifest: Some(manifest), ..step });
+        }
+        let because = self.reasons(position, &manifest, forced, &found)?;
+        let expected_s = self.expected_s(position)?;
+        Ok(Step { action: Action::Run, because, expected_s, manifest: Some(manifest), ..step })
     }
 
     /// Returns the fields of an instance's cache key, or `None` if an input is not known yet.

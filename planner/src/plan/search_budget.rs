@@ -1,10 +1,8 @@
 //! Tells before a search whether its budget suffices to choose operations.
 
-use std::collections::BTreeSet;
-
 use tfnas_stages::{ImageCounts, SearchSection, Stage};
 
-use crate::plan::{Action, PlanError, Planner};
+use crate::plan::{Action, Plan, Planner};
 
 /// Weight steps for each operation of a block in the published search: 80 epochs of 3,200 steps after the warm-up, two of
 /// eight paths each.
@@ -24,16 +22,11 @@ pub struct ShortSearch {
     pub is_selected: bool,
 }
 
-/// Returns the searches among `instances` that may run and are too short to choose operations.
-///
-/// # Errors
-/// Returns [`PlanError`] if the plan cannot be made.
-pub fn short_searches(planner: &Planner<'_>, instances: &BTreeSet<usize>) -> Result<Vec<ShortSearch>, PlanError> {
-    let is_search = |at: &usize| planner.graph.instances[*at].stage == Stage::Search;
-    let searches: BTreeSet<usize> = instances.iter().copied().filter(is_search).collect();
-    let plan = planner.plan(&searches, &BTreeSet::new())?;
-    let may_run = |at: &usize| plan.step(*at).is_some_and(|step| step.action != Action::Cached);
-    Ok(searches.into_iter().filter(may_run).filter_map(|search| short_search(planner, search)).collect())
+/// Returns the searches that may run and are too short to choose operations.
+pub fn short_searches(planner: &Planner<'_>, plan: &Plan) -> Vec<ShortSearch> {
+    let to_run = plan.steps.iter().filter(|step| step.action != Action::Cached).map(|step| step.instance);
+    let searches = to_run.filter(|instance| planner.graph.instances[*instance].stage == Stage::Search);
+    searches.filter_map(|search| short_search(planner, search)).collect()
 }
 
 fn short_search(planner: &Planner<'_>, search: usize) -> Option<ShortSearch> {

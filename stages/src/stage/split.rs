@@ -45,11 +45,13 @@ pub struct SplitSection {
 
 impl Default for SplitSection {
     fn default() -> Self {
-        Self { classes: None, published: None, train_share: 0.8, per_class: None, test_share: None }
+        Self { classes: None, published: None, train_share: Self::TRAIN_SHARE, per_class: None, test_share: None }
     }
 }
 
 impl SplitSection {
+    /// Default of `train_share`.
+    pub const TRAIN_SHARE: f64 = 0.8;
     /// Default of `test_share` if there are no test images.
     pub const TEST_SHARE: f64 = 0.15;
 
