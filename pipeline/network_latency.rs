@@ -1,8 +1,9 @@
+use std::num::NonZeroUsize;
 use std::path::Path;
 
-use serde::Deserialize;
 use tfnas_executor::query_worker;
 use tfnas_planner::machine::Device;
+use tfnas_stages::{LatencyReply, LatencyRequest, Request};
 
 use crate::error::CommandError;
 
@@ -25,15 +26,18 @@ pub struct Load {
 /// # Errors
 /// Returns an error if the worker does not start, cannot measure, or replies something else.
 pub fn measure_network(worker: &Path, config: &Path, load: Load, device: &Device) -> Result<f64, CommandError> {
-    #[derive(Deserialize)]
-    struct Reply {
-        median_ms: f64,
-    }
-    let Load { resolution, batch, threads, passes } = load;
-    let numbers = [resolution, batch, threads, passes].map(|number| number.to_string().into());
-    let request = [&[config.into()], &numbers[..], &["0".into(), device.to_string().into()]].concat();
-    let reply = query_worker(worker, "latency", &request)?;
-    let reply: Reply = serde_json::from_slice(&reply)
+    let at_least_one = |number: usize| NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN);
+    let request = LatencyRequest {
+        config: config.to_owned(),
+        resolution: at_least_one(load.resolution),
+        batch: at_least_one(load.batch),
+        threads: at_least_one(load.threads),
+        passes: at_least_one(load.passes),
+        seed: 0,
+        device: device.to_string(),
+    };
+    let reply = query_worker(worker, &Request::Latency(request))?;
+    let reply: LatencyReply = serde_json::from_slice(&reply)
         .map_err(|error| CommandError::failed(format!("{}: no latency: {error}", worker.display())))?;
     Ok(reply.median_ms)
 }

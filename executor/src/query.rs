@@ -1,9 +1,9 @@
-use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tfnas_planner::machine::build;
+use tfnas_stages::Request;
 
 use super::exit_status;
 use super::process::{VARIABLES, waiting};
@@ -24,21 +24,27 @@ pub enum QueryError {
     Refused(String),
 }
 
-/// Runs the worker, which links libtorch, for a query that is not a stage, and returns its standard output.
-///
-/// * `verb`: the query. The version of this program and `arguments` are passed after it.
+/// Lets a worker, which links libtorch, answer a request that is not part of a run. Returns its standard output.
 ///
 /// # Errors
 /// Returns [`QueryError`] if the worker cannot be started or fails.
-pub fn query_worker(worker: &Path, verb: &str, arguments: &[OsString]) -> Result<Vec<u8>, QueryError> {
-    let ended = Command::new(worker)
-        .args([verb, build::VERSION])
-        .args(arguments)
+pub fn query_worker(worker: &Path, request: &Request) -> Result<Vec<u8>, QueryError> {
+    let start = |source| QueryError::Start { path: worker.to_owned(), source };
+    let text = serde_json::to_vec(request).map_err(|error| QueryError::Refused(error.to_string()))?;
+    let mut process = Command::new(worker)
+        .args(["answer", build::VERSION])
         .envs(VARIABLES)
         .envs(waiting())
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|source| QueryError::Start { path: worker.to_owned(), source })?;
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(start)?;
+    if let Some(mut stdin) = process.stdin.take() {
+        // A worker that exits before it has read the request says why.
+        let _ = stdin.write_all(&text);
+    }
+    let ended = process.wait_with_output().map_err(start)?;
     if ended.status.success() {
         return Ok(ended.stdout);
     }

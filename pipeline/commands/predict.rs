@@ -10,7 +10,7 @@ use tfnas_executor::{query_worker, worker_program};
 use tfnas_humanize::Columns;
 use tfnas_images::{all_images, has_image_extension};
 use tfnas_planner::machine::{Device, cpu};
-use tfnas_stages::{DeviceChoice, PredictImage, PredictRequest, Prediction, csv_field};
+use tfnas_stages::{DeviceChoice, PredictImage, PredictRequest, Prediction, Request, csv_field};
 
 use crate::commands::export::files::NetworkFiles;
 use crate::commands::export::network::Network;
@@ -165,9 +165,7 @@ impl Predict {
             top: usize::from(self.top),
             images: files.iter().cloned().map(PredictImage).collect(),
         };
-        let text = serde_json::to_string(&request).map_err(|error| CommandError::failed(error.to_string()))?;
-        let request = write("request.json", text.as_bytes())?;
-        let answer = query_worker(worker, "predict", &[request.into()])?;
+        let answer = query_worker(worker, &Request::Predict(request))?;
         let text = String::from_utf8_lossy(&answer);
         let predictions: Result<Vec<Prediction>, _> = text.lines().map(serde_json::from_str).collect();
         let predictions = predictions

@@ -1,8 +1,8 @@
 //! The worker `tfnas-stage`, which `tfnas-pipeline` starts.
 //!
 //! `run JOB` runs one stage while the planner waits, `detached FOLDER SUBMISSION` runs one that can outlive the planner. `join`
-//! runs another rank of the job of rank 0, and `release` tells waiting ranks that there are no more jobs. The other commands
-//! export a network as TorchScript, measure its latency, check a latency table, and classify images.
+//! runs another rank of the job of rank 0, and `release` tells waiting ranks that there are no more jobs. `answer VERSION`
+//! answers a request on standard input that is not part of a run.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -20,10 +20,7 @@ fn main() -> ExitCode {
             Some(number) => tfnas_worker::run_detached(Path::new(folder), number),
             None => usage(),
         },
-        [verb, request @ ..] if verb == "torchscript" => tfnas_worker::torchscript(request),
-        [verb, request @ ..] if verb == "predict" => tfnas_worker::predict(request),
-        [verb, request @ ..] if verb == "latency" => tfnas_worker::latency(request),
-        [verb, request @ ..] if verb == "check-table" => tfnas_worker::check_table(request),
+        [verb, version] if verb == "answer" => tfnas_worker::answer(version),
         [verb] if verb == "--version" => {
             let version =
                 format!("tfnas-stage {} (protocol {})", tfnas_worker::VERSION, tfnas_stages::PROTOCOL_VERSION);
@@ -42,7 +39,7 @@ fn main() -> ExitCode {
 fn usage() -> ExitCode {
     tfnas_worker::print_error(
         "tfnas-stage is started by tfnas-pipeline: tfnas-stage run JOB | detached FOLDER SUBMISSION | join | release | \
-         torchscript REQUEST | latency REQUEST | check-table REQUEST | predict REQUEST | --version",
+         answer VERSION | --version",
     );
     ExitCode::from(2)
 }

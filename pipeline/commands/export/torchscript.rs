@@ -1,10 +1,11 @@
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use tfnas_executor::query_worker;
+use tfnas_stages::{Request, TorchScriptRequest};
 
 use super::deliver::Delivery;
 use super::network::Network;
-use super::preprocessing::batch_norm;
 use crate::error::CommandError;
 
 /// Makes the worker, which links libtorch, write the network as a TorchScript file.
@@ -17,13 +18,10 @@ pub fn write(worker: &Path, network: &Network, fold: bool, delivery: &Delivery) 
             path
         }
     };
-    let request = [
-        network.config_file.clone().into(),
-        weights.into(),
-        network.resolution.to_string().into(),
-        batch_norm(fold).into(),
-        delivery.aside().into(),
-    ];
-    query_worker(worker, "torchscript", &request)?;
+    let resolution = NonZeroUsize::new(network.resolution);
+    let resolution = resolution.ok_or_else(|| CommandError::failed("the network has a resolution of 0"))?;
+    let request =
+        TorchScriptRequest { config: network.config_file.clone(), weights, resolution, fold, output: delivery.aside() };
+    query_worker(worker, &Request::TorchScript(request))?;
     Ok(())
 }

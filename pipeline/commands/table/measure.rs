@@ -1,6 +1,5 @@
 //! `table verify --measure`: compares a table with random networks that are measured on this machine.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,7 +8,7 @@ use tfnas_executor::{query_worker, worker_program};
 use tfnas_humanize::Columns;
 use tfnas_planner::machine::Device;
 use tfnas_report::latency_scatter;
-use tfnas_stages::{CheckTableRequest, DeviceChoice, LookupCheck};
+use tfnas_stages::{CheckTableRequest, DeviceChoice, LookupCheck, Request};
 
 use crate::configured::of_configuration;
 use crate::error::CommandError;
@@ -92,7 +91,7 @@ impl Measure {
             device: device.to_string(),
         };
         tracing::info!("measuring {networks} networks on {} for about {} s", device.model(), self.budget_s);
-        let check = ask(&worker, &request)?;
+        let check = ask(&worker, request)?;
         if let Some(path) = &self.figure {
             let [svg, _] = latency_scatter(&check.networks);
             tfnas_fs::write_atomic(path, svg.text.as_bytes())
@@ -112,15 +111,10 @@ impl Measure {
     }
 }
 
-fn ask(worker: &Path, request: &CheckTableRequest) -> Result<LookupCheck, CommandError> {
-    let failed = |message: String| CommandError::failed(message);
-    let scratch = tempfile::Builder::new().prefix("tfnas-table-").tempdir();
-    let scratch = scratch.map_err(|error| failed(format!("cannot make a temporary folder: {error}")))?;
-    let file = scratch.path().join("request.json");
-    let text = serde_json::to_vec(request).map_err(|error| failed(error.to_string()))?;
-    std::fs::write(&file, text).map_err(|error| failed(format!("cannot write {}: {error}", file.display())))?;
-    let reply = query_worker(worker, "check-table", &[OsString::from(file)])?;
-    serde_json::from_slice(&reply).map_err(|error| failed(format!("the worker's reply cannot be read: {error}")))
+fn ask(worker: &Path, request: CheckTableRequest) -> Result<LookupCheck, CommandError> {
+    let reply = query_worker(worker, &Request::CheckTable(request))?;
+    serde_json::from_slice(&reply)
+        .map_err(|error| CommandError::failed(format!("the worker's reply cannot be read: {error}")))
 }
 
 /// Formats the comparison as a table.

@@ -4,7 +4,6 @@
 //! between planner and worker.
 
 mod check;
-mod check_table;
 mod console;
 mod context;
 mod detached;
@@ -12,18 +11,17 @@ mod environment;
 mod error;
 mod evaluate;
 mod images;
-mod latency;
 mod lookup;
 mod network;
 mod out_of_memory;
 mod parse;
 mod precision;
-mod predict;
 mod predictions;
 mod rank_group;
 mod ranks;
 mod reference;
 mod reporter;
+mod request;
 mod resume;
 mod search;
 mod select;
@@ -31,7 +29,6 @@ mod split;
 mod state;
 mod stop;
 mod test;
-mod torchscript;
 mod train;
 mod upload;
 mod verify;
@@ -49,12 +46,9 @@ use crate::ranks::Peers;
 use crate::reporter::Reporter;
 use crate::stop::StopFlag;
 
-pub use check_table::check_table;
 pub use console::{print_error, print_line};
 pub use detached::run_detached;
-pub use latency::latency;
-pub use predict::predict;
-pub use torchscript::torchscript;
+pub use request::answer;
 
 /// Version of the worker. Planner and worker must have the same version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -11,8 +11,8 @@ use tfnas_torch::timing::TimingOptions;
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::images::classes;
-use crate::latency::WARM_UP_PASSES;
 use crate::reference::{self, Measured};
+use crate::request::WARM_UP_PASSES;
 use crate::search::missed_target;
 use crate::verify::{Verified, config_of, verify};
 

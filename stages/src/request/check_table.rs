@@ -1,5 +1,3 @@
-//! The request with which the planner asks a worker to check a latency table against measured networks.
-
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -7,8 +5,7 @@ use tfnas::SpaceDefinition;
 
 use crate::path_text;
 
-/// A request to check a latency table, in the JSON file that `tfnas-stage check-table VERSION FILE` reads. The reply is a
-/// [`LookupCheck`](crate::LookupCheck).
+/// A request to check a latency table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckTableRequest {

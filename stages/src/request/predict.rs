@@ -1,12 +1,10 @@
-//! The request with which the planner asks a worker to classify images, and the reply.
-
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{ExifOrientation, path_text};
 
-/// A request to classify images, in the JSON file that `tfnas-stage predict VERSION FILE` reads.
+/// A request to classify images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PredictRequest {

@@ -1,9 +1,7 @@
-//! `predict`: classifies images, outside a pipeline.
+//! Classifies images.
 
-use std::ffi::OsString;
 use std::fs::read_to_string;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::path::Path;
 use std::thread;
 
 use tch::{Kind, Tensor};
@@ -16,29 +14,15 @@ use tfnas_torch::device::{find_device, set_threads};
 use tfnas_torch::preprocess::Preprocess;
 use tfnas_torch::weights::{load, read_file};
 
-use crate::VERSION;
-use crate::console::{print_error, print_line};
-use crate::error::{Context as _, StageError, exit_code};
+use crate::error::{Context as _, StageError};
 use crate::images::exif_orientation;
 
-/// Classifies the images of a request and prints one [`Prediction`] per line as JSON. Arguments: `VERSION FILE`, with the version
-/// of the planner.
-///
-/// Exit codes: 0 on success (also if single images cannot be read), 1 on failure, 2 for invalid arguments.
-pub fn predict(arguments: &[OsString]) -> ExitCode {
-    let file = match arguments {
-        [version, file] if version == VERSION => PathBuf::from(file),
-        _ => {
-            print_error(&format!("expected VERSION FILE, of tfnas-pipeline {VERSION}"));
-            return ExitCode::from(2);
-        }
-    };
-    exit_code(answer(&file))
-}
-
-fn answer(file: &Path) -> Result<(), StageError> {
-    let text = read_to_string(file).context(file.display())?;
-    let request: PredictRequest = serde_json::from_str(&text).context(file.display())?;
+/// Classifies the images of a request, and passes each prediction to `print` in their order. Images that cannot be read are
+/// predictions too.
+pub(super) fn predict(
+    request: &PredictRequest,
+    print: &mut dyn FnMut(&Prediction) -> Result<(), StageError>,
+) -> Result<(), StageError> {
     set_threads(request.threads);
     let device = find_device(&request.device).context("device")?;
     if device.is_cuda() {
@@ -60,8 +44,7 @@ fn answer(file: &Path) -> Result<(), StageError> {
     };
     for images in request.images.chunks(request.batch.max(1)) {
         for prediction in classifier.predict(images)? {
-            let line = serde_json::to_string(&prediction).context("prediction")?;
-            print_line(&line).context("cannot write to standard output")?;
+            print(&prediction)?;
         }
     }
     Ok(())
