@@ -1,14 +1,14 @@
 //! The stages of the pipeline without their computation: configuration sections, parameters, inputs, outputs and revisions,
-//! and the protocol between planner and worker ([`Job`], [`Event`]).
+//! and the protocol between planner and worker ([`Job`], [`Event`], [`Request`]).
 //!
 //! Each stage has one file in `stage/`. A new stage needs a file here, a file in the worker, and an entry in [`Stage`]. The
 //! command line, the planner and the documentation iterate over [`Stage::ALL`], and the compiler reports missing parts.
 
 mod augment;
-mod check_table;
 mod config;
 mod csv;
 mod data_workers;
+mod depth;
 mod event;
 mod executor;
 mod fit;
@@ -18,8 +18,8 @@ pub mod machine;
 mod output;
 mod path_text;
 mod precision;
-mod predict;
 mod ranks;
+mod request;
 mod resources;
 mod stage;
 mod target;
@@ -28,13 +28,13 @@ mod work;
 mod worker_status;
 
 pub use augment::{Augment, Crop};
-pub use check_table::CheckTableRequest;
 pub use config::{
     CacheSection, Config, DataSection, DeviceChoice, ExifOrientation, GenerateSection, OnBadImage, SpaceChoice,
     published_resize,
 };
 pub use csv::csv_field;
 pub use data_workers::DataWorkers;
+pub use depth::Depth;
 pub use event::{Event, LIBTORCH_FILE, Level, Metrics};
 pub use executor::{Executor, SlurmRequest, SlurmSection, SlurmStage};
 pub use fit::Fit;
@@ -48,8 +48,11 @@ pub use output::{
     TestReport, TestTally, TestedImage, TrainEpoch, TrainReport, finite, probabilities,
 };
 pub use precision::Precision;
-pub use predict::{PredictImage, PredictRequest, Prediction};
 pub use ranks::{RankParams, Ranks};
+pub use request::{
+    CheckTableRequest, LatencyReply, LatencyRequest, PredictImage, PredictRequest, Prediction, Request,
+    TorchScriptRequest,
+};
 pub use resources::{Resources, StageResources};
 pub use stage::{
     ArchitectureOptimizer, InputPort, KeyFacts, LookupParams, LookupSection, ParseParams, ParseSection, Protocol,
