@@ -14,8 +14,6 @@ mod pins;
 mod removal;
 mod rows;
 mod runs;
-#[cfg(test)]
-mod scale;
 mod schema;
 
 use std::path::{Path, PathBuf};

@@ -4,17 +4,14 @@
 //! Each reader gets 10,000 inputs, or as many as `TFNAS_FUZZ_INPUTS` says; input and damage depend on its number alone.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../tfnas/tests/support/damage.rs"]
-mod damage;
-#[path = "support/provenance.rs"]
 mod provenance;
 
-use damage::{check_memory, damaged, inputs};
 use tfnas_attestations::Sha256Digest;
 use tfnas_attestations::dsse::Envelope;
 use tfnas_attestations::keys::{PublicKey, SigningKey};
 use tfnas_attestations::model_signing::{Bundle, Manifest, SignedFile};
 use tfnas_attestations::statement::{PAYLOAD_TYPE, Statement};
+use tfnas_testutils::damage::{check_memory, damaged, inputs};
 
 const PRIVATE: &str = include_str!("keys/p256.pem");
 

@@ -6,7 +6,6 @@
 //! definitions of <https://github.com/in-toto/attestation>.
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/provenance.rs"]
 mod provenance;
 
 use std::fs;

@@ -1,7 +1,6 @@
 //! The description of a folder; whether other programs agree is in `other_verifiers.rs`.
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/crates.rs"]
 mod crates;
 
 use crates::small;

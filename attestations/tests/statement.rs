@@ -1,7 +1,6 @@
 //! Statements about files, and SLSA provenance as one of them.
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/provenance.rs"]
 mod provenance;
 
 use provenance::{file, provenance};

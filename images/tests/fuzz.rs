@@ -3,12 +3,9 @@
 
 use std::io::Cursor;
 
-#[path = "../../tfnas/tests/support/damage.rs"]
-mod damage;
-
-use damage::{check_memory, damaged, inputs};
 use image::{DynamicImage, ImageFormat, RgbImage};
 use tfnas_images::{ExifOrientation, ImageList, decode_oriented, parse_classes};
+use tfnas_testutils::damage::{check_memory, damaged, inputs};
 use turbojpeg::{Image, PixelFormat, Subsamp};
 
 const LIST: &str = "n01440764/n01440764_10026.JPEG 0\nn01440764/n01440764_10027.JPEG 0\na folder/an image.png 1\n";

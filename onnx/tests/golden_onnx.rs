@@ -1,21 +1,15 @@
 //! ONNX files of the authors' networks, run by an interpreter: the logits match those of the authors' code.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../tests/golden/cases.rs"]
-mod cases;
-#[path = "../../tests/golden/formula.rs"]
-mod formula;
-#[path = "common/interpreter.rs"]
 mod interpreter;
-#[path = "common/weights.rs"]
-mod weights;
 
-use formula::Scheme;
 use interpreter::{Tensor, run};
 use tfnas::ModelConfig;
 use tfnas_onnx::message::Model;
 use tfnas_onnx::{Normalization, Origin, State, to_onnx};
-use weights::Weights;
+use tfnas_testutils::golden::cases;
+use tfnas_testutils::golden::formula::Scheme;
+use tfnas_testutils::weights::Weights;
 
 /// Shape of the input; one image is run.
 const INPUT: [usize; 4] = [1, 3, 64, 64];

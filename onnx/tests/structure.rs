@@ -1,23 +1,18 @@
 //! The structure of an ONNX file, and rejection of mismatching weights.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../tests/golden/formula.rs"]
-mod formula;
-#[path = "common/interpreter.rs"]
 mod interpreter;
-#[path = "common/weights.rs"]
-mod weights;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use formula::Scheme;
 use interpreter::{Tensor, run};
 use tfnas::state_shapes::state_shapes;
 use tfnas::{Architecture, ModelConfig, Space};
 use tfnas_onnx::message::{DataType, Graph, Model, Size, ValueInfo};
 use tfnas_onnx::{IR_VERSION, Normalization, OPSET, Origin, State, to_onnx};
 use tfnas_random::{Stream, StreamId};
-use weights::Weights;
+use tfnas_testutils::golden::formula::Scheme;
+use tfnas_testutils::weights::Weights;
 
 const CLASSES: usize = 7;
 

@@ -3,19 +3,14 @@
 //! Each reader gets 10,000 inputs, or as many as `TFNAS_FUZZ_INPUTS` says; input and damage depend on its number alone.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../tfnas/tests/support/damage.rs"]
-mod damage;
-#[path = "support/legacy_checkpoint.rs"]
-mod legacy_checkpoint;
-
-use damage::{check_memory, damaged, inputs};
-use legacy_checkpoint::{Named, legacy_checkpoint};
 use tfnas::state_shapes::TensorShape;
 use tfnas::{LatencyTable, Space, TableHeader};
 use tfnas_pytorch_files::checkpoint::{Checkpoint, Dtype, PlainTensor, Wanted, WeightsFile, to_safetensors, write_pth};
 use tfnas_pytorch_files::pickle::{self, Foreign, Limits};
 use tfnas_pytorch_files::{table_from_pickle, table_to_pickle};
 use tfnas_random::{Stream, StreamId};
+use tfnas_testutils::damage::{check_memory, damaged, inputs};
+use tfnas_testutils::legacy_checkpoint::{Named, legacy_checkpoint};
 
 fn header() -> TableHeader {
     TableHeader { name: "test".to_owned(), ..TableHeader::default() }

@@ -1,10 +1,8 @@
 //! Checkpoints of searches against the original: the `model.config` that it parses from them, byte for byte.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../tests/golden/cases.rs"]
-mod cases;
-
 use std::path::{Path, PathBuf};
+use tfnas_testutils::golden::cases;
 
 use tfnas::{ModelConfig, Space};
 use tfnas_pytorch_files::checkpoint::Checkpoint;

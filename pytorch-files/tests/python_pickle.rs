@@ -1,7 +1,6 @@
 //! Exported tables in the hands of Python's own pickle, as the original loads them.
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/python.rs"]
 mod python;
 
 use std::path::Path;

@@ -1,7 +1,6 @@
 //! Checkpoints between this crate and PyTorch: what one writes, the other reads with equal bytes.
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/python.rs"]
 mod python;
 
 use python::{python_with, run};

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::processes::{send, workers};
 use crate::project::{Project, Worker};
-use crate::waiting::wait_until;
+use tfnas_testutils::waiting::wait_until;
 
 /// A search that runs practically forever.
 const ENDLESS: &[&str] = &["run", "all", "--json", "--set", "search.epochs=1000000"];

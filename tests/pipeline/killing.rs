@@ -16,7 +16,7 @@ use tfnas_random::{Stream, StreamId};
 
 use crate::processes::{send, workers};
 use crate::project::{ARTIFACTS, Project, Worker};
-use crate::waiting::wait_until;
+use tfnas_testutils::waiting::wait_until;
 
 /// Seed of the times.
 const SEED: u64 = 7;

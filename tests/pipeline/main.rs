@@ -23,5 +23,3 @@ mod tables;
 mod tampering;
 mod targets;
 mod test_images;
-#[path = "../support/waiting.rs"]
-mod waiting;

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::processes::{other_ranks, send, workers};
 use crate::project::{Ended, PROGRAM, Project, Worker};
-use crate::waiting::wait_until;
+use tfnas_testutils::waiting::wait_until;
 
 /// Forced training with two processes.
 const TWO: &[&str] = &["run", "train", "--force", "train", "--nproc", "2"];

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::processes::{other_ranks, send, workers};
 use crate::project::{Ended, Project, Worker};
-use crate::waiting::wait_until;
+use tfnas_testutils::waiting::wait_until;
 
 fn selected(project: &Project) -> BTreeMap<String, String> {
     let mut digests = project.digests(&[]);

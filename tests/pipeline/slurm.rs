@@ -18,7 +18,7 @@ use tfnas_stages::machine;
 
 use crate::processes::send;
 use crate::project::{ARTIFACTS, Project, Worker};
-use crate::waiting::wait_until;
+use tfnas_testutils::waiting::wait_until;
 
 /// Long enough to disturb the training.
 const LONGER: [&str; 2] = ["--set", "train.epochs=60"];

@@ -9,9 +9,9 @@ use tfnas_onnx::message::Model;
 use tfnas_pytorch_files::checkpoint::{to_safetensors, write_pth};
 use tfnas_random::{Stream, StreamId};
 
-use crate::formula::Scheme;
-use crate::network_weights::Weights;
 use crate::project::Project;
+use tfnas_testutils::golden::formula::Scheme;
+use tfnas_testutils::weights::Weights;
 
 const FROM_FILES: [&str; 6] = ["--model", "model.config", "--weights", "w.safetensors", "--resolution", "32"];
 

@@ -1,7 +1,7 @@
 //! Ctrl-C, and killed planners.
 
 use crate::project::Project;
-use crate::waiting::wait_until;
+use tfnas_testutils::waiting::wait_until;
 
 #[test]
 fn ctrl_c_writes_a_checkpoint_and_the_next_run_resumes() {

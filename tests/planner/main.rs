@@ -10,8 +10,6 @@ mod errors;
 mod explaining;
 mod exporting;
 mod folders;
-#[path = "../golden/formula.rs"]
-mod formula;
 mod gallery;
 mod helping;
 mod history;
@@ -22,8 +20,6 @@ mod lists;
 mod locking;
 mod machine;
 mod matrix;
-#[path = "../../onnx/tests/common/weights.rs"]
-mod network_weights;
 mod project;
 mod publishing;
 mod remotes;
@@ -36,6 +32,4 @@ mod storing;
 mod tables;
 mod test_images;
 mod trusting;
-#[path = "../support/waiting.rs"]
-mod waiting;
 mod weights;

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::waiting::HUNG_AFTER;
+use tfnas_testutils::waiting::HUNG_AFTER;
 
 /// Path of the binary.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tfnas-pipeline");

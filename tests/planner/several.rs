@@ -1,7 +1,7 @@
 //! Several planners on one store, and several workers of one planner.
 
 use crate::project::Project;
-use crate::waiting::wait_until;
+use tfnas_testutils::waiting::wait_until;
 
 /// A project in which two searches can start at the same time, and hold until the file `fake/go` exists.
 fn two_searches_that_hold() -> Project {

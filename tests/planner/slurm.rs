@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::project::{Ended, Project, Running};
-use crate::waiting::wait_until;
+use tfnas_testutils::waiting::wait_until;
 
 /// The cluster configuration; the governor is that of this machine, because the fake nodes run here.
 const CLUSTER: &str = "\

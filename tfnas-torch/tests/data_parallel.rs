@@ -1,7 +1,6 @@
 //! Data-parallel training on several ranks gives the same network as one process that trains on the whole batches.
 #![allow(clippy::unwrap_used)]
 
-#[path = "common/device.rs"]
 mod device;
 mod synthetic;
 #[path = "../../c10d/tests/support/world.rs"]

@@ -2,22 +2,20 @@
 //! logits of the network, and converts between both formats.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../tests/golden/cases.rs"]
-mod cases;
 mod common;
-#[path = "../../tests/golden/formula.rs"]
-mod formula;
+mod device;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use tfnas_testutils::golden::cases;
 
 use common::{check, flat, input, values};
-use formula::Scheme;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tch::Device;
 use tfnas::ModelConfig;
 use tfnas_pytorch_files::checkpoint::{Checkpoint, Field, WeightsFile, to_safetensors, write_pth};
+use tfnas_testutils::golden::formula::Scheme;
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::weights::{from_bytes, load};
 

@@ -2,17 +2,15 @@
 //! gradient norm, one SGD step, running statistics.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../tests/golden/cases.rs"]
-mod cases;
 mod common;
-#[path = "../../tests/golden/formula.rs"]
-mod formula;
+mod device;
 
 use common::{check, check_relative, device, fill, flat, input, labels, sum_and_l2, values};
-use formula::Scheme;
 use serde_json::{Value, json};
 use tch::Tensor;
 use tfnas::ModelConfig;
+use tfnas_testutils::golden::cases;
+use tfnas_testutils::golden::formula::Scheme;
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::drop_masks::DropMasks;
 use tfnas_torch::optim::{Sgd, SgdSettings};

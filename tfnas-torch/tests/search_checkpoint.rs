@@ -1,14 +1,11 @@
 //! Starting a search from an earlier one: this project's file, or a checkpoint of the authors' code.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../pytorch-files/tests/support/legacy_checkpoint.rs"]
-mod legacy_checkpoint;
-
 use std::path::Path;
 
-use legacy_checkpoint::{Named, legacy_checkpoint};
 use tch::{Device, Kind, Tensor};
 use tfnas::{Space, Widths};
+use tfnas_testutils::legacy_checkpoint::{Named, legacy_checkpoint};
 use tfnas_torch::Module;
 use tfnas_torch::search_checkpoint::SearchFile;
 use tfnas_torch::supernet_state::SupernetState;

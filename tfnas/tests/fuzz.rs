@@ -3,12 +3,9 @@
 //! Each parser gets 10,000 inputs, or `TFNAS_FUZZ_INPUTS`; an input depends only on its number.
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/damage.rs"]
-mod damage;
-
-use damage::{check_memory, damaged, inputs};
 use tfnas::{Architecture, LatencyTable, ModelConfig, Space};
 use tfnas_random::{Stream, StreamId};
+use tfnas_testutils::damage::{check_memory, damaged, inputs};
 
 /// A table of two short rows.
 fn small_table() -> LatencyTable {

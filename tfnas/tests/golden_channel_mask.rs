@@ -1,13 +1,9 @@
 //! The kept channels, compared with the authors' code.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../tests/golden/cases.rs"]
-mod cases;
-#[path = "../../tests/golden/formula.rs"]
-mod formula;
-
-use formula::Scheme;
 use tfnas::channels::kept_channels;
+use tfnas_testutils::golden::cases;
+use tfnas_testutils::golden::formula::Scheme;
 
 #[test]
 fn golden_channel_mask() {

@@ -2,15 +2,12 @@
 //! FLOPs, latency, drop-connect rates.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../tests/golden/cases.rs"]
-mod cases;
-#[path = "../../tests/golden/search.rs"]
-mod search;
-
 use serde_json::{Value, json};
 use tfnas::schedule::drop_connect_rates;
 use tfnas::state_shapes::state_shapes;
 use tfnas::{LatencyTable, ModelConfig, Space, cost};
+use tfnas_testutils::golden::cases;
+use tfnas_testutils::golden::search;
 
 #[test]
 fn golden_derived_config() {

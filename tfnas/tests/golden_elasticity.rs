@@ -1,14 +1,11 @@
 //! Parsing followed by elasticity-scaling, compared with the authors' code.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../tests/golden/cases.rs"]
-mod cases;
-#[path = "../../tests/golden/search.rs"]
-mod search;
-
 use tfnas::elasticity::{Branch, refit};
 use tfnas::parse::parse;
 use tfnas::{LatencyTable, Space};
+use tfnas_testutils::golden::cases;
+use tfnas_testutils::golden::search;
 
 #[test]
 fn golden_elasticity() {

@@ -1,14 +1,11 @@
 //! Parsing compared with the authors' code, including ties.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../tests/golden/cases.rs"]
-mod cases;
-#[path = "../../tests/golden/search.rs"]
-mod search;
-
 use serde_json::{Map, Value, json};
 use tfnas::parse::parse;
 use tfnas::{Space, Widths};
+use tfnas_testutils::golden::cases;
+use tfnas_testutils::golden::search;
 
 #[test]
 fn golden_parse() {

@@ -1,11 +1,9 @@
 //! Learning rates and temperatures compared with the closed form of the authors' schedules.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../tests/golden/cases.rs"]
-mod cases;
-
 use serde_json::Value;
 use tfnas::schedule::{cosine, cosine_with_warm_up, temperature};
+use tfnas_testutils::golden::cases;
 
 /// Relative to the first value. Cosines of different libraries may differ in the last bit, which is a large relative
 /// difference near zero.

@@ -4,8 +4,6 @@
 mod attempts;
 mod collection;
 mod crash;
-#[path = "../../../tfnas/tests/support/damage.rs"]
-mod damage;
 mod detached;
 mod disk;
 mod elsewhere;
@@ -14,6 +12,4 @@ mod recovery;
 mod remote;
 mod remote_server;
 mod remote_trust;
-#[path = "../../../tests/support/waiting.rs"]
-mod waiting;
 mod work;

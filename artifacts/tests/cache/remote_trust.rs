@@ -8,9 +8,9 @@ use tfnas_artifacts::{Attempt, Cache, Digest, Pulled, Pushed, Pusher, Retention,
 use tfnas_attestations::dsse::Envelope;
 use tfnas_attestations::keys::SigningKey;
 
-use crate::damage::damaged;
 use crate::remote::{Sites, pull};
 use crate::work::{make, manifest, new_run, out};
+use tfnas_testutils::damage::damaged;
 
 /// Two stores, a remote between them, and results in one store. The other trusts one key.
 struct Signed {

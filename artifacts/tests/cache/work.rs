@@ -10,7 +10,7 @@ use tfnas_artifacts::{
     Rebuilt, Usage, Waiting,
 };
 
-use crate::waiting::wait_until;
+use tfnas_testutils::waiting::wait_until;
 
 /// Remakes the ledger of a cache that this test has closed. Another test that starts a process may hold its lock for a moment:
 /// a new process has all files of this one until its own program begins.

@@ -6,10 +6,7 @@ use std::path::Path;
 use crate::config::load::EMBEDDED;
 use crate::config::{Configuration, Node, Origin, space};
 
-#[path = "../../../tfnas/tests/support/damage.rs"]
-mod damage;
-
-use damage::{check_memory, damaged, inputs};
+use tfnas_testutils::damage::{check_memory, damaged, inputs};
 
 /// A configuration with lists of values, an anchor, and all kinds of numbers.
 const CONFIGURATION: &str = "\

@@ -1,16 +1,14 @@
 //! Helpers for golden tests: filling a network by formula, and comparing results with those of the authors' code.
 #![allow(dead_code, clippy::unwrap_used)]
 
-mod device;
-
 use serde_json::Value;
 use tch::{Device, Kind, Tensor, no_grad};
 use tfnas_torch::Module;
 
-use crate::cases::{f32s, f64s};
-use crate::formula::Scheme;
+use tfnas_testutils::golden::cases::{f32s, f64s};
+use tfnas_testutils::golden::formula::Scheme;
 
-pub use device::device;
+pub use crate::device::device;
 
 /// Sets every tensor of a network whose name passes `wanted` to the formula's values for its name and shape.
 pub fn fill(module: &impl Module, scheme: &Scheme, wanted: impl Fn(&str) -> bool) {

@@ -1,5 +1,4 @@
 //! A search of the original, in the container before PyTorch 1.6, byte by byte.
-#![allow(dead_code, clippy::unwrap_used)]
 
 use tfnas_pytorch_files::pickle::PickleWriter;
 

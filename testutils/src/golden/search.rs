@@ -1,10 +1,9 @@
 //! Reads architecture parameters, widths and architectures of golden cases, which are keyed by `stage1`, `block2`.
-#![allow(dead_code, clippy::unwrap_used)]
 
 use serde_json::Value;
 use tfnas::{Architecture, Choice, Space, Widths};
 
-use crate::cases::{f32s, usizes};
+use super::cases::{f32s, usizes};
 
 /// Returns the `log_alphas` of every block.
 pub fn log_alphas(space: &Space, case: &Value) -> Vec<Vec<f32>> {

@@ -1,7 +1,6 @@
 //! A simple interpreter for the graph of an ONNX file, written from the operator specifications.
 //!
-//! Included by the tests of several crates (`#[path]`). It supports only the operators that this project writes.
-#![allow(dead_code, clippy::unwrap_used)]
+//! It supports only the operators that this project writes.
 
 use std::collections::HashMap;
 

@@ -1,7 +1,4 @@
 //! Reads golden cases, which hold the results of the authors' code.
-//!
-//! Included by the golden tests of several crates (`#[path]`); each uses some of the functions.
-#![allow(dead_code, clippy::unwrap_used)]
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,6 @@
 //!
 //! A tensor named `n` is a sequence `s(n, i)` in [-1, 1] over its flat index, scaled depending on the kind of tensor.
 //! All arithmetic is in f64, rounded once to f32 at the end.
-#![allow(dead_code, clippy::unwrap_used)]
 
 use serde_json::Value;
 

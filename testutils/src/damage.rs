@@ -1,5 +1,4 @@
 //! Damaged input, and a limit on the memory of parsers.
-#![allow(dead_code, clippy::unwrap_used)]
 
 use tfnas_random::{Stream, StreamId};
 

@@ -1,13 +1,10 @@
 //! Weights by formula, in the form of a weights file.
-//!
-//! Included by the tests of several crates (`#[path]`), which also include `formula`.
-#![allow(dead_code, clippy::unwrap_used)]
 
 use tfnas::ModelConfig;
 use tfnas::state_shapes::{TensorShape, state_shapes};
 use tfnas_pytorch_files::checkpoint::{Dtype, PlainTensor, StateDict};
 
-use crate::formula::Scheme;
+use crate::golden::formula::Scheme;
 
 /// Named tensors and their bytes.
 pub struct Weights {

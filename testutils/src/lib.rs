@@ -1,0 +1,13 @@
+//! What the tests of several crates share. No program depends on it.
+//!
+//! [`golden`] reads the results of the authors' code, in `tests/golden`. [`damage`] damages input for fuzz tests, and limits the
+//! memory of parsers. [`legacy_checkpoint`] and [`weights`] make files, [`waiting`] waits for other processes.
+//!
+//! All functions panic instead of returning errors, because a test that lacks its cases must fail.
+#![allow(clippy::unwrap_used)]
+
+pub mod damage;
+pub mod golden;
+pub mod legacy_checkpoint;
+pub mod waiting;
+pub mod weights;
