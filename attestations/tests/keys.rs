@@ -83,7 +83,7 @@ fn a_key_that_openssl_makes_now_is_read_as_its_guides_make_it() {
 }
 
 #[test]
-fn a_damaged_key_of_the_older_format_is_said_to_be_damaged() {
+fn a_damaged_key_of_the_older_format_is_reported_as_damaged() {
     let lines: Vec<&str> = SEC1.lines().collect();
     for without in 1..lines.len() - 1 {
         let cut: Vec<&str> = lines.iter().enumerate().filter(|(at, _)| *at != without).map(|(_, line)| *line).collect();
@@ -205,7 +205,7 @@ fn a_key_of_another_kind_is_told_by_name() {
 }
 
 #[test]
-fn a_damaged_key_is_said_to_be_damaged() {
+fn a_damaged_key_is_reported_as_damaged() {
     for index in 0..PRIVATE.trim_end().len() {
         let mut bytes = PRIVATE.as_bytes().to_vec();
         bytes[index] = if bytes[index] == b'A' { b'B' } else { b'A' };

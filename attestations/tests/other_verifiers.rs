@@ -42,7 +42,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// None where there is no such Python, which is said aloud.
+    /// Returns `None`, and prints that the test is skipped, if there is no such Python.
     fn new() -> Option<Self> {
         let Some(python) = std::env::var_os("TFNAS_ATTESTATIONS_PYTHON") else {
             println!("SKIPPED: TFNAS_ATTESTATIONS_PYTHON names no Python with other verifiers (ci/attestations/run)");
@@ -77,7 +77,7 @@ impl Bench {
         child.wait_with_output().unwrap()
     }
 
-    /// Runs `model_signing`, and returns what it said if it refused.
+    /// Runs `model_signing`; returns its error output if it fails.
     fn model_signing(&self, arguments: &[&str]) -> Result<(), String> {
         let ended = self.python(&[&["-m", "model_signing"], arguments].concat(), b"");
         let said = [&ended.stdout[..], &ended.stderr[..]].concat();

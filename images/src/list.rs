@@ -90,7 +90,7 @@ pub enum ListError {
         problem: &'static str,
     },
     /// An image is listed twice, with the same label or another one.
-    #[error("{place}: {path} stands at {first} already; name each image once")]
+    #[error("{place}: {path} is already listed at {first}; list each image once")]
     Duplicate {
         /// Which line or entry.
         place: String,
@@ -367,7 +367,7 @@ mod tests {
         }
         assert_eq!(
             message("a 0\nb 0\na 1"),
-            "train.txt, line 3: \"a\" stands at train.txt, line 1 already; name each image once"
+            "train.txt, line 3: \"a\" is already listed at train.txt, line 1; list each image once"
         );
     }
 

@@ -35,7 +35,7 @@ pub struct Reading {
 }
 
 impl From<BadImage> for Reading {
-    /// Without a look at the orientation.
+    /// Ignores the orientation.
     fn from(on_bad: BadImage) -> Self {
         Self { on_bad, orientation: ExifOrientation::Ignore }
     }

@@ -66,7 +66,7 @@ fn golden_preprocess() {
     assert!(failures.is_empty(), "{} differences:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// The folder that the variable names, or the default beside this package.
+/// Returns the folder that the variable names, or the default next to the project.
 fn folder(variable: &str, default: &str) -> PathBuf {
     env::var_os(variable).map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(default), PathBuf::from)
 }

@@ -120,7 +120,7 @@ fn worker(named: Option<&Path>) -> Result<String, String> {
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     let version = said.split_whitespace().nth(1).unwrap_or_default();
     if version != build::VERSION {
-        return Err(format!("{shown} says `{said}`, this is {}: build both from the same source", build::TOOL));
+        return Err(format!("{shown} reports `{said}`, but this is {}: build both from the same source", build::TOOL));
     }
     Ok(format!("{shown}: {said}, libtorch {}", build::LIBTORCH))
 }

@@ -159,7 +159,7 @@ fn configuration(
     let is_local = |set: &String| names_data(set) || set.starts_with("device=") || set.starts_with("threads=");
     if let Some(other) = asked.options.sets.iter().find(|set| !is_local(set)) {
         return Err(CommandError::usage(format!("--set {other}: a replay takes the published configuration"))
-            .with_hint("only data.root, data.train, data.test, device and threads may be said otherwise"));
+            .with_hint("only data.root, data.train, data.test, device and threads may be changed"));
     }
     sets.extend(asked.options.sets.iter().cloned());
     let configuration = Configuration::load(Some(&folder.path(names::CONFIGURATION)), &sets)?;

@@ -1,12 +1,12 @@
-//! A Python to compare with.
+//! A Python installation to compare with.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::process::Command;
 
-/// Names the Python that has PyTorch, where that is not `python3`.
+/// Environment variable with the Python that has PyTorch, if that is not `python3`.
 const OTHER_PYTHON: &str = "TFNAS_PYTHON";
 
-/// A Python that imports `module`; none, said aloud, where there is no such.
+/// Returns a Python that imports `module`. Otherwise returns `None` and prints that the test is skipped.
 pub fn python_with(module: &str) -> Option<String> {
     let python = std::env::var(OTHER_PYTHON).unwrap_or_else(|_| "python3".to_owned());
     let imports = Command::new(&python).args(["-W", "ignore", "-c", &format!("import {module}")]).output();
