@@ -1,6 +1,7 @@
-//! Identifies a folder as a planner does, and prints what that took as JSON: `identify FOLDER MEMOS`.
+//! Identifies a folder as a planner does and prints the identity, the time and the peak memory as JSON:
+//! `identify FOLDER MEMOS`.
 //!
-//! MEMOS is a folder to remember in what was read, so that a second call reads nothing again.
+//! MEMOS is a folder that stores the digests of the files, so that a second call does not read them again.
 
 use std::fs;
 use std::path::Path;
@@ -30,10 +31,11 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The largest resident set of this process so far.
+/// Returns the peak resident set size of this process so far.
 fn peak_memory_bytes() -> Result<u64, Failure> {
     let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("the kernel tells no VmHWM")?;
+    let line =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("/proc/self/status has no line VmHWM")?;
     let kib: u64 = line.trim().trim_end_matches("kB").trim_end().parse()?;
     Ok(kib << 10)
 }

@@ -9,14 +9,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let cache = Cache::open_to_read(Path::new(&folder))?;
     let ledger = cache.ledger();
     let Some(run) = ledger.runs(None, 1)?.pop() else {
-        println!("the store has no run");
+        println!("the store has no runs");
         return Ok(());
     };
     println!("run {}: {}", run.id, run.arguments.join(" "));
     for attempt in ledger.made_by(run.id)? {
         println!("{} ({})", attempt.instance, attempt.id);
         for output in &attempt.outputs {
-            // Reads the file once more and compares its digest.
+            // Reads the file again and compares its digest.
             let path = cache.open_verified(&output.digest)?;
             println!("  {} {} {}", output.digest.short(), output.name, path.display());
         }

@@ -173,13 +173,13 @@ mod tests {
     }
 
     #[test]
-    fn a_record_comes_back_as_it_was() {
+    fn record_round_trips() {
         let text = file().to_text();
         assert_eq!(AttemptFile::from_bytes(text.as_bytes(), "here").unwrap(), file());
     }
 
     #[test]
-    fn a_record_that_was_changed_is_refused() {
+    fn changed_record_is_rejected() {
         let text = file().to_text();
         assert!(error(&text.replace("0.1", "0.2")).contains("key is not that of its fields"));
         assert!(error(&text.replace("\"model.config\"", "\"../model.config\"")).contains("not that of a file"));

@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_digest_of_nothing_is_the_published_one() {
+    fn digest_of_empty_input_is_the_published_one() {
         let expected = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
         assert_eq!(Digest::of_bytes(b"").to_string(), expected);
         assert_eq!(Digest::of_bytes(b"").short(), "af1349b9f5f9");
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_larger_than_a_block_hashes_as_its_bytes_do() {
+    fn file_and_bytes_have_the_same_digest() {
         let bytes: Vec<u8> = (0..BLOCK_BYTES * 2 + 12_345).map(|i| (i * 31 % 251) as u8).collect();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), &bytes).unwrap();
@@ -199,21 +199,21 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_is_named() {
+    fn error_names_the_missing_file() {
         let error = Digest::of_file(Path::new("/no/such/file")).unwrap_err();
         assert!(error.to_string().contains("/no/such/file"), "{error}");
     }
 
     #[test]
-    fn other_spellings_of_a_digest_are_refused() {
-        let good = Digest::of_bytes(b"").to_string();
-        for bad in [&good[1..], &good.to_uppercase(), "", &good.replace('a', "g"), &format!("{good}0")] {
-            assert!(bad.parse::<Digest>().is_err(), "{bad}");
+    fn other_spellings_of_a_digest_are_rejected() {
+        let valid = Digest::of_bytes(b"").to_string();
+        for invalid in [&valid[1..], &valid.to_uppercase(), "", &valid.replace('a', "g"), &format!("{valid}0")] {
+            assert!(invalid.parse::<Digest>().is_err(), "{invalid}");
         }
     }
 
     #[test]
-    fn a_digest_is_a_hexadecimal_string_in_json() {
+    fn digest_is_a_hexadecimal_string_in_json() {
         let digest = Digest::of_bytes(b"x");
         let json = serde_json::to_string(&digest).unwrap();
         assert_eq!(json, format!("\"{digest}\""));

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_read_within_the_tick_of_its_writing_is_not_settled() {
+    fn file_read_within_one_clock_tick_of_its_write_is_not_settled() {
         let written = 1_700_000_000 * NANOSECONDS + 123;
         assert!(!stat(written).is_settled(written, TimestampSource::Local));
         assert!(!stat(written).is_settled(written + NANOSECONDS / 50, TimestampSource::Local));
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_seconds_and_foreign_clocks_need_more_time() {
+    fn coarse_timestamps_and_clocks_of_other_machines_need_more_time() {
         let second = 1_700_000_000 * NANOSECONDS;
         assert!(!stat(second).is_settled(second + NANOSECONDS, TimestampSource::Local));
         assert!(stat(second).is_settled(second + 3 * NANOSECONDS, TimestampSource::Local));
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_from_the_future_is_never_settled() {
+    fn file_from_the_future_is_never_settled() {
         assert!(!stat(i64::MAX).is_settled(now_ns(), TimestampSource::Local));
     }
 }

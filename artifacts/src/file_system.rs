@@ -48,13 +48,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_folder_for_temporary_files_is_local_even_below_what_exists() {
+    fn temporary_folder_is_local_even_for_paths_that_do_not_exist() {
         assert!(!is_shared(&std::env::temp_dir().join("not/there")));
-        assert_eq!(magic(Path::new("not-there")), magic(Path::new(".")), "a bare name lies in the current folder");
+        assert_eq!(magic(Path::new("not-there")), magic(Path::new(".")), "a bare name is in the current folder");
     }
 
     #[test]
-    fn file_systems_that_other_machines_write_to_are_known_by_their_numbers() {
+    fn shared_file_systems_are_recognized_by_their_magic_numbers() {
         for (magic, name) in [(0x6969, "NFS"), (0xff53_4d42, "CIFS"), (0x0bd0_0bd0, "Lustre"), (0x4750_4653, "GPFS")] {
             assert_eq!(shared_name(magic), Some(name));
         }

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_or_absent_folder_becomes_a_store() {
+    fn empty_or_missing_folder_becomes_a_store() {
         let folder = tempfile::tempdir().unwrap();
         for root in [folder.path().to_owned(), folder.path().join("a/b")] {
             if root == folder.path() {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_store_is_refused_and_says_so() {
+    fn newer_store_is_rejected() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("FORMAT"), "tfnas-store 7 more\n").unwrap();
         let error = check(folder.path()).unwrap_err();
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_with_other_files_is_no_store() {
+    fn folder_with_other_files_is_not_a_store() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("thesis.tex"), "").unwrap();
         assert!(matches!(check(folder.path()), Err(FormatError::NotAStore { .. })));
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_format_file_is_named() {
+    fn error_names_the_damaged_format_file() {
         let folder = tempfile::tempdir().unwrap();
         for text in ["", "tfnas-store", "tfnas-store x", "tfnas-store 0", "\u{0}\u{0}"] {
             fs::write(folder.path().join("FORMAT"), text).unwrap();

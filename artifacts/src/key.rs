@@ -388,14 +388,14 @@ mod tests {
     }
 
     #[test]
-    fn the_key_of_a_manifest_never_changes() {
-        // Computed from the encoding at the head of the module, by another program.
+    fn key_of_a_manifest_never_changes() {
+        // Computed by an independent program from the encoding in the module documentation.
         let expected = "d0dfaa9c8e5ed080cdef06dd8799c074b514b227871dc89636e82932753fe31c";
         assert_eq!(search().key().to_string(), expected);
     }
 
     #[test]
-    fn the_order_of_adding_does_not_matter() {
+    fn insertion_order_does_not_matter() {
         let mut manifest = KeyManifest::new("search", 3);
         manifest.environment("libtorch", "2.13.0").unwrap();
         manifest.input("table", Digest::of_bytes(b"table")).unwrap();
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn each_field_alone_changes_the_key_and_is_named() {
+    fn every_field_changes_the_key_and_is_named() {
         let base = search();
         let changed = |change: &dyn Fn(&mut KeyManifest)| {
             let mut manifest = base.clone();
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_shows_the_old_value_and_the_new() {
+    fn change_has_the_old_and_the_new_value() {
         let mut new = search();
         new.parameters.insert("target_lat_ms".into(), Scalar::Float(12.5));
         let change = KeyManifest::differences(&search(), &new).remove(0);
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_manifest_comes_back_with_the_same_key() {
+    fn stored_manifest_has_the_same_key() {
         let manifest = search();
         let read = KeyManifest::from_text(&manifest.to_text()).unwrap();
         assert_eq!(read, manifest);
@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_come_back_as_json() {
+    fn parameters_round_trip_through_json() {
         let parameters = json!({
             "space": {"groups": [{"stride": 2}, {"stride": 1}], "tail": [], "none": {}},
             "many": (0..12).collect::<Vec<u64>>(),
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_of_an_edited_manifest_are_no_json() {
+    fn inconsistent_parameters_have_no_json() {
         for paths in [["a", "a.b"], ["a[0]", "a.b"], ["a[x]", "b"], ["a[99999999999]", "b"], ["a[-1]", "b"]] {
             let mut manifest = KeyManifest::new("search", 3);
             manifest.parameters = paths.map(|path| (path.to_owned(), Scalar::Unsigned(1))).into();
@@ -474,14 +474,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_manifest_of_another_version_is_refused() {
+    fn stored_manifest_of_another_version_is_rejected() {
         let text = search().to_text().replace("action.v1", "action.v9");
         assert!(KeyManifest::from_text(&text).unwrap_err().to_string().contains("tfnas.action.v1"));
         assert!(KeyManifest::from_text("{").is_err());
     }
 
     #[test]
-    fn what_would_be_ambiguous_is_refused() {
+    fn ambiguous_names_and_values_are_rejected() {
         let mut manifest = search();
         assert!(matches!(manifest.parameter("epochs", &json!(1)), Err(KeyError::Twice(_))));
         assert!(matches!(manifest.parameter("map", &json!({"a.b": 1})), Err(KeyError::Name { .. })));

@@ -237,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_system_without_locks_is_named_with_the_way_out() {
+    fn locking_error_has_a_hint() {
         for code in [rusqlite::ffi::SQLITE_PROTOCOL, rusqlite::ffi::SQLITE_IOERR_LOCK] {
             let source = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
             let error = LedgerError::new(&std::env::temp_dir().join("ledger.sqlite3"), source);

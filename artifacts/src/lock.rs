@@ -208,21 +208,21 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
-    fn a_held_lock_says_who_holds_it_and_is_free_after() {
+    fn held_lock_reports_its_holder_and_is_released() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
-        let Tried::Locked(lock) = ExclusiveLock::try_new(&path).unwrap() else { panic!("nobody holds it") };
-        let Tried::Held(holder) = ExclusiveLock::try_new(&path).unwrap() else { panic!("it is held") };
+        let Tried::Locked(lock) = ExclusiveLock::try_new(&path).unwrap() else { panic!("the lock is held") };
+        let Tried::Held(holder) = ExclusiveLock::try_new(&path).unwrap() else { panic!("the lock is free") };
         assert_eq!(holder.pid, Some(std::process::id()));
         assert!(ExclusiveLock::is_held(&path));
         drop(lock);
-        assert!(!path.exists(), "nothing is left");
+        assert!(!path.exists(), "the file was not removed");
         assert!(!ExclusiveLock::is_held(&path));
         assert!(matches!(ExclusiveLock::try_new(&path).unwrap(), Tried::Locked(_)));
     }
 
     #[test]
-    fn a_file_left_by_a_killed_process_is_no_lock() {
+    fn stale_lock_file_is_not_a_lock() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         fs::write(&path, "1 elsewhere\n").unwrap();
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_ends_when_told_to() {
+    fn waiting_ends_on_request() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         let _held = ExclusiveLock::try_new(&path).unwrap();
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn one_thread_at_a_time_has_the_lock_though_its_file_comes_and_goes() {
+    fn lock_is_exclusive_although_its_file_is_removed_and_recreated() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         let (inside, turns) = (AtomicUsize::new(0), AtomicUsize::new(0));

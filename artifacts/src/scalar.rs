@@ -156,7 +156,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn every_kind_of_value_comes_back_from_json_as_it_was() {
+    fn scalars_round_trip_through_json() {
         for value in [
             json!(null),
             json!(true),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_come_back_from_text_bit_for_bit() {
+    fn floats_round_trip_bit_for_bit() {
         for bits in (0..2000u64).map(|i| 0x3f00_0000_0000_0000 + i * 0x0001_2345_6789_abcd) {
             let value = f64::from_bits(bits);
             let text = serde_json::to_string(&Scalar::try_from(value).unwrap()).unwrap();
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn negative_zero_nan_and_infinity_are_refused() {
+    fn negative_zero_nan_and_infinity_are_rejected() {
         assert_eq!(Scalar::try_from(-0.0), Err(ScalarError::NegativeZero));
         assert!(Scalar::try_from(f64::NAN).is_err());
         assert!(Scalar::try_from(f64::NEG_INFINITY).is_err());

@@ -379,7 +379,7 @@ mod tests {
         (folder, store)
     }
 
-    /// Overwrites an object in place, as a failing disk would, keeping size and modification time.
+    /// Overwrites an object in place, as a failing disk does. Keeps the size and the modification time.
     fn damage(path: &Path) {
         let modified = fs::metadata(path).unwrap().modified().unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_in_comes_out_under_its_digest_and_cannot_be_written() {
+    fn ingested_objects_are_read_by_digest_and_read_only() {
         let (folder, store) = store();
         let source = folder.path().join("weights");
         fs::write(&source, b"weights").unwrap();
@@ -400,14 +400,14 @@ mod tests {
         let path = store.open_verified(&digest).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"weights");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o222, 0);
-        assert!(source.exists(), "a copy was taken");
+        assert!(source.exists(), "the source is copied, not moved");
         assert_eq!(store.ingest_bytes(b"weights").unwrap(), digest);
         assert_eq!(store.objects().unwrap(), [(digest, 7)]);
         assert!(atomic_write::names_in(&store.temporary()).unwrap().is_empty());
     }
 
     #[test]
-    fn an_adopted_file_is_moved_and_one_with_a_second_name_is_copied() {
+    fn adopted_file_is_moved_or_copied_if_it_has_several_links() {
         let (_folder, store) = store();
         let attempt = store.root().join("attempts/x");
         fs::create_dir(&attempt).unwrap();
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn links_folders_and_pipes_are_not_taken_in() {
+    fn links_folders_and_pipes_are_rejected() {
         let (folder, store) = store();
         let link = folder.path().join("link");
         symlink("/etc/passwd", &link).unwrap();
@@ -438,17 +438,17 @@ mod tests {
     }
 
     #[test]
-    fn damaged_bytes_of_the_same_size_and_time_are_found_and_set_aside() {
+    fn damage_with_the_same_size_and_time_is_found_and_quarantined() {
         let (_folder, store) = store();
         let digest = store.ingest_bytes(b"precious").unwrap();
         let path = store.path(&digest);
         let remembered = FileStat::of(&fs::metadata(&path).unwrap());
-        assert!(store.check(&digest, Some(&remembered)).unwrap().stat.is_none(), "taken as it was");
+        assert!(store.check(&digest, Some(&remembered)).unwrap().stat.is_none(), "the stamp of the ledger is trusted");
         damage(&path);
         assert!(matches!(store.check(&digest, Some(&remembered)), Err(ObjectError::Damaged { .. })));
         let error = store.open_verified(&digest).unwrap_err();
-        let ObjectError::Damaged { path: aside, found, .. } = &error else { panic!("{error}") };
-        assert_eq!(Digest::of_file(aside).unwrap().0, *found);
+        let ObjectError::Damaged { path: quarantined, found, .. } = &error else { panic!("{error}") };
+        assert_eq!(Digest::of_file(quarantined).unwrap().0, *found);
         assert!(!path.exists());
         assert!(matches!(store.open_verified(&digest), Err(ObjectError::Missing { .. })));
         store.ingest_bytes(b"precious").unwrap();
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn taking_the_same_bytes_in_again_mends_a_damaged_object() {
+    fn ingesting_the_same_bytes_repairs_a_damaged_object() {
         let (_folder, store) = store();
         let digest = store.ingest_bytes(b"precious").unwrap();
         damage(&store.path(&digest));
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn an_export_is_whole_and_verified() {
+    fn export_is_complete_and_verified() {
         let (folder, store) = store();
         let digest = store.ingest_bytes(b"model").unwrap();
         let target = folder.path().join("model.bin");
@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absent_store_reads_as_an_empty_one_and_stays_absent() {
+    fn missing_store_reads_as_empty_and_is_not_created() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open_to_read(&folder.path().join("none")).unwrap();
         assert!(store.objects().unwrap().is_empty());

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_comes_back_from_its_text() {
+    fn manifest_round_trips_through_text() {
         assert_eq!(FolderManifest::parse(&manifest().to_text()), Ok(manifest()));
         let with_new = FolderManifest { head: FOLDER_WITH_NEW.to_owned(), ..manifest() };
         assert_eq!(FolderManifest::parse(&with_new.to_text()), Ok(with_new));
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_written_otherwise_is_refused() {
+    fn other_spellings_of_a_manifest_are_rejected() {
         let text = manifest().to_text();
         let swapped: String = {
             let mut lines: Vec<&str> = text.lines().collect();

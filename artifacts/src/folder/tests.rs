@@ -11,7 +11,7 @@ struct Data {
     memos: PathBuf,
 }
 
-/// Names that begin with a dot are ignored, and those that end in `.new` are new.
+/// Files whose names begin with a dot are ignored; files whose names end in `.new` are new.
 const RULES: FolderRules =
     FolderRules { is_ignored: |name| name.starts_with(b"."), is_new: |name| name.ends_with(b".new") };
 
@@ -34,7 +34,7 @@ impl Data {
         identify_folder(&self.root, &RULES, Some(&self.memos))
     }
 
-    /// Waits until what was written last is told apart from what is written next.
+    /// Waits until the time stamps of the files differ from those of later writes.
     fn settle(&self) -> InputIdentity {
         sleep(Duration::from_millis(120));
         self.identify().unwrap()
@@ -42,7 +42,7 @@ impl Data {
 }
 
 #[test]
-fn the_digest_is_that_of_the_manifest_and_the_same_everywhere() {
+fn digest_is_that_of_the_manifest_and_independent_of_the_location() {
     let (one, two) = (data(), data());
     let identity = one.identify().unwrap();
     assert_eq!(identity.digest, Digest::of_bytes(identity.manifest.to_text().as_bytes()));
@@ -54,7 +54,7 @@ fn the_digest_is_that_of_the_manifest_and_the_same_everywhere() {
 }
 
 #[test]
-fn unchanged_files_are_not_read_again_and_changed_ones_alone_are() {
+fn only_changed_files_are_read_again() {
     let data = data();
     let first = data.settle();
     assert_eq!(first.hashed, 4);
@@ -72,7 +72,7 @@ fn unchanged_files_are_not_read_again_and_changed_ones_alone_are() {
 }
 
 #[test]
-fn other_bytes_of_the_same_size_and_time_are_noticed() {
+fn changed_bytes_with_the_same_size_and_time_are_noticed() {
     let data = data();
     let first = data.settle();
     let path = data.root.join("dog/1.jpg");
@@ -83,19 +83,19 @@ fn other_bytes_of_the_same_size_and_time_are_noticed() {
 }
 
 #[test]
-fn a_file_written_just_before_is_read_again() {
+fn recently_written_file_is_read_again() {
     let data = data();
     data.settle();
     fs::write(data.root.join("cat/0.jpg"), "cat a").unwrap();
     data.identify().unwrap();
     let again = data.identify().unwrap();
-    assert_eq!(again.hashed, 1, "it could have been written twice within a tick of the clock");
+    assert_eq!(again.hashed, 1, "two writes within one clock tick have the same time stamp");
     data.settle();
     assert_eq!(data.identify().unwrap().hashed, 0);
 }
 
 #[test]
-fn names_count_and_order_is_that_of_bytes() {
+fn names_affect_the_digest_and_are_sorted_by_bytes() {
     let data = data();
     for name in ["cat.x", "cat-", "cat/0.jpg.bak", "z\n\\"] {
         fs::write(data.root.join(name), "").unwrap();
@@ -111,26 +111,26 @@ fn names_count_and_order_is_that_of_bytes() {
 }
 
 #[test]
-fn a_damaged_memo_is_made_again() {
+fn damaged_memo_is_rewritten() {
     let data = data();
     let first = data.settle();
     let memo = fs::read_dir(&data.memos).unwrap().next().unwrap().unwrap().path();
-    let good = fs::read(&memo).unwrap();
-    for length in (0..good.len()).step_by(7) {
-        fs::write(&memo, &good[..length]).unwrap();
+    let valid = fs::read(&memo).unwrap();
+    for length in (0..valid.len()).step_by(7) {
+        fs::write(&memo, &valid[..length]).unwrap();
         assert_eq!(data.identify().unwrap().digest, first.digest);
     }
-    for position in (0..good.len()).step_by(5) {
-        let mut bad = good.clone();
-        bad[position] ^= 0x40;
-        fs::write(&memo, &bad).unwrap();
+    for position in (0..valid.len()).step_by(5) {
+        let mut damaged = valid.clone();
+        damaged[position] ^= 0x40;
+        fs::write(&memo, &damaged).unwrap();
         assert_eq!(data.identify().unwrap().digest, first.digest, "byte {position}");
     }
     assert_eq!(data.identify().unwrap().hashed, 0);
 }
 
 #[test]
-fn links_are_followed_and_their_targets_count() {
+fn symbolic_links_are_followed() {
     let data = data();
     let plain = data.identify().unwrap();
     let elsewhere = data.root.with_file_name("elsewhere");
@@ -143,7 +143,7 @@ fn links_are_followed_and_their_targets_count() {
 }
 
 #[test]
-fn what_cannot_be_identified_is_named() {
+fn errors_name_the_file() {
     let check = |prepare: &dyn Fn(&Path), expected: &str| {
         let data = data();
         prepare(&data.root);
@@ -172,7 +172,7 @@ fn what_cannot_be_identified_is_named() {
 }
 
 #[test]
-fn a_folder_that_changes_while_it_is_read_is_refused() {
+fn folder_that_changes_while_it_is_read_is_rejected() {
     let data = data();
     let subject = |files: &(dyn Fn() -> Result<FoundFiles, FolderError> + Sync)| {
         let (name, head) = (String::new(), String::new());
@@ -196,7 +196,7 @@ fn a_folder_that_changes_while_it_is_read_is_refused() {
 }
 
 #[test]
-fn a_list_counts_only_what_it_names() {
+fn only_listed_files_affect_the_digest_of_a_list() {
     let data = data();
     let list = data.root.with_file_name("list.txt");
     fs::write(&list, "cat/0.jpg 0\n").unwrap();
@@ -220,7 +220,7 @@ fn a_list_counts_only_what_it_names() {
 }
 
 #[test]
-fn a_deep_check_reads_what_was_remembered_and_tells_damage_from_change() {
+fn deep_check_distinguishes_damage_from_changes() {
     let data = data();
     data.settle();
     fs::write(data.root.join("cat/1.jpg"), "a new image").unwrap();
@@ -228,7 +228,7 @@ fn a_deep_check_reads_what_was_remembered_and_tells_damage_from_change() {
     let check = check_folders(&data.memos).unwrap().remove(0);
     assert!(check.subject.ends_with("/images"));
     assert_eq!((check.read, check.changed, check.damaged.len()), (2, 2, 0));
-    // A disk that loses a bit leaves the stamp alone: here the memo has another digest than the file instead.
+    // Bit rot does not change the time stamp. Here the memo has another digest than the file instead.
     let memo = fs::read_dir(&data.memos).unwrap().next().unwrap().unwrap().path();
     let mut bytes = fs::read(&memo).unwrap();
     let digest = Digest::of_bytes(b"dog 0");
@@ -242,7 +242,7 @@ fn a_deep_check_reads_what_was_remembered_and_tells_damage_from_change() {
 }
 
 #[test]
-fn one_file_is_identified_by_its_bytes() {
+fn single_file_is_identified_by_its_bytes() {
     let data = data();
     let path = data.root.join("cat/0.jpg");
     sleep(Duration::from_millis(120));
@@ -254,7 +254,7 @@ fn one_file_is_identified_by_its_bytes() {
 }
 
 #[test]
-fn ignored_files_and_folders_change_nothing_wherever_they_appear_and_are_counted() {
+fn ignored_files_and_folders_do_not_affect_the_digest_and_are_counted() {
     let data = data();
     let clean = data.settle();
     assert_eq!(clean.ignored, 0);
@@ -270,11 +270,11 @@ fn ignored_files_and_folders_change_nothing_wherever_they_appear_and_are_counted
     assert_eq!(again.manifest, clean.manifest);
     fs::remove_dir_all(data.root.join("cat")).unwrap();
     fs::remove_dir_all(data.root.join("dog")).unwrap();
-    assert!(matches!(data.identify(), Err(FolderError::Empty { .. })), "nothing else is there");
+    assert!(matches!(data.identify(), Err(FolderError::Empty { .. })), "only ignored files remain");
 }
 
 #[test]
-fn a_file_that_earlier_versions_passed_over_gives_the_folder_another_identity() {
+fn file_that_earlier_versions_skipped_changes_the_identity() {
     let data = data();
     fs::write(data.root.join("cat/2.new"), "cat 2").unwrap();
     let with_new = data.settle();

@@ -151,7 +151,7 @@ mod tests {
         Digest::of_bytes(name.as_bytes())
     }
 
-    /// A result of ten bytes an output, last used at time `row`.
+    /// Returns a result with ten bytes per output, last used at time `row`.
     fn result(row: i64, instance: &str, inputs: &[&str], outputs: &[&str]) -> Candidate {
         Candidate {
             row,
@@ -168,7 +168,7 @@ mod tests {
         }
     }
 
-    /// Two generations of a chain of three.
+    /// Returns two generations of a chain of three results.
     fn chain() -> Vec<Candidate> {
         vec![
             result(1, "split", &[], &["list1"]),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_results_of_each_instance_stay() {
+    fn last_results_of_each_instance_are_kept() {
         assert_eq!(removed(&chain(), Some(1), None), [1, 2, 3]);
         assert_eq!(removed(&chain(), Some(2), None), [] as [i64; 0]);
         assert_eq!(removed(&chain(), Some(0), None), [1, 2, 3, 4, 5, 6]);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_is_the_one_used_last() {
+    fn last_result_is_the_most_recently_used() {
         let mut candidates = chain();
         for candidate in &mut candidates[..3] {
             candidate.used_ms = 10;
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pin_keeps_what_the_result_was_made_from() {
+    fn pin_keeps_the_lineage_of_the_result() {
         let mut candidates = chain();
         candidates[2].pinned = true;
         assert_eq!(removed(&candidates, Some(1), None), [] as [i64; 0]);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_use_stays() {
+    fn results_in_use_are_kept() {
         let candidates = chain();
         let retention = Retention { keep_last: Some(0), max_bytes: Some(0) };
         let chosen = choose(&candidates, &retention, |candidate| candidate.row == 2);
@@ -221,17 +221,17 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_longest_ago_goes_first_until_the_rest_fits() {
+    fn least_recently_used_results_are_removed_until_the_rest_fits() {
         assert_eq!(removed(&chain(), None, Some(60)), [] as [i64; 0]);
         assert_eq!(removed(&chain(), None, Some(50)), [3]);
-        assert_eq!(removed(&chain(), None, Some(35)), [1, 2, 3], "a user before what it was made from");
+        assert_eq!(removed(&chain(), None, Some(35)), [1, 2, 3], "a result is removed before its inputs");
         assert_eq!(removed(&chain(), None, Some(10)), [1, 2, 3, 5, 6]);
         assert_eq!(removed(&chain(), None, Some(0)), [1, 2, 3, 4, 5, 6]);
         assert_eq!(removed(&chain(), Some(1), Some(20)), [1, 2, 3, 6]);
     }
 
     #[test]
-    fn bytes_with_two_makers_go_with_the_second() {
+    fn shared_bytes_are_freed_with_the_last_result_that_has_them() {
         let candidates = vec![result(1, "a", &[], &["same"]), result(2, "b", &[], &["same"])];
         assert_eq!(bytes_of(candidates.iter()), 10);
         assert_eq!(removed(&candidates, None, Some(9)), [1, 2]);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_does_not_push_out_the_result_that_it_checked() {
+    fn check_does_not_displace_the_result_that_it_checked() {
         let mut candidates =
             vec![result(1, "a", &[], &["x"]), result(2, "a", &[], &["y"]), result(3, "a", &[], &["y"])];
         candidates[1].purpose = Purpose::Check;
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_attempts_beyond_the_count_go_too() {
+    fn failed_attempts_beyond_keep_last_are_removed() {
         let mut candidates = vec![result(1, "a", &[], &["x"]), result(2, "a", &[], &[]), result(3, "a", &[], &[])];
         candidates[1].outcome = Some(Outcome::Failed);
         candidates[2].outcome = Some(Outcome::Failed);

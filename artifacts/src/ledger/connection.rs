@@ -181,9 +181,9 @@ mod tests {
     }
 
     #[test]
-    fn a_new_ledger_is_empty_and_opens_again() {
+    fn new_ledger_is_empty_and_can_be_reopened() {
         let (_folder, path, setup) = ledger();
-        // From one journal to the other and back, as when a store is moved to another file system.
+        // Switch the journal mode and back, as when a store is moved to another file system.
         for journal in [Journal::Wal, Journal::Wal, Journal::Truncate, Journal::Truncate, Journal::Wal] {
             let ledger = Ledger::open_with(&path, &setup, journal).unwrap();
             assert!(ledger.runs(None, 10).unwrap().is_empty());
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_ledger_is_refused_and_not_touched() {
+    fn newer_ledger_is_rejected_and_not_changed() {
         let (folder, path, setup) = ledger();
         drop(Ledger::open(&path, &setup).unwrap());
         let connection = Connection::open(&path).unwrap();
@@ -210,15 +210,15 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_named_with_the_way_to_recover() {
+    fn damage_error_has_a_hint() {
         let (_folder, path, setup) = ledger();
         drop(Ledger::open(&path, &setup).unwrap());
-        let good = fs::read(&path).unwrap();
-        for bad in [b"not a ledger at all".to_vec(), good[..50].to_vec(), good[..good.len() / 2].to_vec()] {
+        let valid = fs::read(&path).unwrap();
+        for damaged in [b"not a ledger at all".to_vec(), valid[..50].to_vec(), valid[..valid.len() / 2].to_vec()] {
             for companion in companions(&path) {
                 let _ = fs::remove_file(companion);
             }
-            fs::write(&path, bad).unwrap();
+            fs::write(&path, damaged).unwrap();
             let result = Ledger::open(&path, &setup).and_then(|ledger| ledger.runs(None, 1).map(drop));
             let error = result.unwrap_err();
             assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absent_ledger_reads_as_empty_and_stays_absent() {
+    fn missing_ledger_reads_as_empty_and_is_not_created() {
         let (folder, path, setup) = ledger();
         let ledger = Ledger::open_to_read(&path, &setup).unwrap();
         assert!(ledger.runs(None, 10).unwrap().is_empty());
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn two_ledgers_made_at_once_are_one() {
+    fn concurrent_creation_makes_one_ledger() {
         for journal in [Journal::Wal, Journal::Truncate] {
             let (_folder, path, setup) = ledger();
             std::thread::scope(|scope| {
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_are_recorded_and_read_back_with_either_journal_by_several_at_once() {
+    fn concurrent_runs_are_recorded_with_either_journal_mode() {
         for journal in [Journal::Wal, Journal::Truncate] {
             let (_folder, path, setup) = ledger();
             std::thread::scope(|scope| {

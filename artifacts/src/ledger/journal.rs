@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_journal_follows_from_the_file_system_alone() {
+    fn journal_mode_depends_only_on_the_file_system() {
         let (ext4, nfs, gpfs, beegfs) = (0xef53, 0x6969, 0x4750_4653, 0x1983_0326);
         assert_eq!([None, Some(ext4)].map(Journal::on), [Journal::Wal; 2]);
         assert_eq!([nfs, gpfs, beegfs].map(|magic| Journal::on(Some(magic))), [Journal::Truncate; 3]);

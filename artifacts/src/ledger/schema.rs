@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn migrating_twice_is_migrating_once() {
+    fn migration_is_idempotent() {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate(&mut connection).unwrap();
         migrate(&mut connection).unwrap();
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_released_migration_never_changes() {
+    fn released_migrations_never_change() {
         let digests: Vec<String> =
             MIGRATIONS.iter().map(|text| crate::Digest::of_bytes(text.as_bytes()).short()).collect();
         assert_eq!(digests, ["d8f7066833c3", "03d3f60ab8fe"]);

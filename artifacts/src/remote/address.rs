@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_name_a_provider_and_where_the_remote_begins() {
+    fn addresses_have_a_provider_and_a_prefix() {
         let cases = [
             ("s3://bucket/a/b/", Provider::AmazonS3, "a/b"),
             ("gs://bucket", Provider::GoogleCloud, ""),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_and_a_password_is_never_repeated() {
+    fn invalid_addresses_are_rejected_without_repeating_passwords() {
         for url in
             ["", "nonsense", "ftp://host/path", "http://host/path", "s3:///", "/a/path", "file:///", "file://a/b"]
         {
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn without_credentials_no_server_is_asked() {
+    fn missing_credentials_fail_without_a_request() {
         for (url, usual) in [
             ("s3://bucket/a", "AWS_ACCESS_KEY_ID"),
             ("gs://bucket", "GOOGLE_APPLICATION_CREDENTIALS"),

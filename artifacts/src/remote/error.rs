@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_an_answer_only_status_and_code_are_repeated() {
+    fn message_has_only_status_and_code_of_a_response() {
         let body = "Server returned non-2xx status code: 403 Forbidden: <Error><Code>SignatureDoesNotMatch</Code>\
                     <AWSAccessKeyId>KEY</AWSAccessKeyId></Error>";
         let error = object_store::Error::PermissionDenied { path: "p".into(), source: body.into() };

@@ -5,7 +5,7 @@ use tfnas_artifacts::{Cache, CacheError, Failure, Outcome, Purpose, Waiting};
 use crate::work::{attempt, begin, content, damage, failure, finish, make, manifest, new_run, out};
 
 #[test]
-fn a_committed_result_is_found_by_its_key_and_by_no_other() {
+fn committed_result_is_found_only_by_its_key() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
@@ -28,12 +28,12 @@ fn a_committed_result_is_found_by_its_key_and_by_no_other() {
 }
 
 #[test]
-fn a_failed_attempt_keeps_the_earlier_result_its_log_and_its_resume_point() {
+fn failed_attempt_keeps_earlier_result_log_and_resume_point() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
     let key = manifest("train", 1, &[]);
-    let good = make(&cache, &run, "train", &key);
+    let earlier = make(&cache, &run, "train", &key);
     let open = begin(&cache, &run, attempt("train", key.clone()));
     fs::write(open.log(), "out of memory\n").unwrap();
     fs::write(open.resume_folder().join("epoch"), "3").unwrap();
@@ -43,16 +43,16 @@ fn a_failed_attempt_keeps_the_earlier_result_its_log_and_its_resume_point() {
     assert_eq!(failed.outcome, Some(Outcome::Failed));
     assert_eq!(fs::read_to_string(log).unwrap(), "out of memory\n");
     assert!(resume.join("epoch").exists());
-    assert_eq!(cache.find_and_use(&run, &key.key()).unwrap().result.unwrap().id, good.id);
+    assert_eq!(cache.find_and_use(&run, &key.key()).unwrap().result.unwrap().id, earlier.id);
     assert_eq!(cache.ledger().last_attempt("train").unwrap().unwrap().cause.unwrap(), "killed by signal 9");
-    assert_eq!(cache.ledger().last_result("train").unwrap().unwrap().id, good.id);
+    assert_eq!(cache.ledger().last_result("train").unwrap().unwrap().id, earlier.id);
     let open = begin(&cache, &run, attempt("train", key));
     let stopped = Failure { interrupted: true, ..failure("Ctrl-C") };
     assert_eq!(cache.fail(open, stopped).unwrap().outcome, Some(Outcome::Interrupted));
 }
 
 #[test]
-fn an_attempt_that_lacks_an_output_is_not_committed() {
+fn attempt_without_an_output_is_not_committed() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
@@ -66,7 +66,7 @@ fn an_attempt_that_lacks_an_output_is_not_committed() {
 }
 
 #[test]
-fn a_damaged_output_is_set_aside_reported_and_remade() {
+fn damaged_output_is_quarantined_reported_and_remade() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
@@ -74,7 +74,7 @@ fn a_damaged_output_is_set_aside_reported_and_remade() {
     let made = make(&cache, &run, "parse", &key);
     damage(&cache.store().path(&out(&made)));
     let plan = cache.find(&key.key()).unwrap();
-    assert!(plan.result.is_none() && plan.lost.len() == 1, "a plan sees it and changes nothing");
+    assert!(plan.result.is_none() && plan.lost.len() == 1, "a plan notices the damage and changes nothing");
     assert!(cache.store().path(&out(&made)).exists());
     let hit = cache.find_and_use(&run, &key.key()).unwrap();
     assert!(hit.result.is_none());
@@ -85,7 +85,7 @@ fn a_damaged_output_is_set_aside_reported_and_remade() {
 }
 
 #[test]
-fn several_results_of_a_key_are_kept_and_an_older_one_steps_in() {
+fn older_result_of_a_key_replaces_a_damaged_one() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
@@ -101,7 +101,7 @@ fn several_results_of_a_key_are_kept_and_an_older_one_steps_in() {
 }
 
 #[test]
-fn what_a_check_made_is_recorded_and_never_looked_up() {
+fn result_of_a_check_is_recorded_and_never_reused() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
@@ -114,7 +114,7 @@ fn what_a_check_made_is_recorded_and_never_looked_up() {
 }
 
 #[test]
-fn a_dropped_attempt_counts_as_interrupted_once_its_key_is_locked_again() {
+fn dropped_attempt_is_interrupted_when_its_key_is_locked_again() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
@@ -131,7 +131,7 @@ fn a_dropped_attempt_counts_as_interrupted_once_its_key_is_locked_again() {
 }
 
 #[test]
-fn the_lock_of_another_key_is_refused() {
+fn lock_of_another_key_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
@@ -141,23 +141,23 @@ fn the_lock_of_another_key_is_refused() {
 }
 
 #[test]
-fn a_waiting_process_is_told_who_works_and_may_give_up() {
+fn waiting_process_learns_the_holder_and_can_give_up() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let key = manifest("search", 1, &[]).key();
     let _held = cache.lock(&key, &mut |_| Waiting::GoOn).unwrap().unwrap();
     let other = Cache::open(folder.path()).unwrap();
-    let mut told = None;
+    let mut reported = None;
     let given_up = other.lock(&key, &mut |holder| {
-        told = holder.pid;
+        reported = holder.pid;
         Waiting::GiveUp
     });
     assert!(given_up.unwrap().is_none());
-    assert_eq!(told, Some(std::process::id()));
+    assert_eq!(reported, Some(std::process::id()));
 }
 
 #[test]
-fn a_resume_point_left_by_a_crash_after_the_commit_is_not_resumed() {
+fn stale_resume_point_of_a_committed_attempt_is_not_used() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
@@ -174,7 +174,7 @@ fn a_resume_point_left_by_a_crash_after_the_commit_is_not_resumed() {
     let mut check = attempt("train", key.clone());
     check.purpose = Purpose::Check;
     let check = begin(&cache, &run, check);
-    assert_eq!(fs::read_dir(check.resume_folder()).unwrap().count(), 0, "a check starts from nothing");
+    assert_eq!(fs::read_dir(check.resume_folder()).unwrap().count(), 0, "a check does not resume");
     finish(&cache, check, &[("out", b"1".into())]).unwrap();
     let resumed = begin(&cache, &run, attempt("train", key));
     assert_eq!(fs::read_to_string(resumed.resume_folder().join("epoch")).unwrap(), "1");

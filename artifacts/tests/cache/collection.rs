@@ -7,7 +7,7 @@ use crate::work::{attempt, begin, make, manifest, new_run, out};
 const NOTHING: Retention = Retention { keep_last: Some(0), max_bytes: None };
 
 #[test]
-fn old_results_go_with_their_bytes_records_and_logs() {
+fn old_results_are_removed_with_their_bytes_records_and_logs() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
@@ -35,7 +35,7 @@ fn old_results_go_with_their_bytes_records_and_logs() {
 }
 
 #[test]
-fn a_pinned_result_stays_with_what_it_was_made_from() {
+fn pinned_result_is_kept_with_its_lineage() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
@@ -53,7 +53,7 @@ fn a_pinned_result_stays_with_what_it_was_made_from() {
 }
 
 #[test]
-fn what_a_run_under_way_made_used_or_took_in_stays() {
+fn artifacts_of_a_running_run_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let earlier = cache.begin_run(&new_run()).unwrap();

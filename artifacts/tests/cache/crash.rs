@@ -1,5 +1,5 @@
-//! Processes that are killed at any instant, and processes that share a store. The helper is this test program, started
-//! again with the one test `helper`.
+//! Processes that are killed at random times, and processes that share a store. The helper process is this test
+//! program, started again with the test `helper` alone.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,7 +14,7 @@ use crate::work::{attempt, content, failure, finish, manifest, new_run};
 const STORE: &str = "TFNAS_TEST_STORE";
 const WORKERS: &str = "TFNAS_TEST_PAUSE_MS";
 
-/// Keys that the helpers work through, each with outputs of other sizes.
+/// Number of keys that the helpers work through. The sizes of the outputs depend on the key.
 const KEYS: u64 = 40;
 
 fn start_helper(store: &Path, pause_ms: u64) -> Child {
@@ -31,12 +31,12 @@ fn start_helper(store: &Path, pause_ms: u64) -> Child {
 #[test]
 #[ignore = "a helper process of other tests"]
 fn helper() {
-    let store = std::env::var_os(STORE).expect("only other tests start this one");
+    let store = std::env::var_os(STORE).expect("this test is started only by other tests");
     let pause_ms = std::env::var(WORKERS).unwrap().parse().unwrap();
     work_through(Path::new(&store), Duration::from_millis(pause_ms));
 }
 
-/// Makes the results of all keys that have none, as a planner would.
+/// Makes the results of all keys that have none, as a planner does.
 fn work_through(store: &Path, pause: Duration) {
     let cache = Cache::open(store).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
@@ -68,8 +68,8 @@ fn work_through(store: &Path, pause: Duration) {
     cache.end_run(run, Outcome::Done).unwrap();
 }
 
-/// Checks that the ledger and the store agree, and that every result has the right bytes; returns how many results
-/// there are.
+/// Checks that the ledger and the store agree and that every result has the right bytes. Returns the number of
+/// results.
 fn check(store: &Path) -> u64 {
     let cache = Cache::open(store).unwrap();
     let found = cache.verify(&|_| {}).unwrap();
@@ -89,7 +89,7 @@ fn check(store: &Path) -> u64 {
 }
 
 #[test]
-fn killed_at_any_instant_nothing_but_the_attempt_under_way_is_lost() {
+fn kill_at_any_time_loses_only_the_running_attempt() {
     let mut kills_within = 0;
     for seed in 0..3 {
         let folder = tempfile::tempdir().unwrap();
@@ -114,11 +114,11 @@ fn killed_at_any_instant_nothing_but_the_attempt_under_way_is_lost() {
             assert_eq!(left, 0, "{name}");
         }
     }
-    assert!(kills_within >= 6, "only {kills_within} kills came in time");
+    assert!(kills_within >= 6, "only {kills_within} kills hit a running helper");
 }
 
 #[test]
-fn after_a_kill_the_ledger_is_remade_with_the_same_results() {
+fn ledger_is_rebuilt_with_the_same_results_after_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
     let mut helper = start_helper(&store, 0);
@@ -131,7 +131,7 @@ fn after_a_kill_the_ledger_is_remade_with_the_same_results() {
 }
 
 #[test]
-fn two_processes_on_one_store_do_each_work_once() {
+fn two_processes_on_one_store_make_each_result_once() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
     let helpers: Vec<Child> = (0..3).map(|_| start_helper(&store, 4)).collect();

@@ -9,8 +9,9 @@ use crate::work::{attempt, content, failure, finish, make, manifest, new_run, ou
 
 const NOTHING: Retention = Retention { keep_last: Some(0), max_bytes: None };
 
-/// A store in which a training is under way, its planner killed: the store, the key, the attempt, the resume point.
-fn left(root: &Path) -> (Cache, KeyManifest, AttemptId, PathBuf) {
+/// Returns a cache with a running detached attempt whose planner was killed: the cache, the key, the attempt and the
+/// file in its resume folder.
+fn abandoned(root: &Path) -> (Cache, KeyManifest, AttemptId, PathBuf) {
     let cache = Cache::open(root).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
     let split = make(&cache, &run, "split", &manifest("split", 1, &[]));
@@ -34,9 +35,9 @@ fn take_up(cache: &Cache, key: &KeyManifest, id: &AttemptId) -> tfnas_artifacts:
 }
 
 #[test]
-fn it_is_taken_up_by_whoever_locks_its_key_next_and_ends_like_any_other() {
+fn detached_attempt_is_taken_up_by_the_next_holder_of_its_key() {
     let folder = tempfile::tempdir().unwrap();
-    let (cache, key, id, resume) = left(folder.path());
+    let (cache, key, id, resume) = abandoned(folder.path());
     let open = take_up(&cache, &key, &id);
     let meeting = open.detached_folder().unwrap().to_owned();
     assert_eq!(fs::read_to_string(meeting.join("job")).unwrap(), "12");
@@ -48,9 +49,9 @@ fn it_is_taken_up_by_whoever_locks_its_key_next_and_ends_like_any_other() {
 }
 
 #[test]
-fn a_failure_ends_it_and_keeps_its_resume_point() {
+fn failed_detached_attempt_keeps_its_resume_point() {
     let folder = tempfile::tempdir().unwrap();
-    let (cache, key, id, resume) = left(folder.path());
+    let (cache, key, id, resume) = abandoned(folder.path());
     let open = take_up(&cache, &key, &id);
     let meeting = open.detached_folder().unwrap().to_owned();
     cache.fail(open, failure("out of memory")).unwrap();
@@ -59,9 +60,9 @@ fn a_failure_ends_it_and_keeps_its_resume_point() {
 }
 
 #[test]
-fn gc_leaves_it_and_all_that_it_needs() {
+fn gc_keeps_a_detached_attempt_and_its_inputs() {
     let folder = tempfile::tempdir().unwrap();
-    let (cache, key, id, resume) = left(folder.path());
+    let (cache, key, id, resume) = abandoned(folder.path());
     assert!(cache.gc(&NOTHING).unwrap().attempts.is_empty());
     assert!(resume.exists());
     let open = take_up(&cache, &key, &id);
@@ -70,14 +71,14 @@ fn gc_leaves_it_and_all_that_it_needs() {
     let stray = folder.path().join("detached/0123456789abcdef");
     fs::create_dir(&stray).unwrap();
     assert_eq!(cache.gc(&NOTHING).unwrap().attempts.len(), 2);
-    assert!(!stray.exists(), "what belongs to no attempt goes");
+    assert!(!stray.exists(), "folders without an attempt are removed");
 }
 
 #[test]
-fn a_ledger_is_not_remade_while_it_is_under_way() {
+fn ledger_is_not_rebuilt_while_an_attempt_is_running() {
     let folder = tempfile::tempdir().unwrap();
-    let (cache, _, id, _) = left(folder.path());
+    let (cache, _, id, _) = abandoned(folder.path());
     drop(cache);
-    let Err(error @ CacheError::UnderWay { .. }) = rebuild(folder.path()) else { panic!("it was remade") };
+    let Err(error @ CacheError::UnderWay { .. }) = rebuild(folder.path()) else { panic!("the ledger was rebuilt") };
     assert!(error.to_string().contains(id.as_str()), "{error}");
 }

@@ -1,4 +1,4 @@
-//! File systems that are full or read-only, made of a mounted tmpfs; only root may mount one.
+//! Full and read-only file systems. The tests mount a tmpfs, which only root may do.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use tfnas_artifacts::{Cache, Outcome};
 
 use crate::work::{attempt, begin, failure, finish, make, manifest, new_run};
 
-/// A small file system of its own, unmounted when dropped.
+/// A small separate file system that is unmounted when dropped.
 struct Mount {
     _folder: tempfile::TempDir,
     path: PathBuf,
@@ -28,8 +28,8 @@ impl Mount {
 }
 
 impl Mount {
-    /// Waits until a megabyte is free: a process that another test is just starting may still hold a file that was removed.
-    fn wait_for_room(&self) {
+    /// Waits until 1 MB is free: a child process that another test is starting may still have a removed file open.
+    fn wait_for_space(&self) {
         let probe = self.path.join("probe");
         while fs::write(&probe, vec![0; 1 << 20]).is_err() {
             std::thread::sleep(std::time::Duration::from_millis(5));
@@ -49,12 +49,12 @@ fn mount(arguments: &[&str], path: &Path) -> bool {
 }
 
 #[test]
-fn a_full_disk_fails_the_attempt_and_nothing_else() {
+fn full_disk_fails_only_the_attempt() {
     let Some(disk) = Mount::new("size=4m") else { return };
     let root = disk.path.join("store");
     let cache = Cache::open(&root).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
-    let good = make(&cache, &run, "split", &manifest("split", 1, &[]));
+    let earlier = make(&cache, &run, "split", &manifest("split", 1, &[]));
     let key = manifest("train", 1, &[]);
     let folder = tempfile::tempdir().unwrap();
     let large = folder.path().join("weights");
@@ -64,18 +64,18 @@ fn a_full_disk_fails_the_attempt_and_nothing_else() {
         cache.commit(&mut open, &[("weights".into(), large.clone())], serde_json::json!({}), Default::default());
     let error = error.unwrap_err().to_string();
     assert!(error.contains("no space left") && error.contains(root.to_str().unwrap()), "{error}");
-    assert_eq!(fs::read_dir(root.join("tmp")).unwrap().count(), 0, "the half copy is gone");
-    disk.wait_for_room();
+    assert_eq!(fs::read_dir(root.join("tmp")).unwrap().count(), 0, "the partial copy is removed");
+    disk.wait_for_space();
     cache.fail(open, failure(&error)).unwrap();
     assert!(cache.store().ingest_file(&large).unwrap_err().to_string().contains("no space left"));
-    disk.wait_for_room();
-    assert_eq!(cache.find_and_use(&run, &good.key).unwrap().result.unwrap().id, good.id);
+    disk.wait_for_space();
+    assert_eq!(cache.find_and_use(&run, &earlier.key).unwrap().result.unwrap().id, earlier.id);
     assert!(cache.find(&key.key()).unwrap().result.is_none());
     assert!(cache.verify(&|_| {}).unwrap().is_sound());
 }
 
 #[test]
-fn a_disk_that_fills_up_at_any_point_loses_no_result() {
+fn disk_that_fills_up_at_any_point_loses_no_result() {
     let Some(disk) = Mount::new("size=3m") else { return };
     let cache = Cache::open(&disk.path).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
@@ -109,7 +109,7 @@ fn a_disk_that_fills_up_at_any_point_loses_no_result() {
 }
 
 #[test]
-fn a_read_only_store_can_be_read_and_says_that_it_cannot_be_written() {
+fn read_only_store_is_readable_and_writes_fail() {
     let Some(disk) = Mount::new("size=4m") else { return };
     let cache = Cache::open(&disk.path).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
@@ -126,7 +126,7 @@ fn a_read_only_store_can_be_read_and_says_that_it_cannot_be_written() {
 }
 
 #[test]
-fn a_commit_to_a_store_on_another_disk_copies() {
+fn commit_to_a_store_on_another_disk_copies_the_file() {
     let Some(disk) = Mount::new("size=4m") else { return };
     let cache = Cache::open(&disk.path).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
@@ -142,7 +142,7 @@ fn a_commit_to_a_store_on_another_disk_copies() {
 }
 
 #[test]
-fn a_read_only_remote_can_be_pulled_from_and_says_that_it_cannot_be_written() {
+fn read_only_remote_allows_pulls_and_rejects_pushes() {
     use tfnas_artifacts::{Pusher, Remote, RemoteError, Wanted};
 
     let Some(disk) = Mount::new("size=4m") else { return };

@@ -1,4 +1,4 @@
-//! Ledgers that do not lie in their store.
+//! Ledgers outside of their store.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use tfnas_artifacts::{Cache, CacheError, LedgerPathError};
 use crate::work::{make, manifest, new_run, rebuild};
 
 #[test]
-fn a_ledger_put_elsewhere_is_found_by_whoever_opens_the_store() {
+fn ledger_outside_of_the_store_is_found_when_the_store_is_opened() {
     let folder = tempfile::tempdir().unwrap();
     let (root, ledger) = (folder.path().join("store"), folder.path().join("disk/ledger.sqlite3"));
     let key = manifest("split", 1, &[]);
@@ -20,7 +20,7 @@ fn a_ledger_put_elsewhere_is_found_by_whoever_opens_the_store() {
     for cache in [Cache::open(&root), Cache::open_to_read(&root), Cache::open_with_ledger(&root, Some(&ledger))] {
         assert!(cache.unwrap().find(&key.key()).unwrap().result.is_some());
     }
-    // Damaged, it is remade where it was.
+    // A damaged ledger is rebuilt at the same place.
     fs::write(&ledger, "no ledger").unwrap();
     assert_eq!(rebuild(&root).unwrap().results, 1);
     assert!(Cache::open(&root).unwrap().find(&key.key()).unwrap().result.is_some());
@@ -28,7 +28,7 @@ fn a_ledger_put_elsewhere_is_found_by_whoever_opens_the_store() {
 }
 
 #[test]
-fn a_store_has_one_ledger_and_says_how_it_is_moved() {
+fn second_ledger_is_rejected_with_a_hint() {
     let folder = tempfile::tempdir().unwrap();
     let (root, ledger) = (folder.path().join("store"), folder.path().join("elsewhere"));
     let key = manifest("split", 1, &[]);
@@ -40,7 +40,7 @@ fn a_store_has_one_ledger_and_says_how_it_is_moved() {
     let refused = Cache::open_with_ledger(&root, Some(&ledger));
     let Err(CacheError::LedgerPath(error @ LedgerPathError::Elsewhere { .. })) = refused else { panic!("two ledgers") };
     assert!(error.to_string().contains("move the file there"), "{error}");
-    // As the message says; what SQLite has not copied yet moves with it.
+    // Follows the message. The write-ahead log of SQLite is moved too.
     for suffix in ["", "-wal", "-shm"] {
         let name = |path: &std::path::Path| format!("{}{suffix}", path.display());
         let _ = fs::rename(name(&root.join("ledger.sqlite3")), name(&ledger));
@@ -50,7 +50,7 @@ fn a_store_has_one_ledger_and_says_how_it_is_moved() {
 }
 
 #[test]
-fn a_ledger_that_cannot_be_seen_from_here_is_no_empty_one() {
+fn unreachable_ledger_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let (root, ledger) = (folder.path().join("store"), folder.path().join("disk-of-this-machine"));
     {

@@ -3,7 +3,7 @@ use tfnas_artifacts::{Attempt, Cache, Digest, Found, Outcome, RunId};
 use crate::work::{attempt, begin, failure, make, manifest, new_run, out};
 
 #[test]
-fn runs_are_listed_with_what_they_made_and_what_they_used() {
+fn runs_are_listed_with_created_and_used_results() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let first = cache.begin_run(&new_run()).unwrap();
@@ -30,7 +30,7 @@ fn runs_are_listed_with_what_they_made_and_what_they_used() {
 }
 
 #[test]
-fn short_names_find_runs_attempts_and_artifacts() {
+fn abbreviated_names_find_runs_attempts_and_artifacts() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
@@ -47,7 +47,7 @@ fn short_names_find_runs_attempts_and_artifacts() {
 }
 
 #[test]
-fn lineage_is_everything_upstream_in_order() {
+fn lineage_lists_all_dependencies_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
@@ -71,7 +71,7 @@ fn lineage_is_everything_upstream_in_order() {
 }
 
 #[test]
-fn recent_results_are_those_of_the_instance_else_of_its_stage() {
+fn recent_results_are_of_the_instance_or_of_its_stage() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
@@ -89,7 +89,7 @@ fn recent_results_are_those_of_the_instance_else_of_its_stage() {
 }
 
 #[test]
-fn a_reader_sees_everything_and_changes_nothing() {
+fn reader_sees_everything_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("store");
     let nothing = Cache::open_to_read(&root).unwrap();

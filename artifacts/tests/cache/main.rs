@@ -1,4 +1,4 @@
-//! Tests of the store and the ledger together, as a planner uses them.
+//! Tests of the store together with the ledger, as a planner uses them.
 #![allow(clippy::unwrap_used)]
 
 mod attempts;

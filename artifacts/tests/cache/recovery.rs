@@ -6,7 +6,7 @@ use tfnas_artifacts::{Cache, CacheError, LedgerError, Outcome, Retention};
 use crate::work::{attempt, begin, damage, failure, make, manifest, new_run, out, rebuild};
 
 #[test]
-fn a_ledger_is_remade_from_the_records_beside_it() {
+fn ledger_is_rebuilt_from_the_records() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
@@ -43,7 +43,7 @@ fn a_ledger_is_remade_from_the_records_beside_it() {
 }
 
 #[test]
-fn a_ledger_that_was_deleted_is_not_begun_anew_over_old_results() {
+fn deleted_ledger_is_not_recreated_over_old_results() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
@@ -63,7 +63,7 @@ fn a_ledger_that_was_deleted_is_not_begun_anew_over_old_results() {
 }
 
 #[test]
-fn a_result_whose_bytes_are_damaged_is_remade_after_a_rebuild() {
+fn damaged_result_is_remade_after_a_rebuild() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
@@ -77,7 +77,7 @@ fn a_result_whose_bytes_are_damaged_is_remade_after_a_rebuild() {
 }
 
 #[test]
-fn verifying_finds_what_is_damaged_and_what_is_missing() {
+fn verify_finds_damaged_and_missing_objects() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
@@ -99,7 +99,7 @@ fn verifying_finds_what_is_damaged_and_what_is_missing() {
 }
 
 #[test]
-fn a_store_of_a_newer_version_is_not_touched() {
+fn store_of_a_newer_version_is_not_changed() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("store");
     drop(Cache::open(&root).unwrap());

@@ -1,4 +1,4 @@
-//! Pushing to a folder and pulling from it. What a server does otherwise is in `remote_server.rs`.
+//! Pushes to a folder and pulls from it. Tests with a server are in `remote_server.rs`.
 
 use std::cell::Cell;
 use std::fs;
@@ -13,7 +13,7 @@ use tfnas_artifacts::{
 
 use crate::work::{attempt, begin, damage, finish, make, manifest, new_run, out, rebuild};
 
-/// Two stores and a remote between them.
+/// Two stores that share a remote.
 pub struct Sites {
     folder: tempfile::TempDir,
     pub here: Cache,
@@ -56,7 +56,7 @@ impl Sites {
         pull(&self.remote(), &self.there, key)
     }
 
-    /// Makes a result here whose one output is this.
+    /// Makes a result with these bytes as its only output in the first store.
     pub fn make(&self, key: &KeyManifest, bytes: Vec<u8>) -> Attempt {
         let run = self.here.begin_run(&new_run()).unwrap();
         finish(&self.here, begin(&self.here, &run, attempt(key.stage(), key.clone())), &[("out", bytes)]).unwrap()
@@ -71,7 +71,7 @@ impl Sites {
         self.shared().join("results").join(result.key.to_string()).join(format!("{}.json", result.id))
     }
 
-    /// Checks that a result is refused there, with these words, and that nothing of it is left.
+    /// Checks that the second store refuses a result with these words and keeps nothing of it.
     fn assert_refused(&self, result: &Attempt, words: &str) {
         let pulled = self.pull(&result.key);
         assert!(pulled.result.is_none());
@@ -97,13 +97,13 @@ fn open(folder: &Path) -> Result<Remote, RemoteError> {
     Remote::open(&url(folder), [], Arc::default())
 }
 
-/// As many bytes as make several parts.
+/// Returns enough bytes for an upload in several parts.
 pub fn several_parts() -> Vec<u8> {
     (0..20_000_001u32).map(|index| (index / 7 % 251) as u8).collect()
 }
 
 #[test]
-fn a_pushed_result_is_pulled_with_the_same_bytes_and_no_other_is() {
+fn pushed_result_is_pulled_with_the_same_bytes() {
     let sites = Sites::new();
     let results = sites.push();
     let pulled = sites.pull(&results[0].key);
@@ -126,7 +126,7 @@ fn a_pushed_result_is_pulled_with_the_same_bytes_and_no_other_is() {
 }
 
 #[test]
-fn where_a_result_came_from_outlives_the_ledger_and_does_not_go_on() {
+fn origin_of_a_pulled_result_survives_a_rebuild_and_is_not_pushed() {
     let sites = Sites::new();
     let result = sites.push().remove(0);
     sites.pull(&result.key);
@@ -145,7 +145,7 @@ fn where_a_result_came_from_outlives_the_ledger_and_does_not_go_on() {
 }
 
 #[test]
-fn a_large_object_goes_and_comes_in_parts() {
+fn large_object_is_transferred_in_parts() {
     let sites = Sites::new();
     let bytes = several_parts();
     let result = sites.make(&manifest("train", 1, &[]), bytes.clone());
@@ -159,7 +159,7 @@ fn a_large_object_goes_and_comes_in_parts() {
 }
 
 #[test]
-fn a_dry_run_moves_nothing_and_tells_what_would_come_and_go() {
+fn dry_run_reports_transfers_and_transfers_nothing() {
     let sites = Sites::new();
     let result = sites.make(&manifest("train", 1, &[]), vec![5; 300]);
     let remote = sites.remote();
@@ -177,7 +177,7 @@ fn a_dry_run_moves_nothing_and_tells_what_would_come_and_go() {
 }
 
 #[test]
-fn wrong_missing_and_cut_off_objects_are_refused_and_a_push_mends_them() {
+fn wrong_missing_and_truncated_objects_are_refused_and_repaired_by_a_push() {
     let sites = Sites::new();
     let result = sites.push().remove(0);
     let object = sites.object(&result);
@@ -198,7 +198,7 @@ fn wrong_missing_and_cut_off_objects_are_refused_and_a_push_mends_them() {
 }
 
 #[test]
-fn altered_records_are_refused_and_a_push_mends_them() {
+fn altered_records_are_refused_and_repaired_by_a_push() {
     let sites = Sites::new();
     let results = sites.push();
     let record = sites.record(&results[0]);
@@ -217,7 +217,7 @@ fn altered_records_are_refused_and_a_push_mends_them() {
 }
 
 #[test]
-fn a_record_of_a_newer_version_is_refused_and_left_as_it_is() {
+fn record_of_a_newer_version_is_refused_and_not_changed() {
     let sites = Sites::new();
     let result = sites.push().remove(0);
     let record = sites.record(&result);
@@ -230,7 +230,7 @@ fn a_record_of_a_newer_version_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-fn what_a_newer_version_adds_beside_a_record_or_in_it_is_passed_over() {
+fn unknown_fields_and_files_of_a_newer_version_are_ignored() {
     let sites = Sites::new();
     let result = sites.push().remove(0);
     let record = sites.record(&result);
@@ -244,7 +244,7 @@ fn what_a_newer_version_adds_beside_a_record_or_in_it_is_passed_over() {
 }
 
 #[test]
-fn a_result_without_an_output_that_is_needed_is_refused() {
+fn result_without_a_required_output_is_refused() {
     let sites = Sites::new();
     let result = sites.push().remove(0);
     let wanted = Wanted { key: &result.key, outputs: &["out", "weights"] };
@@ -253,7 +253,7 @@ fn a_result_without_an_output_that_is_needed_is_refused() {
 }
 
 #[test]
-fn an_older_result_steps_in_for_a_damaged_newer_one() {
+fn older_result_replaces_a_damaged_newer_one() {
     let sites = Sites::new();
     let key = manifest("lookup", 1, &[]);
     let mut results = Vec::new();
@@ -269,7 +269,7 @@ fn an_older_result_steps_in_for_a_damaged_newer_one() {
 }
 
 #[test]
-fn a_damaged_artifact_is_not_pushed() {
+fn damaged_artifact_is_not_pushed() {
     let sites = Sites::new();
     let result = sites.make(&manifest("split", 7, &[]), vec![1; 1000]);
     damage(&sites.here.store().path(&out(&result)));
@@ -281,7 +281,7 @@ fn a_damaged_artifact_is_not_pushed() {
 }
 
 #[test]
-fn bytes_lost_here_come_back_by_a_pull() {
+fn pull_restores_lost_bytes() {
     let sites = Sites::new();
     let result = sites.push().remove(0);
     fs::remove_file(sites.here.store().path(&out(&result))).unwrap();
@@ -290,7 +290,7 @@ fn bytes_lost_here_come_back_by_a_pull() {
 }
 
 #[test]
-fn a_push_that_was_stopped_offers_nothing_and_goes_on_where_it_was() {
+fn stopped_push_publishes_nothing_and_resumes() {
     let sites = Sites::new();
     let key = manifest("train", 1, &[]);
     let run = sites.here.begin_run(&new_run()).unwrap();
@@ -309,12 +309,12 @@ fn a_push_that_was_stopped_offers_nothing_and_goes_on_where_it_was() {
     assert!(!sites.record(&result).exists());
     assert!(sites.pull(&key.key()).result.is_none());
     let pushed = sites.push_all(std::slice::from_ref(&result))[0];
-    assert_eq!((pushed.recorded, pushed.objects), (true, 1), "one of the two was there");
+    assert_eq!((pushed.recorded, pushed.objects), (true, 1), "one of the two objects had been pushed");
     sites.pull(&key.key()).result.unwrap();
 }
 
 #[test]
-fn a_pull_that_was_stopped_is_no_hit_and_goes_on_where_it_was() {
+fn stopped_pull_is_no_cache_hit_and_resumes() {
     let sites = Sites::new();
     let key = manifest("train", 1, &[]);
     let run = sites.here.begin_run(&new_run()).unwrap();
@@ -335,12 +335,12 @@ fn a_pull_that_was_stopped_is_no_hit_and_goes_on_where_it_was() {
     assert!(sites.there.find(&key.key()).unwrap().result.is_none());
     assert_eq!(fs::read_dir(sites.there.store().root().join("tmp")).unwrap().count(), 0);
     let pulled = sites.pull(&key.key());
-    assert_eq!(pulled.objects, 1, "one of the two had come");
+    assert_eq!(pulled.objects, 1, "one of the two objects had been pulled");
     assert!(sites.there.find(&key.key()).unwrap().result.is_some());
 }
 
 #[test]
-fn what_is_being_pulled_is_not_swept_by_a_gc_meanwhile() {
+fn gc_keeps_objects_of_a_running_pull() {
     let sites = Sites::new();
     let key = manifest("train", 1, &[]);
     let run = sites.here.begin_run(&new_run()).unwrap();
@@ -351,7 +351,7 @@ fn what_is_being_pulled_is_not_swept_by_a_gc_meanwhile() {
     let other = Cache::open(sites.there.store().root()).unwrap();
     let sweeps = Cell::new(0);
     let sweep = |_| {
-        // Not for ever: without a run that is noted, what had come is fetched again.
+        // Not forever: without a recorded run, the object is downloaded again.
         if sweeps.get() < 3 {
             sweeps.set(sweeps.get() + 1);
             other.gc(&Retention { keep_last: Some(0), max_bytes: None }).unwrap();
@@ -364,7 +364,7 @@ fn what_is_being_pulled_is_not_swept_by_a_gc_meanwhile() {
 }
 
 #[test]
-fn several_push_and_pull_the_same_at_once() {
+fn concurrent_pushes_and_pulls_of_the_same_results_work() {
     let sites = Sites::new();
     let run = sites.here.begin_run(&new_run()).unwrap();
     let results: Vec<Attempt> =
@@ -388,18 +388,18 @@ fn several_push_and_pull_the_same_at_once() {
         assert_eq!(sites.there.ledger().attempts_of(&result.key).unwrap().len(), 1);
     }
     let files = |folder: &str| walk(&sites.shared().join(folder));
-    assert_eq!((files("objects"), files("results")), (6, 6), "no half files are left");
+    assert_eq!((files("objects"), files("results")), (6, 6), "partial files are left");
     assert!(sites.there.verify(&|_| {}).unwrap().is_sound());
 }
 
-/// The number of files below a folder.
+/// Returns the number of files below a folder.
 fn walk(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.map(|path| if path.is_dir() { walk(&path) } else { 1 }).sum()
 }
 
 #[test]
-fn a_remote_of_another_format_and_what_is_none_are_refused_and_not_touched() {
+fn invalid_remotes_are_rejected_and_not_changed() {
     let sites = Sites::new();
     sites.push();
     fs::write(sites.shared().join("FORMAT"), "tfnas-remote 2\n").unwrap();
@@ -414,7 +414,7 @@ fn a_remote_of_another_format_and_what_is_none_are_refused_and_not_touched() {
 }
 
 #[test]
-fn a_remote_that_cannot_be_reached_is_said_to_be_so() {
+fn unreachable_remote_is_reported() {
     let environment =
         [("AWS_ENDPOINT_URL", "http://127.0.0.1:1"), ("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "secret")];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -426,7 +426,7 @@ fn a_remote_that_cannot_be_reached_is_said_to_be_so() {
 }
 
 #[test]
-fn a_pull_counts_as_a_use_and_is_safe_from_a_gc_while_its_run_is_open() {
+fn pull_counts_as_use_and_is_protected_from_gc_during_its_run() {
     let sites = Sites::new();
     let results = sites.push();
     let run = sites.there.begin_run(&new_run()).unwrap();

@@ -1,4 +1,4 @@
-//! Pushing to an S3 server and pulling from it: `ci/with-s3` starts one and names it.
+//! Pushes to an S3 server and pulls from it. `ci/with-s3` starts the server and sets `TFNAS_TEST_BUCKET`.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ fn bucket() -> String {
     std::env::var("TFNAS_TEST_BUCKET").expect("`ci/with-s3` starts a server and names its bucket")
 }
 
-/// The environment, with other values for some variables.
+/// Returns the environment with other values for some variables.
 fn environment(changed: &[(&str, &str)]) -> Vec<(String, String)> {
     let kept = std::env::vars().filter(|(name, _)| changed.iter().all(|(other, _)| name != other));
     kept.chain(changed.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).collect()
@@ -28,7 +28,7 @@ fn open(prefix: &str, changed: &[(&str, &str)]) -> Result<Remote, RemoteError> {
 
 #[test]
 #[ignore = "needs a server: ci/with-s3"]
-fn s3_takes_results_and_gives_them_back() {
+fn s3_stores_and_returns_results() {
     let sites = Sites::new();
     let small = sites.make(&manifest("split", 1, &[]), vec![1; 1000]);
     let large = sites.make(&manifest("train", 1, &[]), several_parts());
@@ -53,7 +53,7 @@ fn s3_takes_results_and_gives_them_back() {
 
 #[test]
 #[ignore = "needs a server: ci/with-s3"]
-fn s3_with_wrong_bytes_is_found_out_by_pull_and_push() {
+fn s3_wrong_bytes_are_found_by_pull_and_push() {
     let sites = Sites::new();
     let result = sites.make(&manifest("split", 2, &[]), vec![2; 1000]);
     let remote = open("damaged", &[]).unwrap();
@@ -65,7 +65,7 @@ fn s3_with_wrong_bytes_is_found_out_by_pull_and_push() {
     runtime.block_on(client.put(&object, vec![3; 1000].into())).unwrap();
     let pulled = pull(&remote, &sites.there, &result.key);
     assert!(matches!(pulled.refused[..], [RemoteError::WrongBytes { .. }]), "{pulled:?}");
-    // The same store has seen this object sound, with another tag.
+    // The same store has seen the valid object, with another ETag.
     let pushed = Pusher::new(&remote, &sites.here).push(&result, &|_| {}).unwrap();
     assert_eq!((pushed.recorded, pushed.objects), (false, 1));
     pull(&remote, &sites.there, &result.key).result.unwrap();
@@ -73,7 +73,7 @@ fn s3_with_wrong_bytes_is_found_out_by_pull_and_push() {
 
 #[test]
 #[ignore = "needs a server: ci/with-s3"]
-fn s3_keeps_signatures_beside_results() {
+fn s3_stores_signatures_next_to_results() {
     let sites = Sites::new();
     let key = SigningKey::generate().unwrap();
     let there = trusting(&sites, &[&key]);
@@ -93,7 +93,7 @@ fn s3_keeps_signatures_beside_results() {
 
 #[test]
 #[ignore = "needs a server: ci/with-s3"]
-fn s3_that_refuses_says_what_to_check() {
+fn s3_errors_have_hints() {
     let wrong = [("AWS_SECRET_ACCESS_KEY", "a-wrong-secret")];
     let unknown = [("AWS_ACCESS_KEY_ID", "nobody")];
     for changed in [&wrong, &unknown] {
@@ -109,7 +109,7 @@ fn s3_that_refuses_says_what_to_check() {
 
 #[test]
 #[ignore = "needs a server: ci/with-s3"]
-fn s3_that_may_only_be_read_is_pulled_from_and_not_pushed_to() {
+fn read_only_s3_allows_pulls_and_rejects_pushes() {
     let sites = Sites::new();
     let result = sites.make(&manifest("split", 3, &[]), vec![3; 1000]);
     let writer = open("read", &[]).unwrap();
@@ -124,7 +124,7 @@ fn s3_that_may_only_be_read_is_pulled_from_and_not_pushed_to() {
 
 #[test]
 #[ignore = "needs a server: ci/with-s3"]
-fn s3_takes_the_same_results_from_several_at_once() {
+fn s3_accepts_concurrent_pushes_of_the_same_results() {
     let sites = Sites::new();
     let run = sites.here.begin_run(&new_run()).unwrap();
     let results: Vec<Attempt> =

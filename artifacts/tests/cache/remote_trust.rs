@@ -1,4 +1,4 @@
-//! Signed results: what a poisoned remote may offer is refused, each by name, and what a trusted key has signed is used.
+//! Signed results. Results of a compromised remote are refused; results signed by a trusted key are used.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::remote::{Sites, pull};
 use crate::work::{make, manifest, new_run, out};
 use tfnas_testutils::damage::damaged;
 
-/// Two stores, a remote between them, and results in one store. The other trusts one key.
+/// Two stores that share a remote, and results in the first store. The second store trusts one key.
 struct Signed {
     sites: Sites,
     key: SigningKey,
@@ -21,7 +21,7 @@ struct Signed {
 }
 
 impl Signed {
-    /// Nothing is pushed yet.
+    /// Makes the results but does not push them.
     fn new() -> Self {
         let sites = Sites::new();
         let key = SigningKey::generate().unwrap();
@@ -31,7 +31,7 @@ impl Signed {
         Self { sites, key, there, results }
     }
 
-    /// With all results pushed and signed.
+    /// Makes the results, pushes them and signs them.
     fn pushed() -> Self {
         let signed = Self::new();
         signed.push(Some(&signed.key));
@@ -52,28 +52,31 @@ impl Signed {
         self.sites.record(&self.results[number])
     }
 
-    /// The file of the signature of a result by a key.
+    /// Returns the signature file of a result for a key.
     fn signature(&self, number: usize, key: &SigningKey) -> PathBuf {
         self.record(number).with_extension(format!("{}.sig", key.public().fingerprint()))
     }
 
-    /// Checks that the first result is refused with these words, that its record is named, and that nothing is left of it
-    /// but the memory of why.
+    /// Checks that the first result is refused with these words, that the message names its record, and that only the
+    /// reason is kept.
     fn assert_refused(&self, words: &str) {
         let pulled = self.pull(0);
         assert!(pulled.result.is_none(), "{words}");
-        let said = pulled.refused[0].to_string();
-        assert!(said.contains(words), "{words}: {said}");
-        assert!(said.contains(&format!("{}.json", self.results[0].id)) && said.contains("is not used"), "{said}");
+        let message = pulled.refused[0].to_string();
+        assert!(message.contains(words), "{words}: {message}");
+        assert!(
+            message.contains(&format!("{}.json", self.results[0].id)) && message.contains("is not used"),
+            "{message}"
+        );
         let found = self.there.find(&self.results[0].key).unwrap();
         assert!(found.result.is_none());
-        assert_eq!(found.untrusted.iter().map(ToString::to_string).collect::<Vec<_>>(), [said]);
+        assert_eq!(found.untrusted.iter().map(ToString::to_string).collect::<Vec<_>>(), [message]);
         assert!(self.there.ledger().attempts_of(&self.results[0].key).unwrap().is_empty());
         assert!(self.there.verify(&|_| {}).unwrap().is_sound());
     }
 
     /// Checks that the first result is pulled and used.
-    fn assert_taken(&self) {
+    fn assert_used(&self) {
         let pulled = self.pull(0);
         assert_eq!(pulled.result.unwrap().id, self.results[0].id);
         let found = self.there.find(&self.results[0].key).unwrap();
@@ -89,13 +92,13 @@ impl Signed {
     }
 }
 
-/// The other store, which uses only what these keys have signed.
+/// Opens the second store so that it uses only results signed by these keys.
 pub fn trusting(sites: &Sites, keys: &[&SigningKey]) -> Cache {
     let trust = Trust::in_keys(keys.iter().map(|key| key.public()).collect());
     Cache::open(sites.there.store().root()).unwrap().trusting(Some(trust))
 }
 
-/// Puts an object on the remote, and returns its digest.
+/// Writes an object to the remote and returns its digest.
 fn plant(sites: &Sites, bytes: &[u8]) -> Digest {
     let digest = Digest::of_bytes(bytes);
     let name = digest.to_string();
@@ -106,9 +109,9 @@ fn plant(sites: &Sites, bytes: &[u8]) -> Digest {
 }
 
 #[test]
-fn what_a_trusted_key_has_signed_is_pulled_and_used_and_the_signature_says_of_what() {
+fn result_signed_by_a_trusted_key_is_used() {
     let signed = Signed::pushed();
-    signed.assert_taken();
+    signed.assert_used();
     let envelope = Envelope::from_json(&fs::read(signed.signature(0, &signed.key)).unwrap()).unwrap();
     let payload = envelope.verify("application/vnd.in-toto+json", &signed.key.public()).unwrap();
     let statement: Value = serde_json::from_slice(payload).unwrap();
@@ -121,14 +124,14 @@ fn what_a_trusted_key_has_signed_is_pulled_and_used_and_the_signature_says_of_wh
     assert!(trusting(&signed.sites, &[&other, &signed.key]).find(&result.key).unwrap().result.is_some());
     let found = trusting(&signed.sites, &[&other]).find(&result.key).unwrap();
     assert!(found.result.is_none());
-    let said = found.untrusted[0].to_string();
-    assert!(said.contains(result.id.as_str()) && said.contains("pulled from file://"), "{said}");
-    assert!(said.contains("by no key that is trusted"), "{said}");
+    let message = found.untrusted[0].to_string();
+    assert!(message.contains(result.id.as_str()) && message.contains("pulled from file://"), "{message}");
+    assert!(message.contains("by no key that is trusted"), "{message}");
     assert!(trusting(&signed.sites, &[]).find(&result.key).unwrap().result.is_none());
 }
 
 #[test]
-fn an_altered_record_is_refused_whatever_was_altered() {
+fn altered_record_is_refused() {
     let signed = Signed::pushed();
     let good = fs::read(signed.record(0)).unwrap();
     let planted = plant(&signed.sites, b"poison");
@@ -144,16 +147,16 @@ fn an_altered_record_is_refused_whatever_was_altered() {
         signed.alter(change);
         signed.assert_refused("was altered, or the signature copied");
     }
-    // One byte between two fields is enough, although it says the same.
+    // A single space that does not change the JSON value is enough.
     fs::write(signed.record(0), [&good[..], b" "].concat()).unwrap();
     signed.assert_refused("was altered, or the signature copied");
     assert!(signed.push(Some(&signed.key))[0].recorded);
     assert_eq!(fs::read(signed.record(0)).unwrap(), good);
-    signed.assert_taken();
+    signed.assert_used();
 }
 
 #[test]
-fn a_signature_of_another_result_or_by_another_key_does_not_count() {
+fn signature_of_another_result_or_by_another_key_is_invalid() {
     let signed = Signed::pushed();
     let signature = signed.signature(0, &signed.key);
     let good = fs::read(&signature).unwrap();
@@ -176,11 +179,11 @@ fn a_signature_of_another_result_or_by_another_key_does_not_count() {
     signed.assert_refused("not valid");
     let pushed = signed.push(Some(&signed.key));
     assert_eq!((pushed[0].signatures, pushed[0].recorded, pushed[1].is_nothing()), (1, false, true));
-    signed.assert_taken();
+    signed.assert_used();
 }
 
 #[test]
-fn of_many_damages_to_record_and_signature_none_lets_another_result_in() {
+fn damaged_records_and_signatures_are_never_accepted() {
     let signed = Signed::pushed();
     let (record, signature) = (signed.record(0), signed.signature(0, &signed.key));
     let (good, good_signature) = (fs::read(&record).unwrap(), fs::read(&signature).unwrap());
@@ -191,16 +194,16 @@ fn of_many_damages_to_record_and_signature_none_lets_another_result_in() {
         fs::write(&record, &good).unwrap();
         fs::write(&signature, damaged(&good_signature, index)).unwrap();
         if let Some(pulled) = signed.pull(0).result {
-            // A name of the key, which proves nothing, or the space around; what is signed is the same.
+            // The damage is in the key name, which is not trusted, or in whitespace. The signed content is the same.
             assert_eq!((&pulled.outputs, &pulled.metrics), (&signed.results[0].outputs, &signed.results[0].metrics));
         }
         fs::write(&signature, &good_signature).unwrap();
     }
-    signed.assert_taken();
+    signed.assert_used();
 }
 
 #[test]
-fn a_whole_signed_result_under_another_key_is_refused() {
+fn signed_result_under_another_key_is_refused() {
     let signed = Signed::pushed();
     let folder = signed.record(0).parent().unwrap().to_owned();
     fs::remove_file(signed.record(0)).unwrap();
@@ -213,7 +216,7 @@ fn a_whole_signed_result_under_another_key_is_refused() {
 }
 
 #[test]
-fn what_was_pushed_without_a_key_is_signed_by_a_later_push_and_by_several_keys() {
+fn later_pushes_sign_results_with_further_keys() {
     let signed = Signed::new();
     assert!(signed.push(None).iter().all(|pushed| pushed.recorded && pushed.signatures == 0));
     signed.assert_refused("it is not signed");
@@ -225,11 +228,11 @@ fn what_was_pushed_without_a_key_is_signed_by_a_later_push_and_by_several_keys()
     assert!(signed.push(Some(&signed.key)).iter().all(Pushed::is_nothing));
     assert_eq!(signed.push(Some(&SigningKey::generate().unwrap())), [expected, expected]);
     assert!(signed.push(None).iter().all(Pushed::is_nothing));
-    signed.assert_taken();
+    signed.assert_used();
 }
 
 #[test]
-fn what_was_pulled_before_anybody_was_trusted_is_not_used_until_it_is_pulled_again() {
+fn untrusted_result_is_not_used_until_it_is_pulled_again() {
     let signed = Signed::pushed();
     let good = fs::read(signed.record(0)).unwrap();
     signed.alter(|record| record["metrics"]["top1"] = json!(0.99));
@@ -239,14 +242,14 @@ fn what_was_pulled_before_anybody_was_trusted_is_not_used_until_it_is_pulled_aga
     let found = signed.there.find(key).unwrap();
     assert!(found.result.is_none() && found.untrusted[0].to_string().contains("not signed"), "{:?}", found.untrusted);
     fs::write(signed.record(0), good).unwrap();
-    signed.assert_taken();
+    signed.assert_used();
     assert_eq!(signed.there.find(key).unwrap().result.unwrap().metrics, signed.results[0].metrics);
 }
 
 #[test]
-fn what_was_pulled_goes_on_with_its_signature_and_gets_no_other() {
+fn pulled_result_is_pushed_with_its_signature_only() {
     let signed = Signed::pushed();
-    signed.assert_taken();
+    signed.assert_used();
     let second = Sites::new();
     let own = SigningKey::generate().unwrap();
     let pulled = signed.there.find(&signed.results[0].key).unwrap().result.unwrap();
@@ -258,7 +261,7 @@ fn what_was_pulled_goes_on_with_its_signature_and_gets_no_other() {
 }
 
 #[test]
-fn many_newer_unsigned_results_do_not_hide_a_signed_one() {
+fn newer_unsigned_results_do_not_hide_a_signed_one() {
     let signed = Signed::pushed();
     let text = fs::read_to_string(signed.record(0)).unwrap();
     let id = signed.results[0].id.as_str();
@@ -273,9 +276,9 @@ fn many_newer_unsigned_results_do_not_hide_a_signed_one() {
 }
 
 #[test]
-fn signatures_go_with_the_results_that_they_are_of() {
+fn signatures_are_removed_with_their_results() {
     let signed = Signed::pushed();
-    signed.assert_taken();
+    signed.assert_used();
     let folder = signed.there.store().root().join("manifests");
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
     let none = Retention { keep_last: Some(0), max_bytes: None };
@@ -285,13 +288,13 @@ fn signatures_go_with_the_results_that_they_are_of() {
 }
 
 #[test]
-fn why_a_result_was_refused_is_forgotten_once_there_is_another() {
+fn refusal_is_forgotten_when_there_is_another_result() {
     let signed = Signed::new();
     signed.push(None);
     signed.assert_refused("it is not signed");
     let other = trusting(&signed.sites, &[&signed.key, &SigningKey::generate().unwrap()]);
     let key = &signed.results[0].key;
-    assert!(other.find(key).unwrap().untrusted.is_empty(), "nobody tried with these keys");
+    assert!(other.find(key).unwrap().untrusted.is_empty(), "no pull was tried with these keys");
     let remembered = || fs::read_dir(signed.there.store().root().join("remotes/refused")).unwrap().count();
     let keep = Retention::default();
     signed.there.gc(&keep).unwrap();

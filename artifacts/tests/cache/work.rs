@@ -1,4 +1,4 @@
-//! A planner in small: stages whose outputs follow from their key.
+//! A minimal planner whose stages compute their outputs from the cache key.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,8 +12,8 @@ use tfnas_artifacts::{
 
 use tfnas_testutils::waiting::wait_until;
 
-/// Remakes the ledger of a cache that this test has closed. Another test that starts a process may hold its lock for a moment:
-/// a new process has all files of this one until its own program begins.
+/// Rebuilds the ledger of a cache that this test has closed. Retries while the cache is locked: a child process that
+/// another test starts inherits the open files of this process until it executes its program.
 pub fn rebuild(root: &Path) -> Result<Rebuilt, CacheError> {
     let mut rebuilt = Cache::rebuild(root);
     wait_until("the cache is closed", || {
@@ -35,7 +35,7 @@ pub fn new_run() -> NewRun {
     }
 }
 
-/// The key of a stage with one number as its parameter.
+/// Returns the key manifest of a stage with one number as its parameter.
 pub fn manifest(stage: &str, number: u64, inputs: &[(&str, Digest)]) -> KeyManifest {
     let mut manifest = KeyManifest::new(stage, 1);
     manifest.parameter("number", &json!(number)).unwrap();
@@ -55,13 +55,13 @@ pub fn attempt(instance: &str, manifest: KeyManifest) -> NewAttempt {
     }
 }
 
-/// The bytes of an output: they follow from the key and the output's name.
+/// Returns the bytes of an output, which depend only on the key and the name of the output.
 pub fn content(manifest: &KeyManifest, name: &str, length: usize) -> Vec<u8> {
     let seed = Digest::of_bytes(format!("{} {name}", manifest.key()).as_bytes());
     seed.as_bytes().iter().copied().cycle().take(length.max(32)).collect()
 }
 
-/// Starts an attempt whose key nobody else is at.
+/// Starts an attempt whose key is not locked.
 pub fn begin(cache: &Cache, run: &OpenRun, new: NewAttempt) -> OpenAttempt {
     let lock = cache.lock(&new.manifest.key(), &mut |_| Waiting::GoOn).unwrap().unwrap();
     cache.begin_attempt(run, lock, new).unwrap()
@@ -78,7 +78,7 @@ pub fn finish(cache: &Cache, mut open: OpenAttempt, outputs: &[(&str, Vec<u8>)])
     cache.commit(&mut open, &files, json!({"top1": 0.5}), Usage { peak_memory_bytes: Some(1 << 20), cpu_ms: Some(7) })
 }
 
-/// Makes a result with one output, called `out`.
+/// Makes a result with one output named `out`.
 pub fn make(cache: &Cache, run: &OpenRun, instance: &str, manifest: &KeyManifest) -> Attempt {
     let bytes = content(manifest, "out", 1000);
     finish(cache, begin(cache, run, attempt(instance, manifest.clone())), &[("out", bytes)]).unwrap()
@@ -88,7 +88,7 @@ pub fn failure(cause: &str) -> Failure {
     Failure { interrupted: false, cause: cause.to_owned(), metrics: json!({}), usage: Usage::default() }
 }
 
-/// The digest of the one output of [`make`].
+/// Returns the digest of the output that [`make`] made.
 pub fn out(attempt: &Attempt) -> Digest {
     attempt.output("out").unwrap().digest
 }
