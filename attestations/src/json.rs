@@ -124,20 +124,20 @@ mod tests {
     }
 
     #[test]
-    fn a_value_comes_back_as_it_was() {
+    fn value_round_trips() {
         let text = r#"{"b":[1,-2,0.1,true,null,"\u00e4"],"a":{"b":{}}}"#;
         let value: Value = read(text.as_bytes(), text.len()).unwrap();
         assert_eq!(value, serde_json::from_str::<Value>(text).unwrap());
     }
 
     #[test]
-    fn a_key_that_is_there_twice_is_refused_however_deep() {
+    fn duplicate_keys_are_rejected_at_any_depth() {
         assert!(error(r#"{"a":1,"a":1}"#).contains("\"a\" is there twice"));
         assert!(error(r#"[{"b":[{"a":1,"\u0061":2}]}]"#).contains("\"a\" is there twice"));
     }
 
     #[test]
-    fn what_is_too_large_too_deep_or_followed_by_something_is_refused() {
+    fn oversized_deep_and_trailing_input_is_rejected() {
         assert!(error(&" ".repeat(1001)).contains("1001 bytes, more than the 1000"));
         assert!(error(&"[".repeat(500)).contains("recursion"));
         assert!(error("{} {}").contains("trailing"));

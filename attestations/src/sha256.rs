@@ -103,18 +103,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_digest_of_abc_is_the_published_one() {
+    fn digest_of_abc_is_the_published_one() {
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(Sha256Digest::of_bytes(b"abc").to_string(), expected);
         assert_eq!(Sha256Digest::of_reader(&mut &b"abc"[..]).unwrap(), (expected.parse().unwrap(), 3));
     }
 
     #[test]
-    fn other_spellings_of_a_digest_are_refused() {
-        let good = Sha256Digest::of_bytes(b"").to_string();
-        for bad in [&good[1..], &good.to_uppercase(), "", &good.replace('e', "g"), &format!("{good}0"), &"é".repeat(32)]
+    fn other_spellings_of_a_digest_are_rejected() {
+        let valid = Sha256Digest::of_bytes(b"").to_string();
+        for invalid in
+            [&valid[1..], &valid.to_uppercase(), "", &valid.replace('e', "g"), &format!("{valid}0"), &"é".repeat(32)]
         {
-            assert!(bad.parse::<Sha256Digest>().is_err(), "{bad}");
+            assert!(invalid.parse::<Sha256Digest>().is_err(), "{invalid}");
         }
     }
 }

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_written_as_in_rfc_3339() {
+    fn timestamps_are_formatted_as_in_rfc_3339() {
         let text = |ms| Timestamp::from_ms(ms).map(|moment| moment.to_string());
         assert_eq!(text(0).unwrap(), "1970-01-01T00:00:00Z");
         assert_eq!(text(1_709_210_096_789).unwrap(), "2024-02-29T12:34:56.789Z");

@@ -1,4 +1,4 @@
-//! Envelopes: what the specification allows is read, all else is refused, and nothing unsigned is believed.
+//! Envelopes: valid ones are read, invalid ones are rejected, and unsigned content is never trusted.
 #![allow(clippy::unwrap_used)]
 
 use serde_json::{Value, json};
@@ -24,15 +24,15 @@ fn read(value: &Value) -> Result<Envelope, DsseError> {
     Envelope::from_json(value.to_string().as_bytes())
 }
 
-/// Reads an envelope, and what the key has signed in it.
+/// Reads an envelope and returns the payload if the key has signed it.
 fn verify(value: &Value) -> Result<Vec<u8>, DsseError> {
     read(value)?.verify(TYPE, &key().public()).map(<[u8]>::to_vec)
 }
 
 #[test]
-fn the_vectors_of_the_specification_are_met_byte_for_byte() {
+fn test_vectors_of_the_specification_are_reproduced() {
     assert_eq!(pae(TYPE, b"hello world"), b"DSSEv1 29 http://example.com/HelloWorld 11 hello world");
-    // The published signature, whose two numbers stand there without the DER around them.
+    // The published signature. The specification gives its two numbers without the DER encoding.
     let published = "MEQCIANyarEBrVbCdjtsaqyOSHJ14qeRk6CdxfhZ2fjvPEo7AiBR6rDAajabZKciJTfUiHqJPcIAriEGAHTVeCUjW2JIZA==";
     let envelope = signed();
     assert_eq!(envelope["signatures"][0]["sig"], published);
@@ -43,7 +43,7 @@ fn the_vectors_of_the_specification_are_met_byte_for_byte() {
 }
 
 #[test]
-fn what_is_read_is_written_in_one_way() {
+fn envelopes_are_written_in_canonical_form() {
     let text = Envelope::sign(TYPE, vec![0xfb, 0xff], &key()).to_json();
     let spaced = text.replace(',', " ,\n").replace("+/8=", "-_8=");
     assert_eq!(Envelope::from_json(spaced.as_bytes()).unwrap().to_json(), text);
@@ -51,7 +51,7 @@ fn what_is_read_is_written_in_one_way() {
 }
 
 #[test]
-fn what_the_specification_allows_is_read() {
+fn optional_and_unknown_fields_are_accepted() {
     let mut envelope = signed();
     envelope["unknown"] = json!({"a": 1});
     envelope["signatures"][0]["keyid"] = Value::Null;
@@ -68,7 +68,7 @@ fn what_the_specification_allows_is_read() {
 }
 
 #[test]
-fn what_no_key_vouches_for_is_refused() {
+fn envelopes_without_a_valid_signature_are_rejected() {
     let change = |pointer: &str, value: Value| {
         let mut envelope = signed();
         *envelope.pointer_mut(pointer).unwrap() = value;
@@ -92,7 +92,7 @@ fn what_no_key_vouches_for_is_refused() {
 }
 
 #[test]
-fn what_is_no_envelope_is_refused() {
+fn malformed_envelopes_are_rejected() {
     let text = signed().to_string();
     let error = |text: &str| Envelope::from_json(text.as_bytes()).unwrap_err().to_string();
     assert!(error("").contains("no DSSE envelope"));
@@ -101,8 +101,8 @@ fn what_is_no_envelope_is_refused() {
     assert!(error(&text.replace("\"payloadType\"", "\"payload\"")).contains("twice"));
     assert!(error(&text.replace("\"sig\"", "\"sig\":\"\",\"sig\"")).contains("twice"));
     assert!(error(&text.replace("\"sig\"", "\"signature\"")).contains("sig"));
-    for bad in ["aGVsbG8gd29ybGQ", "aGVsbG8gd29ybGR=", "aGVsbG8gd29ybGQ=\\n", "+-8=", "aGVs bG8gd29ybGQ=", "é"] {
-        assert!(error(&text.replace("aGVsbG8gd29ybGQ=", bad)).contains("`payload` is not base64"), "{bad}");
+    for invalid in ["aGVsbG8gd29ybGQ", "aGVsbG8gd29ybGR=", "aGVsbG8gd29ybGQ=\\n", "+-8=", "aGVs bG8gd29ybGQ=", "é"] {
+        assert!(error(&text.replace("aGVsbG8gd29ybGQ=", invalid)).contains("`payload` is not base64"), "{invalid}");
     }
     let mut envelope = signed();
     envelope["signatures"] = json!(vec![envelope["signatures"][0].clone(); 33]);

@@ -1,4 +1,4 @@
-//! Files of keys: those of this crate, those that `openssl` writes, and those that are something else.
+//! Key files: those of this crate, those of `openssl`, and files of other kinds.
 #![allow(clippy::unwrap_used)]
 
 use std::fs::{self, Permissions};
@@ -11,15 +11,15 @@ use tfnas_attestations::Sha256Digest;
 use tfnas_attestations::keys::{KeyError, PublicKey, SigningKey};
 use tfnas_attestations::statement::{ResourceDescriptor, Statement};
 
-/// Written by `openssl ecparam -name prime256v1 -genkey -noout | openssl pkcs8 -topk8 -nocrypt`, for these tests alone.
+/// Written by `openssl ecparam -name prime256v1 -genkey -noout | openssl pkcs8 -topk8 -nocrypt`. Used only in tests.
 const PRIVATE: &str = include_str!("keys/p256.pem");
-/// The same key by `openssl ecparam -name prime256v1 -genkey -noout`.
+/// The same key as written by `openssl ecparam -name prime256v1 -genkey -noout`.
 const SEC1: &str = include_str!("keys/sec1.pem");
-/// What `openssl ecparam -name prime256v1 -genkey` writes before it.
+/// The block that `openssl ecparam -name prime256v1 -genkey` writes before [`SEC1`].
 const PARAMETERS: &str = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
-/// By `openssl pkey -pubout`.
+/// Written by `openssl pkey -pubout`.
 const PUBLIC: &str = include_str!("keys/p256.pub");
-/// By `openssl pkey -pubin -outform DER | sha256sum`.
+/// Written by `openssl pkey -pubin -outform DER | sha256sum`.
 const FINGERPRINT: &str = include_str!("keys/p256.fingerprint");
 
 fn private(text: &str) -> Result<SigningKey, KeyError> {
@@ -35,7 +35,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn a_key_of_openssl_is_read_and_has_the_fingerprint_that_openssl_and_sha256sum_give() {
+fn key_of_openssl_has_the_expected_fingerprint() {
     let key = private(PRIVATE).unwrap();
     assert_eq!(key.public(), public(PUBLIC).unwrap());
     assert_eq!(key.public().fingerprint().to_string(), FINGERPRINT.trim());
@@ -44,7 +44,7 @@ fn a_key_of_openssl_is_read_and_has_the_fingerprint_that_openssl_and_sha256sum_g
 }
 
 #[test]
-fn a_key_in_the_older_format_of_openssl_is_the_same_key() {
+fn sec1_key_is_the_same_key() {
     let expected = private(PRIVATE).unwrap().public();
     let without_public = include_str!("keys/sec1-no-public.pem");
     for text in [
@@ -65,7 +65,7 @@ fn a_key_in_the_older_format_of_openssl_is_the_same_key() {
 }
 
 #[test]
-fn a_key_that_openssl_makes_now_is_read_as_its_guides_make_it() {
+fn new_keys_of_openssl_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let (key, public_key) = (folder.path().join("key.pem"), folder.path().join("key.pub"));
     let openssl = |arguments: &[&str]| Command::new("openssl").args(arguments).output();
@@ -73,7 +73,7 @@ fn a_key_that_openssl_makes_now_is_read_as_its_guides_make_it() {
     for form in [&["-noout"][..], &[]] {
         let arguments = [&["ecparam", "-name", "prime256v1", "-genkey", "-out", key_path], form].concat();
         if !openssl(&arguments).is_ok_and(|output| output.status.success()) {
-            println!("SKIPPED: there is no openssl");
+            println!("SKIPPED: openssl is not installed");
             return;
         }
         fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
@@ -83,19 +83,19 @@ fn a_key_that_openssl_makes_now_is_read_as_its_guides_make_it() {
 }
 
 #[test]
-fn a_damaged_key_of_the_older_format_is_reported_as_damaged() {
+fn damaged_sec1_key_is_reported_as_damaged() {
     let lines: Vec<&str> = SEC1.lines().collect();
     for without in 1..lines.len() - 1 {
         let cut: Vec<&str> = lines.iter().enumerate().filter(|(at, _)| *at != without).map(|(_, line)| *line).collect();
         assert!(private(&cut.join("\n")).is_err(), "{without}");
     }
-    // The numbers of another key's public part.
+    // The public key of another private key.
     let other = SEC1.replace("oUQDQgAE9P3", "oUQDQgAE9P4");
     assert!(other == SEC1 || private(&other).is_err());
 }
 
 #[test]
-fn a_key_that_was_written_is_read_again_and_no_other_has_its_numbers() {
+fn generated_keys_round_trip_and_are_unique() {
     let folder = tempfile::tempdir().unwrap();
     let (file, public_file) = (folder.path().join("key"), folder.path().join("key.pub"));
     let key = SigningKey::generate().unwrap();
@@ -108,7 +108,7 @@ fn a_key_that_was_written_is_read_again_and_no_other_has_its_numbers() {
 }
 
 #[test]
-fn a_key_is_never_written_over_anything() {
+fn existing_files_are_never_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let (file, link) = (folder.path().join("key"), folder.path().join("link"));
     let key = SigningKey::generate().unwrap();
@@ -125,22 +125,22 @@ fn a_key_is_never_written_over_anything() {
 }
 
 #[test]
-fn a_private_key_that_others_can_read_is_refused_also_behind_a_link() {
+fn private_key_readable_by_others_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let (file, link) = (folder.path().join("key"), folder.path().join("link"));
     fs::write(&file, PRIVATE).unwrap();
     symlink(&file, &link).unwrap();
-    for bad in [0o644, 0o640, 0o604, 0o620, 0o601] {
-        fs::set_permissions(&file, Permissions::from_mode(bad)).unwrap();
+    for mode in [0o644, 0o640, 0o604, 0o620, 0o601] {
+        fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
         for path in [&file, &link] {
             let error = SigningKey::read(path).unwrap_err().to_string();
             let place = path.display();
-            assert!(error.contains(&format!("its mode is {bad:04o}")), "{error}");
+            assert!(error.contains(&format!("its mode is {mode:04o}")), "{error}");
             assert!(error.contains(&format!("chmod 600 {place}")), "{error}");
         }
     }
-    for good in [0o600, 0o400] {
-        fs::set_permissions(&file, Permissions::from_mode(good)).unwrap();
+    for mode in [0o600, 0o400] {
+        fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
         SigningKey::read(&file).unwrap();
         SigningKey::read(&link).unwrap();
     }
@@ -150,7 +150,7 @@ fn a_private_key_that_others_can_read_is_refused_also_behind_a_link() {
 }
 
 #[test]
-fn what_is_no_file_of_a_key_is_refused_by_name_and_at_once() {
+fn files_that_are_no_keys_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let file = |name: &str, bytes: &[u8]| -> PathBuf {
@@ -178,7 +178,7 @@ fn what_is_no_file_of_a_key_is_refused_by_name_and_at_once() {
 }
 
 #[test]
-fn a_key_of_another_kind_is_told_by_name() {
+fn errors_name_unsupported_kinds_of_keys() {
     let error = |text: &str| private(text).unwrap_err().to_string();
     let error_public = |text: &str| public(text).unwrap_err().to_string();
     assert!(error(PUBLIC).contains("key.pem is a public key, and a private key"));
@@ -205,12 +205,12 @@ fn a_key_of_another_kind_is_told_by_name() {
 }
 
 #[test]
-fn a_damaged_key_is_reported_as_damaged() {
+fn damaged_key_is_reported_as_damaged() {
     for index in 0..PRIVATE.trim_end().len() {
         let mut bytes = PRIVATE.as_bytes().to_vec();
         bytes[index] = if bytes[index] == b'A' { b'B' } else { b'A' };
         if let Ok(key) = private(str::from_utf8(&bytes).unwrap()) {
-            // Of the secret number, any digits are a key; of what stands beside it, none.
+            // Almost every value of the secret number is a valid key. All other damage is an error.
             assert_ne!(key.public(), private(PRIVATE).unwrap().public(), "{index}");
         }
     }
@@ -220,13 +220,13 @@ fn a_damaged_key_is_reported_as_damaged() {
 }
 
 #[test]
-fn a_private_key_is_not_printed() {
+fn private_key_is_not_printed() {
     let key = private(PRIVATE).unwrap();
     assert_eq!(format!("{key:?}"), format!("SigningKey(of PublicKey({}))", FINGERPRINT.trim()));
 }
 
 #[test]
-fn the_same_key_signs_the_same_statement_with_the_same_bytes() {
+fn signatures_are_deterministic() {
     let statement = Statement::new(
         vec![ResourceDescriptor::file("a", &Sha256Digest::of_bytes(b"a"))],
         "https://example.org/nothing",

@@ -1,4 +1,4 @@
-//! Bundles of signed lists of files; whether other programs agree is in `other_verifiers.rs`.
+//! Bundles with signed lists of files. Tests with other programs are in `other_verifiers.rs`.
 #![allow(clippy::unwrap_used)]
 
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ fn manifest() -> Manifest {
     Manifest::new("model", files(), vec!["model.sig".to_owned(), ".git".to_owned()]).unwrap()
 }
 
-/// The bundle of the manifest with another statement, signed by the key.
+/// Verifies the bundle of the manifest with a changed statement that is signed by the key.
 fn with_statement(change: impl Fn(&mut Value)) -> BundleError {
     let bundle = Bundle::sign(&manifest(), &key());
     let mut statement: Value = serde_json::from_slice(bundle.envelope().unverified_payload()).unwrap();
@@ -35,7 +35,7 @@ fn with_statement(change: impl Fn(&mut Value)) -> BundleError {
     Bundle::from_json(written.to_string().as_bytes()).unwrap().verify(&key().public()).unwrap_err()
 }
 
-/// The bundle of the manifest with something else at a place.
+/// Verifies the bundle of the manifest with another value at a JSON pointer.
 fn with(pointer: &str, value: Value) -> Result<Manifest, BundleError> {
     let mut written: Value = serde_json::from_str(&Bundle::sign(&manifest(), &key()).to_json()).unwrap();
     *written.pointer_mut(pointer).unwrap() = value;
@@ -43,7 +43,7 @@ fn with(pointer: &str, value: Value) -> Result<Manifest, BundleError> {
 }
 
 #[test]
-fn a_bundle_comes_back_with_its_files_in_order() {
+fn bundle_round_trips_with_sorted_files() {
     let bundle = Bundle::sign(&manifest(), &key());
     let read = Bundle::from_json(bundle.to_json().as_bytes()).unwrap();
     assert_eq!(read, bundle);
@@ -60,7 +60,7 @@ fn a_bundle_comes_back_with_its_files_in_order() {
 }
 
 #[test]
-fn every_file_that_is_not_as_signed_is_named() {
+fn every_difference_from_the_signed_files_is_reported() {
     let differences = |found: &[SignedFile]| -> Vec<String> {
         manifest().compare(found).differences.iter().map(ToString::to_string).collect()
     };
@@ -73,7 +73,7 @@ fn every_file_that_is_not_as_signed_is_named() {
     found.push(file("../a", "a"));
     found.push(file("/etc/passwd", "a"));
     found.push(file("c:\\a", "a"));
-    let said = differences(&found);
+    let reported = differences(&found);
     for (name, words) in [
         ("a", "was changed"),
         ("a", "given twice"),
@@ -84,9 +84,12 @@ fn every_file_that_is_not_as_signed_is_named() {
         ("c:\\a", "backslash"),
     ] {
         let name = format!("{name:?}");
-        assert!(said.iter().any(|line| line.starts_with(&name) && line.contains(words)), "{name} {words}: {said:#?}");
+        assert!(
+            reported.iter().any(|line| line.starts_with(&name) && line.contains(words)),
+            "{name} {words}: {reported:#?}"
+        );
     }
-    assert_eq!(said.len(), 7, "{said:#?}");
+    assert_eq!(reported.len(), 7, "{reported:#?}");
     let ignored = [files(), vec![file("model.sig", "x"), file(".git/config", "y"), file(".github", "z")]].concat();
     let comparison = manifest().compare(&ignored);
     assert_eq!(comparison.ignored, [".git/config", "model.sig"]);
@@ -94,49 +97,49 @@ fn every_file_that_is_not_as_signed_is_named() {
 }
 
 #[test]
-fn a_list_with_a_name_twice_or_one_that_leads_elsewhere_is_not_signed() {
+fn list_with_duplicate_or_unsafe_names_is_not_signed() {
     let error = |names: &[&str], ignored: &[&str]| {
         let files = names.iter().map(|name| file(name, name)).collect();
         let ignored = ignored.iter().map(ToString::to_string).collect();
         Manifest::new("model", files, ignored).unwrap_err().to_string()
     };
     assert!(error(&["a", "b", "a"], &[]).contains("\"a\" twice"));
-    for bad in ["../a", "/a", "a\\b", "a//b", "", "a/./b", "a/"] {
-        assert!(error(&["a", bad], &[]).contains(&format!("{bad:?}")), "{bad}");
+    for invalid in ["../a", "/a", "a\\b", "a//b", "", "a/./b", "a/"] {
+        assert!(error(&["a", invalid], &[]).contains(&format!("{invalid:?}")), "{invalid}");
     }
     assert!(error(&["a/b"], &["a"]).contains("leaves out"));
 }
 
 #[test]
-fn a_signed_list_that_does_not_hold_together_is_refused() {
-    let said = |change: &dyn Fn(&mut Value)| with_statement(change).to_string();
-    assert!(said(&|s| s["predicate"]["resources"][0]["name"] = json!("../a")).contains("\"../a\""));
-    assert!(said(&|s| s["predicate"]["resources"][0]["name"] = json!("sub-b")).contains("\"sub-b\" twice"));
-    assert!(said(&|s| s["predicate"]["resources"][0]["digest"] = json!("00")).contains("digest"));
-    assert!(said(&|s| s["predicate"]["resources"][0]["algorithm"] = json!("md5")).contains("md5"));
-    assert!(said(&|s| drop(s["predicate"]["resources"].as_array_mut().unwrap().pop())).contains("contradicts itself"));
-    assert!(said(&|s| s["subject"][0]["digest"]["sha256"] = json!("00")).contains("contradicts itself"));
-    assert!(said(&|s| s["subject"] = json!([s["subject"][0], s["subject"][0]])).contains("2 models"));
-    assert!(said(&|s| s["predicate"]["serialization"]["method"] = json!("shards")).contains("shards"));
-    assert!(said(&|s| s["predicate"]["serialization"]["hash_type"] = json!("blake3")).contains("blake3"));
-    assert!(said(&|s| s["predicate"]["serialization"]["ignore_paths"] = json!(["sub"])).contains("leaves out"));
-    assert!(said(&|s| s["predicateType"] = json!("https://model_signing/Digests/v0.1")).contains("Digests/v0.1"));
-    assert!(said(&|s| drop(s["predicate"].as_object_mut().unwrap().remove("resources"))).contains("resources"));
+fn inconsistent_signed_list_is_rejected() {
+    let error = |change: &dyn Fn(&mut Value)| with_statement(change).to_string();
+    assert!(error(&|s| s["predicate"]["resources"][0]["name"] = json!("../a")).contains("\"../a\""));
+    assert!(error(&|s| s["predicate"]["resources"][0]["name"] = json!("sub-b")).contains("\"sub-b\" twice"));
+    assert!(error(&|s| s["predicate"]["resources"][0]["digest"] = json!("00")).contains("digest"));
+    assert!(error(&|s| s["predicate"]["resources"][0]["algorithm"] = json!("md5")).contains("md5"));
+    assert!(error(&|s| drop(s["predicate"]["resources"].as_array_mut().unwrap().pop())).contains("contradicts itself"));
+    assert!(error(&|s| s["subject"][0]["digest"]["sha256"] = json!("00")).contains("contradicts itself"));
+    assert!(error(&|s| s["subject"] = json!([s["subject"][0], s["subject"][0]])).contains("2 models"));
+    assert!(error(&|s| s["predicate"]["serialization"]["method"] = json!("shards")).contains("shards"));
+    assert!(error(&|s| s["predicate"]["serialization"]["hash_type"] = json!("blake3")).contains("blake3"));
+    assert!(error(&|s| s["predicate"]["serialization"]["ignore_paths"] = json!(["sub"])).contains("leaves out"));
+    assert!(error(&|s| s["predicateType"] = json!("https://model_signing/Digests/v0.1")).contains("Digests/v0.1"));
+    assert!(error(&|s| drop(s["predicate"].as_object_mut().unwrap().remove("resources"))).contains("resources"));
 }
 
 #[test]
-fn a_bundle_that_is_none_or_by_another_key_is_refused() {
-    let said = |pointer: &str, value: Value| with(pointer, value).unwrap_err().to_string();
-    assert!(said("/mediaType", json!("application/json")).contains("application/json"));
-    assert!(said("/verificationMaterial/publicKey/hint", json!("0")).contains("another key"));
-    assert!(said("/verificationMaterial", json!({"certificate": {"rawBytes": ""}})).contains("a certificate"));
-    assert!(said("/verificationMaterial", json!({"x509CertificateChain": {}})).contains("a certificate"));
-    assert!(said("/verificationMaterial", json!({})).contains("does not name"));
-    assert!(said("/dsseEnvelope", Value::Null).contains("no envelope"));
-    assert!(said("/dsseEnvelope/signatures", json!([])).contains("0 signatures"));
-    assert!(said("/dsseEnvelope/payload", json!("e30=")).contains("none of its signatures"));
-    assert!(said("/dsseEnvelope", json!(1)).contains("no DSSE envelope"));
-    // As versions of the program before 1.0 wrote it, with the key inside, which nobody should believe.
+fn malformed_bundles_and_other_keys_are_rejected() {
+    let error = |pointer: &str, value: Value| with(pointer, value).unwrap_err().to_string();
+    assert!(error("/mediaType", json!("application/json")).contains("application/json"));
+    assert!(error("/verificationMaterial/publicKey/hint", json!("0")).contains("another key"));
+    assert!(error("/verificationMaterial", json!({"certificate": {"rawBytes": ""}})).contains("a certificate"));
+    assert!(error("/verificationMaterial", json!({"x509CertificateChain": {}})).contains("a certificate"));
+    assert!(error("/verificationMaterial", json!({})).contains("does not name"));
+    assert!(error("/dsseEnvelope", Value::Null).contains("no envelope"));
+    assert!(error("/dsseEnvelope/signatures", json!([])).contains("0 signatures"));
+    assert!(error("/dsseEnvelope/payload", json!("e30=")).contains("none of its signatures"));
+    assert!(error("/dsseEnvelope", json!(1)).contains("no DSSE envelope"));
+    // Versions of model_signing before 1.0 embed the key, which must not be trusted.
     with("/verificationMaterial/publicKey", json!({"rawBytes": "AAAA", "keyDetails": "x"})).unwrap();
     let bundle = Bundle::sign(&manifest(), &SigningKey::generate().unwrap());
     assert!(matches!(bundle.verify(&key().public()), Err(BundleError::OtherKey { .. })));

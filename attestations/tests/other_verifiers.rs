@@ -1,9 +1,9 @@
-//! Other people's programs and this crate, each verifying what the other has signed.
+//! Interoperability: other programs verify the signatures of this crate, and this crate verifies theirs.
 //!
-//! `TFNAS_ATTESTATIONS_PYTHON` names a Python that finds them, as `ci/attestations/run` has one; without it nothing is
-//! tested here, and the tests say so. What they hold a document to: `model_signing` reads bundles by the types of Sigstore's
-//! protobuf specification (PyPI's sigstore-models), `in-toto-attestation` statements and SLSA provenance by the protobuf
-//! definitions of <https://github.com/in-toto/attestation>.
+//! `TFNAS_ATTESTATIONS_PYTHON` is a Python interpreter that has these programs; `ci/attestations/run` sets it. Without
+//! it the tests are skipped. `model_signing` parses bundles with the types of Sigstore's protobuf specification (PyPI
+//! package sigstore-models). `in-toto-attestation` parses statements and SLSA provenance with the protobuf definitions
+//! of <https://github.com/in-toto/attestation>.
 #![allow(clippy::unwrap_used)]
 
 mod provenance;
@@ -21,7 +21,7 @@ use tfnas_attestations::keys::SigningKey;
 use tfnas_attestations::model_signing::{Bundle, BundleError, Difference, Manifest, SignedFile};
 use tfnas_attestations::statement::PAYLOAD_TYPE;
 
-/// Files with nested folders and odd names, and what is in them.
+/// Names and contents of files, with nested folders and unusual names.
 const FILES: [(&str, &str); 9] = [
     ("config.json", "{}"),
     ("weights/part-1.safetensors", "one"),
@@ -34,28 +34,28 @@ const FILES: [(&str, &str); 9] = [
     ("line\nbreak", "n"),
 ];
 
-/// A folder with a model, a key of this crate beside it, and the Python with the other programs.
-struct Bench {
+/// A folder with a model and a key of this crate, and the Python interpreter with the other programs.
+struct Fixture {
     python: PathBuf,
     folder: TempDir,
     key: SigningKey,
 }
 
-impl Bench {
-    /// Returns `None`, and prints that the test is skipped, if there is no such Python.
+impl Fixture {
+    /// Returns `None` and reports that the test is skipped if there is no such interpreter.
     fn new() -> Option<Self> {
         let Some(python) = std::env::var_os("TFNAS_ATTESTATIONS_PYTHON") else {
-            println!("SKIPPED: TFNAS_ATTESTATIONS_PYTHON names no Python with other verifiers (ci/attestations/run)");
+            println!("SKIPPED: TFNAS_ATTESTATIONS_PYTHON is not set (ci/attestations/run sets it)");
             return None;
         };
-        let bench =
+        let fixture =
             Self { python: python.into(), folder: tempfile::tempdir().unwrap(), key: SigningKey::generate().unwrap() };
-        bench.key.write(&bench.path("key.pem")).unwrap();
-        bench.key.public().write(&bench.path("key.pub")).unwrap();
+        fixture.key.write(&fixture.path("key.pem")).unwrap();
+        fixture.key.public().write(&fixture.path("key.pub")).unwrap();
         for (name, content) in FILES {
-            bench.write(&format!("model/{name}"), content.as_bytes());
+            fixture.write(&format!("model/{name}"), content.as_bytes());
         }
-        Some(bench)
+        Some(fixture)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -79,20 +79,20 @@ impl Bench {
 
     /// Runs `model_signing`; returns its error output if it fails.
     fn model_signing(&self, arguments: &[&str]) -> Result<(), String> {
-        let ended = self.python(&[&["-m", "model_signing"], arguments].concat(), b"");
-        let said = [&ended.stdout[..], &ended.stderr[..]].concat();
-        if ended.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&said).into_owned()) }
+        let output = self.python(&[&["-m", "model_signing"], arguments].concat(), b"");
+        let printed = [&output.stdout[..], &output.stderr[..]].concat();
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&printed).into_owned()) }
     }
 
-    /// Runs our script over their libraries, which must succeed.
+    /// Runs `ci/attestations/verifiers.py`, which must succeed.
     fn verifiers(&self, arguments: &[&str], input: &[u8]) -> Vec<u8> {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../ci/attestations/verifiers.py");
-        let ended = self.python(&[&[script], arguments].concat(), input);
-        assert!(ended.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ended.stderr));
-        ended.stdout
+        let output = self.python(&[&[script], arguments].concat(), input);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
     }
 
-    /// The files of the model as they are.
+    /// Returns the current files of the model.
     fn files(&self) -> Vec<SignedFile> {
         let mut found = Vec::new();
         collect(&self.path("model"), "", &mut found);
@@ -126,104 +126,104 @@ fn collect(folder: &Path, below: &str, found: &mut Vec<SignedFile>) {
 }
 
 #[test]
-fn model_signing_verifies_our_bundle_and_refuses_every_change() {
-    let Some(bench) = Bench::new() else { return };
+fn model_signing_verifies_our_bundle_and_rejects_changes() {
+    let Some(fixture) = Fixture::new() else { return };
     let ignored = vec![".git".to_owned(), "notes".to_owned()];
-    let manifest = Manifest::new("model", bench.files(), ignored).unwrap();
-    bench.write("model.sig", Bundle::sign(&manifest, &bench.key).to_json().as_bytes());
-    bench.verify_ours().unwrap();
-    bench.write("model/notes/today.md", b"not part of it");
-    bench.verify_ours().unwrap();
-    bench.write("model/weights/part-1.safetensors", b"One");
-    assert!(bench.verify_ours().unwrap_err().contains("Hash mismatch for 'weights/part-1.safetensors'"));
-    bench.write("model/weights/part-1.safetensors", b"one");
-    bench.write("model/extra", b"");
-    assert!(bench.verify_ours().unwrap_err().contains("Extra files found in model 'model': extra"));
-    fs::rename(bench.path("model/extra"), bench.path("extra")).unwrap();
-    fs::remove_file(bench.path("model/a/b/c/d")).unwrap();
-    assert!(bench.verify_ours().unwrap_err().contains("Missing files in model 'model': a/b/c/d"));
-    bench.write("model/a/b/c/d", b"deep");
-    bench.verify_ours().unwrap();
+    let manifest = Manifest::new("model", fixture.files(), ignored).unwrap();
+    fixture.write("model.sig", Bundle::sign(&manifest, &fixture.key).to_json().as_bytes());
+    fixture.verify_ours().unwrap();
+    fixture.write("model/notes/today.md", b"not part of it");
+    fixture.verify_ours().unwrap();
+    fixture.write("model/weights/part-1.safetensors", b"One");
+    assert!(fixture.verify_ours().unwrap_err().contains("Hash mismatch for 'weights/part-1.safetensors'"));
+    fixture.write("model/weights/part-1.safetensors", b"one");
+    fixture.write("model/extra", b"");
+    assert!(fixture.verify_ours().unwrap_err().contains("Extra files found in model 'model': extra"));
+    fs::rename(fixture.path("model/extra"), fixture.path("extra")).unwrap();
+    fs::remove_file(fixture.path("model/a/b/c/d")).unwrap();
+    assert!(fixture.verify_ours().unwrap_err().contains("Missing files in model 'model': a/b/c/d"));
+    fixture.write("model/a/b/c/d", b"deep");
+    fixture.verify_ours().unwrap();
     let other = SigningKey::generate().unwrap();
-    bench.write("model.sig", Bundle::sign(&manifest, &other).to_json().as_bytes());
-    assert!(bench.verify_ours().is_err());
+    fixture.write("model.sig", Bundle::sign(&manifest, &other).to_json().as_bytes());
+    assert!(fixture.verify_ours().is_err());
 }
 
 #[test]
-fn we_verify_the_bundle_of_model_signing_and_name_every_change() {
-    let Some(bench) = Bench::new() else { return };
-    bench.sign_theirs(&["--ignore-paths", "model/weights.txt"]);
-    let manifest = bench.read_theirs().unwrap();
-    let comparison = manifest.compare(&bench.files());
+fn we_verify_bundles_of_model_signing_and_report_changes() {
+    let Some(fixture) = Fixture::new() else { return };
+    fixture.sign_theirs(&["--ignore-paths", "model/weights.txt"]);
+    let manifest = fixture.read_theirs().unwrap();
+    let comparison = manifest.compare(&fixture.files());
     assert_eq!((comparison.differences, comparison.ignored), (vec![], vec!["weights.txt".to_owned()]));
     assert_eq!((manifest.model(), manifest.files().len()), ("model", FILES.len() - 1));
-    // Listed by us, the same files have the same digest as a whole.
+    // Our list of the same files has the same digest.
     let ours = Manifest::new("model", manifest.files().to_vec(), Vec::new()).unwrap();
     assert_eq!((ours.files(), ours.root()), (manifest.files(), manifest.root()));
-    bench.write("model/config.json", b"[]");
-    bench.write("model/extra", b"");
-    fs::remove_file(bench.path("model/.hidden")).unwrap();
-    let differences = manifest.compare(&bench.files()).differences;
+    fixture.write("model/config.json", b"[]");
+    fixture.write("model/extra", b"");
+    fs::remove_file(fixture.path("model/.hidden")).unwrap();
+    let differences = manifest.compare(&fixture.files()).differences;
     assert!(
         matches!(&differences[..], [Difference::Missing(hidden), Difference::Changed { name, .. }, Difference::Extra(extra)]
         if hidden == ".hidden" && name == "config.json" && extra == "extra"),
         "{differences:?}"
     );
     let other = SigningKey::generate().unwrap();
-    other.write(&bench.path("other.pem")).unwrap();
-    let bundle = Bundle::from_json(&fs::read(bench.path("model.sig")).unwrap()).unwrap();
+    other.write(&fixture.path("other.pem")).unwrap();
+    let bundle = Bundle::from_json(&fs::read(fixture.path("model.sig")).unwrap()).unwrap();
     assert!(bundle.verify(&other.public()).is_err());
 }
 
 #[test]
-fn what_model_signing_can_sign_and_we_do_not_read_is_named() {
-    let Some(bench) = Bench::new() else { return };
+fn unsupported_serializations_of_model_signing_are_reported() {
+    let Some(fixture) = Fixture::new() else { return };
     let program = "import model_signing as m; h = m.hashing.Config().use_shard_serialization(shard_size=2); \
                    m.signing.Config().use_elliptic_key_signer(private_key='key.pem').set_hashing_config(h)\
                    .sign('model', 'model.sig')";
-    assert!(bench.python(&["-c", program], b"").status.success());
-    assert!(bench.read_theirs().unwrap_err().to_string().contains("shards"));
+    assert!(fixture.python(&["-c", program], b"").status.success());
+    assert!(fixture.read_theirs().unwrap_err().to_string().contains("shards"));
     let program =
         program.replace("use_shard_serialization(shard_size=2)", "use_file_serialization(hashing_algorithm='blake3')");
-    assert!(bench.python(&["-c", &program], b"").status.success());
-    assert!(bench.read_theirs().unwrap_err().to_string().contains("blake3"));
+    assert!(fixture.python(&["-c", &program], b"").status.success());
+    assert!(fixture.read_theirs().unwrap_err().to_string().contains("blake3"));
 }
 
 #[test]
-fn securesystemslib_verifies_our_envelope_and_we_its() {
-    let Some(bench) = Bench::new() else { return };
+fn securesystemslib_and_we_verify_each_others_envelopes() {
+    let Some(fixture) = Fixture::new() else { return };
     let statement = provenance::statement();
-    bench.write("envelope.json", statement.sign(&bench.key).to_json().as_bytes());
+    fixture.write("envelope.json", statement.sign(&fixture.key).to_json().as_bytes());
     assert_eq!(
-        bench.verifiers(&["verify-envelope", "envelope.json", "key.pub"], b""),
+        fixture.verifiers(&["verify-envelope", "envelope.json", "key.pub"], b""),
         statement.to_json().into_bytes()
     );
-    let theirs = bench.verifiers(&["sign-envelope", "key.pem", PAYLOAD_TYPE], b"any \x00 bytes");
+    let theirs = fixture.verifiers(&["sign-envelope", "key.pem", PAYLOAD_TYPE], b"any \x00 bytes");
     let envelope = Envelope::from_json(&theirs).unwrap();
-    assert_eq!(envelope.verify(PAYLOAD_TYPE, &bench.key.public()).unwrap(), b"any \x00 bytes");
+    assert_eq!(envelope.verify(PAYLOAD_TYPE, &fixture.key.public()).unwrap(), b"any \x00 bytes");
     assert_eq!(Envelope::from_json(envelope.to_json().as_bytes()).unwrap(), envelope);
 }
 
 #[test]
-fn the_definitions_of_in_toto_and_slsa_accept_our_statements() {
-    let Some(bench) = Bench::new() else { return };
-    bench.write("statement.json", provenance::statement().to_json().as_bytes());
-    let said = bench.verifiers(&["check-provenance", "statement.json"], b"");
-    assert_eq!(String::from_utf8(said).unwrap(), "https://slsa.dev/provenance/v1\n1500\n");
-    let manifest = Manifest::new("model", bench.files(), Vec::new()).unwrap();
-    bench.write("model.json", Bundle::sign(&manifest, &bench.key).envelope().unverified_payload());
-    let said = bench.verifiers(&["check-statement", "model.json"], b"");
-    assert_eq!(String::from_utf8(said).unwrap(), "https://model_signing/signature/v1.0\n");
+fn in_toto_and_slsa_definitions_accept_our_statements() {
+    let Some(fixture) = Fixture::new() else { return };
+    fixture.write("statement.json", provenance::statement().to_json().as_bytes());
+    let printed = fixture.verifiers(&["check-provenance", "statement.json"], b"");
+    assert_eq!(String::from_utf8(printed).unwrap(), "https://slsa.dev/provenance/v1\n1500\n");
+    let manifest = Manifest::new("model", fixture.files(), Vec::new()).unwrap();
+    fixture.write("model.json", Bundle::sign(&manifest, &fixture.key).envelope().unverified_payload());
+    let printed = fixture.verifiers(&["check-statement", "model.json"], b"");
+    assert_eq!(String::from_utf8(printed).unwrap(), "https://model_signing/signature/v1.0\n");
 }
 
 #[test]
-fn a_key_of_ours_is_one_of_openssl_for_others() {
-    let Some(bench) = Bench::new() else { return };
-    let mode = fs::metadata(bench.path("key.pem")).unwrap().permissions().mode() & 0o777;
+fn other_programs_read_our_keys() {
+    let Some(fixture) = Fixture::new() else { return };
+    let mode = fs::metadata(fixture.path("key.pem")).unwrap().permissions().mode() & 0o777;
     let program = "from cryptography.hazmat.primitives import serialization as s; import hashlib; \
                    key = s.load_pem_private_key(open('key.pem', 'rb').read(), None).public_key(); \
                    assert key == s.load_pem_public_key(open('key.pub', 'rb').read()); \
                    print(hashlib.sha256(key.public_bytes(s.Encoding.DER, s.PublicFormat.SubjectPublicKeyInfo)).hexdigest())";
-    let said = String::from_utf8(bench.python(&["-c", program], b"").stdout).unwrap();
-    assert_eq!((said.trim(), mode), (bench.key.public().fingerprint().to_string().as_str(), 0o600));
+    let printed = String::from_utf8(fixture.python(&["-c", program], b"").stdout).unwrap();
+    assert_eq!((printed.trim(), mode), (fixture.key.public().fingerprint().to_string().as_str(), 0o600));
 }

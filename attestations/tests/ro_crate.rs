@@ -1,4 +1,4 @@
-//! The description of a folder; whether other programs agree is in `other_verifiers.rs`.
+//! RO-Crate metadata of a folder.
 #![allow(clippy::unwrap_used)]
 
 mod crates;
@@ -13,10 +13,10 @@ fn graph(described: &Crate) -> Vec<Value> {
 }
 
 fn entity(graph: &[Value], id: &str) -> Value {
-    graph.iter().find(|entity| entity["@id"] == id).unwrap_or_else(|| panic!("{id} is not there")).clone()
+    graph.iter().find(|entity| entity["@id"] == id).unwrap_or_else(|| panic!("there is no entity {id}")).clone()
 }
 
-/// Every address that an entity names.
+/// Returns every identifier that an entity references.
 fn references(value: &Value) -> Vec<&str> {
     match value {
         Value::Object(map) if map.len() == 1 => map.get("@id").and_then(Value::as_str).into_iter().collect(),
@@ -27,7 +27,7 @@ fn references(value: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn what_made_which_files_of_which_is_said() {
+fn runs_are_described_with_inputs_and_outputs() {
     let graph = graph(&small());
     assert_eq!(entity(&graph, "ro-crate-metadata.json")["about"], json!({"@id": "./"}));
     let root = entity(&graph, "./");
@@ -46,7 +46,7 @@ fn what_made_which_files_of_which_is_said() {
 }
 
 #[test]
-fn every_address_is_described_once() {
+fn every_identifier_is_described_once() {
     let mut described = small();
     for run in &mut described.runs {
         run.agent =
@@ -66,20 +66,20 @@ fn every_address_is_described_once() {
 }
 
 #[test]
-fn what_does_not_fit_together_is_refused() {
-    let said = |change: &dyn Fn(&mut Crate)| {
+fn inconsistent_crates_are_rejected() {
+    let error = |change: &dyn Fn(&mut Crate)| {
         let mut described = small();
         change(&mut described);
         described.to_json().unwrap_err().to_string()
     };
-    assert!(said(&|described| described.files[0].name = described.files[1].name.clone()).contains("twice"));
-    assert!(said(&|described| described.files[0].name = "ro-crate-metadata.json".to_owned()).contains("twice"));
-    assert!(said(&|described| described.files[0].name = "../x".to_owned()).contains("\"../x\""));
-    assert!(said(&|described| described.runs[0].id = "train".to_owned()).contains("twice"));
-    assert!(said(&|described| described.runs[1].made.push("nowhere".to_owned())).contains("\"nowhere\""));
+    assert!(error(&|described| described.files[0].name = described.files[1].name.clone()).contains("twice"));
+    assert!(error(&|described| described.files[0].name = "ro-crate-metadata.json".to_owned()).contains("twice"));
+    assert!(error(&|described| described.files[0].name = "../x".to_owned()).contains("\"../x\""));
+    assert!(error(&|described| described.runs[0].id = "train".to_owned()).contains("twice"));
+    assert!(error(&|described| described.runs[1].made.push("nowhere".to_owned())).contains("\"nowhere\""));
     let twice = |described: &mut Crate| {
         let parameters = &mut described.runs[1].parameters;
         parameters.push(parameters[0].clone());
     };
-    assert!(said(&twice).contains("\"epochs\""));
+    assert!(error(&twice).contains("\"epochs\""));
 }

@@ -1,4 +1,4 @@
-//! Statements about files, and SLSA provenance as one of them.
+//! Statements about files, and SLSA provenance.
 #![allow(clippy::unwrap_used)]
 
 mod provenance;
@@ -16,7 +16,7 @@ fn key() -> SigningKey {
 }
 
 #[test]
-fn provenance_is_written_as_slsa_names_its_fields() {
+fn provenance_has_the_field_names_of_slsa() {
     let statement = provenance().of(vec![file("weights.safetensors")]);
     let value: Value = serde_json::from_str(&statement.to_json()).unwrap();
     let digest = |name: &str| json!({"sha256": Sha256Digest::of_bytes(name.as_bytes())});
@@ -46,7 +46,7 @@ fn provenance_is_written_as_slsa_names_its_fields() {
 }
 
 #[test]
-fn a_signed_statement_comes_back_and_holds_what_was_said() {
+fn signed_statement_round_trips() {
     let statement = provenance().of(vec![file("a"), file("b")]);
     let envelope = Envelope::from_json(statement.sign(&key()).to_json().as_bytes()).unwrap();
     let read = Statement::verified(&envelope, &key().public()).unwrap();
@@ -58,14 +58,14 @@ fn a_signed_statement_comes_back_and_holds_what_was_said() {
 }
 
 #[test]
-fn what_is_no_statement_is_refused_although_it_is_signed() {
+fn signed_payloads_that_are_no_statements_are_rejected() {
     let error = |value: Value, payload_type: &str| {
         let envelope = Envelope::sign(payload_type, value.to_string().into_bytes(), &key());
         Statement::verified(&envelope, &key().public()).unwrap_err().to_string()
     };
-    let good: Value = serde_json::from_str(&provenance().of(vec![file("a")]).to_json()).unwrap();
+    let valid: Value = serde_json::from_str(&provenance().of(vec![file("a")]).to_json()).unwrap();
     let change = |pointer: &str, value: Value| {
-        let mut statement = good.clone();
+        let mut statement = valid.clone();
         *statement.pointer_mut(pointer).unwrap() = value;
         error(statement, PAYLOAD_TYPE)
     };
@@ -74,7 +74,7 @@ fn what_is_no_statement_is_refused_although_it_is_signed() {
     assert!(change("/subject/0/digest", json!({})).contains("about a, which no digest names"));
     assert!(change("/subject/0/digest", json!(7)).contains("no in-toto statement"));
     assert!(error(json!([1]), PAYLOAD_TYPE).contains("no in-toto statement"));
-    assert!(error(good.clone(), "application/json").contains("application/json"));
+    assert!(error(valid.clone(), "application/json").contains("application/json"));
     let other = SigningKey::generate().unwrap();
     let envelope = provenance().of(vec![file("a")]).sign(&other);
     assert!(Statement::verified(&envelope, &key().public()).is_err());

@@ -41,7 +41,7 @@ mod tests {
 
     use super::*;
 
-    fn left(names: &[&str]) -> Result<Vec<(String, PathBuf)>, String> {
+    fn collect_files(names: &[&str]) -> Result<Vec<(String, PathBuf)>, String> {
         let folder = tempfile::tempdir().unwrap();
         for name in names {
             fs::write(folder.path().join(name), "x").unwrap();
@@ -51,9 +51,9 @@ mod tests {
 
     #[test]
     fn missing_and_unexpected_outputs_are_errors() {
-        assert_eq!(left(&["latency.table", "lookup.json"]).unwrap().len(), 2);
-        assert!(left(&["latency.table"]).unwrap_err().contains("lookup.json"));
-        assert!(left(&["latency.table", "lookup.json", "core"]).unwrap_err().contains("core"));
+        assert_eq!(collect_files(&["latency.table", "lookup.json"]).unwrap().len(), 2);
+        assert!(collect_files(&["latency.table"]).unwrap_err().contains("lookup.json"));
+        assert!(collect_files(&["latency.table", "lookup.json", "core"]).unwrap_err().contains("core"));
     }
 
     #[test]

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn files_and_folders_have_the_modes_that_other_programs_give_theirs() {
+    fn files_and_folders_have_the_modes_of_the_umask() {
         let folder = tempfile::tempdir().unwrap();
         let (plain, below) = (folder.path().join("plain"), folder.path().join("below"));
         fs::write(&plain, "x").unwrap();
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_through_a_link_and_nothing_else_is_left() {
+    fn file_behind_a_link_is_replaced_without_leftovers() {
         let folder = tempfile::tempdir().unwrap();
         let (path, link) = (folder.path().join("file"), folder.path().join("link"));
         write_atomic(&path, b"old").unwrap();
@@ -150,14 +150,14 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_written_to_and_not_replaced() {
+    fn device_is_written_to_and_not_replaced() {
         write_atomic(Path::new("/dev/null"), b"x").unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
         assert_eq!(write_atomic(Path::new("/dev/full"), b"x").unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_an_error() {
+    fn missing_folder_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let error = write_atomic(&folder.path().join("none/file"), b"x").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);

@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_read_up_to_its_bound_and_a_text_must_be_one() {
+    fn files_are_read_up_to_a_limit_and_text_must_be_utf_8() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, b"abc\xFF").unwrap();

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantities_carry_a_unit_that_fits() {
+    fn quantities_have_a_suitable_unit() {
         assert_eq!([bytes(12), bytes(2048), bytes(3 << 30)], ["12 B", "2.0 KiB", "3.0 GiB"]);
         assert_eq!(
             [duration(0.26), duration(1.26), duration(75.0), duration(7300.0), duration(200_000.0)],
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_dates_of_the_calendar() {
+    fn moments_are_formatted_as_calendar_dates() {
         assert_eq!(moment(0), "1970-01-01 00:00:00");
         assert_eq!(moment(951_827_696_789), "2000-02-29 12:34:56");
         assert_eq!(moment(1_767_225_599_000), "2025-12-31 23:59:59");

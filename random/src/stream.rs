@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_reads_consecutive_counters_under_the_seed() {
+    fn stream_reads_consecutive_counters_under_the_seed() {
         let seed = 0x299f_31d0_a409_3822;
         let mut stream = Stream::new(seed, StreamId::Gumbel, 5, 9);
         let key = [0xa409_3822, 0x299f_31d0];
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn below_gives_every_value_about_equally_often() {
+    fn below_is_uniform() {
         let mut stream = stream();
         let mut counts = [0u32; 7];
         for _ in 0..70_000 {
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "nothing to choose from")]
-    fn below_zero_is_refused() {
+    fn below_zero_panics() {
         stream().below(0);
     }
 

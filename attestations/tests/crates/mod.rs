@@ -1,4 +1,4 @@
-//! A small folder, described.
+//! A small RO-Crate.
 #![allow(clippy::unwrap_used)]
 
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ fn run(id: &str, read: &[&str], made: &[&str]) -> RunOfTool {
     }
 }
 
-/// Two runs, and files in a folder and with odd names.
+/// Returns a crate with two runs, and with files in a folder and files with unusual names.
 pub fn small() -> Crate {
     Crate {
         name: "A trained network".to_owned(),

@@ -1,4 +1,4 @@
-//! The provenance of a small training.
+//! Provenance of a small training run.
 #![allow(clippy::unwrap_used, dead_code)]
 
 use serde_json::{Map, Value, json};
@@ -34,7 +34,7 @@ pub fn provenance() -> Provenance {
     }
 }
 
-/// What the training says of its weights.
+/// Returns the statement of the training run about its weights.
 pub fn statement() -> Statement {
     provenance().of(vec![file("weights.safetensors")])
 }

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     /// Runs a script with a worker that prints its arguments and environment.
-    fn said(tasks: usize, srun: &str) -> String {
+    fn run(tasks: usize, srun: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
         let program = |name: &str, text: &str| {
             let path = folder.path().join(name);
@@ -75,12 +75,12 @@ mod tests {
 
     #[test]
     fn a_single_task_becomes_the_worker_and_ignores_an_early_warning() {
-        assert_eq!(said(1, "exit 1"), "3 detached /a folder 7\n");
+        assert_eq!(run(1, "exit 1"), "3 detached /a folder 7\n");
     }
 
     #[test]
     fn several_tasks_get_their_ranks_from_slurm() {
         let srun = "shift 2; for SLURM_PROCID in 0 1; do export SLURM_PROCID; \"$@\"; done";
-        assert_eq!(said(2, srun), "3 0 12005 detached /a folder 7\n3 1 12005 join --detached\n");
+        assert_eq!(run(2, srun), "3 0 12005 detached /a folder 7\n3 1 12005 join --detached\n");
     }
 }

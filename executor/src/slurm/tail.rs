@@ -90,7 +90,7 @@ mod tests {
             lines.iter().map(|line| (line.event.is_some(), line.reported)).collect::<Vec<_>>(),
             [(true, true), (false, true)]
         );
-        assert!(tail.read().unwrap().is_empty(), "half a line is none");
+        assert!(tail.read().unwrap().is_empty(), "an incomplete line is not parsed");
         file.write_all(b",\"at\":\"b\"}\n").unwrap();
         let lines = tail.read().unwrap();
         assert!(matches!(&lines[0], Line { event: Some(Event::Resumed { at }), reported: false } if at == "b"));
