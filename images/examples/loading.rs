@@ -1,7 +1,8 @@
-//! Photos decoded and augmented per second, as training does it: a random resized crop, a flip and color jitter.
+//! Measures how many photos per second are decoded and augmented as in training, with a random resized crop, a flip and
+//! color jitter.
 //!
-//! `cargo run -p tfnas-images --example loading -- FOLDER [DECODERS] [PIXELS] [SECONDS]`, where FOLDER has a folder for each
-//! class; without the others, 1 decoder, 224 pixels a side and 10 seconds.
+//! `cargo run -p tfnas-images --example loading -- FOLDER [DECODERS] [PIXELS] [SECONDS]`. FOLDER has one folder per
+//! class. Defaults: 1 decoder thread, 224 pixels per side, 10 seconds.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,12 +14,12 @@ use tfnas_random::StreamId;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let argument = |index| std::env::args().nth(index);
-    let folder = argument(1).ok_or("which folder of class folders?")?;
+    let folder = argument(1).ok_or("usage: loading FOLDER [DECODERS] [PIXELS] [SECONDS]")?;
     let number = |index, default| argument(index).map_or(Ok(default), |text| text.parse::<usize>());
     let (workers, resolution, seconds) = (number(2, 1)?, number(3, 224)?, number(4, 10)?);
     let list = scan(Path::new(&folder))?.list;
     let reading = Reading { on_bad: BadImage::Skip, orientation: ExifOrientation::Ignore };
-    // What the authors' ImageNet training does.
+    // The augmentation of the authors' ImageNet training.
     let transform = TrainTransform {
         resolution,
         crop: CropRule::RandomResized { scale: [0.08, 1.0], ratio: [3.0 / 4.0, 4.0 / 3.0] },
@@ -30,7 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let (start, mut images) = (Instant::now(), 0);
     for epoch in 0.. {
-        // A source keeps what it has decoded of a small set; of a large one, such as ImageNet, it keeps next to nothing.
+        // A source caches the decoded images of a small data set, so each epoch uses a new one.
         let source = ImageSource::new(Path::new(&folder), &list, reading);
         let options = BatchOptions {
             batch: 64,
@@ -48,6 +49,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     let rate = images as f64 / start.elapsed().as_secs_f64();
-    println!("{rate:.1} images/s with {workers} decoders, {:.1} for each", rate / workers.max(1) as f64);
+    println!("{rate:.1} images/s with {workers} decoders, {:.1} images/s per decoder", rate / workers.max(1) as f64);
     Ok(())
 }

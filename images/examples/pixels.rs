@@ -1,7 +1,7 @@
-//! Gives the pixels that this library makes of image files, for programs that compare them with their own.
+//! Decodes and transforms image files, for programs that compare the pixels with those of other libraries.
 //!
-//! Each line of standard input is a request as JSON; each gets a line of standard output, `{"width", "height"}` or
-//! `{"error"}`. The pixels, three bytes (RGB) each, row by row, go to the file `out`.
+//! Each line of standard input is a request as JSON. The reply is a line on standard output, `{"width", "height"}` or
+//! `{"error"}`. The pixels are written to the file `out`, three bytes (RGB) each, row by row.
 //!
 //! ```json
 //! {"image": "a.jpg", "out": "a.rgb"}
@@ -10,7 +10,8 @@
 //!  "colors": [["hue", 0.1], ["contrast", 1.3]]}}
 //! ```
 //!
-//! With `"exif_orientation": "apply"` a photo is turned upright as its metadata say. `crop` is left, top, width and height; colors are changed in the given order.
+//! With `"exif_orientation": "apply"` the photo is rotated by its EXIF orientation. `crop` is left, top, width and
+//! height; the color changes are applied in the given order.
 
 use std::error::Error;
 use std::io::{BufRead, Write};

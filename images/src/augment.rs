@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn mirroring_swaps_pixels_and_not_their_channels() {
+    fn flip_swaps_pixels_and_not_channels() {
         let mut mirrored = RgbImage::new(3, 2, (0..18).collect()).unwrap();
         flip_horizontal(&mut mirrored);
         assert_eq!(mirrored.pixels, [6, 7, 8, 3, 4, 5, 0, 1, 2, 15, 16, 17, 12, 13, 14, 9, 10, 11]);
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_too_small_for_its_crop_lies_at_the_center() {
+    fn image_smaller_than_its_crop_is_centered() {
         let drawn = padded(2).draw(10, 40, &mut stream(1));
         assert_eq!(drawn.crop.left, -11);
         assert!((-2..=10).contains(&drawn.crop.top));
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_of_strength_zero_are_left_out() {
+    fn changes_of_strength_zero_are_skipped() {
         let still = TrainTransform {
             flip: false,
             brightness: 0.0,
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn the_result_has_the_resolution_whatever_the_image() {
+    fn result_has_the_resolution_for_any_image() {
         let transform = TrainTransform { resolution: 48, ..TrainTransform::default() };
         for (index, (width, height)) in [(1, 1), (1, 900), (900, 1), (48, 48), (200, 100)].into_iter().enumerate() {
             let drawn = transform.draw(width, height, &mut stream(index as u32));

@@ -273,7 +273,7 @@ mod tests {
     use super::*;
     use crate::{BadImage, Entry, ImageList};
 
-    /// Writes `count` small images of different colors, two classes in turn.
+    /// Writes `count` small images of different colors, alternating between two classes.
     fn images(folder: &Path, count: usize) -> ImageList {
         let entries = (0..count).map(|index| {
             let path = format!("{index}.ppm");
@@ -313,7 +313,7 @@ mod tests {
             assert_eq!(found, [sizes, vec![last]].concat());
             assert!(alone.iter().all(|batch| batch.pixels.len() == batch.labels.len() * 6 * 6 * 3));
             for workers in [1, 3, 100] {
-                // Decoded anew, not found in memory.
+                // A new source, so that the images are decoded again.
                 let fresh = ImageSource::new(folder.path(), &list, BadImage::Error);
                 assert_eq!(collect(&fresh, &options(workers, batch, 0)), alone);
             }
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn each_image_comes_once_an_epoch_in_its_own_order() {
+    fn each_epoch_has_every_image_once_in_a_new_order() {
         let folder = tempfile::tempdir().unwrap();
         let source = ImageSource::new(folder.path(), &images(folder.path(), 50), BadImage::Error);
         let plain = |order| BatchOptions {
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_goes_on_where_it_was_left() {
+    fn epoch_resumes_at_start_batch() {
         let folder = tempfile::tempdir().unwrap();
         let source = ImageSource::new(folder.path(), &images(folder.path(), 70), BadImage::Error);
         let whole = collect(&source, &options(2, 20, 0));
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_of_several_processes_are_the_whole_and_even_only_by_repetition() {
+    fn shards_partition_each_batch() {
         let folder = tempfile::tempdir().unwrap();
         let source = ImageSource::new(folder.path(), &images(folder.path(), 50), BadImage::Error);
         let transform = Transform::Eval(EvalTransform { resize: 1, resolution: 1 });
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_image_is_named_or_left_out_as_wished() {
+    fn broken_image_is_an_error_or_skipped() {
         let folder = tempfile::tempdir().unwrap();
         let list = images(folder.path(), 60);
         fs::write(folder.path().join("3.ppm"), b"no image").unwrap();
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_of_broken_images_keeps_its_place() {
+    fn batch_of_broken_images_keeps_its_position() {
         let folder = tempfile::tempdir().unwrap();
         let list = images(folder.path(), 9);
         for index in 3..6 {

@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
 
-    /// A picture in every format that is read, large enough to have a header, pixels and an end.
+    /// Returns a picture in every supported format.
     fn pictures() -> Vec<(&'static str, Vec<u8>)> {
         let photo = image::RgbImage::from_fn(64, 48, |x, y| {
             image::Rgb([(x * 4) as u8, (y * 5) as u8, (x * y * 7 % 251) as u8])
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_images_of_every_format_are_readable_and_all_others_are_listed_at_once() {
+    fn check_accepts_every_format_and_lists_all_unreadable_images() {
         let root = tempfile::tempdir().unwrap();
         let write = |name: &str, bytes: &[u8]| fs::write(root.path().join(name), bytes).unwrap();
         let mut names = Vec::new();
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_cut_off_anywhere_is_listed_if_and_only_if_it_is_not_decoded() {
+    fn truncated_file_is_listed_only_if_it_cannot_be_decoded() {
         let root = tempfile::tempdir().unwrap();
         for (name, bytes) in pictures() {
             for length in (0..bytes.len()).step_by(bytes.len() / 60 + 1).chain(bytes.len() - 13..=bytes.len()) {
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_photo_with_a_long_header_looks_whole_and_an_embedded_preview_is_not_its_end() {
+    fn long_headers_and_embedded_previews_are_handled() {
         let root = tempfile::tempdir().unwrap();
         let photo = pictures().pop().unwrap().1;
         let preview = [&[0xFF, 0xE2, 0xFF, 0xFE][..], &[7; 0xFFFC]].concat();
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_ends_when_it_is_told_to() {
+    fn check_can_be_stopped() {
         let root = tempfile::tempdir().unwrap();
         let names: Vec<String> = (0..CHUNK * 3).map(|index| format!("{index}.jpg")).collect();
         let mut seen = Vec::new();

@@ -44,20 +44,20 @@ mod tests {
     }
 
     #[test]
-    fn a_class_of_a_list_is_named_by_its_folder_wherever_that_lies() {
+    fn classes_of_a_list_are_named_after_their_folders() {
         assert_eq!(names("cat/1.jpg 0\ncat/2.jpg 0\ndog/1.jpg 1\n"), ["cat", "dog"]);
         assert_eq!(names("train/cat/1.jpg 0\ntrain/dog/1.jpg 1\n"), ["cat", "dog"]);
     }
 
     #[test]
-    fn classes_that_no_folder_names_are_named_by_their_labels() {
+    fn classes_without_a_folder_are_named_after_their_labels() {
         assert_eq!(names("a/1.jpg 0\nb/1.jpg 0\nc/1.jpg 1\n"), ["0", "c"]);
         assert_eq!(names("a/cat/1.jpg 0\nb/cat/1.jpg 1\n"), ["0", "1"]);
         assert_eq!(names("1.jpg 0\n"), ["0"]);
     }
 
     #[test]
-    fn folders_are_those_of_labels_that_have_one() {
+    fn only_classes_with_one_folder_are_listed() {
         let list = ImageList::parse("t/a/1.jpg 0\nb/1.jpg 1\nc/1.jpg 1\n2.jpg 2\nd/1.jpg 4\n", "list").unwrap();
         assert_eq!(class_folders(&list), BTreeMap::from([(0, "a"), (4, "d")]));
     }

@@ -167,13 +167,13 @@ mod tests {
         turbojpeg::compress(image, 90, chroma).unwrap().to_vec()
     }
 
-    /// Position of the first byte after this marker.
+    /// Returns the position of the first byte after this marker.
     fn after_marker(bytes: &[u8], marker: u8) -> usize {
         bytes.windows(2).position(|pair| pair == [0xFF, marker]).unwrap() + 2
     }
 
     #[test]
-    fn lossless_formats_are_told_by_their_content_and_keep_every_pixel() {
+    fn lossless_formats_are_detected_by_content_and_keep_every_pixel() {
         let photo = photo();
         for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::WebP] {
             let decoded = decode(&encoded(photo.clone(), format)).unwrap();
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_image_is_named_so() {
+    fn content_that_is_no_image_is_named() {
         assert!(matches!(decode(b""), Err(DecodeError::Empty)));
         for bytes in [&b"GI"[..], b"P7", b"P9 1 1 255 a", &[0; 100]] {
             assert!(matches!(decode(bytes), Err(DecodeError::UnknownFormat)), "{bytes:?}");
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_off_file_is_an_error_wherever_it_is_cut() {
+    fn truncated_file_is_an_error_at_any_length() {
         let whole = jpeg(PixelFormat::RGB);
         for length in 3..whole.len() {
             assert!(decode(&whole[..length]).is_err(), "{length} of {} bytes", whole.len());
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_after_the_end_of_a_jpeg_are_passed_over() {
+    fn bytes_after_the_end_of_a_jpeg_are_ignored() {
         let mut bytes = jpeg(PixelFormat::RGB);
         let clean = decode(&bytes).unwrap();
         bytes.extend_from_slice(b"appended by something");
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jpeg_whose_end_is_overwritten_with_zeros_is_whole() {
+    fn jpeg_without_an_end_marker_is_complete() {
         let mut bytes = jpeg(PixelFormat::RGB);
         let clean = decode(&bytes).unwrap();
         bytes.truncate(bytes.len() - 2);
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_but_harmless_header_is_passed_over() {
+    fn unusual_jpeg_headers_are_accepted() {
         let bytes = jpeg(PixelFormat::RGB);
         let clean = decode(&bytes).unwrap();
         let mut other_version = bytes.clone();
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_within_the_pixels_of_a_jpeg_is_passed_over() {
+    fn damaged_pixels_of_a_jpeg_are_accepted() {
         let mut bytes = jpeg(PixelFormat::RGB);
         let scan = after_marker(&bytes, 0xDA) + 40;
         bytes.splice(scan..scan + 60, [0xFF, 0xD0]);
@@ -265,12 +265,12 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_would_exhaust_the_memory_are_refused_from_the_header() {
+    fn oversized_images_are_rejected_by_their_header() {
         let mut bytes = jpeg(PixelFormat::RGB);
         let size = after_marker(&bytes, 0xC0) + 3;
         bytes[size..size + 4].fill(0xF0);
         assert!(matches!(decode(&bytes), Err(DecodeError::TooLarge { width: 0xF0F0, height: 0xF0F0 })));
-        // Within the limit, and yet too much for so few bytes.
+        // Within the limit, but too large for the number of bytes.
         bytes[size..size + 4].copy_from_slice(&[0x30, 0, 0x30, 0]);
         assert!(matches!(decode(&bytes), Err(DecodeError::TooFewBytes { width: 0x3000, height: 0x3000, .. })));
         let mut bytes = encoded(photo(), ImageFormat::Bmp);

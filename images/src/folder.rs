@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_are_labeled_in_the_order_of_their_names() {
+    fn classes_are_labeled_in_name_order() {
         let root = folder(&["b/1.jpg", "a/2.png", "Z/3.webp", "readme.jpg"]);
         let scanned = scan(root.path()).unwrap();
         assert_eq!(scanned.classes, ["Z", "a", "b"]);
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn images_are_ordered_by_folder_then_name_and_known_by_their_extension() {
+    fn images_are_sorted_by_folder_and_name() {
         let root = folder(&["a/z.JPG", "a/m/b.TIFF", "a/b.Jpeg", "a/notes.txt", "a/jpg", "a/f.GIF", "a/m/deep/c.bmp"]);
         let scanned = scan(root.path()).unwrap();
         assert_eq!(scanned.list.to_text(), "a/b.Jpeg 0\na/f.GIF 0\na/z.JPG 0\na/m/b.TIFF 0\na/m/deep/c.bmp 0\n");
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn hidden_and_system_folders_are_no_classes_and_such_files_no_images_at_any_depth() {
+    fn hidden_and_system_files_are_ignored_at_any_depth() {
         use std::os::unix::ffi::OsStrExt;
         let root = folder(&["a/1.jpg", "a/deep/2.jpg"]);
         let clean = scan(root.path()).unwrap();
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn all_empty_classes_are_named_and_many_shortened() {
+    fn empty_classes_are_listed_up_to_a_limit() {
         let root = folder(&["a/1.jpg", "b/readme.txt", "c/x.heic", "d/y.HEIC", "e/.hidden.jpg"]);
         let text = message(root.path());
         assert!(text.contains("no images in 4 classes: \"b\", \"c\", \"d\", \"e\" (they end in jpg, "), "{text}");
@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn chosen_classes_are_labeled_in_the_order_given() {
+    fn selected_classes_are_labeled_in_the_given_order() {
         let root = folder(&["a/1.jpg", "b/1.jpg", "c/readme.txt"]);
         let scanned = scan_classes(root.path(), &names(&["b", "a"])).unwrap();
         assert_eq!(scanned.list.to_text(), "b/1.jpg 0\na/1.jpg 1\n");
@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn known_classes_without_images_are_passed_over_and_keep_their_labels() {
+    fn known_classes_without_images_keep_their_labels() {
         let root = folder(&["a/1.jpg", "c/readme.txt", "d/1.jpg", "other/1.jpg"]);
         let list = scan_known_classes(root.path(), &names(&["d", "b", "c", "a"])).unwrap();
         assert_eq!(list.to_text(), "d/1.jpg 0\na/1.jpg 3\n");
@@ -477,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_folder_of_classes_is_named() {
+    fn errors_name_the_invalid_folder() {
         let root = folder(&["a/1.jpg", "b/readme.txt"]);
         let text = message(root.path());
         assert!(text.contains("no images in class \"b\" (they end in jpg, "), "{text}");
@@ -489,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn symbolic_links_are_followed_but_not_in_circles() {
+    fn symbolic_links_are_followed_except_cycles() {
         let elsewhere = folder(&["x.jpg"]);
         let root = folder(&["a/1.jpg"]);
         symlink(elsewhere.path(), root.path().join("b")).unwrap();
@@ -500,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn links_to_nowhere_and_pipes_named_like_images_are_refused() {
+    fn broken_links_and_pipes_are_rejected() {
         let root = folder(&["a/1.jpg"]);
         let link = root.path().join("a/2.jpg");
         symlink("/nowhere/at/all", &link).unwrap();
@@ -511,7 +511,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_not_text_are_refused() {
+    fn names_that_are_not_utf_8_are_rejected() {
         use std::os::unix::ffi::OsStrExt;
         let root = folder(&["a/1.jpg"]);
         fs::write(root.path().join("a").join(std::ffi::OsStr::from_bytes(b"\xff.jpg")), "").unwrap();
@@ -521,7 +521,7 @@ mod tests {
     }
 
     #[test]
-    fn class_files_hold_a_name_a_line() {
+    fn class_files_have_one_name_per_line() {
         assert_eq!(parse_classes("n02\r\nred fox\n\n", "c.txt").unwrap(), ["n02", "red fox"]);
         for text in ["", "\n \n"] {
             assert!(matches!(parse_classes(text, "c.txt"), Err(ClassesError::Empty(_))));

@@ -341,19 +341,19 @@ mod tests {
     }
 
     #[test]
-    fn the_label_is_the_last_field_so_paths_may_hold_spaces() {
+    fn paths_can_contain_spaces() {
         let list = ImageList::parse("my photos/a 1 b.jpg 3", "train.txt").unwrap();
         assert_eq!(list.entries(), [entry("my photos/a 1 b.jpg", 3)]);
     }
 
     #[test]
-    fn other_systems_line_ends_byte_order_marks_and_empty_lines_do_no_harm() {
+    fn crlf_byte_order_mark_and_empty_lines_are_accepted() {
         let list = ImageList::parse("\u{feff}a.jpg 0\r\n\r\n  b.jpg\t1  \r\n", "train.txt").unwrap();
         assert_eq!(list.entries(), [entry("a.jpg", 0), entry("b.jpg", 1)]);
     }
 
     #[test]
-    fn written_and_read_again_a_list_is_the_same() {
+    fn list_round_trips() {
         let list = ImageList::new(vec![entry("b c/d.png", 4), entry("ä/ö.png", 0)]).unwrap();
         assert_eq!(ImageList::parse(&list.to_text(), "again").unwrap(), list);
     }
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_that_leave_the_root_or_name_a_file_twice_are_refused() {
+    fn unsafe_and_ambiguous_paths_are_rejected() {
         for path in ["/etc/passwd", "../a", "a/../b", "a/..", "./a", "a/./b", "a//b", "a/", ".", "..", "a\0b"] {
             assert!(matches!(ImageList::parse(&format!("{path} 0"), "l"), Err(ListError::Path { .. })), "{path}");
         }
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_files_are_counted_and_the_first_three_named() {
+    fn missing_files_are_counted_and_the_first_three_listed() {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("here.jpg"), "").unwrap();
         std::fs::create_dir(root.path().join("folder.jpg")).unwrap();
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_no_lists_are_named() {
+    fn errors_name_files_that_are_no_lists() {
         let root = tempfile::tempdir().unwrap();
         let list = root.path().join("list.txt");
         assert!(matches!(ImageList::read(&list, root.path()), Err(ListError::Read { .. })));
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_thousand_mutated_lists_are_read_or_refused() {
+    fn mutated_lists_do_not_panic() {
         const PIECES: [&str; 12] = ["../", "/", "\0", " ", "\n", "\r", "\t", "4294967295", "-", "é", "\u{feff}", "."];
         let original = "n01/a 1.JPEG 0\nn01/b.JPEG 0\nn02/c.JPEG 1\n";
         let mut read = 0;

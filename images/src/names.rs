@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn images_and_formats_that_are_not_read_are_told_apart_by_their_extensions() {
+    fn supported_and_unsupported_formats_are_distinguished_by_extension() {
         for extension in EXTENSIONS {
             assert!(has_image_extension(format!("a.b.{}", extension.to_uppercase()).as_bytes()));
             assert_eq!(unread_extension(format!("a.{extension}").as_bytes()), None);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn unread_formats_are_one_line_with_the_most_frequent_first() {
+    fn unsupported_formats_are_summarized_by_frequency() {
         let mut unread = UnreadFormats::default();
         for name in ["a.NEF", "a.heic", "b.HEIC", "a.jpg", "notes.txt"] {
             unread.count(name.as_bytes());

@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn items_come_in_order_whatever_the_threads_do() {
+    fn items_are_returned_in_order() {
         for threads in [1, 2, 7] {
             let mut items = Prefetch::new(threads, 50, 5, |index| {
                 std::thread::sleep(Duration::from_micros((index * 7919 % 13) as u64 * 50));
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_items_than_allowed_are_made_ahead() {
+    fn prefetching_respects_its_limit() {
         let made = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&made);
         let mut items = Prefetch::new(3, 100, 4, move |_| counter.fetch_add(1, Ordering::SeqCst));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_end_when_their_items_are_wanted_no_more() {
+    fn threads_exit_when_the_prefetch_is_dropped() {
         let made = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&made);
         let mut items = Prefetch::new(2, 1_000_000, 10, move |_| counter.fetch_add(1, Ordering::SeqCst));
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_panics_ends_the_items_and_blocks_nobody() {
+    fn panic_in_a_thread_ends_the_items() {
         let mut items = Prefetch::new(3, 1000, 8, |index| {
             assert!(index != 20, "on purpose");
             index

@@ -72,7 +72,7 @@ mod tests {
     use crate::{Entry, split};
 
     #[test]
-    fn the_published_split_has_100_classes_whose_labels_are_the_order_of_the_classes() {
+    fn published_split_has_100_classes_in_label_order() {
         let classes = imagenet100_classes();
         let published = imagenet100().unwrap();
         assert_eq!((classes.len(), published.train.classes(), published.val.classes()), (100, 100, 100));
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn both_lists_are_recognised_from_their_text_and_nothing_else_is() {
+    fn only_the_published_lists_are_recognized() {
         let published = imagenet100().unwrap();
         let train = published.train.to_text();
         assert_eq!(recognise(&train), Some("imagenet100 train"));
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn our_split_gives_each_class_as_many_images_as_the_published_one() {
+    fn our_split_has_the_published_class_counts() {
         let published = imagenet100().unwrap();
         let images = published.train.entries().iter().chain(published.val.entries()).cloned().collect();
         let ours = split(&ImageList::new(images).unwrap(), 0.8, None, 1).unwrap();
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn altered_lists_are_refused() {
+    fn altered_lists_are_rejected() {
         let truncated = PublishedList { compressed: &IMAGENET100_VAL.compressed[..1000], ..IMAGENET100_VAL };
         assert!(matches!(truncated.read(), Err(ListError::Damaged { .. })));
         let another = PublishedList { compressed: IMAGENET100_TRAIN.compressed, ..IMAGENET100_VAL };

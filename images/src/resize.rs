@@ -227,7 +227,7 @@ mod tests {
 
     /// Values computed with Pillow 13.0.
     #[test]
-    fn pillow_computed_the_same_bytes() {
+    fn bytes_match_pillow() {
         let smaller = [81, 118, 150, 111, 155, 123, 160, 151, 157, 114, 120, 111, 87, 116, 140, 121, 153, 127];
         assert_eq!(resize(&image(5, 4), 3, 2).pixels, smaller);
         let larger = [
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_is_the_same_part_of_the_whole() {
+    fn window_equals_the_crop_of_the_full_result() {
         for (source, width, height) in [(image(40, 30), 17, 23), (image(20, 90), 15, 11), (image(5, 6), 31, 29)] {
             let whole = (0.0, 0.0, source.width as f64, source.height as f64);
             let window = Window { columns: 3..12, rows: 5..9 };
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_and_sizes_out_of_range_are_narrowed() {
+    fn areas_and_sizes_out_of_range_are_clamped() {
         let source = image(6, 6);
         assert_eq!(resize_box(&source, (-4.0, -4.0, 60.0, 60.0), 3, 3), resize(&source, 3, 3));
         assert_eq!(resize(&source, 0, 0).pixels.len(), 3);

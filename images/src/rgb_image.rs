@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn images_without_a_fitting_number_of_bytes_are_refused() {
+    fn wrong_number_of_bytes_is_rejected() {
         assert!(RgbImage::new(2, 2, vec![0; 12]).is_ok());
         for (width, height, bytes) in [(2, 2, 11), (0, 2, 0), (2, 0, 0), (usize::MAX, usize::MAX, 3)] {
             let error = ImageSizeError { width, height, bytes };

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_is_decoded_once_and_kept_where_all_find_room() {
+    fn decoded_image_is_cached() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("a.ppm");
         std::fs::write(&path, b"P6 2 1 255\nabcdef").unwrap();
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_no_image_can_be_skipped_not_what_cannot_be_read() {
+    fn invalid_images_can_be_skipped_but_unreadable_files_cannot() {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("text.jpg"), "no image").unwrap();
         let names = ["text.jpg", "missing.jpg"];
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_over_an_image_names_it() {
+    fn panic_in_the_decoder_names_the_image() {
         let result = guarded(|| PathBuf::from("odd.jpg"), || -> Result<(), LoadError> { panic!("on purpose") });
         assert!(result.unwrap_err().to_string().contains("odd.jpg"));
     }

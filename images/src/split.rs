@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
 
-    /// `counts[label]` images of each class.
+    /// Returns a list with `counts[label]` images per class.
     fn list(counts: &[usize]) -> ImageList {
         let classes = counts.iter().enumerate();
         let entries = classes.flat_map(|(label, &count)| {
@@ -115,14 +115,14 @@ mod tests {
     }
 
     #[test]
-    fn every_class_is_shared_out_by_the_share_rounded_down() {
+    fn share_of_each_class_is_rounded_down() {
         let split = split(&list(&[10, 14, 2]), 0.8, None, 1).unwrap();
         assert_eq!([0, 1, 2].map(|label| count(&split.train, label)), [8, 11, 1]);
         assert_eq!([0, 1, 2].map(|label| count(&split.val, label)), [2, 3, 1]);
     }
 
     #[test]
-    fn no_image_is_lost_or_on_both_sides() {
+    fn every_image_is_in_exactly_one_part() {
         let list = list(&[50, 3]);
         let split = split(&list, 0.3, None, 9).unwrap();
         let images: HashSet<&Entry> = split.train.entries().iter().chain(split.val.entries()).collect();
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn both_sides_are_sorted_by_label_and_path_whatever_the_order_of_the_list() {
+    fn both_parts_are_sorted_by_label_and_path() {
         let list = list(&[12, 12]);
         let reversed = ImageList::new(list.entries().iter().rev().cloned().collect()).unwrap();
         let first = split(&list, 0.5, Some(8), 4).unwrap();
@@ -140,28 +140,28 @@ mod tests {
     }
 
     #[test]
-    fn one_class_does_not_change_how_another_is_split() {
+    fn split_of_a_class_is_independent_of_other_classes() {
         let alone = split(&list(&[20]), 0.5, None, 4).unwrap();
         let together = split(&list(&[20, 30]), 0.5, None, 4).unwrap();
         assert!(alone.train.entries().iter().eq(together.train.entries().iter().take(10)));
     }
 
     #[test]
-    fn the_seed_decides_and_is_pinned() {
+    fn split_depends_on_the_seed() {
         let train = |seed| split(&list(&[10]), 0.5, None, seed).unwrap().train.to_text();
         assert_ne!(train(1), train(2));
         assert_eq!(train(1), "0/002.jpg 0\n0/003.jpg 0\n0/004.jpg 0\n0/006.jpg 0\n0/009.jpg 0\n");
     }
 
     #[test]
-    fn at_most_so_many_images_of_a_class_are_kept() {
+    fn images_per_class_are_limited() {
         let split = split(&list(&[100, 5]), 0.8, Some(10), 1).unwrap();
         assert_eq!((count(&split.train, 0), count(&split.val, 0)), (8, 2));
         assert_eq!((count(&split.train, 1), count(&split.val, 1)), (4, 1));
     }
 
     #[test]
-    fn extreme_shares_leave_an_image_on_each_side() {
+    fn extreme_shares_keep_an_image_in_each_part() {
         for share in [1e-9, 1.0 - 1e-9] {
             let split = split(&list(&[5]), share, None, 1).unwrap();
             assert_eq!(split.train.len().min(split.val.len()), 1);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_split_is_named() {
+    fn errors_name_classes_that_cannot_be_split() {
         for share in [0.0, 1.0, -0.5, f64::NAN, f64::INFINITY] {
             assert!(matches!(split(&list(&[5]), share, None, 1), Err(SplitError::Share(_))));
         }
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_without_images_are_passed_over() {
+    fn labels_without_images_are_ignored() {
         let split = split(&list(&[4, 0, 4]), 0.5, None, 1).unwrap();
         assert_eq!((split.train.len(), split.train.classes()), (4, 3));
     }

@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
 
-    /// `counts[label]` images of each class.
+    /// Returns a list with `counts[label]` images per class.
     fn list(counts: &[usize]) -> ImageList {
         let classes = counts.iter().enumerate();
         let entries = classes.flat_map(|(label, &count)| {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn each_class_gives_its_share_and_keeps_two_images() {
+    fn share_of_each_class_is_drawn_and_two_images_are_kept() {
         let drawn = draw_test(&list(&[100, 20, 10, 4, 3]), 0.15, 1).unwrap();
         assert_eq!([0, 1, 2, 3, 4].map(|label| count(&drawn.test, label)), [15, 3, 2, 1, 1]);
         assert!(drawn.untested.is_empty());
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_of_one_or_two_images_give_none_and_are_named() {
+    fn classes_with_one_or_two_images_are_not_drawn_from() {
         let drawn = draw_test(&list(&[2, 5, 1]), 0.15, 1).unwrap();
         assert_eq!(drawn.untested, [0, 2]);
         assert_eq!([0, 1, 2].map(|label| count(&drawn.test, label)), [0, 1, 0]);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn every_image_is_on_one_side() {
+    fn every_image_is_in_exactly_one_part() {
         let list = list(&[50, 3, 2]);
         let drawn = draw_test(&list, 0.3, 9).unwrap();
         let images: HashSet<&Entry> = drawn.test.entries().iter().chain(drawn.rest.entries()).collect();
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_the_list_and_other_classes_do_not_change_the_draw() {
+    fn draw_is_independent_of_list_order_and_other_classes() {
         let whole = list(&[12, 30]);
         let reversed = ImageList::new(whole.entries().iter().rev().cloned().collect()).unwrap();
         let drawn = draw_test(&whole, 0.5, 4).unwrap();
@@ -130,14 +130,14 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_decides_and_is_pinned() {
+    fn draw_depends_on_the_seed() {
         let test = |seed| draw_test(&list(&[20]), 0.15, seed).unwrap().test.to_text();
         assert_ne!(test(1), test(2));
         assert_eq!(test(1), "0/001.jpg 0\n0/003.jpg 0\n0/005.jpg 0\n");
     }
 
     #[test]
-    fn a_share_that_leaves_a_side_empty_is_refused() {
+    fn share_that_leaves_a_part_empty_is_rejected() {
         for share in [0.0, 1.0, -0.5, f64::NAN, f64::INFINITY] {
             assert!(matches!(draw_test(&list(&[5]), share, 1), Err(TestDrawError::Share(_))));
         }

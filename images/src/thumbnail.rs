@@ -56,7 +56,7 @@ mod tests {
     use crate::decode::decode;
 
     #[test]
-    fn a_thumbnail_has_the_shape_of_its_image_and_no_long_side() {
+    fn thumbnail_keeps_the_aspect_ratio() {
         for (width, height, expected) in
             [(400, 100, (96, 24)), (3, 1000, (1, 96)), (20, 10, (20, 10)), (96, 97, (96, 96))]
         {
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_gone_or_no_images_are_errors() {
+    fn missing_and_invalid_files_are_errors() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jpg");
         assert!(matches!(thumbnail(&path, ExifOrientation::Ignore, 96), Err(LoadError::Read { .. })));

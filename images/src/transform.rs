@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn the_center_is_that_of_the_whole_resized_image() {
+    fn crop_equals_the_center_of_the_resized_image() {
         let transform = EvalTransform { resize: 20, resolution: 15 };
         for (width, height, left, top) in
             [(50, 33, 8, 2), (33, 50, 2, 8), (7, 9, 2, 5), (20, 20, 2, 2), (40, 401, 2, 92)]
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longer_side_is_cut_and_a_half_offset_rounded_to_even() {
+    fn crop_offset_is_rounded_half_to_even() {
         let transform = EvalTransform::default();
         assert_eq!(transform.resized(500, 375), (341, 256));
         assert_eq!(transform.resized(375, 500), (256, 341));
@@ -119,9 +119,9 @@ mod tests {
         }
     }
 
-    /// The whole resized image would have 25 million columns.
+    /// The full resized image would have 25 million columns.
     #[test]
-    fn an_extreme_aspect_ratio_costs_no_more_than_its_center() {
+    fn extreme_aspect_ratio_computes_only_the_center() {
         for (width, height) in [(100_000, 1), (1, 100_000)] {
             let result = EvalTransform::default().apply(&image(width, height));
             assert_eq!(result.pixels.len(), 224 * 224 * 3);

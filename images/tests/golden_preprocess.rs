@@ -1,8 +1,8 @@
-//! Decoding, resizing and color changes against what Pillow and torchvision computed of the same photographs.
+//! Compares decoding, resizing and color changes with Pillow and torchvision for the same photographs.
 //!
-//! The photographs lie in `TFNAS_PHOTOS` or `../shared/data/photos` beside the project, the computed cases in
-//! `TFNAS_GOLDEN` (the folder that holds `preprocess`) or `../shared/golden`. Without the cases nothing is compared,
-//! without the photographs only those cases that hold their decoded image.
+//! The photographs are in `TFNAS_PHOTOS` (default: `../shared/data/photos` next to the project), the expected values in
+//! `TFNAS_GOLDEN` (the folder that contains `preprocess`; default: `../shared/golden`). Without the expected values
+//! nothing is compared. Without the photographs only cases that contain the decoded image are compared.
 
 #![allow(clippy::unwrap_used)]
 
@@ -21,22 +21,22 @@ use tfnas_images::{
 
 const RESOLUTION: usize = 224;
 
-/// Where the photographs and the cases lie.
+/// Folders of the photographs and the cases.
 struct Reference {
     photos: PathBuf,
     cases: PathBuf,
 }
 
-/// How many images were compared, by kind.
+/// Number of compared images by kind.
 #[derive(Debug, Default)]
 struct Counts {
     decoded: usize,
     evaluated: usize,
     normalized: usize,
     augmented: usize,
-    /// Cases whose photograph is absent, compared from the decoded PNG on.
+    /// Cases without a photograph, which start from the decoded PNG.
     from_png: usize,
-    /// Cases of which neither photograph nor PNG is there.
+    /// Cases with neither a photograph nor a PNG.
     skipped: usize,
 }
 
@@ -62,11 +62,11 @@ fn golden_preprocess() {
         reference.compare(case, &mut counts, &mut failures);
     }
     println!("golden_preprocess: {} cases, compared {counts:?}", cases.len());
-    assert!(counts.evaluated > 0, "{} holds no case that could be compared", reference.cases.display());
+    assert!(counts.evaluated > 0, "no case in {} could be compared", reference.cases.display());
     assert!(failures.is_empty(), "{} differences:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// Returns the folder that the variable names, or the default next to the project.
+/// Returns the folder in the environment variable, or the default next to the project.
 fn folder(variable: &str, default: &str) -> PathBuf {
     env::var_os(variable).map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(default), PathBuf::from)
 }
@@ -83,7 +83,7 @@ impl Reference {
         let photo = fs::read(self.photos.join(name)).ok();
         let image = match (photo, png) {
             (Some(bytes), png) => {
-                assert_eq!(sha256(&bytes), case["jpeg_sha256"], "{name} is another photograph");
+                assert_eq!(sha256(&bytes), case["jpeg_sha256"], "{name} has another SHA-256");
                 let image = decode(&bytes).unwrap();
                 if let Some(png) = png {
                     expect("decoded", &image, &png.pixels);
@@ -96,7 +96,7 @@ impl Reference {
                 png
             }
             (None, None) => {
-                println!("golden_preprocess: {name} is not there");
+                println!("golden_preprocess: {name} is missing");
                 counts.skipped += 1;
                 return;
             }
@@ -148,12 +148,12 @@ impl Reference {
         expect("chain", &transform.apply(image, &parameters), &self.raw(chain));
     }
 
-    /// The bytes of the compressed file that `entry` names.
+    /// Returns the decompressed bytes of the file in `entry`.
     fn raw(&self, entry: &Value) -> Vec<u8> {
         let path = self.cases.join(entry["file"].as_str().unwrap());
         let mut bytes = Vec::new();
         GzDecoder::new(File::open(path).unwrap()).read_to_end(&mut bytes).unwrap();
-        assert_eq!(sha256(&bytes), entry["sha256_raw"], "{entry}: the file is another one");
+        assert_eq!(sha256(&bytes), entry["sha256_raw"], "{entry}: the file has another SHA-256");
         bytes
     }
 }
@@ -165,11 +165,11 @@ fn change(name: &str, augment: &Value) -> ColorChange {
         "contrast" => ColorChange::Contrast(factor),
         "saturation" => ColorChange::Saturation(factor),
         "hue" => ColorChange::Hue(factor),
-        _ => panic!("there is no change of colours called {name}"),
+        _ => panic!("unknown color change {name}"),
     }
 }
 
-/// Compares mean and deviation of the normalized image with those of float32 tensors.
+/// Compares the mean and the standard deviation of the normalized image with those of float32 tensors.
 fn compare_normalized(image: &RgbImage, case: &Value, name: &str, failures: &mut Vec<String>) -> usize {
     let (means, deviations) = ([0.485f32, 0.456, 0.406], [0.229f32, 0.224, 0.225]);
     for channel in 0..3 {
@@ -185,17 +185,17 @@ fn compare_normalized(image: &RgbImage, case: &Value, name: &str, failures: &mut
         {
             let wanted = wanted.as_f64().unwrap();
             if (found - wanted).abs() > 1e-6 {
-                failures.push(format!("{name}: normalized channel {channel}: {found} instead of {wanted}"));
+                failures.push(format!("{name}: normalized channel {channel}: {found}, expected {wanted}"));
             }
         }
     }
     1
 }
 
-/// How two images differ, if they do.
+/// Describes the difference between two images, or returns `None` if they are equal.
 fn difference(found: &[u8], wanted: &[u8]) -> Option<String> {
     if found.len() != wanted.len() {
-        return Some(format!("{} bytes instead of {}", found.len(), wanted.len()));
+        return Some(format!("{} bytes, expected {}", found.len(), wanted.len()));
     }
     let distances = found.iter().zip(wanted).map(|(found, wanted)| found.abs_diff(*wanted));
     let different = distances.clone().filter(|&distance| distance > 0).count();

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_content_is_named() {
+    fn other_content_is_recognized() {
         for (bytes, word) in [
             (&b"%PDF-1.7"[..], "PDF"),
             (b"\n <HTML><body>", "HTML"),

@@ -263,7 +263,7 @@ mod tests {
         bytes.into_inner()
     }
 
-    /// Returns EXIF with a single entry, the orientation, of this type and with these four bytes as its value.
+    /// Returns EXIF data whose only entry is the orientation, with this type and these four bytes as its value.
     fn exif(order: &[u8; 2], kind: u16, count: u32, value: [u8; 4]) -> Vec<u8> {
         let little = order == b"II";
         let short = |value: u16| if little { value.to_le_bytes() } else { value.to_be_bytes() };
@@ -288,7 +288,7 @@ mod tests {
         [&[0xFF, 0xE1], &length.to_be_bytes()[..], start, payload].concat()
     }
 
-    /// The JPEG with these segments after its first marker.
+    /// Returns the JPEG with these segments after its first marker.
     fn with_segments(segments: &[Vec<u8>]) -> Vec<u8> {
         let jpeg = jpeg();
         [&jpeg[..2], &segments.concat(), &jpeg[2..]].concat()
@@ -305,14 +305,15 @@ mod tests {
         [&(data.len() as u32).to_be_bytes()[..], &body, &checksum.sum().to_be_bytes()].concat()
     }
 
-    /// The PNG with a chunk before its pixels, or behind them.
+    /// Returns the PNG with a chunk before or after its pixels.
     fn png_with(kind: &[u8; 4], data: &[u8], is_before: bool) -> Vec<u8> {
         let png = encoded(ImageFormat::Png);
         let at = if is_before { 33 } else { png.len() - 12 };
         [&png[..at], &chunk(kind, data), &png[at..]].concat()
     }
 
-    /// The definition in Pillow's documentation: the position in the file of the pixel at (x, y) of the upright image.
+    /// Rotates the image by the definition in Pillow's documentation, which maps a pixel (x, y) of the upright image to
+    /// its position in the file.
     fn upright(image: &RgbImage, orientation: u8) -> RgbImage {
         let (width, height) = (image.width, image.height);
         let (new_width, new_height) = if orientation >= 5 { (height, width) } else { (width, height) };
@@ -351,10 +352,10 @@ mod tests {
     }
 
     #[test]
-    fn png_and_webp_state_their_orientation_in_a_chunk() {
+    fn orientation_chunks_of_png_and_webp_are_applied() {
         for value in 1..=8 {
             assert_turned(&png_with(b"eXIf", &little(value), true), value, "before the pixels");
-            assert_turned(&png_with(b"eXIf", &little(value), false), value, "behind the pixels");
+            assert_turned(&png_with(b"eXIf", &little(value), false), value, "after the pixels");
             let hex: String =
                 [b"Exif\0\0", &little(value)[..]].concat().iter().map(|byte| format!("{byte:02x}")).collect();
             let text = format!("Raw profile type exif\0\nexif\n      32\n{}\n{}\n", &hex[..20], &hex[20..]);
@@ -371,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn xmp_states_the_orientation_where_exif_does_not() {
+    fn xmp_orientation_is_used_without_exif() {
         const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
         let attribute = segment(XMP, b"<x tiff:Orientation=\"6\"/>");
         let element = segment(XMP, b"<tiff:Orientation>8</tiff:Orientation>");
@@ -381,14 +382,14 @@ mod tests {
             [(little(3), 3), (little(0), 1), (little(3)[..15].to_vec(), 6), (b"XX*\0....".to_vec(), 1)]
         {
             let exif = segment(b"Exif\0\0", &bytes);
-            assert_turned(&with_segments(&[exif, attribute.clone()]), expected, "EXIF comes first");
+            assert_turned(&with_segments(&[exif, attribute.clone()]), expected, "EXIF takes precedence");
         }
         let text = b"XML:com.adobe.xmp\0\0\0\0\0<x tiff:Orientation=\"5\"/>";
         assert_turned(&png_with(b"iTXt", text, true), 5, "png");
     }
 
     #[test]
-    fn a_long_exif_goes_on_in_the_next_segment_and_the_first_of_equal_tags_and_values_counts() {
+    fn split_exif_segments_and_repeated_entries_are_read() {
         let whole = little(6);
         let parts = [segment(b"Exif\0\0", &whole[..15]), segment(b"Exif\0\0", &whole[15..])];
         assert_turned(&with_segments(&parts), 6, "two segments");
@@ -399,35 +400,35 @@ mod tests {
         assert_turned(&jpeg_with(&twice), 6, "the tag twice");
         assert_turned(&jpeg_with(&exif(b"II", 3, 2, [6, 0, 8, 0])), 6, "two values");
         let elsewhere = [exif(b"II", 3, 3, [26, 0, 0, 0]), vec![5, 0, 6, 0, 7, 0]].concat();
-        assert_turned(&jpeg_with(&elsewhere), 5, "three values, which stand elsewhere");
+        assert_turned(&jpeg_with(&elsewhere), 5, "three values, stored outside of the entry");
         let long = [exif(b"II", 16, 1, [26, 0, 0, 0]), vec![6, 0, 0, 0, 0, 0, 0, 0]].concat();
         assert_turned(&jpeg_with(&long), 6, "eight bytes");
     }
 
     #[test]
-    fn metadata_that_make_no_sense_change_nothing() {
+    fn invalid_metadata_is_ignored() {
         let endless = [&b"II*\0\x08\0\0\0\xff\xff"[..], &[0xFF; 40]].concat();
         for (exif, what) in [
             (Vec::new(), "empty"),
             (b"Exif".to_vec(), "words"),
             (b"XX*\0\x08\0\0\0".to_vec(), "no byte order"),
-            (b"II*\0\xff\xff\xff\xff".to_vec(), "a directory nowhere"),
-            (endless, "a directory without end"),
+            (b"II*\0\xff\xff\xff\xff".to_vec(), "a directory offset outside of the data"),
+            (endless, "a directory with too many entries"),
             (little(0), "value 0"),
             (little(9), "value 9"),
             (exif(b"II", 3, 1, [6, 1, 0, 0]), "value 262"),
-            (exif(b"II", 3, 3, [200, 0, 0, 0]), "three values nowhere"),
+            (exif(b"II", 3, 3, [200, 0, 0, 0]), "an offset of values outside of the data"),
             (exif(b"II", 3, 0, [6, 0, 0, 0]), "no value"),
             (exif(b"II", 2, 1, *b"6\0\0\0"), "text"),
             (exif(b"II", 99, 1, [6, 0, 0, 0]), "an unknown type"),
-            (exif(b"II", 3, u32::MAX, [6, 0, 0, 0]), "a count without end"),
+            (exif(b"II", 3, u32::MAX, [6, 0, 0, 0]), "a count that is too large"),
         ] {
             assert_turned(&jpeg_with(&exif), 1, what);
         }
         for length in 0..22 {
-            assert_turned(&jpeg_with(&little(6)[..length]), 1, "cut off");
+            assert_turned(&jpeg_with(&little(6)[..length]), 1, "truncated");
         }
-        assert_turned(&jpeg_with(&little(6)[..22]), 6, "cut off behind the entry");
+        assert_turned(&jpeg_with(&little(6)[..22]), 6, "truncated after the entry");
         assert_turned(&png_with(b"zTXt", b"Raw profile type exif\0\0no zlib data", true), 1, "png");
     }
 }

@@ -61,7 +61,7 @@ mod tests {
 
     const PALETTE: [u8; 12] = [1, 2, 3, 10, 20, 30, 40, 50, 60, 70, 80, 90];
 
-    /// A picture of 2 x 2 pixels, 1 down and 1 to the right, on a screen of `width` x `height`.
+    /// Returns a frame of 2 x 2 pixels at offset (1, 1) on a screen of `width` x `height`.
     fn picture(width: u16, height: u16, transparent: Option<u8>) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut encoder = Encoder::new(&mut bytes, width, height, &PALETTE).unwrap();
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_picture_leaves_uncovered_has_the_first_or_the_transparent_color() {
+    fn pixels_outside_of_the_frame_have_the_background_color() {
         for (transparent, color) in [(None, [1, 2, 3]), (Some(3), [70, 80, 90])] {
             let image = decode(&picture(4, 3, transparent)).unwrap();
             assert_eq!((image.width, image.height), (4, 3));
@@ -83,14 +83,14 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_that_leaves_its_screen_enlarges_it() {
+    fn frame_larger_than_the_screen_enlarges_it() {
         let image = decode(&picture(1, 1, None)).unwrap();
         assert_eq!((image.width, image.height), (3, 3));
         assert_eq!(image.pixels[24..], [10, 20, 30]);
     }
 
     #[test]
-    fn a_cut_off_picture_is_an_error() {
+    fn truncated_gif_is_an_error() {
         let bytes = picture(4, 3, None);
         for length in 6..bytes.len() - 3 {
             assert!(decode(&bytes[..length]).is_err(), "{length} of {} bytes", bytes.len());

@@ -107,9 +107,9 @@ mod tests {
     use super::*;
 
     /// Grayscale values that are read as palette indices.
-    struct Places;
+    struct PaletteIndices;
 
-    impl Encoded for Places {
+    impl Encoded for PaletteIndices {
         type Inner = u8;
         const TIFF_VALUE: PhotometricInterpretation = PhotometricInterpretation::RGBPalette;
         const BITS_PER_SAMPLE: &'static [u16] = Gray8::BITS_PER_SAMPLE;
@@ -120,11 +120,11 @@ mod tests {
         }
     }
 
-    /// Three pixels with the indices 0, 2 and 255. Color `i` is (256 i + 9, 256 (255 - i), 256 * 7).
+    /// Returns a TIFF of three pixels with the indices 0, 2 and 255. Color `i` is (256 i + 9, 256 (255 - i), 256 * 7).
     fn tiff(colors: usize) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
         let mut encoder = TiffEncoder::new(&mut bytes).unwrap();
-        let mut image = encoder.new_image::<Places>(3, 1).unwrap();
+        let mut image = encoder.new_image::<PaletteIndices>(3, 1).unwrap();
         let channel = |of: fn(u16) -> u16| (0..256).map(of).collect::<Vec<u16>>();
         let map = [channel(|i| 256 * i + 9), channel(|i| 256 * (255 - i)), channel(|_| 256 * 7)].concat();
         image.encoder().write_tag(Tag::ColorMap, &map[..colors]).unwrap();
@@ -133,17 +133,17 @@ mod tests {
     }
 
     #[test]
-    fn places_become_the_upper_halves_of_their_colors() {
+    fn indices_become_the_upper_bytes_of_their_colors() {
         assert_eq!(decode(&tiff(768)).unwrap().pixels, [0, 255, 7, 2, 253, 7, 255, 0, 7]);
     }
 
     #[test]
-    fn a_palette_of_another_length_is_refused() {
+    fn palette_of_another_length_is_rejected() {
         assert!(matches!(decode(&tiff(300)), Err(DecodeError::Unsupported(_))));
     }
 
     #[test]
-    fn a_cut_off_file_is_an_error() {
+    fn truncated_file_is_an_error() {
         let whole = tiff(768);
         for length in 4..whole.len() {
             assert!(decode(&whole[..length]).is_err(), "{length} of {} bytes", whole.len());

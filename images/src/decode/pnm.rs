@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn bitmaps_are_the_same_as_text_and_packed() {
+    fn text_and_binary_bitmaps_are_equal() {
         let expected = [255, 0, 255, 0, 0, 255, 255, 0, 255, 255];
         assert_eq!(grays(b"P1 # a comment\n5 2\n01011\n0 0 1 0\n0"), expected);
         assert_eq!(grays(b"P4\n5 2\n\x58\x20"), expected);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn short_and_contradictory_files_are_refused() {
+    fn truncated_and_inconsistent_files_are_rejected() {
         for bytes in [&b"P6 2 2 255\nabc"[..], b"P2 2 1 255 1", b"P1 4 1 010", b"P4 9 1\n\xFF", b"P5 1", b"P5 1 1 "] {
             assert!(matches!(decode(bytes), Err(DecodeError::Truncated)), "{bytes:?}");
         }

@@ -202,7 +202,7 @@ mod tests {
     use super::super::{DecodeError, decode};
     use super::*;
 
-    /// A BMP of one row of two pixels of 16 bits, with these masks.
+    /// Returns a BMP with one row of two 16-bit pixels and these masks.
     fn bmp(masks: &[u32], pixels: [u16; 2]) -> Vec<u8> {
         let offset = 54 + masks.len() as u32 * 4;
         let mut bytes = b"BM".to_vec();
@@ -217,7 +217,7 @@ mod tests {
         bytes
     }
 
-    /// A TIFF of 2 x 1 pixels of RGB with these additional tags, each a 16-bit number.
+    /// Returns an RGB TIFF of 2 x 1 pixels with these additional tags, whose values are 16-bit numbers.
     fn tiff(tags: &[(u16, u16)]) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut encoder = tiff::encoder::TiffEncoder::new(Cursor::new(&mut bytes)).unwrap();
@@ -230,14 +230,14 @@ mod tests {
     }
 
     #[test]
-    fn five_and_six_bits_are_spread_over_a_byte_and_cut_off() {
+    fn five_and_six_bits_are_scaled_to_a_byte_and_truncated() {
         let masks = [0xF800, 0x07E0, 0x001F];
         assert_eq!(decode(&bmp(&[], [0x7FFF, 0x0443])).unwrap().pixels, [255, 255, 255, 8, 16, 24]);
         assert_eq!(decode(&bmp(&masks, [0xFFFF, 0x0843])).unwrap().pixels, [255, 255, 255, 8, 8, 24]);
     }
 
     #[test]
-    fn a_png_without_its_last_chunk_is_whole_but_not_one_without_data() {
+    fn png_without_its_last_chunk_is_complete() {
         let image = image::RgbImage::from_fn(9, 7, |x, y| image::Rgb([x as u8, y as u8, 7]));
         let mut whole = Cursor::new(Vec::new());
         image.write_to(&mut whole, ImageFormat::Png).unwrap();
@@ -259,9 +259,9 @@ mod tests {
         assert_eq!(mirrored.pixels, [4, 5, 6, 1, 2, 3]);
     }
 
-    /// As in Pillow 13.0: inks subtract light, and each product is rounded.
+    /// As in Pillow 13.0: each product of ink values is rounded.
     #[test]
-    fn inks_of_a_tiff_are_mixed_as_those_of_a_jpeg() {
+    fn cmyk_tiff_is_converted_like_a_jpeg() {
         let inks = [0, 0, 0, 0, 255, 0, 0, 0, 10, 20, 30, 40, 9, 9, 9, 255];
         let mut bytes = Vec::new();
         let mut encoder = tiff::encoder::TiffEncoder::new(Cursor::new(&mut bytes)).unwrap();
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_off_tiff_is_truncated_or_broken() {
+    fn truncated_tiff_is_an_error() {
         let whole = tiff(&[]);
         for length in 4..whole.len() {
             assert!(decode(&whole[..length]).is_err(), "{length} of {} bytes", whole.len());

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_are_rounded_quotients() {
+    fn products_are_rounded_quotients() {
         for (a, b) in (0..=255).flat_map(|a| (0..=255).map(move |b| (a, b))) {
             let quotient = f64::from(a) * f64::from(b) / 255.0;
             assert_eq!(rounded_share(a, b), quotient.round() as u8, "{a} {b}");
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn inks_take_light_away() {
+    fn inks_subtract_light() {
         let inks = [0, 0, 0, 0, 255, 0, 0, 0, 0, 255, 0, 128, 9, 9, 9, 255];
         assert_eq!(cmyk(&inks), [255, 255, 255, 0, 255, 255, 127, 0, 127, 0, 0, 0]);
     }

@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_shape_covers_a_part_of_the_circle_of_radius_1_5_and_nothing_beyond() {
+    fn every_shape_is_inside_the_circle_of_radius_1_5() {
         for class in 0..10 {
             let shape = Shape::of_class(class, &mut Stream::new(1, StreamId::Synthetic, 0, class as u32));
             let points = (-40..=40).flat_map(|x| (-40..=40).map(move |y| (f64::from(x) / 20.0, f64::from(y) / 20.0)));
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_has_five_points_and_notches_between() {
+    fn star_has_five_points_and_notches() {
         for [x, y] in PENTAGRAM {
             assert!(Shape::Star.contains(0.95 * x, 0.95 * y));
             assert!(!Shape::Star.contains(-0.6 * x, -0.6 * y));

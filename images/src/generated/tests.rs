@@ -21,17 +21,17 @@ fn files(root: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_small_set_is_the_same_bytes_everywhere() {
+fn small_set_is_bit_identical() {
     assert_eq!(digest(&SMALL), "fa31e55f77d5f1c34f2128f5cb54b929665645171444097d5c3bdd0e1992834b");
 }
 
 #[test]
-fn the_default_set_is_the_same_bytes_everywhere() {
+fn default_set_is_bit_identical() {
     assert_eq!(digest(&DEFAULT), "fdeb80796bc49f7346023f934f41d836fb890eb3da66579c444bde394774a6c7");
 }
 
 #[test]
-fn a_larger_set_begins_with_the_pictures_of_a_smaller_one() {
+fn larger_set_starts_with_the_pictures_of_a_smaller_one() {
     let larger = GeneratedSet { train_per_class: 7, ..SMALL };
     let picture = Picture { side: Side::Train, class: 4, number: 2 };
     assert_eq!(larger.jpeg(&picture).unwrap(), SMALL.jpeg(&picture).unwrap());
@@ -41,7 +41,7 @@ fn a_larger_set_begins_with_the_pictures_of_a_smaller_one() {
 }
 
 #[test]
-fn the_set_is_folders_of_classes_and_is_written_once() {
+fn set_has_class_folders_and_is_written_once() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("deep/set");
     write(&root, &SMALL).unwrap();
@@ -53,11 +53,11 @@ fn the_set_is_folders_of_classes_and_is_written_once() {
     let written = fs::metadata(root.join("generated.json")).unwrap().ino();
     write(&root, &SMALL).unwrap();
     assert_eq!(fs::metadata(root.join("generated.json")).unwrap().ino(), written);
-    assert_eq!(fs::read_dir(root.parent().unwrap()).unwrap().count(), 1, "nothing is left beside the set");
+    assert_eq!(fs::read_dir(root.parent().unwrap()).unwrap().count(), 1, "temporary files are left");
 }
 
 #[test]
-fn what_an_interrupted_run_left_is_replaced() {
+fn partial_set_of_an_interrupted_run_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let draft = folder.path().join(".set.generating");
     fs::create_dir_all(draft.join("train/disc")).unwrap();
@@ -71,7 +71,7 @@ fn what_an_interrupted_run_left_is_replaced() {
 }
 
 #[test]
-fn whatever_else_is_there_is_kept_and_named() {
+fn other_files_are_kept_and_reported() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("set");
     write(&root, &SMALL).unwrap();
@@ -94,7 +94,7 @@ fn whatever_else_is_there_is_kept_and_named() {
 }
 
 #[test]
-fn processes_that_write_the_same_set_at_once_agree() {
+fn concurrent_writers_of_a_set_succeed() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("set");
     std::thread::scope(|scope| {
@@ -108,7 +108,7 @@ fn processes_that_write_the_same_set_at_once_agree() {
 }
 
 #[test]
-fn parameters_out_of_range_are_refused() {
+fn parameters_out_of_range_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     for set in [
         GeneratedSet { size: 7, ..SMALL },
