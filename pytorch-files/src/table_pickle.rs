@@ -233,7 +233,7 @@ mod tests {
     const KEY: &str = "MBInvertedResBlock_4_2_0_2_k3_s1_relu";
 
     #[test]
-    fn tables_of_all_protocols_are_read() {
+    fn tables_in_all_protocols_are_read() {
         let table = read(PROTOCOL_0).unwrap();
         assert_eq!(table.base_ms(), 1.5);
         let (key, curve) = &table.curves()[0];
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exported_table_is_imported_again() {
+    fn exported_table_can_be_imported() {
         for table in [LatencyTable::titan_rtx(), LatencyTable::xeon_gold_6130()] {
             let bytes = table_to_pickle(&table);
             let read = table_from_pickle(&bytes, table.header().clone()).unwrap();
@@ -263,13 +263,13 @@ mod tests {
     }
 
     #[test]
-    fn the_published_pickles_are_the_shipped_tables() {
+    fn published_pickles_equal_the_included_tables() {
         let official = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/official");
         for (file, shipped) in
             [("latency_gpu.pkl", LatencyTable::titan_rtx()), ("latency_cpu.pkl", LatencyTable::xeon_gold_6130())]
         {
             let Ok(bytes) = std::fs::read(official.join(file)) else {
-                println!("SKIPPED: {file} is not in ../shared/official beside the project");
+                println!("SKIPPED: {file} is not in ../shared/official");
                 continue;
             };
             let read = table_from_pickle(&bytes, shipped.header().clone()).unwrap();
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_was_measured_at_every_width_keeps_every_width() {
+    fn row_measured_at_every_width_keeps_every_width() {
         let noisy = |width: i64| if width % 2 == 0 { 1.0 } else { 2.0 };
         let bytes = table_of(&["base", KEY], |writer, key| {
             if key == "base" {
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_table_is_refused_with_its_place() {
+    fn errors_name_the_invalid_entry() {
         let number = |writer: &mut PickleWriter, _: &str| writer.float(1.0);
         let text = |writer: &mut PickleWriter, _: &str| writer.text("x");
         let row = |width: i64| {
@@ -337,14 +337,14 @@ mod tests {
     }
 
     #[test]
-    fn a_pickle_that_would_run_something_is_refused_by_name() {
+    fn error_names_code_that_a_pickle_would_run() {
         let bytes = b"cos\nsystem\n(S'echo harm'\ntR.";
         let error = read(bytes).unwrap_err().to_string();
         assert!(error.starts_with("byte 0: the pickle names os.system"), "{error}");
     }
 
     #[test]
-    fn rows_that_share_one_large_dictionary_are_not_copied_without_end() {
+    fn rows_sharing_a_large_dictionary_use_bounded_memory() {
         let mut writer = PickleWriter::new();
         writer.empty_dict();
         writer.mark();

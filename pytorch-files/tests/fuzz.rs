@@ -1,6 +1,6 @@
-//! Readers against damaged and random input: an error or a value, never a panic, always soon, in bounded memory.
+//! Readers with damaged and random input return a value or an error, in bounded time and memory, and never panic.
 //!
-//! Each reader gets 10,000 inputs, or as many as `TFNAS_FUZZ_INPUTS` says; input and damage depend on its number alone.
+//! Each reader gets 10,000 inputs, or the number in `TFNAS_FUZZ_INPUTS`. An input depends only on its index.
 #![allow(clippy::unwrap_used)]
 
 use tfnas::state_shapes::TensorShape;
@@ -16,7 +16,7 @@ fn header() -> TableHeader {
     TableHeader { name: "test".to_owned(), ..TableHeader::default() }
 }
 
-/// A table of two short rows.
+/// Returns a table with two short rows.
 fn small_table() -> LatencyTable {
     let text = "\
 latency table 1
@@ -37,26 +37,26 @@ MBInvertedResBlock_4_2_2_2_k5_s1_swish
 }
 
 #[test]
-fn damaged_pickles_of_tables_are_read_or_refused() {
+fn damaged_pickles_of_tables_do_not_panic() {
     let bytes = table_to_pickle(&small_table());
     let read = |index| table_from_pickle(&damaged(&bytes, index), header());
-    let refused = (0..inputs()).filter(|&index| read(index).is_err()).count();
-    assert!(refused > inputs() as usize / 2);
+    let rejected = (0..inputs()).filter(|&index| read(index).is_err()).count();
+    assert!(rejected > inputs() as usize / 2);
     check_memory();
 }
 
 #[test]
-fn random_opcodes_are_read_or_refused() {
+fn random_opcodes_do_not_panic() {
     const OPCODES: &[u8] = b"(.012FIJKLMNPQRSTUVXabcd}eghijl]opqrstu)GBC\n\x00\x01\x02\x80\x81\x85\x86\x87\
         \x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96";
-    let refused = Limits { globals: &[("a", "b")], ..Limits::default() };
+    let strict = Limits { globals: &[("a", "b")], ..Limits::default() };
     let opaque = Limits { foreign: Foreign::Opaque, ..Limits::default() };
     for index in 0..inputs() {
         let mut stream = Stream::new(0, StreamId::Synthetic, 2, index);
         let length = stream.below(60);
         let opcode = |_| OPCODES[stream.below(OPCODES.len() as u64) as usize];
         let bytes: Vec<u8> = (0..length).map(opcode).collect();
-        for limits in [&refused, &opaque] {
+        for limits in [&strict, &opaque] {
             if let Ok(pickle) = pickle::parse(&bytes, limits) {
                 pickle.mapping(pickle.root());
                 pickle.made_by(pickle.root());
@@ -68,7 +68,7 @@ fn random_opcodes_are_read_or_refused() {
 }
 
 #[test]
-fn a_megabyte_of_one_opcode_ends_within_the_limits() {
+fn long_repetitions_of_an_opcode_stay_within_the_limits() {
     for opcode in 0..=u8::MAX {
         for beginning in [&b""[..], b"N", b"]q\0(", b"}(", b"\x80\x04\x8c\x01x\x94"] {
             let mut bytes = beginning.to_vec();
@@ -81,7 +81,7 @@ fn a_megabyte_of_one_opcode_ends_within_the_limits() {
     check_memory();
 }
 
-/// Damages a file with weights, and looks at everything in it.
+/// Reads everything in damaged copies of a weights file.
 fn read_damaged_weights(file: &[u8]) {
     for index in 0..inputs() {
         let bytes = damaged(file, index);
@@ -97,7 +97,7 @@ fn read_damaged_weights(file: &[u8]) {
     check_memory();
 }
 
-/// Three tensors in both formats.
+/// Returns a file with three tensors.
 fn with_tensors(write: impl Fn(&[(String, PlainTensor<'_>)]) -> Vec<u8>) -> Vec<u8> {
     let numbers: Vec<u8> = (0..24).collect();
     let tensor = |dtype: Dtype, shape: &[usize]| {
@@ -112,12 +112,12 @@ fn with_tensors(write: impl Fn(&[(String, PlainTensor<'_>)]) -> Vec<u8>) -> Vec<
 }
 
 #[test]
-fn damaged_archives_of_checkpoints_are_read_or_refused() {
+fn damaged_checkpoint_archives_do_not_panic() {
     read_damaged_weights(&with_tensors(|tensors| write_pth(Vec::new(), tensors).unwrap()));
 }
 
 #[test]
-fn damaged_safetensors_are_read_or_refused() {
+fn damaged_safetensors_do_not_panic() {
     read_damaged_weights(&with_tensors(|tensors| to_safetensors(tensors).unwrap()));
 }
 
@@ -133,7 +133,7 @@ const WITH_CODE: [&[u8]; 7] = [
 ];
 
 #[test]
-fn damaged_checkpoints_with_objects_of_code_are_read_or_refused() {
+fn damaged_checkpoints_with_other_objects_do_not_panic() {
     let file = WITH_CODE.concat();
     let network = [TensorShape { name: "w".to_owned(), shape: vec![2], dtype: Dtype::F32 }];
     let wanted = Wanted { network: Some(&network), key: None };
@@ -157,7 +157,7 @@ fn damaged_checkpoints_with_objects_of_code_are_read_or_refused() {
 }
 
 #[test]
-fn damaged_checkpoints_of_searches_are_read_or_refused() {
+fn damaged_search_checkpoints_do_not_panic() {
     let space = Space::small();
     let file = small_search(&space);
     assert!(Checkpoint::parse(&file).unwrap().search(&space).unwrap().architecture(&space).is_ok());
@@ -176,7 +176,7 @@ fn damaged_checkpoints_of_searches_are_read_or_refused() {
     check_memory();
 }
 
-/// A search of a space as it begins, without weights.
+/// Returns the checkpoint of a search of a space before its first epoch, without weights.
 fn small_search(space: &Space) -> Vec<u8> {
     let mut tensors: Vec<Named> = Vec::new();
     let mut masks = Vec::new();

@@ -1,4 +1,4 @@
-//! Checkpoints of searches against the original: the `model.config` that it parses from them, byte for byte.
+//! Compares the `model.config` derived from search checkpoints with that of the original, byte for byte.
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ fn golden_search_checkpoint() {
     cases::report("golden_search_checkpoint", files.len());
 }
 
-/// The folder of the cases; another folder of golden cases need not have them.
+/// Returns the folder of the cases. `TFNAS_GOLDEN` may not contain them.
 fn folder() -> PathBuf {
     let other = cases::folder().join("search_checkpoint");
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/search_checkpoint");

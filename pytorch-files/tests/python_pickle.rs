@@ -1,4 +1,4 @@
-//! Exported tables in the hands of Python's own pickle, as the original loads them.
+//! Loads exported tables with Python's pickle module, as the original does.
 #![allow(clippy::unwrap_used)]
 
 mod python;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use tfnas::LatencyTable;
 use tfnas_pytorch_files::table_to_pickle;
 
-/// Loads a table as the original does, and prints every number of it.
+/// Loads a table as the original does and prints all its numbers.
 const LOAD: &str = "
 import json, pickle, sys
 table = pickle.load(open(sys.argv[1], 'rb'))
@@ -19,7 +19,7 @@ rows = {key: ([[width, ms] for width, ms in row.items()] if key != 'base' else r
 print(json.dumps(rows))
 ";
 
-/// Says in what two pickles differ.
+/// Asserts that two pickles are equal and prints the number of entries.
 const COMPARE: &str = "
 import pickle, sys
 ours, theirs = (pickle.load(open(path, 'rb')) for path in sys.argv[1:3])
@@ -48,7 +48,7 @@ fn python_loads_an_exported_table_with_equal_numbers() {
         }
         let published = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../shared/official/latency_{name}.pkl"));
         if !published.exists() {
-            println!("SKIPPED: latency_{name}.pkl is not in ../shared/official beside the project");
+            println!("SKIPPED: latency_{name}.pkl is not in ../shared/official");
             continue;
         }
         let entries = run(&python, COMPARE, &[exported, published.to_str().unwrap()]);

@@ -1,4 +1,4 @@
-//! Checkpoints between this crate and PyTorch: what one writes, the other reads with equal bytes.
+//! Compatibility with PyTorch: this crate and PyTorch read each other's checkpoints with equal bytes.
 #![allow(clippy::unwrap_used)]
 
 mod python;
@@ -7,7 +7,7 @@ use python::{python_with, run};
 use serde_json::{Value, json};
 use tfnas_pytorch_files::checkpoint::{Checkpoint, CheckpointError, Dtype, Field, PlainTensor, write_pth};
 
-/// Loads a checkpoint without executing anything, puts part of it into a module, and prints all tensors.
+/// Loads a checkpoint with `weights_only`, loads part of it into a module, and prints all tensors.
 const LOAD: &str = "
 import json, sys, torch
 checkpoint = torch.load(sys.argv[1], weights_only=True, map_location='cpu')
@@ -20,7 +20,8 @@ raw = lambda tensor: list(tensor.contiguous().view(-1).view(torch.uint8).tolist(
 print(json.dumps([[n, str(t.dtype)[6:], list(t.shape), raw(t.reshape(-1))] for n, t in state.items()]))
 ";
 
-/// Writes, in both containers, tensors of every dtype and of odd layouts, and what is often beside them; prints the tensors.
+/// Writes tensors of every dtype and of unusual layouts together with other common objects in both containers, and
+/// prints the tensors.
 const SAVE: &str = "
 import json, sys, torch
 from collections import OrderedDict
@@ -66,7 +67,7 @@ fn described(name: &str, tensor: &PlainTensor<'_>) -> Value {
 }
 
 #[test]
-fn pytorch_loads_what_is_written_here_without_executing_it() {
+fn pytorch_loads_our_checkpoints_with_weights_only() {
     let Some(python) = python_with("torch") else { return };
     let bytes: Vec<u8> = (0..96).map(|byte| byte % 2).collect();
     let tensor = |dtype: Dtype, shape: &[usize]| {
@@ -96,7 +97,7 @@ fn pytorch_loads_what_is_written_here_without_executing_it() {
 }
 
 #[test]
-fn what_pytorch_writes_is_read_here_with_equal_bytes() {
+fn checkpoints_of_pytorch_are_read_with_equal_bytes() {
     let Some(python) = python_with("torch") else { return };
     let folder = tempfile::tempdir().unwrap();
     let files =

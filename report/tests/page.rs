@@ -1,4 +1,4 @@
-//! The whole page: well-formed, complete, and safe for any names.
+//! The page is well-formed, complete, and safe for any names.
 
 #![allow(clippy::unwrap_used)]
 

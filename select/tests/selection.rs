@@ -30,7 +30,7 @@ fn problem() -> Problem {
 
 type Scores = BTreeMap<usize, Vec<EpochScore>>;
 
-/// A search that strongly prefers operation 3 everywhere and the first block of each group.
+/// Returns a search result that strongly prefers operation 3 in all blocks and the first block of each group.
 fn search(space: &Space, sure: f32) -> SearchResult {
     let logits = |n: usize, best: usize| (0..n).map(|k| if k == best { sure } else { 0.0 }).collect::<Vec<f32>>();
     let widths =
@@ -43,7 +43,7 @@ fn search(space: &Space, sure: f32) -> SearchResult {
     }
 }
 
-/// Losses that fall with the epochs and rise with the id.
+/// Returns losses that decrease with the epochs and increase with the id.
 fn losses(id: usize, epochs: usize) -> Vec<EpochScore> {
     let score = |epoch: usize| {
         let loss = 2.0 / epoch as f64 + 0.01 * ((id * 7) % 23) as f64;
@@ -207,9 +207,9 @@ fn a_diverged_training_may_end_early() {
 #[test]
 fn invalid_scores_are_rejected_and_change_nothing() {
     let mut selection = Selection::new(problem(), settings()).unwrap();
-    let good = scores(&selection, &losses);
+    let valid = scores(&selection, &losses);
     let mut error_after = |change: &dyn Fn(&mut Scores)| {
-        let mut scores = good.clone();
+        let mut scores = valid.clone();
         change(&mut scores);
         selection.record(scores).unwrap_err()
     };
@@ -221,7 +221,7 @@ fn invalid_scores_are_rejected_and_change_nothing() {
     let all = error_after(&|s| s.values_mut().for_each(|epochs| epochs[0].train_loss = f64::NAN));
     assert_eq!(all, SelectError::AllDiverged { count: 16 });
     assert_eq!(trainings(&selection).len(), 16);
-    selection.record(good).unwrap();
+    selection.record(valid).unwrap();
 }
 
 #[test]
@@ -238,8 +238,8 @@ fn later_rungs_must_repeat_losses_and_end_with_validation() {
     let mut silent = scores(&selection, &losses);
     silent.get_mut(&id).unwrap()[3].val_loss = None;
     assert_eq!(selection.record(silent).unwrap_err(), SelectError::NoValidation { id, epoch: 4 });
-    let good = scores(&selection, &losses);
-    selection.record(good).unwrap();
+    let valid = scores(&selection, &losses);
+    selection.record(valid).unwrap();
     assert_eq!(selection.record(BTreeMap::new()).unwrap_err(), SelectError::Finished);
 }
 

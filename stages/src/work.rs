@@ -142,7 +142,7 @@ mod tests {
     fn warm_up_epochs_of_a_search_are_cheaper() {
         let seconds = |warmup| Work::of_search(10, warmup, 2).seconds(&IMAGES, SPEED);
         assert!(seconds(10) < seconds(5) && seconds(5) < seconds(0));
-        assert_eq!(seconds(10), seconds(20), "there are no more than all epochs");
+        assert_eq!(seconds(10), seconds(20), "at most all epochs are warm-up");
     }
 
     #[test]

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_and_whole_numbers_of_another_width_become_the_networks() {
+    fn floats_and_integers_are_converted_to_the_dtypes_of_the_network() {
         let mut state = state(&[
             ("a", Dtype::F16, vec![0x00, 0x3e]),
             ("b", Dtype::Bf16, vec![0xc0, 0x3f]),
@@ -151,13 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn what_already_fits_is_not_converted() {
+    fn matching_tensors_are_not_converted() {
         let mut state = state(&[("a", Dtype::F32, vec![0; 4])]);
         assert_eq!(state.fit(&[expected("a", Dtype::F32)]).unwrap().in_words(), None);
     }
 
     #[test]
-    fn numbers_that_a_dtype_cannot_hold_are_named() {
+    fn errors_name_values_that_a_dtype_cannot_represent() {
         for (dtype, bytes, to, message) in [
             (Dtype::F64, 1e300f64.to_le_bytes().to_vec(), Dtype::F32, "a: 1 values are too large for float32 (float64"),
             (Dtype::F64, f64::NAN.to_le_bytes().to_vec(), Dtype::F32, "a: 1 values are NaN or infinite"),

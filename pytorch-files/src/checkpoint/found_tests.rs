@@ -1,4 +1,4 @@
-//! Tests with checkpoints of other tools: other keys, names and dtypes, and objects beside the tensors.
+//! Tests with checkpoints of other tools: other keys, names and dtypes, and further objects.
 #![allow(clippy::unwrap_used)]
 
 use tfnas::state_shapes::TensorShape;
@@ -19,32 +19,32 @@ fn dict(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
     [b"}(", entries.as_slice(), b"u"].concat()
 }
 
-/// The reference to a storage of `elements` of a class.
+/// Returns the opcodes of a reference to a storage of `elements` values of a class.
 fn storage(class: &str, key: &str, elements: usize) -> Vec<u8> {
     let class = format!("c{class}\n");
     [b"(", &text("storage")[..], class.as_bytes(), &text(key), &text("cpu"), &int(elements), b"tQ"].concat()
 }
 
-/// Storage, offset, sizes and strides of a vector.
+/// Returns the opcodes of the storage, offset, sizes and strides of a vector.
 fn vector(class: &str, key: &str, elements: usize) -> Vec<u8> {
     let elements_tuple = [int(elements), b"\x85".to_vec()].concat();
     [storage(class, key, elements), int(0), elements_tuple, int(1), b"\x85".to_vec()].concat()
 }
 
-/// A vector of f32, in storage `0` of two, or `1` of three.
+/// Returns the opcodes of an f32 vector: storage `0` if it has two elements, otherwise storage `1`, which has three.
 fn tensor(elements: usize) -> Vec<u8> {
     let key = if elements == 2 { "0" } else { "1" };
     [b"ctorch._utils\n_rebuild_tensor_v2\n(", &vector("torch\nFloatStorage", key, elements)[..], b"tR"].concat()
 }
 
-/// A dictionary of as many vectors, their names beginning with `prefix`.
+/// Returns the opcodes of a dictionary of `count` vectors whose names start with `prefix`.
 fn state(prefix: &str, count: usize) -> Vec<u8> {
     let entries: Vec<(String, Vec<u8>)> =
         (0..count).map(|index| (format!("{prefix}layer{index}.weight"), tensor(2))).collect();
     dict(&entries.iter().map(|(name, value)| (name.as_str(), value.clone())).collect::<Vec<_>>())
 }
 
-/// A file of this pickle, with two storages of f32.
+/// Returns an archive with this pickle, two f32 storages and an f16 storage.
 fn file(pickle: &[u8]) -> Vec<u8> {
     let mut writer = ArchiveWriter::new(Vec::new());
     writer.entry("x/data.pkl", &[b"\x80\x02", pickle, b"."].concat()).unwrap();
@@ -63,14 +63,14 @@ fn names<'s>(state: &'s StateDict<'_>) -> Vec<&'s str> {
     state.tensors.iter().map(|(name, _)| name.as_str()).collect()
 }
 
-/// A network of as many vectors of two.
+/// Returns the shapes of a network with `count` vectors of two elements.
 fn network(count: usize) -> Vec<TensorShape> {
     let tensor = |index| TensorShape { name: format!("layer{index}.weight"), shape: vec![2], dtype: Dtype::F32 };
     (0..count).map(tensor).collect()
 }
 
 #[test]
-fn tensors_are_found_under_whatever_key_they_stand() {
+fn tensors_are_found_under_any_key() {
     let network = network(3);
     for key in [
         "model",
@@ -102,7 +102,7 @@ fn tensors_are_found_under_whatever_key_they_stand() {
 }
 
 #[test]
-fn tensors_are_found_in_dictionaries_of_dictionaries_and_lists() {
+fn tensors_are_found_in_nested_dictionaries_and_lists() {
     let nested = dict(&[("state", dict(&[("epoch", int(1)), ("model", state("", 2))]))]);
     let in_list = [b"](", &int(3)[..], &dict(&[("net", state("", 2))]), b"e"].concat();
     let ema = dict(&[("ema", dict(&[("module", state("", 2)), ("decay", int(1))]))]);
@@ -116,7 +116,7 @@ fn tensors_are_found_in_dictionaries_of_dictionaries_and_lists() {
 }
 
 #[test]
-fn without_a_network_the_most_tensors_are_meant_and_of_as_many_the_usual_ones() {
+fn without_a_network_the_largest_state_dict_is_chosen() {
     for (entries, key) in [
         (&[("head", state("", 2)), ("body", state("", 3))][..], "body"),
         (&[("state_dict_ema", state("", 3)), ("state_dict", state("", 3))], "state_dict"),
@@ -138,7 +138,7 @@ fn without_a_network_the_most_tensors_are_meant_and_of_as_many_the_usual_ones() 
 }
 
 #[test]
-fn tensors_under_two_keys_are_named_by_the_usual_one() {
+fn state_dict_under_two_keys_has_the_usual_name() {
     let shared = [&b"}("[..], &text("ema"), &state("", 2), b"q\x05", &text("state_dict"), b"h\x05u"].concat();
     let bytes = file(&shared);
     let found = find(&bytes, &Wanted::default()).unwrap();
@@ -146,7 +146,7 @@ fn tensors_under_two_keys_are_named_by_the_usual_one() {
 }
 
 #[test]
-fn of_a_known_network_the_tensors_that_fit_best_are_meant() {
+fn best_match_of_a_known_network_is_chosen() {
     let network = network(3);
     let wanted = Wanted { network: Some(&network), key: None };
     let larger: Vec<(&str, Vec<u8>)> = vec![("a", tensor(2)), ("b", tensor(2)), ("c", tensor(2)), ("d", tensor(2))];
@@ -166,7 +166,7 @@ fn of_a_known_network_the_tensors_that_fit_best_are_meant() {
 }
 
 #[test]
-fn a_key_that_leads_nowhere_is_refused_with_those_that_lead_somewhere() {
+fn error_of_an_unknown_key_lists_the_valid_ones() {
     let bytes = file(&dict(&[("epoch", int(3)), ("model", state("net.", 2)), ("ema", state("", 2))]));
     let under = |key| find(&bytes, &Wanted { key: Some(key), network: None });
     let error = under("nothing").unwrap_err();
@@ -180,7 +180,7 @@ fn a_key_that_leads_nowhere_is_refused_with_those_that_lead_somewhere() {
 }
 
 #[test]
-fn a_key_of_safetensors_is_what_names_begin_with() {
+fn key_of_safetensors_is_a_prefix_of_names() {
     let tensor = |name: &str| (name.to_owned(), PlainTensor::contiguous(Dtype::F32, vec![1], &[0; 4]).unwrap());
     let bytes = to_safetensors(&[tensor("ema.a"), tensor("ema.b"), tensor("model.a")]).unwrap();
     let under = |key| WeightsFile::find(&bytes, &Wanted { key: Some(key), network: None });
@@ -189,7 +189,7 @@ fn a_key_of_safetensors_is_what_names_begin_with() {
 }
 
 #[test]
-fn what_wrappers_put_before_all_names_is_taken_off() {
+fn prefixes_of_wrappers_are_removed() {
     for prefix in ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "model.", "net.", "backbone."] {
         let bytes = file(&dict(&[("state_dict", state(prefix, 2))]));
         let state = find(&bytes, &Wanted::default()).unwrap();
@@ -205,7 +205,7 @@ fn what_wrappers_put_before_all_names_is_taken_off() {
     find(&bytes, &Wanted::default()).unwrap().fit(&network(1)).unwrap();
 }
 
-/// Objects of foreign code that trainings store beside the tensors.
+/// Returns objects of other classes that training programs store in checkpoints.
 fn foreign() -> Vec<(&'static str, Vec<u8>)> {
     let with_state =
         |class: &str| [format!("c{class}\n)").as_bytes(), b"\x81", &dict(&[("lr", int(1))]), b"b"].concat();
@@ -225,7 +225,7 @@ fn foreign() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn objects_of_code_beside_the_tensors_are_read_and_left_alone() {
+fn other_objects_are_read_but_not_constructed() {
     for (name, object) in foreign() {
         let bytes = file(&dict(&[("object", object.clone()), ("model", state("", 2)), ("again", object)]));
         let state = find(&bytes, &Wanted::default()).unwrap();
@@ -245,7 +245,7 @@ fn objects_of_code_beside_the_tensors_are_read_and_left_alone() {
 }
 
 #[test]
-fn tensors_that_depend_on_code_are_refused_by_its_name() {
+fn errors_name_the_code_that_a_tensor_depends_on() {
     let call = |function: &str, arguments: Vec<u8>| [format!("c{function}\n(").as_bytes(), &arguments, b"tR"].concat();
     let rebuild = vector("torch\nFloatStorage", "0", 2);
     let from_type = |class: &str| {
@@ -279,7 +279,7 @@ fn tensors_that_depend_on_code_are_refused_by_its_name() {
 }
 
 #[test]
-fn dtypes_that_no_network_here_has_are_refused_by_name() {
+fn errors_name_unsupported_dtypes() {
     let v3 = |dtype: &str| {
         let dtype = format!("I01\n}}ctorch\n{dtype}\n");
         let storage = vector("torch.storage\nUntypedStorage", "0", 8);
@@ -295,7 +295,7 @@ fn dtypes_that_no_network_here_has_are_refused_by_name() {
 }
 
 #[test]
-fn halves_become_the_networks_floats() {
+fn float16_is_converted_to_float32() {
     let half = [&b"ctorch._utils\n_rebuild_tensor_v2\n("[..], &vector("torch\nHalfStorage", "half", 2), b"tR"].concat();
     let bytes = file(&dict(&[("model", dict(&[("layer0.weight", half)]))]));
     let mut state = find(&bytes, &Wanted::default()).unwrap();
@@ -304,7 +304,7 @@ fn halves_become_the_networks_floats() {
 }
 
 #[test]
-fn a_whole_module_is_refused_by_its_class() {
+fn error_of_a_pickled_module_names_its_class() {
     let parts = dict(&[("_parameters", state("", 1)), ("_modules", dict(&[]))]);
     let module = [b"cmodels\nNet\n)\x81", &parts[..], b"b"].concat();
     for pickle in [module.clone(), dict(&[("epoch", int(1)), ("model", module)])] {
@@ -315,8 +315,8 @@ fn a_whole_module_is_refused_by_its_class() {
 }
 
 #[test]
-fn many_dictionaries_that_share_and_contain_each_other_are_searched_in_bounded_time() {
-    // A cycle, a long name that every entry repeats, and a tower of dictionaries.
+fn search_of_shared_and_cyclic_dictionaries_is_bounded() {
+    // A cycle, a long name that every entry repeats, and deeply nested dictionaries.
     let name = "n".repeat(100_000);
     let mut pickle = [b"}q\x00", &text(&name)[..], b"q\x01h\x00s"].concat();
     for _ in 0..20_000 {

@@ -38,7 +38,7 @@ mod tests {
     use tfnas::state_shapes::TensorShape;
 
     #[test]
-    fn what_wrappers_put_before_every_name_is_found_however_often() {
+    fn repeated_prefixes_of_wrappers_are_found() {
         for (names, expected) in [
             (&["module.a.w", "module.b"][..], "module."),
             (&["_orig_mod.a", "_orig_mod.b"], "_orig_mod."),
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_known_network_any_attribute_is_a_wrapper_but_for_its_own() {
+    fn known_network_allows_any_prefix_except_its_own_attributes() {
         let tensor = |name: &str| TensorShape { name: name.to_owned(), shape: Vec::new(), dtype: Dtype::F32 };
         let network = [tensor("net.a"), tensor("net.b")];
         let wanted = Wanted { network: Some(&network), key: None };

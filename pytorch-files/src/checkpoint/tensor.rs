@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_come_row_by_row_whatever_the_strides() {
+    fn elements_are_in_row_major_order_for_any_strides() {
         for (shape, strides, offset, expected) in [
             (&[2, 3][..], &[3, 1][..], 0, &[0, 1, 2, 3, 4, 5][..]),
             (&[3, 2], &[1, 3], 0, &[0, 3, 1, 4, 2, 5]),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_outside_its_storage_or_repeats_it_is_refused() {
+    fn tensors_outside_of_their_storage_are_rejected() {
         for (shape, strides, offset) in [
             (&[7][..], &[1][..], 0),
             (&[3], &[1], 4),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_float_is_read_as_f32() {
+    fn all_float_dtypes_are_read_as_f32() {
         let values = |dtype, bytes: &[u8]| {
             let tensor = PlainTensor::contiguous(dtype, vec![bytes.len() / dtype.size()], bytes).unwrap();
             tensor.to_f32().unwrap()
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_that_are_not_finite_are_counted() {
+    fn non_finite_elements_are_counted() {
         let count = |dtype, bytes: &[u8]| {
             PlainTensor::contiguous(dtype, vec![bytes.len() / dtype.size()], bytes).unwrap().not_finite()
         };

@@ -1,11 +1,11 @@
-//! Checkpoints that are damaged, hostile or of another kind, each with its message.
+//! Error messages for damaged and malicious checkpoints and for other files.
 #![allow(clippy::unwrap_used)]
 
 use super::archive_writer::ArchiveWriter;
 use super::{Checkpoint, CheckpointError, Dtype, PlainTensor, WeightsFile, WeightsFormat, to_safetensors, write_pth};
 use crate::pickle::PickleWriter;
 
-/// An archive of these entries.
+/// Returns an archive with these entries.
 fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
     let mut writer = ArchiveWriter::new(Vec::new());
     for (name, content) in entries {
@@ -14,8 +14,8 @@ fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
     writer.finish().unwrap()
 }
 
-/// `{"state_dict": {name: tensor}}`, its one storage of four f32, with a tensor of these sizes and strides from
-/// `offset`.
+/// Returns `{"state_dict": {name: tensor}}` with one storage of `stored` f32 values and tensors with this offset, sizes
+/// and strides.
 fn pickle(names: &[&str], key: &str, stored: i64, offset: i64, sizes: &[i64], strides: &[i64]) -> Vec<u8> {
     let mut writer = PickleWriter::new();
     writer.empty_dict();
@@ -51,13 +51,13 @@ fn pickle(names: &[&str], key: &str, stored: i64, offset: i64, sizes: &[i64], st
 
 const STORAGE: &[u8] = &[0; 16];
 
-fn good() -> Vec<u8> {
+fn valid_checkpoint() -> Vec<u8> {
     let pickle = pickle(&["a"], "0", 4, 0, &[2, 2], &[2, 1]);
     archive(&[("x/data.pkl", &pickle), ("x/data/0", STORAGE), ("x/version", b"3\n")])
 }
 
-/// The message with which a file is refused.
-fn refused(bytes: &[u8]) -> String {
+/// Returns the error message for an invalid file.
+fn message_for(bytes: &[u8]) -> String {
     match Checkpoint::parse(bytes) {
         Ok(checkpoint) => checkpoint.state_dict().unwrap_err().to_string(),
         Err(error) => error.to_string(),
@@ -65,14 +65,14 @@ fn refused(bytes: &[u8]) -> String {
 }
 
 #[track_caller]
-fn assert_refused(bytes: &[u8], expected: &str) {
-    let message = refused(bytes);
+fn assert_rejected(bytes: &[u8], expected: &str) {
+    let message = message_for(bytes);
     assert!(message.contains(expected), "{message}");
 }
 
 #[test]
-fn a_checkpoint_gives_its_tensors() {
-    let bytes = good();
+fn tensors_of_a_checkpoint_are_read() {
+    let bytes = valid_checkpoint();
     let checkpoint = Checkpoint::parse(&bytes).unwrap();
     assert_eq!(checkpoint.format(), WeightsFormat::PthZip);
     let state = checkpoint.state_dict().unwrap();
@@ -81,7 +81,7 @@ fn a_checkpoint_gives_its_tensors() {
 }
 
 #[test]
-fn other_files_are_refused_by_what_they_are() {
+fn errors_name_the_kind_of_other_files() {
     let mut tar = vec![0; 600];
     tar[257..262].copy_from_slice(b"ustar");
     for (bytes, expected) in [
@@ -91,21 +91,21 @@ fn other_files_are_refused_by_what_they_are() {
         (b"\x1f\x8b\x08", "gzip"),
         (&tar, "before 0.1.10"),
     ] {
-        assert_refused(bytes, expected);
+        assert_rejected(bytes, expected);
     }
 }
 
 #[test]
-fn every_shortened_archive_is_refused() {
-    let bytes = good();
+fn truncated_archives_are_rejected() {
+    let bytes = valid_checkpoint();
     for length in 0..bytes.len() {
         assert!(Checkpoint::parse(&bytes[..length]).is_err(), "{length}");
     }
-    assert_refused(&bytes[..bytes.len() - 30], "truncated");
+    assert_rejected(&bytes[..bytes.len() - 30], "truncated");
 }
 
 #[test]
-fn archives_that_are_not_sound_are_refused_by_entry() {
+fn errors_name_the_invalid_entry_of_an_archive() {
     let pickle = pickle(&["a"], "0", 4, 0, &[4], &[1]);
     let (pickle, storage) = (("x/data.pkl", pickle.as_slice()), ("x/data/0", STORAGE));
     for (entries, expected) in [
@@ -117,37 +117,37 @@ fn archives_that_are_not_sound_are_refused_by_entry() {
         (&[pickle, ("x/data/0", &[0; 15])], "storage '0': 15 bytes, where 4 of float32 are expected"),
         (&[pickle, storage, ("x/byteorder", b"big")], "big-endian"),
     ] {
-        assert_refused(&archive(entries), expected);
+        assert_rejected(&archive(entries), expected);
     }
 
-    let mut flipped = good();
+    let mut flipped = valid_checkpoint();
     let at = flipped.windows(16).position(|window| window == STORAGE).unwrap();
     flipped[at + 3] ^= 1;
-    assert_refused(&flipped, "checksum");
+    assert_rejected(&flipped, "checksum");
 }
 
-/// Where the directory's entry for `name` begins.
+/// Returns the position of the directory entry of `name`.
 fn directory_entry(bytes: &[u8], name: &str) -> usize {
     let named = bytes.windows(name.len()).rposition(|window| window == name.as_bytes()).unwrap();
     named - 46
 }
 
 #[test]
-fn compressed_encrypted_and_misplaced_entries_are_refused() {
+fn compressed_encrypted_and_misplaced_entries_are_rejected() {
     for (offset, byte, expected) in [
         (10, 8, "is compressed"),
         (20, 99, "is compressed"),
         (8, 1, "is encrypted"),
         (42, 9, "is not where the directory says"),
     ] {
-        let mut bytes = good();
+        let mut bytes = valid_checkpoint();
         let entry = directory_entry(&bytes, "x/data/0");
         bytes[entry + offset] = byte;
-        assert_refused(&bytes, expected);
+        assert_rejected(&bytes, expected);
     }
 }
 
-/// An archive whose entries lie in each other, as many as `depth`, around `content`.
+/// Returns an archive with `depth` entries that are nested in each other around `content`.
 fn nested(depth: usize, content: &[u8]) -> Vec<u8> {
     let mut bytes = content.to_vec();
     let mut entries = Vec::new();
@@ -175,21 +175,21 @@ fn nested(depth: usize, content: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn entries_that_lie_in_each_other_are_refused() {
-    assert_refused(&nested(1, &[7; 5000]), "no data.pkl");
-    assert_refused(&nested(100, &[7; 5000]), "overlaps others");
+fn overlapping_entries_are_rejected() {
+    assert_rejected(&nested(1, &[7; 5000]), "no data.pkl");
+    assert_rejected(&nested(100, &[7; 5000]), "overlaps others");
 }
 
 #[test]
-fn claimed_counts_are_not_believed() {
-    let mut bytes = good();
+fn counts_in_headers_are_not_trusted() {
+    let mut bytes = valid_checkpoint();
     let end = bytes.len() - 22;
     bytes[end + 10..end + 12].fill(0xff);
-    assert_refused(&bytes, "directory is damaged");
+    assert_rejected(&bytes, "directory is damaged");
     bytes[end + 12..end + 20].fill(0xff);
-    assert_refused(&bytes, "end record is damaged");
+    assert_rejected(&bytes, "end record is damaged");
 
-    let mut large = good();
+    let mut large = valid_checkpoint();
     let mut record = b"PK\x06\x06".to_vec();
     record.extend([0; 28]);
     record.extend([u64::MAX, 40, 0].map(u64::to_le_bytes).concat());
@@ -200,11 +200,11 @@ fn claimed_counts_are_not_believed() {
     large.extend(start.to_le_bytes());
     large.extend([1, 0, 0, 0]);
     large.extend(end);
-    assert_refused(&large, "more than 100000 entries");
+    assert_rejected(&large, "more than 100000 entries");
 }
 
 #[test]
-fn tensors_that_cannot_be_are_refused_by_name() {
+fn errors_name_invalid_tensors() {
     for (stored, offset, sizes, strides, expected) in [
         (4, 0, &[5][..], &[1][..], "'a': shape [5] has more elements than the storage, which has 4"),
         (4, 3, &[2], &[1], "'a': shape [2] with strides [1] from element 3 lies outside"),
@@ -218,24 +218,24 @@ fn tensors_that_cannot_be_are_refused_by_name() {
         (1 << 62, 0, &[1], &[1], "storage '0': 16 bytes, where"),
     ] {
         let pickle = pickle(&["a"], "0", stored, offset, sizes, strides);
-        assert_refused(&archive(&[("x/data.pkl", &pickle), ("x/data/0", STORAGE)]), expected);
+        assert_rejected(&archive(&[("x/data.pkl", &pickle), ("x/data/0", STORAGE)]), expected);
     }
 }
 
 #[test]
-fn names_that_come_twice_and_storages_that_repeat_are_refused() {
+fn duplicate_names_and_repeated_storages_are_rejected() {
     let twice = pickle(&["a", "a"], "0", 4, 0, &[4], &[1]);
-    assert_refused(&archive(&[("x/data.pkl", &twice), ("x/data/0", STORAGE)]), "has 'a' twice");
+    assert_rejected(&archive(&[("x/data.pkl", &twice), ("x/data/0", STORAGE)]), "has 'a' twice");
 
     let names: Vec<String> = (0..50).map(|index| index.to_string()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let storage = vec![0; 1 << 20];
     let many = pickle(&names, "0", 1 << 18, 0, &[1 << 18], &[1]);
-    assert_refused(&archive(&[("x/data.pkl", &many), ("x/data/0", &storage)]), "they repeat the same storages");
+    assert_rejected(&archive(&[("x/data.pkl", &many), ("x/data/0", &storage)]), "they repeat the same storages");
 }
 
 #[test]
-fn what_would_run_something_alone_holds_no_tensors_and_is_named() {
+fn errors_name_code_that_is_not_run() {
     for (pickle, name) in [
         (&b"cos\nsystem\n(S'harm'\ntR."[..], "os.system"),
         (b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93\x8c\x011\x85R.", "builtins.eval"),
@@ -245,13 +245,13 @@ fn what_would_run_something_alone_holds_no_tensors_and_is_named() {
         (b"cmodels.model_eval\nNetwork\n)\x81.", "models.model_eval.Network"),
         (b"ctorch\nQInt8Storage\n.", "torch.QInt8Storage"),
     ] {
-        let message = refused(&archive(&[("x/data.pkl", pickle)]));
+        let message = message_for(&archive(&[("x/data.pkl", pickle)]));
         assert!(message.contains(name) && message.contains("was not run"), "{message}");
     }
 }
 
 #[test]
-fn values_that_are_no_tensors_are_named() {
+fn errors_name_values_that_are_no_tensors() {
     for (pickle, expected) in [
         (&b"N."[..], "it holds None"),
         (b"}X\x05\0\0\0epochK\x01s.", "it holds 'epoch'"),
@@ -260,20 +260,20 @@ fn values_that_are_no_tensors_are_named() {
         (b"}X\x0a\0\0\0state_dict]s.", "no 'state_dict'"),
         (b"}X\x01\0\0\0aK\x01Qs.", "the reference is no tuple"),
     ] {
-        assert_refused(&archive(&[("x/data.pkl", pickle)]), expected);
+        assert_rejected(&archive(&[("x/data.pkl", pickle)]), expected);
     }
-    // A dictionary that contains itself, and calls of calls of calls.
-    assert_refused(&archive(&[("x/data.pkl", b"}q\0X\x0a\0\0\0state_dicth\0s.")]), "not a tensor");
+    // A dictionary that contains itself, and deeply nested calls.
+    assert_rejected(&archive(&[("x/data.pkl", b"}q\0X\x0a\0\0\0state_dicth\0s.")]), "not a tensor");
     let mut deep = b"}X\x0a\0\0\0state_dict}X\x01\0\0\0a".to_vec();
     deep.extend(b"ctorch._utils\n_rebuild_parameter\n(".repeat(10_000));
     deep.push(b'N');
     deep.extend(b"tR".repeat(10_000));
     deep.extend(b"ss.");
-    assert_refused(&archive(&[("x/data.pkl", &deep)]), "which is not read");
+    assert_rejected(&archive(&[("x/data.pkl", &deep)]), "which is not read");
 }
 
 #[test]
-fn a_file_says_its_format_and_both_formats_give_equal_tensors() {
+fn format_is_detected_and_both_formats_give_equal_tensors() {
     let bytes: Vec<u8> = (0..48).collect();
     let tensors = [
         ("module.b".to_owned(), PlainTensor::contiguous(Dtype::F32, vec![3, 4], &bytes).unwrap()),
@@ -298,7 +298,7 @@ fn a_file_says_its_format_and_both_formats_give_equal_tensors() {
 }
 
 #[test]
-fn contents_of_an_archive_are_aligned() {
+fn entries_of_an_archive_are_aligned() {
     let content = [0x5a; 64];
     let tensor = PlainTensor::contiguous(Dtype::U8, vec![64], &content).unwrap();
     for length in 1..70 {
@@ -309,7 +309,7 @@ fn contents_of_an_archive_are_aligned() {
 }
 
 #[test]
-fn a_safetensors_header_of_absurd_length_is_refused() {
+fn safetensors_header_that_is_too_long_is_rejected() {
     let mut file = u64::MAX.to_le_bytes().to_vec();
     file.push(b'{');
     assert!(WeightsFile::read(&file).unwrap_err().to_string().contains("its header would have"));

@@ -1,4 +1,4 @@
-//! Streams of every opcode, and streams that are refused.
+//! Streams with every opcode, and streams that are rejected.
 #![allow(clippy::unwrap_used)]
 
 use super::{Foreign, Limits, Pickle, PickleError, Value, parse};
@@ -15,7 +15,7 @@ fn root(bytes: &[u8]) -> Value {
 }
 
 #[test]
-fn numbers_of_every_kind_are_read() {
+fn all_kinds_of_numbers_are_read() {
     for (bytes, expected) in [
         (&b"N."[..], Value::None),
         (b"I01\n.", Value::Bool(true)),
@@ -41,7 +41,7 @@ fn numbers_of_every_kind_are_read() {
 }
 
 #[test]
-fn texts_and_bytes_of_every_kind_are_read() {
+fn all_kinds_of_strings_and_bytes_are_read() {
     let text = || Value::Text("\u{20ac}".to_owned());
     let bytes = || Value::Bytes(b"x\xff".to_vec());
     for (stream, expected) in [
@@ -62,7 +62,7 @@ fn texts_and_bytes_of_every_kind_are_read() {
 }
 
 #[test]
-fn containers_of_every_kind_are_read() {
+fn all_kinds_of_containers_are_read() {
     let pickle = read(b"](K\x01K\x02e.").unwrap();
     let values = pickle.sequence(pickle.root()).unwrap();
     assert_eq!(pickle.int(values[1]), Some(2));
@@ -87,7 +87,7 @@ fn containers_of_every_kind_are_read() {
 }
 
 #[test]
-fn what_is_shared_is_the_same_value() {
+fn shared_objects_are_the_same_value() {
     for shared in [
         &b"](]q\x00h\x00e."[..],
         b"](]r\x00\x01\0\0j\x00\x01\0\0e.",
@@ -102,13 +102,13 @@ fn what_is_shared_is_the_same_value() {
 }
 
 #[test]
-fn a_list_may_contain_itself() {
+fn list_can_contain_itself() {
     let pickle = read(b"]q\x00h\x00a.").unwrap();
     assert_eq!(pickle.sequence(pickle.root()), Some(&[pickle.root()][..]));
 }
 
 #[test]
-fn calls_are_kept_and_not_made() {
+fn calls_are_recorded_and_not_executed() {
     for call in [
         &b"ctorch\nSize\n(K\x01tR."[..],
         b"ctorch\nSize\nK\x01\x85\x81.",
@@ -133,7 +133,7 @@ fn calls_are_kept_and_not_made() {
 }
 
 #[test]
-fn persistent_ids_are_kept() {
+fn persistent_ids_are_recorded() {
     for bytes in [&b"Pstorage\n."[..], b"X\x07\0\0\0storageQ."] {
         let pickle = read(bytes).unwrap();
         let Value::Persistent(id) = *pickle.value(pickle.root()) else {
@@ -144,7 +144,7 @@ fn persistent_ids_are_kept() {
 }
 
 #[test]
-fn the_ordered_dictionary_of_python_2_is_a_mapping() {
+fn ordered_dictionary_of_python_2_is_a_mapping() {
     let pickle = read(b"ccollections\nOrderedDict\n(](](K\x01K\x02eetR.").unwrap();
     let pairs = pickle.mapping(pickle.root()).unwrap();
     assert_eq!(pairs.len(), 1);
@@ -152,12 +152,12 @@ fn the_ordered_dictionary_of_python_2_is_a_mapping() {
 }
 
 #[test]
-fn what_follows_the_end_is_left_alone() {
+fn bytes_after_the_end_are_not_read() {
     assert_eq!(read(b"N.more").unwrap().length(), 2);
 }
 
 #[test]
-fn names_that_were_not_allowed_are_refused() {
+fn disallowed_names_are_rejected() {
     for bytes in [
         &b"cos\nsystem\n."[..],
         b"\x8c\x02os\x8c\x06system\x93.",
@@ -175,7 +175,7 @@ fn read_opaque(bytes: &[u8]) -> Result<Pickle, PickleError> {
 }
 
 #[test]
-fn names_that_are_foreign_are_opaque_values_where_the_caller_says_so() {
+fn disallowed_names_are_opaque_values_if_requested() {
     for (bytes, module, name) in [
         (&b"cos\nsystem\n(S'harm'\ntR."[..], "os", "system"),
         (
@@ -202,7 +202,7 @@ fn names_that_are_foreign_are_opaque_values_where_the_caller_says_so() {
 }
 
 #[test]
-fn a_long_name_is_not_repeated_beyond_the_length_of_a_stream() {
+fn repeated_long_names_use_bounded_memory() {
     let name = [b"\x8d".to_vec(), 900u64.to_le_bytes().to_vec(), vec![b'x'; 900], b"\x94".to_vec()].concat();
     let stream = [name, b"h\0h\0\x93".repeat(10), b".".to_vec()].concat();
     let limits = Limits { bytes: 2000, foreign: Foreign::Opaque, ..Limits::default() };
@@ -210,14 +210,14 @@ fn a_long_name_is_not_repeated_beyond_the_length_of_a_stream() {
 }
 
 #[test]
-fn what_lies_outside_the_stream_is_refused() {
+fn external_data_is_rejected() {
     for bytes in [&b"\x82\x01."[..], b"\x83\x01\0.", b"\x84\x01\0\0\0.", b"\x97.", b"\x98."] {
         assert!(matches!(read(bytes), Err(PickleError::Outside { .. })));
     }
 }
 
 #[test]
-fn every_shortened_stream_is_truncated() {
+fn truncated_streams_are_rejected() {
     let bytes = b"\x80\x02}(X\x01\0\0\0aK\x01X\x01\0\0\0bG?\xf8\0\0\0\0\0\0u.";
     assert!(read(bytes).is_ok());
     for length in 0..bytes.len() {
@@ -227,7 +227,7 @@ fn every_shortened_stream_is_truncated() {
 }
 
 #[test]
-fn opcodes_that_do_not_find_what_they_need_are_named() {
+fn stack_errors_name_the_opcode() {
     for bytes in [
         &b"."[..],
         b"0.",
@@ -250,7 +250,7 @@ fn opcodes_that_do_not_find_what_they_need_are_named() {
 }
 
 #[test]
-fn arguments_that_cannot_be_read_are_named() {
+fn argument_errors_name_the_opcode() {
     for bytes in
         [&b"Ix\n."[..], b"Fx\n.", b"Lx\n.", b"Sx\n.", b"V\\u1\n.", b"X\x01\0\0\0\xff.", b"h\x00.", b"g1\n.", b"gx\n."]
     {
@@ -263,7 +263,7 @@ fn arguments_that_cannot_be_read_are_named() {
 }
 
 #[test]
-fn claimed_lengths_beyond_the_end_are_not_allocated() {
+fn lengths_beyond_the_end_are_not_allocated() {
     for bytes in [
         &b"X\xff\xff\xff\xff."[..],
         b"\x8e\xff\xff\xff\xff\xff\xff\xff\xff.",
@@ -275,7 +275,7 @@ fn claimed_lengths_beyond_the_end_are_not_allocated() {
 }
 
 #[test]
-fn limits_hold() {
+fn limits_are_enforced() {
     let limits = Limits { bytes: 100, values: 10, ..Limits::default() };
     let too_many = Err(PickleError::TooManyValues { limit: 10 });
     for opcode in [b'N', b'(', b']'] {

@@ -158,15 +158,15 @@ mod tests {
 
     #[test]
     fn errors_in_invalid_or_truncated_files_name_the_row() {
-        let good = text(&[image("a.jpg", None, 1.0)]);
-        let cut = &good[..good.len() - 3];
+        let valid = text(&[image("a.jpg", None, 1.0)]);
+        let cut = &valid[..valid.len() - 3];
         for (bytes, expected) in [
             ("", "row 0: unexpected column names"),
             ("a,b\n", "row 0: unexpected column names"),
             (cut, "row 1: expected 7 fields, found 6"),
-            (&good.replace("0.75", "many"), "row 1: confidence `many0000` is not a number"),
-            (&format!("{good}x\n"), "row 2: expected 7 fields, found 1"),
-            (&format!("{good}\"x\n"), "row 2: a quoted field is not closed"),
+            (&valid.replace("0.75", "many"), "row 1: confidence `many0000` is not a number"),
+            (&format!("{valid}x\n"), "row 2: expected 7 fields, found 1"),
+            (&format!("{valid}\"x\n"), "row 2: a quoted field is not closed"),
         ] {
             let mut rows = TestedImage::read(bytes.as_bytes()).skip_while(Result::is_ok);
             assert_eq!(rows.next().unwrap().unwrap_err().to_string(), expected);
