@@ -15,7 +15,7 @@ use tfnas_testutils::weights::Weights;
 const INPUT: [usize; 4] = [1, 3, 64, 64];
 /// Tolerance of a logit: six times the difference between the authors' own f32 and f64 results.
 const TOLERANCE: f64 = 2.4e-7;
-/// Number of cases to run; each is a whole network of the published space.
+/// Number of cases to run; each is a complete network of the published space.
 const CASES: usize = 4;
 
 #[test]

@@ -137,7 +137,7 @@ mod tests {
     fn spearman_matches_known_values() {
         assert!(close(spearman(&[1.0, 2.0, 3.0], &[10.0, 20.0, 99.0]), 1.0));
         assert!(close(spearman(&[1.0, 2.0, 3.0], &[9.0, 3.0, 1.0]), -1.0));
-        // Computed by hand: ranks 1 2 3 4 and 1 3 2 4, 1 - 6 * 2 / (4 * 15).
+        // Computed manually: ranks 1 2 3 4 and 1 3 2 4, 1 - 6 * 2 / (4 * 15).
         assert!(close(spearman(&[1.0, 2.0, 3.0, 4.0], &[1.0, 3.0, 2.0, 4.0]), 0.8));
         // With ties, Pearson's correlation of the ranks 1, 2.5, 2.5, 4.
         assert!(close(spearman(&[1.0, 2.0, 2.0, 3.0], &[1.0, 2.0, 3.0, 4.0]), 0.948_683_298));

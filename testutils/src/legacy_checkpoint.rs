@@ -1,12 +1,12 @@
-//! A search of the original, in the container before PyTorch 1.6, byte by byte.
+//! Writes a search checkpoint of the original in the container that PyTorch used before version 1.6.
 
 use tfnas_pytorch_files::pickle::PickleWriter;
 
 /// Name, shape and values of a tensor.
 pub type Named = (String, Vec<usize>, Vec<f32>);
 
-/// `{"epoch": 3, "state_dict": …, "mc_mask_dddict": …}`, its names beginning with `module.`, its storages tagged
-/// `cuda:0`.
+/// Returns `{"epoch": 3, "state_dict": …, "mc_mask_dddict": …}`. The names begin with `module.`, and the storages are
+/// tagged `cuda:0`.
 ///
 /// * `masks`: `[group][block][operation][channel]`.
 pub fn legacy_checkpoint(tensors: &[Named], masks: &[Vec<Vec<Vec<f32>>>]) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! What the tests of several crates share. No program depends on it.
+//! Helpers that the tests of several crates share. No program depends on this crate.
 //!
 //! [`golden`] reads the results of the authors' code, in `tests/golden`. [`damage`] damages input for fuzz tests, and limits the
 //! memory of parsers. [`legacy_checkpoint`] and [`weights`] make files, [`waiting`] waits for other processes.

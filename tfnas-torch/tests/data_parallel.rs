@@ -1,4 +1,4 @@
-//! Data-parallel training on several ranks gives the same network as one process that trains on the whole batches.
+//! Data-parallel training on several ranks gives the same network as one process that trains on full batches.
 #![allow(clippy::unwrap_used)]
 
 mod device;
@@ -27,7 +27,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Environment variable with the folder in which each rank writes its network.
 const FOLDER: &str = "TFNAS_TEST_FOLDER";
 
-/// Trains on whole batches; returns the loss of each step and the network.
+/// Trains on full batches; returns the loss of each step and the network.
 fn train_in_one_process() -> (Vec<f64>, NamedTensors) {
     tch::set_num_threads(1);
     let network = network(SEED);
@@ -66,7 +66,7 @@ fn train_on_ranks(shares_statistics: bool) {
     }
     let ranks = trainer.ranks.unwrap();
     ranks.share_buffers(&network).unwrap();
-    let folder = PathBuf::from(std::env::var_os(FOLDER).expect("only other tests start this one"));
+    let folder = PathBuf::from(std::env::var_os(FOLDER).expect("this test is started only by other tests"));
     write_file(&network.state(), &network_file(&folder, rank)).unwrap();
     ranks.group().barrier().unwrap();
 }
@@ -80,7 +80,7 @@ mod rank {
     #[ignore = "a rank of other tests"]
     fn run() {
         tch::set_num_threads(1);
-        match std::env::var(crate::world::SCENARIO).expect("only other tests start this one").as_str() {
+        match std::env::var(crate::world::SCENARIO).expect("this test is started only by other tests").as_str() {
             "shared" => super::train_on_ranks(true),
             "own" => super::train_on_ranks(false),
             unknown => panic!("no scenario {unknown}"),
@@ -146,5 +146,5 @@ fn ranks_with_own_statistics_keep_identical_weights() {
     let ranks = on_ranks("own", 2);
     assert!(ranks.files[0] == ranks.files[1], "the ranks have different bytes");
     let (difference, _) = largest_difference(&train_in_one_process().1, &ranks.network);
-    assert!(difference > 1e-5, "the statistics should be those of half the batch: {difference}");
+    assert!(difference > 1e-5, "each rank should use the statistics of its half of the batch: {difference}");
 }

@@ -49,7 +49,7 @@ fn folders() -> Vec<PathBuf> {
         return vec![own];
     }
     if !beside.is_dir() {
-        println!("SKIPPED: the full-size checkpoints are not in ../shared/golden/checkpoint beside the project");
+        println!("SKIPPED: the full-size checkpoints are not in ../shared/golden/checkpoint");
         return vec![own];
     }
     vec![own, beside]

@@ -89,7 +89,7 @@ fn evaluate_at_full_size(case: &Value, config: &ModelConfig) {
     let network = network(config, 1000, &Scheme::Sin);
     let images = input(&Scheme::Sin, &expected["input"]);
     let folded = network.folded().forward(&images);
-    for (how, logits) in [("as it is", network.forward(&images)), ("folded", folded)] {
+    for (how, logits) in [("unfolded", network.forward(&images)), ("folded", folded)] {
         let first = values(&logits.narrow(1, 0, 64));
         check(&format!("{id}, {how}: first logits"), &first, &flat(&expected["logits_first64"]), SIN.eval_logits);
         for row in 0..2 {

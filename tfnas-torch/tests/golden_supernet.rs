@@ -1,4 +1,4 @@
-//! The supernet compared with the authors' code: sampled paths, architecture steps, whole search steps, slicing and
+//! The supernet compared with the authors' code: sampled paths, architecture steps, full search steps, slicing and
 //! scattering.
 #![allow(clippy::unwrap_used)]
 
@@ -227,7 +227,10 @@ fn full_search_step(space: &Space, case: &Value) -> String {
         check_relative(what, found.double_value(&[]), expected, allowed(case, sin, hash))
     };
     let weight_norm = norm("weight_grad_norm", &step.gradient_norm, 4e-3, 1e-6);
-    assert!(supernet.state().get(unsampled).unwrap().equal(&before), "{unsampled} is on no path, but has changed");
+    assert!(
+        supernet.state().get(unsampled).unwrap().equal(&before),
+        "{unsampled} is not on a sampled path, but has changed"
+    );
 
     let objective =
         LatencyObjective { latencies: &latencies, target_ms: number("target_lat"), weight: number("lambda_lat") };

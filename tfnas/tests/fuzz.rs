@@ -1,13 +1,13 @@
 //! Parsers must return an error or a value for damaged and random text: no panics, bounded time and memory.
 //!
-//! Each parser gets 10,000 inputs, or `TFNAS_FUZZ_INPUTS`; an input depends only on its number.
+//! Each parser gets 10,000 inputs, or the number in `TFNAS_FUZZ_INPUTS`. An input depends only on its index.
 #![allow(clippy::unwrap_used)]
 
 use tfnas::{Architecture, LatencyTable, ModelConfig, Space};
 use tfnas_random::{Stream, StreamId};
 use tfnas_testutils::damage::{check_memory, damaged, inputs};
 
-/// A table of two short rows.
+/// Returns a table with two short rows.
 fn small_table() -> LatencyTable {
     let text = "\
 latency table 1

@@ -101,7 +101,7 @@ mod tests {
         assert_eq!((norm.double_value(&[]), none.len()), (5.0, 0));
     }
 
-    /// Expected values computed by hand: d = g + 0.01 w; b = d at first, then 0.9 b + d; w = w - 0.1 b.
+    /// Expected values computed manually: d = g + 0.01 w; b = d at first, then 0.9 b + d; w = w - 0.1 b.
     #[test]
     fn a_fused_sgd_step_matches_the_formula() {
         let weight = [Tensor::from_slice(&[1f32])];

@@ -20,7 +20,7 @@ pub fn sum_over_ranks() {
     group.barrier().unwrap();
 }
 
-/// Expected values computed by hand: the sum is 2 (1 + 2) x = 6 (1, -2); the loss of rank r is (r + 1) sum²; the
+/// Expected values computed manually: the sum is 2 (1 + 2) x = 6 (1, -2); the loss of rank r is (r + 1) sum²; the
 /// gradient of x on each rank is 2 · Σ (r + 1) · 2 · sum = 12 sum.
 #[test]
 fn gradients_flow_through_a_sum_over_ranks() {
@@ -183,7 +183,7 @@ fn assert_close(found: &Tensor, expected: &Tensor, tolerance: f64) {
     assert!(error <= tolerance * largest, "{error} of {largest}");
 }
 
-/// Compares ranks with parts of a batch to one process with the whole batch.
+/// Compares ranks with parts of a batch to one process with the full batch.
 pub fn batch_norm() {
     let Member { environment, group, .. } = join(TIMEOUT);
     let rank = environment.rank() as i64;

@@ -24,7 +24,7 @@ pub struct RankOutput {
     pub is_success: bool,
     /// Its report lines.
     pub reported: Vec<String>,
-    /// Its whole output.
+    /// Its complete output.
     pub output: String,
 }
 

@@ -156,7 +156,7 @@ impl<'a> Landscape<'a> {
             .collect()
     }
 
-    /// Runs a whole selection.
+    /// Runs a complete selection.
     pub fn select(&self, settings: &Settings) -> Outcome {
         let problem = Problem { seed: self.seed, ..self.world.problem.clone() };
         let mut selection = Selection::new(problem, settings.clone()).unwrap();

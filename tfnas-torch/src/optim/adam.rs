@@ -143,7 +143,7 @@ mod tests {
 
     const SETTINGS: AdamSettings = AdamSettings { rate: 0.01, betas: (0.5, 0.999), epsilon: 1e-8, weight_decay: 5e-4 };
 
-    /// Expected values computed by hand in f64 from the formulas of the paper (arXiv 1412.6980), with decay in the
+    /// Expected values computed manually in f64 from the formulas of the paper (arXiv 1412.6980), with decay in the
     /// gradient.
     #[test]
     fn adam_step_matches_the_formula_and_skips_missing_gradients() {

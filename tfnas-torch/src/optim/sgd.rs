@@ -110,7 +110,7 @@ mod tests {
         vec![Some(Tensor::from_slice(&[value]))]
     }
 
-    /// Expected values computed by hand: d = g + 0.01 w; b = d at first, then 0.9 b + d; w = w - 0.1 b.
+    /// Expected values computed manually: d = g + 0.01 w; b = d at first, then 0.9 b + d; w = w - 0.1 b.
     #[test]
     fn sgd_step_matches_the_formula_and_skips_missing_gradients() {
         let settings = SgdSettings { rate: 0.1, momentum: 0.9, weight_decay: 0.01 };

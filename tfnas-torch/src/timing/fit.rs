@@ -335,8 +335,9 @@ mod tests {
     }
 
     #[test]
-    fn sums_are_adapted_to_whole_networks() {
-        // Blocks take 0.3 and 0.5 ms alone; in a network each takes a tenth more, and the rest of it less than alone.
+    fn sums_are_adapted_to_complete_networks() {
+        // Alone, the blocks take 0.3 and 0.5 ms. In a network each block takes 10 % more, and the other layers take
+        // less.
         let rounds: Vec<Round> = (0..20)
             .map(|number| {
                 let blocks = vec![(0, if number % 2 == 0 { 20 } else { 40 }); 1 + number % 3];

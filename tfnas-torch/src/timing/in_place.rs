@@ -345,7 +345,7 @@ mod tests {
         let in_place = InPlace::new(&space, 5, &checks(&space), &reference_configs(&space, 0, 5), OPTIONS).unwrap();
         let architecture = &checks(&space)[0];
         let parts = in_place.parts_ms(&random_network(&in_place.checks[0], &OPTIONS));
-        assert_eq!(parts.len(), architecture.block_count() + 3, "two stems and the rest beside the blocks");
+        assert_eq!(parts.len(), architecture.block_count() + 3, "two stems and the layers after the blocks");
     }
 
     #[test]

@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_is_found_in_spite_of_slow_measurements() {
+    fn the_line_is_robust_to_slow_measurements() {
         let mut sums = networks(0.3, 1.1);
         sums.iter_mut().step_by(5).for_each(|pair| pair.1 *= 2.0);
         let line = Line::nearest(&sums, 0.5);
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latency_beside_the_blocks_stays_above_zero() {
+    fn the_latency_outside_of_the_blocks_is_positive() {
         let line = Line::nearest(&networks(-0.4, 1.3), 0.5);
         assert!((line.offset_ms - 0.05).abs() < 1e-9 && line.factor > 1.0, "{line:?}");
     }
