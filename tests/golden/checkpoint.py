@@ -32,13 +32,13 @@ CLASSES = 10
 
 
 def pack(folder, name, content):
-    """Compresses without a timestamp or a file name."""
+    """Writes a compressed file without a timestamp or a file name."""
     (out / folder).mkdir(exist_ok=True)
     (out / folder / f"{name}.gz").write_bytes(gzip.compress(content, 9, mtime=0))
 
 
 def small_config():
-    """A network with all six groups, with and without squeeze-excite and expand convolution, with few channels."""
+    """Returns a network with all six groups and few channels, with and without squeeze-excite and expand convolution."""
     act = ["relu", "relu", "swish", "swish", "swish", "swish"]
     blocks = [(4, 8, 0, 6, 3, 2), (6, 12, 6, 6, 5, 1), (6, 9, 3, 8, 3, 2), (8, 16, 0, 8, 5, 1), (8, 20, 8, 10, 3, 2), (10, 15, 0, 12, 3, 1)]
     stages = [[MBInvertedResBlock(i, m, se, o, k, s, act_func=a).config] for (i, m, se, o, k, s), a in zip(blocks, act)]
@@ -108,7 +108,7 @@ def checkpoints():
         pack("checkpoint", file.name, file.read_bytes())
         torch.save(state, file, _use_new_zipfile_serialization=False)
         pack("checkpoint", "checkpoint_legacy.pth.tar", file.read_bytes())
-        # Device names as on a machine with a GPU.
+        # Device tags as on a machine with a GPU.
         torch.serialization.location_tag = lambda storage: "cuda:0"
         torch.save({**state, "amp": None}, file, _use_new_zipfile_serialization=False)
         pack("checkpoint", "checkpoint_legacy_cuda.pth.tar", file.read_bytes())
@@ -117,7 +117,7 @@ def checkpoints():
 
 
 def search_checkpoints():
-    """Searches of the published space: architecture parameters and masks, without the weights (100 MB)."""
+    """Writes searches of the published space: architecture parameters and masks, without the weights (100 MB)."""
     for seed in range(4):
         random.seed(seed)
         torch.manual_seed(seed)

@@ -15,7 +15,7 @@ fn images(project: &Project, folder: &str) -> Vec<PathBuf> {
     images
 }
 
-/// A project in which `split` has run.
+/// Returns a project in which `split` has run.
 fn project() -> Project {
     let project = Project::new(Worker::Real);
     project.good(&["run", "split"]);
@@ -33,8 +33,8 @@ fn all_bad_images_are_reported_before_the_search_and_can_be_skipped() {
     let (train, test) = (images(&project, "train"), images(&project, "test"));
     fs::write(&train[0], "").unwrap();
     fs::write(&train[9], "<!DOCTYPE html><html>not found</html>").unwrap();
-    let whole = fs::read(&train[20]).unwrap();
-    fs::write(&train[20], &whole[..whole.len() / 2]).unwrap();
+    let bytes = fs::read(&train[20]).unwrap();
+    fs::write(&train[20], &bytes[..bytes.len() / 2]).unwrap();
     fs::write(&test[3], "words").unwrap();
     let ended = project.run(&["run", "all"]);
     assert_eq!(ended.code, Some(1), "{}{}", ended.out, ended.err);
@@ -52,21 +52,21 @@ fn all_bad_images_are_reported_before_the_search_and_can_be_skipped() {
     assert!(!ended.err.contains("search"), "{}", ended.err);
 
     let ended = project.good(&["run", "all", "--set", "data.on_bad_image=skip"]);
-    let said = format!(
+    let expected = format!(
         "3 of 80 images of data.train cannot be read and are left out: {}, {}, {}",
         short(&train[0]),
         short(&train[9]),
         short(&train[20])
     );
-    assert!(ended.err.contains(&said), "{}", ended.err);
+    assert!(ended.err.contains(&expected), "{}", ended.err);
     assert!(ended.err.contains("1 of 20 test images could not be read and were left out: "), "{}", ended.err);
 
     project.good(&["export", "predictions.csv", "predictions.csv", "--set", "data.on_bad_image=skip"]);
     let rows = fs::read_to_string(project.folder().join("predictions.csv")).unwrap();
     let named: Vec<&str> = rows.lines().skip(1).map(|row| row.split(',').next().unwrap()).collect();
-    let whole: Vec<String> =
+    let readable: Vec<String> =
         test.iter().enumerate().filter(|(index, _)| *index != 3).map(|(_, path)| short(path)).collect();
-    assert_eq!(named, whole, "each readable image, in the order of the list");
+    assert_eq!(named, readable, "each readable image, in the order of the list");
 }
 
 #[test]

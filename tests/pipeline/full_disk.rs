@@ -1,4 +1,4 @@
-//! A store on a full disk, which is a mounted tmpfs; only root can mount one.
+//! A store on a full disk. The test mounts a tmpfs, which only root can do.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::project::{ARTIFACTS, Ended, Project, Worker};
 
 /// Free bytes for consecutive runs: none, too little to start a search, too little for its checkpoints.
-const ROOMS: [u64; 3] = [0, 64 << 10, 128 << 10];
+const FREE_BYTES: [u64; 3] = [0, 64 << 10, 128 << 10];
 
 /// A file system of 16 MiB, unmounted on drop.
 struct Disk {
@@ -19,7 +19,7 @@ struct Disk {
 }
 
 impl Disk {
-    /// Returns `None` if it cannot be mounted.
+    /// Returns `None` if the file system cannot be mounted.
     fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("disk");
@@ -31,12 +31,12 @@ impl Disk {
     }
 
     /// Fills the disk except for this many bytes.
-    fn leave(&self, room: u64) {
+    fn fill_except(&self, free: u64) {
         let ballast = self.path.join("ballast");
         let mut file = File::create(&ballast).unwrap();
         while file.write_all(&[1; 4096]).is_ok() {}
         let length = file.metadata().unwrap().len();
-        file.set_len(length - room).unwrap();
+        file.set_len(length - free).unwrap();
     }
 
     fn clear(&self) {
@@ -64,12 +64,12 @@ fn a_run_fails_on_a_full_disk_and_the_next_one_recovers() {
     let run = |arguments: &[&str]| -> Ended { project.run(&[arguments, &store].concat()) };
     assert_eq!(run(&["run", "lookup"]).code, Some(0));
     let before = project.digests(&store);
-    for room in ROOMS {
-        disk.leave(room);
+    for free in FREE_BYTES {
+        disk.fill_except(free);
         let full = run(&["run", "all"]);
         disk.clear();
-        assert!(matches!(full.code, Some(1 | 2)), "with {room} bytes of room: {}", full.err);
-        assert!(full.err.contains("o space left"), "with {room} bytes of room: {}", full.err);
+        assert!(matches!(full.code, Some(1 | 2)), "with {free} free bytes: {}", full.err);
+        assert!(full.err.contains("o space left"), "with {free} free bytes: {}", full.err);
         let after = project.digests(&store);
         assert!(before.iter().all(|(name, digest)| after.get(name) == Some(digest)), "results are lost: {after:?}");
         assert_eq!(run(&["cache", "verify"]).code, Some(0));

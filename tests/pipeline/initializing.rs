@@ -22,8 +22,8 @@ fn photos(project: &Project, folder: &str) {
 fn a_folder_of_classes_gets_a_configuration_that_plans() {
     let project = Project::new(Worker::Real);
     photos(&project, "my photos");
-    let said = project.good(&["init", "my photos", "--output", "new.yaml", "--time", "30m"]);
-    assert!(said.err.contains("80 training images in 10 classes") && said.err.contains("in all"), "{}", said.err);
+    let ended = project.good(&["init", "my photos", "--output", "new.yaml", "--time", "30m"]);
+    assert!(ended.err.contains("80 training images in 10 classes") && ended.err.contains("in all"), "{}", ended.err);
     let text = fs::read_to_string(project.folder().join("new.yaml")).unwrap();
     for words in [
         "root: \"my photos\"",
@@ -54,12 +54,12 @@ fn train_and_test_folders_are_found_and_unreadable_images_are_named() {
     photos(&project, "data/val");
     let broken = fs::read_dir(project.folder().join("data/train")).unwrap().next().unwrap().unwrap().path();
     fs::write(broken.join("aaa.jpg"), b"no image").unwrap();
-    let said = project.good(&["init", "data", "--output", "data/own.yaml"]);
+    let ended = project.good(&["init", "data", "--output", "data/own.yaml"]);
     let text = fs::read_to_string(project.folder().join("data/own.yaml")).unwrap();
     for words in ["root: .", "train: train", "test: val", "on_bad_image: skip", "1 of"] {
         assert!(text.contains(words), "{words}: {text}");
     }
-    assert!(said.err.contains("aaa.jpg"), "{}", said.err);
+    assert!(ended.err.contains("aaa.jpg"), "{}", ended.err);
     project.good(&["config", "--config", "data/own.yaml"]);
 }
 

@@ -88,8 +88,8 @@ fn kill_and_run_again(worker: Worker, kills: u32) {
     assert!(count.killed > 0, "no run was killed before it ended");
 }
 
-/// Starts a run and kills its planner, its worker, or both after this time in the stage; returns whether the run had
-/// not ended before.
+/// Starts a run and kills its planner, its worker, or both after this time in the stage. Returns whether the run was
+/// still running.
 fn kill(project: &Project, (stage, after): (&str, Duration), stream: &mut Stream) -> bool {
     let mut run = project.command(&["run", "all", "--json"]);
     let mut planner = run.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -98,7 +98,7 @@ fn kill(project: &Project, (stage, after): (&str, Duration), stream: &mut Stream
         let event: Value = serde_json::from_str(line).unwrap();
         event["id"] == stage && (event["event"] == "started" || event["event"] == "cached")
     });
-    // The pipe is read further, so that the planner never blocks on it.
+    // Keep reading the pipe, so that the planner never blocks on it.
     thread::spawn(move || lines.for_each(drop));
     thread::sleep(after);
     let victims = stream.below(3);
@@ -116,12 +116,12 @@ fn kill(project: &Project, (stage, after): (&str, Duration), stream: &mut Stream
 /// Runs a project to the end; the results must be those of the undisturbed run.
 fn finish(project: &Project, expected: &BTreeMap<String, String>, count: &mut Count, index: u32) {
     project.good(&["plan"]);
-    let said = project.good(&["run", "all"]).err;
-    for at in said.lines().filter_map(|line| line.split_once(": resuming from ")).map(|(_, at)| at) {
+    let stderr = project.good(&["run", "all"]).err;
+    for at in stderr.lines().filter_map(|line| line.split_once(": resuming from ")).map(|(_, at)| at) {
         count.resumed += 1;
         count.inside_an_epoch += usize::from(at.contains(", step") && !at.ends_with(", step 1"));
     }
-    assert_eq!(project.digests(&[]), *expected, "after kill {index}\n{said}");
+    assert_eq!(project.digests(&[]), *expected, "after kill {index}\n{stderr}");
     project.good(&["cache", "verify"]);
     // If a kill hits between a commit and the following cleanup, `gc` cleans up.
     project.good(&["gc", "--keep-last", "1"]);

@@ -1,4 +1,4 @@
-//! The whole pipeline with the real worker.
+//! End-to-end tests of the pipeline with the real worker.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 

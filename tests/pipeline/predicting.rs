@@ -60,14 +60,14 @@ fn unreadable_images_are_reported_and_others_classified() {
 #[test]
 fn invalid_inputs_of_predict_are_errors() {
     let project = Project::new(Worker::Real);
-    let refused = |arguments: &[&str], words: &[&str]| {
+    let assert_fails = |arguments: &[&str], words: &[&str]| {
         let ended = project.run(arguments);
         assert_eq!(ended.code, Some(2), "{arguments:?}: {}", ended.err);
         assert!(words.iter().all(|word| ended.err.contains(word)), "{arguments:?}: {}", ended.err);
     };
     fs::create_dir(project.folder().join("empty")).unwrap();
-    refused(&["predict", "empty"], &["empty: there are no images"]);
-    refused(&["predict", "none.jpg"], &["none.jpg: there is no such file"]);
-    refused(&["predict", "pipeline.yaml"], &["has no result", "`run "]);
-    refused(&["predict"], &["<IMAGE>"]);
+    assert_fails(&["predict", "empty"], &["empty: there are no images"]);
+    assert_fails(&["predict", "none.jpg"], &["none.jpg: there is no such file"]);
+    assert_fails(&["predict", "pipeline.yaml"], &["has no result", "`run "]);
+    assert_fails(&["predict"], &["<IMAGE>"]);
 }

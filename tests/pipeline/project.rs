@@ -12,7 +12,7 @@ use tfnas::{Knot, LatencyCurve, LatencyTable, Space, SpaceDefinition, TableHeade
 /// Path of the binary.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tfnas-pipeline");
 
-/// Number of artifacts of a whole run.
+/// Number of artifacts of a complete run.
 pub const ARTIFACTS: usize = 20;
 
 /// Minimal sizes. There is a checkpoint after each step, so that stages are also interrupted within an epoch.
@@ -134,7 +134,7 @@ fn fake_worker() -> PathBuf {
     path
 }
 
-/// Two groups, one with an optional block, and two operations, one of them with squeeze-excite.
+/// Returns a space with two groups, one with an optional block, and two operations, one of them with squeeze-excite.
 fn space() -> SpaceDefinition {
     let group =
         |channels, blocks| json!({ "channels": channels, "blocks": blocks, "stride": 2, "activation": "swish" });
@@ -152,7 +152,7 @@ fn space() -> SpaceDefinition {
     serde_json::from_value(space).unwrap()
 }
 
-/// A table for that space: 1 µs per channel.
+/// Returns a table for this space with 1 µs per channel.
 fn table(space: &Space) -> LatencyTable {
     let rows = space.needed_rows().into_iter().map(|row| {
         let knots = [1, row.max_width].map(|width| Knot { width, ms: width as f64 * 1e-3 });

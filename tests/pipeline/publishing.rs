@@ -86,9 +86,9 @@ fn a_publication_contains_no_host_user_or_path() {
         let text = String::from_utf8_lossy(&bytes);
         // Shorter names occur in many texts by chance.
         for secret in secrets.into_iter().filter(|secret| secret.len() > 4) {
-            assert!(!text.contains(secret), "{name} holds {secret}");
+            assert!(!text.contains(secret), "{name} contains {secret}");
         }
-        assert!(!text.contains("/home/") && !text.contains("/root/"), "{name} holds a home folder");
+        assert!(!text.contains("/home/") && !text.contains("/root/"), "{name} contains a home folder");
     }
 }
 
@@ -117,7 +117,7 @@ fn a_single_weights_file_is_identified_in_the_store() {
 #[test]
 fn other_programs_verify_signatures_and_statement() {
     let Some(python) = std::env::var_os("TFNAS_ATTESTATIONS_PYTHON") else {
-        println!("SKIPPED: TFNAS_ATTESTATIONS_PYTHON names no Python with other verifiers (ci/attestations/run)");
+        println!("SKIPPED: TFNAS_ATTESTATIONS_PYTHON is not set (ci/attestations/run sets it)");
         return;
     };
     let folder = demo().project.folder();
@@ -130,14 +130,14 @@ fn other_programs_verify_signatures_and_statement() {
         let verb = ["-m", "model_signing", "verify", "key", "signed"];
         run(&[&verb[..], &["--signature", "signed/model.sig", "--public_key", key]].concat())
     };
-    let (verified, said) = verify("key.pub");
-    assert!(verified, "{said}");
+    let (verified, text) = verify("key.pub");
+    assert!(verified, "{text}");
     assert!(!verify("other.pub").0);
     let verifiers = concat!(env!("CARGO_MANIFEST_DIR"), "/ci/attestations/verifiers.py");
-    let (verified, said) = run(&[verifiers, "verify-envelope", "signed/provenance/statement.dsse.json", "key.pub"]);
-    assert!(verified && said == fs::read_to_string(folder.join("signed/provenance/statement.json")).unwrap(), "{said}");
-    let (read, said) = run(&[verifiers, "check-provenance", "signed/provenance/statement.json"]);
-    assert!(read, "{said}");
+    let (verified, text) = run(&[verifiers, "verify-envelope", "signed/provenance/statement.dsse.json", "key.pub"]);
+    assert!(verified && text == fs::read_to_string(folder.join("signed/provenance/statement.json")).unwrap(), "{text}");
+    let (read, text) = run(&[verifiers, "check-provenance", "signed/provenance/statement.json"]);
+    assert!(read, "{text}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use tfnas_testutils::waiting::wait_until;
 /// Forced training with two processes.
 const TWO: &[&str] = &["run", "train", "--force", "train", "--nproc", "2"];
 
-/// A project in which `parse` has run.
+/// Returns a project in which `parse` has run.
 fn project() -> Project {
     let project = Project::new(Worker::Real);
     project.good(&["run", "parse"]);
@@ -139,7 +139,7 @@ fn a_hanging_rank_is_named_and_terminated() {
     assert!(alone.contains("resuming from epoch"), "{alone}");
 }
 
-/// Starts a planner as torchrun would start one of two.
+/// Starts a planner as torchrun starts one of two.
 fn under_a_launcher(project: &Project, rank: usize, port: u16, arguments: &[&str]) -> Child {
     let mut command = project.command(&[&["run", "train"], arguments].concat());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -1,4 +1,4 @@
-//! Whole pipelines as jobs of a real Slurm cluster that `ci/with-slurm` starts on this machine: `make cluster`.
+//! Complete pipelines as jobs of a real Slurm cluster, which `ci/with-slurm` starts on this machine (`make cluster`).
 //!
 //! After any disturbance of a job, the controller or the planner, the digests equal those of an undisturbed local run,
 //! and no job or process is left.
@@ -23,12 +23,12 @@ use tfnas_testutils::waiting::wait_until;
 /// Long enough to disturb the training.
 const LONGER: [&str; 2] = ["--set", "train.epochs=60"];
 
-/// A project that runs its stages as jobs.
+/// Returns a project that runs its stages as jobs.
 fn cluster() -> Project {
     cluster_with("")
 }
 
-/// A project that trains on two nodes.
+/// Returns a project that trains on two nodes.
 fn two_nodes() -> Project {
     cluster_with("  stages: {train: {nodes: 2}}\n")
 }
@@ -52,7 +52,7 @@ fn undisturbed() -> &'static BTreeMap<String, String> {
     })
 }
 
-/// The same, trained by two local processes.
+/// Returns the digests of an undisturbed run that trains with two local processes.
 fn undisturbed_pair() -> &'static BTreeMap<String, String> {
     static DIGESTS: OnceLock<BTreeMap<String, String>> = OnceLock::new();
     DIGESTS.get_or_init(|| {
@@ -66,17 +66,17 @@ fn undisturbed_pair() -> &'static BTreeMap<String, String> {
 struct Run {
     planner: Child,
     events: std::io::Lines<BufReader<ChildStdout>>,
-    said: PathBuf,
+    stderr: PathBuf,
 }
 
 impl Run {
     fn start(project: &Project) -> Self {
-        let said = project.folder().join("said");
+        let stderr = project.folder().join("stderr.txt");
         let mut command = project.command(&[&["run", "all", "--json"], LONGER.as_slice()].concat());
-        let errors = fs::OpenOptions::new().create(true).append(true).open(&said).unwrap();
+        let errors = fs::OpenOptions::new().create(true).append(true).open(&stderr).unwrap();
         let mut planner = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
         let events = BufReader::new(planner.stdout.take().unwrap()).lines();
-        Self { planner, events, said }
+        Self { planner, events, stderr }
     }
 
     /// Waits for an event of a stage and returns it.
@@ -87,7 +87,7 @@ impl Run {
                 return event;
             }
         }
-        panic!("{stage} never had the event {name}: {}", fs::read_to_string(&self.said).unwrap());
+        panic!("{stage} has not reported the event {name}: {}", fs::read_to_string(&self.stderr).unwrap());
     }
 
     /// Waits until the training runs, and returns its job.
@@ -102,7 +102,7 @@ impl Run {
     fn end(mut self) -> (Option<i32>, String) {
         self.events.by_ref().for_each(drop);
         let code = self.planner.wait().unwrap().code();
-        (code, fs::read_to_string(&self.said).unwrap())
+        (code, fs::read_to_string(&self.stderr).unwrap())
     }
 }
 
@@ -162,8 +162,8 @@ fn slurm_gives_the_digests_of_a_local_run() {
     let project = cluster();
     let mut run = Run::start(&project);
     run.wait_for("test", "done");
-    let (code, said) = run.end();
-    assert_eq!(code, Some(0), "{said}");
+    let (code, stderr) = run.end();
+    assert_eq!(code, Some(0), "{stderr}");
     assert_eq!(project.digests(&LONGER).len(), ARTIFACTS);
     finish(&project);
 }
@@ -175,8 +175,8 @@ fn slurm_job_that_is_cancelled_fails_and_resumes_in_the_next_run() {
     let mut run = Run::start(&project);
     let job = run.wait_for_training();
     slurm("scancel", &[&job]);
-    let (code, said) = run.end();
-    assert!(code == Some(1) && said.contains(&format!("train: job {job} was cancelled")), "{said}");
+    let (code, stderr) = run.end();
+    assert!(code == Some(1) && stderr.contains(&format!("train: job {job} was cancelled")), "{stderr}");
     assert_eq!(workers(&project), 0, "a process is left");
     finish(&project);
 }
@@ -189,8 +189,8 @@ fn slurm_job_that_is_requeued_resumes_from_its_checkpoint() {
     let job = run.wait_for_training();
     slurm("scontrol", &["requeue", &job]);
     run.wait_for("train", "resumed");
-    let (code, said) = run.end();
-    assert!(code == Some(0) && said.contains("started again") && !said.contains("submission 2"), "{said}");
+    let (code, stderr) = run.end();
+    assert!(code == Some(0) && stderr.contains("started again") && !stderr.contains("submission 2"), "{stderr}");
     finish(&project);
 }
 
@@ -203,8 +203,8 @@ fn slurm_job_that_is_warned_resumes_in_another() {
     // The signal that Slurm sends `warn_s` before the time limit.
     slurm("scancel", &["--batch", "--signal=USR1", &job]);
     run.wait_for("train", "resumed");
-    let (code, said) = run.end();
-    assert!(code == Some(0) && said.contains("submission 2"), "{said}");
+    let (code, stderr) = run.end();
+    assert!(code == Some(0) && stderr.contains("submission 2"), "{stderr}");
     finish(&project);
 }
 
@@ -218,8 +218,8 @@ fn slurm_job_at_its_time_limit_resumes_in_another() {
     commands(&project).iter().for_each(|(pid, _)| send(Signal::STOP, *pid));
     slurm("scontrol", &["update", &format!("JobId={job}"), "EndTime=now"]);
     run.wait_for("train", "resumed");
-    let (code, said) = run.end();
-    assert!(code == Some(0) && said.contains("time limit") && said.contains("submission 2"), "{said}");
+    let (code, stderr) = run.end();
+    assert!(code == Some(0) && stderr.contains("time limit") && stderr.contains("submission 2"), "{stderr}");
     finish(&project);
 }
 
@@ -238,9 +238,9 @@ fn slurm_controller_outage_of_a_minute_is_tolerated() {
     wait_until("the controller has ended", || !PathBuf::from(format!("/proc/{old}/exe")).exists());
     thread::sleep(Duration::from_secs(30));
     assert!(Command::new("slurmctld").status().unwrap().success());
-    let (code, said) = run.end();
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("does not answer") && said.contains("answers again"), "{said}");
+    let (code, stderr) = run.end();
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("does not answer") && stderr.contains("answers again"), "{stderr}");
     wait_until("the nodes are back", || slurm("sinfo", &["-h", "-N", "-o", "%T"]) == "idle\nidle");
     finish(&project);
 }
@@ -253,12 +253,12 @@ fn slurm_job_of_a_killed_planner_is_tracked_by_the_next() {
     let job = run.wait_for_training();
     send(Signal::KILL, run.planner.id());
     assert_eq!(run.end().0, None);
-    assert_eq!(workers(&project), 1, "the job goes on");
+    assert_eq!(workers(&project), 1, "the job is still running");
     let mut run = Run::start(&project);
     assert_eq!(run.wait_for("train", "taken_up")["job"], job.as_str());
-    let (code, said) = run.end();
-    let submitted = said.matches("train: is job ").count();
-    assert!(code == Some(0) && submitted == 1, "{said}");
+    let (code, stderr) = run.end();
+    let submitted = stderr.matches("train: is job ").count();
+    assert!(code == Some(0) && submitted == 1, "{stderr}");
     finish(&project);
 }
 
@@ -269,11 +269,11 @@ fn slurm_job_writes_a_checkpoint_before_ctrl_c_ends_it() {
     let mut run = Run::start(&project);
     run.wait_for_training();
     send(Signal::INT, run.planner.id());
-    let (code, said) = run.end();
-    assert!(code == Some(130) && said.contains("train: interrupted"), "{said}");
+    let (code, stderr) = run.end();
+    assert!(code == Some(130) && stderr.contains("train: interrupted"), "{stderr}");
     assert_eq!(workers(&project), 0, "a process is left");
     finish(&project);
-    assert!(!said.contains("cancelled"), "{said}");
+    assert!(!stderr.contains("cancelled"), "{stderr}");
 }
 
 #[test]
@@ -285,8 +285,8 @@ fn slurm_ranks_on_two_nodes_match_two_local_processes() {
     assert_eq!(slurm("squeue", &["--noheader", "--jobs", &job, "--format", "%D"]), "2");
     slurm("scontrol", &["requeue", &job]);
     run.wait_for("train", "resumed");
-    let (code, said) = run.end();
-    assert!(code == Some(0) && said.contains("started again"), "{said}");
+    let (code, stderr) = run.end();
+    assert!(code == Some(0) && stderr.contains("started again"), "{stderr}");
     finish_as(&project, undisturbed_pair());
 }
 
@@ -299,10 +299,10 @@ fn slurm_rank_that_is_killed_fails_its_stage_and_all_ranks_exit() {
     let ends_as_rank = |line: &str| line.ends_with("/tfnas-stage join --detached ");
     let ranks: Vec<u32> =
         commands(&project).into_iter().filter(|(_, line)| ends_as_rank(line)).map(|(pid, _)| pid).collect();
-    assert_eq!(ranks.len(), 1, "one rank beside rank 0");
+    assert_eq!(ranks.len(), 1, "one rank besides rank 0");
     send(Signal::KILL, ranks[0]);
-    let (code, said) = run.end();
-    assert!(code == Some(1) && said.contains("rank 1"), "{said}");
+    let (code, stderr) = run.end();
+    assert!(code == Some(1) && stderr.contains("rank 1"), "{stderr}");
     assert_eq!(workers(&project), 0, "a process is left");
     finish_as(&project, undisturbed_pair());
 }

@@ -12,8 +12,8 @@ const MEASURE: [&str; 8] = ["--space", "space.yaml", "--measure", "3", "--budget
 fn random_networks_are_measured_and_compared_with_the_table() {
     let project = Project::new(Worker::Real);
     let verify = [&["table", "verify", "latency.table", "--classes", "10", "--figure", "check.svg"], &MEASURE[..]];
-    let said = project.good(&verify.concat());
-    assert!(said.out.contains("mean error") && said.out.contains("3  "), "{}", said.out);
+    let ended = project.good(&verify.concat());
+    assert!(ended.out.contains("mean error") && ended.out.contains("3  "), "{}", ended.out);
     let figure = fs::read_to_string(project.folder().join("check.svg")).unwrap();
     assert!(figure.contains("<svg") && figure.contains("check network 3"), "{figure}");
 

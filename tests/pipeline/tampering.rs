@@ -22,13 +22,13 @@ fn a_change_of_any_byte_of_any_file_is_found() {
         let mut stream = Stream::new(7, StreamId::Shuffle, change, 0);
         // Files take turns, so that small ones are changed as often as large ones.
         let name = &files[change as usize % files.len()];
-        let whole = fs::read(copy.path(name)).unwrap();
-        let mut changed = whole.clone();
-        let at = stream.below(whole.len() as u64) as usize;
+        let original = fs::read(copy.path(name)).unwrap();
+        let mut changed = original.clone();
+        let at = stream.below(original.len() as u64) as usize;
         changed[at] ^= 1 << stream.below(8);
         fs::write(copy.path(name), changed).unwrap();
         assert_found(copy.audit_signed(), name);
-        fs::write(copy.path(name), whole).unwrap();
+        fs::write(copy.path(name), original).unwrap();
     }
     assert_eq!(copy.audit_signed().0, 0);
 }
@@ -44,9 +44,9 @@ fn a_hostile_publication_is_rejected_without_a_crash() {
     for change in 0..CHANGES {
         let mut stream = Stream::new(8, StreamId::Shuffle, change, 0);
         let name = &files[change as usize % files.len()];
-        let whole = fs::read(copy.path(name)).unwrap();
-        let mut changed = whole.clone();
-        let at = stream.below(whole.len() as u64) as usize;
+        let original = fs::read(copy.path(name)).unwrap();
+        let mut changed = original.clone();
+        let at = stream.below(original.len() as u64) as usize;
         match stream.below(3) {
             0 => changed[at] = stream.next_u32() as u8,
             1 => changed.truncate(at),
@@ -57,7 +57,7 @@ fn a_hostile_publication_is_rejected_without_a_crash() {
         // Facts that no other file contains, such as those of the environment, can be forged without a signature.
         let (code, report) = copy.audit(&[]);
         assert!(matches!(code, 0 | 1), "{name}: {report:#}");
-        fs::write(copy.path(name), whole).unwrap();
+        fs::write(copy.path(name), original).unwrap();
     }
 }
 
@@ -65,13 +65,13 @@ fn a_hostile_publication_is_rejected_without_a_crash() {
 fn changes_are_found_without_a_key_except_in_signatures() {
     let copy = demo().copy("plain");
     for name in copy.files() {
-        let whole = fs::read(copy.path(&name)).unwrap();
-        let mut changed = whole.clone();
+        let original = fs::read(copy.path(&name)).unwrap();
+        let mut changed = original.clone();
         let at = changed.len() / 2;
         changed[at] ^= 1;
         fs::write(copy.path(&name), changed).unwrap();
         assert_found(copy.audit(&[]), &name);
-        fs::write(copy.path(&name), whole).unwrap();
+        fs::write(copy.path(&name), original).unwrap();
     }
 }
 
@@ -140,9 +140,9 @@ fn a_forged_digest_in_the_lineage_is_found() {
     let mut forged = 0;
     for stage in Stage::ALL.iter().map(|stage| stage.name()) {
         let name = format!("provenance/{stage}.json");
-        let whole = copy.json(&name);
-        for pointer in digests(&whole, String::new()) {
-            let mut value = whole.clone();
+        let original = copy.json(&name);
+        for pointer in digests(&original, String::new()) {
+            let mut value = original.clone();
             let place = value.pointer_mut(&pointer).unwrap();
             let digest = place.as_str().unwrap().to_owned();
             let other = if digest.starts_with('0') { "1" } else { "0" };
@@ -152,7 +152,7 @@ fn a_forged_digest_in_the_lineage_is_found() {
             assert_eq!(code, 1, "{name}{pointer}: {report:#}");
             forged += 1;
         }
-        copy.forge(&name, &whole);
+        copy.forge(&name, &original);
     }
     assert!(forged > 50, "{forged}");
     assert_eq!(copy.audit(&[]).0, 0);
@@ -204,8 +204,8 @@ fn a_forged_fact_is_found_despite_a_matching_manifest() {
 #[test]
 fn a_forged_prediction_is_found_despite_a_matching_manifest() {
     let copy = demo().copy("plain");
-    let whole = fs::read_to_string(copy.path("metrics/predictions.csv")).unwrap();
-    let row = whole.lines().nth(1).unwrap();
+    let original = fs::read_to_string(copy.path("metrics/predictions.csv")).unwrap();
+    let row = original.lines().nth(1).unwrap();
     let (fields, rank) = row.rsplit_once(',').unwrap();
     let fields: Vec<&str> = fields.split(',').collect();
     let other =
@@ -215,8 +215,8 @@ fn a_forged_prediction_is_found_despite_a_matching_manifest() {
     assert_ne!(better, row, "the first image of the test is a mistake");
     for forged in [other.as_str(), &better, &sure, "", "a,b"] {
         let text = match forged {
-            "" => whole.replace(&format!("{row}\n"), ""),
-            forged => whole.replace(row, forged),
+            "" => original.replace(&format!("{row}\n"), ""),
+            forged => original.replace(row, forged),
         };
         fs::write(copy.path("metrics/predictions.csv"), text).unwrap();
         copy.remake();
@@ -263,18 +263,18 @@ fn wrong_keys_and_old_signatures_are_found() {
 #[test]
 fn a_manifest_with_duplicate_or_outside_paths_is_rejected() {
     let copy = demo().copy("plain");
-    let whole = copy.json("manifest.json");
+    let original = copy.json("manifest.json");
     let text = fs::read_to_string(copy.path("manifest.json")).unwrap();
     let write = |value: &Value| {
         fs::write(copy.path("manifest.json"), format!("{}\n", serde_json::to_string_pretty(value).unwrap())).unwrap();
     };
-    let mut twice = whole.clone();
+    let mut twice = original.clone();
     let first = twice["files"][0].clone();
     twice["files"].as_array_mut().unwrap().insert(0, first);
     write(&twice);
     assert_found(copy.audit(&[]), "is named twice");
     for name in ["../outside", "/etc/passwd", "a/../../b"] {
-        let mut outside = whole.clone();
+        let mut outside = original.clone();
         outside["files"][0]["name"] = Value::from(name);
         write(&outside);
         assert_found(copy.audit(&[]), name);

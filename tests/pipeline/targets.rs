@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::project::{Project, Worker};
 
-/// Only few networks of the space meet this target at any widths.
+/// A target that only a few networks of the space can meet.
 const TIGHT: &str = "search.target_lat_ms=1%";
 /// Disables the selection, because all candidates meet the target: these tests check the result of the search.
 const UNSELECTED: &str = "select.candidates=0";
@@ -14,12 +14,12 @@ const UNSELECTED: &str = "select.candidates=0";
 /// Runs until `parse`; returns `architecture.json` and standard error.
 fn parsed(project: &Project, sets: &[&str]) -> (Value, String) {
     let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
-    let said = project.good(&[&["run", "parse", "--set", "parse.measure=false"], &sets[..]].concat()).err;
+    let stderr = project.good(&[&["run", "parse", "--set", "parse.measure=false"], &sets[..]].concat()).err;
     let path = project.folder().join("architecture.json");
     let _ = fs::remove_file(&path);
     let export = ["export", "architecture.json", "architecture.json", "--set", "parse.measure=false"];
     project.good(&[&export, &sets[..]].concat());
-    (serde_json::from_slice(&fs::read(path).unwrap()).unwrap(), said)
+    (serde_json::from_slice(&fs::read(path).unwrap()).unwrap(), stderr)
 }
 
 /// Checks that the network meets its target.
@@ -32,11 +32,11 @@ fn assert_met(architecture: &Value) {
 fn an_exact_search_meets_every_target_and_reports_changes() {
     let project = Project::new(Worker::Real);
     for target in ["1%", "30%", "70%", "100%"] {
-        let (architecture, said) = parsed(&project, &[UNSELECTED, &format!("search.target_lat_ms={target}")]);
+        let (architecture, stderr) = parsed(&project, &[UNSELECTED, &format!("search.target_lat_ms={target}")]);
         assert_met(&architecture);
         if let Some(change) = architecture["changed"].as_array().and_then(|changes| changes.last()) {
-            assert!(said.contains("it was changed to meet the target: "), "{said}");
-            assert!(said.contains(change.as_str().unwrap()), "{said}");
+            assert!(stderr.contains("it was changed to meet the target: "), "{stderr}");
+            assert!(stderr.contains(change.as_str().unwrap()), "{stderr}");
         }
     }
     // A search of only warm-up epochs gives a network that meets the target too.

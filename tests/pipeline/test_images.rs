@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::project::{Project, Worker};
 
-/// A project in which the images exist.
+/// Returns a project in which the images exist.
 fn project() -> Project {
     let project = Project::new(Worker::Real);
     project.good(&["run", "split"]);
@@ -29,8 +29,8 @@ fn drawn_test_images_are_disjoint_published_and_replayed() {
     let project = project();
     fs::remove_dir_all(project.folder().join("images/test")).unwrap();
     let sets = ["data.generate=", "data.test=null", "split.test_share=0.25"];
-    let said = run(&project, &["run", "all"], &sets);
-    assert!(said.contains("test images drawn from the training folder: 25 % of each class, seed 0"), "{said}");
+    let out = run(&project, &["run", "all"], &sets);
+    assert!(out.contains("test images drawn from the training folder: 25 % of each class, seed 0"), "{out}");
     run(&project, &["publish", "latest", "--out", "published"], &sets);
     let published = project.folder().join("published");
     let list = |name: &str| lines(&published.join("lists").join(name));
@@ -67,9 +67,9 @@ fn a_class_without_test_images_is_reported_as_untested() {
     let images = project.folder().join("images");
     let class = fs::read_dir(images.join("test")).unwrap().next().unwrap().unwrap().file_name().into_string().unwrap();
     fs::rename(images.join("test").join(&class), images.join("test/unknown")).unwrap();
-    let said = run(&project, &["run", "all"], &["data.generate="]);
-    assert!(said.contains(&format!("are not tested: `{class}`")) && said.contains("left out: `unknown`"), "{said}");
-    assert!(said.contains("of 18 images, 1 class without test images"), "{said}");
+    let out = run(&project, &["run", "all"], &["data.generate="]);
+    assert!(out.contains(&format!("are not tested: `{class}`")) && out.contains("left out: `unknown`"), "{out}");
+    assert!(out.contains("of 18 images, 1 class without test images"), "{out}");
     run(&project, &["publish", "latest", "--out", "published"], &["data.generate="]);
     let published = project.folder().join("published");
     let report: Value = serde_json::from_slice(&fs::read(published.join("metrics/test.json")).unwrap()).unwrap();

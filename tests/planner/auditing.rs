@@ -16,8 +16,8 @@ fn verdict<'a>(audit: &'a Value, claim: &str) -> &'a str {
     finding.unwrap_or_else(|| panic!("{claim}: {audit}"))["verdict"].as_str().unwrap()
 }
 
-/// A network of the published space in `model.config`, and claims about it in `claims.yaml`, of which only the latency
-/// is wrong.
+/// Returns a project with a network of the published space in `model.config` and claims about it in `claims.yaml`. Only
+/// the claimed latency is wrong.
 fn project_with_claims() -> Project {
     let project = Project::new();
     let space = Space::imagenet();

@@ -4,11 +4,11 @@ use std::fs;
 
 use crate::project::Project;
 
-/// Runs a search that fails in this way; returns standard error.
-fn broken(behaviour: &str) -> (Project, String) {
+/// Runs a search that fails in this way. Returns the project and standard error.
+fn failed_search(behavior: &str) -> (Project, String) {
     let project = Project::new();
     project.good(&["run", "lookup"]);
-    project.behave("search", behaviour);
+    project.behave("search", behavior);
     let ended = project.run(&["run", "all"]);
     assert_eq!(ended.code, Some(1), "{}", ended.err);
     (project, ended.err)
@@ -16,13 +16,13 @@ fn broken(behaviour: &str) -> (Project, String) {
 
 #[test]
 fn a_killed_worker_fails_its_stage_with_the_signal() {
-    let (project, said) = broken("kill");
+    let (project, stderr) = failed_search("kill");
     assert!(
-        said.contains("search: the worker was killed (SIGKILL), perhaps by the kernel for lack of memory"),
-        "{said}"
+        stderr.contains("search: the worker was killed (SIGKILL), perhaps by the kernel for lack of memory"),
+        "{stderr}"
     );
-    assert!(said.contains("| log of search"), "the end of the log is shown: {said}");
-    let log = said.lines().find_map(|line| line.trim().strip_prefix("log: ")).unwrap();
+    assert!(stderr.contains("| log of search"), "the end of the log is shown: {stderr}");
+    let log = stderr.lines().find_map(|line| line.trim().strip_prefix("log: ")).unwrap();
     assert!(fs::read_to_string(project.path(log)).unwrap().contains("log of search"), "the log is kept");
     let status = project.json(&["status"]);
     assert_eq!(status["stages"][2]["outcome"], "failed");
@@ -31,27 +31,27 @@ fn a_killed_worker_fails_its_stage_with_the_signal() {
 
 #[test]
 fn other_crashes_are_described() {
-    for (behaviour, words) in [
+    for (behavior, words) in [
         ("segfault", "segmentation fault (SIGSEGV)"),
         ("abort", "aborted (SIGABRT)"),
         ("exit 7", "exit code 7"),
         ("forget", "did not say that it was done"),
         ("fail", "the data is odd"),
     ] {
-        let (_, said) = broken(behaviour);
-        assert!(said.contains(words), "{behaviour}: {said}");
+        let (_, stderr) = failed_search(behavior);
+        assert!(stderr.contains(words), "{behavior}: {stderr}");
     }
 }
 
 #[test]
 fn the_hint_of_a_stage_is_shown() {
-    let (_, said) = broken("fail");
-    assert!(said.contains("hint: look at it"), "{said}");
+    let (_, stderr) = failed_search("fail");
+    assert!(stderr.contains("hint: look at it"), "{stderr}");
 }
 
 #[test]
 fn a_failed_stage_reruns_and_earlier_results_are_reused() {
-    let (project, _) = broken("kill");
+    let (project, _) = failed_search("kill");
     project.trace();
     let plan = project.json(&["plan"]);
     assert!(plan["stages"][2]["because"][0]["old"].as_str().unwrap().contains("SIGKILL"), "{plan}");
@@ -74,14 +74,14 @@ fn a_failure_keeps_the_last_good_outputs() {
 
 #[test]
 fn a_worker_of_another_version_is_rejected() {
-    let (_, said) = broken("version");
-    assert!(said.contains("tfnas-stage 9.9.9") && said.contains("build both from the same source"), "{said}");
+    let (_, stderr) = failed_search("version");
+    assert!(stderr.contains("tfnas-stage 9.9.9") && stderr.contains("build both from the same source"), "{stderr}");
 }
 
 #[test]
 fn a_program_that_is_not_a_worker_is_rejected() {
-    let (_, said) = broken("noise");
-    assert!(said.contains("no tfnas-stage") && said.contains("Welcome!"), "{said}");
+    let (_, stderr) = failed_search("noise");
+    assert!(stderr.contains("no tfnas-stage") && stderr.contains("Welcome!"), "{stderr}");
     let project = Project::new();
     let ended = project.run(&["run", "all", "--worker", "nowhere"]);
     assert_eq!(ended.code, Some(2));

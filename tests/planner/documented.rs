@@ -117,10 +117,10 @@ fn has_key(schema: &Value, key: &str) -> bool {
 fn every_flag_of_the_authors_scripts_is_documented_once() {
     for (heading, flags) in FLAGS {
         let rows = rows(heading);
-        let told: Vec<&str> = rows.iter().flat_map(|(flags, _)| quoted(flags)).collect();
+        let documented: Vec<&str> = rows.iter().flat_map(|(flags, _)| quoted(flags)).collect();
         let flags: BTreeSet<String> = flags.iter().map(|flag| format!("--{flag}")).collect();
-        assert_eq!(told.iter().map(|flag| (*flag).to_owned()).collect::<BTreeSet<_>>(), flags, "{heading}");
-        assert_eq!(told.len(), flags.len(), "{heading}: a flag twice");
+        assert_eq!(documented.iter().map(|flag| (*flag).to_owned()).collect::<BTreeSet<_>>(), flags, "{heading}");
+        assert_eq!(documented.len(), flags.len(), "{heading}: a flag is documented twice");
     }
 }
 
@@ -145,9 +145,9 @@ fn every_cluster_key_is_documented() {
     let schema: Value = serde_json::from_str(&Project::new().good(&["config", "--schema"]).out).unwrap();
     let table = CLUSTERS.split_once("| key | meaning | default |\n").unwrap().1;
     let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
-    let told: BTreeSet<&str> = rows.flat_map(|row| quoted(row.split(" | ").next().unwrap())).collect();
+    let documented: BTreeSet<&str> = rows.flat_map(|row| quoted(row.split(" | ").next().unwrap())).collect();
     let keys = schema["$defs"]["SlurmSection"]["properties"].as_object().unwrap().keys();
-    assert_eq!(told, keys.map(String::as_str).filter(|key| *key != "stages").collect::<BTreeSet<_>>());
+    assert_eq!(documented, keys.map(String::as_str).filter(|key| *key != "stages").collect::<BTreeSet<_>>());
 }
 
 /// Returns the section of a page under a heading, up to the next heading of the same level.
@@ -166,9 +166,9 @@ fn the_reference_has_a_row_for_every_command() {
     let listed: BTreeSet<String> = listed.into_iter().filter(|name| !name.is_empty() && name != "help").collect();
     let table = section(REFERENCE, "## Commands").split_once("| command | what it does |\n").unwrap().1;
     let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
-    let told: BTreeSet<String> = rows.map(|row| words(row.trim_start_matches("| `"))).collect();
-    let told: BTreeSet<String> = told.iter().map(|name| name.trim_end_matches('`').to_owned()).collect();
-    assert_eq!(told, listed);
+    let documented: BTreeSet<String> = rows.map(|row| words(row.trim_start_matches("| `"))).collect();
+    let documented: BTreeSet<String> = documented.iter().map(|name| name.trim_end_matches('`').to_owned()).collect();
+    assert_eq!(documented, listed);
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn every_field_of_a_cache_key_is_documented() {
         let text = section(CACHE_KEYS, &format!("### {stage}"));
         assert!(text.contains(&format!("Revision {}.", manifest["revision"])), "{stage}: {}", manifest["revision"]);
         let quoted: BTreeSet<&str> = quoted(text).collect();
-        // A configuration section is named as a whole if all of it is in the key.
+        // A configuration section is named without its keys if all of them are in the cache key.
         let named = |name: &str| quoted.iter().any(|word| name == *word || name.starts_with(&format!("{word}.")));
         for parameter in manifest["parameters"].as_object().unwrap().keys() {
             assert!(named(parameter), "{stage}: parameter {parameter}");

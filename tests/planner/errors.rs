@@ -4,8 +4,8 @@ use std::fs;
 
 use crate::project::Project;
 
-/// Runs a command that must fail with `words` in a single message and change nothing.
-fn wrong(project: &Project, arguments: &[&str], words: &[&str]) {
+/// Checks that a command fails with a single message that contains `words` and changes nothing.
+fn assert_error(project: &Project, arguments: &[&str], words: &[&str]) {
     let ended = project.run(arguments);
     assert_eq!(ended.code, Some(2), "{arguments:?}: {}{}", ended.out, ended.err);
     for word in words {
@@ -21,37 +21,41 @@ fn wrong(project: &Project, arguments: &[&str], words: &[&str]) {
 fn an_unknown_key_names_the_nearest_one() {
     let project = Project::new();
     project.edit("target_lat_ms", "target_lat");
-    wrong(
+    assert_error(
         &project,
         &["run", "all"],
         &["pipeline.yaml:14", "search.target_lat", "unknown key", "did you mean `target_lat_ms`"],
     );
     let project = Project::new();
-    wrong(&project, &["run", "all", "--set", "serch.epochs=3"], &["--set serch.epochs=3", "did you mean `search`"]);
-    wrong(&project, &["run", "all", "--set", "matrx.seed=[1]"], &["did you mean `matrix`"]);
-    wrong(&project, &["run", "all", "--set", "epochs"], &["expected key=value"]);
+    assert_error(
+        &project,
+        &["run", "all", "--set", "serch.epochs=3"],
+        &["--set serch.epochs=3", "did you mean `search`"],
+    );
+    assert_error(&project, &["run", "all", "--set", "matrx.seed=[1]"], &["did you mean `matrix`"]);
+    assert_error(&project, &["run", "all", "--set", "epochs"], &["expected key=value"]);
 }
 
 #[test]
 fn wrong_types_and_invalid_values_name_their_line() {
     let project = Project::new();
     project.edit("epochs: 2\nselect", "epochs: many\nselect");
-    wrong(&project, &["run", "all"], &["pipeline.yaml:15", "search.epochs", "a whole number", "`many`"]);
+    assert_error(&project, &["run", "all"], &["pipeline.yaml:15", "search.epochs", "a whole number", "`many`"]);
     let project = Project::new();
     project.edit("train_share: 0.8", "train_share: 1.8");
-    wrong(&project, &["run", "all"], &["pipeline.yaml:10", "split.train_share", "1.8"]);
-    wrong(&Project::new(), &["run", "all", "--set", "device=tpu"], &["device", "cpu, cuda"]);
-    wrong(&Project::new(), &["run", "all", "--set", "device=cuda:7"], &["cuda:7", "--set device=cpu"]);
+    assert_error(&project, &["run", "all"], &["pipeline.yaml:10", "split.train_share", "1.8"]);
+    assert_error(&Project::new(), &["run", "all", "--set", "device=tpu"], &["device", "cpu, cuda"]);
+    assert_error(&Project::new(), &["run", "all", "--set", "device=cuda:7"], &["cuda:7", "--set device=cpu"]);
 }
 
 #[test]
 fn invalid_yaml_names_its_line() {
     let project = Project::new();
     project.write("pipeline.yaml", "data:\n  root: [a\nspace: b\n");
-    wrong(&project, &["run", "all"], &["pipeline.yaml:3"]);
+    assert_error(&project, &["run", "all"], &["pipeline.yaml:3"]);
     project.write("pipeline.yaml", "data: {root: a}\nseed: 1\nseed: 2\n");
-    wrong(&project, &["run", "all"], &["pipeline.yaml:3", "seed"]);
-    wrong(&project, &["run", "all", "--config", "other.yaml"], &["other.yaml"]);
+    assert_error(&project, &["run", "all"], &["pipeline.yaml:3", "seed"]);
+    assert_error(&project, &["run", "all", "--config", "other.yaml"], &["other.yaml"]);
 }
 
 /// Internal terms of the YAML and JSON libraries, which do not help users.
@@ -112,7 +116,7 @@ fn unusual_yaml_gets_a_clear_message_with_its_line() {
         let ended = project.run(&["plan"]);
         let shown = String::from_utf8_lossy(&yaml[..yaml.len().min(80)]);
         println!("{shown:?} -> {}", ended.err);
-        wrong(&project, &["plan"], words);
+        assert_error(&project, &["plan"], words);
         for foreign in FOREIGN {
             assert!(!ended.err.contains(foreign), "{shown:?}: {}", ended.err);
         }
@@ -130,7 +134,7 @@ fn values_on_the_command_line_get_the_same_messages() {
         ("train.lr=.inf", "finite"),
         ("seed=*a", "anchor"),
     ] {
-        wrong(&project, &["plan", "--set", set], &["--set", words]);
+        assert_error(&project, &["plan", "--set", set], &["--set", words]);
     }
 }
 
@@ -138,7 +142,7 @@ fn values_on_the_command_line_get_the_same_messages() {
 fn other_yaml_files_get_the_same_messages() {
     let project = Project::new();
     project.write("my.yaml", "resolution: 32\nresolution: 64\n");
-    wrong(&project, &["plan", "--set", "space=my.yaml"], &["my.yaml:2: ", "`resolution`", "twice"]);
+    assert_error(&project, &["plan", "--set", "space=my.yaml"], &["my.yaml:2: ", "`resolution`", "twice"]);
     project.write("pipeline.lock", "version: 1\nversion: 1\nstages: {}\n");
     let ended = project.run(&["status", "--locked"]);
     assert!(ended.code == Some(2) && ended.err.contains("line 2: the key `version` is given twice"), "{}", ended.err);
@@ -153,20 +157,20 @@ fn other_yaml_files_get_the_same_messages() {
 #[test]
 fn an_unknown_stage_names_the_nearest_one() {
     let project = Project::new();
-    wrong(&project, &["run", "serach"], &["no stage `serach`", "did you mean `search`"]);
-    wrong(&project, &["run", "all", "--force", "trian"], &["did you mean `train`"]);
-    wrong(&project, &["explain", "prase"], &["did you mean `parse`"]);
+    assert_error(&project, &["run", "serach"], &["no stage `serach`", "did you mean `search`"]);
+    assert_error(&project, &["run", "all", "--force", "trian"], &["did you mean `train`"]);
+    assert_error(&project, &["explain", "prase"], &["did you mean `parse`"]);
 }
 
 #[test]
 fn an_invalid_space_names_its_field() {
     let project = Project::new();
-    wrong(&project, &["run", "all", "--set", "space=smal"], &["unknown space `smal`", "did you mean `small`"]);
-    wrong(&project, &["run", "all", "--set", "space=my.yaml"], &["my.yaml"]);
+    assert_error(&project, &["run", "all", "--set", "space=smal"], &["unknown space `smal`", "did you mean `small`"]);
+    assert_error(&project, &["run", "all", "--set", "space=my.yaml"], &["my.yaml"]);
     project.write("my.yaml", "resolution: 32\nfirst_stem: {channels: 8, stride: 1, activation: relu}\nsecond_stem: {channels: 8, activation: relu}\n\
         operations: [{kernel: 4, expand: 3, max_expand: 4}]\ngroups: [{channels: 8, blocks: 1, stride: 2, activation: relu}]\n\
         feature_mix: {channels: 16, activation: relu}\n");
-    wrong(&project, &["run", "all", "--set", "space=my.yaml"], &["my.yaml:4", "operations[0].kernel", "odd"]);
+    assert_error(&project, &["run", "all", "--set", "space=my.yaml"], &["my.yaml:4", "operations[0].kernel", "odd"]);
 }
 
 #[test]
@@ -182,17 +186,21 @@ fn an_invalid_width_step_names_its_key() {
         ("space={base: small.yaml, width_step: 8}", ["small.yaml", "space", "read"]),
         ("search.fit=close", ["search.fit", "exact", "published"]),
     ] {
-        wrong(&project, &["run", "all", "--set", set], &words);
+        assert_error(&project, &["run", "all", "--set", set], &words);
     }
 }
 
 #[test]
 fn missing_images_fail_before_anything_starts() {
     let project = Project::new();
-    wrong(&project, &["run", "all", "--set", "data.root=nowhere"], &["data.train", "nowhere/train", "does not exist"]);
+    assert_error(
+        &project,
+        &["run", "all", "--set", "data.root=nowhere"],
+        &["data.train", "nowhere/train", "does not exist"],
+    );
     fs::remove_dir_all(project.path("images/val")).unwrap();
-    wrong(&project, &["run", "all"], &["data.test", "images/val"]);
-    wrong(&project, &["run", "all", "--set", "lookup.import=no.table"], &["lookup.import", "no.table"]);
+    assert_error(&project, &["run", "all"], &["data.test", "images/val"]);
+    assert_error(&project, &["run", "all", "--set", "lookup.import=no.table"], &["lookup.import", "no.table"]);
 }
 
 #[test]
@@ -277,7 +285,7 @@ fn an_unwritable_store_is_an_error() {
 fn generated_images_never_overwrite_other_files() {
     let project = Project::new();
     let generate = "data.generate={size: 16, train_per_class: 2, test_per_class: 1}";
-    wrong(&project, &["run", "split", "--set", generate], &["data.generate", "images", "generated"]);
+    assert_error(&project, &["run", "split", "--set", generate], &["data.generate", "images", "generated"]);
 }
 
 #[test]
@@ -285,5 +293,5 @@ fn a_missing_folder_is_an_error_even_with_generated_images() {
     let project = Project::new();
     let sets = ["data.generate={size: 16, train_per_class: 2, test_per_class: 1}", "data.root=made", "data.test=val"];
     let arguments = [&["run", "all"][..], &sets.map(|set| ["--set", set]).concat()].concat();
-    wrong(&project, &arguments, &["data.test", "made/val"]);
+    assert_error(&project, &arguments, &["data.test", "made/val"]);
 }

@@ -51,15 +51,15 @@ fn the_expected_duration_follows_the_amount_of_work() {
 #[test]
 fn a_short_search_is_reported_before_it_runs() {
     let project = Project::new();
-    let said = |arguments: &[&str]| project.good(arguments).err;
-    let alone = said(&["plan", "--set", "select.candidates=0"]);
+    let stderr = |arguments: &[&str]| project.good(arguments).err;
+    let alone = stderr(&["plan", "--set", "select.candidates=0"]);
     assert!(alone.contains("warning: search: about ") && alone.contains("raise search.epochs"), "{alone}");
     let select = ["select.candidates=4", "select.rungs=[1]", "select.keep=[]", "select.rules=1"];
-    let selected = |more: &[&str]| said(&[&["plan"], &select.map(|set| ["--set", set]).concat()[..], more].concat());
+    let selected = |more: &[&str]| stderr(&[&["plan"], &select.map(|set| ["--set", set]).concat()[..], more].concat());
     assert!(!selected(&[]).contains("search: about "), "{}", selected(&[]));
     assert!(selected(&["-v"]).contains("`select` chooses among candidates"));
-    assert!(said(&["run", "search"]).contains("raise search.epochs"));
-    assert!(!said(&["plan"]).contains("raise search.epochs"), "the search is cached");
+    assert!(stderr(&["run", "search"]).contains("raise search.epochs"));
+    assert!(!stderr(&["plan"]).contains("raise search.epochs"), "the search is cached");
 }
 
 #[test]
@@ -118,12 +118,12 @@ fn a_cached_stage_is_explained_as_unchanged() {
 #[test]
 fn every_stage_that_runs_reports_why() {
     let project = Project::new();
-    let said = project.good(&["run", "all"]).err;
-    assert!(said.contains("split: runs: never ran"), "{said}");
+    let stderr = project.good(&["run", "all"]).err;
+    assert!(stderr.contains("split: runs: never ran"), "{stderr}");
     project.edit("target_lat_ms: 1.0", "target_lat_ms: 0.9");
-    let said = project.good(&["run", "all"]).err;
-    assert!(said.contains("search: runs: search.target_lat_ms 1.0 -> 0.9 (pipeline.yaml:14)"), "{said}");
-    assert!(said.contains("split: cached"), "{said}");
+    let stderr = project.good(&["run", "all"]).err;
+    assert!(stderr.contains("search: runs: search.target_lat_ms 1.0 -> 0.9 (pipeline.yaml:14)"), "{stderr}");
+    assert!(stderr.contains("split: cached"), "{stderr}");
 }
 
 #[test]

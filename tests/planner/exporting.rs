@@ -15,7 +15,7 @@ use tfnas_testutils::weights::Weights;
 
 const FROM_FILES: [&str; 6] = ["--model", "model.config", "--weights", "w.safetensors", "--resolution", "32"];
 
-/// A project with the files of a network with four classes.
+/// Returns a project with the files of a network with four classes.
 fn project() -> Project {
     let project = Project::new();
     let config = config();
@@ -50,19 +50,19 @@ fn a_network_from_files_is_exported_to_onnx() {
     let project = project();
     let arguments =
         [&["export", "net.onnx", "--format", "onnx", "--fold", "--classes", "classes.txt"], &FROM_FILES[..]];
-    let told = project.json(&arguments.concat());
+    let reply = project.json(&arguments.concat());
     let bytes = fs::read(project.path("net.onnx")).unwrap();
     let model = Model::parse(&bytes).unwrap();
-    let said = |key: &str| model.metadata_props.iter().find(|entry| entry.key == key).unwrap().value.clone();
-    assert!(said("tool").starts_with("tfnas-pipeline "));
+    let metadata = |key: &str| model.metadata_props.iter().find(|entry| entry.key == key).unwrap().value.clone();
+    assert!(metadata("tool").starts_with("tfnas-pipeline "));
     let digest = |file: &str| blake3::hash(&fs::read(project.path(file)).unwrap()).to_string();
-    assert_eq!(said("weights_blake3"), digest("w.safetensors"));
-    assert_eq!(said("model_config_blake3"), digest("model.config"));
-    assert_eq!(told["digest"], digest("net.onnx"));
-    assert_eq!((told["bytes"].as_u64(), &told["batch_norm"]), (Some(bytes.len() as u64), &Value::from("folded")));
+    assert_eq!(metadata("weights_blake3"), digest("w.safetensors"));
+    assert_eq!(metadata("model_config_blake3"), digest("model.config"));
+    assert_eq!(reply["digest"], digest("net.onnx"));
+    assert_eq!((reply["bytes"].as_u64(), &reply["batch_norm"]), (Some(bytes.len() as u64), &Value::from("folded")));
 
     let description = described(&project, "net.onnx");
-    assert_eq!(description["model"]["blake3"], told["digest"]);
+    assert_eq!(description["model"]["blake3"], reply["digest"]);
     assert_eq!(description["input"]["shape"], serde_json::json!(["N", 3, 32, 32]));
     assert_eq!(description["output"]["classes"], serde_json::json!(["cat", "dog", "newt", "yak"]));
     let steps: Vec<&str> =
@@ -130,12 +130,12 @@ fn invalid_exports_report_the_reason() {
 }
 
 #[test]
-fn a_network_becomes_a_python_module_and_weights_with_the_names_of_the_checkpoint() {
+fn a_network_is_exported_as_a_python_module_with_weights() {
     let project = project();
-    let told = project.json(&[&["export", ".", "--format", "pytorch"], &FROM_FILES[..]].concat());
+    let reply = project.json(&[&["export", ".", "--format", "pytorch"], &FROM_FILES[..]].concat());
     let path = |name: &str| project.path(name).canonicalize().unwrap().display().to_string();
-    assert_eq!(told["file"], path("model.py"));
-    assert_eq!(told["weights_file"], path("weights.safetensors"));
+    assert_eq!(reply["file"], path("model.py"));
+    assert_eq!(reply["weights_file"], path("weights.safetensors"));
     let module = fs::read_to_string(project.path("model.py")).unwrap();
     let config = config();
     assert!(module.contains(&format!("\nCLASSIFIER = ({}, 4)\n", config.classifier.in_features)), "{module}");
@@ -153,7 +153,7 @@ fn a_network_becomes_a_python_module_and_weights_with_the_names_of_the_checkpoin
     assert_eq!(description["model"]["weights"], weights);
     assert_eq!(description["model"]["format"], "pytorch");
 
-    // Another file name, and weights that have to be converted.
+    // Another file name, and weights that are converted.
     let pth = write_pth(Vec::new(), &self::weights(&config).state_dict().tensors).unwrap();
     fs::write(project.path("w.pth.tar"), pth).unwrap();
     project.good(&["export", "net.py", "--format", "pytorch", "--model", "model.config", "--weights", "w.pth.tar"]);
@@ -162,7 +162,7 @@ fn a_network_becomes_a_python_module_and_weights_with_the_names_of_the_checkpoin
 }
 
 #[test]
-fn a_python_module_is_refused_where_it_could_not_be_imported_or_would_replace_other_weights() {
+fn an_invalid_python_module_path_is_an_error() {
     let project = project();
     let export = |path: &str, words: &[&str]| {
         project.run(&[&["export", path, "--format", "pytorch"], &FROM_FILES[..], words].concat())
@@ -184,7 +184,7 @@ fn a_python_module_is_refused_where_it_could_not_be_imported_or_would_replace_ot
     assert_eq!(fs::read_to_string(project.path("taken/weights.safetensors")).unwrap(), "other weights");
     assert!(files(&project).iter().all(|name| !name.ends_with(".py") && !name.contains("export-")));
 
-    // A module that was exported before is replaced with its weights, as other formats are.
+    // An existing module is replaced together with its weights, as in other formats.
     project.write("taken/model.py", "the last one");
     assert_eq!(export("taken", &[]).code, Some(0));
     assert!(
@@ -195,9 +195,9 @@ fn a_python_module_is_refused_where_it_could_not_be_imported_or_would_replace_ot
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_an_error_of_every_format() {
+fn an_unwritable_folder_is_an_error_in_every_format() {
     let project = project();
-    // Nobody can create a file there, not even root.
+    // Not even root can create a file in /proc.
     for format in ["onnx", "pytorch"] {
         let ended = project.run(&[&["export", "/proc/model.py", "--format", format], &FROM_FILES[..]].concat());
         assert!(ended.code == Some(1) && ended.err.contains("cannot write /proc/model.py"), "{}", ended.err);

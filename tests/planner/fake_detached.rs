@@ -35,13 +35,13 @@ pub fn run(folder: &Path, number: u32) -> ! {
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    let told = stop.clone();
+    let stopped = stop.clone();
     thread::spawn(move || {
-        while !told.load(Ordering::Relaxed) {
+        while !stopped.load(Ordering::Relaxed) {
             thread::sleep(Duration::from_millis(2));
         }
         let _ = stdin.write_all(b"{\"command\":\"stop\"}\n");
-        // Kept open, because closing it would mean that the planner is gone.
+        // Kept open, because a closed pipe means that the planner has exited.
         thread::sleep(Duration::from_secs(600));
     });
     let mut events = OpenOptions::new().append(true).create(true).open(folder.join(detached::EVENTS)).unwrap();

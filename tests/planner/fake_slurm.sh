@@ -1,6 +1,6 @@
 #!/bin/sh
-# A fake Slurm for tests of the planner: sbatch, squeue or scancel, depending on the name it is called by. The queue is
-# in the folder FAKE_SLURM. A job has a folder jobs/N with its name, state, reason, exit status and process.
+# A fake Slurm for tests of the planner. It acts as sbatch, squeue or scancel, depending on the name it is called by. The
+# queue is in the folder FAKE_SLURM. A job has a folder jobs/N with its name, state, reason, exit status and process.
 #
 # Tests control it with files: `down` (no command responds), `lost` (the next sbatch submits, but reports a timeout),
 # `late` (the next sbatch reports a timeout and submits nothing), `refuse` (the next sbatch fails with this message),

@@ -54,8 +54,8 @@ fn main() {
     note(&mut trace, &job.id);
     let planner = listen();
     eprintln!("log of {}", job.id);
-    let behaviour = behaviour(&control, &job.id);
-    let mut words = behaviour.split_whitespace();
+    let behavior = behavior(&control, &job.id);
+    let mut words = behavior.split_whitespace();
     let word = words.next().unwrap_or_default();
     if word == "noise" {
         println!("Welcome!");
@@ -116,7 +116,7 @@ fn take_steps(job: &Job, point: Option<&str>, planner: &Receiver<FromPlanner>) {
 }
 
 /// Returns the action that replaces the work.
-fn behaviour(control: &Path, id: &str) -> String {
+fn behavior(control: &Path, id: &str) -> String {
     let file = control.join(id);
     let text = fs::read_to_string(&file).unwrap_or_default();
     match text.strip_prefix("always ") {
@@ -132,7 +132,7 @@ fn say(event: &Event) {
     println!("{}", serde_json::to_string(event).unwrap());
 }
 
-/// Receives messages of the planner; a closed pipe means that it is gone.
+/// Receives messages of the planner. A closed pipe means that the planner has exited.
 fn listen() -> Receiver<FromPlanner> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
@@ -151,7 +151,7 @@ fn note(trace: &mut fs::File, line: &str) {
     trace.write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
-/// Runs until told to stop.
+/// Runs until the planner sends a stop.
 fn wait(planner: &Receiver<FromPlanner>, job: &Job, trace: &mut fs::File) {
     match planner.recv().unwrap() {
         FromPlanner::Stop => {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::project::Project;
 
-/// Returns the keys of the data sets that the last job of this stage was told to check.
+/// Returns the keys of the data sets that the last job of this stage had to check.
 fn checked_images(project: &Project, id: &str) -> Vec<String> {
     let jobs = fs::read_dir(project.path(".tfnas/logs")).unwrap().map(|entry| entry.unwrap().path());
     let mut jobs: Vec<_> = jobs.filter(|path| path.to_string_lossy().ends_with(".job.json")).collect();
@@ -29,7 +29,7 @@ fn hidden_and_system_files_are_ignored_and_counted() {
     }
     project.write("images/val/$RECYCLE.BIN/0.jpg", "x");
     let ended = project.good(&["run", "all"]);
-    assert!(project.trace().is_empty(), "nothing had to run again");
+    assert!(project.trace().is_empty(), "nothing reruns");
     for line in [
         "data.train: ignored 6 hidden or system files and folders",
         "data.test: ignored 1 hidden or system file or folder",
@@ -47,8 +47,8 @@ fn unsupported_image_formats_are_counted_by_extension() {
     }
     for arguments in [["plan", "all"], ["run", "split"]] {
         let ended = project.good(&arguments);
-        let said = "data.train: 4 files in formats that are not read are left out: 2 .heic, 1 .avif, 1 .nef; ";
-        assert_eq!(ended.err.matches(said).count(), 1, "{}", ended.err);
+        let notice = "data.train: 4 files in formats that are not read are left out: 2 .heic, 1 .avif, 1 .nef; ";
+        assert_eq!(ended.err.matches(notice).count(), 1, "{}", ended.err);
         assert!(ended.err.contains("heif-convert") && ended.err.contains("avifdec"), "{}", ended.err);
     }
     fs::create_dir(project.path("images/train/.git")).unwrap();

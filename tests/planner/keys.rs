@@ -26,8 +26,8 @@ fn generated_keys_are_private_and_shown_without_the_secret() {
     }
     let secret = fs::read_to_string(project.path("key.pem")).unwrap();
     let line = secret.lines().nth(1).unwrap();
-    let said = project.good(&["-vv", "keys", "show", "key.pem"]);
-    assert!(!said.out.contains(line) && !said.err.contains(line));
+    let ended = project.good(&["-vv", "keys", "show", "key.pem"]);
+    assert!(!ended.out.contains(line) && !ended.err.contains(line));
 }
 
 #[test]

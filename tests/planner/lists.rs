@@ -11,8 +11,8 @@ fn missing_images_of_a_list_are_named() {
     assert!(ended.out.contains("2 of 3 images") && ended.out.contains("train/c/0.jpg"), "{}", ended.out);
     let report = project.json_of(&["split", "--verify", "--list", "my.list", "--root", "images"], 1);
     assert_eq!(report["lists"][0]["missing"], serde_json::json!(["train/a/9.jpg", "train/c/0.jpg"]));
-    project.write("whole.list", "train/a/0.jpg 0\ntrain/b/0.jpg 1\n");
-    let ended = project.good(&["split", "--verify", "--list", "whole.list", "--root", "images"]);
+    project.write("complete.list", "train/a/0.jpg 0\ntrain/b/0.jpg 1\n");
+    let ended = project.good(&["split", "--verify", "--list", "complete.list", "--root", "images"]);
     assert!(ended.out.contains("all 2 images of 2 classes"), "{}", ended.out);
 }
 

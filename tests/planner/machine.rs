@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::project::{Ended, PROGRAM, Project};
 
-/// A name that is not UTF-8.
-fn odd() -> &'static OsStr {
+/// Returns a name that is not UTF-8.
+fn non_utf8() -> &'static OsStr {
     OsStr::from_bytes(b"x\xff")
 }
 
@@ -33,14 +33,14 @@ fn a_store_with_a_non_utf8_path_works() {
     let project = Project::new();
     let with_store = |arguments: &[&str]| {
         let mut command = project.command(arguments);
-        command.arg("--store").arg(odd());
+        command.arg("--store").arg(non_utf8());
         run(command)
     };
     for arguments in [&["run", "all"] as &[&str], &["run", "all", "--json"], &["status", "--json"], &["log"]] {
         let ended = with_store(arguments);
         assert_eq!(ended.code, Some(0), "{arguments:?}: {}{}", ended.out, ended.err);
     }
-    assert!(project.path("").join(odd()).join("ledger.sqlite3").exists());
+    assert!(project.path("").join(non_utf8()).join("ledger.sqlite3").exists());
     let log: Value = serde_json::from_str(&with_store(&["log", "--json"]).out).unwrap();
     assert_eq!(log["runs"].as_array().unwrap().len(), 2, "{log}");
     assert_eq!(with_store(&["cache", "verify"]).code, Some(0));
@@ -50,7 +50,7 @@ fn a_store_with_a_non_utf8_path_works() {
 #[test]
 fn a_project_with_a_non_utf8_path_works() {
     let project = Project::new();
-    let folder = project.path("").join(odd());
+    let folder = project.path("").join(non_utf8());
     fs::create_dir(&folder).unwrap();
     for name in ["images", "pipeline.yaml"] {
         fs::rename(project.path(name), folder.join(name)).unwrap();
@@ -68,7 +68,7 @@ fn a_project_with_a_non_utf8_path_works() {
 fn non_utf8_arguments_and_variables_never_panic() {
     let project = Project::new();
     project.good(&["run", "all"]);
-    let odd_path = project.path("").join(odd());
+    let non_utf8_path = project.path("").join(non_utf8());
     let cases: [&[&str]; 22] = [
         &["--config"],
         &["run"],
@@ -95,7 +95,7 @@ fn non_utf8_arguments_and_variables_never_panic() {
     ];
     for arguments in cases {
         let mut command = project.command(arguments);
-        command.arg(&odd_path);
+        command.arg(&non_utf8_path);
         let ended = run(command);
         assert!(matches!(ended.code, Some(0..=2)), "{arguments:?}: {:?} {}", ended.code, ended.err);
         assert!(!ended.err.contains("panicked"), "{arguments:?}: {}", ended.err);
@@ -106,7 +106,7 @@ fn non_utf8_arguments_and_variables_never_panic() {
     for name in ["RANK", "PATH", "HOME", "TFNAS_X", "OMP_WAIT_POLICY", "NO_COLOR", "SLURM_RESTART_COUNT", "TMPDIR"] {
         for arguments in [&["plan"] as &[&str], &["run", "all", "--force", "split"], &["doctor"], &["log"]] {
             let mut command = project.command(arguments);
-            command.env(name, odd());
+            command.env(name, non_utf8());
             let ended = run(command);
             assert!(matches!(ended.code, Some(0..=2)), "{name} {arguments:?}: {:?} {}", ended.code, ended.err);
             assert!(!ended.err.contains("panicked"), "{name} {arguments:?}: {}", ended.err);
@@ -118,7 +118,7 @@ fn non_utf8_arguments_and_variables_never_panic() {
 fn a_path_in_the_configuration_must_be_utf8() {
     let project = Project::new();
     let mut command = Command::new(PROGRAM);
-    command.args(["run", "test", "--weights"]).arg(odd()).current_dir(project.path(""));
+    command.args(["run", "test", "--weights"]).arg(non_utf8()).current_dir(project.path(""));
     let ended = run(command);
     assert_eq!(ended.code, Some(2));
     assert!(
@@ -283,7 +283,7 @@ fn everything(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn a_program_with_a_non_utf8_name_runs() {
     let project = Project::new();
-    let program = project.path("").join(odd());
+    let program = project.path("").join(non_utf8());
     std::os::unix::fs::symlink(PROGRAM, &program).unwrap();
     let mut command = Command::new(&program);
     command.args([OsString::from("plan")]).current_dir(project.path(""));

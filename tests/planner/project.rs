@@ -1,4 +1,4 @@
-//! A small project in a temporary folder, and the program run in it.
+//! A small project in a temporary folder, and runs of the program in it.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -136,9 +136,9 @@ impl Project {
         self.run(&arguments).out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// Starts the program and waits for a line of its standard error that contains `said`.
-    pub fn start(&self, arguments: &[&str], said: &str) -> Running {
-        Running::start(self.command(arguments), said)
+    /// Starts the program and waits for a line of its standard error that contains `text`.
+    pub fn start(&self, arguments: &[&str], text: &str) -> Running {
+        Running::start(self.command(arguments), text)
     }
 
     /// Returns the instances started since the last call of `trace`, in order.
@@ -181,21 +181,21 @@ impl Ended {
 pub struct Running {
     child: Child,
     /// Lines of its standard error.
-    heard: Receiver<String>,
+    stderr_lines: Receiver<String>,
     /// Its standard error so far.
     err: String,
 }
 
 impl Running {
-    /// Starts the program and waits for a line of its standard error that contains `said`.
-    pub fn start(mut command: Command, said: &str) -> Self {
+    /// Starts the program and waits for a line of its standard error that contains `text`.
+    pub fn start(mut command: Command, text: &str) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let (sender, heard) = channel();
+        let (sender, stderr_lines) = channel();
         // The pipe is always read, so that the program never blocks on it.
         std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let mut running = Self { child, heard, err: String::new() };
-        running.wait_for(said);
+        let mut running = Self { child, stderr_lines, err: String::new() };
+        running.wait_for(text);
         running
     }
 
@@ -205,14 +205,14 @@ impl Running {
         assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
     }
 
-    /// Waits for a line of its standard error that contains `said`.
-    pub fn wait_for(&mut self, said: &str) {
+    /// Waits for a line of its standard error that contains `text`.
+    pub fn wait_for(&mut self, text: &str) {
         while let Some(line) = self.next_line() {
-            if line.contains(said) {
+            if line.contains(text) {
                 return;
             }
         }
-        panic!("the program ended and never said `{said}`: {}", self.err);
+        panic!("the program exited without printing `{text}`: {}", self.err);
     }
 
     /// Waits until it exits.
@@ -223,7 +223,7 @@ impl Running {
 
     fn next_line(&mut self) -> Option<String> {
         use std::sync::mpsc::RecvTimeoutError::{Disconnected, Timeout};
-        match self.heard.recv_timeout(HUNG_AFTER) {
+        match self.stderr_lines.recv_timeout(HUNG_AFTER) {
             Ok(line) => {
                 self.err.push_str(&line);
                 self.err.push('\n');
@@ -232,7 +232,7 @@ impl Running {
             Err(Disconnected) => None,
             Err(Timeout) => {
                 let _ = self.child.kill();
-                panic!("the program hangs; it said: {}", self.err)
+                panic!("the program hangs; its standard error: {}", self.err)
             }
         }
     }

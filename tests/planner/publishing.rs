@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use crate::project::Project;
 
-/// Runs `publish`, which must fail with these words and write nothing.
-fn refused(project: &Project, arguments: &[&str], code: i32, words: &[&str]) {
+/// Checks that `publish` fails with this exit code and these words and writes nothing.
+fn assert_fails(project: &Project, arguments: &[&str], code: i32, words: &[&str]) {
     let ended = project.run(&[&["publish"], arguments, &["--out", "out"]].concat());
     assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.err);
     for word in words {
@@ -19,23 +19,23 @@ fn refused(project: &Project, arguments: &[&str], code: i32, words: &[&str]) {
 #[test]
 fn an_incomplete_run_is_rejected_with_the_missing_stages() {
     let project = Project::new();
-    refused(&project, &["latest"], 2, &["there is no run yet"]);
+    assert_fails(&project, &["latest"], 2, &["there is no run yet"]);
     project.good(&["run", "search"]);
-    refused(&project, &["latest"], 2, &["run 1 is incomplete", "parse, train, test"]);
-    refused(&project, &["7"], 2, &["there is no run 7"]);
-    refused(&project, &["test@9"], 2, &["names no run"]);
+    assert_fails(&project, &["latest"], 2, &["run 1 is incomplete", "parse, train, test"]);
+    assert_fails(&project, &["7"], 2, &["there is no run 7"]);
+    assert_fails(&project, &["test@9"], 2, &["names no run"]);
 }
 
 #[test]
 fn publishing_a_matrix_requires_one_network() {
     let project = Project::new();
     project.good(&["run", "all", "--set", "search.target_lat_ms=[1.0, 2.0]"]);
-    refused(&project, &["latest"], 2, &["2 networks", "1/test@1", "1/test@2"]);
-    // The network is determined by the name; that the fake worker wrote no valid one is detected later.
+    assert_fails(&project, &["latest"], 2, &["2 networks", "1/test@1", "1/test@2"]);
+    // The name determines the network. That the fake worker wrote no valid network is detected later.
     for named in ["1/test@2", "test@2", "search@2", "latest/train@2"] {
-        refused(&project, &[named], 2, &["no folder for class"]);
+        assert_fails(&project, &[named], 2, &["no folder for class"]);
     }
-    refused(&project, &["1/test@3"], 2, &["no result of a test of test@3"]);
+    assert_fails(&project, &["1/test@3"], 2, &["no result of a test of test@3"]);
 }
 
 #[test]
@@ -51,9 +51,9 @@ fn given_networks_and_weights_cannot_be_published() {
     project.write("model.config", &config.to_text());
     fs::write(project.path("w.pth.tar"), crate::weights::weights(&config, |_| {})).unwrap();
     project.good(&["run", "test", "--from", "model.config"]);
-    refused(&project, &["latest"], 2, &["was given (train.from)"]);
+    assert_fails(&project, &["latest"], 2, &["was given (train.from)"]);
     project.good(&["run", "test", "--from", "model.config", "--weights", "w.pth.tar"]);
-    refused(&project, &["latest"], 2, &["(train.from)"]);
+    assert_fails(&project, &["latest"], 2, &["(train.from)"]);
 }
 
 #[test]
@@ -68,8 +68,8 @@ fn publishing_a_damaged_artifact_is_rejected() {
     };
     fs::set_permissions(&digest, fs::Permissions::from_mode(0o644)).unwrap();
     fs::write(&digest, "x").unwrap();
-    refused(&project, &["latest"], 1, &["best.safetensors of train", "is damaged"]);
-    refused(&project, &["latest"], 1, &["best.safetensors of train", "is not in the store"]);
+    assert_fails(&project, &["latest"], 1, &["best.safetensors of train", "is damaged"]);
+    assert_fails(&project, &["latest"], 1, &["best.safetensors of train", "is not in the store"]);
 }
 
 #[test]
@@ -80,8 +80,8 @@ fn an_existing_or_missing_output_path_is_rejected_first() {
     assert!(ended.code == Some(2) && ended.err.contains("is not empty"), "{}", ended.err);
     let ended = project.run(&["publish", "latest", "--out", "no/such/folder"]);
     assert!(ended.code == Some(2) && ended.err.contains("there is no folder"), "{}", ended.err);
-    refused(&project, &["latest", "--sign-key", "none.pem"], 2, &["none.pem"]);
-    refused(&project, &["latest", "--license", "my own"], 2, &["no identifier of SPDX"]);
+    assert_fails(&project, &["latest", "--sign-key", "none.pem"], 2, &["none.pem"]);
+    assert_fails(&project, &["latest", "--license", "my own"], 2, &["no identifier of SPDX"]);
 }
 
 #[test]

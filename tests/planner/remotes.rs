@@ -1,4 +1,4 @@
-//! Sharing results through a remote, here a folder; `ci/with-s3` also runs the last test, with a server.
+//! Sharing results through a remote in a folder. `ci/with-s3` also runs the last test, with a server.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::project::{Ended, Project, STAGES, actions, step};
 
-/// A remote in a folder, and its option.
+/// A remote in a folder, and its address.
 struct Shared {
     folder: TempDir,
     url: String,
@@ -53,7 +53,7 @@ fn all(action: &str) -> Vec<(&str, &str)> {
     STAGES.iter().map(|stage| (*stage, action)).collect()
 }
 
-/// A project that has run all stages and pushed the results.
+/// Returns a project that has run all stages and pushed the results.
 fn pushed(shared: &Shared) -> Project {
     let project = Project::new();
     project.good(&["run", "all"]);
@@ -322,7 +322,7 @@ fn a_damaged_artifact_is_not_pushed_but_others_are() {
 #[test]
 #[ignore = "needs a server: ci/with-s3"]
 fn s3_is_pushed_to_and_pulled_from() {
-    let bucket = std::env::var("TFNAS_TEST_BUCKET").expect("`ci/with-s3` starts a server and names its bucket");
+    let bucket = std::env::var("TFNAS_TEST_BUCKET").expect("`ci/with-s3` sets TFNAS_TEST_BUCKET");
     let url = format!("s3://{bucket}/planner");
     let here = Project::new();
     here.good(&["run", "all"]);
@@ -332,8 +332,8 @@ fn s3_is_pushed_to_and_pulled_from() {
     assert_eq!(results(&there.json(&["cache", "pull", "--remote", &url])), all("pull"));
     there.good(&["run", "all"]);
     assert!(there.trace().is_empty());
-    let mut wrong = there.command(&["cache", "push", "--remote", &url]);
-    let ended = Ended::new(&wrong.env("AWS_SECRET_ACCESS_KEY", "hunter2").output().unwrap());
+    let mut command = there.command(&["cache", "push", "--remote", &url]);
+    let ended = Ended::new(&command.env("AWS_SECRET_ACCESS_KEY", "hunter2").output().unwrap());
     assert_wrong(&ended, 1, &[&url, "403", "AWS_SECRET_ACCESS_KEY"]);
     assert!(!ended.err.contains("hunter2"), "{}", ended.err);
 }

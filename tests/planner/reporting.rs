@@ -11,9 +11,9 @@ fn page(project: &Project, name: &str) -> String {
 #[test]
 fn a_run_writes_a_report_unless_it_did_nothing() {
     let project = Project::new();
-    let said = project.good(&["run", "all"]).out;
+    let out = project.good(&["run", "all"]).out;
     let path = project.path(".tfnas/reports/1.html").canonicalize().unwrap();
-    let line = said.lines().find(|line| line.trim_start().starts_with("report ")).unwrap();
+    let line = out.lines().find(|line| line.trim_start().starts_with("report ")).unwrap();
     assert!(line.ends_with(&path.display().to_string()), "{line}");
     assert!(page(&project, ".tfnas/reports/1.html").contains("<h1>Report of run 1</h1>"));
 
@@ -101,7 +101,7 @@ fn unknown_runs_and_paths_that_cannot_be_written_are_errors() {
 
     project.good(&["run", "all"]);
     let attempt = project.json(&["show", "latest"])["made"][0]["id"].as_str().unwrap().to_owned();
-    for (arguments, code, said) in [
+    for (arguments, code, words) in [
         // Long enough not to be a prefix of an attempt or a digest.
         (&["report", "999999999999"][..], 2, "nothing in this store is called `999999999999`"),
         (&["report", &attempt], 2, "is not a run"),
@@ -111,7 +111,7 @@ fn unknown_runs_and_paths_that_cannot_be_written_are_errors() {
     ] {
         let ended = project.run(arguments);
         assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.err);
-        assert!(ended.err.contains(said), "{arguments:?}: {}", ended.err);
+        assert!(ended.err.contains(words), "{arguments:?}: {}", ended.err);
     }
 }
 
@@ -195,7 +195,7 @@ fn runs_are_compared_in_one_report() {
     let written = project.json(&["compare", "latest", "1", "--html", "c.html"]);
     assert_eq!(written["runs"], serde_json::json!(["3", "1"]));
 
-    for (arguments, code, said) in [
+    for (arguments, code, words) in [
         (&["compare", "1"][..], 2, "--html"),
         (&["compare", "99", "--html", "c.html"], 2, "99"),
         (&["compare", "--html", "images"], 2, "is a folder"),
@@ -203,7 +203,7 @@ fn runs_are_compared_in_one_report() {
     ] {
         let ended = project.run(arguments);
         assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.err);
-        assert!(ended.err.contains(said), "{arguments:?}: {}", ended.err);
+        assert!(ended.err.contains(words), "{arguments:?}: {}", ended.err);
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::project::Project;
 use tfnas_testutils::waiting::wait_until;
 
-/// A project in which two searches can start at the same time, and hold until the file `fake/go` exists.
+/// Returns a project in which two searches can start at the same time and wait until the file `fake/go` exists.
 fn two_searches_that_hold() -> Project {
     let project = Project::new();
     project.edit("target_lat_ms: 1.0", "target_lat_ms: [0.8, 1.0]");
@@ -48,7 +48,7 @@ fn a_waiting_planner_can_be_interrupted() {
 fn independent_stages_run_in_parallel() {
     let project = two_searches_that_hold();
     let running = project.start(&["run", "search", "-j", "2"], "worked");
-    wait_until("both have started before either went on", || project.started().len() == 2);
+    wait_until("both searches have started", || project.started().len() == 2);
     project.write("fake/go", "");
     assert_eq!(running.end().code, Some(0));
 }

@@ -76,7 +76,7 @@ fn a_named_space_can_have_a_width_step() {
     let space = |set: &str| project.json(&["config", "--set", set])["space"].clone();
     let stepped = space("space.width_step=8");
     assert_eq!((&stepped["width_step"], &stepped["resolution"]), (&json!(8), &json!(32)));
-    assert_eq!(stepped["operations"].as_array().unwrap().len(), 4, "of the small space, which pipeline.yaml names");
+    assert_eq!(stepped["operations"].as_array().unwrap().len(), 4, "the operations of the space in pipeline.yaml");
     assert_eq!(space("space={base: small, width_step: 8}"), stepped);
     assert_eq!(space("space={base: small, width_step: 1}"), "small");
     let matrix = project.json(&["plan", "--set", "matrix={space.width_step: [1, 8]}"]);
@@ -148,11 +148,11 @@ fn log_and_show_list_runs_attempts_and_artifacts() {
 #[test]
 fn messages_can_be_json_lines() {
     let project = Project::new();
-    let said = project.good(&["run", "split", "--log-format", "json"]).err;
-    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(lines.iter().any(|line| line["id"] == "split" && line["level"] == "INFO"), "{said}");
-    let said = project.run(&["run", "nothing", "--log-format", "json"]).err;
-    let line: Value = serde_json::from_str(said.trim()).unwrap();
+    let stderr = project.good(&["run", "split", "--log-format", "json"]).err;
+    let lines: Vec<Value> = stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().any(|line| line["id"] == "split" && line["level"] == "INFO"), "{stderr}");
+    let stderr = project.run(&["run", "nothing", "--log-format", "json"]).err;
+    let line: Value = serde_json::from_str(stderr.trim()).unwrap();
     assert_eq!(line["level"], "ERROR");
 }
 

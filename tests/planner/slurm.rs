@@ -55,8 +55,8 @@ impl Cluster {
         ended
     }
 
-    fn start(&self, arguments: &[&str], said: &str) -> Running {
-        Running::start(self.with_environment(self.project.command(arguments)), said)
+    fn start(&self, arguments: &[&str], text: &str) -> Running {
+        Running::start(self.with_environment(self.project.command(arguments)), text)
     }
 
     /// Ends a job as Slurm would.
@@ -122,10 +122,10 @@ fn undisturbed() -> BTreeMap<String, String> {
 }
 
 /// A project whose search is running as job 3.
-fn with_a_search(behaviour: &str) -> (Cluster, Running) {
+fn with_a_search(behavior: &str) -> (Cluster, Running) {
     let cluster = Cluster::new();
     cluster.good(&["run", "split", "lookup"]);
-    cluster.project.behave("search", behaviour);
+    cluster.project.behave("search", behavior);
     let running = cluster.start(&["run", "all"], "search: worked");
     (cluster, running)
 }
@@ -158,12 +158,11 @@ fn the_log_of_a_job_is_kept_and_shown_when_it_fails() {
 
 #[test]
 fn a_crashed_worker_fails_its_stage_with_a_reason() {
-    for (behaviour, words) in [("kill", "SIGKILL"), ("exit 7", "exit code 7"), ("forget", "not said that it was done")]
-    {
+    for (behavior, words) in [("kill", "SIGKILL"), ("exit 7", "exit code 7"), ("forget", "not said that it was done")] {
         let cluster = Cluster::new();
-        cluster.project.behave("split", behaviour);
+        cluster.project.behave("split", behavior);
         let ended = cluster.run(&["run", "split"]);
-        assert!(ended.code == Some(1) && ended.err.contains(words), "{behaviour}: {}", ended.err);
+        assert!(ended.code == Some(1) && ended.err.contains(words), "{behavior}: {}", ended.err);
         assert_eq!(cluster.project.json(&["status", "split"])["stages"][0]["outcome"], "failed");
         cluster.assert_nothing_is_left();
     }
@@ -236,7 +235,7 @@ fn the_job_of_a_killed_planner_is_tracked_by_the_next_run() {
     assert_eq!(ended.code, Some(0), "{}", ended.err);
     let started = ["split", "lookup", "search", "search goes on", "parse", "train", "test"];
     assert_eq!(cluster.project.trace(), started);
-    assert!(!ended.err.contains("search: worked"), "what an earlier planner has told is not told again: {}", ended.err);
+    assert!(!ended.err.contains("search: worked"), "reported messages are not repeated: {}", ended.err);
     assert_eq!((cluster.jobs(), cluster.digests()), (6, undisturbed()));
     cluster.assert_nothing_is_left();
 }

@@ -17,6 +17,6 @@ pub fn check(name: &str, text: &str) {
     let different = text.lines().zip(expected.lines()).find(|(found, expected)| found != expected);
     assert!(
         text == expected,
-        "{name} differs ({different:?}): if that is intended, write the file anew with {UPDATE}=1 and review it"
+        "{name} differs ({different:?}): if this is intended, set {UPDATE}=1 to rewrite the file and review the diff"
     );
 }

@@ -7,7 +7,7 @@ use tfnas_pytorch_files::table_to_pickle;
 
 use crate::project::Project;
 
-/// A table that covers the small space: `per_channel` milliseconds per channel.
+/// Returns a table that covers the small space with `per_channel` milliseconds per channel.
 pub fn table(per_channel: f64) -> LatencyTable {
     let space = Space::small();
     let mut curves: Vec<(tfnas::BlockKey, LatencyCurve)> = Vec::new();
@@ -103,7 +103,7 @@ fn space_and_classes_default_to_the_configuration() {
     assert_eq!(random("known", &[]).code, Some(0));
     assert_eq!(random("named", &["--classes", "2"]).code, Some(0));
     assert_eq!(config("known"), config("named"), "the images have two classes");
-    // If the images are gone, the result of `split` provides the classes.
+    // Without the images, the result of `split` provides the classes.
     project.good(&["run", "split"]);
     fs::rename(project.path("images"), project.path("elsewhere")).unwrap();
     let ended = random("split", &[]);

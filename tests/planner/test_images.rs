@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 
 use crate::project::{Ended, Project, actions, step};
 
-/// A project whose configuration names neither training nor test images.
-fn unnamed() -> Project {
+/// Returns a project whose configuration sets neither `data.train` nor `data.test`.
+fn without_image_folders() -> Project {
     let project = Project::new();
     project.edit("  train: train\n  test: val\n", "");
     project
 }
 
-/// `plan` and `run all` must fail with these words; nothing starts.
-fn refused(project: &Project, sets: &[&str], words: &[&str]) {
+/// Checks that `plan` and `run all` fail with these words and start nothing.
+fn assert_fails(project: &Project, sets: &[&str], words: &[&str]) {
     let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
     for verb in [&["plan"][..], &["run", "all"]] {
         let ended = project.run(&[verb, &sets].concat());
@@ -36,7 +36,7 @@ const DRAWN: &str = "test images drawn from the training folder: 15 % of each cl
 
 #[test]
 fn without_a_test_folder_test_images_are_drawn_with_a_note() {
-    let project = unnamed();
+    let project = without_image_folders();
     fs::remove_dir_all(project.path("images/val")).unwrap();
     let plan = project.json(&["plan"]);
     assert_eq!(plan["notes"], json!([{ "kind": "test_images_drawn", "message": DRAWN }]));
@@ -57,7 +57,7 @@ fn without_a_test_folder_test_images_are_drawn_with_a_note() {
 
 #[test]
 fn events_include_notes_and_warnings() {
-    let project = unnamed();
+    let project = without_image_folders();
     fs::remove_dir_all(project.path("images/val")).unwrap();
     let events = project.events(&["run", "split"]);
     assert_eq!(events[0], json!({ "event": "note", "kind": "test_images_drawn", "message": DRAWN }));
@@ -67,19 +67,19 @@ fn events_include_notes_and_warnings() {
 
 #[test]
 fn an_existing_test_folder_keeps_keys_and_outputs() {
-    let (named, unnamed) = (Project::new(), unnamed());
+    let (named, without_image_folders) = (Project::new(), without_image_folders());
     let keys = |project: &Project| step(&project.json(&["plan"]), "split")["key"].clone();
-    assert_eq!(keys(&named), keys(&unnamed));
-    let plan = unnamed.json(&["plan"]);
+    assert_eq!(keys(&named), keys(&without_image_folders));
+    let plan = without_image_folders.json(&["plan"]);
     assert_eq!((&plan["notes"], &plan["warnings"]), (&json!([]), &json!([])));
-    unnamed.good(&["run", "split"]);
-    let status = unnamed.json(&["status"]);
+    without_image_folders.good(&["run", "split"]);
+    let status = without_image_folders.json(&["status"]);
     assert_eq!(step(&status, "split")["outputs"].as_array().unwrap().len(), 6);
 }
 
 #[test]
 fn class_folders_can_be_under_the_root_or_in_a_list() {
-    let project = unnamed();
+    let project = without_image_folders();
     for part in ["train", "val"] {
         fs::remove_dir_all(project.path("images").join(part)).unwrap();
     }
@@ -99,7 +99,7 @@ fn class_folders_can_be_under_the_root_or_in_a_list() {
 
 #[test]
 fn a_similar_test_folder_is_suggested_and_nothing_is_drawn() {
-    let project = unnamed();
+    let project = without_image_folders();
     fs::rename(project.path("images/val"), project.path("images/test")).unwrap();
     let ended = project.run(&["run", "all"]);
     assert!(ended.code == Some(2) && ended.err.contains("images/val does not exist"), "{}", ended.err);
@@ -111,22 +111,22 @@ fn a_similar_test_folder_is_suggested_and_nothing_is_drawn() {
 
 #[test]
 fn invalid_test_shares_are_rejected() {
-    let project = unnamed();
-    refused(&project, &["split.test_share=0.2"], &["split.test_share", "images/val", "`data.test: null`"]);
-    refused(&project, &["split.test_share=0.2", "data.test=val"], &["split.test_share", "`data.test`"]);
+    let project = without_image_folders();
+    assert_fails(&project, &["split.test_share=0.2"], &["split.test_share", "images/val", "`data.test: null`"]);
+    assert_fails(&project, &["split.test_share=0.2", "data.test=val"], &["split.test_share", "`data.test`"]);
     fs::remove_dir_all(project.path("images/val")).unwrap();
     for share in ["0", "1", "1.5", "-1"] {
         let set = format!("split.test_share={share}");
-        refused(&project, &[&set], &["split.test_share", "must lie between 0 and 1"]);
+        assert_fails(&project, &[&set], &["split.test_share", "must lie between 0 and 1"]);
     }
-    refused(&project, &["split.published=imagenet100"], &["split.published", "data.test"]);
+    assert_fails(&project, &["split.published=imagenet100"], &["split.published", "data.test"]);
 }
 
 #[test]
 fn overlapping_test_images_are_reported_before_a_run() {
     let project = Project::new();
     project.write("images/val/a/copy of 1.jpg", "train/a 1");
-    refused(
+    assert_fails(
         &project,
         &[],
         &[
@@ -142,8 +142,8 @@ fn overlapping_test_images_are_reported_before_a_run() {
     let plan = project.json(&["plan", "--set", "data.allow_overlap=true"]);
     assert_eq!(kinds(&plan, "warnings"), ["overlap"]);
     let ended = project.good(&["run", "all", "--set", "data.allow_overlap=true"]);
-    let said = "warning: 1 of 7 test images have the same content as training images";
-    assert!(ended.out.contains(said) && ended.err.contains("1 of 7 test images"), "{}{}", ended.out, ended.err);
+    let warning = "warning: 1 of 7 test images have the same content as training images";
+    assert!(ended.out.contains(warning) && ended.err.contains("1 of 7 test images"), "{}{}", ended.out, ended.err);
     project.trace();
     fs::remove_file(project.path("images/val/a/copy of 1.jpg")).unwrap();
     project.good(&["run", "all"]);
@@ -152,7 +152,7 @@ fn overlapping_test_images_are_reported_before_a_run() {
 
 #[test]
 fn drawn_test_images_with_copies_in_training_are_a_warning() {
-    let project = unnamed();
+    let project = without_image_folders();
     fs::remove_dir_all(project.path("images/val")).unwrap();
     assert_eq!(project.json(&["plan"])["warnings"], json!([]));
     // Whichever of the three is drawn, its copies remain in the training set.
@@ -193,20 +193,20 @@ fn lists_that_share_images_are_rejected() {
     project.write("images/train.list", "train/a/0.jpg 0\ntrain/b/0.jpg 1\nval/a/2.jpg 0\n");
     project.write("images/test.list", "val/a/2.jpg 0\nval/b/2.jpg 1\n");
     let lists = ["data.train=train.list", "data.test=test.list"];
-    refused(&project, &lists, &["1 of 2 test images", "images/val/a/2.jpg = images/val/a/2.jpg"]);
+    assert_fails(&project, &lists, &["1 of 2 test images", "images/val/a/2.jpg = images/val/a/2.jpg"]);
 }
 
 #[test]
 fn classes_that_differ_only_in_case_are_an_error() {
     let project = Project::new();
     fs::rename(project.path("images/val/a"), project.path("images/val/A")).unwrap();
-    refused(&project, &[], &["data.test", "`A` is `a` in the training images", "differ in case"]);
+    assert_fails(&project, &[], &["data.test", "`A` is `a` in the training images", "differ in case"]);
     fs::rename(project.path("images/val/b"), project.path("images/val/B")).unwrap();
-    refused(&project, &[], &["`A` is `a`", "`B` is `b`"]);
+    assert_fails(&project, &[], &["`A` is `a`", "`B` is `b`"]);
     let project = Project::new();
     fs::rename(project.path("images/train/a"), project.path("images/train/red fox")).unwrap();
     fs::rename(project.path("images/val/a"), project.path("images/val/red_fox")).unwrap();
-    refused(&project, &[], &["`red_fox` is `red fox`", "spaces, hyphens or underscores"]);
+    assert_fails(&project, &[], &["`red_fox` is `red fox`", "spaces, hyphens or underscores"]);
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn missing_and_unknown_test_classes_are_warnings() {
     assert!(ended.out.contains("are not tested: `b`"), "{}", ended.out);
     project.trace();
     fs::remove_dir_all(project.path("images/val/a")).unwrap();
-    refused(&project, &[], &["data.test", "has no images of the 2 training classes", "`c`"]);
+    assert_fails(&project, &[], &["data.test", "has no images of the 2 training classes", "`c`"]);
 }
 
 #[test]

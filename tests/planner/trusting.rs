@@ -23,14 +23,14 @@ impl Shared {
         format!("file://{}", self.folder.path().display())
     }
 
-    /// A project with this remote; `section` is appended to its `cache` section.
+    /// Returns a project with this remote. `section` is appended to its `cache` section.
     fn project(&self, section: &str) -> Project {
         let project = Project::new();
         project.edit("space: small\n", &format!("cache: {{remote: {}{section}}}\nspace: small\n", self.url()));
         project
     }
 
-    /// A project with a key that has run all stages, pushed and signed the results.
+    /// Returns a project with a key that has run all stages, pushed and signed the results.
     fn pushed(&self) -> Project {
         let project = self.project(", sign_key: keys/mine");
         fs::create_dir(project.path("keys")).unwrap();
@@ -40,7 +40,7 @@ impl Shared {
         project
     }
 
-    /// A project that trusts the key of another one.
+    /// Returns a project that trusts the key of another project.
     fn trusting(&self, other: &Project) -> Project {
         let project = self.project(", trust: [keys/theirs.pub]");
         fs::create_dir(project.path("keys")).unwrap();
@@ -63,12 +63,12 @@ fn actions(pulled: &Value) -> Vec<&str> {
 }
 
 /// Returns every file below a folder that contains these bytes.
-fn holding(folder: &Path, bytes: &[u8]) -> Vec<PathBuf> {
+fn files_containing(folder: &Path, bytes: &[u8]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() {
-            found.extend(holding(&path, bytes));
+            found.extend(files_containing(&path, bytes));
         } else if fs::read(&path).unwrap().windows(bytes.len()).any(|window| window == bytes) {
             found.push(path);
         }
@@ -96,8 +96,8 @@ fn a_private_key_is_only_in_its_file() {
     let here = shared.pushed();
     let secret = fs::read_to_string(here.path("keys/mine")).unwrap();
     let line = secret.lines().nth(1).unwrap().as_bytes();
-    assert_eq!(holding(&here.path(""), line), [here.path("keys/mine")]);
-    assert!(holding(shared.folder.path(), line).is_empty());
+    assert_eq!(files_containing(&here.path(""), line), [here.path("keys/mine")]);
+    assert!(files_containing(shared.folder.path(), line).is_empty());
 }
 
 #[test]
