@@ -2,7 +2,7 @@
 
 verify-envelope ENVELOPE KEY.pub    securesystemslib verifies a DSSE envelope; prints its payload
 sign-envelope KEY.pem TYPE          securesystemslib signs standard input; prints the envelope
-check-statement STATEMENT           in-toto-attestation validates a statement and refuses unknown fields
+check-statement STATEMENT           in-toto-attestation validates a statement and rejects unknown fields
 check-provenance STATEMENT          the same, with SLSA provenance v1 as its predicate; prints the duration of the build
 """
 
@@ -49,7 +49,7 @@ def check_provenance(file):
     details = provenance.run_details
     for descriptor in [*provenance.build_definition.resolved_dependencies, *details.byproducts]:
         ResourceDescriptor.copy_from_pb(descriptor).validate()
-    # What the specification requires.
+    # Fields that the specification requires.
     assert provenance.build_definition.build_type and details.builder.id
     print(details.metadata.finished_on.ToMilliseconds() - details.metadata.started_on.ToMilliseconds())
 

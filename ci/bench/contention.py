@@ -1,5 +1,5 @@
-"""Measure a search on all cores, alone and together with as many busy processes, with the OpenMP wait settings of the
-workers and with libgomp's defaults."""
+"""Measure a search on all cores, alone and with one busy process per core, with the OpenMP wait settings of the workers
+and with libgomp's defaults."""
 
 import os
 import shutil

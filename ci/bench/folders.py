@@ -1,4 +1,4 @@
-"""Measure how long it takes to identify image folders, the first time and again."""
+"""Measure how long it takes to identify image folders for the first time and when they are unchanged."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from measure import Bench, Figure, Unmeasured, run
 FILES = 20_000
 FILE_BYTES = 10_000
 ENTRIES = 1_000_000
-FILES_A_CLASS = 1000
+FILES_PER_CLASS = 1000
 
 LIMIT_AGAIN_MS = 50
 LIMIT_SHARE_OF_DVC = 1 / 20
@@ -56,8 +56,8 @@ def measure_entries(bench: Bench) -> list[Figure]:
 
 def make_files(root: Path, files: int, size: int) -> Path:
     for index in range(files):
-        folder = root / f"n{index // FILES_A_CLASS:08}"
-        if index % FILES_A_CLASS == 0:
+        folder = root / f"n{index // FILES_PER_CLASS:08}"
+        if index % FILES_PER_CLASS == 0:
             folder.mkdir(parents=True)
         number = index.to_bytes(8, "little")
         with open(folder / f"{folder.name}_{index}.JPEG", "wb") as file:

@@ -68,20 +68,20 @@ def run(command: list[str], folder: Path, environment: dict[str, str] | None = N
     """Run a program, which must succeed, with its output in a temporary file."""
     with tempfile.TemporaryFile(mode="w+") as output:
         began = time.perf_counter()
-        ended = subprocess.run(
+        completed = subprocess.run(
             command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         )
         seconds = time.perf_counter() - began
         output.seek(0)
         text = output.read()
-    if ended.returncode != 0:
-        raise Unmeasured(f"{' '.join(command)} ended with {ended.returncode}: {text[-2000:]}")
+    if completed.returncode != 0:
+        raise Unmeasured(f"{' '.join(command)} exited with code {completed.returncode}: {text[-2000:]}")
     return Ran(seconds, text)
 
 
 def query(command: list[str], folder: Path):
     """Return the JSON that a program prints."""
-    ended = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if ended.returncode != 0:
-        raise Unmeasured(f"{' '.join(command)} ended with {ended.returncode}: {ended.stderr[-2000:]}")
-    return json.loads(ended.stdout)
+    completed = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if completed.returncode != 0:
+        raise Unmeasured(f"{' '.join(command)} exited with code {completed.returncode}: {completed.stderr[-2000:]}")
+    return json.loads(completed.stdout)

@@ -88,7 +88,7 @@ def train(bench: Bench, setting: Setting) -> dict:
             subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         )
     outputs = [rank.communicate() for rank in ranks]
-    for rank, (_, said) in zip(ranks, outputs):
+    for rank, (_, errors) in zip(ranks, outputs):
         if rank.returncode != 0:
-            raise Unmeasured(f"{' '.join(command)} ended with {rank.returncode}: {said[-2000:]}")
+            raise Unmeasured(f"{' '.join(command)} exited with code {rank.returncode}: {errors[-2000:]}")
     return json.loads(outputs[0][0])

@@ -72,10 +72,10 @@ def measure_ours(bench: Bench, case: Case) -> tuple[float, float]:
     """Return the images per second of training, and of a test with folded batch norms."""
     program, config = bench.programs / "examples/throughput", bench.source / case.config
     shape = [case.space, case.batch, case.threads, "cpu", "f32", config, "train", case.size]
-    wrote = run([str(program), *map(str, shape)], bench.work, {**os.environ, **ALLOCATOR}).output
-    found = dict(re.findall(r"^(training|evaluation, folded) +([\d.]+) images/s", wrote, re.MULTILINE))
+    printed = run([str(program), *map(str, shape)], bench.work, {**os.environ, **ALLOCATOR}).output
+    found = dict(re.findall(r"^(training|evaluation, folded) +([\d.]+) images/s", printed, re.MULTILINE))
     if len(found) != 2:
-        raise Unmeasured(wrote[-2000:])
+        raise Unmeasured(printed[-2000:])
     return float(found["training"]), float(found["evaluation, folded"])
 
 
@@ -85,7 +85,7 @@ def measure_pytorch(bench: Bench, case: Case, packages: Path, kind: str) -> floa
     shape = ["--config", bench.source / case.config, "--batch", case.batch, "--size", case.size, "--device", "cpu"]
     command = [sys.executable, str(program), kind, *map(str, shape), "--steps", str(STEPS), "--warm-up", "2"]
     environment = {**os.environ, "PYTHONPATH": str(packages), "OMP_NUM_THREADS": str(case.threads)}
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if ended.returncode != 0:
-        raise Unmeasured(f"{' '.join(command)} ended with {ended.returncode}: {ended.stderr[-2000:]}")
-    return json.loads(ended.stdout)["images_per_s_median"]
+    completed = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if completed.returncode != 0:
+        raise Unmeasured(f"{' '.join(command)} exited with code {completed.returncode}: {completed.stderr[-2000:]}")
+    return json.loads(completed.stdout)["images_per_s_median"]

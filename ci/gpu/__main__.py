@@ -1,8 +1,8 @@
-"""Check that everything runs on a machine with a GPU, and measure it: python3 ci/gpu --report report.json
+"""Test and measure everything on a machine with a GPU: python3 ci/gpu --report report.json
 
-Run the built programs: those of a bundle (ci/gpu/bundle) beside this folder, with the installed PyTorch, or those in target/.
-This takes about 8 minutes on an H100. If a part fails, the failure is reported and the others run. With --device cpu, run the
-same with small sizes, to test this script without a GPU.
+Run the programs of the bundle (ci/gpu/bundle) that contains this folder, with the installed PyTorch, or otherwise those in
+target/. This takes about 8 minutes on an H100. If a part fails, report the failure and run the other parts. With --device cpu,
+use small sizes, to test this script without a GPU.
 """
 
 import argparse
@@ -39,11 +39,11 @@ PARTS = {
     "mixed_precision": golden.mixed_precision,
     "ranks_gloo": golden.two_ranks_by_gloo,
     "rank_nccl": golden.one_rank_by_nccl,
-    "pipeline": pipelines.whole,
+    "pipeline": pipelines.all_stages,
     "determinism": pipelines.deterministic,
     "precisions": pipelines.precisions,
-    "loading": loading.share_of_waiting,
-    "throughput": throughput.beside_pytorch,
+    "loading": loading.measure_waiting,
+    "throughput": throughput.compare_with_pytorch,
 }
 
 
@@ -62,13 +62,13 @@ def main() -> int:
     report: dict = {"device": options.device, "parts": {}}
     failed = 0
     wanted = options.only or list(PARTS)
-    with ThreadPoolExecutor() as together:
+    with ThreadPoolExecutor() as pool:
         for group in GROUPS:
             names = [name for name in group if name in wanted]
             if time.monotonic() - began > options.limit_s:
                 outcomes = {name: {"outcome": "skipped", "reason": "no time left"} for name in names}.items()
             else:
-                running = {together.submit(run, PARTS[name], programs): name for name in names}
+                running = {pool.submit(run, PARTS[name], programs): name for name in names}
                 # Report parts as they end, so that a slow part does not delay the others.
                 outcomes = ((running[part], part.result()) for part in as_completed(running))
             for name, outcome in outcomes:

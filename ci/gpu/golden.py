@@ -18,25 +18,25 @@ def supernet(programs: Programs) -> dict:
 def cases(programs: Programs, name: str) -> dict:
     """Return each case's largest differences from the authors' f64 results; the tolerances are those of a CPU."""
     try:
-        wrote = programs.run(name, "--nocapture", limit_s=180)
+        printed = programs.run(name, "--nocapture", limit_s=180)
     except TookTooLong:
         raise
     except Failed as failed:
         # Find out how large the differences are.
-        wrote = programs.run(name, "--nocapture", TFNAS_TEST_TOLERANCE_FACTOR="1000")
-        raise Failed(f"{str(failed)[-400:]}\nwith 1000 times the tolerances: {lines(wrote)}") from None
-    return {"cases": lines(wrote)}
+        printed = programs.run(name, "--nocapture", TFNAS_TEST_TOLERANCE_FACTOR="1000")
+        raise Failed(f"{str(failed)[-400:]}\nwith 1000 times the tolerances: {lines(printed)}") from None
+    return {"cases": lines(printed)}
 
 
-def lines(wrote: str) -> list[str]:
-    return [line for line in wrote.splitlines() if re.search(r"\de-\d\d?|\d+ cases", line)]
+def lines(printed: str) -> list[str]:
+    return [line for line in printed.splitlines() if re.search(r"\de-\d\d?|\d+ cases", line)]
 
 
-def passed(wrote: str) -> dict:
-    found = re.findall(r"test result: ok\. (\d+) passed", wrote)
+def passed(printed: str) -> dict:
+    found = re.findall(r"test result: ok\. (\d+) passed", printed)
     if found == [] or found == ["0"]:
-        raise Failed(wrote[-2000:])
-    return {"tests": int(found[-1]), "said": [line for line in wrote.splitlines() if "SKIPPED" in line]}
+        raise Failed(printed[-2000:])
+    return {"tests": int(found[-1]), "said": [line for line in printed.splitlines() if "SKIPPED" in line]}
 
 
 def mixed_precision(programs: Programs) -> dict:

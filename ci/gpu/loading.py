@@ -18,7 +18,7 @@ train:  {{protocol: held_out, epochs: {epochs}, batch: {batch}, precision: {prec
 """
 
 
-def share_of_waiting(programs: Programs) -> dict:
+def measure_waiting(programs: Programs) -> dict:
     """Train a network of the published size on photos; return the time spent waiting for images, by number of decoders."""
     photos = programs.images / "photos" if programs.images else None
     if photos is None or not photos.is_dir():
@@ -32,7 +32,7 @@ def share_of_waiting(programs: Programs) -> dict:
             folder = programs.work / f"loading-{workers}-{precision}"
             folder.mkdir()
             copy(photos, folder / "images/train", copies)
-            (folder / "network.config").write_text(of_classes(programs.root / "ci/gpu/imagenet.config", photos))
+            (folder / "network.config").write_text(with_classes_of(programs.root / "ci/gpu/imagenet.config", photos))
             text = CONFIGURATION.format(
                 workers=workers,
                 space="imagenet",
@@ -42,11 +42,11 @@ def share_of_waiting(programs: Programs) -> dict:
                 precision=precision,
             )
             (folder / "pipeline.yaml").write_text(text)
-            wrote = programs.pipeline(folder, "run", "train", "--from", "network.config", "--no-progress")
+            printed = programs.pipeline(folder, "run", "train", "--from", "network.config", "--no-progress")
             stages = programs.status(folder, "--set", "train.from=network.config")
             seconds = next(stage["took_s"] for stage in stages if stage["id"] == "train")
             found[f"{workers} decoders, {precision}"] = {
-                "waiting_percent": [int(share) for share in re.findall(r"(\d+) % of the time spent waiting for images", wrote)],
+                "waiting_percent": [int(share) for share in re.findall(r"(\d+) % of the time spent waiting for images", printed)],
                 "train_s": seconds,
                 "images_per_s": round(found["photos"] * 0.9 * epochs / seconds, 1),
             }
@@ -61,8 +61,8 @@ def copy(photos: Path, target: Path, copies: int) -> None:
             shutil.copyfile(source, folder / f"{number}-{source.name}")
 
 
-def of_classes(config: Path, photos: Path) -> str:
-    """Return the model.config with as many classes as there are folders."""
+def with_classes_of(config: Path, photos: Path) -> str:
+    """Return the model.config with one class per folder of photos."""
     network = json.loads(config.read_text())
     network["classifier"]["out_features"] = sum(1 for folder in photos.iterdir() if folder.is_dir())
     return json.dumps(network)

@@ -1,4 +1,4 @@
-"""Run whole pipelines on this device: all stages, twice, with killed workers, and in every precision."""
+"""Run complete pipelines on this device: all stages, twice, with killed workers, and in every precision."""
 
 import json
 import os
@@ -55,10 +55,10 @@ def digests(programs: Programs, folder: Path) -> dict[str, str]:
     }
 
 
-def whole(programs: Programs) -> dict:
-    """Run all seven stages with a measured latency table; export the network to ONNX, and keep the table for other parts."""
-    folder = project(programs, "whole")
-    wrote = programs.pipeline(folder, "run", "all", "--no-progress")
+def all_stages(programs: Programs) -> dict:
+    """Run all seven stages with a measured latency table and export the network to ONNX. Keep the table for other parts."""
+    folder = project(programs, "all_stages")
+    printed = programs.pipeline(folder, "run", "all", "--no-progress")
     stages = programs.status(folder)
     found: dict = {stage["id"]: stage["took_s"] for stage in stages}
     again = json.loads(programs.pipeline(folder, "run", "all", "--json", only_output=True).splitlines()[-1])
@@ -73,7 +73,7 @@ def whole(programs: Programs) -> dict:
     programs.pipeline(folder, "export", "network.onnx", "--format", "onnx")
     found["onnx_bytes"] = (folder / "network.onnx").stat().st_size
     found["onnx"] = run_onnx(folder / "network.onnx")
-    found["said"] = [line.strip() for line in wrote.splitlines() if line.strip()][-14:]
+    found["said"] = [line.strip() for line in printed.splitlines() if line.strip()][-14:]
     return found
 
 
@@ -92,7 +92,7 @@ def run_onnx(path: Path) -> str:
 
 
 def table_of(programs: Programs) -> Path:
-    """Return the table measured by the whole pipeline."""
+    """Return the table measured by `all_stages`, or measure one."""
     table = programs.work / "latency.table"
     if not table.exists():
         folder = project(programs, "table")
@@ -106,9 +106,9 @@ def deterministic(programs: Programs) -> dict:
     """Check that two empty stores, and one with killed workers, give the same digests."""
     table = table_of(programs)
     first, second, third = (project(programs, name, table) for name in ("one", "two", "killed"))
-    with ThreadPoolExecutor() as together:
-        runs = [together.submit(programs.pipeline, folder, "run", "all", "--no-progress") for folder in (first, second)]
-        kills = together.submit(killed, programs, third).result()
+    with ThreadPoolExecutor() as pool:
+        runs = [pool.submit(programs.pipeline, folder, "run", "all", "--no-progress") for folder in (first, second)]
+        kills = pool.submit(killed, programs, third).result()
         for run in runs:
             run.result()
     reference = digests(programs, first)
@@ -141,14 +141,14 @@ def killed(programs: Programs, folder: Path) -> dict:
         for line in planner.stdout:
             event = json.loads(line)
             seen += event.get("event") == "progress" and event.get("id") == stage
-            # After some steps, so that there is a checkpoint to resume from.
+            # Kill after some steps, so that there is a checkpoint to resume from.
             if seen == 5:
                 kills.append({"stage": stage, "workers": kill_workers(folder)})
                 break
         planner.stdout.read()
         planner.wait()
-    wrote = programs.pipeline(folder, "run", "all", "--no-progress")
-    return {"kills": kills, "resumed": [line.strip() for line in wrote.splitlines() if re.search("resum", line)]}
+    printed = programs.pipeline(folder, "run", "all", "--no-progress")
+    return {"kills": kills, "resumed": [line.strip() for line in printed.splitlines() if re.search("resum", line)]}
 
 
 def kill_workers(folder: Path) -> int:
@@ -171,15 +171,15 @@ def precisions(programs: Programs) -> dict:
     if not config.exists():
         raise Skipped("the part `pipeline` has not run")
     wanted = ("f32", "tf32", "bf16", "f16") if programs.is_cuda else ("f32", "bf16")
-    with ThreadPoolExecutor() as together:
-        return dict(zip(wanted, together.map(lambda precision: trained(programs, config, precision), wanted)))
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(wanted, pool.map(lambda precision: trained(programs, config, precision), wanted)))
 
 
 def trained(programs: Programs, config: Path, precision: str) -> dict:
     folder = project(programs, f"precision-{precision}", table_of(programs))
     start = time.monotonic()
     arguments = ["--from", str(config), "--set", f"train.precision={precision}", "--no-progress"]
-    wrote = programs.pipeline(folder, "run", "test", *arguments)
+    printed = programs.pipeline(folder, "run", "test", *arguments)
     sets = ["--set", f"train.from={config}", "--set", f"train.precision={precision}"]
     outputs = {}
     for stage in programs.status(folder, *sets):
@@ -189,5 +189,5 @@ def trained(programs: Programs, config: Path, precision: str) -> dict:
         "seconds": round(time.monotonic() - start, 1),
         "train_loss": [round(epoch["train_loss"], 4) for epoch in epochs],
         "val_top1": [round(epoch["val_top1"], 3) for epoch in epochs],
-        "said": [line.strip() for line in wrote.splitlines() if "waiting" in line][-1:],
+        "said": [line.strip() for line in printed.splitlines() if "waiting" in line][-1:],
     }

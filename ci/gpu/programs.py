@@ -1,4 +1,4 @@
-"""The built programs, and the environment that they run in."""
+"""Find and run the built programs."""
 
 import importlib.util
 import json
@@ -72,7 +72,7 @@ class Programs:
         """Run a program; return its standard output and, unless `only_output` is set, its standard error."""
         command = [str(self.program(name)), *arguments]
         try:
-            ended = subprocess.run(
+            completed = subprocess.run(
                 command,
                 cwd=cwd or self.work,
                 env=self.environment | variables,
@@ -83,12 +83,12 @@ class Programs:
                 errors="replace",
             )
         except subprocess.TimeoutExpired as error:
-            wrote = error.output.decode(errors="replace") if isinstance(error.output, bytes) else error.output or ""
-            raise TookTooLong(f"{name} took longer than {limit_s} s: {wrote[-4000:]}") from None
-        wrote = ended.stdout + (ended.stderr or "")
-        if ended.returncode != 0:
-            raise Failed(f"{name} {' '.join(arguments)} ended with {ended.returncode}: {wrote[-3000:]}")
-        return ended.stdout
+            printed = error.output.decode(errors="replace") if isinstance(error.output, bytes) else error.output or ""
+            raise TookTooLong(f"{name} took longer than {limit_s} s: {printed[-4000:]}") from None
+        printed = completed.stdout + (completed.stderr or "")
+        if completed.returncode != 0:
+            raise Failed(f"{name} {' '.join(arguments)} exited with code {completed.returncode}: {printed[-3000:]}")
+        return completed.stdout
 
     def pipeline(self, folder: Path, *arguments: str, **options) -> str:
         """Run tfnas-pipeline in a project's folder; return its output."""

@@ -21,7 +21,7 @@ KINDS = {
 }
 
 
-def beside_pytorch(programs: Programs) -> dict:
+def compare_with_pytorch(programs: Programs) -> dict:
     """Return images per second and their ratio to PyTorch, with a synchronization per step and pipelined."""
     began = time.monotonic()
     found: dict = {"settings": [], "left_out": []}
@@ -74,9 +74,9 @@ def ours_and_theirs(programs: Programs, space: str, batch: int, precision: str, 
 def measure_ours(programs: Programs, space: str, batch: int, precision: str, config: str, search: bool) -> dict:
     threads = "1" if programs.is_cuda else "2"
     arguments = [space, str(batch), threads, programs.device, precision, config, "all" if search else "train"]
-    wrote = programs.run("throughput", *arguments)
+    printed = programs.run("throughput", *arguments)
     found = {}
-    for line in wrote.splitlines():
+    for line in printed.splitlines():
         read = re.fullmatch(r"(.+?) +([\d.]+) images/s, pipelined +([\d.]+)(?:, (\d+) MiB)?", line)
         if read and read[1] in KINDS:
             found[KINDS[read[1]]] = {
@@ -85,13 +85,13 @@ def measure_ours(programs: Programs, space: str, batch: int, precision: str, con
                 "peak_memory_mib": int(read[4]) if read[4] else None,
             }
     if not found:
-        raise Failed(wrote[-2000:])
+        raise Failed(printed[-2000:])
     return found
 
 
 def measure_pytorch(programs: Programs, lines: list[list[str]]) -> list[dict]:
     """Measure several command lines of the reference in one process."""
-    ended = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, str(programs.root / "ci/gpu/reference.py"), "-"],
         input="".join(json.dumps(line) + "\n" for line in lines),
         capture_output=True,
@@ -99,11 +99,11 @@ def measure_pytorch(programs: Programs, lines: list[list[str]]) -> list[dict]:
         timeout=240,
         env=programs.environment,
     )
-    if "ModuleNotFoundError" in ended.stderr:
+    if "ModuleNotFoundError" in completed.stderr:
         raise Skipped("PyTorch is not installed")
-    if ended.returncode != 0:
-        raise Failed(ended.stderr[-2000:])
-    return [short(json.loads(line)) for line in ended.stdout.splitlines() if line.startswith("{")]
+    if completed.returncode != 0:
+        raise Failed(completed.stderr[-2000:])
+    return [short(json.loads(line)) for line in completed.stdout.splitlines() if line.startswith("{")]
 
 
 def short(read: dict) -> dict:

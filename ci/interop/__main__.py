@@ -52,7 +52,7 @@ def photos():
 
 
 def extracted(folder):
-    """Return every tenth 32x32 photo of the archive TFNAS_THUMBNAILS, or of the one beside the project."""
+    """Return every tenth 32x32 photo of the archive TFNAS_THUMBNAILS (default: ../shared/data/cifar10-jpg.tar.xz)."""
     archive = Path(os.environ.get("TFNAS_THUMBNAILS", programs.SOURCE.parent / "shared/data/cifar10-jpg.tar.xz"))
     if not archive.exists():
         print(f"{archive} does not exist: no 32x32 photos are compared")

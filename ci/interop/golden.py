@@ -1,4 +1,4 @@
-"""Networks with weights and images from a formula (tests/golden/formula.rs), and the logits of the authors' code."""
+"""Networks with weights and images from a formula (testutils/src/golden), and the logits of the authors' code."""
 
 import gzip
 import json
@@ -27,8 +27,8 @@ def with_classes(case, classes):
 
 
 def other_form(case):
-    """Return what no published space has: a stem of stride 1, the other activations, a second stem without squeeze-excite, and a
-    block that does not expand its input."""
+    """Return a network that no published space contains: a stem of stride 1, the other activations, a second stem without
+    squeeze-excite, and a block that does not expand its input."""
     text, shapes = with_classes(case, 7)
     config = json.loads(text)
     config["first_stem"]["stride"] = 1
@@ -38,8 +38,8 @@ def other_form(case):
     config["second_stem"]["se_channels"] = 0
     plain = config["stage1"][1]
     width, plain["mid_channels"], plain["se_channels"] = plain["mid_channels"], plain["in_channels"], 0
-    left_out = ("second_stem.squeeze_excite", "stage1.1.squeeze_excite", "stage1.1.inverted_bottleneck")
-    shapes = {name: shape for name, shape in shapes.items() if not name.startswith(left_out)}
+    removed = ("second_stem.squeeze_excite", "stage1.1.squeeze_excite", "stage1.1.inverted_bottleneck")
+    shapes = {name: shape for name, shape in shapes.items() if not name.startswith(removed)}
     for name in shapes:
         if name.startswith(("stage1.1.depth_conv", "stage1.1.point_linear.conv")):
             shapes[name] = [plain["mid_channels"] if size == width else size for size in shapes[name]]

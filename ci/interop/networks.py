@@ -124,7 +124,7 @@ def logits_of(module):
 
 
 def prepared(file, steps):
-    """Prepare an image as specified by the description beside an exported file."""
+    """Prepare an image as specified by the preprocessing description of an exported file."""
     x = None
     for step in steps:
         match step["step"]:

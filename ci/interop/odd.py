@@ -1,4 +1,4 @@
-"""Generate odd image files, which photos do not cover."""
+"""Generate image files in unusual formats, which photos do not cover."""
 
 import io
 import struct

@@ -24,7 +24,7 @@ PADDING = 4
 
 
 def compare(report, folder, photos, thumbnails):
-    """Compare generated odd images, photos, and 32x32 photos."""
+    """Compare generated images, photos, and 32x32 photos."""
     # Pillow warns about a palette with transparency, which `convert` drops as intended.
     warnings.filterwarnings("ignore", "Palette images with Transparency")
     pixels = Pixels(folder)
@@ -65,7 +65,7 @@ def drawn(seed, width, height):
 
 
 def augmented(image, resolution, crop, flip, colors):
-    """Return what torchvision's transforms give for an image with these parameters."""
+    """Return the image that torchvision's transforms compute with these parameters."""
     left, top, width, height = crop
     if (width, height) == (resolution, resolution):
         cropped = transforms.RandomCrop(resolution, padding=PADDING)
@@ -84,12 +84,12 @@ def augmented(image, resolution, crop, flip, colors):
 def same(report, kind, what, expected, found):
     """Compare an image of Pillow with (width, height, bytes) or the text of an error."""
     if isinstance(found, str):
-        report.count(kind, False, f"{what}: refused: {found}")
+        report.count(kind, False, f"{what}: error: {found}")
         return
     width, height, content = found
     if (width, height) != expected.size:
-        report.count(kind, False, f"{what}: {width} x {height}, and Pillow has {expected.size}")
+        report.count(kind, False, f"{what}: {width} x {height}, expected {expected.size}")
         return
     difference = np.frombuffer(content, np.uint8).astype(int) - np.asarray(expected).flatten()
-    message = f"{what}: {np.count_nonzero(difference)} bytes differ, by {np.abs(difference).max()} at most"
+    message = f"{what}: {np.count_nonzero(difference)} bytes differ, by at most {np.abs(difference).max()}"
     report.count(kind, not difference.any(), message)

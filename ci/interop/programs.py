@@ -23,10 +23,10 @@ def check_built():
 def run_json(program, *arguments):
     """Return the JSON that a program prints; exit with its error if it fails."""
     command = [str(program), *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True)
-    if ended.returncode != 0:
-        raise SystemExit(f"{' '.join(command)}: exit code {ended.returncode}\n{ended.stderr}")
-    return json.loads(ended.stdout)
+    completed = subprocess.run(command, capture_output=True, text=True)
+    if completed.returncode != 0:
+        raise SystemExit(f"{' '.join(command)}: exit code {completed.returncode}\n{completed.stderr}")
+    return json.loads(completed.stdout)
 
 
 class Pixels:
