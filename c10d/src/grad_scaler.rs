@@ -204,10 +204,10 @@ mod tests {
 
     #[test]
     fn a_non_finite_gradient_skips_the_step_and_lowers_the_scale() {
-        for bad in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+        for non_finite in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
             let mut scaler = scaler();
             assert!(scaler.unscale(&gradients(&[1.0, 1.0])).expect("f32"));
-            assert!(!scaler.unscale(&gradients(&[1.0, bad])).expect("f32"));
+            assert!(!scaler.unscale(&gradients(&[1.0, non_finite])).expect("f32"));
             assert_eq!(scaler.state(), GradScalerState { scale: 256.0, good_steps: 0 });
         }
     }
@@ -216,7 +216,7 @@ mod tests {
     fn f16_gradients_overflow_and_recover() {
         let weight = Tensor::from_slice(&[1f32]).set_requires_grad(true);
         let mut scaler = GradScaler::new(GradScalerSettings::default(), Device::Cpu).expect("the settings are valid");
-        let mut left_out = 0;
+        let mut skipped_steps = 0;
         loop {
             // 3 times the scale of 65536 overflows f16; 3 times 16384 does not.
             let loss = (weight.to_kind(Kind::Half) * 3.0).sum(Kind::Float);
@@ -226,24 +226,24 @@ mod tests {
                 assert_eq!(found[0].as_ref().map(|gradient| gradient.double_value(&[0])), Some(3.0));
                 break;
             }
-            left_out += 1;
+            skipped_steps += 1;
         }
-        assert_eq!((left_out, scaler.state().scale), (2, 16384.0));
+        assert_eq!((skipped_steps, scaler.state().scale), (2, 16384.0));
     }
 
     #[test]
     fn a_restored_scaler_gives_the_same_scales() {
-        let mut whole = scaler();
-        assert!(whole.unscale(&gradients(&[1.0])).expect("f32"));
+        let mut uninterrupted = scaler();
+        assert!(uninterrupted.unscale(&gradients(&[1.0])).expect("f32"));
         let mut resumed =
             GradScaler::new(GradScalerSettings { initial_scale: 1.0, ..SETTINGS }, Device::Cpu).expect("right");
-        resumed.restore(whole.state()).expect("a valid state");
-        for scaler in [&mut whole, &mut resumed] {
+        resumed.restore(uninterrupted.state()).expect("a valid state");
+        for scaler in [&mut uninterrupted, &mut resumed] {
             assert!(scaler.unscale(&gradients(&[1.0])).expect("f32"));
             assert!(scaler.unscale(&gradients(&[1.0])).expect("f32"));
         }
-        assert_eq!(whole.state(), resumed.state());
-        assert_eq!(whole.state().scale, 2048.0);
+        assert_eq!(uninterrupted.state(), resumed.state());
+        assert_eq!(uninterrupted.state().scale, 2048.0);
     }
 
     #[test]

@@ -348,9 +348,9 @@ mod tests {
     fn epoch_resumes_at_start_batch() {
         let folder = tempfile::tempdir().unwrap();
         let source = ImageSource::new(folder.path(), &images(folder.path(), 70), BadImage::Error);
-        let whole = collect(&source, &options(2, 20, 0));
+        let full = collect(&source, &options(2, 20, 0));
         for workers in [0, 2] {
-            assert_eq!(collect(&source, &options(workers, 20, 2)), whole[2..]);
+            assert_eq!(collect(&source, &options(workers, 20, 2)), full[2..]);
             assert!(collect(&source, &options(workers, 20, 4)).is_empty());
             assert!(collect(&source, &options(workers, 20, usize::MAX)).is_empty());
         }
@@ -366,11 +366,11 @@ mod tests {
             let batches = collect(&source, &options);
             batches.iter().map(|batch| batch.pixels.iter().step_by(3).copied().collect()).collect()
         };
-        let whole = reds(None);
+        let full = reds(None);
         for world_size in [1, 2, 3, 4] {
             for even in [false, true] {
                 let parts: Vec<_> = (0..world_size).map(|rank| reds(Some(Shard { rank, world_size, even }))).collect();
-                for (number, batch) in whole.iter().enumerate() {
+                for (number, batch) in full.iter().enumerate() {
                     let joined: Vec<u8> = parts.iter().flat_map(|part| part[number].clone()).collect();
                     let repeated = if even { batch.len().next_multiple_of(world_size) - batch.len() } else { 0 };
                     let expected: Vec<u8> = batch.iter().chain(batch.iter().cycle().take(repeated)).copied().collect();

@@ -187,11 +187,11 @@ mod tests {
         segments.extend([0xFF, 0xE1]);
         segments.extend((photo.len() as u16 + 2).to_be_bytes());
         segments.extend(&photo);
-        let whole = [&photo[..2], &segments, &photo[2..]].concat();
+        let complete = [&photo[..2], &segments, &photo[2..]].concat();
         let path = root.path().join("a.jpg");
-        fs::write(&path, &whole).unwrap();
+        fs::write(&path, &complete).unwrap();
         assert!(looks_whole_at(&path).unwrap());
-        fs::write(&path, &whole[..whole.len() - 40]).unwrap();
+        fs::write(&path, &complete[..complete.len() - 40]).unwrap();
         assert!(!looks_whole_at(&path).unwrap());
         assert_eq!(unreadable(root.path(), &["a.jpg"]).len(), 1);
     }

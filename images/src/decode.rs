@@ -217,11 +217,11 @@ mod tests {
 
     #[test]
     fn truncated_file_is_an_error_at_any_length() {
-        let whole = jpeg(PixelFormat::RGB);
-        for length in 3..whole.len() {
-            assert!(decode(&whole[..length]).is_err(), "{length} of {} bytes", whole.len());
+        let complete = jpeg(PixelFormat::RGB);
+        for length in 3..complete.len() {
+            assert!(decode(&complete[..length]).is_err(), "{length} of {} bytes", complete.len());
         }
-        assert!(matches!(decode(&whole[..whole.len() - 2]), Err(DecodeError::Truncated)));
+        assert!(matches!(decode(&complete[..complete.len() - 2]), Err(DecodeError::Truncated)));
         let png = encoded(photo(), ImageFormat::Png);
         assert!(decode(&png[..png.len() / 2]).is_err());
     }

@@ -260,9 +260,9 @@ mod tests {
     #[test]
     fn window_equals_the_crop_of_the_full_result() {
         for (source, width, height) in [(image(40, 30), 17, 23), (image(20, 90), 15, 11), (image(5, 6), 31, 29)] {
-            let whole = (0.0, 0.0, source.width as f64, source.height as f64);
+            let full = (0.0, 0.0, source.width as f64, source.height as f64);
             let window = Window { columns: 3..12, rows: 5..9 };
-            let part = resize_window(&source, whole, (width, height), window);
+            let part = resize_window(&source, full, (width, height), window);
             assert_eq!(part, crop(&resize(&source, width, height), 3, 5, 9, 4));
         }
     }

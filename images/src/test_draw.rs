@@ -120,9 +120,9 @@ mod tests {
 
     #[test]
     fn draw_is_independent_of_list_order_and_other_classes() {
-        let whole = list(&[12, 30]);
-        let reversed = ImageList::new(whole.entries().iter().rev().cloned().collect()).unwrap();
-        let drawn = draw_test(&whole, 0.5, 4).unwrap();
+        let full = list(&[12, 30]);
+        let reversed = ImageList::new(full.entries().iter().rev().cloned().collect()).unwrap();
+        let drawn = draw_test(&full, 0.5, 4).unwrap();
         assert_eq!(draw_test(&reversed, 0.5, 4).unwrap().test, drawn.test);
         let alone = draw_test(&list(&[12]), 0.5, 4).unwrap();
         assert!(alone.test.entries().iter().eq(drawn.test.entries().iter().take(6)));

@@ -93,8 +93,8 @@ mod tests {
         {
             let source = image(width, height);
             let (resized_width, resized_height) = transform.resized(width, height);
-            let whole = resize(&source, resized_width, resized_height);
-            assert_eq!(transform.apply(&source), crop(&whole, left, top, 15, 15), "{width} x {height}");
+            let full = resize(&source, resized_width, resized_height);
+            assert_eq!(transform.apply(&source), crop(&full, left, top, 15, 15), "{width} x {height}");
         }
     }
 

@@ -139,10 +139,10 @@ impl Reference {
             flip: true,
             colors: order.iter().map(|name| change(name.as_str().unwrap(), augment)).collect(),
         };
-        let whole = [1.0, 1.0];
+        let full = [1.0, 1.0];
         let transform = TrainTransform {
             resolution: RESOLUTION,
-            crop: CropRule::RandomResized { scale: whole, ratio: whole },
+            crop: CropRule::RandomResized { scale: full, ratio: full },
             ..TrainTransform::default()
         };
         expect("chain", &transform.apply(image, &parameters), &self.raw(chain));

@@ -65,11 +65,11 @@ mod tests {
     fn nothing_is_started_after_an_error() {
         let begun = AtomicUsize::new(0);
         let items = [0; 100];
-        let ended = each(&items, 2, |_| {
+        let result = each(&items, 2, |_| {
             begun.fetch_add(1, Ordering::Relaxed);
             Err::<(), _>(CommandError::failed("no"))
         });
-        assert_eq!(ended.unwrap_err().message, "no");
+        assert_eq!(result.unwrap_err().message, "no");
         assert!(begun.into_inner() <= 2);
     }
 }

@@ -24,8 +24,8 @@ addEventListener("load", () => {
   const root = page.scrollingElement, figures = [...page.querySelectorAll("figure")];
   const drawn = svg => svg.querySelectorAll("path, rect, circle").length;
   const outside = svg => [...svg.querySelectorAll("text:not([transform])")].filter(text => {
-    const box = text.getBBox(), whole = svg.viewBox.baseVal;
-    return box.x < -2 || box.x + box.width > whole.width + 2 || box.y < -4 || box.y + box.height > whole.height + 4;
+    const box = text.getBBox(), view_box = svg.viewBox.baseVal;
+    return box.x < -2 || box.x + box.width > view_box.width + 2 || box.y < -4 || box.y + box.height > view_box.height + 4;
   }).map(text => text.textContent);
   const result = {
     wide: root.scrollWidth, screen: root.clientWidth, paper: view.getComputedStyle(page.body).backgroundColor,

@@ -202,7 +202,7 @@ mod tests {
         let centered: Vec<f64> = targets.iter().map(|target| target - center).collect();
         let fit =
             |rows: &[Vec<f64>], targets: &[f64]| solve(&gram(rows, 4), &moments(rows, targets, 4), 5.0, rows, targets);
-        let Some(whole) = fit(&all, &centered) else { panic!("not positive definite") };
+        let Some(full) = fit(&all, &centered) else { panic!("not positive definite") };
         // Without row 7 and with an unpenalized intercept: center the remaining rows.
         let keep = |at: &usize| *at != 7;
         let left: Vec<usize> = (0..40).filter(keep).collect();
@@ -213,7 +213,7 @@ mod tests {
         let scores: Vec<f64> = left.iter().map(|&i| centered[i] - middle).collect();
         let Some(part) = fit(&shifted, &scores) else { panic!("not positive definite") };
         let prediction = (0..4).fold(middle, |sum, j| sum + part.weights[j] * (all[7][j] - means[j]));
-        assert!((centered[7] - prediction - whole.errors[7]).abs() < 1e-9);
+        assert!((centered[7] - prediction - full.errors[7]).abs() < 1e-9);
     }
 
     #[test]

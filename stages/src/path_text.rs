@@ -82,9 +82,9 @@ mod tests {
 
     #[test]
     fn paths_survive_a_round_trip_and_utf8_paths_are_strings() {
-        let odd = PathBuf::from(OsString::from_vec(b"/a/\xff".to_vec()));
+        let non_utf8 = PathBuf::from(OsString::from_vec(b"/a/\xff".to_vec()));
         let plain = PathBuf::from("/a/b");
-        for (one, two) in [(plain.clone(), None), (odd.clone(), Some(plain.clone())), (plain, Some(odd))] {
+        for (one, two) in [(plain.clone(), None), (non_utf8.clone(), Some(plain.clone())), (plain, Some(non_utf8))] {
             let paths = Paths { one, two };
             let text = serde_json::to_string(&paths).unwrap();
             assert_eq!(serde_json::from_str::<Paths>(&text).unwrap(), paths, "{text}");

@@ -80,10 +80,10 @@ fn removed_renamed_and_swapped_files_are_found() {
     let copy = demo().copy("signed");
     let files = copy.files();
     for (index, name) in files.iter().enumerate() {
-        let aside = copy.path("").with_file_name("aside");
-        fs::rename(copy.path(name), &aside).unwrap();
+        let moved = copy.path("").with_file_name("moved");
+        fs::rename(copy.path(name), &moved).unwrap();
         assert_found(copy.audit_signed(), name);
-        fs::rename(&aside, copy.path("renamed")).unwrap();
+        fs::rename(&moved, copy.path("renamed")).unwrap();
         assert_found(copy.audit_signed(), name);
         assert_found(copy.audit_signed(), if name == "manifest.json" { name } else { "renamed" });
         fs::rename(copy.path("renamed"), copy.path(name)).unwrap();
@@ -93,9 +93,9 @@ fn removed_renamed_and_swapped_files_are_found() {
         let others = files.iter().cycle().skip(index + 1);
         let other = others.take(files.len()).find(|other| bytes(other) != bytes(name)).unwrap();
         let swap = || {
-            fs::rename(copy.path(name), &aside).unwrap();
+            fs::rename(copy.path(name), &moved).unwrap();
             fs::rename(copy.path(other), copy.path(name)).unwrap();
-            fs::rename(&aside, copy.path(other)).unwrap();
+            fs::rename(&moved, copy.path(other)).unwrap();
         };
         swap();
         // Without a valid manifest no other file can be checked.

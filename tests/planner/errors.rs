@@ -248,9 +248,9 @@ fn an_imported_table_of_another_device_is_rejected_by_default() {
         ("threads: 7", "it was measured with threads 7, and lookup.threads is 1"),
     ] {
         with(entry);
-        let refused = project.run(&plan);
-        assert!(refused.code == Some(2) && refused.err.contains(words), "{entry}: {}", refused.err);
-        assert!(refused.err.contains("`lookup.other_device: true`"), "{}", refused.err);
+        let ended = project.run(&plan);
+        assert!(ended.code == Some(2) && ended.err.contains(words), "{entry}: {}", ended.err);
+        assert!(ended.err.contains("`lookup.other_device: true`"), "{}", ended.err);
         project.good(&[&plan[..], &["--set", "lookup.other_device=true"]].concat());
     }
 }

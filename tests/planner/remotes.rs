@@ -275,18 +275,18 @@ fn a_damaged_remote_is_not_used_until_a_push_repairs_it() {
     let value: Value = serde_json::from_str(&text).unwrap();
     let digest = value["attempt"]["outputs"][0]["digest"].as_str().unwrap().to_owned();
     let object = shared.folder.path().join("objects").join(&digest[..2]).join(&digest[2..]);
-    let good = fs::read(&object).unwrap();
-    let mut bad = good.clone();
-    bad[0] ^= 1;
+    let original = fs::read(&object).unwrap();
+    let mut damaged = original.clone();
+    damaged[0] ^= 1;
     type Damage<'a> = (&'a str, Box<dyn Fn() + 'a>);
     let cases: [Damage<'_>; 4] = [
-        ("wrong bytes", Box::new(|| fs::write(&object, &bad).unwrap())),
+        ("wrong bytes", Box::new(|| fs::write(&object, &damaged).unwrap())),
         ("lacks artifact", Box::new(|| fs::remove_file(&object).unwrap())),
         ("no record of an attempt", Box::new(|| fs::write(&record, &text[..text.len() / 2]).unwrap())),
         ("tfnas.attempt.v9", Box::new(|| fs::write(&record, text.replace("attempt.v1", "attempt.v9")).unwrap())),
     ];
     for (words, damage) in cases {
-        fs::write(&object, &good).unwrap();
+        fs::write(&object, &original).unwrap();
         fs::write(&record, &text).unwrap();
         damage();
         let there = Project::new();
@@ -299,7 +299,7 @@ fn a_damaged_remote_is_not_used_until_a_push_repairs_it() {
         there.good(&["run", "all"]);
         assert_eq!(there.trace(), ["search", "parse", "train", "test"], "{words}");
     }
-    fs::write(&object, &bad).unwrap();
+    fs::write(&object, &damaged).unwrap();
     fs::write(&record, &text[..text.len() / 2]).unwrap();
     let sent = here.json(&shared.at(&["cache", "push"]));
     assert_eq!(results(&sent).iter().filter(|(_, action)| *action == "push").count(), 1);

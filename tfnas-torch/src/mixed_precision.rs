@@ -128,8 +128,8 @@ mod tests {
         assert_eq!(f16.state().get(SCALE).unwrap().double_value(&[]), 256.0);
         f16.restore(&saved).unwrap();
         assert_eq!(f16.state().get(SCALE).unwrap().double_value(&[]), 512.0);
-        let refused = f32.restore(&saved).unwrap_err().to_string();
-        assert!(refused.contains("has a loss scale, but training in F32 has no"), "{refused}");
+        let error = f32.restore(&saved).unwrap_err().to_string();
+        assert!(error.contains("has a loss scale, but training in F32 has no"), "{error}");
         assert!(f16.restore(&NamedTensors::new()).is_err());
     }
 }

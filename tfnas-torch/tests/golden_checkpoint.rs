@@ -44,15 +44,15 @@ fn golden_checkpoint() {
 /// The cases in the repository, and those of the published space if `../shared/golden` exists.
 fn folders() -> Vec<PathBuf> {
     let own = cases::folder().join("checkpoint");
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/golden/checkpoint");
+    let full_size = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/golden/checkpoint");
     if std::env::var_os(cases::OTHER_FOLDER).is_some() {
         return vec![own];
     }
-    if !beside.is_dir() {
+    if !full_size.is_dir() {
         println!("SKIPPED: the full-size checkpoints are not in ../shared/golden/checkpoint");
         return vec![own];
     }
-    vec![own, beside]
+    vec![own, full_size]
 }
 
 fn check_tensors(file: &str, bytes: &[u8], expected: &Value) {

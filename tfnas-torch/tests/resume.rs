@@ -36,14 +36,14 @@ fn batch(step: u32) -> (Tensor, Tensor) {
 /// Runs steps 0 to 3 uninterrupted, then with a stop and resume in the middle; checks that both end with the same
 /// state.
 fn both<R>(begin: impl Fn(Option<&NamedTensors>) -> R, step: impl Fn(&mut R, u32), state: impl Fn(&R) -> NamedTensors) {
-    let mut whole = begin(None);
-    (0..4).for_each(|index| step(&mut whole, index));
+    let mut uninterrupted = begin(None);
+    (0..4).for_each(|index| step(&mut uninterrupted, index));
     let mut first = begin(None);
     (0..2).for_each(|index| step(&mut first, index));
     let saved = from_bytes(&to_bytes(&state(&first)).unwrap()).unwrap();
     let mut second = begin(Some(&saved));
     (2..4).for_each(|index| step(&mut second, index));
-    let (expected, found) = (to_bytes(&state(&whole)).unwrap(), to_bytes(&state(&second)).unwrap());
+    let (expected, found) = (to_bytes(&state(&uninterrupted)).unwrap(), to_bytes(&state(&second)).unwrap());
     assert!(expected == found, "the resumed run ended with different bytes");
     assert!(expected != to_bytes(&state(&first)).unwrap(), "the steps changed nothing");
 }

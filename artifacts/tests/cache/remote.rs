@@ -181,19 +181,19 @@ fn wrong_missing_and_truncated_objects_are_refused_and_repaired_by_a_push() {
     let sites = Sites::new();
     let result = sites.push().remove(0);
     let object = sites.object(&result);
-    let good = fs::read(&object).unwrap();
-    let mend = || assert_eq!(sites.push_all(std::slice::from_ref(&result))[0].objects, 1);
+    let valid = fs::read(&object).unwrap();
+    let repair = || assert_eq!(sites.push_all(std::slice::from_ref(&result))[0].objects, 1);
     let modified = fs::metadata(&object).unwrap().modified().unwrap();
     damage(&object);
     fs::File::options().write(true).open(&object).unwrap().set_modified(modified).unwrap();
     sites.assert_refused(&result, "wrong bytes");
-    mend();
-    fs::write(&object, &good[..500]).unwrap();
+    repair();
+    fs::write(&object, &valid[..500]).unwrap();
     sites.assert_refused(&result, "500 bytes instead of 1000");
-    mend();
+    repair();
     fs::remove_file(&object).unwrap();
     sites.assert_refused(&result, "does not exist");
-    mend();
+    repair();
     sites.pull(&result.key).result.unwrap();
 }
 
@@ -202,18 +202,18 @@ fn altered_records_are_refused_and_repaired_by_a_push() {
     let sites = Sites::new();
     let results = sites.push();
     let record = sites.record(&results[0]);
-    let good = fs::read_to_string(&record).unwrap();
-    fs::write(&record, &good[..good.len() / 2]).unwrap();
+    let valid = fs::read_to_string(&record).unwrap();
+    fs::write(&record, &valid[..valid.len() / 2]).unwrap();
     sites.assert_refused(&results[0], "cannot be used");
-    fs::write(&record, good.replace("\"number\": 0", "\"number\": 9")).unwrap();
+    fs::write(&record, valid.replace("\"number\": 0", "\"number\": 9")).unwrap();
     sites.assert_refused(&results[0], "key is not that of its fields");
     fs::copy(sites.record(&results[1]), &record).unwrap();
     sites.assert_refused(&results[0], "no result of the key");
-    fs::write(&record, good.replace("\"done\"", "\"failed\"")).unwrap();
+    fs::write(&record, valid.replace("\"done\"", "\"failed\"")).unwrap();
     sites.assert_refused(&results[0], "without a result");
     let pushed = sites.push_all(&results);
     assert_eq!((pushed[0].recorded, pushed[0].objects, pushed[1].is_nothing()), (true, 0, true));
-    assert_eq!(fs::read_to_string(&record).unwrap(), good);
+    assert_eq!(fs::read_to_string(&record).unwrap(), valid);
 }
 
 #[test]
@@ -304,8 +304,8 @@ fn stopped_push_publishes_nothing_and_resumes() {
         gone.set(gone.get() + bytes);
         stopped.store(gone.get() > 8_000_000, Ordering::Relaxed);
     };
-    let ended = Pusher::new(&remote, &sites.here).push(&result, &stop_in_the_middle);
-    assert!(matches!(ended, Err(RemoteError::Stopped)), "{ended:?}");
+    let outcome = Pusher::new(&remote, &sites.here).push(&result, &stop_in_the_middle);
+    assert!(matches!(outcome, Err(RemoteError::Stopped)), "{outcome:?}");
     assert!(!sites.record(&result).exists());
     assert!(sites.pull(&key.key()).result.is_none());
     let pushed = sites.push_all(std::slice::from_ref(&result))[0];
@@ -330,8 +330,8 @@ fn stopped_pull_is_no_cache_hit_and_resumes() {
         came.set(came.get() + bytes);
         stopped.store(came.get() > 8_000_000, Ordering::Relaxed);
     };
-    let ended = remote.pull(&sites.there, wanted, &stop_in_the_middle);
-    assert!(matches!(ended, Err(RemoteError::Stopped)), "{ended:?}");
+    let outcome = remote.pull(&sites.there, wanted, &stop_in_the_middle);
+    assert!(matches!(outcome, Err(RemoteError::Stopped)), "{outcome:?}");
     assert!(sites.there.find(&key.key()).unwrap().result.is_none());
     assert_eq!(fs::read_dir(sites.there.store().root().join("tmp")).unwrap().count(), 0);
     let pulled = sites.pull(&key.key());

@@ -133,7 +133,7 @@ fn result_signed_by_a_trusted_key_is_used() {
 #[test]
 fn altered_record_is_refused() {
     let signed = Signed::pushed();
-    let good = fs::read(signed.record(0)).unwrap();
+    let original = fs::read(signed.record(0)).unwrap();
     let planted = plant(&signed.sites, b"poison");
     let changes: [&dyn Fn(&mut Value); 5] = [
         &|record| record["metrics"]["top1"] = json!(0.99),
@@ -143,15 +143,15 @@ fn altered_record_is_refused() {
         &|record| record["tool"] = json!("other"),
     ];
     for change in changes {
-        fs::write(signed.record(0), &good).unwrap();
+        fs::write(signed.record(0), &original).unwrap();
         signed.alter(change);
         signed.assert_refused("was altered, or the signature copied");
     }
     // A single space that does not change the JSON value is enough.
-    fs::write(signed.record(0), [&good[..], b" "].concat()).unwrap();
+    fs::write(signed.record(0), [&original[..], b" "].concat()).unwrap();
     signed.assert_refused("was altered, or the signature copied");
     assert!(signed.push(Some(&signed.key))[0].recorded);
-    assert_eq!(fs::read(signed.record(0)).unwrap(), good);
+    assert_eq!(fs::read(signed.record(0)).unwrap(), original);
     signed.assert_used();
 }
 
@@ -159,7 +159,7 @@ fn altered_record_is_refused() {
 fn signature_of_another_result_or_by_another_key_is_invalid() {
     let signed = Signed::pushed();
     let signature = signed.signature(0, &signed.key);
-    let good = fs::read(&signature).unwrap();
+    let original = fs::read(&signature).unwrap();
     fs::copy(signed.signature(1, &signed.key), &signature).unwrap();
     signed.assert_refused("was altered, or the signature copied");
     let other = SigningKey::generate().unwrap();
@@ -171,8 +171,8 @@ fn signature_of_another_result_or_by_another_key_is_invalid() {
     signed.assert_refused(&other.public().fingerprint().to_string()[..16]);
     fs::remove_file(signed.signature(0, &other)).unwrap();
     signed.assert_refused("it is not signed");
-    for cut in [0, 1, good.len() / 2, good.len() - 5] {
-        fs::write(&signature, &good[..cut]).unwrap();
+    for cut in [0, 1, original.len() / 2, original.len() - 5] {
+        fs::write(&signature, &original[..cut]).unwrap();
         signed.assert_refused("not valid");
     }
     fs::write(&signature, vec![b' '; 2 << 20]).unwrap();
@@ -186,18 +186,18 @@ fn signature_of_another_result_or_by_another_key_is_invalid() {
 fn damaged_records_and_signatures_are_never_accepted() {
     let signed = Signed::pushed();
     let (record, signature) = (signed.record(0), signed.signature(0, &signed.key));
-    let (good, good_signature) = (fs::read(&record).unwrap(), fs::read(&signature).unwrap());
+    let (original, original_signature) = (fs::read(&record).unwrap(), fs::read(&signature).unwrap());
     for index in 0..300 {
-        fs::write(&record, damaged(&good, index)).unwrap();
+        fs::write(&record, damaged(&original, index)).unwrap();
         let pulled = signed.pull(0);
-        assert!(pulled.result.is_none() || damaged(&good, index) == good, "record, damage {index}");
-        fs::write(&record, &good).unwrap();
-        fs::write(&signature, damaged(&good_signature, index)).unwrap();
+        assert!(pulled.result.is_none() || damaged(&original, index) == original, "record, damage {index}");
+        fs::write(&record, &original).unwrap();
+        fs::write(&signature, damaged(&original_signature, index)).unwrap();
         if let Some(pulled) = signed.pull(0).result {
             // The damage is in the key name, which is not trusted, or in whitespace. The signed content is the same.
             assert_eq!((&pulled.outputs, &pulled.metrics), (&signed.results[0].outputs, &signed.results[0].metrics));
         }
-        fs::write(&signature, &good_signature).unwrap();
+        fs::write(&signature, &original_signature).unwrap();
     }
     signed.assert_used();
 }
@@ -234,14 +234,14 @@ fn later_pushes_sign_results_with_further_keys() {
 #[test]
 fn untrusted_result_is_not_used_until_it_is_pulled_again() {
     let signed = Signed::pushed();
-    let good = fs::read(signed.record(0)).unwrap();
+    let original = fs::read(signed.record(0)).unwrap();
     signed.alter(|record| record["metrics"]["top1"] = json!(0.99));
     let key = &signed.results[0].key;
     assert!(pull(&signed.sites.remote(), &signed.sites.there, key).result.is_some());
     assert_eq!(signed.sites.there.find(key).unwrap().result.unwrap().metrics["top1"], 0.99);
     let found = signed.there.find(key).unwrap();
     assert!(found.result.is_none() && found.untrusted[0].to_string().contains("not signed"), "{:?}", found.untrusted);
-    fs::write(signed.record(0), good).unwrap();
+    fs::write(signed.record(0), original).unwrap();
     signed.assert_used();
     assert_eq!(signed.there.find(key).unwrap().result.unwrap().metrics, signed.results[0].metrics);
 }

@@ -31,9 +31,9 @@ pub fn all_reduce() {
     report(format!("{:?}", numbers(&integers)));
     report(group.all_reduce(&mut integers, Mean).unwrap_err());
     // Every second column: neither contiguous nor dense.
-    let whole = counting(rank, &[2, 4], Kind::Double);
-    group.all_reduce(&mut whole.slice(1, 0, 4, 2), Sum).unwrap();
-    report(format!("{:?}", numbers(&whole)));
+    let full = counting(rank, &[2, 4], Kind::Double);
+    group.all_reduce(&mut full.slice(1, 0, 4, 2), Sum).unwrap();
+    report(format!("{:?}", numbers(&full)));
     let mut parameter = counting(rank, &[2], Kind::Float).set_requires_grad(true);
     group.all_reduce(&mut parameter, Mean).unwrap();
     report(format!("{:?}", numbers(&parameter)));

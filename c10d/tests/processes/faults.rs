@@ -66,13 +66,13 @@ pub fn one_dies() {
 
 #[test]
 fn a_rank_that_exits_is_detected_immediately() {
-    let ended = run("one_dies", 3);
-    assert!(!ended[1].is_success);
+    let exited = run("one_dies", 3);
+    assert!(!exited[1].is_success);
     for rank in [0, 2] {
-        let ended = &ended[rank];
-        assert!(ended.is_success, "{}", ended.output);
-        assert_eq!(ended.reported[0], "lost", "{ended:?}");
-        assert!(ended.reported[1].starts_with(&format!("rank {rank} of 3, all_reduce:")), "{ended:?}");
+        let exited = &exited[rank];
+        assert!(exited.is_success, "{}", exited.output);
+        assert_eq!(exited.reported[0], "lost", "{exited:?}");
+        assert!(exited.reported[1].starts_with(&format!("rank {rank} of 3, all_reduce:")), "{exited:?}");
     }
 }
 
@@ -109,11 +109,11 @@ pub fn other_shapes() {
 
 #[test]
 fn parameters_of_different_shapes_are_rejected() {
-    let ended = run("other_shapes", 2);
-    let reported: Vec<&String> = ended.iter().flat_map(|rank| &rank.reported).collect();
+    let exited = run("other_shapes", 2);
+    let reported: Vec<&String> = exited.iter().flat_map(|rank| &rank.reported).collect();
     assert!(
         reported.iter().any(|text| text.contains("reducer:") && text.contains("appears not to match")),
-        "{ended:?}"
+        "{exited:?}"
     );
 }
 
@@ -129,17 +129,17 @@ pub fn meet(timeout: Duration) {
 fn ranks_with_different_world_sizes_fail() {
     let port = free_port();
     let ranks = [start("meet", &environment(0, 2, port), &[]), start("meet", &environment(1, 3, port), &[])];
-    for ended in ranks.map(crate::world::Rank::finish) {
-        assert!(ended.reported[0].contains("WORLD_SIZE is 2 on rank 0, but 3 on rank 1"), "{ended:?}");
+    for exited in ranks.map(crate::world::Rank::finish) {
+        assert!(exited.reported[0].contains("WORLD_SIZE is 2 on rank 0, but 3 on rank 1"), "{exited:?}");
     }
 }
 
 #[test]
 fn a_rank_that_never_starts_is_named() {
-    let ended = start("meet_soon", &environment(0, 2, free_port()), &[]).finish();
-    assert!(ended.reported[0].contains("rank 1 did not connect within 3 s"), "{ended:?}");
-    let ended = start("meet_soon", &environment(1, 2, free_port()), &[]).finish();
-    assert!(ended.reported[0].starts_with("rank 1 of 2, rendezvous: no store responds at 127.0.0.1"), "{ended:?}");
+    let exited = start("meet_soon", &environment(0, 2, free_port()), &[]).finish();
+    assert!(exited.reported[0].contains("rank 1 did not connect within 3 s"), "{exited:?}");
+    let exited = start("meet_soon", &environment(1, 2, free_port()), &[]).finish();
+    assert!(exited.reported[0].starts_with("rank 1 of 2, rendezvous: no store responds at 127.0.0.1"), "{exited:?}");
 }
 
 #[test]

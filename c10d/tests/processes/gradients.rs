@@ -200,19 +200,19 @@ pub fn batch_norm() {
             true => tensor.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]),
             false => tensor,
         };
-        let whole = lay_out((Tensor::randn([samples, 4, 3, 5], OPTIONS) + offsets).to_kind(kind));
-        let d_whole = lay_out(Tensor::randn([samples, 4, 3, 5], OPTIONS).to_kind(kind));
+        let full = lay_out((Tensor::randn([samples, 4, 3, 5], OPTIONS) + offsets).to_kind(kind));
+        let d_full = lay_out(Tensor::randn([samples, 4, 3, 5], OPTIONS).to_kind(kind));
 
         let expected_norm = Norm::new();
-        let x = whole.copy().set_requires_grad(true);
+        let x = full.copy().set_requires_grad(true);
         let y = expected_norm.alone(&x);
         let inputs = [&x, &expected_norm.weight, &expected_norm.bias];
-        let expected = Tensor::run_backward(&[(&y * &d_whole).sum(Kind::Float)], &inputs, false, false);
+        let expected = Tensor::run_backward(&[(&y * &d_full).sum(Kind::Float)], &inputs, false, false);
 
         let norm = Norm::new();
-        let own_x = whole.narrow(0, first, count).copy().set_requires_grad(true);
+        let own_x = full.narrow(0, first, count).copy().set_requires_grad(true);
         let own_y = norm.over_ranks(&own_x, &group);
-        let loss = (&own_y * d_whole.narrow(0, first, count)).sum(Kind::Float);
+        let loss = (&own_y * d_full.narrow(0, first, count)).sum(Kind::Float);
         let found = Tensor::run_backward(&[loss], &[&own_x, &norm.weight, &norm.bias], false, false);
 
         assert_close(&own_y, &y.narrow(0, first, count), tolerance);

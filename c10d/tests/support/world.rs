@@ -74,11 +74,11 @@ pub fn run(scenario: &str, world_size: usize) -> Vec<RankOutput> {
 
 /// Runs a scenario in which all ranks must succeed; returns the report lines of each rank.
 pub fn succeed(scenario: &str, world_size: usize) -> Vec<Vec<String>> {
-    let ended = run(scenario, world_size);
-    for rank in &ended {
+    let outputs = run(scenario, world_size);
+    for rank in &outputs {
         assert!(rank.is_success, "{}", rank.output);
     }
-    ended.into_iter().map(|rank| rank.reported).collect()
+    outputs.into_iter().map(|rank| rank.reported).collect()
 }
 
 impl Rank {

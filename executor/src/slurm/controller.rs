@@ -157,12 +157,12 @@ mod tests {
         assert!(matches!(silent, Reply::Unreachable(_)));
         let down = failed("squeue", "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n");
         assert!(matches!(down, Reply::Unreachable(_)));
-        let refused = failed(
+        let rejected = failed(
             "sbatch",
             "sbatch: error: invalid partition specified: x\nsbatch: error: Batch job submission failed",
         );
         assert_eq!(
-            refused,
+            rejected,
             Reply::Error(
                 "sbatch: error: invalid partition specified: x; sbatch: error: Batch job submission failed".to_owned()
             )

@@ -390,8 +390,8 @@ mod tests {
 
     #[test]
     fn split_exif_segments_and_repeated_entries_are_read() {
-        let whole = little(6);
-        let parts = [segment(b"Exif\0\0", &whole[..15]), segment(b"Exif\0\0", &whole[15..])];
+        let complete = little(6);
+        let parts = [segment(b"Exif\0\0", &complete[..15]), segment(b"Exif\0\0", &complete[15..])];
         assert_turned(&with_segments(&parts), 6, "two segments");
         let mut twice = little(6);
         twice[8] = 2;

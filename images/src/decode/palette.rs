@@ -144,9 +144,9 @@ mod tests {
 
     #[test]
     fn truncated_file_is_an_error() {
-        let whole = tiff(768);
-        for length in 4..whole.len() {
-            assert!(decode(&whole[..length]).is_err(), "{length} of {} bytes", whole.len());
+        let complete = tiff(768);
+        for length in 4..complete.len() {
+            assert!(decode(&complete[..length]).is_err(), "{length} of {} bytes", complete.len());
         }
     }
 }

@@ -239,13 +239,13 @@ mod tests {
     #[test]
     fn png_without_its_last_chunk_is_complete() {
         let image = image::RgbImage::from_fn(9, 7, |x, y| image::Rgb([x as u8, y as u8, 7]));
-        let mut whole = Cursor::new(Vec::new());
-        image.write_to(&mut whole, ImageFormat::Png).unwrap();
-        let whole = whole.into_inner();
-        let without_end = &whole[..whole.len() - PNG_END.len()];
+        let mut complete = Cursor::new(Vec::new());
+        image.write_to(&mut complete, ImageFormat::Png).unwrap();
+        let complete = complete.into_inner();
+        let without_end = &complete[..complete.len() - PNG_END.len()];
         assert_eq!(decode(without_end).unwrap().pixels, image.into_raw());
         for length in 8..without_end.len() - 8 {
-            assert!(decode(&whole[..length]).is_err(), "{length} of {} bytes", whole.len());
+            assert!(decode(&complete[..length]).is_err(), "{length} of {} bytes", complete.len());
         }
     }
 
@@ -271,10 +271,10 @@ mod tests {
 
     #[test]
     fn truncated_tiff_is_an_error() {
-        let whole = tiff(&[]);
-        for length in 4..whole.len() {
-            assert!(decode(&whole[..length]).is_err(), "{length} of {} bytes", whole.len());
+        let complete = tiff(&[]);
+        for length in 4..complete.len() {
+            assert!(decode(&complete[..length]).is_err(), "{length} of {} bytes", complete.len());
         }
-        assert!(matches!(decode(&whole[..6]), Err(DecodeError::Truncated)));
+        assert!(matches!(decode(&complete[..6]), Err(DecodeError::Truncated)));
     }
 }

@@ -80,11 +80,11 @@ fn disabled_kernels_support_no_tensor() {
     // In a separate process, because other tests of this one need the kernels.
     if std::env::var_os("TFNAS_KERNELS_TEST_OFF").is_none() {
         let name = "reproducible::disabled_kernels_support_no_tensor";
-        let ended = std::process::Command::new(std::env::current_exe().unwrap())
+        let outcome = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", name])
             .env("TFNAS_KERNELS_TEST_OFF", "1")
             .status();
-        assert!(ended.unwrap().success());
+        assert!(outcome.unwrap().success());
         return;
     }
     let x = feature_map([2, 3, 4, 4], 1);

@@ -121,7 +121,7 @@ fn the_output_without_gradients_is_identical() {
 #[test]
 fn unsupported_weights_are_rejected() {
     let Inputs { x, weights: [reduce_weight, reduce_bias, expand_weight, expand_bias] } = Inputs::new([2, 24, 9, 9], 8);
-    let good = SqueezeExcite {
+    let valid = SqueezeExcite {
         reduce_weight: &reduce_weight,
         reduce_bias: &reduce_bias,
         activation: Activation::Relu,
@@ -130,13 +130,13 @@ fn unsupported_weights_are_rejected() {
     };
     let double = reduce_weight.to_kind(Kind::Double);
     for wrong in [
-        SqueezeExcite { reduce_weight: &expand_weight, ..good },
-        SqueezeExcite { expand_weight: &reduce_weight, ..good },
-        SqueezeExcite { reduce_bias: &expand_bias, ..good },
-        SqueezeExcite { expand_bias: &reduce_bias, ..good },
-        SqueezeExcite { reduce_weight: &double, ..good },
+        SqueezeExcite { reduce_weight: &expand_weight, ..valid },
+        SqueezeExcite { expand_weight: &reduce_weight, ..valid },
+        SqueezeExcite { reduce_bias: &expand_bias, ..valid },
+        SqueezeExcite { expand_bias: &reduce_bias, ..valid },
+        SqueezeExcite { reduce_weight: &double, ..valid },
     ] {
         assert!(squeeze_excite(&x, &wrong).is_err());
     }
-    assert!(squeeze_excite(&x.contiguous(), &good).is_err());
+    assert!(squeeze_excite(&x.contiguous(), &valid).is_err());
 }

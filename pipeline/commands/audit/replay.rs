@@ -322,8 +322,8 @@ mod tests {
             classes: Vec::new(),
             confusion: None,
         };
-        let said = test(0.75, 1.0, 10_000);
-        let with = |top1: f64, loss: f64| alike(&said, &test(top1, loss, 10_000));
+        let published = test(0.75, 1.0, 10_000);
+        let with = |top1: f64, loss: f64| alike(&published, &test(top1, loss, 10_000));
         assert!(with(0.751, 1.005).is_ok());
         assert!(with(0.753, 1.0).unwrap_err().contains("top1 is 0.753"));
         assert!(with(0.75, 1.02).unwrap_err().contains("loss"));

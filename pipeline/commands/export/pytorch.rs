@@ -149,10 +149,10 @@ mod tests {
     fn a_module_has_a_name_that_python_imports() {
         assert_eq!(name("/a/model.py").unwrap().weights(), "weights.safetensors");
         assert_eq!(name("/a/net_2.py").unwrap().weights(), "net_2.safetensors");
-        for refused in
+        for invalid in
             ["/a/model", "/a/net-2.py", "/a/2.py", "/a/.py", "/a/größe.py", "/a/torch.py", "/a/model.PY", "/"]
         {
-            assert_eq!(name(refused), None, "{refused}");
+            assert_eq!(name(invalid), None, "{invalid}");
         }
     }
 

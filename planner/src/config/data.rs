@@ -124,7 +124,7 @@ mod tests {
         (text(&config.data.train), config.data.test.as_deref().map(text), config.split.test_share)
     }
 
-    fn refused(folders: &[&str], yaml: &str) -> String {
+    fn error_of(folders: &[&str], yaml: &str) -> String {
         let project = project(folders, yaml);
         let error = Configuration::load(Some(&project.path().join("pipeline.yaml")), &[]).err().unwrap();
         format!("{error} ({})", error.hint().unwrap_or_default())
@@ -169,22 +169,22 @@ mod tests {
 
     #[test]
     fn a_test_share_next_to_test_images_is_an_error() {
-        let text = refused(&["train/a"], "data: {root: images, test: t}\nsplit: {test_share: 0.1}\n");
+        let text = error_of(&["train/a"], "data: {root: images, test: t}\nsplit: {test_share: 0.1}\n");
         assert!(
             text.contains(":2: split.test_share: ") && text.contains("`data.test` names test images (t)"),
             "{text}"
         );
-        let text = refused(&["train/a", "val/a"], "data: {root: images}\nsplit:\n  test_share: 0.1\n");
+        let text = error_of(&["train/a", "val/a"], "data: {root: images}\nsplit:\n  test_share: 0.1\n");
         assert!(text.contains(":3: split.test_share: ") && text.contains("data.test: null"), "{text}");
     }
 
     #[test]
     fn a_share_that_leaves_one_side_empty_and_a_published_split_without_test_images_are_errors() {
         for share in ["0", "1", "1.5", "-0.1"] {
-            let text = refused(&["train/a"], &format!("data: {{root: images}}\nsplit: {{test_share: {share}}}\n"));
+            let text = error_of(&["train/a"], &format!("data: {{root: images}}\nsplit: {{test_share: {share}}}\n"));
             assert!(text.contains("split.test_share: must lie between 0 and 1"), "{text}");
         }
-        let text = refused(&["train/a"], "data: {root: images}\nsplit: {published: imagenet100}\n");
+        let text = error_of(&["train/a"], "data: {root: images}\nsplit: {published: imagenet100}\n");
         assert!(text.contains("split.published: has fixed lists"), "{text}");
     }
 }

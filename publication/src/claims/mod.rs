@@ -193,8 +193,8 @@ mod tests {
         let claimed = decimal.claimed(1.0);
         assert!(claimed.agrees(10.205) && claimed.agrees(10.195) && !claimed.agrees(10.206));
         assert_eq!(decimal.alike(10.2049), "10.20");
-        let whole: Decimal = serde_json::from_str("\"457\"").unwrap();
-        assert!(whole.claimed(1e6).agrees(457.4e6) && !whole.claimed(1e6).agrees(457.6e6));
+        let integer: Decimal = serde_json::from_str("\"457\"").unwrap();
+        assert!(integer.claimed(1e6).agrees(457.4e6) && !integer.claimed(1e6).agrees(457.6e6));
     }
 
     #[test]

@@ -261,8 +261,8 @@ mod tests {
         assert_eq!(values(Dtype::Bf16, &[0x80, 0x3f, 0x20, 0xc0]), [1.0, -2.5]);
         assert_eq!(values(Dtype::F64, &0.1f64.to_le_bytes()), [0.1f32]);
         assert_eq!(values(Dtype::F64, &1e300f64.to_le_bytes()), [f32::INFINITY]);
-        let whole = PlainTensor::contiguous(Dtype::I8, vec![2], &[0xff, 3]).unwrap();
-        assert_eq!((whole.to_i64(), whole.to_f32()), (Some(vec![-1, 3]), None));
+        let int8 = PlainTensor::contiguous(Dtype::I8, vec![2], &[0xff, 3]).unwrap();
+        assert_eq!((int8.to_i64(), int8.to_f32()), (Some(vec![-1, 3]), None));
     }
 
     #[test]

@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_appended_as_whole_lines_after_a_truncated_line() {
+    fn events_are_appended_as_complete_lines_after_a_truncated_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
         std::fs::write(&path, "{\"event\":\"done\",\"metrics\":{}}\n{\"event\":\"met").unwrap();

@@ -158,13 +158,13 @@ mod tests {
 
     #[test]
     fn a_restored_optimizer_takes_identical_steps() {
-        let mut whole = Adam::new(parameter(1.0), SETTINGS);
-        whole.step(&gradient(0.3));
-        let mut resumed = Adam::new(parameter(value(whole.parameters()) as f32), SETTINGS);
-        resumed.restore(&whole.state()).expect("a state of the same parameters");
-        whole.step(&gradient(-0.7));
+        let mut uninterrupted = Adam::new(parameter(1.0), SETTINGS);
+        uninterrupted.step(&gradient(0.3));
+        let mut resumed = Adam::new(parameter(value(uninterrupted.parameters()) as f32), SETTINGS);
+        resumed.restore(&uninterrupted.state()).expect("a state of the same parameters");
+        uninterrupted.step(&gradient(-0.7));
         resumed.step(&gradient(-0.7));
-        assert_eq!(value(whole.parameters()), value(resumed.parameters()));
+        assert_eq!(value(uninterrupted.parameters()), value(resumed.parameters()));
     }
 
     #[test]

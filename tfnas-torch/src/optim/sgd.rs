@@ -126,13 +126,13 @@ mod tests {
     #[test]
     fn a_restored_optimizer_takes_identical_steps() {
         let settings = SgdSettings { rate: 0.1, momentum: 0.9, weight_decay: 0.0 };
-        let mut whole = Sgd::new(parameter(1.0), settings);
-        whole.step(&gradient(0.3));
-        let mut resumed = Sgd::new(parameter(value(whole.parameters()) as f32), settings);
-        resumed.restore(&whole.state()).expect("a state of the same parameters");
-        whole.step(&gradient(0.7));
+        let mut uninterrupted = Sgd::new(parameter(1.0), settings);
+        uninterrupted.step(&gradient(0.3));
+        let mut resumed = Sgd::new(parameter(value(uninterrupted.parameters()) as f32), settings);
+        resumed.restore(&uninterrupted.state()).expect("a state of the same parameters");
+        uninterrupted.step(&gradient(0.7));
         resumed.step(&gradient(0.7));
-        assert_eq!(value(whole.parameters()), value(resumed.parameters()));
+        assert_eq!(value(uninterrupted.parameters()), value(resumed.parameters()));
     }
 
     #[test]
