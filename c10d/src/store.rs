@@ -295,7 +295,7 @@ mod tests {
         let taken = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
         let port = taken.local_addr().unwrap().port();
         let master = Address { host: "127.0.0.1".to_owned(), port };
-        assert_eq!(Store::host(&master, SHORT).expect_err("it is taken"), StoreError::PortInUse { port });
+        assert_eq!(Store::host(&master, SHORT).expect_err("the port is in use"), StoreError::PortInUse { port });
     }
 
     #[test]

@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_shrinks_as_instances_end() {
+    fn remaining_time_decreases_as_instances_end() {
         let mut expected = expected(&[("split", Some(0.2)), ("search", Some(90.0)), ("train", Some(120.0))]);
         assert_eq!(
             expected.text().as_deref(),

@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(value(&genes, "depth"), 11.0);
         assert_eq!(value(&genes, "depth_squared"), 1.0, "6 to 18 blocks: the middle is 12");
         let shares: f64 = (1..=6).map(|stage| value(&genes, &format!("stage{stage}.latency_share"))).sum();
-        assert!((0.5..1.0).contains(&shares), "the rest is stems and head: {shares}");
+        assert!((0.5..1.0).contains(&shares), "stems and head have the remaining share: {shares}");
     }
 
     #[test]

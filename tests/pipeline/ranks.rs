@@ -119,7 +119,7 @@ fn two_processes_train_reproducibly_and_close_to_one() {
     let loss = |report: &Value| report["epochs"][0]["train_loss"].as_f64().unwrap();
     assert!((loss(&alone) - loss(&together)).abs() < 1e-2, "{} and {}", loss(&alone), loss(&together));
 
-    // A rank that dies is named, and the next run gives the same results as an undisturbed one.
+    // The error names a rank that is killed, and the next run gives the same results as an undisturbed one.
     let failed = disturb(&project, &[], Signal::KILL);
     assert_eq!(failed.code, Some(1), "{}", failed.err);
     assert!(failed.err.contains("rank 1 of 2: the worker was killed (SIGKILL)"), "{}", failed.err);

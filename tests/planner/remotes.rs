@@ -62,7 +62,7 @@ fn pushed(shared: &Shared) -> Project {
 }
 
 /// Checks that a command failed with a single message that contains these words, and that no store was created.
-fn assert_wrong(ended: &Ended, code: i32, words: &[&str]) {
+fn assert_error(ended: &Ended, code: i32, words: &[&str]) {
     assert_eq!(ended.code, Some(code), "{}{}", ended.out, ended.err);
     for word in words {
         assert!(ended.err.contains(word), "`{word}` is missing from: {}", ended.err);
@@ -200,26 +200,26 @@ fn a_run_an_attempt_or_everything_can_be_pushed() {
     let attempt = here.json(&["show", "2"])["made"][0]["id"].as_str().unwrap().to_owned();
     assert_eq!(results(&here.json(&shared.at(&["cache", "push", &attempt]))), [("lookup", "push")]);
     assert_eq!(results(&here.json(&shared.at(&["cache", "push", "--all"]))), [("split", "there"), ("lookup", "there")]);
-    assert_wrong(&here.run(&shared.at(&["cache", "push", "98765"])), 2, &["98765"]);
-    assert_wrong(&Project::new().run(&shared.at(&["cache", "push"])), 2, &["no run"]);
+    assert_error(&here.run(&shared.at(&["cache", "push", "98765"])), 2, &["98765"]);
+    assert_error(&Project::new().run(&shared.at(&["cache", "push"])), 2, &["no run"]);
 }
 
 #[test]
 fn invalid_remote_addresses_are_usage_errors() {
     let project = Project::new();
-    assert_wrong(&project.run(&["cache", "pull"]), 2, &["no remote is named", "--remote URL"]);
+    assert_error(&project.run(&["cache", "pull"]), 2, &["no remote is named", "--remote URL"]);
     for verb in ["push", "pull"] {
         let ended = project.run(&["cache", verb, "--all", "--remote", "ftp://host/path"]);
-        assert_wrong(&ended, 2, &["ftp://host/path", "no address", "s3://"]);
+        assert_error(&ended, 2, &["ftp://host/path", "no address", "s3://"]);
     }
     let ended = project.run(&["cache", "pull", "--remote", "s3://key:hunter2@bucket/path"]);
-    assert_wrong(&ended, 2, &["credentials", "environment"]);
+    assert_error(&ended, 2, &["credentials", "environment"]);
     assert!(!ended.err.contains("hunter2"), "{}", ended.err);
     let ended = project.run(&["run", "all", "--set", "cache.remote=s3://key:hunter2@bucket/path"]);
-    assert_wrong(&ended, 2, &["cache.remote", "credentials"]);
+    assert_error(&ended, 2, &["cache.remote", "credentials"]);
     assert!(!ended.err.contains("hunter2"), "{}", ended.err);
     project.edit("space: small\n", "space: small\ncache:\n  remote: shared/results\n");
-    assert_wrong(&project.run(&["plan"]), 2, &["pipeline.yaml:7", "cache.remote", "shared/results", "file:///"]);
+    assert_error(&project.run(&["plan"]), 2, &["pipeline.yaml:7", "cache.remote", "shared/results", "file:///"]);
     assert!(!project.path(".tfnas").exists());
 }
 
@@ -228,20 +228,20 @@ fn a_missing_or_invalid_remote_is_an_error() {
     let project = Project::new();
     let images = format!("file://{}", project.path("images").display());
     let nowhere = format!("file://{}", project.path("nowhere").display());
-    assert_wrong(&project.run(&["cache", "pull", "--remote", &nowhere]), 1, &[&nowhere, "does not exist", "make it"]);
-    assert_wrong(
+    assert_error(&project.run(&["cache", "pull", "--remote", &nowhere]), 1, &[&nowhere, "does not exist", "make it"]);
+    assert_error(
         &project.run(&["cache", "pull", "--remote", &images]),
         1,
         &[&images, "no remote", "nothing was touched"],
     );
     project.good(&["run", "split"]);
-    assert_wrong(&project.run(&["cache", "push", "--remote", &images]), 1, &["no remote"]);
+    assert_error(&project.run(&["cache", "push", "--remote", &images]), 1, &["no remote"]);
     assert!(!project.path("nowhere").exists() && !project.path("images/FORMAT").exists());
     let shared = Shared::new();
     let got = project.json(&shared.at(&["cache", "pull"]));
     assert_eq!(results(&got)[..2], [("split", "here"), ("lookup", "absent")], "an empty remote has nothing");
     fs::write(shared.folder.path().join("FORMAT"), "tfnas-remote 2\n").unwrap();
-    assert_wrong(&project.run(&shared.at(&["cache", "push"])), 1, &["tfnas-remote 2", "use the version that made it"]);
+    assert_error(&project.run(&shared.at(&["cache", "push"])), 1, &["tfnas-remote 2", "use the version that made it"]);
 }
 
 #[test]
@@ -252,14 +252,14 @@ fn unreachable_servers_and_missing_credentials_are_reported() {
         command.env_remove("AWS_ACCESS_KEY_ID").envs(variables.iter().copied()).stdin(Stdio::null());
         Ended::new(&command.output().unwrap())
     };
-    assert_wrong(&run(&[]), 2, &["s3://bucket/path", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"]);
+    assert_error(&run(&[]), 2, &["s3://bucket/path", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"]);
     let variables = [
         ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
         ("AWS_ACCESS_KEY_ID", "key"),
         ("AWS_SECRET_ACCESS_KEY", "hunter2"),
     ];
     let ended = run(&variables);
-    assert_wrong(&ended, 1, &["s3://bucket/path", "refused", "AWS_ENDPOINT_URL"]);
+    assert_error(&ended, 1, &["s3://bucket/path", "refused", "AWS_ENDPOINT_URL"]);
     assert!(!ended.err.contains("hunter2"), "{}", ended.err);
     assert!(!project.path(".tfnas").exists());
 }
@@ -291,7 +291,7 @@ fn a_damaged_remote_is_not_used_until_a_push_repairs_it() {
         damage();
         let there = Project::new();
         let ended = there.run(&shared.at(&["cache", "pull"]));
-        assert_wrong(&ended, 1, &["search: ", words, &shared.url]);
+        assert_error(&ended, 1, &["search: ", words, &shared.url]);
         assert!(files(&there.path(".tfnas/quarantine")).is_empty() && files(&there.path(".tfnas/tmp")).is_empty());
         let got = there.json_of(&shared.at(&["cache", "pull"]), 1);
         assert_eq!(results(&got)[1..4], [("lookup", "here"), ("search", "refused"), ("parse", "unknown")]);
@@ -315,7 +315,7 @@ fn a_damaged_artifact_is_not_pushed_but_others_are() {
     let path = status["stages"][0]["outputs"][0]["path"].as_str().unwrap();
     fs::remove_file(path).unwrap();
     let ended = here.run(&shared.at(&["cache", "push"]));
-    assert_wrong(&ended, 1, &["train: ", "is not in the store", "`run` makes again"]);
+    assert_error(&ended, 1, &["train: ", "is not in the store", "`run` makes again"]);
     assert_eq!(shared.files("results").len(), STAGES.len() - 1);
 }
 
@@ -334,6 +334,6 @@ fn s3_is_pushed_to_and_pulled_from() {
     assert!(there.trace().is_empty());
     let mut command = there.command(&["cache", "push", "--remote", &url]);
     let ended = Ended::new(&command.env("AWS_SECRET_ACCESS_KEY", "hunter2").output().unwrap());
-    assert_wrong(&ended, 1, &[&url, "403", "AWS_SECRET_ACCESS_KEY"]);
+    assert_error(&ended, 1, &[&url, "403", "AWS_SECRET_ACCESS_KEY"]);
     assert!(!ended.err.contains("hunter2"), "{}", ended.err);
 }

@@ -142,7 +142,7 @@ mod tests {
         let count = |k| topk_correct(&logits(), &labels, k).sum(Kind::Int64).int64_value(&[]);
         assert_eq!(count(1), 1);
         assert_eq!(count(2), 2);
-        assert_eq!(count(5), 2, "three classes: all are among five");
+        assert_eq!(count(5), 2, "all three classes are among the top five");
     }
 
     #[test]

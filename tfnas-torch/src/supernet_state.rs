@@ -342,7 +342,7 @@ mod tests {
         widths.set(&Space::small(), 2, 3, 70).expect("70 of 128 is allowed");
         state.set_widths(&widths);
         let back = SupernetState::restore(&Space::small(), 4, &state.state(), Device::Cpu);
-        let back = back.expect("its own state");
+        let back = back.expect("the saved state is valid");
         assert_eq!(differing(&state.state(), &back.state()), Vec::<String>::new());
         assert_eq!(back.kept(), state.kept());
     }

@@ -102,7 +102,7 @@ fn kill_at_any_time_loses_only_the_running_attempt() {
             helper.kill().unwrap();
             kills_within += u32::from(!helper.wait().unwrap().success());
             let results = check(&store);
-            assert!(results >= before, "{results} results, and {before} before");
+            assert!(results >= before, "{results} results, but {before} before the kill");
             before = results;
         }
         work_through(&store, Duration::ZERO);

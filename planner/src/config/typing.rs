@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_error_tells_what_was_expected_and_found() {
+    fn a_type_error_names_the_expected_and_the_found_type() {
         let cases = [
             (
                 "data: {root: x}\nsearch: {epochs: many}",

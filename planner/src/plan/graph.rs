@@ -240,7 +240,7 @@ mod tests {
         let lists = ["search.target_lat_ms=[12, 15]", "matrix.train.lr=[0.1, 0.2]"];
         let selected = ids(&lists);
         assert!(selected.contains(&"search@12".to_owned()), "{selected:?}");
-        assert!(selected.contains(&"select@12,lr=0.1".to_owned()), "it trains as train does: {selected:?}");
+        assert!(selected.contains(&"select@12,lr=0.1".to_owned()), "select uses the settings of train: {selected:?}");
         assert_eq!(selected.len(), 2 + 2 + 4 + 4 + 4 + 4);
         let ids = ids(&[lists[0], lists[1], "select.candidates=0"]);
         assert!(ids.contains(&"search@12".to_owned()) && ids.contains(&"parse@15".to_owned()), "{ids:?}");

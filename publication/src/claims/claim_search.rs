@@ -283,7 +283,7 @@ mod tests {
         assert!(wanted.agrees(flops(&config, 224) as f64));
         assert!(by_gpu.agrees(gpu.architecture_ms(&space, &network).unwrap()));
         assert!(by_cpu.agrees(cpu.architecture_ms(&space, &network).unwrap()));
-        assert_eq!(find(), Some(network), "the walk depends on the seed alone");
+        assert_eq!(find(), Some(network), "the search depends only on the seed");
     }
 
     #[test]

@@ -186,7 +186,7 @@ fn selection(space: &Space, table: &LatencyTable) -> Value {
         pool: 200,
         ..Settings::default()
     };
-    let mut selection = Selection::new(problem, settings).expect("these settings fit");
+    let mut selection = Selection::new(problem, settings).expect("the settings are valid");
     while let Step::Train(trainings) = selection.step() {
         let scores = trainings.iter().map(|training| {
             let depth = selection.candidates()[training.id].architecture.block_count() as f64;
@@ -201,14 +201,14 @@ fn selection(space: &Space, table: &LatencyTable) -> Value {
             (training.id, (1..=training.epochs).map(epoch).collect())
         });
         let scores = scores.collect();
-        selection.record(scores).expect("every training has its scores");
+        selection.record(scores).expect("every training has scores");
     }
     let outcome = selection.outcome().expect("the loop ends when it has finished");
     json!({"target_lat_ms": TARGET_MS, "images": 100_000, "val_images": 28_000, "selection": outcome})
 }
 
 fn parsed(space: &Space, table: &LatencyTable, found: &Architecture) -> Value {
-    let config = ModelConfig::from_architecture(space, found, 1000).expect("it is of this space");
+    let config = ModelConfig::from_architecture(space, found, 1000).expect("the architecture is in this space");
     let block = |(block, choice): (&tfnas::Block, tfnas::Choice)| {
         let operation = &space.operations()[choice.operation];
         json!({

@@ -170,7 +170,7 @@ mod tests {
         ] {
             let mut rows = TestedImage::read(bytes.as_bytes()).skip_while(Result::is_ok);
             assert_eq!(rows.next().unwrap().unwrap_err().to_string(), expected);
-            assert!(rows.next().is_none(), "it ends after an error");
+            assert!(rows.next().is_none(), "the rows end after an error");
         }
     }
 }
