@@ -183,7 +183,7 @@ fn signature_of_another_result_or_by_another_key_is_invalid() {
 }
 
 #[test]
-fn damaged_records_and_signatures_are_never_accepted() {
+fn damage_never_changes_the_accepted_result() {
     let signed = Signed::pushed();
     let (record, signature) = (signed.record(0), signed.signature(0, &signed.key));
     let (original, original_signature) = (fs::read(&record).unwrap(), fs::read(&signature).unwrap());
