@@ -13,7 +13,7 @@ use crate::FileError;
 pub(crate) enum Access {
     /// Nobody may write. Used for objects.
     ReadOnly,
-    /// The umask decides. Used for records, which are replaced as a whole.
+    /// The umask decides. Used for records, which are replaced atomically.
     Writable,
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn finish_file(file: NamedTempFile, path: &Path, access: Access) -> R
     tfnas_fs::finish(file, path).map_err(FileError::of("write", path))
 }
 
-/// Writes a whole file atomically, through a temporary file in `temporary`.
+/// Writes a complete file atomically, through a temporary file in `temporary`.
 pub(crate) fn write_file(path: &Path, bytes: &[u8], temporary: &Path, access: Access) -> Result<(), FileError> {
     let mut file = start_file(temporary)?;
     file.write_all(bytes).map_err(FileError::of("write", path))?;

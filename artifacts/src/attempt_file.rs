@@ -1,4 +1,4 @@
-//! The JSON record of a finished attempt, `manifests/<key>/<attempt>.json`. It is kept beside the ledger so that the
+//! The JSON record of a finished attempt, `manifests/<key>/<attempt>.json`. It is kept next to the ledger so that the
 //! ledger can be rebuilt.
 
 use std::fs;
@@ -35,7 +35,7 @@ pub enum AttemptFileError {
     #[error(transparent)]
     File(#[from] FileError),
     /// It is damaged, or of another version.
-    #[error("{place} is no record of an attempt: {source}")]
+    #[error("{place} is not an attempt record: {source}")]
     Text {
         /// The file, or the source of the text.
         place: String,
@@ -102,15 +102,15 @@ impl AttemptFile {
         let mut names: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
         names.sort_unstable();
         let what = if !names.iter().all(|name| is_plain(name)) {
-            "an output's name is not that of a file"
+            "an output name is not a valid file name"
         } else if names.windows(2).any(|pair| pair[0] == pair[1]) {
             "two outputs have one name"
         } else if manifest.key() != *key {
-            "its key is not that of its fields"
+            "its key does not match its fields"
         } else if manifest.stage() != stage {
             "it names two stages"
         } else if !inputs_fit {
-            "its inputs are not those of its key"
+            "its inputs do not match its key"
         } else {
             return Ok(file);
         };
@@ -181,10 +181,10 @@ mod tests {
     #[test]
     fn changed_record_is_rejected() {
         let text = file().to_text();
-        assert!(error(&text.replace("0.1", "0.2")).contains("key is not that of its fields"));
+        assert!(error(&text.replace("0.1", "0.2")).contains("key does not match its fields"));
         assert!(error(&text.replace("\"model.config\"", "\"../model.config\"")).contains("not that of a file"));
-        assert!(error(&text.replace("attempt.v1", "attempt.v2")).contains("here is no record"));
-        assert!(error(&text[..text.len() / 2]).contains("here is no record"));
+        assert!(error(&text.replace("attempt.v1", "attempt.v2")).contains("here is not an attempt record"));
+        assert!(error(&text[..text.len() / 2]).contains("here is not an attempt record"));
         let mut twice = file();
         twice.attempt.outputs.extend(file().attempt.outputs);
         assert!(error(&twice.to_text()).contains("two outputs have one name"));

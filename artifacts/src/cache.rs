@@ -49,7 +49,7 @@ pub enum CacheError {
     #[error(transparent)]
     Attempt(#[from] AttemptFileError),
     /// A lock that is not the work's.
-    #[error("the lock held is that of key {}, and the work has key {}", locked.short(), key.short())]
+    #[error("the lock is for key {}, but the work has key {}", locked.short(), key.short())]
     WrongLock {
         /// The key that is locked.
         locked: ActionKey,
@@ -67,7 +67,7 @@ pub enum CacheError {
     NoAttempt(AttemptId),
     /// A detached attempt is in progress.
     #[error(
-        "an attempt is under way on another machine: cancel its job, which {} names, and remove that folder",
+        "an attempt is running on another machine: cancel its job (see {}), then remove that folder",
         path.display()
     )]
     UnderWay {
@@ -196,7 +196,7 @@ impl Cache {
         let mut hit = Hit::default();
         for attempt in self.ledger.results(key)? {
             if attempt.manifest.key() != *key {
-                let what = format!("the fields of attempt {} have another key than it says", attempt.id);
+                let what = format!("the fields of attempt {} do not match its key", attempt.id);
                 return Err(LedgerError::Damaged { path: self.ledger.path().to_owned(), what }.into());
             }
             if let Some(trust) = &self.trust
@@ -251,7 +251,7 @@ impl Cache {
         Ok(lost)
     }
 
-    /// Hashes a whole object and returns its path. A damaged object is quarantined. Workers and exports read objects
+    /// Hashes a complete object and returns its path. A damaged object is quarantined. Workers and exports read objects
     /// only through this function.
     ///
     /// # Errors
@@ -326,5 +326,6 @@ fn check_ledger(store: &Store, path: &Path) -> Result<(), CacheError> {
     if Ledger::is_there(path)? || attempt_file::all(store)?.is_empty() {
         return Ok(());
     }
-    Err(LedgerError::Damaged { path: path.to_owned(), what: "it is not there, though results are".to_owned() }.into())
+    let what = "the file is missing, but the store has results".to_owned();
+    Err(LedgerError::Damaged { path: path.to_owned(), what }.into())
 }

@@ -54,18 +54,18 @@ pub enum FolderError {
         path: PathBuf,
     },
     /// A symbolic link to nothing.
-    #[error("{} is a symbolic link to what does not exist (remove or mend it)", path.display())]
+    #[error("{} is a broken symbolic link (remove or repair it)", path.display())]
     DeadLink {
         /// The link.
         path: PathBuf,
     },
     /// A symbolic link to a folder that the link is in.
-    #[error("{} is inside itself, by way of a symbolic link (remove the link)", path.display())]
+    #[error("{} contains itself through a symbolic link (remove the link)", path.display())]
     Loop {
-        /// The folder, by way of the link.
+        /// The folder, through the link.
         path: PathBuf,
     },
-    /// Files that a list names and that are not there.
+    /// Files of a list that do not exist.
     #[error("{} names {count} files that are not below {}, first {}", list.display(), root.display(), first.join(", "))]
     Missing {
         /// The list.
@@ -78,7 +78,7 @@ pub enum FolderError {
         first: Vec<String>,
     },
     /// Something writes there.
-    #[error("{} changed while it was read: run again when nothing writes there", path.display())]
+    #[error("{} changed while it was read: run again when no program writes to it", path.display())]
     Changed {
         /// The file, or the folder.
         path: PathBuf,

@@ -19,8 +19,8 @@ const WORD: &str = "tfnas-store";
 pub enum FormatError {
     /// A newer version of the tool created the store.
     #[error(
-        "the store {} has format {found}, and this version knows formats up to {VERSION}: nothing was touched; \
-         use the version that made it, or a newer one",
+        "the store {} has format {found}, but this version supports formats up to {VERSION}; use the version \
+         that created it, or a newer one",
         path.display()
     )]
     Newer {
@@ -30,7 +30,7 @@ pub enum FormatError {
         found: u32,
     },
     /// The folder holds other files.
-    #[error("{} is no store, and not empty: nothing was touched; name a new or empty folder", path.display())]
+    #[error("{} is not a store and not empty; choose a new or empty folder", path.display())]
     NotAStore {
         /// The folder.
         path: PathBuf,

@@ -42,8 +42,8 @@ pub struct Ledger {
 pub enum LedgerError {
     /// A newer version of the tool created the ledger.
     #[error(
-        "the ledger {} has version {found}, and this version knows ledgers up to {}: nothing was touched; \
-         use the version that made it, or a newer one",
+        "the ledger {} has version {found}, but this version supports ledgers up to {}; use the version \
+         that created it, or a newer one",
         path.display(),
         schema::VERSION
     )]
@@ -55,8 +55,8 @@ pub enum LedgerError {
     },
     /// It is damaged.
     #[error(
-        "the ledger {} is damaged ({what}): `cache rebuild` remakes it from the store's objects and the manifests \
-         beside them",
+        "the ledger {} is damaged ({what}): `cache rebuild` recreates it from the objects and records of the \
+         store",
         path.display()
     )]
     Damaged {
@@ -118,7 +118,7 @@ pub enum LedgerError {
         /// The error of SQLite.
         source: rusqlite::Error,
     },
-    /// An error of a file beside the ledger.
+    /// An error of a file next to the ledger.
     #[error(transparent)]
     File(#[from] crate::FileError),
 }

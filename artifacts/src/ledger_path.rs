@@ -21,8 +21,8 @@ const POINTER: &str = "ledger.path";
 pub enum LedgerPathError {
     /// It has one at another place.
     #[error(
-        "the ledger of the store {} is {}, not {}: to move it, end all planners, move the file there with those beside it that \
-         SQLite keeps (-wal, -shm, -journal), and remove {}",
+        "the ledger of the store {} is {}, not {}: to move it, end all planners, move the file there with the files \
+         that SQLite keeps next to it (-wal, -shm, -journal), and remove {}",
         root.display(), found.display(), wanted.display(), root.join(POINTER).display()
     )]
     Elsewhere {
@@ -34,7 +34,7 @@ pub enum LedgerPathError {
         wanted: PathBuf,
     },
     /// The file with the path is invalid.
-    #[error("{} does not hold one absolute path: write there where the ledger is", path.display())]
+    #[error("{} does not contain exactly one absolute path: write the path of the ledger there", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,

@@ -1,4 +1,4 @@
-//! Rebuilds the ledger from the records kept beside it.
+//! Rebuilds the ledger from the records kept next to it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,7 @@ impl Cache {
         records.sort_by(|(a, _), (b, _)| (a.started_ms, &a.id).cmp(&(b.started_ms, &b.id)));
         let lost = lost_outputs(&store, &records);
 
-        // Build the new ledger beside the old one and rename it: after a crash there is the old ledger or none, which
+        // Build the new ledger next to the old one and rename it: after a crash there is the old ledger or none, which
         // is detected.
         let new = path.with_extension("new");
         for file in files_of(&new) {
@@ -99,7 +99,7 @@ fn lost_outputs(store: &Store, records: &[(crate::Attempt, Option<crate::Run>)])
     digests.par_iter().with_max_len(1).filter_map(|digest| store.open_verified(digest).err()).collect()
 }
 
-/// Moves a ledger and the files that SQLite keeps beside it out of the way. The ledger goes first: without the other
+/// Moves a ledger and the files that SQLite keeps next to it out of the way. The ledger goes first: without the other
 /// files it could pass for a valid older ledger, while a missing ledger is detected.
 fn move_aside(path: &Path) -> Result<Option<PathBuf>, FileError> {
     let suffix = format!("-damaged-{}", now_ns());
@@ -110,13 +110,13 @@ fn move_aside(path: &Path) -> Result<Option<PathBuf>, FileError> {
         match fs::rename(&file, &aside) {
             Ok(()) => old = old.or_else(|| Some(PathBuf::from(aside))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(FileError::new("set aside", &file, error)),
+            Err(error) => return Err(FileError::new("move", &file, error)),
         }
     }
     Ok(old)
 }
 
-/// Returns the paths of a ledger and of the files that SQLite keeps beside it.
+/// Returns the paths of a ledger and of the files that SQLite keeps next to it.
 fn files_of(path: &Path) -> Vec<PathBuf> {
     let companions = crate::ledger::companions(path);
     std::iter::once(path.to_owned()).chain(companions).collect()

@@ -54,7 +54,7 @@ pub struct AttemptId(String);
 
 /// A text that names no attempt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no attempt: expected 16 lower-case hexadecimal digits")]
+#[error("{0:?} is not an attempt ID: expected 16 lower-case hexadecimal digits")]
 pub struct ParseAttemptError(String);
 
 impl AttemptId {

@@ -40,7 +40,7 @@ pub enum ScalarError {
     #[error("{0} is not a finite number")]
     NotFinite(String),
     /// A list or map with elements.
-    #[error("a list or map is no single value")]
+    #[error("a list or map is not a scalar")]
     Composite,
 }
 

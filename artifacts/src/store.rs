@@ -42,7 +42,7 @@ pub struct Store {
 /// The reason why an object cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectError {
-    /// It is not there.
+    /// The object is missing.
     #[error("artifact {} is not in the store: {} does not exist", digest.short(), path.display())]
     Missing {
         /// Its digest.
@@ -272,7 +272,7 @@ impl Store {
         Ok(Verified { path, stat: stat.is_settled(read_ns, self.clock).then_some(stat) })
     }
 
-    /// Hashes a whole object and returns its path. A damaged object is quarantined. All readers of objects use this
+    /// Hashes a complete object and returns its path. A damaged object is quarantined. All readers of objects use this
     /// function.
     ///
     /// # Errors

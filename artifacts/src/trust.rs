@@ -1,8 +1,8 @@
 //! Which results are trusted: those made locally, and those from a remote that a trusted key has signed.
 //!
 //! A digest shows that bytes are the ones that a record names. It does not show that the work of the key produced them:
-//! everyone who can write to a remote can put any record there. A signature covers a whole record, and with it the key,
-//! inputs, outputs and environment.
+//! everyone who can write to a remote can put any record there. A signature covers a complete record, and with it the
+//! key, inputs, outputs and environment.
 
 mod refused;
 mod signature;
@@ -39,7 +39,7 @@ pub enum TrustError {
     #[error("it is not signed")]
     Unsigned,
     /// Others signed it.
-    #[error("it is signed by {}, and by no key that is trusted", keys.join(", "))]
+    #[error("it is signed by {}, but not by a trusted key", keys.join(", "))]
     OtherKeys {
         /// The fingerprints of the keys that the signatures claim.
         keys: Vec<String>,
@@ -54,7 +54,8 @@ pub enum TrustError {
     },
     /// The signature belongs to another record.
     #[error(
-        "its signature by the trusted key {key} is one of another record: this one was altered, or the signature copied"
+        "its signature by the trusted key {key} belongs to another record: this record was altered, or the \
+         signature was copied"
     )]
     OtherRecord {
         /// The key.

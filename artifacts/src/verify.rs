@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::{Cache, CacheError, Digest, ObjectError};
 
-/// The result of verifying a whole store.
+/// The result of verifying a complete store.
 #[derive(Debug)]
 pub struct Verification {
     /// Objects that were hashed.

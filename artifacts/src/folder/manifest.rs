@@ -56,20 +56,20 @@ impl FolderManifest {
     pub fn parse(text: &str) -> Result<Self, ParseManifestError> {
         let wrong = |line, what| ParseManifestError { line, what };
         let Some(body) = text.strip_suffix('\n') else {
-            return Err(wrong(text.matches('\n').count() + 1, "the last line does not end"));
+            return Err(wrong(text.matches('\n').count() + 1, "the last line has no newline"));
         };
         let mut lines = body.split('\n');
         let head = lines.next().unwrap_or_default();
         let of_list = head.strip_prefix(LIST).and_then(|rest| rest.strip_prefix(' '));
         if head != FOLDER && head != FOLDER_WITH_NEW && of_list.is_none_or(|digest| digest.parse::<Digest>().is_err()) {
-            return Err(wrong(1, "it names no manifest of a folder or list"));
+            return Err(wrong(1, "it is not the first line of a manifest"));
         }
         let mut entries: Vec<ManifestEntry> = Vec::new();
         for (index, text) in lines.enumerate() {
             let line = index + 2;
-            let entry = entry(text).ok_or_else(|| wrong(line, "digest, size and path were expected"))?;
+            let entry = entry(text).ok_or_else(|| wrong(line, "expected a digest, a size and a path"))?;
             if entries.last().is_some_and(|last| last.path.as_bytes() >= entry.path.as_bytes()) {
-                return Err(wrong(line, "its path does not come after the one before"));
+                return Err(wrong(line, "its path is not in order"));
             }
             entries.push(entry);
         }
@@ -93,7 +93,7 @@ impl FolderManifest {
         text
     }
 
-    /// Returns the digest of the text without building the whole text.
+    /// Returns the digest of the text without building the complete text.
     pub(super) fn digest(&self) -> Digest {
         let mut hasher = Hasher::new();
         self.write(|part| hasher.update(part.as_bytes()));

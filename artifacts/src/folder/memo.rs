@@ -3,7 +3,7 @@
 //! ```text
 //! memo    the text `tfnas.memo.v1\n`, the BLAKE3 of all that follows, then:
 //!         text subject; text root, which the paths are relative to; text first line of the manifest;
-//!         32 bytes digest of the whole; count of the entries as u64 LE; the entries in byte order of their paths
+//!         32 bytes digest of the complete manifest; count of the entries as u64 LE; the entries in byte order of their paths
 //! text    length in bytes as u32 LE, then UTF-8
 //! entry   text path; u64 LE size; i64 LE modified, i64 LE changed (nanoseconds since 1970); u64 LE inode;
 //!         32 bytes digest
@@ -37,7 +37,7 @@ pub(super) struct Memo {
     head: String,
     /// How many entries there are.
     pub count: u64,
-    /// The digest of the whole. `None` if the manifest had another first line.
+    /// The digest of the complete manifest. `None` if the manifest had another first line.
     pub digest: Option<Digest>,
 }
 

@@ -57,7 +57,7 @@ struct Folder {
     above: Option<Arc<Above>>,
 }
 
-/// A folder that the one being read lies in, by way of links too.
+/// A parent folder, also through links.
 struct Above {
     device: u64,
     inode: u64,

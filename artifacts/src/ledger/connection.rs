@@ -31,7 +31,7 @@ impl Ledger {
         let failed = |error| LedgerError::new(path, error);
         let version = read_version(path)?;
         if version.is_none() {
-            // SQLite creates a file with mode 0644 regardless of the umask, and the files beside it with the mode of
+            // SQLite creates a file with mode 0644 regardless of the umask, and the files next to it with the mode of
             // the database.
             let new = OpenOptions::new().append(true).create(true).open(path);
             new.map_err(FileError::of("create", path))?;
@@ -112,7 +112,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Returns the files that SQLite keeps beside an open ledger.
+/// Returns the files that SQLite keeps next to an open ledger.
 pub(crate) fn companions(path: &Path) -> [PathBuf; 3] {
     ["-wal", "-shm", "-journal"].map(|suffix| {
         let mut name = path.as_os_str().to_owned();
@@ -122,7 +122,7 @@ pub(crate) fn companions(path: &Path) -> [PathBuf; 3] {
 }
 
 /// Returns whether no process can write to the ledger, so that it can be read without the files that SQLite would
-/// create beside it.
+/// create next to it.
 fn is_unchangeable(path: &Path) -> bool {
     let folder = path.parent().unwrap_or(Path::new("."));
     let writable = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok();
@@ -159,10 +159,10 @@ fn read_version(path: &Path) -> Result<Option<u32>, LedgerError> {
         return Ok(None);
     }
     if !header.starts_with(b"SQLite format 3\0") {
-        return Err(damaged("it is no SQLite file"));
+        return Err(damaged("it is not a SQLite file"));
     }
     let version: [u8; 4] =
-        header.get(60..64).and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| damaged("it is cut off"))?;
+        header.get(60..64).and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| damaged("it is truncated"))?;
     match u32::from_be_bytes(version) {
         found if found > schema::VERSION => Err(LedgerError::Newer { path: path.to_owned(), found }),
         found => Ok(Some(found)),

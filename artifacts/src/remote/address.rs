@@ -14,7 +14,7 @@ use url::Url;
 
 use super::RemoteError;
 
-/// Timeouts for connecting and for a whole request.
+/// Timeouts for connecting and for a complete request.
 const CONNECT: Duration = Duration::from_secs(10);
 const REQUEST: Duration = Duration::from_secs(120);
 
@@ -126,7 +126,7 @@ impl Address {
     pub(super) fn parse(text: &str) -> Result<Self, RemoteError> {
         let wrong = |why: &str| RemoteError::Url { url: without_secrets(text), why: why.to_owned() };
         let url = Url::parse(text).map_err(|error| match error {
-            url::ParseError::RelativeUrlWithoutBase => wrong("it does not say what kind of place it is"),
+            url::ParseError::RelativeUrlWithoutBase => wrong("it has no scheme"),
             error => wrong(&error.to_string()),
         })?;
         // Azure writes `abfs://container@account/…`. A password is not part of an address.
@@ -136,7 +136,7 @@ impl Address {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(wrong("it must end with the path (write `?` as %3F, `#` as %23)"));
         }
-        let unknown = || wrong("there is no client for such an address");
+        let unknown = || wrong("addresses of this kind are not supported");
         let (scheme, prefix) = ObjectStoreScheme::parse(&url).map_err(|_| unknown())?;
         let provider = match scheme {
             ObjectStoreScheme::Local => Provider::Folder,
@@ -150,7 +150,7 @@ impl Address {
             _ => url.host_str().is_none_or(str::is_empty),
         };
         if names_nothing {
-            return Err(wrong(&format!("it names no {}", provider.container())));
+            return Err(wrong(&format!("it has no {}", provider.container())));
         }
         Ok(Self { url: text.trim_end_matches('/').to_owned(), prefix, provider })
     }

@@ -14,8 +14,8 @@ pub(super) const LIST: &str = "list";
 pub enum RemoteError {
     /// The address is invalid.
     #[error(
-        "{url:?} is no address of a remote: {why} (expected s3://bucket/path, gs://bucket/path, az://container/path or \
-         file:///path)"
+        "{url:?} is not the address of a remote: {why} (expected s3://bucket/path, gs://bucket/path, \
+         az://container/path or file:///path)"
     )]
     Url {
         /// The address, without passwords.
@@ -43,8 +43,8 @@ pub enum RemoteError {
         /// A hint on how to fix it.
         way_out: String,
     },
-    /// Its folder, bucket or container is not there.
-    #[error("the {what} of the remote {url} does not exist: make it, or correct the address")]
+    /// Its folder, bucket or container does not exist.
+    #[error("the {what} of the remote {url} does not exist: create it, or correct the address")]
     Absent {
         /// The remote's address.
         url: String,
@@ -52,15 +52,15 @@ pub enum RemoteError {
         what: &'static str,
     },
     /// The location has other content.
-    #[error("{url} is no remote, and not empty: nothing was touched; name a new or empty folder in it")]
+    #[error("{url} is not a remote and not empty; choose a new or empty folder in it")]
     NotARemote {
         /// Its address.
         url: String,
     },
     /// A newer version created the remote, or its `FORMAT` is damaged.
     #[error(
-        "the remote {url} says that its format is {found:?}, and this version knows \"{WORD} {VERSION}\": nothing was \
-         touched; use the version that made it, or another address"
+        "the remote {url} has the format {found:?}, but this version supports \"{WORD} {VERSION}\"; use the version \
+         that created it, or another address"
     )]
     Format {
         /// Its address.
@@ -70,8 +70,8 @@ pub enum RemoteError {
     },
     /// The content of an object does not match its name.
     #[error(
-        "the remote returned wrong bytes for artifact {}: {place} has the digest {} (a push from a store that has the \
-         result mends it)",
+        "the remote returned wrong bytes for artifact {}: {place} has the digest {} (to repair it, push from a store \
+         that has the result)",
         digest.short(),
         found.short()
     )]
@@ -83,10 +83,10 @@ pub enum RemoteError {
         /// The object's address.
         place: String,
     },
-    /// An object that a result mentions and that is not there, or has another size.
+    /// An object that a result refers to is missing, or has another size.
     #[error(
-        "the remote lacks artifact {}, which a result mentions: {place} {what} (a push from a store that has the \
-         result mends it)",
+        "the remote lacks artifact {}, which a result refers to: {place} {what} (to repair it, push from a store \
+         that has the result)",
         digest.short()
     )]
     Lacks {
@@ -98,12 +98,14 @@ pub enum RemoteError {
         what: String,
     },
     /// A record that is damaged.
-    #[error("the remote's record of a result cannot be used: {0} (a push from a store that has the result mends it)")]
+    #[error(
+        "the remote's record of a result cannot be used: {0} (to repair it, push from a store that has the result)"
+    )]
     Record(#[from] AttemptFileError),
     /// A newer version wrote the record.
     #[error(
-        "the record {place} has the format {found:?}, which this version does not know: use the version that made it, \
-         or a newer one"
+        "the record {place} has the format {found:?}, which this version does not support: use the version that \
+         created it, or a newer one"
     )]
     NewerRecord {
         /// The record's address.
@@ -112,7 +114,7 @@ pub enum RemoteError {
         found: String,
     },
     /// The record belongs to another key or attempt.
-    #[error("the record {place} is of no use here: {what}")]
+    #[error("the record {place} cannot be used: {what}")]
     OtherRecord {
         /// The record's address.
         place: String,
@@ -166,13 +168,13 @@ impl RemoteError {
     /// The client cannot be created.
     pub(super) fn client(address: &Address, error: &object_store::Error) -> Self {
         let way_out = format!("check {} in the environment", address.provider.usual());
-        Self::Request { action: "open", place: address.url.clone(), why: said(error), way_out }
+        Self::Request { action: "open", place: address.url.clone(), why: describe(error), way_out }
     }
 
     /// A request that failed.
     pub(super) fn request(address: &Address, action: &'static str, place: String, error: &object_store::Error) -> Self {
         let provider = address.provider;
-        let why = said(error);
+        let why = describe(error);
         let is_absent = (action == LIST && matches!(error, object_store::Error::NotFound { .. }))
             || ["NoSuchBucket", "ContainerNotFound"].iter().any(|code| why.ends_with(code));
         if is_absent && provider != Provider::Folder {
@@ -184,7 +186,7 @@ impl RemoteError {
             Provider::Folder => "check its owner and mode, and that its file system can be written".to_owned(),
             _ if is_refused => {
                 let container = provider.container();
-                format!("check {}, and what they may do with the {container}", provider.usual())
+                format!("check {}, and their permissions for the {container}", provider.usual())
             }
             _ => format!("check the address, {} and the network", provider.endpoint()),
         };
@@ -194,7 +196,7 @@ impl RemoteError {
 
 /// Returns the innermost error message. Outer messages repeat addresses, which may be signed, and response bodies,
 /// which may contain credentials.
-fn said(error: &object_store::Error) -> String {
+fn describe(error: &object_store::Error) -> String {
     let mut bottom: &dyn std::error::Error = error;
     while let Some(source) = bottom.source() {
         bottom = source;
@@ -223,7 +225,7 @@ mod tests {
         let body = "Server returned non-2xx status code: 403 Forbidden: <Error><Code>SignatureDoesNotMatch</Code>\
                     <AWSAccessKeyId>KEY</AWSAccessKeyId></Error>";
         let error = object_store::Error::PermissionDenied { path: "p".into(), source: body.into() };
-        assert_eq!(said(&error), "the server answered 403 Forbidden, SignatureDoesNotMatch");
+        assert_eq!(describe(&error), "the server answered 403 Forbidden, SignatureDoesNotMatch");
         let address = Address::parse("s3://bucket/p").unwrap();
         let text = RemoteError::request(&address, "read", "s3://bucket/p/FORMAT".into(), &error).to_string();
         assert!(text.contains("s3://bucket/p/FORMAT") && text.contains("AWS_SECRET_ACCESS_KEY"), "{text}");

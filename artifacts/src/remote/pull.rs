@@ -170,11 +170,11 @@ impl Remote {
         if found.record.size > MAX_BYTES {
             return Err(other("it is far too large".to_owned()));
         }
-        let bytes = self.get(path)?.ok_or_else(|| other("it was removed just now".to_owned()))?;
+        let bytes = self.get(path)?.ok_or_else(|| other("it was just removed".to_owned()))?;
         let result = record::from_bytes(&bytes, &place)?;
         let signature = trust.map(|trust| self.signature(trust, &bytes, &result, found)).transpose()?;
         if result.key != *wanted.key {
-            return Err(other("it is no result of the key that it stands under".to_owned()));
+            return Err(other("it is not a result of its key".to_owned()));
         }
         match wanted.outputs.iter().find(|name| result.output(name).is_none()) {
             Some(missing) => Err(other(format!("its result has no {missing}"))),

@@ -32,13 +32,13 @@ pub struct Pusher<'a> {
 /// The result of a push of one result, or of its dry run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pushed {
-    /// Whether its record was written: it was not there, or could not be read.
+    /// Whether its record was written: it did not exist, or could not be read.
     pub recorded: bool,
     /// Number of uploaded objects: those that the remote did not have, or whose content did not match their digest.
     pub objects: u64,
     /// Their size together.
     pub bytes: u64,
-    /// Signatures that were written: they were not there, or were other ones.
+    /// Signatures that were written: they did not exist, or differed.
     pub signatures: u64,
 }
 
@@ -83,7 +83,7 @@ impl<'a> Pusher<'a> {
         // A record without its signature would be refused, a signature without its record is nothing.
         let is_there = self.has_record(result)?;
         for signature in self.absent_signatures(result)? {
-            self.remote.put(&self.beside(result, &signature.name), signature.bytes)?;
+            self.remote.put(&self.sibling(result, &signature.name), signature.bytes)?;
             pushed.signatures += 1;
         }
         if !is_there {
@@ -143,14 +143,14 @@ impl<'a> Pusher<'a> {
         }
         let mut absent = Vec::new();
         for signature in signatures {
-            if self.remote.get(&self.beside(result, &signature.name))?.as_ref() != Some(&signature.bytes) {
+            if self.remote.get(&self.sibling(result, &signature.name))?.as_ref() != Some(&signature.bytes) {
                 absent.push(signature);
             }
         }
         Ok(absent)
     }
 
-    fn beside(&self, result: &Attempt, name: &str) -> Path {
+    fn sibling(&self, result: &Attempt, name: &str) -> Path {
         self.remote.results(&result.key).join(name)
     }
 
@@ -239,7 +239,7 @@ impl<'a> Pusher<'a> {
     }
 }
 
-/// Reads a whole small object.
+/// Reads a small object completely.
 fn read_whole(source: &mut File, output: &Output, file: &std::path::Path) -> Result<Vec<u8>, RemoteError> {
     let mut bytes = Vec::new();
     read_blocks(source, &mut Vec::new(), |block| {

@@ -37,7 +37,7 @@ pub(super) fn from_bytes(bytes: &[u8], place: &str) -> Result<Attempt, RemoteErr
     }
     let attempt = AttemptFile::from_bytes(bytes, place)?.attempt;
     if attempt.outcome != Some(Outcome::Done) || attempt.purpose != Purpose::Run {
-        let what = "it is that of an attempt without a result".to_owned();
+        let what = "it is the record of an attempt without a result".to_owned();
         return Err(RemoteError::OtherRecord { place: place.to_owned(), what });
     }
     Ok(Attempt { run: None, remote: None, ..attempt })

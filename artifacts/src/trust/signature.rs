@@ -1,4 +1,4 @@
-//! Signatures of records: an in-toto statement about the bytes of a record in a DSSE envelope. The file is beside the
+//! Signatures of records: an in-toto statement about the bytes of a record in a DSSE envelope. The file is next to the
 //! record, `<attempt>.<fingerprint of the key>.sig`, so that every key has a separate file.
 
 use serde::{Deserialize, Serialize};

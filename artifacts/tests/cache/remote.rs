@@ -206,9 +206,9 @@ fn altered_records_are_refused_and_repaired_by_a_push() {
     fs::write(&record, &valid[..valid.len() / 2]).unwrap();
     sites.assert_refused(&results[0], "cannot be used");
     fs::write(&record, valid.replace("\"number\": 0", "\"number\": 9")).unwrap();
-    sites.assert_refused(&results[0], "key is not that of its fields");
+    sites.assert_refused(&results[0], "key does not match its fields");
     fs::copy(sites.record(&results[1]), &record).unwrap();
-    sites.assert_refused(&results[0], "no result of the key");
+    sites.assert_refused(&results[0], "not a result of its key");
     fs::write(&record, valid.replace("\"done\"", "\"failed\"")).unwrap();
     sites.assert_refused(&results[0], "without a result");
     let pushed = sites.push_all(&results);
@@ -224,7 +224,7 @@ fn record_of_a_newer_version_is_refused_and_not_changed() {
     let newer = "{\"format\": \"tfnas.attempt.v2\", \"signed\": []}";
     fs::write(&record, newer).unwrap();
     sites.assert_refused(&result, "tfnas.attempt.v2");
-    sites.assert_refused(&result, "use the version that made it");
+    sites.assert_refused(&result, "use the version that created it");
     assert!(sites.push_all(std::slice::from_ref(&result))[0].is_nothing());
     assert_eq!(fs::read_to_string(&record).unwrap(), newer);
 }

@@ -126,7 +126,7 @@ fn result_signed_by_a_trusted_key_is_used() {
     assert!(found.result.is_none());
     let message = found.untrusted[0].to_string();
     assert!(message.contains(result.id.as_str()) && message.contains("pulled from file://"), "{message}");
-    assert!(message.contains("by no key that is trusted"), "{message}");
+    assert!(message.contains("not by a trusted key"), "{message}");
     assert!(trusting(&signed.sites, &[]).find(&result.key).unwrap().result.is_none());
 }
 
@@ -145,11 +145,11 @@ fn altered_record_is_refused() {
     for change in changes {
         fs::write(signed.record(0), &original).unwrap();
         signed.alter(change);
-        signed.assert_refused("was altered, or the signature copied");
+        signed.assert_refused("was altered, or the signature was copied");
     }
     // A single space that does not change the JSON value is enough.
     fs::write(signed.record(0), [&original[..], b" "].concat()).unwrap();
-    signed.assert_refused("was altered, or the signature copied");
+    signed.assert_refused("was altered, or the signature was copied");
     assert!(signed.push(Some(&signed.key))[0].recorded);
     assert_eq!(fs::read(signed.record(0)).unwrap(), original);
     signed.assert_used();
@@ -161,13 +161,13 @@ fn signature_of_another_result_or_by_another_key_is_invalid() {
     let signature = signed.signature(0, &signed.key);
     let original = fs::read(&signature).unwrap();
     fs::copy(signed.signature(1, &signed.key), &signature).unwrap();
-    signed.assert_refused("was altered, or the signature copied");
+    signed.assert_refused("was altered, or the signature was copied");
     let other = SigningKey::generate().unwrap();
     signed.push(Some(&other));
     fs::copy(signed.signature(0, &other), &signature).unwrap();
     signed.assert_refused("not valid");
     fs::remove_file(&signature).unwrap();
-    signed.assert_refused("by no key that is trusted");
+    signed.assert_refused("not by a trusted key");
     signed.assert_refused(&other.public().fingerprint().to_string()[..16]);
     fs::remove_file(signed.signature(0, &other)).unwrap();
     signed.assert_refused("it is not signed");
@@ -212,7 +212,7 @@ fn signed_result_under_another_key_is_refused() {
     }
     let pulled = signed.pull(0);
     assert!(pulled.result.is_none());
-    assert!(pulled.refused[0].to_string().contains("no result of the key"), "{}", pulled.refused[0]);
+    assert!(pulled.refused[0].to_string().contains("not a result of its key"), "{}", pulled.refused[0]);
 }
 
 #[test]
