@@ -36,10 +36,10 @@ struct Signature {
 #[derive(Debug, thiserror::Error)]
 pub enum DsseError {
     /// The text is not the JSON of an envelope.
-    #[error("no DSSE envelope: {0}")]
+    #[error("not a DSSE envelope: {0}")]
     Json(#[from] JsonError),
     /// A field that is not base64.
-    #[error("no DSSE envelope: `{field}` is not base64 ({why})")]
+    #[error("not a DSSE envelope: `{field}` is not base64 ({why})")]
     Base64 {
         /// The field.
         field: &'static str,
@@ -47,7 +47,7 @@ pub enum DsseError {
         why: String,
     },
     /// More signatures than anybody makes.
-    #[error("no DSSE envelope: it has {found} signatures, more than {MAX_SIGNATURES}")]
+    #[error("not a DSSE envelope: it has {found} signatures, more than {MAX_SIGNATURES}")]
     TooMany {
         /// How many.
         found: usize,
@@ -56,7 +56,7 @@ pub enum DsseError {
     #[error("it is not signed")]
     Unsigned,
     /// The payload has another type than expected.
-    #[error("what is signed is {found:?}, not {wanted:?}")]
+    #[error("the payload has the type {found:?}, expected {wanted:?}")]
     Type {
         /// The type.
         found: String,
@@ -64,7 +64,7 @@ pub enum DsseError {
         wanted: String,
     },
     /// No signature by the key.
-    #[error("none of its signatures is one by the key {key} over what it holds")]
+    #[error("no signature by the key {key} is valid")]
     NotByKey {
         /// The key's fingerprint.
         key: String,

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
     /// It is larger than anything of its kind.
-    #[error("it has {bytes} bytes, more than the {most} that are read")]
+    #[error("it has {bytes} bytes, more than the maximum of {most}")]
     TooLarge {
         /// Its size.
         bytes: usize,
@@ -105,7 +105,7 @@ impl<'de> Visitor<'de> for Unique {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             if map.contains_key(&key) {
-                return Err(A::Error::custom(format_args!("the key {key:?} is there twice")));
+                return Err(A::Error::custom(format_args!("the key {key:?} is a duplicate")));
             }
             let value = entries.next_value_seed(Unique)?;
             map.insert(key, value);
@@ -132,8 +132,8 @@ mod tests {
 
     #[test]
     fn duplicate_keys_are_rejected_at_any_depth() {
-        assert!(error(r#"{"a":1,"a":1}"#).contains("\"a\" is there twice"));
-        assert!(error(r#"[{"b":[{"a":1,"\u0061":2}]}]"#).contains("\"a\" is there twice"));
+        assert!(error(r#"{"a":1,"a":1}"#).contains("\"a\" is a duplicate"));
+        assert!(error(r#"[{"b":[{"a":1,"\u0061":2}]}]"#).contains("\"a\" is a duplicate"));
     }
 
     #[test]

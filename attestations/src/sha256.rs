@@ -16,7 +16,7 @@ pub struct Sha256Digest([u8; 32]);
 
 /// A text that is not a digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no SHA-256 digest: expected 64 lower-case hexadecimal digits")]
+#[error("{text:?} is not a SHA-256 digest: expected 64 lower-case hexadecimal digits")]
 pub struct ParseSha256Error {
     /// The text, cut after 80 characters.
     pub text: String,

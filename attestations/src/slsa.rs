@@ -93,7 +93,7 @@ impl BuildMetadata {
 }
 
 impl Provenance {
-    /// Says of these files that they come from there.
+    /// Returns the statement that these files have this provenance.
     pub fn of(self, subject: Vec<ResourceDescriptor>) -> Statement {
         let predicate = serde_json::to_value(&self).expect("these are plain structs, and maps with text keys");
         Statement::new(subject, PREDICATE_TYPE, predicate)

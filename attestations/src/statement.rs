@@ -66,22 +66,22 @@ pub enum StatementError {
     #[error(transparent)]
     Envelope(#[from] DsseError),
     /// The payload is not a statement.
-    #[error("what is signed is no in-toto statement: {0}")]
+    #[error("the payload is not an in-toto statement: {0}")]
     Json(#[from] JsonError),
     /// A statement of another version.
-    #[error("what is signed is a statement of the type {found:?}, not {STATEMENT_TYPE:?}")]
+    #[error("the statement has the type {found:?}, expected {STATEMENT_TYPE:?}")]
     Version {
         /// Its type.
         found: String,
     },
     /// A statement about nothing, or about something without a digest.
-    #[error("the statement is about {what}, which no digest names")]
+    #[error("the statement is about {what}, which has no digest")]
     Subject {
         /// The subject without a digest.
         what: String,
     },
     /// The predicate has another type than expected.
-    #[error("the statement is one of {found:?}, not of {wanted:?}")]
+    #[error("the statement has the predicate type {found:?}, expected {wanted:?}")]
     Predicate {
         /// The type found.
         found: String,

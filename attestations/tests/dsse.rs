@@ -84,7 +84,7 @@ fn envelopes_without_a_valid_signature_are_rejected() {
         change("/signatures/0/sig", json!("")),
         change("/signatures/0", other["signatures"][0].clone()),
     ] {
-        assert!(error.contains(&key) && error.contains("none of its signatures"), "{error}");
+        assert!(error.contains(&key) && error.contains("no signature by the key"), "{error}");
     }
     assert!(change("/signatures", json!([])).contains("not signed"));
     let error = read(&signed()).unwrap().verify("text/plain", &self::key().public()).unwrap_err().to_string();
@@ -95,9 +95,9 @@ fn envelopes_without_a_valid_signature_are_rejected() {
 fn malformed_envelopes_are_rejected() {
     let text = signed().to_string();
     let error = |text: &str| Envelope::from_json(text.as_bytes()).unwrap_err().to_string();
-    assert!(error("").contains("no DSSE envelope"));
-    assert!(error("[]").contains("no DSSE envelope"));
-    assert!(error(&text[..text.len() - 1]).contains("no DSSE envelope"));
+    assert!(error("").contains("not a DSSE envelope"));
+    assert!(error("[]").contains("not a DSSE envelope"));
+    assert!(error(&text[..text.len() - 1]).contains("not a DSSE envelope"));
     assert!(error(&text.replace("\"payloadType\"", "\"payload\"")).contains("twice"));
     assert!(error(&text.replace("\"sig\"", "\"sig\":\"\",\"sig\"")).contains("twice"));
     assert!(error(&text.replace("\"sig\"", "\"signature\"")).contains("sig"));

@@ -135,7 +135,7 @@ fn private_key_readable_by_others_is_rejected() {
         for path in [&file, &link] {
             let error = SigningKey::read(path).unwrap_err().to_string();
             let place = path.display();
-            assert!(error.contains(&format!("its mode is {mode:04o}")), "{error}");
+            assert!(error.contains(&format!("(mode {mode:04o})")), "{error}");
             assert!(error.contains(&format!("chmod 600 {place}")), "{error}");
         }
     }

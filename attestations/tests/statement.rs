@@ -71,9 +71,9 @@ fn signed_payloads_that_are_no_statements_are_rejected() {
     };
     assert!(change("/_type", json!("https://in-toto.io/Statement/v0.1")).contains("Statement/v0.1"));
     assert!(change("/subject", json!([])).contains("about nothing"));
-    assert!(change("/subject/0/digest", json!({})).contains("about a, which no digest names"));
-    assert!(change("/subject/0/digest", json!(7)).contains("no in-toto statement"));
-    assert!(error(json!([1]), PAYLOAD_TYPE).contains("no in-toto statement"));
+    assert!(change("/subject/0/digest", json!({})).contains("about a, which has no digest"));
+    assert!(change("/subject/0/digest", json!(7)).contains("not an in-toto statement"));
+    assert!(error(json!([1]), PAYLOAD_TYPE).contains("not an in-toto statement"));
     assert!(error(valid.clone(), "application/json").contains("application/json"));
     let other = SigningKey::generate().unwrap();
     let envelope = provenance().of(vec![file("a")]).sign(&other);

@@ -16,13 +16,13 @@ pub enum KeyError {
         source: io::Error,
     },
     /// A file with the name of the new key already exists.
-    #[error("{place} exists, and a key is never overwritten: name another file, or move this one away")]
+    #[error("{place} already exists, and a key is never overwritten: choose another name, or move the file away")]
     Exists {
         /// The file.
         place: String,
     },
     /// A private key that others can read.
-    #[error("the private key {place} is open to others (its mode is {mode:04o}): `chmod 600 {place}`")]
+    #[error("the private key {place} is accessible to other users (mode {mode:04o}): `chmod 600 {place}`")]
     Mode {
         /// The file.
         place: String,
@@ -46,7 +46,7 @@ pub enum KeyError {
         wanted: &'static str,
     },
     /// A public key where a private one is needed, or the other way round.
-    #[error("{place} is a {found}, and a {wanted} is needed here")]
+    #[error("{place} is a {found}, but a {wanted} is needed")]
     OtherKind {
         /// Where it came from.
         place: String,
@@ -66,7 +66,7 @@ pub enum KeyError {
     },
     /// A key on a curve that is given by its numbers.
     #[error(
-        "the key {place} gives its curve by all its numbers instead of its name: `openssl ec -in {place} \
+        "the key {place} has explicit curve parameters instead of a named curve: `openssl ec -in {place} \
          -param_enc named_curve -out FILE`, then `openssl pkcs8 -topk8 -nocrypt -in FILE -out FILE.pem`"
     )]
     Explicit {
@@ -75,8 +75,8 @@ pub enum KeyError {
     },
     /// A key of another algorithm or curve.
     #[error(
-        "the key {place} is of another kind ({found}): ECDSA keys on the curve P-256 are used here, as `keys generate` makes \
-         them"
+        "the key {place} has an unsupported type ({found}): only ECDSA keys on the curve P-256 are supported, as `keys \
+         generate` creates them"
     )]
     Algorithm {
         /// Where it came from.
@@ -95,6 +95,6 @@ pub enum KeyError {
         why: String,
     },
     /// The system has no random numbers.
-    #[error("the system gives no random numbers to make a key of")]
+    #[error("the system has no random numbers to generate a key")]
     NoRandomness,
 }

@@ -23,7 +23,7 @@ impl PublicKey {
     /// Parses a PEM text (SPKI). `place` is used in the error.
     ///
     /// # Errors
-    /// Returns [`KeyError`], which says what the text contains instead.
+    /// Returns [`KeyError`] if the text is not such a key; the error describes its content.
     pub fn from_pem(text: &str, place: &str) -> Result<Self, KeyError> {
         let document = pem::public(text, place)?;
         VerifyingKey::from_public_key_der(document.as_bytes()).map(Self).map_err(|error| KeyError::Damaged {

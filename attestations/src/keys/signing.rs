@@ -28,7 +28,7 @@ impl SigningKey {
     /// Parses a PEM text (PKCS#8, or SEC 1 as written by `openssl ecparam -genkey`). `place` is used in the error.
     ///
     /// # Errors
-    /// Returns [`KeyError`], which says what the text contains instead.
+    /// Returns [`KeyError`] if the text is not such a key; the error describes its content.
     pub fn from_pem(text: &str, place: &str) -> Result<Self, KeyError> {
         Ok(Self(pem::private(text, place)?.into()))
     }

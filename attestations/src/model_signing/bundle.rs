@@ -58,7 +58,7 @@ impl Bundle {
     /// Signs a manifest.
     pub fn sign(manifest: &Manifest, key: &SigningKey) -> Self {
         let payload = manifest.to_statement().to_json().into_bytes();
-        // `model_signing` names the key beside the envelope and leaves the signature's `keyid` empty.
+        // `model_signing` stores the key next to the envelope and leaves the signature's `keyid` empty.
         let envelope = Envelope::sign_as(PAYLOAD_TYPE, payload, key, String::new());
         Self { hint: hint(&key.public()), envelope }
     }

@@ -9,10 +9,10 @@ use crate::statement::StatementError;
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
     /// The text is not the JSON of a bundle.
-    #[error("no Sigstore bundle: {0}")]
+    #[error("not a Sigstore bundle: {0}")]
     Json(#[from] JsonError),
     /// A bundle of another version.
-    #[error("the bundle has the media type {found:?}, and {wanted:?} is known here")]
+    #[error("the bundle has the media type {found:?}, expected {wanted:?}")]
     MediaType {
         /// Its type.
         found: String,
@@ -26,7 +26,7 @@ pub enum BundleError {
         what: &'static str,
     },
     /// The bundle names another key.
-    #[error("the bundle was signed with another key: it names {found}, and the key given is {wanted}")]
+    #[error("the bundle was signed with the key {found}, not with the given key {wanted}")]
     OtherKey {
         /// The SHA-256 of the PEM text of the key that it names.
         found: String,
@@ -43,7 +43,7 @@ pub enum BundleError {
     #[error("the bundle: {0}")]
     Statement(#[from] StatementError),
     /// A way to list or hash files that is not known here.
-    #[error("the bundle's {field} is {found:?}, and {wanted:?} is known here: verify it with `model_signing`")]
+    #[error("the bundle's {field} is {found:?}, expected {wanted:?}: verify it with `model_signing`")]
     Serialization {
         /// The field.
         field: &'static str,
@@ -65,13 +65,13 @@ pub enum BundleError {
     #[error("the list of files: {0}")]
     Name(#[from] NameError),
     /// Two files have the same name.
-    #[error("the list of files names {name:?} twice")]
+    #[error("the list of files contains {name:?} twice")]
     Doubled {
         /// The name.
         name: String,
     },
     /// A listed file is also ignored.
-    #[error("the list of files names {name:?}, which {path:?} leaves out")]
+    #[error("the list of files contains {name:?}, which {path:?} excludes")]
     Ignored {
         /// The name.
         name: String,

@@ -68,9 +68,9 @@ pub struct Comparison {
 /// One file that is not as it was signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Difference {
-    /// It was signed, and is not there.
+    /// It was signed, but does not exist.
     Missing(String),
-    /// It is there, and was not signed.
+    /// It exists, but was not signed.
     Extra(String),
     /// It has other bytes.
     Changed {
@@ -91,9 +91,9 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing(name) => write!(f, "{name:?} was signed and is missing"),
-            Self::Extra(name) => write!(f, "{name:?} is there and was not signed"),
+            Self::Extra(name) => write!(f, "{name:?} exists but was not signed"),
             Self::Changed { name, signed, found } => {
-                write!(f, "{name:?} was changed: its SHA-256 is {found}, and {signed} was signed")
+                write!(f, "{name:?} was changed: its SHA-256 is {found}, but {signed} was signed")
             }
             Self::Doubled(name) => write!(f, "{name:?} is given twice"),
             Self::Name(error) => error.fmt(f),

@@ -4,11 +4,11 @@
 //! ```text
 //! bundle     a Sigstore bundle v0.3: names the key and contains
 //! envelope     a DSSE envelope, which contains
-//! statement      an in-toto statement, whose only subject is the whole model, and which contains
+//! statement      an in-toto statement, whose only subject is the complete model, and which contains
 //! manifest         the name and SHA-256 of every file, and the ignored files
 //! ```
 //!
-//! The subject's digest is the SHA-256 of the concatenated digests of all files. Only whole files (no shards) and
+//! The subject's digest is the SHA-256 of the concatenated digests of all files. Only complete files (no shards) and
 //! SHA-256 are supported, which are the defaults of the program. Its verifier requires ECDSA keys. The bundle names the
 //! key by the SHA-256 of its PEM text.
 

@@ -2,7 +2,7 @@
 
 /// A name that is not that of a file in the model's folder.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name:?} is no name of a file in the model: {why}")]
+#[error("{name:?} is not a valid file name in the model: {why}")]
 pub struct NameError {
     /// The name.
     pub name: String,
@@ -35,7 +35,7 @@ pub(super) fn order(a: &str, b: &str) -> std::cmp::Ordering {
     a.split('/').cmp(b.split('/'))
 }
 
-/// Returns whether a name is a path or lies below it.
+/// Returns whether a name is a path or is below it.
 pub(super) fn is_below(name: &str, path: &str) -> bool {
     let path = path.trim_end_matches('/');
     name.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

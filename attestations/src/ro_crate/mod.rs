@@ -53,7 +53,7 @@ pub enum CrateError {
         name: String,
     },
     /// A run reads or makes a file that is not described.
-    #[error("the run {run:?} reads or makes {name:?}, which is described nowhere")]
+    #[error("the run {run:?} reads or writes {name:?}, which is not described")]
     Unknown {
         /// The run's name.
         run: String,
