@@ -21,7 +21,7 @@ pub fn describe(status: ExitStatus, killed_for_memory: bool, peak_bytes: Option<
     let peak = peak_bytes.map(|bytes| format!(" (it held {} at most)", humanize::bytes(bytes))).unwrap_or_default();
     let Some(signal) = status.signal() else {
         let code = status.code().unwrap_or_default();
-        return format!("the worker ended with exit code {code} and did not say why");
+        return format!("the worker failed with exit code {code} and no error message");
     };
     match signal {
         SIGKILL if killed_for_memory => format!("the worker was killed by the kernel for lack of memory{peak}"),
@@ -33,9 +33,9 @@ pub fn describe(status: ExitStatus, killed_for_memory: bool, peak_bytes: Option<
         SIGABRT => {
             format!("the worker aborted (SIGABRT), as on an uncaught C++ exception or a failed allocation{peak}")
         }
-        SIGILL => "the worker met an instruction that this CPU does not have (SIGILL)".to_owned(),
+        SIGILL => "the worker executed an instruction that this CPU does not support (SIGILL)".to_owned(),
         SIGFPE => "the worker crashed: arithmetic error (SIGFPE)".to_owned(),
-        SIGTERM => "the worker was told to end (SIGTERM)".to_owned(),
+        SIGTERM => "the worker received SIGTERM".to_owned(),
         SIGXCPU => "the worker used up its CPU time (SIGXCPU)".to_owned(),
         other => match signal_hook::low_level::signal_name(other) {
             Some(name) => format!("the worker was ended by the signal {name}"),

@@ -59,8 +59,8 @@ impl Unchecked {
 }
 
 /// Remembers that all images are readable. This only saves another check, so errors are ignored.
-pub fn note(memos: &Path, whole: &[Digest]) {
-    for digest in whole {
+pub fn note(memos: &Path, complete: &[Digest]) {
+    for digest in complete {
         let _ = fs::write(marker(memos, digest), "");
     }
 }

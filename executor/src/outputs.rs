@@ -19,10 +19,10 @@ pub fn collect(stage: Stage, params: &Value, folder: &Path) -> Result<Vec<(Strin
     let expected: BTreeSet<String> =
         stage.outputs(SplitParams::draw_test(params)).iter().map(|name| (*name).to_owned()).collect();
     if let Some(missing) = expected.difference(&left).next() {
-        return Err(format!("the worker said that it was done, and left no {missing}"));
+        return Err(format!("the worker reported success but did not write {missing}"));
     }
     if let Some(more) = left.difference(&expected).next() {
-        return Err(format!("the worker left {more}, which is no output of {}", stage.name()));
+        return Err(format!("the worker wrote {more}, which is not an output of {}", stage.name()));
     }
     expected
         .into_iter()
@@ -30,7 +30,11 @@ pub fn collect(stage: Stage, params: &Value, folder: &Path) -> Result<Vec<(Strin
             let path = folder.join(&name);
             // The target of a symbolic link could change without its digest changing.
             let regular = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file());
-            if regular { Ok((name, path)) } else { Err(format!("the worker left {name}, which is no regular file")) }
+            if regular {
+                Ok((name, path))
+            } else {
+                Err(format!("the worker wrote {name}, which is not a regular file"))
+            }
         })
         .collect()
 }

@@ -4,7 +4,7 @@ const NAME: &str = "tfnas-stage";
 
 /// The worker program was not found.
 #[derive(Debug, thiserror::Error)]
-#[error("the worker {} is not there", path.display())]
+#[error("the worker {} does not exist", path.display())]
 pub struct ProgramError {
     /// The path that was tried.
     pub path: PathBuf,
@@ -12,7 +12,7 @@ pub struct ProgramError {
 
 impl ProgramError {
     /// How to fix the error.
-    pub const HINT: &str = "build the whole package (`cargo build`), or name the worker with --worker";
+    pub const HINT: &str = "build all programs (`cargo build`), or set the path of the worker with --worker";
 }
 
 /// Returns the path of the worker program: `named` if given, else `tfnas-stage` in the folder of this program.

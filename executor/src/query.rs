@@ -41,17 +41,17 @@ pub fn query_worker(worker: &Path, request: &Request) -> Result<Vec<u8>, QueryEr
         .spawn()
         .map_err(start)?;
     if let Some(mut stdin) = process.stdin.take() {
-        // A worker that exits before it has read the request says why.
+        // A worker that exits before it has read the request reports the reason.
         let _ = stdin.write_all(&text);
     }
     let ended = process.wait_with_output().map_err(start)?;
     if ended.status.success() {
         return Ok(ended.stdout);
     }
-    let said = String::from_utf8_lossy(&ended.stderr);
-    let said = said.trim();
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    let stderr = stderr.trim();
     Err(QueryError::Refused(match ended.status.code() {
-        Some(_) if !said.is_empty() => said.to_owned(),
-        _ => format!("{}\n{said}", exit_status::describe(ended.status, false, None)).trim().to_owned(),
+        Some(_) if !stderr.is_empty() => stderr.to_owned(),
+        _ => format!("{}\n{stderr}", exit_status::describe(ended.status, false, None)).trim().to_owned(),
     }))
 }

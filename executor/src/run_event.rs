@@ -133,7 +133,7 @@ pub enum RunEvent {
         /// Number of the job, if known.
         job: Option<String>,
     },
-    /// An input is damaged and will be made again.
+    /// An input is damaged and will be recreated.
     Remade {
         /// The instance that must rerun to make it.
         upstream: String,

@@ -16,7 +16,7 @@ use crate::task::Task;
 use crate::task_result::TaskFailure;
 use crate::{LauncherRank, RunEvent, RunObserver, TaskResult};
 
-/// How often the outputs of an instance may be made again because they were found damaged.
+/// How often the outputs of an instance may be recreated because they were found damaged.
 const MAX_REPAIRS: usize = 2;
 
 /// Runs instances and their dependencies, several in parallel.
@@ -356,7 +356,7 @@ impl<'a> Runner<'a> {
                 let repairs = state.repairs.entry(upstream).or_default();
                 *repairs += 1;
                 if *repairs > MAX_REPAIRS {
-                    let message = format!("{message}, again after it was made anew");
+                    let message = format!("{message}, again after it was recreated");
                     observer.event(id, &RunEvent::Failed { message, hint: None, log: None, tail: Vec::new() });
                     finished.failed.push(instance);
                     return;

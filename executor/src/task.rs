@@ -267,7 +267,7 @@ impl Task<'_> {
             WorkerExit::Done => match outputs::collect(self.stage, &self.params, open.output_folder()) {
                 Ok(outputs) => match self.cache.commit(&mut open, &outputs, metrics.clone(), usage) {
                     Ok(attempt) => return Ok(TaskResult::Done(Box::new(attempt))),
-                    Err(error) => TaskFailure::new(format!("its outputs cannot be kept: {error}")),
+                    Err(error) => TaskFailure::new(format!("its outputs cannot be stored: {error}")),
                 },
                 Err(message) => TaskFailure::new(message),
             },

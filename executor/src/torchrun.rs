@@ -49,8 +49,8 @@ pub enum LauncherError {
         /// How to fix it.
         hint: Option<String>,
     },
-    /// The other ranks could not be told to exit and still wait for jobs.
-    #[error("the other ranks could not be told that the work is done: {0}")]
+    /// The other ranks could not be notified to exit and still wait for jobs.
+    #[error("cannot notify the other ranks: {0}")]
     ShutDown(String),
 }
 
@@ -92,7 +92,7 @@ impl LauncherRank {
         let number = |name: &str, value: Option<String>| {
             let problem = match value.as_deref().map(|text| (text, text.trim().parse::<usize>())) {
                 Some((_, Ok(number))) => return Ok(number),
-                Some((text, Err(_))) => format!("{name} is {text:?}, which is no whole number"),
+                Some((text, Err(_))) => format!("{name} is {text:?}, expected an integer"),
                 None => format!("{name} is not set, but RANK or WORLD_SIZE is"),
             };
             Err(LauncherError::Variable {
@@ -162,7 +162,7 @@ impl LauncherRank {
     /// Tells the other ranks that there are no more jobs.
     ///
     /// # Errors
-    /// Returns [`LauncherError::ShutDown`] if they cannot be told.
+    /// Returns [`LauncherError::ShutDown`] if they cannot be notified.
     pub fn shut_down(self, program: &Path) -> Result<(), LauncherError> {
         let told = Command::new(program).arg("release").output();
         let problem = match told {

@@ -33,7 +33,7 @@ pub enum WorkerExit {
 /// Collects what a worker reports.
 #[derive(Default)]
 pub struct WorkerMonitor {
-    said_hello: bool,
+    has_hello: bool,
     /// How often the worker has started. A Slurm job may start more than once.
     starts: usize,
     done: Option<Metrics>,
@@ -57,8 +57,8 @@ impl WorkerMonitor {
                         return;
                     }
                 }
-                Ok(WorkerMessage::UnparsedLine(line)) if !self.said_hello => {
-                    let message = format!("the worker is no tfnas-stage: it began with `{line}`");
+                Ok(WorkerMessage::UnparsedLine(line)) if !self.has_hello => {
+                    let message = format!("the worker is not tfnas-stage: its first line is `{line}`");
                     self.failed = Some(TaskFailure::new(message));
                     process.kill();
                     return;
@@ -97,7 +97,7 @@ impl WorkerMonitor {
     pub fn handle(&mut self, event: Event, report: &dyn Fn(RunEvent)) -> bool {
         match event {
             Event::Hello { protocol, version, environment } => {
-                self.said_hello = true;
+                self.has_hello = true;
                 self.starts += 1;
                 (self.done, self.failed) = (None, None);
                 self.environment = environment;
@@ -154,7 +154,7 @@ impl WorkerMonitor {
             return WorkerExit::Interrupted;
         }
         if code == Some(0) {
-            return WorkerExit::Failed(TaskFailure::new("the worker ended and did not say that it was done"));
+            return WorkerExit::Failed(TaskFailure::new("the worker ended without reporting success"));
         }
         WorkerExit::Failed(TaskFailure::new(death()))
     }

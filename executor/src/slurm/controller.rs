@@ -92,9 +92,9 @@ impl SlurmCommand {
             Ok(Some(status)) => {
                 // The programs print so little that it fits into a pipe buffer, so it can be read after they have
                 // exited.
-                let said = read(self.child.stdout.take());
+                let output = read(self.child.stdout.take());
                 let complaint = read(self.child.stderr.take());
-                Some(if status.success() { Reply::Ok(said) } else { failed(self.program, &complaint) })
+                Some(if status.success() { Reply::Ok(output) } else { failed(self.program, &complaint) })
             }
             Err(error) => Some(Reply::Unreachable(format!("cannot wait for {}: {error}", self.program))),
         }
@@ -120,7 +120,7 @@ fn read(pipe: Option<impl Read>) -> String {
 
 fn failed(program: &str, complaint: &str) -> Reply {
     let text = complaint.lines().map(str::trim).collect::<Vec<_>>().join("; ");
-    let text = if text.is_empty() { format!("{program} failed and did not say why") } else { text };
+    let text = if text.is_empty() { format!("{program} failed without an error message") } else { text };
     if NO_REPLY_MESSAGES.iter().any(|no_reply| text.contains(no_reply)) {
         Reply::Unreachable(text)
     } else {
@@ -136,7 +136,7 @@ pub fn queue_state(reply: Reply) -> Result<QueueState, String> {
     match reply {
         // If there are several records, the last line is the newest one.
         Reply::Ok(text) => match text.lines().next_back() {
-            Some(line) => QueueState::read(line).ok_or_else(|| format!("squeue said `{line}`")),
+            Some(line) => QueueState::read(line).ok_or_else(|| format!("squeue printed `{line}`")),
             None => Ok(QueueState::Gone),
         },
         Reply::Error(text) if text.contains("Invalid job id") => Ok(QueueState::Gone),

@@ -91,12 +91,12 @@ fn ended(job: &str, end: &End) -> JobOutcome {
         "NODE_FAIL" | "BOOT_FAIL" | "REVOKED" => JobOutcome::Resubmit(format!("a node of job {job} failed ({state})")),
         "CANCELLED" => cancelled(job),
         "OUT_OF_MEMORY" => {
-            let hint = "ask for more: slurm.memory_gib, or slurm.stages.STAGE.memory_gib";
-            failed(format!("job {job} used more memory than it had asked for"), Some(hint))
+            let hint = "request more: slurm.memory_gib, or slurm.stages.STAGE.memory_gib";
+            failed(format!("job {job} used more memory than it requested"), Some(hint))
         }
         "COMPLETED" => {
-            let hint = "the store must lie on a file system that this machine and the nodes share";
-            failed(format!("job {job} has ended, and its worker has not said that it was done"), Some(hint))
+            let hint = "the store must be on a file system that this machine shares with the nodes";
+            failed(format!("job {job} ended, but its worker did not report success"), Some(hint))
         }
         _ => {
             let reason = if reason.is_empty() || reason == "None" { String::new() } else { format!(", {reason}") };

@@ -62,7 +62,9 @@ pub fn run(
         // The attempt stays open, and the next run follows it again.
         Err(Stop::Detached) => return Ok(TaskResult::Detached { job }),
         Err(Stop::Unable(message)) => {
-            let hint = job.map(|job| format!("job {job} goes on; `run` where Slurm's programs are follows it"));
+            let hint = job.map(|job| {
+                format!("job {job} is still running; run the command again on a machine with Slurm to track it")
+            });
             return Ok(TaskResult::Failed(TaskFailure { hint, ..TaskFailure::new(message) }));
         }
     };
@@ -133,7 +135,7 @@ impl<'a> JobTracker<'a> {
         report: &'a dyn Fn(RunEvent),
     ) -> Result<Self, String> {
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let folder = absolute(open.detached_folder().ok_or("the attempt has no folder to meet its worker in")?);
+        let folder = absolute(open.detached_folder().ok_or("the attempt has no folder for messages of its worker")?);
         if folder.to_str().is_none() {
             // The batch script and the options of sbatch are text.
             return Err(format!("executor: slurm needs a store whose path is UTF-8 text, not {folder:?}"));
@@ -235,7 +237,7 @@ impl<'a> JobTracker<'a> {
         let without_progress = if progressed { 0 } else { self.submission.without_progress + 1 };
         if without_progress >= MAX_WITHOUT_PROGRESS {
             let hint = "more time (slurm.time_min), or resume points closer together (resume_every_s)";
-            let message = format!("{because}, and {without_progress} submissions in a row came no further");
+            let message = format!("{because}, and {without_progress} submissions in a row made no progress");
             return Err(Stop::Failed(TaskFailure { hint: Some(hint.to_owned()), ..TaskFailure::new(message) }));
         }
         let message = format!("{because}: it is submitted again");

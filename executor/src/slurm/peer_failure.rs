@@ -12,8 +12,8 @@ use crate::task_result::TaskFailure;
 /// the cause.
 pub fn of_another_rank(log: &Path, known: TaskFailure) -> TaskFailure {
     let lines = exit_status::tail(log);
-    let said = lines.iter().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut failures = said.filter(|event| event["event"] == "failed" && event["peer"] != true);
+    let events = lines.iter().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut failures = events.filter(|event| event["event"] == "failed" && event["peer"] != true);
     if let Some(event) = failures.next()
         && let Some(message) = event["message"].as_str()
     {

@@ -58,7 +58,7 @@ pub fn obstacle(reason: &str) -> Option<&'static str> {
     let word = reason.split([',', ' ', '(']).next().unwrap_or_default();
     Some(match word {
         "PartitionNodeLimit" | "PartitionConfig" | "BadConstraints" => {
-            "no node of the partition is as large as is asked for: see slurm.cores, memory_gib, gpus and nodes"
+            "no node of the partition is as large as requested: see slurm.cores, memory_gib, gpus and nodes"
         }
         "PartitionTimeLimit" => "slurm.time_min is longer than the partition allows",
         "PartitionDown" | "PartitionInactive" => "the partition takes no jobs at present",
@@ -72,7 +72,7 @@ pub fn obstacle(reason: &str) -> Option<&'static str> {
         "DependencyNeverSatisfied" => "what it depends on has failed",
         _ if word.starts_with("Assoc") || word.starts_with("QOS") || word.starts_with("MaxJobs") => {
             "a limit of the account or the quality of service is reached: it starts when other jobs have ended, or never, \
-             if it asks for more than the limit by itself"
+             if it requests more than the limit by itself"
         }
         _ => return None,
     })

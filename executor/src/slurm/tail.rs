@@ -50,8 +50,8 @@ impl Tail {
         let old = bytes.len();
         file.take(BLOCK_BYTES).read_to_end(&mut bytes)?;
         self.offset += (bytes.len() - old) as u64;
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        self.half = bytes.split_off(whole);
+        let complete = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        self.half = bytes.split_off(complete);
         if self.half.len() as u64 > BLOCK_BYTES {
             // No event is this long.
             self.half.clear();

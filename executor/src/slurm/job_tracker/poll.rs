@@ -55,7 +55,7 @@ impl JobTracker<'_> {
         facts.into_iter().find_map(|(fact, declared)| {
             let found = environment.get(fact).filter(|found| *found != declared)?;
             let host = environment.get("host").map_or("the node", String::as_str);
-            let message = format!("the {fact} of {host} is `{found}`, and slurm.{fact} says `{declared}`");
+            let message = format!("the {fact} of {host} is `{found}`, but slurm.{fact} is `{declared}`");
             let hint = format!("set slurm.{fact} to what the nodes have, or choose other nodes with slurm.sbatch");
             Some(TaskFailure { hint: Some(hint), ..TaskFailure::new(message) })
         })

@@ -36,7 +36,7 @@ impl JobTracker<'_> {
 
     fn note(&mut self, submission: Submission) -> Result<(), Stop> {
         submission.write(&self.folder).map_err(|error| {
-            self.unable(format!("cannot note the submission in {}: {error}", self.folder.display()))
+            self.unable(format!("cannot record the submission in {}: {error}", self.folder.display()))
         })?;
         self.submission = submission;
         Ok(())
@@ -75,10 +75,10 @@ impl JobTracker<'_> {
             match self.reply(command)? {
                 Reply::Ok(text) => match job_number(&text) {
                     Some(job) => return self.submitted(job),
-                    None => self.no_reply(&format!("sbatch said `{text}`")),
+                    None => self.no_reply(&format!("sbatch printed `{text}`")),
                 },
                 Reply::Error(text) => {
-                    let hint = "`slurm:` in the configuration says what is asked for; `slurm.sbatch` takes more flags";
+                    let hint = "the `slurm` section sets the request; add options with `slurm.sbatch`";
                     let message = format!("the cluster refused the job: {text}");
                     return Err(Stop::Failed(TaskFailure { hint: Some(hint.to_owned()), ..TaskFailure::new(message) }));
                 }

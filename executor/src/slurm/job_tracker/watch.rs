@@ -94,7 +94,8 @@ impl JobTracker<'_> {
                 }
                 Some(since) if since.elapsed() < KILL_PATIENCE => Ok(()),
                 _ => {
-                    let message = format!("job {job} may go on: `scancel {job}` ends it, the next run follows it");
+                    let message =
+                        format!("job {job} may still be running: `scancel {job}` ends it, the next run attaches to it");
                     (self.report)(RunEvent::Log { level: Level::Warn, message });
                     Err(Stop::Detached)
                 }
