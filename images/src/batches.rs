@@ -39,7 +39,7 @@ pub enum Transform {
 pub enum Order {
     /// As listed.
     Sequential,
-    /// Shuffled anew for each (seed, purpose, epoch, round).
+    /// Shuffled again for each (seed, purpose, epoch, round).
     Shuffled {
         /// Seed of the shuffle.
         seed: u64,
@@ -80,7 +80,7 @@ impl Shard {
 pub struct BatchOptions {
     /// Number of images per batch. The last batch may be smaller.
     pub batch: usize,
-    /// The part of each batch to make, or `None` for whole batches.
+    /// The part of each batch to make, or `None` for complete batches.
     pub shard: Option<Shard>,
     /// In which order.
     pub order: Order,
@@ -205,7 +205,7 @@ impl Plan {
         self.bounds.len() - 1
     }
 
-    /// Where the images of a batch lie in `order`.
+    /// The positions of the images of a batch in `order`.
     fn images_of_batch(&self, index: usize) -> Range<usize> {
         self.bounds[index]..self.bounds[index + 1]
     }

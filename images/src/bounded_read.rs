@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-/// Reads a whole file into `content`, whose memory is reused between files.
+/// Reads a complete file into `content`, whose memory is reused between files.
 ///
 /// # Errors
 /// Returns an error if the file cannot be read, is larger than `limit` bytes, or is not a regular file (opening a pipe

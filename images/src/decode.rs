@@ -25,7 +25,7 @@ pub const MAX_PIXELS: usize = 178_956_970;
 /// Maximum number of pixels per byte of a file. Photographs have fewer in any format; a tiny file may be a single
 /// color.
 const MAX_PIXELS_PER_BYTE: usize = 4096;
-/// So many pixels are read from however few bytes.
+/// Minimum pixel limit, regardless of the file size.
 const ALWAYS_ALLOWED: usize = 8 << 20;
 
 /// Why bytes are not an image.
@@ -52,7 +52,7 @@ pub enum DecodeError {
         height: usize,
     },
     /// The file has too few bytes for its pixels: it was made to fill the memory, or is mostly missing.
-    #[error("{width} x {height} pixels in {bytes} bytes: the file is truncated, or no photograph")]
+    #[error("{width} x {height} pixels in {bytes} bytes: the file is truncated, or not a photograph")]
     TooFewBytes {
         /// Pixels of a row.
         width: usize,

@@ -22,7 +22,7 @@ pub struct ClassFolders {
 #[derive(Debug, thiserror::Error)]
 pub enum ClassesError {
     /// No name.
-    #[error("{0}: names no class; a line a class is expected")]
+    #[error("{0}: the list is empty; expected one class per line")]
     Empty(String),
     /// Something that is not the name of a folder.
     #[error("{name}, class {number}: {class:?} is not the name of a folder")]
@@ -35,7 +35,7 @@ pub enum ClassesError {
         class: String,
     },
     /// The name is given twice.
-    #[error("{name}, class {number}: {class:?} is there twice; name each class once")]
+    #[error("{name}, class {number}: {class:?} is listed twice; list each class once")]
     Duplicate {
         /// Where the classes come from.
         name: String,
@@ -61,9 +61,9 @@ pub enum FolderError {
     #[error("{}: the name is not Unicode text; rename it", .0.display())]
     NotUnicode(PathBuf),
     /// A folder without folders.
-    #[error("{}: no classes: a folder of images for each class is expected in it", .0.display())]
+    #[error("{}: no classes: expected a folder of images for each class", .0.display())]
     NoClasses(PathBuf),
-    /// A class that is asked for and not there.
+    /// A requested class that does not exist.
     #[error("{}: no folder for class {class:?}{}", root.display(), others(*missing))]
     MissingClass {
         /// Where it should be.
@@ -85,7 +85,7 @@ pub enum FolderError {
         unread: UnreadFormats,
     },
     /// A requested class has a name that is ignored in every folder.
-    #[error("{}: class {class:?} is named like a hidden or system folder, which is never read; rename it", root.display())]
+    #[error("{}: class {class:?} has the name of a hidden or system folder, which is never read; rename it", root.display())]
     IgnoredClass {
         /// Where it is.
         root: PathBuf,
@@ -272,7 +272,7 @@ fn collect(
     while let Some(folder) = folders.pop() {
         let path = root.join(&folder);
         let real = path.canonicalize().map_err(|source| FolderError::Read { path: path.clone(), source })?;
-        // Links in a circle would be walked for ever, and crossing ones for longer than anybody waits.
+        // Cyclic links would never end.
         if !visited.insert(real) {
             return Err(FolderError::ReachedTwice(path));
         }
@@ -441,10 +441,7 @@ mod tests {
         let root = folder(&["a/1.jpg", "b/readme.txt", "c/x.heic", "d/y.HEIC", "e/.hidden.jpg"]);
         let text = message(root.path());
         assert!(text.contains("no images in 4 classes: \"b\", \"c\", \"d\", \"e\" (they end in jpg, "), "{text}");
-        assert!(
-            text.contains("remove the folders. 2 files in formats that are not read are left out: 2 .heic"),
-            "{text}"
-        );
+        assert!(text.contains("remove the folders. 2 files in unsupported formats are skipped: 2 .heic"), "{text}");
         let root = folder(&["a/1.jpg"]);
         for class in 0..200 {
             fs::create_dir(root.path().join(format!("empty{class:03}"))).unwrap();
@@ -530,6 +527,6 @@ mod tests {
             assert!(matches!(parse_classes(text, "c.txt"), Err(ClassesError::Name { number: 2, .. })), "{text:?}");
         }
         let twice = parse_classes("a\nb\na", "c.txt").unwrap_err().to_string();
-        assert_eq!(twice, "c.txt, class 3: \"a\" is there twice; name each class once");
+        assert_eq!(twice, "c.txt, class 3: \"a\" is listed twice; list each class once");
     }
 }

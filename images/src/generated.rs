@@ -78,11 +78,12 @@ pub enum GeneratedError {
         source: turbojpeg::Error,
     },
     /// The folder contains other files.
-    #[error("{}: holds files, but not generated ones; name a folder that does not exist yet", .0.display())]
+    #[error("{}: contains files that are not generated images; choose a folder that does not exist yet", .0.display())]
     Foreign(PathBuf),
     /// A set of other pictures.
     #[error(
-        "{}: holds generated images of other parameters ({found}; expected {expected}); name another folder, or remove this one",
+        "{}: contains generated images with other parameters ({found}; expected {expected}); choose another \
+         folder, or delete this one",
         root.display()
     )]
     OtherSet {
@@ -90,19 +91,19 @@ pub enum GeneratedError {
         root: PathBuf,
         /// The parameters of the pictures there.
         found: String,
-        /// The parameters asked for.
+        /// The requested parameters.
         expected: String,
     },
     /// A set that was changed after it was written.
-    #[error("{}: its generated images were changed since; remove the folder and they are generated again", .0.display())]
+    #[error("{}: its generated images were modified; delete the folder to generate them again", .0.display())]
     Changed(PathBuf),
 }
 
 /// Writes the pictures as `train/<class>/<number>.jpg` and `test/<class>/<number>.jpg` under `root`, unless they
-/// already exist. The file `generated.json` beside them records the parameters.
+/// already exist. The file `generated.json` next to them records the parameters.
 ///
-/// The folder appears completely or not at all: it is written under a temporary name beside `root`, after the leftovers
-/// of an interrupted run there have been removed. Existing files are never overwritten.
+/// The folder appears completely or not at all: it is written under a temporary name next to `root`, after the
+/// leftovers of an interrupted run there have been removed. Existing files are never overwritten.
 ///
 /// # Errors
 /// Returns [`GeneratedError`] for parameters out of range, if `root` contains anything but exactly these pictures, and

@@ -23,7 +23,7 @@ const NAMED_FILES: usize = 3;
 /// An image and its class.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Entry {
-    /// Where the image lies, relative to the root of the data, with `/` between folders.
+    /// The path of the image, relative to the root of the data, with `/` between folders.
     pub path: String,
     /// The class, from 0.
     pub label: u32,
@@ -58,7 +58,7 @@ pub enum ListError {
         line: usize,
     },
     /// No image at all.
-    #[error("{name}: names no image; a line an image is expected, `relative/path label`")]
+    #[error("{name}: the list is empty; expected one image per line, `relative/path label`")]
     Empty {
         /// The list.
         name: String,
@@ -109,16 +109,17 @@ pub enum ListError {
     MissingFiles {
         /// Where they should be.
         root: PathBuf,
-        /// How many are not there.
+        /// Number of missing images.
         missing: usize,
-        /// How many the list names.
+        /// Number of images in the list.
         total: usize,
-        /// The first few that are not there.
+        /// The first missing images.
         first: Vec<String>,
     },
     /// A list shipped with this program differs from the published one.
     #[error(
-        "{name}: not the list that was published; the program was built from altered files: build it again from a clean copy"
+        "{name}: not the list that was published; the program was built from modified files: build it again from a \
+         clean copy"
     )]
     Damaged {
         /// The list.
@@ -275,7 +276,7 @@ fn is_blank(character: char) -> bool {
 /// Why a path does not name one file below the root, or would not survive being written as a line.
 fn path_problem(path: &str) -> Option<&'static str> {
     if path.is_empty() {
-        return Some("is no path");
+        return Some("is not a path");
     }
     if path.len() > MAX_PATH_BYTES {
         return Some("is longer than any path");
@@ -290,11 +291,13 @@ fn path_problem(path: &str) -> Option<&'static str> {
     for component in Path::new(path).components() {
         match component {
             Component::Normal(name) => length += name.len() + 1,
-            Component::ParentDir => return Some("leaves the root of the data; name files below it, without `..`"),
-            Component::RootDir | Component::Prefix(_) => {
-                return Some("is absolute; name it relative to the root of the data");
+            Component::ParentDir => {
+                return Some("is outside of the root of the data; list files below it, without `..`");
             }
-            Component::CurDir => return Some("begins with `./`; leave that out"),
+            Component::RootDir | Component::Prefix(_) => {
+                return Some("is absolute; write it relative to the root of the data");
+            }
+            Component::CurDir => return Some("begins with `./`; remove that"),
         }
     }
     // Path components omit doubled and trailing slashes and inner `.` segments.
@@ -360,7 +363,7 @@ mod tests {
 
     #[test]
     fn errors_name_the_line() {
-        assert_eq!(message("\n\n"), "train.txt: names no image; a line an image is expected, `relative/path label`");
+        assert_eq!(message("\n\n"), "train.txt: the list is empty; expected one image per line, `relative/path label`");
         assert!(message("a 0\n\nb").starts_with("train.txt, line 3: no label"));
         for label in ["-1", "+1", "1.5", "x", "1000000", "4294967296", "99999999999999999999"] {
             assert!(message(&format!("a 0\nb {label}")).starts_with("train.txt, line 2: the label is"), "{label}");

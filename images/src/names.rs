@@ -150,7 +150,7 @@ impl fmt::Display for UnreadFormats {
         let (noun, verb) = if self.files() == 1 { ("file", "is") } else { ("files", "are") };
         write!(
             f,
-            "{} {noun} in formats that are not read {verb} left out: {}; {}",
+            "{} {noun} in unsupported formats {verb} skipped: {}; {}",
             self.files(),
             counts.join(", "),
             self.advice()
@@ -223,7 +223,7 @@ mod tests {
             unread.count(name.as_bytes());
         }
         let text = unread.to_string();
-        assert!(text.starts_with("3 files in formats that are not read are left out: 2 .heic, 1 .nef; "), "{text}");
+        assert!(text.starts_with("3 files in unsupported formats are skipped: 2 .heic, 1 .nef; "), "{text}");
         assert!(text.contains("heif-convert") && text.contains("sips") && text.contains("magick"), "{text}");
         assert!(!text.contains('\n'));
     }

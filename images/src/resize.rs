@@ -62,7 +62,7 @@ fn overlap(start: i64, length: usize, size: usize) -> (Range<usize>, usize) {
 
 /// The window of the image resized to `size` (width, height), without computing the rest of it.
 ///
-/// The window must lie within `size` and not be empty.
+/// The window must be within `size` and not be empty.
 pub(crate) fn resize_window(
     image: &RgbImage,
     (left, top, right, bottom): (f64, f64, f64, f64),

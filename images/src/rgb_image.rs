@@ -51,7 +51,7 @@ impl RgbImage {
         let size = [self.width, self.height].map(u32::try_from);
         let [Ok(width), Ok(height)] = size else { return self };
         let Some(pixels) = image::RgbImage::from_raw(width, height, self.pixels) else {
-            unreachable!("an image has as many bytes as its size says");
+            unreachable!("an image has as many bytes as its size requires");
         };
         let mut image = DynamicImage::ImageRgb8(pixels);
         image.apply_orientation(orientation);

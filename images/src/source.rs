@@ -53,7 +53,7 @@ pub enum LoadError {
         source: io::Error,
     },
     /// The file is not an image, or is broken.
-    #[error("{} is not a whole image: {source}", path.display())]
+    #[error("{} is not a complete image: {source}", path.display())]
     Decode {
         /// The file.
         path: PathBuf,
@@ -67,7 +67,7 @@ pub enum LoadError {
         path: PathBuf,
     },
     /// A thread ended without delivering.
-    #[error("a decoding thread ended without its images: this is a bug, please report it")]
+    #[error("a decoding thread exited without returning its images: this is a bug, please report it")]
     Thread,
 }
 
@@ -241,7 +241,7 @@ mod tests {
         assert!(matches!(width(&lenient, 1), Err(LoadError::Read { .. })));
         let strict = source(root.path(), &names, BadImage::Error);
         let text = width(&strict, 0).unwrap_err().to_string();
-        assert!(text.contains("text.jpg is not a whole image: not a JPEG"), "{text}");
+        assert!(text.contains("text.jpg is not a complete image: not a JPEG"), "{text}");
     }
 
     #[test]

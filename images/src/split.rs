@@ -20,10 +20,10 @@ pub enum SplitError {
     #[error("the share of the training side is above 0 and below 1, found {0}")]
     Share(f64),
     /// Too few images of each class are asked for.
-    #[error("at most {0} images a class: a split needs 2, one a side")]
+    #[error("at most {0} images per class: a split needs 2, one for each side")]
     PerClass(usize),
     /// Classes that one side would have to do without.
-    #[error("{}; a split needs 2, one a side: add images or leave the class out", single_images(.0))]
+    #[error("{}; a split needs 2, one for each side: add images or remove the class", single_images(.0))]
     SingleImage(
         /// The only image of each such class.
         Vec<Entry>,

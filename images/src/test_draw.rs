@@ -24,12 +24,12 @@ pub struct TestDraw {
 #[derive(Debug, thiserror::Error)]
 pub enum TestDrawError {
     /// A share that leaves one side empty.
-    #[error("the share of the test images must lie between 0 and 1, not {0}")]
+    #[error("the fraction of test images must be between 0 and 1, not {0}")]
     Share(f64),
     /// No class is large enough.
     #[error(
-        "no class has {FEWEST_WITH_TEST} images or more, so no test images can be drawn; add images, or name test images \
-         with data.test"
+        "no class has {FEWEST_WITH_TEST} images or more, so no test images can be drawn; add images, or set data.test \
+         to a folder of test images"
     )]
     TooFew,
     /// A side that is not a list.

@@ -6,7 +6,7 @@ use super::{DecodeError, check_size, to_rgb};
 use crate::rgb_image::RgbImage;
 
 /// Maximum number of scans of a progressive JPEG. Encoders write far fewer; in a malicious file each scan of a few
-/// bytes costs a pass over the whole image.
+/// bytes costs a pass over the complete image.
 const MAX_SCANS: u32 = 500;
 
 /// Beginnings of the messages by which the decoder reports damage it passed over, as Pillow does too.
@@ -110,7 +110,7 @@ fn check_only_end_missing(header: &DecompressHeader, outcome: turbojpeg::Result<
     }
 }
 
-/// A marker and where its segment lies: from its first 0xFF to the end of its payload.
+/// A marker and the range of its segment: from its first 0xFF to the end of its payload.
 struct Segment<'a> {
     marker: u8,
     bytes: &'a [u8],

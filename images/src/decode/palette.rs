@@ -83,7 +83,7 @@ fn as_gray(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
             let value = match (short(at + 2)?, little) {
                 (SHORT, false) => u32::from(interpretation) << 16,
                 (SHORT | LONG, _) => u32::from(interpretation),
-                _ => return Err(unsupported("an interpretation that is no number")),
+                _ => return Err(unsupported("an interpretation that is not a number")),
             };
             let value = if little { value.to_le_bytes() } else { value.to_be_bytes() };
             gray.get_mut(at + 8..at + ENTRY_BYTES).ok_or(DecodeError::Truncated)?.copy_from_slice(&value);

@@ -75,7 +75,7 @@ impl File<'_> {
                 b'0'..=b'9' if digits.len() < MAX_DIGITS => digits.push(char::from(byte)),
                 _ if is_space(byte) && digits.is_empty() => {}
                 _ if is_space(byte) => break,
-                _ => return Err(broken("there is no number where one is expected")),
+                _ => return Err(broken("a number is missing")),
             }
         }
         if digits.is_empty() {

@@ -12,7 +12,7 @@ use tiff::{ColorType, TiffError};
 use super::{DecodeError, check_size, palette, to_rgb};
 use crate::rgb_image::RgbImage;
 
-/// Maximum memory for decoding one image beside its pixels, in bytes.
+/// Maximum memory for decoding one image in addition to its pixels, in bytes.
 const MAX_DECODER_BYTES: u64 = 2 << 30;
 
 /// The chunk that ends a PNG: no data, and their checksum.
@@ -141,12 +141,12 @@ pub(super) fn check_tiff(file: impl Read + Seek) -> Result<Tiff, DecodeError> {
     let extra = decoder.find_tag_unsigned_vec::<u16>(Tag::ExtraSamples).map_err(broken)?;
     if extra.is_some_and(|extra| extra.first() == Some(&ASSOCIATED_ALPHA)) {
         return Err(DecodeError::Unsupported(
-            "a TIFF whose colours are multiplied with alpha is not supported".to_owned(),
+            "a TIFF whose colors are premultiplied with alpha is not supported".to_owned(),
         ));
     }
     if decoder.find_tag_unsigned::<u16>(Tag::FillOrder).map_err(broken)? == Some(LOWEST_BIT_FIRST) {
         return Err(DecodeError::Unsupported(
-            "a TIFF whose bytes begin with their lowest bit is not supported".to_owned(),
+            "a TIFF with the fill order lowest bit first is not supported".to_owned(),
         ));
     }
     let orientation = decoder.find_tag_unsigned::<u8>(Tag::Orientation).ok().flatten();
@@ -158,7 +158,7 @@ pub(super) fn check_tiff(file: impl Read + Seek) -> Result<Tiff, DecodeError> {
     let has_inks = matches!(decoder.colortype().map_err(broken)?, ColorType::CMYK(_) | ColorType::CMYKA(_));
     let planes = decoder.find_tag_unsigned::<u16>(Tag::PlanarConfiguration).map_err(broken)?;
     if has_inks && planes == Some(INKS_APART) {
-        return Err(DecodeError::Unsupported("a TIFF with each ink apart is not supported".to_owned()));
+        return Err(DecodeError::Unsupported("a TIFF with separate planes for each ink is not supported".to_owned()));
     }
     Ok(Tiff { orientation, values: if has_inks { TiffValues::Inks } else { TiffValues::Light } })
 }

@@ -78,7 +78,7 @@ fn other_files_are_kept_and_reported() {
     let other = write(&root, &GeneratedSet { seed: 5, ..SMALL });
     assert!(matches!(&other, Err(GeneratedError::OtherSet { .. })));
     let text = other.unwrap_err().to_string();
-    assert!(text.contains("seed 0, drawing 1; expected") && text.contains("name another folder"), "{text}");
+    assert!(text.contains("seed 0, drawing 1; expected") && text.contains("choose another folder"), "{text}");
 
     let picture = root.join("train/dots/0000.jpg");
     fs::write(&picture, "mine").unwrap();
