@@ -18,32 +18,32 @@ const PARTS: [&str; 9] = ["train", "training", "val", "valid", "validation", "te
 /// # Errors
 /// Returns an error if `split.test_share` is set although there are test images.
 pub fn settle(config: &mut Config, tree: &Node, base: &Path) -> Result<(), ConfigError> {
-    let said = |key: &str| tree.get("data").and_then(|data| data.get(key)).is_some();
+    let is_set = |key: &str| tree.get("data").and_then(|data| data.get(key)).is_some();
     let root = resolve(base, &config.data.root);
     if config.data.test.is_some() {
         let test_exists = root.join(DataSection::TEST).exists();
         if config.split.test_share.is_some() {
-            if said("test") || test_exists {
-                return Err(two_sources(config, tree, said("test"), &root));
+            if is_set("test") || test_exists {
+                return Err(two_sources(config, tree, is_set("test"), &root));
             }
-        } else if said("test") || test_exists || config.data.generate.is_some() || !is_one_set(&root) {
+        } else if is_set("test") || test_exists || config.data.generate.is_some() || !is_one_set(&root) {
             return Ok(());
         }
         config.data.test = None;
     }
     config.split.test_share.get_or_insert(SplitSection::TEST_SHARE);
     let generated = config.data.generate.is_some();
-    if !said("train") && !generated && !root.join(DataSection::TRAIN).exists() && holds_classes(&root) {
+    if !is_set("train") && !generated && !root.join(DataSection::TRAIN).exists() && holds_classes(&root) {
         config.data.train = ".".into();
     }
     Ok(())
 }
 
-fn two_sources(config: &Config, tree: &Node, said: bool, root: &Path) -> ConfigError {
+fn two_sources(config: &Config, tree: &Node, is_set: bool, root: &Path) -> ConfigError {
     const KEY: &str = "split.test_share";
     let origin = tree.get("split").and_then(|split| split.get("test_share")).map_or(&tree.origin, |node| &node.origin);
     let test = config.data.test.as_deref().unwrap_or(Path::new(DataSection::TEST)).display();
-    if said {
+    if is_set {
         let message = format!("draws test images from the training images, but `data.test` names test images ({test})");
         return ConfigError::value(KEY, origin, message).with_hint("remove one of the two keys");
     }
@@ -182,7 +182,7 @@ mod tests {
     fn a_share_that_leaves_one_side_empty_and_a_published_split_without_test_images_are_errors() {
         for share in ["0", "1", "1.5", "-0.1"] {
             let text = error_of(&["train/a"], &format!("data: {{root: images}}\nsplit: {{test_share: {share}}}\n"));
-            assert!(text.contains("split.test_share: must lie between 0 and 1"), "{text}");
+            assert!(text.contains("split.test_share: must be between 0 and 1"), "{text}");
         }
         let text = error_of(&["train/a"], "data: {root: images}\nsplit: {published: imagenet100}\n");
         assert!(text.contains("split.published: has fixed lists"), "{text}");

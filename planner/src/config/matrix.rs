@@ -55,15 +55,11 @@ pub fn take_axes(tree: &mut Node) -> Result<Vec<Axis>, ConfigError> {
         let mut seen = BTreeSet::new();
         for value in &values {
             if matches!(value.content, Content::List(_) | Content::Map(_) | Content::Null) {
-                let message = format!("a list of single values was expected, but it contains {}", value.content);
+                let message = format!("expected a list of scalars, but it contains {}", value.content);
                 return Err(ConfigError::value(key, &value.origin, message));
             }
             if !seen.insert(value.content.to_string()) {
-                return Err(ConfigError::value(
-                    key,
-                    &value.origin,
-                    format!("{} stands twice in the list", value.content),
-                ));
+                return Err(ConfigError::value(key, &value.origin, format!("{} is listed twice", value.content)));
             }
         }
         combinations = combinations.saturating_mul(values.len());

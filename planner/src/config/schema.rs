@@ -8,7 +8,7 @@ pub fn schema() -> Value {
     let mut schema = Config::schema();
     schema["title"] = json!("pipeline.yaml");
     schema["properties"][matrix::SECTION] = json!({
-        "description": "Keys, dotted or nested, with a list of values each: every combination is a pipeline of its own.",
+        "description": "Keys, dotted or nested, with a list of values each: every combination is a separate pipeline.",
         "type": "object",
     });
     if let Some(target) = schema.pointer_mut("/$defs/SearchSection/properties/target_lat_ms") {

@@ -125,7 +125,7 @@ fn not_a_space(node: &Node, section: &str, error: &SpaceError) -> ConfigError {
     ConfigError::value(key, origin, message)
 }
 
-/// Returns the path of the invalid field; empty for the whole definition.
+/// Returns the path of the invalid field; empty for the complete definition.
 fn field(error: &SpaceError) -> String {
     match error {
         SpaceError::OutOfRange { field, .. }

@@ -23,10 +23,10 @@ fn message(error: &Error) -> String {
         Error::Message { msg, .. } | Error::ExternalMessage { msg, .. } => return scanned(first_line(msg)),
         Error::DuplicateMappingKey { key: None, .. } => "a key is given twice in the same section",
         Error::MultipleDocuments { .. } => {
-            "a second document begins here, but the file must hold one: remove the `---`"
+            "a second document begins here, but the file must contain one: remove the `---`"
         }
         Error::InvalidUtf8Input => "the text is not UTF-8",
-        Error::Eof { .. } => "the text ends too early",
+        Error::Eof { .. } => "unexpected end of the text",
         Error::UnknownAnchor { .. } => {
             "the alias (`*name`) refers to an anchor (`&name`) that is not defined before it"
         }
@@ -58,7 +58,7 @@ const KEYS: &str = "a key must be text, not a list, a section or nothing";
 fn scanned(text: &str) -> String {
     let lower = text.to_lowercase();
     if lower.contains("tab") && !lower.contains("table") {
-        "a tab in the indentation: YAML takes spaces alone".to_owned()
+        "a tab in the indentation: YAML allows only spaces".to_owned()
     } else if ["recursion", "nesting", "nested", "depth"].iter().any(|word| lower.contains(word)) {
         "the values are nested too deeply".to_owned()
     } else {

@@ -234,9 +234,9 @@ impl<'de> MapAccess<'de> for Entries<'de> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, TypeError> {
         let Some(entry) = self.value.take() else {
-            return Err(TypeError::new("a value was asked for before its key".to_owned()));
+            return Err(TypeError::new("a value was requested before its key".to_owned()));
         };
-        // A value that serde converts after reading has no origin of its own in the error.
+        // The error of a value that serde converts after reading has no origin.
         seed.deserialize(&entry.value).map_err(|error| error.at(&entry.value.origin).below(entry.key.clone()))
     }
 }

@@ -14,8 +14,8 @@ const FILE: &str = "pipeline.lock";
 const VERSION: u32 = 1;
 /// The comment at the top of the file.
 const HEAD: &str = "\
-# What each stage was made from, and what it made. Written by `tfnas-pipeline run`, to be reviewed and committed;
-# `tfnas-pipeline status --locked` fails when it is not what the configuration gives.
+# Inputs and outputs of each stage. Written by `tfnas-pipeline run`; review and commit it.
+# `tfnas-pipeline status --locked` fails if it does not match the configuration.
 ";
 
 /// Contents of `pipeline.lock`.
@@ -100,7 +100,7 @@ impl Lock {
         })?;
         let lock: Self = node.typed().map_err(|error: TypeError| form(format!("{}: {error}", error.key())))?;
         if lock.version != VERSION {
-            return Err(form(format!("it has version {}, this program knows version {VERSION}", lock.version)));
+            return Err(form(format!("it has version {}, but this program supports version {VERSION}", lock.version)));
         }
         Ok(lock)
     }

@@ -31,11 +31,11 @@ pub fn differences(planner: &Planner<'_>, lock: &Lock) -> Result<Vec<Difference>
     for (position, instance) in instances.iter().enumerate() {
         let mut differs = |what: String| found.push(Difference { id: instance.id.clone(), what });
         let Some(locked) = lock.stages.get(&instance.id) else {
-            differs("is not in it".to_owned());
+            differs("is not in the file".to_owned());
             continue;
         };
         let Some(inputs) = planner.inputs(position, &output) else {
-            differs("reads an output that is not in it, or data that is not there".to_owned());
+            differs("reads an output that is not in the file, or data that does not exist".to_owned());
             continue;
         };
         let facts = facts(planner, position, locked);
@@ -44,8 +44,8 @@ pub fn differences(planner: &Planner<'_>, lock: &Lock) -> Result<Vec<Difference>
         }
         let changed = inputs.iter().find(|(port, digest)| locked.inputs.get(**port) != Some(&digest.to_string()));
         differs(match changed {
-            Some((port, _)) => format!("its input {port} is another one"),
-            None => "its parameters are others".to_owned(),
+            Some((port, _)) => format!("its input {port} differs"),
+            None => "its parameters differ".to_owned(),
         });
     }
     let unknown = lock.stages.keys().filter(|id| planner.graph.by_id(id).is_none());

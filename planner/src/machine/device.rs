@@ -33,13 +33,13 @@ pub enum Device {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
     /// The NVIDIA driver is not loaded.
-    #[error("device cuda:{index} is not there: no NVIDIA driver is loaded ({DRIVER} does not exist)")]
+    #[error("device cuda:{index} does not exist: no NVIDIA driver is loaded ({DRIVER} does not exist)")]
     NoDriver {
         /// The requested index.
         index: usize,
     },
     /// The driver does not list a device with this index.
-    #[error("device cuda:{index} is not there: the NVIDIA driver lists {found} devices in {DRIVER}")]
+    #[error("device cuda:{index} does not exist: the NVIDIA driver lists {found} devices in {DRIVER}")]
     Missing {
         /// The requested index.
         index: usize,

@@ -101,7 +101,7 @@ impl fmt::Display for Cause {
                 write!(f, " of the last attempt: {}", short(old))?
             }
             (Some(old), None) => write!(f, " {} -> not known yet", short(old))?,
-            (None, Some(new)) => write!(f, " {}, which was not there before", short(new))?,
+            (None, Some(new)) => write!(f, " {}, which is new", short(new))?,
             (None, None) => {}
         }
         match (&self.at, &self.via) {

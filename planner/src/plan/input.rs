@@ -78,7 +78,7 @@ pub enum InputError {
         path: PathBuf,
     },
     /// A file was given instead of a folder, or the reverse.
-    #[error("{key}: {} is no {expected}", path.display())]
+    #[error("{key}: {} is not {expected}", path.display())]
     Kind {
         /// The configuration key that specifies the path.
         key: &'static str,
@@ -236,8 +236,8 @@ fn check_one(external: &External, generated: &dyn Fn(&Path) -> bool) -> Result<b
     }
     let wrong_kind = |expected| Err(InputError::Kind { key, path: path.to_owned(), expected });
     match external {
-        External::Folder { .. } if !path.is_dir() => wrong_kind("folder"),
-        External::File { .. } if !path.is_file() => wrong_kind("file"),
+        External::Folder { .. } if !path.is_dir() => wrong_kind("a folder"),
+        External::File { .. } if !path.is_file() => wrong_kind("a file"),
         _ => Ok(true),
     }
 }

@@ -1,4 +1,4 @@
-//! Tells before a search whether its budget suffices to choose operations.
+//! Checks before a search whether its budget is sufficient to choose operations.
 
 use tfnas_stages::{ImageCounts, SearchSection, Stage};
 

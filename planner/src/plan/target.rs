@@ -61,7 +61,7 @@ pub fn check_targets(planner: &Planner<'_>, instances: &BTreeSet<usize>) -> Resu
         let path = match (made, imported(planner, lookup)) {
             (Some(output), _) => match planner.cache.open_verified(&output.digest) {
                 Ok(path) => path,
-                // The table will be made again; then the worker checks the target.
+                // The table will be recreated; then the worker checks the target.
                 Err(_) => continue,
             },
             (None, Some(path)) => path.to_owned(),

@@ -65,7 +65,7 @@ pub fn compare_classes(test: &Side<'_>, known: &[String], all: &[String]) -> Res
     }
     if !left_out.is_empty() {
         let message = format!(
-            "{} of the test images are not among the training classes, and their images are left out: {}",
+            "{} of the test images are not among the training classes, and their images are skipped: {}",
             if left_out.len() == 1 { "1 class".to_owned() } else { format!("{} classes", left_out.len()) },
             named(left_out.iter().map(quoted))
         );

@@ -50,7 +50,7 @@ pub enum TestImagesError {
     Overlap(Overlap),
     /// Names of classes differ only in spelling.
     #[error(
-        "data.test: classes of the test images have other names than the training classes: {}",
+        "data.test: the classes of the test images have different names than the training classes: {}",
         named(pairs.iter().map(ToString::to_string))
     )]
     Spelling {
@@ -98,17 +98,18 @@ impl TestImagesError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Overlap(_) => {
-                "remove them from one of the two, or set `data.allow_overlap: true` to run nevertheless (the accuracy will \
+                "remove them from one of the two, or set `data.allow_overlap: true` to run anyway (the accuracy will \
                  be too high)"
             }
             Self::Spelling { .. } => "rename the class folders of one side, so that a class has the same name on both",
             Self::NoTrainingClass => {
-                "put the images of each class in a folder of its own, and name the folder of these folders with `data.train`"
+                "put the images of each class in a separate folder, and set the parent folder of these folders with \
+                 `data.train`"
             }
             Self::NoClass { .. } => {
-                "name the folder of class folders, or the list file, of these classes with `data.test`"
+                "set the folder of class folders, or the list file, of these classes with `data.test`"
             }
-            Self::Label { .. } => "number the classes of both lists alike",
+            Self::Label { .. } => "use the same class numbers in both lists",
         }
     }
 }
@@ -216,7 +217,7 @@ fn quoted(name: &String) -> String {
     format!("`{name}`")
 }
 
-/// Joins the first words and the number of those that are left out.
+/// Joins the first words and the number of the others.
 fn named(words: impl Iterator<Item = String>) -> String {
     let words: Vec<String> = words.collect();
     let more = words.len().saturating_sub(NAMED_CLASSES);

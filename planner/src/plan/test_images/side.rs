@@ -40,7 +40,7 @@ impl Side<'_> {
         folders
     }
 
-    /// Returns the images with their digests. Images of classes that are not in `known` are left out.
+    /// Returns the images with their digests. Images of classes that are not in `known` are skipped.
     pub fn images<'a>(&'a self, known: Option<&'a [String]>) -> impl Iterator<Item = (&'a str, &'a Digest)> {
         let names: Option<HashSet<&str>> = known.map(|known| known.iter().map(String::as_str).collect());
         let labels = known.map_or(usize::MAX, <[String]>::len);
