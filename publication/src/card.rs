@@ -101,7 +101,7 @@ pub struct IndexedMetric {
 /// Returns a message if the front matter is missing or invalid.
 pub fn front_matter(card: &str) -> Result<FrontMatter, String> {
     let head = card.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n")).map(|(head, _)| head);
-    let head = head.ok_or("it does not begin with a head between lines of ---")?;
+    let head = head.ok_or("it does not begin with a header between lines of ---")?;
     serde_saphyr::from_str(head).map_err(|error| error.to_string())
 }
 
@@ -141,21 +141,21 @@ impl Card<'_> {
             architecture.space_resolution, architecture.classes, self.tool
         ));
         line("| | |\n|---|---|".to_owned());
-        line(format!("| latency asked for | {} ms |", milliseconds(architecture.target_lat_ms)));
+        line(format!("| target latency | {} ms |", milliseconds(architecture.target_lat_ms)));
         line(format!("| latency by the table `{}` | {} ms |", self.table, milliseconds(architecture.predicted_lat_ms)));
-        line(format!("| latency measured, whole network | {} |", latency(measured)));
+        line(format!("| latency measured, complete network | {} |", latency(measured)));
         line(format!("| parameters | {} |", architecture.parameters));
         line(format!("| multiply-adds of one image | {} |", architecture.flops));
         line(format!("| top-1 | {:.2} % of {} test images |", 100.0 * test.top1, test.images));
         line(format!("| top-5 | {:.2} % |", 100.0 * test.top5));
         if architecture.predicted_lat_ms > architecture.target_lat_ms {
-            line("\nThe latency by the table is above the one asked for: the target was missed.".to_owned());
+            line("\nThe latency by the table is above the target.".to_owned());
         }
 
         line("\n## How it was chosen, trained and tested\n".to_owned());
         line(format!(
             "* The search ran {} epochs. At its end the mean entropy of the operations was {:.3} of its maximum: 1 means that \
-             nothing was chosen. `search/history.json` has the architecture, latency and accuracies of every epoch.",
+             no operation was preferred. `search/history.json` has the architecture, latency and accuracies of every epoch.",
             self.search_epochs, self.entropy
         ));
         line(format!("* {}", protocol(train, self.weights)));
@@ -172,20 +172,20 @@ impl Card<'_> {
         }
         if self.exif_orientation == ExifOrientation::Apply {
             line(
-                "* Photos were turned upright as their EXIF orientation says, as `PIL.ImageOps.exif_transpose` does."
+                "* Photos were turned upright according to their EXIF orientation, as `PIL.ImageOps.exif_transpose` does."
                     .to_owned(),
             );
         }
         if let Some((share, seed)) = self.drawn {
             let drawn = SplitSection::describe_drawn_test(share, seed, data.train.is_list);
             line(format!(
-                "* {} test images: {drawn}; `lists/test.list` names them, and no other list does.",
+                "* {} test images: {drawn}; they are listed in `lists/test.list`, and in no other list.",
                 test.images
             ));
         }
         if !test.untested.is_empty() {
             line(format!(
-                "* **{} of {} classes have no test images**, so the accuracy above says nothing of them: {}.",
+                "* **{} of {} classes have no test images**, so the accuracy above does not include them: {}.",
                 test.untested.len(),
                 architecture.classes,
                 test.untested.join(", ")
@@ -200,10 +200,10 @@ impl Card<'_> {
 
         line("\n## Checking it\n".to_owned());
         line(
-            "`tfnas-pipeline audit FOLDER` holds every file and every number that follows from the others to what is \
-             said here; with `--key KEY` the signature too, with `--data IMAGES --replay test` the accuracy. It says what it did \
-             not check. Nothing in this folder can vouch for who made it but a signature, checked with a key that came another \
-             way."
+            "`tfnas-pipeline audit FOLDER` checks every file, and every number that can be derived from the other \
+             files; with `--key KEY` also the signature, with `--data IMAGES --replay test` the accuracy. It \
+             lists what it did not check. Only a signature proves who created this folder, checked with a key \
+             from a trusted source."
                 .to_owned(),
         );
     }
@@ -224,7 +224,7 @@ fn protocol(train: &TrainReport, weights: &str) -> String {
     let epochs = epochs.len();
     let chosen = match train.protocol {
         Protocol::HeldOut => {
-            format!("{val_images} held-out training images, which are no test images, chose the best epoch")
+            format!("{val_images} held-out training images, which are not test images, chose the best epoch")
         }
         Protocol::Published => format!(
             "the {val_images} test images themselves chose the best epoch, as in the original's protocol: the accuracy \
@@ -241,7 +241,7 @@ fn looks(data: &Data, test: &TestReport) -> String {
     let looks = &data.test_images_looked_at;
     let skipped = match test.skipped {
         0 => String::new(),
-        skipped => format!(" {skipped} of the images could not be read and were left out."),
+        skipped => format!(" {skipped} of the images could not be read and were skipped."),
     };
     format!(
         "Looks at the test images: by this run {} epochs of its training and {} test; by the store that it comes from, until \
@@ -258,9 +258,9 @@ fn overlaps(data: &Data) -> String {
         .map(|found| format!("{} and {}: {} by content, {} by name", found.a, found.b, found.by_content, found.by_name))
         .collect();
     if some.is_empty() {
-        "No image stands in two of the training, validation and test lists, neither by name nor by content.".to_owned()
+        "No image is in two of the training, validation and test lists, neither by name nor by content.".to_owned()
     } else {
-        format!("**Images stand in two lists** ({}): the accuracy above may be too high.", some.join("; "))
+        format!("**Images are in two lists** ({}): the accuracy above may be too high.", some.join("; "))
     }
 }
 
@@ -279,7 +279,7 @@ fn source(revision: Option<&str>) -> String {
 
 /// Formats a number as in JSON, so that readers get exactly the same value.
 fn number(value: f64) -> String {
-    serde_json::to_string(&value).expect("a number is no map")
+    serde_json::to_string(&value).expect("a number is not a map")
 }
 
 /// Rounds a latency for display. The other files have all digits.
@@ -289,7 +289,7 @@ fn milliseconds(value: f64) -> String {
 
 /// Quotes a string. A JSON string is a valid YAML string.
 fn quoted(text: &str) -> String {
-    serde_json::to_string(text).expect("a text is no map")
+    serde_json::to_string(text).expect("a text is not a map")
 }
 
 #[cfg(test)]

@@ -118,9 +118,9 @@ fn params<P: DeserializeOwned>(records: &BTreeMap<Stage, StageRecord>, stage: St
 
 /// Reverses the flattening of parameters into the paths of a key manifest (`groups[2].channels`).
 pub fn unflattened(manifest: &KeyManifest) -> Value {
-    let mut whole = Value::Object(Map::new());
+    let mut tree = Value::Object(Map::new());
     for (path, scalar) in manifest.parameter_values() {
-        let mut here = &mut whole;
+        let mut here = &mut tree;
         for part in path.split(['.', '[']) {
             here = match part.strip_suffix(']').map(str::parse::<usize>) {
                 Some(Ok(index)) => element(here, index),
@@ -129,7 +129,7 @@ pub fn unflattened(manifest: &KeyManifest) -> Value {
         }
         *here = scalar.to_json();
     }
-    whole
+    tree
 }
 
 fn field<'a>(of: &'a mut Value, name: &str) -> &'a mut Value {

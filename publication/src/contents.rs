@@ -65,7 +65,7 @@ impl Contents {
         let table = text(reader, names::TABLE)?;
         Ok(Self {
             records,
-            space: space.ok_or_else(|| format!("{}: its space is none", names::CONFIGURATION))?,
+            space: space.ok_or_else(|| format!("{}: its space is not valid", names::CONFIGURATION))?,
             lists: lists(reader, &data)?,
             network: ModelConfig::parse(&network).map_err(|error| format!("{}: {error}", names::CONFIG))?,
             architecture: output(reader, names::ARCHITECTURE)?,
@@ -151,7 +151,7 @@ pub fn lists(reader: Reader<'_>, data: &Data) -> Result<ImageLists, String> {
 }
 
 fn text(reader: Reader<'_>, name: &str) -> Result<String, String> {
-    String::from_utf8(reader(name)?).map_err(|_| format!("{name}: it is no text"))
+    String::from_utf8(reader(name)?).map_err(|_| format!("{name}: it is not UTF-8 text"))
 }
 
 /// Parses a file in the canonical format.

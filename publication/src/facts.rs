@@ -11,7 +11,7 @@ use crate::StageRecord;
 pub struct Measured {
     /// Predicted by the latency table.
     pub predicted_lat_ms: Option<f64>,
-    /// Measured for the whole network, on the machine of the run; `None` if it was not measured.
+    /// Measured for the complete network, on the machine of the run; `None` if it was not measured.
     pub measured_lat_ms: Option<f64>,
     /// Lower end of the interval that contains most measured passes.
     pub measured_lat_ms_low: Option<f64>,

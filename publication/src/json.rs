@@ -19,6 +19,6 @@ pub fn parse_canonical<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<
     if canonical(&value).as_bytes() == bytes {
         Ok(value)
     } else {
-        Err("it says the same as a publication would, but is not written so".to_owned())
+        Err("it has the content of a publication, but not its format".to_owned())
     }
 }

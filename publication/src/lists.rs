@@ -78,7 +78,7 @@ fn side<'a>(named: &NamedList, folder: Option<&str>, digests: &BTreeMap<&str, &'
     let images = named.list.entries().iter().map(|entry| {
         let digest = digests.get(entry.path.as_str());
         let digest =
-            digest.ok_or_else(|| format!("{} names {}, of which no digest is known", named.name, entry.path))?;
+            digest.ok_or_else(|| format!("{} contains {}, whose digest is not known", named.name, entry.path))?;
         let name = folder.map_or_else(|| entry.path.clone(), |folder| format!("{folder}/{}", entry.path));
         Ok((name, *digest))
     });

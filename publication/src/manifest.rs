@@ -49,19 +49,19 @@ pub enum ManifestError {
     #[error("{0}")]
     Text(String),
     /// A name is not a path inside the folder.
-    #[error("{0:?} is no name of a file inside the folder")]
+    #[error("{0:?} is not a file name inside the folder")]
     Name(String),
     /// A name occurs twice.
-    #[error("{0} is named twice")]
+    #[error("{0} is listed twice")]
     Twice(String),
     /// The names are not sorted.
-    #[error("{0} does not stand in the order of the names")]
+    #[error("{0} is not in name order")]
     Order(String),
     /// A file must not be listed in a manifest.
-    #[error("{0} is not among the files that a manifest names")]
+    #[error("{0} is not a file that a manifest lists")]
     Own(String),
     /// There are too many files.
-    #[error("it names more than {MAX_FILES} files")]
+    #[error("it lists more than {MAX_FILES} files")]
     TooMany,
 }
 
@@ -165,9 +165,9 @@ mod tests {
             .to_text()
         };
         for name in ["../a", "/a", "a/../b", "a//b", "", ".", "a\\b", "c:a", "a/", "a\nb"] {
-            assert!(error(&with(&[name])).contains("is no name"), "{name:?}");
+            assert!(error(&with(&[name])).contains("is not a file name"), "{name:?}");
         }
-        assert!(error(&with(&["a", "a"])).contains("a is named twice"));
+        assert!(error(&with(&["a", "a"])).contains("a is listed twice"));
         assert!(error(&with(&["b", "a"])).contains("order"));
         assert!(error(&with(&["manifest.json"])).contains("not among"));
     }
@@ -176,8 +176,8 @@ mod tests {
     fn text_that_is_not_canonical_is_an_error() {
         let text = Manifest::new(vec![entry("a")], Vec::new()).to_text();
         assert!(error(&text.replace("\"bytes\": 1", "\"bytes\": 1,\n      \"bytes\": 1")).contains("duplicate field"));
-        assert!(error(&text.replace("\"bytes\": 1", "\"bytes\":  1")).contains("not written so"));
+        assert!(error(&text.replace("\"bytes\": 1", "\"bytes\":  1")).contains("not its format"));
         assert!(error(&text.replace("publication.v1", "publication.v2")).contains("unknown variant"));
-        assert!(error(text.trim_end()).contains("not written so"));
+        assert!(error(text.trim_end()).contains("not its format"));
     }
 }

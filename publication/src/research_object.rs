@@ -34,10 +34,9 @@ pub fn research_object(
     let version = records.get(&Stage::Test).map_or("", |record| record.tool.as_str());
     let described = Crate {
         name: name.to_owned(),
-        description:
-            "A network found under a latency target, its weights, and everything that they were made from but \
-                      the images"
-                .to_owned(),
+        description: "A network found under a latency target, its weights, and all of its inputs except the \
+                      images"
+            .to_owned(),
         published: Timestamp::from_ms(ended).unwrap_or_else(epoch),
         license: license.map_or_else(|| NO_LICENCE.to_owned(), |license| format!("{LICENCES}{license}")),
         files: files.iter().map(file).collect(),
@@ -78,7 +77,7 @@ fn described(name: &str) -> (&'static str, &'static str) {
         names::CONFIGURATION => ("the configuration of the run", "application/json"),
         names::DATA => ("digests of the data, and overlaps of its lists", "application/json"),
         names::TEST => ("accuracy on the test images", "application/json"),
-        names::PREDICTIONS => ("what the network says about each test image", "text/csv"),
+        names::PREDICTIONS => ("the prediction for each test image", "text/csv"),
         names::HISTORY => ("the search, epoch by epoch", "application/json"),
         _ if name.starts_with("provenance/") => ("key manifest and record of a stage", "application/json"),
         _ if name.ends_with(".json") => ("a report of a stage", "application/json"),

@@ -15,7 +15,7 @@ fn an_audit_without_images_reaches_l3_and_lists_unchecked_parts() {
     assert_eq!(outcome(&report, "test again"), "not_checked");
     assert_eq!(outcome(&report, "search/search.safetensors, train/last.safetensors"), "not_checked");
     let text = audit(demo().project.folder(), &["audit", "plain"]);
-    assert!(text.out.contains("reached L3") && text.out.contains("who made it was not checked"), "{}", text.out);
+    assert!(text.out.contains("reached L3") && text.out.contains("its author was not checked"), "{}", text.out);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_run_on_list_files_with_held_out_images_is_published_and_replayed() {
     let list = fs::read_to_string(images.join("train.list")).unwrap();
     fs::write(images.join("train.list"), format!("{list}train/{copied}/copied.png 0\n")).unwrap();
     let ended = project.run(&[&["publish", "latest", "--out", "again"], &sets[..]].concat());
-    assert!(ended.code == Some(2) && ended.err.contains("are not those that the run read"), "{}", ended.err);
+    assert!(ended.code == Some(2) && ended.err.contains("differ from those of the run"), "{}", ended.err);
     let ended = project.run(&[&["run", "all"], &sets[..]].concat());
     assert!(ended.code == Some(2) && ended.err.contains("1 of 20 test images have the same content"), "{}", ended.err);
     project.good(&[&["run", "all", "--set", "data.allow_overlap=true"], &sets[..]].concat());
@@ -200,5 +200,5 @@ fn a_run_on_list_files_with_held_out_images_is_published_and_replayed() {
     assert!(ended.code == Some(2) && ended.err.contains("share images: 1 by content, 0 by name"), "{}", ended.err);
     project.good(&[&["publish", "latest", "--out", "again", "--allow-overlap"], &sets[..]].concat());
     let ended = project.good(&["audit", "again"]);
-    assert!(ended.out.contains("images stand in two lists"), "{}", ended.out);
+    assert!(ended.out.contains("images are in two lists"), "{}", ended.out);
 }

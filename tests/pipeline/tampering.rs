@@ -272,7 +272,7 @@ fn a_manifest_with_duplicate_or_outside_paths_is_rejected() {
     let first = twice["files"][0].clone();
     twice["files"].as_array_mut().unwrap().insert(0, first);
     write(&twice);
-    assert_found(copy.audit(&[]), "is named twice");
+    assert_found(copy.audit(&[]), "is listed twice");
     for name in ["../outside", "/etc/passwd", "a/../../b"] {
         let mut outside = original.clone();
         outside["files"][0]["name"] = Value::from(name);

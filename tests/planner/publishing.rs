@@ -23,7 +23,7 @@ fn an_incomplete_run_is_rejected_with_the_missing_stages() {
     project.good(&["run", "search"]);
     assert_fails(&project, &["latest"], 2, &["run 1 is incomplete", "parse, train, test"]);
     assert_fails(&project, &["7"], 2, &["there is no run 7"]);
-    assert_fails(&project, &["test@9"], 2, &["names no run"]);
+    assert_fails(&project, &["test@9"], 2, &["is not a run"]);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn an_existing_or_missing_output_path_is_rejected_first() {
     let ended = project.run(&["publish", "latest", "--out", "no/such/folder"]);
     assert!(ended.code == Some(2) && ended.err.contains("there is no folder"), "{}", ended.err);
     assert_fails(&project, &["latest", "--sign-key", "none.pem"], 2, &["none.pem"]);
-    assert_fails(&project, &["latest", "--license", "my own"], 2, &["no identifier of SPDX"]);
+    assert_fails(&project, &["latest", "--license", "my own"], 2, &["not an SPDX identifier"]);
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn invalid_publications_are_not_audited() {
     let project = Project::new();
     project.write("folder/file", "x");
     for (arguments, word) in [
-        (&["audit", "folder"][..], "is no published network"),
+        (&["audit", "folder"][..], "is not a published network"),
         (&["audit", "none"], "none"),
         (&["audit", "folder/file"], "folder/file"),
         (&["audit", "folder", "--claims", "tf-nas"], "is a folder"),

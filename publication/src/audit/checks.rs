@@ -27,12 +27,12 @@ impl Level {
     const ALL: [Self; 6] = [Self::L0, Self::L1, Self::L2, Self::L3, Self::L4, Self::L5];
 
     /// Returns what reaching the level means.
-    fn says(self) -> &'static str {
+    fn meaning(self) -> &'static str {
         match self {
-            Self::L0 => "the files are those of the manifest",
-            Self::L1 => "the key given has signed all of them",
-            Self::L2 => "every stage's inputs are another's outputs, or named data",
-            Self::L3 => "what follows from the files is as they say",
+            Self::L0 => "the files match the manifest",
+            Self::L1 => "all files are signed with the given key",
+            Self::L2 => "all inputs of stages are outputs of other stages, or identified data",
+            Self::L3 => "all derived values match the files",
             Self::L4 => "the test was run again, with the same result",
             Self::L5 => "other stages were run again, with the same result",
         }
@@ -204,9 +204,9 @@ impl fmt::Display for Checks {
         }
         write!(f, "{columns}\n{}", self.verdict())?;
         if let Some(level) = self.reached() {
-            write!(f, ", reached {level}: {}", level.says())?;
+            write!(f, ", reached {level}: {}", level.meaning())?;
             if level > Level::L1 && !self.any(Level::L1, Outcome::Passed) {
-                write!(f, "; who made it was not checked (L1)")?;
+                write!(f, "; its author was not checked (L1)")?;
             }
         }
         writeln!(f)

@@ -37,30 +37,30 @@ pub fn check(folder: &Folder, contents: &Contents, checks: &mut Checks) {
     checks.note(Level::L3, "lists", lists(contents));
     checks.note(Level::L3, "accuracy in the card", card_metrics(folder, contents));
     match card(folder, contents) {
-        Ok(true) => checks.pass(Level::L3, names::CARD, "every number of it is that of the other files"),
+        Ok(true) => checks.pass(Level::L3, names::CARD, "all of its numbers match the other files"),
         Ok(false) if contents.record(Stage::Test).tool != build::TOOL => {
             let tool = &contents.record(Stage::Test).tool;
-            checks.skip(Level::L3, names::CARD, format!("its text: {tool} wrote it, and this is {}", build::TOOL));
+            checks.skip(Level::L3, names::CARD, format!("its text was written by {tool}, this is {}", build::TOOL));
         }
-        Ok(false) => checks.fail(Level::L3, names::CARD, "it says other things than the other files"),
+        Ok(false) => checks.fail(Level::L3, names::CARD, "it does not match the other files"),
         Err(error) => checks.fail(Level::L3, names::CARD, error),
     }
     if contents.measured.measured_lat_ms.is_some() {
         checks.skip(
             Level::L3,
             "latency measured",
-            "a measurement does not repeat elsewhere; the record says where it was made",
+            "a measurement is not reproducible on other machines; the record names its machine",
         );
     }
     checks.skip(
         Level::L3,
         "tests in the store of the run",
-        "only that store knows how often its test images were looked at",
+        "only that store records how often its test images were used",
     );
 }
 
-fn near(found: f64, said: f64) -> bool {
-    (found - said).abs() <= ROUNDING * said.abs()
+fn near(found: f64, claimed: f64) -> bool {
+    (found - claimed).abs() <= ROUNDING * claimed.abs()
 }
 
 /// Checks that the network follows from the probabilities and widths of the search.
@@ -82,9 +82,9 @@ fn found_by_search(folder: &Folder, contents: &Contents) -> Result<Verified, Str
     let classes = network.classifier.out_features;
     let expected = ModelConfig::from_architecture(space, &found, classes).map_err(|error| error.to_string())?;
     if expected.to_text().as_bytes() != folder.read(names::CONFIG)? {
-        return Err("it is not the network that the search's result prefers".to_owned());
+        return Err("it is not the network that the result of the search prefers".to_owned());
     }
-    Ok(Verified(format!("{} blocks, as the search's result prefers", network.block_count())))
+    Ok(Verified(format!("{} blocks, as the result of the search prefers", network.block_count())))
 }
 
 /// Checks that the last epoch has the published network, and that the latency of each epoch's network matches the
@@ -92,23 +92,23 @@ fn found_by_search(folder: &Folder, contents: &Contents) -> Result<Verified, Str
 fn history(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
     let Contents { space, network, table, history, config, .. } = contents;
     if history.len() != config.search.epochs {
-        return Err(format!("it has {} epochs, and the configuration {}", history.len(), config.search.epochs));
+        return Err(format!("it has {} epochs, but the configuration {}", history.len(), config.search.epochs));
     }
     for (index, epoch) in history.iter().enumerate() {
         if epoch.epoch != index || !(-ROUNDING..=1.0 + ROUNDING).contains(&epoch.operation_entropy) {
-            return Err(format!("epoch {index} is none"));
+            return Err(format!("epoch {index} is not valid"));
         }
         let found = Architecture::new(space, epoch.architecture.clone()).map_err(|error| error.to_string())?;
         let ms = table.architecture_ms(space, &found).map_err(|error| error.to_string())?;
         if !near(ms, epoch.after_lat_ms) {
-            return Err(format!("epoch {index} says {} ms, and the table {ms}", epoch.after_lat_ms));
+            return Err(format!("epoch {index} has {} ms, but the table gives {ms}", epoch.after_lat_ms));
         }
     }
     // Earlier releases did not write probabilities.
     if let Some(last) = history.last().filter(|last| !last.operations.is_empty()) {
         let result = SearchResult::from_json(&folder.read(names::SEARCH)?).map_err(|error| error.to_string())?;
         if (&last.operations, &last.depths) != (&probabilities(&result.log_alphas), &probabilities(&result.betas)) {
-            return Err(format!("its last epoch has other probabilities than {}", names::SEARCH));
+            return Err(format!("the probabilities of its last epoch differ from {}", names::SEARCH));
         }
     }
     let own = Architecture::of_config(space, network).map_err(|error| error.to_string())?;
@@ -121,21 +121,21 @@ fn history(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
             "{} epochs, the last with this network, each with its latency by the table",
             history.len()
         ))),
-        _ => Err(format!("its last epoch has another network than {}", names::CONFIG)),
+        _ => Err(format!("the network of its last epoch differs from {}", names::CONFIG)),
     }
 }
 
 fn architecture(contents: &Contents) -> Result<Verified, String> {
     let Contents { space, network, table, architecture, .. } = contents;
     let resolution = space.definition().resolution;
-    let whole = [
+    let counts = [
         ("space_resolution", architecture.space_resolution as u64, resolution as u64),
         ("classes", architecture.classes as u64, network.classifier.out_features as u64),
         ("parameters", architecture.parameters, parameters(network)),
         ("flops", architecture.flops, flops(network, resolution)),
     ];
-    if let Some((name, said, found)) = whole.into_iter().find(|(_, said, found)| said != found) {
-        return Err(format!("{name} is {found}, and it says {said}"));
+    if let Some((name, claimed, found)) = counts.into_iter().find(|(_, claimed, found)| claimed != found) {
+        return Err(format!("{name} is {found}, but the record has {claimed}"));
     }
     let target = reachable_target(contents)?;
     let predicted = table.config_ms(network, resolution).map_err(|error| error.to_string())?;
@@ -144,8 +144,8 @@ fn architecture(contents: &Contents) -> Result<Verified, String> {
         ("base_lat_ms", architecture.base_lat_ms, table.base_ms()),
         ("predicted_lat_ms", architecture.predicted_lat_ms, predicted),
     ];
-    match times.into_iter().find(|(_, said, found)| !near(*found, *said)) {
-        Some((name, said, found)) => Err(format!("{name} is {found}, and it says {said}")),
+    match times.into_iter().find(|(_, claimed, found)| !near(*found, *claimed)) {
+        Some((name, claimed, found)) => Err(format!("{name} is {found}, but the record has {claimed}")),
         None => Ok(Verified(format!(
             "{} parameters, {} multiply-adds, {predicted} ms by the table, recomputed",
             architecture.parameters, architecture.flops
@@ -172,10 +172,10 @@ fn weights(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
 fn training(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
     let Contents { train, config, lists, data, .. } = contents;
     if train.protocol != config.train.protocol {
-        return Err("its protocol is not that of the configuration".to_owned());
+        return Err("its protocol is not the one of the configuration".to_owned());
     }
     if train.epochs.len() != config.train.epochs {
-        return Err(format!("it has {} epochs, and the configuration {}", train.epochs.len(), config.train.epochs));
+        return Err(format!("it has {} epochs, but the configuration {}", train.epochs.len(), config.train.epochs));
     }
     let list = |name: &str| lists.train.iter().find(|named| named.name == name).map_or(0, |named| named.list.len());
     let (images, val_images) = match train.protocol {
@@ -183,7 +183,7 @@ fn training(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
         Protocol::HeldOut => (list("train.list"), list("val.list")),
     };
     if (train.images, train.val_images) != (images, val_images) {
-        return Err("its numbers of images are not those of the lists".to_owned());
+        return Err("its numbers of images do not match the lists".to_owned());
     }
     let tops = train.epochs.iter().map(|epoch| finite(epoch.val_top1).ok_or("an epoch has no val_top1"));
     let tops = tops.collect::<Result<Vec<f64>, _>>()?;
@@ -191,12 +191,12 @@ fn training(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
     let first = tops.iter().position(|top1| *top1 == best).unwrap_or(0);
     let recorded = contents.record(Stage::Train).metrics.get("best_val_top1").and_then(Value::as_f64);
     if train.best_epoch != first || train.best_top1 != best || recorded != Some(best) {
-        return Err("the best epoch is not the one with the highest val_top1, or the record has another".to_owned());
+        return Err("the best epoch is not the one with the highest val_top1, or differs from the record".to_owned());
     }
     let looks = Looks::training_epochs(train.protocol, train.epochs.len() as u64);
-    let said = &data.test_images_looked_at;
-    if said.training_epochs != looks || said.tests != 1 || said.store_tests == 0 {
-        return Err(format!("{} says otherwise how often the test images were looked at", names::DATA));
+    let claimed = &data.test_images_looked_at;
+    if claimed.training_epochs != looks || claimed.tests != 1 || claimed.store_tests == 0 {
+        return Err(format!("{} has another number of uses of the test images", names::DATA));
     }
     Ok(Verified(format!("epoch {} of {} is the best on {val_images} images", first + 1, tops.len())))
 }
@@ -220,27 +220,27 @@ fn tested(folder: &Folder, contents: &Contents) -> Result<usize, String> {
 
 /// Checks that `test.json` matches the record, and that its classes add up to the totals.
 fn test(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
-    let said = &contents.test;
+    let claimed = &contents.test;
     let record = contents.record(Stage::Test);
-    for (name, value) in [("top1", said.top1), ("top5", said.top5)] {
+    for (name, value) in [("top1", claimed.top1), ("top5", claimed.top5)] {
         if record.metrics.get(name).and_then(Value::as_f64) != Some(value) {
-            return Err(format!("{name} is not that of the record"));
+            return Err(format!("{name} differs from the record"));
         }
     }
     let images = tested(folder, contents)?;
-    if said.images + said.skipped != images {
-        return Err(format!("it tells of {} images, and the list names {images}", said.images + said.skipped));
+    if claimed.images + claimed.skipped != images {
+        return Err(format!("it reports {} images, but the list has {images}", claimed.images + claimed.skipped));
     }
-    let rows = if predictions(folder, contents)? { ", and as the prediction for each image gives" } else { "" };
-    let counted: usize = said.classes.iter().map(|class| class.images).sum();
-    let hits: f64 = said.classes.iter().map(|class| class.images as f64 * class.top1.unwrap_or(0.0)).sum();
+    let rows = if predictions(folder, contents)? { ", which match the prediction for each image" } else { "" };
+    let counted: usize = claimed.classes.iter().map(|class| class.images).sum();
+    let hits: f64 = claimed.classes.iter().map(|class| class.images as f64 * class.top1.unwrap_or(0.0)).sum();
     // The accuracy of a class is rounded, so multiplying it by the number of images does not give an integer.
-    if counted != said.images || (hits - said.top1 * counted as f64).abs() > 0.01 {
-        return Err("its classes do not add up to it".to_owned());
+    if counted != claimed.images || (hits - claimed.top1 * counted as f64).abs() > 0.01 {
+        return Err("the numbers of its classes do not add up to it".to_owned());
     }
     Ok(Verified(format!(
-        "top-1 {} and top-5 {} of {} images, as the record says{rows}",
-        said.top1, said.top5, said.images
+        "top-1 {} and top-5 {} of {} images, which match the record{rows}",
+        claimed.top1, claimed.top5, claimed.images
     )))
 }
 
@@ -250,8 +250,8 @@ fn predictions(folder: &Folder, contents: &Contents) -> Result<bool, String> {
     if contents.record(Stage::Test).output(TestedImage::FILE).is_none() {
         return Ok(false);
     }
-    let (said, file) = (&contents.test, names::PREDICTIONS);
-    let names: Vec<String> = said.classes.iter().map(|class| class.name.clone()).collect();
+    let (claimed, file) = (&contents.test, names::PREDICTIONS);
+    let names: Vec<String> = claimed.classes.iter().map(|class| class.name.clone()).collect();
     let labels: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
     let label =
         |name: &str| labels.get(name).copied().ok_or_else(|| format!("{file}: it has an unknown class {name:?}"));
@@ -266,26 +266,26 @@ fn predictions(folder: &Folder, contents: &Contents) -> Result<bool, String> {
         loss += row.loss;
         tested.insert(row.image);
     }
-    let same = tested.len() == said.images
-        && (tally.images(), tally.top1(), tally.top5()) == (said.images, said.top1, said.top5)
-        && tally.classes(&names) == said.classes
-        && Some(tally.confusion(&names)) == said.confusion
-        && (loss / tally.images() as f64 - said.loss).abs() <= MEAN_LOSS * said.loss.abs() + MEAN_LOSS;
-    if same { Ok(true) } else { Err(format!("{file} gives other numbers")) }
+    let same = tested.len() == claimed.images
+        && (tally.images(), tally.top1(), tally.top5()) == (claimed.images, claimed.top1, claimed.top5)
+        && tally.classes(&names) == claimed.classes
+        && Some(tally.confusion(&names)) == claimed.confusion
+        && (loss / tally.images() as f64 - claimed.loss).abs() <= MEAN_LOSS * claimed.loss.abs() + MEAN_LOSS;
+    if same { Ok(true) } else { Err(format!("{file} results in other numbers")) }
 }
 
 fn latency(contents: &Contents) -> Result<Verified, String> {
     if contents.measured == measured(contents.record(Stage::Parse)) {
-        Ok(Verified("it is what the record says".to_owned()))
+        Ok(Verified("it matches the record".to_owned()))
     } else {
-        Err("it is not what the record says".to_owned())
+        Err("it does not match the record".to_owned())
     }
 }
 
 fn lists(contents: &Contents) -> Result<Verified, String> {
     let found = contents.lists.overlaps()?;
     if found != contents.data.overlaps {
-        return Err(format!("the lists overlap otherwise than {} says", names::DATA));
+        return Err(format!("the overlap of the lists differs from {}", names::DATA));
     }
     let some: Vec<String> = found
         .iter()
@@ -297,12 +297,12 @@ fn lists(contents: &Contents) -> Result<Verified, String> {
     if some.is_empty() {
         Ok(Verified("training, validation and test share no image, by name or content".to_owned()))
     } else {
-        Ok(Verified(format!("as {} says, images stand in two lists: {}", names::DATA, some.join("; "))))
+        Ok(Verified(format!("images are in two lists, as recorded in {}: {}", names::DATA, some.join("; "))))
     }
 }
 
 fn head(folder: &Folder) -> Result<(String, crate::FrontMatter), String> {
-    let card = String::from_utf8(folder.read(names::CARD)?).map_err(|_| "it is no text".to_owned())?;
+    let card = String::from_utf8(folder.read(names::CARD)?).map_err(|_| "it is not UTF-8 text".to_owned())?;
     let head = front_matter(&card)?;
     Ok((card, head))
 }
@@ -318,9 +318,9 @@ fn card_metrics(folder: &Folder, contents: &Contents) -> Result<Verified, String
         .map(|metric| metric.value)
         .collect();
     if found == [contents.test.top1, contents.test.top5] {
-        Ok(Verified(format!("that of {}", names::TEST)))
+        Ok(Verified(format!("equal to {}", names::TEST)))
     } else {
-        Err(format!("it is not that of {}", names::TEST))
+        Err(format!("it differs from {}", names::TEST))
     }
 }
 

@@ -52,8 +52,8 @@ impl Folder {
             .map_err(|error| PublicationError::usage(format!("cannot open {}: {error}", path.display())))?;
         let found = walk(&root).map_err(|error| PublicationError::usage(format!("{}: {error}", path.display())))?;
         if !found.files.keys().any(|name| is_telling(name)) {
-            return Err(PublicationError::usage(format!("{} is no published network", path.display()))
-                .with_hint("`publish` makes such a folder; of a file alone, `audit FILE` says what can be said"));
+            return Err(PublicationError::usage(format!("{} is not a published network", path.display()))
+                .with_hint("create one with `publish`, or check a single file with `audit FILE`"));
         }
         for (name, what) in &found.odd {
             checks.fail(Level::L0, name, format!("it is {what}"));
@@ -84,7 +84,7 @@ impl Folder {
         };
         let sound = !checks.failed(Level::L0);
         if sound {
-            let found = format!("{} files are those of the manifest, and nothing else is there", files.len());
+            let found = format!("{} files match the manifest, and there are no other files", files.len());
             checks.pass(Level::L0, "files", found);
         }
         Ok(Self { root, manifest, files, sound })
@@ -96,9 +96,9 @@ impl Folder {
     /// Returns a message with the name of the file if it is missing, cannot be read or has changed.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, String> {
         let wrong = |why: &str| format!("{name}: {why}");
-        let entry = self.files.get(name).ok_or_else(|| wrong("there is none"))?;
+        let entry = self.files.get(name).ok_or_else(|| wrong("it is missing"))?;
         let bytes = fs::read(self.path(name)).map_err(|error| wrong(&error.to_string()))?;
-        if Digest::of_bytes(&bytes) == entry.blake3 { Ok(bytes) } else { Err(wrong("it changes while it is read")) }
+        if Digest::of_bytes(&bytes) == entry.blake3 { Ok(bytes) } else { Err(wrong("it changed while it was read")) }
     }
 
     /// Returns the path of a file.
@@ -127,13 +127,13 @@ fn compare(manifest: &Manifest, files: &BTreeMap<String, FileEntry>, checks: &mu
         let why = match files.get(&expected.name) {
             None => "it is missing".to_owned(),
             Some(found) if found.bytes != expected.bytes => {
-                format!("it has {} bytes, and the manifest says {}", found.bytes, expected.bytes)
+                format!("it has {} bytes, but the manifest has {}", found.bytes, expected.bytes)
             }
             Some(found) if found.sha256 != expected.sha256 => {
-                format!("its SHA-256 is {}, and the manifest says {}", found.sha256, expected.sha256)
+                format!("its SHA-256 is {}, but the manifest has {}", found.sha256, expected.sha256)
             }
             Some(found) if found.blake3 != expected.blake3 => {
-                format!("its BLAKE3 is {}, and the manifest says {}", found.blake3, expected.blake3)
+                format!("its BLAKE3 is {}, but the manifest has {}", found.blake3, expected.blake3)
             }
             Some(_) => continue,
         };
@@ -153,8 +153,8 @@ fn compare(manifest: &Manifest, files: &BTreeMap<String, FileEntry>, checks: &mu
 fn other_manifest(root: &Path, files: &BTreeMap<String, FileEntry>) -> Option<String> {
     let found = files.get(names::MANIFEST)?;
     files.get(names::STATEMENT).filter(|file| file.bytes <= MAX_STATEMENT_BYTES)?;
-    let said = Statement::from_json(&fs::read(root.join(names::STATEMENT)).ok()?).ok()?;
-    let subject = said.subject.iter().find(|subject| subject.name.as_deref() == Some(names::MANIFEST))?;
+    let claimed = Statement::from_json(&fs::read(root.join(names::STATEMENT)).ok()?).ok()?;
+    let subject = claimed.subject.iter().find(|subject| subject.name.as_deref() == Some(names::MANIFEST))?;
     let same = subject.sha256() == Some(found.sha256);
     (!same).then(|| format!("it is not the one that {} is about", names::STATEMENT))
 }
@@ -202,7 +202,7 @@ fn walk(root: &Path) -> Result<Found, String> {
             } else if kind.is_symlink() {
                 found.odd.insert(name, "a symbolic link");
             } else if kind.is_dir() && depth == MAX_DEPTH {
-                found.odd.insert(name, "a folder deeper than any of a publication");
+                found.odd.insert(name, "a folder deeper than those of publications");
             } else if kind.is_dir() {
                 open.push((entry.path(), format!("{name}/"), depth + 1));
             } else if kind.is_file() {
@@ -211,7 +211,7 @@ fn walk(root: &Path) -> Result<Found, String> {
                 found.odd.insert(name, "neither a file nor a folder");
             }
             if found.files.len() + found.odd.len() > MAX_FILES {
-                return Err(format!("more than {MAX_FILES} files: this is no published network"));
+                return Err(format!("more than {MAX_FILES} files: this is not a published network"));
             }
         }
         if empty && !prefix.is_empty() {

@@ -28,7 +28,7 @@ pub fn check(folder: &Folder, contents: &Contents, checks: &mut Checks) {
             checks.skip(
                 Level::L2,
                 format!("{} parameters", stage.name()),
-                format!("revision {its} made it, this is {own}"),
+                format!("it was created by revision {its}, this is {own}"),
             );
         } else {
             checks.note(Level::L2, format!("{} parameters", stage.name()), parameters(contents, record));
@@ -39,7 +39,7 @@ pub fn check(folder: &Folder, contents: &Contents, checks: &mut Checks) {
     derived(folder, contents, checks);
     let unpublished: Vec<String> = unpublished(contents);
     if !unpublished.is_empty() {
-        checks.skip(Level::L2, unpublished.join(", "), "their bytes are not published, their digests alone");
+        checks.skip(Level::L2, unpublished.join(", "), "only their digests are published, not their bytes");
     }
 }
 
@@ -50,16 +50,16 @@ fn sound(record: &StageRecord, stage: Stage) -> Result<(), String> {
         return Err("it is the record of another stage".to_owned());
     }
     if manifest.key() != *key {
-        return Err(format!("its key is {}, and its fields make {}", key.short(), manifest.key().short()));
+        return Err(format!("its key is {}, but its fields result in {}", key.short(), manifest.key().short()));
     }
     if !inputs.iter().map(|input| (&input.port, &input.digest)).eq(manifest.inputs()) {
-        return Err("its inputs are not those of its key".to_owned());
+        return Err("its inputs do not match its key".to_owned());
     }
     let draws_test = manifest.parameter_values().contains_key("split.test_share");
     let mut expected: Vec<&str> = stage.outputs(draws_test).to_vec();
     expected.sort_unstable();
     if !outputs.iter().map(|output| output.name.as_str()).eq(expected) {
-        return Err("its outputs are not those of the stage".to_owned());
+        return Err("its outputs do not match the stage".to_owned());
     }
     for (name, fact) in manifest.environment_facts() {
         let recorded = match name.as_str() {
@@ -69,7 +69,7 @@ fn sound(record: &StageRecord, stage: Stage) -> Result<(), String> {
             name => record.fact(name),
         };
         if recorded != Some(fact.as_str()) {
-            return Err(format!("its key has {name} {fact}, and its environment {}", recorded.unwrap_or("none")));
+            return Err(format!("its key has {name} {fact}, but its environment {}", recorded.unwrap_or("none")));
         }
     }
     Ok(())
@@ -79,7 +79,7 @@ fn sound(record: &StageRecord, stage: Stage) -> Result<(), String> {
 fn inputs(contents: &Contents, record: &StageRecord) -> Result<(), String> {
     let ports = record.stage.inputs(&contents.config);
     if ports.len() != record.inputs.len() {
-        return Err("its ports are not those of the configuration".to_owned());
+        return Err("its ports do not match the configuration".to_owned());
     }
     for port in ports {
         let input = record.inputs.iter().find(|input| input.port == port.name);
@@ -90,7 +90,7 @@ fn inputs(contents: &Contents, record: &StageRecord) -> Result<(), String> {
                 (Origin::Stage { stage, output: output.to_owned() }, made)
             }
             Source::ArchitectureFile | Source::WeightsFile => {
-                return Err(format!("{} was given, and not made by a stage", port.name));
+                return Err(format!("{} was given, not created by a stage", port.name));
             }
             given => {
                 let key = given.config_key().unwrap_or_default().to_owned();
@@ -103,15 +103,11 @@ fn inputs(contents: &Contents, record: &StageRecord) -> Result<(), String> {
             }
         };
         if input.from != from {
-            return Err(format!("its input {} is said to come from elsewhere", port.name));
+            return Err(format!("its input {} claims another origin", port.name));
         }
         if expected != Some(input.digest) {
             let expected = expected.map_or_else(|| "nothing".to_owned(), |digest| digest.short());
-            return Err(format!(
-                "its input {} is {}, and what stands there is {expected}",
-                port.name,
-                input.digest.short()
-            ));
+            return Err(format!("its input {} is {}, expected {expected}", port.name, input.digest.short()));
         }
     }
     Ok(())
@@ -121,10 +117,10 @@ fn inputs(contents: &Contents, record: &StageRecord) -> Result<(), String> {
 fn outputs(folder: &Folder, contents: &Contents, record: &StageRecord) -> Result<(), String> {
     for output in &record.outputs {
         let Some(name) = record.stage.spec().published_file(&output.name, contents.weights()) else { continue };
-        let entry = folder.manifest.file(&name).ok_or_else(|| format!("its output {name} is not there"))?;
+        let entry = folder.manifest.file(&name).ok_or_else(|| format!("its output {name} is missing"))?;
         if entry.blake3 != output.digest || entry.bytes != output.bytes {
-            let (found, said) = (entry.blake3.short(), output.digest.short());
-            return Err(format!("its output {} is {said}, and {name} is {found}", output.name));
+            let (found, claimed) = (entry.blake3.short(), output.digest.short());
+            return Err(format!("its output {} is {claimed}, but {name} is {found}", output.name));
         }
     }
     Ok(())
@@ -138,21 +134,21 @@ fn parameters(contents: &Contents, record: &StageRecord) -> Result<Verified, Str
     let (expected, found) = (expected.parameter_values(), record.manifest.parameter_values());
     let differs = expected.keys().chain(found.keys()).find(|name| expected.get(*name) != found.get(*name));
     match differs {
-        None => Ok(Verified(format!("{} parameters are those of configuration.json", found.len()))),
-        Some(name) => Err(format!("{name} is not what configuration.json says")),
+        None => Ok(Verified(format!("{} parameters match configuration.json", found.len()))),
+        Some(name) => Err(format!("{name} does not match configuration.json")),
     }
 }
 
 /// Checks that the configuration follows from the keys, and that all other values are defaults.
 fn same_configuration(contents: &Contents) -> Result<Verified, String> {
     let made = configuration(&contents.records, &contents.config.data)?;
-    let mut said = contents.config.clone();
+    let mut claimed = contents.config.clone();
     // Earlier versions had only one fit and did not write it.
-    said.search.fit = said.search.fit.or(made.search.fit);
-    if made == said {
-        Ok(Verified("it is what the keys of all stages say".to_owned()))
+    claimed.search.fit = claimed.search.fit.or(made.search.fit);
+    if made == claimed {
+        Ok(Verified("it matches the keys of all stages".to_owned()))
     } else {
-        Err("it says more or other than the keys of the stages".to_owned())
+        Err("it does not match the keys of the stages".to_owned())
     }
 }
 
@@ -165,37 +161,39 @@ fn data(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
     for (name, images, manifest) in images {
         let found = folder.manifest.file(name).map(|file| file.blake3);
         if found != Some(images.blake3) {
-            return Err(format!("the digest of {} is not that of {name}", images.name));
+            return Err(format!("the digest of {} differs from {name}", images.name));
         }
         if images.is_list != manifest.list().is_some() {
-            return Err(format!("{name} is of another kind than {}", images.name));
+            return Err(format!("{name} has another type than {}", images.name));
         }
         let (files, bytes) =
             (manifest.entries().len() as u64, manifest.entries().iter().map(|entry| entry.bytes).sum());
         if (images.files, images.bytes) != (files, bytes) {
-            return Err(format!("the number or size of the files of {} is not that of {name}", images.name));
+            return Err(format!("the number or size of the files of {} differs from {name}", images.name));
         }
     }
     let named: Vec<_> = lists.train.iter().chain([&lists.test]).collect();
     if data.lists.len() != named.len() {
-        return Err("its lists are not those of the folder".to_owned());
+        return Err("its lists do not match the folder".to_owned());
     }
-    for (said, named) in data.lists.iter().zip(named) {
-        let entry = folder.manifest.file(&said.file).map(|file| file.blake3);
-        let is_named = said.file == format!("lists/{}", named.name);
-        if !is_named || entry != Some(said.blake3) || said.images != named.list.len() as u64 {
-            return Err(format!("what it says of {} is not so", said.file));
+    for (claimed, named) in data.lists.iter().zip(named) {
+        let entry = folder.manifest.file(&claimed.file).map(|file| file.blake3);
+        let is_named = claimed.file == format!("lists/{}", named.name);
+        if !is_named || entry != Some(claimed.blake3) || claimed.images != named.list.len() as u64 {
+            return Err(format!("the entry for {} is wrong", claimed.file));
         }
     }
     let draws_test = contents.config.draws_test();
     if draws_test && data.test != data.train {
-        return Err("its test images are drawn from the training images, and are said to be others".to_owned());
+        return Err(
+            "its test images are drawn from the training images, but are labeled as separate test images".to_owned()
+        );
     }
     let of_list = folder.manifest.file(names::TEST_LIST).map(|file| file.blake3);
     if !draws_test && lists.test_images.list().is_some() && lists.test_images.list() != of_list {
         return Err(format!("{} is not the list that the test read", names::TEST_LIST));
     }
-    Ok(Verified("digests of images and lists are those of the files beside them".to_owned()))
+    Ok(Verified("digests of images and lists match the listed files".to_owned()))
 }
 
 /// Checks that the Statement and the RO-Crate follow from the records.
@@ -204,12 +202,12 @@ fn derived(folder: &Folder, contents: &Contents, checks: &mut Checks) {
     let mut same = |name: &str, made: Result<String, String>| {
         let compared = made.and_then(|made| Ok(folder.read(name)? == made.as_bytes()));
         match compared {
-            Ok(true) => checks.pass(Level::L2, name, "it says what the records say"),
+            Ok(true) => checks.pass(Level::L2, name, "it matches the records"),
             // Another version may generate a different text.
             Ok(false) if tool != build::TOOL => {
-                checks.skip(Level::L2, name, format!("{tool} wrote it, and this is {}", build::TOOL));
+                checks.skip(Level::L2, name, format!("it was written by {tool}, this is {}", build::TOOL));
             }
-            Ok(false) => checks.fail(Level::L2, name, "it does not say what the records say"),
+            Ok(false) => checks.fail(Level::L2, name, "it does not match the records"),
             Err(error) => checks.fail(Level::L2, name, error),
         }
     };
@@ -233,8 +231,8 @@ fn described(folder: &Folder, contents: &Contents) -> Result<String, String> {
 
 /// Checks that the subjects of the Statement are exactly all files. This does not depend on the version that wrote it.
 fn covered(folder: &Folder, files: &[FileEntry]) -> Result<Verified, String> {
-    let said = Statement::from_json(&folder.read(names::STATEMENT)?).map_err(|error| error.to_string())?;
-    let about: Vec<_> = said.subject.iter().map(|subject| (subject.name.as_deref(), subject.sha256())).collect();
+    let claimed = Statement::from_json(&folder.read(names::STATEMENT)?).map_err(|error| error.to_string())?;
+    let about: Vec<_> = claimed.subject.iter().map(|subject| (subject.name.as_deref(), subject.sha256())).collect();
     let expected: Vec<_> = files.iter().map(|file| (Some(file.name.as_str()), Some(file.sha256))).collect();
     if about == expected {
         Ok(Verified(format!("the Statement is about all {} files", files.len())))

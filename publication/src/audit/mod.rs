@@ -31,7 +31,7 @@ pub fn check_folder(folder: &Folder, key: Option<&PublicKey>, checks: &mut Check
     signature::check(folder, key, checks);
     if !folder.sound {
         for level in [Level::L2, Level::L3, Level::L4, Level::L5] {
-            checks.skip(level, "everything", "the files are not those of the manifest");
+            checks.skip(level, "everything", "the files do not match the manifest");
         }
         return None;
     }

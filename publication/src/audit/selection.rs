@@ -27,7 +27,7 @@ pub fn check(
 ) -> Result<Verified, String> {
     let Contents { space, network, table, config, .. } = contents;
     let selected: Selected = read(folder, names::SELECTED)?;
-    let SelectReport { selection: said, .. } = read(folder, names::CANDIDATES)?;
+    let SelectReport { selection: claimed, .. } = read(folder, names::CANDIDATES)?;
     let fitted = fit_exactly(space, found, table, target_ms, Some(&preferences)).map_err(|error| error.to_string())?;
     let search = SearchResult {
         log_alphas: preferences.log_alphas.to_vec(),
@@ -36,14 +36,14 @@ pub fn check(
     };
     let problem =
         Problem { space: space.clone(), table: table.clone(), target_ms, seed: config.seed, search: Some(search) };
-    let recorded: BTreeMap<usize, &Ranked> = said.ranking.iter().map(|ranked| (ranked.id, ranked)).collect();
+    let recorded: BTreeMap<usize, &Ranked> = claimed.ranking.iter().map(|ranked| (ranked.id, ranked)).collect();
     let mut again = Selection::new(problem, Settings::from(&config.select)).map_err(|error| error.to_string())?;
     while let Step::Train(trainings) = again.step() {
         let mut scores = BTreeMap::new();
         for training in trainings {
             let drawn = &again.candidates()[training.id].architecture;
             let known = recorded.get(&training.id).filter(|ranked| ranked.architecture == *drawn);
-            let known = known.ok_or_else(|| format!("candidate {} is not the one that is drawn", training.id))?;
+            let known = known.ok_or_else(|| format!("candidate {} is not the one that the draw gives", training.id))?;
             let epochs: Vec<EpochScore> = known.epochs.iter().take(training.epochs).cloned().collect();
             if epochs.len() != training.epochs {
                 return Err(format!("candidate {} has no score for {} epochs", training.id, training.epochs));
@@ -54,8 +54,8 @@ pub fn check(
     }
     let outcome = again.outcome().ok_or("the selection has no outcome")?;
     let winner = &again.candidates()[outcome.winner].architecture;
-    if outcome.winner != said.winner || !is(winner, &selected.architecture) {
-        return Err(format!("its scores select candidate {}, and it says {}", outcome.winner, said.winner));
+    if outcome.winner != claimed.winner || !is(winner, &selected.architecture) {
+        return Err(format!("its scores select candidate {}, but it names {}", outcome.winner, claimed.winner));
     }
     let expected = ModelConfig::from_architecture(space, winner, network.classifier.out_features);
     if expected.map_err(|error| error.to_string())?.to_text().as_bytes() != folder.read(names::CONFIG)? {

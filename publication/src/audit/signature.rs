@@ -33,8 +33,8 @@ pub fn check(folder: &Folder, key: Option<&PublicKey>, checks: &mut Checks) {
     let is_signed = !folder.manifest.signatures.is_empty();
     match key {
         None if is_signed => checks.skip(Level::L1, "signature", "no key was given: --key"),
-        None => checks.skip(Level::L1, "signature", "nobody signed it"),
-        Some(_) if !is_signed => checks.fail(Level::L1, "signature", "nobody signed it, and a key was given"),
+        None => checks.skip(Level::L1, "signature", "there is no signature"),
+        Some(_) if !is_signed => checks.fail(Level::L1, "signature", "there is no signature, but a key was given"),
         Some(key) => {
             let by = key.fingerprint();
             checks.note(
@@ -56,11 +56,11 @@ fn bundle(folder: &Folder, key: &PublicKey) -> Result<usize, String> {
     let bytes = small(folder, names::SIGNATURE)?;
     let bundle = Bundle::from_json(&bytes).map_err(|error| error.to_string())?;
     if bundle.to_json().as_bytes() != bytes {
-        return Err("it is not written as a publication writes it".to_owned());
+        return Err("it is not in the format of a publication".to_owned());
     }
     let signed = bundle.verify(key).map_err(|error| error.to_string())?;
     if signed.ignored() != [names::SIGNATURE] || signed.follows_symlinks() {
-        return Err("it leaves out files other than itself".to_owned());
+        return Err("it ignores files other than itself".to_owned());
     }
     let others = folder.files.values().filter(|file| file.name != names::SIGNATURE);
     let found: Vec<SignedFile> =
@@ -75,10 +75,10 @@ fn envelope(folder: &Folder, key: &PublicKey) -> Result<(), String> {
     let bytes = small(folder, names::ENVELOPE)?;
     let envelope = Envelope::from_json(&bytes).map_err(|error| error.to_string())?;
     if envelope.to_json().as_bytes() != bytes {
-        return Err("it is not written as a publication writes it".to_owned());
+        return Err("it is not in the format of a publication".to_owned());
     }
     let signed = envelope.verify(PAYLOAD_TYPE, key).map_err(|error| error.to_string())?;
-    if signed == folder.read(names::STATEMENT)? { Ok(()) } else { Err("it holds another Statement".to_owned()) }
+    if signed == folder.read(names::STATEMENT)? { Ok(()) } else { Err("it contains another Statement".to_owned()) }
 }
 
 /// Reads a file after checking that it is not too large for memory.

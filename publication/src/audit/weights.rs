@@ -41,7 +41,11 @@ pub fn check_weights(
     }
     let code = foreign(bytes.bytes());
     if !code.is_empty() {
-        checks.pass(None, "code", format!("names {} beside the tensors, which was not executed", code.join(", ")));
+        checks.pass(
+            None,
+            "code",
+            format!("it refers to {} outside of the tensors, which was not executed", code.join(", ")),
+        );
     }
     let odd = tensors.iter().find(|(_, tensor)| tensor.not_finite() > 0);
     match odd {
@@ -53,7 +57,7 @@ pub fn check_weights(
     match network.map(|network| file.state_dict.fit(&network)) {
         None => checks.skip(None, "network", "no model.config was given: --config"),
         Some(Ok(conversions)) => {
-            let fits = "every tensor has the name, shape and type that model.config asks for";
+            let fits = "every tensor has the name, shape and type that model.config requires";
             match conversions.in_words() {
                 None => checks.pass(None, "network", fits),
                 Some(converted) => checks.pass(None, "network", format!("{fits}, once {converted}")),
@@ -71,7 +75,7 @@ pub fn check_weights(
     checks.skip(
         None,
         "origin",
-        "who made it, and from what, a file of weights alone does not say: `publish` makes what does",
+        "a file of weights does not record its author and inputs; a folder written by `publish` does",
     );
     Ok(checks)
 }
@@ -108,7 +112,7 @@ fn ledger(digest: &Digest, cache: &Cache, checks: &mut Checks) -> Result<(), Pub
     let known: Vec<String> =
         known.iter().filter(|(_, names)| !names.is_empty()).map(|(how, names)| format!("{how} {names}")).collect();
     if known.is_empty() {
-        checks.skip(None, "ledger", format!("no attempt in {} made or read it", cache.store().root().display()));
+        checks.skip(None, "ledger", format!("no attempt in {} wrote or read it", cache.store().root().display()));
     } else {
         checks.pass(None, "ledger", known.join("; "));
     }

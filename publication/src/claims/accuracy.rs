@@ -55,7 +55,8 @@ pub fn look_up_accuracy(
     Ok(match found {
         Some((top1, top5)) => Accuracy::Tested { top1, top5 },
         None => Accuracy::Unknown(format!(
-            "no test of these weights in this store: `run test --from {} --weights {}` makes one, on the images of `data`",
+            "no test of these weights in this store: `run test --from {} --weights {}` creates one, on the images of \
+             `data`",
             network_path.display(),
             path.display()
         )),

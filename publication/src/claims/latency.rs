@@ -1,4 +1,4 @@
-//! Compares claimed latencies with measurements of the whole network.
+//! Compares claimed latencies with measurements of the complete network.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::ModelClaims;
 use super::finding::{Finding, Verdict};
 
 /// Relative tolerance of a measurement on the claimed device: the sum of the blocks in a table may differ from the
-/// latency of the whole network by this much.
+/// latency of the complete network by this much.
 const TOLERANCE: f64 = 0.05;
 /// The framework used for measurements.
 const FRAMEWORK: &str = "libtorch";
@@ -23,7 +23,7 @@ pub struct Conditions {
     pub threads: usize,
 }
 
-/// Measured latencies of a whole network.
+/// Measured latencies of a complete network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MeasuredLatency {
     /// Model of the device.

@@ -61,9 +61,9 @@ pub fn choose(cache: &Cache, what: &str) -> Result<Chosen, PublicationError> {
         }
         if inputs.iter().any(|input| input.port == "weights") {
             return Err(PublicationError::usage(format!(
-                "run {run} tested weights from a file (test.weights), which no stage of it made"
+                "run {run} tested weights from a file (test.weights), which none of its stages created"
             ))
-            .with_hint("publish a run that tested what it trained"));
+            .with_hint("publish a run that tested its own network"));
         }
         chosen.inputs.insert(stage, inputs);
         chosen.attempts.insert(stage, attempt);
@@ -100,15 +100,15 @@ fn named<'a>(cache: &Cache, what: &'a str) -> Result<(RunId, Option<&'a str>), P
             }
         }
     }
-    Err(PublicationError::usage(format!("`{what}` names no run"))
-        .with_hint("say latest, a number that `log` lists, or an instance that ran, as test@12"))
+    Err(PublicationError::usage(format!("`{what}` is not a run"))
+        .with_hint("use latest, a number that `log` lists, or an instance that ran, such as test@12"))
 }
 
 fn results(cache: &Cache, run: RunId) -> Result<Results, PublicationError> {
     let used = cache.ledger().used_by(run)?;
     let made = cache.ledger().made_by(run)?;
     let done = |attempt: &Attempt| attempt.outcome == Some(Outcome::Done) && attempt.purpose == Purpose::Run;
-    // A reused result that was found damaged was made again later in the run.
+    // A reused result that was found damaged was recreated later in the run.
     Ok(used.into_iter().chain(made).filter(done).map(|attempt| (attempt.instance.clone(), attempt)).collect())
 }
 
@@ -128,7 +128,7 @@ fn the_one_test(run: RunId, results: &Results, instance: Option<&str>) -> Result
             match instance {
                 Some(instance) if missing.is_empty() => {
                     Err(PublicationError::usage(format!("run {run} has no result of a test of {instance}"))
-                        .with_hint(format!("`show {run}` tells what it has")))
+                        .with_hint(format!("`show {run}` lists its results")))
                 }
                 _ => Err(incomplete(run, &missing)),
             }
@@ -136,7 +136,7 @@ fn the_one_test(run: RunId, results: &Results, instance: Option<&str>) -> Result
         _ => {
             let ids: Vec<String> = tests.iter().map(|test| format!("{run}/{}", test.instance)).collect();
             Err(PublicationError::usage(format!("run {run} tested {} networks", tests.len()))
-                .with_hint(format!("say one of {}", ids.join(", "))))
+                .with_hint(format!("use one of {}", ids.join(", "))))
         }
     }
 }
@@ -153,10 +153,10 @@ fn not_made(run: RunId, attempt: &Attempt, port: &str, before: Stage) -> Publica
         return PublicationError::usage(format!(
             "the network of {instance} was given (train.from): no search of run {run} found it"
         ))
-        .with_hint("publish a run that trained what it found");
+        .with_hint("publish a run that trained the network that it found");
     }
     PublicationError::usage(format!(
-        "run {run} is incomplete: it has no result of {} that made {port} as {instance} read it",
+        "run {run} is incomplete: it has no result of {} with the {port} that {instance} read",
         before.name()
     ))
     .with_hint("`run all`, and publish that run")

@@ -79,7 +79,7 @@ pub fn gather(cache: &Cache, chosen: &Chosen, present: &Configuration) -> Result
 
 fn unreadable(chosen: &Chosen, error: &str) -> PublicationError {
     PublicationError::usage(format!("run {} cannot be published: {error}", chosen.run))
-        .with_hint("publish with the version that made the run, or run again with this one")
+        .with_hint("publish with the version that executed the run, or run again with this version")
 }
 
 fn records(chosen: &Chosen) -> BTreeMap<Stage, StageRecord> {
@@ -97,7 +97,7 @@ fn artifacts(cache: &Cache, chosen: &Chosen, weights: &str) -> Result<BTreeMap<S
         for output in &attempt.outputs {
             let path = cache.store().open_verified(&output.digest).map_err(|error| {
                 PublicationError::failed(format!("{} of {}: {error}", output.name, attempt.instance))
-                    .with_hint(format!("`run {}` makes it again", attempt.instance))
+                    .with_hint(format!("`run {}` recreates it", attempt.instance))
             })?;
             if let Some(name) = stage.spec().published_file(&output.name, weights) {
                 files.insert(name, Source::Artifact { path, digest: output.digest });
@@ -110,14 +110,14 @@ fn artifacts(cache: &Cache, chosen: &Chosen, weights: &str) -> Result<BTreeMap<S
 /// Returns the contents of a file.
 fn read(files: &BTreeMap<String, Source>, name: &str) -> Result<Vec<u8>, String> {
     match files.get(name) {
-        None => Err(format!("{name}: there is none")),
+        None => Err(format!("{name}: it is missing")),
         Some(Source::Bytes(bytes)) => Ok(bytes.clone()),
         Some(Source::Artifact { path, digest }) => {
             let bytes = std::fs::read(path).map_err(|error| format!("{name}: {error}"))?;
             if Digest::of_bytes(&bytes) == *digest {
                 Ok(bytes)
             } else {
-                Err(format!("{name}: it changes while it is read"))
+                Err(format!("{name}: it changed while it was read"))
             }
         }
     }

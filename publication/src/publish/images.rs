@@ -53,7 +53,7 @@ pub fn find(
     memos: Option<&Path>,
 ) -> Result<Found, PublicationError> {
     let key = which.key();
-    let hint = "name the images of that run: --set data.root=FOLDER, or its --config";
+    let hint = "specify the images of that run: --set data.root=FOLDER, or its --config";
     let root = configuration.resolve(&data.root);
     let named = match which {
         Which::Train => data.train.as_path(),
@@ -74,7 +74,7 @@ pub fn find(
     let identity = identity.map_err(|error| wrong(error.to_string()))?;
     if identity.digest != wanted {
         return Err(wrong(format!(
-            "the images in {} are not those that the run read: their digest is {}, and it read {}",
+            "the images in {} differ from those of the run: their digest is {}, but the run read {}",
             path.display(),
             identity.digest.short(),
             wanted.short()

@@ -44,7 +44,7 @@ impl FolderWriter {
                         "--out {}: the folder is not empty",
                         target.display()
                     ))
-                    .with_hint("name a new folder"));
+                    .with_hint("choose a new folder"));
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -53,7 +53,7 @@ impl FolderWriter {
         let parent = target.parent().unwrap_or(Path::new("/"));
         if !parent.is_dir() {
             return Err(PublicationError::usage(format!("--out: there is no folder {}", parent.display()))
-                .with_hint("make the folder first"));
+                .with_hint("create the folder first"));
         }
         let aside = tfnas_fs::new_folder_in(parent, ".publish-");
         let aside = aside.map_err(|error| cannot_write(&target, &error))?;
@@ -92,10 +92,10 @@ impl FolderWriter {
         let manifest_sha256 = own.sha256;
         let mut subjects = manifest.files;
         subjects.push(own);
-        let said = statement(&subjects, &contents.records, &contents.config, &contents.data).to_json();
-        subjects.push(self.put(names::STATEMENT, &Source::Bytes(said.clone().into_bytes()))?);
+        let text = statement(&subjects, &contents.records, &contents.config, &contents.data).to_json();
+        subjects.push(self.put(names::STATEMENT, &Source::Bytes(text.clone().into_bytes()))?);
         if let Some(key) = key {
-            let envelope = Envelope::sign(PAYLOAD_TYPE, said.into_bytes(), key).to_json();
+            let envelope = Envelope::sign(PAYLOAD_TYPE, text.into_bytes(), key).to_json();
             subjects.push(self.put(names::ENVELOPE, &Source::Bytes(envelope.into_bytes()))?);
             let bundle = bundle(name, &subjects, key)?.to_json();
             subjects.push(self.put(names::SIGNATURE, &Source::Bytes(bundle.into_bytes()))?);
