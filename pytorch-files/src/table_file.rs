@@ -12,7 +12,7 @@ const PICKLE: u8 = 0x80;
 #[derive(Debug, thiserror::Error)]
 pub enum TableFileError {
     /// Neither text nor a pickle.
-    #[error("neither text nor a pickle: this is no latency table")]
+    #[error("neither text nor a pickle: this is not a latency table")]
     Binary,
     /// Text that is not a table.
     #[error(transparent)]

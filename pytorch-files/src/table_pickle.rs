@@ -11,7 +11,7 @@ use crate::pickle::{self, Limits, Pickle, PickleError, PickleWriter, ValueId};
 const BASE: &str = "base";
 /// The distance of the samples from which the published tables were interpolated, in channels.
 const SAMPLED_EVERY: usize = 8;
-/// Maximum number of entries of all rows. Rows can share a dictionary, so the length of the pickle is no limit.
+/// Maximum number of entries of all rows. Rows can share a dictionary, so the length of the pickle does not limit it.
 const MAX_ENTRIES: usize = 1_000_000;
 const ORDERED_DICT: (&str, &str) = ("collections", "OrderedDict");
 
@@ -22,7 +22,7 @@ pub enum TablePickleError {
     #[error(transparent)]
     Pickle(#[from] PickleError),
     /// A value is not a dictionary.
-    #[error("{place} is {found}, not a dictionary: this is no latency table")]
+    #[error("{place} is {found}, not a dictionary: this is not a latency table")]
     NotDictionary {
         /// Which part.
         place: String,
@@ -53,7 +53,7 @@ pub enum TablePickleError {
         found: String,
     },
     /// A width occurs twice.
-    #[error("{key}: width {width} comes twice")]
+    #[error("{key}: width {width} is a duplicate")]
     RepeatedWidth {
         /// The row.
         key: BlockKey,

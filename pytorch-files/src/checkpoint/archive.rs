@@ -38,10 +38,10 @@ const MAX_ENTRIES: usize = 100_000;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArchiveError {
     /// It does not end as an archive does.
-    #[error("it has no end record: it is truncated, or no zip archive")]
+    #[error("it has no end record: it is truncated, or not a zip archive")]
     NoEnd,
     /// A record is invalid or points outside the bytes.
-    #[error("its {record} is damaged: the archive is truncated or not sound")]
+    #[error("its {record} is damaged: the archive is truncated or corrupt")]
     Damaged {
         /// Which record.
         record: &'static str,
@@ -58,10 +58,10 @@ pub enum ArchiveError {
         problem: &'static str,
     },
     /// The archive contains no pickle.
-    #[error("it holds no data.pkl in a folder at its top: torch.save did not write it")]
+    #[error("it has no data.pkl in a top-level folder: torch.save did not write it")]
     NoPickle,
     /// An archive of several.
-    #[error("it holds more than one data.pkl")]
+    #[error("it contains more than one data.pkl")]
     SeveralPickles,
 }
 
@@ -96,12 +96,12 @@ impl<'a> Archive<'a> {
             let header = Header::take(&mut headers).ok_or(ArchiveError::Damaged { record: "directory" })?;
             let content = header.content(&bytes[..directory.start])?;
             stored += content.len();
-            // Entries of more bytes than there are lie over each other.
+            // With more bytes than the file has, entries overlap.
             if stored > bytes.len() {
                 return Err(header.wrong("overlaps others"));
             }
             if crc32fast::hash(content) != header.crc {
-                return Err(header.wrong("is damaged: its checksum does not agree"));
+                return Err(header.wrong("is damaged: its checksum does not match"));
             }
             if entries.insert(header.name, content).is_some() {
                 return Err(header.wrong("comes twice"));
@@ -122,7 +122,7 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// Where the directory of an archive lies.
+/// The position of the directory of an archive.
 struct Directory {
     start: usize,
     length: usize,
@@ -230,7 +230,8 @@ impl<'a> Header<'a> {
             let content = local.get(data..)?.get(..usize::try_from(self.unpacked).ok()?)?;
             (local.starts_with(MAGIC) && same_name).then_some(content)
         };
-        content().ok_or_else(|| self.wrong("is not where the directory says: the archive is truncated or damaged"))
+        content()
+            .ok_or_else(|| self.wrong("is not at the offset in the directory: the archive is truncated or damaged"))
     }
 
     fn wrong(&self, problem: &'static str) -> ArchiveError {

@@ -12,7 +12,7 @@ const PRINTED_CHARACTERS: usize = 100;
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CheckpointError {
     /// Neither of the two containers.
-    #[error("this is no checkpoint of torch.save: {0}")]
+    #[error("this is not a checkpoint of torch.save: {0}")]
     Unknown(&'static str),
     /// The zip archive.
     #[error("the zip archive of the checkpoint: {0}")]
@@ -41,8 +41,8 @@ pub enum CheckpointError {
     },
     /// The checkpoint holds no dictionary of tensors.
     #[error(
-        "the checkpoint has no 'state_dict', no other dictionary of names and tensors, and is none itself: it holds \
-         {found}. Save model.state_dict(), alone or under that key"
+        "the checkpoint has no 'state_dict', no other dictionary of names and tensors, and is not one itself: it \
+         contains {found}. Save model.state_dict(), alone or under that key"
     )]
     NoStateDict {
         /// The content found.
@@ -50,8 +50,8 @@ pub enum CheckpointError {
     },
     /// A network that was saved as an object instead of its tensors.
     #[error(
-        "the checkpoint holds a whole module ({class}), which is code, and was not run: load it where its class is known, \
-         and save model.state_dict()"
+        "the checkpoint contains a complete module ({class}), which is code and was not run: load it where its class \
+         is defined, and save model.state_dict()"
     )]
     WholeModule {
         /// Its class.
@@ -86,7 +86,7 @@ pub enum CheckpointError {
         name: String,
     },
     /// Tensors that have the same storage so often that they would fill any disk.
-    #[error("the tensors would have {bytes} bytes, in a file of {file}: they repeat the same storages")]
+    #[error("the tensors would have {bytes} bytes, in a file of {file}: they use the same storages repeatedly")]
     Repeating {
         /// Bytes of all tensors.
         bytes: usize,

@@ -1,4 +1,4 @@
-//! The fields of a checkpoint beside its tensors.
+//! The fields of a checkpoint other than its tensors.
 
 use super::Checkpoint;
 use super::error::printed;
@@ -6,7 +6,7 @@ use super::state_dict::{StateDict, name};
 use super::storages::foreign_names;
 use crate::pickle::{Pickle, Value, ValueId};
 
-/// A field beside the tensors of a checkpoint, as far as it can be represented.
+/// A field of a checkpoint other than its tensors, as far as it can be represented.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Field {
     /// A number, including NumPy scalars and PyTorch tensors of one element.
@@ -22,7 +22,7 @@ pub enum Field {
 }
 
 impl Checkpoint<'_> {
-    /// Returns the top-level entries of the checkpoint beside its tensors (`epoch`, `best_acc_top1`, …), in order.
+    /// Returns the top-level entries of the checkpoint other than its tensors (`epoch`, `best_acc_top1`, …), in order.
     /// Empty if the checkpoint is the state dict itself.
     pub fn fields(&self, state: &StateDict<'_>) -> Vec<(String, Field)> {
         let is_of_tensors =
@@ -32,11 +32,11 @@ impl Checkpoint<'_> {
         }
         let pairs = self.pickle.mapping(self.pickle.root()).unwrap_or_default().into_iter();
         let field = |(key, value)| Some((name(&self.pickle, key)?, value));
-        let beside = pairs.filter_map(field).filter(|(key, _)| !is_of_tensors(key));
-        beside.map(|(key, value)| (key.to_owned(), self.field(value))).collect()
+        let fields = pairs.filter_map(field).filter(|(key, _)| !is_of_tensors(key));
+        fields.map(|(key, value)| (key.to_owned(), self.field(value))).collect()
     }
 
-    /// Returns the names of code that the checkpoint refers to beside its tensors, sorted. None of it was run.
+    /// Returns the names of code that the checkpoint refers to outside of its tensors, sorted. None of it was run.
     pub fn foreign(&self) -> Vec<String> {
         let names = foreign_names(&self.pickle).into_iter();
         names.map(|(module, name)| format!("{}.{}", printed(module), printed(name))).collect()

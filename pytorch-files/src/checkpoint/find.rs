@@ -87,7 +87,7 @@ impl<'a> Checkpoint<'a> {
         Ok(state)
     }
 
-    /// The value of the entry of that name that lies least deep.
+    /// Returns the shallowest entry of this name.
     pub(super) fn entry_anywhere(&self, wanted: &str) -> Option<ValueId> {
         self.entry(wanted).or_else(|| {
             let nodes = self.nodes();
@@ -341,7 +341,7 @@ fn path(nodes: &[Node<'_>], node: usize) -> String {
 pub(super) fn places_in_words(places: &[String]) -> String {
     match places {
         [] => "it has no tensors under names".to_owned(),
-        [place] if place.is_empty() => "its tensors are under no key".to_owned(),
+        [place] if place.is_empty() => "its tensors are not under a key".to_owned(),
         places => format!("its tensors are under {}", printed_names(places.iter().map(String::as_str))),
     }
 }

@@ -176,7 +176,7 @@ fn error_of_an_unknown_key_lists_the_valid_ones() {
     assert_eq!(names(&under("model.net").unwrap()), ["layer0.weight", "layer1.weight"]);
     let bytes = file(&state("", 2));
     let error = find(&bytes, &Wanted { key: Some("model"), network: None }).unwrap_err();
-    assert!(error.contains("its tensors are under no key"), "{error}");
+    assert!(error.contains("its tensors are not under a key"), "{error}");
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn errors_name_the_code_that_a_tensor_depends_on() {
     for (value, expected) in [
         (
             call("torch._utils\n_rebuild_wrapper_subclass", int(1)),
-            "torch._utils._rebuild_wrapper_subclass, which is not read",
+            "torch._utils._rebuild_wrapper_subclass, which is not supported",
         ),
         (call("torch._utils\n_rebuild_qtensor", rebuild.clone()), "torch._utils._rebuild_qtensor"),
         (call("torch._utils\n_rebuild_sparse_tensor", int(1)), "torch._utils._rebuild_sparse_tensor"),
@@ -263,7 +263,7 @@ fn errors_name_the_code_that_a_tensor_depends_on() {
             call("torch._utils\n_rebuild_parameter", b"cmy\nWeights\n)R".to_vec()),
             "an object of my.Weights, not a tensor",
         ),
-        (from_type("my\nTensor"), "it is made by my.Tensor"),
+        (from_type("my\nTensor"), "it is created by my.Tensor"),
     ] {
         let bytes = file(&dict(&[("state_dict", dict(&[("w", value), ("v", tensor(2))]))]));
         let error = find(&bytes, &Wanted::default()).unwrap_err();
@@ -310,7 +310,10 @@ fn error_of_a_pickled_module_names_its_class() {
     for pickle in [module.clone(), dict(&[("epoch", int(1)), ("model", module)])] {
         let bytes = file(&pickle);
         let error = find(&bytes, &Wanted::default()).unwrap_err();
-        assert!(error.contains("a whole module (models.Net)") && error.contains("save model.state_dict()"), "{error}");
+        assert!(
+            error.contains("a complete module (models.Net)") && error.contains("save model.state_dict()"),
+            "{error}"
+        );
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Pickle, Storages<'_>), CheckpointErr
     stream.pickle("the magic number", &Limits::default())?;
     let version = stream.pickle("the version", &Limits::default())?;
     if version.int(version.root()) != Some(VERSION) {
-        return Err(CheckpointError::Legacy("its version is not 1001, the only one there is"));
+        return Err(CheckpointError::Legacy("its version is not 1001, the only one that exists"));
     }
     let system = stream.pickle("the description of the system", &Limits::default())?;
     if !is_little_endian(&system)? {
@@ -79,10 +79,10 @@ impl<'a> Stream<'a> {
             let reference = reference?;
             sizes.insert(reference.key, reference.class.size);
         }
-        let listed = keys.sequence(keys.root()).ok_or(CheckpointError::Legacy("its storages' keys are no list"))?;
+        let listed = keys.sequence(keys.root()).ok_or(CheckpointError::Legacy("its storage keys are not a list"))?;
         let mut storages = HashMap::new();
         for key in listed {
-            let key = keys.text(*key).ok_or(CheckpointError::Legacy("a storage's key is no string"))?;
+            let key = keys.text(*key).ok_or(CheckpointError::Legacy("a storage key is not a string"))?;
             let wrong = |problem: &str| CheckpointError::storage(key, problem);
             let size = *sizes.get(key).ok_or_else(|| wrong("it is listed, but nothing refers to it"))?;
             let storage = self.storage(size).ok_or_else(|| wrong("the file ends before it: it is truncated"))?;

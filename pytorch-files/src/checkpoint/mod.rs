@@ -23,10 +23,10 @@
 //!   ([`StateDictMismatch`]); [`PlainTensor`], [`Dtype`]: a tensor and its type.
 //! * [`write_pth`], [`to_safetensors`]: write both formats.
 //! * `archive`, `legacy`: the containers; `storages`: resolves references; `rebuild`: converts calls to tensors;
-//!   `fields`: numbers and strings beside the tensors; `archive_writer`, `writer`, `safetensors`: files.
+//!   `fields`: numbers and strings other than the tensors; `archive_writer`, `writer`, `safetensors`: files.
 //!
 //! Features that networks of this method do not use are not supported: sparse, quantized and complex tensors,
-//! big-endian files, and whole modules (which are code).
+//! big-endian files, and complete modules (which are code).
 
 mod archive;
 mod archive_writer;

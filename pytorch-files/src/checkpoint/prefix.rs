@@ -6,7 +6,8 @@ use super::find::Wanted;
 pub(super) const MODULE: &str = "module.";
 /// The prefixes of wrappers: those two, `torch.compile`, and networks that are an attribute of another object.
 const WRAPPERS: [&str; 6] = [MODULE, "_orig_mod.", "model.", "net.", "network.", "backbone."];
-/// The counter of `torch.optim.swa_utils.AveragedModel` beside the network, whose names then begin with `module.`.
+/// The counter of `torch.optim.swa_utils.AveragedModel` in addition to the network, whose names then begin with
+/// `module.`.
 const AVERAGED: &str = "n_averaged";
 
 /// Returns the common prefix of all names that a wrapper added. If the network is known, it may also be the name of any

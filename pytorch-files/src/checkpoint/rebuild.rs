@@ -37,7 +37,7 @@ pub(super) fn tensor<'a>(
     let wrong = |problem: String| CheckpointError::tensor(name, problem);
     let call = call(pickle, id).map_err(wrong)?;
     let numbers = |id, what: &str| {
-        sizes(pickle, id).ok_or_else(|| wrong(format!("its {what} are no tuple of numbers that are not negative")))
+        sizes(pickle, id).ok_or_else(|| wrong(format!("its {what} are not a tuple of non-negative integers")))
     };
     let Value::Persistent(reference) = pickle.value(call.storage) else {
         return Err(wrong("it has no storage".to_owned()));
@@ -45,7 +45,7 @@ pub(super) fn tensor<'a>(
     let (class, storage) = storages.get(&Reference::read(pickle, *reference)?)?;
     let dtype = dtype(pickle, class, call.dtype).map_err(wrong)?;
     let offset = pickle.int(call.offset).and_then(|offset| usize::try_from(offset).ok());
-    let offset = offset.ok_or_else(|| wrong("its offset is no number of elements".to_owned()))?;
+    let offset = offset.ok_or_else(|| wrong("its offset is not a number of elements".to_owned()))?;
     let (shape, strides) = (numbers(call.shape, "sizes")?, numbers(call.strides, "strides")?);
     PlainTensor::strided(dtype, shape, strides, offset, storage).map_err(wrong)
 }
@@ -81,9 +81,9 @@ fn call(pickle: &Pickle, id: ValueId) -> Result<RebuildCall, String> {
                 deepest = *data;
             }
             Some((TENSOR_MODULE, "_rebuild_from_type_v2", [function, class, arguments, ..])) => {
-                let class = pickle.made_by(*class).ok_or("its class is no class")?;
+                let class = pickle.made_by(*class).ok_or("its class is not a class")?;
                 if !PLAIN_CLASSES.contains(&class) {
-                    return Err(format!("it is made by {}, which is not read", named(class)));
+                    return Err(format!("it is created by {}, which is not supported", named(class)));
                 }
                 made = pickle.made_by(*function).zip(pickle.sequence(*arguments)).map(|((m, n), a)| (m, n, a));
             }
@@ -92,7 +92,7 @@ fn call(pickle: &Pickle, id: ValueId) -> Result<RebuildCall, String> {
     }
     Err(match pickle.made_by(deepest) {
         Some(name) if is_tensor(pickle, deepest) => {
-            format!("it is made by {}, which is not read: save a plain tensor of its values", named(name))
+            format!("it is created by {}, which is not supported: save a plain tensor of its values", named(name))
         }
         Some(name) => format!("it is an object of {}, not a tensor", named(name)),
         None => format!("it is {}, not a tensor", pickle.kind(deepest)),
@@ -100,16 +100,16 @@ fn call(pickle: &Pickle, id: ValueId) -> Result<RebuildCall, String> {
 }
 
 /// Returns the type of a tensor's elements. The error names an unsupported type.
-fn dtype(pickle: &Pickle, class: StorageClass, said: Option<ValueId>) -> Result<Dtype, String> {
+fn dtype(pickle: &Pickle, class: StorageClass, declared: Option<ValueId>) -> Result<Dtype, String> {
     let unsupported = |dtype: &str| format!("its dtype {dtype} is not supported: save it as float32");
-    let Some(said) = said.filter(|_| class.is_untyped()) else {
+    let Some(declared) = declared.filter(|_| class.is_untyped()) else {
         return class.dtype.ok_or_else(|| unsupported(class.elements));
     };
-    match pickle.value(said) {
+    match pickle.value(declared) {
         Value::Global { module, name } if module == "torch" => {
             Dtype::by_name(name).ok_or_else(|| unsupported(&printed(name)))
         }
-        _ => Err("its dtype is none of PyTorch's".to_owned()),
+        _ => Err("its dtype is not a PyTorch dtype".to_owned()),
     }
 }
 

@@ -79,7 +79,7 @@ pub(super) fn read<'a>(bytes: &'a [u8], wanted: &Wanted<'_>) -> Result<StateDict
     };
     let tensors = names.into_iter().map(tensor).collect::<Result<_, SafetensorsError>>()?;
     let state = StateDict::new(tensors, wanted).map_err(|name| {
-        let problem = "it comes twice".to_owned();
+        let problem = "it is a duplicate".to_owned();
         SafetensorsError::Tensor { name: printed(&name), problem }
     })?;
     Ok(StateDict { key: wanted.key.unwrap_or_default().to_owned(), ..state })

@@ -42,10 +42,12 @@ pub enum SearchCheckpointError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// The checkpoint has weights but no masks.
-    #[error("the checkpoint has no '{MASKS}': it is none of a search (those are called searched_model_NN.pth.tar)")]
+    #[error(
+        "the checkpoint has no '{MASKS}': it is not a search checkpoint (their names are searched_model_NN.pth.tar)"
+    )]
     NoMasks,
     /// Another group, block or operation than the space has, or one less.
-    #[error("'{MASKS}' {problem}: the checkpoint is of another space")]
+    #[error("'{MASKS}' {problem}: the checkpoint belongs to another space")]
     SpaceMismatch {
         /// The problem.
         problem: String,
@@ -143,7 +145,7 @@ impl<'a> Checkpoint<'a> {
         let pairs = pairs.ok_or_else(|| other(format!("is {}, not a dictionary", pickle.kind(dictionary))))?;
         let what = if word.is_empty() { "operation" } else { word };
         if pairs.len() != count {
-            return Err(other(format!("has {} entries by {what}, where the space has {count}", pairs.len())));
+            return Err(other(format!("has {} entries by {what}, but the space has {count}", pairs.len())));
         }
         let is_key = |key, index: usize| match word {
             "" => pickle.int(key) == Some(index as i64),
@@ -183,11 +185,11 @@ fn parameters(space: &Space) -> Vec<TensorShape> {
 /// Returns the channels whose mask is 1. All other values must be 0.
 fn kept_channels(mask: &PlainTensor<'_>, channels: usize) -> Result<Vec<usize>, String> {
     if *mask.shape() != [channels] {
-        return Err(format!("shape {:?}, where the operation has {channels} channels", mask.shape()));
+        return Err(format!("shape {:?}, but the operation has {channels} channels", mask.shape()));
     }
     let values = mask.to_f32().ok_or_else(|| format!("dtype {}, expected floats", mask.dtype()))?;
     if let Some(value) = values.iter().find(|value| **value != 0.0 && **value != 1.0) {
-        return Err(format!("it has {value}, where a mask has 0 and 1"));
+        return Err(format!("it has {value}, but a mask has only 0 and 1"));
     }
     Ok((0..channels).filter(|channel| values[*channel] == 1.0).collect())
 }

@@ -64,7 +64,7 @@ impl<'a> StateDict<'a> {
         /// How many other places a message names.
         const PRINTED: usize = 4;
         let counted = |key: &str, count: usize| match key {
-            "" => format!("beside them all ({count} tensors)"),
+            "" => format!("at the top level ({count} tensors)"),
             key => format!("under '{}' ({count} tensors)", printed(key)),
         };
         if self.is_named || (self.others.is_empty() && matches!(self.key.as_str(), "" | STATE_DICT)) {

@@ -99,7 +99,7 @@ pub(super) struct StorageClass {
 }
 
 impl StorageClass {
-    /// Returns whether the storage has no dtype of its own; the tensor gives it.
+    /// Returns whether the dtype is set by the tensor, not by the storage.
     pub(super) fn is_untyped(self) -> bool {
         self.name == "UntypedStorage"
     }
@@ -132,7 +132,7 @@ pub(super) struct Reference<'p> {
 }
 
 impl<'p> Reference<'p> {
-    /// Returns the references of a pickle to storages. In the older container, a whole pickled module also refers to
+    /// Returns the references of a pickle to storages. In the older container, a complete pickled module also refers to
     /// its source, which is skipped.
     pub(super) fn all(pickle: &'p Pickle) -> impl Iterator<Item = Result<Self, CheckpointError>> {
         let is_source = |id: &ValueId| {
@@ -145,20 +145,20 @@ impl<'p> Reference<'p> {
     pub(super) fn read(pickle: &'p Pickle, id: ValueId) -> Result<Self, CheckpointError> {
         let wrong = |problem: &str| CheckpointError::storage("?", problem);
         let Some([kind, class, key, _location, elements, rest @ ..]) = pickle.sequence(id) else {
-            return Err(wrong("the reference is no tuple of kind, class, key, location and size"));
+            return Err(wrong("the reference is not a tuple of kind, class, key, location and size"));
         };
         if pickle.text(*kind) != Some("storage") {
-            return Err(wrong("the reference is to something else than a storage"));
+            return Err(wrong("the reference is not to a storage"));
         }
-        let key = pickle.text(*key).ok_or_else(|| wrong("its key is no string"))?;
+        let key = pickle.text(*key).ok_or_else(|| wrong("its key is not a string"))?;
         let wrong = |problem: &str| CheckpointError::storage(key, problem);
         let Value::Global { module, name } = pickle.value(*class) else {
-            return Err(wrong("its class is no class"));
+            return Err(wrong("its class is not a class"));
         };
         let class = StorageClass::of(module, name);
-        let class = class.ok_or_else(|| wrong("its class is none of PyTorch's storages"))?;
+        let class = class.ok_or_else(|| wrong("its class is not a PyTorch storage class"))?;
         let count = |id| pickle.int(id).and_then(|count| usize::try_from(count).ok());
-        let elements = count(*elements).ok_or_else(|| wrong("its size is no number of elements"))?;
+        let elements = count(*elements).ok_or_else(|| wrong("its size is not a number of elements"))?;
         let part = match rest {
             [] => None,
             [view] if matches!(pickle.value(*view), Value::None) => None,
@@ -167,13 +167,13 @@ impl<'p> Reference<'p> {
                 _ => None,
             }
             .map(Some)
-            .ok_or_else(|| wrong("a part of it is no tuple of key, first element and size"))?,
-            _ => return Err(wrong("the reference has more parts than are known")),
+            .ok_or_else(|| wrong("a part of it is not a tuple of key, first element and size"))?,
+            _ => return Err(wrong("the reference has more parts than supported")),
         };
         Ok(Self { key, class, elements, part })
     }
 
-    /// Returns the size of the whole storage in bytes.
+    /// Returns the size of the complete storage in bytes.
     pub(super) fn bytes(&self) -> Option<usize> {
         self.elements.checked_mul(self.class.size)
     }
@@ -226,6 +226,6 @@ impl<'a> Storages<'a> {
         let Some((first, elements)) = reference.part else { return Ok((storage.class, storage.bytes)) };
         let size = storage.class.size;
         let part = || storage.bytes.get(first.checked_mul(size)?..)?.get(..elements.checked_mul(size)?);
-        Ok((storage.class, part().ok_or_else(|| wrong("a part of it lies outside"))?))
+        Ok((storage.class, part().ok_or_else(|| wrong("a part of it is out of bounds"))?))
     }
 }

@@ -62,7 +62,7 @@ impl<'a> PlainTensor<'a> {
         match first.filter(|_| within) {
             Some(storage) => Ok(Self { dtype, shape, strides, storage: storage.into(), elements }),
             None => Err(format!(
-                "shape {shape:?} with strides {strides:?} from element {offset} lies outside the storage, which has \
+                "shape {shape:?} with strides {strides:?} from element {offset} is outside of the storage, which has \
                  {stored}"
             )),
         }
@@ -137,7 +137,7 @@ impl<'a> PlainTensor<'a> {
         })
     }
 
-    /// The strides of a tensor of its shape that lies in order.
+    /// The strides of a contiguous tensor of its shape.
     pub(super) fn row_by_row(&self) -> Vec<usize> {
         row_by_row(&self.shape).unwrap_or_else(|| vec![1; self.shape.len()])
     }

@@ -61,7 +61,7 @@ pub enum PickleError {
         offset: usize,
     },
     /// A byte is not an opcode.
-    #[error("byte {offset}: {opcode:#04x} is no pickle opcode; this is not a pickle, or a damaged one")]
+    #[error("byte {offset}: {opcode:#04x} is not a pickle opcode; this is not a pickle, or a damaged one")]
     UnknownOpcode {
         /// Where.
         offset: usize,
@@ -69,15 +69,13 @@ pub enum PickleError {
         opcode: u8,
     },
     /// A protocol from the future.
-    #[error("pickle protocol {protocol} is not known; up to {NEWEST_PROTOCOL} are")]
+    #[error("pickle protocol {protocol} is not supported, only up to {NEWEST_PROTOCOL}")]
     Protocol {
         /// The protocol.
         protocol: u8,
     },
     /// A name that the caller did not allow.
-    #[error(
-        "byte {offset}: the pickle names {module}.{name}, which has no place in such a file; it is refused, and was not run"
-    )]
+    #[error("byte {offset}: the pickle names {module}.{name}, which is not allowed in such a file; it was not run")]
     ForbiddenGlobal {
         /// Where.
         offset: usize,
@@ -86,7 +84,7 @@ pub enum PickleError {
         /// The name in it.
         name: String,
     },
-    /// Something that lies outside the stream.
+    /// Something outside of the stream.
     #[error("byte {offset}: the pickle refers to {what}, which is not supported")]
     Outside {
         /// Where.

@@ -117,7 +117,7 @@ impl Pickle {
         }
     }
 
-    /// The ids of the objects outside the stream, one for each time that one was referred to anew.
+    /// The ids of the objects outside the stream, one for each new reference.
     pub fn persistent_ids(&self) -> impl Iterator<Item = ValueId> {
         self.values.iter().filter_map(|value| match value {
             Value::Persistent(id) => Some(*id),

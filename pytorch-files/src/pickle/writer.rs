@@ -20,7 +20,7 @@ pub struct MemoIndex(u32);
 
 impl PickleWriter {
     /// Begins a pickle.
-    #[expect(clippy::new_without_default, reason = "an empty pickle is no default value of anything")]
+    #[expect(clippy::new_without_default, reason = "an empty pickle is not a default value")]
     pub fn new() -> Self {
         Self { bytes: vec![op::PROTO, 2], memorised: 0, globals: HashMap::new() }
     }
