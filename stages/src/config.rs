@@ -210,7 +210,7 @@ pub enum ExifOrientation {
 }
 
 impl ExifOrientation {
-    /// Returns whether this is [`Self::Ignore`], which is left out of the parameters of stages.
+    /// Returns whether this is [`Self::Ignore`], which is omitted from the parameters of stages.
     pub fn is_ignore(&self) -> bool {
         *self == Self::Ignore
     }

@@ -55,7 +55,7 @@ pub struct SlurmSection {
     /// Additional sbatch options, passed unchanged: `--constraint=a100`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sbatch: Option<Vec<String>>,
-    /// Time before the time limit at which the worker is told to write a resume point, in seconds. Default: 120.
+    /// Time before the time limit at which the worker is asked to write a resume point, in seconds. Default: 120.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warn_s: Option<u32>,
     /// Maximum number of jobs in the queue at a time, if `run -j` is not given.
@@ -106,7 +106,7 @@ pub struct SlurmStage {
     /// Additional sbatch options; replaces those of the section.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sbatch: Option<Vec<String>>,
-    /// Time before the time limit at which the worker is told to write a resume point, in seconds.
+    /// Time before the time limit at which the worker is asked to write a resume point, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warn_s: Option<u32>,
 }
@@ -134,7 +134,7 @@ pub struct SlurmRequest {
     pub ranks_per_node: usize,
     /// Additional sbatch options.
     pub sbatch: Vec<String>,
-    /// Time before the time limit at which the worker is told to write a resume point, in seconds.
+    /// Time before the time limit at which the worker is asked to write a resume point, in seconds.
     pub warn_s: u32,
 }
 

@@ -24,7 +24,7 @@ use crate::{OnBadImage, Stage, path_text};
 /// If several processes run a job ([`Stage::runs_on_ranks`]), each has the environment variables of torchrun. Rank 0 is started
 /// as described above; only rank 0 writes outputs and resume points. The other ranks are started as `tfnas-stage join`. They
 /// receive the job from rank 0 through the store of torch.distributed, and report no events except `failed`. On rank 0,
-/// `tfnas-stage release` tells ranks that wait for a job that there are no more jobs.
+/// `tfnas-stage release` notifies ranks that wait for a job that there are no more jobs.
 ///
 /// Exit codes of the worker: 0 after `done`, 1 after `failed`, 2 for a job that it cannot read, [`NO_MORE_JOBS`] after a
 /// release, [`INTERRUPTED`] after a stop.

@@ -8,7 +8,7 @@ pub enum Verify {
     /// The sum of the table.
     #[default]
     Predicted,
-    /// The latency of the whole network, measured on this machine.
+    /// The latency of the complete network, measured on this machine.
     Measured,
 }
 

@@ -1,4 +1,4 @@
-//! The output of `lookup` beside the table.
+//! The output of `lookup` in addition to the table.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! The output of `parse` beside `model.config`.
+//! The output of `parse` in addition to `model.config`.
 
 use serde::{Deserialize, Serialize};
 

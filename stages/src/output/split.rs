@@ -1,4 +1,4 @@
-//! The output of `split` beside the lists.
+//! The output of `split` in addition to the lists.
 
 use serde::{Deserialize, Serialize};
 

@@ -10,7 +10,7 @@ use super::number::{missing, nullable};
 const MAX_MATRIX_CLASSES: usize = 100;
 /// Maximum number of confused pairs that `test.json` lists.
 const MAX_CONFUSIONS: usize = 1000;
-/// k of the top-k accuracy beside top-1.
+/// k of the top-k accuracy reported in addition to top-1.
 const TOP_K: usize = 5;
 
 /// `test.json`: the accuracy of the trained network on the test images.

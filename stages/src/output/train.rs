@@ -1,4 +1,4 @@
-//! The output of `train` beside the weights.
+//! The output of `train` in addition to the weights.
 
 use serde::{Deserialize, Serialize};
 

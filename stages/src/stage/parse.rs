@@ -19,9 +19,9 @@ pub struct ParseSection {
     /// the target.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fit: Option<Fit>,
-    /// Measure the latency of the whole network on this machine, with `lookup.batch` and `lookup.threads`.
+    /// Measure the latency of the complete network on this machine, with `lookup.batch` and `lookup.threads`.
     pub measure: bool,
-    /// Number of timed passes of the whole network; the measured latency is their median.
+    /// Number of timed passes of the complete network; the measured latency is their median.
     pub passes: usize,
 }
 

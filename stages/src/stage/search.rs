@@ -75,8 +75,9 @@ pub struct SearchSection {
     /// target, published may miss it. Default: published for the published space (imagenet), exact for all others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fit: Option<Fit>,
-    /// Which latency of the network found must meet the target: predicted, the table's; or measured, that of the whole network,
-    /// measured here by `parse`, which then corrects the target and fits the widths again, at most three times.
+    /// Which latency of the network found must meet the target: predicted, the table's; or measured, that of the
+    /// complete network, measured here by `parse`, which then corrects the target and fits the widths again, at most
+    /// three times.
     #[serde(skip_serializing_if = "Verify::is_predicted")]
     pub verify: Verify,
     /// Number of epochs.

@@ -72,9 +72,9 @@ impl SplitSection {
 
     pub(crate) fn validate(&self) -> Result<(), InvalidValue> {
         let is_share = |share: f64| share > 0.0 && share < 1.0;
-        InvalidValue::unless(is_share(self.train_share), "train_share", "lie between 0 and 1", self.train_share)?;
+        InvalidValue::unless(is_share(self.train_share), "train_share", "be between 0 and 1", self.train_share)?;
         if let Some(share) = self.test_share.filter(|share| !is_share(*share)) {
-            let message = format!("must lie between 0 and 1, not {share}; set `data.test` to use separate test images");
+            let message = format!("must be between 0 and 1, not {share}; set `data.test` to use separate test images");
             return Err(InvalidValue::new("test_share", message));
         }
         if self.published.is_some() && self.test_share.is_some() {

@@ -33,7 +33,7 @@ pub fn run(context: &mut StageContext) -> Result<(), StageError> {
         if check.on_bad_image == OnBadImage::Skip && unreadable.iter().all(UnreadableImage::is_broken) {
             let paths: Vec<&str> = unreadable.iter().map(|image| image.path.as_str()).collect();
             context.report.warn(format!(
-                "{} of {total} images of {} cannot be read and are left out: {}{report}",
+                "{} of {total} images of {} cannot be read and are skipped: {}{report}",
                 paths.len(),
                 set.key,
                 first_paths(&paths)

@@ -15,7 +15,7 @@ use crate::console::print_error;
 /// Why a stage ended without outputs.
 #[derive(Debug)]
 pub enum StageError {
-    /// The planner told the stage to stop; the stage has written a resume point.
+    /// The planner asked the stage to stop; the stage has written a resume point.
     Stopped,
     /// The stage failed.
     Failed {

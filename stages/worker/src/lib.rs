@@ -73,7 +73,7 @@ pub fn run(job: &Path) -> ExitCode {
     report_result(&mut report, result)
 }
 
-/// How a worker is told to stop.
+/// How a worker is asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopSource {
     /// A line on standard input, which the planner holds open. The worker exits when it is closed.

@@ -7,7 +7,8 @@ use tfnas_torch::timing::{NetworkTime, TimingError, TimingOptions, reference_con
 
 use crate::environment::device_model;
 
-/// Timed passes for each time that the network is built: where weights lie in memory changes times by some percent.
+/// Timed passes for each time that the network is built: the memory addresses of the weights change times by some
+/// percent.
 const PASSES_PER_BUILD: usize = 10;
 
 /// Returns the reference networks of a table that was measured on this device in the same way, or `None` if times cannot be

@@ -98,21 +98,21 @@ impl Reporter {
         self.send(&Event::Done { metrics });
     }
 
-    /// Warns that images were left out of every epoch. `names` are their paths as far as this process knows them.
+    /// Warns that images were skipped of every epoch. `names` are their paths as far as this process knows them.
     pub fn warn_skipped(&mut self, images: usize, names: &[&str]) {
         if images > 0 {
             let names = self.describe_skipped(names);
-            self.warn(format!("{images} images could not be read and were left out of every epoch{names}"));
+            self.warn(format!("{images} images could not be read and were skipped of every epoch{names}"));
         }
     }
 
-    /// Returns a list of the first images that were left out, for a message, and writes all of them to the log.
+    /// Returns a list of the first images that were skipped, for a message, and writes all of them to the log.
     pub fn describe_skipped(&self, names: &[&str]) -> String {
         if names.is_empty() || self.failures_only {
             return String::new();
         }
         for name in names {
-            eprintln!("left out: {name:?}");
+            eprintln!("skipped: {name:?}");
         }
         let all = if names.len() > NAMED_IN_WARNINGS { " (all are in the log)" } else { "" };
         format!(": {}{all}", first_paths(names))

@@ -53,7 +53,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
     if found.skipped > 0 {
         let skipped = context.report.describe_skipped(&source.skipped());
         let count = found.skipped;
-        context.report.warn(format!("{count} of {total} test images could not be read and were left out{skipped}"));
+        context.report.warn(format!("{count} of {total} test images could not be read and were skipped{skipped}"));
     }
     let report = TestReport {
         top1: tally.top1(),

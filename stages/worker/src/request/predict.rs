@@ -104,7 +104,7 @@ impl Reader {
     }
 
     fn read(&self, path: &Path) -> Result<RgbImage, String> {
-        // The planner prints the error beside the path, so the message does not repeat it.
+        // The planner prints the error next to the path, so the message does not repeat it.
         let image = read_image(path, self.orientation).map_err(|error| match error {
             LoadError::Read { source, .. } => source.to_string(),
             LoadError::Decode { source, .. } => source.to_string(),

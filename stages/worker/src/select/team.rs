@@ -15,7 +15,7 @@ use tfnas_select::EpochScore;
 use crate::error::{Context as _, StageError};
 use crate::ranks::TaskStore;
 
-/// Set when a rank was told to stop.
+/// Set when a rank was asked to stop.
 const STOP: &str = "stop";
 /// Set to the error message when a rank failed.
 const FAILED: &str = "failed";
@@ -86,8 +86,8 @@ impl Team {
     /// Runs a round on rank 0 and returns the scores of all its candidates.
     ///
     /// # Errors
-    /// Returns [`StageError::Stopped`] if a rank was told to stop. Returns an error if a training fails, or if another rank fails
-    /// or sends no heartbeat for the rank timeout.
+    /// Returns [`StageError::Stopped`] if a rank was asked to stop. Returns an error if a training fails, or if another
+    /// rank fails or sends no heartbeat for the rank timeout.
     pub fn lead(
         &mut self,
         tasks: Vec<Task>,
