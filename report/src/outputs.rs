@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tfnas_stages::StageOutput;
 
-/// Measured latency of a whole network, in milliseconds.
+/// Measured latency of a complete network, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 pub struct Measured {
     /// The median.

@@ -43,7 +43,7 @@ pub struct Point {
     pub y: f64,
     /// Tooltip of its mark.
     pub title: String,
-    /// Text beside the mark.
+    /// Text next to the mark.
     pub label: Option<String>,
     /// Whether the mark is framed by a ring.
     pub ringed: bool,

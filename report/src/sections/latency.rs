@@ -64,7 +64,7 @@ fn checked(check: &LookupCheck) -> String {
     let rank = check.rank_correlation.map(|rank| format!("; the rank correlation is {rank:.2}"));
     format!(
         "On {}, the mean error of the prediction is {} and the largest {}{}.",
-        counted(check.networks.len(), "random whole network"),
+        counted(check.networks.len(), "complete random network"),
         percent(check.mean_error),
         percent(check.worst_error),
         rank.unwrap_or_default()

@@ -16,7 +16,7 @@ pub fn provenance(run: &RunFacts) -> Section {
         if run.tool.is_empty() { "an unknown program" } else { &run.tool }
     )));
     section.parts.push(Part::Code(
-        "Reproduce the run in another store (latencies are measured anew):".to_owned(),
+        "Reproduce the run in another store (latencies are measured again):".to_owned(),
         reproduce(run),
     ));
     section.parts.push(Part::Code(

@@ -41,7 +41,7 @@ pub fn test(network: &Network) -> Option<Section> {
 fn words(test: &TestReport) -> String {
     let skipped = match test.skipped {
         0 => String::new(),
-        skipped => format!(" {} could not be read and were left out.", counted(skipped, "image")),
+        skipped => format!(" {} could not be read and were skipped.", counted(skipped, "image")),
     };
     format!(
         "Top-1 {}, top-5 {} on {}.{skipped}",

@@ -116,8 +116,8 @@ fn figure(id: String, test: &TestReport, confusion: &Confusion) -> Figure {
         id,
         title: "Confusion matrix".to_owned(),
         description,
-        note: "A row is a class, a column what its images are taken for. A frame marks the right guesses. Small shares are drawn \
-               darker than their value."
+        note: "A row is a class, a column a prediction. A frame marks the correct predictions. Small fractions are \
+               drawn darker than their value."
             .to_owned(),
         drawing: map.draw(),
         table,

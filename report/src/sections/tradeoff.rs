@@ -11,7 +11,7 @@ use crate::text::{count, ms, percent, whole};
 /// A network with a distinguishing name.
 #[derive(Clone, Debug)]
 pub struct Named<'a> {
-    /// Name shown beside its mark.
+    /// Name shown next to its mark.
     pub name: String,
     /// Networks of a group share color and shape; empty if there is only one group.
     pub group: String,
