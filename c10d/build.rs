@@ -47,7 +47,8 @@ fn main() {
             }
             Some(header) => println!(
                 "cargo:warning=libtorch has CUDA, but there is no {header}: built without NCCL. Set CUDA_HOME to a CUDA toolkit \
-                 and install nvidia-nccl-cu13, or install NVIDIA's wheels with headers (nvidia-cuda-crt, nvidia-cuda-cccl) beside torch"
+                 and install nvidia-nccl-cu13, or install NVIDIA's wheels with headers (nvidia-cuda-crt, nvidia-cuda-cccl) \
+                 next to torch"
             ),
         }
     }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`write_atomic`] | replaces a file: readers see the old bytes or the new bytes |
 //! | [`new_file_in`], [`finish`] | the same in two steps, for content that is streamed or verified before it becomes visible |
-//! | [`write_synced`] | writes a file in a folder that becomes visible as a whole |
+//! | [`write_synced`] | writes a file in a folder that becomes visible atomically |
 //! | [`make_read_only`] | protects a finished file against changes |
 //! | [`sync_parent`] | makes a new name survive a crash |
 //! | [`read_limited`], [`read_text_limited`] | reads a file from a user, with a maximum size |
@@ -57,8 +57,8 @@ pub fn finish(file: NamedTempFile, path: &Path) -> io::Result<()> {
     sync_parent(path)
 }
 
-/// Writes a whole file atomically: `path` always has the old bytes or the new ones. A symbolic link is followed. A pipe
-/// or a device (`/dev/stdout`) is written directly.
+/// Writes a complete file atomically: `path` always has the old bytes or the new ones. A symbolic link is followed. A
+/// pipe or a device (`/dev/stdout`) is written directly.
 ///
 /// # Errors
 /// Returns an error if the file cannot be written. `path` is unchanged then.

@@ -9,7 +9,7 @@ use crate::error::SelectError;
 pub(crate) struct Feature {
     /// Short name, such as `stage4.depth`.
     pub(crate) name: String,
-    /// Subject: a group, or the whole network.
+    /// Subject: a group, or the complete network.
     subject: String,
     /// Meaning of a smaller and of a larger value, with a verb: "fewer blocks are".
     less: String,

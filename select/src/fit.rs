@@ -97,7 +97,7 @@ impl<'a> Fitter<'a> {
         Ok(Fitted { architecture: fitted.architecture, ms: fitted.after_ms })
     }
 
-    /// Whether the target lies between the latencies at the smallest and at the largest widths, or slightly above.
+    /// Whether the target is between the latencies at the smallest and at the largest widths, or slightly above.
     fn may_fit(&self, genes: &Genes) -> bool {
         let mut range = (self.table.base_ms(), self.table.base_ms());
         for (group, operations) in genes.0.iter().enumerate() {

@@ -2,7 +2,7 @@
 //!
 //! All ranks have the same weights at every step: they start with the weights of rank 0, and every step applies the
 //! mean gradient, which is identical on all ranks. With synchronized batch norm the result equals, up to rounding,
-//! training on the whole batches in a single process. The steps are taken by a [`Trainer`](crate::trainer::Trainer).
+//! training on the complete batches in a single process. The steps are taken by a [`Trainer`](crate::trainer::Trainer).
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -58,7 +58,7 @@ impl DropMasks {
 
     /// Returns the masks of `count` samples from `first` on: those of one rank.
     ///
-    /// With these, the ranks together drop exactly what a single process with the whole batch would drop.
+    /// With these, the ranks together drop exactly what a single process with the complete batch would drop.
     pub fn of_samples(&self, first: usize, count: usize) -> Self {
         let part = |mask: &Option<Tensor>| mask.as_ref().map(|mask| mask.narrow(0, first as i64, count as i64));
         Self { classifier: part(&self.classifier), blocks: self.blocks.iter().map(part).collect() }

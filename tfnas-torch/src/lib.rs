@@ -10,7 +10,7 @@
 //!   [`data_parallel`]: lower precision, and several ranks.
 //! * [`loss`], [`gradient`], [`optim`]: shared by search and training.
 //! * [`preprocess`], [`device`]: conversion of bytes to tensors, and device selection.
-//! * [`timing`]: the latency of blocks and of whole networks.
+//! * [`timing`]: the latency of blocks and of complete networks.
 //!
 //! # An epoch of the search
 //!

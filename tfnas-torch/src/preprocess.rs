@@ -33,7 +33,7 @@ pub enum BatchError {
 pub struct Preprocess {
     size: usize,
     device: Device,
-    /// The mean for each byte of a row of pixels, `[W * 3]` f32, so that whole rows are normalized at once.
+    /// The mean for each byte of a row of pixels, `[W * 3]` f32, so that complete rows are normalized at once.
     mean: Tensor,
     /// The standard deviation, in the same layout.
     std: Tensor,

@@ -160,7 +160,7 @@ impl Supernet {
     }
 
     /// Runs `step` with weights that require no gradient. Computations that depend only on weights and images, such as
-    /// the whole stem, then keep nothing for a backward pass.
+    /// the complete stem, then keep nothing for a backward pass.
     pub(crate) fn with_frozen_weights<T>(&self, step: impl FnOnce() -> T) -> T {
         self.set_weights_trainable(false);
         let result = step();

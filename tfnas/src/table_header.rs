@@ -25,7 +25,7 @@ pub struct TableHeader {
     pub source: Option<String>,
     /// The license of the numbers.
     pub licence: Option<String>,
-    /// The error of its predictions for whole networks.
+    /// The error of its predictions for complete networks.
     pub check: Option<TableCheck>,
     /// The networks to which later measurements are related.
     pub reference: Option<TableReference>,
@@ -62,7 +62,7 @@ impl FromStr for TableReference {
     }
 }
 
-/// The error of a table's predictions for whole networks measured together with it. Errors are relative.
+/// The error of a table's predictions for complete networks measured together with it. Errors are relative.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TableCheck {
     /// Number of networks.
@@ -107,7 +107,7 @@ impl FromStr for TableCheck {
 }
 
 impl TableHeader {
-    /// Returns the fields beside the name, in the order of the text form.
+    /// Returns the fields except the name, in the order of the text form.
     pub fn details(&self) -> [(&'static str, Option<String>); 8] {
         let number = |value: Option<usize>| value.map(|value| value.to_string());
         [

@@ -71,7 +71,7 @@ impl Widths {
         Ok(Self { rows })
     }
 
-    /// Returns the width of an operation of a block, both counted from 0 over the whole space.
+    /// Returns the width of an operation of a block, both counted from 0 over the complete space.
     ///
     /// # Panics
     /// Panics if there is no such block or operation.

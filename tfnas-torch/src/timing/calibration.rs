@@ -2,7 +2,7 @@
 
 use super::quantile;
 
-/// How well the sum of block latencies predicts the latency of whole networks.
+/// How well the sum of block latencies predicts the latency of complete networks.
 ///
 /// Errors are relative: |predicted - measured| / measured, so 0.01 is one percent.
 #[derive(Clone, Debug, PartialEq)]

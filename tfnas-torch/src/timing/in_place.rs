@@ -65,10 +65,11 @@ pub struct Round {
 /// Measures blocks inside random networks of the space.
 ///
 /// A block timed on its own has warmer caches than inside a network, so the sum of such times is too low. Here every
-/// call runs a whole network, with a timestamp after each block. Blocks also slow each other down, the more the larger the network; other random
-/// networks are timed as a whole, to which [`fit`](super::fit) adapts the sums. The machine itself drifts by more than the effects
-/// that matter, so reference networks run between every few others, to which their times are related. They are several, as
-/// a busy machine slows some networks down more than others. Check networks run among them.
+/// call runs a complete network, with a timestamp after each block. Blocks also slow each other down, the more the
+/// larger the network; other random networks are timed as a whole, to which [`fit`](super::fit) adapts the sums. The
+/// machine itself drifts by more than the effects that matter, so reference networks run between every few others, to
+/// which their times are related. They are several, as a busy machine slows some networks down more than others. Check
+/// networks run among them.
 #[derive(Debug)]
 pub struct InPlace<'a> {
     space: &'a Space,
@@ -202,7 +203,7 @@ impl<'a> InPlace<'a> {
         )
     }
 
-    /// The network of an architecture, built anew: where weights lie in memory changes times by some percent.
+    /// The network of an architecture, rebuilt: the memory addresses of the weights change times by some percent.
     fn build(&self, architecture: &Architecture) -> FoldedNetwork {
         let config = ModelConfig::from_architecture(self.space, architecture, self.classes);
         random_network(&config.expect("the architecture is of the space"), &self.options)
@@ -278,7 +279,7 @@ impl<'a> References<'a> {
     }
 
     fn measure_next(&mut self) {
-        // Built anew: its place in memory would otherwise change its time for the whole measurement.
+        // Rebuilt: its memory addresses would otherwise affect its time in the complete measurement.
         let network = random_network(&self.in_place.references[self.ms.len()], &self.in_place.options);
         self.ms.push(self.in_place.whole_ms(&network));
     }

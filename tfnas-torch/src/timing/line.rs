@@ -1,4 +1,4 @@
-//! The latency of whole networks over the sum of their blocks: a straight line.
+//! The latency of complete networks over the sum of their blocks: a straight line.
 
 use super::fit::weighted_least_squares;
 use super::median;
@@ -8,7 +8,7 @@ const MIN_NETWORKS: usize = 20;
 const ITERATIONS: usize = 30;
 /// Relative residuals below this count as this.
 const MIN_RESIDUAL: f64 = 1e-4;
-/// The least latency beside the blocks, as a share of the measured one.
+/// The least latency outside of the blocks, as a share of the measured one.
 const MIN_BASE: f64 = 0.1;
 
 /// The latency of a network over the sum of its blocks.
@@ -23,8 +23,8 @@ impl Line {
     /// networks are slower and half are faster.
     ///
     /// * `sums`: sum of the blocks and latency of each network, in milliseconds.
-    /// * `base_ms`: measured latency beside the blocks, for the case that there are few networks or that the line starts near
-    ///   0 or below.
+    /// * `base_ms`: measured latency outside of the blocks, for the case that there are few networks or that the line
+    /// starts near   0 or below.
     pub fn nearest(sums: &[(f64, f64)], base_ms: f64) -> Self {
         if sums.len() < MIN_NETWORKS {
             return Self { offset_ms: base_ms, factor: 1.0 };

@@ -1,4 +1,4 @@
-//! Latency measurement of blocks inside networks, and of whole networks.
+//! Latency measurement of blocks inside networks, and of complete networks.
 //!
 //! A latency table predicts the latency of a network by the sum of its blocks. The sum is accurate only if blocks are
 //! measured under the conditions inside a network, so blocks are timed [in place](InPlace):
@@ -38,8 +38,8 @@ pub use network::{NetworkTime, reference_configs, time_network, time_networks};
 const MAX_CALL_BYTES: f64 = 64.0 * BYTES_PER_GIB;
 const BYTES_PER_GIB: f64 = (1u64 << 30) as f64;
 
-/// Timed passes per visit to a network. The visits are spread over the whole measurement, so that a disturbance of the
-/// machine does not affect all passes of one network.
+/// Timed passes per visit to a network. The visits are spread over the complete measurement, so that a disturbance of
+/// the machine does not affect all passes of one network.
 const PASSES_PER_VISIT: usize = 5;
 
 /// Options of a latency measurement.

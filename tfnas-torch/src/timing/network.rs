@@ -1,4 +1,4 @@
-//! Latency of whole networks.
+//! Latency of complete networks.
 
 use std::ops::ControlFlow;
 
@@ -14,7 +14,7 @@ use crate::derived::{DerivedNetwork, FoldedNetwork};
 /// Index of the order streams of networks in [`StreamId::Timing`]; lower indices are used for blocks.
 const NETWORK_ORDERS: u32 = u32::MAX - 1;
 
-/// Measured latency of a whole network, in milliseconds per batch.
+/// Measured latency of a complete network, in milliseconds per batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NetworkTime {
     /// Median over the passes.
