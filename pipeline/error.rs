@@ -187,10 +187,10 @@ impl From<TargetError> for CommandError {
         let hint = match &error {
             TargetError::Unreachable { .. } => Some("choose a target in this range, or another space or table"),
             TargetError::OtherDevice { .. } => Some(
-                "leave `lookup.import` out to measure a table on this device, or set `lookup.other_device: true` to search for the \
-                 device of the table (then `parse.measure` says little)",
+                "remove `lookup.import` to measure a table on this device, or set `lookup.other_device: true` to \
+                 search for the device of the table (then `parse.measure` is not comparable)",
             ),
-            TargetError::Table { .. } => Some("leave `lookup.import` out to measure one on this machine"),
+            TargetError::Table { .. } => Some("remove `lookup.import` to measure one on this machine"),
             _ => None,
         };
         let hint = hint.map(str::to_owned);

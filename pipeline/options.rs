@@ -16,7 +16,7 @@ pub struct Options {
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
 
-    /// The folder of results and history [default: .tfnas beside the configuration file]
+    /// The folder of results and history [default: .tfnas next to the configuration file]
     #[arg(long, global = true, value_name = "FOLDER")]
     pub store: Option<PathBuf>,
 

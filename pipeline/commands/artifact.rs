@@ -25,7 +25,7 @@ pub fn find(options: &Options, text: &str) -> Result<Artifact, CommandError> {
         let cache = store_to_read(options)?;
         return match named(&cache, text)? {
             Found::Artifact(digest) => Ok(Artifact { cache, digest, name: None }),
-            _ => Err(CommandError::usage(format!("`{text}` names no artifact"))),
+            _ => Err(CommandError::usage(format!("`{text}` is not an artifact"))),
         };
     }
     let setup = Setup::new(options)?;
@@ -48,8 +48,8 @@ pub fn find(options: &Options, text: &str) -> Result<Artifact, CommandError> {
         }
         _ => {
             let ids: Vec<_> = found.iter().map(|(id, name, _)| format!("{id}/{name}")).collect();
-            Err(CommandError::usage(format!("`{text}` names several artifacts"))
-                .with_hint(format!("say one of {}", ids.join(", "))))
+            Err(CommandError::usage(format!("`{text}` matches several artifacts"))
+                .with_hint(format!("use one of {}", ids.join(", "))))
         }
     }
 }

@@ -28,7 +28,7 @@ pub struct Check {
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     repeat: u16,
 
-    /// The worker's program [default: tfnas-stage beside this program]
+    /// The worker's program [default: tfnas-stage next to this program]
     #[arg(long, value_name = "FILE")]
     worker: Option<PathBuf>,
 }

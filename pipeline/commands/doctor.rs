@@ -18,7 +18,7 @@ use crate::session::Setup;
 /// Check what a run needs: the worker and its libtorch, the device, the store, the configuration
 #[derive(Args, Debug)]
 pub struct Doctor {
-    /// The worker's program [default: tfnas-stage beside this program]
+    /// The worker's program [default: tfnas-stage next to this program]
     #[arg(long, value_name = "FILE")]
     worker: Option<PathBuf>,
 }
@@ -114,13 +114,16 @@ fn worker(named: Option<&Path>) -> Result<String, String> {
     let shown = program.display();
     let output = Command::new(&program).arg("--version").output().map_err(|error| format!("{shown}: {error}"))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(format!("{shown} does not start: {} {said}", output.status));
+        let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(format!("{shown} does not start: {} {stderr}", output.status));
     }
-    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    let version = said.split_whitespace().nth(1).unwrap_or_default();
+    let printed = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let version = printed.split_whitespace().nth(1).unwrap_or_default();
     if version != build::VERSION {
-        return Err(format!("{shown} reports `{said}`, but this is {}: build both from the same source", build::TOOL));
+        return Err(format!(
+            "{shown} reports `{printed}`, but this is {}: build both from the same source",
+            build::TOOL
+        ));
     }
-    Ok(format!("{shown}: {said}, libtorch {}", build::LIBTORCH))
+    Ok(format!("{shown}: {printed}, libtorch {}", build::LIBTORCH))
 }

@@ -56,7 +56,7 @@ fn text(shown: &Shown) -> String {
     let mut text = match action {
         Action::Run => format!("{id} would run\n"),
         Action::Cached => format!("{id} is cached: no field of its key changed\n"),
-        Action::Unknown => format!("{id} is not known yet: what it reads will be made again\n"),
+        Action::Unknown => format!("{id} is not known yet: its inputs will be recreated\n"),
     };
     if let Some(remote) = remote {
         text.push_str(&format!("  its result was pulled from {remote}\n"));

@@ -62,7 +62,7 @@ fn text(removal: &Removal, dry_run: bool) -> String {
 
 /// Parses a size: a number of bytes, optionally with the unit K, M, G or T (powers of 1024).
 fn size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{text}` is no size: expected a number, as 500M or 20G");
+    let wrong = || format!("`{text}` is not a size: expected a number such as 500M or 20G");
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let number: f64 = digits.parse().map_err(|_| wrong())?;
     let unit = match text[digits.len()..].to_ascii_uppercase().as_str() {

@@ -52,7 +52,7 @@ pub struct Predict {
     #[arg(long, value_name = "DEVICE", value_parser = parse_device)]
     device: Option<DeviceChoice>,
 
-    /// The worker's program [default: tfnas-stage beside this program]
+    /// The worker's program [default: tfnas-stage next to this program]
     #[arg(long, value_name = "FILE")]
     worker: Option<PathBuf>,
 }

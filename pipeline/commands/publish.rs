@@ -17,9 +17,10 @@ use crate::session::store_to_read;
 
 /// Write a run to a folder that others can verify: weights, network, provenance, model card
 ///
-/// The run must have a result of every stage, and its images must lie where the configuration says. The folder appears
-/// whole or not at all; it names no machine, no user and no absolute path, and the same run gives the same bytes. With
-/// --sign-key it carries an OpenSSF Model Signing bundle and an in-toto Statement in a DSSE envelope. `audit` checks it.
+/// The run must have a result of every stage, and its images must be where the configuration expects them. The folder
+/// appears completely or not at all. It contains no name of a machine or user and no absolute path, and the same run
+/// results in the same bytes. With --sign-key it carries an OpenSSF Model Signing bundle and an in-toto Statement in a
+/// DSSE envelope. `audit` checks it.
 #[derive(Args, Debug)]
 pub struct Publish {
     /// A run's number, or latest; where a list fans it out an instance (test@12, or 3/test@12 of run 3)
@@ -42,7 +43,8 @@ pub struct Publish {
     #[arg(long, value_name = "ID")]
     license: Option<String>,
 
-    /// Publish even if images are in several of the training, validation and test lists; the model card says how many
+    /// Publish even if images are in several of the training, validation and test lists; the model card reports how
+    /// many
     #[arg(long)]
     allow_overlap: bool,
 }
@@ -56,7 +58,7 @@ impl Publish {
             .as_deref()
             .map(SigningKey::read)
             .transpose()
-            .map_err(|error| CommandError::usage(error.to_string()).with_hint("`keys generate` makes a key"))?;
+            .map_err(|error| CommandError::usage(error.to_string()).with_hint("`keys generate` creates a key"))?;
         let cache = store_to_read(options)?;
         let chosen = choose(&cache, &self.run)?;
         let gathered = gather(&cache, &chosen, &Configuration::load(options.config.as_deref(), &options.sets)?)?;
@@ -93,10 +95,8 @@ impl Publish {
             !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+'))
         };
         match &self.license {
-            Some(id) if !plain(id) => {
-                Err(CommandError::usage(format!("--license {id}: this is no identifier of SPDX"))
-                    .with_hint("as MIT, Apache-2.0 or CC-BY-4.0"))
-            }
+            Some(id) if !plain(id) => Err(CommandError::usage(format!("--license {id}: not an SPDX identifier"))
+                .with_hint("as MIT, Apache-2.0 or CC-BY-4.0")),
             _ => Ok(()),
         }
     }
@@ -110,6 +110,6 @@ impl Publish {
             return Ok(());
         }
         Err(CommandError::usage(message)
-            .with_hint("remove them and run again, or publish with --allow-overlap, which the model card says"))
+            .with_hint("remove them and run again, or publish with --allow-overlap, which the model card reports"))
     }
 }

@@ -89,7 +89,7 @@ pub(super) fn finished_runs(cache: &Cache) -> Result<impl Iterator<Item = Run> +
 
 /// Returns the error for a store without finished runs.
 pub(super) fn no_finished_run() -> CommandError {
-    CommandError::usage("there is no finished run in this store").with_hint("`run all` makes one")
+    CommandError::usage("there is no finished run in this store").with_hint("`run all` creates one")
 }
 
 /// Returns whether a run neither made nor reused a result.

@@ -63,7 +63,7 @@ pub struct Run {
     #[arg(long)]
     no_progress: bool,
 
-    /// The worker's program [default: tfnas-stage beside this program]
+    /// The worker's program [default: tfnas-stage next to this program]
     #[arg(long, value_name = "FILE")]
     worker: Option<PathBuf>,
 }
@@ -97,7 +97,7 @@ impl Run {
         match (self.nproc, launcher) {
             (Some(_), Some(_)) => {
                 return Err(CommandError::usage("--nproc under a launcher that has set RANK and WORLD_SIZE itself")
-                    .with_hint("leave --nproc out, or unset the two"));
+                    .with_hint("remove --nproc, or unset both variables"));
             }
             (Some(processes), None) => options.sets.push(format!("ranks.processes={processes}")),
             (None, Some(launcher)) if launcher.rank > 0 => {

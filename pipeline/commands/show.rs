@@ -51,11 +51,11 @@ pub fn named(cache: &Cache, what: &str) -> Result<Found, CommandError> {
     match found.len() {
         _ if matches!(found.first(), Some(Found::Run(_))) => Ok(found.remove(0)),
         1 => Ok(found.remove(0)),
-        0 => Err(CommandError::usage(format!("nothing in this store is called `{what}`"))
+        0 => Err(CommandError::usage(format!("nothing in this store has the name `{what}`"))
             .with_hint("`log` lists the runs, `status` the artifacts")),
         _ => {
             let names: Vec<_> = found.iter().map(name_of).collect();
-            Err(CommandError::usage(format!("`{what}` names several things: {}", names.join(", "))))
+            Err(CommandError::usage(format!("`{what}` is ambiguous: {}", names.join(", "))))
         }
     }
 }

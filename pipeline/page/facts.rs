@@ -41,8 +41,8 @@ fn configuration_name(arguments: &[String], store: &Path) -> String {
             _ => {}
         }
     }
-    let beside = store.parent().is_some_and(|folder| folder.join(CONFIGURATION).is_file());
-    named.unwrap_or_else(|| if beside { CONFIGURATION.to_owned() } else { "embedded default".to_owned() })
+    let has_file = store.parent().is_some_and(|folder| folder.join(CONFIGURATION).is_file());
+    named.unwrap_or_else(|| if has_file { CONFIGURATION.to_owned() } else { "embedded default".to_owned() })
 }
 
 /// Indents JSON. Other text is not changed.

@@ -73,11 +73,11 @@ fn folders(cache: &Cache, run: &Run, test: &Part) -> Vec<PathBuf> {
     let origin = IMAGES.iter().find_map(|port| inputs.iter().find(|input| input.port == *port)?.origin.clone());
     let configuration: Value = serde_json::from_str(&run.configuration).unwrap_or_default();
     let root = configuration.pointer("/data/root").and_then(Value::as_str).map(str::to_owned);
-    let beside = cache.store().root().parent().map(Path::to_owned);
+    let store_parent = cache.store().root().parent().map(Path::to_owned);
     let named = [origin, root].into_iter().flatten().map(PathBuf::from);
     named
         .flat_map(|folder| {
-            let seen = beside.iter().map(|beside| beside.join(&folder)).collect::<Vec<_>>();
+            let seen = store_parent.iter().map(|parent| parent.join(&folder)).collect::<Vec<_>>();
             std::iter::once(folder).chain(seen)
         })
         .filter(|folder| folder.is_dir())

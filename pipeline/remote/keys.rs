@@ -10,10 +10,8 @@ use crate::error::CommandError;
 pub fn trusted(configuration: &Configuration) -> Result<Option<Trust>, CommandError> {
     let Some(files) = &configuration.shared().config.cache.trust else { return Ok(None) };
     if files.is_empty() {
-        return Err(CommandError::usage(
-            "cache.trust: it names no key, so that no result from elsewhere could be used",
-        )
-        .with_hint("name the files of public keys, or leave it out to use everybody's results"));
+        return Err(CommandError::usage("cache.trust: it has no keys, so results of others could not be used")
+            .with_hint("list the files of public keys, or remove it to use all results"));
     }
     let read = |file: &Path| PublicKey::read(&configuration.resolve(file)).map_err(|error| of("cache.trust", &error));
     Ok(Some(Trust::in_keys(files.iter().map(|file| read(file)).collect::<Result<_, _>>()?)))

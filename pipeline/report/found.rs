@@ -26,9 +26,9 @@ const SHOWN: [(&str, &str); 6] = [
 pub fn found(planner: &Planner<'_>, finished: &Finished, remarks: &Remarks, page: Option<&Path>) -> String {
     let (graph, cache) = (planner.graph, planner.cache);
     let mut text: String = networks(graph, cache, &finished.results).iter().map(network).collect();
-    let said = remarks.text();
-    if !said.is_empty() {
-        text.push_str(&format!("data\n{}\n", indented(&said)));
+    let data = remarks.text();
+    if !data.is_empty() {
+        text.push_str(&format!("data\n{}\n", indented(&data)));
     }
     text.push_str(&stages(graph, finished));
     text.push_str(&places(graph, cache, finished, page));
@@ -100,7 +100,7 @@ fn measured(network: &Network) -> String {
     };
     let off = network.predicted_lat_ms.zip(comparable(network)).map(|(predicted, ms)| (predicted / ms - 1.0) * 100.0);
     let off = off.map(|off| format!("; the sum of the table is {off:+.1} % off")).unwrap_or_default();
-    format!("{ms:.3} ms{spread}, the whole network on this machine{drift}{off}")
+    format!("{ms:.3} ms{spread}, the complete network on this machine{drift}{off}")
 }
 
 /// Returns the measured latency that can be compared with the table, in milliseconds.

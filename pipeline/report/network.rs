@@ -23,7 +23,7 @@ pub struct Network {
     pub predicted_lat_error: Option<f64>,
     /// Part of the predicted latency outside the blocks, in milliseconds.
     pub base_lat_ms: Option<f64>,
-    /// Measured latency of the whole network in milliseconds.
+    /// Measured latency of the complete network in milliseconds.
     pub measured_lat_ms: Option<f64>,
     /// Lower end of the interval that contains most measured passes, in milliseconds.
     pub measured_lat_ms_low: Option<f64>,

@@ -126,9 +126,9 @@ impl RunObserver for Reporter {
             RunEvent::Reattached { job: None, .. } => {
                 tracing::info!(id, "was submitted by an earlier run: looking for it")
             }
-            RunEvent::Submitted { job, submission: 1 } => tracing::info!(id, "is job {job} of the cluster"),
+            RunEvent::Submitted { job, submission: 1 } => tracing::info!(id, "submitted as job {job}"),
             RunEvent::Submitted { job, submission } => {
-                tracing::info!(id, "is job {job} of the cluster (submission {submission})");
+                tracing::info!(id, "submitted as job {job} (submission {submission})");
             }
             RunEvent::Queued { job, reason, obstacle: None } => tracing::info!(id, "job {job} waits ({reason})"),
             RunEvent::Queued { job, reason, obstacle: Some(obstacle) } => {
@@ -183,12 +183,12 @@ impl RunObserver for Reporter {
             RunEvent::Detached { job } => {
                 self.bars.end(id);
                 match job {
-                    Some(job) => tracing::info!(id, "goes on as job {job}; the next run follows it"),
+                    Some(job) => tracing::info!(id, "job {job} is still running; the next run attaches to it"),
                     None => tracing::info!(id, "may have been submitted; the next run looks for it"),
                 }
             }
             RunEvent::Remade { upstream, message } => {
-                tracing::warn!(id, "{message}; {upstream} makes it again");
+                tracing::warn!(id, "{message}; {upstream} recreates it");
             }
         }
     }

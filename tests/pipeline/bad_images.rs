@@ -53,13 +53,13 @@ fn all_bad_images_are_reported_before_the_search_and_can_be_skipped() {
 
     let ended = project.good(&["run", "all", "--set", "data.on_bad_image=skip"]);
     let expected = format!(
-        "3 of 80 images of data.train cannot be read and are left out: {}, {}, {}",
+        "3 of 80 images of data.train cannot be read and are skipped: {}, {}, {}",
         short(&train[0]),
         short(&train[9]),
         short(&train[20])
     );
     assert!(ended.err.contains(&expected), "{}", ended.err);
-    assert!(ended.err.contains("1 of 20 test images could not be read and were left out: "), "{}", ended.err);
+    assert!(ended.err.contains("1 of 20 test images could not be read and were skipped: "), "{}", ended.err);
 
     project.good(&["export", "predictions.csv", "predictions.csv", "--set", "data.on_bad_image=skip"]);
     let rows = fs::read_to_string(project.folder().join("predictions.csv")).unwrap();

@@ -43,7 +43,7 @@ fn a_folder_of_classes_gets_a_configuration_that_plans() {
     project.good(&["run", "split", "--config", "new.yaml", "--store", "new-store"]);
 
     let again = project.run(&["init", "my photos", "--output", "new.yaml"]);
-    assert!(again.code == Some(2) && again.err.contains("new.yaml is there already"), "{}", again.err);
+    assert!(again.code == Some(2) && again.err.contains("new.yaml already exists"), "{}", again.err);
     assert_eq!(fs::read_to_string(project.folder().join("new.yaml")).unwrap(), text);
 }
 

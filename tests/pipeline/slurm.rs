@@ -257,7 +257,7 @@ fn slurm_job_of_a_killed_planner_is_tracked_by_the_next() {
     let mut run = Run::start(&project);
     assert_eq!(run.wait_for("train", "taken_up")["job"], job.as_str());
     let (code, stderr) = run.end();
-    let submitted = stderr.matches("train: is job ").count();
+    let submitted = stderr.matches("train: submitted as job ").count();
     assert!(code == Some(0) && submitted == 1, "{stderr}");
     finish(&project);
 }

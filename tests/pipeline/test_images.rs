@@ -68,7 +68,7 @@ fn a_class_without_test_images_is_reported_as_untested() {
     let class = fs::read_dir(images.join("test")).unwrap().next().unwrap().unwrap().file_name().into_string().unwrap();
     fs::rename(images.join("test").join(&class), images.join("test/unknown")).unwrap();
     let out = run(&project, &["run", "all"], &["data.generate="]);
-    assert!(out.contains(&format!("are not tested: `{class}`")) && out.contains("left out: `unknown`"), "{out}");
+    assert!(out.contains(&format!("are not tested: `{class}`")) && out.contains("skipped: `unknown`"), "{out}");
     assert!(out.contains("of 18 images, 1 class without test images"), "{out}");
     run(&project, &["publish", "latest", "--out", "published"], &["data.generate="]);
     let published = project.folder().join("published");

@@ -35,7 +35,7 @@ fn other_crashes_are_described() {
         ("segfault", "segmentation fault (SIGSEGV)"),
         ("abort", "aborted (SIGABRT)"),
         ("exit 7", "exit code 7"),
-        ("forget", "did not say that it was done"),
+        ("forget", "without reporting success"),
         ("fail", "the data is odd"),
     ] {
         let (_, stderr) = failed_search(behavior);
@@ -81,7 +81,7 @@ fn a_worker_of_another_version_is_rejected() {
 #[test]
 fn a_program_that_is_not_a_worker_is_rejected() {
     let (_, stderr) = failed_search("noise");
-    assert!(stderr.contains("no tfnas-stage") && stderr.contains("Welcome!"), "{stderr}");
+    assert!(stderr.contains("not tfnas-stage") && stderr.contains("Welcome!"), "{stderr}");
     let project = Project::new();
     let ended = project.run(&["run", "all", "--worker", "nowhere"]);
     assert_eq!(ended.code, Some(2));
@@ -92,7 +92,7 @@ fn outputs_must_be_exactly_those_of_the_stage() {
     let project = Project::new();
     project.behave("lookup", "missing");
     let ended = project.run(&["run", "lookup"]);
-    assert!(ended.code == Some(1) && ended.err.contains("left no latency.table"), "{}", ended.err);
+    assert!(ended.code == Some(1) && ended.err.contains("did not write latency.table"), "{}", ended.err);
     project.behave("lookup", "more");
     let ended = project.run(&["run", "lookup"]);
     assert!(ended.code == Some(1) && ended.err.contains("core.1234"), "{}", ended.err);

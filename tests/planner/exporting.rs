@@ -121,7 +121,7 @@ fn invalid_exports_report_the_reason() {
         (onnx(&[]), ["train has no result", "run train"]),
         (
             project.run(&[&["export", "none/net.onnx", "--format", "onnx"], &FROM_FILES[..]].concat()),
-            ["there is no folder", "make the folder first"],
+            ["there is no folder", "create the folder first"],
         ),
     ] {
         assert_eq!(ended.code, Some(2), "{}", ended.err);
@@ -173,8 +173,8 @@ fn an_invalid_python_module_path_is_an_error() {
         (export("net-1.py", &[]), ["net-1.py: Python cannot import", "model.py"]),
         (export("network", &[]), ["network: Python cannot import", "model.py"]),
         (export("torch.py", &[]), ["torch.py: the name would hide", "model.py"]),
-        (export("model.py", &["--fold"]), ["--fold is for onnx and torchscript", "leave --fold out"]),
-        (export("none/model.py", &[]), ["there is no folder", "make the folder first"]),
+        (export("model.py", &["--fold"]), ["--fold is for onnx and torchscript", "remove --fold"]),
+        (export("none/model.py", &[]), ["there is no folder", "create the folder first"]),
         (export("taken", &[]), ["taken/weights.safetensors: the file exists", "another folder"]),
         (project.run(&["export", "model.py", "--format", "pytorch"]), ["train has no result", "run train"]),
     ] {

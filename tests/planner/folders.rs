@@ -47,7 +47,7 @@ fn unsupported_image_formats_are_counted_by_extension() {
     }
     for arguments in [["plan", "all"], ["run", "split"]] {
         let ended = project.good(&arguments);
-        let notice = "data.train: 4 files in formats that are not read are left out: 2 .heic, 1 .avif, 1 .nef; ";
+        let notice = "data.train: 4 files in unsupported formats are skipped: 2 .heic, 1 .avif, 1 .nef; ";
         assert_eq!(ended.err.matches(notice).count(), 1, "{}", ended.err);
         assert!(ended.err.contains("heif-convert") && ended.err.contains("avifdec"), "{}", ended.err);
     }

@@ -207,10 +207,10 @@ fn a_run_an_attempt_or_everything_can_be_pushed() {
 #[test]
 fn invalid_remote_addresses_are_usage_errors() {
     let project = Project::new();
-    assert_error(&project.run(&["cache", "pull"]), 2, &["no remote is named", "--remote URL"]);
+    assert_error(&project.run(&["cache", "pull"]), 2, &["no remote is set", "--remote URL"]);
     for verb in ["push", "pull"] {
         let ended = project.run(&["cache", verb, "--all", "--remote", "ftp://host/path"]);
-        assert_error(&ended, 2, &["ftp://host/path", "no address", "s3://"]);
+        assert_error(&ended, 2, &["ftp://host/path", "is not the address of a remote", "s3://"]);
     }
     let ended = project.run(&["cache", "pull", "--remote", "s3://key:hunter2@bucket/path"]);
     assert_error(&ended, 2, &["credentials", "environment"]);
@@ -228,20 +228,24 @@ fn a_missing_or_invalid_remote_is_an_error() {
     let project = Project::new();
     let images = format!("file://{}", project.path("images").display());
     let nowhere = format!("file://{}", project.path("nowhere").display());
-    assert_error(&project.run(&["cache", "pull", "--remote", &nowhere]), 1, &[&nowhere, "does not exist", "make it"]);
+    assert_error(&project.run(&["cache", "pull", "--remote", &nowhere]), 1, &[&nowhere, "does not exist", "create it"]);
     assert_error(
         &project.run(&["cache", "pull", "--remote", &images]),
         1,
-        &[&images, "no remote", "nothing was touched"],
+        &[&images, "is not a remote", "choose a new or empty folder"],
     );
     project.good(&["run", "split"]);
-    assert_error(&project.run(&["cache", "push", "--remote", &images]), 1, &["no remote"]);
+    assert_error(&project.run(&["cache", "push", "--remote", &images]), 1, &["is not a remote"]);
     assert!(!project.path("nowhere").exists() && !project.path("images/FORMAT").exists());
     let shared = Shared::new();
     let got = project.json(&shared.at(&["cache", "pull"]));
     assert_eq!(results(&got)[..2], [("split", "here"), ("lookup", "absent")], "an empty remote has nothing");
     fs::write(shared.folder.path().join("FORMAT"), "tfnas-remote 2\n").unwrap();
-    assert_error(&project.run(&shared.at(&["cache", "push"])), 1, &["tfnas-remote 2", "use the version that made it"]);
+    assert_error(
+        &project.run(&shared.at(&["cache", "push"])),
+        1,
+        &["tfnas-remote 2", "use the version that created it"],
+    );
 }
 
 #[test]
@@ -282,7 +286,7 @@ fn a_damaged_remote_is_not_used_until_a_push_repairs_it() {
     let cases: [Damage<'_>; 4] = [
         ("wrong bytes", Box::new(|| fs::write(&object, &damaged).unwrap())),
         ("lacks artifact", Box::new(|| fs::remove_file(&object).unwrap())),
-        ("no record of an attempt", Box::new(|| fs::write(&record, &text[..text.len() / 2]).unwrap())),
+        ("not an attempt record", Box::new(|| fs::write(&record, &text[..text.len() / 2]).unwrap())),
         ("tfnas.attempt.v9", Box::new(|| fs::write(&record, text.replace("attempt.v1", "attempt.v9")).unwrap())),
     ];
     for (words, damage) in cases {
@@ -315,7 +319,7 @@ fn a_damaged_artifact_is_not_pushed_but_others_are() {
     let path = status["stages"][0]["outputs"][0]["path"].as_str().unwrap();
     fs::remove_file(path).unwrap();
     let ended = here.run(&shared.at(&["cache", "push"]));
-    assert_error(&ended, 1, &["train: ", "is not in the store", "`run` makes again"]);
+    assert_error(&ended, 1, &["train: ", "is not in the store", "`run` recreates"]);
     assert_eq!(shared.files("results").len(), STAGES.len() - 1);
 }
 

@@ -103,7 +103,7 @@ fn unknown_runs_and_paths_that_cannot_be_written_are_errors() {
     let attempt = project.json(&["show", "latest"])["made"][0]["id"].as_str().unwrap().to_owned();
     for (arguments, code, words) in [
         // Long enough not to be a prefix of an attempt or a digest.
-        (&["report", "999999999999"][..], 2, "nothing in this store is called `999999999999`"),
+        (&["report", "999999999999"][..], 2, "nothing in this store has the name `999999999999`"),
         (&["report", &attempt], 2, "is not a run"),
         (&["report", "--output", "images"], 2, "is a folder"),
         (&["report", "--output", "none/report.html"], 1, "cannot write"),

@@ -162,7 +162,7 @@ fn the_initial_configuration_is_valid_and_not_overwritten() {
     project.good(&["init", "new.yaml"]);
     project.good(&["config", "--config", "new.yaml"]);
     let ended = project.run(&["init", "new.yaml"]);
-    assert!(ended.code == Some(2) && ended.err.contains("is there already"), "{}", ended.err);
+    assert!(ended.code == Some(2) && ended.err.contains("already exists"), "{}", ended.err);
 }
 
 #[test]

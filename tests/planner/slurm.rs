@@ -158,7 +158,7 @@ fn the_log_of_a_job_is_kept_and_shown_when_it_fails() {
 
 #[test]
 fn a_crashed_worker_fails_its_stage_with_a_reason() {
-    for (behavior, words) in [("kill", "SIGKILL"), ("exit 7", "exit code 7"), ("forget", "not said that it was done")] {
+    for (behavior, words) in [("kill", "SIGKILL"), ("exit 7", "exit code 7"), ("forget", "did not report success")] {
         let cluster = Cluster::new();
         cluster.project.behave("split", behavior);
         let ended = cluster.run(&["run", "split"]);
@@ -245,7 +245,7 @@ fn a_job_survives_a_closed_terminal() {
     let (cluster, running) = with_a_search("hold");
     running.signal("HUP");
     let ended = running.end();
-    assert!(ended.code == Some(130) && ended.err.contains("search: goes on as job 3"), "{}", ended.err);
+    assert!(ended.code == Some(130) && ended.err.contains("search: job 3 is still running"), "{}", ended.err);
     cluster.project.write("fake/go", "");
     wait_until("the job has ended without a planner", || cluster.of_job(3, "state") == "COMPLETED");
     // The controller has already forgotten the job.
@@ -261,7 +261,7 @@ fn a_submission_with_a_lost_reply_is_found_by_name() {
     cluster.queue("lost", "");
     // Held until it is found, because a finished job needs no search by name.
     cluster.queue("hold", "Priority");
-    let running = cluster.start(&["run", "split"], "split: is job 1 of the cluster");
+    let running = cluster.start(&["run", "split"], "split: submitted as job 1");
     cluster.answer_again("hold");
     let ended = running.end();
     assert!(ended.code == Some(0) && ended.err.contains("does not answer"), "{}", ended.err);
@@ -275,7 +275,7 @@ fn a_submission_that_never_arrived_is_repeated() {
     let cluster = Cluster::new();
     cluster.queue("late", "");
     let ended = cluster.good(&["run", "split"]);
-    assert!(ended.err.contains("split: is job 1 of the cluster (submission 2)"), "{}", ended.err);
+    assert!(ended.err.contains("split: submitted as job 1 (submission 2)"), "{}", ended.err);
     cluster.assert_nothing_is_left();
 }
 
@@ -383,7 +383,7 @@ fn a_job_without_progress_is_not_resubmitted_forever() {
         }
     }
     let ended = running.end();
-    assert!(ended.code == Some(1) && ended.err.contains("3 submissions in a row came no further"), "{}", ended.err);
+    assert!(ended.code == Some(1) && ended.err.contains("3 submissions in a row made no progress"), "{}", ended.err);
     assert!(ended.err.contains("slurm.time_min"), "{}", ended.err);
     cluster.assert_nothing_is_left();
 }

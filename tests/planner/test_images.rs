@@ -117,7 +117,7 @@ fn invalid_test_shares_are_rejected() {
     fs::remove_dir_all(project.path("images/val")).unwrap();
     for share in ["0", "1", "1.5", "-1"] {
         let set = format!("split.test_share={share}");
-        assert_fails(&project, &[&set], &["split.test_share", "must lie between 0 and 1"]);
+        assert_fails(&project, &[&set], &["split.test_share", "must be between 0 and 1"]);
     }
     assert_fails(&project, &["split.published=imagenet100"], &["split.published", "data.test"]);
 }
@@ -219,7 +219,7 @@ fn missing_and_unknown_test_classes_are_warnings() {
     assert_eq!(kinds(&plan, "warnings"), ["untested_classes", "unknown_test_classes"]);
     let text = project.good(&["plan"]).out;
     assert!(text.contains("warning: 1 of 2 training classes have no test images and are not tested: `b`"), "{text}");
-    assert!(text.contains("warning: 1 class of the test images") && text.contains("left out: `c`\n"), "{text}");
+    assert!(text.contains("warning: 1 class of the test images") && text.contains("skipped: `c`\n"), "{text}");
     let ended: Ended = project.good(&["run", "all"]);
     assert!(ended.out.contains("are not tested: `b`"), "{}", ended.out);
     project.trace();

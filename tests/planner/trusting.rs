@@ -164,7 +164,7 @@ fn unusable_keys_are_usage_errors() {
     };
     fails(&["plan", "--set=cache.trust=[nothing.pub]"], &["cache.trust", "nothing.pub", "No such file"]);
     fails(&["run", "all", "--set=cache.trust=[key]"], &["cache.trust", "key is a private key"]);
-    fails(&["explain", "search", "--set=cache.trust=[]"], &["cache.trust", "names no key"]);
+    fails(&["explain", "search", "--set=cache.trust=[]"], &["cache.trust", "has no keys"]);
     fails(&["cache", "pull", "--all", "--set=cache.trust=[pipeline.yaml]"], &["cache.trust", "is not a key"]);
     fails(&["plan", "--set=cache.trust=key.pub"], &["cache.trust"]);
     fails(&["cache", "push", "--set=cache.sign_key=key.pub"], &["cache.sign_key", "is a public key"]);

@@ -58,9 +58,11 @@ fn weights_are_shown_and_converted_in_both_directions() {
     }
     let text = project.good(&["weights", "show", "back.pth.tar"]).out;
     assert!(text.contains("classifier.linear.bias") && text.contains("float32"), "{text}");
-    for (input, output, expected) in
-        [("w.pth.tar", "w.bin", "no format"), ("model.config", "w.pth", "no checkpoint"), ("none", "w.pth", "none")]
-    {
+    for (input, output, expected) in [
+        ("w.pth.tar", "w.bin", "not that of a supported format"),
+        ("model.config", "w.pth", "not a checkpoint"),
+        ("none", "w.pth", "none"),
+    ] {
         let ended = project.run(&["weights", "convert", input, output]);
         assert!(ended.code == Some(2) && ended.err.contains(expected), "{}", ended.err);
     }

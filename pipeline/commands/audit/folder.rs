@@ -59,7 +59,7 @@ pub fn audit(path: &Path, asked: &Asked<'_>, bars: MultiProgress) -> Result<Exit
     if let Some(contents) = check_folder(&found, key.as_ref(), &mut checks) {
         if checks.failed(Level::L2) || checks.failed(Level::L3) {
             for level in [Level::L4, Level::L5] {
-                checks.skip(level, "replay", "what it would be compared with is not what it should be");
+                checks.skip(level, "replay", "its reference is invalid");
             }
         } else {
             replay::check(&found, &contents, asked, bars, &mut checks);

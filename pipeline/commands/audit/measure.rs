@@ -1,4 +1,4 @@
-//! `audit --measure`: measures the latency of the whole network on this machine.
+//! `audit --measure`: measures the latency of the complete network on this machine.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +17,8 @@ use crate::options::parse_device;
 /// Options for measuring the network.
 #[derive(Args, Debug)]
 pub struct Measure {
-    /// Measure the latency of the whole network on this machine, with the batch size and threads of each claimed latency
+    /// Measure the latency of the complete network on this machine, with the batch size and threads of each claimed
+    /// latency
     #[arg(long, requires = "config")]
     measure: bool,
 

@@ -68,7 +68,7 @@ pub struct Audit {
     #[command(flatten)]
     measure: measure::Measure,
 
-    /// The worker's program, for a replay or a measurement [default: tfnas-stage beside this program]
+    /// The worker's program, for a replay or a measurement [default: tfnas-stage next to this program]
     #[arg(long, value_name = "FILE")]
     worker: Option<PathBuf>,
 
@@ -123,7 +123,7 @@ impl Audit {
         options: &Options,
     ) -> Result<Exit, CommandError> {
         if self.config.is_some() && self.model.is_none() {
-            return Err(CommandError::usage("--config needs --model: of which of the claims' models is it?"));
+            return Err(CommandError::usage("--config needs --model, the claimed model"));
         }
         let claims = Claims::read(file)?;
         let space = space_named(&claims.space)?;

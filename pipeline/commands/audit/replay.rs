@@ -2,7 +2,7 @@
 //!
 //! The published artifacts are put into a temporary store, and the stages run as in any other run. An identical output
 //! was therefore made with the same key from the same bytes. Because the lineage is complete, a replay of every stage
-//! is a replay of the whole run.
+//! is a replay of the complete run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -49,7 +49,7 @@ pub fn check(folder: &Folder, contents: &Contents, asked: &Asked<'_>, bars: Mult
     let asked_for = asked.folder.replay.map_or(&[][..], Replay::stages);
     let stages: Vec<Stage> = contents.config.stages().filter(|stage| asked_for.contains(stage)).collect();
     for stage in contents.config.stages().filter(|stage| !stages.contains(stage)) {
-        checks.skip(level(stage), format!("{} again", stage.name()), "it was not asked for: --replay");
+        checks.skip(level(stage), format!("{} again", stage.name()), "it was not requested: --replay");
     }
     if stages.is_empty() {
         return;
@@ -128,7 +128,7 @@ fn replay(
                 checks.skip_asked(level(stage), what, "it was interrupted");
                 break;
             }
-            _ => checks.skip_asked(level(stage), what, "it failed, as its log on standard error says"),
+            _ => checks.skip_asked(level(stage), what, "it failed; see its log on standard error"),
         }
     }
     Ok(cache.end_run(run, Ended::Done)?)
@@ -149,7 +149,9 @@ fn configuration(
         // A generated image set is the same on every machine.
         None if contents.config.data.generate.is_some() => Some(scratch.join("images")),
         None => {
-            return Err(CommandError::usage("no images were given").with_hint("--data FOLDER names those of the run"));
+            return Err(
+                CommandError::usage("no images were given").with_hint("set those of the run with --data FOLDER")
+            );
         }
     };
     let mut sets: Vec<String> = root.iter().map(|root| set("data.root", root)).collect::<Result<_, _>>()?;
@@ -228,7 +230,7 @@ fn other_data(
         let wanted = contents.record(stage).input(input.port)?;
         if found != wanted {
             return Some(format!(
-                "{}: {} is not what the run read: its digest is {}, and it read {}",
+                "{}: {} differs from the input of the run: its digest is {}, but the run read {}",
                 external.key(),
                 external.path().display(),
                 found.short(),
@@ -286,19 +288,19 @@ fn differing(old: &Attempt, new: &Attempt) -> Vec<String> {
 }
 
 /// Checks that the results of two tests agree within the tolerance for different environments.
-fn alike(said: &TestReport, found: &TestReport) -> Result<Verified, String> {
-    let share = TEST_SHARE.max(1.0 / said.images.max(1) as f64);
-    let loss = TEST_LOSS * said.loss.abs();
+fn alike(published: &TestReport, found: &TestReport) -> Result<Verified, String> {
+    let share = TEST_SHARE.max(1.0 / published.images.max(1) as f64);
+    let loss = TEST_LOSS * published.loss.abs();
     let numbers = [
-        ("top1", said.top1, found.top1, share),
-        ("top5", said.top5, found.top5, share),
-        ("loss", said.loss, found.loss, loss),
+        ("top1", published.top1, found.top1, share),
+        ("top5", published.top5, found.top5, share),
+        ("loss", published.loss, found.loss, loss),
     ];
-    for (name, said, found, within) in numbers {
+    for (name, published, found, within) in numbers {
         let found = finite(found).ok_or_else(|| format!("its {name} is not finite"))?;
         // Slightly more, because the tolerance may not be representable exactly in binary.
-        if (found - said).abs() > within * (1.0 + 1e-9) {
-            return Err(format!("{name} is {found}, and {said} was published: more than {within} apart"));
+        if (found - published).abs() > within * (1.0 + 1e-9) {
+            return Err(format!("{name} is {found}, but {published} was published (tolerance {within})"));
         }
     }
     Ok(Verified(format!("top-1 and top-5 within {share}, loss within {TEST_LOSS} of itself")))

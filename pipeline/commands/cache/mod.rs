@@ -1,4 +1,4 @@
-//! `cache`: commands for the whole store.
+//! `cache`: commands for the complete store.
 
 mod pin;
 mod pull;

@@ -17,8 +17,8 @@ pub struct Pin {
     #[arg(value_name = "RUN")]
     what: Option<String>,
 
-    /// A note that says why
-    #[arg(long, default_value = "pinned by hand", value_name = "TEXT")]
+    /// The reason
+    #[arg(long, default_value = "pinned manually", value_name = "TEXT")]
     reason: String,
 }
 

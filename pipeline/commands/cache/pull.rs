@@ -90,7 +90,7 @@ impl Pull {
             return Ok(Exit::Done);
         }
         let lines: Vec<&str> = refused.into_iter().map(String::as_str).collect();
-        Err(CommandError::failed(lines.join("\n")).with_hint("`run` makes what could not be pulled"))
+        Err(CommandError::failed(lines.join("\n")).with_hint("`run` creates what could not be pulled"))
     }
 
     /// Pulls the results that the configuration needs.
@@ -182,8 +182,8 @@ fn text(shown: &Shown) -> String {
             }
             Action::Here => "here already".to_owned(),
             Action::Absent => "not on the remote".to_owned(),
-            Action::Refused => "on the remote, and cannot be used".to_owned(),
-            Action::Unknown => "not known until what it reads is here".to_owned(),
+            Action::Refused => "on the remote, but unusable".to_owned(),
+            Action::Unknown => "unknown until its inputs are pulled".to_owned(),
         };
         let id = result.id.clone().or(result.key.map(|key| key.short())).unwrap_or_default();
         let attempt = result.attempt.as_ref().map(AttemptId::as_str).unwrap_or_default();

@@ -80,7 +80,7 @@ impl Push {
         match refused[..] {
             [] => Ok(Exit::Done),
             _ => {
-                Err(CommandError::failed(refused.join("\n")).with_hint("`run` makes again what is damaged or missing"))
+                Err(CommandError::failed(refused.join("\n")).with_hint("`run` recreates damaged and missing artifacts"))
             }
         }
     }
@@ -94,7 +94,7 @@ impl Push {
 }
 
 fn result(cache: &Cache, id: &AttemptId) -> Result<Attempt, CommandError> {
-    let removed = || CommandError::failed(format!("attempt {id} was removed meanwhile"));
+    let removed = || CommandError::failed(format!("attempt {id} was removed in the meantime"));
     cache.ledger().attempt(id)?.ok_or_else(removed)
 }
 
@@ -124,7 +124,7 @@ fn text(shown: &Shown) -> String {
                 let signed = if result.signatures > 0 { ", signed" } else { "" };
                 format!("{verb} with {} artifacts ({}){signed}", result.objects, humanize::bytes(result.bytes))
             }
-            "there" => "there already".to_owned(),
+            "there" => "already on the remote".to_owned(),
             _ => "not sent".to_owned(),
         };
         columns.row([result.id.as_str(), result.attempt.as_str(), &what]);

@@ -8,7 +8,7 @@ use crate::options::Options;
 use crate::report::{print, print_json};
 use crate::session::store_folder;
 
-/// Rebuild a damaged ledger from the artifacts of the store and the records beside them
+/// Rebuild a damaged ledger from the artifacts of the store and the records next to them
 #[derive(Args, Debug)]
 pub struct Rebuild {}
 

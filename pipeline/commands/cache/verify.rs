@@ -42,11 +42,7 @@ impl Verify {
             found.ledger.iter().for_each(|line| text.push_str(&format!("the ledger: {line}\n")));
             changed.iter().for_each(|path| text.push_str(&format!("{path} changed unnoticed\n")));
             text.push_str(&format!("{} artifacts of {} read", found.objects, humanize::bytes(found.bytes)));
-            text.push_str(if sound {
-                ": all is as it should be\n"
-            } else {
-                ": `run all` makes again what is needed\n"
-            });
+            text.push_str(if sound { ": no damage found\n" } else { ": `run all` recreates what is needed\n" });
             print(&text);
         }
         Ok(if sound { Exit::Done } else { Exit::Failed })

@@ -21,7 +21,7 @@ pub struct Delivery {
     weights: Option<WeightsFile>,
 }
 
-/// The weights that a file reads, beside it.
+/// The weights that a file reads, in the same folder.
 pub struct WeightsFile {
     pub name: String,
     pub digest: Digest,
@@ -37,7 +37,7 @@ impl Delivery {
                 target.display(),
                 folder.display()
             ))
-            .with_hint("make the folder first"));
+            .with_hint("create the folder first"));
         }
         let aside = tfnas_fs::new_folder_in(folder, ".export-");
         let folder = aside.map_err(|error| cannot_write(target, &error))?;
@@ -68,8 +68,8 @@ impl Delivery {
         tfnas_fs::write_synced(path, bytes).map_err(|error| cannot_write(&self.target, &error))
     }
 
-    /// Writes the weights, which get this name beside the file. Other weights there are replaced only together with their file:
-    /// nobody has asked for this name, and weights are costly.
+    /// Writes the weights next to the file, under this name. Does not overwrite other weights unless their file is
+    /// overwritten too.
     pub fn write_weights(&mut self, name: String, bytes: &[u8]) -> Result<(), CommandError> {
         let target = self.target.with_file_name(&name);
         let digest = Digest::of_bytes(bytes);
@@ -92,16 +92,16 @@ impl Delivery {
         let text = serde_json::to_string_pretty(description).expect("a description has text keys and finite numbers");
         let aside = self.scratch("description");
         self.write_at(&aside, format!("{text}\n").as_bytes())?;
-        let mut beside = self.target.clone().into_os_string();
-        beside.push(DESCRIPTION);
-        let beside = PathBuf::from(beside);
+        let mut description_path = self.target.clone().into_os_string();
+        description_path.push(DESCRIPTION);
+        let description_path = PathBuf::from(description_path);
         let rename = |from: &Path, to: &Path| fs::rename(from, to).map_err(|error| cannot_write(to, &error));
         if let Some(WeightsFile { name, .. }) = &self.weights {
             rename(&self.scratch(name), &self.target.with_file_name(name))?;
         }
-        rename(&aside, &beside)?;
+        rename(&aside, &description_path)?;
         rename(&self.aside(), &self.target)?;
-        Ok((self.target, beside))
+        Ok((self.target, description_path))
     }
 }
 

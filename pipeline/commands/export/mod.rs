@@ -29,10 +29,10 @@ use crate::report::print_json;
 /// `export model.config FILE` writes an artifact as it is.
 ///
 /// `export FILE --format onnx` writes the network that the present configuration found and trained (the weights that
-/// `test.weights` names), and beside it FILE.preprocessing.json: what an image must go through, and the names of the
+/// `test.weights` names), and FILE.preprocessing.json, which describes the preprocessing and has the names of the
 /// classes. With --model and --weights it is a network from files.
 ///
-/// `export FOLDER --format pytorch` writes model.py, the network in plain PyTorch, and weights.safetensors beside it:
+/// `export FOLDER --format pytorch` writes model.py, the network in plain PyTorch, and weights.safetensors:
 /// `import model; net = model.load()`.
 #[derive(Args, Debug)]
 #[command(allow_missing_positional = true)]
@@ -57,7 +57,7 @@ pub struct Export {
     #[command(flatten)]
     files: NetworkFiles,
 
-    /// The worker's program, which writes TorchScript [default: tfnas-stage beside this program]
+    /// The worker's program, which writes TorchScript [default: tfnas-stage next to this program]
     #[arg(long, value_name = "FILE", requires = "format")]
     worker: Option<PathBuf>,
 }
@@ -103,7 +103,7 @@ impl Export {
             }
             (Some(_), Some(stage)) if self.files.are_named() => {
                 Err(CommandError::usage(format!("--model names the network, and so does {stage}"))
-                    .with_hint("leave one of the two out"))
+                    .with_hint("remove one of the two"))
             }
             (Some(format), _) => self.write_network(format, options),
             (None, Some(name)) => self.write_artifact(name, options),

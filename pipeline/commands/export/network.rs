@@ -141,7 +141,7 @@ fn the_one_test(setup: &Setup, stage: Option<&str>) -> Result<usize, CommandErro
         [test] => Ok(test),
         _ => {
             let ids: Vec<&str> = tests.iter().map(|&position| graph.instances[position].id.as_str()).collect();
-            let hint = format!("say which before the file: one of {}", ids.join(", "));
+            let hint = format!("name one before the file: {}", ids.join(", "));
             Err(CommandError::usage(format!("the configuration has {} networks", tests.len())).with_hint(hint))
         }
     }

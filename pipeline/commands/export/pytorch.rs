@@ -63,7 +63,7 @@ impl ModuleName {
 pub fn check(target: &Path, fold: bool) -> Result<(), CommandError> {
     if fold {
         let message = "--fold is for onnx and torchscript: the module has the tensors of the checkpoint";
-        return Err(CommandError::usage(message).with_hint("leave --fold out"));
+        return Err(CommandError::usage(message).with_hint("remove --fold"));
     }
     ModuleName::of(target).map(|_| ())
 }

@@ -41,7 +41,7 @@ pub struct Init {
     #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "1h")]
     time: f64,
 
-    /// The worker's program, which times a few passes [default: tfnas-stage beside this program]
+    /// The worker's program, which times a few passes [default: tfnas-stage next to this program]
     #[arg(long, value_name = "FILE")]
     worker: Option<PathBuf>,
 }
@@ -77,7 +77,7 @@ impl Init {
         let images: usize = survey.classes.values().sum();
         tracing::info!("{images} training images in {} classes, {}", survey.classes.len(), formats(&survey));
         if let Some((_, why)) = &survey.unreadable {
-            tracing::warn!("an image cannot be read and will be left out: {why}");
+            tracing::warn!("skipping an unreadable image: {why}");
         }
         tracing::info!(
             "wrote {}: about {} in all, of it search {}, select {}, train {}; `tfnas-pipeline run all` starts it",
@@ -89,7 +89,7 @@ impl Init {
         );
         if settings.total_s() > 1.2 * self.time {
             tracing::warn!(
-                "that is more than --time {}: the smallest settings for these images take so long",
+                "that is more than --time {}, even with the smallest settings for these images",
                 humanize::duration(self.time)
             );
         }
@@ -111,18 +111,18 @@ fn write_new(path: &Path, text: &str) -> Result<(), CommandError> {
 }
 
 fn exists(path: &Path) -> CommandError {
-    CommandError::usage(format!("{} is there already", path.display())).with_hint("name another file")
+    CommandError::usage(format!("{} already exists", path.display())).with_hint("name another file")
 }
 
 /// Returns the path of a folder as the configuration file must contain it.
 fn relative(folder: &Path, file: &Path) -> PathBuf {
-    let beside = file.parent().unwrap_or(Path::new(""));
-    if beside.as_os_str().is_empty() || folder.is_absolute() {
+    let parent = file.parent().unwrap_or(Path::new(""));
+    if parent.as_os_str().is_empty() || folder.is_absolute() {
         return folder.to_owned();
     }
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let (folder, beside) = (absolute(folder), absolute(beside));
-    match folder.strip_prefix(&beside) {
+    let (folder, parent) = (absolute(folder), absolute(parent));
+    match folder.strip_prefix(&parent) {
         Ok(below) if below.as_os_str().is_empty() => PathBuf::from("."),
         Ok(below) => below.to_owned(),
         Err(_) => folder,

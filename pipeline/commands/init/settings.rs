@@ -133,7 +133,7 @@ impl Settings {
         }
     }
 
-    /// Returns the expected duration of the whole pipeline in seconds.
+    /// Returns the expected duration of the complete pipeline in seconds.
     pub fn total_s(&self) -> f64 {
         self.lookup_s + self.seconds.iter().sum::<f64>()
     }

@@ -56,7 +56,7 @@ impl Survey {
         let images = train.as_ref().map_or_else(|| root.to_owned(), |train| root.join(train));
         let found = scan(&images).map_err(|error| {
             CommandError::usage(error.to_string())
-                .with_hint("put the images of each class into a folder of its own: FOLDER/CLASS/image.jpg")
+                .with_hint("put the images of each class into a separate folder: FOLDER/CLASS/image.jpg")
         })?;
         let mut classes: BTreeMap<String, usize> = found.classes.iter().map(|class| (class.clone(), 0)).collect();
         let mut formats = BTreeMap::new();

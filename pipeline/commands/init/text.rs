@@ -52,15 +52,12 @@ pub fn text(survey: &Survey, settings: &Settings, root: &Path, machine: &str) ->
             survey.sampled + count
         )),
         None => line(
-            "  on_bad_image: error       # all sampled images can be read; skip leaves out those that cannot"
+            "  on_bad_image: error       # all sampled images can be read; with skip, unreadable images are ignored"
                 .to_owned(),
         ),
     }
     match survey.turned {
-        0 => line(
-            "  exif_orientation: apply   # turns photos upright as their metadata say; no sampled image needs it"
-                .to_owned(),
-        ),
+        0 => line("  exif_orientation: apply   # applies the EXIF orientation; no sampled image needs it".to_owned()),
         turned => line(format!(
             "  exif_orientation: apply   # {turned} of {} sampled photos have to be turned upright",
             survey.sampled

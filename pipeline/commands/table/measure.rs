@@ -49,7 +49,7 @@ pub struct Measure {
     #[arg(long, value_name = "SEED", requires = "measure", default_value_t = 1)]
     seed: u64,
 
-    /// The worker's program [default: tfnas-stage beside this program]
+    /// The worker's program [default: tfnas-stage next to this program]
     #[arg(long, value_name = "FILE", requires = "measure")]
     worker: Option<PathBuf>,
 }
@@ -77,7 +77,7 @@ impl Measure {
         let device = Device::find(self.device)?;
         let header = table.header();
         if let Some(measured) = header.device.as_ref().filter(|measured| **measured != device.model()) {
-            tracing::warn!("the table was measured on {measured}, and this is {}", device.model());
+            tracing::warn!("the table was measured on {measured}, but this is {}", device.model());
         }
         let request = CheckTableRequest {
             table: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
@@ -105,8 +105,8 @@ impl Measure {
             return Ok(classes);
         }
         of_configuration(options)?.ok_or_else(|| {
-            CommandError::usage("the space does not say how many classes its networks have")
-                .with_hint("say it with --classes, or name a configuration with --config")
+            CommandError::usage("the space does not set the number of classes")
+                .with_hint("set it with --classes, or a configuration with --config")
         })
     }
 }
@@ -141,7 +141,7 @@ pub fn check_text(check: &LookupCheck) -> String {
     }
     if check.rounds_dropped > 0 {
         text.push_str(&format!(
-            "{} of {} rounds do not count, because the machine was disturbed\n",
+            "{} of {} rounds were discarded, because the machine was disturbed\n",
             check.rounds_dropped, check.rounds
         ));
     }

@@ -59,10 +59,10 @@ impl Random {
         let classes = match self.classes.or(space.definition().classes) {
             Some(classes) => classes,
             None => configured::of_configuration(options)?.ok_or_else(|| {
-                let message = "the number of classes is not known: the space does not say it, and there is no \
+                let message = "the number of classes is not known: the space does not set it, and there is no \
                                configuration with images";
                 CommandError::usage(message)
-                    .with_hint("pass --classes N, or name the configuration of the images: --config FILE")
+                    .with_hint("set it with --classes N, or set the configuration of the images with --config FILE")
             })?,
         };
         let tolerance_ms = self.tolerance_ms.unwrap_or(self.target_lat_ms * 0.02);

@@ -14,7 +14,8 @@ const MODULE: &str = "module.";
 /// Convert weights between .pth.tar and safetensors
 ///
 /// A .pth.tar is written as PyTorch writes it since 1.6, with the tensors under `state_dict`; names lose the `module.`
-/// that the original's files have, and what else wrappers put before all of them. What else a checkpoint holds (epoch, optimizer) is left out.
+/// that the original's files have, and other common prefixes of wrappers. Other entries of a checkpoint (epoch,
+/// optimizer) are not converted.
 #[derive(Args, Debug)]
 pub struct Convert {
     /// The file to read
@@ -67,7 +68,7 @@ fn format_of(path: &Path) -> Result<Format, CommandError> {
     } else if ends(&[".pth.tar", ".pth", ".pt"]) {
         Ok(Format::Pth)
     } else {
-        let message = format!("{}: the ending says no format that can be written", path.display());
-        Err(CommandError::usage(message).with_hint("end it in .safetensors or .pth.tar"))
+        let message = format!("{}: the file extension is not that of a supported format", path.display());
+        Err(CommandError::usage(message).with_hint("use .safetensors or .pth.tar"))
     }
 }

@@ -40,8 +40,8 @@ impl Weights {
 /// An option that selects tensors of a file.
 #[derive(Args, Debug)]
 struct KeyOption {
-    /// Where the tensors are in the file: keys from the outermost on, joined by dots, as model_ema.module; without it the
-    /// most tensors that stand together are taken, and of as many those under state_dict or model
+    /// Where the tensors are in the file: keys from the outermost on, joined by dots, as model_ema.module; by default
+    /// the largest group of tensors; among equally large groups, the one under state_dict or model
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
 }

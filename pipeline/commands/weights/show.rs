@@ -94,7 +94,7 @@ impl Show {
 fn names(prefix: &str) -> String {
     match prefix {
         "" => "as they are".to_owned(),
-        prefix => format!("begin with {}, left out here", prefix.escape_debug()),
+        prefix => format!("begin with {}, omitted here", prefix.escape_debug()),
     }
 }
 
