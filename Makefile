@@ -13,7 +13,7 @@ setup: ## install libtorch into .libtorch/ (once)
 build: setup ## build the planner and the worker
 	$(CARGO) build --locked
 
-run: build ## run the whole pipeline on the embedded default
+run: build ## run the complete pipeline on the embedded default
 	$(CARGO) run --locked --quiet -- run all
 
 test: lint doc build ## run all checks and tests: lint, doc, unit and end-to-end tests, attest, the smoke run, the examples, a short interop
@@ -34,10 +34,10 @@ doc: setup ## build the API documentation; warnings are errors
 soak: build ## run the long kill, tamper and fuzz tests, and the tests against an S3 server
 	ci/soak
 
-cluster: build ## run whole pipelines as jobs of a Slurm cluster on this machine (needs Debian's slurm-wlm and munge)
+cluster: build ## run complete pipelines as jobs of a Slurm cluster on this machine (needs Debian's slurm-wlm and munge)
 	ci/with-slurm $(CARGO) test --locked --test pipeline -- --ignored --test-threads 1 slurm_
 
-bench: build ## measure speed beside DVC and Snakemake, which are installed in .bench/
+bench: build ## compare the speed with DVC and Snakemake, which are installed in .bench/
 	$(CARGO) build --locked --workspace --examples
 	ci/bench/setup
 	python3 ci/bench
