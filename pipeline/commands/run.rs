@@ -8,7 +8,7 @@ use tfnas_executor::{Finished, LauncherRank, RankEnd, RunObserver, Runner, worke
 use tfnas_planner::config::of_path;
 use tfnas_planner::generated_images;
 use tfnas_planner::lock::{self, Lock};
-use tfnas_planner::plan::{Remarks, check, check_networks, check_targets, select};
+use tfnas_planner::plan::{Plan, Remarks, check, check_networks, check_targets, select};
 use tfnas_stages::{Config, Executor};
 
 use crate::commands::plan;
@@ -16,7 +16,7 @@ use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
 use crate::page;
-use crate::report::{Reporter, found, print};
+use crate::report::{EventLog, Reporter, found, print};
 use crate::session::{Session, Setup};
 use crate::source_revision::source_revision;
 
@@ -74,6 +74,7 @@ struct Work {
     program: PathBuf,
     launcher: Option<LauncherRank>,
     remarks: Remarks,
+    plan: Plan,
 }
 
 impl Run {
@@ -133,8 +134,9 @@ impl Run {
         session.measure_speed(&chosen, &forced, Some(&program))?;
         let mut reporter = Reporter::new(bars, options.json, !self.no_progress);
         reporter.remarks(&remarks);
-        reporter.expect(&session.graph, &session.planner().plan(&chosen, &forced)?);
-        let work = Work { chosen, forced, program, launcher, remarks };
+        let plan = session.planner().plan(&chosen, &forced)?;
+        reporter.expect(&session.graph, &plan);
+        let work = Work { chosen, forced, program, launcher, remarks, plan };
         let exit = self.run(&session, &work, reporter, options.json)?;
         if let Some(launcher) = launcher.filter(|launcher| exit == Exit::Done && launcher.world_size > 1) {
             launcher.shut_down(&work.program)?;
@@ -145,6 +147,7 @@ impl Run {
     fn run(&self, session: &Session, work: &Work, mut reporter: Reporter, json: bool) -> Result<Exit, CommandError> {
         let planner = session.planner();
         let run = session.begin_run()?;
+        let mut event_log = EventLog::create(&session.cache, run.id(), run.arguments(), planner.graph, &work.plan);
         let runner = Runner {
             planner: &planner,
             run: &run,
@@ -155,12 +158,14 @@ impl Run {
             forced: &work.forced,
             keep_going: self.keep_going,
         };
-        let executed = runner.execute(&work.chosen, &mut reporter);
+        let mut observers: Vec<&mut dyn RunObserver> = vec![&mut reporter, &mut event_log];
+        let executed = runner.execute(&work.chosen, &mut observers);
         let (outcome, exit) = match &executed {
             Ok(finished) => ending(finished),
             Err(_) => (Outcome::Failed, Exit::Failed),
         };
         let id = run.id();
+        event_log.finish(outcome);
         session.cache.end_run(run, outcome)?;
         let finished = executed.map_err(|error| CommandError::failed(error.to_string()))?;
         if let Some(path) = lock::path(&session.configuration) {
