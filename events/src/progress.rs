@@ -61,6 +61,11 @@ impl StageState {
         }
     }
 
+    /// Returns whether the instance runs, or waits for another process or for the queue.
+    pub fn is_at_work(self) -> bool {
+        matches!(self, Self::Running | Self::Waiting | Self::Queued)
+    }
+
     /// Returns whether nothing more happens to the instance in this run.
     pub fn is_over(self) -> bool {
         matches!(self, Self::Cached | Self::Done | Self::Failed | Self::Interrupted | Self::Left)

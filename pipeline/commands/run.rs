@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::MultiProgress;
-use tfnas_artifacts::{Outcome, RunId};
+use tfnas_artifacts::{OpenRun, Outcome, RunId};
 use tfnas_executor::{Finished, LauncherRank, RankEnd, RunObserver, Runner, worker_program};
 use tfnas_planner::config::of_path;
 use tfnas_planner::generated_images;
@@ -19,6 +19,7 @@ use crate::page;
 use crate::report::{EventLog, Reporter, found, print};
 use crate::session::{Session, Setup};
 use crate::source_revision::source_revision;
+use crate::tensorboard::{RunFolder, TensorBoard};
 
 /// Run stages and their dependencies; reuse cached results
 #[derive(Args, Debug)]
@@ -58,6 +59,10 @@ pub struct Run {
     /// Train with this many processes on this machine; the same as --set ranks.processes=N
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     nproc: Option<u16>,
+
+    /// Write event files for TensorBoard below this folder while the stages run
+    #[arg(long, value_name = "FOLDER")]
+    tensorboard: Option<PathBuf>,
 
     /// Do not show progress bars
     #[arg(long)]
@@ -148,6 +153,7 @@ impl Run {
         let planner = session.planner();
         let run = session.begin_run()?;
         let mut event_log = EventLog::create(&session.cache, run.id(), run.arguments(), planner.graph, &work.plan);
+        let mut tensorboard = self.tensorboard(session, &run);
         let runner = Runner {
             planner: &planner,
             run: &run,
@@ -159,6 +165,7 @@ impl Run {
             keep_going: self.keep_going,
         };
         let mut observers: Vec<&mut dyn RunObserver> = vec![&mut reporter, &mut event_log];
+        observers.extend(tensorboard.as_mut().map(|observer| observer as &mut dyn RunObserver));
         let executed = runner.execute(&work.chosen, &mut observers);
         let (outcome, exit) = match &executed {
             Ok(finished) => ending(finished),
@@ -185,6 +192,25 @@ impl Run {
 }
 
 impl Run {
+    /// Creates the files for TensorBoard if they are wanted. Only warns if they cannot be written.
+    fn tensorboard<'a>(&self, session: &'a Session, run: &OpenRun) -> Option<TensorBoard<'a>> {
+        let folder = self.tensorboard.as_ref()?;
+        let configuration = session.configuration.effective().to_string();
+        match RunFolder::create(folder, run.id(), run.arguments(), &configuration) {
+            Ok(target) => {
+                tracing::info!("writing {} (`tensorboard --logdir {}`)", target.path().display(), folder.display());
+                Some(TensorBoard::new(&session.cache, target))
+            }
+            Err(error) => {
+                tracing::warn!(
+                    "cannot write to {}: {error}; the run goes on without files for TensorBoard",
+                    folder.display()
+                );
+                None
+            }
+        }
+    }
+
     /// Writes the page of a run of all stages, if a stage ran. Only warns if the page cannot be written.
     fn page(
         &self,

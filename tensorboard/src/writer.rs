@@ -54,6 +54,11 @@ impl EventWriter {
         &self.path
     }
 
+    /// Returns whether the file has a value of a scalar.
+    pub fn has(&self, tag: &str) -> bool {
+        self.last.contains_key(tag)
+    }
+
     /// Writes a value of a scalar. If the step is not larger than the last one, all scalars are overwritten from this step
     /// on, as after a restart from a checkpoint.
     ///

@@ -38,4 +38,5 @@ mod test_images;
 mod trusting;
 #[path = "../support/waiting.rs"]
 mod waiting;
+mod watching;
 mod weights;
