@@ -1,8 +1,10 @@
 //! The command-line program: plans, explains, lists and audits, and starts `tfnas-stage` for the stages that must run.
 
+mod candidates;
 mod cli;
 mod commands;
 mod configured;
+mod epoch_metrics;
 mod error;
 mod exit;
 mod network_latency;
@@ -10,9 +12,13 @@ mod options;
 mod page;
 mod remote;
 mod report;
+mod serve;
 mod session;
 mod source_revision;
 mod speed;
+mod tensorboard;
+mod time;
+mod watch;
 
 fn main() -> std::process::ExitCode {
     cli::main().into()

@@ -27,6 +27,11 @@ impl OpenRun {
     pub fn id(&self) -> RunId {
         self.run.id
     }
+
+    /// Returns the command line, without the program's name.
+    pub fn arguments(&self) -> &[String] {
+        &self.run.arguments
+    }
 }
 
 /// An attempt in progress; it holds the lock of its key. If it is dropped before it ends, it counts as interrupted,

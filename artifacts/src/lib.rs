@@ -54,6 +54,7 @@
 //! logs/<attempt>.log   the log of an attempt's worker
 //! attempts/<attempt>/  the outputs of a running worker
 //! detached/<attempt>/  the job and the messages of a worker that outlives its planner, until the attempt ends
+//! events/<run>.jsonl   the events of a run, appended while it runs; `gc` keeps it, and no result depends on it
 //! reports/<run>.html   the report of a run, written by `run all`; `gc` keeps it
 //! resume/<key>/        the resume point of a long stage, until its key has a result
 //! folders/             remembered digests of image folders, so that unchanged files are not read again

@@ -134,6 +134,11 @@ impl Store {
         self.root.join("reports").join(format!("{run}.html"))
     }
 
+    /// Returns the file to which a run appends its events. It may be missing.
+    pub fn event_file(&self, run: RunId) -> PathBuf {
+        self.root.join("events").join(format!("{run}.jsonl"))
+    }
+
     pub(crate) fn temporary(&self) -> PathBuf {
         self.root.join("tmp")
     }

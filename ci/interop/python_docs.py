@@ -1,4 +1,4 @@
-"""Run the commands and the snippets of docs/python.md on a trained network, and compare its exports on photos."""
+"""Run the commands and the snippets of docs/python.md on a trained network, and compare its exports and event files."""
 
 import contextlib
 import io
@@ -12,6 +12,7 @@ import traceback
 
 import numpy as np
 
+import event_files
 import networks
 from programs import LOGITS, PIPELINE, SOURCE, run_json
 
@@ -31,9 +32,10 @@ def compare(report, folder, photos, _thumbnails):
     lines = (SOURCE / "ci/smoke.yaml").read_text().splitlines()
     lines = [line for line in lines if not line.startswith(LEFT_OUT)] + [f"{LEFT_OUT} {{candidates: 0}}"]
     (project / "pipeline.yaml").write_text("\n".join(lines) + "\n")
-    if not run(project, ["run", "all"]):
+    if not run(project, ["run", "all", "--tensorboard", "live-events"]):
         report.count("steps of docs/python.md", False, "no network was trained, see above")
         return
+    event_files.compare(report, project, project / "live-events")
     for line, step in steps():
         passed = step(project)
         report.count("steps of docs/python.md", passed, f"line {line}, see above")

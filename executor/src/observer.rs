@@ -11,3 +11,18 @@ pub trait RunObserver {
     /// A warning about the run as a whole.
     fn warn(&mut self, message: &str);
 }
+
+/// Reports to several observers, in their order.
+impl RunObserver for Vec<&mut dyn RunObserver> {
+    fn event(&mut self, id: &str, event: &RunEvent) {
+        self.iter_mut().for_each(|observer| observer.event(id, event));
+    }
+
+    fn interrupting(&mut self, again: bool) {
+        self.iter_mut().for_each(|observer| observer.interrupting(again));
+    }
+
+    fn warn(&mut self, message: &str) {
+        self.iter_mut().for_each(|observer| observer.warn(message));
+    }
+}

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use serde::{Serialize, Serializer};
 use tfnas_artifacts::Output;
 use tfnas_planner::plan::Cause;
-use tfnas_stages::Level;
+use tfnas_stages::{Level, Metrics};
 
 /// An event of an instance during a run, as shown in reports and in `run --json`.
 #[derive(Clone, Debug, Serialize)]
@@ -106,6 +106,9 @@ pub enum RunEvent {
         duration_s: f64,
         /// Maximum resident set size of the worker in bytes.
         peak_memory_bytes: Option<u64>,
+        /// The final metrics of the stage, such as the accuracy of a test.
+        #[serde(skip_serializing_if = "Metrics::is_empty")]
+        metrics: Metrics,
     },
     /// Another process has produced the result while this one was waiting.
     UsedResult {

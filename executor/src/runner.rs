@@ -5,7 +5,7 @@ use std::thread::Scope;
 
 use tfnas_artifacts::{Attempt, Digest, KeyManifest, OpenRun, Purpose};
 use tfnas_planner::plan::{Cause, CauseField, InputSource, PlanError, Planner};
-use tfnas_stages::Executor;
+use tfnas_stages::{Executor, Metrics};
 
 use crate::image_check::{self, Unchecked};
 use crate::interrupt::{Interrupt, Interrupts};
@@ -14,6 +14,7 @@ use crate::resources::{ResourceBudget, ResourceRequest};
 use crate::slurm::Queue;
 use crate::task::Task;
 use crate::task_result::TaskFailure;
+use crate::worker_monitor::SERIES_CUT_AT;
 use crate::{LauncherRank, RunEvent, RunObserver, TaskResult};
 
 /// How often the outputs of an instance may be recreated because they were found damaged.
@@ -330,6 +331,7 @@ impl<'a> Runner<'a> {
                         outputs: attempt.outputs.clone(),
                         duration_s: attempt.duration_ms().unwrap_or_default() as f64 / 1e3,
                         peak_memory_bytes: attempt.usage.peak_memory_bytes,
+                        metrics: final_metrics(&attempt),
                     },
                 );
                 finished.ran.push(instance);
@@ -369,6 +371,13 @@ impl<'a> Runner<'a> {
             }
         }
     }
+}
+
+/// Returns the numbers that a worker reported at its end, without the series of epochs.
+fn final_metrics(attempt: &Attempt) -> Metrics {
+    let metrics = attempt.metrics.as_object().into_iter().flatten();
+    let metrics = metrics.filter(|(name, _)| *name != SERIES_CUT_AT);
+    metrics.filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect()
 }
 
 #[derive(Default)]

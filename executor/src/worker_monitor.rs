@@ -19,6 +19,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(100);
 /// Maximum number of values kept of one metric. Later values are dropped, and this is noted in the record.
 const MAX_SERIES: usize = 20_000;
+/// Name in the ledger's metrics of the number of values that are kept of a longer series.
+pub const SERIES_CUT_AT: &str = "series_cut_at";
 
 /// The result of a worker.
 pub enum WorkerExit {
@@ -180,7 +182,7 @@ impl WorkerMonitor {
             kept.insert("series".to_owned(), json!(self.series));
         }
         if self.dropped {
-            kept.insert("series_cut_at".to_owned(), json!(MAX_SERIES));
+            kept.insert(SERIES_CUT_AT.to_owned(), json!(MAX_SERIES));
         }
         if !self.environment.is_empty() {
             kept.insert("worker".to_owned(), json!(self.environment));

@@ -5,7 +5,7 @@ use clap::Args;
 use indicatif::MultiProgress;
 use serde::Serialize;
 use tfnas_artifacts::{Attempt, Outcome};
-use tfnas_executor::{Runner, worker_program};
+use tfnas_executor::{RunObserver, Runner, worker_program};
 use tfnas_humanize::Columns;
 use tfnas_planner::machine::differing_facts;
 use tfnas_planner::plan::select;
@@ -13,7 +13,7 @@ use tfnas_planner::plan::select;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{Reporter, print, print_json};
+use crate::report::{EventLog, Reporter, print, print_json};
 use crate::session::{Session, Setup};
 use crate::source_revision::source_revision;
 
@@ -64,6 +64,9 @@ impl Check {
         let mut exit = Exit::Done;
         let planner = session.planner();
         let forced = BTreeSet::new();
+        let plan = planner.plan(&chosen, &forced)?;
+        let mut event_log = EventLog::create(&session.cache, run.id(), run.arguments(), planner.graph, &plan);
+        let mut observers: Vec<&mut dyn RunObserver> = vec![&mut reporter, &mut event_log];
         let runner = Runner {
             planner: &planner,
             run: &run,
@@ -76,7 +79,7 @@ impl Check {
         };
         'all: for instance in &chosen {
             for _ in 0..self.repeat {
-                let finished = runner.repeat(*instance, &results, &mut reporter)?;
+                let finished = runner.repeat(*instance, &results, &mut observers)?;
                 if finished.stopped {
                     exit = Exit::Interrupted;
                     break 'all;
@@ -99,6 +102,7 @@ impl Check {
             Exit::Interrupted => Outcome::Interrupted,
             Exit::Failed | Exit::Usage => Outcome::Failed,
         };
+        event_log.finish(outcome);
         session.cache.end_run(run, outcome)?;
         if options.json {
             print_json(&serde_json::json!({ "same": same, "repeats": compared }));

@@ -26,4 +26,5 @@ pub mod show;
 pub mod split;
 pub mod status;
 pub mod table;
+pub mod watch;
 pub mod weights;

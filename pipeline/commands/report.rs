@@ -1,15 +1,21 @@
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use serde_json::json;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tfnas_artifacts::{Cache, Found, Outcome, Run};
 
 use crate::commands::show::named;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::page::{Images, PageError, gather, write_figures, write_page};
-use crate::report::print_json;
+use crate::page::{Images, LivePage, PageError, gather, write_figures, write_page};
+use crate::report::{print_json, print_json_line};
+use crate::serve::serve;
 use crate::session::store_to_read;
 
 /// Maximum number of runs that are searched for the last one that finished.
@@ -33,6 +39,21 @@ pub struct Report {
     #[arg(long, value_name = "FOLDER")]
     figures: Option<PathBuf>,
 
+    /// Serve the page over HTTP until Ctrl-C instead, and refresh it while the run is under way [default: 127.0.0.1 and a
+    /// free port]
+    ///
+    /// A port alone means 127.0.0.1. Anyone who can reach the address sees the page.
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "0",
+        value_parser = parse_address,
+        conflicts_with_all = ["output", "figures"]
+    )]
+    serve: Option<SocketAddr>,
+
     /// Leave out the pictures of test images and their paths
     #[arg(long)]
     no_images: bool,
@@ -41,6 +62,9 @@ pub struct Report {
 impl Report {
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let cache = store_to_read(options)?;
+        if let Some(address) = self.serve {
+            return self.serve(&cache, address, options);
+        }
         let run = self.run(&cache)?;
         let images = if self.no_images { Images::LeftOut } else { Images::Shown };
         let report = gather(&cache, &run, images)?;
@@ -61,12 +85,55 @@ impl Report {
         Ok(Exit::Done)
     }
 
+    /// Serves the page until a signal arrives.
+    fn serve(&self, cache: &Cache, address: SocketAddr, options: &Options) -> Result<Exit, CommandError> {
+        let run = match &self.run {
+            Some(what) => named_run(cache, what)?,
+            None => self.newest(cache)?,
+        };
+        let images = if self.no_images { Images::LeftOut } else { Images::Shown };
+        let listener = TcpListener::bind(address)
+            .map_err(|error| CommandError::usage(format!("cannot listen on {address}: {error}")))
+            .map_err(|error| error.with_hint("choose another port, or --serve without an address"))?;
+        let failed = |error: io::Error| CommandError::failed(format!("cannot serve the page: {error}"));
+        let url = format!("http://{}/", listener.local_addr().map_err(failed)?);
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(failed)?;
+        }
+        tracing::info!("the page of run {} is at {url} (Ctrl-C ends)", run.id);
+        if !address.ip().is_loopback() {
+            tracing::warn!("anyone who can reach {address} sees the page");
+        }
+        if options.json {
+            print_json_line(&json!({ "run": run.id, "url": url }));
+        }
+        let live = LivePage::new(cache, run.id, images);
+        serve(&listener, &|| live.get(), &stop).map_err(failed)?;
+        Ok(Exit::Done)
+    }
+
+    /// Returns the run under way, or else the last one that finished.
+    fn newest(&self, cache: &Cache) -> Result<Run, CommandError> {
+        let newest = cache.ledger().runs(None, 1)?.pop();
+        match newest.filter(|run| run.ended_ms.is_none() && cache.is_under_way(run.id)) {
+            Some(run) => Ok(run),
+            None => finished_runs(cache)?.next().ok_or_else(no_finished_run),
+        }
+    }
+
     fn run(&self, cache: &Cache) -> Result<Run, CommandError> {
         let Some(what) = &self.run else {
             return finished_runs(cache)?.next().ok_or_else(no_finished_run);
         };
         named_run(cache, what)
     }
+}
+
+/// Parses an address for `--serve`: an address and a port, or a port of 127.0.0.1.
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.parse::<u16>().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    port.or_else(|_| text.parse()).map_err(|_| "expected an address with a port, such as 127.0.0.1:8000".to_owned())
 }
 
 /// Returns the run with this number, or the last run for `latest`.

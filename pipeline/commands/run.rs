@@ -3,12 +3,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::MultiProgress;
-use tfnas_artifacts::{Outcome, RunId};
+use tfnas_artifacts::{OpenRun, Outcome, RunId};
 use tfnas_executor::{Finished, LauncherRank, RankEnd, RunObserver, Runner, worker_program};
 use tfnas_planner::config::of_path;
 use tfnas_planner::generated_images;
 use tfnas_planner::lock::{self, Lock};
-use tfnas_planner::plan::{Remarks, check, check_networks, check_targets, select};
+use tfnas_planner::plan::{Plan, Remarks, check, check_networks, check_targets, select};
 use tfnas_stages::{Config, Executor};
 
 use crate::commands::plan;
@@ -16,9 +16,10 @@ use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
 use crate::page;
-use crate::report::{Reporter, found, print};
+use crate::report::{EventLog, Reporter, found, print};
 use crate::session::{Session, Setup};
 use crate::source_revision::source_revision;
+use crate::tensorboard::{RunFolder, TensorBoard};
 
 /// Run stages and their dependencies; reuse cached results
 #[derive(Args, Debug)]
@@ -59,6 +60,10 @@ pub struct Run {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     nproc: Option<u16>,
 
+    /// Write event files for TensorBoard below this folder while the stages run
+    #[arg(long, value_name = "FOLDER")]
+    tensorboard: Option<PathBuf>,
+
     /// Do not show progress bars
     #[arg(long)]
     no_progress: bool,
@@ -74,6 +79,7 @@ struct Work {
     program: PathBuf,
     launcher: Option<LauncherRank>,
     remarks: Remarks,
+    plan: Plan,
 }
 
 impl Run {
@@ -133,7 +139,7 @@ impl Run {
         let mut reporter = Reporter::new(bars, options.json, !self.no_progress);
         reporter.remarks(&remarks);
         reporter.expect(&session.graph, &plan);
-        let work = Work { chosen, forced, program, launcher, remarks };
+        let work = Work { chosen, forced, program, launcher, remarks, plan };
         let exit = self.run(&session, &work, reporter, options.json)?;
         if let Some(launcher) = launcher.filter(|launcher| exit == Exit::Done && launcher.world_size > 1) {
             launcher.shut_down(&work.program)?;
@@ -144,6 +150,8 @@ impl Run {
     fn run(&self, session: &Session, work: &Work, mut reporter: Reporter, json: bool) -> Result<Exit, CommandError> {
         let planner = session.planner();
         let run = session.begin_run()?;
+        let mut event_log = EventLog::create(&session.cache, run.id(), run.arguments(), planner.graph, &work.plan);
+        let mut tensorboard = self.tensorboard(session, &run);
         let runner = Runner {
             planner: &planner,
             run: &run,
@@ -154,12 +162,15 @@ impl Run {
             forced: &work.forced,
             keep_going: self.keep_going,
         };
-        let executed = runner.execute(&work.chosen, &mut reporter);
+        let mut observers: Vec<&mut dyn RunObserver> = vec![&mut reporter, &mut event_log];
+        observers.extend(tensorboard.as_mut().map(|observer| observer as &mut dyn RunObserver));
+        let executed = runner.execute(&work.chosen, &mut observers);
         let (outcome, exit) = match &executed {
             Ok(finished) => ending(finished),
             Err(_) => (Outcome::Failed, Exit::Failed),
         };
         let id = run.id();
+        event_log.finish(outcome);
         session.cache.end_run(run, outcome)?;
         let finished = executed.map_err(|error| CommandError::failed(error.to_string()))?;
         if let Some(path) = lock::path(&session.configuration) {
@@ -179,6 +190,25 @@ impl Run {
 }
 
 impl Run {
+    /// Creates the files for TensorBoard if they are wanted. Only warns if they cannot be written.
+    fn tensorboard<'a>(&self, session: &'a Session, run: &OpenRun) -> Option<TensorBoard<'a>> {
+        let folder = self.tensorboard.as_ref()?;
+        let configuration = session.configuration.effective().to_string();
+        match RunFolder::create(folder, run.id(), run.arguments(), &configuration) {
+            Ok(target) => {
+                tracing::info!("writing {} (`tensorboard --logdir {}`)", target.path().display(), folder.display());
+                Some(TensorBoard::new(&session.cache, target))
+            }
+            Err(error) => {
+                tracing::warn!(
+                    "cannot write to {}: {error}; the run goes on without files for TensorBoard",
+                    folder.display()
+                );
+                None
+            }
+        }
+    }
+
     /// Writes the page of a run of all stages, if a stage ran. Only warns if the page cannot be written.
     fn page(
         &self,

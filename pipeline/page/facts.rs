@@ -2,29 +2,38 @@ use std::path::Path;
 
 use serde_json::Value;
 use tfnas_artifacts::{Attempt, Cache, Outcome, Run};
+use tfnas_events::RunProgress;
 use tfnas_humanize as humanize;
 use tfnas_report::{Artifact, RunFacts, StageRun};
 
-use super::Part;
+use super::{Part, live};
+use crate::time::now_ms;
 
+/// The state of a run or a stage that is under way.
+const RUNNING: &str = "running";
 /// The configuration file that is read if the command line does not name one.
 const CONFIGURATION: &str = "pipeline.yaml";
 
 /// Returns the facts about the run itself.
-pub fn run(cache: &Cache, run: &Run, parts: &[Part]) -> RunFacts {
-    let took = run.ended_ms.map(|ended| humanize::duration((ended - run.started_ms) as f64 / 1e3));
+pub fn run(cache: &Cache, run: &Run, parts: &[Part], progress: &RunProgress) -> RunFacts {
+    let alive = run.ended_ms.is_none() && cache.is_under_way(run.id);
+    let now_ms = now_ms();
+    let end_ms = run.ended_ms.or(alive.then_some(now_ms));
+    let took = end_ms.map(|ended| humanize::duration((ended - run.started_ms).max(0) as f64 / 1e3));
+    let under_way = progress.stages.iter().filter(|stage| alive && stage.state.is_at_work());
     RunFacts {
         id: run.id.to_string(),
         command: run.arguments.clone(),
         configuration_name: configuration_name(&run.arguments, cache.store().root()),
         configuration: indented(&run.configuration),
-        outcome: run.outcome.map_or("not ended", Outcome::name).to_owned(),
+        outcome: run.outcome.map_or(if alive { RUNNING } else { "not ended" }, Outcome::name).to_owned(),
         started: format!("{} UTC", humanize::moment(run.started_ms)),
         took: took.unwrap_or_default(),
         host: run.host.clone(),
         tool: run.tool.clone(),
         source_revision: run.source_revision.clone().unwrap_or_default(),
-        stages: parts.iter().map(stage).collect(),
+        stages: parts.iter().map(|part| stage(part, alive.then_some(now_ms))).collect(),
+        under_way: under_way.map(|stage| live::under_way(stage, now_ms)).collect(),
     }
 }
 
@@ -51,9 +60,12 @@ fn indented(json: &str) -> String {
     value.and_then(|value| serde_json::to_string_pretty(&value)).unwrap_or_else(|_| json.to_owned())
 }
 
-fn stage(part: &Part) -> StageRun {
+/// * `now_ms`: the present time, if the run is under way.
+fn stage(part: &Part, now_ms: Option<i64>) -> StageRun {
     let attempt = &part.attempt;
-    let seconds = attempt.duration_ms().map(|ms| ms as f64 / 1e3);
+    let running = attempt.outcome.is_none() && now_ms.is_some();
+    let so_far = now_ms.filter(|_| running).map(|now| u64::try_from(now - attempt.started_ms).unwrap_or(0));
+    let seconds = attempt.duration_ms().or(so_far).map(|ms| ms as f64 / 1e3);
     let inputs = attempt.inputs.iter().filter_map(|input| {
         let name = input.origin.clone()?;
         Some(Artifact { name, digest: input.digest.to_string(), size: String::new() })
@@ -65,7 +77,7 @@ fn stage(part: &Part) -> StageRun {
     });
     StageRun {
         instance: attempt.instance.clone(),
-        state: state(part).to_owned(),
+        state: if running { RUNNING } else { state(part) }.to_owned(),
         seconds,
         took: seconds.map_or("unknown".to_owned(), humanize::duration),
         memory: attempt.usage.peak_memory_bytes.map(humanize::bytes).unwrap_or_default(),

@@ -10,14 +10,14 @@ use tfnas_report::{Network, Output};
 use tfnas_stages::{Stage, StageOutput};
 
 use super::mistakes::mistakes;
-use super::{Images, Part};
+use super::{Images, Part, live};
 
 /// The stages that networks are identified by, in order of preference. The first one with a result is used.
 const ANCHORS: [Stage; 6] = [Stage::Parse, Stage::Train, Stage::Test, Stage::Select, Stage::Search, Stage::Lookup];
 /// Maximum size of an output that a page shows.
 const MAX_OUTPUT: u64 = 64 << 20;
 
-/// The results of a run and their dependencies.
+/// The results of a run, also unfinished ones, and their dependencies.
 struct Results<'a> {
     run: &'a Run,
     images: Images,
@@ -27,7 +27,7 @@ struct Results<'a> {
 
 /// Returns the networks of a run: one for each target of a matrix.
 pub fn networks(cache: &Cache, run: &Run, parts: &[Part], images: Images) -> Vec<Network> {
-    let done: Vec<&Part> = parts.iter().filter(|part| part.is_done()).collect();
+    let done: Vec<&Part> = parts.iter().filter(|part| part.is_shown()).collect();
     let closures = (0..done.len()).map(|position| closure(&done, position)).collect();
     let results = Results { run, images, done, closures };
     let anchors = ANCHORS.into_iter().map(|stage| results.of(stage)).find(|anchors| !anchors.is_empty());
@@ -115,7 +115,11 @@ fn space(part: &Part) -> Option<Space> {
 
 /// Reads a JSON output from the stage that writes it.
 fn read<'a, O: StageOutput>(cache: &Cache, related: &dyn Fn(Stage) -> Option<&'a Part>) -> Output<O> {
-    let Some(output) = related(O::STAGE).and_then(|part| part.attempt.output(O::FILE)) else { return Output::Absent };
+    let Some(part) = related(O::STAGE) else { return Output::Absent };
+    if !part.is_done() {
+        return live::output(part);
+    }
+    let Some(output) = part.attempt.output(O::FILE) else { return Output::Absent };
     let path = match cache.open_verified(&output.digest) {
         Ok(path) => path,
         Err(error) => return Output::Unreadable(error.to_string()),

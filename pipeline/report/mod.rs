@@ -1,6 +1,7 @@
 //! Output for the user: log lines and progress on standard error, events and tables on standard output.
 
 mod bars;
+mod event_log;
 mod expected;
 mod found;
 mod log;
@@ -9,6 +10,7 @@ pub mod out;
 mod reporter;
 mod selection;
 
+pub use event_log::EventLog;
 pub use found::found;
 pub use log::{LogFormat, set_up};
 pub use network::{Network, networks};

@@ -5,6 +5,7 @@
 
 use std::io::{ErrorKind, Write};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
@@ -12,6 +13,8 @@ use crate::error::CommandError;
 
 /// The first error while writing to standard output.
 static FAILURE: OnceLock<std::io::Error> = OnceLock::new();
+/// Whether nobody reads standard output any more.
+static CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Writes text. A closed pipe (`| head`) is not an error.
 pub fn print(text: &str) {
@@ -38,11 +41,17 @@ pub fn print_json_line(value: &impl Serialize) {
 
 /// Keeps an error while writing to standard output for [`check`].
 pub fn record(written: std::io::Result<()>) {
-    if let Err(error) = written
-        && error.kind() != ErrorKind::BrokenPipe
-    {
-        let _ = FAILURE.set(error);
+    if let Err(error) = written {
+        CLOSED.store(true, Ordering::Relaxed);
+        if error.kind() != ErrorKind::BrokenPipe {
+            let _ = FAILURE.set(error);
+        }
     }
+}
+
+/// Returns whether a write to standard output has failed, also because of a closed pipe.
+pub fn is_closed() -> bool {
+    CLOSED.load(Ordering::Relaxed)
 }
 
 /// Returns an error if a write to standard output has failed since the program started.

@@ -9,6 +9,7 @@
 //! | section | content |
 //! |---|---|
 //! | result | accuracy, latency against the target, size |
+//! | under way | stages at work, while the run is under way |
 //! | pipeline | stages: which ran, which were cached, and how long they took |
 //! | search | probabilities of operations and depths, and the progress of the search by epoch |
 //! | selection | candidates: cost, score, training; weights of the regression |
@@ -51,5 +52,5 @@ pub use mistakes::{Mistake, Mistakes, Picture};
 pub use network::Network;
 pub use outputs::{Measured, Output};
 pub use page::{Comparison, ReportFile};
-pub use run::{Artifact, Report, RunFacts, StageRun};
+pub use run::{Artifact, CandidateSoFar, Report, RunFacts, StageRun, UnderWay};
 pub use sections::latency_scatter;

@@ -66,6 +66,7 @@ impl Report {
 
     fn sections(&self) -> Vec<Section> {
         let mut sections = vec![sections::overview(&self.run, &self.networks)];
+        sections.extend(sections::under_way(&self.run));
         sections.extend(sections::pipeline(&self.run));
         let mut absent = Vec::new();
         for network in &self.networks {

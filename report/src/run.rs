@@ -36,6 +36,44 @@ pub struct RunFacts {
     pub source_revision: String,
     /// The stages, in order.
     pub stages: Vec<StageRun>,
+    /// The stages at work; empty after the end of the run.
+    pub under_way: Vec<UnderWay>,
+}
+
+/// A stage at work.
+#[derive(Clone, Debug, Default)]
+pub struct UnderWay {
+    /// Name of the instance.
+    pub instance: String,
+    /// What it is doing, such as `epoch 3 of 8`.
+    pub doing: String,
+    /// Completed share, between 0 and 1.
+    pub share: Option<f64>,
+    /// Time since its start, with its unit; empty if unknown.
+    pub elapsed: String,
+    /// Estimated remaining time, with its unit; empty if unknown.
+    pub left: String,
+    /// Warnings of the worker.
+    pub warnings: Vec<String>,
+    /// The candidates of a selection whose scores are known, best first.
+    pub candidates: Vec<CandidateSoFar>,
+}
+
+/// A candidate of a selection that is under way.
+#[derive(Clone, Debug, Default)]
+pub struct CandidateSoFar {
+    /// Number and display name.
+    pub name: String,
+    /// Number of epochs that it was trained.
+    pub epochs: usize,
+    /// Training loss of its last epoch.
+    pub train_loss: Option<f64>,
+    /// Its last validation loss.
+    pub val_loss: Option<f64>,
+    /// Its last top-1 accuracy on validation images.
+    pub val_top1: Option<f64>,
+    /// Predicted latency, in milliseconds.
+    pub predicted_ms: Option<f64>,
 }
 
 /// A stage of a run.

@@ -5,8 +5,8 @@
 //! instance (`search`, `search@12`) holds an action that replaces the work once (the file is removed), or always if it
 //! starts with `always`: `kill`, `abort`, `segfault`, `exit N`, `fail`, `hang`, `wait`, `hold`, `noise`, `version`,
 //! `missing`, `more`, `same`, `forget`, `other` (another device). A stage with `hold` continues when the file `go`
-//! exists, and writes that to the trace. With `FAKE_STEP_MS`, a stage takes [`STEPS`] steps of that duration, with a
-//! checkpoint after each.
+//! exists, and writes that to the trace. If the file `epochs` exists, `train` reports the metrics of its epoch. With
+//! `FAKE_STEP_MS`, a stage takes [`STEPS`] steps of that duration, with a checkpoint after each.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
@@ -76,6 +76,11 @@ fn main() {
         say(&Event::Progress { phase, done, total: 4, unit: "images".to_owned() });
     }
     say(&Event::Metric { name: "loss".to_owned(), step: 1, value: 0.5 });
+    if job.stage == Stage::Train && control.join("epochs").exists() {
+        for (name, value) in trained().epochs[0].metrics() {
+            say(&Event::Metric { name: name.to_owned(), step: 0, value });
+        }
+    }
     say(&Event::Log { level: Level::Info, message: "worked".to_owned() });
     match word {
         "kill" => signal("KILL"),
@@ -321,6 +326,8 @@ fn metrics(stage: Stage) -> BTreeMap<String, f64> {
         Stage::Parse => [("measured_lat_ms", 0.95), ("measured_lat_ms_low", 0.9), ("measured_lat_ms_high", 1.0)]
             .map(|(name, value)| (name.to_owned(), value))
             .into(),
+        Stage::Train => BTreeMap::from([("best_val_top1".to_owned(), 0.5)]),
+        Stage::Test => BTreeMap::from([("top1".to_owned(), 0.75)]),
         _ => BTreeMap::new(),
     }
 }

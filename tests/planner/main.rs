@@ -32,4 +32,5 @@ mod storing;
 mod tables;
 mod test_images;
 mod trusting;
+mod watching;
 mod weights;

@@ -105,6 +105,6 @@ impl Delivery {
     }
 }
 
-fn cannot_write(path: &Path, error: &io::Error) -> CommandError {
+pub fn cannot_write(path: &Path, error: &io::Error) -> CommandError {
     CommandError::failed(format!("cannot write {}: {error}", path.display()))
 }

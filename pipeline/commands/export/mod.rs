@@ -17,12 +17,15 @@ use tfnas_artifacts::Digest;
 use tfnas_executor::worker_program;
 
 use crate::commands::artifact;
-use crate::commands::export::deliver::Delivery;
+use crate::commands::export::deliver::{Delivery, cannot_write};
 use crate::commands::export::files::NetworkFiles;
+use crate::commands::report::{finished_runs, named_run, no_finished_run};
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
 use crate::report::print_json;
+use crate::session::store_to_read;
+use crate::{epoch_metrics, page, tensorboard};
 
 /// Write an artifact to a file, or with --format the trained network for other programs
 ///
@@ -34,11 +37,14 @@ use crate::report::print_json;
 ///
 /// `export FOLDER --format pytorch` writes model.py, the network in plain PyTorch, and weights.safetensors:
 /// `import model; net = model.load()`.
+///
+/// `export FOLDER --format tensorboard` and `export FILE --format csv` write the metrics of the epochs of a run: of the last
+/// one that finished, or of the one whose number comes first (`export 3 metrics.csv --format csv`).
 #[derive(Args, Debug)]
 #[command(allow_missing_positional = true)]
 pub struct Export {
     /// An output's name (model.config, parse@12/model.config), or the first digits of a digest; with --format a stage of the
-    /// run that is meant (train@12), needed where a list fans it out
+    /// run that is meant (train@12), needed where a list fans it out; for the metrics of a run its number
     #[arg(value_name = "ARTIFACT")]
     artifact: Option<String>,
 
@@ -46,7 +52,8 @@ pub struct Export {
     #[arg(value_name = "PATH")]
     path: PathBuf,
 
-    /// The format of a network: onnx for ONNX Runtime and others, torchscript or pytorch for PyTorch
+    /// The format of a network: onnx for ONNX Runtime and others, torchscript or pytorch for PyTorch; or of the metrics of a
+    /// run: tensorboard or csv
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<Format>,
 
@@ -71,6 +78,10 @@ pub enum Format {
     Torchscript,
     /// A Python module in plain PyTorch, and its weights as safetensors.
     Pytorch,
+    /// The metrics of a run as event files of TensorBoard.
+    Tensorboard,
+    /// The metrics of the epochs of a run as one CSV file.
+    Csv,
 }
 
 impl fmt::Display for Format {
@@ -79,6 +90,8 @@ impl fmt::Display for Format {
             Self::Onnx => "onnx",
             Self::Torchscript => "torchscript",
             Self::Pytorch => "pytorch",
+            Self::Tensorboard => "tensorboard",
+            Self::Csv => "csv",
         })
     }
 }
@@ -90,12 +103,20 @@ impl Format {
             Self::Onnx => "network.onnx",
             Self::Torchscript => "network.pt",
             Self::Pytorch => "model.py",
+            Self::Tensorboard | Self::Csv => "metrics.csv",
         }
     }
 }
 
 impl Export {
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
+        if let Some(format @ (Format::Tensorboard | Format::Csv)) = self.format {
+            if self.files.are_named() || self.fold {
+                return Err(CommandError::usage("--model and --fold are for a network, and this format is for a run")
+                    .with_hint("leave them out"));
+            }
+            return self.write_metrics(format, options);
+        }
         match (self.format, &self.artifact) {
             (None, _) if self.files.are_named() => {
                 Err(CommandError::usage("--model is for a network, and no --format is given")
@@ -123,6 +144,30 @@ impl Export {
         Ok(Exit::Done)
     }
 
+    /// Writes the metrics of a run.
+    fn write_metrics(&self, format: Format, options: &Options) -> Result<Exit, CommandError> {
+        let cache = store_to_read(options)?;
+        let run = match &self.artifact {
+            Some(what) => named_run(&cache, what)?,
+            None => finished_runs(&cache)?.next().ok_or_else(no_finished_run)?,
+        };
+        let file = if format == Format::Csv {
+            let path = self.target(format.file_name());
+            let text = epoch_metrics::csv(&page::metrics(&cache, &run)?);
+            tfnas_fs::write_atomic(&path, text.as_bytes()).map_err(|error| cannot_write(&path, &error))?;
+            path
+        } else {
+            let results = page::results(&cache, &run)?;
+            let written = tensorboard::export(&cache, &self.path, &run, &results);
+            written.map_err(|error| cannot_write(&self.path, &error))?
+        };
+        tracing::info!("wrote the metrics of run {} to {}", run.id, file.display());
+        if options.json {
+            print_json(&json!({ "run": run.id, "file": file.display().to_string(), "format": format.to_string() }));
+        }
+        Ok(Exit::Done)
+    }
+
     fn write_network(&self, format: Format, options: &Options) -> Result<Exit, CommandError> {
         let target = self.target(format.file_name());
         if format == Format::Pytorch {
@@ -137,6 +182,7 @@ impl Export {
                 torchscript::write(&worker, &network, self.fold, &delivery)?;
             }
             Format::Pytorch => pytorch::write(&target, &network, &mut delivery)?,
+            Format::Tensorboard | Format::Csv => unreachable!("these are formats of a run"),
         }
         let (digest, bytes) = Digest::of_file(&delivery.aside())?;
         let mut described = preprocessing::describe(&network, format, self.fold, &delivery.file_name(), &digest);

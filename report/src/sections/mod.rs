@@ -18,6 +18,7 @@ mod test_confusion;
 mod test_mistakes;
 mod tradeoff;
 mod training;
+mod under_way;
 
 pub use comparison::comparison;
 use latency::latency;
@@ -25,6 +26,7 @@ pub use latency::latency_scatter;
 pub use overview::overview;
 pub use pipeline::pipeline;
 pub use provenance::provenance;
+pub use under_way::under_way;
 
 use crate::network::Network;
 use crate::section::Section;

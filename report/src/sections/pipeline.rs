@@ -6,7 +6,9 @@ use crate::section::{Figure, Part, Section};
 use crate::table::{Cell, Table};
 
 /// Colors of the states.
-const STATES: [(&str, usize); 3] = [("ran", 0), ("cached", 2), ("pulled", 6)];
+const STATES: [(&str, usize); 4] = [("ran", 0), (RUNNING, 3), ("cached", 2), ("pulled", 6)];
+/// The state of a stage at work.
+const RUNNING: &str = "running";
 
 /// Returns the section on the stages of a run: which ran, which were cached, and how long they took.
 pub fn pipeline(run: &RunFacts) -> Option<Section> {
@@ -16,8 +18,12 @@ pub fn pipeline(run: &RunFacts) -> Option<Section> {
     let mut section = Section::new("pipeline", "Pipeline");
     let ran = run.stages.iter().filter(|stage| stage.state == "ran").count();
     let cached = run.stages.iter().filter(|stage| ["cached", "pulled"].contains(&stage.state.as_str())).count();
-    let failed = run.stages.len() - ran - cached;
+    let running = run.stages.iter().filter(|stage| stage.state == RUNNING).count();
+    let failed = run.stages.len() - ran - cached - running;
     let mut words = format!("{ran} of {} stages ran, {cached} came from the cache", run.stages.len());
+    if running > 0 {
+        words.push_str(&format!(", {running} running"));
+    }
     if failed > 0 {
         words.push_str(&format!(", {failed} did not finish"));
     }

@@ -67,6 +67,14 @@ fn words(train: &TrainReport) -> String {
         Protocol::Published => "test images, as published",
         Protocol::HeldOut => "images held out of the training set",
     };
+    if train.images == 0 {
+        // The numbers of images are written at the end of the training.
+        return format!(
+            "The training is not complete: {} so far.{}",
+            counted(train.epochs.len(), "epoch"),
+            best.unwrap_or_default()
+        );
+    }
     format!(
         "Trained for {} on {}, validated on {} {validated}.{}",
         counted(train.epochs.len(), "epoch"),

@@ -121,6 +121,7 @@ fn run() -> RunFacts {
         tool: "tfnas-pipeline 0.1.0".to_owned(),
         source_revision: "0123456789".to_owned(),
         stages: Stage::ALL.iter().enumerate().map(stage).collect(),
+        under_way: Vec::new(),
     }
 }
 

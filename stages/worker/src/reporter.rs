@@ -78,6 +78,13 @@ impl Reporter {
         }
     }
 
+    /// Reports the metrics of an epoch.
+    pub fn metrics(&mut self, step: u64, metrics: &[(impl AsRef<str>, f64)]) {
+        for (name, value) in metrics {
+            self.metric(name.as_ref(), step, *value);
+        }
+    }
+
     /// Logs a message.
     pub fn info(&mut self, message: impl Into<String>) {
         self.send(&Event::Log { level: Level::Info, message: message.into() });

@@ -294,9 +294,7 @@ impl Training<'_> {
     fn report(&mut self, record: &TrainEpoch, data_wait: f64) {
         let step = record.epoch as u64;
         let report = &mut self.context.report;
-        report.metric("train_loss", step, record.train_loss);
-        report.metric("val_loss", step, record.val_loss);
-        report.metric("val_top1", step, record.val_top1);
+        report.metrics(step, &record.metrics());
         report.metric("data_wait", step, data_wait);
         report.info(format!(
             "epoch {} of {}: lr {:.4}, train loss {:.4}, validation top-1 {:.2} %; {:.0} % of the time spent waiting for images",
@@ -342,6 +340,9 @@ impl Training<'_> {
         let first = self.rank_group().is_first();
         self.stats = if first { EpochStats { meter, skipped: progress.skipped } } else { EpochStats::default() };
         self.context.report.resumed(format!("epoch {}, step {}", progress.epoch + 1, progress.step + 1));
+        for record in &progress.epochs {
+            self.context.report.metrics(record.epoch as u64, &record.metrics());
+        }
         self.progress = progress;
         Ok(())
     }

@@ -37,8 +37,13 @@ impl JobTracker<'_> {
                 if let Event::Hello { environment, .. } = &event {
                     self.refused = self.wrong_device(environment).or(self.refused.take());
                 }
-                let nobody = |_| {};
-                let listener: &dyn Fn(RunEvent) = if line.reported { &nobody } else { self.report };
+                // This run has not recorded the metrics that an earlier planner has reported.
+                let metrics_only = |event| {
+                    if matches!(event, RunEvent::Metric { .. }) {
+                        (self.report)(event);
+                    }
+                };
+                let listener: &dyn Fn(RunEvent) = if line.reported { &metrics_only } else { self.report };
                 if !self.monitor.handle(event, listener) {
                     self.refused = self.monitor.take_failure();
                 }

@@ -12,7 +12,9 @@ use tfnas::exact_fit::{Preferences, fit_exactly};
 use tfnas::{Architecture, LatencyTable, Space, parse::parse};
 use tfnas_images::ImageSource;
 use tfnas_random::{Stream, StreamId};
-use tfnas_stages::{Depth, Fit, Metrics, SearchEpoch, SearchParams, SearchResult, Target, WARM_START, probabilities};
+use tfnas_stages::{
+    Depth, Fit, Metrics, SearchEpoch, SearchParams, SearchResult, TARGET_LAT_MS, Target, WARM_START, probabilities,
+};
 use tfnas_torch::NamedTensors;
 use tfnas_torch::gumbel::{Subnet, draw_depths, draw_noise, gumbel_path};
 use tfnas_torch::search_checkpoint::SearchFile;
@@ -138,6 +140,7 @@ pub fn resolve_target(
     ));
     let target_lat_ms = target.within(&reachable).map_err(|error| StageError::new(error.to_string()))?;
     context.report.info(format!("the target is {target_lat_ms:.4} ms"));
+    context.report.metric(TARGET_LAT_MS, 0, target_lat_ms);
     Ok(target_lat_ms)
 }
 
@@ -262,9 +265,7 @@ impl Search<'_> {
     fn report(&mut self, record: &SearchEpoch) {
         let step = record.epoch as u64;
         let report = &mut self.context.report;
-        report.metric("train_loss", step, record.train_loss);
-        report.metric("after_lat_ms", step, record.after_lat_ms);
-        report.metric("operation_entropy", step, record.operation_entropy);
+        report.metrics(step, &record.metrics());
         let agreement =
             record.agreement.map_or(String::new(), |share| format!(", {:.0} % of the blocks unchanged", 100.0 * share));
         report.info(format!(
@@ -296,6 +297,9 @@ impl Search<'_> {
         self.state = SupernetState::restore(&self.space, self.classes, &tensors.under("full"), self.context.device)
             .context("resume point")?;
         self.context.report.resumed(format!("epoch {}, step {}", progress.epoch + 1, progress.step + 1));
+        for record in &progress.history {
+            self.context.report.metrics(record.epoch as u64, &record.metrics());
+        }
         let within_epoch = progress.step > 0;
         self.progress = progress;
         Ok(within_epoch.then(|| tensors.under("epoch")))

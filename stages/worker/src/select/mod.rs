@@ -6,17 +6,22 @@
 mod candidate;
 mod team;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tfnas::exact_fit::{Preferences, fit_exactly};
 use tfnas::{Architecture, LatencyTable, Space};
-use tfnas_select::{EpochScore, Origin, Outcome, Problem, Selection, Settings, Step};
-use tfnas_stages::{Metrics, SearchResult, SelectParams, SelectReport, Selected, StageOutput as _};
+use tfnas_select::{Candidate, EpochScore, Origin, Outcome, Problem, Selection, Settings, Step};
+use tfnas_stages::{
+    Metrics, PREDICTED_LAT_MS, SearchResult, SelectParams, SelectReport, Selected, StageOutput as _, candidate_metric,
+    candidate_metrics,
+};
 
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::images::{DataLoader, classes, list_images, reading};
 use crate::ranks::Peers;
+use crate::reporter::Reporter;
 use crate::search::resolve_target;
 use crate::select::candidate::Candidates;
 use crate::select::team::{Scores, Task, Team};
@@ -142,21 +147,33 @@ impl Leader<'_> {
 
     /// Trains the candidates of one round.
     fn round(&mut self, tasks: &[Task], total_epochs: usize) -> Result<Scores, StageError> {
-        let Self { context, candidates, team, trained, .. } = self;
+        let Self { context, candidates, team, trained, selection, .. } = self;
         let images = candidates.train.len() as u64;
         let last = tasks.iter().map(|task| task.epochs).max().unwrap_or_default();
         let phase = format!("{} candidates to epoch {last}", tasks.len());
         let (done, total) = (trained.values().sum::<usize>() as u64 * images, total_epochs as u64 * images);
         let stop = context.stop.clone();
-        let report = &mut context.report;
+        let report = RefCell::new(&mut context.report);
+        let known = trained.clone();
         let mut start = None;
-        let scores =
-            team.lead(tasks.to_vec(), &mut |task, on_batch| train(candidates, task, &stop, on_batch), &mut |count| {
+        let scores = team.lead(
+            tasks.to_vec(),
+            &mut |task, on_batch| train(candidates, task, &stop, on_batch),
+            &mut |count| {
                 // The count continues over the rounds.
                 let start = *start.get_or_insert(count);
-                report.progress(&phase, (done + count - start).min(total), total, "images");
+                report.borrow_mut().progress(&phase, (done + count - start).min(total), total, "images");
                 stop.raised()
-            })?;
+            },
+            &mut |id, scores| {
+                let known = known.get(&id).copied().unwrap_or_default();
+                report_scores(
+                    &mut report.borrow_mut(),
+                    &selection.candidates()[id],
+                    &scores[known.min(scores.len())..],
+                );
+            },
+        )?;
         trained.extend(tasks.iter().map(|task| (task.id, task.epochs)));
         Ok(scores)
     }
@@ -228,6 +245,16 @@ impl Leader<'_> {
         };
         self.context.write_json(&report)?;
         Ok(metrics)
+    }
+}
+
+/// Reports the metrics of a candidate's new epochs.
+fn report_scores(report: &mut Reporter, candidate: &Candidate, scores: &[EpochScore]) {
+    let Candidate { id, name, predicted_ms, .. } = candidate;
+    report.metric(&candidate_metric(*id, name, PREDICTED_LAT_MS), 0, *predicted_ms);
+    for score in scores {
+        // Scores count epochs from 1, metrics from 0.
+        report.metrics(score.epoch.saturating_sub(1) as u64, &candidate_metrics(*id, name, score));
     }
 }
 

@@ -59,6 +59,9 @@ pub type Train<'a> =
 /// stop.
 pub type OnProgress<'a> = &'a mut dyn FnMut(u64) -> bool;
 
+/// Called on rank 0 with a candidate and the scores of all its epochs, as soon as they are known there.
+pub type OnScores<'a> = &'a mut dyn FnMut(usize, &[EpochScore]);
+
 /// The ranks that share the trainings, from the view of this rank.
 pub struct Team {
     peers: Option<TaskStore>,
@@ -93,6 +96,7 @@ impl Team {
         tasks: Vec<Task>,
         train: Train<'_>,
         on_progress: OnProgress<'_>,
+        on_scores: OnScores<'_>,
     ) -> Result<Scores, StageError> {
         let round = self.round;
         self.round += 1;
@@ -104,7 +108,9 @@ impl Team {
                     *images += count as u64;
                     Ok(on_progress(*images))
                 };
-                scores.insert(task.id, train(task, &mut on_batch)?);
+                let trained = train(task, &mut on_batch)?;
+                on_scores(task.id, &trained);
+                scores.insert(task.id, trained);
             }
             return Ok(scores);
         };
@@ -113,7 +119,7 @@ impl Team {
         let mut monitor = HeartbeatMonitor::new(peers);
         let done = peers.run_tasks(round, &tasks, train, &mut |images| on_progress(images), &mut monitor);
         done.inspect_err(|error| peers.report(error))?;
-        collect(peers, round, &ids, on_progress, &mut monitor).inspect_err(|error| peers.report(error))
+        collect(peers, round, &ids, on_progress, on_scores, &mut monitor).inspect_err(|error| peers.report(error))
     }
 
     /// Tells the other ranks that there are no more rounds, and waits a few seconds until they have read it.
@@ -232,6 +238,7 @@ fn collect(
     round: usize,
     ids: &[usize],
     on_progress: OnProgress<'_>,
+    on_scores: OnScores<'_>,
     monitor: &mut HeartbeatMonitor,
 ) -> Result<Scores, StageError> {
     let mut scores = Scores::new();
@@ -244,7 +251,9 @@ fn collect(
             std::thread::sleep(POLL);
         }
         let text = check_store(peers, peers.store.get(&key, peers.timeout))?;
-        scores.insert(id, serde_json::from_slice(&text).context("the scores of a candidate")?);
+        let trained: Vec<EpochScore> = serde_json::from_slice(&text).context("the scores of a candidate")?;
+        on_scores(id, &trained);
+        scores.insert(id, trained);
     }
     Ok(scores)
 }
