@@ -59,6 +59,11 @@ pub struct Run {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     nproc: Option<u16>,
 
+    /// Show where the time of search, select, train and test goes, and write a Chrome trace of some steps; results stay the same.
+    /// Cached stages are not profiled: rerun them with --force
+    #[arg(long)]
+    profile: bool,
+
     /// Do not show progress bars
     #[arg(long)]
     no_progress: bool,
@@ -154,6 +159,7 @@ impl Run {
             jobs: self.jobs.map_or_else(|| at_a_time(&session.configuration.shared().config), usize::from),
             forced: &work.forced,
             keep_going: self.keep_going,
+            profile: self.profile,
         };
         let executed = runner.execute(&work.chosen, &mut reporter);
         let (outcome, exit) = match &executed {
@@ -169,6 +175,9 @@ impl Run {
             if new != old {
                 new.write(&path)?;
             }
+        }
+        if self.profile {
+            reporter.cached_stages_are_not_profiled(planner.graph, &finished, &work.chosen);
         }
         let page = self.page(session, work, &finished, exit, id, &mut reporter);
         reporter.finished(planner.graph, &finished, &work.remarks, page.as_deref());

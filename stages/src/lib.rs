@@ -19,6 +19,7 @@ mod output;
 mod path_text;
 mod precision;
 mod predict;
+mod profile;
 mod ranks;
 mod resources;
 mod stage;
@@ -49,6 +50,7 @@ pub use output::{
 };
 pub use precision::Precision;
 pub use predict::{PredictImage, PredictRequest, Prediction};
+pub use profile::{OperationProfile, Profile, RecordedSteps, StepProfile};
 pub use ranks::{RankParams, Ranks};
 pub use resources::{Resources, StageResources};
 pub use stage::{

@@ -16,6 +16,7 @@ use tfnas_stages::{Metrics, SearchResult, SelectParams, SelectReport, Selected, 
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::images::{DataLoader, classes, list_images, reading};
+use crate::profiler::Profiler;
 use crate::ranks::Peers;
 use crate::search::resolve_target;
 use crate::select::candidate::Candidates;
@@ -53,7 +54,10 @@ pub fn run(context: &mut StageContext) -> StageResult {
         Leader { context, candidates, team, settings, target_ms, selection, trained: BTreeMap::new() }.run()
     } else {
         let stop = context.stop.clone();
-        team.follow(&mut |task, on_batch| train(&candidates, task, &stop, on_batch), &mut |_| stop.raised())?;
+        let train = &mut |task: &Task, on_batch: candidate::OnBatch<'_>| {
+            train(&candidates, task, &stop, &mut Profiler::off(), on_batch)
+        };
+        team.follow(train, &mut |_| stop.raised())?;
         Ok(Metrics::new())
     }
 }
@@ -91,10 +95,11 @@ fn train(
     candidates: &Candidates<'_>,
     task: &Task,
     stop: &crate::stop::StopFlag,
+    profiler: &mut Profiler,
     on_batch: candidate::OnBatch<'_>,
 ) -> Result<Vec<EpochScore>, StageError> {
     let architecture = Architecture::new(candidates.space, task.architecture.clone()).context("candidate")?;
-    candidates.train(task.id, &architecture, task.epochs, stop, on_batch)
+    candidates.train(task.id, &architecture, task.epochs, stop, profiler, on_batch)
 }
 
 /// Rank 0, which decides which candidates are trained.
@@ -148,15 +153,16 @@ impl Leader<'_> {
         let phase = format!("{} candidates to epoch {last}", tasks.len());
         let (done, total) = (trained.values().sum::<usize>() as u64 * images, total_epochs as u64 * images);
         let stop = context.stop.clone();
-        let report = &mut context.report;
+        let (report, profiler) = (&mut context.report, &mut context.profiler);
         let mut start = None;
-        let scores =
-            team.lead(tasks.to_vec(), &mut |task, on_batch| train(candidates, task, &stop, on_batch), &mut |count| {
-                // The count continues over the rounds.
-                let start = *start.get_or_insert(count);
-                report.progress(&phase, (done + count - start).min(total), total, "images");
-                stop.raised()
-            })?;
+        let train =
+            &mut |task: &Task, on_batch: candidate::OnBatch<'_>| train(candidates, task, &stop, profiler, on_batch);
+        let scores = team.lead(tasks.to_vec(), train, &mut |count| {
+            // The count continues over the rounds.
+            let start = *start.get_or_insert(count);
+            report.progress(&phase, (done + count - start).min(total), total, "images");
+            stop.raised()
+        })?;
         trained.extend(tasks.iter().map(|task| (task.id, task.epochs)));
         Ok(scores)
     }
@@ -217,6 +223,7 @@ impl Leader<'_> {
             ("candidates".to_owned(), candidates.len() as f64),
             ("percentile_low".to_owned(), percentile.low),
             ("percentile_high".to_owned(), percentile.high),
+            report.data_wait(&self.candidates.loader),
         ]);
         let selected = Selected { architecture: winner.architecture.groups().to_vec() };
         self.context.write_json(&selected)?;
