@@ -43,6 +43,7 @@ pub struct OpenAttempt {
     output_folder: PathBuf,
     resume_folder: PathBuf,
     log: PathBuf,
+    trace: PathBuf,
     /// The folder through which a detached worker and its planners communicate.
     detached: Option<PathBuf>,
     _lock: KeyLock,
@@ -72,6 +73,11 @@ impl OpenAttempt {
     /// Returns the path of the worker's log.
     pub fn log(&self) -> &Path {
         &self.log
+    }
+
+    /// Returns the path of the trace of the worker's operations, which exists if the attempt was profiled.
+    pub fn trace(&self) -> &Path {
+        &self.trace
     }
 
     /// Returns the folder through which a detached worker and its planners communicate, or `None` if the worker is not
@@ -129,6 +135,7 @@ impl Cache {
             output_folder: self.store.output_folder(&record.id),
             resume_folder: self.store.resume_folder(&record.key, record.purpose),
             log: self.store.log_file(&record.id),
+            trace: self.store.trace_file(&record.id),
             run,
             record,
             detached: None,

@@ -138,7 +138,7 @@ impl Cache {
         Ok(None)
     }
 
-    /// Removes the records, pins and logs of attempts that the ledger does not know.
+    /// Removes the records, pins, logs and traces of attempts that the ledger does not know.
     fn remove_records(&self) -> Result<(), CacheError> {
         for path in attempt_file::all(&self.store)? {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();

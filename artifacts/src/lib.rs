@@ -51,7 +51,8 @@
 //! objects/<2>/<62>     artifacts, read-only, named by digest
 //! manifests/<key>/     one JSON record per finished attempt, <attempt>.json, its pin, <attempt>.pin, and the signatures
 //!                      that it was pulled with, <attempt>.<fingerprint>.sig
-//! logs/<attempt>.log   the log of an attempt's worker
+//! logs/<attempt>.log   the log of an attempt's worker, its job, <attempt>.job.json, and with `run --profile` the trace of
+//!                      its operations, <attempt>.trace.json
 //! attempts/<attempt>/  the outputs of a running worker
 //! detached/<attempt>/  the job and the messages of a worker that outlives its planner, until the attempt ends
 //! events/<run>.jsonl   the events of a run, appended while it runs; `gc` keeps it, and no result depends on it

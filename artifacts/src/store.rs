@@ -191,6 +191,10 @@ impl Store {
         self.root.join("logs").join(format!("{attempt}.log"))
     }
 
+    pub(crate) fn trace_file(&self, attempt: &AttemptId) -> PathBuf {
+        self.root.join("logs").join(format!("{attempt}.trace.json"))
+    }
+
     /// Copies a file into the store. Returns its digest and size.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 #include "differentiable.hpp"
 #include "mixed_precision.hpp"
 #include "process_group.hpp"
+#include "profiler.hpp"
 #include "reducer.hpp"
 #include "store.hpp"
 

@@ -1,5 +1,6 @@
 //! Bindings of PyTorch's implementations of distributed training and mixed precision: c10d's store, process groups and
-//! reducer, autocast, and gradient scaling. The crate is independent of networks, data and the method.
+//! reducer, autocast, gradient scaling, and libtorch's profiler. The crate is independent of networks, data and the
+//! method.
 //!
 //! # Modules
 //!
@@ -10,6 +11,7 @@
 //! * [`reducer`]: a backward pass that averages its gradients over ranks while it runs.
 //! * [`mod@autocast`], [`grad_scaler`]: bf16 and f16.
 //! * [`cuda`]: numerics, memory, time and copies of CUDA devices, and optimizer steps on many tensors at once.
+//! * [`profiler`]: a recording of the operations of some steps.
 //!
 //! # Example
 //!
@@ -66,6 +68,7 @@ pub mod environment;
 mod failure;
 pub mod grad_scaler;
 pub mod process_group;
+pub mod profiler;
 mod raw;
 pub mod reducer;
 pub mod rendezvous;

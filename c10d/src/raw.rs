@@ -24,7 +24,9 @@ opaque! {
     /// `c10::Event`.
     RawEvent,
     /// `c10::Stream`.
-    RawStream
+    RawStream,
+    /// `at::RecordFunction`.
+    RawScope
 }
 
 /// `AutocastBefore` of the shim.
@@ -206,7 +208,20 @@ unsafe extern "C" {
         clipped: *mut *mut C_tensor,
         message: Message,
     ) -> c_int;
+
+    pub fn c10d_profiler_start(cuda: bool, message: Message) -> c_int;
+    pub fn c10d_profiler_stop(
+        path: *const c_char,
+        visit: EventVisitor,
+        context: *mut c_void,
+        message: Message,
+    ) -> c_int;
+    pub fn c10d_scope_begin(name: *const c_char, scope: *mut *mut RawScope, message: Message) -> c_int;
+    pub fn c10d_scope_end(scope: *mut RawScope);
 }
+
+/// Receives one event of the profiler: its name, kind, thread, and start and end in nanoseconds.
+pub type EventVisitor = extern "C" fn(*mut c_void, *const c_char, c_int, u64, u64, u64);
 
 /// The kind of exception caught by a function of the shim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,6 +24,7 @@
 //!     launcher: None,
 //!     forced: &BTreeSet::new(),
 //!     keep_going: false,
+//!     profile: false,
 //! };
 //! let chosen = (0..planner.graph.instances.len()).collect();
 //! Ok(runner.execute(&chosen, observer)?)

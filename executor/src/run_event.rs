@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use serde::{Serialize, Serializer};
 use tfnas_artifacts::Output;
 use tfnas_planner::plan::Cause;
-use tfnas_stages::{Level, Metrics};
+use tfnas_stages::{Level, Metrics, Profile};
 
 /// An event of an instance during a run, as shown in reports and in `run --json`.
 #[derive(Clone, Debug, Serialize)]
@@ -98,6 +98,8 @@ pub enum RunEvent {
         /// Text of the message.
         message: String,
     },
+    /// Where the time of the instance went. It comes before the end of the instance.
+    Profile(Profile),
     /// The instance has succeeded and its outputs are in the store.
     Done {
         /// The output files.

@@ -38,6 +38,8 @@ pub struct Runner<'a> {
     pub forced: &'a BTreeSet<usize>,
     /// Whether to start instances that do not depend on a failed one after the failure.
     pub keep_going: bool,
+    /// Whether to measure where the time of the stages goes that train or test. Results do not depend on it.
+    pub profile: bool,
 }
 
 /// The outcome of a run.
@@ -286,6 +288,7 @@ impl<'a> Runner<'a> {
             because,
             expected_s: planner.expected_s(instance)?,
             forced: self.forced.contains(&instance),
+            profile: self.profile && node.stage.is_profiled(),
             purpose,
         };
         Ok(Ready {

@@ -68,6 +68,8 @@ pub struct Task<'a> {
     pub expected_s: Option<f64>,
     /// Whether to run even if a result is cached.
     pub forced: bool,
+    /// Whether to measure where the time goes.
+    pub profile: bool,
     /// The purpose of the attempt.
     pub purpose: Purpose,
 }
@@ -184,8 +186,8 @@ impl Task<'_> {
         self.given.iter().map(|(port, input)| ((*port).to_owned(), shown(input))).collect()
     }
 
-    /// Returns the job for a worker that writes to the given folders.
-    pub fn job(&self, output: &Path, resume: &Path, inputs: BTreeMap<String, Input>) -> Job {
+    /// Returns the job for a worker that writes to the given folders, and to the file `trace` if it is profiled.
+    pub fn job(&self, output: &Path, resume: &Path, trace: &Path, inputs: BTreeMap<String, Input>) -> Job {
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Job {
             protocol: PROTOCOL_VERSION,
@@ -202,6 +204,7 @@ impl Task<'_> {
             data_workers: self.data_workers,
             rank_timeout_s: self.rank_timeout_s,
             check: self.check.clone(),
+            trace: self.profile.then(|| absolute(trace)),
         }
     }
 
@@ -293,7 +296,7 @@ impl Task<'_> {
         inputs: BTreeMap<String, Input>,
         sender: Sender<WorkerMessage>,
     ) -> Result<(Process, PeerRanks), String> {
-        let job = self.job(open.output_folder(), open.resume_folder(), inputs);
+        let job = self.job(open.output_folder(), open.resume_folder(), open.trace(), inputs);
         let path = open.log().with_extension("job.json");
         let text = serde_json::to_string_pretty(&job).map_err(|error| format!("cannot write the job: {error}"))?;
         fs::write(&path, text).map_err(|error| format!("cannot write the job {}: {error}", path.display()))?;

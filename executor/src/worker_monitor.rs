@@ -130,6 +130,7 @@ impl WorkerMonitor {
             }
             Event::Log { level, message } => report(RunEvent::Log { level, message }),
             Event::Resumed { at } => report(RunEvent::Resumed { at }),
+            Event::Profile(profile) => report(RunEvent::Profile(profile)),
             Event::Done { metrics } => self.done = Some(metrics),
             Event::Failed { message, hint, peer } => {
                 self.failed = Some(TaskFailure { hint, peer, ..TaskFailure::new(message) })

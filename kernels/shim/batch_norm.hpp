@@ -96,6 +96,7 @@ struct FusedBatchNorm : torch::autograd::Function<FusedBatchNorm> {
       const at::Tensor& x, const Optional& weight, const Optional& bias, const Optional& shortcut, const Optional& keep,
       const Optional& running_mean, const Optional& running_variance, const NormSettings& settings, at::Tensor& mean,
       at::Tensor& inverse) {
+    TFNAS_RECORD("tfnas::batch_norm");
     const auto& kernels = needed_kernels();
     const RowChunks chunks(x);
     const auto channels = chunks.channels;
@@ -141,6 +142,7 @@ struct FusedBatchNorm : torch::autograd::Function<FusedBatchNorm> {
   // dx = scale (dz - sum(dz) / count - x' inverse^2 sum(dz x') / count).
   static torch::autograd::variable_list backward(
       torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
+    TFNAS_RECORD("tfnas::batch_norm_backward");
     refuse_second_derivative();
     const auto saved = context->get_saved_variables();
     const auto &x = saved[0], &mean = saved[4], &inverse = saved[5];

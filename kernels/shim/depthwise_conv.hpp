@@ -49,6 +49,7 @@ inline void run_depthwise(const tfnas::Kernels& kernels, const tfnas::DepthwiseP
 inline at::Tensor depthwise_forward(
     const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias, int64_t stride,
     tfnas::Activation activation) {
+  TFNAS_RECORD("tfnas::depthwise");
   const auto& kernels = needed_kernels();
   const DepthwiseShape shape(x.sizes(), weight.size(2), stride);
   auto y = at::empty(
@@ -76,6 +77,7 @@ inline at::Tensor depthwise_forward(
 // kernel.
 inline at::Tensor depthwise_input_gradient(
     const at::Tensor& dy, const at::Tensor& weight, const DepthwiseShape& shape) {
+  TFNAS_RECORD("tfnas::depthwise_backward_input");
   const auto& kernels = needed_kernels();
   auto dx = at::empty(
       {shape.samples, shape.channels, shape.height, shape.width}, dy.options(), at::MemoryFormat::ChannelsLast);
@@ -100,6 +102,7 @@ inline at::Tensor depthwise_input_gradient(
 // groups in order.
 inline at::Tensor depthwise_weight_gradient(
     const at::Tensor& x, const at::Tensor& dy, const at::Tensor& weight, const DepthwiseShape& shape) {
+  TFNAS_RECORD("tfnas::depthwise_backward_weight");
   const auto& kernels = needed_kernels();
   // The sums of this many channels fit into the L2 cache, and their part of a pixel is read as a whole.
   constexpr int64_t block_channels = 256, wanted_tasks = 32;

@@ -4,6 +4,7 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/record_function.h>
 
 #include <optional>
 
@@ -46,6 +47,9 @@ inline void check_by_channel(const std::optional<at::Tensor>& values, const at::
         name, " must be f32 [", x.size(1), "], contiguous, on the CPU");
   }
 }
+
+// Names the rest of a block in recordings of libtorch's profiler, like one of libtorch's own operations.
+#define TFNAS_RECORD(name) RECORD_FUNCTION(name, c10::ArrayRef<const c10::IValue>())
 
 // Number of channels, rounded up to the vector size of any instruction set.
 inline int64_t padded(int64_t channels) { return (channels + 15) / 16 * 16; }

@@ -84,6 +84,7 @@ struct FusedSqueezeExcite : torch::autograd::Function<FusedSqueezeExcite> {
   static Values compute(
       const at::Tensor& x, const at::Tensor& reduce_weight, const at::Tensor& reduce_bias, const at::Tensor& expand_weight,
       const at::Tensor& expand_bias, tfnas::Activation activation) {
+    TFNAS_RECORD("tfnas::squeeze_excite");
     const auto& kernels = needed_kernels();
     const SampleChunks chunks(x);
     Values values;
@@ -110,6 +111,7 @@ struct FusedSqueezeExcite : torch::autograd::Function<FusedSqueezeExcite> {
 
   static torch::autograd::variable_list backward(
       torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
+    TFNAS_RECORD("tfnas::squeeze_excite_backward");
     refuse_second_derivative();
     const auto& kernels = needed_kernels();
     const auto saved = context->get_saved_variables();

@@ -76,6 +76,7 @@ impl Check {
             launcher: None,
             forced: &forced,
             keep_going: false,
+            profile: false,
         };
         'all: for instance in &chosen {
             for _ in 0..self.repeat {

@@ -64,6 +64,11 @@ pub struct Run {
     #[arg(long, value_name = "FOLDER")]
     tensorboard: Option<PathBuf>,
 
+    /// Show where the time of search, select, train and test goes, and write a Chrome trace of some steps; results stay the same.
+    /// Cached stages are not profiled: rerun them with --force
+    #[arg(long)]
+    profile: bool,
+
     /// Do not show progress bars
     #[arg(long)]
     no_progress: bool,
@@ -161,6 +166,7 @@ impl Run {
             jobs: self.jobs.map_or_else(|| at_a_time(&session.configuration.shared().config), usize::from),
             forced: &work.forced,
             keep_going: self.keep_going,
+            profile: self.profile,
         };
         let mut observers: Vec<&mut dyn RunObserver> = vec![&mut reporter, &mut event_log];
         observers.extend(tensorboard.as_mut().map(|observer| observer as &mut dyn RunObserver));
@@ -179,6 +185,9 @@ impl Run {
             if new != old {
                 new.write(&path)?;
             }
+        }
+        if self.profile {
+            reporter.cached_stages_are_not_profiled(planner.graph, &finished, &work.chosen);
         }
         let page = self.page(session, work, &finished, exit, id, &mut reporter);
         reporter.finished(planner.graph, &finished, &work.remarks, page.as_deref());

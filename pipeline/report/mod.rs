@@ -7,6 +7,7 @@ mod found;
 mod log;
 mod network;
 pub mod out;
+mod profile;
 mod reporter;
 mod selection;
 

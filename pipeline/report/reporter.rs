@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use indicatif::MultiProgress;
@@ -9,7 +10,7 @@ use tfnas_stages::Level;
 
 use crate::report::bars::{Bars, Progress};
 use crate::report::expected::Expected;
-use crate::report::print_json_line;
+use crate::report::{print_json_line, profile};
 
 /// Maximum number of causes in a log line. `explain` lists all.
 const CAUSES: usize = 3;
@@ -85,6 +86,18 @@ impl Reporter {
         }
     }
 
+    /// Warns about chosen stages that could not be profiled because their results were cached.
+    pub fn cached_stages_are_not_profiled(&mut self, graph: &Graph, finished: &Finished, chosen: &BTreeSet<usize>) {
+        let cached = finished.cached.iter().filter(|instance| chosen.contains(instance));
+        let cached = cached.map(|&instance| &graph.instances[instance]).filter(|instance| instance.stage.is_profiled());
+        let ids: Vec<&str> = cached.map(|instance| instance.id.as_str()).collect();
+        if !ids.is_empty() {
+            let forced: Vec<String> = ids.iter().map(|id| format!("--force {id}")).collect();
+            let hint = format!("add {} to run them again", forced.join(" "));
+            tracing::warn!(hint, "cached, so there was nothing to profile: {}", ids.join(", "));
+        }
+    }
+
     /// Writes the last event.
     pub fn finished(&mut self, graph: &Graph, finished: &Finished, remarks: &Remarks, page: Option<&Path>) {
         if self.events {
@@ -149,6 +162,7 @@ impl RunObserver for Reporter {
                 Level::Info => tracing::info!(id, "{message}"),
                 Level::Warn => tracing::warn!(id, "{message}"),
             },
+            RunEvent::Profile(measured) => tracing::info!(id, "where its time went\n{}", profile::text(measured)),
             RunEvent::Done { duration_s, peak_memory_bytes, .. } => {
                 self.bars.end(id);
                 let memory = peak_memory_bytes.map(|bytes| format!(", {} of memory at most", humanize::bytes(bytes)));

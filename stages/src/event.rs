@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Profile;
+
 /// Key in [`Event::Hello`] for the path of the libtorch library that the worker has loaded. The planner records the digest of
 /// the file, not its path.
 pub const LIBTORCH_FILE: &str = "libtorch_file";
@@ -68,6 +70,8 @@ pub enum Event {
         /// Human-readable position of the resume point: `epoch 12`.
         at: String,
     },
+    /// Where the time of the stage went, before it ends, if the job asked for it.
+    Profile(Profile),
     /// The outputs are in the output folder, complete and synced to disk.
     Done {
         /// Numbers for the ledger. They are not part of any artifact.

@@ -28,7 +28,7 @@ use crate::{OnBadImage, Stage, path_text};
 ///
 /// Exit codes of the worker: 0 after `done`, 1 after `failed`, 2 for a job that it cannot read, [`NO_MORE_JOBS`] after a
 /// release, [`INTERRUPTED`] after a stop.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 
 /// Exit code of a rank that was told that there are no more jobs.
 pub const NO_MORE_JOBS: u8 = 3;
@@ -71,6 +71,10 @@ pub struct Job {
     /// Images to check before the stage starts, if they have not been checked before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<ImageCheck>,
+    /// File for a Chrome trace: profile the stage, and report an [`Event::Profile`](crate::Event::Profile). Results do not depend
+    /// on it.
+    #[serde(default, with = "path_text::option", skip_serializing_if = "Option::is_none")]
+    pub trace: Option<PathBuf>,
 }
 
 /// A check that images can be read, which the worker runs before its stage, so that unreadable images are found before hours of
@@ -210,6 +214,7 @@ mod tests {
             data_workers: 0,
             rank_timeout_s: 20.0,
             check: None,
+            trace: Some("trace.json".into()),
         }
     }
 

@@ -19,6 +19,7 @@ pub mod machine;
 mod output;
 mod path_text;
 mod precision;
+mod profile;
 mod ranks;
 mod request;
 mod resources;
@@ -50,6 +51,7 @@ pub use output::{
     TestReport, TestTally, TestedImage, TrainEpoch, TrainReport, finite, probabilities,
 };
 pub use precision::Precision;
+pub use profile::{OperationProfile, Profile, RecordedSteps, StepProfile};
 pub use ranks::{RankParams, Ranks};
 pub use request::{
     CheckTableRequest, LatencyReply, LatencyRequest, PredictImage, PredictRequest, Prediction, Request,

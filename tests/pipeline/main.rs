@@ -12,6 +12,7 @@ mod initializing;
 mod killing;
 mod predicting;
 mod processes;
+mod profiling;
 mod project;
 mod published;
 mod publishing;

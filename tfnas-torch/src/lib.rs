@@ -10,7 +10,7 @@
 //!   [`data_parallel`]: lower precision, and several ranks.
 //! * [`loss`], [`gradient`], [`optim`]: shared by search and training.
 //! * [`preprocess`], [`device`]: conversion of bytes to tensors, and device selection.
-//! * [`timing`]: the latency of blocks and of complete networks.
+//! * [`timing`]: the latency of blocks and of complete networks; [`phase`]: where the time of a training goes.
 //!
 //! # An epoch of the search
 //!
@@ -109,6 +109,7 @@ mod mixed_group;
 pub mod mixed_precision;
 pub mod named_tensors;
 pub mod optim;
+pub mod phase;
 pub mod preprocess;
 pub mod search_checkpoint;
 pub mod search_step;

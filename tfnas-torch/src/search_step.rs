@@ -10,6 +10,7 @@ use crate::loss::cross_entropy;
 use crate::mixed_precision::{MixedPrecision, MixedPrecisionStateError};
 use crate::named_tensors::NamedTensors;
 use crate::optim::{Adam, Optimizer, OptimizerStateError, Sgd};
+use crate::phase::{Phase, Step, in_phase, in_step};
 use crate::supernet::{Latencies, Supernet};
 
 /// An optimizer with gradient clipping and a precision.
@@ -71,13 +72,17 @@ impl<O: Optimizer> OptimizerStep<O> {
     /// Runs the backward pass of a loss `[]` and updates the parameters. Returns the norm of the gradients before
     /// clipping, `[]`, and whether the gradients are finite; in f16 the update is skipped if they are not.
     fn step(&mut self, loss: &Tensor) -> Result<(Tensor, bool), GradScalerError> {
-        let mut gradients: Gradients = gradients(&self.precision.scaled(loss), &self.optimizer.parameters().to_vec());
-        if !self.precision.unscale(&gradients)? {
-            return Ok((global_norm(&gradients), false));
-        }
-        let norm = clip_by_global_norm(&mut gradients, self.max_norm);
-        self.optimizer.step(&gradients);
-        Ok((norm, true))
+        let mut gradients: Gradients = in_phase(Phase::Backward, || {
+            gradients(&self.precision.scaled(loss), &self.optimizer.parameters().to_vec())
+        });
+        in_phase(Phase::Optimizer, || {
+            if !self.precision.unscale(&gradients)? {
+                return Ok((global_norm(&gradients), false));
+            }
+            let norm = clip_by_global_norm(&mut gradients, self.max_norm);
+            self.optimizer.step(&gradients);
+            Ok((norm, true))
+        })
     }
 }
 
@@ -111,10 +116,13 @@ pub fn weight_step(
     subnets: &[Subnet],
 ) -> Result<WeightOutcome, SearchStepError> {
     BatchTooSmall::check(x, supernet.final_size)?;
-    let logits = weights.precision.forward(|| supernet.forward_subnets(x, subnets));
-    let logits: Vec<Tensor> = logits.iter().map(|logits| logits.to_kind(Kind::Float)).collect();
-    let losses: Vec<Tensor> = logits.iter().map(|logits| cross_entropy(logits, labels, 0.0)).collect();
-    let total: Tensor = losses.iter().sum();
+    let (logits, losses, total) = in_phase(Phase::Forward, || {
+        let logits = weights.precision.forward(|| supernet.forward_subnets(x, subnets));
+        let logits: Vec<Tensor> = logits.iter().map(|logits| logits.to_kind(Kind::Float)).collect();
+        let losses: Vec<Tensor> = logits.iter().map(|logits| cross_entropy(logits, labels, 0.0)).collect();
+        let total: Tensor = losses.iter().sum();
+        (logits, losses, total)
+    });
     let (gradient_norm, _) = weights.step(&total)?;
     Ok(WeightOutcome {
         logits: logits.iter().map(Tensor::detach).collect(),
@@ -169,13 +177,15 @@ pub fn architecture_step(
     temperature: f64,
 ) -> Result<ArchitectureOutcome, SearchStepError> {
     BatchTooSmall::check(x, supernet.final_size)?;
-    supernet.with_frozen_weights(|| {
-        let weights = relaxed_sample(&supernet.log_alphas(), noise, temperature);
-        let output = architecture.precision.forward(|| supernet.forward_mixed(x, &weights, objective.latencies));
-        let logits = output.logits.to_kind(Kind::Float);
-        let cross_entropy = cross_entropy(&logits, labels, 0.0);
-        let deviation = (&output.latency_ms / objective.target_ms - 1.0).abs();
-        let latency_loss = deviation * objective.weight;
+    let step = || {
+        let (logits, cross_entropy, latency_ms, latency_loss) = in_phase(Phase::Forward, || {
+            let weights = relaxed_sample(&supernet.log_alphas(), noise, temperature);
+            let output = architecture.precision.forward(|| supernet.forward_mixed(x, &weights, objective.latencies));
+            let logits = output.logits.to_kind(Kind::Float);
+            let cross_entropy = cross_entropy(&logits, labels, 0.0);
+            let deviation = (&output.latency_ms / objective.target_ms - 1.0).abs();
+            (logits, cross_entropy, output.latency_ms, deviation * objective.weight)
+        });
         let loss = &cross_entropy + &latency_loss;
         let (gradient_norm, has_moved) = architecture.step(&loss)?;
         if has_moved {
@@ -184,11 +194,12 @@ pub fn architecture_step(
         Ok(ArchitectureOutcome {
             logits: logits.detach(),
             cross_entropy: cross_entropy.detach(),
-            latency_ms: output.latency_ms.detach(),
+            latency_ms: latency_ms.detach(),
             latency_loss: latency_loss.detach(),
             gradient_norm,
         })
-    })
+    };
+    in_step(Step::Architecture, || supernet.with_frozen_weights(step))
 }
 
 /// Returns the logits `[N, classes]` of a subnet, without autograd. Used for validation in the search.

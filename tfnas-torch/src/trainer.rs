@@ -12,6 +12,7 @@ use crate::gradient::{Gradients, clip_by_global_norm, global_norm, gradients};
 use crate::loss::cross_entropy;
 use crate::mixed_precision::MixedPrecision;
 use crate::optim::{Optimizer, Sgd};
+use crate::phase::{Phase, in_phase};
 
 /// Result of a training step; all tensors are on the device.
 #[derive(Debug)]
@@ -102,17 +103,24 @@ impl Trainer {
         if !self.ranks.as_ref().is_some_and(DataParallel::shares_statistics) {
             BatchTooSmall::check(x, network.final_size(x.size()[2] as usize))?;
         }
-        let logits = self.precision.forward(|| network.forward_training(x, masks)).to_kind(Kind::Float);
-        let loss = cross_entropy(&logits, labels, self.label_smoothing);
-        let scaled = self.precision.scaled(&loss);
-        let gradients = match &mut self.ranks {
-            Some(ranks) => ranks.gradients(&scaled)?,
-            None => gradients(&scaled, &self.optimizer.parameters().to_vec()),
-        };
-        if self.precision.unscale(&gradients)? {
-            Ok(TrainOutcome::of_step(&mut self.optimizer, self.max_norm, gradients, &logits, &loss))
-        } else {
-            Ok(TrainOutcome::skipped(&gradients, &logits, &loss))
-        }
+        let (logits, loss) = in_phase(Phase::Forward, || {
+            let logits = self.precision.forward(|| network.forward_training(x, masks)).to_kind(Kind::Float);
+            let loss = cross_entropy(&logits, labels, self.label_smoothing);
+            (logits, loss)
+        });
+        let gradients = in_phase(Phase::Backward, || {
+            let scaled = self.precision.scaled(&loss);
+            match &mut self.ranks {
+                Some(ranks) => ranks.gradients(&scaled),
+                None => Ok(gradients(&scaled, &self.optimizer.parameters().to_vec())),
+            }
+        })?;
+        in_phase(Phase::Optimizer, || {
+            if self.precision.unscale(&gradients)? {
+                Ok(TrainOutcome::of_step(&mut self.optimizer, self.max_norm, gradients, &logits, &loss))
+            } else {
+                Ok(TrainOutcome::skipped(&gradients, &logits, &loss))
+            }
+        })
     }
 }

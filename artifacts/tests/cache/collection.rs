@@ -7,14 +7,16 @@ use crate::work::{attempt, begin, make, manifest, new_run, out};
 const NOTHING: Retention = Retention { keep_last: Some(0), max_bytes: None };
 
 #[test]
-fn old_results_are_removed_with_their_bytes_records_and_logs() {
+fn old_results_are_removed_with_their_bytes_records_logs_and_traces() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let run = cache.begin_run(&new_run()).unwrap();
     let mut made = Vec::new();
     for number in 0..3 {
         let result = make(&cache, &run, "search", &manifest("search", number, &[]));
-        fs::write(cache.store().log_file(&result.id), "log").unwrap();
+        let log = cache.store().log_file(&result.id);
+        fs::write(&log, "log").unwrap();
+        fs::write(log.with_extension("trace.json"), "{}").unwrap();
         made.push(result);
     }
     cache.end_run(run, Outcome::Done).unwrap();
@@ -27,8 +29,8 @@ fn old_results_are_removed_with_their_bytes_records_and_logs() {
     assert!(cache.find(&made[0].key).unwrap().result.is_none());
     assert!(cache.find(&made[0].key).unwrap().lost.is_empty());
     assert!(cache.find(&made[2].key).unwrap().result.is_some());
-    for name in ["manifests", "logs"] {
-        assert_eq!(fs::read_dir(folder.path().join(name)).unwrap().count(), 1, "{name}");
+    for (name, left) in [("manifests", 1), ("logs", 2)] {
+        assert_eq!(fs::read_dir(folder.path().join(name)).unwrap().count(), left, "{name}");
     }
     assert!(cache.verify(&|_| {}).unwrap().is_sound());
     assert!(cache.gc(&retention).unwrap().attempts.is_empty());

@@ -108,6 +108,7 @@ struct JobTracker<'a> {
     output: PathBuf,
     resume: PathBuf,
     log: PathBuf,
+    trace: PathBuf,
     submission: Submission,
     /// Whether the submission may be in the queue although `sbatch` has not replied.
     submission_unconfirmed: bool,
@@ -156,6 +157,7 @@ impl<'a> JobTracker<'a> {
             output: absolute(open.output_folder()),
             resume: absolute(open.resume_folder()),
             log: absolute(open.log()),
+            trace: absolute(open.trace()),
             folder,
             submission_unconfirmed: submission.number > 0 && submission.job.is_none(),
             submission,
@@ -174,7 +176,7 @@ impl<'a> JobTracker<'a> {
     /// Follows the jobs of the attempt until it has a result.
     fn follow(&mut self, inputs: BTreeMap<String, Input>) -> Result<(), Stop> {
         if self.submission.number == 0 {
-            let job = self.task.job(&self.output, &self.resume, inputs);
+            let job = self.task.job(&self.output, &self.resume, &self.trace, inputs);
             let text = serde_json::to_vec_pretty(&job).unwrap_or_default();
             self.write(detached::JOB, &text)?;
             self.prepare(0)?;

@@ -120,6 +120,7 @@ fn replay(
             launcher: None,
             forced: &forced,
             keep_going: false,
+            profile: false,
         };
         let finished = runner.repeat(position, &results, &mut reporter)?;
         match finished.results.get(&position).filter(|_| finished.failed.is_empty() && !finished.stopped) {

@@ -94,6 +94,11 @@ impl Stage {
         self.spec().runs_on_ranks()
     }
 
+    /// Returns whether the stage can be profiled.
+    pub fn is_profiled(self) -> bool {
+        self.spec().is_profiled()
+    }
+
     /// Returns whether a configuration can disable the stage.
     pub fn is_optional(self) -> bool {
         self.spec().is_optional()

@@ -257,6 +257,10 @@ impl StageSpec for Search {
         "lower search.batch, or set search.precision: bf16"
     }
 
+    fn is_profiled(&self) -> bool {
+        true
+    }
+
     fn work(&self, params: &Value) -> Option<Work> {
         let search = from_params::<SearchParams>(params)?.search;
         Some(Work::of_search(search.epochs, search.warmup_epochs, search.architecture.every))

@@ -223,6 +223,10 @@ impl StageSpec for Select {
         "lower select.parallel or train.batch, or set train.precision: bf16"
     }
 
+    fn is_profiled(&self) -> bool {
+        true
+    }
+
     fn work(&self, params: &Value) -> Option<Work> {
         let select = from_params::<SelectParams>(params)?.select;
         Some(Work::of_held_out_training(Selection::total_epochs(&Settings::from(&select))))

@@ -89,6 +89,11 @@ pub trait StageSpec: Sync {
         false
     }
 
+    /// Whether the stage trains or tests a network, so that it can be profiled.
+    fn is_profiled(&self) -> bool {
+        false
+    }
+
     /// Whether a configuration can disable the stage.
     fn is_optional(&self) -> bool {
         false

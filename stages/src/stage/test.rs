@@ -188,6 +188,10 @@ impl StageSpec for Test {
         "lower test.batch"
     }
 
+    fn is_profiled(&self) -> bool {
+        true
+    }
+
     fn work(&self, _params: &Value) -> Option<Work> {
         Some(Work { test: PerImage { passes: 1.0, reads: 1.0 }, ..Work::default() })
     }

@@ -215,6 +215,10 @@ impl StageSpec for Train {
         "lower train.batch, or set train.precision: bf16"
     }
 
+    fn is_profiled(&self) -> bool {
+        true
+    }
+
     fn work(&self, params: &Value) -> Option<Work> {
         let train = from_params::<TrainParams>(params)?.train;
         Some(match train.protocol {

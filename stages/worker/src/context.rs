@@ -9,6 +9,7 @@ use tch::Device;
 use tfnas_stages::{Input, Job, StageOutput};
 
 use crate::error::{Context as _, StageError};
+use crate::profiler::Profiler;
 use crate::ranks::Peers;
 use crate::reporter::Reporter;
 use crate::stop::StopFlag;
@@ -20,6 +21,8 @@ pub struct StageContext {
     pub device: Device,
     /// Reports events to the planner.
     pub report: Reporter,
+    /// Measures where the time goes, if the job asks for it.
+    pub profiler: Profiler,
     /// Set when the stage must stop.
     pub stop: StopFlag,
     /// The other processes that run the job, if there are any.
@@ -29,7 +32,7 @@ pub struct StageContext {
 impl StageContext {
     /// Creates the context of a job.
     pub fn new(job: Job, device: Device, report: Reporter, stop: StopFlag, peers: Option<Peers>) -> Self {
-        Self { job, device, report, stop, peers }
+        Self { job, device, report, profiler: Profiler::off(), stop, peers }
     }
 
     /// The job to run.

@@ -4,6 +4,7 @@ use tch::{Kind, Tensor};
 use tfnas_c10d::{ProcessGroup, ReduceOperation};
 use tfnas_images::{BatchOptions, ImageSource};
 use tfnas_torch::loss::{AverageMeter, Averages, cross_entropy};
+use tfnas_torch::phase::{Phase, in_phase};
 
 use crate::error::StageError;
 use crate::images::{DataLoader, DeviceBatch};
@@ -48,8 +49,12 @@ pub fn evaluate(
             on_batch(&batch, None)?;
             continue;
         }
-        let output = logits(&batch.images, index);
-        meter.add(&cross_entropy(&output, &batch.labels, 0.0), &output, &batch.labels);
+        let (output, loss) = in_phase(Phase::Forward, || {
+            let output = logits(&batch.images, index);
+            let loss = cross_entropy(&output, &batch.labels, 0.0);
+            (output, loss)
+        });
+        meter.add(&loss, &output, &batch.labels);
         on_batch(&batch, Some(&output))?;
     }
     if let Some(ranks) = ranks {

@@ -1,5 +1,6 @@
 //! Reads image lists and folders, and loads batches to the device.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use tfnas_images::{
     LoadError, Order, Reading, TrainTransform, Transform, parse_classes, scan_known_classes,
 };
 use tfnas_stages::{Augment, Crop, ExifOrientation as OrientationChoice, OnBadImage, TEST_LIST};
+use tfnas_torch::phase::{Phase, in_phase};
 use tfnas_torch::preprocess::Preprocess;
 
 use crate::context::StageContext;
@@ -159,7 +161,6 @@ impl DeviceBatch {
 pub struct LoaderIter<'a> {
     source: Source,
     loader: &'a DataLoader,
-    waited: Duration,
 }
 
 enum Source {
@@ -177,12 +178,34 @@ pub struct DataLoader {
     resolution: usize,
     device: Device,
     classes: usize,
+    created: Instant,
+    /// Total time that the stage has waited for images.
+    waited: Cell<Duration>,
 }
 
 impl DataLoader {
     /// Creates a loader for images of `resolution` x `resolution` pixels with labels below `classes`.
     pub fn new(resolution: usize, classes: usize, device: Device) -> Self {
-        Self { preprocess: Preprocess::new(resolution, device), resolution, device, classes }
+        let preprocess = Preprocess::new(resolution, device);
+        Self { preprocess, resolution, device, classes, created: Instant::now(), waited: Cell::default() }
+    }
+
+    /// Returns the total time that passes have waited for images.
+    pub fn waited(&self) -> Duration {
+        self.waited.get()
+    }
+
+    /// Returns the share of the time since the loader was created that passes have waited for images.
+    pub fn waiting_share(&self) -> f64 {
+        self.waited().as_secs_f64() / self.created.elapsed().as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+
+    /// Waits for the next batch of a pass.
+    fn wait<T>(&self, next: impl FnOnce() -> Option<T>) -> Option<T> {
+        let start = Instant::now();
+        let batch = in_phase(Phase::Data, next);
+        self.waited.set(self.waited() + start.elapsed());
+        batch
     }
 
     /// Returns the device of the batches.
@@ -201,16 +224,11 @@ impl DataLoader {
         } else {
             Source::OnHost(batches)
         };
-        LoaderIter { source, loader: self, waited: Duration::ZERO }
+        LoaderIter { source, loader: self }
     }
 }
 
 impl LoaderIter<'_> {
-    /// Returns the total time that the caller has waited for images.
-    pub fn waited(&self) -> Duration {
-        self.waited
-    }
-
     fn on_device(&self, batch: Batch) -> Result<DeviceBatch, StageError> {
         let (count, skipped) = (batch.labels.len(), batch.skipped.len());
         let DataLoader { preprocess, classes, .. } = self.loader;
@@ -224,16 +242,13 @@ impl Iterator for LoaderIter<'_> {
     type Item = Result<DeviceBatch, StageError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let start = Instant::now();
         match &mut self.source {
             Source::OnHost(batches) => {
-                let batch = batches.next()?.map_err(unreadable);
-                self.waited += start.elapsed();
+                let batch = self.loader.wait(|| batches.next())?.map_err(unreadable);
                 Some(batch.and_then(|batch| self.on_device(batch)))
             }
             Source::Uploaded(upload) => {
-                let batch = upload.next_batch()?;
-                self.waited += start.elapsed();
+                let batch = self.loader.wait(|| upload.next_batch())?;
                 Some(batch.map(|RawBatch { rows, labels, positions, count, skipped }| {
                     let images = self.loader.preprocess.normalize(&rows);
                     DeviceBatch { images, labels, positions, count, skipped }

@@ -17,6 +17,7 @@ mod out_of_memory;
 mod parse;
 mod precision;
 mod predictions;
+mod profiler;
 mod rank_group;
 mod ranks;
 mod reference;
@@ -42,6 +43,7 @@ use tfnas_torch::device::{find_device, set_threads};
 
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
+use crate::profiler::Profiler;
 use crate::ranks::Peers;
 use crate::reporter::Reporter;
 use crate::stop::StopFlag;
@@ -133,7 +135,11 @@ fn run_stage(report: Reporter, job: Job, peers: Option<Peers>, stop: StopFlag) -
     let stage = job.stage;
     let context = &mut StageContext::new(job, device, report, stop, peers);
     check::run(context)?;
-    out_of_memory::catch(stage, || match stage {
+    if context.peers.as_ref().is_none_or(Peers::is_leader) {
+        let mut report = context.report.clone();
+        context.profiler = Profiler::start(context.job(), device, &mut report);
+    }
+    let result = out_of_memory::catch(stage, || match stage {
         Stage::Split => split::run(context),
         Stage::Lookup => lookup::run(context),
         Stage::Search => search::run(context),
@@ -141,5 +147,10 @@ fn run_stage(report: Reporter, job: Job, peers: Option<Peers>, stop: StopFlag) -
         Stage::Parse => parse::run(context),
         Stage::Train => train::run(context),
         Stage::Test => test::run(context),
-    })
+    });
+    let profiler = std::mem::replace(&mut context.profiler, Profiler::off());
+    if matches!(result, Ok(_) | Err(StageError::Stopped)) {
+        profiler.finish(&mut context.report);
+    }
+    result
 }

@@ -32,6 +32,16 @@ pub struct TaskStore {
     pub timeout: Duration,
 }
 
+impl Peers {
+    /// Returns whether this is rank 0.
+    pub fn is_leader(&self) -> bool {
+        match self {
+            Self::Group(group) => group.rank() == 0,
+            Self::Tasks(tasks) => tasks.rank == 0,
+        }
+    }
+}
+
 /// Store key of the message from rank 0.
 const MESSAGE_KEY: &str = "word";
 
@@ -230,6 +240,7 @@ mod tests {
             threads: 1,
             data_workers: 0,
             check: None,
+            trace: None,
             rank_timeout_s: 1.0,
         }
     }

@@ -7,9 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tfnas_stages::{Event, Level, Metrics, PROTOCOL_VERSION};
+use tfnas_stages::{Event, Level, Metrics, PROTOCOL_VERSION, Profile};
 
 use crate::check::{NAMED_IN_WARNINGS, first_paths};
+use crate::images::DataLoader;
 
 /// Minimum time between progress events on standard output.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
@@ -98,6 +99,18 @@ impl Reporter {
     /// Reports that the stage resumed from a resume point.
     pub fn resumed(&mut self, at: impl Into<String>) {
         self.send(&Event::Resumed { at: at.into() });
+    }
+
+    /// Logs the share of the stage's time that was spent waiting for images, and returns it as a metric.
+    pub fn data_wait(&mut self, loader: &DataLoader) -> (String, f64) {
+        let share = loader.waiting_share();
+        self.info(format!("{:.1} % of the time was spent waiting for images", 100.0 * share));
+        ("data_wait".to_owned(), share)
+    }
+
+    /// Reports where the time of the stage went.
+    pub fn profile(&mut self, profile: Profile) {
+        self.send(&Event::Profile(profile));
     }
 
     /// Reports that the outputs are complete.

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use tch::{Device, Kind, Tensor};
 use tfnas_c10d::ProcessGroup;
 use tfnas_torch::NamedTensors;
+use tfnas_torch::phase::{Phase, in_phase};
 use tfnas_torch::weights::{from_bytes, to_bytes};
 
 use crate::error::{Context as _, StageError};
@@ -89,9 +90,11 @@ impl Checkpointer {
         numbers: &N,
         mut tensors: NamedTensors,
     ) -> Result<(), StageError> {
-        let json = serde_json::to_vec(numbers).context("resume point")?;
-        tensors.insert(NUMBERS.to_owned(), Tensor::from_slice(&json));
-        self.folder.save(position, &to_bytes(&tensors).context("resume point")?)?;
+        in_phase(Phase::Checkpoint, || {
+            let json = serde_json::to_vec(numbers).context("resume point")?;
+            tensors.insert(NUMBERS.to_owned(), Tensor::from_slice(&json));
+            self.folder.save(position, &to_bytes(&tensors).context("resume point")?)
+        })?;
         self.last = Instant::now();
         Ok(())
     }

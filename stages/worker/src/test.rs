@@ -35,7 +35,8 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let mut done = 0;
     let stop = context.stop.clone();
     let mut predictions = Predictions::create(context.output(TestedImage::FILE), &source, &names)?;
-    let report = &mut context.report;
+    let (report, profiler) = (&mut context.report, &mut context.profiler);
+    profiler.begin_epoch(total.div_ceil(options.batch));
     let found = evaluate(
         &loader,
         &source,
@@ -46,9 +47,12 @@ pub fn run(context: &mut StageContext) -> StageResult {
         |batch, logits| {
             done += batch.count + batch.skipped;
             report.progress("test", done as u64, total as u64, "images");
-            logits.map_or(Ok(()), |logits| predictions.add(batch, logits))
+            logits.map_or(Ok(()), |logits| predictions.add(batch, logits))?;
+            profiler.next_step();
+            Ok(())
         },
     )?;
+    profiler.end_epoch();
     let tally = predictions.finish()?;
     if found.skipped > 0 {
         let skipped = context.report.describe_skipped(&source.skipped());
@@ -66,5 +70,6 @@ pub fn run(context: &mut StageContext) -> StageResult {
         confusion: Some(tally.confusion(&names)),
     };
     context.write_json(&report)?;
-    Ok(Metrics::from([("top1".to_owned(), report.top1), ("top5".to_owned(), report.top5)]))
+    let data_wait = context.report.data_wait(&loader);
+    Ok(Metrics::from([("top1".to_owned(), report.top1), ("top5".to_owned(), report.top5), data_wait]))
 }

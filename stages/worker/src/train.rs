@@ -1,7 +1,7 @@
 //! The stage `train`: trains the derived network from random weights, and writes the weights of the best and the last epoch.
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -16,6 +16,7 @@ use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
 use tfnas_torch::initialize::initialize;
 use tfnas_torch::loss::AverageMeter;
 use tfnas_torch::optim::{Optimizer as _, Sgd, SgdSettings};
+use tfnas_torch::phase::{Phase, in_phase};
 use tfnas_torch::trainer::{TrainStepError, Trainer};
 use tfnas_torch::weights::{load, write_file};
 use tfnas_torch::{Module, NamedTensors, Role};
@@ -138,13 +139,15 @@ impl Training<'_> {
         let lr = cosine_with_warm_up(section.lr, epoch, section.epochs, warm_up);
         self.trainer.optimizer.set_rate(lr);
         let began = Instant::now();
-        let waited = self.train_images(epoch)?;
+        let waited = self.loader.waited();
+        self.train_images(epoch)?;
+        let waited = self.loader.waited() - waited;
         let trained = self.sum_stats()?;
         let skipped = trained.skipped;
         let trained =
             trained.meter.read().ok_or_else(|| StageError::new("none of the training images could be read"))?;
         let data_wait = waited.as_secs_f64() / began.elapsed().as_secs_f64();
-        let found = match self.validate() {
+        let found = match in_phase(Phase::Validation, || self.validate()) {
             Err(StageError::Stopped) => {
                 self.save()?;
                 return Err(StageError::Stopped);
@@ -182,8 +185,8 @@ impl Training<'_> {
         self.save()
     }
 
-    /// Trains on the remaining images of the epoch; returns the time spent waiting for images.
-    fn train_images(&mut self, epoch: usize) -> Result<Duration, StageError> {
+    /// Trains on the remaining images of the epoch.
+    fn train_images(&mut self, epoch: usize) -> Result<(), StageError> {
         let section = &self.params.train;
         let seed = self.params.seed;
         let options = BatchOptions {
@@ -202,8 +205,9 @@ impl Training<'_> {
         let rates = DropRates { dropout: section.dropout, drop_connect: section.drop_connect };
         let loader = Rc::clone(&self.loader);
         let train = self.train.clone();
-        let mut batches = loader.iter(&train, &options);
-        for batch in batches.by_ref() {
+        let steps = train.len().div_ceil(options.batch).saturating_sub(options.start_batch);
+        self.context.profiler.begin_epoch(steps);
+        for batch in loader.iter(&train, &options) {
             let batch = batch?;
             self.stats.skipped += batch.skipped;
             let key = StepKey { seed, epoch: epoch as u32, step: self.progress.step as u32 };
@@ -221,8 +225,10 @@ impl Training<'_> {
             if stop {
                 return Err(StageError::Stopped);
             }
+            self.context.profiler.next_step();
         }
-        Ok(batches.waited())
+        self.context.profiler.end_epoch();
+        Ok(())
     }
 
     /// Runs one step on this rank's share of the batch.
@@ -367,6 +373,7 @@ impl Training<'_> {
             best_top1,
             epochs: self.progress.epochs,
         })?;
-        Ok(Metrics::from([("best_val_top1".to_owned(), best_top1)]))
+        let data_wait = self.context.report.data_wait(&self.loader);
+        Ok(Metrics::from([("best_val_top1".to_owned(), best_top1), data_wait]))
     }
 }

@@ -134,6 +134,12 @@ impl Epoch {
             ValLoader::new(&loader, &val, options, seed, epoch, first)
         });
         let mut log_alphas = self.supernet.read_log_alphas();
+        let steps = train.len().div_ceil(options.batch).saturating_sub(options.start_batch);
+        if search.progress.epoch == section.warmup_epochs {
+            search.context.profiler.begin_epoch_anew(steps);
+        } else {
+            search.context.profiler.begin_epoch(steps);
+        }
         for batch in loader.iter(&train, &options) {
             let batch = batch?;
             let step = search.progress.step;
@@ -152,7 +158,9 @@ impl Epoch {
             if stopped {
                 return Err(StageError::Stopped);
             }
+            search.context.profiler.next_step();
         }
+        search.context.profiler.end_epoch();
         Ok(())
     }
 

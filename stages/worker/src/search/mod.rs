@@ -17,6 +17,7 @@ use tfnas_stages::{
 };
 use tfnas_torch::NamedTensors;
 use tfnas_torch::gumbel::{Subnet, draw_depths, draw_noise, gumbel_path};
+use tfnas_torch::phase::{Phase, in_phase};
 use tfnas_torch::search_checkpoint::SearchFile;
 use tfnas_torch::search_step::validate_subnet;
 use tfnas_torch::supernet::Supernet;
@@ -167,7 +168,7 @@ impl Search<'_> {
         let mut epoch = Epoch::new(self, resumed)?;
         epoch.train(self)?;
         self.state.scatter(&epoch.supernet);
-        let val_top1 = match self.validate(&epoch.supernet) {
+        let val_top1 = match in_phase(Phase::Validation, || self.validate(&epoch.supernet)) {
             Err(StageError::Stopped) => {
                 self.save(Some(&epoch))?;
                 return Err(StageError::Stopped);
@@ -335,6 +336,7 @@ impl Search<'_> {
         Ok(Metrics::from([
             ("operation_entropy".to_owned(), last.operation_entropy),
             ("predicted_lat_ms".to_owned(), last.after_lat_ms),
+            self.context.report.data_wait(&self.loader),
         ]))
     }
 }

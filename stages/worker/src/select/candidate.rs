@@ -15,6 +15,7 @@ use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
 use tfnas_torch::initialize::initialize;
 use tfnas_torch::loss::AverageMeter;
 use tfnas_torch::optim::{Optimizer as _, Sgd, SgdSettings};
+use tfnas_torch::phase::{Phase, in_phase};
 use tfnas_torch::trainer::{TrainStepError, Trainer};
 use tfnas_torch::weights::load;
 use tfnas_torch::{Module, NamedTensors, Role};
@@ -23,6 +24,7 @@ use crate::error::{Context as _, StageError};
 use crate::evaluate::evaluate;
 use crate::images::{DataLoader, evaluation, train_transform};
 use crate::precision::mixed_precision;
+use crate::profiler::Profiler;
 use crate::resume::CheckpointDir;
 use crate::state::Checkpointer;
 use crate::stop::StopFlag;
@@ -79,6 +81,7 @@ impl Candidates<'_> {
         architecture: &Architecture,
         epochs: usize,
         stop: &StopFlag,
+        profiler: &mut Profiler,
         on_batch: OnBatch<'_>,
     ) -> Result<Vec<EpochScore>, StageError> {
         let checkpoints = self.checkpoints_of(id)?;
@@ -93,7 +96,7 @@ impl Candidates<'_> {
             training.restore(progress, &tensors, self.loader.device())?;
         }
         while training.progress.scores.len() < epochs && !training.progress.diverged {
-            self.epoch(&mut training, stop, on_batch)?;
+            self.epoch(&mut training, stop, profiler, on_batch)?;
         }
         Ok(padded(&training.progress.scores, epochs))
     }
@@ -137,7 +140,13 @@ impl Candidates<'_> {
     }
 
     /// Trains the rest of the current epoch and records its scores.
-    fn epoch(&self, training: &mut Training, stop: &StopFlag, on_batch: OnBatch<'_>) -> Result<(), StageError> {
+    fn epoch(
+        &self,
+        training: &mut Training,
+        stop: &StopFlag,
+        profiler: &mut Profiler,
+        on_batch: OnBatch<'_>,
+    ) -> Result<(), StageError> {
         let recipe = &self.params.recipe;
         let rungs = &self.params.select.rungs;
         let epoch = training.progress.scores.len();
@@ -159,6 +168,8 @@ impl Candidates<'_> {
             workers: self.data_workers,
         };
         let rates = DropRates { dropout: recipe.dropout, drop_connect: recipe.drop_connect };
+        let steps = self.train.len().div_ceil(options.batch).saturating_sub(options.start_batch);
+        profiler.begin_epoch(steps);
         for batch in self.loader.iter(&self.train, &options) {
             let batch = batch?;
             if batch.count > 0 {
@@ -181,12 +192,14 @@ impl Candidates<'_> {
             if stopped {
                 return Err(StageError::Stopped);
             }
+            profiler.next_step();
         }
+        profiler.end_epoch();
         let trained =
             training.meter.read().ok_or_else(|| StageError::new("none of the training images could be read"))?;
         let mut score = EpochScore { epoch: epoch + 1, train_loss: trained.loss, val_loss: None, val_top1: None };
         if rungs.contains(&(epoch + 1)) && trained.loss.is_finite() {
-            match self.validate(training, stop, on_batch) {
+            match in_phase(Phase::Validation, || self.validate(training, stop, on_batch)) {
                 Err(StageError::Stopped) => {
                     training.save()?;
                     return Err(StageError::Stopped);

@@ -20,6 +20,7 @@ use tfnas_stages::{
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::images::{DataLoader, classes, list_images, reading};
+use crate::profiler::Profiler;
 use crate::ranks::Peers;
 use crate::reporter::Reporter;
 use crate::search::resolve_target;
@@ -58,7 +59,10 @@ pub fn run(context: &mut StageContext) -> StageResult {
         Leader { context, candidates, team, settings, target_ms, selection, trained: BTreeMap::new() }.run()
     } else {
         let stop = context.stop.clone();
-        team.follow(&mut |task, on_batch| train(&candidates, task, &stop, on_batch), &mut |_| stop.raised())?;
+        let train = &mut |task: &Task, on_batch: candidate::OnBatch<'_>| {
+            train(&candidates, task, &stop, &mut Profiler::off(), on_batch)
+        };
+        team.follow(train, &mut |_| stop.raised())?;
         Ok(Metrics::new())
     }
 }
@@ -96,10 +100,11 @@ fn train(
     candidates: &Candidates<'_>,
     task: &Task,
     stop: &crate::stop::StopFlag,
+    profiler: &mut Profiler,
     on_batch: candidate::OnBatch<'_>,
 ) -> Result<Vec<EpochScore>, StageError> {
     let architecture = Architecture::new(candidates.space, task.architecture.clone()).context("candidate")?;
-    candidates.train(task.id, &architecture, task.epochs, stop, on_batch)
+    candidates.train(task.id, &architecture, task.epochs, stop, profiler, on_batch)
 }
 
 /// Rank 0, which decides which candidates are trained.
@@ -153,12 +158,13 @@ impl Leader<'_> {
         let phase = format!("{} candidates to epoch {last}", tasks.len());
         let (done, total) = (trained.values().sum::<usize>() as u64 * images, total_epochs as u64 * images);
         let stop = context.stop.clone();
+        let profiler = &mut context.profiler;
         let report = RefCell::new(&mut context.report);
         let known = trained.clone();
         let mut start = None;
         let scores = team.lead(
             tasks.to_vec(),
-            &mut |task, on_batch| train(candidates, task, &stop, on_batch),
+            &mut |task, on_batch| train(candidates, task, &stop, profiler, on_batch),
             &mut |count| {
                 // The count continues over the rounds.
                 let start = *start.get_or_insert(count);
@@ -234,6 +240,7 @@ impl Leader<'_> {
             ("candidates".to_owned(), candidates.len() as f64),
             ("percentile_low".to_owned(), percentile.low),
             ("percentile_high".to_owned(), percentile.high),
+            report.data_wait(&self.candidates.loader),
         ]);
         let selected = Selected { architecture: winner.architecture.groups().to_vec() };
         self.context.write_json(&selected)?;
