@@ -225,8 +225,12 @@ fn torchscript_is_written_by_the_worker_and_crashes_are_reported() {
         let worker = format!("./{name}");
         project.run(&[&["export", "net.pt", "--format", "torchscript", "--worker", &worker], &FROM_FILES[..]].concat())
     };
-    // Its arguments: torchscript VERSION MODEL_CONFIG WEIGHTS RESOLUTION kept|folded OUTPUT.
-    let ended = worker("writes", r#"[ "$1 $5 $6" = "torchscript 32 kept" ] && cat "$3" "$4" > "$7""#);
+    let concatenate = r#"
+request=$(cat)
+case $request in *'"torch_script"'*'"resolution":32,"fold":false'*) ;; *) exit 9 ;; esac
+field() { printf %s "$request" | sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }
+cat "$(field config)" "$(field weights)" > "$(field output)""#;
+    let ended = worker("writes", concatenate);
     assert_eq!(ended.code, Some(0), "{}", ended.err);
     let both = [fs::read(project.path("model.config")).unwrap(), fs::read(project.path("w.safetensors")).unwrap()];
     assert!(fs::read(project.path("net.pt")).unwrap() == both.concat());
