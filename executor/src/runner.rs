@@ -12,7 +12,7 @@ use crate::interrupt::{Interrupt, Interrupts};
 use crate::messages::WorkerMessage;
 use crate::resources::{ResourceBudget, ResourceRequest};
 use crate::slurm::Queue;
-use crate::task::Task;
+use crate::task::{Execution, RunContext, Task, TaskInputs};
 use crate::task_result::TaskFailure;
 use crate::worker_monitor::SERIES_CUT_AT;
 use crate::{LauncherRank, RunEvent, RunObserver, TaskResult};
@@ -265,30 +265,32 @@ impl<'a> Runner<'a> {
         let unchecked = looks.then(|| Unchecked::of(planner, instance, &memos)).flatten();
         let (check, unchecked) = unchecked.map(|unchecked| (unchecked.check, unchecked.digests)).unzip();
         let task = Task {
-            cache: planner.cache,
-            run: self.run,
-            program: self.program,
-            source_revision: self.source_revision,
+            context: RunContext {
+                cache: planner.cache,
+                run: self.run,
+                program: self.program,
+                source_revision: self.source_revision,
+            },
             id: node.id.clone(),
             stage: node.stage,
             params: node.params.clone(),
             manifest,
-            made,
-            given,
-            check,
-            device: planner.device(instance).clone(),
-            threads: self.threads(instance),
-            data_workers: self.data_workers(instance),
-            resume_every_s: config.resume_every_s,
-            ranks: self.ranks(instance),
-            processes: self.processes(instance),
-            rank_timeout_s: config.ranks.timeout_s,
-            executor: config.executor,
-            queue: Queue::new(&config.slurm, node.stage, planner.key_facts(instance).latency),
+            inputs: TaskInputs { made, given, check },
+            execution: Execution {
+                device: planner.device(instance).clone(),
+                threads: self.threads(instance),
+                data_workers: self.data_workers(instance),
+                resume_every_s: config.resume_every_s,
+                ranks: self.ranks(instance),
+                processes: self.processes(instance),
+                rank_timeout_s: config.ranks.timeout_s,
+                executor: config.executor,
+                queue: Queue::new(&config.slurm, node.stage, planner.key_facts(instance).latency),
+                profile: self.profile && node.stage.is_profiled(),
+            },
             because,
             expected_s: planner.expected_s(instance)?,
             forced: self.forced.contains(&instance),
-            profile: self.profile && node.stage.is_profiled(),
             purpose,
         };
         Ok(Ready {

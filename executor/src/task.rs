@@ -28,23 +28,48 @@ const END_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Everything needed to run one instance.
 pub struct Task<'a> {
-    pub cache: &'a Cache,
-    pub run: &'a OpenRun,
-    pub program: &'a Path,
-    /// The commit of this program's source, if known.
-    pub source_revision: Option<&'a str>,
+    pub context: RunContext<'a>,
     /// Name of the instance.
     pub id: String,
     pub stage: Stage,
     pub params: Value,
     /// Identifies the work; its digest is the cache key.
     pub manifest: KeyManifest,
+    pub inputs: TaskInputs,
+    pub execution: Execution,
+    /// Why the instance runs.
+    pub because: Vec<Cause>,
+    /// Expected duration in seconds.
+    pub expected_s: Option<f64>,
+    /// Whether to run even if a result is cached.
+    pub forced: bool,
+    /// The purpose of the attempt.
+    pub purpose: Purpose,
+}
+
+/// What all tasks of a run have in common.
+#[derive(Clone, Copy)]
+pub struct RunContext<'a> {
+    pub cache: &'a Cache,
+    pub run: &'a OpenRun,
+    /// The worker.
+    pub program: &'a Path,
+    /// The commit of this program's source, if known.
+    pub source_revision: Option<&'a str>,
+}
+
+/// The inputs of an instance.
+pub struct TaskInputs {
     /// Inputs that are outputs of other instances: port, index of the instance, digest.
     pub made: Vec<(&'static str, usize, Digest)>,
     /// All other inputs, by port.
     pub given: BTreeMap<&'static str, Input>,
     /// Images that the worker checks first.
     pub check: Option<ImageCheck>,
+}
+
+/// Where and how an instance is executed. Of this, its result depends on the device, the threads and the ranks.
+pub struct Execution {
     pub device: Device,
     /// Number of computing threads.
     pub threads: usize,
@@ -62,16 +87,8 @@ pub struct Task<'a> {
     pub executor: Executor,
     /// How the instance is queued if it runs as a Slurm job.
     pub queue: Queue,
-    /// Why the instance runs.
-    pub because: Vec<Cause>,
-    /// Expected duration in seconds.
-    pub expected_s: Option<f64>,
-    /// Whether to run even if a result is cached.
-    pub forced: bool,
     /// Whether to measure where the time goes.
     pub profile: bool,
-    /// The purpose of the attempt.
-    pub purpose: Purpose,
 }
 
 /// The inputs of a task, after each output of another stage was verified.
@@ -102,7 +119,7 @@ impl Task<'_> {
         sender: Sender<WorkerMessage>,
         report: &dyn Fn(RunEvent),
     ) -> Result<TaskResult, CacheError> {
-        let inputs = match self.inputs()? {
+        let inputs = match self.verified_inputs()? {
             VerifiedInputs::Sound(inputs) => inputs,
             VerifiedInputs::Damaged { upstream, message } => return Ok(TaskResult::Damaged { upstream, message }),
         };
@@ -117,21 +134,21 @@ impl Task<'_> {
                 _ => Waiting::GoOn,
             }
         };
-        let Some(lock) = self.cache.lock(&self.manifest.key(), &mut waiting)? else {
+        let Some(lock) = self.context.cache.lock(&self.manifest.key(), &mut waiting)? else {
             return Ok(TaskResult::Interrupted);
         };
         if self.purpose == Purpose::Run && (!self.forced || waited) {
             // The previous holder of the lock has probably committed a result.
-            if let Some(result) = self.cache.find_and_use(self.run, &self.manifest.key())?.result {
+            if let Some(result) = self.context.cache.find_and_use(self.context.run, &self.manifest.key())?.result {
                 return Ok(TaskResult::Used(Box::new(result)));
             }
         }
-        let there = self.cache.detached_attempt(&self.manifest.key(), self.purpose)?;
+        let there = self.context.cache.detached_attempt(&self.manifest.key(), self.purpose)?;
         // A job that is already in the queue is followed, even if the executor was changed.
-        if self.executor == Executor::Slurm || there.is_some() {
+        if self.execution.executor == Executor::Slurm || there.is_some() {
             return slurm::run(self, lock, there, inputs, inbox, report);
         }
-        let open = self.cache.begin_attempt(self.run, lock, self.attempt())?;
+        let open = self.context.cache.begin_attempt(self.context.run, lock, self.attempt())?;
         self.report_start(&open, report);
         self.supervise(open, inputs, inbox, sender, report)
     }
@@ -143,12 +160,12 @@ impl Task<'_> {
             manifest: self.manifest.clone(),
             origins: self.origins(),
             environment: record(
-                &self.device,
-                self.threads,
-                self.ranks,
-                self.program,
-                &self.cache.store().program_memos(),
-                self.source_revision,
+                &self.execution.device,
+                self.execution.threads,
+                self.execution.ranks,
+                self.context.program,
+                &self.context.cache.store().program_memos(),
+                self.context.source_revision,
             ),
             purpose: self.purpose,
         }
@@ -165,11 +182,11 @@ impl Task<'_> {
     }
 
     /// Returns the inputs for the worker, after verifying each output of another stage.
-    fn inputs(&self) -> Result<VerifiedInputs, CacheError> {
+    fn verified_inputs(&self) -> Result<VerifiedInputs, CacheError> {
         let mut inputs: BTreeMap<String, Input> =
-            self.given.iter().map(|(port, input)| ((*port).to_owned(), input.clone())).collect();
-        for (port, upstream, digest) in &self.made {
-            let path = match self.cache.open_verified(digest) {
+            self.inputs.given.iter().map(|(port, input)| ((*port).to_owned(), input.clone())).collect();
+        for (port, upstream, digest) in &self.inputs.made {
+            let path = match self.context.cache.open_verified(digest) {
                 Ok(path) => std::path::absolute(&path).unwrap_or(path),
                 Err(CacheError::Object(error)) => {
                     return Ok(VerifiedInputs::Damaged { upstream: *upstream, message: error.to_string() });
@@ -183,7 +200,7 @@ impl Task<'_> {
 
     fn origins(&self) -> BTreeMap<String, String> {
         let shown = |input: &Input| input.list.as_ref().unwrap_or(&input.path).display().to_string();
-        self.given.iter().map(|(port, input)| ((*port).to_owned(), shown(input))).collect()
+        self.inputs.given.iter().map(|(port, input)| ((*port).to_owned(), shown(input))).collect()
     }
 
     /// Returns the job for a worker that writes to the given folders, and to the file `trace` if it is profiled.
@@ -198,13 +215,13 @@ impl Task<'_> {
             inputs,
             output_dir: absolute(output),
             resume_dir: absolute(resume),
-            resume_every_s: self.resume_every_s,
-            device: self.device.to_string(),
-            threads: self.threads,
-            data_workers: self.data_workers,
-            rank_timeout_s: self.rank_timeout_s,
-            check: self.check.clone(),
-            trace: self.profile.then(|| absolute(trace)),
+            resume_every_s: self.execution.resume_every_s,
+            device: self.execution.device.to_string(),
+            threads: self.execution.threads,
+            data_workers: self.execution.data_workers,
+            rank_timeout_s: self.execution.rank_timeout_s,
+            check: self.inputs.check.clone(),
+            trace: self.execution.profile.then(|| absolute(trace)),
         }
     }
 
@@ -244,7 +261,7 @@ impl Task<'_> {
                 }
             }
         };
-        monitor.identify_libtorch(&self.cache.store().program_memos());
+        monitor.identify_libtorch(&self.context.cache.store().program_memos());
         self.conclude(open, exit, monitor.metrics(), usage)
     }
 
@@ -268,21 +285,21 @@ impl Task<'_> {
         };
         let failed = match exit {
             WorkerExit::Done => match outputs::collect(self.stage, &self.params, open.output_folder()) {
-                Ok(outputs) => match self.cache.commit(&mut open, &outputs, metrics.clone(), usage) {
+                Ok(outputs) => match self.context.cache.commit(&mut open, &outputs, metrics.clone(), usage) {
                     Ok(attempt) => return Ok(TaskResult::Done(Box::new(attempt))),
                     Err(error) => TaskFailure::new(format!("its outputs cannot be stored: {error}")),
                 },
                 Err(message) => TaskFailure::new(message),
             },
             WorkerExit::Interrupted => {
-                self.cache.fail(open, failure(true, "stopped"))?;
+                self.context.cache.fail(open, failure(true, "stopped"))?;
                 return Ok(TaskResult::Interrupted);
             }
             WorkerExit::Failed(failed) => failed,
         };
         let tail = exit_status::tail(&log);
         // Report the stage's own failure in any case. An error of the ledger is appended to its message.
-        let recorded = self.cache.fail(open, failure(false, &failed.message)).map(|_| ());
+        let recorded = self.context.cache.fail(open, failure(false, &failed.message)).map(|_| ());
         let message = match recorded {
             Ok(()) => failed.message,
             Err(error) => format!("{}; and this could not be recorded: {error}", failed.message),
@@ -306,14 +323,14 @@ impl Task<'_> {
             .open(open.log())
             .map_err(|error| format!("cannot write the log {}: {error}", open.log().display()))?;
         self.start_ranks(&path, log, sender)
-            .map_err(|error| format!("cannot start the worker {}: {error}", self.program.display()))
+            .map_err(|error| format!("cannot start the worker {}: {error}", self.context.program.display()))
     }
 
     /// Starts all ranks of a job and returns rank 0 and the others.
     fn start_ranks(&self, job: &Path, log: File, sender: Sender<WorkerMessage>) -> io::Result<(Process, PeerRanks)> {
-        let (program, threads) = (self.program, self.threads);
-        let (variables, others) = if self.processes > 1 {
-            let meeting = RankEnvironment::new(self.processes)?;
+        let (program, threads) = (self.context.program, self.execution.threads);
+        let (variables, others) = if self.execution.processes > 1 {
+            let meeting = RankEnvironment::new(self.execution.processes)?;
             (meeting.variables(0), PeerRanks::start(&meeting, program, &log, threads)?)
         } else {
             (Vec::new(), PeerRanks::none())

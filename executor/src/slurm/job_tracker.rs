@@ -42,8 +42,8 @@ pub fn run(
 ) -> Result<TaskResult, CacheError> {
     let reattached = there.is_some();
     let open = match there {
-        Some(id) => task.cache.take_up(lock, &id)?,
-        None => task.cache.begin_detached(task.run, lock, task.attempt())?,
+        Some(id) => task.context.cache.take_up(lock, &id)?,
+        None => task.context.cache.begin_detached(task.context.run, lock, task.attempt())?,
     };
     if !reattached {
         task.report_start(&open, report);
@@ -71,7 +71,7 @@ pub fn run(
     let ending = task.conclude(open, exit, monitor.metrics(), Usage::default())?;
     if reattached && let TaskResult::Done(_) = &ending {
         // Record that this run has used the result, too, in addition to the run that has submitted the job.
-        task.cache.find_and_use(task.run, &task.manifest.key())?;
+        task.context.cache.find_and_use(task.context.run, &task.manifest.key())?;
     }
     Ok(ending)
 }
@@ -144,7 +144,7 @@ impl<'a> JobTracker<'a> {
         let submission = Submission::read(&folder)
             .map_err(|error| format!("cannot read what was submitted, {}: {error}", folder.display()))?
             .unwrap_or_default();
-        let shared = usize::from(task.cache.store().is_shared());
+        let shared = usize::from(task.context.cache.store().is_shared());
         if reattached {
             let (job, attempt) = (submission.job.clone(), open.id().to_string());
             report(RunEvent::Reattached { key: open.key().to_string(), attempt, job, log: open.log().to_owned() });
@@ -192,7 +192,7 @@ impl<'a> JobTracker<'a> {
                 }
                 JobOutcome::Failed(failed) => {
                     self.wait_for_exit()?;
-                    let several = self.task.queue.request.tasks() > 1;
+                    let several = self.task.execution.queue.request.tasks() > 1;
                     let failed = if several { peer_failure::of_another_rank(&self.log, failed) } else { failed };
                     return Err(Stop::Failed(failed));
                 }

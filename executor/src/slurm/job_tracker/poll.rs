@@ -54,7 +54,7 @@ impl JobTracker<'_> {
     /// Returns a failure if the device of the node is not the declared one: the latency would be stored under a wrong
     /// key.
     fn wrong_device(&self, environment: &BTreeMap<String, String>) -> Option<TaskFailure> {
-        let queue = &self.task.queue;
+        let queue = &self.task.execution.queue;
         let declared = queue.device_model.as_ref()?;
         let facts = [("device_model", declared), ("governor", &queue.governor)];
         facts.into_iter().find_map(|(fact, declared)| {

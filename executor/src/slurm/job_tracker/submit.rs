@@ -24,9 +24,9 @@ impl JobTracker<'_> {
             without_progress,
             resume_points: points(&self.resume),
         };
-        let (program, threads) = (&self.task.program, self.task.threads);
+        let (program, threads) = (&self.task.context.program, self.task.execution.threads);
         let program = std::path::absolute(program).unwrap_or_else(|_| program.to_path_buf());
-        let tasks = self.task.queue.request.tasks();
+        let tasks = self.task.execution.queue.request.tasks();
         let text = script(&self.task.id, &program, &self.folder, number, threads, tasks);
         self.write(SCRIPT, text.as_bytes())?;
         self.note(next)?;
@@ -65,9 +65,9 @@ impl JobTracker<'_> {
                 StopRequest::End | StopRequest::Kill => return Err(Stop::Interrupted),
                 StopRequest::Detach => return Err(Stop::Detached),
             }
-            let cuda = self.task.device.kind() == "cuda";
-            let queue = &self.task.queue;
-            let mut arguments = queue.arguments(&self.submission, &self.log, self.task.threads, cuda);
+            let cuda = self.task.execution.device.kind() == "cuda";
+            let queue = &self.task.execution.queue;
+            let mut arguments = queue.arguments(&self.submission, &self.log, self.task.execution.threads, cuda);
             arguments.push(self.folder.join(SCRIPT).display().to_string());
             let command = SlurmCommand::start("sbatch", &arguments).map_err(|message| self.unable(message))?;
             // From here on, the job may be in the queue, with or without a reply.
@@ -84,7 +84,7 @@ impl JobTracker<'_> {
                 }
                 Reply::Unreachable(text) => {
                     self.no_reply(&text);
-                    self.wait(self.task.queue.poll);
+                    self.wait(self.task.execution.queue.poll);
                 }
             }
         }
@@ -112,7 +112,7 @@ impl JobTracker<'_> {
             if self.stop_request != StopRequest::None {
                 return Err(Stop::Detached);
             }
-            self.wait(self.task.queue.poll);
+            self.wait(self.task.execution.queue.poll);
         }
     }
 

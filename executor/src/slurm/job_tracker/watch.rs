@@ -27,7 +27,7 @@ impl JobTracker<'_> {
     /// Follows the job until it has ended or must be submitted again.
     pub(super) fn watch(&mut self) -> Result<JobOutcome, Stop> {
         let job = self.submission.job.clone().unwrap_or_default();
-        let poll = self.task.queue.poll;
+        let poll = self.task.execution.queue.poll;
         let mut command: Option<SlurmCommand> = None;
         let mut state: Option<QueueState> = None;
         let mut ask_at = Instant::now() + poll.min(ASK_SOON);
