@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::processes::{send, workers};
 use crate::project::{ARTIFACTS, Project, Worker};
-use crate::waiting::wait_until;
+use tfnas_testutils::waiting::wait_until;
 
 /// The stages that can be profiled.
 const PROFILED: [&str; 4] = ["search", "select", "train", "test"];
