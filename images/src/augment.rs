@@ -1,10 +1,12 @@
 //! Training augmentation: crop, resize, flip and color jitter.
 
 mod color;
+mod hue;
 
 use tfnas_random::Stream;
 
-pub use color::{adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation};
+pub use color::{adjust_brightness, adjust_contrast, adjust_saturation};
+pub use hue::adjust_hue;
 
 use crate::RgbImage;
 use crate::resize::{crop, resize};

@@ -28,17 +28,6 @@ pub fn adjust_saturation(image: &mut RgbImage, factor: f64) {
     }
 }
 
-/// Turns the hue of every pixel by `factor`, in turns: torchvision's `adjust_hue` on a Pillow image, byte for byte.
-///
-/// Hue and saturation are rounded to bytes on the way, so that a turn by 0 changes colors slightly too.
-pub fn adjust_hue(image: &mut RgbImage, factor: f64) {
-    let turn = (factor * 255.0) as i32 as u8;
-    for pixel in image.pixels.chunks_exact_mut(CHANNELS) {
-        let [hue, saturation, value] = hsv_of_rgb(pixel[0], pixel[1], pixel[2]);
-        pixel.copy_from_slice(&rgb_of_hsv(hue.wrapping_add(turn), saturation, value));
-    }
-}
-
 /// Pillow's gray value of a pixel: ITU-R 601-2 luma in 16-bit fixed point.
 fn gray(pixel: &[u8]) -> u8 {
     ((u32::from(pixel[0]) * 19595 + u32::from(pixel[1]) * 38470 + u32::from(pixel[2]) * 7471 + 0x8000) >> 16) as u8
@@ -56,61 +45,10 @@ fn blend_with_constant(image: &mut RgbImage, base: u8, factor: f64) {
     }
 }
 
-/// Pillow's conversion. Its mixture of single and double precision affects the results.
-fn hsv_of_rgb(red: u8, green: u8, blue: u8) -> [u8; 3] {
-    let largest = red.max(green).max(blue);
-    let smallest = red.min(green).min(blue);
-    if largest == smallest {
-        return [0, 0, largest];
-    }
-    let range = f32::from(largest - smallest);
-    let saturation = range / f32::from(largest);
-    let below = |value: u8| f32::from(largest - value) / range;
-    let (red_below, green_below, blue_below) = (below(red), below(green), below(blue));
-    let sector = if red == largest {
-        blue_below - green_below
-    } else if green == largest {
-        (2.0 + f64::from(red_below) - f64::from(blue_below)) as f32
-    } else {
-        (4.0 + f64::from(green_below) - f64::from(red_below)) as f32
-    };
-    let turned = f64::from(sector) / 6.0 + 1.0;
-    let hue = if turned < 1.0 { turned } else { turned - 1.0 } as f32;
-    [(f64::from(hue) * 255.0) as u8, (f64::from(saturation) * 255.0) as u8, largest]
-}
-
-/// Pillow's conversion back.
-fn rgb_of_hsv(hue: u8, saturation: u8, value: u8) -> [u8; 3] {
-    if saturation == 0 {
-        return [value; 3];
-    }
-    let position = f64::from(hue) * 6.0 / 255.0;
-    let sector = position as u8;
-    let fraction = (position - f64::from(sector)) as f32;
-    let saturation = (f64::from(saturation) / 255.0) as f32;
-    let brightest = f64::from(value);
-    let darkest = rounded(brightest * (1.0 - f64::from(saturation)));
-    let falling = rounded(brightest * (1.0 - f64::from(saturation * fraction)));
-    let rising = rounded(brightest * (1.0 - f64::from(saturation) * (1.0 - f64::from(fraction))));
-    match sector % 6 {
-        0 => [value, rising, darkest],
-        1 => [falling, value, darkest],
-        2 => [darkest, value, rising],
-        3 => [darkest, falling, value],
-        4 => [rising, darkest, value],
-        _ => [value, darkest, falling],
-    }
-}
-
-/// Rounds to the nearest integer, halves up. For non-negative values this equals C's `round` without the function call.
-fn rounded(value: f64) -> u8 {
-    let whole = value as u8;
-    whole + u8::from(value - f64::from(whole) >= 0.5)
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used)]
 mod tests {
+    use super::super::adjust_hue;
     use super::*;
 
     const SOURCE: [u8; 18] = [0, 53, 106, 37, 90, 143, 74, 127, 180, 91, 144, 197, 128, 181, 234, 165, 218, 15];
