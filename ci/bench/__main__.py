@@ -15,6 +15,7 @@ from pathlib import Path
 import contention
 import folders
 import ledger
+import loading
 import noop
 import report
 import scaling
@@ -30,6 +31,7 @@ PARTS = {
     "ledger": ledger.measure,
     "scaling": scaling.measure,
     "training": training.measure,
+    "loading": loading.measure,
     "contention": contention.measure,
 }
 
