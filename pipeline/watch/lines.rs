@@ -93,7 +93,7 @@ impl Lines {
                     return None;
                 }
                 *last = time_ms;
-                let share = (*total > 0).then(|| format!(" ({} %)", done * 100 / total)).unwrap_or_default();
+                let share = if *total > 0 { format!(" ({} %)", done * 100 / total) } else { String::new() };
                 format!("{phase}: {done} of {total} {unit}{share}")
             }
             // The metrics of an epoch have a line of their own.

@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn stages_progress_and_curves_are_shown() {
-        let text = view(80, Some(40)).lines(&training()).join("\n");
+        let text = view(90, Some(40)).lines(&training()).join("\n");
         for words in [
             "run 3  ·  run all  ·  running for 1 min 2 s",
             "search  cached",
