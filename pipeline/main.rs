@@ -10,6 +10,7 @@ mod options;
 mod page;
 mod remote;
 mod report;
+mod run_label;
 mod session;
 mod source_revision;
 mod speed;

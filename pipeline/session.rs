@@ -14,6 +14,7 @@ use tfnas_stages::{Executor, Speed};
 use crate::error::CommandError;
 use crate::options::Options;
 use crate::remote::trusted;
+use crate::run_label::RunLabel;
 use crate::source_revision::source_revision;
 use crate::speed::{measure_pass_s, measure_read_s};
 
@@ -178,7 +179,13 @@ impl Session {
 
     /// Records the start of this run in the ledger.
     pub fn begin_run(&self) -> Result<OpenRun, CacheError> {
-        self.cache.begin_run(&new_run(self.configuration.effective().to_string()))
+        self.begin_named_run(&RunLabel::default())
+    }
+
+    /// Records the start of this run in the ledger, with the name and note that the user gave it.
+    pub fn begin_named_run(&self, label: &RunLabel) -> Result<OpenRun, CacheError> {
+        let RunLabel { name, note } = label.clone();
+        self.cache.begin_run(&NewRun { name, note, ..new_run(self.configuration.effective().to_string()) })
     }
 
     pub fn planner(&self) -> Planner<'_> {
@@ -200,6 +207,7 @@ pub fn new_run(configuration: String) -> NewRun {
         configuration,
         tool: build::TOOL.to_owned(),
         source_revision: source_revision().map(str::to_owned),
+        ..NewRun::default()
     }
 }
 

@@ -21,7 +21,7 @@ const LOOKED_AT: usize = 1000;
 /// as a table.
 #[derive(Args, Debug)]
 pub struct Report {
-    /// A run's number, or `latest`; default: the last run that finished
+    /// A run's number or name, or `latest`; default: the last run that finished
     #[arg(value_name = "RUN")]
     run: Option<String>,
 
@@ -56,7 +56,8 @@ impl Report {
         }
         if options.json {
             let figures: Vec<String> = figures.iter().map(|file| file.display().to_string()).collect();
-            print_json(&json!({ "run": run.id, "file": output.display().to_string(), "figures": figures }));
+            let (file, name, note) = (output.display().to_string(), &run.name, &run.note);
+            print_json(&json!({ "run": run.id, "name": name, "note": note, "file": file, "figures": figures }));
         }
         Ok(Exit::Done)
     }
@@ -69,7 +70,7 @@ impl Report {
     }
 }
 
-/// Returns the run with this number, or the last run for `latest`.
+/// Returns the run with this number or name, or the last run for `latest`.
 pub(super) fn named_run(cache: &Cache, what: &str) -> Result<Run, CommandError> {
     match named(cache, what)? {
         Found::Run(id) => {

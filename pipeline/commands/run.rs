@@ -17,6 +17,7 @@ use crate::exit::Exit;
 use crate::options::Options;
 use crate::page;
 use crate::report::{Reporter, found, print};
+use crate::run_label::RunLabel;
 use crate::session::{Session, Setup};
 use crate::source_revision::source_revision;
 
@@ -62,6 +63,9 @@ pub struct Run {
     /// Do not show progress bars
     #[arg(long)]
     no_progress: bool,
+
+    #[command(flatten)]
+    label: RunLabel,
 
     /// The worker's program [default: tfnas-stage beside this program]
     #[arg(long, value_name = "FILE")]
@@ -144,7 +148,7 @@ impl Run {
 
     fn run(&self, session: &Session, work: &Work, mut reporter: Reporter, json: bool) -> Result<Exit, CommandError> {
         let planner = session.planner();
-        let run = session.begin_run()?;
+        let run = session.begin_named_run(&self.label)?;
         let runner = Runner {
             planner: &planner,
             run: &run,

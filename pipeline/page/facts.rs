@@ -15,6 +15,8 @@ pub fn run(cache: &Cache, run: &Run, parts: &[Part]) -> RunFacts {
     let took = run.ended_ms.map(|ended| humanize::duration((ended - run.started_ms) as f64 / 1e3));
     RunFacts {
         id: run.id.to_string(),
+        name: run.name.clone().unwrap_or_default(),
+        note: run.note.clone().unwrap_or_default(),
         command: run.arguments.clone(),
         configuration_name: configuration_name(&run.arguments, cache.store().root()),
         configuration: indented(&run.configuration),

@@ -22,6 +22,7 @@ mod lists;
 mod locking;
 mod machine;
 mod matrix;
+mod naming;
 #[path = "../../onnx/tests/common/weights.rs"]
 mod network_weights;
 mod project;

@@ -63,6 +63,8 @@ fn fill(folder: &Path, runs: i64) -> Ledger {
         for &number in batch {
             let run = Run {
                 id: RunId(number),
+                name: Some(format!("run {number}")),
+                note: None,
                 arguments: vec!["run".into(), "all".into()],
                 configuration: format!("seed: {}", number % 10),
                 tool: "tool 1".into(),
@@ -93,6 +95,7 @@ fn measure(folder: &Path, ledger: &Ledger, run: i64) -> Vec<(&'static str, f64)>
         ("log", Box::new(|| assert_eq!(ledger.runs(None, 1).unwrap().len(), 1))),
         ("made by a run", Box::new(|| assert_eq!(ledger.made_by(RunId(run)).unwrap().len(), 10))),
         ("used by a run", Box::new(|| assert!(ledger.used_by(RunId(run)).unwrap().is_empty()))),
+        ("find by name", Box::new(|| assert_eq!(ledger.find(&format!("run {run}")).unwrap().len(), 1))),
         ("find by prefix", Box::new(|| assert_eq!(ledger.find(&prefix).unwrap().len(), 1))),
         ("makers", Box::new(|| assert_eq!(ledger.makers(&artifact).unwrap().len(), 1))),
         ("lineage", Box::new(|| assert_eq!(ledger.lineage(&artifact).unwrap().attempts.len(), 10))),

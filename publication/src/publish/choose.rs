@@ -31,7 +31,7 @@ impl Chosen {
 /// The results that a run has made or reused, by instance.
 type Results = BTreeMap<String, Attempt>;
 
-/// Finds the run and the network that a text refers to: `latest`, `3`, `test@12` or `3/test@12`.
+/// Finds the run and the network that a text refers to: `latest`, `3`, the name of a run, `test@12` or `3/test@12`.
 ///
 /// # Errors
 /// Returns an error if the run does not exist, is incomplete, has tested several networks, or has not searched its
@@ -91,6 +91,9 @@ fn named<'a>(cache: &Cache, what: &'a str) -> Result<(RunId, Option<&'a str>), P
             None => Err(PublicationError::usage(format!("there is no run {number}")).with_hint("`log` lists the runs")),
         };
     }
+    if let Some(found) = ledger.run_named(run)? {
+        return Ok((found, instance));
+    }
     if instance.is_none() {
         for found in ledger.runs(None, MAX_RUNS)? {
             let summary = ledger.summary(found.id)?;
@@ -101,7 +104,7 @@ fn named<'a>(cache: &Cache, what: &'a str) -> Result<(RunId, Option<&'a str>), P
         }
     }
     Err(PublicationError::usage(format!("`{what}` names no run"))
-        .with_hint("say latest, a number that `log` lists, or an instance that ran, as test@12"))
+        .with_hint("say latest, a number or name that `log` lists, or an instance that ran, as test@12"))
 }
 
 fn results(cache: &Cache, run: RunId) -> Result<Results, PublicationError> {
