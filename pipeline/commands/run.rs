@@ -6,9 +6,8 @@ use indicatif::MultiProgress;
 use tfnas_artifacts::{Outcome, RunId};
 use tfnas_executor::{Finished, LauncherRank, RankEnd, RunObserver, Runner, worker_program};
 use tfnas_planner::config::of_path;
-use tfnas_planner::generated_images;
 use tfnas_planner::lock::{self, Lock};
-use tfnas_planner::plan::{Remarks, check, check_networks, check_targets, select};
+use tfnas_planner::plan::{Remarks, select};
 use tfnas_stages::{Config, Executor};
 
 use crate::commands::plan;
@@ -117,7 +116,7 @@ impl Run {
         let chosen = select(&setup.graph, &self.stages)?;
         let forced = select(&setup.graph, &self.force)?;
         let needed = setup.graph.closure(chosen.iter().copied());
-        check(&setup.graph, needed.iter().copied(), &|path| generated_images::makes(&setup.configuration, path))?;
+        setup.check(&needed)?;
         if self.dry_run {
             return plan::show(setup.read()?, &chosen, &forced, options.json);
         }
@@ -126,13 +125,12 @@ impl Run {
             // Detect an unreadable lock file before the work, not after it.
             Lock::read(&path)?;
         }
-        generated_images::ensure(&setup.configuration)?;
+        setup.generate()?;
         let mut session = setup.write()?;
         let remarks = session.identify_and_check(&chosen)?;
         session.tell_left_out();
         session.tell_unused_gpu();
-        check_targets(&session.planner(), &needed)?;
-        check_networks(&session.planner(), &needed)?;
+        session.check_inputs(&needed)?;
         session.tell_short_searches(&chosen)?;
         session.measure_speed(&chosen, &forced, Some(&program))?;
         let mut reporter = Reporter::new(bars, options.json, !self.no_progress);

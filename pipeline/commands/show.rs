@@ -58,7 +58,8 @@ pub fn named(cache: &Cache, what: &str) -> Result<Found, CommandError> {
         1 => Ok(found.remove(0)),
         0 => {
             let names = cache.ledger().run_names(MAX_NAMES)?;
-            let hint = nearest(what, names.iter().map(String::as_str)).map(|name| format!("did you mean `{name}`?"));
+            let names = ["latest"].into_iter().chain(names.iter().map(String::as_str));
+            let hint = nearest(what, names).map(|name| format!("did you mean `{name}`?"));
             Err(CommandError::usage(format!("nothing in this store is called `{what}`"))
                 .with_hint(hint.unwrap_or_else(|| "`log` lists the runs, `status` the artifacts".to_owned())))
         }

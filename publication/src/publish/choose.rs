@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tfnas_artifacts::{Attempt, Cache, Outcome, Purpose, RunId};
+use tfnas_planner::config::nearest::nearest;
 use tfnas_stages::{Source, Stage};
 
 use crate::PublicationError;
@@ -103,8 +104,11 @@ fn named<'a>(cache: &Cache, what: &'a str) -> Result<(RunId, Option<&'a str>), P
             }
         }
     }
-    Err(PublicationError::usage(format!("`{what}` names no run"))
-        .with_hint("say latest, a number or name that `log` lists, or an instance that ran, as test@12"))
+    let names = ledger.run_names(MAX_RUNS)?;
+    let names = ["latest"].into_iter().chain(names.iter().map(String::as_str));
+    let hint = nearest(run, names).map(|name| format!("did you mean `{name}`?"));
+    let forms = "say latest, a number or name that `log` lists, or an instance that ran, as test@12";
+    Err(PublicationError::usage(format!("`{what}` names no run")).with_hint(hint.unwrap_or_else(|| forms.to_owned())))
 }
 
 fn results(cache: &Cache, run: RunId) -> Result<Results, PublicationError> {
