@@ -1,5 +1,8 @@
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 use indicatif::MultiProgress;
+use tfnas_planner::config::nearest::nearest;
+use tfnas_stages::Stage;
 
 use crate::commands;
 use crate::error::CommandError;
@@ -30,6 +33,7 @@ enum Command {
     Config(commands::config::Config),
     Watch(commands::watch::Watch),
     Log(commands::log::Log),
+    Note(commands::note::Note),
     Show(commands::show::Show),
     Lineage(commands::lineage::Lineage),
     Report(commands::report::Report),
@@ -71,6 +75,7 @@ pub fn main() -> Exit {
         Command::Config(config) => config.execute(&options),
         Command::Watch(watch) => watch.execute(&options),
         Command::Log(log) => log.execute(&options),
+        Command::Note(note) => note.execute(&options),
         Command::Show(show) => show.execute(&options),
         Command::Lineage(lineage) => lineage.execute(&options),
         Command::Report(report) => report.execute(&options),
@@ -103,18 +108,26 @@ pub fn main() -> Exit {
 fn explain(message: &clap::Error) -> Exit {
     let written = message.print();
     if message.use_stderr() {
+        tell_stage(message);
         return Exit::Usage;
     }
     out::record(written);
     out::check().map_or_else(report_error, |()| Exit::Done)
 }
 
-fn report_error(error: CommandError) -> Exit {
-    let CommandError { kind, message, hint, source } = error;
-    match hint {
-        Some(hint) => tracing::error!(hint, "{message}"),
-        None => tracing::error!("{message}"),
+/// Writes a hint if the name of a stage stands in the place of a command.
+fn tell_stage(message: &clap::Error) {
+    if message.kind() == ErrorKind::InvalidSubcommand
+        && let Some(ContextValue::String(word)) = message.get(ContextKind::InvalidSubcommand)
+        && let Some(stage) = nearest(word, Stage::ALL.iter().map(|stage| stage.name()))
+    {
+        eprintln!("\n  hint: `{stage}` is a stage: `run {stage}` runs it");
     }
+}
+
+fn report_error(error: CommandError) -> Exit {
+    let CommandError { kind, message, excerpt, hint, source, .. } = error;
+    tracing::error!(excerpt, hint, "{message}");
     let mut cause = source.as_deref().and_then(|source| source.source());
     while let Some(error) = cause {
         tracing::debug!("caused by: {error}");

@@ -5,8 +5,9 @@ use tfnas_artifacts::{CacheError, FileError, LedgerError, ObjectError, RemoteErr
 use tfnas_attestations::keys::KeyError;
 use tfnas_executor::{LauncherError, ProgramError, QueryError};
 use tfnas_images::generated::GeneratedError;
-use tfnas_planner::config::ConfigError;
 use tfnas_planner::config::data::test_folders;
+use tfnas_planner::config::nearest::nearest;
+use tfnas_planner::config::{ConfigError, Configuration, Origin};
 use tfnas_planner::lock::LockError;
 use tfnas_planner::machine::DeviceError;
 use tfnas_planner::network_file::NetworkFileError;
@@ -15,6 +16,12 @@ use tfnas_planner::table_file::ReadTableError;
 use tfnas_publication::{ErrorKind, PublicationError};
 
 use crate::exit::Exit;
+
+/// The name that `split.classes` takes besides files.
+const IMAGENET100: &str = "imagenet100";
+
+/// Keys that `run --from` and `run --weights` set.
+const WITH_OPTIONS: [&str; 2] = ["train.from", "test.weights"];
 
 /// The kind of an error, which determines the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +52,10 @@ pub struct CommandError {
     pub kind: CommandErrorKind,
     /// What is wrong, and where.
     pub message: String,
+    /// The configuration key that the error is about, if its place is still to be added.
+    pub key: Option<&'static str>,
+    /// The line of the file that is wrong, with the place marked below it.
+    pub excerpt: Option<String>,
     /// How to fix the error.
     pub hint: Option<String>,
     /// The underlying error; `-vv` prints its causes.
@@ -54,7 +65,14 @@ pub struct CommandError {
 impl CommandError {
     /// Creates an error about usage, configuration, data or store.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { kind: CommandErrorKind::Usage, message: message.into(), hint: None, source: None }
+        Self {
+            kind: CommandErrorKind::Usage,
+            message: message.into(),
+            key: None,
+            excerpt: None,
+            hint: None,
+            source: None,
+        }
     }
 
     /// Creates an error about a failed operation.
@@ -64,6 +82,38 @@ impl CommandError {
 
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// Names the configuration key that the error is about.
+    pub fn of_key(self, key: &'static str) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
+    /// Adds where the configuration sets the key that the error is about. `run` sets some keys by options of their own, so
+    /// that `--set` would not be what the user wrote.
+    pub fn placed(self, configuration: &Configuration) -> Self {
+        let is_option = |key: &str| {
+            let origin = configuration.origin_in(key, &self.message);
+            WITH_OPTIONS.contains(&key) && matches!(origin, Origin::CommandLine { .. })
+        };
+        match self.key.filter(|key| !is_option(key)) {
+            Some(key) => {
+                let origin = configuration.origin_in(key, &self.message);
+                self.at(&origin)
+            }
+            None => self,
+        }
+    }
+
+    /// Adds the place of the value that the error is about.
+    fn at(self, origin: &Origin) -> Self {
+        match origin.place() {
+            place if place.is_empty() => self,
+            place => {
+                let excerpt = self.excerpt.or_else(|| origin.excerpt());
+                Self { message: format!("{place}: {}", self.message), excerpt, key: None, ..self }
+            }
+        }
     }
 
     /// Creates an error with the message of the underlying error.
@@ -84,7 +134,7 @@ macro_rules! usage_errors {
     };
 }
 
-usage_errors!(PlanError, NetworkFileError, LockError, ReadTableError, CacheError, LedgerError, KeyError, FileError);
+usage_errors!(PlanError, NetworkFileError, LockError, CacheError, LedgerError, KeyError, FileError);
 
 /// Failed operations, without a hint.
 macro_rules! failures {
@@ -101,8 +151,15 @@ failures!(QueryError, ObjectError);
 
 impl From<ConfigError> for CommandError {
     fn from(error: ConfigError) -> Self {
-        let hint = error.hint().map(str::to_owned);
-        Self { hint, ..Self::of(CommandErrorKind::Usage, error) }
+        let (excerpt, hint) = (error.excerpt().map(str::to_owned), error.hint().map(str::to_owned));
+        Self { excerpt, hint, ..Self::of(CommandErrorKind::Usage, error) }
+    }
+}
+
+impl From<ReadTableError> for CommandError {
+    fn from(error: ReadTableError) -> Self {
+        let (excerpt, hint) = (error.excerpt().map(str::to_owned), error.hint());
+        Self { excerpt, hint, ..Self::of(CommandErrorKind::Usage, error) }
     }
 }
 
@@ -117,13 +174,24 @@ impl From<InputError> for CommandError {
     fn from(error: InputError) -> Self {
         let hint = match &error {
             InputError::Missing { key: "data.test", path } => Some(missing_test_images(path)),
+            InputError::Missing { key: "split.classes", path } => Some(missing_classes(path)),
             InputError::Missing { key, .. } if key.starts_with("data.") => {
                 Some(format!("correct `{key}` (or `data.root`) in the configuration, or with --set"))
             }
             InputError::Missing { key, .. } => Some(format!("correct `{key}` in the configuration, or with --set")),
             _ => None,
         };
-        Self { hint, ..Self::of(CommandErrorKind::Usage, error) }
+        let key = error.key();
+        Self { hint, ..Self::of(CommandErrorKind::Usage, error) }.of_key(key)
+    }
+}
+
+/// Returns the hint for a missing file of classes, which may be a misspelled name.
+fn missing_classes(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match nearest(&name, [IMAGENET100]) {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => format!("correct `split.classes` in the configuration, or with --set: a file, or {IMAGENET100}"),
     }
 }
 
@@ -146,7 +214,7 @@ impl From<DeviceError> for CommandError {
             }
             DeviceError::NoDriver { .. } | DeviceError::Missing { .. } => "`--set device=cpu` computes on the CPU",
         };
-        Self::of(CommandErrorKind::Usage, error).with_hint(hint)
+        Self::of(CommandErrorKind::Usage, error).with_hint(hint).of_key("device")
     }
 }
 
@@ -178,7 +246,8 @@ impl From<NetworkError> for CommandError {
             _ => None,
         };
         let hint = hint.map(str::to_owned);
-        Self { hint, ..Self::of(CommandErrorKind::Usage, error) }
+        let key = error.key();
+        Self { hint, key, ..Self::of(CommandErrorKind::Usage, error) }
     }
 }
 
@@ -193,21 +262,35 @@ impl From<TargetError> for CommandError {
             TargetError::Table { .. } => Some("remove `lookup.import` to measure one on this machine"),
             _ => None,
         };
-        let hint = hint.map(str::to_owned);
-        Self { hint, ..Self::of(CommandErrorKind::Usage, error) }
+        let hint = match &error {
+            TargetError::Read(error) => error.hint(),
+            _ => hint.map(str::to_owned),
+        };
+        let excerpt = match &error {
+            TargetError::Read(error) => error.excerpt().map(str::to_owned),
+            _ => None,
+        };
+        let (key, origin) = match &error {
+            TargetError::Unreachable { origin, .. } => (None, origin.clone()),
+            TargetError::Plan(_) => (None, Origin::Default),
+            TargetError::Table { .. } | TargetError::OtherDevice { .. } | TargetError::Read(_) => {
+                (Some("lookup.import"), Origin::Default)
+            }
+        };
+        Self { key, excerpt, hint, ..Self::of(CommandErrorKind::Usage, error) }.at(&origin)
     }
 }
 
 impl From<TestImagesError> for CommandError {
     fn from(error: TestImagesError) -> Self {
-        let hint = error.hint();
-        Self::of(CommandErrorKind::Usage, error).with_hint(hint)
+        let (hint, key) = (error.hint(), error.key());
+        Self::of(CommandErrorKind::Usage, error).with_hint(hint).of_key(key)
     }
 }
 
 impl From<GeneratedError> for CommandError {
     fn from(error: GeneratedError) -> Self {
-        Self::usage(format!("data.generate: {error}"))
+        Self::usage(format!("data.generate: {error}")).of_key("data.generate")
     }
 }
 

@@ -12,6 +12,7 @@ mod options;
 mod page;
 mod remote;
 mod report;
+mod run_label;
 mod serve;
 mod session;
 mod source_revision;

@@ -7,13 +7,15 @@ use tfnas_planner::config::Configuration;
 use tfnas_planner::generated_images;
 use tfnas_planner::machine::{Device, build, cpu};
 use tfnas_planner::plan::{
-    Action, ExternalInputs, Graph, Plan, Planner, Remarks, ShortSearch, Step, check_test_images, short_searches,
+    Action, ExternalInputs, Graph, Plan, Planner, Remarks, ShortSearch, Step, check, check_networks, check_targets,
+    check_test_images, short_searches,
 };
 use tfnas_stages::{Executor, Speed};
 
 use crate::error::CommandError;
 use crate::options::Options;
 use crate::remote::trusted;
+use crate::run_label::RunLabel;
 use crate::source_revision::source_revision;
 use crate::speed::{measure_pass_s, measure_read_s};
 
@@ -53,11 +55,22 @@ impl Setup {
     /// Reads and validates the configuration.
     pub fn new(options: &Options) -> Result<Self, CommandError> {
         let configuration = Configuration::load(options.config.as_deref(), &options.sets)?;
-        let devices =
-            configuration.variants.iter().map(|variant| Device::of(&variant.config)).collect::<Result<_, _>>()?;
+        let devices = configuration.variants.iter().map(|variant| Device::of(&variant.config));
+        let devices = devices.collect::<Result<_, _>>().map_err(placed(&configuration))?;
         let graph = Graph::new(&configuration);
         let (store, trust) = (store_folder(options), trusted(&configuration)?);
         Ok(Self { configuration, graph, devices, store, trust })
+    }
+
+    /// Checks that the inputs of instances exist or will be generated.
+    pub fn check(&self, instances: &BTreeSet<usize>) -> Result<(), CommandError> {
+        let generated = |path: &Path| generated_images::makes(&self.configuration, path);
+        check(&self.graph, instances.iter().copied(), &generated).map_err(placed(&self.configuration))
+    }
+
+    /// Writes the images that the configuration generates, if they do not exist yet.
+    pub fn generate(&self) -> Result<(), CommandError> {
+        generated_images::ensure(&self.configuration).map_err(placed(&self.configuration))
     }
 
     /// Opens the store without writing to it.
@@ -96,7 +109,8 @@ impl Session {
         let memos = Some(self.cache.store().folder_memos()).filter(|memos| memos.is_dir());
         let configuration = &self.configuration;
         let generated = |path: &Path| generated_images::makes(configuration, path);
-        Ok(self.externals.identify(&self.graph, needed, memos.as_deref(), &generated)?)
+        let identified = self.externals.identify(&self.graph, needed, memos.as_deref(), &generated);
+        identified.map_err(placed(&self.configuration))
     }
 
     /// Warns about a GPU that `device: auto` does not use.
@@ -126,7 +140,14 @@ impl Session {
         let checked = check_test_images(&self.planner(), &needed);
         self.sample = self.externals.sample(SAMPLED);
         self.externals.forget_images();
-        Ok(checked?)
+        checked.map_err(placed(&self.configuration))
+    }
+
+    /// Checks the targets of searches, and the networks and weights from files. Call [`identify`](Self::identify) first.
+    pub fn check_inputs(&self, instances: &BTreeSet<usize>) -> Result<(), CommandError> {
+        let planner = self.planner();
+        check_targets(&planner, instances).map_err(placed(&self.configuration))?;
+        check_networks(&planner, instances).map_err(placed(&self.configuration))
     }
 
     /// Plans the selected instances, logs which searches are too short to choose operations, and estimates the durations. The speed
@@ -169,7 +190,13 @@ impl Session {
 
     /// Records the start of this run in the ledger.
     pub fn begin_run(&self) -> Result<OpenRun, CacheError> {
-        self.cache.begin_run(&new_run(self.configuration.effective().to_string()))
+        self.begin_named_run(&RunLabel::default())
+    }
+
+    /// Records the start of this run in the ledger, with the name and note that the user gave it.
+    pub fn begin_named_run(&self, label: &RunLabel) -> Result<OpenRun, CacheError> {
+        let RunLabel { name, note } = label.clone();
+        self.cache.begin_run(&NewRun { name, note, ..new_run(self.configuration.effective().to_string()) })
     }
 
     pub fn planner(&self) -> Planner<'_> {
@@ -194,6 +221,11 @@ fn may_take_long(planner: &Planner<'_>, plan: &Plan) -> bool {
     unknown.filter_map(nominal_s).sum::<f64>() >= LONG_S
 }
 
+/// Returns a function that converts an error, and adds the place of the configuration key that it is about.
+fn placed<E: Into<CommandError>>(configuration: &Configuration) -> impl Fn(E) -> CommandError + '_ {
+    |error| error.into().placed(configuration)
+}
+
 /// Returns what the ledger records at the start of this run.
 pub fn new_run(configuration: String) -> NewRun {
     NewRun {
@@ -201,6 +233,7 @@ pub fn new_run(configuration: String) -> NewRun {
         configuration,
         tool: build::TOOL.to_owned(),
         source_revision: source_revision().map(str::to_owned),
+        ..NewRun::default()
     }
 }
 

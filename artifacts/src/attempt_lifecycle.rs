@@ -12,7 +12,7 @@ use crate::file_stat::{now_ms, now_ns};
 use crate::lock::{ExclusiveLock, SharedLock, host_name};
 use crate::{
     ActionKey, Attempt, AttemptId, Cache, CacheError, Digest, Failure, Input, KeyLock, NewAttempt, NewRun, Outcome,
-    Output, Purpose, Run, RunId, Usage, Waiting,
+    Output, Purpose, Run, RunId, RunNote, Usage, Waiting,
 };
 
 /// A run in progress. `gc` keeps everything that the run made or used while this value lives.
@@ -108,6 +108,21 @@ impl Cache {
     /// Returns an error if the ledger cannot be written.
     pub fn end_run(&self, run: OpenRun, outcome: Outcome) -> Result<(), CacheError> {
         Ok(self.ledger.end_run(run.id(), outcome)?)
+    }
+
+    /// Sets the note of a run; an empty one removes it. The records beside the ledger get it too, so that
+    /// [`rebuild`](Self::rebuild) keeps it; those of stages that are still running have the note from when they started.
+    ///
+    /// # Errors
+    /// Returns an error if the ledger or a record cannot be written.
+    pub fn set_note(&self, run: RunId, note: &RunNote) -> Result<Option<Run>, CacheError> {
+        let Some(run) = self.ledger.set_note(run, note)? else { return Ok(None) };
+        for attempt in self.ledger.made_by(run.id)? {
+            if AttemptFile::path(&self.store, &attempt.key, &attempt.id).exists() {
+                AttemptFile::new(attempt, Some(run.clone())).write(&self.store)?;
+            }
+        }
+        Ok(Some(run))
     }
 
     /// Starts an attempt: records it and creates its folders.

@@ -26,7 +26,7 @@ pub(crate) use connection::companions;
 use journal::Journal;
 pub use lineage::Lineage;
 pub(crate) use removal::Candidate;
-pub use runs::RunSummary;
+pub use runs::{RunFilter, RunSummary};
 
 /// The database of runs and attempts. It can be shared by any number of threads and processes.
 #[derive(Debug)]

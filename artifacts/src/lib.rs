@@ -10,9 +10,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let folder = tempfile::tempdir()?;
-//! # let new_run = NewRun {
-//! #     arguments: vec![], configuration: String::new(), tool: "example 1.0".into(), source_revision: None,
-//! # };
+//! # let new_run = NewRun { tool: "example 1.0".into(), ..NewRun::default() };
 //! let cache = Cache::open(&folder.path().join("cache"))?;
 //! let run = cache.begin_run(&new_run)?;
 //!
@@ -91,6 +89,7 @@ mod lock;
 mod rebuild;
 mod record;
 mod remote;
+mod run_name;
 mod scalar;
 mod store;
 mod trust;
@@ -108,7 +107,7 @@ pub use folder::{
 pub use format::FormatError;
 pub use gc::{Removal, RemovedAttempt, Retention};
 pub use key::{ActionKey, Field, FieldChange, KeyError, KeyManifest};
-pub use ledger::{Found, Ledger, LedgerError, Lineage, RunSummary, Totals};
+pub use ledger::{Found, Ledger, LedgerError, Lineage, RunFilter, RunSummary, Totals};
 pub use ledger_path::LedgerPathError;
 pub use lock::{Holder, KeyLock, Waiting};
 pub use rebuild::Rebuilt;
@@ -117,6 +116,7 @@ pub use record::{
     Usage,
 };
 pub use remote::{Pulled, Pushed, Pusher, Remote, RemoteError, Wanted};
+pub use run_name::{RunName, RunNameError, RunNote, RunNoteError};
 pub use scalar::{Scalar, ScalarError};
 pub use store::{ObjectError, Store};
 pub use trust::{Trust, TrustError, Untrusted};

@@ -32,7 +32,7 @@ pub struct Rebuilt {
 impl Cache {
     /// Rebuilds the ledger of the cache in a folder from the records of its attempts, and verifies every output that
     /// they reference. The old ledger is moved aside. Facts that are not in the records are lost: runs without
-    /// attempts, the outcomes of runs, and when results were used.
+    /// attempts (with their names and notes), the outcomes of runs, and when results were used.
     ///
     /// # Errors
     /// Returns [`CacheError::InUse`] while another process has the cache open, [`CacheError::UnderWay`] while a

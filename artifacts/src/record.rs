@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{ActionKey, Digest, KeyManifest};
+use crate::{ActionKey, Digest, KeyManifest, RunName, RunNote};
 
 /// How a run or an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +109,10 @@ pub struct NewRun {
     pub tool: String,
     /// The revision of the tool's source and whether it was clean, if known.
     pub source_revision: Option<String>,
+    /// The name that the user gives to the run.
+    pub name: Option<RunName>,
+    /// The user's note about the run.
+    pub note: Option<RunNote>,
 }
 
 /// One invocation, as recorded. Times are milliseconds since 1970, UTC.
@@ -116,6 +120,12 @@ pub struct NewRun {
 pub struct Run {
     /// Its number.
     pub id: RunId,
+    /// The name that the user gave to the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The user's note about the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// The command line, without the program's name.
     pub arguments: Vec<String>,
     /// The effective configuration, defaults filled in.

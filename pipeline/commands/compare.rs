@@ -21,7 +21,7 @@ use crate::session::{Setup, store_to_read};
 /// Compare the networks found so far: latency, parameters, multiply-adds, accuracy
 #[derive(Args, Debug)]
 pub struct Compare {
-    /// Runs on the page of --html, by number or `latest`; default: the last ten that found networks
+    /// Runs on the page of --html, by number or name, or `latest`; default: the last ten that found networks
     #[arg(value_name = "RUN", requires = "html")]
     runs: Vec<String>,
 

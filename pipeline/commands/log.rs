@@ -1,13 +1,17 @@
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
-use tfnas_artifacts::{Cache, Outcome, Run, RunId, RunSummary};
+use tfnas_artifacts::{Cache, Outcome, Run, RunFilter, RunSummary};
 use tfnas_humanize as humanize;
 use tfnas_humanize::Columns;
+use tfnas_planner::config::nearest::suggestion;
 
+use crate::commands::report::named_run;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
 use crate::report::{print, print_json};
+use crate::run_label::one_line;
 use crate::session::store_to_read;
 
 /// List the runs of this store, newest first
@@ -19,8 +23,17 @@ pub struct Log {
 
     /// Only list runs before this one
     #[arg(long, value_name = "RUN")]
-    before: Option<i64>,
+    before: Option<String>,
+
+    /// Only list runs whose name contains this text, or matches this pattern (`lr-*`, `[ab]?`)
+    #[arg(long, value_name = "TEXT|PATTERN", value_parser = NonEmptyStringValueParser::new())]
+    name: Option<String>,
 }
+
+/// Number of characters of a note in the list.
+const NOTE: usize = 60;
+/// Number of names that are suggested from.
+const NAMES: usize = 1000;
 
 #[derive(Serialize)]
 struct Shown {
@@ -42,7 +55,11 @@ struct ShownRun {
 impl Log {
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let cache = store_to_read(options)?;
-        let runs = cache.ledger().runs(self.before.map(RunId), self.limit)?;
+        let before = self.before.as_deref().map(|run| named_run(&cache, run)).transpose()?.map(|run| run.id);
+        let runs = cache.ledger().filtered_runs(RunFilter { before, name: self.name.as_deref() }, self.limit)?;
+        if let Some(pattern) = self.name.as_deref().filter(|_| runs.is_empty()) {
+            tell_names(&cache, pattern)?;
+        }
         let runs = runs.into_iter().map(|run| shown(&cache, run)).collect::<Result<Vec<_>, _>>()?;
         if options.json {
             print_json(&Shown { runs });
@@ -51,6 +68,18 @@ impl Log {
         }
         Ok(Exit::Done)
     }
+}
+
+/// Logs that no run matches, with the names that there are.
+fn tell_names(cache: &Cache, pattern: &str) -> Result<(), CommandError> {
+    let names = cache.ledger().run_names(NAMES)?;
+    if names.is_empty() {
+        tracing::warn!("no run has a name yet: `run --name NAME` gives one");
+    } else {
+        let hint = suggestion(pattern, names.iter().take(10).map(String::as_str));
+        tracing::warn!("no name of a run matches `{pattern}`; {hint}");
+    }
+    Ok(())
 }
 
 fn shown(cache: &Cache, run: Run) -> Result<ShownRun, CommandError> {
@@ -66,15 +95,24 @@ fn shown(cache: &Cache, run: Run) -> Result<ShownRun, CommandError> {
 }
 
 fn text(runs: &[ShownRun]) -> String {
-    let mut columns = Columns::new(&[">run", "started (UTC)", ">took", "outcome", "ran", ">cached", "command"]);
+    // Names and notes have a column only if there are any.
+    let has = |get: fn(&Run) -> &Option<String>| runs.iter().any(|shown| get(&shown.run).is_some());
+    let (named, noted) = (has(|run| &run.name), has(|run| &run.note));
+    let mut headings = vec![">run"];
+    headings.extend(named.then_some("name"));
+    headings.extend(["started (UTC)", ">took", "outcome", "ran", ">cached"]);
+    headings.extend(noted.then_some("note"));
+    headings.push("command");
+    let mut columns = Columns::new(&headings);
     for ShownRun { run, ran, cached, pulled, failed } in runs {
         let took = run.ended_ms.map(|ended| humanize::duration((ended - run.started_ms) as f64 / 1e3));
         let mut did = ran.join(" ");
         if !failed.is_empty() {
             did.push_str(&format!(" (not done: {})", failed.join(" ")));
         }
-        columns.row([
-            run.id.to_string(),
+        let mut cells = vec![run.id.to_string()];
+        cells.extend(named.then(|| run.name.clone().unwrap_or_default()));
+        cells.extend([
             humanize::moment(run.started_ms),
             took.unwrap_or_default(),
             run.outcome.map_or("not ended", Outcome::name).to_owned(),
@@ -84,8 +122,10 @@ fn text(runs: &[ShownRun]) -> String {
             } else {
                 format!("{}, {} pulled", cached.len(), pulled.len())
             },
-            run.arguments.join(" "),
         ]);
+        cells.extend(noted.then(|| one_line(run.note.as_deref().unwrap_or_default(), NOTE)));
+        cells.push(one_line(&run.arguments.join(" "), usize::MAX));
+        columns.row(cells);
     }
     columns.to_string()
 }

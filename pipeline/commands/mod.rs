@@ -16,6 +16,7 @@ pub mod keys;
 pub mod lineage;
 pub mod log;
 pub mod man;
+pub mod note;
 pub mod plan;
 pub mod predict;
 pub mod publish;

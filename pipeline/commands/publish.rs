@@ -23,7 +23,7 @@ use crate::session::store_to_read;
 /// DSSE envelope. `audit` checks it.
 #[derive(Args, Debug)]
 pub struct Publish {
-    /// A run's number, or latest; where a list fans it out an instance (test@12, or 3/test@12 of run 3)
+    /// A run's number or name, or `latest`; if a run tested several networks, an instance (test@12, or 3/test@12 of run 3)
     #[arg(value_name = "RUN")]
     run: String,
 

@@ -27,7 +27,7 @@ const LOOKED_AT: usize = 1000;
 /// as a table.
 #[derive(Args, Debug)]
 pub struct Report {
-    /// A run's number, or `latest`; default: the last run that finished
+    /// A run's number or name, or `latest`; default: the last run that finished
     #[arg(value_name = "RUN")]
     run: Option<String>,
 
@@ -80,7 +80,8 @@ impl Report {
         }
         if options.json {
             let figures: Vec<String> = figures.iter().map(|file| file.display().to_string()).collect();
-            print_json(&json!({ "run": run.id, "file": output.display().to_string(), "figures": figures }));
+            let (file, name, note) = (output.display().to_string(), &run.name, &run.note);
+            print_json(&json!({ "run": run.id, "name": name, "note": note, "file": file, "figures": figures }));
         }
         Ok(Exit::Done)
     }
@@ -136,7 +137,7 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
     port.or_else(|_| text.parse()).map_err(|_| "expected an address with a port, such as 127.0.0.1:8000".to_owned())
 }
 
-/// Returns the run with this number, or the last run for `latest`.
+/// Returns the run with this number or name, or the last run for `latest`.
 pub(super) fn named_run(cache: &Cache, what: &str) -> Result<Run, CommandError> {
     match named(cache, what)? {
         Found::Run(id) => {

@@ -5,7 +5,7 @@ use tfnas_artifacts::{Attempt, Cache, Found, Outcome, Purpose};
 use crate::commands::show::named;
 use crate::error::CommandError;
 
-/// Returns the results of a run (given by its number, or `latest`) or of an attempt (given by its first digits).
+/// Returns the results of a run (given by its number or name, or `latest`) or of an attempt (given by its first digits).
 /// Results come after those that they depend on.
 pub fn named_results(cache: &Cache, text: &str) -> Result<Vec<Attempt>, CommandError> {
     let ledger = cache.ledger();

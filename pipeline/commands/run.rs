@@ -6,9 +6,8 @@ use indicatif::MultiProgress;
 use tfnas_artifacts::{OpenRun, Outcome, RunId};
 use tfnas_executor::{Finished, LauncherRank, RankEnd, RunObserver, Runner, worker_program};
 use tfnas_planner::config::of_path;
-use tfnas_planner::generated_images;
 use tfnas_planner::lock::{self, Lock};
-use tfnas_planner::plan::{Plan, Remarks, check, check_networks, check_targets, select};
+use tfnas_planner::plan::{Plan, Remarks, select};
 use tfnas_stages::{Config, Executor};
 
 use crate::commands::plan;
@@ -17,6 +16,7 @@ use crate::exit::Exit;
 use crate::options::Options;
 use crate::page;
 use crate::report::{EventLog, Reporter, found, print};
+use crate::run_label::RunLabel;
 use crate::session::{Session, Setup};
 use crate::source_revision::source_revision;
 use crate::tensorboard::{RunFolder, TensorBoard};
@@ -73,6 +73,9 @@ pub struct Run {
     #[arg(long)]
     no_progress: bool,
 
+    #[command(flatten)]
+    label: RunLabel,
+
     /// The worker's program [default: tfnas-stage next to this program]
     #[arg(long, value_name = "FILE")]
     worker: Option<PathBuf>,
@@ -124,7 +127,7 @@ impl Run {
         let chosen = select(&setup.graph, &self.stages)?;
         let forced = select(&setup.graph, &self.force)?;
         let needed = setup.graph.closure(chosen.iter().copied());
-        check(&setup.graph, needed.iter().copied(), &|path| generated_images::makes(&setup.configuration, path))?;
+        setup.check(&needed)?;
         if self.dry_run {
             return plan::show(setup.read()?, &chosen, &forced, options.json);
         }
@@ -133,13 +136,12 @@ impl Run {
             // Detect an unreadable lock file before the work, not after it.
             Lock::read(&path)?;
         }
-        generated_images::ensure(&setup.configuration)?;
+        setup.generate()?;
         let mut session = setup.write()?;
         let remarks = session.identify_and_check(&chosen)?;
         session.tell_left_out();
         session.tell_unused_gpu();
-        check_targets(&session.planner(), &needed)?;
-        check_networks(&session.planner(), &needed)?;
+        session.check_inputs(&needed)?;
         let plan = session.plan(&chosen, &forced, Some(&program))?;
         let mut reporter = Reporter::new(bars, options.json, !self.no_progress);
         reporter.remarks(&remarks);
@@ -154,7 +156,7 @@ impl Run {
 
     fn run(&self, session: &Session, work: &Work, mut reporter: Reporter, json: bool) -> Result<Exit, CommandError> {
         let planner = session.planner();
-        let run = session.begin_run()?;
+        let run = session.begin_named_run(&self.label)?;
         let mut event_log = EventLog::create(&session.cache, run.id(), run.arguments(), planner.graph, &work.plan);
         let mut tensorboard = self.tensorboard(session, &run);
         let runner = Runner {

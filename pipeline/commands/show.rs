@@ -3,17 +3,19 @@ use serde_json::{Value, json};
 use tfnas_artifacts::{Attempt, Cache, Digest, Found, Outcome, Run, RunId};
 use tfnas_humanize as humanize;
 use tfnas_humanize::{Columns, indented};
+use tfnas_planner::config::nearest::nearest;
 
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
 use crate::report::{candidate_table, candidates, print, print_json};
+use crate::run_label::one_line;
 use crate::session::store_to_read;
 
 /// Show a run, an attempt or an artifact: inputs, outputs, parameters, environment, time, memory
 #[derive(Args, Debug)]
 pub struct Show {
-    /// A run's number, or the first digits of an attempt or of an artifact's digest; `latest` is the last run
+    /// A run's number or name, or the first digits of an attempt or of an artifact's digest; `latest` is the last run
     #[arg(value_name = "WHAT")]
     what: String,
 }
@@ -39,6 +41,9 @@ impl Show {
     }
 }
 
+/// Number of names of runs that are suggested from.
+const MAX_NAMES: usize = 1000;
+
 /// Returns the run, attempt or artifact that `what` names.
 pub fn named(cache: &Cache, what: &str) -> Result<Found, CommandError> {
     if what == "latest" {
@@ -46,13 +51,18 @@ pub fn named(cache: &Cache, what: &str) -> Result<Found, CommandError> {
         return last.map(|run| Found::Run(run.id)).ok_or_else(|| CommandError::usage("there is no run yet"));
     }
     let mut found = cache.ledger().find(what)?;
-    // A run is named by its full number, everything else by its first digits. The run takes precedence.
+    // A run is named by its full number or name, everything else by its first digits. The run takes precedence.
     found.sort_by_key(|found| !matches!(found, Found::Run(_)));
     match found.len() {
         _ if matches!(found.first(), Some(Found::Run(_))) => Ok(found.remove(0)),
         1 => Ok(found.remove(0)),
-        0 => Err(CommandError::usage(format!("nothing in this store has the name `{what}`"))
-            .with_hint("`log` lists the runs, `status` the artifacts")),
+        0 => {
+            let names = cache.ledger().run_names(MAX_NAMES)?;
+            let names = ["latest"].into_iter().chain(names.iter().map(String::as_str));
+            let hint = nearest(what, names).map(|name| format!("did you mean `{name}`?"));
+            Err(CommandError::usage(format!("nothing in this store has the name `{what}`"))
+                .with_hint(hint.unwrap_or_else(|| "`log` lists the runs, `status` the artifacts".to_owned())))
+        }
         _ => {
             let names: Vec<_> = found.iter().map(name_of).collect();
             Err(CommandError::usage(format!("`{what}` is ambiguous: {}", names.join(", "))))
@@ -89,7 +99,13 @@ fn show_run(cache: &Cache, id: RunId) -> Result<(Value, String), CommandError> {
 fn run_text(run: &Run) -> String {
     let mut columns = Columns::plain(2);
     columns.row(["run", &run.id.to_string()]);
-    columns.row(["command", &run.arguments.join(" ")]);
+    if let Some(name) = &run.name {
+        columns.row(["name", name]);
+    }
+    for (index, line) in run.note.iter().flat_map(|note| note.lines()).enumerate() {
+        columns.row([if index == 0 { "note" } else { "" }, line]);
+    }
+    columns.row(["command", &one_line(&run.arguments.join(" "), usize::MAX)]);
     columns.row(["started", &format!("{} UTC on {}", humanize::moment(run.started_ms), run.host)]);
     columns.row(["outcome", run.outcome.map_or("not ended", Outcome::name)]);
     columns.row(["tool", &run.tool]);

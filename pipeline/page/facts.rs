@@ -23,6 +23,8 @@ pub fn run(cache: &Cache, run: &Run, parts: &[Part], progress: &RunProgress) -> 
     let under_way = progress.stages.iter().filter(|stage| alive && stage.state.is_at_work());
     RunFacts {
         id: run.id.to_string(),
+        name: run.name.clone().unwrap_or_default(),
+        note: run.note.clone().unwrap_or_default(),
         command: run.arguments.clone(),
         configuration_name: configuration_name(&run.arguments, cache.store().root()),
         configuration: indented(&run.configuration),

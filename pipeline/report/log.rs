@@ -95,6 +95,9 @@ where
             write!(out, "{id}: ")?;
         }
         writeln!(out, "{}", line.message)?;
+        if let Some(excerpt) = &line.excerpt {
+            writeln!(out, "{excerpt}")?;
+        }
         match &line.hint {
             Some(hint) => writeln!(out, "  hint: {hint}"),
             None => Ok(()),
@@ -106,6 +109,7 @@ where
 struct Line {
     message: String,
     id: Option<String>,
+    excerpt: Option<String>,
     hint: Option<String>,
 }
 
@@ -114,6 +118,7 @@ impl Visit for Line {
         match field.name() {
             "message" => self.message = value.to_owned(),
             "id" => self.id = Some(value.to_owned()),
+            "excerpt" => self.excerpt = Some(value.to_owned()),
             "hint" => self.hint = Some(value.to_owned()),
             _ => {}
         }

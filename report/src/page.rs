@@ -47,7 +47,7 @@ impl Report {
         let title = if self.run.id.is_empty() {
             "Report of a run".to_owned()
         } else {
-            format!("Report of run {}", self.run.id)
+            format!("Report of {}", self.run.label())
         };
         document(&title, &self.run.configuration_name, &self.run.tool, &self.sections())
     }

@@ -1,6 +1,7 @@
 //! The run that a report describes, as plain values.
 
 use crate::network::Network;
+use crate::text::shortened;
 
 /// A run with its networks.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +17,10 @@ pub struct Report {
 pub struct RunFacts {
     /// Number of the run in its store.
     pub id: String,
+    /// The user's name of the run; empty if it has none.
+    pub name: String,
+    /// The user's note about the run, which can have several lines; empty if there is none.
+    pub note: String,
     /// The command line, without the program's name.
     pub command: Vec<String>,
     /// Name of the configuration.
@@ -74,6 +79,19 @@ pub struct CandidateSoFar {
     pub val_top1: Option<f64>,
     /// Predicted latency, in milliseconds.
     pub predicted_ms: Option<f64>,
+}
+
+impl RunFacts {
+    /// Number of characters of a name in headings and legends.
+    const NAME: usize = 40;
+
+    /// Returns the number with the name, if it has one: `run 3`, `run 3: baseline`.
+    pub fn label(&self) -> String {
+        match self.name.as_str() {
+            "" => format!("run {}", self.id),
+            name => format!("run {}: {}", self.id, shortened(name, Self::NAME)),
+        }
+    }
 }
 
 /// A stage of a run.

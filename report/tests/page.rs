@@ -120,14 +120,23 @@ fn a_matrix_has_a_tradeoff_and_sections_for_each_network() {
 fn a_comparison_page_has_curves_and_differences() {
     let mut other = sample::report();
     other.run.id = "8".to_owned();
+    other.run.name = String::new();
     other.run.configuration = serde_json::json!({"seed": 1, "data": {"root": HOSTILE}}).to_string();
     other.networks = ["10", "12"].map(sample::network).into();
     let comparison = Comparison { tool: "tfnas-pipeline 0.1.0".to_owned(), reports: vec![sample::report(), other] };
     let html = comparison.html();
     let elements = elements(html.strip_prefix("<!DOCTYPE html>").unwrap());
     assert_eq!(count(&elements, "svg"), count(&elements, "figure"));
-    for text in ["Runs 7, 8", "id=\"networks-tradeoff\"", "run 8 (12)", "id=\"training-top-1\"", "data.root", ">seed<"]
-    {
+    for text in [
+        "Runs 7, 8",
+        "id=\"networks-tradeoff\"",
+        "run 8 (12)",
+        "run 7: ",
+        "two\nlines",
+        "id=\"training-top-1\"",
+        "data.root",
+        ">seed<",
+    ] {
         assert!(html.contains(text), "{text}");
     }
     assert!(!html.contains("<script") && !html.contains("NaN"));

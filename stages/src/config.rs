@@ -321,14 +321,14 @@ impl Config {
         let measures = |stage: &Stage| stage.key_facts(self).latency;
         if self.device == DeviceChoice::Auto {
             let message = "auto depends on this machine, but the stage runs on a cluster node; set it to cpu or cuda";
-            return Err(InvalidValue::new("device", message));
+            return Err(InvalidValue::new("device", message).because_of("executor"));
         }
         if let Some(stage) = Stage::ALL.iter().find(|stage| self.threads == 0 && !measures(stage))
             && self.slurm.request(*stage).cores.is_none()
         {
             let message = "0 means all cores of this machine, but the stage runs on a cluster node; set a number, or set \
                            `slurm.cores`";
-            return Err(InvalidValue::new("threads", message));
+            return Err(InvalidValue::new("threads", message).because_of("executor"));
         }
         match self.stages().find(measures) {
             Some(stage) if self.slurm.device_model.is_none() => {
@@ -337,7 +337,7 @@ impl Config {
                      measure: set `lookup.import` and `parse.measure: false`",
                     stage.name()
                 );
-                Err(InvalidValue::new("slurm.device_model", message))
+                Err(InvalidValue::new("slurm.device_model", message).because_of("executor"))
             }
             _ => Ok(()),
         }

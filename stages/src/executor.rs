@@ -232,10 +232,10 @@ impl SlurmRequest {
                 return Err(InvalidValue::new(key, "must not be empty"));
             }
         }
-        match self.sbatch.iter().find(|option| !option.starts_with('-')) {
-            Some(option) => {
+        match self.sbatch.iter().enumerate().find(|(_, option)| !option.starts_with('-')) {
+            Some((index, option)) => {
                 let message = format!("`{option}` is not an option: write each option as one value, `--name=value`");
-                Err(InvalidValue::new("sbatch", message))
+                Err(InvalidValue::new(format!("sbatch[{index}]"), message))
             }
             None => Ok(()),
         }

@@ -7,11 +7,18 @@ pub struct InvalidValue {
     pub key: String,
     /// What is wrong with the value: `must be at least 1, not 0`.
     pub message: String,
+    /// The full key whose value makes this one invalid, if a default can be invalid.
+    pub because: Option<&'static str>,
 }
 
 impl InvalidValue {
     pub(crate) fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { key: key.into(), message: message.into() }
+        Self { key: key.into(), message: message.into(), because: None }
+    }
+
+    /// Names the key whose value makes this one invalid.
+    pub(crate) fn because_of(self, key: &'static str) -> Self {
+        Self { because: Some(key), ..self }
     }
 
     /// Makes the key relative to the section that contains `section`.

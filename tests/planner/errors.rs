@@ -84,18 +84,18 @@ fn unusual_yaml_gets_a_clear_message_with_its_line() {
         bomb.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
     }
     let cases: [(&[u8], &[&str]); 25] = [
-        (b"data: {root: a}\nseed: 1\nseed: 2\n", &["pipeline.yaml:3: ", "`seed`", "twice"]),
-        (b"data:\n  root: a\n  root: b\n", &["pipeline.yaml:3: ", "`root`", "twice"]),
-        (b"data:\n\troot: a\n", &["pipeline.yaml:2: ", "tab"]),
-        (b"data: {root: a}\nsearch:\n  lr: .nan\n", &["pipeline.yaml:3: ", "`.nan`", "finite"]),
-        (b"data: {root: a}\nseed: -.inf\n", &["pipeline.yaml:2: ", "finite"]),
-        (b"data: {root: a}\nseed: *no\n", &["pipeline.yaml:2: ", "anchor"]),
-        (b"data: &d {root: *d}\n", &["pipeline.yaml:1: ", "anchor"]),
+        (b"data: {root: a}\nseed: 1\nseed: 2\n", &["pipeline.yaml:3:", "`seed`", "twice"]),
+        (b"data:\n  root: a\n  root: b\n", &["pipeline.yaml:3:", "`root`", "twice"]),
+        (b"data:\n\troot: a\n", &["pipeline.yaml:2:", "tab"]),
+        (b"data: {root: a}\nsearch:\n  lr: .nan\n", &["pipeline.yaml:3:", "`.nan`", "finite"]),
+        (b"data: {root: a}\nseed: -.inf\n", &["pipeline.yaml:2:", "finite"]),
+        (b"data: {root: a}\nseed: *no\n", &["pipeline.yaml:2:", "anchor"]),
+        (b"data: &d {root: *d}\n", &["pipeline.yaml:1:", "anchor"]),
         (b"data: {root: a}\n---\nseed: 1\n", &["pipeline.yaml:", "document"]),
-        (b"data: {root: a}\n? [a, b]\n: 1\n", &["pipeline.yaml:2: ", "key must be text"]),
-        (b"data: {root: a}\n? {a: b}\n: 1\n", &["pipeline.yaml:2: ", "key must be text"]),
-        (b"data: {root: a}\n~: 1\n", &["pipeline.yaml:2: "]),
-        (b"data: {root: a}\n1: 1\n", &["pipeline.yaml:2: ", "unknown key"]),
+        (b"data: {root: a}\n? [a, b]\n: 1\n", &["pipeline.yaml:2:", "key must be text"]),
+        (b"data: {root: a}\n? {a: b}\n: 1\n", &["pipeline.yaml:2:", "key must be text"]),
+        (b"data: {root: a}\n~: 1\n", &["pipeline.yaml:2:"]),
+        (b"data: {root: a}\n1: 1\n", &["pipeline.yaml:2:", "unknown key"]),
         (b"data: {root: \xff}\n", &["pipeline.yaml", "line 1", "UTF-8"]),
         (b"data: {root: a}\nspace: \xc3\n", &["pipeline.yaml", "line 2", "UTF-8"]),
         (b"", &["data", "missing"]),
@@ -106,8 +106,8 @@ fn unusual_yaml_gets_a_clear_message_with_its_line() {
         (b"data: {root: a}\ncache: {trust: [1, {a: b}]}\n", &["pipeline.yaml:2", "cache.trust[0]"]),
         (b"data: {root: a}\nseed: !!binary abc\n", &["pipeline.yaml:2"]),
         (b"data: {root: a}\nseed: 'open\n", &["pipeline.yaml:"]),
-        (deep.as_bytes(), &["pipeline.yaml:2: ", "too deeply"]),
-        (deep_sections.as_bytes(), &["pipeline.yaml:2: ", "too deeply"]),
+        (deep.as_bytes(), &["pipeline.yaml:2:", "too deeply"]),
+        (deep_sections.as_bytes(), &["pipeline.yaml:2:", "too deeply"]),
         (bomb.as_bytes(), &["pipeline.yaml:", "too many"]),
     ];
     let project = Project::new();
@@ -127,6 +127,61 @@ fn unusual_yaml_gets_a_clear_message_with_its_line() {
 }
 
 #[test]
+fn the_wrong_line_is_shown_with_carets_below_the_place() {
+    let start = "data: {root: images}\nspace: small\n";
+    let long = format!("search: {{ # {}\n  epochs: 0}}\n", "x".repeat(900));
+    let wide = format!("search: {{from: {}, epochs: many}}\n", "ä".repeat(400));
+    let cases: &[(&str, &str, &str)] = &[
+        ("search: {epochs: 0}\n", ":3:18: search.epochs: ", "  3 | search: {epochs: 0}\n    |                  ^\n"),
+        ("search:\r\n  epochs: many\r\n", ":4:11: search.epochs: ", "  4 |   epochs: many\n    |           ^^^^\n"),
+        ("train: {größe: 1}\n", ":3:9: train.größe: ", "  3 | train: {größe: 1}\n    |         ^^^^^\n"),
+        (
+            "split: {classes: 日本, per_class: x}\n",
+            ":3:33: split.per_class: ",
+            "日本, per_class: x}\n    |                                   ^\n",
+        ),
+        ("matrix: {train.epochs: [1, 0]}\n", ":3:28: train.epochs: ", "[1, 0]}\n    |                            ^\n"),
+        (
+            "matrix: {train.epoch: [1, 2]}\n",
+            ":3:10: train.epoch: ",
+            "  3 | matrix: {train.epoch: [1, 2]}\n    |          ^^^^^^^^^^^\n",
+        ),
+        (
+            "train: &t {epochs: 0}\nsearch: *t\n",
+            ":4:9: search.epochs: ",
+            "^^ the alias of this value:\n  3 | train: &t {epochs: 0}\n    |                    ^\n",
+        ),
+        ("executor: slurm\n", ":3:11: device: ", "  3 | executor: slurm\n    |           ^^^^^\n"),
+        ("slurm:\n  sbatch: [--x, y]\n", ":4:17: slurm.sbatch[1]: ", "[--x, y]\n    |                 ^\n"),
+        (&long, ":4:11: search.epochs: ", "  4 |   epochs: 0}\n    |           ^\n"),
+        (&wide, ":3:426: search.epochs: ", ", epochs: many}\n    |"),
+    ];
+    let project = Project::new();
+    for mark in ["", "\u{feff}"] {
+        for (text, place, excerpt) in cases {
+            project.write("pipeline.yaml", &format!("{mark}{start}{text}"));
+            wrong(&project, &["plan"], &[&format!("error: pipeline.yaml{place}"), excerpt]);
+            assert!(project.run(&["plan"]).err.lines().skip(1).all(|line| line.chars().count() < 200));
+        }
+    }
+}
+
+#[test]
+fn a_key_of_another_section_is_suggested_there() {
+    let project = Project::new();
+    for (set, hint) in [
+        ("target_lat_ms=3", "did you mean `search.target_lat_ms`?"),
+        ("target-lat-ms=3", "did you mean `search.target_lat_ms`?"),
+        ("epochs=3", "did you mean `search.epochs` or `train.epochs`?"),
+        ("search.grad-clip=3", "did you mean `search.weights.grad_clip`, `search.architecture.grad_clip`"),
+        ("train.EPOCHS=3", "did you mean `epochs`?"),
+        ("banana=3", "known: data, space"),
+    ] {
+        wrong(&project, &["plan", "--set", set], &[&format!("--set {set}: "), hint]);
+    }
+}
+
+#[test]
 fn values_on_the_command_line_get_the_same_messages() {
     let project = Project::new();
     for (set, words) in [
@@ -142,16 +197,16 @@ fn values_on_the_command_line_get_the_same_messages() {
 fn other_yaml_files_get_the_same_messages() {
     let project = Project::new();
     project.write("my.yaml", "resolution: 32\nresolution: 64\n");
-    assert_error(&project, &["plan", "--set", "space=my.yaml"], &["my.yaml:2: ", "`resolution`", "twice"]);
+    assert_error(&project, &["plan", "--set", "space=my.yaml"], &["my.yaml:2:", "`resolution`", "twice"]);
     project.write("pipeline.lock", "version: 1\nversion: 1\nstages: {}\n");
     let ended = project.run(&["status", "--locked"]);
     assert!(ended.code == Some(2) && ended.err.contains("line 2: the key `version` is given twice"), "{}", ended.err);
     project.write("claims.yaml", "source: a\nsource: b\n");
     let ended = project.run(&["audit", "--claims", "claims.yaml"]);
-    assert!(ended.code == Some(2) && ended.err.contains("claims.yaml:2: the key `source`"), "{}", ended.err);
+    assert!(ended.code == Some(2) && ended.err.contains("claims.yaml:2:1: the key `source`"), "{}", ended.err);
     project.write("claims.yaml", "source: [1]\n");
     let ended = project.run(&["audit", "--claims", "claims.yaml"]);
-    assert!(ended.code == Some(2) && ended.err.contains("claims.yaml:1: source: expected text"), "{}", ended.err);
+    assert!(ended.code == Some(2) && ended.err.contains("claims.yaml:1:9: source: expected text"), "{}", ended.err);
 }
 
 #[test]

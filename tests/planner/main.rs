@@ -20,6 +20,7 @@ mod lists;
 mod locking;
 mod machine;
 mod matrix;
+mod naming;
 mod project;
 mod publishing;
 mod remotes;

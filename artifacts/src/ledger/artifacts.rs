@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 
 use super::rows::{self, signed, unsigned};
+use super::runs::newest_of;
 use super::{Ledger, LedgerError};
 use crate::file_stat::FileStat;
 use crate::{Attempt, AttemptId, Digest, RunId};
@@ -11,10 +12,10 @@ use crate::{Attempt, AttemptId, Digest, RunId};
 /// Maximum number of artifacts listed for a short prefix.
 const MAX_FOUND: i64 = 20;
 
-/// A possible meaning of a run number or a prefix.
+/// A possible meaning of a number, a name or a prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// A run, by its number.
+    /// A run, by its number or name.
     Run(RunId),
     /// An attempt, by its first digits.
     Attempt(AttemptId),
@@ -34,7 +35,7 @@ pub struct Totals {
 }
 
 impl Ledger {
-    /// Returns what a run's number, or a prefix of an attempt id or a digest, may refer to: runs first, then attempts,
+    /// Returns what a run's number or name, or a prefix of an attempt id or a digest, may refer to: runs first, then attempts,
     /// then at most 20 artifacts.
     ///
     /// # Errors
@@ -47,6 +48,7 @@ impl Ledger {
             {
                 found.push(Found::Run(RunId(number)));
             }
+            found.extend(newest_of(connection, text)?.map(Found::Run));
             let Some((first, last)) = range_of_prefix(text) else { return Ok(found) };
             // Digits sort before 'g', which is not a hexadecimal digit.
             let mut attempts = connection.prepare_cached(

@@ -210,6 +210,33 @@ mod tests {
     }
 
     #[test]
+    fn an_older_ledger_is_migrated_with_its_runs_also_by_a_reader() {
+        for version in 1..schema::VERSION {
+            for read in [false, true] {
+                let (_folder, path, setup) = ledger();
+                let connection = Connection::open(&path).unwrap();
+                schema::tests::create_old(&connection, version).unwrap();
+                connection
+                    .execute_batch(
+                        "INSERT INTO texts VALUES (1, x'00', 'seed: 1');
+                         INSERT INTO runs VALUES (1, '[\"run\",\"all\"]', 1, 'tool', NULL, 'host', 5, 6, 'done');",
+                    )
+                    .unwrap();
+                connection.close().unwrap();
+                let open = if read { Ledger::open_to_read } else { Ledger::open };
+                let ledger = open(&path, &setup).unwrap();
+                let [old] = &ledger.runs(None, 9).unwrap()[..] else { panic!("one run") };
+                assert_eq!((old.configuration.as_str(), old.arguments.len()), ("seed: 1", 2));
+                assert_eq!((&old.name, &old.note), (&None, &None));
+                let name = Some("base".parse().unwrap());
+                let new = ledger.begin_run(&crate::NewRun { name, ..Default::default() }, "host").unwrap();
+                assert_eq!(ledger.run_named("base").unwrap(), Some(new.id));
+                assert_eq!(read_version(&path).unwrap(), Some(schema::VERSION));
+            }
+        }
+    }
+
+    #[test]
     fn damage_error_has_a_hint() {
         let (_folder, path, setup) = ledger();
         drop(Ledger::open(&path, &setup).unwrap());

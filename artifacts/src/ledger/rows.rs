@@ -125,7 +125,8 @@ pub(super) fn text_id(connection: &Connection, text: &str) -> rusqlite::Result<i
 /// Returns the runs that `rest`, the query from its WHERE on, selects.
 pub(super) fn runs(connection: &Connection, rest: &str, parameters: impl Params) -> rusqlite::Result<Vec<Run>> {
     let query = format!(
-        "SELECT r.id, r.arguments, t.text, r.tool, r.source_revision, r.host, r.started_ms, r.ended_ms, r.outcome
+        "SELECT r.id, r.arguments, t.text, r.tool, r.source_revision, r.host, r.started_ms, r.ended_ms, r.outcome,
+                r.name, r.note
          FROM runs r JOIN texts t ON t.id = r.configuration {rest}"
     );
     connection.prepare_cached(&query)?.query_map(parameters, run)?.collect()
@@ -145,6 +146,8 @@ fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
         started_ms: row.get(6)?,
         ended_ms: row.get(7)?,
         outcome: row.get(8)?,
+        name: row.get(9)?,
+        note: row.get(10)?,
     })
 }
 

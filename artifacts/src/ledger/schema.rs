@@ -106,6 +106,12 @@ CREATE TABLE pins (
 -- The address of the remote that a result was pulled from; none for what was made here.
 ALTER TABLE attempts ADD COLUMN remote TEXT;
 ",
+    "
+-- What users call a run, and what they say about it.
+ALTER TABLE runs ADD COLUMN name TEXT;
+ALTER TABLE runs ADD COLUMN note TEXT;
+CREATE INDEX runs_by_name ON runs (name, id) WHERE name IS NOT NULL;
+",
 ];
 
 /// The version that this code reads and writes.
@@ -126,9 +132,15 @@ pub(crate) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    /// Creates a ledger as the first `version` migrations left it.
+    pub(crate) fn create_old(connection: &Connection, version: u32) -> rusqlite::Result<()> {
+        MIGRATIONS[..version as usize].iter().try_for_each(|migration| connection.execute_batch(migration))?;
+        connection.pragma_update(None, "user_version", version)
+    }
 
     #[test]
     fn migration_is_idempotent() {
@@ -143,6 +155,6 @@ mod tests {
     fn released_migrations_never_change() {
         let digests: Vec<String> =
             MIGRATIONS.iter().map(|text| crate::Digest::of_bytes(text.as_bytes()).short()).collect();
-        assert_eq!(digests, ["d8f7066833c3", "03d3f60ab8fe"]);
+        assert_eq!(digests, ["d8f7066833c3", "03d3f60ab8fe", "ac25bbb1aadf"]);
     }
 }

@@ -1,6 +1,6 @@
-use tfnas_artifacts::{Attempt, Cache, Digest, Found, Outcome, RunId};
+use tfnas_artifacts::{Attempt, Cache, Digest, Found, Outcome, RunFilter, RunId};
 
-use crate::work::{attempt, begin, failure, make, manifest, new_run, out};
+use crate::work::{attempt, begin, failure, make, manifest, named_run, new_run, out};
 
 #[test]
 fn runs_are_listed_with_created_and_used_results() {
@@ -44,6 +44,45 @@ fn abbreviated_names_find_runs_attempts_and_artifacts() {
     for nothing in ["", "xyz", "ABCDEF", &"0".repeat(65), "0000000000"] {
         assert!(find(nothing).is_empty(), "{nothing:?}");
     }
+}
+
+#[test]
+fn a_name_means_the_newest_run_that_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    let begin = |name: &str| cache.begin_run(&named_run(name, "")).unwrap().id();
+    let ids = [begin("base"), begin("wide base"), begin("base"), begin("wide 2")];
+    let nameless = cache.begin_run(&new_run()).unwrap().id();
+    let ledger = cache.ledger();
+    assert_eq!(ledger.run_named("base").unwrap(), Some(ids[2]));
+    assert_eq!(ledger.find("base").unwrap(), [Found::Run(ids[2])]);
+    assert_eq!((ledger.run_named("bas").unwrap(), ledger.run_named("").unwrap()), (None, None));
+    assert_eq!(ledger.run_names(2).unwrap(), ["wide 2", "base"]);
+    assert_eq!(ledger.run(nameless).unwrap().unwrap().name, None);
+    let matching = |name: &str, before: Option<RunId>, limit: usize| -> Vec<RunId> {
+        let runs = ledger.filtered_runs(RunFilter { before, name: Some(name) }, limit).unwrap();
+        runs.into_iter().map(|run| run.id).collect()
+    };
+    assert_eq!(matching("base", None, 9), [ids[2], ids[1], ids[0]]);
+    assert_eq!(matching("base", Some(ids[2]), 1), [ids[1]]);
+    assert_eq!(matching("wide*", None, 9), [ids[3], ids[1]]);
+    assert_eq!(matching("b?se", None, 9), [ids[2], ids[0]]);
+    assert_eq!(matching("*[12]", None, 9), [ids[3]]);
+    assert!(matching("Base", None, 9).is_empty() && matching("[", None, 9).is_empty());
+}
+
+#[test]
+fn a_note_can_be_changed_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    let run = cache.begin_run(&named_run("base", "first")).unwrap();
+    let (id, note) = (run.id(), |text: &str| text.parse().unwrap());
+    make(&cache, &run, "split", &manifest("split", 1, &[]));
+    assert_eq!(cache.ledger().run(id).unwrap().unwrap().note.as_deref(), Some("first"));
+    assert_eq!(cache.set_note(id, &note("second")).unwrap().unwrap().note.as_deref(), Some("second"));
+    assert_eq!(cache.set_note(id, &note(" ")).unwrap().unwrap().note, None);
+    assert_eq!(cache.set_note(RunId(9), &note("x")).unwrap(), None);
+    assert_eq!(cache.ledger().run(id).unwrap().unwrap().name.as_deref(), Some("base"));
 }
 
 #[test]

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tfnas_artifacts::{Cache, CacheError, LedgerError, Outcome, Retention};
 
-use crate::work::{attempt, begin, damage, failure, make, manifest, new_run, out, rebuild};
+use crate::work::{attempt, begin, damage, failure, make, manifest, named_run, new_run, out, rebuild};
 
 #[test]
 fn ledger_is_rebuilt_from_the_records() {
@@ -40,6 +40,25 @@ fn ledger_is_rebuilt_from_the_records() {
     let next = cache.begin_run(&new_run()).unwrap();
     assert!(next.id() > recorded.id);
     assert!(cache.verify(&|_| {}).unwrap().is_sound());
+}
+
+#[test]
+fn a_rebuilt_ledger_has_the_names_and_notes_of_runs_that_made_something() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    let first = cache.begin_run(&named_run("base", "as begun")).unwrap();
+    make(&cache, &first, "split", &manifest("split", 1, &[]));
+    make(&cache, &first, "train", &manifest("train", 1, &[]));
+    let first = first.id();
+    cache.set_note(first, &"as ended".parse().unwrap()).unwrap();
+    let second = cache.begin_run(&named_run("again", "all cached")).unwrap().id();
+    drop(cache);
+    rebuild(folder.path()).unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    let found = cache.ledger().run(first).unwrap().unwrap();
+    assert_eq!((found.name.as_deref(), found.note.as_deref()), (Some("base"), Some("as ended")));
+    assert_eq!(cache.ledger().run(second).unwrap(), None);
+    assert_eq!(cache.ledger().run_named("base").unwrap(), Some(first));
 }
 
 #[test]

@@ -32,7 +32,14 @@ pub fn new_run() -> NewRun {
         configuration: "seed: 0\n".into(),
         tool: "test 0.1.0".into(),
         source_revision: None,
+        name: None,
+        note: None,
     }
+}
+
+/// Returns what a run with this name and note records at its start.
+pub fn named_run(name: &str, note: &str) -> NewRun {
+    NewRun { name: Some(name.parse().unwrap()), note: Some(note.parse().unwrap()), ..new_run() }
 }
 
 /// Returns the key manifest of a stage with one number as its parameter.

@@ -13,7 +13,7 @@ use crate::session::{store_folder, store_to_read};
 /// Protect results, and everything they were made from, from `gc`; list what is protected
 #[derive(Args, Debug)]
 pub struct Pin {
-    /// A run (its number, or `latest`), whose results are pinned, or an attempt; without it, only list the pins
+    /// A run (its number or name, or `latest`), whose results are pinned, or an attempt; without it, only list the pins
     #[arg(value_name = "RUN")]
     what: Option<String>,
 
@@ -25,7 +25,7 @@ pub struct Pin {
 /// Allow `gc` to remove results again
 #[derive(Args, Debug)]
 pub struct Unpin {
-    /// A run (its number, or `latest`), or an attempt
+    /// A run (its number or name, or `latest`), or an attempt
     #[arg(value_name = "RUN")]
     what: String,
 }

@@ -5,7 +5,6 @@ use tfnas_artifacts::{ActionKey, AttemptId, Cache, Pulled, Wanted};
 use tfnas_humanize as humanize;
 use tfnas_humanize::Columns;
 use tfnas_planner::config::Configuration;
-use tfnas_planner::generated_images;
 use tfnas_planner::plan::select;
 
 use crate::error::CommandError;
@@ -105,7 +104,7 @@ impl Pull {
         let mut session = if self.remote.dry_run {
             setup.read()?
         } else {
-            generated_images::ensure(&setup.configuration)?;
+            setup.generate()?;
             setup.write()?
         };
         session.identify(&chosen)?;

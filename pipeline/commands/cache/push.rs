@@ -19,7 +19,7 @@ use crate::session::store_to_read;
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_CODES)]
 pub struct Push {
-    /// A run (its number, or `latest`), whose results are uploaded, or an attempt
+    /// A run (its number or name, or `latest`), whose results are uploaded, or an attempt
     #[arg(default_value = "latest", value_name = "RUN")]
     what: String,
 

@@ -171,11 +171,11 @@ mod tests {
     fn a_test_share_next_to_test_images_is_an_error() {
         let text = error_of(&["train/a"], "data: {root: images, test: t}\nsplit: {test_share: 0.1}\n");
         assert!(
-            text.contains(":2: split.test_share: ") && text.contains("`data.test` names test images (t)"),
+            text.contains(":2:21: split.test_share: ") && text.contains("`data.test` names test images (t)"),
             "{text}"
         );
         let text = error_of(&["train/a", "val/a"], "data: {root: images}\nsplit:\n  test_share: 0.1\n");
-        assert!(text.contains(":3: split.test_share: ") && text.contains("data.test: null"), "{text}");
+        assert!(text.contains(":3:15: split.test_share: ") && text.contains("data.test: null"), "{text}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use crate::config::{Origin, SyntaxError, TypeError};
+use crate::config::{Origin, Source, SyntaxError, TypeError};
 
 /// An error in the configuration.
 #[derive(Debug, thiserror::Error)]
@@ -18,15 +18,17 @@ pub enum ConfigError {
     /// The text is not valid YAML.
     #[error("{place}: {message}")]
     Syntax {
-        /// File and line, or the command-line option.
+        /// File, line and column, or the command-line option.
         place: String,
         /// What is wrong.
         message: String,
+        /// The line of the file.
+        excerpt: Option<String>,
     },
     /// A key or its value is invalid.
-    #[error("{place}: {}{message}", if key.is_empty() { String::new() } else { format!("{key}: ") })]
+    #[error("{}{}{message}", prefix(place), prefix(key))]
     Value {
-        /// File and line, or the command-line option.
+        /// File, line and column, or the command-line option; empty if the value is a default.
         place: String,
         /// The dotted key.
         key: String,
@@ -34,6 +36,8 @@ pub enum ConfigError {
         message: String,
         /// How to fix it.
         hint: Option<String>,
+        /// The line of the file.
+        excerpt: Option<String>,
     },
     /// A path given by a command-line option cannot be part of the configuration because it is not UTF-8.
     #[error("{option}: the path {path:?} is not UTF-8 text, as a configuration must be")]
@@ -54,7 +58,16 @@ pub enum ConfigError {
 impl ConfigError {
     /// Creates an error about the value of a key.
     pub fn value(key: impl Into<String>, origin: &Origin, message: impl Into<String>) -> Self {
-        Self::Value { place: origin.to_string(), key: key.into(), message: message.into(), hint: None }
+        let (place, excerpt) = (origin.place(), origin.excerpt());
+        Self::Value { place, key: key.into(), message: message.into(), hint: None, excerpt }
+    }
+
+    /// Removes the line of the file, which may contain a secret.
+    pub fn without_excerpt(mut self) -> Self {
+        if let Self::Value { excerpt, .. } = &mut self {
+            *excerpt = None;
+        }
+        self
     }
 
     /// Adds a hint.
@@ -73,18 +86,27 @@ impl ConfigError {
             (false, true) => section.to_owned(),
             (false, false) => format!("{section}.{below}"),
         };
-        Self::Value {
-            place: error.origin.clone().unwrap_or(Origin::Default).to_string(),
-            key,
-            message: error.message.clone(),
-            hint: error.hint.clone(),
+        let origin = error.origin.as_ref().unwrap_or(&Origin::Default);
+        let wrong = Self::value(key, origin, error.message.clone());
+        match &error.hint {
+            Some(hint) => wrong.with_hint(hint),
+            None => wrong,
         }
     }
 
-    /// Creates an error about invalid YAML in `file`.
-    pub fn syntax(file: &str, error: &SyntaxError) -> Self {
-        let place = error.line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"));
-        Self::Syntax { place, message: error.message.clone() }
+    /// Creates an error about invalid YAML in `source`.
+    pub fn syntax(source: &Source, error: &SyntaxError) -> Self {
+        let place = error.span.map_or_else(|| source.name.clone(), |span| source.place(span));
+        let excerpt = error.span.and_then(|span| source.excerpt(span));
+        Self::Syntax { place, message: error.message.clone(), excerpt }
+    }
+
+    /// Returns the line of the file that is wrong, with the place marked below it.
+    pub fn excerpt(&self) -> Option<&str> {
+        match self {
+            Self::Value { excerpt, .. } | Self::Syntax { excerpt, .. } => excerpt.as_deref(),
+            _ => None,
+        }
     }
 
     /// Returns how to fix the error, if known.
@@ -95,4 +117,9 @@ impl ConfigError {
             _ => None,
         }
     }
+}
+
+/// Returns the start of a message about something; empty if its name is empty.
+fn prefix(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!("{name}: ") }
 }

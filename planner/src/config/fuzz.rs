@@ -2,9 +2,10 @@
 //! bounded time and memory.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::config::load::EMBEDDED;
-use crate::config::{Configuration, Node, Origin, space};
+use crate::config::{ConfigError, Configuration, Node, Source, space};
 
 use tfnas_testutils::damage::{check_memory, damaged, inputs};
 
@@ -37,8 +38,10 @@ i: &i [*h, *h, *h, *h, *h, *h, *h, *h, *h]
 ";
 
 fn read(text: &str) -> Result<Configuration, String> {
-    let tree = Node::parse(text, &|line| Origin::Embedded { line }).map_err(|error| error.to_string())?;
-    Configuration::of(tree, None).map_err(|error| error.to_string())
+    let source = Arc::new(Source::new("fuzz.yaml", text));
+    let shown = |error: ConfigError| format!("{error}\n{}", error.excerpt().unwrap_or_default());
+    let tree = Node::parse(&source).map_err(|error| shown(ConfigError::syntax(&source, &error)))?;
+    Configuration::of(tree, None).map_err(shown)
 }
 
 #[test]
@@ -58,8 +61,11 @@ fn damaged_spaces_do_not_panic() {
     let whole = serde_json::to_string_pretty(tfnas::Space::small().definition()).expect("a space is plain values");
     for index in 0..inputs() {
         let text = damaged(whole.as_bytes(), index);
-        if let Ok(node) = Node::parse(&String::from_utf8_lossy(&text), &|line| Origin::Embedded { line }) {
-            let _ = space::read(Some(&node), Path::new(""));
+        let source = Arc::new(Source::new("space.yaml", &String::from_utf8_lossy(&text)));
+        if let Ok(node) = Node::parse(&source)
+            && let Err(error) = space::read(Some(&node), Path::new(""))
+        {
+            let _ = error.excerpt();
         }
     }
     check_memory();

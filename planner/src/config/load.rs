@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 use tfnas::Space;
@@ -7,8 +8,8 @@ use tfnas_fs::read_text_limited;
 use tfnas_stages::{Config, InvalidValue, Stage};
 
 use crate::config::matrix::{self, Axis};
-use crate::config::nearest::suggestion;
-use crate::config::{ConfigError, Content, Node, Origin, TypeError, data, resolve, set, space};
+use crate::config::nearest::{alternatives, nearest, suggestion};
+use crate::config::{ConfigError, Content, Node, Origin, Source, TypeError, data, keys, resolve, set, space};
 
 /// The default file name of the configuration.
 pub const FILE: &str = "pipeline.yaml";
@@ -53,8 +54,7 @@ impl Configuration {
         let file = file.or_else(|| found.exists().then_some(found));
         let mut tree = match file {
             Some(path) => read_file(path)?,
-            None => Node::parse(EMBEDDED, &|line| Origin::Embedded { line })
-                .map_err(|error| ConfigError::syntax("embedded default", &error))?,
+            None => parse(Source::new("embedded default", EMBEDDED))?,
         };
         for text in sets {
             set::apply(&mut tree, text)?;
@@ -76,6 +76,31 @@ impl Configuration {
     /// Returns the first variant, to read keys that have the same value in all variants.
     pub fn shared(&self) -> &Variant {
         &self.variants[0]
+    }
+
+    /// Returns where the value of a key was set that a message is about. Of several values, and of the items of a list, it is
+    /// the first that occurs in the message. For a path below `data.root`, it is that of the root if the path is a default or
+    /// the root does not exist.
+    pub fn origin_in(&self, key: &str, message: &str) -> Origin {
+        let named = |values: &[Node]| {
+            let value = values.iter().find(|value| message.contains(&value.content.to_string()));
+            value.map(|value| value.origin.clone())
+        };
+        if let Some(axis) = self.axes.iter().find(|axis| axis.key == key) {
+            return named(&axis.values).unwrap_or(Origin::Default);
+        }
+        let shared = self.shared();
+        let has_root = || self.resolve(&shared.config.data.root).exists();
+        let item = match shared.tree.get(key).map(|node| &node.content) {
+            Some(Content::List(items)) => named(items),
+            _ => None,
+        };
+        match shared.origin_of(key) {
+            origin if key.starts_with("data.") && (origin == Origin::Default || !has_root()) => {
+                shared.origin_of("data.root")
+            }
+            origin => item.unwrap_or(origin),
+        }
     }
 
     /// Resolves a path of the configuration relative to [`base`](Self::base).
@@ -103,11 +128,11 @@ impl Variant {
         let mut tree = tree.clone();
         for (axis, value) in axes.iter().zip(&chosen) {
             space::open_for(&mut tree, &axis.key);
-            tree.set(&axis.key, axis.values[*value].clone());
+            tree.set_from(&axis.key, &axis.origin, axis.values[*value].clone());
         }
         let mut typed = tree.clone();
         let named = typed.remove("space").map(|entry| entry.value);
-        let mut config: Config = typed.typed().map_err(|error| wrong_type(&tree, &error))?;
+        let mut config: Config = typed.typed().map_err(|error| wrong_type(&error))?;
         let (choice, space) = space::read(named.as_ref(), base)?;
         config.space = choice;
         config.search.fit = Some(config.search.fit_in(space.definition()));
@@ -115,27 +140,47 @@ impl Variant {
         data::settle(&mut config, &tree, base)?;
         if let Some(Err(error)) = config.cache.remote.as_deref().map(Remote::check_url) {
             let origin = tree.origin_of(REMOTE).without_value(REMOTE);
-            return Err(ConfigError::value(REMOTE, &origin, error.to_string()));
+            return Err(ConfigError::value(REMOTE, &origin, error.to_string()).without_excerpt());
         }
         let validated =
             config.validate_shared().and_then(|()| Stage::ALL.iter().try_for_each(|stage| config.validate(*stage)));
-        validated.map_err(|InvalidValue { key, message }| ConfigError::value(&key, &tree.origin_of(&key), message))?;
+        validated.map_err(|invalid| ConfigError::value(&invalid.key, &place(&tree, &invalid), &*invalid.message))?;
         Ok(Self { chosen, tree, config, space })
     }
 
     /// Returns the origin of the value of a key such as `search.weights.lr` or `space.groups[2].channels`. If the key
     /// is part of something that one value names, such as a space given by its name, returns the origin of that value.
     pub fn origin_of(&self, key: &str) -> Origin {
-        let mut here = &self.tree;
-        for part in key.split('.').map(|part| part.split('[').next().unwrap_or(part)) {
-            match here.get(part) {
-                Some(node) => here = node,
-                None if matches!(here.content, Content::Map(_) | Content::Null) => return Origin::Default,
-                None => break,
-            }
-        }
-        here.origin.clone()
+        origin_of(&self.tree, key)
     }
+}
+
+fn origin_of(tree: &Node, key: &str) -> Origin {
+    let mut here = tree;
+    for part in key.split(['.', '[', ']']).filter(|part| !part.is_empty()) {
+        let below = match &here.content {
+            Content::List(items) => part.parse().ok().and_then(|index: usize| items.get(index)),
+            _ => here.get(part),
+        };
+        match below {
+            Some(node) => here = node,
+            None if matches!(here.content, Content::Map(_) | Content::Null) => return Origin::Default,
+            None => break,
+        }
+    }
+    here.origin.clone()
+}
+
+/// Returns the place of an invalid value. The place of a default is that of the key that makes it invalid, or else of the
+/// section that contains it.
+fn place(tree: &Node, invalid: &InvalidValue) -> Origin {
+    let keys = std::iter::once(invalid.key.as_str()).chain(invalid.because);
+    let set = keys.map(|key| origin_of(tree, key)).find(|origin| *origin != Origin::Default);
+    let section = || {
+        let ends = invalid.key.rmatch_indices('.').map(|(end, _)| end);
+        ends.filter_map(|end| tree.entry(&invalid.key[..end])).map(|entry| entry.origin.clone()).next()
+    };
+    set.or_else(section).unwrap_or(Origin::Default)
 }
 
 fn read_file(path: &Path) -> Result<Node, ConfigError> {
@@ -144,21 +189,34 @@ fn read_file(path: &Path) -> Result<Node, ConfigError> {
         path: path.to_owned(),
         source,
     })?;
-    Node::parse(&yaml, &Node::file_origin(path))
-        .map_err(|error| ConfigError::syntax(&path.display().to_string(), &error))
+    parse(Source::new(path.display().to_string(), &yaml))
 }
 
-/// Converts a type error at the top level. `matrix` is added to the known keys, because it is parsed separately.
-fn wrong_type(tree: &Node, error: &TypeError) -> ConfigError {
+fn parse(source: Source) -> Result<Node, ConfigError> {
+    let source = Arc::new(source);
+    Node::parse(&source).map_err(|error| ConfigError::syntax(&source, &error))
+}
+
+/// Converts a type error. `matrix` is added to the known keys of the top level, because it is parsed separately. A key that
+/// belongs into another section is suggested there.
+fn wrong_type(error: &TypeError) -> ConfigError {
     let key = error.key();
-    if key == "data" && error.origin.is_none() {
-        let wrong = ConfigError::value(key, &tree.origin, error.message.clone());
-        return wrong.with_hint("as `data: {root: ~/images}`");
+    if error.is_missing && key.starts_with("data") {
+        // The whole text lacks the key, so that no part of it is the place.
+        let wrong = ConfigError::wrong_type("", error);
+        let wrong = if key == "data" { wrong.without_excerpt() } else { wrong };
+        return wrong.with_hint("name the folder of the images, as `data: {root: ~/images}`");
     }
     let wrong = ConfigError::wrong_type("", error);
-    if error.known.is_empty() || key.contains('.') {
+    if error.known.is_empty() {
         return wrong;
     }
-    let known: Vec<&str> = error.known.iter().copied().chain([matrix::SECTION]).collect();
-    wrong.with_hint(suggestion(&key, known.iter().copied()))
+    let (section, name) = key.rsplit_once('.').unwrap_or(("", &key));
+    let at_top = section.is_empty().then_some(matrix::SECTION);
+    let known: Vec<&str> = error.known.iter().copied().chain(at_top).collect();
+    let elsewhere = keys::of_name(name);
+    match nearest(name, known.iter().copied()) {
+        None if !elsewhere.is_empty() => wrong.with_hint(format!("did you mean {}?", alternatives(&elsewhere))),
+        _ => wrong.with_hint(suggestion(name, known)),
+    }
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use crate::config::{ConfigError, Content, Node, Origin};
+use crate::config::{ConfigError, Content, Entry, Node, Origin};
 
 /// The section that contains lists of values.
 pub const SECTION: &str = "matrix";
@@ -14,6 +14,8 @@ const MAX_COMBINATIONS: usize = 1000;
 pub struct Axis {
     /// The dotted key.
     pub key: String,
+    /// Where the key is.
+    pub origin: Origin,
     /// The values in the order of the file; at least two.
     pub values: Vec<Node>,
 }
@@ -37,18 +39,18 @@ impl Axis {
 /// Returns [`ConfigError`] if `matrix` is not a section of lists, if a list is empty or contains a value twice, a list
 /// or a section, or if there are too many combinations.
 pub fn take_axes(tree: &mut Node) -> Result<Vec<Axis>, ConfigError> {
-    let mut lists: Vec<(String, Origin, Vec<Node>)> = Vec::new();
-    if let Some(node) = tree.get(TARGET)
-        && let Content::List(values) = &node.content
+    let mut lists = Vec::new();
+    if let Some(entry) = tree.entry(TARGET)
+        && let Content::List(values) = &entry.value.content
     {
-        lists.push((TARGET.to_owned(), node.origin.clone(), values.clone()));
+        lists.push(Axis { key: TARGET.to_owned(), origin: entry.origin.clone(), values: values.clone() });
     }
     if let Some(matrix) = tree.remove(SECTION) {
-        collect(&matrix.value, "", &mut lists)?;
+        collect(&matrix, "", &mut lists)?;
     }
     let mut axes = Vec::new();
     let mut combinations = 1usize;
-    for (key, origin, values) in lists {
+    for Axis { key, origin, values } in lists {
         if axes.iter().any(|axis: &Axis| axis.key == key) {
             return Err(ConfigError::value(key, &origin, "has two lists: remove one of them"));
         }
@@ -68,25 +70,26 @@ pub fn take_axes(tree: &mut Node) -> Result<Vec<Axis>, ConfigError> {
             return Err(ConfigError::value(key, &origin, message));
         }
         match <[Node; 1]>::try_from(values) {
-            Ok([value]) => tree.set(&key, value),
+            Ok([value]) => tree.set_from(&key, &origin, value),
             Err(values) if values.is_empty() => {
                 return Err(ConfigError::value(key, &origin, "the list is empty: give one value or more"));
             }
-            Err(values) => axes.push(Axis { key, values }),
+            Err(values) => axes.push(Axis { key, origin, values }),
         }
     }
     Ok(axes)
 }
 
-/// Collects the lists below `node`. Keys can be dotted or nested.
-fn collect(node: &Node, above: &str, lists: &mut Vec<(String, Origin, Vec<Node>)>) -> Result<(), ConfigError> {
+/// Collects the lists below an entry. Keys can be dotted or nested.
+fn collect(entry: &Entry, above: &str, lists: &mut Vec<Axis>) -> Result<(), ConfigError> {
+    let node = &entry.value;
     match &node.content {
         Content::Map(entries) => entries.iter().try_for_each(|entry| {
             let key = if above.is_empty() { entry.key.clone() } else { format!("{above}.{}", entry.key) };
-            collect(&entry.value, &key, lists)
+            collect(entry, &key, lists)
         }),
         Content::List(values) if !above.is_empty() => {
-            lists.push((above.to_owned(), node.origin.clone(), values.clone()));
+            lists.push(Axis { key: above.to_owned(), origin: entry.origin.clone(), values: values.clone() });
             Ok(())
         }
         other => {
@@ -114,10 +117,13 @@ pub fn combinations(axes: &[Axis]) -> Vec<Vec<usize>> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::sync::Arc;
+
     use super::*;
+    use crate::config::Source;
 
     fn axes(yaml: &str) -> Result<(Vec<Axis>, String), ConfigError> {
-        let mut tree = Node::parse(yaml, &|line| Origin::Embedded { line }).unwrap();
+        let mut tree = Node::parse(&Arc::new(Source::new("p.yaml", yaml))).unwrap();
         let axes = take_axes(&mut tree)?;
         Ok((axes, tree.to_json().to_string()))
     }

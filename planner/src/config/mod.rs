@@ -4,6 +4,7 @@ pub mod data;
 mod error;
 #[cfg(test)]
 mod fuzz;
+mod keys;
 mod load;
 mod matrix;
 /// Suggestions for misspelled names.
@@ -13,6 +14,7 @@ mod origin;
 mod paths;
 mod schema;
 mod set;
+mod source;
 mod space;
 mod syntax;
 mod typing;
@@ -25,5 +27,6 @@ pub use origin::Origin;
 pub use paths::resolve;
 pub use schema::schema;
 pub use set::of_path;
+pub use source::{Source, Span};
 pub use space::space_named;
 pub use typing::TypeError;

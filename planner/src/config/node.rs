@@ -1,12 +1,11 @@
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::{MapAccess, SeqAccess, Visitor};
-use serde_saphyr::Spanned;
+use serde_saphyr::{Location, Spanned};
 
-use crate::config::Origin;
+use crate::config::{Origin, Source, Span};
 
 /// An untyped value of the configuration and the origins of its parts.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,11 +50,14 @@ pub struct Entry {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct SyntaxError {
-    /// Line number, counted from 1, if known.
-    pub line: Option<u64>,
+    /// Where it is, if known.
+    pub span: Option<Span>,
     /// What is wrong.
     pub message: String,
 }
+
+/// Returns the origin of a value from its location, and from that of its anchor if the value is named by an alias.
+type OriginOf<'a> = &'a dyn Fn(Span, Option<Span>) -> Origin;
 
 impl Node {
     /// Returns a map without entries.
@@ -63,48 +65,59 @@ impl Node {
         Self { content: Content::Map(Vec::new()), origin }
     }
 
-    /// Parses YAML. `origin` returns the origin of a value from its line.
+    /// Parses YAML.
     ///
     /// # Errors
     /// Returns [`SyntaxError`] if the text is not valid YAML, contains a key twice, or contains a number that is not
     /// finite.
-    pub fn parse(yaml: &str, origin: &dyn Fn(u64) -> Origin) -> Result<Self, SyntaxError> {
+    pub fn parse(source: &Arc<Source>) -> Result<Self, SyntaxError> {
+        let origin = |span, anchored| Origin::Text { source: Arc::clone(source), span, anchored };
+        Self::parse_with(&source.text, &origin)
+    }
+
+    /// Parses the YAML of a command-line option. `option` is the whole option as given by the user.
+    ///
+    /// # Errors
+    /// Returns [`SyntaxError`] as [`parse`](Self::parse) does.
+    pub fn parse_option(yaml: &str, option: &Arc<str>) -> Result<Self, SyntaxError> {
+        Self::parse_with(yaml, &|_, _| Origin::CommandLine { text: Arc::clone(option) })
+    }
+
+    fn parse_with(yaml: &str, origin: OriginOf<'_>) -> Result<Self, SyntaxError> {
         if yaml.trim().is_empty() {
-            return Ok(Self::empty(origin(1)));
+            return Ok(Self::empty(origin(Span { line: 1, column: 1, length: 0 }, None)));
         }
         let options = serde_saphyr::options! { with_snippet: false };
         let raw: Spanned<Raw> =
-            serde_saphyr::from_str_with_options(yaml, options).map_err(|error| SyntaxError::of(&error))?;
-        Ok(Self::from_raw(raw, origin))
+            serde_saphyr::from_str_with_options(yaml, options).map_err(|error| SyntaxError::of(&error, yaml))?;
+        Ok(Self::from_raw(raw, origin, None))
     }
 
-    fn from_raw(raw: Spanned<Raw>, origin: &dyn Fn(u64) -> Origin) -> Self {
-        let line = raw.referenced.line().max(1);
+    /// Adds origins. `key` is the origin of the value's key. It is also that of a value that has no text of its own: a
+    /// section or a list in lines below the key, or nothing.
+    fn from_raw(raw: Spanned<Raw>, origin: OriginOf<'_>, key: Option<&Origin>) -> Self {
+        let here = origin_of(origin, &raw.referenced, &raw.defined);
+        let here = key.filter(|_| raw.referenced.span().is_empty()).cloned().unwrap_or(here);
         let content = match raw.value {
             Raw::Null => Content::Null,
             Raw::Bool(value) => Content::Bool(value),
             Raw::Integer(value) => Content::Integer(value),
             Raw::Float(value) => Content::Float(value),
             Raw::Text(value) => Content::Text(value),
-            Raw::List(items) => Content::List(items.into_iter().map(|item| Self::from_raw(item, origin)).collect()),
+            Raw::List(items) => {
+                Content::List(items.into_iter().map(|item| Self::from_raw(item, origin, None)).collect())
+            }
             Raw::Map(entries) => Content::Map(
                 entries
                     .into_iter()
-                    .map(|(key, value)| Entry {
-                        origin: origin(key.referenced.line().max(1)),
-                        key: key.value,
-                        value: Self::from_raw(value, origin),
+                    .map(|(key, value)| {
+                        let of_key = origin_of(origin, &key.referenced, &key.defined);
+                        Entry { value: Self::from_raw(value, origin, Some(&of_key)), key: key.value, origin: of_key }
                     })
                     .collect(),
             ),
         };
-        Self { content, origin: origin(line) }
-    }
-
-    /// Returns a function for [`parse`](Self::parse) that gives values the origin `path:line`.
-    pub fn file_origin(path: &Path) -> impl Fn(u64) -> Origin {
-        let path: Arc<Path> = path.into();
-        move |line| Origin::File { path: Arc::clone(&path), line }
+        Self { content, origin: here }
     }
 
     /// Returns the entry of a dotted key such as `search.weights.lr`.
@@ -135,22 +148,27 @@ impl Node {
     /// Sets the value of a dotted key. Creates missing sections. If a parent is not a section, it is replaced by one,
     /// and a wrong type is reported later, when the configuration is typed.
     pub fn set(&mut self, key: &str, value: Self) {
+        let origin = value.origin.clone();
+        self.set_from(key, &origin, value);
+    }
+
+    /// Like [`set`](Self::set), for a key that has another origin than its value.
+    pub fn set_from(&mut self, key: &str, origin: &Origin, value: Self) {
         let (first, rest) = key.split_once('.').map_or((key, None), |(first, rest)| (first, Some(rest)));
         if !matches!(self.content, Content::Map(_)) {
             self.content = Content::Map(Vec::new());
-            self.origin = value.origin.clone();
+            self.origin = origin.clone();
         }
         let Content::Map(entries) = &mut self.content else { return };
         let position = entries.iter().position(|entry| entry.key == first).unwrap_or_else(|| {
-            let origin = value.origin.clone();
-            entries.push(Entry { key: first.to_owned(), origin: origin.clone(), value: Self::empty(origin) });
+            entries.push(Entry { key: first.to_owned(), origin: origin.clone(), value: Self::empty(origin.clone()) });
             entries.len() - 1
         });
         let entry = &mut entries[position];
         match rest {
-            Some(rest) => entry.value.set(rest, value),
+            Some(rest) => entry.value.set_from(rest, origin, value),
             None => {
-                entry.origin = value.origin.clone();
+                entry.origin = origin.clone();
                 entry.value = value;
             }
         }
@@ -180,6 +198,28 @@ impl Node {
                 Value::Object(entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect())
             }
         }
+    }
+}
+
+/// Returns the origin of a value from where it is referenced and defined, which differ for an alias. They also differ in a
+/// section that is merged (`<<`) and written there; its values are where they are defined.
+fn origin_of(origin: OriginOf<'_>, referenced: &Location, defined: &Location) -> Origin {
+    let (here, anchor) = (Span::of(referenced), Span::of(defined));
+    let is_before = (anchor.line, anchor.column) < (here.line, here.column);
+    match referenced == defined {
+        true => origin(here, None),
+        false if is_before => origin(here, Some(anchor)),
+        false => origin(anchor, None),
+    }
+}
+
+impl Span {
+    /// Converts a location of the parser. An unknown one is the start of the text.
+    pub(super) fn of(location: &Location) -> Self {
+        if *location == Location::UNKNOWN {
+            return Self { line: 1, column: 1, length: 0 };
+        }
+        Self { line: location.line().max(1), column: location.column().max(1), length: location.span().len() }
     }
 }
 
@@ -280,7 +320,7 @@ mod tests {
     use super::*;
 
     fn parse(yaml: &str) -> Result<Node, SyntaxError> {
-        Node::parse(yaml, &Node::file_origin(Path::new("p.yaml")))
+        Node::parse(&Arc::new(Source::new("p.yaml", yaml)))
     }
 
     #[test]
@@ -290,6 +330,44 @@ mod tests {
         assert_eq!(node.origin_of("search.weights.lr").to_string(), "p.yaml:3");
         assert_eq!(node.origin_of("space").to_string(), "p.yaml:4");
         assert_eq!(node.origin_of("seed"), Origin::Default);
+    }
+
+    #[test]
+    fn values_have_their_part_of_the_line_as_place() {
+        let node = parse("data:\n  root: größe  # x\nlist: [1, \"a b\"]\nsub: {x: 5}\n").unwrap();
+        let place = |key: &str| node.get(key).unwrap().origin.place();
+        assert_eq!([place("data"), place("data.root")], ["p.yaml:1:1", "p.yaml:2:9"]);
+        assert_eq!([place("list"), place("sub"), place("sub.x")], ["p.yaml:3:7", "p.yaml:4:6", "p.yaml:4:10"]);
+        let Content::List(items) = &node.get("list").unwrap().content else { panic!("a list") };
+        assert_eq!(items[1].origin.excerpt().unwrap(), "  3 | list: [1, \"a b\"]\n    |           ^^^^^");
+        assert_eq!(node.entry("data.root").unwrap().origin.place(), "p.yaml:2:3");
+    }
+
+    #[test]
+    fn places_count_characters_with_any_line_end_and_a_byte_order_mark() {
+        for text in ["\u{feff}ä: 1\r\nsearch: {ü: ö}\r\n", "ä: 1\rsearch: {ü: ö}", "ä: 1\nsearch: {ü: ö}\n"] {
+            let origin = &parse(text).unwrap().get("search").unwrap().entries()[0].value.origin.clone();
+            assert_eq!(origin.place(), "p.yaml:2:13", "{text:?}");
+            assert_eq!(origin.excerpt().unwrap(), "  2 | search: {ü: ö}\n    |             ^", "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_alias_is_shown_with_the_value_of_its_anchor() {
+        let node = parse("train: &t {epochs: 0}\nsearch: *t\nselect:\n  <<: *t\n").unwrap();
+        for (key, place) in [("search.epochs", "p.yaml:2:9"), ("select.epochs", "p.yaml:4:7")] {
+            let origin = &node.get(key).unwrap().origin;
+            assert_eq!(origin.place(), place);
+            let excerpt = origin.excerpt().unwrap();
+            assert!(
+                excerpt.contains("*t\n") && excerpt.contains("^^ the alias of this value:\n  1 | train: "),
+                "{excerpt}"
+            );
+        }
+        assert_eq!(node.get("train.epochs").unwrap().origin.excerpt().unwrap().lines().count(), 2);
+        let merged = parse("train:\n  <<: &t {epochs: 0}\n").unwrap();
+        assert_eq!(merged.get("train.epochs").unwrap().origin.excerpt().unwrap().lines().count(), 2);
+        assert_eq!(merged.get("train.epochs").unwrap().origin.place(), "p.yaml:2:19");
     }
 
     #[test]
@@ -304,9 +382,17 @@ mod tests {
 
     #[test]
     fn invalid_yaml_and_repeated_keys_are_errors_with_a_line() {
-        assert_eq!(parse("data:\n  root: [a\nspace: b\n").unwrap_err().line, Some(3));
+        assert_eq!(parse("data:\n  root: [a\nspace: b\n").unwrap_err().span.unwrap().line, 3);
         let error = parse("seed: 1\nspace: small\nseed: 2\n").unwrap_err();
-        assert_eq!(error.line, Some(3), "{error}");
+        assert_eq!(error.span.unwrap().line, 3, "{error}");
+    }
+
+    #[test]
+    fn a_tab_in_the_indentation_is_the_place_of_its_error() {
+        for (text, line, column) in [("a:\n  b: 1\n\tc: 2\n", 3, 1), ("a:\n\tb: 1\n", 2, 1)] {
+            let span = parse(text).unwrap_err().span.unwrap();
+            assert_eq!((span.line, span.column), (line, column), "{text:?}");
+        }
     }
 
     #[test]

@@ -1,23 +1,21 @@
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
+
+use crate::config::{Source, Span};
 
 /// The place where a value of the configuration was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// Not set: the default of the key.
     Default,
-    /// The embedded configuration.
-    Embedded {
-        /// Line number, counted from 1.
-        line: u64,
-    },
-    /// A file.
-    File {
-        /// The path as given by the user.
-        path: Arc<Path>,
-        /// Line number, counted from 1.
-        line: u64,
+    /// A file, or the embedded configuration.
+    Text {
+        /// The file.
+        source: Arc<Source>,
+        /// The part of the text; for an alias (`*name`), the alias.
+        span: Span,
+        /// For a value that is named by an alias, its part of the text of the anchor (`&name`).
+        anchored: Option<Span>,
     },
     /// The command line.
     CommandLine {
@@ -34,14 +32,34 @@ impl Origin {
             other => other,
         }
     }
+
+    /// Returns the place for an error message: `file:line:column`, or the option. It is empty for a default.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Default => String::new(),
+            Self::Text { source, span, .. } => source.place(*span),
+            Self::CommandLine { text } => text.to_string(),
+        }
+    }
+
+    /// Returns the line with the value marked, or `None` if the value is not from a text. For an alias, the line of the
+    /// anchored value follows.
+    pub fn excerpt(&self) -> Option<String> {
+        let Self::Text { source, span, anchored } = self else { return None };
+        let excerpt = source.excerpt(*span)?;
+        match anchored.and_then(|anchored| source.excerpt(anchored)) {
+            Some(value) => Some(format!("{excerpt} the alias of this value:\n{value}")),
+            None => Some(excerpt),
+        }
+    }
 }
 
+/// Writes the place without the column.
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
-            Self::Embedded { line } => write!(f, "embedded default:{line}"),
-            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Text { source, span, .. } => write!(f, "{}:{}", source.name, span.line),
             Self::CommandLine { text } => f.write_str(text),
         }
     }

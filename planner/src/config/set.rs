@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{ConfigError, Node, Origin, space};
+use crate::config::{ConfigError, Node, space};
 
 /// Applies an argument `key=value` of `--set`. The value is parsed as YAML, so lists and sections are possible.
 ///
@@ -15,9 +15,11 @@ pub fn apply(tree: &mut Node, text: &str) -> Result<(), ConfigError> {
         return Err(wrong());
     }
     let typed: Arc<str> = format!("--set {text}").into();
-    let origin = |_| Origin::CommandLine { text: Arc::clone(&typed) };
-    let mut node = Node::parse(value, &origin)
-        .map_err(|error| ConfigError::Syntax { place: typed.to_string(), message: error.message })?;
+    let mut node = Node::parse_option(value, &typed).map_err(|error| ConfigError::Syntax {
+        place: typed.to_string(),
+        message: error.message,
+        excerpt: None,
+    })?;
     if value.trim().is_empty() {
         node.content = crate::config::Content::Null;
     }
@@ -42,6 +44,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::config::Origin;
 
     fn set(text: &str) -> Result<String, ConfigError> {
         let mut tree = Node::empty(Origin::Default);

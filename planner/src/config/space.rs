@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use tfnas::{Space, SpaceDefinition, SpaceError};
@@ -7,7 +8,7 @@ use tfnas_stages::SpaceChoice;
 
 use crate::config::load::MAX_BYTES;
 use crate::config::nearest::suggestion;
-use crate::config::{ConfigError, Content, Entry, Node, Origin, resolve};
+use crate::config::{ConfigError, Content, Entry, Node, Origin, Source, resolve};
 
 /// Returns the search space of the key `space`, and how the configuration specifies it: by a known name, by a file, by
 /// either with another `width_step`, or by a complete definition.
@@ -22,14 +23,12 @@ pub fn read(node: Option<&Node>, base: &Path) -> Result<(SpaceChoice, Space), Co
     match &node.content {
         Content::Text(text) if is_file(text) => {
             let path = resolve(base, Path::new(text));
-            let yaml = read_text_limited(&path, MAX_BYTES).map_err(|source| ConfigError::Read {
-                what: "space",
-                path: path.clone(),
-                source,
+            let yaml = read_text_limited(&path, MAX_BYTES).map_err(|error| {
+                let message = format!("cannot read the space {}: {error}", path.display());
+                ConfigError::value("space", &node.origin, message)
             })?;
-            let file = path.display().to_string();
-            let node =
-                Node::parse(&yaml, &Node::file_origin(&path)).map_err(|error| ConfigError::syntax(&file, &error))?;
+            let source = Arc::new(Source::new(path.display().to_string(), &yaml));
+            let node = Node::parse(&source).map_err(|error| ConfigError::syntax(&source, &error))?;
             defined(&node, "")
         }
         Content::Text(name) => named(name, &node.origin),

@@ -2,13 +2,17 @@
 
 use serde_saphyr::Error;
 
-use crate::config::SyntaxError;
+use crate::config::{Span, SyntaxError};
 
 impl SyntaxError {
-    /// Converts an error of the parser.
-    pub(super) fn of(error: &Error) -> Self {
-        let line = error.location().map(|location| location.line()).filter(|line| *line > 0);
-        Self { line, message: message(error) }
+    /// Converts an error of the parser about a text.
+    pub(super) fn of(error: &Error, yaml: &str) -> Self {
+        let message = message(error);
+        let location = error.location().filter(|location| location.line() > 0);
+        let span = location.as_ref().map(Span::of);
+        // The parser's place of a tab is the end of the value before it.
+        let tab = span.filter(|_| message == TAB).and_then(|span| tab_from(yaml, span.line));
+        Self { span: tab.or(span), message }
     }
 }
 
@@ -52,13 +56,24 @@ fn message(error: &Error) -> String {
     fixed.to_owned()
 }
 
+const TAB: &str = "a tab in the indentation: YAML allows only spaces";
 const KEYS: &str = "a key must be text, not a list, a section or nothing";
+
+/// Returns the first tab in an indentation from a line on.
+fn tab_from(yaml: &str, line: u64) -> Option<Span> {
+    let skipped = usize::try_from(line).ok()?.saturating_sub(1);
+    yaml.lines().enumerate().skip(skipped).find_map(|(index, text)| {
+        let indentation = &text[..text.len() - text.trim_start().len()];
+        let column = indentation.find('\t')?;
+        Some(Span { line: index as u64 + 1, column: column as u64 + 1, length: 1 })
+    })
+}
 
 /// Rephrases the common messages of the scanner.
 fn scanned(text: &str) -> String {
     let lower = text.to_lowercase();
     if lower.contains("tab") && !lower.contains("table") {
-        "a tab in the indentation: YAML allows only spaces".to_owned()
+        TAB.to_owned()
     } else if ["recursion", "nesting", "nested", "depth"].iter().any(|word| lower.contains(word)) {
         "the values are nested too deeply".to_owned()
     } else {

@@ -20,6 +20,8 @@ pub struct TypeError {
     pub hint: Option<String>,
     /// If the key is unknown, the keys of its section.
     pub known: &'static [&'static str],
+    /// Whether the key is missing.
+    pub is_missing: bool,
 }
 
 impl TypeError {
@@ -35,7 +37,7 @@ impl TypeError {
     }
 
     fn new(message: String) -> Self {
-        Self { path: Vec::new(), origin: None, message, hint: None, known: &[] }
+        Self { path: Vec::new(), origin: None, message, hint: None, known: &[], is_missing: false }
     }
 
     fn at(mut self, origin: &Origin) -> Self {
@@ -87,7 +89,7 @@ impl de::Error for TypeError {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self::new("is missing".to_owned()).below(field.to_owned())
+        Self { is_missing: true, ..Self::new("is missing".to_owned()) }.below(field.to_owned())
     }
 }
 
@@ -245,14 +247,15 @@ impl<'de> MapAccess<'de> for Entries<'de> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::path::Path;
+    use std::sync::Arc;
 
     use tfnas_stages::Config;
 
     use super::*;
+    use crate::config::Source;
 
     fn error(yaml: &str) -> TypeError {
-        Node::parse(yaml, &Node::file_origin(Path::new("p.yaml"))).unwrap().typed::<Config>().unwrap_err()
+        Node::parse(&Arc::new(Source::new("p.yaml", yaml))).unwrap().typed::<Config>().unwrap_err()
     }
 
     #[test]
@@ -314,7 +317,7 @@ mod tests {
 
     #[test]
     fn an_empty_section_has_its_defaults() {
-        let node = Node::parse("data: {root: x}\nsearch:\n", &|_| Origin::Default).unwrap();
+        let node = Node::parse(&Arc::new(Source::new("p.yaml", "data: {root: x}\nsearch:\n"))).unwrap();
         assert_eq!(node.typed::<Config>().unwrap().search.epochs, 90);
     }
 }

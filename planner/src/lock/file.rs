@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tfnas_artifacts::Attempt;
 
-use crate::config::{Configuration, Node, Origin, TypeError};
+use crate::config::{Configuration, Node, Source, TypeError};
 use crate::machine::key_facts;
 use crate::plan::Planner;
 
@@ -95,8 +96,9 @@ impl Lock {
             return Err(LockError::Conflict { path: path.to_owned(), line: line + 1 });
         }
         let form = |what: String| LockError::Form { path: path.to_owned(), what };
-        let node = Node::parse(&text, &|line| Origin::Embedded { line }).map_err(|error| {
-            form(error.line.map_or_else(|| error.to_string(), |line| format!("line {line}: {error}")))
+        let source = Arc::new(Source::new(path.display().to_string(), &text));
+        let node = Node::parse(&source).map_err(|error| {
+            form(error.span.map_or_else(|| error.to_string(), |span| format!("line {}: {error}", span.line)))
         })?;
         let lock: Self = node.typed().map_err(|error: TypeError| form(format!("{}: {error}", error.key())))?;
         if lock.version != VERSION {

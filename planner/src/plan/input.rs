@@ -105,6 +105,17 @@ pub enum InputError {
     },
 }
 
+impl InputError {
+    /// Returns the configuration key that specifies the input.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Missing { key, .. } | Self::Kind { key, .. } | Self::Content { key, .. } | Self::List { key, .. } => {
+                key
+            }
+        }
+    }
+}
+
 impl ExternalInputs {
     /// Identifies all external inputs of the instances. Inputs for which `generated` is true may be missing; they stay
     /// unknown until they are generated.

@@ -32,6 +32,17 @@ pub enum NetworkError {
     Plan(#[from] PlanError),
 }
 
+impl NetworkError {
+    /// Returns the configuration key that specifies the file, if a file is wrong.
+    pub fn key(&self) -> Option<&'static str> {
+        match self {
+            Self::File { key, .. } => Some(key),
+            Self::SpaceMismatch { .. } => Some("train.from"),
+            Self::Plan(_) => None,
+        }
+    }
+}
+
 /// Checks the files given by `train.from` and `test.weights` for the trainings and tests among `instances` that may
 /// run: the network must be in the search space, and the weights must match the network.
 ///

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use tfnas::{LatencyTable, TableError};
 use tfnas_stages::{Stage, UnreachableTarget};
 
+use crate::config::Origin;
 use crate::plan::{Action, External, InputSource, PlanError, Planner};
 use crate::table_file::{self, ReadTableError};
 
@@ -11,10 +12,10 @@ use crate::table_file::{self, ReadTableError};
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
     /// No network of the space reaches the target latency.
-    #[error("{place}: {source} (the table is {})", table.display())]
+    #[error("{source} (the table is {})", table.display())]
     Unreachable {
         /// Where the target is set.
-        place: String,
+        origin: Origin,
         /// Path of the table.
         table: PathBuf,
         /// The target, and the range that can be reached.
@@ -107,7 +108,7 @@ fn check_target(planner: &Planner<'_>, search: usize, path: &Path, table: &Laten
     let reachable = table.reachable_ms(&variant.space).map_err(wrong)?;
     let target = variant.config.search.target_lat_ms.within(&reachable);
     target.map(|_| ()).map_err(|source| TargetError::Unreachable {
-        place: variant.origin_of("search.target_lat_ms").to_string(),
+        origin: variant.origin_of("search.target_lat_ms"),
         table: path.to_owned(),
         source,
     })

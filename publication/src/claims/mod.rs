@@ -10,13 +10,14 @@ mod reach;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use claim_search::Claimed;
 use serde::Deserialize;
 use serde::de::Error as _;
 use tfnas::LatencyTable;
 use tfnas_fs::read_text_limited;
-use tfnas_planner::config::{ConfigError, Node};
+use tfnas_planner::config::{ConfigError, Node, Source};
 use tfnas_planner::table_file::{self, ReadTableError};
 
 pub use accuracy::{Accuracy, look_up_accuracy};
@@ -155,10 +156,12 @@ impl Claims {
             None => Self::text(Path::new(name))?,
         };
         let wrong = |error: ConfigError| {
-            PublicationError::usage(error.to_string()).with_hint("`zoo/tf-nas.yaml` shows how claims are written")
+            let excerpt = error.excerpt().map(|excerpt| format!("\n{excerpt}")).unwrap_or_default();
+            PublicationError::usage(format!("{error}{excerpt}"))
+                .with_hint(error.hint().unwrap_or("`zoo/tf-nas.yaml` shows how claims are written"))
         };
-        let origin = Node::file_origin(Path::new(name));
-        let node = Node::parse(&text, &origin).map_err(|error| wrong(ConfigError::syntax(name, &error)))?;
+        let source = Arc::new(Source::new(name, &text));
+        let node = Node::parse(&source).map_err(|error| wrong(ConfigError::syntax(&source, &error)))?;
         node.typed().map_err(|error| wrong(ConfigError::wrong_type("", &error)))
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tfnas_artifacts::{Attempt, Cache, Outcome, Purpose, RunId};
+use tfnas_planner::config::nearest::nearest;
 use tfnas_stages::{Source, Stage};
 
 use crate::PublicationError;
@@ -31,7 +32,7 @@ impl Chosen {
 /// The results that a run has made or reused, by instance.
 type Results = BTreeMap<String, Attempt>;
 
-/// Finds the run and the network that a text refers to: `latest`, `3`, `test@12` or `3/test@12`.
+/// Finds the run and the network that a text refers to: `latest`, `3`, the name of a run, `test@12` or `3/test@12`.
 ///
 /// # Errors
 /// Returns an error if the run does not exist, is incomplete, has tested several networks, or has not searched its
@@ -91,6 +92,9 @@ fn named<'a>(cache: &Cache, what: &'a str) -> Result<(RunId, Option<&'a str>), P
             None => Err(PublicationError::usage(format!("there is no run {number}")).with_hint("`log` lists the runs")),
         };
     }
+    if let Some(found) = ledger.run_named(run)? {
+        return Ok((found, instance));
+    }
     if instance.is_none() {
         for found in ledger.runs(None, MAX_RUNS)? {
             let summary = ledger.summary(found.id)?;
@@ -100,8 +104,11 @@ fn named<'a>(cache: &Cache, what: &'a str) -> Result<(RunId, Option<&'a str>), P
             }
         }
     }
-    Err(PublicationError::usage(format!("`{what}` is not a run"))
-        .with_hint("use latest, a number that `log` lists, or an instance that ran, such as test@12"))
+    let names = ledger.run_names(MAX_RUNS)?;
+    let names = ["latest"].into_iter().chain(names.iter().map(String::as_str));
+    let hint = nearest(run, names).map(|name| format!("did you mean `{name}`?"));
+    let forms = "use latest, a number or name that `log` lists, or an instance that ran, such as test@12";
+    Err(PublicationError::usage(format!("`{what}` is not a run")).with_hint(hint.unwrap_or_else(|| forms.to_owned())))
 }
 
 fn results(cache: &Cache, run: RunId) -> Result<Results, PublicationError> {

@@ -18,6 +18,8 @@ use crate::text::{counted, shortened};
 const CURVES: usize = 16;
 /// Maximum length of a value in the table of differences, in characters.
 const VALUE: usize = 60;
+/// Number of characters of a note in the table.
+const NOTE: usize = 400;
 
 /// Returns the sections of a page that compares runs.
 pub fn comparison(reports: &[Report]) -> Vec<Section> {
@@ -30,12 +32,22 @@ pub fn comparison(reports: &[Report]) -> Vec<Section> {
     )));
     result.parts.extend(tradeoff(&named).map(Part::Wide));
     result.parts.push(Part::Table("networks".to_owned(), table(&named)));
+    result.parts.extend(notes(reports).map(|table| Part::Table("notes".to_owned(), table)));
     [Some(result), training(&named), search(&named), differences(reports)].into_iter().flatten().collect()
+}
+
+/// Returns the notes of the runs; `None` if no run has one.
+fn notes(reports: &[Report]) -> Option<Table> {
+    let mut table = Table::new("Notes", &["run", "note"]);
+    for Report { run, .. } in reports.iter().filter(|report| !report.run.note.is_empty()) {
+        table.row([Cell::from(run.label()), Cell::from(shortened(&run.note, NOTE))]);
+    }
+    Some(table).filter(|table| !table.is_empty())
 }
 
 fn of_run(report: &Report) -> impl Iterator<Item = Named<'_>> {
     report.networks.iter().map(|network| {
-        let group = format!("run {}", report.run.id);
+        let group = report.run.label();
         let name = if network.label.is_empty() { group.clone() } else { format!("{group} ({})", network.label) };
         Named { name, group, network }
     })
@@ -152,7 +164,7 @@ fn differences(reports: &[Report]) -> Option<Section> {
     let mut keys: Vec<&String> = configurations.iter().flat_map(BTreeMap::keys).collect();
     keys.sort_unstable();
     keys.dedup();
-    let runs: Vec<String> = reports.iter().map(|report| format!("run {}", report.run.id)).collect();
+    let runs: Vec<String> = reports.iter().map(|report| report.run.label()).collect();
     let headings: Vec<&str> = std::iter::once("key").chain(runs.iter().map(String::as_str)).collect();
     let mut table = Table::new("Keys with different values", &headings);
     for key in keys {
@@ -228,6 +240,18 @@ mod tests {
             assert!(html.contains(text), "{text}: {html}");
         }
         assert!(!html.contains("train.epochs") && !html.contains(">seed<") && !html.contains("training-val-loss"));
+    }
+
+    #[test]
+    fn runs_appear_with_their_names_and_notes() {
+        let mut named = report("3", "{}", 1);
+        named.run.name = "<wide>".to_owned();
+        assert!(!html(&[named.clone(), report("5", "{}", 1)]).contains("Notes"));
+        named.run.note = "with\n<noise>".to_owned();
+        let html = html(&[named, report("5", "{}", 1)]);
+        for text in ["run 3: &lt;wide&gt;", "run 5", "Notes", "&lt;noise&gt;"] {
+            assert!(html.contains(text), "{text}: {html}");
+        }
     }
 
     #[test]

@@ -108,6 +108,9 @@ fn facts(run: &RunFacts) -> Markup {
     ];
     html! {
         dl class="facts" {
+            @for (name, value) in [("name", &run.name), ("note", &run.note)] {
+                @if !value.is_empty() { div class="wide" { dt { (name) } dd dir="auto" { (value) } } }
+            }
             @for (name, value) in facts {
                 @if !value.is_empty() { div { dt { (name) } dd dir="auto" { (value) } } }
             }

@@ -111,6 +111,8 @@ fn run() -> RunFacts {
     };
     RunFacts {
         id: "7".to_owned(),
+        name: HOSTILE.to_owned(),
+        note: format!("two\nlines of {HOSTILE}"),
         command: vec!["run".to_owned(), "all".to_owned(), format!("--config={HOSTILE}.yaml")],
         configuration_name: format!("{HOSTILE}.yaml"),
         configuration: "{\n  \"seed\": 0\n}".to_owned(),

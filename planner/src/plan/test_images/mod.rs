@@ -94,6 +94,11 @@ pub enum TestImagesError {
 }
 
 impl TestImagesError {
+    /// Returns the configuration key of the images.
+    pub fn key(&self) -> &'static str {
+        if matches!(self, Self::NoTrainingClass) { "data.train" } else { "data.test" }
+    }
+
     /// Returns how to fix the error.
     pub fn hint(&self) -> &'static str {
         match self {
