@@ -160,7 +160,7 @@ fn the_wrong_line_is_shown_with_carets_below_the_place() {
     for mark in ["", "\u{feff}"] {
         for (text, place, excerpt) in cases {
             project.write("pipeline.yaml", &format!("{mark}{start}{text}"));
-            wrong(&project, &["plan"], &[&format!("error: pipeline.yaml{place}"), excerpt]);
+            assert_error(&project, &["plan"], &[&format!("error: pipeline.yaml{place}"), excerpt]);
             assert!(project.run(&["plan"]).err.lines().skip(1).all(|line| line.chars().count() < 200));
         }
     }
@@ -177,7 +177,7 @@ fn a_key_of_another_section_is_suggested_there() {
         ("train.EPOCHS=3", "did you mean `epochs`?"),
         ("banana=3", "known: data, space"),
     ] {
-        wrong(&project, &["plan", "--set", set], &[&format!("--set {set}: "), hint]);
+        assert_error(&project, &["plan", "--set", set], &[&format!("--set {set}: "), hint]);
     }
 }
 
