@@ -42,6 +42,4 @@ pub enum StreamId {
     Select = 17,
     /// The images of a class that are reserved for the test.
     TestDraw = 18,
-    /// The depths of the subnets that a weight step trains.
-    Depth = 19,
 }

@@ -8,7 +8,6 @@ mod augment;
 mod config;
 mod csv;
 mod data_workers;
-mod depth;
 mod epoch_metrics;
 mod event;
 mod executor;
@@ -36,7 +35,6 @@ pub use config::{
 };
 pub use csv::csv_field;
 pub use data_workers::DataWorkers;
-pub use depth::Depth;
 pub use epoch_metrics::{PREDICTED_LAT_MS, TARGET_LAT_MS, candidate_metric, candidate_metrics, split_candidate_metric};
 pub use event::{Event, LIBTORCH_FILE, Level, Metrics};
 pub use executor::{Executor, SlurmRequest, SlurmSection, SlurmStage};

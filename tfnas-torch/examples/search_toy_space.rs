@@ -6,7 +6,7 @@ use tfnas::parse::parse;
 use tfnas::schedule::{cosine, temperature};
 use tfnas::{Knot, LatencyCurve, LatencyTable, Space, TableHeader};
 use tfnas_random::{Stream, StreamId};
-use tfnas_torch::gumbel::{Subnet, draw_noise, draw_remaining_path, gumbel_path};
+use tfnas_torch::gumbel::{draw_noise, draw_remaining_path, gumbel_path};
 use tfnas_torch::optim::{Adam, AdamSettings, Sgd, SgdSettings};
 use tfnas_torch::search_step::{LatencyObjective, OptimizerStep, architecture_step, weight_step};
 use tfnas_torch::supernet::Latencies;
@@ -80,8 +80,7 @@ fn search_epoch(
         if epoch >= WARMUP_EPOCHS {
             paths.push(draw_remaining_path(&paths[0], operations, &mut stream(StreamId::UniformPath)));
         }
-        let subnets: Vec<Subnet> = paths.into_iter().map(Subnet::from).collect();
-        let outcome = weight_step(&supernet, &mut weights, &images, &labels, &subnets)?;
+        let outcome = weight_step(&supernet, &mut weights, &images, &labels, &paths)?;
         losses += outcome.losses[0].double_value(&[]);
         if epoch >= WARMUP_EPOCHS && step % 2 == 0 {
             let (images, labels) = batch(space, epoch as u32, STEPS + step);

@@ -93,7 +93,7 @@ fn search(
         rate(what, images, |step| {
             let path = gumbel_path(&supernet.read_log_alphas(), &noise(step));
             let other = draw_remaining_path(&path, operations, &mut Stream::new(0, StreamId::UniformPath, 0, step));
-            weight_step(&supernet, &mut weights, images, labels, &[path.into(), other.into()][..count])
+            weight_step(&supernet, &mut weights, images, labels, &[path, other][..count])
                 .expect("a batch of more than one image");
         });
     }

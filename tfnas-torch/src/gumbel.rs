@@ -14,33 +14,6 @@ pub type Noise = Vec<Vec<f32>>;
 /// The index of the operation selected in each block.
 pub type Path = Vec<usize>;
 
-/// A path with the depths of the block groups.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subnet {
-    /// The operation of each block, also of blocks beyond the depth of their group.
-    pub path: Path,
-    /// Number of blocks of each group, at least 1. `None` weights the outputs of all depths by their probabilities
-    /// (sink-connecting).
-    pub depths: Option<Vec<usize>>,
-}
-
-impl From<Path> for Subnet {
-    fn from(path: Path) -> Self {
-        Self { path, depths: None }
-    }
-}
-
-/// Draws the depth of each group from softmax(`betas`).
-///
-/// * `betas`: one row per group, one logit per depth.
-pub fn draw_depths(betas: &[Vec<f32>], stream: &mut Stream) -> Vec<usize> {
-    let mut draw = |row: &Vec<f32>| {
-        let perturbed: Vec<f32> = row.iter().map(|beta| beta + stream.gumbel() as f32).collect();
-        argmax(&perturbed) + 1
-    };
-    betas.iter().map(|row| draw(row)).collect()
-}
-
 /// Draws standard Gumbel noise for every operation of every block, in block order.
 pub fn draw_noise(blocks: usize, operations: usize, stream: &mut Stream) -> Noise {
     let mut row = || (0..operations).map(|_| stream.gumbel() as f32).collect();

@@ -41,7 +41,7 @@
 //!     let stream = |purpose| Stream::new(seed, purpose, epoch, step);
 //!     let path = gumbel_path(&log_alphas, &draw_noise(blocks, operations, &mut stream(StreamId::Gumbel)));
 //!     let other = draw_remaining_path(&path, operations, &mut stream(StreamId::UniformPath));
-//!     weight_step(&supernet, &mut weights, &images, &labels, &[path.into(), other.into()])?;
+//!     weight_step(&supernet, &mut weights, &images, &labels, &[path, other])?;
 //!     if step % 2 == 0 {
 //!         let noise = draw_noise(blocks, operations, &mut stream(StreamId::ArchitectureGumbel));
 //!         let (x, y) = (&more_images, &more_labels);

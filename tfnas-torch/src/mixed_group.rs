@@ -30,13 +30,8 @@ impl MixedGroup {
         Self { betas: betas.set_requires_grad(true), blocks }
     }
 
-    /// Returns the group's output if each block uses the operation of `path`: that of its first `depth` blocks, or of all depths,
-    /// weighted by their probabilities.
-    pub fn forward_path(&self, x: &Tensor, path: &[usize], depth: Option<usize>) -> Tensor {
-        if let Some(depth) = depth {
-            let blocks = self.blocks.iter().zip(path).take(depth);
-            return blocks.fold(x.shallow_clone(), |x, (block, &operation)| block.forward_one(&x, operation));
-        }
+    /// Returns the group's output if each block uses the operation of `path`.
+    pub fn forward_path(&self, x: &Tensor, path: &[usize]) -> Tensor {
         let mut outputs: Vec<Tensor> = Vec::with_capacity(self.blocks.len());
         for (block, &operation) in self.blocks.iter().zip(path) {
             let output = block.forward_one(outputs.last().unwrap_or(x), operation);

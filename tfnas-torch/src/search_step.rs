@@ -5,7 +5,7 @@ use tfnas_c10d::grad_scaler::GradScalerError;
 
 use crate::batch_too_small::BatchTooSmall;
 use crate::gradient::{Gradients, clip_by_global_norm, global_norm, gradients};
-use crate::gumbel::{Noise, Subnet, relaxed_sample};
+use crate::gumbel::{Noise, Path, relaxed_sample};
 use crate::loss::cross_entropy;
 use crate::mixed_precision::{MixedPrecision, MixedPrecisionStateError};
 use crate::named_tensors::NamedTensors;
@@ -100,7 +100,7 @@ pub struct WeightOutcome {
 /// Trains the weights on a batch. The loss is the sum of the cross-entropies of the paths.
 ///
 /// * `x`: `[N, 3, H, W]` f32; `labels`: `[N]` i64.
-/// * `subnets`: one path in the warm-up epochs; afterwards the Gumbel path and a path through other operations.
+/// * `paths`: one path in the warm-up epochs; afterwards the Gumbel path and a path through other operations.
 /// * `weights`: holds the supernet's [`Role::Weight`](crate::Role::Weight) tensors. Operations on no path are not
 ///   changed.
 ///
@@ -113,11 +113,11 @@ pub fn weight_step(
     weights: &mut OptimizerStep<Sgd>,
     x: &Tensor,
     labels: &Tensor,
-    subnets: &[Subnet],
+    paths: &[Path],
 ) -> Result<WeightOutcome, SearchStepError> {
     BatchTooSmall::check(x, supernet.final_size)?;
     let (logits, losses, total) = in_phase(Phase::Forward, || {
-        let logits = weights.precision.forward(|| supernet.forward_subnets(x, subnets));
+        let logits = weights.precision.forward(|| supernet.forward_paths(x, paths));
         let logits: Vec<Tensor> = logits.iter().map(|logits| logits.to_kind(Kind::Float)).collect();
         let losses: Vec<Tensor> = logits.iter().map(|logits| cross_entropy(logits, labels, 0.0)).collect();
         let total: Tensor = losses.iter().sum();
@@ -202,7 +202,7 @@ pub fn architecture_step(
     in_step(Step::Architecture, || supernet.with_frozen_weights(step))
 }
 
-/// Returns the logits `[N, classes]` of a subnet, without autograd. Used for validation in the search.
-pub fn validate_subnet(supernet: &Supernet, x: &Tensor, subnet: &Subnet) -> Tensor {
-    no_grad(|| supernet.forward_subnet(x, subnet))
+/// Returns the logits `[N, classes]` of a path, without autograd. Used for validation in the search.
+pub fn validate_path(supernet: &Supernet, x: &Tensor, path: &Path) -> Tensor {
+    no_grad(|| supernet.forward_path(x, path))
 }

@@ -3,7 +3,7 @@
 use tch::{Device, Tensor, no_grad};
 use tfnas::{Architecture, Choice, LatencyTable, ModelConfig, Space, TableError, Widths};
 
-use crate::gumbel::Subnet;
+use crate::gumbel::Path;
 use crate::layers::{Head, MbConv, Normalization, Stem};
 use crate::mixed_group::MixedGroup;
 use crate::named_tensors::{Module, Role, Visitor, join};
@@ -68,23 +68,23 @@ impl Supernet {
         }
     }
 
-    /// Returns the logits `[N, classes]` of `x`, `[N, 3, H, W]`, if each block uses the operation of the subnet's path.
-    pub fn forward_subnet(&self, x: &Tensor, subnet: &Subnet) -> Tensor {
-        self.forward_subnet_from(&self.stem.forward(x, true), subnet)
+    /// Returns the logits `[N, classes]` of `x`, `[N, 3, H, W]`, if each block uses the operation of `path`.
+    pub fn forward_path(&self, x: &Tensor, path: &Path) -> Tensor {
+        self.forward_path_from(&self.stem.forward(x, true), path)
     }
 
-    /// [`forward_subnet`](Supernet::forward_subnet) for several subnets, in order; they share the pass through the stem.
-    pub fn forward_subnets(&self, x: &Tensor, subnets: &[Subnet]) -> Vec<Tensor> {
+    /// [`forward_path`](Supernet::forward_path) for several paths, in order; they share the pass through the stem.
+    pub fn forward_paths(&self, x: &Tensor, paths: &[Path]) -> Vec<Tensor> {
         let x = self.stem.forward(x, true);
-        subnets.iter().map(|subnet| self.forward_subnet_from(&x, subnet)).collect()
+        paths.iter().map(|path| self.forward_path_from(&x, path)).collect()
     }
 
-    fn forward_subnet_from(&self, x: &Tensor, subnet: &Subnet) -> Tensor {
+    fn forward_path_from(&self, x: &Tensor, path: &Path) -> Tensor {
         let mut x = x.shallow_clone();
-        let mut rest = subnet.path.as_slice();
-        for (index, group) in self.groups.iter().enumerate() {
+        let mut rest = path.as_slice();
+        for group in &self.groups {
             let (here, after) = rest.split_at(group.blocks.len());
-            x = group.forward_path(&x, here, subnet.depths.as_ref().map(|depths| depths[index]));
+            x = group.forward_path(&x, here);
             rest = after;
         }
         self.head.forward(&x, true)
@@ -218,7 +218,6 @@ fn rows_of(vectors: &[&Tensor]) -> Vec<Vec<f32>> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::gumbel::Path;
     use crate::initialize::initialize;
     use tch::Kind;
     use tfnas::{Knot, LatencyCurve, TableHeader};
@@ -261,33 +260,16 @@ mod tests {
         let supernet = supernet();
         let path = vec![2, 0, 3, 1, 2, 0];
         let mixed = supernet.forward_mixed(&images(), &one_hot(&path), &latencies()).logits;
-        assert!(mixed.allclose(&supernet.forward_subnet(&images(), &path.into()), 1e-4, 1e-5, false));
+        assert!(mixed.allclose(&supernet.forward_path(&images(), &path), 1e-4, 1e-5, false));
     }
 
     #[test]
-    fn forward_subnets_equals_forward_subnet_for_each() {
+    fn forward_paths_equals_forward_path_for_each() {
         let supernet = supernet();
-        let with_depths = Subnet { path: vec![1; 6], depths: Some(vec![1, 2, 1]) };
-        let subnets = [vec![0; 6].into(), vec![3, 2, 1, 0, 1, 2].into(), with_depths];
-        for (logits, subnet) in supernet.forward_subnets(&images(), &subnets).iter().zip(&subnets) {
-            assert!(logits.equal(&supernet.forward_subnet(&images(), subnet)));
+        let paths = [vec![0; 6], vec![3, 2, 1, 0, 1, 2]];
+        for (logits, path) in supernet.forward_paths(&images(), &paths).iter().zip(&paths) {
+            assert!(logits.equal(&supernet.forward_path(&images(), path)));
         }
-    }
-
-    #[test]
-    fn a_depth_equals_a_sink_that_is_certain_of_it() {
-        let supernet = supernet();
-        let path = vec![2, 0, 3, 1, 2, 0];
-        let depths: Vec<usize> = vec![1, 2, 1];
-        for (betas, depth) in supernet.betas().into_iter().zip(&depths) {
-            no_grad(|| {
-                let _ = betas.shallow_clone().fill_(-100.0);
-                let _ = betas.get(*depth as i64 - 1).fill_(0.0);
-            });
-        }
-        let sink = supernet.forward_subnet(&images(), &path.clone().into());
-        let single = supernet.forward_subnet(&images(), &Subnet { path, depths: Some(depths) });
-        assert!(single.allclose(&sink, 1e-4, 1e-5, false));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tfnas_testutils::golden::formula::Scheme;
 use tfnas_testutils::golden::search;
 use tfnas_torch::gumbel::{Noise, Path, gumbel_path, most_probable_path, remaining_path};
 use tfnas_torch::optim::{Adam, AdamSettings, Optimizer as _, Sgd, SgdSettings};
-use tfnas_torch::search_step::{LatencyObjective, OptimizerStep, architecture_step, validate_subnet, weight_step};
+use tfnas_torch::search_step::{LatencyObjective, OptimizerStep, architecture_step, validate_path, weight_step};
 use tfnas_torch::supernet::{Latencies, Supernet};
 use tfnas_torch::supernet_state::SupernetState;
 use tfnas_torch::{Module, Role};
@@ -130,7 +130,7 @@ fn sampled_path(space: &Space, case: &Value) -> String {
     for (size, expected) in case["by_input_size"].as_object().unwrap() {
         let side: i64 = size.parse().unwrap();
         let images = input(&Scheme::of(case), &serde_json::json!([2, 3, side, side]));
-        let logits = values(&validate_subnet(&supernet, &images, &path.clone().into()));
+        let logits = values(&validate_path(&supernet, &images, &path));
         let tolerance = if side < 224 { allowed(case, 1.5e-3, 5e-6) } else { allowed(case, 1.5e-4, 5e-7) };
         let difference = check(&format!("logits of {size}"), &logits, &flat(&expected["logits_f64"]), tolerance);
         worst.push(format!("{size} {difference:.0e}"));
@@ -213,8 +213,7 @@ fn full_search_step(space: &Space, case: &Value) -> String {
     let unsampled = case["f32"]["unsampled_tensor"].as_str().unwrap();
     let before = supernet.state().get(unsampled).unwrap().detach().copy();
     let step =
-        weight_step(&supernet, &mut weights, &images, &labels(&case["weight_targets"]), &[taken.into(), other.into()])
-            .unwrap();
+        weight_step(&supernet, &mut weights, &images, &labels(&case["weight_targets"]), &[taken, other]).unwrap();
     let one = |what: &str, found: &Tensor, sin, hash| {
         check(what, &values(found), &flat(&expected[what]), allowed(case, sin, hash))
     };
@@ -256,7 +255,7 @@ fn full_search_step(space: &Space, case: &Value) -> String {
         check(name, &found, &given, allowed(case, 4e-3, 2e-6) * given[1].max(1.0));
     }
     let path = most_probable_path(&supernet.read_log_alphas());
-    let last = validate_subnet(&supernet, &images, &path.into());
+    let last = validate_path(&supernet, &images, &path);
     let last = one("logits_max_alphas_after", &last, 8e-3, 4e-6);
     format!(
         "logits {logits:.0e} norms {weight_norm:.0e} {architecture_norm:.0e} after {after:.0e} logits after {last:.0e}"
@@ -278,7 +277,7 @@ fn slice_and_scatter(space: &Space, case: &Value) -> String {
     assert_ne!(state.widths(), Widths::max(space));
 
     let sliced = state.slice();
-    let logits = validate_subnet(&sliced, &input(&scheme, &case["input"]), &path(space, &case["op_index"]).into());
+    let logits = validate_path(&sliced, &input(&scheme, &case["input"]), &path(space, &case["op_index"]));
     let logits = check("logits", &values(&logits), &flat(&case["logits_f64"]), allowed(case, 8e-5, 3.1e-6));
     let scale = case["scale_applied_to_sliced_weights"].as_f64().unwrap();
     no_grad(|| {

@@ -120,8 +120,7 @@ fn search_steps(precision: Precision) -> Option<[f64; 3]> {
     let mut architecture = OptimizerStep { precision: precision()?, ..OptimizerStep::in_f32(adam, 5.0, device()) };
     let (x, labels) = batch(0);
     let path = vec![0; space.blocks().len()];
-    let weight_loss =
-        weight_step(&supernet, &mut weights, &x, &labels, &[path.into()]).unwrap().losses[0].double_value(&[]);
+    let weight_loss = weight_step(&supernet, &mut weights, &x, &labels, &[path]).unwrap().losses[0].double_value(&[]);
     let before = supernet.read_log_alphas();
     let noise = draw_noise(before.len(), before[0].len(), &mut Stream::new(SEED, StreamId::Gumbel, 0, 0));
     let objective = LatencyObjective { latencies: &latencies, target_ms: 3.0, weight: 0.1 };

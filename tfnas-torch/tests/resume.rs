@@ -109,7 +109,7 @@ fn a_search_resumes_to_the_same_bytes() {
             let noise = draw_noise(blocks, operations, &mut stream(StreamId::Gumbel));
             let path = gumbel_path(&supernet.read_log_alphas(), &noise);
             let other = draw_remaining_path(&path, operations, &mut stream(StreamId::UniformPath));
-            weight_step(supernet, weights, &images, &labels, &[path.into(), other.into()]).unwrap();
+            weight_step(supernet, weights, &images, &labels, &[path, other]).unwrap();
             let noise = draw_noise(blocks, operations, &mut stream(StreamId::ArchitectureGumbel));
             let objective = LatencyObjective { latencies: &latencies, target_ms: 3.0, weight: 0.1 };
             architecture_step(supernet, architecture, &objective, &images, &labels, &noise, 2.0).unwrap();

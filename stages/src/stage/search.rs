@@ -10,9 +10,7 @@ use tfnas::SpaceDefinition;
 use super::spec::{from_params, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec};
 use crate::invalid_value::{at_least_one, below_one, not_negative, positive};
-use crate::{
-    Augment, Config, Depth, ExifOrientation, Fit, InvalidValue, OnBadImage, Precision, Stage, Target, Verify, Work,
-};
+use crate::{Augment, Config, ExifOrientation, Fit, InvalidValue, OnBadImage, Precision, Stage, Target, Verify, Work};
 
 /// The SGD optimizer of the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -94,10 +92,6 @@ pub struct SearchSection {
     pub temperature: f64,
     /// Factor by which the temperature is multiplied after each epoch that follows the warm-up.
     pub temperature_decay: f64,
-    /// How the weight steps treat the depths of a block group: sink trains the sum of all depths, as published; path trains single
-    /// depths.
-    #[serde(skip_serializing_if = "Depth::is_sink")]
-    pub depth: Depth,
     /// Weight of `|latency / target - 1|` in the loss of the architecture steps.
     pub lambda_lat: f64,
     /// Number of final epochs after which the supernet is validated.
@@ -124,7 +118,6 @@ impl Default for SearchSection {
             architecture: ArchitectureOptimizer::default(),
             temperature: 5.0,
             temperature_decay: 0.96,
-            depth: Depth::default(),
             lambda_lat: 0.1,
             validate_last: 5,
             augment: Augment::default(),

@@ -5,8 +5,7 @@ use std::rc::Rc;
 use tfnas::schedule::{cosine, temperature};
 use tfnas_images::{BatchOptions, Order, Transform};
 use tfnas_random::{Stream, StreamId};
-use tfnas_stages::Depth;
-use tfnas_torch::gumbel::{Subnet, draw_depths, draw_noise, draw_remaining_path, gumbel_path};
+use tfnas_torch::gumbel::{draw_noise, draw_remaining_path, gumbel_path};
 use tfnas_torch::loss::{AverageMeter, Averages};
 use tfnas_torch::optim::{Adam, AdamSettings, Sgd, SgdSettings};
 use tfnas_torch::search_step::{LatencyObjective, OptimizerStep, SearchStepError, architecture_step, weight_step};
@@ -183,20 +182,7 @@ impl Epoch {
         if two_paths {
             paths.push(draw_remaining_path(&paths[0], operations, &mut stream(StreamId::UniformPath)));
         }
-        let depths: Vec<Option<Vec<usize>>> = match search.params.search.depth {
-            Depth::Sink => vec![None; paths.len()],
-            Depth::Path => {
-                let mut stream = stream(StreamId::Depth);
-                let preferred = draw_depths(&self.supernet.read_betas(), &mut stream);
-                let groups = search.space.groups().iter();
-                let uniform = groups.map(|group| stream.below(group.blocks as u64) as usize + 1).collect();
-                vec![Some(preferred), Some(uniform)]
-            }
-        };
-        let subnets: Vec<Subnet> =
-            paths.into_iter().zip(depths).map(|(path, depths)| Subnet { path, depths }).collect();
-        let outcome =
-            weight_step(&self.supernet, &mut self.weight_optimization, &batch.images, &batch.labels, &subnets);
+        let outcome = weight_step(&self.supernet, &mut self.weight_optimization, &batch.images, &batch.labels, &paths);
         if let Some(outcome) = skip_if_too_small(outcome)? {
             let loss: tch::Tensor = outcome.losses.iter().sum();
             self.weights.add(&loss, &outcome.logits[0], &batch.labels);

@@ -13,13 +13,13 @@ use tfnas::{Architecture, LatencyTable, Space, parse::parse};
 use tfnas_images::ImageSource;
 use tfnas_random::{Stream, StreamId};
 use tfnas_stages::{
-    Depth, Fit, Metrics, SearchEpoch, SearchParams, SearchResult, TARGET_LAT_MS, Target, WARM_START, probabilities,
+    Fit, Metrics, SearchEpoch, SearchParams, SearchResult, TARGET_LAT_MS, Target, WARM_START, probabilities,
 };
 use tfnas_torch::NamedTensors;
-use tfnas_torch::gumbel::{Subnet, draw_depths, draw_noise, gumbel_path};
+use tfnas_torch::gumbel::{draw_noise, gumbel_path};
 use tfnas_torch::phase::{Phase, in_phase};
 use tfnas_torch::search_checkpoint::SearchFile;
-use tfnas_torch::search_step::validate_subnet;
+use tfnas_torch::search_step::validate_path;
 use tfnas_torch::supernet::Supernet;
 use tfnas_torch::supernet_state::SupernetState;
 use tfnas_torch::weights::write_file;
@@ -250,13 +250,12 @@ impl Search<'_> {
         }
         let workers = self.context.job().data_workers;
         let options = evaluation(self.params.resize, self.space.definition().resolution, section.batch, workers);
-        let (log_alphas, betas, depth) = (supernet.read_log_alphas(), supernet.read_betas(), section.depth);
+        let log_alphas = supernet.read_log_alphas();
         let (blocks, operations) = (self.space.blocks().len(), self.space.operations().len());
         let logits = |images: &tch::Tensor, batch: usize| {
             let mut stream = Stream::new(self.params.seed, StreamId::ValidationGumbel, epoch as u32, batch as u32);
             let path = gumbel_path(&log_alphas, &draw_noise(blocks, operations, &mut stream));
-            let depths = (depth == Depth::Path).then(|| draw_depths(&betas, &mut stream));
-            validate_subnet(supernet, images, &Subnet { path, depths })
+            validate_path(supernet, images, &path)
         };
         let stop = &self.context.stop;
         evaluate(&self.loader, &self.val, &options, None, stop, logits, |_, _| Ok(()))
