@@ -24,7 +24,7 @@ impl Line {
     ///
     /// * `sums`: sum of the blocks and latency of each network, in milliseconds.
     /// * `base_ms`: measured latency outside of the blocks, for the case that there are few networks or that the line
-    /// starts near   0 or below.
+    ///   starts near 0 or below.
     pub fn nearest(sums: &[(f64, f64)], base_ms: f64) -> Self {
         if sums.len() < MIN_NETWORKS {
             return Self { offset_ms: base_ms, factor: 1.0 };
