@@ -27,7 +27,7 @@ pub enum ReadTableError {
         /// Path of the file, with line and column if a line is wrong.
         place: String,
         /// What is wrong.
-        source: TableFileError,
+        source: Box<TableFileError>,
         /// The wrong line, with the place marked below it.
         excerpt: Option<String>,
     },
@@ -44,12 +44,9 @@ impl ReadTableError {
 
     /// Returns how to fix the error, if known.
     pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Content { source: TableFileError::Text(TableTextError::UnknownEntry { name, .. }), .. } => {
-                nearest(name, ENTRIES).map(|entry| format!("did you mean `{entry}`?"))
-            }
-            _ => None,
-        }
+        let Self::Content { source, .. } = self else { return None };
+        let TableFileError::Text(TableTextError::UnknownEntry { name, .. }) = &**source else { return None };
+        nearest(name, ENTRIES).map(|entry| format!("did you mean `{entry}`?"))
     }
 }
 
@@ -72,13 +69,13 @@ pub fn read(path: &Path, header: impl FnOnce() -> TableHeader) -> Result<Latency
 fn content(path: &Path, error: TableFileError) -> ReadTableError {
     let place = path.display().to_string();
     let Some((line, part)) = wrong_line(&error) else {
-        return ReadTableError::Content { place, source: error, excerpt: None };
+        return ReadTableError::Content { place, source: Box::new(error), excerpt: None };
     };
     // The line is shown as it is now. It is only for display.
     let text = read_limited(path, MAX_TABLE_BYTES).unwrap_or_default();
     let source = Source::new(place, &String::from_utf8_lossy(&text));
-    let span = source.find(line as u64, part);
-    ReadTableError::Content { place: source.place(span), excerpt: source.excerpt(span), source: error }
+    let span = source.find(u32::try_from(line).unwrap_or(u32::MAX), part);
+    ReadTableError::Content { place: source.place(span), excerpt: source.excerpt(span), source: Box::new(error) }
 }
 
 /// Returns the number of the line that is wrong, and the wrong part of it; empty for the whole line.
