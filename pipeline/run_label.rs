@@ -38,6 +38,8 @@ pub fn one_line(text: &str, limit: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]

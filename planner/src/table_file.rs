@@ -44,15 +44,9 @@ impl ReadTableError {
 
     /// Returns how to fix the error, if known.
     pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Content { source, .. } => match source.as_ref() {
-                TableFileError::Text(TableTextError::UnknownEntry { name, .. }) => {
-                    nearest(name, ENTRIES).map(|entry| format!("did you mean `{entry}`?"))
-                }
-                _ => None,
-            },
-            Self::Read { .. } => None,
-        }
+        let Self::Content { source, .. } = self else { return None };
+        let TableFileError::Text(TableTextError::UnknownEntry { name, .. }) = &**source else { return None };
+        nearest(name, ENTRIES).map(|entry| format!("did you mean `{entry}`?"))
     }
 }
 
@@ -80,7 +74,7 @@ fn content(path: &Path, error: TableFileError) -> ReadTableError {
     // The line is shown as it is now. It is only for display.
     let text = read_limited(path, MAX_TABLE_BYTES).unwrap_or_default();
     let source = Source::new(place, &String::from_utf8_lossy(&text));
-    let span = source.find(line as u64, part);
+    let span = source.find(u32::try_from(line).unwrap_or(u32::MAX), part);
     ReadTableError::Content { place: source.place(span), excerpt: source.excerpt(span), source: Box::new(error) }
 }
 

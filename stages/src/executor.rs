@@ -278,7 +278,7 @@ mod tests {
             (serde_json::json!({ "stages": { "test": { "memory_gib": -1.0 } } }), "stages.test.memory_gib"),
             (serde_json::json!({ "warn_s": 70_000 }), "warn_s"),
             (serde_json::json!({ "partition": " " }), "partition"),
-            (serde_json::json!({ "sbatch": ["nice"] }), "sbatch"),
+            (serde_json::json!({ "sbatch": ["--x", "nice"] }), "sbatch[1]"),
         ];
         for (yaml, key) in cases {
             assert_eq!(section(yaml).validate().unwrap_err().key, key);

@@ -201,7 +201,7 @@ fn parse(source: Source) -> Result<Node, ConfigError> {
 /// belongs into another section is suggested there.
 fn wrong_type(error: &TypeError) -> ConfigError {
     let key = error.key();
-    if error.is_missing && key.starts_with("data") {
+    if error.is_missing() && key.starts_with("data") {
         // The whole text lacks the key, so that no part of it is the place.
         let wrong = ConfigError::wrong_type("", error);
         let wrong = if key == "data" { wrong.without_excerpt() } else { wrong };

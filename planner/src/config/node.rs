@@ -71,7 +71,11 @@ impl Node {
     /// Returns [`SyntaxError`] if the text is not valid YAML, contains a key twice, or contains a number that is not
     /// finite.
     pub fn parse(source: &Arc<Source>) -> Result<Self, SyntaxError> {
-        let origin = |span, anchored| Origin::Text { source: Arc::clone(source), span, anchored };
+        let origin = |span, anchored: Option<Span>| Origin::Text {
+            source: Arc::clone(source),
+            span,
+            anchored: anchored.map(Box::new),
+        };
         Self::parse_with(&source.text, &origin)
     }
 
@@ -219,7 +223,9 @@ impl Span {
         if *location == Location::UNKNOWN {
             return Self { line: 1, column: 1, length: 0 };
         }
-        Self { line: location.line().max(1), column: location.column().max(1), length: location.span().len() }
+        let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        let (line, column) = (number(location.line()).max(1), number(location.column()).max(1));
+        Self { line, column, length: number(location.span().len()) }
     }
 }
 

@@ -15,7 +15,7 @@ pub enum Origin {
         /// The part of the text; for an alias (`*name`), the alias.
         span: Span,
         /// For a value that is named by an alias, its part of the text of the anchor (`&name`).
-        anchored: Option<Span>,
+        anchored: Option<Box<Span>>,
     },
     /// The command line.
     CommandLine {
@@ -47,7 +47,7 @@ impl Origin {
     pub fn excerpt(&self) -> Option<String> {
         let Self::Text { source, span, anchored } = self else { return None };
         let excerpt = source.excerpt(*span)?;
-        match anchored.and_then(|anchored| source.excerpt(anchored)) {
+        match anchored.as_ref().and_then(|anchored| source.excerpt(**anchored)) {
             Some(value) => Some(format!("{excerpt} the alias of this value:\n{value}")),
             None => Some(excerpt),
         }

@@ -22,11 +22,11 @@ pub struct Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// Line number, counted from 1.
-    pub line: u64,
+    pub line: u32,
     /// Number of the first character in its line, counted from 1.
-    pub column: u64,
+    pub column: u32,
     /// Number of characters. It may extend over the end of the line, and is 0 if nothing is there.
-    pub length: u64,
+    pub length: u32,
 }
 
 impl Source {
@@ -41,11 +41,11 @@ impl Source {
     }
 
     /// Returns the first occurrence of a part in a line, or the whole line if the part is empty or not there.
-    pub fn find(&self, line: u64, part: &str) -> Span {
+    pub fn find(&self, line: u32, part: &str) -> Span {
         let text = self.line(line).unwrap_or_default();
         let part = if part.is_empty() || !text.contains(part) { text.trim() } else { part };
         let before = text.find(part).map_or(0, |at| text[..at].chars().count());
-        Span { line, column: before as u64 + 1, length: part.chars().count() as u64 }
+        Span { line, column: count(before) + 1, length: count(part.chars().count()) }
     }
 
     /// Returns the line of a span with a caret below each of its characters, or `None` if the text has no such line.
@@ -63,7 +63,7 @@ impl Source {
     }
 
     /// Returns a line, counted from 1. Lines end as in YAML: with a line feed, a carriage return, or both.
-    fn line(&self, number: u64) -> Option<&str> {
+    fn line(&self, number: u32) -> Option<&str> {
         let mut rest = self.text.as_str();
         for _ in 1..number {
             let end = rest.find(['\n', '\r'])?;
@@ -73,47 +73,60 @@ impl Source {
     }
 }
 
-/// Returns the part of a line around a span, and carets below the span.
+/// Converts a count. No text of a supported size has more characters than fit.
+fn count(characters: usize) -> u32 {
+    u32::try_from(characters).unwrap_or(u32::MAX)
+}
+
+/// Returns the part of a line around a span, and carets below the span. Of a long line, only this part is looked at.
 fn marked(line: &str, span: Span) -> (String, String) {
-    let shown = printable(line);
     // The place can be behind the last character, where something is missing.
-    let first = usize::try_from(span.column.max(1) - 1).unwrap_or(usize::MAX).min(shown.len());
-    let length = usize::try_from(span.length).unwrap_or(usize::MAX).max(1);
-    let last = first.saturating_add(length).min(shown.len());
-    let width = |cells: &[String]| cells.iter().map(|cell| columns(cell)).sum::<usize>();
-    let (mut start, mut end) = (0, shown.len());
-    if width(&shown) > WIDTH {
-        while width(&shown[start..first]) > BEFORE {
-            start += 1;
-        }
-        while width(&shown[start..end]) > WIDTH {
-            end -= 1;
-        }
+    let first = usize::try_from(span.column.max(1) - 1).unwrap_or(usize::MAX).min(line.chars().count());
+    let skipped = first.saturating_sub(WIDTH);
+    let secret = secret(line);
+    let mut characters = line.char_indices().skip(skipped);
+    let near = characters.by_ref().take(2 * WIDTH);
+    let cells: Vec<String> =
+        near.map(|(at, c)| shown(c, secret.as_ref().is_some_and(|secret| secret.contains(&at)))).collect();
+    let is_longer = characters.next().is_some();
+    let widths: Vec<usize> = cells.iter().map(|cell| columns(cell)).collect();
+
+    let first = first - skipped;
+    let (mut start, mut end) = (0, cells.len());
+    if skipped > 0 || is_longer || widths.iter().sum::<usize>() > WIDTH {
+        start = first - widths[..first].iter().rev().scan(0, |sum, width| within(sum, *width, BEFORE)).count();
+        end = start + widths[start..].iter().scan(0, |sum, width| within(sum, *width, WIDTH)).count();
     }
-    let mut text = shown[start..end].concat();
-    let mut indent = width(&shown[start..first]);
-    if start > 0 {
+    let mut text = cells[start..end].concat();
+    let mut indent: usize = widths[start..first].iter().sum();
+    if skipped + start > 0 {
         text.insert(0, CUT);
         indent += 1;
     }
-    if end < shown.len() {
+    if is_longer || end < cells.len() {
         text.push(CUT);
     }
-    let carets = width(&shown[first..last.clamp(first, end.max(first))]).max(1);
+    let length = usize::try_from(span.length).unwrap_or(usize::MAX);
+    let last = first.saturating_add(length).min(end).max(first);
+    let carets = widths[first..last].iter().sum::<usize>().max(1);
     (text.trim_end().to_owned(), format!("{}{}", " ".repeat(indent), "^".repeat(carets)))
 }
 
-/// Returns each character of a line as it is shown: tabs as four spaces, and characters that terminals do not print as a
-/// replacement. Credentials in URLs are replaced by asterisks.
-fn printable(line: &str) -> Vec<String> {
-    let secret = secret(line);
-    let show = |(at, c): (usize, char)| match c {
-        _ if secret.as_ref().is_some_and(|secret| secret.contains(&at)) => "*".to_owned(),
+/// Adds a width to a sum. Returns `None` once the sum is above the limit.
+fn within(sum: &mut usize, width: usize, limit: usize) -> Option<()> {
+    *sum += width;
+    (*sum <= limit).then_some(())
+}
+
+/// Returns a character as it is shown: a tab as four spaces, one that terminals do not print as a replacement, and one of a
+/// secret as an asterisk.
+fn shown(c: char, is_secret: bool) -> String {
+    match c {
+        _ if is_secret => "*".to_owned(),
         '\t' => "    ".to_owned(),
         c if c.width().is_none_or(|width| width == 0) || is_directional(c) => char::REPLACEMENT_CHARACTER.to_string(),
         c => c.to_string(),
-    };
-    line.char_indices().map(show).collect()
+    }
 }
 
 /// Returns the bytes of a line between `://` and the `@` after them, if both are there.
@@ -138,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    fn excerpt(text: &str, line: u64, column: u64, length: u64) -> String {
+    fn excerpt(text: &str, line: u32, column: u32, length: u32) -> String {
         Source::new("p.yaml", text).excerpt(Span { line, column, length }).unwrap()
     }
 
@@ -186,6 +199,8 @@ mod tests {
         let all = excerpt(&text, 1, 1, 1000);
         assert!(all.lines().all(|line| columns(line) < 112), "{all}");
         assert!(excerpt(&text, 1, 1007, 1).ends_with('^'));
+        let huge = "[".repeat(1 << 22);
+        assert!(excerpt(&huge, 1, 1 << 21, 1).contains(&format!("…{}", "[".repeat(40))));
     }
 
     #[test]

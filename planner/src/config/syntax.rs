@@ -60,12 +60,12 @@ const TAB: &str = "a tab in the indentation: YAML allows only spaces";
 const KEYS: &str = "a key must be text, not a list, a section or nothing";
 
 /// Returns the first tab in an indentation from a line on.
-fn tab_from(yaml: &str, line: u64) -> Option<Span> {
-    let skipped = usize::try_from(line).ok()?.saturating_sub(1);
-    yaml.lines().enumerate().skip(skipped).find_map(|(index, text)| {
+fn tab_from(yaml: &str, line: u32) -> Option<Span> {
+    let mut numbered = (1..).zip(yaml.lines()).skip_while(|(number, _)| *number < line);
+    numbered.find_map(|(line, text)| {
         let indentation = &text[..text.len() - text.trim_start().len()];
         let column = indentation.find('\t')?;
-        Some(Span { line: index as u64 + 1, column: column as u64 + 1, length: 1 })
+        Some(Span { line, column: u32::try_from(column).ok()? + 1, length: 1 })
     })
 }
 

@@ -20,11 +20,17 @@ pub struct TypeError {
     pub hint: Option<String>,
     /// If the key is unknown, the keys of its section.
     pub known: &'static [&'static str],
-    /// Whether the key is missing.
-    pub is_missing: bool,
 }
 
+/// The message about a key that is missing.
+const MISSING: &str = "is missing";
+
 impl TypeError {
+    /// Returns whether a key is missing.
+    pub fn is_missing(&self) -> bool {
+        self.message == MISSING
+    }
+
     /// Returns the path of the key, such as `search.weights.lr` or `groups[2].channels`.
     pub fn key(&self) -> String {
         self.path.iter().rev().fold(String::new(), |mut key, part| {
@@ -37,7 +43,7 @@ impl TypeError {
     }
 
     fn new(message: String) -> Self {
-        Self { path: Vec::new(), origin: None, message, hint: None, known: &[], is_missing: false }
+        Self { path: Vec::new(), origin: None, message, hint: None, known: &[] }
     }
 
     fn at(mut self, origin: &Origin) -> Self {
@@ -89,7 +95,7 @@ impl de::Error for TypeError {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self { is_missing: true, ..Self::new("is missing".to_owned()) }.below(field.to_owned())
+        Self::new(MISSING.to_owned()).below(field.to_owned())
     }
 }
 
