@@ -182,7 +182,7 @@ mod tests {
     fn changed_record_is_rejected() {
         let text = file().to_text();
         assert!(error(&text.replace("0.1", "0.2")).contains("key does not match its fields"));
-        assert!(error(&text.replace("\"model.config\"", "\"../model.config\"")).contains("not that of a file"));
+        assert!(error(&text.replace("\"model.config\"", "\"../model.config\"")).contains("not a valid file name"));
         assert!(error(&text.replace("attempt.v1", "attempt.v2")).contains("here is not an attempt record"));
         assert!(error(&text[..text.len() / 2]).contains("here is not an attempt record"));
         let mut twice = file();

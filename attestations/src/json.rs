@@ -105,7 +105,7 @@ impl<'de> Visitor<'de> for Unique {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             if map.contains_key(&key) {
-                return Err(A::Error::custom(format_args!("the key {key:?} is a duplicate")));
+                return Err(A::Error::custom(format_args!("the key {key:?} appears twice")));
             }
             let value = entries.next_value_seed(Unique)?;
             map.insert(key, value);
@@ -132,13 +132,13 @@ mod tests {
 
     #[test]
     fn duplicate_keys_are_rejected_at_any_depth() {
-        assert!(error(r#"{"a":1,"a":1}"#).contains("\"a\" is a duplicate"));
-        assert!(error(r#"[{"b":[{"a":1,"\u0061":2}]}]"#).contains("\"a\" is a duplicate"));
+        assert!(error(r#"{"a":1,"a":1}"#).contains("\"a\" appears twice"));
+        assert!(error(r#"[{"b":[{"a":1,"\u0061":2}]}]"#).contains("\"a\" appears twice"));
     }
 
     #[test]
     fn oversized_deep_and_trailing_input_is_rejected() {
-        assert!(error(&" ".repeat(1001)).contains("1001 bytes, more than the 1000"));
+        assert!(error(&" ".repeat(1001)).contains("1001 bytes, more than the maximum of 1000"));
         assert!(error(&"[".repeat(500)).contains("recursion"));
         assert!(error("{} {}").contains("trailing"));
         assert!(error("").contains("EOF"));

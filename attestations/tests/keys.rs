@@ -181,7 +181,7 @@ fn files_that_are_no_keys_are_rejected() {
 fn errors_name_unsupported_kinds_of_keys() {
     let error = |text: &str| private(text).unwrap_err().to_string();
     let error_public = |text: &str| public(text).unwrap_err().to_string();
-    assert!(error(PUBLIC).contains("key.pem is a public key, and a private key"));
+    assert!(error(PUBLIC).contains("key.pem is a public key, but a private key"));
     assert!(error_public(PRIVATE).contains("key.pub is a private key, and a public key"));
     for (kind, found) in
         [("rsa", "RSA"), ("p384", "the curve P-384"), ("ed25519", "Ed25519"), ("secp256k1", "secp256k1")]

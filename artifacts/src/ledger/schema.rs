@@ -77,7 +77,7 @@ CREATE TABLE outputs (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX outputs_by_digest ON outputs (digest, attempt);
 
--- Metadata of an object when it was last hashed without finding damage.
+-- What the file system said of an object when it was last hashed and found sound.
 CREATE TABLE sound (
     digest BLOB PRIMARY KEY,
     bytes INTEGER NOT NULL,
