@@ -37,7 +37,7 @@ fn a_key_is_never_overwritten_or_partially_written() {
     let before = fs::read(project.path("key")).unwrap();
     let ended = project.run(&["keys", "generate", "--out", "key"]);
     assert_eq!(ended.code, Some(2));
-    assert!(ended.err.contains("key.pub exists, and a key is never overwritten"), "{}", ended.err);
+    assert!(ended.err.contains("key.pub already exists, and a key is never overwritten"), "{}", ended.err);
     assert_eq!(fs::read(project.path("key")).unwrap(), before);
     project.write("other.pub", "mine");
     assert_eq!(project.run(&["keys", "generate", "--out", "other"]).code, Some(2));

@@ -182,7 +182,7 @@ fn an_undeclared_device_fails_the_measurement() {
     let cluster = Cluster::new();
     cluster.project.behave("lookup", "other device");
     let ended = cluster.run(&["run", "lookup"]);
-    let words = "the device_model of n1 is `another`, and slurm.device_model says `declared`";
+    let words = "the device_model of n1 is `another`, but slurm.device_model is `declared`";
     assert!(ended.code == Some(1) && ended.err.contains(words), "{}", ended.err);
     cluster.assert_nothing_is_left();
 }

@@ -93,6 +93,6 @@ fn a_store_of_a_newer_version_is_not_modified() {
 fn a_folder_that_is_not_a_store_is_not_modified() {
     let project = Project::new();
     let ended = project.run(&["run", "split", "--store", "images"]);
-    assert!(ended.code == Some(2) && ended.err.contains("no store"), "{}", ended.err);
+    assert!(ended.code == Some(2) && ended.err.contains("is not a store"), "{}", ended.err);
     assert_eq!(fs::read_dir(project.path("images")).unwrap().count(), 2);
 }
