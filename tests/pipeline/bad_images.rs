@@ -18,7 +18,7 @@ fn images(project: &Project, folder: &str) -> Vec<PathBuf> {
 /// Returns a project in which `split` has run.
 fn project() -> Project {
     let project = Project::new(Worker::Real);
-    project.good(&["run", "split"]);
+    project.run_ok(&["run", "split"]);
     project
 }
 
@@ -51,7 +51,7 @@ fn all_bad_images_are_reported_before_the_search_and_can_be_skipped() {
     }
     assert!(!ended.err.contains("search"), "{}", ended.err);
 
-    let ended = project.good(&["run", "all", "--set", "data.on_bad_image=skip"]);
+    let ended = project.run_ok(&["run", "all", "--set", "data.on_bad_image=skip"]);
     let expected = format!(
         "3 of 80 images of data.train cannot be read and are skipped: {}, {}, {}",
         short(&train[0]),
@@ -61,7 +61,7 @@ fn all_bad_images_are_reported_before_the_search_and_can_be_skipped() {
     assert!(ended.err.contains(&expected), "{}", ended.err);
     assert!(ended.err.contains("1 of 20 test images could not be read and were skipped: "), "{}", ended.err);
 
-    project.good(&["export", "predictions.csv", "predictions.csv", "--set", "data.on_bad_image=skip"]);
+    project.run_ok(&["export", "predictions.csv", "predictions.csv", "--set", "data.on_bad_image=skip"]);
     let rows = fs::read_to_string(project.folder().join("predictions.csv")).unwrap();
     let named: Vec<&str> = rows.lines().skip(1).map(|row| row.split(',').next().unwrap()).collect();
     let readable: Vec<String> =
@@ -81,7 +81,7 @@ fn many_bad_images_are_listed_in_a_file() {
     let (_, file) = ended.err.split_once("(full list: ").unwrap();
     let report = fs::read_to_string(file.split_once(')').unwrap().0).unwrap();
     assert!(train.iter().take(30).all(|path| report.contains(&short(path))), "{report}");
-    let ended = project.good(&["run", "split", "--set", "data.on_bad_image=skip"]);
+    let ended = project.run_ok(&["run", "split", "--set", "data.on_bad_image=skip"]);
     assert!(ended.err.contains(" and 25 more (full list: "), "{}", ended.err);
 }
 

@@ -16,7 +16,7 @@ fn every_documented_command_works() {
     let commands = commands();
     assert!(commands.len() > 8, "{commands:?}");
     for arguments in &commands {
-        let ended = project.good(arguments);
+        let ended = project.run_ok(arguments);
         let expected = match arguments[..] {
             ["audit", "published", .., "all" | "train"] => "ok, reached L5",
             ["audit", "published", .., "test"] => "ok, reached L4",

@@ -10,27 +10,27 @@ use crate::project::{Project, Worker};
 #[test]
 fn exports_from_the_store_and_from_files_are_identical() {
     let project = Project::new(Worker::Real);
-    project.good(&["run", "train"]);
-    project.good(&["export", "model.config", "model.config"]);
-    project.good(&["export", "best.safetensors", "best.safetensors"]);
+    project.run_ok(&["run", "train"]);
+    project.run_ok(&["export", "model.config", "model.config"]);
+    project.run_ok(&["export", "best.safetensors", "best.safetensors"]);
     let files = ["--model", "model.config", "--weights", "best.safetensors", "--resolution", "16", "--resize", "16"];
     let bytes = |name: &str| fs::read(project.folder().join(name)).unwrap();
     for format in ["onnx", "torchscript"] {
         for options in [&[][..], &["--fold"]] {
-            project.good(&[&["export", "found", "--format", format], options].concat());
-            project.good(&[&["export", "again", "--format", format], options, &files].concat());
+            project.run_ok(&[&["export", "found", "--format", format], options].concat());
+            project.run_ok(&[&["export", "again", "--format", format], options, &files].concat());
             assert!(bytes("found") == bytes("again"), "{format} {options:?}");
         }
     }
-    project.good(&["export", "found.py", "--format", "pytorch"]);
-    project.good(&[&["export", "again.py", "--format", "pytorch"], &files[..]].concat());
+    project.run_ok(&["export", "found.py", "--format", "pytorch"]);
+    project.run_ok(&[&["export", "again.py", "--format", "pytorch"], &files[..]].concat());
     let text = |name: &str| String::from_utf8(bytes(name)).unwrap();
     assert_eq!(text("found.py").replace("found", "again"), text("again.py"));
     assert!(bytes("found.safetensors") == bytes("best.safetensors"));
 
-    project.good(&["export", "found", "--format", "onnx"]);
+    project.run_ok(&["export", "found", "--format", "onnx"]);
     let last = ["--set", "test.weights=last"];
-    project.good(&[&["export", "last", "--format", "onnx"][..], &last].concat());
+    project.run_ok(&[&["export", "last", "--format", "onnx"][..], &last].concat());
     let made_from = |name: &str| {
         let properties = Model::parse(&bytes(name)).unwrap().metadata_props;
         properties.into_iter().find(|entry| entry.key == "weights_blake3").unwrap().value

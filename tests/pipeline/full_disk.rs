@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::project::{ARTIFACTS, Ended, Project, Worker};
+use crate::project::{ARTIFACTS, Completed, Project, Worker};
 
 /// Free bytes for consecutive runs: none, too little to start a search, too little for its checkpoints.
 const FREE_BYTES: [u64; 3] = [0, 64 << 10, 128 << 10];
@@ -57,11 +57,11 @@ fn a_run_fails_on_a_full_disk_and_the_next_one_recovers() {
         return;
     };
     let undisturbed = Project::new(Worker::Real);
-    undisturbed.good(&["run", "all"]);
+    undisturbed.run_ok(&["run", "all"]);
     let store = disk.path.join("store");
     let store = ["--store", store.to_str().unwrap()];
     let project = Project::new(Worker::Real);
-    let run = |arguments: &[&str]| -> Ended { project.run(&[arguments, &store].concat()) };
+    let run = |arguments: &[&str]| -> Completed { project.run(&[arguments, &store].concat()) };
     assert_eq!(run(&["run", "lookup"]).code, Some(0));
     let before = project.digests(&store);
     for free in FREE_BYTES {

@@ -6,7 +6,7 @@ use crate::project::{Project, Worker};
 
 /// Copies the generated training images to class folders in `folder`.
 fn photos(project: &Project, folder: &str) {
-    project.good(&["run", "split"]);
+    project.run_ok(&["run", "split"]);
     let to = project.folder().join(folder);
     let from = project.folder().join("images/train");
     for class in fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
@@ -22,7 +22,7 @@ fn photos(project: &Project, folder: &str) {
 fn a_folder_of_classes_gets_a_configuration_that_plans() {
     let project = Project::new(Worker::Real);
     photos(&project, "my photos");
-    let ended = project.good(&["init", "my photos", "--output", "new.yaml", "--time", "30m"]);
+    let ended = project.run_ok(&["init", "my photos", "--output", "new.yaml", "--time", "30m"]);
     assert!(ended.err.contains("80 training images in 10 classes") && ended.err.contains("in all"), "{}", ended.err);
     let text = fs::read_to_string(project.folder().join("new.yaml")).unwrap();
     for words in [
@@ -38,9 +38,9 @@ fn a_folder_of_classes_gets_a_configuration_that_plans() {
         assert!(text.contains(words), "{words}: {text}");
     }
     assert!(text.contains("crop: padded"), "images of 16 pixels are padded: {text}");
-    let plan = project.good(&["plan", "--config", "new.yaml", "--store", "new-store"]);
+    let plan = project.run_ok(&["plan", "--config", "new.yaml", "--store", "new-store"]);
     assert!(plan.out.contains("search") && plan.out.contains("test"), "{}", plan.out);
-    project.good(&["run", "split", "--config", "new.yaml", "--store", "new-store"]);
+    project.run_ok(&["run", "split", "--config", "new.yaml", "--store", "new-store"]);
 
     let again = project.run(&["init", "my photos", "--output", "new.yaml"]);
     assert!(again.code == Some(2) && again.err.contains("new.yaml already exists"), "{}", again.err);
@@ -54,13 +54,13 @@ fn train_and_test_folders_are_found_and_unreadable_images_are_named() {
     photos(&project, "data/val");
     let broken = fs::read_dir(project.folder().join("data/train")).unwrap().next().unwrap().unwrap().path();
     fs::write(broken.join("aaa.jpg"), b"no image").unwrap();
-    let ended = project.good(&["init", "data", "--output", "data/own.yaml"]);
+    let ended = project.run_ok(&["init", "data", "--output", "data/own.yaml"]);
     let text = fs::read_to_string(project.folder().join("data/own.yaml")).unwrap();
     for words in ["root: .", "train: train", "test: val", "on_bad_image: skip", "1 of"] {
         assert!(text.contains(words), "{words}: {text}");
     }
     assert!(ended.err.contains("aaa.jpg"), "{}", ended.err);
-    project.good(&["config", "--config", "data/own.yaml"]);
+    project.run_ok(&["config", "--config", "data/own.yaml"]);
 }
 
 #[test]

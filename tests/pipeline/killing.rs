@@ -42,7 +42,7 @@ struct Undisturbed {
 impl Undisturbed {
     fn run(worker: Worker) -> Self {
         let project = Project::new(worker);
-        let events = project.good(&["run", "all", "--json"]).out;
+        let events = project.run_ok(&["run", "all", "--json"]).out;
         let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         let done = events.filter(|event| event["event"] == "done");
         let stages =
@@ -115,16 +115,16 @@ fn kill(project: &Project, (stage, after): (&str, Duration), stream: &mut Stream
 
 /// Runs a project to the end; the results must be those of the undisturbed run.
 fn finish(project: &Project, expected: &BTreeMap<String, String>, count: &mut Count, index: u32) {
-    project.good(&["plan"]);
-    let stderr = project.good(&["run", "all"]).err;
+    project.run_ok(&["plan"]);
+    let stderr = project.run_ok(&["run", "all"]).err;
     for at in stderr.lines().filter_map(|line| line.split_once(": resuming from ")).map(|(_, at)| at) {
         count.resumed += 1;
         count.inside_an_epoch += usize::from(at.contains(", step") && !at.ends_with(", step 1"));
     }
     assert_eq!(project.digests(&[]), *expected, "after kill {index}\n{stderr}");
-    project.good(&["cache", "verify"]);
+    project.run_ok(&["cache", "verify"]);
     // If a kill hits between a commit and the following cleanup, `gc` cleans up.
-    project.good(&["gc", "--keep-last", "1"]);
+    project.run_ok(&["gc", "--keep-last", "1"]);
     // Partially written files stay in `tmp` for a day, because they might belong to another planner.
     for folder in ["attempts", "resume"] {
         let mut left = fs::read_dir(project.folder().join(".tfnas").join(folder)).unwrap();

@@ -13,13 +13,13 @@ fn predictions(out: &str) -> Vec<Value> {
 #[test]
 fn predictions_match_the_test_and_the_exported_files() {
     let project = Project::new(Worker::Real);
-    project.good(&["run", "test"]);
-    let found = predictions(&project.good(&["predict", "images/test", "--top", "2", "--json"]).out);
+    project.run_ok(&["run", "test"]);
+    let found = predictions(&project.run_ok(&["predict", "images/test", "--top", "2", "--json"]).out);
     let hits = found.iter().filter(|answer| {
         let class = answer["classes"][0]["class"].as_str().unwrap();
         answer["image"].as_str().unwrap().contains(&format!("/{class}/"))
     });
-    project.good(&["export", "test.json", "test.json"]);
+    project.run_ok(&["export", "test.json", "test.json"]);
     let test: Value = serde_json::from_str(&fs::read_to_string(project.folder().join("test.json")).unwrap()).unwrap();
     assert_eq!(found.len() as u64, test["images"].as_u64().unwrap());
     let top1 = hits.count() as f64 / found.len() as f64;
@@ -31,18 +31,18 @@ fn predictions_match_the_test_and_the_exported_files() {
     }
 
     for name in ["model.config", "best.safetensors", "classes.txt"] {
-        project.good(&["export", name, name]);
+        project.run_ok(&["export", name, name]);
     }
     let files = ["--model", "model.config", "--weights", "best.safetensors", "--classes", "classes.txt"];
     let sizes = ["--resolution", "16", "--resize", "16", "--device", "cpu", "--json"];
-    let again = project.good(&[&["predict", "images/test", "--top", "2"][..], &files, &sizes].concat()).out;
+    let again = project.run_ok(&[&["predict", "images/test", "--top", "2"][..], &files, &sizes].concat()).out;
     assert_eq!(predictions(&again), found);
 }
 
 #[test]
 fn unreadable_images_are_reported_and_others_classified() {
     let project = Project::new(Worker::Real);
-    project.good(&["run", "train"]);
+    project.run_ok(&["run", "train"]);
     let image = fs::read_dir(project.folder().join("images/train")).unwrap().next().unwrap().unwrap().path();
     let image = fs::read_dir(image).unwrap().next().unwrap().unwrap().path();
     fs::copy(&image, project.folder().join("good, \"really\".png")).unwrap();

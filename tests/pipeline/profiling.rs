@@ -37,12 +37,12 @@ fn seconds(profile: &Value, name: &str) -> f64 {
 #[test]
 fn profiled_stages_write_traces_and_the_same_artifacts() {
     let project = Project::new(Worker::Real);
-    let plain = project.good(&["run", "all"]);
+    let plain = project.run_ok(&["run", "all"]);
     assert!(plain.err.contains("% of the time was spent waiting for images"), "{}", plain.err);
     let digests = project.digests(&[]);
     assert_eq!(digests.len(), ARTIFACTS);
     let forced = PROFILED.map(|stage| ["--force", stage]).concat();
-    let out = project.good(&[&["run", "all", "--profile", "--json"][..], &forced].concat()).out;
+    let out = project.run_ok(&[&["run", "all", "--profile", "--json"][..], &forced].concat()).out;
     assert_eq!(project.digests(&[]), digests);
 
     let profiles = profiles(&out);
@@ -68,7 +68,7 @@ fn profiled_stages_write_traces_and_the_same_artifacts() {
     assert!(names(&profiles["search"]).iter().any(|name| name == "architecture step"));
     assert!(seconds(&profiles["search"]["steps"]["architecture"], "backward_s") > 0.0);
 
-    let again = project.good(&["run", "all", "--profile"]).err;
+    let again = project.run_ok(&["run", "all", "--profile"]).err;
     assert!(again.contains("nothing to profile: search, select, train, test"), "{again}");
     assert!(again.contains("--force search"), "{again}");
 }
@@ -76,7 +76,7 @@ fn profiled_stages_write_traces_and_the_same_artifacts() {
 #[test]
 fn the_first_of_several_ranks_is_profiled() {
     let project = Project::new(Worker::Real);
-    let out = project.good(&["run", "train", "--profile", "--json", "--nproc", "2"]).out;
+    let out = project.run_ok(&["run", "train", "--profile", "--json", "--nproc", "2"]).out;
     let profiles = profiles(&out);
     assert!(names(&profiles["train"]).iter().any(|name| name == "backward"));
     let logs = fs::read_dir(project.folder().join(".tfnas/logs")).unwrap().flatten();
@@ -87,7 +87,7 @@ fn the_first_of_several_ranks_is_profiled() {
 #[test]
 fn a_stage_killed_while_it_is_profiled_resumes_to_the_same_artifacts() {
     let project = Project::new(Worker::Real);
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     let digests = project.digests(&[]);
     let arguments = ["run", "train", "--force", "train", "--profile", "--json"];
     let mut planner = project.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -100,7 +100,7 @@ fn a_stage_killed_while_it_is_profiled_resumes_to_the_same_artifacts() {
     wait_until("there is a resume point", has_point);
     workers(project.folder()).into_iter().for_each(|worker| send(Signal::KILL, worker));
     wait_until("the planner has ended", || planner.try_wait().unwrap().is_some());
-    project.good(&["run", "all", "--profile"]);
+    project.run_ok(&["run", "all", "--profile"]);
     assert_eq!(project.digests(&[]), digests);
-    project.good(&["cache", "verify"]);
+    project.run_ok(&["cache", "verify"]);
 }

@@ -46,7 +46,7 @@ pub struct Project {
 }
 
 /// Result of a finished program.
-pub struct Ended {
+pub struct Completed {
     /// Exit code; `None` if a signal ended it.
     pub code: Option<i32>,
     /// Standard output.
@@ -89,12 +89,12 @@ impl Project {
     }
 
     /// Runs the program until it exits.
-    pub fn run(&self, arguments: &[&str]) -> Ended {
-        Ended::new(&self.command(arguments).output().unwrap())
+    pub fn run(&self, arguments: &[&str]) -> Completed {
+        Completed::new(&self.command(arguments).output().unwrap())
     }
 
     /// Runs the program, which must succeed.
-    pub fn good(&self, arguments: &[&str]) -> Ended {
+    pub fn run_ok(&self, arguments: &[&str]) -> Completed {
         let ended = self.run(arguments);
         assert_eq!(ended.code, Some(0), "{arguments:?}: {}{}", ended.out, ended.err);
         ended
@@ -102,7 +102,7 @@ impl Project {
 
     /// Returns the stages of `status --json` with additional arguments.
     pub fn status(&self, arguments: &[&str]) -> Vec<Value> {
-        let status = self.good(&[&["status", "--json"], arguments].concat()).out;
+        let status = self.run_ok(&[&["status", "--json"], arguments].concat()).out;
         serde_json::from_str::<Value>(&status).unwrap()["stages"].as_array().unwrap().clone()
     }
 
@@ -119,7 +119,7 @@ impl Project {
     }
 }
 
-impl Ended {
+impl Completed {
     /// Converts the output of a process.
     pub fn new(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tfnas_attestations::Sha256Digest;
 use tfnas_attestations::keys::SigningKey;
 
-use crate::project::{Ended, PROGRAM, Project, Worker};
+use crate::project::{Completed, PROGRAM, Project, Worker};
 
 /// The run, its keys, and its publications.
 pub struct Demo {
@@ -33,9 +33,9 @@ pub fn demo() -> &'static Demo {
             key.write(&project.folder().join(format!("{name}.pem"))).unwrap();
             key.public().write(&project.folder().join(format!("{name}.pub"))).unwrap();
         }
-        project.good(&["run", "all"]);
-        project.good(&["publish", "latest", "--out", "plain"]);
-        project.good(&["publish", "latest", "--out", "signed", "--sign-key", "key.pem"]);
+        project.run_ok(&["run", "all"]);
+        project.run_ok(&["publish", "latest", "--out", "plain"]);
+        project.run_ok(&["publish", "latest", "--out", "signed", "--sign-key", "key.pem"]);
         Demo { project }
     })
 }
@@ -113,9 +113,9 @@ impl Copy {
 }
 
 /// Runs an audit in a folder.
-pub fn audit(folder: &Path, arguments: &[&str]) -> Ended {
+pub fn audit(folder: &Path, arguments: &[&str]) -> Completed {
     let mut command = Command::new(PROGRAM);
-    Ended::new(&command.args(arguments).current_dir(folder).stdin(Stdio::null()).output().unwrap())
+    Completed::new(&command.args(arguments).current_dir(folder).stdin(Stdio::null()).output().unwrap())
 }
 
 /// Checks that an audit found tampering and that a failed check names `name`.

@@ -57,7 +57,7 @@ fn a_replay_requires_the_original_images() {
     assert_eq!((code, outcome(&report, "test again")), (2, "not_checked"), "{report:#}");
 
     let others = Project::new(Worker::Real);
-    others.good(&["run", "split", "--set", "data.generate.seed=1"]);
+    others.run_ok(&["run", "split", "--set", "data.generate.seed=1"]);
     let images = others.folder().join("images");
     let (code, report) = copy.audit(&["--replay", "test", "--data", images.to_str().unwrap()]);
     assert_eq!((code, report["verdict"].as_str(), report["level"].as_str()), (2, Some("unchecked"), Some("L3")));
@@ -69,8 +69,8 @@ fn a_replay_requires_the_original_images() {
 #[test]
 fn the_same_run_gives_the_same_bytes() {
     let project = &demo().project;
-    project.good(&["publish", "latest", "--out", "again"]);
-    project.good(&["publish", "1/test", "--out", "again-signed", "--sign-key", "key.pem"]);
+    project.run_ok(&["publish", "latest", "--out", "again"]);
+    project.run_ok(&["publish", "1/test", "--out", "again-signed", "--sign-key", "key.pem"]);
     for (one, other) in [("plain", "again"), ("signed", "again-signed")] {
         let (one, other) = (contents(&project.folder().join(one)), contents(&project.folder().join(other)));
         assert!(one == other, "{:?}", one.keys().find(|name| one.get(*name) != other.get(*name)));
@@ -105,11 +105,11 @@ fn the_published_configuration_gives_the_same_keys() {
 fn a_single_weights_file_is_identified_in_the_store() {
     let project = &demo().project;
     let arguments = ["audit", "plain/weights.safetensors", "--json", "--store", ".tfnas"];
-    let ended = project.good(&arguments);
+    let ended = project.run_ok(&arguments);
     let report: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
     assert_eq!((outcome(&report, "ledger"), outcome(&report, "network")), ("passed", "not_checked"));
     assert_eq!(outcome(&report, "origin"), "not_checked");
-    let ended = project.good(&[&arguments[..], &["--config", "plain/model.config"]].concat());
+    let ended = project.run_ok(&[&arguments[..], &["--config", "plain/model.config"]].concat());
     let report: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
     assert_eq!(outcome(&report, "network"), "passed");
 }
@@ -143,20 +143,20 @@ fn other_programs_verify_signatures_and_statement() {
 #[test]
 fn one_network_of_a_matrix_is_published() {
     let project = Project::new(Worker::Real);
-    project.good(&["run", "all", "--set", "search.target_lat_ms=[50%, 90%]"]);
+    project.run_ok(&["run", "all", "--set", "search.target_lat_ms=[50%, 90%]"]);
     let ended = project.run(&["publish", "latest", "--out", "published"]);
     assert!(ended.code == Some(2) && ended.err.contains("1/test@90%"), "{}", ended.err);
-    project.good(&["publish", "test@90%", "--out", "published"]);
+    project.run_ok(&["publish", "test@90%", "--out", "published"]);
     let configuration = fs::read_to_string(project.folder().join("published/configuration.json")).unwrap();
     assert!(configuration.contains("\"target_lat_ms\": \"90%\""), "{configuration}");
-    let ended = project.good(&["audit", "published"]);
+    let ended = project.run_ok(&["audit", "published"]);
     assert!(ended.out.contains("ok, reached L3"), "{}", ended.out);
 }
 
 #[test]
 fn a_run_on_list_files_with_held_out_images_is_published_and_replayed() {
     let project = Project::new(Worker::Real);
-    project.good(&["run", "split"]);
+    project.run_ok(&["run", "split"]);
     let images = project.folder().join("images");
     let names = |folder: &std::path::Path| {
         let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -175,13 +175,13 @@ fn a_run_on_list_files_with_held_out_images_is_published_and_replayed() {
     }
     let lists = ["data.train=train.list", "data.test=test.list", "data.generate=", "train.protocol=held_out"];
     let sets: Vec<&str> = lists.iter().flat_map(|set| ["--set", set]).collect();
-    project.good(&[&["run", "all"], &sets[..]].concat());
-    project.good(&[&["publish", "latest", "--out", "published"], &sets[..]].concat());
+    project.run_ok(&[&["run", "all"], &sets[..]].concat());
+    project.run_ok(&[&["publish", "latest", "--out", "published"], &sets[..]].concat());
     let card = fs::read_to_string(project.folder().join("published/README.md")).unwrap();
     assert!(card.contains("held-out"), "{card}");
     // Without images a replay is impossible, because this set was not generated.
     assert_eq!(project.run(&["audit", "published", "--replay", "test"]).code, Some(2));
-    let ended = project.good(&["audit", "published", "--replay", "all", "--data", "images"]);
+    let ended = project.run_ok(&["audit", "published", "--replay", "all", "--data", "images"]);
     assert!(ended.out.contains("ok, reached L5"), "{}", ended.out);
 
     // Adds a test image to the training images under another name.
@@ -195,10 +195,10 @@ fn a_run_on_list_files_with_held_out_images_is_published_and_replayed() {
     assert!(ended.code == Some(2) && ended.err.contains("differ from those of the run"), "{}", ended.err);
     let ended = project.run(&[&["run", "all"], &sets[..]].concat());
     assert!(ended.code == Some(2) && ended.err.contains("1 of 20 test images have the same content"), "{}", ended.err);
-    project.good(&[&["run", "all", "--set", "data.allow_overlap=true"], &sets[..]].concat());
+    project.run_ok(&[&["run", "all", "--set", "data.allow_overlap=true"], &sets[..]].concat());
     let ended = project.run(&[&["publish", "latest", "--out", "again"], &sets[..]].concat());
     assert!(ended.code == Some(2) && ended.err.contains("share images: 1 by content, 0 by name"), "{}", ended.err);
-    project.good(&[&["publish", "latest", "--out", "again", "--allow-overlap"], &sets[..]].concat());
-    let ended = project.good(&["audit", "again"]);
+    project.run_ok(&[&["publish", "latest", "--out", "again", "--allow-overlap"], &sets[..]].concat());
+    let ended = project.run_ok(&["audit", "again"]);
     assert!(ended.out.contains("images are in two lists"), "{}", ended.out);
 }

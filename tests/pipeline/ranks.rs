@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::processes::{other_ranks, send, workers};
-use crate::project::{Ended, PROGRAM, Project, Worker};
+use crate::project::{Completed, PROGRAM, Project, Worker};
 use tfnas_testutils::waiting::wait_until;
 
 /// Forced training with two processes.
@@ -19,7 +19,7 @@ const TWO: &[&str] = &["run", "train", "--force", "train", "--nproc", "2"];
 /// Returns a project in which `parse` has run.
 fn project() -> Project {
     let project = Project::new(Worker::Real);
-    project.good(&["run", "parse"]);
+    project.run_ok(&["run", "parse"]);
     project
 }
 
@@ -49,13 +49,13 @@ fn is_in_the_second_epoch(project: &Path) -> bool {
 }
 
 /// Starts a training with two processes, waits until it is in its second epoch, and sends a signal to rank 1.
-fn disturb(project: &Project, arguments: &[&str], disturbance: Signal) -> Ended {
+fn disturb(project: &Project, arguments: &[&str], disturbance: Signal) -> Completed {
     let command = [TWO, &["--json"], arguments].concat();
     let planner = project.command(&command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let folder = fs::canonicalize(project.folder()).unwrap();
     wait_until("the training is in its second epoch", || is_in_the_second_epoch(&folder));
     other_ranks(&folder).into_iter().for_each(|rank| send(disturbance, rank));
-    let ended = Ended::new(&planner.wait_with_output().unwrap());
+    let ended = Completed::new(&planner.wait_with_output().unwrap());
     wait_until("no rank outlives its planner", || workers(&folder).is_empty() && other_ranks(&folder).is_empty());
     ended
 }
@@ -73,10 +73,10 @@ fn torchrun(project: &Project, options: &[&str], arguments: &[&str]) -> Command 
 #[ignore = "needs torchrun: `make interop`"]
 fn torchrun_gives_the_same_network_as_nproc_after_a_restart() {
     let project = project();
-    project.good(TWO);
+    project.run_ok(TWO);
     let expected = trained(&project);
 
-    let launched = Ended::new(&torchrun(&project, &[], &TWO[..4]).output().unwrap());
+    let launched = Completed::new(&torchrun(&project, &[], &TWO[..4]).output().unwrap());
     assert_eq!(launched.code, Some(0), "{}", launched.err);
     assert_eq!(trained(&project), expected);
 
@@ -84,7 +84,7 @@ fn torchrun_gives_the_same_network_as_nproc_after_a_restart() {
     let folder = fs::canonicalize(project.folder()).unwrap();
     wait_until("the training is in its second epoch", || is_in_the_second_epoch(&folder));
     other_ranks(&folder).into_iter().for_each(|rank| send(Signal::KILL, rank));
-    let restarted = Ended::new(&restarts.wait_with_output().unwrap());
+    let restarted = Completed::new(&restarts.wait_with_output().unwrap());
     assert_eq!(restarted.code, Some(0), "{}", restarted.err);
     assert!(restarted.err.contains("resuming from epoch"), "{}", restarted.err);
     assert_eq!(trained(&project), expected, "after a restart");
@@ -95,7 +95,7 @@ fn torchrun_gives_the_same_network_as_nproc_after_a_restart() {
 fn torchrun_reports_the_error_of_the_failed_rank() {
     let project = project();
     let uneven = torchrun(&project, &[], &["run", "train", "--set", "train.batch=15"]).output().unwrap();
-    let uneven = Ended::new(&uneven);
+    let uneven = Completed::new(&uneven);
     assert_eq!(uneven.code, Some(1));
     assert!(
         uneven.err.contains("train.batch is 15, which is not a multiple of the number of ranks (2)"),
@@ -107,11 +107,11 @@ fn torchrun_reports_the_error_of_the_failed_rank() {
 #[test]
 fn two_processes_train_reproducibly_and_close_to_one() {
     let project = project();
-    project.good(&["run", "train"]);
+    project.run_ok(&["run", "train"]);
     let alone = report(&project);
-    project.good(TWO);
+    project.run_ok(TWO);
     let (first, together) = (trained(&project), report(&project));
-    project.good(TWO);
+    project.run_ok(TWO);
     assert_eq!(trained(&project), first, "the same training gives different bytes");
     for number in ["images", "val_images"] {
         assert_eq!(alone[number], together[number], "{number}");
@@ -123,7 +123,7 @@ fn two_processes_train_reproducibly_and_close_to_one() {
     let failed = disturb(&project, &[], Signal::KILL);
     assert_eq!(failed.code, Some(1), "{}", failed.err);
     assert!(failed.err.contains("rank 1 of 2: the worker was killed (SIGKILL)"), "{}", failed.err);
-    let resumed = project.good(TWO).err;
+    let resumed = project.run_ok(TWO).err;
     assert!(resumed.contains("resuming from epoch"), "{resumed}");
     assert_eq!(trained(&project), first, "after a rank was killed");
 }
@@ -135,7 +135,7 @@ fn a_hanging_rank_is_named_and_terminated() {
     assert_eq!(failed.code, Some(1), "{}", failed.err);
     assert!(failed.err.contains("rank 1 of 2 did not do its part in time"), "{}", failed.err);
     // A run with another number of processes resumes from their resume point.
-    let alone = project.good(&["run", "train"]).err;
+    let alone = project.run_ok(&["run", "train"]).err;
     assert!(alone.contains("resuming from epoch"), "{alone}");
 }
 
@@ -154,11 +154,11 @@ fn planners_under_a_launcher_train_together() {
     let project = Project::new(Worker::Real);
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let planners = [1, 0].map(|rank| under_a_launcher(&project, rank, port, &[]));
-    let [other, first] = planners.map(|planner| Ended::new(&planner.wait_with_output().unwrap()));
+    let [other, first] = planners.map(|planner| Completed::new(&planner.wait_with_output().unwrap()));
     assert_eq!((first.code, other.code), (Some(0), Some(0)), "{}\n{}", first.err, other.err);
     assert!(other.out.is_empty(), "{}", other.out);
     let launched = trained(&project);
-    project.good(TWO);
+    project.run_ok(TWO);
     assert_eq!(trained(&project), launched, "--nproc trains another network");
 }
 
@@ -173,7 +173,7 @@ fn invalid_rank_configurations_are_reported() {
         uneven.err
     );
     let missing = project.command(&["run", "train"]).env("RANK", "0").output().unwrap();
-    let missing = Ended::new(&missing);
+    let missing = Completed::new(&missing);
     assert_eq!(missing.code, Some(2));
     assert!(missing.err.contains("WORLD_SIZE is not set, but RANK"), "{}", missing.err);
     let impatient = ["--set", "ranks.timeout_s=1"];
@@ -181,7 +181,7 @@ fn invalid_rank_configurations_are_reported() {
     let port = taken.local_addr().unwrap().port();
     let first = |port| {
         let planner = under_a_launcher(&project, 0, port, &impatient);
-        let ended = Ended::new(&planner.wait_with_output().unwrap());
+        let ended = Completed::new(&planner.wait_with_output().unwrap());
         assert_eq!(ended.code, Some(1), "{}", ended.err);
         ended.err
     };
@@ -191,21 +191,21 @@ fn invalid_rank_configurations_are_reported() {
     let alone = first(port);
     assert!(alone.contains("rank 1 did not connect within 1 s"), "{alone}");
     let both = project.command(TWO).env("RANK", "0").env("WORLD_SIZE", "2").output().unwrap();
-    assert!(Ended::new(&both).err.contains("--nproc under a launcher"));
+    assert!(Completed::new(&both).err.contains("--nproc under a launcher"));
 }
 
 #[test]
 fn training_in_bf16_is_reproducible_and_differs_from_f32() {
     let project = project();
-    project.good(&["run", "train"]);
+    project.run_ok(&["run", "train"]);
     let exact = trained(&project);
     let precision = ["--set", "train.precision=bf16"];
-    project.good(&[&["run", "train"], precision.as_slice()].concat());
+    project.run_ok(&[&["run", "train"], precision.as_slice()].concat());
     let half = project.digests(&precision);
-    project.good(&[&["run", "train", "--force", "train"], precision.as_slice()].concat());
+    project.run_ok(&[&["run", "train", "--force", "train"], precision.as_slice()].concat());
     assert_eq!(project.digests(&precision), half);
     assert_ne!(half["train/last.safetensors"], exact["train/last.safetensors"]);
-    let because = project.good(&[&["explain", "train"], precision.as_slice()].concat()).out;
+    let because = project.run_ok(&[&["explain", "train"], precision.as_slice()].concat()).out;
     assert!(!because.contains("error"), "{because}");
     let unsupported = project.run(&["run", "train", "--set", "train.precision=f16"]);
     // Some CPUs support f16.

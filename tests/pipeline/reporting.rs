@@ -9,8 +9,8 @@ use crate::project::{Project, Worker};
 #[test]
 fn a_report_has_every_section_and_reads_every_output() {
     let project = Project::new(Worker::Real);
-    project.good(&["run", "all"]);
-    project.good(&["report", "--figures", "figures"]);
+    project.run_ok(&["run", "all"]);
+    project.run_ok(&["report", "--figures", "figures"]);
     let html = fs::read_to_string(project.folder().join("report.html")).unwrap();
     for section in
         ["result", "pipeline", "search", "selection", "architecture", "training", "test", "latency", "provenance"]
@@ -46,7 +46,7 @@ fn a_report_has_every_section_and_reads_every_output() {
     assert_eq!(html.matches("<img src=\"data:image/png;base64,iVBORw0KGgo").count(), mistakes);
     assert!(mistakes > 0 && !html.contains("no longer there"));
     fs::rename(project.folder().join("images/test"), project.folder().join("images/elsewhere")).unwrap();
-    project.good(&["report"]);
+    project.run_ok(&["report"]);
     let html = fs::read_to_string(project.folder().join("report.html")).unwrap();
     assert_eq!(html.matches("the image is no longer there").count(), mistakes);
     assert!(!html.contains("<img"));
@@ -55,9 +55,9 @@ fn a_report_has_every_section_and_reads_every_output() {
 #[test]
 fn predictions_and_history_are_consistent_with_the_results() {
     let project = Project::new(Worker::Real);
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     let read = |name: &str| {
-        project.good(&["export", name, name]);
+        project.run_ok(&["export", name, name]);
         fs::read_to_string(project.folder().join(name)).unwrap()
     };
     let json = |name: &str| serde_json::from_str::<Value>(&read(name)).unwrap();

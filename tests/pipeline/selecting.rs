@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::processes::{other_ranks, send, workers};
-use crate::project::{Ended, Project, Worker};
+use crate::project::{Completed, Project, Worker};
 use tfnas_testutils::waiting::wait_until;
 
 fn selected(project: &Project) -> BTreeMap<String, String> {
@@ -31,7 +31,7 @@ fn report(project: &Project) -> Value {
 /// Returns the results of an undisturbed selection.
 fn undisturbed() -> BTreeMap<String, String> {
     let project = Project::new(Worker::Real);
-    project.good(&["run", "select"]);
+    project.run_ok(&["run", "select"]);
     selected(&project)
 }
 
@@ -44,13 +44,13 @@ fn has_candidate_checkpoint(project: &Path) -> bool {
 }
 
 /// Starts a selection with two processes, and calls `disturbance` when a candidate has a checkpoint.
-fn disturb(project: &Project, disturbance: impl FnOnce(&Path, u32)) -> Ended {
+fn disturb(project: &Project, disturbance: impl FnOnce(&Path, u32)) -> Completed {
     let mut command = project.command(&["run", "select", "--set", "select.parallel=2"]);
     let planner = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let folder = fs::canonicalize(project.folder()).unwrap();
     wait_until("a candidate has a checkpoint", || has_candidate_checkpoint(&folder));
     disturbance(&folder, planner.id());
-    let ended = Ended::new(&planner.wait_with_output().unwrap());
+    let ended = Completed::new(&planner.wait_with_output().unwrap());
     wait_until("no rank outlives its planner", || workers(&folder).is_empty() && other_ranks(&folder).is_empty());
     ended
 }
@@ -60,7 +60,7 @@ fn a_selection_does_not_depend_on_parallelism() {
     let expected = undisturbed();
     for processes in [2, 3] {
         let project = Project::new(Worker::Real);
-        project.good(&["run", "select", "--set", &format!("select.parallel={processes}")]);
+        project.run_ok(&["run", "select", "--set", &format!("select.parallel={processes}")]);
         assert_eq!(selected(&project), expected, "{processes} processes");
     }
 }
@@ -71,7 +71,7 @@ fn a_killed_selection_resumes_to_the_undisturbed_digests() {
     let project = Project::new(Worker::Real);
     disturb(&project, |_, planner| send(Signal::KILL, planner));
     disturb(&project, |folder, _| workers(folder).into_iter().for_each(|worker| send(Signal::KILL, worker)));
-    project.good(&["run", "select", "--set", "select.parallel=2"]);
+    project.run_ok(&["run", "select", "--set", "select.parallel=2"]);
     assert_eq!(selected(&project), expected);
 }
 
@@ -87,14 +87,14 @@ fn a_killed_rank_fails_the_selection_and_the_next_run_resumes() {
         assert_eq!(failed.code, Some(1), "{}", failed.err);
         assert!(failed.err.contains("rank 1 of 2"), "{}", failed.err);
     }
-    project.good(&["run", "select"]);
+    project.run_ok(&["run", "select"]);
     assert_eq!(selected(&project), expected);
 }
 
 #[test]
 fn every_candidate_meets_the_target_and_the_selected_one_is_trained() {
     let project = Project::new(Worker::Real);
-    let ended = project.good(&["run", "all"]);
+    let ended = project.run_ok(&["run", "all"]);
     let report = report(&project);
     let target = report["target_lat_ms"].as_f64().unwrap();
     let ranking = report["selection"]["ranking"].as_array().unwrap();
@@ -107,9 +107,9 @@ fn every_candidate_meets_the_target_and_the_selected_one_is_trained() {
         assert!(ended.out.contains(words), "`{words}` is missing from: {}", ended.out);
     }
     let select = project.status(&["select"])[0]["key"].as_str().unwrap().to_owned();
-    let log = project.good(&["show", "latest"]).out;
+    let log = project.run_ok(&["show", "latest"]).out;
     let attempt = log.lines().find(|line| line.contains("select") && line.contains(&select[..8])).unwrap();
     let attempt = attempt.split_whitespace().nth(2).unwrap();
-    let shown = project.good(&["show", attempt]).out;
+    let shown = project.run_ok(&["show", attempt]).out;
     assert!(shown.contains("candidates, best first"), "{shown}");
 }

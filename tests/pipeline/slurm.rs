@@ -47,7 +47,7 @@ fn undisturbed() -> &'static BTreeMap<String, String> {
     static DIGESTS: OnceLock<BTreeMap<String, String>> = OnceLock::new();
     DIGESTS.get_or_init(|| {
         let project = Project::new(Worker::Real);
-        project.good(&[&["run", "all"], LONGER.as_slice()].concat());
+        project.run_ok(&[&["run", "all"], LONGER.as_slice()].concat());
         project.digests(&LONGER)
     })
 }
@@ -57,7 +57,7 @@ fn undisturbed_pair() -> &'static BTreeMap<String, String> {
     static DIGESTS: OnceLock<BTreeMap<String, String>> = OnceLock::new();
     DIGESTS.get_or_init(|| {
         let project = Project::new(Worker::Real);
-        project.good(&[&["run", "all", "--nproc", "2"], LONGER.as_slice()].concat());
+        project.run_ok(&[&["run", "all", "--nproc", "2"], LONGER.as_slice()].concat());
         project.digests(&LONGER)
     })
 }
@@ -136,7 +136,7 @@ fn finish(project: &Project) {
 }
 
 fn finish_as(project: &Project, undisturbed: &BTreeMap<String, String>) {
-    project.good(&[&["run", "all"], LONGER.as_slice()].concat());
+    project.run_ok(&[&["run", "all"], LONGER.as_slice()].concat());
     assert_eq!(project.digests(&LONGER), *undisturbed);
     assert_nothing_is_left(project);
 }
@@ -311,7 +311,7 @@ fn slurm_rank_that_is_killed_fails_its_stage_and_all_ranks_exit() {
 #[ignore = "needs a Slurm cluster: make cluster"]
 fn slurm_candidates_on_two_nodes_give_the_digests_of_a_local_run() {
     let select = |project: &Project| {
-        project.good(&["run", "select"]);
+        project.run_ok(&["run", "select"]);
         let mut digests = project.digests(&[]);
         digests.retain(|name, _| name.starts_with("select/"));
         assert_eq!(digests.len(), 2);

@@ -12,12 +12,12 @@ const MEASURE: [&str; 8] = ["--space", "space.yaml", "--measure", "3", "--budget
 fn random_networks_are_measured_and_compared_with_the_table() {
     let project = Project::new(Worker::Real);
     let verify = [&["table", "verify", "latency.table", "--classes", "10", "--figure", "check.svg"], &MEASURE[..]];
-    let ended = project.good(&verify.concat());
+    let ended = project.run_ok(&verify.concat());
     assert!(ended.out.contains("mean error") && ended.out.contains("3  "), "{}", ended.out);
     let figure = fs::read_to_string(project.folder().join("check.svg")).unwrap();
     assert!(figure.contains("<svg") && figure.contains("check network 3"), "{figure}");
 
-    let json = project.good(&[&verify.concat()[..], &["--json"]].concat());
+    let json = project.run_ok(&[&verify.concat()[..], &["--json"]].concat());
     let value: Value = serde_json::from_str(&json.out).unwrap();
     let networks = value["check"]["networks"].as_array().unwrap();
     assert_eq!(networks.len(), 3);

@@ -241,10 +241,10 @@ fn a_forged_accuracy_in_the_model_card_is_found() {
 #[test]
 fn wrong_keys_and_old_signatures_are_found() {
     let demo = demo();
-    demo.project.good(&["publish", "latest", "--out", "by-another", "--sign-key", "other.pem"]);
+    demo.project.run_ok(&["publish", "latest", "--out", "by-another", "--sign-key", "other.pem"]);
     assert_found(demo.copy("by-another").audit_signed(), "model.sig");
 
-    demo.project.good(&["publish", "latest", "--out", "old", "--name", "old", "--sign-key", "key.pem"]);
+    demo.project.run_ok(&["publish", "latest", "--out", "old", "--name", "old", "--sign-key", "key.pem"]);
     let copy = demo.copy("signed");
     let old = demo.copy("old");
     for name in ["model.sig", "provenance/statement.dsse.json"] {

@@ -14,11 +14,11 @@ const UNSELECTED: &str = "select.candidates=0";
 /// Runs until `parse`; returns `architecture.json` and standard error.
 fn parsed(project: &Project, sets: &[&str]) -> (Value, String) {
     let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
-    let stderr = project.good(&[&["run", "parse", "--set", "parse.measure=false"], &sets[..]].concat()).err;
+    let stderr = project.run_ok(&[&["run", "parse", "--set", "parse.measure=false"], &sets[..]].concat()).err;
     let path = project.folder().join("architecture.json");
     let _ = fs::remove_file(&path);
     let export = ["export", "architecture.json", "architecture.json", "--set", "parse.measure=false"];
-    project.good(&[&export, &sets[..]].concat());
+    project.run_ok(&[&export, &sets[..]].concat());
     (serde_json::from_slice(&fs::read(path).unwrap()).unwrap(), stderr)
 }
 
@@ -74,7 +74,7 @@ fn widths_in_steps_are_searched_fitted_and_trained() {
         assert_eq!(block["width"].as_u64().unwrap() % 4, 0, "{block}");
     }
     let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
-    project.good(&[&["run", "all"], &sets[..]].concat());
+    project.run_ok(&[&["run", "all"], &sets[..]].concat());
 }
 
 #[test]

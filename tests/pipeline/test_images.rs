@@ -11,13 +11,13 @@ use crate::project::{Project, Worker};
 /// Returns a project in which the images exist.
 fn project() -> Project {
     let project = Project::new(Worker::Real);
-    project.good(&["run", "split"]);
+    project.run_ok(&["run", "split"]);
     project
 }
 
 fn run(project: &Project, verb: &[&str], sets: &[&str]) -> String {
     let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
-    project.good(&[verb, &sets].concat()).out
+    project.run_ok(&[verb, &sets].concat()).out
 }
 
 fn lines(path: &Path) -> BTreeSet<String> {
@@ -42,7 +42,7 @@ fn drawn_test_images_are_disjoint_published_and_replayed() {
     assert_eq!((&report["images"], &report["untested"]), (&Value::from(20), &Value::Null));
     let card = fs::read_to_string(published.join("README.md")).unwrap();
     assert!(card.contains("25 % of each class, seed 0"), "{card}");
-    let ended = project.good(&["audit", "published", "--replay", "all", "--data", "images"]);
+    let ended = project.run_ok(&["audit", "published", "--replay", "all", "--data", "images"]);
     assert!(ended.out.contains("ok, reached L5"), "{}", ended.out);
 
     // A network for a subset of the classes is tested on that subset only.
@@ -57,7 +57,7 @@ fn drawn_test_images_are_disjoint_published_and_replayed() {
     let report: Value = serde_json::from_slice(&fs::read(chosen.join("metrics/test.json")).unwrap()).unwrap();
     assert_eq!((&report["images"], report["classes"].as_array().unwrap().len()), (&Value::from(6), 3));
     assert_eq!(report["classes"][0]["name"], Value::from(classes[0].clone()));
-    let ended = project.good(&["audit", "chosen"]);
+    let ended = project.run_ok(&["audit", "chosen"]);
     assert!(ended.out.contains("ok, reached L3"), "{}", ended.out);
 }
 
@@ -79,6 +79,6 @@ fn a_class_without_test_images_is_reported_as_untested() {
     assert_eq!((&untested["images"], &untested["top1"]), (&Value::from(0), &Value::Null));
     let card = fs::read_to_string(published.join("README.md")).unwrap();
     assert!(card.contains("1 of 10 classes have no test images"), "{card}");
-    let ended = project.good(&["audit", "published", "--replay", "test", "--data", "images"]);
+    let ended = project.run_ok(&["audit", "published", "--replay", "test", "--data", "images"]);
     assert!(ended.out.contains("ok, reached L4"), "{}", ended.out);
 }

@@ -114,7 +114,7 @@ fn the_accuracy_of_weights_comes_from_their_test_in_the_store() {
     let arguments =
         ["audit", "--claims", "claims.yaml", "--model", "M", "--config", "model.config", "--weights", "w.pth.tar"];
     assert_eq!(verdict(&project.json_of(&arguments, 2), "top-1 (%)"), "not_checked");
-    project.good(&["run", "test", "--from", "model.config", "--weights", "w.pth.tar"]);
+    project.run_ok(&["run", "test", "--from", "model.config", "--weights", "w.pth.tar"]);
     let audit = project.json_of(&arguments, 1);
     assert_eq!((verdict(&audit, "top-1 (%)"), verdict(&audit, "top-5 (%)")), ("agrees", "differs"));
     std::fs::write(project.path("w.pth.tar"), crate::weights::weights(&config, |tensors| tensors.truncate(1))).unwrap();

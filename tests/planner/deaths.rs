@@ -7,7 +7,7 @@ use crate::project::Project;
 /// Runs a search that fails in this way. Returns the project and standard error.
 fn failed_search(behavior: &str) -> (Project, String) {
     let project = Project::new();
-    project.good(&["run", "lookup"]);
+    project.run_ok(&["run", "lookup"]);
     project.behave("search", behavior);
     let ended = project.run(&["run", "all"]);
     assert_eq!(ended.code, Some(1), "{}", ended.err);
@@ -55,14 +55,14 @@ fn a_failed_stage_reruns_and_earlier_results_are_reused() {
     project.trace();
     let plan = project.json(&["plan"]);
     assert!(plan["stages"][2]["because"][0]["old"].as_str().unwrap().contains("SIGKILL"), "{plan}");
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     assert_eq!(project.trace(), ["search", "parse", "train", "test"]);
 }
 
 #[test]
 fn a_failure_keeps_the_last_good_outputs() {
     let project = Project::new();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     let before = project.objects();
     project.behave("search", "kill");
     assert_eq!(project.run(&["run", "all", "--force", "search"]).code, Some(1));
@@ -102,7 +102,7 @@ fn outputs_must_be_exactly_those_of_the_stage() {
 fn after_a_failure_only_keep_going_continues() {
     let project = Project::new();
     project.edit("target_lat_ms: 1.0", "target_lat_ms: [0.8, 1.0]");
-    project.good(&["run", "lookup"]);
+    project.run_ok(&["run", "lookup"]);
     project.trace();
     project.behave("search@0.8", "always fail");
     assert_eq!(project.run(&["run", "all"]).code, Some(1));

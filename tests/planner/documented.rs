@@ -126,7 +126,7 @@ fn every_flag_of_the_authors_scripts_is_documented_once() {
 
 #[test]
 fn every_documented_replacement_key_is_in_the_schema() {
-    let schema: Value = serde_json::from_str(&Project::new().good(&["config", "--schema"]).out).unwrap();
+    let schema: Value = serde_json::from_str(&Project::new().run_ok(&["config", "--schema"]).out).unwrap();
     let sections = schema["properties"].as_object().unwrap();
     let mut keys = 0;
     for (heading, _) in FLAGS {
@@ -142,7 +142,7 @@ fn every_documented_replacement_key_is_in_the_schema() {
 
 #[test]
 fn every_cluster_key_is_documented() {
-    let schema: Value = serde_json::from_str(&Project::new().good(&["config", "--schema"]).out).unwrap();
+    let schema: Value = serde_json::from_str(&Project::new().run_ok(&["config", "--schema"]).out).unwrap();
     let table = CLUSTERS.split_once("| key | meaning | default |\n").unwrap().1;
     let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
     let documented: BTreeSet<&str> = rows.flat_map(|row| quoted(row.split(" | ").next().unwrap())).collect();
@@ -159,7 +159,7 @@ fn section<'a>(page: &'a str, heading: &str) -> &'a str {
 
 #[test]
 fn the_reference_has_a_row_for_every_command() {
-    let help = Project::new().good(&["--help"]).out;
+    let help = Project::new().run_ok(&["--help"]).out;
     let listed = help.split_once("Commands:\n").unwrap().1.split("\n\n").next().unwrap();
     let words = |line: &str| line.split_whitespace().next().unwrap_or_default().to_owned();
     let listed: BTreeSet<String> = listed.lines().filter(|line| line.starts_with("  ")).map(words).collect();
@@ -179,14 +179,14 @@ fn every_command_of_the_guide_runs() {
         lines.map(|line| line.split('#').next().unwrap().split_whitespace().collect()).collect();
     assert!(commands.len() > 6, "{commands:?}");
     for arguments in &commands {
-        project.good(arguments);
+        project.run_ok(arguments);
     }
 }
 
 #[test]
 fn every_field_of_a_cache_key_is_documented() {
     let project = Project::new();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     let run = project.json(&["show", "latest"]);
     let attempts = run["made"].as_array().unwrap();
     assert_eq!(attempts.len(), STAGES.len());
@@ -218,6 +218,6 @@ fn the_configurations_in_the_readme_and_the_guide_are_valid() {
         let lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("    ")).collect();
         assert!(lines.len() >= 5, "{lines:?}");
         project.write("documented.yaml", &lines.join("\n"));
-        project.good(&["config", "--config", "documented.yaml"]);
+        project.run_ok(&["config", "--config", "documented.yaml"]);
     }
 }

@@ -123,7 +123,7 @@ fn unusual_yaml_gets_a_clear_message_with_its_line() {
     }
     fs::write(project.path("pipeline.yaml"), [b"\xef\xbb\xbf", crate::project::CONFIGURATION.as_bytes()].concat())
         .unwrap();
-    project.good(&["plan"]);
+    project.run_ok(&["plan"]);
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn missing_images_fail_before_anything_starts() {
 #[test]
 fn an_unreachable_target_is_rejected_before_the_search() {
     let project = Project::new();
-    project.good(&["run", "lookup"]);
+    project.run_ok(&["run", "lookup"]);
     project.trace();
     let ended = project.run(&["run", "all", "--set", "search.target_lat_ms=900"]);
     assert_eq!(ended.code, Some(2));
@@ -272,7 +272,7 @@ fn an_unreachable_target_is_rejected_before_the_search() {
 #[test]
 fn a_table_for_another_space_is_rejected_before_the_run() {
     let project = Project::new();
-    project.good(&["run", "lookup", "--store", "other"]);
+    project.run_ok(&["run", "lookup", "--store", "other"]);
     project.trace();
     let status = project.json(&["status", "lookup", "--store", "other"]);
     let table = status["stages"][0]["outputs"][0]["path"].as_str().unwrap();
@@ -288,7 +288,7 @@ fn a_table_for_another_space_is_rejected_before_the_run() {
 #[test]
 fn an_imported_table_of_another_device_is_rejected_by_default() {
     let project = Project::new();
-    project.good(&["run", "lookup", "--store", "other"]);
+    project.run_ok(&["run", "lookup", "--store", "other"]);
     let status = project.json(&["status", "lookup", "--store", "other"]);
     let table = fs::read_to_string(status["stages"][0]["outputs"][0]["path"].as_str().unwrap()).unwrap();
     let with = |entry: &str| {
@@ -306,7 +306,7 @@ fn an_imported_table_of_another_device_is_rejected_by_default() {
         let ended = project.run(&plan);
         assert!(ended.code == Some(2) && ended.err.contains(words), "{entry}: {}", ended.err);
         assert!(ended.err.contains("`lookup.other_device: true`"), "{}", ended.err);
-        project.good(&[&plan[..], &["--set", "lookup.other_device=true"]].concat());
+        project.run_ok(&[&plan[..], &["--set", "lookup.other_device=true"]].concat());
     }
 }
 

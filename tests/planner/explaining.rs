@@ -22,7 +22,7 @@ fn before_the_first_run_later_stages_are_unknown() {
 #[test]
 fn a_plan_names_the_field_both_values_and_the_location() {
     let project = Project::new();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     project.edit("target_lat_ms: 1.0", "target_lat_ms: 0.9");
     let plan = project.json(&["plan"]);
     let because = &step(&plan, "search")["because"];
@@ -39,7 +39,7 @@ fn a_plan_names_the_field_both_values_and_the_location() {
 #[test]
 fn the_expected_duration_follows_the_amount_of_work() {
     let project = Project::new();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     let expected_s = |set: &str| {
         let plan = project.json(&["plan", "train", "--set", set]);
         step(&plan, "train")["expected_s"].as_f64().unwrap()
@@ -51,7 +51,7 @@ fn the_expected_duration_follows_the_amount_of_work() {
 #[test]
 fn a_short_search_is_reported_before_it_runs() {
     let project = Project::new();
-    let stderr = |arguments: &[&str]| project.good(arguments).err;
+    let stderr = |arguments: &[&str]| project.run_ok(arguments).err;
     let alone = stderr(&["plan", "--set", "select.candidates=0"]);
     assert!(alone.contains("warning: search: about ") && alone.contains("raise search.epochs"), "{alone}");
     let select = ["select.candidates=4", "select.rungs=[1]", "select.keep=[]", "select.rules=1"];
@@ -65,7 +65,7 @@ fn a_short_search_is_reported_before_it_runs() {
 #[test]
 fn a_value_from_the_command_line_is_named() {
     let project = Project::new();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     let plan = project.json(&["plan", "--set", "train.lr=0.1"]);
     assert_eq!(step(&plan, "train")["because"][0]["at"], "--set train.lr=0.1");
 }
@@ -73,7 +73,7 @@ fn a_value_from_the_command_line_is_named() {
 #[test]
 fn an_explanation_follows_the_chain_to_the_cause() {
     let project = Project::new();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     project.edit("epochs: 2\nselect", "epochs: 3\nselect");
     let explained = project.json(&["explain", "test"]);
     assert_eq!(explained["action"], "unknown");
@@ -84,15 +84,15 @@ fn an_explanation_follows_the_chain_to_the_cause() {
         .map(|cause| (cause["field"].as_str().unwrap(), cause["via"].as_str().unwrap_or("")))
         .collect();
     assert_eq!(causes.last(), Some(&("search.epochs", "search")), "{causes:?}");
-    let text = project.good(&["explain", "test"]).out;
+    let text = project.run_ok(&["explain", "test"]).out;
     assert!(text.contains("search.epochs 2 -> 3 (pipeline.yaml:15)"), "{text}");
 }
 
 #[test]
 fn explain_finds_the_cause_in_earlier_runs() {
     let project = Project::new();
-    project.good(&["run", "all"]);
-    project.good(&["run", "search", "--set", "split.train_share=0.7"]);
+    project.run_ok(&["run", "all"]);
+    project.run_ok(&["run", "search", "--set", "split.train_share=0.7"]);
     let explained = project.json(&["explain", "parse", "--set", "split.train_share=0.7"]);
     let because = explained["because"].as_array().unwrap();
     assert!(
@@ -109,7 +109,7 @@ fn explain_finds_the_cause_in_earlier_runs() {
 #[test]
 fn a_cached_stage_is_explained_as_unchanged() {
     let project = Project::new();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     let explained = project.json(&["explain", "search"]);
     assert_eq!(explained["action"], "cached");
     assert_eq!(explained["because"].as_array().unwrap().len(), 0);
@@ -118,10 +118,10 @@ fn a_cached_stage_is_explained_as_unchanged() {
 #[test]
 fn every_stage_that_runs_reports_why() {
     let project = Project::new();
-    let stderr = project.good(&["run", "all"]).err;
+    let stderr = project.run_ok(&["run", "all"]).err;
     assert!(stderr.contains("split: runs: never ran"), "{stderr}");
     project.edit("target_lat_ms: 1.0", "target_lat_ms: 0.9");
-    let stderr = project.good(&["run", "all"]).err;
+    let stderr = project.run_ok(&["run", "all"]).err;
     assert!(stderr.contains("search: runs: search.target_lat_ms 1.0 -> 0.9 (pipeline.yaml:14)"), "{stderr}");
     assert!(stderr.contains("split: cached"), "{stderr}");
 }
@@ -129,7 +129,7 @@ fn every_stage_that_runs_reports_why() {
 #[test]
 fn after_a_forced_stage_later_stages_are_unknown() {
     let project = Project::new();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     let plan = project.json(&["plan", "--force", "lookup"]);
     assert_eq!(step(&plan, "lookup")["because"][0]["field"], "--force");
     assert_eq!(step(&plan, "search")["action"], "unknown");

@@ -78,7 +78,7 @@ fn a_pth_tar_exports_the_same_network() {
     fs::write(project.path("w.pth.tar"), pth).unwrap();
     let graph = |file: &str, weights: &str| {
         let arguments = ["export", file, "--format", "onnx", "--model", "model.config", "--weights", weights];
-        project.good(&arguments);
+        project.run_ok(&arguments);
         Model::parse(&fs::read(project.path(file)).unwrap()).unwrap().graph
     };
     assert_eq!(graph("a.onnx", "w.safetensors"), graph("b.onnx", "w.pth.tar"));
@@ -156,7 +156,7 @@ fn a_network_is_exported_as_a_python_module_with_weights() {
     // Another file name, and weights that are converted.
     let pth = write_pth(Vec::new(), &self::weights(&config).state_dict().tensors).unwrap();
     fs::write(project.path("w.pth.tar"), pth).unwrap();
-    project.good(&["export", "net.py", "--format", "pytorch", "--model", "model.config", "--weights", "w.pth.tar"]);
+    project.run_ok(&["export", "net.py", "--format", "pytorch", "--model", "model.config", "--weights", "w.pth.tar"]);
     assert!(fs::read_to_string(project.path("net.py")).unwrap().contains("with_name(\"net.safetensors\")"));
     assert!(bytes("net.safetensors") == bytes("w.safetensors"));
 }

@@ -20,7 +20,7 @@ fn checked_images(project: &Project, id: &str) -> Vec<String> {
 #[test]
 fn hidden_and_system_files_are_ignored_and_counted() {
     let project = Project::new();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     project.trace();
     for file in
         [".DS_Store", "a/Thumbs.db", "a/._0.jpg", ".ipynb_checkpoints/0.jpg", "@eaDir/b/c/0.jpg", "b/__MACOSX/._0.jpg"]
@@ -28,7 +28,7 @@ fn hidden_and_system_files_are_ignored_and_counted() {
         project.write(&format!("images/train/{file}"), "x");
     }
     project.write("images/val/$RECYCLE.BIN/0.jpg", "x");
-    let ended = project.good(&["run", "all"]);
+    let ended = project.run_ok(&["run", "all"]);
     assert!(project.trace().is_empty(), "nothing reruns");
     for line in [
         "data.train: ignored 6 hidden or system files and folders",
@@ -36,7 +36,7 @@ fn hidden_and_system_files_are_ignored_and_counted() {
     ] {
         assert_eq!(ended.err.matches(line).count(), 1, "{}", ended.err);
     }
-    assert!(project.good(&["plan"]).err.contains("data.train: ignored 6 hidden"));
+    assert!(project.run_ok(&["plan"]).err.contains("data.train: ignored 6 hidden"));
 }
 
 #[test]
@@ -46,35 +46,35 @@ fn unsupported_image_formats_are_counted_by_extension() {
         project.write(&format!("images/train/{file}"), "x");
     }
     for arguments in [["plan", "all"], ["run", "split"]] {
-        let ended = project.good(&arguments);
+        let ended = project.run_ok(&arguments);
         let notice = "data.train: 4 files in unsupported formats are skipped: 2 .heic, 1 .avif, 1 .nef; ";
         assert_eq!(ended.err.matches(notice).count(), 1, "{}", ended.err);
         assert!(ended.err.contains("heif-convert") && ended.err.contains("avifdec"), "{}", ended.err);
     }
     fs::create_dir(project.path("images/train/.git")).unwrap();
-    assert!(!project.good(&["plan", "--json"]).out.contains("ignored"));
+    assert!(!project.run_ok(&["plan", "--json"]).out.contains("ignored"));
 }
 
 #[test]
 fn a_new_gif_changes_the_digest_of_its_folder() {
     let project = Project::new();
-    project.good(&["run", "split"]);
+    project.run_ok(&["run", "split"]);
     project.trace();
     project.write("images/train/a/3.GIF", "x");
-    project.good(&["run", "split"]);
+    project.run_ok(&["run", "split"]);
     assert_eq!(project.trace(), ["split"]);
 }
 
 #[test]
 fn exif_orientation_affects_only_stages_that_read_pixels() {
     let project = Project::new();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     project.trace();
-    project.good(&["run", "all", "--set", "data.exif_orientation=ignore"]);
+    project.run_ok(&["run", "all", "--set", "data.exif_orientation=ignore"]);
     assert!(project.trace().is_empty(), "it is the default");
-    let why = project.good(&["explain", "search", "--set", "data.exif_orientation=apply"]).out;
+    let why = project.run_ok(&["explain", "search", "--set", "data.exif_orientation=apply"]).out;
     assert!(why.contains("data.exif_orientation") && why.contains("apply"), "{why}");
-    project.good(&["run", "all", "--set", "data.exif_orientation=apply"]);
+    project.run_ok(&["run", "all", "--set", "data.exif_orientation=apply"]);
     assert_eq!(project.trace(), ["search", "parse", "train", "test"]);
     let ended = project.run(&["run", "all", "--set", "data.exif_orientation=aply"]);
     assert!(ended.code == Some(2) && ended.err.contains("did you mean `apply`"), "{}", ended.err);
@@ -83,13 +83,13 @@ fn exif_orientation_affects_only_stages_that_read_pixels() {
 #[test]
 fn images_are_checked_once_per_run() {
     let project = Project::new();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     assert_eq!(checked_images(&project, "split"), ["data.train", "data.test"]);
     assert!(checked_images(&project, "search").is_empty() && checked_images(&project, "train").is_empty());
-    project.good(&["run", "all", "--set", "seed=9"]);
+    project.run_ok(&["run", "all", "--set", "seed=9"]);
     assert!(checked_images(&project, "split").is_empty(), "the same images");
     project.write("images/val/a/0.jpg", "another picture");
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     assert_eq!(checked_images(&project, "train"), ["data.test"]);
 }
 
@@ -98,9 +98,9 @@ fn images_are_checked_again_after_a_failure_or_with_skip() {
     let project = Project::new();
     project.behave("split", "fail");
     assert_eq!(project.run(&["run", "all"]).code, Some(1));
-    project.good(&["run", "split", "--set", "data.on_bad_image=skip"]);
+    project.run_ok(&["run", "split", "--set", "data.on_bad_image=skip"]);
     assert_eq!(checked_images(&project, "split"), ["data.train"], "the test images are not needed in this run");
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     assert_eq!(checked_images(&project, "search"), ["data.train", "data.test"]);
     assert!(checked_images(&project, "train").is_empty());
 }

@@ -76,7 +76,7 @@ const CASES: &[Case] = &[
         |p| add(p, "cache: {remote: 's3://a:b@c/d', trust: 5}\n"),
         &["plan"],
     ),
-    ("a misspelled name of a run", |p| drop(p.good(&["run", "split", "--name", "baseline"])), &["report", "baselin"]),
+    ("a misspelled name of a run", |p| drop(p.run_ok(&["run", "split", "--name", "baseline"])), &["report", "baselin"]),
     ("a misspelled word for the last run", |_| (), &["show", "latets"]),
     ("a name that could be a number", |_| (), &["run", "all", "--name", "12"]),
     ("a name that is a stage", |_| (), &["run", "all", "--name", "train"]),

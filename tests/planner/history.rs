@@ -8,7 +8,7 @@ use crate::project::Project;
 fn compare_lists_the_results_of_all_targets() {
     let project = Project::new();
     project.edit("target_lat_ms: 1.0", "target_lat_ms: [0.8, 1.0]");
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     let compared = project.json(&["compare"]);
     let networks = compared["networks"].as_array().unwrap();
     assert_eq!(
@@ -16,15 +16,15 @@ fn compare_lists_the_results_of_all_targets() {
         (2, &"parse@0.8".into(), Some(1.0))
     );
     assert_eq!(networks[0]["top1"].as_f64(), Some(0.75));
-    let text = project.good(&["compare"]).out;
+    let text = project.run_ok(&["compare"]).out;
     assert!(text.contains("parse@1") && text.contains("75.00"), "{text}");
 }
 
 #[test]
 fn an_artifact_is_exported_by_its_name_or_digest() {
     let project = Project::new();
-    project.good(&["run", "all"]);
-    project.good(&["export", "model.config", "out.config"]);
+    project.run_ok(&["run", "all"]);
+    project.run_ok(&["export", "model.config", "out.config"]);
     let status = project.json(&["status", "parse"]);
     let output = &status["stages"][0]["outputs"]
         .as_array()
@@ -36,7 +36,7 @@ fn an_artifact_is_exported_by_its_name_or_digest() {
     let stored = fs::read(output["path"].as_str().unwrap()).unwrap();
     assert_eq!(fs::read(project.path("out.config")).unwrap(), stored);
     fs::create_dir(project.path("out")).unwrap();
-    project.good(&["export", &output["digest"].as_str().unwrap()[..10], "out"]);
+    project.run_ok(&["export", &output["digest"].as_str().unwrap()[..10], "out"]);
     let ended = project.run(&["export", "modl.config", "x"]);
     assert!(ended.code == Some(2) && ended.err.contains("did you mean `parse/model.config`"), "{}", ended.err);
 }
@@ -44,14 +44,14 @@ fn an_artifact_is_exported_by_its_name_or_digest() {
 #[test]
 fn a_lineage_goes_down_to_the_data() {
     let project = Project::new();
-    project.good(&["run", "all"]);
-    let text = project.good(&["lineage", "test.json"]).out;
+    project.run_ok(&["run", "all"]);
+    let text = project.run_ok(&["lineage", "test.json"]).out;
     for words in ["test.json", "by test", "by split", "by lookup", "images/train"] {
         assert!(text.contains(words), "`{words}` is missing from\n{text}");
     }
-    let dot = project.good(&["lineage", "test.json", "--format", "dot"]).out;
+    let dot = project.run_ok(&["lineage", "test.json", "--format", "dot"]).out;
     assert!(dot.starts_with("digraph") && dot.contains("label=\"search\"") && dot.matches("->").count() > 12, "{dot}");
-    let mermaid = project.good(&["lineage", "test.json", "--format", "mermaid"]).out;
+    let mermaid = project.run_ok(&["lineage", "test.json", "--format", "mermaid"]).out;
     assert!(mermaid.starts_with("flowchart LR") && mermaid.contains("[\"search\"]"), "{mermaid}");
     assert_eq!(project.json(&["lineage", "test.json"])["attempts"].as_array().unwrap().len(), 6);
 }
@@ -59,7 +59,7 @@ fn a_lineage_goes_down_to_the_data() {
 #[test]
 fn check_reports_whether_a_repetition_gives_the_same_bytes() {
     let project = Project::new();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     project.trace();
     let checked = project.json_of(&["check", "search", "--repeat", "2"], 0);
     assert_eq!((project.trace().len(), &checked["same"]), (2, &true.into()));
@@ -67,7 +67,7 @@ fn check_reports_whether_a_repetition_gives_the_same_bytes() {
     let checked = project.json_of(&["check", "search"], 1);
     assert_eq!(checked["repeats"][0]["outputs"][0]["same"], false);
     project.trace();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     assert!(project.trace().is_empty(), "the compared result is not used");
     assert_eq!(project.run(&["check", "search", "--set", "search.epochs=9"]).code, Some(2));
 }

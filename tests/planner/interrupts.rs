@@ -13,7 +13,7 @@ fn ctrl_c_writes_a_checkpoint_and_the_next_run_resumes() {
     assert_eq!(ended.code, Some(130), "{}", ended.err);
     assert!(ended.err.contains("search: interrupted"), "{}", ended.err);
     assert_eq!(project.json(&["status", "search"])["stages"][0]["outcome"], "interrupted");
-    assert!(project.good(&["run", "all"]).err.contains("search: resuming from epoch 1"));
+    assert!(project.run_ok(&["run", "all"]).err.contains("search: resuming from epoch 1"));
 }
 
 #[test]
@@ -46,6 +46,6 @@ fn no_worker_outlives_its_planner() {
     assert_eq!(running.end().code, None);
     wait_until("the worker has ended too", || project.started().contains(&"search is alone".to_owned()));
     project.trace();
-    let ended = project.good(&["run", "all"]);
+    let ended = project.run_ok(&["run", "all"]);
     assert_eq!(project.trace(), ["search", "parse", "train", "test"], "{}", ended.err);
 }

@@ -19,21 +19,21 @@ fn generated_keys_are_private_and_shown_without_the_secret() {
         let shown = project.json(&["keys", "show", file]);
         assert_eq!(shown["kind"], kind);
         assert_eq!((&shown["fingerprint"], &shown["public"]), (&made["fingerprint"], &json!(public)));
-        assert_eq!(project.good(&["keys", "show", file, "--pub"]).out, public);
-        let text = project.good(&["keys", "show", file]).out;
+        assert_eq!(project.run_ok(&["keys", "show", file, "--pub"]).out, public);
+        let text = project.run_ok(&["keys", "show", file]).out;
         assert!(text.contains(&format!("{kind} key, ECDSA P-256")), "{text}");
         assert!(text.contains(made["fingerprint"].as_str().unwrap()), "{text}");
     }
     let secret = fs::read_to_string(project.path("key.pem")).unwrap();
     let line = secret.lines().nth(1).unwrap();
-    let ended = project.good(&["-vv", "keys", "show", "key.pem"]);
+    let ended = project.run_ok(&["-vv", "keys", "show", "key.pem"]);
     assert!(!ended.out.contains(line) && !ended.err.contains(line));
 }
 
 #[test]
 fn a_key_is_never_overwritten_or_partially_written() {
     let project = Project::new();
-    project.good(&["keys", "generate", "--out", "key"]);
+    project.run_ok(&["keys", "generate", "--out", "key"]);
     let before = fs::read(project.path("key")).unwrap();
     let ended = project.run(&["keys", "generate", "--out", "key"]);
     assert_eq!(ended.code, Some(2));
@@ -50,7 +50,7 @@ fn a_key_is_never_overwritten_or_partially_written() {
 #[test]
 fn invalid_keys_and_loose_permissions_are_usage_errors() {
     let project = Project::new();
-    project.good(&["keys", "generate", "--out", "key"]);
+    project.run_ok(&["keys", "generate", "--out", "key"]);
     fs::set_permissions(project.path("key"), fs::Permissions::from_mode(0o640)).unwrap();
     for (file, words) in [("key", "chmod 600 key"), ("pipeline.yaml", "pipeline.yaml is not a key"), ("none", "none")] {
         let ended = project.run(&["keys", "show", file]);

@@ -12,14 +12,14 @@ fn missing_images_of_a_list_are_named() {
     let report = project.json_of(&["split", "--verify", "--list", "my.list", "--root", "images"], 1);
     assert_eq!(report["lists"][0]["missing"], serde_json::json!(["train/a/9.jpg", "train/c/0.jpg"]));
     project.write("complete.list", "train/a/0.jpg 0\ntrain/b/0.jpg 1\n");
-    let ended = project.good(&["split", "--verify", "--list", "complete.list", "--root", "images"]);
+    let ended = project.run_ok(&["split", "--verify", "--list", "complete.list", "--root", "images"]);
     assert!(ended.out.contains("all 2 images of 2 classes"), "{}", ended.out);
 }
 
 #[test]
 fn the_configured_lists_are_verified_by_default() {
     let project = Project::new();
-    let ended = project.good(&["split", "--verify"]);
+    let ended = project.run_ok(&["split", "--verify"]);
     assert!(ended.out.contains("no list"), "{}", ended.out);
     let ended = project.run(&["split", "--verify", "--set", "split.published=imagenet100"]);
     assert_eq!(ended.code, Some(1));

@@ -7,13 +7,13 @@ use crate::project::Project;
 #[test]
 fn status_locked_matches_after_a_run_without_a_store() {
     let project = Project::new();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     let text = fs::read_to_string(project.path("pipeline.lock")).unwrap();
     for words in ["  search:\n", "    key: ", "      latency.table: ", "      test.json: "] {
         assert!(text.contains(words), "`{words}` is missing from\n{text}");
     }
     fs::remove_dir_all(project.path(".tfnas")).unwrap();
-    project.good(&["status", "--locked"]);
+    project.run_ok(&["status", "--locked"]);
     project.edit("target_lat_ms: 1.0", "target_lat_ms: 0.9");
     let ended = project.run(&["status", "--locked"]);
     assert!(ended.code == Some(1) && ended.out.contains("search: its parameters differ"), "{}{}", ended.out, ended.err);
@@ -26,9 +26,9 @@ fn status_locked_matches_after_a_run_without_a_store() {
 #[test]
 fn a_run_of_one_stage_keeps_other_lock_entries() {
     let project = Project::new();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     let before = fs::read_to_string(project.path("pipeline.lock")).unwrap();
-    project.good(&["run", "split"]);
+    project.run_ok(&["run", "split"]);
     assert_eq!(fs::read_to_string(project.path("pipeline.lock")).unwrap(), before);
 }
 

@@ -9,18 +9,18 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::project::{Ended, PROGRAM, Project};
+use crate::project::{Completed, PROGRAM, Project};
 
 /// Returns a name that is not UTF-8.
 fn non_utf8() -> &'static OsStr {
     OsStr::from_bytes(b"x\xff")
 }
 
-fn run(mut command: Command) -> Ended {
-    Ended::new(&command.stdin(Stdio::null()).output().unwrap())
+fn run(mut command: Command) -> Completed {
+    Completed::new(&command.stdin(Stdio::null()).output().unwrap())
 }
 
-fn shell(project: &Project, script: &str, arguments: &[&str]) -> Ended {
+fn shell(project: &Project, script: &str, arguments: &[&str]) -> Completed {
     let program = project.command(arguments);
     let mut shell = Command::new("sh");
     shell.args(["-c", script, "sh"]).arg(program.get_program()).args(program.get_args());
@@ -67,7 +67,7 @@ fn a_project_with_a_non_utf8_path_works() {
 #[test]
 fn non_utf8_arguments_and_variables_never_panic() {
     let project = Project::new();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     let non_utf8_path = project.path("").join(non_utf8());
     let cases: [&[&str]; 22] = [
         &["--config"],
@@ -186,7 +186,7 @@ fn a_group_store_is_group_writable() {
 #[test]
 fn output_that_cannot_be_written_is_an_error() {
     let project = Project::new();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     fs::write(project.path("t.table"), crate::tables::table(1e-3).to_text()).unwrap();
     for arguments in [
         &["plan"] as &[&str],

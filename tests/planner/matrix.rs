@@ -6,7 +6,7 @@ use crate::project::{Project, actions};
 fn a_list_of_targets_runs_the_shared_stages_once() {
     let project = Project::new();
     project.edit("target_lat_ms: 1.0", "target_lat_ms: [0.8, 1.0]");
-    project.good(&["run", "all", "-j", "2"]);
+    project.run_ok(&["run", "all", "-j", "2"]);
     let mut trace = project.trace();
     trace.sort();
     let expected = [
@@ -22,16 +22,16 @@ fn a_list_of_targets_runs_the_shared_stages_once() {
         "train@1",
     ];
     assert_eq!(trace, expected);
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     assert!(project.trace().is_empty());
 }
 
 #[test]
 fn a_target_that_ran_before_is_cached_in_a_matrix() {
     let project = Project::new();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     project.trace();
-    project.good(&["run", "all", "--set", "search.target_lat_ms=[0.8, 1.0]"]);
+    project.run_ok(&["run", "all", "--set", "search.target_lat_ms=[0.8, 1.0]"]);
     assert!(project.trace().iter().all(|id| id.ends_with("@0.8")));
 }
 
@@ -39,7 +39,7 @@ fn a_target_that_ran_before_is_cached_in_a_matrix() {
 fn one_instance_can_be_selected() {
     let project = Project::new();
     project.edit("target_lat_ms: 1.0", "target_lat_ms: [0.8, 1.0]");
-    project.good(&["run", "parse@0.8"]);
+    project.run_ok(&["run", "parse@0.8"]);
     assert_eq!(project.trace(), ["split", "lookup", "search@0.8", "parse@0.8"]);
     let ended = project.run(&["run", "parse@0.9"]);
     assert!(ended.code == Some(2) && ended.err.contains("did you mean `parse@0.8`"), "{}", ended.err);

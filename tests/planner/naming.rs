@@ -7,9 +7,9 @@ use crate::project::Project;
 /// A project with three runs: `base`, `wide` and a second `base` that finds everything cached.
 fn named() -> Project {
     let project = Project::new();
-    project.good(&["run", "all", "--name", "base", "--note", "as it comes"]);
-    project.good(&["run", "all", "--name", "wide one", "--set", "search.epochs=3"]);
-    project.good(&["run", "all", "--name", "base"]);
+    project.run_ok(&["run", "all", "--name", "base", "--note", "as it comes"]);
+    project.run_ok(&["run", "all", "--name", "wide one", "--set", "search.epochs=3"]);
+    project.run_ok(&["run", "all", "--name", "base"]);
     project
 }
 
@@ -20,14 +20,14 @@ fn a_run_is_found_by_its_name_and_the_newest_of_a_name_is_meant() {
     assert_eq!([id(&["show", "base"]), id(&["show", "wide one"]), id(&["show", "1"])], [Some(3), Some(2), Some(1)]);
     let shown = project.json(&["show", "1"]);
     assert_eq!((&shown["run"]["name"], &shown["run"]["note"]), (&"base".into(), &"as it comes".into()));
-    let text = project.good(&["show", "1"]).out;
+    let text = project.run_ok(&["show", "1"]).out;
     assert!(text.contains("name           base") && text.contains("note           as it comes"), "{text}");
 
     let reported = project.json(&["report", "wide one", "--output", "wide.html"]);
     assert_eq!((reported["run"].as_i64(), &reported["name"]), (Some(2), &"wide one".into()));
     let page = fs::read_to_string(project.path("wide.html")).unwrap();
     assert!(page.contains("<title>Report of run 2: wide one</title>"), "{page}");
-    project.good(&["report", "1", "--output", "first.html"]);
+    project.run_ok(&["report", "1", "--output", "first.html"]);
     let page = fs::read_to_string(project.path("first.html")).unwrap();
     assert!(page.contains("as it comes"), "{page}");
 
@@ -46,13 +46,13 @@ fn a_run_is_found_by_its_name_and_the_newest_of_a_name_is_meant() {
 #[test]
 fn log_shows_names_and_notes_and_selects_by_name() {
     let project = Project::new();
-    project.good(&["run", "all"]);
-    let text = project.good(&["log"]).out;
+    project.run_ok(&["run", "all"]);
+    let text = project.run_ok(&["log"]).out;
     let headings = text.lines().next().unwrap();
     assert!(!headings.contains("name") && !headings.contains("note"), "{text}");
-    project.good(&["run", "all", "--name", "base", "--note", "two\nlines"]);
-    project.good(&["run", "all", "--name", "wide base"]);
-    let text = project.good(&["log"]).out;
+    project.run_ok(&["run", "all", "--name", "base", "--note", "two\nlines"]);
+    project.run_ok(&["run", "all", "--name", "wide base"]);
+    let text = project.run_ok(&["log"]).out;
     let first = text.lines().next().unwrap();
     assert!(first.contains("name") && first.contains("note") && text.contains("two lines"), "{text}");
     assert_eq!(text.lines().count(), 4, "{text}");
@@ -69,7 +69,7 @@ fn log_shows_names_and_notes_and_selects_by_name() {
     assert_eq!(ids(&["--before", "3", "--name", "base"]), [2]);
     assert_eq!(project.json(&["log"])["runs"][1]["note"], "two\nlines");
     assert!(project.json(&["log"])["runs"][2].get("name").is_none());
-    let ended = project.good(&["log", "--name", "bse"]);
+    let ended = project.run_ok(&["log", "--name", "bse"]);
     assert!(ended.err.contains("no name of a run matches `bse`; did you mean `base`?"), "{}", ended.err);
     let ended = project.run(&["log", "--before", "bse"]);
     assert!(ended.code == Some(2) && ended.err.contains("did you mean `base`?"), "{}", ended.err);
@@ -80,11 +80,11 @@ fn a_note_is_changed_later_and_survives_a_rebuild() {
     let project = named();
     let noted = project.json(&["note", "wide one", "loses 2 %\nagainst base"]);
     assert_eq!((noted["run"].as_i64(), &noted["name"]), (Some(2), &"wide one".into()));
-    let text = project.good(&["show", "2"]).out;
+    let text = project.run_ok(&["show", "2"]).out;
     assert!(text.contains("note           loses 2 %\n               against base\n"), "{text}");
-    project.good(&["note", "1", ""]);
+    project.run_ok(&["note", "1", ""]);
     assert!(project.json(&["show", "1"])["run"].get("note").is_none());
-    project.good(&["cache", "rebuild"]);
+    project.run_ok(&["cache", "rebuild"]);
     let run = &project.json(&["show", "wide one"])["run"];
     assert_eq!((run["id"].as_i64(), &run["note"]), (Some(2), &"loses 2 %\nagainst base".into()));
     assert!(project.json(&["show", "1"])["run"].get("note").is_none());

@@ -46,7 +46,7 @@ pub struct Project {
 }
 
 /// Result of a finished program.
-pub struct Ended {
+pub struct Completed {
     /// Exit code; `None` if a signal ended it.
     pub code: Option<i32>,
     /// Standard output.
@@ -104,12 +104,12 @@ impl Project {
     }
 
     /// Runs the program until it exits.
-    pub fn run(&self, arguments: &[&str]) -> Ended {
-        Ended::new(&self.command(arguments).stdin(Stdio::null()).output().unwrap())
+    pub fn run(&self, arguments: &[&str]) -> Completed {
+        Completed::new(&self.command(arguments).stdin(Stdio::null()).output().unwrap())
     }
 
     /// Runs the program, which must succeed.
-    pub fn good(&self, arguments: &[&str]) -> Ended {
+    pub fn run_ok(&self, arguments: &[&str]) -> Completed {
         let ended = self.run(arguments);
         assert_eq!(ended.code, Some(0), "{arguments:?}: {}{}", ended.out, ended.err);
         ended
@@ -169,7 +169,7 @@ impl Project {
     }
 }
 
-impl Ended {
+impl Completed {
     /// Converts the output of a process.
     pub fn new(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -216,9 +216,9 @@ impl Running {
     }
 
     /// Waits until it exits.
-    pub fn end(mut self) -> Ended {
+    pub fn end(mut self) -> Completed {
         while self.next_line().is_some() {}
-        Ended { code: self.child.wait().unwrap().code(), out: String::new(), err: self.err }
+        Completed { code: self.child.wait().unwrap().code(), out: String::new(), err: self.err }
     }
 
     fn next_line(&mut self) -> Option<String> {

@@ -20,7 +20,7 @@ fn assert_fails(project: &Project, arguments: &[&str], code: i32, words: &[&str]
 fn an_incomplete_run_is_rejected_with_the_missing_stages() {
     let project = Project::new();
     assert_fails(&project, &["latest"], 2, &["there is no run yet"]);
-    project.good(&["run", "search"]);
+    project.run_ok(&["run", "search"]);
     assert_fails(&project, &["latest"], 2, &["run 1 is incomplete", "parse, train, test"]);
     assert_fails(&project, &["7"], 2, &["there is no run 7"]);
     assert_fails(&project, &["test@9"], 2, &["is not a run"]);
@@ -29,7 +29,7 @@ fn an_incomplete_run_is_rejected_with_the_missing_stages() {
 #[test]
 fn publishing_a_matrix_requires_one_network() {
     let project = Project::new();
-    project.good(&["run", "all", "--set", "search.target_lat_ms=[1.0, 2.0]"]);
+    project.run_ok(&["run", "all", "--set", "search.target_lat_ms=[1.0, 2.0]"]);
     assert_fails(&project, &["latest"], 2, &["2 networks", "1/test@1", "1/test@2"]);
     // The name determines the network. That the fake worker wrote no valid network is detected later.
     for named in ["1/test@2", "test@2", "search@2", "latest/train@2"] {
@@ -50,16 +50,16 @@ fn given_networks_and_weights_cannot_be_published() {
     };
     project.write("model.config", &config.to_text());
     fs::write(project.path("w.pth.tar"), crate::weights::weights(&config, |_| {})).unwrap();
-    project.good(&["run", "test", "--from", "model.config"]);
+    project.run_ok(&["run", "test", "--from", "model.config"]);
     assert_fails(&project, &["latest"], 2, &["was given (train.from)"]);
-    project.good(&["run", "test", "--from", "model.config", "--weights", "w.pth.tar"]);
+    project.run_ok(&["run", "test", "--from", "model.config", "--weights", "w.pth.tar"]);
     assert_fails(&project, &["latest"], 2, &["(train.from)"]);
 }
 
 #[test]
 fn publishing_a_damaged_artifact_is_rejected() {
     let project = Project::new();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     let digest = {
         let status = project.json(&["status"]);
         let train = status["stages"].as_array().unwrap().iter().find(|stage| stage["id"] == "train").unwrap().clone();

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::project::{Ended, Project, STAGES, actions, step};
+use crate::project::{Completed, Project, STAGES, actions, step};
 
 /// A remote in a folder, and its address.
 struct Shared {
@@ -56,13 +56,13 @@ fn all(action: &str) -> Vec<(&str, &str)> {
 /// Returns a project that has run all stages and pushed the results.
 fn pushed(shared: &Shared) -> Project {
     let project = Project::new();
-    project.good(&["run", "all"]);
-    project.good(&shared.at(&["cache", "push"]));
+    project.run_ok(&["run", "all"]);
+    project.run_ok(&shared.at(&["cache", "push"]));
     project
 }
 
 /// Checks that a command failed with a single message that contains these words, and that no store was created.
-fn assert_error(ended: &Ended, code: i32, words: &[&str]) {
+fn assert_error(ended: &Completed, code: i32, words: &[&str]) {
     assert_eq!(ended.code, Some(code), "{}{}", ended.out, ended.err);
     for word in words {
         assert!(ended.err.contains(word), "`{word}` is missing from: {}", ended.err);
@@ -75,7 +75,7 @@ fn assert_error(ended: &Ended, code: i32, words: &[&str]) {
 fn pushed_results_are_pulled_into_another_store_and_used() {
     let shared = Shared::new();
     let here = Project::new();
-    here.good(&["run", "all"]);
+    here.run_ok(&["run", "all"]);
     let sent = here.json(&shared.at(&["cache", "push"]));
     assert_eq!((results(&sent), &sent["remote"]), (all("push"), &json!(shared.url)));
     assert_eq!(results(&here.json(&shared.at(&["cache", "push", "--all"]))), all("there"));
@@ -83,10 +83,10 @@ fn pushed_results_are_pulled_into_another_store_and_used() {
     let got = there.json(&shared.at(&["cache", "pull"]));
     assert_eq!(results(&got), all("pull"));
     assert_eq!(there.objects().len(), here.objects().len());
-    let out = there.good(&["run", "all"]);
+    let out = there.run_ok(&["run", "all"]);
     assert!(there.trace().is_empty(), "{}", out.err);
     assert!(out.err.contains(&format!("search: cached (pulled from {})", shared.url)), "{}", out.err);
-    there.good(&["cache", "verify"]);
+    there.run_ok(&["cache", "verify"]);
     assert_eq!(results(&there.json(&shared.at(&["cache", "pull"]))), all("here"));
 }
 
@@ -95,29 +95,29 @@ fn plan_explain_log_and_show_mark_pulled_results() {
     let shared = Shared::new();
     pushed(&shared);
     let there = Project::new();
-    there.good(&shared.at(&["cache", "pull"]));
+    there.run_ok(&shared.at(&["cache", "pull"]));
     let plan = there.json(&["plan"]);
     assert_eq!((&step(&plan, "search")["remote"], actions(&plan)[0].1.as_str()), (&json!(shared.url), "cached"));
-    assert!(there.good(&["plan"]).out.contains(&format!("pulled from {}", shared.url)));
+    assert!(there.run_ok(&["plan"]).out.contains(&format!("pulled from {}", shared.url)));
     assert_eq!(there.json(&["explain", "search"])["remote"], json!(shared.url));
-    assert!(there.good(&["explain", "search"]).out.contains(&shared.url));
+    assert!(there.run_ok(&["explain", "search"]).out.contains(&shared.url));
     let log = there.json(&["log"]);
     let run = &log["runs"][0];
     assert_eq!((&run["arguments"][1], run["pulled"].as_array().unwrap().len()), (&json!("pull"), STAGES.len()));
-    assert!(there.good(&["log"]).out.contains("6 pulled"));
+    assert!(there.run_ok(&["log"]).out.contains("6 pulled"));
     let run = there.json(&["show", "latest"]);
     assert_eq!((&run["used"][0]["remote"], &run["made"]), (&json!(shared.url), &json!([])));
     let attempt = run["used"][0]["id"].as_str().unwrap();
-    assert!(there.good(&["show", attempt]).out.contains("pulled from"));
+    assert!(there.run_ok(&["show", attempt]).out.contains("pulled from"));
 }
 
 #[test]
 fn a_pull_fetches_only_the_configured_results() {
     let shared = Shared::new();
     let here = Project::new();
-    here.good(&["run", "all"]);
-    here.good(&["run", "all", "--set", "search.epochs=7"]);
-    here.good(&shared.at(&["cache", "push", "--all"]));
+    here.run_ok(&["run", "all"]);
+    here.run_ok(&["run", "all", "--set", "search.epochs=7"]);
+    here.run_ok(&shared.at(&["cache", "push", "--all"]));
     assert_eq!(shared.files("results").len(), 2 + 2 * 4);
     let there = Project::new();
     let got = there.json(&shared.at(&["cache", "pull", "--set", "search.epochs=7"]));
@@ -135,8 +135,8 @@ fn a_pull_fetches_only_the_configured_results() {
 fn a_partial_pull_is_completed_by_a_run() {
     let shared = Shared::new();
     let here = Project::new();
-    here.good(&["run", "search"]);
-    here.good(&shared.at(&["cache", "push", "latest"]));
+    here.run_ok(&["run", "search"]);
+    here.run_ok(&shared.at(&["cache", "push", "latest"]));
     let there = Project::new();
     let got = there.json(&shared.at(&["cache", "pull"]));
     let expected = [
@@ -148,7 +148,7 @@ fn a_partial_pull_is_completed_by_a_run() {
         ("test", "unknown"),
     ];
     assert_eq!(results(&got), expected);
-    there.good(&["run", "all"]);
+    there.run_ok(&["run", "all"]);
     assert_eq!(there.trace(), ["parse", "train", "test"]);
     let only = Project::new();
     let got = only.json(&shared.at(&["cache", "pull", "lookup"]));
@@ -159,17 +159,17 @@ fn a_partial_pull_is_completed_by_a_run() {
 fn the_configured_remote_is_not_part_of_any_key() {
     let shared = Shared::new();
     let here = Project::new();
-    here.good(&["run", "all"]);
+    here.run_ok(&["run", "all"]);
     let section = format!("cache: {{remote: {}}}\nspace: small\n", shared.url);
     here.edit("space: small\n", &section);
     here.trace();
-    here.good(&["run", "all"]);
+    here.run_ok(&["run", "all"]);
     assert!(here.trace().is_empty());
-    here.good(&["cache", "push"]);
+    here.run_ok(&["cache", "push"]);
     let there = Project::new();
     there.edit("space: small\n", &section);
-    there.good(&["cache", "pull", "-j", "1"]);
-    there.good(&["run", "all"]);
+    there.run_ok(&["cache", "pull", "-j", "1"]);
+    there.run_ok(&["run", "all"]);
     assert!(there.trace().is_empty());
 }
 
@@ -177,24 +177,24 @@ fn the_configured_remote_is_not_part_of_any_key() {
 fn a_dry_run_transfers_nothing() {
     let shared = Shared::new();
     let here = Project::new();
-    here.good(&["run", "all"]);
+    here.run_ok(&["run", "all"]);
     let sent = here.json(&shared.at(&["cache", "push", "--dry-run"]));
     assert_eq!((results(&sent), &sent["dry_run"]), (all("push"), &json!(true)));
     assert!(shared.files("").is_empty());
-    here.good(&shared.at(&["cache", "push"]));
+    here.run_ok(&shared.at(&["cache", "push"]));
     let there = Project::new();
     let got = there.json(&shared.at(&["cache", "pull", "--dry-run"]));
     assert_eq!(results(&got), all("pull"));
     assert!(!there.path(".tfnas").exists());
-    assert!(there.good(&shared.at(&["cache", "pull", "--dry-run"])).out.contains("would pull 6 of 6 results"));
+    assert!(there.run_ok(&shared.at(&["cache", "pull", "--dry-run"])).out.contains("would pull 6 of 6 results"));
 }
 
 #[test]
 fn a_run_an_attempt_or_everything_can_be_pushed() {
     let shared = Shared::new();
     let here = Project::new();
-    here.good(&["run", "split"]);
-    here.good(&["run", "lookup"]);
+    here.run_ok(&["run", "split"]);
+    here.run_ok(&["run", "lookup"]);
     let sent = here.json(&shared.at(&["cache", "push", "1"]));
     assert_eq!(results(&sent), [("split", "push")]);
     let attempt = here.json(&["show", "2"])["made"][0]["id"].as_str().unwrap().to_owned();
@@ -234,7 +234,7 @@ fn a_missing_or_invalid_remote_is_an_error() {
         1,
         &[&images, "is not a remote", "choose a new or empty folder"],
     );
-    project.good(&["run", "split"]);
+    project.run_ok(&["run", "split"]);
     assert_error(&project.run(&["cache", "push", "--remote", &images]), 1, &["is not a remote"]);
     assert!(!project.path("nowhere").exists() && !project.path("images/FORMAT").exists());
     let shared = Shared::new();
@@ -254,7 +254,7 @@ fn unreachable_servers_and_missing_credentials_are_reported() {
     let run = |variables: &[(&str, &str)]| {
         let mut command = project.command(&["cache", "pull", "--remote", "s3://bucket/path"]);
         command.env_remove("AWS_ACCESS_KEY_ID").envs(variables.iter().copied()).stdin(Stdio::null());
-        Ended::new(&command.output().unwrap())
+        Completed::new(&command.output().unwrap())
     };
     assert_error(&run(&[]), 2, &["s3://bucket/path", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"]);
     let variables = [
@@ -299,22 +299,22 @@ fn a_damaged_remote_is_not_used_until_a_push_repairs_it() {
         assert!(files(&there.path(".tfnas/quarantine")).is_empty() && files(&there.path(".tfnas/tmp")).is_empty());
         let got = there.json_of(&shared.at(&["cache", "pull"]), 1);
         assert_eq!(results(&got)[1..4], [("lookup", "here"), ("search", "refused"), ("parse", "unknown")]);
-        there.good(&["cache", "verify"]);
-        there.good(&["run", "all"]);
+        there.run_ok(&["cache", "verify"]);
+        there.run_ok(&["run", "all"]);
         assert_eq!(there.trace(), ["search", "parse", "train", "test"], "{words}");
     }
     fs::write(&object, &damaged).unwrap();
     fs::write(&record, &text[..text.len() / 2]).unwrap();
     let sent = here.json(&shared.at(&["cache", "push"]));
     assert_eq!(results(&sent).iter().filter(|(_, action)| *action == "push").count(), 1);
-    Project::new().good(&shared.at(&["cache", "pull"]));
+    Project::new().run_ok(&shared.at(&["cache", "pull"]));
 }
 
 #[test]
 fn a_damaged_artifact_is_not_pushed_but_others_are() {
     let shared = Shared::new();
     let here = Project::new();
-    here.good(&["run", "all"]);
+    here.run_ok(&["run", "all"]);
     let status = here.json(&["status", "train"]);
     let path = status["stages"][0]["outputs"][0]["path"].as_str().unwrap();
     fs::remove_file(path).unwrap();
@@ -329,15 +329,15 @@ fn s3_is_pushed_to_and_pulled_from() {
     let bucket = std::env::var("TFNAS_TEST_BUCKET").expect("`ci/with-s3` sets TFNAS_TEST_BUCKET");
     let url = format!("s3://{bucket}/planner");
     let here = Project::new();
-    here.good(&["run", "all"]);
+    here.run_ok(&["run", "all"]);
     assert_eq!(results(&here.json(&["cache", "push", "--remote", &url])), all("push"));
     assert_eq!(results(&here.json(&["cache", "push", "--remote", &url])), all("there"));
     let there = Project::new();
     assert_eq!(results(&there.json(&["cache", "pull", "--remote", &url])), all("pull"));
-    there.good(&["run", "all"]);
+    there.run_ok(&["run", "all"]);
     assert!(there.trace().is_empty());
     let mut command = there.command(&["cache", "push", "--remote", &url]);
-    let ended = Ended::new(&command.env("AWS_SECRET_ACCESS_KEY", "hunter2").output().unwrap());
+    let ended = Completed::new(&command.env("AWS_SECRET_ACCESS_KEY", "hunter2").output().unwrap());
     assert_error(&ended, 1, &[&url, "403", "AWS_SECRET_ACCESS_KEY"]);
     assert!(!ended.err.contains("hunter2"), "{}", ended.err);
 }

@@ -11,28 +11,28 @@ fn page(project: &Project, name: &str) -> String {
 #[test]
 fn a_run_writes_a_report_unless_it_did_nothing() {
     let project = Project::new();
-    let out = project.good(&["run", "all"]).out;
+    let out = project.run_ok(&["run", "all"]).out;
     let path = project.path(".tfnas/reports/1.html").canonicalize().unwrap();
     let line = out.lines().find(|line| line.trim_start().starts_with("report ")).unwrap();
     assert!(line.ends_with(&path.display().to_string()), "{line}");
     assert!(page(&project, ".tfnas/reports/1.html").contains("<h1>Report of run 1</h1>"));
 
-    assert!(!project.good(&["run", "all"]).out.contains("reports"));
-    project.good(&["run", "test", "--force", "test"]);
+    assert!(!project.run_ok(&["run", "all"]).out.contains("reports"));
+    project.run_ok(&["run", "test", "--force", "test"]);
     assert_eq!(fs::read_dir(project.path(".tfnas/reports")).unwrap().count(), 1);
 
     let last = project.events(&["run", "all", "--force", "test"]).pop().unwrap();
     assert!(last["report"].as_str().unwrap().ends_with(".tfnas/reports/4.html"), "{last}");
-    project.good(&["gc", "--keep-last", "1"]);
+    project.run_ok(&["gc", "--keep-last", "1"]);
     assert!(project.path(".tfnas/reports/1.html").exists());
 }
 
 #[test]
 fn an_unwritable_report_is_a_warning() {
     let project = Project::new();
-    project.good(&["run", "split"]);
+    project.run_ok(&["run", "split"]);
     project.write(".tfnas/reports", "a file");
-    let ended = project.good(&["run", "all"]);
+    let ended = project.run_ok(&["run", "all"]);
     assert!(
         ended.err.contains("cannot write the report of run 2") && ended.err.contains("`report 2`"),
         "{}",
@@ -44,8 +44,8 @@ fn an_unwritable_report_is_a_warning() {
 #[test]
 fn a_report_has_every_stage_and_lists_missing_outputs() {
     let project = Project::new();
-    project.good(&["run", "all"]);
-    project.good(&["report"]);
+    project.run_ok(&["run", "all"]);
+    project.run_ok(&["report"]);
     let html = page(&project, "report.html");
     for stage in STAGES {
         assert!(html.contains(&format!("<th scope=\"row\" dir=\"auto\">{stage}</th>")), "{stage}");
@@ -57,10 +57,10 @@ fn a_report_has_every_stage_and_lists_missing_outputs() {
     assert!(html.contains("history.json cannot be read") && html.contains("lookup.json cannot be read"));
     assert!(html.contains("No output of this run: selection</li>"));
     let counted = |run: &str| {
-        project.good(&["report", run]);
+        project.run_ok(&["report", run]);
         page(&project, "report.html")
     };
-    project.good(&["run", "all", "--force", "test"]);
+    project.run_ok(&["run", "all", "--force", "test"]);
     assert!(counted("latest").contains("1 of 6 stages ran, 5 came from the cache."));
     assert!(counted("1").contains("6 of 6 stages ran, 0 came from the cache."));
 }
@@ -68,7 +68,7 @@ fn a_report_has_every_stage_and_lists_missing_outputs() {
 #[test]
 fn figures_and_tables_are_separate_files() {
     let project = Project::new();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     let written = project.json(&["report", "1", "--output", "page.html", "--figures", "a/figures"]);
     assert_eq!(written["run"], 1);
     assert!(written["file"].as_str().unwrap().ends_with("/page.html"));
@@ -96,10 +96,10 @@ fn unknown_runs_and_paths_that_cannot_be_written_are_errors() {
     project.behave("lookup", "fail");
     assert_eq!(project.run(&["run", "all"]).code, Some(1));
     assert_eq!(project.run(&["report"]).code, Some(2), "the only run has failed");
-    project.good(&["report", "1"]);
+    project.run_ok(&["report", "1"]);
     assert!(page(&project, "report.html").contains("1 of 2 stages ran, 0 came from the cache, 1 did not finish."));
 
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     let attempt = project.json(&["show", "latest"])["made"][0]["id"].as_str().unwrap().to_owned();
     for (arguments, code, words) in [
         // Long enough not to be a prefix of an attempt or a digest.
@@ -120,7 +120,7 @@ fn file_names_are_escaped_in_the_report() {
     let project = Project::new();
     let name = "<img src=x> & \"Größe\".yaml";
     project.write(name, &fs::read_to_string(project.path("pipeline.yaml")).unwrap());
-    project.good(&["run", "all", "--config", name]);
+    project.run_ok(&["run", "all", "--config", name]);
     let html = page(&project, ".tfnas/reports/1.html");
     assert!(!html.contains("<img") && html.contains("<p>&lt;img src=x&gt; &amp; &quot;Größe&quot;.yaml</p>"));
 }
@@ -128,7 +128,7 @@ fn file_names_are_escaped_in_the_report() {
 #[test]
 fn a_damaged_output_is_noted_in_the_report() {
     let project = Project::new();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     let status = project.json(&["status", "test"]);
     let outputs = status["stages"][0]["outputs"].as_array().unwrap();
     let output = outputs.iter().find(|output| output["name"] == "test.json").unwrap();
@@ -139,22 +139,22 @@ fn a_damaged_output_is_noted_in_the_report() {
         if let Some(text) = damage {
             fs::write(&path, text).unwrap();
         }
-        project.good(&["report"]);
+        project.run_ok(&["report"]);
         let html = page(&project, "report.html");
         assert!(html.contains("test.json cannot be read") && html.contains("Measured latency 0.950 ms"), "{damage:?}");
         assert!(!html.contains("Top-1"), "damaged outputs are not shown");
     }
     fs::write(&path, bytes).unwrap();
-    project.good(&["report"]);
+    project.run_ok(&["report"]);
     assert!(page(&project, "report.html").contains("Top-1 75.0 %"));
 }
 
 #[test]
 fn a_mistake_without_image_has_a_reason_or_is_omitted() {
     let project = Project::new();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     for (arguments, shown) in [(&["report"][..], true), (&["report", "--no-images"], false)] {
-        project.good(arguments);
+        project.run_ok(arguments);
         let html = page(&project, "report.html");
         for text in ["1 test image with a wrong prediction", "the image is no longer there", "a/b, &lt;b&gt;.png"] {
             assert_eq!(html.contains(text), shown, "{text}");
@@ -174,9 +174,9 @@ fn runs_are_compared_in_one_report() {
         "{}",
         ended.err
     );
-    project.good(&["run", "all"]);
-    project.good(&["run", "all", "--set", "search.target_lat_ms=[0.8, 0.9]", "--set", "train.lr=0.05"]);
-    project.good(&["run", "split"]);
+    project.run_ok(&["run", "all"]);
+    project.run_ok(&["run", "all", "--set", "search.target_lat_ms=[0.8, 0.9]", "--set", "train.lr=0.05"]);
+    project.run_ok(&["run", "split"]);
 
     let written = project.json(&["compare", "--html", "c.html"]);
     assert_eq!(written["runs"], serde_json::json!(["1", "2"]), "{written}");
@@ -210,8 +210,8 @@ fn runs_are_compared_in_one_report() {
 #[test]
 fn a_matrix_has_one_report_with_all_networks() {
     let project = Project::new();
-    project.good(&["run", "all"]);
-    project.good(&["run", "all", "--set", "search.target_lat_ms=[0.8, 1.0]"]);
+    project.run_ok(&["run", "all"]);
+    project.run_ok(&["run", "all", "--set", "search.target_lat_ms=[0.8, 1.0]"]);
     let html = page(&project, ".tfnas/reports/2.html");
     // The network of 1 ms was found before the matrix run.
     for text in ["id=\"networks-tradeoff\"", "Architecture (0.8)", "Architecture (1)", "Test (0.8)", "Test (1)"] {

@@ -7,7 +7,7 @@ use tfnas_testutils::waiting::wait_until;
 fn two_searches_that_hold() -> Project {
     let project = Project::new();
     project.edit("target_lat_ms: 1.0", "target_lat_ms: [0.8, 1.0]");
-    project.good(&["run", "lookup"]);
+    project.run_ok(&["run", "lookup"]);
     project.trace();
     for id in ["search@0.8", "search@1"] {
         project.behave(id, "hold");
@@ -18,7 +18,7 @@ fn two_searches_that_hold() -> Project {
 #[test]
 fn a_second_planner_waits_for_the_result_of_the_first() {
     let project = Project::new();
-    project.good(&["run", "lookup"]);
+    project.run_ok(&["run", "lookup"]);
     project.trace();
     project.behave("search", "hold");
     let first = project.start(&["run", "search"], "search: worked");
@@ -34,7 +34,7 @@ fn a_second_planner_waits_for_the_result_of_the_first() {
 #[test]
 fn a_waiting_planner_can_be_interrupted() {
     let project = Project::new();
-    project.good(&["run", "lookup"]);
+    project.run_ok(&["run", "lookup"]);
     project.behave("search", "hold");
     let first = project.start(&["run", "search"], "search: worked");
     let second = project.start(&["run", "search"], "waiting for its result");

@@ -21,7 +21,7 @@ fn the_json_of_plan_has_its_fields() {
 #[test]
 fn the_json_of_status_has_its_fields() {
     let project = Project::new();
-    project.good(&["run", "split"]);
+    project.run_ok(&["run", "split"]);
     let status = project.json(&["status"]);
     let ids: Vec<&str> =
         status["stages"].as_array().unwrap().iter().map(|stage| stage["id"].as_str().unwrap()).collect();
@@ -40,7 +40,7 @@ fn the_json_of_status_has_its_fields() {
 #[test]
 fn events_are_json_lines_and_the_last_summarizes_the_run() {
     let project = Project::new();
-    project.good(&["run", "search"]);
+    project.run_ok(&["run", "search"]);
     project.behave("train", "fail");
     let events = project.events(&["run", "all"]);
     let finished = json!({
@@ -65,7 +65,7 @@ fn the_printed_configuration_has_defaults_and_round_trips() {
     assert_eq!(config["space"], "small");
     project.write("again.yaml", &config.to_string());
     assert_eq!(project.json(&["config", "--config", "again.yaml"]), config);
-    let text = project.good(&["config"]).out;
+    let text = project.run_ok(&["config"]).out;
     let line = text.lines().find(|line| line.starts_with("search.epochs")).unwrap();
     assert!(line.ends_with("pipeline.yaml:15"), "{line}");
 }
@@ -97,7 +97,7 @@ fn the_default_fit_depends_on_the_space() {
 #[test]
 fn a_run_ends_with_a_summary_of_the_network() {
     let project = Project::new();
-    let out = project.good(&["run", "all"]).out;
+    let out = project.run_ok(&["run", "all"]).out;
     for words in [
         "stage1.block1",
         "k3_e3_se",
@@ -112,13 +112,13 @@ fn a_run_ends_with_a_summary_of_the_network() {
     ] {
         assert!(out.contains(words), "`{words}` is missing from\n{out}");
     }
-    assert!(project.good(&["run", "all"]).out.contains("search  cached"));
+    assert!(project.run_ok(&["run", "all"]).out.contains("search  cached"));
 }
 
 #[test]
 fn log_and_show_list_runs_attempts_and_artifacts() {
     let project = Project::new();
-    project.good(&["run", "split"]);
+    project.run_ok(&["run", "split"]);
     project.behave("lookup", "kill");
     project.run(&["run", "lookup"]);
     let log = project.json(&["log"]);
@@ -141,14 +141,14 @@ fn log_and_show_list_runs_attempts_and_artifacts() {
     let artifact = project.json(&["show", &digest[..12]]);
     assert_eq!(artifact["made_by"][0]["instance"], "split");
     assert!(project.run(&["show", "98765"]).code == Some(2));
-    project.good(&["log"]);
-    project.good(&["show", "1"]);
+    project.run_ok(&["log"]);
+    project.run_ok(&["show", "1"]);
 }
 
 #[test]
 fn messages_can_be_json_lines() {
     let project = Project::new();
-    let stderr = project.good(&["run", "split", "--log-format", "json"]).err;
+    let stderr = project.run_ok(&["run", "split", "--log-format", "json"]).err;
     let lines: Vec<Value> = stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines.iter().any(|line| line["id"] == "split" && line["level"] == "INFO"), "{stderr}");
     let stderr = project.run(&["run", "nothing", "--log-format", "json"]).err;
@@ -159,8 +159,8 @@ fn messages_can_be_json_lines() {
 #[test]
 fn the_initial_configuration_is_valid_and_not_overwritten() {
     let project = Project::new();
-    project.good(&["init", "new.yaml"]);
-    project.good(&["config", "--config", "new.yaml"]);
+    project.run_ok(&["init", "new.yaml"]);
+    project.run_ok(&["config", "--config", "new.yaml"]);
     let ended = project.run(&["init", "new.yaml"]);
     assert!(ended.code == Some(2) && ended.err.contains("already exists"), "{}", ended.err);
 }
@@ -168,7 +168,7 @@ fn the_initial_configuration_is_valid_and_not_overwritten() {
 #[test]
 fn completions_and_manual_pages_are_written() {
     let project = Project::new();
-    assert!(project.good(&["completions", "bash"]).out.contains("tfnas-pipeline"));
-    project.good(&["man", "--out", "man"]);
+    assert!(project.run_ok(&["completions", "bash"]).out.contains("tfnas-pipeline"));
+    project.run_ok(&["man", "--out", "man"]);
     assert!(project.path("man/tfnas-pipeline-run.1").exists());
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::project::{Ended, Project, Running};
+use crate::project::{Completed, Project, Running};
 use tfnas_testutils::waiting::wait_until;
 
 /// The cluster configuration; the governor is that of this machine, because the fake nodes run here.
@@ -45,11 +45,11 @@ impl Cluster {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Ended {
-        Ended::new(&self.with_environment(self.project.command(arguments)).output().unwrap())
+    fn run(&self, arguments: &[&str]) -> Completed {
+        Completed::new(&self.with_environment(self.project.command(arguments)).output().unwrap())
     }
 
-    fn good(&self, arguments: &[&str]) -> Ended {
+    fn run_ok(&self, arguments: &[&str]) -> Completed {
         let ended = self.run(arguments);
         assert_eq!(ended.code, Some(0), "{arguments:?}: {}{}", ended.out, ended.err);
         ended
@@ -117,14 +117,14 @@ fn undisturbed() -> BTreeMap<String, String> {
     let project = Project::new();
     let text = fs::read_to_string(project.path("pipeline.yaml")).unwrap();
     project.write("pipeline.yaml", &format!("{text}parse:\n  measure: false\n"));
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     digests(&project)
 }
 
 /// A project whose search is running as job 3.
 fn with_a_search(behavior: &str) -> (Cluster, Running) {
     let cluster = Cluster::new();
-    cluster.good(&["run", "split", "lookup"]);
+    cluster.run_ok(&["run", "split", "lookup"]);
     cluster.project.behave("search", behavior);
     let running = cluster.start(&["run", "all"], "search: worked");
     (cluster, running)
@@ -133,7 +133,7 @@ fn with_a_search(behavior: &str) -> (Cluster, Running) {
 #[test]
 fn each_stage_is_a_job_with_the_results_of_a_local_run() {
     let cluster = Cluster::new();
-    let events = cluster.good(&["run", "all", "--json"]).out;
+    let events = cluster.run_ok(&["run", "all", "--json"]).out;
     let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |name: &str| events.iter().filter(|event| event["event"] == name).count();
     assert_eq!((cluster.jobs(), of("submitted"), of("done"), of("metric")), (6, 6, 6, 6));
@@ -141,7 +141,7 @@ fn each_stage_is_a_job_with_the_results_of_a_local_run() {
     cluster.assert_nothing_is_left();
     assert!(cluster.of_job(2, "arguments").contains("--exclusive"), "a latency is measured alone");
     assert!(!cluster.of_job(3, "arguments").contains("--exclusive"));
-    let again = cluster.good(&["run", "all", "--json"]).out;
+    let again = cluster.run_ok(&["run", "all", "--json"]).out;
     assert!(again.contains("\"ran\":[]") && cluster.jobs() == 6, "{again}");
 }
 
@@ -153,7 +153,7 @@ fn the_log_of_a_job_is_kept_and_shown_when_it_fails() {
     assert!(ended.code == Some(1) && ended.err.contains("the data is odd"), "{}", ended.err);
     assert!(ended.err.contains("hint: look at it") && ended.err.contains("| log of split"), "{}", ended.err);
     cluster.assert_nothing_is_left();
-    cluster.good(&["run", "split"]);
+    cluster.run_ok(&["run", "split"]);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn ctrl_c_writes_a_checkpoint_and_the_next_run_resumes() {
     assert!(ended.code == Some(130) && ended.err.contains("search: interrupted"), "{}", ended.err);
     assert_eq!(fs::read_to_string(cluster.project.path("slurm/scancel.log")).unwrap(), "--batch --signal=USR1 3\n");
     cluster.assert_nothing_is_left();
-    assert!(cluster.good(&["run", "all"]).err.contains("search: resuming from epoch 1"));
+    assert!(cluster.run_ok(&["run", "all"]).err.contains("search: resuming from epoch 1"));
     assert_eq!(cluster.digests(), undisturbed());
 }
 
@@ -228,7 +228,7 @@ fn the_job_of_a_killed_planner_is_tracked_by_the_next_run() {
     running.signal("KILL");
     running.end();
     assert_eq!(cluster.project.json(&["status", "search"])["stages"][0]["outcome"], "running");
-    cluster.good(&["gc", "--keep-last", "1"]);
+    cluster.run_ok(&["gc", "--keep-last", "1"]);
     let second = cluster.start(&["run", "all"], "search: job 3 was already submitted");
     cluster.project.write("fake/go", "");
     let ended = second.end();
@@ -250,7 +250,7 @@ fn a_job_survives_a_closed_terminal() {
     wait_until("the job has ended without a planner", || cluster.of_job(3, "state") == "COMPLETED");
     // The controller has already forgotten the job.
     cluster.queue("jobs/3/forgotten", "");
-    cluster.good(&["run", "all"]);
+    cluster.run_ok(&["run", "all"]);
     assert_eq!((cluster.jobs(), cluster.digests()), (6, undisturbed()));
     cluster.assert_nothing_is_left();
 }
@@ -274,7 +274,7 @@ fn a_submission_with_a_lost_reply_is_found_by_name() {
 fn a_submission_that_never_arrived_is_repeated() {
     let cluster = Cluster::new();
     cluster.queue("late", "");
-    let ended = cluster.good(&["run", "split"]);
+    let ended = cluster.run_ok(&["run", "split"]);
     assert!(ended.err.contains("split: submitted as job 1 (submission 2)"), "{}", ended.err);
     cluster.assert_nothing_is_left();
 }
@@ -287,7 +287,7 @@ fn a_planner_killed_during_submission_loses_no_job() {
     running.signal("KILL");
     running.end();
     cluster.answer_again("down");
-    let ended = cluster.good(&["run", "split"]);
+    let ended = cluster.run_ok(&["run", "split"]);
     assert!(ended.err.contains("was submitted by an earlier run: looking for it"), "{}", ended.err);
     assert_eq!((cluster.jobs(), cluster.project.trace().len()), (1, 1));
     cluster.assert_nothing_is_left();
@@ -305,7 +305,7 @@ fn the_result_of_a_forgotten_job_is_used() {
     cluster.project.write("fake/go", "");
     wait_until("the job has ended", || cluster.of_job(3, "state") == "COMPLETED");
     cluster.queue("jobs/3/name", "another");
-    cluster.good(&["run", "search"]);
+    cluster.run_ok(&["run", "search"]);
     assert_eq!(
         (cluster.jobs(), cluster.project.trace()),
         (3, ["split", "lookup", "search", "search goes on"].map(str::to_owned).to_vec())
@@ -395,7 +395,7 @@ fn a_cancelled_job_fails_with_a_message() {
     let ended = running.end();
     assert!(ended.code == Some(1) && ended.err.contains("search: job 3 was cancelled"), "{}", ended.err);
     cluster.assert_nothing_is_left();
-    assert!(cluster.good(&["run", "all"]).err.contains("search: resuming from epoch 1"));
+    assert!(cluster.run_ok(&["run", "all"]).err.contains("search: resuming from epoch 1"));
 }
 
 #[test]
@@ -422,7 +422,7 @@ fn targets_are_submitted_in_parallel_up_to_max_jobs() {
     let cluster = Cluster::new();
     cluster.project.edit("target_lat_ms: 1.0", "target_lat_ms: [0.8, 0.9, 1.0]");
     cluster.project.edit("poll_s: 0.05", "poll_s: 0.05\n  max_jobs: 2");
-    cluster.good(&["run", "lookup"]);
+    cluster.run_ok(&["run", "lookup"]);
     cluster.queue("hold", "Priority");
     let mut running = cluster.start(&["run", "search"], "waits (Priority)");
     running.wait_for("waits (Priority)");
@@ -452,7 +452,7 @@ fn local_defaults_must_be_configured_for_a_cluster() {
 fn the_cluster_is_not_part_of_any_key() {
     let project = Project::new();
     project.edit("seed: 3", "seed: 3\nparse: {measure: false}");
-    project.good(&["run", "split", "search"]);
+    project.run_ok(&["run", "split", "search"]);
     let text = fs::read_to_string(project.path("pipeline.yaml")).unwrap();
     project.write("pipeline.yaml", &format!("{text}executor: slurm\nslurm: {{partition: x, device_model: m}}\n"));
     let plan = project.json(&["plan", "split", "search"]);

@@ -9,7 +9,7 @@ use crate::project::{Project, STAGES};
 fn gc_removes_results_and_objects_together() {
     let project = Project::new();
     for epochs in 1..=4 {
-        project.good(&["run", "all", "--set", &format!("search.epochs={epochs}")]);
+        project.run_ok(&["run", "all", "--set", &format!("search.epochs={epochs}")]);
     }
     let before = project.objects().len();
     let planned = project.json(&["gc", "--keep-last", "1", "--dry-run"]);
@@ -18,9 +18,9 @@ fn gc_removes_results_and_objects_together() {
     assert_eq!(removed, planned);
     assert!(project.objects().len() < before);
     project.trace();
-    project.good(&["run", "all", "--set", "search.epochs=4"]);
+    project.run_ok(&["run", "all", "--set", "search.epochs=4"]);
     assert!(project.trace().is_empty(), "the most recently used results and their inputs are kept");
-    project.good(&["run", "all", "--set", "search.epochs=1"]);
+    project.run_ok(&["run", "all", "--set", "search.epochs=1"]);
     assert_eq!(project.trace(), ["search", "parse", "train", "test"]);
     assert_eq!(project.run(&["gc", "--max-size", "3 parsecs"]).code, Some(2));
 }
@@ -28,26 +28,26 @@ fn gc_removes_results_and_objects_together() {
 #[test]
 fn gc_never_removes_pinned_results() {
     let project = Project::new();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     let pins = project.json(&["cache", "pin", "latest", "--reason", "in the paper"]);
     assert_eq!(pins["pins"].as_array().unwrap().len(), STAGES.len());
     assert_eq!(pins["pins"][0]["reason"], "in the paper");
-    project.good(&["run", "all", "--set", "search.epochs=7"]);
+    project.run_ok(&["run", "all", "--set", "search.epochs=7"]);
     let removed = project.json(&["gc", "--keep-last", "0", "--max-size", "0"]);
     assert_eq!(removed["attempts"].as_array().unwrap().len(), 4);
     project.trace();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     assert!(project.trace().is_empty());
     assert_eq!(project.json(&["cache", "unpin", "1"])["pins"], serde_json::json!([]));
-    project.good(&["gc", "--max-size", "0"]);
+    project.run_ok(&["gc", "--max-size", "0"]);
     assert!(project.objects().is_empty());
 }
 
 #[test]
 fn verify_finds_changes_with_equal_size_and_time() {
     let project = Project::new();
-    project.good(&["run", "all"]);
-    project.good(&["cache", "verify", "--deep"]);
+    project.run_ok(&["run", "all"]);
+    project.run_ok(&["cache", "verify", "--deep"]);
     let object = &project.objects()[0];
     let modified = fs::metadata(object).unwrap().modified().unwrap();
     let mut bytes = fs::read(object).unwrap();
@@ -57,28 +57,28 @@ fn verify_finds_changes_with_equal_size_and_time() {
     fs::File::options().write(true).open(object).unwrap().set_modified(modified).unwrap();
     let found = project.json_of(&["cache", "verify"], 1);
     assert_eq!((found["sound"].as_bool(), found["damaged"].as_array().unwrap().len()), (Some(false), 1));
-    project.good(&["run", "all"]);
-    project.good(&["cache", "verify"]);
+    project.run_ok(&["run", "all"]);
+    project.run_ok(&["cache", "verify"]);
 }
 
 #[test]
 fn a_damaged_ledger_can_be_rebuilt() {
     let project = Project::new();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     project.trace();
     fs::write(project.path(".tfnas/ledger.sqlite3"), "not a ledger").unwrap();
     let ended = project.run(&["run", "all"]);
     assert!(ended.code == Some(2) && ended.err.contains("cache rebuild"), "{}", ended.err);
     let rebuilt = project.json(&["cache", "rebuild"]);
     assert_eq!(rebuilt["results"].as_u64(), Some(STAGES.len() as u64));
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     assert!(project.trace().is_empty());
 }
 
 #[test]
 fn a_store_of_a_newer_version_is_not_modified() {
     let project = Project::new();
-    project.good(&["run", "split"]);
+    project.run_ok(&["run", "split"]);
     let format = project.path(".tfnas/FORMAT");
     let text = fs::read_to_string(&format).unwrap().replace('1', "99");
     fs::write(&format, &text).unwrap();

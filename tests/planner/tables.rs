@@ -27,10 +27,10 @@ pub fn table(per_channel: f64) -> LatencyTable {
 fn a_published_pickle_is_imported_as_text() {
     let project = Project::new();
     fs::write(project.path("t.pkl"), table_to_pickle(&table(1e-3))).unwrap();
-    project.good(&["table", "import", "t.pkl", "--out", "t.table", "--device", "Titan RTX", "--batch", "32"]);
+    project.run_ok(&["table", "import", "t.pkl", "--out", "t.table", "--device", "Titan RTX", "--batch", "32"]);
     let text = fs::read_to_string(project.path("t.table")).unwrap();
     assert!(text.contains("device: Titan RTX") && text.contains("batch: 32"), "{text}");
-    project.good(&["table", "diff", "t.pkl", "t.table"]);
+    project.run_ok(&["table", "diff", "t.pkl", "t.table"]);
     let shown = project.json(&["table", "show", "t.table"]);
     assert_eq!((shown["source"].as_str(), shown["base_ms"].as_f64()), (Some("imported from t.pkl"), Some(0.5)));
 }
@@ -43,7 +43,7 @@ fn table_range_and_verify_report_missing_rows() {
     assert!(range["min_ms"].as_f64().unwrap() < range["max_ms"].as_f64().unwrap(), "{range}");
     let ended = project.run(&["table", "range", "t.table", "--space", "imagenet"]);
     assert!(ended.code == Some(1) && ended.err.contains("lacks"), "{}", ended.err);
-    project.good(&["table", "verify", "t.table", "--space", "small"]);
+    project.run_ok(&["table", "verify", "t.table", "--space", "small"]);
     assert_eq!(project.run(&["table", "verify", "t.table", "--space", "imagenet"]).code, Some(1));
     fs::write(project.path("u.table"), table(2e-3).to_text()).unwrap();
     let ended = project.run(&["table", "diff", "t.table", "u.table"]);
@@ -104,7 +104,7 @@ fn space_and_classes_default_to_the_configuration() {
     assert_eq!(random("named", &["--classes", "2"]).code, Some(0));
     assert_eq!(config("known"), config("named"), "the images have two classes");
     // Without the images, the result of `split` provides the classes.
-    project.good(&["run", "split"]);
+    project.run_ok(&["run", "split"]);
     fs::rename(project.path("images"), project.path("elsewhere")).unwrap();
     let ended = random("split", &[]);
     assert_eq!(ended.code, Some(0), "{}", ended.err);

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::project::{Ended, Project, actions, step};
+use crate::project::{Completed, Project, actions, step};
 
 /// Returns a project whose configuration sets neither `data.train` nor `data.test`.
 fn without_image_folders() -> Project {
@@ -41,15 +41,15 @@ fn without_a_test_folder_test_images_are_drawn_with_a_note() {
     let plan = project.json(&["plan"]);
     assert_eq!(plan["notes"], json!([{ "kind": "test_images_drawn", "message": DRAWN }]));
     assert_eq!(plan["warnings"], json!([]));
-    assert!(project.good(&["plan"]).out.contains(DRAWN));
-    let ended = project.good(&["run", "all"]);
+    assert!(project.run_ok(&["plan"]).out.contains(DRAWN));
+    let ended = project.run_ok(&["run", "all"]);
     assert!(ended.out.contains(&format!("data\n  {DRAWN}\n")), "{}", ended.out);
     assert_eq!(project.trace().len(), 6);
     let status = project.json(&["status"]);
     let outputs = step(&status, "split")["outputs"].as_array().unwrap();
     assert!(outputs.iter().any(|output| output["name"] == "test.list"), "{outputs:?}");
     // An unchanged configuration runs nothing; another share is another split.
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     assert!(project.trace().is_empty());
     let plan = project.json(&["plan", "--set", "split.test_share=0.3"]);
     assert_eq!(step(&plan, "split")["because"][0]["field"], "split.test_share");
@@ -72,7 +72,7 @@ fn an_existing_test_folder_keeps_keys_and_outputs() {
     assert_eq!(keys(&named), keys(&without_image_folders));
     let plan = without_image_folders.json(&["plan"]);
     assert_eq!((&plan["notes"], &plan["warnings"]), (&json!([]), &json!([])));
-    without_image_folders.good(&["run", "split"]);
+    without_image_folders.run_ok(&["run", "split"]);
     let status = without_image_folders.json(&["status"]);
     assert_eq!(step(&status, "split")["outputs"].as_array().unwrap().len(), 6);
 }
@@ -88,7 +88,7 @@ fn class_folders_can_be_under_the_root_or_in_a_list() {
         project.write(&format!("images/dog/{image}.jpg"), &format!("dog {image}"));
     }
     assert_eq!(message(&project.json(&["plan"]), "notes"), DRAWN);
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     assert_eq!(project.trace().len(), 6);
     let config = project.json(&["config"]);
     assert_eq!((&config["data"]["train"], &config["data"]["test"]), (&json!("."), &Value::Null));
@@ -104,7 +104,7 @@ fn a_similar_test_folder_is_suggested_and_nothing_is_drawn() {
     let ended = project.run(&["run", "all"]);
     assert!(ended.code == Some(2) && ended.err.contains("images/val does not exist"), "{}", ended.err);
     assert!(ended.err.contains("`data.test: test`") && ended.err.contains("`data.test: null`"), "{}", ended.err);
-    project.good(&["run", "all", "--set", "data.test=test"]);
+    project.run_ok(&["run", "all", "--set", "data.test=test"]);
     let plan = project.json(&["plan", "--set", "data.test=null"]);
     assert_eq!(kinds(&plan, "notes"), ["test_images_drawn"]);
 }
@@ -136,17 +136,17 @@ fn overlapping_test_images_are_reported_before_a_run() {
         ],
     );
     // The search reads no test images.
-    project.good(&["plan", "search"]);
+    project.run_ok(&["plan", "search"]);
     let key = |sets: &[&str]| step(&project.json(&[&["plan", "split"], sets].concat()), "split")["key"].clone();
     assert_eq!(key(&[]), key(&["--set", "data.allow_overlap=true"]));
     let plan = project.json(&["plan", "--set", "data.allow_overlap=true"]);
     assert_eq!(kinds(&plan, "warnings"), ["overlap"]);
-    let ended = project.good(&["run", "all", "--set", "data.allow_overlap=true"]);
+    let ended = project.run_ok(&["run", "all", "--set", "data.allow_overlap=true"]);
     let warning = "warning: 1 of 7 test images have the same content as training images";
     assert!(ended.out.contains(warning) && ended.err.contains("1 of 7 test images"), "{}{}", ended.out, ended.err);
     project.trace();
     fs::remove_file(project.path("images/val/a/copy of 1.jpg")).unwrap();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     assert_eq!(project.trace(), ["train", "test"]);
 }
 
@@ -217,10 +217,10 @@ fn missing_and_unknown_test_classes_are_warnings() {
     project.write("images/val/d/readme.txt", "no class");
     let plan = project.json(&["plan"]);
     assert_eq!(kinds(&plan, "warnings"), ["untested_classes", "unknown_test_classes"]);
-    let text = project.good(&["plan"]).out;
+    let text = project.run_ok(&["plan"]).out;
     assert!(text.contains("warning: 1 of 2 training classes have no test images and are not tested: `b`"), "{text}");
     assert!(text.contains("warning: 1 class of the test images") && text.contains("skipped: `c`\n"), "{text}");
-    let ended: Ended = project.good(&["run", "all"]);
+    let ended: Completed = project.run_ok(&["run", "all"]);
     assert!(ended.out.contains("are not tested: `b`"), "{}", ended.out);
     project.trace();
     fs::remove_dir_all(project.path("images/val/a")).unwrap();
@@ -273,7 +273,7 @@ fn a_test_of_given_weights_is_checked_too() {
     project.write("model.config", &config.to_text());
     fs::write(project.path("w.pth.tar"), crate::weights::weights(&config, |_| {})).unwrap();
     let run = ["run", "test", "--from", "model.config", "--weights", "w.pth.tar"];
-    project.good(&run);
+    project.run_ok(&run);
     fs::rename(project.path("images/val/a"), project.path("images/val/A")).unwrap();
     project.trace();
     let ended = project.run(&run);

@@ -34,9 +34,9 @@ impl Shared {
     fn pushed(&self) -> Project {
         let project = self.project(", sign_key: keys/mine");
         fs::create_dir(project.path("keys")).unwrap();
-        project.good(&["keys", "generate", "--out", "keys/mine"]);
-        project.good(&["run", "all"]);
-        assert!(project.good(&["cache", "push"]).out.contains(", signed"));
+        project.run_ok(&["keys", "generate", "--out", "keys/mine"]);
+        project.run_ok(&["run", "all"]);
+        assert!(project.run_ok(&["cache", "push"]).out.contains(", signed"));
         project
     }
 
@@ -84,7 +84,7 @@ fn results_signed_by_a_trusted_key_are_pulled_and_used() {
     let there = shared.trusting(&here);
     assert_eq!(actions(&there.json(&["cache", "pull", "--dry-run"])), ["pull"; 6]);
     assert_eq!(actions(&there.json(&["cache", "pull"])), ["pull"; 6]);
-    there.good(&["run", "all"]);
+    there.run_ok(&["run", "all"]);
     assert!(there.trace().is_empty());
     let other = shared.trusting(&here);
     assert_eq!(actions(&other.json(&["cache", "pull", "--all"])), ["pull"; 6]);
@@ -117,14 +117,14 @@ fn an_unsigned_result_is_not_used_and_reported() {
     assert_eq!(actions(&got)[1..4], ["here", "refused", "unknown"]);
     let because = there.json(&["explain", "search"])["because"].clone();
     assert!(because[0]["field"].as_str().unwrap().contains(&words), "{because}");
-    assert!(there.good(&["explain", "search"]).out.contains(&words));
-    assert!(there.good(&["plan"]).out.contains(&words));
-    let ran = there.good(&["run", "search"]);
+    assert!(there.run_ok(&["explain", "search"]).out.contains(&words));
+    assert!(there.run_ok(&["plan"]).out.contains(&words));
+    let ran = there.run_ok(&["run", "search"]);
     assert!(ran.err.contains(&words), "{}", ran.err);
     assert_eq!(there.trace(), ["search"]);
     // The project's own result needs no further explanation.
     assert_eq!(there.json(&["explain", "search"])["because"], json!([]));
-    here.good(&["cache", "push"]);
+    here.run_ok(&["cache", "push"]);
     let fresh = shared.trusting(&here);
     assert_eq!(actions(&fresh.json(&["cache", "pull"])), ["pull"; 6]);
 }
@@ -135,9 +135,9 @@ fn pulled_results_of_untrusted_keys_are_not_used() {
     let here = shared.pushed();
     let there = shared.trusting(&here);
     there.edit(", trust: [keys/theirs.pub]", "");
-    there.good(&["cache", "pull"]);
+    there.run_ok(&["cache", "pull"]);
     assert_eq!(there.json(&["plan"])["stages"][0]["action"], "cached");
-    there.good(&["keys", "generate", "--out", "keys/other"]);
+    there.run_ok(&["keys", "generate", "--out", "keys/other"]);
     let trust = "--set=cache.trust=[keys/other.pub]";
     let plan = there.json(&["plan", trust]);
     assert_eq!(step(&plan, "split")["action"], "run");
@@ -147,7 +147,7 @@ fn pulled_results_of_untrusted_keys_are_not_used() {
     assert_eq!(actions(&there.json(&["cache", "pull", "--set=cache.trust=[keys/theirs.pub]"])), ["pull"; 6]);
     let both = "--set=cache.trust=[keys/other.pub, keys/theirs.pub]";
     assert_eq!(there.json(&["plan", both])["stages"].as_array().unwrap().len(), STAGES.len());
-    there.good(&["run", "all", both]);
+    there.run_ok(&["run", "all", both]);
     assert!(there.trace().is_empty());
 }
 
@@ -155,7 +155,7 @@ fn pulled_results_of_untrusted_keys_are_not_used() {
 fn unusable_keys_are_usage_errors() {
     let shared = Shared::new();
     let project = shared.project("");
-    project.good(&["keys", "generate", "--out", "key"]);
+    project.run_ok(&["keys", "generate", "--out", "key"]);
     let fails = |arguments: &[&str], words: &[&str]| {
         let ended = project.run(arguments);
         assert_eq!(ended.code, Some(2), "{}{}", ended.out, ended.err);

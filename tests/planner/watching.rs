@@ -59,7 +59,7 @@ fn names<'a>(events: &'a [Value], id: &str) -> Vec<&'a str> {
 #[test]
 fn a_run_records_its_events() {
     let project = project_with_epochs();
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     let recorded = events(&project, 1);
     let (first, last) = (&recorded[0], recorded.last().unwrap());
     assert_eq!((&first["event"], &first["run"]), (&"planned".into(), &1.into()));
@@ -78,21 +78,21 @@ fn a_run_records_its_events() {
     };
     assert_eq!(epochs("val_top1"), [(0, 0.5)]);
 
-    project.good(&["run", "all"]);
+    project.run_ok(&["run", "all"]);
     assert!(STAGES.iter().all(|stage| names(&events(&project, 2), stage) == ["cached"]));
-    project.good(&["gc", "--keep-last", "1"]);
+    project.run_ok(&["gc", "--keep-last", "1"]);
     assert_eq!(events(&project, 1), recorded, "gc keeps them");
-    project.good(&["check", "test"]);
+    project.run_ok(&["check", "test"]);
     assert_eq!(names(&events(&project, 3), "test").last(), Some(&"done"));
 }
 
 #[test]
 fn events_that_cannot_be_written_are_one_warning() {
     let project = Project::new();
-    project.good(&["run", "split"]);
+    project.run_ok(&["run", "split"]);
     fs::remove_dir_all(project.path(".tfnas/events")).unwrap();
     project.write(".tfnas/events", "a file");
-    let ended = project.good(&["run", "all"]);
+    let ended = project.run_ok(&["run", "all"]);
     assert_eq!(ended.err.matches("warning: cannot write .tfnas/events/2.jsonl").count(), 1, "{}", ended.err);
     let ended = project.run(&["watch"]);
     assert!(ended.code == Some(2) && ended.err.contains("run 2 has recorded no events"), "{}", ended.err);
@@ -177,10 +177,10 @@ fn watch_of_a_failed_run_fails() {
 #[test]
 fn a_run_writes_event_files_for_tensorboard() {
     let project = project_with_epochs();
-    let said = project.good(&["run", "all", "--tensorboard", "tb"]).err;
+    let said = project.run_ok(&["run", "all", "--tensorboard", "tb"]).err;
     assert!(said.contains("tensorboard --logdir tb"), "{said}");
-    project.good(&["run", "all", "--tensorboard", "tb"]);
-    project.good(&["export", "1", "exported", "--format", "tensorboard"]);
+    project.run_ok(&["run", "all", "--tensorboard", "tb"]);
+    project.run_ok(&["export", "1", "exported", "--format", "tensorboard"]);
     for folder in ["tb/run-1", "tb/run-2", "exported/run-1"] {
         let has = |stage: &str, text: &str| {
             let entries = fs::read_dir(project.path(folder).join(stage)).unwrap();
@@ -192,15 +192,15 @@ fn a_run_writes_event_files_for_tensorboard() {
         assert!(has("train", "val_top1") && has("train", "best_val_top1") && has("test", "top1"), "{folder}");
     }
     project.write("file", "");
-    let said = project.good(&["run", "all", "--tensorboard", "file"]).err;
+    let said = project.run_ok(&["run", "all", "--tensorboard", "file"]).err;
     assert!(said.contains("warning: cannot write to file: "), "{said}");
 }
 
 #[test]
 fn the_metrics_of_a_run_are_one_csv_file() {
     let project = Project::new();
-    project.good(&["run", "all"]);
-    project.good(&["export", "metrics.csv", "--format", "csv"]);
+    project.run_ok(&["run", "all"]);
+    project.run_ok(&["export", "metrics.csv", "--format", "csv"]);
     let csv = fs::read_to_string(project.path("metrics.csv")).unwrap();
     assert!(csv.starts_with("stage,candidate,epoch,lr,train_loss,"), "{csv}");
     assert!(csv.contains("\ntrain,,0,0.1,1,"), "{csv}");
@@ -253,7 +253,7 @@ fn the_report_of_a_failed_run_has_the_curves_so_far() {
     let project = project_with_epochs();
     project.behave("train", "fail");
     project.run(&["run", "all"]);
-    project.good(&["report", "1"]);
+    project.run_ok(&["report", "1"]);
     let html = fs::read_to_string(project.path("report.html")).unwrap();
     assert!(html.contains("The training is not complete: 1 epoch so far.") && html.contains("id=\"training-loss\""));
     assert!(!html.contains("Under way"));

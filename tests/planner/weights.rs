@@ -46,8 +46,8 @@ fn weights_are_shown_and_converted_in_both_directions() {
     let shown = project.json(&["weights", "show", "w.pth.tar"]);
     assert_eq!((&shown["format"], &shown["module_prefix"]), (&json!("pth.tar (zip archive)"), &json!(true)));
     assert_eq!(shown["tensors"][0]["name"], "first_stem.bn.weight");
-    project.good(&["weights", "convert", "w.pth.tar", "w.safetensors"]);
-    project.good(&["weights", "convert", "w.safetensors", "back.pth.tar", "--data-parallel"]);
+    project.run_ok(&["weights", "convert", "w.pth.tar", "w.safetensors"]);
+    project.run_ok(&["weights", "convert", "w.safetensors", "back.pth.tar", "--data-parallel"]);
     let sorted = |shown: &Value| {
         let mut tensors = shown["tensors"].as_array().unwrap().clone();
         tensors.sort_by_key(|tensor| tensor["name"].as_str().map(str::to_owned));
@@ -56,7 +56,7 @@ fn weights_are_shown_and_converted_in_both_directions() {
     for file in ["w.safetensors", "back.pth.tar"] {
         assert_eq!(sorted(&project.json(&["weights", "show", file])), sorted(&shown), "{file}");
     }
-    let text = project.good(&["weights", "show", "back.pth.tar"]).out;
+    let text = project.run_ok(&["weights", "show", "back.pth.tar"]).out;
     assert!(text.contains("classifier.linear.bias") && text.contains("float32"), "{text}");
     for (input, output, expected) in [
         ("w.pth.tar", "w.bin", "not that of a supported format"),
@@ -71,10 +71,10 @@ fn weights_are_shown_and_converted_in_both_directions() {
 #[test]
 fn a_weights_file_is_an_input_without_training() {
     let project = project();
-    project.good(&TEST);
+    project.run_ok(&TEST);
     assert_eq!(project.trace(), ["split", "test"]);
     let digest = project.json(&["weights", "show", "w.pth.tar"])["digest"].clone();
-    project.good(&TEST);
+    project.run_ok(&TEST);
     assert_eq!(project.trace(), Vec::<String>::new());
 
     let config = config(&Space::small());
@@ -85,7 +85,7 @@ fn a_weights_file_is_an_input_without_training() {
     let because = &step(&plan, "test")["because"][0];
     assert_eq!((&because["field"], &because["old"]), (&json!("input weights"), &digest));
     assert!(because["at"].as_str().unwrap().starts_with("test.weights"), "{because}");
-    project.good(&TEST);
+    project.run_ok(&TEST);
     assert_eq!(project.trace(), ["test"]);
 }
 
@@ -143,12 +143,12 @@ fn weights_of_another_float_dtype_are_converted() {
     for (dtype, name) in [(Dtype::F16, "float16"), (Dtype::Bf16, "bfloat16"), (Dtype::F64, "float64")] {
         fs::write(project.path("w.safetensors"), floats_as(&config, dtype)).unwrap();
         let audit = ["audit", "w.safetensors", "--config", "model.config"];
-        let audited = project.good(&audit).out;
+        let audited = project.run_ok(&audit).out;
         assert!(audited.contains(&format!("from {name} to float32")), "{audited}");
         assert!(audited.contains("from int32 to int64"), "{audited}");
-        project.good(&["run", "test", "--from", "model.config", "--weights", "w.safetensors"]);
+        project.run_ok(&["run", "test", "--from", "model.config", "--weights", "w.safetensors"]);
         assert_eq!(project.trace().last().unwrap(), "test");
-        project.good(&["weights", "convert", "w.safetensors", "same.pth.tar"]);
+        project.run_ok(&["weights", "convert", "w.safetensors", "same.pth.tar"]);
         let shown = project.json(&["weights", "show", "same.pth.tar"]);
         assert_eq!(shown["tensors"][0]["dtype"], name);
     }
@@ -167,7 +167,7 @@ fn weights_key_selects_weights_and_is_in_the_cache_key_if_set() {
     let test = ["run", "test", "--from", "model.config", "--weights", "both.safetensors"];
     let ended = project.run(&test);
     assert!(ended.code == Some(2) && ended.err.contains("unexpected: net_a."), "{}", ended.err);
-    project.good(&[&test[..], &["--weights-key", "net_b"]].concat());
+    project.run_ok(&[&test[..], &["--weights-key", "net_b"]].concat());
     let shown = project.json(&["weights", "show", "both.safetensors", "--key", "net_a"]);
     assert_eq!(shown["tensors"].as_array().unwrap().len(), state_shapes(&config).len());
     let ended = project.run(&["weights", "show", "both.safetensors", "--key", "net_c"]);
@@ -176,7 +176,7 @@ fn weights_key_selects_weights_and_is_in_the_cache_key_if_set() {
     assert!(ended.code == Some(2) && ended.err.contains("test.weights_key"), "{}", ended.err);
     let ended = project.run(&["plan", "test", "--set", "search.from_key=model"]);
     assert!(ended.code == Some(2) && ended.err.contains("search.from_key"), "{}", ended.err);
-    project.good(&TEST);
+    project.run_ok(&TEST);
     let plan = project.json(&["plan", "test", "--set", "train.from=model.config", "--set", "test.weights=w.pth.tar"]);
     assert!(step(&plan, "test")["because"].as_array().is_none_or(Vec::is_empty), "{plan}");
     let sets =
@@ -202,7 +202,7 @@ fn search_from_is_an_input_of_the_search() {
     let project = Project::new();
     project.write("search.safetensors", "a search");
     let sets = ["--set", "search.from=search.safetensors"];
-    project.good(&[&["run", "search"], &sets[..]].concat());
+    project.run_ok(&[&["run", "search"], &sets[..]].concat());
     project.write("search.safetensors", "another");
     let plan = project.json(&[&["plan", "search"], &sets[..]].concat());
     assert_eq!(step(&plan, "search")["because"][0]["field"], "input start");
