@@ -182,7 +182,7 @@ fn errors_name_unsupported_kinds_of_keys() {
     let error = |text: &str| private(text).unwrap_err().to_string();
     let error_public = |text: &str| public(text).unwrap_err().to_string();
     assert!(error(PUBLIC).contains("key.pem is a public key, but a private key"));
-    assert!(error_public(PRIVATE).contains("key.pub is a private key, and a public key"));
+    assert!(error_public(PRIVATE).contains("key.pub is a private key, but a public key"));
     for (kind, found) in
         [("rsa", "RSA"), ("p384", "the curve P-384"), ("ed25519", "Ed25519"), ("secp256k1", "secp256k1")]
     {
@@ -198,7 +198,7 @@ fn errors_name_unsupported_kinds_of_keys() {
     assert!(error(include_str!("keys/explicit.pem")).contains("-param_enc named_curve"));
     assert!(error(PARAMETERS).contains("is a curve without a key"));
     assert!(error(&PARAMETERS.replace("-----END", "-----END OF")).contains("expected the PEM text"));
-    assert!(error_public(SEC1).contains("key.pub is a private key, and a public key"));
+    assert!(error_public(SEC1).contains("key.pub is a private key, but a public key"));
     assert!(error("-----BEGIN RSA PRIVATE KEY-----\n-----END RSA PRIVATE KEY-----").contains("RSA"));
     assert!(error("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----").contains("is a certificate"));
     assert!(error("-----BEGIN PRIVATE KEY-----").contains("expected the PEM text"));

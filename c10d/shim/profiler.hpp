@@ -51,7 +51,11 @@ Outcome c10d_profiler_stop(const char* path, EventVisitor visit, void* context, 
   return guarded(message, [&] {
     const auto result = torch::autograd::profiler::disableProfiler();
     TORCH_CHECK(result != nullptr, "nothing was recorded");
-    result->save(path);
+    // A recording is discarded without a path. Kineto writes another file and renames it, so that saving to /dev/null would replace
+    // the device.
+    if (path != nullptr) {
+      result->save(path);
+    }
     for (const auto& event : result->events()) {
       // A range of a scope on the device is no kernel of its own.
       constexpr uint8_t gpu_user_annotation = 2;

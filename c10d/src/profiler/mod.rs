@@ -82,10 +82,9 @@ impl Drop for Recording {
     fn drop(&mut self) {
         if self.is_active {
             extern "C" fn ignore(_: *mut c_void, _: *const c_char, _: c_int, _: u64, _: u64, _: u64) {}
-            // SAFETY: `ignore` uses none of its arguments. The shim frees the recording; the trace of a discarded
-            // recording goes nowhere.
+            // SAFETY: `ignore` uses none of its arguments. The shim frees the recording, and writes no trace without a path.
             let _ = call(|message| unsafe {
-                raw::c10d_profiler_stop(c"/dev/null".as_ptr(), ignore, std::ptr::null_mut(), message)
+                raw::c10d_profiler_stop(std::ptr::null(), ignore, std::ptr::null_mut(), message)
             });
         }
     }
@@ -176,6 +175,7 @@ mod tests {
 
         // A discarded recording leaves nothing behind, and another one can follow it.
         drop(Recording::start(false).unwrap());
+        assert!(!std::fs::metadata("/dev/null").unwrap().is_file(), "/dev/null is still a device");
         let recording = Recording::start(false).unwrap();
         let unwritable = recording.stop(&folder.join("missing/trace.json")).unwrap_err();
         assert!(unwritable.to_string().contains("cannot write"), "{unwritable}");
