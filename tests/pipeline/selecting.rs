@@ -45,7 +45,9 @@ fn has_candidate_checkpoint(project: &Path) -> bool {
 
 /// Starts a selection with two processes, and calls `disturbance` when a candidate has a checkpoint.
 fn disturb(project: &Project, disturbance: impl FnOnce(&Path, u32)) -> Completed {
-    let mut command = project.command(&["run", "select", "--set", "select.parallel=2"]);
+    // The leader waits this long for the heartbeat of a killed rank.
+    let timeout = "ranks.timeout_s=20";
+    let mut command = project.command(&["run", "select", "--set", "select.parallel=2", "--set", timeout]);
     let planner = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let folder = fs::canonicalize(project.folder()).unwrap();
     wait_until("a candidate has a checkpoint", || has_candidate_checkpoint(&folder));
