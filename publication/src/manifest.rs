@@ -169,7 +169,7 @@ mod tests {
         }
         assert!(error(&with(&["a", "a"])).contains("a is listed twice"));
         assert!(error(&with(&["b", "a"])).contains("order"));
-        assert!(error(&with(&["manifest.json"])).contains("not among"));
+        assert!(error(&with(&["manifest.json"])).contains("is not a file that a manifest lists"));
     }
 
     #[test]

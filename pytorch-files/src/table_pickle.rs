@@ -53,7 +53,7 @@ pub enum TablePickleError {
         found: String,
     },
     /// A width occurs twice.
-    #[error("{key}: width {width} is a duplicate")]
+    #[error("{key}: width {width} appears twice")]
     RepeatedWidth {
         /// The row.
         key: BlockKey,
@@ -328,8 +328,8 @@ mod tests {
             (table_of(&["base", "x"], number), "'x' is not a key"),
             (table_of(&["base", KEY], number), "MBInvertedResBlock_4_2_0_2_k3_s1_relu is a float, not a dictionary"),
             (table_of(&["base", KEY], row(-1)), "MBInvertedResBlock_4_2_0_2_k3_s1_relu: a width is -1"),
-            (table_of(&["base", KEY], row(0)), "MBInvertedResBlock_4_2_0_2_k3_s1_relu: width 0 comes twice"),
-            (table_of(&["base", KEY], row(1)), "MBInvertedResBlock_4_2_0_2_k3_s1_relu: width 1 comes twice"),
+            (table_of(&["base", KEY], row(0)), "MBInvertedResBlock_4_2_0_2_k3_s1_relu: width 0 appears twice"),
+            (table_of(&["base", KEY], row(1)), "MBInvertedResBlock_4_2_0_2_k3_s1_relu: width 1 appears twice"),
         ] {
             let error = read(&bytes).unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error}");

@@ -87,7 +87,7 @@ fn a_checkpoint_of_another_space_or_class_count_is_rejected() {
     let file = folder.path().join("searched_model_03.pth.tar");
     std::fs::write(&file, checkpoint(&space, &state(&space))).unwrap();
     let error = read(&file, &Space::cifar(), CLASSES).unwrap_err();
-    assert!(error.contains("of another space"), "{error}");
+    assert!(error.contains("belongs to another space"), "{error}");
     let error = read(&file, &space, 4).unwrap_err();
     assert!(error.contains("classifier.linear.weight: shape [3, 96], expected [4, 96]"), "{error}");
 }
