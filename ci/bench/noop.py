@@ -1,4 +1,4 @@
-"""Measure a run with nothing to do, and the same six steps with the same files in other tools."""
+"""Measure a run with nothing to do, and the same steps with the same files in other tools."""
 
 import json
 import os
@@ -67,8 +67,8 @@ def steps_of(shown: dict, folder: Path) -> list[Step]:
             for given in attempt["inputs"]
         ]
         steps.append(Step(attempt["stage"], inputs, [output["name"] for output in attempt["outputs"]]))
-    if len(steps) != 6:
-        raise Unmeasured(f"the first run did {len(steps)} stages, not 6")
+    if len(steps) < 6:
+        raise Unmeasured(f"the first run did {len(steps)} stages, at least 6 were expected")
     return steps
 
 
