@@ -34,7 +34,7 @@ pub fn select(graph: &Graph, names: &[String]) -> Result<BTreeSet<usize>, Select
             .collect();
         if matching.is_empty() {
             let instances = graph.instances.iter().map(|instance| instance.id.as_str());
-            let stages = Stage::ALL.iter().map(|stage| stage.name());
+            let stages = Stage::ALL.iter().map(|stage| stage.name()).chain([ALL]);
             let known: BTreeSet<&str> = if name.contains('@') { instances.collect() } else { stages.collect() };
             return Err(SelectError { name: name.clone(), hint: suggestion(name, known) });
         }
