@@ -133,7 +133,7 @@ impl WorkerMonitor {
             Event::Profile(profile) => report(RunEvent::Profile(profile)),
             Event::Done { metrics } => self.done = Some(metrics),
             Event::Failed { message, hint, peer } => {
-                self.failed = Some(TaskFailure { hint, peer, ..TaskFailure::new(message) })
+                self.failed = Some(TaskFailure { hint, peer, ..TaskFailure::new(message) });
             }
         }
         true

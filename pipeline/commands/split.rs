@@ -118,7 +118,7 @@ fn configured(options: &Options) -> Result<Vec<Listed>, CommandError> {
         match external {
             External::List { root, path, .. } => lists.extend(named(&path.display().to_string(), root)?),
             External::Folder { path, key: "data.train" } if published(&setup) => {
-                lists.extend(named(IMAGENET100, path)?)
+                lists.extend(named(IMAGENET100, path)?);
             }
             _ => {}
         }

@@ -134,10 +134,10 @@ impl RunObserver for Reporter {
                 tracing::info!(id, "runs: {}{}", causes(id, because), expected.unwrap_or_default());
             }
             RunEvent::Reattached { job: Some(job), .. } => {
-                tracing::info!(id, "job {job} was already submitted; attaching to it")
+                tracing::info!(id, "job {job} was already submitted; attaching to it");
             }
             RunEvent::Reattached { job: None, .. } => {
-                tracing::info!(id, "was submitted by an earlier run: looking for it")
+                tracing::info!(id, "was submitted by an earlier run: looking for it");
             }
             RunEvent::Submitted { job, submission: 1 } => tracing::info!(id, "submitted as job {job}"),
             RunEvent::Submitted { job, submission } => {
@@ -155,7 +155,7 @@ impl RunObserver for Reporter {
                 }
             }
             RunEvent::Metric { name, step, value } => {
-                tracing::debug!(id, name, step, value, "{name} {value} at {step}")
+                tracing::debug!(id, name, step, value, "{name} {value} at {step}");
             }
             RunEvent::Log { level, message } => match level {
                 Level::Debug => tracing::debug!(id, "{message}"),

@@ -409,7 +409,7 @@ mod tests {
             d.groups = vec![
                 crate::definition::Group { channels: MAX_CHANNELS, blocks: MAX_COUNT, ..d.groups[0].clone() };
                 MAX_COUNT
-            ]
+            ];
         });
         assert!(error.starts_with("the supernet of this space would have"), "{error}");
     }

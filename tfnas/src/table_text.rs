@@ -220,7 +220,7 @@ fn parse_header(lines: &mut Lines<'_>) -> Result<(TableHeader, f64), TableTextEr
             "source" => header.source = Some(value.to_owned()),
             "licence" => header.licence = Some(value.to_owned()),
             "check" => {
-                header.check = Some(number(line, value, "check of a table (mean 0.012, p95 0.031, networks 20)")?)
+                header.check = Some(number(line, value, "check of a table (mean 0.012, p95 0.031, networks 20)")?);
             }
             "reference" => {
                 header.reference = Some(number(line, value, "reference network (seed 0, classes 10, ms 0.43)")?);

@@ -98,7 +98,7 @@ impl fmt::Display for Cause {
         match (&self.old, &self.new) {
             (Some(old), Some(new)) => write!(f, " {} -> {}", short(old), short(new))?,
             (Some(old), None) if self.field == CauseField::LastOutcome => {
-                write!(f, " of the last attempt: {}", short(old))?
+                write!(f, " of the last attempt: {}", short(old))?;
             }
             (Some(old), None) => write!(f, " {} -> not known yet", short(old))?,
             (None, Some(new)) => write!(f, " {}, which is new", short(new))?,
