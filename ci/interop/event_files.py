@@ -12,7 +12,7 @@ from programs import PIPELINE
 TOLERANCE = 1e-6
 # Outputs that have the metrics of epochs, by stage.
 EPOCHS = {"search": ("history.json", lambda output: output), "train": ("train.json", lambda output: output["epochs"])}
-# Numbers of an epoch that are no metrics.
+# Numbers of an epoch that are not metrics.
 OTHERS = {"epoch", "skipped"}
 
 
