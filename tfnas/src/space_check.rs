@@ -406,10 +406,11 @@ mod tests {
     #[test]
     fn a_too_large_supernet_is_rejected() {
         let error = error_after(|d| {
-            d.groups = vec![
-                crate::definition::Group { channels: MAX_CHANNELS, blocks: MAX_COUNT, ..d.groups[0].clone() };
-                MAX_COUNT
-            ];
+            d.groups =
+                vec![
+                    crate::definition::Group { channels: MAX_CHANNELS, blocks: MAX_COUNT, ..d.groups[0].clone() };
+                    MAX_COUNT
+                ];
         });
         assert!(error.starts_with("the supernet of this space would have"), "{error}");
     }
