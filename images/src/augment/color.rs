@@ -1,7 +1,14 @@
 //! Color changes that equal torchvision's on Pillow images.
 
+use wide::{f32x8, i16x8, i32x8, u8x16};
+
 use crate::RgbImage;
 use crate::rgb_image::CHANNELS;
+
+/// Bytes of a vector.
+const LANES: usize = 16;
+/// Bytes of the pixels that are blended together.
+const BLOCK: usize = LANES * CHANNELS;
 
 /// Multiplies every value by `factor`: torchvision's `adjust_brightness` on a Pillow image, byte for byte.
 pub fn adjust_brightness(image: &mut RgbImage, factor: f64) {
@@ -19,30 +26,54 @@ pub fn adjust_contrast(image: &mut RgbImage, factor: f64) {
 /// Moves every value away from the gray of its pixel, to `factor` times the distance: torchvision's `adjust_saturation`
 /// on a Pillow image, byte for byte.
 pub fn adjust_saturation(image: &mut RgbImage, factor: f64) {
-    let factor = factor as f32;
-    for pixel in image.pixels.chunks_exact_mut(CHANNELS) {
-        let gray = gray(pixel);
-        for value in pixel {
-            *value = blended(gray, *value, factor);
+    for pixels in image.pixels.chunks_mut(BLOCK) {
+        let mut grays = [0; BLOCK];
+        for (grays, pixel) in grays.chunks_exact_mut(CHANNELS).zip(pixels.chunks_exact(CHANNELS)) {
+            grays.fill(gray(pixel));
+        }
+        for (values, grays) in pixels.chunks_mut(LANES).zip(grays.as_chunks().0) {
+            blend(u8x16::new(*grays), values, factor as f32);
         }
     }
 }
 
 /// Pillow's gray value of a pixel: ITU-R 601-2 luma in 16-bit fixed point.
+#[inline]
 fn gray(pixel: &[u8]) -> u8 {
     ((u32::from(pixel[0]) * 19595 + u32::from(pixel[1]) * 38470 + u32::from(pixel[2]) * 7471 + 0x8000) >> 16) as u8
 }
 
-/// Pillow's blend in single precision: from `base` to `value` at factor 1 and beyond; truncated, not rounded.
-fn blended(base: u8, value: u8, factor: f32) -> u8 {
-    (f32::from(base) + factor * (f32::from(value) - f32::from(base))) as u8
+fn blend_with_constant(image: &mut RgbImage, base: u8, factor: f64) {
+    for values in image.pixels.chunks_mut(LANES) {
+        blend(u8x16::splat(base), values, factor as f32);
+    }
 }
 
-fn blend_with_constant(image: &mut RgbImage, base: u8, factor: f64) {
-    let table: [u8; 256] = std::array::from_fn(|value| blended(base, value as u8, factor as f32));
-    for value in &mut image.pixels {
-        *value = table[usize::from(*value)];
+/// Replaces up to 16 values by Pillow's blend in single precision: from `base` to the value at factor 1 and beyond;
+/// truncated, not rounded.
+#[inline(always)]
+fn blend(base: u8x16, values: &mut [u8], factor: f32) {
+    if let Ok(values) = <&mut [u8; LANES]>::try_from(&mut *values) {
+        *values = blended(base, u8x16::new(*values), factor).to_array();
+        return;
     }
+    let mut padded = [0; LANES];
+    padded[..values.len()].copy_from_slice(values);
+    let blended = blended(base, u8x16::new(padded), factor).to_array();
+    values.copy_from_slice(&blended[..values.len()]);
+}
+
+#[inline]
+fn blended(base: u8x16, value: u8x16, factor: f32) -> u8x16 {
+    let half = |base: i16x8, value: i16x8| {
+        let floats = |integers| f32x8::from_i32x8(i32x8::from_i16x8(integers));
+        let blended = floats(base) + f32x8::splat(factor) * floats(value - base);
+        // Larger values would overflow.
+        i16x8::from_i32x8_saturate(blended.fast_min(f32x8::splat(255.0)).fast_trunc_int())
+    };
+    let low = half(i16x8::from_u8x16_low(base), i16x8::from_u8x16_low(value));
+    let high = half(i16x8::from_u8x16_high(base), i16x8::from_u8x16_high(value));
+    u8x16::narrow_i16x8(low, high)
 }
 
 #[cfg(test)]
@@ -74,6 +105,21 @@ mod tests {
         assert_eq!(changed(adjust_hue, -0.4), turned_back);
         let turned_by_none = [0, 55, 106, 37, 92, 143, 74, 129, 180, 91, 146, 197, 128, 183, 234, 168, 218, 15];
         assert_eq!(changed(adjust_hue, 0.0), turned_by_none);
+    }
+
+    #[test]
+    fn vectors_blend_like_single_values() {
+        for factor in [0.0, 0.3, 0.999, 1.0, 1.4, 7.7, 3e9, -2.5] {
+            for base in 0..=u8::MAX {
+                for first in (0..=u8::MAX).step_by(LANES) {
+                    let values: [u8; LANES] = std::array::from_fn(|lane| first + lane as u8);
+                    let plain =
+                        values.map(|value| (f32::from(base) + factor * (f32::from(value) - f32::from(base))) as u8);
+                    let found = blended(u8x16::splat(base), u8x16::new(values), factor);
+                    assert_eq!(found.to_array(), plain, "{base} {factor}");
+                }
+            }
+        }
     }
 
     #[test]

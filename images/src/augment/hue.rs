@@ -21,18 +21,17 @@ pub fn adjust_hue(image: &mut RgbImage, factor: f64) {
     }
 }
 
+/// Hues per sixth of the color circle, in halves.
+const SIXTH: u32 = 85;
+
 /// Immutable tables of the conversion.
 struct Tables {
     /// Hue by [`hue_index`].
     hue: Vec<u8>,
     /// Saturation by range from the smallest to the largest channel, and largest channel.
     saturation: Vec<u8>,
-    /// Smallest channel by saturation and value.
-    smallest: Vec<u8>,
-    /// Saturation from 0 to 1.
-    relative: Vec<f32>,
     /// By hue.
-    sectors: Vec<Sector>,
+    sectors: [Sector; 256],
 }
 
 impl Tables {
@@ -59,9 +58,7 @@ impl Tables {
         Self {
             hue,
             saturation: pairs().map(saturation).collect(),
-            smallest: pairs().map(|(saturation, value)| rgb_of_hsv(0, saturation, value)[2]).collect(),
-            relative: bytes().map(relative).collect(),
-            sectors: bytes().map(Sector::of).collect(),
+            sectors: std::array::from_fn(|hue| Sector::of(hue as u8)),
         }
     }
 
@@ -71,15 +68,19 @@ impl Tables {
         let value = red.max(green).max(blue);
         let smallest = red.min(green).min(blue);
         let middle = red.min(green).max(red.max(green).min(blue));
-        let range = value - smallest;
+        let range = value.wrapping_sub(smallest);
         let saturation = self.saturation[pair_index(range, value)];
-        let hue = self.hue[hue_index(pixel, range, middle - smallest)].wrapping_add(turn);
+        let hue = self.hue[hue_index(pixel, range, middle.wrapping_sub(smallest))].wrapping_add(turn);
         let sector = self.sectors[usize::from(hue)];
-        let mut turned = [self.smallest[pair_index(saturation, value)]; 3];
         // If the saturation is 0, all three channels are the value.
-        turned[sector.middle] = sector.middle_channel(self.relative[usize::from(saturation)], value);
-        turned[sector.largest] = value;
-        turned
+        let smallest = smallest_channel(saturation, value);
+        let middle = sector.middle_channel(saturation, value);
+        let [red, green, blue, _] = u32::from(smallest)
+            .wrapping_mul(0x01_01_01)
+            .wrapping_add(u32::from(middle.wrapping_sub(smallest)).wrapping_mul(sector.middle))
+            .wrapping_add(u32::from(value.wrapping_sub(smallest)).wrapping_mul(sector.largest))
+            .to_le_bytes();
+        [red, green, blue]
     }
 }
 
@@ -95,41 +96,36 @@ fn hue_index([red, green, blue]: [u8; 3], range: u8, middle: u8) -> usize {
     order << 16 | pair_index(range, middle)
 }
 
-/// A sixth of the color circle and a place in it.
+/// A sixth of the color circle, and a place in it.
 #[derive(Clone, Copy)]
 struct Sector {
-    /// The channel that has the value.
-    largest: usize,
-    /// The channel between the largest and the smallest.
-    middle: usize,
-    /// Whether the middle channel rises with the hue.
-    rises: bool,
-    /// Place within the sector, from 0 to 1.
-    fraction: f32,
+    /// Which of three bytes is the largest channel, as the weight of the byte in a number.
+    largest: u32,
+    /// Which of three bytes is the middle channel, likewise.
+    middle: u32,
+    /// How far the middle channel is from the largest, in parts of `SIXTH`.
+    below_largest: u32,
 }
 
 impl Sector {
     fn of(hue: u8) -> Self {
-        let position = f64::from(hue) * 6.0 / 255.0;
-        let sector = position as u8;
-        let (largest, middle) = [(0, 1), (1, 0), (1, 2), (2, 1), (2, 0), (0, 2)][usize::from(sector % 6)];
-        let fraction = (position - f64::from(sector)) as f32;
-        Self { largest, middle, rises: sector.is_multiple_of(2), fraction }
+        let (sector, place) = (2 * u32::from(hue) / SIXTH, 2 * u32::from(hue) % SIXTH);
+        let (largest, middle) = [(0, 1), (1, 0), (1, 2), (2, 1), (2, 0), (0, 2)][sector as usize % 6];
+        let below_largest = if sector.is_multiple_of(2) { SIXTH - place } else { place };
+        Self { largest: 1 << (8 * largest), middle: 1 << (8 * middle), below_largest }
     }
 
-    /// Returns the middle channel; `saturation` from 0 to 1.
-    fn middle_channel(self, saturation: f32, value: u8) -> u8 {
-        let rising = f64::from(saturation) * (1.0 - f64::from(self.fraction));
-        let falling = f64::from(saturation * self.fraction);
-        let share = if self.rises { rising } else { falling };
-        // Rounding halves up like this equals C's `round` for all values that occur.
-        (f64::from(value) * (1.0 - share) + 0.5) as u8
+    /// Rounds as Pillow's floating-point numbers do: the exact result is never so close to a half that their error matters.
+    fn middle_channel(self, saturation: u8, value: u8) -> u8 {
+        const PARTS: u32 = 255 * SIXTH;
+        let share = PARTS.wrapping_sub(u32::from(saturation).wrapping_mul(self.below_largest));
+        ((2 * u32::from(value)).wrapping_mul(share).wrapping_add(PARTS) / (2 * PARTS)) as u8
     }
 }
 
-/// Returns the saturation from 0 to 1.
-fn relative(saturation: u8) -> f32 {
-    (f64::from(saturation) / 255.0) as f32
+/// Rounds as [`Sector::middle_channel`].
+fn smallest_channel(saturation: u8, value: u8) -> u8 {
+    ((2 * u32::from(value)).wrapping_mul(u32::from(255 - saturation)).wrapping_add(255) / 510) as u8
 }
 
 /// Pillow's conversion. Its mixture of single and double precision affects the results.
@@ -155,38 +151,38 @@ fn hsv_of_rgb([red, green, blue]: [u8; 3]) -> [u8; 3] {
     [(f64::from(hue) * 255.0) as u8, (f64::from(saturation) * 255.0) as u8, largest]
 }
 
-/// Pillow's conversion back.
-fn rgb_of_hsv(hue: u8, saturation: u8, value: u8) -> [u8; 3] {
-    if saturation == 0 {
-        return [value; 3];
-    }
-    let position = f64::from(hue) * 6.0 / 255.0;
-    let sector = position as u8;
-    let fraction = (position - f64::from(sector)) as f32;
-    let saturation = (f64::from(saturation) / 255.0) as f32;
-    let brightest = f64::from(value);
-    let darkest = rounded(brightest * (1.0 - f64::from(saturation)));
-    let falling = rounded(brightest * (1.0 - f64::from(saturation * fraction)));
-    let rising = rounded(brightest * (1.0 - f64::from(saturation) * (1.0 - f64::from(fraction))));
-    match sector % 6 {
-        0 => [value, rising, darkest],
-        1 => [falling, value, darkest],
-        2 => [darkest, value, rising],
-        3 => [darkest, falling, value],
-        4 => [rising, darkest, value],
-        _ => [value, darkest, falling],
-    }
-}
-
-/// Rounds to the nearest integer, halves up. For non-negative values this equals C's `round` without the function call.
-fn rounded(value: f64) -> u8 {
-    let whole = value as u8;
-    whole + u8::from(value - f64::from(whole) >= 0.5)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Pillow's conversion back.
+    fn rgb_of_hsv(hue: u8, saturation: u8, value: u8) -> [u8; 3] {
+        if saturation == 0 {
+            return [value; 3];
+        }
+        let position = f64::from(hue) * 6.0 / 255.0;
+        let sector = position as u8;
+        let fraction = (position - f64::from(sector)) as f32;
+        let saturation = (f64::from(saturation) / 255.0) as f32;
+        let brightest = f64::from(value);
+        let darkest = rounded(brightest * (1.0 - f64::from(saturation)));
+        let falling = rounded(brightest * (1.0 - f64::from(saturation * fraction)));
+        let rising = rounded(brightest * (1.0 - f64::from(saturation) * (1.0 - f64::from(fraction))));
+        match sector % 6 {
+            0 => [value, rising, darkest],
+            1 => [falling, value, darkest],
+            2 => [darkest, value, rising],
+            3 => [darkest, falling, value],
+            4 => [rising, darkest, value],
+            _ => [value, darkest, falling],
+        }
+    }
+
+    /// Rounds to the nearest integer, halves up. For non-negative values this equals C's `round` without the function call.
+    fn rounded(value: f64) -> u8 {
+        let whole = value as u8;
+        whole + u8::from(value - f64::from(whole) >= 0.5)
+    }
 
     #[test]
     fn tables_give_the_bytes_of_the_exact_conversion() {
@@ -202,12 +198,13 @@ mod tests {
     }
 
     #[test]
-    fn the_middle_channel_is_rounded_as_in_c() {
-        for (hue, saturation) in (0..=u8::MAX).flat_map(|hue| (1..=u8::MAX).map(move |saturation| (hue, saturation))) {
-            let sector = Sector::of(hue);
+    fn channels_are_rounded_as_in_c() {
+        for (hue, saturation) in (0..=u8::MAX).flat_map(|hue| (0..=u8::MAX).map(move |saturation| (hue, saturation))) {
             for value in 0..=u8::MAX {
-                let expected = rgb_of_hsv(hue, saturation, value)[sector.middle];
-                assert_eq!(sector.middle_channel(relative(saturation), value), expected, "{hue} {saturation} {value}");
+                let mut expected = rgb_of_hsv(hue, saturation, value);
+                expected.sort_unstable();
+                let middle = Sector::of(hue).middle_channel(saturation, value);
+                assert_eq!([smallest_channel(saturation, value), middle], expected[..2], "{hue} {saturation} {value}");
             }
         }
     }

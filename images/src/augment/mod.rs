@@ -9,7 +9,7 @@ pub use color::{adjust_brightness, adjust_contrast, adjust_saturation};
 pub use hue::adjust_hue;
 
 use crate::RgbImage;
-use crate::resize::{crop, resize};
+use crate::resize::{Window, crop, resize, resize_area};
 use crate::rgb_image::CHANNELS;
 
 /// How often a crop that does not fit is drawn again.
@@ -18,14 +18,7 @@ const CROP_TRIES: usize = 10;
 /// Mirrors the image horizontally.
 pub fn flip_horizontal(image: &mut RgbImage) {
     for row in image.pixels.chunks_exact_mut(image.width * CHANNELS) {
-        let (mut left, mut right) = (0, image.width - 1);
-        while left < right {
-            for channel in 0..CHANNELS {
-                row.swap(left * CHANNELS + channel, right * CHANNELS + channel);
-            }
-            left += 1;
-            right -= 1;
-        }
+        row.as_chunks_mut::<CHANNELS>().0.reverse();
     }
 }
 
@@ -93,6 +86,21 @@ pub struct CropArea {
     pub height: usize,
 }
 
+impl CropArea {
+    /// The area as a window of the image, if it does not extend beyond it and is not empty.
+    fn within(self, image: &RgbImage) -> Option<Window> {
+        let axis = |start: i64, length: usize, size: usize| {
+            let start = usize::try_from(start).ok()?;
+            let end = start.checked_add(length).filter(|&end| start < end && end <= size)?;
+            Some(start..end)
+        };
+        Some(Window {
+            columns: axis(self.left, self.width, image.width)?,
+            rows: axis(self.top, self.height, image.height)?,
+        })
+    }
+}
+
 /// A change of colors by a factor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ColorChange {
@@ -148,10 +156,12 @@ impl TrainTransform {
     /// Applies drawn parameters: crop, resize to `resolution` x `resolution`, flip, color changes.
     pub fn apply(&self, image: &RgbImage, parameters: &TrainParameters) -> RgbImage {
         let CropArea { left, top, width, height } = parameters.crop;
-        let mut result = crop(image, left, top, width, height);
-        if (result.width, result.height) != (self.resolution, self.resolution) {
-            result = resize(&result, self.resolution, self.resolution);
-        }
+        let size = (self.resolution, self.resolution);
+        let mut result = match parameters.crop.within(image) {
+            _ if (width, height) == size => crop(image, left, top, width, height),
+            Some(area) => resize_area(image, &area, size),
+            None => resize(&crop(image, left, top, width, height), self.resolution, self.resolution),
+        };
         if parameters.flip {
             flip_horizontal(&mut result);
         }

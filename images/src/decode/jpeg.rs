@@ -134,7 +134,7 @@ impl<'a> Iterator for Segments<'a> {
     fn next(&mut self) -> Option<Segment<'a>> {
         loop {
             let rest = self.bytes.get(self.position..)?;
-            let start = self.position + rest.iter().position(|&byte| byte == 0xFF)?;
+            let start = self.position + memchr::memchr(0xFF, rest)?;
             let marker = *self.bytes.get(start + 1)?;
             let length = match marker {
                 // A stuffed zero belongs to the data of a scan, a further 0xFF to a marker padded with them.
