@@ -1,20 +1,11 @@
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use crate::Record;
 
-/// Maximum number of bytes to read at once.
-const BLOCK_BYTES: u64 = 1 << 20;
-
-/// Reads new lines from a growing event file.
+/// Reads new events from a growing event file.
 #[derive(Debug)]
-pub struct Tail {
-    path: PathBuf,
-    offset: u64,
-    /// The beginning of a line that is not complete yet.
-    half: Vec<u8>,
-}
+pub struct Tail(tfnas_fs::Tail);
 
 /// A complete line.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +19,7 @@ pub struct Line {
 impl Tail {
     /// Creates a reader that starts at the beginning of a file, which need not exist yet.
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), offset: 0, half: Vec::new() }
+        Self(tfnas_fs::Tail::new(path))
     }
 
     /// Returns the next complete lines, at most a block of them. The result is empty if there are none.
@@ -37,31 +28,17 @@ impl Tail {
     /// Returns an error if the file cannot be read.
     pub fn read(&mut self) -> io::Result<Vec<Line>> {
         loop {
-            // The file is reopened each time because network file systems check for changes of other machines on open.
-            let mut file = match File::open(&self.path) {
-                Ok(file) => file,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-                Err(error) => return Err(error),
-            };
-            file.seek(SeekFrom::Start(self.offset))?;
-            let mut bytes = std::mem::take(&mut self.half);
-            let old = bytes.len();
-            let read = file.take(BLOCK_BYTES).read_to_end(&mut bytes);
-            self.offset += (bytes.len() - old) as u64;
-            let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-            let grown = bytes.len() > old;
-            self.half = bytes.split_off(whole);
-            read?;
-            let lines: Vec<Line> = bytes.split(|byte| *byte == b'\n').filter_map(line).collect();
-            // A block without a complete line is the middle of a long one.
-            if !lines.is_empty() || !grown {
+            let read = self.0.read()?;
+            let lines: Vec<Line> = read.iter().filter_map(|line| parsed(&line.bytes)).collect();
+            if !lines.is_empty() || read.is_empty() {
                 return Ok(lines);
             }
         }
     }
 }
 
-fn line(bytes: &[u8]) -> Option<Line> {
+/// Returns `None` for an empty line.
+fn parsed(bytes: &[u8]) -> Option<Line> {
     let text = String::from_utf8_lossy(bytes).trim().to_owned();
     let record = serde_json::from_str(&text).ok();
     (!text.is_empty()).then_some(Line { text, record })
@@ -88,27 +65,23 @@ pub fn read(path: &Path) -> io::Result<Vec<Record>> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::fs::{self, OpenOptions};
-    use std::io::Write;
+    use std::fs;
 
     use super::*;
     use crate::Event;
 
     #[test]
-    fn lines_are_returned_when_they_are_complete() {
+    fn events_are_parsed_and_other_lines_kept_as_text() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("1.jsonl");
         let mut tail = Tail::new(&path);
-        assert!(tail.read().unwrap().is_empty(), "the file does not exist yet");
-        fs::write(&path, "{\"time_ms\":1,\"event\":\"interrupted\"}\nnoise\n\n{\"time_ms\":2,").unwrap();
+        fs::write(&path, "\n{\"time_ms\":1,\"event\":\"interrupted\"}\nnoise\n\n{\"time_ms\":2,").unwrap();
         let lines = tail.read().unwrap();
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0].record.as_ref().unwrap().event, Event::Interrupted);
         assert_eq!((lines[1].text.as_str(), &lines[1].record), ("noise", &None));
         assert!(tail.read().unwrap().is_empty(), "half a line is none");
         assert_eq!(read(&path).unwrap().len(), 1);
-        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"\"event\":\"interrupted\"}\n").unwrap();
-        assert_eq!(tail.read().unwrap()[0].record.as_ref().unwrap().time_ms, 2);
     }
 
     #[test]

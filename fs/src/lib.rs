@@ -1,4 +1,4 @@
-//! Atomic writes, and reads with a size limit.
+//! Atomic writes, reads with a size limit, and growing files.
 //!
 //! | function | use |
 //! |---|---|
@@ -8,6 +8,7 @@
 //! | [`make_read_only`] | protects a finished file against changes |
 //! | [`sync_parent`] | makes a new name survive a crash |
 //! | [`read_limited`], [`read_text_limited`] | reads a file from a user, with a maximum size |
+//! | [`Tail`] | reads the new lines of a growing file |
 //!
 //! Files get mode 0666 and folders mode 0777 minus the umask, as with other programs, so that a group can share a
 //! store. (`tempfile` by default creates files that only their owner can read.) Private keys are not written with this
@@ -19,8 +20,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 mod read_limited;
+mod tail;
 
 pub use read_limited::{read_limited, read_text_limited};
+pub use tail::{Line, Tail};
 pub use tempfile::{NamedTempFile, TempDir};
 
 /// Mode of a new file, before the umask.

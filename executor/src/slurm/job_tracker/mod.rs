@@ -153,7 +153,7 @@ impl<'a> JobTracker<'a> {
             task,
             inbox,
             report,
-            tail: Tail::new(folder.join(detached::EVENTS), reattached),
+            tail: Tail::new(&folder.join(detached::EVENTS), reattached),
             output: absolute(open.output_folder()),
             resume: absolute(open.resume_folder()),
             log: absolute(open.log()),
