@@ -19,7 +19,7 @@ pub fn search(network: &Network) -> Option<Section> {
     let names = Names::new(network.space.as_ref(), result);
     let mut section = Section::new(&network.id("search"), &network.heading("Search"));
     if let Some(history) = history {
-        section.parts.push(Part::Text(words(history)));
+        section.parts.push(Part::Text(words(history, result.is_none())));
     }
     let mut choices: Vec<Figure> = Vec::new();
     if let Some(result) = result {
@@ -37,7 +37,8 @@ pub fn search(network: &Network) -> Option<Section> {
     Some(section)
 }
 
-fn words(history: &[SearchEpoch]) -> String {
+/// `unfinished` says that the search has no result yet.
+fn words(history: &[SearchEpoch], unfinished: bool) -> String {
     let warm_up = history.iter().take_while(|epoch| epoch.architecture_loss.is_none()).count();
     let Some(last) = history.last() else { return "The search recorded no epoch.".to_owned() };
     let entropy = finite(last.operation_entropy).map(|entropy| {
@@ -48,13 +49,15 @@ fn words(history: &[SearchEpoch]) -> String {
             entropy if entropy > 0.5 => "several operations are still likely in many blocks",
             _ => "most blocks clearly prefer one operation",
         };
-        format!(" The mean entropy of the operations is {} of its maximum at the end: {verdict}.", percent(entropy))
+        let when = if unfinished { "so far" } else { "at the end" };
+        format!(" The mean entropy of the operations is {} of its maximum {when}: {verdict}.", percent(entropy))
     });
     let latency = finite(last.after_lat_ms)
         .map(|latency| format!(" The predicted latency of the last epoch's architecture is {}.", ms(latency)));
     format!(
-        "Searched for {}, of which {} were warm-up epochs that train only the weights.{}{}",
+        "Searched for {}{}, of which {} were warm-up epochs that train only the weights.{}{}",
         counted(history.len(), "epoch"),
+        if unfinished { " so far" } else { "" },
         warm_up.min(history.len()),
         entropy.unwrap_or_default(),
         latency.unwrap_or_default()
@@ -172,6 +175,17 @@ mod tests {
             assert!(html.contains(text), "{text}: {html}");
         }
         assert!(!html.contains("NaN"));
+    }
+
+    #[test]
+    fn a_search_under_way_is_described_as_such() {
+        let history = r#"[{"epoch": 0, "train_loss": 2.0, "operation_entropy": 0.7, "architecture": [[{"operation": 1, "width": 8}]]}]"#;
+        let network = Network { history: Output::from_json(history.as_bytes()), ..Network::default() };
+        let html = search_html(&network);
+        for text in ["Searched for 1 epoch so far", "of its maximum so far", "recorded when the search ends"] {
+            assert!(html.contains(text), "{text}: {html}");
+        }
+        assert!(!html.contains("earlier release"));
     }
 
     #[test]

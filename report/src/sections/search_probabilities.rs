@@ -19,8 +19,12 @@ pub fn probabilities(network: &Network, history: &[SearchEpoch], names: &Names) 
     }
     let recorded = history.iter().any(|epoch| !epoch.operations.is_empty());
     if !recorded {
-        let absent = "This search was made by an earlier release that did not record probabilities. `run search --force search` \
-                      records them.";
+        let absent = if network.search.is_absent() {
+            "The probabilities are recorded when the search ends."
+        } else {
+            "This search was made by an earlier release that did not record probabilities. `run search --force search` \
+             records them."
+        };
         return vec![Part::Text(absent.to_owned())];
     }
     let blocks = of(history, |epoch| &epoch.operations);
@@ -145,10 +149,16 @@ mod tests {
     use tfnas_stages::StageOutput as _;
 
     use super::*;
+    use crate::outputs::Output;
 
     fn parts(history: &str) -> Vec<Part> {
+        let search = br#"{"log_alphas": [[-0.7, -0.7]], "betas": [[0.0]], "widths": []}"#;
+        parts_of(&Network { search: Output::from_json(search), ..Network::default() }, history)
+    }
+
+    fn parts_of(network: &Network, history: &str) -> Vec<Part> {
         let history = Vec::<SearchEpoch>::from_json(history.as_bytes()).unwrap_or_default();
-        probabilities(&Network::default(), &history, &Names::new(None, None))
+        probabilities(network, &history, &Names::new(None, None))
     }
 
     #[test]
@@ -184,5 +194,11 @@ mod tests {
     fn a_search_of_an_earlier_release_has_a_note() {
         assert!(matches!(&parts(r#"[{"epoch": 0}]"#)[..], [Part::Text(text)] if text.contains("did not record")));
         assert!(parts("[]").is_empty());
+    }
+
+    #[test]
+    fn a_search_under_way_has_a_note() {
+        let parts = parts_of(&Network::default(), r#"[{"epoch": 0}]"#);
+        assert!(matches!(&parts[..], [Part::Text(text)] if text.contains("when the search ends")), "{parts:?}");
     }
 }
