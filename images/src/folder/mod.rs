@@ -1,13 +1,19 @@
 //! Folders of classes: finds the classes and images below a folder.
 
+mod classes;
+mod error;
+mod walk;
+
 use std::collections::HashSet;
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
-use crate::{EXTENSIONS, Entry, ImageList, ListError, UnreadFormats, has_image_extension, is_ignored};
+use classes::check_classes;
+pub use classes::{ClassesError, parse_classes};
+pub use error::FolderError;
+use walk::{Kind, collect, read};
 
-/// How many names of classes one message holds.
-const NAMED_CLASSES: usize = 50;
+use crate::{Entry, ImageList, UnreadFormats, has_image_extension, is_ignored};
 
 /// A folder of classes: each folder in it is a class, named by the folder, and holds its images.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,99 +22,6 @@ pub struct ClassFolders {
     pub classes: Vec<String>,
     /// The images. A label is an index into `classes`.
     pub list: ImageList,
-}
-
-/// Class names that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ClassesError {
-    /// No name.
-    #[error("{0}: the list is empty; expected one class per line")]
-    Empty(String),
-    /// Something that is not the name of a folder.
-    #[error("{name}, class {number}: {class:?} is not the name of a folder")]
-    Name {
-        /// Where the classes come from.
-        name: String,
-        /// The class, counted from 1: a line of a file.
-        number: usize,
-        /// The text found.
-        class: String,
-    },
-    /// The name is given twice.
-    #[error("{name}, class {number}: {class:?} is listed twice; list each class once")]
-    Duplicate {
-        /// Where the classes come from.
-        name: String,
-        /// The class, counted from 1: a line of a file.
-        number: usize,
-        /// The name.
-        class: String,
-    },
-}
-
-/// The reason why a folder is not a folder of classes.
-#[derive(Debug, thiserror::Error)]
-pub enum FolderError {
-    /// A folder or file that is missing or cannot be read.
-    #[error("{}: cannot be read: {source}", path.display())]
-    Read {
-        /// The path that cannot be read.
-        path: PathBuf,
-        /// The error of the operating system.
-        source: std::io::Error,
-    },
-    /// A name that is not Unicode.
-    #[error("{}: the name is not Unicode text; rename it", .0.display())]
-    NotUnicode(PathBuf),
-    /// A folder without folders.
-    #[error("{}: no classes: expected a folder of images for each class", .0.display())]
-    NoClasses(PathBuf),
-    /// A requested class that does not exist.
-    #[error("{}: no folder for class {class:?}{}", root.display(), others(*missing))]
-    MissingClass {
-        /// Where it should be.
-        root: PathBuf,
-        /// The first such class.
-        class: String,
-        /// How many there are.
-        missing: usize,
-    },
-    /// Classes without images.
-    #[error("{}: no images in {} (they end in {}); add images or remove {}{}", root.display(), named(classes),
-        EXTENSIONS.join(", "), if classes.len() == 1 { "the folder" } else { "the folders" }, in_them(unread))]
-    EmptyClasses {
-        /// The folder of classes.
-        root: PathBuf,
-        /// All such classes.
-        classes: Vec<String>,
-        /// The files in unsupported formats in these folders.
-        unread: UnreadFormats,
-    },
-    /// A requested class has a name that is ignored in every folder.
-    #[error("{}: class {class:?} has the name of a hidden or system folder, which is never read; rename it", root.display())]
-    IgnoredClass {
-        /// Where it is.
-        root: PathBuf,
-        /// The class.
-        class: String,
-    },
-    /// A folder that symbolic links lead to a second time within a class.
-    #[error("{}: symbolic links lead to this folder twice; remove one", .0.display())]
-    ReachedTwice(PathBuf),
-    /// Named like an image, but a pipe, socket or device.
-    #[error("{}: named like an image, but not a file", .0.display())]
-    NotAFile(PathBuf),
-    /// Class names that cannot be used.
-    #[error(transparent)]
-    Classes(#[from] ClassesError),
-    /// Images that a list cannot hold.
-    #[error("{}: {source}", root.display())]
-    List {
-        /// The folder of classes.
-        root: PathBuf,
-        /// The problem.
-        source: ListError,
-    },
 }
 
 /// Finds the classes and images of a folder like torchvision's `ImageFolder`.
@@ -207,36 +120,6 @@ pub fn is_class_image(path: &str) -> bool {
     path.contains('/') && has_image_extension(path.as_bytes())
 }
 
-/// Parses class names, one per line, in the order of their labels. `name` is used in messages.
-///
-/// # Errors
-/// Returns [`ClassesError`] for a line that is not the name of a folder (including an empty line, except at the end),
-/// for a duplicate name, and if there is no name.
-pub fn parse_classes(text: &str, name: &str) -> Result<Vec<String>, ClassesError> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_end();
-    let classes: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
-    check_classes(&classes, name)?;
-    Ok(classes)
-}
-
-fn check_classes(classes: &[String], name: &str) -> Result<(), ClassesError> {
-    if classes.is_empty() {
-        return Err(ClassesError::Empty(name.to_owned()));
-    }
-    let mut seen = HashSet::new();
-    for (index, class) in classes.iter().enumerate() {
-        let mut components = Path::new(class).components();
-        let one_folder = matches!(components.next(), Some(Component::Normal(folder)) if folder == class.as_str());
-        if !one_folder || class.contains(['\0', '\n', '\r']) {
-            return Err(ClassesError::Name { name: name.to_owned(), number: index + 1, class: class.clone() });
-        }
-        if !seen.insert(class) {
-            return Err(ClassesError::Duplicate { name: name.to_owned(), number: index + 1, class: class.clone() });
-        }
-    }
-    Ok(())
-}
-
 fn images_of(root: &Path, classes: Vec<String>) -> Result<ClassFolders, FolderError> {
     let mut entries = Vec::new();
     let mut empty = Vec::new();
@@ -258,101 +141,6 @@ fn images_of(root: &Path, classes: Vec<String>) -> Result<ClassFolders, FolderEr
     }
     let list = ImageList::new(entries).map_err(|source| FolderError::List { root: root.to_owned(), source })?;
     Ok(ClassFolders { classes, list })
-}
-
-/// Collects the images in a folder and below as (folder relative to the root, name).
-fn collect(
-    root: &Path,
-    class: String,
-    visited: &mut HashSet<PathBuf>,
-    images: &mut Vec<(String, String)>,
-    unread: &mut UnreadFormats,
-) -> Result<(), FolderError> {
-    let mut folders = vec![class];
-    while let Some(folder) = folders.pop() {
-        let path = root.join(&folder);
-        let real = path.canonicalize().map_err(|source| FolderError::Read { path: path.clone(), source })?;
-        // Cyclic links would never end.
-        if !visited.insert(real) {
-            return Err(FolderError::ReachedTwice(path));
-        }
-        for found in read(&path, unread)? {
-            match found.kind {
-                Kind::Folder => folders.push(format!("{folder}/{}", found.name)),
-                Kind::Image => images.push((folder.clone(), found.name)),
-            }
-        }
-    }
-    Ok(())
-}
-
-struct Found {
-    name: String,
-    kind: Kind,
-}
-
-#[derive(PartialEq, Eq)]
-enum Kind {
-    Folder,
-    Image,
-}
-
-/// Returns the folders and images in a folder, unordered, and counts the files in unsupported formats.
-fn read(folder: &Path, unread: &mut UnreadFormats) -> Result<Vec<Found>, FolderError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| FolderError::Read { path, source }
-    };
-    let mut found = Vec::new();
-    for item in fs::read_dir(folder).map_err(failed(folder))? {
-        let item = item.map_err(failed(folder))?;
-        let name = item.file_name();
-        if is_ignored(name.as_encoded_bytes()) {
-            continue;
-        }
-        let path = item.path();
-        let is_image = has_image_extension(name.as_encoded_bytes());
-        let mut file_type = item.file_type().map_err(failed(&path))?;
-        if file_type.is_symlink() {
-            match fs::metadata(&path) {
-                Ok(target) => file_type = target.file_type(),
-                Err(source) if is_image => return Err(FolderError::Read { path, source }),
-                Err(_) => continue,
-            }
-        }
-        let kind = match (file_type.is_dir(), is_image) {
-            (true, _) => Kind::Folder,
-            (false, true) if file_type.is_file() => Kind::Image,
-            (false, true) => return Err(FolderError::NotAFile(path)),
-            (false, false) => {
-                unread.count(name.as_encoded_bytes());
-                continue;
-            }
-        };
-        let name = name.into_string().map_err(|_| FolderError::NotUnicode(path))?;
-        found.push(Found { name, kind });
-    }
-    Ok(found)
-}
-
-/// Lists classes by name. A long list is shortened.
-fn named(classes: &[String]) -> String {
-    if let [class] = classes {
-        return format!("class {class:?}");
-    }
-    let names: Vec<String> = classes.iter().take(NAMED_CLASSES).map(|class| format!("{class:?}")).collect();
-    let more = classes.len() - names.len();
-    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{} classes: {}{rest}", classes.len(), names.join(", "))
-}
-
-/// Describes the files in unsupported formats in empty classes.
-fn in_them(unread: &UnreadFormats) -> String {
-    if unread.is_empty() { String::new() } else { format!(". {unread}") }
-}
-
-fn others(classes: usize) -> String {
-    if classes > 1 { format!(" and {} more", classes - 1) } else { String::new() }
 }
 
 #[cfg(test)]
@@ -515,18 +303,5 @@ mod tests {
         assert!(message(root.path()).contains("not Unicode"));
         let root = folder(&["a/1\n.jpg"]);
         assert!(matches!(scan(root.path()), Err(FolderError::List { .. })));
-    }
-
-    #[test]
-    fn class_files_have_one_name_per_line() {
-        assert_eq!(parse_classes("n02\r\nred fox\n\n", "c.txt").unwrap(), ["n02", "red fox"]);
-        for text in ["", "\n \n"] {
-            assert!(matches!(parse_classes(text, "c.txt"), Err(ClassesError::Empty(_))));
-        }
-        for text in ["a\n\nb", "a\n..", "a\nb/c", "a\n/", "a\nb/", "a\nb\0"] {
-            assert!(matches!(parse_classes(text, "c.txt"), Err(ClassesError::Name { number: 2, .. })), "{text:?}");
-        }
-        let twice = parse_classes("a\nb\na", "c.txt").unwrap_err().to_string();
-        assert_eq!(twice, "c.txt, class 3: \"a\" is listed twice; list each class once");
     }
 }
