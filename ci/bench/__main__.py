@@ -19,6 +19,7 @@ import loading
 import noop
 import report
 import scaling
+import search
 import training
 from measure import Bench, Figure, Unmeasured
 
@@ -31,6 +32,7 @@ PARTS = {
     "ledger": ledger.measure,
     "scaling": scaling.measure,
     "training": training.measure,
+    "search": search.measure,
     "loading": loading.measure,
     "contention": contention.measure,
 }

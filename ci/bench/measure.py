@@ -1,6 +1,7 @@
 """Run programs and measure their time."""
 
 import json
+import os
 import statistics
 import subprocess
 import tempfile
@@ -15,10 +16,11 @@ class Unmeasured(Exception):
 
 @dataclass(frozen=True)
 class Ran:
-    """Time and output of a program."""
+    """Time, output and peak memory of a program."""
 
     seconds: float
     output: str
+    peak_bytes: int
 
 
 @dataclass(frozen=True)
@@ -68,15 +70,17 @@ def run(command: list[str], folder: Path, environment: dict[str, str] | None = N
     """Run a program, which must succeed, with its output in a temporary file."""
     with tempfile.TemporaryFile(mode="w+") as output:
         began = time.perf_counter()
-        completed = subprocess.run(
+        process = subprocess.Popen(
             command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         )
+        _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         text = output.read()
-    if completed.returncode != 0:
-        raise Unmeasured(f"{' '.join(command)} exited with code {completed.returncode}: {text[-2000:]}")
-    return Ran(seconds, text)
+    if process.returncode != 0:
+        raise Unmeasured(f"{' '.join(command)} exited with code {process.returncode}: {text[-2000:]}")
+    return Ran(seconds, text, usage.ru_maxrss * 1024)
 
 
 def query(command: list[str], folder: Path):

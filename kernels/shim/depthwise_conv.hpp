@@ -156,7 +156,10 @@ inline at::Tensor depthwise_weight_gradient(
 struct FusedDepthwise : torch::autograd::Function<FusedDepthwise> {
   static at::Tensor forward(
       torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, int64_t stride) {
-    context->save_for_backward({x, weight});
+    // Only the gradient of the weight needs the input. A search that trains the architecture freezes the weights, and keeps
+    // the outputs of all operations of all blocks until the backward pass.
+    context->save_for_backward({weight.requires_grad() ? x : at::Tensor(), weight});
+    context->saved_data["size"] = x.sizes();
     context->saved_data["stride"] = stride;
     return depthwise_forward(x, weight, std::nullopt, stride, tfnas::Activation::kNone);
   }
@@ -166,7 +169,8 @@ struct FusedDepthwise : torch::autograd::Function<FusedDepthwise> {
     refuse_second_derivative();
     const auto saved = context->get_saved_variables();
     const auto &x = saved[0], &weight = saved[1];
-    const DepthwiseShape shape(x.sizes(), weight.size(2), context->saved_data["stride"].toInt());
+    const DepthwiseShape shape(
+        context->saved_data["size"].toIntVector(), weight.size(2), context->saved_data["stride"].toInt());
     const auto dy = as_feature_map(gradients[0]);
     torch::autograd::variable_list found(3);
     if (context->needs_input_grad(0)) {

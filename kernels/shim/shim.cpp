@@ -9,6 +9,7 @@
 #include "batch_norm.hpp"
 #include "depthwise_conv.hpp"
 #include "guard.hpp"
+#include "pointwise.hpp"
 #include "squeeze_excite.hpp"
 
 extern "C" {
@@ -63,5 +64,9 @@ bool tfnas_kernels_depthwise(
     *y = new at::Tensor(
         fused_depthwise(*x, *weight, optional(bias), stride, static_cast<tfnas::Activation>(activation)));
   });
+}
+
+bool tfnas_kernels_frozen_pointwise(at::Tensor* x, at::Tensor* weight, at::Tensor** y, char** message) {
+  return guarded(message, [&] { *y = new at::Tensor(frozen_pointwise(*x, *weight)); });
 }
 }

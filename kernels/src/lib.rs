@@ -7,6 +7,9 @@
 //! the normalized values and the activation. The depthwise convolutions are fast for any number of channels; oneDNN's
 //! backward pass is several times slower if that number is not a multiple of its vector size.
 //!
+//! Where a weight is frozen, as in the architecture steps of a search, convolutions do not keep their input:
+//! [`depthwise`], and [`frozen_pointwise`] for 1x1 convolutions, which are libtorch's otherwise.
+//!
 //! # Example
 //!
 //! ```
@@ -62,6 +65,7 @@ mod activation;
 mod batch_norm;
 mod depthwise;
 mod instruction_set;
+mod pointwise;
 mod raw;
 mod squeeze_excite;
 
@@ -71,6 +75,7 @@ pub use activation::Activation;
 pub use batch_norm::{BatchNorm, Shortcut, batch_norm};
 pub use depthwise::{depthwise, depthwise_for_evaluation, has_depthwise};
 pub use instruction_set::{InstructionSet, choose_instruction_set, instruction_set};
+pub use pointwise::frozen_pointwise;
 pub use squeeze_excite::{SqueezeExcite, squeeze_excite};
 
 /// A kernel was called with unsupported arguments.

@@ -49,6 +49,12 @@ unsafe extern "C" {
         y: *mut *mut C_tensor,
         message: Message,
     ) -> bool;
+    pub fn tfnas_kernels_frozen_pointwise(
+        x: *mut C_tensor,
+        weight: *mut C_tensor,
+        y: *mut *mut C_tensor,
+        message: Message,
+    ) -> bool;
 }
 
 /// The pointer of a tensor, for a call. The shim may write to the tensor's memory, which tch also shares between

@@ -1,8 +1,8 @@
 //! Measures the images per second of every kind of step on one device, with generated images.
 //!
 //! `cargo run -p tfnas-torch --example throughput -- [SPACE] [BATCH] [THREADS] [DEVICE] [PRECISION] [CONFIG] [KIND]
-//! [SIZE]`. Defaults: small 64 2 cpu f32, and a random network of the space. CONFIG is a model.config; KIND is `train`
-//! or `all`; SIZE is the side of the images (default: that of the space). PRECISION is f32, tf32 (on a GPU), bf16 or
+//! [SIZE]`. Defaults: small 64 2 cpu f32, and a random network of the space. CONFIG is a model.config, or `-` for the random network;
+//! KIND is `train`, `weight` or `architecture` (the steps of the search) or `all`; SIZE is the side of the images (default: that of the space). PRECISION is f32, tf32 (on a GPU), bf16 or
 //! f16.
 //!
 //! On a CPU with glibc, set both `MALLOC_MMAP_THRESHOLD_` and `MALLOC_TRIM_THRESHOLD_` to 1000000000, as the workers
@@ -22,12 +22,12 @@ use tfnas_random::{Stream, StreamId};
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::device::{find_device, set_threads, synchronize};
 use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
-use tfnas_torch::gumbel::{draw_noise, draw_remaining_path, gumbel_path};
+use tfnas_torch::gumbel::{Noise, draw_noise, draw_remaining_path, gumbel_path};
 use tfnas_torch::initialize::initialize;
 use tfnas_torch::mixed_precision::MixedPrecision;
 use tfnas_torch::optim::{Adam, AdamSettings, Sgd, SgdSettings};
 use tfnas_torch::search_step::{LatencyObjective, OptimizerStep, architecture_step, weight_step};
-use tfnas_torch::supernet::Latencies;
+use tfnas_torch::supernet::{Latencies, Supernet};
 use tfnas_torch::supernet_state::SupernetState;
 use tfnas_torch::trainer::Trainer;
 use tfnas_torch::{Module, Role};
@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         other => return Err(format!("unknown precision '{other}'").into()),
     };
     let classes = space.definition().classes.unwrap_or(10);
-    let config = match std::env::args().nth(6) {
+    let config = match std::env::args().nth(6).filter(|path| path != "-") {
         Some(path) => ModelConfig::parse(&std::fs::read_to_string(path)?)?,
         None => {
             let architecture = Architecture::random(&space, &mut Stream::new(0, StreamId::RandomArchitecture, 0, 0));
@@ -70,39 +70,68 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rows = Tensor::randn([batch as i64, size, size, 3], (Kind::Float, device));
     let images = rows.permute([0, 3, 1, 2]);
     let labels = Tensor::randint(config.classifier.out_features as i64, [batch as i64], (Kind::Int64, device));
-    train(&config, precision, &images, &labels)?;
-    if argument(7, "all") == "train" { Ok(()) } else { search(&space, precision, &images, &labels) }
+    let kind = argument(7, "all");
+    let wanted = |name: &str| kind == "all" || kind == name;
+    if wanted("train") {
+        train(&config, precision, &images, &labels)?;
+    }
+    if wanted("weight") {
+        search_weights(&space, precision, &images, &labels)?;
+    }
+    if wanted("architecture") {
+        search_architecture(&space, precision, &images, &labels)?;
+    }
+    Ok(())
 }
 
-fn search(
+/// A supernet with random weights, as at the beginning of a search.
+fn supernet(space: &Space, images: &Tensor, labels: &Tensor) -> Supernet {
+    let classes = 1 + labels.max().int64_value(&[]) as usize;
+    SupernetState::new(space, classes, 0, images.device()).slice()
+}
+
+fn noise(space: &Space, step: u32) -> Noise {
+    draw_noise(space.blocks().len(), space.operations().len(), &mut Stream::new(0, StreamId::Gumbel, 0, step))
+}
+
+fn search_weights(
     space: &Space,
     precision: Precision,
     images: &Tensor,
     labels: &Tensor,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let device = images.device();
-    let classes = 1 + labels.max().int64_value(&[]) as usize;
-    let supernet = SupernetState::new(space, classes, 0, device).slice();
-    let table = flat_table(space)?;
-    let latencies = Latencies::look_up(&table, space, &tfnas::Widths::initial(space), device)?;
-    let (blocks, operations) = (space.blocks().len(), space.operations().len());
-    let noise = |step| draw_noise(blocks, operations, &mut Stream::new(0, StreamId::Gumbel, 0, step));
-    let mut weights = OptimizerStep::in_f32(Sgd::new(supernet.tensors(Role::Weight), SGD), 5.0, device);
-    weights.precision = MixedPrecision::new(precision, device)?;
+    let supernet = supernet(space, images, labels);
+    let operations = space.operations().len();
+    let mut optimizer = OptimizerStep::in_f32(Sgd::new(supernet.tensors(Role::Weight), SGD), 5.0, device);
+    optimizer.precision = MixedPrecision::new(precision, device)?;
     for (what, count) in [("weight step, one path", 1), ("weight step, two paths", 2)] {
         rate(what, images, |step| {
-            let path = gumbel_path(&supernet.read_log_alphas(), &noise(step));
+            let path = gumbel_path(&supernet.read_log_alphas(), &noise(space, step));
             let other = draw_remaining_path(&path, operations, &mut Stream::new(0, StreamId::UniformPath, 0, step));
-            weight_step(&supernet, &mut weights, images, labels, &[path, other][..count])
+            weight_step(&supernet, &mut optimizer, images, labels, &[path, other][..count])
                 .expect("a batch of more than one image");
         });
     }
-    let adam = Adam::new(supernet.tensors(Role::Architecture), ADAM);
-    let mut architecture = OptimizerStep::in_f32(adam, 5.0, device);
-    architecture.precision = MixedPrecision::new(precision, device)?;
+    Ok(())
+}
+
+fn search_architecture(
+    space: &Space,
+    precision: Precision,
+    images: &Tensor,
+    labels: &Tensor,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let device = images.device();
+    let supernet = supernet(space, images, labels);
+    let table = flat_table(space)?;
+    let latencies = Latencies::look_up(&table, space, &tfnas::Widths::initial(space), device)?;
+    let mut optimizer = OptimizerStep::in_f32(Adam::new(supernet.tensors(Role::Architecture), ADAM), 5.0, device);
+    optimizer.precision = MixedPrecision::new(precision, device)?;
     let objective = LatencyObjective { latencies: &latencies, target_ms: 10.0, weight: 0.1 };
     rate("architecture step", images, |step| {
-        architecture_step(&supernet, &mut architecture, &objective, images, labels, &noise(step), 5.0)
+        let noise = noise(space, step);
+        architecture_step(&supernet, &mut optimizer, &objective, images, labels, &noise, 5.0)
             .expect("a batch of more than one image");
     });
     Ok(())

@@ -69,12 +69,9 @@ impl<O: Optimizer> OptimizerStep<O> {
         Ok(self.precision.restore(&saved.under("precision"))?)
     }
 
-    /// Runs the backward pass of a loss `[]` and updates the parameters. Returns the norm of the gradients before
+    /// Updates the parameters with the gradients of the scaled loss. Returns the norm of the unscaled gradients before
     /// clipping, `[]`, and whether the gradients are finite; in f16 the update is skipped if they are not.
-    fn step(&mut self, loss: &Tensor) -> Result<(Tensor, bool), GradScalerError> {
-        let mut gradients: Gradients = in_phase(Phase::Backward, || {
-            gradients(&self.precision.scaled(loss), &self.optimizer.parameters().to_vec())
-        });
+    fn step(&mut self, mut gradients: Gradients) -> Result<(Tensor, bool), GradScalerError> {
         in_phase(Phase::Optimizer, || {
             if !self.precision.unscale(&gradients)? {
                 return Ok((global_norm(&gradients), false));
@@ -116,19 +113,42 @@ pub fn weight_step(
     paths: &[Path],
 ) -> Result<WeightOutcome, SearchStepError> {
     BatchTooSmall::check(x, supernet.final_size)?;
-    let (logits, losses, total) = in_phase(Phase::Forward, || {
-        let logits = weights.precision.forward(|| supernet.forward_paths(x, paths));
-        let logits: Vec<Tensor> = logits.iter().map(|logits| logits.to_kind(Kind::Float)).collect();
-        let losses: Vec<Tensor> = logits.iter().map(|logits| cross_entropy(logits, labels, 0.0)).collect();
-        let total: Tensor = losses.iter().sum();
-        (logits, losses, total)
-    });
-    let (gradient_norm, _) = weights.step(&total)?;
-    Ok(WeightOutcome {
-        logits: logits.iter().map(Tensor::detach).collect(),
-        losses: losses.iter().map(Tensor::detach).collect(),
-        gradient_norm,
-    })
+    let precision = &weights.precision;
+    // One path after the other, so that only one is in memory. All share the stem, whose backward pass comes last.
+    let stem = in_phase(Phase::Forward, || precision.forward(|| supernet.forward_stem(x)));
+    let input = stem.detach().set_requires_grad(true);
+    let mut wanted = weights.optimizer.parameters().to_vec();
+    wanted.push(input.shallow_clone());
+    let mut total: Gradients = wanted.iter().map(|_| None).collect();
+    let (mut logits, mut losses) = (Vec::with_capacity(paths.len()), Vec::with_capacity(paths.len()));
+    for path in paths {
+        let (path_logits, loss) = in_phase(Phase::Forward, || {
+            let logits = precision.forward(|| supernet.forward_path_from(&input, path)).to_kind(Kind::Float);
+            let loss = cross_entropy(&logits, labels, 0.0);
+            (logits, loss)
+        });
+        in_phase(Phase::Backward, || add(&mut total, gradients(&precision.scaled(&loss), &wanted)));
+        logits.push(path_logits.detach());
+        losses.push(loss.detach());
+    }
+    let of_input = total.pop().flatten();
+    wanted.truncate(total.len());
+    if let Some(of_input) = of_input {
+        // The gradient of this sum with respect to the stem's output is `of_input`.
+        in_phase(Phase::Backward, || add(&mut total, gradients(&(stem * of_input).sum(Kind::Float), &wanted)));
+    }
+    let (gradient_norm, _) = weights.step(total)?;
+    Ok(WeightOutcome { logits, losses, gradient_norm })
+}
+
+/// Adds gradients of the same parameters.
+fn add(total: &mut Gradients, gradients: Gradients) {
+    for (sum, gradient) in total.iter_mut().zip(gradients) {
+        *sum = match (sum.take(), gradient) {
+            (Some(sum), Some(gradient)) => Some(sum + gradient),
+            (sum, gradient) => sum.or(gradient),
+        };
+    }
 }
 
 /// The latency term of the architecture loss.
@@ -187,7 +207,10 @@ pub fn architecture_step(
             (logits, cross_entropy, output.latency_ms, deviation * objective.weight)
         });
         let loss = &cross_entropy + &latency_loss;
-        let (gradient_norm, has_moved) = architecture.step(&loss)?;
+        let gradients = in_phase(Phase::Backward, || {
+            gradients(&architecture.precision.scaled(&loss), &architecture.optimizer.parameters().to_vec())
+        });
+        let (gradient_norm, has_moved) = architecture.step(gradients)?;
         if has_moved {
             supernet.normalize_architecture();
         }
@@ -205,4 +228,48 @@ pub fn architecture_step(
 /// Returns the logits `[N, classes]` of a path, without autograd. Used for validation in the search.
 pub fn validate_path(supernet: &Supernet, x: &Tensor, path: &Path) -> Tensor {
     no_grad(|| supernet.forward_path(x, path))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used)]
+mod tests {
+    use tfnas::{Space, Widths};
+
+    use super::*;
+    use crate::initialize::initialize;
+    use crate::named_tensors::{Module, Role};
+    use crate::optim::SgdSettings;
+
+    #[test]
+    fn paths_one_after_the_other_give_the_gradient_of_the_sum_of_their_losses() {
+        let space = Space::small();
+        let supernet = Supernet::new(&space, &Widths::initial(&space), 5, Device::Cpu);
+        initialize(&supernet, 3);
+        let x = Tensor::arange(4 * 32 * 32 * 3, (Kind::Float, Device::Cpu)).square().sin().view([4, 32, 32, 3]);
+        let x = x.permute([0, 3, 1, 2]);
+        let labels = Tensor::from_slice(&[0i64, 3, 1, 4]);
+        let paths = [vec![0; 6], vec![3, 2, 1, 0, 1, 2]];
+
+        let parameters = supernet.tensors(Role::Weight);
+        let before: Vec<Tensor> = parameters.iter().map(|(_, weight)| weight.detach().copy()).collect();
+        let total: Tensor =
+            paths.iter().map(|path| cross_entropy(&supernet.forward_path(&x, path), &labels, 0.0)).sum();
+        let expected = gradients(&total, &parameters.to_vec());
+
+        // A rate of 1 subtracts the gradient itself.
+        let settings = SgdSettings { rate: 1.0, momentum: 0.0, weight_decay: 0.0 };
+        let sgd = Sgd::new(supernet.tensors(Role::Weight), settings);
+        let outcome =
+            weight_step(&supernet, &mut OptimizerStep::in_f32(sgd, 0.0, Device::Cpu), &x, &labels, &paths).unwrap();
+        assert_eq!((outcome.logits.len(), outcome.losses.len()), (2, 2));
+        let mut unused = 0;
+        for (((name, weight), before), expected) in parameters.iter().zip(before).zip(expected) {
+            let moved = before - weight.detach();
+            match expected {
+                Some(gradient) => assert!(moved.allclose(&gradient, 1e-4, 1e-6, false), "{name}"),
+                None => unused += i64::from(moved.abs().max().double_value(&[]) == 0.0),
+            }
+        }
+        assert!(unused > 0, "operations on no path are not changed");
+    }
 }

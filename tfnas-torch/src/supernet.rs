@@ -70,16 +70,16 @@ impl Supernet {
 
     /// Returns the logits `[N, classes]` of `x`, `[N, 3, H, W]`, if each block uses the operation of `path`.
     pub fn forward_path(&self, x: &Tensor, path: &Path) -> Tensor {
-        self.forward_path_from(&self.stem.forward(x, true), path)
+        self.forward_path_from(&self.forward_stem(x), path)
     }
 
-    /// [`forward_path`](Supernet::forward_path) for several paths, in order; they share the pass through the stem.
-    pub fn forward_paths(&self, x: &Tensor, paths: &[Path]) -> Vec<Tensor> {
-        let x = self.stem.forward(x, true);
-        paths.iter().map(|path| self.forward_path_from(&x, path)).collect()
+    /// Returns the input of the blocks, which all paths share.
+    pub(crate) fn forward_stem(&self, x: &Tensor) -> Tensor {
+        self.stem.forward(x, true)
     }
 
-    fn forward_path_from(&self, x: &Tensor, path: &Path) -> Tensor {
+    /// [`forward_path`](Supernet::forward_path) after [`forward_stem`](Supernet::forward_stem).
+    pub(crate) fn forward_path_from(&self, x: &Tensor, path: &Path) -> Tensor {
         let mut x = x.shallow_clone();
         let mut rest = path.as_slice();
         for group in &self.groups {
@@ -98,7 +98,7 @@ impl Supernet {
     pub fn forward_mixed(&self, x: &Tensor, weights: &Tensor, latencies: &Latencies) -> MixedOutput {
         let block_ms = (weights * &latencies.operations_ms).sum_dim_intlist([1i64].as_slice(), false, None);
         let rows = weights.unbind(0);
-        let mut x = self.stem.forward(x, true);
+        let mut x = self.forward_stem(x);
         let mut latency_ms = Tensor::from(latencies.base_ms as f32).to_device(x.device());
         let mut first = 0;
         for group in &self.groups {
@@ -261,15 +261,6 @@ mod tests {
         let path = vec![2, 0, 3, 1, 2, 0];
         let mixed = supernet.forward_mixed(&images(), &one_hot(&path), &latencies()).logits;
         assert!(mixed.allclose(&supernet.forward_path(&images(), &path), 1e-4, 1e-5, false));
-    }
-
-    #[test]
-    fn forward_paths_equals_forward_path_for_each() {
-        let supernet = supernet();
-        let paths = [vec![0; 6], vec![3, 2, 1, 0, 1, 2]];
-        for (logits, path) in supernet.forward_paths(&images(), &paths).iter().zip(&paths) {
-            assert!(logits.equal(&supernet.forward_path(&images(), path)));
-        }
     }
 
     #[test]

@@ -3,5 +3,6 @@
 mod batch_norm;
 mod compare;
 mod depthwise;
+mod pointwise;
 mod reproducible;
 mod squeeze_excite;

@@ -200,7 +200,7 @@ impl StageSpec for Search {
     }
 
     fn revision(&self) -> u32 {
-        5
+        6
     }
 
     fn inputs(&self, config: &Config) -> Vec<InputPort> {

@@ -48,6 +48,9 @@ impl Conv {
         if let Some(convolved) = fused::depthwise(self, x) {
             return convolved;
         }
+        if let Some(convolved) = fused::frozen_pointwise(self, x) {
+            return convolved;
+        }
         if self.is_pointwise() && x.device().is_cuda() {
             return self.forward_as_product(x);
         }
@@ -62,7 +65,7 @@ impl Conv {
         self.stride
     }
 
-    fn is_pointwise(&self) -> bool {
+    pub(super) fn is_pointwise(&self) -> bool {
         self.weight.size()[2] == 1 && self.stride == 1 && self.groups == 1
     }
 

@@ -71,6 +71,18 @@ pub(super) fn depthwise(conv: &Conv, x: &Tensor) -> Option<Tensor> {
     is_supported.then(|| unwrap(kernels::depthwise(x, &conv.weight, conv.stride())))
 }
 
+/// Applies a 1x1 convolution whose weight is frozen, without keeping its input; returns `None` if this is not one, or no
+/// kernel supports this tensor.
+pub(super) fn frozen_pointwise(conv: &Conv, x: &Tensor) -> Option<Tensor> {
+    let is_frozen = conv.has_kernels
+        && conv.is_pointwise()
+        && conv.bias.is_none()
+        && x.requires_grad()
+        && !conv.weight.requires_grad()
+        && kernels::is_supported(x);
+    is_frozen.then(|| unwrap(kernels::frozen_pointwise(x, &conv.weight)))
+}
+
 /// Applies a depthwise convolution and an activation in evaluation; returns `None` if no kernel supports them.
 pub(super) fn depthwise_for_evaluation(conv: &Conv, x: &Tensor, activation: Option<Activation>) -> Option<Tensor> {
     is_supported_depthwise(conv, x).then(|| {
