@@ -12,6 +12,7 @@ const REFERENCE: &str = include_str!("../../docs/reference/overview.md");
 const README: &str = include_str!("../../README.md");
 const EVERYDAY: &str = include_str!("../../docs/how-to/everyday.md");
 const IMAGES: &str = include_str!("../../docs/how-to/images.md");
+const JSON: &str = include_str!("../../docs/reference/json.md");
 const SPACES: &str = include_str!("../../docs/reference/search-space.md");
 const CACHE_KEYS: &str = include_str!("../../docs/explanation/cache-keys.md");
 
@@ -247,4 +248,56 @@ fn every_field_of_a_search_space_is_documented() {
         }
     }
     assert!(fields > 20, "{effective}");
+}
+
+/// Adds the names of all fields of a JSON value, but not those inside of values whose names depend on the configuration.
+fn fields(value: &Value, names: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                names.insert(name.clone());
+                if !["parameters", "environment", "configuration", "metrics", "manifest"].contains(&name.as_str()) {
+                    fields(value, names);
+                }
+            }
+        }
+        Value::Array(entries) => entries.iter().for_each(|entry| fields(entry, names)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_field_of_json_output_is_documented() {
+    let project = Project::new();
+    project.run_ok(&["run", "all", "--name", "first", "--note", "a note"]);
+    std::fs::create_dir(project.path("remote")).unwrap();
+    let remote = format!("file://{}", project.path("remote").display());
+    let attempt = project.json(&["show", "latest"])["made"][0]["id"].as_str().unwrap().to_owned();
+    let artifact = project.json(&["status"])["stages"][0]["outputs"][0]["digest"].as_str().unwrap().to_owned();
+    let commands: [&[&str]; 16] = [
+        &["plan", "--set", "seed=9"],
+        &["status"],
+        &["status", "--locked", "--set", "seed=9"],
+        &["explain", "search", "--set", "seed=9"],
+        &["log"],
+        &["note", "first", "another"],
+        &["show", "latest"],
+        &["show", &attempt],
+        &["show", &artifact],
+        &["gc", "--dry-run", "--max-size", "1G"],
+        &["keys", "generate", "--out", "key"],
+        &["keys", "show", "key"],
+        &["cache", "push", "--remote", &remote],
+        &["cache", "pull", "--remote", &remote],
+        &["cache", "pin", "first"],
+        &["cache", "verify"],
+    ];
+    for arguments in commands {
+        let code = i32::from(arguments.contains(&"--locked"));
+        let mut names = BTreeSet::new();
+        fields(&project.json_of(arguments, code), &mut names);
+        let documented = |name: &&String| JSON.contains(&format!("\"{name}\"")) || JSON.contains(&format!("`{name}`"));
+        let missing: Vec<_> = names.iter().filter(|name| !documented(name)).collect();
+        assert!(missing.is_empty(), "{arguments:?}: {missing:?}");
+    }
 }
