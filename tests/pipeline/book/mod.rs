@@ -37,7 +37,7 @@ macro_rules! pages {
 }
 
 pages! {
-    introduction => "README.md",
+    introduction => "introduction.md",
     own_photos => "tutorial/own-photos.md",
     everyday => "how-to/everyday.md",
     sweeps => "how-to/sweeps.md",
