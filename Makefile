@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: quality help setup build run test lint doc soak cluster bench interop attest deny
+.PHONY: quality help setup build run test lint doc book soak cluster bench interop attest deny
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -25,11 +25,16 @@ test: lint doc build ## run all checks and tests: lint, doc, unit and end-to-end
 
 lint: setup ## check formatting, clippy lints, and the links of the documentation
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path ci/book/Cargo.toml --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	ci/check-links
 
-doc: setup ## build the API documentation; warnings are errors
+doc: setup book ## build the API documentation and the book; warnings are errors
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
+
+book: ## build the book of docs/ into target/book/html, and check its links
+	CARGO_TARGET_DIR=target/book $(CARGO) run --locked --quiet --manifest-path ci/book/Cargo.toml
+	ci/check-links --book target/book/html
 
 soak: build ## run the long kill, tamper and fuzz tests, and the tests against an S3 server
 	ci/soak
@@ -48,7 +53,7 @@ interop: build ## compare with PyTorch, ONNX Runtime, Pillow and torchvision, wh
 attest: ## verify signatures with external tools, in both directions; the tools are installed in .attestations/
 	ci/attestations/run
 
-quality: build ## compare found networks with random ones of the same latency on real images (hours; see docs/selection.md)
+quality: build ## compare found networks with random ones of the same latency on real images (hours; see docs/explanation/selection.md)
 	python3 ci/quality
 
 deny: ## check licenses, bans and duplicates of the dependencies (needs cargo-deny)

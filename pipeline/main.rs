@@ -10,6 +10,8 @@ mod exit;
 mod network_latency;
 mod options;
 mod page;
+#[cfg(test)]
+mod reference_pages;
 mod remote;
 mod report;
 mod run_label;

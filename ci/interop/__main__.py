@@ -1,4 +1,4 @@
-"""Compare exported networks with ONNX Runtime and PyTorch, and images with Pillow and torchvision; run docs/python.md.
+"""Compare exported networks with ONNX Runtime and PyTorch, and images with Pillow and torchvision; run docs/how-to/python.md.
 
 This needs the packages that ci/interop/setup installs. The exit code is 1 if something differs.
 """

@@ -1,4 +1,4 @@
-"""Run the commands and the snippets of docs/python.md on a trained network, and compare its exports and event files."""
+"""Run the commands and the snippets of docs/how-to/python.md on a trained network, and compare its exports and event files."""
 
 import contextlib
 import io
@@ -16,9 +16,9 @@ import event_files
 import networks
 from programs import LOGITS, PIPELINE, SOURCE, run_json
 
-PAGE = SOURCE / "docs/python.md"
+PAGE = SOURCE / "docs/how-to/python.md"
 # A snippet, or a command.
-STEP = re.compile(r"^```python\n(?P<snippet>.*?)^```$|^    (?P<command>tfnas-pipeline [^\n]*)$", re.MULTILINE | re.DOTALL)
+STEP = re.compile(r"^```python\n(?P<snippet>.*?)^```$|^(?P<command>tfnas-pipeline [^\n]*)$", re.MULTILINE | re.DOTALL)
 # Keys that take time and do not matter here.
 LEFT_OUT = "select:"
 # Networks that the page exports.
@@ -33,12 +33,12 @@ def compare(report, folder, photos, _thumbnails):
     lines = [line for line in lines if not line.startswith(LEFT_OUT)] + [f"{LEFT_OUT} {{candidates: 0}}"]
     (project / "pipeline.yaml").write_text("\n".join(lines) + "\n")
     if not run(project, ["run", "all", "--tensorboard", "live-events"]):
-        report.count("steps of docs/python.md", False, "no network was trained, see above")
+        report.count("steps of docs/how-to/python.md", False, "no network was trained, see above")
         return
     event_files.compare(report, project, project / "live-events")
     for line, step in steps():
         passed = step(project)
-        report.count("steps of docs/python.md", passed, f"line {line}, see above")
+        report.count("steps of docs/how-to/python.md", passed, f"line {line}, see above")
         # A later step needs the earlier ones.
         if not passed:
             return

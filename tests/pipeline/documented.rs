@@ -1,22 +1,18 @@
-//! Runs the commands of docs/publish-and-audit.md in order.
+//! Runs the commands of docs/how-to/publish-and-audit.md in order, and checks the levels that audits reach.
 
+use crate::book::commands;
 use crate::project::{Project, Worker};
 
-const PAGE: &str = include_str!("../../docs/publish-and-audit.md");
-
-/// Returns the commands of the page, in order.
-fn commands() -> Vec<Vec<&'static str>> {
-    let lines = PAGE.lines().filter_map(|line| line.strip_prefix("    tfnas-pipeline "));
-    lines.map(|line| line.split_whitespace().collect()).collect()
-}
+const PAGE: &str = include_str!("../../docs/how-to/publish-and-audit.md");
 
 #[test]
 fn every_documented_command_works() {
     let project = Project::new(Worker::Real);
-    let commands = commands();
+    let commands = commands(PAGE);
     assert!(commands.len() > 8, "{commands:?}");
     for arguments in &commands {
-        let ended = project.run_ok(arguments);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let ended = project.run_ok(&arguments);
         let expected = match arguments[..] {
             ["audit", "published", .., "all" | "train"] => "ok, reached L5",
             ["audit", "published", .., "test"] => "ok, reached L4",

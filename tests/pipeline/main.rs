@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod bad_images;
+mod book;
 mod deaths;
 mod determinism;
 mod documented;

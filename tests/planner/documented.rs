@@ -6,12 +6,15 @@ use serde_json::Value;
 
 use crate::project::{Project, STAGES};
 
-const FROM_THE_ORIGINAL: &str = include_str!("../../docs/from-the-original.md");
-const CLUSTERS: &str = include_str!("../../docs/many-processes.md");
-const REFERENCE: &str = include_str!("../../docs/reference.md");
+const FROM_THE_ORIGINAL: &str = include_str!("../../docs/coming-from/the-original.md");
+const CLUSTERS: &str = include_str!("../../docs/how-to/slurm.md");
+const REFERENCE: &str = include_str!("../../docs/reference/overview.md");
 const README: &str = include_str!("../../README.md");
-const GUIDE: &str = include_str!("../../docs/guide.md");
-const CACHE_KEYS: &str = include_str!("../../docs/cache-keys.md");
+const EVERYDAY: &str = include_str!("../../docs/how-to/everyday.md");
+const IMAGES: &str = include_str!("../../docs/how-to/images.md");
+const JSON: &str = include_str!("../../docs/reference/json.md");
+const SPACES: &str = include_str!("../../docs/reference/search-space.md");
+const CACHE_KEYS: &str = include_str!("../../docs/explanation/cache-keys.md");
 
 /// Flags of the authors' scripts, by the heading of the section that describes them.
 const FLAGS: [(&str, &[&str]); 4] = [
@@ -164,7 +167,7 @@ fn the_reference_has_a_row_for_every_command() {
     let words = |line: &str| line.split_whitespace().next().unwrap_or_default().to_owned();
     let listed: BTreeSet<String> = listed.lines().filter(|line| line.starts_with("  ")).map(words).collect();
     let listed: BTreeSet<String> = listed.into_iter().filter(|name| !name.is_empty() && name != "help").collect();
-    let table = section(REFERENCE, "## Commands").split_once("| command | what it does |\n").unwrap().1;
+    let table = REFERENCE.split_once("| command | what it does |\n").unwrap().1;
     let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
     let documented: BTreeSet<String> = rows.map(|row| words(row.trim_start_matches("| `"))).collect();
     let documented: BTreeSet<String> = documented.iter().map(|name| name.trim_end_matches('`').to_owned()).collect();
@@ -172,9 +175,10 @@ fn the_reference_has_a_row_for_every_command() {
 }
 
 #[test]
-fn every_command_of_the_guide_runs() {
+fn every_everyday_command_runs() {
     let project = Project::new();
-    let lines = section(GUIDE, "## Daily commands").lines().filter_map(|line| line.strip_prefix("    tfnas-pipeline "));
+    let block = EVERYDAY.split_once("```sh\n").unwrap().1.split("```").next().unwrap();
+    let lines = block.lines().map(|line| line.strip_prefix("tfnas-pipeline ").unwrap());
     let commands: Vec<Vec<&str>> =
         lines.map(|line| line.split('#').next().unwrap().split_whitespace().collect()).collect();
     assert!(commands.len() > 6, "{commands:?}");
@@ -212,12 +216,88 @@ fn every_field_of_a_cache_key_is_documented() {
 }
 
 #[test]
-fn the_configurations_in_the_readme_and_the_guide_are_valid() {
+fn the_configurations_in_the_readme_and_the_book_are_valid() {
     let project = Project::new();
-    for text in [section(README, "## Your own photos"), section(GUIDE, "## Configuration")] {
-        let lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    let indented = section(README, "## Your own photos").lines().filter_map(|line| line.strip_prefix("    "));
+    let fenced = section(IMAGES, "## Configuration").split_once("```yaml\n").unwrap().1.split("```").next().unwrap();
+    for lines in [indented.collect::<Vec<_>>(), fenced.lines().collect()] {
         assert!(lines.len() >= 5, "{lines:?}");
         project.write("documented.yaml", &lines.join("\n"));
         project.run_ok(&["config", "--config", "documented.yaml"]);
+    }
+}
+
+#[test]
+fn every_field_of_a_search_space_is_documented() {
+    let project = Project::new();
+    let effective = project.json(&["config", "--set", "space={base: small, width_step: 2}"]);
+    let mut values = vec![&effective["space"]];
+    let mut fields = 0;
+    while let Some(value) = values.pop() {
+        match value {
+            Value::Object(map) => {
+                for (name, value) in map {
+                    let documented = SPACES.contains(&format!("`{name}`")) || SPACES.contains(&format!("[].{name}`"));
+                    assert!(documented, "{name}");
+                    fields += 1;
+                    values.push(value);
+                }
+            }
+            Value::Array(entries) => values.extend(entries),
+            _ => {}
+        }
+    }
+    assert!(fields > 20, "{effective}");
+}
+
+/// Adds the names of all fields of a JSON value, but not those inside of values whose names depend on the configuration.
+fn fields(value: &Value, names: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                names.insert(name.clone());
+                if !["parameters", "environment", "configuration", "metrics", "manifest"].contains(&name.as_str()) {
+                    fields(value, names);
+                }
+            }
+        }
+        Value::Array(entries) => entries.iter().for_each(|entry| fields(entry, names)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_field_of_json_output_is_documented() {
+    let project = Project::new();
+    project.run_ok(&["run", "all", "--name", "first", "--note", "a note"]);
+    std::fs::create_dir(project.path("remote")).unwrap();
+    let remote = format!("file://{}", project.path("remote").display());
+    let attempt = project.json(&["show", "latest"])["made"][0]["id"].as_str().unwrap().to_owned();
+    let artifact = project.json(&["status"])["stages"][0]["outputs"][0]["digest"].as_str().unwrap().to_owned();
+    let commands: [&[&str]; 16] = [
+        &["plan", "--set", "seed=9"],
+        &["status"],
+        &["status", "--locked", "--set", "seed=9"],
+        &["explain", "search", "--set", "seed=9"],
+        &["log"],
+        &["note", "first", "another"],
+        &["show", "latest"],
+        &["show", &attempt],
+        &["show", &artifact],
+        &["gc", "--dry-run", "--max-size", "1G"],
+        &["keys", "generate", "--out", "key"],
+        &["keys", "show", "key"],
+        &["cache", "push", "--remote", &remote],
+        &["cache", "pull", "--remote", &remote],
+        &["cache", "pin", "first"],
+        &["cache", "verify"],
+    ];
+    for arguments in commands {
+        let code = i32::from(arguments.contains(&"--locked"));
+        let mut names = BTreeSet::new();
+        fields(&project.json_of(arguments, code), &mut names);
+        let documented = |name: &&String| JSON.contains(&format!("\"{name}\"")) || JSON.contains(&format!("`{name}`"));
+        let missing: Vec<_> = names.iter().filter(|name| !documented(name)).collect();
+        assert!(missing.is_empty(), "{arguments:?}: {missing:?}");
     }
 }

@@ -105,7 +105,7 @@ pub fn text(survey: &Survey, settings: &Settings, root: &Path, machine: &str) ->
     match settings.select {
         Some(plan) => {
             let list = |numbers: &[usize]| format!("{numbers:?}");
-            line("select:                     # trains candidates briefly and continues with the best (docs/selection.md)".to_owned());
+            line("select:                     # trains candidates briefly and continues with the best (docs/explanation/selection.md)".to_owned());
             line(format!("  candidates: {:<13} # about {}", plan.candidates, humanize::duration(settings.seconds[1])));
             line(format!("  proposals: {}", list(plan.proposals)));
             line(format!("  rungs: {}", list(&plan.rungs)));
