@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mdbook_driver::MDBook;
@@ -10,12 +11,10 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// The number of warnings and errors of mdBook so far.
-static PROBLEMS: AtomicUsize = AtomicUsize::new(0);
-
 fn main() -> ExitCode {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let built = tracing::subscriber::set_global_default(Problems)
+    let problems = Arc::new(AtomicUsize::new(0));
+    let built = tracing::subscriber::set_global_default(Problems(Arc::clone(&problems)))
         .map_err(Into::into)
         .and_then(|()| MDBook::load(source))
         .and_then(|book| book.build());
@@ -23,7 +22,7 @@ fn main() -> ExitCode {
         eprintln!("book: error: {error:#}");
         return ExitCode::FAILURE;
     }
-    match PROBLEMS.load(Ordering::Relaxed) {
+    match problems.load(Ordering::Relaxed) {
         0 => ExitCode::SUCCESS,
         problems => {
             eprintln!("book: {problems} problems");
@@ -33,7 +32,7 @@ fn main() -> ExitCode {
 }
 
 /// Prints and counts the warnings and errors that mdBook reports.
-struct Problems;
+struct Problems(Arc<AtomicUsize>);
 
 impl Subscriber for Problems {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -41,7 +40,7 @@ impl Subscriber for Problems {
     }
 
     fn event(&self, event: &Event<'_>) {
-        PROBLEMS.fetch_add(1, Ordering::Relaxed);
+        self.0.fetch_add(1, Ordering::Relaxed);
         let mut message = Message(String::new());
         event.record(&mut message);
         eprintln!("book: {}", message.0);
