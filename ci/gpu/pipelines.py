@@ -34,8 +34,7 @@ def project(programs: Programs, name: str, table: Path | None = None) -> Path:
         data = f"root: {programs.images}, train: train, test: test"
     else:
         data = "root: generated, train: train, test: test, generate: {train_per_class: 60, test_per_class: 20}"
-    measured = "batch: 32, budget_s: 15, check_networks: 8"
-    lookup = f"import: {table}" if table else measured
+    lookup = "batch: 32, " + (f"import: {table}" if table else "budget_s: 15, check_networks: 8")
     space = "cifar" if programs.is_cuda else "small"
     text = CONFIGURATION.format(data=data, space=space, device=programs.device, lookup=lookup)
     (folder / "pipeline.yaml").write_text(text)
