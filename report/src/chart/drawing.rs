@@ -72,6 +72,11 @@ pub fn text_width(text: &str, size: f64) -> f64 {
     text.chars().count() as f64 * size * CHARACTER
 }
 
+/// Returns how many characters have room in a width in pixels, by [`text_width`].
+pub fn characters(width: f64, size: f64) -> usize {
+    (width / (size * CHARACTER)).max(0.0) as usize
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,7 +17,7 @@ mod timeline;
 mod xy;
 
 pub use bars::{Bar, Bars};
-pub use drawing::{Drawing, Px, text_width};
+pub use drawing::{Drawing, Px, characters, text_width};
 pub use heat_map::{HeatMap, ROW};
 pub use marks::Shape;
 pub use scale::Unit;

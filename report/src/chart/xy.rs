@@ -3,12 +3,15 @@
 use maud::{Markup, html};
 
 use super::scale::Scale;
-use super::{Drawing, Px, SERIES, Shape, Unit, text_width};
+use super::{Drawing, Px, SERIES, Shape, Unit, characters, text_width};
+use crate::text::shortened;
 
 /// Maximum number of points for which a line shows marks with values.
 const MARKED_POINTS: usize = 60;
 /// Height of a row of the legend, in pixels.
 const LEGEND_ROW: f64 = 18.0;
+/// Font size of text that is as wide as the labels of points, which have 12 pixels and are bold.
+const LABEL_SIZE: f64 = 14.0;
 /// Dash patterns of lines, so that series differ by more than color.
 const DASHES: [&str; 4] = ["", "7 4", "2 4", "9 3 2 3"];
 
@@ -323,8 +326,10 @@ fn labels(series: &Series, area: &Area) -> Markup {
             @if let Some(label) = &point.label {
                 @let (x, y) = (area.x.at(point.x), area.y.at(point.y));
                 @let gap = series.mark * 2.0 + 5.0;
-                @let fits = x + gap + text_width(label, 12.0) < area.right;
-                text class={ "strong halo" @if !fits { " end" } } x=(Px(if fits { x + gap } else { x - gap }))
+                @let (left, right) = (x - gap - area.left, area.right - x - gap);
+                @let is_right = text_width(label, LABEL_SIZE) < right || left < right;
+                @let label = shortened(label, characters(left.max(right), LABEL_SIZE));
+                text class={ "strong halo" @if !is_right { " end" } } x=(Px(if is_right { x + gap } else { x - gap }))
                     y=(Px(y + 4.0)) { (label) }
             }
         }
@@ -361,6 +366,16 @@ mod tests {
         one[0].title = "\"&".to_owned();
         let drawn = chart(vec![Series::marks("", 0, one)]);
         assert!(drawn.contains("&lt;script&gt;") && drawn.contains("&quot;&amp;") && drawn.contains("&lt;loss&gt;"));
+    }
+
+    #[test]
+    fn a_label_without_room_on_either_side_is_shortened() {
+        let mut three = points(&[1.0, 2.0, 1.0]);
+        three[1].label = Some("x".repeat(500));
+        three[1].title = "title".to_owned();
+        let drawn = chart(vec![Series::marks("", 0, three)]);
+        let label = drawn.split("halo").nth(1).and_then(|rest| rest.split('<').next()).unwrap_or_default();
+        assert!(label.ends_with("x…") && label.matches('x').count() < 100, "{label}");
     }
 
     #[test]
