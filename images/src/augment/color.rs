@@ -68,8 +68,8 @@ fn blended(base: u8x16, value: u8x16, factor: f32) -> u8x16 {
     let half = |base: i16x8, value: i16x8| {
         let floats = |integers| f32x8::from_i32x8(i32x8::from_i16x8(integers));
         let blended = floats(base) + f32x8::splat(factor) * floats(value - base);
-        // Larger values would overflow.
-        i16x8::from_i32x8_saturate(blended.fast_min(f32x8::splat(255.0)).fast_trunc_int())
+        // Larger values would overflow. In this order, NaN (infinity times 0) stays NaN, which becomes 0.
+        i16x8::from_i32x8_saturate(f32x8::splat(255.0).fast_min(blended).fast_trunc_int())
     };
     let low = half(i16x8::from_u8x16_low(base), i16x8::from_u8x16_low(value));
     let high = half(i16x8::from_u8x16_high(base), i16x8::from_u8x16_high(value));
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn vectors_blend_like_single_values() {
-        for factor in [0.0, 0.3, 0.999, 1.0, 1.4, 7.7, 3e9, -2.5] {
+        for factor in [0.0, 0.3, 0.999, 1.0, 1.4, 7.7, 3e9, -2.5, f32::INFINITY] {
             for base in 0..=u8::MAX {
                 for first in (0..=u8::MAX).step_by(LANES) {
                     let values: [u8; LANES] = std::array::from_fn(|lane| first + lane as u8);
