@@ -1,5 +1,5 @@
-//! Measures how many photos per second are decoded and augmented as in training, with a random resized crop, a flip and
-//! color jitter.
+//! Measures how many photos per second are decoded and augmented as in training, with the augmentation of the
+//! authors' ImageNet training.
 //!
 //! `cargo run -p tfnas-images --example loading -- FOLDER [DECODERS] [PIXELS] [SECONDS]`. FOLDER has one folder per
 //! class. Defaults: 1 decoder thread, 224 pixels per side, 10 seconds.
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tfnas_images::{
-    BadImage, BatchOptions, CropRule, ExifOrientation, ImageSource, Order, Reading, TrainTransform, Transform, scan,
+    BadImage, BatchOptions, ExifOrientation, ImageSource, Order, Reading, TrainTransform, Transform, scan,
 };
 use tfnas_random::StreamId;
 
@@ -19,16 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (workers, resolution, seconds) = (number(2, 1)?, number(3, 224)?, number(4, 10)?);
     let list = scan(Path::new(&folder))?.list;
     let reading = Reading { on_bad: BadImage::Skip, orientation: ExifOrientation::Ignore };
-    // The augmentation of the authors' ImageNet training.
-    let transform = TrainTransform {
-        resolution,
-        crop: CropRule::RandomResized { scale: [0.08, 1.0], ratio: [3.0 / 4.0, 4.0 / 3.0] },
-        flip: true,
-        brightness: 0.4,
-        contrast: 0.4,
-        saturation: 0.4,
-        hue: 0.2,
-    };
+    let transform = TrainTransform { resolution, ..TrainTransform::default() };
     let (start, mut images) = (Instant::now(), 0);
     for epoch in 0.. {
         // A source caches the decoded images of a small data set, so each epoch uses a new one.
