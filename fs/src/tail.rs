@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 /// Maximum number of bytes to read at once: a file may have grown for days.
 const BLOCK_BYTES: u64 = 1 << 20;
+/// Maximum length of a line, so that a file without line breaks does not fill the memory.
+const MAX_LINE_BYTES: usize = 16 << 20;
 
 /// Reads the new lines of a growing file.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ impl Tail {
 
     /// Returns the next complete lines, at most a block of them. The result is empty if there are none.
     ///
+    /// Of a line longer than 16 MiB, only the end is returned.
+    ///
     /// # Errors
     /// Returns an error if the file cannot be read.
     pub fn read(&mut self) -> io::Result<Vec<Line>> {
@@ -51,6 +55,9 @@ impl Tail {
             let grown = bytes.len() > old;
             let complete = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
             self.half = bytes.split_off(complete);
+            if self.half.len() > MAX_LINE_BYTES {
+                self.half.clear();
+            }
             read?;
             let lines: Vec<Line> = bytes
                 .split_inclusive(|byte| *byte == b'\n')
@@ -112,6 +119,18 @@ mod tests {
         assert_eq!(lines.len(), 400_001);
         assert_eq!(lines[0], line(0, &long));
         assert_eq!(lines[400_000], line((3 << 20) + 1 + 6 * 399_999, "short"));
+    }
+
+    #[test]
+    fn an_endless_line_is_not_kept_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let endless = MAX_LINE_BYTES + (5 << 19);
+        fs::write(&path, format!("{}\nshort\n", "x".repeat(endless))).unwrap();
+        let lines = Tail::new(&path).read().unwrap();
+        assert!(lines[0].bytes.len() < 4 << 20, "{} bytes", lines[0].bytes.len());
+        assert_eq!(lines[0].offset as usize + lines[0].bytes.len(), endless);
+        assert_eq!(lines[1], line(endless as u64 + 1, "short"));
     }
 
     #[test]
