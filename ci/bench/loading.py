@@ -41,9 +41,7 @@ print(f"{images / (time.perf_counter() - start):.1f} images/s")
 
 
 def measure(bench: Bench) -> list[Figure]:
-    packages = bench.source / ".interop/packages"
-    if not (packages / "torchvision").is_dir():
-        raise Unmeasured("torchvision is not installed: run `make interop` once")
+    packages = bench.python_packages("torchvision")
     photos = sorted(PHOTOS.glob("*.JPEG")) if PHOTOS.is_dir() else []
     if not photos:
         raise Unmeasured(f"{PHOTOS} contains no photos: set TFNAS_PHOTOS to a folder of *.JPEG files")

@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 
+# The same setting as for workers: freed memory stays with the process.
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "1000000000"}
+
+
 class Unmeasured(Exception):
     """Something could not be measured; the message says why."""
 
@@ -64,6 +68,13 @@ class Bench:
 
     def pipeline(self, *arguments: str) -> list[str]:
         return [str(self.programs / "tfnas-pipeline"), *arguments]
+
+    def python_packages(self, needed: str) -> Path:
+        """Return the folder of the Python packages of `make interop`, which must contain one."""
+        folder = self.source / ".interop/packages"
+        if not (folder / needed).is_dir():
+            raise Unmeasured(f"{needed} is not installed: run `make interop` once")
+        return folder
 
 
 def run(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> Ran:

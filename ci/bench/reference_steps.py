@@ -6,25 +6,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from measure import Bench, Ran, Unmeasured, run
+from measure import ALLOCATOR, Bench, Ran, Unmeasured, run
 
-# The same setting as for workers: freed memory stays with the process. PyTorch runs with its defaults.
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "1000000000"}
 STEPS = 5
-
-
-@dataclass(frozen=True)
-class Packages:
-    """The folder with PyTorch."""
-
-    folder: Path
-
-    @classmethod
-    def find(cls, bench: Bench) -> "Packages":
-        folder = bench.source / ".interop/packages"
-        if not (folder / "torch").is_dir():
-            raise Unmeasured("PyTorch is not installed: run `make interop` once")
-        return cls(folder)
 
 
 @dataclass(frozen=True)
@@ -41,11 +25,11 @@ def measure_ours(bench: Bench, threads: int, shape: list, rest: list) -> Ran:
     return run([str(program), *map(str, [*shape, threads, "cpu", "f32", *rest])], bench.work, {**os.environ, **ALLOCATOR})
 
 
-def measure_pytorch(bench: Bench, packages: Packages, threads: int, arguments: list) -> Step:
-    """Run one kind of step of the reference."""
+def measure_pytorch(bench: Bench, packages: Path, threads: int, arguments: list) -> Step:
+    """Run one kind of step of the reference, with PyTorch's default allocator."""
     program = bench.source / "ci/gpu/reference.py"
     command = [sys.executable, str(program), *map(str, arguments), "--device", "cpu", "--steps", str(STEPS), "--warm-up", "2"]
-    environment = {**os.environ, "PYTHONPATH": str(packages.folder), "OMP_NUM_THREADS": str(threads)}
+    environment = {**os.environ, "PYTHONPATH": str(packages), "OMP_NUM_THREADS": str(threads)}
     ran = run(command, bench.work, environment)
     lines = [line for line in ran.output.splitlines() if line.startswith("{")]
     if not lines:

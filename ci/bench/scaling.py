@@ -7,15 +7,13 @@ import statistics
 import subprocess
 from dataclasses import dataclass
 
-from measure import Bench, Figure, Unmeasured
+from measure import ALLOCATOR, Bench, Figure, Unmeasured
 
 SPACE = "cifar"
 BATCH = 64
 STEPS = 8
 # Two processes should reach at least 0.95 of the images per second of one.
 LIMIT = 1 / 0.95
-# The same setting as for workers: freed memory stays with the process.
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "1000000000"}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import re
 import statistics
 
 from measure import Bench, Figure, Unmeasured
-from reference_steps import Packages, Step, measure_ours, measure_pytorch
+from reference_steps import Step, measure_ours, measure_pytorch
 
 SPACE, SIZE, BATCH, THREADS = "imagenet", 224, 8, 2
 # The published search has 100 classes.
@@ -15,7 +15,7 @@ MEMORY_GOAL = 0.6
 
 
 def measure(bench: Bench) -> list[Figure]:
-    packages = Packages.find(bench)
+    packages = bench.python_packages("torch")
     figures = []
     for kind, goal in GOALS.items():
         ours: list[Step] = []

@@ -5,7 +5,7 @@ import statistics
 from dataclasses import dataclass
 
 from measure import Bench, Figure, Unmeasured
-from reference_steps import Packages, measure_ours, measure_pytorch
+from reference_steps import measure_ours, measure_pytorch
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ COMPILED = ["--channels-last", "--compile"]
 
 
 def measure(bench: Bench) -> list[Figure]:
-    packages = Packages.find(bench)
+    packages = bench.python_packages("torch")
     figures = []
     for case in CASES:
         variants = {"PyTorch": []} | ({"torch.compile, channels-last": COMPILED} if case.compiled_goals else {})
