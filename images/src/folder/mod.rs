@@ -27,8 +27,8 @@ pub struct ClassFolders {
 /// Finds the classes and images of a folder like torchvision's `ImageFolder`.
 ///
 /// Each folder in `root` is a class, and the labels follow the order of the names (by code point). Its images are the
-/// files with one of the [`EXTENSIONS`](crate::EXTENSIONS) in it and below, ordered by folder, then by name. Symbolic links are followed.
-/// Unlike in torchvision, hidden and system folders and files ([`is_ignored`]) are skipped.
+/// files with one of the [`EXTENSIONS`](crate::EXTENSIONS) in it and below, ordered by folder, then by name. Symbolic
+/// links are followed. Unlike in torchvision, hidden and system folders and files ([`is_ignored`]) are skipped.
 ///
 /// # Errors
 /// Returns [`FolderError`] if a folder cannot be read, there are no classes, or a class has no images.
