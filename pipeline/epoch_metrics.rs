@@ -5,8 +5,8 @@ use tfnas_artifacts::{Attempt, Cache};
 use tfnas_planner::output::read_output;
 use tfnas_publication::unflattened;
 use tfnas_stages::{
-    PREDICTED_LAT_MS, SearchEpoch, SelectReport, Stage, StageOutput, TARGET_LAT_MS, TrainReport, candidate_metric,
-    candidate_metrics, csv_field, split_candidate_metric,
+    PREDICTED_LAT_MS, ProbabilityMetrics, SearchEpoch, SelectReport, Stage, StageOutput, TARGET_LAT_MS, TrainReport, candidate_metric,
+    candidate_metrics, csv_field, split_candidate_metric, split_probability_metric,
 };
 
 /// Values of metrics by epoch, from 0.
@@ -45,33 +45,26 @@ pub fn epoch_metrics(cache: &Cache, result: &Attempt) -> Series {
     series
 }
 
-/// Returns the probabilities of a search by epoch: `operations/stage1.block1/k3_e6` and `depths/stage2/3`.
+/// Returns the probabilities of a search by epoch, with the names of [`ProbabilityMetrics`].
 pub fn probabilities(cache: &Cache, result: &Attempt) -> Series {
     let mut series = Series::new();
     if Stage::by_name(&result.stage) != Some(Stage::Search) {
         return series;
     }
-    let definition = unflattened(&result.manifest).get("space").cloned().unwrap_or_default();
-    let space = serde_json::from_value::<SpaceDefinition>(definition).ok().and_then(|space| Space::new(space).ok());
-    let Some(space) = space else { return series };
-    let mut add = |name: String, step: usize, value: f64| {
-        if value.is_finite() {
-            series.entry(name).or_default().push((step as u64, value));
-        }
-    };
+    let Some(space) = space_of(result) else { return series };
+    let names = ProbabilityMetrics::new(&space);
     for epoch in read::<Vec<SearchEpoch>>(cache, result).unwrap_or_default() {
-        for (block, shares) in space.blocks().iter().zip(&epoch.operations) {
-            for (operation, share) in space.operations().iter().zip(shares) {
-                add(format!("operations/{}/{}", block.name(), operation.name()), epoch.epoch, *share);
-            }
-        }
-        for (group, shares) in epoch.depths.iter().enumerate() {
-            for (depth, share) in shares.iter().enumerate() {
-                add(format!("depths/stage{}/{}", group + 1, depth + 1), epoch.epoch, *share);
-            }
+        for (name, value) in names.of(&epoch) {
+            series.entry(name.to_owned()).or_default().push((epoch.epoch as u64, value));
         }
     }
     series
+}
+
+/// Returns the search space of an attempt.
+pub fn space_of(attempt: &Attempt) -> Option<Space> {
+    let definition = unflattened(&attempt.manifest).get("space").cloned()?;
+    Space::new(serde_json::from_value::<SpaceDefinition>(definition).ok()?).ok()
 }
 
 fn read<O: StageOutput>(cache: &Cache, result: &Attempt) -> Option<O> {
@@ -87,8 +80,8 @@ pub fn csv(instances: &[(String, Series)]) -> String {
     for (position, (_, series)) in instances.iter().enumerate() {
         for (name, points) in series {
             let (candidate, metric) = split_candidate_metric(name).unwrap_or(("", name));
-            // Not a value of an epoch.
-            if [TARGET_LAT_MS, PREDICTED_LAT_MS].contains(&metric) {
+            // Not a value of an epoch, or one of hundreds of columns.
+            if [TARGET_LAT_MS, PREDICTED_LAT_MS].contains(&metric) || split_probability_metric(name).is_some() {
                 continue;
             }
             if !names.contains(&metric) {
@@ -125,7 +118,15 @@ mod tests {
             entries.iter().map(|(name, values)| ((*name).to_owned(), points(values))).collect()
         };
         let instances = [
-            ("search@1,5".to_owned(), series(&[("lr", &[0.1, 0.05]), ("train_loss", &[2.0]), (TARGET_LAT_MS, &[1.0])])),
+            (
+                "search@1,5".to_owned(),
+                series(&[
+                    ("lr", &[0.1, 0.05]),
+                    ("train_loss", &[2.0]),
+                    (TARGET_LAT_MS, &[1.0]),
+                    ("depths/stage1/2", &[0.5]),
+                ]),
+            ),
             ("select".to_owned(), series(&[("candidate/3 rule/train_loss", &[1.5])])),
         ];
         assert_eq!(

@@ -92,14 +92,12 @@ pub struct TensorBoard<'a> {
     cache: &'a Cache,
     folder: RunFolder,
     writers: BTreeMap<String, EventWriter>,
-    /// The cache key of each instance that a worker works on.
-    keys: BTreeMap<String, String>,
     warned: bool,
 }
 
 impl<'a> TensorBoard<'a> {
     pub fn new(cache: &'a Cache, folder: RunFolder) -> Self {
-        Self { cache, folder, writers: BTreeMap::new(), keys: BTreeMap::new(), warned: false }
+        Self { cache, folder, writers: BTreeMap::new(), warned: false }
     }
 
     fn writer(&mut self, id: &str) -> io::Result<&mut EventWriter> {
@@ -115,9 +113,6 @@ impl<'a> TensorBoard<'a> {
 
     fn write(&mut self, id: &str, event: &RunEvent) -> io::Result<()> {
         match event {
-            RunEvent::Started { key, .. } | RunEvent::Reattached { key, .. } => {
-                self.keys.insert(id.to_owned(), key.clone());
-            }
             RunEvent::Metric { name, step, value } => self.writer(id)?.scalar(name, *step, *value, now_s())?,
             RunEvent::Cached { key, .. } | RunEvent::UsedResult { key } => {
                 if let Some(result) = self.result(key) {
@@ -125,13 +120,11 @@ impl<'a> TensorBoard<'a> {
                 }
             }
             RunEvent::Done { metrics, .. } => {
-                let result = self.keys.get(id).and_then(|key| self.result(key));
-                let shares = result.map(|result| probabilities(self.cache, &result)).unwrap_or_default();
-                if shares.is_empty() && metrics.is_empty() {
+                // A stage that reports no numbers has no folder.
+                if metrics.is_empty() {
                     return Ok(());
                 }
                 let writer = self.writer(id)?;
-                write_series(writer, &shares, now_s())?;
                 for (name, value) in metrics {
                     // The last value of a metric of the epochs is known.
                     if !writer.has(name) {

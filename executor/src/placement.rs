@@ -61,9 +61,9 @@ impl Runner<'_> {
             return threads;
         }
         match config.threads {
-            0 if config.executor == Executor::Slurm => config.slurm.request(stage).cores.unwrap_or(1),
+            0 if config.executor == Executor::Slurm => config.slurm_request(stage).cores.unwrap_or(1),
             0 => match self.launcher {
-                Some(launcher) if stage.runs_on_ranks() => launcher.threads(),
+                Some(launcher) if stage.runs_on_ranks(config) => launcher.threads(),
                 _ => (cpu::cores() / self.processes(instance)).max(1),
             },
             threads => threads,
@@ -75,7 +75,7 @@ impl Runner<'_> {
         let config = &self.planner.variant(instance).config;
         let stage = self.planner.graph.instances[instance].stage;
         let cores = match config.executor {
-            Executor::Slurm => config.slurm.request(stage).cores.unwrap_or(1),
+            Executor::Slurm => config.slurm_request(stage).cores.unwrap_or(1),
             Executor::Local => cpu::cores() / self.processes(instance).max(1),
         };
         config.data.workers.threads(self.planner.device(instance).kind() == "cuda", cores)

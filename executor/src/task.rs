@@ -81,6 +81,8 @@ pub struct Execution {
     pub ranks: usize,
     /// Number of processes that this planner starts.
     pub processes: usize,
+    /// Whether all ranks run the stage, if there are several.
+    pub on_ranks: bool,
     /// How long a rank waits for the others, in seconds.
     pub rank_timeout_s: f64,
     /// Whether the worker runs locally or as a Slurm job.
@@ -219,6 +221,7 @@ impl Task<'_> {
             device: self.execution.device.to_string(),
             threads: self.execution.threads,
             data_workers: self.execution.data_workers,
+            on_ranks: self.execution.on_ranks,
             rank_timeout_s: self.execution.rank_timeout_s,
             check: self.inputs.check.clone(),
             trace: self.execution.profile.then(|| absolute(trace)),

@@ -8,10 +8,11 @@ use tfnas_events::{RunProgress, StageProgress, StageState, read};
 use tfnas_humanize as humanize;
 use tfnas_publication::unflattened;
 use tfnas_report::{Output, UnderWay};
-use tfnas_stages::{SearchEpoch, StageOutput, TrainReport};
+use tfnas_stages::{ProbabilityMetrics, SearchEpoch, StageOutput, TrainReport, split_probability_metric};
 
 use super::Part;
 use crate::candidates::ranked_candidates;
+use crate::epoch_metrics::space_of;
 
 /// Returns the progress of a run from its event file. A run without a readable event file has none.
 pub fn progress(cache: &Cache, run: &Run) -> RunProgress {
@@ -24,7 +25,7 @@ pub fn output<O: StageOutput>(part: &Part) -> Output<O> {
     let epochs = epochs(progress);
     let value = match O::FILE {
         _ if epochs.is_empty() => return Output::Absent,
-        file if file == <Vec<SearchEpoch> as StageOutput>::FILE => Value::Array(epochs),
+        file if file == <Vec<SearchEpoch> as StageOutput>::FILE => search(part, progress, epochs),
         file if file == TrainReport::FILE => training(part, epochs),
         _ => return Output::Absent,
     };
@@ -34,7 +35,7 @@ pub fn output<O: StageOutput>(part: &Part) -> Output<O> {
 /// Returns the epochs as in the outputs of the stages: objects with `epoch` and the metrics.
 fn epochs(progress: &StageProgress) -> Vec<Value> {
     let mut epochs: BTreeMap<u64, serde_json::Map<String, Value>> = BTreeMap::new();
-    for (name, points) in &progress.series {
+    for (name, points) in progress.series.iter().filter(|(name, _)| split_probability_metric(name).is_none()) {
         for (step, value) in points {
             epochs.entry(*step).or_default().insert(name.clone(), json!(value));
         }
@@ -46,6 +47,22 @@ fn epochs(progress: &StageProgress) -> Vec<Value> {
         Value::Object(metrics)
     };
     epochs.into_iter().map(of_epoch).collect()
+}
+
+/// Returns `history.json` without the architectures, which the worker does not report.
+fn search(part: &Part, progress: &StageProgress, mut epochs: Vec<Value>) -> Value {
+    let Some(space) = space_of(&part.attempt) else { return Value::Array(epochs) };
+    let names = ProbabilityMetrics::new(&space);
+    for epoch in &mut epochs {
+        let step = epoch["epoch"].as_u64();
+        let (operations, depths) = names.rows(|name| {
+            let points = progress.series.get(name)?;
+            points.iter().find(|point| Some(point.0) == step).map(|point| point.1)
+        });
+        epoch["operations"] = json!(operations);
+        epoch["depths"] = json!(depths);
+    }
+    Value::Array(epochs)
 }
 
 /// Returns `train.json` without the numbers of images, which the worker does not report.

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use tfnas::{Space, SpaceDefinition};
 use tfnas_artifacts::{Cache, Run};
 use tfnas_fs::read_limited;
-use tfnas_publication::unflattened;
 use tfnas_report::{Network, Output};
 use tfnas_stages::{Stage, StageOutput};
 
 use super::mistakes::mistakes;
 use super::{Images, Part, live};
+use crate::epoch_metrics::space_of;
 
 /// The stages that networks are identified by, in order of preference. The first one with a result is used.
 const ANCHORS: [Stage; 6] = [Stage::Parse, Stage::Train, Stage::Test, Stage::Select, Stage::Search, Stage::Lookup];
@@ -90,7 +89,7 @@ fn network(cache: &Cache, results: &Results<'_>, anchor: usize) -> Network {
     let measured = parse.and_then(|parse| serde_json::from_value(parse.attempt.metrics.clone()).ok());
     Network {
         label: results.done[anchor].label().to_owned(),
-        space: Stage::ALL.iter().filter_map(|stage| related(*stage)).find_map(space),
+        space: Stage::ALL.iter().filter_map(|stage| related(*stage)).find_map(|part| space_of(&part.attempt)),
         lookup: read(cache, &related),
         search: read(cache, &related),
         history: read(cache, &related),
@@ -104,13 +103,6 @@ fn network(cache: &Cache, results: &Results<'_>, anchor: usize) -> Network {
             Images::LeftOut => Output::Absent,
         },
     }
-}
-
-/// Parses the search space from the key of a stage.
-fn space(part: &Part) -> Option<Space> {
-    let definition = unflattened(&part.attempt.manifest).get("space")?.clone();
-    let definition: SpaceDefinition = serde_json::from_value(definition).ok()?;
-    Space::new(definition).ok()
 }
 
 /// Reads a JSON output from the stage that writes it.

@@ -1,10 +1,10 @@
 //! The plots and tables of a stage: which metrics belong together, and how their values are written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tfnas_events::StageProgress;
 use tfnas_humanize::Columns;
-use tfnas_stages::{TARGET_LAT_MS, split_candidate_metric};
+use tfnas_stages::{TARGET_LAT_MS, split_candidate_metric, split_probability_metric};
 
 use super::plot::{Curve, Format, Plot};
 use super::view::number;
@@ -63,8 +63,8 @@ pub fn panels(stage: &StageProgress) -> Vec<Plot<'_>> {
         }
     }
     let known: BTreeSet<&str> = PANELS.iter().flat_map(|panel| panel.curves).map(|(metric, _)| *metric).collect();
-    let is_other =
-        |name: &str| !known.contains(name) && !NOT_DRAWN.contains(&name) && split_candidate_metric(name).is_none();
+    let is_in_a_table = |name| split_candidate_metric(name).is_some() || split_probability_metric(name).is_some();
+    let is_other = |name: &str| !known.contains(name) && !NOT_DRAWN.contains(&name) && !is_in_a_table(name);
     for (name, points) in stage.series.iter().filter(|(name, _)| is_other(name)) {
         plots.push(Plot { title: name, format: number, curves: vec![Curve { name: "", points }], guide: None });
     }
@@ -98,4 +98,44 @@ pub fn candidates(stage: &StageProgress, room: usize) -> Vec<String> {
         lines.push(format!("… and {} more candidates", ranked.len() - fitting));
     }
     lines
+}
+
+/// Returns the most probable depth and operations of each block group of a search as a table; empty for other stages, and if
+/// the table has more than `room` lines.
+pub fn choices(stage: &StageProgress, room: usize) -> Vec<String> {
+    // The most probable choice of each row: `stage1` for a depth, `stage1.block2` for an operation.
+    let mut likeliest: BTreeMap<(usize, usize), (&str, f64)> = BTreeMap::new();
+    for (name, points) in &stage.series {
+        let Some((row, choice)) = split_probability_metric(name) else { continue };
+        let (Some(position), Some((_, share))) = (position(row), points.last()) else { continue };
+        let known = likeliest.entry(position).or_insert((choice, *share));
+        if *share > known.1 {
+            *known = (choice, *share);
+        }
+    }
+    let groups: BTreeSet<usize> = likeliest.keys().map(|(group, _)| *group).collect();
+    if groups.is_empty() || groups.len() + 1 > room {
+        return Vec::new();
+    }
+    let whole_percent = |share: f64| format!("{:.0} %", 100.0 * share);
+    let mut columns = Columns::new(&["group", "depth", "operations, the most probable of each block"]);
+    for group in groups {
+        let depth = likeliest.get(&(group, 0)).map(|(depth, share)| {
+            let noun = if *depth == "1" { "block" } else { "blocks" };
+            format!("{depth} {noun} {}", whole_percent(*share))
+        });
+        let of_block = |(_, (operation, share)): (_, &(&str, f64))| format!("{operation} {}", whole_percent(*share));
+        let operations: Vec<String> = likeliest.range((group, 1)..(group + 1, 0)).map(of_block).collect();
+        columns.row([format!("stage{group}"), depth.unwrap_or_default(), operations.join(", ")]);
+    }
+    columns.to_string().lines().map(str::to_owned).collect()
+}
+
+/// Returns the group and the block of `stage1.block2`; for `stage1` the block is 0.
+fn position(row: &str) -> Option<(usize, usize)> {
+    let rest = row.strip_prefix("stage")?;
+    match rest.split_once(".block") {
+        Some((group, block)) => Some((group.parse().ok()?, block.parse().ok()?)),
+        None => Some((rest.parse().ok()?, 0)),
+    }
 }

@@ -4,7 +4,7 @@ use tfnas_events::{RunProgress, StageProgress, StageState};
 use tfnas_humanize as humanize;
 use tfnas_humanize::Columns;
 
-use super::panels::{candidates, panels};
+use super::panels::{candidates, choices, panels};
 use super::style::Style;
 
 /// Minimum width of a plot.
@@ -153,9 +153,11 @@ impl View {
         }
     }
 
-    /// Returns the curves or the candidates of a stage in at most `room` lines.
+    /// Returns the curves of a stage, and its candidates or most probable choices, in at most `room` lines.
     fn detail(&self, stage: &StageProgress, room: usize) -> Vec<String> {
         let mut lines = candidates(stage, room.min(30));
+        // The curves come first: the table needs as much room as it leaves.
+        lines.extend(choices(stage, room / 2));
         let plots = panels(stage);
         let columns = ((self.width + GAP) / (PLOT_WIDTH + GAP)).clamp(1, 4).min(plots.len().max(1));
         let width = ((self.width + GAP) / columns).saturating_sub(GAP);
@@ -339,6 +341,23 @@ mod tests {
             .filter(|word| ["first", "second", "third"].contains(word))
             .collect();
         assert_eq!(order, ["second", "third", "first"], "{lines:#?}");
+    }
+
+    #[test]
+    fn the_most_probable_choices_of_a_search_are_shown_if_there_is_room() {
+        let mut lines = vec![r#""event":"started","attempt":"a","id":"search""#.to_owned()];
+        let last = [("operations/stage1.block10/k3_e3", 0.25), ("operations/stage1.block2/k5_e6", 0.75)];
+        for (name, value) in [("train_loss", 2.0), ("operations/stage1.block2/k3_e3", 0.5), ("depths/stage1/2", 0.625)]
+            .into_iter()
+            .chain(last)
+        {
+            lines.push(format!(r#""event":"metric","name":"{name}","step":0,"value":{value},"id":"search""#));
+        }
+        let run = run(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+        let text = |height| view(80, Some(height)).lines(&run).join("\n");
+        let words = "stage1  2 blocks 62 %  k5_e6 75 %, k3_e3 25 %";
+        assert!(text(30).contains(words) && text(30).contains("loss  train 2.000"), "{}", text(30));
+        assert!(!text(12).contains(words) && text(12).contains("loss  train 2.000"), "{}", text(12));
     }
 
     #[test]

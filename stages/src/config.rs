@@ -9,7 +9,7 @@ use tfnas::SpaceDefinition;
 use crate::invalid_value::positive;
 use crate::{
     DataWorkers, Executor, InvalidValue, LookupSection, ParseSection, Ranks, Resources, SearchSection, SelectSection,
-    SlurmSection, SplitSection, Stage, TestSection, TrainSection,
+    SlurmRequest, SlurmSection, SplitSection, Stage, TestSection, TrainSection,
 };
 
 /// The effective configuration of one pipeline: `pipeline.yaml` merged with `--set`, with defaults filled in.
@@ -291,14 +291,32 @@ impl Config {
     /// Returns how many processes run a stage; 0 means that the machine that runs them decides.
     pub fn processes(&self, stage: Stage) -> usize {
         match self.executor {
-            _ if !stage.runs_on_ranks() => 1,
+            _ if !stage.runs_on_ranks(self) => 1,
             Executor::Local if stage == Stage::Select => self.select.parallel,
             Executor::Local => self.ranks.processes,
             Executor::Slurm => {
-                let request = self.slurm.request(stage);
+                let request = self.slurm_request(stage);
                 request.nodes * request.ranks_per_node
             }
         }
+    }
+
+    /// Returns the resource request of a Slurm job for a stage.
+    pub fn slurm_request(&self, stage: Stage) -> SlurmRequest {
+        self.slurm.request(stage, stage.runs_on_ranks(self))
+    }
+
+    /// Checks that all processes that run a stage get the same number of images of every batch.
+    ///
+    /// # Errors
+    /// Returns an error if the batch size is not a multiple of their number.
+    pub(crate) fn validate_shares(&self, stage: Stage, batch: usize) -> Result<(), InvalidValue> {
+        let processes = self.processes(stage);
+        if processes <= 1 || batch.is_multiple_of(processes) {
+            return Ok(());
+        }
+        let message = format!("must be a multiple of the number of processes ({processes}), not {batch}");
+        Err(InvalidValue::new("batch", message))
     }
 
     /// Checks the values that belong to no stage. Their types are already correct.
@@ -309,7 +327,7 @@ impl Config {
         positive("resume_every_s", self.resume_every_s)?;
         self.resources.validate().map_err(|invalid| invalid.within("resources"))?;
         self.ranks.validate().map_err(|invalid| invalid.within("ranks"))?;
-        self.slurm.validate().map_err(|invalid| invalid.within("slurm"))?;
+        self.slurm.validate(self).map_err(|invalid| invalid.within("slurm"))?;
         match self.executor {
             Executor::Local => Ok(()),
             Executor::Slurm => self.validate_cluster(),
@@ -324,7 +342,7 @@ impl Config {
             return Err(InvalidValue::new("device", message).because_of("executor"));
         }
         if let Some(stage) = Stage::ALL.iter().find(|stage| self.threads == 0 && !measures(stage))
-            && self.slurm.request(*stage).cores.is_none()
+            && self.slurm_request(*stage).cores.is_none()
         {
             let message = "0 means all cores of this machine, but the stage runs on a cluster node; set a number, or set \
                            `slurm.cores`";

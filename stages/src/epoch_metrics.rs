@@ -29,7 +29,7 @@ impl TrainEpoch {
 }
 
 impl SearchEpoch {
-    /// Returns the metrics of the epoch, without the probabilities of operations and depths.
+    /// Returns the metrics of the epoch, without the probabilities: see [`ProbabilityMetrics`](crate::ProbabilityMetrics).
     pub fn metrics(&self) -> Vec<(&'static str, f64)> {
         finite_only([
             ("lr", Some(self.lr)),

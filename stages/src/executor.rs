@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::invalid_value::{at_least_one, positive};
-use crate::{InvalidValue, Stage};
+use crate::{Config, InvalidValue, Stage};
 
 /// Where workers run. Not part of any cache key, because it does not change results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -49,7 +49,7 @@ pub struct SlurmSection {
     /// Number of nodes for `select` and `train`. Default: 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nodes: Option<usize>,
-    /// Tasks (ranks) per node for `select` and `train`. Default: 1.
+    /// Tasks (ranks) per node for `select`, `train`, and a data-parallel `search`. Default: 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ranks_per_node: Option<usize>,
     /// Additional sbatch options, passed unchanged: `--constraint=a100`.
@@ -100,7 +100,7 @@ pub struct SlurmStage {
     /// Number of nodes; above 1 only for `select` and `train`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nodes: Option<usize>,
-    /// Tasks (ranks) per node; above 1 only for `select` and `train`.
+    /// Tasks (ranks) per node; above 1 only for `select`, `train`, and a data-parallel `search`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ranks_per_node: Option<usize>,
     /// Additional sbatch options; replaces those of the section.
@@ -168,10 +168,11 @@ impl Default for SlurmSection {
 
 impl SlurmSection {
     /// Returns the resource request of a job for `stage`: the section with the stage's overrides.
-    pub fn request(&self, stage: Stage) -> SlurmRequest {
+    ///
+    /// * `on_ranks`: whether the stage runs on all ranks; otherwise it is one task.
+    pub(crate) fn request(&self, stage: Stage, on_ranks: bool) -> SlurmRequest {
         let own = self.stages.get(&stage).cloned().unwrap_or_default();
-        // Other stages run as one task.
-        let (nodes, ranks) = if stage.runs_on_ranks() {
+        let (nodes, ranks) = if on_ranks {
             (own.nodes.or(self.nodes), own.ranks_per_node.or(self.ranks_per_node))
         } else {
             (None, None)
@@ -191,14 +192,15 @@ impl SlurmSection {
         }
     }
 
-    pub(crate) fn validate(&self) -> Result<(), InvalidValue> {
+    pub(crate) fn validate(&self, config: &Config) -> Result<(), InvalidValue> {
         at_least_one("max_jobs", self.max_jobs)?;
         positive("poll_s", self.poll_s)?;
-        for (stage, overrides) in self.stages.iter().filter(|(stage, _)| !stage.runs_on_ranks()) {
+        for (stage, overrides) in self.stages.iter().filter(|(stage, _)| !stage.runs_on_ranks(config)) {
             for (key, value) in [("nodes", overrides.nodes), ("ranks_per_node", overrides.ranks_per_node)] {
                 if value.is_some_and(|value| value != 1) {
                     let key = format!("stages.{}.{key}", stage.name());
-                    return Err(InvalidValue::new(key, "must be 1: only select and train can run as several tasks"));
+                    let message = "must be 1: only select, train, and search with search.data_parallel run as several tasks";
+                    return Err(InvalidValue::new(key, message));
                 }
             }
         }
@@ -207,7 +209,7 @@ impl SlurmSection {
                 true => invalid.within(&format!("stages.{}", stage.name())),
                 false => invalid,
             };
-            self.request(*stage).validate().map_err(section)?;
+            self.request(*stage, stage.runs_on_ranks(config)).validate().map_err(section)?;
         }
         Ok(())
     }
@@ -248,23 +250,27 @@ mod tests {
 
     use super::*;
 
-    fn section(yaml: serde_json::Value) -> SlurmSection {
-        serde_json::from_value(yaml).unwrap()
+    /// A configuration with this section and a data-parallel search.
+    fn config(slurm: serde_json::Value, data_parallel: bool) -> Config {
+        let search = serde_json::json!({ "data_parallel": data_parallel });
+        serde_json::from_value(serde_json::json!({ "data": { "root": "x" }, "slurm": slurm, "search": search })).unwrap()
     }
 
     #[test]
     fn overrides_of_a_stage_take_precedence_over_the_section() {
-        let section = section(serde_json::json!({
+        let section = serde_json::json!({
             "partition": "cpu", "time_min": 60, "nodes": 2, "sbatch": ["--nice"],
             "stages": { "train": { "partition": "gpu", "ranks_per_node": 8, "sbatch": [] } },
-        }));
-        assert_eq!(section.validate(), Ok(()));
-        let train = section.request(Stage::Train);
+        });
+        let alone = config(section.clone(), false);
+        assert_eq!(alone.slurm.validate(&alone), Ok(()));
+        let train = alone.slurm_request(Stage::Train);
         assert_eq!((train.partition.as_deref(), train.time_min, train.tasks()), (Some("gpu"), Some(60), 16));
         assert!(train.sbatch.is_empty() && train.warn_s == DEFAULT_WARN_S);
-        let search = section.request(Stage::Search);
-        assert_eq!((search.partition.as_deref(), search.tasks()), (Some("cpu"), 1), "search does not run on ranks");
+        let search = alone.slurm_request(Stage::Search);
+        assert_eq!((search.partition.as_deref(), search.tasks()), (Some("cpu"), 1));
         assert_eq!(search.sbatch, ["--nice"]);
+        assert_eq!(config(section, true).slurm_request(Stage::Search).tasks(), 2);
     }
 
     #[test]
@@ -281,7 +287,10 @@ mod tests {
             (serde_json::json!({ "sbatch": ["--x", "nice"] }), "sbatch[1]"),
         ];
         for (yaml, key) in cases {
-            assert_eq!(section(yaml).validate().unwrap_err().key, key);
+            let config = config(yaml, false);
+            assert_eq!(config.slurm.validate(&config).unwrap_err().key, key);
         }
+        let config = config(serde_json::json!({ "stages": { "search": { "nodes": 2 } } }), true);
+        assert_eq!(config.slurm.validate(&config), Ok(()));
     }
 }

@@ -21,14 +21,14 @@ use crate::{OnBadImage, Stage, path_text};
 /// from that folder, appends events to a file there, writes its status to another file
 /// ([`WorkerStatus`](crate::WorkerStatus)), and stops on a signal.
 ///
-/// If several processes run a job ([`Stage::runs_on_ranks`]), each has the environment variables of torchrun. Rank 0 is started
+/// If several processes run a job ([`Job::on_ranks`]), each has the environment variables of torchrun. Rank 0 is started
 /// as described above; only rank 0 writes outputs and resume points. The other ranks are started as `tfnas-stage join`. They
 /// receive the job from rank 0 through the store of torch.distributed, and report no events except `failed`. On rank 0,
 /// `tfnas-stage release` notifies ranks that wait for a job that there are no more jobs.
 ///
 /// Exit codes of the worker: 0 after `done`, 1 after `failed`, 2 for a job that it cannot read, [`NO_MORE_JOBS`] after a
 /// release, [`INTERRUPTED`] after a stop.
-pub const PROTOCOL_VERSION: u32 = 5;
+pub const PROTOCOL_VERSION: u32 = 6;
 
 /// Exit code of a rank that was told that there are no more jobs.
 pub const NO_MORE_JOBS: u8 = 3;
@@ -66,6 +66,8 @@ pub struct Job {
     pub threads: usize,
     /// Number of threads that decode images in advance.
     pub data_workers: usize,
+    /// Whether all ranks run the job, if there are several. Otherwise only rank 0 runs it.
+    pub on_ranks: bool,
     /// How long a rank waits for the other ranks, in seconds.
     pub rank_timeout_s: f64,
     /// Images to check before the stage starts, if they have not been checked before.
@@ -212,6 +214,7 @@ mod tests {
             device: "cpu".to_owned(),
             threads: 1,
             data_workers: 0,
+            on_ranks: false,
             rank_timeout_s: 20.0,
             check: None,
             trace: Some("trace.json".into()),

@@ -18,6 +18,7 @@ pub mod machine;
 mod output;
 mod path_text;
 mod precision;
+mod probability_metrics;
 mod profile;
 mod ranks;
 mod request;
@@ -49,6 +50,7 @@ pub use output::{
     TestReport, TestTally, TestedImage, TrainEpoch, TrainReport, finite, probabilities,
 };
 pub use precision::Precision;
+pub use probability_metrics::{ProbabilityMetrics, split_probability_metric};
 pub use profile::{OperationProfile, Profile, RecordedSteps, StepProfile};
 pub use ranks::{RankParams, Ranks};
 pub use request::{

@@ -10,8 +10,9 @@ use crate::invalid_value::at_least_one;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ranks {
-    /// Number of training processes; each computes its share of every batch. WORLD_SIZE, which torchrun sets, overrides it.
-    /// Part of the cache key only if `train.sync_bn` is false; otherwise the result equals that of one process up to rounding.
+    /// Number of processes that train together; each computes its share of every batch. WORLD_SIZE, which torchrun sets,
+    /// overrides it. Part of the cache key only if `train.sync_bn` is false, because the result otherwise equals that of one
+    /// process up to rounding, and of a search with `search.data_parallel`.
     pub processes: usize,
     /// How long a rank waits for the other ranks to connect or to take part in a step before it fails, in seconds. Not part of
     /// any cache key.
@@ -33,7 +34,7 @@ impl Ranks {
     }
 }
 
-/// The part of [`Ranks`] that changes the result of a training without synchronized batch norm.
+/// The part of [`Ranks`] that changes the result of a training without synchronized batch norm, or of a search.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RankParams {

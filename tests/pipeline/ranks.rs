@@ -24,8 +24,12 @@ fn project() -> Project {
 }
 
 fn trained(project: &Project) -> BTreeMap<String, String> {
-    let mut digests = project.digests(&[]);
-    digests.retain(|name, _| name.starts_with("train/"));
+    outputs(project, "train", &[])
+}
+
+fn outputs(project: &Project, stage: &str, options: &[&str]) -> BTreeMap<String, String> {
+    let mut digests = project.digests(options);
+    digests.retain(|name, _| name.split_once('/').is_some_and(|(of, _)| of == stage));
     assert_eq!(digests.len(), 3);
     digests
 }
@@ -48,12 +52,11 @@ fn is_in_the_second_epoch(project: &Path) -> bool {
     positions.any(|position| position >> 32 > 0)
 }
 
-/// Starts a training with two processes, waits until it is in its second epoch, and sends a signal to rank 1.
-fn disturb(project: &Project, arguments: &[&str], disturbance: Signal) -> Completed {
-    let command = [TWO, &["--json"], arguments].concat();
-    let planner = project.command(&command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+/// Starts a command with two processes, waits until it is in its second epoch, and sends a signal to rank 1.
+fn disturb(project: &Project, command: &[&str], disturbance: Signal) -> Completed {
+    let planner = project.command(&[command, &["--json"]].concat()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let folder = fs::canonicalize(project.folder()).unwrap();
-    wait_until("the training is in its second epoch", || is_in_the_second_epoch(&folder));
+    wait_until("the second epoch", || is_in_the_second_epoch(&folder));
     other_ranks(&folder).into_iter().for_each(|rank| send(disturbance, rank));
     let ended = Completed::new(&planner.wait_with_output().unwrap());
     wait_until("no rank outlives its planner", || workers(&folder).is_empty() && other_ranks(&folder).is_empty());
@@ -96,12 +99,9 @@ fn torchrun_reports_the_error_of_the_failed_rank() {
     let project = project();
     let uneven = torchrun(&project, &[], &["run", "train", "--set", "train.batch=15"]).output().unwrap();
     let uneven = Completed::new(&uneven);
-    assert_eq!(uneven.code, Some(1));
-    assert!(
-        uneven.err.contains("train.batch is 15, which is not a multiple of the number of ranks (2)"),
-        "{}",
-        uneven.err
-    );
+    assert_eq!(uneven.code, Some(2));
+    let message = "train.batch: must be a multiple of the number of processes (2), not 15";
+    assert!(uneven.err.contains(message), "{}", uneven.err);
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn two_processes_train_reproducibly_and_close_to_one() {
     assert!((loss(&alone) - loss(&together)).abs() < 1e-2, "{} and {}", loss(&alone), loss(&together));
 
     // The error names a rank that is killed, and the next run gives the same results as an undisturbed one.
-    let failed = disturb(&project, &[], Signal::KILL);
+    let failed = disturb(&project, TWO, Signal::KILL);
     assert_eq!(failed.code, Some(1), "{}", failed.err);
     assert!(failed.err.contains("rank 1 of 2: the worker was killed (SIGKILL)"), "{}", failed.err);
     let resumed = project.run_ok(TWO).err;
@@ -129,9 +129,35 @@ fn two_processes_train_reproducibly_and_close_to_one() {
 }
 
 #[test]
+fn a_data_parallel_search_is_reproducible() {
+    let project = Project::new(Worker::Real);
+    project.run_ok(&["run", "search"]);
+    let alone = outputs(&project, "search", &[]);
+    let options = ["--set", "search.data_parallel=true"];
+    project.run_ok(&[&["run", "search"], options.as_slice()].concat());
+    assert_eq!(outputs(&project, "search", &options), alone, "a single process is no data-parallel search");
+
+    let options = [&options[..], &["--set", "ranks.processes=2"]].concat();
+    let forced = [&["run", "search", "--force", "search"], options.as_slice()].concat();
+    project.run_ok(&forced);
+    let together = outputs(&project, "search", &options);
+    assert!(together != alone, "each process should use the statistics of its images");
+    let failed = disturb(&project, &forced, Signal::KILL);
+    assert_eq!(failed.code, Some(1), "{}", failed.err);
+    let resumed = project.run_ok(&forced).err;
+    assert!(resumed.contains("resuming from epoch"), "{resumed}");
+    assert_eq!(outputs(&project, "search", &options), together, "after a rank was killed");
+
+    let uneven = project.run(&[&["run", "search", "--set", "search.batch=15"], options.as_slice()].concat());
+    assert_eq!(uneven.code, Some(2));
+    let message = "search.batch: must be a multiple of the number of processes (2), not 15";
+    assert!(uneven.err.contains(message), "{}", uneven.err);
+}
+
+#[test]
 fn a_hanging_rank_is_named_and_terminated() {
     let project = project();
-    let failed = disturb(&project, &["--set", "ranks.timeout_s=1"], Signal::STOP);
+    let failed = disturb(&project, &[TWO, &["--set", "ranks.timeout_s=1"]].concat(), Signal::STOP);
     assert_eq!(failed.code, Some(1), "{}", failed.err);
     assert!(failed.err.contains("rank 1 of 2 did not do its part in time"), "{}", failed.err);
     // A run with another number of processes resumes from their resume point.
@@ -166,12 +192,9 @@ fn planners_under_a_launcher_train_together() {
 fn invalid_rank_configurations_are_reported() {
     let project = project();
     let uneven = project.run(&["run", "train", "--nproc", "3"]);
-    assert_eq!(uneven.code, Some(1));
-    assert!(
-        uneven.err.contains("train.batch is 16, which is not a multiple of the number of ranks (3)"),
-        "{}",
-        uneven.err
-    );
+    assert_eq!(uneven.code, Some(2));
+    let message = "train.batch: must be a multiple of the number of processes (3), not 16";
+    assert!(uneven.err.contains(message), "{}", uneven.err);
     let missing = project.command(&["run", "train"]).env("RANK", "0").output().unwrap();
     let missing = Completed::new(&missing);
     assert_eq!(missing.code, Some(2));

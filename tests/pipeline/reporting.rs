@@ -93,4 +93,16 @@ fn predictions_and_history_are_consistent_with_the_results() {
             assert!((share.as_f64().unwrap() - log.as_f64().unwrap().exp()).abs() < 1e-4);
         }
     }
+
+    // The worker has reported the same probabilities during the search.
+    let events = fs::read_to_string(project.folder().join(".tfnas/events/1.jsonl")).unwrap();
+    let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let is_probability =
+        |name: &Value| name.as_str().is_some_and(|name| name.starts_with("operations/") || name.starts_with("depths/"));
+    let reported: Vec<f64> =
+        events.filter(|event| is_probability(&event["name"])).map(|event| event["value"].as_f64().unwrap()).collect();
+    let rows = |epoch: &Value| ["operations", "depths"].map(|part| epoch[part].as_array().unwrap().clone()).concat();
+    let shares = |row: &Value| row.as_array().unwrap().iter().map(|share| share.as_f64().unwrap()).collect::<Vec<_>>();
+    let recorded: Vec<f64> = history.as_array().unwrap().iter().flat_map(rows).flat_map(|row| shares(&row)).collect();
+    assert_eq!(reported, recorded);
 }

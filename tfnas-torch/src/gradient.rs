@@ -1,7 +1,7 @@
 //! Gradients of a loss, and gradient clipping.
 
 use tch::Tensor;
-use tfnas_c10d::cuda;
+use tfnas_c10d::{CollectiveError, ProcessGroup, ReduceOperation, cuda};
 
 /// Added to the norm before dividing, as in `torch.nn.utils.clip_grad_norm_`.
 const CLIP_EPSILON: f64 = 1e-6;
@@ -18,6 +18,27 @@ pub fn gradients(loss: &Tensor, parameters: &[Tensor]) -> Gradients {
         .into_iter()
         .map(|gradient| gradient.defined().then_some(gradient))
         .collect()
+}
+
+/// Replaces gradients by their mean over the ranks of a group. All ranks must have gradients of the same parameters.
+///
+/// # Errors
+/// Returns a [`CollectiveError`] if a rank does not take part.
+pub(crate) fn average_over_ranks(gradients: &mut Gradients, group: &ProcessGroup) -> Result<(), CollectiveError> {
+    let parts: Vec<Tensor> = gradients.iter().flatten().map(|gradient| gradient.reshape([-1])).collect();
+    if parts.is_empty() {
+        return Ok(());
+    }
+    // One exchange for all gradients.
+    let mut all = Tensor::cat(&parts, 0);
+    group.all_reduce(&mut all, ReduceOperation::Sum)?;
+    let _ = all.g_div_scalar_(group.world_size() as f64);
+    let sizes: Vec<i64> = parts.iter().map(|part| part.numel() as i64).collect();
+    let means = all.split_with_sizes(sizes.as_slice(), 0);
+    for (gradient, mean) in gradients.iter_mut().flatten().zip(means) {
+        *gradient = mean.view_as(gradient);
+    }
+    Ok(())
 }
 
 /// Scales gradients so that their global Euclidean norm is at most `max_norm`; returns the norm before scaling, `[]`

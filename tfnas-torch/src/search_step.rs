@@ -1,10 +1,13 @@
 //! One step of the search, of the weights or of the architecture.
 
+use std::rc::Rc;
+
 use tch::{Device, Kind, Tensor, no_grad};
 use tfnas_c10d::grad_scaler::GradScalerError;
+use tfnas_c10d::{CollectiveError, ProcessGroup};
 
 use crate::batch_too_small::BatchTooSmall;
-use crate::gradient::{Gradients, clip_by_global_norm, global_norm, gradients};
+use crate::gradient::{Gradients, average_over_ranks, clip_by_global_norm, global_norm, gradients};
 use crate::gumbel::{Noise, Path, relaxed_sample};
 use crate::loss::cross_entropy;
 use crate::mixed_precision::{MixedPrecision, MixedPrecisionStateError};
@@ -22,6 +25,8 @@ pub struct OptimizerStep<O> {
     pub max_norm: f64,
     /// Precision of the forward pass.
     pub precision: MixedPrecision,
+    /// Ranks that take the step together, each with its part of the batch: the gradients are averaged over them.
+    pub ranks: Option<Rc<ProcessGroup>>,
 }
 
 /// Why a step was not taken.
@@ -33,6 +38,9 @@ pub enum SearchStepError {
     /// The gradients cannot be unscaled.
     #[error(transparent)]
     Scaler(#[from] GradScalerError),
+    /// The exchange with another rank failed; the search cannot continue.
+    #[error(transparent)]
+    Collective(#[from] CollectiveError),
 }
 
 /// Why a saved state cannot be restored.
@@ -47,9 +55,9 @@ pub enum OptimizerStepStateError {
 }
 
 impl<O: Optimizer> OptimizerStep<O> {
-    /// Creates a step in f32.
+    /// Creates a step in f32 for a single process.
     pub fn in_f32(optimizer: O, max_norm: f64, device: Device) -> Self {
-        Self { optimizer, max_norm, precision: MixedPrecision::none(device) }
+        Self { optimizer, max_norm, precision: MixedPrecision::none(device), ranks: None }
     }
 
     /// Returns the state to save: that of the optimizer, and of the loss scale for f16.
@@ -71,7 +79,10 @@ impl<O: Optimizer> OptimizerStep<O> {
 
     /// Updates the parameters with the gradients of the scaled loss. Returns the norm of the unscaled gradients before
     /// clipping, `[]`, and whether the gradients are finite; in f16 the update is skipped if they are not.
-    fn step(&mut self, mut gradients: Gradients) -> Result<(Tensor, bool), GradScalerError> {
+    fn step(&mut self, mut gradients: Gradients) -> Result<(Tensor, bool), SearchStepError> {
+        if let Some(ranks) = &self.ranks {
+            in_phase(Phase::Backward, || average_over_ranks(&mut gradients, ranks))?;
+        }
         in_phase(Phase::Optimizer, || {
             if !self.precision.unscale(&gradients)? {
                 return Ok((global_norm(&gradients), false));

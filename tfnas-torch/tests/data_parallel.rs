@@ -7,15 +7,22 @@ mod synthetic;
 mod world;
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use device::device;
-use synthetic::{BATCH, SEED, SGD, batch, masks, network};
+use synthetic::{BATCH, CLASSES, SEED, SGD, batch, flat_table, masks, network};
 use tch::{Kind, Tensor};
+use tfnas::{Space, Widths};
 use tfnas_c10d::{Environment, ProcessGroup, rendezvous};
+use tfnas_random::{Stream, StreamId};
 use tfnas_torch::data_parallel::DataParallel;
+use tfnas_torch::gumbel::{draw_noise, draw_remaining_path, gumbel_path};
 use tfnas_torch::mixed_precision::MixedPrecision;
-use tfnas_torch::optim::Sgd;
+use tfnas_torch::optim::{Adam, AdamSettings, Sgd};
+use tfnas_torch::search_step::{LatencyObjective, OptimizerStep, architecture_step, weight_step};
+use tfnas_torch::supernet::Latencies;
+use tfnas_torch::supernet_state::SupernetState;
 use tfnas_torch::trainer::Trainer;
 use tfnas_torch::weights::{read_file, write_file};
 use tfnas_torch::{Module, NamedTensors, Role};
@@ -71,6 +78,50 @@ fn train_on_ranks(shares_statistics: bool) {
     ranks.group().barrier().unwrap();
 }
 
+/// Runs weight and architecture steps of a search on batches; returns the supernet.
+fn search(group: Option<Rc<ProcessGroup>>, batch: impl Fn(u32) -> [Tensor; 2]) -> NamedTensors {
+    tch::set_num_threads(1);
+    let space = Space::small();
+    let supernet = SupernetState::new(&space, CLASSES, SEED, device()).slice();
+    let latencies = Latencies::look_up(&flat_table(&space), &space, &Widths::initial(&space), device()).unwrap();
+    let sgd = Sgd::new(supernet.tensors(Role::Weight), SGD);
+    let adam = AdamSettings { rate: 0.01, betas: (0.5, 0.999), epsilon: 1e-8, weight_decay: 5e-4 };
+    let adam = Adam::new(supernet.tensors(Role::Architecture), adam);
+    let mut weights = OptimizerStep { ranks: group.clone(), ..OptimizerStep::in_f32(sgd, 5.0, device()) };
+    let mut architecture = OptimizerStep { ranks: group, ..OptimizerStep::in_f32(adam, 5.0, device()) };
+    let objective = LatencyObjective { latencies: &latencies, target_ms: 3.0, weight: 0.1 };
+    for step in 0..4 {
+        let [x, labels] = batch(step);
+        let log_alphas = supernet.read_log_alphas();
+        let noise = |id| {
+            draw_noise(log_alphas.len(), log_alphas[0].len(), &mut Stream::new(SEED, id, 0, step))
+        };
+        let gumbel = gumbel_path(&log_alphas, &noise(StreamId::Gumbel));
+        let other =
+            draw_remaining_path(&gumbel, log_alphas[0].len(), &mut Stream::new(SEED, StreamId::UniformPath, 0, step));
+        weight_step(&supernet, &mut weights, &x, &labels, &[gumbel, other]).unwrap();
+        let noise = noise(StreamId::ArchitectureGumbel);
+        architecture_step(&supernet, &mut architecture, &objective, &x, &labels, &noise, 5.0).unwrap();
+    }
+    supernet.state()
+}
+
+/// Searches on this rank's part of the batches, or on all of them, and writes the supernet.
+fn search_on_ranks(splits_batches: bool) {
+    let environment = Environment::read().unwrap().expect("a rank");
+    let store = rendezvous(&environment, TIMEOUT).unwrap();
+    let group = Rc::new(ProcessGroup::gloo(&store, &environment, TIMEOUT).unwrap());
+    let count = (BATCH / environment.world_size()) as i64;
+    let first = environment.rank() as i64 * count;
+    let supernet = search(Some(Rc::clone(&group)), |step| {
+        let (x, labels) = batch(step);
+        [x, labels].map(|tensor| if splits_batches { tensor.narrow(0, first, count) } else { tensor })
+    });
+    let folder = PathBuf::from(std::env::var_os(FOLDER).expect("this test is started only by other tests"));
+    write_file(&supernet, &network_file(&folder, environment.rank())).unwrap();
+    group.barrier().unwrap();
+}
+
 fn network_file(folder: &Path, rank: usize) -> PathBuf {
     folder.join(format!("{rank}.safetensors"))
 }
@@ -83,6 +134,8 @@ mod rank {
         match std::env::var(crate::world::SCENARIO).expect("this test is started only by other tests").as_str() {
             "shared" => super::train_on_ranks(true),
             "own" => super::train_on_ranks(false),
+            "search" => super::search_on_ranks(true),
+            "search_same_images" => super::search_on_ranks(false),
             unknown => panic!("no scenario {unknown}"),
         }
     }
@@ -146,5 +199,18 @@ fn ranks_with_own_statistics_keep_identical_weights() {
     let ranks = on_ranks("own", 2);
     assert!(ranks.files[0] == ranks.files[1], "the ranks have different bytes");
     let (difference, _) = largest_difference(&train_in_one_process().1, &ranks.network);
+    assert!(difference > 1e-5, "each rank should use the statistics of its half of the batch: {difference}");
+}
+
+#[test]
+fn ranks_of_a_search_average_their_gradients() {
+    let alone = search(None, |step| batch(step).into());
+    // The mean of two equal gradients is exact.
+    let same = on_ranks("search_same_images", 2);
+    assert_eq!(largest_difference(&alone, &same.network), (0.0, String::new()));
+
+    let parts = on_ranks("search", 2);
+    assert!(parts.files[0] == parts.files[1], "the ranks have different bytes");
+    let (difference, _) = largest_difference(&alone, &parts.network);
     assert!(difference > 1e-5, "each rank should use the statistics of its half of the batch: {difference}");
 }

@@ -5,9 +5,9 @@ mod device;
 mod synthetic;
 
 use device::device;
-use synthetic::{CLASSES, SEED, SGD, batch, masks, network};
+use synthetic::{CLASSES, SEED, SGD, batch, flat_table, masks, network};
 use tch::{Kind, Tensor};
-use tfnas::{Knot, LatencyCurve, LatencyTable, NeededRow, Space, TableHeader, Widths};
+use tfnas::{Space, Widths};
 use tfnas_c10d::Precision;
 use tfnas_random::{Stream, StreamId};
 use tfnas_torch::drop_masks::DropMasks;
@@ -139,14 +139,4 @@ fn search_in_lower_precision_has_similar_losses_and_equal_latency() {
         assert!((found[1] - architecture).abs() < 0.1, "{precision:?}: {} and {architecture}", found[1]);
         assert_eq!(found[2], latency_ms, "{precision:?}");
     }
-}
-
-/// A table in which every block costs 1 ms.
-fn flat_table(space: &Space) -> LatencyTable {
-    let curve = |row: NeededRow| {
-        let knots = [row.min_width, row.max_width].map(|width| Knot { width, ms: 1.0 });
-        (row.key, LatencyCurve::new(knots.to_vec()).unwrap())
-    };
-    let header = TableHeader { name: "flat".to_owned(), ..TableHeader::default() };
-    LatencyTable::new(header, 1.0, space.needed_rows().into_iter().map(curve).collect()).unwrap()
 }

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use tfnas_stages::{SlurmRequest, SlurmSection, Stage, Submission};
+use tfnas_stages::{Config, SlurmRequest, Stage, Submission};
 
 /// MiB, the unit of sbatch, in a GiB.
 const MIB_IN_GIB: f64 = 1024.0;
@@ -21,9 +21,10 @@ pub struct Queue {
 
 impl Queue {
     /// Returns how an instance of `stage` is queued. `measures` is whether it measures latency.
-    pub fn new(section: &SlurmSection, stage: Stage, measures: bool) -> Self {
+    pub fn new(config: &Config, stage: Stage, measures: bool) -> Self {
+        let section = &config.slurm;
         Self {
-            request: section.request(stage),
+            request: config.slurm_request(stage),
             poll: Duration::try_from_secs_f64(section.poll_s).unwrap_or(Duration::from_secs(30)),
             device_model: section.device_model.clone().filter(|_| measures),
             governor: section.governor.clone(),
@@ -97,9 +98,10 @@ mod tests {
     use super::*;
 
     fn arguments(section: serde_json::Value, stage: Stage, measures: bool, cuda: bool) -> String {
-        let section: SlurmSection = serde_json::from_value(section).unwrap();
+        let config = serde_json::json!({ "data": { "root": "x" }, "slurm": section });
+        let config: Config = serde_json::from_value(config).unwrap();
         let submission = Submission { number: 1, name: name("train@12,lr=1", "0f", 1), ..Submission::default() };
-        Queue::new(&section, stage, measures).arguments(&submission, Path::new("/s/100%/a.log"), 4, cuda).join(" ")
+        Queue::new(&config, stage, measures).arguments(&submission, Path::new("/s/100%/a.log"), 4, cuda).join(" ")
     }
 
     #[test]

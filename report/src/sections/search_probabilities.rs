@@ -19,12 +19,8 @@ pub fn probabilities(network: &Network, history: &[SearchEpoch], names: &Names) 
     }
     let recorded = history.iter().any(|epoch| !epoch.operations.is_empty());
     if !recorded {
-        let absent = if network.search.is_absent() {
-            "The probabilities are recorded when the search ends."
-        } else {
-            "This search was made by an earlier release that did not record probabilities. `run search --force search` \
-             records them."
-        };
+        let absent = "This search was made by an earlier release that did not record probabilities. `run search --force \
+                      search` records them.";
         return vec![Part::Text(absent.to_owned())];
     }
     let blocks = of(history, |epoch| &epoch.operations);

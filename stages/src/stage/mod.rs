@@ -89,9 +89,9 @@ impl Stage {
         self.spec().revision()
     }
 
-    /// Returns whether the stage can run as several ranks.
-    pub fn runs_on_ranks(self) -> bool {
-        self.spec().runs_on_ranks()
+    /// See [`StageSpec::runs_on_ranks`].
+    pub fn runs_on_ranks(self, config: &Config) -> bool {
+        self.spec().runs_on_ranks(config)
     }
 
     /// Returns whether the stage can be profiled.

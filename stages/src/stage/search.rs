@@ -10,7 +10,7 @@ use tfnas::SpaceDefinition;
 use super::spec::{from_params, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec};
 use crate::invalid_value::{at_least_one, below_one, not_negative, positive};
-use crate::{Augment, Config, ExifOrientation, Fit, InvalidValue, OnBadImage, Precision, Stage, Target, Verify, Work};
+use crate::{Augment, Config, ExifOrientation, Fit, InvalidValue, OnBadImage, Precision, RankParams, Stage, Target, Verify, Work};
 
 /// The SGD optimizer of the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -98,6 +98,11 @@ pub struct SearchSection {
     pub validate_last: usize,
     /// Augmentation of the images that train the weights.
     pub augment: Augment,
+    /// Split every batch over the processes of `ranks:` or of a Slurm job, and average their gradients. Each process
+    /// normalizes with the statistics of its own part, so their number is part of the cache key. With false, one process runs
+    /// the search.
+    #[serde(skip_serializing_if = "is_false")]
+    pub data_parallel: bool,
     /// Number format of the forward passes of weight and architecture steps. Weights, optimizers, latencies and validation
     /// always use f32.
     pub precision: Precision,
@@ -121,6 +126,7 @@ impl Default for SearchSection {
             lambda_lat: 0.1,
             validate_last: 5,
             augment: Augment::default(),
+            data_parallel: false,
             precision: Precision::default(),
         }
     }
@@ -173,8 +179,15 @@ pub struct SearchParams {
     pub exif_orientation: ExifOrientation,
     /// Length of the short side after the evaluation resize, in pixels.
     pub resize: usize,
-    /// The configuration section. `fit` is `None` if it is `published`, also by default.
+    /// The configuration section. `fit` is `None` if it is `published`, also by default; `data_parallel` is false.
     pub search: SearchSection,
+    /// The processes of a data-parallel search, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<RankParams>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl SearchParams {
@@ -222,6 +235,7 @@ impl StageSpec for Search {
     fn params(&self, config: &Config, space: &SpaceDefinition) -> Value {
         // Parameters without `fit` mean the published fit, independent of the default of the space.
         let fit = Some(config.search.fit_in(space)).filter(|fit| *fit != Fit::Published);
+        let processes = config.processes(Stage::Search);
         to_params(SearchParams {
             space: space.clone(),
             seed: config.seed,
@@ -229,7 +243,14 @@ impl StageSpec for Search {
             exif_orientation: config.data.exif_orientation,
             resize: config.data.evaluation_resize(space.resolution),
             // The file is an input, whose path does not matter; `verify` is a parameter of `parse`.
-            search: SearchSection { from: None, fit, verify: Verify::default(), ..config.search.clone() },
+            search: SearchSection {
+                from: None,
+                fit,
+                verify: Verify::default(),
+                data_parallel: false,
+                ..config.search.clone()
+            },
+            ranks: (processes > 1).then_some(RankParams { processes }),
         })
     }
 
@@ -238,7 +259,8 @@ impl StageSpec for Search {
     }
 
     fn validate(&self, config: &Config) -> Result<(), InvalidValue> {
-        config.search.validate()
+        config.search.validate()?;
+        config.validate_shares(Stage::Search, config.search.batch)
     }
 
     fn published_file(&self, output: &str, _weights: &str) -> Option<String> {
@@ -257,5 +279,9 @@ impl StageSpec for Search {
     fn work(&self, params: &Value) -> Option<Work> {
         let search = from_params::<SearchParams>(params)?.search;
         Some(Work::of_search(search.epochs, search.warmup_epochs, search.architecture.every))
+    }
+
+    fn runs_on_ranks(&self, config: &Config) -> bool {
+        config.search.data_parallel
     }
 }

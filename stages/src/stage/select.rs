@@ -237,7 +237,7 @@ impl StageSpec for Select {
         Some(1)
     }
 
-    fn runs_on_ranks(&self) -> bool {
+    fn runs_on_ranks(&self, _config: &Config) -> bool {
         true
     }
 

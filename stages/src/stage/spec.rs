@@ -84,8 +84,8 @@ pub trait StageSpec: Sync {
         None
     }
 
-    /// Whether the stage can run as several ranks.
-    fn runs_on_ranks(&self) -> bool {
+    /// Whether the stage runs on all ranks, if there are several.
+    fn runs_on_ranks(&self, _config: &Config) -> bool {
         false
     }
 

@@ -201,7 +201,8 @@ impl StageSpec for Train {
     }
 
     fn validate(&self, config: &Config) -> Result<(), InvalidValue> {
-        config.train.validate()
+        config.train.validate()?;
+        config.validate_shares(Stage::Train, config.train.batch)
     }
 
     fn published_file(&self, output: &str, weights: &str) -> Option<String> {
@@ -227,7 +228,7 @@ impl StageSpec for Train {
         })
     }
 
-    fn runs_on_ranks(&self) -> bool {
+    fn runs_on_ranks(&self, _config: &Config) -> bool {
         true
     }
 }

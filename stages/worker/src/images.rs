@@ -125,13 +125,20 @@ pub struct DeviceBatch {
     pub labels: Tensor,
     /// `[N]`: positions of the images in the list.
     pub positions: Vec<usize>,
-    /// Number of images, N.
+    /// Number of images that could be read: N, unless the batch is padded.
     pub count: usize,
     /// Number of images of the batch that could not be read.
     pub skipped: usize,
 }
 
 impl DeviceBatch {
+    /// Returns the rows of the images that could be read, without those that repeat others ([`padded`](Self::padded)).
+    ///
+    /// * `rows`: one row for each image, `[N, …]`.
+    pub fn read(&self, rows: &Tensor) -> Tensor {
+        rows.narrow(0, 0, self.count as i64)
+    }
+
     /// Replaces images that could not be read by repeating the others, so that every rank takes part in a step with the same
     /// number of images.
     ///
@@ -144,7 +151,7 @@ impl DeviceBatch {
         if self.count == 0 {
             return Err(StageError::with_hint(
                 format!("none of this rank's {} images of a step could be read", self.skipped),
-                "repair or remove them, or train with a larger batch or on fewer ranks",
+                "repair or remove them, or use a larger batch or fewer ranks",
             ));
         }
         let planned = self.count + self.skipped;

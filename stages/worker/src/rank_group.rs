@@ -89,10 +89,28 @@ impl<'a> RankGroup<'a> {
     /// # Errors
     /// Returns an error if another rank is lost.
     pub fn sum_stats(self, own: &EpochStats) -> Result<EpochStats, StageError> {
-        let Some(group) = self.group else { return Ok(own.clone()) };
-        let meter = own.meter.over_ranks(group, self.device)?;
-        let mut skipped = Tensor::from_slice(&[own.skipped as i64]).to_device(self.device);
-        group.all_reduce(&mut skipped, ReduceOperation::Sum)?;
-        Ok(EpochStats { meter, skipped: skipped.int64_value(&[0]) as usize })
+        Ok(EpochStats { meter: self.sum_meter(&own.meter)?, skipped: self.sum(own.skipped)? })
+    }
+
+    /// Sums a meter of all ranks. All ranks return the sum.
+    ///
+    /// # Errors
+    /// Returns an error if another rank is lost.
+    pub fn sum_meter(self, own: &AverageMeter) -> Result<AverageMeter, StageError> {
+        match self.group {
+            Some(group) => Ok(own.over_ranks(group, self.device)?),
+            None => Ok(own.clone()),
+        }
+    }
+
+    /// Sums a number of all ranks. All ranks return the sum.
+    ///
+    /// # Errors
+    /// Returns an error if another rank is lost.
+    pub fn sum(self, own: usize) -> Result<usize, StageError> {
+        let Some(group) = self.group else { return Ok(own) };
+        let mut sum = Tensor::from_slice(&[own as i64]).to_device(self.device);
+        group.all_reduce(&mut sum, ReduceOperation::Sum)?;
+        Ok(sum.int64_value(&[0]) as usize)
     }
 }

@@ -76,7 +76,7 @@ fn environment() -> Result<Option<Environment>, StageError> {
 /// # Errors
 /// Returns an error if the other ranks do not connect in time, or if this is not rank 0.
 pub fn start_as_leader(job: &Job) -> Result<Option<Peers>, StageError> {
-    if !job.stage.runs_on_ranks() {
+    if !job.on_ranks {
         return Ok(None);
     }
     let Some(environment) = environment()? else { return Ok(None) };
@@ -241,6 +241,7 @@ mod tests {
             data_workers: 0,
             check: None,
             trace: None,
+            on_ranks: true,
             rank_timeout_s: 1.0,
         }
     }

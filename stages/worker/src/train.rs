@@ -234,7 +234,6 @@ impl Training<'_> {
     /// Runs one step on this rank's share of the batch.
     fn step(&mut self, batch: DeviceBatch, rates: DropRates, key: StepKey) -> Result<(), StageError> {
         let (rank, world_size) = (self.rank_group().rank(), self.rank_group().world_size());
-        let read = batch.count;
         let batch = if world_size > 1 { batch.padded()? } else { batch };
         let count = batch.labels.size()[0] as usize;
         if count == 0 {
@@ -246,8 +245,7 @@ impl Training<'_> {
             Err(TrainStepError::BatchTooSmall(_)) => return Ok(()),
             outcome => outcome?,
         };
-        let first = |tensor: &Tensor| tensor.narrow(0, 0, read as i64);
-        self.stats.meter.add(&outcome.loss, &first(&outcome.logits), &first(&batch.labels));
+        self.stats.meter.add(&outcome.loss, &batch.read(&outcome.logits), &batch.read(&batch.labels));
         Ok(())
     }
 

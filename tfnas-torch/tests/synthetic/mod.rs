@@ -2,7 +2,9 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use tch::Tensor;
-use tfnas::{Activation, Architecture, ModelConfig, Space};
+use tfnas::{
+    Activation, Architecture, Knot, LatencyCurve, LatencyTable, ModelConfig, NeededRow, Space, TableHeader,
+};
 use tfnas_random::{Stream, StreamId};
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
@@ -52,4 +54,14 @@ pub fn network(seed: u64) -> DerivedNetwork {
 pub fn masks(network: &DerivedNetwork, step: u32) -> DropMasks {
     let rates = DropRates { dropout: 0.2, drop_connect: 0.2 };
     DropMasks::draw(network, rates, BATCH, StepKey { seed: SEED, epoch: 0, step })
+}
+
+/// A table in which every block costs 1 ms.
+pub fn flat_table(space: &Space) -> LatencyTable {
+    let curve = |row: NeededRow| {
+        let knots = [row.min_width, row.max_width].map(|width| Knot { width, ms: 1.0 });
+        (row.key, LatencyCurve::new(knots.to_vec()).unwrap())
+    };
+    let header = TableHeader { name: "flat".to_owned(), ..TableHeader::default() };
+    LatencyTable::new(header, 1.0, space.needed_rows().into_iter().map(curve).collect()).unwrap()
 }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use tch::{Device, Tensor};
 use tfnas::schedule::{cosine, temperature};
 use tfnas_images::{BatchOptions, Order, Transform};
 use tfnas_random::{Stream, StreamId};
@@ -17,6 +18,7 @@ use super::val_loader::ValLoader;
 use crate::error::{Context as _, StageError};
 use crate::images::{DeviceBatch, evaluation, train_transform};
 use crate::precision::mixed_precision;
+use crate::rank_group::{RankGroup, StepDecision};
 
 /// Adam's epsilon: the default of PyTorch.
 const ADAM_EPSILON: f64 = 1e-8;
@@ -29,12 +31,45 @@ pub struct Epoch {
     latencies: Latencies,
     weight_optimization: OptimizerStep<Sgd>,
     architecture_optimization: OptimizerStep<Adam>,
+    /// Those of this rank since the last resume point, and on rank 0 also those of all ranks before it.
+    meters: Meters,
+}
+
+/// Averages over the steps of an epoch.
+#[derive(Default)]
+struct Meters {
     /// Losses of the weight steps, summed over paths; accuracies of the Gumbel path.
     weights: AverageMeter,
     /// Cross-entropies of the architecture steps.
     architecture: AverageMeter,
     /// Expected latencies of the architecture steps, which take the place of the loss.
     latency: AverageMeter,
+}
+
+impl Meters {
+    fn by_name(&self) -> [(&'static str, &AverageMeter); 3] {
+        [("meter.weights", &self.weights), ("meter.architecture", &self.architecture), ("meter.latency", &self.latency)]
+    }
+
+    fn restore(saved: &NamedTensors, device: Device) -> Result<Self, StageError> {
+        let meter = |name: &str| {
+            let restored = saved.get(name).and_then(|state| AverageMeter::restore(state, device));
+            restored.ok_or_else(|| StageError::new(format!("the resume point has no tensor `{name}`")))
+        };
+        Ok(Self {
+            weights: meter("meter.weights")?,
+            architecture: meter("meter.architecture")?,
+            latency: meter("meter.latency")?,
+        })
+    }
+
+    fn over_ranks(&self, ranks: RankGroup<'_>) -> Result<Self, StageError> {
+        Ok(Self {
+            weights: ranks.sum_meter(&self.weights)?,
+            architecture: ranks.sum_meter(&self.architecture)?,
+            latency: ranks.sum_meter(&self.latency)?,
+        })
+    }
 }
 
 impl Epoch {
@@ -63,30 +98,23 @@ impl Epoch {
                 optimizer: Sgd::new(supernet.tensors(Role::Weight), weight_settings),
                 max_norm: section.weights.grad_clip,
                 precision: precision()?,
+                ranks: search.ranks.clone(),
             },
             architecture_optimization: OptimizerStep {
                 optimizer: Adam::new(supernet.tensors(Role::Architecture), architecture_settings),
                 max_norm: section.architecture.grad_clip,
                 precision: precision()?,
+                ranks: search.ranks.clone(),
             },
             supernet,
-            weights: AverageMeter::new(),
-            architecture: AverageMeter::new(),
-            latency: AverageMeter::new(),
+            meters: Meters::default(),
         };
         if let Some(saved) = resumed {
             epoch.weight_optimization.restore(&saved.under("weights")).context("resume point")?;
             epoch.architecture_optimization.restore(&saved.under("architecture")).context("resume point")?;
-            let meters = [
-                ("weights", &mut epoch.weights),
-                ("architecture", &mut epoch.architecture),
-                ("latency", &mut epoch.latency),
-            ];
-            for (name, meter) in meters {
-                *meter = saved
-                    .get(&format!("meter.{name}"))
-                    .and_then(|state| AverageMeter::restore(state, device))
-                    .ok_or_else(|| StageError::new(format!("the resume point has no tensor `meter.{name}`")))?;
+            // The resume point contains the meters of all ranks.
+            if search.rank_group().is_first() {
+                epoch.meters = Meters::restore(&saved, device)?;
             }
         }
         Ok(epoch)
@@ -97,10 +125,20 @@ impl Epoch {
         let mut state = NamedTensors::new();
         state.insert_all("weights", self.weight_optimization.state());
         state.insert_all("architecture", self.architecture_optimization.state());
-        state.insert("meter.weights".to_owned(), self.weights.state());
-        state.insert("meter.architecture".to_owned(), self.architecture.state());
-        state.insert("meter.latency".to_owned(), self.latency.state());
+        for (name, meter) in self.meters.by_name() {
+            state.insert(name.to_owned(), meter.state());
+        }
         state
+    }
+
+    /// Sums the meters and the number of skipped images over all ranks. Rank 0 keeps the sums if the epoch goes on, all ranks
+    /// if it has ended.
+    pub fn sum_over_ranks(&mut self, search: &mut Search<'_>, has_ended: bool) -> Result<(), StageError> {
+        let rank_group = search.rank_group();
+        let (meters, skipped) = (self.meters.over_ranks(rank_group)?, rank_group.sum(search.progress.skipped)?);
+        let keeps = has_ended || rank_group.is_first();
+        (self.meters, search.progress.skipped) = if keeps { (meters, skipped) } else { (Meters::default(), 0) };
+        Ok(())
     }
 
     /// Trains on the remaining images of the epoch: the weights on each batch, and after the warm-up the architecture on every
@@ -113,7 +151,7 @@ impl Epoch {
         let workers = search.context.job().data_workers;
         let options = BatchOptions {
             batch: section.batch,
-            shard: None,
+            shard: search.rank_group().shard(true),
             order: Order::Shuffled { seed, purpose: StreamId::Shuffle, epoch, round: 0 },
             transform: Transform::Train {
                 transform: train_transform(&section.augment, resolution),
@@ -128,7 +166,10 @@ impl Epoch {
         let (train, val) = (search.train.clone(), search.val.clone());
         let trains_architecture = search.progress.epoch >= section.warmup_epochs;
         let mut val_loader = trains_architecture.then(|| {
-            let options = evaluation(search.params.resize, resolution, section.batch, workers);
+            let options = BatchOptions {
+                shard: search.rank_group().shard(true),
+                ..evaluation(search.params.resize, resolution, section.batch, workers)
+            };
             let first = search.progress.step.div_ceil(section.architecture.every);
             ValLoader::new(&loader, &val, options, seed, epoch, first)
         });
@@ -143,6 +184,8 @@ impl Epoch {
             let batch = batch?;
             let step = search.progress.step;
             search.progress.skipped += batch.skipped;
+            // All ranks take the same steps.
+            let batch = if search.ranks.is_some() { batch.padded()? } else { batch };
             self.step_weights(search, &batch, &log_alphas, trains_architecture)?;
             if let Some(loader) = val_loader.as_mut().filter(|_| step.is_multiple_of(section.architecture.every)) {
                 self.step_architecture(search, &loader.next()?)?;
@@ -150,11 +193,15 @@ impl Epoch {
             }
             search.progress.step += 1;
             report_progress(search);
-            let stopped = search.context.stop.raised();
-            if stopped || search.checkpointer.is_due() {
+            let rank_group = search.rank_group();
+            let save = rank_group.is_first() && search.checkpointer.is_due();
+            let own = StepDecision { stop: search.context.stop.raised(), save };
+            let StepDecision { stop, save } = rank_group.agree_on(own, search.progress.step)?;
+            if stop || save {
+                self.sum_over_ranks(search, false)?;
                 search.save(Some(self))?;
             }
-            if stopped {
+            if stop {
                 return Err(StageError::Stopped);
             }
             search.context.profiler.next_step();
@@ -184,8 +231,8 @@ impl Epoch {
         }
         let outcome = weight_step(&self.supernet, &mut self.weight_optimization, &batch.images, &batch.labels, &paths);
         if let Some(outcome) = skip_if_too_small(outcome)? {
-            let loss: tch::Tensor = outcome.losses.iter().sum();
-            self.weights.add(&loss, &outcome.logits[0], &batch.labels);
+            let loss: Tensor = outcome.losses.iter().sum();
+            self.meters.weights.add(&loss, &batch.read(&outcome.logits[0]), &batch.read(&batch.labels));
         }
         Ok(())
     }
@@ -214,8 +261,13 @@ impl Epoch {
             self.temperature,
         );
         if let Some(outcome) = skip_if_too_small(outcome)? {
-            self.architecture.add(&outcome.cross_entropy, &outcome.logits, &batch.labels);
-            self.latency.add(&outcome.latency_ms, &outcome.logits, &batch.labels);
+            let (logits, labels) = (batch.read(&outcome.logits), batch.read(&batch.labels));
+            self.meters.architecture.add(&outcome.cross_entropy, &logits, &labels);
+            self.meters.latency.add(&outcome.latency_ms, &logits, &labels);
+        }
+        if let Some(ranks) = &search.ranks {
+            // All ranks draw the same paths, even if their devices round differently.
+            ranks.broadcast(&self.supernet.tensors(Role::Architecture).to_vec(), 0)?;
         }
         Ok(())
     }
@@ -226,7 +278,7 @@ impl Epoch {
     /// Returns an error if no image could be read or the loss is not finite.
     pub fn weight_averages(&self) -> Result<Averages, StageError> {
         let averages =
-            self.weights.read().ok_or_else(|| StageError::new("none of the training images could be read"))?;
+            self.meters.weights.read().ok_or_else(|| StageError::new("none of the training images could be read"))?;
         if averages.loss.is_finite() {
             return Ok(averages);
         }
@@ -238,12 +290,12 @@ impl Epoch {
 
     /// Returns the mean cross-entropy of the architecture steps; `None` if there were none.
     pub fn architecture_loss(&self) -> Option<f64> {
-        self.architecture.read().map(|averages| averages.loss)
+        self.meters.architecture.read().map(|averages| averages.loss)
     }
 
     /// Returns the mean expected latency of the architecture steps, in milliseconds; `None` if there were none.
     pub fn expected_lat_ms(&self) -> Option<f64> {
-        self.latency.read().map(|averages| averages.loss)
+        self.meters.latency.read().map(|averages| averages.loss)
     }
 }
 

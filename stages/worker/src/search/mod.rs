@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 use tfnas::elasticity::refit;
 use tfnas::exact_fit::{Preferences, fit_exactly};
 use tfnas::{Architecture, LatencyTable, Space, parse::parse};
-use tfnas_images::ImageSource;
+use tfnas_c10d::ProcessGroup;
+use tfnas_images::{BatchOptions, ImageSource};
 use tfnas_random::{Stream, StreamId};
 use tfnas_stages::{
-    Fit, Metrics, SearchEpoch, SearchParams, SearchResult, TARGET_LAT_MS, Target, WARM_START, probabilities,
+    Fit, Metrics, ProbabilityMetrics, SearchEpoch, SearchParams, SearchResult, TARGET_LAT_MS, Target, WARM_START,
+    probabilities,
 };
 use tfnas_torch::NamedTensors;
 use tfnas_torch::gumbel::{draw_noise, gumbel_path};
@@ -28,6 +30,9 @@ use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::evaluate::evaluate;
 use crate::images::{DataLoader, classes, evaluation, list_images, reading};
+use crate::rank_group::RankGroup;
+use crate::ranks::Peers;
+use crate::reporter::Reporter;
 use crate::resume::CheckpointDir;
 use crate::search::epoch::Epoch;
 use crate::search::history::{agreement, fit_changes_warning, operation_entropy, undecided_warning};
@@ -48,6 +53,8 @@ struct Progress {
 struct Search<'a> {
     context: &'a mut StageContext,
     params: SearchParams,
+    /// The ranks of a data-parallel search, if there are several.
+    ranks: Option<Rc<ProcessGroup>>,
     /// Target latency in milliseconds.
     target_lat_ms: f64,
     space: Space,
@@ -71,9 +78,14 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let reading = reading(params.on_bad_image, params.exif_orientation);
     let train = list_images(context, "train.list", reading)?;
     let val = list_images(context, "val.list", reading)?;
+    let ranks = match context.peers.take() {
+        Some(Peers::Group(group)) => Some(Rc::new(group)),
+        Some(Peers::Tasks(_)) | None => None,
+    };
     let job = context.job();
     let checkpointer = Checkpointer::new(CheckpointDir::new(&job.resume_dir), job.resume_every_s);
     let mut search = Search {
+        ranks,
         state: initial_state(context, &space, names.len(), &params)?,
         loader: Rc::new(DataLoader::new(space.definition().resolution, names.len(), context.device)),
         classes: names.len(),
@@ -145,10 +157,22 @@ pub fn resolve_target(
     Ok(target_lat_ms)
 }
 
+/// Reports the metrics and the probabilities of an epoch.
+fn report_metrics(report: &mut Reporter, space: &Space, epoch: &SearchEpoch) {
+    let step = epoch.epoch as u64;
+    report.metrics(step, &epoch.metrics());
+    let names = ProbabilityMetrics::new(space);
+    report.metrics(step, &names.of(epoch).collect::<Vec<_>>());
+}
+
 /// Number of architecture steps of the published search: 80 epochs of about 3,200 batches, and a step on every second batch.
 const PUBLISHED_ARCHITECTURE_STEPS: usize = 128_000;
 
 impl Search<'_> {
+    fn rank_group(&self) -> RankGroup<'_> {
+        RankGroup::new(self.ranks.as_deref(), self.context.device)
+    }
+
     /// Logs the number of architecture steps before the search starts, so that a search that is too short can be stopped early.
     fn describe_budget(&mut self) {
         let section = &self.params.search;
@@ -167,6 +191,7 @@ impl Search<'_> {
     fn epoch(&mut self, resumed: Option<NamedTensors>) -> Result<(), StageError> {
         let mut epoch = Epoch::new(self, resumed)?;
         epoch.train(self)?;
+        epoch.sum_over_ranks(self, true)?;
         self.state.scatter(&epoch.supernet);
         let val_top1 = match in_phase(Phase::Validation, || self.validate(&epoch.supernet)) {
             Err(StageError::Stopped) => {
@@ -249,7 +274,10 @@ impl Search<'_> {
             return Ok(None);
         }
         let workers = self.context.job().data_workers;
-        let options = evaluation(self.params.resize, self.space.definition().resolution, section.batch, workers);
+        let options = BatchOptions {
+            shard: self.rank_group().shard(false),
+            ..evaluation(self.params.resize, self.space.definition().resolution, section.batch, workers)
+        };
         let log_alphas = supernet.read_log_alphas();
         let (blocks, operations) = (self.space.blocks().len(), self.space.operations().len());
         let logits = |images: &tch::Tensor, batch: usize| {
@@ -258,14 +286,13 @@ impl Search<'_> {
             validate_path(supernet, images, &path)
         };
         let stop = &self.context.stop;
-        evaluate(&self.loader, &self.val, &options, None, stop, logits, |_, _| Ok(()))
+        evaluate(&self.loader, &self.val, &options, self.rank_group().group(), stop, logits, |_, _| Ok(()))
             .map(|found| Some(found.averages.top1))
     }
 
     fn report(&mut self, record: &SearchEpoch) {
-        let step = record.epoch as u64;
+        report_metrics(&mut self.context.report, &self.space, record);
         let report = &mut self.context.report;
-        report.metrics(step, &record.metrics());
         let agreement =
             record.agreement.map_or(String::new(), |share| format!(", {:.0} % of the blocks unchanged", 100.0 * share));
         report.info(format!(
@@ -280,8 +307,11 @@ impl Search<'_> {
         ));
     }
 
-    /// Writes a resume point. `epoch` is the current epoch if it is not complete.
+    /// Writes a resume point, on rank 0 only. `epoch` is the current epoch if it is not complete.
     fn save(&mut self, epoch: Option<&Epoch>) -> Result<(), StageError> {
+        if !self.rank_group().is_first() {
+            return Ok(());
+        }
         let mut tensors = NamedTensors::new();
         if let Some(epoch) = epoch {
             self.state.scatter(&epoch.supernet);
@@ -293,19 +323,30 @@ impl Search<'_> {
 
     /// Restores the latest resume point if there is one. Returns the tensors of the current epoch if it is not complete.
     fn resume(&mut self) -> Result<Option<NamedTensors>, StageError> {
-        let Some((progress, tensors)) = self.checkpointer.load::<Progress>()? else { return Ok(None) };
+        let found = match self.rank_group().group() {
+            Some(group) => self.checkpointer.load_on_ranks::<Progress>(group, self.context.device)?,
+            None => self.checkpointer.load::<Progress>()?,
+        };
+        let Some((mut progress, tensors)) = found else { return Ok(None) };
         self.state = SupernetState::restore(&self.space, self.classes, &tensors.under("full"), self.context.device)
             .context("resume point")?;
         self.context.report.resumed(format!("epoch {}, step {}", progress.epoch + 1, progress.step + 1));
         for record in &progress.history {
-            self.context.report.metrics(record.epoch as u64, &record.metrics());
+            report_metrics(&mut self.context.report, &self.space, record);
         }
         let within_epoch = progress.step > 0;
+        // The resume point contains the number of all ranks.
+        if !self.rank_group().is_first() {
+            progress.skipped = 0;
+        }
         self.progress = progress;
         Ok(within_epoch.then(|| tensors.under("epoch")))
     }
 
     fn finish(self) -> StageResult {
+        if !self.rank_group().is_first() {
+            return Ok(Metrics::new());
+        }
         let last = self.progress.history.last().ok_or_else(|| StageError::new("no epoch was searched"))?;
         let target_lat_ms = self.target_lat_ms;
         if let Some(warning) = undecided_warning(last) {

@@ -43,6 +43,8 @@ impl<'a> ValLoader<'a> {
         let mut new_rounds = 0;
         loop {
             match self.batches.next() {
+                // All ranks take the same steps.
+                Some(Ok(batch)) if self.options.shard.is_some() => return batch.padded(),
                 Some(Ok(batch)) if batch.count == 0 => {}
                 Some(batch) => return batch,
                 None if new_rounds == 2 => {
