@@ -14,6 +14,7 @@ from pathlib import Path
 
 import contention
 import folders
+import growth
 import ledger
 import loading
 import noop
@@ -34,6 +35,7 @@ PARTS = {
     "training": training.measure,
     "search": search.measure,
     "loading": loading.measure,
+    "growth": growth.measure,
     "contention": contention.measure,
 }
 

@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (start, mut images) = (Instant::now(), 0);
     for epoch in 0.. {
         // A source caches the decoded images of a small data set, so each epoch uses a new one.
-        let source = ImageSource::new(Path::new(&folder), &list, reading);
+        let source = ImageSource::new(Path::new(&folder), list.clone(), reading);
         let options = BatchOptions {
             batch: 64,
             shard: None,

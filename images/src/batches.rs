@@ -305,7 +305,7 @@ mod tests {
     fn batches_are_the_same_with_any_number_of_threads() {
         let folder = tempfile::tempdir().unwrap();
         let list = images(folder.path(), 90);
-        let source = ImageSource::new(folder.path(), &list, BadImage::Error);
+        let source = ImageSource::new(folder.path(), list.clone(), BadImage::Error);
         for (batch, sizes) in [(4, vec![4; 22]), (40, vec![40, 40]), (usize::MAX, vec![])] {
             let alone = collect(&source, &options(0, batch, 0));
             let last = 90 - sizes.iter().sum::<usize>();
@@ -314,7 +314,7 @@ mod tests {
             assert!(alone.iter().all(|batch| batch.pixels.len() == batch.labels.len() * 6 * 6 * 3));
             for workers in [1, 3, 100] {
                 // A new source, so that the images are decoded again.
-                let fresh = ImageSource::new(folder.path(), &list, BadImage::Error);
+                let fresh = ImageSource::new(folder.path(), list.clone(), BadImage::Error);
                 assert_eq!(collect(&fresh, &options(workers, batch, 0)), alone);
             }
         }
@@ -323,7 +323,7 @@ mod tests {
     #[test]
     fn each_epoch_has_every_image_once_in_a_new_order() {
         let folder = tempfile::tempdir().unwrap();
-        let source = ImageSource::new(folder.path(), &images(folder.path(), 50), BadImage::Error);
+        let source = ImageSource::new(folder.path(), images(folder.path(), 50), BadImage::Error);
         let plain = |order| BatchOptions {
             order,
             transform: Transform::Eval(EvalTransform { resize: 1, resolution: 1 }),
@@ -347,7 +347,7 @@ mod tests {
     #[test]
     fn epoch_resumes_at_start_batch() {
         let folder = tempfile::tempdir().unwrap();
-        let source = ImageSource::new(folder.path(), &images(folder.path(), 70), BadImage::Error);
+        let source = ImageSource::new(folder.path(), images(folder.path(), 70), BadImage::Error);
         let full = collect(&source, &options(2, 20, 0));
         for workers in [0, 2] {
             assert_eq!(collect(&source, &options(workers, 20, 2)), full[2..]);
@@ -359,7 +359,7 @@ mod tests {
     #[test]
     fn shards_partition_each_batch() {
         let folder = tempfile::tempdir().unwrap();
-        let source = ImageSource::new(folder.path(), &images(folder.path(), 50), BadImage::Error);
+        let source = ImageSource::new(folder.path(), images(folder.path(), 50), BadImage::Error);
         let transform = Transform::Eval(EvalTransform { resize: 1, resolution: 1 });
         let reds = |shard| -> Vec<Vec<u8>> {
             let options = BatchOptions { shard, transform: transform.clone(), ..options(2, 9, 0) };
@@ -387,12 +387,12 @@ mod tests {
         let list = images(folder.path(), 60);
         fs::write(folder.path().join("3.ppm"), b"no image").unwrap();
         for workers in [0, 2] {
-            let strict = ImageSource::new(folder.path(), &list, BadImage::Error);
+            let strict = ImageSource::new(folder.path(), list.clone(), BadImage::Error);
             let mut batches = strict.batches(&options(workers, 20, 0)).skip_while(Result::is_ok);
             let text = batches.next().unwrap().unwrap_err().to_string();
             assert!(text.contains("3.ppm"), "{text}");
             assert!(batches.next().is_none());
-            let lenient = ImageSource::new(folder.path(), &list, BadImage::Skip);
+            let lenient = ImageSource::new(folder.path(), list.clone(), BadImage::Skip);
             let batches = collect(&lenient, &options(workers, 20, 0));
             let skipped: Vec<_> = batches.iter().flat_map(|batch| &batch.skipped).collect();
             assert_eq!(skipped, ["3.ppm"]);
@@ -407,7 +407,7 @@ mod tests {
         for index in 3..6 {
             fs::write(folder.path().join(format!("{index}.ppm")), b"no image").unwrap();
         }
-        let source = ImageSource::new(folder.path(), &list, BadImage::Skip);
+        let source = ImageSource::new(folder.path(), list.clone(), BadImage::Skip);
         let batches = collect(&source, &BatchOptions { order: Order::Sequential, ..options(2, 3, 0) });
         assert_eq!(batches.iter().map(|batch| batch.labels.len()).collect::<Vec<_>>(), [3, 0, 3]);
         assert_eq!(batches[1].skipped, ["3.ppm", "4.ppm", "5.ppm"]);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Component, Path, PathBuf};
 
 use rayon::prelude::*;
@@ -142,8 +143,9 @@ impl ImageList {
     /// # Errors
     /// Returns the errors of [`new`](Self::new), and an error with the line number for a line without a label.
     pub fn parse(text: &str, name: &str) -> Result<Self, ListError> {
-        let mut entries = Vec::new();
-        let mut lines = Vec::new();
+        let most = memchr::memchr_iter(b'\n', text.as_bytes()).count() + 1;
+        let mut entries = Vec::with_capacity(most);
+        let mut lines = Vec::with_capacity(most);
         for (index, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
             let line = line.trim_matches(is_blank);
             if line.is_empty() {
@@ -252,7 +254,8 @@ impl ImageList {
         if entries.is_empty() {
             return Err(ListError::Empty { name: name.to_owned() });
         }
-        let mut seen = HashMap::with_capacity(entries.len());
+        // A list without duplicates, the usual case, needs no map.
+        let mut seen = (!has_distinct_paths(&entries)).then(HashMap::new);
         for (position, Entry { path, label }) in entries.iter().enumerate() {
             if let Some(problem) = path_problem(path) {
                 return Err(ListError::Path { place: place(position), path: shown(path), problem });
@@ -260,12 +263,20 @@ impl ImageList {
             if *label > MAX_LABEL {
                 return Err(ListError::Label { place: place(position), found: label.to_string() });
             }
-            if let Some(first) = seen.insert(path.as_str(), position) {
+            if let Some(first) = seen.as_mut().and_then(|seen| seen.insert(path.as_str(), position)) {
                 return Err(ListError::Duplicate { place: place(position), path: shown(path), first: place(first) });
             }
         }
         Ok(Self { entries })
     }
+}
+
+/// Returns whether the paths have different hashes, so that no path occurs twice.
+fn has_distinct_paths(entries: &[Entry]) -> bool {
+    let hasher = RandomState::new();
+    let mut hashes: Vec<u64> = entries.iter().map(|entry| hasher.hash_one(&entry.path)).collect();
+    hashes.sort_unstable();
+    hashes.windows(2).all(|pair| pair[0] != pair[1])
 }
 
 /// Returns whether a character separates the fields of a line.

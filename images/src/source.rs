@@ -77,22 +77,22 @@ pub struct ImageSource(Arc<Images>);
 
 struct Images {
     root: PathBuf,
-    entries: Vec<Entry>,
+    list: ImageList,
     reading: Reading,
     /// The images that were skipped, by their positions.
     skipped: Mutex<BTreeSet<usize>>,
-    kept: Vec<OnceLock<RgbImage>>,
+    /// Boxed, because most images of a large data set are not kept.
+    kept: Vec<OnceLock<Box<RgbImage>>>,
     kept_bytes: AtomicUsize,
 }
 
 impl ImageSource {
     /// The images of `list` under `root`.
-    pub fn new(root: &Path, list: &ImageList, reading: impl Into<Reading>) -> Self {
-        let entries = list.entries().to_vec();
-        let kept = entries.iter().map(|_| OnceLock::new()).collect();
+    pub fn new(root: &Path, list: ImageList, reading: impl Into<Reading>) -> Self {
+        let kept = list.entries().iter().map(|_| OnceLock::new()).collect();
         Self(Arc::new(Images {
             root: root.to_owned(),
-            entries,
+            list,
             reading: reading.into(),
             skipped: Mutex::default(),
             kept,
@@ -103,22 +103,22 @@ impl ImageSource {
     /// Returns the images that were skipped so far, by their paths in the list and in its order.
     pub fn skipped(&self) -> Vec<&str> {
         let skipped = self.0.skipped.lock().unwrap_or_else(PoisonError::into_inner);
-        skipped.iter().map(|&position| self.0.entries[position].path.as_str()).collect()
+        skipped.iter().map(|&position| self.0.list.entries()[position].path.as_str()).collect()
     }
 
     /// The number of images.
     pub fn len(&self) -> usize {
-        self.0.entries.len()
+        self.0.list.len()
     }
 
     /// Returns whether the source has no images.
     pub fn is_empty(&self) -> bool {
-        self.0.entries.is_empty()
+        self.0.list.entries().is_empty()
     }
 
     /// The classes of the images, in the order of the list.
     pub fn labels(&self) -> impl Iterator<Item = u32> {
-        self.0.entries.iter().map(|entry| entry.label)
+        self.0.list.entries().iter().map(|entry| entry.label)
     }
 
     /// Returns the path of the image at a position of the list, as in the list.
@@ -128,7 +128,7 @@ impl ImageSource {
 
     /// The image at a position of the list, and its class.
     pub(crate) fn entry(&self, position: usize) -> &Entry {
-        &self.0.entries[position]
+        &self.0.list.entries()[position]
     }
 
     /// Calls `then` with the decoded image at `position`. `buffer` is reused memory for the file. Returns `None` for an
@@ -140,7 +140,7 @@ impl ImageSource {
         then: impl FnOnce(&RgbImage) -> T,
     ) -> Result<Option<T>, LoadError> {
         let images = &*self.0;
-        let path = || images.root.join(&images.entries[position].path);
+        let path = || images.root.join(&images.list.entries()[position].path);
         match guarded(path, || images.with_image(position, buffer, then)) {
             Err(LoadError::Decode { .. }) if images.reading.on_bad == BadImage::Skip => {
                 images.skipped.lock().unwrap_or_else(PoisonError::into_inner).insert(position);
@@ -161,7 +161,7 @@ impl Images {
         if let Some(image) = self.kept[position].get() {
             return Ok(then(image));
         }
-        let image = read(&self.root.join(&self.entries[position].path), self.reading.orientation, buffer)?;
+        let image = read(&self.root.join(&self.list.entries()[position].path), self.reading.orientation, buffer)?;
         let result = then(&image);
         self.keep(position, image);
         Ok(result)
@@ -171,12 +171,12 @@ impl Images {
     fn keep(&self, position: usize, image: RgbImage) {
         const LARGER_THAN_OTHERS: usize = 4;
         let bytes = image.pixels.len();
-        if bytes > KEPT_BYTES / self.entries.len() * LARGER_THAN_OTHERS {
+        if bytes > KEPT_BYTES / self.list.len() * LARGER_THAN_OTHERS {
             return;
         }
         let is_room = self.kept_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= KEPT_BYTES;
         // Another thread may have kept the same image in the meantime.
-        if !is_room || self.kept[position].set(image).is_err() {
+        if !is_room || self.kept[position].set(Box::new(image)).is_err() {
             self.kept_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
@@ -212,7 +212,7 @@ mod tests {
 
     fn source(root: &Path, names: &[&str], on_bad: BadImage) -> ImageSource {
         let entries = names.iter().map(|name| Entry { path: (*name).to_owned(), label: 0 }).collect();
-        ImageSource::new(root, &ImageList::new(entries).unwrap(), on_bad)
+        ImageSource::new(root, ImageList::new(entries).unwrap(), on_bad)
     }
 
     fn width(source: &ImageSource, position: usize) -> Result<Option<usize>, LoadError> {

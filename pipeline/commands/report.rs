@@ -119,16 +119,28 @@ impl Report {
         let newest = cache.ledger().runs(None, 1)?.pop();
         match newest.filter(|run| run.ended_ms.is_none() && cache.is_under_way(run.id)) {
             Some(run) => Ok(run),
-            None => finished_runs(cache)?.next().ok_or_else(no_finished_run),
+            None => last_finished(cache),
         }
     }
 
     fn run(&self, cache: &Cache) -> Result<Run, CommandError> {
         let Some(what) = &self.run else {
-            return finished_runs(cache)?.next().ok_or_else(no_finished_run);
+            return last_finished(cache);
         };
         named_run(cache, what)
     }
+}
+
+/// Returns the last run that finished; the error names a run that did not.
+fn last_finished(cache: &Cache) -> Result<Run, CommandError> {
+    if let Some(run) = finished_runs(cache)?.next() {
+        return Ok(run);
+    }
+    let unfinished = cache.ledger().runs(None, LOOKED_AT)?.into_iter().find(|run| !did_nothing(cache, run));
+    Err(match unfinished {
+        Some(run) => no_finished_run().with_hint(format!("`report {0}` shows what there is of run {0}", run.id)),
+        None => no_finished_run(),
+    })
 }
 
 /// Parses an address for `--serve`: an address and a port, or a port of 127.0.0.1.

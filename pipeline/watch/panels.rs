@@ -63,7 +63,7 @@ pub fn panels(stage: &StageProgress) -> Vec<Plot<'_>> {
         }
     }
     let known: BTreeSet<&str> = PANELS.iter().flat_map(|panel| panel.curves).map(|(metric, _)| *metric).collect();
-    let is_in_a_table = |name| split_candidate_metric(name).is_some() || split_probability_metric(name).is_some();
+    let is_in_a_table = |name: &str| split_candidate_metric(name).is_some() || split_probability_metric(name).is_some();
     let is_other = |name: &str| !known.contains(name) && !NOT_DRAWN.contains(&name) && !is_in_a_table(name);
     for (name, points) in stage.series.iter().filter(|(name, _)| is_other(name)) {
         plots.push(Plot { title: name, format: number, curves: vec![Curve { name: "", points }], guide: None });

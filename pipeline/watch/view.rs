@@ -156,8 +156,8 @@ impl View {
     /// Returns the curves of a stage, and its candidates or most probable choices, in at most `room` lines.
     fn detail(&self, stage: &StageProgress, room: usize) -> Vec<String> {
         let mut lines = candidates(stage, room.min(30));
-        // The curves come first: the table needs as much room as it leaves.
-        lines.extend(choices(stage, room / 2));
+        // At least one row of curves stays.
+        lines.extend(choices(stage, room.saturating_sub(PLOT_HEIGHT[1])));
         let plots = panels(stage);
         let columns = ((self.width + GAP) / (PLOT_WIDTH + GAP)).clamp(1, 4).min(plots.len().max(1));
         let width = ((self.width + GAP) / columns).saturating_sub(GAP);

@@ -95,7 +95,9 @@ fn unknown_runs_and_paths_that_cannot_be_written_are_errors() {
 
     project.behave("lookup", "fail");
     assert_eq!(project.run(&["run", "all"]).code, Some(1));
-    assert_eq!(project.run(&["report"]).code, Some(2), "the only run has failed");
+    let ended = project.run(&["report"]);
+    assert_eq!(ended.code, Some(2), "the only run has failed");
+    assert!(ended.err.contains("hint: `report 1` shows what there is of run 1"), "{}", ended.err);
     project.run_ok(&["report", "1"]);
     assert!(page(&project, "report.html").contains("1 of 2 stages ran, 0 came from the cache, 1 did not finish."));
 

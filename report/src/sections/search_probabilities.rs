@@ -191,10 +191,4 @@ mod tests {
         assert!(matches!(&parts(r#"[{"epoch": 0}]"#)[..], [Part::Text(text)] if text.contains("did not record")));
         assert!(parts("[]").is_empty());
     }
-
-    #[test]
-    fn a_search_under_way_has_a_note() {
-        let parts = parts_of(&Network::default(), r#"[{"epoch": 0}]"#);
-        assert!(matches!(&parts[..], [Part::Text(text)] if text.contains("when the search ends")), "{parts:?}");
-    }
 }

@@ -10,7 +10,9 @@ use tfnas::SpaceDefinition;
 use super::spec::{from_params, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec};
 use crate::invalid_value::{at_least_one, below_one, not_negative, positive};
-use crate::{Augment, Config, ExifOrientation, Fit, InvalidValue, OnBadImage, Precision, RankParams, Stage, Target, Verify, Work};
+use crate::{
+    Augment, Config, ExifOrientation, Fit, InvalidValue, OnBadImage, Precision, RankParams, Stage, Target, Verify, Work,
+};
 
 /// The SGD optimizer of the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

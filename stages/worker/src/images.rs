@@ -25,7 +25,7 @@ pub fn classes(context: &StageContext, port: &str) -> Result<Vec<String>, StageE
 /// Returns the images of a list that `split` wrote. Its paths are relative to the folder of the training images.
 pub fn list_images(context: &StageContext, port: &str, reading: Reading) -> Result<ImageSource, StageError> {
     let list = ImageList::parse(&context.read_text(port)?, port).context(port)?;
-    Ok(ImageSource::new(&context.input("train_images")?.path, &list, reading))
+    Ok(ImageSource::new(&context.input("train_images")?.path, list, reading))
 }
 
 /// Returns the test images with labels in the order of `classes`, without images of other classes.
@@ -44,7 +44,7 @@ pub fn test_images(context: &StageContext, classes: &[String], reading: Reading)
         };
         (&images.path, list)
     };
-    Ok(ImageSource::new(root, &list, reading))
+    Ok(ImageSource::new(root, list, reading))
 }
 
 /// Returns the classes that have no images.
