@@ -10,7 +10,9 @@ use tfnas::SpaceDefinition;
 use super::spec::{from_params, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec};
 use crate::invalid_value::{at_least_one, below_one, not_negative, positive};
-use crate::{Augment, Config, ExifOrientation, Fit, InvalidValue, OnBadImage, Precision, RankParams, Stage, Target, Verify, Work};
+use crate::{
+    Augment, Config, ExifOrientation, Fit, InvalidValue, OnBadImage, Precision, RankParams, Stage, Target, Verify, Work,
+};
 
 /// The SGD optimizer of the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -184,6 +186,9 @@ pub struct SearchParams {
     /// The processes of a data-parallel search, if there are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ranks: Option<RankParams>,
+    /// Version of the computation in bf16, if that is the precision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bf16_revision: Option<u32>,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -251,6 +256,7 @@ impl StageSpec for Search {
                 ..config.search.clone()
             },
             ranks: (processes > 1).then_some(RankParams { processes }),
+            bf16_revision: config.search.precision.bf16_revision(),
         })
     }
 
