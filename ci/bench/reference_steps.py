@@ -19,10 +19,10 @@ class Step:
     peak_bytes: int
 
 
-def measure_ours(bench: Bench, threads: int, shape: list, rest: list) -> Ran:
+def measure_ours(bench: Bench, threads: int, shape: list, rest: list, precision: str = "f32") -> Ran:
     """Run the example `throughput`: space and batch, and the arguments after the precision."""
     program = bench.programs / "examples/throughput"
-    return run([str(program), *map(str, [*shape, threads, "cpu", "f32", *rest])], bench.work, {**os.environ, **ALLOCATOR})
+    return run([str(program), *map(str, [*shape, threads, "cpu", precision, *rest])], bench.work, {**os.environ, **ALLOCATOR})
 
 
 def measure_pytorch(bench: Bench, packages: Path, threads: int, arguments: list) -> Step:

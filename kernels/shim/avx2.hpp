@@ -6,7 +6,11 @@
 
 #include <cstdint>
 
+#include "kernels.hpp"
+
 namespace {
+
+using tfnas::Bf16;
 
 constexpr int64_t kLanes = 8;
 
@@ -32,6 +36,36 @@ inline Floats load(const float* p) { return {_mm256_loadu_ps(p)}; }
 inline Floats load(const float* p, int64_t count) { return {_mm256_maskload_ps(p, first_lanes(count))}; }
 inline void store(float* p, Floats a) { _mm256_storeu_ps(p, a.v); }
 inline void store(float* p, Floats a, int64_t count) { _mm256_maskstore_ps(p, first_lanes(count), a.v); }
+
+inline Floats widened(__m128i bits) { return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16))}; }
+// Rounds to nearest, ties to even. NaN stays NaN.
+inline __m128i narrowed(Floats a) {
+  const __m256i bits = _mm256_castps_si256(a.v), one = _mm256_set1_epi32(1), half = _mm256_set1_epi32(0x7fff);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), one);
+  const __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(half, odd)), 16);
+  const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q));
+  const __m256i words = _mm256_blendv_epi8(rounded, _mm256_set1_epi32(0x7fc0), is_nan);
+  const __m256i packed = _mm256_packus_epi32(words, words);
+  return _mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0b1000));
+}
+inline Floats load(const Bf16* p) { return widened(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+inline Floats load(const Bf16* p, int64_t count) {
+  // AVX2 has no masked load of 16-bit numbers.
+  alignas(16) Bf16 all_lanes[kLanes] = {};
+  for (int64_t i = 0; i < count; ++i) {
+    all_lanes[i] = p[i];
+  }
+  return load(all_lanes);
+}
+inline void store(Bf16* p, Floats a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrowed(a)); }
+inline void store(Bf16* p, Floats a, int64_t count) {
+  alignas(16) Bf16 all_lanes[kLanes];
+  store(all_lanes, a);
+  for (int64_t i = 0; i < count; ++i) {
+    p[i] = all_lanes[i];
+  }
+}
+
 inline Floats all(float value) { return {_mm256_set1_ps(value)}; }
 inline Floats operator+(Floats a, Floats b) { return {_mm256_add_ps(a.v, b.v)}; }
 inline Floats operator-(Floats a, Floats b) { return {_mm256_sub_ps(a.v, b.v)}; }

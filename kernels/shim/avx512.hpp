@@ -6,7 +6,11 @@
 
 #include <cstdint>
 
+#include "kernels.hpp"
+
 namespace {
+
+using tfnas::Bf16;
 
 constexpr int64_t kLanes = 16;
 
@@ -32,6 +36,25 @@ inline void store(float* p, Floats a) { _mm512_storeu_ps(p, a.v); }
 inline void store(float* p, Floats a, int64_t count) {
   _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << count) - 1u), a.v);
 }
+
+inline Floats widened(__m256i bits) { return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16))}; }
+// Rounds to nearest, ties to even. NaN stays NaN.
+inline __m256i narrowed(Floats a) {
+  const __m512i bits = _mm512_castps_si512(a.v), one = _mm512_set1_epi32(1), half = _mm512_set1_epi32(0x7fff);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), one);
+  const __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(half, odd)), 16);
+  const __mmask16 is_nan = _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q);
+  return _mm512_cvtepi32_epi16(_mm512_mask_mov_epi32(rounded, is_nan, _mm512_set1_epi32(0x7fc0)));
+}
+inline Floats load(const Bf16* p) { return widened(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+inline Floats load(const Bf16* p, int64_t count) {
+  return widened(_mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << count) - 1u), p));
+}
+inline void store(Bf16* p, Floats a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrowed(a)); }
+inline void store(Bf16* p, Floats a, int64_t count) {
+  _mm256_mask_storeu_epi16(p, static_cast<__mmask16>((1u << count) - 1u), narrowed(a));
+}
+
 inline Floats all(float value) { return {_mm512_set1_ps(value)}; }
 inline Floats operator+(Floats a, Floats b) { return {_mm512_add_ps(a.v, b.v)}; }
 inline Floats operator-(Floats a, Floats b) { return {_mm512_sub_ps(a.v, b.v)}; }

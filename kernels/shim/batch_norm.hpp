@@ -97,17 +97,18 @@ struct FusedBatchNorm : torch::autograd::Function<FusedBatchNorm> {
       const Optional& running_mean, const Optional& running_variance, const NormSettings& settings, at::Tensor& mean,
       at::Tensor& inverse) {
     TFNAS_RECORD("tfnas::batch_norm");
-    const auto& kernels = needed_kernels();
+    const auto& kernels = map_kernels(needed_kernels(), x);
     const RowChunks chunks(x);
     const auto channels = chunks.channels;
-    const float* data = x.const_data_ptr<float>();
     // Sums are computed relative to the first pixel, so that a large mean does not cost precision.
+    const auto first_pixel = x.select(0, 0).select(1, 0).select(1, 0).to(at::kFloat);
+    const float* shift = first_pixel.const_data_ptr<float>();
     const auto [sum, square] = chunks.sums([&](int64_t begin, int64_t end, double* sum, double* square) {
-      kernels.moments(data + begin * channels, end - begin, channels, data, sum, square);
+      kernels.moments(x.const_data_ptr(), begin, end, channels, shift, sum, square);
     });
 
-    mean = at::empty({channels}, x.options());
-    inverse = at::empty({channels}, x.options());
+    mean = at::empty({channels}, x.options().dtype(at::kFloat));
+    inverse = at::empty_like(mean);
     float* mean_data = mean.mutable_data_ptr<float>();
     float* inverse_data = inverse.mutable_data_ptr<float>();
     float* running[] = {mutable_data(running_mean), mutable_data(running_variance)};
@@ -116,7 +117,7 @@ struct FusedBatchNorm : torch::autograd::Function<FusedBatchNorm> {
       const double offset = sum[c] / count;
       // This order of arguments preserves NaN.
       const double deviation = std::max(square[c] - sum[c] * offset, 0.0);
-      const double batch_mean = data[c] + offset;
+      const double batch_mean = shift[c] + offset;
       mean_data[c] = static_cast<float>(batch_mean);
       inverse_data[c] = static_cast<float>(1.0 / std::sqrt(deviation / count + settings.epsilon));
       const auto move = [&](float* value, double batch) {
@@ -131,9 +132,9 @@ struct FusedBatchNorm : torch::autograd::Function<FusedBatchNorm> {
     auto y = at::empty_like(x);
     Coefficients coefficients(mean, inverse, weight, bias);
     auto pass = coefficients.pass(x, keep, settings.activation);
-    const auto added = shortcut.has_value() ? as_feature_map(*shortcut) : at::Tensor();
-    pass.residual = added.defined() ? added.const_data_ptr<float>() : nullptr;
-    pass.out = y.mutable_data_ptr<float>();
+    const auto added = shortcut.has_value() ? as_feature_map(*shortcut, x) : at::Tensor();
+    pass.residual = added.defined() ? added.const_data_ptr() : nullptr;
+    pass.out = y.mutable_data_ptr();
     chunks.backward([&](int64_t begin, int64_t end) { kernels.normalize(pass, begin, end); });
     return y;
   }
@@ -163,12 +164,12 @@ struct FusedBatchNorm : torch::autograd::Function<FusedBatchNorm> {
     if (!needs_x && !needs_weight && !needs_bias) {
       return found;
     }
-    const auto& kernels = needed_kernels();
+    const auto& kernels = map_kernels(needed_kernels(), x);
     const RowChunks chunks(x);
-    const auto dy = as_feature_map(gradients[0]);
+    const auto dy = as_feature_map(gradients[0], x);
     Coefficients coefficients(mean, inverse, weight, bias);
     auto pass = coefficients.pass(x, keep, activation);
-    pass.dy = dy.const_data_ptr<float>();
+    pass.dy = dy.const_data_ptr();
     const auto [sum, product] = chunks.sums([&](int64_t begin, int64_t end, double* sum, double* product) {
       kernels.reduce(pass, begin, end, sum, product);
     });
@@ -186,18 +187,18 @@ struct FusedBatchNorm : torch::autograd::Function<FusedBatchNorm> {
       pass.by_x = by_x.data();
       pass.constant = constant.data();
       found[0] = at::empty_like(x);
-      pass.out = found[0].mutable_data_ptr<float>();
+      pass.out = found[0].mutable_data_ptr();
       chunks.backward([&](int64_t begin, int64_t end) { kernels.gradient(pass, begin, end); });
     }
     if (needs_weight) {
-      found[1] = at::empty({channels}, x.options());
+      found[1] = at::empty_like(mean);
       float* out = found[1].mutable_data_ptr<float>();
       for (int64_t c = 0; c < channels; ++c) {
         out[c] = static_cast<float>(product[c] * inverse_data[c]);
       }
     }
     if (needs_bias) {
-      found[2] = at::empty({channels}, x.options());
+      found[2] = at::empty_like(mean);
       float* out = found[2].mutable_data_ptr<float>();
       for (int64_t c = 0; c < channels; ++c) {
         out[c] = static_cast<float>(sum[c]);
@@ -231,7 +232,7 @@ struct FusedBatchNorm : torch::autograd::Function<FusedBatchNorm> {
       pass.channels = x.size(1);
       pass.sample_rows = x.size(2) * x.size(3);
       pass.activation = activation;
-      pass.x = x.const_data_ptr<float>();
+      pass.x = x.const_data_ptr();
       pass.keep = data_or_null(keep);
       pass.mean = mean.const_data_ptr<float>();
       pass.scale = scale.data();
@@ -247,15 +248,15 @@ inline at::Tensor fused_batch_norm(
     const std::optional<at::Tensor>& shortcut, const std::optional<at::Tensor>& keep,
     const std::optional<at::Tensor>& running_mean, const std::optional<at::Tensor>& running_variance,
     const NormSettings& settings) {
-  TORCH_CHECK(is_feature_map(x), "x must be an f32 feature map in channels-last order on the CPU");
+  check_feature_map(x);
   check_by_channel(weight, x, "weight");
   check_by_channel(bias, x, "bias");
   check_by_channel(running_mean, x, "running_mean");
   check_by_channel(running_variance, x, "running_variance");
   if (shortcut.has_value()) {
     TORCH_CHECK(
-        shortcut->device().is_cpu() && shortcut->scalar_type() == at::kFloat && shortcut->sizes() == x.sizes(),
-        "the shortcut must be f32 on the CPU and have the shape of x");
+        shortcut->device().is_cpu() && at::isFloatingType(shortcut->scalar_type()) && shortcut->sizes() == x.sizes(),
+        "the shortcut must be a floating-point tensor on the CPU and have the shape of x");
   }
   if (keep.has_value()) {
     TORCH_CHECK(

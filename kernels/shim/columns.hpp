@@ -15,10 +15,32 @@ struct Part {
   int64_t count;
 };
 
-inline Floats load(const float* p, Whole) { return load(p); }
-inline Floats load(const float* p, Part part) { return load(p, part.count); }
-inline void store(float* p, Floats a, Whole) { store(p, a); }
-inline void store(float* p, Floats a, Part part) { store(p, a, part.count); }
+template <class T>
+inline Floats load(const T* p, Whole) {
+  return load(p);
+}
+template <class T>
+inline Floats load(const T* p, Part part) {
+  return load(p, part.count);
+}
+template <class T>
+inline void store(T* p, Floats a, Whole) {
+  store(p, a);
+}
+template <class T>
+inline void store(T* p, Floats a, Part part) {
+  store(p, a, part.count);
+}
+
+// An element of a feature map of element type T, float or Bf16.
+template <class T>
+inline const T* element(const void* map, int64_t index) {
+  return static_cast<const T*>(map) + index;
+}
+template <class T>
+inline T* element(void* map, int64_t index) {
+  return static_cast<T*>(map) + index;
+}
 
 // Calls `body(first channel, Whole or Part)` for each vector of channels.
 template <class Body>
@@ -34,9 +56,9 @@ inline void for_columns(int64_t channels, const Body& body) {
 
 // Prefetches some vectors. The hardware prefetcher detects only sequential access, but a group of rows or pixels is
 // read vector by vector of its channels.
-template <int64_t kVectors>
-inline void prefetch(const float* p) {
-  constexpr int64_t line = 16;
+template <int64_t kVectors, class T>
+inline void prefetch(const T* p) {
+  constexpr int64_t line = 64 / sizeof(T);
 #pragma GCC unroll 16
   for (int64_t i = 0; i < (kVectors * kLanes + line - 1) / line; ++i) {
     __builtin_prefetch(p + i * line, /*write=*/0, /*locality: from the second level on=*/2);

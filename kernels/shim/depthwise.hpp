@@ -29,8 +29,8 @@ struct Tile {
   }
 
   // Reads the window of a tile from an input row. Columns may be outside only with `kEdge`.
-  template <bool kEdge, class Part>
-  static inline void read(const float* row, int64_t width, int64_t pixel, int64_t first, Part part, Floats (&window)[kWindow]) {
+  template <bool kEdge, class T, class Part>
+  static inline void read(const T* row, int64_t width, int64_t pixel, int64_t first, Part part, Floats (&window)[kWindow]) {
     const int64_t left = first * kStride - kPadding;
 #pragma GCC unroll 32
     for (int64_t j = 0; j < kWindow; ++j) {
@@ -58,9 +58,9 @@ struct Tile {
   });
 }
 
-template <class Shape, bool kEdge, int64_t kKernel, int64_t kStride, int64_t kColumns, class Part>
+template <class Shape, bool kEdge, int64_t kKernel, int64_t kStride, int64_t kColumns, class T, class Part>
 inline void depthwise_tile(
-    const DepthwisePass& pass, const float* in, int64_t row, int64_t first, int64_t c, float* out, Part part) {
+    const DepthwisePass& pass, const T* in, int64_t row, int64_t first, int64_t c, T* out, Part part) {
   Floats sums[kColumns];
   const Floats start = pass.bias == nullptr ? all(0.0f) : load(pass.bias + c, part);
 #pragma GCC unroll 8
@@ -99,21 +99,21 @@ inline void depthwise_tile(
   }
 }
 
-template <int64_t kKernel, int64_t kStride, int64_t kStep, int64_t kColumns>
+template <class T, int64_t kKernel, int64_t kStride, int64_t kStep, int64_t kColumns>
 void depthwise_as(const DepthwisePass& pass, int64_t begin, int64_t end) {
   using Shape = Tile<kKernel, kStride, kStep, kColumns>;
   for (int64_t index = begin; index < end; ++index) {
     const int64_t sample = index / pass.out_height, row = index % pass.out_height;
-    const float* in = pass.in + sample * pass.in_height * pass.in_width * pass.channels;
-    float* out = pass.out + index * pass.out_width * pass.channels;
+    const T* in = element<T>(pass.in, sample * pass.in_height * pass.in_width * pass.channels);
+    T* out = element<T>(pass.out, index * pass.out_width * pass.channels);
     // Start of the input rows that the next output row reads first. Prefetching beyond the input is harmless.
-    const float* next = in + ((row + 1) * kStride + kKernel / 2) / kStep * pass.in_width * pass.channels;
+    const T* next = in + ((row + 1) * kStride + kKernel / 2) / kStep * pass.in_width * pass.channels;
     for (int64_t first = 0; first < pass.out_width; first += kColumns) {
       const bool is_inside = Shape::is_inside(first, pass.out_width, pass.in_width);
-      const float* ahead = next + first * kStride / kStep * pass.channels;
+      const T* ahead = next + first * kStride / kStep * pass.channels;
       for_columns(pass.channels, [&](int64_t c, auto part) {
         prefetch<kColumns * kStride / kStep>(ahead + c * kColumns * kStride / kStep);
-        float* tile = out + first * pass.channels + c;
+        T* tile = out + first * pass.channels + c;
         prefetch<kColumns>(out + (first + kColumns) * pass.channels + c * kColumns);
         if (is_inside) {
           depthwise_tile<Shape, false, kKernel, kStride, kColumns>(pass, in + c, row, first, c, tile, part);
@@ -140,34 +140,35 @@ inline void with_columns(int64_t columns, const Body& body) {
   best == kFirst ? body(Columns<kFirst>{}) : (void)((best == kOthers ? (body(Columns<kOthers>{}), true) : false) || ...);
 }
 
-template <int64_t kKernel>
+template <class T, int64_t kKernel>
 void depthwise_of_kernel(const DepthwisePass& pass, int64_t begin, int64_t end) {
   if (pass.step == 2) {
     with_columns<8, 4, 2>(pass.out_width, [&]<int64_t kColumns>(Columns<kColumns>) {
-      depthwise_as<kKernel, 1, 2, kColumns>(pass, begin, end);
+      depthwise_as<T, kKernel, 1, 2, kColumns>(pass, begin, end);
     });
   } else if (pass.stride == 2) {
     with_columns<4, 2, 1>(pass.out_width, [&]<int64_t kColumns>(Columns<kColumns>) {
-      depthwise_as<kKernel, 2, 1, kColumns>(pass, begin, end);
+      depthwise_as<T, kKernel, 2, 1, kColumns>(pass, begin, end);
     });
   } else {
     with_columns<8, 7, 4, 2, 1>(pass.out_width, [&]<int64_t kColumns>(Columns<kColumns>) {
-      depthwise_as<kKernel, 1, 1, kColumns>(pass, begin, end);
+      depthwise_as<T, kKernel, 1, 1, kColumns>(pass, begin, end);
     });
   }
 }
 
+template <class T>
 void depthwise(const DepthwisePass& pass, int64_t begin, int64_t end) {
   if (pass.kernel == 3) {
-    depthwise_of_kernel<3>(pass, begin, end);
+    depthwise_of_kernel<T, 3>(pass, begin, end);
   } else {
-    depthwise_of_kernel<5>(pass, begin, end);
+    depthwise_of_kernel<T, 5>(pass, begin, end);
   }
 }
 
-template <class Shape, bool kEdge, int64_t kKernel, int64_t kStride, int64_t kColumns, class Part>
+template <class Shape, bool kEdge, int64_t kKernel, int64_t kStride, int64_t kColumns, class T, class Part>
 inline void weight_tile(
-    const DepthwiseWeightPass& pass, const float* x, const float* dy, int64_t row, int64_t first, float* sums, Part part) {
+    const DepthwiseWeightPass& pass, const T* x, const T* dy, int64_t row, int64_t first, float* sums, Part part) {
   Floats gradient[kColumns];
 #pragma GCC unroll 8
   for (int64_t t = 0; t < kColumns; ++t) {
@@ -201,7 +202,7 @@ inline void weight_tile(
   }
 }
 
-template <int64_t kKernel, int64_t kStride, int64_t kColumns>
+template <class T, int64_t kKernel, int64_t kStride, int64_t kColumns>
 void depthwise_weight_as(
     const DepthwiseWeightPass& pass, int64_t sample, int64_t first_channel, int64_t channels, float* scratch, double* sums) {
   // Up to this many products, or those of one row, are added in f32 before their sum is added in f64.
@@ -209,8 +210,8 @@ void depthwise_weight_as(
   using Shape = Tile<kKernel, kStride, 1, kColumns>;
   const int64_t taps = kKernel * kKernel;
   const int64_t rows_together = pass.out_width < products ? products / pass.out_width : 1;
-  const float* x = pass.x + sample * pass.in_height * pass.in_width * pass.channels + first_channel;
-  const float* dy = pass.dy + sample * pass.out_height * pass.out_width * pass.channels + first_channel;
+  const T* x = element<T>(pass.x, sample * pass.in_height * pass.in_width * pass.channels + first_channel);
+  const T* dy = element<T>(pass.dy, sample * pass.out_height * pass.out_width * pass.channels + first_channel);
   for (int64_t begin = 0; begin < pass.out_height; begin += rows_together) {
     const int64_t end = begin + rows_together < pass.out_height ? begin + rows_together : pass.out_height;
     for_columns(channels, [&](int64_t c, auto) {
@@ -221,7 +222,7 @@ void depthwise_weight_as(
     for (int64_t row = begin; row < end; ++row) {
       for (int64_t first = 0; first < pass.out_width; first += kColumns) {
         const bool is_inside = Shape::is_inside(first, pass.out_width, pass.in_width);
-        const float* gradient = dy + (row * pass.out_width + first) * pass.channels;
+        const T* gradient = dy + (row * pass.out_width + first) * pass.channels;
         for_columns(channels, [&](int64_t c, auto part) {
           float* here = scratch + c * taps;
           if (is_inside) {
@@ -241,26 +242,27 @@ void depthwise_weight_as(
   }
 }
 
-template <int64_t kKernel>
+template <class T, int64_t kKernel>
 void depthwise_weight_of_kernel(
     const DepthwiseWeightPass& pass, int64_t sample, int64_t first_channel, int64_t channels, float* scratch, double* sums) {
   if (pass.stride == 2) {
     with_columns<4, 2, 1>(pass.out_width, [&]<int64_t kColumns>(Columns<kColumns>) {
-      depthwise_weight_as<kKernel, 2, kColumns>(pass, sample, first_channel, channels, scratch, sums);
+      depthwise_weight_as<T, kKernel, 2, kColumns>(pass, sample, first_channel, channels, scratch, sums);
     });
   } else {
     with_columns<8, 7, 4, 2, 1>(pass.out_width, [&]<int64_t kColumns>(Columns<kColumns>) {
-      depthwise_weight_as<kKernel, 1, kColumns>(pass, sample, first_channel, channels, scratch, sums);
+      depthwise_weight_as<T, kKernel, 1, kColumns>(pass, sample, first_channel, channels, scratch, sums);
     });
   }
 }
 
+template <class T>
 void depthwise_weight(
     const DepthwiseWeightPass& pass, int64_t sample, int64_t first_channel, int64_t channels, float* scratch, double* sums) {
   if (pass.kernel == 3) {
-    depthwise_weight_of_kernel<3>(pass, sample, first_channel, channels, scratch, sums);
+    depthwise_weight_of_kernel<T, 3>(pass, sample, first_channel, channels, scratch, sums);
   } else {
-    depthwise_weight_of_kernel<5>(pass, sample, first_channel, channels, scratch, sums);
+    depthwise_weight_of_kernel<T, 5>(pass, sample, first_channel, channels, scratch, sums);
   }
 }
 

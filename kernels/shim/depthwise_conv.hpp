@@ -38,7 +38,7 @@ inline std::vector<float> weights_by_vector(const at::Tensor& weight, int64_t la
 }
 
 // Runs a pass in parallel over groups of output rows.
-inline void run_depthwise(const tfnas::Kernels& kernels, const tfnas::DepthwisePass& pass, int64_t samples) {
+inline void run_depthwise(const tfnas::MapKernels& kernels, const tfnas::DepthwisePass& pass, int64_t samples) {
   const int64_t row_products = pass.out_width * pass.channels * pass.kernel * pass.kernel;
   const int64_t grain = std::max<int64_t>(1, 500000 / row_products);
   at::parallel_for(0, samples * pass.out_height, grain, [&](int64_t begin, int64_t end) {
@@ -64,12 +64,12 @@ inline at::Tensor depthwise_forward(
   pass.kernel = shape.kernel;
   pass.stride = stride;
   pass.step = 1;
-  pass.in = x.const_data_ptr<float>();
+  pass.in = x.const_data_ptr();
   pass.weight = weights.data();
   pass.bias = data_or_null(bias);
   pass.activation = activation;
-  pass.out = y.mutable_data_ptr<float>();
-  run_depthwise(kernels, pass, shape.samples);
+  pass.out = y.mutable_data_ptr();
+  run_depthwise(map_kernels(kernels, x), pass, shape.samples);
   return y;
 }
 
@@ -91,10 +91,10 @@ inline at::Tensor depthwise_input_gradient(
   pass.kernel = shape.kernel;
   pass.stride = 1;
   pass.step = shape.stride;
-  pass.in = dy.const_data_ptr<float>();
+  pass.in = dy.const_data_ptr();
   pass.weight = weights.data();
-  pass.out = dx.mutable_data_ptr<float>();
-  run_depthwise(kernels, pass, shape.samples);
+  pass.out = dx.mutable_data_ptr();
+  run_depthwise(map_kernels(kernels, dy), pass, shape.samples);
   return dx;
 }
 
@@ -118,8 +118,8 @@ inline at::Tensor depthwise_weight_gradient(
   pass.out_width = shape.out_width;
   pass.kernel = shape.kernel;
   pass.stride = shape.stride;
-  pass.x = x.const_data_ptr<float>();
-  pass.dy = dy.const_data_ptr<float>();
+  pass.x = x.const_data_ptr();
+  pass.dy = dy.const_data_ptr();
 
   // Sums per group, in the order of the weights.
   const int64_t width = padded(shape.channels) * taps;
@@ -131,7 +131,7 @@ inline at::Tensor depthwise_weight_gradient(
       const int64_t channels = std::min(block_channels, shape.channels - first_channel);
       const int64_t last = std::min(shape.samples, (group + 1) * group_samples);
       for (int64_t sample = group * group_samples; sample < last; ++sample) {
-        kernels.depthwise_weight(
+        map_kernels(kernels, x).depthwise_weight(
             pass, sample, first_channel, channels, scratch.data(), sums.data() + group * width + first_channel * taps);
       }
     }
@@ -171,7 +171,8 @@ struct FusedDepthwise : torch::autograd::Function<FusedDepthwise> {
     const auto &x = saved[0], &weight = saved[1];
     const DepthwiseShape shape(
         context->saved_data["size"].toIntVector(), weight.size(2), context->saved_data["stride"].toInt());
-    const auto dy = as_feature_map(gradients[0]);
+    // The engine converts the gradient to the dtype of the output, which is that of x.
+    const auto dy = gradients[0].contiguous(at::MemoryFormat::ChannelsLast);
     torch::autograd::variable_list found(3);
     if (context->needs_input_grad(0)) {
       found[0] = depthwise_input_gradient(dy, weight, shape);
@@ -187,7 +188,7 @@ struct FusedDepthwise : torch::autograd::Function<FusedDepthwise> {
 inline at::Tensor fused_depthwise(
     const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias, int64_t stride,
     tfnas::Activation activation) {
-  TORCH_CHECK(is_feature_map(x), "x must be an f32 feature map in channels-last order on the CPU");
+  check_feature_map(x);
   TORCH_CHECK(stride == 1 || stride == 2, "the stride must be 1 or 2");
   const auto kernel = weight.dim() == 4 ? weight.size(2) : 0;
   TORCH_CHECK(

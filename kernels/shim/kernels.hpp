@@ -9,21 +9,27 @@
 
 namespace tfnas {
 
+// A bf16 number: the upper half of an f32 number.
+struct Bf16 {
+  uint16_t bits;
+};
+
 // Same values as in `src/activation.rs`.
 enum class Activation : int { kNone = 0, kRelu = 1, kSilu = 2 };
 
-// Feature maps in channels-last order are matrices: a row is a pixel, a column a channel.
+// Feature maps in channels-last order are matrices: a row is a pixel, a column a channel. They are void pointers, because
+// all feature maps of a pass have the element type of its table (see `Kernels`). Everything else is f32.
 struct NormPass {
   int64_t channels;
   // Rows per sample, for `keep`.
   int64_t sample_rows;
   Activation activation;
   // The input.
-  const float* x;
+  const void* x;
   // Gradient of the output, for the backward pass.
-  const float* dy;
+  const void* dy;
   // Added to the output, or null; has the size of x.
-  const float* residual;
+  const void* residual;
   // Factor of the normalized value of each sample, or null.
   const float* keep;
   // Per channel: z = (x - mean) * scale + bias.
@@ -34,7 +40,7 @@ struct NormPass {
   const float* by_x;
   const float* constant;
   // The output, or the gradient of x.
-  float* out;
+  void* out;
 };
 
 // A depthwise convolution: forward over x, or backward over the output gradient. Padded by half of the kernel size.
@@ -45,27 +51,27 @@ struct DepthwisePass {
   // Stride of the convolution, and distance of the input pixels, with zeros in between. One of them is 1, the other 1
   // or 2.
   int64_t stride, step;
-  const float* in;
+  const void* in;
   // Per vector of channels: `kernel * kernel` taps of `lanes` channels each.
   const float* weight;
   // Per channel, or null.
   const float* bias;
   Activation activation;
-  float* out;
+  void* out;
 };
 
 // The gradient of the weights of a depthwise convolution.
 struct DepthwiseWeightPass {
   int64_t channels, in_height, in_width, out_height, out_width, kernel, stride;
-  const float* x;
-  const float* dy;
+  const void* x;
+  const void* dy;
 };
 
-struct Kernels {
-  // Number of f32 lanes in a vector.
-  int64_t lanes;
-  // Adds the sums of x - shift and of its square to `sum` and `square`, per channel.
-  void (*moments)(const float* x, int64_t rows, int64_t channels, const float* shift, double* sum, double* square);
+// The loops over feature maps of one element type.
+struct MapKernels {
+  // Adds the sums of x - shift and of its square to `sum` and `square`, per channel, for rows [begin, end).
+  void (*moments)(
+      const void* x, int64_t begin, int64_t end, int64_t channels, const float* shift, double* sum, double* square);
   // out = activation(z) * keep + residual, for rows [begin, end).
   void (*normalize)(const NormPass& pass, int64_t begin, int64_t end);
   // Adds the sums of dz and of dz * (x - mean) to `sum` and `product`, per channel, for rows [begin, end).
@@ -73,11 +79,11 @@ struct Kernels {
   // Computes the gradient of x for rows [begin, end).
   void (*gradient)(const NormPass& pass, int64_t begin, int64_t end);
 
-  // Adds the sum over rows of x, or of x * dy unless dy is null, to `sum`, per channel.
-  void (*sum_rows)(const float* x, const float* dy, int64_t rows, int64_t channels, double* sum);
-  // out = x * scale + shift, per channel; `shift` may be null.
+  // Adds the sum of x, or of x * dy unless dy is null, to `sum`, per channel, for rows [begin, end).
+  void (*sum_rows)(const void* x, const void* dy, int64_t begin, int64_t end, int64_t channels, double* sum);
+  // out = x * scale + shift, per channel, for rows [begin, end); `shift` may be null.
   void (*scale_rows)(
-      const float* x, int64_t rows, int64_t channels, const float* scale, const float* shift, float* out);
+      const void* x, int64_t begin, int64_t end, int64_t channels, const float* scale, const float* shift, void* out);
 
   // Computes rows [begin, end) of the output; the rows of all samples are numbered consecutively.
   void (*depthwise)(const DepthwisePass& pass, int64_t begin, int64_t end);
@@ -86,6 +92,14 @@ struct Kernels {
   void (*depthwise_weight)(
       const DepthwiseWeightPass& pass, int64_t sample, int64_t first_channel, int64_t channels, float* scratch,
       double* sums);
+};
+
+struct Kernels {
+  // Number of f32 lanes in a vector.
+  int64_t lanes;
+  // For feature maps of f32 and of bf16. Both compute in f32 and f64, so that the second gives the rounded results of the
+  // first.
+  MapKernels f32, bf16;
 };
 
 // Null if the compiler does not support the instruction set.

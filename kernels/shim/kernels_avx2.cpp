@@ -4,14 +4,12 @@
 
 #include "avx2.hpp"
 
-#include "depthwise.hpp"
-#include "norm.hpp"
-#include "scale.hpp"
+#include "table.hpp"
 
 namespace tfnas {
 
 const Kernels* avx2_kernels() {
-  static const Kernels kernels = {kLanes, moments, normalize, reduce, gradient, sum_rows, scale_rows, depthwise, depthwise_weight};
+  static constexpr Kernels kernels = {kLanes, map_kernels<float>, map_kernels<Bf16>};
   return &kernels;
 }
 

@@ -29,23 +29,25 @@ inline void for_row_groups(int64_t begin, int64_t end, const Body& body) {
 }
 
 // Prefetches rows after a group, a part at each column, so that they are requested in memory order.
-template <int64_t kRows>
-inline void prefetch_rows(const float* x, int64_t channels, int64_t row, int64_t column, Group<kRows>) {
+template <class T, int64_t kRows>
+inline void prefetch_rows(const void* x, int64_t channels, int64_t row, int64_t column, Group<kRows>) {
   // Prefetch distance of 32 KiB, so that the data is in the L2 cache when needed.
-  constexpr int64_t ahead = 8192;
-  prefetch<kRows>(x + row * channels + column * kRows + ahead);
+  constexpr int64_t ahead = 32768 / sizeof(T);
+  prefetch<kRows>(element<T>(x, row * channels + column * kRows + ahead));
 }
 
-void moments(const float* x, int64_t rows, int64_t channels, const float* shift, double* sum, double* square) {
+template <class T>
+void moments(
+    const void* x, int64_t begin, int64_t end, int64_t channels, const float* shift, double* sum, double* square) {
   constexpr int64_t half = kLanes / 2;
-  for_row_groups(0, rows, [&](int64_t row, auto group) {
+  for_row_groups(begin, end, [&](int64_t row, auto group) {
     for_columns(channels, [&](int64_t c, auto part) {
       const Floats s = load(shift + c, part);
       const Doubles s_low = low(s), s_high = high(s);
       Doubles sum_low = load(sum + c), sum_high = load(sum + c + half);
       Doubles square_low = load(square + c), square_high = load(square + c + half);
-      const float* p = x + row * channels + c;
-      prefetch_rows(x, channels, row, c, group);
+      const T* p = element<T>(x, row * channels + c);
+      prefetch_rows<T>(x, channels, row, c, group);
 #pragma GCC unroll 8
       for (int64_t i = 0; i < group.count; ++i) {
         const Floats value = load(p + i * channels, part);
@@ -63,39 +65,40 @@ void moments(const float* x, int64_t rows, int64_t channels, const float* shift,
   });
 }
 
-template <Activation kActivation, bool kResidual, bool kKeep>
+template <class T, Activation kActivation, bool kResidual, bool kKeep>
 void normalize_as(const NormPass& pass, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; ++row) {
     const Floats keep = all(kKeep ? pass.keep[row / pass.sample_rows] : 1.0f);
     const int64_t at = row * pass.channels;
     for_columns(pass.channels, [&](int64_t c, auto part) {
-      const Floats centered = load(pass.x + at + c, part) - load(pass.mean + c, part);
+      const Floats centered = load(element<T>(pass.x, at + c), part) - load(pass.mean + c, part);
       Floats y = activate<kActivation>(fused(centered, load(pass.scale + c, part), load(pass.bias + c, part)));
       if constexpr (kResidual && kKeep) {
-        y = fused(y, keep, load(pass.residual + at + c, part));
+        y = fused(y, keep, load(element<T>(pass.residual, at + c), part));
       } else if constexpr (kResidual) {
-        y = y + load(pass.residual + at + c, part);
+        y = y + load(element<T>(pass.residual, at + c), part);
       }
-      store(pass.out + at + c, y, part);
+      store(element<T>(pass.out, at + c), y, part);
     });
   }
 }
 
 // `keep` without `residual` does not occur.
+template <class T>
 void normalize(const NormPass& pass, int64_t begin, int64_t end) {
   with_activation(pass.activation, [&]<Activation kActivation>() {
     if (pass.residual == nullptr) {
-      normalize_as<kActivation, false, false>(pass, begin, end);
+      normalize_as<T, kActivation, false, false>(pass, begin, end);
     } else if (pass.keep == nullptr) {
-      normalize_as<kActivation, true, false>(pass, begin, end);
+      normalize_as<T, kActivation, true, false>(pass, begin, end);
     } else {
-      normalize_as<kActivation, true, true>(pass, begin, end);
+      normalize_as<T, kActivation, true, true>(pass, begin, end);
     }
   });
 }
 
 // Computes the gradient of the normalized values at a position of a feature map.
-template <Activation kActivation, bool kKeep>
+template <class T, Activation kActivation, bool kKeep>
 struct Gradients {
   struct Values {
     Floats centered, dz;
@@ -109,8 +112,8 @@ struct Gradients {
   template <class Part>
   static inline Values at(const NormPass& pass, float keep, int64_t row, int64_t c, Part part) {
     const int64_t here = row * pass.channels + c;
-    const Floats centered = load(pass.x + here, part) - load(pass.mean + c, part);
-    Floats dz = load(pass.dy + here, part);
+    const Floats centered = load(element<T>(pass.x, here), part) - load(pass.mean + c, part);
+    Floats dz = load(element<T>(pass.dy, here), part);
     if constexpr (kKeep) {
       dz = dz * all(keep);
     }
@@ -122,20 +125,21 @@ struct Gradients {
   }
 };
 
-template <class Body>
+template <class T, class Body>
 inline void with_gradients(const NormPass& pass, const Body& body) {
   with_activation(pass.activation, [&]<Activation kActivation>() {
     if (pass.keep == nullptr) {
-      body.template operator()<Gradients<kActivation, false>>();
+      body.template operator()<Gradients<T, kActivation, false>>();
     } else {
-      body.template operator()<Gradients<kActivation, true>>();
+      body.template operator()<Gradients<T, kActivation, true>>();
     }
   });
 }
 
+template <class T>
 void reduce(const NormPass& pass, int64_t begin, int64_t end, double* sum, double* product) {
   constexpr int64_t half = kLanes / 2;
-  with_gradients(pass, [&]<class From>() {
+  with_gradients<T>(pass, [&]<class From>() {
     for_row_groups(begin, end, [&](int64_t row, auto group) {
       float keep[kTogether];
       for (int64_t i = 0; i < group.count; ++i) {
@@ -144,8 +148,8 @@ void reduce(const NormPass& pass, int64_t begin, int64_t end, double* sum, doubl
       for_columns(pass.channels, [&](int64_t c, auto part) {
         Doubles sum_low = load(sum + c), sum_high = load(sum + c + half);
         Doubles product_low = load(product + c), product_high = load(product + c + half);
-        prefetch_rows(pass.x, pass.channels, row, c, group);
-        prefetch_rows(pass.dy, pass.channels, row, c, group);
+        prefetch_rows<T>(pass.x, pass.channels, row, c, group);
+        prefetch_rows<T>(pass.dy, pass.channels, row, c, group);
 #pragma GCC unroll 8
         for (int64_t i = 0; i < group.count; ++i) {
           const auto [centered, dz] = From::at(pass, keep[i], row + i, c, part);
@@ -164,14 +168,15 @@ void reduce(const NormPass& pass, int64_t begin, int64_t end, double* sum, doubl
   });
 }
 
+template <class T>
 void gradient(const NormPass& pass, int64_t begin, int64_t end) {
-  with_gradients(pass, [&]<class From>() {
+  with_gradients<T>(pass, [&]<class From>() {
     for (int64_t row = begin; row < end; ++row) {
       const float keep = From::keep(pass, row);
       for_columns(pass.channels, [&](int64_t c, auto part) {
         const auto [centered, dz] = From::at(pass, keep, row, c, part);
         const Floats rest = fused(load(pass.by_x + c, part), centered, load(pass.constant + c, part));
-        store(pass.out + row * pass.channels + c, fused(load(pass.scale + c, part), dz, rest), part);
+        store(element<T>(pass.out, row * pass.channels + c), fused(load(pass.scale + c, part), dz, rest), part);
       });
     }
   });

@@ -32,9 +32,10 @@ bool tfnas_kernels_choose(int set) {
 
 // Cannot throw: nothing here allocates or checks.
 bool tfnas_kernels_supports(at::Tensor* x) {
-  // A trace would record the result of a kernel as a constant.
-  return kernels() != nullptr && !at::autocast::is_autocast_enabled(at::kCPU) && !torch::jit::tracer::isTracing() &&
-         is_feature_map(*x);
+  // Under autocast, libtorch has to convert a tensor of another dtype first. A trace would record the result of a kernel
+  // as a constant.
+  return kernels() != nullptr && is_feature_map(*x) && !torch::jit::tracer::isTracing() &&
+         (!at::autocast::is_autocast_enabled(at::kCPU) || x->scalar_type() == at::autocast::get_autocast_dtype(at::kCPU));
 }
 
 // All tensors except x may be null. `*y` is freed as a tensor of torch-sys.

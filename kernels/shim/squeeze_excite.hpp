@@ -22,28 +22,29 @@ struct SampleChunks {
     chunks = (sample_rows + chunk_rows - 1) / chunk_rows;
   }
 
-  // Calls `body(sample, chunk, index of the first value, rows)` for all chunks of all samples.
+  // Calls `body(sample, chunk, first row, row after the last)` for all chunks of all samples, whose rows are numbered
+  // consecutively.
   template <class Body>
   void for_each(const Body& body) const {
     const int64_t grain = std::max<int64_t>(1, 32768 / (chunk_rows * channels));
     at::parallel_for(0, samples * chunks, grain, [&](int64_t begin, int64_t end) {
       for (int64_t index = begin; index < end; ++index) {
         const int64_t sample = index / chunks, row = index % chunks * chunk_rows;
-        const int64_t rows = std::min(chunk_rows, sample_rows - row);
-        body(sample, index, (sample * sample_rows + row) * channels, rows);
+        const int64_t first = sample * sample_rows;
+        body(sample, index, first + row, first + std::min(sample_rows, row + chunk_rows));
       }
     });
   }
 
-  // Returns the sum over each sample's rows of x, or of x * dy, times a factor: [N, C].
-  at::Tensor sums(const tfnas::Kernels& kernels, const at::Tensor& x, const float* dy, double factor) const {
+  // Returns the sum over each sample's rows of x, or of x * dy, times a factor: [N, C] f32.
+  at::Tensor sums(const at::Tensor& x, const void* dy, double factor) const {
+    const auto& kernels = map_kernels(needed_kernels(), x);
     const int64_t width = padded(channels);
     std::vector<double> partial(static_cast<size_t>(samples * chunks * width));
-    const float* data = x.const_data_ptr<float>();
-    for_each([&](int64_t, int64_t chunk, int64_t at, int64_t rows) {
-      kernels.sum_rows(data + at, dy == nullptr ? nullptr : dy + at, rows, channels, partial.data() + chunk * width);
+    for_each([&](int64_t, int64_t chunk, int64_t begin, int64_t end) {
+      kernels.sum_rows(x.const_data_ptr(), dy, begin, end, channels, partial.data() + chunk * width);
     });
-    auto sums = at::empty({samples, channels}, x.options(), at::MemoryFormat::Contiguous);
+    auto sums = at::empty({samples, channels}, x.options().dtype(at::kFloat), at::MemoryFormat::Contiguous);
     float* out = sums.mutable_data_ptr<float>();
     for (int64_t sample = 0; sample < samples; ++sample) {
       double* first = partial.data() + sample * chunks * width;
@@ -59,16 +60,16 @@ struct SampleChunks {
     return sums;
   }
 
-  // x * scale + shift, both [N, C].
-  at::Tensor scaled(
-      const tfnas::Kernels& kernels, const at::Tensor& x, const at::Tensor& scale, const float* shift) const {
+  // x * scale + shift, both [N, C] f32.
+  at::Tensor scaled(const at::Tensor& x, const at::Tensor& scale, const float* shift) const {
+    const auto& kernels = map_kernels(needed_kernels(), x);
     auto y = at::empty_like(x);
-    const float *data = x.const_data_ptr<float>(), *factors = scale.const_data_ptr<float>();
-    float* out = y.mutable_data_ptr<float>();
-    for_each([&](int64_t sample, int64_t, int64_t at, int64_t rows) {
+    const float* factors = scale.const_data_ptr<float>();
+    void* out = y.mutable_data_ptr();
+    for_each([&](int64_t sample, int64_t, int64_t begin, int64_t end) {
       const int64_t own = sample * channels;
-      kernels.scale_rows(
-          data + at, rows, channels, factors + own, shift == nullptr ? nullptr : shift + own, out + at);
+      const float* shifts = shift == nullptr ? nullptr : shift + own;
+      kernels.scale_rows(x.const_data_ptr(), begin, end, channels, factors + own, shifts, out);
     });
     return y;
   }
@@ -85,16 +86,16 @@ struct FusedSqueezeExcite : torch::autograd::Function<FusedSqueezeExcite> {
       const at::Tensor& x, const at::Tensor& reduce_weight, const at::Tensor& reduce_bias, const at::Tensor& expand_weight,
       const at::Tensor& expand_bias, tfnas::Activation activation) {
     TFNAS_RECORD("tfnas::squeeze_excite");
-    const auto& kernels = needed_kernels();
+    const WithoutAutocast without_autocast;
     const SampleChunks chunks(x);
     Values values;
-    values.means = chunks.sums(kernels, x, nullptr, 1.0 / static_cast<double>(chunks.sample_rows));
+    values.means = chunks.sums(x, nullptr, 1.0 / static_cast<double>(chunks.sample_rows));
     values.before = at::linear(values.means, matrix(reduce_weight), reduce_bias);
     values.reduced = activation == tfnas::Activation::kRelu ? at::relu(values.before)
         : activation == tfnas::Activation::kSilu            ? at::silu(values.before)
                                                             : values.before;
     values.factors = at::linear(values.reduced, matrix(expand_weight), expand_bias).sigmoid_();
-    values.y = chunks.scaled(kernels, x, values.factors, nullptr);
+    values.y = chunks.scaled(x, values.factors, nullptr);
     return values;
   }
 
@@ -113,15 +114,15 @@ struct FusedSqueezeExcite : torch::autograd::Function<FusedSqueezeExcite> {
       torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
     TFNAS_RECORD("tfnas::squeeze_excite_backward");
     refuse_second_derivative();
-    const auto& kernels = needed_kernels();
+    const WithoutAutocast without_autocast;
     const auto saved = context->get_saved_variables();
     const auto &x = saved[0], &reduce_weight = saved[1], &expand_weight = saved[2], &means = saved[3];
     const auto &before = saved[4], &reduced = saved[5], &factors = saved[6];
     const auto activation = static_cast<tfnas::Activation>(context->saved_data["activation"].toInt());
-    const auto dy = as_feature_map(gradients[0]);
+    const auto dy = as_feature_map(gradients[0], x);
     const SampleChunks chunks(x);
 
-    const auto d_factors = chunks.sums(kernels, x, dy.const_data_ptr<float>(), 1.0);
+    const auto d_factors = chunks.sums(x, dy.const_data_ptr(), 1.0);
     const auto d_expanded = at::sigmoid_backward(d_factors, factors);
     auto d_reduced = d_expanded.mm(matrix(expand_weight));
     if (activation == tfnas::Activation::kRelu) {
@@ -133,7 +134,7 @@ struct FusedSqueezeExcite : torch::autograd::Function<FusedSqueezeExcite> {
     if (context->needs_input_grad(0)) {
       // The contribution of the means, equal for all pixels of a sample.
       const auto share = d_reduced.mm(matrix(reduce_weight)).div_(static_cast<double>(chunks.sample_rows));
-      found[0] = chunks.scaled(kernels, dy, factors, share.const_data_ptr<float>());
+      found[0] = chunks.scaled(dy, factors, share.const_data_ptr<float>());
     }
     if (context->needs_input_grad(1)) {
       found[1] = d_reduced.t().mm(means).view_as(reduce_weight);
@@ -154,7 +155,7 @@ struct FusedSqueezeExcite : torch::autograd::Function<FusedSqueezeExcite> {
 inline at::Tensor fused_squeeze_excite(
     const at::Tensor& x, const at::Tensor& reduce_weight, const at::Tensor& reduce_bias, const at::Tensor& expand_weight,
     const at::Tensor& expand_bias, tfnas::Activation activation) {
-  TORCH_CHECK(is_feature_map(x), "x must be an f32 feature map in channels-last order on the CPU");
+  check_feature_map(x);
   const auto check = [](const at::Tensor& weight, const at::Tensor& bias, int64_t inputs, const char* name) {
     TORCH_CHECK(
         weight.dim() >= 2 && weight.numel() == weight.size(0) * inputs && weight.size(1) == inputs &&

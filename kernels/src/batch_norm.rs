@@ -27,7 +27,7 @@ pub struct BatchNorm<'a> {
 /// A residual connection, added to the result of a batch norm.
 #[derive(Clone, Copy, Debug)]
 pub struct Shortcut<'a> {
-    /// The tensor to add, of the shape of the result.
+    /// The tensor to add, of the shape of the result; converted to the dtype of the result if it has another one.
     pub value: &'a Tensor,
     /// Factor for the result of each sample before the addition: f32, one value per sample, no gradient.
     pub keep: Option<&'a Tensor>,
@@ -37,7 +37,7 @@ pub struct Shortcut<'a> {
 /// activation and the addition.
 ///
 /// Takes two passes over memory forward and two backward; the backward pass recomputes the normalized values instead of
-/// saving them. Autograd is supported, but not second derivatives.
+/// saving them. The result has the dtype of `x`. Autograd is supported, but not second derivatives.
 ///
 /// # Errors
 /// Returns a [`KernelError`] if [`is_supported`](crate::is_supported) is false for `x`, or another tensor has an

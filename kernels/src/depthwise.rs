@@ -10,7 +10,7 @@ pub const fn has_depthwise(kernel: i64, stride: i64) -> bool {
     matches!(kernel, 3 | 5) && matches!(stride, 1 | 2)
 }
 
-/// Convolves each channel of `x`, `[N, C, H, W]`, with its weights `weight`, `[C, 1, k, k]`, padded by half of k.
+/// Convolves each channel of `x`, `[N, C, H, W]`, with its weights `weight`, f32 `[C, 1, k, k]`, padded by half of k.
 /// Supports the sizes and strides of [`has_depthwise`].
 ///
 /// Autograd is supported, but not second derivatives.

@@ -32,11 +32,19 @@
 //! # }
 //! ```
 //!
+//! # bf16
+//!
+//! Feature maps may be bf16, which halves the memory that is read and written. Kernels compute in f32 and f64 as for f32
+//! maps, and round the result to nearest, ties to even: the output is that of the f32 kernel for the same numbers, rounded.
+//! Weights, biases and statistics stay f32, and so do their gradients; the gradient of a bf16 map is bf16. The instructions
+//! used are those of AVX2 or AVX-512, not AVX512_BF16. Under CPU autocast a kernel takes maps of autocast's dtype, which
+//! libtorch's convolutions return there, and computes outside autocast.
+//!
 //! # Unsupported inputs
 //!
-//! [`is_supported`] returns false for dtypes other than f32, devices other than the CPU, memory orders other than
-//! channels-last, empty tensors, CPUs without AVX2 (or architectures other than x86-64), and while CPU autocast or
-//! tracing is active. The caller then uses libtorch's own operations, whose results differ only by rounding. A kernel
+//! [`is_supported`] returns false for dtypes other than f32 and bf16, devices other than the CPU, memory orders other than
+//! channels-last, empty tensors, CPUs without AVX2 (or architectures other than x86-64), maps of another dtype than that of
+//! active CPU autocast, and while tracing is active. The caller then uses libtorch's own operations, whose results differ only by rounding. A kernel
 //! that is called nevertheless returns a [`KernelError`], as it does for weights of a wrong shape. Synchronized batch
 //! norm is not implemented, depthwise convolutions support kernels of 3 or 5 and strides of 1 or 2 ([`has_depthwise`]),
 //! and no kernel has a second derivative.
@@ -85,8 +93,8 @@ pub struct KernelError {
     message: String,
 }
 
-/// Returns whether the kernels support a tensor as `x`: a non-empty f32 feature map `[N, C, H, W]` in channels-last
-/// order, on a CPU with AVX2, without CPU autocast.
+/// Returns whether the kernels support a tensor as `x`: a non-empty f32 or bf16 feature map `[N, C, H, W]` in channels-last
+/// order, on a CPU with AVX2. While CPU autocast is active, only a map of its dtype is supported.
 pub fn is_supported(x: &Tensor) -> bool {
     // SAFETY: the tensor outlives the call, which only reads its metadata.
     unsafe { raw::tfnas_kernels_supports(raw::pointer(x)) }

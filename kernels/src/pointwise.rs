@@ -5,7 +5,8 @@ use tch::Tensor;
 use crate::KernelError;
 use crate::raw::{self, make_tensor, pointer};
 
-/// Convolves `x`, `[N, C, H, W]`, with `weight`, `[out, C, 1, 1]`, which requires no gradient.
+/// Convolves `x`, `[N, C, H, W]`, with `weight`, f32 `[out, C, 1, 1]`, which requires no gradient. For a bf16 `x` the weight
+/// is converted to bf16.
 ///
 /// libtorch's own convolution keeps `x` for the gradient of the weight even if there is none. Autograd of `x` is
 /// supported, but not second derivatives.

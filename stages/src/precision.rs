@@ -1,4 +1,4 @@
-//! The number format of the forward pass: `search.precision` and `train.precision` in the configuration.
+//! The number format of the forward pass: `search.precision`, `train.precision` and `test.precision` in the configuration.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,4 +17,20 @@ pub enum Precision {
     Bf16,
     /// float16, with loss scaling.
     F16,
+}
+
+/// Version of the computation in bf16. Raise it when bf16 gives other results than before but f32 does not; otherwise raise
+/// the revisions of the stages. Version 1 was libtorch's own operations, and was no parameter.
+const BF16_REVISION: u32 = 2;
+
+impl Precision {
+    /// Returns the parameter `bf16_revision` of a stage that trains in this precision, so that only its results in bf16 rerun
+    /// when they change.
+    pub(crate) fn bf16_revision(self) -> Option<u32> {
+        (self == Self::Bf16).then_some(BF16_REVISION)
+    }
+
+    pub(crate) fn is_f32(&self) -> bool {
+        *self == Self::F32
+    }
 }

@@ -8,7 +8,8 @@ use device::device;
 use synthetic::{CLASSES, SEED, SGD, batch, flat_table, masks, network};
 use tch::{Kind, Tensor};
 use tfnas::{Space, Widths};
-use tfnas_c10d::Precision;
+use tfnas_c10d::{Precision, autocast};
+use tfnas_kernels::{SqueezeExcite, is_supported, squeeze_excite};
 use tfnas_random::{Stream, StreamId};
 use tfnas_torch::drop_masks::DropMasks;
 use tfnas_torch::gumbel::draw_noise;
@@ -59,6 +60,56 @@ fn the_forward_pass_uses_the_requested_precision() {
         let (x, _) = batch(0);
         let pass = || network.forward_training(&x, &DropMasks::none(&network));
         assert_eq!(trainer.precision.forward(pass).kind(), precision.kind());
+    }
+}
+
+/// Without kernels for bf16, training in it would be correct but slow.
+#[test]
+fn fused_kernels_support_the_feature_maps_of_autocast_only() {
+    let x = Tensor::ones([2, 5, 5, 8], (Kind::Float, device())).permute([0, 3, 1, 2]);
+    let half = x.to_kind(Kind::BFloat16);
+    if !is_supported(&x) {
+        return;
+    }
+    let supported = || (is_supported(&x), is_supported(&half));
+    assert_eq!(supported(), (true, true));
+    assert_eq!(autocast(device(), Precision::Bf16, supported), Ok((false, true)));
+    assert_eq!(autocast(device(), Precision::F16, supported), Ok((false, false)));
+}
+
+/// The linear layers of squeeze-excite are libtorch's, which autocast would compute in bf16.
+#[test]
+fn autocast_does_not_affect_squeeze_excite_of_bf16_maps() {
+    let numbers = |shape: &[i64]| {
+        let count: i64 = shape.iter().product();
+        Tensor::arange(count, (Kind::Float, device())).sin().view(shape)
+    };
+    let x = numbers(&[2, 5, 5, 8]).permute([0, 3, 1, 2]).to_kind(Kind::BFloat16);
+    if !is_supported(&x) {
+        return;
+    }
+    let weights = [numbers(&[2, 8]), numbers(&[2]), numbers(&[8, 2]), numbers(&[8])];
+    let [reduce_weight, reduce_bias, expand_weight, expand_bias] = &weights;
+    let activation = tfnas_kernels::Activation::Silu;
+    let layers = SqueezeExcite { reduce_weight, reduce_bias, activation, expand_weight, expand_bias };
+    let pass = || squeeze_excite(&x, &layers).unwrap();
+    assert!(autocast(device(), Precision::Bf16, pass).unwrap().equal(&pass()));
+}
+
+#[test]
+fn training_in_bf16_twice_gives_the_same_weights() {
+    let trained = |threads| {
+        let network = network(SEED);
+        let mut trainer = trainer(&network, Precision::Bf16).unwrap();
+        tch::set_num_threads(threads);
+        for step in 0..3 {
+            let (x, labels) = batch(step);
+            trainer.step(&network, &x, &labels, &masks(&network, step)).unwrap();
+        }
+        to_bytes(&network.tensors(Role::Weight)).unwrap()
+    };
+    for threads in [1, 2] {
+        assert!(trained(threads) == trained(threads), "{threads} threads");
     }
 }
 

@@ -2,20 +2,25 @@
 
 #![allow(clippy::unwrap_used)]
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 use tfnas_kernels::{
     Activation, BatchNorm, InstructionSet, Shortcut, batch_norm, choose_instruction_set, depthwise, instruction_set,
     is_supported,
 };
 
-use crate::compare::{feature_map, gradients, numbers};
+use crate::compare::{feature_map, gradients, leaf, numbers};
 
 /// Computes all kernels for some shapes: several chunks, strips and groups, odd numbers of channels.
 fn results() -> Vec<Tensor> {
+    [Kind::Float, Kind::BFloat16].into_iter().flat_map(results_of).collect()
+}
+
+/// Computes all kernels for feature maps of one dtype.
+fn results_of(kind: Kind) -> Vec<Tensor> {
     let mut results = Vec::new();
     for shape in [[4, 113, 28, 28], [8, 1450, 7, 7], [2, 19, 112, 112], [16, 70, 2, 2], [3, 5, 9, 9]] {
         let channels = [shape[1]];
-        let (x, shortcut) = (feature_map(shape, 1), feature_map(shape, 2));
+        let (x, shortcut) = (leaf(&feature_map(shape, 1), kind), leaf(&feature_map(shape, 2), kind));
         let weight = numbers(&channels, 3).set_requires_grad(true);
         let bias = numbers(&channels, 4).set_requires_grad(true);
         let (mean, variance) = (numbers(&channels, 5), numbers(&channels, 6).square());

@@ -254,6 +254,33 @@ mod tests {
     }
 
     #[test]
+    fn the_revision_of_bf16_is_a_parameter_only_of_stages_that_compute_in_it() {
+        let space = tfnas::Space::small().definition().clone();
+        let plain = config(r#"{"data": {"root": "x"}}"#);
+        for stage in Stage::ALL {
+            let params = stage.params(&plain, &space);
+            assert!(params.get("bf16_revision").is_none(), "{stage:?}");
+        }
+        assert!(Stage::Test.params(&plain, &space)["test"].get("precision").is_none());
+        for (section, expected) in [
+            ("train", [Stage::Select, Stage::Train].as_slice()),
+            ("search", &[Stage::Search]),
+            ("test", &[Stage::Test]),
+        ] {
+            let in_precision = |precision: &str| {
+                config(&format!(r#"{{"data": {{"root": "x"}}, "{section}": {{"precision": "{precision}"}}}}"#))
+            };
+            for precision in ["f32", "bf16", "f16"] {
+                let params = |stage: &Stage| stage.params(&in_precision(precision), &space);
+                let found: Vec<_> =
+                    Stage::ALL.iter().filter(|stage| params(stage).get("bf16_revision").is_some()).collect();
+                let expected: Vec<_> = if precision == "bf16" { expected.iter().collect() } else { Vec::new() };
+                assert_eq!(found, expected, "{section}.precision: {precision}");
+            }
+        }
+    }
+
+    #[test]
     fn drawn_test_images_are_a_list_of_the_split() {
         let drawn = config(r#"{"data": {"root": "x", "test": null}, "split": {"test_share": 0.15}}"#);
         for stage in [Stage::Train, Stage::Test] {

@@ -186,6 +186,9 @@ pub struct SearchParams {
     /// The processes of a data-parallel search, if there are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ranks: Option<RankParams>,
+    /// Version of the computation in bf16, if that is the precision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bf16_revision: Option<u32>,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -253,6 +256,7 @@ impl StageSpec for Search {
                 ..config.search.clone()
             },
             ranks: (processes > 1).then_some(RankParams { processes }),
+            bf16_revision: config.search.precision.bf16_revision(),
         })
     }
 

@@ -153,6 +153,9 @@ pub struct SelectParams {
     pub select: SelectSection,
     /// The training recipe of candidates.
     pub recipe: Recipe,
+    /// Version of the computation in bf16, if that is the precision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bf16_revision: Option<u32>,
 }
 
 /// The stage `select`.
@@ -196,6 +199,7 @@ impl StageSpec for Select {
             resize: config.data.evaluation_resize(space.resolution),
             select: SelectSection { parallel: 0, ..config.select.clone() },
             recipe: Recipe::from(&config.train),
+            bf16_revision: config.train.precision.bf16_revision(),
         })
     }
 

@@ -10,7 +10,7 @@ use tfnas::SpaceDefinition;
 use super::spec::{shared_config_key, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec, TEST_LIST};
 use crate::invalid_value::at_least_one;
-use crate::{Config, ExifOrientation, InvalidValue, OnBadImage, PerImage, Protocol, Stage, Work};
+use crate::{Config, ExifOrientation, InvalidValue, OnBadImage, PerImage, Precision, Protocol, Stage, Work};
 
 /// Which weights to test: `best`, `last`, or a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,11 +69,15 @@ pub struct TestSection {
     /// found by the names of the network's tensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights_key: Option<String>,
+    /// Number format of the network. A lower precision changes a few predictions; the accuracy of a published result should be
+    /// that of f32.
+    #[serde(skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
 }
 
 impl Default for TestSection {
     fn default() -> Self {
-        Self { batch: 256, weights: WeightsChoice::default(), weights_key: None }
+        Self { batch: 256, weights: WeightsChoice::default(), weights_key: None, precision: Precision::default() }
     }
 }
 
@@ -104,6 +108,9 @@ pub struct TestParams {
     pub protocol: Protocol,
     /// The configuration section.
     pub test: TestSection,
+    /// Version of the computation in bf16, if that is the precision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bf16_revision: Option<u32>,
 }
 
 impl WeightsChoice {
@@ -160,6 +167,7 @@ impl StageSpec for Test {
             on_bad_image: config.data.on_bad_image,
             exif_orientation: config.data.exif_orientation,
             protocol: config.train.protocol,
+            bf16_revision: test.precision.bf16_revision(),
             test,
         })
     }

@@ -119,6 +119,9 @@ pub struct TrainParams {
     /// The ranks, if there are several and `sync_bn` is false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ranks: Option<RankParams>,
+    /// Version of the computation in bf16, if that is the precision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bf16_revision: Option<u32>,
 }
 
 impl Protocol {
@@ -191,6 +194,7 @@ impl StageSpec for Train {
             on_bad_image: config.data.on_bad_image,
             exif_orientation: config.data.exif_orientation,
             resize: config.data.evaluation_resize(space.resolution),
+            bf16_revision: train.precision.bf16_revision(),
             train,
             ranks,
         })

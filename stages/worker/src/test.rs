@@ -1,5 +1,6 @@
 //! The stage `test`: tests the trained network on the test images.
 
+use tch::Kind;
 use tfnas_stages::{Metrics, TestParams, TestReport, TestedImage};
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::weights::load_file;
@@ -9,6 +10,7 @@ use crate::error::{Context as _, StageResult};
 use crate::evaluate::evaluate;
 use crate::images::{DataLoader, classes, evaluation, reading, test_images, untested_classes};
 use crate::network::model_config;
+use crate::precision::mixed_precision;
 use crate::predictions::Predictions;
 
 /// Runs the stage.
@@ -23,6 +25,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
         context.report.info(format!("{}: {note}", weights.display()));
     }
     let network = network.folded();
+    let precision = mixed_precision("test.precision", params.test.precision, context.device)?;
 
     let source = test_images(context, &names, reading(params.on_bad_image, params.exif_orientation))?;
     let untested = untested_classes(&source, &names);
@@ -43,7 +46,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
         &options,
         None,
         &stop,
-        |images, _| network.forward(images),
+        |images, _| precision.forward(|| network.forward(images)).to_kind(Kind::Float),
         |batch, logits| {
             done += batch.count + batch.skipped;
             report.progress("test", done as u64, total as u64, "images");

@@ -1,7 +1,7 @@
 //! Chooses between fused kernels and libtorch's own operations.
 //!
-//! The kernels of [`tfnas_kernels`] support f32 feature maps in channels-last order on a CPU with AVX2, outside
-//! autocast. Everything else, including synchronized batch norm, uses libtorch's operations. The choice does not depend
+//! The kernels of [`tfnas_kernels`] support f32 and bf16 feature maps in channels-last order on a CPU with AVX2; under
+//! autocast, only those of its dtype. Everything else, including synchronized batch norm, uses libtorch's operations. The choice does not depend
 //! on values or threads; results differ only by rounding.
 
 use tch::Tensor;
