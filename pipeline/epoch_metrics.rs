@@ -5,8 +5,8 @@ use tfnas_artifacts::{Attempt, Cache};
 use tfnas_planner::output::read_output;
 use tfnas_publication::unflattened;
 use tfnas_stages::{
-    PREDICTED_LAT_MS, ProbabilityMetrics, SearchEpoch, SelectReport, Stage, StageOutput, TARGET_LAT_MS, TrainReport, candidate_metric,
-    candidate_metrics, csv_field, split_candidate_metric, split_probability_metric,
+    PREDICTED_LAT_MS, ProbabilityMetrics, SearchEpoch, SelectReport, Stage, StageOutput, TARGET_LAT_MS, TrainReport,
+    candidate_metric, candidate_metrics, csv_field, split_candidate_metric, split_probability_metric,
 };
 
 /// Values of metrics by epoch, from 0.

@@ -33,10 +33,12 @@ mod bounded_read;
 mod check;
 mod class_names;
 mod decode;
+mod fast;
 mod folder;
 pub mod generated;
 mod list;
 mod names;
+mod planes;
 mod prefetch;
 mod published;
 mod resize;
@@ -51,7 +53,7 @@ pub use augment::{
     ColorChange, CropArea, CropRule, TrainParameters, TrainTransform, adjust_brightness, adjust_contrast, adjust_hue,
     adjust_saturation, flip_horizontal,
 };
-pub use batches::{Batch, BatchOptions, Batches, Order, Shard, Transform};
+pub use batches::{Batch, BatchOptions, Batches, Decoding, Order, Shard, Transform};
 pub use check::{UnreadableImage, check_images};
 pub use class_names::{class_folders, class_names};
 pub use decode::{DecodeError, ExifOrientation, MAX_PIXELS, decode, decode_oriented};

@@ -199,7 +199,8 @@ impl SlurmSection {
             for (key, value) in [("nodes", overrides.nodes), ("ranks_per_node", overrides.ranks_per_node)] {
                 if value.is_some_and(|value| value != 1) {
                     let key = format!("stages.{}.{key}", stage.name());
-                    let message = "must be 1: only select, train, and search with search.data_parallel run as several tasks";
+                    let message =
+                        "must be 1: only select, train, and search with search.data_parallel run as several tasks";
                     return Err(InvalidValue::new(key, message));
                 }
             }
@@ -253,7 +254,8 @@ mod tests {
     /// A configuration with this section and a data-parallel search.
     fn config(slurm: serde_json::Value, data_parallel: bool) -> Config {
         let search = serde_json::json!({ "data_parallel": data_parallel });
-        serde_json::from_value(serde_json::json!({ "data": { "root": "x" }, "slurm": slurm, "search": search })).unwrap()
+        serde_json::from_value(serde_json::json!({ "data": { "root": "x" }, "slurm": slurm, "search": search }))
+            .unwrap()
     }
 
     #[test]

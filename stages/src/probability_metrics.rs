@@ -45,7 +45,8 @@ impl ProbabilityMetrics {
     /// Returns the probabilities of operations and depths of an epoch from its metrics. Rows with a missing metric are empty,
     /// and without any metric there are no rows.
     pub fn rows(&self, metric: impl Fn(&str) -> Option<f64>) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
-        let row = |names: &Vec<String>| names.iter().map(|name| metric(name)).collect::<Option<_>>().unwrap_or_default();
+        let row =
+            |names: &Vec<String>| names.iter().map(|name| metric(name)).collect::<Option<_>>().unwrap_or_default();
         let rows = |names: &[Vec<String>]| {
             let rows: Vec<Vec<f64>> = names.iter().map(row).collect();
             if rows.iter().all(Vec::is_empty) { Vec::new() } else { rows }

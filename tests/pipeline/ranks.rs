@@ -54,7 +54,12 @@ fn is_in_the_second_epoch(project: &Path) -> bool {
 
 /// Starts a command with two processes, waits until it is in its second epoch, and sends a signal to rank 1.
 fn disturb(project: &Project, command: &[&str], disturbance: Signal) -> Completed {
-    let planner = project.command(&[command, &["--json"]].concat()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let planner = project
+        .command(&[command, &["--json"]].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let folder = fs::canonicalize(project.folder()).unwrap();
     wait_until("the second epoch", || is_in_the_second_epoch(&folder));
     other_ranks(&folder).into_iter().for_each(|rank| send(disturbance, rank));

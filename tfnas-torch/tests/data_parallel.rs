@@ -93,9 +93,7 @@ fn search(group: Option<Rc<ProcessGroup>>, batch: impl Fn(u32) -> [Tensor; 2]) -
     for step in 0..4 {
         let [x, labels] = batch(step);
         let log_alphas = supernet.read_log_alphas();
-        let noise = |id| {
-            draw_noise(log_alphas.len(), log_alphas[0].len(), &mut Stream::new(SEED, id, 0, step))
-        };
+        let noise = |id| draw_noise(log_alphas.len(), log_alphas[0].len(), &mut Stream::new(SEED, id, 0, step));
         let gumbel = gumbel_path(&log_alphas, &noise(StreamId::Gumbel));
         let other =
             draw_remaining_path(&gumbel, log_alphas[0].len(), &mut Stream::new(SEED, StreamId::UniformPath, 0, step));

@@ -182,7 +182,9 @@ mod tests {
         let history = r#"[{"epoch": 0, "train_loss": 2.0, "operation_entropy": 0.7, "operations": [[0.25, 0.75]], "depths": [[1.0]]}]"#;
         let network = Network { history: Output::from_json(history.as_bytes()), ..Network::default() };
         let html = search_html(&network);
-        for text in ["Searched for 1 epoch so far", "of its maximum so far", "Probabilities of the operations over epochs"] {
+        for text in
+            ["Searched for 1 epoch so far", "of its maximum so far", "Probabilities of the operations over epochs"]
+        {
             assert!(html.contains(text), "{text}: {html}");
         }
         assert!(!html.contains("earlier release"));

@@ -2,9 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use tch::Tensor;
-use tfnas::{
-    Activation, Architecture, Knot, LatencyCurve, LatencyTable, ModelConfig, NeededRow, Space, TableHeader,
-};
+use tfnas::{Activation, Architecture, Knot, LatencyCurve, LatencyTable, ModelConfig, NeededRow, Space, TableHeader};
 use tfnas_random::{Stream, StreamId};
 use tfnas_torch::derived::DerivedNetwork;
 use tfnas_torch::drop_masks::{DropMasks, DropRates, StepKey};
