@@ -1,7 +1,7 @@
 //! Images for training and evaluation: lists and folders, decoding and resizing like Pillow, augmentation, batches.
 //!
 //! The input is files and the output is plain buffers. The crate does not know tensors, networks or devices. Decoding,
-//! resizing and color changes equal Pillow's and torchvision's byte for byte, and random choices depend only on the
+//! resizing and color changes equal Pillow's and torchvision's byte for byte (unless a caller chooses [`Decoding::Fast`]), and random choices depend only on the
 //! seed and the position of an image, not on the number of threads.
 //!
 //! # The pieces

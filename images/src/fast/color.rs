@@ -1,6 +1,6 @@
 //! Color changes in fixed point, several in one pass over the pixels.
 
-use wide::{f32x8, i16x8, i32x4, i32x8, u8x16};
+use wide::{f32x4, i16x8, i32x4, u8x16};
 
 use crate::augment::ColorChange;
 use crate::planes::Planes;
@@ -63,13 +63,19 @@ impl Step {
         }
     }
 
-    #[inline]
-    fn apply(&self, block: Block) -> Block {
+    #[inline(always)]
+    fn apply(&self, block: &mut Block) {
         match self {
-            Self::Constant { base, blend } => block.map(|values| blend.apply(*base, values)),
+            Self::Constant { base, blend } => {
+                for values in block {
+                    *values = blend.apply(*base, *values);
+                }
+            }
             Self::Saturation(blend) => {
                 let gray = gray(block);
-                block.map(|values| blend.apply(gray, values))
+                for values in block {
+                    *values = blend.apply(gray, *values);
+                }
             }
             Self::Hue { turn } => turn_hue(block, *turn),
         }
@@ -81,31 +87,33 @@ type Block = [u8x16; CHANNELS];
 
 fn run(planes: &mut Planes, steps: &[Step]) {
     let [reds, greens, blues] = planes.values_mut();
-    let blocks = reds.chunks_mut(LANES).zip(greens.chunks_mut(LANES)).zip(blues.chunks_mut(LANES));
-    for ((reds, greens), blues) in blocks {
-        let mut block = [&*reds, &*greens, &*blues].map(load);
-        for step in steps {
-            block = step.apply(block);
-        }
-        for (values, changed) in [reds, greens, blues].into_iter().zip(block) {
-            let changed = changed.to_array();
-            match <&mut [u8; LANES]>::try_from(&mut *values) {
-                Ok(values) => *values = changed,
-                Err(_) => values.copy_from_slice(&changed[..values.len()]),
-            }
-        }
+    let (red_blocks, reds) = reds.as_chunks_mut::<LANES>();
+    let (green_blocks, greens) = greens.as_chunks_mut::<LANES>();
+    let (blue_blocks, blues) = blues.as_chunks_mut::<LANES>();
+    for ((reds, greens), blues) in red_blocks.iter_mut().zip(green_blocks).zip(blue_blocks) {
+        run_block([reds, greens, blues], steps);
+    }
+    // The pixels after the last complete block.
+    let rest = [reds, greens, blues];
+    let mut padded = [[0; LANES]; CHANNELS];
+    for (padded, values) in padded.iter_mut().zip(&rest) {
+        padded[..values.len()].copy_from_slice(values);
+    }
+    run_block(padded.each_mut(), steps);
+    for (padded, values) in padded.iter().zip(rest) {
+        values.copy_from_slice(&padded[..values.len()]);
     }
 }
 
-/// Up to 16 values.
-#[inline]
-fn load(values: &[u8]) -> u8x16 {
-    let mut padded = [0; LANES];
-    match values.first_chunk() {
-        Some(values) => padded = *values,
-        None => padded[..values.len()].copy_from_slice(values),
+#[inline(always)]
+fn run_block([reds, greens, blues]: [&mut [u8; LANES]; CHANNELS], steps: &[Step]) {
+    let mut block = [u8x16::new(*reds), u8x16::new(*greens), u8x16::new(*blues)];
+    for step in steps {
+        step.apply(&mut block);
     }
-    u8x16::new(padded)
+    *reds = block[0].to_array();
+    *greens = block[1].to_array();
+    *blues = block[2].to_array();
 }
 
 /// Pillow's blend of bytes, from a base at factor 0 to a value at factor 1 and beyond: truncated, not rounded.
@@ -129,22 +137,22 @@ impl Blend {
         Self { weights: i16x8::new([value, base, value, base, value, base, value, base]), bits }
     }
 
-    #[inline]
+    #[inline(always)]
     fn apply(&self, base: u8x16, values: u8x16) -> u8x16 {
         let (low, high) = (u8x16::unpack_low(values, base), u8x16::unpack_high(values, base));
-        let pairs = [
-            i16x8::from_u8x16_low(low),
-            i16x8::from_u8x16_high(low),
-            i16x8::from_u8x16_low(high),
-            i16x8::from_u8x16_high(high),
-        ];
-        bytes(pairs.map(|pairs| pairs.dot(self.weights) >> self.bits))
+        let sums = |pairs: i16x8| pairs.dot(self.weights) >> self.bits;
+        bytes([
+            sums(i16x8::from_u8x16_low(low)),
+            sums(i16x8::from_u8x16_high(low)),
+            sums(i16x8::from_u8x16_low(high)),
+            sums(i16x8::from_u8x16_high(high)),
+        ])
     }
 }
 
 /// ITU-R 601-2 luma in 15-bit fixed point.
-#[inline]
-fn gray([reds, greens, blues]: Block) -> u8x16 {
+#[inline(always)]
+fn gray(&[reds, greens, blues]: &Block) -> u8x16 {
     const BITS: u32 = 15;
     let first = i16x8::new([9798, 19235, 9798, 19235, 9798, 19235, 9798, 19235]);
     let second = i16x8::new([3735, 0, 3735, 0, 3735, 0, 3735, 0]);
@@ -162,28 +170,27 @@ fn gray([reds, greens, blues]: Block) -> u8x16 {
 }
 
 /// Turns the hue of 16 pixels.
-#[inline]
-fn turn_hue(block: Block, turn: f32) -> Block {
-    /// Values in single precision.
-    type Floats = [f32; LANES];
-    let mut channels: [Floats; CHANNELS] = [[0.0; LANES]; CHANNELS];
-    for (floats, values) in channels.iter_mut().zip(block) {
-        for (float, value) in floats.iter_mut().zip(values.to_array()) {
-            *float = f32::from(value);
+#[inline(always)]
+fn turn_hue(block: &mut Block, turn: f32) {
+    let mut channels = [[0.0; LANES]; CHANNELS];
+    for (floats, values) in channels.iter_mut().zip(&*block) {
+        let values = values.to_array();
+        for lane in 0..LANES {
+            floats[lane] = f32::from(values[lane]);
         }
     }
     let [reds, greens, blues] = &mut channels;
-    for ((red, green), blue) in reds.iter_mut().zip(greens).zip(blues) {
-        [*red, *green, *blue] = turned([*red, *green, *blue], turn);
+    for lane in 0..LANES {
+        let [red, green, blue] = turned([reds[lane], greens[lane], blues[lane]], turn);
+        (reds[lane], greens[lane], blues[lane]) = (red, green, blue);
     }
-    channels.map(|floats| {
-        let [low, high] = [0, LANES / 2].map(|start| {
-            let floats: [f32; LANES / 2] = std::array::from_fn(|lane| floats[start + lane]);
-            let rounded: i32x8 = f32x8::new(floats).fast_trunc_int();
-            i16x8::from_i32x8_saturate(rounded)
-        });
-        u8x16::narrow_i16x8(low, high)
-    })
+    for (values, floats) in block.iter_mut().zip(&channels) {
+        let quarter = |start: usize| {
+            let floats = f32x4::new([floats[start], floats[start + 1], floats[start + 2], floats[start + 3]]);
+            floats.fast_trunc_int()
+        };
+        *values = bytes([quarter(0), quarter(4), quarter(8), quarter(12)]);
+    }
 }
 
 /// Turns the hue of a pixel: the largest and the smallest channel keep their values. Half a unit is added, so that
@@ -206,7 +213,7 @@ fn turned([red, green, blue]: [f32; 3], turn: f32) -> [f32; 3] {
     let hue = if hue >= 256.0 { hue - 256.0 } else { hue };
     let hue = hue * (6.0 / 255.0);
     let channel = |share: f32| smallest + range * share.max(0.0).min(1.0) + 0.5;
-    [(hue - 3.0).abs() - 1.0, 2.0 - (hue - 2.0).abs(), 2.0 - (hue - 4.0).abs()].map(channel)
+    [channel((hue - 3.0).abs() - 1.0), channel(2.0 - (hue - 2.0).abs()), channel(2.0 - (hue - 4.0).abs())]
 }
 
 /// Rounds a number from 0 to 255 down.

@@ -9,10 +9,11 @@ mod color;
 mod geometry;
 
 use image::metadata::Orientation;
+use turbojpeg::ScalingFactor;
 
 use crate::decode::{DecodeError, Jpeg};
 use crate::planes::{Placement, Planes};
-use crate::resize::resize_to_planes;
+use crate::resize::{Part, resize_to_planes};
 use crate::{RgbImage, TrainParameters, TrainTransform};
 
 /// Memory that is reused from image to image.
@@ -56,7 +57,7 @@ pub(crate) fn transform_jpeg(
     let part = geometry::part(parameters.crop, orientation, (width, height));
     let scale = match jpeg.is_scalable() {
         true => geometry::scale(part, transform.resolution),
-        false => turbojpeg::ScalingFactor::ONE,
+        false => ScalingFactor::ONE,
     };
     jpeg.keep_rows(part.rows.1.ceil() as usize)?;
     let image = jpeg.decode_scaled(scale, std::mem::take(decoded))?;
@@ -67,7 +68,7 @@ pub(crate) fn transform_jpeg(
 
 fn finish(
     image: &RgbImage,
-    part: crate::resize::Part,
+    part: Part,
     orientation: Orientation,
     transform: &TrainTransform,
     parameters: &TrainParameters,

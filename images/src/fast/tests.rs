@@ -1,5 +1,6 @@
 use tfnas_random::{Stream, StreamId};
-use turbojpeg::{Image, PixelFormat, Subsamp};
+use tfnas_testutils::damage::{damaged, inputs};
+use turbojpeg::{Image, PixelFormat, ScalingFactor, Subsamp};
 
 use super::*;
 use crate::decode::{ExifOrientation, decode_oriented, open_jpeg};
@@ -135,11 +136,11 @@ fn one_color_stays_one_color() {
 #[test]
 fn rows_below_the_crop_are_not_needed() {
     let bytes = jpeg(301, 400, PixelFormat::RGB, Subsamp::Sub2x2);
-    let all = Jpeg::open(&bytes).unwrap().decode_scaled(turbojpeg::ScalingFactor::ONE, Vec::new()).unwrap();
+    let all = Jpeg::open(&bytes).unwrap().decode_scaled(ScalingFactor::ONE, Vec::new()).unwrap();
     for (rows, kept) in [(1, 32), (32, 32), (33, 64), (384, 384), (385, 400), (400, 400), (500, 400)] {
         let mut jpeg = Jpeg::open(&bytes).unwrap();
         jpeg.keep_rows(rows).unwrap();
-        let image = jpeg.decode_scaled(turbojpeg::ScalingFactor::ONE, vec![1; 9]).unwrap();
+        let image = jpeg.decode_scaled(ScalingFactor::ONE, vec![1; 9]).unwrap();
         assert_eq!((image.width, image.height), (301, kept));
         assert!(image.pixels[..] == all.pixels[..kept * 301 * CHANNELS], "{rows} rows");
     }
@@ -164,4 +165,30 @@ fn damaged_files_are_the_same_errors() {
     let size = oversized.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap() + 5;
     oversized[size..size + 4].fill(0xF0);
     assert!(matches!(fast(&oversized, &plain(16), 0), Err(DecodeError::TooLarge { .. })));
+}
+
+#[test]
+fn damaged_copies_do_not_panic_and_are_read_if_they_are_read_exactly() {
+    let files = [
+        jpeg(90, 130, PixelFormat::RGB, Subsamp::Sub2x2),
+        jpeg(90, 130, PixelFormat::GRAY, Subsamp::Gray),
+        with_orientation(&jpeg(130, 90, PixelFormat::CMYK, Subsamp::None), 6),
+    ];
+    let mut read = 0;
+    for index in 0..inputs() {
+        let file = &files[index as usize % files.len()];
+        // In every second copy only the header is damaged.
+        let (head, tail) = file.split_at(if index % 2 == 0 { 160 } else { file.len() });
+        let bytes = [damaged(head, index), tail.to_vec()].concat();
+        let is_exact = matches!(open_jpeg(&bytes, ExifOrientation::Apply), Ok(Some(_)))
+            && decode_oriented(&bytes, ExifOrientation::Apply).is_ok();
+        if is_exact {
+            assert_eq!(fast(&bytes, &plain(24), index as u32).unwrap().len(), 24 * 24 * CHANNELS);
+            read += 1;
+        } else if let Ok(Some((mut opened, _))) = open_jpeg(&bytes, ExifOrientation::Apply) {
+            // Any outcome but a panic.
+            let _ = opened.keep_rows(40).and_then(|()| opened.decode_scaled(ScalingFactor::ONE_HALF, Vec::new()));
+        }
+    }
+    assert!((inputs() / 20..inputs()).contains(&read), "{read} read");
 }

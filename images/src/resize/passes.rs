@@ -63,7 +63,8 @@ pub(super) fn for_each_pixel<A: Arithmetic>(
                 }
                 at += 2 * CHANNELS;
             }
-            let rounded = bytes(sums.map(A::rounded)).to_array();
+            let [first_sums, second, third, fourth] = sums;
+            let rounded = bytes([first_sums.rounded(), second.rounded(), third.rounded(), fourth.rounded()]).to_array();
             for (row, [red, green, blue, _]) in (first..first + count).zip(rounded.as_chunks().0) {
                 write(row, column, [*red, *green, *blue]);
             }
@@ -115,7 +116,8 @@ fn resized_block<A: Arithmetic>(
         sums[2].add(i16x8::from_u8x16_low(right), pair);
         sums[3].add(i16x8::from_u8x16_high(right), pair);
     }
-    bytes(sums.map(A::rounded)).to_array()
+    let [first, second, third, fourth] = sums;
+    bytes([first.rounded(), second.rounded(), third.rounded(), fourth.rounded()]).to_array()
 }
 
 /// The 16 bytes from `at`.
@@ -126,7 +128,7 @@ fn load(bytes: &[u8], at: usize) -> u8x16 {
 }
 
 /// The values as bytes, clamped.
-#[inline]
+#[inline(always)]
 pub(crate) fn bytes([first, second, third, fourth]: [i32x4; 4]) -> u8x16 {
     let narrowed = |low: i32x4, high: i32x4| {
         let ([a, b, c, d], [e, f, g, h]) = (low.to_array(), high.to_array());
