@@ -174,15 +174,13 @@ fn gray(&[reds, greens, blues]: &Block) -> u8x16 {
 fn turn_hue(block: &mut Block, turn: f32) {
     let mut channels = [[0.0; LANES]; CHANNELS];
     for (floats, values) in channels.iter_mut().zip(&*block) {
-        let values = values.to_array();
-        for lane in 0..LANES {
-            floats[lane] = f32::from(values[lane]);
+        for (float, value) in floats.iter_mut().zip(values.to_array()) {
+            *float = f32::from(value);
         }
     }
     let [reds, greens, blues] = &mut channels;
-    for lane in 0..LANES {
-        let [red, green, blue] = turned([reds[lane], greens[lane], blues[lane]], turn);
-        (reds[lane], greens[lane], blues[lane]) = (red, green, blue);
+    for ((red, green), blue) in reds.iter_mut().zip(greens).zip(blues) {
+        [*red, *green, *blue] = turned([*red, *green, *blue], turn);
     }
     for (values, floats) in block.iter_mut().zip(&channels) {
         let quarter = |start: usize| {

@@ -20,7 +20,7 @@ pub(crate) struct Part {
 /// Resizes a part of the image, which must be within it and not be empty, to the square of the planes. Pixels that do
 /// not overlap the part contribute nothing.
 ///
-/// The filter is that of [`resize`](super::resize()). Results differ by at most 2 from the exact ones.
+/// The filter is that of [`resize`](super::resize()). Both passes round to bytes.
 pub(crate) fn resize_to_planes(image: &RgbImage, part: Part, placement: Placement, planes: &mut Planes) {
     let side = planes.side();
     let (columns, left, right) = covered(part.columns, image.width);
