@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tfnas_random::{Stream, StreamId};
 
+use crate::fast::Workspace;
 use crate::prefetch::Prefetch;
 use crate::rgb_image::CHANNELS;
-use crate::{EvalTransform, ImageSource, LoadError, RgbImage, TrainTransform};
+use crate::{CropRule, EvalTransform, ImageSource, LoadError, TrainTransform};
 
 /// Number of images that a thread processes at a time.
 const CHUNK: usize = 16;
@@ -29,9 +30,27 @@ pub enum Transform {
         purpose: StreamId,
         /// Epoch of the draws.
         epoch: u32,
+        /// How exactly.
+        decoding: Decoding,
     },
     /// Resize and center crop.
     Eval(EvalTransform),
+}
+
+/// How training images are decoded, resized and changed in color.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Decoding {
+    /// Byte for byte like Pillow and torchvision.
+    #[default]
+    Exact,
+    /// With the same crops and factors, but faster: JPEG files are decoded at the smallest scale of 1/8, 1/4, 1/2 and 1
+    /// at which the crop has the resolution, colors of a lower resolution are not interpolated, resizing has weights of
+    /// 14 bits, and changes of hue do not round to HSV bytes. Images that are kept in memory between epochs are decoded
+    /// exactly. [`CropRule::Padded`](crate::CropRule::Padded) is always exact.
+    ///
+    /// The bytes do not depend on the number of threads or the machine, but on the version of libjpeg-turbo, and on
+    /// whether the images of the list fit into memory.
+    Fast,
 }
 
 /// In which order images come.
@@ -233,15 +252,14 @@ impl Plan {
 
     fn make(&self, images: Range<usize>) -> Result<Batch, LoadError> {
         let mut batch = self.empty_batch(images.len());
-        let mut file = Vec::new();
+        let mut workspace = Workspace::default();
         for &position in &self.order[images] {
             if self.stopped.load(Ordering::Relaxed) {
                 break;
             }
             let entry = self.source.entry(position);
-            match self.source.with_image(position, &mut file, |image| self.transformed(image, position))? {
-                Some(image) => {
-                    batch.pixels.extend_from_slice(&image.pixels);
+            match self.append(position, &mut workspace, &mut batch.pixels)? {
+                Some(()) => {
                     batch.labels.push(i64::from(entry.label));
                     batch.positions.push(position);
                 }
@@ -251,14 +269,30 @@ impl Plan {
         Ok(batch)
     }
 
-    fn transformed(&self, image: &RgbImage, position: usize) -> RgbImage {
+    /// Appends the transformed image at `position` to the pixels. Returns `None` if it is skipped.
+    fn append(
+        &self,
+        position: usize,
+        workspace: &mut Workspace,
+        pixels: &mut Vec<u8>,
+    ) -> Result<Option<()>, LoadError> {
         match &self.transform {
-            Transform::Train { transform, seed, purpose, epoch } => {
-                let mut stream = Stream::new(*seed, *purpose, *epoch, position as u32);
-                let parameters = transform.draw(image.width, image.height, &mut stream);
-                transform.apply(image, &parameters)
+            Transform::Train { transform, seed, purpose, epoch, decoding } => {
+                let draw = |width, height| {
+                    transform.draw(width, height, &mut Stream::new(*seed, *purpose, *epoch, position as u32))
+                };
+                if *decoding == Decoding::Fast && matches!(transform.crop, CropRule::RandomResized { .. }) {
+                    let made = self.source.train_image(position, transform, draw, workspace)?;
+                    return Ok(made.map(|()| workspace.planes.append_to(pixels)));
+                }
+                self.source.with_image(position, &mut workspace.file, |image| {
+                    let image = transform.apply(image, &draw(image.width, image.height));
+                    pixels.extend_from_slice(&image.pixels);
+                })
             }
-            Transform::Eval(transform) => transform.apply(image),
+            Transform::Eval(transform) => self.source.with_image(position, &mut workspace.file, |image| {
+                pixels.extend_from_slice(&transform.apply(image).pixels);
+            }),
         }
     }
 }
@@ -291,7 +325,13 @@ mod tests {
             batch,
             shard: None,
             order: Order::Shuffled { seed: 1, purpose: StreamId::Shuffle, epoch: 2, round: 0 },
-            transform: Transform::Train { transform, seed: 1, purpose: StreamId::Augment, epoch: 2 },
+            transform: Transform::Train {
+                transform,
+                seed: 1,
+                purpose: StreamId::Augment,
+                epoch: 2,
+                decoding: Decoding::Exact,
+            },
             start_batch,
             workers,
         }
@@ -318,6 +358,63 @@ mod tests {
                 assert_eq!(collect(&fresh, &options(workers, batch, 0)), alone);
             }
         }
+    }
+
+    /// Writes copies of a JPEG file: of 300 images of this size, no more than some fit into memory.
+    fn photos(folder: &Path, count: usize, side: usize) -> ImageList {
+        let pixels: Vec<u8> = (0..side * side * 3).map(|index| (index * 7 / side % 256) as u8).collect();
+        let image = turbojpeg::Image {
+            pixels: pixels.as_slice(),
+            width: side,
+            pitch: side * 3,
+            height: side,
+            format: turbojpeg::PixelFormat::RGB,
+        };
+        let bytes = turbojpeg::compress(image, 80, turbojpeg::Subsamp::Sub2x2).unwrap();
+        let entries = (0..count).map(|index| {
+            let path = format!("{index}.jpg");
+            fs::write(folder.join(&path), &*bytes).unwrap();
+            Entry { path, label: 0 }
+        });
+        ImageList::new(entries.collect()).unwrap()
+    }
+
+    fn with_decoding(decoding: Decoding, crop: CropRule, workers: usize) -> BatchOptions {
+        let transform = TrainTransform { resolution: 20, crop, ..TrainTransform::default() };
+        let transform = Transform::Train { transform, seed: 1, purpose: StreamId::Augment, epoch: 2, decoding };
+        BatchOptions { transform, ..options(workers, 50, 0) }
+    }
+
+    #[test]
+    fn fast_batches_are_the_same_with_any_number_of_threads_and_in_every_pass() {
+        let random = CropRule::RandomResized { scale: [0.3, 1.0], ratio: [0.75, 1.33] };
+        // Images that are decoded again in every pass, and images that are kept.
+        for side in [570, 40] {
+            let folder = tempfile::tempdir().unwrap();
+            let list = photos(folder.path(), 300, side);
+            let source = ImageSource::new(folder.path(), list.clone(), BadImage::Error);
+            let alone = collect(&source, &with_decoding(Decoding::Fast, random, 0));
+            assert_eq!(collect(&source, &with_decoding(Decoding::Fast, random, 2)), alone);
+            let fresh = ImageSource::new(folder.path(), list.clone(), BadImage::Error);
+            assert_eq!(collect(&fresh, &with_decoding(Decoding::Fast, random, 5)), alone);
+            // A pass that decodes exactly keeps images, which fast passes then find.
+            let other = ImageSource::new(folder.path(), list.clone(), BadImage::Error);
+            let exact = collect(&other, &with_decoding(Decoding::Exact, random, 2));
+            assert_ne!(exact, alone);
+            assert_eq!(collect(&other, &with_decoding(Decoding::Fast, random, 2)), alone, "{side}");
+        }
+    }
+
+    #[test]
+    fn padded_crops_are_exact_in_either_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = photos(folder.path(), 60, 24);
+        let padded = CropRule::Padded { padding: 4 };
+        let passes = [Decoding::Exact, Decoding::Fast].map(|decoding| {
+            let source = ImageSource::new(folder.path(), list.clone(), BadImage::Error);
+            collect(&source, &with_decoding(decoding, padded, 2))
+        });
+        assert_eq!(passes[0], passes[1]);
     }
 
     #[test]

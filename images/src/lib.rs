@@ -1,7 +1,7 @@
 //! Images for training and evaluation: lists and folders, decoding and resizing like Pillow, augmentation, batches.
 //!
 //! The input is files and the output is plain buffers. The crate does not know tensors, networks or devices. Decoding,
-//! resizing and color changes equal Pillow's and torchvision's byte for byte, and random choices depend only on the
+//! resizing and color changes equal Pillow's and torchvision's byte for byte (unless a caller chooses [`Decoding::Fast`]), and random choices depend only on the
 //! seed and the position of an image, not on the number of threads.
 //!
 //! # The pieces
@@ -33,10 +33,12 @@ mod bounded_read;
 mod check;
 mod class_names;
 mod decode;
+mod fast;
 mod folder;
 pub mod generated;
 mod list;
 mod names;
+mod planes;
 mod prefetch;
 mod published;
 mod resize;
@@ -51,7 +53,7 @@ pub use augment::{
     ColorChange, CropArea, CropRule, TrainParameters, TrainTransform, adjust_brightness, adjust_contrast, adjust_hue,
     adjust_saturation, flip_horizontal,
 };
-pub use batches::{Batch, BatchOptions, Batches, Order, Shard, Transform};
+pub use batches::{Batch, BatchOptions, Batches, Decoding, Order, Shard, Transform};
 pub use check::{UnreadableImage, check_images};
 pub use class_names::{class_folders, class_names};
 pub use decode::{DecodeError, ExifOrientation, MAX_PIXELS, decode, decode_oriented};

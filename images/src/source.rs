@@ -8,7 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::bounded_read::read_bounded;
-use crate::{DecodeError, Entry, ExifOrientation, ImageList, RgbImage, decode_oriented};
+use crate::decode::{is_jpeg, open_jpeg};
+use crate::fast::{self, Workspace};
+use crate::rgb_image::CHANNELS;
+use crate::{
+    DecodeError, Entry, ExifOrientation, ImageList, RgbImage, TrainParameters, TrainTransform, decode_oriented,
+};
 
 /// Memory for decoded images that are kept between epochs, in bytes. A small data set is decoded only once.
 const KEPT_BYTES: usize = 256 << 20;
@@ -82,8 +87,14 @@ struct Images {
     /// The images that were skipped, by their positions.
     skipped: Mutex<BTreeSet<usize>>,
     /// Boxed, because most images of a large data set are not kept.
-    kept: Vec<OnceLock<Box<RgbImage>>>,
+    kept: Vec<OnceLock<Box<Kept>>>,
     kept_bytes: AtomicUsize,
+}
+
+/// A decoded image that is kept.
+struct Kept {
+    image: RgbImage,
+    is_jpeg: bool,
 }
 
 impl ImageSource {
@@ -139,9 +150,30 @@ impl ImageSource {
         buffer: &mut Vec<u8>,
         then: impl FnOnce(&RgbImage) -> T,
     ) -> Result<Option<T>, LoadError> {
+        self.load(position, |images| images.with_image(position, buffer, then))
+    }
+
+    /// Makes a training image in the planes of the workspace, faster than exactly. `draw` gets the size of the upright
+    /// image. Returns `None` for an image that is skipped.
+    pub(crate) fn train_image(
+        &self,
+        position: usize,
+        transform: &TrainTransform,
+        draw: impl FnOnce(usize, usize) -> TrainParameters,
+        workspace: &mut Workspace,
+    ) -> Result<Option<()>, LoadError> {
+        self.load(position, |images| images.train_image(position, transform, draw, workspace))
+    }
+
+    /// Loads the image at `position`, or returns `None` if it is skipped.
+    fn load<T>(
+        &self,
+        position: usize,
+        load: impl FnOnce(&Images) -> Result<T, LoadError>,
+    ) -> Result<Option<T>, LoadError> {
         let images = &*self.0;
         let path = || images.root.join(&images.list.entries()[position].path);
-        match guarded(path, || images.with_image(position, buffer, then)) {
+        match guarded(path, || load(images)) {
             Err(LoadError::Decode { .. }) if images.reading.on_bad == BadImage::Skip => {
                 images.skipped.lock().unwrap_or_else(PoisonError::into_inner).insert(position);
                 Ok(None)
@@ -158,25 +190,64 @@ impl Images {
         buffer: &mut Vec<u8>,
         then: impl FnOnce(&RgbImage) -> T,
     ) -> Result<T, LoadError> {
-        if let Some(image) = self.kept[position].get() {
-            return Ok(then(image));
+        if let Some(kept) = self.kept[position].get() {
+            return Ok(then(&kept.image));
         }
         let image = read(&self.root.join(&self.list.entries()[position].path), self.reading.orientation, buffer)?;
         let result = then(&image);
-        self.keep(position, image);
+        self.keep(position, Kept { image, is_jpeg: is_jpeg(buffer) });
         Ok(result)
     }
 
+    fn train_image(
+        &self,
+        position: usize,
+        transform: &TrainTransform,
+        draw: impl FnOnce(usize, usize) -> TrainParameters,
+        workspace: &mut Workspace,
+    ) -> Result<(), LoadError> {
+        let Workspace { file, decoded, planes } = workspace;
+        // An exact pass may have kept a JPEG image that a fast pass reduces.
+        let kept = self.kept[position]
+            .get()
+            .filter(|kept| !kept.is_jpeg || self.has_room_for((kept.image.width, kept.image.height)));
+        if let Some(kept) = kept {
+            let image = &kept.image;
+            fast::transform_image(image, transform, &draw(image.width, image.height), planes);
+            return Ok(());
+        }
+        let path = self.root.join(&self.list.entries()[position].path);
+        read_file(&path, file)?;
+        let broken = |source| LoadError::Decode { path: path.clone(), source };
+        let orientation = self.reading.orientation;
+        let image = match open_jpeg(file, orientation).map_err(broken)? {
+            Some((jpeg, orientation)) if !self.has_room_for(jpeg.size()) => {
+                return fast::transform_jpeg(jpeg, orientation, transform, draw, decoded, planes).map_err(broken);
+            }
+            Some((jpeg, orientation)) => jpeg.decode().map_err(broken)?.turned(orientation),
+            None => decode_oriented(file, orientation).map_err(broken)?,
+        };
+        fast::transform_image(&image, transform, &draw(image.width, image.height), planes);
+        self.keep(position, Kept { image, is_jpeg: is_jpeg(file) });
+        Ok(())
+    }
+
+    /// Returns whether all images can be kept if they are as large as one of this size. It does not depend on the images
+    /// that were kept so far, and therefore not on the order of threads.
+    fn has_room_for(&self, (width, height): (usize, usize)) -> bool {
+        width * height * CHANNELS <= KEPT_BYTES / self.list.len()
+    }
+
     /// Keeps an image if most of the data set is likely to fit. Keeping a few images out of many would save no time.
-    fn keep(&self, position: usize, image: RgbImage) {
+    fn keep(&self, position: usize, kept: Kept) {
         const LARGER_THAN_OTHERS: usize = 4;
-        let bytes = image.pixels.len();
+        let bytes = kept.image.pixels.len();
         if bytes > KEPT_BYTES / self.list.len() * LARGER_THAN_OTHERS {
             return;
         }
         let is_room = self.kept_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= KEPT_BYTES;
         // Another thread may have kept the same image in the meantime.
-        if !is_room || self.kept[position].set(Box::new(image)).is_err() {
+        if !is_room || self.kept[position].set(Box::new(kept)).is_err() {
             self.kept_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
@@ -191,8 +262,12 @@ pub fn read_image(path: &Path, orientation: ExifOrientation) -> Result<RgbImage,
 }
 
 fn read(path: &Path, orientation: ExifOrientation, buffer: &mut Vec<u8>) -> Result<RgbImage, LoadError> {
-    read_bounded(path, MAX_FILE_BYTES, buffer).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+    read_file(path, buffer)?;
     decode_oriented(buffer, orientation).map_err(|source| LoadError::Decode { path: path.to_owned(), source })
+}
+
+fn read_file(path: &Path, buffer: &mut Vec<u8>) -> Result<(), LoadError> {
+    read_bounded(path, MAX_FILE_BYTES, buffer).map_err(|source| LoadError::Read { path: path.to_owned(), source })
 }
 
 /// Turns a panic over an image into an error that names it.

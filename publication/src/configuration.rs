@@ -63,6 +63,7 @@ pub fn configuration(records: &BTreeMap<Stage, StageRecord>, data: &DataSection)
             allow_overlap: data.allow_overlap,
             on_bad_image: train.on_bad_image,
             exif_orientation: train.exif_orientation,
+            decode: train.decode,
             workers: DataWorkers::Auto,
             resize: Some(train.resize),
             generate: data.generate.clone(),

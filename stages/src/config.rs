@@ -103,6 +103,10 @@ pub struct DataSection {
     /// How to treat the EXIF orientation of photos: ignore (as the original implementation does), or apply.
     #[serde(default, skip_serializing_if = "ExifOrientation::is_ignore")]
     pub exif_orientation: ExifOrientation,
+    /// How training images are decoded, resized and augmented: exact (as Pillow and torchvision), or fast. Validation and test
+    /// images are always decoded exactly.
+    #[serde(default, skip_serializing_if = "Decoding::is_exact")]
+    pub decode: Decoding,
     /// Number of threads that decode and augment images in advance, or auto: all cores on a GPU, four threads on a CPU.
     /// Affects only speed.
     #[serde(default)]
@@ -213,6 +217,25 @@ impl ExifOrientation {
     /// Returns whether this is [`Self::Ignore`], which is omitted from the parameters of stages.
     pub fn is_ignore(&self) -> bool {
         *self == Self::Ignore
+    }
+}
+
+/// How training images are decoded, resized and augmented.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Decoding {
+    /// The same bytes as Pillow and torchvision.
+    #[default]
+    Exact,
+    /// The same crops from JPEG files that are decoded at a reduced size where the crop allows it, with faster and less exact
+    /// arithmetic. Applies to `random_resized` crops.
+    Fast,
+}
+
+impl Decoding {
+    /// Returns whether this is [`Self::Exact`], which is omitted from the parameters of stages.
+    pub fn is_exact(&self) -> bool {
+        *self == Self::Exact
     }
 }
 

@@ -81,6 +81,26 @@ fn exif_orientation_affects_only_stages_that_read_pixels() {
 }
 
 #[test]
+fn fast_decoding_affects_only_stages_that_read_training_images() {
+    let project = Project::new();
+    project.run_ok(&["run", "all"]);
+    project.trace();
+    project.run_ok(&["run", "all", "--set", "data.decode=exact"]);
+    assert!(project.trace().is_empty(), "it is the default");
+    let fast = ["--set", "data.decode=fast"];
+    for (stage, reruns) in [("split", false), ("lookup", false), ("search", true), ("train", true)] {
+        let why = project.run_ok(&[&["explain", stage], &fast[..]].concat()).out;
+        assert_eq!(why.contains("data.decode"), reruns, "{stage}: {why}");
+    }
+    project.run_ok(&[&["run", "all"], &fast[..]].concat());
+    let reran = project.trace();
+    assert!(reran.contains(&"search".to_owned()) && reran.contains(&"train".to_owned()), "{reran:?}");
+    assert!(!reran.contains(&"split".to_owned()) && !reran.contains(&"lookup".to_owned()), "{reran:?}");
+    let ended = project.run(&["run", "all", "--set", "data.decode=fst"]);
+    assert!(ended.code == Some(2) && ended.err.contains("did you mean `fast`"), "{}", ended.err);
+}
+
+#[test]
 fn images_are_checked_once_per_run() {
     let project = Project::new();
     project.run_ok(&["run", "all"]);

@@ -1,6 +1,8 @@
 //! Decoding of JPEG with libjpeg-turbo.
 
-use turbojpeg::{Colorspace, DecompressHeader, Decompressor, Image, PixelFormat};
+use std::borrow::Cow;
+
+use turbojpeg::{Colorspace, DecompressHeader, Decompressor, Image, PixelFormat, ScalingFactor};
 
 use super::{DecodeError, check_size, to_rgb};
 use crate::rgb_image::RgbImage;
@@ -34,56 +36,120 @@ const APP15: u8 = 0xEF;
 const COMMENT: u8 = 0xFE;
 
 /// Whether the bytes begin as a JPEG file does: a start-of-image marker, then another one.
-pub(super) fn is_jpeg(bytes: &[u8]) -> bool {
+pub(crate) fn is_jpeg(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xFF, 0xD8, 0xFF])
 }
 
 /// Decodes with the slow integer DCT and smooth upsampling of colors: libjpeg's defaults, which Pillow keeps.
 pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
-    if has_end(bytes) {
-        decode_with_end(bytes, check_tolerated)
-    } else {
-        let ended = [bytes, &[0xFF, END_OF_IMAGE]].concat();
-        decode_with_end(&ended, check_only_end_missing)
-    }
+    Jpeg::open(bytes)?.decode()
 }
 
-/// Decodes a file that has an end marker. `check` evaluates the state of the decoder afterwards.
-fn decode_with_end(
-    bytes: &[u8],
-    check: fn(&DecompressHeader, turbojpeg::Result<()>) -> Result<(), DecodeError>,
-) -> Result<RgbImage, DecodeError> {
-    let mut decompressor = Decompressor::new()?;
-    decompressor.set_scan_limit(MAX_SCANS)?;
-    // The header is read again before decoding and must cause no warning then.
-    let plain;
-    let (header, bytes) = match decompressor.read_header(bytes) {
-        Ok(header) => (header, bytes),
-        Err(_) => {
-            plain = with_plain_header(bytes);
-            (decompressor.read_header(&plain)?, plain.as_slice())
-        }
-    };
-    let (width, height) = (header.width, header.height);
-    check_size(width, height, bytes.len())?;
-    let format = match header.colorspace {
-        Colorspace::CMYK | Colorspace::YCCK => PixelFormat::CMYK,
-        _ => PixelFormat::RGB,
-    };
-    let pitch = width * format.size();
-    let mut pixels = vec![0; pitch * height];
-    let output = Image { pixels: pixels.as_mut_slice(), width, pitch, height, format };
-    check(&header, decompressor.decompress(bytes, output))?;
-    if format == PixelFormat::CMYK {
-        // Pillow treats every CMYK JPEG as inverted, as Adobe writes them.
-        pixels.iter_mut().for_each(|ink| *ink = !*ink);
-        pixels = to_rgb::cmyk(&pixels);
+/// A JPEG file with a readable header and an allowed size.
+pub(crate) struct Jpeg<'a> {
+    decompressor: Decompressor,
+    header: DecompressHeader,
+    /// The file, changed so that the decoder reads it if necessary. It has an end marker.
+    bytes: Cow<'a, [u8]>,
+    /// Whether the file itself has an end marker.
+    has_end: bool,
+}
+
+impl<'a> Jpeg<'a> {
+    pub(crate) fn open(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let has_end = has_end(bytes);
+        let mut bytes = match has_end {
+            true => Cow::Borrowed(bytes),
+            false => Cow::Owned([bytes, &[0xFF, END_OF_IMAGE]].concat()),
+        };
+        let mut decompressor = Decompressor::new()?;
+        decompressor.set_scan_limit(MAX_SCANS)?;
+        // The header is read again before decoding and must cause no warning then.
+        let header = match decompressor.read_header(&bytes) {
+            Ok(header) => header,
+            Err(_) => {
+                bytes = Cow::Owned(with_plain_header(&bytes));
+                decompressor.read_header(&bytes)?
+            }
+        };
+        check_size(header.width, header.height, bytes.len())?;
+        Ok(Self { decompressor, header, bytes, has_end })
     }
-    Ok(RgbImage::new(width, height, pixels)?)
+
+    /// Width and height in pixels, as stored.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.header.width, self.header.height)
+    }
+
+    /// Returns whether [`decode_scaled`](Self::decode_scaled) can reduce the image.
+    pub(crate) fn is_scalable(&self) -> bool {
+        !self.header.is_lossless
+    }
+
+    /// Reduces the image to its first rows, `rows` or a few more: the decoder skips the data of the others. Files for which
+    /// this is unusual keep all rows.
+    pub(crate) fn keep_rows(&mut self, rows: usize) -> Result<(), DecodeError> {
+        /// More than one row of the blocks that are coded together, for any sampling of colors.
+        const STEP: usize = 32;
+        let rows = rows.next_multiple_of(STEP);
+        let DecompressHeader { height, is_progressive, is_lossless, is_arithmetic, .. } = self.header;
+        if rows >= height || !self.has_end || is_progressive || is_lossless || is_arithmetic {
+            return Ok(());
+        }
+        let mut segments = Segments::new(&self.bytes);
+        let Some(frame) = segments.find(|segment| is_start_of_frame(segment.marker)) else { return Ok(()) };
+        // Marker, length, bits per value, height.
+        let at = segments.position - frame.bytes.len() + 5;
+        let mut shortened = self.bytes.to_vec();
+        let (Some(stated), Ok(rows)) = (shortened.get_mut(at..at + 2), u16::try_from(rows)) else { return Ok(()) };
+        stated.copy_from_slice(&rows.to_be_bytes());
+        let header = self.decompressor.read_header(&shortened)?;
+        if header.height == usize::from(rows) {
+            (self.header, self.bytes) = (header, Cow::Owned(shortened));
+        }
+        Ok(())
+    }
+
+    /// Decodes like Pillow.
+    pub(crate) fn decode(self) -> Result<RgbImage, DecodeError> {
+        self.decode_at(ScalingFactor::ONE, Vec::new())
+    }
+
+    /// Decodes to `scale` times the size, rounded up, and repeats colors of a lower resolution instead of interpolating
+    /// them. `memory` is reused for the pixels.
+    pub(crate) fn decode_scaled(mut self, scale: ScalingFactor, memory: Vec<u8>) -> Result<RgbImage, DecodeError> {
+        self.decompressor.set_fast_upsample(true)?;
+        self.decode_at(scale, memory)
+    }
+
+    fn decode_at(mut self, scale: ScalingFactor, mut pixels: Vec<u8>) -> Result<RgbImage, DecodeError> {
+        self.decompressor.set_scaling_factor(scale)?;
+        let DecompressHeader { width, height, .. } = self.header.scaled(scale);
+        let format = match self.header.colorspace {
+            Colorspace::CMYK | Colorspace::YCCK => PixelFormat::CMYK,
+            _ => PixelFormat::RGB,
+        };
+        let pitch = width * format.size();
+        // Zeros, so that what remains of another image never shows in a damaged one.
+        pixels.clear();
+        pixels.resize(pitch * height, 0);
+        let output = Image { pixels: pixels.as_mut_slice(), width, pitch, height, format };
+        let outcome = self.decompressor.decompress(&self.bytes, output);
+        match self.has_end {
+            true => check_tolerated(outcome)?,
+            false => check_only_end_missing(&self.header, outcome)?,
+        }
+        if format == PixelFormat::CMYK {
+            // Pillow treats every CMYK JPEG as inverted, as Adobe writes them.
+            pixels.iter_mut().for_each(|ink| *ink = !*ink);
+            pixels = to_rgb::cmyk(&pixels);
+        }
+        Ok(RgbImage::new(width, height, pixels)?)
+    }
 }
 
 /// Ignores warnings. The image is complete in spite of them.
-fn check_tolerated(_: &DecompressHeader, outcome: turbojpeg::Result<()>) -> Result<(), DecodeError> {
+fn check_tolerated(outcome: turbojpeg::Result<()>) -> Result<(), DecodeError> {
     match outcome {
         Err(turbojpeg::Error::TurboJpegError(message)) if message.starts_with(PREMATURE_END) => {
             Err(DecodeError::Truncated)
@@ -167,6 +233,10 @@ pub(super) fn app1_payloads(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter_map(|segment| segment.bytes.get(4..))
 }
 
+fn is_start_of_frame(marker: u8) -> bool {
+    matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC)
+}
+
 /// Whether an end-of-image marker follows the first scan.
 fn has_end(bytes: &[u8]) -> bool {
     let mut in_scan = false;
@@ -207,7 +277,7 @@ fn with_plain_header(bytes: &[u8]) -> Vec<u8> {
             }
             APP0..=APP15 | COMMENT => {}
             marker => {
-                if matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC) {
+                if is_start_of_frame(marker) {
                     components = segment.bytes.get(9).copied().unwrap_or(components);
                 }
                 plain.extend_from_slice(segment.bytes);

@@ -11,9 +11,11 @@ mod raster;
 mod to_rgb;
 
 use image::ImageFormat;
+use image::metadata::Orientation;
 use thiserror::Error;
 
 pub(crate) use header::looks_whole;
+pub(crate) use jpeg::{Jpeg, is_jpeg};
 
 use crate::rgb_image::{ImageSizeError, RgbImage};
 
@@ -127,6 +129,25 @@ pub fn decode_oriented(bytes: &[u8], orientation: ExifOrientation) -> Result<Rgb
         ExifOrientation::Ignore => image,
         ExifOrientation::Apply => image.turned(exif::orientation(bytes)),
     })
+}
+
+/// Opens a JPEG file, and returns it with its orientation, as far as it is to be applied. Returns `None` for other
+/// formats.
+///
+/// # Errors
+/// Returns the errors of [`decode`] that its header has.
+pub(crate) fn open_jpeg(
+    bytes: &[u8],
+    orientation: ExifOrientation,
+) -> Result<Option<(Jpeg<'_>, Orientation)>, DecodeError> {
+    if !jpeg::is_jpeg(bytes) {
+        return Ok(None);
+    }
+    let orientation = match orientation {
+        ExifOrientation::Ignore => Orientation::NoTransforms,
+        ExifOrientation::Apply => exif::orientation(bytes),
+    };
+    Ok(Some((Jpeg::open(bytes)?, orientation)))
 }
 
 /// Rejects sizes above [`MAX_PIXELS`], and sizes that are implausible for the number of bytes.

@@ -1,11 +1,16 @@
 //! Resizing and cropping, byte for byte like Pillow.
 
+mod arithmetic;
 mod passes;
+mod planar;
 mod weights;
 
 use std::ops::Range;
 
+use arithmetic::Exact;
+pub(crate) use passes::bytes;
 use passes::{Plane, horizontal_pass, vertical_pass};
+pub(crate) use planar::{Part, resize_to_planes};
 use weights::Weights;
 
 use crate::rgb_image::{CHANNELS, RgbImage};
@@ -102,8 +107,8 @@ impl<'a> Source<'a> {
         (width, height): (usize, usize),
         window: Window,
     ) -> RgbImage {
-        let horizontal = Weights::new(self.width, (left, right), width, window.columns.clone());
-        let vertical = Weights::new(self.height, (top, bottom), height, window.rows.clone());
+        let horizontal = Weights::<Exact>::new(self.width, (left, right), width, window.columns.clone());
+        let vertical = Weights::<Exact>::new(self.height, (top, bottom), height, window.rows.clone());
         let source_columns = horizontal.reach();
         let source_rows = vertical.reach();
 

@@ -1,17 +1,13 @@
 //! Resizing along rows and along columns, in vectors of 16 bytes.
-//!
-//! A sum of weighted pixels is computed as two sums, of the upper and of the lower bits of the weights, whose products
-//! fit into 32 bits. Overflows wrap in each of the sums and cancel: the sum of both, like Pillow's, is less than 2^31.
 
 use std::ops::Range;
 
 use wide::{i16x8, i32x4, i32x8, u8x16};
 
-use super::weights::{LOW_BITS, PRECISION_BITS, Pair, Weights};
+use super::arithmetic::Arithmetic;
+use super::weights::Weights;
 use crate::rgb_image::CHANNELS;
 
-/// One half, added before the fraction is cut off.
-const HALF: i32 = 1 << (PRECISION_BITS - 1);
 /// Bytes of a vector.
 const LANES: usize = 16;
 /// Rows that are resized together: they share their weights.
@@ -26,21 +22,37 @@ pub(super) struct Plane<'a> {
 }
 
 /// Every row of `rows`, resized along itself.
-pub(super) fn horizontal_pass(source: Plane<'_>, weights: &Weights, rows: Range<usize>) -> Vec<u8> {
+pub(super) fn horizontal_pass<A: Arithmetic>(source: Plane<'_>, weights: &Weights<A>, rows: Range<usize>) -> Vec<u8> {
     let width = weights.taps.len() * CHANNELS;
     let mut result = vec![0; rows.len() * width];
+    for_each_pixel(source, weights, rows, |row, column, pixel| {
+        let at = row * width + column * CHANNELS;
+        result[at..at + CHANNELS].copy_from_slice(&pixel);
+    });
+    result
+}
+
+/// Calls `write` with each pixel of the rows resized along themselves, and its row and column in the result.
+#[inline]
+pub(super) fn for_each_pixel<A: Arithmetic>(
+    source: Plane<'_>,
+    weights: &Weights<A>,
+    rows: Range<usize>,
+    mut write: impl FnMut(usize, usize, [u8; CHANNELS]),
+) {
     let reach = weights.reach();
     let reach = reach.start * CHANNELS..reach.end * CHANNELS;
     // Copied, so that vectors can be read to the end of each row.
     let mut copies = vec![0; ROWS * (reach.len() + CHANNELS + LANES)];
     let stride = copies.len() / ROWS;
-    for (first, results) in rows.step_by(ROWS).zip(result.chunks_mut(ROWS * width)) {
-        for (row, copy) in (first..first + results.len() / width).zip(copies.chunks_exact_mut(stride)) {
+    for first in (0..rows.len()).step_by(ROWS) {
+        let count = ROWS.min(rows.len() - first);
+        for (row, copy) in (rows.start + first..).zip(copies.chunks_exact_mut(stride)).take(count) {
             copy[..reach.len()].copy_from_slice(&source.pixels[row * source.stride..][reach.clone()]);
         }
         let copies: [&[u8]; ROWS] = std::array::from_fn(|row| &copies[row * stride..][..stride]);
-        for (taps, column) in weights.taps.iter().zip((0..).step_by(CHANNELS)) {
-            let mut sums = [Sums::default(); ROWS];
+        for (column, taps) in weights.taps.iter().enumerate() {
+            let mut sums = [A::default(); ROWS];
             let mut at = taps.first * CHANNELS - reach.start;
             for pair in weights.pairs(taps) {
                 for (sums, row) in sums.iter_mut().zip(copies) {
@@ -51,17 +63,17 @@ pub(super) fn horizontal_pass(source: Plane<'_>, weights: &Weights, rows: Range<
                 }
                 at += 2 * CHANNELS;
             }
-            let rounded = bytes(sums.map(|sums| sums.rounded())).to_array();
-            for (result, rounded) in results.chunks_exact_mut(width).zip(rounded.chunks_exact(4)) {
-                result[column..column + CHANNELS].copy_from_slice(&rounded[..CHANNELS]);
+            let [first_sums, second, third, fourth] = sums;
+            let rounded = bytes([first_sums.rounded(), second.rounded(), third.rounded(), fourth.rounded()]).to_array();
+            for (row, [red, green, blue, _]) in (first..first + count).zip(rounded.as_chunks().0) {
+                write(row, column, [*red, *green, *blue]);
             }
         }
     }
-    result
 }
 
 /// The columns of `columns`, resized along themselves.
-pub(super) fn vertical_pass(source: Plane<'_>, weights: &Weights, columns: Range<usize>) -> Vec<u8> {
+pub(super) fn vertical_pass<A: Arithmetic>(source: Plane<'_>, weights: &Weights<A>, columns: Range<usize>) -> Vec<u8> {
     let width = columns.len() * CHANNELS;
     let mut result = vec![0; weights.taps.len() * width];
     for (taps, row) in weights.taps.iter().zip(result.chunks_exact_mut(width)) {
@@ -70,11 +82,11 @@ pub(super) fn vertical_pass(source: Plane<'_>, weights: &Weights, columns: Range
         let mut column = columns.start * CHANNELS;
         let (blocks, rest) = row.as_chunks_mut::<LANES>();
         for block in blocks {
-            *block = resized_block(rows.clone(), pairs, |row| load(source.pixels, row * source.stride + column));
+            *block = resized_block::<A>(rows.clone(), pairs, |row| load(source.pixels, row * source.stride + column));
             column += LANES;
         }
         if !rest.is_empty() {
-            let block = resized_block(rows, pairs, |row| {
+            let block = resized_block::<A>(rows, pairs, |row| {
                 let mut padded = [0; LANES];
                 padded[..rest.len()].copy_from_slice(&source.pixels[row * source.stride + column..][..rest.len()]);
                 u8x16::new(padded)
@@ -87,8 +99,12 @@ pub(super) fn vertical_pass(source: Plane<'_>, weights: &Weights, columns: Range
 
 /// The sums of 16 columns over the rows.
 #[inline]
-fn resized_block(rows: Range<usize>, pairs: &[Pair], load_row: impl Fn(usize) -> u8x16) -> [u8; LANES] {
-    let mut sums = [Sums::default(); 4];
+fn resized_block<A: Arithmetic>(
+    rows: Range<usize>,
+    pairs: &[A::Pair],
+    load_row: impl Fn(usize) -> u8x16,
+) -> [u8; LANES] {
+    let mut sums = [A::default(); 4];
     for (above, pair) in rows.clone().step_by(2).zip(pairs) {
         // The row after the last one has the weight 0.
         let below = load_row((above + 1).min(rows.end - 1));
@@ -100,7 +116,8 @@ fn resized_block(rows: Range<usize>, pairs: &[Pair], load_row: impl Fn(usize) ->
         sums[2].add(i16x8::from_u8x16_low(right), pair);
         sums[3].add(i16x8::from_u8x16_high(right), pair);
     }
-    bytes(sums.map(|sums| sums.rounded())).to_array()
+    let [first, second, third, fourth] = sums;
+    bytes([first.rounded(), second.rounded(), third.rounded(), fourth.rounded()]).to_array()
 }
 
 /// The 16 bytes from `at`.
@@ -111,8 +128,8 @@ fn load(bytes: &[u8], at: usize) -> u8x16 {
 }
 
 /// The values as bytes, clamped.
-#[inline]
-fn bytes([first, second, third, fourth]: [i32x4; 4]) -> u8x16 {
+#[inline(always)]
+pub(crate) fn bytes([first, second, third, fourth]: [i32x4; 4]) -> u8x16 {
     let narrowed = |low: i32x4, high: i32x4| {
         let ([a, b, c, d], [e, f, g, h]) = (low.to_array(), high.to_array());
         i16x8::from_i32x8_saturate(i32x8::new([a, b, c, d, e, f, g, h]))
@@ -120,32 +137,16 @@ fn bytes([first, second, third, fourth]: [i32x4; 4]) -> u8x16 {
     u8x16::narrow_i16x8(narrowed(first, second), narrowed(third, fourth))
 }
 
-/// Four sums of weighted values.
-#[derive(Clone, Copy, Default)]
-struct Sums {
-    high: i32x4,
-    low: i32x4,
-}
-
-impl Sums {
-    /// Adds four pairs of values, each pair times a pair of weights.
-    #[inline]
-    fn add(&mut self, pairs_of_values: i16x8, weights: &Pair) {
-        self.high += pairs_of_values.dot(weights.high);
-        self.low += pairs_of_values.dot(weights.low);
-    }
-
-    fn rounded(&self) -> i32x4 {
-        ((self.high << LOW_BITS) + self.low + i32x4::splat(HALF)) >> PRECISION_BITS
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::arithmetic::{Exact, LOW_BITS, PRECISION_BITS};
     use super::*;
 
+    /// One half, added before the fraction is cut off.
+    const HALF: i32 = 1 << (PRECISION_BITS - 1);
+
     /// Pillow's sums, one at a time.
-    fn plain(source: &[u8], stride: usize, weights: &Weights, across: usize) -> Vec<u8> {
+    fn plain(source: &[u8], stride: usize, weights: &Weights<Exact>, across: usize) -> Vec<u8> {
         let mut result = Vec::new();
         for taps in &weights.taps {
             let fixed = weights.pairs(taps).iter().flat_map(|pair| {
@@ -185,7 +186,7 @@ mod tests {
     #[test]
     fn the_brightest_image_does_not_overflow() {
         for size in [1, 2, 3, 1000, 40_000] {
-            let weights = Weights::new(size, (0.0, size as f64), 1, 0..1);
+            let weights = Weights::<Exact>::new(size, (0.0, size as f64), 1, 0..1);
             let row = vec![255; size * CHANNELS];
             let plane = Plane { pixels: &row, stride: row.len() };
             assert_eq!(horizontal_pass(plane, &weights, 0..1), [255; CHANNELS], "{size}");

@@ -1,35 +1,8 @@
-//! The weights of the triangle filter along one axis, in fixed point as Pillow computes them.
+//! The weights of the triangle filter along one axis, in the number format of an [`Arithmetic`].
 
 use std::ops::Range;
 
-use wide::i16x8;
-
-/// Fraction bits of a weight: 32, less 8 of a pixel, less 2 to spare.
-pub(super) const PRECISION_BITS: u32 = 32 - 8 - 2;
-/// Bits of the low part of a weight. Both parts fit into 16 bits, so that vectors multiply them with pixels without loss.
-pub(super) const LOW_BITS: u32 = PRECISION_BITS / 2;
-
-/// The weights of two source pixels next to each other.
-#[derive(Clone, Copy)]
-pub(super) struct Pair {
-    /// Upper bits of both weights in turns, four times.
-    pub high: i16x8,
-    /// Lower `LOW_BITS` bits of both weights in turns, four times.
-    pub low: i16x8,
-}
-
-impl Pair {
-    /// `weights` are at most 2^`PRECISION_BITS`, so both parts fit.
-    fn new(weights: [i32; 2]) -> Self {
-        let high = weights.map(|weight| (weight >> LOW_BITS) as i16);
-        let low = weights.map(|weight| (weight & ((1 << LOW_BITS) - 1)) as i16);
-        Self { high: in_turns(high), low: in_turns(low) }
-    }
-}
-
-fn in_turns([first, second]: [i16; 2]) -> i16x8 {
-    i16x8::new([first, second, first, second, first, second, first, second])
-}
+use super::arithmetic::Arithmetic;
 
 /// The source pixels of one result, and the place of their weights.
 pub(super) struct Taps {
@@ -41,12 +14,12 @@ pub(super) struct Taps {
 }
 
 /// The weights along one axis, for a range of its results.
-pub(super) struct Weights {
+pub(super) struct Weights<A: Arithmetic> {
     pub taps: Vec<Taps>,
-    pairs: Vec<Pair>,
+    pairs: Vec<A::Pair>,
 }
 
-impl Weights {
+impl<A: Arithmetic> Weights<A> {
     /// Computes the filter for `size` source pixels, of which `start` to `end` become `results` pixels.
     pub fn new(size: usize, (start, end): (f64, f64), results: usize, wanted: Range<usize>) -> Self {
         // Pillow hands the borders on in single precision.
@@ -69,19 +42,18 @@ impl Weights {
                 (1.0 - distance.abs()).max(0.0)
             }));
             let sum: f64 = exact.iter().sum();
-            let fixed = |weight: &f64| {
-                let weight = if sum == 0.0 { *weight } else { weight / sum };
-                (0.5 + weight * f64::from(1u32 << PRECISION_BITS)) as i32
-            };
+            let normalized = |weight: &f64| if sum == 0.0 { *weight } else { weight / sum };
             let begin = pairs.len();
-            pairs.extend(exact.chunks(2).map(|pair| Pair::new([fixed(&pair[0]), pair.get(1).map_or(0, fixed)])));
+            pairs.extend(
+                exact.chunks(2).map(|pair| A::pair([normalized(&pair[0]), pair.get(1).map_or(0.0, normalized)])),
+            );
             taps.push(Taps { first, count: exact.len(), pairs: begin..pairs.len() });
         }
         Self { taps, pairs }
     }
 
     /// The weights of a result, in pairs. The second weight of the last pair is 0 if the number of source pixels is odd.
-    pub fn pairs(&self, taps: &Taps) -> &[Pair] {
+    pub fn pairs(&self, taps: &Taps) -> &[A::Pair] {
         &self.pairs[taps.pairs.clone()]
     }
 

@@ -281,6 +281,22 @@ mod tests {
     }
 
     #[test]
+    fn fast_decoding_is_a_parameter_only_of_stages_that_read_training_images() {
+        let space = tfnas::Space::small().definition().clone();
+        let plain = config(r#"{"data": {"root": "x"}}"#);
+        let exact = config(r#"{"data": {"root": "x", "decode": "exact"}}"#);
+        let fast = config(r#"{"data": {"root": "x", "decode": "fast"}}"#);
+        for stage in Stage::ALL {
+            assert_eq!(stage.params(&plain, &space), stage.params(&exact, &space));
+            assert!(stage.params(&plain, &space).get("decode").is_none());
+        }
+        let changed: Vec<_> =
+            Stage::ALL.iter().filter(|stage| stage.params(&plain, &space) != stage.params(&fast, &space)).collect();
+        assert_eq!(changed, [&Stage::Search, &Stage::Select, &Stage::Train]);
+        assert_eq!(Stage::Train.params(&fast, &space)["decode"], "fast");
+    }
+
+    #[test]
     fn drawn_test_images_are_a_list_of_the_split() {
         let drawn = config(r#"{"data": {"root": "x", "test": null}, "split": {"test_share": 0.15}}"#);
         for stage in [Stage::Train, Stage::Test] {

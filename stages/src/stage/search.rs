@@ -11,7 +11,8 @@ use super::spec::{from_params, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec};
 use crate::invalid_value::{at_least_one, below_one, not_negative, positive};
 use crate::{
-    Augment, Config, ExifOrientation, Fit, InvalidValue, OnBadImage, Precision, RankParams, Stage, Target, Verify, Work,
+    Augment, Config, Decoding, ExifOrientation, Fit, InvalidValue, OnBadImage, Precision, RankParams, Stage, Target,
+    Verify, Work,
 };
 
 /// The SGD optimizer of the weights.
@@ -179,6 +180,9 @@ pub struct SearchParams {
     /// How to treat the EXIF orientation of photos.
     #[serde(default, skip_serializing_if = "ExifOrientation::is_ignore")]
     pub exif_orientation: ExifOrientation,
+    /// How training images are decoded.
+    #[serde(default, skip_serializing_if = "Decoding::is_exact")]
+    pub decode: Decoding,
     /// Length of the short side after the evaluation resize, in pixels.
     pub resize: usize,
     /// The configuration section. `fit` is `None` if it is `published`, also by default; `data_parallel` is false.
@@ -246,6 +250,7 @@ impl StageSpec for Search {
             seed: config.seed,
             on_bad_image: config.data.on_bad_image,
             exif_orientation: config.data.exif_orientation,
+            decode: config.data.decode,
             resize: config.data.evaluation_resize(space.resolution),
             // The file is an input, whose path does not matter; `verify` is a parameter of `parse`.
             search: SearchSection {

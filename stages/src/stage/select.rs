@@ -8,7 +8,9 @@ use tfnas_select::{Selection, Settings};
 
 use super::spec::{from_params, shared_config_key, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec};
-use crate::{Augment, Config, ExifOrientation, InvalidValue, OnBadImage, Precision, Stage, Target, TrainSection, Work};
+use crate::{
+    Augment, Config, Decoding, ExifOrientation, InvalidValue, OnBadImage, Precision, Stage, Target, TrainSection, Work,
+};
 
 /// `select:` in the configuration: which candidates are compared, and how long they are trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -147,6 +149,9 @@ pub struct SelectParams {
     /// How to treat the EXIF orientation of photos.
     #[serde(default, skip_serializing_if = "ExifOrientation::is_ignore")]
     pub exif_orientation: ExifOrientation,
+    /// How training images are decoded.
+    #[serde(default, skip_serializing_if = "Decoding::is_exact")]
+    pub decode: Decoding,
     /// Length of the short side after the evaluation resize, in pixels.
     pub resize: usize,
     /// The configuration section. `parallel` is set to 0, because it does not change results.
@@ -196,6 +201,7 @@ impl StageSpec for Select {
             target_lat_ms: config.search.target_lat_ms,
             on_bad_image: config.data.on_bad_image,
             exif_orientation: config.data.exif_orientation,
+            decode: config.data.decode,
             resize: config.data.evaluation_resize(space.resolution),
             select: SelectSection { parallel: 0, ..config.select.clone() },
             recipe: Recipe::from(&config.train),

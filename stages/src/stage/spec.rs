@@ -108,7 +108,7 @@ pub trait StageSpec: Sync {
 /// Returns the configuration key of a parameter that several stages use.
 pub(crate) fn shared_config_key(param: &str) -> String {
     match param {
-        "exif_orientation" | "on_bad_image" | "resize" => format!("data.{param}"),
+        "decode" | "exif_orientation" | "on_bad_image" | "resize" => format!("data.{param}"),
         _ => param.to_owned(),
     }
 }

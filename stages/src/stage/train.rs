@@ -10,7 +10,7 @@ use tfnas::SpaceDefinition;
 use super::spec::{from_params, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec, TEST_LIST};
 use crate::invalid_value::{at_least_one, below_one, not_negative, positive};
-use crate::{Augment, Config, ExifOrientation, InvalidValue, OnBadImage, Precision, RankParams, Stage, Work};
+use crate::{Augment, Config, Decoding, ExifOrientation, InvalidValue, OnBadImage, Precision, RankParams, Stage, Work};
 
 /// Which images train the network, and which choose the best epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -112,6 +112,9 @@ pub struct TrainParams {
     /// How to treat the EXIF orientation of photos.
     #[serde(default, skip_serializing_if = "ExifOrientation::is_ignore")]
     pub exif_orientation: ExifOrientation,
+    /// How training images are decoded.
+    #[serde(default, skip_serializing_if = "Decoding::is_exact")]
+    pub decode: Decoding,
     /// Length of the short side after the evaluation resize, in pixels.
     pub resize: usize,
     /// The configuration section.
@@ -193,6 +196,7 @@ impl StageSpec for Train {
             seed: config.seed,
             on_bad_image: config.data.on_bad_image,
             exif_orientation: config.data.exif_orientation,
+            decode: config.data.decode,
             resize: config.data.evaluation_resize(space.resolution),
             bf16_revision: train.precision.bf16_revision(),
             train,

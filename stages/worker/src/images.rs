@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use tch::{Device, Tensor};
 use tfnas_images::{
-    BadImage, Batch, BatchOptions, Batches, CropRule, Entry, EvalTransform, ExifOrientation, ImageList, ImageSource,
-    LoadError, Order, Reading, TrainTransform, Transform, parse_classes, scan_known_classes,
+    BadImage, Batch, BatchOptions, Batches, CropRule, Decoding, Entry, EvalTransform, ExifOrientation, ImageList,
+    ImageSource, LoadError, Order, Reading, TrainTransform, Transform, parse_classes, scan_known_classes,
 };
-use tfnas_stages::{Augment, Crop, ExifOrientation as OrientationChoice, OnBadImage, TEST_LIST};
+use tfnas_stages::{
+    Augment, Crop, Decoding as DecodingChoice, ExifOrientation as OrientationChoice, OnBadImage, TEST_LIST,
+};
 use tfnas_torch::phase::{Phase, in_phase};
 use tfnas_torch::preprocess::Preprocess;
 
@@ -102,6 +104,14 @@ pub fn train_transform(augment: &Augment, resolution: usize) -> TrainTransform {
         contrast: augment.contrast,
         saturation: augment.saturation,
         hue: augment.hue,
+    }
+}
+
+/// Converts the configuration's option for decoding training images.
+pub fn decoding(choice: DecodingChoice) -> Decoding {
+    match choice {
+        DecodingChoice::Exact => Decoding::Exact,
+        DecodingChoice::Fast => Decoding::Fast,
     }
 }
 

@@ -24,7 +24,9 @@ use tfnas_torch::{Module, NamedTensors, Role};
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::evaluate::{Evaluation, evaluate};
-use crate::images::{DataLoader, DeviceBatch, classes, evaluation, list_images, reading, test_images, train_transform};
+use crate::images::{
+    DataLoader, DeviceBatch, classes, decoding, evaluation, list_images, reading, test_images, train_transform,
+};
 use crate::network::model_config;
 use crate::precision::mixed_precision;
 use crate::rank_group::{EpochStats, RankGroup, StepDecision};
@@ -198,6 +200,7 @@ impl Training<'_> {
                 seed,
                 purpose: StreamId::Augment,
                 epoch: epoch as u32,
+                decoding: decoding(self.params.decode),
             },
             start_batch: self.progress.step,
             workers: self.context.job().data_workers,

@@ -16,7 +16,7 @@ use tfnas_torch::{Module, NamedTensors, Role};
 use super::Search;
 use super::val_loader::ValLoader;
 use crate::error::{Context as _, StageError};
-use crate::images::{DeviceBatch, evaluation, train_transform};
+use crate::images::{DeviceBatch, decoding, evaluation, train_transform};
 use crate::precision::mixed_precision;
 use crate::rank_group::{RankGroup, StepDecision};
 
@@ -158,6 +158,7 @@ impl Epoch {
                 seed,
                 purpose: StreamId::Augment,
                 epoch,
+                decoding: decoding(search.params.decode),
             },
             start_batch: search.progress.step,
             workers,

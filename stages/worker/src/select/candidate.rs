@@ -22,7 +22,7 @@ use tfnas_torch::{Module, NamedTensors, Role};
 
 use crate::error::{Context as _, StageError};
 use crate::evaluate::evaluate;
-use crate::images::{DataLoader, evaluation, train_transform};
+use crate::images::{DataLoader, decoding, evaluation, train_transform};
 use crate::precision::mixed_precision;
 use crate::profiler::Profiler;
 use crate::resume::CheckpointDir;
@@ -163,6 +163,7 @@ impl Candidates<'_> {
                 seed,
                 purpose: StreamId::Augment,
                 epoch: epoch as u32,
+                decoding: decoding(self.params.decode),
             },
             start_batch: training.progress.step,
             workers: self.data_workers,
