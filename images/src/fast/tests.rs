@@ -183,7 +183,7 @@ fn damaged_copies_do_not_panic_and_are_read_if_they_are_read_exactly() {
         let is_exact = matches!(open_jpeg(&bytes, ExifOrientation::Apply), Ok(Some(_)))
             && decode_oriented(&bytes, ExifOrientation::Apply).is_ok();
         if is_exact {
-            assert_eq!(fast(&bytes, &plain(24), index as u32).unwrap().len(), 24 * 24 * CHANNELS);
+            assert_eq!(fast(&bytes, &plain(24), index).unwrap().len(), 24 * 24 * CHANNELS);
             read += 1;
         } else if let Ok(Some((mut opened, _))) = open_jpeg(&bytes, ExifOrientation::Apply) {
             // Any outcome but a panic.
