@@ -69,8 +69,8 @@ pub struct TestSection {
     /// found by the names of the network's tensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weights_key: Option<String>,
-    /// Number format of the network. A lower precision changes a few predictions; the accuracy of a published result should be
-    /// that of f32.
+    /// Number format of the network; f32 by default. A lower precision changes a few predictions; the accuracy of a published
+    /// result should be that of f32.
     #[serde(skip_serializing_if = "Precision::is_f32")]
     pub precision: Precision,
 }
