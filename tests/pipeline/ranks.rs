@@ -102,11 +102,15 @@ fn torchrun_gives_the_same_network_as_nproc_after_a_restart() {
 #[ignore = "needs torchrun: `make interop`"]
 fn torchrun_reports_the_error_of_the_failed_rank() {
     let project = project();
-    let uneven = torchrun(&project, &[], &["run", "train", "--set", "train.batch=15"]).output().unwrap();
-    let uneven = Completed::new(&uneven);
-    assert_eq!(uneven.code, Some(2));
-    let message = "train.batch: must be a multiple of the number of processes (2), not 15";
-    assert!(uneven.err.contains(message), "{}", uneven.err);
+    for (value, message) in [
+        ("train.lr=1e30", "the training of all 4 candidates diverged"),
+        ("train.batch=15", "train.batch: must be a multiple of the number of processes (2), not 15"),
+    ] {
+        let failed = torchrun(&project, &[], &["run", "train", "--set", value]).output().unwrap();
+        let failed = Completed::new(&failed);
+        assert_eq!(failed.code, Some(1));
+        assert!(failed.err.contains(message), "{}", failed.err);
+    }
 }
 
 #[test]
