@@ -62,8 +62,11 @@ impl Setup {
         Ok(Self { configuration, graph, devices, store, trust })
     }
 
-    /// Checks that the inputs of instances exist or will be generated.
+    /// Checks that instances can run, and that their inputs exist or will be generated.
     pub fn check(&self, instances: &BTreeSet<usize>) -> Result<(), CommandError> {
+        for instance in instances.iter().map(|position| &self.graph.instances[*position]) {
+            self.configuration.variants[instance.variant].check_to_run(instance.stage)?;
+        }
         let generated = |path: &Path| generated_images::makes(&self.configuration, path);
         check(&self.graph, instances.iter().copied(), &generated).map_err(placed(&self.configuration))
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tfnas_artifacts::identify_file;
 use tfnas_planner::machine::build;
-use tfnas_stages::{Event, LIBTORCH_FILE, Level, Metrics, PROTOCOL_VERSION};
+use tfnas_stages::{Event, LIBTORCH_FILE, Level, Metrics, PROTOCOL_VERSION, split_probability_metric};
 
 use crate::RunEvent;
 use crate::messages::WorkerMessage;
@@ -116,15 +116,9 @@ impl WorkerMonitor {
             }
             Event::Progress { phase, done, total, unit } => report(RunEvent::Progress { phase, done, total, unit }),
             Event::Metric { name, step, value } => {
-                let series = self.series.entry(name.clone()).or_default();
-                // A restarted worker resumes before the step at which the previous one stopped, and repeats steps.
-                while self.starts > 1 && series.last().is_some_and(|(last, _)| *last >= step) {
-                    series.pop();
-                }
-                if series.len() < MAX_SERIES {
-                    series.push((step, value));
-                } else {
-                    self.dropped = true;
+                // `history.json` of the search has its probabilities.
+                if split_probability_metric(&name).is_none() {
+                    self.keep(&name, step, value);
                 }
                 report(RunEvent::Metric { name, step, value });
             }
@@ -170,6 +164,20 @@ impl WorkerMonitor {
             && let Ok(found) = identify_file(Path::new(&file), Some(memos))
         {
             self.environment.insert("libtorch_cpu_blake3".to_owned(), found.digest.to_string());
+        }
+    }
+
+    /// Keeps a value of a series for the ledger.
+    fn keep(&mut self, name: &str, step: u64, value: f64) {
+        let series = self.series.entry(name.to_owned()).or_default();
+        // A restarted worker resumes before the step at which the previous one stopped, and repeats steps.
+        while self.starts > 1 && series.last().is_some_and(|(last, _)| *last >= step) {
+            series.pop();
+        }
+        if series.len() < MAX_SERIES {
+            series.push((step, value));
+        } else {
+            self.dropped = true;
         }
     }
 

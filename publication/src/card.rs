@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 use tfnas_planner::machine::build;
-use tfnas_stages::{ArchitectureReport, ExifOrientation, Protocol, SplitSection, TestReport, TrainReport};
+use tfnas_stages::{ArchitectureReport, ExifOrientation, Precision, Protocol, SplitSection, TestReport, TrainReport};
 
 use crate::{Data, Measured};
 
@@ -29,6 +29,8 @@ pub struct Card<'a> {
     pub train: &'a TrainReport,
     /// Which weights were tested: `best` or `last`.
     pub weights: &'a str,
+    /// Number format of the test.
+    pub test_precision: Precision,
     /// The training and test data.
     pub data: &'a Data,
     /// Whether the EXIF orientation of photos was applied.
@@ -159,6 +161,9 @@ impl Card<'_> {
             self.search_epochs, self.entropy
         ));
         line(format!("* {}", protocol(train, self.weights)));
+        if !self.test_precision.is_f32() {
+            line(format!("* The test was computed in {}, not in f32.", self.test_precision.name()));
+        }
         line(format!("* {}", looks(data, test)));
         line(format!("* {}", overlaps(data)));
 
@@ -360,6 +365,7 @@ mod tests {
             test: &test,
             train: &train,
             weights: "best",
+            test_precision: Precision::F32,
             data: &data,
             exif_orientation: ExifOrientation::Ignore,
             drawn: None,
@@ -377,6 +383,12 @@ mod tests {
     fn the_card_mentions_the_exif_orientation_if_it_was_applied() {
         assert!(!card(|_| {}).contains("EXIF"));
         assert!(card(|card| card.exif_orientation = ExifOrientation::Apply).contains("EXIF orientation"));
+    }
+
+    #[test]
+    fn the_card_names_a_lower_precision_of_the_test() {
+        assert!(!card(|_| {}).contains("The test was computed"));
+        assert!(card(|card| card.test_precision = Precision::Bf16).contains("computed in bf16, not in f32"));
     }
 
     #[test]

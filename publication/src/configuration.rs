@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use tfnas::Space;
 use tfnas_artifacts::KeyManifest;
 use tfnas_stages::{
-    Config, DataSection, DataWorkers, DeviceChoice, LookupParams, LookupSection, ParseParams, Ranks, SearchParams,
-    SelectParams, SelectSection, SpaceChoice, SplitParams, Stage, TestParams, TrainParams, WARM_START,
+    Config, DataSection, DataWorkers, DeviceChoice, LookupParams, LookupSection, ParseParams, RankParams, Ranks,
+    SearchParams, SelectParams, SelectSection, SpaceChoice, SplitParams, Stage, TestParams, TrainParams, WARM_START,
 };
 
 use crate::{StageRecord, names};
@@ -41,8 +41,18 @@ pub fn configuration(records: &BTreeMap<Stage, StageRecord>, data: &DataSection)
     let number =
         |name: &str| trained.environment.get(name).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
     let fit = search.fit();
+    // The bytes of a result depend on the number of ranks.
+    let ranks = number("ranks").unwrap_or(1).max(1);
     let mut section = search.search;
     section.fit = Some(fit);
+    if let Some(RankParams { processes }) = search.ranks {
+        if processes != ranks {
+            return Err(format!(
+                "the search ran on {processes} processes and the training on {ranks}, which one configuration cannot say"
+            ));
+        }
+        section.data_parallel = true;
+    }
     if record(records, Stage::Search)?.input(WARM_START).is_some() {
         section.from = Some(NOT_PUBLISHED.into());
     }
@@ -74,8 +84,7 @@ pub fn configuration(records: &BTreeMap<Stage, StageRecord>, data: &DataSection)
         seed: train.seed,
         resume_every_s: 60.0,
         resources: Default::default(),
-        // The bytes of a result depend on the number of ranks.
-        ranks: Ranks { processes: number("ranks").unwrap_or(1).max(1), ..Ranks::default() },
+        ranks: Ranks { processes: ranks, ..Ranks::default() },
         executor: Default::default(),
         slurm: Default::default(),
         ledger: None,

@@ -103,6 +103,7 @@ impl Contents {
             test: &self.test,
             train: &self.train,
             weights: weights.strip_suffix(".safetensors").unwrap_or(weights),
+            test_precision: self.config.test.precision,
             data: &self.data,
             exif_orientation: self.config.data.exif_orientation,
             drawn: self.config.split.test_share.map(|share| (share, self.config.seed)),

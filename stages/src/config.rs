@@ -329,17 +329,23 @@ impl Config {
         self.slurm.request(stage, stage.runs_on_ranks(self))
     }
 
-    /// Checks that all processes that run a stage get the same number of images of every batch.
+    /// Checks that all processes that run a stage together get the same number of images of every batch. A configuration that
+    /// fails this check is valid for other stages.
     ///
     /// # Errors
     /// Returns an error if the batch size is not a multiple of their number.
-    pub(crate) fn validate_shares(&self, stage: Stage, batch: usize) -> Result<(), InvalidValue> {
+    pub fn validate_batch_shares(&self, stage: Stage) -> Result<(), InvalidValue> {
+        let (key, batch) = match stage {
+            Stage::Search => ("search.batch", self.search.batch),
+            Stage::Train => ("train.batch", self.train.batch),
+            _ => return Ok(()),
+        };
         let processes = self.processes(stage);
         if processes <= 1 || batch.is_multiple_of(processes) {
             return Ok(());
         }
         let message = format!("must be a multiple of the number of processes ({processes}), not {batch}");
-        Err(InvalidValue::new("batch", message))
+        Err(InvalidValue::new(key, message))
     }
 
     /// Checks the values that belong to no stage. Their types are already correct.

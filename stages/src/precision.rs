@@ -30,7 +30,18 @@ impl Precision {
         (self == Self::Bf16).then_some(BF16_REVISION)
     }
 
-    pub(crate) fn is_f32(&self) -> bool {
+    /// Returns whether this is f32.
+    pub fn is_f32(&self) -> bool {
         *self == Self::F32
+    }
+
+    /// Returns the name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Tf32 => "tf32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        }
     }
 }

@@ -153,9 +153,16 @@ fn a_data_parallel_search_is_reproducible() {
     assert!(together != alone, "each process should use the statistics of its images");
     let failed = disturb(&project, &forced, Signal::KILL);
     assert_eq!(failed.code, Some(1), "{}", failed.err);
+    assert!(failed.err.contains("rank 1 of 2: the worker was killed (SIGKILL)"), "{}", failed.err);
     let resumed = project.run_ok(&forced).err;
     assert!(resumed.contains("resuming from epoch"), "{resumed}");
     assert_eq!(outputs(&project, "search", &options), together, "after a rank was killed");
+
+    // The published configuration says that the search ran on two processes.
+    project.run_ok(&[&["run", "all"], options.as_slice()].concat());
+    project.run_ok(&["publish", "latest", "--out", "published"]);
+    let audited = project.run(&["audit", "published"]);
+    assert!(audited.out.contains("reached L3"), "{}{}", audited.out, audited.err);
 
     let uneven = project.run(&[&["run", "search", "--set", "search.batch=15"], options.as_slice()].concat());
     assert_eq!(uneven.code, Some(2));

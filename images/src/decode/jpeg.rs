@@ -53,6 +53,8 @@ pub(crate) struct Jpeg<'a> {
     bytes: Cow<'a, [u8]>,
     /// Whether the file itself has an end marker.
     has_end: bool,
+    /// The file with fewer rows, and its header.
+    shortened: Option<(DecompressHeader, Vec<u8>)>,
 }
 
 impl<'a> Jpeg<'a> {
@@ -73,7 +75,7 @@ impl<'a> Jpeg<'a> {
             }
         };
         check_size(header.width, header.height, bytes.len())?;
-        Ok(Self { decompressor, header, bytes, has_end })
+        Ok(Self { decompressor, header, bytes, has_end, shortened: None })
     }
 
     /// Width and height in pixels, as stored.
@@ -88,26 +90,23 @@ impl<'a> Jpeg<'a> {
 
     /// Reduces the image to its first rows, `rows` or a few more: the decoder skips the data of the others. Files for which
     /// this is unusual keep all rows.
-    pub(crate) fn keep_rows(&mut self, rows: usize) -> Result<(), DecodeError> {
+    pub(crate) fn keep_rows(&mut self, rows: usize) {
         /// More than one row of the blocks that are coded together, for any sampling of colors.
         const STEP: usize = 32;
         let rows = rows.next_multiple_of(STEP);
         let DecompressHeader { height, is_progressive, is_lossless, is_arithmetic, .. } = self.header;
         if rows >= height || !self.has_end || is_progressive || is_lossless || is_arithmetic {
-            return Ok(());
+            return;
         }
         let mut segments = Segments::new(&self.bytes);
-        let Some(frame) = segments.find(|segment| is_start_of_frame(segment.marker)) else { return Ok(()) };
+        let Some(frame) = segments.find(|segment| is_start_of_frame(segment.marker)) else { return };
         // Marker, length, bits per value, height.
         let at = segments.position - frame.bytes.len() + 5;
         let mut shortened = self.bytes.to_vec();
-        let (Some(stated), Ok(rows)) = (shortened.get_mut(at..at + 2), u16::try_from(rows)) else { return Ok(()) };
+        let (Some(stated), Ok(rows)) = (shortened.get_mut(at..at + 2), u16::try_from(rows)) else { return };
         stated.copy_from_slice(&rows.to_be_bytes());
-        let header = self.decompressor.read_header(&shortened)?;
-        if header.height == usize::from(rows) {
-            (self.header, self.bytes) = (header, Cow::Owned(shortened));
-        }
-        Ok(())
+        let header = self.decompressor.read_header(&shortened).ok();
+        self.shortened = header.filter(|header| header.height == usize::from(rows)).map(|header| (header, shortened));
     }
 
     /// Decodes like Pillow.
@@ -122,7 +121,22 @@ impl<'a> Jpeg<'a> {
         self.decode_at(scale, memory)
     }
 
-    fn decode_at(mut self, scale: ScalingFactor, mut pixels: Vec<u8>) -> Result<RgbImage, DecodeError> {
+    fn decode_at(mut self, scale: ScalingFactor, memory: Vec<u8>) -> Result<RgbImage, DecodeError> {
+        let Some((header, bytes)) = self.shortened.take() else { return self.decode_whole(scale, memory) };
+        let (whole, file) =
+            (std::mem::replace(&mut self.header, header), std::mem::replace(&mut self.bytes, Cow::Owned(bytes)));
+        match self.decode_whole(scale, memory) {
+            // Damage in the skipped rows can end the decoding of fewer rows, and not that of all.
+            Err(_) => {
+                (self.header, self.bytes) = (whole, file);
+                self.decode_whole(scale, Vec::new())
+            }
+            decoded => decoded,
+        }
+    }
+
+    /// Decodes the file of `header` and `bytes`.
+    fn decode_whole(&mut self, scale: ScalingFactor, mut pixels: Vec<u8>) -> Result<RgbImage, DecodeError> {
         self.decompressor.set_scaling_factor(scale)?;
         let DecompressHeader { width, height, .. } = self.header.scaled(scale);
         let format = match self.header.colorspace {

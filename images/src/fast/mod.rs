@@ -59,7 +59,7 @@ pub(crate) fn transform_jpeg(
         true => geometry::scale(part, transform.resolution),
         false => ScalingFactor::ONE,
     };
-    jpeg.keep_rows(part.rows.1.ceil() as usize)?;
+    jpeg.keep_rows(part.rows.1.ceil() as usize);
     let image = jpeg.decode_scaled(scale, std::mem::take(decoded))?;
     finish(&image, geometry::scaled(part, scale), orientation, transform, &parameters, planes);
     *decoded = image.pixels;

@@ -144,8 +144,16 @@ impl Variant {
         }
         let validated =
             config.validate_shared().and_then(|()| Stage::ALL.iter().try_for_each(|stage| config.validate(*stage)));
-        validated.map_err(|invalid| ConfigError::value(&invalid.key, &place(&tree, &invalid), &*invalid.message))?;
+        validated.map_err(|invalid| refused(&tree, &invalid))?;
         Ok(Self { chosen, tree, config, space })
+    }
+
+    /// Checks what a stage needs only if it runs: see [`Config::validate_batch_shares`].
+    ///
+    /// # Errors
+    /// Returns the first invalid value.
+    pub fn check_to_run(&self, stage: Stage) -> Result<(), ConfigError> {
+        self.config.validate_batch_shares(stage).map_err(|invalid| refused(&self.tree, &invalid))
     }
 
     /// Returns the origin of the value of a key such as `search.weights.lr` or `space.groups[2].channels`. If the key
@@ -169,6 +177,10 @@ fn origin_of(tree: &Node, key: &str) -> Origin {
         }
     }
     here.origin.clone()
+}
+
+fn refused(tree: &Node, invalid: &InvalidValue) -> ConfigError {
+    ConfigError::value(&invalid.key, &place(tree, invalid), &*invalid.message)
 }
 
 /// Returns the place of an invalid value. The place of a default is that of the key that makes it invalid, or else of the

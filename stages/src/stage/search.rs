@@ -270,8 +270,7 @@ impl StageSpec for Search {
     }
 
     fn validate(&self, config: &Config) -> Result<(), InvalidValue> {
-        config.search.validate()?;
-        config.validate_shares(Stage::Search, config.search.batch)
+        config.search.validate()
     }
 
     fn published_file(&self, output: &str, _weights: &str) -> Option<String> {

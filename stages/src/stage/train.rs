@@ -209,8 +209,7 @@ impl StageSpec for Train {
     }
 
     fn validate(&self, config: &Config) -> Result<(), InvalidValue> {
-        config.train.validate()?;
-        config.validate_shares(Stage::Train, config.train.batch)
+        config.train.validate()
     }
 
     fn published_file(&self, output: &str, weights: &str) -> Option<String> {

@@ -7,8 +7,8 @@ use tfnas_torch::loss::AverageMeter;
 
 use crate::error::StageError;
 
-/// Steps between decisions on a GPU, because the host must wait for the GPU to exchange them. On a CPU the ranks decide after
-/// every step.
+/// Steps between decisions on a GPU, because the host must wait for the GPU to exchange them. The ranks also decide after the
+/// last step of an epoch; on a CPU after every step.
 const AGREE_EVERY_ON_GPU: usize = 32;
 
 /// What to do after a step.
@@ -70,18 +70,37 @@ impl<'a> RankGroup<'a> {
         Some(Shard { rank: group.rank(), world_size: group.world_size(), even })
     }
 
-    /// Combines the decisions of all ranks after `steps` steps: stop or save if any rank wants to. All ranks return the same.
+    /// Combines the decisions of all ranks after a step: stop or save if any rank wants to. All ranks return the same.
+    ///
+    /// * `done`, `remaining`: number of steps of the epoch, with this one and after it.
     ///
     /// # Errors
     /// Returns an error if another rank is lost.
-    pub fn agree_on(self, own: StepDecision, steps: usize) -> Result<StepDecision, StageError> {
+    pub fn agree_on(self, own: StepDecision, done: usize, remaining: usize) -> Result<StepDecision, StageError> {
         let Some(group) = self.group else { return Ok(own) };
-        if self.device.is_cuda() && !steps.is_multiple_of(AGREE_EVERY_ON_GPU) {
+        if self.device.is_cuda() && !done.is_multiple_of(AGREE_EVERY_ON_GPU) && remaining > 0 {
             return Ok(StepDecision::default());
         }
         let mut decisions = Tensor::from_slice(&[i64::from(own.stop), i64::from(own.save)]).to_device(self.device);
         group.all_reduce(&mut decisions, ReduceOperation::Max)?;
         Ok(StepDecision { stop: decisions.int64_value(&[0]) > 0, save: decisions.int64_value(&[1]) > 0 })
+    }
+
+    /// Checks that all ranks get the same number of images of every batch.
+    ///
+    /// * `key`: the configuration key of the batch size, for the message.
+    ///
+    /// # Errors
+    /// Returns an error if the batch size is not a multiple of the number of ranks.
+    pub fn check_batch(self, key: &str, batch: usize) -> Result<(), StageError> {
+        let ranks = self.world_size();
+        if batch.is_multiple_of(ranks) {
+            return Ok(());
+        }
+        Err(StageError::with_hint(
+            format!("{key} is {batch}, which is not a multiple of the number of ranks ({ranks})"),
+            format!("set {key} to a multiple of {ranks}, or change the number of ranks"),
+        ))
     }
 
     /// Sums the statistics of all ranks. All ranks return the sum.

@@ -38,7 +38,7 @@ impl Reporter {
         Self { failures_only: true, ..Self::new() }
     }
 
-    /// Creates a reporter that appends to a file and syncs each line to disk.
+    /// Creates a reporter that appends to a file and syncs each write to disk.
     ///
     /// # Errors
     /// Returns an error if the file cannot be opened, read or written.
@@ -73,17 +73,20 @@ impl Reporter {
 
     /// Reports one value of a time series.
     pub fn metric(&mut self, name: &str, step: u64, value: f64) {
-        // JSON cannot represent other numbers, and a diverging loss must not fail the stage here.
-        if value.is_finite() {
-            self.send(&Event::Metric { name: name.to_owned(), step, value });
-        }
+        self.points([(step, name.to_owned(), value)]);
     }
 
     /// Reports the metrics of an epoch.
     pub fn metrics(&mut self, step: u64, metrics: &[(impl AsRef<str>, f64)]) {
-        for (name, value) in metrics {
-            self.metric(name.as_ref(), step, *value);
-        }
+        self.points(metrics.iter().map(|(name, value)| (step, name.as_ref().to_owned(), *value)));
+    }
+
+    /// Reports values of time series, as step, name and value, with a single write.
+    pub fn points(&mut self, points: impl IntoIterator<Item = (u64, String, f64)>) {
+        // JSON cannot represent other numbers, and a diverging loss must not fail the stage here.
+        let finite = points.into_iter().filter(|(.., value)| value.is_finite());
+        let events: Vec<Event> = finite.map(|(step, name, value)| Event::Metric { name, step, value }).collect();
+        self.send_all(&events);
     }
 
     /// Logs a message.
@@ -147,19 +150,26 @@ impl Reporter {
         if self.file.is_some() { FILE_PROGRESS_INTERVAL } else { PROGRESS_INTERVAL }
     }
 
-    /// Writes one event. Write errors are ignored: if the planner is gone, [`StopFlag`](crate::stop::StopFlag) ends the process;
-    /// and if the disk is full, the planner reads the result from the worker status instead of the events.
     fn send(&self, event: &Event) {
-        if self.failures_only && !matches!(event, Event::Failed { .. }) {
+        self.send_all(std::slice::from_ref(event));
+    }
+
+    /// Writes events. Write errors are ignored: if the planner is gone, [`StopFlag`](crate::stop::StopFlag) ends the process;
+    /// and if the disk is full, the planner reads the result from the worker status instead of the events.
+    fn send_all(&self, events: &[Event]) {
+        let mut lines = Vec::new();
+        for event in events.iter().filter(|event| !self.failures_only || matches!(event, Event::Failed { .. })) {
+            serde_json::to_writer(&mut lines, event).expect("events are plain structs of strings and finite numbers");
+            lines.push(b'\n');
+        }
+        if lines.is_empty() {
             return;
         }
-        let mut line = serde_json::to_vec(event).expect("events are plain structs of strings and finite numbers");
-        line.push(b'\n');
         let _ = match &self.file {
-            Some(file) => (&**file).write_all(&line).and_then(|()| file.sync_data()),
+            Some(file) => (&**file).write_all(&lines).and_then(|()| file.sync_data()),
             None => {
                 let mut out = io::stdout().lock();
-                out.write_all(&line).and_then(|()| out.flush())
+                out.write_all(&lines).and_then(|()| out.flush())
             }
         };
     }

@@ -118,13 +118,7 @@ fn on_ranks(
     network: &mut DerivedNetwork,
     section: &TrainSection,
 ) -> Result<DataParallel, StageError> {
-    let ranks = group.world_size();
-    if !section.batch.is_multiple_of(ranks) {
-        return Err(StageError::with_hint(
-            format!("train.batch is {}, which is not a multiple of the number of ranks ({ranks})", section.batch),
-            format!("set train.batch to a multiple of {ranks}, or change the number of ranks"),
-        ));
-    }
+    RankGroup::new(Some(&group), network.device()).check_batch("train.batch", section.batch)?;
     Ok(DataParallel::new(group, network, section.sync_bn)?)
 }
 
@@ -208,8 +202,8 @@ impl Training<'_> {
         let rates = DropRates { dropout: section.dropout, drop_connect: section.drop_connect };
         let loader = Rc::clone(&self.loader);
         let train = self.train.clone();
-        let steps = train.len().div_ceil(options.batch).saturating_sub(options.start_batch);
-        self.context.profiler.begin_epoch(steps);
+        let last_step = train.len().div_ceil(options.batch);
+        self.context.profiler.begin_epoch(last_step.saturating_sub(options.start_batch));
         for batch in loader.iter(&train, &options) {
             let batch = batch?;
             self.stats.skipped += batch.skipped;
@@ -220,7 +214,8 @@ impl Training<'_> {
             let rank_group = self.rank_group();
             let save = rank_group.is_first() && self.checkpointer.is_due();
             let own = StepDecision { stop: self.context.stop.raised(), save };
-            let StepDecision { stop, save } = rank_group.agree_on(own, self.progress.step)?;
+            let done = self.progress.step;
+            let StepDecision { stop, save } = rank_group.agree_on(own, done, last_step.saturating_sub(done))?;
             if stop || save {
                 self.sum_stats()?;
                 self.save()?;

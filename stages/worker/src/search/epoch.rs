@@ -175,7 +175,8 @@ impl Epoch {
             ValLoader::new(&loader, &val, options, seed, epoch, first)
         });
         let mut log_alphas = self.supernet.read_log_alphas();
-        let steps = train.len().div_ceil(options.batch).saturating_sub(options.start_batch);
+        let last_step = train.len().div_ceil(options.batch);
+        let steps = last_step.saturating_sub(options.start_batch);
         if search.progress.epoch == section.warmup_epochs {
             search.context.profiler.begin_epoch_anew(steps);
         } else {
@@ -197,7 +198,8 @@ impl Epoch {
             let rank_group = search.rank_group();
             let save = rank_group.is_first() && search.checkpointer.is_due();
             let own = StepDecision { stop: search.context.stop.raised(), save };
-            let StepDecision { stop, save } = rank_group.agree_on(own, search.progress.step)?;
+            let done = search.progress.step;
+            let StepDecision { stop, save } = rank_group.agree_on(own, done, last_step.saturating_sub(done))?;
             if stop || save {
                 self.sum_over_ranks(search, false)?;
                 search.save(Some(self))?;
@@ -306,6 +308,7 @@ fn skip_if_too_small<T>(outcome: Result<T, SearchStepError>) -> Result<Option<T>
     match outcome {
         Ok(outcome) => Ok(Some(outcome)),
         Err(SearchStepError::BatchTooSmall(_)) => Ok(None),
+        Err(SearchStepError::Collective(error)) => Err(error.into()),
         Err(error) => Err(StageError::new(error.to_string())),
     }
 }

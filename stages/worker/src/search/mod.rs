@@ -99,6 +99,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
         target_lat_ms,
         context,
     };
+    search.rank_group().check_batch("search.batch", search.params.search.batch)?;
     search.describe_budget();
     let mut resumed = search.resume()?;
     while search.progress.epoch < search.params.search.epochs {
@@ -157,12 +158,14 @@ pub fn resolve_target(
     Ok(target_lat_ms)
 }
 
-/// Reports the metrics and the probabilities of an epoch.
-fn report_metrics(report: &mut Reporter, space: &Space, epoch: &SearchEpoch) {
-    let step = epoch.epoch as u64;
-    report.metrics(step, &epoch.metrics());
+/// Reports the metrics and the probabilities of epochs.
+fn report_metrics(report: &mut Reporter, space: &Space, epochs: &[SearchEpoch]) {
     let names = ProbabilityMetrics::new(space);
-    report.metrics(step, &names.of(epoch).collect::<Vec<_>>());
+    let names = &names;
+    report.points(epochs.iter().flat_map(|epoch| {
+        let metrics = epoch.metrics().into_iter().chain(names.of(epoch));
+        metrics.map(|(name, value)| (epoch.epoch as u64, name.to_owned(), value))
+    }));
 }
 
 /// Number of architecture steps of the published search: 80 epochs of about 3,200 batches, and a step on every second batch.
@@ -291,7 +294,7 @@ impl Search<'_> {
     }
 
     fn report(&mut self, record: &SearchEpoch) {
-        report_metrics(&mut self.context.report, &self.space, record);
+        report_metrics(&mut self.context.report, &self.space, std::slice::from_ref(record));
         let report = &mut self.context.report;
         let agreement =
             record.agreement.map_or(String::new(), |share| format!(", {:.0} % of the blocks unchanged", 100.0 * share));
@@ -331,9 +334,7 @@ impl Search<'_> {
         self.state = SupernetState::restore(&self.space, self.classes, &tensors.under("full"), self.context.device)
             .context("resume point")?;
         self.context.report.resumed(format!("epoch {}, step {}", progress.epoch + 1, progress.step + 1));
-        for record in &progress.history {
-            report_metrics(&mut self.context.report, &self.space, record);
-        }
+        report_metrics(&mut self.context.report, &self.space, &progress.history);
         let within_epoch = progress.step > 0;
         // The resume point contains the number of all ranks.
         if !self.rank_group().is_first() {
