@@ -56,7 +56,7 @@ pub struct Run {
     #[arg(long, value_name = "KEY", requires = "weights")]
     weights_key: Option<String>,
 
-    /// Train with this many processes on this machine; the same as --set ranks.processes=N
+    /// Train, and run a data-parallel search, with this many processes on this machine; the same as --set ranks.processes=N
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     nproc: Option<u16>,
 

@@ -34,7 +34,7 @@ const DEAD_AFTER: Duration = Duration::from_secs(1);
 /// object. The exit code is 0 if the run is done, and 1 if it failed or was interrupted. Ctrl-C ends only this command.
 #[derive(Args, Debug)]
 pub struct Watch {
-    /// A run's number, or `latest`; default: the newest run
+    /// A run's number or name, or `latest`; default: the newest run
     #[arg(value_name = "RUN")]
     run: Option<String>,
 }

@@ -46,7 +46,7 @@ pub struct SlurmSection {
     /// GPUs per node. Default: one per task if the device is CUDA.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpus: Option<usize>,
-    /// Number of nodes for `select` and `train`. Default: 1.
+    /// Number of nodes for `select`, `train`, and a data-parallel `search`. Default: 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nodes: Option<usize>,
     /// Tasks (ranks) per node for `select`, `train`, and a data-parallel `search`. Default: 1.
@@ -97,7 +97,7 @@ pub struct SlurmStage {
     /// GPUs per node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpus: Option<usize>,
-    /// Number of nodes; above 1 only for `select` and `train`.
+    /// Number of nodes; above 1 only for `select`, `train`, and a data-parallel `search`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nodes: Option<usize>,
     /// Tasks (ranks) per node; above 1 only for `select`, `train`, and a data-parallel `search`.

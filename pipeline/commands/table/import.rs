@@ -39,7 +39,7 @@ pub struct Import {
     source: Option<String>,
 
     /// Terms under which the numbers may be used
-    #[arg(long)]
+    #[arg(long = "license", alias = "licence")]
     licence: Option<String>,
 }
 

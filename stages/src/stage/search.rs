@@ -107,7 +107,7 @@ pub struct SearchSection {
     #[serde(skip_serializing_if = "is_false")]
     pub data_parallel: bool,
     /// Number format of the forward passes of weight and architecture steps. Weights, optimizers, latencies and validation
-    /// always use f32.
+    /// use f32; with tf32, validation uses tf32 too.
     pub precision: Precision,
 }
 

@@ -35,7 +35,7 @@ pub struct SelectSection {
     /// every other candidate.
     pub min_distance: usize,
     /// Number of candidates that are trained concurrently, each by a process with one thread; 0 uses one process per core, or
-    /// per CUDA device. Affects only speed.
+    /// on a GPU `resources.gpus` (1). Affects only speed.
     pub parallel: usize,
 }
 

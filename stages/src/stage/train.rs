@@ -55,7 +55,7 @@ pub struct TrainSection {
     pub drop_connect: f64,
     /// Augmentation of the training images.
     pub augment: Augment,
-    /// Number format of the forward pass. Weights, optimizer and evaluation always use f32.
+    /// Number format of the forward pass. Weights, optimizer and validation use f32; with tf32, validation uses tf32 too.
     pub precision: Precision,
     /// Synchronize batch norm statistics over all ranks, so that the result is that of one process. With false, each rank uses
     /// the statistics of its own images, as the original implementation does on several GPUs.
