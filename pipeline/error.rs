@@ -11,7 +11,9 @@ use tfnas_planner::config::{ConfigError, Configuration, Origin};
 use tfnas_planner::lock::LockError;
 use tfnas_planner::machine::DeviceError;
 use tfnas_planner::network_file::NetworkFileError;
-use tfnas_planner::plan::{InputError, NetworkError, PlanError, SelectError, TargetError, TestImagesError};
+use tfnas_planner::plan::{
+    InputError, NetworkError, PlanError, PrecisionError, SelectError, TargetError, TestImagesError,
+};
 use tfnas_planner::table_file::ReadTableError;
 use tfnas_publication::{ErrorKind, PublicationError};
 
@@ -248,6 +250,13 @@ impl From<NetworkError> for CommandError {
         let hint = hint.map(str::to_owned);
         let key = error.key();
         Self { hint, key, ..Self::of(CommandErrorKind::Usage, error) }
+    }
+}
+
+impl From<PrecisionError> for CommandError {
+    fn from(error: PrecisionError) -> Self {
+        let (hint, key) = (error.hint(), error.key);
+        Self::of(CommandErrorKind::Usage, error).with_hint(hint).of_key(key)
     }
 }
 

@@ -7,8 +7,8 @@ use tfnas_planner::config::Configuration;
 use tfnas_planner::generated_images;
 use tfnas_planner::machine::{Device, build, cpu};
 use tfnas_planner::plan::{
-    Action, ExternalInputs, Graph, Plan, Planner, Remarks, ShortSearch, Step, check, check_networks, check_targets,
-    check_test_images, short_searches,
+    Action, ExternalInputs, Graph, Plan, Planner, Remarks, ShortSearch, Step, check, check_networks, check_precisions,
+    check_targets, check_test_images, short_searches,
 };
 use tfnas_stages::{Executor, Speed};
 
@@ -135,8 +135,10 @@ impl Session {
         self.externals.tell_left_out();
     }
 
-    /// Calls [`identify`](Self::identify), and checks the test images against the training images.
+    /// Checks the precisions of stages, calls [`identify`](Self::identify), and checks the test images against the training
+    /// images.
     pub fn identify_and_check(&mut self, instances: &BTreeSet<usize>) -> Result<Remarks, CommandError> {
+        check_precisions(&self.planner(), instances).map_err(placed(&self.configuration))?;
         self.externals.keep_images();
         self.identify(instances)?;
         let needed = self.graph.closure(instances.iter().copied());

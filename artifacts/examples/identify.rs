@@ -9,10 +9,9 @@ use std::time::Instant;
 
 use serde_json::json;
 use tfnas_artifacts::{FolderRules, identify_folder};
+use tfnas_testutils::peak_memory::peak_memory_bytes;
 
-type Failure = Box<dyn std::error::Error>;
-
-fn main() -> Result<(), Failure> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let [folder, memos] = arguments.as_slice() else { return Err("usage: identify FOLDER MEMOS".into()) };
     fs::create_dir_all(memos)?;
@@ -25,17 +24,8 @@ fn main() -> Result<(), Failure> {
         "read": found.hashed,
         "digest": found.digest.to_string(),
         "seconds": seconds,
-        "peak_memory_bytes": peak_memory_bytes()?,
+        "peak_memory_bytes": peak_memory_bytes(),
     });
     println!("{found}");
     Ok(())
-}
-
-/// Returns the peak resident set size of this process so far.
-fn peak_memory_bytes() -> Result<u64, Failure> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line =
-        status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("/proc/self/status has no line VmHWM")?;
-    let kib: u64 = line.trim().trim_end_matches("kB").trim_end().parse()?;
-    Ok(kib << 10)
 }

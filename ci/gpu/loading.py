@@ -9,7 +9,7 @@ from pathlib import Path
 from programs import Programs, Skipped
 
 CONFIGURATION = """\
-data:   {{root: images, train: train, test: train, resize: 256, workers: {workers}}}
+data:   {{root: images, train: train, test: train, resize: 256, workers: {workers}, decode: {decode}, color_jitter: {jitter}}}
 space:  {space}
 device: {device}
 threads: 1
@@ -19,7 +19,7 @@ train:  {{protocol: held_out, epochs: {epochs}, batch: {batch}, precision: {prec
 
 
 def measure_waiting(programs: Programs) -> dict:
-    """Train a network of the published size on photos; return the time spent waiting for images, by number of decoders."""
+    """Train a network of the published size on photos; return the time spent waiting for images, by decoders and options."""
     photos = programs.images / "photos" if programs.images else None
     if photos is None or not photos.is_dir():
         raise Skipped("no photos: --images FOLDER with photos/CLASS/*")
@@ -27,29 +27,41 @@ def measure_waiting(programs: Programs) -> dict:
     # The network has 1000 classes, one per label; only two have images.
     found: dict = {"photos": sum(1 for _ in photos.glob("*/*")) * copies}
     cores = os.cpu_count() or 1
-    for workers in sorted({max(1, cores // 4), cores}):
-        for precision in ("f32", "bf16") if programs.is_cuda else ("f32",):
-            folder = programs.work / f"loading-{workers}-{precision}"
-            folder.mkdir()
-            copy(photos, folder / "images/train", copies)
-            (folder / "network.config").write_text(with_classes_of(programs.root / "ci/gpu/imagenet.config", photos))
-            text = CONFIGURATION.format(
-                workers=workers,
-                space="imagenet",
-                device=programs.device,
-                epochs=epochs,
-                batch=batch,
-                precision=precision,
-            )
-            (folder / "pipeline.yaml").write_text(text)
-            printed = programs.pipeline(folder, "run", "train", "--from", "network.config", "--no-progress")
-            stages = programs.status(folder, "--set", "train.from=network.config")
-            seconds = next(stage["took_s"] for stage in stages if stage["id"] == "train")
-            found[f"{workers} decoders, {precision}"] = {
-                "waiting_percent": [int(share) for share in re.findall(r"(\d+) % of the time spent waiting for images", printed)],
-                "train_s": seconds,
-                "images_per_s": round(found["photos"] * 0.9 * epochs / seconds, 1),
-            }
+    few = max(1, cores // 4)
+    if programs.is_cuda:
+        cases = [
+            (few, "f32", "exact", "workers"),
+            (cores, "f32", "exact", "workers"),
+            (cores, "bf16", "exact", "workers"),
+            (cores, "bf16", "exact", "device"),
+            (cores, "bf16", "fast", "device"),
+        ]
+    else:
+        cases = [(few, "f32", "exact", "workers"), (few, "f32", "exact", "device")]
+    for workers, precision, decode, jitter in cases:
+        folder = programs.work / f"loading-{workers}-{precision}-{decode}-{jitter}"
+        folder.mkdir()
+        copy(photos, folder / "images/train", copies)
+        (folder / "network.config").write_text(with_classes_of(programs.root / "ci/gpu/imagenet.config", photos))
+        text = CONFIGURATION.format(
+            workers=workers,
+            decode=decode,
+            jitter=jitter,
+            space="imagenet",
+            device=programs.device,
+            epochs=epochs,
+            batch=batch,
+            precision=precision,
+        )
+        (folder / "pipeline.yaml").write_text(text)
+        printed = programs.pipeline(folder, "run", "train", "--from", "network.config", "--no-progress")
+        stages = programs.status(folder, "--set", "train.from=network.config")
+        seconds = next(stage["took_s"] for stage in stages if stage["id"] == "train")
+        found[f"{workers} decoders, {precision}, {decode}, color jitter by {jitter}"] = {
+            "waiting_percent": [int(share) for share in re.findall(r"(\d+) % of the time spent waiting for images", printed)],
+            "train_s": seconds,
+            "images_per_s": round(found["photos"] * 0.9 * epochs / seconds, 1),
+        }
     return found
 
 

@@ -18,13 +18,15 @@ use wait4::Wait4;
 use crate::messages::{WorkerMessage, forward};
 
 /// Variables that the libraries of a worker read when it starts.
-pub const VARIABLES: [(&str, &str); 4] = [
+pub const VARIABLES: [(&str, &str); 5] = [
     // Keep freed memory instead of returning it to the kernel after each step, because page faults would take half of the
     // time of a step. Both thresholds are needed; setting only one is slower than setting none.
     ("MALLOC_MMAP_THRESHOLD_", "1000000000"),
     ("MALLOC_TRIM_THRESHOLD_", "1000000000"),
     // Makes cuBLAS deterministic. A worker without CUDA ignores it.
     ("CUBLAS_WORKSPACE_CONFIG", ":4096:8"),
+    // Numbers GPUs by bus address, as the planner does, and not by speed.
+    ("CUDA_DEVICE_ORDER", "PCI_BUS_ID"),
     // A supernet, and the random networks of a latency table, have more shapes of convolutions than the default of 1024, and
     // each that was dropped from the cache is compiled again: the first pass of a network then takes 1.9 times as long as
     // later ones, instead of 1.2 times.

@@ -7,7 +7,9 @@
 use std::io::Write;
 use std::path::Path;
 
-use tfnas_images::{BadImage, BatchOptions, Decoding, ImageSource, Order, TrainTransform, Transform, scan};
+use tfnas_images::{
+    BadImage, BatchOptions, ColorJitter, Decoding, ImageSource, Order, TrainTransform, Transform, scan,
+};
 use tfnas_random::StreamId;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -35,7 +37,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         batch: 64,
         shard: None,
         order: Order::Sequential,
-        transform: Transform::Train { transform, seed, purpose: StreamId::Augment, epoch: 0, decoding },
+        transform: Transform::Train {
+            transform,
+            seed,
+            purpose: StreamId::Augment,
+            epoch: 0,
+            decoding,
+            color_jitter: ColorJitter::Applied,
+        },
         start_batch: 0,
         workers: 1,
     };

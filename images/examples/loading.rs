@@ -1,8 +1,9 @@
 //! Measures how many photos per second are decoded and augmented as in training, with the augmentation of the
 //! authors' ImageNet training.
 //!
-//! `cargo run -p tfnas-images --example loading -- FOLDER [DECODERS] [PIXELS] [SECONDS] [exact|fast]`. FOLDER has one
-//! folder per class. Defaults: 1 decoder thread, 224 pixels per side, 10 seconds, exact.
+//! `cargo run -p tfnas-images --example loading -- FOLDER [DECODERS] [PIXELS] [SECONDS] [exact|fast] [workers|device]`.
+//! FOLDER has one folder per class. Defaults: 1 decoder thread, 224 pixels per side, 10 seconds, exact. With `device`,
+//! colors are not changed, as with `data.color_jitter: device`.
 //!
 //! The images of a small folder are kept in memory and decoded exactly. To measure the decoding of a large data set, link
 //! each photo often enough.
@@ -11,19 +12,26 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tfnas_images::{
-    BadImage, BatchOptions, Decoding, ExifOrientation, ImageSource, Order, Reading, TrainTransform, Transform, scan,
+    BadImage, BatchOptions, ColorJitter, Decoding, ExifOrientation, ImageSource, Order, Reading, TrainTransform,
+    Transform, scan,
 };
 use tfnas_random::StreamId;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let argument = |index| std::env::args().nth(index);
-    let folder = argument(1).ok_or("usage: loading FOLDER [DECODERS] [PIXELS] [SECONDS] [exact|fast]")?;
+    let folder =
+        argument(1).ok_or("usage: loading FOLDER [DECODERS] [PIXELS] [SECONDS] [exact|fast] [workers|device]")?;
     let number = |index, default| argument(index).map_or(Ok(default), |text| text.parse::<usize>());
     let (workers, resolution, seconds) = (number(2, 1)?, number(3, 224)?, number(4, 10)?);
     let decoding = match argument(5).as_deref() {
         None | Some("exact") => Decoding::Exact,
         Some("fast") => Decoding::Fast,
         Some(other) => return Err(format!("expected exact or fast, found {other}").into()),
+    };
+    let color_jitter = match argument(6).as_deref() {
+        None | Some("workers") => ColorJitter::Applied,
+        Some("device") => ColorJitter::Deferred,
+        Some(other) => return Err(format!("expected workers or device, found {other}").into()),
     };
     let list = scan(Path::new(&folder))?.list;
     let reading = Reading { on_bad: BadImage::Skip, orientation: ExifOrientation::Ignore };
@@ -42,6 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 purpose: StreamId::Augment,
                 epoch,
                 decoding,
+                color_jitter,
             },
             start_batch: 0,
             workers,

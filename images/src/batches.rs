@@ -2,117 +2,17 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use tfnas_random::{Stream, StreamId};
-
-use crate::fast::Workspace;
+use crate::plan::Plan;
 use crate::prefetch::Prefetch;
-use crate::rgb_image::CHANNELS;
-use crate::{CropRule, EvalTransform, ImageSource, LoadError, TrainTransform};
-
-/// Number of images that a thread processes at a time.
-const CHUNK: usize = 16;
+use crate::{BatchOptions, ColorChange, ImageSource, LoadError};
 
 /// Maximum number of batches prepared before they are taken.
 const PREFETCH_BATCHES: usize = 2;
 
-/// The transform of a decoded image.
-#[derive(Clone, Debug)]
-pub enum Transform {
-    /// Augmentation, drawn for (seed, purpose, epoch, place in the list).
-    Train {
-        /// How.
-        transform: TrainTransform,
-        /// Seed of the draws.
-        seed: u64,
-        /// StreamId of the draws.
-        purpose: StreamId,
-        /// Epoch of the draws.
-        epoch: u32,
-        /// How exactly.
-        decoding: Decoding,
-    },
-    /// Resize and center crop.
-    Eval(EvalTransform),
-}
-
-/// How training images are decoded, resized and changed in color.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Decoding {
-    /// Byte for byte like Pillow and torchvision.
-    #[default]
-    Exact,
-    /// With the same crops and factors, but faster: JPEG files are decoded at the smallest scale of 1/8, 1/4, 1/2 and 1
-    /// at which the crop has the resolution, colors of a lower resolution are not interpolated, resizing has weights of
-    /// 14 bits, and changes of hue do not round to HSV bytes. Images that are kept in memory between epochs are decoded
-    /// exactly. [`CropRule::Padded`](crate::CropRule::Padded) is always exact.
-    ///
-    /// The bytes do not depend on the number of threads or the machine, but on the version of libjpeg-turbo, and on
-    /// whether the images of the list fit into memory.
-    Fast,
-}
-
-/// In which order images come.
-#[derive(Clone, Copy, Debug)]
-pub enum Order {
-    /// As listed.
-    Sequential,
-    /// Shuffled again for each (seed, purpose, epoch, round).
-    Shuffled {
-        /// Seed of the shuffle.
-        seed: u64,
-        /// Its purpose.
-        purpose: StreamId,
-        /// Its epoch.
-        epoch: u32,
-        /// Which pass over the images within the epoch.
-        round: u32,
-    },
-}
-
-/// The part of every batch that one of several processes has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shard {
-    /// Number of the process, from 0.
-    pub rank: usize,
-    /// Number of parts. At least 1.
-    pub world_size: usize,
-    /// Whether all parts of a batch have the same number of images. If necessary, the first images of the batch are
-    /// repeated at its end. Otherwise every image is used once, and a part may be empty.
-    pub even: bool,
-}
-
-impl Shard {
-    /// The part of a batch of images.
-    fn of(self, batch: &[usize]) -> impl Iterator<Item = usize> + '_ {
-        let Self { rank, world_size, even } = self;
-        let count = batch.len().div_ceil(world_size);
-        let end = (rank + 1) * count;
-        let end = if even { end } else { end.min(batch.len()) };
-        (rank * count..end).map(|index| batch[index % batch.len()])
-    }
-}
-
-/// How batches are made.
-#[derive(Clone, Debug)]
-pub struct BatchOptions {
-    /// Number of images per batch. The last batch may be smaller.
-    pub batch: usize,
-    /// The part of each batch to make, or `None` for complete batches.
-    pub shard: Option<Shard>,
-    /// In which order.
-    pub order: Order,
-    /// The transform of each image.
-    pub transform: Transform,
-    /// Number of batches to skip at the beginning: the finished batches of an interrupted epoch.
-    pub start_batch: usize,
-    /// Number of decoding threads. With 0, batches are decoded when they are taken. It affects only the speed.
-    pub workers: usize,
-}
-
 /// The images of one step. The batch is empty if all of them were skipped.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Batch {
     /// `[N, H, W, 3]` RGB, row by row.
     pub pixels: Vec<u8>,
@@ -120,6 +20,9 @@ pub struct Batch {
     pub labels: Vec<i64>,
     /// `[N]`: positions of the images in the list, from 0.
     pub positions: Vec<usize>,
+    /// `[N]`: color changes that the receiver applies to each image, in this order; empty unless they are
+    /// [deferred](crate::ColorJitter::Deferred).
+    pub colors: Vec<Vec<ColorChange>>,
     /// The paths, in the list, of images that were skipped because they could not be decoded.
     pub skipped: Vec<String>,
 }
@@ -172,6 +75,7 @@ impl Batches {
             batch.pixels.extend_from_slice(&portion.pixels);
             batch.labels.extend(portion.labels);
             batch.positions.extend(portion.positions);
+            batch.colors.extend(portion.colors);
             batch.skipped.extend(portion.skipped);
         }
         Ok(batch)
@@ -185,118 +89,6 @@ impl Drop for Batches {
     }
 }
 
-/// The assignment of images to batches.
-struct Plan {
-    source: ImageSource,
-    /// Indices in the list, in the order of the epoch, for this process's part only.
-    order: Vec<usize>,
-    /// Where each batch begins in `order`, and the end.
-    bounds: Vec<usize>,
-    /// Number of portions per batch. Those of the last batch may be small or empty.
-    portions: usize,
-    transform: Transform,
-    stopped: AtomicBool,
-}
-
-impl Plan {
-    fn new(source: ImageSource, options: &BatchOptions) -> Self {
-        let mut order: Vec<usize> = (0..source.len()).collect();
-        if let Order::Shuffled { seed, purpose, epoch, round } = options.order {
-            Stream::new(seed, purpose, epoch, round).shuffle(&mut order);
-        }
-        let batches = order.chunks(options.batch.max(1));
-        let mut part = Vec::with_capacity(order.len());
-        let mut bounds = vec![0];
-        for batch in batches {
-            match options.shard {
-                Some(shard) => part.extend(shard.of(batch)),
-                None => part.extend_from_slice(batch),
-            }
-            bounds.push(part.len());
-        }
-        let largest = bounds.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
-        let portions = largest.div_ceil(CHUNK).max(1);
-        let transform = options.transform.clone();
-        Self { source, order: part, bounds, portions, transform, stopped: AtomicBool::new(false) }
-    }
-
-    fn batches(&self) -> usize {
-        self.bounds.len() - 1
-    }
-
-    /// The positions of the images of a batch in `order`.
-    fn images_of_batch(&self, index: usize) -> Range<usize> {
-        self.bounds[index]..self.bounds[index + 1]
-    }
-
-    /// Returns the range in `order` of a portion's images. Portions are numbered over all batches.
-    fn images_of_portion(&self, index: usize) -> Range<usize> {
-        let batch = self.images_of_batch(index / self.portions);
-        let start = (batch.start + index % self.portions * CHUNK).min(batch.end);
-        start..(start + CHUNK).min(batch.end)
-    }
-
-    /// A batch with room for `images`.
-    fn empty_batch(&self, images: usize) -> Batch {
-        let resolution = match &self.transform {
-            Transform::Train { transform, .. } => transform.resolution,
-            Transform::Eval(transform) => transform.resolution,
-        };
-        Batch {
-            pixels: Vec::with_capacity(images * resolution * resolution * CHANNELS),
-            labels: Vec::with_capacity(images),
-            positions: Vec::with_capacity(images),
-            skipped: Vec::new(),
-        }
-    }
-
-    fn make(&self, images: Range<usize>) -> Result<Batch, LoadError> {
-        let mut batch = self.empty_batch(images.len());
-        let mut workspace = Workspace::default();
-        for &position in &self.order[images] {
-            if self.stopped.load(Ordering::Relaxed) {
-                break;
-            }
-            let entry = self.source.entry(position);
-            match self.append(position, &mut workspace, &mut batch.pixels)? {
-                Some(()) => {
-                    batch.labels.push(i64::from(entry.label));
-                    batch.positions.push(position);
-                }
-                None => batch.skipped.push(entry.path.clone()),
-            }
-        }
-        Ok(batch)
-    }
-
-    /// Appends the transformed image at `position` to the pixels. Returns `None` if it is skipped.
-    fn append(
-        &self,
-        position: usize,
-        workspace: &mut Workspace,
-        pixels: &mut Vec<u8>,
-    ) -> Result<Option<()>, LoadError> {
-        match &self.transform {
-            Transform::Train { transform, seed, purpose, epoch, decoding } => {
-                let draw = |width, height| {
-                    transform.draw(width, height, &mut Stream::new(*seed, *purpose, *epoch, position as u32))
-                };
-                if *decoding == Decoding::Fast && matches!(transform.crop, CropRule::RandomResized { .. }) {
-                    let made = self.source.train_image(position, transform, draw, workspace)?;
-                    return Ok(made.map(|()| workspace.planes.append_to(pixels)));
-                }
-                self.source.with_image(position, &mut workspace.file, |image| {
-                    let image = transform.apply(image, &draw(image.width, image.height));
-                    pixels.extend_from_slice(&image.pixels);
-                })
-            }
-            Transform::Eval(transform) => self.source.with_image(position, &mut workspace.file, |image| {
-                pixels.extend_from_slice(&transform.apply(image).pixels);
-            }),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -304,8 +96,13 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
+    use tfnas_random::StreamId;
+
     use super::*;
-    use crate::{BadImage, Entry, ImageList};
+    use crate::{
+        BadImage, ColorJitter, CropRule, Decoding, Entry, EvalTransform, ImageList, Order, RgbImage, Shard,
+        TrainTransform, Transform,
+    };
 
     /// Writes `count` small images of different colors, alternating between two classes.
     fn images(folder: &Path, count: usize) -> ImageList {
@@ -331,6 +128,7 @@ mod tests {
                 purpose: StreamId::Augment,
                 epoch: 2,
                 decoding: Decoding::Exact,
+                color_jitter: ColorJitter::Applied,
             },
             start_batch,
             workers,
@@ -380,8 +178,13 @@ mod tests {
     }
 
     fn with_decoding(decoding: Decoding, crop: CropRule, workers: usize) -> BatchOptions {
+        with_jitter(decoding, ColorJitter::Applied, crop, workers)
+    }
+
+    fn with_jitter(decoding: Decoding, color_jitter: ColorJitter, crop: CropRule, workers: usize) -> BatchOptions {
         let transform = TrainTransform { resolution: 20, crop, ..TrainTransform::default() };
-        let transform = Transform::Train { transform, seed: 1, purpose: StreamId::Augment, epoch: 2, decoding };
+        let (seed, purpose, epoch) = (1, StreamId::Augment, 2);
+        let transform = Transform::Train { transform, seed, purpose, epoch, decoding, color_jitter };
         BatchOptions { transform, ..options(workers, 50, 0) }
     }
 
@@ -415,6 +218,50 @@ mod tests {
             collect(&source, &with_decoding(decoding, padded, 2))
         });
         assert_eq!(passes[0], passes[1]);
+    }
+
+    #[test]
+    fn deferred_color_changes_give_the_same_images_when_they_are_applied() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = photos(folder.path(), 120, 40);
+        // A broken image is skipped, and has no changes.
+        fs::write(folder.path().join("70.jpg"), b"no image").unwrap();
+        let source = ImageSource::new(folder.path(), list, BadImage::Skip);
+        for crop in
+            [CropRule::Padded { padding: 4 }, CropRule::RandomResized { scale: [0.3, 1.0], ratio: [0.75, 1.33] }]
+        {
+            let passes = [ColorJitter::Applied, ColorJitter::Deferred]
+                .map(|color_jitter| collect(&source, &with_jitter(Decoding::Exact, color_jitter, crop, 2)));
+            let [applied, deferred] = passes;
+            for (applied, mut deferred) in applied.into_iter().zip(deferred) {
+                assert_eq!(deferred.colors.len(), deferred.labels.len());
+                assert_ne!(deferred.pixels, applied.pixels);
+                for (pixels, changes) in deferred.pixels.chunks_exact_mut(20 * 20 * 3).zip(&deferred.colors) {
+                    let mut image = RgbImage::new(20, 20, pixels.to_vec()).unwrap();
+                    assert_eq!(changes.len(), 4);
+                    for change in changes {
+                        change.apply(&mut image);
+                    }
+                    pixels.copy_from_slice(&image.pixels);
+                }
+                assert_eq!(deferred.pixels, applied.pixels);
+                assert_eq!((&deferred.positions, &deferred.skipped), (&applied.positions, &applied.skipped));
+                assert!(applied.colors.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn deferred_color_changes_are_the_same_with_fast_decoding() {
+        let folder = tempfile::tempdir().unwrap();
+        // Images that are decoded again in every pass.
+        let source = ImageSource::new(folder.path(), photos(folder.path(), 300, 570), BadImage::Error);
+        let crop = CropRule::RandomResized { scale: [0.3, 1.0], ratio: [0.75, 1.33] };
+        let [exact, fast] = [Decoding::Exact, Decoding::Fast].map(|decoding| {
+            let batches = collect(&source, &with_jitter(decoding, ColorJitter::Deferred, crop, 2));
+            batches.into_iter().map(|batch| batch.colors).collect::<Vec<_>>()
+        });
+        assert_eq!(exact, fast);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Images for training and evaluation: lists and folders, decoding and resizing like Pillow, augmentation, batches.
 //!
 //! The input is files and the output is plain buffers. The crate does not know tensors, networks or devices. Decoding,
-//! resizing and color changes equal Pillow's and torchvision's byte for byte (unless a caller chooses [`Decoding::Fast`]), and random choices depend only on the
-//! seed and the position of an image, not on the number of threads.
+//! resizing and color changes equal Pillow's and torchvision's byte for byte (unless a caller chooses
+//! [`Decoding::Fast`]), and random choices depend only on the seed and the position of an image, not on the number of
+//! threads.
 //!
 //! # The pieces
 //!
@@ -28,6 +29,7 @@
 //! ```
 
 mod augment;
+mod batch_options;
 mod batches;
 mod bounded_read;
 mod check;
@@ -38,6 +40,7 @@ mod folder;
 pub mod generated;
 mod list;
 mod names;
+mod plan;
 mod planes;
 mod prefetch;
 mod published;
@@ -53,7 +56,8 @@ pub use augment::{
     ColorChange, CropArea, CropRule, TrainParameters, TrainTransform, adjust_brightness, adjust_contrast, adjust_hue,
     adjust_saturation, flip_horizontal,
 };
-pub use batches::{Batch, BatchOptions, Batches, Decoding, Order, Shard, Transform};
+pub use batch_options::{BatchOptions, ColorJitter, Decoding, Order, Shard, Transform};
+pub use batches::{Batch, Batches};
 pub use check::{UnreadableImage, check_images};
 pub use class_names::{class_folders, class_names};
 pub use decode::{DecodeError, ExifOrientation, MAX_PIXELS, decode, decode_oriented};

@@ -85,9 +85,9 @@ fn gpus() -> String {
     if !Path::new(CUDA_DRIVER).exists() {
         return format!("no NVIDIA driver is loaded; {libtorch}");
     }
-    let models = cuda_models(Path::new(CUDA_DRIVER));
+    let models = cuda_models();
     match models.first() {
-        None => format!("the NVIDIA driver lists no device; {libtorch}"),
+        None => format!("the NVIDIA driver lists no device, or CUDA_VISIBLE_DEVICES hides them; {libtorch}"),
         Some(_) if !build::libtorch_has_cuda() => {
             format!("{}; {libtorch}: `TFNAS_LIBTORCH=cuda make build` installs it with CUDA", models.join(", "))
         }

@@ -74,6 +74,7 @@ pub fn configuration(records: &BTreeMap<Stage, StageRecord>, data: &DataSection)
             on_bad_image: train.on_bad_image,
             exif_orientation: train.exif_orientation,
             decode: train.decode,
+            color_jitter: train.color_jitter,
             workers: DataWorkers::Auto,
             resize: Some(train.resize),
             generate: data.generate.clone(),

@@ -28,13 +28,11 @@ pub enum SelectError {
         /// Latency of the fastest network.
         min_ms: f64,
     },
-    /// Fewer than two candidates exist.
+    /// No candidate was found.
     #[error(
-        "only {found} architecture of the space meets the target of {target_ms} ms: there is nothing to select\n  hint: turn the selection off (candidates: 0), or use a larger space"
+        "no architecture of the space comes close to the target of {target_ms} ms: there is nothing to select\n  hint: turn the selection off (candidates: 0), or use another target"
     )]
-    TooFew {
-        /// Number of architectures.
-        found: usize,
+    NoCandidate {
         /// The target latency.
         target_ms: f64,
     },

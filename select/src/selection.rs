@@ -85,8 +85,8 @@ impl Selection {
     /// Draws the initial candidates.
     ///
     /// # Errors
-    /// Returns [`SelectError`] for invalid settings, for a table or search of another space, and if fewer than two
-    /// networks meet the target.
+    /// Returns [`SelectError`] for invalid settings, for a table or search of another space, and if no network
+    /// meets the target.
     pub fn new(problem: Problem, settings: Settings) -> Result<Self, SelectError> {
         settings.validate()?;
         if settings.candidates == 0 {
@@ -97,8 +97,8 @@ impl Selection {
             let fitter = Fitter::new(&problem.space, &problem.table, problem.target_ms)?;
             FirstDraw::new(&fitter, problem.seed).draw(&problem, &settings)?
         };
-        if first.len() < 2 {
-            return Err(SelectError::TooFew { found: first.len(), target_ms: problem.target_ms });
+        if first.is_empty() {
+            return Err(SelectError::NoCandidate { target_ms: problem.target_ms });
         }
         let mut selection = Self {
             problem,

@@ -277,6 +277,19 @@ fn the_fastest_and_slowest_latency_are_valid_targets() {
     }
 }
 
+/// `0%` as a target.
+#[test]
+fn a_target_that_only_one_architecture_meets_selects_it() {
+    let (space, table) = (Space::imagenet(), LatencyTable::titan_rtx());
+    let target_ms = table.reachable_ms(&space).unwrap().min_ms;
+    let selection = Selection::new(Problem { space, table, target_ms, seed: 0, search: None }, settings()).unwrap();
+    assert_eq!(selection.candidates().len(), 1);
+    assert!(selection.candidates()[0].predicted_ms <= target_ms);
+    let outcome = run(selection, &losses);
+    assert_eq!((outcome.winner, outcome.ranking.len()), (0, 1));
+    assert!(outcome.notes[0].starts_with("only 1 of "), "{:?}", outcome.notes);
+}
+
 #[test]
 fn a_search_of_another_space_is_rejected() {
     let space = Space::imagenet();

@@ -107,6 +107,9 @@ pub struct DataSection {
     /// images are always decoded exactly.
     #[serde(default, skip_serializing_if = "Decoding::is_exact")]
     pub decode: Decoding,
+    /// Where the color jitter of training images is computed: workers (the threads that decode them), or device.
+    #[serde(default, skip_serializing_if = "ColorJitter::is_workers")]
+    pub color_jitter: ColorJitter,
     /// Number of threads that decode and augment images in advance, or auto: all cores on a GPU, four threads on a CPU.
     /// Affects only speed.
     #[serde(default)]
@@ -236,6 +239,24 @@ impl Decoding {
     /// Returns whether this is [`Self::Exact`], which is omitted from the parameters of stages.
     pub fn is_exact(&self) -> bool {
         *self == Self::Exact
+    }
+}
+
+/// Where the color jitter of training images is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ColorJitter {
+    /// In the data workers, on bytes as Pillow.
+    #[default]
+    Workers,
+    /// On the device, in float32 without rounding to bytes. Leaves more of the CPU for decoding if the device is a GPU.
+    Device,
+}
+
+impl ColorJitter {
+    /// Returns whether this is [`Self::Workers`], which is omitted from the parameters of stages.
+    pub fn is_workers(&self) -> bool {
+        *self == Self::Workers
     }
 }
 

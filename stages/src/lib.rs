@@ -31,8 +31,8 @@ mod worker_status;
 
 pub use augment::{Augment, Crop};
 pub use config::{
-    CacheSection, Config, DataSection, Decoding, DeviceChoice, ExifOrientation, GenerateSection, OnBadImage,
-    SpaceChoice, published_resize,
+    CacheSection, ColorJitter, Config, DataSection, Decoding, DeviceChoice, ExifOrientation, GenerateSection,
+    OnBadImage, SpaceChoice, published_resize,
 };
 pub use csv::csv_field;
 pub use data_workers::DataWorkers;

@@ -80,24 +80,34 @@ fn exif_orientation_affects_only_stages_that_read_pixels() {
     assert!(ended.code == Some(2) && ended.err.contains("did you mean `apply`"), "{}", ended.err);
 }
 
-#[test]
-fn fast_decoding_affects_only_stages_that_read_training_images() {
+/// Changes how training images are prepared, and checks what reruns.
+fn check_preparation(key: &str, default: &str, other: &str, misspelled: &str) {
     let project = Project::new();
     project.run_ok(&["run", "all"]);
     project.trace();
-    project.run_ok(&["run", "all", "--set", "data.decode=exact"]);
+    project.run_ok(&["run", "all", "--set", &format!("{key}={default}")]);
     assert!(project.trace().is_empty(), "it is the default");
-    let fast = ["--set", "data.decode=fast"];
+    let changed = ["--set", &format!("{key}={other}")];
     for (stage, reruns) in [("split", false), ("lookup", false), ("search", true), ("train", true)] {
-        let why = project.run_ok(&[&["explain", stage], &fast[..]].concat()).out;
-        assert_eq!(why.contains("data.decode"), reruns, "{stage}: {why}");
+        let why = project.run_ok(&[&["explain", stage], &changed[..]].concat()).out;
+        assert_eq!(why.contains(key), reruns, "{stage}: {why}");
     }
-    project.run_ok(&[&["run", "all"], &fast[..]].concat());
+    project.run_ok(&[&["run", "all"], &changed[..]].concat());
     let reran = project.trace();
     assert!(reran.contains(&"search".to_owned()) && reran.contains(&"train".to_owned()), "{reran:?}");
     assert!(!reran.contains(&"split".to_owned()) && !reran.contains(&"lookup".to_owned()), "{reran:?}");
-    let ended = project.run(&["run", "all", "--set", "data.decode=fst"]);
-    assert!(ended.code == Some(2) && ended.err.contains("did you mean `fast`"), "{}", ended.err);
+    let ended = project.run(&["run", "all", "--set", &format!("{key}={misspelled}")]);
+    assert!(ended.code == Some(2) && ended.err.contains(&format!("did you mean `{other}`")), "{}", ended.err);
+}
+
+#[test]
+fn fast_decoding_affects_only_stages_that_read_training_images() {
+    check_preparation("data.decode", "exact", "fast", "fst");
+}
+
+#[test]
+fn color_jitter_on_the_device_affects_only_stages_that_read_training_images() {
+    check_preparation("data.color_jitter", "workers", "device", "devise");
 }
 
 #[test]

@@ -289,3 +289,17 @@ fn a_program_with_a_non_utf8_name_runs() {
     command.args([OsString::from("plan")]).current_dir(project.path(""));
     assert_eq!(run(command).code, Some(0));
 }
+
+#[test]
+fn tf32_on_a_cpu_is_an_error_before_anything_runs() {
+    let project = Project::new();
+    for key in ["search.precision", "train.precision", "test.precision"] {
+        for verb in [&["plan"][..], &["run", "all"]] {
+            let ended = project.run(&[verb, &["--set", &format!("{key}=tf32")]].concat());
+            assert_eq!(ended.code, Some(2), "{}{}", ended.out, ended.err);
+            assert!(ended.err.contains(&format!("{key}: tf32 requires an NVIDIA GPU")), "{}", ended.err);
+        }
+    }
+    // The stages before it do not need it.
+    project.run_ok(&["run", "search", "--set", "test.precision=tf32"]);
+}

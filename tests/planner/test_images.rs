@@ -197,6 +197,14 @@ fn lists_that_share_images_are_rejected() {
 }
 
 #[test]
+fn a_space_with_another_number_of_classes_than_the_images_is_an_error_before_anything_runs() {
+    let project = Project::new();
+    let words = ["space.classes", "the space has 3 classes, but the training images have 2", "or remove it"];
+    assert_fails(&project, &["space={base: small, classes: 3}"], &words);
+    project.run_ok(&["plan", "--set", "space={base: small, classes: 2}"]);
+}
+
+#[test]
 fn classes_that_differ_only_in_case_are_an_error() {
     let project = Project::new();
     fs::rename(project.path("images/val/a"), project.path("images/val/A")).unwrap();

@@ -2,11 +2,13 @@
 
 use tfnas_random::{Stream, StreamId};
 
+use crate::peak_memory::peak_memory_bytes;
+
 /// Environment variable that overrides [`INPUTS`].
 const OTHER_COUNT: &str = "TFNAS_FUZZ_INPUTS";
 const INPUTS: u32 = 10_000;
-/// Memory limit for all parsers together, in KiB.
-const MEMORY_KIB: u64 = 256 << 10;
+/// Memory limit for all parsers together, in MiB.
+const MEMORY_MIB: u64 = 256;
 
 /// Returns the number of inputs for each parser.
 pub fn inputs() -> u32 {
@@ -43,11 +45,10 @@ pub fn damaged(bytes: &[u8], index: u32) -> Vec<u8> {
 
 /// Panics if the peak memory of this process exceeds the limit.
 pub fn check_memory() {
-    let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
+    let Some(peak) = peak_memory_bytes() else {
         println!("SKIPPED: this system does not report the peak memory of a process");
         return;
     };
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-    assert!(peak < MEMORY_KIB, "peak memory is {peak} KiB, more than {MEMORY_KIB} KiB");
+    let peak_mib = peak >> 20;
+    assert!(peak_mib < MEMORY_MIB, "peak memory is {peak_mib} MiB, and the limit is {MEMORY_MIB} MiB");
 }

@@ -1,7 +1,7 @@
 //! Helpers that the tests of several crates share. No program depends on this crate.
 //!
 //! [`golden`] reads the results of the authors' code, in `tests/golden`. [`damage`] damages input for fuzz tests, and limits the
-//! memory of parsers. [`legacy_checkpoint`] and [`weights`] make files, [`waiting`] waits for other processes.
+//! memory of parsers; [`peak_memory`] measures it. [`legacy_checkpoint`] and [`weights`] make files, [`waiting`] waits for other processes.
 //!
 //! All functions panic instead of returning errors, because a test that lacks its cases must fail.
 #![allow(clippy::unwrap_used)]
@@ -9,5 +9,6 @@
 pub mod damage;
 pub mod golden;
 pub mod legacy_checkpoint;
+pub mod peak_memory;
 pub mod waiting;
 pub mod weights;

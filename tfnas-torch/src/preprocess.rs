@@ -61,13 +61,17 @@ impl Preprocess {
         Ok(self.normalize(&pixel_rows(pixels, images, self.size)?))
     }
 
-    /// Returns input images from [`pixel_rows`] on any device: `[N, 3, H, W]` f32, channels-last, on this device.
+    /// Returns input images from [`pixel_rows`], u8 on any device: `[N, 3, H, W]` f32, channels-last, on this device.
     ///
     /// Values are `(x / 255 - mean) / std`, each operation rounded to f32, as in torchvision's `ToTensor` and
     /// `Normalize`.
     pub fn normalize(&self, rows: &Tensor) -> Tensor {
+        self.normalize_values(rows.to_device(self.device).to_kind(Kind::Float))
+    }
+
+    /// Does the same in place with the values of pixels: `[N * H, W * 3]` f32 from 0 to 255, on this device.
+    pub fn normalize_values(&self, mut values: Tensor) -> Tensor {
         let size = self.size as i64;
-        let mut values = rows.to_device(self.device).to_kind(Kind::Float);
         let values = values.g_div_scalar_(255.0).g_sub_(&self.mean).g_div_(&self.std);
         values.view([-1, size, size, 3]).permute([0, 3, 1, 2])
     }

@@ -58,6 +58,6 @@ impl SearchFile<'_> {
             let search = checkpoint.search_under(space, self.key)?;
             insert_kept(&mut tensors, space, &search.kept);
         }
-        Ok((SupernetState::restore(space, classes, &tensors, device)?, notes))
+        Ok((SupernetState::load(space, classes, &tensors, device)?, notes))
     }
 }

@@ -12,7 +12,7 @@ use crate::initialize::initialize;
 use crate::layers::MbConv;
 use crate::named_tensors::{Module, NamedTensors};
 use crate::supernet::Supernet;
-use crate::weights::{WeightsError, load};
+use crate::weights::{WeightsError, load, load_unfinished};
 
 /// The tensors of an operation that depend on its width, and their width dimension.
 const WIDTH_AXIS: [(&str, i64); 6] = [
@@ -148,11 +148,36 @@ impl SupernetState {
         state
     }
 
-    /// Restores a [`state`](SupernetState::state).
+    /// Restores the [`state`](SupernetState::state) of an unfinished search, whose values may be infinite or NaN because it
+    /// diverges.
     ///
     /// # Errors
     /// Returns a [`SupernetStateError`] for a state of another space or number of classes.
     pub fn restore(
+        space: &Space,
+        classes: usize,
+        saved: &NamedTensors,
+        device: Device,
+    ) -> Result<Self, SupernetStateError> {
+        Self::load_with(load_unfinished, space, classes, saved, device)
+    }
+
+    /// Loads the [`state`](SupernetState::state) of a finished search.
+    ///
+    /// # Errors
+    /// Returns a [`SupernetStateError`] for a state of another space or number of classes, or with values that are infinite
+    /// or NaN.
+    pub fn load(
+        space: &Space,
+        classes: usize,
+        saved: &NamedTensors,
+        device: Device,
+    ) -> Result<Self, SupernetStateError> {
+        Self::load_with(load, space, classes, saved, device)
+    }
+
+    fn load_with(
+        load: impl FnOnce(&Supernet, &NamedTensors) -> Result<(), WeightsError>,
         space: &Space,
         classes: usize,
         saved: &NamedTensors,
@@ -345,6 +370,17 @@ mod tests {
         let back = back.expect("the saved state is valid");
         assert_eq!(differing(&state.state(), &back.state()), Vec::<String>::new());
         assert_eq!(back.kept(), state.kept());
+    }
+
+    #[test]
+    fn state_of_a_diverging_search_is_restored_but_not_loaded() {
+        let mut saved = state().state();
+        let name = "classifier.linear.bias";
+        let not_a_number = saved.get(name).expect("the classifier has a bias").full_like(f64::NAN);
+        saved.insert(name.to_owned(), not_a_number);
+        assert!(SupernetState::restore(&Space::small(), 4, &saved, Device::Cpu).is_ok());
+        let refused = SupernetState::load(&Space::small(), 4, &saved, Device::Cpu).map(|_| ());
+        assert!(refused.is_err_and(|error| error.to_string().contains("NaN")));
     }
 
     #[test]

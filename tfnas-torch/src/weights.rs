@@ -72,11 +72,30 @@ pub enum WeightsError {
 /// Returns [`WeightsError::StateDictMismatch`] with every tensor that is missing, unexpected, not finite, or of another
 /// shape or dtype; the module is not changed then.
 pub fn load(module: &impl Module, tensors: &NamedTensors) -> Result<(), WeightsError> {
+    copy_matching(module, tensors, not_finite)
+}
+
+/// Does the same as [`load`] for the saved state of an unfinished training, whose values may be infinite or NaN because it
+/// diverges.
+///
+/// # Errors
+/// Returns [`WeightsError::StateDictMismatch`] with every tensor that is missing, unexpected, or of another shape or dtype;
+/// the module is not changed then.
+pub fn load_unfinished(module: &impl Module, tensors: &NamedTensors) -> Result<(), WeightsError> {
+    copy_matching(module, tensors, |_, _| None)
+}
+
+/// Copies tensors into a module if all of them match and `check` finds nothing in any.
+fn copy_matching(
+    module: &impl Module,
+    tensors: &NamedTensors,
+    check: impl Fn(&str, &Tensor) -> Option<TensorMismatch>,
+) -> Result<(), WeightsError> {
     let state = module.state();
     let mut mismatches = Vec::new();
     for (name, expected) in state.iter() {
         match tensors.get(name) {
-            Some(found) => mismatches.extend(mismatch(name, found, expected)),
+            Some(found) => mismatches.extend(mismatch(name, found, expected).or_else(|| check(name, found))),
             None => mismatches.push(TensorMismatch::Missing { name: name.to_owned() }),
         }
     }
@@ -105,9 +124,14 @@ fn mismatch(name: &str, found: &Tensor, expected: &Tensor) -> Option<TensorMisma
         let named = |tensor: &Tensor| dtype_of(tensor.kind()).map_or("unsupported", Dtype::name);
         return Some(TensorMismatch::Dtype { name, found: named(found), expected: named(expected) });
     }
+    None
+}
+
+/// Returns how many values of a tensor are infinite or NaN, if any.
+fn not_finite(name: &str, found: &Tensor) -> Option<TensorMismatch> {
     let finite = found.isfinite().sum(Kind::Int64).int64_value(&[]);
     let count = found.numel() - finite as usize;
-    (count > 0).then_some(TensorMismatch::NotFinite { name, count })
+    (count > 0).then(|| TensorMismatch::NotFinite { name: name.to_owned(), count })
 }
 
 fn shape_of(tensor: &Tensor) -> Vec<usize> {
@@ -319,6 +343,18 @@ mod tests {
             assert!(text.contains(part), "{text}");
         }
         assert!(module.0.equal(&pair().0));
+    }
+
+    #[test]
+    fn state_of_a_diverging_training_is_loaded() {
+        let mut state = pair().state();
+        state.insert("a".to_owned(), Tensor::from_slice(&[f32::NAN, f32::INFINITY]));
+        let module = pair();
+        assert!(load(&module, &state).is_err());
+        load_unfinished(&module, &state).unwrap();
+        assert!(module.0.isnan().int64_value(&[0]) == 1 && module.0.isinf().int64_value(&[1]) == 1);
+        let wrong = named(vec![("a", Tensor::from(1f32))]);
+        assert!(load_unfinished(&module, &wrong).is_err());
     }
 
     #[test]

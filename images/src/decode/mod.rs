@@ -119,16 +119,23 @@ pub enum ExifOrientation {
     Apply,
 }
 
+impl ExifOrientation {
+    /// Returns how the pixels of a file are to be turned and mirrored.
+    fn to_apply(self, bytes: &[u8]) -> Orientation {
+        match self {
+            Self::Ignore => Orientation::NoTransforms,
+            Self::Apply => exif::orientation(bytes),
+        }
+    }
+}
+
 /// Decodes a file like [`decode`] and then handles its orientation.
 ///
 /// # Errors
 /// Returns the errors of [`decode`]. Invalid metadata is not an error.
 pub fn decode_oriented(bytes: &[u8], orientation: ExifOrientation) -> Result<RgbImage, DecodeError> {
     let image = decode(bytes)?;
-    Ok(match orientation {
-        ExifOrientation::Ignore => image,
-        ExifOrientation::Apply => image.turned(exif::orientation(bytes)),
-    })
+    Ok(image.turned(orientation.to_apply(bytes)))
 }
 
 /// Opens a JPEG file, and returns it with its orientation, as far as it is to be applied. Returns `None` for other
@@ -143,11 +150,7 @@ pub(crate) fn open_jpeg(
     if !jpeg::is_jpeg(bytes) {
         return Ok(None);
     }
-    let orientation = match orientation {
-        ExifOrientation::Ignore => Orientation::NoTransforms,
-        ExifOrientation::Apply => exif::orientation(bytes),
-    };
-    Ok(Some((Jpeg::open(bytes)?, orientation)))
+    Ok(Some((Jpeg::open(bytes)?, orientation.to_apply(bytes))))
 }
 
 /// Rejects sizes above [`MAX_PIXELS`], and sizes that are implausible for the number of bytes.

@@ -38,8 +38,11 @@ pub enum DeviceError {
         /// The requested index.
         index: usize,
     },
-    /// The driver does not list a device with this index.
-    #[error("device cuda:{index} does not exist: the NVIDIA driver lists {found} devices in {DRIVER}")]
+    /// The driver does not list a device with this index, or `CUDA_VISIBLE_DEVICES` hides it.
+    #[error(
+        "device cuda:{index} does not exist: the NVIDIA driver lists {found} devices in {DRIVER} (only those that \
+         CUDA_VISIBLE_DEVICES selects, if it is set)"
+    )]
     Missing {
         /// The requested index.
         index: usize,
@@ -83,7 +86,7 @@ impl Device {
             DeviceChoice::Auto => 0,
             DeviceChoice::Cuda(index) => index,
         };
-        let mut models = cuda_models(Path::new(DRIVER));
+        let mut models = cuda_models();
         let usable = build::libtorch_has_cuda();
         if index < models.len() && usable {
             return Ok(Self::Cuda { index, model: models.swap_remove(index) });
@@ -99,7 +102,7 @@ impl Device {
     /// Returns the model of a GPU that `auto` leaves unused because libtorch was installed without CUDA.
     pub fn unused_gpu(choice: DeviceChoice) -> Option<String> {
         let wanted = choice == DeviceChoice::Auto && !build::libtorch_has_cuda();
-        wanted.then(|| cuda_models(Path::new(DRIVER)).into_iter().next()).flatten()
+        wanted.then(|| cuda_models().into_iter().next()).flatten()
     }
 
     /// Returns `cpu` or `cuda`. Devices of the same kind give the same results within a tolerance.

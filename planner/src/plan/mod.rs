@@ -9,6 +9,7 @@ mod input;
 mod key;
 mod network;
 mod planner;
+mod precision;
 mod search_budget;
 mod select;
 mod target;
@@ -22,6 +23,7 @@ pub use input::{ExternalInputs, IMAGE_FOLDER, IdentifiedImages, InputError, chec
 use key::manifest;
 pub use network::{NetworkError, check_networks};
 pub use planner::{PlanError, Planner};
+pub use precision::{PrecisionError, check_precisions};
 pub use search_budget::{ShortSearch, short_searches};
 pub use select::{SelectError, select};
 pub use target::{TargetError, check_targets};

@@ -25,7 +25,7 @@ pub use split::{PublishedSplit, SplitParams, SplitSection, TEST_LIST};
 pub use test::{TestParams, TestSection, WeightsChoice};
 pub use train::{Protocol, TrainParams, TrainSection};
 
-use crate::{Config, Work};
+use crate::{Config, Precision, Work};
 
 /// Generates the enum [`Stage`] and its methods from one list, so that adding a stage is one entry.
 macro_rules! stages {
@@ -97,6 +97,11 @@ impl Stage {
     /// Returns whether the stage can be profiled.
     pub fn is_profiled(self) -> bool {
         self.spec().is_profiled()
+    }
+
+    /// Returns the precision of the stage's computation and its configuration key, if it can be configured.
+    pub fn precision(self, config: &Config) -> Option<(&'static str, Precision)> {
+        self.spec().precision(config)
     }
 
     /// Returns whether a configuration can disable the stage.
@@ -294,6 +299,18 @@ mod tests {
             Stage::ALL.iter().filter(|stage| stage.params(&plain, &space) != stage.params(&fast, &space)).collect();
         assert_eq!(changed, [&Stage::Search, &Stage::Select, &Stage::Train]);
         assert_eq!(Stage::Train.params(&fast, &space)["decode"], "fast");
+    }
+
+    #[test]
+    fn color_jitter_on_the_device_is_a_parameter_only_of_stages_that_read_training_images() {
+        let space = tfnas::Space::small().definition().clone();
+        let workers = config(r#"{"data": {"root": "x"}}"#);
+        let device = config(r#"{"data": {"root": "x", "color_jitter": "device"}}"#);
+        let changed: Vec<_> =
+            Stage::ALL.iter().filter(|stage| stage.params(&workers, &space) != stage.params(&device, &space)).collect();
+        assert_eq!(changed, [&Stage::Search, &Stage::Select, &Stage::Train]);
+        assert!(changed.iter().all(|stage| stage.params(&device, &space)["color_jitter"] == "device"));
+        assert!(changed.iter().all(|stage| stage.params(&workers, &space).get("color_jitter").is_none()));
     }
 
     #[test]

@@ -11,8 +11,8 @@ use super::spec::{from_params, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec};
 use crate::invalid_value::{at_least_one, below_one, not_negative, positive};
 use crate::{
-    Augment, Config, Decoding, ExifOrientation, Fit, InvalidValue, OnBadImage, Precision, RankParams, Stage, Target,
-    Verify, Work,
+    Augment, ColorJitter, Config, Decoding, ExifOrientation, Fit, InvalidValue, OnBadImage, Precision, RankParams,
+    Stage, Target, Verify, Work,
 };
 
 /// The SGD optimizer of the weights.
@@ -77,7 +77,7 @@ pub struct SearchSection {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fit: Option<Fit>,
     /// Which latency of the network found must meet the target: predicted, the table's; or measured, that of the
-    /// complete network, measured here by `parse`, which then corrects the target and fits the widths again, at most
+    /// complete network, measured here by `parse`, which then corrects the target and fits the network again, at most
     /// three times.
     #[serde(skip_serializing_if = "Verify::is_predicted")]
     pub verify: Verify,
@@ -183,6 +183,9 @@ pub struct SearchParams {
     /// How training images are decoded.
     #[serde(default, skip_serializing_if = "Decoding::is_exact")]
     pub decode: Decoding,
+    /// Where the color jitter of training images is computed.
+    #[serde(default, skip_serializing_if = "ColorJitter::is_workers")]
+    pub color_jitter: ColorJitter,
     /// Length of the short side after the evaluation resize, in pixels.
     pub resize: usize,
     /// The configuration section. `fit` is `None` if it is `published`, also by default; `data_parallel` is false.
@@ -251,6 +254,7 @@ impl StageSpec for Search {
             on_bad_image: config.data.on_bad_image,
             exif_orientation: config.data.exif_orientation,
             decode: config.data.decode,
+            color_jitter: config.data.color_jitter,
             resize: config.data.evaluation_resize(space.resolution),
             // The file is an input, whose path does not matter; `verify` is a parameter of `parse`.
             search: SearchSection {
@@ -284,6 +288,10 @@ impl StageSpec for Search {
 
     fn is_profiled(&self) -> bool {
         true
+    }
+
+    fn precision(&self, config: &Config) -> Option<(&'static str, Precision)> {
+        Some(("search.precision", config.search.precision))
     }
 
     fn work(&self, params: &Value) -> Option<Work> {

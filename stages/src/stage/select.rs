@@ -9,7 +9,8 @@ use tfnas_select::{Selection, Settings};
 use super::spec::{from_params, shared_config_key, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec};
 use crate::{
-    Augment, Config, Decoding, ExifOrientation, InvalidValue, OnBadImage, Precision, Stage, Target, TrainSection, Work,
+    Augment, ColorJitter, Config, Decoding, ExifOrientation, InvalidValue, OnBadImage, Precision, Stage, Target,
+    TrainSection, Work,
 };
 
 /// `select:` in the configuration: which candidates are compared, and how long they are trained.
@@ -152,6 +153,9 @@ pub struct SelectParams {
     /// How training images are decoded.
     #[serde(default, skip_serializing_if = "Decoding::is_exact")]
     pub decode: Decoding,
+    /// Where the color jitter of training images is computed.
+    #[serde(default, skip_serializing_if = "ColorJitter::is_workers")]
+    pub color_jitter: ColorJitter,
     /// Length of the short side after the evaluation resize, in pixels.
     pub resize: usize,
     /// The configuration section. `parallel` is set to 0, because it does not change results.
@@ -202,6 +206,7 @@ impl StageSpec for Select {
             on_bad_image: config.data.on_bad_image,
             exif_orientation: config.data.exif_orientation,
             decode: config.data.decode,
+            color_jitter: config.data.color_jitter,
             resize: config.data.evaluation_resize(space.resolution),
             select: SelectSection { parallel: 0, ..config.select.clone() },
             recipe: Recipe::from(&config.train),
@@ -235,6 +240,10 @@ impl StageSpec for Select {
 
     fn is_profiled(&self) -> bool {
         true
+    }
+
+    fn precision(&self, config: &Config) -> Option<(&'static str, Precision)> {
+        Some(("train.precision", config.train.precision))
     }
 
     fn work(&self, params: &Value) -> Option<Work> {

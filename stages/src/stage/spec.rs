@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tfnas::SpaceDefinition;
 
-use crate::{Config, InputPort, InvalidValue, Work};
+use crate::{Config, InputPort, InvalidValue, Precision, Work};
 
 /// Which facts of the environment change a stage's result and are therefore part of its cache key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,6 +94,11 @@ pub trait StageSpec: Sync {
         false
     }
 
+    /// The precision of the stage's computation and its configuration key, if it can be configured.
+    fn precision(&self, _config: &Config) -> Option<(&'static str, Precision)> {
+        None
+    }
+
     /// Whether a configuration can disable the stage.
     fn is_optional(&self) -> bool {
         false
@@ -108,7 +113,7 @@ pub trait StageSpec: Sync {
 /// Returns the configuration key of a parameter that several stages use.
 pub(crate) fn shared_config_key(param: &str) -> String {
     match param {
-        "decode" | "exif_orientation" | "on_bad_image" | "resize" => format!("data.{param}"),
+        "color_jitter" | "decode" | "exif_orientation" | "on_bad_image" | "resize" => format!("data.{param}"),
         _ => param.to_owned(),
     }
 }

@@ -200,6 +200,10 @@ impl StageSpec for Test {
         true
     }
 
+    fn precision(&self, config: &Config) -> Option<(&'static str, Precision)> {
+        Some(("test.precision", config.test.precision))
+    }
+
     fn work(&self, _params: &Value) -> Option<Work> {
         Some(Work { test: PerImage { passes: 1.0, reads: 1.0 }, ..Work::default() })
     }

@@ -10,7 +10,10 @@ use tfnas::SpaceDefinition;
 use super::spec::{from_params, to_params};
 use super::{InputPort, KeyFacts, Source, StageSpec, TEST_LIST};
 use crate::invalid_value::{at_least_one, below_one, not_negative, positive};
-use crate::{Augment, Config, Decoding, ExifOrientation, InvalidValue, OnBadImage, Precision, RankParams, Stage, Work};
+use crate::{
+    Augment, ColorJitter, Config, Decoding, ExifOrientation, InvalidValue, OnBadImage, Precision, RankParams, Stage,
+    Work,
+};
 
 /// Which images train the network, and which choose the best epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -115,6 +118,9 @@ pub struct TrainParams {
     /// How training images are decoded.
     #[serde(default, skip_serializing_if = "Decoding::is_exact")]
     pub decode: Decoding,
+    /// Where the color jitter of training images is computed.
+    #[serde(default, skip_serializing_if = "ColorJitter::is_workers")]
+    pub color_jitter: ColorJitter,
     /// Length of the short side after the evaluation resize, in pixels.
     pub resize: usize,
     /// The configuration section.
@@ -197,6 +203,7 @@ impl StageSpec for Train {
             on_bad_image: config.data.on_bad_image,
             exif_orientation: config.data.exif_orientation,
             decode: config.data.decode,
+            color_jitter: config.data.color_jitter,
             resize: config.data.evaluation_resize(space.resolution),
             bf16_revision: train.precision.bf16_revision(),
             train,
@@ -225,6 +232,10 @@ impl StageSpec for Train {
 
     fn is_profiled(&self) -> bool {
         true
+    }
+
+    fn precision(&self, config: &Config) -> Option<(&'static str, Precision)> {
+        Some(("train.precision", config.train.precision))
     }
 
     fn work(&self, params: &Value) -> Option<Work> {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 
 use tch::Device;
 use tfnas_stages::{LIBTORCH_FILE, machine};
@@ -29,8 +28,7 @@ pub fn machine_facts(device: &str) -> BTreeMap<String, String> {
 /// Returns the model of a device; `unknown` if the driver does not report it.
 pub fn device_model(device: Device) -> String {
     let Device::Cuda(index) = device else { return machine::cpu_model() };
-    let models = machine::cuda_models(Path::new(machine::CUDA_DRIVER));
-    models.into_iter().nth(index).unwrap_or_else(|| "unknown".to_owned())
+    machine::cuda_models().into_iter().nth(index).unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// Returns the path of the libtorch library that this process has loaded.

@@ -4,17 +4,20 @@ use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 use tfnas_images::{
-    BadImage, Batch, BatchOptions, Batches, CropRule, Decoding, Entry, EvalTransform, ExifOrientation, ImageList,
-    ImageSource, LoadError, Order, Reading, TrainTransform, Transform, parse_classes, scan_known_classes,
+    BadImage, Batch, BatchOptions, Batches, ColorJitter as JitterPlace, CropRule, Decoding, Entry, EvalTransform,
+    ExifOrientation, ImageList, ImageSource, LoadError, Order, Reading, TrainTransform, Transform, parse_classes,
+    scan_known_classes,
 };
 use tfnas_stages::{
-    Augment, Crop, Decoding as DecodingChoice, ExifOrientation as OrientationChoice, OnBadImage, TEST_LIST,
+    Augment, ColorJitter as JitterChoice, Crop, Decoding as DecodingChoice, ExifOrientation as OrientationChoice,
+    OnBadImage, TEST_LIST,
 };
 use tfnas_torch::phase::{Phase, in_phase};
-use tfnas_torch::preprocess::Preprocess;
+use tfnas_torch::preprocess::{Preprocess, pixel_rows};
 
+use crate::color_jitter::ColorJitter;
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError};
 use crate::upload::{RawBatch, Upload};
@@ -112,6 +115,14 @@ pub fn decoding(choice: DecodingChoice) -> Decoding {
     match choice {
         DecodingChoice::Exact => Decoding::Exact,
         DecodingChoice::Fast => Decoding::Fast,
+    }
+}
+
+/// Converts the configuration's option for the place of the color jitter.
+pub fn color_jitter(choice: JitterChoice) -> JitterPlace {
+    match choice {
+        JitterChoice::Workers => JitterPlace::Applied,
+        JitterChoice::Device => JitterPlace::Deferred,
     }
 }
 
@@ -225,6 +236,19 @@ impl DataLoader {
         batch
     }
 
+    /// Applies deferred color changes and normalizes. Returns `[N, 3, H, W]` f32, channels-last.
+    ///
+    /// * `rows`: `[N * H, W * 3]` u8, on any device.
+    /// * `jitter`: on the device of this loader.
+    fn preprocess(&self, rows: &Tensor, jitter: Option<&ColorJitter>) -> Tensor {
+        let Some(jitter) = jitter else {
+            return self.preprocess.normalize(rows);
+        };
+        let size = self.resolution as i64;
+        let images = rows.to_device(self.device).to_kind(Kind::Float).view([-1, size, size, 3]);
+        self.preprocess.normalize_values(jitter.apply(&images).view([-1, size * 3]))
+    }
+
     /// Returns the device of the batches.
     pub fn device(&self) -> Device {
         self.device
@@ -248,8 +272,9 @@ impl DataLoader {
 impl LoaderIter<'_> {
     fn on_device(&self, batch: Batch) -> Result<DeviceBatch, StageError> {
         let (count, skipped) = (batch.labels.len(), batch.skipped.len());
-        let DataLoader { preprocess, classes, .. } = self.loader;
-        let images = preprocess.images(&batch.pixels, count).context("batch")?;
+        let DataLoader { preprocess, classes, resolution, .. } = self.loader;
+        let rows = pixel_rows(&batch.pixels, count, *resolution).context("batch")?;
+        let images = self.loader.preprocess(&rows, ColorJitter::new(&batch.colors).as_ref());
         let labels = preprocess.labels(&batch.labels, *classes).context("batch")?;
         Ok(DeviceBatch { images, labels, positions: batch.positions, count, skipped })
     }
@@ -266,8 +291,8 @@ impl Iterator for LoaderIter<'_> {
             }
             Source::Uploaded(upload) => {
                 let batch = self.loader.wait(|| upload.next_batch())?;
-                Some(batch.map(|RawBatch { rows, labels, positions, count, skipped }| {
-                    let images = self.loader.preprocess.normalize(&rows);
+                Some(batch.map(|RawBatch { rows, labels, jitter, positions, count, skipped }| {
+                    let images = self.loader.preprocess(&rows, jitter.as_ref());
                     DeviceBatch { images, labels, positions, count, skipped }
                 }))
             }

@@ -4,6 +4,7 @@
 //! between planner and worker.
 
 mod check;
+mod color_jitter;
 mod console;
 mod context;
 mod detached;

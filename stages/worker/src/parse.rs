@@ -26,22 +26,36 @@ pub fn run(context: &mut StageContext) -> StageResult {
     let table = LatencyTable::parse(&context.read_text("latency.table")?).context("latency.table")?;
     let reachable = table.reachable_ms(&space).context("latency.table")?;
     let target_lat_ms = params.target_lat_ms.within(&reachable).map_err(|error| StageError::new(error.to_string()))?;
-    let (architecture, changed) = if context.input(Selected::FILE).is_ok() {
+    let (fitted, preferred, mut changed) = if context.input(Selected::FILE).is_ok() {
         let selected: Selected = context.read_output()?;
-        (Architecture::new(&space, selected.architecture).context(Selected::FILE)?, Vec::new())
+        (Architecture::new(&space, selected.architecture).context(Selected::FILE)?, None, Vec::new())
     } else {
         let result: SearchResult = context.read_output()?;
         let architecture = fitted(context, &params, &space, &table, &result, target_lat_ms)?;
         let changed = changes(&space, &result.preferred(&space).context(SearchResult::FILE)?, &architecture);
-        (architecture, changed.iter().map(ToString::to_string).collect())
+        (architecture, Some(result), changed)
     };
+    let preferences =
+        preferred.as_ref().map(|SearchResult { log_alphas, betas, .. }| Preferences { log_alphas, betas });
     let port = CLASSES.into_iter().find(|port| context.input(port).is_ok()).unwrap_or(CLASSES[0]);
     let names = classes(context, port)?;
     let classes = space.definition().classes.unwrap_or(names.len());
+    let measurement =
+        Measurement { params: &params, space: &space, table: &table, preferences, classes, target_lat_ms };
     let (architecture, measured) = match params.parse.measure {
-        true => measured(context, &params, &space, &table, architecture, classes, target_lat_ms)?,
-        false => (architecture, None),
+        true => measurement.run(context, fitted.clone())?,
+        false => (fitted.clone(), None),
     };
+    let changed_again = changes(&space, &fitted, &architecture);
+    if !changed_again.is_empty() {
+        let again: Vec<String> = changed_again.iter().map(ToString::to_string).collect();
+        let again = again.join(", ");
+        context
+            .report
+            .warn(format!("the architecture was changed so that its measured latency meets the target: {again}"));
+    }
+    changed.extend(changed_again);
+    let changed = changed.iter().map(ToString::to_string).collect();
     let config = config_of(&space, &architecture, classes)?;
     let resolution = space.definition().resolution;
     let costs = layers(&config, resolution);
@@ -92,43 +106,55 @@ pub fn run(context: &mut StageContext) -> StageResult {
     Ok(metrics)
 }
 
-/// Measures the network of an architecture, and fits it again until it meets the target if `search.verify` asks for it.
-fn measured(
-    context: &mut StageContext,
-    params: &ParseParams,
-    space: &Space,
-    table: &LatencyTable,
-    architecture: Architecture,
+/// The measurement of a network's latency.
+struct Measurement<'a> {
+    params: &'a ParseParams,
+    space: &'a Space,
+    table: &'a LatencyTable,
+    /// The preferences of the search, if the architecture comes from it.
+    preferences: Option<Preferences<'a>>,
     classes: usize,
     target_lat_ms: f64,
-) -> Result<(Architecture, Option<Measured>), StageError> {
-    let options = TimingOptions {
-        batch: params.batch,
-        threads: params.threads,
-        passes: params.parse.passes,
-        warm_up_passes: WARM_UP_PASSES,
-        seed: params.seed,
-        device: context.device,
-    };
-    let mut measure = |architecture: &Architecture| {
-        let config = config_of(space, architecture, classes)?;
-        let progress =
-            &mut |done: usize, calls: usize| context.report_progress("measuring the network", done, calls, "passes");
-        Ok(reference::measure(&config, space, table, &options, progress)?)
-    };
-    if params.verify == Verify::Predicted {
-        let measured = measure(&architecture)?;
-        return Ok((architecture, Some(measured)));
+}
+
+impl Measurement<'_> {
+    /// Measures the network of an architecture, and fits it again until it meets the target if `search.verify` asks for it.
+    fn run(
+        &self,
+        context: &mut StageContext,
+        architecture: Architecture,
+    ) -> Result<(Architecture, Option<Measured>), StageError> {
+        let &Self { params, space, table, classes, target_lat_ms, .. } = self;
+        let options = TimingOptions {
+            batch: params.batch,
+            threads: params.threads,
+            passes: params.parse.passes,
+            warm_up_passes: WARM_UP_PASSES,
+            seed: params.seed,
+            device: context.device,
+        };
+        let mut measure = |architecture: &Architecture| {
+            let config = config_of(space, architecture, classes)?;
+            let progress = &mut |done: usize, calls: usize| {
+                context.report_progress("measuring the network", done, calls, "passes")
+            };
+            Ok(reference::measure(&config, space, table, &options, progress)?)
+        };
+        if params.verify == Verify::Predicted {
+            let measured = measure(&architecture)?;
+            return Ok((architecture, Some(measured)));
+        }
+        let Verified { architecture, measured, corrected_ms } =
+            verify(space, table, target_lat_ms, architecture, self.preferences.as_ref(), measure)?;
+        if let Some(corrected) = corrected_ms.last() {
+            context.report.info(format!(
+                "the measured latency missed the target of {target_lat_ms:.4} ms; it was fitted again to {corrected:.4} ms of the \
+                 table, and now takes {:.4} ms",
+                measured.at_table_speed_ms()
+            ));
+        }
+        Ok((architecture, Some(measured)))
     }
-    let Verified { architecture, measured, corrected_ms } = verify(space, table, target_lat_ms, architecture, measure)?;
-    if let Some(corrected) = corrected_ms.last() {
-        context.report.info(format!(
-            "the measured latency missed the target of {target_lat_ms:.4} ms; it was fitted again to {corrected:.4} ms of the \
-             table, and now takes {:.4} ms",
-            measured.at_table_speed_ms()
-        ));
-    }
-    Ok((architecture, Some(measured)))
 }
 
 /// Returns the architecture of the search, fitted to the target if `parse.fit` is `exact`.

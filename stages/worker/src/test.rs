@@ -12,6 +12,7 @@ use crate::images::{DataLoader, classes, evaluation, reading, test_images, untes
 use crate::network::model_config;
 use crate::precision::mixed_precision;
 use crate::predictions::Predictions;
+use crate::rank_group::RankGroup;
 
 /// Runs the stage.
 pub fn run(context: &mut StageContext) -> StageResult {
@@ -44,7 +45,7 @@ pub fn run(context: &mut StageContext) -> StageResult {
         &loader,
         &source,
         &options,
-        None,
+        RankGroup::new(None, context.device),
         &stop,
         |images, _| precision.forward(|| network.forward(images)).to_kind(Kind::Float),
         |batch, logits| {

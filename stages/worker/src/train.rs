@@ -18,14 +18,15 @@ use tfnas_torch::loss::AverageMeter;
 use tfnas_torch::optim::{Optimizer as _, Sgd, SgdSettings};
 use tfnas_torch::phase::{Phase, in_phase};
 use tfnas_torch::trainer::{TrainStepError, Trainer};
-use tfnas_torch::weights::{load, write_file};
+use tfnas_torch::weights::{load, load_unfinished, write_file};
 use tfnas_torch::{Module, NamedTensors, Role};
 
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::evaluate::{Evaluation, evaluate};
 use crate::images::{
-    DataLoader, DeviceBatch, classes, decoding, evaluation, list_images, reading, test_images, train_transform,
+    DataLoader, DeviceBatch, classes, color_jitter, decoding, evaluation, list_images, reading, test_images,
+    train_transform,
 };
 use crate::network::model_config;
 use crate::precision::mixed_precision;
@@ -195,6 +196,7 @@ impl Training<'_> {
                 purpose: StreamId::Augment,
                 epoch: epoch as u32,
                 decoding: decoding(self.params.decode),
+                color_jitter: color_jitter(self.params.color_jitter),
             },
             start_batch: self.progress.step,
             workers: self.context.job().data_workers,
@@ -269,15 +271,7 @@ impl Training<'_> {
         }
         let network = self.network.folded();
         let logits = |images: &Tensor, _| network.forward(images);
-        evaluate(
-            &self.loader,
-            &self.val,
-            &options,
-            self.rank_group().group(),
-            &self.context.stop,
-            logits,
-            |_, _| Ok(()),
-        )
+        evaluate(&self.loader, &self.val, &options, self.rank_group(), &self.context.stop, logits, |_, _| Ok(()))
     }
 
     /// Reports progress. `done` is the number of images of the current epoch that have been used.
@@ -330,8 +324,8 @@ impl Training<'_> {
             None => self.checkpointer.load::<Progress>()?,
         };
         let Some((progress, tensors)) = found else { return Ok(()) };
-        load(&self.network, &tensors.under("network")).context("resume point")?;
-        load(&self.best, &tensors.under("best")).context("resume point")?;
+        load_unfinished(&self.network, &tensors.under("network")).context("resume point")?;
+        load_unfinished(&self.best, &tensors.under("best")).context("resume point")?;
         self.trainer.optimizer.restore(&tensors.under("optimiser")).context("resume point")?;
         self.trainer.precision.restore(&tensors.under("precision")).context("resume point")?;
         let meter = tensors

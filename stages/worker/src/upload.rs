@@ -1,5 +1,6 @@
 //! Copies batches to a CUDA device in a background thread.
 
+use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
@@ -8,6 +9,7 @@ use tfnas_c10d::cuda::{CopyStream, PendingCopy};
 use tfnas_images::{Batch, Batches};
 use tfnas_torch::preprocess::{checked_labels, pixel_rows};
 
+use crate::color_jitter::ColorJitter;
 use crate::error::{Context as _, StageError};
 use crate::images::unreadable;
 
@@ -20,6 +22,8 @@ pub struct RawBatch {
     pub rows: Tensor,
     /// `[N]` i64.
     pub labels: Tensor,
+    /// Color changes to apply to the pixels.
+    pub jitter: Option<ColorJitter>,
     /// `[N]`: positions of the images in the list.
     pub positions: Vec<usize>,
     /// Number of images, N.
@@ -41,6 +45,7 @@ pub struct Upload {
 struct Copied {
     rows: PendingCopy,
     labels: PendingCopy,
+    jitter: Option<ColorJitter<PendingCopy>>,
     positions: Vec<usize>,
     count: usize,
     skipped: usize,
@@ -60,7 +65,9 @@ impl Upload {
                 let rows = pixel_rows(&batch.pixels, count, size).context("batch")?;
                 let labels = checked_labels(&batch.labels, classes).context("batch")?;
                 let (rows, labels) = (stream.begin(&rows)?, stream.begin(&labels)?);
-                Ok(Copied { rows, labels, positions: batch.positions, count, skipped: batch.skipped.len() })
+                let jitter = ColorJitter::new(&batch.colors);
+                let jitter = jitter.map(|jitter| jitter.try_map(|tensor| stream.begin(&tensor))).transpose()?;
+                Ok(Copied { rows, labels, jitter, positions: batch.positions, count, skipped: batch.skipped.len() })
             };
             for batch in batches.by_ref() {
                 // `send` fails when the receiver was dropped.
@@ -76,9 +83,16 @@ impl Upload {
     /// Returns the next batch; `None` after the last one. Its copy to the device may still be in progress on the copy stream, and
     /// the compute stream waits for it.
     pub fn next_batch(&mut self) -> Option<Result<RawBatch, StageError>> {
-        let copied = self.copies.as_ref()?.recv().ok()?;
-        let finish = |Copied { rows, labels, positions, count, skipped }| {
-            Ok(RawBatch { rows: rows.take()?, labels: labels.take()?, positions, count, skipped })
+        let Ok(copied) = self.copies.as_ref()?.recv() else {
+            // The channel is closed: by the end of the images, or by a panic of the thread, for example if no pinned memory is left.
+            if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
+                resume_unwind(panic);
+            }
+            return None;
+        };
+        let finish = |Copied { rows, labels, jitter, positions, count, skipped }| {
+            let jitter = jitter.map(|jitter| jitter.try_map(PendingCopy::take)).transpose()?;
+            Ok(RawBatch { rows: rows.take()?, labels: labels.take()?, jitter, positions, count, skipped })
         };
         Some(copied.and_then(finish))
     }

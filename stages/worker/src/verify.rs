@@ -1,6 +1,6 @@
 //! `search.verify: measured`: corrects the target until the measured latency of the network meets it.
 
-use tfnas::exact_fit::fit_exactly;
+use tfnas::exact_fit::{Preferences, fit_exactly};
 use tfnas::{Architecture, LatencyTable, ModelConfig, Space};
 
 use crate::error::{Context as _, StageError};
@@ -13,7 +13,8 @@ const CORRECTIONS: usize = 3;
 
 /// A network and its measured latency.
 pub struct Verified {
-    /// The architecture, with other widths if its latency missed the target.
+    /// The architecture, with other widths if its latency missed the target, and other operations and depths if that did not
+    /// suffice.
     pub architecture: Architecture,
     /// Its measured latency.
     pub measured: Measured,
@@ -24,6 +25,7 @@ pub struct Verified {
 /// Fits an architecture until its measured latency, at the speed that the machine had when the table was measured, is within
 /// 2 % of the target. A network that is faster even at its largest widths meets it too.
 ///
+/// * `preferences`: those of the search, by which operations and depths are changed, if known.
 /// * `measure`: measures an architecture.
 ///
 /// # Errors
@@ -33,6 +35,7 @@ pub fn verify(
     table: &LatencyTable,
     target_ms: f64,
     architecture: Architecture,
+    preferences: Option<&Preferences<'_>>,
     mut measure: impl FnMut(&Architecture) -> Result<Measured, StageError>,
 ) -> Result<Verified, StageError> {
     let mut architecture = architecture;
@@ -46,7 +49,7 @@ pub fn verify(
         }
         let predicted_ms = table.architecture_ms(space, &architecture).context("latency.table")?;
         let corrected = predicted_ms / share;
-        let fitted = fit_exactly(space, &architecture, table, corrected, None);
+        let fitted = fit_exactly(space, &architecture, table, corrected, preferences);
         let refitted = fitted.ok().map(|fitted| fitted.architecture).filter(|refitted| *refitted != architecture);
         match refitted {
             Some(refitted) if corrected_ms.len() < CORRECTIONS => architecture = refitted,
@@ -108,7 +111,7 @@ mod tests {
         let table = table(&space);
         let (architecture, target_ms) = start(&space, &table);
         let found =
-            verify(&space, &table, target_ms, architecture.clone(), |_| Ok(measured(1.019 * target_ms))).unwrap();
+            verify(&space, &table, target_ms, architecture.clone(), None, |_| Ok(measured(1.019 * target_ms))).unwrap();
         assert_eq!(found.architecture, architecture);
         assert_eq!(found.corrected_ms, [0.0; 0]);
     }
@@ -120,7 +123,7 @@ mod tests {
         let (architecture, target_ms) = start(&space, &table);
         for factor in [1.1, 0.9] {
             let predicted = |architecture: &Architecture| table.architecture_ms(&space, architecture).unwrap();
-            let found = verify(&space, &table, target_ms, architecture.clone(), |architecture| {
+            let found = verify(&space, &table, target_ms, architecture.clone(), None, |architecture| {
                 Ok(measured(factor * predicted(architecture)))
             });
             let found = found.unwrap();
@@ -131,11 +134,24 @@ mod tests {
     }
 
     #[test]
+    fn operations_and_depths_change_if_the_smallest_widths_do_not_suffice() {
+        let space = Space::small();
+        let table = table(&space);
+        let (architecture, _) = start(&space, &table);
+        let predicted = |architecture: &Architecture| table.architecture_ms(&space, architecture).unwrap();
+        let target_ms = 1.25 * table.reachable_ms(&space).unwrap().min_ms;
+        let fitted = fit_exactly(&space, &architecture, &table, target_ms, None).unwrap().architecture;
+        let found =
+            verify(&space, &table, target_ms, fitted.clone(), None, |network| Ok(measured(1.2 * predicted(network))));
+        assert!(!tfnas::exact_fit::changes(&space, &fitted, &found.unwrap().architecture).is_empty());
+    }
+
+    #[test]
     fn a_latency_that_does_not_follow_the_widths_is_an_error() {
         let space = Space::small();
         let table = table(&space);
         let (architecture, target_ms) = start(&space, &table);
-        let never = verify(&space, &table, target_ms, architecture, |_| Ok(measured(1.1 * target_ms)));
+        let never = verify(&space, &table, target_ms, architecture, None, |_| Ok(measured(1.1 * target_ms)));
         assert!(format!("{:?}", never.err().unwrap()).contains("after 3 corrections"));
     }
 
@@ -145,7 +161,8 @@ mod tests {
         let table = table(&space);
         let (architecture, target_ms) = start(&space, &table);
         let largest = fit_exactly(&space, &architecture, &table, 1e6, None).unwrap().architecture;
-        let found = verify(&space, &table, target_ms, largest.clone(), |_| Ok(measured(0.5 * target_ms))).unwrap();
+        let found =
+            verify(&space, &table, target_ms, largest.clone(), None, |_| Ok(measured(0.5 * target_ms))).unwrap();
         assert_eq!(found.architecture, largest);
     }
 }

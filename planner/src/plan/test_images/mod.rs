@@ -57,6 +57,14 @@ pub enum TestImagesError {
         /// The pairs of names.
         pairs: Vec<OtherSpelling>,
     },
+    /// The space has another number of classes than the training images.
+    #[error("space.classes: the space has {space} classes, but the training images have {images}")]
+    ClassCount {
+        /// Number of classes of the space.
+        space: usize,
+        /// Number of classes of the training images.
+        images: usize,
+    },
     /// The training images have no classes.
     #[error("data.train: the training images have no class folders")]
     NoTrainingClass,
@@ -96,7 +104,11 @@ pub enum TestImagesError {
 impl TestImagesError {
     /// Returns the configuration key of the images.
     pub fn key(&self) -> &'static str {
-        if matches!(self, Self::NoTrainingClass) { "data.train" } else { "data.test" }
+        match self {
+            Self::NoTrainingClass => "data.train",
+            Self::ClassCount { .. } => "space.classes",
+            _ => "data.test",
+        }
     }
 
     /// Returns how to fix the error.
@@ -107,6 +119,9 @@ impl TestImagesError {
                  be too high)"
             }
             Self::Spelling { .. } => "rename the class folders of one side, so that a class has the same name on both",
+            Self::ClassCount { .. } => {
+                "set `space.classes` to the number of classes of the training images, or remove it"
+            }
             Self::NoTrainingClass => {
                 "put the images of each class in a separate folder, and set the parent folder of these folders with \
                  `data.train`"
@@ -119,7 +134,8 @@ impl TestImagesError {
     }
 }
 
-/// Checks the test images of the instances, as far as they and the training images are identified.
+/// Checks the test images of the instances, as far as they and the training images are identified, and the number of classes
+/// of the space.
 ///
 /// # Errors
 /// Returns [`TestImagesError`] if test and training images overlap and `data.allow_overlap` is not set, or if their
@@ -128,6 +144,9 @@ pub fn check_test_images(planner: &Planner<'_>, instances: &BTreeSet<usize>) -> 
     let mut remarks = Remarks::default();
     for &at in instances {
         let config = &planner.variant(at).config;
+        if planner.graph.instances[at].stage == Stage::Split {
+            check_class_count(planner, at)?;
+        }
         let found = match (planner.graph.instances[at].stage, config.split.test_share) {
             (Stage::Split, Some(share)) => {
                 let train = read_by(planner, at, "train_images");
@@ -165,6 +184,20 @@ impl Remarks {
 
     fn warn(&mut self, kind: &'static str, message: String) {
         self.warnings.push(Remark { kind, message });
+    }
+}
+
+/// Checks that a space that sets its number of classes has that of the network. A network given by `train.from` has its own.
+fn check_class_count(planner: &Planner<'_>, split: usize) -> Result<(), TestImagesError> {
+    let variant = planner.variant(split);
+    let Some(space) = variant.space.definition().classes else { return Ok(()) };
+    if variant.config.train.from.is_some() {
+        return Ok(());
+    }
+    let Some(train) = side(planner, read_by(planner, split, "train_images")) else { return Ok(()) };
+    match known_classes(planner, &variant.config, &train.classes()) {
+        Some(known) if known.len() != space => Err(TestImagesError::ClassCount { space, images: known.len() }),
+        _ => Ok(()),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs::read_to_string;
 
 use tfnas::ModelConfig;
+use tfnas_c10d::cuda::set_numerics;
 use tfnas_stages::{LatencyReply, LatencyRequest};
 use tfnas_torch::device::find_device;
 use tfnas_torch::timing::{NetworkTime, TimingOptions, time_network};
@@ -16,13 +17,17 @@ pub(crate) const WARM_UP_PASSES: usize = 5;
 pub(super) fn measure(request: &LatencyRequest) -> Result<LatencyReply, StageError> {
     let text = read_to_string(&request.config).context(request.config.display())?;
     let config = ModelConfig::parse(&text).context(request.config.display())?;
+    let device = find_device(&request.device).context("device")?;
+    if device.is_cuda() {
+        set_numerics(false)?;
+    }
     let options = TimingOptions {
         batch: request.batch.get(),
         threads: request.threads.get(),
         passes: request.passes.get(),
         warm_up_passes: WARM_UP_PASSES,
         seed: request.seed,
-        device: find_device(&request.device).context("device")?,
+        device,
     };
     let NetworkTime { median_ms, low_ms, high_ms } = time_network(&config, request.resolution.get(), &options)?;
     Ok(LatencyReply { median_ms, low_ms, high_ms })

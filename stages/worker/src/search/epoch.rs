@@ -16,7 +16,7 @@ use tfnas_torch::{Module, NamedTensors, Role};
 use super::Search;
 use super::val_loader::ValLoader;
 use crate::error::{Context as _, StageError};
-use crate::images::{DeviceBatch, decoding, evaluation, train_transform};
+use crate::images::{DeviceBatch, color_jitter, decoding, evaluation, train_transform};
 use crate::precision::mixed_precision;
 use crate::rank_group::{RankGroup, StepDecision};
 
@@ -159,6 +159,7 @@ impl Epoch {
                 purpose: StreamId::Augment,
                 epoch,
                 decoding: decoding(search.params.decode),
+                color_jitter: color_jitter(search.params.color_jitter),
             },
             start_batch: search.progress.step,
             workers,
@@ -171,7 +172,8 @@ impl Epoch {
                 shard: search.rank_group().shard(true),
                 ..evaluation(search.params.resize, resolution, section.batch, workers)
             };
-            let first = search.progress.step.div_ceil(section.architecture.every);
+            // Resume points of earlier versions have no number of batches.
+            let first = search.progress.val_batches.max(search.progress.step.div_ceil(section.architecture.every));
             ValLoader::new(&loader, &val, options, seed, epoch, first)
         });
         let mut log_alphas = self.supernet.read_log_alphas();
@@ -191,6 +193,7 @@ impl Epoch {
             self.step_weights(search, &batch, &log_alphas, trains_architecture)?;
             if let Some(loader) = val_loader.as_mut().filter(|_| step.is_multiple_of(section.architecture.every)) {
                 self.step_architecture(search, &loader.next()?)?;
+                search.progress.val_batches = loader.taken();
                 log_alphas = self.supernet.read_log_alphas();
             }
             search.progress.step += 1;

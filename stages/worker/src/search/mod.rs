@@ -46,6 +46,9 @@ struct Progress {
     step: usize,
     /// Number of images of the current epoch that could not be read.
     skipped: usize,
+    /// Number of batches of the current epoch that the architecture steps have taken, with those that could not be read.
+    #[serde(default)]
+    val_batches: usize,
     history: Vec<SearchEpoch>,
 }
 
@@ -209,6 +212,7 @@ impl Search<'_> {
         self.progress.epoch += 1;
         self.progress.step = 0;
         self.progress.skipped = 0;
+        self.progress.val_batches = 0;
         self.save(None)
     }
 
@@ -289,7 +293,7 @@ impl Search<'_> {
             validate_path(supernet, images, &path)
         };
         let stop = &self.context.stop;
-        evaluate(&self.loader, &self.val, &options, self.rank_group().group(), stop, logits, |_, _| Ok(()))
+        evaluate(&self.loader, &self.val, &options, self.rank_group(), stop, logits, |_, _| Ok(()))
             .map(|found| Some(found.averages.top1))
     }
 

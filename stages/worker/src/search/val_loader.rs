@@ -15,6 +15,8 @@ pub struct ValLoader<'a> {
     epoch: u32,
     round: u32,
     batches: LoaderIter<'a>,
+    /// Number of batches of the epoch that were taken, with those that were empty.
+    taken: usize,
 }
 
 impl<'a> ValLoader<'a> {
@@ -32,7 +34,12 @@ impl<'a> ValLoader<'a> {
         options.start_batch = first % batches_per_round;
         options.order = order(seed, epoch, round);
         let batches = loader.iter(source, &options);
-        Self { loader, source, options, seed, epoch, round, batches }
+        Self { loader, source, options, seed, epoch, round, batches, taken: first }
+    }
+
+    /// Returns the number of batches of the epoch that were taken so far: where another loader continues.
+    pub fn taken(&self) -> usize {
+        self.taken
     }
 
     /// Returns the next batch that is not empty.
@@ -42,7 +49,9 @@ impl<'a> ValLoader<'a> {
     pub fn next(&mut self) -> Result<DeviceBatch, StageError> {
         let mut new_rounds = 0;
         loop {
-            match self.batches.next() {
+            let next = self.batches.next();
+            self.taken += usize::from(next.is_some());
+            match next {
                 // All ranks take the same steps.
                 Some(Ok(batch)) if self.options.shard.is_some() => return batch.padded(),
                 Some(Ok(batch)) if batch.count == 0 => {}

@@ -17,14 +17,15 @@ use tfnas_torch::loss::AverageMeter;
 use tfnas_torch::optim::{Optimizer as _, Sgd, SgdSettings};
 use tfnas_torch::phase::{Phase, in_phase};
 use tfnas_torch::trainer::{TrainStepError, Trainer};
-use tfnas_torch::weights::load;
+use tfnas_torch::weights::load_unfinished;
 use tfnas_torch::{Module, NamedTensors, Role};
 
 use crate::error::{Context as _, StageError};
 use crate::evaluate::evaluate;
-use crate::images::{DataLoader, decoding, evaluation, train_transform};
+use crate::images::{DataLoader, color_jitter, decoding, evaluation, train_transform};
 use crate::precision::mixed_precision;
 use crate::profiler::Profiler;
+use crate::rank_group::RankGroup;
 use crate::resume::CheckpointDir;
 use crate::state::Checkpointer;
 use crate::stop::StopFlag;
@@ -164,6 +165,7 @@ impl Candidates<'_> {
                 purpose: StreamId::Augment,
                 epoch: epoch as u32,
                 decoding: decoding(self.params.decode),
+                color_jitter: color_jitter(self.params.color_jitter),
             },
             start_batch: training.progress.step,
             workers: self.data_workers,
@@ -228,11 +230,11 @@ impl Candidates<'_> {
             &self.loader,
             &self.val,
             &options,
-            None,
+            RankGroup::new(None, self.loader.device()),
             stop,
             |images, _| network.forward(images),
             // Sends heartbeats to the other ranks; validation images do not count as progress.
-            |_, _| on_batch(0).map(|_| ()),
+            |_, _| if on_batch(0)? { Err(StageError::Stopped) } else { Ok(()) },
         )?;
         Ok((found.averages.loss, found.averages.top1))
     }
@@ -250,7 +252,7 @@ impl Training {
     }
 
     fn restore(&mut self, progress: Progress, saved: &NamedTensors, device: tch::Device) -> Result<(), StageError> {
-        load(&self.network, &saved.under("network")).context("checkpoint")?;
+        load_unfinished(&self.network, &saved.under("network")).context("checkpoint")?;
         self.trainer.optimizer.restore(&saved.under("optimiser")).context("checkpoint")?;
         self.trainer.precision.restore(&saved.under("precision")).context("checkpoint")?;
         self.meter = saved

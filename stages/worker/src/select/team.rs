@@ -24,9 +24,12 @@ const IMAGES: &str = "images";
 /// Number of ranks that have read that there are no more rounds.
 const FINISHED: &str = "left";
 
+/// Number of ranks that have saved their work because a rank was asked to stop.
+const STOPPED: &str = "stopped";
+
 /// Interval between polls of the store.
 const POLL: Duration = Duration::from_millis(50);
-/// How long rank 0, which hosts the store, waits for the others to read that there are no more rounds.
+/// How long rank 0, which hosts the store, waits for the others to read that there are no more rounds, or to save their work.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The training of a candidate.
@@ -118,8 +121,14 @@ impl Team {
         publish(&peers.store, round, &Round::Train(tasks.clone()))?;
         let mut monitor = HeartbeatMonitor::new(peers);
         let done = peers.run_tasks(round, &tasks, train, &mut |images| on_progress(images), &mut monitor);
-        done.inspect_err(|error| peers.report(error))?;
-        collect(peers, round, &ids, on_progress, on_scores, &mut monitor).inspect_err(|error| peers.report(error))
+        let scores = done.and_then(|()| collect(peers, round, &ids, on_progress, on_scores, &mut monitor));
+        scores.inspect_err(|error| {
+            peers.report(error);
+            if matches!(error, StageError::Stopped) {
+                // Without the store, the others could not save. This rank has saved, so errors do not matter.
+                let _ = peers.await_others(STOPPED);
+            }
+        })
     }
 
     /// Tells the other ranks that there are no more rounds, and waits a few seconds until they have read it.
@@ -129,13 +138,7 @@ impl Team {
     pub fn finish(&self) -> Result<(), StageError> {
         let Some(peers) = &self.peers else { return Ok(()) };
         publish(&peers.store, self.round, &Round::Finished)?;
-        let deadline = Instant::now() + FINISH_TIMEOUT;
-        while check_store(peers, peers.store.add(FINISHED, 0))? + 1 < peers.world_size as i64
-            && Instant::now() < deadline
-        {
-            std::thread::sleep(POLL);
-        }
-        Ok(())
+        peers.await_others(FINISHED)
     }
 
     /// Runs the rounds of rank 0 on another rank until there are no more.
@@ -147,7 +150,7 @@ impl Team {
         loop {
             let round = self.round;
             self.round += 1;
-            match peers.await_round(round, on_progress)? {
+            match peers.await_round(round, on_progress).inspect_err(|error| peers.report(error))? {
                 Round::Finished => {
                     check_store(peers, peers.store.add(FINISHED, 1))?;
                     return Ok(());
@@ -163,6 +166,15 @@ impl Team {
 }
 
 impl TaskStore {
+    /// Waits on rank 0 until all other ranks have counted themselves, at most a few seconds.
+    fn await_others(&self, counter: &str) -> Result<(), StageError> {
+        let deadline = Instant::now() + FINISH_TIMEOUT;
+        while check_store(self, self.store.add(counter, 0))? + 1 < self.world_size as i64 && Instant::now() < deadline {
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
     /// Claims and runs trainings of a round until none is left.
     fn run_tasks(
         &self,
@@ -221,7 +233,10 @@ impl TaskStore {
     /// Tells the other ranks why this rank stops.
     fn report(&self, error: &StageError) {
         let result = match error {
-            StageError::Stopped => self.store.set(STOP, b"1"),
+            StageError::Stopped => {
+                let stopped = self.store.set(STOP, b"1");
+                if self.rank > 0 { stopped.and_then(|()| self.store.add(STOPPED, 1).map(|_| ())) } else { stopped }
+            }
             StageError::Failed { peer: true, .. } => Ok(()),
             StageError::Failed { message, .. } => {
                 self.store.set(FAILED, format!("rank {} of {}: {message}", self.rank, self.world_size).as_bytes())
@@ -331,4 +346,66 @@ fn result_key(round: usize, id: usize) -> String {
 
 fn beat_key(rank: usize) -> String {
     format!("beat/{rank}")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use tfnas_c10d::environment::Address;
+
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(30);
+
+    fn team(store: Store, rank: usize) -> Team {
+        Team::new(Some(TaskStore { store, rank, world_size: 2, timeout: TIMEOUT }))
+    }
+
+    fn task(id: usize) -> Task {
+        Task { id, epochs: 1, architecture: Vec::new() }
+    }
+
+    /// Trains until the callback says to stop, then saves for a while.
+    fn train_until_stopped(
+        on_batch: &mut dyn FnMut(usize) -> Result<bool, StageError>,
+        save: impl FnOnce(),
+    ) -> Result<Vec<EpochScore>, StageError> {
+        while !on_batch(1)? {
+            thread::sleep(Duration::from_millis(5));
+        }
+        save();
+        Err(StageError::Stopped)
+    }
+
+    #[test]
+    fn leader_that_is_asked_to_stop_waits_until_the_others_have_saved() {
+        let host = Store::host(&Address { host: "127.0.0.1".to_owned(), port: 0 }, TIMEOUT).unwrap();
+        let client = Store::connect(host.address(), TIMEOUT).unwrap();
+        let saved = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let follower = scope.spawn(|| {
+                let save = || {
+                    thread::sleep(Duration::from_millis(300));
+                    saved.store(true, Ordering::SeqCst);
+                };
+                team(client, 1).follow(&mut |_, on_batch| train_until_stopped(on_batch, save), &mut |_| false)
+            });
+            // Both ranks have a training when the request to stop comes.
+            let mut leader = team(host, 0);
+            let mut is_stop_due = |images: u64| images > 20;
+            let led = leader.lead(
+                vec![task(0), task(1)],
+                &mut |_, on_batch| train_until_stopped(on_batch, || {}),
+                &mut is_stop_due,
+                &mut |_, _| {},
+            );
+            assert!(matches!(led, Err(StageError::Stopped)));
+            assert!(saved.load(Ordering::SeqCst));
+            assert!(matches!(follower.join().unwrap(), Err(StageError::Stopped)));
+        });
+    }
 }
