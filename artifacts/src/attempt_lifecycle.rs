@@ -10,6 +10,7 @@ use crate::atomic_write;
 use crate::attempt_file::AttemptFile;
 use crate::file_stat::{now_ms, now_ns};
 use crate::lock::{ExclusiveLock, SharedLock, host_name};
+use crate::store::Original;
 use crate::{
     ActionKey, Attempt, AttemptId, Cache, CacheError, Digest, Failure, Input, KeyLock, NewAttempt, NewRun, Outcome,
     Output, Purpose, Run, RunId, RunNote, Usage, Waiting,
@@ -187,8 +188,10 @@ impl Cache {
         // Objects that no result mentions yet must not be swept before the commit.
         let _unswept = SharedLock::shared(&self.store.lock_file("objects"))?;
         let mut record = attempt.record.clone();
+        // If this planner is killed before the record is written, the next one commits a detached attempt again.
+        let original = if attempt.detached.is_some() { Original::Kept } else { Original::Moved };
         for (name, file) in outputs {
-            let (digest, bytes) = self.store.adopt(file)?;
+            let (digest, bytes) = self.store.adopt(file, original)?;
             record.outputs.push(Output { name: name.clone(), digest, bytes });
         }
         record.outputs.sort_by(|a, b| a.name.cmp(&b.name));
