@@ -118,7 +118,8 @@ impl Cache {
     /// Returns an error if the ledger or a record cannot be written.
     pub fn set_note(&self, run: RunId, note: &RunNote) -> Result<Option<Run>, CacheError> {
         let Some(run) = self.ledger.set_note(run, note)? else { return Ok(None) };
-        for attempt in self.ledger.made_by(run.id)? {
+        // The record of a stage that is still running may be written at any time, and is not to be replaced.
+        for attempt in self.ledger.made_by(run.id)?.into_iter().filter(|attempt| attempt.outcome.is_some()) {
             if AttemptFile::path(&self.store, &attempt.key, &attempt.id).exists() {
                 AttemptFile::new(attempt, Some(run.clone())).write(&self.store)?;
             }
