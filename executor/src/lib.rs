@@ -51,7 +51,7 @@ mod task_result;
 mod torchrun;
 mod worker_monitor;
 
-pub use interrupt::Interrupts;
+pub use interrupt::{Interrupts, ending_signals};
 pub use observer::RunObserver;
 pub use program::{ProgramError, worker_program};
 pub use query::{QueryError, query_worker};
