@@ -96,3 +96,15 @@ fn a_folder_that_is_not_a_store_is_not_modified() {
     assert!(ended.code == Some(2) && ended.err.contains("is not a store"), "{}", ended.err);
     assert_eq!(fs::read_dir(project.path("images")).unwrap().count(), 2);
 }
+
+#[test]
+fn gc_without_a_store_is_an_error() {
+    let project = Project::new();
+    project.run_ok(&["run", "split"]);
+    for more in [&["--keep-last", "1"][..], &["--dry-run"]] {
+        let ended = project.run(&[&["gc", "--store", "tfnsa"], more].concat());
+        assert!(ended.code == Some(2) && ended.err.contains("there is no store in tfnsa"), "{}", ended.err);
+        assert!(ended.err.contains("hint: "), "{}", ended.err);
+    }
+    assert!(!project.path("tfnsa").exists());
+}
