@@ -108,3 +108,20 @@ fn gc_without_a_store_is_an_error() {
     }
     assert!(!project.path("tfnsa").exists());
 }
+
+#[test]
+fn doctor_finds_a_store_that_cannot_be_created() {
+    let project = Project::new();
+    let store = |folder: &str, code| {
+        let found = project.json_of(&["doctor", "--store", folder], code);
+        let checks = found["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["what"] == "store").unwrap().clone()
+    };
+    assert_eq!(store("new/store", 0)["ok"], true);
+    assert!(!project.path("new").exists());
+    let nowhere = store("/proc/nope", 2);
+    assert!(
+        nowhere["ok"] == false && nowhere["found"].as_str().unwrap().contains("cannot write to /proc"),
+        "{nowhere}"
+    );
+}
