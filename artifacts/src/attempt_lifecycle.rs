@@ -10,6 +10,7 @@ use crate::atomic_write;
 use crate::attempt_file::AttemptFile;
 use crate::file_stat::{now_ms, now_ns};
 use crate::lock::{ExclusiveLock, SharedLock, host_name};
+use crate::store::Original;
 use crate::{
     ActionKey, Attempt, AttemptId, Cache, CacheError, Digest, Failure, Input, KeyLock, NewAttempt, NewRun, Outcome,
     Output, Purpose, Run, RunId, RunNote, Usage, Waiting,
@@ -117,7 +118,8 @@ impl Cache {
     /// Returns an error if the ledger or a record cannot be written.
     pub fn set_note(&self, run: RunId, note: &RunNote) -> Result<Option<Run>, CacheError> {
         let Some(run) = self.ledger.set_note(run, note)? else { return Ok(None) };
-        for attempt in self.ledger.made_by(run.id)? {
+        // The record of a stage that is still running may be written at any time, and is not to be replaced.
+        for attempt in self.ledger.made_by(run.id)?.into_iter().filter(|attempt| attempt.outcome.is_some()) {
             if AttemptFile::path(&self.store, &attempt.key, &attempt.id).exists() {
                 AttemptFile::new(attempt, Some(run.clone())).write(&self.store)?;
             }
@@ -187,8 +189,10 @@ impl Cache {
         // Objects that no result mentions yet must not be swept before the commit.
         let _unswept = SharedLock::shared(&self.store.lock_file("objects"))?;
         let mut record = attempt.record.clone();
+        // If this planner is killed before the record is written, the next one commits a detached attempt again.
+        let original = if attempt.detached.is_some() { Original::Kept } else { Original::Moved };
         for (name, file) in outputs {
-            let (digest, bytes) = self.store.adopt(file)?;
+            let (digest, bytes) = self.store.adopt(file, original)?;
             record.outputs.push(Output { name: name.clone(), digest, bytes });
         }
         record.outputs.sort_by(|a, b| a.name.cmp(&b.name));

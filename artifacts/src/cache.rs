@@ -296,12 +296,12 @@ impl Cache {
     /// can still be working on the key.
     pub(crate) fn recover_abandoned(&self, key: &ActionKey) -> Result<(), CacheError> {
         let open = self.ledger.attempts_of(key)?.into_iter().filter(|attempt| attempt.outcome.is_none());
-        for attempt in open.filter(|attempt| !self.is_detached(attempt)) {
-            let file = AttemptFile::path(&self.store, key, &attempt.id);
-            let attempt = match AttemptFile::read(&file) {
-                // Killed between the record of a result and its commit: all its bytes are in the store.
-                Ok(file) => file.attempt,
-                Err(_) => Attempt {
+        for attempt in open {
+            let attempt = match self.recorded_end(&attempt) {
+                // Killed between the record and the ledger: if it is of a result, all its bytes are in the store.
+                Some(recorded) => recorded,
+                None if self.is_detached(&attempt) => continue,
+                None => Attempt {
                     outcome: Some(Outcome::Interrupted),
                     cause: Some("its planner was killed, or the machine stopped".to_owned()),
                     ..attempt
@@ -309,6 +309,7 @@ impl Cache {
             };
             self.ledger.end_attempt(&attempt)?;
             atomic_write::remove_folder(&self.store.output_folder(&attempt.id))?;
+            atomic_write::remove_folder(&self.store.detached_folder(&attempt.id))?;
             let resume = self.store.resume_folder(key, attempt.purpose);
             if attempt.outcome == Some(Outcome::Done) {
                 atomic_write::remove_folder(&resume)?;
@@ -318,6 +319,12 @@ impl Cache {
             }
         }
         Ok(())
+    }
+
+    /// Returns an attempt as its record has it, if that has its end.
+    pub(crate) fn recorded_end(&self, attempt: &Attempt) -> Option<Attempt> {
+        let file = AttemptFile::read(&AttemptFile::path(&self.store, &attempt.key, &attempt.id)).ok()?;
+        (file.attempt.id == attempt.id && file.attempt.outcome.is_some()).then_some(file.attempt)
     }
 }
 

@@ -85,7 +85,8 @@ impl ExclusiveLock {
             // The previous holder removes the file when it releases the lock. In that case this lock is on a deleted
             // file that no other process will open.
             if is_same_file(&file, path) {
-                Holder::write(&mut file).map_err(FileError::of("write", path))?;
+                // Only for display, and `gc` must be able to lock on a full disk.
+                let _ = Holder::write(&mut file);
                 return Ok(Tried::Locked(Self { path: path.to_owned(), _file: file }));
             }
         }

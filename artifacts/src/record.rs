@@ -283,6 +283,6 @@ impl Attempt {
 
     /// Returns how long it took, in milliseconds.
     pub fn duration_ms(&self) -> Option<u64> {
-        self.ended_ms.map(|ended| u64::try_from(ended - self.started_ms).unwrap_or(0))
+        self.ended_ms.map(|ended| u64::try_from(ended.saturating_sub(self.started_ms)).unwrap_or(0))
     }
 }

@@ -39,6 +39,15 @@ pub struct Store {
     clock: TimestampSource,
 }
 
+/// What becomes of a file that the store adopts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Original {
+    /// It is moved.
+    Moved,
+    /// It stays, as a second name of the object if possible. The caller removes it soon.
+    Kept,
+}
+
 /// The reason why an object cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectError {
@@ -230,8 +239,8 @@ impl Store {
         Ok(digest)
     }
 
-    /// Moves a finished file into the store, or copies it if it cannot be moved.
-    pub(crate) fn adopt(&self, path: &Path) -> Result<(Digest, u64), FileError> {
+    /// Adds a finished file to the store without copying it, if possible.
+    pub(crate) fn adopt(&self, path: &Path, original: Original) -> Result<(Digest, u64), FileError> {
         let mut file = open_regular(path)?;
         let before = file.metadata().map_err(FileError::of("read", path))?;
         // A second name would be a way to change the object, another file system's file cannot be renamed.
@@ -244,8 +253,19 @@ impl Store {
         tfnas_fs::make_read_only(&file).map_err(FileError::of("set the mode of", path))?;
         file.sync_all().map_err(FileError::of("write", path))?;
         let place = self.place_for(&digest)?;
+        let moved = match original {
+            Original::Moved => path.to_owned(),
+            Original::Kept => {
+                let link = self.temporary().join(format!("{digest}-{}-{}", std::process::id(), now_ns()));
+                if fs::hard_link(path, &link).is_err() {
+                    // The file system has no links.
+                    return self.ingest_file(path);
+                }
+                link
+            }
+        };
         // Over an object of the same name, should there be one: if that one is damaged, this one is not.
-        fs::rename(path, &place).map_err(FileError::of("write", &place))?;
+        fs::rename(&moved, &place).map_err(FileError::of("write", &place))?;
         atomic_write::sync_parent(&place)?;
         Ok((digest, bytes))
     }
@@ -423,15 +443,30 @@ mod tests {
         let file = attempt.join("file");
         fs::write(&file, b"one").unwrap();
         let inode = fs::metadata(&file).unwrap().ino();
-        let (digest, _) = store.adopt(&file).unwrap();
+        let (digest, _) = store.adopt(&file, Original::Moved).unwrap();
         assert_eq!(fs::metadata(store.path(&digest)).unwrap().ino(), inode);
         assert!(!file.exists());
 
         fs::write(&file, b"two").unwrap();
         fs::hard_link(&file, attempt.join("other")).unwrap();
-        let (digest, _) = store.adopt(&file).unwrap();
+        let (digest, _) = store.adopt(&file, Original::Moved).unwrap();
         fs::write(attempt.join("other"), b"bad").unwrap();
         assert_eq!(fs::read(store.open_verified(&digest).unwrap()).unwrap(), b"two");
+    }
+
+    #[test]
+    fn kept_file_can_be_adopted_again() {
+        let (_folder, store) = store();
+        let file = store.root().join("attempts/file");
+        fs::write(&file, b"one").unwrap();
+        let (digest, _) = store.adopt(&file, Original::Kept).unwrap();
+        assert!(file.exists());
+        // As after a planner that was killed during a commit.
+        assert_eq!(store.adopt(&file, Original::Kept).unwrap(), (digest, 3));
+        assert_eq!(fs::metadata(store.path(&digest)).unwrap().nlink(), 1, "the second adoption copies");
+        fs::remove_file(&file).unwrap();
+        store.open_verified(&digest).unwrap();
+        assert!(atomic_write::names_in(&store.temporary()).unwrap().is_empty());
     }
 
     #[test]
@@ -439,7 +474,7 @@ mod tests {
         let (folder, store) = store();
         let link = folder.path().join("link");
         symlink("/etc/passwd", &link).unwrap();
-        assert!(store.adopt(&link).unwrap_err().to_string().contains("symbolic link"));
+        assert!(store.adopt(&link, Original::Moved).unwrap_err().to_string().contains("symbolic link"));
         assert!(store.ingest_file(folder.path()).unwrap_err().to_string().contains("regular file"));
         let pipe = folder.path().join("pipe");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();

@@ -119,7 +119,7 @@ pub struct Units {
 impl Units {
     /// Returns the units per second since the first progress, if there was any.
     pub fn per_second(&self) -> Option<f64> {
-        let seconds = (self.time_ms - self.began.0) as f64 / 1e3;
+        let seconds = self.time_ms.saturating_sub(self.began.0) as f64 / 1e3;
         let moved = self.done.checked_sub(self.began.1)?;
         (moved > 0 && seconds > 0.0).then(|| moved as f64 / seconds)
     }
@@ -257,7 +257,7 @@ impl StageProgress {
             Event::Done { duration_s, metrics } => {
                 self.end(StageState::Done, time_ms);
                 // The duration counts from the start of the attempt, which an earlier planner may have made.
-                self.started_ms = Some(time_ms - (duration_s * 1e3) as i64);
+                self.started_ms = Some(time_ms.saturating_sub((duration_s * 1e3) as i64));
                 self.metrics.clone_from(metrics);
             }
             Event::Failed { message } => {
@@ -314,6 +314,22 @@ mod tests {
         let units = train.units.as_ref().unwrap();
         assert_eq!((units.share(), units.per_second()), (0.5, Some(10.0)));
         assert_eq!((progress.started_ms, progress.last_ms, progress.outcome), (1000, 5000, None));
+    }
+
+    #[test]
+    fn extreme_times_are_accepted() {
+        let record = |time_ms: i64, event: &str| -> Record {
+            serde_json::from_str(&format!("{{\"time_ms\":{time_ms},{event},\"id\":\"a\"}}")).unwrap()
+        };
+        let progress = |done: u64| format!(r#""event":"progress","phase":"p","done":{done},"total":2,"unit":"u""#);
+        let records = [
+            record(i64::MIN, &progress(0)),
+            record(i64::MAX, &progress(u64::MAX)),
+            record(i64::MIN, r#""event":"done","duration_s":1e300"#),
+        ];
+        let units = RunProgress::of(&records[..2]).get("a").unwrap().units.clone().unwrap();
+        assert!(units.per_second().is_some_and(f64::is_finite));
+        assert_eq!(RunProgress::of(&records).get("a").unwrap().started_ms, Some(i64::MIN));
     }
 
     #[test]

@@ -11,9 +11,9 @@
 //! ```no_run
 //! # use std::collections::BTreeSet;
 //! # use tfnas_artifacts::OpenRun;
-//! # use tfnas_executor::{Finished, RunObserver, Runner, worker_program};
+//! # use tfnas_executor::{Finished, ProgramError, RunObserver, Runner, worker_program};
 //! # use tfnas_planner::plan::Planner;
-//! # fn run(planner: &Planner<'_>, run: &OpenRun, observer: &mut dyn RunObserver) -> Result<Finished, Box<dyn std::error::Error>> {
+//! # fn run(planner: &Planner<'_>, run: &OpenRun, observer: &mut dyn RunObserver) -> Result<Finished, ProgramError> {
 //! let program = worker_program(None)?;
 //! let runner = Runner {
 //!     planner,
@@ -27,7 +27,7 @@
 //!     profile: false,
 //! };
 //! let chosen = (0..planner.graph.instances.len()).collect();
-//! Ok(runner.execute(&chosen, observer)?)
+//! Ok(runner.execute(&chosen, observer))
 //! # }
 //! ```
 
@@ -51,7 +51,7 @@ mod task_result;
 mod torchrun;
 mod worker_monitor;
 
-pub use interrupt::Interrupts;
+pub use interrupt::{Interrupts, ending_signals};
 pub use observer::RunObserver;
 pub use program::{ProgramError, worker_program};
 pub use query::{QueryError, query_worker};

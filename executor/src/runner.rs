@@ -57,6 +57,8 @@ pub struct Finished {
     pub interrupted: Vec<usize>,
     /// Whether the user requested a stop.
     pub stopped: bool,
+    /// Why the run ended early, if the store or the ledger could not be used. Running workers were stopped first.
+    pub error: Option<PlanError>,
 }
 
 enum Message {
@@ -67,24 +69,22 @@ enum Message {
 
 impl<'a> Runner<'a> {
     /// Runs the chosen instances and their dependencies. Events are reported to `observer`.
-    ///
-    /// # Errors
-    /// Returns [`PlanError`] if the store or the ledger cannot be used. Running workers are stopped first.
-    pub fn execute(&self, chosen: &BTreeSet<usize>, observer: &mut dyn RunObserver) -> Result<Finished, PlanError> {
+    pub fn execute(&self, chosen: &BTreeSet<usize>, observer: &mut dyn RunObserver) -> Finished {
         let needed = self.planner.graph.closure(chosen.iter().copied());
         let mut state = State { open: needed, ..State::default() };
         // If everything is cached, neither a thread nor a signal handler is needed.
-        let first = self.next_ready(&mut state, observer)?;
-        if first.is_some() {
-            self.work(&mut state, first, observer)?;
-        }
-        Ok(state.finished)
+        let done = match self.next_ready(&mut state, observer) {
+            Ok(None) => Ok(()),
+            Ok(first) => self.work(&mut state, first, observer),
+            Err(error) => Err(error),
+        };
+        Finished { error: done.err(), ..state.finished }
     }
 
     /// Runs an instance again although it has a result, so that the two can be compared.
     ///
     /// # Errors
-    /// See [`execute`](Self::execute).
+    /// Returns [`PlanError`] if the store or the ledger cannot be used. Running workers are stopped first.
     pub fn repeat(
         &self,
         instance: usize,

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tfnas_artifacts::{
-    Cache, CacheError, Digest, Failure, Holder, KeyManifest, NewAttempt, OpenAttempt, OpenRun, Purpose, Usage, Waiting,
+    AttemptId, Cache, CacheError, Digest, Failure, Holder, KeyManifest, NewAttempt, OpenAttempt, OpenRun, Outcome,
+    Purpose, Usage, Waiting,
 };
 use tfnas_planner::machine::{Device, build, record};
 use tfnas_planner::plan::Cause;
@@ -125,6 +126,7 @@ impl Task<'_> {
             VerifiedInputs::Sound(inputs) => inputs,
             VerifiedInputs::Damaged { upstream, message } => return Ok(TaskResult::Damaged { upstream, message }),
         };
+        let known = if self.forced { self.results()? } else { Vec::new() };
         let mut waited = false;
         let mut waiting = |holder: &Holder| {
             if !waited {
@@ -139,9 +141,12 @@ impl Task<'_> {
         let Some(lock) = self.context.cache.lock(&self.manifest.key(), &mut waiting)? else {
             return Ok(TaskResult::Interrupted);
         };
-        if self.purpose == Purpose::Run && (!self.forced || waited) {
-            // The previous holder of the lock has probably committed a result.
-            if let Some(result) = self.context.cache.find_and_use(self.context.run, &self.manifest.key())?.result {
+        // The previous holder of the lock has probably committed a result. If this task is forced, one from before does not
+        // count.
+        let is_wanted = !self.forced || (waited && self.results()?.iter().any(|result| !known.contains(result)));
+        if self.purpose == Purpose::Run && is_wanted {
+            let found = self.context.cache.find_and_use(self.context.run, &self.manifest.key())?.result;
+            if let Some(result) = found.filter(|result| !known.contains(&result.id)) {
                 return Ok(TaskResult::Used(Box::new(result)));
             }
         }
@@ -153,6 +158,14 @@ impl Task<'_> {
         let open = self.context.cache.begin_attempt(self.context.run, lock, self.attempt())?;
         self.report_start(&open, report);
         self.supervise(open, inputs, inbox, sender, report)
+    }
+
+    /// Returns the IDs of the results of this task's key, whether or not they are damaged.
+    fn results(&self) -> Result<Vec<AttemptId>, CacheError> {
+        let attempts = self.context.cache.ledger().attempts_of(&self.manifest.key())?.into_iter();
+        let results =
+            attempts.filter(|attempt| attempt.outcome == Some(Outcome::Done) && attempt.purpose == Purpose::Run);
+        Ok(results.map(|result| result.id).collect())
     }
 
     /// Returns what the ledger records at the start of an attempt.

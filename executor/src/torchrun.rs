@@ -7,8 +7,9 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
 use tfnas_planner::machine::cpu;
 use tfnas_stages::{Event, INTERRUPTED, NO_MORE_JOBS};
@@ -18,9 +19,12 @@ use crate::interrupt::Interrupts;
 use crate::messages::WorkerMessage;
 use crate::process::{Process, Start};
 use crate::ranks::prefix_rank;
+use crate::worker_monitor::STOP_PATIENCE;
 
 /// How long a worker may take to exit after its output was closed.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often to check whether a worker that must stop has had enough time.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Why a rank of a launcher failed.
 #[derive(Debug, thiserror::Error)]
@@ -119,9 +123,11 @@ impl LauncherRank {
     pub fn serve(self, program: &Path) -> Result<RankEnd, LauncherError> {
         let (sender, inbox) = channel();
         let for_signals = sender.clone();
+        let again = AtomicBool::new(false);
         let _interrupts = Interrupts::listen(move |_| {
+            let message = if again.swap(true, Ordering::Relaxed) { WorkerMessage::Kill } else { WorkerMessage::Stop };
             // Sending fails if the last job has ended.
-            let _ = for_signals.send(WorkerMessage::Kill);
+            let _ = for_signals.send(message);
         });
         loop {
             let start = |source| LauncherError::Start { program: program.to_owned(), source };
@@ -129,8 +135,8 @@ impl LauncherRank {
             let threads = self.threads();
             let arguments = [OsStr::new("join")];
             let worker = Start { program, arguments: &arguments, variables: &[], log, threads };
-            let process = Process::start(worker, sender.clone()).map_err(start)?;
-            let (failed, interrupted) = wait_for_end(&process, &inbox);
+            let mut process = Process::start(worker, sender.clone()).map_err(start)?;
+            let (failed, interrupted) = wait_for_end(&mut process, &inbox, STOP_PATIENCE);
             let (status, _) = process.finish(PATIENCE).map_err(start)?;
             if interrupted || status.code() == Some(INTERRUPTED.into()) {
                 return Ok(RankEnd::Interrupted);
@@ -184,22 +190,36 @@ fn standard_error() -> io::Result<File> {
 }
 
 /// Waits until the worker closes its output. Returns why it failed, if it did, and whether this process was told to
-/// stop.
-fn wait_for_end(process: &Process, inbox: &Receiver<WorkerMessage>) -> (Option<(String, Option<String>)>, bool) {
+/// stop. The ranks agree when to stop, and rank 0 writes the resume point; so the worker gets a command first, and is
+/// killed after `patience` or on a second request.
+fn wait_for_end(
+    process: &mut Process,
+    inbox: &Receiver<WorkerMessage>,
+    patience: Duration,
+) -> (Option<(String, Option<String>)>, bool) {
     let mut failed = None;
     let mut interrupted = false;
-    for message in inbox {
-        match message {
-            WorkerMessage::Event(Event::Failed { message, hint, .. }) => failed = Some((message, hint)),
-            WorkerMessage::Kill => {
+    let mut deadline: Option<Instant> = None;
+    loop {
+        match inbox.recv_timeout(TICK) {
+            Ok(WorkerMessage::Event(Event::Failed { message, hint, .. })) => failed = Some((message, hint)),
+            Ok(WorkerMessage::Stop) => {
+                interrupted = true;
+                process.stop();
+                deadline = Some(Instant::now() + patience);
+            }
+            Ok(WorkerMessage::Kill) => {
                 interrupted = true;
                 process.kill();
             }
-            WorkerMessage::Closed => break,
-            _ => {}
+            Ok(WorkerMessage::Closed) | Err(RecvTimeoutError::Disconnected) => return (failed, interrupted),
+            Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+        }
+        if deadline.is_some_and(|deadline| Instant::now() > deadline) {
+            process.kill();
+            deadline = None;
         }
     }
-    (failed, interrupted)
 }
 
 #[cfg(test)]
@@ -219,6 +239,26 @@ mod tests {
         assert_eq!(launcher_rank(&[("MASTER_ADDR", "localhost")]).unwrap(), None);
         let found = launcher_rank(&[("RANK", "3"), ("WORLD_SIZE", "4"), ("LOCAL_WORLD_SIZE", "2")]).unwrap().unwrap();
         assert_eq!(found, LauncherRank { rank: 3, world_size: 4, local_world_size: 2 });
+    }
+
+    /// Starts a shell script as the worker of a rank and requests a stop. Returns whether the rank counts as interrupted,
+    /// and the exit code of the script.
+    fn stopped(script: &str, patience: Duration) -> (bool, Option<i32>) {
+        let (sender, inbox) = channel();
+        let arguments = [OsStr::new("-c"), OsStr::new(script)];
+        let log = standard_error().unwrap();
+        let worker = Start { program: Path::new("/bin/sh"), arguments: &arguments, variables: &[], log, threads: 1 };
+        let mut process = Process::start(worker, sender.clone()).unwrap();
+        sender.send(WorkerMessage::Stop).unwrap();
+        let (failed, interrupted) = wait_for_end(&mut process, &inbox, patience);
+        assert!(failed.is_none());
+        (interrupted, process.finish(PATIENCE).unwrap().0.code())
+    }
+
+    #[test]
+    fn a_rank_is_asked_to_stop_before_it_is_killed() {
+        assert_eq!(stopped("read command; exit 130", STOP_PATIENCE), (true, Some(130)));
+        assert_eq!(stopped("sleep 600", Duration::ZERO), (true, None));
     }
 
     #[test]

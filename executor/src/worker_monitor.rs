@@ -14,7 +14,7 @@ use crate::process::Process;
 use crate::task_result::TaskFailure;
 
 /// How long a worker may take to stop in order: a slow step, and writing a large resume point.
-const STOP_PATIENCE: Duration = Duration::from_secs(60);
+pub const STOP_PATIENCE: Duration = Duration::from_secs(60);
 /// How often to check whether the worker has exited without closing its output.
 const TICK: Duration = Duration::from_millis(100);
 /// Maximum number of values kept of one metric. Later values are dropped, and this is noted in the record.
@@ -141,7 +141,9 @@ impl WorkerMonitor {
     /// Returns the result after the worker has exited with this code, or by a signal that `death` describes.
     pub fn exit(&mut self, code: Option<i32>, death: impl FnOnce() -> String) -> WorkerExit {
         if let Some(failed) = self.failed.take() {
-            return WorkerExit::Failed(failed);
+            // The signal that stops this planner may stop another rank earlier.
+            let is_stop = self.stopped && failed.peer;
+            return if is_stop { WorkerExit::Interrupted } else { WorkerExit::Failed(failed) };
         }
         if self.done.is_some() {
             // The outputs are complete and synced, even if libtorch crashes while it is unloaded.
@@ -197,5 +199,22 @@ impl WorkerMonitor {
             kept.insert("worker".to_owned(), json!(self.environment));
         }
         Value::Object(kept)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_rank_is_a_failure_unless_the_worker_was_stopped() {
+        let exit = |stopped, peer| {
+            let mut monitor = WorkerMonitor { stopped, ..WorkerMonitor::default() };
+            monitor.handle(Event::Failed { message: "no".to_owned(), hint: None, peer }, &|_| {});
+            monitor.exit(Some(1), String::new)
+        };
+        assert!(matches!(exit(true, true), WorkerExit::Interrupted));
+        assert!(matches!(exit(true, false), WorkerExit::Failed(_)));
+        assert!(matches!(exit(false, true), WorkerExit::Failed(_)));
     }
 }

@@ -52,8 +52,8 @@ impl Doctor {
                 if setup.configuration.shared().config.executor == Executor::Slurm {
                     checks.push(check("cluster", cluster()));
                 }
-                let opened = setup.read().map(|session| session.cache.store().root().display().to_string());
-                checks.push(check("store", opened.map_err(|error| error.message)));
+                let opened = setup.read().map_err(|error| error.message);
+                checks.push(check("store", opened.and_then(|session| store(session.cache.store().root()))));
             }
             Err(error) => checks.push(Check { what: "configuration", ok: false, found: error.message }),
         }
@@ -92,6 +92,17 @@ fn gpus() -> String {
             format!("{}; {libtorch}: `TFNAS_LIBTORCH=cuda make build` installs it with CUDA", models.join(", "))
         }
         Some(_) => format!("{}; {libtorch}", models.join(", ")),
+    }
+}
+
+/// Checks that files can be created in the store, or where it would be created.
+fn store(root: &Path) -> Result<String, String> {
+    let shown = root.display();
+    let absolute = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+    let folder = absolute.ancestors().find(|folder| folder.exists()).unwrap_or(&absolute);
+    match tempfile::tempfile_in(folder) {
+        Ok(_) => Ok(shown.to_string()),
+        Err(error) => Err(format!("{shown}: cannot write to {}: {error}", folder.display())),
     }
 }
 

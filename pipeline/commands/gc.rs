@@ -1,5 +1,5 @@
 use clap::Args;
-use tfnas_artifacts::{Cache, Outcome, Removal, Retention};
+use tfnas_artifacts::{Cache, CacheError, LedgerError, Outcome, Removal, Retention};
 use tfnas_humanize as humanize;
 use tfnas_humanize::Columns;
 
@@ -29,10 +29,15 @@ impl Gc {
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let retention = Retention { keep_last: self.keep_last, max_bytes: self.max_size };
         let folder = store_folder(options);
+        // A mistyped name must not create an empty store.
+        if !folder.join("FORMAT").exists() {
+            return Err(CommandError::usage(format!("there is no store in {}", folder.display()))
+                .with_hint("`--store FOLDER` names the store; its default is .tfnas next to the configuration"));
+        }
         let removal = if self.dry_run {
             Cache::open_to_read(&folder)?.plan_gc(&retention)?
         } else {
-            Cache::open(&folder)?.gc(&retention)?
+            Cache::open(&folder).and_then(|cache| cache.gc(&retention)).map_err(without_space)?
         };
         if options.json {
             print_json(&removal);
@@ -41,6 +46,14 @@ impl Gc {
         }
         Ok(Exit::Done)
     }
+}
+
+/// Adds a hint for a full disk. The one in the message recommends `gc`.
+fn without_space(error: CacheError) -> CommandError {
+    let CacheError::Ledger(LedgerError::Full { path }) = &error else { return error.into() };
+    let ledger = path.display();
+    CommandError::failed(format!("cannot write the ledger {ledger}: no space left on the file system"))
+        .with_hint("remove a file outside of the store first: `gc` needs some space to record what it removes")
 }
 
 fn text(removal: &Removal, dry_run: bool) -> String {

@@ -105,7 +105,7 @@ fn text(runs: &[ShownRun]) -> String {
     headings.push("command");
     let mut columns = Columns::new(&headings);
     for ShownRun { run, ran, cached, pulled, failed } in runs {
-        let took = run.ended_ms.map(|ended| humanize::duration((ended - run.started_ms) as f64 / 1e3));
+        let took = run.ended_ms.map(|ended| humanize::duration(ended.saturating_sub(run.started_ms) as f64 / 1e3));
         let mut did = ran.join(" ");
         if !failed.is_empty() {
             did.push_str(&format!(" (not done: {})", failed.join(" ")));

@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use serde_json::json;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tfnas_artifacts::{Cache, Found, Outcome, Run};
+use tfnas_executor::ending_signals;
 
 use crate::commands::show::named;
 use crate::error::CommandError;
@@ -99,7 +99,7 @@ impl Report {
         let failed = |error: io::Error| CommandError::failed(format!("cannot serve the page: {error}"));
         let url = format!("http://{}/", listener.local_addr().map_err(failed)?);
         let stop = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        for signal in ending_signals() {
             signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(failed)?;
         }
         tracing::info!("the page of run {} is at {url} (Ctrl-C ends)", run.id);

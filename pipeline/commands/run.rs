@@ -6,12 +6,12 @@ use indicatif::MultiProgress;
 use tfnas_artifacts::{OpenRun, Outcome, RunId};
 use tfnas_executor::{Finished, LauncherRank, RankEnd, RunObserver, Runner, worker_program};
 use tfnas_planner::config::of_path;
-use tfnas_planner::lock::{self, Lock};
-use tfnas_planner::plan::{Plan, Remarks, select};
+use tfnas_planner::lock::{self, Lock, LockError};
+use tfnas_planner::plan::{Plan, Planner, Remarks, select};
 use tfnas_stages::{Config, Executor};
 
 use crate::commands::plan;
-use crate::error::CommandError;
+use crate::error::{CommandError, CommandErrorKind};
 use crate::exit::Exit;
 use crate::options::Options;
 use crate::page;
@@ -147,11 +147,7 @@ impl Run {
         reporter.remarks(&remarks);
         reporter.expect(&session.graph, &plan);
         let work = Work { chosen, forced, program, launcher, remarks, plan };
-        let exit = self.run(&session, &work, reporter, options.json)?;
-        if let Some(launcher) = launcher.filter(|launcher| exit == Exit::Done && launcher.world_size > 1) {
-            launcher.shut_down(&work.program)?;
-        }
-        Ok(exit)
+        self.run(&session, &work, reporter, options.json)
     }
 
     fn run(&self, session: &Session, work: &Work, mut reporter: Reporter, json: bool) -> Result<Exit, CommandError> {
@@ -172,21 +168,20 @@ impl Run {
         };
         let mut observers: Vec<&mut dyn RunObserver> = vec![&mut reporter, &mut event_log];
         observers.extend(tensorboard.as_mut().map(|observer| observer as &mut dyn RunObserver));
-        let executed = runner.execute(&work.chosen, &mut observers);
-        let (outcome, exit) = match &executed {
-            Ok(finished) => ending(finished),
-            Err(_) => (Outcome::Failed, Exit::Failed),
-        };
+        let mut finished = runner.execute(&work.chosen, &mut observers);
+        let (outcome, exit) = ending(&finished);
         let id = run.id();
         event_log.finish(outcome);
-        session.cache.end_run(run, outcome)?;
-        let finished = executed.map_err(|error| CommandError::failed(error.to_string()))?;
-        if let Some(path) = lock::path(&session.configuration) {
-            let old = Lock::read(&path)?;
-            let new = old.updated(&planner, &finished.results);
-            if new != old {
-                new.write(&path)?;
-            }
+        // The stages have run: none of these errors may keep the rest of the end from the user or from other ranks.
+        let failed = |error: CommandError| CommandError { kind: CommandErrorKind::Failed, ..error };
+        let mut errors: Vec<CommandError> = finished.error.take().map(CommandError::from).into_iter().collect();
+        let is_complete = errors.is_empty();
+        errors.extend(session.cache.end_run(run, outcome).err().map(CommandError::from));
+        if is_complete {
+            errors.extend(lock_results(&planner, &finished).err());
+        }
+        if let Some(launcher) = work.launcher.filter(|launcher| exit == Exit::Done && launcher.world_size > 1) {
+            errors.extend(launcher.shut_down(&work.program).err().map(CommandError::from));
         }
         if self.profile {
             reporter.cached_stages_are_not_profiled(planner.graph, &finished, &work.chosen);
@@ -196,7 +191,12 @@ impl Run {
         if exit == Exit::Done && !json {
             print(&found(&planner, &finished, &work.remarks, page.as_deref()));
         }
-        Ok(exit)
+        let mut errors = errors.into_iter().map(failed);
+        let Some(first) = errors.next() else { return Ok(exit) };
+        for CommandError { message, hint, .. } in errors {
+            tracing::error!(hint, "{message}");
+        }
+        Err(first)
     }
 }
 
@@ -253,8 +253,25 @@ fn at_a_time(config: &Config) -> usize {
     }
 }
 
+/// Updates `pipeline.lock` with the results of a run.
+fn lock_results(planner: &Planner<'_>, finished: &Finished) -> Result<(), CommandError> {
+    let Some(path) = lock::path(planner.configuration) else { return Ok(()) };
+    let update = || {
+        let old = Lock::read(&path)?;
+        let new = old.updated(planner, &finished.results);
+        if new != old { new.write(&path) } else { Ok(()) }
+    };
+    update().map_err(|error: LockError| match error {
+        LockError::File { .. } => CommandError::from(error)
+            .with_hint("make the file and its folder writable, and run the same command again: it reuses the results"),
+        error => error.into(),
+    })
+}
+
 fn ending(finished: &Finished) -> (Outcome, Exit) {
-    if finished.stopped {
+    if finished.error.is_some() {
+        (Outcome::Failed, Exit::Failed)
+    } else if finished.stopped {
         (Outcome::Interrupted, Exit::Interrupted)
     } else if finished.failed.is_empty() {
         (Outcome::Done, Exit::Done)

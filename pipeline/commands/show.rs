@@ -207,7 +207,7 @@ fn show_artifact(cache: &Cache, digest: &Digest) -> Result<(Value, String), Comm
         columns.row(["read by", &format!("{} (attempt {})", user.instance, user.id)]);
     }
     let value = json!({
-        "artifact": { "digest": digest, "path": path, "bytes": bytes },
+        "artifact": { "digest": digest, "path": path.display().to_string(), "bytes": bytes },
         "made_by": makers,
         "used_by": users,
     });

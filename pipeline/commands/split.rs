@@ -49,7 +49,8 @@ struct Listed {
 #[derive(Serialize)]
 struct Report {
     list: String,
-    root: PathBuf,
+    /// For display: it need not be UTF-8.
+    root: String,
     images: usize,
     classes: usize,
     missing: Vec<String>,
@@ -80,7 +81,7 @@ impl Listed {
         let missing = self.list.missing_files(&self.root);
         Report {
             list: self.name.clone(),
-            root: self.root.clone(),
+            root: self.root.display().to_string(),
             images: self.list.len(),
             classes: self.list.classes(),
             missing: missing.into_iter().map(|entry| entry.path.clone()).collect(),
@@ -91,7 +92,6 @@ impl Listed {
 impl Report {
     fn text(&self, named: usize) -> String {
         let Self { list, root, images, classes, missing } = self;
-        let root = root.display();
         if missing.is_empty() {
             return format!("{list}: all {images} images of {classes} classes are under {root}\n");
         }

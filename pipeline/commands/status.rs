@@ -1,6 +1,6 @@
 use clap::Args;
 use serde::Serialize;
-use tfnas_artifacts::{Attempt, Cache, Outcome};
+use tfnas_artifacts::{Attempt, Cache, Outcome, Purpose};
 use tfnas_humanize as humanize;
 use tfnas_humanize::Columns;
 use tfnas_planner::lock::{self, Difference, Lock};
@@ -106,13 +106,13 @@ fn locked(session: &Session, json: bool) -> Result<Exit, CommandError> {
     Ok(if differences.is_empty() { Exit::Done } else { Exit::Failed })
 }
 
-/// Returns the last attempt and the last result for the current key. If the key is not known yet, returns those of the
+/// Returns the last attempt that is not a check, and the last result, for the current key. If the key is not known yet, returns those of the
 /// instance for any key.
 fn history(cache: &Cache, step: &Step, id: &str) -> Result<(Option<Attempt>, Option<Attempt>), CommandError> {
     let ledger = cache.ledger();
     Ok(match step.key() {
         Some(key) => {
-            let last = ledger.attempts_of(&key)?.into_iter().next();
+            let last = ledger.attempts_of(&key)?.into_iter().find(|attempt| attempt.purpose == Purpose::Run);
             (last, step.hit.clone())
         }
         None => (ledger.last_attempt(id)?, ledger.last_result(id)?),

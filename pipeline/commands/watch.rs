@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGWINCH};
+use signal_hook::consts::{SIGTSTP, SIGWINCH};
 use signal_hook::{flag, low_level};
 use tfnas_artifacts::{Cache, Outcome, Run};
 use tfnas_events::{Line, RunProgress, Tail};
+use tfnas_executor::ending_signals;
 
 use crate::commands::report::named_run;
 use crate::error::CommandError;
@@ -190,7 +191,7 @@ impl Output {
 impl Signals {
     fn listen() -> std::io::Result<Self> {
         let [stop, resized, suspended] = [(); 3].map(|()| Arc::new(AtomicBool::new(false)));
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        for signal in ending_signals() {
             flag::register(signal, Arc::clone(&stop))?;
         }
         flag::register(SIGWINCH, Arc::clone(&resized))?;

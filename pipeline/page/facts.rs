@@ -19,7 +19,7 @@ pub fn run(cache: &Cache, run: &Run, parts: &[Part], progress: &RunProgress) -> 
     let alive = run.ended_ms.is_none() && cache.is_under_way(run.id);
     let now_ms = now_ms();
     let end_ms = run.ended_ms.or(alive.then_some(now_ms));
-    let took = end_ms.map(|ended| humanize::duration((ended - run.started_ms).max(0) as f64 / 1e3));
+    let took = end_ms.map(|ended| humanize::duration(ended.saturating_sub(run.started_ms).max(0) as f64 / 1e3));
     let under_way = progress.stages.iter().filter(|stage| alive && stage.state.is_at_work());
     RunFacts {
         id: run.id.to_string(),
@@ -66,7 +66,8 @@ fn indented(json: &str) -> String {
 fn stage(part: &Part, now_ms: Option<i64>) -> StageRun {
     let attempt = &part.attempt;
     let running = attempt.outcome.is_none() && now_ms.is_some();
-    let so_far = now_ms.filter(|_| running).map(|now| u64::try_from(now - attempt.started_ms).unwrap_or(0));
+    let so_far =
+        now_ms.filter(|_| running).map(|now| u64::try_from(now.saturating_sub(attempt.started_ms)).unwrap_or(0));
     let seconds = attempt.duration_ms().or(so_far).map(|ms| ms as f64 / 1e3);
     let inputs = attempt.inputs.iter().filter_map(|input| {
         let name = input.origin.clone()?;

@@ -85,7 +85,7 @@ fn training(part: &Part, epochs: Vec<Value>) -> Value {
 pub fn under_way(progress: &StageProgress, now_ms: i64) -> UnderWay {
     let units = progress.units.as_ref();
     let left_s = units.and_then(|units| Some(units.total.saturating_sub(units.done) as f64 / units.per_second()?));
-    let seconds = |started_ms: i64| humanize::duration((now_ms - started_ms).max(0) as f64 / 1e3);
+    let seconds = |started_ms: i64| humanize::duration(now_ms.saturating_sub(started_ms).max(0) as f64 / 1e3);
     let doing = match progress.state {
         StageState::Running => units.map(|units| units.phase.clone()),
         state => Some(progress.message.clone().unwrap_or_else(|| state.name().to_owned())),

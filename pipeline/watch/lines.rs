@@ -54,7 +54,7 @@ impl Lines {
         Some(if candidate.is_empty() && metrics.starts_with(TARGET_LAT_MS) {
             format!("{id}: {metrics}")
         } else {
-            format!("{id}: {candidate}epoch {}: {metrics}", step + 1)
+            format!("{id}: {candidate}epoch {}: {metrics}", step.saturating_add(1))
         })
     }
 
@@ -89,11 +89,12 @@ impl Lines {
             Event::Resumed { at } => format!("resumed from {at}"),
             Event::Progress { phase, done, total, unit } => {
                 let last = self.progress.entry(id.to_owned()).or_insert(time_ms);
-                if time_ms - *last < PROGRESS_EVERY_MS {
+                if time_ms.saturating_sub(*last) < PROGRESS_EVERY_MS {
                     return None;
                 }
                 *last = time_ms;
-                let share = if *total > 0 { format!(" ({} %)", done * 100 / total) } else { String::new() };
+                let percent = (u128::from(*done) * 100).checked_div(u128::from(*total));
+                let share = percent.map(|percent| format!(" ({percent} %)")).unwrap_or_default();
                 format!("{phase}: {done} of {total} {unit}{share}")
             }
             // The metrics of an epoch have a line of their own.
@@ -155,6 +156,21 @@ mod tests {
                 "search: done in 1 min 5 s: predicted_lat_ms 1.500",
             ]
         );
+    }
+
+    #[test]
+    fn extreme_numbers_are_shown() {
+        let record = |time_ms: i64, event: &str| -> Record {
+            serde_json::from_str(&format!("{{\"time_ms\":{time_ms},{event},\"id\":\"a\"}}")).expect("a record")
+        };
+        let most = u64::MAX;
+        let progress = format!(r#""event":"progress","phase":"p","done":{most},"total":1,"unit":"images""#);
+        let metric = format!(r#""event":"metric","name":"loss","step":{most},"value":1"#);
+        let mut lines = Lines::default();
+        assert!(lines.next(&record(i64::MIN, &progress)).is_empty());
+        assert_eq!(lines.next(&record(i64::MAX, &progress)), [format!("a: p: {most} of 1 images ({most}00 %)")]);
+        assert!(lines.next(&record(0, &metric)).is_empty());
+        assert_eq!(lines.flush(), Some(format!("a: epoch {most}: loss 1.000")));
     }
 
     #[test]

@@ -61,9 +61,9 @@ impl View {
         let name = run.run.map_or("run".to_owned(), |run| format!("run {run}"));
         let command = run.arguments.join(" ");
         let state = match run.outcome.as_deref() {
-            Some(outcome) => format!("{outcome} after {}", seconds(run.last_ms - run.started_ms)),
-            None if self.alive => format!("running for {}", seconds(self.now_ms - run.started_ms)),
-            None => format!("killed after {}", seconds(run.last_ms - run.started_ms)),
+            Some(outcome) => format!("{outcome} after {}", seconds(run.last_ms.saturating_sub(run.started_ms))),
+            None if self.alive => format!("running for {}", seconds(self.now_ms.saturating_sub(run.started_ms))),
+            None => format!("killed after {}", seconds(run.last_ms.saturating_sub(run.started_ms))),
         };
         [self.style.paint("1", &name), command, state]
             .into_iter()
@@ -107,7 +107,7 @@ impl View {
     /// Returns the time that a stage has taken so far, in milliseconds.
     fn elapsed_ms(&self, stage: &StageProgress) -> Option<i64> {
         let end = stage.ended_ms.unwrap_or(self.now_ms);
-        Some((end - stage.started_ms?).max(0))
+        Some(end.saturating_sub(stage.started_ms?).max(0))
     }
 
     /// Describes the progress of a stage, what it waits for, or its result.

@@ -71,3 +71,14 @@ fn check_reports_whether_a_repetition_gives_the_same_bytes() {
     assert!(project.trace().is_empty(), "the compared result is not used");
     assert_eq!(project.run(&["check", "search", "--set", "search.epochs=9"]).code, Some(2));
 }
+
+#[test]
+fn an_interrupted_check_does_not_change_the_status() {
+    let project = Project::new();
+    project.run_ok(&["run", "search"]);
+    project.behave("search", "wait");
+    let running = project.start(&["check", "search"], "search: worked");
+    running.signal("INT");
+    assert_eq!(running.end().code, Some(130));
+    assert_eq!(project.json(&["status", "search"])["stages"][0]["outcome"], "done");
+}

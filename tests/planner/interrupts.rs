@@ -1,6 +1,8 @@
 //! Ctrl-C, and killed planners.
 
-use crate::project::Project;
+use std::process::Command;
+
+use crate::project::{Project, Running};
 use tfnas_testutils::waiting::wait_until;
 
 #[test]
@@ -48,4 +50,19 @@ fn no_worker_outlives_its_planner() {
     project.trace();
     let ended = project.run_ok(&["run", "all"]);
     assert_eq!(project.trace(), ["search", "parse", "train", "test"], "{}", ended.err);
+}
+
+#[test]
+fn an_ignored_hangup_does_not_end_a_run() {
+    let project = Project::new();
+    project.behave("search", "hold");
+    let plain = project.command(&["run", "search"]);
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(plain.get_program()).args(plain.get_args());
+    command.current_dir(project.path("")).env("FAKE_STAGE", project.path("fake"));
+    let running = Running::start(command, "search: worked");
+    running.signal("HUP");
+    project.write("fake/go", "");
+    let ended = running.end();
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
 }

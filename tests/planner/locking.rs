@@ -1,8 +1,10 @@
 //! The file `pipeline.lock`.
 
 use std::fs;
+use std::process::Stdio;
 
-use crate::project::Project;
+use crate::project::{Completed, Project};
+use tfnas_testutils::waiting::wait_until;
 
 #[test]
 fn status_locked_matches_after_a_run_without_a_store() {
@@ -41,4 +43,27 @@ fn merge_conflict_markers_are_reported_before_a_run() {
         assert!(ended.code == Some(2) && ended.err.contains("pipeline.lock:2"), "{}", ended.err);
     }
     assert!(project.trace().is_empty());
+}
+
+#[test]
+fn a_lock_file_that_cannot_be_written_does_not_hide_the_results() {
+    for json in [true, false] {
+        let project = Project::new();
+        project.behave("split", "hold");
+        let mut command = project.command(if json { &["run", "all", "--json"] } else { &["run", "all"] });
+        let running = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_until("the first stage has started", || !project.started().is_empty());
+        // A folder of this name can neither be read nor replaced, not even by root.
+        project.write("pipeline.lock/file", "");
+        project.write("fake/go", "");
+        let ended = Completed::new(&running.wait_with_output().unwrap());
+        assert_eq!(ended.code, Some(1), "{}", ended.err);
+        assert!(ended.err.contains("pipeline.lock") && ended.err.contains("hint: "), "{}", ended.err);
+        if json {
+            assert!(ended.out.lines().last().unwrap().contains("\"event\":\"finished\""), "{}", ended.out);
+        } else {
+            assert!(ended.out.contains("test"), "{}", ended.out);
+        }
+        assert!(project.path(".tfnas/reports/1.html").exists(), "{}", ended.err);
+    }
 }

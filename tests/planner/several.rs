@@ -45,6 +45,36 @@ fn a_waiting_planner_can_be_interrupted() {
 }
 
 #[test]
+fn a_forced_stage_does_not_take_the_result_from_before_its_wait() {
+    let project = Project::new();
+    project.run_ok(&["run", "search"]);
+    project.trace();
+    project.behave("search", "hold");
+    let first = project.start(&["run", "search", "--force", "search"], "search: worked");
+    let second = project.start(&["run", "search", "--force", "search"], "waiting for its result");
+    first.signal("INT");
+    assert_eq!(first.end().code, Some(130));
+    let second = second.end();
+    assert_eq!(second.code, Some(0), "{}", second.err);
+    assert_eq!(project.trace(), ["search", "search"], "{}", second.err);
+}
+
+#[test]
+fn a_forced_stage_takes_the_result_for_which_it_has_waited() {
+    let project = Project::new();
+    project.run_ok(&["run", "search"]);
+    project.trace();
+    project.behave("search", "hold");
+    let first = project.start(&["run", "search", "--force", "search"], "search: worked");
+    let second = project.start(&["run", "search", "--force", "search"], "waiting for its result");
+    project.write("fake/go", "");
+    assert_eq!(first.end().code, Some(0));
+    let second = second.end();
+    assert!(second.code == Some(0) && second.err.contains("another process made it"), "{}", second.err);
+    assert_eq!(project.trace(), ["search", "search goes on"]);
+}
+
+#[test]
 fn independent_stages_run_in_parallel() {
     let project = two_searches_that_hold();
     let running = project.start(&["run", "search", "-j", "2"], "worked");

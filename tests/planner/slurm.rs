@@ -1,7 +1,9 @@
 //! `executor: slurm` with a fake queue (`fake_slurm.sh`).
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
@@ -311,6 +313,38 @@ fn the_result_of_a_forgotten_job_is_used() {
         (3, ["split", "lookup", "search", "search goes on"].map(str::to_owned).to_vec())
     );
     cluster.assert_nothing_is_left();
+}
+
+#[test]
+fn an_unreadable_submission_names_its_folder() {
+    let cluster = Cluster::new();
+    cluster.queue("hold", "Priority");
+    let running = cluster.start(&["run", "split"], "waits (Priority)");
+    running.signal("KILL");
+    running.end();
+    let folder = fs::read_dir(cluster.project.path(".tfnas/detached")).unwrap().next().unwrap().unwrap().path();
+    fs::write(folder.join("submission.json"), "half").unwrap();
+    let ended = cluster.run(&["run", "split"]);
+    let id = folder.file_name().unwrap().to_str().unwrap();
+    assert!(ended.code == Some(1) && ended.err.contains("cannot read what was submitted"), "{}", ended.err);
+    assert!(ended.err.contains("hint: cancel its job") && ended.err.contains(id), "{}", ended.err);
+    let mut cancel = cluster.with_environment(Command::new(cluster.project.path("slurm/bin/scancel")));
+    assert!(cancel.arg("1").status().unwrap().success());
+    fs::remove_dir_all(folder).unwrap();
+    cluster.answer_again("hold");
+    cluster.run_ok(&["run", "split"]);
+    cluster.assert_nothing_is_left();
+}
+
+#[test]
+fn a_store_that_slurm_cannot_name_is_not_blocked() {
+    let cluster = Cluster::new();
+    let store = OsStr::from_bytes(b"store\xff");
+    let mut command = cluster.with_environment(cluster.project.command(&["run", "split"]));
+    let ended = Completed::new(&command.arg("--store").arg(store).output().unwrap());
+    assert!(ended.code == Some(1) && ended.err.contains("UTF-8"), "{}", ended.err);
+    let left = fs::read_dir(cluster.project.path("").join(store).join("detached")).unwrap().count();
+    assert_eq!((left, cluster.jobs()), (0, 0));
 }
 
 #[test]

@@ -96,3 +96,32 @@ fn a_folder_that_is_not_a_store_is_not_modified() {
     assert!(ended.code == Some(2) && ended.err.contains("is not a store"), "{}", ended.err);
     assert_eq!(fs::read_dir(project.path("images")).unwrap().count(), 2);
 }
+
+#[test]
+fn gc_without_a_store_is_an_error() {
+    let project = Project::new();
+    project.run_ok(&["run", "split"]);
+    for more in [&["--keep-last", "1"][..], &["--dry-run"]] {
+        let ended = project.run(&[&["gc", "--store", "tfnsa"], more].concat());
+        assert!(ended.code == Some(2) && ended.err.contains("there is no store in tfnsa"), "{}", ended.err);
+        assert!(ended.err.contains("hint: "), "{}", ended.err);
+    }
+    assert!(!project.path("tfnsa").exists());
+}
+
+#[test]
+fn doctor_finds_a_store_that_cannot_be_created() {
+    let project = Project::new();
+    let store = |folder: &str, code| {
+        let found = project.json_of(&["doctor", "--store", folder], code);
+        let checks = found["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["what"] == "store").unwrap().clone()
+    };
+    assert_eq!(store("new/store", 0)["ok"], true);
+    assert!(!project.path("new").exists());
+    let nowhere = store("/proc/nope", 2);
+    assert!(
+        nowhere["ok"] == false && nowhere["found"].as_str().unwrap().contains("cannot write to /proc"),
+        "{nowhere}"
+    );
+}

@@ -37,7 +37,7 @@ pub(super) fn choose(
 /// Returns the total size of the objects made by these attempts, counting each object once.
 pub(super) fn bytes_of<'a>(candidates: impl Iterator<Item = &'a Candidate>) -> u64 {
     let sizes: HashMap<Digest, u64> = candidates.flat_map(|candidate| candidate.outputs.iter().copied()).collect();
-    sizes.values().sum()
+    sizes.values().fold(0, |sum, bytes| sum.saturating_add(*bytes))
 }
 
 /// The `count` most recently used results of each instance, as many of its attempts without a result, and as many of
@@ -71,7 +71,8 @@ fn evict(candidates: &[Candidate], makers: &Makers, protected: &[bool], kept: &m
             made.entry(*digest).or_insert((0, *bytes)).0 += 1;
         }
     }
-    let mut total: u64 = made.values().map(|(_, bytes)| bytes).sum();
+    // Wider than a size: the sizes of damaged records can be anything.
+    let mut total: u128 = made.values().map(|(_, bytes)| u128::from(*bytes)).sum();
     let is_free = |index: usize, users: &HashMap<Digest, usize>, made: &HashMap<Digest, (usize, u64)>| {
         let unused = |digest: &Digest| users.get(digest).is_none_or(|count| *count == 0);
         let made_elsewhere = |digest: &Digest| made.get(digest).is_some_and(|(count, _)| *count > 1);
@@ -82,7 +83,7 @@ fn evict(candidates: &[Candidate], makers: &Makers, protected: &[bool], kept: &m
     let age = |index: usize| Reverse((candidates[index].used_ms, candidates[index].row, index));
     let mut queue: BinaryHeap<_> =
         (0..candidates.len()).filter(|&index| kept[index] && is_free(index, &users, &made)).map(age).collect();
-    while total > most
+    while total > u128::from(most)
         && let Some(Reverse((_, _, index))) = queue.pop()
     {
         if !kept[index] || !is_free(index, &users, &made) {
@@ -92,7 +93,7 @@ fn evict(candidates: &[Candidate], makers: &Makers, protected: &[bool], kept: &m
         for (digest, bytes) in &candidates[index].outputs {
             if let Some((count, _)) = made.get_mut(digest) {
                 *count -= 1;
-                total -= if *count == 0 { *bytes } else { 0 };
+                total -= if *count == 0 { u128::from(*bytes) } else { 0 };
             }
         }
         for digest in &candidates[index].inputs {
@@ -236,6 +237,16 @@ mod tests {
         assert_eq!(bytes_of(candidates.iter()), 10);
         assert_eq!(removed(&candidates, None, Some(9)), [1, 2]);
         assert_eq!(removed(&candidates, None, Some(10)), [] as [i64; 0]);
+    }
+
+    #[test]
+    fn sizes_may_exceed_their_type_together() {
+        let mut candidates = vec![result(1, "a", &[], &["x", "y"]), result(2, "b", &[], &["z"])];
+        for (_, bytes) in &mut candidates[0].outputs {
+            *bytes = u64::MAX;
+        }
+        assert_eq!(bytes_of(candidates.iter()), u64::MAX);
+        assert_eq!(removed(&candidates, None, Some(10)), [1]);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Garbage collection: removes old results and their bytes.
 //!
-//! First the ledger forgets the results, in one transaction. Then their records are removed, then the objects that are
-//! no longer referenced. After a crash at any point, look-ups find no result without bytes, and the next collection
-//! removes the rest. Commits wait meanwhile, so that the objects they add are not removed.
+//! First leftovers are removed that the ledger does not mention: on a full disk, it cannot be written before. Then the
+//! ledger forgets the results, in one transaction. Then their records are removed, then the objects that are no longer
+//! referenced. After a crash at any point, look-ups find no result without bytes, and the next collection removes the
+//! rest. Commits wait meanwhile, so that the objects they add are not removed.
 
 mod choose;
 
@@ -79,13 +80,16 @@ impl Cache {
     /// Returns an error if the ledger or the store cannot be changed. The next collection removes the rest.
     pub fn gc(&self, retention: &Retention) -> Result<Removal, CacheError> {
         let _no_commits = SharedLock::alone(&self.store.lock_file("objects"))?;
+        let remove = |digest: &Digest| self.store.remove(digest).map(drop).map_err(CacheError::from);
+        self.remove_abandoned_files()?;
+        let orphans = self.remove_objects(&self.ledger.candidates()?, &HashSet::new(), remove)?;
+        self.end_abandoned()?;
         let (candidates, chosen) =
             self.ledger.remove(|candidates| choose(candidates, retention, |candidate| self.is_in_use(candidate)))?;
         self.remove_records()?;
-        let removal = self
-            .remove_objects(&candidates, &chosen, |digest| self.store.remove(digest).map(drop).map_err(Into::into))?;
+        let removal = self.remove_objects(&candidates, &chosen, remove)?;
         self.remove_leftovers()?;
-        Ok(removal)
+        Ok(Removal { objects: orphans.objects + removal.objects, bytes: orphans.bytes + removal.bytes, ..removal })
     }
 
     fn is_in_use(&self, candidate: &Candidate) -> bool {
@@ -102,10 +106,13 @@ impl Cache {
         remove: impl Fn(&Digest) -> Result<(), CacheError>,
     ) -> Result<Removal, CacheError> {
         let left = || candidates.iter().filter(|candidate| !chosen.contains(&candidate.row));
-        let mentioned: HashSet<Digest> = left()
+        let mut mentioned: HashSet<Digest> = left()
             .flat_map(|candidate| candidate.outputs.iter().map(|(digest, _)| digest).chain(&candidate.inputs))
             .copied()
             .collect();
+        // Results whose planner was killed between their record and the ledger.
+        let recorded = self.ledger.without_end()?.into_iter().filter_map(|attempt| self.recorded_end(&attempt));
+        mentioned.extend(recorded.flat_map(|attempt| attempt.outputs).map(|output| output.digest));
         // A run in progress may have added an object that none of its attempts references yet.
         let since_ns = self.oldest_open_run_ns()?;
         let (mut objects, mut bytes) = (0, 0);
@@ -170,10 +177,8 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes the leftovers of killed processes: output folders, temporary files and lock files; and resume points of
-    /// keys that have a result or are no longer known.
-    fn remove_leftovers(&self) -> Result<(), CacheError> {
-        // Each key's lock shows whether its attempt is alive. Locking the key records an end for an abandoned attempt.
+    /// Records an end for attempts of killed planners. Each key's lock shows whether its attempt is alive.
+    fn end_abandoned(&self) -> Result<(), CacheError> {
         let unfinished: BTreeSet<ActionKey> = self.ledger.without_end()?.iter().map(|attempt| attempt.key).collect();
         for key in unfinished {
             if let Tried::Locked(lock) = ExclusiveLock::try_new(&self.store.key_lock_file(&key))? {
@@ -181,6 +186,11 @@ impl Cache {
                 drop(lock);
             }
         }
+        Ok(())
+    }
+
+    /// Removes output folders of attempts that have ended, and temporary files of killed processes.
+    fn remove_abandoned_files(&self) -> Result<(), CacheError> {
         let attempts = self.store.root().join("attempts");
         for name in names_in(&attempts)? {
             let id = name.to_string_lossy().parse::<AttemptId>();
@@ -190,6 +200,19 @@ impl Cache {
                 atomic_write::remove_folder(&attempts.join(name))?;
             }
         }
+        let temporary = self.store.temporary();
+        for name in names_in(&temporary)? {
+            let path = temporary.join(name);
+            if changed_ns(&path) < now_ns() - ABANDONED_NS {
+                atomic_write::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the leftovers of killed processes that only the ledger identifies: folders of detached attempts, lock
+    /// files, and resume points of keys that have a result or are no longer known.
+    fn remove_leftovers(&self) -> Result<(), CacheError> {
         // Listed first: an attempt is in the ledger before it has its folder.
         let detached = names_in(&self.store.detached())?;
         let under_way = self.all_detached()?;
@@ -202,9 +225,8 @@ impl Cache {
         for name in names_in(&resume)? {
             let text = name.to_string_lossy();
             if let Ok(key) = text.strip_suffix(".check").unwrap_or(&text).parse::<ActionKey>()
-                && !under_way.iter().any(|attempt| attempt.key == key)
                 && let Tried::Locked(_lock) = ExclusiveLock::try_new(&self.store.key_lock_file(&key))?
-                && self.ledger.last_of_key(&key)?.is_none_or(|outcome| outcome == Outcome::Done)
+                && !self.may_resume(&key)?
             {
                 atomic_write::remove_folder(&resume.join(&name))?;
             }
@@ -212,14 +234,15 @@ impl Cache {
         Refused::forget_settled(&self.store, |key| {
             Ok(self.ledger.last_of_key(key)?.is_some_and(|outcome| outcome == Outcome::Done))
         })?;
-        let temporary = self.store.temporary();
-        for name in names_in(&temporary)? {
-            let path = temporary.join(name);
-            if changed_ns(&path) < now_ns() - ABANDONED_NS {
-                atomic_write::remove_file(&path)?;
-            }
-        }
         self.remove_lock_files()
+    }
+
+    /// Returns whether an attempt may start from the resume point of a key. The caller holds the key's lock.
+    fn may_resume(&self, key: &ActionKey) -> Result<bool, CacheError> {
+        // The key's planner may have been killed since the attempts without an end were listed.
+        self.recover_abandoned(key)?;
+        let is_detached = self.ledger.attempts_of(key)?.iter().any(|attempt| attempt.outcome.is_none());
+        Ok(is_detached || self.ledger.last_of_key(key)?.is_some_and(|outcome| outcome != Outcome::Done))
     }
 
     fn remove_lock_files(&self) -> Result<(), CacheError> {
@@ -240,4 +263,34 @@ impl Cache {
 /// Returns the time of a file's last status change, or the minimum if it is gone.
 fn changed_ns(path: &Path) -> i64 {
     fs::symlink_metadata(path).map_or(i64::MIN, |metadata| FileStat::of(&metadata).changed_ns)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{KeyManifest, NewAttempt, NewRun, Purpose, Waiting};
+
+    #[test]
+    fn resume_point_of_a_planner_killed_meanwhile_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        let run = cache.begin_run(&NewRun::default()).unwrap();
+        let manifest = KeyManifest::new("train", 1);
+        let lock = cache.lock(&manifest.key(), &mut |_| Waiting::GoOn).unwrap().unwrap();
+        let attempt = NewAttempt {
+            instance: "train".to_owned(),
+            manifest,
+            origins: Default::default(),
+            environment: serde_json::json!({}),
+            purpose: Purpose::Run,
+        };
+        let open = cache.begin_attempt(&run, lock, attempt).unwrap();
+        let point = open.resume_folder().join("epoch");
+        fs::write(&point, "3").unwrap();
+        // Its lock is free and it has no end, as after a kill behind `end_abandoned`.
+        drop(open);
+        cache.remove_leftovers().unwrap();
+        assert!(point.exists());
+    }
 }

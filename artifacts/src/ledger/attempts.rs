@@ -42,12 +42,12 @@ impl Ledger {
         self.read(|connection| rows::attempts(connection, "WHERE a.key = ? ORDER BY a.id DESC", [key]))
     }
 
-    /// Returns the newest attempt of an instance with any outcome.
+    /// Returns the newest attempt of an instance that is not a check, with any outcome.
     ///
     /// # Errors
     /// Returns [`LedgerError`] if the ledger cannot be read.
     pub fn last_attempt(&self, instance: &str) -> Result<Option<Attempt>, LedgerError> {
-        self.one("WHERE a.instance = ? ORDER BY a.id DESC LIMIT 1", [instance])
+        self.one("WHERE a.instance = ? AND a.purpose = 'run' ORDER BY a.id DESC LIMIT 1", [instance])
     }
 
     /// Returns the most recently made or used result of an instance. A new key is compared with its key to explain a

@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tfnas_artifacts::{AttemptId, Cache, CacheError, KeyManifest, Outcome, Purpose, Retention, Waiting};
+use serde_json::json;
+use tfnas_artifacts::{
+    Attempt, AttemptId, Cache, CacheError, KeyManifest, Outcome, Output, Purpose, Retention, Waiting,
+};
 
 use crate::work::{attempt, content, failure, finish, make, manifest, new_run, out, rebuild};
 
@@ -72,6 +75,83 @@ fn gc_keeps_a_detached_attempt_and_its_inputs() {
     fs::create_dir(&stray).unwrap();
     assert_eq!(cache.gc(&NOTHING).unwrap().attempts.len(), 2);
     assert!(!stray.exists(), "folders without an attempt are removed");
+}
+
+/// Leaves a detached attempt as a planner does that is killed after it has written the record of the result, before it
+/// has updated the ledger.
+fn kill_before_the_ledger(root: &Path, cache: &Cache, id: &AttemptId) {
+    let bytes = b"latencies";
+    let digest = cache.store().ingest_bytes(bytes).unwrap();
+    let open = cache.ledger().attempt(id).unwrap().unwrap();
+    let done = Attempt {
+        ended_ms: Some(open.started_ms + 5),
+        outcome: Some(Outcome::Done),
+        outputs: vec![Output { name: "out".to_owned(), digest, bytes: bytes.len() as u64 }],
+        ..open
+    };
+    let manifests = root.join("manifests").join(done.key.to_string());
+    fs::create_dir_all(&manifests).unwrap();
+    let record = json!({ "format": "tfnas.attempt.v1", "attempt": done, "run": null });
+    fs::write(manifests.join(format!("{id}.json")), record.to_string()).unwrap();
+}
+
+#[test]
+fn recorded_result_of_a_killed_planner_is_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cache, key, id, resume) = abandoned(folder.path());
+    kill_before_the_ledger(folder.path(), &cache, &id);
+    let _lock = cache.lock(&key.key(), &mut |_| Waiting::GoOn).unwrap().unwrap();
+    assert_eq!(cache.detached_attempt(&key.key(), Purpose::Run).unwrap(), None);
+    let found = cache.find(&key.key()).unwrap();
+    assert!(found.lost.is_empty());
+    assert_eq!(found.result.unwrap().id, id);
+    assert!(!folder.path().join("detached").join(id.as_str()).exists() && !resume.exists());
+}
+
+#[test]
+fn gc_keeps_the_recorded_result_of_a_killed_planner() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cache, key, id, _) = abandoned(folder.path());
+    kill_before_the_ledger(folder.path(), &cache, &id);
+    assert!(cache.gc(&Retention { keep_last: Some(1), max_bytes: None }).unwrap().attempts.is_empty());
+    let found = cache.find(&key.key()).unwrap();
+    assert!(found.lost.is_empty(), "{:?}", found.lost);
+    assert_eq!(found.result.unwrap().id, id);
+}
+
+#[test]
+fn record_without_an_end_does_not_end_an_attempt() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cache, key, id, resume) = abandoned(folder.path());
+    let open = cache.ledger().attempt(&id).unwrap().unwrap();
+    let manifests = folder.path().join("manifests").join(open.key.to_string());
+    fs::create_dir_all(&manifests).unwrap();
+    let record = json!({ "format": "tfnas.attempt.v1", "attempt": open, "run": null });
+    fs::write(manifests.join(format!("{id}.json")), record.to_string()).unwrap();
+    drop(take_up(&cache, &key, &id));
+    fs::remove_dir_all(folder.path().join("detached").join(id.as_str())).unwrap();
+    drop(cache.lock(&key.key(), &mut |_| Waiting::GoOn).unwrap());
+    assert_eq!(cache.ledger().attempt(&id).unwrap().unwrap().outcome, Some(Outcome::Interrupted));
+    assert!(resume.exists());
+}
+
+#[test]
+fn outputs_of_a_detached_attempt_stay_until_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cache, key, id, _) = abandoned(folder.path());
+    let mut open = take_up(&cache, &key, &id);
+    let (first, missing) = (open.output_folder().join("out"), open.output_folder().join("later"));
+    fs::write(&first, "latencies").unwrap();
+    let outputs = [("out".to_owned(), first.clone()), ("later".to_owned(), missing.clone())];
+    // Fails between two outputs, where a planner can be killed as well.
+    assert!(cache.commit(&mut open, &outputs, json!({}), Default::default()).is_err());
+    assert!(first.exists());
+    fs::write(&missing, "more").unwrap();
+    let made = cache.commit(&mut open, &outputs, json!({}), Default::default()).unwrap();
+    drop(open);
+    assert!(!first.exists());
+    assert_eq!(cache.find(&key.key()).unwrap().result, Some(made));
+    assert!(cache.verify(&|_| {}).unwrap().is_sound());
 }
 
 #[test]

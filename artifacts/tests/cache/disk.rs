@@ -1,10 +1,11 @@
 //! Full and read-only file systems. The tests mount a tmpfs, which only root may do.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tfnas_artifacts::{Cache, Outcome};
+use tfnas_artifacts::{Cache, Outcome, Retention};
 
 use crate::work::{attempt, begin, failure, finish, make, manifest, new_run};
 
@@ -106,6 +107,21 @@ fn disk_that_fills_up_at_any_point_loses_no_result() {
         assert_eq!(cache.find(&attempt.key).unwrap().result.as_ref(), Some(attempt));
     }
     assert!(cache.ledger().check().unwrap().is_empty());
+}
+
+#[test]
+fn gc_frees_space_on_a_full_disk() {
+    let Some(disk) = Mount::new("size=4m") else { return };
+    let cache = Cache::open(&disk.path).unwrap();
+    let run = cache.begin_run(&new_run()).unwrap();
+    let result = make(&cache, &run, "split", &manifest("split", 1, &[]));
+    cache.store().ingest_bytes(&vec![1; 1 << 20]).unwrap();
+    cache.end_run(run, Outcome::Done).unwrap();
+    let mut filler = fs::File::create(disk.path.join("filler")).unwrap();
+    while filler.write_all(&[0; 4096]).is_ok() {}
+    let removal = cache.gc(&Retention { keep_last: Some(0), max_bytes: None }).unwrap();
+    assert_eq!((removal.attempts.len(), removal.objects), (1, 2));
+    assert!(cache.find(&result.key).unwrap().result.is_none());
 }
 
 #[test]

@@ -86,6 +86,19 @@ fn a_note_can_be_changed_and_removed() {
 }
 
 #[test]
+fn a_note_does_not_change_the_record_of_a_running_attempt() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    let run = cache.begin_run(&new_run()).unwrap();
+    let open = begin(&cache, &run, attempt("split", manifest("split", 1, &[])));
+    let record = folder.path().join(format!("manifests/{}/{}.json", open.key(), open.id()));
+    std::fs::create_dir_all(record.parent().unwrap()).unwrap();
+    std::fs::write(&record, "the end, on its way to the ledger").unwrap();
+    cache.set_note(run.id(), &"second".parse().unwrap()).unwrap();
+    assert_eq!(std::fs::read_to_string(&record).unwrap(), "the end, on its way to the ledger");
+}
+
+#[test]
 fn lineage_lists_all_dependencies_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();

@@ -39,19 +39,20 @@ pub fn figure(
     }
     let series = known.iter().enumerate().map(|(number, curve)| {
         let point = |(epoch, value): &(usize, Option<f64>)| Point {
-            x: (epoch + 1) as f64,
+            x: epoch.saturating_add(1) as f64,
             y: value.unwrap_or(f64::NAN),
             title: format!(
                 "{}, epoch {}: {}",
                 curve.name,
-                epoch + 1,
+                epoch.saturating_add(1),
                 value.map_or("–".to_owned(), |value| shown(unit, value))
             ),
             ..Point::default()
         };
         Series::line(curve.name, number, curve.values.iter().map(point).collect())
     });
-    let epochs: Vec<f64> = curves.iter().flat_map(|curve| &curve.values).map(|(epoch, _)| (epoch + 1) as f64).collect();
+    let epochs: Vec<f64> =
+        curves.iter().flat_map(|curve| &curve.values).map(|(epoch, _)| epoch.saturating_add(1) as f64).collect();
     let chart = XyChart {
         width: 520.0,
         height: 280.0,
@@ -84,11 +85,13 @@ impl Curve<'_> {
                 "{}: {} in epoch {}, {} in epoch {}",
                 self.name,
                 shown(unit, first),
-                from + 1,
+                from.saturating_add(1),
                 shown(unit, last),
-                to + 1
+                to.saturating_add(1)
             ),
-            (Some((epoch, value)), _) => format!("{}: {} in epoch {}", self.name, shown(unit, value), epoch + 1),
+            (Some((epoch, value)), _) => {
+                format!("{}: {} in epoch {}", self.name, shown(unit, value), epoch.saturating_add(1))
+            }
             _ => format!("{}: no value", self.name),
         }
     }
@@ -104,7 +107,7 @@ fn table(title: &str, unit: Unit, curves: &[Curve<'_>]) -> Table {
     for epoch in epochs {
         let value = |curve: &Curve<'_>| curve.values.iter().find(|(at, _)| *at == epoch).and_then(|(_, value)| *value);
         let cells = curves.iter().map(|curve| Cell::number(value(curve), |value| shown(unit, value)));
-        table.row(std::iter::once(Cell::count(epoch + 1)).chain(cells));
+        table.row(std::iter::once(Cell::count(epoch.saturating_add(1))).chain(cells));
     }
     table
 }

@@ -18,7 +18,7 @@ pub fn training(network: &Network) -> Option<Section> {
         values: train.epochs.iter().map(|epoch| (epoch.epoch, finite(value(epoch)))).collect(),
     };
     let best = || {
-        let vertical = Guide::Vertical((train.best_epoch + 1) as f64, "best".to_owned());
+        let vertical = Guide::Vertical(train.best_epoch.saturating_add(1) as f64, "best".to_owned());
         if train.epochs.iter().any(|epoch| epoch.epoch == train.best_epoch) { vec![vertical] } else { Vec::new() }
     };
     let words = |name: &str, title, axis, note| Words { id: network.id(name), title, axis, note };
@@ -61,8 +61,9 @@ pub fn training(network: &Network) -> Option<Section> {
 fn words(train: &TrainReport) -> String {
     let best =
         train.epochs.iter().find(|epoch| epoch.epoch == train.best_epoch).and_then(|epoch| finite(epoch.val_top1));
-    let best =
-        best.map(|top1| format!(" Epoch {} has the best validation: top-1 {}.", train.best_epoch + 1, percent(top1)));
+    let best = best.map(|top1| {
+        format!(" Epoch {} has the best validation: top-1 {}.", train.best_epoch.saturating_add(1), percent(top1))
+    });
     let validated = match train.protocol {
         Protocol::Published => "test images, as published",
         Protocol::HeldOut => "images held out of the training set",

@@ -96,7 +96,7 @@ pub fn join(stop_source: StopSource) -> ExitCode {
         Ok(stop) => stop,
         Err(error) => return report_result(&mut report, Err(error)),
     };
-    let result = match ranks::join() {
+    let result = match ranks::join(&stop) {
         Ok(Some((job, peers))) => run_stage(report.clone(), job, Some(peers), stop),
         Ok(None) => return ExitCode::from(NO_MORE_JOBS),
         Err(error) => Err(error),

@@ -1,6 +1,7 @@
 //! The ranks of a job: how processes connect to each other, and how rank 0 sends the job to the others.
 
 use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use tfnas_c10d::{Environment, ProcessGroup, Store, rendezvous};
 use tfnas_stages::{Job, Stage};
 
 use crate::error::{Context as _, StageError};
+use crate::stop::StopFlag;
 
 /// The connection to the other processes that run the job.
 pub enum Peers {
@@ -51,6 +53,8 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(100 * 24 * 3600);
 const RENDEZVOUS_TIMEOUT: Duration = Duration::from_secs(20);
 /// Delay before another rank reconnects after the store of an earlier job was closed.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
+/// How often a rank that waits for a job checks whether it must stop.
+const STOP_CHECK: Duration = Duration::from_millis(100);
 
 /// A message from rank 0 to the others.
 #[derive(Serialize, Deserialize)]
@@ -95,12 +99,13 @@ pub fn start_as_leader(job: &Job) -> Result<Option<Peers>, StageError> {
 /// Connects another rank to rank 0 and waits for a job and for the ranks that run it. Returns `None` if there are no more jobs.
 ///
 /// # Errors
-/// Returns an error if this is not a rank above 0, if rank 0 is lost, or if this rank cannot run the job.
-pub fn join() -> Result<Option<(Job, Peers)>, StageError> {
+/// Returns [`StageError::Stopped`] if `stop` is raised while there is no job, and an error if this is not a rank above 0, if
+/// rank 0 is lost, or if this rank cannot run the job.
+pub fn join(stop: &StopFlag) -> Result<Option<(Job, Peers)>, StageError> {
     let environment = environment()?
         .filter(|environment| environment.rank() > 0)
         .ok_or_else(|| StageError::new("`join` requires RANK above 0 and WORLD_SIZE above 1"))?;
-    let store = connect(&environment)?;
+    let store = connect(&environment, stop)?;
     match receive(&store)? {
         RankMessage::NoMore => {
             // Rank 0 may host the store; it waits at this barrier until all ranks have read the message.
@@ -133,11 +138,26 @@ fn timeout(job: &Job) -> Duration {
 }
 
 /// Connects to rank 0. Retries while there is no store, because none exists between two jobs.
-fn connect(environment: &Environment) -> Result<Store, StageError> {
+fn connect(environment: &Environment, stop: &StopFlag) -> Result<Store, StageError> {
+    let (sender, receiver) = channel();
+    let environment = environment.clone();
+    // The wait for rank 0 cannot be interrupted: if this rank must stop before, the thread ends with the process.
+    std::thread::spawn(move || {
+        let store = loop {
+            match rendezvous(&environment, JOIN_TIMEOUT) {
+                Err(RendezvousError::Store { source: StoreError::Lost { .. }, .. }) => std::thread::sleep(RETRY_DELAY),
+                store => break store,
+            }
+        };
+        // Sending fails if this rank has stopped.
+        let _ = sender.send(store);
+    });
     loop {
-        match rendezvous(environment, JOIN_TIMEOUT) {
-            Err(RendezvousError::Store { source: StoreError::Lost { .. }, .. }) => std::thread::sleep(RETRY_DELAY),
-            store => return Ok(store?),
+        match receiver.recv_timeout(STOP_CHECK) {
+            Ok(store) => return Ok(store?),
+            Err(RecvTimeoutError::Timeout) if stop.raised() => return Err(StageError::Stopped),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(StageError::new("the connection to rank 0 has ended")),
         }
     }
 }

@@ -41,6 +41,10 @@ pub fn run(
     report: &dyn Fn(RunEvent),
 ) -> Result<TaskResult, CacheError> {
     let reattached = there.is_some();
+    if !reattached && let Err(message) = check_path(task.context.cache.store().root()) {
+        // Before the attempt has a folder, with which it would count as in progress.
+        return Ok(TaskResult::Failed(TaskFailure::new(message)));
+    }
     let open = match there {
         Some(id) => task.context.cache.take_up(lock, &id)?,
         None => task.context.cache.begin_detached(task.context.run, lock, task.attempt())?,
@@ -50,7 +54,17 @@ pub fn run(
     }
     let mut tracker = match JobTracker::new(task, &open, reattached, inbox, report) {
         Ok(tracker) => tracker,
-        Err(message) => return Ok(TaskResult::Failed(TaskFailure::new(message))),
+        Err(message) if reattached => {
+            let hint = open.detached_folder().map(|folder| {
+                let folder = folder.display();
+                format!("cancel its job, if the queue still has it, and remove {folder}; the next run starts anew")
+            });
+            return Ok(TaskResult::Failed(TaskFailure { hint, ..TaskFailure::new(message) }));
+        }
+        Err(message) => {
+            let exit = worker_monitor::WorkerExit::Failed(TaskFailure::new(message));
+            return task.conclude(open, exit, WorkerMonitor::default().metrics(), Usage::default());
+        }
     };
     let ended = tracker.follow(inputs);
     let job = tracker.submission.job.clone();
@@ -137,10 +151,7 @@ impl<'a> JobTracker<'a> {
     ) -> Result<Self, String> {
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let folder = absolute(open.detached_folder().ok_or("the attempt has no folder for messages of its worker")?);
-        if folder.to_str().is_none() {
-            // The batch script and the options of sbatch are text.
-            return Err(format!("executor: slurm needs a store whose path is UTF-8 text, not {folder:?}"));
-        }
+        check_path(&folder)?;
         let submission = Submission::read(&folder)
             .map_err(|error| format!("cannot read what was submitted, {}: {error}", folder.display()))?
             .unwrap_or_default();
@@ -247,6 +258,15 @@ impl<'a> JobTracker<'a> {
         self.status = None;
         self.reported.clear();
         self.prepare(without_progress)
+    }
+}
+
+/// Checks that the path of a folder is text: the batch script and the options of sbatch are.
+fn check_path(folder: &Path) -> Result<(), String> {
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    match folder.to_str() {
+        Some(_) => Ok(()),
+        None => Err(format!("executor: slurm needs a store whose path is UTF-8 text, not {folder:?}")),
     }
 }
 
