@@ -52,11 +52,14 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="random networks that train in parallel, one thread each (default: 2)")
     parser.add_argument("--random", type=int, metavar="N", help="number of random networks (default: that of the preset)")
     parser.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="search seeds (default: those of the preset)")
+    parser.add_argument("--training-seeds", type=int, nargs="+", metavar="SEED",
+                        help="training seeds of the networks found and of the best random ones (default: those of the preset)")
     parser.add_argument("--skip-search-alone", action="store_true", help="skip the search without select")
     arguments = parser.parse_args()
     preset = dict(PRESETS[arguments.preset])
     preset["random"] = arguments.random or preset["random"]
     preset["seeds"] = arguments.seeds or preset["seeds"]
+    preset["training_seeds"] = arguments.training_seeds or preset["training_seeds"]
 
     arguments.work = arguments.work.resolve()
     images = unpacked(arguments.images, arguments.work / "images")
