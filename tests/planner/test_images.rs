@@ -199,9 +199,14 @@ fn lists_that_share_images_are_rejected() {
 #[test]
 fn a_space_with_another_number_of_classes_than_the_images_is_an_error_before_anything_runs() {
     let project = Project::new();
+    let mut space = project.json(&["config", "--set", "space={base: small, width_step: 2}"])["space"].clone();
+    space["classes"] = json!(3);
+    project.write("space.yaml", &space.to_string());
     let words = ["space.classes", "the space has 3 classes, but the training images have 2", "or remove it"];
-    assert_fails(&project, &["space={base: small, classes: 3}"], &words);
-    project.run_ok(&["plan", "--set", "space={base: small, classes: 2}"]);
+    assert_fails(&project, &["space=space.yaml"], &words);
+    space["classes"] = json!(2);
+    project.write("space.yaml", &space.to_string());
+    project.run_ok(&["plan", "--set", "space=space.yaml"]);
 }
 
 #[test]
