@@ -1,7 +1,11 @@
+use std::ffi::OsString;
+use std::path::PathBuf;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 use indicatif::MultiProgress;
 use tfnas_planner::config::nearest::nearest;
+use tfnas_report::Invocation;
 use tfnas_stages::Stage;
 
 use crate::commands;
@@ -55,6 +59,19 @@ enum Command {
     Man(commands::man::Man),
 }
 
+/// Returns how `run` was called, from the arguments of the program. `None` if they are those of another command.
+pub fn invocation(arguments: &[String]) -> Option<Invocation> {
+    let words = std::iter::once("tfnas-pipeline").chain(arguments.iter().map(String::as_str));
+    let Cli { options, command } = Cli::try_parse_from(words).ok()?;
+    let text = |path: PathBuf| path.display().to_string();
+    match command {
+        Command::Run(run) => {
+            Some(Invocation { stages: run.stages, config: options.config.map(text), store: options.store.map(text) })
+        }
+        _ => None,
+    }
+}
+
 /// Parses the command line, runs the command, and returns the exit code.
 pub fn main() -> Exit {
     let parsed = Cli::try_parse();
@@ -62,7 +79,13 @@ pub fn main() -> Exit {
     let Cli { options, command } = match parsed {
         Ok(cli) => cli,
         Err(message) => {
-            report::set_up(LogFormat::Text, 0, &bars);
+            let format = wanted_format(std::env::args_os());
+            report::set_up(format, 0, &bars);
+            if format == LogFormat::Json && message.use_stderr() {
+                let text = message.render().to_string();
+                tracing::error!(hint = stage_hint(&message), "{}", text.trim().trim_start_matches("error: "));
+                return Exit::Usage;
+            }
             return explain(&message);
         }
     };
@@ -108,21 +131,29 @@ pub fn main() -> Exit {
 fn explain(message: &clap::Error) -> Exit {
     let written = message.print();
     if message.use_stderr() {
-        tell_stage(message);
+        if let Some(hint) = stage_hint(message) {
+            eprintln!("\n  hint: {hint}");
+        }
         return Exit::Usage;
     }
     out::record(written);
     out::check().map_or_else(report_error, |()| Exit::Done)
 }
 
-/// Writes a hint if the name of a stage stands in the place of a command.
-fn tell_stage(message: &clap::Error) {
-    if message.kind() == ErrorKind::InvalidSubcommand
-        && let Some(ContextValue::String(word)) = message.get(ContextKind::InvalidSubcommand)
-        && let Some(stage) = nearest(word, Stage::ALL.iter().map(|stage| stage.name()))
-    {
-        eprintln!("\n  hint: `{stage}` is a stage: `run {stage}` runs it");
-    }
+/// Returns a hint if the name of a stage stands in the place of a command.
+fn stage_hint(message: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(word)) = message.get(ContextKind::InvalidSubcommand) else { return None };
+    let is_command = message.kind() == ErrorKind::InvalidSubcommand;
+    let stage = nearest(word, Stage::ALL.iter().map(|stage| stage.name())).filter(|_| is_command)?;
+    Some(format!("`{stage}` is a stage: `run {stage}` runs it"))
+}
+
+/// Returns the format of messages that a command line names that cannot be parsed.
+fn wanted_format(arguments: impl Iterator<Item = OsString>) -> LogFormat {
+    let words: Vec<OsString> = arguments.take_while(|word| word != "--").collect();
+    let is_json = words.iter().any(|word| word == "--log-format=json")
+        || words.windows(2).any(|pair| pair[0] == "--log-format" && pair[1] == "json");
+    if is_json { LogFormat::Json } else { LogFormat::Text }
 }
 
 fn report_error(error: CommandError) -> Exit {

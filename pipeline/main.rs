@@ -19,6 +19,7 @@ mod serve;
 mod session;
 mod source_revision;
 mod speed;
+mod target_folder;
 mod tensorboard;
 mod time;
 mod watch;

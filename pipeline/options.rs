@@ -33,6 +33,15 @@ pub struct Options {
     pub log_format: LogFormat,
 }
 
+/// Largest number of classes that a model.config can have.
+const MAX_CLASSES: usize = 1 << 20;
+
+/// Parses a number of classes for an option.
+pub fn parse_classes(text: &str) -> Result<usize, String> {
+    let classes = text.parse().ok().filter(|classes| (1..=MAX_CLASSES).contains(classes));
+    classes.ok_or_else(|| format!("expected a whole number between 1 and {MAX_CLASSES}"))
+}
+
 /// Parses a device for an option: cpu, cuda, cuda:N or auto.
 pub fn parse_device(text: &str) -> Result<DeviceChoice, String> {
     text.to_owned().try_into()

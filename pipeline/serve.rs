@@ -108,10 +108,10 @@ fn respond(request: &str, local: SocketAddr, page: &dyn Fn() -> Result<Page, Str
     let mut lines = request.split("\r\n");
     let words: Vec<&str> = lines.next().unwrap_or_default().split(' ').collect();
     let [method, target, version] = words[..] else {
-        return response("400 Bad Request", "", &text("This is no HTTP request."));
+        return response("400 Bad Request", "", &text("This is not an HTTP request."));
     };
     if !version.starts_with("HTTP/1.") {
-        return response("400 Bad Request", "", &text("This is no HTTP request."));
+        return response("400 Bad Request", "", &text("This is not an HTTP request."));
     }
     let headers = lines.filter_map(|line| line.split_once(':'));
     let host = headers.filter(|(name, _)| name.eq_ignore_ascii_case("host")).map(|(_, value)| value.trim()).next();

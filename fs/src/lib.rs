@@ -39,7 +39,8 @@ const WRITE: u32 = 0o222;
 /// # Errors
 /// Returns an error if the file cannot be created.
 pub fn new_file_in(folder: &Path) -> io::Result<NamedTempFile> {
-    tempfile::Builder::new().permissions(Permissions::from_mode(FILE)).tempfile_in(folder)
+    let file = tempfile::Builder::new().permissions(Permissions::from_mode(FILE)).tempfile_in(folder);
+    file.map_err(|error| without_path(&error))
 }
 
 /// Creates a temporary folder in `folder`, whose name starts with `prefix`. It is removed when dropped.
@@ -47,7 +48,16 @@ pub fn new_file_in(folder: &Path) -> io::Result<NamedTempFile> {
 /// # Errors
 /// Returns an error if the folder cannot be created.
 pub fn new_folder_in(folder: &Path, prefix: &str) -> io::Result<TempDir> {
-    tempfile::Builder::new().prefix(prefix).permissions(Permissions::from_mode(FOLDER)).tempdir_in(folder)
+    let created =
+        tempfile::Builder::new().prefix(prefix).permissions(Permissions::from_mode(FOLDER)).tempdir_in(folder);
+    created.map_err(|error| without_path(&error))
+}
+
+/// Removes the name of a temporary file, which `tempfile` adds, from an error. Callers name the final path.
+fn without_path(error: &io::Error) -> io::Error {
+    let text = error.to_string();
+    let text = text.rsplit_once(" at path ").map_or(text.as_str(), |(text, _)| text);
+    io::Error::new(error.kind(), text)
 }
 
 /// Syncs a temporary file and renames it to `path`. After success the file survives a crash.
@@ -72,7 +82,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(_) => path.to_owned(),
     };
     let mut file = new_file_in(&parent(&target))?;
-    file.write_all(bytes)?;
+    file.as_file_mut().write_all(bytes)?;
     finish(file, &target)
 }
 
@@ -172,5 +182,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = write_atomic(&folder.path().join("none/file"), b"x").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(!error.to_string().contains("none"), "a temporary name: {error}");
     }
 }

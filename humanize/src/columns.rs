@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::escaped;
+
 /// A table of plain text: the first column is left-aligned, numbers are right-aligned.
 #[derive(Default)]
 pub struct Columns {
@@ -22,9 +24,9 @@ impl Columns {
         Self { rows: Vec::new(), right: vec![false; columns] }
     }
 
-    /// Appends a row.
+    /// Appends a row. Control characters in it are [escaped](crate::escaped).
     pub fn row<T: fmt::Display>(&mut self, cells: impl IntoIterator<Item = T>) {
-        self.rows.push(cells.into_iter().map(|cell| cell.to_string()).collect());
+        self.rows.push(cells.into_iter().map(|cell| escaped(&cell.to_string())).collect());
     }
 }
 
@@ -62,6 +64,13 @@ pub fn indented(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn control_characters_are_escaped() {
+        let mut columns = Columns::plain(2);
+        columns.row(["a\u{1b}[2Jb\nc", "größe"]);
+        assert_eq!(columns.to_string(), "a\\u{1b}[2Jb\\nc  größe\n");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

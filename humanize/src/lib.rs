@@ -1,4 +1,5 @@
-//! Formatting of quantities and tables for display: bytes, durations, counts, dates, columns.
+//! Formatting of quantities and tables for display: bytes, durations, counts, dates, columns, untrusted
+//! text.
 //!
 //! Use it for messages and tables. Machine-readable output keeps bytes, seconds and milliseconds.
 //!
@@ -8,8 +9,10 @@
 //! ```
 
 mod columns;
+mod escape;
 
 pub use columns::{Columns, indented};
+pub use escape::{escaped, escaped_lines};
 use tfnas_attestations::Timestamp;
 
 /// Formats a number of bytes with a binary unit.

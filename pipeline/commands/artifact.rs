@@ -1,13 +1,16 @@
 //! Finds artifacts given on the command line.
 
 use tfnas_artifacts::{Cache, Digest, Found};
-use tfnas_planner::config::nearest::suggestion;
+use tfnas_planner::config::nearest::{nearest, suggestion};
 use tfnas_planner::plan::select;
 
 use crate::commands::show::named;
 use crate::error::CommandError;
 use crate::options::Options;
 use crate::session::{Session, Setup, store_to_read};
+
+/// Number of digits from which on a text is the beginning of a digest.
+const MIN_DIGITS: usize = 4;
 
 /// An artifact and its store.
 pub struct Artifact {
@@ -20,8 +23,8 @@ pub struct Artifact {
 /// Finds an artifact: by the first digits of its digest, or as an output of the current configuration, such as
 /// `model.config`, or `parse@12/model.config` if there are several instances.
 pub fn find(options: &Options, text: &str) -> Result<Artifact, CommandError> {
-    let digits = text.len() >= 4 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if digits {
+    let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_digits && text.len() >= MIN_DIGITS {
         let cache = store_to_read(options)?;
         return match named(&cache, text)? {
             Found::Artifact(digest) => Ok(Artifact { cache, digest, name: None }),
@@ -42,8 +45,14 @@ pub fn find(options: &Options, text: &str) -> Result<Artifact, CommandError> {
             Ok(Artifact { cache: session.cache, digest, name })
         }
         [] => {
-            let known: Vec<String> = outputs.iter().map(|(id, name, _)| format!("{id}/{name}")).collect();
-            let hint = suggestion(text, known.iter().map(String::as_str));
+            let complete: Vec<String> = outputs.iter().map(|(id, name, _)| format!("{id}/{name}")).collect();
+            // A name without an instance is similar to other names without one.
+            let name = nearest(text, outputs.iter().map(|(_, name, _)| name.as_str())).filter(|_| !text.contains('/'));
+            let hint = match name {
+                _ if is_digits => format!("give the first {MIN_DIGITS} digits of a digest or more"),
+                Some(name) => format!("did you mean `{name}`?"),
+                None => suggestion(text, complete.iter().map(String::as_str)),
+            };
             Err(CommandError::usage(format!("there is no artifact `{text}`")).with_hint(hint))
         }
         _ => {

@@ -23,12 +23,12 @@ impl Config {
             return Ok(Exit::Done);
         }
         let configuration = Configuration::load(options.config.as_deref(), &options.sets)?;
-        let effective = configuration.effective();
+        let complete = configuration.complete();
         if options.json {
-            print_json(&effective);
+            print_json(&complete);
         } else {
             let mut columns = Columns::new(&["key", "value", "from"]);
-            rows("", &effective, &configuration, &mut columns);
+            rows("", &complete, &configuration, &mut columns);
             print(&columns.to_string());
         }
         Ok(Exit::Done)
@@ -43,8 +43,10 @@ fn rows(above: &str, value: &Value, configuration: &Configuration, columns: &mut
                 rows(&key, value, configuration, columns);
             }
         }
+        // Its list is below `matrix`.
+        other if configuration.axis(above).is_some() && !other.is_array() => {}
         other => {
-            let origin = configuration.shared().origin_of(above).to_string();
+            let origin = configuration.origin_of(above).to_string();
             let text = other.as_str().map_or_else(|| other.to_string(), str::to_owned);
             columns.row([above, text.as_str(), origin.as_str()]);
         }

@@ -14,7 +14,7 @@ use crate::report::{print, print_json};
 /// Show everything that an artifact was made from, down to the input data
 #[derive(Args, Debug)]
 pub struct Lineage {
-    /// An output's name (model.config, parse@12/model.config), or the first digits of a digest
+    /// An output's name (model.config, parse@12/model.config), or the first four digits of a digest or more
     #[arg(value_name = "ARTIFACT")]
     artifact: String,
 
@@ -63,7 +63,8 @@ fn tree(graph: &Graph, root: &Digest) -> String {
         let indent = "  ".repeat(depth);
         let Some((attempt, name)) = maker(graph, &digest) else {
             let origin: Option<String> = origin;
-            text.push_str(&format!("{indent}{port} {} {}\n", digest.short(), origin.unwrap_or_default()));
+            let origin = humanize::escaped(&origin.unwrap_or_default());
+            text.push_str(&format!("{indent}{port} {} {origin}\n", digest.short()));
             continue;
         };
         let when = humanize::moment(attempt.started_ms);
@@ -109,7 +110,8 @@ fn edges(graph: &Graph) -> Edges {
                     let next = format!("d{}", data.len());
                     data.entry(input.digest)
                         .or_insert_with(|| {
-                            let label = input.origin.clone().unwrap_or_else(|| input.digest.short());
+                            let label = input.origin.as_deref().map(humanize::escaped);
+                            let label = label.unwrap_or_else(|| input.digest.short());
                             nodes.push((next.clone(), label, false));
                             next
                         })

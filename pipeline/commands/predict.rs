@@ -13,7 +13,7 @@ use tfnas_planner::machine::{Device, cpu};
 use tfnas_stages::{DeviceChoice, PredictImage, PredictRequest, Prediction, Request, csv_field};
 
 use crate::commands::export::files::NetworkFiles;
-use crate::commands::export::network::Network;
+use crate::commands::export::network::{Network, Purpose};
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::{Options, parse_device};
@@ -88,7 +88,7 @@ impl Predict {
     /// exit code is 1.
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         let files = self.files()?;
-        let network = self.network.or_configured(options, self.stage.as_deref())?.read()?;
+        let network = self.network.or_configured(options, self.stage.as_deref(), Purpose::Predict)?.read()?;
         let choice = match self.device {
             Some(choice) => choice,
             None if self.network.are_named() => DeviceChoice::Auto,

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use serde_json::json;
-use tfnas_artifacts::{Cache, Found, Outcome, Run};
+use tfnas_artifacts::{Cache, Found, Outcome, Run, RunId};
 use tfnas_executor::ending_signals;
 
 use crate::commands::show::named;
@@ -17,6 +17,7 @@ use crate::page::{Images, LivePage, PageError, gather, write_figures, write_page
 use crate::report::{print_json, print_json_line};
 use crate::serve::serve;
 use crate::session::store_to_read;
+use crate::target_folder;
 
 /// Maximum number of runs that are searched for the last one that finished.
 const LOOKED_AT: usize = 1000;
@@ -66,9 +67,10 @@ impl Report {
             return self.serve(&cache, address, options);
         }
         let run = self.run(&cache)?;
+        let output = std::path::absolute(&self.output).unwrap_or_else(|_| self.output.clone());
+        target_folder::check(&output)?;
         let images = if self.no_images { Images::LeftOut } else { Images::Shown };
         let report = gather(&cache, &run, images)?;
-        let output = std::path::absolute(&self.output).unwrap_or_else(|_| self.output.clone());
         write_page(&report, &output)?;
         let figures = match &self.figures {
             Some(folder) => write_figures(&report, folder)?,
@@ -151,6 +153,12 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
 
 /// Returns the run with this number or name, or the last run for `latest`.
 pub(super) fn named_run(cache: &Cache, what: &str) -> Result<Run, CommandError> {
+    // The first digits of an attempt or an artifact have no meaning here.
+    if let Ok(number) = what.parse()
+        && cache.ledger().run(RunId(number))?.is_none()
+    {
+        return Err(CommandError::usage(format!("there is no run {number}")).with_hint("`log` lists the runs"));
+    }
     match named(cache, what)? {
         Found::Run(id) => {
             let run = cache.ledger().run(id)?;

@@ -26,7 +26,7 @@ use crate::tensorboard::{RunFolder, TensorBoard};
 pub struct Run {
     /// `all`, a stage, or one instance of it (search@12)
     #[arg(required = true, value_name = "STAGE")]
-    stages: Vec<String>,
+    pub stages: Vec<String>,
 
     /// Rerun this stage even if its result is cached; may be repeated
     #[arg(long, value_name = "STAGE")]

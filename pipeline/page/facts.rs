@@ -26,6 +26,7 @@ pub fn run(cache: &Cache, run: &Run, parts: &[Part], progress: &RunProgress) -> 
         name: run.name.clone().unwrap_or_default(),
         note: run.note.clone().unwrap_or_default(),
         command: run.arguments.clone(),
+        invocation: crate::cli::invocation(&run.arguments),
         configuration_name: configuration_name(&run.arguments, cache.store().root()),
         configuration: indented(&run.configuration),
         outcome: run.outcome.map_or(if alive { RUNNING } else { "not ended" }, Outcome::name).to_owned(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tfnas_artifacts::{Cache, Run};
+use tfnas_artifacts::{Attempt, Cache, Run};
 use tfnas_fs::read_limited;
 use tfnas_report::{Network, Output};
 use tfnas_stages::{Stage, StageOutput};
@@ -10,6 +10,7 @@ use tfnas_stages::{Stage, StageOutput};
 use super::mistakes::mistakes;
 use super::{Images, Part, live};
 use crate::epoch_metrics::space_of;
+use crate::report::closure;
 
 /// The stages that networks are identified by, in order of preference. The first one with a result is used.
 const ANCHORS: [Stage; 6] = [Stage::Parse, Stage::Train, Stage::Test, Stage::Select, Stage::Search, Stage::Lookup];
@@ -27,7 +28,8 @@ struct Results<'a> {
 /// Returns the networks of a run: one for each target of a matrix.
 pub fn networks(cache: &Cache, run: &Run, parts: &[Part], images: Images) -> Vec<Network> {
     let done: Vec<&Part> = parts.iter().filter(|part| part.is_shown()).collect();
-    let closures = (0..done.len()).map(|position| closure(&done, position)).collect();
+    let attempts: Vec<&Attempt> = done.iter().map(|part| &part.attempt).collect();
+    let closures = (0..done.len()).map(|position| closure(&attempts, position)).collect();
     let results = Results { run, images, done, closures };
     let anchors = ANCHORS.into_iter().map(|stage| results.of(stage)).find(|anchors| !anchors.is_empty());
     let anchors = anchors.unwrap_or_default();
@@ -64,23 +66,6 @@ impl<'a> Results<'a> {
         let same = related.iter().find(|other| self.done[**other].label() == self.done[to].label());
         same.or(related.first()).map(|other| self.done[*other])
     }
-}
-
-/// Returns the indices of a result and of all results that it was made from.
-fn closure(done: &[&Part], of: usize) -> BTreeSet<usize> {
-    let mut found = BTreeSet::from([of]);
-    let mut open = vec![of];
-    while let Some(position) = open.pop() {
-        let inputs = &done[position].attempt.inputs;
-        for (other, part) in done.iter().enumerate() {
-            let made = |output: &tfnas_artifacts::Output| inputs.iter().any(|input| input.digest == output.digest);
-            // Stages run in this order. If a later stage has the same output, this is a coincidence.
-            if other < position && part.attempt.outputs.iter().any(made) && found.insert(other) {
-                open.push(other);
-            }
-        }
-    }
-    found
 }
 
 fn network(cache: &Cache, results: &Results<'_>, anchor: usize) -> Network {

@@ -3,6 +3,7 @@ use std::io::{self, Write};
 
 use clap::ValueEnum;
 use indicatif::MultiProgress;
+use tfnas_humanize::escaped_lines;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
@@ -94,12 +95,13 @@ where
         if let Some(id) = &line.id {
             write!(out, "{id}: ")?;
         }
-        writeln!(out, "{}", line.message)?;
+        // Messages contain names of files, and names in files.
+        writeln!(out, "{}", escaped_lines(&line.message))?;
         if let Some(excerpt) = &line.excerpt {
             writeln!(out, "{excerpt}")?;
         }
         match &line.hint {
-            Some(hint) => writeln!(out, "  hint: {hint}"),
+            Some(hint) => writeln!(out, "  hint: {}", escaped_lines(hint)),
             None => Ok(()),
         }
     }

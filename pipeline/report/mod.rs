@@ -14,7 +14,7 @@ mod selection;
 pub use event_log::EventLog;
 pub use found::found;
 pub use log::{LogFormat, set_up};
-pub use network::{Network, networks};
+pub use network::{Network, NetworkResults, closure, networks};
 pub use out::{print, print_json, print_json_line};
 pub use reporter::Reporter;
 pub use selection::{Selection, candidate_table, candidates};

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -69,6 +69,66 @@ pub fn networks(graph: &Graph, cache: &Cache, results: &BTreeMap<usize, Attempt>
             network(&graph.instances[position].id, cache, [lookup, select], parse, test)
         })
         .collect()
+}
+
+/// The results of a network's stages: `parse`, and the others where they are known.
+pub struct NetworkResults<'a> {
+    /// The instance that names the network.
+    pub id: &'a str,
+    pub lookup: Option<&'a Attempt>,
+    pub select: Option<&'a Attempt>,
+    pub parse: &'a Attempt,
+    pub test: Option<&'a Attempt>,
+}
+
+impl<'a> NetworkResults<'a> {
+    /// Returns the networks among results, which are in the order of the stages. A network that was tested several times, for
+    /// example with several learning rates of the training, is there several times.
+    pub fn among(results: &[&'a Attempt]) -> Vec<Self> {
+        let closures: Vec<_> = (0..results.len()).map(|position| closure(results, position)).collect();
+        let of = |stage: Stage| (0..results.len()).filter(move |position| results[*position].stage == stage.name());
+        let mut found = Vec::new();
+        for position in of(Stage::Parse) {
+            let parse = results[position];
+            let upstream = |stage: Stage| {
+                let position = of(stage).find(|upstream| closures[position].contains(upstream))?;
+                Some(results[position])
+            };
+            let (lookup, select) = (upstream(Stage::Lookup), upstream(Stage::Select));
+            let tests = of(Stage::Test).filter(|test| closures[*test].contains(&position));
+            let tests: Vec<&Attempt> = tests.map(|test| results[test]).collect();
+            if tests.is_empty() {
+                found.push(Self { id: &parse.instance, lookup, select, parse, test: None });
+            }
+            for test in tests.iter().copied() {
+                let id = if tests.len() > 1 { &test.instance } else { &parse.instance };
+                found.push(Self { id, lookup, select, parse, test: Some(test) });
+            }
+        }
+        found
+    }
+
+    /// Reads the network. Returns `None` if its architecture cannot be read.
+    pub fn read(&self, cache: &Cache) -> Option<Network> {
+        network(self.id, cache, [self.lookup, self.select], self.parse, self.test)
+    }
+}
+
+/// Returns the positions of a result and of all results that it was made from. The results are in the order of the stages.
+pub fn closure(results: &[&Attempt], of: usize) -> BTreeSet<usize> {
+    let mut found = BTreeSet::from([of]);
+    let mut open = vec![of];
+    while let Some(position) = open.pop() {
+        let inputs = &results[position].inputs;
+        for (other, attempt) in results.iter().enumerate() {
+            let made = |output: &tfnas_artifacts::Output| inputs.iter().any(|input| input.digest == output.digest);
+            // If a later stage has the same output, this is a coincidence.
+            if other < position && attempt.outputs.iter().any(made) && found.insert(other) {
+                open.push(other);
+            }
+        }
+    }
+    found
 }
 
 /// Returns the instance of a stage that another instance depends on.

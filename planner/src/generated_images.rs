@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use tfnas_images::generated::{self, GeneratedError, GeneratedSet};
+use tfnas_stages::GenerateSection;
 
 use crate::config::Configuration;
 
@@ -39,16 +40,25 @@ fn sets(configuration: &Configuration) -> BTreeSet<(PathBuf, GeneratedSet)> {
     let variants = configuration.variants.iter().map(|variant| &variant.config.data);
     variants
         .filter_map(|data| {
-            let set = data.generate.as_ref()?;
-            let parameters = GeneratedSet {
-                size: set.size,
-                train_per_class: set.train_per_class,
-                test_per_class: set.test_per_class,
-                seed: set.seed,
-            };
-            Some((configuration.resolve(&data.root), parameters))
+            let set = set_of(data.generate.as_ref()?);
+            Some((configuration.resolve(&data.root), set))
         })
         .collect()
+}
+
+fn set_of(section: &GenerateSection) -> GeneratedSet {
+    let GenerateSection { size, train_per_class, test_per_class, seed } = *section;
+    GeneratedSet { size, train_per_class, test_per_class, seed }
+}
+
+/// Checks the parameters of a generated set. Returns the name of the first invalid one, and what is wrong with it.
+pub(crate) fn check(section: &GenerateSection) -> Result<(), (&'static str, String)> {
+    set_of(section).check().map_err(|error| match error {
+        GeneratedError::Parameter { field, least, most, found, .. } => {
+            (field, format!("must be between {least} and {most}, not {found}"))
+        }
+        other => ("", other.to_string()),
+    })
 }
 
 /// Returns whether the marker file of a folder has these parameters.

@@ -52,5 +52,5 @@ pub use mistakes::{Mistake, Mistakes, Picture};
 pub use network::Network;
 pub use outputs::{Measured, Output};
 pub use page::{Comparison, ReportFile};
-pub use run::{Artifact, CandidateSoFar, Report, RunFacts, StageRun, UnderWay};
+pub use run::{Artifact, CandidateSoFar, Invocation, Report, RunFacts, StageRun, UnderWay};
 pub use sections::latency_scatter;

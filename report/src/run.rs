@@ -23,6 +23,8 @@ pub struct RunFacts {
     pub note: String,
     /// The command line, without the program's name.
     pub command: Vec<String>,
+    /// How `run` was called, if this command made the run.
+    pub invocation: Option<Invocation>,
     /// Name of the configuration.
     pub configuration_name: String,
     /// The effective configuration, as JSON.
@@ -43,6 +45,17 @@ pub struct RunFacts {
     pub stages: Vec<StageRun>,
     /// The stages at work; empty after the end of the run.
     pub under_way: Vec<UnderWay>,
+}
+
+/// The arguments of `run` that are needed to repeat it; the configuration has the rest.
+#[derive(Clone, Debug, Default)]
+pub struct Invocation {
+    /// The stages, as on the command line.
+    pub stages: Vec<String>,
+    /// The configuration file, if it was named.
+    pub config: Option<String>,
+    /// The store, if it was named.
+    pub store: Option<String>,
 }
 
 /// A stage at work.
@@ -121,6 +134,13 @@ pub struct StageRun {
     pub environment: Vec<(String, String)>,
     /// Seed of the random numbers.
     pub seed: Option<String>,
+}
+
+impl StageRun {
+    /// Returns whether the stage has a result.
+    pub fn is_done(&self) -> bool {
+        matches!(self.state.as_str(), "ran" | "cached" | "pulled")
+    }
 }
 
 /// A file or data set with its digest.

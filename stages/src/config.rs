@@ -96,19 +96,23 @@ pub struct DataSection {
     pub test: Option<PathBuf>,
     /// Allow training and test images with identical content. Does not change any result.
     #[serde(default, skip_serializing_if = "is_false")]
+    #[schemars(extend("default" = false))]
     pub allow_overlap: bool,
     /// What to do about an image that cannot be read: error or skip.
     #[serde(default)]
     pub on_bad_image: OnBadImage,
     /// How to treat the EXIF orientation of photos: ignore (as the original implementation does), or apply.
     #[serde(default, skip_serializing_if = "ExifOrientation::is_ignore")]
+    #[schemars(extend("default" = "ignore"))]
     pub exif_orientation: ExifOrientation,
     /// How training images are decoded, resized and augmented: exact (as Pillow and torchvision), or fast. Validation and test
     /// images are always decoded exactly.
     #[serde(default, skip_serializing_if = "Decoding::is_exact")]
+    #[schemars(extend("default" = "exact"))]
     pub decode: Decoding,
     /// Where the color jitter of training images is computed: workers (the threads that decode them), or device.
     #[serde(default, skip_serializing_if = "ColorJitter::is_workers")]
+    #[schemars(extend("default" = "workers"))]
     pub color_jitter: ColorJitter,
     /// Number of threads that decode and augment images in advance, or auto: all cores on a GPU, four threads on a CPU.
     /// Affects only speed.
@@ -145,6 +149,9 @@ impl DataSection {
     pub const TRAIN: &str = "train";
     /// Default of `data.test`.
     pub const TEST: &str = "val";
+
+    /// Largest value of `data.resize`, in pixels.
+    pub const MAX_RESIZE: usize = 16_384;
 
     /// Returns the length of the short side after the evaluation resize, in pixels, for a center crop of `resolution` pixels.
     pub fn evaluation_resize(&self, resolution: usize) -> usize {
@@ -330,6 +337,17 @@ impl Config {
     /// Returns the stages that this configuration runs, in an order that satisfies their dependencies.
     pub fn stages(&self) -> impl Iterator<Item = Stage> + '_ {
         Stage::ALL.iter().copied().filter(|stage| stage.is_enabled(self))
+    }
+
+    /// Checks the values that depend on the `resolution` of the search space, in pixels.
+    ///
+    /// # Errors
+    /// Returns an error if images are resized to less than the resolution, which would add a black frame to them, or to more
+    /// than [`DataSection::MAX_RESIZE`].
+    pub fn validate_resolution(&self, resolution: usize) -> Result<(), InvalidValue> {
+        let (resize, max) = (self.data.evaluation_resize(resolution), DataSection::MAX_RESIZE);
+        let requirement = format!("be between {resolution} (the resolution of the space) and {max}");
+        InvalidValue::unless((resolution..=max).contains(&resize), "data.resize", &requirement, resize)
     }
 
     /// Returns how many processes run a stage; 0 means that the machine that runs them decides.

@@ -209,7 +209,9 @@ fn export_of_a_matrix_requires_one_network() {
     let project = project();
     project.edit("target_lat_ms: 1.0", "target_lat_ms: [12, 15]");
     let ended = project.run(&["export", "net.onnx", "--format", "onnx"]);
-    assert!(ended.code == Some(2) && ended.err.contains("test@12, test@15"), "{}", ended.err);
+    assert!(ended.code == Some(2) && ended.err.contains("name one before the file: test@12, test@15"), "{}", ended.err);
+    let ended = project.run(&["predict", "images"]);
+    assert!(ended.code == Some(2) && ended.err.contains("--stage: test@12, test@15"), "{}", ended.err);
     for name in ["train@15", "test@15", "parse@15"] {
         let ended = project.run(&["export", name, "net.onnx", "--format", "onnx"]);
         assert!(ended.err.contains("train@15 has no result"), "{}", ended.err);

@@ -21,6 +21,37 @@ fn compare_lists_the_results_of_all_targets() {
 }
 
 #[test]
+fn compare_lists_the_networks_of_all_runs_once() {
+    let project = Project::new();
+    assert_eq!(project.json(&["compare"])["networks"].as_array().unwrap().len(), 0);
+    project.run_ok(&["run", "parse"]);
+    project.run_ok(&["run", "all"]);
+    project.run_ok(&["run", "all", "--set", "search.target_lat_ms=0.8", "--name", "fast"]);
+    project.run_ok(&["run", "all"]);
+    // The configuration does not matter.
+    project.edit("target_lat_ms: 1.0", "target_lat_ms: 0.7");
+    let compared = project.json(&["compare"]);
+    let networks: Vec<_> = compared["networks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|network| (network["run"].as_i64(), network["target_lat_ms"].as_f64(), network["top1"].as_f64()))
+        .collect();
+    assert_eq!(networks, [(Some(2), Some(1.0), Some(0.75)), (Some(3), Some(0.8), Some(0.75))]);
+    let text = project.run_ok(&["compare"]).out;
+    assert!(text.contains("3: fast") && text.lines().count() == 3, "{text}");
+}
+
+#[test]
+fn compare_lists_each_training_of_a_network() {
+    let project = Project::new();
+    project.run_ok(&["run", "all", "--set", "matrix={train.lr: [0.1, 0.2]}"]);
+    let compared = project.json(&["compare"]);
+    let ids: Vec<_> = compared["networks"].as_array().unwrap().iter().map(|network| &network["id"]).collect();
+    assert_eq!(ids, ["test@lr=0.1", "test@lr=0.2"]);
+}
+
+#[test]
 fn an_artifact_is_exported_by_its_name_or_digest() {
     let project = Project::new();
     project.run_ok(&["run", "all"]);
@@ -37,8 +68,14 @@ fn an_artifact_is_exported_by_its_name_or_digest() {
     assert_eq!(fs::read(project.path("out.config")).unwrap(), stored);
     fs::create_dir(project.path("out")).unwrap();
     project.run_ok(&["export", &output["digest"].as_str().unwrap()[..10], "out"]);
-    let ended = project.run(&["export", "modl.config", "x"]);
-    assert!(ended.code == Some(2) && ended.err.contains("did you mean `parse/model.config`"), "{}", ended.err);
+    for (name, hint) in [
+        ("modl.config", "did you mean `model.config`?"),
+        ("parse/modl.config", "did you mean `parse/model.config`?"),
+        ("cd6", "give the first 4 digits of a digest or more"),
+    ] {
+        let ended = project.run(&["export", name, "x"]);
+        assert!(ended.code == Some(2) && ended.err.contains(hint), "{}", ended.err);
+    }
 }
 
 #[test]

@@ -55,3 +55,20 @@ fn any_key_can_have_a_list_under_matrix() {
         ["split", "lookup", "search", "parse", "train@lr=0.1", "train@lr=0.2", "test@lr=0.1", "test@lr=0.2"]
     );
 }
+
+#[test]
+fn the_configuration_of_a_matrix_can_be_read_back() {
+    let project = Project::new();
+    let set = "matrix={train.lr: [0.1, 0.2], data.exif_orientation: [ignore, apply]}";
+    let json = project.run_ok(&["config", "--json", "--set", set]).out;
+    project.write("c.json", &json);
+    let plan = |arguments: &[&str]| actions(&project.json(arguments));
+    assert_eq!(plan(&["plan", "--config", "c.json"]), plan(&["plan", "--set", set]));
+    let text = project.run_ok(&["config", "--set", set]).out;
+    let line =
+        |key: &str| text.lines().find(|line| line.starts_with(&format!("{key} "))).unwrap_or_default().to_owned();
+    assert!(line("matrix.train.lr").contains("[0.1,0.2]") && line("matrix.train.lr").contains("--set"), "{text}");
+    assert!(line("train.lr").is_empty(), "{text}");
+    assert!(line("data.decode").contains("exact") && line("data.decode").ends_with("default"), "{text}");
+    assert!(line("data.resize").contains("null") && line("data.resize").ends_with("default"), "{text}");
+}

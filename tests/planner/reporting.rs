@@ -66,6 +66,26 @@ fn a_report_has_every_stage_and_lists_missing_outputs() {
 }
 
 #[test]
+fn the_commands_of_a_report_repeat_the_run() {
+    let project = Project::new();
+    project.write("sub/c.yaml", &crate::project::CONFIGURATION.replace("root: images", "root: ../images"));
+    project.run_ok(&["run", "parse", "--config", "sub/c.yaml", "--store", "s", "--set", "search.epochs=3"]);
+    project.run_ok(&["report", "--store", "s"]);
+    let html = page(&project, "report.html");
+    for text in [
+        "tfnas-pipeline --config sub/c.yaml --store s show 1 --json | jq -r .run.configuration &gt; sub/run-1.json",
+        "tfnas-pipeline --config sub/run-1.json --store .tfnas-again run parse",
+    ] {
+        assert!(html.contains(text), "{text}");
+    }
+    assert!(!html.contains("check train") && !html.contains("publish 1"));
+    let run = project.json(&["show", "1", "--store", "s"]);
+    project.write("sub/run-1.json", run["run"]["configuration"].as_str().unwrap());
+    let plan = project.json(&["plan", "parse", "--config", "sub/run-1.json", "--store", "s"]);
+    assert!(plan["stages"].as_array().unwrap().iter().all(|step| step["action"] == "cached"), "{plan}");
+}
+
+#[test]
 fn figures_and_tables_are_separate_files() {
     let project = Project::new();
     project.run_ok(&["run", "all"]);
@@ -104,11 +124,11 @@ fn unknown_runs_and_paths_that_cannot_be_written_are_errors() {
     project.run_ok(&["run", "all"]);
     let attempt = project.json(&["show", "latest"])["made"][0]["id"].as_str().unwrap().to_owned();
     for (arguments, code, words) in [
-        // Long enough not to be a prefix of an attempt or a digest.
-        (&["report", "999999999999"][..], 2, "nothing in this store has the name `999999999999`"),
+        (&["report", "9"][..], 2, "there is no run 9"),
+        (&["report", "none"], 2, "nothing in this store has the name `none`"),
         (&["report", &attempt], 2, "is not a run"),
         (&["report", "--output", "images"], 2, "is a folder"),
-        (&["report", "--output", "none/report.html"], 1, "cannot write"),
+        (&["report", "--output", "none/report.html"], 2, "create the folder first"),
         (&["report", "--output", "r.html", "--figures", "pipeline.yaml"], 1, "cannot write"),
     ] {
         let ended = project.run(arguments);
@@ -201,7 +221,7 @@ fn runs_are_compared_in_one_report() {
         (&["compare", "1"][..], 2, "--html"),
         (&["compare", "99", "--html", "c.html"], 2, "99"),
         (&["compare", "--html", "images"], 2, "is a folder"),
-        (&["compare", "--html", "none/c.html"], 1, "cannot write"),
+        (&["compare", "--html", "none/c.html"], 2, "create the folder first"),
     ] {
         let ended = project.run(arguments);
         assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.err);

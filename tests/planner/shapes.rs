@@ -154,6 +154,10 @@ fn messages_can_be_json_lines() {
     let stderr = project.run(&["run", "nothing", "--log-format", "json"]).err;
     let line: Value = serde_json::from_str(stderr.trim()).unwrap();
     assert_eq!(line["level"], "ERROR");
+    let stderr = project.run(&["serch", "--log-format=json"]).err;
+    let line: Value = serde_json::from_str(stderr.trim()).unwrap();
+    assert!(line["message"].as_str().unwrap().starts_with("unrecognized subcommand 'serch'"), "{stderr}");
+    assert_eq!(line["hint"], "`search` is a stage: `run search` runs it");
 }
 
 #[test]

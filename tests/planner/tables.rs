@@ -103,6 +103,8 @@ fn space_and_classes_default_to_the_configuration() {
     assert_eq!(random("known", &[]).code, Some(0));
     assert_eq!(random("named", &["--classes", "2"]).code, Some(0));
     assert_eq!(config("known"), config("named"), "the images have two classes");
+    let ended = random("none", &["--classes", "0"]);
+    assert!(ended.code == Some(2) && ended.err.contains("between 1 and"), "{}", ended.err);
     // Without the images, the result of `split` provides the classes.
     project.run_ok(&["run", "split"]);
     fs::rename(project.path("images"), project.path("elsewhere")).unwrap();

@@ -52,7 +52,9 @@ pub enum GeneratedError {
     /// Parameters out of their range.
     #[error("{name} of generated images is between {least} and {most}, found {found}")]
     Parameter {
-        /// The parameter.
+        /// The field of [`GeneratedSet`].
+        field: &'static str,
+        /// The parameter, in words.
         name: &'static str,
         /// Its smallest value.
         least: usize,
@@ -124,15 +126,19 @@ pub fn write(root: &Path, set: &GeneratedSet) -> Result<(), GeneratedError> {
 }
 
 impl GeneratedSet {
-    fn check(&self) -> Result<(), GeneratedError> {
+    /// Checks the parameters.
+    ///
+    /// # Errors
+    /// Returns [`GeneratedError::Parameter`] for the first one that is out of its range.
+    pub fn check(&self) -> Result<(), GeneratedError> {
         let ranges = [
-            ("the size", self.size, *SIZES.start(), *SIZES.end()),
-            ("the number of training images per class", self.train_per_class, 1, MAX_PER_CLASS),
-            ("the number of test images per class", self.test_per_class, 1, MAX_PER_CLASS),
+            ("size", "the size", self.size, *SIZES.start(), *SIZES.end()),
+            ("train_per_class", "the number of training images per class", self.train_per_class, 1, MAX_PER_CLASS),
+            ("test_per_class", "the number of test images per class", self.test_per_class, 1, MAX_PER_CLASS),
         ];
-        for (name, found, least, most) in ranges {
+        for (field, name, found, least, most) in ranges {
             if !(least..=most).contains(&found) {
-                return Err(GeneratedError::Parameter { name, least, most, found });
+                return Err(GeneratedError::Parameter { field, name, least, most, found });
             }
         }
         Ok(())

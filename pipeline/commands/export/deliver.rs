@@ -7,6 +7,7 @@ use tfnas_artifacts::Digest;
 use tfnas_fs::TempDir;
 
 use crate::error::CommandError;
+use crate::target_folder;
 
 /// Suffix of the description's file name.
 const DESCRIPTION: &str = ".preprocessing.json";
@@ -30,15 +31,8 @@ pub struct WeightsFile {
 impl Delivery {
     /// Creates a temporary folder next to the target.
     pub fn to(target: &Path) -> Result<Self, CommandError> {
+        target_folder::check(target)?;
         let folder = target.parent().unwrap_or(Path::new("/"));
-        if !folder.is_dir() {
-            return Err(CommandError::usage(format!(
-                "cannot write {}: there is no folder {}",
-                target.display(),
-                folder.display()
-            ))
-            .with_hint("create the folder first"));
-        }
         let aside = tfnas_fs::new_folder_in(folder, ".export-");
         let folder = aside.map_err(|error| cannot_write(target, &error))?;
         Ok(Self { target: target.to_owned(), folder, weights: None })

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::commands::export::network::Named;
+use crate::commands::export::network::{Named, Purpose};
 use crate::error::CommandError;
 use crate::options::Options;
 
@@ -44,16 +44,21 @@ impl NetworkFiles {
 
     /// Returns the network given by these options; without them, the network of the configuration. `stage` selects one
     /// if the configuration has several.
-    pub fn or_configured(&self, options: &Options, stage: Option<&str>) -> Result<Named, CommandError> {
+    pub fn or_configured(
+        &self,
+        options: &Options,
+        stage: Option<&str>,
+        purpose: Purpose,
+    ) -> Result<Named, CommandError> {
         match (&self.model, &self.weights) {
-            (Some(model), Some(weights)) => Ok(Named::from_files(
+            (Some(model), Some(weights)) => Named::from_files(
                 model,
                 (weights, self.weights_key.as_deref()),
                 self.classes.as_deref(),
                 usize::from(self.resolution.unwrap_or(PUBLISHED_RESOLUTION)),
                 self.resize.map(usize::from),
-            )),
-            _ => Named::configured(options, stage),
+            ),
+            _ => Named::configured(options, stage, purpose),
         }
     }
 }

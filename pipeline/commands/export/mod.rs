@@ -19,13 +19,14 @@ use tfnas_executor::worker_program;
 use crate::commands::artifact;
 use crate::commands::export::deliver::{Delivery, cannot_write};
 use crate::commands::export::files::NetworkFiles;
+use crate::commands::export::network::Purpose;
 use crate::commands::report::{finished_runs, named_run, no_finished_run};
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
 use crate::report::print_json;
 use crate::session::store_to_read;
-use crate::{epoch_metrics, page, tensorboard};
+use crate::{epoch_metrics, page, target_folder, tensorboard};
 
 /// Write an artifact to a file, or with --format the trained network for other programs
 ///
@@ -43,7 +44,7 @@ use crate::{epoch_metrics, page, tensorboard};
 #[derive(Args, Debug)]
 #[command(allow_missing_positional = true)]
 pub struct Export {
-    /// An output's name (model.config, parse@12/model.config), or the first digits of a digest; with --format a stage of the
+    /// An output's name (model.config, parse@12/model.config), or the first four digits of a digest or more; with --format a stage of the
     /// run that is meant (train@12), needed where a list fans it out; for the metrics of a run its number
     #[arg(value_name = "ARTIFACT")]
     artifact: Option<String>,
@@ -136,6 +137,7 @@ impl Export {
     fn write_artifact(&self, name: &str, options: &Options) -> Result<Exit, CommandError> {
         let artifact = artifact::find(options, name)?;
         let path = self.target(&artifact.name.unwrap_or_else(|| artifact.digest.to_string()));
+        target_folder::check(&path)?;
         artifact.cache.store().export(&artifact.digest, &path)?;
         tracing::info!("wrote {} ({})", path.display(), artifact.digest.short());
         if options.json {
@@ -153,6 +155,7 @@ impl Export {
         };
         let file = if format == Format::Csv {
             let path = self.target(format.file_name());
+            target_folder::check(&path)?;
             let text = epoch_metrics::csv(&page::metrics(&cache, &run)?);
             tfnas_fs::write_atomic(&path, text.as_bytes()).map_err(|error| cannot_write(&path, &error))?;
             path
@@ -173,7 +176,7 @@ impl Export {
         if format == Format::Pytorch {
             pytorch::check(&target, self.fold)?;
         }
-        let network = self.files.or_configured(options, self.artifact.as_deref())?.read()?;
+        let network = self.files.or_configured(options, self.artifact.as_deref(), Purpose::Export)?.read()?;
         let mut delivery = Delivery::to(&target)?;
         match format {
             Format::Onnx => delivery.write(&onnx::bytes(&network, self.fold)?)?,

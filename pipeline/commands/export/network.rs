@@ -9,7 +9,7 @@ use tfnas_onnx::State;
 use tfnas_planner::network_file::{ConfigFile, WeightsBytes};
 use tfnas_planner::plan::{InputSource, select};
 use tfnas_pytorch_files::checkpoint::{WeightsFormat, to_safetensors};
-use tfnas_stages::{ExifOrientation, Stage, published_resize};
+use tfnas_stages::{DataSection, ExifOrientation, Stage, published_resize};
 
 use crate::error::CommandError;
 use crate::options::Options;
@@ -17,6 +17,13 @@ use crate::session::{Session, Setup};
 
 /// Maximum size of a file with classes.
 const MAX_CLASSES_BYTES: u64 = 16 << 20;
+
+/// The command that needs a network.
+#[derive(Clone, Copy, Debug)]
+pub enum Purpose {
+    Export,
+    Predict,
+}
 
 /// The files of a network and the preprocessing of its images, before they are read.
 pub struct Named {
@@ -55,15 +62,24 @@ pub struct Network {
 
 impl Named {
     /// Creates a network from files.
+    ///
+    /// # Errors
+    /// Returns an error if images would be resized to less than the resolution, or to more than a configuration allows.
     pub fn from_files(
         config: &Path,
         weights: (&Path, Option<&str>),
         classes: Option<&Path>,
         resolution: usize,
         resize: Option<usize>,
-    ) -> Self {
-        let resize = resize.unwrap_or_else(|| published_resize(resolution));
-        Self {
+    ) -> Result<Self, CommandError> {
+        let (resize, max) = (resize.unwrap_or_else(|| published_resize(resolution)), DataSection::MAX_RESIZE);
+        if !(resolution..=max).contains(&resize) {
+            return Err(CommandError::usage(format!(
+                "--resize must be between {resolution} (the resolution) and {max}, not {resize}"
+            ))
+            .with_hint("--resolution sets the resolution of the network"));
+        }
+        Ok(Self {
             config: config.to_owned(),
             weights: weights.0.to_owned(),
             weights_key: weights.1.map(str::to_owned),
@@ -71,13 +87,13 @@ impl Named {
             resolution,
             resize,
             exif_orientation: ExifOrientation::default(),
-        }
+        })
     }
 
     /// Returns the trained network of the current configuration. `stage` selects one if the configuration has several.
-    pub fn configured(options: &Options, stage: Option<&str>) -> Result<Self, CommandError> {
+    pub fn configured(options: &Options, stage: Option<&str>, purpose: Purpose) -> Result<Self, CommandError> {
         let setup = Setup::new(options)?;
-        let test = the_one_test(&setup, stage)?;
+        let test = the_one_test(&setup, stage, purpose)?;
         let mut session = setup.read()?;
         session.identify(&BTreeSet::from([test]))?;
         let planner = session.planner();
@@ -130,7 +146,7 @@ impl Named {
 }
 
 /// Returns the instance of `test` that is meant. Its inputs are what is exported.
-fn the_one_test(setup: &Setup, stage: Option<&str>) -> Result<usize, CommandError> {
+fn the_one_test(setup: &Setup, stage: Option<&str>, purpose: Purpose) -> Result<usize, CommandError> {
     let graph = &setup.graph;
     let chosen = select(graph, &[stage.unwrap_or("all").to_owned()])?;
     let tests: Vec<usize> = (0..graph.instances.len())
@@ -141,7 +157,10 @@ fn the_one_test(setup: &Setup, stage: Option<&str>) -> Result<usize, CommandErro
         [test] => Ok(test),
         _ => {
             let ids: Vec<&str> = tests.iter().map(|&position| graph.instances[position].id.as_str()).collect();
-            let hint = format!("name one before the file: {}", ids.join(", "));
+            let hint = match purpose {
+                Purpose::Export => format!("name one before the file: {}", ids.join(", ")),
+                Purpose::Predict => format!("choose one with --stage: {}", ids.join(", ")),
+            };
             Err(CommandError::usage(format!("the configuration has {} networks", tests.len())).with_hint(hint))
         }
     }
@@ -162,7 +181,7 @@ fn input(
             let digest = results.get(upstream).and_then(|result| result.output(output)).map(|output| output.digest);
             let id = &graph.instances[*upstream].id;
             let digest = digest.ok_or_else(|| {
-                CommandError::usage(format!("{id} has no result to export")).with_hint(format!("`run {id}` first"))
+                CommandError::usage(format!("{id} has no result yet")).with_hint(format!("`run {id}` first"))
             })?;
             Ok(session.cache.store().open_verified(&digest)?)
         }

@@ -35,7 +35,7 @@ pub fn text(survey: &Survey, settings: &Settings, root: &Path, machine: &str) ->
     line("data:".to_owned());
     line(format!("  root: {}", quoted(&root.display().to_string())));
     if let Some(train) = &survey.train {
-        line(format!("  train: {train}"));
+        line(format!("  train: {}", quoted(train)));
     } else {
         line("  train: .                  # the class folders are directly in the root".to_owned());
     }
@@ -67,6 +67,7 @@ pub fn text(survey: &Survey, settings: &Settings, root: &Path, machine: &str) ->
         line("  resize: 32                # the images are small: evaluation uses all of each".to_owned());
     }
     if (fewest as f64) < UNBALANCED * most as f64 {
+        let [smallest, largest] = [smallest, largest].map(|name| humanize::escaped(name));
         line(format!("  # The classes are unbalanced: {smallest} has {fewest} images, {largest} has {most}."));
     }
     line(String::new());
@@ -135,8 +136,52 @@ fn augment(survey: &Survey, line: &mut impl FnMut(String)) {
     }
 }
 
-/// Returns a path as a YAML scalar.
+/// Words that YAML 1.1 or 1.2 reads as something else than text.
+const YAML_WORDS: [&str; 12] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf", "infinity"];
+
+/// Returns a path as a YAML scalar: quoted unless every YAML parser reads it as text.
 fn quoted(path: &str) -> String {
     let plain = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'_' | b'-'));
-    if plain && !path.starts_with('-') { path.to_owned() } else { serde_json::Value::from(path).to_string() }
+    // Numbers and dates begin with a digit, a sign or a dot.
+    let is_name = path.starts_with(|first: char| first.is_ascii_alphabetic())
+        && !YAML_WORDS.iter().any(|word| path.eq_ignore_ascii_case(word));
+    let is_path = matches!(path, "." | "..") || ["/", "./", "../"].iter().any(|start| path.starts_with(start));
+    if plain && (is_name || is_path) { path.to_owned() } else { serde_json::Value::from(path).to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_yaml_reads_as_something_else_are_quoted() {
+        for path in [
+            "2024",
+            "2024-11-28",
+            "1e3",
+            "0x10",
+            ".5",
+            ".inf",
+            "+1",
+            "-x",
+            "true",
+            "No",
+            "null",
+            "~",
+            "a b",
+            "a: b",
+            "#x",
+            "",
+            "NaN",
+            "é",
+            "a\nb",
+        ] {
+            let text = quoted(path);
+            assert!(text.starts_with('"') && text.ends_with('"'), "{text}");
+            assert_eq!(serde_json::from_str::<String>(&text).ok().as_deref(), Some(path));
+        }
+        for path in ["images", "my-images_2", "/data/2024", "../2024", "./true", "a/b.c", ".", "nothing"] {
+            assert_eq!(quoted(path), path);
+        }
+    }
 }

@@ -11,7 +11,7 @@ use crate::commands::table::read;
 use crate::configured;
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::options::Options;
+use crate::options::{Options, parse_classes};
 use crate::report::{print, print_json};
 
 /// Draw random architectures of one latency, as a baseline for a searched network
@@ -44,7 +44,7 @@ pub struct Random {
     count: u32,
 
     /// The number of classes [default: that of the space, else of the configuration's images]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_classes)]
     classes: Option<usize>,
 
     /// The folder to write to

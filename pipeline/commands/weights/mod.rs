@@ -4,6 +4,7 @@ mod convert;
 mod parse;
 mod show;
 
+use std::error::Error;
 use std::path::Path;
 
 use clap::{Args, Subcommand};
@@ -53,8 +54,10 @@ impl KeyOption {
 }
 
 /// Creates an error about the content of a file.
-fn wrong(path: &Path, error: impl std::fmt::Display) -> CommandError {
-    CommandError::usage(format!("{}: {error}", path.display()))
+fn wrong(path: &Path, error: impl Into<Box<dyn Error + Send + Sync>>) -> CommandError {
+    let error = error.into();
+    let message = format!("{}: {error}", path.display());
+    CommandError { source: Some(error), ..CommandError::usage(message) }
 }
 
 /// Writes a file atomically.

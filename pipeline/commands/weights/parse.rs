@@ -11,7 +11,7 @@ use tfnas_pytorch_files::checkpoint::Checkpoint;
 use crate::commands::weights::{KeyOption, write, wrong};
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::options::Options;
+use crate::options::{Options, parse_classes};
 use crate::report::{print, print_json};
 
 /// The default number of classes in the original.
@@ -29,7 +29,7 @@ pub struct Parse {
     space: String,
 
     /// The number of classes [default: that of the space, else 1000 as in the original]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_classes)]
     classes: Option<usize>,
 
     /// The model.config to write [default: standard output]

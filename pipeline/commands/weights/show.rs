@@ -1,3 +1,4 @@
+use std::error::Error;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -107,8 +108,8 @@ struct Contents<'a> {
     foreign: Vec<String>,
 }
 
-fn contents<'a>(bytes: &'a [u8], wanted: &Wanted<'_>) -> Result<Contents<'a>, Box<dyn std::error::Error>> {
-    if WeightsFormat::of(bytes) == Some(WeightsFormat::Safetensors) {
+fn contents<'a>(bytes: &'a [u8], wanted: &Wanted<'_>) -> Result<Contents<'a>, Box<dyn Error + Send + Sync>> {
+    if matches!(WeightsFormat::of(bytes), Some(WeightsFormat::Safetensors) | None) {
         let WeightsFile { format, state_dict: state } = WeightsFile::find(bytes, wanted)?;
         return Ok(Contents { format, state, fields: Vec::new(), foreign: Vec::new() });
     }

@@ -9,7 +9,9 @@ use tfnas_stages::{Config, InvalidValue, Stage};
 
 use crate::config::matrix::{self, Axis};
 use crate::config::nearest::{alternatives, nearest, suggestion};
+use crate::config::schema::{default_of, schema};
 use crate::config::{ConfigError, Content, Node, Origin, Source, TypeError, data, keys, resolve, set, space};
+use crate::generated_images;
 
 /// The default file name of the configuration.
 pub const FILE: &str = "pipeline.yaml";
@@ -108,18 +110,78 @@ impl Configuration {
         resolve(&self.base, path)
     }
 
-    /// Returns the effective configuration, including defaults. A key with several values has a list of all of them.
+    /// Returns the effective configuration, including defaults, which can be loaded again. Lists of values are below `matrix`,
+    /// except that of the target latency. Some optional keys are left out at their defaults.
     pub fn effective(&self) -> Value {
-        let mut value = serde_json::to_value(&self.shared().config)
-            .expect("a configuration is plain structs of strings and finite numbers");
+        let mut variants = self.variants.iter().map(Variant::to_json);
+        let mut value = variants.next().expect("there is at least one variant");
+        for other in variants {
+            self.remove_derived("", &mut value, &other);
+        }
         for axis in &self.axes {
             let list = Value::Array(axis.values.iter().map(Node::to_json).collect());
-            let path = format!("/{}", axis.key.replace('.', "/"));
-            if let Some(place) = value.pointer_mut(&path) {
-                *place = list;
+            match axis.key.rsplit_once('.') {
+                Some((section, name)) if axis.key == matrix::TARGET => value[section][name] = list,
+                _ => value[matrix::SECTION][&axis.key] = list,
             }
         }
         value
+    }
+
+    /// Returns the [effective configuration](Self::effective) with every key. A key that is not set and has no default is null.
+    pub fn complete(&self) -> Value {
+        let (mut value, schema) = (self.effective(), schema());
+        let variants: Vec<Value> = self.variants.iter().map(Variant::to_json).collect();
+        for key in keys::values(&schema) {
+            let pointer = format!("/{}", key.replace('.', "/"));
+            let is_inside_a_value = key.rsplit_once('.').is_some_and(|(section, _)| {
+                let section = value.pointer(&format!("/{}", section.replace('.', "/")));
+                !section.is_some_and(Value::is_object)
+            });
+            // A key that has other values in other variants has no default.
+            if is_inside_a_value || variants.iter().any(|variant| variant.pointer(&pointer).is_some()) {
+                continue;
+            }
+            if let Some(default) = default_of(&schema, &key) {
+                let names = key.split('.');
+                *names.fold(&mut value, |section, name| &mut section[name]) = default;
+            }
+        }
+        value
+    }
+
+    /// Returns where a key of [`complete`](Self::complete) was set.
+    pub fn origin_of(&self, key: &str) -> Origin {
+        let of_axis = key.strip_prefix(matrix::SECTION).and_then(|rest| rest.strip_prefix('.'));
+        match of_axis.and_then(|key| self.axis(key)) {
+            Some(axis) => axis.origin.clone(),
+            None => self.shared().origin_of(key),
+        }
+    }
+
+    /// Returns the list of values of a key, if it has one.
+    pub fn axis(&self, key: &str) -> Option<&Axis> {
+        self.axes.iter().find(|axis| axis.key == key)
+    }
+
+    /// Removes values that differ in another variant although the key has no list: defaults that depend on a key with a list.
+    fn remove_derived(&self, above: &str, value: &mut Value, other: &Value) {
+        let Value::Object(entries) = value else { return };
+        entries.retain(|name, value| {
+            let key = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
+            let other = other.get(name);
+            // Of a space that is derived from another one, `matrix` has only the list of a key.
+            if other == Some(value) || self.axis(&key).is_some() || key == "space" {
+                return true;
+            }
+            match other {
+                Some(other) if value.is_object() && other.is_object() => {
+                    self.remove_derived(&key, value, other);
+                    true
+                }
+                _ => false,
+            }
+        });
     }
 }
 
@@ -138,12 +200,17 @@ impl Variant {
         config.search.fit = Some(config.search.fit_in(space.definition()));
         config.select.resolve(&space);
         data::settle(&mut config, &tree, base)?;
+        if let Some(Err((name, message))) = config.data.generate.as_ref().map(generated_images::check) {
+            let key = format!("data.generate.{name}");
+            return Err(ConfigError::value(&*key, &origin_of(&tree, &key), message));
+        }
         if let Some(Err(error)) = config.cache.remote.as_deref().map(Remote::check_url) {
             let origin = tree.origin_of(REMOTE).without_value(REMOTE);
             return Err(ConfigError::value(REMOTE, &origin, error.to_string()).without_excerpt());
         }
         let validated =
-            config.validate_shared().and_then(|()| Stage::ALL.iter().try_for_each(|stage| config.validate(*stage)));
+            config.validate_shared().and_then(|()| config.validate_resolution(space.definition().resolution));
+        let validated = validated.and_then(|()| Stage::ALL.iter().try_for_each(|stage| config.validate(*stage)));
         validated.map_err(|invalid| refused(&tree, &invalid))?;
         Ok(Self { chosen, tree, config, space })
     }
@@ -154,6 +221,10 @@ impl Variant {
     /// Returns the first invalid value.
     pub fn check_to_run(&self, stage: Stage) -> Result<(), ConfigError> {
         self.config.validate_batch_shares(stage).map_err(|invalid| refused(&self.tree, &invalid))
+    }
+
+    fn to_json(&self) -> Value {
+        serde_json::to_value(&self.config).expect("a configuration is plain structs of strings and finite numbers")
     }
 
     /// Returns the origin of the value of a key such as `search.weights.lr` or `space.groups[2].channels`. If the key
@@ -230,5 +301,83 @@ fn wrong_type(error: &TypeError) -> ConfigError {
     match nearest(name, known.iter().copied()) {
         None if !elsewhere.is_empty() => wrong.with_hint(format!("did you mean {}?", alternatives(&elsewhere))),
         _ => wrong.with_hint(suggestion(name, known)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const YAML: &str = "data: {root: x}\nspace: cifar\n";
+
+    fn load(yaml: &str, sets: &[&str]) -> Result<Configuration, ConfigError> {
+        let mut tree = parse(Source::new("p.yaml", yaml)).unwrap();
+        sets.iter().try_for_each(|text| set::apply(&mut tree, text))?;
+        Configuration::of(tree, None)
+    }
+
+    fn configs(configuration: &Configuration) -> Vec<&Config> {
+        configuration.variants.iter().map(|variant| &variant.config).collect()
+    }
+
+    #[test]
+    fn the_effective_configuration_can_be_read_back() {
+        for (set, variants) in [
+            ("seed=0", 1),
+            ("search.target_lat_ms=[12, 15]", 2),
+            ("matrix={train.lr: [0.1, 0.2], search.target_lat_ms: [12, 15]}", 4),
+            ("matrix={data.exif_orientation: [ignore, apply]}", 2),
+            ("matrix={data.root: [a, b]}", 2),
+            // The default of `search.fit` depends on the space.
+            ("matrix={space: [imagenet, cifar]}", 2),
+            ("matrix={space.width_step: [4, 8]}", 2),
+            ("data.generate={}", 1),
+        ] {
+            let configuration = load(YAML, &[set]).unwrap();
+            assert_eq!(configuration.variants.len(), variants, "{set}");
+            for json in [configuration.effective(), configuration.complete()] {
+                let again = load(&json.to_string(), &[]).unwrap();
+                assert_eq!(configs(&again), configs(&configuration), "{set}: {json}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_complete_configuration_has_every_key() {
+        let schema = schema();
+        let configuration = load(YAML, &["matrix={train.lr: [0.1, 0.2]}", "data.decode=exact"]).unwrap();
+        let complete = configuration.complete();
+        for key in keys::values(&schema) {
+            let optional = [matrix::SECTION, "data.generate."];
+            let is_there = complete.pointer(&format!("/{}", key.replace('.', "/"))).is_some();
+            assert!(is_there || optional.iter().any(|start| key.starts_with(start)), "{key}");
+        }
+        assert_eq!(complete["data"]["exif_orientation"], "ignore");
+        assert_eq!(complete["data"]["resize"], Value::Null);
+        assert_eq!(complete["matrix"]["train.lr"], serde_json::json!([0.1, 0.2]));
+        assert_eq!(configuration.origin_of("matrix.train.lr").to_string(), "--set matrix={train.lr: [0.1, 0.2]}");
+        assert_eq!(configuration.origin_of("data.exif_orientation"), Origin::Default);
+        assert_eq!(configuration.origin_of("data.decode").to_string(), "--set data.decode=exact");
+    }
+
+    #[test]
+    fn images_are_not_resized_to_less_than_the_resolution() {
+        let message = |sets: &[&str]| load(YAML, sets).err().map(|error| error.to_string()).unwrap_or_default();
+        for (resize, is_valid) in [("0", false), ("31", false), ("32", true), ("16384", true), ("16385", false)] {
+            let text = message(&[&format!("data.resize={resize}")]);
+            assert_eq!(text.is_empty(), is_valid, "{text}");
+        }
+        let text = message(&["data.resize=32", "space=imagenet"]);
+        let expected = "data.resize: must be between 224 (the resolution of the space) and 16384, not 32";
+        assert_eq!(text, format!("--set data.resize=32: {expected}"));
+    }
+
+    #[test]
+    fn parameters_of_generated_images_are_checked() {
+        let error = load(YAML, &["data.generate.size=0"]).err().unwrap().to_string();
+        assert_eq!(error, "--set data.generate.size=0: data.generate.size: must be between 8 and 1024, not 0");
+        assert!(load(YAML, &["data.generate.size=8"]).is_ok());
     }
 }

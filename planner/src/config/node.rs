@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
+use crate::config::source::part;
 use crate::config::{Origin, Source, Span};
 
 /// An untyped value of the configuration and the origins of its parts.
@@ -84,7 +85,10 @@ impl Node {
     /// # Errors
     /// Returns [`SyntaxError`] as [`parse`](Self::parse) does.
     pub fn parse_option(yaml: &str, option: &Arc<str>) -> Result<Self, SyntaxError> {
-        Self::parse_with(yaml, &|_, _| Origin::CommandLine { text: Arc::clone(option) })
+        Self::parse_with(yaml, &|span, anchored| Origin::CommandLine {
+            text: Arc::clone(option),
+            written: part(yaml, anchored.unwrap_or(span)).map(Arc::from),
+        })
     }
 
     fn parse_with(yaml: &str, origin: OriginOf<'_>) -> Result<Self, SyntaxError> {
@@ -379,7 +383,7 @@ mod tests {
     #[test]
     fn set_replaces_a_value_and_creates_missing_sections() {
         let mut node = parse("search: {epochs: 3}").unwrap();
-        let set = |text: &str| Node { content: Content::Integer(9), origin: Origin::CommandLine { text: text.into() } };
+        let set = |text: &str| Node { content: Content::Integer(9), origin: Origin::option(text) };
         node.set("search.epochs", set("--set search.epochs=9"));
         node.set("train.augment.padding", set("--set train.augment.padding=9"));
         assert_eq!(node.to_json().to_string(), r#"{"search":{"epochs":9},"train":{"augment":{"padding":9}}}"#);

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::config::source::part;
 use crate::config::{Source, Span};
 
 /// The place where a value of the configuration was set.
@@ -21,6 +22,8 @@ pub enum Origin {
     CommandLine {
         /// The option as given by the user, such as `--set seed=1`.
         text: Arc<str>,
+        /// The part of the option that is this value, if it is known.
+        written: Option<Arc<str>>,
     },
 }
 
@@ -28,8 +31,22 @@ impl Origin {
     /// Removes the value of `key`, which may be a secret.
     pub fn without_value(self, key: &str) -> Self {
         match self {
-            Self::CommandLine { .. } => Self::CommandLine { text: format!("--set {key}").into() },
+            Self::CommandLine { .. } => Self::option(format!("--set {key}")),
             other => other,
+        }
+    }
+
+    /// Creates the origin of a value that a whole option gives.
+    pub fn option(text: impl Into<Arc<str>>) -> Self {
+        Self::CommandLine { text: text.into(), written: None }
+    }
+
+    /// Returns the text of a value in one line, as the user wrote it.
+    pub fn written(&self) -> Option<String> {
+        match self {
+            Self::Default => None,
+            Self::Text { source, span, anchored } => part(&source.text, anchored.as_deref().copied().unwrap_or(*span)),
+            Self::CommandLine { written, .. } => written.as_deref().map(str::to_owned),
         }
     }
 
@@ -38,7 +55,7 @@ impl Origin {
         match self {
             Self::Default => String::new(),
             Self::Text { source, span, .. } => source.place(*span),
-            Self::CommandLine { text } => text.to_string(),
+            Self::CommandLine { text, .. } => text.to_string(),
         }
     }
 
@@ -60,7 +77,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => f.write_str("default"),
             Self::Text { source, span, .. } => write!(f, "{}:{}", source.name, span.line),
-            Self::CommandLine { text } => f.write_str(text),
+            Self::CommandLine { text, .. } => f.write_str(text),
         }
     }
 }

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 use tfnas_stages::Config;
 
+use crate::config::keys::node_of;
 use crate::config::matrix;
 
 /// Returns the JSON Schema of `pipeline.yaml`: the schema of [`Config`], plus lists of values.
@@ -24,6 +25,16 @@ pub fn schema() -> Value {
         });
     }
     schema
+}
+
+/// Returns the default of a dotted key; null for a key without a default that can be left out. `None` for a key
+/// that must be set.
+pub(super) fn default_of(schema: &Value, key: &str) -> Option<Value> {
+    let node = node_of(schema, key)?;
+    let is_null = |form: &Value| form["type"] == "null";
+    let forms = node["anyOf"].as_array().is_some_and(|forms| forms.iter().any(is_null));
+    let types = node["type"].as_array().is_some_and(|types| types.iter().any(|name| name == "null"));
+    node.get("default").cloned().or_else(|| (forms || types).then_some(Value::Null))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{ConfigError, Node, space};
+use crate::config::{ConfigError, Content, Node, space};
 
 /// Applies an argument `key=value` of `--set`. The value is parsed as YAML, so lists and sections are possible.
 ///
@@ -21,7 +21,7 @@ pub fn apply(tree: &mut Node, text: &str) -> Result<(), ConfigError> {
         excerpt: None,
     })?;
     if value.trim().is_empty() {
-        node.content = crate::config::Content::Null;
+        node.content = Content::Null;
     }
     space::open_for(tree, key);
     tree.set(key, node);
@@ -34,9 +34,16 @@ pub fn apply(tree: &mut Node, text: &str) -> Result<(), ConfigError> {
 /// Returns an error if the path is not UTF-8.
 pub fn of_path(key: &str, option: &'static str, path: &Path) -> Result<String, ConfigError> {
     match path.to_str() {
-        Some(text) => Ok(format!("{key}={text}")),
+        Some(text) if is_plain(text) => Ok(format!("{key}={text}")),
+        Some(text) => Ok(format!("{key}={}", serde_json::Value::from(text))),
         None => Err(ConfigError::NotText { option, path: path.to_owned() }),
     }
+}
+
+/// Returns whether YAML reads a text without quotes as this text.
+fn is_plain(text: &str) -> bool {
+    let node = Node::parse_option(text, &"".into());
+    node.is_ok_and(|node| matches!(node.content, Content::Text(read) if read == text))
 }
 
 #[cfg(test)]
@@ -58,6 +65,16 @@ mod tests {
         assert_eq!(set("search.target_lat_ms=[12, 15]").unwrap(), r#"{"search":{"target_lat_ms":[12,15]}}"#);
         assert_eq!(set("data.root=/a=b").unwrap(), r#"{"data":{"root":"/a=b"}}"#);
         assert_eq!(set("lookup.import=").unwrap(), r#"{"lookup":{"import":null}}"#);
+    }
+
+    #[test]
+    fn paths_of_options_are_text() {
+        for path in ["/a/b.config", "/a b/#c", "/a: b", "2024", "true", "/a #b", "- x"] {
+            let text = of_path("train.from", "--from", Path::new(path)).unwrap();
+            let expected = serde_json::json!({"train": {"from": path}});
+            assert_eq!(set(&text).unwrap(), expected.to_string(), "{text}");
+        }
+        assert_eq!(of_path("train.from", "--from", Path::new("/a")).unwrap(), "train.from=/a");
     }
 
     #[test]

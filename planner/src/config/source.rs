@@ -64,13 +64,25 @@ impl Source {
 
     /// Returns a line, counted from 1. Lines end as in YAML: with a line feed, a carriage return, or both.
     fn line(&self, number: u32) -> Option<&str> {
-        let mut rest = self.text.as_str();
-        for _ in 1..number {
-            let end = rest.find(['\n', '\r'])?;
-            rest = if rest[end..].starts_with("\r\n") { &rest[end + 2..] } else { &rest[end + 1..] };
-        }
-        Some(&rest[..rest.find(['\n', '\r']).unwrap_or(rest.len())])
+        line_of(&self.text, number)
     }
+}
+
+fn line_of(text: &str, number: u32) -> Option<&str> {
+    let mut rest = text;
+    for _ in 1..number {
+        let end = rest.find(['\n', '\r'])?;
+        rest = if rest[end..].starts_with("\r\n") { &rest[end + 2..] } else { &rest[end + 1..] };
+    }
+    Some(&rest[..rest.find(['\n', '\r']).unwrap_or(rest.len())])
+}
+
+/// Returns the part of a text that a span marks, up to the end of its line.
+pub(super) fn part(text: &str, span: Span) -> Option<String> {
+    let skipped = usize::try_from(span.column.max(1) - 1).ok()?;
+    let length = usize::try_from(span.length).ok()?;
+    let part: String = line_of(text, span.line)?.chars().skip(skipped).take(length).collect();
+    (!part.is_empty()).then_some(part)
 }
 
 /// Converts a count. No text of a supported size has more characters than fit.

@@ -46,7 +46,7 @@ pub fn read(node: Option<&Node>, base: &Path) -> Result<(SpaceChoice, Space), Co
 /// # Errors
 /// Returns [`ConfigError`] if the name is unknown, the file cannot be read, or the definition is invalid.
 pub fn space_named(text: &str) -> Result<Space, ConfigError> {
-    let origin = Origin::CommandLine { text: format!("--space {text}").into() };
+    let origin = Origin::option(format!("--space {text}"));
     let node = Node { content: Content::Text(text.to_owned()), origin };
     read(Some(&node), Path::new("")).map(|(_, space)| space)
 }

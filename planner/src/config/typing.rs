@@ -20,7 +20,12 @@ pub struct TypeError {
     pub hint: Option<String>,
     /// If the key is unknown, the keys of its section.
     pub known: &'static [&'static str],
+    /// The number, or true or false, that was found, as `message` and `hint` contain it.
+    scalar: Option<String>,
 }
+
+/// Length up to which a number is shown as the user wrote it, in bytes.
+const LONGEST_SCALAR: usize = 40;
 
 /// The message about a key that is missing.
 const MISSING: &str = "is missing";
@@ -43,12 +48,31 @@ impl TypeError {
     }
 
     fn new(message: String) -> Self {
-        Self { path: Vec::new(), origin: None, message, hint: None, known: &[] }
+        Self { path: Vec::new(), origin: None, message, hint: None, known: &[], scalar: None }
     }
 
     fn at(mut self, origin: &Origin) -> Self {
-        self.origin.get_or_insert_with(|| origin.clone());
+        if self.origin.is_none() {
+            self.origin = Some(origin.clone());
+            self.restore_scalar(origin);
+        }
         self
+    }
+
+    /// Replaces the number in the message by what the user wrote: `1e3`, not `1000`.
+    fn restore_scalar(&mut self, origin: &Origin) {
+        if let (Origin::CommandLine { .. }, Some(hint), Some(_)) = (origin, &mut self.hint, &self.scalar) {
+            *hint = hint.replacen("quote it: ", "quote it for YAML and for the shell: '", 1) + "'";
+        }
+        let Some((found, written)) = self.scalar.take().zip(origin.written()) else { return };
+        if written.len() > LONGEST_SCALAR || written.contains(char::is_whitespace) {
+            return;
+        }
+        self.message = self.message.replace(&format!("`{found}`"), &format!("`{written}`"));
+        if self.message.starts_with("expected a whole number") && written.bytes().all(|byte| byte.is_ascii_digit()) {
+            self.message = format!("the number {written} has too many digits");
+        }
+        self.hint = self.hint.take().map(|hint| hint.replace(&format!("\"{found}\""), &format!("\"{written}\"")));
     }
 
     fn below(mut self, part: String) -> Self {
@@ -71,7 +95,17 @@ impl de::Error for TypeError {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::new(format!("expected {}, found {}", plain(&expected.to_string()), described(found)))
+        let expected = plain(&expected.to_string());
+        let scalar = match found {
+            Unexpected::Bool(value) => Some(value.to_string()),
+            Unexpected::Unsigned(value) => Some(value.to_string()),
+            Unexpected::Signed(value) => Some(value.to_string()),
+            Unexpected::Float(value) => Some(value.to_string()),
+            _ => None,
+        };
+        let is_text = matches!(expected.as_str(), "a path" | "text");
+        let hint = scalar.as_ref().filter(|_| is_text).map(|scalar| format!("quote it: \"{scalar}\""));
+        Self { scalar, hint, ..Self::new(format!("expected {expected}, found {}", described(found))) }
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
@@ -310,6 +344,28 @@ mod tests {
             let error = error(yaml);
             assert_eq!((error.key().as_str(), error.message.as_str()), (key, message));
         }
+    }
+
+    #[test]
+    fn a_number_is_shown_as_it_was_written() {
+        for (yaml, message) in [
+            ("data: {root: x}\ntrain: {epochs: 1e3}", "expected a whole number, 0 or above, found `1e3`"),
+            ("seed: 18446744073709551616\ndata: {root: x}", "the number 18446744073709551616 has too many digits"),
+            ("data:\n  root: 010", "expected a path, found `010`"),
+            ("data: {root: &a 1.50, train: *a}", "expected a path, found `1.50`"),
+        ] {
+            assert_eq!(error(yaml).message, message);
+        }
+        assert_eq!(error("data: {root: 010}").hint.as_deref(), Some("quote it: \"010\""));
+        assert_eq!(error("data: {root: true}").hint.as_deref(), Some("quote it: \"true\""));
+        let set = |text: &str| {
+            let mut tree = Node::parse(&Arc::new(Source::new("p.yaml", "data: {root: x}"))).unwrap();
+            crate::config::set::apply(&mut tree, text).unwrap();
+            tree.typed::<Config>().unwrap_err()
+        };
+        assert_eq!(set("train.epochs=1e3").message, "expected a whole number, 0 or above, found `1e3`");
+        assert_eq!(set("train={epochs: 1e3, batch: 4}").message, "expected a whole number, 0 or above, found `1e3`");
+        assert_eq!(set("data.root=2024").hint.as_deref(), Some("quote it for YAML and for the shell: '\"2024\"'"));
     }
 
     #[test]

@@ -89,7 +89,8 @@ impl<'a> Checkpoint<'a> {
         let (format, (pickle, storages)) = match WeightsFormat::of(bytes) {
             Some(format @ WeightsFormat::PthZip) => (format, archive::read(bytes)?),
             Some(format @ WeightsFormat::PthLegacy) => (format, legacy::read(bytes)?),
-            Some(WeightsFormat::Safetensors) | None => return Err(CheckpointError::unknown(bytes)),
+            Some(WeightsFormat::Safetensors) => return Err(CheckpointError::Unknown("it is a safetensors file")),
+            None => return Err(CheckpointError::unknown(bytes)),
         };
         Ok(Self { format, pickle, storages, length: bytes.len() })
     }

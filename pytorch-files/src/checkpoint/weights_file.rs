@@ -45,12 +45,24 @@ impl fmt::Display for WeightsFormat {
 /// The reason why bytes are not a file of weights.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsFileError {
-    /// A `.pth.tar`, or nothing that is known.
+    /// Neither format.
+    #[error("this is neither a safetensors file nor a checkpoint of torch.save: {0}")]
+    Unknown(&'static str),
+    /// A `.pth.tar`.
     #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
+    Checkpoint(CheckpointError),
     /// A safetensors file.
     #[error(transparent)]
     Safetensors(#[from] SafetensorsError),
+}
+
+impl From<CheckpointError> for WeightsFileError {
+    fn from(error: CheckpointError) -> Self {
+        match error {
+            CheckpointError::Unknown(why) => Self::Unknown(why),
+            error => Self::Checkpoint(error),
+        }
+    }
 }
 
 /// The named tensors of a `.pth.tar` or a safetensors file.

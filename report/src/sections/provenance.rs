@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::run::RunFacts;
+use tfnas_stages::Stage;
+
+use crate::run::{Invocation, RunFacts};
 use crate::section::{Part, Section};
 use crate::table::{Cell, Table};
 
@@ -15,15 +17,9 @@ pub fn provenance(run: &RunFacts) -> Section {
          environment, each file by its BLAKE3 digest.",
         if run.tool.is_empty() { "an unknown program" } else { &run.tool }
     )));
-    section.parts.push(Part::Code(
-        "Reproduce the run in another store (latencies are measured again):".to_owned(),
-        reproduce(run),
-    ));
-    section.parts.push(Part::Code(
-        "Check one stage: run it again and compare its outputs byte by byte:".to_owned(),
-        "tfnas-pipeline check train".to_owned(),
-    ));
-    section.parts.push(Part::Code("Publish the run so that others can audit it:".to_owned(), publish(run)));
+    if let Some(invocation) = &run.invocation {
+        section.parts.extend(commands(run, invocation));
+    }
     let tables = [
         ("artifacts", "Artifacts", artifacts(run)),
         ("inputs", "Inputs", inputs(run)),
@@ -41,21 +37,68 @@ pub fn provenance(run: &RunFacts) -> Section {
     section
 }
 
-fn reproduce(run: &RunFacts) -> String {
+/// Returns commands that repeat and check the run. They are for the folder in which it was started.
+fn commands(run: &RunFacts, invocation: &Invocation) -> Vec<Part> {
+    const STORE: &str = ".tfnas-again";
     let id = &run.id;
-    format!(
-        "tfnas-pipeline show {id} --json | jq -r .run.configuration > run-{id}.json\n\
-         tfnas-pipeline --config run-{id}.json --store .tfnas-again run all"
-    )
+    let config = invocation.config.as_deref();
+    let of_run = [option("--config", config), option("--store", invocation.store.as_deref())].concat();
+    // Paths in a configuration are relative to its folder, and the default store is there too.
+    let name = format!("run-{id}.json");
+    let again =
+        config.and_then(|config| config.rsplit_once('/')).map_or(name.clone(), |(at, _)| format!("{at}/{name}"));
+    let stages: String = invocation.stages.iter().map(|stage| format!(" {}", quoted(stage))).collect();
+    let mut parts = vec![Part::Code(
+        "Reproduce the run in another store (latencies are measured again), from the folder in which it was started:"
+            .to_owned(),
+        format!(
+            "tfnas-pipeline{of_run} show {id} --json | jq -r .run.configuration > {}\n\
+             tfnas-pipeline{}{} run{stages}",
+            quoted(&again),
+            option("--config", Some(&again)),
+            option("--store", Some(STORE)),
+        ),
+    )];
+    let with_file = [option("--config", Some(&again)), option("--store", invocation.store.as_deref())].concat();
+    if let Some(train) = instances(run, Stage::Train).next() {
+        parts.push(Part::Code(
+            "Check one stage: run it again and compare its outputs byte by byte:".to_owned(),
+            format!("tfnas-pipeline{with_file} check {}", quoted(train)),
+        ));
+    }
+    let tests: Vec<&str> = instances(run, Stage::Test).collect();
+    if let Some(test) = tests.first() {
+        let what = if tests.len() > 1 { format!("{id}/{test}") } else { id.clone() };
+        parts.push(Part::Code(
+            "Publish the run so that others can audit it:".to_owned(),
+            format!(
+                "tfnas-pipeline keys generate --out signing.key\n\
+                 tfnas-pipeline{with_file} publish {} --out published --sign-key signing.key\n\
+                 tfnas-pipeline audit published",
+                quoted(&what)
+            ),
+        ));
+    }
+    parts
 }
 
-fn publish(run: &RunFacts) -> String {
-    format!(
-        "tfnas-pipeline keys generate --out signing.key\n\
-         tfnas-pipeline publish {} --out published --sign-key signing.key\n\
-         tfnas-pipeline audit published",
-        run.id
-    )
+/// Returns the instances of a stage that have results.
+fn instances(run: &RunFacts, stage: Stage) -> impl Iterator<Item = &str> {
+    let done = run.stages.iter().filter(|stage| stage.is_done()).map(|stage| stage.instance.as_str());
+    done.filter(move |instance| instance.split('@').next() == Some(stage.name()))
+}
+
+fn option(name: &str, value: Option<&str>) -> String {
+    value.map(|value| format!(" {name} {}", quoted(value))).unwrap_or_default()
+}
+
+/// Returns an argument for a shell.
+fn quoted(argument: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-@%+=:,".contains(&byte);
+    if !argument.is_empty() && argument.bytes().all(plain) {
+        return argument.to_owned();
+    }
+    format!("'{}'", argument.replace('\'', r"'\''"))
 }
 
 fn artifacts(run: &RunFacts) -> Table {
@@ -133,7 +176,50 @@ mod tests {
         let csv = environment(&run).csv();
         assert_eq!(csv, "fact,value,stages\r\nkernel,6,all\r\nthreads,1,lookup\r\nthreads,2,search\r\n");
         let html = provenance(&run).html().into_string();
-        assert!(html.contains("/data/&lt;images&gt; &amp; more") && html.contains("publish 7 --out"), "{html}");
+        assert!(html.contains("/data/&lt;images&gt; &amp; more") && !html.contains("publish"), "{html}");
         assert!(html.contains("search, lookup"));
+    }
+
+    /// Returns the commands of a run of these stages, of which those in `done` have results.
+    fn lines(stages: &[&str], config: Option<&str>, store: Option<&str>, done: &[&str]) -> Vec<String> {
+        let text = |text: &str| text.to_owned();
+        let invocation = Invocation {
+            stages: stages.iter().map(|stage| text(stage)).collect(),
+            config: config.map(text),
+            store: store.map(text),
+        };
+        let stage =
+            |instance: &&str| StageRun { instance: text(instance), state: text("cached"), ..StageRun::default() };
+        let run = RunFacts { id: text("7"), stages: done.iter().map(stage).collect(), ..RunFacts::default() };
+        let commands = commands(&run, &invocation).into_iter().map(|part| match part {
+            Part::Code(_, code) => code,
+            _ => String::new(),
+        });
+        commands.flat_map(|code| code.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+    }
+
+    #[test]
+    fn commands_repeat_the_stages_the_store_and_the_configuration() {
+        let found = lines(&["parse"], None, None, &["split", "parse"]);
+        assert_eq!(
+            found,
+            [
+                "tfnas-pipeline show 7 --json | jq -r .run.configuration > run-7.json",
+                "tfnas-pipeline --config run-7.json --store .tfnas-again run parse",
+            ]
+        );
+        let found = lines(&["all"], Some("a b/c.yaml"), Some("/s"), &["train@12", "train@15", "test@12", "test@15"]);
+        assert_eq!(
+            found,
+            [
+                "tfnas-pipeline --config 'a b/c.yaml' --store /s show 7 --json | jq -r .run.configuration > 'a b/run-7.json'",
+                "tfnas-pipeline --config 'a b/run-7.json' --store .tfnas-again run all",
+                "tfnas-pipeline --config 'a b/run-7.json' --store /s check train@12",
+                "tfnas-pipeline keys generate --out signing.key",
+                "tfnas-pipeline --config 'a b/run-7.json' --store /s publish 7/test@12 --out published --sign-key signing.key",
+                "tfnas-pipeline audit published",
+            ]
+        );
+        assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use tfnas::{Architecture, LatencyTable, ModelConfig, Space, cost};
-use tfnas_report::{Artifact, Mistake, Mistakes, Network, Output, Picture, Report, RunFacts, StageRun};
+use tfnas_report::{Artifact, Invocation, Mistake, Mistakes, Network, Output, Picture, Report, RunFacts, StageRun};
 use tfnas_select::{EpochScore, Problem, Selection, Settings, Step};
 use tfnas_stages::{Stage, TestedImage};
 
@@ -110,6 +110,11 @@ fn run() -> RunFacts {
         ..StageRun::default()
     };
     RunFacts {
+        invocation: Some(Invocation {
+            stages: vec!["all".to_owned()],
+            config: Some(HOSTILE.to_owned()),
+            store: Some(HOSTILE.to_owned()),
+        }),
         id: "7".to_owned(),
         name: HOSTILE.to_owned(),
         note: format!("two\nlines of {HOSTILE}"),

@@ -21,6 +21,7 @@ pub struct LookupSection {
     pub import: Option<PathBuf>,
     /// Accepts an imported table that was measured on another device than this one, or with another batch or number of threads.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub other_device: bool,
     /// Batch size of the measured forward passes.
     pub batch: usize,

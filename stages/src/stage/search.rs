@@ -80,6 +80,7 @@ pub struct SearchSection {
     /// complete network, measured here by `parse`, which then corrects the target and fits the network again, at most
     /// three times.
     #[serde(skip_serializing_if = "Verify::is_predicted")]
+    #[schemars(extend("default" = "predicted"))]
     pub verify: Verify,
     /// Number of epochs.
     pub epochs: usize,
@@ -105,6 +106,7 @@ pub struct SearchSection {
     /// normalizes with the statistics of its own part, so their number is part of the cache key. With false, one process runs
     /// the search.
     #[serde(skip_serializing_if = "is_false")]
+    #[schemars(extend("default" = false))]
     pub data_parallel: bool,
     /// Number format of the forward passes of weight and architecture steps. Weights, optimizers, latencies and validation
     /// use f32; with tf32, validation uses tf32 too.

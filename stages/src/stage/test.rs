@@ -72,6 +72,7 @@ pub struct TestSection {
     /// Number format of the network; f32 by default. A lower precision changes a few predictions; the accuracy of a published
     /// result should be that of f32.
     #[serde(skip_serializing_if = "Precision::is_f32")]
+    #[schemars(extend("default" = "f32"))]
     pub precision: Precision,
 }
 
