@@ -96,7 +96,9 @@ pub fn join(stop_source: StopSource) -> ExitCode {
         Ok(stop) => stop,
         Err(error) => return report_result(&mut report, Err(error)),
     };
-    let result = match ranks::join(&stop) {
+    // A rank that outlives the planner was started for a job, which rank 0 has: the ranks agree to stop there.
+    let while_waiting = (stop_source == StopSource::StandardInput).then_some(&stop);
+    let result = match ranks::join(while_waiting) {
         Ok(Some((job, peers))) => run_stage(report.clone(), job, Some(peers), stop),
         Ok(None) => return ExitCode::from(NO_MORE_JOBS),
         Err(error) => Err(error),

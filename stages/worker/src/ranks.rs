@@ -99,9 +99,9 @@ pub fn start_as_leader(job: &Job) -> Result<Option<Peers>, StageError> {
 /// Connects another rank to rank 0 and waits for a job and for the ranks that run it. Returns `None` if there are no more jobs.
 ///
 /// # Errors
-/// Returns [`StageError::Stopped`] if `stop` is raised while there is no job, and an error if this is not a rank above 0, if
-/// rank 0 is lost, or if this rank cannot run the job.
-pub fn join(stop: &StopFlag) -> Result<Option<(Job, Peers)>, StageError> {
+/// Returns [`StageError::Stopped`] if `stop` is given and raised while there is no job, and an error if this is not a rank above
+/// 0, if rank 0 is lost, or if this rank cannot run the job.
+pub fn join(stop: Option<&StopFlag>) -> Result<Option<(Job, Peers)>, StageError> {
     let environment = environment()?
         .filter(|environment| environment.rank() > 0)
         .ok_or_else(|| StageError::new("`join` requires RANK above 0 and WORLD_SIZE above 1"))?;
@@ -138,7 +138,7 @@ fn timeout(job: &Job) -> Duration {
 }
 
 /// Connects to rank 0. Retries while there is no store, because none exists between two jobs.
-fn connect(environment: &Environment, stop: &StopFlag) -> Result<Store, StageError> {
+fn connect(environment: &Environment, stop: Option<&StopFlag>) -> Result<Store, StageError> {
     let (sender, receiver) = channel();
     let environment = environment.clone();
     // The wait for rank 0 cannot be interrupted: if this rank must stop before, the thread ends with the process.
@@ -155,7 +155,7 @@ fn connect(environment: &Environment, stop: &StopFlag) -> Result<Store, StageErr
     loop {
         match receiver.recv_timeout(STOP_CHECK) {
             Ok(store) => return Ok(store?),
-            Err(RecvTimeoutError::Timeout) if stop.raised() => return Err(StageError::Stopped),
+            Err(RecvTimeoutError::Timeout) if stop.is_some_and(StopFlag::raised) => return Err(StageError::Stopped),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err(StageError::new("the connection to rank 0 has ended")),
         }
