@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tfnas::{Knot, LatencyCurve, LatencyTable, Space, SpaceDefinition, TableHeader};
+use tfnas_testutils::program::with_default_signals;
 
 /// Path of the binary.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tfnas-pipeline");
@@ -79,7 +80,7 @@ impl Project {
 
     /// Returns the command of the program in the project; `arguments` begin with a subcommand.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(PROGRAM);
+        let mut command = with_default_signals(PROGRAM);
         command.args(arguments).current_dir(self.folder()).stdin(Stdio::null());
         if let (Worker::Fake { step_ms }, "run") = (self.worker, arguments[0]) {
             command.arg("--worker").arg(fake_worker());

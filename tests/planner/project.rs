@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use tfnas_testutils::program::with_default_signals;
 use tfnas_testutils::waiting::HUNG_AFTER;
 
 /// Path of the binary.
@@ -95,7 +96,7 @@ impl Project {
 
     /// Returns the command of the program in the project.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(PROGRAM);
+        let mut command = with_default_signals(PROGRAM);
         command.args(arguments).current_dir(self.folder.path()).env("FAKE_STAGE", self.path("fake"));
         if matches!(arguments.first(), Some(&("run" | "check" | "doctor"))) {
             command.arg("--worker").arg(fake_stage());

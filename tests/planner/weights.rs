@@ -60,7 +60,7 @@ fn weights_are_shown_and_converted_in_both_directions() {
     assert!(text.contains("classifier.linear.bias") && text.contains("float32"), "{text}");
     for (input, output, expected) in [
         ("w.pth.tar", "w.bin", "not that of a supported format"),
-        ("model.config", "w.pth", "not a checkpoint"),
+        ("model.config", "w.pth", "neither a safetensors file nor a checkpoint"),
         ("none", "w.pth", "none"),
     ] {
         let ended = project.run(&["weights", "convert", input, output]);
