@@ -86,7 +86,7 @@ impl ConfigError {
             (false, true) => section.to_owned(),
             (false, false) => format!("{section}.{below}"),
         };
-        let origin = error.origin.as_ref().unwrap_or(&Origin::Default);
+        let origin = error.origin.as_deref().unwrap_or(&Origin::Default);
         let wrong = Self::value(key, origin, error.message.clone());
         match &error.hint {
             Some(hint) => wrong.with_hint(hint),

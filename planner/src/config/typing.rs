@@ -13,7 +13,7 @@ pub struct TypeError {
     /// The path of the wrong key, innermost part first.
     path: Vec<String>,
     /// Where the value or the key is.
-    pub origin: Option<Origin>,
+    pub origin: Option<Box<Origin>>,
     /// What is wrong, without key and place.
     pub message: String,
     /// How to fix it.
@@ -53,7 +53,7 @@ impl TypeError {
 
     fn at(mut self, origin: &Origin) -> Self {
         if self.origin.is_none() {
-            self.origin = Some(origin.clone());
+            self.origin = Some(Box::new(origin.clone()));
             self.restore_scalar(origin);
         }
         self
