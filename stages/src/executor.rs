@@ -69,6 +69,7 @@ pub struct SlurmSection {
     pub governor: String,
     /// Overrides for single stages.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("default" = {}))]
     pub stages: BTreeMap<Stage, SlurmStage>,
 }
 

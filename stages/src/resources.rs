@@ -24,6 +24,7 @@ pub struct Resources {
     pub gpus: Option<usize>,
     /// Resource requests of single stages, to override the defaults.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("default" = {}))]
     pub stages: BTreeMap<Stage, StageResources>,
 }
 
