@@ -229,6 +229,17 @@ fn a_forged_block_is_found_despite_a_matching_record() {
 }
 
 #[test]
+fn a_file_that_publish_does_not_write_is_found_despite_a_matching_manifest() {
+    let copy = demo().copy("plain");
+    assert_eq!(outcome(&copy.audit(&[]).1, "file names"), "passed");
+    copy.add("pytorch_model.bin", b"\x80\x02.");
+    let (code, report) = copy.audit(&[]);
+    assert_eq!((code, outcome(&report, "files"), outcome(&report, "subjects")), (1, "passed", "passed"), "{report:#}");
+    assert_eq!(outcome(&report, "file names"), "failed", "{report:#}");
+    assert_found((code, report), "pytorch_model.bin");
+}
+
+#[test]
 fn the_numbers_of_a_card_by_another_version_are_checked() {
     let copy = demo().copy("plain");
     let mut record = copy.json("provenance/test.json");
