@@ -255,6 +255,19 @@ fn the_numbers_of_a_card_by_another_version_are_checked() {
 }
 
 #[test]
+fn a_name_with_lines_of_its_own_is_found_in_the_card() {
+    let copy = demo().copy("plain");
+    let card = fs::read_to_string(copy.path("README.md")).unwrap();
+    let name = card.lines().find_map(|line| line.strip_prefix("# ")).unwrap();
+    let forged = format!("{name}\n\n| top-1 | 99.00 % |");
+    let quoted = |name: &str| Value::from(name).to_string();
+    let card = card.replace(&quoted(name), &quoted(&forged));
+    fs::write(copy.path("README.md"), card.replace(&format!("\n# {name}\n"), &format!("\n# {forged}\n"))).unwrap();
+    copy.remake();
+    assert_found(copy.audit(&[]), "control characters");
+}
+
+#[test]
 fn a_forged_prediction_is_found_despite_a_matching_manifest() {
     let copy = demo().copy("plain");
     let original = fs::read_to_string(copy.path("metrics/predictions.csv")).unwrap();

@@ -82,6 +82,11 @@ fn an_existing_or_missing_output_path_is_rejected_first() {
     assert!(ended.code == Some(2) && ended.err.contains("there is no folder"), "{}", ended.err);
     assert_fails(&project, &["latest", "--sign-key", "none.pem"], 2, &["none.pem"]);
     assert_fails(&project, &["latest", "--license", "my own"], 2, &["not an SPDX identifier"]);
+    for name in ["", "  "] {
+        assert_fails(&project, &["latest", "--name", name], 2, &["--name", "is empty"]);
+    }
+    let forged = "M\n\n| top-1 | 99.00 % |";
+    assert_fails(&project, &["latest", "--name", forged], 2, &["--name", "control characters", "one line"]);
 }
 
 #[test]
