@@ -10,7 +10,7 @@ use clap::Args;
 use indicatif::MultiProgress;
 use serde_json::{Value, json};
 use tfnas::ModelConfig;
-use tfnas_planner::config::{nearest, space_named};
+use tfnas_planner::config::nearest;
 use tfnas_planner::network_file::ConfigFile;
 use tfnas_publication::audit::{Checks, Verdict as AuditVerdict, check_weights};
 use tfnas_publication::claims::{
@@ -126,13 +126,12 @@ impl Audit {
             return Err(CommandError::usage("--config needs --model, the claimed model"));
         }
         let claims = Claims::read(file)?;
-        let space = space_named(&claims.space)?;
         let models = self.models(file, &claims)?;
         let checked_file = checked.as_ref().map(|(path, _)| path.as_path());
         let config = self.network(checked_file, options)?;
         let mut findings = Vec::new();
         let mut witnesses = Vec::new();
-        let resolution = space.definition().resolution;
+        let resolution = claims.space.definition().resolution;
         for (name, model) in models {
             let tables = model.tables()?;
             match &config {
@@ -140,7 +139,8 @@ impl Audit {
                     findings.extend(check_network(name, model, config, resolution, &tables, accuracy));
                 }
                 None => {
-                    let reached = find_reachable(name, model, &space, claims.classes, &tables, self.seed)?;
+                    let reached =
+                        find_reachable(name, model, &claims.space, claims.classes, &tables, self.seed)?;
                     findings.extend(reached.findings);
                     witnesses.extend(reached.witness);
                 }
