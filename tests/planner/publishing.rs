@@ -100,6 +100,14 @@ fn invalid_publications_are_not_audited() {
         (&["audit", "folder", "--claims", "tf-nas"], "is a folder"),
         (&["audit"], "required"),
         (&["audit", "folder", "--key", "none.pub"], "none.pub"),
+        (&["audit", "folder", "--seed", "1"], "--seed does not apply to the audit of the folder"),
+        (&["audit", "folder", "--set", "foo=4"], "--replay PART"),
+        (&["audit", "folder", "--weights-key", "model"], "--weights-key does not apply"),
+        (&["audit", "folder/file", "--key", "none.pub"], "--key does not apply to the audit of the weights"),
+        (&["audit", "folder/file", "--replay", "test"], "--replay does not apply"),
+        (&["audit", "folder/file", "--replay", "test", "--data", "folder"], "--replay does not apply"),
+        (&["audit", "--claims", "tf-nas", "--key", "none.pub"], "--key does not apply"),
+        (&["audit", "--claims", "tf-nas", "--replay", "all"], "audit DIR"),
     ] {
         let ended = project.run(arguments);
         assert!(ended.code == Some(2) && ended.err.contains(word), "{arguments:?}: {}", ended.err);

@@ -1,5 +1,6 @@
 //! `audit`: verifies a published folder, a weights file, or published numbers.
 
+mod applicable;
 mod folder;
 mod measure;
 mod replay;
@@ -72,13 +73,14 @@ pub struct Audit {
     #[arg(long, value_name = "FILE")]
     worker: Option<PathBuf>,
 
-    /// The seed of the search for a network, without --config
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    /// The seed of the search for a network, without --config [default: 0]
+    #[arg(long)]
+    seed: Option<u64>,
 }
 
 impl Audit {
     pub fn execute(&self, options: &Options, bars: MultiProgress) -> Result<Exit, CommandError> {
+        self.check_options(options)?;
         match (&self.path, &self.claims) {
             (Some(path), None) if path.is_dir() && self.config.is_some() => Err(CommandError::usage(format!(
                 "{} is a folder, which has its own model.config: --config is of a file with weights",
@@ -140,7 +142,7 @@ impl Audit {
                 }
                 None => {
                     let reached =
-                        find_reachable(name, model, &claims.space, claims.classes, &tables, self.seed)?;
+                        find_reachable(name, model, &claims.space, claims.classes, &tables, self.seed.unwrap_or(0))?;
                     findings.extend(reached.findings);
                     witnesses.extend(reached.witness);
                 }
