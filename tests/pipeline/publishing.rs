@@ -115,6 +115,15 @@ fn a_single_weights_file_is_identified_in_the_store() {
     assert_eq!(outcome(&report, "network"), "passed");
 }
 
+#[test]
+fn the_run_of_a_check_is_not_the_latest_run_to_publish() {
+    let project = &demo().project;
+    project.run_ok(&["check", "split"]);
+    project.run_ok(&["publish", "latest", "--out", "after-check"]);
+    let (one, other) = (contents(&project.folder().join("plain")), contents(&project.folder().join("after-check")));
+    assert!(one == other);
+}
+
 /// Replaces the latencies of the project's table by those of a device that is 10,000 times as slow.
 fn slow_down(project: &Project) {
     let path = project.folder().join("latency.table");
