@@ -94,7 +94,7 @@ impl Check {
                 }
             }
         }
-        let same = compared.iter().all(|compared| compared.outputs.iter().all(|output| output.same));
+        let same = all_same(&compared);
         if exit == Exit::Done && !same {
             exit = Exit::Failed;
         }
@@ -126,6 +126,11 @@ impl Check {
             }
         }
     }
+}
+
+/// Returns whether the stage was rerun and every output is identical.
+fn all_same(compared: &[Compared]) -> bool {
+    !compared.is_empty() && compared.iter().flat_map(|compared| &compared.outputs).all(|output| output.same)
 }
 
 fn compare(old: &Attempt, new: &Attempt) -> Compared {
@@ -160,4 +165,22 @@ fn text(compared: &[Compared]) -> String {
         }
     }
     columns.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_are_the_same_only_if_a_stage_was_rerun() {
+        let compared = |same: &[bool]| {
+            let output =
+                |same: &bool| ComparedOutput { name: String::new(), same: *same, old: String::new(), new: None };
+            let outputs = same.iter().map(output).collect();
+            Compared { id: String::new(), attempt: String::new(), environment: Vec::new(), outputs }
+        };
+        assert!(!all_same(&[]));
+        assert!(all_same(&[compared(&[true, true])]));
+        assert!(!all_same(&[compared(&[true]), compared(&[true, false])]));
+    }
 }

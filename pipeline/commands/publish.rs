@@ -52,6 +52,7 @@ pub struct Publish {
 impl Publish {
     pub fn execute(&self, options: &Options) -> Result<Exit, CommandError> {
         self.check_license()?;
+        self.check_name()?;
         let writer = FolderWriter::to(&self.out)?;
         let key = self
             .sign_key
@@ -97,6 +98,18 @@ impl Publish {
         match &self.license {
             Some(id) if !plain(id) => Err(CommandError::usage(format!("--license {id}: not an SPDX identifier"))
                 .with_hint("as MIT, Apache-2.0 or CC-BY-4.0")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that the name is one line of text, because it is a line of the model card.
+    fn check_name(&self) -> Result<(), CommandError> {
+        match self.name.as_deref() {
+            Some(name) if name.trim().is_empty() => Err(CommandError::usage("--name: the name is empty")),
+            Some(name) if name.chars().any(char::is_control) => {
+                Err(CommandError::usage(format!("--name {name:?}: the name contains control characters"))
+                    .with_hint("name the model with one line of text"))
+            }
             _ => Ok(()),
         }
     }

@@ -2,14 +2,11 @@
 
 use std::fmt::Write;
 
-use serde::{Deserialize, Serialize};
 use tfnas_planner::machine::build;
 use tfnas_stages::{ArchitectureReport, ExifOrientation, Precision, Protocol, SplitSection, TestReport, TrainReport};
 
+use crate::front_matter::LICENCES;
 use crate::{Data, Measured};
-
-/// The web page that describes the licenses of the SPDX list.
-pub const LICENCES: &str = "https://spdx.org/licenses/";
 
 /// The contents of a model card.
 pub struct Card<'a> {
@@ -49,64 +46,6 @@ pub struct Card<'a> {
     pub libtorch: Option<&'a str>,
 }
 
-/// The YAML front matter of a card.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FrontMatter {
-    /// The model and its results.
-    #[serde(rename = "model-index")]
-    pub model_index: Vec<IndexedModel>,
-    /// Web page of the license of the weights.
-    #[serde(default)]
-    license_link: Option<String>,
-}
-
-impl FrontMatter {
-    /// Returns the name of the model.
-    pub fn name(&self) -> &str {
-        self.model_index.first().map_or("", |model| &model.name)
-    }
-
-    /// Returns the SPDX identifier of the license of the weights, if given.
-    pub fn license(&self) -> Option<&str> {
-        self.license_link.as_deref()?.strip_prefix(LICENCES)
-    }
-}
-
-/// A model and its results.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct IndexedModel {
-    /// Name of the model.
-    pub name: String,
-    /// One entry for each data set.
-    pub results: Vec<IndexedResult>,
-}
-
-/// The results on one data set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct IndexedResult {
-    /// The metrics that were measured.
-    pub metrics: Vec<IndexedMetric>,
-}
-
-/// A single metric.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct IndexedMetric {
-    /// Name of the metric.
-    pub name: String,
-    /// Value of the metric.
-    pub value: f64,
-}
-
-/// Parses the front matter of a card.
-///
-/// # Errors
-/// Returns a message if the front matter is missing or invalid.
-pub fn front_matter(card: &str) -> Result<FrontMatter, String> {
-    let head = card.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n")).map(|(head, _)| head);
-    let head = head.ok_or("it does not begin with a header between lines of ---")?;
-    serde_saphyr::from_str(head).map_err(|error| error.to_string())
-}
-
 impl Card<'_> {
     /// Generates the text of the card.
     pub fn text(&self) -> String {
@@ -140,11 +79,17 @@ impl Card<'_> {
         line(format!(
             "A network for images of {0} x {0} pixels and {1} classes, found by TF-NAS (Hu, Wu, He, ECCV 2020) under a latency \
              target, and trained and tested by {2}. Every number here can be checked: see the end.\n",
-            architecture.space_resolution, architecture.classes, self.tool
+            architecture.space_resolution,
+            architecture.classes,
+            one_line(self.tool)
         ));
         line("| | |\n|---|---|".to_owned());
         line(format!("| target latency | {} ms |", milliseconds(architecture.target_lat_ms)));
-        line(format!("| latency by the table `{}` | {} ms |", self.table, milliseconds(architecture.predicted_lat_ms)));
+        line(format!(
+            "| latency by the table `{}` | {} ms |",
+            one_line(self.table),
+            milliseconds(architecture.predicted_lat_ms)
+        ));
         line(format!("| latency measured, complete network | {} |", latency(measured)));
         line(format!("| parameters | {} |", architecture.parameters));
         line(format!("| multiply-adds of one image | {} |", architecture.flops));
@@ -156,9 +101,10 @@ impl Card<'_> {
 
         line("\n## How it was chosen, trained and tested\n".to_owned());
         line(format!(
-            "* The search ran {} epochs. At its end the mean entropy of the operations was {:.3} of its maximum: 1 means that \
+            "* The search ran {}. At its end the mean entropy of the operations was {:.3} of its maximum: 1 means that \
              no operation was preferred. `search/history.json` has the architecture, latency and accuracies of every epoch.",
-            self.search_epochs, self.entropy
+            counted(self.search_epochs as u64, "epoch"),
+            self.entropy
         ));
         line(format!("* {}", protocol(train, self.weights)));
         if !self.test_precision.is_f32() {
@@ -171,8 +117,10 @@ impl Card<'_> {
         let others = self.drawn.is_none().then_some(("Test", &data.test));
         for (what, images) in [("Training", &data.train)].into_iter().chain(others) {
             line(format!(
-                "* {what} images: `{}`, {} files, BLAKE3 of their manifest `{}`.",
-                images.name, images.files, images.blake3
+                "* {what} images: `{}`, {}, BLAKE3 of their manifest `{}`.",
+                one_line(&images.name),
+                counted(images.files, "file"),
+                images.blake3
             ));
         }
         if self.exif_orientation == ExifOrientation::Apply {
@@ -193,13 +141,14 @@ impl Card<'_> {
                 "* **{} of {} classes have no test images**, so the accuracy above does not include them: {}.",
                 test.untested.len(),
                 architecture.classes,
-                test.untested.join(", ")
+                one_line(&test.untested.join(", "))
             ));
         }
         line("\nThe images are not part of this folder; `lists/` has the digest of each.".to_owned());
 
         line("\n## What made it\n".to_owned());
-        line(format!("* {}, libtorch {}.", self.tool, self.libtorch.unwrap_or("of unknown version")));
+        let libtorch = self.libtorch.unwrap_or("of unknown version");
+        line(format!("* {}, libtorch {}.", one_line(self.tool), one_line(libtorch)));
         line(format!("* {}", source(self.source_revision)));
         line("* `provenance/` has the key manifest and the environment of every stage.".to_owned());
 
@@ -221,12 +170,13 @@ fn latency(measured: &Measured) -> String {
         (Some(low), Some(high)) => format!(" ({} to {})", milliseconds(*low), milliseconds(*high)),
         _ => String::new(),
     };
-    format!("{} ms{spread} on {}", milliseconds(*ms), device_model.as_deref().unwrap_or("an unknown device"))
+    let device = device_model.as_deref().unwrap_or("an unknown device");
+    format!("{} ms{spread} on {}", milliseconds(*ms), one_line(device))
 }
 
 fn protocol(train: &TrainReport, weights: &str) -> String {
     let TrainReport { images, val_images, best_epoch, epochs, .. } = train;
-    let epochs = epochs.len();
+    let epochs = counted(epochs.len() as u64, "epoch");
     let chosen = match train.protocol {
         Protocol::HeldOut => {
             format!("{val_images} held-out training images, which are not test images, chose the best epoch")
@@ -237,7 +187,7 @@ fn protocol(train: &TrainReport, weights: &str) -> String {
         ),
     };
     format!(
-        "Trained for {epochs} epochs on {images} images; {chosen} ({}). The weights are those of the {weights} epoch.",
+        "Trained for {epochs} on {images} images; {chosen} ({}). The weights are those of the {weights} epoch.",
         best_epoch + 1
     )
 }
@@ -246,12 +196,16 @@ fn looks(data: &Data, test: &TestReport) -> String {
     let looks = &data.test_images_looked_at;
     let skipped = match test.skipped {
         0 => String::new(),
+        1 => " 1 of the images could not be read and was skipped.".to_owned(),
         skipped => format!(" {skipped} of the images could not be read and were skipped."),
     };
     format!(
-        "Looks at the test images: by this run {} epochs of its training and {} test; by the store that it comes from, until \
-         then, {} trainings and {} tests.{skipped}",
-        looks.training_epochs, looks.tests, looks.store_trainings, looks.store_tests
+        "Looks at the test images: by this run {} of its training and {}; by the store that it comes from, until \
+         then, {} and {}.{skipped}",
+        counted(looks.training_epochs, "epoch"),
+        counted(looks.tests, "test"),
+        counted(looks.store_trainings, "training"),
+        counted(looks.store_tests, "test")
     )
 }
 
@@ -270,7 +224,7 @@ fn overlaps(data: &Data) -> String {
 }
 
 fn source(revision: Option<&str>) -> String {
-    match revision {
+    match revision.map(one_line).as_deref() {
         None => "The revision of its source is not known.".to_owned(),
         Some(revision) if build::is_clean(revision) => format!("Source revision `{revision}`, no file changed."),
         Some(revision) => {
@@ -280,6 +234,16 @@ fn source(revision: Option<&str>) -> String {
             )
         }
     }
+}
+
+/// Formats a number of things; `noun` is the singular.
+fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Replaces control characters, so that a name in another file cannot add lines to the card.
+fn one_line(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }
 
 /// Formats a number as in JSON, so that readers get exactly the same value.
@@ -302,7 +266,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::{Images, Looks, Overlap};
+    use crate::{Images, Looks, Overlap, front_matter};
     use tfnas_artifacts::Digest;
 
     fn card(text: impl FnOnce(&mut Card<'_>)) -> String {
@@ -389,6 +353,45 @@ mod tests {
     fn the_card_names_a_lower_precision_of_the_test() {
         assert!(!card(|_| {}).contains("The test was computed"));
         assert!(card(|card| card.test_precision = Precision::Bf16).contains("computed in bf16, not in f32"));
+    }
+
+    #[test]
+    fn counts_have_the_right_number() {
+        let text = card(|_| {});
+        let looks = "by this run 0 epochs of its training and 1 test; by the store that it comes from, until then, 0 trainings \
+                     and 1 test.";
+        assert!(text.contains(looks) && text.contains("The search ran 3 epochs."), "{text}");
+        assert!(card(|card| card.search_epochs = 1).contains("The search ran 1 epoch."));
+    }
+
+    #[test]
+    fn names_from_other_files_cannot_add_lines() {
+        let forged = "x\n| top-1 | 99.00 % of 40 test images |";
+        let rows = card(|_| {}).lines().count();
+        for set in [
+            (|card| card.tool = "x\n| top-1 | 99.00 % |") as fn(&mut Card<'_>),
+            |card| card.table = "x\n| top-1 | 99.00 % |",
+            |card| card.libtorch = Some("x\n| top-1 | 99.00 % |"),
+            |card| card.source_revision = Some("x\n| top-1 | 99.00 % |"),
+        ] {
+            assert_eq!(card(set).lines().count(), rows);
+        }
+        let images = |name: &str| Images {
+            name: name.to_owned(),
+            is_list: false,
+            files: 4,
+            bytes: 9,
+            blake3: Digest::of_bytes(b"x"),
+        };
+        let looks = Looks { training_epochs: 0, tests: 1, store_trainings: 0, store_tests: 1 };
+        let data = Box::leak(Box::new(Data {
+            train: images(forged),
+            test: images(forged),
+            lists: Vec::new(),
+            overlaps: Vec::new(),
+            test_images_looked_at: looks,
+        }));
+        assert_eq!(card(|card| card.data = data).lines().count(), rows);
     }
 
     #[test]

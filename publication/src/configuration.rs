@@ -45,6 +45,8 @@ pub fn configuration(records: &BTreeMap<Stage, StageRecord>, data: &DataSection)
     let ranks = number("ranks").unwrap_or(1).max(1);
     let mut section = search.search;
     section.fit = Some(fit);
+    // `parse` verifies the latency, so that it is a parameter of that stage.
+    section.verify = parse.verify;
     if let Some(RankParams { processes }) = search.ranks {
         if processes != ranks {
             return Err(format!(

@@ -8,7 +8,7 @@ use tfnas_attestations::Timestamp;
 use tfnas_attestations::ro_crate::{Crate, CrateError, File, Parameter, RunOfTool, Tool};
 use tfnas_stages::Stage;
 
-use crate::card::LICENCES;
+use crate::front_matter::LICENCES;
 use crate::{FileEntry, Origin, StageRecord, names};
 
 /// Identifies the program, without its version.

@@ -13,6 +13,9 @@ pub enum Verify {
 }
 
 impl Verify {
+    /// Largest difference of a verified latency from the target, as a share of it.
+    pub const TOLERANCE: f64 = 0.02;
+
     /// Returns whether the table's latency suffices.
     pub fn is_predicted(&self) -> bool {
         *self == Self::Predicted

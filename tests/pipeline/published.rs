@@ -91,6 +91,42 @@ impl Copy {
         self.remake();
     }
 
+    /// Replaces an output of a stage that no other stage reads, and updates the record of the stage, the manifest and the
+    /// Statement. The record and the file then match each other.
+    pub fn forge_output(&self, stage: &str, output: &str, name: &str, bytes: &[u8]) {
+        fs::write(self.path(name), bytes).unwrap();
+        let record_name = format!("provenance/{stage}.json");
+        let mut record = self.json(&record_name);
+        let outputs = record["outputs"].as_array_mut().unwrap();
+        let entry = outputs.iter_mut().find(|entry| entry["name"] == output).unwrap();
+        entry["digest"] = blake3::hash(bytes).to_hex().to_string().into();
+        entry["bytes"] = bytes.len().into();
+        self.forge(&record_name, &record);
+    }
+
+    /// Adds a file, and its entries in the manifest and the Statement.
+    pub fn add(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.path(name), bytes).unwrap();
+        let mut manifest = self.json("manifest.json");
+        let files = manifest["files"].as_array_mut().unwrap();
+        let mut entry = files[0].clone();
+        entry["name"] = name.into();
+        files.push(entry);
+        files.sort_by_key(|file| file["name"].as_str().unwrap().to_owned());
+        fs::write(self.path("manifest.json"), manifest.to_string()).unwrap();
+        let mut statement = self.json("provenance/statement.json");
+        let subjects = statement["subject"].as_array_mut().unwrap();
+        let mut subject = subjects[0].clone();
+        subject["name"] = name.into();
+        let own = subjects.pop().unwrap();
+        subjects.push(subject);
+        subjects.sort_by_key(|subject| subject["name"].as_str().unwrap().to_owned());
+        // The manifest is the last subject.
+        subjects.push(own);
+        fs::write(self.path("provenance/statement.json"), statement.to_string()).unwrap();
+        self.remake();
+    }
+
     /// Recomputes the manifest and the Statement, as a forger would.
     pub fn remake(&self) {
         let mut manifest = self.json("manifest.json");

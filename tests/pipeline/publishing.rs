@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use tfnas::{Knot, LatencyCurve, LatencyTable};
 use tfnas_stages::Stage;
 
 use crate::project::{Project, Worker};
@@ -112,6 +113,51 @@ fn a_single_weights_file_is_identified_in_the_store() {
     let ended = project.run_ok(&[&arguments[..], &["--config", "plain/model.config"]].concat());
     let report: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
     assert_eq!(outcome(&report, "network"), "passed");
+}
+
+#[test]
+fn the_run_of_a_check_is_not_the_latest_run_to_publish() {
+    let project = &demo().project;
+    project.run_ok(&["check", "split"]);
+    project.run_ok(&["publish", "latest", "--out", "after-check"]);
+    let (one, other) = (contents(&project.folder().join("plain")), contents(&project.folder().join("after-check")));
+    assert!(one == other);
+}
+
+/// Replaces the latencies of the project's table by those of a device that is 10,000 times as slow.
+fn slow_down(project: &Project) {
+    let path = project.folder().join("latency.table");
+    let table = LatencyTable::parse(&fs::read_to_string(&path).unwrap()).unwrap();
+    let slow = table.curves().iter().map(|(key, curve)| {
+        let knots = curve.knots().iter().map(|knot| Knot { ms: 1e4 * knot.ms, ..*knot });
+        (*key, LatencyCurve::new(knots.collect()).unwrap())
+    });
+    let slow = LatencyTable::new(table.header().clone(), 1e4 * table.base_ms(), slow.collect()).unwrap();
+    fs::write(path, slow.to_text()).unwrap();
+}
+
+#[test]
+fn a_network_that_a_measurement_corrected_is_published_and_audited() {
+    // A published search of only warm-up epochs keeps its initial widths, which are not the largest.
+    let exact = ["search.fit=exact", "search.target_lat_ms=80%"];
+    let published = ["search.fit=published", "search.target_lat_ms=100%", "search.warmup_epochs=3"];
+    for fit in [&exact[..], &published] {
+        let project = Project::new(Worker::Real);
+        // This machine is so fast that every correction asks for a slower network, up to that of the largest widths.
+        slow_down(&project);
+        let sets = [&["search.verify=measured", "select.candidates=0"], fit].concat();
+        let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+        project.run_ok(&[&["run", "all"], &sets[..]].concat());
+        project.run_ok(&[&["publish", "latest", "--out", "published"], &sets[..]].concat());
+        let ended = audit(project.folder(), &["audit", "published", "--json", "--replay", "all"]);
+        let report: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+        assert_eq!((ended.code, report["verdict"].as_str()), (Some(0), Some("ok")), "{fit:?}: {report:#}");
+        assert_eq!(outcome(&report, "correction of the network"), "not_checked");
+        assert_eq!(outcome(&report, "parse again"), "not_checked");
+        for what in ["model.config", "architecture.json", "search/history.json", "metrics/parse.json", "train again"] {
+            assert_eq!(outcome(&report, what), "passed", "{fit:?}: {report:#}");
+        }
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tfnas_random::{Stream, StreamId};
 use tfnas_stages::Stage;
 
-use crate::published::{assert_found, demo};
+use crate::published::{assert_found, demo, outcome};
 
 /// Number of changed bytes; `TFNAS_TAMPERINGS` overrides it.
 const CHANGES: u32 = 100;
@@ -176,11 +176,13 @@ fn digests(value: &Value, at: String) -> Vec<String> {
 
 #[test]
 fn a_forged_fact_is_found_despite_a_matching_manifest() {
-    let forgeries: [(&str, &str, Value); 12] = [
+    let forgeries: [(&str, &str, Value); 14] = [
         ("metrics/test.json", "/top1", Value::from(0.999)),
         ("provenance/test.json", "/metrics/top1", Value::from(0.999)),
         ("architecture.json", "/parameters", Value::from(1)),
         ("architecture.json", "/predicted_lat_ms", Value::from(0.1)),
+        ("architecture.json", "/blocks/0/flops", Value::from(1)),
+        ("metrics/parse.json", "/predicted_lat_ms", Value::from(0.1)),
         ("data.json", "/test_images_looked_at/training_epochs", Value::from(0)),
         ("data.json", "/overlaps/0/by_content", Value::from(7)),
         ("configuration.json", "/seed", Value::from(9)),
@@ -199,6 +201,70 @@ fn a_forged_fact_is_found_despite_a_matching_manifest() {
         assert_eq!((code, report["verdict"].as_str()), (1, Some("tampered")), "{name}{pointer}: {report:#}");
         assert_found((code, report), name.rsplit('/').next().unwrap().split('.').next().unwrap());
     }
+}
+
+#[test]
+fn a_forged_block_is_found_despite_a_matching_record() {
+    let copy = demo().copy("plain");
+    let original = copy.json("architecture.json");
+    let forge = |pointer: &str, forged: Value| {
+        let mut value = original.clone();
+        *value.pointer_mut(pointer).unwrap() = forged;
+        let text = format!("{}\n", serde_json::to_string_pretty(&value).unwrap());
+        copy.forge_output("parse", "architecture.json", "architecture.json", text.as_bytes());
+        copy.audit(&[])
+    };
+    let forgeries = [
+        ("/blocks/0/flops", Value::from(1)),
+        ("/blocks/0/parameters", Value::from(1)),
+        ("/blocks/0/lat_ms", Value::from(0.0001)),
+        ("/blocks/0/operation", Value::from("k7_e1")),
+        ("/blocks", Value::from(Vec::<Value>::new())),
+    ];
+    for (pointer, forged) in forgeries {
+        let (code, report) = forge(pointer, forged);
+        assert_eq!((code, outcome(&report, "architecture.json")), (1, "failed"), "{pointer}: {report:#}");
+        assert_eq!(outcome(&report, "provenance/parse.json"), "passed", "{pointer}: {report:#}");
+    }
+}
+
+#[test]
+fn a_file_that_publish_does_not_write_is_found_despite_a_matching_manifest() {
+    let copy = demo().copy("plain");
+    assert_eq!(outcome(&copy.audit(&[]).1, "file names"), "passed");
+    copy.add("pytorch_model.bin", b"\x80\x02.");
+    let (code, report) = copy.audit(&[]);
+    assert_eq!((code, outcome(&report, "files"), outcome(&report, "subjects")), (1, "passed", "passed"), "{report:#}");
+    assert_eq!(outcome(&report, "file names"), "failed", "{report:#}");
+    assert_found((code, report), "pytorch_model.bin");
+}
+
+#[test]
+fn the_numbers_of_a_card_by_another_version_are_checked() {
+    let copy = demo().copy("plain");
+    let mut record = copy.json("provenance/test.json");
+    record["tool"] = Value::from("tfnas-pipeline 99.0.0");
+    copy.forge("provenance/test.json", &record);
+    assert_eq!(outcome(&copy.audit(&[]).1, "README.md"), "not_checked");
+    let card = fs::read_to_string(copy.path("README.md")).unwrap();
+    let line = card.lines().find(|line| line.starts_with("| top-1 |")).unwrap();
+    fs::write(copy.path("README.md"), card.replace(line, "| top-1 | 99.00 % of 20 test images |")).unwrap();
+    copy.remake();
+    let (code, report) = copy.audit(&[]);
+    assert_eq!((code, outcome(&report, "README.md")), (1, "failed"), "{report:#}");
+}
+
+#[test]
+fn a_name_with_lines_of_its_own_is_found_in_the_card() {
+    let copy = demo().copy("plain");
+    let card = fs::read_to_string(copy.path("README.md")).unwrap();
+    let name = card.lines().find_map(|line| line.strip_prefix("# ")).unwrap();
+    let forged = format!("{name}\n\n| top-1 | 99.00 % |");
+    let quoted = |name: &str| Value::from(name).to_string();
+    let card = card.replace(&quoted(name), &quoted(&forged));
+    fs::write(copy.path("README.md"), card.replace(&format!("\n# {name}\n"), &format!("\n# {forged}\n"))).unwrap();
+    copy.remake();
+    assert_found(copy.audit(&[]), "control characters");
 }
 
 #[test]

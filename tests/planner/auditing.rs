@@ -99,6 +99,24 @@ fn missing_claims_and_models_are_named() {
     project.write("bad.yaml", "source: x\nspace: imagenet\nclasses: 10\nmodels: {M: {top1: many}}\n");
     let ended = project.run(&["audit", "--claims", "bad.yaml"]);
     assert!(ended.code == Some(2) && ended.err.contains("\"many\" is not a number"), "{}", ended.err);
+    project.write("bad.yaml", "source: x\nspace: smal\nclasses: 10\nmodels: {}\n");
+    let ended = project.run(&["audit", "--claims", "bad.yaml"]);
+    assert!(ended.code == Some(2) && ended.err.contains("unknown space `smal`"), "{}", ended.err);
+    assert!(ended.err.contains("bad.yaml:2") && !ended.err.contains("--space"), "{}", ended.err);
+    project.write("bad.yaml", "source: x\nspace: small\nclasses: 10\nmodels: {}\n");
+    let ended = project.run(&["audit", "--claims", "bad.yaml"]);
+    assert!(ended.code == Some(2) && ended.err.contains("models: there are no models"), "{}", ended.err);
+}
+
+#[test]
+fn a_search_that_finds_no_network_is_no_check() {
+    let project = Project::new();
+    let claims =
+        "source: here\nspace: small\nclasses: 2\nmodels: {M: {parameters_m: \"1.0\", multiply_adds_m: \"999999\"}}\n";
+    project.write("claims.yaml", claims);
+    let audit = project.json_of(&["audit", "--claims", "claims.yaml"], 2);
+    assert_eq!(verdict(&audit, "parameters (M)"), "not_checked");
+    assert_eq!(verdict(&audit, "multiply-adds (M)"), "not_found");
 }
 
 #[test]

@@ -82,6 +82,11 @@ fn an_existing_or_missing_output_path_is_rejected_first() {
     assert!(ended.code == Some(2) && ended.err.contains("there is no folder"), "{}", ended.err);
     assert_fails(&project, &["latest", "--sign-key", "none.pem"], 2, &["none.pem"]);
     assert_fails(&project, &["latest", "--license", "my own"], 2, &["not an SPDX identifier"]);
+    for name in ["", "  "] {
+        assert_fails(&project, &["latest", "--name", name], 2, &["--name", "is empty"]);
+    }
+    let forged = "M\n\n| top-1 | 99.00 % |";
+    assert_fails(&project, &["latest", "--name", forged], 2, &["--name", "control characters", "one line"]);
 }
 
 #[test]
@@ -95,6 +100,14 @@ fn invalid_publications_are_not_audited() {
         (&["audit", "folder", "--claims", "tf-nas"], "is a folder"),
         (&["audit"], "required"),
         (&["audit", "folder", "--key", "none.pub"], "none.pub"),
+        (&["audit", "folder", "--seed", "1"], "--seed does not apply to the audit of the folder"),
+        (&["audit", "folder", "--set", "foo=4"], "--replay PART"),
+        (&["audit", "folder", "--weights-key", "model"], "--weights-key does not apply"),
+        (&["audit", "folder/file", "--key", "none.pub"], "--key does not apply to the audit of the weights"),
+        (&["audit", "folder/file", "--replay", "test"], "--replay does not apply"),
+        (&["audit", "folder/file", "--replay", "test", "--data", "folder"], "--replay does not apply"),
+        (&["audit", "--claims", "tf-nas", "--key", "none.pub"], "--key does not apply"),
+        (&["audit", "--claims", "tf-nas", "--replay", "all"], "audit DIR"),
     ] {
         let ended = project.run(arguments);
         assert!(ended.code == Some(2) && ended.err.contains(word), "{arguments:?}: {}", ended.err);

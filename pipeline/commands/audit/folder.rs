@@ -17,7 +17,7 @@ use crate::report::{print, print_json};
 pub struct FolderOptions {
     /// The public key that must have signed a published folder; take it from its owner, never from the folder
     #[arg(long, value_name = "FILE")]
-    key: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
 
     /// Rerun a part of a publication and compare: the test, the training and test, the search, or all stages
     #[arg(long, value_enum, value_name = "PART")]

@@ -20,7 +20,7 @@ pub struct Measure {
     /// Measure the latency of the complete network on this machine, with the batch size and threads of each claimed
     /// latency
     #[arg(long, requires = "config")]
-    measure: bool,
+    pub(super) measure: bool,
 
     /// The batch size for --measure [default: that of each claim]
     #[arg(long, value_name = "N", requires = "measure", value_parser = clap::value_parser!(u16).range(1..))]

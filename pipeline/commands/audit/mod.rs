@@ -1,5 +1,6 @@
 //! `audit`: verifies a published folder, a weights file, or published numbers.
 
+mod applicable;
 mod folder;
 mod measure;
 mod replay;
@@ -10,7 +11,7 @@ use clap::Args;
 use indicatif::MultiProgress;
 use serde_json::{Value, json};
 use tfnas::ModelConfig;
-use tfnas_planner::config::{nearest, space_named};
+use tfnas_planner::config::nearest;
 use tfnas_planner::network_file::ConfigFile;
 use tfnas_publication::audit::{Checks, Verdict as AuditVerdict, check_weights};
 use tfnas_publication::claims::{
@@ -72,13 +73,14 @@ pub struct Audit {
     #[arg(long, value_name = "FILE")]
     worker: Option<PathBuf>,
 
-    /// The seed of the search for a network, without --config
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    /// The seed of the search for a network, without --config [default: 0]
+    #[arg(long)]
+    seed: Option<u64>,
 }
 
 impl Audit {
     pub fn execute(&self, options: &Options, bars: MultiProgress) -> Result<Exit, CommandError> {
+        self.check_options(options)?;
         match (&self.path, &self.claims) {
             (Some(path), None) if path.is_dir() && self.config.is_some() => Err(CommandError::usage(format!(
                 "{} is a folder, which has its own model.config: --config is of a file with weights",
@@ -126,13 +128,12 @@ impl Audit {
             return Err(CommandError::usage("--config needs --model, the claimed model"));
         }
         let claims = Claims::read(file)?;
-        let space = space_named(&claims.space)?;
         let models = self.models(file, &claims)?;
         let checked_file = checked.as_ref().map(|(path, _)| path.as_path());
         let config = self.network(checked_file, options)?;
         let mut findings = Vec::new();
         let mut witnesses = Vec::new();
-        let resolution = space.definition().resolution;
+        let resolution = claims.space.definition().resolution;
         for (name, model) in models {
             let tables = model.tables()?;
             match &config {
@@ -140,7 +141,8 @@ impl Audit {
                     findings.extend(check_network(name, model, config, resolution, &tables, accuracy));
                 }
                 None => {
-                    let reached = find_reachable(name, model, &space, claims.classes, &tables, self.seed)?;
+                    let reached =
+                        find_reachable(name, model, &claims.space, claims.classes, &tables, self.seed.unwrap_or(0))?;
                     findings.extend(reached.findings);
                     witnesses.extend(reached.witness);
                 }

@@ -18,7 +18,7 @@ use tfnas_planner::output::read_output;
 use tfnas_planner::plan::{ExternalInputs, Graph, InputSource, Planner};
 use tfnas_publication::audit::{Checks, Folder, Level, Verified};
 use tfnas_publication::{Contents, names};
-use tfnas_stages::{Stage, TestReport, WARM_START, finite};
+use tfnas_stages::{Stage, TestReport, Verify, WARM_START, finite};
 
 use super::folder::{Asked, Replay};
 use crate::error::CommandError;
@@ -88,7 +88,7 @@ fn replay(
         let what = format!("{} again", stage.name());
         let Some(position) = graph.by_id(stage.name()) else { continue };
         if let Some(why) = cannot_repeat(contents, stage) {
-            // Later stages use the published latency table.
+            // Later stages use the published outputs.
             checks.skip(level(stage), what, why);
             continue;
         }
@@ -212,6 +212,9 @@ fn cannot_repeat(contents: &Contents, stage: Stage) -> Option<&'static str> {
             Some("the file that was imported is not published; what follows it is replayed with the published table")
         }
         Stage::Split if record.input("classes").is_some() => Some("the file of its classes is not published"),
+        Stage::Parse if contents.config.search.verify == Verify::Measured => Some(
+            "a measured latency corrects its network, and never repeats; what follows it is replayed with the published network",
+        ),
         Stage::Search if record.input(WARM_START).is_some() => Some("the search that it started from is not published"),
         _ => None,
     }

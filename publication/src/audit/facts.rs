@@ -1,50 +1,28 @@
 //! L3: recomputes everything that follows from the files.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde_json::Value;
-use tfnas::cost::{flops, parameters};
-use tfnas::exact_fit::{Preferences, fit_exactly};
 use tfnas::state_shapes::state_shapes;
-use tfnas::{Architecture, ModelConfig};
-use tfnas_images::parse_classes;
 use tfnas_planner::machine::build;
 use tfnas_pytorch_files::checkpoint::WeightsFile;
-use tfnas_stages::{
-    Fit, Protocol, SearchResult, Stage, StageOutput as _, TestTally, TestedImage, finite, probabilities,
-};
+use tfnas_stages::{OnBadImage, Protocol, Stage, finite};
 
-use super::selection;
+use super::{derivation, tested};
 use crate::audit::Folder;
 use crate::audit::checks::{Checks, Level, Verified};
 use crate::{Contents, Looks, front_matter, measured, names};
 
-/// Relative tolerance of latencies, because another machine may round sums of the table differently.
-const ROUNDING: f64 = 1e-9;
-/// Tolerance between the mean of the losses in `predictions.csv`, which have six decimals, and the mean loss of the
-/// test, whose batches are summed in single precision.
-const MEAN_LOSS: f64 = 1e-4;
-
 /// Makes all checks of the level.
 pub fn check(folder: &Folder, contents: &Contents, checks: &mut Checks) {
-    checks.note(Level::L3, names::CONFIG, found_by_search(folder, contents));
-    checks.note(Level::L3, names::HISTORY, history(folder, contents));
-    checks.note(Level::L3, names::ARCHITECTURE, architecture(contents));
+    derivation::check(folder, contents, checks);
     checks.note(Level::L3, names::WEIGHTS, weights(folder, contents));
     checks.note(Level::L3, names::TRAIN, training(folder, contents));
-    checks.note(Level::L3, names::TEST, test(folder, contents));
+    checks.note(Level::L3, names::TEST, tested::check(folder, contents));
     checks.note(Level::L3, names::MEASURED, latency(contents));
-    checks.note(Level::L3, "lists", lists(contents));
+    checks.note(Level::L3, "lists", tested::check_list(folder, contents).and_then(|()| lists(contents)));
     checks.note(Level::L3, "accuracy in the card", card_metrics(folder, contents));
-    match card(folder, contents) {
-        Ok(true) => checks.pass(Level::L3, names::CARD, "all of its numbers match the other files"),
-        Ok(false) if contents.record(Stage::Test).tool != build::TOOL => {
-            let tool = &contents.record(Stage::Test).tool;
-            checks.skip(Level::L3, names::CARD, format!("its text was written by {tool}, this is {}", build::TOOL));
-        }
-        Ok(false) => checks.fail(Level::L3, names::CARD, "it does not match the other files"),
-        Err(error) => checks.fail(Level::L3, names::CARD, error),
-    }
+    card(folder, contents, checks);
     if contents.measured.measured_lat_ms.is_some() {
         checks.skip(
             Level::L3,
@@ -57,106 +35,6 @@ pub fn check(folder: &Folder, contents: &Contents, checks: &mut Checks) {
         "tests in the store of the run",
         "only that store records how often its test images were used",
     );
-}
-
-fn near(found: f64, claimed: f64) -> bool {
-    (found - claimed).abs() <= ROUNDING * claimed.abs()
-}
-
-/// Checks that the network follows from the probabilities and widths of the search.
-fn found_by_search(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
-    let Contents { space, network, table, config, .. } = contents;
-    let result = SearchResult::from_json(&folder.read(names::SEARCH)?).map_err(|error| error.to_string())?;
-    let handed_on = result.architecture(space).map_err(|error| error.to_string())?;
-    let preferences = Preferences { log_alphas: &result.log_alphas, betas: &result.betas };
-    if config.select.is_enabled() {
-        return selection::check(folder, contents, reachable_target(contents)?, &handed_on, preferences);
-    }
-    let found = if config.parse.fit == Some(Fit::Exact) {
-        let target = reachable_target(contents)?;
-        let fitted = fit_exactly(space, &handed_on, table, target, Some(&preferences));
-        fitted.map_err(|error| error.to_string())?.architecture
-    } else {
-        handed_on
-    };
-    let classes = network.classifier.out_features;
-    let expected = ModelConfig::from_architecture(space, &found, classes).map_err(|error| error.to_string())?;
-    if expected.to_text().as_bytes() != folder.read(names::CONFIG)? {
-        return Err("it is not the network that the result of the search prefers".to_owned());
-    }
-    Ok(Verified(format!("{} blocks, as the result of the search prefers", network.block_count())))
-}
-
-/// Checks that the last epoch has the published network, and that the latency of each epoch's network matches the
-/// table.
-fn history(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
-    let Contents { space, network, table, history, config, .. } = contents;
-    if history.len() != config.search.epochs {
-        return Err(format!("it has {} epochs, but the configuration {}", history.len(), config.search.epochs));
-    }
-    for (index, epoch) in history.iter().enumerate() {
-        if epoch.epoch != index || !(-ROUNDING..=1.0 + ROUNDING).contains(&epoch.operation_entropy) {
-            return Err(format!("epoch {index} is not valid"));
-        }
-        let found = Architecture::new(space, epoch.architecture.clone()).map_err(|error| error.to_string())?;
-        let ms = table.architecture_ms(space, &found).map_err(|error| error.to_string())?;
-        if !near(ms, epoch.after_lat_ms) {
-            return Err(format!("epoch {index} has {} ms, but the table gives {ms}", epoch.after_lat_ms));
-        }
-    }
-    // Earlier releases did not write probabilities.
-    if let Some(last) = history.last().filter(|last| !last.operations.is_empty()) {
-        let result = SearchResult::from_json(&folder.read(names::SEARCH)?).map_err(|error| error.to_string())?;
-        if (&last.operations, &last.depths) != (&probabilities(&result.log_alphas), &probabilities(&result.betas)) {
-            return Err(format!("the probabilities of its last epoch differ from {}", names::SEARCH));
-        }
-    }
-    let own = Architecture::of_config(space, network).map_err(|error| error.to_string())?;
-    match history.last() {
-        // With `parse.fit: exact` or a selection, the network may differ from that of the last epoch.
-        Some(_) if config.parse.fit == Some(Fit::Exact) || config.select.is_enabled() => {
-            Ok(Verified(format!("{} epochs, each with the latency of its network by the table", history.len())))
-        }
-        Some(last) if last.architecture == own.groups() => Ok(Verified(format!(
-            "{} epochs, the last with this network, each with its latency by the table",
-            history.len()
-        ))),
-        _ => Err(format!("the network of its last epoch differs from {}", names::CONFIG)),
-    }
-}
-
-fn architecture(contents: &Contents) -> Result<Verified, String> {
-    let Contents { space, network, table, architecture, .. } = contents;
-    let resolution = space.definition().resolution;
-    let counts = [
-        ("space_resolution", architecture.space_resolution as u64, resolution as u64),
-        ("classes", architecture.classes as u64, network.classifier.out_features as u64),
-        ("parameters", architecture.parameters, parameters(network)),
-        ("flops", architecture.flops, flops(network, resolution)),
-    ];
-    if let Some((name, claimed, found)) = counts.into_iter().find(|(_, claimed, found)| claimed != found) {
-        return Err(format!("{name} is {found}, but the record has {claimed}"));
-    }
-    let target = reachable_target(contents)?;
-    let predicted = table.config_ms(network, resolution).map_err(|error| error.to_string())?;
-    let times = [
-        ("target_lat_ms", architecture.target_lat_ms, target),
-        ("base_lat_ms", architecture.base_lat_ms, table.base_ms()),
-        ("predicted_lat_ms", architecture.predicted_lat_ms, predicted),
-    ];
-    match times.into_iter().find(|(_, claimed, found)| !near(*found, *claimed)) {
-        Some((name, claimed, found)) => Err(format!("{name} is {found}, but the record has {claimed}")),
-        None => Ok(Verified(format!(
-            "{} parameters, {} multiply-adds, {predicted} ms by the table, recomputed",
-            architecture.parameters, architecture.flops
-        ))),
-    }
-}
-
-/// Returns the target latency in milliseconds of the table.
-fn reachable_target(contents: &Contents) -> Result<f64, String> {
-    let reachable = contents.table.reachable_ms(&contents.space).map_err(|error| error.to_string())?;
-    contents.config.search.target_lat_ms.within(&reachable).map_err(|error| error.to_string())
 }
 
 fn weights(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
@@ -179,11 +57,14 @@ fn training(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
     }
     let list = |name: &str| lists.train.iter().find(|named| named.name == name).map_or(0, |named| named.list.len());
     let (images, val_images) = match train.protocol {
-        Protocol::Published => (list("all.list"), tested(folder, contents)?),
+        Protocol::Published => (list("all.list"), tested::labels(contents, &tested::classes(folder, contents)?).len()),
         Protocol::HeldOut => (list("train.list"), list("val.list")),
     };
     if (train.images, train.val_images) != (images, val_images) {
         return Err("its numbers of images do not match the lists".to_owned());
+    }
+    if config.data.on_bad_image == OnBadImage::Error && train.epochs.iter().any(|epoch| epoch.skipped > 0) {
+        return Err("an epoch skipped images, but data.on_bad_image is error".to_owned());
     }
     let tops = train.epochs.iter().map(|epoch| finite(epoch.val_top1).ok_or("an epoch has no val_top1"));
     let tops = tops.collect::<Result<Vec<f64>, _>>()?;
@@ -201,85 +82,21 @@ fn training(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
     Ok(Verified(format!("epoch {} of {} is the best on {val_images} images", first + 1, tops.len())))
 }
 
-/// Returns the number of images in the test list whose class the network knows.
-fn tested(folder: &Folder, contents: &Contents) -> Result<usize, String> {
-    let (config, list) = (&contents.config, &contents.lists.test.list);
-    let entries = list.entries().iter();
-    // A drawn list contains all classes, even if the network was trained on some of them.
-    if config.draws_test() && !contents.data.train.is_list {
-        let file = format!("lists/{}", config.train.protocol.classes());
-        let text = String::from_utf8(folder.read(&file)?).map_err(|_| format!("{file}: no text"))?;
-        let known: HashSet<String> =
-            parse_classes(&text, &file).map_err(|error| error.to_string())?.into_iter().collect();
-        return Ok(entries
-            .filter(|entry| entry.path.split('/').next().is_some_and(|class| known.contains(class)))
-            .count());
-    }
-    Ok(entries.filter(|entry| (entry.label as usize) < contents.network.classifier.out_features).count())
-}
-
-/// Checks that `test.json` matches the record, and that its classes add up to the totals.
-fn test(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
-    let claimed = &contents.test;
-    let record = contents.record(Stage::Test);
-    for (name, value) in [("top1", claimed.top1), ("top5", claimed.top5)] {
-        if record.metrics.get(name).and_then(Value::as_f64) != Some(value) {
-            return Err(format!("{name} differs from the record"));
-        }
-    }
-    let images = tested(folder, contents)?;
-    if claimed.images + claimed.skipped != images {
-        return Err(format!("it reports {} images, but the list has {images}", claimed.images + claimed.skipped));
-    }
-    let rows = if predictions(folder, contents)? { ", which match the prediction for each image" } else { "" };
-    let counted: usize = claimed.classes.iter().map(|class| class.images).sum();
-    let hits: f64 = claimed.classes.iter().map(|class| class.images as f64 * class.top1.unwrap_or(0.0)).sum();
-    // The accuracy of a class is rounded, so multiplying it by the number of images does not give an integer.
-    if counted != claimed.images || (hits - claimed.top1 * counted as f64).abs() > 0.01 {
-        return Err("the numbers of its classes do not add up to it".to_owned());
-    }
-    Ok(Verified(format!(
-        "top-1 {} and top-5 {} of {} images, which match the record{rows}",
-        claimed.top1, claimed.top5, claimed.images
-    )))
-}
-
-/// Checks that `predictions.csv` only contains images of the list, and that the numbers of `test.json` follow from it.
-/// Returns whether there is such a file, which earlier releases did not write.
-fn predictions(folder: &Folder, contents: &Contents) -> Result<bool, String> {
-    if contents.record(Stage::Test).output(TestedImage::FILE).is_none() {
-        return Ok(false);
-    }
-    let (claimed, file) = (&contents.test, names::PREDICTIONS);
-    let names: Vec<String> = claimed.classes.iter().map(|class| class.name.clone()).collect();
-    let labels: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
-    let label =
-        |name: &str| labels.get(name).copied().ok_or_else(|| format!("{file}: it has an unknown class {name:?}"));
-    let listed: HashSet<&str> = contents.lists.test.list.entries().iter().map(|entry| entry.path.as_str()).collect();
-    let (mut tally, mut loss, mut tested) = (TestTally::new(names.len()), 0.0, HashSet::new());
-    for row in TestedImage::read(&folder.read(file)?[..]) {
-        let row = row.map_err(|error| format!("{file}: {error}"))?;
-        if !listed.contains(row.image.as_str()) {
-            return Err(format!("{file}: {:?} is not in the list of the test images", row.image));
-        }
-        tally.add(label(&row.class)?, row.predicted.as_deref().map(label).transpose()?, row.rank);
-        loss += row.loss;
-        tested.insert(row.image);
-    }
-    let same = tested.len() == claimed.images
-        && (tally.images(), tally.top1(), tally.top5()) == (claimed.images, claimed.top1, claimed.top5)
-        && tally.classes(&names) == claimed.classes
-        && Some(tally.confusion(&names)) == claimed.confusion
-        && (loss / tally.images() as f64 - claimed.loss).abs() <= MEAN_LOSS * claimed.loss.abs() + MEAN_LOSS;
-    if same { Ok(true) } else { Err(format!("{file} results in other numbers")) }
-}
-
+/// Checks that the latencies match the record and the table, and the target if the configuration requires it.
 fn latency(contents: &Contents) -> Result<Verified, String> {
-    if contents.measured == measured(contents.record(Stage::Parse)) {
-        Ok(Verified("it matches the record".to_owned()))
-    } else {
-        Err("it does not match the record".to_owned())
+    let record = contents.record(Stage::Parse);
+    if contents.measured != measured(record) {
+        return Err("it does not match the record".to_owned());
     }
+    let predicted = contents.architecture.predicted_lat_ms;
+    if !contents.measured.predicted_lat_ms.is_some_and(|ms| derivation::near(predicted, ms)) {
+        return Err(format!("its predicted latency differs from {}", names::ARCHITECTURE));
+    }
+    if contents.config.search.verify.is_predicted() {
+        return Ok(Verified("it matches the record".to_owned()));
+    }
+    derivation::meets_target(&record.metrics, contents.architecture.target_lat_ms)?;
+    Ok(Verified("it matches the record, whose measured latency meets the target".to_owned()))
 }
 
 fn lists(contents: &Contents) -> Result<Verified, String> {
@@ -324,8 +141,66 @@ fn card_metrics(folder: &Folder, contents: &Contents) -> Result<Verified, String
     }
 }
 
-/// Returns whether the card equals the one generated from the other files.
-fn card(folder: &Folder, contents: &Contents) -> Result<bool, String> {
-    let (card, head) = head(folder)?;
-    Ok(contents.card(head.name(), head.license()) == card)
+/// Checks that the card equals the one generated from the other files, or at least the rows of its table if another
+/// version wrote it.
+fn card(folder: &Folder, contents: &Contents, checks: &mut Checks) {
+    let tool = &contents.record(Stage::Test).tool;
+    let compared = head(folder).and_then(|(card, head)| {
+        if head.name().chars().any(char::is_control) {
+            return Err("the name of its model contains control characters".to_owned());
+        }
+        let made = contents.card(head.name(), head.license());
+        if made == card {
+            Ok(true)
+        } else if tool == build::TOOL {
+            Err("it does not match the other files".to_owned())
+        } else {
+            same_rows(&card, &made).map(|()| false)
+        }
+    });
+    match compared {
+        Ok(true) => checks.pass(Level::L3, names::CARD, "all of its numbers match the other files"),
+        Ok(false) => {
+            let own = build::TOOL;
+            checks.skip(
+                Level::L3,
+                names::CARD,
+                format!("only its table; its text was written by {tool}, this is {own}"),
+            );
+        }
+        Err(why) => checks.fail(Level::L3, names::CARD, why),
+    }
+}
+
+/// Checks that each row of the card's table that is known here has the value of the generated card.
+fn same_rows(card: &str, made: &str) -> Result<(), String> {
+    let expected: HashMap<&str, &str> = made.lines().filter_map(row).collect();
+    let differs = |(label, value): &(&str, &str)| expected.get(label).is_some_and(|expected| expected != value);
+    match card.lines().filter_map(row).find(differs) {
+        None => Ok(()),
+        Some((label, value)) => Err(format!("its {label} is {value}, but the other files give {}", expected[label])),
+    }
+}
+
+/// Returns the label and the value of a row of a table.
+fn row(line: &str) -> Option<(&str, &str)> {
+    let (label, value) = line.trim().strip_prefix('|')?.strip_suffix('|')?.rsplit_once('|')?;
+    Some((label.trim(), value.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_rows_of_a_card_by_another_version_are_compared() {
+        let made = "| | |\n|---|---|\n| top-1 | 75.00 % of 40 test images |\n| parameters | 5 |\n";
+        assert_eq!(same_rows(made, made), Ok(()));
+        assert_eq!(same_rows("# M\n| Top-1 accuracy | 75 % |\n| parameters | 5 |\n", made), Ok(()));
+        for forged in
+            ["| top-1 | 99.00 % of 40 test images |\n", " |top-1|99.00 %| ", "| parameters | 5 |\n| parameters | 4 |"]
+        {
+            assert!(same_rows(forged, made).is_err_and(|why| why.contains("but the other files give")), "{forged}");
+        }
+    }
 }

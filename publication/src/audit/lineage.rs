@@ -1,6 +1,8 @@
 //! L2: checks that the lineage is complete. All inputs of a stage must be outputs of other stages or named data, its
 //! key must follow from its record, and its outputs must be the files in the folder.
 
+use std::collections::BTreeSet;
+
 use tfnas_artifacts::KeyManifest;
 use tfnas_attestations::statement::Statement;
 use tfnas_planner::machine::build;
@@ -36,6 +38,7 @@ pub fn check(folder: &Folder, contents: &Contents, checks: &mut Checks) {
     }
     checks.note(Level::L2, names::CONFIGURATION, same_configuration(contents));
     checks.note(Level::L2, names::DATA, data(folder, contents));
+    checks.note(Level::L2, "file names", known_files(folder, contents));
     derived(folder, contents, checks);
     let unpublished: Vec<String> = unpublished(contents);
     if !unpublished.is_empty() {
@@ -194,6 +197,38 @@ fn data(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
         return Err(format!("{} is not the list that the test read", names::TEST_LIST));
     }
     Ok(Verified("digests of images and lists match the listed files".to_owned()))
+}
+
+/// Checks that `publish` writes files of these names. Other programs would read any other file, such as weights in
+/// another format, as a part of the publication.
+fn known_files(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
+    let known = published_names(contents.records.values(), contents.weights());
+    match folder.manifest.files.iter().find(|file| !known.contains(&file.name)) {
+        None => Ok(Verified(format!("{} files that `publish` writes", folder.manifest.files.len()))),
+        Some(other) => Err(format!("{} is not a file that `publish` writes", other.name)),
+    }
+}
+
+/// Returns the names of the files in the manifest of a publication with these records.
+fn published_names<'a>(records: impl Iterator<Item = &'a StageRecord>, weights: &str) -> BTreeSet<String> {
+    let made = [
+        names::CARD,
+        names::CONFIGURATION,
+        names::DATA,
+        names::MEASURED,
+        names::TEST_LIST,
+        names::TRAIN_IMAGES,
+        names::TEST_IMAGES,
+        names::CRATE,
+    ];
+    let mut known: BTreeSet<String> = made.into_iter().map(str::to_owned).collect();
+    for record in records {
+        known.insert(names::record(record.stage));
+        known.extend(
+            record.outputs.iter().filter_map(|output| record.stage.spec().published_file(&output.name, weights)),
+        );
+    }
+    known
 }
 
 /// Checks that the Statement and the RO-Crate follow from the records.

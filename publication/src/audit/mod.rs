@@ -5,16 +5,18 @@
 //! | L0 | `folder` | the files match the manifest |
 //! | L1 | `signature` | the files are signed with the key that the auditor supplied |
 //! | L2 | `lineage` | every input of a stage is an output of another stage, or named data |
-//! | L3 | `facts`, `selection` | everything that can be recomputed from the files matches |
+//! | L3 | `facts`, `derivation`, `selection`, `tested` | everything that can be recomputed from the files matches |
 //!
 //! L4 and L5, which rerun stages, are implemented in the binary: this module starts no processes.
 
 mod checks;
+mod derivation;
 mod facts;
 mod folder;
 mod lineage;
 mod selection;
 mod signature;
+mod tested;
 mod weights;
 
 pub use checks::{Check, Checks, Level, Outcome, Verdict, Verified};

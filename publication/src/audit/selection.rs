@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 use tfnas::exact_fit::{Preferences, fit_exactly};
-use tfnas::{Architecture, Choice, ModelConfig};
+use tfnas::{Architecture, Choice};
 use tfnas_select::{EpochScore, Problem, Ranked, SearchResult, Selection, Settings, Step};
 use tfnas_stages::{SelectReport, Selected};
 
-use crate::audit::{Folder, Verified};
+use super::derivation::Derived;
+use crate::audit::Folder;
 use crate::{Contents, names};
 
 /// Repeats the selection with the recorded scores instead of trainings. It must draw the recorded candidates and select
-/// the published network.
+/// the recorded architecture. Returns this architecture.
 ///
 /// * `found`: the architecture that the search has found.
 ///
@@ -24,8 +25,8 @@ pub fn check(
     target_ms: f64,
     found: &Architecture,
     preferences: Preferences<'_>,
-) -> Result<Verified, String> {
-    let Contents { space, network, table, config, .. } = contents;
+) -> Result<Derived, String> {
+    let Contents { space, table, config, .. } = contents;
     let selected: Selected = read(folder, names::SELECTED)?;
     let SelectReport { selection: claimed, .. } = read(folder, names::CANDIDATES)?;
     let fitted = fit_exactly(space, found, table, target_ms, Some(&preferences)).map_err(|error| error.to_string())?;
@@ -57,11 +58,9 @@ pub fn check(
     if outcome.winner != claimed.winner || !is(winner, &selected.architecture) {
         return Err(format!("its scores select candidate {}, but it names {}", outcome.winner, claimed.winner));
     }
-    let expected = ModelConfig::from_architecture(space, winner, network.classifier.out_features);
-    if expected.map_err(|error| error.to_string())?.to_text().as_bytes() != folder.read(names::CONFIG)? {
-        return Err(format!("{} is not the selected candidate", names::CONFIG));
-    }
-    Ok(Verified(format!("candidate {} of {}, selected again from the recorded scores", outcome.winner, recorded.len())))
+    let how = format!("candidate {} of {}, selected again from the recorded scores", outcome.winner, recorded.len());
+    // `parse` takes the architecture as it was selected.
+    Ok(Derived { architecture: winner.clone(), changed: Vec::new(), how })
 }
 
 fn is(architecture: &Architecture, groups: &[Vec<Choice>]) -> bool {

@@ -44,9 +44,9 @@ pub struct Finding {
 }
 
 impl Verdict {
-    /// Returns whether the claim was checked.
+    /// Returns whether the claim was checked. A search that found no network is no check.
     pub fn is_of_a_check(&self) -> bool {
-        !matches!(self, Self::NotComparable { .. } | Self::NotChecked { .. })
+        !matches!(self, Self::NotFound | Self::NotComparable { .. } | Self::NotChecked { .. })
     }
 
     fn text(&self) -> String {
@@ -76,4 +76,17 @@ pub fn table(findings: &[Finding]) -> String {
         ]);
     }
     columns.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_verdict_that_shows_something_is_of_a_check() {
+        let why = || "why".to_owned();
+        assert!([Verdict::Agrees, Verdict::Differs, Verdict::Reachable].iter().all(Verdict::is_of_a_check));
+        let others = [Verdict::NotFound, Verdict::NotComparable { why: why() }, Verdict::NotChecked { why: why() }];
+        assert!(!others.iter().any(Verdict::is_of_a_check));
+    }
 }

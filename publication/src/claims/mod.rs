@@ -15,9 +15,10 @@ use std::sync::Arc;
 use claim_search::Claimed;
 use serde::Deserialize;
 use serde::de::Error as _;
-use tfnas::LatencyTable;
+use tfnas::{LatencyTable, Space};
 use tfnas_fs::read_text_limited;
-use tfnas_planner::config::{ConfigError, Node, Source};
+use tfnas_images::MAX_LABEL;
+use tfnas_planner::config::{ConfigError, Node, Origin, Source, space_named};
 use tfnas_planner::table_file::{self, ReadTableError};
 
 pub use accuracy::{Accuracy, look_up_accuracy};
@@ -30,21 +31,35 @@ use crate::PublicationError;
 
 /// The claims that are included in the program, by name.
 const KNOWN: [(&str, &str); 1] = [("tf-nas", include_str!("../../../zoo/tf-nas.yaml"))];
+/// Maximum number of classes, which is that of image lists.
+const MAX_CLASSES: usize = MAX_LABEL as usize + 1;
+/// The place in an error about the name of a space.
+const OPTION: &str = "--space";
 /// Maximum size of a file of claims.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// A file of claims about models.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Claims about models.
+#[derive(Debug)]
 pub struct Claims {
     /// Where the claims were published.
     pub source: String,
-    /// The search space of all models: a name or a file.
-    pub space: String,
+    /// The search space of all models.
+    pub space: Space,
     /// Number of outputs of their classifiers.
     pub classes: usize,
-    /// The models by name.
+    /// The models by name; at least one.
     pub models: BTreeMap<String, ModelClaims>,
+}
+
+/// A file of claims.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClaimsFile {
+    source: String,
+    /// A name or a file.
+    space: String,
+    classes: usize,
+    models: BTreeMap<String, ModelClaims>,
 }
 
 /// The claims about one model.
@@ -162,7 +177,30 @@ impl Claims {
         };
         let source = Arc::new(Source::new(name, &text));
         let node = Node::parse(&source).map_err(|error| wrong(ConfigError::syntax(&source, &error)))?;
-        node.typed().map_err(|error| wrong(ConfigError::wrong_type("", &error)))
+        Self::of(&node).map_err(wrong)
+    }
+
+    fn of(node: &Node) -> Result<Self, ConfigError> {
+        let file: ClaimsFile = node.typed().map_err(|error| ConfigError::wrong_type("", &error))?;
+        let ClaimsFile { source, space, classes, models } = file;
+        let wrong = |key: &str, message: String| {
+            ConfigError::value(key, node.get(key).map_or(&Origin::Default, |value| &value.origin), message)
+        };
+        let space = space_named(&space).map_err(|error| match error {
+            // The name is in the file, not an option. Errors in the file of a space have a place of their own.
+            ConfigError::Value { place, message, hint, .. } if place.starts_with(OPTION) => {
+                let error = wrong("space", message);
+                hint.into_iter().fold(error, ConfigError::with_hint)
+            }
+            error => error,
+        })?;
+        if !(1..=MAX_CLASSES).contains(&classes) {
+            return Err(wrong("classes", format!("the number of classes must be between 1 and {MAX_CLASSES}")));
+        }
+        if models.is_empty() {
+            return Err(wrong("models", "there are no models".to_owned()));
+        }
+        Ok(Self { source, space, classes, models })
     }
 
     fn text(path: &Path) -> Result<String, PublicationError> {
@@ -188,6 +226,29 @@ mod tests {
         let model = &claims.models["TF-NAS-B"];
         assert_eq!(model.latency_ms["xeon-gold-6130-b1"].to_string(), "72.10");
         assert_eq!(model.multiply_adds_m.as_ref().unwrap().claimed(1e6).value, 361e6);
+    }
+
+    #[test]
+    fn errors_name_the_file_and_the_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("claims.yaml");
+        let error = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            Claims::read(file.to_str().unwrap()).unwrap_err()
+        };
+        let claims = |space: &str, classes: &str, models: &str| {
+            error(&format!("source: here\nspace: {space}\nclasses: {classes}\nmodels: {models}\n"))
+        };
+        let unknown = claims("smal", "10", "{M: {top1: \"75\"}}");
+        let text = unknown.to_string();
+        assert!(text.contains("claims.yaml:2") && text.contains("space: unknown space `smal`"), "{text}");
+        assert!(!text.contains("--space") && unknown.hint.unwrap().contains("small"), "{text}");
+        for classes in ["0", "99999999999"] {
+            let text = claims("small", classes, "{M: {top1: \"75\"}}").to_string();
+            assert!(text.contains("claims.yaml:3") && text.contains("classes: the number of classes"), "{text}");
+        }
+        let text = claims("small", "10", "{}").to_string();
+        assert!(text.contains("claims.yaml:4") && text.contains("models: there are no models"), "{text}");
     }
 
     #[test]

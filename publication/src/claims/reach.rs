@@ -27,7 +27,8 @@ pub struct Reached {
     pub witness: Option<Witness>,
 }
 
-/// Searches the space for a network with the multiply-adds and latencies that are claimed for a model.
+/// Searches the space for a network with the multiply-adds and latencies that are claimed for a model. Every other claim
+/// gets a finding that says why it was not checked.
 ///
 /// # Errors
 /// Returns an error if a table does not cover the space.
@@ -39,8 +40,26 @@ pub fn find_reachable(
     tables: &[(String, LatencyTable)],
     seed: u64,
 ) -> Result<Reached, PublicationError> {
+    let not_checked = |claim: String, claimed: &Decimal, why: &str| Finding {
+        model: name.to_owned(),
+        claim,
+        claimed: Some(claimed.to_string()),
+        recomputed: None,
+        difference: None,
+        verdict: Verdict::NotChecked { why: why.to_owned() },
+    };
+    let parameters_claim = model.parameters_m.as_ref();
+    let mut findings: Vec<Finding> = parameters_claim
+        .map(|claimed| not_checked("parameters (M)".to_owned(), claimed, "no model.config was given: --config"))
+        .into_iter()
+        .collect();
     let Some(multiply_adds) = model.multiply_adds_m.as_ref() else {
-        return Ok(Reached { findings: model.not_checked(name, "no model.config was given"), witness: None });
+        let why = "without claimed multiply-adds no network is searched; no model.config was given: --config";
+        for (table_name, _) in tables {
+            findings.push(not_checked(by_table(table_name), &model.latency_ms[table_name], why));
+        }
+        findings.extend(model.not_checked(name, "no model.config was given: --config"));
+        return Ok(Reached { findings, witness: None });
     };
     let latencies: Vec<(&LatencyTable, Claimed)> =
         tables.iter().map(|(table, latency)| (latency, model.latency_ms[table].claimed(1.0))).collect();
@@ -60,11 +79,11 @@ pub fn find_reachable(
         verdict: if found.is_some() { Verdict::Reachable } else { Verdict::NotFound },
     };
     let counted = config.as_ref().map(|config| flops(config, resolution) as f64);
-    let mut findings = vec![row("multiply-adds (M)".to_owned(), multiply_adds, 1e6, counted)];
+    findings.push(row("multiply-adds (M)".to_owned(), multiply_adds, 1e6, counted));
     for (table_name, table) in tables {
         let ms = network.as_ref().map(|network| table.architecture_ms(space, network)).transpose();
         let ms = ms.map_err(|error| failed(error.to_string()))?;
-        findings.push(row(format!("ms by {table_name}"), &model.latency_ms[table_name], 1.0, ms));
+        findings.push(row(by_table(table_name), &model.latency_ms[table_name], 1.0, ms));
     }
     findings.extend(model.not_checked(name, "no weights and images were given"));
     let witness = network.zip(config).map(|(network, config)| Witness {
@@ -74,6 +93,11 @@ pub fn find_reachable(
         multiply_adds: flops(&config, resolution),
     });
     Ok(Reached { findings, witness })
+}
+
+/// Returns the name of the claim of a latency by a table.
+fn by_table(table_name: &str) -> String {
+    format!("ms by {table_name}")
 }
 
 fn blocks(space: &Space, network: &Architecture) -> Vec<String> {
@@ -87,5 +111,33 @@ impl fmt::Display for Witness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "a network with the numbers of {} ({} parameters):", self.model, self.parameters)?;
         self.architecture.iter().try_for_each(|block| writeln!(f, "  {block}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn findings(model: &str) -> Vec<(String, Verdict)> {
+        let model: ModelClaims = serde_json::from_str(model).unwrap();
+        let reached = find_reachable("M", &model, &Space::imagenet(), 1000, &model.tables().unwrap(), 0).unwrap();
+        reached.findings.into_iter().map(|finding| (finding.claim, finding.verdict)).collect()
+    }
+
+    #[test]
+    fn claims_without_a_network_are_listed_as_not_checked() {
+        let found = findings(r#"{"parameters_m": "5.3", "latency_ms": {"titan-rtx-b32": "18.03"}, "top1": "76"}"#);
+        let claims: Vec<&str> = found.iter().map(|(claim, _)| claim.as_str()).collect();
+        assert_eq!(claims, ["parameters (M)", "ms by titan-rtx-b32", "top-1 (%)"]);
+        assert!(found.iter().all(|(_, verdict)| matches!(verdict, Verdict::NotChecked { .. })), "{found:?}");
+    }
+
+    #[test]
+    fn parameters_are_not_checked_by_the_search() {
+        let found = findings(r#"{"parameters_m": "5.3", "multiply_adds_m": "300"}"#);
+        assert!(matches!(&found[0], (claim, Verdict::NotChecked { .. }) if claim == "parameters (M)"), "{found:?}");
+        assert_eq!(found[1], ("multiply-adds (M)".to_owned(), Verdict::Reachable));
     }
 }

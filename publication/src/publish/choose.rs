@@ -32,7 +32,7 @@ impl Chosen {
 /// The results that a run has made or reused, by instance.
 type Results = BTreeMap<String, Attempt>;
 
-/// Finds the run and the network that a text refers to: `latest`, `3`, the name of a run, `test@12` or `3/test@12`.
+/// Finds the run and the network that a text refers to: `latest` (the last run that is not a `check`), `3`, the name of a run, `test@12` or `3/test@12`.
 ///
 /// # Errors
 /// Returns an error if the run does not exist, is incomplete, has tested several networks, or has not searched its
@@ -82,9 +82,13 @@ fn named<'a>(cache: &Cache, what: &'a str) -> Result<(RunId, Option<&'a str>), P
         None => (what, None),
     };
     if run == "latest" {
-        let last = ledger.runs(None, 1)?.into_iter().next();
-        let last = last.ok_or_else(|| PublicationError::usage("there is no run yet").with_hint("`run all` first"))?;
-        return Ok((last.id, instance));
+        let runs = ledger.runs(None, MAX_RUNS)?;
+        for found in &runs {
+            if !is_check(cache, found.id)? {
+                return Ok((found.id, instance));
+            }
+        }
+        return Err(PublicationError::usage("there is no run yet").with_hint("`run all` first"));
     }
     if let Ok(number) = run.parse() {
         return match ledger.run(RunId(number))? {
@@ -109,6 +113,12 @@ fn named<'a>(cache: &Cache, what: &'a str) -> Result<(RunId, Option<&'a str>), P
     let hint = nearest(run, names).map(|name| format!("did you mean `{name}`?"));
     let forms = "use latest, a number or name that `log` lists, or an instance that ran, such as test@12";
     Err(PublicationError::usage(format!("`{what}` is not a run")).with_hint(hint.unwrap_or_else(|| forms.to_owned())))
+}
+
+/// Returns whether a run is one of `check`, which repeats results and has none of its own.
+fn is_check(cache: &Cache, run: RunId) -> Result<bool, PublicationError> {
+    let made = cache.ledger().made_by(run)?;
+    Ok(!made.is_empty() && made.iter().all(|attempt| attempt.purpose == Purpose::Check))
 }
 
 fn results(cache: &Cache, run: RunId) -> Result<Results, PublicationError> {

@@ -1,6 +1,8 @@
 //! The output of `parse` in addition to `model.config`.
 
 use serde::{Deserialize, Serialize};
+use tfnas::cost::{flops, layers, parameters};
+use tfnas::{Architecture, LatencyTable, ModelConfig, Space, TableError};
 
 use super::number::{missing, nullable};
 
@@ -58,4 +60,55 @@ pub struct BlockReport {
     pub parameters: u64,
     /// Multiply-adds per image.
     pub flops: u64,
+}
+
+impl ArchitectureReport {
+    /// Describes an architecture of a space. The worker writes the result, and an audit computes it again.
+    ///
+    /// * `config`: the network of the architecture.
+    /// * `changed`: see the field.
+    ///
+    /// # Errors
+    /// Returns [`TableError`] if the table does not cover the architecture.
+    pub fn new(
+        space: &Space,
+        table: &LatencyTable,
+        architecture: &Architecture,
+        config: &ModelConfig,
+        target_lat_ms: f64,
+        changed: Vec<String>,
+    ) -> Result<Self, TableError> {
+        let resolution = space.definition().resolution;
+        let costs = layers(config, resolution);
+        let mut blocks = Vec::with_capacity(architecture.block_count());
+        for (block, choice) in architecture.choices(space) {
+            let operation = &space.operations()[choice.operation];
+            let name = block.name();
+            let cost = costs.iter().find(|cost| cost.name == name);
+            blocks.push(BlockReport {
+                operation: operation.name(),
+                kernel: operation.kernel,
+                se_channels: block.se_channels(operation),
+                in_channels: block.in_channels,
+                width: choice.width,
+                out_channels: block.out_channels,
+                stride: block.stride,
+                lat_ms: table.latency_ms(&block.key(operation), choice.width)?,
+                parameters: cost.map_or(0, |cost| cost.parameters),
+                flops: cost.map_or(0, |cost| cost.flops),
+                name,
+            });
+        }
+        Ok(Self {
+            space_resolution: resolution,
+            classes: config.classifier.out_features,
+            target_lat_ms,
+            predicted_lat_ms: table.architecture_ms(space, architecture)?,
+            base_lat_ms: table.base_ms(),
+            parameters: parameters(config),
+            flops: flops(config, resolution),
+            changed,
+            blocks,
+        })
+    }
 }

@@ -1,11 +1,8 @@
 //! The stage `parse`: derives one architecture from the result of `search` or `select`, and measures its latency.
 
-use tfnas::cost::{flops, layers, parameters};
 use tfnas::exact_fit::{Preferences, changes, fit_exactly};
 use tfnas::{Architecture, LatencyTable, Space};
-use tfnas_stages::{
-    ArchitectureReport, BlockReport, Fit, Metrics, ParseParams, SearchResult, Selected, StageOutput as _, Verify,
-};
+use tfnas_stages::{ArchitectureReport, Fit, Metrics, ParseParams, SearchResult, Selected, StageOutput as _, Verify};
 use tfnas_torch::timing::TimingOptions;
 
 use crate::context::StageContext;
@@ -57,40 +54,8 @@ pub fn run(context: &mut StageContext) -> StageResult {
     changed.extend(changed_again);
     let changed = changed.iter().map(ToString::to_string).collect();
     let config = config_of(&space, &architecture, classes)?;
-    let resolution = space.definition().resolution;
-    let costs = layers(&config, resolution);
-
-    let mut blocks = Vec::with_capacity(architecture.block_count());
-    for (block, choice) in architecture.choices(&space) {
-        let operation = &space.operations()[choice.operation];
-        let name = block.name();
-        let cost = costs.iter().find(|cost| cost.name == name);
-        let se_channels = block.se_channels(operation);
-        blocks.push(BlockReport {
-            operation: operation.name(),
-            kernel: operation.kernel,
-            se_channels,
-            in_channels: block.in_channels,
-            width: choice.width,
-            out_channels: block.out_channels,
-            stride: block.stride,
-            lat_ms: table.latency_ms(&block.key(operation), choice.width).context("latency.table")?,
-            parameters: cost.map_or(0, |cost| cost.parameters),
-            flops: cost.map_or(0, |cost| cost.flops),
-            name,
-        });
-    }
-    let report = ArchitectureReport {
-        space_resolution: resolution,
-        classes,
-        target_lat_ms,
-        predicted_lat_ms: table.architecture_ms(&space, &architecture).context("latency.table")?,
-        base_lat_ms: table.base_ms(),
-        parameters: parameters(&config),
-        flops: flops(&config, resolution),
-        changed,
-        blocks,
-    };
+    let report = ArchitectureReport::new(&space, &table, &architecture, &config, target_lat_ms, changed);
+    let report = report.context("latency.table")?;
     let mut metrics = Metrics::from([("predicted_lat_ms".to_owned(), report.predicted_lat_ms)]);
     if let Some(measured) = measured {
         metrics.insert("measured_lat_ms".to_owned(), measured.time.median_ms);

@@ -2,12 +2,11 @@
 
 use tfnas::exact_fit::{Preferences, fit_exactly};
 use tfnas::{Architecture, LatencyTable, ModelConfig, Space};
+use tfnas_stages::Verify;
 
 use crate::error::{Context as _, StageError};
 use crate::reference::Measured;
 
-/// Largest difference of the measured latency from the target, as a share of it.
-const TOLERANCE: f64 = 0.02;
 /// How often the target is corrected at most.
 const CORRECTIONS: usize = 3;
 
@@ -44,7 +43,7 @@ pub fn verify(
         let measured = measure(&architecture)?;
         let measured_ms = measured.at_table_speed_ms();
         let share = measured_ms / target_ms;
-        if (share - 1.0).abs() <= TOLERANCE {
+        if (share - 1.0).abs() <= Verify::TOLERANCE {
             return Ok(Verified { architecture, measured, corrected_ms });
         }
         let predicted_ms = table.architecture_ms(space, &architecture).context("latency.table")?;
@@ -127,7 +126,7 @@ mod tests {
                 Ok(measured(factor * predicted(architecture)))
             });
             let found = found.unwrap();
-            assert!((found.measured.time.median_ms / target_ms - 1.0).abs() <= TOLERANCE, "{factor}");
+            assert!((found.measured.time.median_ms / target_ms - 1.0).abs() <= Verify::TOLERANCE, "{factor}");
             assert_eq!(found.corrected_ms.len(), 1);
             assert!((found.corrected_ms[0] * factor / target_ms - 1.0).abs() < 0.01, "{factor}");
         }
