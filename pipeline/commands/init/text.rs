@@ -67,7 +67,7 @@ pub fn text(survey: &Survey, settings: &Settings, root: &Path, machine: &str) ->
         line("  resize: 32                # the images are small: evaluation uses all of each".to_owned());
     }
     if (fewest as f64) < UNBALANCED * most as f64 {
-        let [smallest, largest] = [smallest, largest].map(|name| humanize::escaped(name));
+        let [smallest, largest] = [smallest, largest].map(humanize::escaped);
         line(format!("  # The classes are unbalanced: {smallest} has {fewest} images, {largest} has {most}."));
     }
     line(String::new());
