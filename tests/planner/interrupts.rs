@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::project::{Project, Running};
+use crate::project::{PROGRAM, Project, Running};
 use tfnas_testutils::waiting::wait_until;
 
 #[test]
@@ -57,8 +57,9 @@ fn an_ignored_hangup_does_not_end_a_run() {
     let project = Project::new();
     project.behave("search", "hold");
     let plain = project.command(&["run", "search"]);
+    let arguments = plain.get_args().skip_while(|argument| *argument != "run");
     let mut command = Command::new("sh");
-    command.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(plain.get_program()).args(plain.get_args());
+    command.args(["-c", "trap '' HUP; exec \"$@\"", "sh", PROGRAM]).args(arguments);
     command.current_dir(project.path("")).env("FAKE_STAGE", project.path("fake"));
     let running = Running::start(command, "search: worked");
     running.signal("HUP");

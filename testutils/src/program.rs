@@ -16,7 +16,8 @@ pub fn with_default_signals(program: impl AsRef<OsStr>) -> Command {
     if ignored & SIGNALS == 0 {
         return Command::new(program);
     }
-    let mut command = Command::new("env");
+    // By its path, because tests change PATH.
+    let mut command = Command::new("/usr/bin/env");
     command.arg("--default-signal=HUP,INT,TERM").arg(program);
     command
 }

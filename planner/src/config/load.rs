@@ -111,17 +111,17 @@ impl Configuration {
     }
 
     /// Returns the effective configuration, including defaults, which can be loaded again. Lists of values are below `matrix`,
-    /// except that of the target latency. Some optional keys are left out at their defaults.
+    /// except that of the target latency if it comes first. Some optional keys are left out at their defaults.
     pub fn effective(&self) -> Value {
         let mut variants = self.variants.iter().map(Variant::to_json);
         let mut value = variants.next().expect("there is at least one variant");
         for other in variants {
             self.remove_derived("", &mut value, &other);
         }
-        for axis in &self.axes {
+        for (index, axis) in self.axes.iter().enumerate() {
             let list = Value::Array(axis.values.iter().map(Node::to_json).collect());
             match axis.key.rsplit_once('.') {
-                Some((section, name)) if axis.key == matrix::TARGET => value[section][name] = list,
+                Some((section, name)) if index == 0 && axis.key == matrix::TARGET => value[section][name] = list,
                 _ => value[matrix::SECTION][&axis.key] = list,
             }
         }
