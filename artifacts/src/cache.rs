@@ -131,6 +131,14 @@ impl Cache {
         Ok(Self { store, ledger, trust: None, _in_use: Some(in_use) })
     }
 
+    /// Returns whether a folder contains a store. Nothing is changed.
+    ///
+    /// # Errors
+    /// Returns an error if it contains something else, or a store of another version, or cannot be read.
+    pub fn exists(root: &Path) -> Result<bool, CacheError> {
+        Ok(format::check(root)?)
+    }
+
     /// Opens the cache in a folder for reading. Nothing is changed, and a missing folder reads as an empty cache.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ impl Gc {
         let retention = Retention { keep_last: self.keep_last, max_bytes: self.max_size };
         let folder = store_folder(options);
         // A mistyped name must not create an empty store.
-        if !folder.join("FORMAT").exists() {
+        if !Cache::exists(&folder)? {
             return Err(CommandError::usage(format!("there is no store in {}", folder.display()))
                 .with_hint("`--store FOLDER` names the store; its default is .tfnas next to the configuration"));
         }

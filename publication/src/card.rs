@@ -269,14 +269,11 @@ mod tests {
     use crate::{Images, Looks, Overlap, front_matter};
     use tfnas_artifacts::Digest;
 
+    fn images(name: &str) -> Images {
+        Images { name: name.to_owned(), is_list: false, files: 4, bytes: 9, blake3: Digest::of_bytes(b"x") }
+    }
+
     fn card(text: impl FnOnce(&mut Card<'_>)) -> String {
-        let images = |name: &str| Images {
-            name: name.to_owned(),
-            is_list: false,
-            files: 4,
-            bytes: 9,
-            blake3: Digest::of_bytes(b"x"),
-        };
         let data = Data {
             train: images("train"),
             test: images("val"),
@@ -376,13 +373,6 @@ mod tests {
         ] {
             assert_eq!(card(set).lines().count(), rows);
         }
-        let images = |name: &str| Images {
-            name: name.to_owned(),
-            is_list: false,
-            files: 4,
-            bytes: 9,
-            blake3: Digest::of_bytes(b"x"),
-        };
         let looks = Looks { training_epochs: 0, tests: 1, store_trainings: 0, store_tests: 1 };
         let data = Box::leak(Box::new(Data {
             train: images(forged),

@@ -1,6 +1,6 @@
 //! Several planners on one store, and several workers of one planner.
 
-use crate::project::Project;
+use crate::project::{Project, Running};
 use tfnas_testutils::waiting::wait_until;
 
 /// Returns a project in which two searches can start at the same time and wait until the file `fake/go` exists.
@@ -44,14 +44,20 @@ fn a_waiting_planner_can_be_interrupted() {
     assert_eq!(first.end().code, Some(0));
 }
 
-#[test]
-fn a_forced_stage_does_not_take_the_result_from_before_its_wait() {
+/// Starts two runs that force a stage with a result. The stage of the first one holds, and the second one waits for it.
+fn two_forced_searches() -> (Project, Running, Running) {
     let project = Project::new();
     project.run_ok(&["run", "search"]);
     project.trace();
     project.behave("search", "hold");
     let first = project.start(&["run", "search", "--force", "search"], "search: worked");
     let second = project.start(&["run", "search", "--force", "search"], "waiting for its result");
+    (project, first, second)
+}
+
+#[test]
+fn a_forced_stage_does_not_take_the_result_from_before_its_wait() {
+    let (project, first, second) = two_forced_searches();
     first.signal("INT");
     assert_eq!(first.end().code, Some(130));
     let second = second.end();
@@ -61,12 +67,7 @@ fn a_forced_stage_does_not_take_the_result_from_before_its_wait() {
 
 #[test]
 fn a_forced_stage_takes_the_result_for_which_it_has_waited() {
-    let project = Project::new();
-    project.run_ok(&["run", "search"]);
-    project.trace();
-    project.behave("search", "hold");
-    let first = project.start(&["run", "search", "--force", "search"], "search: worked");
-    let second = project.start(&["run", "search", "--force", "search"], "waiting for its result");
+    let (project, first, second) = two_forced_searches();
     project.write("fake/go", "");
     assert_eq!(first.end().code, Some(0));
     let second = second.end();
