@@ -61,11 +61,16 @@ const NCCL_NEEDS: [&str; 7] =
 
 /// Possible locations of the headers of CUDA and NCCL: a toolkit of the system, and NVIDIA's wheels installed with
 /// PyTorch.
+///
+/// The wheels come first: libtorch was built with their versions, and a struct of another version of NCCL could have another
+/// size.
 fn cuda_includes(lib: &Path) -> Vec<PathBuf> {
+    // The folder of libtorch can be a link into an installation of PyTorch, next to which the wheels are.
+    let lib = lib.canonicalize().unwrap_or_else(|_| lib.to_owned());
     let toolkit = env::var_os("CUDA_HOME").map_or_else(|| PathBuf::from("/usr/local/cuda"), PathBuf::from);
-    let site = lib.ancestors().nth(2).unwrap_or(lib);
+    let site = lib.ancestors().nth(2).unwrap_or(&lib);
     let wheels = ["cu13", "nccl"].map(|package| site.join("nvidia").join(package));
-    let homes = std::iter::once(toolkit).chain(wheels);
+    let homes = wheels.into_iter().chain(std::iter::once(toolkit));
     let folders = homes.flat_map(|home| [home.join("include"), home.join("include/cccl")]);
     folders.filter(|folder| folder.is_dir()).collect()
 }

@@ -62,8 +62,12 @@ Outcome c10d_gloo_new(
       options = Gloo::Options::create_default(timeout);
     }
     auto backend = c10::make_intrusive<Gloo>(*store, rank, size, options);
-    *group = new GroupPointer(
-        group_of(*store, rank, size, at::kCPU, c10d::ProcessGroup::BackendType::GLOO, backend));
+    auto made = group_of(*store, rank, size, at::kCPU, c10d::ProcessGroup::BackendType::GLOO, backend);
+#ifdef TFNAS_CUDA
+    // Gloo copies the tensors of a GPU through the host.
+    made->setBackend(at::kCUDA, c10d::ProcessGroup::BackendType::GLOO, backend);
+#endif
+    *group = new GroupPointer(std::move(made));
   });
 }
 

@@ -22,7 +22,7 @@ import report
 import scaling
 import search
 import training
-from measure import Bench, Figure, Unmeasured
+from measure import Bench, Figure
 
 SOURCE = Path(__file__).resolve().parents[2]
 
@@ -61,8 +61,8 @@ def main() -> int:
             print(f"measuring: {name}", file=sys.stderr)
             try:
                 figures += PARTS[name](bench)
-            except (Unmeasured, OSError) as error:
-                unmeasured[name] = str(error)
+            except Exception as error:  # The figures of the other parts are kept.
+                unmeasured[name] = str(error) or type(error).__name__
     finally:
         shutil.rmtree(work)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from measure import ALLOCATOR, Bench, Figure, Unmeasured, run
 
 # Photos of ImageNet's size, in one folder.
-PHOTOS = Path(os.environ.get("TFNAS_PHOTOS", Path(__file__).resolve().parents[3] / "shared/data/photos"))
+PHOTOS = Path(os.environ.get("TFNAS_PHOTOS", Path(__file__).resolve().parents[3] / "shared/data/photos")).resolve()
 # Photos as cameras make them: some of the same, enlarged.
 LARGE_PHOTOS = 12
 ENLARGED = 8

@@ -7,6 +7,7 @@ use small sizes, to test this script without a GPU.
 
 import argparse
 import json
+import shutil
 import sys
 import time
 import traceback
@@ -26,7 +27,8 @@ from programs import Programs, Skipped  # noqa: E402
 # Parts in one group run at the same time, because they measure no times. The others run alone.
 GROUPS = [
     ["machine"],
-    ["golden_derived", "golden_supernet", "mixed_precision", "ranks_gloo", "rank_nccl", "pipeline"],
+    ["golden_derived", "golden_supernet", "mixed_precision", "ranks_gloo", "rank_nccl"],
+    ["pipeline"],
     ["determinism", "precisions"],
     ["throughput"],
     ["loading"],
@@ -47,11 +49,15 @@ PARTS = {
 }
 
 
+def absolute(text: str) -> Path:
+    return Path(text).resolve()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="ci/gpu", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--report", type=Path, default=Path("gpu.json"), help="the file to write (default: gpu.json)")
-    parser.add_argument("--programs", type=Path, help="the folder of the built programs")
-    parser.add_argument("--images", type=Path, help="a folder with train/, test/ and photos/, each with class folders")
+    parser.add_argument("--programs", type=absolute, help="the folder of the built programs")
+    parser.add_argument("--images", type=absolute, help="a folder with train/, test/ and photos/, each with class folders")
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--only", nargs="+", choices=list(PARTS), metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--limit-s", type=float, default=480, help="start no part after this many seconds (default: 480)")
@@ -79,6 +85,7 @@ def main() -> int:
                 options.report.write_text(json.dumps(report, indent=1) + "\n")
                 print(f"== {name}: {outcome['outcome']} in {outcome.get('seconds', 0):.1f} s", flush=True)
                 print(json.dumps({key: value for key, value in outcome.items() if key != "outcome"}), flush=True)
+    shutil.rmtree(programs.work, ignore_errors=True)
     print(f"ci/gpu: {len(report['parts']) - failed} passed or skipped, {failed} failed, {report['seconds']:.0f} s")
     return 1 if failed else 0
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -136,6 +137,8 @@ def killed(programs: Programs, folder: Path) -> dict:
             stderr=subprocess.DEVNULL,
             text=True,
         )
+        limit = threading.Timer(240, planner.kill)
+        limit.start()
         seen = 0
         for line in planner.stdout:
             event = json.loads(line)
@@ -146,6 +149,9 @@ def killed(programs: Programs, folder: Path) -> dict:
                 break
         planner.stdout.read()
         planner.wait()
+        limit.cancel()
+    if [kill["stage"] for kill in kills if kill["workers"]] != ["search", "select", "train"]:
+        raise Failed(f"not every stage was killed: {kills}")
     printed = programs.pipeline(folder, "run", "all", "--no-progress")
     return {"kills": kills, "resumed": [line.strip() for line in printed.splitlines() if re.search("resum", line)]}
 
@@ -171,7 +177,16 @@ def precisions(programs: Programs) -> dict:
         raise Skipped("the part `pipeline` has not run")
     wanted = ("f32", "tf32", "bf16", "f16") if programs.is_cuda else ("f32", "bf16")
     with ThreadPoolExecutor() as pool:
-        return dict(zip(wanted, pool.map(lambda precision: trained(programs, config, precision), wanted)))
+        running = {precision: pool.submit(trained, programs, config, precision) for precision in wanted}
+        return {precision: result_or_failure(run.result) for precision, run in running.items()}
+
+
+def result_or_failure(measure) -> dict:
+    """Return the result of a measurement, or why it failed, so that the others are kept."""
+    try:
+        return measure()
+    except Exception as error:
+        return {"failed": str(error)[-2000:]}
 
 
 def trained(programs: Programs, config: Path, precision: str) -> dict:

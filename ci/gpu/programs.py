@@ -46,7 +46,7 @@ class Programs:
         # The settings that the planner passes to its workers.
         environment |= {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "MALLOC_MMAP_THRESHOLD_": "1000000000"}
         environment["MALLOC_TRIM_THRESHOLD_"] = "1000000000"
-        return cls(root, folder, images, device, Path(tempfile.mkdtemp(prefix="tfnas-gpu-")), environment)
+        return cls(root, folder, images, device, Path(tempfile.mkdtemp(prefix="tfnas-gpu-")).resolve(), environment)
 
     @property
     def is_cuda(self) -> bool:

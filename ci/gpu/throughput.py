@@ -7,6 +7,7 @@ import sys
 import time
 from statistics import median
 
+from pipelines import result_or_failure
 from programs import Failed, Programs, Skipped
 
 # Start no further setting after this many seconds.
@@ -29,7 +30,11 @@ def compare_with_pytorch(programs: Programs) -> dict:
         if time.monotonic() - began > LIMIT_S:
             found["left_out"].append(setting[:3])
         else:
-            found["settings"].append(ours_and_theirs(programs, *setting))
+            space, batch, precision, *_ = setting
+            measured = result_or_failure(lambda setting=setting: ours_and_theirs(programs, *setting))
+            found["settings"].append({"space": space, "batch": batch, "precision": precision} | measured)
+    if all("failed" in setting for setting in found["settings"]):
+        raise Failed(found["settings"][0]["failed"])
     return found
 
 

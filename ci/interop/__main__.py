@@ -59,7 +59,9 @@ def extracted(folder):
         return []
     with tarfile.open(archive) as files:
         members = [member for member in files.getmembers() if member.isfile()][::THUMBNAIL_STEP]
-        files.extractall(folder / "thumbnails", members, filter="data")
+        # Python 3.11.3 and earlier have no filters.
+        safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        files.extractall(folder / "thumbnails", members, **safe)
     return [folder / "thumbnails" / member.name for member in members]
 
 
