@@ -31,7 +31,8 @@ pub(crate) fn create_durable_folder(path: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Starts a file in `temporary`, a folder of the same file system as its later place.
+/// Starts a file in `temporary`, a folder of the same file system as its later place. Write through
+/// [`NamedTempFile::as_file_mut`]: other errors contain the temporary path.
 pub(crate) fn start_file(temporary: &Path) -> Result<NamedTempFile, FileError> {
     tfnas_fs::new_file_in(temporary).map_err(FileError::of("create a file in", temporary))
 }
@@ -47,7 +48,7 @@ pub(crate) fn finish_file(file: NamedTempFile, path: &Path, access: Access) -> R
 /// Writes a complete file atomically, through a temporary file in `temporary`.
 pub(crate) fn write_file(path: &Path, bytes: &[u8], temporary: &Path, access: Access) -> Result<(), FileError> {
     let mut file = start_file(temporary)?;
-    file.write_all(bytes).map_err(FileError::of("write", path))?;
+    file.as_file_mut().write_all(bytes).map_err(FileError::of("write", path))?;
     finish_file(file, path, access)
 }
 

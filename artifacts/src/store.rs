@@ -10,6 +10,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use tfnas_fs::Output;
 
 use crate::atomic_write::{self, Access};
 use crate::digest::{Hasher, read_blocks};
@@ -215,13 +216,13 @@ impl Store {
         let mut write_error = None;
         let read = read_blocks(&mut source, &mut Vec::new(), |block| {
             hasher.update(block);
-            target.write_all(block).map_err(|error| {
+            target.as_file_mut().write_all(block).map_err(|error| {
                 write_error = Some(error);
                 io::Error::other("the copy failed")
             })
         });
         if let Some(error) = write_error {
-            return Err(FileError::new("write", target.path(), error));
+            return Err(FileError::new("write into", &self.root, error));
         }
         let bytes = read.map_err(FileError::of("read", path))?;
         let digest = hasher.finish();
@@ -326,24 +327,32 @@ impl Store {
         }
     }
 
-    /// Copies an object to a file outside the store and verifies it. The file is written atomically.
+    /// Copies an object to a file outside the store and verifies it. The file is written atomically, except for a pipe or a
+    /// device.
     ///
     /// # Errors
     /// Returns [`ObjectError`] if the object is missing or damaged, or the file cannot be written.
     pub fn export(&self, digest: &Digest, target: &Path) -> Result<(), ObjectError> {
         let source = self.open_verified(digest)?;
-        let folder = match target.parent() {
+        let mut file = open_regular(&source)?;
+        let renamed = match tfnas_fs::output(target).map_err(FileError::of("write", target))? {
+            Output::Renamed(path) => path,
+            Output::Direct(mut output) => {
+                io::copy(&mut file, &mut output).map_err(FileError::of("write", target))?;
+                return Ok(());
+            }
+        };
+        let folder = match renamed.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
         let mut copy = atomic_write::start_file(folder)?;
-        let mut file = open_regular(&source)?;
-        io::copy(&mut file, &mut copy).map_err(FileError::of("write", target))?;
+        io::copy(&mut file, copy.as_file_mut()).map_err(FileError::of("write", target))?;
         let (found, _) = Digest::of_file(copy.path())?;
         if found != *digest {
             return Err(ObjectError::Damaged { digest: *digest, found, path: source });
         }
-        Ok(atomic_write::finish_file(copy, target, Access::Writable)?)
+        Ok(atomic_write::finish_file(copy, &renamed, Access::Writable)?)
     }
 
     /// Removes an object if it exists. Returns the number of bytes freed.

@@ -70,20 +70,53 @@ pub fn finish(file: NamedTempFile, path: &Path) -> io::Result<()> {
     sync_parent(path)
 }
 
+/// How a path that the user names for output is written.
+#[derive(Debug)]
+pub enum Output {
+    /// To a new file that is renamed to this path. Links are resolved.
+    Renamed(PathBuf),
+    /// To an open file: a pipe, a device, or what a process has open (`/dev/stdout`). It cannot be replaced.
+    Direct(File),
+}
+
+/// Determines how a path is written.
+///
+/// # Errors
+/// Returns an error if the path is a folder, a link to nothing, or a device that cannot be opened.
+pub fn output(path: &Path) -> io::Result<Output> {
+    match fs::metadata(path) {
+        // Appending, because a shell may have opened the file with `>>`.
+        Ok(found) if !found.is_file() || is_open_file(path) => {
+            OpenOptions::new().append(true).open(path).map(Output::Direct)
+        }
+        Ok(_) => fs::canonicalize(path).map(Output::Renamed),
+        Err(_) if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) => {
+            Err(io::Error::new(io::ErrorKind::NotFound, "it is a symbolic link to a file that does not exist"))
+        }
+        Err(_) => Ok(Output::Renamed(path.to_owned())),
+    }
+}
+
+/// Whether a path, or the link that it is, names a file that a process has open, such as `/dev/stdout` and `/proc/self/fd/1`.
+fn is_open_file(path: &Path) -> bool {
+    let is_in_proc = |path: &Path| fs::canonicalize(parent(path)).is_ok_and(|folder| folder.starts_with("/proc"));
+    is_in_proc(path) || fs::read_link(path).is_ok_and(|link| is_in_proc(&link))
+}
+
 /// Writes a complete file atomically: `path` always has the old bytes or the new ones. A symbolic link is followed. A
-/// pipe or a device (`/dev/stdout`) is written directly.
+/// pipe or a device, and `/dev/stdout`, are written directly.
 ///
 /// # Errors
 /// Returns an error if the file cannot be written. `path` is unchanged then.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let target = match fs::metadata(path) {
-        Ok(found) if !found.is_file() => return OpenOptions::new().write(true).open(path)?.write_all(bytes),
-        Ok(_) => fs::canonicalize(path)?,
-        Err(_) => path.to_owned(),
-    };
-    let mut file = new_file_in(&parent(&target))?;
-    file.as_file_mut().write_all(bytes)?;
-    finish(file, &target)
+    match output(path)? {
+        Output::Direct(mut file) => file.write_all(bytes),
+        Output::Renamed(target) => {
+            let mut file = new_file_in(&parent(&target))?;
+            file.as_file_mut().write_all(bytes)?;
+            finish(file, &target)
+        }
+    }
 }
 
 /// Writes a file and syncs it. After a crash it may be truncated.
@@ -110,9 +143,13 @@ pub fn make_read_only(file: &File) -> io::Result<()> {
 /// # Errors
 /// Returns an error if the folder cannot be opened or synced.
 pub fn sync_parent(path: &Path) -> io::Result<()> {
+    let is_tolerated = |kind| {
+        matches!(kind, io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
+    };
     match File::open(parent(path)).and_then(|folder| folder.sync_all()) {
-        // Some file systems do not support this operation. On them a rename cannot be made more durable.
-        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+        // Some file systems do not support this operation, and a folder that may be written may not be readable. A rename
+        // cannot be made more durable then.
+        Err(error) if is_tolerated(error.kind()) => Ok(()),
         result => result,
     }
 }
@@ -134,6 +171,33 @@ mod tests {
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn an_open_file_is_appended_to_and_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notes");
+        fs::write(&path, "old ").unwrap();
+        let open = File::open(&path).unwrap();
+        let descriptor = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&open)));
+        let link = folder.path().join("stdout");
+        symlink(&descriptor, &link).unwrap();
+        for path in [&descriptor, &link] {
+            write_atomic(path, b"new ").unwrap();
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old new new ");
+        fs::remove_file(&path).unwrap();
+        write_atomic(&descriptor, b"newer").unwrap();
+        assert!(!path.exists(), "a removed file stays removed");
+    }
+
+    #[test]
+    fn a_link_to_nothing_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        symlink("nowhere", &link).unwrap();
+        assert!(write_atomic(&link, b"x").unwrap_err().to_string().contains("does not exist"));
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     }
 
     #[test]

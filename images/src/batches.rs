@@ -209,6 +209,26 @@ mod tests {
     }
 
     #[test]
+    fn exact_batches_are_the_same_whether_images_are_kept_or_decoded_in_part() {
+        let folder = tempfile::tempdir().unwrap();
+        // So many that an image exceeds four times its share of the memory for kept images.
+        let list = photos(folder.path(), 600, 800);
+        let first = list.entries()[..50].iter().map(|entry| Entry { path: entry.path.clone(), label: entry.label });
+        let few = ImageSource::new(folder.path(), ImageList::new(first.collect()).unwrap(), BadImage::Error);
+        let many = ImageSource::new(folder.path(), list, BadImage::Error);
+        for crop in
+            [CropRule::RandomResized { scale: [0.05, 0.6], ratio: [0.75, 1.33] }, CropRule::Padded { padding: 4 }]
+        {
+            let pass = |source: &ImageSource| {
+                let options = BatchOptions { order: Order::Sequential, ..with_decoding(Decoding::Exact, crop, 2) };
+                source.batches(&options).next().unwrap().unwrap()
+            };
+            let (few, many) = (pass(&few), pass(&many));
+            assert!(few.positions == many.positions && few.pixels == many.pixels, "{crop:?}");
+        }
+    }
+
+    #[test]
     fn padded_crops_are_exact_in_either_mode() {
         let folder = tempfile::tempdir().unwrap();
         let list = photos(folder.path(), 60, 24);

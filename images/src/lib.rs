@@ -67,7 +67,7 @@ pub use folder::{
 };
 pub use list::{Entry, ImageList, ListError, MAX_LABEL};
 pub use names::{EXTENSIONS, UnreadFormats, has_image_extension, is_ignored, is_newly_read, unread_extension};
-pub use published::{imagenet100, imagenet100_classes, recognise};
+pub use published::{imagenet100, imagenet100_classes, published_list_name};
 pub use resize::{crop, resize, resize_box};
 pub use rgb_image::{ImageSizeError, RgbImage};
 pub use source::{BadImage, ImageSource, LoadError, Reading, read_image};

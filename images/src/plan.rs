@@ -114,7 +114,7 @@ impl Plan {
             }
         };
         let mut deferred = Vec::new();
-        let mut draw = |width, height| {
+        let draw = |width, height| {
             let mut drawn = transform.draw(width, height, &mut Stream::new(seed, purpose, epoch, position as u32));
             if color_jitter == ColorJitter::Deferred {
                 deferred = mem::take(&mut drawn.colors);
@@ -125,9 +125,8 @@ impl Plan {
             let made = self.source.train_image(position, transform, draw, workspace)?;
             made.map(|()| workspace.planes.append_to(pixels))
         } else {
-            self.source.with_image(position, &mut workspace.file, |image| {
-                let image = transform.apply(image, &draw(image.width, image.height));
-                pixels.extend_from_slice(&image.pixels);
+            self.source.with_crop(position, &mut workspace.file, draw, |image, drawn| {
+                pixels.extend_from_slice(&transform.apply(image, drawn).pixels);
             })?
         };
         if made.is_some() && color_jitter == ColorJitter::Deferred {

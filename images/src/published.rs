@@ -43,7 +43,7 @@ pub fn imagenet100() -> Result<Split, ListError> {
 }
 
 /// Returns the name of the published list that this text is, byte for byte.
-pub fn recognise(text: &str) -> Option<&'static str> {
+pub fn published_list_name(text: &str) -> Option<&'static str> {
     let mut lists = [IMAGENET100_TRAIN, IMAGENET100_VAL].into_iter();
     lists.find(|list| list.is(text.as_bytes())).map(|list| list.name)
 }
@@ -86,10 +86,10 @@ mod tests {
     fn only_the_published_lists_are_recognized() {
         let published = imagenet100().unwrap();
         let train = published.train.to_text();
-        assert_eq!(recognise(&train), Some("imagenet100 train"));
-        assert_eq!(recognise(&published.val.to_text()), Some("imagenet100 val"));
-        assert_eq!(recognise(&train.replacen('0', "1", 1)), None);
-        assert_eq!(recognise(""), None);
+        assert_eq!(published_list_name(&train), Some("imagenet100 train"));
+        assert_eq!(published_list_name(&published.val.to_text()), Some("imagenet100 val"));
+        assert_eq!(published_list_name(&train.replacen('0', "1", 1)), None);
+        assert_eq!(published_list_name(""), None);
     }
 
     #[test]

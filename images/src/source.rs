@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use image::metadata::Orientation;
+
 use crate::bounded_read::read_bounded;
 use crate::decode::{is_jpeg, open_jpeg};
 use crate::fast::{self, Workspace};
@@ -153,6 +155,18 @@ impl ImageSource {
         self.load(position, |images| images.with_image(position, buffer, then))
     }
 
+    /// Calls `then` with the image at `position` and what `draw` returns for its size. Rows below the drawn crop may be missing.
+    /// `buffer` is reused memory for the file. Returns `None` for an image that is skipped.
+    pub(crate) fn with_crop<T>(
+        &self,
+        position: usize,
+        buffer: &mut Vec<u8>,
+        draw: impl FnOnce(usize, usize) -> TrainParameters,
+        then: impl FnOnce(&RgbImage, &TrainParameters) -> T,
+    ) -> Result<Option<T>, LoadError> {
+        self.load(position, |images| images.with_crop(position, buffer, draw, then))
+    }
+
     /// Makes a training image in the planes of the workspace, faster than exactly. `draw` gets the size of the upright
     /// image. Returns `None` for an image that is skipped.
     pub(crate) fn train_image(
@@ -172,8 +186,7 @@ impl ImageSource {
         load: impl FnOnce(&Images) -> Result<T, LoadError>,
     ) -> Result<Option<T>, LoadError> {
         let images = &*self.0;
-        let path = || images.root.join(&images.list.entries()[position].path);
-        match guarded(path, || load(images)) {
+        match guarded(|| images.path(position), || load(images)) {
             Err(LoadError::Decode { .. }) if images.reading.on_bad == BadImage::Skip => {
                 images.skipped.lock().unwrap_or_else(PoisonError::into_inner).insert(position);
                 Ok(None)
@@ -184,6 +197,10 @@ impl ImageSource {
 }
 
 impl Images {
+    fn path(&self, position: usize) -> PathBuf {
+        self.root.join(&self.list.entries()[position].path)
+    }
+
     fn with_image<T>(
         &self,
         position: usize,
@@ -193,8 +210,36 @@ impl Images {
         if let Some(kept) = self.kept[position].get() {
             return Ok(then(&kept.image));
         }
-        let image = read(&self.root.join(&self.list.entries()[position].path), self.reading.orientation, buffer)?;
+        let image = read(&self.path(position), self.reading.orientation, buffer)?;
         let result = then(&image);
+        self.keep(position, Kept { image, is_jpeg: is_jpeg(buffer) });
+        Ok(result)
+    }
+
+    fn with_crop<T>(
+        &self,
+        position: usize,
+        buffer: &mut Vec<u8>,
+        draw: impl FnOnce(usize, usize) -> TrainParameters,
+        then: impl FnOnce(&RgbImage, &TrainParameters) -> T,
+    ) -> Result<T, LoadError> {
+        if let Some(kept) = self.kept[position].get() {
+            return Ok(then(&kept.image, &draw(kept.image.width, kept.image.height)));
+        }
+        let path = self.path(position);
+        read_file(&path, buffer)?;
+        let broken = |source| LoadError::Decode { path: path.clone(), source };
+        let image = match open_jpeg(buffer, self.reading.orientation).map_err(broken)? {
+            Some((mut jpeg, Orientation::NoTransforms)) if self.is_too_large(jpeg.size()) => {
+                let (width, height) = jpeg.size();
+                let drawn = draw(width, height);
+                jpeg.keep_exact_rows(drawn.crop.top.saturating_add_unsigned(drawn.crop.height as u64));
+                return Ok(then(&jpeg.decode().map_err(broken)?, &drawn));
+            }
+            Some((jpeg, orientation)) => jpeg.decode().map_err(broken)?.turned(orientation),
+            None => decode_oriented(buffer, self.reading.orientation).map_err(broken)?,
+        };
+        let result = then(&image, &draw(image.width, image.height));
         self.keep(position, Kept { image, is_jpeg: is_jpeg(buffer) });
         Ok(result)
     }
@@ -216,7 +261,7 @@ impl Images {
             fast::transform_image(image, transform, &draw(image.width, image.height), planes);
             return Ok(());
         }
-        let path = self.root.join(&self.list.entries()[position].path);
+        let path = self.path(position);
         read_file(&path, file)?;
         let broken = |source| LoadError::Decode { path: path.clone(), source };
         let orientation = self.reading.orientation;
@@ -238,13 +283,19 @@ impl Images {
         width * height * CHANNELS <= KEPT_BYTES / self.list.len()
     }
 
-    /// Keeps an image if most of the data set is likely to fit. Keeping a few images out of many would save no time.
-    fn keep(&self, position: usize, kept: Kept) {
+    /// Returns whether an image of this size is never kept, because most of the data set is unlikely to fit. Keeping a few
+    /// images out of many would save no time.
+    fn is_too_large(&self, (width, height): (usize, usize)) -> bool {
         const LARGER_THAN_OTHERS: usize = 4;
-        let bytes = kept.image.pixels.len();
-        if bytes > KEPT_BYTES / self.list.len() * LARGER_THAN_OTHERS {
+        width * height * CHANNELS > KEPT_BYTES / self.list.len() * LARGER_THAN_OTHERS
+    }
+
+    /// Keeps an image, if it is not too large and there is room for it.
+    fn keep(&self, position: usize, kept: Kept) {
+        if self.is_too_large((kept.image.width, kept.image.height)) {
             return;
         }
+        let bytes = kept.image.pixels.len();
         let is_room = self.kept_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= KEPT_BYTES;
         // Another thread may have kept the same image in the meantime.
         if !is_room || self.kept[position].set(Box::new(kept)).is_err() {

@@ -13,6 +13,13 @@ pub(crate) struct Folded {
     pub bias: Vec<f32>,
 }
 
+impl Folded {
+    /// Returns whether all numbers are finite.
+    pub fn is_finite(&self) -> bool {
+        self.weight.iter().chain(&self.bias).all(|value| value.is_finite())
+    }
+}
+
 /// Folds the batch norm `NAME.bn`, with its running statistics, into the preceding convolution `NAME.conv`. Computed in
 /// f64 and rounded once.
 pub(crate) fn fold(state: &State, name: &str) -> Folded {

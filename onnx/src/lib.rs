@@ -33,17 +33,18 @@ mod state;
 use prost::Message;
 use tfnas::ModelConfig;
 
+use fold::fold;
 pub use state::State;
 
 /// The name of the input: `[N, 3, H, W]` f32, normalized.
 pub const IMAGES: &str = "images";
 /// The name of the output: `[N, classes]` f32.
 pub const LOGITS: &str = "logits";
-/// The operator set: the last one that changed convolutions and pooling. A newer one would describe the same graph, but
-/// is supported by fewer runtimes.
-pub const OPSET: i64 = 22;
+/// The operator set. Later ones add only types that these networks do not use, and fewer runtimes support them: this one needs
+/// ONNX Runtime 1.12 (2022).
+pub const OPSET: i64 = 17;
 /// The version of the file format that belongs to [`OPSET`].
-pub const IR_VERSION: i64 = 10;
+pub const IR_VERSION: i64 = 8;
 
 /// Protobuf's size limit: files must be smaller.
 const TOO_LARGE: usize = 1 << 31;
@@ -68,12 +69,21 @@ pub struct Origin<'a> {
     pub properties: &'a [(&'a str, String)],
 }
 
-/// The network exceeds the size limit of the format.
+/// Why a network cannot be written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the ONNX file would have {bytes} bytes, but the format allows fewer than 2^31")]
-pub struct TooLarge {
-    /// The size that the file would have.
-    pub bytes: usize,
+pub enum OnnxError {
+    /// The network exceeds the size limit of the format.
+    #[error("the ONNX file would have {bytes} bytes, but the format allows fewer than 2^31")]
+    TooLarge {
+        /// The size that the file would have.
+        bytes: usize,
+    },
+    /// A folded convolution is not finite: the variance of its batch norm is negative, or far too small for its scale.
+    #[error("{name} cannot be folded into its convolution: the result is not finite, because of {name}.running_var")]
+    NotFinite {
+        /// Name of the batch norm.
+        name: String,
+    },
 }
 
 /// Returns the bytes of an ONNX file.
@@ -82,14 +92,19 @@ pub struct TooLarge {
 /// * `resolution`: side of the images, in pixels.
 ///
 /// # Errors
-/// Returns [`TooLarge`] if the file would exceed protobuf's limit of 2 GiB.
+/// Returns [`OnnxError`] if the file would exceed protobuf's limit of 2 GiB, or a batch norm cannot be folded.
 pub fn to_onnx(
     config: &ModelConfig,
     state: &State,
     resolution: usize,
     normalization: Normalization,
     origin: Origin<'_>,
-) -> Result<Vec<u8>, TooLarge> {
+) -> Result<Vec<u8>, OnnxError> {
+    if normalization == Normalization::Folded
+        && let Some(name) = state.batch_norms().find(|name| !fold(state, name).is_finite())
+    {
+        return Err(OnnxError::NotFinite { name: format!("{name}.bn") });
+    }
     let entry = |(key, value): &(&str, String)| message::Entry { key: (*key).to_owned(), value: value.clone() };
     let model = message::Model {
         ir_version: IR_VERSION,
@@ -100,5 +115,5 @@ pub fn to_onnx(
         metadata_props: origin.properties.iter().map(entry).collect(),
     };
     let bytes = model.encoded_len();
-    if bytes >= TOO_LARGE { Err(TooLarge { bytes }) } else { Ok(model.encode_to_vec()) }
+    if bytes >= TOO_LARGE { Err(OnnxError::TooLarge { bytes }) } else { Ok(model.encode_to_vec()) }
 }

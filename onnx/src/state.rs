@@ -24,6 +24,11 @@ impl State {
         Ok(Self { tensors: tensors.collect() })
     }
 
+    /// Returns the names of the convolutions that a batch norm follows, such as `first_stem`.
+    pub(crate) fn batch_norms(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().filter_map(|name| name.strip_suffix(".bn.running_var"))
+    }
+
     /// Returns the elements of a tensor of the configuration, in row-major order.
     pub(crate) fn values(&self, name: &str) -> &[f32] {
         &self.tensors[name]

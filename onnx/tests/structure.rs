@@ -110,6 +110,19 @@ fn folding_removes_batch_norms_and_keeps_the_logits() {
 }
 
 #[test]
+fn a_batch_norm_that_cannot_be_folded_is_named() {
+    let config = config();
+    let mut weights = weights(&config);
+    let channels = config.first_stem.out_channels;
+    weights.set("first_stem.bn.running_var", &[channels], &vec![-1.0; channels]);
+    let state = State::of(&config, &weights.state_dict()).unwrap();
+    let origin = Origin { producer: "test", version: "0", properties: &[] };
+    assert!(to_onnx(&config, &state, 32, Normalization::Kept, origin).is_ok());
+    let error = to_onnx(&config, &state, 32, Normalization::Folded, origin).unwrap_err().to_string();
+    assert!(error.contains("first_stem.bn.running_var"), "{error}");
+}
+
+#[test]
 fn the_same_network_gives_the_same_bytes() {
     assert_eq!(bytes(Normalization::Folded), bytes(Normalization::Folded));
 }

@@ -12,7 +12,11 @@ const BASE: &str = "base";
 /// The distance of the samples from which the published tables were interpolated, in channels.
 const SAMPLED_EVERY: usize = 8;
 /// Maximum number of entries of all rows. Rows can share a dictionary, so the length of the pickle does not limit it.
-const MAX_ENTRIES: usize = 1_000_000;
+const MAX_ENTRIES: usize = 4_000_000;
+/// Maximum number of values of a pickle: two of each entry, and those of the dictionaries.
+const MAX_VALUES: usize = 2 * MAX_ENTRIES + 500_000;
+/// Maximum length of a pickle, in bytes.
+const MAX_BYTES: usize = 128 << 20;
 const ORDERED_DICT: (&str, &str) = ("collections", "OrderedDict");
 
 /// The reason why a pickle is not a latency table.
@@ -94,7 +98,7 @@ pub enum TablePickleError {
 /// # Errors
 /// Returns [`TablePickleError`] if the pickle is invalid or not a latency table.
 pub fn table_from_pickle(bytes: &[u8], header: TableHeader) -> Result<LatencyTable, TablePickleError> {
-    let limits = Limits { globals: &[ORDERED_DICT], ..Limits::default() };
+    let limits = Limits { globals: &[ORDERED_DICT], values: MAX_VALUES, bytes: MAX_BYTES, ..Limits::default() };
     let pickle = pickle::parse(bytes, &limits)?;
     let mut base_ms = None;
     let mut curves = Vec::new();
@@ -354,7 +358,7 @@ mod tests {
         writer.empty_dict();
         let row = writer.memorise();
         writer.mark();
-        for width in 1..=100_000 {
+        for width in 1..=400_000 {
             writer.int(width);
             writer.float(1.0);
         }

@@ -106,11 +106,6 @@ impl Stream {
         }
     }
 
-    /// Returns a non-negative seed for libtorch's generator.
-    pub fn torch_seed(&mut self) -> i64 {
-        (self.next_u64() >> 1) as i64
-    }
-
     /// Returns a uniform number in (0, 1): the center of one of 2^52 equal intervals, exact in f64.
     fn uniform_open(&mut self) -> f64 {
         ((self.next_u64() >> 12) as f64 + 0.5) * UNIT_52
@@ -232,11 +227,5 @@ mod tests {
         }
         assert_eq!(orders.len(), 24);
         Stream::new(1, StreamId::Shuffle, 0, 0).shuffle::<u8>(&mut []);
-    }
-
-    #[test]
-    fn torch_seeds_are_not_negative() {
-        let mut stream = stream();
-        assert!((0..1000).all(|_| stream.torch_seed() >= 0));
     }
 }

@@ -21,6 +21,8 @@ const MAX_FILES: usize = 1000;
 pub struct EventWriter {
     path: PathBuf,
     file: File,
+    /// Size of the complete records, in bytes.
+    length: u64,
     /// The last step of each scalar.
     last: BTreeMap<String, u64>,
 }
@@ -38,8 +40,10 @@ impl EventWriter {
             let path = folder.join(format!("events.out.tfevents.{:010}.{process}.{number}", now.as_secs()));
             match OpenOptions::new().append(true).create_new(true).open(&path) {
                 Ok(file) => {
-                    let mut writer = Self { path, file, last: BTreeMap::new() };
+                    let mut writer = Self { path, file, length: 0, last: BTreeMap::new() };
                     writer.write(0, now.as_secs_f64(), What::FileVersion(VERSION.to_owned()))?;
+                    // The values of earlier files in the folder, from an earlier export of the same run, are overwritten.
+                    writer.start(0, now.as_secs_f64())?;
                     return Ok(writer);
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -68,7 +72,7 @@ impl EventWriter {
     /// Returns an error if the record cannot be written.
     pub fn scalar(&mut self, tag: &str, step: u64, value: f64, time_s: f64) -> io::Result<()> {
         if self.last.get(tag).is_some_and(|last| *last >= step) {
-            self.write(step, time_s, What::SessionLog(SessionLog { status: START }))?;
+            self.start(step, time_s)?;
             self.last.retain(|_, last| *last < step);
         }
         self.last.insert(tag.to_owned(), step);
@@ -103,10 +107,22 @@ impl EventWriter {
         self.write(step, time_s, What::Summary(Summary { value: vec![value] }))
     }
 
+    /// Starts a session: all earlier values from this step on are overwritten.
+    fn start(&mut self, step: u64, time_s: f64) -> io::Result<()> {
+        self.write(step, time_s, What::SessionLog(SessionLog { status: START }))
+    }
+
     fn write(&mut self, step: u64, wall_time: f64, what: What) -> io::Result<()> {
         let step = i64::try_from(step).unwrap_or(i64::MAX);
         let event = Event { wall_time, step, what: Some(what) };
-        self.file.write_all(&record(&event.encode_to_vec()))
+        let bytes = record(&event.encode_to_vec());
+        if let Err(error) = self.file.write_all(&bytes) {
+            // Readers stop at an incomplete record. If it cannot be removed either, the error says enough.
+            let _ = self.file.set_len(self.length);
+            return Err(error);
+        }
+        self.length += bytes.len() as u64;
+        Ok(())
     }
 }
 
@@ -148,8 +164,9 @@ mod tests {
         writer.text("configuration", "seed: 0", 5.0).unwrap();
         let events = events(&fs::read(writer.path()).unwrap());
         assert_eq!(events[0].what, Some(What::FileVersion("brain.Event:2".to_owned())));
-        assert_eq!(events.len(), 3);
-        let Some(What::Summary(summary)) = &events[2].what else { panic!("{events:?}") };
+        assert_eq!(events[1].what, Some(What::SessionLog(SessionLog { status: START })), "it replaces earlier files");
+        assert_eq!(events.len(), 4);
+        let Some(What::Summary(summary)) = &events[3].what else { panic!("{events:?}") };
         assert_eq!(summary.value[0].metadata.as_ref().unwrap().plugin_data.as_ref().unwrap().plugin_name, "text");
         assert_eq!(EventWriter::create(&folder.path().join("a/b")).unwrap().path().parent(), writer.path().parent());
         assert_eq!(fs::read_dir(folder.path().join("a/b")).unwrap().count(), 2, "a second writer has its own file");
@@ -168,6 +185,6 @@ mod tests {
             .filter(|event| matches!(event.what, Some(What::SessionLog(_))))
             .map(|event| event.step)
             .collect();
-        assert_eq!(starts, [1]);
+        assert_eq!(starts, [0, 1]);
     }
 }

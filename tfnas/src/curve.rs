@@ -2,6 +2,8 @@
 
 /// Maximum width of a knot.
 const MAX_WIDTH: usize = 1 << 20;
+/// Maximum magnitude of a latency, in milliseconds. Squares of larger ones could overflow in the search, which computes in f32.
+pub const MAX_MS: f64 = 1e9;
 
 /// A width and its latency.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,16 +51,16 @@ pub enum CurveError {
         /// The width.
         width: usize,
     },
-    /// A latency is not finite.
-    #[error("width {width}: the latency is not a finite number")]
-    NotFinite {
+    /// A latency is not a number, or its magnitude exceeds [`MAX_MS`].
+    #[error("width {width}: the latency must be a number of at most {MAX_MS:e} ms")]
+    OutOfRange {
         /// The width.
         width: usize,
     },
 }
 
 impl LatencyCurve {
-    /// Validates knots: two or more, with increasing widths and finite latencies.
+    /// Validates knots: two or more, with increasing widths, and latencies within [`MAX_MS`].
     ///
     /// # Errors
     /// Returns [`CurveError`] with the first invalid knot.
@@ -74,8 +76,9 @@ impl LatencyCurve {
             if width <= previous {
                 return Err(CurveError::Order { width, previous });
             }
-            if !ms.is_finite() {
-                return Err(CurveError::NotFinite { width });
+            // Also false for NaN.
+            if !(-MAX_MS..=MAX_MS).contains(&ms) {
+                return Err(CurveError::OutOfRange { width });
             }
             previous = width;
         }
@@ -189,7 +192,8 @@ mod tests {
         assert_eq!(curve(&[(8, 1.0)]), Err(CurveError::TooFew { count: 1 }));
         assert_eq!(curve(&[(8, 1.0), (8, 2.0)]), Err(CurveError::Order { width: 8, previous: 8 }));
         assert_eq!(curve(&[(0, 1.0), (8, 2.0)]), Err(CurveError::Width { width: 0 }));
-        assert_eq!(curve(&[(8, 1.0), (16, f64::NAN)]), Err(CurveError::NotFinite { width: 16 }));
+        assert_eq!(curve(&[(8, 1.0), (16, f64::NAN)]), Err(CurveError::OutOfRange { width: 16 }));
+        assert_eq!(curve(&[(8, -1e39), (16, 1.0)]), Err(CurveError::OutOfRange { width: 8 }));
     }
 
     #[test]

@@ -55,6 +55,9 @@ impl Architecture {
         tolerance_ms: f64,
         stream: &mut Stream,
     ) -> Result<Self, RandomArchitectureError> {
+        if !(target_ms.is_finite() && target_ms > 0.0) {
+            return Err(RefitError::Target { target_ms }.into());
+        }
         if !(tolerance_ms.is_finite() && tolerance_ms >= 0.0) {
             return Err(RandomArchitectureError::Tolerance { tolerance_ms });
         }

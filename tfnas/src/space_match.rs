@@ -1,9 +1,9 @@
 //! Finds the network of a space that a `model.config` describes.
 
-use std::fmt::Debug;
+use std::fmt::Display;
 
 use crate::architecture::{Architecture, Choice};
-use crate::config::{MbConvConfig, ModelConfig};
+use crate::config::{ConvConfig, MbConvConfig, ModelConfig};
 use crate::space::{Block, Space};
 
 /// The first difference between a network and a space.
@@ -40,10 +40,10 @@ impl Architecture {
         let architecture = Self::new(space, groups).map_err(nothing)?;
         let classes = config.classifier.out_features;
         let expected = ModelConfig::from_architecture(space, &architecture, classes).map_err(nothing)?;
-        same("first_stem", "", &config.first_stem, &expected.first_stem)?;
-        same("second_stem", "", &config.second_stem, &expected.second_stem)?;
-        same("feature_mix_layer", "", &config.feature_mix, &expected.feature_mix)?;
-        same("classifier", "", &config.classifier, &expected.classifier)?;
+        convolution("first_stem", &config.first_stem, &expected.first_stem)?;
+        fixed_block("second_stem", &config.second_stem, &expected.second_stem)?;
+        convolution("feature_mix_layer", &config.feature_mix, &expected.feature_mix)?;
+        same("classifier", "input features", config.classifier.in_features, expected.classifier.in_features)?;
         Ok(architecture)
     }
 }
@@ -75,11 +75,29 @@ fn choice(space: &Space, block: &Block, found: &MbConvConfig) -> Result<Choice, 
     Ok(Choice { operation, width: found.mid_channels })
 }
 
-fn same<T: PartialEq + Debug>(place: &str, what: &str, found: T, expected: T) -> Result<(), SpaceMismatch> {
+fn convolution(place: &str, found: &ConvConfig, expected: &ConvConfig) -> Result<(), SpaceMismatch> {
+    same(place, "input channels", found.in_channels, expected.in_channels)?;
+    same(place, "output channels", found.out_channels, expected.out_channels)?;
+    same(place, "as its kernel size", found.kernel, expected.kernel)?;
+    same(place, "as its stride", found.stride, expected.stride)?;
+    same(place, "as its activation", found.activation, expected.activation)
+}
+
+fn fixed_block(place: &str, found: &MbConvConfig, expected: &MbConvConfig) -> Result<(), SpaceMismatch> {
+    same(place, "input channels", found.in_channels, expected.in_channels)?;
+    same(place, "channels", found.mid_channels, expected.mid_channels)?;
+    same(place, "squeeze-excite channels", found.se_channels, expected.se_channels)?;
+    same(place, "output channels", found.out_channels, expected.out_channels)?;
+    same(place, "as its kernel size", found.kernel, expected.kernel)?;
+    same(place, "as its stride", found.stride, expected.stride)?;
+    same(place, "as its activation", found.activation, expected.activation)
+}
+
+fn same<T: PartialEq + Display>(place: &str, what: &str, found: T, expected: T) -> Result<(), SpaceMismatch> {
     if found == expected {
         return Ok(());
     }
-    Err(other(place, format!("{found:?} {what}").trim_end().to_owned(), format!("{expected:?}")))
+    Err(other(place, format!("{found} {what}"), expected.to_string()))
 }
 
 fn other(place: &str, found: String, expected: String) -> SpaceMismatch {

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use crate::architecture::{Architecture, ArchitectureError};
 use crate::block_key::BlockKey;
 use crate::config::ModelConfig;
-use crate::curve::LatencyCurve;
+use crate::curve::{LatencyCurve, MAX_MS};
 use crate::space::{Space, halved};
 use crate::table_header::{TableCheck, TableHeader};
 use crate::widths::Widths;
@@ -32,13 +32,13 @@ pub struct LatencyTable {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TableError {
     /// A header entry is not a single printable line.
-    #[error("the header's {field} must be one line of printable text")]
+    #[error("the header's {field} must be one line of 1 to 1000 bytes of printable text, without spaces at its ends")]
     Header {
         /// Name of the entry.
         field: &'static str,
     },
     /// The base latency is not a valid time.
-    #[error("base_ms is {base_ms}: it must be a finite number of milliseconds, not negative")]
+    #[error("base_ms is {base_ms}: it must be 0 to {MAX_MS:e} ms")]
     Base {
         /// The base latency.
         base_ms: f64,
@@ -112,7 +112,7 @@ impl LatencyTable {
     /// for an invalid part.
     pub fn new(header: TableHeader, base_ms: f64, curves: Vec<(BlockKey, LatencyCurve)>) -> Result<Self, TableError> {
         header.check()?;
-        if !base_ms.is_finite() || base_ms < 0.0 {
+        if !(0.0..=MAX_MS).contains(&base_ms) {
             return Err(TableError::Base { base_ms });
         }
         let mut index = HashMap::with_capacity(curves.len());

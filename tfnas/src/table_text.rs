@@ -27,7 +27,7 @@ use crate::table_header::TableHeader;
 const FIRST_LINE: &str = "latency table 1";
 const UNIT: &str = "ms";
 /// Maximum size of the text, in bytes.
-const MAX_BYTES: usize = 16 << 20;
+const MAX_BYTES: usize = 64 << 20;
 
 /// Why a text is not a latency table. Lines count from 1.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -249,7 +249,7 @@ impl Remote {
         let place = cache.store().path(&output.digest);
         let mut file = atomic_write::start_file(&cache.store().temporary())?;
         let found = self.read(&path, output.bytes, &mut |part| {
-            file.write_all(part).map_err(FileError::of("write", &place))?;
+            file.as_file_mut().write_all(part).map_err(FileError::of("write", &place))?;
             progress(part.len() as u64);
             Ok(())
         })?;

@@ -76,6 +76,27 @@ fn full_disk_fails_only_the_attempt() {
 }
 
 #[test]
+fn a_full_disk_is_named_without_temporary_files() {
+    let Some(disk) = Mount::new("size=4m") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(&folder.path().join("store")).unwrap();
+    let digest = cache.store().ingest_bytes(&vec![1; 8 << 20]).unwrap();
+    let target = disk.path.join("weights");
+    let error = cache.store().export(&digest, &target).unwrap_err().to_string();
+    assert!(error.contains(target.to_str().unwrap()) && error.contains("no space left"), "{error}");
+    let full = Cache::open(&disk.path.join("store")).unwrap();
+    let large = folder.path().join("large");
+    fs::write(&large, vec![1; 8 << 20]).unwrap();
+    let errors = [
+        error,
+        full.store().ingest_file(&large).unwrap_err().to_string(),
+        full.store().ingest_bytes(&vec![1; 8 << 20]).unwrap_err().to_string(),
+    ];
+    let mount = disk.path.to_str().unwrap();
+    assert!(errors.iter().all(|error| !error.replace(mount, "").contains(".tmp")), "{errors:?}");
+}
+
+#[test]
 fn disk_that_fills_up_at_any_point_loses_no_result() {
     let Some(disk) = Mount::new("size=3m") else { return };
     let cache = Cache::open(&disk.path).unwrap();

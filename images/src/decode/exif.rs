@@ -13,6 +13,9 @@ use super::jpeg;
 
 /// Tag of the orientation.
 const ORIENTATION: u16 = 274;
+/// Keywords of the texts of a PNG that can contain an orientation.
+const XMP_KEYWORD: &[u8] = b"XML:com.adobe.xmp";
+const EXIF_KEYWORD: &[u8] = b"Raw profile type exif";
 /// More bytes than the metadata of a PNG have when they are decompressed.
 const MAX_TEXT_BYTES: u64 = 16 << 20;
 
@@ -70,8 +73,8 @@ fn of_png(bytes: &[u8]) -> Metadata {
         match kind {
             b"eXIf" => metadata.exif = Some(data.to_vec()),
             b"tEXt" | b"zTXt" | b"iTXt" => match text(kind, data) {
-                Some((b"XML:com.adobe.xmp", value)) => metadata.xmp = Some(value),
-                Some((b"Raw profile type exif", value)) => profile = raw_profile(&value),
+                Some((XMP_KEYWORD, value)) => metadata.xmp = Some(value),
+                Some((EXIF_KEYWORD, value)) => profile = raw_profile(&value),
                 _ => {}
             },
             _ => {}
@@ -82,9 +85,13 @@ fn of_png(bytes: &[u8]) -> Metadata {
     metadata
 }
 
-/// Keyword and value of a chunk of text, decompressed.
+/// Keyword and value of a chunk of text that can contain an orientation, decompressed.
 fn text<'a>(kind: &[u8], data: &'a [u8]) -> Option<(&'a [u8], Vec<u8>)> {
     let (keyword, value) = split_at_zero(data)?;
+    // Other texts are not decompressed: a small file can contain many that are large.
+    if !matches!(keyword, XMP_KEYWORD | EXIF_KEYWORD) {
+        return None;
+    }
     let inflated = |value: &[u8]| {
         let mut text = Vec::new();
         ZlibDecoder::new(value).take(MAX_TEXT_BYTES).read_to_end(&mut text).ok().map(|_| text)

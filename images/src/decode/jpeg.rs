@@ -109,6 +109,15 @@ impl<'a> Jpeg<'a> {
         self.shortened = header.filter(|header| header.height == usize::from(rows)).map(|header| (header, shortened));
     }
 
+    /// Like [`keep_rows`](Self::keep_rows), so that [`decode`](Self::decode) gives the first `rows` rows the same colors as if
+    /// all rows were decoded: colors of a lower resolution are interpolated with those of the next two rows.
+    pub(crate) fn keep_exact_rows(&mut self, rows: i64) {
+        const NEXT: i64 = 2;
+        if let Ok(rows) = usize::try_from(rows.saturating_add(NEXT)) {
+            self.keep_rows(rows);
+        }
+    }
+
     /// Decodes like Pillow.
     pub(crate) fn decode(self) -> Result<RgbImage, DecodeError> {
         self.decode_at(ScalingFactor::ONE, Vec::new())

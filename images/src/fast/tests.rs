@@ -147,6 +147,22 @@ fn rows_below_the_crop_are_not_needed() {
 }
 
 #[test]
+fn exactly_decoded_rows_are_those_of_the_whole_image() {
+    for chroma in [Subsamp::None, Subsamp::Sub2x1, Subsamp::Sub2x2, Subsamp::Sub1x2, Subsamp::Sub4x1] {
+        let bytes = jpeg(301, 400, PixelFormat::RGB, chroma);
+        let all = Jpeg::open(&bytes).unwrap().decode().unwrap();
+        for rows in (1..=400).step_by(3).chain([31, 32, 33, 62, 63, 64, 399, 400]) {
+            let mut jpeg = Jpeg::open(&bytes).unwrap();
+            jpeg.keep_exact_rows(rows);
+            let image = jpeg.decode().unwrap();
+            let needed = rows as usize * 301 * CHANNELS;
+            assert!(image.pixels[..needed] == all.pixels[..needed], "{rows} rows, {chroma:?}");
+            assert!(image.height < rows as usize + 2 + 32, "{rows} rows");
+        }
+    }
+}
+
+#[test]
 fn damaged_files_are_the_same_errors() {
     let complete = jpeg(200, 150, PixelFormat::RGB, Subsamp::Sub2x2);
     for bytes in

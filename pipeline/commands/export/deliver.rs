@@ -32,6 +32,10 @@ impl Delivery {
     /// Creates a temporary folder next to the target.
     pub fn to(target: &Path) -> Result<Self, CommandError> {
         target_folder::check(target)?;
+        if fs::metadata(target).is_ok_and(|found| !found.is_file()) {
+            return Err(CommandError::usage(format!("cannot write {}: it is not a regular file", target.display()))
+                .with_hint("name a file: the description of the images is written next to it"));
+        }
         let folder = target.parent().unwrap_or(Path::new("/"));
         let aside = tfnas_fs::new_folder_in(folder, ".export-");
         let folder = aside.map_err(|error| cannot_write(target, &error))?;

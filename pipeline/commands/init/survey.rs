@@ -1,11 +1,10 @@
 //! Examines a folder of images for `init FOLDER`.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use tfnas_images::{ExifOrientation, decode, decode_oriented, scan};
+use tfnas_images::{ExifOrientation, read_image, scan};
 use tfnas_planner::config::data::test_folders;
 use tfnas_stages::{DataSection, SplitSection};
 
@@ -89,20 +88,16 @@ impl Survey {
         let mut spent_s = 0.0;
         for path in images {
             let start = Instant::now();
-            let read = fs::read(&path).map_err(|error| error.to_string());
-            let read = read.and_then(|bytes| match decode(&bytes) {
-                Ok(image) => Ok((bytes, image)),
-                Err(error) => Err(error.to_string()),
-            });
+            let read = read_image(&path, ExifOrientation::Ignore);
             spent_s += start.elapsed().as_secs_f64();
             match read {
-                Ok((bytes, image)) => {
+                Ok(image) => {
                     sides.push(image.width.min(image.height));
-                    let upright = decode_oriented(&bytes, ExifOrientation::Apply);
+                    let upright = read_image(&path, ExifOrientation::Apply);
                     self.turned += usize::from(upright.is_ok_and(|upright| upright != image));
                 }
-                Err(why) => {
-                    let (count, first) = self.unreadable.take().unwrap_or((0, format!("{}: {why}", path.display())));
+                Err(error) => {
+                    let (count, first) = self.unreadable.take().unwrap_or((0, error.to_string()));
                     self.unreadable = Some((count + 1, first));
                 }
             }

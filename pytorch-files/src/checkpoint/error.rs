@@ -39,6 +39,15 @@ pub enum CheckpointError {
         /// The problem.
         problem: String,
     },
+    /// The dictionaries have more entries than a stream without repetitions can have.
+    #[error(
+        "the dictionaries of the checkpoint have more than {limit} entries together, because it repeats the same entries: \
+         no program saves such a file"
+    )]
+    RepeatedEntries {
+        /// The limit.
+        limit: usize,
+    },
     /// The checkpoint holds no dictionary of tensors.
     #[error(
         "the checkpoint has no 'state_dict', no other dictionary of names and tensors, and is not one itself: it \

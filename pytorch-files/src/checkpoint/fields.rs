@@ -6,6 +6,11 @@ use super::state_dict::{StateDict, name};
 use super::storages::foreign_names;
 use crate::pickle::{Pickle, Value, ValueId};
 
+/// Maximum number of fields.
+const MAX_FIELDS: usize = 1000;
+/// Maximum length of a text, in bytes. A pickle may refer to its longest string many times.
+const MAX_TEXT: usize = 1000;
+
 /// A field of a checkpoint other than its tensors, as far as it can be represented.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Field {
@@ -22,8 +27,8 @@ pub enum Field {
 }
 
 impl Checkpoint<'_> {
-    /// Returns the top-level entries of the checkpoint other than its tensors (`epoch`, `best_acc_top1`, …), in order.
-    /// Empty if the checkpoint is the state dict itself.
+    /// Returns the top-level entries of the checkpoint other than its tensors (`epoch`, `best_acc_top1`, …), in order, at most
+    /// 1000. Empty if the checkpoint is the state dict itself.
     pub fn fields(&self, state: &StateDict<'_>) -> Vec<(String, Field)> {
         let is_of_tensors =
             |key: &str| state.key.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
@@ -33,7 +38,7 @@ impl Checkpoint<'_> {
         let pairs = self.pickle.mapping(self.pickle.root()).unwrap_or_default().into_iter();
         let field = |(key, value)| Some((name(&self.pickle, key)?, value));
         let fields = pairs.filter_map(field).filter(|(key, _)| !is_of_tensors(key));
-        fields.map(|(key, value)| (key.to_owned(), self.field(value))).collect()
+        fields.take(MAX_FIELDS).map(|(key, value)| (key.to_owned(), self.field(value))).collect()
     }
 
     /// Returns the names of code that the checkpoint refers to outside of its tensors, sorted. None of it was run.
@@ -47,7 +52,7 @@ impl Checkpoint<'_> {
         match pickle.value(id) {
             Value::None => Field::None,
             Value::Bool(value) => Field::Bool(*value),
-            Value::Text(text) => Field::Text(text.clone()),
+            Value::Text(text) if text.len() <= MAX_TEXT => Field::Text(text.clone()),
             _ => match pickle.number(id).or_else(|| numpy_scalar(pickle, id)).or_else(|| self.tensor_scalar(id)) {
                 Some(number) => Field::Number(number),
                 None => Field::Other(self.described(id)),
@@ -57,6 +62,10 @@ impl Checkpoint<'_> {
 
     fn tensor_scalar(&self, id: ValueId) -> Option<f64> {
         let tensor = super::rebuild::tensor(&self.pickle, &self.storages, id, "").ok()?;
+        // Converting all elements of a large tensor would be for nothing.
+        if tensor.elements() != 1 {
+            return None;
+        }
         let [element] = tensor.to_f32()?[..] else { return None };
         Some(element.into())
     }

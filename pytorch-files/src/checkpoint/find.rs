@@ -14,6 +14,12 @@ use crate::pickle::{Value, ValueId};
 
 /// Maximum depth of tensors in dictionaries and lists.
 const DEPTH: usize = 16;
+/// Maximum number of entries in all dictionaries together. A pickle can use the same list of entries in many dictionaries.
+const MAX_ENTRIES: usize = 4_000_000;
+/// Maximum number of other dictionaries of tensors that are listed.
+const MAX_OTHERS: usize = 1000;
+/// Maximum number of top-level values that may be a complete module.
+const MAX_MODULES: usize = 100;
 /// Maximum number of additional keys for a dictionary that is reachable under another key.
 const ALIASES: usize = 8;
 /// Among equal candidates, or if the network is unknown, the first of these keys is chosen.
@@ -73,7 +79,7 @@ impl<'a> Checkpoint<'a> {
     /// # Errors
     /// Returns [`CheckpointError`] if the checkpoint has no such tensors, or one of them is invalid.
     pub fn find(&self, wanted: &Wanted<'_>) -> Result<StateDict<'a>, CheckpointError> {
-        let nodes = self.nodes();
+        let nodes = self.nodes()?;
         let candidates = self.candidates(&nodes);
         if let Some(key) = wanted.key {
             return self.under(key, &nodes, &candidates, wanted);
@@ -81,8 +87,10 @@ impl<'a> Checkpoint<'a> {
         let Some(best) = self.best(&nodes, &candidates, wanted) else { return self.no_candidate(wanted) };
         let mut state = self.tensors(&candidates[best].entries, wanted)?;
         let others = candidates.iter().enumerate().filter(|(at, _)| *at != best);
-        state.others = others.map(|(_, other)| (path(&nodes, other.node), other.entries.len())).collect();
-        state.others.sort_by_key(|(_, count)| Reverse(*count));
+        let mut others: Vec<&Candidate<'_>> = others.map(|(_, other)| other).collect();
+        others.sort_by_key(|other| Reverse(other.entries.len()));
+        others.truncate(MAX_OTHERS);
+        state.others = others.into_iter().map(|other| (path(&nodes, other.node), other.entries.len())).collect();
         state.key = path(&nodes, candidates[best].node);
         Ok(state)
     }
@@ -90,14 +98,17 @@ impl<'a> Checkpoint<'a> {
     /// Returns the shallowest entry of this name.
     pub(super) fn entry_anywhere(&self, wanted: &str) -> Option<ValueId> {
         self.entry(wanted).or_else(|| {
-            let nodes = self.nodes();
+            let nodes = self.nodes().ok()?;
             let found = nodes.iter().find(|node| matches!(node.key, Key::Name(name) if name == wanted));
             found.map(|node| node.id)
         })
     }
 
     /// Returns all dictionaries and lists that are reachable by names, each once, from the outermost on.
-    fn nodes(&self) -> Vec<Node<'_>> {
+    ///
+    /// # Errors
+    /// Returns [`CheckpointError::RepeatedEntries`] if they have more than [`MAX_ENTRIES`] entries.
+    fn nodes(&self) -> Result<Vec<Node<'_>>, CheckpointError> {
         let pickle = &self.pickle;
         let is_container = |id: ValueId| match pickle.value(id) {
             Value::Dict(_) | Value::List(_) | Value::Tuple(_) => true,
@@ -108,6 +119,7 @@ impl<'a> Checkpoint<'a> {
         let mut nodes = vec![Node { id: pickle.root(), parent: None, key: Key::Index(0), depth: 0 }];
         let mut next = 0;
         let mut aliases = 0;
+        let mut entries = 0;
         while let Some(&Node { id, depth, .. }) = nodes.get(next) {
             let mut child = |key, id| {
                 if depth >= DEPTH || !is_container(id) {
@@ -122,6 +134,10 @@ impl<'a> Checkpoint<'a> {
                 }
             };
             if let Some(pairs) = pickle.mapping(id) {
+                entries += pairs.len();
+                if entries > MAX_ENTRIES {
+                    return Err(CheckpointError::RepeatedEntries { limit: MAX_ENTRIES });
+                }
                 for (key, value) in pairs {
                     if let Some(key) = name(pickle, key) {
                         child(Key::Name(key), value);
@@ -132,7 +148,7 @@ impl<'a> Checkpoint<'a> {
             }
             next += 1;
         }
-        nodes
+        Ok(nodes)
     }
 
     /// Returns the dictionaries that mainly contain named tensors.
@@ -261,7 +277,7 @@ impl<'a> Checkpoint<'a> {
         };
         let top = pickle.mapping(pickle.root()).unwrap_or_default();
         let values = std::iter::once(pickle.root()).chain(top.into_iter().map(|(_, value)| value));
-        let module = values.into_iter().find(|id| is_module(*id))?;
+        let module = values.into_iter().take(MAX_MODULES).find(|id| is_module(*id))?;
         Some(self.class_of(module).unwrap_or(("torch.nn", "Module")))
     }
 

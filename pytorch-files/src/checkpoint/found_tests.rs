@@ -318,6 +318,33 @@ fn error_of_a_pickled_module_names_its_class() {
 }
 
 #[test]
+fn dictionaries_that_share_their_entries_are_bounded() {
+    // OrderedDict([[k, v], [k, v], …]) of one list of 2,000 pairs, called 3,000 times.
+    let pair = [b"](", &text("k")[..], &tensor(2), b"eq\x01"].concat();
+    let pairs = [b"](", &b"h\x01".repeat(2_000)[..], b"eq\x02"].concat();
+    let function = b"ccollections\nOrderedDict\nq\x00".to_vec();
+    let arguments = [pairs, b"\x85q\x03".to_vec()].concat();
+    let calls = b"h\x00h\x03R".repeat(3_000);
+    let pickle = [b"](", &function[..], b"0", &pair, b"0", &arguments, b"0", &calls, b"e"].concat();
+    let bytes = file(&pickle);
+    let error = find(&bytes, &Wanted::default()).unwrap_err();
+    assert!(error.contains("repeats the same entries"), "{error}");
+}
+
+#[test]
+fn long_fields_are_described_and_their_number_is_limited() {
+    let long = [text("note"), text(&"x".repeat(100_000)), b"q\x09".to_vec()].concat();
+    let repeated = [b"X\x01\x00\x00\x00a", &b"h\x09"[..]].concat().repeat(5_000);
+    let pickle = [b"}(", &text("state_dict")[..], &state("", 2), &long, &repeated, b"u"].concat();
+    let bytes = file(&pickle);
+    let checkpoint = Checkpoint::parse(&bytes).unwrap();
+    let state = checkpoint.find(&Wanted::default()).unwrap();
+    let fields = checkpoint.fields(&state);
+    assert_eq!(fields.len(), 1000);
+    assert!(fields.iter().all(|(_, field)| matches!(field, Field::Other(_))), "{:?}", fields[0]);
+}
+
+#[test]
 fn search_of_shared_and_cyclic_dictionaries_is_bounded() {
     // A cycle, a long name that every entry repeats, and deeply nested dictionaries.
     let name = "n".repeat(100_000);

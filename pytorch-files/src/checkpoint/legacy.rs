@@ -21,11 +21,11 @@ const VERSION: i64 = 1001;
 const COUNT_LENGTH: usize = 8;
 
 /// Whether bytes begin as this container does.
-pub(super) fn recognises(bytes: &[u8]) -> bool {
+pub(super) fn is_format_of(bytes: &[u8]) -> bool {
     BEGINNINGS.iter().any(|beginning| bytes.starts_with(beginning))
 }
 
-/// Reads pickle and storages of a checkpoint that is recognised.
+/// Reads pickle and storages of a checkpoint that is recognized.
 pub(super) fn read(bytes: &[u8]) -> Result<(Pickle, Storages<'_>), CheckpointError> {
     let mut stream = Stream { rest: bytes };
     stream.pickle("the magic number", &Limits::default())?;

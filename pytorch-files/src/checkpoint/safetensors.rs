@@ -57,7 +57,7 @@ pub enum SafetensorsError {
 }
 
 /// Whether bytes begin as a safetensors file does.
-pub(super) fn recognises(bytes: &[u8]) -> bool {
+pub(super) fn is_format_of(bytes: &[u8]) -> bool {
     bytes.get(LENGTH_BYTES) == Some(&b'{')
 }
 

@@ -6,6 +6,7 @@ use tfnas::Dtype;
 
 use super::dtype::{of_storage_class, storage_class};
 use super::error::CheckpointError;
+use super::state_dict::name;
 use crate::pickle::{Foreign, Limits, Pickle, Value, ValueId};
 
 /// The globals that a checkpoint's pickle uses for tensors and scalars. All others are foreign. None of them is ever
@@ -150,7 +151,7 @@ impl<'p> Reference<'p> {
         if pickle.text(*kind) != Some("storage") {
             return Err(wrong("the reference is not to a storage"));
         }
-        let key = pickle.text(*key).ok_or_else(|| wrong("its key is not a string"))?;
+        let key = name(pickle, *key).ok_or_else(|| wrong("its key is not a string, or too long"))?;
         let wrong = |problem: &str| CheckpointError::storage(key, problem);
         let Value::Global { module, name } = pickle.value(*class) else {
             return Err(wrong("its class is not a class"));

@@ -24,10 +24,10 @@ impl WeightsFormat {
     pub fn of(bytes: &[u8]) -> Option<Self> {
         if bytes.starts_with(archive::MAGIC) {
             Some(Self::PthZip)
-        } else if legacy::recognises(bytes) {
+        } else if legacy::is_format_of(bytes) {
             Some(Self::PthLegacy)
         } else {
-            safetensors::recognises(bytes).then_some(Self::Safetensors)
+            safetensors::is_format_of(bytes).then_some(Self::Safetensors)
         }
     }
 }
