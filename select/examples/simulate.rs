@@ -86,6 +86,5 @@ fn plans() -> Vec<(&'static str, Plan, Settings)> {
         ("L 48+3x16: 1 3 15", Plan::Selection, plan(48, &[16, 16, 16], &[1, 3, 15], &[20, 6])),
         ("S 32+2x12: 1 5 15", Plan::Selection, plan(32, &[12, 12], &[1, 5, 15], &[10, 2])),
         ("tiny 24+2x8: 1 3 8", Plan::Selection, plan(24, &[8, 8], &[1, 3, 8], &[8, 3])),
-        ("tiny halving 40: 1 3 8", Plan::Halving(40), plan(40, &[], &[1, 3, 8], &[8, 3])),
     ]
 }

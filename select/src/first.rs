@@ -97,15 +97,11 @@ impl<'a> FirstDraw<'a> {
             if self.seen.contains(&genes) {
                 continue;
             }
-            match self.fitter.fit(&genes)? {
-                Some(fitted) => {
-                    drawn += 1;
-                    let kind = if origin == Origin::SearchSample { "search sample" } else { "uniform draw" };
-                    self.push(origin, format!("{kind} {drawn}"), genes, fitted);
-                }
-                None => {
-                    self.seen.insert(genes);
-                }
+            // Rejected draws are not remembered: near the edges of the range, they are many.
+            if let Some(fitted) = self.fitter.fit(&genes)? {
+                drawn += 1;
+                let kind = if origin == Origin::SearchSample { "search sample" } else { "uniform draw" };
+                self.push(origin, format!("{kind} {drawn}"), genes, fitted);
             }
         }
         Ok(())

@@ -111,8 +111,8 @@ impl Proposer<'_> {
             if let Some(fitted) = self.fitter.rough(&genes)? {
                 let features = row(self.fitter.space(), self.fitter.table(), &fitted.architecture)?;
                 pool.push(Member { prediction: self.ridge.predict(&features), genes: genes.clone() });
+                seen.insert(genes);
             }
-            seen.insert(genes);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::score::EpochScore;
-use crate::stats::{deviation, mean, z_scores};
+use crate::stats::{deviation, limited, mean, z_scores};
 
 /// Last epoch up to which the sum of the training losses is a better criterion than the last loss.
 const SUMMED_EPOCHS: usize = 3;
@@ -63,7 +63,8 @@ impl Rung {
     /// Standardized training and validation losses of the last epoch.
     fn last_losses(self, trainings: &[&[EpochScore]]) -> (Vec<f64>, Vec<f64>) {
         let last = |of: fn(&EpochScore) -> f64| -> Vec<f64> {
-            z_scores(&trainings.iter().map(|scores| scores.last().map_or(f64::NAN, of)).collect::<Vec<_>>())
+            let losses: Vec<f64> = trainings.iter().map(|scores| scores.last().map_or(f64::NAN, of)).collect();
+            z_scores(&limited(&losses))
         };
         (last(|score| score.train_loss), last(|score| score.val_loss.unwrap_or(f64::NAN)))
     }
@@ -71,7 +72,7 @@ impl Rung {
     /// Returns the scores of a rung, in the order of the trainings.
     pub(crate) fn scores(self, trainings: &[&[EpochScore]], predictions: &[f64]) -> Vec<RungScore> {
         let weight = self.signal_weight();
-        let signals = z_scores(&self.signals(trainings));
+        let signals = z_scores(&limited(&self.signals(trainings)));
         let predictions = z_scores(predictions);
         let scores = signals.into_iter().zip(predictions).map(|(signal, prediction)| RungScore {
             rung: self.index,
@@ -143,6 +144,24 @@ mod tests {
             assert_eq!((scores[0].signal, scores[0].prediction), (-1.0, 1.0));
             assert!((scores[0].blended - (1.0 - 2.0 * weight)).abs() < 1e-12);
         }
+    }
+
+    #[test]
+    fn an_outlier_does_not_hide_the_differences_between_the_others() {
+        for is_last in [false, true] {
+            let losses = [1.00, 1.02, 1.04, 1.06, 1.08, 30.0];
+            let trainings = losses.map(|loss| training(&[loss], loss + 0.2));
+            let slices: Vec<&[EpochScore]> = trainings.iter().map(Vec::as_slice).collect();
+            let scores = rung(4, is_last).scores(&slices, &[1.0, 0.5, 0.2, 0.0, -0.5, -1.2]);
+            let blended: Vec<f64> = scores.iter().map(|score| score.blended).collect();
+            assert_eq!(order(&blended)[5], 5, "{blended:?}");
+            assert!(scores[4].signal - scores[0].signal > 1.0, "{blended:?}");
+        }
+        let (best, worst) = (training(&[1.00], 1.2), training(&[1.08], 1.28));
+        let others = [1.02, 1.04, 1.06, 30.0].map(|loss| training(&[loss], loss + 0.2));
+        let slices: Vec<&[EpochScore]> = [&best, &worst].into_iter().chain(&others).map(Vec::as_slice).collect();
+        let scores = rung(4, true).scores(&slices, &[1.0, -0.5, 0.5, 0.2, 0.0, -1.2]);
+        assert!(scores[0].blended < scores[1].blended, "the training decides in the last rung");
     }
 
     #[test]

@@ -302,7 +302,9 @@ impl Selection {
         let (proposed, is_nearer) = {
             let Problem { space, table, target_ms, seed, .. } = &self.problem;
             let fitter = Fitter::new(space, table, *target_ms)?;
-            let (pool, min_distance) = (self.settings.pool, self.settings.min_distance);
+            // No two architectures differ in more decisions: an operation for each block and a depth for each group.
+            let most = space.blocks().len() + space.groups().len();
+            let (pool, min_distance) = (self.settings.pool, self.settings.min_distance.min(most));
             let ridge = self.ridge();
             let proposer = Proposer {
                 fitter: &fitter,
@@ -339,11 +341,20 @@ impl Selection {
     /// Scores a rung and eliminates candidates.
     fn end_rung(&mut self, index: usize, ids: Vec<usize>) -> Result<(), SelectError> {
         let rung = self.rung(index);
-        let ranked = self.ranked(rung, &ids)?;
-        let (_, lost) = self.split_diverged(&ids);
+        let (finite, lost) = self.split_diverged(&ids);
         for &id in &lost {
             self.state[id].eliminated_after = Some(index);
         }
+        if index > 0 && finite.is_empty() {
+            self.notes.push(format!(
+                "the training of all {} candidates of rung {} diverged: the order is that of rung {index}",
+                ids.len(),
+                index + 1
+            ));
+            self.phase = Phase::Finished;
+            return Ok(());
+        }
+        let ranked = self.ranked(rung, &ids)?;
         if !lost.is_empty() {
             let names: Vec<&str> = lost.iter().map(|&id| self.candidates[id].name.as_str()).collect();
             self.notes.push(format!("the training of {} diverged (rung {})", names.join(", "), index + 1));

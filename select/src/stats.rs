@@ -31,6 +31,35 @@ pub(crate) fn z_scores(values: &[f64]) -> Vec<f64> {
     values.iter().map(|value| (value - mean) / deviation).collect()
 }
 
+/// Maximum distance of a limited value from the median, in robust standard deviations.
+const LIMIT: f64 = 4.0;
+/// Standard deviation of a normal distribution relative to its median absolute deviation.
+const DEVIATION_OF_MAD: f64 = 1.4826;
+
+/// Limits values to a range around their median, so that an outlier does not hide the differences between the others when
+/// the values are standardized. If more than half of the values are equal, they are returned unchanged.
+pub(crate) fn limited(values: &[f64]) -> Vec<f64> {
+    let middle = median(values);
+    let distances: Vec<f64> = values.iter().map(|value| (value - middle).abs()).collect();
+    let most = LIMIT * DEVIATION_OF_MAD * median(&distances);
+    if most == 0.0 {
+        return values.to_vec();
+    }
+    values.iter().map(|value| value.clamp(middle - most, middle + most)).collect()
+}
+
+/// Returns the median, or 0 without values.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let half = sorted.len() / 2;
+    match sorted.len() {
+        0 => 0.0,
+        length if length % 2 == 0 => f64::midpoint(sorted[half - 1], sorted[half]),
+        _ => sorted[half],
+    }
+}
+
 /// Returns ranks from 1. Ties get the mean of their ranks.
 pub(crate) fn ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();

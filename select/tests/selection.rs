@@ -225,6 +225,47 @@ fn invalid_scores_are_rejected_and_change_nothing() {
 }
 
 #[test]
+fn if_all_finalists_diverge_the_best_of_the_rung_before_is_chosen() {
+    let mut selection = Selection::new(problem(), Settings { keep: vec![6, 1], ..settings() }).unwrap();
+    while trainings(&selection)[0].epochs < 4 {
+        let scores = scores(&selection, &losses);
+        selection.record(scores).unwrap();
+    }
+    let lost = trainings(&selection)[0].id;
+    let diverging = |id: usize, epochs: usize| {
+        let mut scores = losses(id, epochs);
+        scores[epochs - 1].train_loss = f64::NAN;
+        scores
+    };
+    let diverged = scores(&selection, &diverging);
+    selection.record(diverged).unwrap();
+    let outcome = selection.outcome().unwrap();
+    assert!(outcome.winner != lost && !outcome.ranking[0].diverged && outcome.ranking[0].id == outcome.winner);
+    assert_eq!(outcome.ranking[0].rungs.len(), 2);
+    assert!(
+        selection.notes().iter().any(|note| note.contains("the order is that of rung 2")),
+        "{:?}",
+        selection.notes()
+    );
+}
+
+#[test]
+fn a_minimum_distance_beyond_the_space_ends() {
+    let settings = Settings {
+        min_distance: 1_000_000_000,
+        candidates: 8,
+        proposals: vec![2],
+        keep: vec![4, 2],
+        rules: 0,
+        ..settings()
+    };
+    let mut selection = Selection::new(problem(), settings).unwrap();
+    let first = scores(&selection, &losses);
+    selection.record(first).unwrap();
+    assert_eq!(selection.candidates().len(), 10);
+}
+
+#[test]
 fn later_rungs_must_repeat_losses_and_end_with_validation() {
     let mut selection = Selection::new(problem(), settings()).unwrap();
     while trainings(&selection)[0].epochs < 4 {

@@ -67,7 +67,7 @@ pub struct Config {
     /// Stage `search`: searches for an architecture with the target latency.
     #[serde(default)]
     pub search: SearchSection,
-    /// Stage `select`: compares architectures with the target latency by short trainings and chooses one.
+    /// Stage `select`: trains several architectures of the target latency for a few epochs each and chooses the best.
     #[serde(default)]
     pub select: SelectSection,
     /// Stage `parse`: derives one architecture from the search result.

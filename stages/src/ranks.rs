@@ -11,8 +11,8 @@ use crate::invalid_value::at_least_one;
 #[serde(deny_unknown_fields, default)]
 pub struct Ranks {
     /// Number of processes that train together; each computes its share of every batch. WORLD_SIZE, which torchrun sets,
-    /// overrides it. Part of the cache key only if `train.sync_bn` is false, because the result otherwise equals that of one
-    /// process up to rounding and the last batch of an epoch, and of a search with `search.data_parallel`.
+    /// overrides it. Part of the cache key of `train` only if `train.sync_bn` is false: otherwise the result equals that of one
+    /// process, except for rounding and the last batch of an epoch. Part of the cache key of a search with `search.data_parallel`.
     pub processes: usize,
     /// How long a rank waits for the other ranks to connect or to take part in a step before it fails, in seconds. Not part of
     /// any cache key.

@@ -40,7 +40,7 @@ impl Target {
             // Rounding must not leave the range.
             Self::Percent(percent) => (min_ms + (max_ms - min_ms) * percent / 100.0).clamp(min_ms, max_ms),
         };
-        if (min_ms..=max_ms).contains(&target_lat_ms) {
+        if target_lat_ms > 0.0 && (min_ms..=max_ms).contains(&target_lat_ms) {
             Ok(target_lat_ms)
         } else {
             Err(UnreachableTarget { target_lat_ms, min_ms, max_ms })

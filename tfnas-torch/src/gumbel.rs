@@ -8,6 +8,9 @@ use tch::{Kind, Tensor};
 use tfnas::parse::argmax;
 use tfnas_random::Stream;
 
+/// Minimum temperature of a relaxed sample.
+const MIN_TEMPERATURE: f64 = 1e-6;
+
 /// Gumbel noise, `[block][operation]`.
 pub type Noise = Vec<Vec<f32>>;
 
@@ -57,12 +60,13 @@ pub fn remaining_path(taken: &Path, positions: &[usize]) -> Path {
 
 /// Returns the relaxed sample softmax((`log_alphas` + noise) / temperature), `[blocks, operations]`, differentiable.
 ///
-/// `log_alphas`: one `[operations]` f32 per block.
+/// `log_alphas`: one `[operations]` f32 per block. A temperature below 1e-6 is taken as 1e-6: the sample is one-hot long before,
+/// and the quotient would overflow.
 pub fn relaxed_sample(log_alphas: &[&Tensor], noise: &Noise, temperature: f64) -> Tensor {
     let log_alphas = Tensor::stack(log_alphas, 0);
     let flat: Vec<f32> = noise.iter().flatten().copied().collect();
     let noise = Tensor::from_slice(&flat).view_as(&log_alphas).to_device(log_alphas.device());
-    ((log_alphas + noise) / temperature).softmax(-1, Kind::Float)
+    ((log_alphas + noise) / temperature.max(MIN_TEMPERATURE)).softmax(-1, Kind::Float)
 }
 
 #[cfg(test)]
@@ -74,6 +78,15 @@ mod tests {
     fn ties_select_the_first_operation() {
         assert_eq!(most_probable_path(&[vec![-2.0, -1.0, -1.0], vec![0.0, -1.0, 0.0]]), [1, 0]);
         assert_eq!(gumbel_path(&[vec![-1.0, -2.0]], &vec![vec![0.0, 1.5]]), [1]);
+    }
+
+    #[test]
+    fn a_vanishing_temperature_gives_a_one_hot_sample() {
+        let log_alphas = [Tensor::from_slice(&[-1.0f32, -2.0, -1.5])];
+        for temperature in [1e-6, 1e-40, 1e-300] {
+            let sample = relaxed_sample(&[&log_alphas[0]], &vec![vec![0.0, 3.0, 0.0]], temperature);
+            assert_eq!([0, 1, 2].map(|operation| sample.double_value(&[0, operation])), [0.0, 1.0, 0.0]);
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub struct LookupSection {
     /// Table file to import instead of measuring. Relative to the folder of the configuration file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub import: Option<PathBuf>,
-    /// Accepts an imported table that was measured on another device than this one, or with another batch or number of threads.
+    /// Accept an imported table that was measured on another device, or with another batch size or number of threads.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schemars(extend("default" = false))]
     pub other_device: bool,

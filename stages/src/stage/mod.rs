@@ -58,7 +58,7 @@ stages! {
     Lookup => lookup::Lookup,
     /// Searches for operations, depth and width under the target latency.
     Search => search::Search,
-    /// Compares architectures with the target latency by short trainings and chooses one.
+    /// Trains several architectures of the target latency for a few epochs each and chooses the best.
     Select => select::Select,
     /// Derives one architecture from the search result.
     Parse => parse::Parse,

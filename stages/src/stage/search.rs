@@ -227,7 +227,7 @@ impl StageSpec for Search {
     }
 
     fn revision(&self) -> u32 {
-        6
+        7
     }
 
     fn inputs(&self, config: &Config) -> Vec<InputPort> {

@@ -1,4 +1,4 @@
-//! The stage `select`: compares architectures with the target latency by short trainings and chooses one.
+//! The stage `select`: trains several architectures of the target latency for a few epochs each and chooses the best.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -176,11 +176,11 @@ impl StageSpec for Select {
     }
 
     fn about(&self) -> &'static str {
-        "compares architectures with the target latency by short trainings and chooses one"
+        "trains several architectures of the target latency for a few epochs each and chooses the best"
     }
 
     fn revision(&self) -> u32 {
-        2
+        3
     }
 
     fn inputs(&self, _config: &Config) -> Vec<InputPort> {

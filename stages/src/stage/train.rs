@@ -166,7 +166,7 @@ impl StageSpec for Train {
     }
 
     fn revision(&self) -> u32 {
-        4
+        5
     }
 
     fn inputs(&self, config: &Config) -> Vec<InputPort> {

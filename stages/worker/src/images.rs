@@ -14,6 +14,7 @@ use tfnas_stages::{
     Augment, ColorJitter as JitterChoice, Crop, Decoding as DecodingChoice, ExifOrientation as OrientationChoice,
     OnBadImage, TEST_LIST,
 };
+use tfnas_torch::BatchTooSmall;
 use tfnas_torch::phase::{Phase, in_phase};
 use tfnas_torch::preprocess::{Preprocess, pixel_rows};
 
@@ -21,6 +22,17 @@ use crate::color_jitter::ColorJitter;
 use crate::context::StageContext;
 use crate::error::{Context as _, StageError};
 use crate::upload::{RawBatch, Upload};
+
+/// Returns the error for an epoch without a training step.
+///
+/// * `skipped`: the number of images that could not be read.
+pub fn no_step(skipped: usize) -> StageError {
+    if skipped == 0 {
+        // Images were read, but every batch was too small.
+        return StageError::new(BatchTooSmall.to_string());
+    }
+    StageError::new("none of the training images could be read")
+}
 
 /// Reads the class names from an input.
 pub fn classes(context: &StageContext, port: &str) -> Result<Vec<String>, StageError> {

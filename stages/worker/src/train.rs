@@ -25,7 +25,7 @@ use crate::context::StageContext;
 use crate::error::{Context as _, StageError, StageResult};
 use crate::evaluate::{Evaluation, evaluate};
 use crate::images::{
-    DataLoader, DeviceBatch, classes, color_jitter, decoding, evaluation, list_images, reading, test_images,
+    DataLoader, DeviceBatch, classes, color_jitter, decoding, evaluation, list_images, no_step, reading, test_images,
     train_transform,
 };
 use crate::network::model_config;
@@ -141,8 +141,7 @@ impl Training<'_> {
         let waited = self.loader.waited() - waited;
         let trained = self.sum_stats()?;
         let skipped = trained.skipped;
-        let trained =
-            trained.meter.read().ok_or_else(|| StageError::new("none of the training images could be read"))?;
+        let trained = trained.meter.read().ok_or_else(|| no_step(skipped))?;
         let data_wait = waited.as_secs_f64() / began.elapsed().as_secs_f64();
         let found = match in_phase(Phase::Validation, || self.validate()) {
             Err(StageError::Stopped) => {

@@ -16,7 +16,7 @@ use tfnas_torch::{Module, NamedTensors, Role};
 use super::Search;
 use super::val_loader::ValLoader;
 use crate::error::{Context as _, StageError};
-use crate::images::{DeviceBatch, color_jitter, decoding, evaluation, train_transform};
+use crate::images::{DeviceBatch, color_jitter, decoding, evaluation, no_step, train_transform};
 use crate::precision::mixed_precision;
 use crate::rank_group::{RankGroup, StepDecision};
 
@@ -280,11 +280,12 @@ impl Epoch {
 
     /// Returns the mean loss and accuracies of the weight steps.
     ///
+    /// * `skipped`: the number of images that could not be read.
+    ///
     /// # Errors
-    /// Returns an error if no image could be read or the loss is not finite.
-    pub fn weight_averages(&self) -> Result<Averages, StageError> {
-        let averages =
-            self.meters.weights.read().ok_or_else(|| StageError::new("none of the training images could be read"))?;
+    /// Returns an error if there was no step or the loss is not finite.
+    pub fn weight_averages(&self, skipped: usize) -> Result<Averages, StageError> {
+        let averages = self.meters.weights.read().ok_or_else(|| no_step(skipped))?;
         if averages.loss.is_finite() {
             return Ok(averages);
         }

@@ -9,7 +9,8 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 use tfnas::elasticity::refit;
 use tfnas::exact_fit::{Preferences, fit_exactly};
-use tfnas::{Architecture, LatencyTable, Space, parse::parse};
+use tfnas::parse::{ParseError, parse};
+use tfnas::{Architecture, LatencyTable, Space};
 use tfnas_c10d::ProcessGroup;
 use tfnas_images::{BatchOptions, ImageSource};
 use tfnas_random::{Stream, StreamId};
@@ -219,10 +220,17 @@ impl Search<'_> {
     /// Derives the architecture after an epoch, fits it to the target after the warm-up, and returns the record of the epoch.
     fn record(&mut self, epoch: &Epoch, val_top1: Option<f64>) -> Result<SearchEpoch, StageError> {
         let target_lat_ms = self.target_lat_ms;
+        let trained = epoch.weight_averages(self.progress.skipped)?;
         let log_alphas = epoch.supernet.read_log_alphas();
         let mut widths = self.state.widths();
         let betas = epoch.supernet.read_betas();
-        let parsed = parse(&self.space, &log_alphas, &betas, &widths).context("search")?;
+        let parsed = parse(&self.space, &log_alphas, &betas, &widths).map_err(|error| match error {
+            ParseError::NotFinite { .. } => StageError::with_hint(
+                format!("search: {error}"),
+                "lower search.architecture.lr, or raise search.temperature_decay",
+            ),
+            error => StageError::new(format!("search: {error}")),
+        })?;
         let mut architecture = parsed;
         let before_lat_ms = self.table.architecture_ms(&self.space, &architecture).context("latency.table")?;
         let mut after_lat_ms = before_lat_ms;
@@ -250,7 +258,6 @@ impl Search<'_> {
         }
         let depths: Vec<usize> = self.space.groups().iter().map(|group| group.blocks).collect();
         let previous = self.progress.history.last();
-        let trained = epoch.weight_averages()?;
         Ok(SearchEpoch {
             epoch: self.progress.epoch,
             lr: epoch.lr,

@@ -22,7 +22,7 @@ use tfnas_torch::{Module, NamedTensors, Role};
 
 use crate::error::{Context as _, StageError};
 use crate::evaluate::evaluate;
-use crate::images::{DataLoader, color_jitter, decoding, evaluation, train_transform};
+use crate::images::{DataLoader, color_jitter, decoding, evaluation, no_step, train_transform};
 use crate::precision::mixed_precision;
 use crate::profiler::Profiler;
 use crate::rank_group::RankGroup;
@@ -173,8 +173,10 @@ impl Candidates<'_> {
         let rates = DropRates { dropout: recipe.dropout, drop_connect: recipe.drop_connect };
         let steps = self.train.len().div_ceil(options.batch).saturating_sub(options.start_batch);
         profiler.begin_epoch(steps);
+        let mut skipped = 0;
         for batch in self.loader.iter(&self.train, &options) {
             let batch = batch?;
+            skipped += batch.skipped;
             if batch.count > 0 {
                 let key = StepKey { seed, epoch: epoch as u32, step: training.progress.step as u32 };
                 let masks = DropMasks::draw(&training.network, rates, batch.count, key);
@@ -198,8 +200,7 @@ impl Candidates<'_> {
             profiler.next_step();
         }
         profiler.end_epoch();
-        let trained =
-            training.meter.read().ok_or_else(|| StageError::new("none of the training images could be read"))?;
+        let trained = training.meter.read().ok_or_else(|| no_step(skipped))?;
         let mut score = EpochScore { epoch: epoch + 1, train_loss: trained.loss, val_loss: None, val_top1: None };
         if rungs.contains(&(epoch + 1)) && trained.loss.is_finite() {
             match in_phase(Phase::Validation, || self.validate(training, stop, on_batch)) {

@@ -1,4 +1,4 @@
-//! The stage `select`: compares architectures with the target latency by short trainings and chooses one.
+//! The stage `select`: trains several architectures of the target latency for a few epochs each and chooses the best.
 //!
 //! `tfnas-select` creates the candidates and decides which of them are trained further. This stage trains them, each in one
 //! thread, on all ranks that the planner starts.
@@ -255,10 +255,12 @@ impl Leader<'_> {
     }
 }
 
-/// Reports the metrics of a candidate's new epochs.
+/// Reports the metrics of a candidate's new epochs, and its latency with the first one.
 fn report_scores(report: &mut Reporter, candidate: &Candidate, scores: &[EpochScore]) {
     let Candidate { id, name, predicted_ms, .. } = candidate;
-    report.metric(&candidate_metric(*id, name, PREDICTED_LAT_MS), 0, *predicted_ms);
+    if scores.first().is_some_and(|score| score.epoch == 1) {
+        report.metric(&candidate_metric(*id, name, PREDICTED_LAT_MS), 0, *predicted_ms);
+    }
     for score in scores {
         // Scores count epochs from 1, metrics from 0.
         report.metrics(score.epoch.saturating_sub(1) as u64, &candidate_metrics(*id, name, score));
