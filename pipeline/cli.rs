@@ -19,7 +19,9 @@ use crate::report::{self, LogFormat, out};
 /// Seven stages (split, lookup, search, select, parse, train, test). A stage reruns only when its cache key changes.
 #[derive(Parser, Debug)]
 #[command(name = "tfnas-pipeline", version, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 a stage failed, 2 usage or configuration, 130 interrupted.")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 a stage or a check failed, 2 wrong usage, configuration, data or store, 130 interrupted."
+)]
 pub struct Cli {
     #[command(flatten)]
     options: Options,

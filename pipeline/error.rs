@@ -177,6 +177,12 @@ impl From<InputError> for CommandError {
         let hint = match &error {
             InputError::Missing { key: "data.test", path } => Some(missing_test_images(path)),
             InputError::Missing { key: "split.classes", path } => Some(missing_classes(path)),
+            InputError::Missing { key: "train.from", .. } => {
+                Some("correct the path of `--from`, or `train.from` in the configuration".to_owned())
+            }
+            InputError::Missing { key: "test.weights", .. } => {
+                Some("correct the path of `--weights`, or `test.weights` in the configuration".to_owned())
+            }
             InputError::Missing { key, .. } if key.starts_with("data.") => {
                 Some(format!("correct `{key}` (or `data.root`) in the configuration, or with --set"))
             }

@@ -117,7 +117,7 @@ impl Session {
     }
 
     /// Warns about a GPU that `device: auto` does not use.
-    pub fn tell_unused_gpu(&self) {
+    pub fn warn_unused_gpu(&self) {
         let config = &self.configuration.shared().config;
         if config.executor == Executor::Local
             && let Some(model) = Device::unused_gpu(config.device)
@@ -131,8 +131,8 @@ impl Session {
     }
 
     /// Logs which files of image folders are not used.
-    pub fn tell_left_out(&self) {
-        self.externals.tell_left_out();
+    pub fn log_ignored_files(&self) {
+        self.externals.log_ignored_files();
     }
 
     /// Checks the precisions of stages, calls [`identify`](Self::identify), and checks the test images against the training

@@ -58,8 +58,9 @@ pub enum Event {
         #[serde(default)]
         expected_s: Option<f64>,
     },
-    /// A job that an earlier planner has submitted is followed again.
-    TakenUp {
+    /// The planner attaches to a job that an earlier planner submitted.
+    #[serde(rename = "taken_up")]
+    Reattached {
         /// ID of the attempt.
         #[serde(default)]
         attempt: String,
@@ -126,7 +127,8 @@ pub enum Event {
     /// The instance was stopped and can be resumed later.
     Interrupted,
     /// The job continues without this planner.
-    Left {},
+    #[serde(rename = "left")]
+    Detached {},
     /// An input is damaged and will be made again.
     Remade {
         /// The instance that makes it.

@@ -42,7 +42,7 @@ pub enum StageState {
     /// It was stopped.
     Interrupted,
     /// Its job continues without the planner.
-    Left,
+    Detached,
 }
 
 impl StageState {
@@ -57,7 +57,7 @@ impl StageState {
             Self::Done => "done",
             Self::Failed => "failed",
             Self::Interrupted => "interrupted",
-            Self::Left => "left",
+            Self::Detached => "detached",
         }
     }
 
@@ -68,7 +68,7 @@ impl StageState {
 
     /// Returns whether nothing more happens to the instance in this run.
     pub fn is_over(self) -> bool {
-        matches!(self, Self::Cached | Self::Done | Self::Failed | Self::Interrupted | Self::Left)
+        matches!(self, Self::Cached | Self::Done | Self::Failed | Self::Interrupted | Self::Detached)
     }
 }
 
@@ -205,9 +205,9 @@ impl StageProgress {
             Event::Cached {} | Event::UsedResult {} => self.end(StageState::Cached, time_ms),
             Event::Waiting { holder } => {
                 self.state = StageState::Waiting;
-                self.message = Some(format!("{holder} works on it"));
+                self.message = Some(format!("waiting for {holder}"));
             }
-            Event::Started { attempt, .. } | Event::TakenUp { attempt } => {
+            Event::Started { attempt, .. } | Event::Reattached { attempt } => {
                 let expected_s = match event {
                     Event::Started { expected_s, .. } => expected_s.or(self.expected_s),
                     _ => self.expected_s,
@@ -265,7 +265,7 @@ impl StageProgress {
                 self.message = Some(message.clone());
             }
             Event::Interrupted => self.end(StageState::Interrupted, time_ms),
-            Event::Left {} => self.end(StageState::Left, time_ms),
+            Event::Detached {} => self.end(StageState::Detached, time_ms),
             Event::Planned { .. } | Event::Finished { .. } | Event::Remade { .. } | Event::Other => {}
         }
     }

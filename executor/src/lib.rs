@@ -5,6 +5,17 @@
 //! the ranks of a launcher such as torchrun ([`LauncherRank`]), or as a Slurm job. Events are reported to a
 //! [`RunObserver`], which decides how to display them. This crate does not know what a stage computes.
 //!
+//! | module | contents |
+//! |---|---|
+//! | `runner`, `task`, `task_result` | which instance starts next; one instance from lock to commit; how it ended |
+//! | `process`, `messages`, `worker_monitor`, `exit_status` | the worker process, its messages, why it exited |
+//! | `ranks`, `torchrun` | several processes for one instance, started here or by a launcher |
+//! | `slurm` | instances as Slurm jobs |
+//! | `placement`, `resources` | threads, processes and memory of an instance; what may run in parallel |
+//! | `image_check`, `outputs` | images to check first; files that a worker must have written |
+//! | `observer`, `run_event`, `interrupt` | events for the caller; signals |
+//! | `program`, `query` | the worker program, and requests to it outside a run |
+//!
 //! Both a worker and this process can be killed at any time. Therefore an attempt is recorded in the ledger before its
 //! worker starts, and its outputs are committed in one transaction after the worker has exited.
 //!

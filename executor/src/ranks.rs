@@ -145,7 +145,7 @@ impl Ended {
                 Some(TaskFailure { hint: hint.clone(), ..TaskFailure::new(prefix_rank(&rank, message)) })
             }
             _ if self.was_killed => Some(TaskFailure {
-                hint: Some("`ranks.timeout_s` is how long the others wait for a slow one".to_owned()),
+                hint: Some("raise `ranks.timeout_s` if a step can take longer".to_owned()),
                 ..TaskFailure::new(format!("{rank} did not do its part in time: it hangs, or is too slow"))
             }),
             _ if self.status.success() || self.status.code() == Some(130) => None,

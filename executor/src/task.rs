@@ -97,7 +97,7 @@ pub struct Execution {
 /// The inputs of a task, after each output of another stage was verified.
 enum VerifiedInputs {
     /// The inputs by port.
-    Sound(BTreeMap<String, Input>),
+    Verified(BTreeMap<String, Input>),
     /// An input is damaged: instance `upstream` must make it again.
     Damaged { upstream: usize, message: String },
 }
@@ -123,7 +123,7 @@ impl Task<'_> {
         report: &dyn Fn(RunEvent),
     ) -> Result<TaskResult, CacheError> {
         let inputs = match self.verified_inputs()? {
-            VerifiedInputs::Sound(inputs) => inputs,
+            VerifiedInputs::Verified(inputs) => inputs,
             VerifiedInputs::Damaged { upstream, message } => return Ok(TaskResult::Damaged { upstream, message }),
         };
         let known = if self.forced { self.results()? } else { Vec::new() };
@@ -210,7 +210,7 @@ impl Task<'_> {
             };
             inputs.insert((*port).to_owned(), Input { path, list: None, digest: digest.to_string() });
         }
-        Ok(VerifiedInputs::Sound(inputs))
+        Ok(VerifiedInputs::Verified(inputs))
     }
 
     fn origins(&self) -> BTreeMap<String, String> {

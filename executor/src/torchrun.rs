@@ -109,7 +109,7 @@ impl LauncherRank {
         if rank >= world_size {
             return Err(LauncherError::Variable {
                 problem: format!("RANK is {rank}, but WORLD_SIZE is {world_size}"),
-                hint: "ranks count from 0",
+                hint: "set RANK to a number from 0 to WORLD_SIZE - 1",
             });
         }
         let local = variable("LOCAL_WORLD_SIZE").map(|text| number("LOCAL_WORLD_SIZE", Some(text))).transpose()?;

@@ -105,7 +105,7 @@ impl WorkerMonitor {
                 self.environment = environment;
                 if protocol != PROTOCOL_VERSION || version != build::VERSION {
                     self.failed = Some(TaskFailure {
-                        hint: Some("build both from the same source".to_owned()),
+                        hint: Some("build planner and worker from the same source: `make build`".to_owned()),
                         ..TaskFailure::new(format!(
                             "the worker is tfnas-stage {version} (protocol {protocol}), this is {} (protocol {PROTOCOL_VERSION})",
                             build::TOOL

@@ -11,7 +11,7 @@ use crate::report::{print, print_json};
 /// Print the effective configuration: every key, its value, and where the value came from
 #[derive(Args, Debug)]
 pub struct Config {
-    /// Prints the JSON Schema of pipeline.yaml instead, for editors
+    /// Print the JSON Schema of pipeline.yaml instead, for editors
     #[arg(long)]
     schema: bool,
 }

@@ -1,6 +1,7 @@
 use clap::Args;
 use serde::Serialize;
 use tfnas_artifacts::Field;
+use tfnas_humanize::escaped;
 use tfnas_planner::plan::{Action, Cause, CauseField, chain, select};
 
 use crate::error::CommandError;
@@ -66,7 +67,7 @@ fn text(shown: &Shown) -> String {
             (None, _) | (_, CauseField::Key(Field::Input(_))) => String::new(),
             (Some(via), _) => format!("{via}: "),
         };
-        text.push_str(&format!("  {place}{cause}\n"));
+        text.push_str(&format!("  {}\n", escaped(&format!("{place}{cause}"))));
     }
     text
 }

@@ -58,7 +58,7 @@ impl Log {
         let before = self.before.as_deref().map(|run| named_run(&cache, run)).transpose()?.map(|run| run.id);
         let runs = cache.ledger().filtered_runs(RunFilter { before, name: self.name.as_deref() }, self.limit)?;
         if let Some(pattern) = self.name.as_deref().filter(|_| runs.is_empty()) {
-            tell_names(&cache, pattern)?;
+            warn_no_match(&cache, pattern)?;
         }
         let runs = runs.into_iter().map(|run| shown(&cache, run)).collect::<Result<Vec<_>, _>>()?;
         if options.json {
@@ -71,7 +71,7 @@ impl Log {
 }
 
 /// Logs that no run matches, with the names that there are.
-fn tell_names(cache: &Cache, pattern: &str) -> Result<(), CommandError> {
+fn warn_no_match(cache: &Cache, pattern: &str) -> Result<(), CommandError> {
     let names = cache.ledger().run_names(NAMES)?;
     if names.is_empty() {
         tracing::warn!("no run has a name yet: `run --name NAME` gives one");

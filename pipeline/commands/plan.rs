@@ -62,7 +62,7 @@ pub fn show(
     json: bool,
 ) -> Result<Exit, CommandError> {
     let remarks = session.identify_and_check(chosen)?;
-    session.tell_left_out();
+    session.log_ignored_files();
     let plan = session.plan(chosen, forced, None)?;
     if json {
         let stages = plan.steps.iter().map(|step| shown(&session.graph, step)).collect();

@@ -17,7 +17,7 @@ use crate::commands::export::network::{Network, Purpose};
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::{Options, parse_device};
-use crate::report::{print, print_json};
+use crate::report::{print, print_data, print_json};
 
 /// Number of images that are passed to a worker. It returns all predictions at its end.
 const AT_ONCE: usize = 10_000;
@@ -105,7 +105,7 @@ impl Predict {
         match self.format {
             _ if options.json => print_json(&json!({ "predictions": answers })),
             Format::Json => print_json(&json!({ "predictions": answers })),
-            Format::Csv => print(&csv(&answers)),
+            Format::Csv => print_data(&csv(&answers)),
             Format::Table => print(&table(&answers)),
         }
         if failed > 0 {

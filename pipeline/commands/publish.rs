@@ -97,7 +97,7 @@ impl Publish {
         };
         match &self.license {
             Some(id) if !plain(id) => Err(CommandError::usage(format!("--license {id}: not an SPDX identifier"))
-                .with_hint("as MIT, Apache-2.0 or CC-BY-4.0")),
+                .with_hint("use an identifier such as MIT, Apache-2.0 or CC-BY-4.0")),
             _ => Ok(()),
         }
     }

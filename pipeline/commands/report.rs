@@ -36,7 +36,7 @@ pub struct Report {
     #[arg(long, short, default_value = "report.html", value_name = "FILE")]
     output: PathBuf,
 
-    /// Write also each figure as SVG and each table as CSV into this folder
+    /// Also write each figure as SVG and each table as CSV into this folder
     #[arg(long, value_name = "FOLDER")]
     figures: Option<PathBuf>,
 

@@ -139,8 +139,8 @@ impl Run {
         setup.generate()?;
         let mut session = setup.write()?;
         let remarks = session.identify_and_check(&chosen)?;
-        session.tell_left_out();
-        session.tell_unused_gpu();
+        session.log_ignored_files();
+        session.warn_unused_gpu();
         session.check_inputs(&needed)?;
         let plan = session.plan(&chosen, &forced, Some(&program))?;
         let mut reporter = Reporter::new(bars, options.json, !self.no_progress);

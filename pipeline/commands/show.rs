@@ -48,7 +48,9 @@ const MAX_NAMES: usize = 1000;
 pub fn named(cache: &Cache, what: &str) -> Result<Found, CommandError> {
     if what == "latest" {
         let last = cache.ledger().runs(None, 1)?.into_iter().next();
-        return last.map(|run| Found::Run(run.id)).ok_or_else(|| CommandError::usage("there is no run yet"));
+        return last
+            .map(|run| Found::Run(run.id))
+            .ok_or_else(|| CommandError::usage("there is no run yet").with_hint("`run all` creates one"));
     }
     let mut found = cache.ledger().find(what)?;
     // A run is named by its full number or name, everything else by its first digits. The run takes precedence.

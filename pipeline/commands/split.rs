@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
-use tfnas_images::{ImageList, imagenet100, recognise};
+use tfnas_images::{ImageList, imagenet100, published_list_name};
 use tfnas_planner::plan::{External, InputSource};
 use tfnas_stages::PublishedSplit;
 
@@ -18,10 +18,10 @@ const NAMED_FILES: usize = 10;
 /// The name of the published split as an argument of `--list`.
 const IMAGENET100: &str = "imagenet100";
 
-/// List the images of the lists that do not exist
+/// Check that every image of the lists exists, and list the missing ones
 ///
 /// The lists are those of the configuration (`data.train`, `data.test`, `split.published`), or the ones that --list names.
-/// `tfnas-pipeline run split` makes the split itself. The exit code is 1 when an image is missing.
+/// `run split` creates the split. The exit code is 1 if an image is missing.
 #[derive(Args, Debug)]
 pub struct Split {
     /// Check that every image of the lists exists
@@ -140,6 +140,6 @@ fn named(name: &str, root: &Path) -> Result<Vec<Listed>, CommandError> {
         return Ok(vec![listed("imagenet100 train", lists.train), listed("imagenet100 val", lists.val)]);
     }
     let list = ImageList::read_alone(Path::new(name)).map_err(wrong)?;
-    let name = recognise(&list.to_text()).map_or(name.to_owned(), |known| format!("{name} ({known})"));
+    let name = published_list_name(&list.to_text()).map_or(name.to_owned(), |known| format!("{name} ({known})"));
     Ok(vec![listed(&name, list)])
 }

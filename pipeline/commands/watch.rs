@@ -14,7 +14,7 @@ use crate::commands::report::named_run;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{out, print};
+use crate::report::{out, print, print_styled};
 use crate::session::store_to_read;
 use crate::time::now_ms;
 use crate::watch::{Lines, Screen, Style, View, fit};
@@ -101,7 +101,7 @@ impl Watch {
                 if let Some(style) = style {
                     let width = usize::from(console::Term::stdout().size().1).max(20);
                     let view = View { width, height: None, style, now_ms: progress.last_ms, alive: false };
-                    view.lines(&progress).iter().for_each(|line| print(&format!("{}\n", fit(line, width))));
+                    view.lines(&progress).iter().for_each(|line| print_styled(&format!("{}\n", fit(line, width))));
                 }
                 if outcome.is_none() {
                     tracing::warn!(

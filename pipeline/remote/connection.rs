@@ -11,8 +11,8 @@ use crate::error::CommandError;
 use crate::options::Options;
 
 /// The text about exit codes in the help of these commands.
-pub const EXIT_CODES: &str = "Exit codes: 0 done, 1 the remote cannot be reached, or refuses, or a result cannot be \
-                              used or sent, 2 usage, configuration, data or store, 130 interrupted.\n\
+pub const EXIT_CODES: &str = "Exit codes: 0 done, 1 the remote cannot be reached or denies access, or a result cannot be \
+                              transferred, 2 wrong usage, configuration, data or store, 130 interrupted.\n\
                               Credentials are taken from the environment (AWS_…, GOOGLE_…, AZURE_…) and never stored.";
 
 /// Options of commands that use a remote.
@@ -72,6 +72,6 @@ fn configured(options: &Options) -> Result<String, CommandError> {
     let configuration = Configuration::load(options.config.as_deref(), &options.sets)?;
     configuration.shared().config.cache.remote.clone().ok_or_else(|| {
         CommandError::usage("no remote is set")
-            .with_hint("`--remote URL`, or `cache: {remote: URL}` in the configuration")
+            .with_hint("set it with `--remote URL`, or as `cache: {remote: URL}` in the configuration")
     })
 }

@@ -15,6 +15,6 @@ pub use event_log::EventLog;
 pub use found::found;
 pub use log::{LogFormat, set_up};
 pub use network::{Network, NetworkResults, closure, networks};
-pub use out::{print, print_json, print_json_line};
+pub use out::{print, print_data, print_json, print_json_line, print_styled};
 pub use reporter::Reporter;
 pub use selection::{Selection, candidate_table, candidates};

@@ -3,11 +3,12 @@
 //! A command that cannot write its output still finishes its work. The first error is kept, and [`check`] reports it at
 //! the end of the program.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
+use tfnas_humanize::escaped_lines;
 
 use crate::error::CommandError;
 
@@ -16,8 +17,22 @@ static FAILURE: OnceLock<std::io::Error> = OnceLock::new();
 /// Whether nobody reads standard output any more.
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
-/// Writes text. A closed pipe (`| head`) is not an error.
+/// Writes text. Control characters other than line feeds and tabs are escaped. A closed pipe (`| head`) is not an error.
 pub fn print(text: &str) {
+    print_bytes(escaped_lines(text).as_bytes());
+}
+
+/// Writes text for programs, such as CSV. On a terminal, control characters are escaped as in [`print`].
+pub fn print_data(text: &str) {
+    if std::io::stdout().is_terminal() {
+        print(text);
+    } else {
+        print_bytes(text.as_bytes());
+    }
+}
+
+/// Writes text that contains ANSI escape codes of our own.
+pub fn print_styled(text: &str) {
     print_bytes(text.as_bytes());
 }
 

@@ -128,7 +128,7 @@ impl RunObserver for Reporter {
         match event {
             RunEvent::Cached { remote: None, .. } => tracing::info!(id, "cached"),
             RunEvent::Cached { remote: Some(remote), .. } => tracing::info!(id, "cached (pulled from {remote})"),
-            RunEvent::Waiting { holder } => tracing::info!(id, "{holder} works on it: waiting for its result"),
+            RunEvent::Waiting { holder } => tracing::info!(id, "waiting for {holder}, which computes the same result"),
             RunEvent::Started { because, expected_s, .. } => {
                 let expected = expected_s.map(|seconds| format!(" (expected: {})", humanize::duration(seconds)));
                 tracing::info!(id, "runs: {}{}", causes(id, because), expected.unwrap_or_default());
@@ -174,7 +174,7 @@ impl RunObserver for Reporter {
                     self.expected.left().map(|left| format!("; about {left} left")).unwrap_or_default()
                 );
             }
-            RunEvent::UsedResult { .. } => tracing::info!(id, "cached: another process made it meanwhile"),
+            RunEvent::UsedResult { .. } => tracing::info!(id, "cached: another process computed it in the meantime"),
             RunEvent::Failed { message, hint, log, tail } => {
                 self.bars.end(id);
                 let mut text = message.clone();

@@ -77,13 +77,13 @@ impl Lines {
     fn event(&mut self, id: &str, event: &Event, time_ms: i64) -> Option<String> {
         Some(match event {
             Event::Cached {} => "cached".to_owned(),
-            Event::Waiting { holder } => format!("{holder} works on it: waiting for its result"),
+            Event::Waiting { holder } => format!("waiting for {holder}, which computes the same result"),
             Event::Started { expected_s, .. } => {
                 self.progress.insert(id.to_owned(), time_ms);
                 let expected = expected_s.map(|seconds| format!(" (expected: {})", humanize::duration(seconds)));
                 format!("started{}", expected.unwrap_or_default())
             }
-            Event::TakenUp { .. } => "follows a job that an earlier run has submitted".to_owned(),
+            Event::Reattached { .. } => "attached to a job that an earlier run submitted".to_owned(),
             Event::Submitted { job } => format!("submitted as job {job}"),
             Event::Queued { job, reason } => format!("job {job} waits ({reason})"),
             Event::Resumed { at } => format!("resumed from {at}"),
@@ -107,11 +107,11 @@ impl Lines {
                 let metrics = if metrics.is_empty() { metrics } else { format!(": {metrics}") };
                 format!("done in {}{metrics}", humanize::duration(*duration_s))
             }
-            Event::UsedResult {} => "cached: another process made it meanwhile".to_owned(),
+            Event::UsedResult {} => "cached: another process computed it in the meantime".to_owned(),
             Event::Failed { message } => format!("failed: {message}"),
             Event::Interrupted => "interrupted".to_owned(),
-            Event::Left {} => "its job goes on".to_owned(),
-            Event::Remade { upstream } => format!("an input is damaged; {upstream} makes it again"),
+            Event::Detached {} => "its job is still running; the next run attaches to it".to_owned(),
+            Event::Remade { upstream } => format!("an input is damaged; {upstream} recreates it"),
             Event::Planned { .. } | Event::Finished { .. } | Event::Metric { .. } | Event::Other => return None,
         })
     }

@@ -1,6 +1,6 @@
 use console::Term;
 
-use crate::report::print;
+use crate::report::print_styled;
 
 /// The alternate screen of the terminal, without a cursor. The screen from before comes back when this value is dropped.
 pub struct Screen {
@@ -15,12 +15,12 @@ impl Screen {
     }
 
     pub fn show(&self) {
-        print("\x1b[?1049h\x1b[?25l\x1b[2J");
+        print_styled("\x1b[?1049h\x1b[?25l\x1b[2J");
     }
 
     /// Brings the screen from before back.
     pub fn hide(&self) {
-        print("\x1b[?25h\x1b[?1049l");
+        print_styled("\x1b[?25h\x1b[?1049l");
     }
 
     /// Returns columns and rows.
@@ -34,7 +34,7 @@ impl Screen {
         let (columns, rows) = self.size();
         let lines = lines.iter().take(rows).map(|line| fit(line, columns));
         // Overwriting instead of clearing avoids flicker.
-        print(&format!("\x1b[H{}\x1b[K\x1b[J", lines.collect::<Vec<_>>().join("\x1b[K\r\n")));
+        print_styled(&format!("\x1b[H{}\x1b[K\x1b[J", lines.collect::<Vec<_>>().join("\x1b[K\r\n")));
     }
 }
 

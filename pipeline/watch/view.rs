@@ -136,7 +136,7 @@ impl View {
                 let metrics = stage.metrics.iter().map(|(name, value)| format!("{name} {}", number(*value)));
                 metrics.collect::<Vec<_>>().join(", ")
             }
-            StageState::Pending | StageState::Cached | StageState::Left => String::new(),
+            StageState::Pending | StageState::Cached | StageState::Detached => String::new(),
         }
     }
 
@@ -183,7 +183,7 @@ fn shown(stages: &[StageProgress], room: usize) -> Vec<&StageProgress> {
     }
     let rank = |stage: &StageProgress| match stage.state {
         StageState::Running | StageState::Failed => 0,
-        StageState::Waiting | StageState::Queued | StageState::Interrupted | StageState::Left => 1,
+        StageState::Waiting | StageState::Queued | StageState::Interrupted | StageState::Detached => 1,
         StageState::Pending => 2,
         StageState::Done => 3,
         StageState::Cached => 4,
@@ -209,7 +209,7 @@ fn color(state: StageState) -> &'static str {
         StageState::Running => "36",
         StageState::Done => "32",
         StageState::Failed => "31",
-        StageState::Interrupted | StageState::Left => "33",
+        StageState::Interrupted | StageState::Detached => "33",
         StageState::Pending | StageState::Cached | StageState::Waiting | StageState::Queued => "90",
     }
 }

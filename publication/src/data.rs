@@ -15,7 +15,7 @@ pub struct Data {
     /// Images that are in two lists.
     pub overlaps: Vec<Overlap>,
     /// How often the test images were used.
-    pub test_images_looked_at: Looks,
+    pub test_images_looked_at: TestImageUses,
 }
 
 /// A set of images that is an input of the run.
@@ -72,7 +72,7 @@ impl Overlap {
 /// How often the test images were used. Each use can leak information about them into a decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Looks {
+pub struct TestImageUses {
     /// Number of epochs of this training that were compared on the test images.
     pub training_epochs: u64,
     /// Number of tests in this run.
@@ -83,7 +83,7 @@ pub struct Looks {
     pub store_tests: u64,
 }
 
-impl Looks {
+impl TestImageUses {
     /// Returns the number of epochs of a training that are compared on the test images.
     pub fn training_epochs(protocol: Protocol, epochs: u64) -> u64 {
         match protocol {

@@ -10,8 +10,9 @@
 //! configuration.json          the configuration of the run; passed to `--config`, it gives the same keys
 //! data.json                   digests of the data, its lists and their overlaps, how often the test images were used
 //! lists/                      image lists, class names, and the digest of every image (`*.manifest`)
-//! metrics/                    results of the test, epochs of the training, measured latency
+//! metrics/                    results of the test, the prediction for each test image, epochs of the training, measured latency
 //! search/                     result of the search, and its epochs
+//! select/                     candidates of select and the selected one, if the stage ran
 //! provenance/<stage>.json     key manifest and record of a stage's attempt
 //! ro-crate-metadata.json      the same in the format Process Run Crate
 //! manifest.json               name, size, SHA-256 and BLAKE3 of every file above
@@ -54,7 +55,7 @@ mod statement;
 pub use card::Card;
 pub use configuration::{configuration, public as public_path, unflattened};
 pub use contents::{Contents, lists, weights};
-pub use data::{Data, Images, ListDigest, Looks, Overlap};
+pub use data::{Data, Images, ListDigest, Overlap, TestImageUses};
 pub use error::{ErrorKind, PublicationError};
 pub use facts::{Measured, measured};
 pub use front_matter::{FrontMatter, front_matter};

@@ -176,7 +176,7 @@ fn slurm_job_that_is_cancelled_fails_and_resumes_in_the_next_run() {
     let job = run.wait_for_training();
     slurm("scancel", &[&job]);
     let (code, stderr) = run.end();
-    assert!(code == Some(1) && stderr.contains(&format!("train: job {job} was cancelled")), "{stderr}");
+    assert!(code == Some(1) && stderr.contains(&format!("train: job {job} was canceled")), "{stderr}");
     assert_eq!(workers(&project), 0, "a process is left");
     finish(&project);
 }
@@ -273,7 +273,7 @@ fn slurm_job_writes_a_checkpoint_before_ctrl_c_ends_it() {
     assert!(code == Some(130) && stderr.contains("train: interrupted"), "{stderr}");
     assert_eq!(workers(&project), 0, "a process is left");
     finish(&project);
-    assert!(!stderr.contains("cancelled"), "{stderr}");
+    assert!(!stderr.contains("canceled"), "{stderr}");
 }
 
 #[test]

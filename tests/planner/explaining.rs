@@ -57,7 +57,7 @@ fn a_short_search_is_reported_before_it_runs() {
     let select = ["select.candidates=4", "select.rungs=[1]", "select.keep=[]", "select.rules=1"];
     let selected = |more: &[&str]| stderr(&[&["plan"], &select.map(|set| ["--set", set]).concat()[..], more].concat());
     assert!(!selected(&[]).contains("search: about "), "{}", selected(&[]));
-    assert!(selected(&["-v"]).contains("`select` chooses among candidates"));
+    assert!(selected(&["-v"]).contains("`select` trains candidates for a few epochs"));
     assert!(stderr(&["run", "search"]).contains("raise search.epochs"));
     assert!(!stderr(&["plan"]).contains("raise search.epochs"), "the search is cached");
 }

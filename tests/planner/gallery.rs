@@ -39,7 +39,7 @@ const CASES: &[Case] = &[
     ("nothing to audit", |_| (), &["audit", "none"]),
     ("a table that cannot be read", |p| p.write("a.table", "latency"), &["table", "show", "a.table"]),
     ("a key that cannot be read", |p| p.write("key", "secret"), &["keys", "show", "key"]),
-    ("no remote", |_| (), &["cache", "push"]),
+    ("no remote", |_| (), &["cache", "pull"]),
     ("a stage in place of a command", |_| (), &["serch", "--set", "seed=1"]),
     ("no such instance", |p| p.edit("target_lat_ms: 1.0", "target_lat_ms: [1.0, 2.0]"), &["run", "search@3.0"]),
     ("no such format", |_| (), &["export", "net.onnx", "--format", "onx"]),

@@ -52,7 +52,9 @@ fn invalid_keys_and_loose_permissions_are_usage_errors() {
     let project = Project::new();
     project.run_ok(&["keys", "generate", "--out", "key"]);
     fs::set_permissions(project.path("key"), fs::Permissions::from_mode(0o640)).unwrap();
-    for (file, words) in [("key", "chmod 600 key"), ("pipeline.yaml", "pipeline.yaml is not a key"), ("none", "none")] {
+    for (file, words) in
+        [("key", "chmod 600 key"), ("pipeline.yaml", "`pipeline.yaml` is not a key file"), ("none", "none")]
+    {
         let ended = project.run(&["keys", "show", file]);
         assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{}", ended.err);
         assert!(ended.err.contains(words), "{}", ended.err);

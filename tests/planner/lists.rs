@@ -28,7 +28,7 @@ fn the_configured_lists_are_verified_by_default() {
 }
 
 #[test]
-fn a_published_list_is_recognised_by_its_bytes() {
+fn a_published_list_is_recognized_by_its_bytes() {
     let project = Project::new();
     let list = tfnas_images::imagenet100().unwrap().val.to_text();
     project.write("somebodys.txt", &list);

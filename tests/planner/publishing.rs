@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use tfnas_artifacts::{Cache, NewRun, Outcome};
+
 use crate::project::Project;
 
 /// Checks that `publish` fails with this exit code and these words and writes nothing.
@@ -24,6 +26,18 @@ fn an_incomplete_run_is_rejected_with_the_missing_stages() {
     assert_fails(&project, &["latest"], 2, &["run 1 is incomplete", "parse, train, test"]);
     assert_fails(&project, &["7"], 2, &["there is no run 7"]);
     assert_fails(&project, &["test@9"], 2, &["is not a run"]);
+}
+
+#[test]
+fn latest_is_the_last_run_with_results_of_its_own() {
+    let project = Project::new();
+    project.run_ok(&["run", "search"]);
+    project.run_ok(&["check", "search"]);
+    // A run that was interrupted before its first stage.
+    let cache = Cache::open(&project.path(".tfnas")).unwrap();
+    let run = cache.begin_run(&NewRun::default()).unwrap();
+    cache.end_run(run, Outcome::Interrupted).unwrap();
+    assert_fails(&project, &["latest"], 2, &["run 1 is incomplete"]);
 }
 
 #[test]

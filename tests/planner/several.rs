@@ -22,12 +22,12 @@ fn a_second_planner_waits_for_the_result_of_the_first() {
     project.trace();
     project.behave("search", "hold");
     let first = project.start(&["run", "search"], "search: worked");
-    let second = project.start(&["run", "search"], "waiting for its result");
+    let second = project.start(&["run", "search"], "which computes the same result");
     project.write("fake/go", "");
     assert_eq!(first.end().code, Some(0));
     let second = second.end();
-    assert!(second.err.contains("search: process"), "{}", second.err);
-    assert!(second.code == Some(0) && second.err.contains("another process made it"), "{}", second.err);
+    assert!(second.err.contains("search: waiting for process"), "{}", second.err);
+    assert!(second.code == Some(0) && second.err.contains("another process computed it"), "{}", second.err);
     assert_eq!(project.trace(), ["search", "search goes on"]);
 }
 
@@ -37,7 +37,7 @@ fn a_waiting_planner_can_be_interrupted() {
     project.run_ok(&["run", "lookup"]);
     project.behave("search", "hold");
     let first = project.start(&["run", "search"], "search: worked");
-    let second = project.start(&["run", "search"], "waiting for its result");
+    let second = project.start(&["run", "search"], "which computes the same result");
     second.signal("INT");
     assert_eq!(second.end().code, Some(130));
     project.write("fake/go", "");
@@ -51,7 +51,7 @@ fn two_forced_searches() -> (Project, Running, Running) {
     project.trace();
     project.behave("search", "hold");
     let first = project.start(&["run", "search", "--force", "search"], "search: worked");
-    let second = project.start(&["run", "search", "--force", "search"], "waiting for its result");
+    let second = project.start(&["run", "search", "--force", "search"], "which computes the same result");
     (project, first, second)
 }
 
@@ -71,7 +71,7 @@ fn a_forced_stage_takes_the_result_for_which_it_has_waited() {
     project.write("fake/go", "");
     assert_eq!(first.end().code, Some(0));
     let second = second.end();
-    assert!(second.code == Some(0) && second.err.contains("another process made it"), "{}", second.err);
+    assert!(second.code == Some(0) && second.err.contains("another process computed it"), "{}", second.err);
     assert_eq!(project.trace(), ["search", "search goes on"]);
 }
 

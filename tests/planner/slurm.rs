@@ -427,7 +427,7 @@ fn a_cancelled_job_fails_with_a_message() {
     let (cluster, running) = with_a_search("wait");
     cluster.end(3, "CANCELLED");
     let ended = running.end();
-    assert!(ended.code == Some(1) && ended.err.contains("search: job 3 was cancelled"), "{}", ended.err);
+    assert!(ended.code == Some(1) && ended.err.contains("search: job 3 was canceled"), "{}", ended.err);
     cluster.assert_nothing_is_left();
     assert!(cluster.run_ok(&["run", "all"]).err.contains("search: resuming from epoch 1"));
 }

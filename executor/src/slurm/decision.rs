@@ -63,7 +63,7 @@ fn interrupted(job: &str, error: Option<&str>, state: &QueueState) -> JobOutcome
         _ => "",
     };
     match (state, error) {
-        ("CANCELLED", _) => cancelled(job),
+        ("CANCELLED", _) => canceled(job),
         // A rank that fails by itself takes the others down, by a signal or by disappearing.
         ("FAILED", Some(error)) => JobOutcome::Failed(TaskFailure::new(error)),
         ("TIMEOUT" | "DEADLINE", _) => JobOutcome::Resubmit(format!("job {job} ran into its time limit")),
@@ -74,9 +74,9 @@ fn interrupted(job: &str, error: Option<&str>, state: &QueueState) -> JobOutcome
     }
 }
 
-fn cancelled(job: &str) -> JobOutcome {
+fn canceled(job: &str) -> JobOutcome {
     let hint = "the next run submits it again and resumes from its resume point".to_owned();
-    JobOutcome::Failed(TaskFailure { hint: Some(hint), ..TaskFailure::new(format!("job {job} was cancelled")) })
+    JobOutcome::Failed(TaskFailure { hint: Some(hint), ..TaskFailure::new(format!("job {job} was canceled")) })
 }
 
 /// Decides about a job that has ended without a final status of its worker.
@@ -89,7 +89,7 @@ fn ended(job: &str, end: &End) -> JobOutcome {
         "TIMEOUT" | "DEADLINE" => JobOutcome::Resubmit(format!("job {job} ran into its time limit")),
         "PREEMPTED" => JobOutcome::Resubmit(format!("job {job} was preempted")),
         "NODE_FAIL" | "BOOT_FAIL" | "REVOKED" => JobOutcome::Resubmit(format!("a node of job {job} failed ({state})")),
-        "CANCELLED" => cancelled(job),
+        "CANCELLED" => canceled(job),
         "OUT_OF_MEMORY" => {
             let hint = "request more: slurm.memory_gib, or slurm.stages.STAGE.memory_gib";
             failed(format!("job {job} used more memory than it requested"), Some(hint))
@@ -181,7 +181,7 @@ mod tests {
         assert!(message(Some(&WorkerState::Running), "FAILED", 9).contains("SIGKILL"));
         assert!(message(None, "FAILED", 127 << 8).contains("exit code 127"));
         assert!(message(None, "COMPLETED", 0).contains("file system"));
-        assert!(message(Some(&INTERRUPTED), "CANCELLED", 0).contains("was cancelled"));
+        assert!(message(Some(&INTERRUPTED), "CANCELLED", 0).contains("was canceled"));
         let lost = WorkerState::Interrupted { error: Some("rank 1 is gone".to_owned()) };
         assert!(message(Some(&lost), "FAILED", 1 << 8).contains("rank 1 is gone"));
     }

@@ -61,15 +61,15 @@ pub fn obstacle(reason: &str) -> Option<&'static str> {
             "no node of the partition is as large as requested: see slurm.cores, memory_gib, gpus and nodes"
         }
         "PartitionTimeLimit" => "slurm.time_min is longer than the partition allows",
-        "PartitionDown" | "PartitionInactive" => "the partition takes no jobs at present",
+        "PartitionDown" | "PartitionInactive" => "the partition does not start jobs now",
         "JobHeldUser" => "it is held: `scontrol release` lets it go",
         "JobHeldAdmin" => "an administrator holds it",
         "JobHoldMaxRequeue" => "it was started again too often, and is held: `scontrol release` lets it go",
         "ReqNodeNotAvail" => "nodes that it needs are down or reserved",
-        "Licenses" => "it waits for a licence",
+        "Licenses" => "it waits for a license",
         "AccountNotAllowed" | "InvalidAccount" => "slurm.account may not use the partition",
         "QOSNotAllowed" | "InvalidQOS" => "slurm.qos is not allowed there",
-        "DependencyNeverSatisfied" => "what it depends on has failed",
+        "DependencyNeverSatisfied" => "a job that it depends on has failed",
         _ if word.starts_with("Assoc") || word.starts_with("QOS") || word.starts_with("MaxJobs") => {
             "a limit of the account or the quality of service is reached: it starts when other jobs have ended, or never, \
              if it requests more than the limit by itself"

@@ -23,7 +23,7 @@ pub struct FolderOptions {
     #[arg(long, value_enum, value_name = "PART")]
     pub(super) replay: Option<Replay>,
 
-    /// The folder of the images to replay with (data.root); others of its keys with --set data.train=... and data.test=...
+    /// The folder of the images to replay with (data.root); set data.train and data.test with --set if they differ
     #[arg(long, value_name = "DIR", requires = "replay")]
     pub(super) data: Option<PathBuf>,
 }

@@ -46,7 +46,7 @@ pub struct Audit {
     #[command(flatten)]
     folder: folder::FolderOptions,
 
-    /// The claims: tf-nas, or a file written as zoo/tf-nas.yaml is
+    /// The claims to check: tf-nas (built in), or a file in the format of zoo/tf-nas.yaml
     #[arg(long, value_name = "NAME|FILE", required_unless_present = "path")]
     claims: Option<String>,
 
@@ -58,11 +58,13 @@ pub struct Audit {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// The model's weights, .pth.tar or safetensors: they must fit, and a test of them in this store tells their accuracy
+    /// The model's weights (.pth.tar or safetensors), to check that they fit the network; the accuracy is that of a test of
+    /// them in this store
     #[arg(long, value_name = "FILE", requires = "config")]
     weights: Option<PathBuf>,
 
-    /// Where the weights are in their file: keys joined by dots (model_ema.module); found without this option
+    /// Where the weights are in their file: keys joined by dots (model_ema.module) [default: found by the names of
+    /// the tensors]
     #[arg(long, value_name = "KEY")]
     weights_key: Option<String>,
 

@@ -40,7 +40,7 @@ impl Verify {
             damaged.iter().for_each(|line| text.push_str(&format!("{line}\n")));
             found.missing.iter().for_each(|digest| text.push_str(&format!("artifact {digest} is missing\n")));
             found.ledger.iter().for_each(|line| text.push_str(&format!("the ledger: {line}\n")));
-            changed.iter().for_each(|path| text.push_str(&format!("{path} changed unnoticed\n")));
+            changed.iter().for_each(|path| text.push_str(&format!("{} changed unnoticed\n", humanize::escaped(path))));
             text.push_str(&format!("{} artifacts of {} read", found.objects, humanize::bytes(found.bytes)));
             text.push_str(if sound { ": no damage found\n" } else { ": `run all` recreates what is needed\n" });
             print(&text);

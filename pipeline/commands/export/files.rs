@@ -20,7 +20,8 @@ pub struct NetworkFiles {
     #[arg(long, value_name = "FILE", requires = "model")]
     weights: Option<PathBuf>,
 
-    /// Where the weights are in their file: keys joined by dots (model_ema.module); found without this option
+    /// Where the weights are in their file: keys joined by dots (model_ema.module) [default: found by the names of
+    /// the tensors]
     #[arg(long, value_name = "KEY", requires = "weights")]
     weights_key: Option<String>,
 

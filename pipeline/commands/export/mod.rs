@@ -32,7 +32,7 @@ use crate::{epoch_metrics, page, target_folder, tensorboard};
 ///
 /// `export model.config FILE` writes an artifact as it is.
 ///
-/// `export FILE --format onnx` writes the network that the present configuration found and trained (the weights that
+/// `export FILE --format onnx` writes the network that was found and trained with the current configuration (the weights that
 /// `test.weights` names), and FILE.preprocessing.json, which describes the preprocessing and has the names of the
 /// classes. With --model and --weights it is a network from files.
 ///
@@ -44,8 +44,9 @@ use crate::{epoch_metrics, page, target_folder, tensorboard};
 #[derive(Args, Debug)]
 #[command(allow_missing_positional = true)]
 pub struct Export {
-    /// An output's name (model.config, parse@12/model.config), or the first four digits of a digest or more; with --format a stage of the
-    /// run that is meant (train@12), needed where a list fans it out; for the metrics of a run its number
+    /// An output's name (model.config, parse@12/model.config), or the first four digits of a digest or more; with --format for a
+    /// network: the instance (train@12), required if the configuration has several; with --format csv or tensorboard: the number of
+    /// the run
     #[arg(value_name = "ARTIFACT")]
     artifact: Option<String>,
 
@@ -114,7 +115,7 @@ impl Export {
         if let Some(format @ (Format::Tensorboard | Format::Csv)) = self.format {
             if self.files.are_named() || self.fold {
                 return Err(CommandError::usage("--model and --fold are for a network, and this format is for a run")
-                    .with_hint("leave them out"));
+                    .with_hint("remove --model and --fold"));
             }
             return self.write_metrics(format, options);
         }

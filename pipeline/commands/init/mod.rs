@@ -111,7 +111,8 @@ fn write_new(path: &Path, text: &str) -> Result<(), CommandError> {
 }
 
 fn exists(path: &Path) -> CommandError {
-    CommandError::usage(format!("{} already exists", path.display())).with_hint("name another file")
+    CommandError::usage(format!("{} already exists", path.display()))
+        .with_hint("remove it, or name another file (for a folder of images: `--output FILE`)")
 }
 
 /// Returns the path of a folder as the configuration file must contain it.

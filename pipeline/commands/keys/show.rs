@@ -17,7 +17,7 @@ pub struct Show {
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// Prints the public key instead, as PEM
+    /// Print the public key instead, as PEM
     #[arg(long = "pub")]
     public: bool,
 }
@@ -38,6 +38,11 @@ impl Show {
         let (kind, key) = match PublicKey::read(&self.file) {
             Ok(key) => ("public", key),
             Err(KeyError::OtherKind { .. }) => ("private", SigningKey::read(&self.file)?.public()),
+            Err(KeyError::NotPem { place, .. }) => {
+                let message =
+                    format!("`{place}` is not a key file: expected the PEM text of a private or a public key");
+                return Err(CommandError::usage(message).with_hint("`keys generate` creates a key pair"));
+            }
             Err(error) => return Err(error.into()),
         };
         let shown = Shown {

@@ -39,7 +39,7 @@ pub struct Import {
     source: Option<String>,
 
     /// Terms under which the numbers may be used
-    #[arg(long = "license", alias = "licence")]
+    #[arg(long = "license", alias = "licence", value_name = "LICENSE")]
     licence: Option<String>,
 }
 

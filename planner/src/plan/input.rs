@@ -156,7 +156,7 @@ impl ExternalInputs {
     }
 
     /// Logs which files of image folders are not used.
-    pub fn tell_left_out(&self) {
+    pub fn log_ignored_files(&self) {
         for (external, resolved) in &self.known {
             let Some(Resolved { left_out: LeftOut { ignored, unread }, .. }) = resolved else { continue };
             let key = external.key();

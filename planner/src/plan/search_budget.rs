@@ -40,7 +40,7 @@ fn short_search(planner: &Planner<'_>, search: usize) -> Option<ShortSearch> {
     }
     let is_selected = variant.config.select.is_enabled();
     let instead = if is_selected {
-        "`select` chooses among candidates by short trainings"
+        "`select` trains candidates for a few epochs each and chooses the best"
     } else {
         "the network found may be worse than a random one: raise search.epochs, or turn on the stage select (select.candidates)"
     };

@@ -11,7 +11,7 @@ use tfnas_stages::{OnBadImage, Protocol, Stage, finite};
 use super::{derivation, tested};
 use crate::audit::Folder;
 use crate::audit::checks::{Checks, Level, Verified};
-use crate::{Contents, Looks, front_matter, measured, names};
+use crate::{Contents, TestImageUses, front_matter, measured, names};
 
 /// Makes all checks of the level.
 pub fn check(folder: &Folder, contents: &Contents, checks: &mut Checks) {
@@ -74,7 +74,7 @@ fn training(folder: &Folder, contents: &Contents) -> Result<Verified, String> {
     if train.best_epoch != first || train.best_top1 != best || recorded != Some(best) {
         return Err("the best epoch is not the one with the highest val_top1, or differs from the record".to_owned());
     }
-    let looks = Looks::training_epochs(train.protocol, train.epochs.len() as u64);
+    let looks = TestImageUses::training_epochs(train.protocol, train.epochs.len() as u64);
     let claimed = &data.test_images_looked_at;
     if claimed.training_epochs != looks || claimed.tests != 1 || claimed.store_tests == 0 {
         return Err(format!("{} has another number of uses of the test images", names::DATA));

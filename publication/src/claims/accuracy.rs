@@ -36,9 +36,8 @@ pub fn look_up_accuracy(
     };
     let weights = WeightsBytes::read(path)?;
     let (file, conversions) = weights.parse_for(&network.config, key).map_err(|error| match error {
-        NetworkFileError::StateDictMismatch { .. } => {
-            PublicationError::failed(error.to_string()).with_hint("they are the weights of another network")
-        }
+        NetworkFileError::StateDictMismatch { .. } => PublicationError::failed(error.to_string())
+            .with_hint("name the model.config of these weights with --config"),
         error => error.into(),
     })?;
     weights.tell(&file, &conversions);

@@ -32,7 +32,7 @@ impl Chosen {
 /// The results that a run has made or reused, by instance.
 type Results = BTreeMap<String, Attempt>;
 
-/// Finds the run and the network that a text refers to: `latest` (the last run that is not a `check`), `3`, the name of a run, `test@12` or `3/test@12`.
+/// Finds the run and the network that a text refers to: `latest` (the last run with results of its own), `3`, the name of a run, `test@12` or `3/test@12`.
 ///
 /// # Errors
 /// Returns an error if the run does not exist, is incomplete, has tested several networks, or has not searched its
@@ -84,7 +84,7 @@ fn named<'a>(cache: &Cache, what: &'a str) -> Result<(RunId, Option<&'a str>), P
     if run == "latest" {
         let runs = ledger.runs(None, MAX_RUNS)?;
         for found in &runs {
-            if !is_check(cache, found.id)? {
+            if has_own_results(cache, found.id)? {
                 return Ok((found.id, instance));
             }
         }
@@ -115,10 +115,14 @@ fn named<'a>(cache: &Cache, what: &'a str) -> Result<(RunId, Option<&'a str>), P
     Err(PublicationError::usage(format!("`{what}` is not a run")).with_hint(hint.unwrap_or_else(|| forms.to_owned())))
 }
 
-/// Returns whether a run is one of `check`, which repeats results and has none of its own.
-fn is_check(cache: &Cache, run: RunId) -> Result<bool, PublicationError> {
+/// Returns whether a run started or reused results of its own. A `check` repeats results of other runs, and a run that was
+/// interrupted at once has none.
+fn has_own_results(cache: &Cache, run: RunId) -> Result<bool, PublicationError> {
     let made = cache.ledger().made_by(run)?;
-    Ok(!made.is_empty() && made.iter().all(|attempt| attempt.purpose == Purpose::Check))
+    if made.is_empty() {
+        return Ok(!cache.ledger().used_by(run)?.is_empty());
+    }
+    Ok(made.iter().any(|attempt| attempt.purpose == Purpose::Run))
 }
 
 fn results(cache: &Cache, run: RunId) -> Result<Results, PublicationError> {

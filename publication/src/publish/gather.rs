@@ -11,7 +11,7 @@ use crate::PublicationError;
 use crate::publish::choose::Chosen;
 use crate::publish::images::{Found, Which, find};
 use crate::{
-    Contents, Data, ListDigest, Looks, StageRecord, canonical, configuration, lists, measured, names, weights,
+    Contents, Data, ListDigest, StageRecord, TestImageUses, canonical, configuration, lists, measured, names, weights,
 };
 
 /// The contents of a file of the publication.
@@ -151,7 +151,7 @@ fn described(
 }
 
 /// Counts how often the test images were used until the end of this run's test. Later uses cannot have affected it.
-fn looks(cache: &Cache, chosen: &Chosen, protocol: Protocol) -> Result<Looks, PublicationError> {
+fn looks(cache: &Cache, chosen: &Chosen, protocol: Protocol) -> Result<TestImageUses, PublicationError> {
     let test = &chosen.attempts[&Stage::Test];
     let port = |port: &str| test.inputs.iter().find(|input| input.port == port);
     let read = port("test_images").or_else(|| port(TEST_LIST)).ok_or_else(|| unreadable(chosen, "test_images"))?;
@@ -166,8 +166,8 @@ fn looks(cache: &Cache, chosen: &Chosen, protocol: Protocol) -> Result<Looks, Pu
         until.count() as u64
     };
     let epochs = epochs(&chosen.attempts[&Stage::Train]);
-    Ok(Looks {
-        training_epochs: Looks::training_epochs(protocol, epochs),
+    Ok(TestImageUses {
+        training_epochs: TestImageUses::training_epochs(protocol, epochs),
         tests: 1,
         store_trainings: count(Stage::Train),
         store_tests: count(Stage::Test),

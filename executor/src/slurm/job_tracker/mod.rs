@@ -249,7 +249,7 @@ impl<'a> JobTracker<'a> {
         let progressed = points(&self.resume) != self.submission.resume_points;
         let without_progress = if progressed { 0 } else { self.submission.without_progress + 1 };
         if without_progress >= MAX_WITHOUT_PROGRESS {
-            let hint = "more time (slurm.time_min), or resume points closer together (resume_every_s)";
+            let hint = "raise slurm.time_min, or lower resume_every_s";
             let message = format!("{because}, and {without_progress} submissions in a row made no progress");
             return Err(Stop::Failed(TaskFailure { hint: Some(hint.to_owned()), ..TaskFailure::new(message) }));
         }
