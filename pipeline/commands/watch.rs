@@ -14,7 +14,7 @@ use crate::commands::report::named_run;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::options::Options;
-use crate::report::{out, print, print_styled};
+use crate::report::{out, print, print_data, print_styled};
 use crate::session::store_to_read;
 use crate::time::now_ms;
 use crate::watch::{Lines, Screen, Style, View, fit};
@@ -169,7 +169,7 @@ fn follow(
 impl Output {
     fn add(&mut self, line: &Line) {
         match self {
-            Self::Json if line.record.is_some() => print(&format!("{}\n", line.text)),
+            Self::Json if line.record.is_some() => print_data(&format!("{}\n", line.text)),
             Self::Lines(lines) => {
                 let record = line.record.iter();
                 record.flat_map(|record| lines.next(record)).for_each(|line| print(&format!("{line}\n")));

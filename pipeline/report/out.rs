@@ -22,7 +22,7 @@ pub fn print(text: &str) {
     print_bytes(escaped_lines(text).as_bytes());
 }
 
-/// Writes text for programs, such as CSV. On a terminal, control characters are escaped as in [`print`].
+/// Writes text for programs: CSV, or JSON, which may contain some control characters. On a terminal, control characters are escaped as in [`print`].
 pub fn print_data(text: &str) {
     if std::io::stdout().is_terminal() {
         print(text);
@@ -45,13 +45,13 @@ pub fn print_bytes(bytes: &[u8]) {
 /// Writes a value as indented JSON.
 pub fn print_json(value: &impl Serialize) {
     let text = serde_json::to_string_pretty(value).expect("what is printed has text keys and finite numbers");
-    print(&format!("{text}\n"));
+    print_data(&format!("{text}\n"));
 }
 
 /// Writes a value as one line of JSON.
 pub fn print_json_line(value: &impl Serialize) {
     let text = serde_json::to_string(value).expect("what is printed has text keys and finite numbers");
-    print(&format!("{text}\n"));
+    print_data(&format!("{text}\n"));
 }
 
 /// Keeps an error while writing to standard output for [`check`].

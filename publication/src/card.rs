@@ -146,13 +146,13 @@ impl Card<'_> {
         }
         line("\nThe images are not part of this folder; `lists/` has the digest of each.".to_owned());
 
-        line("\n## Software\n".to_owned());
+        line("\n## What made it\n".to_owned());
         let libtorch = self.libtorch.unwrap_or("of unknown version");
         line(format!("* {}, libtorch {}.", one_line(self.tool), one_line(libtorch)));
         line(format!("* {}", source(self.source_revision)));
         line("* `provenance/` has the key manifest and the environment of every stage.".to_owned());
 
-        line("\n## How to verify it\n".to_owned());
+        line("\n## Checking it\n".to_owned());
         line(
             "`tfnas-pipeline audit FOLDER` checks every file, and every number that can be derived from the other \
              files; with `--key KEY` also the signature, with `--data IMAGES --replay test` the accuracy. It \
@@ -200,8 +200,8 @@ fn looks(data: &Data, test: &TestReport) -> String {
         skipped => format!(" {skipped} of the images could not be read and were skipped."),
     };
     format!(
-        "Use of the test images: {} of the training and {} in this run; {} and {} in the publisher's store until the end \
-         of this run.{skipped}",
+        "Looks at the test images: by this run {} of its training and {}; by the store that it comes from, until \
+         then, {} and {}.{skipped}",
         counted(looks.training_epochs, "epoch"),
         counted(looks.tests, "test"),
         counted(looks.store_trainings, "training"),
@@ -230,7 +230,7 @@ fn source(revision: Option<&str>) -> String {
         Some(revision) => {
             let commit = revision.trim_end_matches("-dirty");
             format!(
-                "Source revision `{commit}` **with uncommitted changes**: the program cannot be rebuilt from this commit."
+                "Source revision `{commit}` **with changes that are in no revision**: it cannot be built again from it."
             )
         }
     }
@@ -355,8 +355,9 @@ mod tests {
     #[test]
     fn counts_have_the_right_number() {
         let text = card(|_| {});
-        let uses = "0 epochs of the training and 1 test in this run; 0 trainings and 1 test in the publisher's store";
-        assert!(text.contains(uses) && text.contains("The search ran 3 epochs."), "{text}");
+        let looks = "by this run 0 epochs of its training and 1 test; by the store that it comes from, until then, 0 trainings \
+                     and 1 test.";
+        assert!(text.contains(looks) && text.contains("The search ran 3 epochs."), "{text}");
         assert!(card(|card| card.search_epochs = 1).contains("The search ran 1 epoch."));
     }
 
@@ -402,7 +403,7 @@ mod tests {
             "{text}"
         );
         let text = card(|card| card.source_revision = Some("abc-dirty"));
-        assert!(text.contains("with uncommitted changes"), "{text}");
+        assert!(text.contains("with changes that are in no revision"), "{text}");
         let text = card(|card| card.drawn = Some((0.15, 7)));
         let drawn = "40 test images: test images drawn from the training folder: 15 % of each class, seed 7";
         assert!(text.contains(drawn) && !text.contains("`val`"), "{text}");
