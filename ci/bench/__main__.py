@@ -52,6 +52,8 @@ def main() -> int:
 
     folder = SOURCE / ".bench"
     peers = folder / "peers"
+    # Some parts need no peers, so ci/bench/setup may not have run.
+    peers.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="work-", dir=folder))
     bench = Bench(programs(), peers, work, SOURCE, arguments.few, arguments.many)
     figures: list[Figure] = []
