@@ -22,7 +22,8 @@ pub fn print(text: &str) {
     print_bytes(escaped_lines(text).as_bytes());
 }
 
-/// Writes text for programs: CSV, or JSON, which may contain some control characters. On a terminal, control characters are escaped as in [`print`].
+/// Writes text for programs: CSV, or JSON, which may contain some control characters. On a terminal they are escaped, as by
+/// [`print()`].
 pub fn print_data(text: &str) {
     if std::io::stdout().is_terminal() {
         print(text);
