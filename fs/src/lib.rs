@@ -91,7 +91,7 @@ pub fn output(path: &Path) -> io::Result<Output> {
         }
         Ok(_) => fs::canonicalize(path).map(Output::Renamed),
         Err(_) if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) => {
-            Err(io::Error::new(io::ErrorKind::NotFound, "it is a symbolic link to a file that does not exist"))
+            Err(io::Error::other("it is a symbolic link to a file that does not exist"))
         }
         Err(_) => Ok(Output::Renamed(path.to_owned())),
     }
