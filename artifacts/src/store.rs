@@ -342,11 +342,7 @@ impl Store {
                 return Ok(());
             }
         };
-        let folder = match renamed.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let mut copy = atomic_write::start_file(folder)?;
+        let mut copy = atomic_write::start_file(&tfnas_fs::parent(&renamed))?;
         io::copy(&mut file, copy.as_file_mut()).map_err(FileError::of("write", target))?;
         let (found, _) = Digest::of_file(copy.path())?;
         if found != *digest {

@@ -154,7 +154,8 @@ pub fn sync_parent(path: &Path) -> io::Result<()> {
     }
 }
 
-fn parent(path: &Path) -> PathBuf {
+/// Returns the folder that holds `path`; `.` for a plain name.
+pub fn parent(path: &Path) -> PathBuf {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
